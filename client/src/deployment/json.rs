@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+//! JSON as it was written, duplicate keys included, and a cursor that knows where it stands.
+
+use super::Rejection;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive};
+use tfgrid_primitives::FailureCode::{BodyInvalid, BodyUnsupported};
+
+/// A JSON value. Unlike `serde_json::Value` it keeps duplicate keys, so that they can be refused.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Json {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number without sign, fraction or exponent, of at most 64 bits.
+    Whole(u64),
+    /// Any other number.
+    OtherNumber(f64),
+    /// A string.
+    String(String),
+    /// An array.
+    Array(Vec<Json>),
+    /// An object's entries, in the order in which they were written.
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Whole(_) => "a number",
+            Self::OtherNumber(_) => "a number that isn't whole, is negative or has more than 64 bits",
+            Self::String(_) => "a string",
+            Self::Array(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(JsonVisitor)
+    }
+}
+
+struct JsonVisitor;
+
+impl<'de> Visitor<'de> for JsonVisitor {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Whole(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(u64::try_from(value).map_or(Json::OtherNumber(value as f64), Json::Whole))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::OtherNumber(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::String(value.to_owned()))
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Json, E> {
+        Ok(Json::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut array = Vec::new();
+        while let Some(item) = items.next_element()? {
+            array.push(item);
+        }
+        Ok(Json::Array(array))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut object = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            object.push(entry);
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+/// A value and its place in the document.
+pub(super) struct Cursor<'a> {
+    value: &'a Json,
+    path: String,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn root(value: &'a Json) -> Self {
+        Self { value, path: String::new() }
+    }
+
+    /// A rejection of this value: `BodyInvalid`.
+    pub fn invalid(&self, message: impl Into<String>) -> Rejection {
+        Rejection::new(BodyInvalid, self.path.clone(), message)
+    }
+
+    /// A rejection of this value: `BodyUnsupported`.
+    pub fn unsupported(&self, message: impl Into<String>) -> Rejection {
+        Rejection::new(BodyUnsupported, self.path.clone(), message)
+    }
+
+    pub fn string(&self) -> Result<&'a str, Rejection> {
+        match self.value {
+            Json::String(value) => Ok(value),
+            _ => Err(self.expected("a string")),
+        }
+    }
+
+    pub fn whole(&self) -> Result<u64, Rejection> {
+        match self.value {
+            Json::Whole(value) => Ok(*value),
+            _ => Err(self.expected("a whole number")),
+        }
+    }
+
+    /// The items of an array whose length must lie in `count`.
+    pub fn items(&self, count: RangeInclusive<usize>) -> Result<Vec<Cursor<'a>>, Rejection> {
+        let Json::Array(items) = self.value else {
+            return Err(self.expected("an array"));
+        };
+        if !count.contains(&items.len()) {
+            return Err(self.invalid(format!(
+                "needs {} to {} items, has {}",
+                count.start(),
+                count.end(),
+                items.len()
+            )));
+        }
+        let at = |(index, value)| Cursor { value, path: format!("{}/{index}", self.path) };
+        Ok(items.iter().enumerate().map(at).collect())
+    }
+
+    /// The entries of an object, each key once.
+    pub fn fields(&self) -> Result<Fields<'a>, Rejection> {
+        let Json::Object(entries) = self.value else {
+            return Err(self.expected("an object"));
+        };
+        let mut keys = BTreeSet::new();
+        for (key, _) in entries {
+            if !keys.insert(key) {
+                return Err(Rejection::new(
+                    BodyInvalid,
+                    child(&self.path, key),
+                    format!("the key {key:?} stands here twice"),
+                ));
+            }
+        }
+        Ok(Fields { entries, path: self.path.clone() })
+    }
+
+    fn expected(&self, what: &str) -> Rejection {
+        self.invalid(format!("must be {what}, is {}", self.value.kind()))
+    }
+}
+
+/// The entries of an object.
+pub(super) struct Fields<'a> {
+    entries: &'a [(String, Json)],
+    path: String,
+}
+
+impl<'a> Fields<'a> {
+    pub fn required(&self, name: &str) -> Result<Cursor<'a>, Rejection> {
+        self.optional(name).ok_or_else(|| {
+            Rejection::new(BodyInvalid, self.path.clone(), format!("the field {name:?} is missing"))
+        })
+    }
+
+    pub fn optional(&self, name: &str) -> Option<Cursor<'a>> {
+        self.iter().find(|(key, _)| *key == name).map(|(_, cursor)| cursor)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Cursor<'a>)> + '_ {
+        self.entries.iter().map(|(key, value)| (key.as_str(), Cursor { value, path: child(&self.path, key) }))
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Refuses every field that isn't named here.
+    pub fn only(&self, known: &[&str]) -> Result<(), Rejection> {
+        match self.iter().find(|(key, _)| !known.contains(key)) {
+            None => Ok(()),
+            Some((key, cursor)) => {
+                Err(cursor
+                    .unsupported(format!("the field {key:?} is unknown; known are: {}", known.join(", "))))
+            }
+        }
+    }
+}
+
+/// The JSON pointer of an entry.
+fn child(path: &str, key: &str) -> String {
+    format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"))
+}

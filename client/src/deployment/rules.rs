@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The rules of `docs/FORMATS.md` §4, from the document down to the string.
+
+use super::{
+    json::Cursor, Deployment, ImageReference, Mount, Rejection, Workload, WorkloadData, Zmachine, Zmount,
+    VERSION,
+};
+use std::collections::BTreeMap;
+use tfgrid_primitives::{
+    units::MIB,
+    FailureCode::{BodyInvalid, BodyNotJson},
+};
+
+const MIN_BYTES: u64 = 16 * MIB;
+const MAX_TEXT_BYTES: usize = 1_024;
+
+pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
+    // What lacks these isn't a deployment at all, whatever else it may be.
+    let no_deployment = |rejection| Rejection { code: BodyNotJson, ..rejection };
+    let fields = root.fields().map_err(|rejection| match rejection.path.as_str() {
+        "" => no_deployment(rejection),
+        _ => rejection,
+    })?;
+    let version = fields.required("version").map_err(no_deployment)?;
+    let workloads_at = fields.required("workloads").map_err(no_deployment)?;
+
+    if version.whole()? != VERSION {
+        return Err(version.unsupported(format!("this node knows version {VERSION} only")));
+    }
+    fields.only(&["version", "description", "workloads"])?;
+    let description = fields.optional("description").map(|at| description(&at)).transpose()?;
+
+    let items = workloads_at.items(1..=32)?;
+    let workloads = items.iter().map(workload).collect::<Result<Vec<_>, _>>()?;
+    check_names_unique(&workloads)?;
+    check_mounts(&workloads)?;
+    Ok(Deployment { version: VERSION, description, workloads })
+}
+
+fn description(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    if text.len() > 256 {
+        return Err(at.invalid(format!("has at most 256 bytes, this has {}", text.len())));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(at.invalid("has no control characters, such as line breaks"));
+    }
+    Ok(text.into())
+}
+
+fn workload(at: &Cursor) -> Result<Workload, Rejection> {
+    let fields = at.fields()?;
+    let type_at = fields.required("type")?;
+    let read = match type_at.string()? {
+        "zmachine" => |data: &Cursor| zmachine(data).map(WorkloadData::Zmachine),
+        "zmount" => |data: &Cursor| zmount(data).map(WorkloadData::Zmount),
+        other => {
+            return Err(
+                type_at.unsupported(format!("the type {other:?} is unknown; known are: zmachine, zmount"))
+            )
+        }
+    };
+    fields.only(&["name", "type", "data"])?;
+    Ok(Workload { name: name(&fields.required("name")?)?, data: read(&fields.required("data")?)? })
+}
+
+fn name(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let valid = text.len() <= 32
+        && text.bytes().next().is_some_and(alphanumeric)
+        && text.bytes().last().is_some_and(alphanumeric)
+        && text.bytes().all(|b| alphanumeric(b) || b == b'-');
+    if valid {
+        Ok(text.into())
+    } else {
+        Err(at.invalid(format!(
+            "a name has 1 to 32 of a-z, 0-9 and hyphens, none at either end; this is {text:?}"
+        )))
+    }
+}
+
+fn zmount(at: &Cursor) -> Result<Zmount, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["size"])?;
+    let size_at = fields.required("size")?;
+    let size = at_least_16_mib(&size_at)?;
+    if size % MIB != 0 {
+        return Err(size_at.invalid(format!("is whole MiB (multiples of {MIB} bytes), this is {size} bytes")));
+    }
+    Ok(Zmount { size })
+}
+
+fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["image", "cpu", "memory", "mounts", "env", "entrypoint", "args"])?;
+    Ok(Zmachine {
+        image: image(&fields.required("image")?)?,
+        cpu: cpu(&fields.required("cpu")?)?,
+        memory: at_least_16_mib(&fields.required("memory")?)?,
+        mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
+        env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
+        entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),
+        args: fields.optional("args").map(|at| words(&at)).transpose()?.unwrap_or_default(),
+    })
+}
+
+fn image(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    text.parse::<ImageReference>().map_err(|rule| at.invalid(format!("{rule}; this is {text:?}")))?;
+    Ok(text.into())
+}
+
+fn cpu(at: &Cursor) -> Result<u64, Rejection> {
+    match at.whole()? {
+        0 => Err(at.invalid("needs 1 core or more")),
+        cores => Ok(cores),
+    }
+}
+
+fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {
+    match at.whole()? {
+        bytes if bytes < MIN_BYTES => {
+            Err(at.invalid(format!("needs 16 MiB ({MIN_BYTES} bytes) or more, this is {bytes} bytes")))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+fn mounts(at: &Cursor) -> Result<Vec<Mount>, Rejection> {
+    let mut mounts: Vec<Mount> = Vec::new();
+    for item in at.items(0..=8)? {
+        let fields = item.fields()?;
+        fields.only(&["name", "path"])?;
+        let path_at = fields.required("path")?;
+        let mount = Mount { name: name(&fields.required("name")?)?, path: mount_path(&path_at)? };
+        if mounts.iter().any(|other| other.path == mount.path) {
+            return Err(path_at.invalid(format!("{:?} is a mount already", mount.path)));
+        }
+        mounts.push(mount);
+    }
+    Ok(mounts)
+}
+
+fn mount_path(at: &Cursor) -> Result<String, Rejection> {
+    let path = at.string()?;
+    let Some(relative) = path.strip_prefix('/') else {
+        return Err(at.invalid(format!("a path starts with a slash; this is {path:?}")));
+    };
+    if relative.is_empty() {
+        return Err(at.invalid("a volume can't replace the machine's root"));
+    }
+    if path.chars().any(char::is_control) {
+        return Err(at.invalid("a path has no control characters"));
+    }
+    if relative.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err(at.invalid(format!("a path has no empty, `.` or `..` parts; this is {path:?}")));
+    }
+    if matches!(relative.split('/').next(), Some("proc" | "sys" | "dev")) {
+        return Err(at.invalid(format!("/proc, /sys and /dev belong to the system; this is {path:?}")));
+    }
+    Ok(path.into())
+}
+
+fn env(at: &Cursor) -> Result<BTreeMap<String, String>, Rejection> {
+    let fields = at.fields()?;
+    if fields.len() > 64 {
+        return Err(at.invalid(format!("has at most 64 entries, this has {}", fields.len())));
+    }
+    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
+    fields
+        .iter()
+        .map(|(key, value)| {
+            let valid = key.bytes().next().is_some_and(letter)
+                && key.bytes().all(|b| letter(b) || b.is_ascii_digit());
+            if !valid {
+                return Err(value.invalid(format!(
+                    "a variable's name has letters, digits and underscores and starts with no digit; this is {key:?}"
+                )));
+            }
+            Ok((key.to_owned(), bounded_text(&value)?))
+        })
+        .collect()
+}
+
+fn words(at: &Cursor) -> Result<Vec<String>, Rejection> {
+    at.items(0..=64)?.iter().map(bounded_text).collect()
+}
+
+/// What becomes a C string: short, and without a NUL.
+fn bounded_text(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(at.invalid(format!("has at most {MAX_TEXT_BYTES} bytes, this has {}", text.len())));
+    }
+    if text.contains('\0') {
+        return Err(at.invalid("has no NUL character"));
+    }
+    Ok(text.into())
+}
+
+fn check_names_unique(workloads: &[Workload]) -> Result<(), Rejection> {
+    let mut seen = BTreeMap::new();
+    for (index, workload) in workloads.iter().enumerate() {
+        if let Some(first) = seen.insert(&workload.name, index) {
+            return Err(invalid_at(
+                format!("/workloads/{index}/name"),
+                format!("/workloads/{first} has the name {:?} already", workload.name),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Every mount names a `zmount`, and a `zmount` is mounted by one machine.
+fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
+    let is_volume =
+        |name: &str| workloads.iter().any(|w| w.name == name && matches!(w.data, WorkloadData::Zmount(_)));
+    let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, workload) in workloads.iter().enumerate() {
+        let WorkloadData::Zmachine(machine) = &workload.data else { continue };
+        for (position, mount) in machine.mounts.iter().enumerate() {
+            let path = format!("/workloads/{index}/data/mounts/{position}/name");
+            if !is_volume(&mount.name) {
+                return Err(invalid_at(path, format!("{:?} isn't a zmount of this deployment", mount.name)));
+            }
+            match owners.insert(&mount.name, index) {
+                Some(owner) if owner != index => {
+                    return Err(invalid_at(
+                        path,
+                        format!("/workloads/{owner} mounts {:?}; one machine can", mount.name),
+                    ))
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+fn invalid_at(path: String, message: String) -> Rejection {
+    Rejection::new(BodyInvalid, path, message)
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every rule of `docs/FORMATS.md` §4, kept and broken.
+
+use super::*;
+use serde_json::{json, Value};
+use tfgrid_primitives::{units::MIB, FailureCode::*};
+
+const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// The deployment of the formats page.
+fn page_from_a_disk() -> Value {
+    json!({
+        "version": 1,
+        "description": "a page from a disk",
+        "workloads": [
+            { "name": "data", "type": "zmount", "data": { "size": 64 * MIB } },
+            { "name": "web", "type": "zmachine", "data": {
+                "image": format!("127.0.0.1:5000/web@{DIGEST}"),
+                "cpu": 1, "memory": 128 * MIB,
+                "mounts": [ { "name": "data", "path": "/data" } ],
+                "env": { "GREETING": "hello" },
+                "entrypoint": ["/bin/httpd"], "args": ["-f", "-p", "80"] } }
+        ]
+    })
+}
+
+fn parse(value: &Value) -> Result<Deployment, Rejection> {
+    Deployment::parse(&serde_json::to_vec(value).unwrap())
+}
+
+/// The deployment of the formats page with `value` at `pointer`; `null` removes the field.
+fn with(pointer: &str, value: Value) -> Value {
+    let mut document = page_from_a_disk();
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    let parent = document.pointer_mut(parent).unwrap();
+    match (parent, value) {
+        (Value::Object(fields), Value::Null) => drop(fields.remove(key).unwrap()),
+        (Value::Object(fields), value) => drop(fields.insert(key.replace("~1", "/"), value)),
+        (Value::Array(items), value) => match key.parse::<usize>() {
+            Ok(index) if index < items.len() => items[index] = value,
+            _ => items.push(value),
+        },
+        (other, _) => panic!("{pointer} has no parent: {other}"),
+    }
+    document
+}
+
+fn machine(name: &str) -> Value {
+    json!({ "name": name, "type": "zmachine",
+            "data": { "image": "docker.io/library/web:1", "cpu": 1, "memory": 16 * MIB } })
+}
+
+#[test]
+fn the_deployment_of_the_formats_page_is_accepted_and_survives_a_round_trip() {
+    let deployment = parse(&page_from_a_disk()).unwrap();
+    assert_eq!(deployment.needs(), Resources { cru: 1, mru: 128 * MIB, sru: 64 * MIB, hru: 0, gpu: 0 });
+    let body = deployment.to_body().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), page_from_a_disk());
+    assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+}
+
+#[test]
+fn deserializing_keeps_the_rules() {
+    assert!(serde_json::from_value::<Deployment>(page_from_a_disk()).is_ok());
+    let error = serde_json::from_value::<Deployment>(with("/workloads/1/data/cpu", json!(0))).unwrap_err();
+    assert!(error.to_string().contains("/workloads/1/data/cpu"), "{error}");
+}
+
+#[test]
+fn every_broken_rule_is_refused_with_its_code_and_path() {
+    let long = |n: usize| "x".repeat(n);
+    let many = |n: usize| Value::Array((0..n).map(|_| json!("x")).collect());
+    let variables = |n: usize| Value::Object((0..n).map(|i| (format!("V{i}"), json!("x"))).collect());
+    let m = "/workloads/1/data";
+    let at = |rest: &str| format!("{m}{rest}");
+    let cases: Vec<(Value, FailureCode, String)> = vec![
+        // the document
+        (json!([]), BodyNotJson, "".into()),
+        (json!(null), BodyNotJson, "".into()),
+        (with("/version", json!(null)), BodyNotJson, "".into()),
+        (with("/workloads", json!(null)), BodyNotJson, "".into()),
+        (with("/version", json!(2)), BodyUnsupported, "/version".into()),
+        (with("/version", json!("1")), BodyInvalid, "/version".into()),
+        (with("/metadata", json!("x")), BodyUnsupported, "/metadata".into()),
+        (with("/a~1b", json!("x")), BodyUnsupported, "/a~1b".into()),
+        (with("/description", json!(long(257))), BodyInvalid, "/description".into()),
+        (with("/description", json!("two\nlines")), BodyInvalid, "/description".into()),
+        (with("/description", json!(1)), BodyInvalid, "/description".into()),
+        // the workloads
+        (with("/workloads", json!({})), BodyInvalid, "/workloads".into()),
+        (with("/workloads", json!([])), BodyInvalid, "/workloads".into()),
+        (
+            with("/workloads", Value::Array((0..33).map(|i| machine(&format!("w{i}"))).collect())),
+            BodyInvalid,
+            "/workloads".into(),
+        ),
+        (with("/workloads/0", json!("data")), BodyInvalid, "/workloads/0".into()),
+        (with("/workloads/0/name", json!(null)), BodyInvalid, "/workloads/0".into()),
+        (with("/workloads/0/type", json!(null)), BodyInvalid, "/workloads/0".into()),
+        (with("/workloads/0/data", json!(null)), BodyInvalid, "/workloads/0".into()),
+        (with("/workloads/0/type", json!("qsfs")), BodyUnsupported, "/workloads/0/type".into()),
+        (with("/workloads/0/type", json!("Zmount")), BodyUnsupported, "/workloads/0/type".into()),
+        (with("/workloads/0/label", json!("x")), BodyUnsupported, "/workloads/0/label".into()),
+        // names
+        (with("/workloads/0/name", json!("")), BodyInvalid, "/workloads/0/name".into()),
+        (with("/workloads/0/name", json!("-a")), BodyInvalid, "/workloads/0/name".into()),
+        (with("/workloads/0/name", json!("a-")), BodyInvalid, "/workloads/0/name".into()),
+        (with("/workloads/0/name", json!("A")), BodyInvalid, "/workloads/0/name".into()),
+        (with("/workloads/0/name", json!("a_b")), BodyInvalid, "/workloads/0/name".into()),
+        (with("/workloads/0/name", json!("é")), BodyInvalid, "/workloads/0/name".into()),
+        (with("/workloads/0/name", json!(long(33))), BodyInvalid, "/workloads/0/name".into()),
+        (with("/workloads/2", machine("web")), BodyInvalid, "/workloads/2/name".into()),
+        // zmount
+        (with("/workloads/0/data/size", json!(null)), BodyInvalid, "/workloads/0/data".into()),
+        (with("/workloads/0/data/size", json!(15 * MIB)), BodyInvalid, "/workloads/0/data/size".into()),
+        (with("/workloads/0/data/size", json!(16 * MIB + 1)), BodyInvalid, "/workloads/0/data/size".into()),
+        (with("/workloads/0/data/size", json!(-1)), BodyInvalid, "/workloads/0/data/size".into()),
+        (with("/workloads/0/data/size", json!(67108864.5)), BodyInvalid, "/workloads/0/data/size".into()),
+        (with("/workloads/0/data/fs", json!("xfs")), BodyUnsupported, "/workloads/0/data/fs".into()),
+        // zmachine
+        (with(&at("/image"), json!(null)), BodyInvalid, m.into()),
+        (with(&at("/image"), json!("web:1")), BodyInvalid, at("/image")),
+        (with(&at("/cpu"), json!(0)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(0.5)), BodyInvalid, at("/cpu")),
+        (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
+        (with(&at("/ports"), json!([80])), BodyUnsupported, at("/ports")),
+        // mounts
+        (with(&at("/mounts"), json!(mounts_of_data(9))), BodyInvalid, at("/mounts")),
+        (with(&at("/mounts/0/name"), json!("other")), BodyInvalid, at("/mounts/0/name")),
+        (with(&at("/mounts/0/name"), json!("web")), BodyInvalid, at("/mounts/0/name")),
+        (with(&at("/mounts/0/path"), json!("data")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/data/")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("//data")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/a/../b")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/a/./b")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/proc")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/sys/fs")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/dev/shm")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/path"), json!("/a\u{7}")), BodyInvalid, at("/mounts/0/path")),
+        (with(&at("/mounts/0/mode"), json!("ro")), BodyUnsupported, at("/mounts/0/mode")),
+        (
+            with(&at("/mounts/1"), json!({ "name": "data", "path": "/data" })),
+            BodyInvalid,
+            at("/mounts/1/path"),
+        ),
+        // env
+        (with(&at("/env"), variables(65)), BodyInvalid, at("/env")),
+        (with(&at("/env/1A"), json!("x")), BodyInvalid, at("/env/1A")),
+        (with(&at("/env/A-B"), json!("x")), BodyInvalid, at("/env/A-B")),
+        (with(&at("/env/A"), json!(1)), BodyInvalid, at("/env/A")),
+        (with(&at("/env/A"), json!(long(1025))), BodyInvalid, at("/env/A")),
+        (with(&at("/env/A"), json!("a\u{0}b")), BodyInvalid, at("/env/A")),
+        // entrypoint and args
+        (with(&at("/entrypoint"), json!("/bin/httpd")), BodyInvalid, at("/entrypoint")),
+        (with(&at("/entrypoint"), many(65)), BodyInvalid, at("/entrypoint")),
+        (with(&at("/args/0"), json!(long(1025))), BodyInvalid, at("/args/0")),
+        (with(&at("/args/0"), json!("a\u{0}")), BodyInvalid, at("/args/0")),
+        (with(&at("/args/0"), json!(80)), BodyInvalid, at("/args/0")),
+    ];
+    for (document, code, path) in cases {
+        match parse(&document) {
+            Ok(_) => panic!("accepted, should be refused at {path:?}: {document}"),
+            Err(rejection) => {
+                assert_eq!((rejection.code, &rejection.path), (code, &path), "{rejection}");
+            }
+        }
+    }
+}
+
+fn mounts_of_data(count: usize) -> Vec<Value> {
+    (0..count).map(|i| json!({ "name": "data", "path": format!("/m{i}") })).collect()
+}
+
+#[test]
+fn the_edges_of_every_rule_are_accepted() {
+    let m = "/workloads/1/data";
+    let at = |rest: &str| format!("{m}{rest}");
+    let cases = vec![
+        with("/description", json!(null)),
+        with("/description", json!("é".repeat(128))),
+        with("/workloads", Value::Array((0..32).map(|i| machine(&format!("w{i}"))).collect())),
+        with("/workloads/1/name", json!("x".repeat(32))),
+        with("/workloads/1/name", json!("0")),
+        with("/workloads/0/data/size", json!(16 * MIB)),
+        with(&at("/memory"), json!(16 * MIB)),
+        with(&at("/mounts"), json!(mounts_of_data(8))),
+        with(&at("/mounts/0/path"), json!("/process")),
+        with(&at("/mounts/0/path"), json!("/srv/a.b/..c")),
+        with(&at("/env"), json!(null)),
+        with(&at("/env"), Value::Object((0..64).map(|i| (format!("_{i}"), json!(""))).collect())),
+        with(&at("/entrypoint"), json!([])),
+        with(&at("/args/0"), json!("x".repeat(1024))),
+    ];
+    for document in cases {
+        parse(&document).unwrap_or_else(|rejection| panic!("{rejection}: {document}"));
+    }
+}
+
+#[test]
+fn a_volume_belongs_to_one_machine() {
+    let mut other = machine("other");
+    other["data"]["mounts"] = json!([{ "name": "data", "path": "/data" }]);
+    let rejection = parse(&with("/workloads/2", other)).unwrap_err();
+    assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, "/workloads/2/data/mounts/0/name"));
+}
+
+#[test]
+fn a_duplicate_key_is_refused_where_it_stands() {
+    let cases = [
+        (r#"{"version":1,"version":1,"workloads":[]}"#, "/version"),
+        (
+            r#"{"version":1,"workloads":[{"name":"a","name":"b","type":"zmount","data":{"size":16777216}}]}"#,
+            "/workloads/0/name",
+        ),
+        (
+            r#"{"version":1,"workloads":[{"name":"a","type":"zmachine","data":{"image":"docker.io/a:1","cpu":1,
+                "memory":16777216,"env":{"A":"1","A":"2"}}}]}"#,
+            "/workloads/0/data/env/A",
+        ),
+    ];
+    for (body, path) in cases {
+        let rejection = Deployment::parse(body.as_bytes()).unwrap_err();
+        assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, path), "{rejection}");
+    }
+}
+
+#[test]
+fn text_that_is_not_json_is_refused_with_line_and_column() {
+    for body in ["", "version: 1", "{\n  \"version\": 1,\n}", "{} {}", "\u{feff}{}"] {
+        let rejection = Deployment::parse(body.as_bytes()).unwrap_err();
+        assert_eq!((rejection.code, rejection.path.as_str()), (BodyNotJson, ""), "{body:?}");
+        assert!(rejection.message.contains("line "), "{rejection}");
+    }
+    let rejection = Deployment::parse(b"{\n  \"version\": 1,\n}").unwrap_err();
+    assert!(rejection.message.contains("line 3 column 1"), "{rejection}");
+    assert_eq!(Deployment::parse(&[b'"', 0xff, b'"']).unwrap_err().code, BodyNotJson);
+}
+
+#[test]
+fn nesting_without_end_is_refused_and_not_followed() {
+    let rejection = Deployment::parse("[".repeat(8_000).as_bytes()).unwrap_err();
+    assert_eq!(rejection.code, BodyNotJson);
+}
+
+#[test]
+fn a_body_of_more_than_8192_bytes_is_refused() {
+    let mut body = serde_json::to_vec(&page_from_a_disk()).unwrap();
+    body.resize(MAX_BODY_BYTES, b' ');
+    assert!(Deployment::parse(&body).is_ok());
+    body.push(b' ');
+    let rejection = Deployment::parse(&body).unwrap_err();
+    assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, ""));
+}
+
+#[test]
+fn what_does_not_fit_the_contract_is_refused_by_name() {
+    let deployment = parse(&page_from_a_disk()).unwrap();
+    let needs = deployment.needs();
+    deployment.check_fits(&needs).unwrap();
+    for (reserved, name) in [
+        (Resources { cru: needs.cru - 1, ..needs }, "cru by 1 "),
+        (Resources { mru: needs.mru - 1, ..needs }, "mru by 1 "),
+        (Resources { sru: needs.sru - 1, ..needs }, "sru by 1 "),
+    ] {
+        let rejection = deployment.check_fits(&reserved).unwrap_err();
+        assert_eq!((rejection.code, rejection.path.as_str()), (OverReserved, "/workloads"));
+        assert!(rejection.message.contains(name), "{rejection}");
+    }
+}
+
+#[test]
+fn needs_beyond_64_bits_never_fit() {
+    let mut document = with("/workloads/1/data/memory", json!(u64::MAX));
+    document["workloads"].as_array_mut().unwrap().push(machine("two"));
+    let deployment = parse(&document).unwrap();
+    assert_eq!(deployment.needs().mru, u64::MAX);
+    assert!(deployment.check_fits(&Resources { cru: 9, mru: u64::MAX - 1, ..deployment.needs() }).is_err());
+}
+
+#[test]
+fn image_references_name_registry_and_version() {
+    let long_path = format!("docker.io/{}:1", "a".repeat(244));
+    let accepted = [
+        "docker.io/library/busybox:1.36",
+        "localhost/web:latest",
+        "localhost:5000/web:A_b.C-d",
+        "ghcr.io/owner/a.b/c_d/e__f/g---h:1",
+        "Registry.Example.com:443/web:1",
+        &format!("127.0.0.1:5000/web@{DIGEST}"),
+        &format!("127.0.0.1:5000/web:1@{DIGEST}"),
+        &format!("127.0.0.1:5000/web@sha512:{}", "a".repeat(128)),
+        &long_path,
+    ];
+    for text in accepted {
+        let image: ImageReference = text.parse().unwrap_or_else(|rule| panic!("{text}: {rule}"));
+        assert_eq!(image.to_string(), text);
+    }
+    let refused = [
+        "",
+        "web",
+        "web:1",
+        "library/web:1",
+        "docker.io/web",
+        "docker.io/:1",
+        "docker.io//web:1",
+        "docker.io/web/:1",
+        "docker.io/Web:1",
+        "docker.io/web..x:1",
+        "docker.io/web_-x:1",
+        "docker.io/-web:1",
+        "docker.io/web-:1",
+        "docker.io/wéb:1",
+        "docker.io/web:",
+        "docker.io/web:-1",
+        "docker.io/web: 1",
+        "docker.io/web:1:2",
+        "docker..io/web:1",
+        "-docker.io/web:1",
+        "localhost:/web:1",
+        "localhost:0/web:1",
+        "localhost:65536/web:1",
+        "localhost:x/web:1",
+        "https://docker.io/web:1",
+        "docker.io/web@",
+        "docker.io/web@sha256:abc",
+        "docker.io/web@md5:0123456789abcdef0123456789abcdef",
+        &format!("docker.io/web@{}", DIGEST.to_uppercase()),
+        &format!("docker.io/web@{DIGEST}@{DIGEST}"),
+        &format!("docker.io/web:{}", "a".repeat(129)),
+        &format!("a{long_path}a"),
+    ];
+    for text in refused {
+        assert!(text.parse::<ImageReference>().is_err(), "{text} should be refused");
+    }
+}
+
+#[test]
+fn a_path_too_long_for_a_report_is_cut_at_a_segment() {
+    let short = Rejection::new(BodyInvalid, "/workloads/1/data/env/A", "x");
+    assert_eq!(short.report_path(), "/workloads/1/data/env/A");
+    let long = Rejection::new(BodyInvalid, format!("/workloads/1/data/env/{}", "A".repeat(200)), "x");
+    assert_eq!(long.report_path(), "/workloads/1/data/env");
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Rust SDK for TF Grid Ledger: typed access to the chain over [`subxt`], generated from the runtime's
+//! metadata (`metadata.scale`, made by `make metadata`).
+//!
+//! - [`GridClient`] connects, follows finalized heads and submits.
+//! - [`At`] reads the grid's state at one block.
+//! - [`Keypair`] signs for a person or a bot, [`MachineKey`] for a machine.
+//! - [`deployment`] is the JSON inside a node contract, with every rule checked.
+
+#![deny(missing_docs)]
+
+pub mod at;
+pub mod client;
+pub mod deployment;
+pub mod error;
+pub mod keys;
+pub mod machine;
+pub mod submit;
+pub mod units;
+
+pub use at::At;
+pub use client::{GridClient, Heads};
+pub use error::Error;
+pub use keys::{parse_suri, Keypair};
+pub use machine::MachineKey;
+pub use submit::Included;
+pub use subxt::utils::AccountId32;
+pub use tfgrid_primitives as primitives;
+
+/// How this chain differs from others, for subxt: not at all.
+pub type Config = subxt::SubstrateConfig;
+
+/// Calls, storage, events and runtime APIs, generated from the runtime's metadata. Types that
+/// `tfgrid_primitives` has are those types.
+#[allow(missing_docs, clippy::all)]
+#[subxt::subxt(
+    runtime_metadata_path = "metadata.scale",
+    substitute_type(
+        path = "tfgrid_primitives::resources::Resources",
+        with = "::subxt::utils::Static<::tfgrid_primitives::Resources>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::ticket::Registration",
+        with = "::subxt::utils::Static<::tfgrid_primitives::Registration>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::HeartbeatPayload",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::HeartbeatPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::DeployedPayload",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::DeployedPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::FailedPayload",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::FailedPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::UsageItem",
+        with = "::subxt::utils::Static<::tfgrid_primitives::UsageItem>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::UsageTotals",
+        with = "::subxt::utils::Static<::tfgrid_primitives::UsageTotals>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::FailureCode",
+        with = "::subxt::utils::Static<::tfgrid_primitives::FailureCode>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::ClosingReason",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::ClosingReason>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::ClosedContract",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::ClosedContract>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::ContractStatus",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::ContractStatus>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::NodeContract",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::NodeContract>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::GridInfo",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::GridInfo>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::PayerInfo",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::PayerInfo>"
+    )
+)]
+pub mod api {}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! From the command line to what is done.
+
+use crate::{
+    chain_spec,
+    cli::{Cli, Subcommand},
+    sealing::Sealing,
+    service::{self, Block, Partial},
+};
+use sc_cli::SubstrateCli;
+use sc_service::{ChainSpec, ChainType, Configuration, PruningMode};
+
+impl SubstrateCli for Cli {
+    fn impl_name() -> String {
+        "TF Grid Node".into()
+    }
+
+    fn impl_version() -> String {
+        env!("SUBSTRATE_CLI_IMPL_VERSION").into()
+    }
+
+    fn description() -> String {
+        "A node of the ThreeFold Grid's ledger: the chain on which twins, farms, nodes, capacity \
+         contracts and their billing in TFT live. Blocks come every 3 seconds (Aura) and are final \
+         moments later (GRANDPA). Without a subcommand it runs a node; wallets, agents and \
+         explorers reach it by JSON-RPC on port 9944."
+            .into()
+    }
+
+    fn author() -> String {
+        env!("CARGO_PKG_AUTHORS").into()
+    }
+
+    fn support_url() -> String {
+        "the README of the TF Grid Ledger source tree".into()
+    }
+
+    fn copyright_start_year() -> i32 {
+        2026
+    }
+
+    fn load_spec(&self, id: &str) -> Result<Box<dyn ChainSpec>, String> {
+        chain_spec::load(id).map(|spec| Box::new(spec) as _)
+    }
+}
+
+/// Reads the command line and does what it says.
+pub fn run() -> sc_cli::Result<()> {
+    let cli = Cli::from_args();
+    match &cli.subcommand {
+        None => run_node(&cli),
+        Some(subcommand) => run_subcommand(&cli, subcommand),
+    }
+}
+
+fn run_node(cli: &Cli) -> sc_cli::Result<()> {
+    let runner = cli.create_runner(&cli.run)?;
+    if let Some(mode) = cli.sealing {
+        allow_sealing(mode, &*runner.config().chain_spec)?;
+    }
+    let sealing = cli.sealing;
+    runner.run_node_until_exit(|mut config| async move {
+        keep_states_in_development(&mut config);
+        service::start(config, sealing).map_err(sc_cli::Error::Service)
+    })
+}
+
+fn allow_sealing(mode: Sealing, spec: &dyn ChainSpec) -> sc_cli::Result<()> {
+    if spec.chain_type() == ChainType::Development {
+        return Ok(());
+    }
+    Err(sc_cli::Error::Input(format!(
+        "--sealing {mode} makes blocks that no validator has signed, so it is for development \
+         chains only, and `{}` is of type {:?}. Start the node with --dev, or without --sealing",
+        spec.id(),
+        spec.chain_type(),
+    )))
+}
+
+/// Sealing can make the 256 blocks whose states are kept by default in seconds, and then a test or
+/// an explorer would ask for a state that is gone.
+fn keep_states_in_development(config: &mut Configuration) {
+    if config.chain_spec.chain_type() == ChainType::Development {
+        config.state_pruning.get_or_insert(PruningMode::ArchiveCanonical);
+    }
+}
+
+fn run_subcommand(cli: &Cli, subcommand: &Subcommand) -> sc_cli::Result<()> {
+    match subcommand {
+        Subcommand::Key(cmd) => cmd.run(cli),
+        Subcommand::ExportChainSpec(cmd) => cmd.run(cli.load_spec(&cmd.chain)?),
+        Subcommand::BuildSpec(cmd) => cli.create_runner(cmd)?.sync_run(|config| {
+            let Configuration { chain_spec, network, .. } = config;
+            cmd.run(chain_spec, network)
+        }),
+        Subcommand::CheckBlock(cmd) => cli.create_runner(cmd)?.async_run(|config| {
+            let Partial { client, import_queue, task_manager, .. } = service::partial(&config)?;
+            Ok((cmd.run(client, import_queue), task_manager))
+        }),
+        Subcommand::ExportBlocks(cmd) => cli.create_runner(cmd)?.async_run(|config| {
+            let Partial { client, task_manager, .. } = service::partial(&config)?;
+            Ok((cmd.run(client, config.database), task_manager))
+        }),
+        Subcommand::ExportState(cmd) => cli.create_runner(cmd)?.async_run(|config| {
+            let Partial { client, task_manager, .. } = service::partial(&config)?;
+            Ok((cmd.run(client, config.chain_spec), task_manager))
+        }),
+        Subcommand::ImportBlocks(cmd) => cli.create_runner(cmd)?.async_run(|mut config| {
+            keep_states_in_development(&mut config);
+            let Partial { client, import_queue, task_manager, .. } = service::partial(&config)?;
+            Ok((cmd.run(client, import_queue), task_manager))
+        }),
+        Subcommand::PurgeChain(cmd) => cli.create_runner(cmd)?.sync_run(|config| cmd.run(config.database)),
+        Subcommand::Revert(cmd) => cli.create_runner(cmd)?.async_run(|config| {
+            let Partial { client, backend, task_manager, .. } = service::partial(&config)?;
+            Ok((cmd.run(client, backend, Some(Box::new(service::revert_consensus))), task_manager))
+        }),
+        Subcommand::ChainInfo(cmd) => cli.create_runner(cmd)?.sync_run(|config| cmd.run::<Block>(&config)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sealing_is_for_development_chains_only() {
+        let dev = chain_spec::load("dev").unwrap();
+        assert!(allow_sealing(Sealing::Instant, &dev).is_ok());
+
+        let local = chain_spec::load("local").unwrap();
+        let refusal = allow_sealing(Sealing::Instant, &local).unwrap_err().to_string();
+        assert!(refusal.contains("--dev"), "{refusal}");
+        assert!(refusal.contains("tfgrid_local"), "{refusal}");
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Blocks on demand, for development chains and tests.
+//!
+//! The blocks are those of Aura without the author's signature: a block's slot stands in its digest
+//! and its timestamp is the start of that slot, which is what the runtime checks. Slots are counted
+//! on from the parent, so any number of blocks can be made in one second of the real clock.
+
+use crate::service::{Block, FullClient, FullPool, FullSelectChain, Hash, ProposerFactory};
+use futures::{
+    channel::mpsc,
+    stream::{self, BoxStream, Stream, StreamExt},
+};
+use sc_consensus_aura::{find_pre_digest, slot_duration};
+use sc_consensus_manual_seal::{
+    consensus::aura::AuraConsensusDataProvider, run_manual_seal, EngineCommand, ManualSealParams,
+};
+use sc_service::{Error as ServiceError, SpawnEssentialTaskHandle};
+use sc_transaction_pool_api::TransactionPool;
+use sp_blockchain::HeaderBackend;
+use sp_consensus_aura::{sr25519::AuthoritySignature, Slot, SlotDuration};
+use sp_inherents::CreateInherentDataProviders;
+use sp_timestamp::Timestamp;
+use std::{error::Error, fmt, str::FromStr, sync::Arc, time::Duration};
+use tokio::time::{interval, MissedTickBehavior};
+
+/// Where orders for blocks are sent.
+pub type SealingCommands = mpsc::Sender<EngineCommand<Hash>>;
+
+/// How many orders from RPC may wait for their block.
+const WAITING_COMMANDS: usize = 64;
+
+/// How many transactions that arrive while a block is being made share the next one.
+const TRANSACTIONS_PER_WAKE_UP: usize = 8192;
+
+/// What makes a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealing {
+    /// A transaction in the pool.
+    Instant,
+    /// The passing of time.
+    Interval(Duration),
+    /// An order by RPC. The other modes follow such orders too.
+    Manual,
+}
+
+impl FromStr for Sealing {
+    type Err = String;
+
+    fn from_str(mode: &str) -> Result<Self, Self::Err> {
+        let refused = || format!("`{mode}` is none of `instant`, `interval=<MS>` (at least 1) and `manual`");
+        match mode {
+            "instant" => Ok(Self::Instant),
+            "manual" => Ok(Self::Manual),
+            _ => match mode.strip_prefix("interval=").map(u64::from_str) {
+                Some(Ok(millis @ 1..)) => Ok(Self::Interval(Duration::from_millis(millis))),
+                _ => Err(refused()),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Sealing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instant => f.write_str("instant"),
+            Self::Interval(period) => write!(f, "interval={}", period.as_millis()),
+            Self::Manual => f.write_str("manual"),
+        }
+    }
+}
+
+/// The two ends of the way from RPC to the sealing task.
+pub fn channel() -> (SealingCommands, mpsc::Receiver<EngineCommand<Hash>>) {
+    mpsc::channel(WAITING_COMMANDS)
+}
+
+/// Everything that making a block takes.
+pub struct SealingParams {
+    pub mode: Sealing,
+    pub rpc_commands: mpsc::Receiver<EngineCommand<Hash>>,
+    pub client: Arc<FullClient>,
+    pub pool: Arc<FullPool>,
+    pub select_chain: FullSelectChain,
+    pub proposer: ProposerFactory,
+}
+
+/// Starts the task that makes the blocks. The node stops if it ends.
+pub fn spawn(tasks: &SpawnEssentialTaskHandle, params: SealingParams) -> Result<(), ServiceError> {
+    let SealingParams { mode, rpc_commands, client, pool, select_chain, proposer } = params;
+    let slot_duration = slot_duration(&*client)?;
+
+    tasks.spawn_blocking("sealing", Some("block-authoring"), async move {
+        run_manual_seal(ManualSealParams {
+            commands_stream: stream::select(rpc_commands, commands(mode, &pool)),
+            consensus_data_provider: Some(Box::new(AuraConsensusDataProvider::new_with_slot_duration(
+                slot_duration,
+            ))),
+            create_inherent_data_providers: slot_clock(client.clone(), slot_duration),
+            // Not through GRANDPA's import: nobody votes here.
+            block_import: client.clone(),
+            env: proposer,
+            client,
+            pool,
+            select_chain,
+        })
+        .await
+    });
+    Ok(())
+}
+
+/// The orders that a mode gives by itself.
+fn commands(mode: Sealing, pool: &FullPool) -> BoxStream<'static, EngineCommand<Hash>> {
+    match mode {
+        // Transactions that came in together are one reason for one block.
+        Sealing::Instant => {
+            pool.import_notification_stream().ready_chunks(TRANSACTIONS_PER_WAKE_UP).map(|_| seal()).boxed()
+        }
+        Sealing::Interval(period) => ticks(period).map(|()| seal()).boxed(),
+        Sealing::Manual => stream::pending().boxed(),
+    }
+}
+
+fn seal() -> EngineCommand<Hash> {
+    EngineCommand::SealNewBlock { create_empty: true, finalize: true, parent_hash: None, sender: None }
+}
+
+fn ticks(period: Duration) -> impl Stream<Item = ()> {
+    let mut interval = interval(period);
+    // A slow block is not made up for by a burst of quick ones.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stream::unfold(interval, |mut interval| async {
+        interval.tick().await;
+        Some(((), interval))
+    })
+}
+
+/// Dates each block with the start of its slot.
+fn slot_clock(
+    client: Arc<FullClient>,
+    slot_duration: SlotDuration,
+) -> impl CreateInherentDataProviders<Block, (), InherentDataProviders = sp_timestamp::InherentDataProvider> {
+    move |parent, ()| {
+        let timestamp = next_timestamp(&client, parent, slot_duration);
+        async { Ok(sp_timestamp::InherentDataProvider::new(timestamp?)) }
+    }
+}
+
+fn next_timestamp(
+    client: &FullClient,
+    parent: Hash,
+    slot_duration: SlotDuration,
+) -> Result<Timestamp, Box<dyn Error + Send + Sync>> {
+    let header = client.expect_header(parent)?;
+    let parent_slot = find_pre_digest::<Block, AuthoritySignature>(&header)?;
+    let now = Slot::from_timestamp(Timestamp::current(), slot_duration);
+    next_slot(parent_slot, now)
+        .timestamp(slot_duration)
+        .ok_or_else(|| format!("slot {parent_slot} is the last one that has a time").into())
+}
+
+/// One further than the parent, and not behind the real clock.
+fn next_slot(parent: Slot, now: Slot) -> Slot {
+    parent.saturating_add(1u64).max(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_written_as_they_are_read() {
+        for mode in ["instant", "interval=250", "manual"] {
+            assert_eq!(mode.parse::<Sealing>().unwrap().to_string(), mode);
+        }
+    }
+
+    #[test]
+    fn every_block_has_a_slot_of_its_own() {
+        let now = Slot::from(1_000);
+        let mut slot = Slot::from(0);
+        for expected in 1_000..1_010 {
+            slot = next_slot(slot, now);
+            assert_eq!(slot, Slot::from(expected));
+        }
+    }
+
+    #[test]
+    fn the_chain_catches_up_with_the_clock() {
+        assert_eq!(next_slot(Slot::from(5), Slot::from(900)), Slot::from(900));
+    }
+}

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#![doc = include_str!("../README.md")]
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(missing_docs)]
+
+mod dispatchable_impls;
+mod tick_impls;
+mod types;
+mod utility_impls;
+pub mod weights;
+
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+
+pub use pallet::*;
+pub use types::*;
+pub use weights::WeightInfo;
+
+/// The pallet.
+#[frame_support::pallet]
+pub mod pallet {
+    use super::*;
+    use frame_support::{pallet_prelude::*, traits::fungible, weights::WeightMeter, PalletId};
+    use frame_system::pallet_prelude::*;
+    use tfgrid_primitives::{
+        traits::{FarmDirectory, TwinDirectory},
+        Balance, ContractId, GridClock, Payer, PriceClock, TftPrice, TwinId, Q64,
+    };
+
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
+    /// The pallet's handle.
+    #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
+    pub struct Pallet<T>(_);
+
+    /// What the pallet needs of its runtime.
+    #[pallet::config]
+    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+        /// TFT.
+        type Currency: fungible::Mutate<Self::AccountId, Balance = Balance>;
+        /// Who is who.
+        type Twins: TwinDirectory<Self::AccountId>;
+        /// Who the farmers are.
+        type Farms: FarmDirectory<Self::AccountId>;
+        /// Who may set the price of TFT and the policy.
+        type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+        /// Names the pot: the account that keeps all credit and earnings.
+        #[pallet::constant]
+        type PotId: Get<PalletId>;
+        /// What credit must pay for when something starts, and what a withdrawal must leave, in milliseconds
+        /// of the present rate.
+        #[pallet::constant]
+        type MinRunwayMs: Get<u64>;
+        /// Weights of calls and hooks.
+        type WeightInfo: WeightInfo;
+    }
+
+    /// The price clock.
+    #[pallet::storage]
+    #[pallet::getter(fn price_clock)]
+    pub type PriceClockState<T> = StorageValue<_, PriceClock, ValueQuery>;
+
+    /// Grid time.
+    #[pallet::storage]
+    #[pallet::getter(fn grid_clock)]
+    pub type GridClockState<T> = StorageValue<_, GridClock, ValueQuery>;
+
+    /// Prices, shares and bounds.
+    #[pallet::storage]
+    pub type CurrentPolicy<T: Config> = StorageValue<_, Policy<T::AccountId>>;
+
+    /// The payers' records.
+    #[pallet::storage]
+    pub type Payers<T> = StorageMap<_, Twox64Concat, TwinId, Payer, ValueQuery>;
+
+    /// The running contracts' places on their payers' clocks.
+    #[pallet::storage]
+    pub type Accruals<T> = StorageMap<_, Twox64Concat, ContractId, ContractAccount>;
+
+    /// What payees have earned and not been paid, as Q64.64 of 1e-7 TFT.
+    #[pallet::storage]
+    pub type Payable<T> = StorageMap<_, Twox64Concat, Payee, Q64, ValueQuery>;
+
+    /// The first policy and price.
+    #[pallet::genesis_config]
+    #[derive(frame_support::DefaultNoBound)]
+    pub struct GenesisConfig<T: Config> {
+        /// Prices, shares and bounds; billing refuses everything without.
+        pub policy: Option<Policy<T::AccountId>>,
+        /// The price of one TFT in 1e-7 USD.
+        pub price: TftPrice,
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            Pallet::<T>::build_genesis(self)
+        }
+    }
+
+    /// What happened.
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// Credit was paid in.
+        Deposited {
+            /// Whose credit.
+            twin: TwinId,
+            /// Who paid.
+            from: T::AccountId,
+            /// How much, in 1e-7 TFT.
+            amount: Balance,
+        },
+        /// Credit was taken out.
+        Withdrawn {
+            /// Whose credit.
+            twin: TwinId,
+            /// How much, in 1e-7 TFT.
+            amount: Balance,
+        },
+        /// A contract's earnings became payable.
+        Claimed {
+            /// Which contract.
+            contract: ContractId,
+            /// How much, in 1e-7 TFT, fraction left out.
+            amount: Balance,
+        },
+        /// A payee was paid.
+        PaidOut {
+            /// Which payee.
+            payee: Payee,
+            /// To which account.
+            to: T::AccountId,
+            /// How much, in 1e-7 TFT.
+            amount: Balance,
+        },
+        /// TFT has another price.
+        PriceSet {
+            /// In 1e-7 USD per TFT.
+            price: TftPrice,
+        },
+        /// Prices, shares or bounds have changed. Contracts keep their rates.
+        PolicySet,
+    }
+
+    /// Why a call failed.
+    #[pallet::error]
+    pub enum Error<T> {
+        /// The caller has no twin.
+        NoTwin,
+        /// No twin has this id.
+        UnknownTwin,
+        /// A deposit is at least the existential deposit.
+        DepositTooSmall,
+        /// The credit doesn't pay for the minimum runway of all that would run.
+        CreditTooLow,
+        /// Less is left than that.
+        NotEnoughCredit,
+        /// The contract isn't running.
+        UnknownContract,
+        /// Less than one unit is payable.
+        NothingPayable,
+        /// The payee has no account.
+        UnknownPayee,
+        /// The price is outside the policy's bounds.
+        PriceOutOfBounds,
+        /// The policy contradicts itself.
+        PolicyInvalid,
+    }
+
+    #[pallet::call(weight = T::WeightInfo)]
+    impl<T: Config> Pallet<T> {
+        /// Pays `amount` (1e-7 TFT) from the caller's account into the credit of any twin.
+        #[pallet::call_index(0)]
+        pub fn deposit(
+            origin: OriginFor<T>,
+            twin: TwinId,
+            #[pallet::compact] amount: Balance,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_deposit(account, twin, amount)
+        }
+
+        /// Takes `amount` (1e-7 TFT) of the caller's credit back to its account; what runs keeps its
+        /// minimum runway.
+        #[pallet::call_index(1)]
+        pub fn withdraw(origin: OriginFor<T>, #[pallet::compact] amount: Balance) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_withdraw(account, amount)
+        }
+
+        /// Makes payable what a contract has earned. By anyone.
+        #[pallet::call_index(2)]
+        pub fn claim(origin: OriginFor<T>, contract: ContractId) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_claim(contract)
+        }
+
+        /// Pays a payee what is payable, without the fraction. By anyone.
+        #[pallet::call_index(3)]
+        pub fn pay_out(origin: OriginFor<T>, payee: Payee) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_pay_out(payee)
+        }
+
+        /// Sets the price of one TFT in 1e-7 USD.
+        #[pallet::call_index(4)]
+        pub fn set_price(origin: OriginFor<T>, price: TftPrice) -> DispatchResult {
+            T::GovernanceOrigin::ensure_origin(origin)?;
+            Self::do_set_price(price)
+        }
+
+        /// Replaces prices, shares and bounds as a whole.
+        #[pallet::call_index(5)]
+        pub fn set_policy(origin: OriginFor<T>, policy: Policy<T::AccountId>) -> DispatchResult {
+            T::GovernanceOrigin::ensure_origin(origin)?;
+            Self::do_set_policy(policy)
+        }
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            // The timestamp inherent steps the price clock; its own weight doesn't know of that.
+            T::WeightInfo::on_timestamp_set()
+        }
+
+        fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
+            Self::step_grid_clock(meter)
+        }
+
+        #[cfg(feature = "try-runtime")]
+        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+            Self::do_try_state()
+        }
+    }
+}

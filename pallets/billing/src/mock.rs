@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A runtime of this pallet and balances, with twins and farms that are their numbers.
+
+use crate as pallet_billing;
+use crate::*;
+use frame_support::{
+    derive_impl, parameter_types,
+    traits::{ConstU128, ConstU64, OnPoll, OnTimestampSet},
+    weights::WeightMeter,
+    PalletId,
+};
+use sp_runtime::BuildStorage;
+use tfgrid_primitives::{
+    traits::{FarmDirectory, TwinDirectory},
+    units::{HOUR_MS, TFT, USD},
+    FarmId, TwinId,
+};
+
+#[frame_support::runtime]
+mod runtime {
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeTask,
+        RuntimeHoldReason,
+        RuntimeFreezeReason
+    )]
+    pub struct Test;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(1)]
+    pub type Balances = pallet_balances;
+    #[runtime::pallet_index(2)]
+    pub type Billing = pallet_billing;
+}
+
+pub type AccountId = u64;
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Test {
+    type Block = frame_system::mocking::MockBlock<Test>;
+    type AccountData = pallet_balances::AccountData<u128>;
+}
+
+/// The existential deposit.
+pub const ED: u128 = 1_000;
+
+#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+impl pallet_balances::Config for Test {
+    type AccountStore = System;
+    type Balance = u128;
+    type ExistentialDeposit = ConstU128<ED>;
+}
+
+parameter_types! {
+    pub const PotId: PalletId = PalletId(*b"tfg/bill");
+}
+
+impl pallet_billing::Config for Test {
+    type Currency = Balances;
+    type Twins = Directory;
+    type Farms = Directory;
+    type GovernanceOrigin = frame_system::EnsureRoot<AccountId>;
+    type PotId = PotId;
+    type MinRunwayMs = ConstU64<HOUR_MS>;
+    type WeightInfo = ();
+}
+
+/// Twin `n` is account `n`; farm `n` belongs to twin 100 + n; ids from 1,000 on don't exist.
+pub struct Directory;
+
+impl TwinDirectory<AccountId> for Directory {
+    fn twin_of(account: &AccountId) -> Option<TwinId> {
+        (*account < 1_000).then_some(*account as TwinId)
+    }
+
+    fn account_of(twin: TwinId) -> Option<AccountId> {
+        (twin < 1_000).then_some(twin.into())
+    }
+}
+
+impl FarmDirectory<AccountId> for Directory {
+    fn farmer_of(farm: FarmId) -> Option<TwinId> {
+        (farm < 100).then_some(100 + farm)
+    }
+
+    fn farmer_account(farm: FarmId) -> Option<AccountId> {
+        Self::farmer_of(farm).and_then(Self::account_of)
+    }
+}
+
+pub const ALICE: AccountId = 1;
+pub const BOB: AccountId = 2;
+pub const FOUNDATION: AccountId = 200;
+pub const STAKING: AccountId = 201;
+/// 0.05 USD per TFT.
+pub const PRICE: u64 = USD / 20;
+const START_MS: u64 = 1_700_000_000_000;
+
+/// Lets `ms` pass in blocks of three seconds.
+pub fn pass(ms: u64) {
+    let until = Billing::price_clock().stepped_at_ms + ms;
+    while Billing::price_clock().stepped_at_ms < until {
+        block_at((Billing::price_clock().stepped_at_ms + 3_000).min(until));
+    }
+}
+
+/// One block with this timestamp.
+pub fn block_at(timestamp_ms: u64) {
+    System::set_block_number(System::block_number() + 1);
+    Billing::on_timestamp_set(timestamp_ms);
+    Billing::on_poll(System::block_number(), &mut WeightMeter::new());
+}
+
+/// Runs `test` on a fresh chain and checks the laws afterwards.
+pub fn run(test: impl FnOnce()) {
+    let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
+    pallet_balances::GenesisConfig::<Test> {
+        balances: vec![(ALICE, 1_000 * TFT), (BOB, 1_000 * TFT)],
+        ..Default::default()
+    }
+    .assimilate_storage(&mut storage)
+    .unwrap();
+    let policy = Some(Policy::standard(FOUNDATION, STAKING));
+    pallet_billing::GenesisConfig::<Test> { policy, price: PRICE }.assimilate_storage(&mut storage).unwrap();
+    sp_io::TestExternalities::new(storage).execute_with(|| {
+        block_at(START_MS);
+        test();
+        Billing::do_try_state().unwrap();
+    });
+}

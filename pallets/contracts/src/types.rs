@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The records of the pallet.
+
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{traits::ConstU32, BoundedVec};
+use scale_info::TypeInfo;
+use sp_core::H256;
+use tfgrid_primitives::{Balance, GridMillis, NodeId, Rates, Resources, TwinId, UsdRate};
+
+/// The most networks of a contract.
+pub const MAX_NETWORKS: u32 = 4;
+/// The most bytes of a network's name.
+pub const MAX_NETWORK_NAME: u32 = 20;
+/// The most records that one view reads.
+pub const MAX_PAGE: u32 = 500;
+
+/// The name of a private network.
+pub type NetworkName = BoundedVec<u8, ConstU32<MAX_NETWORK_NAME>>;
+/// The private networks of a contract.
+pub type Networks = BoundedVec<Network, ConstU32<MAX_NETWORKS>>;
+
+/// A private network that a contract takes part in.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct Network {
+    /// Its name, the twin's own.
+    pub name: NetworkName,
+    /// The node's part of it.
+    pub subnet: Subnet,
+}
+
+/// An IPv4 network.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Subnet {
+    /// Its first address.
+    pub address: [u8; 4],
+    /// How many bits of it are the network's.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether the name obeys its rule.
+    pub(crate) fn has_valid_name(&self) -> bool {
+        let name = &self.name[..];
+        let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        name.iter().all(|c| plain(c) || *c == b'-')
+            && name.first().is_some_and(plain)
+            && name.last().is_some_and(plain)
+    }
+}
+
+impl Subnet {
+    /// Whether it is private (RFC 1918), of prefix 16 to 30 and without host bits.
+    pub(crate) fn is_valid(&self) -> bool {
+        let private = match self.address {
+            [10, ..] | [192, 168, ..] => true,
+            [172, second, ..] => (16..32).contains(&second),
+            _ => false,
+        };
+        let host_bits = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
+        private && (16..=30).contains(&self.prefix) && u32::from_be_bytes(self.address) & host_bits == 0
+    }
+}
+
+/// What the caller of `create_node_contract` asks for, beside the body.
+pub(crate) struct Wish {
+    pub node: NodeId,
+    pub resources: Resources,
+    pub public_ips: u8,
+    pub networks: Networks,
+    pub traffic_gb: u32,
+    pub max_usd_rate: UsdRate,
+}
+
+/// An open contract.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Contract {
+    /// Whose it is.
+    pub twin: TwinId,
+    /// On what.
+    pub kind: ContractKind,
+    /// How far it got.
+    pub state: ContractState,
+    /// The version of its body; the first is 1.
+    pub version: u32,
+    /// Hash of the present body.
+    pub body_hash: H256,
+    /// What it costs once deployed.
+    pub rates: Rates,
+    /// What is held for it, in 1e-7 TFT.
+    pub deposit: Balance,
+    /// When it was created.
+    pub created_at: GridMillis,
+    /// The node's last report on it.
+    pub last_report: ReportMark,
+}
+
+/// What a contract is a claim on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub enum ContractKind {
+    /// Capacity of a node.
+    #[codec(index = 0)]
+    Node {
+        /// The node.
+        node: NodeId,
+        /// What is reserved on it.
+        resources: Resources,
+        /// Private networks that it takes part in.
+        networks: Networks,
+    },
+}
+
+impl Contract {
+    /// The node that it is on.
+    pub fn node(&self) -> NodeId {
+        let ContractKind::Node { node, .. } = &self.kind;
+        *node
+    }
+}
+
+/// How far a contract got. *Paused* isn't a state: it follows from the payer's credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub enum ContractState {
+    /// Capacity is reserved, the node hasn't answered.
+    Created,
+    /// The node has deployed it; it is charged.
+    Deployed,
+}
+
+/// A report that was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct ReportMark {
+    /// Its sequence: the next must be above.
+    pub sequence: u64,
+    /// When it came in.
+    pub at: GridMillis,
+}
+
+/// Why an owner closes a contract.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum CancelReason {
+    /// It isn't needed any more.
+    #[codec(index = 0)]
+    Cancelled,
+}

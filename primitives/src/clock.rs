@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The two clocks of the ledger.
+//!
+//! The *price clock* is `C(t) = ∫ TFT-per-USD dt`, in units of (1e-7 TFT) per (1e-10 USD/h), so that
+//! a rate times a stretch of it is an amount of TFT: what a contract costs between two moments is
+//! `usd_rate × (C₂ − C₁)`, exact across any number of price changes. With a price `P` in 1e-7 USD per
+//! TFT, one millisecond moves it by
+//!
+//! ```text
+//! 1e-10 USD/h × 1 ms ÷ (P × 1e-7 USD/TFT), in 1e-7 TFT  =  1 / (360 × P)
+//! ```
+//!
+//! *Grid time* counts the milliseconds in which the chain ran. It stands still in halts and migrations;
+//! all deadlines count it, so nothing fires in a heap after an outage.
+
+use crate::{
+    fixed::{mul_div, Q64},
+    units::{GridMillis, TftPrice, UsdRate, MINUTE_MS},
+};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+
+/// The most that one block may move either clock: a halt of days charges a minute.
+pub const HALT_CAP_MS: u64 = MINUTE_MS;
+
+/// See the [module](self): the denominator that belongs to a millisecond.
+const MS_TIMES_PRICE: u128 = 360;
+
+/// The price clock: where it stands and how fast it runs.
+///
+/// It is kept as the milliseconds since the last price change, so that rounding happens once per
+/// price and not once per block.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct PriceClock {
+    /// Where the clock stood when `price` came into force.
+    pub base: Q64,
+    /// Charged milliseconds since then.
+    pub since_base_ms: u64,
+    /// Charged milliseconds ever, halts left out.
+    pub total_ms: u64,
+    /// The chain's timestamp at the last step, in milliseconds since 1970; 0 before the first.
+    pub stepped_at_ms: u64,
+    /// The price in force; the clock stands while it is zero.
+    pub price: TftPrice,
+}
+
+impl PriceClock {
+    /// Where the clock stands.
+    pub fn now(&self) -> Q64 {
+        self.base.saturating_add(stretch(self.since_base_ms, self.price))
+    }
+
+    /// Moves on to the block's timestamp, at most [`HALT_CAP_MS`]. Time that goes back is ignored.
+    pub fn step(&mut self, timestamp_ms: u64) {
+        let first = self.stepped_at_ms == 0;
+        let passed = timestamp_ms.saturating_sub(self.stepped_at_ms).min(HALT_CAP_MS);
+        self.stepped_at_ms = self.stepped_at_ms.max(timestamp_ms);
+        if !first {
+            self.since_base_ms = self.since_base_ms.saturating_add(passed);
+            self.total_ms = self.total_ms.saturating_add(passed);
+        }
+    }
+
+    /// From now on the clock runs at another price.
+    pub fn set_price(&mut self, price: TftPrice) {
+        self.base = self.now();
+        self.since_base_ms = 0;
+        self.price = price;
+    }
+
+    /// What `rate` costs in `ms` at the present price.
+    pub fn cost_of(&self, rate: UsdRate, ms: u64) -> Q64 {
+        mul_div(stretch(ms, self.price), rate.into(), 1)
+    }
+}
+
+/// How far the clock moves in `ms` at `price`.
+pub fn stretch(ms: u64, price: TftPrice) -> Q64 {
+    mul_div(u128::from(ms) << 64, 1, MS_TIMES_PRICE * u128::from(price))
+}
+
+/// How long the clock takes for a stretch at `price`, in milliseconds, rounded down.
+pub fn ms_of_stretch(stretch: Q64, price: TftPrice) -> u64 {
+    let ms = mul_div(stretch, MS_TIMES_PRICE * u128::from(price), 1 << 64);
+    u64::try_from(ms).unwrap_or(u64::MAX)
+}
+
+/// Grid time: Σ min(Δ, [`HALT_CAP_MS`]) over the blocks that ran their poll.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct GridClock {
+    /// Grid time now.
+    pub now_ms: GridMillis,
+    /// The chain's timestamp at the last step, in milliseconds since 1970; 0 before the first.
+    pub stepped_at_ms: u64,
+}
+
+impl GridClock {
+    /// Moves on to the block's timestamp, at most [`HALT_CAP_MS`].
+    pub fn step(&mut self, timestamp_ms: u64) {
+        if self.stepped_at_ms != 0 {
+            let passed = timestamp_ms.saturating_sub(self.stepped_at_ms).min(HALT_CAP_MS);
+            self.now_ms = self.now_ms.saturating_add(passed);
+        }
+        self.stepped_at_ms = self.stepped_at_ms.max(timestamp_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        fixed::{from_whole, whole},
+        units::HOUR_MS,
+    };
+
+    const START: u64 = 1_700_000_000_000;
+
+    fn running(price: TftPrice) -> PriceClock {
+        let mut clock = PriceClock::default();
+        clock.step(START);
+        clock.set_price(price);
+        clock
+    }
+
+    fn run(clock: &mut PriceClock, ms: u64) {
+        let until = clock.stepped_at_ms + ms;
+        while clock.stepped_at_ms < until {
+            clock.step((clock.stepped_at_ms + 3_000).min(until));
+        }
+    }
+
+    #[test]
+    fn an_hour_at_one_dollar_an_hour_costs_a_dollar_of_tft() {
+        // 0.05 USD per TFT: one USD buys 20 TFT.
+        let mut clock = running(500_000);
+        let before = clock.now();
+        run(&mut clock, HOUR_MS);
+        let one_usd_per_hour: UsdRate = 10_000_000_000;
+        let cost = (clock.now() - before) * u128::from(one_usd_per_hour);
+        assert!(from_whole(200_000_000) - cost < 1 << 40, "{cost}");
+        assert_eq!(clock.cost_of(one_usd_per_hour, HOUR_MS), cost);
+    }
+
+    #[test]
+    fn block_times_do_not_change_where_the_clock_stands() {
+        let (mut fine, mut coarse) = (running(777_777), running(777_777));
+        run(&mut fine, 60_000);
+        coarse.step(coarse.stepped_at_ms + 60_000);
+        assert_eq!(fine.now(), coarse.now());
+    }
+
+    #[test]
+    fn a_price_change_is_charged_on_both_sides_of_it() {
+        let mut clock = running(1_000_000);
+        run(&mut clock, 36_000);
+        clock.set_price(500_000);
+        run(&mut clock, 36_000);
+        let expected = stretch(36_000, 1_000_000) + stretch(36_000, 500_000);
+        assert_eq!(clock.now(), expected);
+    }
+
+    #[test]
+    fn a_halt_of_days_charges_the_cap_and_time_never_goes_back() {
+        let mut clock = running(1_000_000);
+        let before = clock.now();
+        clock.step(START + 3 * 24 * HOUR_MS);
+        assert_eq!(clock.now() - before, stretch(HALT_CAP_MS, 1_000_000));
+        let stood = clock;
+        clock.step(START);
+        assert_eq!(clock, stood);
+    }
+
+    #[test]
+    fn a_clock_without_a_price_stands_still() {
+        let mut clock = running(0);
+        run(&mut clock, HOUR_MS);
+        assert_eq!(clock.now(), 0);
+    }
+
+    #[test]
+    fn ten_years_at_the_extremes_of_price_and_rate_do_not_overflow() {
+        let ten_years = 10 * 366 * 24 * HOUR_MS;
+        // 0.001 USD per TFT is the least price that policy allows.
+        let dearest = stretch(ten_years, 10_000);
+        assert!(whole(dearest) < 1 << 32);
+        // 10,000 USD an hour for ten years at that price still fits: 8.8e11 TFT.
+        let cost = mul_div(dearest, 100_000_000_000_000, 1);
+        assert!(cost < u128::MAX, "saturated");
+        assert!(stretch(1, u64::MAX) == 0 && stretch(1, 100_000_000_000) > 0);
+    }
+
+    #[test]
+    fn a_stretch_takes_the_time_that_made_it() {
+        let ms = ms_of_stretch(stretch(HOUR_MS, 777_777), 777_777);
+        assert!(HOUR_MS - ms <= 1, "{ms}");
+        assert_eq!(ms_of_stretch(Q64::MAX, u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn grid_time_counts_at_most_the_cap_per_block() {
+        let mut grid = GridClock::default();
+        grid.step(START);
+        grid.step(START + 3_000);
+        grid.step(START + HOUR_MS);
+        grid.step(START);
+        assert_eq!(grid.now_ms, 3_000 + HALT_CAP_MS);
+    }
+}

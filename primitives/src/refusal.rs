@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Why the pool refuses a call that is authorised by a machine's key (`docs/FORMATS.md` §3.2).
+//!
+//! The chain answers with `InvalidTransaction::Custom(code)`; clients turn the code into a sentence.
+
+use codec::{Decode, Encode};
+use scale_info::TypeInfo;
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
+
+macro_rules! refusals {
+    ($($name:ident = $code:literal: $text:literal,)*) => {
+        /// A reason to refuse a registration or a report. Numbers are stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+        #[repr(u8)]
+        pub enum Refusal {
+            $(#[doc = $text] $name = $code,)*
+        }
+
+        impl Refusal {
+            /// All of them, by code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The reason as a sentence.
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+    };
+}
+
+refusals! {
+    TicketUnknown = 1: "no farmer has opened this boot ticket",
+    TicketExpired = 2: "the boot ticket has expired",
+    TicketExhausted = 3: "all admissions of the boot ticket are spent",
+    TicketRevoked = 4: "the farmer has closed the boot ticket",
+    TicketUsed = 5: "this node key has used this boot ticket before",
+    KeyTaken = 6: "a node with this key is registered",
+    ValidityOutOfRange = 7: "valid_until is in the past or more than an hour ahead of the chain's clock",
+    CapacityOutOfRange = 8: "the capacity is zero or above what the chain admits",
+    NodeUnknown = 9: "no node has this id",
+    SequenceOld = 10: "the sequence isn't above that of the last report",
+    TooSoon = 11: "the last report of this kind is too recent",
+    ContractUnknown = 12: "no open contract has this id",
+    ContractOfOtherNode = 13: "the contract belongs to another node",
+    VersionMismatch = 14: "the contract has another version by now",
+    BodyMismatch = 15: "the body hash isn't that of the contract's body",
+    Unchanged = 16: "the contract shows this result already",
+    AlreadyDeployed = 17: "the contract is deployed: it can't fail any more",
+    NoItems = 18: "the report has no items",
+    TicketSignatureWrong = 19: "the ticket key hasn't signed this registration for this chain",
+    NodeSignatureWrong = 20: "the node key hasn't signed this for this chain",
+}
+
+impl Refusal {
+    /// The refusal that a code of `InvalidTransaction::Custom` stands for.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.iter().copied().find(|refusal| *refusal as u8 == code)
+    }
+}
+
+impl From<Refusal> for TransactionValidityError {
+    fn from(refusal: Refusal) -> Self {
+        InvalidTransaction::Custom(refusal as u8).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_stands_for_one_refusal() {
+        for (i, refusal) in Refusal::ALL.iter().enumerate() {
+            assert_eq!(*refusal as usize, i + 1);
+            assert_eq!(Refusal::from_code(*refusal as u8), Some(*refusal));
+        }
+        assert_eq!(Refusal::from_code(0), None);
+    }
+}

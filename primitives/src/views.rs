@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What people and machines read from the chain.
+
+use crate::{
+    Balance, ContractId, FailureCode, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds, UsdAmount,
+};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use sp_core::H256;
+
+/// Why a contract closed. Numbers are stable.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    serde::Serialize,
+)]
+pub enum ClosingReason {
+    /// Its owner cancelled it.
+    #[codec(index = 0)]
+    Cancelled,
+    /// Its owner says that the node didn't deliver.
+    #[codec(index = 1)]
+    NotDelivered,
+    /// The credit stayed used up until the end of grace.
+    #[codec(index = 2)]
+    OutOfFunds,
+    /// The node can't deploy the body as it is.
+    #[codec(index = 3)]
+    NodeRejected {
+        /// Why.
+        code: FailureCode,
+    },
+    /// The node didn't answer in time.
+    #[codec(index = 4)]
+    NodeSilent,
+    /// The node is gone.
+    #[codec(index = 5)]
+    NodeRemoved,
+    /// The farmer drained the node.
+    #[codec(index = 6)]
+    Drained,
+    /// Governance closed it.
+    #[codec(index = 7)]
+    ByGovernance,
+}
+
+/// What is remembered of a closed contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo, serde::Serialize)]
+pub struct ClosedContract {
+    /// Whose it was.
+    pub twin: TwinId,
+    /// On which node.
+    pub node: NodeId,
+    /// Why it closed.
+    pub reason: ClosingReason,
+    /// When, in grid time.
+    pub closed_at: GridMillis,
+    /// When, by the calendar.
+    pub closed_at_unix: UnixSeconds,
+    /// What it was charged in all, in 1e-10 USD.
+    pub usd: UsdAmount,
+    /// What it was charged in all, in 1e-7 TFT, fraction left out.
+    pub tft: Balance,
+}
+
+/// How a contract stands, for people to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
+pub enum ContractStatus {
+    /// Reserved, the node hasn't answered yet.
+    Created,
+    /// Running and charged.
+    Deployed {
+        /// Charged so far, in 1e-7 TFT, fraction left out.
+        tft: Balance,
+        /// Charged so far, in 1e-10 USD.
+        usd: UsdAmount,
+    },
+    /// Deployed, but its owner's credit is used up: stopped and not charged.
+    Paused {
+        /// Charged so far, in 1e-7 TFT, fraction left out.
+        tft: Balance,
+        /// Charged so far, in 1e-10 USD.
+        usd: UsdAmount,
+    },
+    /// Closed.
+    Closed {
+        /// Why.
+        reason: ClosingReason,
+        /// Charged in all, in 1e-7 TFT, fraction left out.
+        tft: Balance,
+        /// Charged in all, in 1e-10 USD.
+        usd: UsdAmount,
+    },
+}
+
+/// An open contract as its node needs to see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct NodeContract {
+    /// Its id.
+    pub contract: ContractId,
+    /// Whose it is.
+    pub twin: TwinId,
+    /// The version of its body.
+    pub version: u32,
+    /// Hash of its body.
+    pub body_hash: H256,
+    /// Whether the chain knows it as deployed.
+    pub deployed: bool,
+    /// Whether its owner's credit is used up.
+    pub paused: bool,
+    /// What is reserved for it.
+    pub resources: Resources,
+}
+
+/// A payer's credit, settled up to the block that was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
+pub struct PayerInfo {
+    /// What is left, in 1e-7 TFT, fraction left out.
+    pub credit: Balance,
+    /// What all its running contracts cost, in 1e-10 USD per hour, discount left out.
+    pub rate: u128,
+    /// Whether the credit is used up and its contracts are paused.
+    pub exhausted: bool,
+    /// How long the credit lasts at the present price, in milliseconds; `None` while nothing is charged.
+    pub funded_ms: Option<u64>,
+}
+
+/// The chain's clocks and intervals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
+pub struct GridInfo {
+    /// Grid time.
+    pub grid_now: GridMillis,
+    /// The price of one TFT, in 1e-7 USD.
+    pub tft_price: TftPrice,
+    /// How often a node says that it is alive, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How often a node reports what its contracts use, in milliseconds.
+    pub usage_ms: u64,
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How the pallets are configured: one file each.
+
+mod balances;
+mod billing;
+mod consensus;
+mod contracts;
+mod farms;
+mod governance;
+mod nodes;
+pub mod parameters;
+pub mod proxies;
+mod system;
+mod twins;

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::parameters::HeartbeatInterval;
+use crate::*;
+use frame_support::{parameter_types, traits::ConstU32};
+use tfgrid_primitives::{units::GIB, Resources};
+
+parameter_types! {
+    /// Beyond any machine that is built, and small enough for the arithmetic of prices.
+    pub const MaxResources: Resources = Resources {
+        cru: 4_096,
+        mru: 64 * 1_024 * GIB,
+        sru: 4_096 * 1_024 * GIB,
+        hru: 65_536 * 1_024 * GIB,
+        gpu: 64,
+    };
+}
+
+impl pallet_nodes::Config for Runtime {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type Farms = Farms;
+    type Clock = Billing;
+    type HeartbeatInterval = HeartbeatInterval;
+    type MaxResources = MaxResources;
+    type MaxContractsPerNode = ConstU32<1_000>;
+    type WeightInfo = ();
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `GridApi`: the reads that people and machines need, for clients without view functions.
+
+use alloc::vec::Vec;
+use tfgrid_primitives::{
+    views::{ContractStatus, GridInfo, NodeContract, PayerInfo},
+    ContractId, NodeId, Resources, TwinId, UsdRate,
+};
+
+sp_api::decl_runtime_apis! {
+    /// Reads of the grid.
+    pub trait GridApi {
+        /// Clocks, price and intervals.
+        fn grid_info() -> GridInfo;
+        /// What a node contract would cost, in 1e-10 USD per hour; `None` for an unknown node.
+        fn quote(node: NodeId, resources: Resources, public_ips: u8) -> Option<UsdRate>;
+        /// How a contract stands; `None` for an id that was never given or is forgotten.
+        fn contract_status(contract: ContractId) -> Option<ContractStatus>;
+        /// A node's open contracts, at most 500, in no particular order; go on with the last id.
+        fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract>;
+        /// What a node could still reserve; `None` for an unknown node.
+        fn node_free(node: NodeId) -> Option<Resources>;
+        /// Whether a node has been heard from lately.
+        fn node_online(node: NodeId) -> bool;
+        /// A twin's credit.
+        fn payer(twin: TwinId) -> PayerInfo;
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The state transition function of TF Grid Ledger: the pallets composed.
+//!
+//! One file per pallet's configuration in `configs/`; what the node and light clients call is in
+//! `apis.rs`; what a chain starts with is in `genesis.rs`.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+#[cfg(feature = "std")]
+include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+
+extern crate alloc;
+
+pub mod apis;
+mod configs;
+pub mod genesis;
+pub mod grid_api;
+
+pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
+pub use configs::{parameters, proxies::ProxyType};
+
+use sp_runtime::{
+    generic, impl_opaque_keys,
+    traits::{BlakeTwo256, IdentifyAccount, Verify},
+    MultiAddress, MultiSignature,
+};
+use sp_version::RuntimeVersion;
+
+/// Types that don't know the runtime's calls, for the node.
+pub mod opaque {
+    use super::*;
+    use sp_runtime::OpaqueExtrinsic;
+
+    /// A header.
+    pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+    /// A block of undecoded extrinsics.
+    pub type Block = generic::Block<Header, OpaqueExtrinsic>;
+}
+
+impl_opaque_keys! {
+    /// What a validator signs with.
+    pub struct SessionKeys {
+        pub aura: Aura,
+        pub grandpa: Grandpa,
+    }
+}
+
+/// A signature of any of the usual kinds.
+pub type Signature = MultiSignature;
+/// An account.
+pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
+/// How calls name accounts.
+pub type Address = MultiAddress<AccountId, ()>;
+/// An amount in 1e-7 TFT.
+pub type Balance = tfgrid_primitives::Balance;
+/// How many transactions an account has sent.
+pub type Nonce = u32;
+/// A block hash.
+pub type Hash = sp_core::H256;
+/// A block number.
+pub type BlockNumber = u32;
+/// A header.
+pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+/// A block.
+pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+/// What every transaction passes through. `AuthorizeCall` comes first: it turns the reports of machines into
+/// an authorised origin before anything asks for a signer.
+pub type TxExtension = (
+    frame_system::AuthorizeCall<Runtime>,
+    frame_system::CheckNonZeroSender<Runtime>,
+    frame_system::CheckSpecVersion<Runtime>,
+    frame_system::CheckTxVersion<Runtime>,
+    frame_system::CheckGenesis<Runtime>,
+    frame_system::CheckEra<Runtime>,
+    frame_system::CheckNonce<Runtime>,
+    frame_system::CheckWeight<Runtime>,
+    pallet_transaction_payment::ChargeTransactionPayment<Runtime>,
+    frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
+    frame_system::WeightReclaim<Runtime>,
+);
+/// A transaction.
+pub type UncheckedExtrinsic = generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
+/// What executes blocks.
+pub type Executive = frame_executive::Executive<
+    Runtime,
+    Block,
+    frame_system::ChainContext<Runtime>,
+    Runtime,
+    AllPalletsWithSystem,
+>;
+
+/// Slots are three seconds long.
+pub const SLOT_DURATION: u64 = 3_000;
+
+/// Which runtime this is.
+#[sp_version::runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+    spec_name: alloc::borrow::Cow::Borrowed("tfgrid"),
+    impl_name: alloc::borrow::Cow::Borrowed("tfgrid"),
+    authoring_version: 1,
+    spec_version: 1,
+    impl_version: 1,
+    apis: apis::RUNTIME_API_VERSIONS,
+    transaction_version: 1,
+    system_version: 3,
+};
+
+/// The metadata that clients are generated from, as `client/metadata.scale` holds it: version 16, prefixed.
+#[cfg(feature = "std")]
+pub fn metadata_file() -> Result<alloc::vec::Vec<u8>, &'static str> {
+    let metadata = Runtime::metadata_at_version(16).ok_or("this frame-support has no metadata version 16")?;
+    Ok((*metadata).clone())
+}
+
+#[frame_support::runtime]
+mod runtime {
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Runtime;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(1)]
+    pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(2)]
+    pub type Aura = pallet_aura;
+    #[runtime::pallet_index(3)]
+    pub type Grandpa = pallet_grandpa;
+
+    #[runtime::pallet_index(10)]
+    pub type Balances = pallet_balances;
+    #[runtime::pallet_index(11)]
+    pub type TransactionPayment = pallet_transaction_payment;
+
+    #[runtime::pallet_index(20)]
+    pub type Sudo = pallet_sudo;
+    #[runtime::pallet_index(21)]
+    pub type Parameters = pallet_parameters;
+    #[runtime::pallet_index(22)]
+    pub type InitialIntervals = crate::parameters::initial_intervals;
+
+    #[runtime::pallet_index(30)]
+    pub type Utility = pallet_utility;
+    #[runtime::pallet_index(31)]
+    pub type Proxy = pallet_proxy;
+    #[runtime::pallet_index(32)]
+    pub type Multisig = pallet_multisig;
+
+    // Billing comes before those who ask it for the time, so that it has stepped when they are polled.
+    #[runtime::pallet_index(50)]
+    pub type Billing = pallet_billing;
+    #[runtime::pallet_index(51)]
+    pub type Twins = pallet_twins;
+    #[runtime::pallet_index(52)]
+    pub type Farms = pallet_farms;
+    #[runtime::pallet_index(53)]
+    pub type Nodes = pallet_nodes;
+    #[runtime::pallet_index(54)]
+    pub type Contracts = pallet_contracts;
+}

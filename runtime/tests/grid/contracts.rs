@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Contracts from create to closed, with what they cost.
+
+use crate::chain::*;
+use frame_support::{
+    assert_ok,
+    traits::{fungible::InspectHold, Get},
+};
+use pallet_contracts::{CancelReason, Network, Subnet};
+use sp_keyring::Sr25519Keyring;
+use tfgrid_primitives::{
+    fixed,
+    report::{DeployedPayload, UsagePayload},
+    units::{HOUR_MS, TFT},
+    views::{ClosingReason, ContractStatus},
+    Body, FailureCode, Refusal, Resources, UsageItem, UsageTotals,
+};
+use tfgrid_runtime::{
+    parameters::{ResultInterval, UsageInterval},
+    *,
+};
+
+type Call = pallet_contracts::Call<Runtime>;
+type Error = pallet_contracts::Error<Runtime>;
+
+fn cancel(contract: u64) -> Call {
+    Call::cancel { contract, reason: CancelReason::Cancelled }
+}
+
+/// `create` with one argument changed.
+fn create_with(change: impl FnOnce(&mut Call)) -> Call {
+    let mut call = create(1, small());
+    change(&mut call);
+    call
+}
+
+fn with_body(bytes: usize) -> Call {
+    create_with(|call| {
+        if let Call::create_node_contract { body, .. } = call {
+            *body = Body::Plain(vec![b' '; bytes]);
+        }
+    })
+}
+
+fn with_networks(list: Vec<(&str, [u8; 4], u8)>) -> Call {
+    let list: Vec<Network> = list
+        .into_iter()
+        .map(|(name, address, prefix)| Network {
+            name: name.as_bytes().to_vec().try_into().unwrap(),
+            subnet: Subnet { address, prefix },
+        })
+        .collect();
+    create_with(|call| {
+        if let Call::create_node_contract { networks, .. } = call {
+            *networks = list.try_into().unwrap();
+        }
+    })
+}
+
+fn credit(twin: u32) -> Balance {
+    fixed::whole(Billing::settled_payer(twin).credit)
+}
+
+#[test]
+fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create(1, small())));
+        let record = pallet_contracts::Contracts::<Runtime>::get(1).unwrap();
+        assert_eq!(record.rates.usd, 103_750_000);
+        assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
+        pass(30_000);
+        assert_eq!(credit(bob), 1_000 * TFT, "nothing is charged before the node has deployed");
+
+        report(machine.deployed(1, br#"{"web":{"ip":"10.0.0.2"}}"#)).unwrap();
+        assert_eq!(
+            pallet_contracts::Results::<Runtime>::get(1).unwrap()[..],
+            br#"{"web":{"ip":"10.0.0.2"}}"#[..]
+        );
+        // The block that has the report is the first that isn't charged: it begins the charge.
+        pass(HOUR_MS);
+        let hour = 103_750_000 * TFT / 10_000_000_000 * 20;
+        assert!((1_000 * TFT - credit(bob)).abs_diff(hour) <= 1, "{}", credit(bob));
+
+        assert_ok!(call(Bob, cancel(1)));
+        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        assert_eq!((closed.reason, closed.twin, closed.node), (ClosingReason::Cancelled, bob, 1));
+        assert_eq!(closed.usd, 103_750_000);
+        assert!(closed.tft.abs_diff(hour) <= 1);
+        assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Closed { .. })));
+        assert_eq!(Nodes::free(1), Some(capacity()));
+        let held =
+            Balances::balance_on_hold(&pallet_contracts::HoldReason::Contract.into(), &Bob.to_account_id());
+        assert_eq!(held, 0);
+
+        let left = credit(bob);
+        pass(HOUR_MS);
+        assert_eq!(credit(bob), left, "a closed contract costs nothing");
+        assert_ok!(call(Bob, pallet_billing::Call::withdraw { amount: left }));
+        for payee in [pallet_billing::Payee::Farm(1), pallet_billing::Payee::Foundation] {
+            assert_ok!(call(Charlie, pallet_billing::Call::pay_out { payee }));
+        }
+    });
+}
+
+#[test]
+fn a_contract_is_paused_while_credit_is_used_up_and_goes_on_after_a_deposit() {
+    run(|| {
+        farm_with_ticket(1);
+        let mut machine = Machine::join(1);
+        let bob = customer(Bob, 25 * TFT / 100); // an hour and a bit
+        assert_ok!(call(Bob, create(1, small())));
+        report(machine.deployed(1, b"{}")).unwrap();
+        pass(2 * HOUR_MS);
+        assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Paused { .. })));
+        assert!(Contracts::page_of_node(1, None, 10)[0].paused);
+        assert_ok!(call(Charlie, pallet_billing::Call::deposit { twin: bob, amount: TFT }));
+        assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Deployed { .. })));
+        assert!(!Contracts::page_of_node(1, None, 10)[0].paused);
+    });
+}
+
+#[test]
+fn what_a_node_cannot_deploy_closes_with_its_reason_and_costs_nothing() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create(1, small())));
+        pass(30_000);
+        report(machine.failed(1, FailureCode::ImageNotFound)).unwrap();
+        let reason = ClosingReason::NodeRejected { code: FailureCode::ImageNotFound };
+        assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().reason, reason);
+        assert_eq!(credit(bob), 1_000 * TFT);
+        assert_eq!(Nodes::free(1), Some(capacity()));
+    });
+}
+
+#[test]
+fn a_create_call_is_refused_for_every_wrong_argument() {
+    run_with_node(|_, _| {
+        assert_fails(Charlie, create(1, small()), Error::NoTwin);
+        assert_fails(Bob, create(9, small()), Error::UnknownNode);
+        assert_fails(Bob, with_body(0), Error::BodySizeOutOfRange);
+        assert_fails(Bob, with_body(8_193), Error::BodySizeOutOfRange);
+        let too_much = Resources { mru: u64::MAX, ..small() };
+        assert_fails(Bob, create(1, too_much), pallet_billing::Error::<Runtime>::CreditTooLow);
+        let more_than_free = Resources { cru: 9, ..small() };
+        assert_fails(Bob, create(1, more_than_free), pallet_nodes::Error::<Runtime>::NotEnoughCapacity);
+        let all = u64::MAX;
+        let absurd = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
+        assert_fails(Bob, create(1, absurd), Error::RateOutOfRange);
+        assert_fails(
+            Bob,
+            create_with(|call| {
+                if let Call::create_node_contract { max_usd_rate, .. } = call {
+                    *max_usd_rate = 103_749_999;
+                }
+            }),
+            Error::RateAboveMaximum,
+        );
+        assert_fails(
+            Bob,
+            create_with(|call| {
+                if let Call::create_node_contract { public_ips, .. } = call {
+                    *public_ips = 1;
+                }
+            }),
+            Error::NotEnoughPublicIps,
+        );
+        assert_fails(
+            Bob,
+            create_with(|call| {
+                if let Call::create_node_contract { traffic_gb, .. } = call {
+                    *traffic_gb = 1;
+                }
+            }),
+            Error::TrafficUnavailable,
+        );
+        assert_ok!(call(Bob, with_body(8_192)));
+    });
+}
+
+#[test]
+fn networks_are_checked_and_indexed_in_clear() {
+    run_with_node(|_, bob| {
+        for name in ["", "-a", "a-", "A", "a_b"] {
+            assert_fails(Bob, with_networks(vec![(name, [10, 1, 0, 0], 24)]), Error::NetworkNameInvalid);
+        }
+        for (address, prefix) in [
+            ([8, 8, 8, 0], 24),
+            ([10, 1, 0, 1], 24),
+            ([10, 0, 0, 0], 15),
+            ([10, 0, 0, 0], 31),
+            ([172, 32, 0, 0], 16),
+        ] {
+            assert_fails(Bob, with_networks(vec![("mesh", address, prefix)]), Error::SubnetInvalid);
+        }
+        let twice = vec![("mesh", [10, 1, 0, 0], 24), ("mesh", [10, 2, 0, 0], 24)];
+        assert_fails(Bob, with_networks(twice), Error::DuplicateNetwork);
+
+        let good = vec![("mesh", [10, 1, 0, 0], 24), ("lan-2", [192, 168, 7, 4], 30)];
+        assert_ok!(call(Bob, with_networks(good)));
+        let name: pallet_contracts::NetworkName = b"mesh".to_vec().try_into().unwrap();
+        let member = pallet_contracts::NetworkMembers::<Runtime>::get((bob, &name, 1));
+        assert_eq!(member, Some(Subnet { address: [10, 1, 0, 0], prefix: 24 }));
+        assert_ok!(call(Bob, cancel(1)));
+        assert_eq!(pallet_contracts::NetworkMembers::<Runtime>::iter_keys().count(), 0);
+    });
+}
+
+#[test]
+fn without_an_hour_of_credit_nothing_is_created() {
+    run(|| {
+        farm_with_ticket(1);
+        Machine::join(1);
+        customer(Bob, TFT / 5); // 0.2075 TFT would be an hour
+        assert_fails(Bob, create(1, small()), pallet_billing::Error::<Runtime>::CreditTooLow);
+    });
+}
+
+#[test]
+fn only_the_owner_cancels_and_only_once() {
+    run_with_node(|_, _| {
+        customer(Charlie, TFT);
+        assert_ok!(call(Bob, create(1, small())));
+        assert_fails(Charlie, cancel(1), Error::NotOwner);
+        assert_fails(Sr25519Keyring::Dave, cancel(1), Error::NoTwin);
+        assert_fails(Bob, cancel(2), Error::UnknownContract);
+        assert_ok!(call(Bob, cancel(1)));
+        assert_fails(Bob, cancel(1), Error::UnknownContract);
+    });
+}
+
+#[test]
+fn a_twin_and_a_node_carry_a_bounded_number_of_contracts() {
+    run_with_node(|_, bob| {
+        pallet_contracts::TwinContractCount::<Runtime>::insert(bob, 10_000);
+        assert_fails(Bob, create(1, small()), Error::TooManyContracts);
+        pallet_contracts::TwinContractCount::<Runtime>::insert(bob, 0);
+        pallet_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 1_000);
+        assert_fails(Bob, create(1, small()), pallet_nodes::Error::<Runtime>::TooManyContracts);
+        pallet_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 0);
+        pallet_contracts::LastContractId::<Runtime>::put(u64::MAX);
+        assert_fails(Bob, create(1, small()), Error::IdsExhausted);
+        pallet_contracts::LastContractId::<Runtime>::put(0);
+    });
+}
+
+#[test]
+fn reports_on_contracts_are_refused_in_the_pool_when_anything_about_them_is_wrong() {
+    run_with_node(|mut machine, _| {
+        assert_ok!(call(Bob, create(1, small())));
+        let hash = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().body_hash;
+        let good = DeployedPayload { contract: 1, version: 1, body_hash: hash, result: Default::default() };
+        let spoilt = |spoil: fn(&mut DeployedPayload)| {
+            let mut payload = good.clone();
+            spoil(&mut payload);
+            payload
+        };
+        assert_refused(machine.deployed_with(spoilt(|p| p.contract = 9)), Refusal::ContractUnknown);
+        assert_refused(machine.deployed_with(spoilt(|p| p.version = 2)), Refusal::VersionMismatch);
+        assert_refused(machine.deployed_with(spoilt(|p| p.body_hash.0[0] ^= 1)), Refusal::BodyMismatch);
+        let mut forged = Machine { key: Machine::key(9), id: 1, sequence: 100 };
+        assert_refused(forged.deployed(1, b""), Refusal::NodeSignatureWrong);
+        assert_refused(forged.failed(1, FailureCode::BodyInvalid), Refusal::NodeSignatureWrong);
+
+        let deployed = machine.deployed(1, b"{}");
+        report(deployed.clone()).unwrap();
+        assert_refused(deployed, Refusal::SequenceOld);
+        assert_refused(machine.deployed(1, b"{}"), Refusal::Unchanged);
+        assert_refused(machine.failed(1, FailureCode::BodyInvalid), Refusal::AlreadyDeployed);
+    });
+}
+
+#[test]
+fn a_node_reports_on_no_other_nodes_contracts() {
+    run(|| {
+        farm_with_ticket(2);
+        let (_first, mut second) = (Machine::join(1), Machine::join(2));
+        customer(Bob, 1_000 * TFT);
+        assert_ok!(call(Bob, create(1, small())));
+        assert_refused(second.deployed(1, b""), Refusal::ContractOfOtherNode);
+        assert_refused(second.failed(1, FailureCode::BodyInvalid), Refusal::ContractOfOtherNode);
+        let item = UsageItem { contract: 1, totals: UsageTotals::default() };
+        report(second.usage(vec![item].try_into().unwrap())).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+    });
+}
+
+#[test]
+fn a_changed_result_is_taken_after_a_while() {
+    run_with_node(|mut machine, _| {
+        assert_ok!(call(Bob, create(1, small())));
+        report(machine.deployed(1, b"a")).unwrap();
+        assert_refused(machine.deployed(1, b"b"), Refusal::TooSoon);
+        pass(ResultInterval::get());
+        report(machine.deployed(1, b"b")).unwrap();
+        assert_eq!(pallet_contracts::Results::<Runtime>::get(1).unwrap()[..], b"b"[..]);
+    });
+}
+
+#[test]
+fn usage_is_kept_item_by_item_and_the_impossible_refused() {
+    run_with_node(|mut machine, _| {
+        for _ in 0..2 {
+            assert_ok!(call(Bob, create(1, small())));
+        }
+        report(machine.deployed(1, b"{}")).unwrap();
+        let totals =
+            UsageTotals { cpu_ms: 10, memory_bytes: 9, disk_bytes: 8, received_bytes: 7, sent_bytes: 6 };
+        let items = |totals: UsageTotals| -> UsagePayload {
+            [1, 2, 77].map(|contract| UsageItem { contract, totals }).to_vec().try_into().unwrap()
+        };
+        assert_refused(machine.usage(Default::default()), Refusal::NoItems);
+        report(machine.usage(items(totals))).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), Some(totals));
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(2), None, "not deployed");
+        assert_refused(machine.usage(items(totals)), Refusal::TooSoon);
+
+        pass(UsageInterval::get());
+        let less = UsageTotals { cpu_ms: 9, ..totals };
+        let old = machine.usage(items(less));
+        report(old.clone()).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), Some(totals), "a total that went down");
+        assert_refused(old, Refusal::SequenceOld);
+    });
+}
+
+#[test]
+fn a_nodes_contracts_are_read_in_pages() {
+    run_with_node(|_, _| {
+        for _ in 0..5 {
+            assert_ok!(call(Bob, create(1, Resources { cru: 1, ..Resources::ZERO })));
+        }
+        let mut seen = Vec::new();
+        loop {
+            let page = Contracts::page_of_node(1, seen.last().copied(), 2);
+            if page.is_empty() {
+                break;
+            }
+            assert!(page.len() <= 2);
+            seen.extend(page.iter().map(|c| c.contract));
+        }
+        seen.sort();
+        assert_eq!(seen, [1, 2, 3, 4, 5]);
+    });
+}

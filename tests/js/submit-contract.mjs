@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs a web server on a node of the grid, and waits until it is up.
+//
+//   node submit-contract.mjs --key //Bob --node 1 --image 127.0.0.1:5000/web@sha256:…
+//   node submit-contract.mjs --key //Bob --node 1 --file deployment.json
+
+import { readFile } from 'node:fs/promises';
+import { parseArgs } from 'node:util';
+import { connect, keyPair, main, submit, untilFinal } from './grid.mjs';
+
+const { values: options } = parseArgs({
+  options: {
+    url: { type: 'string', default: 'ws://127.0.0.1:9944' },
+    key: { type: 'string' },
+    node: { type: 'string' },
+    image: { type: 'string' },
+    file: { type: 'string' },
+    greeting: { type: 'string', default: 'hello from the grid' },
+    seconds: { type: 'string', default: '120' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+// region: deployment
+const MiB = 1024 ** 2;
+
+/** A web server with a disk of its own. */
+function webServer(image, greeting) {
+  return {
+    version: 1,
+    description: 'a page from a disk',
+    workloads: [
+      { name: 'data', type: 'zmount', data: { size: 64 * MiB } },
+      {
+        name: 'web',
+        type: 'zmachine',
+        data: {
+          image,
+          cpu: 1,
+          memory: 128 * MiB,
+          mounts: [{ name: 'data', path: '/data' }],
+          env: { GREETING: greeting },
+        },
+      },
+    ],
+  };
+}
+// endregion
+
+// region: submit
+/** Creates a node contract, for no more than it costs now; answers with its id. */
+async function createContract(api, pair, node, body) {
+  const resources = { cru: 1, mru: 128 * MiB, sru: 64 * MiB, hru: 0, gpu: 0 };
+  const rate = await api.call.gridApi.quote(node, resources, 0);
+  if (rate.isNone) throw new Error(`there is no node ${node}`);
+
+  const call = api.tx.contracts.createNodeContract(
+    node, resources, { Plain: body }, 0, [], 0, rate.unwrap());
+  const { events } = await submit(api, call, pair);
+  const created = events.find(({ event }) => api.events.contracts.NodeContractCreated.is(event));
+  return { contract: created.event.data.contract.toNumber(), rate: rate.unwrap().toBigInt() };
+}
+
+/** Waits until the node has deployed the contract; answers with what it says about it. */
+function untilDeployed(api, contract, seconds) {
+  return untilFinal(api, `contract ${contract} to be deployed`, seconds, async (at) => {
+    const closed = await at.query.contracts.closed(contract);
+    if (closed.isSome) {
+      throw new Error(`contract ${contract} is closed: ${closed.unwrap().reason.toString()}`);
+    }
+    const { state } = (await at.query.contracts.contracts(contract)).unwrap();
+    if (state.isDeployed) return JSON.parse((await at.query.contracts.results(contract)).unwrap().toUtf8());
+  });
+}
+// endregion
+
+main(async () => {
+  const { url, key, node, image, file, greeting, seconds, json } = options;
+  if (!key || !node || !(image || file)) {
+    throw new Error('usage: submit-contract.mjs --key KEY --node N (--image IMAGE | --file FILE) [--url URL]');
+  }
+  const body = file ? await readFile(file, 'utf8') : JSON.stringify(webServer(image, greeting));
+  const say = json ? () => {} : console.log;
+
+  const api = await connect(url);
+  try {
+    const submittedAt = Date.now();
+    const { contract, rate } = await createContract(api, keyPair(key), Number(node), body);
+    say(`contract ${contract}, ${Number(rate) / 1e10} USD/h`);
+    const result = await untilDeployed(api, contract, Number(seconds));
+    if (json) console.log(JSON.stringify({ contract, result, submitted_at: submittedAt }));
+    else Object.entries(result).forEach(([name, { ip }]) => say(`${name} is up at http://${ip}/`));
+  } finally {
+    await api.disconnect();
+  }
+});

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use crate::{binary, free_port, wait_for, Process, Run};
+use anyhow::{Context, Result};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+const START_LIMIT: Duration = Duration::from_secs(15);
+const CAPACITY: &str = "cru=2,mru=2GiB,sru=10GiB";
+
+/// A node: an agent with a folder of its own.
+pub struct Agent {
+    data: PathBuf,
+    metrics: SocketAddr,
+    arguments: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Agent {
+    /// Starts one that joins with this ticket. Neither chain nor engine need to be there yet.
+    pub fn start(run: &Run, chain: &str, engine: &str, ticket: &str) -> Result<Self> {
+        let data = run.subfolder("agent")?;
+        let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let arguments = [
+            ("--chain", chain.into()),
+            ("--data", data.display().to_string()),
+            ("--docker", engine.into()),
+            ("--ticket", ticket.into()),
+            ("--capacity", CAPACITY.into()),
+            ("--metrics", metrics.to_string()),
+        ];
+        let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
+        let mut agent = Self { data, metrics, arguments: arguments.collect(), process: None };
+        agent.resume(run)?;
+        Ok(agent)
+    }
+
+    /// Starts it again after [`Self::kill`].
+    pub fn resume(&mut self, run: &Run) -> Result<()> {
+        let program = binary("zos-agent")?;
+        run.note_agent(&program)?;
+        let process = Process::start(run, "agent", Command::new(&program).args(&self.arguments))?;
+        let process = self.process.insert(process);
+        wait_for("the agent's metrics", START_LIMIT, || {
+            process.ensure_running()?;
+            Ok(crate::get(self.metrics, "/metrics").ok())
+        })?;
+        Ok(())
+    }
+
+    /// Ends it as a crash would; its workloads go on running.
+    pub fn kill(&mut self) -> Result<()> {
+        self.process.take().context("the agent doesn't run")?.kill()
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|process| process.ensure_running().is_ok())
+    }
+
+    /// What it has logged, over all its starts.
+    pub fn log(&self) -> String {
+        self.process.as_ref().map(Process::log).unwrap_or_default()
+    }
+
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics
+    }
+
+    /// Where it keeps everything that it keeps.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use crate::{binary, free_port, http, wait_for, Process, Run};
+use anyhow::{Context, Result};
+use serde_json::{json, Value};
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::Command,
+    time::Duration,
+};
+
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// A development chain of one validator, kept in the run's folder.
+pub struct Chain {
+    rpc: SocketAddr,
+    arguments: Vec<String>,
+    process: Option<Process>,
+}
+
+impl Chain {
+    /// Starts one on this port; `sealing` as the node's option of this name, 3 s slots without it.
+    pub fn start(run: &Run, port: u16, sealing: Option<&str>) -> Result<Self> {
+        let rpc = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        // The node would take another port, and we would talk to whoever has this one.
+        TcpListener::bind(rpc).with_context(|| format!("can't listen on {rpc} for a chain's RPC"))?;
+        let base = run.subfolder("chain")?;
+        let p2p = free_port()?;
+        let mut arguments = vec![
+            "--dev".into(),
+            "--no-prometheus".into(),
+            "--no-telemetry".into(),
+            format!("--base-path={}", base.display()),
+            format!("--rpc-port={port}"),
+            format!("--listen-addr=/ip4/127.0.0.1/tcp/{p2p}"),
+        ];
+        arguments.extend(sealing.map(|sealing| format!("--sealing={sealing}")));
+        let mut chain = Self { rpc, arguments, process: None };
+        chain.resume(run)?;
+        Ok(chain)
+    }
+
+    /// Starts it again after [`Self::stop`]: it goes on where it was.
+    pub fn resume(&mut self, run: &Run) -> Result<()> {
+        let mut command = Command::new(binary("tfgrid-node")?);
+        let process = Process::start(run, "chain", command.args(&self.arguments))?;
+        let process = self.process.insert(process);
+        // Before the first block the chain's clock stands at 1970, and what depends on it fails.
+        wait_for("the chain's first block", START_LIMIT, || {
+            process.ensure_running()?;
+            let header = rpc_call(self.rpc, "chain_getHeader");
+            Ok(header.is_ok_and(|header| header["number"] != "0x0").then_some(()))
+        })
+    }
+
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.take().context("the chain doesn't run")?.stop()
+    }
+
+    pub fn url(&self) -> String {
+        format!("ws://{}", self.rpc)
+    }
+}
+
+fn rpc_call(rpc: SocketAddr, method: &str) -> Result<Value> {
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": [] });
+    let response: Value = serde_json::from_str(&http::post(rpc, &request.to_string())?)?;
+    response.get("result").cloned().with_context(|| format!("{method} at {rpc}: {response}"))
+}

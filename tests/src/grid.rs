@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use crate::{free_port, text, Agent, Chain, Engine, Footprint, Person, Registry, Run, Steps};
+use anyhow::{anyhow, Context, Result};
+use serde_json::Value;
+use std::{
+    panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
+    path::PathBuf,
+};
+
+/// What a grid's user deposits, in 1e-7 TFT.
+pub const DEPOSIT: u128 = 100 * 10_000_000;
+
+/// What differs from one grid to the next.
+#[derive(Clone, Copy, Default)]
+pub struct Options<'a> {
+    /// The chain's port; any free one without it.
+    pub port: Option<u16>,
+    /// The chain's way of making blocks; 3 s slots without it.
+    pub sealing: Option<&'a str>,
+}
+
+/// A grid of one node, with its farmer and a user who has credit.
+pub struct Grid {
+    run: Run,
+    pub agent: Agent,
+    pub registry: Registry,
+    pub engine: Engine,
+    pub chain: Chain,
+    pub farmer: Person,
+    pub user: Person,
+    /// The name of a web server's image in the registry.
+    pub image: String,
+    /// The agent's node.
+    pub node: u64,
+}
+
+impl Grid {
+    /// Starts everything and waits until the node has joined.
+    pub fn start(run: Run, options: Options<'_>, steps: &Steps) -> Result<Self> {
+        let engine = steps.take("start a Docker engine, unless there is one", || Engine::obtain(&run))?;
+        steps.note(engine.host());
+
+        let (registry, image) = steps.take("start an image registry and push an image", || {
+            let registry = Registry::start(&run)?;
+            let image = registry.push_page_image(&run, &engine)?;
+            Ok((registry, image))
+        })?;
+        steps.note(&image);
+
+        let port = options.port.map_or_else(free_port, Ok)?;
+        let chain = steps.take("start a chain", || Chain::start(&run, port, options.sealing))?;
+        steps.note(chain.url());
+
+        let farmer = Person::new("//Alice", &chain.url());
+        let user = Person::new("//Bob", &chain.url());
+        let ticket =
+            steps.take("//Alice creates a twin, a farm and a boot ticket", || farmer.opens_a_farm())?;
+        steps.take("//Bob creates a twin and deposits 100 TFT", || user.joins_with_credit())?;
+
+        let (agent, node) = steps.take("boot an agent with the ticket", || {
+            let agent = Agent::start(&run, &chain.url(), engine.host(), &ticket)?;
+            Ok((agent, farmer.waits_for_node()?))
+        })?;
+        steps.note(format_args!("node {node} is online"));
+        Ok(Self { run, agent, registry, engine, chain, farmer, user, image, node })
+    }
+
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// Starts the agent again after it was killed.
+    pub fn resume_agent(&mut self) -> Result<()> {
+        self.agent.resume(&self.run)
+    }
+
+    /// What the node could still reserve, in the chain's words.
+    pub fn free_capacity(&self) -> Result<Value> {
+        self.farmer.script("grid-state.mjs", &["free", &self.node.to_string()])
+    }
+
+    /// What this node has on the machine now.
+    pub fn footprint(&self) -> Result<Footprint> {
+        Footprint::of_node(&self.engine, self.agent.data())
+    }
+}
+
+impl Person {
+    /// Creates a twin and a farm, and opens a ticket for one node.
+    pub fn opens_a_farm(&self) -> Result<String> {
+        self.threebot(&["twin", "create"])?;
+        self.threebot(&["farm", "create", "the-farm"])?;
+        let opened = self.threebot(&["farm", "ticket", "--nodes", "1"])?;
+        Ok(text(&opened["ticket"])?.into())
+    }
+
+    /// Creates a twin and deposits [`DEPOSIT`].
+    pub fn joins_with_credit(&self) -> Result<()> {
+        self.threebot(&["twin", "create"])?;
+        self.threebot(&["deposit", &(DEPOSIT / 10_000_000).to_string()])?;
+        Ok(())
+    }
+
+    /// Waits until a node has joined the first farm; answers with its id.
+    pub fn waits_for_node(&self) -> Result<u64> {
+        let found = self.script("grid-state.mjs", &["node"])?;
+        found["node"].as_u64().context("`grid-state.mjs node` gave no node")
+    }
+}
+
+/// Runs `scenario` in a fresh run and sees to it that nothing is left on the machine, however it
+/// ends. On failure the logs stay, and their place is in the error.
+pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
+    let mut logs = PathBuf::new();
+    let before = Footprint::of_machine()?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let run = Run::begin(name)?;
+        logs = run.logs().into();
+        scenario(run)
+    }));
+    let clean = Footprint::of_machine()?.ensure_within(&before);
+    let outcome = match (outcome, clean) {
+        (Ok(Ok(value)), clean) => clean.map(|()| value),
+        (Ok(Err(error)), Ok(())) => Err(error),
+        (Ok(Err(error)), Err(left)) => Err(error.context(left)),
+        (Err(panic), clean) => {
+            eprintln!("logs: {}; {clean:?}", logs.display());
+            resume_unwind(panic)
+        }
+    };
+    if outcome.is_ok() {
+        let _ = std::fs::remove_dir_all(&logs);
+    }
+    outcome.map_err(|error| anyhow!("{error:#}\nlogs: {}", logs.display()))
+}
+
+/// [`on_a_run`] with a grid on it.
+pub fn on_a_grid<T>(
+    name: &str,
+    options: Options<'_>,
+    steps: &Steps,
+    scenario: impl FnOnce(&mut Grid) -> Result<T>,
+) -> Result<T> {
+    on_a_run(name, |run| scenario(&mut Grid::start(run, options, steps)?))
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use crate::{binary, http, repository, wait_for};
+use anyhow::{ensure, Context, Result};
+use serde_json::Value;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    process::Command,
+    time::Duration,
+};
+
+const PAGE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Somebody with a key, who uses the grid with the tools that everybody has.
+#[derive(Clone, Debug)]
+pub struct Person {
+    key: String,
+    chain: String,
+}
+
+impl Person {
+    /// A development account, such as `//Alice`.
+    pub fn new(key: &str, chain: &str) -> Self {
+        Self { key: key.into(), chain: chain.into() }
+    }
+
+    /// Runs `threebot` with this person's key; answers with what it printed as JSON.
+    pub fn threebot(&self, args: &[&str]) -> Result<Value> {
+        let mut command = Command::new(binary("threebot")?);
+        command.args(["--url", &self.chain, "--key", &self.key, "--json"]).args(args);
+        answer(&mut command)
+    }
+
+    /// Runs a script of `tests/js` with this person's key; answers with what it printed as JSON.
+    pub fn script(&self, name: &str, args: &[&str]) -> Result<Value> {
+        let mut command = Command::new("node");
+        command
+            .arg(repository().join("tests/js").join(name))
+            .args(["--url", &self.chain, "--key", &self.key, "--json"])
+            .args(args);
+        answer(&mut command)
+    }
+}
+
+/// The page of a workload that serves one, from what its node says about it.
+pub fn page_of(workload: &Value) -> Result<String> {
+    let ip: Ipv4Addr = text(&workload["ip"])?.parse().context("the ip isn't IPv4")?;
+    wait_for(&format!("the page at http://{ip}/"), PAGE_LIMIT, || {
+        Ok(http::get(SocketAddr::from((ip, 80)), "/").ok())
+    })
+}
+
+/// A value that is a text.
+pub fn text(value: &Value) -> Result<&str> {
+    value.as_str().with_context(|| format!("{value} isn't a text"))
+}
+
+/// An amount as the scripts print it, with seven decimals, in units of 1e-7 TFT.
+pub fn tft_units(amount: &Value) -> Result<u128> {
+    let digits = text(amount)?.replace('.', "");
+    digits.parse().with_context(|| format!("{amount} isn't an amount of TFT"))
+}
+
+fn answer(command: &mut Command) -> Result<Value> {
+    let shown = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let output = command.output().with_context(|| format!("can't run `{shown}`"))?;
+    ensure!(
+        output.status.success(),
+        "`{shown}` ({}): {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("`{shown}` printed no JSON: {:?}", String::from_utf8_lossy(&output.stdout)))
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use crate::{wait_for, Run};
+use anyhow::{bail, Context, Result};
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::process::CommandExt,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+const TERM_LIMIT: Duration = Duration::from_secs(15);
+const LINES_SHOWN: usize = 15;
+
+/// A long-running process of a run. Its output goes to a log file. Dropping it doesn't end it: that
+/// is up to the run's cleaner, which knows it by its pid file and keeps the order.
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    pid_file: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    pub fn start(run: &Run, name: &str, command: &mut Command) -> Result<Self> {
+        let log = run.logs().join(format!("{name}.log"));
+        let out = OpenOptions::new().create(true).append(true).open(&log)?;
+        let child = command
+            // A Ctrl-C is for the harness: the cleaner ends the others in their order.
+            .process_group(0)
+            .env("TMPDIR", run.folder())
+            .stdin(Stdio::null())
+            .stdout(out.try_clone()?)
+            .stderr(out)
+            .spawn()
+            .with_context(|| format!("can't start {name} ({:?})", command.get_program()))?;
+        let pid_file = run.folder().join("pids").join(name);
+        fs::write(&pid_file, identity(child.id())?)?;
+        Ok(Self { name: name.into(), log, pid_file, child })
+    }
+
+    /// What it has written so far, over all its starts in this run.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Fails with the end of its log if it has ended.
+    pub fn ensure_running(&mut self) -> Result<()> {
+        let Some(status) = self.child.try_wait()? else {
+            return Ok(());
+        };
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        let end = lines[lines.len().saturating_sub(LINES_SHOWN)..].join("\n");
+        bail!("{} ended ({status}); the end of {}:\n{end}", self.name, self.log.display())
+    }
+
+    /// Ends it the hard way, as a power cut would.
+    pub fn kill(mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("can't kill {}", self.name))?;
+        self.reap()
+    }
+
+    /// Asks it to end.
+    pub fn stop(mut self) -> Result<()> {
+        Command::new("sh").args(["-c", "kill \"$0\"", &self.child.id().to_string()]).status()?;
+        let what = format!("{} to end on SIGTERM", self.name);
+        wait_for(&what, TERM_LIMIT, || Ok(self.child.try_wait()?))?;
+        self.reap()
+    }
+
+    fn reap(&mut self) -> Result<()> {
+        self.child.wait()?;
+        let _ = fs::remove_file(&self.pid_file);
+        Ok(())
+    }
+}
+
+/// Pid and start time: a number alone may belong to somebody else later.
+fn identity(pid: u32) -> Result<String> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let after_name = stat.rsplit(") ").next().unwrap_or_default();
+    let started = after_name.split(' ').nth(19).context("/proc/<pid>/stat has no start time")?;
+    Ok(format!("{pid} {started}\n"))
+}

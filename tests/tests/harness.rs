@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The harness itself: what it starts works, and nothing of it is left, however a test ends.
+
+use anyhow::{ensure, Context, Result};
+use std::{
+    env,
+    io::{BufRead, BufReader},
+    panic::catch_unwind,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+use tfgrid_tests::{on_a_run, wait_for, Engine, Footprint, Registry, Run};
+
+const CLEANING: Duration = Duration::from_secs(60);
+const UP: &str = "everything is up";
+
+fn run_command(program: &str, args: &[&str]) -> Result<()> {
+    let status = Command::new(program).args(args).status()?;
+    ensure!(status.success(), "`{program} {}` failed", args.join(" "));
+    Ok(())
+}
+
+/// A container on a network and a mounted disk, as a node would have them.
+fn litter(run: &Run, engine: &Engine, image: &str) -> Result<()> {
+    engine.docker(&["network", "create", "litter"])?;
+    engine.docker(&["run", "--detach", "--network", "litter", image, "httpd", "-f"])?;
+    let disk = run.subfolder("agent")?.join("disk");
+    let disk = disk.to_str().context("the run's folder isn't UTF-8")?;
+    run_command("truncate", &["--size", "16M", disk])?;
+    run_command("mkfs.ext4", &["-q", disk])?;
+    let place = format!("{disk}.mounted");
+    run_command("mkdir", &[&place])?;
+    run_command("mount", &["-o", "loop", disk, &place])
+}
+
+fn set_up(run: &Run) -> Result<(Engine, Registry)> {
+    let engine = Engine::private(run)?;
+    let registry = Registry::start(run)?;
+    let image = registry.push_page_image(run, &engine)?;
+    ensure!(engine.docker(&["images", "--quiet"])?.is_empty(), "the engine kept a copy");
+    engine.docker(&["pull", "--quiet", &image])?;
+    litter(run, &engine, &image)?;
+    Ok((engine, registry))
+}
+
+#[test]
+fn an_image_is_pulled_by_digest_and_a_missing_one_is_not() -> Result<()> {
+    on_a_run("harness-image", |run| {
+        let (engine, registry) = set_up(&run)?;
+        let missing = engine.docker(&["pull", &registry.missing_image()]);
+        let error = missing.err().context("an image that isn't there was pulled")?;
+        ensure!(error.to_string().contains("manifest unknown"), "{error:#}");
+        Ok(())
+    })
+}
+
+#[test]
+fn nothing_is_left_by_a_test_that_panics() -> Result<()> {
+    let before = Footprint::of_machine()?;
+    let outcome = catch_unwind(|| {
+        on_a_run("harness-panic", |run| -> Result<()> {
+            let _all = set_up(&run)?;
+            panic!("on purpose")
+        })
+    });
+    ensure!(outcome.is_err(), "the panic got lost");
+    Footprint::of_machine()?.ensure_within(&before)
+}
+
+#[test]
+fn nothing_is_left_by_a_test_that_is_killed() -> Result<()> {
+    let before = Footprint::of_machine()?;
+    let mut victim = Command::new(env::current_exe()?)
+        .args(["--ignored", "--exact", "victim", "--nocapture"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut said = BufReader::new(victim.stdout.take().context("no stdout")?).lines();
+    let up = said.any(|line| line.is_ok_and(|line| line.contains(UP)));
+    let littered = Footprint::of_machine()?;
+    victim.kill()?;
+    victim.wait()?;
+    ensure!(up, "the victim ended before all was up");
+    ensure!(!littered.beyond(&before).is_empty(), "the victim left nothing to clean up");
+    wait_for("the cleaner of a killed test", CLEANING, || {
+        Ok(Footprint::of_machine()?.beyond(&before).is_empty().then_some(()))
+    })
+}
+
+#[test]
+#[ignore = "is run, and killed, by nothing_is_left_by_a_test_that_is_killed"]
+fn victim() -> Result<()> {
+    on_a_run("harness-victim", |run| {
+        let _all = set_up(&run)?;
+        println!("{UP}");
+        thread::sleep(CLEANING);
+        Ok(())
+    })
+}
+
+#[test]
+fn an_error_of_a_scenario_names_its_logs() -> Result<()> {
+    let outcome: Result<()> = on_a_run("harness-logs", |_| anyhow::bail!("on purpose"));
+    let error = outcome.err().context("the error got lost")?.to_string();
+    let (cause, logs) = error.split_once("\nlogs: ").context("the error names no logs")?;
+    ensure!(cause == "on purpose" && Path::new(logs).is_dir(), "{error}");
+    Ok(std::fs::remove_dir_all(logs)?)
+}

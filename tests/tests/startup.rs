@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The parts of a grid may start in any order.
+
+use anyhow::{ensure, Result};
+use std::time::Duration;
+use tfgrid_tests::{
+    free_port, on_a_run, page_of, wait_for, Agent, Chain, Engine, Person, Registry, GREETING,
+};
+
+const NOTICE: Duration = Duration::from_secs(30);
+
+#[test]
+fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
+    on_a_run("startup", |run| {
+        let mut engine = Engine::private(&run)?;
+        let registry = Registry::start(&run)?;
+        let image = registry.push_page_image(&run, &engine)?;
+        let mut chain = Chain::start(&run, free_port()?, None)?;
+        let (farmer, user) = (Person::new("//Alice", &chain.url()), Person::new("//Bob", &chain.url()));
+        let ticket = farmer.opens_a_farm()?;
+        user.joins_with_credit()?;
+        chain.stop()?;
+        engine.stop()?;
+
+        let mut agent = Agent::start(&run, &chain.url(), engine.host(), &ticket)?;
+        wait_for("the agent to miss its chain", NOTICE, || {
+            Ok(agent.log().contains(&chain.url()).then_some(()))
+        })?;
+        chain.resume(&run)?;
+        wait_for("the agent to miss its engine", NOTICE, || {
+            Ok(agent.log().contains(engine.host()).then_some(()))
+        })?;
+        engine.start(&run)?;
+
+        let node = farmer.waits_for_node()?.to_string();
+        let args = ["--node", &node, "--image", &image, "--greeting", GREETING];
+        let submitted = user.script("submit-contract.mjs", &args)?;
+        ensure!(page_of(&submitted["result"]["web"])?.starts_with(GREETING));
+        ensure!(agent.is_running());
+        Ok(())
+    })
+}

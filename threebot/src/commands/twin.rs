@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::event;
+use crate::{cli::Twin, output::Answer, session::Session};
+use anyhow::Result;
+use serde_json::json;
+use tfgrid_client::{api, units::format_tft};
+
+pub async fn run(session: &Session, command: Twin) -> Result<Answer> {
+    match command {
+        Twin::Create => create(session).await,
+        Twin::Show => show(session).await,
+    }
+}
+
+async fn create(session: &Session) -> Result<Answer> {
+    let no_keys = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new());
+    let call = api::transactions().twins().create(no_keys, None);
+    let included = session.grid.submit("twin create", &call, &session.key).await?;
+    let twin = event::<api::twins::events::TwinCreated>(&included, "twin create")?.twin;
+    let account = session.account().to_string();
+    Ok(Answer::new(format!("twin {twin} of {account}"), json!({ "twin": twin, "account": account })))
+}
+
+async fn show(session: &Session) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    let twin = session.twin(&at).await?;
+    let account = session.account();
+    let free = at.free_balance(&account).await?;
+    let payer = at.payer(twin).await?;
+    let lasts = payer.funded_ms.map(|ms| ms / 1_000);
+    let text = format!(
+        "twin     {twin}\naccount  {account}\nfree     {} TFT\ncredit   {} TFT{}",
+        format_tft(free),
+        format_tft(payer.credit),
+        lasts.map_or(String::new(), |s| format!(", lasts {} h at the present price", s / 3_600)),
+    );
+    let value = json!({
+        "twin": twin,
+        "account": account.to_string(),
+        "free_units": free.to_string(),
+        "credit_units": payer.credit.to_string(),
+        "rate": payer.rate.to_string(),
+        "exhausted": payer.exhausted,
+        "funded_seconds": lasts,
+    });
+    Ok(Answer::new(text, value))
+}

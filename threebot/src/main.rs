@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The user's and farmer's command line for TF Grid Ledger.
+
+mod cli;
+mod commands;
+mod output;
+mod session;
+
+use clap::Parser;
+use cli::Cli;
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.global.json;
+    match commands::run(cli).await {
+        Ok(answer) => answer.print(json),
+        Err(error) => output::print_error(&error, json),
+    }
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The chain as the agent sees it: the job queue and the database, read at finalized heads only.
+
+//CLIENT
+#[cfg(test)]
+pub mod fake;
+mod follow;
+mod outbox;
+
+pub use follow::{Follower, Snapshot, Standing};
+pub use outbox::{Outbox, OutboxInputs};
+
+use async_trait::async_trait;
+use codec::{Decode, Encode};
+use futures::stream::BoxStream;
+use tfgrid_primitives::{ContractId, FailureCode, Resources, UsageItem};
+
+/// A finalized block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its number.
+    pub number: u32,
+    /// Its hash.
+    pub hash: [u8; 32],
+    /// The chain's clock in it, in milliseconds since 1970.
+    pub timestamp_ms: u64,
+}
+
+/// How far a contract has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContractState {
+    /// The chain waits for the node's report on this version.
+    Created,
+    /// The node has confirmed this version.
+    Deployed,
+}
+
+/// A node contract on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contract {
+    /// Its id.
+    pub id: ContractId,
+    /// The version of its body that is wanted.
+    pub version: u32,
+    /// Whether that version is confirmed.
+    pub state: ContractState,
+    /// Whether its payer is out of funds.
+    pub paused: bool,
+    /// blake2b-256 of the SCALE-encoded [`Body`].
+    pub body_hash: [u8; 32],
+    /// What it reserves on this node.
+    pub reserved: Resources,
+}
+
+/// The body of a node contract (`docs/FORMATS.md` §4).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Body {
+    /// UTF-8 JSON.
+    Plain(Vec<u8>),
+    /// An age file.
+    Sealed(Vec<u8>),
+}
+
+/// The record that a closed contract leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// Why it was closed, for the log.
+    pub reason: String,
+}
+
+/// Intervals that the chain prescribes, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainLimits {
+    /// Between two heartbeats.
+    pub heartbeat_ms: u64,
+    /// Between two usage reports.
+    pub usage_ms: u64,
+}
+
+/// What the node tells the chain (`docs/FORMATS.md` §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// The node is alive.
+    Heartbeat {
+        /// Random, new at each start of the agent.
+        boot_nonce: u64,
+    },
+    /// A contract's deployment runs.
+    Deployed {
+        /// Whose.
+        contract: ContractId,
+        /// Which version of it.
+        version: u32,
+        /// Of which body.
+        body_hash: [u8; 32],
+        /// JSON of at most 256 bytes: how to reach it.
+        result: Vec<u8>,
+    },
+    /// A contract's deployment can't run: its owner must change something.
+    Failed {
+        /// Whose.
+        contract: ContractId,
+        /// Which version of it.
+        version: u32,
+        /// Why.
+        code: FailureCode,
+        /// Where in the body: a JSON pointer of at most 128 bytes.
+        path: String,
+    },
+    /// What contracts used; at most 64 items.
+    Usage(Vec<UsageItem>),
+}
+
+impl Report {
+    /// The kind's name in logs and metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Heartbeat { .. } => "heartbeat",
+            Self::Deployed { .. } => "deployed",
+            Self::Failed { .. } => "failed",
+            Self::Usage(_) => "usage",
+        }
+    }
+}
+
+/// Why the chain didn't answer as hoped. All of them are worth another try.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// Nobody answered, or not in time, or with nonsense.
+    #[error("can't {what}: {why}; is the chain's node reachable?")]
+    Unreachable {
+        /// What was tried.
+        what: String,
+        /// What came back.
+        why: String,
+    },
+    /// The chain answered no.
+    #[error("the chain refused to {what}: {why}")]
+    Refused {
+        /// What was tried.
+        what: String,
+        /// Its reason.
+        why: String,
+    },
+}
+
+/// One node's view of the chain.
+#[async_trait]
+pub trait Chain: Send + Sync {
+    /// Finalized heads, the present one first. Ends when the connection does.
+    async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError>;
+
+    /// All node contracts on this node.
+    async fn contracts(&self, at: &Head) -> Result<Vec<Contract>, ChainError>;
+
+    /// A contract's body, `None` where the contract is unknown.
+    async fn body(&self, contract: ContractId, at: &Head) -> Result<Option<Body>, ChainError>;
+
+    /// The record of a closed contract, `None` where it isn't closed or unknown.
+    async fn closed(&self, contract: ContractId, at: &Head) -> Result<Option<Closed>, ChainError>;
+
+    /// The intervals in force.
+    async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;
+
+    /// Signs a report and hands it to the chain. `Ok` means that the chain has taken it into its
+    /// pool, not that it had an effect.
+    async fn submit(&self, sequence: u64, report: &Report) -> Result<(), ChainError>;
+}

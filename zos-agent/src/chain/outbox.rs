@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sends reports until the chain shows their effect. One report a slot waits: a newer one replaces
+//! it.
+
+use super::{Chain, ChainLimits, Report, Snapshot};
+use crate::{backoff::Backoff, clock::unix_ms, engine::Reports, metrics::Metrics, store::Store};
+use anyhow::Result;
+use rand::Rng;
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tfgrid_primitives::{ContractId, NodeId, UsageItem};
+use tokio::{
+    sync::watch,
+    time::{sleep_until, timeout},
+};
+use tracing::{debug, info};
+
+const SEQUENCE_FILE: &str = "sequence.json";
+/// The longest that handing over one report may take.
+const SUBMITTING: Duration = Duration::from_secs(30);
+/// How long the effect of a report may take to show before it is sent again.
+const EFFECT: Duration = Duration::from_secs(15);
+/// The longest wait while nothing is due.
+const IDLE: Duration = Duration::from_secs(3600);
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
+
+/// What the outbox listens to.
+pub struct OutboxInputs {
+    /// What the engine wants reported, by contract.
+    pub reports: watch::Receiver<Reports>,
+    /// The latest usage of all contracts.
+    pub usage: watch::Receiver<Vec<UsageItem>>,
+    /// For the chain's intervals.
+    pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+}
+
+/// What a report is about. The order is the order of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Slot {
+    Heartbeat,
+    Contract(ContractId),
+    Usage(usize),
+}
+
+impl Slot {
+    /// Whether the report is done with when the chain has taken it. The others are done with when
+    /// the engine doesn't want them any more, because the chain shows their effect.
+    fn ends_when_taken(self) -> bool {
+        !matches!(self, Self::Contract(_))
+    }
+}
+
+/// The reports that wait.
+#[derive(Debug, Default)]
+struct Queue {
+    slots: BTreeMap<Slot, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    report: Report,
+    failures: u32,
+    due: Instant,
+}
+
+impl Queue {
+    /// Replaces what waits in the slot, unless it is the same.
+    fn put(&mut self, slot: Slot, report: Report, now: Instant) {
+        match self.slots.get(&slot) {
+            Some(waiting) if waiting.report == report => {}
+            _ => drop(self.slots.insert(slot, Waiting { report, failures: 0, due: now })),
+        }
+    }
+
+    /// Makes the reports on contracts exactly these.
+    fn want(&mut self, reports: &Reports, now: Instant) {
+        self.slots.retain(|slot, _| match slot {
+            Slot::Contract(id) => reports.contains_key(id),
+            _ => true,
+        });
+        for (id, report) in reports {
+            self.put(Slot::Contract(*id), report.clone(), now);
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.slots.values().map(|waiting| waiting.due).min()
+    }
+
+    fn due(&self, now: Instant) -> Option<(Slot, Report)> {
+        let (slot, waiting) = self.slots.iter().find(|(_, waiting)| waiting.due <= now)?;
+        Some((*slot, waiting.report.clone()))
+    }
+
+    fn taken(&mut self, slot: Slot, now: Instant) {
+        if slot.ends_when_taken() {
+            self.slots.remove(&slot);
+        } else if let Some(waiting) = self.slots.get_mut(&slot) {
+            waiting.failures = 0;
+            waiting.due = now + EFFECT;
+        }
+    }
+
+    /// Returns the wait before the next try.
+    fn failed(&mut self, slot: Slot, now: Instant) -> Duration {
+        let Some(waiting) = self.slots.get_mut(&slot) else { return Duration::ZERO };
+        waiting.failures = waiting.failures.saturating_add(1);
+        let delay = BACKOFF.delay(waiting.failures);
+        waiting.due = now + delay;
+        delay
+    }
+}
+
+/// Numbers that only rise, whatever the machine's clock does.
+#[derive(Debug)]
+struct Sequence {
+    store: Store,
+    last: u64,
+}
+
+impl Sequence {
+    fn load(store: Store) -> Result<Self> {
+        let last = store.read(SEQUENCE_FILE)?.unwrap_or(0);
+        Ok(Self { store, last })
+    }
+
+    fn next(&mut self, now_ms: u64) -> Result<u64> {
+        let next = now_ms.max(self.last.saturating_add(1));
+        self.store.write(SEQUENCE_FILE, &next)?;
+        self.last = next;
+        Ok(next)
+    }
+}
+
+/// Sends one node's reports.
+pub struct Outbox {
+    chain: Arc<dyn Chain>,
+    node: NodeId,
+    boot_nonce: u64,
+    sequence: Sequence,
+    queue: Queue,
+    inputs: OutboxInputs,
+    metrics: Metrics,
+    next_heartbeat: Instant,
+}
+
+impl Outbox {
+    /// Ready to run, with a new boot nonce.
+    ///
+    /// # Errors
+    /// Where the note of the last sequence number is damaged.
+    pub fn new(
+        chain: Arc<dyn Chain>,
+        node: NodeId,
+        store: Store,
+        inputs: OutboxInputs,
+        metrics: Metrics,
+    ) -> Result<Self> {
+        Ok(Self {
+            chain,
+            node,
+            boot_nonce: rand::rng().random(),
+            sequence: Sequence::load(store)?,
+            queue: Queue::default(),
+            inputs,
+            metrics,
+            next_heartbeat: Instant::now(),
+        })
+    }
+
+    /// Sends until the engine is gone.
+    pub async fn run(mut self) {
+        loop {
+            self.fill();
+            self.send_due().await;
+            let wake = self.wake_at();
+            let OutboxInputs { reports, usage, snapshots } = &mut self.inputs;
+            let alive = tokio::select! {
+                changed = reports.changed() => changed.is_ok(),
+                changed = usage.changed() => changed.is_ok(),
+                changed = snapshots.changed(), if wake.is_none() => changed.is_ok(),
+                () = sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE).into()) => true,
+            };
+            if !alive {
+                return;
+            }
+        }
+    }
+
+    /// When there is something to do again; `None` while the chain's intervals aren't known.
+    fn wake_at(&self) -> Option<Instant> {
+        self.limits()?;
+        let due = self.queue.next_due();
+        Some(due.map_or(self.next_heartbeat, |due| due.min(self.next_heartbeat)))
+    }
+
+    fn limits(&self) -> Option<ChainLimits> {
+        self.inputs.snapshots.borrow().as_ref().map(|snapshot| snapshot.limits)
+    }
+
+    /// Puts everything that is wanted now into the queue.
+    fn fill(&mut self) {
+        let now = Instant::now();
+        let reports = self.inputs.reports.borrow_and_update().clone();
+        self.queue.want(&reports, now);
+        if self.inputs.usage.has_changed().unwrap_or(false) {
+            let items = self.inputs.usage.borrow_and_update().clone();
+            let most = tfgrid_primitives::report::MAX_USAGE_ITEMS as usize;
+            for (index, items) in items.chunks(most).enumerate() {
+                self.queue.put(Slot::Usage(index), Report::Usage(items.to_vec()), now);
+            }
+        }
+        if let (Some(limits), true) = (self.limits(), self.next_heartbeat <= now) {
+            let heartbeat = Report::Heartbeat { boot_nonce: self.boot_nonce };
+            self.queue.put(Slot::Heartbeat, heartbeat, now);
+            self.next_heartbeat =
+                now + Duration::from_millis(until_heartbeat(self.node, limits.heartbeat_ms, unix_ms()));
+        }
+        self.metrics.outbox.set(self.queue.slots.len() as u64);
+    }
+
+    async fn send_due(&mut self) {
+        // Without a snapshot there is no chain to send to.
+        if self.limits().is_none() {
+            return;
+        }
+        while let Some((slot, report)) = self.queue.due(Instant::now()) {
+            let kind = report.kind();
+            match self.send(&report).await {
+                Ok(()) => {
+                    debug!(kind, ?slot, "report sent");
+                    self.metrics.report_sent(kind);
+                    self.queue.taken(slot, Instant::now());
+                }
+                Err(why) => {
+                    let retry_in = self.queue.failed(slot, Instant::now());
+                    info!(kind, ?slot, ?retry_in, "report not taken: {why}");
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, report: &Report) -> Result<(), String> {
+        let sequence = self.sequence.next(unix_ms()).map_err(|error| format!("{error:#}"))?;
+        match timeout(SUBMITTING, self.chain.submit(sequence, report)).await {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(_) => Err(format!("no answer in {} s", SUBMITTING.as_secs())),
+        }
+    }
+}
+
+/// Milliseconds to this node's next place in the interval: nodes spread over it evenly.
+fn until_heartbeat(node: NodeId, interval_ms: u64, now_ms: u64) -> u64 {
+    let interval = interval_ms.max(1);
+    // Multiplying by an odd number close to 2³²/φ scatters consecutive ids.
+    let place = (u64::from(node.wrapping_mul(2_654_435_769)) * interval) >> 32;
+    interval - (now_ms + interval - place) % interval
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_primitives::FailureCode;
+
+    fn deployed(contract: ContractId, version: u32) -> Report {
+        Report::Deployed { contract, version, body_hash: [0; 32], result: vec![] }
+    }
+
+    fn failed(contract: ContractId) -> Report {
+        Report::Failed {
+            contract,
+            version: 1,
+            code: FailureCode::ImageNotFound,
+            path: "/workloads/0/data/image".into(),
+        }
+    }
+
+    #[test]
+    fn a_newer_report_on_a_contract_replaces_the_older_and_is_due_at_once() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.want(&Reports::from([(1, deployed(1, 1))]), now);
+        queue.failed(Slot::Contract(1), now);
+        assert_eq!(queue.due(now), None);
+        queue.want(&Reports::from([(1, deployed(1, 2))]), now);
+        assert_eq!(queue.due(now), Some((Slot::Contract(1), deployed(1, 2))));
+        queue.want(&Reports::from([(1, failed(1))]), now);
+        assert_eq!(queue.due(now), Some((Slot::Contract(1), failed(1))));
+        assert_eq!(queue.slots.len(), 1);
+    }
+
+    #[test]
+    fn a_report_that_was_taken_is_sent_again_until_nobody_wants_it_any_more() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        let wanted = Reports::from([(1, deployed(1, 1))]);
+        queue.want(&wanted, now);
+        queue.taken(Slot::Contract(1), now);
+        queue.want(&wanted, now);
+        assert_eq!(queue.due(now), None);
+        assert_eq!(queue.next_due(), Some(now + EFFECT));
+        assert!(queue.due(now + EFFECT).is_some());
+        queue.want(&Reports::new(), now);
+        assert_eq!(queue.due(now + EFFECT), None);
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_taken_is_done_with_and_one_that_failed_waits_longer_each_time() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.put(Slot::Heartbeat, Report::Heartbeat { boot_nonce: 1 }, now);
+        let first = queue.failed(Slot::Heartbeat, now);
+        let third = (0..2).map(|_| queue.failed(Slot::Heartbeat, now)).last().unwrap();
+        assert!(first < third, "{first:?} {third:?}");
+        queue.taken(Slot::Heartbeat, now);
+        assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn the_heartbeat_is_sent_before_everything_else() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.put(Slot::Usage(0), Report::Usage(vec![]), now);
+        queue.want(&Reports::from([(1, deployed(1, 1))]), now);
+        queue.put(Slot::Heartbeat, Report::Heartbeat { boot_nonce: 1 }, now);
+        assert_eq!(queue.due(now).map(|(slot, _)| slot), Some(Slot::Heartbeat));
+    }
+
+    #[test]
+    fn sequence_numbers_rise_when_the_clock_falls_and_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let mut sequence = Sequence::load(store.clone()).unwrap();
+        assert_eq!(sequence.next(1_000).unwrap(), 1_000);
+        assert_eq!(sequence.next(1_000).unwrap(), 1_001);
+        assert_eq!(sequence.next(10).unwrap(), 1_002);
+        let mut sequence = Sequence::load(store).unwrap();
+        assert_eq!(sequence.next(10).unwrap(), 1_003);
+        assert_eq!(sequence.next(5_000).unwrap(), 5_000);
+    }
+
+    #[test]
+    fn nodes_spread_over_the_heartbeat_interval() {
+        let interval = 600_000;
+        let mut places: Vec<u64> = (1..=100).map(|node| until_heartbeat(node, interval, 0)).collect();
+        places.sort_unstable();
+        assert!(places.iter().all(|place| (1..=interval).contains(place)));
+        let widest = places.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+        assert!(widest < interval / 20, "a gap of {widest} ms");
+    }
+
+    #[test]
+    fn heartbeats_are_one_interval_apart() {
+        for node in [1, 7, 4_000_000_000] {
+            let now = 1_700_000_000_123;
+            let first = now + until_heartbeat(node, 600_000, now);
+            assert_eq!(until_heartbeat(node, 600_000, first), 600_000);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a machine's spec to what the engine is asked for. Pure.
+
+use super::names::{network, Names};
+use crate::drivers::{Bind, MachineSpec};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountBindOptions,
+    MountBindOptionsPropagationEnum, MountType, NetworkCreateRequest, NetworkingConfig, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+use std::collections::HashMap;
+use tfgrid_primitives::{units::MIB, ContractId};
+
+/// What images need that change users and listen below port 1024. No more.
+const CAPABILITIES: [&str; 7] =
+    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
+const PIDS: i64 = 512;
+/// Memory-backed, and counted against the machine's memory.
+const SCRATCH: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
+const MAX_SCRATCH_BYTES: u64 = 64 * MIB;
+const NANOS: u64 = 1_000_000_000;
+
+/// What all machines of a node have in common.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// Names and labels.
+    pub names: Names,
+    /// Name servers that tenants may use.
+    pub dns: Vec<String>,
+    /// Cores of this host: the engine refuses more.
+    pub cores: u64,
+}
+
+/// The container of a machine: its root can't be written, it has no capability that it doesn't
+/// need, and the agent alone starts it again.
+pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bind]) -> ContainerCreateBody {
+    let network = network(spec.id.contract);
+    let endpoint = EndpointSettings { aliases: Some(vec![spec.id.name.clone()]), ..Default::default() };
+    ContainerCreateBody {
+        hostname: Some(spec.id.name.clone()),
+        image: Some(image),
+        env: Some(spec.container.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
+        entrypoint: unless_empty(&spec.container.entrypoint),
+        cmd: unless_empty(&spec.container.args),
+        labels: Some(common.names.container_labels(spec)),
+        host_config: Some(host_config(common, spec, binds, &network)),
+        networking_config: Some(NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network, endpoint)])),
+        }),
+        ..Default::default()
+    }
+}
+
+fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &str) -> HostConfig {
+    let memory = signed(spec.container.memory);
+    HostConfig {
+        memory: Some(memory),
+        // The same: no swap.
+        memory_swap: Some(memory),
+        nano_cpus: Some(signed(spec.container.cpu.min(common.cores).saturating_mul(NANOS))),
+        pids_limit: Some(PIDS),
+        readonly_rootfs: Some(true),
+        tmpfs: Some(scratch(spec, binds)),
+        mounts: Some(binds.iter().map(mount).collect()),
+        cap_drop: Some(vec!["ALL".into()]),
+        cap_add: Some(CAPABILITIES.map(Into::into).to_vec()),
+        security_opt: Some(vec!["no-new-privileges".into()]),
+        // An init passes signals on and takes care of orphans.
+        init: Some(true),
+        restart_policy: Some(RestartPolicy {
+            name: Some(RestartPolicyNameEnum::NO),
+            maximum_retry_count: None,
+        }),
+        log_config: Some(HostConfigLogConfig {
+            typ: Some("json-file".into()),
+            config: Some(HashMap::from([("max-size".into(), "10m".into()), ("max-file".into(), "2".into())])),
+        }),
+        network_mode: Some(network.into()),
+        dns: Some(common.dns.clone()),
+        ..Default::default()
+    }
+}
+
+/// Folders that programs expect to write to, unless a volume is mounted there.
+fn scratch(spec: &MachineSpec, binds: &[Bind]) -> HashMap<String, String> {
+    let size = (spec.container.memory / 4).min(MAX_SCRATCH_BYTES);
+    SCRATCH
+        .iter()
+        .filter(|(path, _)| !binds.iter().any(|bind| bind.target == *path))
+        .map(|(path, mode)| (path.to_string(), format!("rw,nosuid,nodev,size={size},mode={mode:o}")))
+        .collect()
+}
+
+/// A mount rather than a bind: its source must exist.
+fn mount(bind: &Bind) -> Mount {
+    Mount {
+        typ: Some(MountType::BIND),
+        source: Some(bind.source.to_string_lossy().into_owned()),
+        target: Some(bind.target.clone()),
+        bind_options: Some(MountBindOptions {
+            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// A contract's own network.
+pub fn contract_network(common: &Common, contract: ContractId) -> NetworkCreateRequest {
+    let options = [
+        ("com.docker.network.bridge.name", super::names::bridge(contract)),
+        ("com.docker.network.bridge.enable_ip_masquerade", "true".into()),
+    ];
+    NetworkCreateRequest {
+        name: network(contract),
+        driver: Some("bridge".into()),
+        options: Some(options.map(|(key, value)| (key.to_owned(), value)).into()),
+        labels: Some(common.names.network_labels(contract)),
+        ..Default::default()
+    }
+}
+
+fn unless_empty(words: &[String]) -> Option<Vec<String>> {
+    (!words.is_empty()).then(|| words.to_vec())
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drivers::{ContainerSpec, WorkloadId};
+    use std::collections::BTreeMap;
+
+    fn common() -> Common {
+        Common { names: Names::new(&[0xab; 32]), dns: vec!["1.1.1.1".into()], cores: 2 }
+    }
+
+    fn spec() -> MachineSpec {
+        MachineSpec {
+            id: WorkloadId { contract: 7, name: "web".into() },
+            version: 3,
+            pointer: "/workloads/0".into(),
+            container: ContainerSpec {
+                image: "localhost/web:1".into(),
+                cpu: 1,
+                memory: 128 * MIB,
+                mounts: vec![],
+                env: BTreeMap::from([("A".into(), "b=c".into())]),
+                entrypoint: vec![],
+                args: vec!["-f".into()],
+            },
+            hash: "abc".into(),
+        }
+    }
+
+    #[test]
+    fn a_machine_is_confined() {
+        let host = container(&common(), &spec(), "x".into(), &[]).host_config.unwrap();
+        assert_eq!(host.memory, Some(128 << 20));
+        assert_eq!(host.memory_swap, host.memory);
+        assert_eq!(host.nano_cpus, Some(1_000_000_000));
+        assert_eq!(host.readonly_rootfs, Some(true));
+        assert_eq!(host.cap_drop, Some(vec!["ALL".to_string()]));
+        assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_string()]));
+        assert!(host.pids_limit.is_some_and(|pids| pids > 0));
+        assert_eq!(host.port_bindings, None);
+        assert_eq!(host.privileged, None);
+    }
+
+    #[test]
+    fn a_machine_is_labelled_and_named_in_its_contracts_network_alone() {
+        let body = container(&common(), &spec(), "x".into(), &[]);
+        let labels = body.labels.unwrap();
+        assert_eq!(labels["zos.contract"], "7");
+        assert_eq!(labels["zos.workload"], "web");
+        assert_eq!(labels["zos.version"], "3");
+        assert_eq!(labels["zos.spec"], "abc");
+        assert_eq!(labels["zos.node"], "ab".repeat(32));
+        let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
+        assert_eq!(endpoints.keys().collect::<Vec<_>>(), ["zos-7"]);
+        assert_eq!(endpoints["zos-7"].aliases, Some(vec!["web".to_string()]));
+    }
+
+    #[test]
+    fn what_the_deployment_leaves_out_is_the_images_own() {
+        let body = container(&common(), &spec(), "x".into(), &[]);
+        assert_eq!(body.entrypoint, None);
+        assert_eq!(body.cmd, Some(vec!["-f".to_string()]));
+        assert_eq!(body.env, Some(vec!["A=b=c".to_string()]));
+    }
+
+    #[test]
+    fn a_volume_on_a_scratch_folder_replaces_it() {
+        let bind = Bind { source: "/mnt/7-data".into(), target: "/tmp".into() };
+        let host = container(&common(), &spec(), "x".into(), &[bind]).host_config.unwrap();
+        assert_eq!(host.tmpfs.unwrap().keys().collect::<Vec<_>>(), ["/run"]);
+        assert_eq!(host.mounts.unwrap()[0].source.as_deref(), Some("/mnt/7-data"));
+    }
+
+    #[test]
+    fn more_cores_than_the_host_has_are_all_it_has() {
+        let mut spec = spec();
+        spec.container.cpu = u64::MAX;
+        spec.container.memory = u64::MAX;
+        let host = container(&common(), &spec, "x".into(), &[]).host_config.unwrap();
+        assert_eq!(host.nano_cpus, Some(2_000_000_000));
+        assert_eq!(host.memory, Some(i64::MAX));
+    }
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Machines: containers of a Docker engine, found again by their labels.
+
+mod container;
+mod names;
+mod pull;
+
+use super::{
+    Bind, DriverError, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
+    ObservedMachines, WorkloadId,
+};
+use async_trait::async_trait;
+use bollard::{
+    errors::Error,
+    models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse},
+    query_parameters::{
+        CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
+        StartContainerOptions, StatsOptionsBuilder, StopContainerOptionsBuilder,
+    },
+    Docker, API_DEFAULT_VERSION,
+};
+use container::{contract_network, Common};
+use futures::{stream, FutureExt, StreamExt};
+use names::Names;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::IpAddr,
+    sync::Mutex as SyncMutex,
+    thread,
+    time::Duration,
+};
+use tfgrid_primitives::{ContractId, PublicKey};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::{sleep, timeout},
+};
+use tracing::{debug, info};
+
+/// The longest that the engine may take to answer.
+const ANSWER_SECONDS: u64 = 60;
+/// How long a machine may take to stop before it is killed.
+const STOP_SECONDS: i32 = 10;
+/// Between two tries to listen to an engine that is gone.
+const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+/// Containers that are looked at together.
+const LOOKS_AT_ONCE: usize = 8;
+const NANOS_PER_MS: u64 = 1_000_000;
+
+/// Runs machines on a Docker engine.
+pub struct DockerMachines {
+    socket: String,
+    common: Common,
+    docker: Mutex<Option<Docker>>,
+    changed: Notify,
+    /// What each contract's machines were made from, to remove it with the contract.
+    images: SyncMutex<BTreeMap<ContractId, BTreeSet<String>>>,
+}
+
+impl DockerMachines {
+    /// Uses the engine at this socket (`unix:///…`), which needn't be there yet.
+    pub fn new(socket: String, node_key: &PublicKey, dns: Vec<String>) -> Self {
+        let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        Self {
+            socket,
+            common: Common { names: Names::new(node_key), dns, cores },
+            docker: Mutex::new(None),
+            changed: Notify::new(),
+            images: SyncMutex::default(),
+        }
+    }
+
+    /// Listens to the engine's events for ever; without it, [`MachineDriver::changed`] never
+    /// resolves.
+    pub async fn listen(&self) {
+        loop {
+            if let Err(error) = self.listen_once().await {
+                debug!("not listening to the engine: {error}");
+            }
+            // What happened meanwhile was missed.
+            self.changed.notify_one();
+            sleep(LISTEN_AGAIN).await;
+        }
+    }
+
+    async fn listen_once(&self) -> Result<(), DriverError> {
+        let mut filters = self.common.names.filter();
+        filters.insert("type".into(), vec!["container".into()]);
+        filters.insert("event".into(), ["start", "die", "destroy"].map(Into::into).to_vec());
+        let options = EventsOptionsBuilder::default().filters(&filters).build();
+        let docker = self.docker().await?;
+        let mut events = Box::pin(docker.events(Some(options)));
+        while let Some(event) = events.next().await {
+            event.map_err(|error| failure("listen to", &self.socket, error))?;
+            self.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Removes everything of this node; returns how many containers and networks there were.
+    ///
+    /// # Errors
+    /// Where the engine doesn't do it.
+    pub async fn purge(&self) -> Result<(usize, usize), DriverError> {
+        let observed = self.observe().await?;
+        for machine in &observed.machines {
+            self.remove(&machine.id).await?;
+        }
+        for contract in &observed.networks {
+            self.release(*contract).await?;
+        }
+        Ok((observed.machines.len(), observed.networks.len()))
+    }
+
+    async fn docker(&self) -> Result<Docker, DriverError> {
+        let mut connected = self.docker.lock().await;
+        if let Some(docker) = &*connected {
+            return Ok(docker.clone());
+        }
+        let connect = async {
+            Docker::connect_with_unix(&self.socket, ANSWER_SECONDS, API_DEFAULT_VERSION)?
+                .negotiate_version()
+                .await
+        };
+        let docker = connect.await.map_err(|error| failure("reach", &self.socket, error))?;
+        info!(socket = self.socket, version = %docker.client_version(), "the Docker engine answers");
+        *connected = Some(docker.clone());
+        Ok(docker)
+    }
+
+    /// `None` where there is no such container.
+    async fn inspect(
+        &self,
+        docker: &Docker,
+        name: &str,
+    ) -> Result<Option<ContainerInspectResponse>, DriverError> {
+        existing(docker.inspect_container(name, None::<InspectContainerOptions>).await)
+            .map_err(|error| failure("inspect", name, error))
+    }
+
+    async fn observe_machine(
+        &self,
+        docker: &Docker,
+        id: &str,
+    ) -> Result<Option<ObservedMachine>, DriverError> {
+        let Some(inspected) = self.inspect(docker, id).await? else { return Ok(None) };
+        let Some(machine) = observed_machine(id, &inspected) else { return Ok(None) };
+        if let Some(image) = inspected.config.and_then(|config| config.image) {
+            self.remember_image(machine.id.contract, image);
+        }
+        Ok(Some(machine))
+    }
+
+    fn remember_image(&self, contract: ContractId, image: String) {
+        if let Ok(mut images) = self.images.lock() {
+            images.entry(contract).or_default().insert(image);
+        }
+    }
+
+    fn forget_images(&self, contract: ContractId) -> BTreeSet<String> {
+        self.images.lock().ok().and_then(|mut images| images.remove(&contract)).unwrap_or_default()
+    }
+
+    async fn ensure_network(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
+        let name = names::network(contract);
+        let found = existing(docker.inspect_network(&name, None::<InspectNetworkOptions>).await)
+            .map_err(|error| failure("inspect the network", &name, error))?;
+        match found {
+            None => docker
+                .create_network(contract_network(&self.common, contract))
+                .await
+                .map(drop)
+                .map_err(|error| failure("make the network", &name, error)),
+            Some(network) => {
+                let labels = network.labels.unwrap_or_default();
+                match labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
+                    true => Ok(()),
+                    false => Err(DriverError::transient(format!(
+                        "the network {name} belongs to somebody else on this engine: remove it, or give \
+                         this node an engine of its own"
+                    ))),
+                }
+            }
+        }
+    }
+
+    /// Whether the container is there, made from this spec, and can be started.
+    async fn is_made(&self, docker: &Docker, name: &str, spec: &MachineSpec) -> Result<bool, DriverError> {
+        let Some(found) = self.inspect(docker, name).await? else { return Ok(false) };
+        let is_dead = found.state.and_then(|state| state.dead).unwrap_or(false);
+        let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
+        if !is_dead && labels.get(names::SPEC) == Some(&spec.hash) {
+            return Ok(true);
+        }
+        self.remove(&spec.id).await?;
+        Ok(false)
+    }
+
+    async fn make(
+        &self,
+        docker: &Docker,
+        name: &str,
+        spec: &MachineSpec,
+        binds: &[Bind],
+    ) -> Result<(), DriverError> {
+        let image = pull::engine_reference(&spec.container.image)?;
+        let body = container::container(&self.common, spec, image, binds);
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        docker
+            .create_container(Some(options), body)
+            .await
+            .map(drop)
+            .map_err(|error| failure("make the container", name, error))
+    }
+}
+
+#[async_trait]
+impl MachineDriver for DockerMachines {
+    async fn observe(&self) -> Result<ObservedMachines, DriverError> {
+        let docker = self.docker().await?;
+        let filters = self.common.names.filter();
+        let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
+        let containers = docker
+            .list_containers(Some(options))
+            .await
+            .map_err(|error| failure("list the containers of", &self.socket, error))?;
+        let ids: Vec<String> = containers.into_iter().filter_map(|container| container.id).collect();
+        let looks: Vec<_> = ids.iter().map(|id| self.observe_machine(&docker, id).boxed()).collect();
+        let looks: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect().await;
+        let machines = looks.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+
+        let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
+        let networks = docker
+            .list_networks(Some(options))
+            .await
+            .map_err(|error| failure("list the networks of", &self.socket, error))?;
+        let networks = networks.iter().filter_map(|network| names::contract(network.labels.as_ref()?));
+        Ok(ObservedMachines { machines, networks: networks.collect() })
+    }
+
+    async fn prepare(&self, spec: &MachineSpec, image_limit: u64) -> Result<(), DriverError> {
+        pull::pull(&self.docker().await?, &spec.container.image, image_limit).await
+    }
+
+    async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
+        let docker = self.docker().await?;
+        let name = self.common.names.container(&spec.id);
+        self.ensure_network(&docker, spec.id.contract).await?;
+        if !self.is_made(&docker, &name, spec).await? {
+            self.make(&docker, &name, spec, binds).await?;
+        }
+        match docker.start_container(&name, None::<StartContainerOptions>).await {
+            Ok(()) => Ok(()),
+            // The engine's word for what is wrong in the image or the deployment.
+            Err(Error::DockerResponseServerError { status_code: 400, message }) => {
+                Err(DriverError::Exited(format!("machine {} can't start: {message}", spec.id)))
+            }
+            Err(error) => Err(failure("start the container", &name, error)),
+        }
+    }
+
+    async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let name = self.common.names.container(id);
+        let options = StopContainerOptionsBuilder::default().t(STOP_SECONDS).build();
+        let stopped = self.docker().await?.stop_container(&name, Some(options)).await;
+        existing(stopped).map(drop).map_err(|error| failure("stop the container", &name, error))
+    }
+
+    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.stop(id).await?;
+        let name = self.common.names.container(id);
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removed = self.docker().await?.remove_container(&name, Some(options)).await;
+        existing(removed).map(drop).map_err(|error| failure("remove the container", &name, error))
+    }
+
+    async fn release(&self, contract: ContractId) -> Result<(), DriverError> {
+        let docker = self.docker().await?;
+        let name = names::network(contract);
+        existing(docker.remove_network(&name).await)
+            .map_err(|error| failure("remove the network", &name, error))?;
+        for image in self.forget_images(contract) {
+            pull::remove(&docker, &image).await;
+        }
+        Ok(())
+    }
+
+    async fn usage(&self, id: &WorkloadId) -> Result<Option<MachineUsage>, DriverError> {
+        let name = self.common.names.container(id);
+        let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
+        let docker = self.docker().await?;
+        let mut stats = Box::pin(docker.stats(&name, Some(options)));
+        let answer = timeout(Duration::from_secs(ANSWER_SECONDS), stats.next()).await;
+        let Ok(Some(answer)) = answer else {
+            return Err(DriverError::transient(format!("the engine has no figures for {name}")));
+        };
+        let stats = existing(answer).map_err(|error| failure("measure", &name, error))?;
+        Ok(stats.and_then(machine_usage))
+    }
+
+    async fn changed(&self) {
+        self.changed.notified().await;
+    }
+}
+
+/// What isn't there is no error.
+fn existing<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::DockerResponseServerError { status_code: 304 | 404, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn failure(what: &str, whom: &str, error: Error) -> DriverError {
+    let hint = match error {
+        Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => "",
+        _ => "; does the Docker engine run?",
+    };
+    DriverError::transient(format!("can't {what} {whom}: {error}{hint}"))
+}
+
+/// `None` where the labels aren't those of a machine.
+fn observed_machine(id: &str, inspected: &ContainerInspectResponse) -> Option<ObservedMachine> {
+    let labels = inspected.config.as_ref()?.labels.as_ref()?;
+    let state = inspected.state.as_ref()?;
+    let started = state.started_at.as_deref().unwrap_or_default();
+    Some(ObservedMachine {
+        id: names::workload(labels)?,
+        hash: labels.get(names::SPEC).cloned().unwrap_or_default(),
+        instance: format!("{id}@{started}"),
+        state: machine_state(state, address(inspected)),
+    })
+}
+
+fn machine_state(state: &ContainerState, ip: Option<IpAddr>) -> MachineState {
+    match state.status {
+        // Who pauses a container by hand has his reasons.
+        Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED) => {
+            MachineState::Running { ip }
+        }
+        Some(ContainerStateStatusEnum::CREATED) => {
+            let why = state.error.as_deref().filter(|error| !error.is_empty());
+            MachineState::Stopped { how: why.unwrap_or("never started").to_owned() }
+        }
+        _ if state.oom_killed == Some(true) => MachineState::Stopped { how: "out of memory".into() },
+        _ => MachineState::Stopped { how: format!("exit code {}", state.exit_code.unwrap_or(-1)) },
+    }
+}
+
+fn address(inspected: &ContainerInspectResponse) -> Option<IpAddr> {
+    let networks = inspected.network_settings.as_ref()?.networks.as_ref()?;
+    networks.values().find_map(|endpoint| endpoint.ip_address.as_ref()?.parse().ok())
+}
+
+/// `None` where the container doesn't run: the engine then counts nothing.
+fn machine_usage(stats: ContainerStatsResponse) -> Option<MachineUsage> {
+    let cpu_ns = stats.cpu_stats?.cpu_usage?.total_usage?;
+    let memory = stats.memory_stats?;
+    let in_use = memory.usage?;
+    let traffic = stats.networks.unwrap_or_default();
+    let sum = |bytes: fn(&bollard::models::ContainerNetworkStats) -> Option<u64>| {
+        traffic.values().filter_map(bytes).fold(0u64, u64::saturating_add)
+    };
+    Some(MachineUsage {
+        cpu_ms: cpu_ns / NANOS_PER_MS,
+        memory_bytes: in_use.saturating_sub(reclaimable(memory.stats.as_ref())),
+        received_bytes: sum(|network| network.rx_bytes),
+        sent_bytes: sum(|network| network.tx_bytes),
+    })
+}
+
+/// File cache that the kernel would give back: under one name with cgroups v1, another with v2.
+fn reclaimable(stats: Option<&HashMap<String, u64>>) -> u64 {
+    let value = |name: &str| stats.and_then(|stats| stats.get(name)).copied();
+    value("total_inactive_file").or_else(|| value("inactive_file")).unwrap_or(0)
+}

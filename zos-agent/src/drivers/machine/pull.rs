@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Fetches images: no larger than the contract has room for, and never silently stuck.
+
+use super::failure;
+use crate::drivers::DriverError;
+use bollard::{
+    errors::Error,
+    models::CreateImageInfo,
+    query_parameters::{CreateImageOptions, CreateImageOptionsBuilder, RemoveImageOptions},
+    Docker,
+};
+use futures::StreamExt;
+use std::{collections::HashMap, time::Duration};
+use tfgrid_client::deployment::ImageReference;
+use tfgrid_primitives::{units::MIB, FailureCode};
+use tokio::time::timeout;
+use tracing::{debug, info};
+
+/// The longest that a registry may be silent.
+const PROGRESS: Duration = Duration::from_secs(60);
+/// The longest that a whole image may take.
+const WHOLE: Duration = Duration::from_secs(3600);
+const IMAGE_FIELD: &str = "/data/image";
+
+/// The image as the engine is asked for it: where both a tag and a digest stand, the digest decides.
+pub fn engine_reference(image: &str) -> Result<String, DriverError> {
+    let parsed = parse(image)?;
+    Ok(match &parsed.digest {
+        Some(digest) => format!("{}@{digest}", parsed.repository()),
+        None => parsed.to_string(),
+    })
+}
+
+/// Makes sure that the image is here. One with a digest never changes and is fetched once; a tag is
+/// asked for each time.
+pub async fn pull(docker: &Docker, image: &str, limit: u64) -> Result<(), DriverError> {
+    let parsed = parse(image)?;
+    let reference = engine_reference(image)?;
+    if parsed.digest.is_some() && docker.inspect_image(&reference).await.is_ok() {
+        return check_size(docker, &reference, limit).await;
+    }
+    info!(image, "fetching");
+    match timeout(WHOLE, fetch(docker, &parsed, image, limit)).await {
+        Ok(result) => result?,
+        Err(_) => {
+            let minutes = WHOLE.as_secs() / 60;
+            return Err(DriverError::transient(format!("{image} took more than {minutes} minutes to fetch")));
+        }
+    }
+    check_size(docker, &reference, limit).await
+}
+
+fn parse(image: &str) -> Result<ImageReference, DriverError> {
+    image.parse().map_err(|rule: &str| DriverError::Invalid {
+        code: FailureCode::BodyInvalid,
+        field: IMAGE_FIELD,
+        message: format!("{image:?}: {rule}"),
+    })
+}
+
+async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64) -> Result<(), DriverError> {
+    let version = match (&parsed.digest, &parsed.tag) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.clone().unwrap_or_default(),
+    };
+    let options: CreateImageOptions =
+        CreateImageOptionsBuilder::default().from_image(&parsed.repository()).tag(&version).build();
+    let mut progress = Box::pin(docker.create_image(Some(options), None, None));
+    let mut layers = HashMap::new();
+    loop {
+        let item = timeout(PROGRESS, progress.next()).await.map_err(|_| {
+            DriverError::transient(format!("the registry of {image} was silent for {} s", PROGRESS.as_secs()))
+        })?;
+        match item {
+            None => return Ok(()),
+            Some(Err(error)) => return Err(pull_failure(image, error)),
+            // Dropping the stream makes the engine stop.
+            Some(Ok(info)) => check_layers(&mut layers, info, image, limit)?,
+        }
+    }
+}
+
+/// What layers take on the wire is known when their download begins; unpacked they take more.
+fn check_layers(
+    layers: &mut HashMap<String, u64>,
+    info: CreateImageInfo,
+    image: &str,
+    limit: u64,
+) -> Result<(), DriverError> {
+    let total =
+        info.progress_detail.and_then(|detail| detail.total).and_then(|total| u64::try_from(total).ok());
+    if let (Some(layer), Some(total), Some("Downloading")) = (info.id, total, info.status.as_deref()) {
+        layers.insert(layer, total);
+    }
+    let sum = layers.values().fold(0u64, |sum, size| sum.saturating_add(*size));
+    match sum > limit {
+        true => Err(too_large(image, sum, limit)),
+        false => Ok(()),
+    }
+}
+
+async fn check_size(docker: &Docker, reference: &str, limit: u64) -> Result<(), DriverError> {
+    let inspected = docker.inspect_image(reference).await.map_err(|e| failure("inspect", reference, e))?;
+    let size = inspected.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+    if size <= limit {
+        return Ok(());
+    }
+    remove(docker, reference).await;
+    Err(too_large(reference, size, limit))
+}
+
+/// Removes the image, unless a container uses it.
+pub async fn remove(docker: &Docker, reference: &str) {
+    if let Err(error) = docker.remove_image(reference, None::<RemoveImageOptions>, None).await {
+        debug!(reference, "image stays: {error}");
+    }
+}
+
+fn too_large(image: &str, size: u64, limit: u64) -> DriverError {
+    DriverError::Invalid {
+        code: FailureCode::ImageTooLarge,
+        field: IMAGE_FIELD,
+        message: format!(
+            "{image} takes {} MiB or more, {} MiB are allowed: reserve more disk or use a smaller image",
+            size / MIB,
+            limit / MIB
+        ),
+    }
+}
+
+/// A registry that says no is told from one that doesn't answer.
+fn pull_failure(image: &str, error: Error) -> DriverError {
+    let not_found = match &error {
+        Error::DockerResponseServerError { status_code: 404, .. } => true,
+        Error::DockerStreamError { error } => {
+            ["manifest unknown", "not found", "no matching manifest", "name unknown"]
+                .iter()
+                .any(|sign| error.contains(sign))
+        }
+        _ => false,
+    };
+    match not_found {
+        true => DriverError::Invalid {
+            code: FailureCode::ImageNotFound,
+            field: IMAGE_FIELD,
+            message: format!("the registry doesn't have {image}: {error}"),
+        },
+        false => failure("fetch", image, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bollard::models::ProgressDetail;
+
+    #[test]
+    fn a_registry_that_says_no_is_told_from_one_that_does_not_answer() {
+        let answer = |status_code, message: &str| Error::DockerResponseServerError {
+            status_code,
+            message: message.into(),
+        };
+        let is_invalid = |error| matches!(pull_failure("x", error), DriverError::Invalid { .. });
+        assert!(is_invalid(answer(404, "manifest for x not found: manifest unknown")));
+        assert!(is_invalid(Error::DockerStreamError { error: "manifest unknown".into() }));
+        assert!(!is_invalid(answer(500, "Get http://x/v2/: dial tcp: connect: connection refused")));
+        assert!(!is_invalid(Error::RequestTimeoutError));
+    }
+
+    #[test]
+    fn a_download_that_gets_too_large_is_stopped() {
+        let mut layers = HashMap::new();
+        let mut take = |layer: &str, status: &str, total| {
+            let info = CreateImageInfo {
+                id: Some(layer.into()),
+                status: Some(status.into()),
+                progress_detail: Some(ProgressDetail { current: Some(1), total: Some(total) }),
+                ..Default::default()
+            };
+            check_layers(&mut layers, info, "x", 100).is_ok()
+        };
+        assert!(take("a", "Downloading", 60));
+        assert!(take("a", "Downloading", 60));
+        assert!(take("b", "Extracting", 60));
+        assert!(take("b", "Downloading", 40));
+        assert!(!take("c", "Downloading", 1));
+    }
+
+    #[test]
+    fn a_digest_decides_over_a_tag() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        let reference = |image: &str| engine_reference(image).unwrap();
+        assert_eq!(reference("localhost:5000/web:1"), "localhost:5000/web:1");
+        assert_eq!(reference(&format!("localhost/web:1@{digest}")), format!("localhost/web@{digest}"));
+    }
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Volumes: ext4 in sparse files on loop devices, mounted where machines bind them.
+//!
+//! ```text
+//! <data>/volumes/<contract>-<name>.img       the content; complete where it has this name
+//! <data>/volumes/<contract>-<name>.img.new   being made; begun anew after a crash
+//! <data>/mnt/<contract>-<name>               where it is mounted
+//! ```
+
+mod mounts;
+mod superblock;
+
+use super::{
+    tools::{run, Tool},
+    DriverError, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,
+};
+use anyhow::Context;
+use async_trait::async_trait;
+use std::{
+    fs::{self, DirBuilder, File},
+    io::ErrorKind,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+use tfgrid_primitives::{units::MIB, FailureCode};
+use tracing::warn;
+
+const MKFS: Tool = Tool { program: "mkfs.ext4", package: "e2fsprogs" };
+const E2FSCK: Tool = Tool { program: "e2fsck", package: "e2fsprogs" };
+const RESIZE: Tool = Tool { program: "resize2fs", package: "e2fsprogs" };
+const LOSETUP: Tool = Tool { program: "losetup", package: "mount" };
+const MOUNT: Tool = Tool { program: "mount", package: "mount" };
+const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
+const MOUNT_OPTIONS: &str = "nosuid,nodev,errors=remount-ro";
+
+/// Keeps volumes in a data folder.
+#[derive(Clone, Debug)]
+pub struct LoopVolumes {
+    images: PathBuf,
+    mounts: PathBuf,
+}
+
+impl LoopVolumes {
+    /// Uses this data folder.
+    ///
+    /// # Errors
+    /// Where its folders can't be made.
+    pub fn open(data: &Path) -> anyhow::Result<Self> {
+        let folder = |name: &str| {
+            let path = data.join(name);
+            DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+            // As the kernel names it in its list of mounts.
+            path.canonicalize()
+        };
+        let open = || Ok::<_, std::io::Error>(Self { images: folder("volumes")?, mounts: folder("mnt")? });
+        open().with_context(|| format!("can't make the folders for volumes in {}", data.display()))
+    }
+
+    fn image(&self, id: &WorkloadId) -> PathBuf {
+        self.images.join(format!("{id}.img"))
+    }
+
+    fn unfinished(&self, id: &WorkloadId) -> PathBuf {
+        self.images.join(format!("{id}.img.new"))
+    }
+
+    fn mount_dir(&self, id: &WorkloadId) -> PathBuf {
+        self.mounts.join(id.to_string())
+    }
+
+    /// The file gets its name only when everything in it is done.
+    async fn create(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
+        let (new, image) = (self.unfinished(&spec.id), self.image(&spec.id));
+        let sized = File::create(&new).and_then(|file| file.set_len(spec.size));
+        sized.map_err(|error| io_error("make", &new, &error))?;
+        run(&MKFS, &["-q", "-F", "-m", "0", "-E", "nodiscard", text(&new)?]).await?;
+        let named = File::open(&new).and_then(|file| {
+            file.sync_all()?;
+            fs::rename(&new, &image)?;
+            File::open(&self.images)?.sync_all()
+        });
+        named.map_err(|error| io_error("make", &image, &error))
+    }
+
+    /// Repeats safely after a crash: what counts is the size that the file system says it has.
+    async fn grow(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
+        self.detach(&spec.id).await?;
+        let image = self.image(&spec.id);
+        let sized = File::options().write(true).open(&image).and_then(|file| file.set_len(spec.size));
+        sized.map_err(|error| io_error("grow", &image, &error))?;
+        run(&E2FSCK, &["-f", "-p", text(&image)?]).await?;
+        run(&RESIZE, &[text(&image)?, &format!("{}M", spec.size / MIB)]).await?;
+        Ok(())
+    }
+
+    async fn mount(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let (image, dir) = (self.image(id), self.mount_dir(id));
+        let device = match self.devices(&image).await?.into_iter().next() {
+            Some(device) => device,
+            None => run(&LOSETUP, &["--find", "--show", text(&image)?]).await?.trim().to_owned(),
+        };
+        if let Err(error) = fs::create_dir(&dir) {
+            if error.kind() != ErrorKind::AlreadyExists {
+                return Err(io_error("make", &dir, &error));
+            }
+        }
+        run(&MOUNT, &["-t", "ext4", "-o", MOUNT_OPTIONS, &device, text(&dir)?]).await?;
+        Ok(())
+    }
+
+    /// The loop devices of a file; more than one only after a crash.
+    async fn devices(&self, image: &Path) -> Result<Vec<String>, DriverError> {
+        if !image.exists() {
+            return Ok(Vec::new());
+        }
+        let args = ["--noheadings", "--output", "NAME", "--associated", text(image)?];
+        Ok(run(&LOSETUP, &args).await?.lines().map(|line| line.trim().to_owned()).collect())
+    }
+
+    fn is_mounted(&self, id: &WorkloadId) -> Result<bool, DriverError> {
+        Ok(mounts::read()?.contains(&self.mount_dir(id)))
+    }
+
+    fn observe_file(&self, name: &str, mounts: &mounts::Mounts) -> Option<ObservedVolume> {
+        let (id, is_complete) = parse_name(name)?;
+        let path = self.images.join(name);
+        let file = fs::metadata(&path).ok()?;
+        let size = match is_complete {
+            true => superblock::size(&path).unwrap_or(file.len()),
+            false => 0,
+        };
+        let attached = is_complete && mounts.contains(&self.mount_dir(&id));
+        Some(ObservedVolume { id, size, attached, used: file.blocks() * 512 })
+    }
+
+    /// Detaches and deletes every volume in the data folder; returns how many there were.
+    ///
+    /// # Errors
+    /// Where one can't be deleted; the others are.
+    pub async fn purge(&self) -> Result<usize, DriverError> {
+        let volumes = self.observe().await?;
+        let mut last_error = None;
+        for volume in &volumes {
+            if let Err(error) = self.destroy(&volume.id).await {
+                warn!(volume = %volume.id, "{error}");
+                last_error = Some(error);
+            }
+        }
+        last_error.map_or(Ok(volumes.len()), Err)
+    }
+}
+
+#[async_trait]
+impl VolumeDriver for LoopVolumes {
+    async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError> {
+        let mounts = mounts::read()?;
+        let entries = fs::read_dir(&self.images).map_err(|error| io_error("list", &self.images, &error))?;
+        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        Ok(names.filter_map(|name| self.observe_file(&name, &mounts)).collect())
+    }
+
+    async fn attach(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
+        let image = self.image(&spec.id);
+        match image.exists().then(|| superblock::size(&image)) {
+            None => self.create(spec).await?,
+            Some(Ok(size)) if size > spec.size => {
+                return Err(DriverError::Invalid {
+                    code: FailureCode::BodyInvalid,
+                    field: "/data/size",
+                    message: format!("a volume can't shrink: this one has {size} bytes"),
+                })
+            }
+            Some(Ok(size)) if size < spec.size => self.grow(spec).await?,
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(io_error("read", &image, &error)),
+        }
+        if !self.is_mounted(&spec.id)? {
+            self.mount(&spec.id).await?;
+        }
+        self.mount_point(&spec.id).await.map(drop)
+    }
+
+    async fn mount_point(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
+        match self.is_mounted(id)? {
+            true => Ok(self.mount_dir(id)),
+            // A machine must never write into the folder below.
+            false => Err(DriverError::transient(format!("volume {id} isn't mounted"))),
+        }
+    }
+
+    async fn detach(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let (image, dir) = (self.image(id), self.mount_dir(id));
+        while self.is_mounted(id)? {
+            run(&UMOUNT, &[text(&dir)?]).await?;
+        }
+        for device in self.devices(&image).await? {
+            run(&LOSETUP, &["--detach", &device]).await?;
+        }
+        // Both tools succeed while somebody still uses the volume: the device then stays.
+        match self.devices(&image).await?.first() {
+            None => Ok(()),
+            Some(device) => Err(DriverError::transient(format!("volume {id} is still in use, on {device}"))),
+        }
+    }
+
+    async fn destroy(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.detach(id).await?;
+        for path in [self.image(id), self.unfinished(id)] {
+            gone(tokio::fs::remove_file(&path).await).map_err(|error| io_error("delete", &path, &error))?;
+        }
+        let dir = self.mount_dir(id);
+        gone(fs::remove_dir(&dir)).map_err(|error| io_error("delete", &dir, &error))
+    }
+}
+
+/// Deleting what isn't there is fine.
+fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
+    match result {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Which volume a file belongs to, and whether it is complete.
+fn parse_name(file: &str) -> Option<(WorkloadId, bool)> {
+    let (stem, is_complete) = match file.strip_suffix(".img") {
+        Some(stem) => (stem, true),
+        None => (file.strip_suffix(".img.new")?, false),
+    };
+    let (contract, name) = stem.split_once('-')?;
+    let id = WorkloadId { contract: contract.parse().ok()?, name: name.to_owned() };
+    // Only names that this driver gives: no leading zeros or signs.
+    (id.to_string() == stem && !name.is_empty()).then_some((id, is_complete))
+}
+
+fn text(path: &Path) -> Result<&str, DriverError> {
+    path.to_str().ok_or_else(|| {
+        DriverError::transient(format!("{} isn't UTF-8: choose another --data", path.display()))
+    })
+}
+
+fn io_error(what: &str, path: &Path, error: &std::io::Error) -> DriverError {
+    DriverError::transient(format!("can't {what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_name_tells_contract_volume_and_whether_it_is_complete() {
+        let id = |contract, name: &str| WorkloadId { contract, name: name.into() };
+        assert_eq!(parse_name("7-data.img"), Some((id(7, "data"), true)));
+        assert_eq!(parse_name("7-my-data.img"), Some((id(7, "my-data"), true)));
+        assert_eq!(parse_name("7-data.img.new"), Some((id(7, "data"), false)));
+        for strange in ["data.img", "7-.img", "07-data.img", "+7-data.img", "7-data", "7-data.img.bak", ""] {
+            assert_eq!(parse_name(strange), None, "{strange}");
+        }
+    }
+
+    #[tokio::test]
+    async fn unfinished_volumes_are_seen_and_count_as_nothing() {
+        let data = tempfile::tempdir().unwrap();
+        let volumes = LoopVolumes::open(data.path()).unwrap();
+        fs::write(data.path().join("volumes/7-data.img.new"), [0; 4096]).unwrap();
+        fs::write(data.path().join("volumes/notes.txt"), "mine").unwrap();
+        let observed = volumes.observe().await.unwrap();
+        assert_eq!(observed.len(), 1);
+        assert_eq!((observed[0].size, observed[0].attached), (0, false));
+
+        volumes.destroy(&observed[0].id).await.unwrap();
+        assert_eq!(volumes.observe().await.unwrap(), []);
+        assert!(data.path().join("volumes/notes.txt").exists());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_not_a_mount_is_not_taken_for_a_volume() {
+        let data = tempfile::tempdir().unwrap();
+        let volumes = LoopVolumes::open(data.path()).unwrap();
+        fs::create_dir(data.path().join("mnt/7-data")).unwrap();
+        let id = WorkloadId { contract: 7, name: "data".into() };
+        let error = volumes.mount_point(&id).await.unwrap_err().to_string();
+        assert_eq!(error, "volume 7-data isn't mounted");
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the chain wants this node to run.
+
+use crate::{
+    chain::{Body, Contract},
+    drivers::{ContainerSpec, MachineSpec, VolumeSpec, WorkloadId},
+};
+use codec::Encode;
+use sp_core::{Blake2Hasher, Hasher};
+use tfgrid_client::deployment::{Deployment, Rejection, WorkloadData, Zmachine};
+use tfgrid_primitives::FailureCode;
+
+/// A contract with what its body asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Desired {
+    /// The contract.
+    pub contract: Contract,
+    /// What to do about it.
+    pub wanted: Wanted,
+}
+
+/// What a body asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// These workloads.
+    Run(Workloads),
+    /// Something that this node refuses.
+    Refused(Rejection),
+    /// It couldn't be read: leave everything as it is.
+    Unknown(String),
+}
+
+/// The workloads of a deployment, in its order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Workloads {
+    /// `zmachine`s.
+    pub machines: Vec<MachineSpec>,
+    /// `zmount`s.
+    pub volumes: Vec<VolumeSpec>,
+}
+
+impl Desired {
+    /// Reads the body that stands with the contract.
+    pub fn new(contract: Contract, body: Option<&Body>) -> Self {
+        let wanted = match body {
+            None => Wanted::Unknown("the chain has no body for it".into()),
+            Some(body) if blake2_256(&body.encode()) != contract.body_hash => {
+                Wanted::Unknown("its body and its body hash differ".into())
+            }
+            Some(Body::Sealed(_)) => Wanted::Refused(Rejection::new(
+                FailureCode::BodyUnsupported,
+                "",
+                "this node can't open sealed bodies: submit a plain one",
+            )),
+            Some(Body::Plain(text)) => match read(&contract, text) {
+                Ok(workloads) => Wanted::Run(workloads),
+                Err(rejection) => Wanted::Refused(rejection),
+            },
+        };
+        Self { contract, wanted }
+    }
+}
+
+fn read(contract: &Contract, text: &[u8]) -> Result<Workloads, Rejection> {
+    let deployment = Deployment::parse(text)?;
+    deployment.check_fits(&contract.reserved)?;
+    let mut workloads = Workloads::default();
+    for (index, workload) in deployment.workloads.into_iter().enumerate() {
+        let id = WorkloadId { contract: contract.id, name: workload.name };
+        let pointer = format!("/workloads/{index}");
+        match workload.data {
+            WorkloadData::Zmachine(machine) => {
+                workloads.machines.push(machine_spec(id, contract.version, pointer, machine));
+            }
+            WorkloadData::Zmount(volume) => {
+                workloads.volumes.push(VolumeSpec { id, pointer, size: volume.size });
+            }
+        }
+    }
+    Ok(workloads)
+}
+
+fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine) -> MachineSpec {
+    let container = ContainerSpec {
+        image: machine.image,
+        cpu: machine.cpu,
+        memory: machine.memory,
+        mounts: machine.mounts.into_iter().map(|mount| (mount.name, mount.path)).collect(),
+        env: machine.env,
+        entrypoint: machine.entrypoint,
+        args: machine.args,
+    };
+    let hash = hash(&container);
+    MachineSpec { id, version, pointer, container, hash }
+}
+
+/// Changes with anything that changes how the machine runs.
+fn hash(container: &ContainerSpec) -> String {
+    hex::encode(&blake2_256(&container.encode())[..16])
+}

@@ -1,0 +1,527 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The engine with follower, outbox and meter, over a scripted chain and a machine in memory.
+
+use super::*;
+use crate::{
+    chain::{fake::FakeChain, Body, Follower, Outbox, OutboxInputs},
+    drivers::{
+        fake::{FakeHost, Image},
+        MachineUsage,
+    },
+    store::Store,
+    usage::{Meter, MeterInputs},
+};
+use std::path::Path;
+use substrate_prometheus_endpoint::Registry;
+use tempfile::TempDir;
+use tfgrid_primitives::{FailureCode, UsageTotals};
+use tokio::task::JoinSet;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A node with an agent that may come and go.
+struct Node {
+    chain: FakeChain,
+    host: FakeHost,
+    data: TempDir,
+    timing: Timing,
+    agent: Option<JoinSet<()>>,
+}
+
+impl Node {
+    fn new() -> Self {
+        Self {
+            chain: FakeChain::new(),
+            host: FakeHost::new(),
+            data: tempfile::tempdir().unwrap(),
+            timing: Timing {
+                look: Duration::from_millis(100),
+                settle: Duration::from_millis(10),
+                stable: Duration::from_millis(50),
+                backoff: Backoff { first: Duration::from_millis(2), most: Duration::from_millis(10) },
+                ..Timing::default()
+            },
+            agent: None,
+        }
+    }
+
+    /// With an agent that runs.
+    fn running() -> Self {
+        let mut node = Self::new();
+        node.start();
+        node
+    }
+
+    fn start(&mut self) {
+        self.agent = Some(agent(&self.chain, &self.host, self.data.path(), self.timing.clone()));
+    }
+
+    /// As `kill -9` does.
+    async fn kill(&mut self) {
+        self.agent.take().unwrap().shutdown().await;
+    }
+
+    /// Waits until the condition holds; looks again whenever the chain or the machine changes.
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let (mut changes, mut blocks) = (self.host.changes(), self.chain.blocks());
+        let holds = async {
+            while !condition(self) {
+                tokio::select! {
+                    changed = changes.changed() => changed.unwrap(),
+                    changed = blocks.changed() => changed.unwrap(),
+                }
+            }
+        };
+        if timeout(LIMIT, holds).await.is_err() {
+            panic!("in vain waited until {what}; what was done: {:#?}", self.host.log());
+        }
+    }
+
+    async fn until_deployed(&self, contract: ContractId) {
+        self.until(&format!("contract {contract} is deployed"), |node| {
+            node.chain.contract_state(contract) == Some(ContractState::Deployed)
+        })
+        .await;
+    }
+
+    /// Waits until the agent has looked at the chain's present state and acted on it: another
+    /// contract has come, gone and been cleared away.
+    async fn until_another_came_and_went(&self) {
+        const OTHER: ContractId = 99;
+        let gone_before = self.times("release 99");
+        self.chain.deploy(OTHER, &machine("other", "localhost/other:1"));
+        self.until_deployed(OTHER).await;
+        self.chain.close(OTHER);
+        self.until("the other is gone", |node| node.times("release 99") > gone_before).await;
+    }
+
+    fn did(&self, what: &str) -> bool {
+        self.times(what) > 0
+    }
+
+    fn times(&self, what: &str) -> usize {
+        self.host.log().iter().filter(|line| *line == what).count()
+    }
+
+    fn failure(&self) -> Option<(FailureCode, String)> {
+        match self.chain.reports("failed").pop()? {
+            Report::Failed { code, path, .. } => Some((code, path)),
+            _ => None,
+        }
+    }
+
+    async fn until_failed(&self) -> (FailureCode, String) {
+        self.until("a failure is reported", |node| node.failure().is_some()).await;
+        self.failure().unwrap()
+    }
+}
+
+fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> JoinSet<()> {
+    let chain: Arc<dyn Chain> = Arc::new(chain.clone());
+    let drivers = Drivers { machines: Arc::new(host.clone()), volumes: Arc::new(host.clone()) };
+    let store = Store::open(data).unwrap();
+    let metrics = Metrics::new(&Registry::new()).unwrap();
+    let (snapshots, snapshots_rx) = watch::channel(None);
+    let (reports, reports_rx) = watch::channel(Reports::new());
+    let (observed, observed_rx) = watch::channel(Arc::default());
+    let (usage, usage_rx) = watch::channel(Vec::new());
+
+    let backoff = timing.backoff;
+    let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, backoff).unwrap();
+    let inputs = OutboxInputs { reports: reports_rx, usage: usage_rx, snapshots: snapshots_rx.clone() };
+    let outbox = Outbox::new(chain.clone(), 1, store.clone(), inputs, metrics.clone()).unwrap();
+    let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
+    let meter = Meter::load(drivers.machines.clone(), inputs, usage, store.clone()).unwrap();
+    let quarantine = Quarantine::load(store).unwrap();
+    let outputs = Outputs { reports, observed };
+    let engine = Engine::new(chain, drivers, snapshots_rx, outputs, quarantine, timing, metrics);
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(follower.run());
+    tasks.spawn(outbox.run());
+    tasks.spawn(meter.run());
+    tasks.spawn(engine.run());
+    tasks
+}
+
+fn machine(name: &str, image: &str) -> String {
+    format!(
+        r#"{{"version":1,"workloads":[
+            {{"name":"{name}","type":"zmachine","data":{{"image":"{image}","cpu":1,"memory":16777216}}}}]}}"#
+    )
+}
+
+fn web_with_data(mib: u64, greeting: &str) -> String {
+    format!(
+        r#"{{"version":1,"workloads":[
+            {{"name":"data","type":"zmount","data":{{"size":{}}}}},
+            {{"name":"web","type":"zmachine","data":{{"image":"localhost/web:1","cpu":1,"memory":16777216,
+                "env":{{"GREETING":"{greeting}"}},"mounts":[{{"name":"data","path":"/data"}}]}}}}]}}"#,
+        mib << 20
+    )
+}
+
+#[tokio::test]
+async fn a_contract_is_deployed_and_reported_from_what_runs() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    assert_eq!(node.host.log(), ["pull localhost/web:1", "attach 1-data", "run 1-web"]);
+    match &node.chain.reports("deployed")[..] {
+        [Report::Deployed { contract: 1, version: 1, body_hash, result }] => {
+            assert_ne!(*body_hash, [0; 32]);
+            assert_eq!(String::from_utf8_lossy(result), r#"{"web":{"ip":"172.30.1.2"}}"#);
+        }
+        other => panic!("one report expected: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_deployment_of_volumes_alone_is_deployed() {
+    let node = Node::running();
+    let body = r#"{"version":1,"workloads":[{"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
+    node.chain.deploy(1, body);
+    node.until_deployed(1).await;
+    assert!(node.host.volume(1, "data").unwrap().attached);
+}
+
+#[tokio::test]
+async fn a_bad_body_is_reported_with_code_and_path_and_nothing_is_run() {
+    let too_much = machine("web", "localhost/web:1").replace(r#""cpu":1"#, r#""cpu":5"#);
+    let no_registry = machine("web", "web");
+    let sealed = Body::Sealed(vec![1, 2, 3]);
+    for (body, code, path) in [
+        (Body::Plain(b"{".to_vec()), FailureCode::BodyNotJson, ""),
+        (Body::Plain(no_registry.into_bytes()), FailureCode::BodyInvalid, "/workloads/0/data/image"),
+        (Body::Plain(too_much.into_bytes()), FailureCode::OverReserved, "/workloads"),
+        (sealed, FailureCode::BodyUnsupported, ""),
+    ] {
+        let node = Node::running();
+        node.chain.deploy_with(1, body);
+        assert_eq!(node.until_failed().await, (code, path.to_string()));
+        assert_eq!(node.host.log(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_image_is_reported_with_its_path() {
+    let node = Node::running();
+    node.host.image("localhost/web:1", Image::Missing);
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    let expected = (FailureCode::ImageNotFound, "/workloads/1/data/image".to_string());
+    assert_eq!(node.until_failed().await, expected);
+    assert_eq!(node.times("run 1-web"), 0);
+}
+
+#[tokio::test]
+async fn what_fails_for_now_is_tried_again_until_it_works() {
+    let node = Node::running();
+    node.host.image("localhost/web:1", Image::Flaky(4));
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    assert_eq!(node.times("pull localhost/web:1"), 5);
+    assert_eq!(node.failure(), None);
+}
+
+#[tokio::test]
+async fn a_machine_that_ends_again_and_again_before_it_is_ready_is_given_up() {
+    let node = Node::running();
+    node.host.crash("web", true);
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    let expected = (FailureCode::WorkloadExited, "/workloads/0".to_string());
+    assert_eq!(node.until_failed().await, expected);
+    assert_eq!(node.times("run 1-web"), 5);
+    node.until("its remains are cleared away", |node| node.host.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_machine_that_ends_after_it_was_ready_is_started_again_for_ever() {
+    let node = Node::running();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    node.host.crash("web", true);
+    node.host.end(1, "web");
+    node.until("it was started often", |node| node.times("run 1-web") >= 10).await;
+    node.host.crash("web", false);
+    node.until("it runs", |node| node.host.is_running(1, "web")).await;
+    assert_eq!(node.failure(), None);
+    assert_eq!(node.times("pull localhost/web:1"), 1);
+}
+
+#[tokio::test]
+async fn a_killed_agent_finds_its_workloads_running_and_leaves_them_alone() {
+    let mut node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    let instance = node.host.instance(1, "web");
+    node.kill().await;
+    assert!(node.host.is_running(1, "web"));
+
+    node.start();
+    node.until_another_came_and_went().await;
+    assert_eq!(node.host.instance(1, "web"), instance);
+    assert_eq!((node.times("run 1-web"), node.times("attach 1-data")), (1, 1));
+}
+
+#[tokio::test]
+async fn an_agent_killed_in_the_middle_of_a_deployment_finishes_it_on_return() {
+    let mut node = Node::running();
+    node.host.image("localhost/web:1", Image::Stuck);
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until("the image is being pulled", |node| node.did("pull localhost/web:1")).await;
+    node.kill().await;
+    node.host.image("localhost/web:1", Image::Flaky(0));
+    node.start();
+    node.until_deployed(1).await;
+}
+
+#[tokio::test]
+async fn what_ended_while_the_agent_was_away_is_started_on_return() {
+    let mut node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.kill().await;
+    node.host.reboot();
+    node.start();
+    node.until("it runs again", |node| node.host.is_running(1, "web")).await;
+    assert!(node.host.volume(1, "data").unwrap().attached);
+}
+
+#[tokio::test]
+async fn a_closed_contract_leaves_nothing_behind() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.chain.close(1);
+    node.until("nothing is left", |node| node.host.is_empty()).await;
+    let log = node.host.log();
+    assert_eq!(log[log.len() - 3..], ["remove 1-web", "destroy 1-data", "release 1"]);
+}
+
+#[tokio::test]
+async fn a_contract_that_closed_while_the_agent_was_away_is_cleared_away_on_return() {
+    let mut node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.kill().await;
+    node.chain.close(1);
+    node.start();
+    node.until("nothing is left", |node| node.host.is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_contract_that_vanishes_without_a_record_is_left_as_it_is() {
+    let node = Node::running();
+    let body = web_with_data(16, "hello");
+    node.chain.deploy(1, &body);
+    node.until_deployed(1).await;
+    node.chain.lose(1);
+    node.until_another_came_and_went().await;
+    assert!(node.host.is_running(1, "web"));
+    assert!(!node.did("remove 1-web") && !node.did("stop 1-web") && !node.did("destroy 1-data"));
+
+    node.chain.deploy(1, &body);
+    node.until_deployed(1).await;
+    assert_eq!(node.times("run 1-web"), 1);
+}
+
+#[tokio::test]
+async fn a_quarantine_that_is_over_stops_workloads_and_keeps_their_content() {
+    let mut node = Node::new();
+    node.timing.quarantine = Duration::ZERO;
+    node.start();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.chain.lose(1);
+    node.until("it stops", |node| !node.host.is_running(1, "web")).await;
+    node.until_another_came_and_went().await;
+    assert!(node.host.volume(1, "data").is_some() && !node.did("remove 1-web"));
+}
+
+#[tokio::test]
+async fn an_old_head_proves_no_end() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.chain.age_by(301_000);
+    node.chain.close(1);
+    node.chain.deploy(2, &machine("other", "localhost/other:1"));
+    node.until_deployed(2).await;
+    assert!(node.host.is_running(1, "web") && !node.did("destroy 1-data"));
+
+    node.chain.age_by(0);
+    node.chain.advance();
+    node.until("contract 1 is cleared away", |node| node.did("release 1")).await;
+}
+
+#[tokio::test]
+async fn a_head_that_was_seen_before_the_start_proves_no_end() {
+    let mut node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.kill().await;
+    let head = *node.chain.blocks().borrow();
+    let seen = serde_json::json!({ "number": head.number, "hash": head.hash });
+    Store::open(node.data.path()).unwrap().write("head.json", &seen).unwrap();
+
+    node.chain.refuse_reports(true);
+    node.chain.claim_closed(1);
+    node.start();
+    node.until("the agent has looked twice", |node| node.host.looks_after("run 1-web") >= 2).await;
+    assert!(!node.did("destroy 1-data") && !node.did("remove 1-web"));
+
+    node.chain.advance();
+    node.until("a new head proves it", |node| node.did("release 1")).await;
+}
+
+#[tokio::test]
+async fn a_paused_contract_stops_and_goes_on_where_it_was() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    for round in 1..=6 {
+        node.chain.pause(1, true);
+        node.until("it stops", |node| node.times("stop 1-web") == round).await;
+        assert!(node.host.volume(1, "data").is_some());
+        node.chain.pause(1, false);
+        node.until("it runs again", |node| node.times("run 1-web") == round + 1).await;
+    }
+    assert!(!node.did("remove 1-web") && !node.did("destroy 1-data"));
+    assert_eq!(node.failure(), None);
+}
+
+#[tokio::test]
+async fn a_slow_pull_delays_nobody_else_and_ends_with_its_contract() {
+    let node = Node::running();
+    node.host.image("localhost/huge:1", Image::Stuck);
+    node.chain.deploy(1, &machine("web", "localhost/huge:1"));
+    node.until("the pull began", |node| node.did("pull localhost/huge:1")).await;
+    for contract in 2..6 {
+        node.chain.deploy(contract, &machine("web", "localhost/web:1"));
+    }
+    for contract in 2..6 {
+        node.until_deployed(contract).await;
+    }
+    node.chain.close(1);
+    node.until("the pull is given up", |node| node.did("gave up localhost/huge:1")).await;
+    assert!(!node.did("run 1-web"));
+}
+
+#[tokio::test]
+async fn a_new_version_replaces_what_differs_and_keeps_what_does_not() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.chain.deploy(1, &web_with_data(16, "good evening"));
+    node.until("version 2 is deployed", |node| node.chain.reports("deployed").len() == 2).await;
+    assert_eq!((node.times("remove 1-web"), node.times("run 1-web")), (1, 2));
+    assert_eq!(node.times("attach 1-data"), 1);
+
+    node.chain.deploy(1, &web_with_data(16, "good evening").replace("\"version\"", " \"version\""));
+    node.until("version 3 is deployed", |node| node.chain.reports("deployed").len() == 3).await;
+    assert_eq!(node.times("run 1-web"), 2);
+}
+
+#[tokio::test]
+async fn a_new_version_that_can_not_run_leaves_the_old_one_running() {
+    let node = Node::running();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    let instance = node.host.instance(1, "web");
+    node.host.image("localhost/web:2", Image::Missing);
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    assert_eq!(node.until_failed().await.0, FailureCode::ImageNotFound);
+    node.until_another_came_and_went().await;
+    assert_eq!(node.host.instance(1, "web"), instance);
+    assert!(node.host.is_running(1, "web"));
+}
+
+#[tokio::test]
+async fn a_volume_grows_with_its_machine_stopped_and_never_shrinks() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.chain.deploy(1, &web_with_data(32, "hello"));
+    node.until("it has grown", |node| node.chain.reports("deployed").len() == 2).await;
+    assert_eq!(node.host.volume(1, "data").unwrap().size, 32 << 20);
+    let log = node.host.log();
+    assert_eq!(log[log.len() - 3..], ["stop 1-web", "attach 1-data", "run 1-web"]);
+
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    let expected = (FailureCode::BodyInvalid, "/workloads/0/data/size".to_string());
+    assert_eq!(node.until_failed().await, expected);
+    assert_eq!(node.times("stop 1-web"), 1);
+}
+
+#[tokio::test]
+async fn what_ends_is_cleared_away_before_what_begins_is_started() {
+    let mut node = Node::running();
+    node.chain.deploy(5, &machine("old", "localhost/web:1"));
+    node.until_deployed(5).await;
+    node.kill().await;
+    node.chain.deploy(1, &machine("new", "localhost/web:1"));
+    node.chain.close(5);
+    node.start();
+    node.until_deployed(1).await;
+    let log = node.host.log();
+    let place = |what: &str| log.iter().position(|line| line == what).unwrap();
+    assert!(place("release 5") < place("run 1-new"), "{log:?}");
+}
+
+#[tokio::test]
+async fn without_an_engine_heartbeats_go_on_and_nothing_is_touched() {
+    let mut node = Node::new();
+    node.chain.limits.heartbeat_ms = 50;
+    node.start();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.host.blind(true);
+    node.chain.close(1);
+    let before = node.chain.reports("heartbeat").len();
+    node.until("heartbeats go on", |node| node.chain.reports("heartbeat").len() > before + 2).await;
+    assert!(!node.did("remove 1-web"));
+    node.host.blind(false);
+    node.until("it goes on where it was", |node| node.host.is_empty()).await;
+}
+
+#[tokio::test]
+async fn each_start_has_its_own_boot_nonce_and_sequences_rise_over_all_of_them() {
+    let mut node = Node::running();
+    node.until("a heartbeat", |node| node.chain.reports("heartbeat").len() == 1).await;
+    node.kill().await;
+    node.start();
+    node.until("another heartbeat", |node| node.chain.reports("heartbeat").len() == 2).await;
+    let heartbeats = node.chain.reports("heartbeat");
+    assert_ne!(heartbeats[0], heartbeats[1]);
+    let sequences = node.chain.sequences();
+    assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "{sequences:?}");
+}
+
+#[tokio::test]
+async fn a_report_that_the_chain_does_not_take_is_sent_again() {
+    let node = Node::running();
+    node.chain.refuse_reports(true);
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until("it runs", |node| node.host.is_running(1, "web")).await;
+    node.chain.refuse_reports(false);
+    node.until_deployed(1).await;
+}
+
+#[tokio::test]
+async fn use_is_reported_for_what_is_deployed() {
+    let mut node = Node::new();
+    node.chain.limits.usage_ms = 1_000;
+    node.start();
+    let used = MachineUsage { cpu_ms: 5, memory_bytes: 6, received_bytes: 7, sent_bytes: 8 };
+    node.host.use_up(1, "web", used);
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until("its use is reported", |node| {
+        let totals =
+            UsageTotals { cpu_ms: 5, memory_bytes: 6, disk_bytes: 4096, received_bytes: 7, sent_bytes: 8 };
+        node.chain.reports("usage").iter().any(|report| match report {
+            Report::Usage(items) => items.iter().any(|item| item.contract == 1 && item.totals == totals),
+            _ => false,
+        })
+    })
+    .await;
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What contracts use: counters of machines and volumes, summed up over restarts of both machines
+//! and agent.
+
+mod totals;
+
+use crate::{
+    chain::Snapshot,
+    drivers::{MachineDriver, ObservedMachine},
+    engine::observed::{Observed, ObservedContract},
+    store::Store,
+};
+use anyhow::Result;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tfgrid_primitives::{ContractId, UsageItem, UsageTotals};
+use tokio::{sync::watch, time::sleep_until};
+use totals::Totals;
+use tracing::{debug, error};
+
+const FILE: &str = "usage.json";
+/// The longest between two readings: what a machine used after its last reading is lost when it
+/// ends.
+const READING: Duration = Duration::from_secs(60);
+
+/// What the meter listens to.
+pub struct MeterInputs {
+    /// What is there.
+    pub observed: watch::Receiver<Arc<Observed>>,
+    /// What the chain wants, and its intervals.
+    pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+}
+
+/// Reads counters and makes usage reports of them.
+pub struct Meter {
+    machines: Arc<dyn MachineDriver>,
+    inputs: MeterInputs,
+    reports: watch::Sender<Vec<UsageItem>>,
+    store: Store,
+    totals: Totals,
+}
+
+impl Meter {
+    /// Goes on with the totals as they were left.
+    ///
+    /// # Errors
+    /// Where their file is damaged.
+    pub fn load(
+        machines: Arc<dyn MachineDriver>,
+        inputs: MeterInputs,
+        reports: watch::Sender<Vec<UsageItem>>,
+        store: Store,
+    ) -> Result<Self> {
+        let totals = store.read(FILE)?.unwrap_or_default();
+        Ok(Self { machines, inputs, reports, store, totals })
+    }
+
+    /// Reads and reports until the engine is gone.
+    pub async fn run(mut self) {
+        let mut next_reading = Instant::now();
+        let mut next_report = None;
+        loop {
+            tokio::select! {
+                changed = self.inputs.observed.changed() => match changed {
+                    Ok(()) => self.forget_gone(),
+                    Err(_) => return,
+                },
+                () = sleep_until(next_reading.into()) => {
+                    let interval = self.usage_interval();
+                    next_reading = Instant::now() + interval.unwrap_or(READING).min(READING);
+                    let Some(interval) = interval else { continue };
+                    let report_at = *next_report.get_or_insert_with(|| Instant::now() + interval);
+                    self.read().await;
+                    if report_at <= Instant::now() {
+                        next_report = Some(Instant::now() + interval);
+                        self.report();
+                    }
+                }
+            }
+        }
+    }
+
+    fn usage_interval(&self) -> Option<Duration> {
+        let snapshot = self.inputs.snapshots.borrow();
+        snapshot.as_ref().map(|snapshot| Duration::from_millis(snapshot.limits.usage_ms.max(1_000)))
+    }
+
+    async fn read(&mut self) {
+        let observed = self.inputs.observed.borrow().clone();
+        let machines = observed.values().flat_map(|contract| contract.machines.values());
+        for machine in machines.filter(|machine| machine.is_running()) {
+            self.read_machine(machine).await;
+        }
+        // Losing a reading costs its user nothing.
+        if let Err(error) = self.store.write(FILE, &self.totals) {
+            error!("{error:#}");
+        }
+    }
+
+    async fn read_machine(&mut self, machine: &ObservedMachine) {
+        match self.machines.usage(&machine.id).await {
+            Ok(Some(usage)) => self.totals.record(&machine.id, &machine.instance, usage),
+            Ok(None) => {}
+            Err(error) => debug!(machine = %machine.id, "no usage: {error}"),
+        }
+    }
+
+    fn report(&self) {
+        let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return };
+        let observed = self.inputs.observed.borrow().clone();
+        let items: Vec<UsageItem> = observed
+            .iter()
+            .filter(|(contract, _)| snapshot.is_deployed(**contract))
+            .map(|(&contract, there)| UsageItem { contract, totals: self.contract(contract, there) })
+            .collect();
+        self.reports.send_replace(items);
+    }
+
+    fn contract(&self, contract: ContractId, there: &ObservedContract) -> UsageTotals {
+        let running = |name: &str| there.machines.get(name).is_some_and(ObservedMachine::is_running);
+        UsageTotals {
+            disk_bytes: there.volumes.values().map(|volume| volume.used).sum(),
+            ..self.totals.of(contract, running)
+        }
+    }
+
+    /// Drops the totals of contracts of which nothing is left.
+    fn forget_gone(&mut self) {
+        let observed = self.inputs.observed.borrow_and_update().clone();
+        let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return };
+        self.totals.keep(|id| observed.contains_key(&id) || snapshot.contracts.contains_key(&id));
+    }
+}
