@@ -24,7 +24,7 @@ use tfgrid_primitives::{FailureCode, Resources};
 /// The only version that this code knows.
 pub const VERSION: u64 = 1;
 /// The most bytes of a body, plain or sealed.
-pub const MAX_BODY_BYTES: usize = 8_192;
+pub const MAX_BODY_BYTES: usize = tfgrid_primitives::body::MAX_BODY_BYTES as usize;
 
 /// What a node contract runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

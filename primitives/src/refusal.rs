@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why the pool refuses a call that is authorised by a machine's key (`docs/FORMATS.md` §3.2).
+//! Why the pool refuses a call that is authorised by a machine's key (`docs/FORMATS.md` §3.1).
 //!
 //! The chain answers with `InvalidTransaction::Custom(code)`; clients turn the code into a sentence.
 

@@ -105,7 +105,7 @@ pub struct FailedPayload {
     pub path: FailurePath,
 }
 
-/// Why a node refuses a deployment. Numbers are stable (`docs/FORMATS.md` §3.1).
+/// Why a node refuses a deployment. Numbers are stable (`docs/FORMATS.md` §3.2).
 #[derive(
     Clone,
     Copy,

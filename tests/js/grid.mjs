@@ -65,7 +65,7 @@ export async function untilFinal(api, what, seconds, probe) {
 
 /** The twin of an account. */
 export async function twinOf(api, { address }) {
-  const twin = await api.query.twins.twinOf(address);
+  const twin = await api.query.twins.twinByAccount(address);
   if (twin.isNone) throw new Error(`${address} has no twin: threebot --key … twin create`);
   return twin.unwrap().toNumber();
 }

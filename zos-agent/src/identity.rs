@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who this node is: keys that are made at the first start and never leave the machine, and the
-//! boot ticket that lets it join a farm.
+//! Who this node is: keys that are made at the first start and never leave the machine.
 
 use crate::store::Store;
-use anyhow::{ensure, Context, Result};
+use anyhow::{anyhow, ensure, Context, Result};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
-use sp_core::{ed25519, Pair};
-use std::{fmt, path::Path, str::FromStr};
-use tfgrid_primitives::{ticket::TICKET_PREFIX, PublicKey};
+use std::{fmt, path::Path};
+use tfgrid_client::MachineKey;
+use tfgrid_primitives::PublicKey;
 use x25519_dalek::StaticSecret;
 
 const FILE: &str = "identity.json";
@@ -16,8 +15,8 @@ const FILE: &str = "identity.json";
 /// The node's secret keys.
 #[derive(Clone)]
 pub struct Identity {
-    node: ed25519::Pair,
-    peer: ed25519::Pair,
+    node: MachineKey,
+    peer: MachineKey,
     encryption: StaticSecret,
 }
 
@@ -62,25 +61,20 @@ impl Identity {
 
     fn from_secrets(secrets: &Secrets) -> Result<Self> {
         Ok(Self {
-            node: ed25519::Pair::from_seed(&key_from_hex(&secrets.node).context("the node key")?),
-            peer: ed25519::Pair::from_seed(&key_from_hex(&secrets.peer).context("the peer key")?),
+            node: MachineKey::from_seed(&key_from_hex(&secrets.node).context("the node key")?),
+            peer: MachineKey::from_seed(&key_from_hex(&secrets.peer).context("the peer key")?),
             encryption: key_from_hex(&secrets.encryption).context("the encryption key")?.into(),
         })
     }
 
-    /// Signs reports and the registration.
-    pub fn node_pair(&self) -> &ed25519::Pair {
+    /// Signs reports and the registration, and names the node.
+    pub fn node_key(&self) -> &MachineKey {
         &self.node
-    }
-
-    /// Names the node on chain and on its containers.
-    pub fn node_key(&self) -> PublicKey {
-        self.node.public().0
     }
 
     /// Others dial it.
     pub fn peer_key(&self) -> PublicKey {
-        self.peer.public().0
+        self.peer.public()
     }
 
     /// Bodies are sealed to it.
@@ -91,7 +85,7 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({})", hex::encode(self.node_key()))
+        write!(f, "Identity({:?})", self.node)
     }
 }
 
@@ -103,42 +97,8 @@ fn random_hex() -> String {
 
 fn key_from_hex(text: &str) -> Result<[u8; 32]> {
     ensure!(text.len() == 64, "a key has 64 hex digits, this has {} characters", text.chars().count());
-    let bytes = hex::decode(text).map_err(|_| anyhow::anyhow!("a key has hex digits only"))?;
-    bytes.try_into().map_err(|_| anyhow::anyhow!("a key has 32 bytes"))
-}
-
-/// The secret half of a boot ticket.
-#[derive(Clone)]
-pub struct Ticket(ed25519::Pair);
-
-impl Ticket {
-    /// Signs the registration.
-    pub fn pair(&self) -> &ed25519::Pair {
-        &self.0
-    }
-
-    /// The half that the farmer opened on chain.
-    pub fn public(&self) -> PublicKey {
-        self.0.public().0
-    }
-}
-
-impl FromStr for Ticket {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        let seed = text.trim().strip_prefix(TICKET_PREFIX).with_context(|| {
-            format!("a boot ticket starts with {TICKET_PREFIX:?}: ask the farmer for one")
-        })?;
-        let seed = key_from_hex(seed).context("the boot ticket is damaged: copy it again")?;
-        Ok(Self(ed25519::Pair::from_seed(&seed)))
-    }
-}
-
-impl fmt::Debug for Ticket {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Ticket({})", hex::encode(self.public()))
-    }
+    let bytes = hex::decode(text).map_err(|_| anyhow!("a key has hex digits only"))?;
+    bytes.try_into().map_err(|_| anyhow!("a key has 32 bytes"))
 }
 
 #[cfg(test)]
@@ -152,7 +112,7 @@ mod tests {
         assert!(Identity::load(dir.path()).unwrap().is_none());
         let first = Identity::load_or_create(dir.path()).unwrap();
         let second = Identity::load_or_create(dir.path()).unwrap();
-        let keys = |i: &Identity| [i.node_key(), i.peer_key(), i.encryption_key()];
+        let keys = |i: &Identity| [i.node_key().public(), i.peer_key(), i.encryption_key()];
         assert_eq!(keys(&first), keys(&second));
         let [node, peer, encryption] = keys(&first);
         assert!(node != peer && peer != encryption && encryption != node);
@@ -162,22 +122,29 @@ mod tests {
 
     #[test]
     fn two_machines_have_different_keys() {
-        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let key = |dir: &tempfile::TempDir| Identity::load_or_create(dir.path()).unwrap().node_key();
-        assert_ne!(key(&one), key(&two));
+        let key = || {
+            let dir = tempfile::tempdir().unwrap();
+            Identity::load_or_create(dir.path()).unwrap().node_key().public()
+        };
+        assert_ne!(key(), key());
     }
 
     #[test]
-    fn the_encryption_key_is_the_x25519_key_of_the_secret() {
+    fn public_keys_are_those_of_the_secrets() {
         let dir = tempfile::tempdir().unwrap();
         let secrets = Secrets {
-            node: "00".repeat(32),
+            // RFC 8032 §7.1, test 1.
+            node: "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60".into(),
             peer: "00".repeat(32),
+            // The public half as `openssl pkey -pubout` computes it.
             encryption: "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f".into(),
         };
         Store::open(dir.path()).unwrap().write(FILE, &secrets).unwrap();
         let identity = Identity::load(dir.path()).unwrap().unwrap();
-        // As `openssl pkey -pubout` computes it.
+        assert_eq!(
+            hex::encode(identity.node_key().public()),
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+        );
         assert_eq!(
             hex::encode(identity.encryption_key()),
             "8f40c5adb68f25624ae5b214ea767a6ec94d829d3d7b5e1ad1ba6f3e2138285f"
@@ -187,34 +154,10 @@ mod tests {
     #[test]
     fn a_damaged_identity_is_an_error_and_is_never_replaced() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(FILE), r#"{"node":"00","peer":"00","encryption":"00"}"#).unwrap();
+        let damaged = r#"{"node":"00","peer":"00","encryption":"00"}"#;
+        fs::write(dir.path().join(FILE), damaged).unwrap();
         let error = format!("{:#}", Identity::load_or_create(dir.path()).unwrap_err());
         assert!(error.contains("identity.json is damaged"), "{error}");
-    }
-
-    #[test]
-    fn a_ticket_is_read_as_the_formats_page_writes_it() {
-        // RFC 8032 §7.1, test 1.
-        let ticket: Ticket =
-            "tfgrid-ticket-1:9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60\n"
-                .parse()
-                .unwrap();
-        assert_eq!(
-            hex::encode(ticket.public()),
-            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
-        );
-    }
-
-    #[test]
-    fn a_mistake_in_a_ticket_is_named() {
-        for (text, hint) in [
-            ("", "starts with"),
-            ("tfgrid-ticket-2:00", "starts with"),
-            ("tfgrid-ticket-1:00", "64 hex digits"),
-            (&format!("tfgrid-ticket-1:{}", "g".repeat(64)), "hex digits only"),
-        ] {
-            let error = format!("{:#}", text.parse::<Ticket>().unwrap_err());
-            assert!(error.contains(hint), "{text}: {error}");
-        }
+        assert_eq!(fs::read_to_string(dir.path().join(FILE)).unwrap(), damaged);
     }
 }

@@ -8,13 +8,16 @@
 
 #![warn(missing_docs)]
 
+pub mod agent;
 mod backoff;
 pub mod chain;
 mod clock;
+pub mod config;
 pub mod drivers;
 pub mod engine;
 pub mod host;
 pub mod identity;
+mod join;
 pub mod metrics;
 pub mod store;
 pub mod usage;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The chain as the agent sees it: the job queue and the database, read at finalized heads only.
 
-//CLIENT
+pub mod client;
 #[cfg(test)]
 pub mod fake;
 mod follow;
@@ -11,9 +11,11 @@ pub use follow::{Follower, Snapshot, Standing};
 pub use outbox::{Outbox, OutboxInputs};
 
 use async_trait::async_trait;
-use codec::{Decode, Encode};
 use futures::stream::BoxStream;
 use tfgrid_primitives::{ContractId, FailureCode, Resources, UsageItem};
+
+/// The body of a node contract.
+pub type Body = tfgrid_primitives::Body<Vec<u8>>;
 
 /// A finalized block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +48,10 @@ pub struct Contract {
     pub state: ContractState,
     /// Whether its payer is out of funds.
     pub paused: bool,
-    /// blake2b-256 of the SCALE-encoded [`Body`].
+    /// Hash of its [`Body`].
     pub body_hash: [u8; 32],
     /// What it reserves on this node.
     pub reserved: Resources,
-}
-
-/// The body of a node contract (`docs/FORMATS.md` §4).
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Body {
-    /// UTF-8 JSON.
-    Plain(Vec<u8>),
-    /// An age file.
-    Sealed(Vec<u8>),
 }
 
 /// The record that a closed contract leaves.
@@ -123,26 +116,19 @@ impl Report {
     }
 }
 
-/// Why the chain didn't answer as hoped. All of them are worth another try.
-#[derive(Debug, thiserror::Error)]
-pub enum ChainError {
-    /// Nobody answered, or not in time, or with nonsense.
-    #[error("can't {what}: {why}; is the chain's node reachable?")]
-    Unreachable {
-        /// What was tried.
-        what: String,
-        /// What came back.
-        why: String,
-    },
-    /// The chain answered no.
-    #[error("the chain refused to {what}: {why}")]
-    Refused {
-        /// What was tried.
-        what: String,
-        /// Its reason.
-        why: String,
-    },
+/// What became of a report that the chain didn't refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is in the pool. It may still get lost.
+    Taken,
+    /// The chain knows already what it says.
+    Known,
 }
+
+/// Why the chain didn't answer as hoped, as a sentence. All of it is worth another try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ChainError(pub String);
 
 /// One node's view of the chain.
 #[async_trait]
@@ -162,7 +148,6 @@ pub trait Chain: Send + Sync {
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;
 
-    /// Signs a report and hands it to the chain. `Ok` means that the chain has taken it into its
-    /// pool, not that it had an effect.
-    async fn submit(&self, sequence: u64, report: &Report) -> Result<(), ChainError>;
+    /// Signs a report and hands it to the chain.
+    async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError>;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sends reports until the chain shows their effect. One report a slot waits: a newer one replaces
+//! Sends reports until the chain knows what they say. One report a slot waits: a newer one replaces
 //! it.
 
-use super::{Chain, ChainLimits, Report, Snapshot};
+use super::{Chain, ChainLimits, Report, Snapshot, Submitted};
 use crate::{backoff::Backoff, clock::unix_ms, engine::Reports, metrics::Metrics, store::Store};
 use anyhow::Result;
 use rand::Rng;
@@ -21,7 +21,7 @@ use tracing::{debug, info};
 const SEQUENCE_FILE: &str = "sequence.json";
 /// The longest that handing over one report may take.
 const SUBMITTING: Duration = Duration::from_secs(30);
-/// How long the effect of a report may take to show before it is sent again.
+/// How long a report may take from the pool to a finalized block before it is sent again.
 const EFFECT: Duration = Duration::from_secs(15);
 /// The longest wait while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
@@ -31,7 +31,7 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), most: Duration
 pub struct OutboxInputs {
     /// What the engine wants reported, by contract.
     pub reports: watch::Receiver<Reports>,
-    /// The latest usage of all contracts.
+    /// The latest usage report, empty where there is none.
     pub usage: watch::Receiver<Vec<UsageItem>>,
     /// For the chain's intervals.
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
@@ -42,12 +42,11 @@ pub struct OutboxInputs {
 enum Slot {
     Heartbeat,
     Contract(ContractId),
-    Usage(usize),
+    Usage,
 }
 
 impl Slot {
-    /// Whether the report is done with when the chain has taken it. The others are done with when
-    /// the engine doesn't want them any more, because the chain shows their effect.
+    /// Whether a report in the pool is as good as known: the next one is soon to come anyway.
     fn ends_when_taken(self) -> bool {
         !matches!(self, Self::Contract(_))
     }
@@ -63,7 +62,8 @@ struct Queue {
 struct Waiting {
     report: Report,
     failures: u32,
-    due: Instant,
+    /// `None` once the chain knows what the report says.
+    due: Option<Instant>,
 }
 
 impl Queue {
@@ -71,7 +71,7 @@ impl Queue {
     fn put(&mut self, slot: Slot, report: Report, now: Instant) {
         match self.slots.get(&slot) {
             Some(waiting) if waiting.report == report => {}
-            _ => drop(self.slots.insert(slot, Waiting { report, failures: 0, due: now })),
+            _ => drop(self.slots.insert(slot, Waiting { report, failures: 0, due: Some(now) })),
         }
     }
 
@@ -87,21 +87,26 @@ impl Queue {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.slots.values().map(|waiting| waiting.due).min()
+        self.slots.values().filter_map(|waiting| waiting.due).min()
     }
 
     fn due(&self, now: Instant) -> Option<(Slot, Report)> {
-        let (slot, waiting) = self.slots.iter().find(|(_, waiting)| waiting.due <= now)?;
+        let (slot, waiting) = self.slots.iter().find(|(_, waiting)| waiting.due.is_some_and(|due| due <= now))?;
         Some((*slot, waiting.report.clone()))
     }
 
-    fn taken(&mut self, slot: Slot, now: Instant) {
+    fn submitted(&mut self, slot: Slot, submitted: Submitted, now: Instant) {
         if slot.ends_when_taken() {
             self.slots.remove(&slot);
         } else if let Some(waiting) = self.slots.get_mut(&slot) {
             waiting.failures = 0;
-            waiting.due = now + EFFECT;
+            waiting.due = (submitted == Submitted::Taken).then(|| now + EFFECT);
         }
+    }
+
+    /// How many reports wait.
+    fn len(&self) -> usize {
+        self.slots.values().filter(|waiting| waiting.due.is_some()).count()
     }
 
     /// Returns the wait before the next try.
@@ -109,7 +114,7 @@ impl Queue {
         let Some(waiting) = self.slots.get_mut(&slot) else { return Duration::ZERO };
         waiting.failures = waiting.failures.saturating_add(1);
         let delay = BACKOFF.delay(waiting.failures);
-        waiting.due = now + delay;
+        waiting.due = Some(now + delay);
         delay
     }
 }
@@ -208,9 +213,8 @@ impl Outbox {
         self.queue.want(&reports, now);
         if self.inputs.usage.has_changed().unwrap_or(false) {
             let items = self.inputs.usage.borrow_and_update().clone();
-            let most = tfgrid_primitives::report::MAX_USAGE_ITEMS as usize;
-            for (index, items) in items.chunks(most).enumerate() {
-                self.queue.put(Slot::Usage(index), Report::Usage(items.to_vec()), now);
+            if !items.is_empty() {
+                self.queue.put(Slot::Usage, Report::Usage(items), now);
             }
         }
         if let (Some(limits), true) = (self.limits(), self.next_heartbeat <= now) {
@@ -219,7 +223,7 @@ impl Outbox {
             self.next_heartbeat =
                 now + Duration::from_millis(until_heartbeat(self.node, limits.heartbeat_ms, unix_ms()));
         }
-        self.metrics.outbox.set(self.queue.slots.len() as u64);
+        self.metrics.outbox.set(self.queue.len() as u64);
     }
 
     async fn send_due(&mut self) {
@@ -230,10 +234,10 @@ impl Outbox {
         while let Some((slot, report)) = self.queue.due(Instant::now()) {
             let kind = report.kind();
             match self.send(&report).await {
-                Ok(()) => {
-                    debug!(kind, ?slot, "report sent");
+                Ok(submitted) => {
+                    debug!(kind, ?slot, ?submitted, "report sent");
                     self.metrics.report_sent(kind);
-                    self.queue.taken(slot, Instant::now());
+                    self.queue.submitted(slot, submitted, Instant::now());
                 }
                 Err(why) => {
                     let retry_in = self.queue.failed(slot, Instant::now());
@@ -243,7 +247,7 @@ impl Outbox {
         }
     }
 
-    async fn send(&mut self, report: &Report) -> Result<(), String> {
+    async fn send(&mut self, report: &Report) -> Result<Submitted, String> {
         let sequence = self.sequence.next(unix_ms()).map_err(|error| format!("{error:#}"))?;
         match timeout(SUBMITTING, self.chain.submit(sequence, report)).await {
             Ok(result) => result.map_err(|error| error.to_string()),
@@ -293,18 +297,32 @@ mod tests {
     }
 
     #[test]
-    fn a_report_that_was_taken_is_sent_again_until_nobody_wants_it_any_more() {
+    fn a_report_that_was_taken_is_sent_again_until_the_chain_knows_it() {
         let now = Instant::now();
         let mut queue = Queue::default();
         let wanted = Reports::from([(1, deployed(1, 1))]);
         queue.want(&wanted, now);
-        queue.taken(Slot::Contract(1), now);
+        queue.submitted(Slot::Contract(1), Submitted::Taken, now);
         queue.want(&wanted, now);
         assert_eq!(queue.due(now), None);
         assert_eq!(queue.next_due(), Some(now + EFFECT));
         assert!(queue.due(now + EFFECT).is_some());
-        queue.want(&Reports::new(), now);
-        assert_eq!(queue.due(now + EFFECT), None);
+
+        queue.submitted(Slot::Contract(1), Submitted::Known, now);
+        queue.want(&wanted, now);
+        assert_eq!((queue.next_due(), queue.len()), (None, 0));
+        queue.want(&Reports::from([(1, deployed(1, 2))]), now);
+        assert!(queue.due(now).is_some());
+    }
+
+    #[test]
+    fn a_report_that_nobody_wants_any_more_is_not_sent() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.want(&Reports::from([(1, deployed(1, 1)), (2, failed(2))]), now);
+        queue.want(&Reports::from([(2, failed(2))]), now);
+        assert_eq!(queue.due(now), Some((Slot::Contract(2), failed(2))));
+        assert_eq!(queue.slots.len(), 1);
     }
 
     #[test]
@@ -315,7 +333,7 @@ mod tests {
         let first = queue.failed(Slot::Heartbeat, now);
         let third = (0..2).map(|_| queue.failed(Slot::Heartbeat, now)).last().unwrap();
         assert!(first < third, "{first:?} {third:?}");
-        queue.taken(Slot::Heartbeat, now);
+        queue.submitted(Slot::Heartbeat, Submitted::Taken, now);
         assert_eq!(queue.next_due(), None);
     }
 
@@ -323,7 +341,7 @@ mod tests {
     fn the_heartbeat_is_sent_before_everything_else() {
         let now = Instant::now();
         let mut queue = Queue::default();
-        queue.put(Slot::Usage(0), Report::Usage(vec![]), now);
+        queue.put(Slot::Usage, Report::Usage(vec![]), now);
         queue.want(&Reports::from([(1, deployed(1, 1))]), now);
         queue.put(Slot::Heartbeat, Report::Heartbeat { boot_nonce: 1 }, now);
         assert_eq!(queue.due(now).map(|(slot, _)| slot), Some(Slot::Heartbeat));

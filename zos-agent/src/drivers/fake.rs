@@ -2,6 +2,8 @@
 //! A machine without an engine and without disks: what drivers would do, in memory, failing where
 //! a test says so.
 
+#![allow(missing_docs)]
+
 use super::{
     Bind, DriverError, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
     ObservedMachines, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,

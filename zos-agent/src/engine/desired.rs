@@ -44,7 +44,7 @@ impl Desired {
     pub fn new(contract: Contract, body: Option<&Body>) -> Self {
         let wanted = match body {
             None => Wanted::Unknown("the chain has no body for it".into()),
-            Some(body) if blake2_256(&body.encode()) != contract.body_hash => {
+            Some(body) if body.hash().0 != contract.body_hash => {
                 Wanted::Unknown("its body and its body hash differ".into())
             }
             Some(Body::Sealed(_)) => Wanted::Refused(Rejection::new(
@@ -96,5 +96,5 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
 
 /// Changes with anything that changes how the machine runs.
 fn hash(container: &ContainerSpec) -> String {
-    hex::encode(&blake2_256(&container.encode())[..16])
+    hex::encode(&Blake2Hasher::hash(&container.encode())[..16])
 }

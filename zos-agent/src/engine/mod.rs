@@ -378,9 +378,6 @@ impl Engine {
                 _ => progress.and_then(Progress::verdict),
             };
             counts.add(desired, ready, rejection.is_some(), progress.is_some_and(Progress::is_failing));
-            if desired.contract.state == ContractState::Deployed {
-                continue;
-            }
             if let Some(report) = report(desired, rejection, ready, observed) {
                 reports.insert(id, report);
             }
@@ -414,7 +411,8 @@ fn report(
 ) -> Option<Report> {
     let contract = &desired.contract;
     if let Some(rejection) = rejection {
-        return Some(Report::Failed {
+        let unanswered = contract.state == ContractState::Created;
+        return unanswered.then(|| Report::Failed {
             contract: contract.id,
             version: contract.version,
             code: rejection.code,

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_primitives::{ContractId, UsageItem, UsageTotals};
+use tfgrid_primitives::{report::MAX_USAGE_ITEMS, ContractId, UsageItem, UsageTotals};
 use tokio::{sync::watch, time::sleep_until};
 use totals::Totals;
 use tracing::{debug, error};
@@ -40,6 +40,8 @@ pub struct Meter {
     reports: watch::Sender<Vec<UsageItem>>,
     store: Store,
     totals: Totals,
+    /// Whose turn it was last: a report has room for some contracts only.
+    last_reported: ContractId,
 }
 
 impl Meter {
@@ -54,13 +56,17 @@ impl Meter {
         store: Store,
     ) -> Result<Self> {
         let totals = store.read(FILE)?.unwrap_or_default();
-        Ok(Self { machines, inputs, reports, store, totals })
+        Ok(Self { machines, inputs, reports, store, totals, last_reported: 0 })
     }
 
     /// Reads and reports until the engine is gone.
     pub async fn run(mut self) {
+        // Before that, neither the intervals nor the contracts are known.
+        if self.inputs.snapshots.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         let mut next_reading = Instant::now();
-        let mut next_report = None;
+        let mut next_report = Instant::now() + self.interval();
         loop {
             tokio::select! {
                 changed = self.inputs.observed.changed() => match changed {
@@ -68,13 +74,10 @@ impl Meter {
                     Err(_) => return,
                 },
                 () = sleep_until(next_reading.into()) => {
-                    let interval = self.usage_interval();
-                    next_reading = Instant::now() + interval.unwrap_or(READING).min(READING);
-                    let Some(interval) = interval else { continue };
-                    let report_at = *next_report.get_or_insert_with(|| Instant::now() + interval);
+                    next_reading = Instant::now() + self.interval().min(READING);
                     self.read().await;
-                    if report_at <= Instant::now() {
-                        next_report = Some(Instant::now() + interval);
+                    if next_report <= Instant::now() {
+                        next_report = Instant::now() + self.interval();
                         self.report();
                     }
                 }
@@ -82,9 +85,10 @@ impl Meter {
         }
     }
 
-    fn usage_interval(&self) -> Option<Duration> {
+    /// Between two reports.
+    fn interval(&self) -> Duration {
         let snapshot = self.inputs.snapshots.borrow();
-        snapshot.as_ref().map(|snapshot| Duration::from_millis(snapshot.limits.usage_ms.max(1_000)))
+        snapshot.as_ref().map_or(READING, |snapshot| Duration::from_millis(snapshot.limits.usage_ms.max(1_000)))
     }
 
     async fn read(&mut self) {
@@ -107,14 +111,18 @@ impl Meter {
         }
     }
 
-    fn report(&self) {
+    fn report(&mut self) {
         let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return };
         let observed = self.inputs.observed.borrow().clone();
-        let items: Vec<UsageItem> = observed
-            .iter()
+        let after = observed.range(self.last_reported.saturating_add(1)..);
+        let before = observed.range(..=self.last_reported);
+        let items: Vec<UsageItem> = after
+            .chain(before)
             .filter(|(contract, _)| snapshot.is_deployed(**contract))
+            .take(MAX_USAGE_ITEMS as usize)
             .map(|(&contract, there)| UsageItem { contract, totals: self.contract(contract, there) })
             .collect();
+        self.last_reported = items.last().map_or(0, |item| item.contract);
         self.reports.send_replace(items);
     }
 

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The byte formats against answers that another implementation gave.
+
+use codec::Encode;
+use serde_json::Value;
+use sp_core::H256;
+use tfgrid_client::{
+    primitives::{
+        report::{report_bytes, DeployedPayload, FailedPayload, HeartbeatPayload},
+        Body, FailureCode, Registration, ReportKind, UsageItem, UsageTotals,
+    },
+    MachineKey,
+};
+
+fn vectors() -> Value {
+    serde_json::from_str(include_str!("../../docs/vectors/formats.json")).unwrap()
+}
+
+fn bytes(value: &Value) -> Vec<u8> {
+    hex::decode(value.as_str().unwrap()).unwrap()
+}
+
+fn array(value: &Value) -> [u8; 32] {
+    bytes(value).try_into().unwrap()
+}
+
+#[test]
+fn a_ticket_and_a_registration_are_signed_as_the_vectors_say() {
+    let v = vectors();
+    let ticket = MachineKey::from_ticket(v["ticket"]["text"].as_str().unwrap()).unwrap();
+    let node = MachineKey::from_seed(&array(&v["node_key"]["seed"]));
+    assert_eq!(ticket.public(), array(&v["ticket"]["public"]));
+    assert_eq!(node.public(), array(&v["node_key"]["public"]));
+    let expected = &v["registration"];
+    let registration = Registration {
+        ticket: ticket.public(),
+        node_key: node.public(),
+        peer_key: array(&expected["peer_key"]),
+        encryption_key: array(&expected["encryption_key"]),
+        resources: serde_json::from_value(expected["resources"].clone()).unwrap(),
+        isolation: Default::default(),
+        valid_until: expected["valid_until"].as_u64().unwrap(),
+    };
+    let genesis = H256(array(&v["genesis"]));
+    assert_eq!(registration.signing_bytes(genesis), bytes(&expected["bytes"]));
+    let signature = |key: &MachineKey| key.sign_registration(genesis, &registration).0.to_vec();
+    assert_eq!(signature(&ticket), bytes(&expected["ticket_signature"]));
+    assert_eq!(signature(&node), bytes(&expected["node_signature"]));
+}
+
+#[test]
+fn a_body_is_hashed_as_the_vectors_say() {
+    let v = &vectors()["body"];
+    let body = Body::Plain(v["plain"].as_str().unwrap().as_bytes().to_vec());
+    assert_eq!(body.encode(), bytes(&v["encoded"]));
+    assert_eq!(body.hash(), H256(array(&v["hash"])));
+}
+
+/// Checks a report against the vector at `index`.
+fn check(index: usize, kind: ReportKind, payload: &impl Encode) {
+    let v = vectors();
+    let report = &v["reports"][index];
+    let genesis = H256(array(&v["genesis"]));
+    let key = MachineKey::from_seed(&array(&v["node_key"]["seed"]));
+    let sequence = report["sequence"].as_u64().unwrap();
+    assert_eq!(report["kind"], kind as u8);
+    assert_eq!(payload.encode(), bytes(&report["payload"]), "{}", report["name"]);
+    assert_eq!(report_bytes(genesis, 42, kind, sequence, payload), bytes(&report["bytes"]));
+    let signature = key.sign_report(genesis, 42, kind, sequence, payload);
+    assert_eq!(signature.0.to_vec(), bytes(&report["signature"]), "{}", report["name"]);
+}
+
+#[test]
+fn a_heartbeat_is_signed_as_the_vectors_say() {
+    check(0, ReportKind::Heartbeat, &HeartbeatPayload { boot_nonce: 0xfeed_face_cafe_beef });
+}
+
+#[test]
+fn a_deployment_is_reported_as_the_vectors_say() {
+    let payload = DeployedPayload {
+        contract: 7,
+        version: 1,
+        body_hash: H256(array(&vectors()["body"]["hash"])),
+        result: br#"{"web":{"ip":"172.30.0.2"}}"#.to_vec().try_into().unwrap(),
+    };
+    check(1, ReportKind::Deployed, &payload);
+}
+
+#[test]
+fn a_failure_is_reported_as_the_vectors_say() {
+    let payload = FailedPayload {
+        contract: 7,
+        version: 1,
+        code: FailureCode::ImageNotFound,
+        path: b"/workloads/1/data/image".to_vec().try_into().unwrap(),
+    };
+    check(2, ReportKind::Failed, &payload);
+}
+
+#[test]
+fn usage_is_reported_as_the_vectors_say() {
+    let item = |contract, [cpu_ms, memory_bytes, disk_bytes, received_bytes, sent_bytes]: [u64; 5]| UsageItem {
+        contract,
+        totals: UsageTotals { cpu_ms, memory_bytes, disk_bytes, received_bytes, sent_bytes },
+    };
+    check(3, ReportKind::Usage, &vec![item(7, [1000, 2, 3, 4, 5]), item(8, [6, 7, 8, 9, 10])]);
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The agent as a whole: its parts, started in an order in which each may wait for the others.
+
+use crate::{
+    backoff::Backoff,
+    chain::{client::RpcChain, Chain, Follower, Outbox, OutboxInputs},
+    config::{PurgeArgs, RunArgs},
+    drivers::{firewall, machine::DockerMachines, volume::LoopVolumes},
+    engine::{reconcile::Drivers, Engine, Outputs, Quarantine, Reports, Timing},
+    identity::Identity,
+    join::Joining,
+    metrics::{self, Metrics},
+    store::{DataLock, Store},
+    usage::{Meter, MeterInputs},
+};
+use anyhow::{bail, ensure, Context, Result};
+use std::{sync::Arc, time::Duration};
+use substrate_prometheus_endpoint::Registry;
+use tfgrid_client::MachineKey;
+use tokio::{sync::watch, task::JoinSet};
+use tracing::info;
+
+/// Between tries to follow the chain again.
+const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+
+/// Runs the node. Dropping it at any instant is safe: workloads go on running.
+///
+/// # Errors
+/// Where something is wrong that waiting can't mend.
+pub async fn run(args: RunArgs) -> Result<()> {
+    let data = &args.place.data;
+    let ticket = args.ticket.as_deref().map(MachineKey::from_ticket).transpose()?;
+    let _lock = DataLock::take(data)?;
+    let identity = Identity::load_or_create(data)?;
+    let store = Store::open(data.join("state"))?;
+    info!(key = hex::encode(identity.node_key().public()), data = %data.display(), "this node");
+
+    let registry = Registry::new();
+    let metrics = Metrics::new(&registry).context("can't set up metrics")?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(metrics::serve(args.metrics, registry));
+
+    let dns = args.dns.iter().map(ToString::to_string).collect();
+    let machines =
+        Arc::new(DockerMachines::new(args.place.docker.clone(), &identity.node_key().public(), dns));
+    let volumes = Arc::new(LoopVolumes::open(data)?);
+    firewall::install().await;
+
+    let joining = Joining {
+        url: &args.chain,
+        identity: &identity,
+        ticket,
+        capacity: args.capacity.unwrap_or_default(),
+        data,
+        store: &store,
+    };
+    let (client, node) = tokio::select! {
+        joined = joining.join() => joined?,
+        ended = tasks.join_next() => return ended_early(ended),
+    };
+    let chain: Arc<dyn Chain> =
+        Arc::new(RpcChain::new(args.chain.clone(), client, identity.node_key().clone(), node));
+
+    let (snapshots, snapshots_rx) = watch::channel(None);
+    let (reports, reports_rx) = watch::channel(Reports::new());
+    let (observed, observed_rx) = watch::channel(Arc::default());
+    let (usage, usage_rx) = watch::channel(Vec::new());
+
+    let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, FOLLOW_AGAIN)?;
+    let inputs = OutboxInputs { reports: reports_rx, usage: usage_rx, snapshots: snapshots_rx.clone() };
+    let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
+    let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
+    let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
+    let engine = Engine::new(
+        chain,
+        Drivers { machines: machines.clone(), volumes },
+        snapshots_rx,
+        Outputs { reports, observed },
+        Quarantine::load(store)?,
+        Timing::default(),
+        metrics,
+    );
+
+    tasks.spawn(async move { Ok(machines.listen().await) });
+    tasks.spawn(async move { Ok(follower.run().await) });
+    tasks.spawn(async move { Ok(outbox.run().await) });
+    tasks.spawn(async move { Ok(meter.run().await) });
+    tasks.spawn(async move { Ok(engine.run().await) });
+    ended_early(tasks.join_next().await)
+}
+
+/// No part ends before the agent does. Where one has, a new start is better than half an agent.
+fn ended_early(ended: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
+    match ended {
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(error)) => Err(error).context("a part of the agent broke"),
+        Some(Ok(Ok(()))) | None => bail!("a part of the agent ended by itself"),
+    }
+}
+
+/// Takes everything of this node off the machine, except its keys.
+///
+/// # Errors
+/// Where something can't be removed; it can be tried again.
+pub async fn purge(args: PurgeArgs) -> Result<()> {
+    let data = &args.place.data;
+    ensure!(
+        args.yes,
+        "this deletes all workloads and volumes of the node in {} for ever: say --yes to do it",
+        data.display()
+    );
+    ensure!(data.is_dir(), "{} is no folder of a node: name it with --data", data.display());
+    let _lock = DataLock::take(data)?;
+    let Some(identity) = Identity::load(data)? else {
+        bail!("{} has no identity.json: no node was ever started there", data.display());
+    };
+    let machines = DockerMachines::new(args.place.docker, &identity.node_key().public(), Vec::new());
+    // Volumes come after the machines that use them, but also where there is no engine any more.
+    let purged = machines.purge().await;
+    let volumes = LoopVolumes::open(data)?.purge().await?;
+    let (containers, networks) = purged.context("the volumes are removed, but not the workloads")?;
+    firewall::remove().await;
+    info!("removed {containers} containers, {networks} networks and {volumes} volumes");
+    Ok(())
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line.
+
+use crate::host::CapacityOverride;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
+
+/// The node agent: runs on a 3Node and makes what runs there what the chain says should run.
+///
+/// At its first start it makes keys for this node and joins the farm that the boot ticket is for.
+/// From then on it needs nobody: it reads this node's contracts from the chain, runs their workloads
+/// in containers and reports what runs and what was used. It may be stopped, killed or upgraded at
+/// any time; workloads go on running and are found again.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(after_help = "\
+Examples:
+  # First start, with the ticket that the farmer gave
+  zos-agent --chain wss://rpc.example.org --ticket tfgrid-ticket-1:…
+
+  # On a laptop, next to a development chain
+  zos-agent --chain ws://127.0.0.1:9944 --data ./node --capacity cru=2,mru=2GiB,sru=10GiB
+
+  # Take everything off a machine that leaves the grid
+  zos-agent purge --yes")]
+pub struct Cli {
+    /// What to do instead of running the node.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// How to run the node.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// What else the agent can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Remove all containers, networks and volumes of this node, with their content
+    ///
+    /// For a machine that leaves the grid. The agent must not be running. The node's keys stay in
+    /// the data folder.
+    Purge(PurgeArgs),
+}
+
+/// How to run the node.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// RPC endpoint of a node of the chain
+    #[arg(long, env = "ZOS_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
+    pub chain: String,
+    /// Where this node is on this machine.
+    #[command(flatten)]
+    pub place: Place,
+    /// Boot ticket of the farm to join; needed at the first start only
+    #[arg(long, env = "ZOS_TICKET", value_name = "TICKET", hide_env_values = true)]
+    pub ticket: Option<String>,
+    /// Offer this instead of what was found, such as cru=2,mru=2GiB,sru=10GiB
+    ///
+    /// Parts that aren't named are as found: all cores, memory and disk under the data folder, each
+    /// without what the system needs itself. cru and gpu are counts; mru (memory), sru (SSD) and
+    /// hru (HDD) are bytes, or have a unit: KiB, MiB, GiB or TiB. Read at the first start only.
+    #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
+    pub capacity: Option<CapacityOverride>,
+    /// Name servers for the workloads; the farm's own network is out of their reach
+    #[arg(long, value_name = "IP", value_delimiter = ',', default_value = "1.1.1.1,9.9.9.9")]
+    pub dns: Vec<IpAddr>,
+    /// Serve Prometheus metrics at this address, under /metrics
+    #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9615")]
+    pub metrics: SocketAddr,
+    /// How to write the log, on standard error; RUST_LOG chooses what, such as zos_agent=debug
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+}
+
+/// What to take off this machine.
+#[derive(Debug, Args)]
+pub struct PurgeArgs {
+    /// Where the node is on this machine.
+    #[command(flatten)]
+    pub place: Place,
+    /// Delete without asking; there is no way back
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// Where a node is on its machine.
+#[derive(Debug, Args)]
+pub struct Place {
+    /// Folder of this node: keys, state and volumes
+    #[arg(long, env = "ZOS_DATA", value_name = "DIR", default_value = "/var/lib/zos")]
+    pub data: PathBuf,
+    /// Socket of the Docker engine that runs the workloads
+    #[arg(
+        long,
+        env = "ZOS_DOCKER",
+        value_name = "URL",
+        default_value = "unix:///var/run/docker.sock",
+        value_parser = socket
+    )]
+    pub docker: String,
+}
+
+/// How to write the log.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Only an engine on this machine can mount this machine's volumes.
+fn socket(text: &str) -> Result<String, String> {
+    match text.strip_prefix("unix://") {
+        Some(path) if path.starts_with('/') => Ok(text.to_owned()),
+        _ => Err("write it as unix:///path/to/docker.sock; the engine must run on this machine".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(args: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["zos-agent"], args].concat())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn everything_has_a_default() {
+        let cli = parse(&[]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.place.docker, "unix:///var/run/docker.sock");
+        assert_eq!(cli.run.dns.len(), 2);
+    }
+
+    #[test]
+    fn a_purge_takes_its_own_arguments() {
+        let cli = parse(&["purge", "--data", "/tmp/node", "--docker", "unix:///d.sock", "--yes"]).unwrap();
+        match cli.command {
+            Some(Command::Purge(purge)) => {
+                assert!(purge.yes);
+                assert_eq!(purge.place.data, PathBuf::from("/tmp/node"));
+                assert_eq!(purge.place.docker, "unix:///d.sock");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        for (args, hint) in [
+            (["--docker", "tcp://1.2.3.4:2375"], "must run on this machine"),
+            (["--docker", "unix://docker.sock"], "unix:///path/to/docker.sock"),
+            (["--capacity", "cpu=2"], "known are cru, mru, sru, hru and gpu"),
+        ] {
+            let error = parse(&args).unwrap_err().to_string();
+            assert!(error.contains(hint), "{args:?}: {error}");
+        }
+    }
+}
