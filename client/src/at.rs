@@ -157,7 +157,8 @@ impl At {
     /// The ids of a twin's open contracts, in order.
     pub async fn contracts_of_twin(&self, twin: TwinId) -> Result<Vec<ContractId>, Error> {
         let what = "a twin's contracts";
-        let entries = self.0.storage().iter(api::storage().contracts().twin_contracts(), (twin,));
+        let storage = self.0.storage();
+        let entries = storage.iter(api::storage().contracts().twin_contracts(), (twin,));
         let mut entries = in_time(what, entries).await?;
         let mut ids = Vec::new();
         while let Some(entry) = entries.next().await {

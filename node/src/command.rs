@@ -11,6 +11,10 @@ use crate::{
 use sc_cli::SubstrateCli;
 use sc_service::{ChainSpec, ChainType, Configuration, PruningMode};
 
+/// With many blocks a second, one line for each is enough.
+const SEALING_LOG: &str =
+    "basic-authorship=warn,sc_basic_authorship=warn,sc_consensus_manual_seal=warn";
+
 impl SubstrateCli for Cli {
     fn impl_name() -> String {
         "TF Grid Node".into()
@@ -47,7 +51,11 @@ impl SubstrateCli for Cli {
 
 /// Reads the command line and does what it says.
 pub fn run() -> sc_cli::Result<()> {
-    let cli = Cli::from_args();
+    let mut cli = Cli::from_args();
+    if cli.sealing.is_some() {
+        // First, so that a filter given with --log wins.
+        cli.run.shared_params.log.insert(0, SEALING_LOG.into());
+    }
     match &cli.subcommand {
         None => run_node(&cli),
         Some(subcommand) => run_subcommand(&cli, subcommand),

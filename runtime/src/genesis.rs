@@ -2,7 +2,7 @@
 //! What a chain starts with.
 
 use crate::*;
-use alloc::{vec, vec::Vec};
+use alloc::{string::ToString, vec, vec::Vec};
 use frame_support::build_struct_json_patch;
 use pallet_billing::Policy;
 use serde_json::Value;

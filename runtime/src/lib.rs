@@ -19,6 +19,7 @@ pub mod grid_api;
 pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
 pub use configs::{parameters, proxies::ProxyType};
 
+use alloc::vec::Vec;
 use sp_runtime::{
     generic, impl_opaque_keys,
     traits::{BlakeTwo256, IdentifyAccount, Verify},
@@ -107,7 +108,7 @@ pub const VERSION: RuntimeVersion = RuntimeVersion {
 
 /// The metadata that clients are generated from, as `client/metadata.scale` holds it: version 16, prefixed.
 #[cfg(feature = "std")]
-pub fn metadata_file() -> Result<alloc::vec::Vec<u8>, &'static str> {
+pub fn metadata_file() -> Result<Vec<u8>, &'static str> {
     let metadata = Runtime::metadata_at_version(16).ok_or("this frame-support has no metadata version 16")?;
     Ok((*metadata).clone())
 }

@@ -90,8 +90,9 @@ impl Person {
     /// Creates a twin and a farm, and opens a ticket for one node.
     pub fn opens_a_farm(&self) -> Result<String> {
         self.threebot(&["twin", "create"])?;
-        self.threebot(&["farm", "create", "the-farm"])?;
-        let opened = self.threebot(&["farm", "ticket", "--nodes", "1"])?;
+        let created = self.threebot(&["farm", "create", "the-farm"])?;
+        let farm = created["farm"].to_string();
+        let opened = self.threebot(&["farm", "ticket", "--farm", &farm, "--nodes", "1"])?;
         Ok(text(&opened["ticket"])?.into())
     }
 

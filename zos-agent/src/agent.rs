@@ -115,11 +115,12 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
         bail!("{} has no identity.json: no node was ever started there", data.display());
     };
     let machines = DockerMachines::new(args.place.docker, &identity.node_key().public(), Vec::new());
-    // Volumes come after the machines that use them, but also where there is no engine any more.
-    let purged = machines.purge().await;
-    let volumes = LoopVolumes::open(data)?.purge().await?;
-    let (containers, networks) = purged.context("the volumes are removed, but not the workloads")?;
+    // Volumes come after the machines that use them. What can be removed is, whatever can't.
+    let workloads = machines.purge().await;
+    let volumes = LoopVolumes::open(data)?.purge().await;
     firewall::remove().await;
+    let (containers, networks) = workloads?;
+    let volumes = volumes?;
     info!("removed {containers} containers, {networks} networks and {volumes} volumes");
     Ok(())
 }

@@ -137,10 +137,9 @@ impl Joining<'_> {
             match timeout(FINALIZED, appears).await {
                 Ok(Ok(Some(node))) => Ok(node),
                 Ok(Err(error)) => Err(error),
-                Ok(Ok(None)) | Err(_) => Err(tfgrid_client::Error::TimedOut {
-                    what: "the registration".into(),
-                    within: FINALIZED,
-                }),
+                Ok(Ok(None)) | Err(_) => {
+                    Err(tfgrid_client::Error::TimedOut { what: "the registration".into(), within: FINALIZED })
+                }
             }
         };
         let node = sent.await;

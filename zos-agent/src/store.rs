@@ -45,6 +45,19 @@ impl Store {
         Ok(Some(value))
     }
 
+    /// As [`Store::read`]; where nothing was written, writes and returns the default.
+    ///
+    /// # Errors
+    /// As [`Store::read`] and [`Store::write`].
+    pub fn read_or_default<T: Default + Serialize + DeserializeOwned>(&self, name: &str) -> Result<T> {
+        if let Some(value) = self.read(name)? {
+            return Ok(value);
+        }
+        let value = T::default();
+        self.write(name, &value)?;
+        Ok(value)
+    }
+
     /// Replaces what stands under this name. After a crash at any instant, either the old or the
     /// new content is there.
     ///

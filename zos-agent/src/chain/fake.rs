@@ -3,9 +3,7 @@
 
 #![allow(missing_docs)]
 
-use super::{
-    Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
-};
+use super::{Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted};
 use crate::clock::unix_ms;
 use async_trait::async_trait;
 use futures::{stream, stream::BoxStream, StreamExt};

@@ -91,7 +91,8 @@ impl Queue {
     }
 
     fn due(&self, now: Instant) -> Option<(Slot, Report)> {
-        let (slot, waiting) = self.slots.iter().find(|(_, waiting)| waiting.due.is_some_and(|due| due <= now))?;
+        let (slot, waiting) =
+            self.slots.iter().find(|(_, waiting)| waiting.due.is_some_and(|due| due <= now))?;
         Some((*slot, waiting.report.clone()))
     }
 
@@ -128,7 +129,7 @@ struct Sequence {
 
 impl Sequence {
     fn load(store: Store) -> Result<Self> {
-        let last = store.read(SEQUENCE_FILE)?.unwrap_or(0);
+        let last = store.read_or_default(SEQUENCE_FILE)?;
         Ok(Self { store, last })
     }
 
@@ -156,7 +157,7 @@ impl Outbox {
     /// Ready to run, with a new boot nonce.
     ///
     /// # Errors
-    /// Where the note of the last sequence number is damaged.
+    /// Where the note of the last sequence number is damaged or can't be written.
     pub fn new(
         chain: Arc<dyn Chain>,
         node: NodeId,
@@ -183,14 +184,17 @@ impl Outbox {
             self.send_due().await;
             let wake = self.wake_at();
             let OutboxInputs { reports, usage, snapshots } = &mut self.inputs;
-            let alive = tokio::select! {
-                changed = reports.changed() => changed.is_ok(),
-                changed = usage.changed() => changed.is_ok(),
-                changed = snapshots.changed(), if wake.is_none() => changed.is_ok(),
-                () = sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE).into()) => true,
+            let (alive, used) = tokio::select! {
+                changed = reports.changed() => (changed.is_ok(), false),
+                changed = usage.changed() => (changed.is_ok(), true),
+                changed = snapshots.changed(), if wake.is_none() => (changed.is_ok(), false),
+                () = sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE).into()) => (true, false),
             };
             if !alive {
                 return;
+            }
+            if used {
+                self.take_usage();
             }
         }
     }
@@ -211,12 +215,6 @@ impl Outbox {
         let now = Instant::now();
         let reports = self.inputs.reports.borrow_and_update().clone();
         self.queue.want(&reports, now);
-        if self.inputs.usage.has_changed().unwrap_or(false) {
-            let items = self.inputs.usage.borrow_and_update().clone();
-            if !items.is_empty() {
-                self.queue.put(Slot::Usage, Report::Usage(items), now);
-            }
-        }
         if let (Some(limits), true) = (self.limits(), self.next_heartbeat <= now) {
             let heartbeat = Report::Heartbeat { boot_nonce: self.boot_nonce };
             self.queue.put(Slot::Heartbeat, heartbeat, now);
@@ -224,6 +222,13 @@ impl Outbox {
                 now + Duration::from_millis(until_heartbeat(self.node, limits.heartbeat_ms, unix_ms()));
         }
         self.metrics.outbox.set(self.queue.len() as u64);
+    }
+
+    fn take_usage(&mut self) {
+        let items = self.inputs.usage.borrow().clone();
+        if !items.is_empty() {
+            self.queue.put(Slot::Usage, Report::Usage(items), Instant::now());
+        }
     }
 
     async fn send_due(&mut self) {

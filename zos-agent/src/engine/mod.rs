@@ -160,11 +160,13 @@ impl Engine {
         }
     }
 
-    /// Whether the latest snapshot wants anything else than the last.
+    /// Whether the latest snapshot wants anything else than the last, or proves more.
     fn is_news(&mut self) -> bool {
         let latest = self.snapshots.borrow_and_update().clone();
         match (&latest, &self.seen) {
-            (Some(latest), Some(seen)) => latest.contracts != seen.contracts,
+            (Some(latest), Some(seen)) => {
+                latest.contracts != seen.contracts || latest.standing != seen.standing
+            }
             (latest, _) => latest.is_some(),
         }
     }

@@ -25,9 +25,9 @@ impl Quarantine {
     /// As it was left.
     ///
     /// # Errors
-    /// Where its file is damaged.
+    /// Where its file is damaged or can't be written.
     pub fn load(store: Store) -> Result<Self> {
-        let since = store.read(FILE)?.unwrap_or_default();
+        let since = store.read_or_default(FILE)?;
         Ok(Self { store, since })
     }
 

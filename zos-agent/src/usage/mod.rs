@@ -48,14 +48,14 @@ impl Meter {
     /// Goes on with the totals as they were left.
     ///
     /// # Errors
-    /// Where their file is damaged.
+    /// Where their file is damaged or can't be written.
     pub fn load(
         machines: Arc<dyn MachineDriver>,
         inputs: MeterInputs,
         reports: watch::Sender<Vec<UsageItem>>,
         store: Store,
     ) -> Result<Self> {
-        let totals = store.read(FILE)?.unwrap_or_default();
+        let totals = store.read_or_default(FILE)?;
         Ok(Self { machines, inputs, reports, store, totals, last_reported: 0 })
     }
 
@@ -88,7 +88,9 @@ impl Meter {
     /// Between two reports.
     fn interval(&self) -> Duration {
         let snapshot = self.inputs.snapshots.borrow();
-        snapshot.as_ref().map_or(READING, |snapshot| Duration::from_millis(snapshot.limits.usage_ms.max(1_000)))
+        snapshot
+            .as_ref()
+            .map_or(READING, |snapshot| Duration::from_millis(snapshot.limits.usage_ms.max(1_000)))
     }
 
     async fn read(&mut self) {

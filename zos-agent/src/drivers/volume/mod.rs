@@ -21,8 +21,10 @@ use std::{
     io::ErrorKind,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 use tfgrid_primitives::{units::MIB, FailureCode};
+use tokio::time::sleep;
 use tracing::warn;
 
 const MKFS: Tool = Tool { program: "mkfs.ext4", package: "e2fsprogs" };
@@ -31,6 +33,8 @@ const RESIZE: Tool = Tool { program: "resize2fs", package: "e2fsprogs" };
 const LOSETUP: Tool = Tool { program: "losetup", package: "mount" };
 const MOUNT: Tool = Tool { program: "mount", package: "mount" };
 const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
+/// How long a volume that nobody needs any more may be held.
+const RELEASE: Duration = Duration::from_secs(3);
 const MOUNT_OPTIONS: &str = "nosuid,nodev,errors=remount-ro";
 
 /// Keeps volumes in a data folder.
@@ -117,6 +121,19 @@ impl LoopVolumes {
         Ok(run(&LOSETUP, &args).await?.lines().map(|line| line.trim().to_owned()).collect())
     }
 
+    /// Both tools succeed while somebody still uses the volume: the device then stays until the last
+    /// one is gone. Any container that starts holds all mounts of the host for a moment.
+    async fn until_released(&self, id: &WorkloadId, image: &Path) -> Result<(), DriverError> {
+        let begun = Instant::now();
+        while let Some(device) = self.devices(image).await?.first() {
+            if begun.elapsed() > RELEASE {
+                return Err(DriverError::transient(format!("volume {id} is still in use, on {device}")));
+            }
+            sleep(RELEASE / 50).await;
+        }
+        Ok(())
+    }
+
     fn is_mounted(&self, id: &WorkloadId) -> Result<bool, DriverError> {
         Ok(mounts::read()?.contains(&self.mount_dir(id)))
     }
@@ -196,11 +213,7 @@ impl VolumeDriver for LoopVolumes {
         for device in self.devices(&image).await? {
             run(&LOSETUP, &["--detach", &device]).await?;
         }
-        // Both tools succeed while somebody still uses the volume: the device then stays.
-        match self.devices(&image).await?.first() {
-            None => Ok(()),
-            Some(device) => Err(DriverError::transient(format!("volume {id} is still in use, on {device}"))),
-        }
+        self.until_released(id, &image).await
     }
 
     async fn destroy(&self, id: &WorkloadId) -> Result<(), DriverError> {
