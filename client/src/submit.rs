@@ -144,9 +144,20 @@ impl GridClient {
             .into_encoded();
         let submitting = self.legacy.author_submit_extrinsic(&encoded);
         match tokio::time::timeout(ANSWER_WITHIN, submitting).await {
-            Ok(answer) => answer.map(drop).map_err(|e| refused(&e)),
+            Ok(answer) => answer.map(drop).map_err(|e| Error::not_taken(what, whole_answer(e))),
             Err(_) => Err(Error::TimedOut { what: what.into(), within: ANSWER_WITHIN }),
         }
+    }
+}
+
+/// What the node said, with the data that the message leaves out: there the reason stands.
+fn whole_answer(error: subxt::rpcs::Error) -> String {
+    match &error {
+        subxt::rpcs::Error::User(user) => match &user.data {
+            Some(data) => format!("{}: {}", user.message, data.get()),
+            None => user.message.clone(),
+        },
+        _ => error.to_string(),
     }
 }
 

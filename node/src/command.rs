@@ -8,12 +8,11 @@ use crate::{
     sealing::Sealing,
     service::{self, Block, Partial},
 };
-use sc_cli::SubstrateCli;
+use sc_cli::{RunCmd, SubstrateCli, TransactionPoolType};
 use sc_service::{ChainSpec, ChainType, Configuration, PruningMode};
 
 /// With many blocks a second, one line for each is enough.
-const SEALING_LOG: &str =
-    "basic-authorship=warn,sc_basic_authorship=warn,sc_consensus_manual_seal=warn";
+const SEALING_LOG: &str = "basic-authorship=warn,sc_basic_authorship=warn,sc_consensus_manual_seal=warn";
 
 impl SubstrateCli for Cli {
     fn impl_name() -> String {
@@ -53,8 +52,7 @@ impl SubstrateCli for Cli {
 pub fn run() -> sc_cli::Result<()> {
     let mut cli = Cli::from_args();
     if cli.sealing.is_some() {
-        // First, so that a filter given with --log wins.
-        cli.run.shared_params.log.insert(0, SEALING_LOG.into());
+        adapt_to_sealing(&mut cli.run);
     }
     match &cli.subcommand {
         None => run_node(&cli),
@@ -72,6 +70,14 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
         keep_states_in_development(&mut config);
         service::start(config, sealing).map_err(sc_cli::Error::Service)
     })
+}
+
+fn adapt_to_sealing(run: &mut RunCmd) {
+    // First, so that a filter given with --log wins.
+    run.shared_params.log.insert(0, SEALING_LOG.into());
+    // The fork-aware pool loses transactions when blocks come faster than it follows, and there are
+    // no forks here.
+    run.pool_config.pool_type = TransactionPoolType::SingleState;
 }
 
 fn allow_sealing(mode: Sealing, spec: &dyn ChainSpec) -> sc_cli::Result<()> {

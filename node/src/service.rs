@@ -25,7 +25,7 @@ use sc_network::{
 };
 use sc_network_sync::SyncingService;
 use sc_service::{
-    BuildNetworkParams, Configuration, Error as ServiceError, KeystoreContainer, Role, SpawnTasksParams,
+    BuildNetworkParams, ChainType, Configuration, Error as ServiceError, KeystoreContainer, Role, SpawnTasksParams,
     TFullBackend, TFullClient, TaskManager, WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
@@ -56,8 +56,10 @@ type GrandpaLink = LinkHalf<Block, FullClient, FullSelectChain>;
 /// clients and warp sync start from.
 const JUSTIFICATION_PERIOD: u32 = 512;
 
-/// How long GRANDPA gives a vote to reach the others.
+/// How long GRANDPA gives a vote to reach the others; a block is final four times that after it was made.
 const GOSSIP_DURATION: Duration = Duration::from_millis(333);
+/// The same where all validators are on one machine.
+const LOCAL_GOSSIP_DURATION: Duration = Duration::from_millis(100);
 
 /// The part of a slot in which a block is built: the rest is for its way to the others.
 const PROPOSAL_PORTION: f32 = 2f32 / 3f32;
@@ -199,8 +201,13 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
             gap_sync_body_policy: None,
         })?;
 
+    let gossip_duration = match config.chain_spec.chain_type() {
+        ChainType::Development | ChainType::Local => LOCAL_GOSSIP_DURATION,
+        _ => GOSSIP_DURATION,
+    };
     let consensus = Consensus {
         role: config.role,
+        gossip_duration,
         force_authoring: config.force_authoring,
         name: config.network.node_name.clone(),
         registry: config.prometheus_registry().cloned(),
@@ -272,6 +279,7 @@ impl Ballot {
 /// What the tasks that make and finalize blocks work with.
 struct Consensus {
     role: Role,
+    gossip_duration: Duration,
     force_authoring: bool,
     name: String,
     registry: Option<Registry>,
@@ -347,7 +355,7 @@ impl Consensus {
         let voting_rule = VotingRulesBuilder::new().add(ThreeQuartersOfTheUnfinalizedChain).build();
         let voter = sc_consensus_grandpa::run_grandpa_voter(GrandpaParams {
             config: sc_consensus_grandpa::Config {
-                gossip_duration: GOSSIP_DURATION,
+                gossip_duration: self.gossip_duration,
                 justification_generation_period: JUSTIFICATION_PERIOD,
                 observer_enabled: false,
                 local_role: self.role,

@@ -69,7 +69,7 @@ impl Default for Timing {
         Self {
             look: Duration::from_secs(30),
             look_limit: Duration::from_secs(30),
-            settle: Duration::from_secs(1),
+            settle: Duration::from_millis(500),
             stable: Duration::from_secs(60),
             backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) },
             starts_before_ready: 5,
