@@ -25,9 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 // region: submit
 /// Reserves what the deployment needs, lets `node` run it and answers with how to reach it.
 async fn submit(url: &str, key: &str, node: NodeId, json: &[u8]) -> Result<String, Box<dyn Error>> {
-    use api::runtime_types::{
-        bounded_collections::bounded_vec::BoundedVec, tfgrid_primitives::body::Body,
-    };
+    use api::runtime_types::{bounded_collections::bounded_vec::BoundedVec, tfgrid_primitives::body::Body};
     let resources = Deployment::parse(json)?.needs();
     let grid = GridClient::connect(url).await?;
     let rate = grid.finalized().await?.quote(node, resources, 0).await?.ok_or("no such node")?;

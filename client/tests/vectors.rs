@@ -99,9 +99,10 @@ fn a_failure_is_reported_as_the_vectors_say() {
 
 #[test]
 fn usage_is_reported_as_the_vectors_say() {
-    let item = |contract, [cpu_ms, memory_bytes, disk_bytes, received_bytes, sent_bytes]: [u64; 5]| UsageItem {
-        contract,
-        totals: UsageTotals { cpu_ms, memory_bytes, disk_bytes, received_bytes, sent_bytes },
-    };
+    let item =
+        |contract, [cpu_ms, memory_bytes, disk_bytes, received_bytes, sent_bytes]: [u64; 5]| UsageItem {
+            contract,
+            totals: UsageTotals { cpu_ms, memory_bytes, disk_bytes, received_bytes, sent_bytes },
+        };
     check(3, ReportKind::Usage, &vec![item(7, [1000, 2, 3, 4, 5]), item(8, [6, 7, 8, 9, 10])]);
 }

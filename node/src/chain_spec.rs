@@ -31,7 +31,7 @@ fn development() -> Result<ChainSpec, String> {
     built_in("TF Grid Development", "tfgrid_dev", ChainType::Development, DEV_RUNTIME_PRESET)
 }
 
-/// Two validators, Alice and Bob, on one machine or in one LAN.
+/// Four validators, Alice to Dave, on one machine or in one LAN.
 fn local_testnet() -> Result<ChainSpec, String> {
     built_in("TF Grid Local Testnet", "tfgrid_local", ChainType::Local, LOCAL_TESTNET_RUNTIME_PRESET)
 }

@@ -17,9 +17,9 @@ Examples:
   The same, kept in a folder:
       tfgrid-node --dev --base-path ./my-chain
 
-  Two validators on one machine:
-      tfgrid-node --chain local --alice --base-path ./alice --unsafe-force-node-key-generation
-      tfgrid-node --chain local --bob   --base-path ./bob   --unsafe-force-node-key-generation \\
+  One of the four validators of a network on this machine (the others are --bob, --charlie and
+  --dave, each with ports of its own; three are enough for blocks to become final):
+      tfgrid-node --chain local --alice --base-path ./alice --unsafe-force-node-key-generation \\
           --port 30334 --rpc-port 9945 --prometheus-port 9616
 
   A node that keeps every state and so also serves archive_v1:

@@ -25,8 +25,8 @@ use sc_network::{
 };
 use sc_network_sync::SyncingService;
 use sc_service::{
-    BuildNetworkParams, ChainType, Configuration, Error as ServiceError, KeystoreContainer, Role, SpawnTasksParams,
-    TFullBackend, TFullClient, TaskManager, WarpSyncConfig,
+    BuildNetworkParams, ChainType, Configuration, Error as ServiceError, KeystoreContainer, Role,
+    SpawnTasksParams, TFullBackend, TFullClient, TaskManager, WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
 use sc_transaction_pool::TransactionPoolHandle;

@@ -8,7 +8,7 @@ use frame_support::{
         tokens::Preservation,
     },
 };
-use sp_runtime::{traits::BadOrigin, TokenError};
+use sp_runtime::{traits::BadOrigin, ArithmeticError, TokenError};
 use tfgrid_primitives::{
     clock::HALT_CAP_MS,
     fixed,
@@ -57,7 +57,7 @@ fn a_deposit_that_cannot_be_made_changes_nothing() {
         assert_noop!(deposit(1_000, TFT), Error::<Test>::UnknownTwin);
         assert_noop!(deposit(1, ED - 1), Error::<Test>::DepositTooSmall);
         assert_noop!(deposit(1, 1_001 * TFT), TokenError::FundsUnavailable);
-        assert_noop!(deposit(1, u128::MAX), TokenError::FundsUnavailable);
+        assert_noop!(deposit(1, u128::MAX), ArithmeticError::Underflow);
     });
 }
 
@@ -257,7 +257,7 @@ fn a_payee_without_an_account_loses_nothing() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         // So little that the staking pool's share is below the existential deposit.
-        Billing::start(1, ALICE as u32, FARM, Rates { usd: 1_000_000, extra: 0 });
+        Billing::start(1, ALICE as u32, FARM, Rates { usd: 10_000, extra: 0 });
         pass(HOUR_MS);
         Billing::stop(1);
         let payable = Payable::<Test>::get(Payee::Staking);

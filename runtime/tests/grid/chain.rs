@@ -7,6 +7,7 @@ use frame_support::{
     storage::{with_transaction, TransactionOutcome},
     traits::Get,
 };
+use serde_json::Value;
 use sp_consensus_aura::AURA_ENGINE_ID;
 use sp_core::{ed25519, Pair, H256};
 use sp_keyring::Sr25519Keyring;
@@ -42,23 +43,26 @@ pub fn run(test: impl FnOnce()) {
 }
 
 fn externalities() -> sp_io::TestExternalities {
-    let preset = genesis::preset(&genesis::DEVELOPMENT.into()).unwrap();
-    let mut storage = RuntimeGenesisConfig::default().build_storage().unwrap();
-    sp_io::TestExternalities::new(Default::default()).execute_with(|| {
-        frame_support::genesis_builder_helper::build_state::<RuntimeGenesisConfig>(preset).unwrap();
-        storage = sp_core::storage::Storage { top: all_keys(), children_default: Default::default() };
-    });
-    sp_io::TestExternalities::new(storage)
+    genesis_of(&genesis::DEVELOPMENT.into()).build_storage().unwrap().into()
 }
 
-fn all_keys() -> std::collections::BTreeMap<Vec<u8>, Vec<u8>> {
-    let mut key = Vec::new();
-    let mut all = std::collections::BTreeMap::new();
-    while let Some(next) = sp_io::storage::next_key(&key) {
-        all.insert(next.clone(), sp_io::storage::get(&next).unwrap().into());
-        key = next;
+/// What a chain of this preset starts with: the preset says how it differs from the default.
+pub fn genesis_of(preset: &sp_genesis_builder::PresetId) -> RuntimeGenesisConfig {
+    let preset = genesis::preset(preset).unwrap();
+    let mut config = serde_json::to_value(RuntimeGenesisConfig::default()).unwrap();
+    merge(&mut config, serde_json::from_slice(&preset).unwrap());
+    serde_json::from_value(config).unwrap()
+}
+
+fn merge(into: &mut Value, patch: Value) {
+    match (into, patch) {
+        (Value::Object(into), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, patch) => *into = patch,
     }
-    all
 }
 
 /// Every law of every pallet, and those between them.
@@ -99,7 +103,7 @@ pub fn block(transactions: Vec<UncheckedExtrinsic>) {
     for transaction in transactions {
         apply(transaction).unwrap().unwrap();
     }
-    System::finalize();
+    Executive::finalize_block();
 }
 
 /// Blocks until `ms` have passed.

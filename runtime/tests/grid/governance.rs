@@ -4,7 +4,7 @@
 use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use parameters::{dynamic, HeartbeatInterval, RuntimeParameters};
-use sp_runtime::DispatchError::BadOrigin;
+use sp_runtime::{BuildStorage, DispatchError::BadOrigin};
 use tfgrid_primitives::units::{DAY_MS, TFT, USD};
 use tfgrid_runtime::*;
 
@@ -67,9 +67,8 @@ fn a_deploy_proxy_manages_contracts_and_moves_no_money() {
 #[test]
 fn every_preset_builds_a_chain() {
     for name in genesis::preset_names() {
-        let preset = genesis::preset(&name).unwrap();
-        sp_io::TestExternalities::new(Default::default()).execute_with(|| {
-            frame_support::genesis_builder_helper::build_state::<RuntimeGenesisConfig>(preset).unwrap();
+        let storage = genesis_of(&name).build_storage().unwrap();
+        sp_io::TestExternalities::new(storage).execute_with(|| {
             assert!(!pallet_aura::Authorities::<Runtime>::get().is_empty());
             assert_eq!(Billing::price_clock().price, USD / 20);
             check_laws();

@@ -3,7 +3,7 @@
 
 use super::{Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted};
 use async_trait::async_trait;
-use futures::{stream, stream::BoxStream, StreamExt};
+use futures::{future::ready, stream, stream::BoxStream, StreamExt};
 use sp_core::H256;
 use std::{
     collections::VecDeque,
@@ -89,6 +89,9 @@ impl Chain for RpcChain {
         let rest = stream::unfold((heads, client), |(mut heads, client)| async move {
             heads.next().await.map(|at| (at, (heads, client)))
         });
+        // A stream begins with some blocks of the past.
+        let newest = first.number();
+        let rest = rest.skip_while(move |at| ready(matches!(at, Ok(at) if at.number() <= newest)));
         let blocks = self.blocks.clone();
         let read = move |at: Result<At, Error>| {
             let blocks = blocks.clone();

@@ -160,6 +160,7 @@ impl Follower {
         mut heads: BoxStream<'static, Result<Head, ChainError>>,
         failures: &mut u32,
     ) -> String {
+        let mut is_behind = false;
         loop {
             let mut head = match timeout(SILENCE, heads.next()).await {
                 Ok(Some(Ok(head))) => head,
@@ -171,6 +172,16 @@ impl Follower {
             while let Some(Some(Ok(newer))) = heads.next().now_or_never() {
                 head = newer;
             }
+            if self.highest.standing(&head) == Standing::Old {
+                if !is_behind {
+                    warn!(
+                        number = head.number,
+                        "the chain shows an older or another block than it did: waiting"
+                    );
+                }
+                is_behind = true;
+                continue;
+            }
             match timeout(READING, self.read(&head)).await {
                 Ok(Ok(())) => *failures = 0,
                 Ok(Err(error)) => return error.to_string(),
@@ -181,17 +192,11 @@ impl Follower {
 
     async fn read(&mut self, head: &Head) -> Result<(), ChainError> {
         let last = self.snapshots.borrow().clone();
-        let standing = match self.highest.standing(head) {
-            Standing::Same if last.is_some() => {
-                self.metrics.chain_up.set(1);
-                return Ok(());
-            }
-            Standing::Old => {
-                warn!(number = head.number, "the chain shows an older or another block than it did: ignored");
-                return Ok(());
-            }
-            standing => standing,
-        };
+        let standing = self.highest.standing(head);
+        if standing == Standing::Same && last.is_some() {
+            self.metrics.chain_up.set(1);
+            return Ok(());
+        }
         let snapshot = self.snapshot(head, standing, last.as_deref()).await?;
         if let Err(error) = self.highest.raise(head) {
             error!("{error:#}");

@@ -182,6 +182,7 @@ impl Outbox {
         loop {
             self.fill();
             self.send_due().await;
+            self.metrics.outbox.set(self.queue.len() as u64);
             let wake = self.wake_at();
             let OutboxInputs { reports, usage, snapshots } = &mut self.inputs;
             let (alive, used) = tokio::select! {
@@ -221,7 +222,6 @@ impl Outbox {
             self.next_heartbeat =
                 now + Duration::from_millis(until_heartbeat(self.node, limits.heartbeat_ms, unix_ms()));
         }
-        self.metrics.outbox.set(self.queue.len() as u64);
     }
 
     fn take_usage(&mut self) {

@@ -386,6 +386,9 @@ impl Engine {
         }
         self.metrics.contracts(&counts);
         self.outputs.reports.send_if_modified(|sent| {
+            for (contract, report) in reports.iter().filter(|(id, report)| sent.get(id) != Some(report)) {
+                info!(contract, "{}", report.kind());
+            }
             let changed = *sent != reports;
             *sent = reports;
             changed

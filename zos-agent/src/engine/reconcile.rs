@@ -10,7 +10,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::{self, AbortHandle, JoinError, JoinSet},
 };
-use tracing::debug;
+use tracing::info;
 
 /// Steps other than fetching that run at the same time.
 const STEPS_AT_ONCE: usize = 8;
@@ -106,7 +106,7 @@ impl Reconciler {
 
     /// Starts to carry out a plan, of a contract that isn't busy.
     pub fn start(&mut self, plan: Plan, purpose: Purpose, image_limit: u64) {
-        debug!(contract = plan.contract, ?purpose, steps = plan.steps.len(), "carrying out a plan");
+        info!(contract = plan.contract, ?purpose, steps = plan.steps.len(), "carrying out a plan");
         let contract = plan.contract;
         let work = Work {
             drivers: self.drivers.clone(),
