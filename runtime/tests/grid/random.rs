@@ -95,7 +95,7 @@ fn take(machine: &mut Machine, step: Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn any_sequence_of_calls_and_reports_keeps_the_laws(steps in prop::collection::vec(step(), 1..60)) {

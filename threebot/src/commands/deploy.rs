@@ -100,3 +100,44 @@ async fn running(session: &Session, contract: ContractId) -> Result<()> {
     }
     bail!("the connection to the chain ended while waiting for contract {contract}; it stays open")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    const BODY: &str =
+        r#"{"version":1,"workloads":[{"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
+
+    /// What planning a file of this content with these arguments says.
+    fn plan(content: &str, more: &[&str]) -> Result<Plan> {
+        let file = tempfile::NamedTempFile::new()?;
+        fs::write(file.path(), content)?;
+        let path = file.path().display().to_string();
+        let words =
+            ["threebot", "deploy", "--node", "1", "-f", &path].into_iter().chain(more.iter().copied());
+        let crate::cli::Command::Deploy(args) = crate::cli::Cli::try_parse_from(words)?.command else {
+            bail!("not a deployment")
+        };
+        Plan::read(&args)
+    }
+
+    #[test]
+    fn a_plan_reserves_what_the_deployment_needs() {
+        let plan = plan(BODY, &["--cru", "2"]).unwrap();
+        assert_eq!(plan.resources, Resources { cru: 2, sru: 16_777_216, ..Resources::ZERO });
+        assert_eq!(plan.body, BODY.as_bytes());
+    }
+
+    #[test]
+    fn what_a_node_would_reject_is_not_planned() {
+        for (content, more, why) in [
+            ("{", &[][..], "isn't JSON"),
+            (&" ".repeat(8_193), &[], "8192 bytes"),
+            (BODY, &["--sru", "1"], "sru by"),
+        ] {
+            let error = format!("{:#}", plan(content, more).err().unwrap());
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

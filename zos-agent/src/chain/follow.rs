@@ -157,9 +157,10 @@ impl Follower {
     /// Follows one connection to its end; returns how it ended.
     async fn follow(
         &mut self,
-        mut heads: BoxStream<'static, Result<Head, ChainError>>,
+        heads: BoxStream<'static, Result<Head, ChainError>>,
         failures: &mut u32,
     ) -> String {
+        let mut heads = heads.fuse();
         let mut is_behind = false;
         loop {
             let mut head = match timeout(SILENCE, heads.next()).await {
@@ -176,14 +177,19 @@ impl Follower {
                 if !is_behind {
                     warn!(
                         number = head.number,
-                        "the chain shows an older or another block than it did: waiting"
+                        "the chain shows an older or another block than it did: waiting until it is \
+                         further; if it was made anew, start with an empty --data folder"
                     );
                 }
                 is_behind = true;
                 continue;
             }
             match timeout(READING, self.read(&head)).await {
-                Ok(Ok(())) => *failures = 0,
+                Ok(Ok(())) => {
+                    if std::mem::take(failures) > 0 {
+                        info!(number = head.number, "following the chain again");
+                    }
+                }
                 Ok(Err(error)) => return error.to_string(),
                 Err(_) => return format!("reading a block took more than {} s", READING.as_secs()),
             }

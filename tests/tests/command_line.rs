@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What people type, and the Rust code that the README shows, on a grid.
+
+use anyhow::{ensure, Context, Result};
+use serde_json::{json, Value};
+use std::{fs, path::PathBuf, process::Command};
+use tfgrid_tests::{binary, free_port, on_a_grid, page_of, text, Grid, Options, Person, Steps, GREETING};
+
+const MIB: u64 = 1 << 20;
+
+/// A file with the deployment of a web server with this many cores.
+fn deployment(grid: &Grid, cpu: u64) -> Result<PathBuf> {
+    let machine = json!({
+        "image": grid.image, "cpu": cpu, "memory": 64 * MIB,
+        "mounts": [{ "name": "data", "path": "/data" }],
+        "env": { "GREETING": GREETING },
+    });
+    let body = json!({ "version": 1, "workloads": [
+        { "name": "data", "type": "zmount", "data": { "size": 16 * MIB } },
+        { "name": "web", "type": "zmachine", "data": machine },
+    ]});
+    let file = grid.run().folder().join(format!("deployment-{cpu}.json"));
+    fs::write(&file, body.to_string())?;
+    Ok(file)
+}
+
+fn ensure_served(result: &Value) -> Result<()> {
+    let page = page_of(&result["web"])?;
+    ensure!(page.starts_with(GREETING), "the page is {page:?}");
+    Ok(())
+}
+
+#[test]
+fn people_deploy_look_and_cancel_from_the_command_line() -> Result<()> {
+    on_a_grid("command-line", Options::default(), &Steps::silent(), |grid| {
+        let (user, node) = (&grid.user, grid.node.to_string());
+        let file = deployment(grid, 1)?.display().to_string();
+
+        let deployed = user.threebot(&["deploy", "--file", &file, "--node", &node])?;
+        ensure!(deployed["state"] == "deployed", "{deployed}");
+        ensure_served(&deployed["result"])?;
+        let contract = deployed["contract"].to_string();
+        let listed = user.threebot(&["ps"])?;
+        ensure!(listed["contracts"][0]["contract"] == deployed["contract"], "{listed}");
+        let cancelled = user.threebot(&["cancel", &contract])?;
+        ensure!(cancelled["state"] == "closed" && cancelled["reason"] == "Cancelled", "{cancelled}");
+        ensure!(user.threebot(&["ps"])?["contracts"] == json!([]), "a cancelled contract is listed");
+
+        ensure_refusals_say_why(grid)?;
+        ensure_the_subxt_example_runs(grid, &file)
+    })
+}
+
+fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
+    let node = grid.node.to_string();
+    let refused = |person: &Person, args: &[&str], why: &str| {
+        let error = format!("{:#}", person.threebot(args).err().context("what must fail succeeded")?);
+        ensure!(error.contains(why), "{args:?} should fail with {why:?}: {error}");
+        Ok(())
+    };
+    let none = deployment(grid, 0)?.display().to_string();
+    let user = &grid.user;
+    refused(user, &["deploy", "-f", &none, "--node", &node], "/workloads/1/data/cpu")?;
+    let one = deployment(grid, 1)?.display().to_string();
+    refused(user, &["deploy", "-f", &one, "--node", &node, "--mru", "1"], "mru by")?;
+    refused(user, &["deploy", "-f", &one, "--node", "99"], "no node has the id 99")?;
+    let three = deployment(grid, 3)?.display().to_string();
+    refused(user, &["deploy", "-f", &three, "--node", &node], "NotEnoughCapacity")?;
+    refused(user, &["show", "99"], "no contract has the id 99")?;
+    refused(user, &["twin", "create"], "AccountHasTwin")?;
+    refused(user, &["farm", "create", "x"], "NameInvalid")?;
+    refused(user, &["farm", "ticket", "--farm", "1"], "NotFarmer")?;
+    let nowhere = Person::new("//Bob", &format!("ws://127.0.0.1:{}", free_port()?));
+    refused(&nowhere, &["ps"], "can't connect to the chain")
+}
+
+fn ensure_the_subxt_example_runs(grid: &Grid, file: &str) -> Result<()> {
+    let node = grid.node.to_string();
+    let example = binary("examples/submit_contract")?;
+    let output = Command::new(&example).args([&grid.chain.url(), "//Bob", &node, file]).output()?;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    ensure!(output.status.success(), "{}: {}", example.display(), String::from_utf8_lossy(&output.stderr));
+    let (contract, result) = printed
+        .trim()
+        .strip_prefix("contract ")
+        .and_then(|rest| rest.split_once(": "))
+        .with_context(|| format!("the example printed {printed:?}"))?;
+    ensure_served(&serde_json::from_str(result)?)?;
+    let closed = grid.user.threebot(&["cancel", contract])?;
+    ensure!(text(&closed["state"])? == "closed", "{closed}");
+    Ok(())
+}
