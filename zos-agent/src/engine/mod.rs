@@ -386,13 +386,26 @@ impl Engine {
         }
         self.metrics.contracts(&counts);
         self.outputs.reports.send_if_modified(|sent| {
-            for (contract, report) in reports.iter().filter(|(id, report)| sent.get(id) != Some(report)) {
-                info!(contract, "{}", report.kind());
+            for (id, report) in reports.iter().filter(|(id, report)| sent.get(id) != Some(report)) {
+                log_report(*id, report, snapshot);
             }
             let changed = *sent != reports;
             *sent = reports;
             changed
         });
+    }
+}
+
+fn log_report(contract: ContractId, report: &Report, snapshot: &Snapshot) {
+    match (report, snapshot.contracts.get(&contract).map(|desired| &desired.wanted)) {
+        (Report::Deployed { result, .. }, _) => {
+            info!(contract, result = %String::from_utf8_lossy(result), "it runs");
+        }
+        // What was found out by trying is in the log already.
+        (Report::Failed { code, .. }, Some(Wanted::Refused(rejection))) => {
+            error!(contract, ?code, "refused: {rejection}");
+        }
+        _ => {}
     }
 }
 
