@@ -13,6 +13,17 @@ fn web(data: Value) -> Value {
     json!({ "version": 1, "workloads": [{ "name": "web", "type": "zmachine", "data": data }] })
 }
 
+/// What any node with this much free runs.
+fn page_from_a_disk(image: &str) -> String {
+    let mounts = json!([{ "name": "data", "path": "/data" }]);
+    let machine = json!({ "image": image, "cpu": 1, "memory": 64 * MIB, "mounts": mounts });
+    let mut body = web(machine);
+    if let Some(workloads) = body["workloads"].as_array_mut() {
+        workloads.push(json!({ "name": "data", "type": "zmount", "data": { "size": 16 * MIB } }));
+    }
+    body.to_string()
+}
+
 /// Bodies that the chain takes and no node can deploy, and what the node says.
 fn rejected_bodies(grid: &Grid) -> Vec<(String, &'static str)> {
     let image = &grid.image;
@@ -67,7 +78,7 @@ fn nodes_and_chain_refuse_what_is_wrong() -> Result<()> {
         grid.footprint()?.ensure_within(&before)?;
 
         let stranger = Person::new("//Charlie", &grid.chain.url());
-        let image = web(json!({ "image": grid.image, "cpu": 1, "memory": 64 * MIB })).to_string();
+        let image = page_from_a_disk(&grid.image);
         let error = error_of(submit_file(grid, &stranger, &image))?;
         ensure!(error.contains("NoTwin"), "{error}");
         stranger.threebot(&["twin", "create"])?;

@@ -68,7 +68,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "IP", value_delimiter = ',', default_value = "1.1.1.1,9.9.9.9")]
     pub dns: Vec<IpAddr>,
     /// Serve Prometheus metrics at this address, under /metrics
-    #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9615")]
+    #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9616")]
     pub metrics: SocketAddr,
     /// How to write the log, on standard error; RUST_LOG chooses what, such as zos_agent=debug
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
