@@ -45,6 +45,8 @@ test: setup ## Run all tests; this is what CI does
 	cargo fmt --all --check
 	$(CARGO) build --locked --workspace --bins
 	$(RUN_TESTS_AS_ROOT) $(CARGO) nextest run --locked --workspace
+	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
+		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers)'
 
 .PHONY: metadata
 metadata: requirements ## Write client/metadata.scale anew, after a change of the runtime

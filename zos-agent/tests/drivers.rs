@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The drivers on a real Docker engine, real loop devices and a real registry. They run where
-//! `TFGRID_DOCKER` names the engine's socket (`unix:///…`), as root; elsewhere they pass at once.
+//! The drivers on a real Docker engine, real loop devices and a real registry. They need
+//! `TFGRID_DOCKER` to name the engine's socket (`unix:///…`) and root, so they are run by
+//! `with-engine cargo nextest run --workspace --run-ignored only`, as `make test` does.
 
 use std::{
     env, fs,
@@ -34,10 +35,25 @@ struct Host {
     listener: JoinHandle<()>,
 }
 
+/// The tenants' firewall. Taken back when dropped.
+struct Firewall;
+
+impl Firewall {
+    async fn install() -> Self {
+        firewall::install().await;
+        Self
+    }
+}
+
+impl Drop for Firewall {
+    fn drop(&mut self) {
+        let _ = Command::new("nft").args(["delete", "table", "inet", "zos"]).status();
+    }
+}
+
 impl Host {
-    /// `None` where there is no engine to test with.
-    fn new() -> Option<Self> {
-        let socket = env::var("TFGRID_DOCKER").ok()?;
+    fn new() -> Self {
+        let socket = env::var("TFGRID_DOCKER").expect("TFGRID_DOCKER names the engine's socket");
         let data = tempfile::tempdir().unwrap();
         let node_key = rand::random();
         let dns = vec!["1.1.1.1".into()];
@@ -45,7 +61,7 @@ impl Host {
         let volumes = LoopVolumes::open(data.path()).unwrap();
         let listening = machines.clone();
         let listener = tokio::spawn(async move { listening.listen().await });
-        Some(Self { socket, node_key, data, machines, volumes, listener })
+        Self { socket, node_key, data, machines, volumes, listener }
     }
 
     fn docker(&self, args: &[&str]) -> String {
@@ -245,8 +261,9 @@ fn get(ip: IpAddr, path: &str) -> String {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_volume_keeps_its_content_through_detaching_and_growing_and_is_gone_when_destroyed() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let contract = contract();
     let spec = volume(contract, 16);
     host.volumes.attach(&spec).await.unwrap();
@@ -277,8 +294,9 @@ async fn a_volume_keeps_its_content_through_detaching_and_growing_and_is_gone_wh
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_volume_whose_making_broke_off_is_made_anew_and_orphaned_devices_are_found() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let spec = volume(contract(), 16);
     let image = host.data.path().join(format!("volumes/{}.img", spec.id));
     fs::write(image.with_extension("img.new"), "half of it").unwrap();
@@ -295,8 +313,9 @@ async fn a_volume_whose_making_broke_off_is_made_anew_and_orphaned_devices_are_f
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_volume_is_as_large_as_it_was_made_and_no_larger() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let spec = volume(contract(), 16);
     host.volumes.attach(&spec).await.unwrap();
     let dir = host.volumes.mount_point(&spec.id).await.unwrap();
@@ -305,8 +324,9 @@ async fn a_volume_is_as_large_as_it_was_made_and_no_larger() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let contract = contract();
     let data = volume(contract, 16);
@@ -345,8 +365,9 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_machine_is_confined_as_the_engine_sees_it() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let mut web = machine(contract(), &registry.image, &["/bin/sleep", "1000"]);
     web.container.mounts.clear();
@@ -371,8 +392,9 @@ async fn a_machine_is_confined_as_the_engine_sees_it() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_machine_made_from_another_spec_is_made_anew() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let mut web = machine(contract(), &registry.image, &["/bin/sleep", "1000"]);
     web.container.mounts.clear();
@@ -387,8 +409,9 @@ async fn a_machine_made_from_another_spec_is_made_anew() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn what_the_registry_does_not_have_is_told_from_a_registry_that_is_not_there() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let contract = contract();
     let pull = |image: String| {
@@ -416,8 +439,9 @@ async fn what_the_registry_does_not_have_is_told_from_a_registry_that_is_not_the
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn an_image_larger_than_its_room_is_refused_and_not_kept() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let machine = machine(contract(), &registry.image, &[]);
     let error = host.machines.prepare(&machine, MIB).await.unwrap_err();
@@ -426,8 +450,9 @@ async fn an_image_larger_than_its_room_is_refused_and_not_kept() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_program_that_is_not_there_ends_its_machine() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let mut web = machine(contract(), &registry.image, &["/bin/nothing"]);
     web.container.mounts.clear();
@@ -440,8 +465,9 @@ async fn a_program_that_is_not_there_ends_its_machine() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_machine_that_takes_more_memory_than_it_has_is_ended() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let script = "x=x; while true; do x=$x$x; done";
     let mut web = machine(contract(), &registry.image, &["/bin/sh", "-c", script]);
@@ -452,8 +478,9 @@ async fn a_machine_that_takes_more_memory_than_it_has_is_ended() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn the_end_of_a_machine_is_noticed_at_once() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
     let mut web = machine(contract(), &registry.image, &["/bin/sleep", "1000"]);
     web.container.mounts.clear();
@@ -486,10 +513,11 @@ async fn the_end_of_a_machine_is_noticed_at_once() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn tenants_reach_neither_the_host_nor_each_other() {
-    let Some(host) = Host::new() else { return };
+    let host = Host::new();
     let registry = Registry::start(&host);
-    firewall::install().await;
+    let _firewall = Firewall::install().await;
     let service = TcpListener::bind(("0.0.0.0", 0)).unwrap();
     let port = service.local_addr().unwrap().port();
 
@@ -521,8 +549,9 @@ async fn tenants_reach_neither_the_host_nor_each_other() {
 }
 
 #[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_purge_takes_everything_of_this_node_and_nothing_else() {
-    let (Some(host), Some(other)) = (Host::new(), Host::new()) else { return };
+    let (host, other) = (Host::new(), Host::new());
     let registry = Registry::start(&host);
     let (mine, others) = (contract(), contract());
     for (host, contract) in [(&host, mine), (&other, others)] {

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Runs a command with a Docker engine, whose address is in `TFGRID_DOCKER`: the machine's own if it has
+//! one, else one that is gone afterwards.
+
+use anyhow::{ensure, Context, Result};
+use std::{env, process::Command};
+use tfgrid_tests::{on_a_run, Engine};
+
+fn main() -> Result<()> {
+    let words: Vec<String> = env::args().skip(1).collect();
+    let (program, arguments) = words.split_first().context("usage: with-engine COMMAND [ARGUMENT …]")?;
+    on_a_run("with-engine", |run| {
+        let engine = Engine::obtain(&run)?;
+        let status = Command::new(program)
+            .args(arguments)
+            .env("TFGRID_DOCKER", engine.host())
+            .status()
+            .with_context(|| format!("can't run {program}"))?;
+        ensure!(status.success(), "{program} failed ({status})");
+        Ok(())
+    })
+}
