@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod body;
 pub mod clock;
+pub mod deadline;
 pub mod fixed;
 pub mod ledger;
 pub mod pricing;
@@ -24,9 +25,10 @@ pub mod views;
 
 pub use body::{Body, StoredBody};
 pub use clock::{GridClock, PriceClock};
+pub use deadline::{Deadline, DeadlineKey};
 pub use fixed::Q64;
 pub use ledger::{Accrual, Charge, Funded, Payer, Rates};
-pub use pricing::{Discount, PriceList, PricedNode};
+pub use pricing::{Discount, PriceList, Priced, PricedNode};
 pub use refusal::Refusal;
 pub use report::{FailureCode, KeySignature, ReportKind, UsageItem, UsageTotals};
 pub use resources::Resources;
@@ -41,5 +43,7 @@ pub type FarmId = u32;
 pub type NodeId = u32;
 /// Id of a contract of any kind. The first is 1.
 pub type ContractId = u64;
+/// Id of a solution provider. The first is 1.
+pub type ProviderId = u32;
 /// An ed25519 or X25519 public key.
 pub type PublicKey = [u8; 32];

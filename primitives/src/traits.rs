@@ -2,14 +2,18 @@
 //! How the pallets know each other: by what they need, not by path.
 
 use crate::{
+    deadline::Deadline,
+    fixed::Q64,
     ledger::{Charge, Rates},
+    pricing::Priced,
     refusal::Refusal,
     report::{KeySignature, ReportKind},
     resources::Resources,
-    Balance, ContractId, FarmId, GridMillis, NodeId, PublicKey, TwinId, UnixSeconds, UsdRate,
+    views::ClosingReason,
+    Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TwinId, UnixSeconds, UsdRate,
 };
 use codec::Encode;
-use sp_runtime::DispatchError;
+use sp_runtime::{DispatchError, DispatchResult, Weight};
 
 /// The directory of twins.
 pub trait TwinDirectory<AccountId> {
@@ -19,10 +23,41 @@ pub trait TwinDirectory<AccountId> {
     fn account_of(twin: TwinId) -> Option<AccountId>;
 }
 
+/// Whether anything depends on a twin, so that it can't be removed.
+pub trait TwinUse {
+    /// Whether `twin` owns something.
+    fn is_in_use(twin: TwinId) -> bool;
+}
+
+impl TwinUse for () {
+    fn is_in_use(_: TwinId) -> bool {
+        false
+    }
+}
+
+impl<A: TwinUse, B: TwinUse, C: TwinUse> TwinUse for (A, B, C) {
+    fn is_in_use(twin: TwinId) -> bool {
+        A::is_in_use(twin) || B::is_in_use(twin) || C::is_in_use(twin)
+    }
+}
+
+/// What others must know of a farm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FarmFacts {
+    /// The twin that owns it.
+    pub farmer: TwinId,
+    /// Its nodes are only rented as a whole.
+    pub dedicated: bool,
+}
+
 /// The directory of farms.
 pub trait FarmDirectory<AccountId> {
+    /// What is known of a farm.
+    fn facts(farm: FarmId) -> Option<FarmFacts>;
     /// The twin that owns a farm.
-    fn farmer_of(farm: FarmId) -> Option<TwinId>;
+    fn farmer_of(farm: FarmId) -> Option<TwinId> {
+        Self::facts(farm).map(|facts| facts.farmer)
+    }
     /// The account of that twin.
     fn farmer_account(farm: FarmId) -> Option<AccountId>;
 }
@@ -36,6 +71,27 @@ pub trait BootTickets {
     fn spend(ticket: &PublicKey, node_key: &PublicKey) -> Balance;
 }
 
+/// The public addresses of farms, as the contracts pallet reserves them.
+pub trait PublicIps {
+    /// Takes `count` free addresses of `farm` for `contract`, or says why it can't. Zero is a no-op.
+    fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult;
+    /// The contract is closed: its addresses cool down, nobody else gets them yet. Says whether it had any.
+    fn retire(contract: ContractId) -> bool;
+    /// The addresses have cooled down and are free. A no-op where there are none.
+    fn free(contract: ContractId);
+}
+
+/// What a node's contracts should be doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// They run and are charged.
+    Running,
+    /// The node is silent: nothing is charged.
+    Suspended,
+    /// They close.
+    Ended(ClosingReason),
+}
+
 /// What contracts and billing must know of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeFacts {
@@ -43,18 +99,41 @@ pub struct NodeFacts {
     pub farm: FarmId,
     /// Whether a certifier vouched for it.
     pub certified: bool,
-    /// Whether it has been heard from lately.
+    /// Whether it counts as online.
     pub online: bool,
+    /// Whether it takes no new contracts because its farmer drains it.
+    pub draining: bool,
+    /// Whether it is only rented as a whole; its farm's wish included.
+    pub dedicated: bool,
+    /// What the farmer asks for a rent beside the list price, in 1e-10 USD per hour.
+    pub extra_fee: UsdRate,
+    /// All that it offers.
+    pub resources: Resources,
+    /// How many contracts have capacity of it.
+    pub contracts: u32,
+    /// What its contracts should be doing.
+    pub service: Service,
 }
 
 /// Nodes, as the contracts pallet uses them.
 pub trait NodeDirectory {
     /// What is known of a node.
     fn facts(node: NodeId) -> Option<NodeFacts>;
-    /// Takes `resources` of the node's free capacity, or says why it can't.
-    fn reserve(node: NodeId, resources: &Resources) -> Result<(), DispatchError>;
-    /// Gives them back.
+    /// Takes `resources` of the node's free capacity for one more contract, or says why it can't.
+    fn reserve(node: NodeId, resources: &Resources) -> DispatchResult;
+    /// A contract's reservation changes from `from` to `to`, or why it can't. Never fails where `to` fits in `from`.
+    fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult;
+    /// Gives back what one contract had.
     fn release(node: NodeId, resources: &Resources);
+    /// A tenant says that the node didn't deliver: counted for people to see.
+    fn count_not_delivered(node: NodeId);
+}
+
+/// Whether nodes are heard from, as the ledger uses them.
+pub trait NodeLiveness {
+    /// Where the price clock stood at the node's last heartbeat, if that is older than one interval; `None`
+    /// while it is heard from. An unknown node is silent since ever.
+    fn silent_since(node: NodeId) -> Option<Q64>;
 }
 
 /// The keys of nodes, as pallets that take reports use them.
@@ -69,27 +148,76 @@ pub trait NodeReports {
     ) -> Result<(), Refusal>;
 }
 
-/// Grid and calendar time.
+/// The chain's clocks.
 pub trait Clock {
     /// Grid time: what deadlines count.
     fn grid_now() -> GridMillis;
     /// The block's timestamp.
     fn unix_now() -> UnixSeconds;
+    /// The price clock.
+    fn price_now() -> Q64;
+}
+
+/// What comes due in grid time.
+pub trait Agenda {
+    /// `deadline` comes up at `due`, in a block whose grid time has reached it. Arming twice is arming once.
+    fn arm(due: GridMillis, deadline: Deadline);
+    /// It doesn't come up at `due` after all. A no-op where it wasn't armed.
+    fn disarm(due: GridMillis, deadline: Deadline);
+}
+
+/// Those whom the agenda calls.
+pub trait ServeDeadlines {
+    /// The most that one step of it takes.
+    fn weight_of(deadline: &Deadline) -> Weight;
+    /// Does one bounded step. `Some(due)`: it comes up again then; `now` puts it at the tail of what is due.
+    fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis>;
+}
+
+/// Who is charged for a contract and who earns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parties {
+    /// Who pays.
+    pub payer: TwinId,
+    /// The farm that earns the farmer's part; `None` gives it to the foundation.
+    pub farm: Option<FarmId>,
+    /// The node that serves it; claims are refused while it is silent.
+    pub node: Option<NodeId>,
+}
+
+/// What goes back to the payer of what a contract has earned and not paid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refund {
+    /// Nothing, but what fell into a silence of the node.
+    Served,
+    /// All of it: nothing was delivered.
+    All,
 }
 
 /// The billing ledger, as the contracts pallet uses it.
 pub trait Ledger {
-    /// What a contract for this capacity costs per hour at the present list, or `None` where the price exceeds
-    /// all bounds.
-    fn quote(resources: &Resources, public_ips: u32, certified: bool) -> Option<UsdRate>;
-    /// Refuses unless `twin`'s credit pays for all that it runs and `more` for the minimum runway.
-    fn ensure_runway(twin: TwinId, more: Rates) -> Result<(), DispatchError>;
-    /// Charges `twin` for `contract` from now on, for the benefit of `farm`.
-    fn start(contract: ContractId, twin: TwinId, farm: FarmId, rates: Rates);
+    /// What this costs per hour at the present list, or `None` where the price exceeds all bounds.
+    fn quote(what: &Priced) -> Option<UsdRate>;
+    /// Refuses unless `twin`'s credit pays for all that it runs and `more` for the minimum runway, and its
+    /// owner's limits admit that.
+    fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult;
+    /// Charges for `contract` from now on.
+    fn start(contract: ContractId, parties: Parties, rates: Rates);
+    /// Charges other rates for it from now on.
+    fn resize(contract: ContractId, rates: Rates);
+    /// Stops charging while its node is silent; gives back what was charged since the last heartbeat.
+    fn suspend(contract: ContractId);
+    /// Goes on charging.
+    fn resume(contract: ContractId);
     /// Ends the charge, credits the earnings to their payees and says what was charged in all.
-    fn stop(contract: ContractId) -> Charge;
+    fn stop(contract: ContractId, refund: Refund) -> Charge;
+    /// Charges what is missing to ten minutes of `rates` at the present price, as far as the credit goes.
+    /// `charged` is what the contract was charged so far; the answer is what it was charged then.
+    fn charge_minimum(parties: Parties, rates: Rates, charged: Charge) -> Charge;
     /// What a running contract has been charged up to now; nothing for one that doesn't run.
     fn charge_of(contract: ContractId) -> Charge;
     /// Whether `twin` runs contracts on credit that is used up.
     fn is_exhausted(twin: TwinId) -> bool;
+    /// `provider` shares in what the contract earns from now on; once per contract.
+    fn attach_provider(contract: ContractId, provider: ProviderId) -> Result<(), DispatchError>;
 }
