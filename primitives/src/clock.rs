@@ -15,7 +15,7 @@
 
 use crate::{
     fixed::{mul_div, Q64},
-    units::{GridMillis, TftPrice, UsdRate, MINUTE_MS},
+    units::{GridMillis, TftPrice, UsdAmount, UsdRate, MINUTE_MS},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -25,6 +25,9 @@ pub const HALT_CAP_MS: u64 = MINUTE_MS;
 
 /// See the [module](self): the denominator that belongs to a millisecond.
 const MS_TIMES_PRICE: u128 = 360;
+
+/// 1e-10 USD, in 1e-7 TFT × 1e-7 USD/TFT.
+const TFT_TIMES_PRICE: u128 = 10_000;
 
 /// The price clock: where it stands and how fast it runs.
 ///
@@ -87,6 +90,11 @@ pub fn ms_of_stretch(stretch: Q64, price: TftPrice) -> u64 {
     u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
+/// What an amount of TFT (Q64.64 of 1e-7 TFT) is worth at `price`, in 1e-10 USD, rounded down.
+pub fn usd_of(tft: Q64, price: TftPrice) -> UsdAmount {
+    mul_div(tft, price.into(), TFT_TIMES_PRICE << 64)
+}
+
 /// Grid time: Σ min(Δ, [`HALT_CAP_MS`]) over the blocks that ran their poll.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -116,6 +124,12 @@ mod tests {
         fixed::{from_whole, whole},
         units::HOUR_MS,
     };
+
+    #[test]
+    fn twenty_tft_at_five_cents_are_a_dollar() {
+        assert_eq!(usd_of(from_whole(200_000_000), 500_000), 10_000_000_000);
+        assert!(usd_of(Q64::MAX, u64::MAX) > 0, "the extremes don't overflow");
+    }
 
     const START: u64 = 1_700_000_000_000;
 

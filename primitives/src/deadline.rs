@@ -38,6 +38,9 @@ pub enum Deadline {
     Tombstone(ContractId),
 }
 
+/// How many bytes a key has.
+const KEY_BYTES: usize = 17;
+
 /// The key of a deadline: sorts by when it is due.
 #[derive(
     Clone,
@@ -53,12 +56,9 @@ pub enum Deadline {
     MaxEncodedLen,
     TypeInfo,
 )]
-pub struct DeadlineKey([u8; Self::BYTES]);
+pub struct DeadlineKey([u8; KEY_BYTES]);
 
 impl DeadlineKey {
-    /// How many bytes a key has.
-    pub const BYTES: usize = 17;
-
     /// The key of `deadline` when it is due at `due`.
     pub fn new(due: GridMillis, deadline: Deadline) -> Self {
         let (kind, id) = match deadline {
@@ -69,7 +69,7 @@ impl DeadlineKey {
             Deadline::CoolDown(contract) => (4, contract),
             Deadline::Tombstone(contract) => (5, contract),
         };
-        let mut key = [0; Self::BYTES];
+        let mut key = [0; KEY_BYTES];
         key[..8].copy_from_slice(&due.to_be_bytes());
         key[8] = kind;
         key[9..].copy_from_slice(&u64::to_be_bytes(id));

@@ -189,13 +189,43 @@ impl Payer {
     }
 }
 
-/// What a contract has earned since it was last asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a contract has earned.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct Earned {
     /// For capacity, to be shared; Q64.64 of 1e-7 TFT.
     pub shared: Q64,
     /// Extra fee, the farmer's; Q64.64 of 1e-7 TFT.
     pub extra: Q64,
+}
+
+impl Earned {
+    /// Both parts together.
+    pub fn total(&self) -> Q64 {
+        self.shared.saturating_add(self.extra)
+    }
+
+    /// Part by part sum.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            shared: self.shared.saturating_add(other.shared),
+            extra: self.extra.saturating_add(other.extra),
+        }
+    }
+
+    /// Part by part difference, zero where it would be negative.
+    pub fn minus(&self, other: &Self) -> Self {
+        Self {
+            shared: self.shared.saturating_sub(other.shared),
+            extra: self.extra.saturating_sub(other.extra),
+        }
+    }
+
+    /// Part by part minimum.
+    pub fn at_most(&self, limit: &Self) -> Self {
+        Self { shared: self.shared.min(limit.shared), extra: self.extra.min(limit.extra) }
+    }
 }
 
 /// What a contract has been charged over its life.
@@ -207,6 +237,25 @@ pub struct Charge {
     pub tft: Q64,
     /// In 1e-10 USD.
     pub usd: UsdAmount,
+}
+
+impl Charge {
+    /// The charge when `back` of it (Q64.64 of 1e-7 TFT) is given back, USD in proportion.
+    pub fn less(&self, back: Q64) -> Self {
+        let back = back.min(self.tft);
+        let usd = mul_div(self.usd, back, self.tft);
+        Self { tft: self.tft.saturating_sub(back), usd: self.usd.saturating_sub(usd) }
+    }
+}
+
+impl Rates {
+    /// What they cost over a stretch of the price clock when the discounted clock has this speed.
+    pub fn cost_of(&self, stretch: Q64, speed: u16) -> Earned {
+        Earned {
+            shared: mul_div(mul_div(self.usd.into(), stretch, 1), speed.into(), FULL_SPEED.into()),
+            extra: mul_div(self.extra.into(), stretch, 1),
+        }
+    }
 }
 
 /// A running contract's place on its payer's funded clocks.

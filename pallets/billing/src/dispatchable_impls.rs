@@ -11,8 +11,8 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     fixed,
-    traits::{FarmDirectory, TwinDirectory},
-    Balance, ContractId, Rates, TftPrice, TwinId,
+    traits::{Clock, FarmDirectory, NodeLiveness, TwinDirectory},
+    Balance, ContractId, ProviderId, Rates, TftPrice, TwinId,
 };
 
 impl<T: Config> Pallet<T> {
@@ -48,7 +48,12 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_claim(contract: ContractId) -> DispatchResult {
         let mut account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
-        let amount = Self::settle_and_share(&mut account);
+        let silent = account.node.and_then(T::Nodes::silent_since);
+        ensure!(silent.is_none(), Error::<T>::NodeSilent);
+        let free_at = account.started_at.saturating_add(T::SetAsideMs::get());
+        ensure!(Self::grid_now() >= free_at, Error::<T>::SetAside);
+        Self::settle(&mut account);
+        let amount = Self::share(&mut account);
         Accruals::<T>::insert(contract, account);
         Self::deposit_event(Event::Claimed { contract, amount });
         Ok(())
@@ -81,11 +86,40 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    pub(crate) fn do_set_limits(account: T::AccountId, limits: Limits) -> DispatchResult {
+        let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
+        OwnerLimits::<T>::insert(twin, limits);
+        let Limits { max_usd_rate, max_extra_fee } = limits;
+        Self::deposit_event(Event::LimitsSet { twin, max_usd_rate, max_extra_fee });
+        Ok(())
+    }
+
+    pub(crate) fn do_add_provider(account: T::AccountId, permille: u16) -> DispatchResult {
+        ensure!(permille <= MAX_PROVIDER_PERMILLE, Error::<T>::ProviderShareTooLarge);
+        let provider = LastProviderId::<T>::try_mutate(|last| {
+            *last = last.checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
+            Ok::<_, Error<T>>(*last)
+        })?;
+        Providers::<T>::insert(provider, Provider { account, permille });
+        Self::deposit_event(Event::ProviderSet { provider, permille });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_provider_share(provider: ProviderId, permille: u16) -> DispatchResult {
+        ensure!(permille <= MAX_PROVIDER_PERMILLE, Error::<T>::ProviderShareTooLarge);
+        Providers::<T>::try_mutate(provider, |record| {
+            record.as_mut().map(|record| record.permille = permille).ok_or(Error::<T>::UnknownProvider)
+        })?;
+        Self::deposit_event(Event::ProviderSet { provider, permille });
+        Ok(())
+    }
+
     fn account_of_payee(payee: Payee) -> Option<T::AccountId> {
         match payee {
             Payee::Farm(farm) => T::Farms::farmer_account(farm),
             Payee::Foundation => CurrentPolicy::<T>::get().map(|policy| policy.foundation),
             Payee::Staking => CurrentPolicy::<T>::get().map(|policy| policy.staking),
+            Payee::Provider(provider) => Providers::<T>::get(provider).map(|record| record.account),
         }
     }
 }

@@ -4,10 +4,16 @@
 #![deny(missing_docs)]
 
 mod dispatchable_impls;
+mod ledger_impls;
 mod tick_impls;
 mod types;
 mod utility_impls;
 pub mod weights;
+
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::BenchmarkHelper;
 
 #[cfg(test)]
 mod mock;
@@ -25,8 +31,9 @@ pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::fungible, weights::WeightMeter, PalletId};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
-        traits::{FarmDirectory, TwinDirectory},
-        Balance, ContractId, GridClock, Payer, PriceClock, TftPrice, TwinId, Q64,
+        traits::{FarmDirectory, NodeLiveness, ServeDeadlines, TwinDirectory},
+        Balance, ContractId, DeadlineKey, GridClock, GridMillis, Payer, PriceClock, ProviderId, TftPrice,
+        TwinId, UsdRate, Q64,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -45,8 +52,14 @@ pub mod pallet {
         type Twins: TwinDirectory<Self::AccountId>;
         /// Who the farmers are.
         type Farms: FarmDirectory<Self::AccountId>;
-        /// Who may set the price of TFT and the policy.
-        type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+        /// Whether nodes are heard from: claims wait for those that aren't.
+        type Nodes: NodeLiveness;
+        /// Who is called when a deadline is due.
+        type Deadlines: ServeDeadlines;
+        /// Who may set the price of TFT.
+        type PriceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+        /// Who may set the policy and approve solution providers.
+        type PolicyOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// Names the pot: the account that keeps all credit and earnings.
         #[pallet::constant]
         type PotId: Get<PalletId>;
@@ -54,8 +67,16 @@ pub mod pallet {
         /// of the present rate.
         #[pallet::constant]
         type MinRunwayMs: Get<u64>;
+        /// The least that a contract is charged for, in milliseconds of its rate.
+        #[pallet::constant]
+        type MinChargeMs: Get<u64>;
+        /// How long what a contract earns at first is set aside, in case it wasn't delivered.
+        type SetAsideMs: Get<GridMillis>;
         /// Weights of calls and hooks.
         type WeightInfo: WeightInfo;
+        /// Makes what benchmarks need of other pallets.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
     /// The price clock.
@@ -75,6 +96,22 @@ pub mod pallet {
     /// The payers' records.
     #[pallet::storage]
     pub type Payers<T> = StorageMap<_, Twox64Concat, TwinId, Payer, ValueQuery>;
+
+    /// What owners allow those who act for them.
+    #[pallet::storage]
+    pub type OwnerLimits<T> = StorageMap<_, Twox64Concat, TwinId, Limits, ValueQuery>;
+
+    /// What comes due in grid time, in the order in which it is due.
+    #[pallet::storage]
+    pub type Deadlines<T> = StorageMap<_, Identity, DeadlineKey, ()>;
+
+    /// The id of a solution provider given last.
+    #[pallet::storage]
+    pub type LastProviderId<T> = StorageValue<_, ProviderId, ValueQuery>;
+
+    /// The solution providers that governance has approved.
+    #[pallet::storage]
+    pub type Providers<T: Config> = StorageMap<_, Twox64Concat, ProviderId, Provider<T::AccountId>>;
 
     /// The running contracts' places on their payers' clocks.
     #[pallet::storage]
@@ -144,6 +181,36 @@ pub mod pallet {
         },
         /// Prices, shares or bounds have changed. Contracts keep their rates.
         PolicySet,
+        /// An owner has set what those who act for it may spend.
+        LimitsSet {
+            /// Whose limits.
+            twin: TwinId,
+            /// For all contracts together, in 1e-10 USD per hour.
+            max_usd_rate: UsdRate,
+            /// For farmers' extra fees together, in 1e-10 USD per hour.
+            max_extra_fee: UsdRate,
+        },
+        /// A solution provider shares in the foundation's part.
+        ProviderSet {
+            /// Its id.
+            provider: ProviderId,
+            /// Its part of that part, in thousandths.
+            permille: u16,
+        },
+        /// What fell into a silence of the node, or wasn't delivered, is credit again.
+        Refunded {
+            /// Which contract.
+            contract: ContractId,
+            /// Whose credit.
+            twin: TwinId,
+            /// How much, in 1e-7 TFT, fraction left out.
+            amount: Balance,
+        },
+        /// More was due than a block serves: deadlines are late, in order.
+        Behind {
+            /// The grid time at which the next one was due.
+            due: GridMillis,
+        },
     }
 
     /// Why a call failed.
@@ -169,6 +236,22 @@ pub mod pallet {
         PriceOutOfBounds,
         /// The policy contradicts itself.
         PolicyInvalid,
+        /// The contracts would cost more than the owner's limit.
+        RateAboveLimit,
+        /// The extra fees would be more than the owner's limit.
+        ExtraFeeAboveLimit,
+        /// The node that serves the contract hasn't been heard from for an interval.
+        NodeSilent,
+        /// What the contract has earned is set aside until its owner can't say any more that it wasn't delivered.
+        SetAside,
+        /// No solution provider has this id.
+        UnknownProvider,
+        /// A solution provider gets at most half of the foundation's part.
+        ProviderShareTooLarge,
+        /// The contract has a solution provider already.
+        ProviderAttached,
+        /// All ids of solution providers are given away.
+        IdsExhausted,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
@@ -209,15 +292,41 @@ pub mod pallet {
         /// Sets the price of one TFT in 1e-7 USD.
         #[pallet::call_index(4)]
         pub fn set_price(origin: OriginFor<T>, price: TftPrice) -> DispatchResult {
-            T::GovernanceOrigin::ensure_origin(origin)?;
+            T::PriceOrigin::ensure_origin(origin)?;
             Self::do_set_price(price)
         }
 
         /// Replaces prices, shares and bounds as a whole.
         #[pallet::call_index(5)]
         pub fn set_policy(origin: OriginFor<T>, policy: Policy<T::AccountId>) -> DispatchResult {
-            T::GovernanceOrigin::ensure_origin(origin)?;
+            T::PolicyOrigin::ensure_origin(origin)?;
             Self::do_set_policy(policy)
+        }
+
+        /// Sets what those who act for the caller's twin may spend: binds every start and resize from now on.
+        /// What runs already stays.
+        #[pallet::call_index(6)]
+        pub fn set_limits(origin: OriginFor<T>, limits: Limits) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_limits(account, limits)
+        }
+
+        /// Approves a solution provider, paid to `account`, with `permille` of the foundation's part.
+        #[pallet::call_index(7)]
+        pub fn add_provider(origin: OriginFor<T>, account: T::AccountId, permille: u16) -> DispatchResult {
+            T::PolicyOrigin::ensure_origin(origin)?;
+            Self::do_add_provider(account, permille)
+        }
+
+        /// Changes a solution provider's part of what is claimed from now on; 0 ends it.
+        #[pallet::call_index(8)]
+        pub fn set_provider_share(
+            origin: OriginFor<T>,
+            provider: ProviderId,
+            permille: u16,
+        ) -> DispatchResult {
+            T::PolicyOrigin::ensure_origin(origin)?;
+            Self::do_set_provider_share(provider, permille)
         }
     }
 
@@ -229,7 +338,12 @@ pub mod pallet {
         }
 
         fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
-            Self::step_grid_clock(meter)
+            Self::step_grid_clock(meter);
+            Self::serve_deadlines(meter);
+        }
+
+        fn integrity_test() {
+            Self::every_deadline_fits_in_a_block();
         }
 
         #[cfg(feature = "try-runtime")]

@@ -6,14 +6,14 @@ use crate::*;
 use frame_support::{
     derive_impl, parameter_types,
     traits::{ConstU128, ConstU64, OnPoll, OnTimestampSet},
-    weights::WeightMeter,
+    weights::{Weight, WeightMeter},
     PalletId,
 };
 use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
-    traits::{FarmDirectory, TwinDirectory},
-    units::{HOUR_MS, TFT, USD},
-    FarmId, TwinId,
+    traits::{FarmDirectory, FarmFacts, NodeLiveness, ServeDeadlines, TwinDirectory},
+    units::{HOUR_MS, MINUTE_MS, TFT, USD},
+    Deadline, FarmId, GridMillis, NodeId, TwinId, Q64,
 };
 
 #[frame_support::runtime]
@@ -58,16 +58,29 @@ impl pallet_balances::Config for Test {
 
 parameter_types! {
     pub const PotId: PalletId = PalletId(*b"tfg/bill");
+    /// Where the price clock stood at the last heartbeat of node 1, where it is silent.
+    pub static SilentSince: Option<Q64> = None;
+    /// What was served, and when.
+    pub static Served: Vec<(GridMillis, Deadline)> = vec![];
+    /// Deadlines that come up again so often, at once.
+    pub static StepsLeft: u32 = 0;
 }
 
 impl pallet_billing::Config for Test {
     type Currency = Balances;
     type Twins = Directory;
     type Farms = Directory;
-    type GovernanceOrigin = frame_system::EnsureRoot<AccountId>;
+    type Nodes = Directory;
+    type Deadlines = Directory;
+    type PriceOrigin = frame_system::EnsureRoot<AccountId>;
+    type PolicyOrigin = frame_system::EnsureRoot<AccountId>;
     type PotId = PotId;
     type MinRunwayMs = ConstU64<HOUR_MS>;
+    type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
+    type SetAsideMs = ConstU64<HOUR_MS>;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = Directory;
 }
 
 /// Twin `n` is account `n`; farm `n` belongs to twin 100 + n; ids from 1,000 on don't exist.
@@ -84,12 +97,42 @@ impl TwinDirectory<AccountId> for Directory {
 }
 
 impl FarmDirectory<AccountId> for Directory {
-    fn farmer_of(farm: FarmId) -> Option<TwinId> {
-        (farm < 100).then_some(100 + farm)
+    fn facts(farm: FarmId) -> Option<FarmFacts> {
+        (farm < 100).then_some(FarmFacts { farmer: 100 + farm, dedicated: false })
     }
 
     fn farmer_account(farm: FarmId) -> Option<AccountId> {
         Self::farmer_of(farm).and_then(Self::account_of)
+    }
+}
+
+impl NodeLiveness for Directory {
+    fn silent_since(node: NodeId) -> Option<Q64> {
+        SilentSince::get().filter(|_| node == 1)
+    }
+}
+
+impl ServeDeadlines for Directory {
+    fn weight_of(_: &Deadline) -> Weight {
+        Weight::from_parts(1_000_000_000, 1_000)
+    }
+
+    fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
+        Served::mutate(|served| served.push((now, deadline)));
+        let again = matches!(deadline, Deadline::Sweep(_)) && StepsLeft::get() > 0;
+        again.then(|| StepsLeft::mutate(|left| *left -= 1));
+        again.then_some(now)
+    }
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl BenchmarkHelper<AccountId> for Directory {
+    fn twin() -> (AccountId, TwinId) {
+        (ALICE, ALICE as TwinId)
+    }
+
+    fn farm() -> FarmId {
+        7
     }
 }
 
@@ -116,8 +159,8 @@ pub fn block_at(timestamp_ms: u64) {
     Billing::on_poll(System::block_number(), &mut WeightMeter::new());
 }
 
-/// Runs `test` on a fresh chain and checks the laws afterwards.
-pub fn run(test: impl FnOnce()) {
+/// A fresh chain.
+pub fn externalities() -> sp_io::TestExternalities {
     let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
     pallet_balances::GenesisConfig::<Test> {
         balances: vec![(ALICE, 1_000 * TFT), (BOB, 1_000 * TFT)],
@@ -127,7 +170,15 @@ pub fn run(test: impl FnOnce()) {
     .unwrap();
     let policy = Some(Policy::standard(FOUNDATION, STAKING));
     pallet_billing::GenesisConfig::<Test> { policy, price: PRICE }.assimilate_storage(&mut storage).unwrap();
-    sp_io::TestExternalities::new(storage).execute_with(|| {
+    storage.into()
+}
+
+/// Runs `test` on a fresh chain and checks the laws afterwards.
+pub fn run(test: impl FnOnce()) {
+    externalities().execute_with(|| {
+        SilentSince::set(None);
+        Served::set(vec![]);
+        StepsLeft::set(0);
         block_at(START_MS);
         test();
         Billing::do_try_state().unwrap();

@@ -12,14 +12,19 @@ use sp_runtime::{traits::BadOrigin, ArithmeticError, TokenError};
 use tfgrid_primitives::{
     clock::HALT_CAP_MS,
     fixed,
-    traits::{Clock, Ledger},
-    units::{DAY_MS, GIB, HOUR_MS, TFT, USD},
-    Rates, Resources,
+    traits::{Agenda, Clock, Ledger, Parties, Refund, TwinUse},
+    units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT, USD},
+    Charge, Deadline, Priced, Rates, Resources, TwinId,
 };
 
 /// One USD an hour: 20 TFT at the mock's price.
 const DOLLAR: Rates = Rates { usd: 10_000_000_000, extra: 0 };
 const FARM: u32 = 7;
+
+/// Twin `payer` pays, `farm` earns, node 1 serves.
+fn parties(payer: TwinId, farm: u32) -> Parties {
+    Parties { payer, farm: Some(farm), node: Some(1) }
+}
 
 fn deposit(account: AccountId, amount: u128) {
     assert_ok!(Billing::deposit(RuntimeOrigin::signed(account), account as u32, amount));
@@ -65,10 +70,10 @@ fn a_deposit_that_cannot_be_made_changes_nothing() {
 fn a_running_contract_is_charged_to_the_unit_and_shared() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, ALICE as u32, FARM, DOLLAR);
+        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
         pass(HOUR_MS);
         assert_within_one(credit(ALICE as u32), 80 * TFT);
-        let charge = Billing::stop(1);
+        let charge = Billing::stop(1, Refund::Served);
         assert_eq!(charge.usd, 10_000_000_000);
         assert_within_one(fixed::whole(charge.tft), 20 * TFT);
         pass(HOUR_MS);
@@ -90,9 +95,9 @@ fn a_running_contract_is_charged_to_the_unit_and_shared() {
 fn an_extra_fee_is_wholly_the_farmers() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, ALICE as u32, FARM, Rates { usd: 0, extra: DOLLAR.usd });
+        Billing::start(1, parties(ALICE as u32, FARM), Rates { usd: 0, extra: DOLLAR.usd });
         pass(HOUR_MS);
-        Billing::stop(1);
+        Billing::stop(1, Refund::Served);
         assert_within_one(fixed::ceil(Payable::<Test>::get(Payee::Farm(FARM))), 20 * TFT);
         assert_eq!(Payable::<Test>::get(Payee::Foundation), 0);
     });
@@ -104,12 +109,13 @@ fn claiming_often_earns_what_claiming_once_earns() {
         let mut earned = 0;
         run(|| {
             deposit(ALICE, 100 * TFT);
-            Billing::start(1, ALICE as u32, FARM, Rates { usd: 3_333_333_333, extra: 7 });
+            Billing::start(1, parties(ALICE as u32, FARM), Rates { usd: 3_333_333_333, extra: 7 });
+            pass(HOUR_MS);
             for _ in 0..claims {
                 pass(HOUR_MS / claims);
                 assert_ok!(Billing::claim(RuntimeOrigin::signed(BOB), 1));
             }
-            Billing::stop(1);
+            Billing::stop(1, Refund::Served);
             earned = Payable::<Test>::iter_values().sum::<u128>();
         });
         earned
@@ -121,7 +127,7 @@ fn claiming_often_earns_what_claiming_once_earns() {
 fn a_price_change_is_one_write_and_charged_on_both_sides() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, ALICE as u32, FARM, DOLLAR);
+        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
         pass(HOUR_MS);
         assert_ok!(Billing::set_price(RuntimeOrigin::root(), USD / 10));
         pass(HOUR_MS);
@@ -134,7 +140,7 @@ fn a_payer_runs_out_at_its_end_and_goes_on_after_a_deposit() {
     run(|| {
         let twin = ALICE as u32;
         deposit(ALICE, 10 * TFT);
-        Billing::start(1, twin, FARM, DOLLAR);
+        Billing::start(1, parties(twin, FARM), DOLLAR);
         assert!(Billing::funded_ms(twin).unwrap().abs_diff(HOUR_MS / 2) <= 1);
         pass(HOUR_MS / 2 - 3_000);
         assert!(!Billing::is_exhausted(twin));
@@ -155,13 +161,13 @@ fn a_payer_runs_out_at_its_end_and_goes_on_after_a_deposit() {
 fn a_withdrawal_leaves_an_hour_of_what_runs() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, ALICE as u32, FARM, DOLLAR);
+        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
         let withdraw = |amount| Billing::withdraw(RuntimeOrigin::signed(ALICE), amount);
         assert_noop!(withdraw(100 * TFT + 1), Error::<Test>::NotEnoughCredit);
         assert_noop!(withdraw(80 * TFT + 1), Error::<Test>::CreditTooLow);
         assert_ok!(withdraw(80 * TFT));
         assert_eq!(Balances::balance(&ALICE), 980 * TFT);
-        Billing::stop(1);
+        Billing::stop(1, Refund::Served);
         assert_ok!(withdraw(20 * TFT));
         assert_eq!(Balances::balance(&ALICE), 1_000 * TFT);
         assert_eq!(Balances::balance(&Billing::pot()), ED, "the pot survives its last unit");
@@ -173,13 +179,13 @@ fn a_withdrawal_leaves_an_hour_of_what_runs() {
 fn what_starts_needs_an_hour_of_credit() {
     run(|| {
         let twin = ALICE as u32;
-        assert_noop!(Billing::ensure_runway(twin, DOLLAR), Error::<Test>::CreditTooLow);
+        assert_noop!(Billing::ensure_affordable(twin, DOLLAR), Error::<Test>::CreditTooLow);
         deposit(ALICE, 20 * TFT - 1);
-        assert_noop!(Billing::ensure_runway(twin, DOLLAR), Error::<Test>::CreditTooLow);
+        assert_noop!(Billing::ensure_affordable(twin, DOLLAR), Error::<Test>::CreditTooLow);
         deposit(ALICE, TFT);
-        assert_ok!(Billing::ensure_runway(twin, DOLLAR));
-        Billing::start(1, twin, FARM, DOLLAR);
-        assert_noop!(Billing::ensure_runway(twin, DOLLAR), Error::<Test>::CreditTooLow);
+        assert_ok!(Billing::ensure_affordable(twin, DOLLAR));
+        Billing::start(1, parties(twin, FARM), DOLLAR);
+        assert_noop!(Billing::ensure_affordable(twin, DOLLAR), Error::<Test>::CreditTooLow);
     });
 }
 
@@ -187,7 +193,7 @@ fn what_starts_needs_an_hour_of_credit() {
 fn a_halt_of_days_charges_the_cap() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, ALICE as u32, FARM, DOLLAR);
+        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
         let grid = Billing::grid_now();
         block_at(Billing::price_clock().stepped_at_ms + 5 * DAY_MS);
         let minute = 20 * TFT / 60;
@@ -233,8 +239,13 @@ fn only_governance_sets_price_and_policy_and_both_are_checked() {
 fn a_quote_is_the_list_price() {
     run(|| {
         let resources = Resources { cru: 2, mru: 2 * GIB, sru: 15 * GIB, ..Resources::ZERO };
-        assert_eq!(Billing::quote(&resources, 0, false), Some(103_750_000));
-        assert_eq!(Billing::quote(&resources, 0, true), Some(129_687_500));
+        let capacity = |certified| Priced::Capacity { resources, public_ips: 0, certified };
+        assert_eq!(Billing::quote(&capacity(false)), Some(103_750_000));
+        assert_eq!(Billing::quote(&capacity(true)), Some(129_687_500));
+        assert_eq!(Billing::quote(&Priced::Rent { resources, certified: false }), Some(51_875_000));
+        assert_eq!(Billing::quote(&Priced::OnRented { public_ips: 0, certified: true }), Some(0));
+        assert_eq!(Billing::quote(&Priced::OnRented { public_ips: 1, certified: false }), Some(40_000_000));
+        assert_eq!(Billing::quote(&Priced::Name), Some(2_500_000));
     });
 }
 
@@ -245,7 +256,7 @@ fn claims_and_payouts_of_nothing_are_refused() {
         assert_noop!(Billing::claim(signed(), 99), Error::<Test>::UnknownContract);
         assert_noop!(Billing::pay_out(signed(), Payee::Staking), Error::<Test>::NothingPayable);
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, ALICE as u32, 500, DOLLAR);
+        Billing::start(1, parties(ALICE as u32, 500), DOLLAR);
         pass(HOUR_MS);
         assert_ok!(Billing::claim(signed(), 1));
         assert_noop!(Billing::pay_out(signed(), Payee::Farm(500)), Error::<Test>::UnknownPayee);
@@ -257,9 +268,9 @@ fn a_payee_without_an_account_loses_nothing() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         // So little that the staking pool's share is below the existential deposit.
-        Billing::start(1, ALICE as u32, FARM, Rates { usd: 10_000, extra: 0 });
+        Billing::start(1, parties(ALICE as u32, FARM), Rates { usd: 10_000, extra: 0 });
         pass(HOUR_MS);
-        Billing::stop(1);
+        Billing::stop(1, Refund::Served);
         let payable = Payable::<Test>::get(Payee::Staking);
         assert!(fixed::whole(payable) > 0);
         let paying = Billing::pay_out(RuntimeOrigin::signed(BOB), Payee::Staking);
@@ -276,15 +287,313 @@ fn two_contracts_of_one_payer_cost_their_sum_and_end_together() {
     run(|| {
         let twin = ALICE as u32;
         deposit(ALICE, 60 * TFT);
-        Billing::start(1, twin, FARM, DOLLAR);
+        Billing::start(1, parties(twin, FARM), DOLLAR);
         pass(HOUR_MS);
-        Billing::start(2, twin, FARM + 1, DOLLAR);
+        Billing::start(2, parties(twin, FARM + 1), DOLLAR);
         pass(HOUR_MS);
         assert!(Billing::is_exhausted(twin));
         pass(HOUR_MS);
-        let (first, second) = (Billing::stop(1), Billing::stop(2));
+        let (first, second) = (Billing::stop(1, Refund::Served), Billing::stop(2, Refund::Served));
         assert_within_one(fixed::whole(first.tft), 40 * TFT);
         assert_within_one(fixed::whole(second.tft), 20 * TFT);
-        assert_eq!(Billing::stop(3), Default::default());
+        assert_eq!(Billing::stop(3, Refund::Served), Default::default());
+    });
+}
+
+#[test]
+fn what_is_earned_first_is_set_aside() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        let claim = || Billing::claim(RuntimeOrigin::signed(BOB), 1);
+        pass(HOUR_MS - 3_000);
+        assert_noop!(claim(), Error::<Test>::SetAside);
+        // A resize pays nobody either.
+        Billing::resize(1, Rates { usd: DOLLAR.usd / 2, extra: 0 });
+        assert_eq!(Payable::<Test>::iter().count(), 0);
+        pass(3_000);
+        assert_ok!(claim());
+    });
+}
+
+#[test]
+fn what_was_not_delivered_is_paid_back_to_the_last_bit() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        let before = Billing::settled_payer(1).credit;
+        Billing::start(1, parties(1, FARM), Rates { usd: 3_333_333_333, extra: 77 });
+        pass(HOUR_MS / 3);
+        Billing::resize(1, DOLLAR);
+        pass(HOUR_MS / 3);
+        assert_eq!(Billing::stop(1, Refund::All), Charge::default());
+        assert_eq!(Billing::settled_payer(1).credit, before);
+        assert_eq!(Payable::<Test>::iter().count(), 0);
+    });
+}
+
+#[test]
+fn a_silence_is_paid_back_however_late_it_is_noticed() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        Billing::start(2, Parties { node: Some(2), ..parties(1, FARM) }, DOLLAR);
+        pass(HOUR_MS);
+        SilentSince::set(Some(Billing::now().clock));
+        pass(HOUR_MS);
+        assert_noop!(Billing::claim(RuntimeOrigin::signed(BOB), 1), Error::<Test>::NodeSilent);
+        Billing::suspend(1);
+        assert_within_one(fixed::whole(charged(1)), 20 * TFT);
+        assert_within_one(fixed::whole(charged(2)), 40 * TFT);
+        assert_within_one(credit(1), 40 * TFT);
+
+        pass(HOUR_MS);
+        assert_within_one(fixed::whole(charged(1)), 20 * TFT);
+        SilentSince::set(None);
+        Billing::resume(1);
+        Billing::resume(1);
+        pass(HOUR_MS / 2);
+        assert_within_one(fixed::whole(charged(1)), 30 * TFT);
+        let closed = Billing::stop(1, Refund::Served);
+        assert_within_one(fixed::whole(closed.tft), 30 * TFT);
+        let millisecond = DOLLAR.usd / 3_600_000 + 1;
+        assert!(closed.usd.abs_diff(15_000_000_000) <= millisecond.into(), "{}", closed.usd);
+    });
+}
+
+#[test]
+fn a_contract_that_stops_in_a_silence_pays_only_up_to_the_last_heartbeat() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS / 2);
+        SilentSince::set(Some(Billing::now().clock));
+        pass(HOUR_MS / 2);
+        assert_within_one(fixed::whole(Billing::stop(1, Refund::Served).tft), 10 * TFT);
+        assert_within_one(credit(1), 90 * TFT);
+    });
+}
+
+#[test]
+fn a_silence_never_pays_back_more_than_was_charged() {
+    run(|| {
+        // Half an hour of credit, three hours of silence.
+        deposit(ALICE, 10 * TFT);
+        SilentSince::set(Some(0));
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        pass(3 * HOUR_MS);
+        assert!(Billing::is_exhausted(1));
+        Billing::suspend(1);
+        assert_within_one(credit(1), 10 * TFT);
+        assert!(credit(1) <= 10 * TFT);
+        assert_eq!(fixed::whole(charged(1)), 0);
+        assert!(!Billing::is_exhausted(1), "what is suspended costs nothing");
+    });
+}
+
+#[test]
+fn a_suspended_contract_takes_another_rate_when_it_goes_on() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        Billing::suspend(1);
+        Billing::resize(1, Rates { usd: DOLLAR.usd * 2, extra: 0 });
+        pass(HOUR_MS);
+        assert_eq!(credit(1), 100 * TFT);
+        Billing::resume(1);
+        pass(HOUR_MS);
+        assert_within_one(credit(1), 60 * TFT);
+        Billing::suspend(1);
+        Billing::stop(1, Refund::Served);
+        assert_eq!(Payers::<Test>::get(1).rate, 0);
+    });
+}
+
+#[test]
+fn ten_minutes_are_the_least_that_is_charged() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        let minimum = 20 * TFT / 6;
+        let charge = Billing::charge_minimum(parties(1, FARM), DOLLAR, Charge::default());
+        assert_within_one(fixed::whole(charge.tft), minimum);
+        assert!(charge.usd.abs_diff(10_000_000_000 / 6) <= 1);
+        assert_within_one(credit(1), 100 * TFT - minimum);
+        assert_within_one(fixed::whole(Payable::<Test>::get(Payee::Farm(FARM))), minimum / 2);
+
+        // The rest of it, and nothing where more was paid already.
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        pass(5 * MINUTE_MS);
+        let paid = Billing::stop(1, Refund::Served);
+        let charge = Billing::charge_minimum(parties(1, FARM), DOLLAR, paid);
+        assert_within_one(fixed::whole(charge.tft), minimum);
+        assert_eq!(Billing::charge_minimum(parties(1, FARM), DOLLAR, charge), charge);
+    });
+}
+
+#[test]
+fn the_minimum_charge_takes_no_more_than_there_is_and_can_go_to_the_foundation() {
+    run(|| {
+        deposit(BOB, TFT);
+        let nobodys = Parties { payer: 2, farm: None, node: None };
+        let charge = Billing::charge_minimum(nobodys, DOLLAR, Charge::default());
+        assert_eq!(fixed::whole(charge.tft), TFT);
+        assert_eq!(credit(2), 0);
+        let foundation = fixed::ceil(Payable::<Test>::get(Payee::Foundation));
+        assert_within_one(foundation, TFT * 9 / 10);
+    });
+}
+
+#[test]
+fn owners_limits_bind_what_starts() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        let with_extra = Rates { usd: 0, extra: 1 };
+        assert_noop!(Billing::ensure_affordable(1, with_extra), Error::<Test>::ExtraFeeAboveLimit);
+        let set = |max_usd_rate, max_extra_fee| {
+            let limits = Limits { max_usd_rate, max_extra_fee };
+            assert_ok!(Billing::set_limits(RuntimeOrigin::signed(ALICE), limits));
+        };
+        set(DOLLAR.usd, 1);
+        assert_ok!(Billing::ensure_affordable(1, with_extra));
+        assert_ok!(Billing::ensure_affordable(1, DOLLAR));
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        let one_more = Rates { usd: 1, extra: 0 };
+        assert_noop!(Billing::ensure_affordable(1, one_more), Error::<Test>::RateAboveLimit);
+        set(0, 0);
+        let limits = Limits { max_usd_rate: 0, max_extra_fee: 0 };
+        assert_noop!(Billing::set_limits(RuntimeOrigin::signed(5_000), limits), Error::<Test>::NoTwin);
+    });
+}
+
+#[test]
+fn a_solution_provider_gets_its_part_of_the_foundations() {
+    run(|| {
+        let root = RuntimeOrigin::root;
+        assert_noop!(Billing::add_provider(RuntimeOrigin::signed(ALICE), BOB, 500), BadOrigin);
+        assert_noop!(Billing::add_provider(root(), BOB, 501), Error::<Test>::ProviderShareTooLarge);
+        assert_ok!(Billing::add_provider(root(), BOB, 500));
+        deposit(ALICE, 100 * TFT);
+        assert_noop!(Billing::attach_provider(1, 1), Error::<Test>::UnknownContract);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        assert_noop!(Billing::attach_provider(1, 9), Error::<Test>::UnknownProvider);
+        assert_ok!(Billing::attach_provider(1, 1));
+        assert_noop!(Billing::attach_provider(1, 1), Error::<Test>::ProviderAttached);
+        pass(HOUR_MS);
+        Billing::stop(1, Refund::Served);
+        assert_within_one(fixed::whole(Payable::<Test>::get(Payee::Foundation)), 4 * TFT);
+        assert_within_one(fixed::whole(Payable::<Test>::get(Payee::Farm(FARM))), 10 * TFT);
+        let before = Balances::balance(&BOB);
+        assert_ok!(Billing::pay_out(RuntimeOrigin::signed(ALICE), Payee::Provider(1)));
+        assert_within_one(Balances::balance(&BOB) - before, 4 * TFT);
+
+        assert_noop!(Billing::set_provider_share(root(), 2, 0), Error::<Test>::UnknownProvider);
+        assert_noop!(Billing::set_provider_share(root(), 1, 501), Error::<Test>::ProviderShareTooLarge);
+        assert_noop!(Billing::set_provider_share(RuntimeOrigin::signed(BOB), 1, 0), BadOrigin);
+        assert_ok!(Billing::set_provider_share(root(), 1, 0));
+        assert_noop!(
+            Billing::pay_out(RuntimeOrigin::signed(ALICE), Payee::Provider(9)),
+            Error::<Test>::NothingPayable
+        );
+    });
+}
+
+#[test]
+fn ids_of_providers_run_out_without_harm() {
+    run(|| {
+        LastProviderId::<Test>::put(u32::MAX);
+        assert_noop!(Billing::add_provider(RuntimeOrigin::root(), BOB, 1), Error::<Test>::IdsExhausted);
+    });
+}
+
+#[test]
+fn a_twin_with_credit_or_contracts_is_in_use() {
+    run(|| {
+        assert!(!Billing::is_in_use(1));
+        deposit(ALICE, TFT);
+        assert!(Billing::is_in_use(1));
+        Billing::start(1, parties(2, FARM), DOLLAR);
+        assert!(Billing::is_in_use(2));
+        Billing::stop(1, Refund::Served);
+        assert!(!Billing::is_in_use(2));
+    });
+}
+
+#[test]
+fn deadlines_are_served_in_the_order_in_which_they_are_due() {
+    run(|| {
+        let now = Billing::grid_now();
+        Billing::arm(now + 9_000, Deadline::Answer(1));
+        Billing::arm(now + 3_000, Deadline::Tombstone(7));
+        Billing::arm(now + 3_000, Deadline::Silence(2));
+        Billing::arm(now + 6_000, Deadline::Drain(3));
+        Billing::arm(now + 6_000, Deadline::Drain(3));
+        Billing::disarm(now + 9_000, Deadline::Answer(1));
+        Billing::disarm(now + 9_000, Deadline::Answer(1));
+        pass(12_000);
+        let served = [
+            (now + 3_000, Deadline::Silence(2)),
+            (now + 3_000, Deadline::Tombstone(7)),
+            (now + 6_000, Deadline::Drain(3)),
+        ];
+        assert_eq!(Served::get(), served);
+        assert_eq!(Deadlines::<Test>::iter_keys().count(), 0);
+    });
+}
+
+#[test]
+fn work_in_steps_goes_to_the_tail_and_comes_to_an_end() {
+    run(|| {
+        let now = Billing::grid_now();
+        StepsLeft::set(3);
+        Billing::arm(now, Deadline::Sweep(1));
+        Billing::arm(now + 1, Deadline::Answer(9));
+        pass(9_000);
+        let sweeps = Served::get().iter().filter(|(_, deadline)| *deadline == Deadline::Sweep(1)).count();
+        assert_eq!(sweeps, 4);
+        let place = |wanted: Deadline| Served::get().iter().position(|(_, d)| *d == wanted).unwrap();
+        assert!(
+            place(Deadline::Answer(9)) <= 1,
+            "the second step comes after what was due: {:?}",
+            Served::get()
+        );
+        assert_eq!(Deadlines::<Test>::iter_keys().count(), 0);
+    });
+}
+
+#[test]
+fn a_backlog_is_served_in_order_over_blocks_and_said() {
+    run(|| {
+        let now = Billing::grid_now();
+        for contract in 0..1_000 {
+            Billing::arm(now + 1 + contract % 7, Deadline::Answer(contract));
+        }
+        pass(3_000);
+        let first = Served::get().len();
+        assert!(0 < first && first < 1_000, "{first} in one block");
+        let behind = |event: &RuntimeEvent| matches!(event, RuntimeEvent::Billing(Event::Behind { .. }));
+        assert!(System::events().iter().any(|record| behind(&record.event)));
+        while Deadlines::<Test>::iter_keys().next().is_some() {
+            pass(3_000);
+        }
+        let order: Vec<u64> = Served::get()
+            .into_iter()
+            .map(|(_, deadline)| match deadline {
+                Deadline::Answer(contract) => contract % 7,
+                _ => unreachable!("nothing else was armed"),
+            })
+            .collect();
+        assert_eq!(order.len(), 1_000);
+        assert!(order.is_sorted());
+    });
+}
+
+#[test]
+fn a_halt_fires_no_deadline() {
+    run(|| {
+        let now = Billing::grid_now();
+        Billing::arm(now + HALT_CAP_MS + 1, Deadline::Answer(1));
+        block_at(Billing::price_clock().stepped_at_ms + 5 * DAY_MS);
+        assert!(Served::get().is_empty());
+        pass(3_000);
+        assert_eq!(Served::get().len(), 1);
     });
 }

@@ -10,7 +10,7 @@ pub trait WeightInfo {
     fn deposit() -> Weight;
     /// Of `withdraw`.
     fn withdraw() -> Weight;
-    /// Of `claim`. Worst case: all payees share.
+    /// Of `claim`. Worst case: all payees share, a solution provider among them.
     fn claim() -> Weight;
     /// Of `pay_out`. Worst case: to a farmer's new account.
     fn pay_out() -> Weight;
@@ -22,6 +22,16 @@ pub trait WeightInfo {
     fn on_timestamp_set() -> Weight;
     /// Of stepping grid time.
     fn on_poll() -> Weight;
+    /// Of looking for the next deadline.
+    fn next_deadline() -> Weight;
+    /// Of taking a deadline from the agenda and putting it back, without what it does.
+    fn serve_deadline() -> Weight;
+    /// Of `set_limits`.
+    fn set_limits() -> Weight;
+    /// Of `add_provider`.
+    fn add_provider() -> Weight;
+    /// Of `set_provider_share`.
+    fn set_provider_share() -> Weight;
 }
 
 impl WeightInfo for () {
@@ -36,8 +46,8 @@ impl WeightInfo for () {
     }
 
     fn claim() -> Weight {
-        // Accrual, price clock, payer, policy, three payees.
-        Weight::from_parts(60_000_000, 15_000).saturating_add(ParityDbWeight::get().reads_writes(7, 5))
+        // Accrual, heartbeat and its interval, both clocks, payer, policy, provider, four payees.
+        Weight::from_parts(80_000_000, 20_000).saturating_add(ParityDbWeight::get().reads_writes(13, 6))
     }
 
     fn pay_out() -> Weight {
@@ -61,5 +71,27 @@ impl WeightInfo for () {
 
     fn on_poll() -> Weight {
         Weight::from_parts(10_000_000, 6_000).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+    }
+
+    fn next_deadline() -> Weight {
+        Weight::from_parts(10_000_000, 3_000).saturating_add(ParityDbWeight::get().reads(1))
+    }
+
+    fn serve_deadline() -> Weight {
+        Weight::from_parts(10_000_000, 3_000).saturating_add(ParityDbWeight::get().writes(2))
+    }
+
+    fn set_limits() -> Weight {
+        // Twin index, limits.
+        Weight::from_parts(30_000_000, 6_000).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+    }
+
+    fn add_provider() -> Weight {
+        // Last id, record.
+        Weight::from_parts(30_000_000, 6_000).saturating_add(ParityDbWeight::get().reads_writes(1, 2))
+    }
+
+    fn set_provider_share() -> Weight {
+        Weight::from_parts(30_000_000, 6_000).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 }

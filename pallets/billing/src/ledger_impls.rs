@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The ledger as other pallets use it: who is charged, and who shares in what was earned.
+
+use crate::*;
+use frame_support::{ensure, traits::Get};
+use sp_runtime::{DispatchError, DispatchResult};
+use tfgrid_primitives::{
+    clock::{stretch, usd_of},
+    fixed,
+    ledger::Earned,
+    traits::{Clock, Ledger, NodeLiveness, Parties, Refund},
+    Balance, Charge, ContractId, FarmId, Payer, Priced, ProviderId, Rates, TwinId, UsdRate, Q64,
+};
+
+impl<T: Config> Pallet<T> {
+    /// Brings payer and contract up to now.
+    pub(crate) fn settle(account: &mut ContractAccount) {
+        Payers::<T>::mutate(account.payer, |payer| {
+            payer.settle(Self::now());
+            account.settle(&payer.funded);
+        })
+    }
+
+    /// Makes payable what a settled contract has earned. Says how much, fraction left out.
+    pub(crate) fn share(account: &mut ContractAccount) -> Balance {
+        let earned = core::mem::take(&mut account.unclaimed);
+        Self::credit_payees(account.farm, account.provider, earned);
+        fixed::whole(earned.total())
+    }
+
+    /// Credits earnings to those who share them. The farm, or the foundation in its place, gets what the
+    /// others' shares leave over, so no fraction is lost.
+    fn credit_payees(farm: Option<FarmId>, provider: Option<ProviderId>, earned: Earned) {
+        let Earned { shared, extra } = earned;
+        let shares = CurrentPolicy::<T>::get().map_or((0, 0), |p| (p.shares.foundation, p.shares.staking));
+        let foundations = permille_of(shared, shares.0);
+        let staking = permille_of(shared, shares.1);
+        let farmers = shared.saturating_sub(foundations).saturating_sub(staking).saturating_add(extra);
+        let providers = provider
+            .and_then(Providers::<T>::get)
+            .map_or(0, |provider| permille_of(foundations, provider.permille));
+        let foundations = foundations.saturating_sub(providers);
+
+        credit::<T>(farm.map_or(Payee::Foundation, Payee::Farm), farmers);
+        credit::<T>(Payee::Foundation, foundations);
+        credit::<T>(Payee::Staking, staking);
+        if let Some(provider) = provider {
+            credit::<T>(Payee::Provider(provider), providers);
+        }
+    }
+
+    /// Settles a contract, gives back to the payer what `refund` says, and lets `change` its rates or the
+    /// payer's sums.
+    fn settle_and<R>(
+        contract: ContractId,
+        account: &mut ContractAccount,
+        refund: Refund,
+        change: impl FnOnce(&mut Payer, &mut ContractAccount) -> R,
+    ) -> R {
+        let now = Self::now();
+        let silent_since = account.node.and_then(T::Nodes::silent_since);
+        let (result, back) = Payers::<T>::mutate(account.payer, |payer| {
+            let until = now.clock.min(payer.end);
+            payer.change(now, |p| {
+                account.settle(&p.funded);
+                let back = match (refund, silent_since) {
+                    (Refund::All, _) => account.unclaimed,
+                    (Refund::Served, Some(since)) if account.running => {
+                        account.unserved(since, until, p.speed)
+                    }
+                    (Refund::Served, _) => Earned::default(),
+                };
+                account.give_back(&back);
+                p.credit = p.credit.saturating_add(back.total());
+                (change(p, account), back)
+            })
+        });
+        account.running_since = now.clock;
+        let amount = fixed::whole(back.total());
+        if amount > 0 {
+            Self::deposit_event(Event::Refunded { contract, twin: account.payer, amount });
+        }
+        result
+    }
+}
+
+fn permille_of(amount: Q64, permille: u16) -> Q64 {
+    fixed::mul_div(amount, permille.into(), 1_000)
+}
+
+fn credit<T: Config>(payee: Payee, amount: Q64) {
+    if amount > 0 {
+        Payable::<T>::mutate(payee, |payable| *payable = payable.saturating_add(amount));
+    }
+}
+
+impl<T: Config> Ledger for Pallet<T> {
+    fn quote(what: &Priced) -> Option<UsdRate> {
+        what.rate(&CurrentPolicy::<T>::get()?.prices)
+    }
+
+    fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult {
+        let payer = Self::settled_payer(twin);
+        let limits = OwnerLimits::<T>::get(twin);
+        let rate = payer.rate.saturating_add(more.usd.into());
+        let extra = payer.extra.saturating_add(more.extra.into());
+        ensure!(rate <= limits.max_usd_rate.into(), Error::<T>::RateAboveLimit);
+        ensure!(extra <= limits.max_extra_fee.into(), Error::<T>::ExtraFeeAboveLimit);
+        ensure!(payer.credit >= payer.cost_of(Self::min_runway(), more), Error::<T>::CreditTooLow);
+        Ok(())
+    }
+
+    fn start(contract: ContractId, parties: Parties, rates: Rates) {
+        let now = Self::now();
+        let clocks = Payers::<T>::mutate(parties.payer, |payer| {
+            payer.change(now, |p| p.add(rates));
+            payer.funded
+        });
+        let account = ContractAccount::start(parties, rates, clocks, now.clock, Self::grid_now());
+        Accruals::<T>::insert(contract, account);
+    }
+
+    fn resize(contract: ContractId, rates: Rates) {
+        let Some(mut account) = Accruals::<T>::get(contract) else { return };
+        Self::settle_and(contract, &mut account, Refund::Served, |payer, account| {
+            if account.running {
+                payer.remove(account.accrual.rates);
+                payer.add(rates);
+            }
+            account.accrual.rates = rates;
+        });
+        Accruals::<T>::insert(contract, account);
+    }
+
+    fn suspend(contract: ContractId) {
+        let Some(mut account) = Accruals::<T>::get(contract).filter(|account| account.running) else {
+            return;
+        };
+        Self::settle_and(contract, &mut account, Refund::Served, |payer, account| {
+            payer.remove(account.accrual.rates);
+            account.running = false;
+        });
+        Accruals::<T>::insert(contract, account);
+    }
+
+    fn resume(contract: ContractId) {
+        let Some(mut account) = Accruals::<T>::get(contract).filter(|account| !account.running) else {
+            return;
+        };
+        Self::settle_and(contract, &mut account, Refund::Served, |payer, account| {
+            payer.add(account.accrual.rates);
+            account.accrual.claimed_at = payer.funded;
+            account.running = true;
+        });
+        Accruals::<T>::insert(contract, account);
+    }
+
+    fn stop(contract: ContractId, refund: Refund) -> Charge {
+        let Some(mut account) = Accruals::<T>::take(contract) else { return Charge::default() };
+        Self::settle_and(contract, &mut account, refund, |payer, account| {
+            if account.running {
+                payer.remove(account.accrual.rates);
+            }
+        });
+        Self::share(&mut account);
+        account.accrual.charged
+    }
+
+    fn charge_minimum(parties: Parties, rates: Rates, charged: Charge) -> Charge {
+        let clock = stretch(T::MinChargeMs::get(), PriceClockState::<T>::get().price);
+        let taken = Payers::<T>::mutate(parties.payer, |payer| {
+            payer.change(Self::now(), |p| {
+                let minimum = rates.cost_of(clock, p.speed);
+                let missing = minimum.total().saturating_sub(charged.tft).min(p.credit);
+                p.credit = p.credit.saturating_sub(missing);
+                let extra = fixed::mul_div(missing, minimum.extra, minimum.total());
+                Earned { shared: missing.saturating_sub(extra), extra }
+            })
+        });
+        Self::credit_payees(parties.farm, None, taken);
+        // At the price at which it is charged.
+        let usd = usd_of(taken.total(), PriceClockState::<T>::get().price);
+        Charge { tft: charged.tft.saturating_add(taken.total()), usd: charged.usd.saturating_add(usd) }
+    }
+
+    fn charge_of(contract: ContractId) -> Charge {
+        Self::charge_of(contract).unwrap_or_default()
+    }
+
+    fn is_exhausted(twin: TwinId) -> bool {
+        Payers::<T>::get(twin).is_exhausted(Self::now().clock)
+    }
+
+    fn attach_provider(contract: ContractId, provider: ProviderId) -> Result<(), DispatchError> {
+        ensure!(Providers::<T>::contains_key(provider), Error::<T>::UnknownProvider);
+        let mut account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
+        ensure!(account.provider.is_none(), Error::<T>::ProviderAttached);
+        Self::settle(&mut account);
+        account.provider = Some(provider);
+        Accruals::<T>::insert(contract, account);
+        Ok(())
+    }
+}
