@@ -12,6 +12,7 @@ extern crate alloc;
 pub mod body;
 pub mod clock;
 pub mod deadline;
+pub mod farming;
 pub mod fixed;
 pub mod ledger;
 pub mod pricing;

@@ -25,10 +25,9 @@ use sp_runtime::{
 };
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
-    fixed,
-    traits::{Clock, Ledger},
-    views::{ContractStatus, GridInfo, NodeContract, PayerInfo},
-    ContractId, NodeId, Resources, TwinId, UsdRate,
+    traits::Clock,
+    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
+    ContractId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
 impl_runtime_apis! {
@@ -213,30 +212,48 @@ impl_runtime_apis! {
             Contracts::quote(node, resources, public_ips)
         }
 
+        fn quote_rent(node: NodeId) -> Option<UsdRate> {
+            Contracts::quote_rent(node)
+        }
+
         fn contract_status(contract: ContractId) -> Option<ContractStatus> {
-            Contracts::status_of(contract)
+            Contracts::contract_status(contract)
         }
 
         fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
-            Contracts::page_of_node(node, after, limit)
+            Contracts::contracts_of_node(node, after, limit)
+        }
+
+        fn contracts_of_twin(
+            twin: TwinId,
+            after: Option<ContractId>,
+            limit: u32,
+        ) -> Page<TwinContract, ContractId> {
+            Contracts::contracts_of_twin(twin, after, limit)
+        }
+
+        fn contract_of_name(name: Vec<u8>) -> Option<ContractId> {
+            Contracts::contract_of_name(name)
         }
 
         fn node_free(node: NodeId) -> Option<Resources> {
-            Nodes::free(node)
+            Nodes::node_free(node)
         }
 
         fn node_online(node: NodeId) -> bool {
             Nodes::is_online(node)
         }
 
+        fn find_nodes(filter: NodeFilter, after: Option<NodeId>, limit: u32) -> Page<NodeOffer, NodeId> {
+            Nodes::find_nodes(filter, after, limit)
+        }
+
         fn payer(twin: TwinId) -> PayerInfo {
-            let payer = Billing::settled_payer(twin);
-            PayerInfo {
-                credit: fixed::whole(payer.credit),
-                rate: payer.rate,
-                exhausted: Billing::is_exhausted(twin),
-                funded_ms: Billing::funded_ms(twin),
-            }
+            Billing::payer(twin)
+        }
+
+        fn funded_until(twin: TwinId) -> Option<UnixSeconds> {
+            Billing::funded_until(twin)
         }
     }
 }

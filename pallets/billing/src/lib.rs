@@ -32,8 +32,9 @@ pub mod pallet {
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
         traits::{FarmDirectory, NodeLiveness, ServeDeadlines, TwinDirectory},
+        views::PayerInfo,
         Balance, ContractId, DeadlineKey, GridClock, GridMillis, Payer, PriceClock, ProviderId, TftPrice,
-        TwinId, UsdRate, Q64,
+        TwinId, UnixSeconds, UsdRate, Q64,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -327,6 +328,20 @@ pub mod pallet {
         ) -> DispatchResult {
             T::PolicyOrigin::ensure_origin(origin)?;
             Self::do_set_provider_share(provider, permille)
+        }
+    }
+
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// A twin's credit, settled up to this block.
+        pub fn payer(twin: TwinId) -> PayerInfo {
+            Self::payer_info(twin)
+        }
+
+        /// Until when a twin's credit lasts at the present price, in seconds since 1970; `None` while nothing
+        /// is charged.
+        pub fn funded_until(twin: TwinId) -> Option<UnixSeconds> {
+            Self::end_of_credit(twin)
         }
     }
 

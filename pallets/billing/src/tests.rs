@@ -142,6 +142,8 @@ fn a_payer_runs_out_at_its_end_and_goes_on_after_a_deposit() {
         deposit(ALICE, 10 * TFT);
         Billing::start(1, parties(twin, FARM), DOLLAR);
         assert!(Billing::funded_ms(twin).unwrap().abs_diff(HOUR_MS / 2) <= 1);
+        assert!(Billing::funded_until(twin).unwrap().abs_diff(Billing::unix_now() + 1_800) <= 1);
+        assert_eq!(Billing::funded_until(99), None);
         pass(HOUR_MS / 2 - 3_000);
         assert!(!Billing::is_exhausted(twin));
         pass(6_000);

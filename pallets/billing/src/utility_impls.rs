@@ -14,7 +14,9 @@ use tfgrid_primitives::{
     clock::{ms_of_stretch, stretch},
     fixed,
     ledger::Moment,
-    traits::{Clock, TwinUse},
+    traits::{Clock, Ledger, TwinUse},
+    units::SECOND_MS,
+    views::PayerInfo,
     Charge, ContractId, GridMillis, Payer, TwinId, UnixSeconds, Q64,
 };
 #[cfg(any(feature = "std", feature = "try-runtime"))]
@@ -44,6 +46,20 @@ impl<T: Config> Pallet<T> {
         let payer = Payers::<T>::get(twin);
         let left = payer.end.saturating_sub(Self::now().clock);
         payer.is_charged().then(|| ms_of_stretch(left, PriceClockState::<T>::get().price))
+    }
+
+    pub(crate) fn end_of_credit(twin: TwinId) -> Option<UnixSeconds> {
+        Self::funded_ms(twin).map(|ms| Self::unix_now().saturating_add(ms / SECOND_MS))
+    }
+
+    pub(crate) fn payer_info(twin: TwinId) -> PayerInfo {
+        let payer = Self::settled_payer(twin);
+        PayerInfo {
+            credit: fixed::whole(payer.credit),
+            rate: payer.rate,
+            exhausted: Self::is_exhausted(twin),
+            funded_ms: Self::funded_ms(twin),
+        }
     }
 
     /// What a running contract has been charged up to this block.
@@ -78,7 +94,7 @@ impl<T: Config> Clock for Pallet<T> {
     }
 
     fn unix_now() -> UnixSeconds {
-        PriceClockState::<T>::get().stepped_at_ms / tfgrid_primitives::units::SECOND_MS
+        PriceClockState::<T>::get().stepped_at_ms / SECOND_MS
     }
 
     fn price_now() -> Q64 {

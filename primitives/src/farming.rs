@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a node farms in a period (DESIGN §3.7).
+//!
+//! With memory and disks in Gi (2³⁰ bytes):
+//!
+//! ```text
+//! CU = min(2·cru, (mru − 1)/4, sru/50)
+//! SU = hru/1200 + sru/250
+//! reward in mUSD = ⌊CU·cu + SU·su + NU·nu + ip_seconds·ipv4/3600⌋
+//! ```
+//!
+//! Everything is computed in whole numbers over one denominator and divided once.
+
+use crate::{
+    resources::Resources,
+    units::{Balance, GIB, TFT},
+};
+use sp_core::U256;
+
+/// What is paid per unit and period, in mUSD (1e-3 USD).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FarmingRates {
+    /// Per compute unit.
+    pub cu: u64,
+    /// Per storage unit.
+    pub su: u64,
+    /// Per GiB of public traffic.
+    pub nu: u64,
+    /// Per hour of a public IPv4 address.
+    pub ipv4: u64,
+}
+
+impl Default for FarmingRates {
+    /// The DIY policy.
+    fn default() -> Self {
+        Self { cu: 2_400, su: 1_000, nu: 30, ipv4: 5 }
+    }
+}
+
+/// What a node offered and served in a period.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Farmed {
+    /// Its capacity.
+    pub resources: Resources,
+    /// Public traffic in bytes.
+    pub traffic_bytes: u64,
+    /// Seconds × public IPv4 addresses in use.
+    pub ip_seconds: u64,
+}
+
+/// The circumstances in which a reward is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The part of the period in which the node was up, in thousandths; more than all counts as all.
+    pub uptime_permille: u16,
+    /// Certified nodes get a quarter more.
+    pub certified: bool,
+    /// The average price of one TFT when the node joined, in mUSD.
+    pub price_musd: u64,
+}
+
+const CU_DENOMINATOR: u128 = 100 * GIB as u128;
+const SU_DENOMINATOR: u128 = 6_000 * GIB as u128;
+
+/// `CU × 100 × 2³⁰`.
+fn compute_units_scaled(r: &Resources) -> u128 {
+    let cores = 200 * u128::from(r.cru) * u128::from(GIB);
+    let memory = 25 * u128::from(r.mru.saturating_sub(GIB));
+    cores.min(memory).min(2 * u128::from(r.sru))
+}
+
+/// `SU × 6000 × 2³⁰`.
+fn storage_units_scaled(r: &Resources) -> u128 {
+    5 * u128::from(r.hru) + 24 * u128::from(r.sru)
+}
+
+/// Compute and storage units in millionths, rounded down, for people to see.
+pub fn farming_units_millionths(r: &Resources) -> (u64, u64) {
+    let millionths = |scaled: u128, denominator: u128| {
+        let parts = U256::from(scaled) * 1_000_000u64 / U256::from(denominator);
+        u64::try_from(parts).unwrap_or(u64::MAX)
+    };
+    (millionths(compute_units_scaled(r), CU_DENOMINATOR), millionths(storage_units_scaled(r), SU_DENOMINATOR))
+}
+
+/// What `farmed` is worth, in mUSD, rounded down; `None` above `u64`.
+pub fn reward_musd(rates: &FarmingRates, farmed: &Farmed) -> Option<u64> {
+    const HOUR: u64 = 3_600;
+    let compute = U256::from(compute_units_scaled(&farmed.resources))
+        * U256::from(SU_DENOMINATOR / CU_DENOMINATOR)
+        * rates.cu;
+    let storage = U256::from(storage_units_scaled(&farmed.resources)) * rates.su;
+    let traffic = U256::from(farmed.traffic_bytes) * U256::from(SU_DENOMINATOR / u128::from(GIB)) * rates.nu;
+    let addresses = U256::from(farmed.ip_seconds) * rates.ipv4 * U256::from(SU_DENOMINATOR);
+    let sum = (compute + storage + traffic) * HOUR + addresses;
+    u64::try_from(sum / (U256::from(SU_DENOMINATOR) * HOUR)).ok()
+}
+
+/// What is minted for a reward, in 1e-7 TFT, rounded down; `None` where the price is zero.
+pub fn reward_tft(musd: u64, payment: &Payment) -> Option<Balance> {
+    let uptime = payment.uptime_permille.min(1_000);
+    let percent: u64 = if payment.certified { 125 } else { 100 };
+    let units = U256::from(musd) * uptime * percent * U256::from(TFT);
+    let price = U256::from(payment.price_musd) * 100_000u64;
+    Balance::try_from(units.checked_div(price)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn number(v: &Value, key: &str) -> u64 {
+        v[key].as_u64().unwrap_or(0)
+    }
+
+    #[test]
+    fn the_farming_vectors_hold_to_the_unit() {
+        let vectors: Value = serde_json::from_str(include_str!("../../docs/vectors/farming.json")).unwrap();
+        let cases = vectors["cases"].as_array().unwrap();
+        assert!(cases.len() > 4);
+        for case in cases {
+            let (i, e) = (&case["input"], &case["expect"]);
+            let resources = Resources {
+                cru: number(i, "cru"),
+                mru: number(i, "mru") * GIB,
+                sru: number(i, "sru") * GIB,
+                hru: number(i, "hru") * GIB,
+                gpu: 0,
+            };
+            let traffic_bytes = number(i, "nu_gib") * GIB;
+            let farmed = Farmed { resources, traffic_bytes, ip_seconds: number(i, "ip_seconds") };
+            let payment = Payment {
+                uptime_permille: number(i, "uptime_permille") as u16,
+                certified: i["certified"].as_bool().unwrap_or(false),
+                price_musd: number(i, "price_musd"),
+            };
+            let musd = reward_musd(&FarmingRates::default(), &farmed).unwrap();
+            assert_eq!(musd, number(e, "musd"), "{case}");
+            assert_eq!(reward_tft(musd, &payment), Some(number(e, "tft_units").into()), "{case}");
+            let (cu, su) = farming_units_millionths(&resources);
+            assert!((cu as f64 / 1e6 - e["cu"].as_f64().unwrap()).abs() < 1e-5, "cu of {case}");
+            assert!((su as f64 / 1e6 - e["su"].as_f64().unwrap()).abs() < 1e-5, "su of {case}");
+        }
+    }
+
+    #[test]
+    fn extremes_do_not_overflow_and_a_price_of_zero_mints_nothing() {
+        let all = u64::MAX;
+        let resources = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
+        let farmed = Farmed { resources, traffic_bytes: all, ip_seconds: all };
+        let rates = FarmingRates { cu: all, su: all, nu: all, ipv4: all };
+        assert_eq!(reward_musd(&rates, &farmed), None);
+        let payment = Payment { uptime_permille: u16::MAX, certified: true, price_musd: 0 };
+        assert_eq!(reward_tft(all, &payment), None);
+        assert!(reward_tft(all, &Payment { price_musd: 1, ..payment }).is_some());
+        assert_eq!(reward_musd(&FarmingRates::default(), &Farmed::default()), Some(0));
+    }
+
+    #[test]
+    fn more_uptime_than_all_counts_as_all() {
+        let payment = |uptime_permille| Payment { uptime_permille, certified: false, price_musd: 80 };
+        assert_eq!(reward_tft(80, &payment(1_001)), reward_tft(80, &payment(1_000)));
+        assert_eq!(reward_tft(80, &payment(1_000)), Some(TFT));
+    }
+}
