@@ -13,7 +13,7 @@
 
 use crate::{
     resources::Resources,
-    units::{Balance, GIB, TFT},
+    units::{Balance, TftPrice, GIB, TFT, USD},
 };
 use sp_core::U256;
 
@@ -55,8 +55,8 @@ pub struct Payment {
     pub uptime_permille: u16,
     /// Certified nodes get a quarter more.
     pub certified: bool,
-    /// The average price of one TFT when the node joined, in mUSD.
-    pub price_musd: u64,
+    /// The average price of one TFT when the node joined.
+    pub price: TftPrice,
 }
 
 const CU_DENOMINATOR: u128 = 100 * GIB as u128;
@@ -101,8 +101,9 @@ pub fn reward_tft(musd: u64, payment: &Payment) -> Option<Balance> {
     let uptime = payment.uptime_permille.min(1_000);
     let percent: u64 = if payment.certified { 125 } else { 100 };
     let units = U256::from(musd) * uptime * percent * U256::from(TFT);
-    let price = U256::from(payment.price_musd) * 100_000u64;
-    Balance::try_from(units.checked_div(price)?).ok()
+    let musd_of_price = U256::from(USD / 1_000);
+    let price = U256::from(payment.price) * 100_000u64;
+    Balance::try_from((units * musd_of_price).checked_div(price)?).ok()
 }
 
 #[cfg(test)]
@@ -133,7 +134,7 @@ mod tests {
             let payment = Payment {
                 uptime_permille: number(i, "uptime_permille") as u16,
                 certified: i["certified"].as_bool().unwrap_or(false),
-                price_musd: number(i, "price_musd"),
+                price: number(i, "price_musd") * USD / 1_000,
             };
             let musd = reward_musd(&FarmingRates::default(), &farmed).unwrap();
             assert_eq!(musd, number(e, "musd"), "{case}");
@@ -151,15 +152,15 @@ mod tests {
         let farmed = Farmed { resources, traffic_bytes: all, ip_seconds: all };
         let rates = FarmingRates { cu: all, su: all, nu: all, ipv4: all };
         assert_eq!(reward_musd(&rates, &farmed), None);
-        let payment = Payment { uptime_permille: u16::MAX, certified: true, price_musd: 0 };
+        let payment = Payment { uptime_permille: u16::MAX, certified: true, price: 0 };
         assert_eq!(reward_tft(all, &payment), None);
-        assert!(reward_tft(all, &Payment { price_musd: 1, ..payment }).is_some());
+        assert!(reward_tft(all, &Payment { price: 1, ..payment }).is_some());
         assert_eq!(reward_musd(&FarmingRates::default(), &Farmed::default()), Some(0));
     }
 
     #[test]
     fn more_uptime_than_all_counts_as_all() {
-        let payment = |uptime_permille| Payment { uptime_permille, certified: false, price_musd: 80 };
+        let payment = |uptime_permille| Payment { uptime_permille, certified: false, price: USD * 8 / 100 };
         assert_eq!(reward_tft(80, &payment(1_001)), reward_tft(80, &payment(1_000)));
         assert_eq!(reward_tft(80, &payment(1_000)), Some(TFT));
     }

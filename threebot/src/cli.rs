@@ -51,6 +51,16 @@ pub struct Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    #[command(flatten)]
+    OnGrid(OnGrid),
+    /// What things cost and earn, by the chain's arithmetic; needs neither key nor chain
+    #[command(subcommand)]
+    Calc(Calc),
+}
+
+/// What is done with a key, on a chain.
+#[derive(Subcommand)]
+pub enum OnGrid {
     /// Your identity on the grid
     #[command(subcommand)]
     Twin(Twin),
@@ -86,6 +96,92 @@ pub enum Command {
         /// The contract's id
         contract: ContractId,
     },
+}
+
+#[derive(Subcommand)]
+pub enum Calc {
+    /// What capacity, addresses and traffic cost
+    Cost(CalcCost),
+    /// What a node earns in a period of 30 days
+    Farming(CalcFarming),
+    /// What the units are
+    Units,
+}
+
+/// Sizes are written like 512MiB, 2GiB or 1TiB.
+#[derive(Args)]
+pub struct CalcCost {
+    /// Cores
+    #[arg(long, default_value_t = 0)]
+    pub cru: u64,
+    /// Memory
+    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    pub mru: u64,
+    /// SSD
+    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    pub sru: u64,
+    /// HDD
+    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    pub hru: u64,
+    /// GPUs
+    #[arg(long, default_value_t = 0)]
+    pub gpu: u64,
+    /// Public IPv4 addresses
+    #[arg(long, default_value_t = 0)]
+    pub ips: u32,
+    /// GB of public traffic (10^9 bytes)
+    #[arg(long, default_value_t = 0)]
+    pub nu_gb: u64,
+    /// For how many seconds
+    #[arg(long, default_value_t = 3_600)]
+    pub seconds: u64,
+    /// Price of one TFT in USD, such as 0.05
+    #[arg(long, value_parser = tfgrid_client::units::parse_price)]
+    pub tft_price: u64,
+    /// Prices in 1e-7 USD, a JSON file; the default list when left out
+    #[arg(long, value_name = "FILE")]
+    pub prices: Option<PathBuf>,
+    /// The whole node is rented
+    #[arg(long)]
+    pub rent: bool,
+    /// The node is certified
+    #[arg(long)]
+    pub certified: bool,
+    /// Months for which the credit lasts: earns a discount
+    #[arg(long, default_value_t = 0.0)]
+    pub runway_months: f64,
+}
+
+/// Sizes are written like 512MiB, 2GiB or 1TiB.
+#[derive(Args)]
+pub struct CalcFarming {
+    /// Cores
+    #[arg(long, default_value_t = 0)]
+    pub cru: u64,
+    /// Memory
+    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    pub mru: u64,
+    /// SSD
+    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    pub sru: u64,
+    /// HDD
+    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    pub hru: u64,
+    /// GiB of public traffic (2^30 bytes) that contracts paid for
+    #[arg(long, default_value_t = 0)]
+    pub nu_gib: u64,
+    /// Seconds × public IPv4 addresses that contracts paid for
+    #[arg(long, default_value_t = 0)]
+    pub ip_seconds: u64,
+    /// How much of the period the node was up, in thousandths
+    #[arg(long, default_value_t = 1_000)]
+    pub uptime_permille: u16,
+    /// Price of one TFT in USD when the node joined, such as 0.08
+    #[arg(long, value_parser = tfgrid_client::units::parse_price)]
+    pub tft_price: u64,
+    /// The node is certified
+    #[arg(long)]
+    pub certified: bool,
 }
 
 #[derive(Subcommand)]

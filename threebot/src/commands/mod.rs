@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the commands do: one file for each thing that they are about.
 
+mod calc;
 mod contracts;
 mod credit;
 mod deploy;
@@ -8,7 +9,7 @@ mod farm;
 mod twin;
 
 use crate::{
-    cli::{Cli, Command},
+    cli::{Cli, Command, Global, OnGrid},
     output::Answer,
     session::Session,
 };
@@ -16,24 +17,31 @@ use anyhow::{Context, Result};
 use tfgrid_client::Included;
 
 pub async fn run(cli: Cli) -> Result<Answer> {
+    match cli.command {
+        Command::Calc(command) => calc::run(command),
+        Command::OnGrid(command) => run_on_grid(&cli.global, command).await,
+    }
+}
+
+async fn run_on_grid(global: &Global, command: OnGrid) -> Result<Answer> {
     // What is wrong with a file is said before anything is connected to.
-    let plan = match &cli.command {
-        Command::Deploy(args) => Some(deploy::Plan::read(args)?),
+    let plan = match &command {
+        OnGrid::Deploy(args) => Some(deploy::Plan::read(args)?),
         _ => None,
     };
-    let session = Session::open(&cli.global).await?;
-    match cli.command {
-        Command::Twin(command) => twin::run(&session, command).await,
-        Command::Farm(command) => farm::run(&session, command).await,
-        Command::Deposit { amount, twin } => credit::deposit(&session, amount, twin).await,
-        Command::Withdraw { amount } => credit::withdraw(&session, amount).await,
-        Command::Deploy(args) => {
+    let session = Session::open(global).await?;
+    match command {
+        OnGrid::Twin(command) => twin::run(&session, command).await,
+        OnGrid::Farm(command) => farm::run(&session, command).await,
+        OnGrid::Deposit { amount, twin } => credit::deposit(&session, amount, twin).await,
+        OnGrid::Withdraw { amount } => credit::withdraw(&session, amount).await,
+        OnGrid::Deploy(args) => {
             let plan = plan.context("the deployment was read before")?;
             deploy::run(&session, args, plan).await
         }
-        Command::Ps => contracts::list(&session).await,
-        Command::Show { contract } => contracts::show(&session, contract).await,
-        Command::Cancel { contract } => contracts::cancel(&session, contract).await,
+        OnGrid::Ps => contracts::list(&session).await,
+        OnGrid::Show { contract } => contracts::show(&session, contract).await,
+        OnGrid::Cancel { contract } => contracts::cancel(&session, contract).await,
     }
 }
 
