@@ -29,7 +29,7 @@ pub use clock::{GridClock, PriceClock};
 pub use deadline::{Deadline, DeadlineKey};
 pub use fixed::Q64;
 pub use ledger::{Accrual, Charge, Funded, Payer, Rates};
-pub use pricing::{Discount, PriceList, Priced, PricedNode};
+pub use pricing::{Discount, PriceList, PricedNode};
 pub use refusal::Refusal;
 pub use report::{FailureCode, KeySignature, ReportKind, UsageItem, UsageTotals};
 pub use resources::Resources;

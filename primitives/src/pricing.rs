@@ -80,54 +80,6 @@ pub struct PricedNode {
     pub rent: bool,
 }
 
-/// What a contract is priced for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priced {
-    /// Capacity of a node.
-    Capacity {
-        /// How much.
-        resources: Resources,
-        /// Public IPv4 addresses beside it.
-        public_ips: u8,
-        /// Whether the node is certified.
-        certified: bool,
-    },
-    /// Capacity of a node that its tenant rents: only the addresses are paid.
-    OnRented {
-        /// Public IPv4 addresses.
-        public_ips: u8,
-        /// Whether the node is certified.
-        certified: bool,
-    },
-    /// A whole node.
-    Rent {
-        /// All that it offers.
-        resources: Resources,
-        /// Whether it is certified.
-        certified: bool,
-    },
-    /// A unique name on the gateways.
-    Name,
-}
-
-impl Priced {
-    /// What it costs per hour by this list; `None` above `u64`.
-    pub fn rate(&self, list: &PriceList) -> Option<UsdRate> {
-        let node = |certified, rent| PricedNode { certified, rent };
-        match *self {
-            Self::Capacity { resources, public_ips, certified } => {
-                capacity_rate(list, &resources, public_ips.into(), node(certified, false))
-            }
-            // The minimum isn't for rented nodes.
-            Self::OnRented { public_ips, certified } => {
-                capacity_rate(list, &Resources::ZERO, public_ips.into(), node(certified, true))
-            }
-            Self::Rent { resources, certified } => capacity_rate(list, &resources, 0, node(certified, true)),
-            Self::Name => list.unique_name.checked_mul(RATE_PER_LIST_PRICE),
-        }
-    }
-}
-
 /// `CU × 8 × 2³⁰`: compute units as a whole number.
 fn compute_units_scaled(r: &Resources) -> u128 {
     let (mru, cru) = (u128::from(r.mru), u128::from(r.cru) * u128::from(GIB));

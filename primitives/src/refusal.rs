@@ -49,15 +49,6 @@ refusals! {
     NoItems = 18: "the report has no items",
     TicketSignatureWrong = 19: "the ticket key hasn't signed this registration for this chain",
     NodeSignatureWrong = 20: "the node key hasn't signed this for this chain",
-    BelowReserved = 21: "contracts have more of the node than it would offer",
-    GpusMiscounted = 22: "the GPUs described aren't as many as are offered",
-    NotEmpty = 23: "contracts still have capacity of this node",
-    SameFarm = 24: "the node is in this farm already",
-    NothingPending = 25: "no answer is expected for this contract",
-    AnswerExpired = 26: "the time to answer is over",
-    NothingToRelease = 27: "nothing of this contract waits for the node's release",
-    PowerRefused = 28: "the farmer hasn't asked for this, or the node isn't empty",
-    IdsExhausted = 29: "all node ids are given away",
 }
 
 impl Refusal {

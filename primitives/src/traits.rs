@@ -5,15 +5,15 @@ use crate::{
     deadline::Deadline,
     fixed::Q64,
     ledger::{Charge, Rates},
-    pricing::Priced,
     refusal::Refusal,
     report::{KeySignature, ReportKind},
     resources::Resources,
     views::ClosingReason,
     Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TwinId, UnixSeconds, UsdRate,
 };
-use codec::Encode;
-use sp_runtime::{DispatchError, DispatchResult, Weight};
+use codec::{Decode, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use sp_runtime::{DispatchResult, Weight};
 
 /// The directory of twins.
 pub trait TwinDirectory<AccountId> {
@@ -23,41 +23,10 @@ pub trait TwinDirectory<AccountId> {
     fn account_of(twin: TwinId) -> Option<AccountId>;
 }
 
-/// Whether anything depends on a twin, so that it can't be removed.
-pub trait TwinUse {
-    /// Whether `twin` owns something.
-    fn is_in_use(twin: TwinId) -> bool;
-}
-
-impl TwinUse for () {
-    fn is_in_use(_: TwinId) -> bool {
-        false
-    }
-}
-
-impl<A: TwinUse, B: TwinUse, C: TwinUse> TwinUse for (A, B, C) {
-    fn is_in_use(twin: TwinId) -> bool {
-        A::is_in_use(twin) || B::is_in_use(twin) || C::is_in_use(twin)
-    }
-}
-
-/// What others must know of a farm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FarmFacts {
-    /// The twin that owns it.
-    pub farmer: TwinId,
-    /// Its nodes are only rented as a whole.
-    pub dedicated: bool,
-}
-
 /// The directory of farms.
 pub trait FarmDirectory<AccountId> {
-    /// What is known of a farm.
-    fn facts(farm: FarmId) -> Option<FarmFacts>;
     /// The twin that owns a farm.
-    fn farmer_of(farm: FarmId) -> Option<TwinId> {
-        Self::facts(farm).map(|facts| facts.farmer)
-    }
+    fn farmer_of(farm: FarmId) -> Option<TwinId>;
     /// The account of that twin.
     fn farmer_account(farm: FarmId) -> Option<AccountId>;
 }
@@ -71,18 +40,8 @@ pub trait BootTickets {
     fn spend(ticket: &PublicKey, node_key: &PublicKey) -> Balance;
 }
 
-/// The public addresses of farms, as the contracts pallet reserves them.
-pub trait PublicIps {
-    /// Takes `count` free addresses of `farm` for `contract`, or says why it can't. Zero is a no-op.
-    fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult;
-    /// The contract is closed: its addresses cool down, nobody else gets them yet. Says whether it had any.
-    fn retire(contract: ContractId) -> bool;
-    /// The addresses have cooled down and are free. A no-op where there are none.
-    fn free(contract: ContractId);
-}
-
 /// What a node's contracts should be doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum Service {
     /// They run and are charged.
     Running,
@@ -99,18 +58,6 @@ pub struct NodeFacts {
     pub farm: FarmId,
     /// Whether a certifier vouched for it.
     pub certified: bool,
-    /// Whether it counts as online.
-    pub online: bool,
-    /// Whether it takes no new contracts because its farmer drains it.
-    pub draining: bool,
-    /// Whether it is only rented as a whole; its farm's wish included.
-    pub dedicated: bool,
-    /// What the farmer asks for a rent beside the list price, in 1e-10 USD per hour.
-    pub extra_fee: UsdRate,
-    /// All that it offers.
-    pub resources: Resources,
-    /// How many contracts have capacity of it.
-    pub contracts: u32,
     /// What its contracts should be doing.
     pub service: Service,
 }
@@ -121,12 +68,8 @@ pub trait NodeDirectory {
     fn facts(node: NodeId) -> Option<NodeFacts>;
     /// Takes `resources` of the node's free capacity for one more contract, or says why it can't.
     fn reserve(node: NodeId, resources: &Resources) -> DispatchResult;
-    /// A contract's reservation changes from `from` to `to`, or why it can't. Never fails where `to` fits in `from`.
-    fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult;
     /// Gives back what one contract had.
     fn release(node: NodeId, resources: &Resources);
-    /// A tenant says that the node didn't deliver: counted for people to see.
-    fn count_not_delivered(node: NodeId);
 }
 
 /// Whether nodes are heard from, as the ledger uses them.
@@ -196,8 +139,9 @@ pub enum Refund {
 
 /// The billing ledger, as the contracts pallet uses it.
 pub trait Ledger {
-    /// What this costs per hour at the present list, or `None` where the price exceeds all bounds.
-    fn quote(what: &Priced) -> Option<UsdRate>;
+    /// What a contract for this capacity costs per hour at the present list, or `None` where the price exceeds
+    /// all bounds.
+    fn quote(resources: &Resources, public_ips: u32, certified: bool) -> Option<UsdRate>;
     /// Refuses unless `twin`'s credit pays for all that it runs and `more` for the minimum runway, and its
     /// owner's limits admit that.
     fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult;
@@ -218,6 +162,6 @@ pub trait Ledger {
     fn charge_of(contract: ContractId) -> Charge;
     /// Whether `twin` runs contracts on credit that is used up.
     fn is_exhausted(twin: TwinId) -> bool;
-    /// `provider` shares in what the contract earns from now on; once per contract.
-    fn attach_provider(contract: ContractId, provider: ProviderId) -> Result<(), DispatchError>;
+    /// `provider` shares in what the contract earns; once per contract.
+    fn attach_provider(contract: ContractId, provider: ProviderId) -> DispatchResult;
 }

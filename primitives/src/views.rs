@@ -2,10 +2,8 @@
 //! What people and machines read from the chain.
 
 use crate::{
-    Balance, ContractId, FailureCode, FarmId, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds,
-    UsdAmount, UsdRate,
+    Balance, ContractId, FailureCode, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds, UsdAmount,
 };
-use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::H256;
@@ -59,8 +57,8 @@ pub enum ClosingReason {
 pub struct ClosedContract {
     /// Whose it was.
     pub twin: TwinId,
-    /// On which node; `None` for a name.
-    pub node: Option<NodeId>,
+    /// On which node.
+    pub node: NodeId,
     /// Why it closed.
     pub reason: ClosingReason,
     /// When, in grid time.
@@ -125,126 +123,8 @@ pub struct NodeContract {
     pub deployed: bool,
     /// Whether its owner's credit is used up.
     pub paused: bool,
-    /// What it may use.
+    /// What is reserved for it.
     pub resources: Resources,
-    /// The version that waits for the node's answer.
-    pub pending: Option<PendingVersion>,
-}
-
-/// A version of a contract that its node hasn't deployed yet; until it has, the old one stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct PendingVersion {
-    /// The version.
-    pub version: u32,
-    /// Hash of its body.
-    pub body_hash: H256,
-    /// What it may use.
-    pub resources: Resources,
-}
-
-/// A page of a list, and where the next one starts.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
-pub struct Page<Item, Cursor> {
-    /// What was found.
-    pub items: Vec<Item>,
-    /// What to ask for next; `None` at the end.
-    pub next: Option<Cursor>,
-}
-
-impl<Item, Cursor> Page<Item, Cursor> {
-    /// A page on which nothing follows.
-    pub fn empty() -> Self {
-        Self { items: Vec::new(), next: None }
-    }
-}
-
-/// What a contract is a claim on.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Claim {
-    /// Capacity of a node.
-    Node {
-        /// The node.
-        node: NodeId,
-        /// How much is reserved.
-        resources: Resources,
-        /// Public IPv4 addresses beside it.
-        public_ips: u8,
-    },
-    /// A whole node.
-    Rent {
-        /// The node.
-        node: NodeId,
-    },
-    /// A name on the gateways.
-    Name {
-        /// In ASCII.
-        name: Vec<u8>,
-    },
-}
-
-/// An open contract as its owner sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
-pub struct TwinContract {
-    /// Its id.
-    pub contract: ContractId,
-    /// On what.
-    pub claim: Claim,
-    /// How it stands.
-    pub status: ContractStatus,
-    /// What it costs at list price, in 1e-10 USD per hour.
-    pub rate: UsdRate,
-    /// The farmer's extra fee, in 1e-10 USD per hour.
-    pub extra: UsdRate,
-}
-
-/// A two-letter country code (ISO 3166-1 alpha-2).
-pub type CountryCode = [u8; 2];
-
-/// Which nodes are looked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
-pub struct NodeFilter {
-    /// At least this is free.
-    pub free: Resources,
-    /// Of this farm.
-    pub farm: Option<FarmId>,
-    /// In this country.
-    pub country: Option<CountryCode>,
-    /// Certified ones only.
-    pub certified: bool,
-    /// Only those that the caller could rent as a whole: empty and not draining.
-    pub rentable: bool,
-    /// Also those that are offline, asleep or draining.
-    pub unavailable: bool,
-}
-
-/// A node as people look for it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
-pub struct NodeOffer {
-    /// Its id.
-    pub node: NodeId,
-    /// Its farm.
-    pub farm: FarmId,
-    /// All that it offers.
-    pub total: Resources,
-    /// What is free of it.
-    pub free: Resources,
-    /// Whether a certifier vouched for it.
-    pub certified: bool,
-    /// Whether it counts as online.
-    pub online: bool,
-    /// Whether its farmer drains it.
-    pub draining: bool,
-    /// Whether it is only rented as a whole.
-    pub dedicated: bool,
-    /// What the farmer asks for a rent beside the list price, in 1e-10 USD per hour.
-    pub extra_fee: UsdRate,
-    /// Where it says that it is.
-    pub country: Option<CountryCode>,
-    /// How many contracts have capacity of it.
-    pub contracts: u32,
-    /// How often tenants said that it didn't deliver.
-    pub not_delivered: u32,
 }
 
 /// A payer's credit, settled up to the block that was asked.

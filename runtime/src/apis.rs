@@ -26,7 +26,7 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
     traits::Clock,
-    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
+    views::{ContractStatus, GridInfo, NodeContract, PayerInfo},
     ContractId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
@@ -186,6 +186,7 @@ impl_runtime_apis! {
 
     impl sp_genesis_builder::GenesisBuilder<Block> for Runtime {
         fn build_state(config: Vec<u8>) -> sp_genesis_builder::Result {
+            genesis::ensure_complete(&config)?;
             build_state::<RuntimeGenesisConfig>(config)
         }
 
@@ -212,10 +213,6 @@ impl_runtime_apis! {
             Contracts::quote(node, resources, public_ips)
         }
 
-        fn quote_rent(node: NodeId) -> Option<UsdRate> {
-            Contracts::quote_rent(node)
-        }
-
         fn contract_status(contract: ContractId) -> Option<ContractStatus> {
             Contracts::contract_status(contract)
         }
@@ -224,28 +221,12 @@ impl_runtime_apis! {
             Contracts::contracts_of_node(node, after, limit)
         }
 
-        fn contracts_of_twin(
-            twin: TwinId,
-            after: Option<ContractId>,
-            limit: u32,
-        ) -> Page<TwinContract, ContractId> {
-            Contracts::contracts_of_twin(twin, after, limit)
-        }
-
-        fn contract_of_name(name: Vec<u8>) -> Option<ContractId> {
-            Contracts::contract_of_name(name)
-        }
-
         fn node_free(node: NodeId) -> Option<Resources> {
-            Nodes::node_free(node)
+            Nodes::free(node)
         }
 
         fn node_online(node: NodeId) -> bool {
             Nodes::is_online(node)
-        }
-
-        fn find_nodes(filter: NodeFilter, after: Option<NodeId>, limit: u32) -> Page<NodeOffer, NodeId> {
-            Nodes::find_nodes(filter, after, limit)
         }
 
         fn payer(twin: TwinId) -> PayerInfo {

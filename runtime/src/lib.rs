@@ -17,7 +17,7 @@ pub mod genesis;
 pub mod grid_api;
 
 pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
-pub use configs::{parameters, proxies::ProxyType};
+pub use configs::{consensus::SESSION, parameters, proxies::ProxyType};
 
 use alloc::vec::Vec;
 use sp_runtime::{
@@ -92,6 +92,10 @@ pub type Executive = frame_executive::Executive<
 
 /// Slots are three seconds long.
 pub const SLOT_DURATION: u64 = 3_000;
+/// Blocks in a minute.
+pub const MINUTE: BlockNumber = 20;
+/// Blocks in a day.
+pub const DAY: BlockNumber = 24 * 60 * MINUTE;
 
 /// Which runtime this is.
 #[sp_version::runtime_version]
@@ -139,6 +143,12 @@ mod runtime {
     #[runtime::pallet_index(3)]
     pub type Grandpa = pallet_grandpa;
 
+    // After Aura, whose check of a block's slot is about the validators before the change.
+    #[runtime::pallet_index(4)]
+    pub type Session = pallet_session;
+    #[runtime::pallet_index(5)]
+    pub type Validators = pallet_validators;
+
     #[runtime::pallet_index(10)]
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(11)]
@@ -150,6 +160,19 @@ mod runtime {
     pub type Parameters = pallet_parameters;
     #[runtime::pallet_index(22)]
     pub type InitialIntervals = crate::parameters::initial_intervals;
+
+    #[runtime::pallet_index(23)]
+    pub type Council = pallet_collective<Instance1>;
+    #[runtime::pallet_index(24)]
+    pub type CouncilMembership = pallet_membership<Instance1>;
+    #[runtime::pallet_index(25)]
+    pub type Preimage = pallet_preimage;
+    #[runtime::pallet_index(26)]
+    pub type Scheduler = pallet_scheduler;
+    #[runtime::pallet_index(27)]
+    pub type MultiBlockMigrations = pallet_migrations;
+    #[runtime::pallet_index(28)]
+    pub type Whitelist = pallet_whitelist;
 
     #[runtime::pallet_index(30)]
     pub type Utility = pallet_utility;

@@ -3,13 +3,14 @@
 
 use crate::*;
 use frame_support::{ensure, traits::Get};
-use sp_runtime::{DispatchError, DispatchResult};
+use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
     clock::{stretch, usd_of},
     fixed,
     ledger::Earned,
+    pricing::{capacity_rate, PricedNode},
     traits::{Clock, Ledger, NodeLiveness, Parties, Refund},
-    Balance, Charge, ContractId, FarmId, Payer, Priced, ProviderId, Rates, TwinId, UsdRate, Q64,
+    Balance, Charge, ContractId, FarmId, Payer, ProviderId, Rates, Resources, TwinId, UsdRate, Q64,
 };
 
 impl<T: Config> Pallet<T> {
@@ -95,8 +96,9 @@ fn credit<T: Config>(payee: Payee, amount: Q64) {
 }
 
 impl<T: Config> Ledger for Pallet<T> {
-    fn quote(what: &Priced) -> Option<UsdRate> {
-        what.rate(&CurrentPolicy::<T>::get()?.prices)
+    fn quote(resources: &Resources, public_ips: u32, certified: bool) -> Option<UsdRate> {
+        let policy = CurrentPolicy::<T>::get()?;
+        capacity_rate(&policy.prices, resources, public_ips, PricedNode { certified, rent: false })
     }
 
     fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult {
@@ -191,7 +193,7 @@ impl<T: Config> Ledger for Pallet<T> {
         Payers::<T>::get(twin).is_exhausted(Self::now().clock)
     }
 
-    fn attach_provider(contract: ContractId, provider: ProviderId) -> Result<(), DispatchError> {
+    fn attach_provider(contract: ContractId, provider: ProviderId) -> DispatchResult {
         ensure!(Providers::<T>::contains_key(provider), Error::<T>::UnknownProvider);
         let mut account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         ensure!(account.provider.is_none(), Error::<T>::ProviderAttached);

@@ -12,9 +12,9 @@ use sp_runtime::{traits::BadOrigin, ArithmeticError, TokenError};
 use tfgrid_primitives::{
     clock::HALT_CAP_MS,
     fixed,
-    traits::{Agenda, Clock, Ledger, Parties, Refund, TwinUse},
+    traits::{Agenda, Clock, Ledger, Parties, Refund},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT, USD},
-    Charge, Deadline, Priced, Rates, Resources, TwinId,
+    Charge, Deadline, Rates, Resources, TwinId,
 };
 
 /// One USD an hour: 20 TFT at the mock's price.
@@ -241,13 +241,8 @@ fn only_governance_sets_price_and_policy_and_both_are_checked() {
 fn a_quote_is_the_list_price() {
     run(|| {
         let resources = Resources { cru: 2, mru: 2 * GIB, sru: 15 * GIB, ..Resources::ZERO };
-        let capacity = |certified| Priced::Capacity { resources, public_ips: 0, certified };
-        assert_eq!(Billing::quote(&capacity(false)), Some(103_750_000));
-        assert_eq!(Billing::quote(&capacity(true)), Some(129_687_500));
-        assert_eq!(Billing::quote(&Priced::Rent { resources, certified: false }), Some(51_875_000));
-        assert_eq!(Billing::quote(&Priced::OnRented { public_ips: 0, certified: true }), Some(0));
-        assert_eq!(Billing::quote(&Priced::OnRented { public_ips: 1, certified: false }), Some(40_000_000));
-        assert_eq!(Billing::quote(&Priced::Name), Some(2_500_000));
+        assert_eq!(Billing::quote(&resources, 0, false), Some(103_750_000));
+        assert_eq!(Billing::quote(&resources, 0, true), Some(129_687_500));
     });
 }
 
@@ -507,34 +502,21 @@ fn ids_of_providers_run_out_without_harm() {
 }
 
 #[test]
-fn a_twin_with_credit_or_contracts_is_in_use() {
-    run(|| {
-        assert!(!Billing::is_in_use(1));
-        deposit(ALICE, TFT);
-        assert!(Billing::is_in_use(1));
-        Billing::start(1, parties(2, FARM), DOLLAR);
-        assert!(Billing::is_in_use(2));
-        Billing::stop(1, Refund::Served);
-        assert!(!Billing::is_in_use(2));
-    });
-}
-
-#[test]
 fn deadlines_are_served_in_the_order_in_which_they_are_due() {
     run(|| {
         let now = Billing::grid_now();
         Billing::arm(now + 9_000, Deadline::Answer(1));
         Billing::arm(now + 3_000, Deadline::Tombstone(7));
         Billing::arm(now + 3_000, Deadline::Silence(2));
-        Billing::arm(now + 6_000, Deadline::Drain(3));
-        Billing::arm(now + 6_000, Deadline::Drain(3));
+        Billing::arm(now + 6_000, Deadline::Sweep(3));
+        Billing::arm(now + 6_000, Deadline::Sweep(3));
         Billing::disarm(now + 9_000, Deadline::Answer(1));
         Billing::disarm(now + 9_000, Deadline::Answer(1));
         pass(12_000);
         let served = [
             (now + 3_000, Deadline::Silence(2)),
             (now + 3_000, Deadline::Tombstone(7)),
-            (now + 6_000, Deadline::Drain(3)),
+            (now + 6_000, Deadline::Sweep(3)),
         ];
         assert_eq!(Served::get(), served);
         assert_eq!(Deadlines::<Test>::iter_keys().count(), 0);

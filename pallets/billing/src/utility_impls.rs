@@ -14,7 +14,7 @@ use tfgrid_primitives::{
     clock::{ms_of_stretch, stretch},
     fixed,
     ledger::Moment,
-    traits::{Clock, Ledger, TwinUse},
+    traits::{Clock, Ledger},
     units::SECOND_MS,
     views::PayerInfo,
     Charge, ContractId, GridMillis, Payer, TwinId, UnixSeconds, Q64,
@@ -99,13 +99,6 @@ impl<T: Config> Clock for Pallet<T> {
 
     fn price_now() -> Q64 {
         Self::now().clock
-    }
-}
-
-impl<T: Config> TwinUse for Pallet<T> {
-    fn is_in_use(twin: TwinId) -> bool {
-        let payer = Self::settled_payer(twin);
-        payer.is_charged() || fixed::whole(payer.credit) > 0
     }
 }
 

@@ -10,9 +10,10 @@ use sp_runtime::Vec;
 use tfgrid_primitives::{
     fixed,
     report::{DeployedPayload, FailedPayload, UsagePayload},
-    traits::{Clock, Ledger, NodeDirectory, NodeFacts, TwinDirectory},
+    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties, Refund, Service, TwinDirectory},
     views::{ClosedContract, ClosingReason},
-    Balance, Body, ContractId, NodeId, Rates, Resources, StoredBody, TwinId, UsageItem, UsdRate,
+    Balance, Body, Charge, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId,
+    UsageItem, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {
@@ -28,16 +29,19 @@ impl<T: Config> Pallet<T> {
         ensure!(public_ips == 0, Error::<T>::NotEnoughPublicIps);
         ensure!(traffic_gb == 0, Error::<T>::TrafficUnavailable);
         let (facts, rate) = Self::rate_on(node, &resources, public_ips)?;
-        ensure!(facts.online, Error::<T>::NodeOffline);
+        ensure!(facts.service == Service::Running, Error::<T>::NodeOffline);
         ensure!(rate <= max_usd_rate, Error::<T>::RateAboveMaximum);
         let rates = Rates { usd: rate, extra: 0 };
-        T::Ledger::ensure_runway(twin, rates)?;
+        T::Ledger::ensure_affordable(twin, rates)?;
 
         T::Nodes::reserve(node, &resources)?;
         let contract = Self::next_id()?;
         let deposit = deposit_for::<T>(&body);
         T::Currency::hold(&HoldReason::Contract.into(), &account, deposit)?;
         Self::index(twin, node, contract, &networks)?;
+        let created_at = T::Clock::grid_now();
+        let answer_by = created_at.saturating_add(T::AnswerWithin::get());
+        T::Agenda::arm(answer_by, Deadline::Answer(contract));
         let record = Contract {
             twin,
             kind: ContractKind::Node { node, resources, networks },
@@ -46,7 +50,9 @@ impl<T: Config> Pallet<T> {
             body_hash: body.hash(),
             rates,
             deposit,
-            created_at: T::Clock::grid_now(),
+            created_at,
+            answer_by,
+            deployed_at: 0,
             last_report: ReportMark::default(),
         };
         Contracts::<T>::insert(contract, record);
@@ -60,11 +66,58 @@ impl<T: Config> Pallet<T> {
         contract: ContractId,
         reason: CancelReason,
     ) -> DispatchResult {
+        let record = Self::owned(&account, contract)?;
+        match reason {
+            CancelReason::Cancelled => Self::close(contract, record, ClosingReason::Cancelled),
+            CancelReason::NotDelivered => {
+                Self::complain(&record)?;
+                Self::close(contract, record, ClosingReason::NotDelivered);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn do_force_close(contract: ContractId) -> DispatchResult {
         let record = Contracts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
-        let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
+        Self::close(contract, record, ClosingReason::ByGovernance);
+        Ok(())
+    }
+
+    pub(crate) fn do_attach_provider(
+        account: T::AccountId,
+        contract: ContractId,
+        provider: ProviderId,
+    ) -> DispatchResult {
+        let record = Self::owned(&account, contract)?;
+        ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
+        T::Ledger::attach_provider(contract, provider)?;
+        Self::deposit_event(Event::ProviderAttached { contract, provider });
+        Ok(())
+    }
+
+    /// The contract, where the caller owns it.
+    fn owned(account: &T::AccountId, contract: ContractId) -> Result<Contract, Error<T>> {
+        let record = Contracts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
+        let twin = T::Twins::twin_of(account).ok_or(Error::<T>::NoTwin)?;
         ensure!(record.twin == twin, Error::<T>::NotOwner);
-        let CancelReason::Cancelled = reason;
-        Self::close(contract, record, ClosingReason::Cancelled);
+        Ok(record)
+    }
+
+    /// Counts that a contract wasn't delivered, where its owner may still say so.
+    fn complain(record: &Contract) -> DispatchResult {
+        ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
+        let now = T::Clock::grid_now();
+        let contestable = now < record.deployed_at.saturating_add(T::NotDeliveredWindow::get());
+        ensure!(contestable, Error::<T>::DeliveryUncontested);
+        TwinComplaints::<T>::try_mutate(record.twin, |complaints| {
+            if now.saturating_sub(complaints.since) >= COMPLAINT_WINDOW || complaints.count == 0 {
+                *complaints = Complaints { since: now, count: 0 };
+            }
+            ensure!(complaints.count < MAX_COMPLAINTS, Error::<T>::TooManyComplaints);
+            complaints.count = complaints.count.saturating_add(1);
+            Ok::<_, Error<T>>(())
+        })?;
+        NodeComplaints::<T>::mutate(record.node(), |count| *count = count.saturating_add(1));
         Ok(())
     }
 
@@ -76,9 +129,9 @@ impl<T: Config> Pallet<T> {
         let first = record.state == ContractState::Created;
         if first {
             record.state = ContractState::Deployed;
-            if let Some(facts) = T::Nodes::facts(node) {
-                T::Ledger::start(contract, record.twin, facts.farm, record.rates);
-            }
+            record.deployed_at = record.last_report.at;
+            T::Agenda::disarm(record.answer_by, Deadline::Answer(contract));
+            T::Ledger::start(contract, Self::parties(&record), record.rates);
         }
         Contracts::<T>::insert(contract, record);
         Results::<T>::insert(contract, result);
@@ -121,11 +174,42 @@ impl<T: Config> Pallet<T> {
         plausible
     }
 
+    /// Who is charged for a contract and who earns.
+    fn parties(record: &Contract) -> Parties {
+        let node = record.node();
+        let farm = T::Nodes::facts(node).map(|facts| facts.farm);
+        Parties { payer: record.twin, farm, node: Some(node) }
+    }
+
+    /// Ends the charge. Whoever ends a contract early pays ten minutes of it all the same, so that nobody
+    /// occupies capacity for nothing; where the user's body was at fault, the farmer's part of that goes to
+    /// the foundation, so that rejecting earns a farmer nothing. Where the node failed, nothing is paid for.
+    fn stop_charging(contract: ContractId, record: &Contract, reason: ClosingReason) -> Charge {
+        let refund = match reason {
+            ClosingReason::NotDelivered => Refund::All,
+            _ => Refund::Served,
+        };
+        let charge = T::Ledger::stop(contract, refund);
+        let parties = match reason {
+            ClosingReason::Cancelled => Self::parties(record),
+            ClosingReason::NodeRejected { .. } => Parties { farm: None, ..Self::parties(record) },
+            _ => return charge,
+        };
+        let served = T::Nodes::facts(record.node()).is_some_and(|facts| facts.service == Service::Running);
+        match served {
+            true => T::Ledger::charge_minimum(parties, record.rates, charge),
+            false => charge,
+        }
+    }
+
     /// Ends a contract for whatever reason: the charge stops, capacity and deposit are free, a tombstone stays.
-    fn close(contract: ContractId, record: Contract, reason: ClosingReason) {
+    pub(crate) fn close(contract: ContractId, record: Contract, reason: ClosingReason) {
+        let charge = Self::stop_charging(contract, &record, reason);
+        if record.state == ContractState::Created {
+            T::Agenda::disarm(record.answer_by, Deadline::Answer(contract));
+        }
         let Contract { twin, kind, deposit, .. } = record;
         let ContractKind::Node { node, resources, networks } = kind;
-        let charge = T::Ledger::stop(contract);
         T::Nodes::release(node, &resources);
         let released = Self::release_deposit(twin, deposit);
 
@@ -141,6 +225,8 @@ impl<T: Config> Pallet<T> {
             contract,
             ClosedContract { twin, node, reason, closed_at, closed_at_unix, usd, tft },
         );
+        let forget_at = closed_at.saturating_add(T::TombstoneLife::get());
+        T::Agenda::arm(forget_at, Deadline::Tombstone(contract));
         Self::deposit_event(Event::ContractClosed { contract, reason, tft, usd, released });
     }
 

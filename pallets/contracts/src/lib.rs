@@ -5,6 +5,7 @@
 
 mod authorize_impls;
 mod dispatchable_impls;
+mod tick_impls;
 mod types;
 mod utility_impls;
 pub mod weights;
@@ -24,10 +25,10 @@ pub mod pallet {
         report::{
             DeployedPayload, DeploymentResult, FailedPayload, FailurePath, UsagePayload, MAX_USAGE_ITEMS,
         },
-        traits::{Clock, Ledger, NodeDirectory, NodeReports, TwinDirectory},
+        traits::{Agenda, Clock, Ledger, NodeDirectory, NodeReports, TwinDirectory},
         views::{ClosedContract, ClosingReason, ContractStatus, NodeContract},
-        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, Resources, StoredBody,
-        TwinId, UsageTotals, UsdAmount, UsdRate,
+        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ProviderId, Resources,
+        StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -56,6 +57,16 @@ pub mod pallet {
         type Clock: Clock;
         /// Who is charged.
         type Ledger: Ledger;
+        /// What comes due.
+        type Agenda: Agenda;
+        /// Who may close contracts that must not run.
+        type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+        /// How long a node may take to answer a new contract, in grid time.
+        type AnswerWithin: Get<GridMillis>;
+        /// How long after its deployment a contract can be cancelled as not delivered, in grid time.
+        type NotDeliveredWindow: Get<GridMillis>;
+        /// How long a closed contract is remembered, in grid time.
+        type TombstoneLife: Get<GridMillis>;
         /// Held for every contract, in 1e-7 TFT.
         #[pallet::constant]
         type ContractDeposit: Get<Balance>;
@@ -132,6 +143,18 @@ pub mod pallet {
     #[pallet::storage]
     pub type LastUsageReport<T> = StorageMap<_, Twox64Concat, NodeId, ReportMark, ValueQuery>;
 
+    /// The sweeps that have begun and not ended.
+    #[pallet::storage]
+    pub type Sweeps<T> = StorageMap<_, Twox64Concat, NodeId, Sweep>;
+
+    /// What twins have lately cancelled as not delivered.
+    #[pallet::storage]
+    pub type TwinComplaints<T> = StorageMap<_, Twox64Concat, TwinId, Complaints, ValueQuery>;
+
+    /// How often tenants said that a node didn't deliver, for people to see.
+    #[pallet::storage]
+    pub type NodeComplaints<T> = StorageMap<_, Twox64Concat, NodeId, u32, ValueQuery>;
+
     /// What happened.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -173,6 +196,13 @@ pub mod pallet {
             code: FailureCode,
             /// Where in the body (a JSON pointer).
             path: FailurePath,
+        },
+        /// A solution provider shares in what a contract earns.
+        ProviderAttached {
+            /// The contract.
+            contract: ContractId,
+            /// The provider.
+            provider: ProviderId,
         },
         /// A node has reported what its contracts use.
         UsageReported {
@@ -231,6 +261,12 @@ pub mod pallet {
         UnknownContract,
         /// The contract belongs to another twin.
         NotOwner,
+        /// The contract isn't deployed.
+        NotDeployed,
+        /// The time in which it could be cancelled as not delivered is over.
+        DeliveryUncontested,
+        /// The twin has cancelled three contracts as not delivered within 30 days.
+        TooManyComplaints,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
@@ -321,6 +357,24 @@ pub mod pallet {
             ensure_authorized(origin)?;
             Self::do_report_usage(node, sequence, payload);
             Ok(())
+        }
+
+        /// Closes a contract that must not run.
+        #[pallet::call_index(5)]
+        pub fn force_close(origin: OriginFor<T>, contract: ContractId) -> DispatchResult {
+            T::GovernanceOrigin::ensure_origin(origin)?;
+            Self::do_force_close(contract)
+        }
+
+        /// Names the solution provider of a contract of the caller's twin, once.
+        #[pallet::call_index(6)]
+        pub fn attach_provider(
+            origin: OriginFor<T>,
+            contract: ContractId,
+            provider: ProviderId,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_attach_provider(account, contract, provider)
         }
     }
 

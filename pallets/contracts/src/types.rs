@@ -5,7 +5,10 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use sp_core::H256;
-use tfgrid_primitives::{Balance, GridMillis, NodeId, Rates, Resources, TwinId, UsdRate};
+use tfgrid_primitives::{
+    traits::Service, units::DAY_MS, Balance, ContractId, GridMillis, NodeId, Rates, Resources, TwinId,
+    UsdRate,
+};
 
 /// The most networks of a contract.
 pub const MAX_NETWORKS: u32 = 4;
@@ -92,6 +95,10 @@ pub struct Contract {
     pub deposit: Balance,
     /// When it was created.
     pub created_at: GridMillis,
+    /// Until when its node must answer.
+    pub answer_by: GridMillis,
+    /// When its node had deployed it; 0 before.
+    pub deployed_at: GridMillis,
     /// The node's last report on it.
     pub last_report: ReportMark,
 }
@@ -145,4 +152,33 @@ pub enum CancelReason {
     /// It isn't needed any more.
     #[codec(index = 0)]
     Cancelled,
+    /// Its node said that it runs, but it doesn't: what was charged goes back.
+    #[codec(index = 1)]
+    NotDelivered,
+}
+
+/// The most contracts that a twin may cancel as not delivered within [`COMPLAINT_WINDOW`].
+pub const MAX_COMPLAINTS: u32 = 3;
+/// The time in which they are counted.
+pub const COMPLAINT_WINDOW: GridMillis = 30 * DAY_MS;
+
+/// The contracts that a twin has lately cancelled as not delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Complaints {
+    /// When the first of them was.
+    pub since: GridMillis,
+    /// How many they are.
+    pub count: u32,
+}
+
+/// The contracts of a node that one step of a sweep brings to what the node's state asks for.
+pub const SWEEP_STEP: u32 = 16;
+
+/// How far the sweep of a node's contracts got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Sweep {
+    /// What it brings about.
+    pub service: Service,
+    /// The contract that it brought there last.
+    pub last: ContractId,
 }

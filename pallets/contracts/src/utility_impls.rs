@@ -5,7 +5,7 @@ use crate::*;
 use sp_runtime::Vec;
 use tfgrid_primitives::{
     fixed,
-    traits::Ledger,
+    traits::{Ledger, NodeDirectory, Service},
     views::{ClosedContract, ContractStatus, NodeContract},
     ContractId, NodeId,
 };
@@ -22,9 +22,11 @@ impl<T: Config> Pallet<T> {
         }
         let charge = T::Ledger::charge_of(contract);
         let (tft, usd) = (fixed::whole(charge.tft), charge.usd);
-        Some(match T::Ledger::is_exhausted(record.twin) {
-            true => ContractStatus::Paused { tft, usd },
-            false => ContractStatus::Deployed { tft, usd },
+        let running = T::Nodes::facts(record.node()).is_some_and(|facts| facts.service == Service::Running);
+        Some(match (running, T::Ledger::is_exhausted(record.twin)) {
+            (false, _) => ContractStatus::NodeOffline { tft, usd },
+            (true, true) => ContractStatus::Paused { tft, usd },
+            (true, false) => ContractStatus::Deployed { tft, usd },
         })
     }
 

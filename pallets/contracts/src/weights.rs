@@ -27,12 +27,23 @@ pub trait WeightInfo {
     fn report_usage(i: u32) -> Weight;
     /// Of checking it: one signature over `i` items.
     fn authorize_usage(i: u32) -> Weight;
+    /// Of `force_close`. Worst case: like `cancel`.
+    fn force_close() -> Weight;
+    /// Of `attach_provider`.
+    fn attach_provider() -> Weight;
+    /// Of one step of a sweep over `c` contracts. Worst case: they close.
+    fn serve_sweep(c: u32) -> Weight;
+    /// Of a contract that nobody answered.
+    fn serve_answer() -> Weight;
+    /// Of forgetting a closed contract.
+    fn serve_tombstone() -> Weight;
 }
 
-/// Closing a contract: record, price and grid clock, accrual, payer, policy, three payees, reservation, twin,
-/// account and its holds, body, result, usage, both indexes, count, four networks, tombstone.
+/// Closing a contract: record, price and grid clock, accrual, payer, policy, provider, four payees, heartbeat and
+/// its interval, node, its liveness, reservation, twin, account and its holds, body, result, usage, both indexes,
+/// count, four networks, tombstone, two deadlines, the twin's and the node's complaints.
 fn closing() -> Weight {
-    Weight::from_parts(250_000_000, 60_000).saturating_add(ParityDbWeight::get().reads_writes(22, 24))
+    Weight::from_parts(300_000_000, 80_000).saturating_add(ParityDbWeight::get().reads_writes(31, 30))
 }
 
 impl WeightInfo for () {
@@ -83,5 +94,29 @@ impl WeightInfo for () {
         Weight::from_parts(VERIFY + 20_000_000, 12_000)
             .saturating_add(Weight::from_parts(500_000, 0).saturating_mul(i.into()))
             .saturating_add(ParityDbWeight::get().reads(4))
+    }
+
+    fn force_close() -> Weight {
+        closing()
+    }
+
+    fn attach_provider() -> Weight {
+        // Record, twin index, provider, accrual, clock, payer.
+        Weight::from_parts(60_000_000, 15_000).saturating_add(ParityDbWeight::get().reads_writes(6, 2))
+    }
+
+    fn serve_sweep(c: u32) -> Weight {
+        // Node, liveness, interval, cursor, the index's next key; each contract is one more key.
+        Weight::from_parts(30_000_000, 12_000)
+            .saturating_add(ParityDbWeight::get().reads_writes(6, 1))
+            .saturating_add(closing().saturating_add(ParityDbWeight::get().reads(1)).saturating_mul(c.into()))
+    }
+
+    fn serve_answer() -> Weight {
+        closing()
+    }
+
+    fn serve_tombstone() -> Weight {
+        Weight::from_parts(10_000_000, 3_000).saturating_add(ParityDbWeight::get().writes(1))
     }
 }

@@ -29,13 +29,15 @@ impl<T: Config> Pallet<T> {
             node,
             Node { farm, key, peer_key, encryption_key, resources, isolation, certified, deposit },
         );
-        Heartbeats::<T>::insert(node, Heartbeat { at: T::Clock::grid_now(), sequence: 0, boot_nonce: 0 });
+        Self::watch(node);
         Self::deposit_event(Event::NodeRegistered { node, farm, key, deposit });
     }
 
     pub(crate) fn do_heartbeat(node: NodeId, sequence: u64, payload: HeartbeatPayload) {
-        let at = T::Clock::grid_now();
-        Heartbeats::<T>::insert(node, Heartbeat { at, sequence, boot_nonce: payload.boot_nonce });
+        let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
+        let last = Heartbeats::<T>::get(node).map_or(0, |last| last.at);
+        Heartbeats::<T>::insert(node, Heartbeat { at, sequence, boot_nonce: payload.boot_nonce, clock });
+        Self::count_towards_return(node, last, at);
     }
 
     pub(crate) fn do_remove(account: T::AccountId, node: NodeId) -> DispatchResult {
@@ -50,6 +52,7 @@ impl<T: Config> Pallet<T> {
         FarmNodes::<T>::remove(farm, node);
         Reserved::<T>::remove(node);
         Heartbeats::<T>::remove(node);
+        Self::unwatch(node);
         Self::deposit_event(Event::NodeRemoved { node, farm, released });
         Ok(())
     }

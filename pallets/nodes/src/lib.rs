@@ -5,6 +5,7 @@
 
 mod authorize_impls;
 mod dispatchable_impls;
+mod tick_impls;
 mod types;
 mod utility_impls;
 pub mod weights;
@@ -21,7 +22,7 @@ pub mod pallet {
     use frame_system::{ensure_authorized, pallet_prelude::*};
     use tfgrid_primitives::{
         report::HeartbeatPayload,
-        traits::{BootTickets, Clock, FarmDirectory},
+        traits::{Agenda, BootTickets, Clock, FarmDirectory},
         Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, Resources,
     };
 
@@ -47,6 +48,10 @@ pub mod pallet {
         type Farms: FarmDirectory<Self::AccountId> + BootTickets;
         /// Grid time for liveness, calendar time for registrations.
         type Clock: Clock;
+        /// What comes due.
+        type Agenda: Agenda;
+        /// How long a node may be offline before its contracts close, in grid time.
+        type LongOffline: Get<GridMillis>;
         /// How often a node says that it is alive, in grid time.
         type HeartbeatInterval: Get<GridMillis>;
         /// The most that one machine may offer.
@@ -89,6 +94,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type Heartbeats<T> = StorageMap<_, Twox64Concat, NodeId, Heartbeat>;
 
+    /// Whether a node counts as online.
+    #[pallet::storage]
+    pub type Liveliness<T> = StorageMap<_, Twox64Concat, NodeId, Liveness>;
+
     /// What happened.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -112,6 +121,16 @@ pub mod pallet {
             farm: FarmId,
             /// What is no longer held, in 1e-7 TFT.
             released: Balance,
+        },
+        /// A node has missed its heartbeats: its contracts aren't charged.
+        NodeOffline {
+            /// Its id.
+            node: NodeId,
+        },
+        /// A node is back: its contracts are charged again.
+        NodeOnline {
+            /// Its id.
+            node: NodeId,
         },
     }
 

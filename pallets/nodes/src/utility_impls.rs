@@ -5,8 +5,9 @@ use crate::*;
 use frame_support::{ensure, traits::Get};
 use sp_runtime::DispatchError;
 use tfgrid_primitives::{
-    traits::{Clock, NodeDirectory, NodeFacts},
-    NodeId, Resources,
+    traits::{Clock, NodeDirectory, NodeFacts, NodeLiveness, Service},
+    views::ClosingReason,
+    NodeId, Resources, Q64,
 };
 
 impl<T: Config> Pallet<T> {
@@ -16,17 +17,39 @@ impl<T: Config> Pallet<T> {
         Some(total.saturating_sub(&Reserved::<T>::get(node).resources))
     }
 
-    /// Whether a node has been heard from within three intervals.
+    /// Whether a node counts as online.
     pub fn is_online(node: NodeId) -> bool {
-        let silence = MISSED_HEARTBEATS.saturating_mul(T::HeartbeatInterval::get());
-        Heartbeats::<T>::get(node).is_some_and(|last| T::Clock::grid_now().saturating_sub(last.at) <= silence)
+        Liveliness::<T>::get(node).is_some_and(|live| matches!(live.state, LiveState::Online { .. }))
+    }
+
+    fn service(node: NodeId) -> Service {
+        match Liveliness::<T>::get(node).map(|live| live.state) {
+            Some(LiveState::Online { .. }) => Service::Running,
+            Some(LiveState::Offline { since, .. }) => {
+                let close_at = since.saturating_add(T::LongOffline::get());
+                if T::Clock::grid_now() >= close_at {
+                    Service::Ended(ClosingReason::NodeSilent)
+                } else {
+                    Service::Suspended
+                }
+            }
+            None => Service::Ended(ClosingReason::NodeRemoved),
+        }
+    }
+}
+
+impl<T: Config> NodeLiveness for Pallet<T> {
+    fn silent_since(node: NodeId) -> Option<Q64> {
+        let Some(last) = Heartbeats::<T>::get(node) else { return Some(0) };
+        let silence = T::Clock::grid_now().saturating_sub(last.at);
+        (silence > T::HeartbeatInterval::get()).then_some(last.clock)
     }
 }
 
 impl<T: Config> NodeDirectory for Pallet<T> {
     fn facts(node: NodeId) -> Option<NodeFacts> {
         let Node { farm, certified, .. } = Nodes::<T>::get(node)?;
-        Some(NodeFacts { farm, certified, online: Self::is_online(node) })
+        Some(NodeFacts { farm, certified, service: Self::service(node) })
     }
 
     fn reserve(node: NodeId, resources: &Resources) -> Result<(), DispatchError> {
@@ -63,11 +86,13 @@ impl<T: Config> Pallet<T> {
             ensure!(NodeByKey::<T>::get(node.key) == Some(id), "a node's key leads elsewhere");
             ensure!(FarmNodes::<T>::contains_key(node.farm, id), "a farm doesn't list its node");
             ensure!(Heartbeats::<T>::contains_key(id), "a node has no heartbeat");
+            ensure!(Liveliness::<T>::contains_key(id), "nobody watches whether a node is heard from");
         }
         let nodes = Nodes::<T>::iter_keys().count();
         ensure!(NodeByKey::<T>::iter_keys().count() == nodes, "a key leads to no node");
         ensure!(FarmNodes::<T>::iter_keys().count() == nodes, "a farm lists a node that is gone");
         ensure!(Heartbeats::<T>::iter_keys().count() == nodes, "a heartbeat of a node that is gone");
+        ensure!(Liveliness::<T>::iter_keys().count() == nodes, "a node that is gone is watched");
         Ok(())
     }
 

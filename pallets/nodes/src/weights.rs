@@ -19,12 +19,15 @@ pub trait WeightInfo {
     fn authorize_heartbeat() -> Weight;
     /// Of `remove`.
     fn remove() -> Weight;
+    /// Of looking at a node that may be silent. Worst case: it goes offline.
+    fn serve_silence() -> Weight;
 }
 
 impl WeightInfo for () {
     fn register() -> Weight {
-        // Both clocks, ticket, admission, farm, twin, last id, key, farm index, node, heartbeat, account, its holds.
-        Weight::from_parts(150_000_000, 30_000).saturating_add(ParityDbWeight::get().reads_writes(13, 10))
+        // Both clocks, ticket, admission, farm, twin, last id, key, farm index, node, heartbeat, liveness,
+        // interval, deadline, account, its holds.
+        Weight::from_parts(150_000_000, 35_000).saturating_add(ParityDbWeight::get().reads_writes(15, 12))
     }
 
     fn authorize_register() -> Weight {
@@ -33,8 +36,8 @@ impl WeightInfo for () {
     }
 
     fn heartbeat() -> Weight {
-        // Grid clock, heartbeat.
-        Weight::from_parts(20_000_000, 6_000).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        // Both clocks, heartbeat, liveness, interval; back online: two silence deadlines and a sweep.
+        Weight::from_parts(40_000_000, 15_000).saturating_add(ParityDbWeight::get().reads_writes(5, 5))
     }
 
     fn authorize_heartbeat() -> Weight {
@@ -43,7 +46,12 @@ impl WeightInfo for () {
     }
 
     fn remove() -> Weight {
-        // Node, farm, twin, reservation, account, its holds, key, farm index, heartbeat.
-        Weight::from_parts(90_000_000, 25_000).saturating_add(ParityDbWeight::get().reads_writes(9, 7))
+        // Node, farm, twin, reservation, account, its holds, key, farm index, heartbeat, liveness, deadline.
+        Weight::from_parts(90_000_000, 30_000).saturating_add(ParityDbWeight::get().reads_writes(10, 9))
+    }
+
+    fn serve_silence() -> Weight {
+        // Liveness, heartbeat, two intervals, sweep.
+        Weight::from_parts(40_000_000, 12_000).saturating_add(ParityDbWeight::get().reads_writes(4, 3))
     }
 }

@@ -3,7 +3,7 @@
 
 mod balances;
 mod billing;
-mod consensus;
+pub mod consensus;
 mod contracts;
 mod farms;
 mod governance;
@@ -12,3 +12,4 @@ pub mod parameters;
 pub mod proxies;
 mod system;
 mod twins;
+mod upgrades;

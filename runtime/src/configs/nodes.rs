@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use super::parameters::HeartbeatInterval;
+use super::parameters::{HeartbeatInterval, LongOffline};
 use crate::*;
 use frame_support::{parameter_types, traits::ConstU32};
 use tfgrid_primitives::{units::GIB, Resources};
@@ -21,7 +21,9 @@ impl pallet_nodes::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type Farms = Farms;
     type Clock = Billing;
+    type Agenda = Billing;
     type HeartbeatInterval = HeartbeatInterval;
+    type LongOffline = LongOffline;
     type MaxResources = MaxResources;
     type MaxContractsPerNode = ConstU32<1_000>;
     type WeightInfo = ();

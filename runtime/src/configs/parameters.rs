@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Intervals that governance may change one by one, clamped where they are read.
+//! Intervals and limits that governance may change one by one, clamped where they are read.
 
-use super::governance::Governance;
+use super::governance::ParameterAdmin;
 use crate::*;
 use frame_support::{
     dynamic_params::{dynamic_pallet_params, dynamic_params},
     traits::{EnsureOrigin, EnsureOriginWithArg, Get},
 };
-use tfgrid_primitives::units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use tfgrid_primitives::{
+    units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS},
+    UsdRate,
+};
+
+/// 1 USD, as a rate per hour.
+const USD_PER_HOUR: UsdRate = 10_000_000_000;
 
 /// What governance may change.
 #[dynamic_params(RuntimeParameters, pallet_parameters::Parameters::<Runtime>)]
@@ -27,40 +33,105 @@ pub mod dynamic {
         /// How often a node may correct a contract's result.
         #[codec(index = 2)]
         pub static ResultMs: u64 = MINUTE_MS;
+        /// How long a node may take to answer a new contract or version.
+        #[codec(index = 3)]
+        pub static AnswerMs: u64 = 5 * MINUTE_MS;
+        /// How long it may take if it reports progress.
+        #[codec(index = 4)]
+        pub static AnswerWithProgressMs: u64 = 30 * MINUTE_MS;
+        /// How long before its end a drain is announced.
+        #[codec(index = 5)]
+        pub static DrainNoticeMs: u64 = 7 * DAY_MS;
+        /// How long a node may be offline before its contracts close.
+        #[codec(index = 6)]
+        pub static LongOfflineMs: u64 = 14 * DAY_MS;
+        /// How long before it counts a higher extra fee is announced.
+        #[codec(index = 7)]
+        pub static ExtraFeeNoticeMs: u64 = 24 * HOUR_MS;
+        /// How long after its deployment a contract can be cancelled as not delivered.
+        #[codec(index = 8)]
+        pub static NotDeliveredMs: u64 = HOUR_MS;
+        /// How long a freed public address waits for its node's release.
+        #[codec(index = 9)]
+        pub static IpCoolDownMs: u64 = 24 * HOUR_MS;
+        /// How long a closed contract is remembered.
+        #[codec(index = 10)]
+        pub static TombstoneMs: u64 = 90 * DAY_MS;
+    }
+
+    /// Limits.
+    #[dynamic_pallet_params]
+    #[codec(index = 1)]
+    pub mod limits {
+        /// The most that a farmer may ask for a rent beside the list price, in 1e-10 USD per hour.
+        #[codec(index = 0)]
+        pub static MaxExtraFee: u64 = USD_PER_HOUR;
     }
 }
 
-/// `P` in milliseconds, at least `MIN` and at most a day.
-pub struct Clamped<P, const MIN: u64>(core::marker::PhantomData<P>);
+/// `P`, at least `MIN` and at most `MAX`.
+pub struct Clamped<P, const MIN: u64, const MAX: u64>(core::marker::PhantomData<P>);
 
-impl<P: Get<u64>, const MIN: u64> Get<u64> for Clamped<P, MIN> {
+impl<P: Get<u64>, const MIN: u64, const MAX: u64> Get<u64> for Clamped<P, MIN, MAX> {
     fn get() -> u64 {
-        P::get().clamp(MIN, DAY_MS)
+        P::get().clamp(MIN, MAX)
     }
 }
 
-/// How often a node says that it is alive.
-pub type HeartbeatInterval = Clamped<dynamic::intervals::HeartbeatMs, { 3 * SECOND_MS }>;
-/// How often a node reports what its contracts use.
-pub type UsageInterval = Clamped<dynamic::intervals::UsageMs, { 3 * SECOND_MS }>;
-/// How often a node may correct a contract's result.
-pub type ResultInterval = Clamped<dynamic::intervals::ResultMs, { 3 * SECOND_MS }>;
+/// How often a node says that it is alive: a slot to a day.
+pub type HeartbeatInterval = Clamped<dynamic::intervals::HeartbeatMs, { 3 * SECOND_MS }, DAY_MS>;
+/// How often a node reports what its contracts use: a slot to a day.
+pub type UsageInterval = Clamped<dynamic::intervals::UsageMs, { 3 * SECOND_MS }, DAY_MS>;
+/// How often a node may correct a contract's result: a slot to a day.
+pub type ResultInterval = Clamped<dynamic::intervals::ResultMs, { 3 * SECOND_MS }, DAY_MS>;
+/// How long a node may take to answer: 10 seconds, so that a report finds its block, to a day.
+pub type AnswerTime = Clamped<dynamic::intervals::AnswerMs, { 10 * SECOND_MS }, DAY_MS>;
+/// How long a node may take to answer with progress reports: 10 seconds to a day.
+pub type AnswerTimeWithProgress =
+    Clamped<dynamic::intervals::AnswerWithProgressMs, { 10 * SECOND_MS }, DAY_MS>;
+/// How long before its end a drain is announced: a minute to 90 days.
+pub type DrainNotice = Clamped<dynamic::intervals::DrainNoticeMs, MINUTE_MS, { 90 * DAY_MS }>;
+/// How long a node may be offline before its contracts close: a minute to 90 days.
+pub type LongOffline = Clamped<dynamic::intervals::LongOfflineMs, MINUTE_MS, { 90 * DAY_MS }>;
+/// How long before it counts a higher extra fee is announced: 10 seconds to 90 days.
+pub type ExtraFeeNotice = Clamped<dynamic::intervals::ExtraFeeNoticeMs, { 10 * SECOND_MS }, { 90 * DAY_MS }>;
+/// How long a contract can be cancelled as not delivered: 10 seconds to a day.
+pub type NotDeliveredWindow = Clamped<dynamic::intervals::NotDeliveredMs, { 10 * SECOND_MS }, DAY_MS>;
+/// How long a freed public address waits: 10 seconds to 30 days.
+pub type IpCoolDown = Clamped<dynamic::intervals::IpCoolDownMs, { 10 * SECOND_MS }, { 30 * DAY_MS }>;
+/// How long a closed contract is remembered: a minute, so that its node sees it, to 400 days.
+pub type TombstoneTime = Clamped<dynamic::intervals::TombstoneMs, MINUTE_MS, { 400 * DAY_MS }>;
+/// The most that a farmer may ask beside the list price: nothing to 100 USD per hour.
+pub type ExtraFeeLimit = Clamped<dynamic::limits::MaxExtraFee, 0, { 100 * USD_PER_HOUR }>;
 
-/// Governance sets every parameter.
-pub struct GovernanceOfAll;
+/// One origin sets every parameter.
+pub struct AdminOfAll;
 
-impl EnsureOriginWithArg<RuntimeOrigin, RuntimeParametersKey> for GovernanceOfAll {
+impl EnsureOriginWithArg<RuntimeOrigin, RuntimeParametersKey> for AdminOfAll {
     type Success = ();
 
     fn try_origin(origin: RuntimeOrigin, _key: &RuntimeParametersKey) -> Result<(), RuntimeOrigin> {
-        <Governance as EnsureOrigin<RuntimeOrigin>>::try_origin(origin)
+        <ParameterAdmin as EnsureOrigin<RuntimeOrigin>>::try_origin(origin)
+    }
+
+    #[cfg(feature = "runtime-benchmarks")]
+    fn try_successful_origin(_key: &RuntimeParametersKey) -> Result<RuntimeOrigin, ()> {
+        <ParameterAdmin as EnsureOrigin<RuntimeOrigin>>::try_successful_origin()
+    }
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl Default for RuntimeParameters {
+    fn default() -> Self {
+        use dynamic::limits::{MaxExtraFee, Parameters};
+        RuntimeParameters::Limits(Parameters::MaxExtraFee(MaxExtraFee, Some(USD_PER_HOUR)))
     }
 }
 
 impl pallet_parameters::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
     type RuntimeParameters = RuntimeParameters;
-    type AdminOrigin = GovernanceOfAll;
+    type AdminOrigin = AdminOfAll;
     type WeightInfo = ();
 }
 
@@ -81,16 +152,21 @@ pub mod initial_intervals {
     {
     }
 
-    /// In milliseconds; what is left out keeps its default.
+    /// In milliseconds, each as its parameter says; what is left out keeps its default.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// How often a node says that it is alive.
         pub heartbeat_ms: Option<u64>,
-        /// How often a node reports what its contracts use.
         pub usage_ms: Option<u64>,
-        /// How often a node may correct a contract's result.
         pub result_ms: Option<u64>,
+        pub answer_ms: Option<u64>,
+        pub answer_with_progress_ms: Option<u64>,
+        pub drain_notice_ms: Option<u64>,
+        pub long_offline_ms: Option<u64>,
+        pub extra_fee_notice_ms: Option<u64>,
+        pub not_delivered_ms: Option<u64>,
+        pub ip_cool_down_ms: Option<u64>,
+        pub tombstone_ms: Option<u64>,
         #[serde(skip)]
         pub _runtime: core::marker::PhantomData<T>,
     }
@@ -102,6 +178,17 @@ pub mod initial_intervals {
                 Intervals::HeartbeatMs(intervals::HeartbeatMs, self.heartbeat_ms),
                 Intervals::UsageMs(intervals::UsageMs, self.usage_ms),
                 Intervals::ResultMs(intervals::ResultMs, self.result_ms),
+                Intervals::AnswerMs(intervals::AnswerMs, self.answer_ms),
+                Intervals::AnswerWithProgressMs(
+                    intervals::AnswerWithProgressMs,
+                    self.answer_with_progress_ms,
+                ),
+                Intervals::DrainNoticeMs(intervals::DrainNoticeMs, self.drain_notice_ms),
+                Intervals::LongOfflineMs(intervals::LongOfflineMs, self.long_offline_ms),
+                Intervals::ExtraFeeNoticeMs(intervals::ExtraFeeNoticeMs, self.extra_fee_notice_ms),
+                Intervals::NotDeliveredMs(intervals::NotDeliveredMs, self.not_delivered_ms),
+                Intervals::IpCoolDownMs(intervals::IpCoolDownMs, self.ip_cool_down_ms),
+                Intervals::TombstoneMs(intervals::TombstoneMs, self.tombstone_ms),
             ];
             for interval in given {
                 let parameter = RuntimeParameters::Intervals(interval);

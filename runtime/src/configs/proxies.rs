@@ -46,13 +46,37 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
     fn filter(&self, call: &RuntimeCall) -> bool {
         match self {
             Self::Any => true,
-            Self::Deploy => matches!(call, RuntimeCall::Contracts(..)),
+            Self::Deploy => manages_contracts(call) || is_batch(call),
         }
     }
 
     fn is_superset(&self, other: &Self) -> bool {
         self == other || *self == Self::Any
     }
+}
+
+/// What changes contracts and neither attaches a payee nor moves money out of the owner's reach.
+fn manages_contracts(call: &RuntimeCall) -> bool {
+    use pallet_contracts::Call;
+    matches!(
+        call,
+        RuntimeCall::Contracts(
+            Call::create_node_contract { .. }
+                | Call::update_node_contract { .. }
+                | Call::create_rent_contract { .. }
+                | Call::create_name_contract { .. }
+                | Call::cancel { .. }
+        )
+    )
+}
+
+/// What makes several calls, each of which passes the filter by itself.
+fn is_batch(call: &RuntimeCall) -> bool {
+    use pallet_utility::Call;
+    matches!(
+        call,
+        RuntimeCall::Utility(Call::batch { .. } | Call::batch_all { .. } | Call::force_batch { .. })
+    )
 }
 
 parameter_types! {

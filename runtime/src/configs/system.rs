@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `frame_system` and the timestamp.
 
+use super::{consensus::KeysOfValidatorsStay, upgrades};
 use crate::*;
 use frame_support::{
     derive_impl,
@@ -53,6 +54,9 @@ impl frame_system::Config for Runtime {
     type AccountData = pallet_balances::AccountData<Balance>;
     type SS58Prefix = ConstU16<SS58_PREFIX>;
     type MaxConsumers = frame_support::traits::ConstU32<16>;
+    type BaseCallFilter = KeysOfValidatorsStay;
+    type SingleBlockMigrations = upgrades::SingleBlockMigrations;
+    type MultiBlockMigrator = MultiBlockMigrations;
 }
 
 impl pallet_timestamp::Config for Runtime {
