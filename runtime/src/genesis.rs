@@ -61,12 +61,8 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             result_ms: Some(3 * SECOND_MS),
             // Long enough for a slow machine that fetches an image.
             answer_ms: Some(MINUTE_MS),
-            answer_with_progress_ms: Some(6 * MINUTE_MS),
-            drain_notice_ms: Some(MINUTE_MS),
             long_offline_ms: Some(14 * MINUTE_MS),
-            extra_fee_notice_ms: Some(MINUTE_MS),
             not_delivered_ms: Some(MINUTE_MS),
-            ip_cool_down_ms: Some(MINUTE_MS),
             tombstone_ms: Some(90 * MINUTE_MS),
         },
         billing: BillingConfig { policy: Some(policy), price: TEST_PRICE },

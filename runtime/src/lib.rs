@@ -5,6 +5,8 @@
 //! `apis.rs`; what a chain starts with is in `genesis.rs`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
+// The runtime macro unrolls over its pallets.
+#![recursion_limit = "256"]
 
 #[cfg(feature = "std")]
 include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));

@@ -10,11 +10,6 @@ mod types;
 mod utility_impls;
 pub mod weights;
 
-#[cfg(feature = "runtime-benchmarks")]
-mod benchmarking;
-#[cfg(feature = "runtime-benchmarks")]
-pub use benchmarking::BenchmarkHelper;
-
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
@@ -75,9 +70,6 @@ pub mod pallet {
         type SetAsideMs: Get<GridMillis>;
         /// Weights of calls and hooks.
         type WeightInfo: WeightInfo;
-        /// Makes what benchmarks need of other pallets.
-        #[cfg(feature = "runtime-benchmarks")]
-        type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
     /// The price clock.

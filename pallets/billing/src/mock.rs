@@ -79,8 +79,6 @@ impl pallet_billing::Config for Test {
     type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
     type SetAsideMs = ConstU64<HOUR_MS>;
     type WeightInfo = ();
-    #[cfg(feature = "runtime-benchmarks")]
-    type BenchmarkHelper = Directory;
 }
 
 /// Twin `n` is account `n`; farm `n` belongs to twin 100 + n; ids from 1,000 on don't exist.
@@ -122,17 +120,6 @@ impl ServeDeadlines for Directory {
         let again = matches!(deadline, Deadline::Sweep(_)) && StepsLeft::get() > 0;
         again.then(|| StepsLeft::mutate(|left| *left -= 1));
         again.then_some(now)
-    }
-}
-
-#[cfg(feature = "runtime-benchmarks")]
-impl BenchmarkHelper<AccountId> for Directory {
-    fn twin() -> (AccountId, TwinId) {
-        (ALICE, ALICE as TwinId)
-    }
-
-    fn farm() -> FarmId {
-        7
     }
 }
 

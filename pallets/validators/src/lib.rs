@@ -3,8 +3,6 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
-#[cfg(feature = "runtime-benchmarks")]
-mod benchmarking;
 mod dispatchable_impls;
 mod tick_impls;
 mod types;

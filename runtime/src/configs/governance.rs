@@ -23,12 +23,6 @@ pub type PriceSetter = Governance;
 pub type PolicySetter = Governance;
 /// Sets lone intervals and limits.
 pub type ParameterAdmin = Governance;
-/// Vouches for farms and nodes.
-pub type Certifier = Governance;
-/// Takes public addresses from farms that don't own them.
-pub type IpArbiter = Governance;
-/// Admits solution providers to their share.
-pub type ProviderApprover = Governance;
 /// Closes contracts that must not run.
 pub type ContractCloser = Governance;
 /// Changes the set of validators.

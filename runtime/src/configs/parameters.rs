@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Intervals and limits that governance may change one by one, clamped where they are read.
+//! Intervals that governance may change one by one, clamped where they are read.
 
 use super::governance::ParameterAdmin;
 use crate::*;
@@ -7,13 +7,7 @@ use frame_support::{
     dynamic_params::{dynamic_pallet_params, dynamic_params},
     traits::{EnsureOrigin, EnsureOriginWithArg, Get},
 };
-use tfgrid_primitives::{
-    units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS},
-    UsdRate,
-};
-
-/// 1 USD, as a rate per hour.
-const USD_PER_HOUR: UsdRate = 10_000_000_000;
+use tfgrid_primitives::units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
 
 /// What governance may change.
 #[dynamic_params(RuntimeParameters, pallet_parameters::Parameters::<Runtime>)]
@@ -36,36 +30,15 @@ pub mod dynamic {
         /// How long a node may take to answer a new contract or version.
         #[codec(index = 3)]
         pub static AnswerMs: u64 = 5 * MINUTE_MS;
-        /// How long it may take if it reports progress.
-        #[codec(index = 4)]
-        pub static AnswerWithProgressMs: u64 = 30 * MINUTE_MS;
-        /// How long before its end a drain is announced.
-        #[codec(index = 5)]
-        pub static DrainNoticeMs: u64 = 7 * DAY_MS;
         /// How long a node may be offline before its contracts close.
-        #[codec(index = 6)]
+        #[codec(index = 4)]
         pub static LongOfflineMs: u64 = 14 * DAY_MS;
-        /// How long before it counts a higher extra fee is announced.
-        #[codec(index = 7)]
-        pub static ExtraFeeNoticeMs: u64 = 24 * HOUR_MS;
         /// How long after its deployment a contract can be cancelled as not delivered.
-        #[codec(index = 8)]
+        #[codec(index = 5)]
         pub static NotDeliveredMs: u64 = HOUR_MS;
-        /// How long a freed public address waits for its node's release.
-        #[codec(index = 9)]
-        pub static IpCoolDownMs: u64 = 24 * HOUR_MS;
         /// How long a closed contract is remembered.
-        #[codec(index = 10)]
+        #[codec(index = 6)]
         pub static TombstoneMs: u64 = 90 * DAY_MS;
-    }
-
-    /// Limits.
-    #[dynamic_pallet_params]
-    #[codec(index = 1)]
-    pub mod limits {
-        /// The most that a farmer may ask for a rent beside the list price, in 1e-10 USD per hour.
-        #[codec(index = 0)]
-        pub static MaxExtraFee: u64 = USD_PER_HOUR;
     }
 }
 
@@ -86,23 +59,12 @@ pub type UsageInterval = Clamped<dynamic::intervals::UsageMs, { 3 * SECOND_MS },
 pub type ResultInterval = Clamped<dynamic::intervals::ResultMs, { 3 * SECOND_MS }, DAY_MS>;
 /// How long a node may take to answer: 10 seconds, so that a report finds its block, to a day.
 pub type AnswerTime = Clamped<dynamic::intervals::AnswerMs, { 10 * SECOND_MS }, DAY_MS>;
-/// How long a node may take to answer with progress reports: 10 seconds to a day.
-pub type AnswerTimeWithProgress =
-    Clamped<dynamic::intervals::AnswerWithProgressMs, { 10 * SECOND_MS }, DAY_MS>;
-/// How long before its end a drain is announced: a minute to 90 days.
-pub type DrainNotice = Clamped<dynamic::intervals::DrainNoticeMs, MINUTE_MS, { 90 * DAY_MS }>;
 /// How long a node may be offline before its contracts close: a minute to 90 days.
 pub type LongOffline = Clamped<dynamic::intervals::LongOfflineMs, MINUTE_MS, { 90 * DAY_MS }>;
-/// How long before it counts a higher extra fee is announced: 10 seconds to 90 days.
-pub type ExtraFeeNotice = Clamped<dynamic::intervals::ExtraFeeNoticeMs, { 10 * SECOND_MS }, { 90 * DAY_MS }>;
 /// How long a contract can be cancelled as not delivered: 10 seconds to a day.
 pub type NotDeliveredWindow = Clamped<dynamic::intervals::NotDeliveredMs, { 10 * SECOND_MS }, DAY_MS>;
-/// How long a freed public address waits: 10 seconds to 30 days.
-pub type IpCoolDown = Clamped<dynamic::intervals::IpCoolDownMs, { 10 * SECOND_MS }, { 30 * DAY_MS }>;
 /// How long a closed contract is remembered: a minute, so that its node sees it, to 400 days.
 pub type TombstoneTime = Clamped<dynamic::intervals::TombstoneMs, MINUTE_MS, { 400 * DAY_MS }>;
-/// The most that a farmer may ask beside the list price: nothing to 100 USD per hour.
-pub type ExtraFeeLimit = Clamped<dynamic::limits::MaxExtraFee, 0, { 100 * USD_PER_HOUR }>;
 
 /// One origin sets every parameter.
 pub struct AdminOfAll;
@@ -112,19 +74,6 @@ impl EnsureOriginWithArg<RuntimeOrigin, RuntimeParametersKey> for AdminOfAll {
 
     fn try_origin(origin: RuntimeOrigin, _key: &RuntimeParametersKey) -> Result<(), RuntimeOrigin> {
         <ParameterAdmin as EnsureOrigin<RuntimeOrigin>>::try_origin(origin)
-    }
-
-    #[cfg(feature = "runtime-benchmarks")]
-    fn try_successful_origin(_key: &RuntimeParametersKey) -> Result<RuntimeOrigin, ()> {
-        <ParameterAdmin as EnsureOrigin<RuntimeOrigin>>::try_successful_origin()
-    }
-}
-
-#[cfg(feature = "runtime-benchmarks")]
-impl Default for RuntimeParameters {
-    fn default() -> Self {
-        use dynamic::limits::{MaxExtraFee, Parameters};
-        RuntimeParameters::Limits(Parameters::MaxExtraFee(MaxExtraFee, Some(USD_PER_HOUR)))
     }
 }
 
@@ -160,12 +109,8 @@ pub mod initial_intervals {
         pub usage_ms: Option<u64>,
         pub result_ms: Option<u64>,
         pub answer_ms: Option<u64>,
-        pub answer_with_progress_ms: Option<u64>,
-        pub drain_notice_ms: Option<u64>,
         pub long_offline_ms: Option<u64>,
-        pub extra_fee_notice_ms: Option<u64>,
         pub not_delivered_ms: Option<u64>,
-        pub ip_cool_down_ms: Option<u64>,
         pub tombstone_ms: Option<u64>,
         #[serde(skip)]
         pub _runtime: core::marker::PhantomData<T>,
@@ -179,15 +124,8 @@ pub mod initial_intervals {
                 Intervals::UsageMs(intervals::UsageMs, self.usage_ms),
                 Intervals::ResultMs(intervals::ResultMs, self.result_ms),
                 Intervals::AnswerMs(intervals::AnswerMs, self.answer_ms),
-                Intervals::AnswerWithProgressMs(
-                    intervals::AnswerWithProgressMs,
-                    self.answer_with_progress_ms,
-                ),
-                Intervals::DrainNoticeMs(intervals::DrainNoticeMs, self.drain_notice_ms),
                 Intervals::LongOfflineMs(intervals::LongOfflineMs, self.long_offline_ms),
-                Intervals::ExtraFeeNoticeMs(intervals::ExtraFeeNoticeMs, self.extra_fee_notice_ms),
                 Intervals::NotDeliveredMs(intervals::NotDeliveredMs, self.not_delivered_ms),
-                Intervals::IpCoolDownMs(intervals::IpCoolDownMs, self.ip_cool_down_ms),
                 Intervals::TombstoneMs(intervals::TombstoneMs, self.tombstone_ms),
             ];
             for interval in given {

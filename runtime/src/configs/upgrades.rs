@@ -21,10 +21,7 @@ pub type SingleBlockMigrations = ();
 
 /// Migrations that take more than a block. Until they are done blocks carry nothing else: the price clock
 /// goes on, grid time stands still.
-#[cfg(not(feature = "runtime-benchmarks"))]
 type LongMigrations = ();
-#[cfg(feature = "runtime-benchmarks")]
-type LongMigrations = pallet_migrations::mock_helpers::MockedMigrations;
 
 parameter_types! {
     pub const PreimageHold: RuntimeHoldReason = RuntimeHoldReason::Preimage(pallet_preimage::HoldReason::Preimage);
@@ -63,11 +60,7 @@ impl pallet_scheduler::Config for Runtime {
 }
 
 /// Calls planned for one block.
-#[cfg(not(feature = "runtime-benchmarks"))]
 const MAX_PLANNED: u32 = 32;
-/// What the benchmarks of the pallet need.
-#[cfg(feature = "runtime-benchmarks")]
-const MAX_PLANNED: u32 = 512;
 
 impl pallet_migrations::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;

@@ -21,7 +21,7 @@ use tfgrid_primitives::{
     report::{DeployedPayload, FailedPayload, HeartbeatPayload, UsagePayload},
     ticket::Isolation,
     units::{GIB, TFT},
-    Body, ContractId, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources, TwinId,
+    Body, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources, TwinId,
 };
 use tfgrid_runtime::*;
 
@@ -72,12 +72,30 @@ pub fn check_laws() {
     Nodes::do_try_state().unwrap();
     Contracts::do_try_state().unwrap();
     Billing::do_try_state().unwrap();
+    Validators::do_try_state().unwrap();
     for node in pallet_nodes::Nodes::<Runtime>::iter_keys() {
         let reserved = pallet_nodes::Reserved::<Runtime>::get(node);
         assert_eq!(reserved.resources, Contracts::reserved_on(node), "reserved isn't the contracts' sum");
         let listed = pallet_contracts::NodeContracts::<Runtime>::iter_key_prefix(node).count();
         assert_eq!(reserved.contracts as usize, listed, "the node's count isn't the contracts'");
     }
+    for (node, live) in pallet_nodes::Liveliness::<Runtime>::iter() {
+        assert!(Billing::is_armed(live.check_at, Deadline::Silence(node)), "nobody looks at a node");
+    }
+    let armed = |kind: fn(&Deadline) -> bool| {
+        let keys = pallet_billing::Deadlines::<Runtime>::iter_keys();
+        keys.filter_map(|key| key.deadline()).filter(kind).count()
+    };
+    let nodes = pallet_nodes::Nodes::<Runtime>::iter_keys().count();
+    assert_eq!(armed(|d| matches!(d, Deadline::Silence(_))), nodes, "a node is looked at twice");
+    let created = pallet_contracts::ContractState::Created;
+    let unanswered: Vec<_> =
+        pallet_contracts::Contracts::<Runtime>::iter().filter(|(_, c)| c.state == created).collect();
+    let awaited = unanswered.iter().all(|(id, c)| Billing::is_armed(c.answer_by, Deadline::Answer(*id)));
+    assert!(awaited, "nobody looks at an unanswered contract");
+    assert_eq!(armed(|d| matches!(d, Deadline::Answer(_))), unanswered.len(), "an answer is awaited twice");
+    let closed = pallet_contracts::Closed::<Runtime>::iter_keys().count();
+    assert_eq!(armed(|d| matches!(d, Deadline::Tombstone(_))), closed, "a tombstone would stay");
     for (id, contract) in pallet_contracts::Contracts::<Runtime>::iter() {
         let charged = pallet_billing::Accruals::<Runtime>::get(id);
         let deployed = contract.state == pallet_contracts::ContractState::Deployed;
