@@ -51,8 +51,7 @@ test: setup ## Run all tests; this is what CI does
 .PHONY: metadata
 metadata: requirements ## Write client/metadata.scale anew, after a change of the runtime
 	$(CARGO) build --locked --workspace --bins --examples
-	$(PROGRAMS)/examples/metadata >client/metadata.scale.new
-	mv client/metadata.scale.new client/metadata.scale
+	$(PROGRAMS)/examples/metadata client/metadata.scale
 
 .PHONY: clean
 clean: ## Remove what was built

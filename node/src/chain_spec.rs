@@ -6,6 +6,7 @@
 use sc_service::{ChainType, GenericChainSpec, Properties};
 use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
 use std::path::PathBuf;
+use tfgrid_runtime::genesis;
 
 pub type ChainSpec = GenericChainSpec;
 
@@ -17,10 +18,11 @@ pub fn load(id: &str) -> Result<ChainSpec, String> {
     match id {
         "dev" => development(),
         "" | "local" => local_testnet(),
+        genesis::MAIN => main(),
         path => ChainSpec::from_json_file(PathBuf::from(path)).map_err(|error| {
             format!(
                 "cannot load the chain spec `{path}`: {error}. \
-                 Give `dev`, `local`, or the path of a spec made by `export-chain-spec`"
+                 Give `dev`, `local`, `main`, or the path of a spec made by `export-chain-spec`"
             )
         }),
     }
@@ -34,6 +36,13 @@ fn development() -> Result<ChainSpec, String> {
 /// Four validators, Alice to Dave, on one machine or in one LAN.
 fn local_testnet() -> Result<ChainSpec, String> {
     built_in("TF Grid Local Testnet", "tfgrid_local", ChainType::Local, LOCAL_TESTNET_RUNTIME_PRESET)
+}
+
+/// The public chain: refused while its founders haven't filled in the blanks of its genesis.
+fn main() -> Result<ChainSpec, String> {
+    let preset = genesis::preset(&genesis::MAIN.into()).ok_or("the runtime has no preset for it")?;
+    genesis::ensure_complete(&preset)?;
+    built_in("TF Grid", "tfgrid", ChainType::Live, genesis::MAIN)
 }
 
 fn built_in(name: &str, id: &str, chain_type: ChainType, preset: &str) -> Result<ChainSpec, String> {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What can't be done is refused with the reason, and costs nothing but fees.
+//! What can't be done is refused with the reason.
 
 use anyhow::{ensure, Context, Result};
 use serde_json::{json, Value};
 use std::fs;
-use tfgrid_tests::{on_a_grid, Grid, Options, Person, Steps};
+use tfgrid_tests::{on_a_grid, tft_units, Grid, Options, Person, Steps};
 
 const MIB: u64 = 1 << 20;
 
@@ -55,16 +55,15 @@ fn error_of<T>(outcome: Result<T>) -> Result<String> {
     Ok(format!("{:#}", outcome.err().context("what must fail succeeded")?))
 }
 
-fn ensure_rejected_without_charge(grid: &Grid, body: &str, code: &str) -> Result<()> {
+/// Asserts that this body is refused with `code` and its deposit given back; answers with what it cost
+/// beside the fee, in units.
+fn cost_of_refusal(grid: &Grid, body: &str, code: &str) -> Result<u128> {
     let before = grid.user.script("grid-state.mjs", &["account"])?;
     let error = error_of(submit_file(grid, &grid.user, body))?;
     ensure!(error.contains(code), "{body} should be rejected with {code}: {error}");
     let after = grid.user.script("grid-state.mjs", &["account"])?;
-    ensure!(
-        after["credit"] == before["credit"] && after["held"] == before["held"],
-        "{code}: {before} before, {after} after"
-    );
-    Ok(())
+    ensure!(after["held"] == before["held"], "{code}: {before} before, {after} after");
+    Ok(tft_units(&before["credit"])?.saturating_sub(tft_units(&after["credit"])?))
 }
 
 #[test]
@@ -72,9 +71,11 @@ fn nodes_and_chain_refuse_what_is_wrong() -> Result<()> {
     on_a_grid("refusals", Options::default(), &Steps::silent(), |grid| {
         let before = grid.footprint()?;
         for (body, code) in rejected_bodies(grid) {
-            ensure_rejected_without_charge(grid, &body, code)?;
+            // What the node had to look at occupied it: ten minutes are paid.
+            ensure!(cost_of_refusal(grid, &body, code)? > 0, "{code} costs nothing");
         }
-        ensure_rejected_without_charge(grid, &" ".repeat(8_193), "BodySizeOutOfRange")?;
+        let oversize = " ".repeat(8_193);
+        ensure!(cost_of_refusal(grid, &oversize, "BodySizeOutOfRange")? == 0, "the chain's refusal costs");
         grid.footprint()?.ensure_within(&before)?;
 
         let stranger = Person::new("//Charlie", &grid.chain.url());

@@ -282,6 +282,16 @@ impl Machine {
         pallet_nodes::Call::heartbeat { node: self.id, sequence, payload, signature }
     }
 
+    /// Time passes in which the machine is heard from.
+    pub fn serve(&mut self, ms: u64) {
+        let until = Timestamp::get() + ms;
+        while Timestamp::get() + heartbeat_ms() < until {
+            pass(heartbeat_ms() - SLOT_DURATION);
+            report(self.heartbeat()).unwrap();
+        }
+        pass(until.saturating_sub(Timestamp::get()));
+    }
+
     pub fn deployed(&mut self, contract: ContractId, result: &[u8]) -> pallet_contracts::Call<Runtime> {
         let record = pallet_contracts::Contracts::<Runtime>::get(contract);
         let payload = DeployedPayload {

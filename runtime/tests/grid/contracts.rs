@@ -16,7 +16,7 @@ use tfgrid_primitives::{
     Body, FailureCode, Refusal, Resources, UsageItem, UsageTotals,
 };
 use tfgrid_runtime::{
-    parameters::{ResultInterval, UsageInterval},
+    parameters::{AnswerTime, LongOffline, NotDeliveredWindow, ResultInterval, TombstoneTime, UsageInterval},
     *,
 };
 
@@ -77,7 +77,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
             br#"{"web":{"ip":"10.0.0.2"}}"#[..]
         );
         // The block that has the report is the first that isn't charged: it begins the charge.
-        pass(HOUR_MS);
+        machine.serve(HOUR_MS);
         let hour = 103_750_000 * TFT / 10_000_000_000 * 20;
         assert!((1_000 * TFT - credit(bob)).abs_diff(hour) <= 1, "{}", credit(bob));
 
@@ -110,7 +110,7 @@ fn a_contract_is_paused_while_credit_is_used_up_and_goes_on_after_a_deposit() {
         let bob = customer(Bob, 25 * TFT / 100); // an hour and a bit
         assert_ok!(call(Bob, create(1, small())));
         report(machine.deployed(1, b"{}")).unwrap();
-        pass(2 * HOUR_MS);
+        machine.serve(2 * HOUR_MS);
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Paused { .. })));
         assert!(Contracts::page_of_node(1, None, 10)[0].paused);
         assert_ok!(call(Charlie, pallet_billing::Call::deposit { twin: bob, amount: TFT }));
@@ -129,6 +129,172 @@ fn what_a_node_cannot_deploy_closes_with_its_reason_and_costs_nothing() {
         assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().reason, reason);
         assert_eq!(credit(bob), 1_000 * TFT);
         assert_eq!(Nodes::free(1), Some(capacity()));
+    });
+}
+
+#[test]
+fn a_contract_that_nobody_answers_closes_by_itself_and_costs_nothing() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create(1, small())));
+        machine.serve(AnswerTime::get() - 2 * SLOT_DURATION);
+        assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
+        machine.serve(3 * SLOT_DURATION);
+        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
+        assert_eq!(credit(bob), 1_000 * TFT);
+        assert_eq!(Nodes::free(1), Some(capacity()));
+    });
+}
+
+#[test]
+fn a_closed_contract_is_forgotten_in_the_end() {
+    run_with_node(|mut machine, _| {
+        assert_ok!(call(Bob, create(1, small())));
+        assert_ok!(call(Bob, cancel(1)));
+        machine.serve(TombstoneTime::get() - SLOT_DURATION);
+        assert!(Contracts::status_of(1).is_some());
+        machine.serve(2 * SLOT_DURATION);
+        assert_eq!(Contracts::status_of(1), None);
+    });
+}
+
+#[test]
+fn contracts_on_a_silent_node_cost_nothing_and_go_on_when_it_is_back() {
+    run_with_node(|mut machine, bob| {
+        // More than a step of the sweep takes.
+        let one = Resources { cru: 0, mru: 0, sru: 1, ..small() };
+        for id in 1..=40 {
+            assert_ok!(call(Bob, create(1, one)));
+            report(machine.deployed(id, b"{}")).unwrap();
+        }
+        machine.serve(4 * heartbeat_ms());
+        report(machine.heartbeat()).unwrap();
+        let served = credit(bob);
+        pass(4 * heartbeat_ms());
+        assert!(matches!(Contracts::status_of(40), Some(ContractStatus::NodeOffline { .. })));
+        let payer = Billing::settled_payer(bob);
+        assert_eq!(payer.rate, 0, "all are suspended");
+        assert!(credit(bob).abs_diff(served) <= 40, "the silence is paid back");
+        let rate = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd;
+
+        while !Nodes::is_online(1) {
+            pass(heartbeat_ms());
+            report(machine.heartbeat()).unwrap();
+        }
+        pass(SLOT_DURATION);
+        assert_eq!(Billing::settled_payer(bob).rate, 40 * u128::from(rate));
+        assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Deployed { .. })));
+        machine.serve(heartbeat_ms());
+        assert!(credit(bob) < served);
+    });
+}
+
+#[test]
+fn a_node_that_stays_silent_loses_its_contracts() {
+    run_with_node(|mut machine, _| {
+        for id in 1..=20 {
+            assert_ok!(call(Bob, create(1, Resources { cru: 0, mru: 0, sru: 1, ..small() })));
+            report(machine.deployed(id, b"{}")).unwrap();
+        }
+        pass(LongOffline::get() + 5 * heartbeat_ms());
+        for id in 1..=20 {
+            let closed = pallet_contracts::Closed::<Runtime>::get(id).unwrap();
+            assert_eq!(closed.reason, ClosingReason::NodeSilent);
+        }
+        assert_eq!(Nodes::free(1), Some(capacity()));
+        assert_ok!(call(Alice, pallet_nodes::Call::remove { node: 1 }));
+    });
+}
+
+#[test]
+fn a_contract_that_was_not_delivered_costs_nothing() {
+    run_with_node(|mut machine, bob| {
+        let complain = |contract| Call::cancel { contract, reason: CancelReason::NotDelivered };
+        assert_ok!(call(Bob, create(1, small())));
+        assert_fails(Bob, complain(1), Error::NotDeployed);
+        report(machine.deployed(1, b"{}")).unwrap();
+        machine.serve(NotDeliveredWindow::get() - 2 * SLOT_DURATION);
+        assert!(credit(bob) < 1_000 * TFT);
+        assert_fails(Charlie, complain(1), Error::NoTwin);
+        assert_ok!(call(Bob, complain(1)));
+        assert_eq!(credit(bob), 1_000 * TFT);
+        assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().tft, 0);
+        assert_eq!(pallet_contracts::NodeComplaints::<Runtime>::get(1), 1);
+
+        for id in 2..=5 {
+            assert_ok!(call(Bob, create(1, small())));
+            report(machine.deployed(id, b"{}")).unwrap();
+            if id < 4 {
+                assert_ok!(call(Bob, complain(id)));
+            }
+        }
+        assert_fails(Bob, complain(4), Error::TooManyComplaints);
+        machine.serve(NotDeliveredWindow::get());
+        assert_fails(Bob, complain(4), Error::DeliveryUncontested);
+        pallet_billing::GridClockState::<Runtime>::mutate(|clock| {
+            clock.now_ms += pallet_contracts::COMPLAINT_WINDOW;
+        });
+        pallet_contracts::Contracts::<Runtime>::mutate(5, |contract| {
+            contract.as_mut().unwrap().deployed_at = Billing::grid_clock().now_ms;
+        });
+        assert_ok!(call(Bob, complain(5)));
+    });
+}
+
+#[test]
+fn whoever_occupies_capacity_pays_ten_minutes_of_it() {
+    run_with_node(|mut machine, bob| {
+        let ten_minutes = 103_750_000 * TFT / 10_000_000_000 * 20 / 6;
+        for _ in 0..5 {
+            assert_ok!(call(Bob, create(1, small())));
+            let id = pallet_contracts::LastContractId::<Runtime>::get();
+            let before = credit(bob);
+            assert_ok!(call(Bob, cancel(id)));
+            assert!((before - credit(bob)).abs_diff(ten_minutes) <= 1);
+        }
+        // A body that the node can't run is the user's fault, and earns the farmer nothing.
+        let farmers = pallet_billing::Payable::<Runtime>::get(pallet_billing::Payee::Farm(1));
+        assert_ok!(call(Bob, create(1, small())));
+        let before = credit(bob);
+        report(machine.failed(6, FailureCode::BodyInvalid)).unwrap();
+        assert!((before - credit(bob)).abs_diff(ten_minutes) <= 1);
+        assert_eq!(pallet_billing::Payable::<Runtime>::get(pallet_billing::Payee::Farm(1)), farmers);
+    });
+}
+
+#[test]
+fn only_governance_closes_the_contracts_of_others() {
+    run_with_node(|_, bob| {
+        assert_ok!(call(Bob, create(1, small())));
+        assert_fails(Bob, Call::force_close { contract: 1 }, sp_runtime::DispatchError::BadOrigin);
+        let close = |contract| {
+            let inner = Box::new(Call::force_close { contract }.into());
+            call(Alice, pallet_sudo::Call::sudo { call: inner })
+        };
+        assert_ok!(close(1));
+        assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().reason, ClosingReason::ByGovernance);
+        assert_eq!(credit(bob), 1_000 * TFT);
+        let unknown =
+            pallet_sudo::Event::<Runtime>::Sudid { sudo_result: Err(Error::UnknownContract.into()) };
+        assert_ok!(close(1));
+        System::assert_has_event(unknown.into());
+    });
+}
+
+#[test]
+fn a_solution_provider_is_named_once_and_by_the_owner() {
+    run_with_node(|mut machine, _| {
+        let attach = |provider| Call::attach_provider { contract: 1, provider };
+        let add = pallet_billing::Call::add_provider { account: Charlie.to_account_id(), permille: 100 };
+        assert_ok!(call(Alice, pallet_sudo::Call::sudo { call: Box::new(add.into()) }));
+        assert_fails(Bob, attach(1), Error::UnknownContract);
+        assert_ok!(call(Bob, create(1, small())));
+        assert_fails(Bob, attach(1), Error::NotDeployed);
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_fails(Alice, attach(1), Error::NotOwner);
+        assert_fails(Bob, attach(2), pallet_billing::Error::<Runtime>::UnknownProvider);
+        assert_ok!(call(Bob, attach(1)));
+        assert_fails(Bob, attach(1), pallet_billing::Error::<Runtime>::ProviderAttached);
     });
 }
 

@@ -2,9 +2,14 @@
 //! Who may do what, and what a chain starts with.
 
 use crate::chain::*;
+use codec::Encode;
 use frame_support::{assert_ok, traits::Get};
 use parameters::{dynamic, HeartbeatInterval, RuntimeParameters};
-use sp_runtime::{BuildStorage, DispatchError::BadOrigin};
+use sp_runtime::{
+    traits::{BlakeTwo256, Hash},
+    BuildStorage,
+    DispatchError::BadOrigin,
+};
 use tfgrid_primitives::units::{DAY_MS, TFT, USD};
 use tfgrid_runtime::*;
 
@@ -65,14 +70,78 @@ fn a_deploy_proxy_manages_contracts_and_moves_no_money() {
 }
 
 #[test]
-fn every_preset_builds_a_chain() {
-    for name in genesis::preset_names() {
-        let storage = genesis_of(&name).build_storage().unwrap();
+fn the_test_presets_build_chains() {
+    for name in [genesis::DEVELOPMENT, genesis::LOCAL_TESTNET] {
+        let storage = genesis_of(&name.into()).build_storage().unwrap();
         sp_io::TestExternalities::new(storage).execute_with(|| {
             assert!(!pallet_aura::Authorities::<Runtime>::get().is_empty());
+            assert_eq!(Grandpa::grandpa_authorities().len(), Session::validators().len());
             assert_eq!(Billing::price_clock().price, USD / 20);
             check_laws();
         });
     }
     assert_eq!(genesis::preset(&"no-such-preset".into()), None);
+}
+
+#[test]
+fn the_public_chain_refuses_to_start_while_it_has_blanks() {
+    let main = genesis::preset(&genesis::MAIN.into()).unwrap();
+    let refused = genesis::ensure_complete(&main).unwrap_err();
+    for blank in ["/billing/price", "/billing/policy/foundation", "/session/keys/0/0", "/councilMembership"] {
+        assert!(refused.contains(blank), "{refused}");
+    }
+    assert!(genesis_value(genesis::MAIN).get("sudo").is_none(), "nobody rules the public chain alone");
+    let local = genesis::preset(&genesis::LOCAL_TESTNET.into()).unwrap();
+    assert_eq!(genesis::ensure_complete(&local), Ok(()));
+    let nobody = genesis::ensure_complete(b"{}").unwrap_err();
+    assert!(nobody.contains("nobody would make blocks"), "{nobody}");
+    assert!(genesis::ensure_complete(b"{").unwrap_err().contains("no JSON"));
+}
+
+fn genesis_value(name: &str) -> serde_json::Value {
+    serde_json::from_slice(&genesis::preset(&name.into()).unwrap()).unwrap()
+}
+
+/// A call of the council: proposed by Alice, voted for by so many of Alice, Bob and Charlie, closed.
+fn motion(inner: RuntimeCall, ayes: usize) -> sp_runtime::DispatchResult {
+    use pallet_collective::Call as Motion;
+    let (hash, length) = (BlakeTwo256::hash_of(&inner), inner.encoded_size() as u32);
+    let threshold = ayes as u32;
+    let index = pallet_collective::ProposalCount::<Runtime, pallet_collective::Instance1>::get();
+    let propose = Motion::<Runtime, pallet_collective::Instance1>::propose {
+        threshold,
+        proposal: Box::new(inner),
+        length_bound: length,
+    };
+    call(Alice, RuntimeCall::Council(propose))?;
+    for member in [Alice, Bob, Charlie].into_iter().take(ayes) {
+        let vote = Motion::vote { proposal: hash, index, approve: true };
+        call(member, RuntimeCall::Council(vote))?;
+    }
+    let close = Motion::close {
+        proposal_hash: hash,
+        index,
+        proposal_weight_bound: frame_support::weights::Weight::MAX,
+        length_bound: length,
+    };
+    call(Alice, RuntimeCall::Council(close))
+}
+
+#[test]
+fn three_fifths_of_the_council_govern_and_fewer_do_not() {
+    run(|| {
+        let price = |price| RuntimeCall::from(pallet_billing::Call::set_price { price });
+        assert_ok!(motion(price(USD / 10), 2));
+        assert_eq!(Billing::price_clock().price, USD / 10, "two of three are more than three fifths");
+        assert_ok!(call(
+            Alice,
+            RuntimeCall::Council(pallet_collective::Call::propose {
+                threshold: 1,
+                proposal: Box::new(price(USD)),
+                length_bound: 100,
+            })
+        ));
+        assert_eq!(Billing::price_clock().price, USD / 10, "one of three is less");
+        assert_fails(Bob, price(USD), BadOrigin);
+    });
 }

@@ -6,7 +6,11 @@ use frame_support::{assert_ok, traits::fungible::InspectHold};
 use sp_core::Pair;
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
-use tfgrid_primitives::{report::HeartbeatPayload, units::TFT, Refusal, Registration, ReportKind, Resources};
+use tfgrid_primitives::{
+    report::HeartbeatPayload,
+    units::{DAY_MS, TFT},
+    Refusal, Registration, ReportKind, Resources,
+};
 use tfgrid_runtime::*;
 
 type Error = pallet_nodes::Error<Runtime>;
@@ -109,15 +113,55 @@ fn an_expired_or_closed_ticket_admits_nobody() {
 }
 
 #[test]
-fn a_node_is_offline_after_three_missed_heartbeats_and_back_with_the_next() {
+fn a_node_is_offline_after_three_missed_heartbeats_and_back_after_three_in_a_row() {
     run_with_node(|mut machine, _| {
         pass(3 * heartbeat_ms());
         assert!(Nodes::is_online(1));
         pass(SLOT_DURATION);
         assert!(!Nodes::is_online(1));
+        System::assert_has_event(pallet_nodes::Event::<Runtime>::NodeOffline { node: 1 }.into());
         assert_fails(Bob, create(1, small()), pallet_contracts::Error::<Runtime>::NodeOffline);
-        report(machine.heartbeat()).unwrap();
-        assert!(Nodes::is_online(1));
+
+        let beat = |machine: &mut Machine| {
+            pass(heartbeat_ms());
+            report(machine.heartbeat()).unwrap();
+            Nodes::is_online(1)
+        };
+        assert!(!beat(&mut machine));
+        assert!(!beat(&mut machine));
+        // One that is late starts the row anew.
+        pass(2 * heartbeat_ms());
+        assert!(!beat(&mut machine));
+        assert!(!beat(&mut machine));
+        assert!(!beat(&mut machine), "it has flapped: it must be heard from for two intervals");
+        assert!(beat(&mut machine));
+        System::assert_has_event(pallet_nodes::Event::<Runtime>::NodeOnline { node: 1 }.into());
+        assert_ok!(call(Bob, create(1, small())));
+    });
+}
+
+#[test]
+fn a_node_that_flaps_returns_more_slowly_and_a_steady_one_as_fast_as_ever() {
+    run_with_node(|mut machine, _| {
+        let mut beats_to_return = || {
+            pass(4 * heartbeat_ms());
+            assert!(!Nodes::is_online(1));
+            let mut beats = 0;
+            while !Nodes::is_online(1) {
+                pass(heartbeat_ms());
+                report(machine.heartbeat()).unwrap();
+                beats += 1;
+            }
+            beats
+        };
+        let (first, second, third) = (beats_to_return(), beats_to_return(), beats_to_return());
+        assert!(first < second && second < third, "{first}, {second}, {third}");
+        pallet_nodes::Liveliness::<Runtime>::mutate(1, |live| {
+            let live = live.as_mut().unwrap();
+            live.state = pallet_nodes::LiveState::Online { since: 0 };
+        });
+        pallet_billing::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += DAY_MS);
+        assert_eq!(beats_to_return(), 3);
     });
 }
 

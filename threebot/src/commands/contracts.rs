@@ -105,6 +105,7 @@ async fn facts(at: &At, contract: ContractId) -> Result<Option<Facts>> {
         ContractStatus::Created => ("created", 0, 0),
         ContractStatus::Deployed { tft, usd } => ("deployed", tft, usd),
         ContractStatus::Paused { tft, usd } => ("paused", tft, usd),
+        ContractStatus::NodeOffline { tft, usd } => ("node offline", tft, usd),
         ContractStatus::Closed { .. } => return Ok(None),
     };
     let api::runtime_types::pallet_contracts::types::ContractKind::Node { node, resources, .. } = record.kind;

@@ -92,7 +92,11 @@ async fn running(session: &Session, contract: ContractId) -> Result<()> {
     while let Some(at) = heads.next().await {
         match at?.contract_status(contract).await? {
             Some(ContractStatus::Created) | None => {}
-            Some(ContractStatus::Deployed { .. } | ContractStatus::Paused { .. }) => return Ok(()),
+            Some(
+                ContractStatus::Deployed { .. }
+                | ContractStatus::Paused { .. }
+                | ContractStatus::NodeOffline { .. },
+            ) => return Ok(()),
             Some(ContractStatus::Closed { reason, .. }) => {
                 bail!("contract {contract} was closed before it ran: {}", contracts::reason_text(&reason))
             }
