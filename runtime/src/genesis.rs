@@ -60,7 +60,7 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             usage_ms: Some(12 * SECOND_MS),
             result_ms: Some(3 * SECOND_MS),
             // Long enough for a slow machine that fetches an image.
-            answer_ms: Some(MINUTE_MS),
+            answer_ms: Some(5 * MINUTE_MS),
             long_offline_ms: Some(14 * MINUTE_MS),
             not_delivered_ms: Some(MINUTE_MS),
             tombstone_ms: Some(90 * MINUTE_MS),

@@ -27,9 +27,9 @@ pub mod dynamic {
         /// How often a node may correct a contract's result.
         #[codec(index = 2)]
         pub static ResultMs: u64 = MINUTE_MS;
-        /// How long a node may take to answer a new contract or version.
+        /// How long a node may take to answer a new contract: enough for a large image on a slow line.
         #[codec(index = 3)]
-        pub static AnswerMs: u64 = 5 * MINUTE_MS;
+        pub static AnswerMs: u64 = 30 * MINUTE_MS;
         /// How long a node may be offline before its contracts close.
         #[codec(index = 4)]
         pub static LongOfflineMs: u64 = 14 * DAY_MS;
