@@ -11,7 +11,7 @@ use tfgrid_client::Error;
 /// The outcome of a command: the same facts as text and as JSON.
 pub struct Answer {
     text: String,
-    value: Value,
+    pub value: Value,
 }
 
 impl Answer {

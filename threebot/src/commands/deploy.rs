@@ -120,7 +120,9 @@ mod tests {
         let path = file.path().display().to_string();
         let words =
             ["threebot", "deploy", "--node", "1", "-f", &path].into_iter().chain(more.iter().copied());
-        let crate::cli::Command::Deploy(args) = crate::cli::Cli::try_parse_from(words)?.command else {
+        let crate::cli::Command::OnGrid(crate::cli::OnGrid::Deploy(args)) =
+            crate::cli::Cli::try_parse_from(words)?.command
+        else {
             bail!("not a deployment")
         };
         Plan::read(&args)
