@@ -7,7 +7,7 @@ use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
     traits::{Clock, TwinDirectory},
     units::TFT,
-    GridMillis, TwinId, UnixSeconds,
+    GridMillis, TwinId, UnixSeconds, Q64,
 };
 
 #[frame_support::runtime]
@@ -84,6 +84,10 @@ impl Clock for SetClock {
 
     fn unix_now() -> UnixSeconds {
         Now::get()
+    }
+
+    fn price_now() -> Q64 {
+        0
     }
 }
 
