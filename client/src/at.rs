@@ -98,12 +98,10 @@ impl At {
         self.fetch("an account's twin", api::storage().twins().twin_by_account(), (*account,)).await
     }
 
-    /// The farm of a name, in whatever case.
+    /// The farm that has this name, or one that looks like it.
     pub async fn farm_by_name(&self, name: &str) -> Result<Option<FarmId>, Error> {
-        let key = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(
-            name.to_ascii_lowercase().into_bytes(),
-        );
-        self.fetch("a farm's name", api::storage().farms().farm_by_name(), (key,)).await
+        let call = api::runtime_apis().grid_api().farm_by_name(name.as_bytes().to_vec());
+        in_time("a farm's name", self.0.runtime_apis().call(call)).await
     }
 
     /// The node of a report key.

@@ -23,10 +23,41 @@ pub trait TwinDirectory<AccountId> {
     fn account_of(twin: TwinId) -> Option<AccountId>;
 }
 
+/// Whether anything depends on a twin, so that it can't be removed.
+pub trait TwinUse {
+    /// Whether `twin` owns something.
+    fn is_in_use(twin: TwinId) -> bool;
+}
+
+impl TwinUse for () {
+    fn is_in_use(_: TwinId) -> bool {
+        false
+    }
+}
+
+impl<A: TwinUse, B: TwinUse, C: TwinUse> TwinUse for (A, B, C) {
+    fn is_in_use(twin: TwinId) -> bool {
+        A::is_in_use(twin) || B::is_in_use(twin) || C::is_in_use(twin)
+    }
+}
+
+/// What others must know of a farm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FarmFacts {
+    /// The twin that owns it.
+    pub farmer: TwinId,
+    /// Its nodes are only rented as a whole.
+    pub dedicated: bool,
+}
+
 /// The directory of farms.
 pub trait FarmDirectory<AccountId> {
+    /// What is known of a farm.
+    fn facts(farm: FarmId) -> Option<FarmFacts>;
     /// The twin that owns a farm.
-    fn farmer_of(farm: FarmId) -> Option<TwinId>;
+    fn farmer_of(farm: FarmId) -> Option<TwinId> {
+        Self::facts(farm).map(|facts| facts.farmer)
+    }
     /// The account of that twin.
     fn farmer_account(farm: FarmId) -> Option<AccountId>;
 }
@@ -38,6 +69,40 @@ pub trait BootTickets {
     /// Spends one admission of a ticket that [`BootTickets::check`] has just admitted, and says how much
     /// of the farmer's deposit it freed, in 1e-7 TFT: the node's deposit from now on.
     fn spend(ticket: &PublicKey, node_key: &PublicKey) -> Balance;
+}
+
+/// What depends on a farm, so that it can't be removed.
+pub trait FarmUse {
+    /// Whether nodes belong to `farm`.
+    fn has_nodes(_farm: FarmId) -> bool {
+        false
+    }
+    /// Whether `farm` has earned what hasn't been paid out.
+    fn has_earnings(_farm: FarmId) -> bool {
+        false
+    }
+}
+
+impl FarmUse for () {}
+
+impl<A: FarmUse, B: FarmUse> FarmUse for (A, B) {
+    fn has_nodes(farm: FarmId) -> bool {
+        A::has_nodes(farm) || B::has_nodes(farm)
+    }
+
+    fn has_earnings(farm: FarmId) -> bool {
+        A::has_earnings(farm) || B::has_earnings(farm)
+    }
+}
+
+/// The public addresses of farms, as the contracts pallet reserves them.
+pub trait PublicIps {
+    /// Takes `count` free addresses of `farm` for `contract`, or says why it can't. Zero is a no-op.
+    fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult;
+    /// The contract is closed: its addresses cool down, nobody else gets them yet. Says whether it had any.
+    fn retire(contract: ContractId) -> bool;
+    /// The addresses have cooled down and are free. A no-op where there are none.
+    fn free(contract: ContractId);
 }
 
 /// What a node's contracts should be doing.

@@ -4,6 +4,7 @@
 use crate::{
     Balance, ContractId, FailureCode, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds, UsdAmount,
 };
+use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::H256;
@@ -125,6 +126,15 @@ pub struct NodeContract {
     pub paused: bool,
     /// What is reserved for it.
     pub resources: Resources,
+}
+
+/// A page of a list, and where the next one starts.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct Page<Item, Cursor> {
+    /// What was found.
+    pub items: Vec<Item>,
+    /// What to ask for next; `None` at the end.
+    pub next: Option<Cursor>,
 }
 
 /// A payer's credit, settled up to the block that was asked.

@@ -12,6 +12,7 @@ use frame_support::{
     view_functions::{ViewFunctionDispatchError, ViewFunctionId},
     weights::Weight,
 };
+use pallet_farms::{IpId, IpInfo};
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
@@ -26,8 +27,8 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
     traits::Clock,
-    views::{ContractStatus, GridInfo, NodeContract, PayerInfo},
-    ContractId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
+    views::{ContractStatus, GridInfo, NodeContract, Page, PayerInfo},
+    ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
 impl_runtime_apis! {
@@ -223,6 +224,14 @@ impl_runtime_apis! {
 
         fn node_free(node: NodeId) -> Option<Resources> {
             Nodes::free(node)
+        }
+
+        fn farm_by_name(name: Vec<u8>) -> Option<FarmId> {
+            Farms::farm_by_name(name)
+        }
+
+        fn ips_of_farm(farm: FarmId, after: Option<IpId>, limit: u32) -> Page<IpInfo, IpId> {
+            Farms::ips_of_farm(farm, after, limit)
         }
 
         fn node_online(node: NodeId) -> bool {

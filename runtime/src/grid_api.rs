@@ -2,9 +2,10 @@
 //! `GridApi`: the reads that people and machines need, for clients without view functions.
 
 use alloc::vec::Vec;
+use pallet_farms::{IpId, IpInfo};
 use tfgrid_primitives::{
-    views::{ContractStatus, GridInfo, NodeContract, PayerInfo},
-    ContractId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
+    views::{ContractStatus, GridInfo, NodeContract, Page, PayerInfo},
+    ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
 sp_api::decl_runtime_apis! {
@@ -20,6 +21,10 @@ sp_api::decl_runtime_apis! {
         fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract>;
         /// What a node could still reserve; `None` for an unknown node.
         fn node_free(node: NodeId) -> Option<Resources>;
+        /// The farm that has this name, or one that looks like it.
+        fn farm_by_name(name: Vec<u8>) -> Option<FarmId>;
+        /// A farm's public IPs, at most 500, in no particular order; go on with `next`.
+        fn ips_of_farm(farm: FarmId, after: Option<IpId>, limit: u32) -> Page<IpInfo, IpId>;
         /// Whether a node counts as online.
         fn node_online(node: NodeId) -> bool;
         /// A twin's credit.

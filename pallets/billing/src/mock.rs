@@ -11,7 +11,7 @@ use frame_support::{
 };
 use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
-    traits::{FarmDirectory, NodeLiveness, ServeDeadlines, TwinDirectory},
+    traits::{FarmDirectory, FarmFacts, NodeLiveness, ServeDeadlines, TwinDirectory},
     units::{HOUR_MS, MINUTE_MS, TFT, USD},
     Deadline, FarmId, GridMillis, NodeId, TwinId, Q64,
 };
@@ -95,8 +95,8 @@ impl TwinDirectory<AccountId> for Directory {
 }
 
 impl FarmDirectory<AccountId> for Directory {
-    fn farmer_of(farm: FarmId) -> Option<TwinId> {
-        (farm < 100).then_some(100 + farm)
+    fn facts(farm: FarmId) -> Option<FarmFacts> {
+        (farm < 100).then_some(FarmFacts { farmer: 100 + farm, dedicated: false })
     }
 
     fn farmer_account(farm: FarmId) -> Option<AccountId> {

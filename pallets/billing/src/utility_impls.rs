@@ -14,10 +14,10 @@ use tfgrid_primitives::{
     clock::{ms_of_stretch, stretch},
     fixed,
     ledger::Moment,
-    traits::{Clock, Ledger},
+    traits::{Clock, FarmUse, Ledger, TwinUse},
     units::SECOND_MS,
     views::PayerInfo,
-    Charge, ContractId, GridMillis, Payer, TwinId, UnixSeconds, Q64,
+    Charge, ContractId, FarmId, GridMillis, Payer, TwinId, UnixSeconds, Q64,
 };
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 use tfgrid_primitives::{Deadline, DeadlineKey};
@@ -85,6 +85,19 @@ impl<T: Config> Pallet<T> {
             CurrentPolicy::<T>::put(policy);
             PriceClockState::<T>::mutate(|clock| clock.set_price(genesis.price));
         }
+    }
+}
+
+impl<T: Config> TwinUse for Pallet<T> {
+    fn is_in_use(twin: TwinId) -> bool {
+        let payer = Payers::<T>::get(twin);
+        payer.is_charged() || fixed::whole(payer.credit) > 0
+    }
+}
+
+impl<T: Config> FarmUse for Pallet<T> {
+    fn has_earnings(farm: FarmId) -> bool {
+        fixed::whole(Payable::<T>::get(Payee::Farm(farm))) > 0
     }
 }
 

@@ -275,7 +275,10 @@ impl<T: Config> Pallet<T> {
     }
 
     fn unindex(twin: TwinId, node: NodeId, contract: ContractId, networks: &Networks) {
-        TwinContractCount::<T>::mutate(twin, |count| *count = count.saturating_sub(1));
+        // A count of nothing isn't stored, so that a twin without contracts leaves nothing behind.
+        TwinContractCount::<T>::mutate_exists(twin, |count| {
+            *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
+        });
         TwinContracts::<T>::remove(twin, contract);
         NodeContracts::<T>::remove(node, contract);
         for Network { name, .. } in networks {

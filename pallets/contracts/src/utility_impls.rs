@@ -5,9 +5,9 @@ use crate::*;
 use sp_runtime::Vec;
 use tfgrid_primitives::{
     fixed,
-    traits::{Ledger, NodeDirectory, Service},
+    traits::{Ledger, NodeDirectory, Service, TwinUse},
     views::{ClosedContract, ContractStatus, NodeContract},
-    ContractId, NodeId,
+    ContractId, NodeId, TwinId,
 };
 
 impl<T: Config> Pallet<T> {
@@ -48,6 +48,12 @@ impl<T: Config> Pallet<T> {
         let deployed = state == ContractState::Deployed;
         let paused = deployed && T::Ledger::is_exhausted(twin);
         Some(NodeContract { contract, twin, version, body_hash, deployed, paused, resources })
+    }
+}
+
+impl<T: Config> TwinUse for Pallet<T> {
+    fn is_in_use(twin: TwinId) -> bool {
+        TwinContractCount::<T>::get(twin) > 0
     }
 }
 

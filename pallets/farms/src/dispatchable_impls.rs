@@ -1,30 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls do.
+//! What the calls about farms and boot tickets do.
 
-use crate::*;
+use crate::{
+    name::{checked_name, skeleton},
+    *,
+};
 use frame_support::{
     pallet_prelude::*,
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use sp_runtime::Vec;
 use tfgrid_primitives::{
-    traits::{Clock, TwinDirectory},
-    FarmId, PublicKey, TwinId, UnixSeconds,
+    traits::{Clock, FarmUse, TwinDirectory},
+    FarmId, PublicKey, UnixSeconds,
 };
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_create(account: T::AccountId, name: Vec<u8>) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let name = checked_name(name).ok_or(Error::<T>::NameInvalid)?;
-        let key = name_key(&name);
+        let key = skeleton(&name);
         ensure!(!FarmByName::<T>::contains_key(&key), Error::<T>::NameTaken);
 
         let farm = Self::next_id()?;
         let deposit = T::FarmDeposit::get();
         T::Currency::hold(&HoldReason::Farm.into(), &account, deposit)?;
         FarmByName::<T>::insert(key, farm);
-        Farms::<T>::insert(farm, Farm { twin, name, deposit });
+        FarmCount::<T>::mutate(twin, |count| *count = count.saturating_add(1));
+        let (dedicated, certification) = (false, Certification::default());
+        Farms::<T>::insert(farm, Farm { twin, name, dedicated, certification, deposit });
         Self::deposit_event(Event::FarmCreated { farm, twin, deposit });
+        Ok(())
+    }
+
+    pub(crate) fn do_update(account: T::AccountId, farm: FarmId, name: Vec<u8>) -> DispatchResult {
+        let record = Self::own_farm(&account, farm)?;
+        let name = checked_name(name).ok_or(Error::<T>::NameInvalid)?;
+        let (old, new) = (skeleton(&record.name), skeleton(&name));
+        let owner = FarmByName::<T>::get(&new);
+        ensure!(owner.is_none_or(|owner| owner == farm), Error::<T>::NameTaken);
+
+        FarmByName::<T>::remove(old);
+        FarmByName::<T>::insert(new, farm);
+        Farms::<T>::insert(farm, Farm { name, ..record });
+        Self::deposit_event(Event::FarmRenamed { farm });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_dedicated(account: T::AccountId, farm: FarmId, dedicated: bool) -> DispatchResult {
+        let record = Self::own_farm(&account, farm)?;
+        Farms::<T>::insert(farm, Farm { dedicated, ..record });
+        Self::deposit_event(Event::FarmDedicated { farm, dedicated });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_certification(farm: FarmId, certification: Certification) -> DispatchResult {
+        let record = Farms::<T>::get(farm).ok_or(Error::<T>::UnknownFarm)?;
+        Farms::<T>::insert(farm, Farm { certification, ..record });
+        Self::deposit_event(Event::FarmCertified { farm, certification });
+        Ok(())
+    }
+
+    pub(crate) fn do_remove(account: T::AccountId, farm: FarmId) -> DispatchResult {
+        let Farm { twin, name, deposit: released, .. } = Self::own_farm(&account, farm)?;
+        ensure!(!T::Use::has_nodes(farm), Error::<T>::FarmHasNodes);
+        ensure!(!T::Use::has_earnings(farm), Error::<T>::FarmHasEarnings);
+        ensure!(FarmIpCount::<T>::get(farm) == 0, Error::<T>::FarmHasIps);
+        ensure!(OpenTickets::<T>::get(farm) == 0, Error::<T>::FarmHasOpenTickets);
+
+        T::Currency::release(&HoldReason::Farm.into(), &account, released, Precision::Exact)?;
+        FarmByName::<T>::remove(skeleton(&name));
+        FarmCount::<T>::mutate_exists(twin, count_down);
+        Farms::<T>::remove(farm);
+        Self::deposit_event(Event::FarmRemoved { farm, released });
         Ok(())
     }
 
@@ -35,7 +83,7 @@ impl<T: Config> Pallet<T> {
         nodes: u32,
         expires: UnixSeconds,
     ) -> DispatchResult {
-        Self::ensure_farmer(&account, farm)?;
+        Self::own_farm(&account, farm)?;
         ensure!((1..=MAX_TICKET_NODES).contains(&nodes), Error::<T>::NodeCountOutOfRange);
         let now = T::Clock::unix_now();
         let latest = now.saturating_add(MAX_TICKET_SECONDS);
@@ -52,37 +100,46 @@ impl<T: Config> Pallet<T> {
         let deposit = record.deposit();
         T::Currency::hold(&HoldReason::BootTicket.into(), &account, deposit)?;
         Tickets::<T>::insert(ticket, record);
+        OpenTickets::<T>::mutate(farm, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::TicketOpened { farm, ticket, nodes, expires, deposit });
         Ok(())
     }
 
     pub(crate) fn do_close_ticket(account: T::AccountId, ticket: PublicKey) -> DispatchResult {
-        let mut record = Tickets::<T>::get(ticket).ok_or(Error::<T>::UnknownTicket)?;
-        Self::ensure_farmer(&account, record.farm)?;
+        let record = Tickets::<T>::get(ticket).ok_or(Error::<T>::UnknownTicket)?;
+        let farm = record.farm;
         let forget = record.is_forgettable(T::Clock::unix_now());
-        ensure!(forget || !record.closed, Error::<T>::TicketAlreadyClosed);
-
+        if record.closed {
+            // Nothing is held for it and its farm may be gone: whoever pays the fee may clear it away.
+            ensure!(forget, Error::<T>::TicketAlreadyClosed);
+            Self::forget_ticket(ticket);
+            Self::deposit_event(Event::TicketForgotten { farm, ticket });
+            return Ok(());
+        }
+        Self::own_farm(&account, farm)?;
         let released = record.deposit();
         T::Currency::release(&HoldReason::BootTicket.into(), &account, released, Precision::Exact)?;
-        let farm = record.farm;
+        OpenTickets::<T>::mutate_exists(farm, count_down);
         if forget {
-            Tickets::<T>::remove(ticket);
-            let _ = Admitted::<T>::clear_prefix(ticket, MAX_TICKET_NODES, None);
+            Self::forget_ticket(ticket);
         } else {
-            record.closed = true;
-            record.nodes_left = 0;
-            Tickets::<T>::insert(ticket, record);
+            Tickets::<T>::insert(ticket, Ticket { closed: true, nodes_left: 0, ..record });
         }
         Self::deposit_event(Event::TicketClosed { farm, ticket, released });
         Ok(())
     }
 
-    /// The farmer, where the caller is it.
-    pub(crate) fn ensure_farmer(account: &T::AccountId, farm: FarmId) -> Result<TwinId, Error<T>> {
+    fn forget_ticket(ticket: PublicKey) {
+        Tickets::<T>::remove(ticket);
+        let _ = Admitted::<T>::clear_prefix(ticket, MAX_TICKET_NODES, None);
+    }
+
+    /// The farm, where it is the caller's.
+    pub(crate) fn own_farm(account: &T::AccountId, farm: FarmId) -> Result<Farm, Error<T>> {
         let twin = T::Twins::twin_of(account).ok_or(Error::<T>::NoTwin)?;
         let record = Farms::<T>::get(farm).ok_or(Error::<T>::UnknownFarm)?;
         ensure!(record.twin == twin, Error::<T>::NotFarmer);
-        Ok(twin)
+        Ok(record)
     }
 
     fn next_id() -> Result<FarmId, Error<T>> {
@@ -91,4 +148,9 @@ impl<T: Config> Pallet<T> {
             Ok(*last)
         })
     }
+}
+
+/// One less; a count of nothing isn't stored.
+pub(crate) fn count_down(count: &mut Option<u32>) {
+    *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
 }

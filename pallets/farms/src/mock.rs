@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet and balances, with twins that are their numbers and a clock that tests set.
+//! A runtime of this pallet and balances, with twins that are their numbers, and a clock, nodes and earnings that
+//! tests set.
 
 use crate as pallet_farms;
 use frame_support::{derive_impl, parameter_types, traits::ConstU128};
+use frame_system::EnsureRoot;
 use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
-    traits::{Clock, TwinDirectory},
+    traits::{Clock, FarmUse, TwinDirectory},
     units::TFT,
-    GridMillis, TwinId, UnixSeconds, Q64,
+    FarmId, GridMillis, TwinId, UnixSeconds, Q64,
 };
 
 #[frame_support::runtime]
@@ -49,6 +51,10 @@ impl pallet_balances::Config for Test {
 
 parameter_types! {
     pub static Now: UnixSeconds = 1_700_000_000;
+    /// The farm that has nodes.
+    pub static WithNodes: Option<FarmId> = None;
+    /// The farm that has earnings.
+    pub static WithEarnings: Option<FarmId> = None;
 }
 
 impl pallet_farms::Config for Test {
@@ -56,9 +62,14 @@ impl pallet_farms::Config for Test {
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Numbers;
     type Clock = SetClock;
+    type Use = SetUse;
+    type GovernanceOrigin = EnsureRoot<AccountId>;
     type FarmDeposit = ConstU128<{ 10 * TFT }>;
     type NodeDeposit = ConstU128<{ 10 * TFT }>;
+    type IpDeposit = ConstU128<{ 5 * TFT }>;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = Numbers;
 }
 
 /// Twin `n` is account `n`; accounts from 1,000 on have none.
@@ -91,13 +102,37 @@ impl Clock for SetClock {
     }
 }
 
+/// Says what [`WithNodes`] and [`WithEarnings`] are set to.
+pub struct SetUse;
+
+impl FarmUse for SetUse {
+    fn has_nodes(farm: FarmId) -> bool {
+        WithNodes::get() == Some(farm)
+    }
+
+    fn has_earnings(farm: FarmId) -> bool {
+        WithEarnings::get() == Some(farm)
+    }
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::BenchmarkHelper<AccountId> for Numbers {
+    fn twin() -> (AccountId, TwinId) {
+        (FARMER, 1)
+    }
+
+    fn advance_to(now: UnixSeconds) {
+        Now::set(now);
+    }
+}
+
 pub const FARMER: AccountId = 1;
 pub const OTHER: AccountId = 2;
 pub const POOR: AccountId = 3;
 pub const STRANGER: AccountId = 1_000;
 
-/// Runs `test` on a fresh chain and checks the laws afterwards.
-pub fn run(test: impl FnOnce()) {
+/// A fresh chain.
+pub fn new_chain() -> sp_io::TestExternalities {
     let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
     let rich = 10_000 * TFT;
     pallet_balances::GenesisConfig::<Test> {
@@ -106,8 +141,14 @@ pub fn run(test: impl FnOnce()) {
     }
     .assimilate_storage(&mut storage)
     .unwrap();
-    sp_io::TestExternalities::new(storage).execute_with(|| {
-        System::set_block_number(1);
+    let mut chain = sp_io::TestExternalities::new(storage);
+    chain.execute_with(|| System::set_block_number(1));
+    chain
+}
+
+/// Runs `test` on a fresh chain and checks the laws afterwards.
+pub fn run(test: impl FnOnce()) {
+    new_chain().execute_with(|| {
         test();
         Farms::do_try_state().unwrap();
     });

@@ -1,23 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The records of the pallet.
 
-use codec::{Decode, Encode, MaxEncodedLen};
+use crate::{FarmName, PublicIp};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
-use sp_runtime::Vec;
-use tfgrid_primitives::{ticket::MAX_REGISTRATION_SECONDS, Balance, FarmId, TwinId, UnixSeconds};
+use tfgrid_primitives::{ticket::MAX_REGISTRATION_SECONDS, Balance, ContractId, FarmId, TwinId, UnixSeconds};
 
-/// The most characters of a farm's name.
-pub const MAX_NAME: u32 = 40;
-/// The fewest characters of a farm's name.
-pub const MIN_NAME: usize = 3;
 /// The most nodes that one ticket admits.
 pub const MAX_TICKET_NODES: u32 = 100;
 /// The longest that a ticket is open.
 pub const MAX_TICKET_SECONDS: UnixSeconds = 366 * 24 * 3_600;
 
-/// A farm's name, valid by construction of [`checked_name`].
-pub type FarmName = BoundedVec<u8, ConstU32<MAX_NAME>>;
+/// The most public IPs of a farm.
+pub const MAX_FARM_IPS: u32 = 256;
+/// The most public IPs of a contract.
+pub const MAX_CONTRACT_IPS: u32 = 16;
+/// The most records that one view reads.
+pub const MAX_PAGE: u32 = 500;
+
+/// Id of a public IP. The first is 1.
+pub type IpId = u32;
+/// The public IPs of a contract.
+pub type IpIds = BoundedVec<IpId, ConstU32<MAX_CONTRACT_IPS>>;
 
 /// A farm offers nodes and public IPs.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
@@ -26,8 +31,65 @@ pub struct Farm {
     pub twin: TwinId,
     /// As the farmer writes it.
     pub name: FarmName,
+    /// Its nodes are only rented as a whole.
+    pub dedicated: bool,
+    /// What governance says of it.
+    pub certification: Certification,
     /// What is held for it, in 1e-7 TFT.
     pub deposit: Balance,
+}
+
+/// How far a farm is known to governance: a label for people.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Certification {
+    /// Nobody has looked at it.
+    #[default]
+    #[codec(index = 0)]
+    NotCertified,
+    /// It keeps what the grid asks of a data centre.
+    #[codec(index = 1)]
+    Gold,
+}
+
+/// A public IP of a farm.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct FarmIp {
+    /// The farm.
+    pub farm: FarmId,
+    /// The addresses.
+    pub address: PublicIp,
+    /// The contract that has it, or had it and cools down.
+    pub contract: Option<ContractId>,
+    /// Governance has removed it: it goes when the contract lets go of it.
+    pub removed: bool,
+    /// What is held for it, in 1e-7 TFT.
+    pub deposit: Balance,
+}
+
+/// A public IP, for people to see.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct IpInfo {
+    /// Its id.
+    pub ip: IpId,
+    /// The addresses.
+    pub address: PublicIp,
+    /// Who has it.
+    pub state: IpState,
+    /// Governance has removed it: it goes when its contract lets go of it.
+    pub removed: bool,
+}
+
+/// Who has a public IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub enum IpState {
+    /// Nobody.
+    Free,
+    /// An open contract.
+    Taken(ContractId),
+    /// A closed contract whose node may still use it.
+    CoolingDown(ContractId),
 }
 
 /// A boot ticket: lets machines join a farm without money or people.
@@ -56,18 +118,4 @@ impl Ticket {
     pub(crate) fn is_forgettable(&self, now: UnixSeconds) -> bool {
         now > self.expires.saturating_add(MAX_REGISTRATION_SECONDS)
     }
-}
-
-/// `name` as it is stored, or `None` where it breaks a rule.
-pub(crate) fn checked_name(name: Vec<u8>) -> Option<FarmName> {
-    let valid =
-        name.len() >= MIN_NAME && name.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'_' || *c == b'-');
-    valid.then(|| name.try_into().ok()).flatten()
-}
-
-/// What makes names unique: case doesn't tell them apart.
-pub(crate) fn name_key(name: &FarmName) -> FarmName {
-    let mut key = name.clone();
-    key.iter_mut().for_each(|c| c.make_ascii_lowercase());
-    key
 }

@@ -5,9 +5,9 @@ use crate::*;
 use frame_support::{ensure, traits::Get};
 use sp_runtime::DispatchError;
 use tfgrid_primitives::{
-    traits::{Clock, NodeDirectory, NodeFacts, NodeLiveness, Service},
+    traits::{Clock, FarmUse, NodeDirectory, NodeFacts, NodeLiveness, Service},
     views::ClosingReason,
-    NodeId, Resources, Q64,
+    FarmId, NodeId, Resources, Q64,
 };
 
 impl<T: Config> Pallet<T> {
@@ -35,6 +35,12 @@ impl<T: Config> Pallet<T> {
             }
             None => Service::Ended(ClosingReason::NodeRemoved),
         }
+    }
+}
+
+impl<T: Config> FarmUse for Pallet<T> {
+    fn has_nodes(farm: FarmId) -> bool {
+        FarmNodes::<T>::iter_key_prefix(farm).next().is_some()
     }
 }
 

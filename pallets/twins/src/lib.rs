@@ -8,6 +8,8 @@ mod types;
 mod utility_impls;
 pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
@@ -23,7 +25,7 @@ pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
-    use tfgrid_primitives::{Balance, PublicKey, TwinId};
+    use tfgrid_primitives::{traits::TwinUse, Balance, PublicKey, TwinId};
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
@@ -42,7 +44,12 @@ pub mod pallet {
             Reason = Self::RuntimeHoldReason,
         >;
         /// The runtime's hold reasons.
-        type RuntimeHoldReason: From<HoldReason>;
+        type RuntimeHoldReason: From<HoldReason> + Copy + PartialEq + 'static;
+        /// The reasons of deposits that belong to a twin and move with it, this pallet's own among them: at most
+        /// [`MAX_DEPOSIT_REASONS`], none twice.
+        type DepositReasons: Get<&'static [Self::RuntimeHoldReason]>;
+        /// What depends on a twin.
+        type Use: TwinUse;
         /// Held while a twin exists, in 1e-7 TFT.
         #[pallet::constant]
         type TwinDeposit: Get<Balance>;
@@ -69,6 +76,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type TwinByAccount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, TwinId>;
 
+    /// The accounts that twins are offered to.
+    #[pallet::storage]
+    pub type Offers<T: Config> = StorageMap<_, Twox64Concat, TwinId, T::AccountId>;
+
     /// What happened.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -87,6 +98,36 @@ pub mod pallet {
             /// Its id.
             twin: TwinId,
         },
+        /// A twin is offered to another account.
+        TransferOffered {
+            /// Its id.
+            twin: TwinId,
+            /// Who may accept it.
+            to: T::AccountId,
+        },
+        /// A twin is offered to nobody any more.
+        OfferWithdrawn {
+            /// Its id.
+            twin: TwinId,
+        },
+        /// A twin has another account.
+        TwinTransferred {
+            /// Its id.
+            twin: TwinId,
+            /// Its account before.
+            from: T::AccountId,
+            /// Its account now.
+            to: T::AccountId,
+            /// The deposits that moved with it, in 1e-7 TFT.
+            deposits: Balance,
+        },
+        /// A twin is gone.
+        TwinRemoved {
+            /// Its id.
+            twin: TwinId,
+            /// What is no longer held, in 1e-7 TFT.
+            released: Balance,
+        },
     }
 
     /// Why a call failed.
@@ -100,6 +141,12 @@ pub mod pallet {
         DuplicatePeerKey,
         /// All twin ids are given away.
         IdsExhausted,
+        /// The twin is offered to nobody.
+        NoOffer,
+        /// The twin isn't offered to the caller.
+        NotOffered,
+        /// The twin still owns farms, contracts or credit.
+        TwinInUse,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
@@ -128,10 +175,47 @@ pub mod pallet {
             let account = ensure_signed(origin)?;
             Self::do_update(account, peer_keys, encryption_key)
         }
+
+        /// Offers the caller's twin, with all that belongs to it, to the account `to`. A second offer takes the
+        /// place of the first.
+        #[pallet::call_index(2)]
+        pub fn offer_transfer(origin: OriginFor<T>, to: T::AccountId) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_offer_transfer(account, to)
+        }
+
+        /// Takes back the offer of the caller's twin.
+        #[pallet::call_index(3)]
+        pub fn withdraw_offer(origin: OriginFor<T>) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_withdraw_offer(account)
+        }
+
+        /// Takes over a twin that is offered to the caller, who must have none. All its deposits move to the
+        /// caller's account, on hold as they are; its keys go, for they are the former owner's.
+        #[pallet::call_index(4)]
+        pub fn accept_transfer(origin: OriginFor<T>, twin: TwinId) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_accept_transfer(account, twin)
+        }
+
+        /// Removes the caller's twin, which must own nothing; its deposit is free again.
+        #[pallet::call_index(5)]
+        pub fn remove(origin: OriginFor<T>) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_remove(account)
+        }
     }
 
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn integrity_test() {
+            let reasons = T::DepositReasons::get();
+            assert!(reasons.contains(&HoldReason::Twin.into()), "a twin's own deposit must move with it");
+            assert!(reasons.len() <= MAX_DEPOSIT_REASONS, "more reasons than the weights count on");
+            assert!(are_distinct(reasons), "a reason is listed twice");
+        }
+
         #[cfg(feature = "try-runtime")]
         fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
             Self::do_try_state()

@@ -6,13 +6,29 @@ use crate::{
 };
 use frame_support::{
     assert_noop, assert_ok,
-    traits::fungible::{Inspect, InspectHold},
+    traits::fungible::{Inspect, InspectHold, MutateHold},
 };
-use sp_runtime::TokenError;
+use sp_runtime::{DispatchResult, TokenError};
 use tfgrid_primitives::{traits::TwinDirectory, units::TFT};
 
 fn keys(n: u8) -> PeerKeys {
     (0..n).map(|i| [i; 32]).collect::<Vec<_>>().try_into().unwrap()
+}
+
+fn create(account: AccountId) -> DispatchResult {
+    Twins::create(RuntimeOrigin::signed(account), keys(1), Some([9; 32]))
+}
+
+fn offer(account: AccountId, to: AccountId) -> DispatchResult {
+    Twins::offer_transfer(RuntimeOrigin::signed(account), to)
+}
+
+fn accept(account: AccountId, twin: u32) -> DispatchResult {
+    Twins::accept_transfer(RuntimeOrigin::signed(account), twin)
+}
+
+fn held(reason: impl Into<RuntimeHoldReason>, account: AccountId) -> u128 {
+    Balances::balance_on_hold(&reason.into(), &account)
 }
 
 #[test]
@@ -73,5 +89,102 @@ fn ids_run_out_without_harm() {
     run(|| {
         LastTwinId::<Test>::put(u32::MAX);
         assert_noop!(Twins::create(RuntimeOrigin::signed(ALICE), keys(0), None), Error::<Test>::IdsExhausted);
+    });
+}
+
+#[test]
+fn a_twin_moves_to_who_accepts_it_with_all_its_deposits_and_without_its_keys() {
+    use neighbour::HoldReason::{Other, Things};
+    run(|| {
+        assert_ok!(create(ALICE));
+        assert_ok!(Balances::hold(&Things.into(), &ALICE, 7 * TFT));
+        assert_ok!(Balances::hold(&Other.into(), &ALICE, 3 * TFT));
+        assert_ok!(offer(ALICE, BOB));
+        System::assert_has_event(Event::TransferOffered { twin: 1, to: BOB }.into());
+        assert_ok!(accept(BOB, 1));
+        let moved = Event::TwinTransferred { twin: 1, from: ALICE, to: BOB, deposits: 8 * TFT };
+        System::assert_has_event(moved.into());
+
+        assert_eq!((Twins::twin_of(&ALICE), Twins::twin_of(&BOB)), (None, Some(1)));
+        assert_eq!(Twins::account_of(1), Some(BOB));
+        assert_eq!((held(HoldReason::Twin, ALICE), held(HoldReason::Twin, BOB)), (0, TFT));
+        assert_eq!((held(Things, ALICE), held(Things, BOB)), (0, 7 * TFT));
+        assert_eq!((held(Other, ALICE), held(Other, BOB)), (3 * TFT, 0));
+        assert_eq!((Balances::balance(&ALICE), Balances::balance(&BOB)), (89 * TFT, 100 * TFT));
+        let twin = crate::Twins::<Test>::get(1).unwrap();
+        assert_eq!((twin.peer_keys, twin.encryption_key), (keys(0), None));
+        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+        assert_ok!(create(ALICE));
+        assert_eq!(Twins::twin_of(&ALICE), Some(2));
+    });
+}
+
+#[test]
+fn only_who_is_offered_a_twin_last_can_accept_it() {
+    run(|| {
+        assert_noop!(offer(ALICE, BOB), Error::<Test>::NoTwin);
+        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+        assert_ok!(create(ALICE));
+        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+        assert_ok!(offer(ALICE, BOB));
+        assert_ok!(offer(ALICE, POOR));
+        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+        assert_ok!(accept(POOR, 1));
+        assert_eq!(Twins::account_of(1), Some(POOR));
+    });
+}
+
+#[test]
+fn an_offer_that_is_withdrawn_cannot_be_accepted() {
+    run(|| {
+        let withdraw = |account| Twins::withdraw_offer(RuntimeOrigin::signed(account));
+        assert_noop!(withdraw(ALICE), Error::<Test>::NoTwin);
+        assert_ok!(create(ALICE));
+        assert_noop!(withdraw(ALICE), Error::<Test>::NoOffer);
+        assert_ok!(offer(ALICE, BOB));
+        assert_ok!(withdraw(ALICE));
+        System::assert_has_event(Event::OfferWithdrawn { twin: 1 }.into());
+        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+    });
+}
+
+#[test]
+fn who_has_a_twin_accepts_no_other() {
+    run(|| {
+        assert_ok!(create(ALICE));
+        assert_ok!(create(BOB));
+        assert_ok!(offer(ALICE, BOB));
+        assert_ok!(offer(BOB, BOB));
+        assert_noop!(accept(BOB, 1), Error::<Test>::AccountHasTwin);
+        assert_noop!(accept(BOB, 2), Error::<Test>::AccountHasTwin);
+    });
+}
+
+#[test]
+fn a_twin_stays_where_its_deposits_cannot_move() {
+    run(|| {
+        assert_ok!(create(ALICE));
+        assert_ok!(offer(ALICE, NOBODY));
+        assert_noop!(accept(NOBODY, 1), TokenError::CannotCreateHold);
+    });
+}
+
+#[test]
+fn a_twin_that_owns_nothing_can_be_removed() {
+    run(|| {
+        let remove = |account| Twins::remove(RuntimeOrigin::signed(account));
+        assert_noop!(remove(ALICE), Error::<Test>::NoTwin);
+        assert_ok!(create(ALICE));
+        assert_ok!(offer(ALICE, BOB));
+        Busy::set(Some(1));
+        assert_noop!(remove(ALICE), Error::<Test>::TwinInUse);
+        Busy::set(None);
+        assert_ok!(remove(ALICE));
+        System::assert_has_event(Event::TwinRemoved { twin: 1, released: TFT }.into());
+        assert_eq!(Twins::twin_of(&ALICE), None);
+        assert_eq!(Balances::balance(&ALICE), 100 * TFT);
+        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+        assert_ok!(create(ALICE));
+        assert_eq!(Twins::twin_of(&ALICE), Some(2), "an id is never given twice");
     });
 }

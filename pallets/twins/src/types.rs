@@ -9,6 +9,9 @@ use tfgrid_primitives::{Balance, PublicKey};
 /// The most peer keys of a twin.
 pub const MAX_PEER_KEYS: u32 = 4;
 
+/// The most reasons for which deposits are held that move with a twin.
+pub const MAX_DEPOSIT_REASONS: usize = 8;
+
 /// Ed25519 keys under which a twin's machines and bots are dialled.
 pub type PeerKeys = BoundedVec<PublicKey, ConstU32<MAX_PEER_KEYS>>;
 
@@ -28,7 +31,7 @@ pub struct Twin<AccountId> {
     pub deposit: Balance,
 }
 
-/// Whether no key is listed twice.
-pub(crate) fn are_distinct(keys: &PeerKeys) -> bool {
-    keys.iter().enumerate().all(|(i, key)| !keys[..i].contains(key))
+/// Whether nothing is listed twice in a short list.
+pub(crate) fn are_distinct<Item: PartialEq>(list: &[Item]) -> bool {
+    list.iter().enumerate().all(|(i, item)| !list.iter().take(i).any(|earlier| earlier == item))
 }

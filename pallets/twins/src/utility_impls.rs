@@ -19,7 +19,8 @@ impl<T: Config> Pallet<T> {
     /// Checks the laws of the pallet: for tests and try-runtime, never in a block.
     pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
         Self::accounts_and_twins_are_inverse()?;
-        Self::every_twin_has_its_deposit_on_hold()
+        Self::every_twin_has_its_deposit_on_hold()?;
+        Self::offers_are_of_twins()
     }
 
     fn accounts_and_twins_are_inverse() -> Result<(), sp_runtime::TryRuntimeError> {
@@ -45,6 +46,12 @@ impl<T: Config> Pallet<T> {
                 "a twin's hold isn't its deposit"
             );
         }
+        Ok(())
+    }
+
+    fn offers_are_of_twins() -> Result<(), sp_runtime::TryRuntimeError> {
+        let all = Offers::<T>::iter_keys().all(Twins::<T>::contains_key);
+        frame_support::ensure!(all, "a twin is offered that is gone");
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+use super::governance::FarmKeeper;
 use crate::*;
 use frame_support::traits::ConstU128;
 use tfgrid_primitives::units::TFT;
@@ -9,7 +10,10 @@ impl pallet_farms::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Twins;
     type Clock = Billing;
+    type Use = (Nodes, Billing);
+    type GovernanceOrigin = FarmKeeper;
     type FarmDeposit = ConstU128<{ 10 * TFT }>;
     type NodeDeposit = ConstU128<{ 10 * TFT }>;
+    type IpDeposit = ConstU128<{ 5 * TFT }>;
     type WeightInfo = ();
 }

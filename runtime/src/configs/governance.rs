@@ -25,6 +25,8 @@ pub type PolicySetter = Governance;
 pub type ParameterAdmin = Governance;
 /// Closes contracts that must not run.
 pub type ContractCloser = Governance;
+/// Certifies farms and takes addresses from squatters.
+pub type FarmKeeper = Governance;
 /// Changes the set of validators.
 pub type ValidatorManager = Governance;
 /// Changes the council.

@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::*;
-use frame_support::traits::ConstU128;
+use frame_support::traits::{ConstU128, Get};
 use tfgrid_primitives::units::TFT;
+
+/// The deposits that belong to a twin: they move with it.
+pub struct TwinsDeposits;
+
+impl Get<&'static [RuntimeHoldReason]> for TwinsDeposits {
+    fn get() -> &'static [RuntimeHoldReason] {
+        &[
+            RuntimeHoldReason::Twins(pallet_twins::HoldReason::Twin),
+            RuntimeHoldReason::Farms(pallet_farms::HoldReason::Farm),
+            RuntimeHoldReason::Farms(pallet_farms::HoldReason::BootTicket),
+            RuntimeHoldReason::Farms(pallet_farms::HoldReason::PublicIp),
+            RuntimeHoldReason::Nodes(pallet_nodes::HoldReason::Node),
+            RuntimeHoldReason::Contracts(pallet_contracts::HoldReason::Contract),
+        ]
+    }
+}
 
 impl pallet_twins::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
+    type DepositReasons = TwinsDeposits;
+    type Use = (Farms, Contracts, Billing);
     type TwinDeposit = ConstU128<TFT>;
     type WeightInfo = ();
 }

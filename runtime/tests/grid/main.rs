@@ -8,3 +8,4 @@ mod governance;
 mod metadata;
 mod nodes;
 mod random;
+mod twins;

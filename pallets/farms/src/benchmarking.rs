@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the calls cost, each in its worst case.
+
+use crate::*;
+use frame_benchmarking::v2::*;
+use frame_support::{
+    traits::{ConstU32, EnsureOrigin},
+    BoundedVec,
+};
+use frame_system::RawOrigin;
+use sp_runtime::Vec;
+use tfgrid_primitives::{
+    ticket::MAX_REGISTRATION_SECONDS,
+    traits::{BootTickets, Clock},
+    FarmId, PublicKey, TwinId, UnixSeconds,
+};
+
+/// Makes what benchmarks need of other pallets.
+pub trait BenchmarkHelper<AccountId> {
+    /// An account that can pay all deposits, and its twin.
+    fn twin() -> (AccountId, TwinId);
+    /// Sets the calendar.
+    fn advance_to(now: UnixSeconds);
+}
+
+const TICKET: PublicKey = [7; 32];
+
+/// The longest name, all of one letter, so that names of different letters don't look alike.
+fn longest_name(letter: u8) -> BoundedVec<u8, ConstU32<256>> {
+    BoundedVec::truncate_from((0..MAX_NAME).map(|_| letter).collect())
+}
+
+/// A farmer with a farm.
+fn with_farm<T: Config>() -> Result<(T::AccountId, FarmId), BenchmarkError> {
+    let (account, _) = T::BenchmarkHelper::twin();
+    Pallet::<T>::create(RawOrigin::Signed(account.clone()).into(), longest_name(b'm'))?;
+    Ok((account, LastFarmId::<T>::get()))
+}
+
+/// IPv4 and IPv6.
+fn pair() -> PublicIp {
+    let v4 = Ipv4 { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
+    let mut v6 = Ipv6 { address: [0x2a; 16], prefix: 64, gateway: [0x2a; 16] };
+    v6.gateway[15] = 1;
+    PublicIp { v4, v6: Some(v6) }
+}
+
+fn with_ip<T: Config>() -> Result<(T::AccountId, IpId), BenchmarkError> {
+    let (account, farm) = with_farm::<T>()?;
+    Pallet::<T>::add_ip(RawOrigin::Signed(account.clone()).into(), farm, pair())?;
+    Ok((account, LastIpId::<T>::get()))
+}
+
+fn governance<T: Config>() -> Result<T::RuntimeOrigin, BenchmarkError> {
+    T::GovernanceOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    /// Worst case: the longest name, the account's first hold.
+    #[benchmark]
+    fn create() {
+        let (account, _) = T::BenchmarkHelper::twin();
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), longest_name(b'm'));
+        assert!(Farms::<T>::contains_key(LastFarmId::<T>::get()));
+    }
+
+    #[benchmark]
+    fn open_ticket() -> Result<(), BenchmarkError> {
+        let (account, farm) = with_farm::<T>()?;
+        let expires = T::Clock::unix_now().saturating_add(MAX_TICKET_SECONDS);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), farm, TICKET, MAX_TICKET_NODES, expires);
+        assert!(Tickets::<T>::contains_key(TICKET));
+        Ok(())
+    }
+
+    /// Worst case: the record goes at once, with the admissions of a ticket that is all but spent.
+    #[benchmark]
+    fn close_ticket() -> Result<(), BenchmarkError> {
+        let (account, farm) = with_farm::<T>()?;
+        let expires = T::Clock::unix_now().saturating_add(1);
+        let origin = RawOrigin::Signed(account.clone());
+        Pallet::<T>::open_ticket(origin.into(), farm, TICKET, MAX_TICKET_NODES, expires)?;
+        let keys: Vec<_> = (1..MAX_TICKET_NODES as u8).map(|n| [n; 32]).collect();
+        keys.iter().for_each(|key| {
+            Pallet::<T>::spend(&TICKET, key);
+        });
+        T::BenchmarkHelper::advance_to(expires.saturating_add(MAX_REGISTRATION_SECONDS).saturating_add(1));
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), TICKET);
+        assert!(!Tickets::<T>::contains_key(TICKET));
+        Ok(())
+    }
+
+    /// Worst case: the longest name, unlike the old one.
+    #[benchmark]
+    fn update() -> Result<(), BenchmarkError> {
+        let (account, farm) = with_farm::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), farm, longest_name(b'w'));
+        assert_eq!(Pallet::<T>::farm_by_name(longest_name(b'w').into_inner()), Some(farm));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn set_dedicated() -> Result<(), BenchmarkError> {
+        let (account, farm) = with_farm::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), farm, true);
+        assert!(Farms::<T>::get(farm).is_some_and(|farm| farm.dedicated));
+        Ok(())
+    }
+
+    /// Worst case: the twin's only farm.
+    #[benchmark]
+    fn remove() -> Result<(), BenchmarkError> {
+        let (account, farm) = with_farm::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), farm);
+        assert!(!Farms::<T>::contains_key(farm));
+        Ok(())
+    }
+
+    /// Worst case: IPv4 and IPv6, the account's first hold for it.
+    #[benchmark]
+    fn add_ip() -> Result<(), BenchmarkError> {
+        let (account, farm) = with_farm::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), farm, pair());
+        assert_eq!(FarmIpCount::<T>::get(farm), 1);
+        Ok(())
+    }
+
+    /// Worst case: IPv4 and IPv6, the farm's only one.
+    #[benchmark]
+    fn remove_ip() -> Result<(), BenchmarkError> {
+        let (account, ip) = with_ip::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), ip);
+        assert!(!Ips::<T>::contains_key(ip));
+        Ok(())
+    }
+
+    /// Worst case: IPv4 and IPv6, the farm's only one.
+    #[benchmark]
+    fn force_remove_ip() -> Result<(), BenchmarkError> {
+        let (_, ip) = with_ip::<T>()?;
+        let origin = governance::<T>()?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, ip);
+        assert!(!Ips::<T>::contains_key(ip));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn set_certification() -> Result<(), BenchmarkError> {
+        let (_, farm) = with_farm::<T>()?;
+        let origin = governance::<T>()?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, farm, Certification::Gold);
+        assert!(Farms::<T>::get(farm).is_some_and(|farm| farm.certification == Certification::Gold));
+        Ok(())
+    }
+
+    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the calls about public IPs do, and how contracts reserve them.
+
+use crate::{dispatchable_impls::count_down, *};
+use frame_support::{
+    pallet_prelude::*,
+    traits::{fungible::MutateHold, tokens::Precision},
+};
+use sp_runtime::Vec;
+use tfgrid_primitives::{
+    traits::{FarmDirectory, PublicIps},
+    Balance, ContractId, FarmId,
+};
+
+impl<T> From<Fault> for Error<T> {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::NotPublic => Self::IpNotPublic,
+            Fault::Prefix => Self::PrefixOutOfRange,
+            Fault::NotHost => Self::AddressNotUsable,
+            Fault::Gateway => Self::GatewayInvalid,
+        }
+    }
+}
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_add_ip(account: T::AccountId, farm: FarmId, address: PublicIp) -> DispatchResult {
+        Self::own_farm(&account, farm)?;
+        address.check().map_err(Error::<T>::from)?;
+        let is_taken = address.addresses().any(|one| IpByAddress::<T>::contains_key(one));
+        ensure!(!is_taken, Error::<T>::AddressTaken);
+        let count = FarmIpCount::<T>::get(farm);
+        ensure!(count < MAX_FARM_IPS, Error::<T>::TooManyIps);
+
+        let ip = LastIpId::<T>::get().checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
+        let deposit = T::IpDeposit::get();
+        T::Currency::hold(&HoldReason::PublicIp.into(), &account, deposit)?;
+        LastIpId::<T>::put(ip);
+        address.addresses().for_each(|one| IpByAddress::<T>::insert(one, ip));
+        FarmIps::<T>::insert(farm, ip, ());
+        FreeIps::<T>::insert(farm, ip, ());
+        FarmIpCount::<T>::insert(farm, count.saturating_add(1));
+        Ips::<T>::insert(ip, FarmIp { farm, address, contract: None, removed: false, deposit });
+        Self::deposit_event(Event::IpAdded { farm, ip, deposit });
+        Ok(())
+    }
+
+    pub(crate) fn do_remove_ip(account: T::AccountId, ip: IpId) -> DispatchResult {
+        let record = Self::offered_ip(ip)?;
+        Self::own_farm(&account, record.farm)?;
+        ensure!(record.contract.is_none(), Error::<T>::IpInUse);
+        Self::take_back(account, ip, record)
+    }
+
+    /// A squatter could shield an address with a contract of its own: the contract keeps the record, but no
+    /// longer the address.
+    pub(crate) fn do_force_remove_ip(ip: IpId) -> DispatchResult {
+        let record = Self::offered_ip(ip)?;
+        let account = Self::farmer_account(record.farm).ok_or(Error::<T>::UnknownFarm)?;
+        Self::take_back(account, ip, record)
+    }
+
+    fn offered_ip(ip: IpId) -> Result<FarmIp, Error<T>> {
+        Ips::<T>::get(ip).filter(|record| !record.removed).ok_or(Error::<T>::UnknownIp)
+    }
+
+    /// The address may be offered by others from now on; the record stays while a contract has it.
+    fn take_back(farmer: T::AccountId, ip: IpId, record: FarmIp) -> DispatchResult {
+        let FarmIp { farm, deposit: released, .. } = record;
+        T::Currency::release(&HoldReason::PublicIp.into(), &farmer, released, Precision::Exact)?;
+        record.address.addresses().for_each(IpByAddress::<T>::remove);
+        if record.contract.is_some() {
+            Ips::<T>::insert(ip, FarmIp { removed: true, deposit: Balance::default(), ..record });
+        } else {
+            FreeIps::<T>::remove(farm, ip);
+            Self::forget_ip(farm, ip);
+        }
+        Self::deposit_event(Event::IpRemoved { farm, ip, released });
+        Ok(())
+    }
+
+    fn forget_ip(farm: FarmId, ip: IpId) {
+        Ips::<T>::remove(ip);
+        FarmIps::<T>::remove(farm, ip);
+        FarmIpCount::<T>::mutate_exists(farm, count_down);
+    }
+
+    fn give(ip: IpId, contract: ContractId) {
+        Ips::<T>::mutate(ip, |record| {
+            if let Some(record) = record {
+                record.contract = Some(contract);
+                FreeIps::<T>::remove(record.farm, ip);
+            }
+        });
+    }
+
+    /// No contract has it any more: it is free, or gone where governance removed it meanwhile.
+    fn let_go(ip: IpId) {
+        let Some(record) = Ips::<T>::get(ip) else { return };
+        let farm = record.farm;
+        if record.removed {
+            Self::forget_ip(farm, ip);
+        } else {
+            Ips::<T>::insert(ip, FarmIp { contract: None, ..record });
+            FreeIps::<T>::insert(farm, ip, ());
+        }
+    }
+}
+
+impl<T: Config> PublicIps for Pallet<T> {
+    fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult {
+        if count == 0 {
+            return Ok(());
+        }
+        ensure!(u32::from(count) <= MAX_CONTRACT_IPS, Error::<T>::IpCountOutOfRange);
+        ensure!(!ContractIps::<T>::contains_key(contract), Error::<T>::ContractHasIps);
+        let free: Vec<_> = FreeIps::<T>::iter_key_prefix(farm).take(count.into()).collect();
+        ensure!(free.len() == usize::from(count), Error::<T>::NotEnoughIps);
+        let ips = IpIds::try_from(free).map_err(|_| Error::<T>::IpCountOutOfRange)?;
+
+        ips.iter().for_each(|ip| Self::give(*ip, contract));
+        ContractIps::<T>::insert(contract, &ips);
+        Self::deposit_event(Event::IpsReserved { contract, ips });
+        Ok(())
+    }
+
+    fn retire(contract: ContractId) -> bool {
+        let has_some = ContractIps::<T>::contains_key(contract);
+        if has_some {
+            CoolingDown::<T>::insert(contract, ());
+        }
+        has_some
+    }
+
+    fn free(contract: ContractId) {
+        let Some(ips) = ContractIps::<T>::take(contract) else { return };
+        CoolingDown::<T>::remove(contract);
+        ips.into_iter().for_each(Self::let_go);
+        Self::deposit_event(Event::IpsFreed { contract });
+    }
+}

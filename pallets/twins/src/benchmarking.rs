@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the calls cost, each in its worst case.
+
+use crate::*;
+use frame_benchmarking::v2::*;
+use frame_support::traits::{
+    fungible::{Mutate, MutateHold},
+    Get,
+};
+use frame_system::RawOrigin;
+use tfgrid_primitives::{traits::TwinDirectory, units::TFT};
+
+/// As many keys as a twin may have.
+fn full_keys(first: u8) -> PeerKeys {
+    PeerKeys::truncate_from((first..).take(MAX_PEER_KEYS as usize).map(|n| [n; 32]).collect())
+}
+
+fn funded<T: Config>(name: &'static str) -> T::AccountId
+where
+    T::Currency: Mutate<T::AccountId>,
+{
+    let account = account(name, 0, 0);
+    let _ = T::Currency::mint_into(&account, 1_000 * TFT);
+    account
+}
+
+/// An account with a twin that has all keys.
+fn with_twin<T: Config>() -> Result<T::AccountId, BenchmarkError>
+where
+    T::Currency: Mutate<T::AccountId>,
+{
+    let account = funded::<T>("owner");
+    Pallet::<T>::create(RawOrigin::Signed(account.clone()).into(), full_keys(0), Some([9; 32]))?;
+    Ok(account)
+}
+
+#[benchmarks(where T::Currency: Mutate<T::AccountId>)]
+mod benchmarks {
+    use super::*;
+
+    /// Worst case: four peer keys, the account's first hold.
+    #[benchmark]
+    fn create() {
+        let account = funded::<T>("owner");
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account.clone()), full_keys(0), Some([9; 32]));
+        assert!(Pallet::<T>::twin_of(&account).is_some());
+    }
+
+    /// Worst case: four peer keys take the place of four.
+    #[benchmark]
+    fn update() -> Result<(), BenchmarkError> {
+        let account = with_twin::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), full_keys(100), Some([8; 32]));
+        assert_eq!(Twins::<T>::get(LastTwinId::<T>::get()).map(|twin| twin.peer_keys), Some(full_keys(100)));
+        Ok(())
+    }
+
+    /// Worst case: another offer goes.
+    #[benchmark]
+    fn offer_transfer() -> Result<(), BenchmarkError> {
+        let account = with_twin::<T>()?;
+        let (first, second) = (funded::<T>("first"), funded::<T>("second"));
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), first)?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), second.clone());
+        assert_eq!(Offers::<T>::get(LastTwinId::<T>::get()), Some(second));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn withdraw_offer() -> Result<(), BenchmarkError> {
+        let account = with_twin::<T>()?;
+        let heir = funded::<T>("heir");
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), heir)?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account));
+        assert_eq!(Offers::<T>::get(LastTwinId::<T>::get()), None);
+        Ok(())
+    }
+
+    /// Worst case: something is held for every reason.
+    #[benchmark]
+    fn accept_transfer() -> Result<(), BenchmarkError> {
+        let account = with_twin::<T>()?;
+        let heir = funded::<T>("heir");
+        for reason in T::DepositReasons::get() {
+            T::Currency::hold(reason, &account, TFT)?;
+        }
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account).into(), heir.clone())?;
+        let twin = LastTwinId::<T>::get();
+        #[extrinsic_call]
+        _(RawOrigin::Signed(heir.clone()), twin);
+        assert_eq!(Pallet::<T>::account_of(twin), Some(heir));
+        Ok(())
+    }
+
+    /// Worst case: the twin is offered.
+    #[benchmark]
+    fn remove() -> Result<(), BenchmarkError> {
+        let account = with_twin::<T>()?;
+        let heir = funded::<T>("heir");
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), heir)?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account.clone()));
+        assert_eq!(Pallet::<T>::twin_of(&account), None);
+        Ok(())
+    }
+
+    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+}
