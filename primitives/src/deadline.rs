@@ -26,6 +26,8 @@ use scale_info::TypeInfo;
 pub enum Deadline {
     /// The node must have been heard from.
     Silence(NodeId),
+    /// The node's drain is over.
+    Drain(NodeId),
     /// The node's contracts follow its state, some per step.
     Sweep(NodeId),
     /// The node must have answered the contract.
@@ -59,9 +61,10 @@ impl DeadlineKey {
     pub fn new(due: GridMillis, deadline: Deadline) -> Self {
         let (kind, id) = match deadline {
             Deadline::Silence(node) => (0, node.into()),
-            Deadline::Sweep(node) => (1, node.into()),
-            Deadline::Answer(contract) => (2, contract),
-            Deadline::Tombstone(contract) => (3, contract),
+            Deadline::Drain(node) => (1, node.into()),
+            Deadline::Sweep(node) => (2, node.into()),
+            Deadline::Answer(contract) => (3, contract),
+            Deadline::Tombstone(contract) => (4, contract),
         };
         let mut key = [0; KEY_BYTES];
         key[..8].copy_from_slice(&due.to_be_bytes());
@@ -81,9 +84,10 @@ impl DeadlineKey {
         let node = NodeId::try_from(id);
         match self.0[8] {
             0 => Some(Deadline::Silence(node.ok()?)),
-            1 => Some(Deadline::Sweep(node.ok()?)),
-            2 => Some(Deadline::Answer(id)),
-            3 => Some(Deadline::Tombstone(id)),
+            1 => Some(Deadline::Drain(node.ok()?)),
+            2 => Some(Deadline::Sweep(node.ok()?)),
+            3 => Some(Deadline::Answer(id)),
+            4 => Some(Deadline::Tombstone(id)),
             _ => None,
         }
     }
@@ -101,6 +105,7 @@ mod tests {
     fn deadline() -> impl Strategy<Value = Deadline> {
         prop_oneof![
             any::<NodeId>().prop_map(Deadline::Silence),
+            any::<NodeId>().prop_map(Deadline::Drain),
             any::<NodeId>().prop_map(Deadline::Sweep),
             any::<ContractId>().prop_map(Deadline::Answer),
             any::<ContractId>().prop_map(Deadline::Tombstone),
@@ -125,7 +130,7 @@ mod tests {
     #[test]
     fn bytes_that_nobody_armed_are_no_deadline() {
         let mut key = DeadlineKey::new(1, Deadline::Tombstone(2));
-        key.0[8] = 4;
+        key.0[8] = 5;
         assert_eq!(key.deadline(), None);
         let mut key = DeadlineKey::new(1, Deadline::Silence(2));
         key.0[9] = 1;

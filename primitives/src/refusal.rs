@@ -49,6 +49,12 @@ refusals! {
     NoItems = 18: "the report has no items",
     TicketSignatureWrong = 19: "the ticket key hasn't signed this registration for this chain",
     NodeSignatureWrong = 20: "the node key hasn't signed this for this chain",
+    BelowReserved = 21: "contracts have more of the node than it would offer",
+    GpusMiscounted = 22: "the GPUs described aren't as many as are offered",
+    NotEmpty = 23: "contracts still have capacity of this node",
+    SameFarm = 24: "the node is in this farm already",
+    PowerRefused = 25: "the farmer hasn't asked for this, or the node isn't empty",
+    IdsExhausted = 26: "all node ids are given away",
 }
 
 impl Refusal {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What nodes tell the chain, and the bytes that they sign (`docs/FORMATS.md` §3).
 
-use crate::{ContractId, NodeId};
+use crate::{ticket::Isolation, ContractId, NodeId, Resources};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -50,6 +50,10 @@ pub enum ReportKind {
     Failed = 2,
     /// What contracts used.
     Usage = 3,
+    /// What the machine is.
+    Details = 6,
+    /// The node sleeps or wakes.
+    Power = 7,
 }
 
 /// The bytes that a node signs for a report; `payload` is the SCALE-encoded payload of the kind.
@@ -90,6 +94,87 @@ pub struct DeployedPayload {
     pub body_hash: H256,
     /// How to reach it.
     pub result: DeploymentResult,
+}
+
+/// Payload of [`ReportKind::Power`].
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct PowerPayload {
+    /// What the node is about to be.
+    pub state: PowerState,
+}
+
+/// Whether a node is up.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub enum PowerState {
+    /// Up.
+    #[default]
+    Up,
+    /// Asleep to save energy, until its farmer wakes it.
+    Standby,
+}
+
+/// The most bytes of a machine's serial number.
+pub const MAX_SERIAL_BYTES: u32 = 64;
+/// The most GPUs of a node.
+pub const MAX_GPUS: u32 = 16;
+
+/// A GPU, by its PCI ids.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    serde::Serialize,
+)]
+pub struct Gpu {
+    /// PCI vendor id.
+    pub vendor: u16,
+    /// PCI device id.
+    pub device: u16,
+    /// Its memory in bytes.
+    pub memory: u64,
+}
+
+/// Payload of [`ReportKind::Details`]: what the machine is.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct DetailsPayload {
+    /// What it offers; as many GPUs as are described in `gpus`.
+    pub resources: Resources,
+    /// What keeps its tenants apart.
+    pub isolation: Isolation,
+    /// The mainboard's serial number, as the firmware tells it.
+    pub serial: BoundedVec<u8, ConstU32<MAX_SERIAL_BYTES>>,
+    /// Whether the machine is itself a virtual one.
+    pub virtualized: bool,
+    /// Whether it was booted with secure boot.
+    pub secure_boot: bool,
+    /// Its GPUs.
+    pub gpus: BoundedVec<Gpu, ConstU32<MAX_GPUS>>,
 }
 
 /// Payload of `report_failed`.

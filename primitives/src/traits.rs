@@ -123,6 +123,18 @@ pub struct NodeFacts {
     pub farm: FarmId,
     /// Whether a certifier vouched for it.
     pub certified: bool,
+    /// Whether it counts as online.
+    pub online: bool,
+    /// Whether it takes no new contracts because its farmer drains it.
+    pub draining: bool,
+    /// Whether it is only rented as a whole; its farm's wish included.
+    pub dedicated: bool,
+    /// What the farmer asks for a rent beside the list price, in 1e-10 USD per hour.
+    pub extra_fee: UsdRate,
+    /// All that it offers.
+    pub resources: Resources,
+    /// How many contracts have capacity of it.
+    pub contracts: u32,
     /// What its contracts should be doing.
     pub service: Service,
 }
@@ -133,8 +145,13 @@ pub trait NodeDirectory {
     fn facts(node: NodeId) -> Option<NodeFacts>;
     /// Takes `resources` of the node's free capacity for one more contract, or says why it can't.
     fn reserve(node: NodeId, resources: &Resources) -> DispatchResult;
+    /// A contract's reservation changes from `from` to `to`, or why it can't. Never fails where `to` fits in
+    /// `from`.
+    fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult;
     /// Gives back what one contract had.
     fn release(node: NodeId, resources: &Resources);
+    /// A tenant says that the node didn't deliver: counted for people to see.
+    fn count_not_delivered(node: NodeId);
 }
 
 /// Whether nodes are heard from, as the ledger uses them.

@@ -2,7 +2,8 @@
 //! What people and machines read from the chain.
 
 use crate::{
-    Balance, ContractId, FailureCode, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds, UsdAmount,
+    Balance, ContractId, FailureCode, FarmId, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds,
+    UsdAmount, UsdRate,
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -135,6 +136,64 @@ pub struct Page<Item, Cursor> {
     pub items: Vec<Item>,
     /// What to ask for next; `None` at the end.
     pub next: Option<Cursor>,
+}
+
+impl<Item, Cursor> Page<Item, Cursor> {
+    /// A page on which nothing follows.
+    pub fn empty() -> Self {
+        Self { items: Vec::new(), next: None }
+    }
+}
+
+/// A two-letter country code (ISO 3166-1 alpha-2).
+pub type CountryCode = [u8; 2];
+
+/// Which nodes are looked for.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, serde::Serialize,
+)]
+pub struct NodeFilter {
+    /// At least this is free.
+    pub free: Resources,
+    /// Of this farm.
+    pub farm: Option<FarmId>,
+    /// In this country.
+    pub country: Option<CountryCode>,
+    /// Certified ones only.
+    pub certified: bool,
+    /// Only those that the caller could rent as a whole: empty and not draining.
+    pub rentable: bool,
+    /// Also those that are offline, asleep or draining.
+    pub unavailable: bool,
+}
+
+/// A node as people look for it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
+pub struct NodeOffer {
+    /// Its id.
+    pub node: NodeId,
+    /// Its farm.
+    pub farm: FarmId,
+    /// All that it offers.
+    pub total: Resources,
+    /// What is free of it.
+    pub free: Resources,
+    /// Whether a certifier vouched for it.
+    pub certified: bool,
+    /// Whether it counts as online.
+    pub online: bool,
+    /// Whether its farmer drains it.
+    pub draining: bool,
+    /// Whether it is only rented as a whole.
+    pub dedicated: bool,
+    /// What the farmer asks for a rent beside the list price, in 1e-10 USD per hour.
+    pub extra_fee: UsdRate,
+    /// Where it says that it is.
+    pub country: Option<CountryCode>,
+    /// How many contracts have capacity of it.
+    pub contracts: u32,
+    /// How often tenants said that it didn't deliver.
+    pub not_delivered: u32,
 }
 
 /// A payer's credit, settled up to the block that was asked.

@@ -27,7 +27,7 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
     traits::Clock,
-    views::{ContractStatus, GridInfo, NodeContract, Page, PayerInfo},
+    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo},
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
@@ -236,6 +236,18 @@ impl_runtime_apis! {
 
         fn node_online(node: NodeId) -> bool {
             Nodes::is_online(node)
+        }
+
+        fn node_offer(node: NodeId) -> Option<NodeOffer> {
+            Nodes::node_offer(node)
+        }
+
+        fn find_nodes(filter: NodeFilter, after: Option<NodeId>, limit: u32) -> Page<NodeOffer, NodeId> {
+            Nodes::find_nodes(filter, after, limit)
+        }
+
+        fn node_uptime(node: NodeId, period: u32) -> u64 {
+            Nodes::node_uptime(node, period)
         }
 
         fn payer(twin: TwinId) -> PayerInfo {

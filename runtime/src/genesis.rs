@@ -64,6 +64,8 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             long_offline_ms: Some(14 * MINUTE_MS),
             not_delivered_ms: Some(MINUTE_MS),
             tombstone_ms: Some(90 * MINUTE_MS),
+            drain_notice_ms: Some(MINUTE_MS),
+            extra_fee_notice_ms: Some(MINUTE_MS),
         },
         billing: BillingConfig { policy: Some(policy), price: TEST_PRICE },
     })

@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 use pallet_farms::{IpId, IpInfo};
 use tfgrid_primitives::{
-    views::{ContractStatus, GridInfo, NodeContract, Page, PayerInfo},
+    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo},
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
@@ -27,6 +27,13 @@ sp_api::decl_runtime_apis! {
         fn ips_of_farm(farm: FarmId, after: Option<IpId>, limit: u32) -> Page<IpInfo, IpId>;
         /// Whether a node counts as online.
         fn node_online(node: NodeId) -> bool;
+        /// A node as people look for it; `None` for an unknown node.
+        fn node_offer(node: NodeId) -> Option<NodeOffer>;
+        /// Nodes that match, in ascending order of their ids, at most 500 and from 500 ids; go on with the
+        /// page's cursor, also where a page is empty.
+        fn find_nodes(filter: NodeFilter, after: Option<NodeId>, limit: u32) -> Page<NodeOffer, NodeId>;
+        /// For how many milliseconds of a farming period (its first second ÷ 30 days) a node was heard from.
+        fn node_uptime(node: NodeId, period: u32) -> u64;
         /// A twin's credit.
         fn payer(twin: TwinId) -> PayerInfo;
         /// Until when a twin's credit lasts at the present price, in seconds since 1970; `None` while nothing

@@ -72,7 +72,13 @@ impl<T: Config> Pallet<T> {
 
     /// A step that doesn't fit in the agenda's share would never be served, nor what is due after it.
     pub(crate) fn every_deadline_fits_in_a_block() {
-        let kinds = [Deadline::Silence(0), Deadline::Sweep(0), Deadline::Answer(0), Deadline::Tombstone(0)];
+        let kinds = [
+            Deadline::Silence(0),
+            Deadline::Drain(0),
+            Deadline::Sweep(0),
+            Deadline::Answer(0),
+            Deadline::Tombstone(0),
+        ];
         let around = T::WeightInfo::on_poll()
             .saturating_add(T::WeightInfo::next_deadline())
             .saturating_add(T::WeightInfo::serve_deadline());

@@ -23,7 +23,8 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
             Deadline::Sweep(node) => return Self::sweep(node).then_some(now),
             Deadline::Answer(contract) => Self::close_unanswered(contract),
             Deadline::Tombstone(contract) => Closed::<T>::remove(contract),
-            Deadline::Silence(_) => {}
+            // The nodes' own.
+            Deadline::Silence(_) | Deadline::Drain(_) => {}
         }
         None
     }

@@ -8,10 +8,10 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use sp_core::H256;
 use sp_io::crypto::ed25519_verify;
 use tfgrid_primitives::{
-    report::{report_bytes, valid_report, HeartbeatPayload},
+    report::{report_bytes, valid_report, DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, Clock, NodeReports},
-    KeySignature, NodeId, Refusal, Registration, ReportKind, Resources,
+    FarmId, GridMillis, KeySignature, NodeId, Refusal, Registration, ReportKind, Resources,
 };
 
 impl<T: Config> NodeReports for Pallet<T> {
@@ -29,7 +29,8 @@ impl<T: Config> NodeReports for Pallet<T> {
     }
 }
 
-fn genesis<T: Config>() -> H256 {
+/// The hash of the first block: what is signed for one chain is worth nothing on another.
+pub(crate) fn genesis<T: Config>() -> H256 {
     let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::from(0u32));
     H256::from_slice(&hash.as_ref()[..32])
 }
@@ -56,13 +57,24 @@ impl<T: Config> Pallet<T> {
             (now..=now.saturating_add(MAX_REGISTRATION_SECONDS)).contains(&registration.valid_until);
         ensure!(in_time, Refusal::ValidityOutOfRange);
         ensure!(is_offerable::<T>(&registration.resources), Refusal::CapacityOutOfRange);
-        ensure!(!NodeByKey::<T>::contains_key(registration.node_key), Refusal::KeyTaken);
-        T::Farms::check(&registration.ticket, &registration.node_key, now)?;
+        let farm = T::Farms::check(&registration.ticket, &registration.node_key, now)?;
+        match NodeByKey::<T>::get(registration.node_key) {
+            Some(node) => Self::check_move(node, farm)?,
+            None => ensure!(LastNodeId::<T>::get() < NodeId::MAX, Refusal::IdsExhausted),
+        }
 
         let bytes = registration.signing_bytes(genesis::<T>());
         let signed = |signature, key: [u8; 32]| ed25519_verify(signature, &bytes, &key.into());
         ensure!(signed(ticket_signature, registration.ticket), Refusal::TicketSignatureWrong);
         ensure!(signed(node_signature, registration.node_key), Refusal::NodeSignatureWrong);
+        Ok(())
+    }
+
+    /// A node goes over to another farm only when nobody has anything on it.
+    fn check_move(node: NodeId, to: FarmId) -> Result<(), Refusal> {
+        let from = Nodes::<T>::get(node).ok_or(Refusal::NodeUnknown)?.farm;
+        ensure!(from != to, Refusal::SameFarm);
+        ensure!(Reserved::<T>::get(node).contracts == 0, Refusal::NotEmpty);
         Ok(())
     }
 
@@ -74,12 +86,71 @@ impl<T: Config> Pallet<T> {
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
         let last = Heartbeats::<T>::get(node).ok_or(Refusal::NodeUnknown)?;
-        ensure!(*sequence > last.sequence, Refusal::SequenceOld);
-        let since = T::Clock::grid_now().saturating_sub(last.at);
-        ensure!(since >= T::HeartbeatInterval::get() / 2, Refusal::TooSoon);
+        let mark = ReportMark { sequence: last.sequence, at: last.at };
+        follows::<T>(*sequence, mark, T::HeartbeatInterval::get() / 2)?;
         Self::verify(*node, ReportKind::Heartbeat, *sequence, payload, signature)?;
         Ok((valid_report("Nodes.heartbeat", node), Weight::zero()))
     }
+
+    pub(crate) fn authorize_report_details(
+        _source: TransactionSource,
+        node: &NodeId,
+        sequence: &u64,
+        payload: &DetailsPayload,
+        signature: &KeySignature,
+    ) -> TransactionValidityWithRefund {
+        ensure!(payload.gpus.len() as u64 == payload.resources.gpu, Refusal::GpusMiscounted);
+        ensure!(is_offerable::<T>(&payload.resources), Refusal::CapacityOutOfRange);
+        let kind = ReportKind::Details;
+        Self::check_turn(*node, kind, *sequence, T::HeartbeatInterval::get())?;
+        let reserved = Reserved::<T>::get(node).resources;
+        ensure!(reserved.fits_in(&payload.resources), Refusal::BelowReserved);
+        Self::verify(*node, kind, *sequence, payload, signature)?;
+        Ok((valid_report("Nodes.report_details", node), Weight::zero()))
+    }
+
+    pub(crate) fn authorize_report_power(
+        _source: TransactionSource,
+        node: &NodeId,
+        sequence: &u64,
+        payload: &PowerPayload,
+        signature: &KeySignature,
+    ) -> TransactionValidityWithRefund {
+        let kind = ReportKind::Power;
+        Self::check_turn(*node, kind, *sequence, T::HeartbeatInterval::get() / 2)?;
+        ensure!(Self::may_change_power(*node, payload.state), Refusal::PowerRefused);
+        Self::verify(*node, kind, *sequence, payload, signature)?;
+        Ok((valid_report("Nodes.report_power", node), Weight::zero()))
+    }
+
+    /// Only a node that is online and empty may sleep, so that nobody returns through sleep from an outage.
+    fn may_change_power(node: NodeId, state: PowerState) -> bool {
+        let Some(live) = Liveliness::<T>::get(node) else { return false };
+        match state {
+            PowerState::Up => matches!(live.state, LiveState::Standby { .. }),
+            PowerState::Standby => {
+                let wanted = Nodes::<T>::get(node).is_some_and(|node| node.terms.power_target == state);
+                let online = matches!(live.state, LiveState::Online { .. });
+                wanted && online && Reserved::<T>::get(node).contracts == 0
+            }
+        }
+    }
+
+    fn check_turn(
+        node: NodeId,
+        kind: ReportKind,
+        sequence: u64,
+        interval: GridMillis,
+    ) -> Result<(), Refusal> {
+        ensure!(Nodes::<T>::contains_key(node), Refusal::NodeUnknown);
+        LastReports::<T>::get(node, kind).map_or(Ok(()), |mark| follows::<T>(sequence, mark, interval))
+    }
+}
+
+fn follows<T: Config>(sequence: u64, mark: ReportMark, interval: GridMillis) -> Result<(), Refusal> {
+    ensure!(sequence > mark.sequence, Refusal::SequenceOld);
+    ensure!(T::Clock::grid_now().saturating_sub(mark.at) >= interval, Refusal::TooSoon);
+    Ok(())
 }
 
 fn is_offerable<T: Config>(resources: &Resources) -> bool {

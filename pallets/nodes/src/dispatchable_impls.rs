@@ -7,54 +7,260 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    report::HeartbeatPayload,
-    traits::{BootTickets, Clock, FarmDirectory},
-    Balance, FarmId, NodeId, Registration,
+    report::{DetailsPayload, HeartbeatPayload, PowerState},
+    traits::{Agenda, BootTickets, Clock, FarmDirectory},
+    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_register(registration: Registration) {
+        let key = registration.node_key;
+        let Ok(farm) = T::Farms::check(&registration.ticket, &key, T::Clock::unix_now()) else { return };
+        match NodeByKey::<T>::get(key) {
+            Some(node) => Self::move_to(node, farm, registration),
+            None => Self::join(farm, registration),
+        }
+    }
+
+    fn join(farm: FarmId, registration: Registration) {
+        let Some(node) = LastNodeId::<T>::get().checked_add(1) else { return };
         let Registration { ticket, node_key: key, peer_key, encryption_key, resources, isolation, .. } =
             registration;
-        let Ok(farm) = T::Farms::check(&ticket, &key, T::Clock::unix_now()) else { return };
-        let Some(node) = LastNodeId::<T>::get().checked_add(1) else { return };
-
-        let freed = T::Farms::spend(&ticket, &key);
-        let deposit = Self::hold_deposit(farm, freed);
+        let deposit = Self::hold_deposit(farm, T::Farms::spend(&ticket, &key));
         LastNodeId::<T>::put(node);
         NodeByKey::<T>::insert(key, node);
         FarmNodes::<T>::insert(farm, node, ());
-        let certified = false;
+        let (certified, terms) = (None, Terms::default());
         Nodes::<T>::insert(
             node,
-            Node { farm, key, peer_key, encryption_key, resources, isolation, certified, deposit },
+            Node { farm, key, peer_key, encryption_key, resources, isolation, certified, deposit, terms },
         );
         Self::watch(node);
         Self::deposit_event(Event::NodeRegistered { node, farm, key, deposit });
     }
 
+    /// An empty node goes over to another farm: what the old farmer said of it doesn't bind the new one.
+    fn move_to(node: NodeId, to: FarmId, registration: Registration) {
+        let Some(mut record) = Nodes::<T>::get(node) else { return };
+        let Registration { ticket, node_key, peer_key, encryption_key, resources, isolation, .. } =
+            registration;
+        let from = record.farm;
+        let released = T::Farms::farmer_account(from)
+            .and_then(|account| Self::release_deposit(&account, record.deposit, Precision::BestEffort).ok())
+            .unwrap_or(0);
+        let deposit = Self::hold_deposit(to, T::Farms::spend(&ticket, &node_key));
+        Self::disarm_drain(node, &record.terms);
+        let lost = record.offer(resources);
+        Nodes::<T>::insert(
+            node,
+            Node {
+                farm: to,
+                peer_key,
+                encryption_key,
+                isolation,
+                deposit,
+                terms: Terms::default(),
+                ..record
+            },
+        );
+        FarmNodes::<T>::remove(from, node);
+        FarmNodes::<T>::insert(to, node, ());
+        Details::<T>::remove(node);
+        Locations::<T>::remove(node);
+        PublicConfigs::<T>::remove(node);
+        Self::wake(node);
+        Self::deposit_event(Event::NodeMoved { node, from, to, released, deposit });
+        Self::tell_if_lost(node, lost);
+    }
+
     pub(crate) fn do_heartbeat(node: NodeId, sequence: u64, payload: HeartbeatPayload) {
+        let Some(last) = Heartbeats::<T>::get(node) else { return };
         let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
-        let last = Heartbeats::<T>::get(node).map_or(0, |last| last.at);
-        Heartbeats::<T>::insert(node, Heartbeat { at, sequence, boot_nonce: payload.boot_nonce, clock });
-        Self::count_towards_return(node, last, at);
+        let cloned = last.is_contradicted_by(payload.boot_nonce);
+        Heartbeats::<T>::insert(node, last.at_moment(at, clock).of_boot(sequence, payload.boot_nonce));
+        match cloned {
+            true => Self::notice_clone(node),
+            false => Self::hear(node, at.saturating_sub(last.at)),
+        }
+    }
+
+    pub(crate) fn do_report_details(node: NodeId, sequence: u64, payload: DetailsPayload) {
+        let Some(mut record) = Nodes::<T>::get(node) else { return };
+        let lost = record.offer(payload.resources);
+        record.isolation = payload.isolation;
+        Nodes::<T>::insert(node, record);
+        Details::<T>::insert(node, MachineDetails::from(payload));
+        Self::mark_report(node, ReportKind::Details, sequence);
+        Self::deposit_event(Event::DetailsReported { node });
+        Self::tell_if_lost(node, lost);
+    }
+
+    pub(crate) fn do_report_power(node: NodeId, sequence: u64, state: PowerState) {
+        Self::mark_report(node, ReportKind::Power, sequence);
+        match state {
+            PowerState::Up => Self::wake(node),
+            PowerState::Standby => Self::sleep(node),
+        }
     }
 
     pub(crate) fn do_remove(account: T::AccountId, node: NodeId) -> DispatchResult {
-        let record = Nodes::<T>::get(node).ok_or(Error::<T>::UnknownNode)?;
-        let Node { farm, key, deposit: released, .. } = record;
-        ensure!(T::Farms::farmer_account(farm).as_ref() == Some(&account), Error::<T>::NotFarmer);
-        ensure!(Reserved::<T>::get(node).contracts == 0, Error::<T>::NodeInUse);
-
-        T::Currency::release(&HoldReason::Node.into(), &account, released, Precision::Exact)?;
+        let Node { farm, key, deposit, terms, .. } = Self::owned(&account, node)?;
+        Self::ensure_empty(node)?;
+        let released = Self::release_deposit(&account, deposit, Precision::Exact)?;
         Nodes::<T>::remove(node);
         NodeByKey::<T>::remove(key);
         FarmNodes::<T>::remove(farm, node);
         Reserved::<T>::remove(node);
         Heartbeats::<T>::remove(node);
+        Uptime::<T>::remove(node);
+        Details::<T>::remove(node);
+        LastReports::<T>::remove(node, ReportKind::Details);
+        LastReports::<T>::remove(node, ReportKind::Power);
+        Locations::<T>::remove(node);
+        PublicConfigs::<T>::remove(node);
+        NotDelivered::<T>::remove(node);
+        Self::disarm_drain(node, &terms);
         Self::unwatch(node);
         Self::deposit_event(Event::NodeRemoved { node, farm, released });
         Ok(())
+    }
+
+    pub(crate) fn do_set_location(account: T::AccountId, node: NodeId, location: Location) -> DispatchResult {
+        Self::owned(&account, node)?;
+        ensure!(location.has_valid_coordinates(), Error::<T>::CoordinatesOutOfRange);
+        ensure!(location.has_valid_country(), Error::<T>::CountryInvalid);
+        ensure!(is_text(&location.city), Error::<T>::TextInvalid);
+        Locations::<T>::insert(node, location);
+        Self::deposit_event(Event::LocationSet { node });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_public_config(
+        account: T::AccountId,
+        node: NodeId,
+        config: Option<PublicConfig>,
+    ) -> DispatchResult {
+        Self::owned(&account, node)?;
+        if let Some(config) = &config {
+            ensure!(config.has_valid_addresses(), Error::<T>::AddressInvalid);
+            ensure!(config.has_valid_domain(), Error::<T>::DomainInvalid);
+            ensure!(config.has_valid_ports(), Error::<T>::PortsInvalid);
+        }
+        PublicConfigs::<T>::set(node, config);
+        Self::deposit_event(Event::PublicConfigSet { node });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_dedicated(account: T::AccountId, node: NodeId, dedicated: bool) -> DispatchResult {
+        Self::change_terms(&account, node, |terms| terms.dedicated = dedicated)?;
+        Self::deposit_event(Event::DedicatedSet { node, dedicated });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_extra_fee(account: T::AccountId, node: NodeId, fee: UsdRate) -> DispatchResult {
+        ensure!(fee <= T::MaxExtraFee::get(), Error::<T>::ExtraFeeAboveMaximum);
+        let now = T::Clock::grid_now();
+        let notice = T::ExtraFeeNotice::get();
+        let terms = Self::change_terms(&account, node, |terms| {
+            terms.extra_fee = terms.extra_fee.change(fee, now, notice);
+        })?;
+        Self::deposit_event(Event::ExtraFeeSet { node, fee, from: terms.extra_fee.from });
+        Ok(())
+    }
+
+    pub(crate) fn do_drain(account: T::AccountId, node: NodeId, drain: Drain) -> DispatchResult {
+        let deadline = drain.deadline;
+        let earliest = T::Clock::grid_now().saturating_add(T::DrainNotice::get());
+        ensure!(deadline >= earliest, Error::<T>::DrainTooSoon);
+        ensure!(is_text(&drain.reason), Error::<T>::TextInvalid);
+        Self::change_terms(&account, node, |terms| {
+            Self::disarm_drain(node, terms);
+            terms.drain = Some(drain);
+        })?;
+        T::Agenda::arm(deadline, Deadline::Drain(node));
+        Self::deposit_event(Event::DrainAnnounced { node, deadline });
+        Ok(())
+    }
+
+    pub(crate) fn do_cancel_drain(account: T::AccountId, node: NodeId) -> DispatchResult {
+        let record = Self::owned(&account, node)?;
+        ensure!(record.terms.drain.is_some(), Error::<T>::NotDraining);
+        Self::change_terms(&account, node, |terms| {
+            Self::disarm_drain(node, terms);
+            terms.drain = None;
+        })?;
+        Self::deposit_event(Event::DrainCancelled { node });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_power_target(
+        account: T::AccountId,
+        node: NodeId,
+        target: PowerState,
+    ) -> DispatchResult {
+        if target == PowerState::Standby {
+            Self::ensure_empty(node)?;
+        }
+        Self::change_terms(&account, node, |terms| terms.power_target = target)?;
+        Self::deposit_event(Event::PowerTargetSet { node, target });
+        Ok(())
+    }
+
+    pub(crate) fn do_clear_clone(account: T::AccountId, node: NodeId) -> DispatchResult {
+        Self::owned(&account, node)?;
+        ensure!(Self::forget_clone(node), Error::<T>::NotCloned);
+        Self::deposit_event(Event::CloneCleared { node });
+        Ok(())
+    }
+
+    pub(crate) fn do_certify(node: NodeId, certified: bool) -> DispatchResult {
+        Nodes::<T>::try_mutate(node, |record| {
+            let record = record.as_mut().ok_or(Error::<T>::UnknownNode)?;
+            record.certified = certified.then_some(record.resources);
+            Ok::<_, Error<T>>(())
+        })?;
+        Self::deposit_event(Event::CertificationChanged { node, certified });
+        Ok(())
+    }
+
+    /// The node, where the caller is its farmer.
+    fn owned(account: &T::AccountId, node: NodeId) -> Result<Node, Error<T>> {
+        let record = Nodes::<T>::get(node).ok_or(Error::<T>::UnknownNode)?;
+        let farmer = T::Farms::farmer_account(record.farm);
+        ensure!(farmer.as_ref() == Some(account), Error::<T>::NotFarmer);
+        Ok(record)
+    }
+
+    fn change_terms(
+        account: &T::AccountId,
+        node: NodeId,
+        change: impl FnOnce(&mut Terms),
+    ) -> Result<Terms, Error<T>> {
+        let mut record = Self::owned(account, node)?;
+        change(&mut record.terms);
+        Nodes::<T>::insert(node, &record);
+        Ok(record.terms)
+    }
+
+    fn ensure_empty(node: NodeId) -> Result<(), Error<T>> {
+        ensure!(Reserved::<T>::get(node).contracts == 0, Error::<T>::NodeInUse);
+        Ok(())
+    }
+
+    fn disarm_drain(node: NodeId, terms: &Terms) {
+        if let Some(drain) = &terms.drain {
+            T::Agenda::disarm(drain.deadline, Deadline::Drain(node));
+        }
+    }
+
+    fn mark_report(node: NodeId, kind: ReportKind, sequence: u64) {
+        LastReports::<T>::insert(node, kind, ReportMark { sequence, at: T::Clock::grid_now() });
+    }
+
+    fn tell_if_lost(node: NodeId, lost: bool) {
+        if lost {
+            Self::deposit_event(Event::CertificationChanged { node, certified: false });
+        }
     }
 
     /// Holds what the ticket freed as the node's deposit. That much is on the account; where it can't be
@@ -63,5 +269,13 @@ impl<T: Config> Pallet<T> {
         T::Farms::farmer_account(farm)
             .and_then(|account| T::Currency::hold(&HoldReason::Node.into(), &account, freed).ok())
             .map_or(0, |()| freed)
+    }
+
+    fn release_deposit(
+        account: &T::AccountId,
+        deposit: Balance,
+        precision: Precision,
+    ) -> Result<Balance, DispatchError> {
+        T::Currency::release(&HoldReason::Node.into(), account, deposit, precision)
     }
 }

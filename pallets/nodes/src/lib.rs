@@ -5,13 +5,24 @@
 
 mod authorize_impls;
 mod dispatchable_impls;
+pub mod liveness;
+pub mod public_config;
 mod tick_impls;
 mod types;
+pub mod uptime;
 mod utility_impls;
 pub mod weights;
 
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+
+pub use liveness::{Heartbeat, LiveState, Liveness, Outage};
 pub use pallet::*;
+pub use public_config::PublicConfig;
 pub use types::*;
+pub use uptime::Uptimes;
 pub use weights::WeightInfo;
 
 /// The pallet.
@@ -21,9 +32,11 @@ pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::{ensure_authorized, pallet_prelude::*};
     use tfgrid_primitives::{
-        report::HeartbeatPayload,
+        report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
         traits::{Agenda, BootTickets, Clock, FarmDirectory},
-        Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, Resources,
+        views::{NodeFilter, NodeOffer, Page},
+        Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, Resources,
+        UsdRate,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -46,14 +59,22 @@ pub mod pallet {
         type RuntimeHoldReason: From<HoldReason>;
         /// Who the farmers are: a node's deposit is held on its farmer's account.
         type Farms: FarmDirectory<Self::AccountId> + BootTickets;
-        /// Grid time for liveness, calendar time for registrations.
+        /// Grid time for liveness, calendar time for registrations and uptime.
         type Clock: Clock;
         /// What comes due.
         type Agenda: Agenda;
-        /// How long a node may be offline before its contracts close, in grid time.
-        type LongOffline: Get<GridMillis>;
+        /// Vouches for nodes.
+        type CertifierOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// How often a node says that it is alive, in grid time.
         type HeartbeatInterval: Get<GridMillis>;
+        /// How long a node may be offline before its contracts close, in grid time.
+        type LongOffline: Get<GridMillis>;
+        /// How long before its end a drain is announced, in grid time.
+        type DrainNotice: Get<GridMillis>;
+        /// How long before it counts a higher extra fee is announced, in grid time.
+        type ExtraFeeNotice: Get<GridMillis>;
+        /// The most that a farmer may ask for a rent beside the list price, in 1e-10 USD per hour.
+        type MaxExtraFee: Get<UsdRate>;
         /// The most that one machine may offer.
         type MaxResources: Get<Resources>;
         /// The most contracts on one node.
@@ -98,6 +119,30 @@ pub mod pallet {
     #[pallet::storage]
     pub type Liveliness<T> = StorageMap<_, Twox64Concat, NodeId, Liveness>;
 
+    /// For how long a node was heard from, per farming period.
+    #[pallet::storage]
+    pub type Uptime<T> = StorageMap<_, Twox64Concat, NodeId, Uptimes, ValueQuery>;
+
+    /// What a node's machine is, once it has said so.
+    #[pallet::storage]
+    pub type Details<T> = StorageMap<_, Twox64Concat, NodeId, MachineDetails>;
+
+    /// A node's last report of each kind that is taken here, heartbeats aside.
+    #[pallet::storage]
+    pub type LastReports<T> = StorageDoubleMap<_, Twox64Concat, NodeId, Twox64Concat, ReportKind, ReportMark>;
+
+    /// Where a node stands.
+    #[pallet::storage]
+    pub type Locations<T> = StorageMap<_, Twox64Concat, NodeId, Location>;
+
+    /// Under what the world reaches a node.
+    #[pallet::storage]
+    pub type PublicConfigs<T> = StorageMap<_, Twox64Concat, NodeId, PublicConfig>;
+
+    /// How often tenants said that a node didn't deliver.
+    #[pallet::storage]
+    pub type NotDelivered<T> = StorageMap<_, Twox64Concat, NodeId, u32, ValueQuery>;
+
     /// What happened.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -111,6 +156,19 @@ pub mod pallet {
             /// Its report key.
             key: PublicKey,
             /// What the farmer's account holds for it, in 1e-7 TFT.
+            deposit: Balance,
+        },
+        /// A node has gone over to another farm. What the old farmer had decided about it is forgotten.
+        NodeMoved {
+            /// Its id.
+            node: NodeId,
+            /// The farm that it has left.
+            from: FarmId,
+            /// The farm that it belongs to now.
+            to: FarmId,
+            /// What the old farmer's account no longer holds, in 1e-7 TFT.
+            released: Balance,
+            /// What the new farmer's account holds, in 1e-7 TFT.
             deposit: Balance,
         },
         /// A node has left its farm.
@@ -132,6 +190,90 @@ pub mod pallet {
             /// Its id.
             node: NodeId,
         },
+        /// A node has been offline for so long that its contracts close.
+        NodeGivenUp {
+            /// Its id.
+            node: NodeId,
+        },
+        /// Several machines use a node's key: it is offline until its farmer has cleared that.
+        NodeCloned {
+            /// Its id.
+            node: NodeId,
+        },
+        /// The farmer says that one machine alone has the node's key now.
+        CloneCleared {
+            /// Its id.
+            node: NodeId,
+        },
+        /// A node has said what it is and offers.
+        DetailsReported {
+            /// Its id.
+            node: NodeId,
+        },
+        /// A certifier vouches for a node, or no longer does, or its hardware isn't what was vouched for.
+        CertificationChanged {
+            /// Its id.
+            node: NodeId,
+            /// Whether it is certified now.
+            certified: bool,
+        },
+        /// The farmer has said where a node stands.
+        LocationSet {
+            /// Its id.
+            node: NodeId,
+        },
+        /// The farmer has said, or taken back, under what the world reaches a node.
+        PublicConfigSet {
+            /// Its id.
+            node: NodeId,
+        },
+        /// The farmer has said whether a node is only rented as a whole.
+        DedicatedSet {
+            /// Its id.
+            node: NodeId,
+            /// Whether it is.
+            dedicated: bool,
+        },
+        /// The farmer asks another extra fee for renting a node.
+        ExtraFeeSet {
+            /// Its id.
+            node: NodeId,
+            /// The fee, in 1e-10 USD per hour.
+            fee: UsdRate,
+            /// The grid time from which it counts.
+            from: GridMillis,
+        },
+        /// A node takes no new contracts, and those that it has close at the deadline.
+        DrainAnnounced {
+            /// Its id.
+            node: NodeId,
+            /// When, in grid time.
+            deadline: GridMillis,
+        },
+        /// A node takes contracts again.
+        DrainCancelled {
+            /// Its id.
+            node: NodeId,
+        },
+        /// The deadline of a drain has come: the node's contracts close.
+        DrainEnded {
+            /// Its id.
+            node: NodeId,
+        },
+        /// The farmer wants a node to sleep or to be up.
+        PowerTargetSet {
+            /// Its id.
+            node: NodeId,
+            /// Which.
+            target: PowerState,
+        },
+        /// A node sleeps or has woken.
+        PowerChanged {
+            /// Its id.
+            node: NodeId,
+            /// Which.
+            state: PowerState,
+        },
     }
 
     /// Why a call failed.
@@ -147,11 +289,34 @@ pub mod pallet {
         NotEnoughCapacity,
         /// The node carries as many contracts as the chain admits.
         TooManyContracts,
+        /// The farmer drains the node: it takes no new contracts.
+        NodeDraining,
+        /// A place on Earth has a latitude of at most 90 and a longitude of at most 180 degrees.
+        CoordinatesOutOfRange,
+        /// A country's code has two capital letters.
+        CountryInvalid,
+        /// This isn't UTF-8 without control characters.
+        TextInvalid,
+        /// The address isn't public, or its gateway isn't next to it.
+        AddressInvalid,
+        /// The domain breaks a rule of DNS, has capital letters or a dot at its end.
+        DomainInvalid,
+        /// A range of ports starts above zero and doesn't end before it starts.
+        PortsInvalid,
+        /// The extra fee is above what the chain admits.
+        ExtraFeeAboveMaximum,
+        /// A drain ends no sooner than its notice says.
+        DrainTooSoon,
+        /// The node isn't drained.
+        NotDraining,
+        /// The node's key isn't known to be used by several machines.
+        NotCloned,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
     impl<T: Config> Pallet<T> {
-        /// A machine joins the farm of its boot ticket. Authorised by both keys of the registration, free.
+        /// A machine joins the farm of its boot ticket, or goes over to it with an empty node. Authorised by
+        /// both keys of the registration, free.
         #[pallet::call_index(0)]
         #[pallet::weight((T::WeightInfo::register(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_register)]
@@ -188,12 +353,150 @@ pub mod pallet {
             let account = ensure_signed(origin)?;
             Self::do_remove(account, node)
         }
+
+        /// A node says what it is and offers: never less than is reserved. Authorised by its key, free, at
+        /// most one per interval between heartbeats.
+        #[pallet::call_index(3)]
+        #[pallet::weight((T::WeightInfo::report_details(), DispatchClass::Operational))]
+        #[pallet::authorize(Self::authorize_report_details)]
+        pub fn report_details(
+            origin: OriginFor<T>,
+            node: NodeId,
+            sequence: u64,
+            payload: DetailsPayload,
+            _signature: KeySignature,
+        ) -> DispatchResult {
+            ensure_authorized(origin)?;
+            Self::do_report_details(node, sequence, payload);
+            Ok(())
+        }
+
+        /// An empty node goes to sleep, as its farmer wants, or has woken; a heartbeat wakes it as well.
+        /// Authorised by its key, free, at most one per half an interval between heartbeats.
+        #[pallet::call_index(4)]
+        #[pallet::weight((T::WeightInfo::report_power(), DispatchClass::Operational))]
+        #[pallet::authorize(Self::authorize_report_power)]
+        pub fn report_power(
+            origin: OriginFor<T>,
+            node: NodeId,
+            sequence: u64,
+            payload: PowerPayload,
+            _signature: KeySignature,
+        ) -> DispatchResult {
+            ensure_authorized(origin)?;
+            Self::do_report_power(node, sequence, payload.state);
+            Ok(())
+        }
+
+        /// The farmer says where a node stands.
+        #[pallet::call_index(5)]
+        pub fn set_location(origin: OriginFor<T>, node: NodeId, location: Location) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_location(account, node, location)
+        }
+
+        /// The farmer says, or takes back with `None`, under what the world reaches a node.
+        #[pallet::call_index(6)]
+        pub fn set_public_config(
+            origin: OriginFor<T>,
+            node: NodeId,
+            config: Option<PublicConfig>,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_public_config(account, node, config)
+        }
+
+        /// The farmer says whether a node is only rented as a whole. Contracts that it has stay.
+        #[pallet::call_index(7)]
+        pub fn set_dedicated(origin: OriginFor<T>, node: NodeId, dedicated: bool) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_dedicated(account, node, dedicated)
+        }
+
+        /// The farmer asks `fee`, in 1e-10 USD per hour, for renting the node beside the list price. Less
+        /// counts at once, more after notice.
+        #[pallet::call_index(8)]
+        pub fn set_extra_fee(origin: OriginFor<T>, node: NodeId, fee: UsdRate) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_extra_fee(account, node, fee)
+        }
+
+        /// The farmer announces that the node's contracts close at `deadline` (grid time); it takes no new
+        /// ones from now on. Called again, it moves the deadline, with the same notice.
+        #[pallet::call_index(9)]
+        pub fn drain(
+            origin: OriginFor<T>,
+            node: NodeId,
+            deadline: GridMillis,
+            reason: DrainReason,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_drain(account, node, Drain { deadline, reason })
+        }
+
+        /// The farmer ends a drain: the node takes contracts again.
+        #[pallet::call_index(10)]
+        pub fn cancel_drain(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_cancel_drain(account, node)
+        }
+
+        /// The farmer wants a node up, or an empty one to sleep.
+        #[pallet::call_index(11)]
+        pub fn set_power_target(origin: OriginFor<T>, node: NodeId, target: PowerState) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_power_target(account, node, target)
+        }
+
+        /// The farmer says that one machine alone has the node's key now: its heartbeats count again.
+        #[pallet::call_index(12)]
+        pub fn clear_clone(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_clear_clone(account, node)
+        }
+
+        /// A certifier vouches for what a node offers now, or no longer vouches for it.
+        #[pallet::call_index(13)]
+        pub fn certify(origin: OriginFor<T>, node: NodeId, certified: bool) -> DispatchResult {
+            T::CertifierOrigin::ensure_origin(origin)?;
+            Self::do_certify(node, certified)
+        }
+    }
+
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// What a node could still reserve; `None` for an unknown node.
+        pub fn node_free(node: NodeId) -> Option<Resources> {
+            Self::free(node)
+        }
+
+        /// Whether a node counts as online.
+        pub fn node_online(node: NodeId) -> bool {
+            Self::is_online(node)
+        }
+
+        /// A node as people look for it; `None` for an unknown node.
+        pub fn node_offer(node: NodeId) -> Option<NodeOffer> {
+            Self::offer_of(node)
+        }
+
+        /// Nodes that match, in ascending order of their ids, at most 500 and from 500 ids; go on with
+        /// the page's cursor, also where a page is empty.
+        pub fn find_nodes(filter: NodeFilter, after: Option<NodeId>, limit: u32) -> Page<NodeOffer, NodeId> {
+            Self::page_of_nodes(&filter, after, limit)
+        }
+
+        /// For how many milliseconds of a farming period (its first second ÷ 30 days) a node was heard from.
+        pub fn node_uptime(node: NodeId, period: u32) -> u64 {
+            Uptime::<T>::get(node).in_period(period)
+        }
     }
 
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn integrity_test() {
             assert!(T::HeartbeatInterval::get() > 0, "nodes must be given time between heartbeats");
+            assert!(T::LongOffline::get() > 0, "an offline node would be looked at in every block");
         }
 
         #[cfg(feature = "try-runtime")]

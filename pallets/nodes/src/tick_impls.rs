@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whether nodes are heard from: who falls silent goes offline by the chain's own agenda, and comes back
-//! after heartbeats in a row.
+//! after heartbeats in a row. Drains come to their end here, too.
 
-use crate::*;
+use crate::{liveness::Row, *};
 use frame_support::{traits::Get, weights::Weight};
 use tfgrid_primitives::{
+    report::PowerState,
     traits::{Agenda, Clock, ServeDeadlines},
     Deadline, GridMillis, NodeId,
 };
 
 impl<T: Config> ServeDeadlines for Pallet<T> {
-    fn weight_of(_: &Deadline) -> Weight {
-        T::WeightInfo::serve_silence()
+    fn weight_of(deadline: &Deadline) -> Weight {
+        match deadline {
+            Deadline::Drain(_) => T::WeightInfo::serve_drain(),
+            _ => T::WeightInfo::serve_silence(),
+        }
     }
 
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
-        let Deadline::Silence(node) = deadline else { return None };
-        let due = Self::look_at(node, now)?;
-        Liveliness::<T>::mutate(node, |live| live.as_mut().map(|live| live.check_at = due));
-        Some(due)
+        match deadline {
+            Deadline::Silence(node) => Self::look_at(node, now),
+            Deadline::Drain(node) => Self::end_drain(node, now),
+            _ => None,
+        }
     }
 }
 
@@ -26,8 +31,8 @@ impl<T: Config> Pallet<T> {
     /// A node has joined: it is online, and watched from now on.
     pub(crate) fn watch(node: NodeId) {
         let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
-        Heartbeats::<T>::insert(node, Heartbeat { at, sequence: 0, boot_nonce: 0, clock });
-        Self::set_online(node, at, 0);
+        Heartbeats::<T>::insert(node, Heartbeat::at_joining(at, clock));
+        Self::set_online(node, 0);
     }
 
     /// A node is gone.
@@ -37,57 +42,165 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    fn set_online(node: NodeId, now: GridMillis, flaps: u8) {
-        let check_at = silent_at::<T>(now);
-        Liveliness::<T>::insert(node, Liveness::online(now, check_at, flaps));
-        T::Agenda::arm(check_at, Deadline::Silence(node));
+    /// The one place where liveness changes: the deadline moves with it.
+    fn set_liveness(node: NodeId, live: Liveness) {
+        let armed = Liveliness::<T>::get(node).map(|before| before.check_at);
+        if armed != Some(live.check_at) {
+            armed.into_iter().for_each(|due| T::Agenda::disarm(due, Deadline::Silence(node)));
+            T::Agenda::arm(live.check_at, Deadline::Silence(node));
+        }
+        Liveliness::<T>::insert(node, live);
+    }
+
+    fn set_online(node: NodeId, flaps: u8) {
+        let now = T::Clock::grid_now();
+        let state = LiveState::Online { since: now };
+        Self::set_liveness(node, Liveness { state, check_at: silent_at::<T>(now), flaps });
     }
 
     /// Its silence may be over: says when to look again. `None` for a node that is gone.
     fn look_at(node: NodeId, now: GridMillis) -> Option<GridMillis> {
         let live = Liveliness::<T>::get(node)?;
+        let long = T::LongOffline::get();
         match live.state {
-            LiveState::Online { since } => {
-                let due = silent_at::<T>(Heartbeats::<T>::get(node)?.at);
-                if now < due {
-                    return Some(due);
+            LiveState::Online { .. } => {
+                let last = Heartbeats::<T>::get(node)?;
+                let due = silent_at::<T>(last.at);
+                match now < due {
+                    true => Self::set_liveness(node, Liveness { check_at: due, ..live }),
+                    false => Self::set_offline(node, live, Outage::new(now, last.clock)),
                 }
-                let steady = now.saturating_sub(since) >= STEADY;
-                let flaps = if steady { 0 } else { live.flaps.saturating_add(1) };
-                let state = LiveState::Offline { since: now, returning: None };
-                Liveliness::<T>::insert(node, Liveness { state, flaps, ..live });
-                Self::deposit_event(Event::NodeOffline { node });
             }
-            // It has been offline for long: its contracts close.
-            LiveState::Offline { .. } => {}
+            LiveState::Offline(outage) if !outage.given_up => {
+                let due = outage.since.saturating_add(long);
+                match now < due {
+                    true => Self::set_liveness(node, Liveness { check_at: due, ..live }),
+                    false => Self::give_up(node, live, outage),
+                }
+            }
+            // Nothing follows from more silence of a node that is given up or asleep.
+            LiveState::Offline(_) | LiveState::Standby { .. } => {
+                Self::set_liveness(node, Liveness { check_at: now.saturating_add(long), ..live });
+            }
         }
-        T::Agenda::arm(now, Deadline::Sweep(node));
-        Some(now.saturating_add(T::LongOffline::get()))
+        Liveliness::<T>::get(node).map(|live| live.check_at)
     }
 
-    /// Counts a heartbeat of a node that is offline; one that came late starts the row anew.
-    pub(crate) fn count_towards_return(node: NodeId, last: GridMillis, now: GridMillis) {
-        let Some(live) = Liveliness::<T>::get(node) else { return };
-        let LiveState::Offline { since, returning } = live.state else { return };
-        let interval = T::HeartbeatInterval::get();
-        let in_row = now.saturating_sub(last) <= interval.saturating_mul(2);
-        let (beats, from) = returning.filter(|_| in_row).unwrap_or((0, now));
-        let beats = beats.saturating_add(1);
+    fn set_offline(node: NodeId, live: Liveness, outage: Outage) {
+        let now = T::Clock::grid_now();
+        let check_at = outage.since.saturating_add(T::LongOffline::get());
+        let flaps = live.flaps_at(now);
+        Self::set_liveness(node, Liveness { state: LiveState::Offline(outage), check_at, flaps });
+        T::Agenda::arm(now, Deadline::Sweep(node));
+        Self::deposit_event(Event::NodeOffline { node });
+    }
 
-        if beats < HEARTBEATS_TO_RETURN || now.saturating_sub(from) < live.return_time(interval) {
-            let state = LiveState::Offline { since, returning: Some((beats, from)) };
-            Liveliness::<T>::insert(node, Liveness { state, ..live });
+    fn give_up(node: NodeId, live: Liveness, outage: Outage) {
+        let now = T::Clock::grid_now();
+        let state = LiveState::Offline(Outage { given_up: true, ..outage });
+        let check_at = now.saturating_add(T::LongOffline::get());
+        Self::set_liveness(node, Liveness { state, check_at, ..live });
+        T::Agenda::arm(now, Deadline::Sweep(node));
+        Self::deposit_event(Event::NodeGivenUp { node });
+    }
+
+    /// A node was heard from, `gap` after the last time.
+    pub(crate) fn hear(node: NodeId, gap: GridMillis) {
+        let Some(live) = Liveliness::<T>::get(node) else { return };
+        match live.state {
+            LiveState::Online { .. } => {
+                Uptime::<T>::mutate(node, |uptime| uptime.count(gap, T::Clock::unix_now()));
+            }
+            LiveState::Offline(outage) if !outage.cloned => {
+                Self::count_towards_return(node, live, outage, gap);
+            }
+            LiveState::Offline(_) => {}
+            LiveState::Standby { .. } => Self::wake(node),
+        }
+    }
+
+    fn count_towards_return(node: NodeId, live: Liveness, outage: Outage, gap: GridMillis) {
+        let now = T::Clock::grid_now();
+        let interval = T::HeartbeatInterval::get();
+        let row = Row::with(outage.row, gap, now, interval);
+        if row.suffices(now, interval, live.flaps) {
+            Self::set_online(node, live.flaps);
+            T::Agenda::arm(now, Deadline::Sweep(node));
+            Self::deposit_event(Event::NodeOnline { node });
+        } else {
+            let state = LiveState::Offline(Outage { row: Some(row), ..outage });
+            Self::set_liveness(node, Liveness { state, ..live });
+        }
+    }
+
+    /// A boot that was over goes on: another machine has the key.
+    pub(crate) fn notice_clone(node: NodeId) {
+        let Some(live) = Liveliness::<T>::get(node) else { return };
+        match live.state {
+            LiveState::Offline(outage) if outage.cloned => return,
+            LiveState::Offline(outage) => {
+                let state = LiveState::Offline(Outage { cloned: true, row: None, ..outage });
+                Self::set_liveness(node, Liveness { state, ..live });
+            }
+            LiveState::Online { .. } | LiveState::Standby { .. } => {
+                let outage = Outage::new(T::Clock::grid_now(), T::Clock::price_now());
+                Self::set_offline(node, live, Outage { cloned: true, ..outage });
+            }
+        }
+        Self::deposit_event(Event::NodeCloned { node });
+    }
+
+    /// The nonce before the last may have been the clone's: coming back to it is no offence from now on.
+    /// Says whether there was a clone.
+    pub(crate) fn forget_clone(node: NodeId) -> bool {
+        let Some(live) = Liveliness::<T>::get(node) else { return false };
+        let LiveState::Offline(outage) = live.state else { return false };
+        if outage.cloned {
+            let state = LiveState::Offline(Outage { cloned: false, row: None, ..outage });
+            Self::set_liveness(node, Liveness { state, ..live });
+            Heartbeats::<T>::mutate(node, |last| {
+                last.as_mut().map(|last| last.previous_nonce = None);
+            });
+        }
+        outage.cloned
+    }
+
+    /// A node goes to sleep.
+    pub(crate) fn sleep(node: NodeId) {
+        let Some(live) = Liveliness::<T>::get(node) else { return };
+        let state = LiveState::Standby { since: T::Clock::grid_now() };
+        Self::set_liveness(node, Liveness { state, ..live });
+        Self::deposit_event(Event::PowerChanged { node, state: PowerState::Standby });
+    }
+
+    /// A node is up, where it was asleep.
+    pub(crate) fn wake(node: NodeId) {
+        let Some(live) = Liveliness::<T>::get(node) else { return };
+        if !matches!(live.state, LiveState::Standby { .. }) {
             return;
         }
-        T::Agenda::disarm(live.check_at, Deadline::Silence(node));
-        Self::set_online(node, now, live.flaps);
+        let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
+        Heartbeats::<T>::mutate(node, |last| {
+            *last = last.map(|last| last.at_moment(at, clock));
+        });
+        Self::set_online(node, live.flaps);
+        Self::deposit_event(Event::PowerChanged { node, state: PowerState::Up });
+    }
+
+    /// A drain may be over: the node's contracts close.
+    fn end_drain(node: NodeId, now: GridMillis) -> Option<GridMillis> {
+        let deadline = Nodes::<T>::get(node)?.terms.drain?.deadline;
+        if now < deadline {
+            return Some(deadline);
+        }
         T::Agenda::arm(now, Deadline::Sweep(node));
-        Self::deposit_event(Event::NodeOnline { node });
+        Self::deposit_event(Event::DrainEnded { node });
+        None
     }
 }
 
 /// When a node that was heard from at `last` has been silent for too long.
 fn silent_at<T: Config>(last: GridMillis) -> GridMillis {
-    let silence = T::HeartbeatInterval::get().saturating_mul(MISSED_HEARTBEATS);
+    let silence = T::HeartbeatInterval::get().saturating_mul(liveness::MISSED_HEARTBEATS);
     last.saturating_add(silence).saturating_add(1)
 }

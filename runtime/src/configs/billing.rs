@@ -23,14 +23,14 @@ pub struct GridDeadlines;
 impl ServeDeadlines for GridDeadlines {
     fn weight_of(deadline: &Deadline) -> Weight {
         match deadline {
-            Deadline::Silence(_) => Nodes::weight_of(deadline),
+            Deadline::Silence(_) | Deadline::Drain(_) => Nodes::weight_of(deadline),
             _ => Contracts::weight_of(deadline),
         }
     }
 
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
         match deadline {
-            Deadline::Silence(_) => Nodes::serve(deadline, now),
+            Deadline::Silence(_) | Deadline::Drain(_) => Nodes::serve(deadline, now),
             _ => Contracts::serve(deadline, now),
         }
     }

@@ -27,6 +27,8 @@ pub type ParameterAdmin = Governance;
 pub type ContractCloser = Governance;
 /// Certifies farms and takes addresses from squatters.
 pub type FarmKeeper = Governance;
+/// Vouches for nodes.
+pub type Certifier = Governance;
 /// Changes the set of validators.
 pub type ValidatorManager = Governance;
 /// Changes the council.

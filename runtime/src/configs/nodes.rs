@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use super::parameters::{HeartbeatInterval, LongOffline};
+use super::{
+    governance::Certifier,
+    parameters::{DrainNotice, ExtraFeeLimit, ExtraFeeNotice, HeartbeatInterval, LongOffline},
+};
 use crate::*;
 use frame_support::{parameter_types, traits::ConstU32};
-use tfgrid_primitives::{units::GIB, Resources};
+use tfgrid_primitives::{report::MAX_GPUS, units::GIB, Resources};
 
 parameter_types! {
     /// Beyond any machine that is built, and small enough for the arithmetic of prices.
@@ -12,7 +15,7 @@ parameter_types! {
         mru: 64 * 1_024 * GIB,
         sru: 4_096 * 1_024 * GIB,
         hru: 65_536 * 1_024 * GIB,
-        gpu: 64,
+        gpu: MAX_GPUS as u64,
     };
 }
 
@@ -22,8 +25,12 @@ impl pallet_nodes::Config for Runtime {
     type Farms = Farms;
     type Clock = Billing;
     type Agenda = Billing;
+    type CertifierOrigin = Certifier;
     type HeartbeatInterval = HeartbeatInterval;
     type LongOffline = LongOffline;
+    type DrainNotice = DrainNotice;
+    type ExtraFeeNotice = ExtraFeeNotice;
+    type MaxExtraFee = ExtraFeeLimit;
     type MaxResources = MaxResources;
     type MaxContractsPerNode = ConstU32<1_000>;
     type WeightInfo = ();

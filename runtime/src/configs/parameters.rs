@@ -7,7 +7,13 @@ use frame_support::{
     dynamic_params::{dynamic_pallet_params, dynamic_params},
     traits::{EnsureOrigin, EnsureOriginWithArg, Get},
 };
-use tfgrid_primitives::units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS};
+use tfgrid_primitives::{
+    units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS},
+    UsdRate,
+};
+
+/// 1 USD, as a rate per hour.
+const USD_PER_HOUR: UsdRate = 10_000_000_000;
 
 /// What governance may change.
 #[dynamic_params(RuntimeParameters, pallet_parameters::Parameters::<Runtime>)]
@@ -39,6 +45,21 @@ pub mod dynamic {
         /// How long a closed contract is remembered.
         #[codec(index = 6)]
         pub static TombstoneMs: u64 = 90 * DAY_MS;
+        /// How long before its end a drain is announced.
+        #[codec(index = 7)]
+        pub static DrainNoticeMs: u64 = 7 * DAY_MS;
+        /// How long before it counts a higher extra fee is announced.
+        #[codec(index = 8)]
+        pub static ExtraFeeNoticeMs: u64 = 24 * HOUR_MS;
+    }
+
+    /// Limits.
+    #[dynamic_pallet_params]
+    #[codec(index = 1)]
+    pub mod limits {
+        /// The most that a farmer may ask for a rent beside the list price, in 1e-10 USD per hour.
+        #[codec(index = 0)]
+        pub static MaxExtraFee: u64 = USD_PER_HOUR;
     }
 }
 
@@ -65,6 +86,13 @@ pub type LongOffline = Clamped<dynamic::intervals::LongOfflineMs, MINUTE_MS, { 9
 pub type NotDeliveredWindow = Clamped<dynamic::intervals::NotDeliveredMs, { 10 * SECOND_MS }, DAY_MS>;
 /// How long a closed contract is remembered: a minute, so that its node sees it, to 400 days.
 pub type TombstoneTime = Clamped<dynamic::intervals::TombstoneMs, MINUTE_MS, { 400 * DAY_MS }>;
+
+/// How long before its end a drain is announced: a minute to 90 days.
+pub type DrainNotice = Clamped<dynamic::intervals::DrainNoticeMs, MINUTE_MS, { 90 * DAY_MS }>;
+/// How long before it counts a higher extra fee is announced: 10 seconds to 90 days.
+pub type ExtraFeeNotice = Clamped<dynamic::intervals::ExtraFeeNoticeMs, { 10 * SECOND_MS }, { 90 * DAY_MS }>;
+/// The most that a farmer may ask beside the list price: nothing to 100 USD per hour.
+pub type ExtraFeeLimit = Clamped<dynamic::limits::MaxExtraFee, 0, { 100 * USD_PER_HOUR }>;
 
 /// One origin sets every parameter.
 pub struct AdminOfAll;
@@ -112,6 +140,8 @@ pub mod initial_intervals {
         pub long_offline_ms: Option<u64>,
         pub not_delivered_ms: Option<u64>,
         pub tombstone_ms: Option<u64>,
+        pub drain_notice_ms: Option<u64>,
+        pub extra_fee_notice_ms: Option<u64>,
         #[serde(skip)]
         pub _runtime: core::marker::PhantomData<T>,
     }
@@ -127,6 +157,8 @@ pub mod initial_intervals {
                 Intervals::LongOfflineMs(intervals::LongOfflineMs, self.long_offline_ms),
                 Intervals::NotDeliveredMs(intervals::NotDeliveredMs, self.not_delivered_ms),
                 Intervals::TombstoneMs(intervals::TombstoneMs, self.tombstone_ms),
+                Intervals::DrainNoticeMs(intervals::DrainNoticeMs, self.drain_notice_ms),
+                Intervals::ExtraFeeNoticeMs(intervals::ExtraFeeNoticeMs, self.extra_fee_notice_ms),
             ];
             for interval in given {
                 let parameter = RuntimeParameters::Intervals(interval);

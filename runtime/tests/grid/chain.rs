@@ -18,8 +18,12 @@ use sp_runtime::{
     BuildStorage, DispatchError, DispatchResult,
 };
 use tfgrid_primitives::{
-    report::{DeployedPayload, FailedPayload, HeartbeatPayload, UsagePayload},
+    report::{
+        DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
+        UsagePayload,
+    },
     ticket::Isolation,
+    traits::Clock,
     units::{GIB, TFT},
     Body, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources, TwinId,
 };
@@ -86,6 +90,15 @@ pub fn check_laws() {
         let keys = pallet_billing::Deadlines::<Runtime>::iter_keys();
         keys.filter_map(|key| key.deadline()).filter(kind).count()
     };
+    let mut drains = 0;
+    for (node, record) in pallet_nodes::Nodes::<Runtime>::iter() {
+        let Some(drain) = record.terms.drain.filter(|drain| drain.deadline > Billing::grid_now()) else {
+            continue;
+        };
+        assert!(Billing::is_armed(drain.deadline, Deadline::Drain(node)), "a drain would never end");
+        drains += 1;
+    }
+    assert_eq!(armed(|d| matches!(d, Deadline::Drain(_))), drains, "a drain ends twice");
     let nodes = pallet_nodes::Nodes::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Silence(_))), nodes, "a node is looked at twice");
     let created = pallet_contracts::ContractState::Created;
@@ -277,9 +290,26 @@ impl Machine {
     }
 
     pub fn heartbeat(&mut self) -> pallet_nodes::Call<Runtime> {
-        let payload = HeartbeatPayload { boot_nonce: 1 };
+        self.heartbeat_of(1)
+    }
+
+    /// A heartbeat of the boot with this nonce.
+    pub fn heartbeat_of(&mut self, boot_nonce: u64) -> pallet_nodes::Call<Runtime> {
+        let payload = HeartbeatPayload { boot_nonce };
         let (sequence, signature) = self.sign(ReportKind::Heartbeat, &payload);
         pallet_nodes::Call::heartbeat { node: self.id, sequence, payload, signature }
+    }
+
+    pub fn details(&mut self, resources: Resources) -> pallet_nodes::Call<Runtime> {
+        let payload = DetailsPayload { resources, ..Default::default() };
+        let (sequence, signature) = self.sign(ReportKind::Details, &payload);
+        pallet_nodes::Call::report_details { node: self.id, sequence, payload, signature }
+    }
+
+    pub fn power(&mut self, state: PowerState) -> pallet_nodes::Call<Runtime> {
+        let payload = PowerPayload { state };
+        let (sequence, signature) = self.sign(ReportKind::Power, &payload);
+        pallet_nodes::Call::report_power { node: self.id, sequence, payload, signature }
     }
 
     /// Time passes in which the machine is heard from.

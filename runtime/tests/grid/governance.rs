@@ -3,12 +3,14 @@
 
 use crate::chain::*;
 use codec::Encode;
-use frame_support::{assert_ok, traits::Get};
+use frame_support::{assert_ok, traits::Get, weights::Weight};
 use parameters::{dynamic, HeartbeatInterval, RuntimeParameters};
+use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
-    traits::{BlakeTwo256, Hash},
+    traits::{BlakeTwo256, Dispatchable, Hash},
     BuildStorage,
     DispatchError::BadOrigin,
+    DispatchResult,
 };
 use tfgrid_primitives::units::{DAY_MS, TFT, USD};
 use tfgrid_runtime::*;
@@ -21,6 +23,21 @@ fn heartbeat_interval(ms: u64) -> RuntimeCall {
 
 fn sudo(inner: RuntimeCall) -> RuntimeCall {
     pallet_sudo::Call::sudo { call: Box::new(inner) }.into()
+}
+
+/// What becomes of a call that root makes; `sudo` itself succeeds in any case.
+pub fn by_root(inner: RuntimeCall) -> DispatchResult {
+    frame_support::storage::with_storage_layer(|| {
+        inner.dispatch(RuntimeOrigin::root()).map(drop).map_err(|failure| failure.error)
+    })
+}
+
+/// What the council decides on to have a call made that only root may make.
+pub fn as_root(inner: RuntimeCall) -> RuntimeCall {
+    let call_hash = BlakeTwo256::hash_of(&inner);
+    let dispatch = pallet_whitelist::Call::dispatch_whitelisted_call_with_preimage { call: Box::new(inner) };
+    let calls = vec![pallet_whitelist::Call::whitelist_call { call_hash }.into(), dispatch.into()];
+    pallet_utility::Call::batch_all { calls }.into()
 }
 
 #[test]
@@ -45,27 +62,135 @@ fn intervals_are_clamped_where_they_are_read() {
     });
 }
 
-#[test]
-fn a_deploy_proxy_manages_contracts_and_moves_no_money() {
-    run_with_node(|_, bob| {
+/// What Charlie makes in Bob's name.
+fn in_bobs_name(inner: impl Into<RuntimeCall>) {
+    let (real, call_of_bob) = (Bob.to_account_id().into(), Box::new(inner.into()));
+    let proxy = pallet_proxy::Call::proxy { real, force_proxy_type: None, call: call_of_bob };
+    assert_ok!(call(Charlie, proxy));
+}
+
+/// A chain with a node, Bob as a customer, and Charlie as Bob's proxy for deploying.
+fn run_with_deploy_proxy(test: impl FnOnce()) {
+    run_with_node(|_, _| {
         let delegate = Charlie.to_account_id().into();
         let add = pallet_proxy::Call::add_proxy { delegate, proxy_type: ProxyType::Deploy, delay: 0 };
         assert_ok!(call(Bob, add));
-        let act = |inner: RuntimeCall| {
-            let real = Bob.to_account_id().into();
-            assert_ok!(call(
-                Charlie,
-                pallet_proxy::Call::proxy { real, force_proxy_type: None, call: Box::new(inner) }
-            ));
+        test();
+    });
+}
+
+fn contract(id: u64) -> Option<pallet_contracts::Contract> {
+    pallet_contracts::Contracts::<Runtime>::get(id)
+}
+
+#[test]
+fn a_deploy_proxy_manages_contracts_also_several_at_once() {
+    run_with_deploy_proxy(|| {
+        in_bobs_name(create(1, small()));
+        assert_eq!(contract(1).unwrap().twin, 2);
+        let reason = pallet_contracts::CancelReason::Cancelled;
+        let cancel = pallet_contracts::Call::cancel { contract: 1, reason };
+        let calls = vec![cancel.into(), create(1, small()).into()];
+        in_bobs_name(pallet_utility::Call::batch_all { calls });
+        assert!(contract(1).is_none() && contract(2).is_some());
+    });
+}
+
+#[test]
+fn a_deploy_proxy_has_no_right_beyond_its_type() {
+    run_with_deploy_proxy(|| {
+        in_bobs_name(create(1, small()));
+        let (free, credit) = (Balances::free_balance(Bob.to_account_id()), Billing::settled_payer(2).credit);
+        let charlie = Charlie.to_account_id();
+        let transfer = RuntimeCall::from(pallet_balances::Call::transfer_all {
+            dest: charlie.clone().into(),
+            keep_alive: false,
+        });
+        let forbidden: Vec<RuntimeCall> = vec![
+            transfer.clone(),
+            pallet_billing::Call::withdraw { amount: 100 * TFT }.into(),
+            pallet_billing::Call::deposit { twin: 1, amount: TFT }.into(),
+            pallet_contracts::Call::attach_provider { contract: 1, provider: 1 }.into(),
+            pallet_proxy::Call::add_proxy { delegate: charlie.into(), proxy_type: ProxyType::Any, delay: 0 }
+                .into(),
+            pallet_utility::Call::as_derivative { index: 0, call: Box::new(create(1, small()).into()) }
+                .into(),
+            pallet_utility::Call::batch { calls: vec![transfer.clone()] }.into(),
+            pallet_utility::Call::force_batch { calls: vec![transfer.clone()] }.into(),
+            pallet_utility::Call::batch_all { calls: vec![create(1, small()).into(), transfer] }.into(),
+        ];
+        for inner in forbidden {
+            in_bobs_name(inner);
+        }
+        assert_eq!(Balances::free_balance(Bob.to_account_id()), free);
+        assert_eq!(Billing::settled_payer(2).credit, credit);
+        assert!(contract(1).is_some() && contract(2).is_none());
+        assert_eq!(pallet_proxy::Proxies::<Runtime>::get(Bob.to_account_id()).0.len(), 1);
+    });
+}
+
+/// What two of Alice, Bob and Charlie make in the name of their common account.
+fn by_two_of_three(inner: impl Into<RuntimeCall>) {
+    let inner = Box::new(inner.into());
+    let others = |who: Sr25519Keyring| {
+        let mut others = signatories();
+        others.retain(|account| *account != who.to_account_id());
+        others
+    };
+    let first = pallet_multisig::Timepoint { height: System::block_number(), index: 0 };
+    for (who, maybe_timepoint) in [(Alice, None), (Bob, Some(first))] {
+        let as_multi = pallet_multisig::Call::as_multi {
+            threshold: 2,
+            other_signatories: others(who),
+            maybe_timepoint,
+            call: inner.clone(),
+            max_weight: Weight::MAX,
         };
-        act(create(1, small()).into());
-        assert_eq!(pallet_contracts::Contracts::<Runtime>::get(1).unwrap().twin, bob);
-        let before = Balances::free_balance(Bob.to_account_id());
-        act(pallet_billing::Call::withdraw { amount: 100 * TFT }.into());
-        let dest = Charlie.to_account_id().into();
-        act(pallet_balances::Call::transfer_allow_death { dest, value: TFT }.into());
-        assert_eq!(Balances::free_balance(Bob.to_account_id()), before);
-        assert!(pallet_contracts::Contracts::<Runtime>::contains_key(1));
+        assert_ok!(call(who, as_multi));
+    }
+}
+
+fn signatories() -> Vec<AccountId> {
+    let mut accounts = [Alice, Bob, Charlie].map(|who| who.to_account_id()).to_vec();
+    accounts.sort();
+    accounts
+}
+
+/// A twin with credit for an account without a key.
+fn pay_for(account: &AccountId, make: impl Fn(RuntimeCall)) -> u32 {
+    let (dest, value) = (account.clone().into(), 1_000 * TFT);
+    assert_ok!(call(Alice, pallet_balances::Call::transfer_allow_death { dest, value }));
+    let twin = pallet_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
+    make(twin.into());
+    let twin = pallet_twins::TwinByAccount::<Runtime>::get(account).unwrap();
+    make(pallet_billing::Call::deposit { twin, amount: 100 * TFT }.into());
+    twin
+}
+
+#[test]
+fn a_multisig_account_owns_a_twin_and_contracts() {
+    run_with_node(|_, _| {
+        let account = Multisig::multi_account_id(&signatories(), 2);
+        let twin = pay_for(&account, |inner| by_two_of_three(inner));
+        by_two_of_three(create(1, small()));
+        assert_eq!(contract(1).unwrap().twin, twin);
+    });
+}
+
+#[test]
+fn a_pure_proxy_account_owns_a_twin_and_contracts() {
+    run_with_node(|_, _| {
+        let pure = pallet_proxy::Call::create_pure { proxy_type: ProxyType::Any, delay: 0, index: 0 };
+        let account = Proxy::pure_account(&Bob.to_account_id(), &ProxyType::Any, 0, None);
+        assert_ok!(call(Bob, pure));
+        let in_its_name = |inner: RuntimeCall| {
+            let (real, inner) = (account.clone().into(), Box::new(inner));
+            let proxy = pallet_proxy::Call::proxy { real, force_proxy_type: None, call: inner };
+            assert_ok!(call(Bob, proxy));
+        };
+        let twin = pay_for(&account, in_its_name);
+        in_its_name(create(1, small()).into());
+        assert_eq!(contract(1).unwrap().twin, twin);
     });
 }
 
@@ -103,7 +228,7 @@ fn genesis_value(name: &str) -> serde_json::Value {
 }
 
 /// A call of the council: proposed by Alice, voted for by so many of Alice, Bob and Charlie, closed.
-fn motion(inner: RuntimeCall, ayes: usize) -> sp_runtime::DispatchResult {
+pub fn motion(inner: RuntimeCall, ayes: usize) -> DispatchResult {
     use pallet_collective::Call as Motion;
     let (hash, length) = (BlakeTwo256::hash_of(&inner), inner.encoded_size() as u32);
     let threshold = ayes as u32;
@@ -121,7 +246,7 @@ fn motion(inner: RuntimeCall, ayes: usize) -> sp_runtime::DispatchResult {
     let close = Motion::close {
         proposal_hash: hash,
         index,
-        proposal_weight_bound: frame_support::weights::Weight::MAX,
+        proposal_weight_bound: Weight::MAX,
         length_bound: length,
     };
     call(Alice, RuntimeCall::Council(close))
@@ -143,5 +268,50 @@ fn three_fifths_of_the_council_govern_and_fewer_do_not() {
         ));
         assert_eq!(Billing::price_clock().price, USD / 10, "one of three is less");
         assert_fails(Bob, price(USD), BadOrigin);
+    });
+}
+
+#[test]
+fn the_councils_members_are_those_of_the_membership() {
+    run(|| {
+        let members = || pallet_collective::Members::<Runtime, pallet_collective::Instance1>::get();
+        let dave = Sr25519Keyring::Dave.to_account_id();
+        let add =
+            RuntimeCall::CouncilMembership(pallet_membership::Call::add_member { who: dave.clone().into() });
+        assert_eq!(members(), signatories());
+        assert_fails(Alice, add.clone(), BadOrigin);
+        assert_ok!(motion(add, 2));
+        assert!(members().contains(&dave));
+        // Two of four are too few by now.
+        let before = Billing::price_clock().price;
+        assert!(motion(pallet_billing::Call::set_price { price: USD }.into(), 2).is_ok());
+        assert_eq!(Billing::price_clock().price, before);
+    });
+}
+
+#[test]
+fn the_council_has_calls_of_root_made_and_plans_ahead() {
+    run(|| {
+        let code = frame_system::Call::authorize_upgrade { code_hash: Default::default() };
+        assert_ok!(motion(code.clone().into(), 2));
+        assert!(System::authorized_upgrade().is_none(), "an upgrade is root's");
+        assert_ok!(motion(as_root(code.into()), 2));
+        assert!(System::authorized_upgrade().is_some());
+
+        let price = RuntimeCall::from(pallet_billing::Call::set_price { price: USD / 10 });
+        let when = System::block_number() + 2;
+        let plan = pallet_scheduler::Call::schedule {
+            when,
+            maybe_periodic: None,
+            priority: 0,
+            call: Box::new(price),
+        };
+        assert_fails(Bob, plan.clone(), BadOrigin);
+        assert_ok!(motion(plan.into(), 2));
+        let before = Billing::price_clock().price;
+        block(vec![]);
+        assert_eq!(Billing::price_clock().price, before);
+        block(vec![]);
+        assert_eq!(Billing::price_clock().price, USD / 10);
     });
 }

@@ -5,7 +5,10 @@
 mod chain;
 mod contracts;
 mod governance;
+mod liveness;
 mod metadata;
 mod nodes;
 mod random;
 mod twins;
+mod upgrade;
+mod validators;

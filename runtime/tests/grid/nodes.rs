@@ -2,13 +2,18 @@
 //! How machines join, report and leave.
 
 use crate::chain::*;
-use frame_support::{assert_ok, traits::fungible::InspectHold};
+use frame_support::{
+    assert_ok,
+    traits::{fungible::InspectHold, Get},
+};
 use sp_core::Pair;
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 use tfgrid_primitives::{
     report::HeartbeatPayload,
+    traits::{Clock, NodeDirectory},
     units::{DAY_MS, TFT},
+    views::NodeFilter,
     Refusal, Registration, ReportKind, Resources,
 };
 use tfgrid_runtime::*;
@@ -90,7 +95,7 @@ fn a_ticket_is_not_spent_twice_by_one_key_nor_by_too_many() {
         };
         let first = again(1);
         report(first.clone()).unwrap();
-        assert_refused(first.clone(), Refusal::KeyTaken);
+        assert_refused(first.clone(), Refusal::TicketUsed);
         assert_ok!(call(Alice, pallet_nodes::Call::remove { node: 1 }));
         assert_refused(first, Refusal::TicketUsed);
         report(again(2)).unwrap();
@@ -235,5 +240,171 @@ fn free_capacity_is_what_is_not_reserved() {
         assert_fails(Bob, create(1, more), Error::NotEnoughCapacity);
         assert_ok!(call(Bob, create(1, rest)));
         assert_eq!(Nodes::free(1), Some(Resources::ZERO));
+    });
+}
+
+/// Bob's farm, number 2, and an open ticket of it.
+fn second_farm() -> sp_core::ed25519::Pair {
+    let ticket = sp_core::ed25519::Pair::from_seed(&[2; 32]);
+    customer(Bob, 100 * TFT);
+    assert_ok!(call(Bob, pallet_farms::Call::create { name: b"windy".to_vec().try_into().unwrap() }));
+    let (public, expires) = (ticket.public().0, Timestamp::get() / 1_000 + 86_400);
+    let open = pallet_farms::Call::open_ticket { farm: 2, ticket: public, nodes: 1, expires };
+    assert_ok!(call(Bob, open));
+    ticket
+}
+
+#[test]
+fn an_empty_node_goes_over_to_another_farm_and_its_deposit_with_it() {
+    run(|| {
+        farm_with_ticket(1);
+        let machine = Machine::join(1);
+        let before = register(registration(&ticket(), &machine.key), &ticket(), &machine.key);
+        let theirs = second_farm();
+        let go = register(registration(&theirs, &machine.key), &theirs, &machine.key);
+
+        assert_ok!(call(Bob, create(1, small())));
+        assert_refused(go.clone(), Refusal::NotEmpty);
+        let reason = pallet_contracts::CancelReason::Cancelled;
+        assert_ok!(call(Bob, pallet_contracts::Call::cancel { contract: 1, reason }));
+        report(go.clone()).unwrap();
+
+        let node = pallet_nodes::Nodes::<Runtime>::get(1).unwrap();
+        assert_eq!((node.farm, node.deposit), (2, 10 * TFT));
+        assert_eq!(held(Alice, pallet_nodes::HoldReason::Node), 0);
+        assert_eq!(held(Bob, pallet_nodes::HoldReason::Node), 10 * TFT);
+        assert_eq!(held(Bob, pallet_farms::HoldReason::BootTicket), 0);
+        // Who kept the registrations can't send it back.
+        assert_refused(go, Refusal::TicketUsed);
+        assert_refused(before, Refusal::TicketUsed);
+        assert_fails(Alice, pallet_nodes::Call::remove { node: 1 }, Error::NotFarmer);
+        assert_ok!(call(Bob, pallet_nodes::Call::remove { node: 1 }));
+    });
+}
+
+#[test]
+fn a_second_ticket_of_its_own_farm_is_not_spent_by_a_node() {
+    run(|| {
+        farm_with_ticket(1);
+        let machine = Machine::join(1);
+        let second = sp_core::ed25519::Pair::from_seed(&[2; 32]);
+        let (public, expires) = (second.public().0, Timestamp::get() / 1_000 + 86_400);
+        let open = pallet_farms::Call::open_ticket { farm: 1, ticket: public, nodes: 1, expires };
+        assert_ok!(call(Alice, open));
+        let again = register(registration(&second, &machine.key), &second, &machine.key);
+        assert_refused(again, Refusal::SameFarm);
+    });
+}
+
+#[test]
+fn ids_run_out_in_the_pool_and_the_ticket_stays_unspent() {
+    run(|| {
+        farm_with_ticket(1);
+        pallet_nodes::LastNodeId::<Runtime>::put(u32::MAX);
+        let key = Machine::key(1);
+        let late = register(registration(&ticket(), &key), &ticket(), &key);
+        assert_refused(late, Refusal::IdsExhausted);
+        pallet_nodes::LastNodeId::<Runtime>::put(u32::MAX - 1);
+        assert_eq!(Machine::join(1).id, u32::MAX);
+    });
+}
+
+#[test]
+fn a_node_offers_no_less_than_its_contracts_have() {
+    run_with_node(|mut machine, _| {
+        assert_ok!(call(Bob, create(1, small())));
+        let less = Resources { mru: small().mru - 1, ..capacity() };
+        assert_refused(machine.details(less), Refusal::BelowReserved);
+        let unseen = Resources { gpu: 1, ..capacity() };
+        assert_refused(machine.details(unseen), Refusal::GpusMiscounted);
+        let beyond = Resources { hru: u64::MAX, ..capacity() };
+        assert_refused(machine.details(beyond), Refusal::CapacityOutOfRange);
+
+        let rate = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates;
+        report(machine.details(small())).unwrap();
+        assert_eq!(Nodes::free(1), Some(Resources::ZERO));
+        assert_eq!(pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates, rate);
+    });
+}
+
+#[test]
+fn governance_certifies_and_other_hardware_loses_it() {
+    run_with_node(|mut machine, _| {
+        let certify = pallet_nodes::Call::certify { node: 1, certified: true };
+        assert_fails(Alice, certify.clone(), sp_runtime::DispatchError::BadOrigin);
+        let by_sudo = pallet_sudo::Call::sudo { call: Box::new(certify.into()) };
+        assert_ok!(call(Alice, by_sudo));
+        assert!(<Nodes as NodeDirectory>::facts(1).unwrap().certified);
+        let dearer = Contracts::quote(1, small(), 0);
+        report(machine.details(Resources { cru: 4, ..capacity() })).unwrap();
+        assert!(!<Nodes as NodeDirectory>::facts(1).unwrap().certified);
+        assert!(Contracts::quote(1, small(), 0) < dearer);
+        let event = pallet_nodes::Event::<Runtime>::CertificationChanged { node: 1, certified: false };
+        System::assert_has_event(event.into());
+    });
+}
+
+#[test]
+fn free_reports_do_not_come_in_floods() {
+    use frame_support::traits::Authorize;
+    use sp_runtime::transaction_validity::TransactionSource;
+    run_with_node(|mut machine, _| {
+        pass(heartbeat_ms());
+        // Two of a kind compete for one place in the pool.
+        let tags = |call: pallet_nodes::Call<Runtime>| {
+            let valid = RuntimeCall::from(call).authorize(TransactionSource::External).unwrap().unwrap();
+            valid.0.provides
+        };
+        assert_eq!(tags(machine.heartbeat()), tags(machine.heartbeat()));
+        assert_eq!(tags(machine.details(capacity())), tags(machine.details(small())));
+        // And one that is in a block leaves no place for the next.
+        report(machine.heartbeat()).unwrap();
+        report(machine.details(capacity())).unwrap();
+        for _ in 0..3 {
+            assert_refused(machine.heartbeat(), Refusal::TooSoon);
+            assert_refused(machine.details(capacity()), Refusal::TooSoon);
+        }
+        machine.sequence = 0;
+        assert_refused(machine.details(capacity()), Refusal::SequenceOld);
+    });
+}
+
+#[test]
+fn a_fee_cannot_rise_in_the_block_before_the_tenants_call() {
+    run_with_node(|mut machine, _| {
+        let fee = || <Nodes as NodeDirectory>::facts(1).unwrap().extra_fee;
+        let ask = |fee| pallet_nodes::Call::set_extra_fee { node: 1, fee };
+        let most = parameters::ExtraFeeLimit::get();
+        assert_fails(Bob, ask(1), Error::NotFarmer);
+        assert_fails(Alice, ask(most + 1), Error::ExtraFeeAboveMaximum);
+        assert_fails(Alice, ask(u64::MAX), Error::ExtraFeeAboveMaximum);
+        assert_ok!(call(Alice, ask(most)));
+        assert_eq!(fee(), 0);
+        machine.serve(parameters::ExtraFeeNotice::get() - SLOT_DURATION);
+        assert_eq!(fee(), 0);
+        machine.serve(2 * SLOT_DURATION);
+        assert_eq!(fee(), most);
+        assert_ok!(call(Alice, ask(7)));
+        assert_eq!(fee(), 7);
+    });
+}
+
+#[test]
+fn nodes_are_found_through_the_runtime_api_as_through_the_pallet() {
+    use tfgrid_runtime::grid_api::runtime_decl_for_grid_api::GridApi;
+    run(|| {
+        farm_with_ticket(3);
+        let _machines = [1, 2, 3].map(Machine::join);
+        customer(Bob, 100 * TFT);
+        assert_ok!(call(Bob, create(2, capacity())));
+        let ask = |after, limit| <Runtime as GridApi<Block>>::find_nodes(NodeFilter::default(), after, limit);
+        let page = ask(None, 2);
+        assert_eq!(page.items.iter().map(|offer| offer.node).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!((page.items[1].free, page.items[1].contracts), (Resources::ZERO, 1));
+        let rest = ask(page.next, 2);
+        assert_eq!((rest.items[0].node, rest.next), (3, None));
+        assert_eq!(<Runtime as GridApi<Block>>::node_offer(3), Nodes::node_offer(3));
+        let period = pallet_nodes::uptime::period_of(Billing::unix_now());
+        assert_eq!(<Runtime as GridApi<Block>>::node_uptime(3, period), 0);
     });
 }

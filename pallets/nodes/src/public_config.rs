@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Under what the world reaches a node, and what makes that valid.
+
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use core::net::{Ipv4Addr, Ipv6Addr};
+use frame_support::{traits::ConstU32, BoundedVec};
+use scale_info::TypeInfo;
+
+/// The most characters of a domain name.
+pub const MAX_DOMAIN: u32 = 253;
+/// The most characters between two dots of it.
+const MAX_LABEL: usize = 63;
+
+/// A domain name in lower case, without the last dot.
+pub type Domain = BoundedVec<u8, ConstU32<MAX_DOMAIN>>;
+
+/// Under what the world reaches a node.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct PublicConfig {
+    /// Its IPv4 address.
+    pub ipv4: Option<Interface<[u8; 4]>>,
+    /// Its IPv6 address.
+    pub ipv6: Option<Interface<[u8; 16]>>,
+    /// The domain under which it serves gateway names.
+    pub domain: Option<Domain>,
+    /// The UDP ports that lead to it, for WireGuard.
+    pub wireguard_ports: Option<Ports>,
+}
+
+/// An address of a node in its network.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Interface<Address> {
+    /// The address.
+    pub address: Address,
+    /// The length of the network's prefix.
+    pub prefix: u8,
+    /// The network's way out.
+    pub gateway: Address,
+}
+
+/// A range of ports.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Ports {
+    /// The first one.
+    pub first: u16,
+    /// The last one.
+    pub last: u16,
+}
+
+impl PublicConfig {
+    /// Whether the addresses are public ones and their gateways next to them.
+    pub fn has_valid_addresses(&self) -> bool {
+        self.ipv4.is_none_or(|ipv4| ipv4.is_valid()) && self.ipv6.is_none_or(|ipv6| ipv6.is_valid())
+    }
+
+    /// Whether the domain is one.
+    pub fn has_valid_domain(&self) -> bool {
+        self.domain.as_ref().is_none_or(|domain| is_domain(domain))
+    }
+
+    /// Whether the ports are a range of usable ones.
+    pub fn has_valid_ports(&self) -> bool {
+        self.wireguard_ports.is_none_or(|ports| ports.first > 0 && ports.first <= ports.last)
+    }
+}
+
+impl Interface<[u8; 4]> {
+    fn is_valid(&self) -> bool {
+        let near = same_network(bits4(self.address), bits4(self.gateway), 32, self.prefix);
+        (8..=32).contains(&self.prefix)
+            && is_public_ipv4(self.address)
+            && is_public_ipv4(self.gateway)
+            && near
+            && self.address != self.gateway
+    }
+}
+
+impl Interface<[u8; 16]> {
+    fn is_valid(&self) -> bool {
+        let [address, gateway] = [self.address, self.gateway].map(u128::from_be_bytes);
+        // Routers often announce themselves under their link-local address.
+        let near = same_network(address, gateway, 128, self.prefix)
+            || Ipv6Addr::from(self.gateway).is_unicast_link_local();
+        (16..=128).contains(&self.prefix) && is_public_ipv6(self.address) && near && address != gateway
+    }
+}
+
+fn bits4(address: [u8; 4]) -> u128 {
+    u32::from_be_bytes(address).into()
+}
+
+fn same_network(a: u128, b: u128, width: u32, prefix: u8) -> bool {
+    // A shift by all bits leaves nothing to differ in.
+    (a ^ b).checked_shr(width.saturating_sub(prefix.into())).is_none_or(|differ| differ == 0)
+}
+
+fn is_public_ipv4(address: [u8; 4]) -> bool {
+    let ip = Ipv4Addr::from(address);
+    let [a, b, c, _] = address;
+    let shared = a == 100 && b & 0b1100_0000 == 64;
+    let benchmarking = a == 198 && b & 0b1111_1110 == 18;
+    let protocols = (a, b, c) == (192, 0, 0);
+    let reserved = a == 0 || a >= 224;
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || shared
+        || benchmarking
+        || protocols
+        || reserved)
+}
+
+/// Global unicast is 2000::/3, less documentation (2001:db8::/32, 3fff::/20).
+fn is_public_ipv6(address: [u8; 16]) -> bool {
+    let [first, second, ..] = Ipv6Addr::from(address).segments();
+    let documentation = (first, second) == (0x2001, 0xdb8) || first == 0x3fff && second < 0x1000;
+    first & 0xe000 == 0x2000 && !documentation
+}
+
+/// By the rules of DNS: labels of letters, digits and inner hyphens, at least two, the last one no number.
+fn is_domain(domain: &[u8]) -> bool {
+    let is_label = |label: &[u8]| {
+        let inner = |c: &u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        (1..=MAX_LABEL).contains(&label.len())
+            && label.iter().all(inner)
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+    };
+    let mut labels = domain.split(|c| *c == b'.');
+    let all_valid = labels.clone().all(is_label);
+    let named = labels.clone().last().is_some_and(|top| !top.iter().all(u8::is_ascii_digit));
+    all_valid && named && labels.nth(1).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ipv4(address: [u8; 4], prefix: u8, gateway: [u8; 4]) -> bool {
+        let ipv4 = Some(Interface { address, prefix, gateway });
+        PublicConfig { ipv4, ..Default::default() }.has_valid_addresses()
+    }
+
+    fn ipv6(address: &str, prefix: u8, gateway: &str) -> bool {
+        let [address, gateway] = [address, gateway].map(|ip| ip.parse::<Ipv6Addr>().unwrap().octets());
+        let ipv6 = Some(Interface { address, prefix, gateway });
+        PublicConfig { ipv6, ..Default::default() }.has_valid_addresses()
+    }
+
+    #[test]
+    fn an_ipv4_address_is_public_with_its_gateway_next_to_it() {
+        assert!(ipv4([185, 69, 166, 10], 24, [185, 69, 166, 1]));
+        assert!(!ipv4([185, 69, 166, 10], 24, [185, 69, 167, 1]), "the gateway is in another network");
+        assert!(!ipv4([185, 69, 166, 10], 24, [185, 69, 166, 10]), "the node is its own gateway");
+        for prefix in [0, 7, 32, 33, 255] {
+            assert!(!ipv4([185, 69, 166, 10], prefix, [185, 69, 166, 1]), "prefix {prefix}");
+        }
+        for private in [
+            [10, 0, 0, 2],
+            [127, 0, 0, 2],
+            [169, 254, 0, 2],
+            [172, 16, 0, 2],
+            [192, 168, 0, 2],
+            [100, 64, 0, 2],
+            [198, 18, 0, 2],
+            [192, 0, 0, 2],
+            [192, 0, 2, 2],
+            [0, 0, 0, 2],
+            [224, 0, 0, 2],
+            [255, 255, 255, 255],
+        ] {
+            let gateway = [private[0], private[1], private[2], 1];
+            assert!(!ipv4(private, 24, gateway), "{private:?} isn't public");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_is_public_with_its_gateway_next_to_it() {
+        assert!(ipv6("2a10:b600::10", 64, "2a10:b600::1"));
+        assert!(ipv6("2a10:b600::10", 64, "fe80::1"));
+        assert!(!ipv6("2a10:b600::10", 64, "2a10:b601::1"));
+        assert!(!ipv6("2a10:b600::10", 64, "2a10:b600::10"));
+        assert!(!ipv6("2a10:b600::10", 15, "2a10:b600::1"));
+        assert!(!ipv6("2a10:b600::10", 129, "2a10:b600::1"));
+        for other in ["::1", "fe80::2", "fd00::2", "ff02::2", "2001:db8::2", "3fff::2", "::ffff:1.2.3.4"] {
+            assert!(!ipv6(other, 64, "fe80::1"), "{other} isn't public");
+        }
+    }
+
+    #[test]
+    fn a_domain_keeps_the_rules_of_dns() {
+        let longest_label = [b'a'; MAX_LABEL];
+        let longest = [&longest_label[..], b"example"].join(&b'.');
+        for good in [&b"gent01.dev.grid.tf"[..], b"a.b", b"xn--bcher-kva.example", b"1.example", &longest] {
+            assert!(is_domain(good), "{}", String::from_utf8_lossy(good));
+        }
+        let too_long = [&[b'a'; MAX_LABEL + 1][..], b"example"].join(&b'.');
+        for bad in [
+            &b""[..],
+            b"localhost",
+            b".example",
+            b"a..example",
+            b"a.example.",
+            b"-a.example",
+            b"a-.example",
+            b"A.example",
+            b"a_b.example",
+            b"a b.example",
+            b"1.2.3.4",
+            "bücher.example".as_bytes(),
+            &too_long,
+        ] {
+            assert!(!is_domain(bad), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn ports_are_a_range_without_zero() {
+        let valid = |first, last| {
+            let wireguard_ports = Some(Ports { first, last });
+            PublicConfig { wireguard_ports, ..Default::default() }.has_valid_ports()
+        };
+        assert!(valid(1, 1) && valid(1, u16::MAX));
+        assert!(!valid(0, 10) && !valid(11, 10));
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a new runtime finds, and what goes on while it changes the state.
+
+use crate::{chain::*, governance::by_root};
+use codec::Compact;
+use frame_support::{
+    assert_ok,
+    traits::{GetStorageVersion, StorageVersion},
+};
+use frame_system::{LastRuntimeUpgrade, LastRuntimeUpgradeInfo};
+use pallet_migrations::{Cursor, MigrationCursor};
+use tfgrid_primitives::{
+    traits::Clock,
+    units::{MINUTE_MS, TFT},
+    views::ContractStatus,
+};
+use tfgrid_runtime::*;
+
+fn versions<P: GetStorageVersion<InCodeStorageVersion = StorageVersion>>() -> [StorageVersion; 2] {
+    [P::on_chain_storage_version(), P::in_code_storage_version()]
+}
+
+fn charged(contract: u64) -> Balance {
+    match Contracts::status_of(contract) {
+        Some(ContractStatus::Deployed { tft, .. }) => tft,
+        other => panic!("it isn't deployed: {other:?}"),
+    }
+}
+
+#[test]
+fn every_pallet_of_ours_starts_with_its_storage_version() {
+    run(|| {
+        let first = [StorageVersion::new(1), StorageVersion::new(1)];
+        assert_eq!(versions::<Validators>(), first);
+        assert_eq!(versions::<Billing>(), first);
+        assert_eq!(versions::<Twins>(), first);
+        assert_eq!(versions::<Farms>(), first);
+        assert_eq!(versions::<Nodes>(), first);
+        assert_eq!(versions::<Contracts>(), first);
+    });
+}
+
+#[test]
+fn a_chain_with_a_running_contract_lives_through_an_upgrade() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create(1, small())));
+        report(machine.deployed(1, b"{}")).unwrap();
+        machine.serve(MINUTE_MS);
+        let (cost, credit) = (charged(1), Billing::settled_payer(bob).credit);
+
+        let older = LastRuntimeUpgradeInfo { spec_version: Compact(0), spec_name: VERSION.spec_name };
+        LastRuntimeUpgrade::<Runtime>::put(older);
+        block(vec![]);
+        assert_eq!(LastRuntimeUpgrade::<Runtime>::get(), Some(VERSION.into()), "the migrations have run");
+        check_laws();
+
+        machine.serve(MINUTE_MS);
+        assert!(Nodes::is_online(1));
+        assert!(charged(1) > cost && Billing::settled_payer(bob).credit < credit);
+    });
+}
+
+#[test]
+fn while_a_migration_goes_on_prices_count_and_deadlines_wait() {
+    run_with_node(|mut machine, _| {
+        assert_ok!(call(Bob, create(1, small())));
+        report(machine.deployed(1, b"{}")).unwrap();
+        block(vec![]);
+        let (cost, grid, price) = (charged(1), Billing::grid_now(), Billing::price_now());
+
+        // What a migration that never ends leaves behind, until a runtime comes that mends it.
+        Cursor::<Runtime>::put(MigrationCursor::Stuck);
+        pass(10 * heartbeat_ms());
+        assert_eq!(Billing::grid_now(), grid);
+        assert!(Billing::price_now() > price && charged(1) > cost);
+        assert!(Nodes::is_online(1), "nobody could have been heard from");
+        check_laws();
+
+        Cursor::<Runtime>::kill();
+        pass(2 * SLOT_DURATION);
+        assert!(Billing::grid_now() > grid);
+        assert_ok!(call(Bob, pallet_billing::Call::deposit { twin: 2, amount: TFT }));
+    });
+}
+
+#[test]
+fn no_new_runtime_comes_before_a_migration_is_done() {
+    run(|| {
+        Cursor::<Runtime>::put(MigrationCursor::Stuck);
+        let set = frame_system::Call::<Runtime>::set_code_without_checks { code: vec![0] };
+        let refused = frame_system::Error::<Runtime>::MultiBlockMigrationsOngoing;
+        assert_eq!(by_root(set.into()), Err(refused.into()));
+        Cursor::<Runtime>::kill();
+    });
+}
