@@ -4,7 +4,7 @@
 //! A [`DeadlineKey`] is `due (u64 big-endian) ‖ kind (u8) ‖ id (u64 big-endian)`. Under the `Identity` hasher
 //! the trie's order is the order in which deadlines come due.
 
-use crate::{units::GridMillis, ContractId, NodeId};
+use crate::{units::GridMillis, ContractId, NodeId, TwinId};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
@@ -32,8 +32,16 @@ pub enum Deadline {
     Sweep(NodeId),
     /// The node must have answered the contract.
     Answer(ContractId),
+    /// The addresses of a closed contract have cooled down.
+    CoolDown(ContractId),
     /// A closed contract is forgotten.
     Tombstone(ContractId),
+    /// The payer's grace is over.
+    Grace(TwinId),
+    /// The payer's contracts close, some per step.
+    Eviction(TwinId),
+    /// The payer's discount is found anew.
+    Review(TwinId),
 }
 
 /// How many bytes a key has.
@@ -64,7 +72,11 @@ impl DeadlineKey {
             Deadline::Drain(node) => (1, node.into()),
             Deadline::Sweep(node) => (2, node.into()),
             Deadline::Answer(contract) => (3, contract),
-            Deadline::Tombstone(contract) => (4, contract),
+            Deadline::CoolDown(contract) => (4, contract),
+            Deadline::Tombstone(contract) => (5, contract),
+            Deadline::Grace(twin) => (6, twin.into()),
+            Deadline::Eviction(twin) => (7, twin.into()),
+            Deadline::Review(twin) => (8, twin.into()),
         };
         let mut key = [0; KEY_BYTES];
         key[..8].copy_from_slice(&due.to_be_bytes());
@@ -81,13 +93,18 @@ impl DeadlineKey {
     /// What is due; `None` for a key that [`DeadlineKey::new`] didn't make.
     pub fn deadline(&self) -> Option<Deadline> {
         let id = self.number_at(9);
-        let node = NodeId::try_from(id);
+        // Nodes and twins alike.
+        let short = u32::try_from(id);
         match self.0[8] {
-            0 => Some(Deadline::Silence(node.ok()?)),
-            1 => Some(Deadline::Drain(node.ok()?)),
-            2 => Some(Deadline::Sweep(node.ok()?)),
+            0 => Some(Deadline::Silence(short.ok()?)),
+            1 => Some(Deadline::Drain(short.ok()?)),
+            2 => Some(Deadline::Sweep(short.ok()?)),
             3 => Some(Deadline::Answer(id)),
-            4 => Some(Deadline::Tombstone(id)),
+            4 => Some(Deadline::CoolDown(id)),
+            5 => Some(Deadline::Tombstone(id)),
+            6 => Some(Deadline::Grace(short.ok()?)),
+            7 => Some(Deadline::Eviction(short.ok()?)),
+            8 => Some(Deadline::Review(short.ok()?)),
             _ => None,
         }
     }
@@ -108,7 +125,11 @@ mod tests {
             any::<NodeId>().prop_map(Deadline::Drain),
             any::<NodeId>().prop_map(Deadline::Sweep),
             any::<ContractId>().prop_map(Deadline::Answer),
+            any::<ContractId>().prop_map(Deadline::CoolDown),
             any::<ContractId>().prop_map(Deadline::Tombstone),
+            any::<TwinId>().prop_map(Deadline::Grace),
+            any::<TwinId>().prop_map(Deadline::Eviction),
+            any::<TwinId>().prop_map(Deadline::Review),
         ]
     }
 
@@ -130,7 +151,7 @@ mod tests {
     #[test]
     fn bytes_that_nobody_armed_are_no_deadline() {
         let mut key = DeadlineKey::new(1, Deadline::Tombstone(2));
-        key.0[8] = 5;
+        key.0[8] = 9;
         assert_eq!(key.deadline(), None);
         let mut key = DeadlineKey::new(1, Deadline::Silence(2));
         key.0[9] = 1;

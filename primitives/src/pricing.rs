@@ -71,6 +71,54 @@ impl Default for PriceList {
     }
 }
 
+/// What a contract is priced for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priced {
+    /// Capacity of a node.
+    Capacity {
+        /// How much.
+        resources: Resources,
+        /// Public IPv4 addresses beside it.
+        public_ips: u8,
+        /// Whether the node is certified.
+        certified: bool,
+    },
+    /// Capacity of a node that its tenant rents: only the addresses are paid.
+    OnRented {
+        /// Public IPv4 addresses.
+        public_ips: u8,
+        /// Whether the node is certified.
+        certified: bool,
+    },
+    /// A whole node.
+    Rent {
+        /// All that it offers.
+        resources: Resources,
+        /// Whether it is certified.
+        certified: bool,
+    },
+    /// A unique name on the gateways.
+    Name,
+}
+
+impl Priced {
+    /// What it costs per hour by this list; `None` above `u64`.
+    pub fn rate(&self, list: &PriceList) -> Option<UsdRate> {
+        let node = |certified, rent| PricedNode { certified, rent };
+        match *self {
+            Self::Capacity { resources, public_ips, certified } => {
+                capacity_rate(list, &resources, public_ips.into(), node(certified, false))
+            }
+            // The minimum isn't for rented nodes.
+            Self::OnRented { public_ips, certified } => {
+                capacity_rate(list, &Resources::ZERO, public_ips.into(), node(certified, true))
+            }
+            Self::Rent { resources, certified } => capacity_rate(list, &resources, 0, node(certified, true)),
+            Self::Name => list.unique_name.checked_mul(RATE_PER_LIST_PRICE),
+        }
+    }
+}
+
 /// The circumstances of a node that its price depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PricedNode {
@@ -292,6 +340,16 @@ mod tests {
         assert_eq!(capacity_rate(&list, &nothing, 0, PricedNode::default()), Some(1_000_000));
         let rent = PricedNode { certified: false, rent: true };
         assert_eq!(capacity_rate(&list, &nothing, 0, rent), Some(0));
+    }
+
+    #[test]
+    fn on_a_rented_node_only_the_addresses_are_paid_and_a_name_has_its_own_price() {
+        let list = PriceList::default();
+        let on_rented = |public_ips| Priced::OnRented { public_ips, certified: false }.rate(&list);
+        assert_eq!((on_rented(0), on_rented(2)), (Some(0), Some(80_000_000)));
+        assert_eq!(Priced::Name.rate(&list), Some(2_500_000));
+        let dear = PriceList { unique_name: u64::MAX, ..list };
+        assert_eq!(Priced::Name.rate(&dear), None);
     }
 
     #[test]

@@ -55,6 +55,9 @@ refusals! {
     SameFarm = 24: "the node is in this farm already",
     PowerRefused = 25: "the farmer hasn't asked for this, or the node isn't empty",
     IdsExhausted = 26: "all node ids are given away",
+    NothingPending = 27: "no answer is expected for this contract",
+    AnswerExpired = 28: "the contract's time to be answered can't grow any more",
+    NothingToRelease = 29: "nothing of this contract waits for the node's release",
 }
 
 impl Refusal {

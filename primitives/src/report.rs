@@ -50,6 +50,10 @@ pub enum ReportKind {
     Failed = 2,
     /// What contracts used.
     Usage = 3,
+    /// A contract's deployment is on its way and takes longer.
+    Progress = 4,
+    /// What a closed contract had is gone from the node.
+    Released = 5,
     /// What the machine is.
     Details = 6,
     /// The node sleeps or wakes.
@@ -94,6 +98,26 @@ pub struct DeployedPayload {
     pub body_hash: H256,
     /// How to reach it.
     pub result: DeploymentResult,
+}
+
+/// Payload of [`ReportKind::Progress`].
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct ProgressPayload {
+    /// The contract.
+    pub contract: ContractId,
+    /// The version that is on its way.
+    pub version: u32,
+}
+
+/// Payload of [`ReportKind::Released`].
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct ReleasedPayload {
+    /// The closed contract.
+    pub contract: ContractId,
 }
 
 /// Payload of [`ReportKind::Power`].

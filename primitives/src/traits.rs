@@ -5,11 +5,13 @@ use crate::{
     deadline::Deadline,
     fixed::Q64,
     ledger::{Charge, Rates},
+    pricing::Priced,
     refusal::Refusal,
     report::{KeySignature, ReportKind},
     resources::Resources,
     views::ClosingReason,
-    Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TwinId, UnixSeconds, UsdRate,
+    Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TftPrice, TwinId, UnixSeconds,
+    UsdRate,
 };
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -208,6 +210,10 @@ pub struct Parties {
     pub farm: Option<FarmId>,
     /// The node that serves it; claims are refused while it is silent.
     pub node: Option<NodeId>,
+    /// How many public IPs its rate includes.
+    pub public_ips: u8,
+    /// What they are of the rate, in 1e-10 USD per hour.
+    pub ip_rate: UsdRate,
 }
 
 /// What goes back to the payer of what a contract has earned and not paid out.
@@ -221,9 +227,8 @@ pub enum Refund {
 
 /// The billing ledger, as the contracts pallet uses it.
 pub trait Ledger {
-    /// What a contract for this capacity costs per hour at the present list, or `None` where the price exceeds
-    /// all bounds.
-    fn quote(resources: &Resources, public_ips: u32, certified: bool) -> Option<UsdRate>;
+    /// What this costs per hour at the present list, or `None` where the price exceeds all bounds.
+    fn quote(what: &Priced) -> Option<UsdRate>;
     /// Refuses unless `twin`'s credit pays for all that it runs and `more` for the minimum runway, and its
     /// owner's limits admit that.
     fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult;
@@ -235,7 +240,8 @@ pub trait Ledger {
     fn suspend(contract: ContractId);
     /// Goes on charging.
     fn resume(contract: ContractId);
-    /// Ends the charge, credits the earnings to their payees and says what was charged in all.
+    /// Ends the charge, credits the earnings to their payees, returns the traffic that wasn't used and says
+    /// what was charged in all. Also for a contract that never started.
     fn stop(contract: ContractId, refund: Refund) -> Charge;
     /// Charges what is missing to ten minutes of `rates` at the present price, as far as the credit goes.
     /// `charged` is what the contract was charged so far; the answer is what it was charged then.
@@ -244,6 +250,39 @@ pub trait Ledger {
     fn charge_of(contract: ContractId) -> Charge;
     /// Whether `twin` runs contracts on credit that is used up.
     fn is_exhausted(twin: TwinId) -> bool;
+    /// Moves credit into the contract's traffic allowance, at the price and discount of this moment; whether
+    /// or not it runs yet.
+    fn buy_traffic(contract: ContractId, payer: TwinId, gb: u32, certified: bool) -> DispatchResult;
+    /// Draws on the allowance of a running contract. Says how many of the bytes it covered.
+    fn use_traffic(contract: ContractId, bytes: u64) -> u64;
     /// `provider` shares in what the contract earns; once per contract.
     fn attach_provider(contract: ContractId, provider: ProviderId) -> DispatchResult;
+}
+
+/// What was paid for public traffic and addresses on a node, as farming counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct PaidUse {
+    /// Public traffic, in bytes.
+    pub traffic_bytes: u64,
+    /// Public addresses × milliseconds.
+    pub ip_ms: u64,
+    /// What was paid for both and didn't go to the farmer, in Q64.64 of 1e-7 TFT: farming never mints more
+    /// for them.
+    pub tft: Q64,
+}
+
+/// Those who are told of it, when a contract's earnings are settled.
+pub trait PaidUses {
+    /// `node`'s contracts have paid for this.
+    fn count(node: NodeId, paid: PaidUse);
+}
+
+impl PaidUses for () {
+    fn count(_: NodeId, _: PaidUse) {}
+}
+
+/// The price of TFT over time.
+pub trait PriceHistory {
+    /// The mean of the daily prices of the last `days` days, in 1e-7 USD; `None` while none is recorded.
+    fn average_price(days: u32) -> Option<TftPrice>;
 }

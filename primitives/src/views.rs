@@ -59,8 +59,8 @@ pub enum ClosingReason {
 pub struct ClosedContract {
     /// Whose it was.
     pub twin: TwinId,
-    /// On which node.
-    pub node: NodeId,
+    /// On which node; `None` for a name.
+    pub node: Option<NodeId>,
     /// Why it closed.
     pub reason: ClosingReason,
     /// When, in grid time.
@@ -125,8 +125,61 @@ pub struct NodeContract {
     pub deployed: bool,
     /// Whether its owner's credit is used up.
     pub paused: bool,
-    /// What is reserved for it.
+    /// What it may use.
     pub resources: Resources,
+    /// The version that waits for the node's answer.
+    pub pending: Option<PendingVersion>,
+}
+
+/// A version of a contract that its node hasn't deployed yet; until it has, the old one stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
+pub struct PendingVersion {
+    /// The version.
+    pub version: u32,
+    /// Hash of its body.
+    pub body_hash: H256,
+    /// What it may use.
+    pub resources: Resources,
+}
+
+/// What a contract is a claim on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claim {
+    /// Capacity of a node.
+    Node {
+        /// The node.
+        node: NodeId,
+        /// How much is reserved.
+        resources: Resources,
+        /// Public IPv4 addresses beside it.
+        public_ips: u8,
+    },
+    /// A whole node.
+    Rent {
+        /// The node.
+        node: NodeId,
+    },
+    /// A name on the gateways.
+    Name {
+        /// In ASCII.
+        name: Vec<u8>,
+    },
+}
+
+/// An open contract as its owner sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
+pub struct TwinContract {
+    /// Its id.
+    pub contract: ContractId,
+    /// On what.
+    pub claim: Claim,
+    /// How it stands.
+    pub status: ContractStatus,
+    /// What it costs at list price, in 1e-10 USD per hour.
+    pub rate: UsdRate,
+    /// The farmer's extra fee, in 1e-10 USD per hour.
+    pub extra: UsdRate,
 }
 
 /// A page of a list, and where the next one starts.
