@@ -9,16 +9,47 @@
 //! reward in mUSD = ⌊CU·cu + SU·su + NU·nu + ip_seconds·ipv4/3600⌋
 //! ```
 //!
-//! Everything is computed in whole numbers over one denominator and divided once.
+//! Everything is computed in whole numbers over one denominator and divided once. Periods are 30 days of the
+//! calendar, the same for all nodes.
 
 use crate::{
     resources::Resources,
-    units::{Balance, TftPrice, GIB, TFT, USD},
+    units::{Balance, TftPrice, UnixSeconds, DAY_MS, GIB, SECOND_MS, TFT, USD},
 };
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
 use sp_core::U256;
 
+/// How long a farming period is: 30 days of the calendar, in seconds.
+pub const PERIOD_SECONDS: UnixSeconds = 30 * DAY_MS / SECOND_MS;
+/// How many periods the chain remembers.
+pub const PERIODS_KEPT: u32 = 13;
+
+/// The period in which a moment lies: its first second ÷ 30 days.
+pub fn period_of(now: UnixSeconds) -> u32 {
+    u32::try_from(now / PERIOD_SECONDS).unwrap_or(u32::MAX)
+}
+
+/// The first second of a period.
+pub fn period_start(period: u32) -> UnixSeconds {
+    UnixSeconds::from(period) * PERIOD_SECONDS
+}
+
 /// What is paid per unit and period, in mUSD (1e-3 USD).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct FarmingRates {
     /// Per compute unit.
     pub cu: u64,
@@ -106,6 +137,16 @@ pub fn reward_tft(musd: u64, payment: &Payment) -> Option<Balance> {
     Balance::try_from((units * musd_of_price).checked_div(price)?).ok()
 }
 
+/// What is minted for a node's period, in 1e-7 TFT, rounded down. Traffic and addresses bring at most `paid`,
+/// in 1e-7 TFT; capacity beyond all bounds brings nothing.
+pub fn minted(rates: &FarmingRates, farmed: &Farmed, payment: &Payment, paid: Balance) -> Balance {
+    let idle = Farmed { resources: farmed.resources, ..Farmed::default() };
+    let tft = |musd| reward_tft(musd, payment).unwrap_or(0);
+    let for_capacity = reward_musd(rates, &idle).map_or(0, tft);
+    let for_all = tft(reward_musd(rates, farmed).unwrap_or(u64::MAX));
+    for_capacity.saturating_add(for_all.saturating_sub(for_capacity).min(paid))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +197,44 @@ mod tests {
         assert_eq!(reward_tft(all, &payment), None);
         assert!(reward_tft(all, &Payment { price: 1, ..payment }).is_some());
         assert_eq!(reward_musd(&FarmingRates::default(), &Farmed::default()), Some(0));
+    }
+
+    #[test]
+    fn a_period_is_thirty_days_of_the_calendar() {
+        assert_eq!((period_of(0), period_of(PERIOD_SECONDS - 1), period_of(PERIOD_SECONDS)), (0, 0, 1));
+        assert_eq!(period_of(period_start(656)), 656);
+        assert_eq!(period_of(period_start(656) - 1), 655);
+        assert_eq!((period_of(u64::MAX), period_of(period_start(u32::MAX))), (u32::MAX, u32::MAX));
+    }
+
+    #[test]
+    fn traffic_and_addresses_bring_what_they_are_worth_and_never_more_than_was_paid() {
+        let rates = FarmingRates::default();
+        let resources = Resources { cru: 8, mru: 16 * GIB, sru: 512 * GIB, ..Resources::ZERO };
+        let idle = Farmed { resources, ..Farmed::default() };
+        let busy = Farmed { traffic_bytes: 60 * GIB, ip_seconds: 36_000, ..idle };
+        let payment = Payment { uptime_permille: 1_000, certified: false, price: USD / 20 };
+        let capacity = minted(&rates, &idle, &payment, 0);
+        assert_eq!(Some(capacity), reward_tft(reward_musd(&rates, &idle).unwrap(), &payment));
+        // 60 GiB × 30 mUSD and 10 h × 5 mUSD at 0.05 USD.
+        let worth = 37 * TFT;
+        assert_eq!(minted(&rates, &busy, &payment, 0), capacity);
+        assert_eq!(minted(&rates, &busy, &payment, worth - 1), capacity + worth - 1);
+        assert_eq!(minted(&rates, &busy, &payment, worth), capacity + worth);
+        assert_eq!(minted(&rates, &busy, &payment, Balance::MAX), capacity + worth);
+        assert_eq!(minted(&rates, &idle, &payment, Balance::MAX), capacity);
+    }
+
+    #[test]
+    fn use_beyond_all_bounds_brings_what_was_paid_and_such_capacity_nothing() {
+        let all = u64::MAX;
+        let rates = FarmingRates { cu: all, su: all, nu: all, ipv4: all };
+        let payment = Payment { uptime_permille: 1_000, certified: true, price: 1 };
+        let busy = Farmed { traffic_bytes: all, ip_seconds: all, ..Farmed::default() };
+        assert_eq!(minted(&rates, &busy, &payment, 77), 77);
+        let resources = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
+        assert_eq!(minted(&rates, &Farmed { resources, ..busy }, &payment, 77), 77);
+        assert_eq!(minted(&rates, &busy, &Payment { price: 0, ..payment }, 77), 0);
     }
 
     #[test]

@@ -67,6 +67,11 @@ impl Resources {
         self.zip(other, |a, b| Some(a.max(b))).unwrap_or(Self::ZERO)
     }
 
+    /// Part by part minimum.
+    pub fn min(&self, other: &Self) -> Self {
+        self.zip(other, |a, b| Some(a.min(b))).unwrap_or(Self::ZERO)
+    }
+
     fn zip(&self, other: &Self, f: impl Fn(u64, u64) -> Option<u64>) -> Option<Self> {
         Some(Self {
             cru: f(self.cru, other.cru)?,

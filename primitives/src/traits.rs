@@ -103,6 +103,8 @@ pub trait PublicIps {
     fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult;
     /// The contract is closed: its addresses cool down, nobody else gets them yet. Says whether it had any.
     fn retire(contract: ContractId) -> bool;
+    /// Whether addresses of this closed contract cool down.
+    fn is_cooling(contract: ContractId) -> bool;
     /// The addresses have cooled down and are free. A no-op where there are none.
     fn free(contract: ContractId);
 }
@@ -285,4 +287,44 @@ impl PaidUses for () {
 pub trait PriceHistory {
     /// The mean of the daily prices of the last `days` days, in 1e-7 USD; `None` while none is recorded.
     fn average_price(days: u32) -> Option<TftPrice>;
+}
+
+/// What farming must know of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FarmedNode {
+    /// The farm that it belongs to.
+    pub farm: FarmId,
+    /// All that it offers.
+    pub resources: Resources,
+    /// Whether a certifier vouches for it.
+    pub certified: bool,
+    /// Whether the machine says that it is a virtual one; `None` while it hasn't said what it is.
+    pub virtualized: Option<bool>,
+}
+
+/// Nodes, as farming sees them.
+pub trait FarmedNodes {
+    /// What is known of a node.
+    fn describe(node: NodeId) -> Option<FarmedNode>;
+    /// For how long it was heard from in a period, in milliseconds.
+    fn uptime_ms(node: NodeId, period: u32) -> u64;
+}
+
+/// Those who reward nodes per period, as they are told of what nodes do.
+pub trait FarmingPeriods {
+    /// The node has joined its farm.
+    fn joined(node: NodeId);
+    /// It was heard from, and its uptime up to now is counted.
+    fn heard(node: NodeId);
+    /// What it offers, whether it is certified or what it says of itself has changed.
+    fn changed(node: NodeId);
+    /// It is about to leave its farm.
+    fn left(node: NodeId);
+}
+
+impl FarmingPeriods for () {
+    fn joined(_: NodeId) {}
+    fn heard(_: NodeId) {}
+    fn changed(_: NodeId) {}
+    fn left(_: NodeId) {}
 }
