@@ -27,7 +27,9 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
     traits::Clock,
-    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo},
+    views::{
+        ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract,
+    },
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
@@ -214,12 +216,28 @@ impl_runtime_apis! {
             Contracts::quote(node, resources, public_ips)
         }
 
+        fn quote_rent(node: NodeId) -> Option<UsdRate> {
+            Contracts::quote_rent(node)
+        }
+
+        fn quote_name() -> Option<UsdRate> {
+            Contracts::quote_name()
+        }
+
         fn contract_status(contract: ContractId) -> Option<ContractStatus> {
             Contracts::contract_status(contract)
         }
 
         fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
             Contracts::contracts_of_node(node, after, limit)
+        }
+
+        fn contracts_of_twin(
+            twin: TwinId,
+            after: Option<ContractId>,
+            limit: u32,
+        ) -> Page<TwinContract, ContractId> {
+            Contracts::contracts_of_twin(twin, after, limit)
         }
 
         fn node_free(node: NodeId) -> Option<Resources> {

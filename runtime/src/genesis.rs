@@ -66,6 +66,8 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             tombstone_ms: Some(90 * MINUTE_MS),
             drain_notice_ms: Some(MINUTE_MS),
             extra_fee_notice_ms: Some(MINUTE_MS),
+            answer_limit_ms: Some(30 * MINUTE_MS),
+            cool_down_ms: Some(MINUTE_MS),
         },
         billing: BillingConfig { policy: Some(policy), price: TEST_PRICE },
     })

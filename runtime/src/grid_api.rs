@@ -4,7 +4,9 @@
 use alloc::vec::Vec;
 use pallet_farms::{IpId, IpInfo};
 use tfgrid_primitives::{
-    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo},
+    views::{
+        ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract,
+    },
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
@@ -15,10 +17,21 @@ sp_api::decl_runtime_apis! {
         fn grid_info() -> GridInfo;
         /// What a node contract would cost, in 1e-10 USD per hour; `None` for an unknown node.
         fn quote(node: NodeId, resources: Resources, public_ips: u8) -> Option<UsdRate>;
+        /// What renting a node would cost with the farmer's extra fee, in 1e-10 USD per hour; `None` for an
+        /// unknown node.
+        fn quote_rent(node: NodeId) -> Option<UsdRate>;
+        /// What a name on the gateways costs, in 1e-10 USD per hour.
+        fn quote_name() -> Option<UsdRate>;
         /// How a contract stands; `None` for an id that was never given or is forgotten.
         fn contract_status(contract: ContractId) -> Option<ContractStatus>;
         /// A node's open node contracts, at most 500, in no particular order; go on with the last id.
         fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract>;
+        /// A twin's open contracts, at most 500, in no particular order; go on with `next`.
+        fn contracts_of_twin(
+            twin: TwinId,
+            after: Option<ContractId>,
+            limit: u32,
+        ) -> Page<TwinContract, ContractId>;
         /// What a node could still reserve; `None` for an unknown node.
         fn node_free(node: NodeId) -> Option<Resources>;
         /// The farm that has this name, or one that looks like it.

@@ -5,10 +5,13 @@
 use crate::*;
 use frame_support::pallet_prelude::*;
 use tfgrid_primitives::{
-    report::{valid_report, DeployedPayload, FailedPayload, UsagePayload},
-    traits::{Clock, NodeReports},
+    report::{valid_report, DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload},
+    traits::{Clock, NodeReports, PublicIps},
     ContractId, KeySignature, NodeId, Refusal, ReportKind,
 };
+
+/// A report of progress is taken after this part of the time that it adds.
+const PROGRESS_PART: u64 = 5;
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn authorize_deployed(
@@ -18,12 +21,12 @@ impl<T: Config> Pallet<T> {
         payload: &DeployedPayload,
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
-        let contract = Self::reported_contract(*node, payload.contract, payload.version, *sequence)?;
-        ensure!(contract.body_hash == payload.body_hash, Refusal::BodyMismatch);
-        if contract.state == ContractState::Deployed {
+        let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
+        ensure!(reported.body_hash == payload.body_hash, Refusal::BodyMismatch);
+        if !reported.awaited {
             let unchanged = Results::<T>::get(payload.contract).as_ref() == Some(&payload.result);
             ensure!(!unchanged, Refusal::Unchanged);
-            ensure!(is_due::<T>(contract.last_report, T::ResultInterval::get()), Refusal::TooSoon);
+            ensure!(is_due::<T>(reported.last_report, T::ResultInterval::get()), Refusal::TooSoon);
         }
         T::Nodes::verify(*node, ReportKind::Deployed, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.deployed", payload.contract), Weight::zero()))
@@ -36,10 +39,43 @@ impl<T: Config> Pallet<T> {
         payload: &FailedPayload,
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
-        let contract = Self::reported_contract(*node, payload.contract, payload.version, *sequence)?;
-        ensure!(contract.state == ContractState::Created, Refusal::AlreadyDeployed);
+        let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
+        ensure!(reported.awaited, Refusal::AlreadyDeployed);
         T::Nodes::verify(*node, ReportKind::Failed, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.failed", payload.contract), Weight::zero()))
+    }
+
+    pub(crate) fn authorize_progress(
+        _source: TransactionSource,
+        node: &NodeId,
+        sequence: &u64,
+        payload: &ProgressPayload,
+        signature: &KeySignature,
+    ) -> TransactionValidityWithRefund {
+        let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
+        let answer = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
+        let now = T::Clock::grid_now();
+        let gained = Self::latest_answer(&answer, now).saturating_sub(answer.by);
+        ensure!(gained > 0, Refusal::AnswerExpired);
+        let within = T::AnswerWithin::get();
+        let passed = within.saturating_sub(answer.by.saturating_sub(now));
+        ensure!(passed >= within / PROGRESS_PART, Refusal::TooSoon);
+        T::Nodes::verify(*node, ReportKind::Progress, *sequence, payload, signature)?;
+        Ok((valid_report("Contracts.progress", payload.contract), Weight::zero()))
+    }
+
+    pub(crate) fn authorize_released(
+        _source: TransactionSource,
+        node: &NodeId,
+        sequence: &u64,
+        payload: &ReleasedPayload,
+        signature: &KeySignature,
+    ) -> TransactionValidityWithRefund {
+        let closed = Closed::<T>::get(payload.contract).ok_or(Refusal::ContractUnknown)?;
+        ensure!(closed.node == Some(*node), Refusal::ContractOfOtherNode);
+        ensure!(T::PublicIps::is_cooling(payload.contract), Refusal::NothingToRelease);
+        T::Nodes::verify(*node, ReportKind::Released, *sequence, payload, signature)?;
+        Ok((valid_report("Contracts.released", payload.contract), Weight::zero()))
     }
 
     pub(crate) fn authorize_usage(
@@ -57,19 +93,35 @@ impl<T: Config> Pallet<T> {
         Ok((valid_report("Contracts.usage", node), Weight::zero()))
     }
 
-    /// The contract that a report is about, where this node may report on this version of it.
-    fn reported_contract(
+    /// The version that a report is about, where this node may report on it.
+    fn reported(
         node: NodeId,
         contract: ContractId,
         version: u32,
         sequence: u64,
-    ) -> Result<Contract, Refusal> {
+    ) -> Result<Reported, Refusal> {
         let record = Contracts::<T>::get(contract).ok_or(Refusal::ContractUnknown)?;
-        ensure!(record.node() == node, Refusal::ContractOfOtherNode);
-        ensure!(record.version == version, Refusal::VersionMismatch);
-        ensure!(sequence > record.last_report.sequence, Refusal::SequenceOld);
-        Ok(record)
+        let deployment = record.deployment().ok_or(Refusal::ContractOfOtherNode)?;
+        ensure!(deployment.node == node, Refusal::ContractOfOtherNode);
+        let pending = deployment.pending.as_ref().filter(|pending| pending.version == version);
+        ensure!(pending.is_some() || deployment.version == version, Refusal::VersionMismatch);
+        ensure!(sequence > deployment.last_report.sequence, Refusal::SequenceOld);
+        Ok(Reported {
+            body_hash: pending.map_or(deployment.body_hash, |pending| pending.body_hash),
+            awaited: pending.is_some() || record.state == ContractState::Created,
+            answer: record.awaited(),
+            last_report: deployment.last_report,
+        })
     }
+}
+
+/// A version of a contract that a node may report on.
+struct Reported {
+    body_hash: sp_core::H256,
+    /// The node owes an answer on this version.
+    awaited: bool,
+    answer: Option<Answer>,
+    last_report: ReportMark,
 }
 
 fn is_due<T: Config>(last: ReportMark, interval_ms: u64) -> bool {

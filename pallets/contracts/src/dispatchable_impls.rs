@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls do. What nodes report can't fail here: `authorize_impls` has checked it.
+//! What people's calls do.
 
 use crate::*;
-use frame_support::{
-    pallet_prelude::*,
-    traits::{fungible::MutateHold, tokens::Precision},
-};
+use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
 use sp_runtime::Vec;
 use tfgrid_primitives::{
-    fixed,
-    report::{DeployedPayload, FailedPayload, UsagePayload},
-    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties, Refund, Service, TwinDirectory},
-    views::{ClosedContract, ClosingReason},
-    Balance, Body, Charge, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId,
-    UsageItem, UsdRate,
+    pricing::Priced,
+    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, PublicIps, Service, TwinDirectory},
+    views::ClosingReason,
+    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {
@@ -26,38 +21,92 @@ impl<T: Config> Pallet<T> {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
         Self::ensure_networks(&networks)?;
-        ensure!(public_ips == 0, Error::<T>::NotEnoughPublicIps);
-        ensure!(traffic_gb == 0, Error::<T>::TrafficUnavailable);
-        let (facts, rate) = Self::rate_on(node, &resources, public_ips)?;
-        ensure!(facts.service == Service::Running, Error::<T>::NodeOffline);
-        ensure!(rate <= max_usd_rate, Error::<T>::RateAboveMaximum);
-        let rates = Rates { usd: rate, extra: 0 };
-        T::Ledger::ensure_affordable(twin, rates)?;
+        let facts = Self::running_node(node)?;
+        Self::ensure_tenant(node, twin, &facts)?;
+        let rates = Rates { usd: Self::rate_on(node, &facts, resources, public_ips)?, extra: 0 };
+        Self::ensure_acceptable(twin, rates, rates, max_usd_rate)?;
+        let ip_rate = rate_of::<T>(&Priced::OnRented { public_ips, certified: facts.certified })?;
 
         T::Nodes::reserve(node, &resources)?;
-        let contract = Self::next_id()?;
-        let deposit = deposit_for::<T>(&body);
-        T::Currency::hold(&HoldReason::Contract.into(), &account, deposit)?;
-        Self::index(twin, node, contract, &networks)?;
-        let created_at = T::Clock::grid_now();
-        let answer_by = created_at.saturating_add(T::AnswerWithin::get());
-        T::Agenda::arm(answer_by, Deadline::Answer(contract));
-        let record = Contract {
-            twin,
-            kind: ContractKind::Node { node, resources, networks },
-            state: ContractState::Created,
+        let deposit = T::ContractDeposit::get().saturating_add(body_deposit::<T>(&body));
+        let contract = Self::open(&account, twin, Some(node), deposit)?;
+        T::PublicIps::reserve(facts.farm, contract, public_ips)?;
+        for Network { name, subnet } in &networks {
+            NetworkMembers::<T>::insert((twin, name, contract), subnet);
+        }
+        if traffic_gb > 0 {
+            T::Ledger::buy_traffic(contract, twin, traffic_gb, facts.certified)?;
+        }
+        let answer = Self::await_answer(contract);
+        let deployment = Deployment {
+            node,
+            resources,
+            public_ips,
+            ip_rate,
+            networks,
             version: 1,
             body_hash: body.hash(),
+            last_version: 1,
+            answer,
+            pending: None,
+            last_report: ReportMark::default(),
+        };
+        let record = Contract {
+            twin,
+            kind: ContractKind::Node(deployment),
+            state: ContractState::Created,
             rates,
             deposit,
-            created_at,
-            answer_by,
+            created_at: answer.asked_at,
             deployed_at: 0,
-            last_report: ReportMark::default(),
         };
         Contracts::<T>::insert(contract, record);
         Bodies::<T>::insert(contract, body);
+        let rate = rates.usd;
         Self::deposit_event(Event::NodeContractCreated { contract, node, twin, rate, deposit });
+        Ok(())
+    }
+
+    pub(crate) fn do_create_rent_contract(
+        account: T::AccountId,
+        node: NodeId,
+        max_usd_rate: UsdRate,
+    ) -> DispatchResult {
+        let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
+        let facts = Self::running_node(node)?;
+        ensure!(!Rents::<T>::contains_key(node), Error::<T>::NodeRented);
+        ensure!(facts.contracts == 0, Error::<T>::NodeNotEmpty);
+        let rates = Self::rent_rates(&facts)?;
+        Self::ensure_acceptable(twin, rates, rates, max_usd_rate)?;
+
+        T::Nodes::reserve(node, &Resources::ZERO)?;
+        let deposit = T::ContractDeposit::get();
+        let contract = Self::open(&account, twin, Some(node), deposit)?;
+        Rents::<T>::insert(node, contract);
+        Self::begin(contract, twin, ContractKind::Rent { node }, rates, deposit);
+        let Rates { usd: rate, extra } = rates;
+        Self::deposit_event(Event::RentContractCreated { contract, node, twin, rate, extra, deposit });
+        Ok(())
+    }
+
+    pub(crate) fn do_create_name_contract(
+        account: T::AccountId,
+        name: UniqueName,
+        max_usd_rate: UsdRate,
+    ) -> DispatchResult {
+        let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
+        ensure!(is_unique_name(&name), Error::<T>::NameInvalid);
+        ensure!(!Names::<T>::contains_key(&name), Error::<T>::NameTaken);
+        let rates = Rates { usd: rate_of::<T>(&Priced::Name)?, extra: 0 };
+        Self::ensure_acceptable(twin, rates, rates, max_usd_rate)?;
+
+        let short = name.len() <= SHORT_NAME;
+        let deposit = if short { T::ShortNameDeposit::get() } else { T::NameDeposit::get() };
+        let contract = Self::open(&account, twin, None, deposit)?;
+        Names::<T>::insert(&name, contract);
+        Self::begin(contract, twin, ContractKind::Name { name: name.clone() }, rates, deposit);
+        let rate = rates.usd;
+        Self::deposit_event(Event::NameContractCreated { contract, twin, name, rate, deposit });
         Ok(())
     }
 
@@ -67,6 +116,11 @@ impl<T: Config> Pallet<T> {
         reason: CancelReason,
     ) -> DispatchResult {
         let record = Self::owned(&account, contract)?;
+        if let ContractKind::Rent { node } = record.kind {
+            // The rent itself is one of them.
+            let others = T::Nodes::facts(node).is_some_and(|facts| facts.contracts > 1);
+            ensure!(!others, Error::<T>::RentInUse);
+        }
         match reason {
             CancelReason::Cancelled => Self::close(contract, record, ClosingReason::Cancelled),
             CancelReason::NotDelivered => {
@@ -96,7 +150,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// The contract, where the caller owns it.
-    fn owned(account: &T::AccountId, contract: ContractId) -> Result<Contract, Error<T>> {
+    pub(crate) fn owned(account: &T::AccountId, contract: ContractId) -> Result<Contract, Error<T>> {
         let record = Contracts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         let twin = T::Twins::twin_of(account).ok_or(Error::<T>::NoTwin)?;
         ensure!(record.twin == twin, Error::<T>::NotOwner);
@@ -106,6 +160,7 @@ impl<T: Config> Pallet<T> {
     /// Counts that a contract wasn't delivered, where its owner may still say so.
     fn complain(record: &Contract) -> DispatchResult {
         ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
+        let node = record.node().ok_or(Error::<T>::NothingToDeliver)?;
         let now = T::Clock::grid_now();
         let contestable = now < record.deployed_at.saturating_add(T::NotDeliveredWindow::get());
         ensure!(contestable, Error::<T>::DeliveryUncontested);
@@ -117,137 +172,61 @@ impl<T: Config> Pallet<T> {
             complaints.count = complaints.count.saturating_add(1);
             Ok::<_, Error<T>>(())
         })?;
-        NodeComplaints::<T>::mutate(record.node(), |count| *count = count.saturating_add(1));
+        T::Nodes::count_not_delivered(node);
         Ok(())
     }
 
-    pub(crate) fn do_report_deployed(sequence: u64, payload: DeployedPayload) {
-        let DeployedPayload { contract, version, result, .. } = payload;
-        let Some(mut record) = Contracts::<T>::get(contract) else { return };
-        let node = record.node();
-        record.last_report = ReportMark { sequence, at: T::Clock::grid_now() };
-        let first = record.state == ContractState::Created;
-        if first {
-            record.state = ContractState::Deployed;
-            record.deployed_at = record.last_report.at;
-            T::Agenda::disarm(record.answer_by, Deadline::Answer(contract));
-            T::Ledger::start(contract, Self::parties(&record), record.rates);
+    /// What is known of a node that is heard from.
+    pub(crate) fn running_node(node: NodeId) -> Result<NodeFacts, Error<T>> {
+        let facts = T::Nodes::facts(node).ok_or(Error::<T>::UnknownNode)?;
+        ensure!(facts.service == Service::Running, Error::<T>::NodeOffline);
+        Ok(facts)
+    }
+
+    /// A rented node is its tenant's alone, and a dedicated one nobody's without rent.
+    fn ensure_tenant(node: NodeId, twin: TwinId, facts: &NodeFacts) -> Result<(), Error<T>> {
+        ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
+        match Rents::<T>::get(node).and_then(Contracts::<T>::get) {
+            Some(rent) => ensure!(rent.twin == twin, Error::<T>::NodeRented),
+            None => ensure!(!facts.dedicated, Error::<T>::NodeDedicated),
         }
-        Contracts::<T>::insert(contract, record);
-        Results::<T>::insert(contract, result);
-        Self::deposit_event(match first {
-            true => Event::Deployed { contract, node, version },
-            false => Event::ResultUpdated { contract },
-        });
+        Ok(())
     }
 
-    pub(crate) fn do_report_failed(payload: FailedPayload) {
-        let FailedPayload { contract, code, path, .. } = payload;
-        let Some(record) = Contracts::<T>::get(contract) else { return };
-        Self::deposit_event(Event::DeploymentRejected { contract, node: record.node(), code, path });
-        Self::close(contract, record, ClosingReason::NodeRejected { code });
+    /// Refuses unless the caller accepts `rates`, and its credit and limits bear `more`.
+    pub(crate) fn ensure_acceptable(
+        twin: TwinId,
+        rates: Rates,
+        more: Rates,
+        max_usd_rate: UsdRate,
+    ) -> DispatchResult {
+        let rate = rates.usd.checked_add(rates.extra).ok_or(Error::<T>::RateOutOfRange)?;
+        ensure!(rate <= max_usd_rate, Error::<T>::RateAboveMaximum);
+        T::Ledger::ensure_affordable(twin, more)
     }
 
-    pub(crate) fn do_report_usage(node: NodeId, sequence: u64, payload: UsagePayload) {
-        LastUsageReport::<T>::insert(node, ReportMark { sequence, at: T::Clock::grid_now() });
-        let (mut accepted, mut refused) = (0u32, BoundedVec::new());
-        for item in payload {
-            if Self::take_usage(node, &item) {
-                accepted = accepted.saturating_add(1);
-            } else {
-                // As many as the payload has at most, so it always fits.
-                let _ = refused.try_push(item.contract);
-            }
-        }
-        Self::deposit_event(Event::UsageReported { node, accepted, refused });
-    }
-
-    /// Whether an item can be true: the contract runs on this node and no total went down.
-    fn take_usage(node: NodeId, item: &UsageItem) -> bool {
-        let runs_here = Contracts::<T>::get(item.contract)
-            .is_some_and(|record| record.node() == node && record.state == ContractState::Deployed);
-        let before = Usage::<T>::get(item.contract).unwrap_or_default();
-        let plausible = runs_here && item.totals.follows(&before);
-        if plausible {
-            Usage::<T>::insert(item.contract, item.totals);
-        }
-        plausible
-    }
-
-    /// Who is charged for a contract and who earns.
-    fn parties(record: &Contract) -> Parties {
-        let node = record.node();
-        let farm = T::Nodes::facts(node).map(|facts| facts.farm);
-        Parties { payer: record.twin, farm, node: Some(node) }
-    }
-
-    /// Ends the charge. Whoever ends a contract early pays ten minutes of it all the same, so that nobody
-    /// occupies capacity for nothing; where the user's body was at fault, the farmer's part of that goes to
-    /// the foundation, so that rejecting earns a farmer nothing. Where the node failed, nothing is paid for.
-    fn stop_charging(contract: ContractId, record: &Contract, reason: ClosingReason) -> Charge {
-        let refund = match reason {
-            ClosingReason::NotDelivered => Refund::All,
-            _ => Refund::Served,
-        };
-        let charge = T::Ledger::stop(contract, refund);
-        let parties = match reason {
-            ClosingReason::Cancelled => Self::parties(record),
-            ClosingReason::NodeRejected { .. } => Parties { farm: None, ..Self::parties(record) },
-            _ => return charge,
-        };
-        let served = T::Nodes::facts(record.node()).is_some_and(|facts| facts.service == Service::Running);
-        match served {
-            true => T::Ledger::charge_minimum(parties, record.rates, charge),
-            false => charge,
-        }
-    }
-
-    /// Ends a contract for whatever reason: the charge stops, capacity and deposit are free, a tombstone stays.
-    pub(crate) fn close(contract: ContractId, record: Contract, reason: ClosingReason) {
-        let charge = Self::stop_charging(contract, &record, reason);
-        if record.state == ContractState::Created {
-            T::Agenda::disarm(record.answer_by, Deadline::Answer(contract));
-        }
-        let Contract { twin, kind, deposit, .. } = record;
-        let ContractKind::Node { node, resources, networks } = kind;
-        T::Nodes::release(node, &resources);
-        let released = Self::release_deposit(twin, deposit);
-
-        Contracts::<T>::remove(contract);
-        Bodies::<T>::remove(contract);
-        Results::<T>::remove(contract);
-        Usage::<T>::remove(contract);
-        Self::unindex(twin, node, contract, &networks);
-        let (usd, tft) = (charge.usd, fixed::whole(charge.tft));
-        let closed_at = T::Clock::grid_now();
-        let closed_at_unix = T::Clock::unix_now();
-        Closed::<T>::insert(
-            contract,
-            ClosedContract { twin, node, reason, closed_at, closed_at_unix, usd, tft },
-        );
-        let forget_at = closed_at.saturating_add(T::TombstoneLife::get());
-        T::Agenda::arm(forget_at, Deadline::Tombstone(contract));
-        Self::deposit_event(Event::ContractClosed { contract, reason, tft, usd, released });
-    }
-
-    fn release_deposit(twin: TwinId, deposit: Balance) -> Balance {
-        T::Twins::account_of(twin)
-            .and_then(|account| {
-                let reason = HoldReason::Contract.into();
-                T::Currency::release(&reason, &account, deposit, Precision::BestEffort).ok()
-            })
-            .unwrap_or(0)
-    }
-
-    /// What a contract would cost on a node, with what is known of the node.
+    /// What capacity of a node costs its tenant, or anybody where it isn't rented.
     pub(crate) fn rate_on(
         node: NodeId,
-        resources: &Resources,
+        facts: &NodeFacts,
+        resources: Resources,
         public_ips: u8,
-    ) -> Result<(NodeFacts, UsdRate), Error<T>> {
-        let facts = T::Nodes::facts(node).ok_or(Error::<T>::UnknownNode)?;
-        let rate = T::Ledger::quote(resources, public_ips.into(), facts.certified);
-        Ok((facts, rate.ok_or(Error::<T>::RateOutOfRange)?))
+    ) -> Result<UsdRate, Error<T>> {
+        rate_of::<T>(&Self::priced(Rents::<T>::contains_key(node), facts, resources, public_ips))
+    }
+
+    pub(crate) fn priced(rented: bool, facts: &NodeFacts, resources: Resources, public_ips: u8) -> Priced {
+        let certified = facts.certified;
+        match rented {
+            true => Priced::OnRented { public_ips, certified },
+            false => Priced::Capacity { resources, public_ips, certified },
+        }
+    }
+
+    /// What a whole node costs.
+    pub(crate) fn rent_rates(facts: &NodeFacts) -> Result<Rates, Error<T>> {
+        let priced = Priced::Rent { resources: facts.resources, certified: facts.certified };
+        Ok(Rates { usd: rate_of::<T>(&priced)?, extra: facts.extra_fee })
     }
 
     fn ensure_networks(networks: &Networks) -> Result<(), Error<T>> {
@@ -260,42 +239,59 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn index(twin: TwinId, node: NodeId, contract: ContractId, networks: &Networks) -> DispatchResult {
+    /// Gives away an id, holds the deposit and lists the contract.
+    fn open(
+        account: &T::AccountId,
+        twin: TwinId,
+        node: Option<NodeId>,
+        deposit: Balance,
+    ) -> Result<ContractId, DispatchError> {
         TwinContractCount::<T>::try_mutate(twin, |count| {
             ensure!(*count < T::MaxContractsPerTwin::get(), Error::<T>::TooManyContracts);
             *count = count.saturating_add(1);
             Ok::<_, DispatchError>(())
         })?;
+        let contract = LastContractId::<T>::get().checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
+        LastContractId::<T>::put(contract);
+        T::Currency::hold(&HoldReason::Contract.into(), account, deposit)?;
         TwinContracts::<T>::insert(twin, contract, ());
-        NodeContracts::<T>::insert(node, contract, ());
-        for Network { name, subnet } in networks {
-            NetworkMembers::<T>::insert((twin, name, contract), subnet);
+        if let Some(node) = node {
+            NodeContracts::<T>::insert(node, contract, ());
         }
-        Ok(())
+        Ok(contract)
     }
 
-    fn unindex(twin: TwinId, node: NodeId, contract: ContractId, networks: &Networks) {
-        // A count of nothing isn't stored, so that a twin without contracts leaves nothing behind.
-        TwinContractCount::<T>::mutate_exists(twin, |count| {
-            *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
-        });
-        TwinContracts::<T>::remove(twin, contract);
-        NodeContracts::<T>::remove(node, contract);
-        for Network { name, .. } in networks {
-            NetworkMembers::<T>::remove((twin, name, contract));
-        }
+    /// What needs no deployment is charged from now on.
+    fn begin(contract: ContractId, twin: TwinId, kind: ContractKind, rates: Rates, deposit: Balance) {
+        let now = T::Clock::grid_now();
+        let record = Contract {
+            twin,
+            kind,
+            state: ContractState::Deployed,
+            rates,
+            deposit,
+            created_at: now,
+            deployed_at: now,
+        };
+        T::Ledger::start(contract, Self::parties(&record), rates);
+        Contracts::<T>::insert(contract, record);
     }
 
-    fn next_id() -> Result<ContractId, Error<T>> {
-        LastContractId::<T>::try_mutate(|last| {
-            *last = last.checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
-            Ok(*last)
-        })
+    /// Asks the node for its answer on a version of a contract.
+    pub(crate) fn await_answer(contract: ContractId) -> Answer {
+        let asked_at = T::Clock::grid_now();
+        let by = asked_at.saturating_add(T::AnswerWithin::get());
+        T::Agenda::arm(by, Deadline::Answer(contract));
+        Answer { asked_at, by }
     }
 }
 
-/// What a contract with this body holds.
-fn deposit_for<T: Config>(body: &StoredBody) -> Balance {
-    let bytes = body.bytes().len() as Balance;
-    T::ContractDeposit::get().saturating_add(T::DepositPerByte::get().saturating_mul(bytes))
+/// What this costs per hour.
+pub(crate) fn rate_of<T: Config>(priced: &Priced) -> Result<UsdRate, Error<T>> {
+    T::Ledger::quote(priced).ok_or(Error::<T>::RateOutOfRange)
+}
+
+/// What is held for a body.
+pub(crate) fn body_deposit<T: Config>(body: &StoredBody) -> Balance {
+    T::DepositPerByte::get().saturating_mul(body.bytes().len() as Balance)
 }

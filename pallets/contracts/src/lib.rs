@@ -4,9 +4,12 @@
 #![deny(missing_docs)]
 
 mod authorize_impls;
+mod closing_impls;
 mod dispatchable_impls;
+mod report_impls;
 mod tick_impls;
 mod types;
+mod update_impls;
 mod utility_impls;
 pub mod weights;
 
@@ -23,10 +26,11 @@ pub mod pallet {
     use sp_runtime::Vec;
     use tfgrid_primitives::{
         report::{
-            DeployedPayload, DeploymentResult, FailedPayload, FailurePath, UsagePayload, MAX_USAGE_ITEMS,
+            DeployedPayload, DeploymentResult, FailedPayload, FailurePath, ProgressPayload, ReleasedPayload,
+            UsagePayload, MAX_USAGE_ITEMS,
         },
-        traits::{Agenda, Clock, Ledger, NodeDirectory, NodeReports, TwinDirectory},
-        views::{ClosedContract, ClosingReason, ContractStatus, NodeContract},
+        traits::{Agenda, Clock, Ledger, NodeDirectory, NodeReports, PublicIps, TwinDirectory},
+        views::{ClosedContract, ClosingReason, ContractStatus, NodeContract, Page, TwinContract},
         Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ProviderId, Resources,
         StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
     };
@@ -53,6 +57,8 @@ pub mod pallet {
         type Twins: TwinDirectory<Self::AccountId>;
         /// Whose capacity is reserved, and who signs reports.
         type Nodes: NodeDirectory + NodeReports;
+        /// The farms' public addresses.
+        type PublicIps: PublicIps;
         /// Grid time for rate limits, calendar time for people.
         type Clock: Clock;
         /// Who is charged.
@@ -61,8 +67,12 @@ pub mod pallet {
         type Agenda: Agenda;
         /// Who may close contracts that must not run.
         type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
-        /// How long a node may take to answer a new contract, in grid time.
+        /// How long a node may take to answer a new version, or after it reported progress, in grid time.
         type AnswerWithin: Get<GridMillis>;
+        /// How long it may take in all, in grid time.
+        type AnswerLimit: Get<GridMillis>;
+        /// How long the addresses of a closed contract wait for its node to let go of them, in grid time.
+        type CoolDown: Get<GridMillis>;
         /// How long after its deployment a contract can be cancelled as not delivered, in grid time.
         type NotDeliveredWindow: Get<GridMillis>;
         /// How long a closed contract is remembered, in grid time.
@@ -73,6 +83,15 @@ pub mod pallet {
         /// Held for every byte of a body, in 1e-7 TFT.
         #[pallet::constant]
         type DepositPerByte: Get<Balance>;
+        /// Held for a name, in 1e-7 TFT.
+        #[pallet::constant]
+        type NameDeposit: Get<Balance>;
+        /// Held for a name of at most four letters, in 1e-7 TFT.
+        #[pallet::constant]
+        type ShortNameDeposit: Get<Balance>;
+        /// The most public traffic that a node can carry, in bytes per second.
+        #[pallet::constant]
+        type MaxBytesPerSecond: Get<u64>;
         /// The most contracts of one twin.
         #[pallet::constant]
         type MaxContractsPerTwin: Get<u32>;
@@ -102,6 +121,22 @@ pub mod pallet {
     /// Their deployments.
     #[pallet::storage]
     pub type Bodies<T> = StorageMap<_, Twox64Concat, ContractId, StoredBody>;
+
+    /// The deployments of versions that wait for their nodes' answers.
+    #[pallet::storage]
+    pub type PendingBodies<T> = StorageMap<_, Twox64Concat, ContractId, StoredBody>;
+
+    /// The rent contracts of rented nodes.
+    #[pallet::storage]
+    pub type Rents<T> = StorageMap<_, Twox64Concat, NodeId, ContractId>;
+
+    /// Nodes whose rent has ended while contracts were on them: these end for the same reason.
+    #[pallet::storage]
+    pub type EndedRents<T> = StorageMap<_, Twox64Concat, NodeId, ClosingReason>;
+
+    /// The contracts that have the gateways' names.
+    #[pallet::storage]
+    pub type Names<T> = StorageMap<_, Blake2_128Concat, UniqueName, ContractId>;
 
     /// What their nodes wrote about how to reach them.
     #[pallet::storage]
@@ -151,10 +186,6 @@ pub mod pallet {
     #[pallet::storage]
     pub type TwinComplaints<T> = StorageMap<_, Twox64Concat, TwinId, Complaints, ValueQuery>;
 
-    /// How often tenants said that a node didn't deliver, for people to see.
-    #[pallet::storage]
-    pub type NodeComplaints<T> = StorageMap<_, Twox64Concat, NodeId, u32, ValueQuery>;
-
     /// What happened.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
@@ -172,7 +203,62 @@ pub mod pallet {
             /// What is held for it, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// The node has deployed the body; it is charged from this block on.
+        /// A whole node is its tenant's; it is charged from this block on.
+        RentContractCreated {
+            /// The contract.
+            contract: ContractId,
+            /// The node.
+            node: NodeId,
+            /// For whom.
+            twin: TwinId,
+            /// What it costs, in 1e-10 USD per hour.
+            rate: UsdRate,
+            /// The farmer's extra fee, in 1e-10 USD per hour.
+            extra: UsdRate,
+            /// What is held for it, in 1e-7 TFT.
+            deposit: Balance,
+        },
+        /// A name on the gateways is its owner's; it is charged from this block on.
+        NameContractCreated {
+            /// The contract.
+            contract: ContractId,
+            /// For whom.
+            twin: TwinId,
+            /// The name.
+            name: UniqueName,
+            /// What it costs, in 1e-10 USD per hour.
+            rate: UsdRate,
+            /// What is held for it, in 1e-7 TFT.
+            deposit: Balance,
+        },
+        /// The node is to deploy another version; until it has, the present one stands.
+        UpdateRequested {
+            /// The contract.
+            contract: ContractId,
+            /// Its node.
+            node: NodeId,
+            /// The new version.
+            version: u32,
+            /// What that costs, in 1e-10 USD per hour.
+            rate: UsdRate,
+        },
+        /// The node didn't answer in time: the present version stands.
+        UpdateExpired {
+            /// The contract.
+            contract: ContractId,
+            /// The version that came to nothing.
+            version: u32,
+        },
+        /// The node is still at work on a version.
+        DeploymentProgressed {
+            /// The contract.
+            contract: ContractId,
+            /// The version.
+            version: u32,
+            /// Until when it must answer now, in grid time.
+            by: GridMillis,
+        },
+        /// The node has deployed a version; it is charged from this block on.
         Deployed {
             /// The contract.
             contract: ContractId,
@@ -186,12 +272,14 @@ pub mod pallet {
             /// The contract.
             contract: ContractId,
         },
-        /// The node can't deploy the body as it is; the contract closes.
+        /// The node can't deploy a version as it is: the one before stands, or the contract closes.
         DeploymentRejected {
             /// The contract.
             contract: ContractId,
             /// Its node.
             node: NodeId,
+            /// The version.
+            version: u32,
             /// Why.
             code: FailureCode,
             /// Where in the body (a JSON pointer).
@@ -243,10 +331,6 @@ pub mod pallet {
         RateAboveMaximum,
         /// The price is above all bounds.
         RateOutOfRange,
-        /// The farm hasn't as many public IPs.
-        NotEnoughPublicIps,
-        /// Prepaid traffic isn't sold.
-        TrafficUnavailable,
         /// A network's name has 1 to 20 characters of `a–z 0–9 -`, no hyphen at either end.
         NetworkNameInvalid,
         /// A network's subnet is private IPv4, prefix 16 to 30, without host bits.
@@ -263,6 +347,26 @@ pub mod pallet {
         NotOwner,
         /// The contract isn't deployed.
         NotDeployed,
+        /// Only a node contract has versions.
+        NothingToUpdate,
+        /// A version of the contract still waits for its node's answer.
+        UpdatePending,
+        /// Another twin rents the node, or somebody does and it can't be rented twice.
+        NodeRented,
+        /// A rent of the node has ended, and contracts that were on it are still closing.
+        RentEnding,
+        /// The node is only rented as a whole.
+        NodeDedicated,
+        /// Only an empty node can be rented.
+        NodeNotEmpty,
+        /// Contracts are still on the rented node.
+        RentInUse,
+        /// A name has 1 to 63 characters of `a–z 0–9 -`, no hyphen at either end, and doesn't begin with `xn--`.
+        NameInvalid,
+        /// The name is somebody's.
+        NameTaken,
+        /// No node delivers a name.
+        NothingToDeliver,
         /// The time in which it could be cancelled as not delivered is over.
         DeliveryUncontested,
         /// The twin has cancelled three contracts as not delivered within 30 days.
@@ -322,19 +426,20 @@ pub mod pallet {
             Ok(())
         }
 
-        /// A node can't deploy a contract as it is: the contract closes. Authorised by its key.
+        /// A node can't deploy a version of a contract as it is: the one before stands, or the contract closes.
+        /// Authorised by its key.
         #[pallet::call_index(3)]
         #[pallet::weight((T::WeightInfo::report_failed(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_failed)]
         pub fn report_failed(
             origin: OriginFor<T>,
-            _node: NodeId,
-            _sequence: u64,
+            node: NodeId,
+            sequence: u64,
             payload: FailedPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
             ensure_authorized(origin)?;
-            Self::do_report_failed(payload);
+            Self::do_report_failed(node, sequence, payload);
             Ok(())
         }
 
@@ -376,13 +481,103 @@ pub mod pallet {
             let account = ensure_signed(origin)?;
             Self::do_attach_provider(account, contract, provider)
         }
+
+        /// Asks the node of a deployed contract to deploy another body, with other resources. Until it has
+        /// answered, the larger of both is reserved and the smaller billed; where it fails, the old version
+        /// stands.
+        ///
+        /// - `max_usd_rate`: fails if the contract would cost more than this, in 1e-10 USD per hour.
+        #[pallet::call_index(7)]
+        #[pallet::weight(T::WeightInfo::update_node_contract(body.bytes().len() as u32))]
+        pub fn update_node_contract(
+            origin: OriginFor<T>,
+            contract: ContractId,
+            resources: Resources,
+            body: Body<Vec<u8>>,
+            max_usd_rate: UsdRate,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_update_node_contract(account, contract, UpdateWish { resources, max_usd_rate }, body)
+        }
+
+        /// Rents an empty node as a whole: only its tenant has contracts on it, and pays for their addresses
+        /// and traffic alone.
+        ///
+        /// - `max_usd_rate`: fails if node and extra fee cost more than this together, in 1e-10 USD per hour.
+        #[pallet::call_index(8)]
+        pub fn create_rent_contract(
+            origin: OriginFor<T>,
+            node: NodeId,
+            max_usd_rate: UsdRate,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_create_rent_contract(account, node, max_usd_rate)
+        }
+
+        /// Takes a unique name on the gateways.
+        ///
+        /// - `max_usd_rate`: fails if it costs more than this, in 1e-10 USD per hour.
+        #[pallet::call_index(9)]
+        pub fn create_name_contract(
+            origin: OriginFor<T>,
+            name: UniqueName,
+            max_usd_rate: UsdRate,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_create_name_contract(account, name, max_usd_rate)
+        }
+
+        /// A node is still at work on a version and takes longer. Authorised by its key.
+        #[pallet::call_index(10)]
+        #[pallet::weight((T::WeightInfo::report_progress(), DispatchClass::Operational))]
+        #[pallet::authorize(Self::authorize_progress)]
+        pub fn report_progress(
+            origin: OriginFor<T>,
+            _node: NodeId,
+            sequence: u64,
+            payload: ProgressPayload,
+            _signature: KeySignature,
+        ) -> DispatchResult {
+            ensure_authorized(origin)?;
+            Self::do_report_progress(sequence, payload);
+            Ok(())
+        }
+
+        /// What a closed contract had is gone from its node: its addresses are free for others. Authorised by
+        /// the node's key.
+        #[pallet::call_index(11)]
+        #[pallet::weight((T::WeightInfo::report_released(), DispatchClass::Operational))]
+        #[pallet::authorize(Self::authorize_released)]
+        pub fn report_released(
+            origin: OriginFor<T>,
+            _node: NodeId,
+            _sequence: u64,
+            payload: ReleasedPayload,
+            _signature: KeySignature,
+        ) -> DispatchResult {
+            ensure_authorized(origin)?;
+            T::PublicIps::free(payload.contract);
+            Ok(())
+        }
     }
 
     #[pallet::view_functions]
     impl<T: Config> Pallet<T> {
-        /// What a node contract would cost per hour, in 1e-10 USD; `None` for an unknown node.
+        /// What a node contract would cost per hour, in 1e-10 USD; `None` for an unknown node. On a rented node:
+        /// what its tenant would pay.
         pub fn quote(node: NodeId, resources: Resources, public_ips: u8) -> Option<UsdRate> {
-            Self::rate_on(node, &resources, public_ips).ok().map(|(_, rate)| rate)
+            Self::quote_of(node, resources, public_ips)
+        }
+
+        /// What renting a node would cost per hour with the farmer's extra fee, in 1e-10 USD; `None` for an
+        /// unknown node.
+        pub fn quote_rent(node: NodeId) -> Option<UsdRate> {
+            Self::quote_of_rent(node)
+        }
+
+        /// What a name on the gateways costs per hour, in 1e-10 USD.
+        pub fn quote_name() -> Option<UsdRate> {
+            Self::quote_of_name()
         }
 
         /// How a contract stands; `None` for an id that was never given or is forgotten.
@@ -393,6 +588,15 @@ pub mod pallet {
         /// A node's open contracts, at most 500, in no particular order; go on with the last id.
         pub fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
             Self::page_of_node(node, after, limit)
+        }
+
+        /// A twin's open contracts, at most 500 a page, in no particular order.
+        pub fn contracts_of_twin(
+            twin: TwinId,
+            after: Option<ContractId>,
+            limit: u32,
+        ) -> Page<TwinContract, ContractId> {
+            Self::page_of_twin(twin, after, limit)
         }
     }
 

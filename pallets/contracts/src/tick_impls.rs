@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What comes due: contracts that nobody answered, sweeps over a node's contracts, tombstones.
+//! What comes due: versions that nobody answered, sweeps over a node's contracts, evictions of those who don't
+//! pay, addresses that have cooled down, tombstones.
 
 use crate::*;
 use frame_support::weights::Weight;
 use tfgrid_primitives::{
-    traits::{Ledger, NodeDirectory, ServeDeadlines, Service},
+    traits::{Ledger, NodeDirectory, PublicIps, ServeDeadlines, Service},
     views::ClosingReason,
-    ContractId, Deadline, GridMillis, NodeId,
+    ContractId, Deadline, GridMillis, NodeId, TwinId,
 };
 
 impl<T: Config> ServeDeadlines for Pallet<T> {
     fn weight_of(deadline: &Deadline) -> Weight {
         match deadline {
             Deadline::Sweep(_) => T::WeightInfo::serve_sweep(SWEEP_STEP),
+            Deadline::Eviction(_) => T::WeightInfo::serve_eviction(SWEEP_STEP),
             Deadline::Answer(_) => T::WeightInfo::serve_answer(),
+            Deadline::CoolDown(_) => T::WeightInfo::serve_cool_down(),
             _ => T::WeightInfo::serve_tombstone(),
         }
     }
@@ -21,28 +24,47 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
         match deadline {
             Deadline::Sweep(node) => return Self::sweep(node).then_some(now),
-            Deadline::Answer(contract) => Self::close_unanswered(contract),
-            Deadline::Tombstone(contract) => Closed::<T>::remove(contract),
-            // The nodes' own.
-            Deadline::Silence(_) | Deadline::Drain(_) => {}
+            Deadline::Eviction(twin) => return Self::evict(twin).then_some(now),
+            Deadline::Answer(contract) => Self::end_wait(contract),
+            Deadline::CoolDown(contract) => T::PublicIps::free(contract),
+            Deadline::Tombstone(contract) => {
+                Closed::<T>::remove(contract);
+                T::Ledger::forget(contract);
+            }
+            // The nodes' and the ledger's own.
+            Deadline::Silence(_) | Deadline::Drain(_) | Deadline::Grace(_) | Deadline::Review(_) => {}
         }
         None
     }
 }
 
 impl<T: Config> Pallet<T> {
-    /// The node didn't answer in time: nothing is charged.
-    fn close_unanswered(contract: ContractId) {
-        if let Some(record) = Contracts::<T>::get(contract).filter(|c| c.state == ContractState::Created) {
-            Self::close(contract, record, ClosingReason::NodeSilent);
+    /// Closes some more contracts of a twin whose grace is over, until it pays again. Says whether more are left.
+    fn evict(twin: TwinId) -> bool {
+        if !T::Ledger::is_exhausted(twin) {
+            return false;
         }
+        let mut ids = TwinContracts::<T>::iter_key_prefix(twin);
+        for contract in ids.by_ref().take(SWEEP_STEP as usize) {
+            if let Some(record) = Contracts::<T>::get(contract) {
+                Self::close(contract, record, ClosingReason::OutOfFunds);
+            }
+        }
+        ids.next().is_some()
+    }
+
+    /// What a node's contracts should be doing: after its rent as much as after its own state.
+    fn service_on(node: NodeId) -> Service {
+        if let Some(reason) = EndedRents::<T>::get(node) {
+            return Service::Ended(reason);
+        }
+        T::Nodes::facts(node).map_or(Service::Ended(ClosingReason::NodeRemoved), |facts| facts.service)
     }
 
     /// Brings some more of a node's contracts to what the node's state asks for now; starts over where that
     /// has changed. Says whether more are left.
     fn sweep(node: NodeId) -> bool {
-        let service =
-            T::Nodes::facts(node).map_or(Service::Ended(ClosingReason::NodeRemoved), |facts| facts.service);
+        let service = Self::service_on(node);
         let begun = Sweeps::<T>::get(node).filter(|sweep| sweep.service == service);
         let mut ids = match begun {
             Some(Sweep { last, .. }) => {
@@ -57,9 +79,18 @@ impl<T: Config> Pallet<T> {
         }
         match last.filter(|_| ids.next().is_some()) {
             Some(last) => Sweeps::<T>::insert(node, Sweep { service, last }),
-            None => Sweeps::<T>::remove(node),
+            None => {
+                Sweeps::<T>::remove(node);
+                return Self::after_sweep(node);
+            }
         }
-        Sweeps::<T>::contains_key(node)
+        true
+    }
+
+    /// A rent that has ended has its last contract behind it: the node's own state counts again. Says whether
+    /// that needs another sweep.
+    fn after_sweep(node: NodeId) -> bool {
+        EndedRents::<T>::take(node).is_some() && NodeContracts::<T>::iter_key_prefix(node).next().is_some()
     }
 
     fn bring_to(service: Service, contract: ContractId) {

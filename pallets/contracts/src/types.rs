@@ -6,8 +6,8 @@ use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use sp_core::H256;
 use tfgrid_primitives::{
-    traits::Service, units::DAY_MS, Balance, ContractId, GridMillis, NodeId, Rates, Resources, TwinId,
-    UsdRate,
+    traits::Service, units::DAY_MS, views::PendingVersion, Balance, ContractId, GridMillis, NodeId, Rates,
+    Resources, TwinId, UsdRate,
 };
 
 /// The most networks of a contract.
@@ -16,9 +16,15 @@ pub const MAX_NETWORKS: u32 = 4;
 pub const MAX_NETWORK_NAME: u32 = 20;
 /// The most records that one view reads.
 pub const MAX_PAGE: u32 = 500;
+/// The most bytes of a name on the gateways: a label of DNS.
+pub const MAX_UNIQUE_NAME: u32 = 63;
+/// A name with as many bytes or fewer is short, and dearer to hold.
+pub const SHORT_NAME: usize = 4;
 
 /// The name of a private network.
 pub type NetworkName = BoundedVec<u8, ConstU32<MAX_NETWORK_NAME>>;
+/// A name on the gateways.
+pub type UniqueName = BoundedVec<u8, ConstU32<MAX_UNIQUE_NAME>>;
 /// The private networks of a contract.
 pub type Networks = BoundedVec<Network, ConstU32<MAX_NETWORKS>>;
 
@@ -42,14 +48,23 @@ pub struct Subnet {
     pub prefix: u8,
 }
 
+/// Whether this has `a–z 0–9 -` only and no hyphen at either end.
+fn is_label(name: &[u8]) -> bool {
+    let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.iter().all(|c| plain(c) || *c == b'-')
+        && name.first().is_some_and(plain)
+        && name.last().is_some_and(plain)
+}
+
+/// Whether this may be a name on the gateways. `xn--` would show as letters that only look like others.
+pub(crate) fn is_unique_name(name: &[u8]) -> bool {
+    is_label(name) && !name.starts_with(b"xn--")
+}
+
 impl Network {
     /// Whether the name obeys its rule.
     pub(crate) fn has_valid_name(&self) -> bool {
-        let name = &self.name[..];
-        let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-        name.iter().all(|c| plain(c) || *c == b'-')
-            && name.first().is_some_and(plain)
-            && name.last().is_some_and(plain)
+        is_label(&self.name)
     }
 }
 
@@ -76,6 +91,12 @@ pub(crate) struct Wish {
     pub max_usd_rate: UsdRate,
 }
 
+/// What the caller of `update_node_contract` asks for, beside the body.
+pub(crate) struct UpdateWish {
+    pub resources: Resources,
+    pub max_usd_rate: UsdRate,
+}
+
 /// An open contract.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Contract {
@@ -83,24 +104,16 @@ pub struct Contract {
     pub twin: TwinId,
     /// On what.
     pub kind: ContractKind,
-    /// How far it got.
+    /// How far it got; what needs no deployment is deployed from the start.
     pub state: ContractState,
-    /// The version of its body; the first is 1.
-    pub version: u32,
-    /// Hash of the present body.
-    pub body_hash: H256,
     /// What it costs once deployed.
     pub rates: Rates,
     /// What is held for it, in 1e-7 TFT.
     pub deposit: Balance,
     /// When it was created.
     pub created_at: GridMillis,
-    /// Until when its node must answer.
-    pub answer_by: GridMillis,
-    /// When its node had deployed it; 0 before.
+    /// When it was deployed; 0 before.
     pub deployed_at: GridMillis,
-    /// The node's last report on it.
-    pub last_report: ReportMark,
 }
 
 /// What a contract is a claim on.
@@ -108,21 +121,113 @@ pub struct Contract {
 pub enum ContractKind {
     /// Capacity of a node.
     #[codec(index = 0)]
-    Node {
+    Node(Deployment),
+    /// A whole node.
+    #[codec(index = 1)]
+    Rent {
         /// The node.
         node: NodeId,
-        /// What is reserved on it.
-        resources: Resources,
-        /// Private networks that it takes part in.
-        networks: Networks,
+    },
+    /// A name on the gateways.
+    #[codec(index = 2)]
+    Name {
+        /// The name.
+        name: UniqueName,
     },
 }
 
+/// A claim on capacity of a node, and how far the node got with it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Deployment {
+    /// The node.
+    pub node: NodeId,
+    /// What the present version may use.
+    pub resources: Resources,
+    /// How many public IPs it has.
+    pub public_ips: u8,
+    /// What these are of the rate, in 1e-10 USD per hour.
+    pub ip_rate: UsdRate,
+    /// Private networks that it takes part in.
+    pub networks: Networks,
+    /// The version of the present body; the first is 1.
+    pub version: u32,
+    /// Hash of the present body.
+    pub body_hash: H256,
+    /// The version given last: that of an update which failed isn't given again.
+    pub last_version: u32,
+    /// Until when the node must answer the first version.
+    pub answer: Answer,
+    /// The version that waits for the node's answer.
+    pub pending: Option<Pending>,
+    /// The node's last report on it.
+    pub last_report: ReportMark,
+}
+
+impl Deployment {
+    /// What the node keeps for it: until an update is answered, enough for both versions.
+    pub fn reserved(&self) -> Resources {
+        self.pending.as_ref().map_or(self.resources, |pending| self.resources.max(&pending.resources))
+    }
+}
+
+/// A new version that the node hasn't deployed yet.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Pending {
+    /// The version.
+    pub version: u32,
+    /// Hash of its body.
+    pub body_hash: H256,
+    /// What it may use.
+    pub resources: Resources,
+    /// What it costs, in 1e-10 USD per hour.
+    pub rate: UsdRate,
+    /// What is held for its body, in 1e-7 TFT.
+    pub deposit: Balance,
+    /// Until when the node must answer.
+    pub answer: Answer,
+}
+
+impl From<&Pending> for PendingVersion {
+    fn from(pending: &Pending) -> Self {
+        let Pending { version, body_hash, resources, .. } = *pending;
+        Self { version, body_hash, resources }
+    }
+}
+
+/// How long a node may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Answer {
+    /// When it was asked.
+    pub asked_at: GridMillis,
+    /// Until when it must answer; a report of progress moves it.
+    pub by: GridMillis,
+}
+
 impl Contract {
-    /// The node that it is on.
-    pub fn node(&self) -> NodeId {
-        let ContractKind::Node { node, .. } = &self.kind;
-        *node
+    /// The node that it is on; a name is on none.
+    pub fn node(&self) -> Option<NodeId> {
+        match &self.kind {
+            ContractKind::Node(deployment) => Some(deployment.node),
+            ContractKind::Rent { node } => Some(*node),
+            ContractKind::Name { .. } => None,
+        }
+    }
+
+    /// What a node deploys for it.
+    pub fn deployment(&self) -> Option<&Deployment> {
+        match &self.kind {
+            ContractKind::Node(deployment) => Some(deployment),
+            _ => None,
+        }
+    }
+
+    /// The answer that its node owes.
+    pub fn awaited(&self) -> Option<Answer> {
+        let deployment = self.deployment()?;
+        match self.state {
+            ContractState::Created => Some(deployment.answer),
+            ContractState::Deployed => deployment.pending.as_ref().map(|pending| pending.answer),
+        }
     }
 }
 

@@ -1,36 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What people and nodes may read, and the laws that hold after every block.
 
-use crate::*;
+use crate::{dispatchable_impls::rate_of, *};
 use sp_runtime::Vec;
 use tfgrid_primitives::{
     fixed,
+    pricing::Priced,
     traits::{Ledger, NodeDirectory, Service, TwinUse},
-    views::{ClosedContract, ContractStatus, NodeContract},
-    ContractId, NodeId, TwinId,
+    views::{Claim, ClosedContract, ContractStatus, NodeContract, Page, TwinContract},
+    ContractId, NodeId, Resources, TwinId, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {
+    pub(crate) fn quote_of(node: NodeId, resources: Resources, public_ips: u8) -> Option<UsdRate> {
+        let facts = T::Nodes::facts(node)?;
+        Self::rate_on(node, &facts, resources, public_ips).ok()
+    }
+
+    pub(crate) fn quote_of_rent(node: NodeId) -> Option<UsdRate> {
+        let rates = Self::rent_rates(&T::Nodes::facts(node)?).ok()?;
+        rates.usd.checked_add(rates.extra)
+    }
+
+    pub(crate) fn quote_of_name() -> Option<UsdRate> {
+        rate_of::<T>(&Priced::Name).ok()
+    }
+
     /// How a contract stands.
     pub fn status_of(contract: ContractId) -> Option<ContractStatus> {
         if let Some(ClosedContract { reason, tft, usd, .. }) = Closed::<T>::get(contract) {
             return Some(ContractStatus::Closed { reason, tft, usd });
         }
-        let record = Contracts::<T>::get(contract)?;
+        Contracts::<T>::get(contract).map(|record| Self::status(contract, &record))
+    }
+
+    fn status(contract: ContractId, record: &Contract) -> ContractStatus {
         if record.state == ContractState::Created {
-            return Some(ContractStatus::Created);
+            return ContractStatus::Created;
         }
         let charge = T::Ledger::charge_of(contract);
         let (tft, usd) = (fixed::whole(charge.tft), charge.usd);
-        let running = T::Nodes::facts(record.node()).is_some_and(|facts| facts.service == Service::Running);
-        Some(match (running, T::Ledger::is_exhausted(record.twin)) {
+        let is_heard = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
+        match (record.node().is_none_or(is_heard), T::Ledger::is_exhausted(record.twin)) {
             (false, _) => ContractStatus::NodeOffline { tft, usd },
             (true, true) => ContractStatus::Paused { tft, usd },
             (true, false) => ContractStatus::Deployed { tft, usd },
-        })
+        }
     }
 
-    /// A page of a node's open contracts.
+    /// A page of a node's open contracts that it has to deploy.
     pub fn page_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
         let ids = match after {
             Some(after) => NodeContracts::<T>::iter_key_prefix_from(
@@ -43,11 +61,45 @@ impl<T: Config> Pallet<T> {
     }
 
     fn node_contract(contract: ContractId) -> Option<NodeContract> {
-        let Contract { twin, kind, state, version, body_hash, .. } = Contracts::<T>::get(contract)?;
-        let ContractKind::Node { resources, .. } = kind;
-        let deployed = state == ContractState::Deployed;
+        let record = Contracts::<T>::get(contract)?;
+        let twin = record.twin;
+        let deployed = record.state == ContractState::Deployed;
         let paused = deployed && T::Ledger::is_exhausted(twin);
-        Some(NodeContract { contract, twin, version, body_hash, deployed, paused, resources })
+        let Deployment { version, body_hash, resources, pending, .. } = record.deployment()?.clone();
+        let pending = pending.as_ref().map(Into::into);
+        Some(NodeContract { contract, twin, version, body_hash, deployed, paused, resources, pending })
+    }
+
+    /// A page of a twin's open contracts.
+    pub fn page_of_twin(
+        twin: TwinId,
+        after: Option<ContractId>,
+        limit: u32,
+    ) -> Page<TwinContract, ContractId> {
+        let mut ids = match after {
+            Some(after) => TwinContracts::<T>::iter_key_prefix_from(
+                twin,
+                TwinContracts::<T>::hashed_key_for(twin, after),
+            ),
+            None => TwinContracts::<T>::iter_key_prefix(twin),
+        };
+        let seen: Vec<_> = ids.by_ref().take(limit.clamp(1, MAX_PAGE) as usize).collect();
+        let next = seen.last().copied().filter(|_| ids.next().is_some());
+        Page { items: seen.into_iter().filter_map(Self::twin_contract).collect(), next }
+    }
+
+    fn twin_contract(contract: ContractId) -> Option<TwinContract> {
+        let record = Contracts::<T>::get(contract)?;
+        let status = Self::status(contract, &record);
+        let (rate, extra) = (record.rates.usd, record.rates.extra);
+        let claim = match record.kind {
+            ContractKind::Node(Deployment { node, resources, public_ips, .. }) => {
+                Claim::Node { node, resources, public_ips }
+            }
+            ContractKind::Rent { node } => Claim::Rent { node },
+            ContractKind::Name { name } => Claim::Name { name: name.into_inner() },
+        };
+        Some(TwinContract { contract, claim, status, rate, extra })
     }
 }
 
@@ -62,7 +114,10 @@ impl<T: Config> Pallet<T> {
     /// Checks the laws of the pallet: for tests and try-runtime, never in a block.
     pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
         Self::records_belong_to_open_contracts()?;
+        Self::bodies_belong_to_deployments()?;
         Self::indexes_are_complete()?;
+        Self::rents_and_names_have_their_contracts()?;
+        Self::rented_nodes_are_their_tenants_alone()?;
         Self::holds_are_the_sums_of_deposits()
     }
 
@@ -71,39 +126,90 @@ impl<T: Config> Pallet<T> {
         for (id, contract) in Contracts::<T>::iter() {
             ensure!(id <= LastContractId::<T>::get(), "a contract has an id that was never given");
             ensure!(!Closed::<T>::contains_key(id), "an open contract has a tombstone");
-            let body = Bodies::<T>::get(id).ok_or("an open contract has no body")?;
-            ensure!(body.hash() == contract.body_hash, "a contract's hash isn't that of its body");
-            let deployed = contract.state == ContractState::Deployed;
-            ensure!(Results::<T>::contains_key(id) == deployed, "a result without deployment, or none with");
+            let shown = contract.deployment().is_some() && contract.state == ContractState::Deployed;
+            ensure!(Results::<T>::contains_key(id) == shown, "a result without deployment, or none with");
         }
-        let open = Contracts::<T>::iter_keys().count();
-        ensure!(Bodies::<T>::iter_keys().count() == open, "a body without its contract");
         ensure!(Usage::<T>::iter_keys().all(Contracts::<T>::contains_key), "usage without its contract");
+        Ok(())
+    }
+
+    fn bodies_belong_to_deployments() -> Result<(), sp_runtime::TryRuntimeError> {
+        use frame_support::ensure;
+        let (mut bodies, mut pending_bodies) = (0, 0);
+        for (id, contract) in Contracts::<T>::iter() {
+            let Some(deployment) = contract.deployment() else { continue };
+            let body = Bodies::<T>::get(id).ok_or("a node contract has no body")?;
+            ensure!(body.hash() == deployment.body_hash, "a contract's hash isn't that of its body");
+            let pending = deployment.pending.as_ref().map(|pending| pending.body_hash);
+            ensure!(
+                PendingBodies::<T>::get(id).map(|body| body.hash()) == pending,
+                "another body is pending"
+            );
+            ensure!(deployment.version <= deployment.last_version, "a version was never given");
+            bodies += 1;
+            pending_bodies += usize::from(pending.is_some());
+        }
+        ensure!(Bodies::<T>::iter_keys().count() == bodies, "a body without its contract");
+        ensure!(PendingBodies::<T>::iter_keys().count() == pending_bodies, "a pending body without contract");
         Ok(())
     }
 
     fn indexes_are_complete() -> Result<(), sp_runtime::TryRuntimeError> {
         use frame_support::ensure;
-        let mut memberships = 0;
+        let (mut memberships, mut on_nodes) = (0, 0);
         for (id, contract) in Contracts::<T>::iter() {
-            let (twin, node) = (contract.twin, contract.node());
-            ensure!(NodeContracts::<T>::contains_key(node, id), "a node doesn't list its contract");
+            let twin = contract.twin;
             ensure!(TwinContracts::<T>::contains_key(twin, id), "a twin doesn't list its contract");
-            let ContractKind::Node { networks, .. } = contract.kind;
-            for network in &networks {
+            if let Some(node) = contract.node() {
+                ensure!(NodeContracts::<T>::contains_key(node, id), "a node doesn't list its contract");
+                on_nodes += 1;
+            }
+            for network in contract.deployment().iter().flat_map(|deployment| &deployment.networks) {
                 ensure!(
                     NetworkMembers::<T>::get((twin, &network.name, id)) == Some(network.subnet),
                     "a network doesn't list its member"
                 );
+                memberships += 1;
             }
-            memberships += networks.len();
         }
         let open = Contracts::<T>::iter_keys().count();
-        ensure!(NodeContracts::<T>::iter_keys().count() == open, "a node lists a contract that is gone");
+        ensure!(NodeContracts::<T>::iter_keys().count() == on_nodes, "a node lists a contract that is gone");
         ensure!(TwinContracts::<T>::iter_keys().count() == open, "a twin lists a contract that is gone");
         ensure!(NetworkMembers::<T>::iter_keys().count() == memberships, "a network lists a stranger");
         let counted: u32 = TwinContractCount::<T>::iter_values().sum();
         ensure!(counted as usize == open, "the twins' counts don't add up");
+        Ok(())
+    }
+
+    fn rents_and_names_have_their_contracts() -> Result<(), sp_runtime::TryRuntimeError> {
+        use frame_support::ensure;
+        let (mut rents, mut names) = (0, 0);
+        for (id, contract) in Contracts::<T>::iter() {
+            match contract.kind {
+                ContractKind::Rent { node } => {
+                    ensure!(Rents::<T>::get(node) == Some(id), "a rented node doesn't know its rent");
+                    rents += 1;
+                }
+                ContractKind::Name { name } => {
+                    ensure!(Names::<T>::get(&name) == Some(id), "a name leads elsewhere");
+                    names += 1;
+                }
+                ContractKind::Node(_) => {}
+            }
+        }
+        ensure!(Rents::<T>::iter_keys().count() == rents, "a node is rented without a contract");
+        ensure!(Names::<T>::iter_keys().count() == names, "a name is taken without a contract");
+        Ok(())
+    }
+
+    fn rented_nodes_are_their_tenants_alone() -> Result<(), sp_runtime::TryRuntimeError> {
+        use frame_support::ensure;
+        for (node, rent) in Rents::<T>::iter() {
+            let tenant = Contracts::<T>::get(rent).map(|rent| rent.twin);
+            let theirs = NodeContracts::<T>::iter_key_prefix(node)
+                .all(|id| Contracts::<T>::get(id).map(|contract| contract.twin) == tenant);
+            ensure!(theirs, "somebody else has a contract on a rented node");
+        }
         Ok(())
     }
 
@@ -123,14 +229,11 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Sum of what open contracts reserve on a node, for the laws of the whole runtime.
-    pub fn reserved_on(node: NodeId) -> tfgrid_primitives::Resources {
-        use tfgrid_primitives::Resources;
+    pub fn reserved_on(node: NodeId) -> Resources {
         Contracts::<T>::iter_values()
-            .filter(|contract| contract.node() == node)
-            .map(|contract| {
-                let ContractKind::Node { resources, .. } = contract.kind;
-                resources
-            })
+            .filter_map(|contract| contract.deployment().cloned())
+            .filter(|deployment| deployment.node == node)
+            .map(|deployment| deployment.reserved())
             .fold(Resources::ZERO, |sum, r| sum.checked_add(&r).unwrap_or(sum))
     }
 }

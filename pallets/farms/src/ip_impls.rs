@@ -132,6 +132,10 @@ impl<T: Config> PublicIps for Pallet<T> {
         has_some
     }
 
+    fn is_cooling(contract: ContractId) -> bool {
+        CoolingDown::<T>::contains_key(contract)
+    }
+
     fn free(contract: ContractId) {
         let Some(ips) = ContractIps::<T>::take(contract) else { return };
         CoolingDown::<T>::remove(contract);

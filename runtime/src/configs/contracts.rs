@@ -2,26 +2,38 @@
 
 use super::{
     governance::ContractCloser,
-    parameters::{AnswerTime, NotDeliveredWindow, ResultInterval, TombstoneTime, UsageInterval},
+    parameters::{
+        AnswerLimit, AnswerTime, CoolDownTime, NotDeliveredWindow, ResultInterval, TombstoneTime,
+        UsageInterval,
+    },
 };
 use crate::*;
-use frame_support::traits::{ConstU128, ConstU32};
+use frame_support::traits::{ConstU128, ConstU32, ConstU64};
 use tfgrid_primitives::units::TFT;
+
+/// 100 Gbit/s.
+const FASTEST_NODE: u64 = 100_000_000_000 / 8;
 
 impl pallet_contracts::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Twins;
     type Nodes = Nodes;
+    type PublicIps = Farms;
     type Clock = Billing;
     type Ledger = Billing;
     type Agenda = Billing;
     type GovernanceOrigin = ContractCloser;
     type AnswerWithin = AnswerTime;
+    type AnswerLimit = AnswerLimit;
+    type CoolDown = CoolDownTime;
     type NotDeliveredWindow = NotDeliveredWindow;
     type TombstoneLife = TombstoneTime;
     type ContractDeposit = ConstU128<{ TFT / 10 }>;
     type DepositPerByte = ConstU128<{ TFT / 1_000 }>;
+    type NameDeposit = ConstU128<TFT>;
+    type ShortNameDeposit = ConstU128<{ 10 * TFT }>;
+    type MaxBytesPerSecond = ConstU64<FASTEST_NODE>;
     type MaxContractsPerTwin = ConstU32<10_000>;
     type UsageInterval = UsageInterval;
     type ResultInterval = ResultInterval;

@@ -33,10 +33,14 @@ pub mod dynamic {
         /// How often a node may correct a contract's result.
         #[codec(index = 2)]
         pub static ResultMs: u64 = MINUTE_MS;
-        /// How long a node may take to answer a new contract: enough for a large image on a slow line.
+        /// How long a node may take to answer a new version of a contract, or after it reported progress.
         #[codec(index = 3)]
-        pub static AnswerMs: u64 = 30 * MINUTE_MS;
-        /// How long a node may be offline before its contracts close.
+        pub static AnswerMs: u64 = 5 * MINUTE_MS;
+        /// How long a node may take in all: a minute to a week.
+pub type AnswerLimit = Clamped<dynamic::intervals::AnswerLimitMs, MINUTE_MS, { 7 * DAY_MS }>;
+/// How long addresses cool down: a minute to 30 days.
+pub type CoolDownTime = Clamped<dynamic::intervals::CoolDownMs, MINUTE_MS, { 30 * DAY_MS }>;
+/// How long a node may be offline before its contracts close.
         #[codec(index = 4)]
         pub static LongOfflineMs: u64 = 14 * DAY_MS;
         /// How long after its deployment a contract can be cancelled as not delivered.
@@ -51,6 +55,12 @@ pub mod dynamic {
         /// How long before it counts a higher extra fee is announced.
         #[codec(index = 8)]
         pub static ExtraFeeNoticeMs: u64 = 24 * HOUR_MS;
+        /// How long a node may take to answer in all: enough for a large image on a slow line.
+        #[codec(index = 9)]
+        pub static AnswerLimitMs: u64 = 30 * MINUTE_MS;
+        /// How long the addresses of a closed contract wait for its node to let go of them.
+        #[codec(index = 10)]
+        pub static CoolDownMs: u64 = 24 * HOUR_MS;
     }
 
     /// Limits.
@@ -142,6 +152,8 @@ pub mod initial_intervals {
         pub tombstone_ms: Option<u64>,
         pub drain_notice_ms: Option<u64>,
         pub extra_fee_notice_ms: Option<u64>,
+        pub answer_limit_ms: Option<u64>,
+        pub cool_down_ms: Option<u64>,
         #[serde(skip)]
         pub _runtime: core::marker::PhantomData<T>,
     }
@@ -159,6 +171,8 @@ pub mod initial_intervals {
                 Intervals::TombstoneMs(intervals::TombstoneMs, self.tombstone_ms),
                 Intervals::DrainNoticeMs(intervals::DrainNoticeMs, self.drain_notice_ms),
                 Intervals::ExtraFeeNoticeMs(intervals::ExtraFeeNoticeMs, self.extra_fee_notice_ms),
+                Intervals::AnswerLimitMs(intervals::AnswerLimitMs, self.answer_limit_ms),
+                Intervals::CoolDownMs(intervals::CoolDownMs, self.cool_down_ms),
             ];
             for interval in given {
                 let parameter = RuntimeParameters::Intervals(interval);

@@ -58,7 +58,16 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 /// What changes contracts and neither attaches a payee nor moves money out of the owner's reach.
 fn manages_contracts(call: &RuntimeCall) -> bool {
     use pallet_contracts::Call;
-    matches!(call, RuntimeCall::Contracts(Call::create_node_contract { .. } | Call::cancel { .. }))
+    matches!(
+        call,
+        RuntimeCall::Contracts(
+            Call::create_node_contract { .. }
+                | Call::update_node_contract { .. }
+                | Call::create_rent_contract { .. }
+                | Call::create_name_contract { .. }
+                | Call::cancel { .. }
+        )
+    )
 }
 
 /// What makes several calls, each of which passes the filter by itself.
