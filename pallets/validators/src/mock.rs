@@ -84,8 +84,8 @@ pub fn keys(account: AccountId) -> Keys {
     Keys { dummy: account.into() }
 }
 
-/// Runs `test` on a fresh chain of the validators 1 and 2, and checks the laws afterwards.
-pub fn run(test: impl FnOnce()) {
+/// A fresh chain of the validators 1 and 2.
+pub fn new_chain() -> sp_io::TestExternalities {
     let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
     pallet_balances::GenesisConfig::<Test> {
         balances: (1..=9).map(|account| (account, RICH)).collect(),
@@ -98,8 +98,14 @@ pub fn run(test: impl FnOnce()) {
         .assimilate_storage(&mut storage)
         .unwrap();
     pallet_validators::GenesisConfig::<Test>::default().assimilate_storage(&mut storage).unwrap();
-    sp_io::TestExternalities::new(storage).execute_with(|| {
-        System::set_block_number(1);
+    let mut chain = sp_io::TestExternalities::new(storage);
+    chain.execute_with(|| System::set_block_number(1));
+    chain
+}
+
+/// Runs `test` on a fresh chain and checks the laws afterwards.
+pub fn run(test: impl FnOnce()) {
+    new_chain().execute_with(|| {
         test();
         Validators::do_try_state().unwrap();
     });

@@ -9,7 +9,7 @@ use frame_support::weights::{constants::ParityDbWeight, Weight};
 pub trait WeightInfo {
     /// Of `announce`. Worst case: the first announcement.
     fn announce() -> Weight;
-    /// Of `add_validator`. Worst case: a full set less one, a full queue less one.
+    /// Of `add_validator`. Worst case: a full set that others leave, a full queue less one.
     fn add_validator() -> Weight;
     /// Of `remove_validator`. Worst case: a full set, a full queue less one.
     fn remove_validator() -> Weight;
