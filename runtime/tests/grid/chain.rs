@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A chain in memory, and the people and machines on it.
 
+use crate::history::{self, Step};
 use codec::Encode;
 use frame_support::{
     assert_ok,
@@ -20,12 +21,13 @@ use sp_runtime::{
 use tfgrid_primitives::{
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
-        UsagePayload,
+        ProgressPayload, ReleasedPayload, UsagePayload,
     },
     ticket::Isolation,
     traits::Clock,
     units::{GIB, TFT},
-    Body, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources, TwinId,
+    Body, ContractId, Deadline, FailureCode, NodeId, Rates, Refusal, Registration, ReportKind, Resources,
+    TwinId,
 };
 use tfgrid_runtime::*;
 
@@ -39,14 +41,17 @@ pub type Refused = TransactionValidityError;
 
 /// Runs `test` on a fresh development chain, one block old, and checks every law afterwards.
 pub fn run(test: impl FnOnce()) {
+    history::begin();
     externalities().execute_with(|| {
         block(vec![]);
         test();
         check_laws();
     });
+    history::keep();
 }
 
-fn externalities() -> sp_io::TestExternalities {
+/// A fresh development chain, without a block.
+pub fn externalities() -> sp_io::TestExternalities {
     genesis_of(&genesis::DEVELOPMENT.into()).build_storage().unwrap().into()
 }
 
@@ -101,12 +106,13 @@ pub fn check_laws() {
     assert_eq!(armed(|d| matches!(d, Deadline::Drain(_))), drains, "a drain ends twice");
     let nodes = pallet_nodes::Nodes::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Silence(_))), nodes, "a node is looked at twice");
-    let created = pallet_contracts::ContractState::Created;
-    let unanswered: Vec<_> =
-        pallet_contracts::Contracts::<Runtime>::iter().filter(|(_, c)| c.state == created).collect();
-    let awaited = unanswered.iter().all(|(id, c)| Billing::is_armed(c.answer_by, Deadline::Answer(*id)));
-    assert!(awaited, "nobody looks at an unanswered contract");
-    assert_eq!(armed(|d| matches!(d, Deadline::Answer(_))), unanswered.len(), "an answer is awaited twice");
+    let awaited: Vec<_> = pallet_contracts::Contracts::<Runtime>::iter()
+        .filter_map(|(id, contract)| contract.awaited().map(|answer| (id, answer.by)))
+        .collect();
+    let watched = awaited.iter().all(|(id, by)| Billing::is_armed(*by, Deadline::Answer(*id)));
+    assert!(watched, "nobody looks at an unanswered contract");
+    assert_eq!(armed(|d| matches!(d, Deadline::Answer(_))), awaited.len(), "an answer is awaited twice");
+    addresses_have_one_contract();
     let closed = pallet_contracts::Closed::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Tombstone(_))), closed, "a tombstone would stay");
     for (id, contract) in pallet_contracts::Contracts::<Runtime>::iter() {
@@ -114,8 +120,29 @@ pub fn check_laws() {
         let deployed = contract.state == pallet_contracts::ContractState::Deployed;
         assert_eq!(charged.is_some(), deployed, "charged and deployed aren't the same");
         if let Some(charged) = charged {
-            assert_eq!((charged.payer, charged.accrual.rates), (contract.twin, contract.rates));
+            assert_eq!(charged.payer, contract.twin);
+            let pending = contract.deployment().and_then(|deployment| deployment.pending.as_ref());
+            let least = pending.map_or(contract.rates.usd, |pending| pending.rate.min(contract.rates.usd));
+            let rates = Rates { usd: least, ..contract.rates };
+            assert_eq!(charged.accrual.rates, rates, "another rate is charged than agreed");
         }
+    }
+}
+
+/// An address is taken by an open contract that asked for as many, or cools down after one.
+fn addresses_have_one_contract() {
+    for (id, ips) in pallet_farms::ContractIps::<Runtime>::iter() {
+        match pallet_contracts::Contracts::<Runtime>::get(id) {
+            Some(contract) => {
+                let asked = contract.deployment().map_or(0, |deployment| deployment.public_ips);
+                assert_eq!(ips.len(), usize::from(asked), "a contract has other addresses than it asked for");
+            }
+            None => assert!(pallet_farms::CoolingDown::<Runtime>::contains_key(id), "an address is lost"),
+        }
+    }
+    for (id, contract) in pallet_contracts::Contracts::<Runtime>::iter() {
+        let asked = contract.deployment().map_or(0, |deployment| deployment.public_ips);
+        assert_eq!(pallet_farms::ContractIps::<Runtime>::contains_key(id), asked > 0, "an address is missing");
     }
 }
 
@@ -139,6 +166,7 @@ pub fn block(transactions: Vec<UncheckedExtrinsic>) {
 
 /// Blocks until `ms` have passed.
 pub fn pass(ms: u64) {
+    history::record_time(ms);
     let until = Timestamp::get() + ms;
     while Timestamp::get() < until {
         block(vec![]);
@@ -183,6 +211,8 @@ pub fn general(call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
 
 /// Offers a report to the pool and, if it is taken, makes the block that has it.
 pub fn report(call: impl Into<RuntimeCall>) -> Result<(), Refused> {
+    let call = call.into();
+    history::record(|| Step::Report(call.clone()));
     let transaction = general(call);
     validate(transaction.clone())?;
     block(vec![transaction]);
@@ -199,8 +229,10 @@ pub fn assert_refused(call: impl Into<RuntimeCall>, refusal: Refusal) {
 /// A call of a person.
 pub fn call(who: Sr25519Keyring, call: impl Into<RuntimeCall>) -> DispatchResult {
     use sp_runtime::traits::Dispatchable;
+    let call = call.into();
+    history::record(|| Step::Person(who, call.clone()));
     let origin = RuntimeOrigin::signed(who.to_account_id());
-    frame_support::storage::with_storage_layer(|| call.into().dispatch(origin).map(drop).map_err(|e| e.error))
+    frame_support::storage::with_storage_layer(|| call.dispatch(origin).map(drop).map_err(|e| e.error))
 }
 
 /// Asserts that a person's call fails with `error` and changes nothing.
@@ -323,14 +355,9 @@ impl Machine {
     }
 
     pub fn deployed(&mut self, contract: ContractId, result: &[u8]) -> pallet_contracts::Call<Runtime> {
-        let record = pallet_contracts::Contracts::<Runtime>::get(contract);
-        let payload = DeployedPayload {
-            contract,
-            version: record.as_ref().map_or(1, |r| r.version),
-            body_hash: record.map_or(H256::zero(), |r| r.body_hash),
-            result: result.to_vec().try_into().unwrap(),
-        };
-        self.deployed_with(payload)
+        let (version, body_hash) = wanted(contract).unwrap_or((1, H256::zero()));
+        let result = result.to_vec().try_into().unwrap();
+        self.deployed_with(DeployedPayload { contract, version, body_hash, result })
     }
 
     pub fn deployed_with(&mut self, payload: DeployedPayload) -> pallet_contracts::Call<Runtime> {
@@ -340,15 +367,55 @@ impl Machine {
 
     pub fn failed(&mut self, contract: ContractId, code: FailureCode) -> pallet_contracts::Call<Runtime> {
         let path = b"/workloads/0".to_vec().try_into().unwrap();
-        let payload = FailedPayload { contract, version: 1, code, path };
+        let version = wanted(contract).map_or(1, |(version, _)| version);
+        let payload = FailedPayload { contract, version, code, path };
         let (sequence, signature) = self.sign(ReportKind::Failed, &payload);
         pallet_contracts::Call::report_failed { node: self.id, sequence, payload, signature }
+    }
+
+    pub fn progress(&mut self, contract: ContractId, version: u32) -> pallet_contracts::Call<Runtime> {
+        let payload = ProgressPayload { contract, version };
+        let (sequence, signature) = self.sign(ReportKind::Progress, &payload);
+        pallet_contracts::Call::report_progress { node: self.id, sequence, payload, signature }
+    }
+
+    pub fn released(&mut self, contract: ContractId) -> pallet_contracts::Call<Runtime> {
+        let payload = ReleasedPayload { contract };
+        let (sequence, signature) = self.sign(ReportKind::Released, &payload);
+        pallet_contracts::Call::report_released { node: self.id, sequence, payload, signature }
     }
 
     pub fn usage(&mut self, payload: UsagePayload) -> pallet_contracts::Call<Runtime> {
         let (sequence, signature) = self.sign(ReportKind::Usage, &payload);
         pallet_contracts::Call::report_usage { node: self.id, sequence, payload, signature }
     }
+}
+
+/// The version that a node is to deploy, and the hash of its body.
+fn wanted(contract: ContractId) -> Option<(u32, H256)> {
+    let record = pallet_contracts::Contracts::<Runtime>::get(contract)?;
+    let deployment = record.deployment()?;
+    let pending = deployment.pending.as_ref().map(|pending| (pending.version, pending.body_hash));
+    Some(pending.unwrap_or((deployment.version, deployment.body_hash)))
+}
+
+/// A person's free or held money.
+pub fn held(who: Sr25519Keyring, reason: impl Into<RuntimeHoldReason>) -> Balance {
+    use frame_support::traits::fungible::InspectHold;
+    Balances::balance_on_hold(&reason.into(), &who.to_account_id())
+}
+
+/// What is left of a twin's credit, in 1e-7 TFT.
+pub fn credit(twin: TwinId) -> Balance {
+    tfgrid_primitives::fixed::whole(Billing::settled_payer(twin).credit)
+}
+
+/// A deployed contract for `resources` of node 1; answers with its id.
+pub fn deployed(machine: &mut Machine, who: Sr25519Keyring, resources: Resources) -> ContractId {
+    assert_ok!(call(who, create(machine.id, resources)));
+    let id = pallet_contracts::LastContractId::<Runtime>::get();
+    report(machine.deployed(id, b"{}")).unwrap();
+    id
 }
 
 /// Gives a person a twin with credit.
@@ -376,6 +443,11 @@ pub fn create(node: NodeId, resources: Resources) -> pallet_contracts::Call<Runt
         traffic_gb: 0,
         max_usd_rate: u64::MAX,
     }
+}
+
+/// The call with which an owner ends a contract.
+pub fn cancel(contract: ContractId) -> pallet_contracts::Call<Runtime> {
+    pallet_contracts::Call::cancel { contract, reason: pallet_contracts::CancelReason::Cancelled }
 }
 
 /// A chain with one node and Bob as a customer with 1,000 TFT; runs `test` with both.

@@ -9,7 +9,6 @@ use frame_support::{
 use pallet_contracts::{CancelReason, Network, Subnet};
 use sp_keyring::Sr25519Keyring;
 use tfgrid_primitives::{
-    fixed,
     report::{DeployedPayload, UsagePayload},
     units::{HOUR_MS, TFT},
     views::{ClosingReason, ContractStatus},
@@ -22,10 +21,6 @@ use tfgrid_runtime::{
 
 type Call = pallet_contracts::Call<Runtime>;
 type Error = pallet_contracts::Error<Runtime>;
-
-fn cancel(contract: u64) -> Call {
-    Call::cancel { contract, reason: CancelReason::Cancelled }
-}
 
 /// `create` with one argument changed.
 fn create_with(change: impl FnOnce(&mut Call)) -> Call {
@@ -57,10 +52,6 @@ fn with_networks(list: Vec<(&str, [u8; 4], u8)>) -> Call {
     })
 }
 
-fn credit(twin: u32) -> Balance {
-    fixed::whole(Billing::settled_payer(twin).credit)
-}
-
 #[test]
 fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() {
     run_with_node(|mut machine, bob| {
@@ -83,7 +74,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
 
         assert_ok!(call(Bob, cancel(1)));
         let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
-        assert_eq!((closed.reason, closed.twin, closed.node), (ClosingReason::Cancelled, bob, 1));
+        assert_eq!((closed.reason, closed.twin, closed.node), (ClosingReason::Cancelled, bob, Some(1)));
         assert_eq!(closed.usd, 103_750_000);
         assert!(closed.tft.abs_diff(hour) <= 1);
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Closed { .. })));
@@ -227,7 +218,7 @@ fn a_contract_that_was_not_delivered_costs_nothing() {
         assert_ok!(call(Bob, complain(1)));
         assert_eq!(credit(bob), 1_000 * TFT);
         assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().tft, 0);
-        assert_eq!(pallet_contracts::NodeComplaints::<Runtime>::get(1), 1);
+        assert_eq!(pallet_nodes::NotDelivered::<Runtime>::get(1), 1);
 
         for id in 2..=5 {
             assert_ok!(call(Bob, create(1, small())));
@@ -336,16 +327,7 @@ fn a_create_call_is_refused_for_every_wrong_argument() {
                     *public_ips = 1;
                 }
             }),
-            Error::NotEnoughPublicIps,
-        );
-        assert_fails(
-            Bob,
-            create_with(|call| {
-                if let Call::create_node_contract { traffic_gb, .. } = call {
-                    *traffic_gb = 1;
-                }
-            }),
-            Error::TrafficUnavailable,
+            pallet_farms::Error::<Runtime>::NotEnoughIps,
         );
         assert_ok!(call(Bob, with_body(8_192)));
     });
@@ -421,7 +403,8 @@ fn a_twin_and_a_node_carry_a_bounded_number_of_contracts() {
 fn reports_on_contracts_are_refused_in_the_pool_when_anything_about_them_is_wrong() {
     run_with_node(|mut machine, _| {
         assert_ok!(call(Bob, create(1, small())));
-        let hash = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().body_hash;
+        let record = pallet_contracts::Contracts::<Runtime>::get(1).unwrap();
+        let hash = record.deployment().unwrap().body_hash;
         let good = DeployedPayload { contract: 1, version: 1, body_hash: hash, result: Default::default() };
         let spoilt = |spoil: fn(&mut DeployedPayload)| {
             let mut payload = good.clone();

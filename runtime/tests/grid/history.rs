@@ -17,6 +17,8 @@ use tfgrid_runtime::*;
 /// The folder that histories are recorded to.
 pub const FOLDER_VARIABLE: &str = "RECORD_HISTORIES";
 
+/// The most bytes of a history that is kept.
+const MAX_SEED: usize = 4_096;
 /// Steps that are taken of a history.
 const MAX_STEPS: usize = 64;
 /// Blocks that pass in it.
@@ -252,11 +254,11 @@ pub fn record_time(ms: u64) {
     }
 }
 
-/// Keeps the history of a test, named by its content, so that none is kept twice.
+/// Keeps the history of a test, if it isn't a long one, named by its content, so that none is kept twice.
 pub fn keep() {
     let Some(folder) = folder() else { return };
     HISTORY.with_borrow(|history| {
-        if (1..=MAX_STEPS).contains(&read(history).0.len()) {
+        if history.len() <= MAX_SEED && (1..=MAX_STEPS).contains(&read(history).0.len()) {
             let name = hex(&blake2_128(history));
             fs::write(folder.join(name), history).expect("the folder can be written to");
         }

@@ -2,13 +2,19 @@
 //! Nodes, contracts and billing as they work together, through real blocks of the composed runtime:
 //! whatever enters passes the pool's validation first, as it would in a node.
 
+mod addresses;
 mod chain;
 mod contracts;
+mod fuzz;
 mod governance;
+mod history;
+mod hostile;
 mod liveness;
 mod metadata;
 mod nodes;
 mod random;
+mod rents;
 mod twins;
+mod updates;
 mod upgrade;
 mod validators;

@@ -20,10 +20,6 @@ use tfgrid_runtime::*;
 
 type Error = pallet_nodes::Error<Runtime>;
 
-fn held(who: Sr25519Keyring, reason: impl Into<RuntimeHoldReason>) -> Balance {
-    Balances::balance_on_hold(&reason.into(), &who.to_account_id())
-}
-
 #[test]
 fn a_machine_joins_without_money_and_its_tickets_deposit_becomes_its_own() {
     run(|| {

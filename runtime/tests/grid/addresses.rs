@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Public IPs and traffic of contracts.
+
+use crate::{chain::*, governance::by_root};
+use frame_support::{assert_ok, traits::Get};
+use pallet_farms::{IpState, Ipv4, PublicIp};
+use tfgrid_primitives::{
+    units::{HOUR_MS, TFT},
+    Refusal, UsageItem, UsageTotals,
+};
+use tfgrid_runtime::{
+    parameters::{CoolDownTime, UsageInterval},
+    *,
+};
+
+type Call = pallet_contracts::Call<Runtime>;
+type FarmsError = pallet_farms::Error<Runtime>;
+
+/// One GB.
+const GB: u64 = 1_000_000_000;
+
+fn add_ip(n: u8) {
+    let v4 = Ipv4 { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };
+    let address = PublicIp { v4, v6: None };
+    assert_ok!(call(Alice, pallet_farms::Call::add_ip { farm: 1, address }));
+}
+
+fn create_with(public_ips: u8, traffic_gb: u32) -> Call {
+    let mut call = create(1, small());
+    if let Call::create_node_contract { public_ips: ips, traffic_gb: gb, .. } = &mut call {
+        (*ips, *gb) = (public_ips, traffic_gb);
+    }
+    call
+}
+
+fn states() -> Vec<IpState> {
+    Farms::ips_of_farm(1, None, 10).items.into_iter().map(|ip| ip.state).collect()
+}
+
+fn used(received_bytes: u64) -> UsageItem {
+    UsageItem { contract: 1, totals: UsageTotals { received_bytes, ..Default::default() } }
+}
+
+#[test]
+fn addresses_are_reserved_with_the_contract_and_paid_for() {
+    run_with_node(|mut machine, _| {
+        add_ip(10);
+        assert_fails(Bob, create_with(2, 0), FarmsError::NotEnoughIps);
+        assert_fails(Bob, create_with(17, 0), FarmsError::IpCountOutOfRange);
+        assert_ok!(call(Bob, create_with(1, 0)));
+        assert_eq!(states(), [IpState::Taken(1)]);
+        assert_fails(Bob, create_with(1, 0), FarmsError::NotEnoughIps);
+        assert_fails(Alice, pallet_farms::Call::remove_ip { ip: 1 }, FarmsError::IpInUse);
+        report(machine.deployed(1, b"{}")).unwrap();
+        let with = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd;
+        assert_eq!(with - Contracts::quote(1, small(), 0).unwrap(), 40_000_000);
+    });
+}
+
+#[test]
+fn the_addresses_of_a_closed_contract_wait_for_its_node_or_a_while() {
+    run_with_node(|mut machine, _| {
+        add_ip(10);
+        for id in [1, 2] {
+            assert_ok!(call(Bob, create_with(1, 0)));
+            report(machine.deployed(id, b"{}")).unwrap();
+            assert_refused(machine.released(id), Refusal::ContractUnknown);
+            assert_ok!(call(Bob, cancel(id)));
+            assert_eq!(states(), [IpState::CoolingDown(id)]);
+            assert_fails(Bob, create_with(1, 0), FarmsError::NotEnoughIps);
+            if id == 1 {
+                let mut forged = Machine { key: Machine::key(9), id: 1, sequence: 100 };
+                assert_refused(forged.released(id), Refusal::NodeSignatureWrong);
+                let mut other = Machine { key: Machine::key(9), id: 2, sequence: 100 };
+                assert_refused(other.released(id), Refusal::ContractOfOtherNode);
+                let released = machine.released(id);
+                report(released.clone()).unwrap();
+                assert_refused(released, Refusal::NothingToRelease);
+            } else {
+                machine.serve(CoolDownTime::get() + SLOT_DURATION);
+            }
+            assert_eq!(states(), [IpState::Free]);
+        }
+    });
+}
+
+#[test]
+fn an_address_that_governance_took_from_a_squatter_goes_when_its_contract_does() {
+    run_with_node(|mut machine, _| {
+        add_ip(10);
+        assert_ok!(call(Bob, create_with(1, 0)));
+        assert_ok!(by_root(pallet_farms::Call::force_remove_ip { ip: 1 }.into()));
+        assert_eq!(held(Alice, pallet_farms::HoldReason::PublicIp), 0);
+        assert_ok!(call(Bob, cancel(1)));
+        report(machine.released(1)).unwrap();
+        assert_eq!(states(), []);
+    });
+}
+
+#[test]
+fn traffic_is_paid_in_advance_and_what_is_not_used_comes_back() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create_with(0, 10)));
+        // 10 GB at 0.0015 USD and 0.05 USD per TFT.
+        let ten = 10 * 15_000 * TFT / 500_000;
+        assert_eq!(credit(bob), 1_000 * TFT - ten);
+        report(machine.deployed(1, b"{}")).unwrap();
+        let before = credit(bob);
+        report(machine.usage(vec![used(4 * GB)].try_into().unwrap())).unwrap();
+        machine.serve(UsageInterval::get());
+        // What the node says beyond the allowance costs nothing: it shapes.
+        report(machine.usage(vec![used(30 * GB)].try_into().unwrap())).unwrap();
+        assert!(before - credit(bob) < TFT / 100, "only time was paid");
+        assert_ok!(call(Bob, cancel(1)));
+        assert!(credit(bob) < 1_000 * TFT - ten);
+
+        assert_ok!(call(Bob, create_with(0, 10)));
+        let before = credit(bob);
+        assert_ok!(call(Bob, cancel(2)));
+        let ten_minutes = 103_750_000 * TFT / 10_000_000_000 * 20 / 6;
+        assert!((credit(bob) + ten_minutes - before).abs_diff(ten) <= 1, "all traffic comes back");
+    });
+}
+
+#[test]
+fn a_node_cannot_report_more_than_a_machine_can_do() {
+    run_with_node(|mut machine, _| {
+        deployed(&mut machine, Bob, small());
+        let fastest = <Runtime as pallet_contracts::Config>::MaxBytesPerSecond::get();
+        report(machine.usage(vec![used(fastest * 3_600)].try_into().unwrap())).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+        machine.serve(UsageInterval::get());
+        let totals = UsageTotals { cpu_ms: 100 * HOUR_MS, ..Default::default() };
+        report(machine.usage(vec![UsageItem { contract: 1, totals }].try_into().unwrap())).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+        machine.serve(UsageInterval::get());
+        let extreme = UsageTotals {
+            cpu_ms: u64::MAX,
+            memory_bytes: u64::MAX,
+            disk_bytes: u64::MAX,
+            received_bytes: u64::MAX,
+            sent_bytes: u64::MAX,
+        };
+        report(machine.usage(vec![UsageItem { contract: 1, totals: extreme }].try_into().unwrap())).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+        machine.serve(UsageInterval::get());
+        report(machine.usage(vec![used(GB)].try_into().unwrap())).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes, GB);
+    });
+}

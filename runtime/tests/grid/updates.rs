@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A contract's next version, and the time that nodes have to answer.
+
+use crate::chain::*;
+use frame_support::{assert_ok, traits::Get};
+use tfgrid_primitives::{
+    units::{MINUTE_MS, TFT},
+    views::{ClosingReason, ContractStatus},
+    Body, ContractId, FailureCode, Refusal, Resources,
+};
+use tfgrid_runtime::{
+    parameters::{AnswerLimit, AnswerTime},
+    *,
+};
+
+type Call = pallet_contracts::Call<Runtime>;
+type Error = pallet_contracts::Error<Runtime>;
+type Event = pallet_contracts::Event<Runtime>;
+
+const NEW_BODY: &[u8] = b"{ }";
+
+fn update(contract: ContractId, resources: Resources) -> Call {
+    let body = Body::Plain(NEW_BODY.to_vec());
+    Call::update_node_contract { contract, resources, body, max_usd_rate: u64::MAX }
+}
+
+fn large() -> Resources {
+    Resources { cru: 4, mru: 2 * small().mru, sru: small().sru, ..Resources::ZERO }
+}
+
+fn billed() -> u64 {
+    pallet_billing::Accruals::<Runtime>::get(1).unwrap().accrual.rates.usd
+}
+
+fn agreed() -> u64 {
+    pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd
+}
+
+fn reserved() -> Resources {
+    capacity().saturating_sub(&Nodes::free(1).unwrap())
+}
+
+#[test]
+fn until_the_node_confirms_the_larger_version_is_reserved_and_the_smaller_billed() {
+    run_with_node(|mut machine, _| {
+        let id = deployed(&mut machine, Bob, small());
+        let before = agreed();
+        let body = held(Bob, pallet_contracts::HoldReason::Contract);
+        assert_ok!(call(Bob, update(id, large())));
+        assert_eq!((reserved(), billed()), (large(), before));
+        let page = Contracts::page_of_node(1, None, 10);
+        let pending = page[0].pending.unwrap();
+        assert_eq!((page[0].version, page[0].resources), (1, small()));
+        assert_eq!((pending.version, pending.resources), (2, large()));
+        let both = held(Bob, pallet_contracts::HoldReason::Contract);
+        assert_eq!(both - body, NEW_BODY.len() as u128 * TFT / 1_000);
+
+        report(machine.deployed(id, b"new")).unwrap();
+        assert_eq!((reserved(), billed()), (large(), agreed()));
+        assert!(agreed() > before);
+        assert_eq!(pallet_contracts::Bodies::<Runtime>::get(id).unwrap().bytes(), NEW_BODY);
+        assert_eq!(both - held(Bob, pallet_contracts::HoldReason::Contract), 2 * TFT / 1_000);
+        System::assert_has_event(Event::Deployed { contract: id, node: 1, version: 2 }.into());
+
+        // And down again: what isn't wanted any more isn't billed from the call on.
+        assert_ok!(call(Bob, update(id, small())));
+        assert_eq!((reserved(), billed()), (large(), before));
+        report(machine.deployed(id, b"old")).unwrap();
+        assert_eq!((reserved(), billed()), (small(), before));
+        assert_ok!(call(Bob, cancel(id)));
+        assert_eq!(Nodes::free(1), Some(capacity()));
+        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), 0);
+    });
+}
+
+#[test]
+fn an_update_that_fails_leaves_the_old_version_as_it_was() {
+    run_with_node(|mut machine, _| {
+        let id = deployed(&mut machine, Bob, large());
+        let (rate, hold) = (agreed(), held(Bob, pallet_contracts::HoldReason::Contract));
+        for _ in 0..2 {
+            assert_ok!(call(Bob, update(id, small())));
+            assert!(billed() < rate);
+            report(machine.failed(id, FailureCode::BodyInvalid)).unwrap();
+            assert_eq!((reserved(), billed(), agreed()), (large(), rate, rate));
+            assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), hold);
+            assert!(matches!(Contracts::status_of(id), Some(ContractStatus::Deployed { .. })));
+        }
+        // A version's number isn't given twice: an answer can't be taken for another's.
+        assert_ok!(call(Bob, update(id, small())));
+        assert_eq!(Contracts::page_of_node(1, None, 10)[0].pending.unwrap().version, 4);
+
+        machine.serve(AnswerTime::get() + SLOT_DURATION);
+        System::assert_has_event(Event::UpdateExpired { contract: id, version: 4 }.into());
+        assert_eq!((reserved(), billed()), (large(), rate));
+        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), hold);
+    });
+}
+
+#[test]
+fn a_contract_with_a_pending_update_ends_with_everything_released() {
+    run_with_node(|mut machine, _| {
+        let id = deployed(&mut machine, Bob, small());
+        assert_ok!(call(Bob, update(id, large())));
+        assert_ok!(call(Bob, cancel(id)));
+        assert_eq!(Nodes::free(1), Some(capacity()));
+        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), 0);
+        assert!(!pallet_contracts::PendingBodies::<Runtime>::contains_key(id));
+    });
+}
+
+#[test]
+fn an_update_is_refused_for_every_wrong_argument() {
+    run_with_node(|mut machine, _| {
+        assert_ok!(call(Bob, create(1, small())));
+        assert_fails(Bob, update(1, large()), Error::NotDeployed);
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_fails(Bob, update(2, large()), Error::UnknownContract);
+        assert_fails(Charlie, update(1, large()), Error::NoTwin);
+        assert_fails(Alice, update(1, large()), Error::NotOwner);
+        let with = |bytes: usize, max_usd_rate| {
+            let body = Body::Plain(vec![b' '; bytes]);
+            Call::update_node_contract { contract: 1, resources: large(), body, max_usd_rate }
+        };
+        assert_fails(Bob, with(0, u64::MAX), Error::BodySizeOutOfRange);
+        assert_fails(Bob, with(8_193, u64::MAX), Error::BodySizeOutOfRange);
+        assert_fails(Bob, with(2, agreed()), Error::RateAboveMaximum);
+        let all = u64::MAX;
+        let absurd = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
+        assert_fails(Bob, update(1, absurd), Error::RateOutOfRange);
+        let more_than_free = Resources { cru: capacity().cru + 1, ..small() };
+        assert_fails(Bob, update(1, more_than_free), pallet_nodes::Error::<Runtime>::NotEnoughCapacity);
+
+        assert_ok!(call(Bob, update(1, large())));
+        assert_fails(Bob, update(1, small()), Error::UpdatePending);
+        let name = b"a-name".to_vec().try_into().unwrap();
+        assert_ok!(call(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }));
+        assert_fails(Bob, update(2, small()), Error::NothingToUpdate);
+        pass(4 * heartbeat_ms());
+        assert_fails(Bob, update(1, small()), Error::UpdatePending);
+    });
+}
+
+#[test]
+fn reports_on_versions_that_nobody_awaits_are_refused_in_the_pool() {
+    run_with_node(|mut machine, _| {
+        let id = deployed(&mut machine, Bob, small());
+        assert_refused(machine.progress(id, 1), Refusal::NothingPending);
+        assert_refused(machine.progress(9, 1), Refusal::ContractUnknown);
+        assert_ok!(call(Bob, update(id, large())));
+        assert_refused(machine.progress(id, 3), Refusal::VersionMismatch);
+        assert_refused(machine.progress(id, 1), Refusal::NothingPending);
+        assert_refused(machine.progress(id, 2), Refusal::TooSoon);
+        let mut other = Machine { key: Machine::key(9), id: 7, sequence: 100 };
+        assert_refused(other.progress(id, 2), Refusal::ContractOfOtherNode);
+        pass(MINUTE_MS);
+        let mut forged = Machine { key: Machine::key(9), id: 1, sequence: 100 };
+        assert_refused(forged.progress(id, 2), Refusal::NodeSignatureWrong);
+        let progress = machine.progress(id, 2);
+        report(progress.clone()).unwrap();
+        assert_refused(progress, Refusal::SequenceOld);
+    });
+}
+
+#[test]
+fn a_node_that_reports_progress_has_longer_to_answer_but_not_for_ever() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create(1, small())));
+        let step = AnswerTime::get() / 2;
+        let mut passed = 0;
+        while passed + step < AnswerLimit::get() {
+            machine.serve(step);
+            passed += step;
+            assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
+            if passed + AnswerTime::get() < AnswerLimit::get() {
+                report(machine.progress(1, 1)).unwrap();
+            }
+        }
+        report(machine.progress(1, 1)).unwrap();
+        assert_refused(machine.progress(1, 1), Refusal::AnswerExpired);
+        machine.serve(AnswerTime::get());
+        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
+        assert_eq!(credit(bob), 1_000 * TFT);
+    });
+}
