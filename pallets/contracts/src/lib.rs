@@ -4,6 +4,8 @@
 #![deny(missing_docs)]
 
 mod authorize_impls;
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 mod closing_impls;
 mod dispatchable_impls;
 mod report_impls;
@@ -13,6 +15,8 @@ mod update_impls;
 mod utility_impls;
 pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::BenchmarkHelper;
 pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
@@ -101,6 +105,9 @@ pub mod pallet {
         type ResultInterval: Get<GridMillis>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
+        /// What benchmarks need of other pallets.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
     /// Why the pallet holds TFT.

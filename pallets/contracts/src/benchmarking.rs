@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What calls, checks of reports and steps of the agenda cost, each in its worst case.
+
+use crate::*;
+use codec::Encode;
+use frame_benchmarking::v2::*;
+use frame_support::{
+    traits::{Authorize, EnsureOrigin, Get},
+    BoundedVec,
+};
+use frame_system::RawOrigin;
+use sp_runtime::{transaction_validity::TransactionSource, Vec};
+use tfgrid_primitives::{
+    body::MAX_BODY_BYTES,
+    report::{
+        DeployedPayload, DeploymentResult, FailedPayload, FailurePath, ProgressPayload, ReleasedPayload,
+        UsagePayload, MAX_PATH_BYTES, MAX_RESULT_BYTES, MAX_USAGE_ITEMS,
+    },
+    traits::{Clock, ServeDeadlines},
+    units::{GIB, HOUR_MS},
+    Body, ContractId, Deadline, FailureCode, GridMillis, KeySignature, NodeId, ReportKind, Resources, TwinId,
+    UsageItem, UsageTotals, UsdRate,
+};
+
+/// Makes what benchmarks need of other pallets.
+pub trait BenchmarkHelper<AccountId> {
+    /// An account with a twin, money for all deposits and credit for years.
+    fn customer() -> (AccountId, TwinId);
+    /// A node that is heard from, empty, with ample capacity and public addresses.
+    fn node() -> NodeId;
+    /// Signs a report with the node's key.
+    fn sign(node: NodeId, kind: ReportKind, sequence: u64, payload: &impl Encode) -> KeySignature;
+    /// Grid time moves on.
+    fn pass(ms: GridMillis);
+    /// The twin's credit is used up.
+    fn exhaust(twin: TwinId);
+    /// A solution provider that governance approved.
+    fn provider() -> tfgrid_primitives::ProviderId;
+}
+
+const ANY_PRICE: UsdRate = UsdRate::MAX;
+const PUBLIC_IPS: u8 = 16;
+const SMALL: Resources = Resources { cru: 1, mru: GIB, sru: GIB, hru: 0, gpu: 0 };
+const SMALLER: Resources = Resources { cru: 0, ..SMALL };
+
+fn body(bytes: u32) -> Body<Vec<u8>> {
+    Body::Plain((0..bytes.max(1)).map(|_| b' ').collect())
+}
+
+fn networks(n: u32) -> Networks {
+    let network = |i: u8| Network {
+        name: BoundedVec::truncate_from((0..MAX_NETWORK_NAME).map(|_| b'a'.saturating_add(i)).collect()),
+        subnet: Subnet { address: [10, i, 0, 0], prefix: 24 },
+    };
+    BoundedVec::truncate_from((0u8..).take(n as usize).map(network).collect())
+}
+
+fn result() -> DeploymentResult {
+    BoundedVec::truncate_from((0..MAX_RESULT_BYTES).map(|_| b' ').collect())
+}
+
+/// A contract with everything that a contract may have, not yet answered.
+fn created<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
+    let ((account, twin), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+    let id = created_for::<T>(&account, node, PUBLIC_IPS, MAX_BODY_BYTES)?;
+    Ok((account, twin, node, id))
+}
+
+fn created_for<T: Config>(
+    account: &T::AccountId,
+    node: NodeId,
+    ips: u8,
+    bytes: u32,
+) -> Result<ContractId, BenchmarkError> {
+    let origin = RawOrigin::Signed(account.clone()).into();
+    let networks = networks(MAX_NETWORKS);
+    Pallet::<T>::create_node_contract(origin, node, SMALL, body(bytes), ips, networks, 1, ANY_PRICE)?;
+    Ok(LastContractId::<T>::get())
+}
+
+fn deployed_payload(contract: ContractId, deployment: &Deployment) -> DeployedPayload {
+    let (version, body_hash) = deployment
+        .pending
+        .as_ref()
+        .map_or((deployment.version, deployment.body_hash), |pending| (pending.version, pending.body_hash));
+    DeployedPayload { contract, version, body_hash, result: result() }
+}
+
+fn deployment_of<T: Config>(contract: ContractId) -> Result<Deployment, BenchmarkError> {
+    let record = Contracts::<T>::get(contract).ok_or("no contract")?;
+    Ok(record.deployment().ok_or("no deployment")?.clone())
+}
+
+fn deploy<T: Config>(contract: ContractId) -> Result<(), BenchmarkError> {
+    let payload = deployed_payload(contract, &deployment_of::<T>(contract)?);
+    Pallet::<T>::do_report_deployed(1, payload);
+    Ok(())
+}
+
+/// As [`created`], and deployed for a while.
+fn deployed<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
+    let all = created::<T>()?;
+    deploy::<T>(all.3)?;
+    Ok(all)
+}
+
+/// As [`deployed`], with a cheaper version pending.
+fn updated<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
+    let all = deployed::<T>()?;
+    let origin = RawOrigin::Signed(all.0.clone()).into();
+    Pallet::<T>::update_node_contract(origin, all.3, SMALLER, body(MAX_BODY_BYTES), ANY_PRICE)?;
+    Ok(all)
+}
+
+fn ensure_taken<T: Config>(call: &Call<T>) -> Result<(), BenchmarkError> {
+    let validity = call.authorize(TransactionSource::External).ok_or("the call isn't authorised by itself")?;
+    validity.map(drop).map_err(|_| BenchmarkError::Stop("the report is refused"))
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    #[benchmark]
+    fn create_node_contract(
+        b: Linear<1, { MAX_BODY_BYTES }>,
+        n: Linear<0, { MAX_NETWORKS }>,
+    ) -> Result<(), BenchmarkError> {
+        let ((account, _), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        let origin = RawOrigin::Signed(account.clone());
+        Pallet::<T>::create_rent_contract(origin.clone().into(), node, ANY_PRICE)?;
+        #[extrinsic_call]
+        _(origin, node, SMALL, body(b), PUBLIC_IPS, networks(n), 1, ANY_PRICE);
+        assert!(Bodies::<T>::contains_key(LastContractId::<T>::get()));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn update_node_contract(b: Linear<1, { MAX_BODY_BYTES }>) -> Result<(), BenchmarkError> {
+        let (account, _, _, id) = deployed::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), id, SMALLER, body(b), ANY_PRICE);
+        assert!(PendingBodies::<T>::contains_key(id));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn create_rent_contract() {
+        let ((account, _), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), node, ANY_PRICE);
+        assert!(Rents::<T>::contains_key(node));
+    }
+
+    #[benchmark]
+    fn create_name_contract() {
+        let (account, _) = T::BenchmarkHelper::customer();
+        let name = UniqueName::truncate_from((0..MAX_UNIQUE_NAME).map(|_| b'a').collect());
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), name.clone(), ANY_PRICE);
+        assert!(Names::<T>::contains_key(name));
+    }
+
+    /// Worst case: deployed, with a pending update and a complaint about it.
+    #[benchmark]
+    fn cancel() -> Result<(), BenchmarkError> {
+        let (account, _, _, id) = updated::<T>()?;
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), id, CancelReason::NotDelivered);
+        assert!(Closed::<T>::contains_key(id));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn report_deployed() -> Result<(), BenchmarkError> {
+        let (_, _, _, id) = updated::<T>()?;
+        let payload = deployed_payload(id, &deployment_of::<T>(id)?);
+        #[block]
+        {
+            Pallet::<T>::do_report_deployed(2, payload);
+        }
+        assert!(!PendingBodies::<T>::contains_key(id));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn authorize_report_deployed() -> Result<(), BenchmarkError> {
+        let (_, _, node, id) = created::<T>()?;
+        let payload = deployed_payload(id, &deployment_of::<T>(id)?);
+        let signature = T::BenchmarkHelper::sign(node, ReportKind::Deployed, 1, &payload);
+        let call = Call::<T>::report_deployed { node, sequence: 1, payload, signature };
+        #[block]
+        {
+            ensure_taken(&call)?;
+        }
+        Ok(())
+    }
+
+    #[benchmark]
+    fn report_failed() -> Result<(), BenchmarkError> {
+        let (_, _, node, contract) = created::<T>()?;
+        let path = FailurePath::truncate_from((0..MAX_PATH_BYTES).map(|_| b'/').collect());
+        let payload = FailedPayload { contract, version: 1, code: FailureCode::BodyInvalid, path };
+        #[block]
+        {
+            Pallet::<T>::do_report_failed(node, 1, payload);
+        }
+        assert!(Closed::<T>::contains_key(contract));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn authorize_report_failed() -> Result<(), BenchmarkError> {
+        let (_, _, node, contract) = created::<T>()?;
+        let path = FailurePath::truncate_from((0..MAX_PATH_BYTES).map(|_| b'/').collect());
+        let payload = FailedPayload { contract, version: 1, code: FailureCode::BodyInvalid, path };
+        let signature = T::BenchmarkHelper::sign(node, ReportKind::Failed, 1, &payload);
+        let call = Call::<T>::report_failed { node, sequence: 1, payload, signature };
+        #[block]
+        {
+            ensure_taken(&call)?;
+        }
+        Ok(())
+    }
+
+    #[benchmark]
+    fn report_progress() -> Result<(), BenchmarkError> {
+        let (_, _, _, contract) = created::<T>()?;
+        T::BenchmarkHelper::pass(T::AnswerWithin::get() / 2);
+        #[block]
+        {
+            Pallet::<T>::do_report_progress(1, ProgressPayload { contract, version: 1 });
+        }
+        Ok(())
+    }
+
+    #[benchmark]
+    fn authorize_report_progress() -> Result<(), BenchmarkError> {
+        let (_, _, node, contract) = created::<T>()?;
+        T::BenchmarkHelper::pass(T::AnswerWithin::get() / 2);
+        let payload = ProgressPayload { contract, version: 1 };
+        let signature = T::BenchmarkHelper::sign(node, ReportKind::Progress, 1, &payload);
+        let call = Call::<T>::report_progress { node, sequence: 1, payload, signature };
+        #[block]
+        {
+            ensure_taken(&call)?;
+        }
+        Ok(())
+    }
+
+    #[benchmark]
+    fn report_released() -> Result<(), BenchmarkError> {
+        let (account, _, node, contract) = deployed::<T>()?;
+        let origin = RawOrigin::Signed(account).into();
+        Pallet::<T>::cancel(origin, contract, CancelReason::Cancelled)?;
+        let signature = KeySignature::from([0; 64]);
+        #[extrinsic_call]
+        _(RawOrigin::Authorized, node, 1, ReleasedPayload { contract }, signature);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn authorize_report_released() -> Result<(), BenchmarkError> {
+        let (account, _, node, contract) = deployed::<T>()?;
+        let origin = RawOrigin::Signed(account).into();
+        Pallet::<T>::cancel(origin, contract, CancelReason::Cancelled)?;
+        let payload = ReleasedPayload { contract };
+        let signature = T::BenchmarkHelper::sign(node, ReportKind::Released, 1, &payload);
+        let call = Call::<T>::report_released { node, sequence: 1, payload, signature };
+        #[block]
+        {
+            ensure_taken(&call)?;
+        }
+        Ok(())
+    }
+
+    /// Worst case: each item is of another contract, which draws on its traffic.
+    #[benchmark]
+    fn report_usage(i: Linear<1, { MAX_USAGE_ITEMS }>) -> Result<(), BenchmarkError> {
+        let ((account, _), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        let mut items = Vec::new();
+        for _ in 0..i {
+            let contract = created_for::<T>(&account, node, 0, 1)?;
+            deploy::<T>(contract)?;
+            let totals = UsageTotals { received_bytes: 1_000_000, ..UsageTotals::default() };
+            items.push(UsageItem { contract, totals });
+        }
+        let payload = UsagePayload::truncate_from(items);
+        T::BenchmarkHelper::pass(T::UsageInterval::get());
+        #[block]
+        {
+            Pallet::<T>::do_report_usage(node, 1, payload);
+        }
+        assert_eq!(Usage::<T>::iter_keys().count(), i as usize);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn authorize_usage(i: Linear<1, { MAX_USAGE_ITEMS }>) -> Result<(), BenchmarkError> {
+        let node = T::BenchmarkHelper::node();
+        let payload = UsagePayload::truncate_from((0..i).map(|_| UsageItem::default()).collect());
+        let signature = T::BenchmarkHelper::sign(node, ReportKind::Usage, 1, &payload);
+        let call = Call::<T>::report_usage { node, sequence: 1, payload, signature };
+        #[block]
+        {
+            ensure_taken(&call)?;
+        }
+        Ok(())
+    }
+
+    #[benchmark]
+    fn force_close() -> Result<(), BenchmarkError> {
+        let (_, _, _, id) = updated::<T>()?;
+        let origin = T::GovernanceOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, id);
+        assert!(Closed::<T>::contains_key(id));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn attach_provider() -> Result<(), BenchmarkError> {
+        let (account, _, _, id) = deployed::<T>()?;
+        let provider = T::BenchmarkHelper::provider();
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), id, provider);
+        Ok(())
+    }
+
+    /// Worst case: the contracts close, each with everything that it may have but addresses.
+    #[benchmark]
+    fn serve_sweep(c: Linear<1, { SWEEP_STEP }>) -> Result<(), BenchmarkError> {
+        let ((account, _), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        for _ in 0..c {
+            let id = created_for::<T>(&account, node, 0, MAX_BODY_BYTES)?;
+            deploy::<T>(id)?;
+        }
+        T::BenchmarkHelper::pass(HOUR_MS);
+        EndedRents::<T>::insert(node, tfgrid_primitives::views::ClosingReason::ByGovernance);
+        let now = T::Clock::grid_now();
+        #[block]
+        {
+            let _ = Pallet::<T>::serve(Deadline::Sweep(node), now);
+        }
+        assert_eq!(NodeContracts::<T>::iter_key_prefix(node).count(), 0);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn serve_eviction(c: Linear<1, { SWEEP_STEP }>) -> Result<(), BenchmarkError> {
+        let ((account, twin), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        for _ in 0..c {
+            let id = created_for::<T>(&account, node, 0, MAX_BODY_BYTES)?;
+            deploy::<T>(id)?;
+        }
+        T::BenchmarkHelper::exhaust(twin);
+        let now = T::Clock::grid_now();
+        #[block]
+        {
+            let _ = Pallet::<T>::serve(Deadline::Eviction(twin), now);
+        }
+        assert_eq!(TwinContractCount::<T>::get(twin), 0);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn serve_cool_down() -> Result<(), BenchmarkError> {
+        let (account, _, _, id) = deployed::<T>()?;
+        Pallet::<T>::cancel(RawOrigin::Signed(account).into(), id, CancelReason::Cancelled)?;
+        #[block]
+        {
+            let _ = Pallet::<T>::serve(Deadline::CoolDown(id), 0);
+        }
+        Ok(())
+    }
+
+    #[benchmark]
+    fn serve_answer() -> Result<(), BenchmarkError> {
+        let (_, _, _, id) = created::<T>()?;
+        #[block]
+        {
+            let _ = Pallet::<T>::serve(Deadline::Answer(id), 0);
+        }
+        assert!(Closed::<T>::contains_key(id));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn serve_tombstone() -> Result<(), BenchmarkError> {
+        let (account, _, _, id) = deployed::<T>()?;
+        Pallet::<T>::cancel(RawOrigin::Signed(account).into(), id, CancelReason::Cancelled)?;
+        #[block]
+        {
+            let _ = Pallet::<T>::serve(Deadline::Tombstone(id), 0);
+        }
+        assert!(!Closed::<T>::contains_key(id));
+        Ok(())
+    }
+}
