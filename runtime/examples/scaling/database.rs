@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A chain's state in ParityDb, as a node keeps it.
+
+use sc_client_api::{Backend as _, BlockImportOperation, NewBlockState, TrieCacheContext};
+use sc_client_db::{Backend, BlocksPruning, DatabaseSettings, DatabaseSource, PruningMode};
+use sp_core::H256;
+use sp_runtime::{
+    traits::{HashingFor, Header as _},
+    StateVersion, Storage,
+};
+use sp_state_machine::{Backend as _, Ext, OverlayedChanges};
+use std::{error::Error, path::Path};
+use tfgrid_runtime::{opaque::Block, Header};
+
+pub type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// States that are kept.
+const KEPT: u32 = 16;
+/// What the trie may keep in memory while the state is made.
+const CACHE: usize = 256 << 20;
+
+/// A database and its last block.
+pub struct Database {
+    backend: Backend<Block>,
+    head: H256,
+    number: u32,
+}
+
+impl Database {
+    /// A new database that starts with `genesis`.
+    pub fn create(path: &Path, genesis: Storage) -> Outcome<Self> {
+        let backend = open(path, Some(CACHE))?;
+        let mut operation = backend.begin_operation()?;
+        let root = operation.set_genesis_state(genesis, true, StateVersion::V1)?;
+        let header = header(0, root, H256::zero());
+        let head = header.hash();
+        operation.set_block_data(header, Some(vec![]), None, None, NewBlockState::Final, true)?;
+        backend.commit_operation(operation)?;
+        Ok(Self { backend, head, number: 0 })
+    }
+
+    /// The same database, with nothing of it in the memory of this process: what is read comes from ParityDb.
+    pub fn cold(self, path: &Path) -> Outcome<Self> {
+        let Self { backend, head, number } = self;
+        drop(backend);
+        Ok(Self { backend: open(path, None)?, head, number })
+    }
+
+    /// Runs `work` on the state and stores what it changes as a block's.
+    pub fn advance<T>(&mut self, work: impl FnOnce() -> T) -> Outcome<T> {
+        let state = self.backend.state_at(self.head, TrieCacheContext::Trusted)?;
+        let mut overlay = OverlayedChanges::default();
+        let answer =
+            sp_externalities::set_and_run_with_externalities(&mut Ext::new(&mut overlay, &state, None), work);
+        let changes = overlay.drain_storage_changes(&state, StateVersion::V1)?;
+        let header = header(self.number + 1, changes.transaction_storage_root, self.head);
+        let head = header.hash();
+        let mut operation = self.backend.begin_operation()?;
+        self.backend.begin_state_operation(&mut operation, self.head)?;
+        operation.update_db_storage(changes.transaction)?;
+        operation.update_storage(changes.main_storage_changes, changes.child_storage_changes)?;
+        operation.set_block_data(header, Some(vec![]), None, None, NewBlockState::Final, true)?;
+        self.backend.commit_operation(operation)?;
+        (self.head, self.number) = (head, self.number + 1);
+        Ok(answer)
+    }
+
+    /// Runs `work` on the state and forgets what it changes; also says how many keys it read from the database.
+    pub fn attempt<T>(&self, work: impl FnOnce() -> T) -> Outcome<(T, u64)> {
+        let state = self.backend.state_at(self.head, TrieCacheContext::Untrusted)?;
+        let mut overlay = OverlayedChanges::default();
+        let answer = sp_externalities::set_and_run_with_externalities(
+            &mut Ext::<HashingFor<Block>, _>::new(&mut overlay, &state, None),
+            work,
+        );
+        Ok((answer, state.usage_info().reads.ops))
+    }
+}
+
+fn open(path: &Path, cache: Option<usize>) -> Outcome<Backend<Block>> {
+    let settings = DatabaseSettings {
+        trie_cache_maximum_size: cache,
+        state_pruning: Some(PruningMode::blocks_pruning(KEPT)),
+        source: DatabaseSource::ParityDb { path: path.into() },
+        blocks_pruning: BlocksPruning::KeepFinalized,
+        pruning_filters: vec![],
+        metrics_registry: None,
+    };
+    Ok(Backend::new(settings, 0)?)
+}
+
+fn header(number: u32, root: H256, parent: H256) -> Header {
+    Header::new(number, Default::default(), root, parent, Default::default())
+}
