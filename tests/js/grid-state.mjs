@@ -4,9 +4,11 @@
 //   node grid-state.mjs node          the first node, once it is online
 //   node grid-state.mjs usage 1       what contract 1 has used and cost, once its node says it
 //   node grid-state.mjs deployed 1    what its node says about it, once it has deployed it
+//   node grid-state.mjs paused 1      what contract 1 has cost, once its owner's credit is used up
 //   node grid-state.mjs closed 1      why contract 1 closed and what it cost
 //   node grid-state.mjs free 1        what node 1 can still reserve
-//   node grid-state.mjs account       the key's free and held TFT and its twin's credit
+//   node grid-state.mjs heartbeat 1   the number of the last heartbeat of node 1
+//   node grid-state.mjs account       the key's free and held TFT and its twin's credit, and when
 
 import { parseArgs } from 'node:util';
 import { connect, keyPair, main, tft, twinOf, untilFinal } from './grid.mjs';
@@ -43,6 +45,12 @@ const states = {
     return result.isSome ? { result: JSON.parse(result.unwrap().toUtf8()) } : undefined;
   },
 
+  async paused(at) {
+    const status = (await at.call.gridApi.contractStatus(id)).unwrap();
+    if (status.isClosed) throw new Error(`contract ${id} is closed: ${status.asClosed.reason.toString()}`);
+    return status.isPaused ? { tft: tft(status.asPaused.tft.toBigInt()) } : undefined;
+  },
+
   async closed(at) {
     const closed = await at.query.contracts.closed(id);
     if (closed.isNone) return;
@@ -54,12 +62,17 @@ const states = {
     return (await at.call.gridApi.nodeFree(id)).unwrap();
   },
 
+  async heartbeat(at) {
+    const { sequence } = (await at.query.nodes.heartbeats(id)).unwrap();
+    return { sequence: sequence.toNumber() };
+  },
+
   async account(at, api) {
     const { address } = keyPair(options.key);
     const { data } = await at.query.system.account(address);
     const { credit } = await at.call.gridApi.payer(await twinOf(api, { address }));
     const [free, held, credited] = [data.free, data.reserved, credit].map((x) => tft(x.toBigInt()));
-    return { free, held, credit: credited };
+    return { free, held, credit: credited, block: (await at.query.system.number()).toNumber() };
   },
 };
 

@@ -37,6 +37,17 @@ export function submit(api, call, pair) {
   });
 }
 
+/** Submits a call that only root may make, with the sudo key of a development chain. */
+export async function submitAsRoot(api, call, pair) {
+  const answer = await submit(api, api.tx.sudo.sudo(call), pair);
+  const { event } = answer.events.find(({ event }) => api.events.sudo.Sudid.is(event));
+  const { sudoResult } = event.data;
+  if (sudoResult.isErr) {
+    throw new Error(`${call.method.section}.${call.method.method} failed: ${explain(api, sudoResult.asErr)}`);
+  }
+  return answer;
+}
+
 function explain(api, error) {
   if (!error.isModule) return error.toString();
   const { section, name, docs } = api.registry.findMetaError(error.asModule);

@@ -10,7 +10,7 @@ use std::{
 };
 
 const START_LIMIT: Duration = Duration::from_secs(15);
-const CAPACITY: &str = "cru=2,mru=2GiB,sru=10GiB";
+const CAPACITY: &str = "cru=8,mru=4GiB,sru=20GiB";
 
 /// A node: an agent with a folder of its own.
 pub struct Agent {

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// Everything on this machine that a grid could leave behind, a line each. Taken before and after,
 /// the difference is what leaked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint(BTreeSet<String>);
 
 impl Footprint {

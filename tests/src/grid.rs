@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{free_port, text, Agent, Chain, Engine, Footprint, Person, Registry, Run, Steps};
+use crate::{
+    free_port, text, wait_for, Agent, Chain, Engine, Footprint, Machine, Person, Registry, Run, Site, Steps,
+};
 use anyhow::{anyhow, Context, Result};
 use serde_json::Value;
 use std::{
     panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
     path::PathBuf,
+    time::Duration,
 };
+
+const GONE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a grid's user deposits, in 1e-7 TFT.
 pub const DEPOSIT: u128 = 100 * 10_000_000;
@@ -84,6 +89,28 @@ impl Grid {
     pub fn footprint(&self) -> Result<Footprint> {
         Footprint::of_node(&self.engine, self.agent.data())
     }
+
+    /// Waits until this node has nothing on the machine that it hadn't `before`.
+    pub fn until_clean(&self, before: &Footprint) -> Result<()> {
+        let mut left = Vec::new();
+        let waited = wait_for("the node to remove what it had", GONE_LIMIT, || {
+            left = self.footprint()?.beyond(before);
+            Ok(left.is_empty().then_some(()))
+        });
+        waited.with_context(|| format!("left: {}", left.join(", ")))
+    }
+
+    /// The user has the scripts' web server deployed.
+    pub fn deploys_a_site(&self) -> Result<Site> {
+        self.user.deploys_a_site(self.node, &self.image)
+    }
+
+    /// The user cancels a contract, and its node removes all of it; answers with what the chain says.
+    pub fn cancels(&self, contract: &str, before: &Footprint) -> Result<Value> {
+        let cancelled = self.user.script("cancel-contract.mjs", &[contract])?;
+        self.until_clean(before)?;
+        Ok(cancelled)
+    }
 }
 
 impl Person {
@@ -99,6 +126,11 @@ impl Person {
     /// Creates a twin and deposits [`DEPOSIT`].
     pub fn joins_with_credit(&self) -> Result<()> {
         self.threebot(&["twin", "create"])?;
+        self.deposits()
+    }
+
+    /// Deposits [`DEPOSIT`].
+    pub fn deposits(&self) -> Result<()> {
         self.threebot(&["deposit", &(DEPOSIT / 10_000_000).to_string()])?;
         Ok(())
     }
@@ -114,9 +146,11 @@ impl Person {
 /// ends. On failure the logs stay, and their place is in the error.
 pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
     let mut logs = PathBuf::new();
+    // First: what another grid has on the machine isn't ours.
+    let machine = Machine::lock()?;
     let before = Footprint::of_machine()?;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let run = Run::begin(name)?;
+        let run = Run::begin(&machine, name)?;
         logs = run.logs().into();
         scenario(run)
     }));

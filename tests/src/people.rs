@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{binary, http, repository, wait_for};
+use crate::{binary, http, repository, wait_for, GREETING};
 use anyhow::{ensure, Context, Result};
 use serde_json::Value;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     process::Command,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
@@ -39,6 +39,42 @@ impl Person {
             .args(["--url", &self.chain, "--key", &self.key, "--json"])
             .args(args);
         answer(&mut command)
+    }
+
+    /// Submits the scripts' web server and waits until its node says that it is deployed.
+    pub fn deploys_a_site(&self, node: u64, image: &str) -> Result<Site> {
+        let args = ["--node", &node.to_string(), "--image", image, "--greeting", GREETING];
+        let answer = self.script("submit-contract.mjs", &args)?;
+        let submitted_at = answer["submitted_at"].as_u64().context("the script gave no time")?;
+        Ok(Site {
+            contract: answer["contract"].to_string(),
+            result: answer["result"].clone(),
+            submitted_at: SystemTime::UNIX_EPOCH + Duration::from_millis(submitted_at),
+        })
+    }
+}
+
+/// A contract with the scripts' web server on it.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its contract's id.
+    pub contract: String,
+    /// What its node says about it.
+    pub result: Value,
+    /// When it was submitted.
+    pub submitted_at: SystemTime,
+}
+
+impl Site {
+    /// Fetches its page, and makes sure that it is the one that was asked for, served from a disk: the
+    /// greeting, the disk's mount, and what the disk was marked with when it was new, a line each.
+    pub fn page(&self) -> Result<String> {
+        let page = page_of(&self.result["web"])?;
+        let mut lines = page.lines();
+        ensure!(lines.next() == Some(GREETING), "the page of contract {} is {page:?}", self.contract);
+        let mount = lines.next().unwrap_or_default();
+        ensure!(mount.starts_with("/dev/loop") && mount.contains(" /data ext4 "), "/data is {mount:?}");
+        Ok(page)
     }
 }
 

@@ -18,12 +18,14 @@ const BUSYBOX: &str = "/bin/busybox";
 pub const GREETING: &str = "hello from the grid";
 
 /// Serves a page that only a mounted disk can hold: without one, `grep` finds nothing and the
-/// workload ends.
+/// workload ends. A disk is marked when it is new, so the page tells whether it is the same as before.
 const SERVE: &str = r#"#!/bin/sh
 set -e
-page=/data/index.html
-echo "${GREETING:-hello}" >"$page"
-grep ' /data ' /proc/mounts >>"$page"
+cd /data
+[ -e mark ] || cat /proc/sys/kernel/random/uuid >mark
+echo "${GREETING:-hello}" >index.html
+grep ' /data ' /proc/mounts >>index.html
+cat mark >>index.html
 exec httpd -f -p 80 -h /data
 "#;
 
@@ -92,7 +94,7 @@ fn pack_rootfs(rootfs: &Path, archive: &Path) -> Result<()> {
     fs::create_dir_all(&bin)?;
     fs::copy(BUSYBOX, bin.join("busybox"))
         .with_context(|| format!("can't copy {BUSYBOX}: run `make setup`"))?;
-    for applet in ["sh", "httpd", "grep"] {
+    for applet in ["sh", "cat", "grep", "httpd"] {
         symlink("busybox", bin.join(applet))?;
     }
     fs::write(bin.join("serve"), SERVE)?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::wait_for;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
 use std::{
-    env, fs,
-    io::{BufRead, BufReader},
+    env,
+    fs::{self, File, TryLockError},
     net::TcpListener,
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
@@ -15,10 +15,30 @@ use std::{
 /// Longer than the slowest end of another run: its containers, then its engine, are given 10 s each.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
 const CLEANING_LIMIT: Duration = Duration::from_secs(90);
+/// Always there, the same for all on the machine, and locking it leaves no file behind.
+const LOCKED: &str = "/run";
 
-/// What the cleaner is: it holds the lock on the machine, since two grids would share bridges and
-/// firewall tables, reads until its stdin ends, which the kernel sees to, and cleans up.
-const CLEANER: &str = r#"echo ready; cat; exec "$0" "$1" >&2"#;
+/// What the cleaner is: it reads until its stdin ends, which the kernel sees to, and cleans up. Its stdout
+/// is the lock on the machine, which it keeps to its end.
+const CLEANER: &str = r#"cat; exec "$0" "$1" 3>&1 >&2"#;
+
+/// This machine, for one grid at a time: two would share bridges and firewall tables. It is free again when
+/// this is dropped and the cleaners of all runs that began under it have ended.
+pub struct Machine(File);
+
+impl Machine {
+    /// Waits for another grid to end, but not for long: `make dev` runs until somebody ends it.
+    pub fn lock() -> Result<Self> {
+        let place = File::open(LOCKED).with_context(|| format!("can't open {LOCKED}"))?;
+        wait_for("the grid that runs on this machine to end", LOCK_LIMIT, || match place.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("can't lock {LOCKED}")),
+        })
+        .context("only one grid can run on a machine: end `make dev` or the other tests first")?;
+        Ok(Self(place))
+    }
+}
 
 /// A folder for everything that one grid writes, a folder for its logs, and the cleaner.
 pub struct Run {
@@ -29,7 +49,7 @@ pub struct Run {
 
 impl Run {
     /// Begins a run. Its logs replace those of the last run of this name.
-    pub fn begin(name: &str) -> Result<Self> {
+    pub fn begin(machine: &Machine, name: &str) -> Result<Self> {
         let logs = target_folder()?.join("grid-logs").join(name);
         if logs.exists() {
             fs::remove_dir_all(&logs).with_context(|| format!("can't remove old logs {}", logs.display()))?;
@@ -40,7 +60,7 @@ impl Run {
             .tempdir()
             .context("can't create a folder for the run: is TMPDIR writable?")?;
         fs::create_dir(folder.path().join("pids"))?;
-        let cleaner = start_cleaner(folder.path(), &logs)?;
+        let cleaner = start_cleaner(machine, folder.path(), &logs)?;
         // From here on, removing it is the cleaner's task.
         Ok(Self { folder: folder.keep(), logs, cleaner })
     }
@@ -86,33 +106,19 @@ impl Drop for Run {
     }
 }
 
-fn start_cleaner(folder: &Path, logs: &Path) -> Result<Child> {
-    let log = fs::File::create(logs.join("cleaner.log"))?;
-    let mut cleaner = Command::new("flock")
-        .args(["--no-fork", "--timeout", &LOCK_LIMIT.as_secs().to_string()])
-        // Always there, the same for all on the machine, and leaves no file behind.
-        .arg("/run")
-        .args(["sh", "-c", CLEANER])
+fn start_cleaner(Machine(lock): &Machine, folder: &Path, logs: &Path) -> Result<Child> {
+    let log = File::create(logs.join("cleaner.log"))?;
+    Command::new("sh")
+        .args(["-c", CLEANER])
         .arg(repository().join("scripts/clean-run.sh"))
         .arg(folder)
         // Out of reach of a Ctrl-C and of a test runner's kill of the whole group.
         .process_group(0)
         .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
+        .stdout(lock.try_clone()?)
         .stderr(log)
         .spawn()
-        .context("can't start `flock` (package util-linux)")?;
-    let stdout = cleaner.stdout.take().context("the cleaner has no stdout")?;
-    let mut ready = String::new();
-    BufReader::new(stdout).read_line(&mut ready)?;
-    if ready.trim() != "ready" {
-        cleaner.wait()?;
-        bail!(
-			"another grid runs on this machine (lock on /run held for {} s): end `make dev` or the other tests first",
-			LOCK_LIMIT.as_secs()
-		);
-    }
-    Ok(cleaner)
+        .context("can't start the run's cleaner")
 }
 
 /// The repository that this program was built from.

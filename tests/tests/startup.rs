@@ -4,9 +4,7 @@
 
 use anyhow::{ensure, Result};
 use std::time::Duration;
-use tfgrid_tests::{
-    free_port, on_a_run, page_of, wait_for, Agent, Chain, Engine, Person, Registry, GREETING,
-};
+use tfgrid_tests::{free_port, on_a_run, wait_for, Agent, Chain, Engine, Person, Registry};
 
 const NOTICE: Duration = Duration::from_secs(30);
 
@@ -33,10 +31,8 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         })?;
         engine.start(&run)?;
 
-        let node = farmer.waits_for_node()?.to_string();
-        let args = ["--node", &node, "--image", &image, "--greeting", GREETING];
-        let submitted = user.script("submit-contract.mjs", &args)?;
-        ensure!(page_of(&submitted["result"]["web"])?.starts_with(GREETING));
+        let node = farmer.waits_for_node()?;
+        user.deploys_a_site(node, &image)?.page()?;
         ensure!(agent.is_running());
         Ok(())
     })

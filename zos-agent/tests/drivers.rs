@@ -68,6 +68,21 @@ impl Host {
         docker(&self.socket, args)
     }
 
+    /// A machine without mounts whose image is there.
+    async fn prepared(&self, image: &str, entrypoint: &[&str]) -> MachineSpec {
+        let mut spec = machine(contract(), image, entrypoint);
+        spec.container.mounts.clear();
+        self.machines.prepare(&spec, ROOM).await.unwrap();
+        spec
+    }
+
+    /// The same, started.
+    async fn started(&self, image: &str, entrypoint: &[&str]) -> MachineSpec {
+        let spec = self.prepared(image, entrypoint).await;
+        self.machines.run(&spec, &[]).await.unwrap();
+        spec
+    }
+
     async fn observed_state(&self, id: &WorkloadId) -> Option<MachineState> {
         let observed = self.machines.observe().await.unwrap();
         observed.machines.into_iter().find(|machine| machine.id == *id).map(|machine| machine.state)
@@ -369,10 +384,7 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
 async fn a_machine_is_confined_as_the_engine_sees_it() {
     let host = Host::new();
     let registry = Registry::start(&host);
-    let mut web = machine(contract(), &registry.image, &["/bin/sleep", "1000"]);
-    web.container.mounts.clear();
-    host.machines.prepare(&web, ROOM).await.unwrap();
-    host.machines.run(&web, &[]).await.unwrap();
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
     host.until(&web.id, is_running).await;
 
     let name = format!("zos-{}-{}", hex::encode(&host.node_key[..4]), web.id);
@@ -396,10 +408,7 @@ async fn a_machine_is_confined_as_the_engine_sees_it() {
 async fn a_machine_made_from_another_spec_is_made_anew() {
     let host = Host::new();
     let registry = Registry::start(&host);
-    let mut web = machine(contract(), &registry.image, &["/bin/sleep", "1000"]);
-    web.container.mounts.clear();
-    host.machines.prepare(&web, ROOM).await.unwrap();
-    host.machines.run(&web, &[]).await.unwrap();
+    let mut web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
     let first = host.machines.observe().await.unwrap().machines.remove(0);
     web.hash = "two".into();
     host.machines.run(&web, &[]).await.unwrap();
@@ -454,9 +463,7 @@ async fn an_image_larger_than_its_room_is_refused_and_not_kept() {
 async fn a_program_that_is_not_there_ends_its_machine() {
     let host = Host::new();
     let registry = Registry::start(&host);
-    let mut web = machine(contract(), &registry.image, &["/bin/nothing"]);
-    web.container.mounts.clear();
-    host.machines.prepare(&web, ROOM).await.unwrap();
+    let web = host.prepared(&registry.image, &["/bin/nothing"]).await;
     match host.machines.run(&web, &[]).await {
         Ok(()) | Err(DriverError::Exited(_)) => {}
         Err(error) => panic!("{error:?}"),
@@ -470,10 +477,7 @@ async fn a_machine_that_takes_more_memory_than_it_has_is_ended() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let script = "x=x; while true; do x=$x$x; done";
-    let mut web = machine(contract(), &registry.image, &["/bin/sh", "-c", script]);
-    web.container.mounts.clear();
-    host.machines.prepare(&web, ROOM).await.unwrap();
-    host.machines.run(&web, &[]).await.unwrap();
+    let web = host.started(&registry.image, &["/bin/sh", "-c", script]).await;
     host.until(&web.id, |state| !is_running(state)).await;
 }
 
@@ -482,9 +486,7 @@ async fn a_machine_that_takes_more_memory_than_it_has_is_ended() {
 async fn the_end_of_a_machine_is_noticed_at_once() {
     let host = Host::new();
     let registry = Registry::start(&host);
-    let mut web = machine(contract(), &registry.image, &["/bin/sleep", "1000"]);
-    web.container.mounts.clear();
-    host.machines.prepare(&web, ROOM).await.unwrap();
+    let web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
 
     let noticed = async {
         let mut noticed = 0;
@@ -523,11 +525,8 @@ async fn tenants_reach_neither_the_host_nor_each_other() {
 
     let mut names = Vec::new();
     let mut ips = Vec::new();
-    for contract in [contract(), contract()] {
-        let mut web = machine(contract, &registry.image, &["/bin/httpd", "-f", "-p", "80", "-h", "/bin"]);
-        web.container.mounts.clear();
-        host.machines.prepare(&web, ROOM).await.unwrap();
-        host.machines.run(&web, &[]).await.unwrap();
+    for _ in 0..2 {
+        let web = host.started(&registry.image, &["/bin/httpd", "-f", "-p", "80", "-h", "/bin"]).await;
         let MachineState::Running { ip: Some(ip) } = host.until(&web.id, is_running).await else { panic!() };
         assert!(get(ip, "busybox").len() > 1000, "the host reaches tenants");
         names.push(format!("zos-{}-{}", hex::encode(&host.node_key[..4]), web.id));

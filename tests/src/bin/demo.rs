@@ -1,28 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A workload from its JSON to its bill, on a grid that is gone afterwards.
+//! A workload from its JSON to its bill, on a grid that is gone afterwards. With `--funds`: one whose owner
+//! runs out of funds on the way.
 
-use anyhow::{ensure, Context, Result};
-use serde_json::Value;
-use std::{
-    process::ExitCode,
-    time::{Duration, SystemTime},
-};
-use tfgrid_tests::{on_a_grid, page_of, text, tft_units, wait_for, Grid, Options, Steps, DEPOSIT, GREETING};
-
-const GONE_LIMIT: Duration = Duration::from_secs(60);
-
-struct Outcome {
-    until_running: Duration,
-    billed: String,
-}
+use anyhow::{bail, ensure, Result};
+use std::{env, process::ExitCode, time::Duration};
+use tfgrid_tests::{on_a_grid, out_of_funds, text, tft_units, Grid, Options, Steps, DEPOSIT};
 
 fn main() -> ExitCode {
-    let steps = Steps::aloud();
-    match on_a_grid("demo", Options::default(), &steps, |grid| story(grid, &steps)) {
-        Ok(Outcome { until_running, billed }) => {
-            let seconds = until_running.as_secs_f64();
-            println!("demo: ok  submit→running {seconds:.1} s  billed {billed} TFT");
+    match tell(&Steps::aloud()) {
+        Ok(end) => {
+            println!("demo: ok  {end}");
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -32,37 +20,46 @@ fn main() -> ExitCode {
     }
 }
 
-fn story(grid: &mut Grid, steps: &Steps) -> Result<Outcome> {
-    let Grid { user, node, image, .. } = &*grid;
+/// Tells the story that the arguments choose; answers with what came of it.
+fn tell(steps: &Steps) -> Result<String> {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let story: fn(&Grid, &Steps) -> Result<String> = match arguments.as_slice() {
+        [] => from_json_to_bill,
+        [option] if option == "--funds" => from_no_funds_to_bill,
+        _ => bail!("usage: demo [--funds]"),
+    };
+    on_a_grid("demo", Options::default(), steps, |grid| story(grid, steps))
+}
+
+fn from_no_funds_to_bill(grid: &Grid, steps: &Steps) -> Result<String> {
+    out_of_funds(grid, steps)?;
+    Ok("paused without funds, resumed by a deposit, billed".into())
+}
+
+fn from_json_to_bill(grid: &Grid, steps: &Steps) -> Result<String> {
+    let user = &grid.user;
     let before = grid.footprint()?;
-    let node = node.to_string();
 
-    let submitted = steps.take("//Bob submits a contract with polkadot-js; the node deploys it", || {
-        user.script("submit-contract.mjs", &["--node", &node, "--image", image, "--greeting", GREETING])
-    })?;
-    let contract = submitted["contract"].to_string();
-    steps.note(format_args!("contract {contract}: {}", submitted["result"]));
+    let site = steps
+        .take("//Bob submits a contract with polkadot-js; the node deploys it", || grid.deploys_a_site())?;
+    let contract = &site.contract;
+    steps.note(format_args!("contract {contract}: {}", site.result));
 
-    let page = steps.take("fetch the page", || page_of(&submitted["result"]["web"]))?;
-    let until_running = since(&submitted["submitted_at"])?;
+    let page = steps.take("fetch the page", || site.page())?;
+    let until_running = site.submitted_at.elapsed().unwrap_or(Duration::ZERO).as_secs_f64();
     page.lines().for_each(|line| steps.note(line));
-    ensure!(page.starts_with(GREETING), "the page isn't the one of contract {contract}");
 
     let used = steps.take("the node reports what the contract uses", || {
-        user.script("grid-state.mjs", &["usage", &contract])
+        user.script("grid-state.mjs", &["usage", contract])
     })?;
     steps.note(format_args!("{}; billed so far: {} TFT", used["usage"], text(&used["tft"])?));
 
-    let cancelled = steps.take("//Bob cancels", || user.script("cancel-contract.mjs", &[&contract]))?;
-    let billed = text(&cancelled["tft"])?.to_owned();
+    let there = grid.footprint()?.beyond(&before);
+    let cancelled = steps.take("//Bob cancels", || user.script("cancel-contract.mjs", &[contract]))?;
+    let billed = text(&cancelled["tft"])?;
     steps.note(format_args!("billed in all: {billed} TFT"));
 
-    let there = grid.footprint()?.beyond(&before);
-    steps.take("container, volume, mount and network go", || {
-        wait_for("the node to remove the workload", GONE_LIMIT, || {
-            Ok(grid.footprint()?.beyond(&before).is_empty().then_some(()))
-        })
-    })?;
+    steps.take("container, volume, mount and network go", || grid.until_clean(&before))?;
     there.iter().for_each(|line| steps.note(line));
 
     let back = steps.take("//Bob withdraws the rest of the credit", || user.script("withdraw.mjs", &[]))?;
@@ -73,10 +70,5 @@ fn story(grid: &mut Grid, steps: &Steps) -> Result<Outcome> {
         DEPOSIT.abs_diff(billed_units + returned) <= 1,
         "of {DEPOSIT} units of credit {billed_units} were billed and {returned} returned"
     );
-    Ok(Outcome { until_running, billed })
-}
-
-fn since(unix_ms: &Value) -> Result<Duration> {
-    let then = Duration::from_millis(unix_ms.as_u64().context("the script gave no time")?);
-    Ok(SystemTime::UNIX_EPOCH.elapsed()?.saturating_sub(then))
+    Ok(format!("submit→running {until_running:.1} s  billed {billed} TFT"))
 }

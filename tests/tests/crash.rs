@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The agent may be killed at any instant.
+
+use anyhow::{ensure, Result};
+use std::{collections::BTreeMap, thread};
+use tfgrid_tests::{on_a_grid, Footprint, Grid, Options, Site, Steps};
+
+/// More than there are steps in a deployment.
+const MOST_KILLS: u32 = 12;
+
+/// How many of each kind a deployment added to the machine: names and numbers differ from one to
+/// the next.
+fn kinds(grid: &Grid, before: &Footprint) -> Result<BTreeMap<String, u32>> {
+    let mut kinds = BTreeMap::new();
+    for line in grid.footprint()?.beyond(before) {
+        let kind = line.split(' ').next().unwrap_or_default().to_owned();
+        *kinds.entry(kind).or_default() += 1;
+    }
+    Ok(kinds)
+}
+
+#[test]
+fn an_agent_killed_again_and_again_ends_in_the_same_state() -> Result<()> {
+    on_a_grid("crash", Options::default(), &Steps::silent(), |grid| {
+        let before = grid.footprint()?;
+        let undisturbed = grid.deploys_a_site()?;
+        let expected = kinds(grid, &before)?;
+        grid.cancels(&undisturbed.contract, &before)?;
+
+        let (site, kills) = submit_and_kill(grid)?;
+        ensure!(kills > 1, "the agent was killed {kills} times only");
+        site.page()?;
+        ensure!(kinds(grid, &before)? == expected, "after {kills} kills: {:?}", grid.footprint()?);
+
+        ensure_adopted(grid, &site)?;
+        grid.cancels(&site.contract, &before)?;
+        Ok(())
+    })
+}
+
+/// Submits, and kills the agent each time that it has changed something on the machine.
+fn submit_and_kill(grid: &mut Grid) -> Result<(Site, u32)> {
+    let (user, node, image) = (grid.user.clone(), grid.node, grid.image.clone());
+    let submission = thread::spawn(move || user.deploys_a_site(node, &image));
+    let mut seen = grid.footprint()?;
+    let mut kills = 0;
+    while !submission.is_finished() {
+        let now = grid.footprint()?;
+        if now != seen && kills < MOST_KILLS {
+            grid.agent.kill()?;
+            kills += 1;
+            seen = grid.footprint()?;
+            grid.resume_agent()?;
+        }
+    }
+    let site = submission.join().expect("the submitting thread doesn't panic")?;
+    Ok((site, kills))
+}
+
+/// A running workload outlives its agent, and the next agent lets it run.
+fn ensure_adopted(grid: &mut Grid, site: &Site) -> Result<()> {
+    let running = grid.engine.docker(&["ps", "--quiet", "--no-trunc"])?;
+    grid.agent.kill()?;
+    let page = site.page()?;
+    grid.resume_agent()?;
+    grid.farmer.waits_for_node()?;
+    ensure!(
+        grid.engine.docker(&["ps", "--quiet", "--no-trunc"])? == running,
+        "the workload was started anew"
+    );
+    ensure!(site.page()? == page, "the page isn't the same as before");
+    Ok(())
+}

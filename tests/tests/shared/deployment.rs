@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! From a deployment in JSON to a page that answers, and back to an empty node.
+
+use anyhow::{ensure, Result};
+use tfgrid_tests::{tft_units, Grid};
+
+pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<()> {
+    let clean = grid.footprint()?;
+    let account = grid.user.script("grid-state.mjs", &["account"])?;
+    let free = grid.free_capacity()?;
+
+    let site = grid.deploys_a_site()?;
+    site.page()?;
+    let used = grid.user.script("grid-state.mjs", &["usage", &site.contract])?;
+    ensure!(used["usage"]["memoryBytes"].as_u64() > Some(0), "{used}");
+    ensure!(grid.free_capacity()? != free, "the contract reserves nothing");
+
+    let cancelled = grid.cancels(&site.contract, &clean)?;
+    let billed = tft_units(&cancelled["tft"])?;
+    ensure!(billed >= tft_units(&used["tft"])?, "{billed} billed in all, {used} before");
+    ensure!(grid.free_capacity()? == free, "the contract's capacity isn't free");
+    let after = grid.user.script("grid-state.mjs", &["account"])?;
+    ensure!(after["held"] == account["held"], "a deposit is still held: {after}");
+
+    let back = grid.user.script("withdraw.mjs", &[])?;
+    let (credit, back) = (tft_units(&account["credit"])?, tft_units(&back["tft"])?);
+    // Both leave out their fraction of the last place.
+    ensure!(credit.abs_diff(billed + back) <= 1, "{credit} of credit, {billed} billed, {back} back");
+    grid.user.deposits()
+}

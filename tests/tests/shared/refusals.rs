@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What can't be done is refused with the reason.
+
+use anyhow::{ensure, Context, Result};
+use serde_json::{json, Value};
+use std::{fs, thread};
+use tfgrid_tests::{tft_units, Grid, Person};
+
+const MIB: u64 = 1 << 20;
+
+fn web(data: Value) -> Value {
+    json!({ "version": 1, "workloads": [{ "name": "web", "type": "zmachine", "data": data }] })
+}
+
+/// What any node with this much free runs.
+fn page_from_a_disk(image: &str) -> String {
+    let mounts = json!([{ "name": "data", "path": "/data" }]);
+    let machine = json!({ "image": image, "cpu": 1, "memory": 64 * MIB, "mounts": mounts });
+    let mut body = web(machine);
+    if let Some(workloads) = body["workloads"].as_array_mut() {
+        workloads.push(json!({ "name": "data", "type": "zmount", "data": { "size": 16 * MIB } }));
+    }
+    body.to_string()
+}
+
+/// Bodies that the chain takes and no node can deploy, what the node says, and who submits them.
+fn rejected_bodies(grid: &Grid) -> [(String, &'static str, &'static str); 5] {
+    let image = &grid.image;
+    let machine = json!({ "image": image, "cpu": 1, "memory": 64 * MIB });
+    let twice = json!({ "name": "web", "type": "zmachine", "data": machine });
+    let twins = json!({ "version": 1, "workloads": [twice, twice] });
+    let unknown = json!({ "version": 1, "workloads": [{ "name": "x", "type": "y", "data": {} }] });
+    let large = web(json!({ "image": image, "cpu": 64, "memory": 64 * MIB }));
+    let missing = web(json!({ "image": grid.registry.missing_image(), "cpu": 1, "memory": 64 * MIB }));
+    [
+        ("{".into(), "BodyNotJson", "//Dave"),
+        (unknown.to_string(), "BodyUnsupported", "//Eve"),
+        (twins.to_string(), "BodyInvalid", "//Ferdie"),
+        (large.to_string(), "OverReserved", "//Bob//stash"),
+        (missing.to_string(), "ImageNotFound", "//Charlie//stash"),
+    ]
+}
+
+fn submit_file(grid: &Grid, person: &Person, body: &str) -> Result<Value> {
+    let file = tempfile::NamedTempFile::new_in(grid.run().folder())?;
+    fs::write(&file, body)?;
+    let (node, file) = (grid.node.to_string(), file.path().display().to_string());
+    person.script("submit-contract.mjs", &["--node", &node, "--file", &file])
+}
+
+fn error_of<T>(outcome: Result<T>) -> Result<String> {
+    Ok(format!("{:#}", outcome.err().context("what must fail succeeded")?))
+}
+
+/// Asserts that this body is refused with `code` and its deposit given back; answers with what it cost
+/// beside the fee, in units.
+fn cost_of_refusal(grid: &Grid, person: &Person, body: &str, code: &str) -> Result<u128> {
+    let before = person.script("grid-state.mjs", &["account"])?;
+    let error = error_of(submit_file(grid, person, body))?;
+    ensure!(error.contains(code), "{body} should be rejected with {code}: {error}");
+    let after = person.script("grid-state.mjs", &["account"])?;
+    ensure!(after["held"] == before["held"], "{code}: {before} before, {after} after");
+    Ok(tft_units(&before["credit"])?.saturating_sub(tft_units(&after["credit"])?))
+}
+
+pub fn nodes_and_chain_refuse_what_is_wrong(grid: &mut Grid) -> Result<()> {
+    let grid = &*grid;
+    // All at once, each by somebody else: what takes time is the chain and the node.
+    thread::scope(|scope| {
+        let rejections =
+            rejected_bodies(grid).map(|rejected| scope.spawn(move || the_node_refuses(grid, rejected)));
+        the_chain_refuses(grid)?;
+        rejections.into_iter().try_for_each(|rejection| rejection.join().expect("it doesn't panic"))
+    })
+}
+
+fn the_node_refuses(grid: &Grid, (body, code, key): (String, &str, &str)) -> Result<()> {
+    let person = Person::new(key, &grid.chain.url());
+    person.threebot(&["twin", "create"])?;
+    person.threebot(&["deposit", "1"])?;
+    // What the node had to look at occupied it: ten minutes are paid.
+    ensure!(cost_of_refusal(grid, &person, &body, code)? > 0, "{code} costs nothing");
+    Ok(())
+}
+
+fn the_chain_refuses(grid: &Grid) -> Result<()> {
+    let stranger = Person::new("//Charlie", &grid.chain.url());
+    let image = page_from_a_disk(&grid.image);
+    let error = error_of(submit_file(grid, &stranger, &image))?;
+    ensure!(error.contains("NoTwin"), "{error}");
+    stranger.threebot(&["twin", "create"])?;
+    let error = error_of(submit_file(grid, &stranger, &image))?;
+    ensure!(error.contains("CreditTooLow"), "{error}");
+
+    let user = &grid.user;
+    let oversize = " ".repeat(8_193);
+    let cost = cost_of_refusal(grid, user, &oversize, "BodySizeOutOfRange")?;
+    ensure!(cost == 0, "the chain's refusal costs {cost}");
+    let contract = submit_file(grid, user, &image)?["contract"].to_string();
+    let error = error_of(stranger.script("cancel-contract.mjs", &[&contract]))?;
+    ensure!(error.contains("NotOwner"), "{error}");
+    let error = error_of(user.script("cancel-contract.mjs", &["99"]))?;
+    ensure!(error.contains("UnknownContract"), "{error}");
+    user.script("cancel-contract.mjs", &[&contract])?;
+    Ok(())
+}
