@@ -216,6 +216,8 @@ pub struct Parties {
     pub public_ips: u8,
     /// What they are of the rate, in 1e-10 USD per hour.
     pub ip_rate: UsdRate,
+    /// What it is priced for, so that it can be priced anew; `None` where its price is agreed.
+    pub priced: Option<Priced>,
 }
 
 /// What goes back to the payer of what a contract has earned and not paid out.
@@ -238,6 +240,8 @@ pub trait Ledger {
     fn start(contract: ContractId, parties: Parties, rates: Rates);
     /// Charges other rates for it from now on.
     fn resize(contract: ContractId, rates: Rates);
+    /// From now on it is priced for something else; beside [`Ledger::resize`], where what it has changed.
+    fn describe(_contract: ContractId, _priced: Priced) {}
     /// Stops charging while its node is silent; gives back what was charged since the last heartbeat.
     fn suspend(contract: ContractId);
     /// Goes on charging.
@@ -257,6 +261,8 @@ pub trait Ledger {
     fn buy_traffic(contract: ContractId, payer: TwinId, gb: u32, certified: bool) -> DispatchResult;
     /// Draws on the allowance of a running contract. Says how many of the bytes it covered.
     fn use_traffic(contract: ContractId, bytes: u64) -> u64;
+    /// The contract is closed and its tombstone gone: what people could read of its charges goes, too.
+    fn forget(_contract: ContractId) {}
     /// `provider` shares in what the contract earns; once per contract.
     fn attach_provider(contract: ContractId, provider: ProviderId) -> DispatchResult;
 }
@@ -320,6 +326,12 @@ pub trait FarmingPeriods {
     fn changed(node: NodeId);
     /// It is about to leave its farm.
     fn left(node: NodeId);
+    /// The most that [`FarmingPeriods::joined`] takes.
+    fn weight_of_joining() -> Weight;
+    /// The most that [`FarmingPeriods::heard`] or [`FarmingPeriods::changed`] takes.
+    fn weight_of_telling() -> Weight;
+    /// The most that [`FarmingPeriods::left`] takes.
+    fn weight_of_leaving() -> Weight;
 }
 
 impl FarmingPeriods for () {
@@ -327,4 +339,13 @@ impl FarmingPeriods for () {
     fn heard(_: NodeId) {}
     fn changed(_: NodeId) {}
     fn left(_: NodeId) {}
+    fn weight_of_joining() -> Weight {
+        Weight::zero()
+    }
+    fn weight_of_telling() -> Weight {
+        Weight::zero()
+    }
+    fn weight_of_leaving() -> Weight {
+        Weight::zero()
+    }
 }

@@ -10,6 +10,7 @@ use alloc::{
 };
 use frame_support::build_struct_json_patch;
 use pallet_billing::Policy;
+use pallet_farming::FarmingPolicy;
 use serde_json::{json, Value};
 use sp_genesis_builder::PresetId;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
@@ -70,6 +71,9 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             cool_down_ms: Some(MINUTE_MS),
         },
         billing: BillingConfig { policy: Some(policy), price: TEST_PRICE },
+        farming: FarmingConfig {
+            policy: Some(FarmingPolicy { automatic: true, ..FarmingPolicy::standard() }),
+        },
     })
 }
 
@@ -103,6 +107,7 @@ fn main_genesis() -> Value {
         },
         "councilMembership": { "members": [blank("the first member of the council, SS58")] },
         "billing": { "policy": policy, "price": blank("what one TFT costs, a number in 1e-7 USD") },
+        "farming": { "policy": FarmingPolicy::standard() },
     })
 }
 

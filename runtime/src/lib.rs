@@ -13,6 +13,11 @@ include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
 
 extern crate alloc;
 
+// First, for the macros that it defines.
+#[cfg(feature = "runtime-benchmarks")]
+#[macro_use]
+mod benchmarks;
+
 pub mod apis;
 mod configs;
 pub mod genesis;
@@ -194,4 +199,6 @@ mod runtime {
     pub type Nodes = pallet_nodes;
     #[runtime::pallet_index(54)]
     pub type Contracts = pallet_contracts;
+    #[runtime::pallet_index(55)]
+    pub type Farming = pallet_farming;
 }

@@ -8,7 +8,7 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     report::{DetailsPayload, HeartbeatPayload, PowerState},
-    traits::{Agenda, BootTickets, Clock, FarmDirectory},
+    traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
     Balance, Deadline, FarmId, NodeId, Registration, ReportKind, UsdRate,
 };
 
@@ -37,6 +37,7 @@ impl<T: Config> Pallet<T> {
         );
         Self::watch(node);
         Self::deposit_event(Event::NodeRegistered { node, farm, key, deposit });
+        T::Farming::joined(node);
     }
 
     /// An empty node goes over to another farm: what the old farmer said of it doesn't bind the new one.
@@ -45,6 +46,7 @@ impl<T: Config> Pallet<T> {
         let Registration { ticket, node_key, peer_key, encryption_key, resources, isolation, .. } =
             registration;
         let from = record.farm;
+        T::Farming::left(node);
         let released = T::Farms::farmer_account(from)
             .and_then(|account| Self::release_deposit(&account, record.deposit, Precision::BestEffort).ok())
             .unwrap_or(0);
@@ -71,6 +73,7 @@ impl<T: Config> Pallet<T> {
         Self::wake(node);
         Self::deposit_event(Event::NodeMoved { node, from, to, released, deposit });
         Self::tell_if_lost(node, lost);
+        T::Farming::joined(node);
     }
 
     pub(crate) fn do_heartbeat(node: NodeId, sequence: u64, payload: HeartbeatPayload) {
@@ -82,6 +85,7 @@ impl<T: Config> Pallet<T> {
             true => Self::notice_clone(node),
             false => Self::hear(node, at.saturating_sub(last.at)),
         }
+        T::Farming::heard(node);
     }
 
     pub(crate) fn do_report_details(node: NodeId, sequence: u64, payload: DetailsPayload) {
@@ -93,6 +97,7 @@ impl<T: Config> Pallet<T> {
         Self::mark_report(node, ReportKind::Details, sequence);
         Self::deposit_event(Event::DetailsReported { node });
         Self::tell_if_lost(node, lost);
+        T::Farming::changed(node);
     }
 
     pub(crate) fn do_report_power(node: NodeId, sequence: u64, state: PowerState) {
@@ -107,6 +112,7 @@ impl<T: Config> Pallet<T> {
         let Node { farm, key, deposit, terms, .. } = Self::owned(&account, node)?;
         Self::ensure_empty(node)?;
         let released = Self::release_deposit(&account, deposit, Precision::Exact)?;
+        T::Farming::left(node);
         Nodes::<T>::remove(node);
         NodeByKey::<T>::remove(key);
         FarmNodes::<T>::remove(farm, node);
@@ -220,6 +226,7 @@ impl<T: Config> Pallet<T> {
             Ok::<_, Error<T>>(())
         })?;
         Self::deposit_event(Event::CertificationChanged { node, certified });
+        T::Farming::changed(node);
         Ok(())
     }
 

@@ -13,11 +13,15 @@ pub mod uptime;
 mod utility_impls;
 pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::BenchmarkHelper;
 pub use liveness::{Heartbeat, LiveState, Liveness, Outage};
 pub use pallet::*;
 pub use public_config::PublicConfig;
@@ -33,7 +37,7 @@ pub mod pallet {
     use frame_system::{ensure_authorized, pallet_prelude::*};
     use tfgrid_primitives::{
         report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
-        traits::{Agenda, BootTickets, Clock, FarmDirectory},
+        traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
         views::{NodeFilter, NodeOffer, Page},
         Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, Resources,
         UsdRate,
@@ -63,6 +67,8 @@ pub mod pallet {
         type Clock: Clock;
         /// What comes due.
         type Agenda: Agenda;
+        /// Who rewards nodes per period.
+        type Farming: FarmingPeriods;
         /// Vouches for nodes.
         type CertifierOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// How often a node says that it is alive, in grid time.
@@ -82,6 +88,9 @@ pub mod pallet {
         type MaxContractsPerNode: Get<u32>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
+        /// Makes what benchmarks need of other pallets.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
     /// Why the pallet holds TFT.
@@ -318,7 +327,12 @@ pub mod pallet {
         /// A machine joins the farm of its boot ticket, or goes over to it with an empty node. Authorised by
         /// both keys of the registration, free.
         #[pallet::call_index(0)]
-        #[pallet::weight((T::WeightInfo::register(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::register()
+                .saturating_add(T::Farming::weight_of_leaving())
+                .saturating_add(T::Farming::weight_of_joining()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_register)]
         pub fn register(
             origin: OriginFor<T>,
@@ -333,7 +347,10 @@ pub mod pallet {
 
         /// A node says that it is alive. Authorised by its key, free, at most one per half an interval.
         #[pallet::call_index(1)]
-        #[pallet::weight((T::WeightInfo::heartbeat(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::heartbeat().saturating_add(T::Farming::weight_of_telling()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_heartbeat)]
         pub fn heartbeat(
             origin: OriginFor<T>,
@@ -349,6 +366,7 @@ pub mod pallet {
 
         /// The farmer takes an empty node out of the directory; its deposit is free again.
         #[pallet::call_index(2)]
+        #[pallet::weight(T::WeightInfo::remove().saturating_add(T::Farming::weight_of_leaving()))]
         pub fn remove(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_remove(account, node)
@@ -357,7 +375,10 @@ pub mod pallet {
         /// A node says what it is and offers: never less than is reserved. Authorised by its key, free, at
         /// most one per interval between heartbeats.
         #[pallet::call_index(3)]
-        #[pallet::weight((T::WeightInfo::report_details(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_details().saturating_add(T::Farming::weight_of_telling()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_report_details)]
         pub fn report_details(
             origin: OriginFor<T>,
@@ -457,6 +478,7 @@ pub mod pallet {
 
         /// A certifier vouches for what a node offers now, or no longer vouches for it.
         #[pallet::call_index(13)]
+        #[pallet::weight(T::WeightInfo::certify().saturating_add(T::Farming::weight_of_telling()))]
         pub fn certify(origin: OriginFor<T>, node: NodeId, certified: bool) -> DispatchResult {
             T::CertifierOrigin::ensure_origin(origin)?;
             Self::do_certify(node, certified)

@@ -12,12 +12,15 @@ use sp_core::{ed25519, Pair, H256};
 use sp_runtime::{
     traits::Dispatchable,
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidityError},
-    BuildStorage, DispatchError, DispatchResult,
+    BuildStorage, DispatchError, DispatchResult, Weight,
 };
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
     report::{report_bytes, DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
-    traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmFacts, ServeDeadlines},
+    traits::{
+        Agenda, BootTickets, Clock, FarmDirectory, FarmFacts, FarmedNode, FarmedNodes, FarmingPeriods,
+        ServeDeadlines,
+    },
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT},
     Balance, Deadline, FarmId, GridMillis, Isolation, NodeId, PublicKey, Refusal, Registration, ReportKind,
     Resources, TwinId, UnixSeconds, Q64,
@@ -84,6 +87,56 @@ parameter_types! {
     /// Farms whose nodes are only rented as a whole.
     pub static DedicatedFarm: Option<FarmId> = None;
     pub static MaxExtraFee: u64 = 1_000;
+    /// What farming was told, and what it could see of the node at that moment.
+    pub static Farmed: Vec<(Told, NodeId, Option<FarmedNode>)> = vec![];
+}
+
+/// What farming was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Joined,
+    Heard,
+    Changed,
+    Left,
+}
+
+/// Writes down in [`Farmed`] what it is told.
+pub struct Recorder;
+
+impl Recorder {
+    fn note(told: Told, node: NodeId) {
+        Farmed::mutate(|notes| notes.push((told, node, Nodes::describe(node))));
+    }
+}
+
+impl FarmingPeriods for Recorder {
+    fn joined(node: NodeId) {
+        Self::note(Told::Joined, node);
+    }
+
+    fn heard(node: NodeId) {
+        Self::note(Told::Heard, node);
+    }
+
+    fn changed(node: NodeId) {
+        Self::note(Told::Changed, node);
+    }
+
+    fn left(node: NodeId) {
+        Self::note(Told::Left, node);
+    }
+
+    fn weight_of_joining() -> Weight {
+        Weight::zero()
+    }
+
+    fn weight_of_telling() -> Weight {
+        Weight::zero()
+    }
+
+    fn weight_of_leaving() -> Weight {
+        Weight::zero()
+    }
 }
 
 impl pallet_nodes::Config for Test {
@@ -92,6 +145,7 @@ impl pallet_nodes::Config for Test {
     type Farms = Numbers;
     type Clock = SetClock;
     type Agenda = InMemory;
+    type Farming = Recorder;
     type CertifierOrigin = frame_system::EnsureRoot<AccountId>;
     type HeartbeatInterval = ConstU64<INTERVAL>;
     type LongOffline = ConstU64<LONG_OFFLINE>;
@@ -101,6 +155,32 @@ impl pallet_nodes::Config for Test {
     type MaxResources = MaxResources;
     type MaxContractsPerNode = ConstU32<3>;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = Numbers;
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::BenchmarkHelper<AccountId> for Numbers {
+    fn farm() -> (AccountId, FarmId) {
+        let farm = if Spent::get().is_empty() { FARM } else { OTHER_FARM };
+        (farm.into(), farm)
+    }
+
+    fn open_ticket(farm: FarmId, ticket: PublicKey) {
+        assert_eq!(ticket_of(farm).public().0, ticket);
+    }
+
+    fn pass(ms: GridMillis) {
+        Grid::mutate(|now| *now += ms);
+    }
+
+    fn key(n: u8) -> PublicKey {
+        ticket_of(n.into()).public().0
+    }
+
+    fn sign(n: u8, bytes: &[u8]) -> ed25519::Signature {
+        ticket_of(n.into()).sign(bytes)
+    }
 }
 
 /// Farm `n` belongs to account `n` and admits whoever has the ticket whose seed is its number.
@@ -348,8 +428,8 @@ fn check_deadlines() {
     assert_eq!(drains, ahead, "the drains ahead aren't those armed");
 }
 
-/// Runs `test` on a fresh chain and checks the laws afterwards.
-pub fn run(test: impl FnOnce()) {
+/// A fresh chain, a day old.
+pub fn new_chain() -> sp_io::TestExternalities {
     let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
     let rich = 10_000 * TFT;
     pallet_balances::GenesisConfig::<Test> {
@@ -358,7 +438,8 @@ pub fn run(test: impl FnOnce()) {
     }
     .assimilate_storage(&mut storage)
     .unwrap();
-    sp_io::TestExternalities::new(storage).execute_with(|| {
+    let mut chain = sp_io::TestExternalities::new(storage);
+    chain.execute_with(|| {
         System::set_block_number(1);
         Grid::set(DAY_MS);
         Armed::set(BTreeSet::new());
@@ -366,6 +447,14 @@ pub fn run(test: impl FnOnce()) {
         Spent::set(vec![]);
         DedicatedFarm::set(None);
         MaxExtraFee::set(1_000);
+        Farmed::set(vec![]);
+    });
+    chain
+}
+
+/// Runs `test` on a fresh chain and checks the laws afterwards.
+pub fn run(test: impl FnOnce()) {
+    new_chain().execute_with(|| {
         test();
         pass(0);
         Nodes::do_try_state().unwrap();

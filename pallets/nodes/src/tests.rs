@@ -301,6 +301,71 @@ mod uptime {
     }
 }
 
+/// What farming is told.
+mod farming {
+    use super::*;
+    use tfgrid_primitives::traits::FarmedNode;
+
+    fn told() -> Vec<Told> {
+        Farmed::take().into_iter().map(|(told, ..)| told).collect()
+    }
+
+    fn shown(farm: u32) -> Option<FarmedNode> {
+        Some(FarmedNode { farm, resources: capacity(), certified: false, virtualized: None })
+    }
+
+    #[test]
+    fn farming_is_told_of_all_that_a_node_earns_by() {
+        run_with_node(|mut machine| {
+            assert_eq!(Farmed::take(), [(Told::Joined, 1, shown(FARM))]);
+            machine.beat(2);
+            assert_eq!(told(), [Told::Heard, Told::Heard]);
+            report(machine.details(details_of(capacity(), 0))).unwrap();
+            let says = shown(FARM).map(|shown| FarmedNode { virtualized: Some(false), ..shown });
+            assert_eq!(Farmed::take(), [(Told::Changed, 1, says)]);
+            crate::Pallet::<Test>::do_certify(1, true).unwrap();
+            let says = says.map(|shown| FarmedNode { certified: true, ..shown });
+            assert_eq!(Farmed::take(), [(Told::Changed, 1, says)]);
+        });
+    }
+
+    #[test]
+    fn a_node_leaves_as_what_it_was_and_joins_as_what_it_is() {
+        run_with_node(|machine| {
+            Farmed::take();
+            report(register(OTHER_FARM, &machine.key, capacity())).unwrap();
+            let expected = [(Told::Left, 1, shown(FARM)), (Told::Joined, 1, shown(OTHER_FARM))];
+            assert_eq!(Farmed::take(), expected);
+            assert_ok!(call(OTHER, Call::remove { node: 1 }));
+            assert_eq!(Farmed::take(), [(Told::Left, 1, shown(OTHER_FARM))]);
+        });
+    }
+
+    #[test]
+    fn a_cloned_node_is_heard_from_and_gathers_no_uptime() {
+        run_with_node(|mut machine| {
+            for nonce in [1, 2, 1] {
+                pass(INTERVAL);
+                machine.beat_as(nonce);
+            }
+            let uptime = Nodes::node_uptime(1, 656);
+            Farmed::take();
+            machine.beat(10);
+            assert_eq!((Nodes::node_uptime(1, 656), told().len()), (uptime, 10));
+        });
+    }
+
+    #[test]
+    fn what_is_refused_is_not_told() {
+        run_with_node(|mut machine| {
+            Farmed::take();
+            assert_refused(machine.heartbeat(), Refusal::TooSoon);
+            assert_fails(STRANGER, Call::remove { node: 1 }, Failure::NotFarmer);
+            assert!(told().is_empty());
+        });
+    }
+}
+
 mod joining {
     use super::*;
 

@@ -5,14 +5,12 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    units::{DAY_MS, HOUR_MS, SECOND_MS},
+    units::{HOUR_MS, SECOND_MS},
     UnixSeconds,
 };
 
-/// A farming period: 30 days of the calendar, the same for all nodes.
-pub const PERIOD_SECONDS: UnixSeconds = 30 * DAY_MS / SECOND_MS;
-/// How many of a node's periods are remembered.
-pub const PERIODS_KEPT: u32 = 13;
+pub use tfgrid_primitives::farming::{period_of, PERIODS_KEPT, PERIOD_SECONDS};
+
 /// A longer silence doesn't count as uptime.
 pub const LONGEST_COUNTED_GAP: u64 = HOUR_MS;
 
@@ -67,11 +65,6 @@ impl Uptimes {
             up.ms = up.ms.saturating_add(ms).min(PERIOD_SECONDS.saturating_mul(SECOND_MS));
         }
     }
-}
-
-/// The period in which a moment lies.
-pub fn period_of(now: UnixSeconds) -> u32 {
-    u32::try_from(now / PERIOD_SECONDS).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -5,7 +5,10 @@ use crate::*;
 use frame_support::{ensure, traits::Get};
 use sp_runtime::{DispatchError, DispatchResult, Vec};
 use tfgrid_primitives::{
-    traits::{Clock, FarmDirectory, FarmUse, NodeDirectory, NodeFacts, NodeLiveness, Service},
+    traits::{
+        Clock, FarmDirectory, FarmUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
+        Service,
+    },
     views::{ClosingReason, NodeFilter, NodeOffer, Page},
     FarmId, NodeId, Resources, UsdRate, Q64,
 };
@@ -104,6 +107,18 @@ impl<T: Config> NodeLiveness for Pallet<T> {
         let Some(last) = Heartbeats::<T>::get(node) else { return Some(0) };
         let silence = T::Clock::grid_now().saturating_sub(last.at);
         (silence > T::HeartbeatInterval::get()).then_some(last.clock)
+    }
+}
+
+impl<T: Config> FarmedNodes for Pallet<T> {
+    fn describe(node: NodeId) -> Option<FarmedNode> {
+        let Node { farm, resources, certified, .. } = Nodes::<T>::get(node)?;
+        let virtualized = Details::<T>::get(node).map(|details| details.virtualized);
+        Some(FarmedNode { farm, resources, certified: certified.is_some(), virtualized })
+    }
+
+    fn uptime_ms(node: NodeId, period: u32) -> u64 {
+        Uptime::<T>::get(node).in_period(period)
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Weights of the calls: upper bounds set by hand, from the storage that the worst case touches and a
 //! generous allowance of time for its computation. An ed25519 verification takes some 50 µs; 80 are counted.
+//! What farming does when it is told of something comes on top.
 
 use frame_support::weights::{constants::ParityDbWeight, Weight};
 

@@ -10,7 +10,7 @@ impl pallet_farms::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Twins;
     type Clock = Billing;
-    type Use = (Nodes, Billing);
+    type Use = (Nodes, (Billing, Farming));
     type GovernanceOrigin = FarmKeeper;
     type FarmDeposit = ConstU128<{ 10 * TFT }>;
     type NodeDeposit = ConstU128<{ 10 * TFT }>;

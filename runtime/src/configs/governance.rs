@@ -29,6 +29,10 @@ pub type ContractCloser = Governance;
 pub type FarmKeeper = Governance;
 /// Vouches for nodes.
 pub type Certifier = Governance;
+/// Has nodes farm.
+pub type FarmingCertifier = Governance;
+/// Voids farmed rewards, takes bonds and sets the farming policy.
+pub type FarmingKeeper = Governance;
 /// Changes the set of validators.
 pub type ValidatorManager = Governance;
 /// Changes the council.

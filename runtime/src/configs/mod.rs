@@ -5,6 +5,7 @@ mod balances;
 mod billing;
 pub mod consensus;
 mod contracts;
+mod farming;
 mod farms;
 mod governance;
 mod nodes;

@@ -25,6 +25,7 @@ impl pallet_nodes::Config for Runtime {
     type Farms = Farms;
     type Clock = Billing;
     type Agenda = Billing;
+    type Farming = Farming;
     type CertifierOrigin = Certifier;
     type HeartbeatInterval = HeartbeatInterval;
     type LongOffline = LongOffline;

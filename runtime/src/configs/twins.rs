@@ -16,6 +16,7 @@ impl Get<&'static [RuntimeHoldReason]> for TwinsDeposits {
             RuntimeHoldReason::Farms(pallet_farms::HoldReason::PublicIp),
             RuntimeHoldReason::Nodes(pallet_nodes::HoldReason::Node),
             RuntimeHoldReason::Contracts(pallet_contracts::HoldReason::Contract),
+            RuntimeHoldReason::Farming(pallet_farming::HoldReason::Bond),
         ]
     }
 }

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the calls and the closing of a period cost, each in its worst case.
+
+use crate::*;
+use frame_benchmarking::v2::*;
+use frame_support::traits::EnsureOrigin;
+use frame_system::RawOrigin;
+use tfgrid_primitives::{
+    farming::{period_start, PERIODS_KEPT},
+    traits::FarmingPeriods,
+    NodeId, UnixSeconds,
+};
+
+/// Makes what benchmarks need of other pallets.
+pub trait BenchmarkHelper<AccountId> {
+    /// A farmer who can pay all bonds, and a node of a farm of his that earns, not enrolled.
+    fn node() -> (AccountId, NodeId);
+    /// The node is up to the end of the present period; then it is `now`.
+    fn be_up(node: NodeId, now: UnixSeconds);
+}
+
+/// A node that was enrolled and has `rewards` unclaimed rewards, in the period after the last of them.
+fn with_rewards<T: Config>(rewards: u32) -> Result<(T::AccountId, NodeId), BenchmarkError> {
+    let (farmer, node) = T::BenchmarkHelper::node();
+    // Every reward is scaled to the cap.
+    Policy::<T>::put(FarmingPolicy { cap: 1_000_000, ..FarmingPolicy::standard() });
+    Pallet::<T>::do_enrol(node)?;
+    for _ in 0..rewards {
+        go_on::<T>(node);
+        Pallet::<T>::heard(node);
+    }
+    assert_eq!(NodeRewards::<T>::get(node).len(), rewards as usize);
+    Ok((farmer, node))
+}
+
+/// The next period begins; the node was up all the time.
+fn go_on<T: Config>(node: NodeId) {
+    T::BenchmarkHelper::be_up(node, period_start(Pallet::<T>::period_now().saturating_add(1)));
+}
+
+fn governance<T: Config>() -> Result<T::RuntimeOrigin, BenchmarkError> {
+    T::GovernanceOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    /// Worst case: the account's first hold.
+    #[benchmark]
+    fn enrol() -> Result<(), BenchmarkError> {
+        let (_, node) = T::BenchmarkHelper::node();
+        Policy::<T>::put(FarmingPolicy::standard());
+        let origin = T::CertifierOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, node);
+        assert!(Enrolments::<T>::contains_key(node));
+        Ok(())
+    }
+
+    /// Worst case: a period closes, and as many rewards as may be are unclaimed.
+    #[benchmark]
+    fn leave() -> Result<(), BenchmarkError> {
+        let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
+        go_on::<T>(node);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(farmer), node);
+        assert!(Pallet::<T>::farming(node).is_none());
+        Ok(())
+    }
+
+    /// Worst case: no reward was claimed.
+    #[benchmark]
+    fn withdraw() -> Result<(), BenchmarkError> {
+        let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
+        Pallet::<T>::leave(RawOrigin::Signed(farmer.clone()).into(), node)?;
+        go_on::<T>(node);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(farmer), node);
+        assert!(!Enrolments::<T>::contains_key(node));
+        Ok(())
+    }
+
+    /// Worst case: as many rewards as may be, scaled to the cap.
+    #[benchmark]
+    fn claim() -> Result<(), BenchmarkError> {
+        let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
+        let period = Pallet::<T>::period_now().saturating_sub(MATURES_AFTER);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(farmer), node, period);
+        assert!(NodeRewards::<T>::get(node).iter().any(|reward| reward.paid == Some(1_000_000)));
+        Ok(())
+    }
+
+    /// Worst case: a reward is taken back.
+    #[benchmark]
+    fn void() -> Result<(), BenchmarkError> {
+        let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
+        let origin = governance::<T>()?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, node, Pallet::<T>::period_now().saturating_sub(1));
+        assert_eq!(NodeRewards::<T>::get(node).len() as u32, PERIODS_KEPT - 1);
+        Ok(())
+    }
+
+    /// Worst case: no reward was claimed, and the last one hasn't matured.
+    #[benchmark]
+    fn forfeit() -> Result<(), BenchmarkError> {
+        let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
+        let origin = governance::<T>()?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, node);
+        assert!(!Enrolments::<T>::contains_key(node));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn set_policy() -> Result<(), BenchmarkError> {
+        let (origin, policy) = (governance::<T>()?, FarmingPolicy::standard());
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, policy);
+        assert_eq!(Policy::<T>::get(), Some(policy));
+        Ok(())
+    }
+
+    /// The first heartbeat of a period. Worst case: the oldest of 13 periods is forgotten.
+    #[benchmark]
+    fn close() -> Result<(), BenchmarkError> {
+        let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
+        go_on::<T>(node);
+        #[block]
+        {
+            Pallet::<T>::heard(node);
+        }
+        assert_eq!(NodeRewards::<T>::get(node).len() as u32, PERIODS_KEPT);
+        Ok(())
+    }
+
+    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::governance::{FarmingCertifier, FarmingKeeper};
+use crate::*;
+
+impl pallet_farming::Config for Runtime {
+    type Currency = Balances;
+    type RuntimeHoldReason = RuntimeHoldReason;
+    type Nodes = Nodes;
+    type Farms = Farms;
+    type Clock = Billing;
+    type Prices = Billing;
+    type CertifierOrigin = FarmingCertifier;
+    type GovernanceOrigin = FarmingKeeper;
+    type WeightInfo = ();
+}
