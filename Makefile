@@ -23,7 +23,7 @@ endif
 
 .PHONY: help
 help: ## Show this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: requirements nextest ## Install what is missing: packages, wasm target, cargo-nextest, polkadot-js
@@ -52,6 +52,40 @@ test: setup ## Run all tests; this is what CI does
 metadata: requirements ## Write client/metadata.scale anew, after a change of the runtime
 	$(CARGO) build --locked --workspace --bins --examples
 	$(PROGRAMS)/examples/metadata client/metadata.scale
+
+.PHONY: chain-specs
+chain-specs: requirements ## Put the genesis presets into chain-spec/, after a change of one
+	$(CARGO) build --locked --workspace --bins --examples
+	$(PROGRAMS)/examples/chain_specs chain-spec
+
+.PHONY: weights
+weights: requirements ## Measure what calls cost and write it into the pallets; PALLETS="twins farms" for some
+	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure
+	$(PROGRAMS)/weights $(PALLETS)
+	cargo fmt --all
+
+.PHONY: bench
+bench: requirements ## Show how long calls take on grids of 1, 1,000 and 100,000 contracts
+	$(CARGO) build --locked --workspace --bins --examples
+	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 100000)
+
+.PHONY: seeds
+seeds: setup ## Write fuzz/seeds anew: what the runtime's tests do
+	rm -f fuzz/seeds/*
+	RECORD_HISTORIES="$(CURDIR)/fuzz/seeds" $(CARGO) nextest run --locked --workspace \
+		-E 'binary(grid) and not test(/^(fuzz|random)::/)'
+
+.PHONY: fuzz
+fuzz: setup ## Look for calls that break a law: with libFuzzer, or without it on stable
+	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
+		mkdir -p fuzz/corpus; cp Cargo.lock fuzz/Cargo.lock; \
+		SKIP_WASM_BUILD=1 cargo +nightly fuzz run history fuzz/corpus fuzz/seeds -- \
+			-max_len=4096 -max_total_time=$(or $(FUZZ_SECONDS),3600); \
+	else \
+		set -a; . "$(CACHE)/wasm.env"; set +a; \
+		PROPTEST_CASES=$(or $(FUZZ_CASES),20000) cargo nextest run --locked --workspace \
+			-E 'binary(grid) and test(/^(fuzz|random)::/)'; \
+	fi
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -113,6 +113,11 @@ impl EnsureOriginWithArg<RuntimeOrigin, RuntimeParametersKey> for AdminOfAll {
     fn try_origin(origin: RuntimeOrigin, _key: &RuntimeParametersKey) -> Result<(), RuntimeOrigin> {
         <ParameterAdmin as EnsureOrigin<RuntimeOrigin>>::try_origin(origin)
     }
+
+    #[cfg(feature = "runtime-benchmarks")]
+    fn try_successful_origin(_key: &RuntimeParametersKey) -> Result<RuntimeOrigin, ()> {
+        <ParameterAdmin as EnsureOrigin<RuntimeOrigin>>::try_successful_origin()
+    }
 }
 
 impl pallet_parameters::Config for Runtime {

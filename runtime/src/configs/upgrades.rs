@@ -21,7 +21,10 @@ pub type SingleBlockMigrations = ();
 
 /// Migrations that take more than a block. Until they are done blocks carry nothing else: the price clock
 /// goes on, grid time stands still.
+#[cfg(not(feature = "runtime-benchmarks"))]
 type LongMigrations = ();
+#[cfg(feature = "runtime-benchmarks")]
+type LongMigrations = pallet_migrations::mock_helpers::MockedMigrations;
 
 parameter_types! {
     pub const PreimageHold: RuntimeHoldReason = RuntimeHoldReason::Preimage(pallet_preimage::HoldReason::Preimage);

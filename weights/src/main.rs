@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#![doc = include_str!("../README.md")]
+
+mod runtime;
+mod source;
+
+use clap::Parser;
+use frame_benchmarking::{
+    Analysis, BenchmarkBatch, BenchmarkList, BenchmarkMetadata, BenchmarkParameter, BenchmarkSelector,
+};
+use runtime::Runtime;
+use source::Source;
+use std::{error::Error, path::PathBuf};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Measures what calls cost, and writes it into the pallets.
+#[derive(Parser)]
+pub struct Options {
+    /// The pallets to measure, such as `twins`; all where none is named.
+    pallets: Vec<String>,
+    /// In how many steps each quantity that a benchmark is linear in goes from its least to its most.
+    #[arg(long, default_value_t = 20)]
+    steps: u32,
+    /// How often each step is measured.
+    #[arg(long, default_value_t = 20)]
+    repeat: u32,
+    /// Where the sources are.
+    #[arg(long, default_value = ".")]
+    workspace: PathBuf,
+}
+
+/// What a benchmark says of a call.
+pub struct Measured {
+    pub name: String,
+    /// What it is linear in.
+    pub parameters: Vec<String>,
+    /// In picoseconds.
+    pub time: Analysis,
+    pub reads: Analysis,
+    pub writes: Analysis,
+    /// In bytes.
+    pub proof: Analysis,
+}
+
+/// The values of what a benchmark is linear in.
+type Point = Vec<(BenchmarkParameter, u32)>;
+
+fn main() -> Outcome<()> {
+    let options = Options::parse();
+    let runtime = Runtime::new()?;
+    for pallet in runtime.benchmarks()? {
+        let name = text(&pallet.pallet);
+        let name = name.trim_start_matches("pallet_");
+        if options.pallets.is_empty() || options.pallets.iter().any(|wanted| wanted == name) {
+            let source = Source::open(&options.workspace, name)?;
+            source.ensure_complete(&pallet.benchmarks)?;
+            source.write(&measure_all(&runtime, &pallet, &options)?, &options)?;
+        }
+    }
+    Ok(())
+}
+
+fn measure_all(runtime: &Runtime, pallet: &BenchmarkList, options: &Options) -> Outcome<Vec<Measured>> {
+    pallet.benchmarks.iter().map(|benchmark| measure(runtime, pallet, benchmark, options)).collect()
+}
+
+fn measure(
+    runtime: &Runtime,
+    pallet: &BenchmarkList,
+    benchmark: &BenchmarkMetadata,
+    options: &Options,
+) -> Outcome<Measured> {
+    let name = text(&benchmark.name);
+    let (mut timed, mut counted) = (vec![], vec![]);
+    for point in points(&benchmark.components, options.steps) {
+        let run = |run: fn(&Runtime, &[u8]) -> Outcome<Vec<BenchmarkBatch>>, verify: bool, repeat: u32| {
+            let config = (&pallet.pallet, &pallet.instance, &benchmark.name, &point, verify, repeat);
+            let batches = run(runtime, &codec::Encode::encode(&config));
+            let results = batches.map(|batches| batches.into_iter().flat_map(|batch| batch.results));
+            results.map_err(|error| format!("{} {name} {point:?}: {error}", text(&pallet.pallet)))
+        };
+        run(Runtime::run, true, 1)?;
+        counted.extend(run(Runtime::run_counting, false, 1)?);
+        timed.extend(run(Runtime::run, false, options.repeat)?);
+    }
+    let measured = Measured {
+        parameters: benchmark.components.iter().map(|(parameter, ..)| parameter.to_string()).collect(),
+        time: Analysis::min_squares_iqr(&timed, BenchmarkSelector::ExtrinsicTime)?,
+        reads: Analysis::min_squares_iqr(&counted, BenchmarkSelector::Reads)?,
+        writes: Analysis::min_squares_iqr(&counted, BenchmarkSelector::Writes)?,
+        proof: Analysis::min_squares_iqr(&counted, BenchmarkSelector::ProofSize)?,
+        name,
+    };
+    eprintln!("{:>40} {:>10} µs", measured.name, measured.time.base / 1_000_000);
+    Ok(measured)
+}
+
+/// Where a benchmark is measured: along each axis, with the most of all other quantities.
+fn points(components: &[(BenchmarkParameter, u32, u32)], steps: u32) -> Vec<Point> {
+    if components.is_empty() {
+        return vec![vec![]];
+    }
+    let most: Point = components.iter().map(|(parameter, _, high)| (*parameter, *high)).collect();
+    let last = steps.max(2) - 1;
+    let axis = |(i, &(parameter, low, high)): (usize, &(BenchmarkParameter, u32, u32))| {
+        let most = most.clone();
+        (0..=last).map(move |step| {
+            let way = u64::from(high.saturating_sub(low)) * u64::from(step) / u64::from(last);
+            let mut point = most.clone();
+            point[i] = (parameter, low + way as u32);
+            point
+        })
+    };
+    let mut points: Vec<Point> = components.iter().enumerate().flat_map(axis).collect();
+    points.dedup();
+    points
+}
+
+/// Names are UTF-8, by the API's contract.
+fn text(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use BenchmarkParameter::{a, b};
+
+    #[test]
+    fn each_quantity_goes_from_its_least_to_its_most_with_the_most_of_the_others() {
+        assert_eq!(points(&[], 5), [vec![]]);
+        assert_eq!(points(&[(a, 0, 10)], 3), [0, 5, 10].map(|n| vec![(a, n)]));
+        let both = points(&[(a, 0, 10), (b, 1, 2)], 2);
+        assert_eq!(both, [[(a, 0), (b, 2)], [(a, 10), (b, 2)], [(a, 10), (b, 1)], [(a, 10), (b, 2)]]);
+    }
+
+    #[test]
+    fn few_values_are_each_measured_once() {
+        assert_eq!(points(&[(a, 1, 2)], 20).len(), 2);
+    }
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The runtime with its benchmarks, as wasm, on the state of a development chain.
+
+use crate::Outcome;
+use codec::{Decode, Encode};
+use frame_benchmarking::{benchmarking, BenchmarkBatch, BenchmarkList};
+use sc_chain_spec::{GenesisConfigBuilderRuntimeCaller, DEV_RUNTIME_PRESET};
+use sc_client_db::BenchmarkingState;
+use sc_executor::WasmExecutor;
+use sp_core::{
+    traits::{CallContext, RuntimeCode, WrappedRuntimeCode},
+    H256,
+};
+use sp_externalities::Extensions;
+use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
+use sp_runtime::traits::BlakeTwo256;
+use sp_state_machine::StateMachine;
+
+#[allow(dead_code)]
+mod wasm {
+    include!(env!("RUNTIME"));
+}
+
+type HostFunctions = (sp_io::SubstrateHostFunctions, benchmarking::HostFunctions);
+type State = BenchmarkingState<BlakeTwo256>;
+
+pub struct Runtime {
+    code: &'static [u8],
+    executor: WasmExecutor<HostFunctions>,
+    /// Where time is measured.
+    state: State,
+    /// Where reads and writes are counted, which takes time.
+    counting_state: State,
+}
+
+impl Runtime {
+    pub fn new() -> Outcome<Self> {
+        let code = wasm::WASM_BINARY.ok_or("built without a runtime (SKIP_WASM_BUILD)")?;
+        let genesis = GenesisConfigBuilderRuntimeCaller::<benchmarking::HostFunctions>::new(code)
+            .get_storage_for_named_preset(Some(&DEV_RUNTIME_PRESET.into()))?;
+        Ok(Self {
+            code,
+            executor: WasmExecutor::builder().build(),
+            state: State::new(genesis.clone(), None, false, false)?,
+            counting_state: State::new(genesis, None, true, true)?,
+        })
+    }
+
+    /// All that can be measured.
+    pub fn benchmarks(&self) -> Outcome<Vec<BenchmarkList>> {
+        let answer = self.call(&self.state, "Benchmark_benchmark_metadata", &false.encode())?;
+        Ok(Decode::decode(&mut &answer[..])?)
+    }
+
+    /// Runs a benchmark, named and set up by an encoded `BenchmarkConfig`.
+    pub fn run(&self, config: &[u8]) -> Outcome<Vec<BenchmarkBatch>> {
+        self.dispatch(&self.state, config)
+    }
+
+    /// The same, with reads and writes counted.
+    pub fn run_counting(&self, config: &[u8]) -> Outcome<Vec<BenchmarkBatch>> {
+        self.dispatch(&self.counting_state, config)
+    }
+
+    fn dispatch(&self, state: &State, config: &[u8]) -> Outcome<Vec<BenchmarkBatch>> {
+        let answer = self.call(state, "Benchmark_dispatch_benchmark", config)?;
+        let batches: Result<Vec<BenchmarkBatch>, String> = Decode::decode(&mut &answer[..])?;
+        Ok(batches?)
+    }
+
+    fn call(&self, state: &State, method: &str, arguments: &[u8]) -> Outcome<Vec<u8>> {
+        let code = WrappedRuntimeCode(self.code.into());
+        let hash = H256::zero().as_bytes().to_vec();
+        let code = RuntimeCode { code_fetcher: &code, heap_pages: None, hash };
+        // Benchmarks of reports sign them.
+        let mut extensions = Extensions::default();
+        extensions.register(KeystoreExt::new(MemoryKeystore::new()));
+        let answer = StateMachine::new(
+            state,
+            &mut Default::default(),
+            &self.executor,
+            method,
+            arguments,
+            &mut extensions,
+            &code,
+            CallContext::Offchain,
+        )
+        .execute();
+        Ok(answer.map_err(|error| error.to_string())?)
+    }
+}
