@@ -36,6 +36,10 @@ build: requirements ## Build the programs: chain, agent, command line
 demo: build ## Take a workload from its JSON to its bill, on a grid that is gone afterwards
 	@$(AS_ROOT) $(PROGRAMS)/demo
 
+.PHONY: funds
+funds: build ## Let a contract run out of funds, go on after a deposit, and be billed
+	@$(AS_ROOT) $(PROGRAMS)/demo --funds
+
 .PHONY: dev
 dev: build ## Run a grid to try things on, until Ctrl-C
 	@$(AS_ROOT) $(PROGRAMS)/dev

@@ -29,9 +29,10 @@ function moved({ events }, event, address, twin) {
     const [paid, got] = [data.from.eq(address), data.twin.eq(twin)];
     return paid || got ? [line('deposit', paid ? -amount : 0, got ? amount : 0)] : [];
   }
-  if (events.billing.Withdrawn.is(event) && data.twin.eq(twin)) {
-    const amount = data.amount.toBigInt();
-    return [line('withdrawal', amount, -amount)];
+  const [withdrawn, refilled] = [events.billing.Withdrawn.is(event), events.billing.Refilled.is(event)];
+  if ((withdrawn || refilled) && data.twin.eq(twin)) {
+    const amount = data.amount.toBigInt() * (withdrawn ? 1n : -1n);
+    return [line(withdrawn ? 'withdrawal' : 'refill', amount, -amount)];
   }
   return [];
 }
@@ -46,10 +47,29 @@ async function balances(at, address, twin) {
   return { account: data.free.toBigInt() + data.reserved.toBigInt(), credit: credit.toBigInt() };
 }
 
-/** What a contract was charged up to a block. */
-async function charged(at, contract) {
+/** What a contract was charged up to a block: settled by months of 30 days, and in all. */
+async function charges(at, contract) {
   const status = await at.call.gridApi.contractStatus(contract);
-  return status.isSome ? status.unwrap().value.tft?.toBigInt() ?? 0n : 0n;
+  const total = status.isSome ? status.unwrap().value.tft?.toBigInt() ?? 0n : 0n;
+  const months = new Map();
+  for (const { month, charge } of await at.query.billing.bills(contract)) {
+    // Kept to 64 binary places of a unit.
+    months.set(month.toNumber(), charge.tft.toBigInt() >> 64n);
+  }
+  const settled = [...months.values()].reduce((sum, cost) => sum + cost, 0n);
+  return { months, unsettled: total - settled, open: status.isSome && !status.unwrap().isClosed };
+}
+
+/** A contract's lines: what it was charged between two blocks. */
+async function charged(first, end, contract) {
+  const [before, after] = [await charges(first, contract), await charges(end, contract)];
+  const lines = [...after.months].map(([month, cost]) => {
+    const begin = new Date(month * 30 * 86_400_000).toISOString().slice(0, 10);
+    return line(`contract ${contract}, ${begin}`, 0, (before.months.get(month) ?? 0n) - cost);
+  });
+  // What a closed one has left over are fractions.
+  if (after.open) lines.push(line(`contract ${contract}, now`, 0, before.unsettled - after.unsettled));
+  return lines;
 }
 
 async function bill(api, { address }, since) {
@@ -67,10 +87,7 @@ async function bill(api, { address }, since) {
       contractOf(event, twin).forEach((contract) => contracts.add(contract));
     }
   }
-  for (const contract of contracts) {
-    const cost = (await charged(end, contract)) - (await charged(first, contract));
-    lines.push(line(`contract ${contract}`, 0, -cost));
-  }
+  for (const contract of contracts) lines.push(...(await charged(first, end, contract)));
   const [before, after] = [await balances(first, address, twin), await balances(end, address, twin)];
   return { before, lines, after };
 }
@@ -90,7 +107,7 @@ main(async () => {
       console.log(JSON.stringify({ before: asJson(before), lines: lines.map(asJson), after: asJson(after) }));
     } else {
       [{ what: 'before', ...before }, ...lines, { what: 'after', ...after }].forEach(
-        ({ what, account, credit }) => console.log(what.padEnd(16), signed(account), signed(credit)));
+        ({ what, account, credit }) => console.log(what.padEnd(24), signed(account), signed(credit)));
     }
   } finally {
     await api.disconnect();

@@ -8,6 +8,7 @@
 //! the machine.
 
 mod agent;
+mod bill;
 mod chain;
 mod engine;
 mod footprint;
@@ -26,7 +27,7 @@ pub use agent::Agent;
 pub use chain::Chain;
 pub use engine::Engine;
 pub use footprint::Footprint;
-pub use funds::{out_of_funds, Bill};
+pub use funds::out_of_funds;
 pub use grid::{on_a_grid, on_a_run, Grid, Options, DEPOSIT};
 pub use http::get;
 pub use people::{page_of, text, tft_units, Person, Site};
