@@ -142,32 +142,37 @@ impl Person {
     }
 }
 
-/// Runs `scenario` in a fresh run and sees to it that nothing is left on the machine, however it
-/// ends. On failure the logs stay, and their place is in the error.
-pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
-    let mut logs = PathBuf::new();
-    // First: what another grid has on the machine isn't ours.
-    let machine = Machine::lock()?;
-    let before = Footprint::of_machine()?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let run = Run::begin(&machine, name)?;
-        logs = run.logs().into();
-        scenario(run)
-    }));
-    let clean = Footprint::of_machine()?.ensure_within(&before);
-    let outcome = match (outcome, clean) {
-        (Ok(Ok(value)), clean) => clean.map(|()| value),
-        (Ok(Err(error)), Ok(())) => Err(error),
-        (Ok(Err(error)), Err(left)) => Err(error.context(left)),
-        (Err(panic), clean) => {
-            eprintln!("logs: {}; {clean:?}", logs.display());
-            resume_unwind(panic)
+impl Machine {
+    /// Runs `scenario` in a fresh run and sees to it that nothing is left on the machine, however it
+    /// ends. On failure the logs stay, and their place is in the error.
+    pub fn run<T>(&self, name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
+        let mut logs = PathBuf::new();
+        let before = Footprint::of_machine()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let run = Run::begin(self, name)?;
+            logs = run.logs().into();
+            scenario(run)
+        }));
+        let clean = Footprint::of_machine().and_then(|now| now.ensure_within(&before));
+        let outcome = match (outcome, clean) {
+            (Ok(Ok(value)), clean) => clean.map(|()| value),
+            (Ok(Err(error)), Ok(())) => Err(error),
+            (Ok(Err(error)), Err(left)) => Err(error.context(left)),
+            (Err(panic), clean) => {
+                eprintln!("logs: {}; {clean:?}", logs.display());
+                resume_unwind(panic)
+            }
+        };
+        if outcome.is_ok() {
+            let _ = std::fs::remove_dir_all(&logs);
         }
-    };
-    if outcome.is_ok() {
-        let _ = std::fs::remove_dir_all(&logs);
+        outcome.map_err(|error| anyhow!("{error:#}\nlogs: {}", logs.display()))
     }
-    outcome.map_err(|error| anyhow!("{error:#}\nlogs: {}", logs.display()))
+}
+
+/// [`Machine::run`], once the machine is free.
+pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
+    Machine::lock()?.run(name, scenario)
 }
 
 /// [`on_a_run`] with a grid on it.

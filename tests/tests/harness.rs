@@ -6,15 +6,15 @@ use anyhow::{ensure, Context, Result};
 use std::{
     env,
     io::{BufRead, BufReader},
-    panic::catch_unwind,
+    panic::{catch_unwind, AssertUnwindSafe},
     path::Path,
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
-use tfgrid_tests::{on_a_run, wait_for, Engine, Footprint, Registry, Run};
+use tfgrid_tests::{on_a_run, Engine, Footprint, Machine, Registry, Run};
 
-const CLEANING: Duration = Duration::from_secs(60);
+const LIFE_OF_A_VICTIM: Duration = Duration::from_secs(60);
 const UP: &str = "everything is up";
 
 fn run_command(program: &str, args: &[&str]) -> Result<()> {
@@ -59,20 +59,21 @@ fn an_image_is_pulled_by_digest_and_a_missing_one_is_not() -> Result<()> {
 
 #[test]
 fn nothing_is_left_by_a_test_that_panics() -> Result<()> {
+    let machine = Machine::lock()?;
     let before = Footprint::of_machine()?;
-    let outcome = catch_unwind(|| {
-        on_a_run("harness-panic", |run| -> Result<()> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        machine.run("harness-panic", |run| -> Result<()> {
             let _all = set_up(&run)?;
             panic!("on purpose")
         })
-    });
+    }));
     ensure!(outcome.is_err(), "the panic got lost");
     Footprint::of_machine()?.ensure_within(&before)
 }
 
 #[test]
 fn nothing_is_left_by_a_test_that_is_killed() -> Result<()> {
-    let before = Footprint::of_machine()?;
+    let before = Machine::lock().and_then(|_machine| Footprint::of_machine())?;
     let mut victim = Command::new(env::current_exe()?)
         .args(["--ignored", "--exact", "victim", "--nocapture"])
         .stdout(Stdio::piped())
@@ -84,9 +85,9 @@ fn nothing_is_left_by_a_test_that_is_killed() -> Result<()> {
     victim.wait()?;
     ensure!(up, "the victim ended before all was up");
     ensure!(!littered.beyond(&before).is_empty(), "the victim left nothing to clean up");
-    wait_for("the cleaner of a killed test", CLEANING, || {
-        Ok(Footprint::of_machine()?.beyond(&before).is_empty().then_some(()))
-    })
+    // Its cleaner has the machine until it is done.
+    let _machine = Machine::lock()?;
+    Footprint::of_machine()?.ensure_within(&before)
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn victim() -> Result<()> {
     on_a_run("harness-victim", |run| {
         let _all = set_up(&run)?;
         println!("{UP}");
-        thread::sleep(CLEANING);
+        thread::sleep(LIFE_OF_A_VICTIM);
         Ok(())
     })
 }
