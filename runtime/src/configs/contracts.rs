@@ -38,4 +38,6 @@ impl pallet_contracts::Config for Runtime {
     type UsageInterval = UsageInterval;
     type ResultInterval = ResultInterval;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Grid;
 }

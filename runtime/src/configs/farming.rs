@@ -13,4 +13,6 @@ impl pallet_farming::Config for Runtime {
     type CertifierOrigin = FarmingCertifier;
     type GovernanceOrigin = FarmingKeeper;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Grid;
 }

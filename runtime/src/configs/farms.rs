@@ -16,4 +16,6 @@ impl pallet_farms::Config for Runtime {
     type NodeDeposit = ConstU128<{ 10 * TFT }>;
     type IpDeposit = ConstU128<{ 5 * TFT }>;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Grid;
 }

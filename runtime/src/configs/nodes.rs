@@ -35,4 +35,6 @@ impl pallet_nodes::Config for Runtime {
     type MaxResources = MaxResources;
     type MaxContractsPerNode = ConstU32<1_000>;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Grid;
 }

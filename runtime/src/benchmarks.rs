@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What `make weights` measures, and what the pallets' benchmarks need of other pallets.
+
+use crate::*;
+use codec::Encode;
+use frame_benchmarking::account;
+use frame_support::traits::fungible::Mutate;
+use frame_system::RawOrigin;
+use pallet_billing::{GridClockState, Payers, PriceClockState};
+use pallet_farms::{Ipv4, PublicIp};
+use sp_core::{crypto::KeyTypeId, ed25519, H256};
+use sp_io::crypto::{ed25519_generate, ed25519_sign};
+use tfgrid_primitives::{
+    farming::{period_of, period_start, PERIOD_SECONDS},
+    report::{report_bytes, DetailsPayload},
+    ticket::Isolation,
+    traits::{Clock, FarmDirectory},
+    units::{GIB, HOUR_MS, SECOND_MS, TFT},
+    FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration, ReportKind, Resources,
+    TwinId, UnixSeconds,
+};
+
+frame_benchmarking::define_benchmarks!(
+    [pallet_billing, Billing]
+    [pallet_contracts, Contracts]
+    [pallet_farming, Farming]
+    [pallet_farms, Farms]
+    [pallet_nodes, Nodes]
+    [pallet_twins, Twins]
+    [pallet_validators, Validators]
+);
+
+/// A grid, as far as benchmarks need one.
+pub struct Grid;
+
+/// Enough for all deposits.
+const MONEY: Balance = 1_000_000 * TFT;
+/// Public IPs of a farm.
+const IPS: u8 = 64;
+/// How long a ticket is open.
+const TICKET_SECONDS: UnixSeconds = 24 * 3_600;
+
+/// A rich account with a twin, another one each time.
+fn person() -> (AccountId, TwinId) {
+    let account: AccountId = account("person", pallet_twins::LastTwinId::<Runtime>::get(), 0);
+    Balances::mint_into(&account, MONEY).expect("TFT can be minted");
+    Twins::create(signed(&account), Default::default(), None).expect("it has no twin yet");
+    let twin = pallet_twins::LastTwinId::<Runtime>::get();
+    (account, twin)
+}
+
+fn signed(account: &AccountId) -> RuntimeOrigin {
+    RawOrigin::Signed(account.clone()).into()
+}
+
+/// A farm of a person's, another one each time.
+fn farm() -> (AccountId, FarmId) {
+    let (account, twin) = person();
+    let name = alloc::format!("farm-{twin}").into_bytes();
+    Farms::create(signed(&account), name.try_into().expect("it is short")).expect("the name is new");
+    (account, pallet_farms::LastFarmId::<Runtime>::get())
+}
+
+fn open_ticket(farm: FarmId, ticket: PublicKey) {
+    let farmer = Farms::farmer_account(farm).expect("it has a farmer");
+    let expires = Billing::unix_now().saturating_add(TICKET_SECONDS);
+    Farms::open_ticket(signed(&farmer), farm, ticket, 1, expires).expect("the farmer is rich");
+}
+
+const KEYS: KeyTypeId = KeyTypeId(*b"grid");
+
+/// The public half of key `n`.
+fn key(n: u8) -> ed25519::Public {
+    ed25519_generate(KEYS, Some(alloc::format!("//{n}").into_bytes()))
+}
+
+fn sign(n: u8, bytes: &[u8]) -> KeySignature {
+    ed25519_sign(KEYS, &key(n), bytes).expect("the key was generated")
+}
+
+/// The key of a node that [`node`] made.
+fn key_of(node: NodeId) -> u8 {
+    node as u8
+}
+
+/// A node that has joined a farm with public IPs and was heard from, and its farmer.
+fn node() -> (AccountId, NodeId) {
+    let (farmer, farm) = farm();
+    for host in 0..IPS {
+        let of_farm = |host| [185, 69, farm as u8, host];
+        let v4 = Ipv4 { address: of_farm(10 + host), prefix: 24, gateway: of_farm(1) };
+        Farms::add_ip(signed(&farmer), farm, PublicIp { v4, v6: None }).expect("the address is free");
+    }
+    let node = pallet_nodes::LastNodeId::<Runtime>::get() + 1;
+    let node_key = key(key_of(node)).0;
+    open_ticket(farm, node_key);
+    let registration = Registration {
+        ticket: node_key,
+        node_key,
+        peer_key: [1; 32],
+        encryption_key: [2; 32],
+        resources: capacity(),
+        isolation: Isolation::Vm,
+        valid_until: Billing::unix_now(),
+    };
+    let nobody = KeySignature::from_raw([0; 64]);
+    Nodes::register(RawOrigin::Authorized.into(), registration, nobody, nobody).expect("it can't fail");
+    (farmer, node)
+}
+
+fn capacity() -> Resources {
+    Resources { cru: 1_024, mru: 4_096 * GIB, sru: 65_536 * GIB, hru: 65_536 * GIB, gpu: 0 }
+}
+
+/// Both clocks go on, and nobody notices what is due.
+fn pass(ms: GridMillis) {
+    PriceClockState::<Runtime>::mutate(|clock| {
+        clock.stepped_at_ms = clock.stepped_at_ms.saturating_add(ms);
+        clock.since_base_ms = clock.since_base_ms.saturating_add(ms);
+        clock.total_ms = clock.total_ms.saturating_add(ms);
+    });
+    GridClockState::<Runtime>::mutate(|clock| {
+        clock.stepped_at_ms = clock.stepped_at_ms.saturating_add(ms);
+        clock.now_ms = clock.now_ms.saturating_add(ms);
+    });
+}
+
+fn set_calendar(now: UnixSeconds) {
+    PriceClockState::<Runtime>::mutate(|clock| clock.stepped_at_ms = now.saturating_mul(SECOND_MS));
+}
+
+impl pallet_farms::BenchmarkHelper<AccountId> for Grid {
+    fn twin() -> (AccountId, TwinId) {
+        person()
+    }
+
+    fn advance_to(now: UnixSeconds) {
+        set_calendar(now);
+    }
+}
+
+impl pallet_nodes::BenchmarkHelper<AccountId> for Grid {
+    fn farm() -> (AccountId, FarmId) {
+        farm()
+    }
+
+    fn open_ticket(farm: FarmId, ticket: PublicKey) {
+        open_ticket(farm, ticket);
+    }
+
+    fn pass(ms: GridMillis) {
+        pass(ms);
+    }
+
+    fn key(n: u8) -> PublicKey {
+        key(n).0
+    }
+
+    fn sign(n: u8, bytes: &[u8]) -> KeySignature {
+        sign(n, bytes)
+    }
+}
+
+impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
+    fn customer() -> (AccountId, TwinId) {
+        let (account, twin) = person();
+        Billing::deposit(signed(&account), twin, MONEY / 2).expect("the person is rich");
+        (account, twin)
+    }
+
+    fn node() -> NodeId {
+        node().1
+    }
+
+    fn sign(node: NodeId, kind: ReportKind, sequence: u64, payload: &impl Encode) -> KeySignature {
+        let genesis: H256 = System::block_hash(0);
+        sign(key_of(node), &report_bytes(genesis, node, kind, sequence, &payload))
+    }
+
+    fn pass(ms: GridMillis) {
+        pass(ms);
+    }
+
+    fn exhaust(twin: TwinId) {
+        Payers::<Runtime>::mutate(twin, |payer| payer.end = Billing::price_now());
+    }
+
+    fn provider() -> ProviderId {
+        let (account, _) = person();
+        Billing::add_provider(RawOrigin::Root.into(), account, 500).expect("governance may");
+        pallet_billing::LastProviderId::<Runtime>::get()
+    }
+}
+
+impl pallet_farming::BenchmarkHelper<AccountId> for Grid {
+    fn node() -> (AccountId, NodeId) {
+        let (farmer, node) = node();
+        let payload = DetailsPayload { resources: capacity(), ..Default::default() };
+        let nobody = KeySignature::from_raw([0; 64]);
+        Nodes::report_details(RawOrigin::Authorized.into(), node, 1, payload, nobody).expect("it can't fail");
+        (farmer, node)
+    }
+
+    fn be_up(node: NodeId, now: UnixSeconds) {
+        let end = period_start(period_of(Billing::unix_now())).saturating_add(PERIOD_SECONDS - 1);
+        let hours = PERIOD_SECONDS.saturating_mul(SECOND_MS) / HOUR_MS;
+        pallet_nodes::Uptime::<Runtime>::mutate(node, |up| (0..hours).for_each(|_| up.count(HOUR_MS, end)));
+        set_calendar(now);
+    }
+}
