@@ -23,7 +23,6 @@ readonly needs=(
     mkfs.ext4:e2fsprogs
     mount:mount
     losetup:mount
-    flock:util-linux
     jq:jq
 )
 
