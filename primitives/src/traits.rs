@@ -267,6 +267,18 @@ pub trait Ledger {
     fn attach_provider(contract: ContractId, provider: ProviderId) -> DispatchResult;
 }
 
+/// What contracts have agreed to pay, as the ledger tells them of another price list.
+pub trait AgreedRates {
+    /// `contract` costs `usd` (1e-10 USD per hour) beside its extra fee from now on, or why it can't be told now.
+    fn agree(contract: ContractId, usd: UsdRate) -> DispatchResult;
+}
+
+impl AgreedRates for () {
+    fn agree(_: ContractId, _: UsdRate) -> DispatchResult {
+        Ok(())
+    }
+}
+
 /// What was paid for public traffic and addresses on a node, as farming counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct PaidUse {

@@ -113,7 +113,8 @@ fn updated<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), Be
 }
 
 fn ensure_taken<T: Config>(call: &Call<T>) -> Result<(), BenchmarkError> {
-    let validity = call.authorize(TransactionSource::External).ok_or("the call isn't authorised by itself")?;
+    let validity =
+        call.authorize(TransactionSource::External).ok_or("the call isn't authorised by itself")?;
     validity.map(drop).map_err(|_| BenchmarkError::Stop("the report is refused"))
 }
 

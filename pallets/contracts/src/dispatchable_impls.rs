@@ -225,8 +225,11 @@ impl<T: Config> Pallet<T> {
 
     /// What a whole node costs.
     pub(crate) fn rent_rates(facts: &NodeFacts) -> Result<Rates, Error<T>> {
-        let priced = Priced::Rent { resources: facts.resources, certified: facts.certified };
-        Ok(Rates { usd: rate_of::<T>(&priced)?, extra: facts.extra_fee })
+        Ok(Rates { usd: rate_of::<T>(&Self::priced_rent(facts))?, extra: facts.extra_fee })
+    }
+
+    pub(crate) fn priced_rent(facts: &NodeFacts) -> Priced {
+        Priced::Rent { resources: facts.resources, certified: facts.certified }
     }
 
     fn ensure_networks(networks: &Networks) -> Result<(), Error<T>> {

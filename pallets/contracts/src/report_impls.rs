@@ -4,8 +4,9 @@
 use crate::*;
 use frame_support::pallet_prelude::*;
 use tfgrid_primitives::{
+    pricing::Priced,
     report::{DeployedPayload, FailedPayload, ProgressPayload, UsagePayload},
-    traits::{Agenda, Clock, Ledger, NodeDirectory, Parties},
+    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties},
     units::SECOND_MS,
     views::ClosingReason,
     ContractId, Deadline, NodeId, UsageItem, UsageTotals,
@@ -119,7 +120,26 @@ impl<T: Config> Pallet<T> {
         let facts = node.and_then(T::Nodes::facts);
         let (public_ips, ip_rate) =
             record.deployment().map_or((0, 0), |deployment| (deployment.public_ips, deployment.ip_rate));
-        Parties { payer: record.twin, farm: facts.map(|facts| facts.farm), node, public_ips, ip_rate }
+        Parties {
+            payer: record.twin,
+            farm: facts.map(|facts| facts.farm),
+            node,
+            public_ips,
+            ip_rate,
+            priced: Self::priced_for(record, facts.as_ref()),
+        }
+    }
+
+    /// What a contract is priced for.
+    fn priced_for(record: &Contract, facts: Option<&NodeFacts>) -> Option<Priced> {
+        Some(match &record.kind {
+            ContractKind::Node(deployment) => {
+                let Deployment { node, resources, public_ips, .. } = *deployment;
+                Self::priced(Rents::<T>::contains_key(node), facts?, resources, public_ips)
+            }
+            ContractKind::Rent { .. } => Self::priced_rent(facts?),
+            ContractKind::Name { .. } => Priced::Name,
+        })
     }
 
     /// Nobody answered in time: nothing is charged for what never ran, and the version before stands.

@@ -5,8 +5,8 @@ use crate::{dispatchable_impls::body_deposit, *};
 use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
 use sp_runtime::Vec;
 use tfgrid_primitives::{
-    traits::{Agenda, Ledger, NodeDirectory},
-    Body, ContractId, Deadline, Rates,
+    traits::{Agenda, AgreedRates, Ledger, NodeDirectory},
+    Balance, Body, ContractId, Deadline, Rates, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {
@@ -64,6 +64,9 @@ impl<T: Config> Pallet<T> {
         Self::release_part(record, outdated);
         record.rates.usd = pending.rate;
         T::Ledger::resize(contract, record.rates);
+        if let Some(priced) = Self::parties(record).priced {
+            T::Ledger::describe(contract, priced);
+        }
     }
 
     /// The pending version comes to nothing: the present one stands, at its own rate.
@@ -82,8 +85,21 @@ impl<T: Config> Pallet<T> {
         Some(pending)
     }
 
-    fn release_part(record: &mut Contract, part: tfgrid_primitives::Balance) {
+    fn release_part(record: &mut Contract, part: Balance) {
         record.deposit = record.deposit.saturating_sub(part);
         Self::release_deposit(record.twin, part);
+    }
+}
+
+impl<T: Config> AgreedRates for Pallet<T> {
+    fn agree(contract: ContractId, usd: UsdRate) -> DispatchResult {
+        Contracts::<T>::try_mutate(contract, |record| {
+            let record = record.as_mut().ok_or(Error::<T>::UnknownContract)?;
+            // Two rates are at stake then: the node's answer says which one counts.
+            let settled = record.deployment().is_none_or(|deployment| deployment.pending.is_none());
+            ensure!(settled, Error::<T>::UpdatePending);
+            record.rates.usd = usd;
+            Ok(())
+        })
     }
 }
