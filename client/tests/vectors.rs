@@ -6,8 +6,12 @@ use serde_json::Value;
 use sp_core::H256;
 use tfgrid_client::{
     primitives::{
-        report::{report_bytes, DeployedPayload, FailedPayload, HeartbeatPayload},
-        Body, FailureCode, Registration, ReportKind, UsageItem, UsageTotals,
+        report::{
+            report_bytes, DeployedPayload, DetailsPayload, FailedPayload, Gpu, HeartbeatPayload,
+            PowerPayload, PowerState, ProgressPayload, ReleasedPayload,
+        },
+        units::GIB,
+        Body, FailureCode, Isolation, Refusal, Registration, ReportKind, Resources, UsageItem, UsageTotals,
     },
     MachineKey,
 };
@@ -105,4 +109,42 @@ fn usage_is_reported_as_the_vectors_say() {
             totals: UsageTotals { cpu_ms, memory_bytes, disk_bytes, received_bytes, sent_bytes },
         };
     check(3, ReportKind::Usage, &vec![item(7, [1000, 2, 3, 4, 5]), item(8, [6, 7, 8, 9, 10])]);
+}
+
+#[test]
+fn progress_and_a_release_are_reported_as_the_vectors_say() {
+    check(4, ReportKind::Progress, &ProgressPayload { contract: 7, version: 2 });
+    check(5, ReportKind::Released, &ReleasedPayload { contract: 7 });
+}
+
+#[test]
+fn a_machines_details_are_reported_as_the_vectors_say() {
+    let gpus = vec![
+        Gpu { vendor: 0x10de, device: 0x1db4, memory: 16 * GIB },
+        Gpu { vendor: 0x1002, device: 0x73bf, memory: 0 },
+    ];
+    let payload = DetailsPayload {
+        resources: Resources { cru: 8, mru: 16 * GIB, sru: 512 * GIB, hru: 1024 * GIB, gpu: 2 },
+        isolation: Isolation::Container,
+        serial: b"PF2X 42-1d C".to_vec().try_into().unwrap(),
+        virtualized: true,
+        secure_boot: false,
+        gpus: gpus.try_into().unwrap(),
+    };
+    check(6, ReportKind::Details, &payload);
+}
+
+#[test]
+fn sleep_and_waking_are_reported_as_the_vectors_say() {
+    check(7, ReportKind::Power, &PowerPayload { state: PowerState::Standby });
+    check(8, ReportKind::Power, &PowerPayload { state: PowerState::Up });
+}
+
+#[test]
+fn every_refusal_stands_on_the_formats_page() {
+    let page = include_str!("../../docs/FORMATS.md");
+    for refusal in Refusal::ALL {
+        let row = format!("| {} | `{refusal:?}` |", *refusal as u8);
+        assert!(page.contains(&row), "{row} is missing");
+    }
 }
