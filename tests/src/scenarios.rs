@@ -35,19 +35,27 @@ pub fn on_one_grid(name: &str, scenarios: &[Scenario]) -> Result<()> {
     let chosen: Vec<_> = scenarios.iter().filter(|scenario| scenario.name.contains(&choice)).collect();
     ensure!(!chosen.is_empty(), "no scenario's name holds {choice:?}");
 
+    run_all(&chosen, |attempt, waiting| {
+        // Each grid keeps its logs.
+        let grid = format!("{name}-{attempt}");
+        on_a_grid(&grid, Options::default(), &Steps::silent(), |grid| run_until_failure(grid, waiting))
+    })
+}
+
+/// Has `on_new_grid` run scenarios for as long as some wait; it takes them from those that it is given and
+/// fails with the first that does.
+fn run_all(
+    chosen: &[&Scenario],
+    mut on_new_grid: impl FnMut(usize, &mut Iter<'_, &Scenario>) -> Result<()>,
+) -> Result<()> {
     let mut waiting = chosen.iter();
     let mut failures = Vec::new();
     while waiting.len() > 0 {
         let before = waiting.len();
-        // Each grid keeps its logs.
-        let grid_name = format!("{name}-{}", failures.len() + 1);
-        let steps = Steps::silent();
-        let outcome =
-            on_a_grid(&grid_name, Options::default(), &steps, |grid| run_until_failure(grid, &mut waiting));
-        if let Err(error) = outcome {
+        if let Err(error) = on_new_grid(failures.len() + 1, &mut waiting) {
             println!("{error:#}");
-            failures.push(format!("{error:#}"));
             ensure!(waiting.len() < before, "no grid to run scenarios on: {error:#}");
+            failures.push(format!("{error:#}"));
         }
     }
     if !failures.is_empty() {
@@ -85,6 +93,36 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Runs three scenarios; one on each grid fails until `good` are left.
+    fn failing_until(good: usize) -> (usize, Result<()>) {
+        let three = ["a", "b", "c"].map(|name| Scenario { name, run: |_| Ok(()) });
+        let mut grids = 0;
+        let outcome = run_all(&three.each_ref(), |attempt, waiting| {
+            grids = attempt;
+            while let Some(scenario) = waiting.next() {
+                ensure!(waiting.len() < good, "scenario {}", scenario.name);
+            }
+            Ok(())
+        });
+        (grids, outcome)
+    }
+
+    #[test]
+    fn after_a_failure_the_others_run_on_another_grid() {
+        let (grids, outcome) = failing_until(1);
+        let told = outcome.unwrap_err().to_string();
+        assert_eq!((grids, told.as_str()), (3, "2 of 3 scenarios failed:\nscenario a\nscenario b"));
+        let (grids, outcome) = failing_until(3);
+        assert!(grids == 1 && outcome.is_ok());
+    }
+
+    #[test]
+    fn without_a_grid_nothing_is_tried_again() {
+        let one = Scenario { name: "a", run: |_| Ok(()) };
+        let outcome = run_all(&[&one], |_, _| bail!("no engine"));
+        assert_eq!(outcome.unwrap_err().to_string(), "no grid to run scenarios on: no engine");
+    }
 
     #[test]
     fn a_panic_is_a_failure_with_its_message() {
