@@ -95,6 +95,17 @@ pub fn usd_of(tft: Q64, price: TftPrice) -> UsdAmount {
     mul_div(tft, price.into(), TFT_TIMES_PRICE << 64)
 }
 
+/// What an amount of USD (1e-10 USD) buys at `price`, in Q64.64 of 1e-7 TFT, rounded down.
+pub fn tft_of(usd: UsdAmount, price: TftPrice) -> Q64 {
+    mul_div(usd, TFT_TIMES_PRICE << 64, price.into())
+}
+
+/// The mean price over `ms` in which the clock moved by `stretch`, weighted by time; `None` where it stood.
+pub fn mean_price(ms: u64, stretch: Q64) -> Option<TftPrice> {
+    let per_price = stretch.checked_mul(MS_TIMES_PRICE).filter(|product| *product > 0)?;
+    u64::try_from(mul_div(u128::from(ms), 1 << 64, per_price)).ok()
+}
+
 /// Grid time: Σ min(Δ, [`HALT_CAP_MS`]) over the blocks that ran their poll.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -129,6 +140,22 @@ mod tests {
     fn twenty_tft_at_five_cents_are_a_dollar() {
         assert_eq!(usd_of(from_whole(200_000_000), 500_000), 10_000_000_000);
         assert!(usd_of(Q64::MAX, u64::MAX) > 0, "the extremes don't overflow");
+    }
+
+    #[test]
+    fn a_dollar_buys_twenty_tft_at_five_cents() {
+        assert_eq!(tft_of(10_000_000_000, 500_000), from_whole(200_000_000));
+        assert_eq!(tft_of(1, 0), 0);
+        assert_eq!(tft_of(UsdAmount::MAX, 1), Q64::MAX);
+    }
+
+    #[test]
+    fn the_mean_price_is_weighted_by_time_and_close_to_the_price() {
+        let ms = 24 * HOUR_MS;
+        assert!(mean_price(ms, stretch(ms, 777_777)).unwrap().abs_diff(777_777) <= 1);
+        let both = stretch(ms, 500_000) + stretch(ms, 1_000_000);
+        assert!(mean_price(2 * ms, both).unwrap().abs_diff(666_666) <= 1);
+        assert_eq!((mean_price(ms, 0), mean_price(ms, Q64::MAX)), (None, None));
     }
 
     const START: u64 = 1_700_000_000_000;

@@ -9,10 +9,13 @@
 //! Nothing is rounded here: rates are whole numbers and clocks are Q64.64, so their products are exact
 //! Q64.64 amounts, and the discount's division by 1000 keeps its remainder in [`Funded::carry`]. Hence
 //! the moment at which a payer runs out ([`Payer::end`]) is the same whenever it is computed.
+//!
+//! Who has run out is *paused* until somebody says that it goes on ([`Payer::resume`]): what is paid in
+//! meanwhile is kept, but moves no clock. So a deposit of a unit doesn't start contracts for a moment.
 
 use crate::{
     fixed::{mul_div, Q64},
-    units::{UsdAmount, UsdRate, HOUR_MS},
+    units::{Balance, GridMillis, UsdAmount, UsdRate, HOUR_MS},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -58,6 +61,24 @@ pub struct Funded {
     pub full_ms: u64,
 }
 
+/// A stretch of the price clock.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Gap {
+    /// Where it begins.
+    pub from: Q64,
+    /// Where it ends.
+    pub to: Q64,
+}
+
+impl Gap {
+    /// How much of it lies between `from` and `to`.
+    pub fn within(&self, from: Q64, to: Q64) -> Q64 {
+        self.to.min(to).saturating_sub(self.from.max(from))
+    }
+}
+
 /// The ledger's record of a payer (a twin).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -79,6 +100,14 @@ pub struct Payer {
     pub settled_ms: u64,
     /// The place on the price clock at which the credit is used up; `Q64::MAX` when nothing runs.
     pub end: Q64,
+    /// It ran out and waits: credit moves no clock until it is resumed.
+    pub paused: bool,
+    /// Where on the price clock it waited last, up to its resumption.
+    pub gap: Gap,
+    /// What was paid in and not taken out since it last ran out, in 1e-7 TFT: what patience with it is worth.
+    pub paid: Balance,
+    /// When its discount is found anew, in grid time; 0 while nobody looks.
+    pub review_at: GridMillis,
 }
 
 impl Default for Payer {
@@ -92,6 +121,10 @@ impl Default for Payer {
             settled_at: 0,
             settled_ms: 0,
             end: Q64::MAX,
+            paused: false,
+            gap: Gap::default(),
+            paid: 0,
+            review_at: 0,
         }
     }
 }
@@ -123,8 +156,32 @@ impl Payer {
     pub fn change<R>(&mut self, now: Moment, change: impl FnOnce(&mut Self) -> R) -> R {
         self.settle(now);
         let result = change(self);
-        self.end = self.find_end();
+        self.end = self.new_end();
         result
+    }
+
+    /// Adds credit that counts from where the old ended, though that is noticed only `now`.
+    pub fn prolong(&mut self, now: Moment, amount: Q64) {
+        let (stretch, ms) = self.funded_stretch(now);
+        let ended = Moment {
+            clock: self.settled_at.saturating_add(stretch),
+            ms: self.settled_ms.saturating_add(ms),
+        };
+        self.change(ended, |p| p.credit = p.credit.saturating_add(amount));
+    }
+
+    /// It has run out and waits from now on.
+    pub fn pause(&mut self, now: Moment) {
+        self.change(now, |p| p.paused = true);
+    }
+
+    /// It goes on with what credit it has.
+    pub fn resume(&mut self, now: Moment) {
+        let from = self.end;
+        self.change(now, |p| {
+            p.paused = false;
+            p.gap = Gap { from: from.min(p.settled_at), to: p.settled_at };
+        });
     }
 
     /// Adds a contract's rates to the sums. Call within [`Payer::change`].
@@ -147,6 +204,28 @@ impl Payer {
     /// Whether contracts run on credit that is used up: they are *paused*.
     pub fn is_exhausted(&self, clock: Q64) -> bool {
         self.is_charged() && clock >= self.end
+    }
+
+    /// Whether its credit has ended and nobody has noticed.
+    pub fn is_due(&self, clock: Q64) -> bool {
+        !self.paused && self.is_exhausted(clock)
+    }
+
+    /// Where on the price clock somebody must look at it, if anywhere.
+    pub fn agenda_end(&self) -> Option<Q64> {
+        (self.is_charged() && !self.paused).then_some(self.end)
+    }
+
+    /// How far on the price clock `amount` (Q64.64 of 1e-7 TFT) lasts at the present rates and discount;
+    /// `Q64::MAX` where nothing is charged.
+    pub fn stretch_of(&self, amount: Q64) -> Q64 {
+        let budget = U256::from(amount) * U256::from(FULL_SPEED);
+        budget.checked_div(self.per_clock()).map_or(Q64::MAX, |s| u128::try_from(s).unwrap_or(Q64::MAX))
+    }
+
+    /// How far its credit would last without a discount; `None` where nothing is charged.
+    pub fn runway(&self) -> Option<Q64> {
+        self.credit.checked_div(self.rate.saturating_add(self.extra))
     }
 
     /// What all contracts and `more` beside them cost over `stretch` of the price clock,
@@ -173,18 +252,25 @@ impl Payer {
         (funded, u64::try_from(mul_div(ms.into(), funded, passed)).unwrap_or(u64::MAX))
     }
 
+    fn new_end(&self) -> Q64 {
+        match (self.is_charged(), self.paused) {
+            (false, _) => Q64::MAX,
+            (true, true) => self.end.min(self.settled_at),
+            (true, false) => self.find_end(),
+        }
+    }
+
+    /// What a unit of the price clock costs, in thousandths.
+    fn per_clock(&self) -> U256 {
+        U256::from(self.rate) * U256::from(self.speed) + U256::from(self.extra) * U256::from(FULL_SPEED)
+    }
+
     /// The greatest stretch `Δ` with `rate × ⌊(Δ × speed + carry) ÷ 1000⌋ + extra × Δ ≤ credit`, on from
     /// the last settlement. The carry makes the answer the same from wherever it is computed.
     fn find_end(&self) -> Q64 {
-        if !self.is_charged() {
-            return Q64::MAX;
-        }
-        let full_speed = U256::from(FULL_SPEED);
-        let (rate, extra) = (U256::from(self.rate), U256::from(self.extra));
-        let budget =
-            (U256::from(self.credit) * full_speed).saturating_sub(rate * U256::from(self.funded.carry));
-        let per_clock = rate * U256::from(self.speed) + extra * full_speed;
-        let stretch = budget.checked_div(per_clock).unwrap_or_default();
+        let carried = U256::from(self.rate) * U256::from(self.funded.carry);
+        let budget = (U256::from(self.credit) * U256::from(FULL_SPEED)).saturating_sub(carried);
+        let stretch = budget.checked_div(self.per_clock()).unwrap_or_default();
         u128::try_from(U256::from(self.settled_at).saturating_add(stretch)).unwrap_or(Q64::MAX)
     }
 }
@@ -390,6 +476,56 @@ mod tests {
         assert!(payer.funded.full_ms.abs_diff(half_an_hour) <= 1);
         payer.settle(at(2 * HOUR_MS + 60_000));
         assert!(payer.funded.full_ms.abs_diff(half_an_hour + 60_000) <= 1);
+    }
+
+    #[test]
+    fn a_paused_payer_keeps_what_is_paid_in_until_it_is_resumed() {
+        let mut payer = payer(100_000_000, RATES, FULL_SPEED); // half an hour
+        let end = payer.end;
+        assert!(payer.is_due(end) && payer.agenda_end() == Some(end));
+        payer.pause(at(HOUR_MS));
+        payer.change(at(2 * HOUR_MS), |p| p.credit += from_whole(100_000_000));
+        assert!(payer.is_exhausted(at(2 * HOUR_MS).clock) && !payer.is_due(at(2 * HOUR_MS).clock));
+        assert_eq!((payer.agenda_end(), payer.end), (None, end));
+        payer.settle(at(3 * HOUR_MS));
+        assert_eq!(whole(payer.credit), 100_000_000);
+
+        payer.resume(at(3 * HOUR_MS));
+        assert_eq!(payer.gap, Gap { from: end, to: at(3 * HOUR_MS).clock });
+        payer.settle(at(3 * HOUR_MS + HOUR_MS / 4));
+        assert!(whole(payer.credit).abs_diff(50_000_000) <= 1);
+        // Who has nothing that runs isn't exhausted, paused or not.
+        payer.pause(at(4 * HOUR_MS));
+        payer.change(at(4 * HOUR_MS), |p| p.remove(RATES));
+        assert_eq!((payer.end, payer.is_exhausted(Q64::MAX)), (Q64::MAX, false));
+    }
+
+    #[test]
+    fn credit_that_prolongs_counts_from_the_old_end() {
+        let (mut late, mut prompt) = (payer(100_000_000, RATES, 700), payer(100_000_000, RATES, 700));
+        let noticed = at(HOUR_MS);
+        late.prolong(noticed, from_whole(300_000_000));
+        prompt.change(at(HOUR_MS / 4), |p| p.credit += from_whole(300_000_000));
+        assert_eq!(late.end, prompt.end);
+        late.settle(noticed);
+        prompt.settle(noticed);
+        assert_eq!((late.credit, late.funded.full), (prompt.credit, prompt.funded.full));
+    }
+
+    #[test]
+    fn runway_ignores_the_discount_and_what_an_amount_buys_does_not() {
+        let payer = payer(200_000_000, RATES, 500);
+        assert!(payer.runway().unwrap().abs_diff(at(HOUR_MS).clock) <= 1);
+        assert!(payer.stretch_of(from_whole(200_000_000)).abs_diff(2 * at(HOUR_MS).clock) <= 4);
+        let idle = Payer::default();
+        assert_eq!((idle.runway(), idle.stretch_of(1)), (None, Q64::MAX));
+    }
+
+    #[test]
+    fn a_gap_knows_how_much_of_it_lies_within() {
+        let gap = Gap { from: 10, to: 20 };
+        let within = [(0, 30), (0, 15), (15, 30), (20, 30), (0, 10), (12, 13)].map(|(a, b)| gap.within(a, b));
+        assert_eq!(within, [10, 5, 5, 0, 0, 1]);
     }
 
     #[test]

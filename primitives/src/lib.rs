@@ -9,6 +9,7 @@
 
 extern crate alloc;
 
+pub mod agenda;
 pub mod body;
 pub mod clock;
 pub mod deadline;
@@ -24,6 +25,7 @@ pub mod traits;
 pub mod units;
 pub mod views;
 
+pub use agenda::EndKey;
 pub use body::{Body, StoredBody};
 pub use clock::{GridClock, PriceClock};
 pub use deadline::{Deadline, DeadlineKey};

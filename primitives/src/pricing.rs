@@ -12,7 +12,7 @@
 
 use crate::{
     resources::Resources,
-    units::{TftPrice, UsdRate, GIB, RATE_PER_LIST_PRICE},
+    units::{TftPrice, UsdAmount, UsdRate, GIB, RATE_PER_LIST_PRICE},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -72,7 +72,7 @@ impl Default for PriceList {
 }
 
 /// What a contract is priced for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum Priced {
     /// Capacity of a node.
     Capacity {
@@ -117,6 +117,37 @@ impl Priced {
             Self::Name => list.unique_name.checked_mul(RATE_PER_LIST_PRICE),
         }
     }
+
+    /// What the public addresses are of it.
+    pub fn addresses(&self) -> Option<Self> {
+        match *self {
+            Self::Capacity { public_ips, certified, .. } | Self::OnRented { public_ips, certified } => {
+                Some(Self::OnRented { public_ips, certified })
+            }
+            Self::Rent { .. } | Self::Name => None,
+        }
+    }
+
+    /// Whether it is priced for a certified node.
+    pub fn is_certified(&self) -> bool {
+        match *self {
+            Self::Capacity { certified, .. }
+            | Self::OnRented { certified, .. }
+            | Self::Rent { certified, .. } => certified,
+            Self::Name => false,
+        }
+    }
+}
+
+/// What `gb` of public traffic cost in 1e-10 USD at a discount of `permille`, rounded down.
+pub fn traffic_cost(list: &PriceList, gb: u32, certified: bool, permille: u16) -> UsdAmount {
+    let node = PricedNode { certified, rent: false };
+    let scaled = U256::from(list.nu)
+        * U256::from(RATE_PER_LIST_PRICE)
+        * U256::from(gb)
+        * U256::from(certified_percent(list, node))
+        * U256::from(permille);
+    u128::try_from(scaled / 100_000u64).unwrap_or(u128::MAX)
 }
 
 /// The circumstances of a node that its price depends on.
@@ -350,6 +381,24 @@ mod tests {
         assert_eq!(Priced::Name.rate(&list), Some(2_500_000));
         let dear = PriceList { unique_name: u64::MAX, ..list };
         assert_eq!(Priced::Name.rate(&dear), None);
+    }
+
+    #[test]
+    fn traffic_costs_its_price_with_certification_and_discount() {
+        let list = PriceList::default();
+        assert_eq!(traffic_cost(&list, 10, false, 1_000), 150_000_000);
+        assert_eq!(traffic_cost(&list, 10, true, 800), 150_000_000);
+        let dear = PriceList { nu: u64::MAX, certified_percent: u16::MAX, ..list };
+        assert!(traffic_cost(&dear, u32::MAX, true, u16::MAX) > 0);
+    }
+
+    #[test]
+    fn addresses_are_priced_as_on_a_rented_node() {
+        let resources = Resources { cru: 1, ..Resources::ZERO };
+        let all = Priced::Capacity { resources, public_ips: 2, certified: true };
+        let addresses = Some(Priced::OnRented { public_ips: 2, certified: true });
+        assert_eq!((all.addresses(), Priced::Name.addresses()), (addresses, None));
+        assert!(all.is_certified() && !Priced::Name.is_certified());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the calls do.
 
-use crate::*;
+use crate::{payer_impls::By, *};
 use frame_support::{
     pallet_prelude::*,
+    storage::with_storage_layer,
     traits::{
         fungible::{Inspect, Mutate},
         tokens::Preservation,
@@ -11,19 +12,19 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     fixed,
-    traits::{Clock, FarmDirectory, NodeLiveness, TwinDirectory},
+    traits::{Clock, FarmDirectory, Ledger, NodeLiveness, TwinDirectory},
     Balance, ContractId, ProviderId, Rates, TftPrice, TwinId,
 };
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_deposit(from: T::AccountId, twin: TwinId, amount: Balance) -> DispatchResult {
-        ensure!(T::Twins::account_of(twin).is_some(), Error::<T>::UnknownTwin);
+        let owner = T::Twins::account_of(twin).ok_or(Error::<T>::UnknownTwin)?;
         ensure!(amount >= T::Currency::minimum_balance(), Error::<T>::DepositTooSmall);
         T::Currency::transfer(&from, &Self::pot(), amount, Preservation::Preserve)?;
-        Payers::<T>::mutate(twin, |payer| {
-            payer.change(Self::now(), |p| {
-                p.credit = p.credit.saturating_add(fixed::from_whole(amount));
-            })
+        let by = if from == owner { By::Owner } else { By::Others };
+        Self::change_payer(twin, by, |p| {
+            p.credit = p.credit.saturating_add(fixed::from_whole(amount));
+            p.paid = p.paid.saturating_add(amount);
         });
         Self::deposit_event(Event::Deposited { twin, from, amount });
         Ok(())
@@ -31,17 +32,19 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_withdraw(account: T::AccountId, amount: Balance) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
-        let runway = Self::min_runway();
-        Payers::<T>::try_mutate(twin, |payer| {
-            payer.change(Self::now(), |p| {
+        with_storage_layer(|| {
+            Self::change_payer(twin, By::Owner, |p| {
                 let left = p.credit.checked_sub(fixed::from_whole(amount));
                 p.credit = left.ok_or(Error::<T>::NotEnoughCredit)?;
-                let must_stay = p.cost_of(runway, Rates::default());
-                ensure!(p.credit >= must_stay, Error::<T>::CreditTooLow);
+                p.paid = p.paid.saturating_sub(amount);
                 Ok::<_, Error<T>>(())
-            })
+            })?;
+            let payer = Payers::<T>::get(twin);
+            // What is paid in while nothing runs on it may go again.
+            ensure!(payer.paused || payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
+            T::Currency::transfer(&Self::pot(), &account, amount, Preservation::Preserve)?;
+            Ok::<_, DispatchError>(())
         })?;
-        T::Currency::transfer(&Self::pot(), &account, amount, Preservation::Preserve)?;
         Self::deposit_event(Event::Withdrawn { twin, amount });
         Ok(())
     }
@@ -52,7 +55,7 @@ impl<T: Config> Pallet<T> {
         ensure!(silent.is_none(), Error::<T>::NodeSilent);
         let free_at = account.started_at.saturating_add(T::SetAsideMs::get());
         ensure!(Self::grid_now() >= free_at, Error::<T>::SetAside);
-        Self::settle(&mut account);
+        Self::settle(contract, &mut account);
         let amount = Self::share(&mut account);
         Accruals::<T>::insert(contract, account);
         Self::deposit_event(Event::Claimed { contract, amount });
@@ -73,24 +76,55 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_set_price(price: TftPrice) -> DispatchResult {
         let policy = CurrentPolicy::<T>::get().ok_or(Error::<T>::PolicyInvalid)?;
         ensure!(policy.admits(price), Error::<T>::PriceOutOfBounds);
-        PriceClockState::<T>::mutate(|clock| clock.set_price(price));
-        Self::deposit_event(Event::PriceSet { price });
+        Self::change_price(price);
+        // The feed goes on from here.
+        PriceWatchState::<T>::mutate(|watch| {
+            (watch.step_base, watch.step_since) = (price, Self::grid_now());
+        });
         Ok(())
     }
 
     pub(crate) fn do_set_policy(policy: Policy<T::AccountId>) -> DispatchResult {
         ensure!(policy.is_valid(), Error::<T>::PolicyInvalid);
-        ensure!(policy.admits(PriceClockState::<T>::get().price), Error::<T>::PriceOutOfBounds);
+        ensure!(policy.admits(Self::price()), Error::<T>::PriceOutOfBounds);
+        let old = CurrentPolicy::<T>::get();
+        if old.is_none_or(|old| old.prices != policy.prices) {
+            PricesAnnouncedAt::<T>::put(Self::grid_now());
+        }
         CurrentPolicy::<T>::put(policy);
         Self::deposit_event(Event::PolicySet);
+        Ok(())
+    }
+
+    pub(crate) fn do_reprice(contract: ContractId) -> DispatchResult {
+        let account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
+        let priced = account.priced.ok_or(Error::<T>::PriceAgreed)?;
+        let from = PricesAnnouncedAt::<T>::get().saturating_add(MONTH_MS);
+        ensure!(Self::grid_now() >= from, Error::<T>::NoticeRuns);
+        let usd = Self::quote(&priced).ok_or(Error::<T>::PolicyInvalid)?;
+        let old = account.accrual.rates;
+        ensure!(usd != old.usd, Error::<T>::PricedAlready);
+        Self::resize_by(contract, Rates { usd, ..old }, By::Others);
+        Self::describe(contract, priced);
+        Self::deposit_event(Event::Repriced { contract, rate: usd });
         Ok(())
     }
 
     pub(crate) fn do_set_limits(account: T::AccountId, limits: Limits) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         OwnerLimits::<T>::insert(twin, limits);
-        let Limits { max_usd_rate, max_extra_fee } = limits;
-        Self::deposit_event(Event::LimitsSet { twin, max_usd_rate, max_extra_fee });
+        Self::change_payer(twin, By::Owner, |_| ());
+        Self::deposit_event(Event::LimitsSet { twin, limits });
+        Ok(())
+    }
+
+    pub(crate) fn do_set_auto_refill(account: T::AccountId, wish: Option<AutoRefill>) -> DispatchResult {
+        let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
+        let bought_enough = wish.is_none_or(|wish| wish.hours >= LEAST_REFILL_HOURS);
+        ensure!(bought_enough, Error::<T>::RefillTooSmall);
+        AutoRefills::<T>::set(twin, wish);
+        Self::change_payer(twin, By::Owner, |_| ());
+        Self::deposit_event(Event::AutoRefillSet { twin, wish });
         Ok(())
     }
 

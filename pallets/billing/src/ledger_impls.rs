@@ -1,31 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The ledger as other pallets use it: who is charged, and who shares in what was earned.
 
-use crate::*;
+use crate::{payer_impls::By, *};
 use frame_support::{ensure, traits::Get};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
     clock::{stretch, usd_of},
     fixed,
     ledger::Earned,
-    pricing::{capacity_rate, PricedNode},
-    traits::{Clock, Ledger, NodeLiveness, Parties, Refund},
-    Balance, Charge, ContractId, FarmId, Payer, ProviderId, Rates, Resources, TwinId, UsdRate, Q64,
+    pricing::Priced,
+    traits::{Clock, Ledger, NodeLiveness, PaidUse, PaidUses, Parties, Refund},
+    Balance, Charge, ContractId, FarmId, Payer, ProviderId, Rates, TwinId, UsdRate, Q64,
 };
 
 impl<T: Config> Pallet<T> {
-    /// Brings payer and contract up to now.
-    pub(crate) fn settle(account: &mut ContractAccount) {
-        Payers::<T>::mutate(account.payer, |payer| {
-            payer.settle(Self::now());
-            account.settle(&payer.funded);
-        })
+    /// Brings a contract up to now. Its payer needs no write for that: settling it changes nothing but when
+    /// it was settled.
+    pub(crate) fn settle(contract: ContractId, account: &mut ContractAccount) {
+        let before = account.accrual.charged;
+        account.settle(&Self::settled_payer(account.payer).funded);
+        Self::record_charge(contract, before, account.accrual.charged);
     }
 
-    /// Makes payable what a settled contract has earned. Says how much, fraction left out.
+    /// Makes payable what a settled contract has earned, and counts what it used. Says how much, fraction
+    /// left out.
     pub(crate) fn share(account: &mut ContractAccount) -> Balance {
         let earned = core::mem::take(&mut account.unclaimed);
         Self::credit_payees(account.farm, account.provider, earned);
+        let uses = core::mem::take(&mut account.uses);
+        let shares = CurrentPolicy::<T>::get().map_or(0, |p| p.shares.foundation + p.shares.staking);
+        if let Some(node) = account.node.filter(|_| uses != PaidUse::default()) {
+            T::PaidUses::count(node, PaidUse { tft: permille_of(uses.tft, shares), ..uses });
+        }
         fixed::whole(earned.total())
     }
 
@@ -50,33 +56,43 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// Charges other rates from now on.
+    pub(crate) fn resize_by(contract: ContractId, rates: Rates, by: By) {
+        let Some(mut account) = Accruals::<T>::get(contract) else { return };
+        Self::settle_and(contract, &mut account, Refund::Served, by, |payer, account| {
+            if account.running {
+                payer.remove(account.accrual.rates);
+                payer.add(rates);
+            }
+            account.accrual.rates = rates;
+        });
+        Accruals::<T>::insert(contract, account);
+    }
+
     /// Settles a contract, gives back to the payer what `refund` says, and lets `change` its rates or the
     /// payer's sums.
     fn settle_and<R>(
         contract: ContractId,
         account: &mut ContractAccount,
         refund: Refund,
+        by: By,
         change: impl FnOnce(&mut Payer, &mut ContractAccount) -> R,
     ) -> R {
-        let now = Self::now();
+        let before = account.accrual.charged;
         let silent_since = account.node.and_then(T::Nodes::silent_since);
-        let (result, back) = Payers::<T>::mutate(account.payer, |payer| {
-            let until = now.clock.min(payer.end);
-            payer.change(now, |p| {
-                account.settle(&p.funded);
-                let back = match (refund, silent_since) {
-                    (Refund::All, _) => account.unclaimed,
-                    (Refund::Served, Some(since)) if account.running => {
-                        account.unserved(since, until, p.speed)
-                    }
-                    (Refund::Served, _) => Earned::default(),
-                };
-                account.give_back(&back);
-                p.credit = p.credit.saturating_add(back.total());
-                (change(p, account), back)
-            })
+        let (result, back) = Self::change_payer(account.payer, by, |p| {
+            account.settle(&p.funded);
+            let back = match (refund, silent_since) {
+                (Refund::All, _) => account.unclaimed,
+                (Refund::Served, Some(since)) if account.running => account.unserved(since, p),
+                (Refund::Served, _) => Earned::default(),
+            };
+            account.give_back(&back);
+            p.credit = p.credit.saturating_add(back.total());
+            account.running_since = p.settled_at;
+            (change(p, account), back)
         });
-        account.running_since = now.clock;
+        Self::record_charge(contract, before, account.accrual.charged);
         let amount = fixed::whole(back.total());
         if amount > 0 {
             Self::deposit_event(Event::Refunded { contract, twin: account.payer, amount });
@@ -96,49 +112,46 @@ fn credit<T: Config>(payee: Payee, amount: Q64) {
 }
 
 impl<T: Config> Ledger for Pallet<T> {
-    fn quote(resources: &Resources, public_ips: u32, certified: bool) -> Option<UsdRate> {
-        let policy = CurrentPolicy::<T>::get()?;
-        capacity_rate(&policy.prices, resources, public_ips, PricedNode { certified, rent: false })
+    fn quote(what: &Priced) -> Option<UsdRate> {
+        what.rate(&CurrentPolicy::<T>::get()?.prices)
     }
 
     fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult {
-        let payer = Self::settled_payer(twin);
+        let mut payer = Self::settled_payer(twin);
         let limits = OwnerLimits::<T>::get(twin);
-        let rate = payer.rate.saturating_add(more.usd.into());
-        let extra = payer.extra.saturating_add(more.extra.into());
-        ensure!(rate <= limits.max_usd_rate.into(), Error::<T>::RateAboveLimit);
-        ensure!(extra <= limits.max_extra_fee.into(), Error::<T>::ExtraFeeAboveLimit);
-        ensure!(payer.credit >= payer.cost_of(Self::min_runway(), more), Error::<T>::CreditTooLow);
+        payer.add(more);
+        ensure!(payer.rate <= limits.max_usd_rate.into(), Error::<T>::RateAboveLimit);
+        ensure!(payer.extra <= limits.max_extra_fee.into(), Error::<T>::ExtraFeeAboveLimit);
+        payer.speed = Self::discount_of(&payer);
+        ensure!(payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
         Ok(())
     }
 
     fn start(contract: ContractId, parties: Parties, rates: Rates) {
-        let now = Self::now();
-        let clocks = Payers::<T>::mutate(parties.payer, |payer| {
-            payer.change(now, |p| p.add(rates));
-            payer.funded
+        let (clocks, clock) = Self::change_payer(parties.payer, By::Owner, |p| {
+            p.add(rates);
+            (p.funded, p.settled_at)
         });
-        let account = ContractAccount::start(parties, rates, clocks, now.clock, Self::grid_now());
+        let account = ContractAccount::start(parties, rates, clocks, clock, Self::grid_now());
         Accruals::<T>::insert(contract, account);
     }
 
     fn resize(contract: ContractId, rates: Rates) {
-        let Some(mut account) = Accruals::<T>::get(contract) else { return };
-        Self::settle_and(contract, &mut account, Refund::Served, |payer, account| {
-            if account.running {
-                payer.remove(account.accrual.rates);
-                payer.add(rates);
-            }
-            account.accrual.rates = rates;
+        Self::resize_by(contract, rates, By::Owner);
+    }
+
+    fn describe(contract: ContractId, priced: Priced) {
+        Accruals::<T>::mutate_extant(contract, |account| {
+            account.ip_rate = priced.addresses().and_then(|ips| Self::quote(&ips)).unwrap_or(0);
+            account.priced = Some(priced);
         });
-        Accruals::<T>::insert(contract, account);
     }
 
     fn suspend(contract: ContractId) {
         let Some(mut account) = Accruals::<T>::get(contract).filter(|account| account.running) else {
             return;
         };
-        Self::settle_and(contract, &mut account, Refund::Served, |payer, account| {
+        Self::settle_and(contract, &mut account, Refund::Served, By::Others, |payer, account| {
             payer.remove(account.accrual.rates);
             account.running = false;
         });
@@ -149,7 +162,7 @@ impl<T: Config> Ledger for Pallet<T> {
         let Some(mut account) = Accruals::<T>::get(contract).filter(|account| !account.running) else {
             return;
         };
-        Self::settle_and(contract, &mut account, Refund::Served, |payer, account| {
+        Self::settle_and(contract, &mut account, Refund::Served, By::Others, |payer, account| {
             payer.add(account.accrual.rates);
             account.accrual.claimed_at = payer.funded;
             account.running = true;
@@ -158,30 +171,33 @@ impl<T: Config> Ledger for Pallet<T> {
     }
 
     fn stop(contract: ContractId, refund: Refund) -> Charge {
-        let Some(mut account) = Accruals::<T>::take(contract) else { return Charge::default() };
-        Self::settle_and(contract, &mut account, refund, |payer, account| {
+        let Some(mut account) = Accruals::<T>::take(contract) else {
+            Self::return_allowance(contract);
+            return Charge::default();
+        };
+        Self::settle_and(contract, &mut account, refund, By::Others, |payer, account| {
             if account.running {
                 payer.remove(account.accrual.rates);
             }
         });
+        Self::return_allowance(contract);
         Self::share(&mut account);
         account.accrual.charged
     }
 
     fn charge_minimum(parties: Parties, rates: Rates, charged: Charge) -> Charge {
-        let clock = stretch(T::MinChargeMs::get(), PriceClockState::<T>::get().price);
-        let taken = Payers::<T>::mutate(parties.payer, |payer| {
-            payer.change(Self::now(), |p| {
-                let minimum = rates.cost_of(clock, p.speed);
-                let missing = minimum.total().saturating_sub(charged.tft).min(p.credit);
-                p.credit = p.credit.saturating_sub(missing);
-                let extra = fixed::mul_div(missing, minimum.extra, minimum.total());
-                Earned { shared: missing.saturating_sub(extra), extra }
-            })
+        let price = Self::price();
+        let clock = stretch(T::MinChargeMs::get(), price);
+        let taken = Self::change_payer(parties.payer, By::Others, |p| {
+            let minimum = rates.cost_of(clock, p.speed);
+            let missing = minimum.total().saturating_sub(charged.tft).min(p.credit);
+            p.credit = p.credit.saturating_sub(missing);
+            let extra = fixed::mul_div(missing, minimum.extra, minimum.total());
+            Earned { shared: missing.saturating_sub(extra), extra }
         });
         Self::credit_payees(parties.farm, None, taken);
         // At the price at which it is charged.
-        let usd = usd_of(taken.total(), PriceClockState::<T>::get().price);
+        let usd = usd_of(taken.total(), price);
         Charge { tft: charged.tft.saturating_add(taken.total()), usd: charged.usd.saturating_add(usd) }
     }
 
@@ -193,13 +209,25 @@ impl<T: Config> Ledger for Pallet<T> {
         Payers::<T>::get(twin).is_exhausted(Self::now().clock)
     }
 
+    fn buy_traffic(contract: ContractId, payer: TwinId, gb: u32, certified: bool) -> DispatchResult {
+        Self::fill_allowance(contract, payer, gb, certified, Balance::MAX)
+    }
+
+    fn use_traffic(contract: ContractId, bytes: u64) -> u64 {
+        Self::draw_traffic(contract, bytes)
+    }
+
     fn attach_provider(contract: ContractId, provider: ProviderId) -> DispatchResult {
         ensure!(Providers::<T>::contains_key(provider), Error::<T>::UnknownProvider);
         let mut account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         ensure!(account.provider.is_none(), Error::<T>::ProviderAttached);
-        Self::settle(&mut account);
+        Self::settle(contract, &mut account);
         account.provider = Some(provider);
         Accruals::<T>::insert(contract, account);
         Ok(())
+    }
+
+    fn forget(contract: ContractId) {
+        Bills::<T>::remove(contract);
     }
 }

@@ -3,9 +3,18 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
+extern crate alloc;
+
+#[cfg(feature = "runtime-benchmarks")]
+pub mod benchmarking;
 mod dispatchable_impls;
+mod history_impls;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod laws;
 mod ledger_impls;
+mod payer_impls;
 mod tick_impls;
+mod traffic_impls;
 mod types;
 mod utility_impls;
 pub mod weights;
@@ -23,13 +32,14 @@ pub use weights::WeightInfo;
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     use frame_support::{pallet_prelude::*, traits::fungible, weights::WeightMeter, PalletId};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
-        traits::{FarmDirectory, NodeLiveness, ServeDeadlines, TwinDirectory},
+        traits::{FarmDirectory, NodeLiveness, PaidUses, ServeDeadlines, TwinDirectory},
         views::PayerInfo,
-        Balance, ContractId, DeadlineKey, GridClock, GridMillis, Payer, PriceClock, ProviderId, TftPrice,
-        TwinId, UnixSeconds, UsdRate, Q64,
+        Balance, ContractId, DeadlineKey, EndKey, GridClock, GridMillis, Payer, PriceClock, ProviderId,
+        TftPrice, TwinId, UnixSeconds, UsdAmount, UsdRate, Q64,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -52,6 +62,10 @@ pub mod pallet {
         type Nodes: NodeLiveness;
         /// Who is called when a deadline is due.
         type Deadlines: ServeDeadlines;
+        /// What oracles say that one TFT costs, in 1e-7 USD; `None` while they say nothing that counts.
+        type PriceFeed: Get<Option<TftPrice>>;
+        /// Who is told what was paid for public traffic and addresses.
+        type PaidUses: PaidUses;
         /// Who may set the price of TFT.
         type PriceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// Who may set the policy and approve solution providers.
@@ -68,8 +82,13 @@ pub mod pallet {
         type MinChargeMs: Get<u64>;
         /// How long what a contract earns at first is set aside, in case it wasn't delivered.
         type SetAsideMs: Get<GridMillis>;
+        /// The most patience with a payer that has run out, in milliseconds.
+        type GraceMaxMs: Get<GridMillis>;
         /// Weights of calls and hooks.
         type WeightInfo: WeightInfo;
+        /// Makes twins and farms for benchmarks.
+        #[cfg(feature = "runtime-benchmarks")]
+        type BenchmarkHelper: crate::benchmarking::BenchmarkHelper<Self::AccountId>;
     }
 
     /// The price clock.
@@ -90,6 +109,22 @@ pub mod pallet {
     #[pallet::storage]
     pub type Payers<T> = StorageMap<_, Twox64Concat, TwinId, Payer, ValueQuery>;
 
+    /// Whose credit ends next, in the order of the price clock: each payer that is charged and doesn't wait.
+    #[pallet::storage]
+    pub type Ends<T> = StorageMap<_, Identity, EndKey, ()>;
+
+    /// The payers that have run out and wait, and until when.
+    #[pallet::storage]
+    pub type Graces<T> = StorageMap<_, Twox64Concat, TwinId, Grace>;
+
+    /// What owners wish to happen when their credit ends.
+    #[pallet::storage]
+    pub type AutoRefills<T> = StorageMap<_, Twox64Concat, TwinId, AutoRefill>;
+
+    /// What automatic refills have taken lately.
+    #[pallet::storage]
+    pub type RefillsPaid<T> = StorageMap<_, Twox64Concat, TwinId, Refills, ValueQuery>;
+
     /// What owners allow those who act for them.
     #[pallet::storage]
     pub type OwnerLimits<T> = StorageMap<_, Twox64Concat, TwinId, Limits, ValueQuery>;
@@ -109,6 +144,26 @@ pub mod pallet {
     /// The running contracts' places on their payers' clocks.
     #[pallet::storage]
     pub type Accruals<T> = StorageMap<_, Twox64Concat, ContractId, ContractAccount>;
+
+    /// The public traffic that contracts have bought and not used.
+    #[pallet::storage]
+    pub type Allowances<T> = StorageMap<_, Twox64Concat, ContractId, Allowance>;
+
+    /// What contracts were charged by month, until they are forgotten.
+    #[pallet::storage]
+    pub type Bills<T> = StorageMap<_, Twox64Concat, ContractId, Months, ValueQuery>;
+
+    /// The daily prices: a ring of [`DAYS_KEPT`], by day modulo that.
+    #[pallet::storage]
+    pub type DailyPrices<T> = StorageMap<_, Twox64Concat, u32, DayPrice>;
+
+    /// What the chain has seen of the price.
+    #[pallet::storage]
+    pub type PriceWatchState<T> = StorageValue<_, PriceWatch, ValueQuery>;
+
+    /// Grid time at which the present list prices were announced.
+    #[pallet::storage]
+    pub type PricesAnnouncedAt<T> = StorageValue<_, GridMillis, ValueQuery>;
 
     /// What payees have earned and not been paid, as Q64.64 of 1e-7 TFT.
     #[pallet::storage]
@@ -178,10 +233,85 @@ pub mod pallet {
         LimitsSet {
             /// Whose limits.
             twin: TwinId,
-            /// For all contracts together, in 1e-10 USD per hour.
-            max_usd_rate: UsdRate,
-            /// For farmers' extra fees together, in 1e-10 USD per hour.
-            max_extra_fee: UsdRate,
+            /// The limits.
+            limits: Limits,
+        },
+        /// An owner has said what shall happen when the credit ends.
+        AutoRefillSet {
+            /// Whose credit.
+            twin: TwinId,
+            /// The wish; `None` for nothing.
+            wish: Option<AutoRefill>,
+        },
+        /// The owner's account has paid for more credit, which counts from where the old ended.
+        Refilled {
+            /// Whose credit.
+            twin: TwinId,
+            /// How much, in 1e-7 TFT.
+            amount: Balance,
+        },
+        /// The owner's account or limit doesn't allow the refill that was wished.
+        RefillFailed {
+            /// Whose credit.
+            twin: TwinId,
+            /// How much was needed, in 1e-7 TFT.
+            amount: Balance,
+        },
+        /// A payer has run out: its contracts are paused.
+        GraceBegan {
+            /// Who pays.
+            twin: TwinId,
+            /// Grid time at which its contracts begin to close.
+            until: GridMillis,
+        },
+        /// A payer that had run out goes on.
+        Resumed {
+            /// Who pays.
+            twin: TwinId,
+        },
+        /// Patience with a payer has ended: its contracts close.
+        GraceEnded {
+            /// Who didn't pay.
+            twin: TwinId,
+        },
+        /// A payer has another discount.
+        DiscountChanged {
+            /// Who pays.
+            twin: TwinId,
+            /// What is left of the price, in thousandths.
+            permille: u16,
+        },
+        /// Credit was moved into a contract's traffic allowance.
+        TrafficBought {
+            /// Which contract.
+            contract: ContractId,
+            /// Whose credit.
+            twin: TwinId,
+            /// How much traffic, in GB.
+            gb: u32,
+            /// What it cost, in 1e-7 TFT, rounded up.
+            amount: Balance,
+        },
+        /// A contract was settled.
+        Charged {
+            /// Which contract.
+            contract: ContractId,
+            /// What it was charged in all, in 1e-10 USD.
+            usd: UsdAmount,
+            /// What it was charged in all, in 1e-7 TFT, fraction left out.
+            tft: Balance,
+        },
+        /// A contract is charged by the present list.
+        Repriced {
+            /// Which contract.
+            contract: ContractId,
+            /// What it costs from now on, in 1e-10 USD per hour.
+            rate: UsdRate,
+        },
+        /// The feed has no answer that counts: the last price stays.
+        PriceStale {
+            /// In 1e-7 USD per TFT.
+            price: TftPrice,
         },
         /// A solution provider shares in the foundation's part.
         ProviderSet {
@@ -203,6 +333,11 @@ pub mod pallet {
         Behind {
             /// The grid time at which the next one was due.
             due: GridMillis,
+        },
+        /// More payers have run out than a block serves: they are late, in order, and owe no less for it.
+        PayersBehind {
+            /// Where on the price clock the next one's credit ended.
+            end: Q64,
         },
     }
 
@@ -245,6 +380,24 @@ pub mod pallet {
         ProviderAttached,
         /// All ids of solution providers are given away.
         IdsExhausted,
+        /// The payer's credit hasn't ended.
+        NothingDue,
+        /// A refill buys at least 24 hours.
+        RefillTooSmall,
+        /// The refill would exceed the owner's limit of 30 days.
+        RefillAboveLimit,
+        /// Somebody else pays for the contract.
+        NotThePayer,
+        /// The traffic costs more than the caller wants to pay.
+        TrafficTooDear,
+        /// No contract can have that much traffic.
+        AllowanceTooLarge,
+        /// The contract's price was agreed and doesn't follow the list.
+        PriceAgreed,
+        /// The present list was announced less than 30 days ago.
+        NoticeRuns,
+        /// The contract is charged by the present list.
+        PricedAlready,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
@@ -321,6 +474,42 @@ pub mod pallet {
             T::PolicyOrigin::ensure_origin(origin)?;
             Self::do_set_provider_share(provider, permille)
         }
+
+        /// Sets what shall happen when the credit of the caller's twin ends; within its limits. `None`:
+        /// nothing.
+        #[pallet::call_index(9)]
+        pub fn set_auto_refill(origin: OriginFor<T>, wish: Option<AutoRefill>) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_set_auto_refill(account, wish)
+        }
+
+        /// Buys `gb` (10⁹ bytes) of public traffic for a running contract of the caller's twin, for at most
+        /// `max_tft` (1e-7 TFT) of its credit. What isn't used comes back when the contract closes.
+        #[pallet::call_index(10)]
+        pub fn buy_traffic(
+            origin: OriginFor<T>,
+            contract: ContractId,
+            gb: u32,
+            #[pallet::compact] max_tft: Balance,
+        ) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_buy_traffic(account, contract, gb, max_tft)
+        }
+
+        /// Brings a contract to the present list, 30 days after that was announced. By anyone.
+        #[pallet::call_index(11)]
+        pub fn reprice(origin: OriginFor<T>, contract: ContractId) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_reprice(contract)
+        }
+
+        /// Does what the agenda would do for a payer whose credit has ended, or resumes one that waits and
+        /// could go on. By anyone.
+        #[pallet::call_index(12)]
+        pub fn poke(origin: OriginFor<T>, twin: TwinId) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_poke(twin)
+        }
     }
 
     #[pallet::view_functions]
@@ -335,6 +524,32 @@ pub mod pallet {
         pub fn funded_until(twin: TwinId) -> Option<UnixSeconds> {
             Self::end_of_credit(twin)
         }
+
+        /// The grace of a twin whose credit has ended.
+        pub fn grace(twin: TwinId) -> Option<Grace> {
+            Graces::<T>::get(twin)
+        }
+
+        /// What is left of the list price for a twin, in thousandths.
+        pub fn discount_permille(twin: TwinId) -> u16 {
+            Payers::<T>::get(twin).speed
+        }
+
+        /// The public traffic that a contract has bought and not used.
+        pub fn allowance(contract: ContractId) -> Option<Allowance> {
+            Allowances::<T>::get(contract)
+        }
+
+        /// What a contract was charged by month, up to its last settlement, the latest month last; of its last
+        /// 13 months, and until its tombstone goes.
+        pub fn bill(contract: ContractId) -> Months {
+            Bills::<T>::get(contract)
+        }
+
+        /// The daily prices of at most 400 days, the oldest first.
+        pub fn daily_prices() -> Vec<DayPrice> {
+            Self::all_daily_prices()
+        }
     }
 
     #[pallet::hooks]
@@ -346,11 +561,12 @@ pub mod pallet {
 
         fn on_poll(_: BlockNumberFor<T>, meter: &mut WeightMeter) {
             Self::step_grid_clock(meter);
-            Self::serve_deadlines(meter);
+            Self::watch_price(meter);
+            Self::serve_agendas(meter);
         }
 
         fn integrity_test() {
-            Self::every_deadline_fits_in_a_block();
+            Self::every_step_fits_in_a_block();
         }
 
         #[cfg(feature = "try-runtime")]

@@ -11,9 +11,9 @@ use frame_support::{
 };
 use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
-    traits::{FarmDirectory, FarmFacts, NodeLiveness, ServeDeadlines, TwinDirectory},
-    units::{HOUR_MS, MINUTE_MS, TFT, USD},
-    Deadline, FarmId, GridMillis, NodeId, TwinId, Q64,
+    traits::{FarmDirectory, FarmFacts, NodeLiveness, PaidUse, PaidUses, ServeDeadlines, TwinDirectory},
+    units::{DAY_MS, HOUR_MS, MINUTE_MS, TFT, USD},
+    Deadline, FarmId, GridMillis, NodeId, TftPrice, TwinId, Q64,
 };
 
 #[frame_support::runtime]
@@ -64,7 +64,15 @@ parameter_types! {
     pub static Served: Vec<(GridMillis, Deadline)> = vec![];
     /// Deadlines that come up again so often, at once.
     pub static StepsLeft: u32 = 0;
+    /// How long earnings are set aside.
+    pub static SetAside: GridMillis = HOUR_MS;
+    /// What the oracles say.
+    pub static Feed: Option<TftPrice> = None;
+    /// What farming was told, by node.
+    pub static Counted: Vec<(NodeId, PaidUse)> = vec![];
 }
+
+pub const GRACE_MAX_MS: u64 = 14 * DAY_MS;
 
 impl pallet_billing::Config for Test {
     type Currency = Balances;
@@ -72,13 +80,18 @@ impl pallet_billing::Config for Test {
     type Farms = Directory;
     type Nodes = Directory;
     type Deadlines = Directory;
+    type PriceFeed = Feed;
+    type PaidUses = Directory;
     type PriceOrigin = frame_system::EnsureRoot<AccountId>;
     type PolicyOrigin = frame_system::EnsureRoot<AccountId>;
     type PotId = PotId;
     type MinRunwayMs = ConstU64<HOUR_MS>;
     type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
-    type SetAsideMs = ConstU64<HOUR_MS>;
+    type SetAsideMs = SetAside;
+    type GraceMaxMs = ConstU64<GRACE_MAX_MS>;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = Directory;
 }
 
 /// Twin `n` is account `n`; farm `n` belongs to twin 100 + n; ids from 1,000 on don't exist.
@@ -107,6 +120,23 @@ impl FarmDirectory<AccountId> for Directory {
 impl NodeLiveness for Directory {
     fn silent_since(node: NodeId) -> Option<Q64> {
         SilentSince::get().filter(|_| node == 1)
+    }
+}
+
+impl PaidUses for Directory {
+    fn count(node: NodeId, paid: PaidUse) {
+        Counted::mutate(|counted| counted.push((node, paid)));
+    }
+}
+
+#[cfg(feature = "runtime-benchmarks")]
+impl crate::benchmarking::BenchmarkHelper<AccountId> for Directory {
+    fn twin() -> (AccountId, TwinId) {
+        (ALICE, ALICE as TwinId)
+    }
+
+    fn farm() -> FarmId {
+        7
     }
 }
 
@@ -139,6 +169,14 @@ pub fn pass(ms: u64) {
     }
 }
 
+/// Lets `ms` pass in blocks of a minute, the longest that count in full.
+pub fn pass_fast(ms: u64) {
+    let until = Billing::price_clock().stepped_at_ms + ms;
+    while Billing::price_clock().stepped_at_ms < until {
+        block_at((Billing::price_clock().stepped_at_ms + MINUTE_MS).min(until));
+    }
+}
+
 /// One block with this timestamp.
 pub fn block_at(timestamp_ms: u64) {
     System::set_block_number(System::block_number() + 1);
@@ -166,6 +204,9 @@ pub fn run(test: impl FnOnce()) {
         SilentSince::set(None);
         Served::set(vec![]);
         StepsLeft::set(0);
+        SetAside::set(HOUR_MS);
+        Feed::set(None);
+        Counted::set(vec![]);
         block_at(START_MS);
         test();
         Billing::do_try_state().unwrap();

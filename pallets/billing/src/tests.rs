@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod bills;
+mod payers;
+mod prices;
+mod reference;
+mod traffic;
+
 use crate::{mock::*, *};
 use frame_support::{
     assert_noop, assert_ok,
@@ -12,6 +18,7 @@ use sp_runtime::{traits::BadOrigin, ArithmeticError, TokenError};
 use tfgrid_primitives::{
     clock::HALT_CAP_MS,
     fixed,
+    pricing::Priced,
     traits::{Agenda, Clock, Ledger, Parties, Refund},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT, USD},
     Charge, Deadline, Rates, Resources, TwinId,
@@ -23,7 +30,7 @@ const FARM: u32 = 7;
 
 /// Twin `payer` pays, `farm` earns, node 1 serves.
 fn parties(payer: TwinId, farm: u32) -> Parties {
-    Parties { payer, farm: Some(farm), node: Some(1) }
+    Parties { payer, farm: Some(farm), node: Some(1), public_ips: 0, ip_rate: 0, priced: None }
 }
 
 fn deposit(account: AccountId, amount: u128) {
@@ -218,13 +225,17 @@ fn only_governance_sets_price_and_policy_and_both_are_checked() {
         let standard = || Policy::standard(FOUNDATION, STAKING);
         let signed = RuntimeOrigin::signed(ALICE);
         assert_noop!(Billing::set_policy(signed, standard()), BadOrigin);
-        let spoilt: [fn(&mut Policy<AccountId>); 6] = [
+        let spoilt: [fn(&mut Policy<AccountId>); 10] = [
             |p| p.shares.farm += 1,
             |p| p.shares.foundation = u16::MAX,
             |p| p.min_price = 1,
             |p| p.max_price = u64::MAX,
             |p| p.prices.rent_percent = 0,
             |p| p.prices.certified_percent = 99,
+            |p| p.levels[1].hours = p.levels[0].hours,
+            |p| p.levels[1].permille = p.levels[0].permille,
+            |p| p.levels[0].permille = 1_000,
+            |p| p.levels[3].permille = 99,
         ];
         for spoil in spoilt {
             let mut policy = standard();
@@ -241,8 +252,10 @@ fn only_governance_sets_price_and_policy_and_both_are_checked() {
 fn a_quote_is_the_list_price() {
     run(|| {
         let resources = Resources { cru: 2, mru: 2 * GIB, sru: 15 * GIB, ..Resources::ZERO };
-        assert_eq!(Billing::quote(&resources, 0, false), Some(103_750_000));
-        assert_eq!(Billing::quote(&resources, 0, true), Some(129_687_500));
+        let priced = |certified| Priced::Capacity { resources, public_ips: 0, certified };
+        assert_eq!(Billing::quote(&priced(false)), Some(103_750_000));
+        assert_eq!(Billing::quote(&priced(true)), Some(129_687_500));
+        assert_eq!(Billing::quote(&Priced::Name), Some(2_500_000));
     });
 }
 
@@ -430,7 +443,7 @@ fn ten_minutes_are_the_least_that_is_charged() {
 fn the_minimum_charge_takes_no_more_than_there_is_and_can_go_to_the_foundation() {
     run(|| {
         deposit(BOB, TFT);
-        let nobodys = Parties { payer: 2, farm: None, node: None };
+        let nobodys = Parties { farm: None, node: None, ..parties(2, FARM) };
         let charge = Billing::charge_minimum(nobodys, DOLLAR, Charge::default());
         assert_eq!(fixed::whole(charge.tft), TFT);
         assert_eq!(credit(2), 0);
@@ -446,7 +459,7 @@ fn owners_limits_bind_what_starts() {
         let with_extra = Rates { usd: 0, extra: 1 };
         assert_noop!(Billing::ensure_affordable(1, with_extra), Error::<Test>::ExtraFeeAboveLimit);
         let set = |max_usd_rate, max_extra_fee| {
-            let limits = Limits { max_usd_rate, max_extra_fee };
+            let limits = Limits { max_usd_rate, max_extra_fee, refill_per_30_days: 0 };
             assert_ok!(Billing::set_limits(RuntimeOrigin::signed(ALICE), limits));
         };
         set(DOLLAR.usd, 1);
@@ -456,8 +469,7 @@ fn owners_limits_bind_what_starts() {
         let one_more = Rates { usd: 1, extra: 0 };
         assert_noop!(Billing::ensure_affordable(1, one_more), Error::<Test>::RateAboveLimit);
         set(0, 0);
-        let limits = Limits { max_usd_rate: 0, max_extra_fee: 0 };
-        assert_noop!(Billing::set_limits(RuntimeOrigin::signed(5_000), limits), Error::<Test>::NoTwin);
+        assert_noop!(Billing::set_limits(RuntimeOrigin::signed(5_000), Limits::default()), Error::<Test>::NoTwin);
     });
 }
 

@@ -2,6 +2,7 @@
 //! What happens in every block: the two clocks step on, and what is due is served.
 
 use crate::*;
+use core::iter::Peekable;
 use frame_support::{
     traits::{Get, OnTimestampSet},
     weights::{Weight, WeightMeter},
@@ -9,10 +10,10 @@ use frame_support::{
 use sp_runtime::Perbill;
 use tfgrid_primitives::{
     traits::{Agenda, Clock, ServeDeadlines},
-    Deadline, DeadlineKey, GridMillis,
+    Deadline, DeadlineKey, EndKey, GridMillis, Q64,
 };
 
-/// The most of a block that deadlines take.
+/// The most of a block that both agendas take together.
 const AGENDA_SHARE: Perbill = Perbill::from_percent(20);
 
 /// The price clock steps with the timestamp inherent: in every block, also during migrations.
@@ -42,22 +43,21 @@ impl<T: Config> Pallet<T> {
         GridClockState::<T>::mutate(|clock| clock.step(timestamp_ms));
     }
 
-    /// Serves what is due, the longest due first, within the agenda's share of the block.
+    /// Serves what is due on both agendas, the longest due first, within their share of the block.
     ///
-    /// One iterator moves through the keys: starting at the prefix again would walk over all that this block
-    /// has served. What a handler puts to the tail lies ahead of it.
-    pub(crate) fn serve_deadlines(meter: &mut WeightMeter) {
+    /// Half of it is the payers' and half the deadlines', and what one leaves is the other's: neither waits
+    /// for the other to get through.
+    pub(crate) fn serve_agendas(meter: &mut WeightMeter) {
         let mut own = WeightMeter::with_limit(meter.remaining().min(agenda_limit::<T>()));
-        let now = Self::grid_now();
-        let mut keys = Deadlines::<T>::iter_keys();
-        while own.try_consume(T::WeightInfo::next_deadline()).is_ok() {
-            let Some(key) = keys.next().filter(|key| key.due() <= now) else { break };
-            let step = key.deadline().map_or(Weight::zero(), |deadline| T::Deadlines::weight_of(&deadline));
-            if own.try_consume(step.saturating_add(T::WeightInfo::serve_deadline())).is_err() {
-                Self::deposit_event(Event::Behind { due: key.due() });
-                break;
-            }
-            Self::serve_one(key, now);
+        let mut half = WeightMeter::with_limit(own.limit() / 2);
+        let mut ends = Ends::<T>::iter_keys().peekable();
+        serve_ends::<T>(&mut ends, &mut half);
+        own.consume(half.consumed());
+        if let Some(due) = serve_deadlines::<T>(&mut own) {
+            Self::deposit_event(Event::Behind { due });
+        }
+        if let Some(end) = serve_ends::<T>(&mut ends, &mut own) {
+            Self::deposit_event(Event::PayersBehind { end });
         }
         meter.consume(own.consumed());
     }
@@ -65,28 +65,86 @@ impl<T: Config> Pallet<T> {
     fn serve_one(key: DeadlineKey, now: GridMillis) {
         Deadlines::<T>::remove(key);
         let Some(deadline) = key.deadline() else { return };
-        if let Some(due) = T::Deadlines::serve(deadline, now) {
+        let again = match deadline {
+            Deadline::Grace(twin) => {
+                Self::serve_grace(twin, now);
+                None
+            }
+            Deadline::Review(twin) => Self::serve_review(twin, now),
+            _ => T::Deadlines::serve(deadline, now),
+        };
+        if let Some(due) = again {
             Self::arm(due, deadline);
         }
     }
 
-    /// A step that doesn't fit in the agenda's share would never be served, nor what is due after it.
-    pub(crate) fn every_deadline_fits_in_a_block() {
+    /// A step that doesn't fit in its half of the agendas' share might never be served, nor what is due after
+    /// it.
+    pub(crate) fn every_step_fits_in_a_block() {
         let kinds = [
             Deadline::Silence(0),
             Deadline::Drain(0),
             Deadline::Sweep(0),
             Deadline::Answer(0),
+            Deadline::CoolDown(0),
             Deadline::Tombstone(0),
+            Deadline::Grace(0),
+            Deadline::Eviction(0),
+            Deadline::Review(0),
         ];
-        let around = T::WeightInfo::on_poll()
-            .saturating_add(T::WeightInfo::next_deadline())
-            .saturating_add(T::WeightInfo::serve_deadline());
+        let half = agenda_limit::<T>() / 2;
         for kind in kinds {
-            let step = T::Deadlines::weight_of(&kind).saturating_add(around);
-            assert!(step.all_lte(agenda_limit::<T>()), "a step of {kind:?} is too heavy: {step:?}");
+            let step = weight_of::<T>(&kind).saturating_add(T::WeightInfo::next_deadline());
+            assert!(step.all_lte(half), "a step of {kind:?} is too heavy: {step:?}");
         }
+        let step = T::WeightInfo::serve_end().saturating_add(T::WeightInfo::next_end());
+        assert!(step.all_lte(half), "serving a payer is too heavy: {step:?}");
     }
+}
+
+/// Serves payers whose credit has ended. Says where the next one's ended when the meter is used up before.
+///
+/// One iterator moves through the keys: starting at the prefix again would walk over all that this block has
+/// served. What is put back lies ahead of it.
+fn serve_ends<T: Config>(
+    keys: &mut Peekable<impl Iterator<Item = EndKey>>,
+    meter: &mut WeightMeter,
+) -> Option<Q64> {
+    let clock = Pallet::<T>::now().clock;
+    while meter.try_consume(T::WeightInfo::next_end()).is_ok() {
+        let key = keys.peek().copied().filter(|key| key.end() <= clock)?;
+        if meter.try_consume(T::WeightInfo::serve_end()).is_err() {
+            return Some(key.end());
+        }
+        keys.next();
+        Pallet::<T>::serve_end(key);
+    }
+    None
+}
+
+/// Serves deadlines. Says when the next one was due when the meter is used up before.
+fn serve_deadlines<T: Config>(meter: &mut WeightMeter) -> Option<GridMillis> {
+    let now = Pallet::<T>::grid_now();
+    let mut keys = Deadlines::<T>::iter_keys();
+    while meter.try_consume(T::WeightInfo::next_deadline()).is_ok() {
+        let key = keys.next().filter(|key| key.due() <= now)?;
+        let step = key.deadline().map_or(T::WeightInfo::serve_deadline(), |kind| weight_of::<T>(&kind));
+        if meter.try_consume(step).is_err() {
+            return Some(key.due());
+        }
+        Pallet::<T>::serve_one(key, now);
+    }
+    None
+}
+
+/// What one step of a deadline takes, its coming and going included.
+fn weight_of<T: Config>(deadline: &Deadline) -> Weight {
+    let step = match deadline {
+        Deadline::Grace(_) => T::WeightInfo::serve_grace(),
+        Deadline::Review(_) => T::WeightInfo::serve_review(),
+        _ => T::Deadlines::weight_of(deadline),
+    };
+    step.saturating_add(T::WeightInfo::serve_deadline())
 }
 
 fn agenda_limit<T: Config>() -> Weight {

@@ -2,11 +2,20 @@
 //! The records of the pallet.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    ledger::Earned, traits::Parties, units::USD, Accrual, Charge, FarmId, Funded, GridMillis, NodeId,
-    PriceList, ProviderId, Rates, TftPrice, TwinId, UsdRate, Q64,
+    fixed,
+    ledger::{Earned, FULL_SPEED},
+    pricing::Priced,
+    traits::{PaidUse, Parties},
+    units::{HOUR_MS, USD},
+    Accrual, Balance, Charge, Discount, FarmId, Funded, GridMillis, NodeId, Payer, PriceList, ProviderId,
+    Rates, TftPrice, TwinId, UsdAmount, UsdRate, Q64,
 };
+
+/// A month, in milliseconds: 720 hours.
+pub const MONTH_MS: u64 = 720 * HOUR_MS;
 
 /// A contract in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
@@ -19,10 +28,18 @@ pub struct ContractAccount {
     pub node: Option<NodeId>,
     /// The solution provider that shares in the foundation's part.
     pub provider: Option<ProviderId>,
+    /// What it is priced for; `None` where its price is agreed.
+    pub priced: Option<Priced>,
+    /// How many public addresses its rate includes.
+    pub public_ips: u8,
+    /// What they are of the rate, in 1e-10 USD per hour.
+    pub ip_rate: UsdRate,
     /// Its place on the payer's clocks.
     pub accrual: Accrual,
     /// What it has earned up to there and nobody has claimed.
     pub unclaimed: Earned,
+    /// The public traffic and addresses in that; `tft` is what was paid for them, the farmer's part included.
+    pub uses: PaidUse,
     /// Whether it is charged; not while its node is silent.
     pub running: bool,
     /// The price clock when it last began to run at its present rates.
@@ -34,14 +51,18 @@ pub struct ContractAccount {
 impl ContractAccount {
     /// A contract that starts now, on the clocks of a settled payer.
     pub fn start(parties: Parties, rates: Rates, clocks: Funded, clock: Q64, now: GridMillis) -> Self {
-        let Parties { payer, farm, node } = parties;
+        let Parties { payer, farm, node, public_ips, ip_rate, priced } = parties;
         Self {
             payer,
             farm,
             node,
             provider: None,
+            priced,
+            public_ips,
+            ip_rate,
             accrual: Accrual::start(rates, clocks),
             unclaimed: Earned::default(),
+            uses: PaidUse::default(),
             running: true,
             running_since: clock,
             started_at: now,
@@ -66,21 +87,118 @@ impl ContractAccount {
     /// Counts from now on, on the clocks of a settled payer.
     pub(crate) fn settle(&mut self, clocks: &Funded) {
         if self.running {
+            let ms = clocks.full_ms.saturating_sub(self.accrual.claimed_at.full_ms);
             let lately = self.accrual.claim(clocks);
             self.unclaimed = self.unclaimed.plus(&lately);
+            let ips = fixed::mul_div(lately.shared, self.ip_rate.into(), self.accrual.rates.usd.into());
+            self.uses.ip_ms = self.uses.ip_ms.saturating_add(ms.saturating_mul(self.public_ips.into()));
+            self.uses.tft = self.uses.tft.saturating_add(ips);
         }
     }
 
-    /// Takes `back` of what nobody has claimed off its charge.
+    /// Has earned what traffic was drawn from its allowance.
+    pub(crate) fn earn_traffic(&mut self, drawn: &Allowance) {
+        self.unclaimed.shared = self.unclaimed.shared.saturating_add(drawn.tft);
+        self.uses.traffic_bytes = self.uses.traffic_bytes.saturating_add(drawn.bytes);
+        self.uses.tft = self.uses.tft.saturating_add(drawn.tft);
+        let charged = &mut self.accrual.charged;
+        charged.tft = charged.tft.saturating_add(drawn.tft);
+        charged.usd = charged.usd.saturating_add(drawn.usd);
+    }
+
+    /// Takes `back` of what nobody has claimed off its charge, and off its uses in proportion, rounded down:
+    /// farming mints rather too little for them than too much.
     pub(crate) fn give_back(&mut self, back: &Earned) {
-        self.unclaimed = self.unclaimed.minus(back);
+        if *back == Earned::default() {
+            return;
+        }
+        let (before, rest) = (self.unclaimed.shared, self.unclaimed.minus(back));
+        let scaled = |amount: u128| fixed::mul_div(amount, rest.shared, before);
+        let narrow = |amount: u64| u64::try_from(scaled(amount.into())).unwrap_or(amount);
+        self.uses = PaidUse {
+            traffic_bytes: narrow(self.uses.traffic_bytes),
+            ip_ms: narrow(self.uses.ip_ms),
+            tft: scaled(self.uses.tft),
+        };
+        self.unclaimed = rest;
         self.accrual.charged = self.accrual.charged.less(back.total());
     }
 
-    /// What it was charged for while its node was silent: from `silent_since` on the price clock to `until`.
-    pub(crate) fn unserved(&self, silent_since: Q64, until: Q64, speed: u16) -> Earned {
-        let stretch = until.saturating_sub(silent_since.max(self.running_since));
-        self.accrual.rates.cost_of(stretch, speed).at_most(&self.unclaimed)
+    /// What it was charged for while its node was silent, from `silent_since` on the price clock on, by a
+    /// payer that is settled: as much as fell into time with credit.
+    pub(crate) fn unserved(&self, silent_since: Q64, payer: &Payer) -> Earned {
+        let (from, until) = (silent_since.max(self.running_since), payer.settled_at.min(payer.end));
+        let stretch = until.saturating_sub(from).saturating_sub(payer.gap.within(from, until));
+        self.accrual.rates.cost_of(stretch, payer.speed).at_most(&self.unclaimed)
+    }
+}
+
+/// Public traffic that a contract has bought and not used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Allowance {
+    /// Whose credit bought it and gets the rest.
+    pub payer: TwinId,
+    /// How much traffic.
+    pub bytes: u64,
+    /// What was paid for it, in Q64.64 of 1e-7 TFT.
+    pub tft: Q64,
+    /// The same in 1e-10 USD.
+    pub usd: UsdAmount,
+}
+
+impl Allowance {
+    /// Takes `bytes`, or what there is, with what was paid for them.
+    pub(crate) fn draw(&mut self, bytes: u64) -> Self {
+        let taken = bytes.min(self.bytes);
+        let part = |amount: u128| fixed::mul_div(amount, taken.into(), self.bytes.into());
+        let drawn = Self { bytes: taken, tft: part(self.tft), usd: part(self.usd), ..*self };
+        self.bytes = self.bytes.saturating_sub(drawn.bytes);
+        self.tft = self.tft.saturating_sub(drawn.tft);
+        self.usd = self.usd.saturating_sub(drawn.usd);
+        drawn
+    }
+}
+
+/// Patience with a payer that has run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Grace {
+    /// Grid time at which it began.
+    pub since: GridMillis,
+    /// Grid time at which it ends.
+    pub until: GridMillis,
+    /// It has ended: the payer's contracts close.
+    pub over: bool,
+}
+
+/// What an owner wishes to happen when the credit ends.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct AutoRefill {
+    /// For how many hours of the rates of that moment the owner's account pays, at least
+    /// [`LEAST_REFILL_HOURS`].
+    pub hours: u32,
+}
+
+/// The least that an automatic refill buys.
+pub const LEAST_REFILL_HOURS: u32 = 24;
+
+/// What automatic refills have taken from an owner's account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Refills {
+    /// Grid time from which on they are counted.
+    pub since: GridMillis,
+    /// How much since then, in 1e-7 TFT.
+    pub spent: Balance,
+}
+
+impl Refills {
+    /// With `amount` more at `now`: the count begins anew after [`MONTH_MS`].
+    pub(crate) fn plus(self, amount: Balance, now: GridMillis) -> Self {
+        if now.saturating_sub(self.since) >= MONTH_MS {
+            return Self { since: now, spent: amount };
+        }
+        Self { spent: self.spent.saturating_add(amount), ..self }
     }
 }
 
@@ -93,13 +211,62 @@ pub struct Limits {
     pub max_usd_rate: UsdRate,
     /// The most that farmers' extra fees may be together, in 1e-10 USD per hour.
     pub max_extra_fee: UsdRate,
+    /// The most that automatic refills may take from the owner's account in 30 days, in 1e-7 TFT.
+    pub refill_per_30_days: Balance,
 }
 
 impl Default for Limits {
-    /// No extra fee: whoever has a bot's key can't send the owner's credit to a farm by way of a fee.
+    /// No extra fee: whoever has a bot's key can't send the owner's credit to a farm by way of a fee. No
+    /// refill either, before the owner has said how much.
     fn default() -> Self {
-        Self { max_usd_rate: UsdRate::MAX, max_extra_fee: 0 }
+        Self { max_usd_rate: UsdRate::MAX, max_extra_fee: 0, refill_per_30_days: 0 }
     }
+}
+
+/// What a contract was charged in a month.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct MonthlyCharge {
+    /// Months of 720 hours since 1970.
+    pub month: u32,
+    /// What it was charged.
+    pub charge: Charge,
+}
+
+/// How many months of a contract are kept.
+pub const MONTHS_KEPT: u32 = 13;
+
+/// What a contract was charged, by month, the latest last.
+pub type Months = BoundedVec<MonthlyCharge, ConstU32<MONTHS_KEPT>>;
+
+/// The price of TFT on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct DayPrice {
+    /// Days since 1970.
+    pub day: u32,
+    /// The mean of the day, or of what the chain has seen of it, in 1e-7 USD.
+    pub price: TftPrice,
+}
+
+/// How many daily prices are kept.
+pub const DAYS_KEPT: u32 = 400;
+
+/// What the chain has seen of the price of TFT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct PriceWatch {
+    /// The day that is recorded: days since 1970.
+    pub day: u32,
+    /// The price clock when that day began.
+    pub day_clock: Q64,
+    /// Charged milliseconds when that day began.
+    pub day_ms: u64,
+    /// Grid time at which the feed was asked last.
+    pub asked_at: GridMillis,
+    /// Whether it had an answer.
+    pub fresh: bool,
+    /// The price when the present step began, in 1e-7 USD.
+    pub step_base: TftPrice,
+    /// Grid time at which it began.
+    pub step_since: GridMillis,
 }
 
 /// Who brought contracts to the grid and shares in the foundation's part of them.
@@ -153,7 +320,43 @@ pub struct Shares {
     pub staking: u16,
 }
 
-/// Prices, shares and bounds, validated as a whole.
+/// A step of the discount.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    serde::Serialize,
+    serde::Deserialize,
+)]
+pub struct Level {
+    /// How many hours of the list price the credit pays for.
+    pub hours: u32,
+    /// What is left of the price then, in thousandths.
+    pub permille: u16,
+}
+
+/// The steps of the discount, from the least to the largest.
+pub type Levels = [Level; 4];
+
+/// 1.5, 3, 6 and 18 months.
+fn standard_levels() -> Levels {
+    [1_080, 2_160, 4_320, 12_960].map(|hours| Level {
+        hours,
+        permille: Discount::for_runway_hours(hours.into()).permille(),
+    })
+}
+
+/// No discount is larger: the discounted clock keeps its places.
+const LEAST_PERMILLE: u16 = 100;
+
+/// Prices, shares, discounts and bounds, validated as a whole.
 #[derive(
     Clone,
     Debug,
@@ -180,6 +383,9 @@ pub struct Policy<AccountId> {
     pub min_price: TftPrice,
     /// The highest.
     pub max_price: TftPrice,
+    /// What prepaid runway earns.
+    #[serde(default = "standard_levels")]
+    pub levels: Levels,
 }
 
 /// Below 0.001 USD per TFT, ten years of the dearest contract would overflow the clock.
@@ -197,6 +403,7 @@ impl<AccountId> Policy<AccountId> {
             staking,
             min_price: LEAST_PRICE,
             max_price: USD * 100,
+            levels: standard_levels(),
         }
     }
 
@@ -210,6 +417,23 @@ impl<AccountId> Policy<AccountId> {
             && self.min_price <= self.max_price
             && (1..=100).contains(&self.prices.rent_percent)
             && (100..=1_000).contains(&self.prices.certified_percent)
+            && self.levels_are_valid()
+    }
+
+    /// More runway always earns more, and the first step less than the whole price.
+    fn levels_are_valid(&self) -> bool {
+        let ascend = |pair: &[Level]| match pair {
+            [less, more] => less.hours < more.hours && less.permille > more.permille,
+            _ => true,
+        };
+        self.levels.windows(2).all(ascend)
+            && self.levels.iter().all(|level| (LEAST_PERMILLE..FULL_SPEED).contains(&level.permille))
+    }
+
+    /// What is left of the price for whoever has `hours` of runway, in thousandths.
+    pub fn permille_for(&self, hours: u64) -> u16 {
+        let earned = self.levels.iter().rev().find(|level| hours >= level.hours.into());
+        earned.map_or(FULL_SPEED, |level| level.permille)
     }
 
     /// Whether `price` is one that the chain believes.

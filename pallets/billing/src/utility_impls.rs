@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What people read, the clocks as other pallets use them, and the laws that hold after every block.
+//! What people read, and the clocks as other pallets use them.
 
 use crate::*;
-use frame_support::{
-    ensure,
-    traits::{
-        fungible::{Inspect, Mutate},
-        Get,
-    },
+use frame_support::traits::{
+    fungible::{Inspect, Mutate},
+    Get,
 };
 use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
@@ -19,8 +16,6 @@ use tfgrid_primitives::{
     views::PayerInfo,
     Charge, ContractId, FarmId, GridMillis, Payer, TwinId, UnixSeconds, Q64,
 };
-#[cfg(any(feature = "std", feature = "try-runtime"))]
-use tfgrid_primitives::{Deadline, DeadlineKey};
 
 impl<T: Config> Pallet<T> {
     /// The account that keeps all credit and earnings.
@@ -112,55 +107,5 @@ impl<T: Config> Clock for Pallet<T> {
 
     fn price_now() -> Q64 {
         Self::now().clock
-    }
-}
-
-#[cfg(any(feature = "std", feature = "try-runtime"))]
-impl<T: Config> Pallet<T> {
-    /// Checks the laws of the pallet: for tests and try-runtime, never in a block.
-    pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
-        Self::the_pot_covers_everything()?;
-        Self::payers_rates_are_the_sums_of_their_contracts()?;
-        Self::every_deadline_is_one()
-    }
-
-    /// Whether `deadline` is armed for `due`, for the laws of others.
-    pub fn is_armed(due: GridMillis, deadline: Deadline) -> bool {
-        Deadlines::<T>::contains_key(DeadlineKey::new(due, deadline))
-    }
-
-    fn every_deadline_is_one() -> Result<(), sp_runtime::TryRuntimeError> {
-        let all_decode = Deadlines::<T>::iter_keys().all(|key| key.deadline().is_some());
-        ensure!(all_decode, "the agenda has a key that nobody armed");
-        Ok(())
-    }
-
-    fn the_pot_covers_everything() -> Result<(), sp_runtime::TryRuntimeError> {
-        let credit: Q64 = Payers::<T>::iter_values().map(|payer| payer.credit).sum();
-        let unclaimed: Q64 = Accruals::<T>::iter_values()
-            .map(|account| account.earned(&Payers::<T>::get(account.payer).funded).total())
-            .sum();
-        let payable: Q64 = Payable::<T>::iter_values().sum();
-        let owed = credit.saturating_add(unclaimed).saturating_add(payable);
-        let pot = T::Currency::total_balance(&Self::pot()).saturating_sub(T::Currency::minimum_balance());
-        ensure!(fixed::from_whole(pot) >= owed, "the pot owes more than it has");
-        Ok(())
-    }
-
-    fn payers_rates_are_the_sums_of_their_contracts() -> Result<(), sp_runtime::TryRuntimeError> {
-        for (twin, payer) in Payers::<T>::iter() {
-            let (rate, extra) = Accruals::<T>::iter_values()
-                .filter(|account| account.payer == twin && account.running)
-                .map(|account| account.accrual.rates)
-                .fold((0u128, 0u128), |(rate, extra), rates| {
-                    (rate.saturating_add(rates.usd.into()), extra.saturating_add(rates.extra.into()))
-                });
-            ensure!(
-                (payer.rate, payer.extra) == (rate, extra),
-                "a payer's rate isn't the sum of its contracts'"
-            );
-            ensure!(payer.is_charged() || payer.end == Q64::MAX, "a payer without contracts has an end");
-        }
-        Ok(())
     }
 }

@@ -9,7 +9,7 @@ use crate::*;
 use frame_support::{parameter_types, traits::ConstU64, weights::Weight, PalletId};
 use tfgrid_primitives::{
     traits::ServeDeadlines,
-    units::{HOUR_MS, MINUTE_MS},
+    units::{DAY_MS, HOUR_MS, MINUTE_MS},
     Deadline, GridMillis,
 };
 
@@ -42,11 +42,14 @@ impl pallet_billing::Config for Runtime {
     type Farms = Farms;
     type Nodes = Nodes;
     type Deadlines = GridDeadlines;
+    type PriceFeed = ();
+    type PaidUses = ();
     type PriceOrigin = PriceSetter;
     type PolicyOrigin = PolicySetter;
     type PotId = PotId;
     type MinRunwayMs = ConstU64<HOUR_MS>;
     type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
     type SetAsideMs = NotDeliveredWindow;
+    type GraceMaxMs = ConstU64<{ 14 * DAY_MS }>;
     type WeightInfo = ();
 }

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The laws that hold after every block, each by its name: for tests and try-runtime, never in a block.
+
+use crate::*;
+use frame_support::{ensure, traits::fungible::Inspect};
+use sp_runtime::TryRuntimeError;
+use tfgrid_primitives::{fixed, Deadline, DeadlineKey, EndKey, GridMillis, Payer, Q64};
+
+type Law = Result<(), TryRuntimeError>;
+
+impl<T: Config> Pallet<T> {
+    /// Checks the laws of the pallet.
+    pub fn do_try_state() -> Law {
+        Self::the_pot_covers_everything()?;
+        Self::payers_rates_are_the_sums_of_their_contracts()?;
+        Self::who_is_charged_and_does_not_wait_is_in_the_agenda_once()?;
+        Self::who_waits_has_a_grace_and_that_a_deadline()?;
+        Self::who_is_charged_is_reviewed()?;
+        Self::months_add_up_to_what_was_charged()?;
+        Self::allowances_hold_traffic()?;
+        Self::every_deadline_is_one()
+    }
+
+    /// What of the pot belongs to nobody: fractions lost, and what strangers sent to its account. In Q64.64
+    /// of 1e-7 TFT; `None` where the pot owes more than it has.
+    pub fn dust() -> Option<Q64> {
+        let credit: Q64 = Payers::<T>::iter_values().map(|payer| payer.credit).sum();
+        let allowances: Q64 = Allowances::<T>::iter_values().map(|allowance| allowance.tft).sum();
+        let unclaimed: Q64 = Accruals::<T>::iter_values()
+            .map(|account| account.earned(&Payers::<T>::get(account.payer).funded).total())
+            .sum();
+        let payable: Q64 = Payable::<T>::iter_values().sum();
+        let pot = T::Currency::total_balance(&Self::pot()).saturating_sub(T::Currency::minimum_balance());
+        fixed::from_whole(pot).checked_sub(credit + allowances + unclaimed + payable)
+    }
+
+    /// Whether `deadline` is armed for `due`, for the laws of others.
+    pub fn is_armed(due: GridMillis, deadline: Deadline) -> bool {
+        Deadlines::<T>::contains_key(DeadlineKey::new(due, deadline))
+    }
+
+    fn the_pot_covers_everything() -> Law {
+        ensure!(Self::dust().is_some(), "the pot owes more than it has");
+        Ok(())
+    }
+
+    fn payers_rates_are_the_sums_of_their_contracts() -> Law {
+        for (twin, payer) in Payers::<T>::iter() {
+            let (rate, extra) = Accruals::<T>::iter_values()
+                .filter(|account| account.payer == twin && account.running)
+                .map(|account| account.accrual.rates)
+                .fold((0u128, 0u128), |(rate, extra), rates| {
+                    (rate.saturating_add(rates.usd.into()), extra.saturating_add(rates.extra.into()))
+                });
+            ensure!(
+                (payer.rate, payer.extra) == (rate, extra),
+                "a payer's rate isn't the sum of its contracts'"
+            );
+            ensure!(payer.is_charged() || payer.end == Q64::MAX, "a payer without contracts has an end");
+        }
+        Ok(())
+    }
+
+    fn who_is_charged_and_does_not_wait_is_in_the_agenda_once() -> Law {
+        let mut expected: alloc::vec::Vec<EndKey> = Payers::<T>::iter()
+            .filter_map(|(twin, payer)| payer.agenda_end().map(|end| EndKey::new(end, twin)))
+            .collect();
+        expected.sort_unstable();
+        ensure!(
+            Ends::<T>::iter_keys().eq(expected),
+            "the agenda isn't the payers that are charged and don't wait, each at its end, in order"
+        );
+        Ok(())
+    }
+
+    fn who_waits_has_a_grace_and_that_a_deadline() -> Law {
+        for (twin, payer) in Payers::<T>::iter() {
+            ensure!(payer.paused == Graces::<T>::contains_key(twin), "who waits has no grace, or the other way");
+            let clock = Self::now().clock;
+            ensure!(!payer.paused || !payer.is_charged() || payer.is_exhausted(clock), "who waits isn't exhausted");
+        }
+        for (twin, grace) in Graces::<T>::iter() {
+            ensure!(Payers::<T>::contains_key(twin), "a grace has no payer");
+            let expected = (!grace.over).then_some(grace.until);
+            ensure!(armed::<T>(Deadline::Grace(twin)).eq(expected), "a grace hasn't one deadline");
+        }
+        let orphans = Deadlines::<T>::iter_keys().filter_map(|key| key.deadline()).any(|deadline| match deadline {
+            Deadline::Grace(twin) => !Graces::<T>::contains_key(twin),
+            _ => false,
+        });
+        ensure!(!orphans, "a deadline ends a grace that there isn't");
+        Ok(())
+    }
+
+    fn who_is_charged_is_reviewed() -> Law {
+        for (twin, payer) in Payers::<T>::iter() {
+            let Payer { review_at, .. } = payer;
+            ensure!(review_at > 0 || !payer.is_charged(), "nobody reviews a payer that is charged");
+            let expected = (review_at > 0).then_some(review_at);
+            ensure!(armed::<T>(Deadline::Review(twin)).eq(expected), "a review hasn't one deadline");
+        }
+        Ok(())
+    }
+
+    fn months_add_up_to_what_was_charged() -> Law {
+        for (contract, account) in Accruals::<T>::iter() {
+            let months = Bills::<T>::get(contract);
+            ensure!(months.windows(2).all(|pair| pair[0].month < pair[1].month), "months are out of order");
+            let (tft, usd) = months.iter().fold((0u128, 0u128), |(tft, usd), month| {
+                (tft.saturating_add(month.charge.tft), usd.saturating_add(month.charge.usd))
+            });
+            let charged = account.accrual.charged;
+            // The oldest month of a long life has been dropped.
+            let whole = !months.is_full();
+            ensure!(!whole || (tft, usd) == (charged.tft, charged.usd), "a bill isn't what was charged");
+            ensure!(tft <= charged.tft, "a bill says more than what was charged");
+        }
+        Ok(())
+    }
+
+    fn allowances_hold_traffic() -> Law {
+        ensure!(Allowances::<T>::iter_values().all(|a| a.bytes > 0), "an empty allowance is kept");
+        Ok(())
+    }
+
+    fn every_deadline_is_one() -> Law {
+        let all_decode = Deadlines::<T>::iter_keys().all(|key| key.deadline().is_some());
+        ensure!(all_decode, "the agenda has a key that nobody armed");
+        Ok(())
+    }
+}
+
+/// When `deadline` is armed, as often as it is.
+fn armed<T: Config>(deadline: Deadline) -> impl Iterator<Item = GridMillis> {
+    Deadlines::<T>::iter_keys().filter(move |key| key.deadline() == Some(deadline)).map(|key| key.due())
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What contracts were charged by month.
+
+use super::*;
+use crate::history_impls::add_to_months;
+use proptest::prelude::*;
+
+fn sum(months: &Months) -> (u128, u128) {
+    months.iter().fold((0, 0), |(tft, usd), month| (tft + month.charge.tft, usd + month.charge.usd))
+}
+
+#[test]
+fn a_bill_adds_up_to_what_the_credit_lost() {
+    run(|| {
+        let rates = Rates { usd: 33_333_333, extra: 77 };
+        deposit(ALICE, 500 * TFT);
+        let before = Billing::settled_payer(1).credit;
+        Billing::start(1, parties(1, FARM), rates);
+        for _ in 0..4 {
+            pass_fast(20 * DAY_MS);
+            assert_ok!(Billing::claim(RuntimeOrigin::signed(BOB), 1));
+        }
+        let charge = Billing::stop(1, Refund::Served);
+        let bill = Billing::bill(1);
+        assert!(bill.len() >= 3, "{bill:?}");
+        assert!(bill.windows(2).all(|pair| pair[0].month < pair[1].month));
+        assert_eq!(sum(&bill), (charge.tft, charge.usd));
+        assert_eq!(before - Billing::settled_payer(1).credit, charge.tft);
+        Billing::forget(1);
+        assert!(Billing::bill(1).is_empty());
+    });
+}
+
+#[test]
+fn what_is_given_back_leaves_the_bill() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS / 4);
+        Billing::resize(1, Rates { usd: DOLLAR.usd / 2, extra: 0 });
+        pass(HOUR_MS / 4);
+        assert!(sum(&Billing::bill(1)).0 > 0);
+        Billing::stop(1, Refund::All);
+        assert_eq!(sum(&Billing::bill(1)), (0, 0));
+    });
+}
+
+proptest! {
+    /// Up and down, the months' sum follows the charge; the oldest go.
+    #[test]
+    fn months_follow_the_charge(
+        steps in prop::collection::vec((0u32..3, 0u128..1 << 90, any::<bool>()), 1..60),
+    ) {
+        let (mut months, mut month, mut charge) = (Months::default(), 5, Charge::default());
+        let mut dropped = false;
+        for (later, amount, up) in steps {
+            month += later;
+            let after = match up {
+                true => Charge { tft: charge.tft + amount, usd: charge.usd + amount / 3 },
+                false => Charge { tft: charge.tft - amount.min(charge.tft), usd: charge.usd - (amount / 3).min(charge.usd) },
+            };
+            dropped |= months.is_full();
+            add_to_months(&mut months, month, charge, after);
+            charge = after;
+            prop_assert!(months.windows(2).all(|pair| pair[0].month < pair[1].month));
+            if !dropped {
+                prop_assert_eq!(sum(&months), (charge.tft, charge.usd));
+            }
+        }
+    }
+}

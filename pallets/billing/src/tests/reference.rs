@@ -1,0 +1,672 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A biller that anybody can follow: it ticks once a second, charges each contract for that second and rounds
+//! nothing. Beside it runs the ledger, through the same random history; both must agree.
+//!
+//! All prices of these histories divide [`PRICES_MULTIPLE`], so every amount is a whole number of
+//! 1 / [`PARTS`] of a unit (1e-7 TFT). Where credit ends within a second, that second's charges are scaled
+//! down, which loses less than one such part each.
+//!
+//! The biller is told what only time decides: whether a payer was refilled or began to wait when the agenda
+//! got to it, and by how much. What that costs whom is its own reckoning.
+
+use super::*;
+use crate::payer_impls::By;
+use std::collections::BTreeMap;
+use tfgrid_primitives::{clock::stretch, fixed::ONE, Q64};
+
+/// What one TFT may cost in a history, in 1e-7 USD.
+const PRICES: [u64; 5] = [10_000, 500_000, 700_000, 1_100_000, 1_300_000];
+/// A multiple of each of them.
+const PRICES_MULTIPLE: u128 = 500_500_000;
+/// Parts of a unit: see `clock::stretch`, and thousandths for the discount.
+const PARTS: u128 = 360 * 1_000 * PRICES_MULTIPLE;
+/// Parts of a millisecond × price on the biller's clock, so that the place where credit ends is fine enough.
+const FINE: u128 = 1 << 20;
+/// Full price, in thousandths.
+const FULL: u128 = 1_000;
+const PAYERS: [TwinId; 2] = [1, 2];
+
+#[derive(Clone, Debug)]
+struct RefContract {
+    payer: TwinId,
+    rates: Rates,
+    node: u32,
+    running: bool,
+    running_since: u128,
+    /// Shared and extra, earned and not claimed.
+    unclaimed: [u128; 2],
+    charged: u128,
+    traffic: u64,
+    traffic_paid: u128,
+}
+
+impl RefContract {
+    /// What it costs over a stretch of the reference's clock.
+    fn cost(&self, stretch: u128, speed: u128) -> [u128; 2] {
+        let cost = |rate: u64, speed: u128| u128::from(rate) * stretch * speed / FINE;
+        [cost(self.rates.usd, speed), cost(self.rates.extra, FULL)]
+    }
+
+    fn earn(&mut self, earned: [u128; 2]) {
+        self.unclaimed[0] += earned[0];
+        self.unclaimed[1] += earned[1];
+        self.charged += earned[0] + earned[1];
+    }
+}
+
+#[derive(Clone, Debug)]
+struct RefPayer {
+    credit: u128,
+    speed: u128,
+    paused: bool,
+    /// The second up to which it is charged.
+    second: usize,
+    /// The rest of the second in which its credit ended, by contract, until it is known what follows.
+    stuck: Option<Vec<(u64, [u128; 2])>>,
+    /// Where on the clock its credit ended.
+    end: u128,
+    gap: (u128, u128),
+}
+
+/// How far the biller's clock moves.
+fn stretch_of(ms: u128, price: u64) -> u128 {
+    ms * PRICES_MULTIPLE / u128::from(price) * FINE
+}
+
+/// The biller.
+struct Reference {
+    payers: BTreeMap<TwinId, RefPayer>,
+    contracts: BTreeMap<u64, RefContract>,
+    /// Where its clock stands at each second: 1 / (360 × [`PRICES_MULTIPLE`] × [`FINE`]) of the ledger's unit.
+    clock: Vec<u128>,
+    price: u64,
+    /// What was claimed, shared and extra together.
+    claimed: u128,
+}
+
+impl Reference {
+    fn new() -> Self {
+        let payer = RefPayer {
+            credit: 0,
+            speed: FULL,
+            paused: false,
+            second: 0,
+            stuck: None,
+            end: u128::MAX,
+            gap: (0, 0),
+        };
+        Self {
+            payers: PAYERS.map(|twin| (twin, payer.clone())).into(),
+            contracts: BTreeMap::new(),
+            clock: vec![0],
+            price: 0,
+            claimed: 0,
+        }
+    }
+
+    fn now(&self) -> u128 {
+        *self.clock.last().unwrap()
+    }
+
+    fn payer(&mut self, twin: TwinId) -> &mut RefPayer {
+        self.payers.get_mut(&twin).unwrap()
+    }
+
+    fn contract(&mut self, id: u64) -> &mut RefContract {
+        self.contracts.get_mut(&id).unwrap()
+    }
+
+    fn running(&self, twin: TwinId) -> Vec<u64> {
+        let mine = self.contracts.iter().filter(|(_, c)| c.payer == twin && c.running);
+        mine.map(|(id, _)| *id).collect()
+    }
+
+    fn rate(&self, twin: TwinId) -> u128 {
+        let rates = self.running(twin).into_iter().map(|id| self.contracts[&id].rates);
+        rates.map(|rates| u128::from(rates.usd) + u128::from(rates.extra)).sum()
+    }
+
+    /// What all that runs costs over a stretch.
+    fn cost_of(&self, twin: TwinId, stretch: u128) -> u128 {
+        let speed = self.payers[&twin].speed;
+        self.running(twin).iter().map(|id| self.contracts[id].cost(stretch, speed)).flatten().sum()
+    }
+
+    fn seconds_pass(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.clock.push(self.now() + stretch_of(1_000, self.price));
+        }
+        PAYERS.into_iter().for_each(|twin| self.catch_up(twin));
+    }
+
+    /// Charges a payer second by second up to now, or to where its credit ends.
+    fn catch_up(&mut self, twin: TwinId) {
+        while self.payers[&twin].stuck.is_none() && self.payers[&twin].second + 1 < self.clock.len() {
+            let payer = self.payers[&twin].clone();
+            let running = if payer.paused { vec![] } else { self.running(twin) };
+            let step = self.clock[payer.second + 1] - self.clock[payer.second];
+            let costs: Vec<(u64, [u128; 2])> =
+                running.iter().map(|id| (*id, self.contracts[id].cost(step, payer.speed))).collect();
+            self.pay(twin, costs);
+        }
+    }
+
+    /// Pays one second, or as much of it as the credit lasts.
+    fn pay(&mut self, twin: TwinId, costs: Vec<(u64, [u128; 2])>) {
+        let total: u128 = costs.iter().flat_map(|(_, cost)| cost).sum();
+        let payer = self.payers[&twin].clone();
+        if payer.credit >= total {
+            for (id, cost) in costs {
+                self.contract(id).earn(cost);
+            }
+            let payer = self.payer(twin);
+            payer.credit -= total;
+            payer.second += 1;
+            return;
+        }
+        let scaled = |amount: u128| fixed::mul_div(amount, payer.credit, total);
+        let mut rest = vec![];
+        for (id, cost) in costs {
+            let paid = cost.map(scaled);
+            self.contract(id).earn(paid);
+            self.payer(twin).credit -= paid[0] + paid[1];
+            rest.push((id, [cost[0] - paid[0], cost[1] - paid[1]]));
+        }
+        let step = self.clock[payer.second + 1] - self.clock[payer.second];
+        let end = self.clock[payer.second] + scaled(step);
+        let payer = self.payer(twin);
+        (payer.stuck, payer.end) = (Some(rest), end);
+    }
+
+    /// The owner's account paid, in time or late: it counts from where the credit ended.
+    fn refilled(&mut self, twin: TwinId, amount: u128) {
+        self.payer(twin).credit += amount * PARTS;
+        self.go_on(twin);
+    }
+
+    /// Pays the rest of the second in which it was stuck, and all since.
+    fn go_on(&mut self, twin: TwinId) {
+        if let Some(rest) = self.payer(twin).stuck.take() {
+            self.payer(twin).end = u128::MAX;
+            self.pay(twin, rest);
+        }
+        self.catch_up(twin);
+    }
+
+    /// The ledger doesn't find that its credit has ended in this second: it ends at the very end of it.
+    fn pass_the_edge(&mut self, twin: TwinId) {
+        if let Some(rest) = self.payer(twin).stuck.take() {
+            let missing: u128 = rest.iter().flat_map(|(_, cost)| cost).sum();
+            assert!(missing <= PARTS, "{twin} runs without credit: {}", missing / PARTS);
+            let payer = self.payer(twin);
+            (payer.end, payer.second) = (u128::MAX, payer.second + 1);
+        }
+        self.catch_up(twin);
+    }
+
+    fn began_to_wait(&mut self, twin: TwinId) {
+        let (now, second) = (self.now(), self.clock.len() - 1);
+        let payer = self.payer(twin);
+        assert!(payer.credit <= PARTS, "{twin} waits with credit: {}", payer.credit / PARTS);
+        payer.stuck = None;
+        (payer.paused, payer.second, payer.end) = (true, second, payer.end.min(now));
+    }
+
+    /// Something has changed: the discount follows, and so does the place at which a waiting payer stands.
+    fn changed(&mut self, twin: TwinId, by: By) {
+        let (credit, rate, now, price) = (self.payers[&twin].credit, self.rate(twin), self.now(), self.price);
+        let hours = (credit * 360 * u128::from(price)).checked_div(PARTS * rate).map(|ms| ms / 3_600_000);
+        let earned = match hours {
+            None | Some(0..1_080) => FULL,
+            Some(1_080..2_160) => 800,
+            Some(2_160..4_320) => 700,
+            Some(4_320..12_960) => 600,
+            Some(_) => 400,
+        };
+        let payer = self.payer(twin);
+        payer.speed = if by == By::Owner { earned } else { payer.speed.min(earned) };
+        if payer.paused {
+            payer.end = if rate == 0 { u128::MAX } else { payer.end.min(now) };
+        }
+    }
+
+    fn resumed(&mut self, twin: TwinId) {
+        let now = self.now();
+        let payer = self.payer(twin);
+        payer.gap = (payer.end.min(now), now);
+        (payer.paused, payer.end) = (false, u128::MAX);
+    }
+
+    /// What a silence of its node gives back.
+    fn unserved(&self, id: u64, since: Option<u128>) -> [u128; 2] {
+        let contract = &self.contracts[&id];
+        let Some(since) = since.filter(|_| contract.running && contract.node == 1) else { return [0; 2] };
+        let payer = &self.payers[&contract.payer];
+        let (from, until) = (since.max(contract.running_since), self.now().min(payer.end));
+        let waited = payer.gap.1.min(until).saturating_sub(payer.gap.0.max(from));
+        let stretch = until.saturating_sub(from).saturating_sub(waited);
+        let [shared, extra] = contract.cost(stretch, payer.speed);
+        [shared.min(contract.unclaimed[0]), extra.min(contract.unclaimed[1])]
+    }
+
+    fn give_back(&mut self, id: u64, back: [u128; 2]) {
+        let now = self.now();
+        let contract = self.contract(id);
+        contract.unclaimed = [contract.unclaimed[0] - back[0], contract.unclaimed[1] - back[1]];
+        contract.charged -= back[0] + back[1];
+        contract.running_since = now;
+        let twin = contract.payer;
+        self.payer(twin).credit += back[0] + back[1];
+    }
+}
+
+/// Numbers that are random enough and the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.roll() % bound
+    }
+
+    /// Of any size up to `2^bits`, small ones as likely as large ones.
+    fn of_any_size(&mut self, bits: u64) -> u64 {
+        let bits = self.below(bits) + 1;
+        self.roll() >> (64 - bits)
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        (!from.is_empty()).then(|| from[self.below(from.len() as u64) as usize])
+    }
+}
+
+/// A history: the ledger and the biller, side by side.
+struct History {
+    dice: Dice,
+    reference: Reference,
+    last_contract: u64,
+    /// Since when node 1 is silent, on the biller's clock.
+    silent: Option<u128>,
+}
+
+impl History {
+    fn new(seed: u64) -> Self {
+        let mut reference = Reference::new();
+        reference.price = PRICE;
+        for account in PAYERS {
+            Balances::mint_into(&account.into(), 1 << 50).unwrap();
+            let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days: 1 << 45, ..Limits::default() };
+            assert_ok!(Billing::set_limits(RuntimeOrigin::signed(account.into()), limits));
+        }
+        SetAside::set(0);
+        System::reset_events();
+        Self { dice: Dice(seed), reference, last_contract: 0, silent: None }
+    }
+
+    /// Makes the same change in the ledger and in the biller. What the ledger did first about ended credit,
+    /// the biller hears first.
+    fn change<R>(
+        &mut self,
+        twin: TwinId,
+        by: By,
+        ledger: impl FnOnce() -> Option<R>,
+        change: impl FnOnce(&mut Reference, R),
+    ) {
+        let Some(result) = ledger() else { return System::reset_events() };
+        self.hear();
+        self.reference.pass_the_edge(twin);
+        change(&mut self.reference, result);
+        self.reference.changed(twin, by);
+        self.resume_with_the_ledger(twin);
+    }
+
+    fn hear(&mut self) {
+        for record in System::events() {
+            match record.event {
+                RuntimeEvent::Billing(Event::Refilled { twin, amount }) => {
+                    self.reference.refilled(twin, amount)
+                }
+                RuntimeEvent::Billing(Event::GraceBegan { twin, .. }) => self.reference.began_to_wait(twin),
+                _ => {}
+            }
+        }
+        System::reset_events();
+    }
+
+    /// Who waits goes on where the ledger says so, and must wait for want of credit where it doesn't.
+    fn resume_with_the_ledger(&mut self, twin: TwinId) {
+        let waits = Payers::<Test>::get(twin).paused;
+        if self.reference.payers[&twin].paused && !waits {
+            self.reference.resumed(twin);
+        }
+        let credit = self.reference.payers[&twin].credit;
+        let needed = self.reference.cost_of(twin, stretch_of(3_600_000, self.reference.price));
+        assert!(!waits || needed == 0 || credit < needed + PARTS, "{twin} waits with credit");
+        assert_eq!(self.reference.payers[&twin].paused, waits, "{twin} waits");
+    }
+
+    fn block(&mut self) {
+        let seconds = self.dice.below(59) + 1;
+        // Some blocks have no time for the agendas, or little.
+        let time = [u64::MAX, u64::MAX, u64::MAX, 2_000_000_000, 0][self.dice.below(5) as usize];
+        System::set_block_number(System::block_number() + 1);
+        Billing::on_timestamp_set(Billing::price_clock().stepped_at_ms + seconds * 1_000);
+        self.reference.seconds_pass(seconds);
+        let weight = frame_support::weights::Weight::from_parts(time, u64::MAX);
+        let mut meter = frame_support::weights::WeightMeter::with_limit(weight);
+        Billing::on_poll(System::block_number(), &mut meter);
+        self.served();
+        let served = Served::take();
+        for (_, deadline) in served {
+            if let Deadline::Eviction(twin) = deadline {
+                self.evict(twin);
+            }
+        }
+    }
+
+    /// What the agenda has done to payers is a change by others.
+    fn served(&mut self) {
+        // Who is in grace may go on, because the price has moved, or end it because nothing runs.
+        let resumed = PAYERS.into_iter().filter(|twin| !Payers::<Test>::get(twin).paused);
+        let resumed = resumed.filter(|twin| self.reference.payers[twin].paused).collect::<Vec<_>>();
+        let touched: Vec<TwinId> = System::events()
+            .iter()
+            .filter_map(|record| match record.event {
+                RuntimeEvent::Billing(
+                    Event::Refilled { twin, .. } | Event::GraceBegan { twin, .. } | Event::GraceEnded { twin },
+                ) => Some(twin),
+                _ => None,
+            })
+            .collect();
+        self.hear();
+        for twin in touched.into_iter().chain(resumed) {
+            self.reference.changed(twin, By::Others);
+            self.resume_with_the_ledger(twin);
+        }
+    }
+
+    fn evict(&mut self, twin: TwinId) {
+        for id in self.reference.running(twin) {
+            if Billing::is_exhausted(twin) {
+                self.stop(id, Refund::Served, false);
+            }
+        }
+    }
+
+    fn stop(&mut self, id: u64, refund: Refund, minimum: bool) {
+        let RefContract { payer: twin, rates, node, .. } = self.reference.contracts[&id].clone();
+        let silent = self.silent;
+        let ledger = || Some(Billing::stop(id, refund));
+        let mut charge = Charge::default();
+        self.change(twin, By::Others, ledger, |reference, charged| {
+            charge = charged;
+            let back = match refund {
+                Refund::All => reference.contracts[&id].unclaimed,
+                Refund::Served => reference.unserved(id, silent),
+            };
+            reference.give_back(id, back);
+            reference.contract(id).running = false;
+        });
+        let contract = self.reference.contracts.remove(&id).unwrap();
+        assert_near(charge.tft, contract.charged, "a closed contract was charged");
+        self.reference.claimed += contract.unclaimed[0] + contract.unclaimed[1];
+        // What is left of the traffic comes back when the rate is gone.
+        self.reference.payer(twin).credit += contract.traffic_paid;
+        self.reference.changed(twin, By::Others);
+        self.resume_with_the_ledger(twin);
+        if minimum {
+            let parties = Parties { node: Some(node), ..parties(twin, FARM) };
+            let mut charged = 0;
+            self.change(
+                twin,
+                By::Others,
+                || Some(Billing::charge_minimum(parties, rates, charge)),
+                |reference, all| {
+                    let stretch = stretch_of(600_000, reference.price);
+                    let [shared, extra] = contract.cost(stretch, reference.payers[&twin].speed);
+                    let payer = reference.payer(twin);
+                    let missing = (shared + extra).saturating_sub(contract.charged).min(payer.credit);
+                    payer.credit -= missing;
+                    reference.claimed += missing;
+                    charged = contract.charged + missing;
+                    assert_near(all.tft, charged, "the minimum charge");
+                },
+            );
+        }
+    }
+
+    fn step(&mut self) {
+        let twin = PAYERS[self.dice.below(2) as usize];
+        let owner = RuntimeOrigin::signed(twin.into());
+        let open: Vec<u64> = self.reference.contracts.keys().copied().collect();
+        let chosen = self.dice.pick(&open);
+        match (self.dice.below(20), chosen) {
+            (0..=1, _) => {
+                let amount = u128::from(self.dice.of_any_size(44)) + ED;
+                let by = if self.dice.below(2) == 0 { By::Owner } else { By::Others };
+                let payer = if by == By::Owner { owner } else { RuntimeOrigin::signed(PAYERS[(twin % 2) as usize].into()) };
+                self.change(twin, by, || Billing::deposit(payer, twin, amount).ok(), |reference, ()| {
+                    reference.payer(twin).credit += amount * PARTS;
+                });
+            }
+            (2, _) => {
+                let amount = u128::from(self.dice.of_any_size(44));
+                self.change(twin, By::Owner, || Billing::withdraw(owner, amount).ok(), |reference, ()| {
+                    let payer = reference.payer(twin);
+                    payer.credit = payer.credit.saturating_sub(amount * PARTS);
+                });
+            }
+            (3..=5, _) if open.len() < 5 => self.start(twin),
+            (6, Some(id)) => {
+                let refund = if self.dice.below(4) == 0 { Refund::All } else { Refund::Served };
+                let minimum = refund == Refund::Served && self.dice.below(2) == 0;
+                self.stop(id, refund, minimum);
+            }
+            (7..=8, Some(id)) => self.resize(id),
+            (9, _) => {
+                let price = PRICES[self.dice.below(PRICES.len() as u64) as usize];
+                assert_ok!(Billing::set_price(RuntimeOrigin::root(), price));
+                self.reference.price = price;
+                System::reset_events();
+            }
+            (10, _) => match self.silent.take() {
+                None => {
+                    SilentSince::set(Some(Billing::now().clock));
+                    self.silent = Some(self.reference.now());
+                }
+                Some(_) => SilentSince::set(None),
+            },
+            (11, Some(id)) => self.suspend_or_resume(id),
+            (12..=13, Some(id)) => {
+                if Billing::claim(RuntimeOrigin::signed(BOB), id).is_ok() {
+                    let contract = self.reference.contract(id);
+                    let claimed = core::mem::take(&mut contract.unclaimed);
+                    self.reference.claimed += claimed[0] + claimed[1];
+                }
+                System::reset_events();
+            }
+            (14, _) => {
+                for payee in [Payee::Farm(FARM), Payee::Foundation, Payee::Staking] {
+                    let _ = Billing::pay_out(RuntimeOrigin::signed(BOB), payee);
+                }
+            }
+            (15, _) => {
+                let often = self.dice.below(4);
+                for _ in 0..often {
+                    let settle = || Some(Billing::change_payer(twin, By::Others, |_| ()));
+                    self.change(twin, By::Others, settle, |_, ()| ());
+                }
+            }
+            (16, Some(id)) => self.buy_traffic(id),
+            (17, Some(id)) => self.use_traffic(id),
+            (18, _) => {
+                let wish = (self.dice.below(2) == 0).then_some(AutoRefill { hours: 24 });
+                self.change(twin, By::Owner, || Billing::set_auto_refill(owner, wish).ok(), |_, ()| ());
+            }
+            _ => {
+                let poke = || Billing::poke(owner, twin).ok();
+                self.change(twin, By::Others, poke, |_, ()| ());
+            }
+        }
+    }
+
+    fn rates(&mut self) -> Rates {
+        let extra = if self.dice.below(3) == 0 { self.dice.of_any_size(34) } else { 0 };
+        Rates { usd: self.dice.of_any_size(36), extra }
+    }
+
+    fn start(&mut self, twin: TwinId) {
+        let (rates, node) = (self.rates(), self.dice.below(2) as u32 + 1);
+        if Billing::ensure_affordable(twin, rates).is_err() {
+            return;
+        }
+        self.last_contract += 1;
+        let id = self.last_contract;
+        let parties = Parties { node: Some(node), ..parties(twin, FARM) };
+        let ledger = || Some(Billing::start(id, parties, rates));
+        self.change(twin, By::Owner, ledger, |reference, ()| {
+            let contract = RefContract {
+                payer: twin,
+                rates,
+                node,
+                running: true,
+                running_since: reference.now(),
+                unclaimed: [0; 2],
+                charged: 0,
+                traffic: 0,
+                traffic_paid: 0,
+            };
+            reference.contracts.insert(id, contract);
+        });
+    }
+
+    fn resize(&mut self, id: u64) {
+        let RefContract { payer: twin, rates: old, .. } = self.reference.contracts[&id];
+        let rates = self.rates();
+        let more = Rates {
+            usd: rates.usd.saturating_sub(old.usd),
+            extra: rates.extra.saturating_sub(old.extra),
+        };
+        if more != Rates::default() && Billing::ensure_affordable(twin, more).is_err() {
+            return;
+        }
+        let silent = self.silent;
+        self.change(twin, By::Owner, || Some(Billing::resize(id, rates)), |reference, ()| {
+            reference.give_back(id, reference.unserved(id, silent));
+            reference.contract(id).rates = rates;
+        });
+    }
+
+    fn suspend_or_resume(&mut self, id: u64) {
+        let RefContract { payer: twin, running, .. } = self.reference.contracts[&id];
+        let silent = self.silent;
+        let ledger = || Some(if running { Billing::suspend(id) } else { Billing::resume(id) });
+        self.change(twin, By::Others, ledger, |reference, ()| {
+            reference.give_back(id, reference.unserved(id, silent));
+            reference.contract(id).running = !running;
+        });
+    }
+
+    fn buy_traffic(&mut self, id: u64) {
+        let (twin, gb) = (self.reference.contracts[&id].payer, self.dice.of_any_size(10) as u32 + 1);
+        let ledger = || Billing::buy_traffic(id, twin, gb, false).ok();
+        // Its runway decides whether it may; its discount is that of before.
+        let before = Allowances::<Test>::get(id).unwrap_or_default();
+        self.change(twin, By::Owner, ledger, |reference, ()| {
+            let after = Allowances::<Test>::get(id).unwrap_or_default();
+            let usd = u128::from(gb) * 15_000 * reference.payers[&twin].speed;
+            assert_eq!(after.usd - before.usd, usd);
+            let tft = usd * 10_000 * (PARTS / u128::from(reference.price));
+            let payer = reference.payer(twin);
+            payer.credit = payer.credit.saturating_sub(tft);
+            let contract = reference.contract(id);
+            contract.traffic += u64::from(gb) * 1_000_000_000;
+            contract.traffic_paid += tft;
+        });
+    }
+
+    fn use_traffic(&mut self, id: u64) {
+        let bytes = self.dice.of_any_size(40);
+        let contract = self.reference.contracts.get_mut(&id).unwrap();
+        let taken = bytes.min(contract.traffic);
+        let paid = fixed::mul_div(
+            contract.traffic_paid,
+            taken.into(),
+            u128::from(contract.traffic).max(1),
+        );
+        contract.traffic -= taken;
+        contract.traffic_paid -= paid;
+        contract.earn([paid, 0]);
+        assert_eq!(Billing::use_traffic(id, bytes), taken);
+        System::reset_events();
+    }
+
+    /// Both agree on every payer, every contract and on all together, to one unit.
+    fn compare(&self) {
+        for twin in PAYERS {
+            let credit = Billing::settled_payer(twin).credit;
+            assert_near(credit, self.reference.payers[&twin].credit, "credit");
+        }
+        for (id, contract) in &self.reference.contracts {
+            assert_near(charged(*id), contract.charged, "charged");
+        }
+        let credit: Q64 = PAYERS.into_iter().map(|twin| Billing::settled_payer(twin).credit).sum();
+        let reference: u128 = PAYERS.into_iter().map(|twin| self.reference.payers[&twin].credit).sum();
+        assert_near(credit, reference, "all credit");
+        // Whatever was paid in is somebody's: what rounding loses in a whole history is no unit.
+        let dust = Billing::dust().expect("the pot covers everything");
+        assert!(dust < ONE, "a unit is lost: {dust}");
+    }
+}
+
+/// The ledger's amount is the biller's, to one unit.
+fn assert_near(ledger: Q64, parts: u128, what: &str) {
+    // In 2⁻²⁰ of a unit, so that neither overflows.
+    let (ledger, reference) = (ledger >> 44, fixed::mul_div(parts, 1 << 20, PARTS));
+    assert!(ledger.abs_diff(reference) <= 1 << 20, "{what}: {ledger} isn't {reference}, in 2^-20 of a unit");
+}
+
+fn live_through(seed: u64) {
+    run(|| {
+        let mut history = History::new(seed);
+        let steps = history.dice.below(80) + 20;
+        for _ in 0..steps {
+            history.step();
+            let blocks = history.dice.below(6);
+            for _ in 0..blocks {
+                history.block();
+            }
+            history.compare();
+        }
+    });
+}
+
+/// As many as `TFGRID_HISTORIES` says; whoever changes the ledger runs more of them.
+#[test]
+fn the_ledger_agrees_with_a_biller_that_ticks_every_second() {
+    let histories = std::env::var("TFGRID_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
+    let first = std::env::var("TFGRID_FIRST_HISTORY").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    for seed in first..first + histories {
+        if let Err(panic) = std::panic::catch_unwind(|| live_through(seed)) {
+            eprintln!("history {seed}: run it alone with TFGRID_FIRST_HISTORY={seed} TFGRID_HISTORIES=1");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn the_billers_clock_is_the_ledgers() {
+    for price in PRICES {
+        assert_eq!(PRICES_MULTIPLE % u128::from(price), 0);
+        let biller = stretch_of(3_600_000, price);
+        let exact = fixed::mul_div(biller, ONE, 360 * PRICES_MULTIPLE * FINE);
+        assert_eq!(stretch(3_600_000, price), exact);
+    }
+}
