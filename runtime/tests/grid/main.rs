@@ -4,7 +4,9 @@
 
 mod addresses;
 mod chain;
+mod chain_specs;
 mod contracts;
+mod farming;
 mod fuzz;
 mod governance;
 mod history;
@@ -14,6 +16,7 @@ mod metadata;
 mod nodes;
 mod random;
 mod rents;
+mod specification;
 mod twins;
 mod updates;
 mod upgrade;
