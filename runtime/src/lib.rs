@@ -187,6 +187,10 @@ mod runtime {
     pub type Proxy = pallet_proxy;
     #[runtime::pallet_index(32)]
     pub type Multisig = pallet_multisig;
+    #[runtime::pallet_index(33)]
+    pub type Oracle = pallet_oracle;
+    #[runtime::pallet_index(34)]
+    pub type Feeders = pallet_membership<Instance2>;
 
     // Billing comes before those who ask it for the time, so that it has stepped when they are polled.
     #[runtime::pallet_index(50)]

@@ -12,7 +12,7 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     fixed,
-    traits::{Clock, FarmDirectory, Ledger, NodeLiveness, TwinDirectory},
+    traits::{AgreedRates, Clock, FarmDirectory, Ledger, NodeLiveness, TwinDirectory},
     Balance, ContractId, ProviderId, Rates, TftPrice, TwinId,
 };
 
@@ -104,6 +104,7 @@ impl<T: Config> Pallet<T> {
         let usd = Self::quote(&priced).ok_or(Error::<T>::PolicyInvalid)?;
         let old = account.accrual.rates;
         ensure!(usd != old.usd, Error::<T>::PricedAlready);
+        T::Contracts::agree(contract, usd)?;
         Self::resize_by(contract, Rates { usd, ..old }, By::Others);
         Self::describe(contract, priced);
         Self::deposit_event(Event::Repriced { contract, rate: usd });

@@ -43,10 +43,9 @@ impl<T: Config> Pallet<T> {
     }
 
     /// A day has ended: its mean price takes the place of the one with which it began.
-    fn record_day(watch: &mut PriceWatch, today: u32) {
+    pub(crate) fn record_day(watch: &mut PriceWatch, today: u32) {
         let now = Self::now();
-        let (ms, stretch) =
-            (now.ms.saturating_sub(watch.day_ms), now.clock.saturating_sub(watch.day_clock));
+        let (ms, stretch) = (now.ms.saturating_sub(watch.day_ms), now.clock.saturating_sub(watch.day_clock));
         if let Some(price) = mean_price(ms, stretch).filter(|_| watch.day > 0) {
             Self::put_day(watch.day, price);
         }
@@ -62,7 +61,7 @@ impl<T: Config> Pallet<T> {
 
     /// Follows the feed, inside the policy's bounds and at most a tenth in ten minutes. While it has no
     /// answer, the last price stays.
-    fn ask_feed(watch: &mut PriceWatch, now: GridMillis) {
+    pub(crate) fn ask_feed(watch: &mut PriceWatch, now: GridMillis) {
         let answer = T::PriceFeed::get();
         if answer.is_none() && watch.fresh {
             Self::deposit_event(Event::PriceStale { price: Self::price() });
@@ -129,8 +128,7 @@ pub(crate) fn add_to_months(months: &mut Months, month: u32, before: Charge, aft
     let mut less =
         Charge { tft: before.tft.saturating_sub(after.tft), usd: before.usd.saturating_sub(after.usd) };
     for recorded in months.iter_mut().rev() {
-        let back =
-            Charge { tft: less.tft.min(recorded.charge.tft), usd: less.usd.min(recorded.charge.usd) };
+        let back = Charge { tft: less.tft.min(recorded.charge.tft), usd: less.usd.min(recorded.charge.usd) };
         recorded.charge = minus(&recorded.charge, &back);
         less = minus(&less, &back);
     }

@@ -75,19 +75,26 @@ impl<T: Config> Pallet<T> {
 
     fn who_waits_has_a_grace_and_that_a_deadline() -> Law {
         for (twin, payer) in Payers::<T>::iter() {
-            ensure!(payer.paused == Graces::<T>::contains_key(twin), "who waits has no grace, or the other way");
+            ensure!(
+                payer.paused == Graces::<T>::contains_key(twin),
+                "who waits has no grace, or the other way"
+            );
             let clock = Self::now().clock;
-            ensure!(!payer.paused || !payer.is_charged() || payer.is_exhausted(clock), "who waits isn't exhausted");
+            ensure!(
+                !payer.paused || !payer.is_charged() || payer.is_exhausted(clock),
+                "who waits isn't exhausted"
+            );
         }
         for (twin, grace) in Graces::<T>::iter() {
             ensure!(Payers::<T>::contains_key(twin), "a grace has no payer");
             let expected = (!grace.over).then_some(grace.until);
             ensure!(armed::<T>(Deadline::Grace(twin)).eq(expected), "a grace hasn't one deadline");
         }
-        let orphans = Deadlines::<T>::iter_keys().filter_map(|key| key.deadline()).any(|deadline| match deadline {
-            Deadline::Grace(twin) => !Graces::<T>::contains_key(twin),
-            _ => false,
-        });
+        let orphans =
+            Deadlines::<T>::iter_keys().filter_map(|key| key.deadline()).any(|deadline| match deadline {
+                Deadline::Grace(twin) => !Graces::<T>::contains_key(twin),
+                _ => false,
+            });
         ensure!(!orphans, "a deadline ends a grace that there isn't");
         Ok(())
     }

@@ -6,7 +6,7 @@
 extern crate alloc;
 
 #[cfg(feature = "runtime-benchmarks")]
-pub mod benchmarking;
+mod benchmarking;
 mod dispatchable_impls;
 mod history_impls;
 #[cfg(any(feature = "std", feature = "try-runtime"))]
@@ -24,6 +24,8 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "runtime-benchmarks")]
+pub use benchmarking::BenchmarkHelper;
 pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
@@ -36,7 +38,7 @@ pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::fungible, weights::WeightMeter, PalletId};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
-        traits::{FarmDirectory, NodeLiveness, PaidUses, ServeDeadlines, TwinDirectory},
+        traits::{AgreedRates, FarmDirectory, NodeLiveness, PaidUses, ServeDeadlines, TwinDirectory},
         views::PayerInfo,
         Balance, ContractId, DeadlineKey, EndKey, GridClock, GridMillis, Payer, PriceClock, ProviderId,
         TftPrice, TwinId, UnixSeconds, UsdAmount, UsdRate, Q64,
@@ -62,6 +64,8 @@ pub mod pallet {
         type Nodes: NodeLiveness;
         /// Who is called when a deadline is due.
         type Deadlines: ServeDeadlines;
+        /// Who remembers what contracts have agreed to pay.
+        type Contracts: AgreedRates;
         /// What oracles say that one TFT costs, in 1e-7 USD; `None` while they say nothing that counts.
         type PriceFeed: Get<Option<TftPrice>>;
         /// Who is told what was paid for public traffic and addresses.
@@ -88,7 +92,7 @@ pub mod pallet {
         type WeightInfo: WeightInfo;
         /// Makes twins and farms for benchmarks.
         #[cfg(feature = "runtime-benchmarks")]
-        type BenchmarkHelper: crate::benchmarking::BenchmarkHelper<Self::AccountId>;
+        type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
     /// The price clock.

@@ -80,6 +80,7 @@ impl pallet_billing::Config for Test {
     type Farms = Directory;
     type Nodes = Directory;
     type Deadlines = Directory;
+    type Contracts = ();
     type PriceFeed = Feed;
     type PaidUses = Directory;
     type PriceOrigin = frame_system::EnsureRoot<AccountId>;
@@ -130,7 +131,7 @@ impl PaidUses for Directory {
 }
 
 #[cfg(feature = "runtime-benchmarks")]
-impl crate::benchmarking::BenchmarkHelper<AccountId> for Directory {
+impl crate::BenchmarkHelper<AccountId> for Directory {
     fn twin() -> (AccountId, TwinId) {
         (ALICE, ALICE as TwinId)
     }
@@ -179,9 +180,14 @@ pub fn pass_fast(ms: u64) {
 
 /// One block with this timestamp.
 pub fn block_at(timestamp_ms: u64) {
+    block_with(timestamp_ms, Weight::MAX);
+}
+
+/// One block with this timestamp, in which polling may take `weight`.
+pub fn block_with(timestamp_ms: u64, weight: Weight) {
     System::set_block_number(System::block_number() + 1);
     Billing::on_timestamp_set(timestamp_ms);
-    Billing::on_poll(System::block_number(), &mut WeightMeter::new());
+    Billing::on_poll(System::block_number(), &mut WeightMeter::with_limit(weight));
 }
 
 /// A fresh chain.

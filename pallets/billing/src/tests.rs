@@ -469,7 +469,10 @@ fn owners_limits_bind_what_starts() {
         let one_more = Rates { usd: 1, extra: 0 };
         assert_noop!(Billing::ensure_affordable(1, one_more), Error::<Test>::RateAboveLimit);
         set(0, 0);
-        assert_noop!(Billing::set_limits(RuntimeOrigin::signed(5_000), Limits::default()), Error::<Test>::NoTwin);
+        assert_noop!(
+            Billing::set_limits(RuntimeOrigin::signed(5_000), Limits::default()),
+            Error::<Test>::NoTwin
+        );
     });
 }
 

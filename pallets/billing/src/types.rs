@@ -347,10 +347,8 @@ pub type Levels = [Level; 4];
 
 /// 1.5, 3, 6 and 18 months.
 fn standard_levels() -> Levels {
-    [1_080, 2_160, 4_320, 12_960].map(|hours| Level {
-        hours,
-        permille: Discount::for_runway_hours(hours.into()).permille(),
-    })
+    [1_080, 2_160, 4_320, 12_960]
+        .map(|hours| Level { hours, permille: Discount::for_runway_hours(hours.into()).permille() })
 }
 
 /// No discount is larger: the discounted clock keeps its places.

@@ -3,6 +3,7 @@
 
 use super::{
     governance::{PolicySetter, PriceSetter},
+    oracle::OraclePrice,
     parameters::NotDeliveredWindow,
 };
 use crate::*;
@@ -42,8 +43,9 @@ impl pallet_billing::Config for Runtime {
     type Farms = Farms;
     type Nodes = Nodes;
     type Deadlines = GridDeadlines;
-    type PriceFeed = ();
-    type PaidUses = ();
+    type Contracts = Contracts;
+    type PriceFeed = OraclePrice;
+    type PaidUses = Farming;
     type PriceOrigin = PriceSetter;
     type PolicyOrigin = PolicySetter;
     type PotId = PotId;
@@ -52,4 +54,6 @@ impl pallet_billing::Config for Runtime {
     type SetAsideMs = NotDeliveredWindow;
     type GraceMaxMs = ConstU64<{ 14 * DAY_MS }>;
     type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = crate::benchmarks::Grid;
 }

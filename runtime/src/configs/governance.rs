@@ -33,6 +33,8 @@ pub type Certifier = Governance;
 pub type FarmingCertifier = Governance;
 /// Voids farmed rewards, takes bonds and sets the farming policy.
 pub type FarmingKeeper = Governance;
+/// Chooses who feeds the price of TFT.
+pub type FeederKeeper = Governance;
 /// Changes the set of validators.
 pub type ValidatorManager = Governance;
 /// Changes the council.

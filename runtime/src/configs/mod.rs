@@ -9,6 +9,7 @@ mod farming;
 mod farms;
 mod governance;
 mod nodes;
+pub mod oracle;
 pub mod parameters;
 pub mod proxies;
 mod system;

@@ -3,10 +3,7 @@
 
 use super::*;
 use crate::weights::WeightInfo;
-use frame_support::{
-    traits::{Hooks, OnPoll, OnTimestampSet},
-    weights::{Weight, WeightMeter},
-};
+use frame_support::traits::Hooks;
 use tfgrid_primitives::{EndKey, GridMillis, Q64};
 
 /// What an hour of [`DOLLAR`] costs.
@@ -30,7 +27,10 @@ fn saw(wanted: Event<Test>) -> bool {
 
 fn evictions() -> Vec<TwinId> {
     let served = Served::get();
-    served.iter().filter_map(|(_, d)| if let Deadline::Eviction(twin) = d { Some(*twin) } else { None }).collect()
+    served
+        .iter()
+        .filter_map(|(_, d)| if let Deadline::Eviction(twin) = d { Some(*twin) } else { None })
+        .collect()
 }
 
 fn auto_refill(twin: TwinId, hours: u32, limit: u128) {
@@ -39,11 +39,11 @@ fn auto_refill(twin: TwinId, hours: u32, limit: u128) {
     assert_ok!(Billing::set_auto_refill(RuntimeOrigin::signed(twin.into()), Some(AutoRefill { hours })));
 }
 
-/// A block in which the agendas have `weight`.
-fn block_with(weight: Weight) {
-    System::set_block_number(System::block_number() + 1);
-    Billing::on_timestamp_set(Billing::price_clock().stepped_at_ms + 3_000);
-    Billing::on_poll(System::block_number(), &mut WeightMeter::with_limit(weight));
+/// Blocks in which the agendas have no time.
+fn idle_blocks(blocks: u64) {
+    for _ in 0..blocks {
+        block_with(Billing::price_clock().stepped_at_ms + 3_000, <() as WeightInfo>::on_poll());
+    }
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn contracts_close_when_grace_is_over_and_not_before() {
         pass(HOUR_MS / 2);
         // An hour of one contract is half an hour of two.
         pass(HOUR_MS / 2 - 3_000);
-        assert_eq!(evictions(), []);
+        assert!(evictions().is_empty());
         pass(6_000);
         assert_eq!(evictions(), [1]);
         assert!(saw(Event::GraceEnded { twin: 1 }) && grace(1).unwrap().over);
@@ -216,7 +216,7 @@ fn a_grace_in_which_nothing_is_left_to_run_ends_without_a_word() {
         assert!(!Billing::is_exhausted(1));
         pass(2 * HOUR_MS);
         assert_eq!(grace(1), None);
-        assert_eq!(evictions(), []);
+        assert!(evictions().is_empty());
         // It starts anew like anybody.
         deposit(ALICE, 2 * HOUR);
         start(1, 2, DOLLAR);
@@ -249,7 +249,7 @@ fn a_refill_takes_the_place_of_grace_and_counts_from_the_end_of_the_credit() {
         start(1, 1, DOLLAR);
         let before = Balances::balance(&ALICE);
         // The agenda gets no time for an hour.
-        (0..2_400).for_each(|_| block_with(Billing::idle_weight()));
+        idle_blocks(2_400);
         assert!(Billing::is_exhausted(1));
         assert_eq!(Balances::balance(&ALICE), before);
         pass(3_000);
@@ -275,7 +275,9 @@ fn a_refill_with_an_empty_wallet_is_said_and_grace_begins() {
         assert_ok!(Balances::transfer(&ALICE, &BOB, rest, Preservation::Preserve));
         pass(HOUR_MS);
         assert!(grace(1).is_some());
-        let failed = |event: &RuntimeEvent| matches!(event, RuntimeEvent::Billing(Event::RefillFailed { twin: 1, .. }));
+        let failed = |event: &RuntimeEvent| {
+            matches!(event, RuntimeEvent::Billing(Event::RefillFailed { twin: 1, .. }))
+        };
         assert!(System::events().iter().any(|record| failed(&record.event)));
         assert_eq!(Balances::balance(&ALICE), TFT);
 
@@ -341,7 +343,7 @@ fn anybody_can_serve_a_payer_that_the_agenda_has_not_reached() {
         deposit(ALICE, HOUR);
         start(1, 1, DOLLAR);
         assert_noop!(poke(1), Error::<Test>::NothingDue);
-        (0..1_200).for_each(|_| block_with(Billing::idle_weight()));
+        idle_blocks(1_200);
         assert_eq!(grace(1), None);
         assert_ok!(poke(1));
         assert!(grace(1).is_some());
@@ -359,7 +361,7 @@ fn payers_are_served_in_the_order_of_their_ends_over_blocks_and_that_is_said() {
         }
         let mut ends: Vec<(Q64, TwinId)> = Payers::<Test>::iter().map(|(twin, p)| (p.end, twin)).collect();
         ends.sort_unstable();
-        (0..100).for_each(|_| block_with(Billing::idle_weight()));
+        idle_blocks(100);
         assert_eq!(Graces::<Test>::iter().count(), 0);
 
         let mut blocks = 0;
@@ -391,7 +393,7 @@ fn neither_agenda_starves_the_other() {
             deposit_for(BOB, twin, TFT);
             start(twin, twin.into(), DOLLAR);
         }
-        (0..100).for_each(|_| block_with(Billing::idle_weight()));
+        idle_blocks(100);
         let now = Billing::grid_now();
         (0..1_000).for_each(|contract| Billing::arm(now, Deadline::Answer(contract)));
         pass(3_000);
@@ -501,12 +503,5 @@ fn what_starts_must_be_affordable_without_the_discount_that_it_ends() {
 
 #[test]
 fn all_steps_fit_in_a_block() {
-    run(Billing::integrity_test);
-}
-
-impl Pallet<Test> {
-    /// What a block takes that serves nothing.
-    fn idle_weight() -> Weight {
-        <() as WeightInfo>::on_poll()
-    }
+    run(<Billing as Hooks<u64>>::integrity_test);
 }

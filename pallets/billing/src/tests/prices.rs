@@ -43,7 +43,8 @@ fn a_lying_feed_stays_within_the_policys_bounds() {
 fn without_an_answer_the_last_price_stays_and_that_is_said_once() {
     run(|| {
         let stale = || {
-            let is_stale = |event: &RuntimeEvent| matches!(event, RuntimeEvent::Billing(Event::PriceStale { .. }));
+            let is_stale =
+                |event: &RuntimeEvent| matches!(event, RuntimeEvent::Billing(Event::PriceStale { .. }));
             System::events().iter().filter(|record| is_stale(&record.event)).count()
         };
         pass(HOUR_MS);
@@ -106,7 +107,8 @@ fn a_contract_keeps_its_rate_until_thirty_days_after_a_new_list() {
         let resources = Resources { cru: 2, mru: 2 * GIB, ..Resources::ZERO };
         let priced = Priced::Capacity { resources, public_ips: 1, certified: false };
         let usd = Billing::quote(&priced).unwrap();
-        let parties = Parties { priced: Some(priced), public_ips: 1, ip_rate: 40_000_000, ..parties(1, FARM) };
+        let parties =
+            Parties { priced: Some(priced), public_ips: 1, ip_rate: 40_000_000, ..parties(1, FARM) };
         deposit(ALICE, 1_000 * TFT - TFT);
         Billing::start(1, parties, Rates { usd, extra: 9 });
         Billing::start(2, super::parties(1, FARM), DOLLAR);

@@ -11,6 +11,7 @@
 
 use super::*;
 use crate::payer_impls::By;
+use frame_support::weights::Weight;
 use std::collections::BTreeMap;
 use tfgrid_primitives::{clock::stretch, fixed::ONE, Q64};
 
@@ -356,12 +357,9 @@ impl History {
         let seconds = self.dice.below(59) + 1;
         // Some blocks have no time for the agendas, or little.
         let time = [u64::MAX, u64::MAX, u64::MAX, 2_000_000_000, 0][self.dice.below(5) as usize];
-        System::set_block_number(System::block_number() + 1);
-        Billing::on_timestamp_set(Billing::price_clock().stepped_at_ms + seconds * 1_000);
         self.reference.seconds_pass(seconds);
-        let weight = frame_support::weights::Weight::from_parts(time, u64::MAX);
-        let mut meter = frame_support::weights::WeightMeter::with_limit(weight);
-        Billing::on_poll(System::block_number(), &mut meter);
+        let timestamp_ms = Billing::price_clock().stepped_at_ms + seconds * 1_000;
+        block_with(timestamp_ms, Weight::from_parts(time, u64::MAX));
         self.served();
         let served = Served::take();
         for (_, deadline) in served {
@@ -380,7 +378,9 @@ impl History {
             .iter()
             .filter_map(|record| match record.event {
                 RuntimeEvent::Billing(
-                    Event::Refilled { twin, .. } | Event::GraceBegan { twin, .. } | Event::GraceEnded { twin },
+                    Event::Refilled { twin, .. }
+                    | Event::GraceBegan { twin, .. }
+                    | Event::GraceEnded { twin },
                 ) => Some(twin),
                 _ => None,
             })
@@ -451,17 +451,31 @@ impl History {
             (0..=1, _) => {
                 let amount = u128::from(self.dice.of_any_size(44)) + ED;
                 let by = if self.dice.below(2) == 0 { By::Owner } else { By::Others };
-                let payer = if by == By::Owner { owner } else { RuntimeOrigin::signed(PAYERS[(twin % 2) as usize].into()) };
-                self.change(twin, by, || Billing::deposit(payer, twin, amount).ok(), |reference, ()| {
-                    reference.payer(twin).credit += amount * PARTS;
-                });
+                let payer = if by == By::Owner {
+                    owner
+                } else {
+                    RuntimeOrigin::signed(PAYERS[(twin % 2) as usize].into())
+                };
+                self.change(
+                    twin,
+                    by,
+                    || Billing::deposit(payer, twin, amount).ok(),
+                    |reference, ()| {
+                        reference.payer(twin).credit += amount * PARTS;
+                    },
+                );
             }
             (2, _) => {
                 let amount = u128::from(self.dice.of_any_size(44));
-                self.change(twin, By::Owner, || Billing::withdraw(owner, amount).ok(), |reference, ()| {
-                    let payer = reference.payer(twin);
-                    payer.credit = payer.credit.saturating_sub(amount * PARTS);
-                });
+                self.change(
+                    twin,
+                    By::Owner,
+                    || Billing::withdraw(owner, amount).ok(),
+                    |reference, ()| {
+                        let payer = reference.payer(twin);
+                        payer.credit = payer.credit.saturating_sub(amount * PARTS);
+                    },
+                );
             }
             (3..=5, _) if open.len() < 5 => self.start(twin),
             (6, Some(id)) => {
@@ -550,18 +564,21 @@ impl History {
     fn resize(&mut self, id: u64) {
         let RefContract { payer: twin, rates: old, .. } = self.reference.contracts[&id];
         let rates = self.rates();
-        let more = Rates {
-            usd: rates.usd.saturating_sub(old.usd),
-            extra: rates.extra.saturating_sub(old.extra),
-        };
+        let more =
+            Rates { usd: rates.usd.saturating_sub(old.usd), extra: rates.extra.saturating_sub(old.extra) };
         if more != Rates::default() && Billing::ensure_affordable(twin, more).is_err() {
             return;
         }
         let silent = self.silent;
-        self.change(twin, By::Owner, || Some(Billing::resize(id, rates)), |reference, ()| {
-            reference.give_back(id, reference.unserved(id, silent));
-            reference.contract(id).rates = rates;
-        });
+        self.change(
+            twin,
+            By::Owner,
+            || Some(Billing::resize(id, rates)),
+            |reference, ()| {
+                reference.give_back(id, reference.unserved(id, silent));
+                reference.contract(id).rates = rates;
+            },
+        );
     }
 
     fn suspend_or_resume(&mut self, id: u64) {
@@ -576,7 +593,7 @@ impl History {
 
     fn buy_traffic(&mut self, id: u64) {
         let (twin, gb) = (self.reference.contracts[&id].payer, self.dice.of_any_size(10) as u32 + 1);
-        let ledger = || Billing::buy_traffic(id, twin, gb, false).ok();
+        let ledger = || <Billing as Ledger>::buy_traffic(id, twin, gb, false).ok();
         // Its runway decides whether it may; its discount is that of before.
         let before = Allowances::<Test>::get(id).unwrap_or_default();
         self.change(twin, By::Owner, ledger, |reference, ()| {
@@ -596,11 +613,7 @@ impl History {
         let bytes = self.dice.of_any_size(40);
         let contract = self.reference.contracts.get_mut(&id).unwrap();
         let taken = bytes.min(contract.traffic);
-        let paid = fixed::mul_div(
-            contract.traffic_paid,
-            taken.into(),
-            u128::from(contract.traffic).max(1),
-        );
+        let paid = fixed::mul_div(contract.traffic_paid, taken.into(), u128::from(contract.traffic).max(1));
         contract.traffic -= taken;
         contract.traffic_paid -= paid;
         contract.earn([paid, 0]);
