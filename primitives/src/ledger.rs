@@ -163,10 +163,8 @@ impl Payer {
     /// Adds credit that counts from where the old ended, though that is noticed only `now`.
     pub fn prolong(&mut self, now: Moment, amount: Q64) {
         let (stretch, ms) = self.funded_stretch(now);
-        let ended = Moment {
-            clock: self.settled_at.saturating_add(stretch),
-            ms: self.settled_ms.saturating_add(ms),
-        };
+        let ended =
+            Moment { clock: self.settled_at.saturating_add(stretch), ms: self.settled_ms.saturating_add(ms) };
         self.change(ended, |p| p.credit = p.credit.saturating_add(amount));
     }
 

@@ -129,6 +129,16 @@ fn set_calendar(now: UnixSeconds) {
     PriceClockState::<Runtime>::mutate(|clock| clock.stepped_at_ms = now.saturating_mul(SECOND_MS));
 }
 
+impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
+    fn twin() -> (AccountId, TwinId) {
+        person()
+    }
+
+    fn farm() -> FarmId {
+        farm().1
+    }
+}
+
 impl pallet_farms::BenchmarkHelper<AccountId> for Grid {
     fn twin() -> (AccountId, TwinId) {
         person()

@@ -56,6 +56,7 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
         council_membership: CouncilMembershipConfig {
             members: accounts(&[Alice, Bob, Charlie]).try_into().unwrap_or_default(),
         },
+        feeders: FeedersConfig { members: accounts(&[Alice]).try_into().unwrap_or_default() },
         initial_intervals: InitialIntervalsConfig {
             heartbeat_ms: Some(10 * SECOND_MS),
             usage_ms: Some(12 * SECOND_MS),
@@ -67,6 +68,7 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             tombstone_ms: Some(90 * MINUTE_MS),
             drain_notice_ms: Some(MINUTE_MS),
             extra_fee_notice_ms: Some(MINUTE_MS),
+            min_feeders: Some(1),
             answer_limit_ms: Some(30 * MINUTE_MS),
             cool_down_ms: Some(MINUTE_MS),
         },

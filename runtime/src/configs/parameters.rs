@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Intervals that governance may change one by one, clamped where they are read.
 
-use super::governance::ParameterAdmin;
+use super::{governance::ParameterAdmin, oracle::MAX_FEEDERS};
 use crate::*;
 use frame_support::{
     dynamic_params::{dynamic_pallet_params, dynamic_params},
@@ -70,6 +70,9 @@ pub type CoolDownTime = Clamped<dynamic::intervals::CoolDownMs, MINUTE_MS, { 30 
         /// The most that a farmer may ask for a rent beside the list price, in 1e-10 USD per hour.
         #[codec(index = 0)]
         pub static MaxExtraFee: u64 = USD_PER_HOUR;
+        /// How many feeders must have said lately what TFT costs.
+        #[codec(index = 1)]
+        pub static MinFeeders: u32 = 3;
     }
 }
 
@@ -104,6 +107,15 @@ pub type ExtraFeeNotice = Clamped<dynamic::intervals::ExtraFeeNoticeMs, { 10 * S
 /// The most that a farmer may ask beside the list price: nothing to 100 USD per hour.
 pub type ExtraFeeLimit = Clamped<dynamic::limits::MaxExtraFee, 0, { 100 * USD_PER_HOUR }>;
 
+/// How many feeders must have said lately what TFT costs: one to all.
+pub struct FeederQuorum;
+
+impl Get<u32> for FeederQuorum {
+    fn get() -> u32 {
+        dynamic::limits::MinFeeders::get().clamp(1, MAX_FEEDERS)
+    }
+}
+
 /// One origin sets every parameter.
 pub struct AdminOfAll;
 
@@ -130,7 +142,10 @@ impl pallet_parameters::Config for Runtime {
 /// Sets the intervals that a chain starts with: `pallet-parameters` has no genesis of its own.
 #[frame_support::pallet]
 pub mod initial_intervals {
-    use super::{dynamic::intervals, RuntimeParameters};
+    use super::{
+        dynamic::{intervals, limits},
+        RuntimeParameters,
+    };
     use frame_support::pallet_prelude::*;
     use frame_system::RawOrigin;
     use intervals::Parameters as Intervals;
@@ -157,6 +172,7 @@ pub mod initial_intervals {
         pub tombstone_ms: Option<u64>,
         pub drain_notice_ms: Option<u64>,
         pub extra_fee_notice_ms: Option<u64>,
+        pub min_feeders: Option<u32>,
         pub answer_limit_ms: Option<u64>,
         pub cool_down_ms: Option<u64>,
         #[serde(skip)]
@@ -179,8 +195,9 @@ pub mod initial_intervals {
                 Intervals::AnswerLimitMs(intervals::AnswerLimitMs, self.answer_limit_ms),
                 Intervals::CoolDownMs(intervals::CoolDownMs, self.cool_down_ms),
             ];
-            for interval in given {
-                let parameter = RuntimeParameters::Intervals(interval);
+            let feeders = limits::Parameters::MinFeeders(limits::MinFeeders, self.min_feeders);
+            let given = given.map(RuntimeParameters::Intervals).into_iter();
+            for parameter in given.chain([RuntimeParameters::Limits(feeders)]) {
                 let set = pallet_parameters::Pallet::<T>::set_parameter(RawOrigin::Root.into(), parameter);
                 assert!(set.is_ok(), "an initial interval can't be set: {set:?}");
             }
