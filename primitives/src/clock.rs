@@ -100,10 +100,11 @@ pub fn tft_of(usd: UsdAmount, price: TftPrice) -> Q64 {
     mul_div(usd, TFT_TIMES_PRICE << 64, price.into())
 }
 
-/// The mean price over `ms` in which the clock moved by `stretch`, weighted by time; `None` where it stood.
+/// The mean price over `ms` in which the clock moved by `stretch`, weighted by time and rounded to the next
+/// unit; `None` where it stood.
 pub fn mean_price(ms: u64, stretch: Q64) -> Option<TftPrice> {
     let per_price = stretch.checked_mul(MS_TIMES_PRICE).filter(|product| *product > 0)?;
-    u64::try_from(mul_div(u128::from(ms), 1 << 64, per_price)).ok()
+    u64::try_from((u128::from(ms) << 64).saturating_add(per_price / 2).checked_div(per_price)?).ok()
 }
 
 /// Grid time: Σ min(Δ, [`HALT_CAP_MS`]) over the blocks that ran their poll.
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn the_mean_price_is_weighted_by_time_and_close_to_the_price() {
         let ms = 24 * HOUR_MS;
-        assert!(mean_price(ms, stretch(ms, 777_777)).unwrap().abs_diff(777_777) <= 1);
+        assert_eq!(mean_price(ms, stretch(ms, 777_777)), Some(777_777));
         let both = stretch(ms, 500_000) + stretch(ms, 1_000_000);
         assert!(mean_price(2 * ms, both).unwrap().abs_diff(666_666) <= 1);
         assert_eq!((mean_price(ms, 0), mean_price(ms, Q64::MAX)), (None, None));

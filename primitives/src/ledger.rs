@@ -221,9 +221,10 @@ impl Payer {
         budget.checked_div(self.per_clock()).map_or(Q64::MAX, |s| u128::try_from(s).unwrap_or(Q64::MAX))
     }
 
-    /// How far its credit would last without a discount; `None` where nothing is charged.
+    /// How far its credit would last without a discount, rounded up so that credit for exactly a month is a
+    /// month; `None` where nothing is charged.
     pub fn runway(&self) -> Option<Q64> {
-        self.credit.checked_div(self.rate.saturating_add(self.extra))
+        self.is_charged().then(|| self.credit.div_ceil(self.rate.saturating_add(self.extra)))
     }
 
     /// What all contracts and `more` beside them cost over `stretch` of the price clock,

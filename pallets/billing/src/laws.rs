@@ -2,9 +2,10 @@
 //! The laws that hold after every block, each by its name: for tests and try-runtime, never in a block.
 
 use crate::*;
+use alloc::collections::{BTreeMap, BTreeSet};
 use frame_support::{ensure, traits::fungible::Inspect};
 use sp_runtime::TryRuntimeError;
-use tfgrid_primitives::{fixed, Deadline, DeadlineKey, EndKey, GridMillis, Payer, Q64};
+use tfgrid_primitives::{fixed, Deadline, DeadlineKey, EndKey, GridMillis, TwinId, Q64};
 
 type Law = Result<(), TryRuntimeError>;
 
@@ -24,10 +25,10 @@ impl<T: Config> Pallet<T> {
     /// What of the pot belongs to nobody: fractions lost, and what strangers sent to its account. In Q64.64
     /// of 1e-7 TFT; `None` where the pot owes more than it has.
     pub fn dust() -> Option<Q64> {
-        let credit: Q64 = Payers::<T>::iter_values().map(|payer| payer.credit).sum();
+        let credit: Q64 = Payers::<T>::iter_keys().map(|twin| Self::settled_payer(twin).credit).sum();
         let allowances: Q64 = Allowances::<T>::iter_values().map(|allowance| allowance.tft).sum();
         let unclaimed: Q64 = Accruals::<T>::iter_values()
-            .map(|account| account.earned(&Payers::<T>::get(account.payer).funded).total())
+            .map(|account| account.earned(&Self::settled_payer(account.payer).funded).total())
             .sum();
         let payable: Q64 = Payable::<T>::iter_values().sum();
         let pot = T::Currency::total_balance(&Self::pot()).saturating_sub(T::Currency::minimum_balance());
@@ -45,19 +46,18 @@ impl<T: Config> Pallet<T> {
     }
 
     fn payers_rates_are_the_sums_of_their_contracts() -> Law {
+        let mut sums: BTreeMap<TwinId, (u128, u128)> = BTreeMap::new();
+        for account in Accruals::<T>::iter_values().filter(|account| account.running) {
+            let (rate, extra) = sums.entry(account.payer).or_default();
+            *rate = rate.saturating_add(account.accrual.rates.usd.into());
+            *extra = extra.saturating_add(account.accrual.rates.extra.into());
+        }
         for (twin, payer) in Payers::<T>::iter() {
-            let (rate, extra) = Accruals::<T>::iter_values()
-                .filter(|account| account.payer == twin && account.running)
-                .map(|account| account.accrual.rates)
-                .fold((0u128, 0u128), |(rate, extra), rates| {
-                    (rate.saturating_add(rates.usd.into()), extra.saturating_add(rates.extra.into()))
-                });
-            ensure!(
-                (payer.rate, payer.extra) == (rate, extra),
-                "a payer's rate isn't the sum of its contracts'"
-            );
+            let sum = sums.remove(&twin).unwrap_or_default();
+            ensure!((payer.rate, payer.extra) == sum, "a payer's rate isn't the sum of its contracts'");
             ensure!(payer.is_charged() || payer.end == Q64::MAX, "a payer without contracts has an end");
         }
+        ensure!(sums.is_empty(), "nobody pays for a contract");
         Ok(())
     }
 
@@ -74,38 +74,33 @@ impl<T: Config> Pallet<T> {
     }
 
     fn who_waits_has_a_grace_and_that_a_deadline() -> Law {
+        let clock = Self::now().clock;
         for (twin, payer) in Payers::<T>::iter() {
             ensure!(
                 payer.paused == Graces::<T>::contains_key(twin),
                 "who waits has no grace, or the other way"
             );
-            let clock = Self::now().clock;
-            ensure!(
-                !payer.paused || !payer.is_charged() || payer.is_exhausted(clock),
-                "who waits isn't exhausted"
-            );
+            let may_run = payer.paused && payer.is_charged() && !payer.is_exhausted(clock);
+            ensure!(!may_run, "who waits isn't exhausted");
         }
-        for (twin, grace) in Graces::<T>::iter() {
-            ensure!(Payers::<T>::contains_key(twin), "a grace has no payer");
-            let expected = (!grace.over).then_some(grace.until);
-            ensure!(armed::<T>(Deadline::Grace(twin)).eq(expected), "a grace hasn't one deadline");
-        }
-        let orphans =
-            Deadlines::<T>::iter_keys().filter_map(|key| key.deadline()).any(|deadline| match deadline {
-                Deadline::Grace(twin) => !Graces::<T>::contains_key(twin),
-                _ => false,
-            });
-        ensure!(!orphans, "a deadline ends a grace that there isn't");
+        let expected = Graces::<T>::iter().filter(|(_, grace)| !grace.over);
+        let expected = expected.map(|(twin, grace)| DeadlineKey::new(grace.until, Deadline::Grace(twin)));
+        let is_grace = |deadline: &Deadline| matches!(deadline, Deadline::Grace(_));
+        ensure!(armed::<T>(is_grace) == expected.collect(), "graces that last have one deadline each");
+        ensure!(Graces::<T>::iter_keys().all(|twin| Payers::<T>::contains_key(twin)), "a grace has no payer");
         Ok(())
     }
 
     fn who_is_charged_is_reviewed() -> Law {
-        for (twin, payer) in Payers::<T>::iter() {
-            let Payer { review_at, .. } = payer;
-            ensure!(review_at > 0 || !payer.is_charged(), "nobody reviews a payer that is charged");
-            let expected = (review_at > 0).then_some(review_at);
-            ensure!(armed::<T>(Deadline::Review(twin)).eq(expected), "a review hasn't one deadline");
-        }
+        ensure!(
+            Payers::<T>::iter_values().all(|payer| payer.review_at > 0 || !payer.is_charged()),
+            "nobody reviews a payer that is charged"
+        );
+        let expected = Payers::<T>::iter().filter(|(_, payer)| payer.review_at > 0);
+        let expected =
+            expected.map(|(twin, payer)| DeadlineKey::new(payer.review_at, Deadline::Review(twin)));
+        let is_review = |deadline: &Deadline| matches!(deadline, Deadline::Review(_));
+        ensure!(armed::<T>(is_review) == expected.collect(), "reviews have one deadline each");
         Ok(())
     }
 
@@ -137,7 +132,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// When `deadline` is armed, as often as it is.
-fn armed<T: Config>(deadline: Deadline) -> impl Iterator<Item = GridMillis> {
-    Deadlines::<T>::iter_keys().filter(move |key| key.deadline() == Some(deadline)).map(|key| key.due())
+/// The keys of all deadlines of a kind.
+fn armed<T: Config>(kind: impl Fn(&Deadline) -> bool) -> BTreeSet<DeadlineKey> {
+    Deadlines::<T>::iter_keys().filter(|key| key.deadline().is_some_and(|deadline| kind(&deadline))).collect()
 }

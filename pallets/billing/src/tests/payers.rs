@@ -448,9 +448,9 @@ fn strangers_and_offline_nodes_can_only_raise_a_discount() {
     run(|| {
         let rate = Rates { usd: 50_000_000, extra: 0 };
         let permille = || Billing::discount_permille(1);
-        deposit(ALICE, 230 * TFT);
+        deposit(ALICE, 330 * TFT);
         start(1, 1, rate);
-        start(1, 2, rate);
+        start(1, 2, Rates { usd: 2 * rate.usd, extra: 0 });
         assert_eq!(permille(), 800);
         // The runway shrinks below the step; dust of strangers doesn't have it noticed.
         pass_fast(8 * DAY_MS);
@@ -464,7 +464,7 @@ fn strangers_and_offline_nodes_can_only_raise_a_discount() {
         assert_eq!(permille(), 700);
         // The owner's own call has it found anew.
         assert_ok!(Billing::set_limits(RuntimeOrigin::signed(ALICE), Limits::default()));
-        assert_eq!(permille(), 700);
+        assert_eq!(permille(), 800);
         assert_ok!(Billing::withdraw(RuntimeOrigin::signed(ALICE), 300 * TFT));
         assert_eq!(permille(), 1_000);
     });
