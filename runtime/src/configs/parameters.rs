@@ -36,11 +36,7 @@ pub mod dynamic {
         /// How long a node may take to answer a new version of a contract, or after it reported progress.
         #[codec(index = 3)]
         pub static AnswerMs: u64 = 5 * MINUTE_MS;
-        /// How long a node may take in all: a minute to a week.
-pub type AnswerLimit = Clamped<dynamic::intervals::AnswerLimitMs, MINUTE_MS, { 7 * DAY_MS }>;
-/// How long addresses cool down: a minute to 30 days.
-pub type CoolDownTime = Clamped<dynamic::intervals::CoolDownMs, MINUTE_MS, { 30 * DAY_MS }>;
-/// How long a node may be offline before its contracts close.
+        /// How long a node may be offline before its contracts close.
         #[codec(index = 4)]
         pub static LongOfflineMs: u64 = 14 * DAY_MS;
         /// How long after its deployment a contract can be cancelled as not delivered.
@@ -93,6 +89,10 @@ pub type UsageInterval = Clamped<dynamic::intervals::UsageMs, { 3 * SECOND_MS },
 pub type ResultInterval = Clamped<dynamic::intervals::ResultMs, { 3 * SECOND_MS }, DAY_MS>;
 /// How long a node may take to answer: 10 seconds, so that a report finds its block, to a day.
 pub type AnswerTime = Clamped<dynamic::intervals::AnswerMs, { 10 * SECOND_MS }, DAY_MS>;
+/// How long a node may take in all: a minute to a week.
+pub type AnswerLimit = Clamped<dynamic::intervals::AnswerLimitMs, MINUTE_MS, { 7 * DAY_MS }>;
+/// How long addresses cool down: a minute to 30 days.
+pub type CoolDownTime = Clamped<dynamic::intervals::CoolDownMs, MINUTE_MS, { 30 * DAY_MS }>;
 /// How long a node may be offline before its contracts close: a minute to 90 days.
 pub type LongOffline = Clamped<dynamic::intervals::LongOfflineMs, MINUTE_MS, { 90 * DAY_MS }>;
 /// How long a contract can be cancelled as not delivered: 10 seconds to a day.

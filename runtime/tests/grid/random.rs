@@ -77,12 +77,12 @@ fn act() -> impl Strategy<Value = Act> {
 
 fn farmers_act() -> impl Strategy<Value = FarmersAct> {
     prop_oneof![
-        any::<u64>().prop_map(FarmersAct::Fee),
-        any::<bool>().prop_map(FarmersAct::Dedicate),
-        Just(FarmersAct::Drain),
-        Just(FarmersAct::CancelDrain),
+        1 => any::<u64>().prop_map(FarmersAct::Fee),
+        1 => any::<bool>().prop_map(FarmersAct::Dedicate),
+        1 => Just(FarmersAct::Drain),
+        1 => Just(FarmersAct::CancelDrain),
         4 => (2u8..6).prop_map(FarmersAct::AddIp),
-        (1u32..6).prop_map(FarmersAct::RemoveIp),
+        1 => (1u32..6).prop_map(FarmersAct::RemoveIp),
     ]
 }
 
