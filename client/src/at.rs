@@ -1,20 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The grid's state at one block.
 
-use crate::{api, client::in_time, AccountId32, Config, Error};
+use crate::{
+    api::{self, runtime_types::pallet_billing::types as billing},
+    bill::{Bill, Booked, Charges, Total},
+    client::in_time,
+    AccountId32, Config, Error,
+};
 use codec::Decode;
 use sp_core::H256;
 use subxt::{client::ClientAtBlock, client::OnlineClientAtBlockImpl, storage::Address, utils::Static};
 use tfgrid_primitives::{
-    views::{ClosedContract, ContractStatus, GridInfo, NodeContract, PayerInfo},
-    Body, ContractId, FarmId, NodeId, PublicKey, Resources, TwinId, UsageTotals, UsdRate,
+    ledger::FULL_SPEED,
+    report::DetailsPayload,
+    units::HOUR_MS,
+    views::{
+        ClosedContract, ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo,
+        TwinContract,
+    },
+    Balance, Body, Charge, ContractId, FarmId, NodeId, PublicKey, Resources, TftPrice, TwinId, UnixSeconds,
+    UsageTotals, UsdRate,
 };
 
 /// subxt's handle of a block.
 pub type AtBlock = ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
 
+/// The time over which refills are limited: 720 hours.
+const MONTH_MS: u64 = 720 * HOUR_MS;
+
 /// How many records are asked for at a time: what the chain reads at most.
 const PAGE: u32 = 500;
+
+/// What happens with a twin's credit beside being used.
+#[derive(Debug)]
+pub struct Terms {
+    /// What is left of the list price, in thousandths.
+    pub permille: u16,
+    /// Patience with it, where the credit has ended.
+    pub grace: Option<billing::Grace>,
+    /// What its owner wishes to happen when it ends.
+    pub refill: Option<billing::AutoRefill>,
+    /// What refills have taken in the month that counts, in 1e-7 TFT.
+    pub refilled: Balance,
+    /// What the owner allows those who act for it.
+    pub limits: billing::Limits,
+}
+
+/// What a feeder said that one TFT costs.
+#[derive(Clone, Debug)]
+pub struct FedPrice {
+    /// Who.
+    pub feeder: AccountId32,
+    /// In 1e-7 USD.
+    pub price: TftPrice,
+    /// When, in milliseconds since 1970.
+    pub at_ms: u64,
+}
 
 /// The grid's state at one block.
 #[derive(Clone)]
@@ -54,6 +95,19 @@ impl At {
         in_time("a quote", self.0.runtime_apis().call(call)).await
     }
 
+    /// What renting a whole node would cost, in 1e-10 USD per hour, the farmer's extra fee left out; `None`
+    /// for an unknown node.
+    pub async fn quote_rent(&self, node: NodeId) -> Result<Option<UsdRate>, Error> {
+        let call = api::runtime_apis().grid_api().quote_rent(node);
+        in_time("a quote", self.0.runtime_apis().call(call)).await
+    }
+
+    /// What a name on the gateways would cost, in 1e-10 USD per hour.
+    pub async fn quote_name(&self) -> Result<Option<UsdRate>, Error> {
+        let call = api::runtime_apis().grid_api().quote_name();
+        in_time("a quote", self.0.runtime_apis().call(call)).await
+    }
+
     /// How a contract stands; `None` for an id that was never given or is forgotten.
     pub async fn contract_status(&self, contract: ContractId) -> Result<Option<ContractStatus>, Error> {
         let call = api::runtime_apis().grid_api().contract_status(contract);
@@ -87,15 +141,74 @@ impl At {
         in_time("whether a node is online", self.0.runtime_apis().call(call)).await
     }
 
+    /// A node as people look for it; `None` for an unknown node.
+    pub async fn node_offer(&self, node: NodeId) -> Result<Option<NodeOffer>, Error> {
+        let call = api::runtime_apis().grid_api().node_offer(node);
+        Ok(in_time("a node's offer", self.0.runtime_apis().call(call)).await?.map(|offer| offer.0))
+    }
+
+    /// Nodes that match, after one of them, in the order of their ids. The chain looks at 500 nodes at a
+    /// time: a page may be short or empty, and still say where to go on.
+    pub async fn find_nodes(
+        &self,
+        filter: &NodeFilter,
+        after: Option<NodeId>,
+        limit: u32,
+    ) -> Result<Page<NodeOffer, NodeId>, Error> {
+        let call = api::runtime_apis().grid_api().find_nodes(Static(filter.clone()), after, limit);
+        let page = in_time("nodes", self.0.runtime_apis().call(call)).await?;
+        Ok(Page { items: page.items.into_iter().map(|offer| offer.0).collect(), next: page.next })
+    }
+
     /// A twin's credit.
     pub async fn payer(&self, twin: TwinId) -> Result<PayerInfo, Error> {
         let call = api::runtime_apis().grid_api().payer(twin);
         Ok(in_time("a twin's credit", self.0.runtime_apis().call(call)).await?.0)
     }
 
+    /// Until when a twin's credit lasts at the present price, in seconds since 1970; `None` while nothing is
+    /// charged.
+    pub async fn funded_until(&self, twin: TwinId) -> Result<Option<UnixSeconds>, Error> {
+        let call = api::runtime_apis().grid_api().funded_until(twin);
+        in_time("until when credit lasts", self.0.runtime_apis().call(call)).await
+    }
+
     /// The twin of an account.
     pub async fn twin_of(&self, account: &AccountId32) -> Result<Option<TwinId>, Error> {
         self.fetch("an account's twin", api::storage().twins().twin_by_account(), (*account,)).await
+    }
+
+    /// The account of a twin; `None` for an id that was never given.
+    pub async fn twin_account(&self, twin: TwinId) -> Result<Option<AccountId32>, Error> {
+        let record = self.fetch("a twin", api::storage().twins().twins(), (twin,)).await?;
+        Ok(record.map(|twin| twin.account))
+    }
+
+    /// What an owner allows those who act for it.
+    pub async fn owner_limits(&self, twin: TwinId) -> Result<billing::Limits, Error> {
+        let limits = self.fetch("a twin's limits", api::storage().billing().owner_limits(), (twin,)).await?;
+        // Nobody has set any: what the chain takes then.
+        Ok(limits.unwrap_or(billing::Limits {
+            max_usd_rate: UsdRate::MAX,
+            max_extra_fee: 0,
+            refill_per_30_days: 0,
+        }))
+    }
+
+    /// What happens with a twin's credit beside being used.
+    pub async fn terms(&self, twin: TwinId) -> Result<Terms, Error> {
+        let what = "a twin's terms";
+        let payer = self.fetch(what, api::storage().billing().payers(), (twin,)).await?;
+        let refills = self.fetch(what, api::storage().billing().refills_paid(), (twin,)).await?;
+        let now = self.grid_info().await?.grid_now;
+        let counts = |since: u64| now.saturating_sub(since) < MONTH_MS;
+        Ok(Terms {
+            permille: payer.map_or(FULL_SPEED, |payer| payer.speed),
+            grace: self.fetch(what, api::storage().billing().graces(), (twin,)).await?,
+            refill: self.fetch(what, api::storage().billing().auto_refills(), (twin,)).await?,
+            refilled: refills.filter(|refills| counts(refills.since)).map_or(0, |refills| refills.spent),
+            limits: self.owner_limits(twin).await?,
+        })
     }
 
     /// The farm that has this name, or one that looks like it.
@@ -131,12 +244,7 @@ impl At {
 
     /// The body of an open contract.
     pub async fn body(&self, contract: ContractId) -> Result<Option<Body<Vec<u8>>>, Error> {
-        let what = "a contract's body";
-        let entry =
-            self.0.storage().entry(api::storage().contracts().bodies()).map_err(|e| Error::read(what)(&e))?;
-        let value = in_time(what, entry.try_fetch((contract,))).await?;
-        // Undecoded bytes: the same encoding whatever the bound is.
-        value.map(|v| Body::decode(&mut v.bytes()).map_err(|e| Error::read(what)(&e))).transpose()
+        self.fetch_body("a contract's body", api::storage().contracts().bodies(), contract).await
     }
 
     /// What the node wrote about how to reach a contract's deployment.
@@ -152,26 +260,129 @@ impl At {
         Ok(usage.map(|u| u.0))
     }
 
-    /// The ids of a twin's open contracts, in order.
-    pub async fn contracts_of_twin(&self, twin: TwinId) -> Result<Vec<ContractId>, Error> {
-        let what = "a twin's contracts";
+    /// A twin's open contracts after one of them, as the chain lists them: at most 500.
+    pub async fn twin_contracts(
+        &self,
+        twin: TwinId,
+        after: Option<ContractId>,
+        limit: u32,
+    ) -> Result<Page<TwinContract, ContractId>, Error> {
+        let call = api::runtime_apis().grid_api().contracts_of_twin(twin, after, limit);
+        let page = in_time("a twin's contracts", self.0.runtime_apis().call(call)).await?;
+        Ok(Page { items: page.items.into_iter().map(|contract| contract.0).collect(), next: page.next })
+    }
+
+    /// All of a twin's open contracts, in the order of their ids.
+    pub async fn contracts_of_twin(&self, twin: TwinId) -> Result<Vec<TwinContract>, Error> {
+        let mut contracts = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.twin_contracts(twin, after, PAGE).await?;
+            contracts.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                contracts.sort_unstable_by_key(|contract| contract.contract);
+                return Ok(contracts);
+            }
+        }
+    }
+
+    /// The body of an update that waits for the node's answer.
+    pub async fn pending_body(&self, contract: ContractId) -> Result<Option<Body<Vec<u8>>>, Error> {
+        self.fetch_body("the body of an update", api::storage().contracts().pending_bodies(), contract).await
+    }
+
+    /// Whether the public addresses of a closed contract wait for the node's release.
+    pub async fn is_cooling_down(&self, contract: ContractId) -> Result<bool, Error> {
+        let cooling = api::storage().farms().cooling_down();
+        Ok(self.fetch("whether addresses cool down", cooling, (contract,)).await?.is_some())
+    }
+
+    /// What machine a node has said that it is; `None` where it hasn't.
+    pub async fn details(&self, node: NodeId) -> Result<Option<DetailsPayload>, Error> {
+        let what = "a node's details";
+        let record = self.fetch(what, api::storage().nodes().nodes(), (node,)).await?;
+        let details = self.fetch(what, api::storage().nodes().details(), (node,)).await?;
+        let (Some(record), Some(details)) = (record, details) else { return Ok(None) };
+        let too_long = |_| Error::read(what)(&"it is longer than the chain allows");
+        let gpus: Vec<_> = details.gpus.0.into_iter().map(|gpu| gpu.0).collect();
+        Ok(Some(DetailsPayload {
+            resources: record.resources.0,
+            isolation: record.isolation.0,
+            serial: details.serial.0.try_into().map_err(|_| too_long(()))?,
+            virtualized: details.virtualized,
+            secure_boot: details.secure_boot,
+            gpus: gpus.try_into().map_err(|_| too_long(()))?,
+        }))
+    }
+
+    /// What a contract was charged, month by month; `None` for an id that was never given or is forgotten.
+    pub async fn bill(&self, contract: ContractId) -> Result<Option<Bill>, Error> {
+        let Some(charges) = self.charges(contract).await? else { return Ok(None) };
+        Ok(Some(Bill::new(contract, &charges)?))
+    }
+
+    /// What the chain knows of a contract's charges.
+    pub async fn charges(&self, contract: ContractId) -> Result<Option<Charges>, Error> {
+        let what = "a contract's charges";
+        let (total, open) = match self.contract_status(contract).await? {
+            None => return Ok(None),
+            Some(ContractStatus::Created) => (Total::default(), true),
+            Some(
+                ContractStatus::Deployed { tft, usd }
+                | ContractStatus::Paused { tft, usd }
+                | ContractStatus::NodeOffline { tft, usd },
+            ) => (Total { usd, tft }, true),
+            Some(ContractStatus::Closed { tft, usd, .. }) => (Total { usd, tft }, false),
+        };
+        let months = self.fetch(what, api::storage().billing().bills(), (contract,)).await?;
+        let account = self.fetch(what, api::storage().billing().accruals(), (contract,)).await?;
+        let charge = |tft, usd| Charge { tft, usd };
+        let settled = account.map(|account| account.accrual.charged).map(|c| charge(c.tft, c.usd));
+        Ok(Some(Charges {
+            months: months
+                .map(|months| months.0)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|m| Booked { month: m.month, charge: charge(m.charge.tft, m.charge.usd) })
+                .collect(),
+            settled: if open { Some(settled.unwrap_or_default()) } else { None },
+            total,
+            now: self.timestamp_ms().await? / 1_000,
+        }))
+    }
+
+    /// What feeders have said that TFT costs.
+    pub async fn fed_prices(&self) -> Result<Vec<FedPrice>, Error> {
+        let what = "what feeders said";
         let storage = self.0.storage();
-        let entries = storage.iter(api::storage().contracts().twin_contracts(), (twin,));
-        let mut entries = in_time(what, entries).await?;
-        let mut ids = Vec::new();
+        let mut entries = in_time(what, storage.iter(api::storage().oracle().raw_values(), ())).await?;
+        let mut prices = Vec::new();
         while let Some(entry) = entries.next().await {
             let entry = entry.map_err(|e| Error::read(what)(&e))?;
             let key = entry.key().and_then(|key| key.decode()).map_err(|e| Error::read(what)(&e))?;
-            ids.push(key.1);
+            let said = entry.value().decode().map_err(|e| Error::read(what)(&e))?;
+            prices.push(FedPrice { feeder: key.0, price: said.value, at_ms: said.timestamp });
         }
-        ids.sort_unstable();
-        Ok(ids)
+        Ok(prices)
     }
 
     /// An account's free balance in 1e-7 TFT.
     pub async fn free_balance(&self, account: &AccountId32) -> Result<u128, Error> {
         let record = self.fetch("an account", api::storage().system().account(), (*account,)).await?;
         Ok(record.map_or(0, |account| account.data.free))
+    }
+
+    async fn fetch_body<A: Address<KeyParts = (ContractId,)>>(
+        &self,
+        what: &str,
+        address: A,
+        contract: ContractId,
+    ) -> Result<Option<Body<Vec<u8>>>, Error> {
+        let entry = self.0.storage().entry(address).map_err(|e| Error::read(what)(&e))?;
+        let value = in_time(what, entry.try_fetch((contract,))).await?;
+        // Undecoded bytes: the same encoding whatever the bound is.
+        value.map(|v| Body::decode(&mut v.bytes()).map_err(|e| Error::read(what)(&e))).transpose()
     }
 
     async fn fetch<A: Address>(

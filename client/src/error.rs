@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What can go wrong between a client and the chain.
 
+use crate::bill::BillError;
 use std::time::Duration;
 use tfgrid_primitives::Refusal;
 
@@ -61,6 +62,9 @@ pub enum Error {
         /// What the node or the decoder said.
         reason: String,
     },
+    /// What was read contradicts itself.
+    #[error(transparent)]
+    Bill(#[from] BillError),
     /// A key can't be made of a text.
     #[error("{0}")]
     Key(String),

@@ -10,15 +10,18 @@
 #![deny(missing_docs)]
 
 pub mod at;
+pub mod bill;
 pub mod client;
 pub mod deployment;
 pub mod error;
+pub mod estimate;
 pub mod keys;
 pub mod machine;
 pub mod submit;
 pub mod units;
 
 pub use at::At;
+pub use bill::Bill;
 pub use client::{GridClient, Heads};
 pub use error::Error;
 pub use keys::{parse_suri, Keypair};
@@ -54,6 +57,42 @@ pub type Config = subxt::SubstrateConfig;
     substitute_type(
         path = "tfgrid_primitives::report::FailedPayload",
         with = "::subxt::utils::Static<::tfgrid_primitives::report::FailedPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::ticket::Isolation",
+        with = "::subxt::utils::Static<::tfgrid_primitives::Isolation>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::ProgressPayload",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::ProgressPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::ReleasedPayload",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::ReleasedPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::DetailsPayload",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::DetailsPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::PowerPayload",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::PowerPayload>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::report::Gpu",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::Gpu>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::TwinContract",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::TwinContract>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::NodeFilter",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::NodeFilter>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::views::NodeOffer",
+        with = "::subxt::utils::Static<::tfgrid_primitives::views::NodeOffer>"
     ),
     substitute_type(
         path = "tfgrid_primitives::report::UsageItem",

@@ -2,7 +2,7 @@
 //! Getting transactions and reports into blocks.
 
 use crate::{
-    api,
+    api::{self, runtime_types::tfgrid_runtime::configs::oracle::PriceKey},
     client::{in_time, ANSWER_WITHIN},
     Config, Error, GridClient, Keypair, MachineKey,
 };
@@ -17,8 +17,11 @@ use subxt::{
     utils::{AccountId32, MultiSignature, Static},
 };
 use tfgrid_primitives::{
-    report::{DeployedPayload, FailedPayload, HeartbeatPayload},
-    NodeId, Registration, ReportKind, UsageItem,
+    report::{
+        DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, ProgressPayload,
+        ReleasedPayload,
+    },
+    NodeId, Registration, ReportKind, TftPrice, UsageItem,
 };
 
 /// How long a transaction may take to be finalized.
@@ -58,6 +61,13 @@ impl GridClient {
         let mut transactions = at.transactions();
         let signed = transactions.create_signed(call, signer, params).await.map_err(|e| refused(&e))?;
         signed.submit_and_watch().await.map_err(|e| refused(&e))
+    }
+
+    /// A feeder says what one TFT costs, in 1e-7 USD.
+    pub async fn feed_price(&self, price: TftPrice, feeder: &Keypair) -> Result<Included, Error> {
+        let values =
+            api::runtime_types::bounded_collections::bounded_vec::BoundedVec(vec![(PriceKey::TftUsd, price)]);
+        self.submit("the price of TFT", &api::transactions().oracle().feed_values(values), feeder).await
     }
 
     /// A machine joins the farm of its boot ticket.
@@ -126,6 +136,60 @@ impl GridClient {
         let items = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(items);
         let call = api::transactions().contracts().report_usage(node, sequence, items, signature.0);
         self.send_authorized("the report of usage", &call).await
+    }
+
+    /// A node says that a contract's deployment is on its way and takes longer.
+    pub async fn report_progress(
+        &self,
+        key: &MachineKey,
+        node: NodeId,
+        sequence: u64,
+        payload: ProgressPayload,
+    ) -> Result<(), Error> {
+        let signature = key.sign_report(self.genesis(), node, ReportKind::Progress, sequence, &payload);
+        let call =
+            api::transactions().contracts().report_progress(node, sequence, Static(payload), signature.0);
+        self.send_authorized("the report of progress", &call).await
+    }
+
+    /// A node says that nothing of a closed contract is left on it.
+    pub async fn report_released(
+        &self,
+        key: &MachineKey,
+        node: NodeId,
+        sequence: u64,
+        payload: ReleasedPayload,
+    ) -> Result<(), Error> {
+        let signature = key.sign_report(self.genesis(), node, ReportKind::Released, sequence, &payload);
+        let call =
+            api::transactions().contracts().report_released(node, sequence, Static(payload), signature.0);
+        self.send_authorized("the report of a release", &call).await
+    }
+
+    /// A node says what machine it is.
+    pub async fn report_details(
+        &self,
+        key: &MachineKey,
+        node: NodeId,
+        sequence: u64,
+        payload: DetailsPayload,
+    ) -> Result<(), Error> {
+        let signature = key.sign_report(self.genesis(), node, ReportKind::Details, sequence, &payload);
+        let call = api::transactions().nodes().report_details(node, sequence, Static(payload), signature.0);
+        self.send_authorized("the report of details", &call).await
+    }
+
+    /// A node says that it sleeps or wakes.
+    pub async fn report_power(
+        &self,
+        key: &MachineKey,
+        node: NodeId,
+        sequence: u64,
+        payload: PowerPayload,
+    ) -> Result<(), Error> {
+        let signature = key.sign_report(self.genesis(), node, ReportKind::Power, sequence, &payload);
+        let call = api::transactions().nodes().report_power(node, sequence, Static(payload), signature.0);
+        self.send_authorized("the report of power", &call).await
     }
 
     /// Submits a call that carries its own authorisation, and returns when the pool has taken it.

@@ -3,26 +3,48 @@
 
 use tfgrid_primitives::{
     units::{GIB, MIB, TFT},
-    Balance, TftPrice,
+    Balance, Resources, TftPrice, UsdRate,
 };
+
+/// Units of rates and of charged amounts (1e-10 USD) in one USD.
+pub const USD_UNITS: u128 = 10_000_000_000;
 
 /// `1.25` TFT for 12,500,000 units; as few decimals as are exact.
 pub fn format_tft(units: Balance) -> String {
-    let (whole, fraction) = (units / TFT, units % TFT);
+    format_decimal(units, TFT, 7)
+}
+
+/// `0.0125` USD for 125,000,000 units of 1e-10 USD; as few decimals as are exact.
+pub fn format_usd(units: u128) -> String {
+    format_decimal(units, USD_UNITS, 10)
+}
+
+/// `0.05` USD for 500,000 units of 1e-7 USD: the price of one TFT.
+pub fn format_price(units: TftPrice) -> String {
+    format_tft(units.into())
+}
+
+fn format_decimal(units: u128, one: u128, decimals: usize) -> String {
+    let (whole, fraction) = (units / one, units % one);
     if fraction == 0 {
         return whole.to_string();
     }
-    format!("{whole}.{}", format!("{fraction:07}").trim_end_matches('0'))
+    format!("{whole}.{}", format!("{fraction:0decimals$}").trim_end_matches('0'))
 }
 
 /// 12,500,000 units for `1.25` or `1.25 TFT`.
 pub fn parse_tft(text: &str) -> Result<Balance, String> {
-    parse_decimal(text, "TFT")
+    parse_decimal(text, "TFT", 7)
+}
+
+/// 125,000,000 units (1e-10 USD per hour) for `0.0125` or `0.0125 USD`.
+pub fn parse_rate(text: &str) -> Result<UsdRate, String> {
+    UsdRate::try_from(parse_decimal(text, "USD", 10)?).map_err(|_| format!("{text:?} is too high a rate"))
 }
 
 /// 500,000 units (1e-7 USD) for `0.05` or `0.05 USD`: the price of one TFT.
 pub fn parse_price(text: &str) -> Result<TftPrice, String> {
-    TftPrice::try_from(parse_decimal(text, "USD")?).map_err(|_| format!("{text:?} is too high a price"))
+    TftPrice::try_from(parse_decimal(text, "USD", 7)?).map_err(|_| format!("{text:?} is too high a price"))
 }
 
 /// Bytes for `512MiB`, `2GiB`, `1TiB` or a plain number of bytes.
@@ -38,19 +60,41 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(wrong)
 }
 
-/// A number with at most 7 decimals, in units of 1e-7, with or without its unit behind it.
-fn parse_decimal(text: &str, unit: &str) -> Result<u128, String> {
-    let wrong =
-        || format!("{text:?} isn't an amount of {unit}: write it like 12 or 12.5, with at most 7 decimals");
+/// Resources for `cru=2,mru=2GiB,sru=10GiB`; what isn't named is zero.
+pub fn parse_resources(text: &str) -> Result<Resources, String> {
+    let mut resources = Resources::ZERO;
+    for part in text.split(',') {
+        let (name, value) = part.split_once('=').ok_or_else(|| {
+            format!("{part:?} isn't a part of a capacity: write it as in cru=2,mru=2GiB,sru=10GiB")
+        })?;
+        let count = || value.trim().parse().map_err(|_| format!("{value:?} isn't a whole number"));
+        match name.trim() {
+            "cru" => resources.cru = count()?,
+            "mru" => resources.mru = parse_bytes(value)?,
+            "sru" => resources.sru = parse_bytes(value)?,
+            "hru" => resources.hru = parse_bytes(value)?,
+            "gpu" => resources.gpu = count()?,
+            other => return Err(format!("{other:?} isn't a capacity: known are cru, mru, sru, hru and gpu")),
+        }
+    }
+    Ok(resources)
+}
+
+/// A number with at most so many decimals, in units of the last, with or without its unit behind it.
+fn parse_decimal(text: &str, unit: &str, decimals: usize) -> Result<u128, String> {
+    let wrong = || {
+        format!(
+            "{text:?} isn't an amount of {unit}: write it like 12 or 12.5, with at most {decimals} decimals"
+        )
+    };
     let number = text.trim().trim_end_matches(unit).trim_end();
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     let digits = |part: &str| part.chars().all(|c| c.is_ascii_digit());
-    if number.is_empty() || whole.is_empty() || fraction.len() > 7 || !digits(whole) || !digits(fraction) {
+    let is_number = !whole.is_empty() && fraction.len() <= decimals && digits(whole) && digits(fraction);
+    if !is_number {
         return Err(wrong());
     }
-    let whole: u128 = whole.parse().map_err(|_| wrong())?;
-    let fraction: u128 = format!("{fraction:0<7}").parse().map_err(|_| wrong())?;
-    whole.checked_mul(TFT).and_then(|units| units.checked_add(fraction)).ok_or_else(wrong)
+    format!("{whole}{fraction:0<decimals$}").parse().map_err(|_| wrong())
 }
 
 #[cfg(test)]
@@ -64,6 +108,30 @@ mod tests {
         }
         assert_eq!(format_tft(12_500_000), "1.25");
         assert_eq!(parse_tft("1.25 TFT"), Ok(12_500_000));
+    }
+
+    #[test]
+    fn dollars_have_ten_decimals() {
+        assert_eq!(format_usd(103_750_000), "0.010375");
+        assert_eq!(parse_rate("0.010375 USD"), Ok(103_750_000));
+        assert_eq!((format_usd(1), parse_rate("0.0000000001")), ("0.0000000001".into(), Ok(1)));
+        assert_eq!(format_usd(20_000_000_000), "2");
+        assert!(parse_rate("0.00000000001").is_err() && parse_rate("9999999999").is_err());
+    }
+
+    #[test]
+    fn capacity_is_read_part_by_part() {
+        let expected = Resources { cru: 2, mru: 2 << 30, sru: 10 << 30, hru: 0, gpu: 1 };
+        assert_eq!(parse_resources("cru=2, mru=2GiB,sru=10GiB,gpu=1"), Ok(expected));
+        for (text, hint) in [
+            ("", "isn't a part"),
+            ("cru", "isn't a part"),
+            ("cpu=1", "known are"),
+            ("cru=two", "whole number"),
+            ("mru=2GB", "isn't a size"),
+        ] {
+            assert!(parse_resources(text).unwrap_err().contains(hint), "{text}");
+        }
     }
 
     #[test]
