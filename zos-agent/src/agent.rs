@@ -5,8 +5,10 @@ use crate::{
     backoff::Backoff,
     chain::{client::RpcChain, Chain, Follower, Outbox, OutboxInputs},
     config::{PurgeArgs, RunArgs},
+    details::Inspector,
     drivers::{firewall, machine::DockerMachines, volume::LoopVolumes},
-    engine::{reconcile::Drivers, Engine, Outputs, Quarantine, Reports, Timing},
+    engine::{reconcile::Drivers, Engine, Memory, Outputs, Reports, Timing},
+    host::CapacityOverride,
     identity::Identity,
     join::Joining,
     metrics::{self, Metrics},
@@ -46,14 +48,8 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let volumes = Arc::new(LoopVolumes::open(data)?);
     firewall::install().await;
 
-    let joining = Joining {
-        url: &args.chain,
-        identity: &identity,
-        ticket,
-        capacity: args.capacity.unwrap_or_default(),
-        data,
-        store: &store,
-    };
+    let capacity = CapacityOverride::remembered(&store, args.capacity)?;
+    let joining = Joining { url: &args.chain, identity: &identity, ticket, capacity, data, store: &store };
     let (client, node) = tokio::select! {
         joined = joining.join() => joined?,
         ended = tasks.join_next() => return ended_early(ended),
@@ -65,18 +61,25 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (reports, reports_rx) = watch::channel(Reports::new());
     let (observed, observed_rx) = watch::channel(Arc::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
+    let (details, details_rx) = watch::channel(None);
 
     let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, FOLLOW_AGAIN)?;
-    let inputs = OutboxInputs { reports: reports_rx, usage: usage_rx, snapshots: snapshots_rx.clone() };
+    let inputs = OutboxInputs {
+        reports: reports_rx,
+        details: details_rx,
+        usage: usage_rx,
+        snapshots: snapshots_rx.clone(),
+    };
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
+    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, data.to_owned(), capacity);
     let engine = Engine::new(
         chain,
         Drivers { machines: machines.clone(), volumes },
         snapshots_rx,
         Outputs { reports, observed },
-        Quarantine::load(store)?,
+        Memory::load(store)?,
         Timing::default(),
         metrics,
     );
@@ -85,6 +88,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     tasks.spawn(async move { Ok(follower.run().await) });
     tasks.spawn(async move { Ok(outbox.run().await) });
     tasks.spawn(async move { Ok(meter.run().await) });
+    tasks.spawn(async move { Ok(inspector.run().await) });
     tasks.spawn(async move { Ok(engine.run().await) });
     ended_early(tasks.join_next().await)
 }

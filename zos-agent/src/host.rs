@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What this machine can offer.
 
+use crate::store::Store;
 use anyhow::{bail, ensure, Context, Result};
+use serde::{Deserialize, Serialize};
 use std::{fmt, fs, path::Path, str::FromStr, thread};
 use tfgrid_primitives::{
     units::{GIB, MIB},
@@ -14,7 +16,7 @@ const MIN_MEMORY_RESERVE: u64 = 512 * MIB;
 const MIN_DISK_RESERVE: u64 = 2 * GIB;
 
 /// Parts of the capacity that the farmer sets himself, such as `cru=2,mru=2GiB,sru=10GiB`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapacityOverride {
     cru: Option<u64>,
     mru: Option<u64>,
@@ -23,7 +25,22 @@ pub struct CapacityOverride {
     gpu: Option<u64>,
 }
 
+/// Where the farmer's own figures are remembered.
+const CAPACITY_FILE: &str = "capacity.json";
+
 impl CapacityOverride {
+    /// What the farmer says now, or else said last: a machine that starts again without them isn't
+    /// another machine.
+    ///
+    /// # Errors
+    /// Where their file is damaged or can't be written.
+    pub fn remembered(store: &Store, said: Option<Self>) -> Result<Self> {
+        match said {
+            Some(capacity) => store.write(CAPACITY_FILE, &capacity).map(|()| capacity),
+            None => Ok(store.read(CAPACITY_FILE)?.unwrap_or_default()),
+        }
+    }
+
     /// The capacity with those parts replaced.
     pub fn apply(&self, found: Resources) -> Resources {
         Resources {
@@ -144,6 +161,19 @@ mod tests {
             Resources { cru: 2, mru: 2 * GIB, sru: 100 * GIB, hru: 1 << 40, gpu: 0 }
         );
         assert_eq!("sru=1048576".parse::<CapacityOverride>().unwrap().apply(found).sru, MIB);
+    }
+
+    #[test]
+    fn an_override_is_remembered_until_another_is_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let remembered = |said: Option<&str>| {
+            CapacityOverride::remembered(&store, said.map(|parts| parts.parse().unwrap())).unwrap()
+        };
+        assert_eq!(remembered(None), CapacityOverride::default());
+        assert_eq!(remembered(Some("cru=2")).cru, Some(2));
+        assert_eq!(remembered(None).cru, Some(2));
+        assert_eq!(remembered(Some("mru=1GiB")).cru, None);
     }
 
     #[test]

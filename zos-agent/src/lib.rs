@@ -13,6 +13,7 @@ mod backoff;
 pub mod chain;
 mod clock;
 pub mod config;
+mod details;
 pub mod drivers;
 pub mod engine;
 pub mod host;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The chain over RPC: all contact with the client library is here.
 
-use super::{Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted};
+use super::{
+    Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted, Version,
+    Which,
+};
 use async_trait::async_trait;
 use futures::{future::ready, stream, stream::BoxStream, StreamExt};
 use sp_core::H256;
@@ -11,7 +14,9 @@ use std::{
 };
 use tfgrid_client::{At, Error, GridClient, MachineKey};
 use tfgrid_primitives::{
-    report::{DeployedPayload, FailedPayload, HeartbeatPayload},
+    report::{
+        DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, ProgressPayload, ReleasedPayload,
+    },
     views::NodeContract,
     ContractId, NodeId, Refusal,
 };
@@ -105,13 +110,25 @@ impl Chain for RpcChain {
         Ok(contracts.into_iter().map(contract).collect())
     }
 
-    async fn body(&self, contract: ContractId, at: &Head) -> Result<Option<Body>, ChainError> {
-        Ok(self.at(at)?.body(contract).await?)
+    async fn body(&self, contract: ContractId, which: Which, at: &Head) -> Result<Option<Body>, ChainError> {
+        let at = self.at(at)?;
+        Ok(match which {
+            Which::Standing => at.body(contract).await?,
+            Which::Pending => at.pending_body(contract).await?,
+        })
     }
 
     async fn closed(&self, contract: ContractId, at: &Head) -> Result<Option<Closed>, ChainError> {
         let closed = self.at(at)?.closed(contract).await?;
         Ok(closed.map(|closed| Closed { reason: format!("{:?}", closed.reason) }))
+    }
+
+    async fn awaits_release(&self, contract: ContractId, at: &Head) -> Result<bool, ChainError> {
+        Ok(self.at(at)?.is_cooling_down(contract).await?)
+    }
+
+    async fn details(&self, at: &Head) -> Result<Option<DetailsPayload>, ChainError> {
+        Ok(self.at(at)?.details(self.node).await?)
     }
 
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError> {
@@ -137,6 +154,13 @@ impl Chain for RpcChain {
                 client.report_failed(key, node, sequence, payload).await
             }
             Report::Usage(items) => client.report_usage(key, node, sequence, items).await,
+            Report::Progress { contract, version } => {
+                client.report_progress(key, node, sequence, ProgressPayload { contract, version }).await
+            }
+            Report::Released { contract } => {
+                client.report_released(key, node, sequence, ReleasedPayload { contract }).await
+            }
+            Report::Details(payload) => client.report_details(key, node, sequence, payload).await,
         };
         match result {
             Ok(()) => Ok(Submitted::Taken),
@@ -148,10 +172,17 @@ impl Chain for RpcChain {
 
 /// Refusals that say that the report isn't needed.
 fn is_known(report: &Report, refusal: Option<Refusal>) -> bool {
-    match refusal {
-        Some(Refusal::Unchanged | Refusal::AlreadyDeployed) => true,
-        // The next one comes at its time.
-        Some(Refusal::TooSoon) => matches!(report, Report::Heartbeat { .. } | Report::Usage(_)),
+    let Some(refusal) = refusal else { return false };
+    match (report, refusal) {
+        (_, Refusal::Unchanged | Refusal::AlreadyDeployed | Refusal::NothingToRelease) => true,
+        // The next one comes at its time, and what a machine is, the chain was told just now.
+        (
+            Report::Heartbeat { .. } | Report::Usage(_) | Report::Progress { .. } | Report::Details(_),
+            Refusal::TooSoon,
+        ) => true,
+        // The chain has its answer, or waits for none any more: the next snapshot tells.
+        (Report::Progress { .. } | Report::Failed { .. }, Refusal::NothingPending) => true,
+        (Report::Progress { .. }, Refusal::AnswerExpired) => true,
         _ => false,
     }
 }
@@ -161,16 +192,20 @@ fn too_long(what: &str) -> ChainError {
 }
 
 fn contract(seen: NodeContract) -> Contract {
+    let standing = Version { number: seen.version, body_hash: seen.body_hash.0, reserved: seen.resources };
     Contract {
         id: seen.contract,
-        version: seen.version,
+        standing,
         state: match seen.deployed {
             true => ContractState::Deployed,
             false => ContractState::Created,
         },
+        pending: seen.pending.map(|pending| Version {
+            number: pending.version,
+            body_hash: pending.body_hash.0,
+            reserved: pending.resources,
+        }),
         paused: seen.paused,
-        body_hash: seen.body_hash.0,
-        reserved: seen.resources,
     }
 }
 

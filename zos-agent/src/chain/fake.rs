@@ -3,27 +3,98 @@
 
 #![allow(missing_docs)]
 
-use super::{Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted};
+use super::{
+    Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted, Version,
+    Which,
+};
 use crate::clock::unix_ms;
 use async_trait::async_trait;
 use futures::{stream, stream::BoxStream, StreamExt};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tfgrid_primitives::{ContractId, Resources};
+use tfgrid_primitives::{report::DetailsPayload, ContractId, Resources};
 use tokio::sync::watch;
 
 #[derive(Debug)]
 struct State {
     head: Head,
     contracts: BTreeMap<ContractId, (Contract, Body)>,
-    /// The last confirmed version of contracts that got a new one.
-    before: BTreeMap<ContractId, (Contract, Body)>,
+    /// The bodies of the versions that wait for the node's answer.
+    pending: BTreeMap<ContractId, Body>,
+    /// Contracts with public addresses.
+    with_ips: BTreeSet<ContractId>,
+    /// Closed ones whose addresses wait for the node's release.
+    cooling: BTreeSet<ContractId>,
     closed: BTreeMap<ContractId, Closed>,
     reports: Vec<(u64, Report)>,
     age_ms: u64,
     refusing: bool,
+}
+
+impl State {
+    fn deploy(&mut self, id: ContractId, body: Body) {
+        let last = self.contracts.get(&id).map(|(contract, _)| contract.pending.unwrap_or(contract.standing));
+        let version = Version {
+            number: last.map_or(1, |last| last.number + 1),
+            body_hash: body.hash().0,
+            reserved: Resources { cru: 4, mru: 1 << 30, sru: 1 << 30, hru: 0, gpu: 0 },
+        };
+        if let Some((contract, _)) = self.contracts.get_mut(&id) {
+            contract.pending = Some(version);
+            self.pending.insert(id, body);
+            return;
+        }
+        let state = ContractState::Created;
+        let contract = Contract { id, standing: version, state, pending: None, paused: false };
+        self.closed.remove(&id);
+        self.contracts.insert(id, (contract, body));
+    }
+
+    fn close(&mut self, id: ContractId, reason: &str) {
+        self.contracts.remove(&id);
+        self.pending.remove(&id);
+        self.closed.insert(id, Closed { reason: reason.into() });
+        if self.with_ips.remove(&id) {
+            self.cooling.insert(id);
+        }
+    }
+
+    /// Does what the chain does on a report.
+    fn hear(&mut self, report: &Report) {
+        match report {
+            Report::Deployed { contract, version, body_hash, .. } => {
+                self.hear_deployed(*contract, *version, *body_hash);
+            }
+            Report::Failed { contract, version, .. } => self.hear_failed(*contract, *version),
+            Report::Released { contract } => drop(self.cooling.remove(contract)),
+            Report::Heartbeat { .. } | Report::Usage(_) | Report::Progress { .. } | Report::Details(_) => {}
+        }
+    }
+
+    fn hear_deployed(&mut self, id: ContractId, version: u32, body_hash: [u8; 32]) {
+        let Some((contract, body)) = self.contracts.get_mut(&id) else { return };
+        let is_pending = contract.pending.is_some_and(|p| p.number == version && p.body_hash == body_hash);
+        if let (true, Some(pending)) = (is_pending, contract.pending) {
+            contract.standing = pending;
+            contract.pending = None;
+            *body = self.pending.remove(&id).unwrap();
+        }
+        if contract.standing.number == version && contract.standing.body_hash == body_hash {
+            contract.state = ContractState::Deployed;
+        }
+    }
+
+    fn hear_failed(&mut self, id: ContractId, version: u32) {
+        let Some((contract, _)) = self.contracts.get_mut(&id) else { return };
+        if contract.pending.is_some_and(|pending| pending.number == version) {
+            contract.pending = None;
+            self.pending.remove(&id);
+        } else if contract.standing.number == version && contract.state == ContractState::Created {
+            self.close(id, "NodeRejected");
+        }
+    }
 }
 
 /// The chain. Clones are the same chain.
@@ -40,7 +111,9 @@ impl FakeChain {
         let state = State {
             head,
             contracts: BTreeMap::new(),
-            before: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            with_ips: BTreeSet::new(),
+            cooling: BTreeSet::new(),
             closed: BTreeMap::new(),
             reports: Vec::new(),
             age_ms: 0,
@@ -85,27 +158,41 @@ impl FakeChain {
         self.state().refusing = refusing;
     }
 
-    /// Creates a contract, or gives it a new version.
+    /// Creates a contract, or asks for a new version of it.
     pub fn deploy(&self, id: ContractId, body: &str) {
         self.deploy_with(id, Body::Plain(body.as_bytes().to_vec()));
     }
 
     pub fn deploy_with(&self, id: ContractId, body: Body) {
+        self.block(|state| state.deploy(id, body));
+    }
+
+    /// The contract has public addresses, too.
+    pub fn give_addresses(&self, id: ContractId) {
+        self.state().with_ips.insert(id);
+    }
+
+    /// Whether the chain keeps a closed contract's addresses back.
+    pub fn is_cooling_down(&self, id: ContractId) -> bool {
+        self.state().cooling.contains(&id)
+    }
+
+    /// The update that waits for the node's answer.
+    pub fn pending(&self, id: ContractId) -> Option<u32> {
+        self.state().contracts.get(&id)?.0.pending.map(|pending| pending.number)
+    }
+
+    /// The chain waits no longer for the node's answer on an update.
+    pub fn drop_update(&self, id: ContractId) {
         self.block(|state| {
-            let version = state.contracts.get(&id).map_or(1, |(contract, _)| contract.version + 1);
-            let contract = Contract {
-                id,
-                version,
-                state: ContractState::Created,
-                paused: false,
-                body_hash: body.hash().0,
-                reserved: Resources { cru: 4, mru: 1 << 30, sru: 1 << 30, hru: 0, gpu: 0 },
-            };
-            state.closed.remove(&id);
-            if let Some(before) = state.contracts.insert(id, (contract, body)) {
-                state.before.insert(id, before);
-            }
+            state.contracts.get_mut(&id).unwrap().0.pending = None;
+            state.pending.remove(&id);
         });
+    }
+
+    /// The version that stands.
+    pub fn standing(&self, id: ContractId) -> Option<u32> {
+        self.state().contracts.get(&id).map(|(contract, _)| contract.standing.number)
     }
 
     /// The payer runs out of funds, or pays again.
@@ -115,10 +202,7 @@ impl FakeChain {
 
     /// Closes the contract and keeps a record of it.
     pub fn close(&self, id: ContractId) {
-        self.block(|state| {
-            state.contracts.remove(&id);
-            state.closed.insert(id, Closed { reason: "Cancelled".into() });
-        });
+        self.block(|state| state.close(id, "Cancelled"));
     }
 
     /// The contract vanishes without a trace, as on a lagging endpoint.
@@ -128,9 +212,7 @@ impl FakeChain {
 
     /// The endpoint claims, at the head that it showed before, that the contract has closed.
     pub fn claim_closed(&self, id: ContractId) {
-        let mut state = self.state();
-        state.contracts.remove(&id);
-        state.closed.insert(id, Closed { reason: "Cancelled".into() });
+        self.state().close(id, "Cancelled");
     }
 
     /// Blocks as they come, for tests that wait.
@@ -181,12 +263,24 @@ impl Chain for FakeChain {
         Ok(self.state().contracts.values().map(|(contract, _)| contract.clone()).collect())
     }
 
-    async fn body(&self, contract: ContractId, _: &Head) -> Result<Option<Body>, ChainError> {
-        Ok(self.state().contracts.get(&contract).map(|(_, body)| body.clone()))
+    async fn body(&self, contract: ContractId, which: Which, _: &Head) -> Result<Option<Body>, ChainError> {
+        let state = self.state();
+        Ok(match which {
+            Which::Standing => state.contracts.get(&contract).map(|(_, body)| body.clone()),
+            Which::Pending => state.pending.get(&contract).cloned(),
+        })
     }
 
     async fn closed(&self, contract: ContractId, _: &Head) -> Result<Option<Closed>, ChainError> {
         Ok(self.state().closed.get(&contract).cloned())
+    }
+
+    async fn awaits_release(&self, contract: ContractId, _: &Head) -> Result<bool, ChainError> {
+        Ok(self.is_cooling_down(contract))
+    }
+
+    async fn details(&self, _: &Head) -> Result<Option<DetailsPayload>, ChainError> {
+        Ok(None)
     }
 
     async fn limits(&self, _: &Head) -> Result<ChainLimits, ChainError> {
@@ -202,25 +296,7 @@ impl Chain for FakeChain {
         }
         self.block(|state| {
             state.reports.push((sequence, report.clone()));
-            match report {
-                Report::Deployed { contract, version, .. } => {
-                    if let Some((known, _)) = state.contracts.get_mut(contract) {
-                        if known.version == *version {
-                            known.state = ContractState::Deployed;
-                        }
-                    }
-                }
-                Report::Failed { contract, .. } => {
-                    state.contracts.remove(contract);
-                    match state.before.remove(contract) {
-                        Some(before) => drop(state.contracts.insert(*contract, before)),
-                        None => {
-                            drop(state.closed.insert(*contract, Closed { reason: "NodeRejected".into() }))
-                        }
-                    }
-                }
-                Report::Heartbeat { .. } | Report::Usage(_) => {}
-            }
+            state.hear(report);
         });
         Ok(Submitted::Taken)
     }

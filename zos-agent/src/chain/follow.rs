@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Follows finalized heads and reads what the chain wants of this node at each.
 
-use super::{Chain, ChainError, ChainLimits, ContractState, Head};
-use crate::{backoff::Backoff, engine::desired::Desired, metrics::Metrics, store::Store};
+use super::{Chain, ChainError, ChainLimits, Contract, Head, Version, Which};
+use crate::{
+    backoff::Backoff,
+    engine::desired::{Desired, Wanted},
+    metrics::Metrics,
+    store::Store,
+};
 use anyhow::Result;
 use futures::{stream::BoxStream, FutureExt, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -68,9 +73,14 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Whether the node has confirmed the contract's present version.
+    /// Whether the node has confirmed a version of the contract.
     pub fn is_deployed(&self, contract: ContractId) -> bool {
-        self.contracts.get(&contract).is_some_and(|d| d.contract.state == ContractState::Deployed)
+        self.contracts.get(&contract).is_some_and(|desired| desired.contract.confirmed().is_some())
+    }
+
+    /// Whether the node has confirmed this version of the contract, and it still stands.
+    pub fn has_confirmed(&self, contract: ContractId, version: Version) -> bool {
+        self.contracts.get(&contract).is_some_and(|desired| desired.has_confirmed(version))
     }
 }
 
@@ -231,14 +241,24 @@ impl Follower {
             let known = last.and_then(|last| last.contracts.get(&contract.id));
             let desired = match known {
                 Some(known) if known.contract == contract => known.clone(),
-                _ => {
-                    let body = self.chain.body(contract.id, head).await?;
-                    Arc::new(Desired::new(contract, body.as_ref()))
-                }
+                _ => Arc::new(self.desired(contract, head).await?),
             };
             contracts.insert(desired.contract.id, desired);
         }
         Ok(Snapshot { head: *head, standing, contracts, limits })
+    }
+
+    async fn desired(&self, contract: Contract, head: &Head) -> Result<Desired, ChainError> {
+        let body = self.chain.body(contract.id, Which::Standing, head).await?;
+        let pending = match contract.pending {
+            Some(_) => self.chain.body(contract.id, Which::Pending, head).await?,
+            None => None,
+        };
+        let desired = Desired::new(contract, body.as_ref(), pending.as_ref());
+        if let Some(Wanted::Unknown(why)) = desired.pending.as_ref().map(|pending| &pending.wanted) {
+            warn!(contract = desired.contract.id, "its update is left alone: {why}");
+        }
+        Ok(desired)
     }
 }
 

@@ -12,7 +12,8 @@ pub use outbox::{Outbox, OutboxInputs};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use tfgrid_primitives::{ContractId, FailureCode, Resources, UsageItem};
+use std::fmt;
+use tfgrid_primitives::{report::DetailsPayload, ContractId, FailureCode, Resources, UsageItem};
 
 /// The body of a node contract.
 pub type Body = tfgrid_primitives::Body<Vec<u8>>;
@@ -31,10 +32,36 @@ pub struct Head {
 /// How far a contract has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContractState {
-    /// The chain waits for the node's report on this version.
+    /// The chain waits for the node's report on the version that stands.
     Created,
-    /// The node has confirmed this version.
+    /// The node has confirmed that version.
     Deployed,
+}
+
+/// A version of a contract's deployment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Version {
+    /// Rises with every update.
+    pub number: u32,
+    /// Hash of its [`Body`].
+    pub body_hash: [u8; 32],
+    /// What it may use of this node.
+    pub reserved: Resources,
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} of {}", self.number, hex::encode(&self.body_hash[..4]))
+    }
+}
+
+/// Which body of a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// That of the version that stands.
+    Standing,
+    /// That of the version that waits for the node's answer.
+    Pending,
 }
 
 /// A node contract on this node.
@@ -42,16 +69,22 @@ pub enum ContractState {
 pub struct Contract {
     /// Its id.
     pub id: ContractId,
-    /// The version of its body that is wanted.
-    pub version: u32,
+    /// The version that stands.
+    pub standing: Version,
     /// Whether that version is confirmed.
     pub state: ContractState,
+    /// The version that its owner wants instead. The other one stands until the node has confirmed
+    /// this one.
+    pub pending: Option<Version>,
     /// Whether its payer is out of funds.
     pub paused: bool,
-    /// Hash of its [`Body`].
-    pub body_hash: [u8; 32],
-    /// What it reserves on this node.
-    pub reserved: Resources,
+}
+
+impl Contract {
+    /// The version that the node has confirmed.
+    pub fn confirmed(&self) -> Option<Version> {
+        (self.state == ContractState::Deployed).then_some(self.standing)
+    }
 }
 
 /// The record that a closed contract leaves.
@@ -102,6 +135,31 @@ pub enum Report {
     },
     /// What contracts used; at most 64 items.
     Usage(Vec<UsageItem>),
+    /// A contract's deployment is on its way and takes longer.
+    Progress {
+        /// Whose.
+        contract: ContractId,
+        /// Which version of it.
+        version: u32,
+    },
+    /// Nothing of a closed contract is left.
+    Released {
+        /// Which.
+        contract: ContractId,
+    },
+    /// What the machine is.
+    Details(DetailsPayload),
+}
+
+/// What a report is about: of each, only the latest is sent. The order is the order of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// A contract's answer is on its way.
+    Progress(ContractId),
+    /// How a contract's deployment ended.
+    Answer(ContractId),
+    /// The end of a contract.
+    Release(ContractId),
 }
 
 impl Report {
@@ -112,6 +170,9 @@ impl Report {
             Self::Deployed { .. } => "deployed",
             Self::Failed { .. } => "failed",
             Self::Usage(_) => "usage",
+            Self::Progress { .. } => "progress",
+            Self::Released { .. } => "released",
+            Self::Details(_) => "details",
         }
     }
 }
@@ -139,11 +200,17 @@ pub trait Chain: Send + Sync {
     /// All node contracts on this node.
     async fn contracts(&self, at: &Head) -> Result<Vec<Contract>, ChainError>;
 
-    /// A contract's body, `None` where the contract is unknown.
-    async fn body(&self, contract: ContractId, at: &Head) -> Result<Option<Body>, ChainError>;
+    /// A contract's body, `None` where the chain has none.
+    async fn body(&self, contract: ContractId, which: Which, at: &Head) -> Result<Option<Body>, ChainError>;
 
     /// The record of a closed contract, `None` where it isn't closed or unknown.
     async fn closed(&self, contract: ContractId, at: &Head) -> Result<Option<Closed>, ChainError>;
+
+    /// Whether the chain waits to hear that nothing of this closed contract is left.
+    async fn awaits_release(&self, contract: ContractId, at: &Head) -> Result<bool, ChainError>;
+
+    /// What the chain knows of this machine, `None` where it hasn't told yet.
+    async fn details(&self, at: &Head) -> Result<Option<DetailsPayload>, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;

@@ -2,7 +2,7 @@
 //! Sends reports until the chain knows what they say. One report a slot waits: a newer one replaces
 //! it.
 
-use super::{Chain, ChainLimits, Report, Snapshot, Submitted};
+use super::{Chain, ChainLimits, Report, Snapshot, Submitted, Topic};
 use crate::{backoff::Backoff, clock::unix_ms, engine::Reports, metrics::Metrics, store::Store};
 use anyhow::Result;
 use rand::Rng;
@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_primitives::{ContractId, NodeId, UsageItem};
+use tfgrid_primitives::{report::DetailsPayload, NodeId, UsageItem};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
@@ -23,14 +23,20 @@ const SEQUENCE_FILE: &str = "sequence.json";
 const SUBMITTING: Duration = Duration::from_secs(30);
 /// How long a report may take from the pool to a finalized block before it is sent again.
 const EFFECT: Duration = Duration::from_secs(15);
+/// How long an answer may take before the chain is told that it is on its way.
+const FIRST_PROGRESS: Duration = Duration::from_secs(15);
+/// Between two reports of progress: the chain takes one a minute, and its blocks come unevenly.
+const PROGRESS: Duration = Duration::from_secs(65);
 /// The longest wait while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
 
 /// What the outbox listens to.
 pub struct OutboxInputs {
-    /// What the engine wants reported, by contract.
+    /// What the engine wants reported.
     pub reports: watch::Receiver<Reports>,
+    /// What the machine is, where the chain doesn't know it yet.
+    pub details: watch::Receiver<Option<DetailsPayload>>,
     /// The latest usage report, empty where there is none.
     pub usage: watch::Receiver<Vec<UsageItem>>,
     /// For the chain's intervals.
@@ -41,15 +47,41 @@ pub struct OutboxInputs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
     Heartbeat,
-    Contract(ContractId),
+    Engine(Topic),
+    Details,
     Usage,
 }
 
 impl Slot {
-    /// Whether a report in the pool is as good as known: the next one is soon to come anyway.
-    fn ends_when_taken(self) -> bool {
-        !matches!(self, Self::Contract(_))
+    /// How long after it was wanted a report is first sent.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Engine(Topic::Progress(_)) => FIRST_PROGRESS,
+            _ => Duration::ZERO,
+        }
     }
+
+    /// What follows on a report that the chain didn't refuse.
+    fn after(self, submitted: Submitted) -> After {
+        match (self, submitted) {
+            // The next one is soon to come anyway.
+            (Self::Heartbeat | Self::Usage, _) => After::Nothing,
+            (Self::Engine(Topic::Progress(_)), _) => After::Again(PROGRESS),
+            // In the pool it may still get lost.
+            (_, Submitted::Taken) => After::Again(EFFECT),
+            (_, Submitted::Known) => After::Kept,
+        }
+    }
+}
+
+/// What follows on a report that was sent.
+enum After {
+    /// It is done with.
+    Nothing,
+    /// It is sent again, unless it isn't wanted any more by then.
+    Again(Duration),
+    /// It isn't sent again for as long as it says the same.
+    Kept,
 }
 
 /// The reports that wait.
@@ -71,18 +103,29 @@ impl Queue {
     fn put(&mut self, slot: Slot, report: Report, now: Instant) {
         match self.slots.get(&slot) {
             Some(waiting) if waiting.report == report => {}
-            _ => drop(self.slots.insert(slot, Waiting { report, failures: 0, due: Some(now) })),
+            _ => {
+                let due = Some(now + slot.patience());
+                self.slots.insert(slot, Waiting { report, failures: 0, due });
+            }
         }
     }
 
-    /// Makes the reports on contracts exactly these.
+    /// Makes what the engine reports exactly this.
     fn want(&mut self, reports: &Reports, now: Instant) {
         self.slots.retain(|slot, _| match slot {
-            Slot::Contract(id) => reports.contains_key(id),
+            Slot::Engine(topic) => reports.contains_key(topic),
             _ => true,
         });
-        for (id, report) in reports {
-            self.put(Slot::Contract(*id), report.clone(), now);
+        for (topic, report) in reports {
+            self.put(Slot::Engine(*topic), report.clone(), now);
+        }
+    }
+
+    /// Makes the report of the machine's details this one, or none.
+    fn want_details(&mut self, details: Option<DetailsPayload>, now: Instant) {
+        match details {
+            Some(details) => self.put(Slot::Details, Report::Details(details), now),
+            None => drop(self.slots.remove(&Slot::Details)),
         }
     }
 
@@ -97,11 +140,14 @@ impl Queue {
     }
 
     fn submitted(&mut self, slot: Slot, submitted: Submitted, now: Instant) {
-        if slot.ends_when_taken() {
-            self.slots.remove(&slot);
-        } else if let Some(waiting) = self.slots.get_mut(&slot) {
+        let due = match slot.after(submitted) {
+            After::Nothing => return drop(self.slots.remove(&slot)),
+            After::Again(wait) => Some(now + wait),
+            After::Kept => None,
+        };
+        if let Some(waiting) = self.slots.get_mut(&slot) {
             waiting.failures = 0;
-            waiting.due = (submitted == Submitted::Taken).then(|| now + EFFECT);
+            waiting.due = due;
         }
     }
 
@@ -184,9 +230,10 @@ impl Outbox {
             self.send_due().await;
             self.metrics.outbox.set(self.queue.len() as u64);
             let wake = self.wake_at();
-            let OutboxInputs { reports, usage, snapshots } = &mut self.inputs;
+            let OutboxInputs { reports, details, usage, snapshots } = &mut self.inputs;
             let (alive, used) = tokio::select! {
                 changed = reports.changed() => (changed.is_ok(), false),
+                changed = details.changed() => (changed.is_ok(), false),
                 changed = usage.changed() => (changed.is_ok(), true),
                 changed = snapshots.changed(), if wake.is_none() => (changed.is_ok(), false),
                 () = sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE).into()) => (true, false),
@@ -216,6 +263,8 @@ impl Outbox {
         let now = Instant::now();
         let reports = self.inputs.reports.borrow_and_update().clone();
         self.queue.want(&reports, now);
+        let details = self.inputs.details.borrow_and_update().clone();
+        self.queue.want_details(details, now);
         if let (Some(limits), true) = (self.limits(), self.next_heartbeat <= now) {
             let heartbeat = Report::Heartbeat { boot_nonce: self.boot_nonce };
             self.queue.put(Slot::Heartbeat, heartbeat, now);
@@ -272,7 +321,15 @@ fn until_heartbeat(node: NodeId, interval_ms: u64, now_ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_primitives::FailureCode;
+    use tfgrid_primitives::{ContractId, FailureCode};
+
+    fn answer(contract: ContractId) -> Topic {
+        Topic::Answer(contract)
+    }
+
+    fn answer_slot(contract: ContractId) -> Slot {
+        Slot::Engine(answer(contract))
+    }
 
     fn deployed(contract: ContractId, version: u32) -> Report {
         Report::Deployed { contract, version, body_hash: [0; 32], result: vec![] }
@@ -291,13 +348,13 @@ mod tests {
     fn a_newer_report_on_a_contract_replaces_the_older_and_is_due_at_once() {
         let now = Instant::now();
         let mut queue = Queue::default();
-        queue.want(&Reports::from([(1, deployed(1, 1))]), now);
-        queue.failed(Slot::Contract(1), now);
+        queue.want(&Reports::from([(answer(1), deployed(1, 1))]), now);
+        queue.failed(answer_slot(1), now);
         assert_eq!(queue.due(now), None);
-        queue.want(&Reports::from([(1, deployed(1, 2))]), now);
-        assert_eq!(queue.due(now), Some((Slot::Contract(1), deployed(1, 2))));
-        queue.want(&Reports::from([(1, failed(1))]), now);
-        assert_eq!(queue.due(now), Some((Slot::Contract(1), failed(1))));
+        queue.want(&Reports::from([(answer(1), deployed(1, 2))]), now);
+        assert_eq!(queue.due(now), Some((answer_slot(1), deployed(1, 2))));
+        queue.want(&Reports::from([(answer(1), failed(1))]), now);
+        assert_eq!(queue.due(now), Some((answer_slot(1), failed(1))));
         assert_eq!(queue.slots.len(), 1);
     }
 
@@ -305,18 +362,18 @@ mod tests {
     fn a_report_that_was_taken_is_sent_again_until_the_chain_knows_it() {
         let now = Instant::now();
         let mut queue = Queue::default();
-        let wanted = Reports::from([(1, deployed(1, 1))]);
+        let wanted = Reports::from([(answer(1), deployed(1, 1))]);
         queue.want(&wanted, now);
-        queue.submitted(Slot::Contract(1), Submitted::Taken, now);
+        queue.submitted(answer_slot(1), Submitted::Taken, now);
         queue.want(&wanted, now);
         assert_eq!(queue.due(now), None);
         assert_eq!(queue.next_due(), Some(now + EFFECT));
         assert!(queue.due(now + EFFECT).is_some());
 
-        queue.submitted(Slot::Contract(1), Submitted::Known, now);
+        queue.submitted(answer_slot(1), Submitted::Known, now);
         queue.want(&wanted, now);
         assert_eq!((queue.next_due(), queue.len()), (None, 0));
-        queue.want(&Reports::from([(1, deployed(1, 2))]), now);
+        queue.want(&Reports::from([(answer(1), deployed(1, 2))]), now);
         assert!(queue.due(now).is_some());
     }
 
@@ -324,9 +381,9 @@ mod tests {
     fn a_report_that_nobody_wants_any_more_is_not_sent() {
         let now = Instant::now();
         let mut queue = Queue::default();
-        queue.want(&Reports::from([(1, deployed(1, 1)), (2, failed(2))]), now);
-        queue.want(&Reports::from([(2, failed(2))]), now);
-        assert_eq!(queue.due(now), Some((Slot::Contract(2), failed(2))));
+        queue.want(&Reports::from([(answer(1), deployed(1, 1)), (answer(2), failed(2))]), now);
+        queue.want(&Reports::from([(answer(2), failed(2))]), now);
+        assert_eq!(queue.due(now), Some((answer_slot(2), failed(2))));
         assert_eq!(queue.slots.len(), 1);
     }
 
@@ -343,11 +400,50 @@ mod tests {
     }
 
     #[test]
+    fn progress_is_told_once_a_minute_while_an_answer_is_on_its_way() {
+        let now = Instant::now();
+        let slot = Slot::Engine(Topic::Progress(1));
+        let report = Report::Progress { contract: 1, version: 2 };
+        let wanted = Reports::from([(Topic::Progress(1), report.clone())]);
+        let mut queue = Queue::default();
+        queue.want(&wanted, now);
+        assert_eq!(queue.due(now), None);
+        assert_eq!(queue.due(now + FIRST_PROGRESS), Some((slot, report)));
+
+        for submitted in [Submitted::Taken, Submitted::Known] {
+            queue.submitted(slot, submitted, now);
+            queue.want(&wanted, now);
+            assert_eq!(queue.next_due(), Some(now + PROGRESS));
+        }
+        queue.want(&Reports::new(), now);
+        assert_eq!(queue.next_due(), None);
+    }
+
+    #[test]
+    fn the_machines_details_are_sent_until_the_chain_knows_them() {
+        let now = Instant::now();
+        let details = DetailsPayload { virtualized: true, ..DetailsPayload::default() };
+        let mut queue = Queue::default();
+        queue.want_details(Some(details.clone()), now);
+        assert_eq!(queue.due(now), Some((Slot::Details, Report::Details(details.clone()))));
+        queue.submitted(Slot::Details, Submitted::Taken, now);
+        queue.want_details(Some(details.clone()), now);
+        assert_eq!(queue.next_due(), Some(now + EFFECT));
+        queue.submitted(Slot::Details, Submitted::Known, now);
+        assert_eq!(queue.next_due(), None);
+
+        queue.want_details(Some(DetailsPayload::default()), now);
+        assert_eq!(queue.next_due(), Some(now));
+        queue.want_details(None, now);
+        assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
     fn the_heartbeat_is_sent_before_everything_else() {
         let now = Instant::now();
         let mut queue = Queue::default();
         queue.put(Slot::Usage, Report::Usage(vec![]), now);
-        queue.want(&Reports::from([(1, deployed(1, 1))]), now);
+        queue.want(&Reports::from([(answer(1), deployed(1, 1))]), now);
         queue.put(Slot::Heartbeat, Report::Heartbeat { boot_nonce: 1 }, now);
         assert_eq!(queue.due(now).map(|(slot, _)| slot), Some(Slot::Heartbeat));
     }

@@ -23,6 +23,8 @@ use tokio::sync::{watch, Notify};
 pub struct FakeHost {
     state: Arc<Mutex<State>>,
     events: Arc<Notify>,
+    /// How many more things may be done before everything hangs.
+    strength: Arc<watch::Sender<Option<u32>>>,
     /// Counts every change; tests wait on it.
     changes: Arc<watch::Sender<u64>>,
 }
@@ -40,6 +42,7 @@ struct State {
     usage: BTreeMap<WorkloadId, MachineUsage>,
     starts: u64,
     blind: bool,
+    hanging: bool,
     log: Vec<String>,
     looks_since_act: u32,
 }
@@ -60,6 +63,7 @@ impl FakeHost {
         Self {
             state: Default::default(),
             events: Arc::new(Notify::new()),
+            strength: Arc::new(watch::Sender::new(None)),
             changes: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -75,6 +79,30 @@ impl FakeHost {
         state.log.push(what);
         state.looks_since_act = 0;
         state
+    }
+
+    /// After so many more steps, everything hangs; with `None` it goes on.
+    pub fn hang_after(&self, steps: Option<u32>) {
+        self.state().hanging = false;
+        self.strength.send_replace(steps);
+    }
+
+    /// Whether a step has come that hangs.
+    pub fn hangs(&self) -> bool {
+        self.state().hanging
+    }
+
+    /// Waits until the next step may be done.
+    async fn step(&self) {
+        let mut strength = self.strength.subscribe();
+        if *strength.borrow_and_update() == Some(0) {
+            self.state().hanging = true;
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+        // The sender lives as long as the machine.
+        let _ = strength.wait_for(|left| *left != Some(0)).await;
+        self.state().hanging = false;
+        self.strength.send_modify(|left| *left = left.map(|left| left.saturating_sub(1)));
     }
 
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -129,6 +157,25 @@ impl FakeHost {
     pub fn instance(&self, contract: ContractId, name: &str) -> Option<String> {
         let id = WorkloadId { contract, name: name.into() };
         self.state().machines.get(&id).map(|machine| machine.instance.clone())
+    }
+
+    /// Of what the machine was made.
+    pub fn hash(&self, contract: ContractId, name: &str) -> Option<String> {
+        let id = WorkloadId { contract, name: name.into() };
+        self.state().machines.get(&id).map(|machine| machine.hash.clone())
+    }
+
+    /// The machine is gone, by nobody's doing.
+    pub fn forget(&self, contract: ContractId, name: &str) {
+        let id = WorkloadId { contract, name: name.into() };
+        self.act(format!("lost {id}")).machines.remove(&id);
+        self.events.notify_one();
+    }
+
+    /// The volume's content takes so much.
+    pub fn write(&self, contract: ContractId, name: &str, used: u64) {
+        let id = WorkloadId { contract, name: name.into() };
+        self.state().volumes.get_mut(&id).unwrap().used = used;
     }
 
     pub fn volume(&self, contract: ContractId, name: &str) -> Option<ObservedVolume> {
@@ -187,6 +234,7 @@ impl MachineDriver for FakeHost {
     }
 
     async fn prepare(&self, spec: &MachineSpec, _: u64) -> Result<(), DriverError> {
+        self.step().await;
         let image = {
             let mut state = self.act(format!("pull {}", spec.container.image));
             let image = state.images.get(&spec.container.image).cloned();
@@ -211,6 +259,7 @@ impl MachineDriver for FakeHost {
     }
 
     async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
+        self.step().await;
         let mut state = self.act(format!("run {}", spec.id));
         state.starts += 1;
         let machine = match state.crashing.contains(&spec.id.name) {
@@ -232,6 +281,7 @@ impl MachineDriver for FakeHost {
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.step().await;
         let mut state = self.act(format!("stop {id}"));
         if let Some(machine) = state.machines.get_mut(id) {
             machine.state = MachineState::Stopped { how: "exit code 143".into() };
@@ -240,11 +290,13 @@ impl MachineDriver for FakeHost {
     }
 
     async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.step().await;
         self.act(format!("remove {id}")).machines.remove(id);
         Ok(())
     }
 
     async fn release(&self, contract: ContractId) -> Result<(), DriverError> {
+        self.step().await;
         self.act(format!("release {contract}")).networks.remove(&contract);
         Ok(())
     }
@@ -265,6 +317,7 @@ impl VolumeDriver for FakeHost {
     }
 
     async fn attach(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
+        self.step().await;
         let mut state = self.act(format!("attach {}", spec.id));
         let before = state.volumes.get(&spec.id);
         if before.is_some_and(|volume| volume.size > spec.size) {
@@ -288,6 +341,7 @@ impl VolumeDriver for FakeHost {
     }
 
     async fn detach(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.step().await;
         if let Some(volume) = self.act(format!("detach {id}")).volumes.get_mut(id) {
             volume.attached = false;
         }
@@ -295,6 +349,7 @@ impl VolumeDriver for FakeHost {
     }
 
     async fn destroy(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.step().await;
         self.act(format!("destroy {id}")).volumes.remove(id);
         Ok(())
     }

@@ -8,23 +8,26 @@ pub mod plan;
 mod progress;
 mod quarantine;
 pub mod reconcile;
+mod releases;
 mod result;
 #[cfg(test)]
 mod tests;
 
-pub use quarantine::Quarantine;
-
 use crate::{
     backoff::Backoff,
-    chain::{Chain, ContractState, Report, Snapshot},
+    chain::{Chain, Report, Snapshot, Topic, Version},
     clock::unix_ms,
     metrics::Metrics,
+    store::Store,
 };
-use desired::{Desired, Wanted};
-use observed::{observe, Observed};
-use plan::{plan, Plan, Step, Wish};
+use anyhow::Result;
+use desired::{Desired, Target, Wanted};
+use observed::{observe, Observed, ObservedContract};
+use plan::{as_grown, plan, Plan, Step, Wish};
 use progress::Progress;
+use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
+use releases::Releases;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -80,8 +83,24 @@ impl Default for Timing {
     }
 }
 
-/// The reports that what is there calls for, by contract.
-pub type Reports = BTreeMap<ContractId, Report>;
+/// The reports that what is there calls for.
+pub type Reports = BTreeMap<Topic, Report>;
+
+/// What the engine remembers of contracts that the chain doesn't name any more. Survives restarts.
+pub struct Memory {
+    quarantine: Quarantine,
+    releases: Releases,
+}
+
+impl Memory {
+    /// As it was left.
+    ///
+    /// # Errors
+    /// Where one of its files is damaged or can't be written.
+    pub fn load(store: Store) -> Result<Self> {
+        Ok(Self { quarantine: Quarantine::load(store.clone())?, releases: Releases::load(store)? })
+    }
+}
 
 /// What the engine tells others.
 pub struct Outputs {
@@ -89,6 +108,13 @@ pub struct Outputs {
     pub reports: watch::Sender<Reports>,
     /// For the meter.
     pub observed: watch::Sender<Arc<Observed>>,
+}
+
+/// An update that was found out by trying not to run.
+#[derive(Clone, Debug)]
+struct RefusedUpdate {
+    version: Version,
+    rejection: Rejection,
 }
 
 /// Makes what is there what the chain wants.
@@ -102,6 +128,10 @@ pub struct Engine {
     metrics: Metrics,
     reconciler: Reconciler,
     progress: BTreeMap<ContractId, Progress>,
+    /// Updates that can't run, until the chain has dropped them. Lost with the agent, and found out
+    /// again.
+    refused: BTreeMap<ContractId, RefusedUpdate>,
+    releases: Releases,
     /// Contracts whose end the chain has proved.
     closed: BTreeSet<ContractId>,
     /// What the last pass was about.
@@ -117,10 +147,11 @@ impl Engine {
         drivers: Drivers,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         outputs: Outputs,
-        quarantine: Quarantine,
+        memory: Memory,
         timing: Timing,
         metrics: Metrics,
     ) -> Self {
+        let Memory { quarantine, releases } = memory;
         Self {
             chain,
             reconciler: Reconciler::new(drivers.clone()),
@@ -131,6 +162,8 @@ impl Engine {
             timing,
             metrics,
             progress: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            releases,
             closed: BTreeSet::new(),
             seen: None,
             looks_failed: 0,
@@ -178,6 +211,7 @@ impl Engine {
             return;
         };
         let Some(observed) = self.look().await else { return };
+        self.notice_ends(&snapshot);
         self.seen = Some(snapshot.clone());
         self.next_look = Instant::now() + self.timing.look;
 
@@ -186,7 +220,8 @@ impl Engine {
         let plans = plan(&wishes, &observed);
         self.note(&snapshot, &observed, &plans);
         self.forget(&wishes);
-        self.start(&snapshot, &wishes, plans);
+        self.start(&wishes, plans);
+        self.releases.ask(&*self.chain, &snapshot, &observed, self.timing.stale).await;
         self.report(&snapshot, &observed);
         self.outputs.observed.send_replace(Arc::new(observed));
     }
@@ -215,12 +250,58 @@ impl Engine {
         None
     }
 
+    /// What stood at the last pass and doesn't any more may be over, even if it never left a trace
+    /// here.
+    fn notice_ends(&mut self, snapshot: &Snapshot) {
+        let Some(seen) = &self.seen else { return };
+        let gone = seen.contracts.keys().copied().filter(|id| !snapshot.contracts.contains_key(id));
+        self.releases.end(gone);
+    }
+
+    /// Verdicts on updates outlive the return to the version that stands.
+    fn keep_verdicts(&mut self, snapshot: &Snapshot) {
+        self.refused.retain(|id, refused| {
+            let desired = snapshot.contracts.get(id);
+            desired.is_some_and(|desired| desired.contract.pending == Some(refused.version))
+        });
+        for (&id, desired) in &snapshot.contracts {
+            let (Some(version), Some(progress)) = (desired.contract.pending, self.progress.get(&id)) else {
+                continue;
+            };
+            if let (Some(rejection), true) = (progress.verdict(), progress.version() == Some(version)) {
+                let refused = RefusedUpdate { version, rejection: rejection.clone() };
+                self.refused.entry(id).or_insert(refused);
+            }
+        }
+    }
+
+    /// Why the contract's update can't run, where it is known not to.
+    fn refused_update<'a>(&'a self, desired: &'a Desired) -> Option<(Version, &'a Rejection)> {
+        let pending = desired.pending.as_ref()?;
+        let rejection = match &pending.wanted {
+            Wanted::Refused(rejection) => rejection,
+            _ => &self.refused.get(&desired.contract.id)?.rejection,
+        };
+        Some((pending.version, rejection))
+    }
+
+    /// The version that is to run: the one that the owner wants, unless it can't.
+    fn target<'a>(&self, desired: &'a Desired) -> &'a Target {
+        match &desired.pending {
+            Some(pending) if matches!(pending.wanted, Wanted::Unknown(_)) => &desired.standing,
+            Some(pending) if self.refused_update(desired).is_none() => pending,
+            _ => &desired.standing,
+        }
+    }
+
     async fn wishes(&mut self, snapshot: &Snapshot, observed: &Observed) -> BTreeMap<ContractId, Wish> {
+        self.keep_verdicts(snapshot);
         let mut wishes = BTreeMap::new();
         for (&contract, desired) in &snapshot.contracts {
+            let target = self.target(desired);
             let progress = self.progress.entry(contract).or_default();
-            progress.of_version(desired.contract.version);
-            wishes.insert(contract, wish(desired, progress));
+            progress.of_version(target.version);
+            wishes.insert(contract, wish(desired, target, progress, observed.get(&contract)));
         }
         let absent: BTreeSet<ContractId> =
             observed.keys().copied().filter(|id| !snapshot.contracts.contains_key(id)).collect();
@@ -244,6 +325,7 @@ impl Engine {
                 Ok(Some(closed)) => {
                     info!(contract, reason = closed.reason, "closed: its workloads are removed");
                     self.closed.insert(contract);
+                    self.releases.end([contract]);
                     return Wish::Destroy;
                 }
                 Ok(None) => {}
@@ -276,7 +358,7 @@ impl Engine {
 
     fn purpose(&self, contract: ContractId, wish: &Wish) -> Option<Purpose> {
         match wish {
-            Wish::Run(_) => self.progress.get(&contract).map(|progress| Purpose::Run(progress.version())),
+            Wish::Run(_) => self.progress.get(&contract)?.version().map(Purpose::Run),
             Wish::Halt => Some(Purpose::Halt),
             Wish::Destroy => Some(Purpose::Destroy),
             Wish::Keep => None,
@@ -288,8 +370,9 @@ impl Engine {
         let now = Instant::now();
         let nothing = Default::default();
         for (contract, desired) in &snapshot.contracts {
+            let target = self.target(desired);
             let Some(progress) = self.progress.get_mut(contract) else { continue };
-            let (Wanted::Run(workloads), false) = (&desired.wanted, desired.contract.paused) else {
+            let (Wanted::Run(workloads), false) = (&target.wanted, desired.contract.paused) else {
                 progress.halted();
                 continue;
             };
@@ -300,10 +383,14 @@ impl Engine {
             let as_wished =
                 progress.verdict().is_none() && !plans.iter().any(|plan| plan.contract == *contract);
             progress.observe(workloads, there, as_wished, now, &self.timing);
-            let confirmed = desired.contract.state == ContractState::Deployed;
+            let confirmed = desired.has_confirmed(target.version);
             progress.count_end(workloads, there, confirmed, now, &self.timing);
             if let Some(at) = progress.settles_at(&self.timing) {
                 self.next_look = self.next_look.min(at.max(now));
+            }
+            if progress.verdict().is_some() && desired.contract.pending == Some(target.version) {
+                // The version that stands comes back.
+                self.next_look = now;
             }
         }
     }
@@ -314,7 +401,7 @@ impl Engine {
         self.closed.retain(|contract| wishes.contains_key(contract));
     }
 
-    fn start(&mut self, snapshot: &Snapshot, wishes: &BTreeMap<ContractId, Wish>, plans: Vec<Plan>) {
+    fn start(&mut self, wishes: &BTreeMap<ContractId, Wish>, plans: Vec<Plan>) {
         let now = Instant::now();
         for plan in plans {
             let contract = plan.contract;
@@ -341,7 +428,10 @@ impl Engine {
                 Step::Run(spec) => Some(spec.id.name.as_str()),
                 _ => None,
             }));
-            let reserved = snapshot.contracts.get(&contract).map_or(0, |d| d.contract.reserved.sru);
+            let reserved = match purpose {
+                Purpose::Run(version) => version.reserved.sru,
+                Purpose::Halt | Purpose::Destroy => 0,
+            };
             self.reconciler.start(plan, purpose, reserved.max(FREE_IMAGE_BYTES));
         }
     }
@@ -350,6 +440,14 @@ impl Engine {
         let Outcome { contract, purpose, result } = outcome;
         self.metrics.plan_ended(&result);
         let progress = self.progress.entry(contract).or_default();
+        if matches!(purpose, Purpose::Run(version) if progress.version() != Some(version)) {
+            // Another version is tried by now.
+            return;
+        }
+        let confirmed = match (purpose, &self.seen) {
+            (Purpose::Run(version), Some(seen)) => seen.has_confirmed(contract, version),
+            _ => false,
+        };
         match result {
             Ok(()) if purpose == Purpose::Destroy => info!(contract, "its workloads are removed"),
             Ok(()) | Err(Failure::GivenUp) => {}
@@ -359,9 +457,7 @@ impl Engine {
                 progress.failed(contract, purpose, &why, Instant::now(), &self.timing);
             }
             // What ran once may run again.
-            Err(Failure::Invalid(rejection))
-                if self.seen.as_ref().is_some_and(|s| s.is_deployed(contract)) =>
-            {
+            Err(Failure::Invalid(rejection)) if confirmed => {
                 progress.failed(contract, purpose, &rejection.to_string(), Instant::now(), &self.timing);
             }
             Err(Failure::Invalid(rejection)) => progress.refused(contract, rejection),
@@ -373,77 +469,105 @@ impl Engine {
         let mut counts = Counts::default();
         let mut reports = Reports::new();
         for (&id, desired) in &snapshot.contracts {
+            let target = self.target(desired);
             let progress = self.progress.get(&id);
             let ready = progress.is_some_and(|p| p.is_ready(&self.timing));
-            let rejection = match &desired.wanted {
+            let rejection = match &target.wanted {
                 Wanted::Refused(rejection) => Some(rejection),
                 _ => progress.and_then(Progress::verdict),
             };
             counts.add(desired, ready, rejection.is_some(), progress.is_some_and(Progress::is_failing));
-            if let Some(report) = report(desired, rejection, ready, observed) {
-                reports.insert(id, report);
+            if let Some(report) = self.answer(desired, target, rejection, ready, observed.get(&id)) {
+                reports.insert(Topic::Answer(id), report);
+            }
+            let version = target.version.number;
+            let is_awaited = !desired.has_confirmed(target.version);
+            if is_awaited && self.reconciler.purpose(id) == Some(Purpose::Run(target.version)) {
+                reports.insert(Topic::Progress(id), Report::Progress { contract: id, version });
             }
         }
+        self.releases.report(&mut reports);
         self.metrics.contracts(&counts);
         self.outputs.reports.send_if_modified(|sent| {
-            for (id, report) in reports.iter().filter(|(id, report)| sent.get(id) != Some(report)) {
-                log_report(*id, report, snapshot);
+            for (_, report) in reports.iter().filter(|(topic, report)| sent.get(topic) != Some(report)) {
+                log_report(report, snapshot);
             }
             let changed = *sent != reports;
             *sent = reports;
             changed
         });
     }
+
+    /// What the chain is told of a contract. An update that can't run goes first: until the chain has
+    /// dropped it, nobody asks about the version that stands.
+    fn answer(
+        &self,
+        desired: &Desired,
+        target: &Target,
+        rejection: Option<&Rejection>,
+        ready: bool,
+        observed: Option<&ObservedContract>,
+    ) -> Option<Report> {
+        let contract = desired.contract.id;
+        let failed = |(version, rejection): (Version, &Rejection)| Report::Failed {
+            contract,
+            version: version.number,
+            code: rejection.code,
+            path: rejection.report_path().to_owned(),
+        };
+        if let Some(refused) = self.refused_update(desired) {
+            return Some(failed(refused));
+        }
+        if let Some(rejection) = rejection {
+            return (!desired.has_confirmed(target.version)).then(|| failed((target.version, rejection)));
+        }
+        let (Wanted::Run(workloads), true) = (&target.wanted, ready) else { return None };
+        Some(Report::Deployed {
+            contract,
+            version: target.version.number,
+            body_hash: target.version.body_hash,
+            result: result::result(workloads, observed),
+        })
+    }
 }
 
-fn log_report(contract: ContractId, report: &Report, snapshot: &Snapshot) {
-    match (report, snapshot.contracts.get(&contract).map(|desired| &desired.wanted)) {
-        (Report::Deployed { result, .. }, _) => {
-            info!(contract, result = %String::from_utf8_lossy(result), "it runs");
+fn log_report(report: &Report, snapshot: &Snapshot) {
+    match report {
+        Report::Deployed { contract, version, result, .. } => {
+            info!(contract, version, result = %String::from_utf8_lossy(result), "it runs");
         }
-        // What was found out by trying is in the log already.
-        (Report::Failed { code, .. }, Some(Wanted::Refused(rejection))) => {
-            error!(contract, ?code, "refused: {rejection}");
+        Report::Failed { contract, version, code, .. } => {
+            // What was found out by trying is in the log already.
+            if let Some(rejection) = snapshot.contracts.get(contract).and_then(|d| d.rejection(*version)) {
+                error!(contract, version, ?code, "refused: {rejection}");
+            }
         }
+        Report::Released { contract } => info!(contract, "nothing of it is left: the chain is told"),
         _ => {}
     }
 }
 
-fn wish(desired: &Desired, progress: &Progress) -> Wish {
-    match &desired.wanted {
+fn wish(
+    desired: &Desired,
+    target: &Target,
+    progress: &Progress,
+    observed: Option<&ObservedContract>,
+) -> Wish {
+    match &target.wanted {
         _ if desired.contract.paused => Wish::Halt,
-        Wanted::Run(workloads) if progress.verdict().is_none() => Wish::Run(workloads.clone()),
+        Wanted::Run(workloads) if progress.verdict().is_none() => {
+            let confirmed = desired.has_confirmed(target.version);
+            Wish::Run(match observed.filter(|_| confirmed) {
+                Some(observed) => as_grown(workloads, observed),
+                None => workloads.clone(),
+            })
+        }
         Wanted::Run(_) | Wanted::Refused(_) => Wish::Keep,
         Wanted::Unknown(why) => {
             error!(contract = desired.contract.id, "left as it is: {why}");
             Wish::Keep
         }
     }
-}
-
-fn report(
-    desired: &Desired,
-    rejection: Option<&Rejection>,
-    ready: bool,
-    observed: &Observed,
-) -> Option<Report> {
-    let contract = &desired.contract;
-    if let Some(rejection) = rejection {
-        let unanswered = contract.state == ContractState::Created;
-        return unanswered.then(|| Report::Failed {
-            contract: contract.id,
-            version: contract.version,
-            code: rejection.code,
-            path: rejection.report_path().to_owned(),
-        });
-    }
-    let (Wanted::Run(workloads), true) = (&desired.wanted, ready) else { return None };
-    Some(Report::Deployed {
-        contract: contract.id,
-        version: contract.version,
-        body_hash: contract.body_hash,
-        result: result::result(workloads, observed.get(&contract.id)),
-    })
 }
 
 /// How many contracts are in which state.

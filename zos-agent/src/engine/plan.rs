@@ -64,6 +64,17 @@ impl Plan {
     }
 }
 
+/// The workloads of a version that stands, with volumes as large as they are: an update that failed
+/// may have grown them, and content isn't cut off to come back from it.
+pub fn as_grown(workloads: &Workloads, observed: &ObservedContract) -> Workloads {
+    let mut workloads = workloads.clone();
+    for spec in &mut workloads.volumes {
+        let grown = observed.volumes.get(&spec.id.name).map_or(0, |volume| volume.size);
+        spec.size = spec.size.max(grown);
+    }
+    workloads
+}
+
 /// Plans for all contracts; those that release come first.
 pub fn plan(wishes: &BTreeMap<ContractId, Wish>, observed: &Observed) -> Vec<Plan> {
     let nothing = ObservedContract::default();
@@ -331,6 +342,56 @@ mod tests {
         assert_eq!(one(wish(16), world)[0], Step::Attach(volume(1, "data", 16)));
     }
 
+    /// Which of the contract's things the steps touch.
+    fn touched(steps: &[Step]) -> Vec<&str> {
+        steps
+            .iter()
+            .map(|step| match step {
+                Step::Stop(name) | Step::Remove(name) | Step::Detach(name) | Step::Destroy(name) => {
+                    name.as_str()
+                }
+                Step::Prepare(spec) | Step::Run(spec) => spec.id.name.as_str(),
+                Step::Attach(spec) => spec.id.name.as_str(),
+                Step::Release => "network",
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_an_update_leaves_as_it_was_is_not_touched() {
+        let world = ObservedContract {
+            machines: BTreeMap::from([
+                ("db".into(), observed_machine(1, "db", "a+data", true)),
+                ("web".into(), observed_machine(1, "web", "old", true)),
+            ]),
+            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16, true))]),
+            network: true,
+        };
+        let db = machine(1, "db", "a+data", &["data"]);
+        let machines = |web: &str| vec![db.clone(), machine(1, "web", web, &[])];
+        let wish =
+            |web| Wish::Run(Workloads { machines: machines(web), volumes: vec![volume(1, "data", 16)] });
+        assert_eq!(touched(&one(wish("new"), world.clone())), ["web", "web", "web"]);
+        assert_eq!(one(wish("old"), world), []);
+    }
+
+    #[test]
+    fn a_volume_that_a_failed_update_has_grown_stays_as_it_is_when_the_old_version_comes_back() {
+        let web = machine(1, "web", "a", &["data"]);
+        let workloads = Workloads { machines: vec![web], volumes: vec![volume(1, "data", 16)] };
+        let world = |attached| ObservedContract {
+            machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
+            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64, attached))]),
+            network: true,
+        };
+        assert_eq!(one(Wish::Run(as_grown(&workloads, &world(true))), world(true)), []);
+        let steps = one(Wish::Run(as_grown(&workloads, &world(false))), world(false));
+        assert_eq!(steps, [Step::Attach(volume(1, "data", 64))]);
+        // One that is too small is grown all the same.
+        let grown = as_grown(&workloads, &ObservedContract::default());
+        assert_eq!(grown, workloads);
+    }
+
     #[test]
     fn releases_of_one_contract_go_before_starts_of_another() {
         let wishes = BTreeMap::from([
@@ -427,6 +488,27 @@ mod tests {
                 apply(&step, 1, &mut world);
             }
             prop_assert_eq!(one(wish, world), []);
+        }
+
+        #[test]
+        fn an_update_that_crashes_and_is_taken_back_loses_no_content(
+            old in workloads(), new in workloads(), mut world in world(), crash in 0usize..8,
+        ) {
+            let goal = Wish::Run(as_grown(&old, &world));
+            for step in one(goal, world.clone()) {
+                apply(&step, 1, &mut world);
+            }
+            let before = world.volumes.clone();
+            for step in one(Wish::Run(as_grown(&new, &world)), world.clone()).iter().take(crash) {
+                apply(step, 1, &mut world);
+            }
+            for step in one(Wish::Run(as_grown(&old, &world)), world.clone()) {
+                apply(&step, 1, &mut world);
+            }
+            prop_assert_eq!(one(Wish::Run(as_grown(&old, &world)), world.clone()), []);
+            for (name, volume) in before {
+                prop_assert!(world.volumes[&name].size >= volume.size);
+            }
         }
 
         #[test]

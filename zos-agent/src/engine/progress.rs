@@ -3,6 +3,7 @@
 //! trying again.
 
 use super::{desired::Workloads, observed::ObservedContract, reconcile::Purpose, Timing};
+use crate::chain::Version;
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -14,7 +15,7 @@ use tracing::{error, warn};
 /// Tries for one version of a contract.
 #[derive(Debug, Default)]
 pub struct Progress {
-    version: u32,
+    version: Option<Version>,
     failures: u32,
     /// What failed last, and when to try it again.
     retry: Option<(Purpose, Instant)>,
@@ -35,9 +36,9 @@ struct Steady {
 
 impl Progress {
     /// Begins anew when the version changes.
-    pub fn of_version(&mut self, version: u32) {
-        if self.version != version {
-            *self = Self { version, ..Self::default() };
+    pub fn of_version(&mut self, version: Version) {
+        if self.version != Some(version) {
+            *self = Self { version: Some(version), ..Self::default() };
         }
     }
 
@@ -47,7 +48,7 @@ impl Progress {
     }
 
     /// The version that is tried.
-    pub fn version(&self) -> u32 {
+    pub fn version(&self) -> Option<Version> {
         self.version
     }
 
@@ -101,7 +102,7 @@ impl Progress {
 
     /// A try failed for good.
     pub fn refused(&mut self, contract: ContractId, rejection: Rejection) {
-        error!(contract, version = self.version, code = ?rejection.code, "refused: {rejection}");
+        error!(contract, version = ?self.version, code = ?rejection.code, "refused: {rejection}");
         self.verdict = Some(rejection);
     }
 
@@ -160,7 +161,8 @@ impl Progress {
             let rejection = Rejection::new(FailureCode::WorkloadExited, &spec.pointer, message);
             self.refused(spec.id.contract, rejection);
         } else {
-            self.failed(spec.id.contract, Purpose::Run(self.version), &message, now, timing);
+            let Some(version) = self.version else { return };
+            self.failed(spec.id.contract, Purpose::Run(version), &message, now, timing);
         }
     }
 

@@ -2,7 +2,10 @@
 //! Carries plans out: concurrent across contracts, serial within one.
 
 use super::plan::{Plan, Step};
-use crate::drivers::{Bind, DriverError, MachineDriver, MachineSpec, VolumeDriver, WorkloadId};
+use crate::{
+    chain::Version,
+    drivers::{Bind, DriverError, MachineDriver, MachineSpec, VolumeDriver, WorkloadId},
+};
 use std::{collections::HashMap, future::pending, sync::Arc};
 use tfgrid_client::deployment::Rejection;
 use tfgrid_primitives::ContractId;
@@ -22,7 +25,7 @@ const FETCHES_AT_ONCE: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The contract's workloads shall run, in this version.
-    Run(u32),
+    Run(Version),
     /// They shall stop.
     Halt,
     /// They shall go.

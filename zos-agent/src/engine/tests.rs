@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::{
-    chain::{fake::FakeChain, Body, Follower, Outbox, OutboxInputs},
+    chain::{fake::FakeChain, Body, ContractState, Follower, Outbox, OutboxInputs},
     drivers::{
         fake::{FakeHost, Image},
         MachineUsage,
@@ -14,8 +14,11 @@ use crate::{
 use std::path::Path;
 use substrate_prometheus_endpoint::Registry;
 use tempfile::TempDir;
-use tfgrid_primitives::{FailureCode, UsageTotals};
+use tfgrid_primitives::{report::DetailsPayload, FailureCode, UsageTotals};
 use tokio::task::JoinSet;
+
+mod releases;
+mod updates;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -25,7 +28,15 @@ struct Node {
     host: FakeHost,
     data: TempDir,
     timing: Timing,
-    agent: Option<JoinSet<()>>,
+    agent: Option<Agent>,
+}
+
+struct Agent {
+    tasks: JoinSet<()>,
+    /// What its engine wants reported.
+    reports: watch::Receiver<Reports>,
+    /// Keeps the outbox listening.
+    _details: watch::Sender<Option<DetailsPayload>>,
 }
 
 impl Node {
@@ -58,7 +69,7 @@ impl Node {
 
     /// As `kill -9` does.
     async fn kill(&mut self) {
-        self.agent.take().unwrap().shutdown().await;
+        self.agent.take().unwrap().tasks.shutdown().await;
     }
 
     /// Waits until the condition holds; looks again whenever the chain or the machine changes.
@@ -84,6 +95,14 @@ impl Node {
         .await;
     }
 
+    async fn until_deployed_in_version(&self, contract: ContractId, version: u32) {
+        self.until(&format!("version {version} of contract {contract} is deployed"), |node| {
+            node.chain.standing(contract) == Some(version)
+                && node.chain.contract_state(contract) == Some(ContractState::Deployed)
+        })
+        .await;
+    }
+
     /// Waits until the agent has looked at the chain's present state and acted on it: another
     /// contract has come, gone and been cleared away.
     async fn until_another_came_and_went(&self) {
@@ -93,6 +112,14 @@ impl Node {
         self.until_deployed(OTHER).await;
         self.chain.close(OTHER);
         self.until("the other is gone", |node| node.times("release 99") > gone_before).await;
+    }
+
+    /// Whether the chain is to be told that the contract is on its way.
+    fn tells_progress(&self, contract: ContractId) -> Option<u32> {
+        match self.agent.as_ref()?.reports.borrow().get(&Topic::Progress(contract))? {
+            Report::Progress { version, .. } => Some(*version),
+            other => panic!("progress expected: {other:?}"),
+        }
     }
 
     fn did(&self, what: &str) -> bool {
@@ -116,7 +143,7 @@ impl Node {
     }
 }
 
-fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> JoinSet<()> {
+fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Agent {
     let chain: Arc<dyn Chain> = Arc::new(chain.clone());
     let drivers = Drivers { machines: Arc::new(host.clone()), volumes: Arc::new(host.clone()) };
     let store = Store::open(data).unwrap();
@@ -125,23 +152,29 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Joi
     let (reports, reports_rx) = watch::channel(Reports::new());
     let (observed, observed_rx) = watch::channel(Arc::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
+    let (_details, details) = watch::channel(None);
 
     let backoff = timing.backoff;
     let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, backoff).unwrap();
-    let inputs = OutboxInputs { reports: reports_rx, usage: usage_rx, snapshots: snapshots_rx.clone() };
+    let inputs = OutboxInputs {
+        reports: reports_rx.clone(),
+        details,
+        usage: usage_rx,
+        snapshots: snapshots_rx.clone(),
+    };
     let outbox = Outbox::new(chain.clone(), 1, store.clone(), inputs, metrics.clone()).unwrap();
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(drivers.machines.clone(), inputs, usage, store.clone()).unwrap();
-    let quarantine = Quarantine::load(store).unwrap();
+    let memory = Memory::load(store).unwrap();
     let outputs = Outputs { reports, observed };
-    let engine = Engine::new(chain, drivers, snapshots_rx, outputs, quarantine, timing, metrics);
+    let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);
 
     let mut tasks = JoinSet::new();
     tasks.spawn(follower.run());
     tasks.spawn(outbox.run());
     tasks.spawn(meter.run());
     tasks.spawn(engine.run());
-    tasks
+    Agent { tasks, reports: reports_rx, _details }
 }
 
 fn machine(name: &str, image: &str) -> String {
@@ -405,52 +438,6 @@ async fn a_slow_pull_delays_nobody_else_and_ends_with_its_contract() {
     node.chain.close(1);
     node.until("the pull is given up", |node| node.did("gave up localhost/huge:1")).await;
     assert!(!node.did("run 1-web"));
-}
-
-#[tokio::test]
-async fn a_new_version_replaces_what_differs_and_keeps_what_does_not() {
-    let node = Node::running();
-    node.chain.deploy(1, &web_with_data(16, "hello"));
-    node.until_deployed(1).await;
-    node.chain.deploy(1, &web_with_data(16, "good evening"));
-    node.until("version 2 is deployed", |node| node.chain.reports("deployed").len() == 2).await;
-    assert_eq!((node.times("remove 1-web"), node.times("run 1-web")), (1, 2));
-    assert_eq!(node.times("attach 1-data"), 1);
-
-    node.chain.deploy(1, &web_with_data(16, "good evening").replace("\"version\"", " \"version\""));
-    node.until("version 3 is deployed", |node| node.chain.reports("deployed").len() == 3).await;
-    assert_eq!(node.times("run 1-web"), 2);
-}
-
-#[tokio::test]
-async fn a_new_version_that_can_not_run_leaves_the_old_one_running() {
-    let node = Node::running();
-    node.chain.deploy(1, &machine("web", "localhost/web:1"));
-    node.until_deployed(1).await;
-    let instance = node.host.instance(1, "web");
-    node.host.image("localhost/web:2", Image::Missing);
-    node.chain.deploy(1, &machine("web", "localhost/web:2"));
-    assert_eq!(node.until_failed().await.0, FailureCode::ImageNotFound);
-    node.until_another_came_and_went().await;
-    assert_eq!(node.host.instance(1, "web"), instance);
-    assert!(node.host.is_running(1, "web"));
-}
-
-#[tokio::test]
-async fn a_volume_grows_with_its_machine_stopped_and_never_shrinks() {
-    let node = Node::running();
-    node.chain.deploy(1, &web_with_data(16, "hello"));
-    node.until_deployed(1).await;
-    node.chain.deploy(1, &web_with_data(32, "hello"));
-    node.until("it has grown", |node| node.chain.reports("deployed").len() == 2).await;
-    assert_eq!(node.host.volume(1, "data").unwrap().size, 32 << 20);
-    let log = node.host.log();
-    assert_eq!(log[log.len() - 3..], ["stop 1-web", "attach 1-data", "run 1-web"]);
-
-    node.chain.deploy(1, &web_with_data(16, "hello"));
-    let expected = (FailureCode::BodyInvalid, "/workloads/0/data/size".to_string());
-    assert_eq!(node.until_failed().await, expected);
-    assert_eq!(node.times("stop 1-web"), 1);
 }
 
 #[tokio::test]

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What this machine is: read from the system, compared with what the chain knows, and reported where
+//! they differ.
+
+use crate::{
+    chain::{Chain, Snapshot},
+    host::{self, CapacityOverride},
+};
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use tfgrid_primitives::{
+    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES},
+    Isolation,
+};
+use tokio::{sync::watch, time::sleep};
+use tracing::{info, warn};
+
+/// Between two looks at the machine.
+const LOOK: Duration = Duration::from_secs(600);
+/// The EFI variable that says whether the firmware checked what it booted (UEFI 2.10, 3.3).
+const SECURE_BOOT: &str = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+/// What boards say that were never given a number.
+const NO_SERIALS: [&str; 5] =
+    ["none", "not specified", "default string", "to be filled by o.e.m.", "system serial number"];
+
+/// Tells the chain what the machine is.
+pub struct Inspector {
+    chain: Arc<dyn Chain>,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    details: watch::Sender<Option<DetailsPayload>>,
+    data: PathBuf,
+    capacity: CapacityOverride,
+}
+
+impl Inspector {
+    /// Ready to run; what is to be reported goes to `details`.
+    pub fn new(
+        chain: Arc<dyn Chain>,
+        snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+        details: watch::Sender<Option<DetailsPayload>>,
+        data: PathBuf,
+        capacity: CapacityOverride,
+    ) -> Self {
+        Self { chain, snapshots, details, data, capacity }
+    }
+
+    /// Looks now and then, for ever.
+    pub async fn run(mut self) {
+        loop {
+            // Before that, there is no chain to compare with.
+            if self.snapshots.wait_for(Option::is_some).await.is_err() {
+                return;
+            }
+            if let Err(why) = self.look().await {
+                warn!("can't say what this machine is: {why:#}");
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    async fn look(&mut self) -> Result<()> {
+        let found = found(Path::new("/"), &self.data, &self.capacity)?;
+        let Some(snapshot) = self.snapshots.borrow().clone() else { return Ok(()) };
+        let known = self.chain.details(&snapshot.head).await?;
+        let news = (known.as_ref() != Some(&found)).then_some(found);
+        self.details.send_if_modified(|sent| {
+            let changed = *sent != news;
+            if let (true, Some(news)) = (changed, &news) {
+                let capacity = host::Display(news.resources);
+                info!(%capacity, virtualized = news.virtualized, "the chain is told what this machine is");
+            }
+            *sent = news;
+            changed
+        });
+        Ok(())
+    }
+}
+
+/// What this machine is, with what the farmer set himself. `root` is the system's root folder.
+fn found(root: &Path, data: &Path, capacity: &CapacityOverride) -> Result<DetailsPayload> {
+    let mut resources = capacity.apply(host::capacity(data)?);
+    let mut gpus = gpus(root);
+    gpus.truncate(usize::try_from(resources.gpu).unwrap_or(usize::MAX).min(MAX_GPUS as usize));
+    // No more are offered than are there.
+    resources.gpu = gpus.len() as u64;
+    Ok(DetailsPayload {
+        resources,
+        isolation: Isolation::Container,
+        serial: serial(root).into_bytes().try_into().ok().context("a serial number is too long")?,
+        virtualized: is_virtualized(root),
+        secure_boot: is_secure_boot(root),
+        gpus: gpus.try_into().ok().context("there are too many GPUs")?,
+    })
+}
+
+/// The machine's or the mainboard's serial number; empty where neither has one.
+fn serial(root: &Path) -> String {
+    let read = |name| fs::read_to_string(root.join("sys/class/dmi/id").join(name)).unwrap_or_default();
+    ["product_serial", "board_serial"]
+        .into_iter()
+        .map(|name| read(name).trim().to_owned())
+        .find(|serial| is_serial(serial))
+        .unwrap_or_default()
+}
+
+fn is_serial(text: &str) -> bool {
+    let printable = |b: u8| b.is_ascii_graphic() || b == b' ';
+    (1..=MAX_SERIAL_BYTES as usize).contains(&text.len())
+        && text.bytes().all(printable)
+        && text.bytes().any(|b| b != b'0')
+        && !NO_SERIALS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// The hypervisor says so, either to Linux or through the processor.
+fn is_virtualized(root: &Path) -> bool {
+    let cpuinfo = fs::read_to_string(root.join("proc/cpuinfo")).unwrap_or_default();
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
+    root.join("sys/hypervisor/type").exists() || flags.split_whitespace().any(|flag| flag == "hypervisor")
+}
+
+fn is_secure_boot(root: &Path) -> bool {
+    // Four bytes of attributes, then the value.
+    matches!(fs::read(root.join(SECURE_BOOT)).as_deref(), Ok([_, _, _, _, 1]))
+}
+
+/// Display controllers on PCI, in the order of their addresses.
+fn gpus(root: &Path) -> Vec<Gpu> {
+    let Ok(entries) = fs::read_dir(root.join("sys/bus/pci/devices")) else { return Vec::new() };
+    let mut devices: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    devices.sort();
+    devices.iter().filter_map(|device| gpu(device)).collect()
+}
+
+fn gpu(device: &Path) -> Option<Gpu> {
+    let number = |name| hex_number(fs::read_to_string(device.join(name)).ok()?.trim());
+    let id = |name| u16::try_from(number(name)?).ok();
+    // Class 3 are display controllers.
+    if number("class")? >> 16 != 3 {
+        return None;
+    }
+    let regions = fs::read_to_string(device.join("resource")).unwrap_or_default();
+    let memory = regions.lines().filter_map(region_size).max().unwrap_or(0);
+    Some(Gpu { vendor: id("vendor")?, device: id("device")?, memory })
+}
+
+/// Bytes of a memory region: first and last address, and flags.
+fn region_size(line: &str) -> Option<u64> {
+    let mut words = line.split_whitespace().map(hex_number);
+    let (first, last) = (words.next()??, words.next()??);
+    (last > first).then(|| (last - first).saturating_add(1))
+}
+
+fn hex_number(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    /// A system with these files.
+    fn system(files: &[(&str, &[u8])]) -> TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, content) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn the_serial_number_is_the_machines_or_else_the_boards() {
+        let machine = ("sys/class/dmi/id/product_serial", b"ABC-1\n" as &[u8]);
+        let board = ("sys/class/dmi/id/board_serial", b"B/77\n" as &[u8]);
+        let unnamed = ("sys/class/dmi/id/product_serial", b"To Be Filled By O.E.M.\n" as &[u8]);
+        assert_eq!(serial(system(&[machine, board]).path()), "ABC-1");
+        assert_eq!(serial(system(&[unnamed, board]).path()), "B/77");
+        assert_eq!(serial(system(&[]).path()), "");
+    }
+
+    #[test]
+    fn what_is_no_serial_number_is_left_out() {
+        for text in ["", "0000", "None", "a\u{7}b", "ü", &"x".repeat(65)] {
+            assert!(!is_serial(text), "{text:?}");
+        }
+        assert!(is_serial("0012") && is_serial(&"x".repeat(64)));
+    }
+
+    #[test]
+    fn a_virtual_machine_is_known_by_its_processor_or_its_hypervisor() {
+        let cpu = |flags: &'static str| ("proc/cpuinfo", flags.as_bytes());
+        assert!(is_virtualized(system(&[cpu("model: x\nflags\t\t: fpu hypervisor lm\n")]).path()));
+        assert!(!is_virtualized(system(&[cpu("flags\t\t: fpu lm\nbugs\t\t: hypervisor\n")]).path()));
+        assert!(is_virtualized(system(&[("sys/hypervisor/type", b"xen\n")]).path()));
+        assert!(!is_virtualized(system(&[]).path()));
+    }
+
+    #[test]
+    fn secure_boot_is_what_the_firmware_says() {
+        let said = |bytes: &'static [u8]| is_secure_boot(system(&[(SECURE_BOOT, bytes)]).path());
+        assert!(said(&[6, 0, 0, 0, 1]));
+        assert!(!said(&[6, 0, 0, 0, 0]) && !said(&[1]));
+        assert!(!is_secure_boot(system(&[]).path()));
+    }
+
+    #[test]
+    fn no_more_gpus_are_offered_than_are_there() {
+        let device = |slot: &str, file: &str| format!("sys/bus/pci/devices/{slot}/{file}");
+        let (card, bridge) = ("0000:01:00.0", "0000:00:01.0");
+        let regions = b"0x00000000f6000000 0x00000000f6ffffff 0x0000000000040200\n\
+            0x00000000e0000000 0x00000000efffffff 0x000000000014220c\n\
+            0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
+        let root = system(&[
+            (&device(card, "class"), b"0x030000\n"),
+            (&device(card, "vendor"), b"0x10de\n"),
+            (&device(card, "device"), b"0x1db4\n"),
+            (&device(card, "resource"), regions),
+            (&device(bridge, "class"), b"0x060400\n"),
+            (&device(bridge, "vendor"), b"0x8086\n"),
+            (&device(bridge, "device"), b"0x1901\n"),
+        ]);
+        let offer = |parts: &str| found(root.path(), Path::new("/"), &parts.parse().unwrap()).unwrap();
+        let details = offer("cru=2,gpu=2");
+        assert_eq!((details.resources.cru, details.resources.gpu), (2, 1));
+        assert_eq!(details.gpus[0], Gpu { vendor: 0x10de, device: 0x1db4, memory: 256 << 20 });
+        assert_eq!((offer("gpu=0").gpus.len(), offer("cru=1").resources.gpu), (0, 0));
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+//! New versions of contracts: tried without losing the old one before the new one runs, and taken
+//! back where it can't.
+
+use super::*;
+
+#[tokio::test]
+async fn a_new_version_replaces_what_differs_and_keeps_what_does_not() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.chain.deploy(1, &web_with_data(16, "good evening"));
+    node.until("version 2 is deployed", |node| node.chain.reports("deployed").len() == 2).await;
+    assert_eq!((node.times("remove 1-web"), node.times("run 1-web")), (1, 2));
+    assert_eq!(node.times("attach 1-data"), 1);
+
+    node.chain.deploy(1, &web_with_data(16, "good evening").replace("\"version\"", " \"version\""));
+    node.until("version 3 is deployed", |node| node.chain.reports("deployed").len() == 3).await;
+    assert_eq!(node.times("run 1-web"), 2);
+}
+
+#[tokio::test]
+async fn a_new_version_that_can_not_run_leaves_the_old_one_running() {
+    let node = Node::running();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    let instance = node.host.instance(1, "web");
+    node.host.image("localhost/web:2", Image::Missing);
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    assert_eq!(node.until_failed().await.0, FailureCode::ImageNotFound);
+    node.until_another_came_and_went().await;
+    assert_eq!(node.host.instance(1, "web"), instance);
+    assert!(node.host.is_running(1, "web"));
+}
+
+#[tokio::test]
+async fn a_volume_grows_with_its_machine_stopped_and_never_shrinks() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.chain.deploy(1, &web_with_data(32, "hello"));
+    node.until("it has grown", |node| node.chain.reports("deployed").len() == 2).await;
+    assert_eq!(node.host.volume(1, "data").unwrap().size, 32 << 20);
+    let log = node.host.log();
+    assert_eq!(log[log.len() - 3..], ["stop 1-web", "attach 1-data", "run 1-web"]);
+
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    let expected = (FailureCode::BodyInvalid, "/workloads/0/data/size".to_string());
+    assert_eq!(node.until_failed().await, expected);
+    assert_eq!(node.times("stop 1-web"), 1);
+}
+
+#[tokio::test]
+async fn a_bad_update_is_reported_and_what_runs_is_not_touched() {
+    let sealed = Body::Sealed(vec![1, 2, 3]);
+    let too_much = machine("web", "localhost/web:1").replace(r#""cpu":1"#, r#""cpu":5"#);
+    for (body, code) in [
+        (Body::Plain(b"{".to_vec()), FailureCode::BodyNotJson),
+        (Body::Plain(machine("web", "web").into_bytes()), FailureCode::BodyInvalid),
+        (Body::Plain(too_much.into_bytes()), FailureCode::OverReserved),
+        (sealed, FailureCode::BodyUnsupported),
+    ] {
+        let node = Node::running();
+        node.chain.deploy(1, &web_with_data(16, "hello"));
+        node.until_deployed(1).await;
+        let (log, instance) = (node.host.log(), node.host.instance(1, "web"));
+        node.chain.deploy_with(1, body);
+        assert_eq!(node.until_failed().await.0, code);
+        node.until("the chain has dropped it", |node| node.chain.pending(1).is_none()).await;
+        node.until_another_came_and_went().await;
+        assert_eq!((node.host.instance(1, "web"), node.chain.standing(1)), (instance, Some(1)));
+        assert_eq!(node.host.log()[..log.len()], log);
+        assert!(!node.host.log()[log.len()..].iter().any(|line| line.contains(" 1-")));
+    }
+}
+
+#[tokio::test]
+async fn a_new_version_that_ends_again_and_again_is_taken_back() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    let hash = node.host.hash(1, "web");
+    node.host.crash("web", true);
+    node.chain.deploy(1, &web_with_data(32, "good evening"));
+    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
+    assert_eq!(node.until_failed().await, expected);
+    node.host.crash("web", false);
+    node.until("the old version runs again", |node| {
+        node.host.is_running(1, "web") && node.host.hash(1, "web") == hash
+    })
+    .await;
+    node.until("the chain has dropped it", |node| node.chain.pending(1).is_none()).await;
+    assert_eq!(node.chain.standing(1), Some(1));
+    // What was grown for it keeps its content and its size.
+    let data = node.host.volume(1, "data").unwrap();
+    assert!(data.attached && data.size == 32 << 20);
+    assert!(!node.did("destroy 1-data"));
+}
+
+#[tokio::test]
+async fn an_update_that_the_chain_has_dropped_is_given_up() {
+    let node = Node::running();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    let instance = node.host.instance(1, "web");
+    node.host.image("localhost/web:2", Image::Stuck);
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    node.until("the pull began", |node| node.did("pull localhost/web:2")).await;
+    node.chain.drop_update(1);
+    node.until("the pull is given up", |node| node.did("gave up localhost/web:2")).await;
+    node.until_another_came_and_went().await;
+    assert_eq!(node.host.instance(1, "web"), instance);
+    assert_eq!(node.failure(), None);
+}
+
+#[tokio::test]
+async fn a_newer_update_replaces_one_that_is_on_its_way() {
+    let node = Node::running();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    node.host.image("localhost/web:2", Image::Stuck);
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    node.until("the pull began", |node| node.did("pull localhost/web:2")).await;
+    node.chain.deploy(1, &machine("web", "localhost/web:3"));
+    node.until("version 3 stands", |node| node.chain.standing(1) == Some(3)).await;
+    assert_eq!(node.times("remove 1-web"), 1);
+}
+
+#[tokio::test]
+async fn a_contract_whose_first_version_was_bad_runs_with_its_update() {
+    let node = Node::running();
+    node.chain.refuse_reports(true);
+    node.chain.deploy(1, &machine("web", "web"));
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until("it runs", |node| node.host.is_running(1, "web")).await;
+    node.chain.refuse_reports(false);
+    node.until("version 2 stands", |node| node.chain.standing(1) == Some(2)).await;
+}
+
+#[tokio::test]
+async fn progress_is_told_while_an_answer_takes_its_time_and_not_after() {
+    let node = Node::running();
+    node.host.image("localhost/web:1", Image::Stuck);
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until("progress is to be told", |node| node.tells_progress(1) == Some(1)).await;
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    node.until_deployed_in_version(1, 2).await;
+    node.until("nothing more is to be told", |node| node.tells_progress(1).is_none()).await;
+
+    // A restart of what is confirmed answers to nobody.
+    node.host.image("localhost/web:2", Image::Stuck);
+    node.host.forget(1, "web");
+    node.until("the pull began", |node| node.times("pull localhost/web:2") == 2).await;
+    node.until_another_came_and_went().await;
+    assert_eq!(node.tells_progress(1), None);
+}
+
+/// Carries out an update on a machine where the agent is killed after `steps` steps; returns whether
+/// it had more to do.
+async fn kill_after(steps: u32, crashes: bool) -> bool {
+    let mut node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    let old = node.host.hash(1, "web");
+    node.host.write(1, "data", 5_000);
+    node.host.crash("web", crashes);
+
+    node.host.hang_after(Some(steps));
+    node.chain.deploy(1, &web_with_data(32, "good evening"));
+    let over = |node: &Node| node.chain.pending(1).is_none();
+    node.until("a step hangs or all is done", |node| node.host.hangs() || over(node)).await;
+    let interrupted = node.host.hangs();
+    node.kill().await;
+    node.host.hang_after(None);
+    node.start();
+
+    node.until("the update is answered", over).await;
+    node.host.crash("web", false);
+    node.until("it runs", |node| node.host.is_running(1, "web")).await;
+    let data = node.host.volume(1, "data").unwrap();
+    assert!(data.attached && data.used == 5_000 && !node.did("destroy 1-data"), "after {steps} steps");
+    let expected = if crashes { Some(1) } else { Some(2) };
+    assert_eq!(node.chain.standing(1), expected, "after {steps} steps");
+    let is_old = |node: &Node| node.host.hash(1, "web") == old;
+    node.until("the version that stands runs", |node| is_old(node) == crashes).await;
+    interrupted
+}
+
+#[tokio::test]
+async fn an_update_is_finished_by_an_agent_that_was_killed_between_any_two_steps() {
+    let mut steps = 0;
+    while kill_after(steps, false).await {
+        steps += 1;
+    }
+    assert!(steps >= 4, "the update took {steps} steps only");
+}
+
+#[tokio::test]
+async fn an_update_is_taken_back_by_an_agent_that_was_killed_between_any_two_steps() {
+    let mut steps = 0;
+    while kill_after(steps, true).await {
+        steps += 1;
+    }
+    assert!(steps >= 8, "trying took {steps} steps only");
+}
