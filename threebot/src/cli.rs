@@ -3,7 +3,10 @@
 
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
-use tfgrid_client::primitives::{Balance, ContractId, FarmId, NodeId, TwinId};
+use tfgrid_client::{
+    primitives::{Balance, ContractId, FarmId, NodeId, Resources, TwinId, UsdRate},
+    units::{parse_rate, parse_resources, parse_tft},
+};
 
 /// The user's and farmer's command line for TF Grid Ledger.
 #[derive(Parser)]
@@ -15,8 +18,12 @@ use tfgrid_client::primitives::{Balance, ContractId, FarmId, NodeId, TwinId};
 Examples:
   threebot --key //Bob twin create                     your identity on the grid
   threebot --key //Bob deposit 10                      10 TFT of credit to run things on
-  threebot --key //Bob deploy -f site.json --node 1    reserve, deploy, wait until it runs
+  threebot --key //Bob nodes --free cru=2,mru=2GiB     where there is room
+  threebot --key //Bob deploy -f site.json --node 1    see what it costs, reserve, wait until it runs
+  threebot --key //Bob update 1 -f site.json           another version; the old one runs until it does
   threebot --key //Bob ps                              what you run and what it costs
+  threebot --key //Bob funds                           how long your credit lasts
+  threebot --key //Bob bill 1                          what a contract was charged, by month
   threebot --key //Bob cancel 1                        stop it; the rest of the credit stays yours
 
   threebot --key //Alice farm create sunny             become a farmer
@@ -84,8 +91,49 @@ pub enum OnGrid {
     },
     /// Reserve capacity on a node and let it run a deployment
     Deploy(Deploy),
+    /// Let a contract's node run another version of its deployment; the old one runs until it does
+    ///
+    /// A machine or volume that is the same in both versions stays as it is; a volume's content always
+    /// does. Where the new version can't run, the old one comes back.
+    Update(Update),
+    /// Rent a whole node, empty as it is: only you deploy on it then, and for its addresses alone
+    Rent {
+        /// The node
+        #[arg(long)]
+        node: NodeId,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Take a unique name on the gateways (holds 1 TFT as a deposit, 10 TFT up to four letters)
+    Name {
+        /// 1 to 63 of a-z, 0-9 and hyphens, none at either end
+        name: String,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Find nodes to deploy on
+    Nodes(Nodes),
     /// List what you run
     Ps,
+    /// Show what a contract was charged, by month
+    Bill {
+        /// The contract's id, open or closed lately
+        contract: ContractId,
+    },
+    /// Show a twin's credit: how much, what runs on it, how long it lasts
+    Funds {
+        /// Whose credit; yours when left out
+        #[arg(long)]
+        twin: Option<TwinId>,
+    },
+    /// What happens when your credit ends
+    #[command(subcommand)]
+    Refill(Refill),
+    /// Show or set what those who act for you may spend
+    Limits(Limits),
+    /// The price of TFT
+    #[command(subcommand)]
+    Oracle(Oracle),
     /// Show everything about a contract
     Show {
         /// The contract's id
@@ -213,29 +261,208 @@ pub enum Farm {
     },
 }
 
+/// What costs is shown first. At a terminal you are asked.
 #[derive(Args)]
-pub struct Deploy {
-    /// The deployment, a JSON file (docs/FORMATS.md §4); - reads stdin
+pub struct Consent {
+    /// Don't ask; without a terminal and with --json nobody is asked
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// A deployment in a file, and what to reserve for it.
+#[derive(Args)]
+pub struct Document {
+    /// The deployment (docs/FORMATS.md §4): JSON, or YAML of the same shape; - reads stdin
     #[arg(short, long)]
     pub file: PathBuf,
-    /// The node that is to run it
-    #[arg(long)]
-    pub node: NodeId,
     /// Cores to reserve; what the deployment needs when left out
     #[arg(long)]
     pub cru: Option<u64>,
-    /// Bytes of memory to reserve; what the deployment needs when left out
-    #[arg(long)]
+    /// Memory to reserve, such as 2GiB; what the deployment needs when left out
+    #[arg(long, value_parser = tfgrid_client::units::parse_bytes)]
     pub mru: Option<u64>,
-    /// Bytes of SSD to reserve; what the deployment needs when left out
-    #[arg(long)]
+    /// SSD to reserve, such as 10GiB; what the deployment needs when left out
+    #[arg(long, value_parser = tfgrid_client::units::parse_bytes)]
     pub sru: Option<u64>,
+}
+
+/// How long to wait for a node.
+#[derive(Args)]
+pub struct Patience {
     /// Don't wait until it runs
     #[arg(long)]
     pub no_wait: bool,
     /// How long to wait until it runs, such as 90s or 10m
     #[arg(long, default_value = "10m", value_parser = parse_duration)]
     pub timeout: Duration,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Example of a deployment:
+  version: 1
+  workloads:
+    - { name: data, type: zmount, data: { size: 67108864 } }
+    - name: web
+      type: zmachine
+      data:
+        image: docker.io/library/nginx:1.27
+        cpu: 1
+        memory: 134217728
+        mounts: [ { name: data, path: /data } ]
+
+Examples:
+  threebot deploy -f site.yaml --node 1              see what it costs, confirm, wait until it runs
+  threebot deploy -f site.json --node 1 --yes        the same, without a question
+  threebot deploy -f - --node 1 --no-wait --json     for scripts")]
+pub struct Deploy {
+    #[command(flatten)]
+    pub document: Document,
+    /// The node that is to run it
+    #[arg(long)]
+    pub node: NodeId,
+    /// Public IPv4 addresses to reserve
+    #[arg(long, default_value_t = 0)]
+    pub ips: u8,
+    /// GB of public traffic to buy with it (10^9 bytes)
+    #[arg(long, default_value_t = 0)]
+    pub traffic_gb: u32,
+    #[command(flatten)]
+    pub patience: Patience,
+    #[command(flatten)]
+    pub consent: Consent,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot update 7 -f site.yaml           another version of contract 7
+  threebot update 7 -f site.yaml --sru 20GiB --yes")]
+pub struct Update {
+    /// The contract's id
+    pub contract: ContractId,
+    #[command(flatten)]
+    pub document: Document,
+    #[command(flatten)]
+    pub patience: Patience,
+    #[command(flatten)]
+    pub consent: Consent,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot nodes --free cru=4,mru=8GiB,sru=50GiB --country BE
+  threebot nodes --certified --rentable
+  threebot nodes --all --after 500 --limit 100 --json")]
+pub struct Nodes {
+    /// At least this is free, such as cru=2,mru=2GiB,sru=10GiB
+    #[arg(long, value_parser = parse_resources, default_value = "cru=0", hide_default_value = true)]
+    pub free: Resources,
+    /// Of this farm
+    #[arg(long)]
+    pub farm: Option<FarmId>,
+    /// In this country, two letters such as BE
+    #[arg(long, value_parser = parse_country)]
+    pub country: Option<[u8; 2]>,
+    /// Certified ones only
+    #[arg(long)]
+    pub certified: bool,
+    /// Only those that can be rented as a whole
+    #[arg(long)]
+    pub rentable: bool,
+    /// Also those that are offline, asleep or draining
+    #[arg(long)]
+    pub all: bool,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Go on after this node
+    #[arg(long)]
+    pub after: Option<NodeId>,
+}
+
+#[derive(Subcommand)]
+pub enum Refill {
+    /// Let your account buy more credit when it ends
+    ///
+    /// How much it may take in 30 days is a limit that only you can set: `threebot limits --refill TFT`.
+    #[command(after_help = "\
+Example:
+  threebot limits --refill 100      at most 100 TFT in 30 days
+  threebot refill on --hours 72     three days at a time")]
+    On {
+        /// For how many hours of what runs then, 24 or more
+        #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u32).range(24..))]
+        hours: u32,
+    },
+    /// Let what runs pause when the credit ends
+    Off,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot limits                              show them
+  threebot limits --rate 0.05 --refill 100     at most 0.05 USD per hour in all, 100 TFT of refills a month")]
+pub struct Limits {
+    /// The most that all your contracts may cost together, in USD per hour at list price
+    #[arg(long, value_name = "USD", value_parser = parse_rate)]
+    pub rate: Option<UsdRate>,
+    /// The most that farmers' extra fees may be together, in USD per hour
+    #[arg(long, value_name = "USD", value_parser = parse_rate)]
+    pub extra_fee: Option<UsdRate>,
+    /// The most that refills may take from your account in 30 days, in TFT
+    #[arg(long, value_name = "TFT", value_parser = parse_tft)]
+    pub refill: Option<Balance>,
+}
+
+#[derive(Subcommand)]
+pub enum Oracle {
+    /// Tell the chain the price of TFT, for ever
+    Feed(Feed),
+    /// Show the price in force and what was fed
+    Show,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot oracle feed --file /run/tft-price
+  threebot oracle feed --from https://prices.example.org/tft --pointer /data/usd --every 5m
+  threebot oracle feed --file price.json --once")]
+pub struct Feed {
+    /// A file with the price of one TFT in USD: a number, or JSON (see --pointer)
+    #[arg(long, required_unless_present = "from")]
+    pub file: Option<PathBuf>,
+    /// A page with it; fetched with curl
+    #[arg(long, value_name = "URL", conflicts_with = "file")]
+    pub from: Option<String>,
+    /// Where in the JSON the price stands (RFC 6901), such as /data/usd
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub pointer: String,
+    /// How often, such as 5m
+    #[arg(long, default_value = "10m", value_parser = parse_duration)]
+    pub every: Duration,
+    /// How old a price may be before it is no longer told
+    #[arg(long, default_value = "30m", value_parser = parse_duration)]
+    pub stale_after: Duration,
+    /// Tell it once and end
+    #[arg(long)]
+    pub once: bool,
+}
+
+/// Two letters, as the chain has them.
+fn parse_country(text: &str) -> Result<[u8; 2], String> {
+    let code: [u8; 2] = text
+        .to_ascii_uppercase()
+        .into_bytes()
+        .try_into()
+        .map_err(|_| format!("{text:?} isn't a country: use two letters, such as BE"))?;
+    match code.iter().all(u8::is_ascii_uppercase) {
+        true => Ok(code),
+        false => Err(format!("{text:?} isn't a country: use two letters, such as BE")),
+    }
 }
 
 /// `90s`, `30m`, `12h`, `7d`.
@@ -261,6 +488,22 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn countries_have_two_letters() {
+        assert_eq!(parse_country("be"), Ok(*b"BE"));
+        for text in ["", "B", "BEL", "B1", "ß"] {
+            assert!(parse_country(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_feed_has_one_source() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' ')).map(drop);
+        assert!(parse("threebot oracle feed --file a").is_ok());
+        assert!(parse("threebot oracle feed").is_err());
+        assert!(parse("threebot oracle feed --file a --from b").is_err());
     }
 
     #[test]

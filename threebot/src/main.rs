@@ -3,8 +3,11 @@
 
 mod cli;
 mod commands;
+mod document;
 mod output;
 mod session;
+mod spend;
+mod time;
 
 use clap::Parser;
 use cli::Cli;

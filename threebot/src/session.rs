@@ -9,6 +9,10 @@ use tfgrid_client::{parse_suri, primitives::TwinId, AccountId32, At, GridClient,
 pub struct Session {
     pub grid: GridClient,
     pub key: Keypair,
+    /// Where the chain is.
+    pub url: String,
+    /// Whether a machine listens.
+    pub json: bool,
 }
 
 impl Session {
@@ -16,7 +20,7 @@ impl Session {
     pub async fn open(global: &Global) -> Result<Self> {
         let key = read_key(global)?;
         let grid = GridClient::connect(&global.url).await?;
-        Ok(Self { grid, key })
+        Ok(Self { grid, key, url: global.url.clone(), json: global.json })
     }
 
     pub fn account(&self) -> AccountId32 {

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{output::Answer, session::Session};
-use anyhow::{bail, Result};
+use anyhow::{bail, Context, Result};
 use serde_json::{json, Value};
 use tfgrid_client::{
-    api,
+    api::{
+        self,
+        runtime_types::{pallet_contracts::types::ContractKind, tfgrid_primitives::ledger::Rates},
+    },
     primitives::{
         units::GIB,
-        views::{ClosingReason, ContractStatus},
-        Balance, Body, ContractId, FailureCode, Resources, UsdAmount,
+        views::{Claim, ClosingReason, ContractStatus, TwinContract},
+        Balance, Body, ContractId, FailureCode, UsdAmount,
     },
-    units::format_tft,
+    units::{format_tft, format_usd},
     At,
 };
 
@@ -20,23 +23,65 @@ const USD_UNITS: f64 = 1e10;
 pub async fn list(session: &Session) -> Result<Answer> {
     let at = session.grid.finalized().await?;
     let twin = session.twin(&at).await?;
-    let mut rows = Vec::new();
-    let mut values = Vec::new();
-    for contract in at.contracts_of_twin(twin).await? {
-        let Some(facts) = facts(&at, contract).await? else { continue };
-        rows.push(facts.row());
-        values.push(facts.value());
+    let contracts = at.contracts_of_twin(twin).await?;
+    let values: Vec<Value> = contracts.iter().map(listed_value).collect();
+    if contracts.is_empty() {
+        return Ok(Answer::new("nothing runs", json!({ "contracts": values })));
     }
     let mut text =
-        format!("{:>8}  {:>6}  {:<9}  {:>12}  {:>14}", "CONTRACT", "NODE", "STATE", "USD/HOUR", "TFT SO FAR");
-    if rows.is_empty() {
-        text = "nothing runs".into();
-    }
-    for row in rows {
+        format!("{:>8}  {:<20}  {:<12}  {:>12}  {:>14}", "CONTRACT", "ON", "STATE", "USD/HOUR", "TFT SO FAR");
+    for contract in &contracts {
         text.push('\n');
-        text.push_str(&row);
+        text.push_str(&listed_row(contract));
     }
     Ok(Answer::new(text, json!({ "contracts": values })))
+}
+
+fn listed_row(contract: &TwinContract) -> String {
+    let on = match &contract.claim {
+        Claim::Node { node, .. } => format!("node {node}"),
+        Claim::Rent { node } => format!("the whole node {node}"),
+        Claim::Name { name } => format!("name {}", String::from_utf8_lossy(name)),
+    };
+    let (state, tft, _) = standing(&contract.status);
+    format!(
+        "{:>8}  {on:<20}  {state:<12}  {:>12.6}  {:>14}",
+        contract.contract,
+        contract.rate.saturating_add(contract.extra) as f64 / USD_UNITS,
+        format_tft(tft),
+    )
+}
+
+fn listed_value(contract: &TwinContract) -> Value {
+    let (state, tft, usd) = standing(&contract.status);
+    let mut value = json!({
+        "contract": contract.contract,
+        "state": state,
+        "rate": contract.rate,
+        "extra_fee": contract.extra,
+        "charged_tft_units": tft.to_string(),
+        "charged_usd_units": usd.to_string(),
+    });
+    let claim = match &contract.claim {
+        Claim::Node { node, resources, public_ips } => {
+            json!({ "kind": "node", "node": node, "resources": resources, "public_ips": public_ips })
+        }
+        Claim::Rent { node } => json!({ "kind": "rent", "node": node }),
+        Claim::Name { name } => json!({ "kind": "name", "name": String::from_utf8_lossy(name) }),
+    };
+    merge(&mut value, claim);
+    value
+}
+
+/// A status as a word, with what was charged so far: 1e-7 TFT and 1e-10 USD.
+fn standing(status: &ContractStatus) -> (&'static str, Balance, UsdAmount) {
+    match *status {
+        ContractStatus::Created => ("created", 0, 0),
+        ContractStatus::Deployed { tft, usd } => ("deployed", tft, usd),
+        ContractStatus::Paused { tft, usd } => ("paused", tft, usd),
+        ContractStatus::NodeOffline { tft, usd } => ("node offline", tft, usd),
+        ContractStatus::Closed { tft, usd, .. } => ("closed", tft, usd),
+    }
 }
 
 pub async fn show(session: &Session, contract: ContractId) -> Result<Answer> {
@@ -59,7 +104,7 @@ pub async fn show_with(session: &Session, contract: ContractId, more: Value) -> 
     let text = format!(
         "contract  {contract}\nstate     closed: {}\nnode      {}\ncharged   {} TFT, {:.6} USD",
         reason_text(&closed.reason),
-        closed.node,
+        closed.node.map_or("none".into(), |node| node.to_string()),
         format_tft(closed.tft),
         closed.usd as f64 / USD_UNITS,
     );
@@ -85,12 +130,12 @@ pub async fn cancel(session: &Session, contract: ContractId) -> Result<Answer> {
 /// What people want to know of an open contract.
 struct Facts {
     contract: ContractId,
-    node: u32,
+    claim: ContractKind,
     state: &'static str,
     rate: u64,
+    extra: u64,
     tft: Balance,
     usd: UsdAmount,
-    resources: Resources,
     result: Option<Value>,
     usage: Option<Value>,
     body: Option<String>,
@@ -101,14 +146,7 @@ async fn facts(at: &At, contract: ContractId) -> Result<Option<Facts>> {
     else {
         return Ok(None);
     };
-    let (state, tft, usd) = match status {
-        ContractStatus::Created => ("created", 0, 0),
-        ContractStatus::Deployed { tft, usd } => ("deployed", tft, usd),
-        ContractStatus::Paused { tft, usd } => ("paused", tft, usd),
-        ContractStatus::NodeOffline { tft, usd } => ("node offline", tft, usd),
-        ContractStatus::Closed { .. } => return Ok(None),
-    };
-    let api::runtime_types::pallet_contracts::types::ContractKind::Node { node, resources, .. } = record.kind;
+    let (state, tft, usd) = standing(&status);
     let result = at
         .result(contract)
         .await?
@@ -118,58 +156,99 @@ async fn facts(at: &At, contract: ContractId) -> Result<Option<Facts>> {
         Body::Plain(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Body::Sealed(bytes) => format!("sealed, {} bytes", bytes.len()),
     });
-    let resources = *resources;
-    let rate = record.rates.usd;
-    Ok(Some(Facts { contract, node, state, rate, tft, usd, resources, result, usage, body }))
+    let Rates { usd: rate, extra } = record.rates;
+    Ok(Some(Facts { contract, claim: record.kind, state, rate, extra, tft, usd, result, usage, body }))
 }
 
 impl Facts {
-    fn row(&self) -> String {
-        format!(
-            "{:>8}  {:>6}  {:<9}  {:>12.6}  {:>14}",
-            self.contract,
-            self.node,
-            self.state,
-            self.rate as f64 / USD_UNITS,
-            format_tft(self.tft),
-        )
+    fn text(&self) -> String {
+        let mut lines = vec![
+            format!("contract  {}", self.contract),
+            format!("state     {}", self.state),
+            self.claim_text(),
+        ];
+        lines.push(format!("rate      {} USD per hour", format_usd(self.rate.into())));
+        if self.extra > 0 {
+            lines.push(format!("extra     {} USD per hour, the farmer's fee", format_usd(self.extra.into())));
+        }
+        lines.push(format!("charged   {} TFT, {:.6} USD", format_tft(self.tft), self.usd as f64 / USD_UNITS));
+        if matches!(self.claim, ContractKind::Node(_)) {
+            let or_none = |value: &Option<Value>| value.as_ref().map_or("none yet".into(), Value::to_string);
+            lines.push(format!("result    {}", or_none(&self.result)));
+            lines.push(format!("usage     {}", or_none(&self.usage)));
+            lines.push(format!("body      {}", self.body.as_deref().unwrap_or("none")));
+        }
+        lines.join("\n")
     }
 
-    fn text(&self) -> String {
-        let or_none = |value: &Option<Value>| value.as_ref().map_or("none yet".into(), Value::to_string);
+    fn claim_text(&self) -> String {
         let gib = |bytes: u64| bytes as f64 / GIB as f64;
-        format!(
-            "contract  {}\nstate     {}\nnode      {}\nreserved  {} cores, {:.2} GiB memory, {:.2} GiB SSD\n\
-             rate      {:.6} USD per hour\ncharged   {} TFT, {:.6} USD\nresult    {}\nusage     {}\nbody      {}",
-            self.contract,
-            self.state,
-            self.node,
-            self.resources.cru,
-            gib(self.resources.mru),
-            gib(self.resources.sru),
-            self.rate as f64 / USD_UNITS,
-            format_tft(self.tft),
-            self.usd as f64 / USD_UNITS,
-            or_none(&self.result),
-            or_none(&self.usage),
-            self.body.as_deref().unwrap_or("none"),
-        )
+        match &self.claim {
+            ContractKind::Node(deployment) => {
+                let resources = *deployment.resources;
+                let pending = match &deployment.pending {
+                    Some(pending) => format!(", version {} is on its way", pending.version),
+                    None => String::new(),
+                };
+                format!(
+                    "node      {}\nversion   {}{pending}\nreserved  {} cores, {:.2} GiB memory, {:.2} GiB SSD, {} \
+                     public IPs",
+                    deployment.node,
+                    deployment.version,
+                    resources.cru,
+                    gib(resources.mru),
+                    gib(resources.sru),
+                    deployment.public_ips,
+                )
+            }
+            ContractKind::Rent { node } => format!("node      {node}, the whole of it"),
+            ContractKind::Name { name } => format!("name      {}", String::from_utf8_lossy(&name.0)),
+        }
     }
 
     fn value(&self) -> Value {
-        json!({
+        let mut value = json!({
             "contract": self.contract,
             "state": self.state,
-            "node": self.node,
-            "resources": self.resources,
             "rate": self.rate,
+            "extra_fee": self.extra,
             "charged_tft_units": self.tft.to_string(),
             "charged_usd_units": self.usd.to_string(),
             "result": self.result,
             "usage": self.usage,
             "body": self.body,
-        })
+        });
+        let claim = match &self.claim {
+            ContractKind::Node(deployment) => json!({
+                "kind": "node",
+                "node": deployment.node,
+                "resources": *deployment.resources,
+                "public_ips": deployment.public_ips,
+                "version": deployment.version,
+                "pending_version": deployment.pending.as_ref().map(|pending| pending.version),
+            }),
+            ContractKind::Rent { node } => json!({ "kind": "rent", "node": node }),
+            ContractKind::Name { name } => {
+                json!({ "kind": "name", "name": String::from_utf8_lossy(&name.0) })
+            }
+        };
+        merge(&mut value, claim);
+        value
     }
+}
+
+/// Why the node refused a version of a contract, where it did so in this block.
+pub async fn rejection(at: &At, contract: ContractId, version: u32) -> Result<Option<String>> {
+    let events = at.raw().events().fetch().await.context("can't read a block's events")?;
+    for event in events.find::<api::contracts::events::DeploymentRejected>() {
+        let event = event.context("can't read the event of a rejection")?;
+        if event.contract == contract && event.version == version {
+            let path = String::from_utf8_lossy(&event.path.0).into_owned();
+            let place = if path.is_empty() { String::new() } else { format!(", at {path}") };
+            return Ok(Some(format!("{} ({:?}){place}", failure_text(*event.code), *event.code)));
+        }
+    }
+    Ok(None)
 }
 
 /// Why a contract closed, as a sentence.

@@ -1,89 +1,113 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Lets nodes run deployments, and new versions of them.
 
 use super::{contracts, event};
-use crate::{cli::Deploy, output::Answer, session::Session};
-use anyhow::{bail, Context, Result};
-use serde_json::json;
-use std::{
-    fs,
-    io::{self, Read},
-    time::Instant,
+use crate::{
+    cli::{Deploy, Patience, Update},
+    document::Plan,
+    output::Answer,
+    session::Session,
+    spend::Spend,
 };
+use anyhow::{bail, Context, Result};
+use serde_json::{json, Value};
+use std::time::Instant;
 use tfgrid_client::{
     api,
-    deployment::Deployment,
-    primitives::{views::ContractStatus, ContractId, Resources},
+    primitives::{
+        views::{Claim, ContractStatus, TwinContract},
+        ContractId, TwinId,
+    },
+    At,
 };
-
-/// A deployment, checked, and what is to be reserved for it.
-pub struct Plan {
-    body: Vec<u8>,
-    resources: Resources,
-}
-
-impl Plan {
-    /// Reads and checks the file; nothing is submitted that a node would reject.
-    pub fn read(args: &Deploy) -> Result<Self> {
-        let name = args.file.display();
-        let text = if args.file.as_os_str() == "-" {
-            let mut text = Vec::new();
-            io::stdin().read_to_end(&mut text).context("can't read the deployment from stdin")?;
-            text
-        } else {
-            fs::read(&args.file).with_context(|| format!("can't read the deployment {name}"))?
-        };
-        let deployment = Deployment::parse(&text)
-            .with_context(|| format!("{name} isn't a deployment that a node would run"))?;
-        let needs = deployment.needs();
-        let resources = Resources {
-            cru: args.cru.unwrap_or(needs.cru),
-            mru: args.mru.unwrap_or(needs.mru),
-            sru: args.sru.unwrap_or(needs.sru),
-            ..Resources::ZERO
-        };
-        deployment
-            .check_fits(&resources)
-            .with_context(|| format!("{name} doesn't fit what would be reserved"))?;
-        Ok(Self { body: text, resources })
-    }
-}
 
 pub async fn run(session: &Session, args: Deploy, plan: Plan) -> Result<Answer> {
     let started = Instant::now();
     let at = session.grid.finalized().await?;
-    let Some(rate) = at.quote(args.node, plan.resources, 0).await? else {
+    let twin = session.twin(&at).await?;
+    let Some(rate) = at.quote(args.node, plan.resources, args.ips).await? else {
         bail!("no node has the id {}", args.node);
     };
+    let spend = Spend::look(&at, twin, format!("deploy on node {}", args.node), rate, 0).await?;
+    spend.agree(session, &args.consent)?;
     let call = api::transactions().contracts().create_node_contract(
         args.node,
         plan.resources.into(),
         api::runtime_types::tfgrid_primitives::body::Body::Plain(plan.body),
-        0,
+        args.ips,
         api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new()),
-        0,
+        args.traffic_gb,
         // What was quoted is what is paid, or nothing is.
         rate,
     );
     let included = session.grid.submit("deploy", &call, &session.key).await?;
     let created = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?;
-    if args.no_wait {
+    if args.patience.no_wait {
         let text = format!("contract {} on node {}: reserved", created.contract, args.node);
-        return Ok(Answer::new(
-            text,
-            json!({ "contract": created.contract, "node": args.node, "state": "created" }),
-        ));
+        let value = json!({
+            "contract": created.contract, "node": args.node, "state": "created", "plan": spend.value(),
+        });
+        return Ok(Answer::new(text, value));
     }
-    let waiting = running(session, created.contract);
-    match tokio::time::timeout(args.timeout, waiting).await {
-        Ok(done) => done?,
+    in_time(created.contract, &args.patience, running(session, created.contract)).await?;
+    shown(session, created.contract, started, &spend).await
+}
+
+pub async fn update(session: &Session, args: Update, plan: Plan) -> Result<Answer> {
+    let started = Instant::now();
+    let contract = args.contract;
+    let at = session.grid.finalized().await?;
+    let twin = session.twin(&at).await?;
+    let TwinContract { claim, rate: before, .. } = own_contract(&at, twin, contract).await?;
+    let Claim::Node { node, public_ips, .. } = claim else {
+        bail!("contract {contract} runs nothing that could have another version");
+    };
+    let rate = at.quote(node, plan.resources, public_ips).await?;
+    let rate = rate.with_context(|| format!("node {node} is gone"))?;
+    let what = format!("update contract {contract} on node {node}");
+    let spend = Spend::look(&at, twin, what, rate, before).await?;
+    spend.agree(session, &args.consent)?;
+    let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(plan.body);
+    let call =
+        api::transactions().contracts().update_node_contract(contract, plan.resources.into(), body, rate);
+    let included = session.grid.submit("update", &call, &session.key).await?;
+    let asked = event::<api::contracts::events::UpdateRequested>(&included, "update")?;
+    if args.patience.no_wait {
+        let text = format!("contract {contract}: node {node} was asked for version {}", asked.version);
+        let value = json!({
+            "contract": contract, "node": node, "version": asked.version, "state": "pending",
+            "plan": spend.value(),
+        });
+        return Ok(Answer::new(text, value));
+    }
+    in_time(contract, &args.patience, updated(session, contract, asked.version)).await?;
+    shown(session, contract, started, &spend).await
+}
+
+async fn own_contract(at: &At, twin: TwinId, contract: ContractId) -> Result<TwinContract> {
+    let contracts = at.contracts_of_twin(twin).await?;
+    let found = contracts.into_iter().find(|own| own.contract == contract);
+    found.with_context(|| format!("twin {twin} has no open contract with the id {contract}"))
+}
+
+async fn shown(session: &Session, contract: ContractId, started: Instant, spend: &Spend) -> Result<Answer> {
+    let more: Value = json!({ "seconds": started.elapsed().as_secs_f64(), "plan": spend.value() });
+    contracts::show_with(session, contract, more).await
+}
+
+async fn in_time(
+    contract: ContractId,
+    patience: &Patience,
+    waiting: impl std::future::Future<Output = Result<()>>,
+) -> Result<()> {
+    match tokio::time::timeout(patience.timeout, waiting).await {
+        Ok(done) => done,
         Err(_) => bail!(
-            "contract {} isn't deployed after {} s; it stays open: look at it with `threebot show {0}`",
-            created.contract,
-            args.timeout.as_secs(),
+            "contract {contract} isn't deployed after {} s; it stays open: look at it with `threebot show \
+             {contract}`",
+            patience.timeout.as_secs(),
         ),
     }
-    let seconds = started.elapsed().as_secs_f64();
-    contracts::show_with(session, created.contract, json!({ "seconds": seconds })).await
 }
 
 /// Waits until a contract runs, or says why it never will.
@@ -105,45 +129,34 @@ async fn running(session: &Session, contract: ContractId) -> Result<()> {
     bail!("the connection to the chain ended while waiting for contract {contract}; it stays open")
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::Parser;
-
-    const BODY: &str =
-        r#"{"version":1,"workloads":[{"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
-
-    /// What planning a file of this content with these arguments says.
-    fn plan(content: &str, more: &[&str]) -> Result<Plan> {
-        let file = tempfile::NamedTempFile::new()?;
-        fs::write(file.path(), content)?;
-        let path = file.path().display().to_string();
-        let words =
-            ["threebot", "deploy", "--node", "1", "-f", &path].into_iter().chain(more.iter().copied());
-        let crate::cli::Command::OnGrid(crate::cli::OnGrid::Deploy(args)) =
-            crate::cli::Cli::try_parse_from(words)?.command
-        else {
-            bail!("not a deployment")
+/// Waits until a version of a contract runs, or says why it never will. The events tell why; where a
+/// block was missed, the contract still tells whether.
+async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
+    let mut heads = session.grid.follow().await?;
+    while let Some(at) = heads.next().await {
+        let at = at?;
+        let Some(record) = at.contract(contract).await? else {
+            let reason = at.closed(contract).await?.map(|closed| contracts::reason_text(&closed.reason));
+            bail!(
+                "contract {contract} was closed before version {version} ran: {}",
+                reason.unwrap_or_default()
+            );
         };
-        Plan::read(&args)
-    }
-
-    #[test]
-    fn a_plan_reserves_what_the_deployment_needs() {
-        let plan = plan(BODY, &["--cru", "2"]).unwrap();
-        assert_eq!(plan.resources, Resources { cru: 2, sru: 16_777_216, ..Resources::ZERO });
-        assert_eq!(plan.body, BODY.as_bytes());
-    }
-
-    #[test]
-    fn what_a_node_would_reject_is_not_planned() {
-        for (content, more, why) in [
-            ("{", &[][..], "isn't JSON"),
-            (&" ".repeat(8_193), &[], "8192 bytes"),
-            (BODY, &["--sru", "1"], "sru by"),
-        ] {
-            let error = format!("{:#}", plan(content, more).err().unwrap());
-            assert!(error.contains(why), "{error}");
+        let api::runtime_types::pallet_contracts::types::ContractKind::Node(deployment) = record.kind else {
+            bail!("contract {contract} runs no deployment");
+        };
+        if deployment.version == version {
+            return Ok(());
+        }
+        if let Some(why) = contracts::rejection(&at, contract, version).await? {
+            bail!("version {version} can't run: {why}; version {} still does", deployment.version);
+        }
+        if deployment.pending.is_none() && deployment.last_version >= version {
+            bail!(
+                "the node didn't answer for version {version} in time; version {} still runs",
+                deployment.version
+            );
         }
     }
+    bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
 }
