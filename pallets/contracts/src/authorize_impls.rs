@@ -54,11 +54,10 @@ impl<T: Config> Pallet<T> {
     ) -> TransactionValidityWithRefund {
         let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
         let answer = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
-        let now = T::Clock::grid_now();
-        let gained = Self::latest_answer(&answer, now).saturating_sub(answer.by);
-        ensure!(gained > 0, Refusal::AnswerExpired);
+        let most = answer.asked_at.saturating_add(T::AnswerLimit::get());
+        ensure!(answer.by < most, Refusal::AnswerExpired);
         let within = T::AnswerWithin::get();
-        let passed = within.saturating_sub(answer.by.saturating_sub(now));
+        let passed = within.saturating_sub(answer.by.saturating_sub(T::Clock::grid_now()));
         ensure!(passed >= within / PROGRESS_PART, Refusal::TooSoon);
         T::Nodes::verify(*node, ReportKind::Progress, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.progress", payload.contract), Weight::zero()))

@@ -103,7 +103,7 @@ fn traffic_is_paid_in_advance_and_what_is_not_used_comes_back() {
         assert_ok!(call(Bob, create_with(0, 10)));
         // 10 GB at 0.0015 USD and 0.05 USD per TFT.
         let ten = 10 * 15_000 * TFT / 500_000;
-        assert_eq!(credit(bob), 1_000 * TFT - ten);
+        assert_eq!(credit(bob), CREDIT - ten);
         report(machine.deployed(1, b"{}")).unwrap();
         let before = credit(bob);
         report(machine.usage(vec![used(4 * GB)].try_into().unwrap())).unwrap();
@@ -112,7 +112,7 @@ fn traffic_is_paid_in_advance_and_what_is_not_used_comes_back() {
         report(machine.usage(vec![used(30 * GB)].try_into().unwrap())).unwrap();
         assert!(before - credit(bob) < TFT / 100, "only time was paid");
         assert_ok!(call(Bob, cancel(1)));
-        assert!(credit(bob) < 1_000 * TFT - ten);
+        assert!(credit(bob) < CREDIT - ten);
 
         assert_ok!(call(Bob, create_with(0, 10)));
         let before = credit(bob);
@@ -126,7 +126,7 @@ fn traffic_is_paid_in_advance_and_what_is_not_used_comes_back() {
 fn a_node_cannot_report_more_than_a_machine_can_do() {
     run_with_node(|mut machine, _| {
         deployed(&mut machine, Bob, small());
-        let fastest = <Runtime as pallet_contracts::Config>::MaxBytesPerSecond::get();
+        let fastest: u64 = <Runtime as pallet_contracts::Config>::MaxBytesPerSecond::get();
         report(machine.usage(vec![used(fastest * 3_600)].try_into().unwrap())).unwrap();
         assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
         machine.serve(UsageInterval::get());

@@ -19,6 +19,7 @@ use sp_runtime::{
     BuildStorage, DispatchError, DispatchResult,
 };
 use tfgrid_primitives::{
+    clock::HALT_CAP_MS,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
         ProgressPayload, ReleasedPayload, UsagePayload,
@@ -82,6 +83,7 @@ pub fn check_laws() {
     Contracts::do_try_state().unwrap();
     Billing::do_try_state().unwrap();
     Validators::do_try_state().unwrap();
+    Farming::do_try_state().unwrap();
     for node in pallet_nodes::Nodes::<Runtime>::iter_keys() {
         let reserved = pallet_nodes::Reserved::<Runtime>::get(node);
         assert_eq!(reserved.resources, Contracts::reserved_on(node), "reserved isn't the contracts' sum");
@@ -142,14 +144,23 @@ fn addresses_have_one_contract() {
     }
     for (id, contract) in pallet_contracts::Contracts::<Runtime>::iter() {
         let asked = contract.deployment().map_or(0, |deployment| deployment.public_ips);
-        assert_eq!(pallet_farms::ContractIps::<Runtime>::contains_key(id), asked > 0, "an address is missing");
+        assert_eq!(
+            pallet_farms::ContractIps::<Runtime>::contains_key(id),
+            asked > 0,
+            "an address is missing"
+        );
     }
 }
 
 /// One block, a slot after the last, with these transactions, which the pool has checked.
 pub fn block(transactions: Vec<UncheckedExtrinsic>) {
+    block_after(SLOT_DURATION, transactions);
+}
+
+/// One block, `ms` after the last.
+fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) {
     let number = System::block_number() + 1;
-    let timestamp = (Timestamp::get() + SLOT_DURATION).max(START_MS);
+    let timestamp = (Timestamp::get() + ms).max(START_MS);
     let slot = sp_consensus_aura::Slot::from(timestamp / SLOT_DURATION);
     let digest = Digest { logs: vec![DigestItem::PreRuntime(AURA_ENGINE_ID, slot.encode())] };
     let parent = if number == 1 { GENESIS } else { H256::from_low_u64_be(number.into()) };
@@ -170,6 +181,15 @@ pub fn pass(ms: u64) {
     let until = Timestamp::get() + ms;
     while Timestamp::get() < until {
         block(vec![]);
+    }
+}
+
+/// As [`pass`], with as few blocks as the clocks need to see all of it.
+pub fn pass_quickly(ms: u64) {
+    let until = Timestamp::get() + ms;
+    while Timestamp::get() < until {
+        let left = (until - Timestamp::get()).div_ceil(SLOT_DURATION) * SLOT_DURATION;
+        block_after(left.min(HALT_CAP_MS), vec![]);
     }
 }
 
@@ -450,12 +470,20 @@ pub fn cancel(contract: ContractId) -> pallet_contracts::Call<Runtime> {
     pallet_contracts::Call::cancel { contract, reason: pallet_contracts::CancelReason::Cancelled }
 }
 
-/// A chain with one node and Bob as a customer with 1,000 TFT; runs `test` with both.
+/// What [`run_with_node`]'s customer pays in: too little for a discount on what these tests rent.
+pub const CREDIT: Balance = 200 * TFT;
+
+/// A chain with one node and Bob as a customer with [`CREDIT`]; runs `test` with both.
 pub fn run_with_node(test: impl FnOnce(Machine, TwinId)) {
+    run_with_credit(CREDIT, test);
+}
+
+/// The same with another credit, in 1e-7 TFT.
+pub fn run_with_credit(credit: Balance, test: impl FnOnce(Machine, TwinId)) {
     run(|| {
         farm_with_ticket(1);
         let machine = Machine::join(1);
-        let bob = customer(Bob, 1_000 * TFT);
+        let bob = customer(Bob, credit);
         test(machine, bob);
     })
 }

@@ -60,7 +60,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
         assert_eq!(record.rates.usd, 103_750_000);
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         pass(30_000);
-        assert_eq!(credit(bob), 1_000 * TFT, "nothing is charged before the node has deployed");
+        assert_eq!(credit(bob), CREDIT, "nothing is charged before the node has deployed");
 
         report(machine.deployed(1, br#"{"web":{"ip":"10.0.0.2"}}"#)).unwrap();
         assert_eq!(
@@ -70,7 +70,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
         // The block that has the report is the first that isn't charged: it begins the charge.
         machine.serve(HOUR_MS);
         let hour = 103_750_000 * TFT / 10_000_000_000 * 20;
-        assert!((1_000 * TFT - credit(bob)).abs_diff(hour) <= 1, "{}", credit(bob));
+        assert!((CREDIT - credit(bob)).abs_diff(hour) <= 1, "{}", credit(bob));
 
         assert_ok!(call(Bob, cancel(1)));
         let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
@@ -119,7 +119,7 @@ fn what_a_node_cannot_deploy_closes_with_its_reason() {
         assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().reason, reason);
         let held = pallet_contracts::HoldReason::Contract.into();
         assert_eq!(Balances::balance_on_hold(&held, &Bob.to_account_id()), 0);
-        assert!(credit(bob) < 1_000 * TFT, "it had occupied the node");
+        assert!(credit(bob) < CREDIT, "it had occupied the node");
         assert_eq!(Nodes::free(1), Some(capacity()));
     });
 }
@@ -133,7 +133,7 @@ fn a_contract_that_nobody_answers_closes_by_itself_and_costs_nothing() {
         machine.serve(3 * SLOT_DURATION);
         let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
         assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
-        assert_eq!(credit(bob), 1_000 * TFT);
+        assert_eq!(credit(bob), CREDIT);
         assert_eq!(Nodes::free(1), Some(capacity()));
     });
 }
@@ -152,7 +152,7 @@ fn a_closed_contract_is_forgotten_in_the_end() {
 
 #[test]
 fn contracts_on_a_silent_node_cost_nothing_and_go_on_when_it_is_back() {
-    run_with_node(|mut machine, bob| {
+    run_with_credit(TFT, |mut machine, bob| {
         // More than a step of the sweep takes.
         let one = Resources { cru: 0, mru: 0, sru: 1, ..small() };
         for id in 1..=40 {
@@ -213,10 +213,10 @@ fn a_contract_that_was_not_delivered_costs_nothing() {
         assert_fails(Bob, complain(1), Error::NotDeployed);
         report(machine.deployed(1, b"{}")).unwrap();
         machine.serve(NotDeliveredWindow::get() - 2 * SLOT_DURATION);
-        assert!(credit(bob) < 1_000 * TFT);
+        assert!(credit(bob) < CREDIT);
         assert_fails(Charlie, complain(1), Error::NoTwin);
         assert_ok!(call(Bob, complain(1)));
-        assert_eq!(credit(bob), 1_000 * TFT);
+        assert_eq!(credit(bob), CREDIT);
         assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().tft, 0);
         assert_eq!(pallet_nodes::NotDelivered::<Runtime>::get(1), 1);
 
@@ -272,7 +272,7 @@ fn only_governance_closes_the_contracts_of_others() {
         };
         assert_ok!(close(1));
         assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().reason, ClosingReason::ByGovernance);
-        assert_eq!(credit(bob), 1_000 * TFT);
+        assert_eq!(credit(bob), CREDIT);
         let unknown =
             pallet_sudo::Event::<Runtime>::Sudid { sudo_result: Err(Error::UnknownContract.into()) };
         assert_ok!(close(1));
@@ -431,7 +431,7 @@ fn a_node_reports_on_no_other_nodes_contracts() {
     run(|| {
         farm_with_ticket(2);
         let (_first, mut second) = (Machine::join(1), Machine::join(2));
-        customer(Bob, 1_000 * TFT);
+        customer(Bob, CREDIT);
         assert_ok!(call(Bob, create(1, small())));
         assert_refused(second.deployed(1, b""), Refusal::ContractOfOtherNode);
         assert_refused(second.failed(1, FailureCode::BodyInvalid), Refusal::ContractOfOtherNode);

@@ -7,7 +7,8 @@
 
 use crate::chain::*;
 use codec::{Decode, DecodeLimit, Encode, Output};
-use sp_core::{crypto::Pair, ed25519, hashing::blake2_128, storage::StateVersion};
+use sp_core::{crypto::Pair, ed25519, storage::StateVersion};
+use sp_io::hashing::blake2_128;
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::Dispatchable;
 use std::{cell::RefCell, env, fs, path::PathBuf};

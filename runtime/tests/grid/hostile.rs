@@ -52,7 +52,7 @@ fn a_registration_seen_in_the_pool_admits_nobody_else() {
         let front_run = pallet_nodes::Call::register { registration: stolen, ticket_signature, node_signature };
         assert_refused(front_run, Refusal::TicketSignatureWrong);
         report(seen.clone()).unwrap();
-        assert_refused(seen, Refusal::TicketExhausted);
+        assert_refused(seen, Refusal::TicketUsed);
     });
 }
 
@@ -135,7 +135,7 @@ fn a_stolen_bots_key_pays_no_fee_moves_no_money_and_raises_no_limit() {
             assert_ok!(call(bot, for_bob(batch)));
             assert_eq!(outcome(), filtered);
         }
-        assert_eq!(credit(bob), 1_000 * TFT);
+        assert_eq!(credit(bob), CREDIT);
         assert_ok!(call(bot, for_bob(create(1, small()))));
         assert_eq!(outcome(), Ok(()));
     });
@@ -146,7 +146,7 @@ fn a_node_gains_nothing_by_reporting_on_contracts_of_others() {
     run(|| {
         farm_with_ticket(2);
         let (mut first, mut second) = (Machine::join(1), Machine::join(2));
-        let bob = customer(Bob, 1_000 * TFT);
+        let bob = customer(Bob, CREDIT);
         let id = deployed(&mut first, Bob, small());
         assert_refused(second.deployed(id, b"mine"), Refusal::ContractOfOtherNode);
         assert_refused(second.progress(id, 1), Refusal::ContractOfOtherNode);

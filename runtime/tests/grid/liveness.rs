@@ -40,7 +40,7 @@ fn drain(deadline: u64) -> Call {
 
 #[test]
 fn a_heartbeat_on_the_way_back_takes_no_refund_from_contracts_that_are_still_to_stop() {
-    run_with_node(|mut machine, bob| {
+    run_with_credit(TFT, |mut machine, bob| {
         deploy(&mut machine, 60);
         machine.serve(4 * heartbeat_ms());
         report(machine.heartbeat()).unwrap();

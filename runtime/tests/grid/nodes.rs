@@ -4,7 +4,7 @@
 use crate::chain::*;
 use frame_support::{
     assert_ok,
-    traits::{fungible::InspectHold, Get},
+    traits::Get,
 };
 use sp_core::Pair;
 use sp_keyring::Sr25519Keyring;

@@ -53,7 +53,7 @@ fn a_rented_node_is_its_tenants_alone_and_half_as_dear() {
         assert_fails(Bob, cancel(1), Error::RentInUse);
         machine.serve(HOUR_MS);
         let hour = rate * TFT / 10_000_000_000 * 20;
-        assert!((1_000 * TFT - credit(bob)).abs_diff(hour) <= 1);
+        assert!((CREDIT - credit(bob)).abs_diff(hour) <= 1);
         assert_ok!(call(Bob, cancel(id)));
         assert_ok!(call(Bob, cancel(1)));
         assert_ok!(call(Charlie, create(1, small())));
