@@ -77,8 +77,9 @@ fn measure(
         let run = |run: fn(&Runtime, &[u8]) -> Outcome<Vec<BenchmarkBatch>>, verify: bool, repeat: u32| {
             let config = (&pallet.pallet, &pallet.instance, &benchmark.name, &point, verify, repeat);
             let batches = run(runtime, &codec::Encode::encode(&config));
-            let results = batches.map(|batches| batches.into_iter().flat_map(|batch| batch.results));
-            results.map_err(|error| format!("{} {name} {point:?}: {error}", text(&pallet.pallet)))
+            let batches =
+                batches.map_err(|error| format!("{} {name} {point:?}: {error}", text(&pallet.pallet)))?;
+            Outcome::Ok(batches.into_iter().flat_map(|batch| batch.results).collect::<Vec<_>>())
         };
         run(Runtime::run, true, 1)?;
         counted.extend(run(Runtime::run_counting, false, 1)?);
