@@ -19,8 +19,8 @@ Examples:
   threebot --key //Bob twin create                     your identity on the grid
   threebot --key //Bob deposit 10                      10 TFT of credit to run things on
   threebot --key //Bob nodes --free cru=2,mru=2GiB     where there is room
-  threebot --key //Bob deploy -f site.json --node 1    see what it costs, reserve, wait until it runs
-  threebot --key //Bob update 1 -f site.json           another version; the old one runs until it does
+  threebot --key //Bob deploy -f site.json --node 1    see what it costs, reserve, deploy
+  threebot --key //Bob update 1 -f site.json           run another version
   threebot --key //Bob ps                              what you run and what it costs
   threebot --key //Bob funds                           how long your credit lasts
   threebot --key //Bob bill 1                          what a contract was charged, by month
@@ -40,6 +40,7 @@ pub struct Cli {
 
 /// What every command understands.
 #[derive(Args)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// RPC address of a node of the chain
     #[arg(long, global = true, env = "TFGRID_URL", default_value = "ws://127.0.0.1:9944")]
@@ -65,7 +66,7 @@ pub enum Command {
     Calc(Calc),
 }
 
-/// What is done with a key, on a chain.
+/// What is done on a chain.
 #[derive(Subcommand)]
 pub enum OnGrid {
     /// Your identity on the grid
@@ -144,6 +145,20 @@ pub enum OnGrid {
         /// The contract's id
         contract: ContractId,
     },
+}
+
+impl OnGrid {
+    /// Whether it is done with a key; the rest is there for everybody to see.
+    pub fn needs_key(&self) -> bool {
+        !matches!(
+            self,
+            Self::Nodes(_)
+                | Self::Bill { .. }
+                | Self::Show { .. }
+                | Self::Funds { twin: Some(_) }
+                | Self::Oracle(Oracle::Show)
+        )
+    }
 }
 
 #[derive(Subcommand)]
@@ -404,7 +419,7 @@ Example:
 #[command(after_help = "\
 Examples:
   threebot limits                              show them
-  threebot limits --rate 0.05 --refill 100     at most 0.05 USD per hour in all, 100 TFT of refills a month")]
+  threebot limits --rate 0.05 --refill 100     0.05 USD per hour, 100 TFT in 30 days")]
 pub struct Limits {
     /// The most that all your contracts may cost together, in USD per hour at list price
     #[arg(long, value_name = "USD", value_parser = parse_rate)]
@@ -488,6 +503,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn who_only_looks_needs_no_key() {
+        let needs_key = |words: &str| match Cli::try_parse_from(words.split(' ')).unwrap().command {
+            Command::OnGrid(command) => command.needs_key(),
+            Command::Calc(_) => false,
+        };
+        for line in ["nodes --all", "bill 1", "show 1", "funds --twin 1", "oracle show"] {
+            assert!(!needs_key(&format!("threebot {line}")), "{line}");
+        }
+        for line in ["funds", "ps", "cancel 1", "limits", "oracle feed --file a"] {
+            assert!(needs_key(&format!("threebot {line}")), "{line}");
+        }
     }
 
     #[test]

@@ -4,11 +4,12 @@
 use crate::cli::Global;
 use anyhow::{bail, Context, Result};
 use std::fs;
-use tfgrid_client::{parse_suri, primitives::TwinId, AccountId32, At, GridClient, Keypair};
+use subxt::transactions::Payload;
+use tfgrid_client::{parse_suri, primitives::TwinId, AccountId32, At, GridClient, Included, Keypair};
 
 pub struct Session {
     pub grid: GridClient,
-    pub key: Keypair,
+    key: Option<Keypair>,
     /// Where the chain is.
     pub url: String,
     /// Whether a machine listens.
@@ -16,38 +17,50 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads the key and connects, in this order: a wrong key needs no chain.
-    pub async fn open(global: &Global) -> Result<Self> {
-        let key = read_key(global)?;
+    /// Reads the key and connects, in this order: a wrong key needs no chain. Who only looks needs none.
+    pub async fn open(global: &Global, needs_key: bool) -> Result<Self> {
+        let key = match read_key(global)? {
+            None if needs_key => bail!(NO_KEY),
+            key => key,
+        };
         let grid = GridClient::connect(&global.url).await?;
         Ok(Self { grid, key, url: global.url.clone(), json: global.json })
     }
 
-    pub fn account(&self) -> AccountId32 {
-        self.key.public_key().to_account_id()
+    /// The caller's key.
+    pub fn key(&self) -> Result<&Keypair> {
+        self.key.as_ref().context(NO_KEY)
+    }
+
+    /// Signs a call with it and waits until it is finalized.
+    pub async fn submit(&self, what: &str, call: &impl Payload) -> Result<Included> {
+        Ok(self.grid.submit(what, call, self.key()?).await?)
+    }
+
+    pub fn account(&self) -> Result<AccountId32> {
+        Ok(self.key()?.public_key().to_account_id())
     }
 
     /// The caller's twin at a block.
     pub async fn twin(&self, at: &At) -> Result<TwinId> {
-        match at.twin_of(&self.account()).await? {
+        let account = self.account()?;
+        match at.twin_of(&account).await? {
             Some(twin) => Ok(twin),
-            None => bail!(
-                "the account {} has no twin yet: create one with `threebot twin create`",
-                self.account()
-            ),
+            None => bail!("the account {account} has no twin yet: create one with `threebot twin create`"),
         }
     }
 }
 
-fn read_key(global: &Global) -> Result<Keypair> {
+const NO_KEY: &str =
+    "no key: give one with --key, --key-file or TFGRID_KEY; on a development chain //Bob will do";
+
+fn read_key(global: &Global) -> Result<Option<Keypair>> {
     let suri = match (&global.key, &global.key_file) {
         (Some(suri), _) => suri.clone(),
         (None, Some(file)) => {
             fs::read_to_string(file).with_context(|| format!("can't read the key file {}", file.display()))?
         }
-        (None, None) => bail!(
-            "no key: give one with --key, --key-file or TFGRID_KEY; on a development chain //Bob will do"
-        ),
+        (None, None) => return Ok(None),
     };
-    Ok(parse_suri(suri.trim())?)
+    Ok(Some(parse_suri(suri.trim())?))
 }

@@ -12,12 +12,6 @@ pub fn moment(at: UnixSeconds) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
 }
 
-/// `2026-11-24`
-pub fn day(at: UnixSeconds) -> String {
-    let (year, month, day) = date(at / DAY);
-    format!("{year:04}-{month:02}-{day:02}")
-}
-
 /// `3 d 4 h`, `4 h 5 min` or `5 min`
 pub fn stretch(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / DAY, seconds % DAY / 3_600, seconds % 3_600 / 60);
@@ -51,7 +45,7 @@ mod tests {
         assert_eq!(moment(951_782_399), "2000-02-28 23:59 UTC");
         assert_eq!(moment(951_782_400), "2000-02-29 00:00 UTC");
         assert_eq!(moment(1_700_000_000), "2023-11-14 22:13 UTC");
-        assert_eq!(day(4_107_542_400), "2100-03-01");
+        assert_eq!(moment(4_107_542_400), "2100-03-01 00:00 UTC");
     }
 
     #[test]

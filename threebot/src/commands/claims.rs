@@ -14,7 +14,7 @@ pub async fn rent(session: &Session, node: NodeId, consent: &Consent) -> Result<
     let spend = Spend::look(&at, twin, format!("rent node {node}"), rate, 0).await?;
     spend.agree(session, consent)?;
     let call = api::transactions().contracts().create_rent_contract(node, rate);
-    let included = session.grid.submit("rent", &call, &session.key).await?;
+    let included = session.submit("rent", &call).await?;
     let contract = event::<api::contracts::events::RentContractCreated>(&included, "rent")?.contract;
     let text = format!("contract {contract}: node {node} is yours alone; deploy on it as on any other");
     Ok(Answer::new(text, json!({ "contract": contract, "node": node, "plan": spend.value() })))
@@ -28,7 +28,7 @@ pub async fn name(session: &Session, name: String, consent: &Consent) -> Result<
     spend.agree(session, consent)?;
     let bytes = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(name.clone().into_bytes());
     let call = api::transactions().contracts().create_name_contract(bytes, rate);
-    let included = session.grid.submit("name", &call, &session.key).await?;
+    let included = session.submit("name", &call).await?;
     let contract = event::<api::contracts::events::NameContractCreated>(&included, "name")?.contract;
     let text = format!("contract {contract}: the name {name:?} is yours");
     Ok(Answer::new(text, json!({ "contract": contract, "name": name, "plan": spend.value() })))

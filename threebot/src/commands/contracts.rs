@@ -123,7 +123,7 @@ pub async fn show_with(session: &Session, contract: ContractId, more: Value) -> 
 pub async fn cancel(session: &Session, contract: ContractId) -> Result<Answer> {
     let reason = api::runtime_types::pallet_contracts::types::CancelReason::Cancelled;
     let call = api::transactions().contracts().cancel(contract, reason);
-    session.grid.submit("cancel", &call, &session.key).await?;
+    session.submit("cancel", &call).await?;
     show(session, contract).await
 }
 

@@ -15,7 +15,7 @@ pub async fn deposit(session: &Session, amount: Balance, twin: Option<TwinId>) -
         None => session.twin(&session.grid.finalized().await?).await?,
     };
     let call = api::transactions().billing().deposit(twin, amount);
-    session.grid.submit("deposit", &call, &session.key).await?;
+    session.submit("deposit", &call).await?;
     answer(session, "deposited", amount, twin).await
 }
 
@@ -36,7 +36,7 @@ pub async fn withdraw(session: &Session, amount: Option<Balance>) -> Result<Answ
         bail!("nothing can be withdrawn: what runs keeps an hour of credit");
     }
     let call = api::transactions().billing().withdraw(amount);
-    session.grid.submit("withdraw", &call, &session.key).await?;
+    session.submit("withdraw", &call).await?;
     answer(session, "withdrew", amount, twin).await
 }
 

@@ -40,7 +40,7 @@ pub async fn run(session: &Session, args: Deploy, plan: Plan) -> Result<Answer> 
         // What was quoted is what is paid, or nothing is.
         rate,
     );
-    let included = session.grid.submit("deploy", &call, &session.key).await?;
+    let included = session.submit("deploy", &call).await?;
     let created = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?;
     if args.patience.no_wait {
         let text = format!("contract {} on node {}: reserved", created.contract, args.node);
@@ -70,7 +70,7 @@ pub async fn update(session: &Session, args: Update, plan: Plan) -> Result<Answe
     let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(plan.body);
     let call =
         api::transactions().contracts().update_node_contract(contract, plan.resources.into(), body, rate);
-    let included = session.grid.submit("update", &call, &session.key).await?;
+    let included = session.submit("update", &call).await?;
     let asked = event::<api::contracts::events::UpdateRequested>(&included, "update")?;
     if args.patience.no_wait {
         let text = format!("contract {contract}: node {node} was asked for version {}", asked.version);

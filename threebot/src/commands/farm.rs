@@ -17,7 +17,7 @@ pub async fn run(session: &Session, command: Farm) -> Result<Answer> {
 async fn create(session: &Session, name: String) -> Result<Answer> {
     let bytes = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(name.clone().into_bytes());
     let call = api::transactions().farms().create(bytes);
-    let included = session.grid.submit("farm create", &call, &session.key).await?;
+    let included = session.submit("farm create", &call).await?;
     let farm = event::<api::farms::events::FarmCreated>(&included, "farm create")?.farm;
     Ok(Answer::new(format!("farm {farm}: {name}"), json!({ "farm": farm, "name": name })))
 }
@@ -30,7 +30,7 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
         .context("this machine's clock is before 1970")?;
     let until = (now + expires).as_secs();
     let call = api::transactions().farms().open_ticket(farm, key.public(), nodes, until);
-    session.grid.submit("farm ticket", &call, &session.key).await?;
+    session.submit("farm ticket", &call).await?;
     let text = MachineKey::ticket_text(&seed);
     let value = json!({
         "ticket": text,

@@ -36,7 +36,7 @@ pub async fn refill(session: &Session, command: Refill) -> Result<Answer> {
         Refill::Off => None,
     };
     let call = api::transactions().billing().set_auto_refill(wish);
-    session.grid.submit("refill", &call, &session.key).await?;
+    session.submit("refill", &call).await?;
     let at = session.grid.finalized().await?;
     let funds = Funds::read(&at, session.twin(&at).await?).await?;
     let mut text = funds.refill_text();
@@ -57,7 +57,7 @@ pub async fn limits(session: &Session, args: Limits) -> Result<Answer> {
     };
     if args.rate.is_some() || args.extra_fee.is_some() || args.refill.is_some() {
         let call = api::transactions().billing().set_limits(types::Limits { ..limits });
-        session.grid.submit("limits", &call, &session.key).await?;
+        session.submit("limits", &call).await?;
     }
     Ok(Answer::new(limits_text(&limits), limits_value(&limits)))
 }

@@ -38,7 +38,7 @@ async fn run_on_grid(global: &Global, command: OnGrid) -> Result<Answer> {
         _ => None,
     };
     let plan = || plan.context("the deployment was read before");
-    let session = Session::open(global).await?;
+    let session = Session::open(global, command.needs_key()).await?;
     match command {
         OnGrid::Twin(command) => twin::run(&session, command).await,
         OnGrid::Farm(command) => farm::run(&session, command).await,

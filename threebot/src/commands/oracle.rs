@@ -107,7 +107,7 @@ impl Feeder {
     }
 
     async fn submit(&mut self, session: &Session, price: TftPrice) -> Result<()> {
-        let told = self.grid.feed_price(price, &session.key).await;
+        let told = self.grid.feed_price(price, session.key()?).await;
         if told.is_err() {
             // The connection may be gone.
             self.grid = GridClient::connect(&self.url).await?;

@@ -16,16 +16,16 @@ pub async fn run(session: &Session, command: Twin) -> Result<Answer> {
 async fn create(session: &Session) -> Result<Answer> {
     let no_keys = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new());
     let call = api::transactions().twins().create(no_keys, None);
-    let included = session.grid.submit("twin create", &call, &session.key).await?;
+    let included = session.submit("twin create", &call).await?;
     let twin = event::<api::twins::events::TwinCreated>(&included, "twin create")?.twin;
-    let account = session.account().to_string();
+    let account = session.account()?.to_string();
     Ok(Answer::new(format!("twin {twin} of {account}"), json!({ "twin": twin, "account": account })))
 }
 
 async fn show(session: &Session) -> Result<Answer> {
     let at = session.grid.finalized().await?;
     let twin = session.twin(&at).await?;
-    let account = session.account();
+    let account = session.account()?;
     let free = at.free_balance(&account).await?;
     let payer = at.payer(twin).await?;
     let lasts = payer.funded_ms.map(|ms| ms / 1_000);
