@@ -191,7 +191,12 @@ fn more(a: Total, b: Total) -> Total {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_primitives::fixed::ONE;
+    use tfgrid_primitives::{
+        clock::stretch,
+        fixed::{from_whole, ONE},
+        ledger::Moment,
+        Accrual, Payer, Rates,
+    };
 
     const HALF: Q64 = ONE / 2;
 
@@ -250,6 +255,56 @@ mod tests {
         assert_eq!((open[0], open[13]), ((None, 7, 70), (Some(700), 2, 20)));
         let closed = lines_of(&charges(months, None, total(20, 200)));
         assert_eq!((closed[0], closed[13], closed.len()), ((None, 7, 70), (Some(700), 1, 10), 14));
+    }
+
+    /// What the chain writes down of sixteen months, settled at odd times while the price moves.
+    fn sixteen_months() -> Charges {
+        let rates = Rates { usd: 103_750_001, extra: 7_919 };
+        let mut payer = Payer { speed: 700, ..Payer::default() };
+        let mut now = Moment { clock: 0, ms: 0 };
+        payer.change(now, |p| {
+            p.credit = from_whole(1 << 60);
+            p.add(rates);
+        });
+        let mut accrual = Accrual::start(rates, payer.funded);
+        let mut months: Vec<Booked> = Vec::new();
+        let mut run = |payer: &mut Payer, ms: u64, price: u64| {
+            now = Moment { clock: now.clock + stretch(ms, price), ms: now.ms + ms };
+            payer.settle(now);
+            now.ms / 1_000
+        };
+        for step in 0..100 {
+            let seconds =
+                run(&mut payer, HOUR_MS * (97 + step % 31) + 13 * step, 400_000 + step * 7_777 % 300_000);
+            let before = accrual.charged;
+            accrual.claim(&payer.funded);
+            let month = (seconds / MONTH_SECONDS) as u32;
+            if months.last().is_none_or(|last| last.month < month) {
+                months.push(booked(month, 0, 0));
+            }
+            let charge = &mut months.last_mut().unwrap().charge;
+            charge.tft += accrual.charged.tft - before.tft;
+            charge.usd += accrual.charged.usd - before.usd;
+        }
+        let now = run(&mut payer, 5 * HOUR_MS, 512_345);
+        let charge = accrual.charge(&payer.funded);
+        let months = months.split_off(months.len() - 13);
+        Charges { months, settled: Some(accrual.charged), total: rounded(charge), now }
+    }
+
+    #[test]
+    fn a_bill_of_what_the_chains_ledger_records_is_exact() {
+        let charges = sixteen_months();
+        let lines = lines_of(&charges);
+        assert_eq!((lines.len(), lines[0].0), (14, None));
+        let last = charges.months.len() - 1;
+        for (Booked { month, charge }, line) in charges.months[..last].iter().zip(&lines[1..]) {
+            assert_eq!((line.0, line.2), (Some(u64::from(*month)), charge.usd));
+            assert!(line.1.abs_diff(whole(charge.tft)) <= 1);
+        }
+        // The last five hours are in the last line.
+        let present = charges.months[last].charge;
+        assert!(lines[13].1 > whole(present.tft) && lines[13].2 > present.usd);
     }
 
     #[test]
