@@ -81,8 +81,10 @@ struct Reference {
     /// Where its clock stands at each second: 1 / (360 × [`PRICES_MULTIPLE`] × [`FINE`]) of the ledger's unit.
     clock: Vec<u128>,
     price: u64,
-    /// What was claimed, shared and extra together.
-    claimed: u128,
+    /// What payees were credited, shared and extra.
+    claimed: [u128; 2],
+    /// How often a silence was paid back.
+    refunds: u32,
 }
 
 impl Reference {
@@ -101,7 +103,8 @@ impl Reference {
             contracts: BTreeMap::new(),
             clock: vec![0],
             price: 0,
-            claimed: 0,
+            claimed: [0; 2],
+            refunds: 0,
         }
     }
 
@@ -250,6 +253,17 @@ impl Reference {
         [shared.min(contract.unclaimed[0]), extra.min(contract.unclaimed[1])]
     }
 
+    fn claimed(&mut self, earned: [u128; 2]) {
+        self.claimed[0] += earned[0];
+        self.claimed[1] += earned[1];
+    }
+
+    fn give_back_silence(&mut self, id: u64, since: Option<u128>) {
+        let back = self.unserved(id, since);
+        self.refunds += u32::from(back != [0; 2]);
+        self.give_back(id, back);
+    }
+
     fn give_back(&mut self, id: u64, back: [u128; 2]) {
         let now = self.now();
         let contract = self.contract(id);
@@ -295,7 +309,27 @@ struct History {
     last_contract: u64,
     /// Since when node 1 is silent, on the biller's clock.
     silent: Option<u128>,
+    /// What happened, and how often.
+    seen: Seen,
 }
+
+/// How often what happened, by name.
+type Seen = BTreeMap<&'static str, u32>;
+
+/// What histories must have seen before they say anything.
+const HARDSHIPS: [&str; 11] = [
+    "claims",
+    "discounts",
+    "ends of grace",
+    "failed refills",
+    "graces",
+    "late refills",
+    "minimum charges",
+    "refills",
+    "refunds in silence",
+    "resumptions",
+    "traffic",
+];
 
 impl History {
     fn new(seed: u64) -> Self {
@@ -308,7 +342,20 @@ impl History {
         }
         SetAside::set(0);
         System::reset_events();
-        Self { dice: Dice(seed), reference, last_contract: 0, silent: None }
+        Self { dice: Dice(seed), reference, last_contract: 0, silent: None, seen: Seen::new() }
+    }
+
+    fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    /// A first contract, and credit that doesn't last long.
+    fn begin(&mut self, twin: TwinId) {
+        let (rates, minutes) = (self.rates(), 61 + self.dice.below(120));
+        let hourly = Billing::price_clock().cost_of(rates.usd.saturating_add(rates.extra), 3_600_000);
+        let amount = fixed::ceil(hourly) * u128::from(minutes) / 60 + ED;
+        self.deposit(twin, By::Owner, amount);
+        self.start_at(twin, rates);
     }
 
     /// Makes the same change in the ledger and in the biller. What the ledger did first about ended credit,
@@ -330,11 +377,21 @@ impl History {
 
     fn hear(&mut self) {
         for record in System::events() {
-            match record.event {
-                RuntimeEvent::Billing(Event::Refilled { twin, amount }) => {
-                    self.reference.refilled(twin, amount)
+            let RuntimeEvent::Billing(event) = record.event else { continue };
+            match event {
+                Event::Refilled { twin, amount } => {
+                    let payer = &self.reference.payers[&twin];
+                    let late = payer.stuck.is_some() && payer.second + 61 < self.reference.clock.len();
+                    self.saw(if late { "late refills" } else { "refills" });
+                    self.reference.refilled(twin, amount);
                 }
-                RuntimeEvent::Billing(Event::GraceBegan { twin, .. }) => self.reference.began_to_wait(twin),
+                Event::GraceBegan { twin, .. } => {
+                    self.saw("graces");
+                    self.reference.began_to_wait(twin);
+                }
+                Event::RefillFailed { .. } => self.saw("failed refills"),
+                Event::GraceEnded { .. } => self.saw("ends of grace"),
+                Event::DiscountChanged { .. } => self.saw("discounts"),
                 _ => {}
             }
         }
@@ -345,6 +402,7 @@ impl History {
     fn resume_with_the_ledger(&mut self, twin: TwinId) {
         let waits = Payers::<Test>::get(twin).paused;
         if self.reference.payers[&twin].paused && !waits {
+            self.saw("resumptions");
             self.reference.resumed(twin);
         }
         let credit = self.reference.payers[&twin].credit;
@@ -353,10 +411,14 @@ impl History {
         assert_eq!(self.reference.payers[&twin].paused, waits, "{twin} waits");
     }
 
-    fn block(&mut self) {
+    /// A block; in busy times the agendas get nothing, and in some others little.
+    fn block(&mut self, busy: bool) {
         let seconds = self.dice.below(59) + 1;
-        // Some blocks have no time for the agendas, or little.
-        let time = [u64::MAX, u64::MAX, u64::MAX, 2_000_000_000, 0][self.dice.below(5) as usize];
+        let time = match self.dice.below(4) {
+            _ if busy => 0,
+            0 => 2_000_000_000,
+            _ => u64::MAX,
+        };
         self.reference.seconds_pass(seconds);
         let timestamp_ms = Billing::price_clock().stepped_at_ms + seconds * 1_000;
         block_with(timestamp_ms, Weight::from_parts(time, u64::MAX));
@@ -407,21 +469,21 @@ impl History {
         let mut charge = Charge::default();
         self.change(twin, By::Others, ledger, |reference, charged| {
             charge = charged;
-            let back = match refund {
-                Refund::All => reference.contracts[&id].unclaimed,
-                Refund::Served => reference.unserved(id, silent),
-            };
-            reference.give_back(id, back);
+            match refund {
+                Refund::All => reference.give_back(id, reference.contracts[&id].unclaimed),
+                Refund::Served => reference.give_back_silence(id, silent),
+            }
             reference.contract(id).running = false;
         });
         let contract = self.reference.contracts.remove(&id).unwrap();
         assert_near(charge.tft, contract.charged, "a closed contract was charged");
-        self.reference.claimed += contract.unclaimed[0] + contract.unclaimed[1];
+        self.reference.claimed(contract.unclaimed);
         // What is left of the traffic comes back when the rate is gone.
         self.reference.payer(twin).credit += contract.traffic_paid;
         self.reference.changed(twin, By::Others);
         self.resume_with_the_ledger(twin);
         if minimum {
+            self.saw("minimum charges");
             let parties = Parties { node: Some(node), ..parties(twin, FARM) };
             let mut charged = 0;
             self.change(
@@ -434,7 +496,8 @@ impl History {
                     let payer = reference.payer(twin);
                     let missing = (shared + extra).saturating_sub(contract.charged).min(payer.credit);
                     payer.credit -= missing;
-                    reference.claimed += missing;
+                    let extra = fixed::mul_div(missing, extra, (shared + extra).max(1));
+                    reference.claimed([missing - extra, extra]);
                     charged = contract.charged + missing;
                     assert_near(all.tft, charged, "the minimum charge");
                 },
@@ -447,26 +510,14 @@ impl History {
         let owner = RuntimeOrigin::signed(twin.into());
         let open: Vec<u64> = self.reference.contracts.keys().copied().collect();
         let chosen = self.dice.pick(&open);
-        match (self.dice.below(20), chosen) {
+        match (self.dice.below(21), chosen) {
             (0..=1, _) => {
-                let amount = u128::from(self.dice.of_any_size(44)) + ED;
+                let amount = self.amount_to_deposit(twin);
                 let by = if self.dice.below(2) == 0 { By::Owner } else { By::Others };
-                let payer = if by == By::Owner {
-                    owner
-                } else {
-                    RuntimeOrigin::signed(PAYERS[(twin % 2) as usize].into())
-                };
-                self.change(
-                    twin,
-                    by,
-                    || Billing::deposit(payer, twin, amount).ok(),
-                    |reference, ()| {
-                        reference.payer(twin).credit += amount * PARTS;
-                    },
-                );
+                self.deposit(twin, by, amount);
             }
-            (2, _) => {
-                let amount = u128::from(self.dice.of_any_size(44));
+            (2 | 19, _) => {
+                let amount = self.amount_to_withdraw(twin);
                 self.change(
                     twin,
                     By::Owner,
@@ -500,9 +551,10 @@ impl History {
             (11, Some(id)) => self.suspend_or_resume(id),
             (12..=13, Some(id)) => {
                 if Billing::claim(RuntimeOrigin::signed(BOB), id).is_ok() {
+                    self.saw("claims");
                     let contract = self.reference.contract(id);
                     let claimed = core::mem::take(&mut contract.unclaimed);
-                    self.reference.claimed += claimed[0] + claimed[1];
+                    self.reference.claimed(claimed);
                 }
                 System::reset_events();
             }
@@ -521,7 +573,11 @@ impl History {
             (16, Some(id)) => self.buy_traffic(id),
             (17, Some(id)) => self.use_traffic(id),
             (18, _) => {
-                let wish = (self.dice.below(2) == 0).then_some(AutoRefill { hours: 24 });
+                let refill_per_30_days = self.dice.of_any_size(46).into();
+                let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days, ..Limits::default() };
+                let set = || Billing::set_limits(owner.clone(), limits).ok();
+                self.change(twin, By::Owner, set, |_, ()| ());
+                let wish = (self.dice.below(4) > 0).then_some(AutoRefill { hours: 24 });
                 self.change(twin, By::Owner, || Billing::set_auto_refill(owner, wish).ok(), |_, ()| ());
             }
             _ => {
@@ -531,16 +587,57 @@ impl History {
         }
     }
 
+    /// What `minutes` of all that runs cost, in units.
+    fn minutes(&self, twin: TwinId, minutes: u64) -> u128 {
+        let stretch = stretch_of(u128::from(minutes) * 60_000, self.reference.price);
+        self.reference.cost_of(twin, stretch) / PARTS
+    }
+
+    /// Any amount, or one that doesn't last long.
+    fn amount_to_deposit(&mut self, twin: TwinId) -> u128 {
+        let minutes = self.dice.below(120);
+        match self.dice.below(6) {
+            0 => u128::from(self.dice.of_any_size(44)) + ED,
+            _ => self.minutes(twin, minutes) + ED,
+        }
+    }
+
+    /// Any amount, or all but little more than must stay.
+    fn amount_to_withdraw(&mut self, twin: TwinId) -> u128 {
+        let minutes = 60 + self.dice.below(15);
+        match self.dice.below(3) {
+            0 => u128::from(self.dice.of_any_size(44)),
+            _ => {
+                let payer = &self.reference.payers[&twin];
+                let must_stay = self.minutes(twin, minutes) * FULL / payer.speed;
+                (payer.credit / PARTS).saturating_sub(must_stay)
+            }
+        }
+    }
+
     fn rates(&mut self) -> Rates {
         let extra = if self.dice.below(3) == 0 { self.dice.of_any_size(34) } else { 0 };
         Rates { usd: self.dice.of_any_size(36), extra }
     }
 
+    fn deposit(&mut self, twin: TwinId, by: By, amount: u128) {
+        let other = PAYERS[(twin % 2) as usize];
+        let from = if by == By::Owner { twin } else { other };
+        let deposit = || Billing::deposit(RuntimeOrigin::signed(from.into()), twin, amount).ok();
+        self.change(twin, by, deposit, |reference, ()| {
+            reference.payer(twin).credit += amount * PARTS;
+        });
+    }
+
     fn start(&mut self, twin: TwinId) {
-        let (rates, node) = (self.rates(), self.dice.below(2) as u32 + 1);
-        if Billing::ensure_affordable(twin, rates).is_err() {
-            return;
+        let rates = self.rates();
+        if Billing::ensure_affordable(twin, rates).is_ok() {
+            self.start_at(twin, rates);
         }
+    }
+
+    fn start_at(&mut self, twin: TwinId, rates: Rates) {
+        let node = self.dice.below(2) as u32 + 1;
         self.last_contract += 1;
         let id = self.last_contract;
         let parties = Parties { node: Some(node), ..parties(twin, FARM) };
@@ -575,7 +672,7 @@ impl History {
             By::Owner,
             || Some(Billing::resize(id, rates)),
             |reference, ()| {
-                reference.give_back(id, reference.unserved(id, silent));
+                reference.give_back_silence(id, silent);
                 reference.contract(id).rates = rates;
             },
         );
@@ -586,7 +683,7 @@ impl History {
         let silent = self.silent;
         let ledger = || Some(if running { Billing::suspend(id) } else { Billing::resume(id) });
         self.change(twin, By::Others, ledger, |reference, ()| {
-            reference.give_back(id, reference.unserved(id, silent));
+            reference.give_back_silence(id, silent);
             reference.contract(id).running = !running;
         });
     }
@@ -618,6 +715,9 @@ impl History {
         contract.traffic_paid -= paid;
         contract.earn([paid, 0]);
         assert_eq!(Billing::use_traffic(id, bytes), taken);
+        if taken > 0 {
+            self.saw("traffic");
+        }
         System::reset_events();
     }
 
@@ -633,6 +733,13 @@ impl History {
         let credit: Q64 = PAYERS.into_iter().map(|twin| Billing::settled_payer(twin).credit).sum();
         let reference: u128 = PAYERS.into_iter().map(|twin| self.reference.payers[&twin].credit).sum();
         assert_near(credit, reference, "all credit");
+        let paid =
+            |payee, account| Payable::<Test>::get(payee) + fixed::from_whole(Balances::balance(&account));
+        let farmer = paid(Payee::Farm(FARM), AccountId::from(100 + FARM));
+        let others = paid(Payee::Foundation, FOUNDATION) + paid(Payee::Staking, STAKING);
+        let [shared, extra] = self.reference.claimed;
+        assert_near(farmer, shared / 2 + extra, "the farmer's part");
+        assert_near(farmer + others, shared + extra, "all that was earned");
         // Whatever was paid in is somebody's: what rounding loses in a whole history is no unit.
         let dust = Billing::dust().expect("the pot covers everything");
         assert!(dust < ONE, "a unit is lost: {dust}");
@@ -646,19 +753,25 @@ fn assert_near(ledger: Q64, parts: u128, what: &str) {
     assert!(ledger.abs_diff(reference) <= 1 << 20, "{what}: {ledger} isn't {reference}, in 2^-20 of a unit");
 }
 
-fn live_through(seed: u64) {
+fn live_through(seed: u64) -> Seen {
+    let mut seen = Seen::new();
     run(|| {
         let mut history = History::new(seed);
+        PAYERS.into_iter().for_each(|twin| history.begin(twin));
         let steps = history.dice.below(80) + 20;
         for _ in 0..steps {
             history.step();
-            let blocks = history.dice.below(6);
-            for _ in 0..blocks {
-                history.block();
-            }
+            let blocks = history.dice.below(12);
+            let busy = history.dice.below(4) == 0;
+            (0..blocks).for_each(|_| history.block(busy));
             history.compare();
         }
+        seen = history.seen;
+        if history.reference.refunds > 0 {
+            seen.insert("refunds in silence", history.reference.refunds);
+        }
     });
+    seen
 }
 
 /// As many as `TFGRID_HISTORIES` says; whoever changes the ledger runs more of them.
@@ -666,12 +779,21 @@ fn live_through(seed: u64) {
 fn the_ledger_agrees_with_a_biller_that_ticks_every_second() {
     let histories = std::env::var("TFGRID_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
     let first = std::env::var("TFGRID_FIRST_HISTORY").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+    let mut all = Seen::new();
     for seed in first..first + histories {
-        if let Err(panic) = std::panic::catch_unwind(|| live_through(seed)) {
-            eprintln!("history {seed}: run it alone with TFGRID_FIRST_HISTORY={seed} TFGRID_HISTORIES=1");
-            std::panic::resume_unwind(panic);
+        match std::panic::catch_unwind(|| live_through(seed)) {
+            Ok(seen) => seen.into_iter().for_each(|(what, times)| *all.entry(what).or_default() += times),
+            Err(panic) => {
+                eprintln!("history {seed}: run it alone with TFGRID_FIRST_HISTORY={seed} TFGRID_HISTORIES=1");
+                std::panic::resume_unwind(panic);
+            }
         }
     }
+    println!("{histories} histories saw {all:?}");
+    assert!(
+        histories < 100 || HARDSHIPS.iter().all(|what| all.contains_key(what)),
+        "too easy a life: {all:?}"
+    );
 }
 
 #[test]
