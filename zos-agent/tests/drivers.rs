@@ -17,13 +17,18 @@ use tempfile::TempDir;
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{task::JoinHandle, time::timeout};
 use zos_agent::drivers::{
-    firewall, machine::DockerMachines, volume::LoopVolumes, Bind, ContainerSpec, DriverError, MachineDriver,
-    MachineSpec, MachineState, VolumeDriver, VolumeSpec, WorkloadId,
+    firewall, machine::DockerMachines, volume::LoopVolumes, Bind, ContainerSpec, DriverError, ImageRules,
+    MachineDriver, MachineSpec, MachineState, VolumeDriver, VolumeSpec, WorkloadId,
 };
 
 const MIB: u64 = 1 << 20;
 const ROOM: u64 = 1 << 30;
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// The image is asked for, and may take so many bytes.
+fn fetched(limit: u64) -> ImageRules {
+    ImageRules { limit, keep: false }
+}
 
 /// A node's drivers on a real engine. Takes everything back when dropped.
 struct Host {
@@ -72,7 +77,7 @@ impl Host {
     async fn prepared(&self, image: &str, entrypoint: &[&str]) -> MachineSpec {
         let mut spec = machine(contract(), image, entrypoint);
         spec.container.mounts.clear();
-        self.machines.prepare(&spec, ROOM).await.unwrap();
+        self.machines.prepare(&spec, fetched(ROOM)).await.unwrap();
         spec
     }
 
@@ -350,7 +355,7 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
     host.volumes.attach(&data).await.unwrap();
     let dir = host.volumes.mount_point(&data.id).await.unwrap();
     fs::write(dir.join("index.html"), "a page from a disk").unwrap();
-    host.machines.prepare(&web, ROOM).await.unwrap();
+    host.machines.prepare(&web, fetched(ROOM)).await.unwrap();
     host.machines.run(&web, &[bind(dir.clone())]).await.unwrap();
     host.machines.run(&web, &[bind(dir.clone())]).await.unwrap();
 
@@ -426,7 +431,7 @@ async fn what_the_registry_does_not_have_is_told_from_a_registry_that_is_not_the
     let pull = |image: String| {
         let machine = machine(contract, &image, &[]);
         let machines = &host.machines;
-        async move { machines.prepare(&machine, ROOM).await.unwrap_err() }
+        async move { machines.prepare(&machine, fetched(ROOM)).await.unwrap_err() }
     };
     for missing in [
         format!("{}/nothing:1", registry.address),
@@ -453,7 +458,7 @@ async fn an_image_larger_than_its_room_is_refused_and_not_kept() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let machine = machine(contract(), &registry.image, &[]);
-    let error = host.machines.prepare(&machine, MIB).await.unwrap_err();
+    let error = host.machines.prepare(&machine, fetched(MIB)).await.unwrap_err();
     assert!(matches!(error, DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }), "{error:?}");
     assert!(!succeeds(&host.socket, &["image", "inspect", &registry.image]));
 }
@@ -557,7 +562,7 @@ async fn a_purge_takes_everything_of_this_node_and_nothing_else() {
         let data = volume(contract, 16);
         let web = machine(contract, &registry.image, &["/bin/sleep", "1000"]);
         host.volumes.attach(&data).await.unwrap();
-        host.machines.prepare(&web, ROOM).await.unwrap();
+        host.machines.prepare(&web, fetched(ROOM)).await.unwrap();
         let dir = host.volumes.mount_point(&data.id).await.unwrap();
         host.machines.run(&web, &[bind(dir)]).await.unwrap();
     }

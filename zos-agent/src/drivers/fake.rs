@@ -5,7 +5,7 @@
 #![allow(missing_docs)]
 
 use super::{
-    Bind, DriverError, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
+    Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
     ObservedMachines, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,
 };
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ struct State {
     binds: BTreeMap<WorkloadId, Vec<Bind>>,
     /// Images and what pulling them does.
     images: BTreeMap<String, Image>,
+    /// Images that are here.
+    pulled: BTreeSet<String>,
     /// Machines of these names end as soon as they run.
     crashing: BTreeSet<String>,
     usage: BTreeMap<WorkloadId, MachineUsage>,
@@ -44,6 +46,7 @@ struct State {
     blind: bool,
     hanging: bool,
     log: Vec<String>,
+    looks: u32,
     looks_since_act: u32,
 }
 
@@ -191,6 +194,11 @@ impl FakeHost {
         self.state().usage.insert(WorkloadId { contract, name: name.into() }, usage);
     }
 
+    /// How often the machine was looked at.
+    pub fn looks(&self) -> u32 {
+        self.state().looks
+    }
+
     /// How often the machine was looked at since this was done, if nothing was done since.
     pub fn looks_after(&self, what: &str) -> u32 {
         let state = self.state();
@@ -223,6 +231,7 @@ impl MachineDriver for FakeHost {
     async fn observe(&self) -> Result<ObservedMachines, DriverError> {
         self.changes.send_modify(|changes| *changes += 1);
         let mut state = self.state();
+        state.looks += 1;
         state.looks_since_act += 1;
         if state.blind {
             return Err(DriverError::transient("the engine doesn't answer"));
@@ -233,8 +242,12 @@ impl MachineDriver for FakeHost {
         })
     }
 
-    async fn prepare(&self, spec: &MachineSpec, _: u64) -> Result<(), DriverError> {
+    async fn prepare(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
         self.step().await;
+        if rules.keep && self.state().pulled.contains(&spec.container.image) {
+            drop(self.act(format!("keep {}", spec.container.image)));
+            return Ok(());
+        }
         let image = {
             let mut state = self.act(format!("pull {}", spec.container.image));
             let image = state.images.get(&spec.container.image).cloned();
@@ -244,7 +257,10 @@ impl MachineDriver for FakeHost {
             image
         };
         match image {
-            None | Some(Image::Flaky(0)) => Ok(()),
+            None | Some(Image::Flaky(0)) => {
+                self.state().pulled.insert(spec.container.image.clone());
+                Ok(())
+            }
             Some(Image::Flaky(_)) => Err(DriverError::transient("connection refused")),
             Some(Image::Missing) => Err(DriverError::Invalid {
                 code: FailureCode::ImageNotFound,

@@ -68,6 +68,16 @@ pub struct ContainerSpec {
     pub args: Vec<String>,
 }
 
+/// What applies to a machine's image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageRules {
+    /// The most bytes that it may take.
+    pub limit: u64,
+    /// Whether one that is here will do: the machine ran from it before, and needn't wait for a
+    /// registry to do so again.
+    pub keep: bool,
+}
+
 /// A volume as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeSpec {
@@ -200,9 +210,8 @@ pub trait MachineDriver: Send + Sync {
     /// Everything of this node that is there.
     async fn observe(&self) -> Result<ObservedMachines, DriverError>;
 
-    /// Fetches what the machine needs, without touching any that runs. May take long. Refuses an
-    /// image of more than `image_limit` bytes.
-    async fn prepare(&self, spec: &MachineSpec, image_limit: u64) -> Result<(), DriverError>;
+    /// Fetches what the machine needs, without touching any that runs. May take long.
+    async fn prepare(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError>;
 
     /// Makes the machine and its contract's network where they are missing, and starts it.
     async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError>;

@@ -17,6 +17,7 @@ use crate::{
     backoff::Backoff,
     chain::{Chain, Report, Snapshot, Topic, Version},
     clock::unix_ms,
+    drivers::ImageRules,
     metrics::Metrics,
     store::Store,
 };
@@ -220,7 +221,7 @@ impl Engine {
         let plans = plan(&wishes, &observed);
         self.note(&snapshot, &observed, &plans);
         self.forget(&wishes);
-        self.start(&wishes, plans);
+        self.start(&snapshot, &wishes, plans);
         self.releases.ask(&*self.chain, &snapshot, &observed, self.timing.stale).await;
         self.report(&snapshot, &observed);
         self.outputs.observed.send_replace(Arc::new(observed));
@@ -401,7 +402,7 @@ impl Engine {
         self.closed.retain(|contract| wishes.contains_key(contract));
     }
 
-    fn start(&mut self, wishes: &BTreeMap<ContractId, Wish>, plans: Vec<Plan>) {
+    fn start(&mut self, snapshot: &Snapshot, wishes: &BTreeMap<ContractId, Wish>, plans: Vec<Plan>) {
         let now = Instant::now();
         for plan in plans {
             let contract = plan.contract;
@@ -428,11 +429,15 @@ impl Engine {
                 Step::Run(spec) => Some(spec.id.name.as_str()),
                 _ => None,
             }));
-            let reserved = match purpose {
-                Purpose::Run(version) => version.reserved.sru,
-                Purpose::Halt | Purpose::Destroy => 0,
+            let image = match purpose {
+                Purpose::Run(version) => ImageRules {
+                    limit: version.reserved.sru.max(FREE_IMAGE_BYTES),
+                    // To start again, or to come back from an update that failed, takes no registry.
+                    keep: snapshot.has_confirmed(contract, version),
+                },
+                Purpose::Halt | Purpose::Destroy => ImageRules { limit: 0, keep: true },
             };
-            self.reconciler.start(plan, purpose, reserved.max(FREE_IMAGE_BYTES));
+            self.reconciler.start(plan, purpose, image);
         }
     }
 

@@ -4,7 +4,7 @@
 use super::plan::{Plan, Step};
 use crate::{
     chain::Version,
-    drivers::{Bind, DriverError, MachineDriver, MachineSpec, VolumeDriver, WorkloadId},
+    drivers::{Bind, DriverError, ImageRules, MachineDriver, MachineSpec, VolumeDriver, WorkloadId},
 };
 use std::{collections::HashMap, future::pending, sync::Arc};
 use tfgrid_client::deployment::Rejection;
@@ -108,7 +108,7 @@ impl Reconciler {
     }
 
     /// Starts to carry out a plan, of a contract that isn't busy.
-    pub fn start(&mut self, plan: Plan, purpose: Purpose, image_limit: u64) {
+    pub fn start(&mut self, plan: Plan, purpose: Purpose, image: ImageRules) {
         info!(contract = plan.contract, ?purpose, steps = plan.steps.len(), "carrying out a plan");
         let contract = plan.contract;
         let work = Work {
@@ -116,7 +116,7 @@ impl Reconciler {
             steps: self.steps.clone(),
             fetches: self.fetches.clone(),
             contract,
-            image_limit,
+            image,
         };
         let abort = self.tasks.spawn(async move { work.all(plan.steps).await });
         self.running.insert(abort.id(), Running { contract, purpose, abort });
@@ -160,7 +160,7 @@ struct Work {
     steps: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
     contract: ContractId,
-    image_limit: u64,
+    image: ImageRules,
 }
 
 impl Work {
@@ -183,7 +183,7 @@ impl Work {
     async fn one(&self, step: &Step) -> Result<(), DriverError> {
         let Drivers { machines, volumes } = &self.drivers;
         match step {
-            Step::Prepare(spec) => machines.prepare(spec, self.image_limit).await,
+            Step::Prepare(spec) => machines.prepare(spec, self.image).await,
             Step::Stop(name) => machines.stop(&self.id(name)).await,
             Step::Remove(name) => machines.remove(&self.id(name)).await,
             Step::Detach(name) => volumes.detach(&self.id(name)).await,

@@ -6,7 +6,7 @@ mod names;
 mod pull;
 
 use super::{
-    Bind, DriverError, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
+    Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
     ObservedMachines, WorkloadId,
 };
 use async_trait::async_trait;
@@ -238,8 +238,8 @@ impl MachineDriver for DockerMachines {
         Ok(ObservedMachines { machines, networks: networks.collect() })
     }
 
-    async fn prepare(&self, spec: &MachineSpec, image_limit: u64) -> Result<(), DriverError> {
-        pull::pull(&self.docker().await?, &spec.container.image, image_limit).await
+    async fn prepare(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
+        pull::pull(&self.docker().await?, &spec.container.image, rules).await
     }
 
     async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {

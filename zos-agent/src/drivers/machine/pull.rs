@@ -2,7 +2,7 @@
 //! Fetches images: no larger than the contract has room for, and never silently stuck.
 
 use super::failure;
-use crate::drivers::DriverError;
+use crate::drivers::{DriverError, ImageRules};
 use bollard::{
     errors::Error,
     models::CreateImageInfo,
@@ -32,11 +32,12 @@ pub fn engine_reference(image: &str) -> Result<String, DriverError> {
 }
 
 /// Makes sure that the image is here. One with a digest never changes and is fetched once; a tag is
-/// asked for each time.
-pub async fn pull(docker: &Docker, image: &str, limit: u64) -> Result<(), DriverError> {
+/// asked for each time, unless what is here is to be kept.
+pub async fn pull(docker: &Docker, image: &str, rules: ImageRules) -> Result<(), DriverError> {
+    let ImageRules { limit, keep } = rules;
     let parsed = parse(image)?;
     let reference = engine_reference(image)?;
-    if parsed.digest.is_some() && docker.inspect_image(&reference).await.is_ok() {
+    if (keep || parsed.digest.is_some()) && docker.inspect_image(&reference).await.is_ok() {
         return check_size(docker, &reference, limit).await;
     }
     info!(image, "fetching");

@@ -98,6 +98,24 @@ async fn a_new_version_that_ends_again_and_again_is_taken_back() {
 }
 
 #[tokio::test]
+async fn the_old_version_comes_back_without_its_registry() {
+    let node = Node::running();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    let hash = node.host.hash(1, "web");
+    node.host.image("localhost/web:1", Image::Missing);
+    node.host.crash("web", true);
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    node.until_failed().await;
+    node.host.crash("web", false);
+    node.until("the old version runs again", |node| {
+        node.host.is_running(1, "web") && node.host.hash(1, "web") == hash
+    })
+    .await;
+    assert_eq!(node.times("pull localhost/web:1"), 1);
+}
+
+#[tokio::test]
 async fn an_update_that_the_chain_has_dropped_is_given_up() {
     let node = Node::running();
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
@@ -148,10 +166,11 @@ async fn progress_is_told_while_an_answer_takes_its_time_and_not_after() {
     node.until("nothing more is to be told", |node| node.tells_progress(1).is_none()).await;
 
     // A restart of what is confirmed answers to nobody.
-    node.host.image("localhost/web:2", Image::Stuck);
+    node.host.hang_after(Some(0));
     node.host.forget(1, "web");
-    node.until("the pull began", |node| node.times("pull localhost/web:2") == 2).await;
-    node.until_another_came_and_went().await;
+    node.until("the start hangs", |node| node.host.hangs()).await;
+    let looks = node.host.looks();
+    node.until("the agent has looked twice", |node| node.host.looks() >= looks + 2).await;
     assert_eq!(node.tells_progress(1), None);
 }
 
