@@ -454,6 +454,21 @@ async fn what_the_registry_does_not_have_is_told_from_a_registry_that_is_not_the
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
+async fn an_image_that_is_here_needs_no_registry_where_it_is_to_be_kept() {
+    let host = Host::new();
+    let registry = Registry::start(&host);
+    let web = machine(contract(), &format!("{}/web:1", registry.address), &[]);
+    let kept = ImageRules { limit: ROOM, keep: true };
+    host.machines.prepare(&web, kept).await.unwrap();
+    drop(registry);
+    host.machines.prepare(&web, kept).await.unwrap();
+    let error = host.machines.prepare(&web, fetched(ROOM)).await.unwrap_err();
+    assert!(matches!(error, DriverError::Transient(_)), "{error:?}");
+    host.docker(&["image", "rm", &web.container.image]);
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn an_image_larger_than_its_room_is_refused_and_not_kept() {
     let host = Host::new();
     let registry = Registry::start(&host);
