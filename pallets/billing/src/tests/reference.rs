@@ -401,13 +401,14 @@ impl History {
     /// Who waits goes on where the ledger says so, and must wait for want of credit where it doesn't.
     fn resume_with_the_ledger(&mut self, twin: TwinId) {
         let waits = Payers::<Test>::get(twin).paused;
-        if self.reference.payers[&twin].paused && !waits {
-            self.saw("resumptions");
-            self.reference.resumed(twin);
-        }
         let credit = self.reference.payers[&twin].credit;
         let needed = self.reference.cost_of(twin, stretch_of(3_600_000, self.reference.price));
         assert!(!waits || needed == 0 || credit < needed + PARTS, "{twin} waits with credit");
+        if self.reference.payers[&twin].paused && !waits {
+            assert!(credit + PARTS >= needed, "{twin} goes on without credit");
+            self.saw("resumptions");
+            self.reference.resumed(twin);
+        }
         assert_eq!(self.reference.payers[&twin].paused, waits, "{twin} waits");
     }
 
@@ -474,14 +475,12 @@ impl History {
                 Refund::Served => reference.give_back_silence(id, silent),
             }
             reference.contract(id).running = false;
+            // What is left of its traffic comes back.
+            reference.payer(twin).credit += reference.contracts[&id].traffic_paid;
         });
         let contract = self.reference.contracts.remove(&id).unwrap();
         assert_near(charge.tft, contract.charged, "a closed contract was charged");
         self.reference.claimed(contract.unclaimed);
-        // What is left of the traffic comes back when the rate is gone.
-        self.reference.payer(twin).credit += contract.traffic_paid;
-        self.reference.changed(twin, By::Others);
-        self.resume_with_the_ledger(twin);
         if minimum {
             self.saw("minimum charges");
             let parties = Parties { node: Some(node), ..parties(twin, FARM) };
