@@ -11,15 +11,18 @@ use codec::Decode;
 use sp_core::H256;
 use subxt::{client::ClientAtBlock, client::OnlineClientAtBlockImpl, storage::Address, utils::Static};
 use tfgrid_primitives::{
+    clock::tft_of,
+    fixed,
     ledger::FULL_SPEED,
+    pricing::traffic_cost,
     report::DetailsPayload,
     units::HOUR_MS,
     views::{
         ClosedContract, ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo,
         TwinContract,
     },
-    Balance, Body, Charge, ContractId, FarmId, NodeId, PublicKey, Resources, TftPrice, TwinId, UnixSeconds,
-    UsageTotals, UsdRate,
+    Balance, Body, Charge, ContractId, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice, TwinId,
+    UnixSeconds, UsageTotals, UsdRate,
 };
 
 /// subxt's handle of a block.
@@ -176,6 +179,44 @@ impl At {
     /// The twin of an account.
     pub async fn twin_of(&self, account: &AccountId32) -> Result<Option<TwinId>, Error> {
         self.fetch("an account's twin", api::storage().twins().twin_by_account(), (*account,)).await
+    }
+
+    /// What capacity, addresses and traffic cost at list price; `None` on a chain without a policy.
+    pub async fn prices(&self) -> Result<Option<PriceList>, Error> {
+        let policy = self.fetch("the price list", api::storage().billing().current_policy(), ()).await?;
+        Ok(policy.map(|policy| policy.prices.0))
+    }
+
+    /// What a twin would pay for public traffic on a node now, in 1e-7 TFT, rounded up; `None` where there
+    /// is no such node or no price.
+    pub async fn traffic_cost(&self, twin: TwinId, node: NodeId, gb: u32) -> Result<Option<Balance>, Error> {
+        let (Some(prices), Some(offer)) = (self.prices().await?, self.node_offer(node).await?) else {
+            return Ok(None);
+        };
+        let price = self.grid_info().await?.tft_price;
+        let usd = traffic_cost(&prices, gb, offer.certified, self.terms(twin).await?.permille);
+        Ok((price > 0).then(|| fixed::ceil(tft_of(usd, price))))
+    }
+
+    /// What a farm has earned and not been paid, in 1e-7 TFT, fraction left out.
+    pub async fn farm_earnings(&self, farm: FarmId) -> Result<Balance, Error> {
+        let payee = billing::Payee::Farm(farm);
+        let payable = self.fetch("a farm's earnings", api::storage().billing().payable(), (payee,)).await?;
+        Ok(payable.map_or(0, fixed::whole))
+    }
+
+    /// The nodes of a farm, in the order of their ids.
+    pub async fn nodes_of_farm(&self, farm: FarmId) -> Result<Vec<NodeId>, Error> {
+        let what = "a farm's nodes";
+        let storage = self.0.storage();
+        let mut entries = in_time(what, storage.iter(api::storage().nodes().farm_nodes(), (farm,))).await?;
+        let mut nodes = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(|e| Error::read(what)(&e))?;
+            nodes.push(entry.key().and_then(|key| key.decode()).map_err(|e| Error::read(what)(&e))?.1);
+        }
+        nodes.sort_unstable();
+        Ok(nodes)
     }
 
     /// The account of a twin; `None` for an id that was never given.

@@ -95,6 +95,10 @@ pub type Config = subxt::SubstrateConfig;
         with = "::subxt::utils::Static<::tfgrid_primitives::views::NodeOffer>"
     ),
     substitute_type(
+        path = "tfgrid_primitives::pricing::PriceList",
+        with = "::subxt::utils::Static<::tfgrid_primitives::PriceList>"
+    ),
+    substitute_type(
         path = "tfgrid_primitives::report::UsageItem",
         with = "::subxt::utils::Static<::tfgrid_primitives::UsageItem>"
     ),

@@ -112,6 +112,16 @@ pub enum OnGrid {
         #[command(flatten)]
         consent: Consent,
     },
+    /// Buy public traffic for a contract: paid at once, what isn't used comes back at the end
+    Traffic {
+        /// The contract's id
+        contract: ContractId,
+        /// How many GB (10^9 bytes)
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+        gb: u32,
+        #[command(flatten)]
+        consent: Consent,
+    },
     /// Find nodes to deploy on
     Nodes(Nodes),
     /// List what you run
@@ -157,6 +167,7 @@ impl OnGrid {
                 | Self::Show { .. }
                 | Self::Funds { twin: Some(_) }
                 | Self::Oracle(Oracle::Show)
+                | Self::Farm(Farm::Earnings { .. })
         )
     }
 }
@@ -261,6 +272,16 @@ pub enum Farm {
     Create {
         /// 3 to 40 letters, digits, - or _
         name: String,
+    },
+    /// Show what a farm has earned and not been paid
+    Earnings {
+        /// The farm's id
+        farm: FarmId,
+    },
+    /// Have a farm paid what its contracts have earned; by anyone, to the farmer's account
+    Payout {
+        /// The farm's id
+        farm: FarmId,
     },
     /// Open a boot ticket: whoever boots a machine with it joins your farm (holds 10 TFT for each node)
     Ticket {
@@ -511,7 +532,7 @@ mod tests {
             Command::OnGrid(command) => command.needs_key(),
             Command::Calc(_) => false,
         };
-        for line in ["nodes --all", "bill 1", "show 1", "funds --twin 1", "oracle show"] {
+        for line in ["nodes --all", "bill 1", "show 1", "funds --twin 1", "oracle show", "farm earnings 1"] {
             assert!(!needs_key(&format!("threebot {line}")), "{line}");
         }
         for line in ["funds", "ps", "cancel 1", "limits", "oracle feed --file a"] {

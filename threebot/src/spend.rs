@@ -21,6 +21,8 @@ pub struct Spend {
     rate_after: u128,
     credit: Balance,
     price: TftPrice,
+    /// What is bought at once, in GB of traffic, and what it costs.
+    traffic: Option<(u32, Balance)>,
 }
 
 impl Spend {
@@ -35,7 +37,16 @@ impl Spend {
         let payer = at.payer(twin).await?;
         let price = at.grid_info().await?.tft_price;
         let rate_after = payer.rate.saturating_sub(before.into()).saturating_add(rate.into());
-        Ok(Self { what: what.into(), rate, rate_after, credit: payer.credit, price })
+        Ok(Self { what: what.into(), rate, rate_after, credit: payer.credit, price, traffic: None })
+    }
+
+    /// With `gb` of traffic, which is paid at once.
+    pub fn with_traffic(self, gb: u32, cost: Balance) -> Self {
+        Self { traffic: Some((gb, cost)).filter(|_| gb > 0), ..self }
+    }
+
+    fn at_once(&self) -> Balance {
+        self.traffic.map_or(0, |(_, cost)| cost)
     }
 
     fn tft(&self, hours: u64) -> Balance {
@@ -48,7 +59,7 @@ impl Spend {
 
     /// For how many hours the credit lasts then, at list price.
     fn lasts(&self) -> Option<u64> {
-        hours_for(self.credit, self.rate_after, self.price)
+        hours_for(self.credit.saturating_sub(self.at_once()), self.rate_after, self.price)
     }
 
     pub fn text(&self) -> String {
@@ -56,8 +67,14 @@ impl Spend {
             Some(hours) => format!("then lasts {} at list price", stretch(hours.saturating_mul(3_600))),
             None => "isn't touched".into(),
         };
+        let at_once = match self.traffic {
+            Some((gb, cost)) => {
+                format!("  at once    {} TFT for {gb} GB of traffic; the rest comes back\n", format_tft(cost))
+            }
+            None => String::new(),
+        };
         format!(
-            "{}\n  per hour   {} USD, {} TFT\n  per month  {} USD, {} TFT (720 h, at {} USD per TFT)\n  \
+            "{}\n{at_once}  per hour   {} USD, {} TFT\n  per month  {} USD, {} TFT (720 h, at {} USD per TFT)\n  \
              your credit of {} TFT {lasts}",
             self.what,
             format_usd(self.usd(1)),
@@ -78,6 +95,7 @@ impl Spend {
                 "usd_units": self.usd(MONTH_HOURS).to_string(),
                 "tft_units": self.tft(MONTH_HOURS).to_string(),
             },
+            "at_once_tft_units": self.at_once().to_string(),
             "tft_price": self.price,
             "credit_units": self.credit.to_string(),
             "credit_lasts_hours": self.lasts(),
@@ -111,7 +129,24 @@ mod tests {
     use tfgrid_client::primitives::units::{TFT, USD};
 
     fn spend(rate: UsdRate, rate_after: u128) -> Spend {
-        Spend { what: "deploy on node 1".into(), rate, rate_after, credit: 10 * TFT, price: USD / 20 }
+        Spend {
+            what: "deploy on node 1".into(),
+            rate,
+            rate_after,
+            credit: 10 * TFT,
+            price: USD / 20,
+            traffic: None,
+        }
+    }
+
+    #[test]
+    fn traffic_is_paid_at_once_and_shortens_what_the_credit_lasts() {
+        let spend = spend(103_750_000, 103_750_000).with_traffic(10, 5 * TFT);
+        let text = spend.text();
+        assert!(text.contains("at once    5 TFT for 10 GB of traffic"), "{text}");
+        assert!(text.contains("then lasts 1 d 0 h"), "{text}");
+        assert_eq!(spend.value()["at_once_tft_units"], "50000000");
+        assert!(!spend.with_traffic(0, 0).text().contains("at once"));
     }
 
     #[test]

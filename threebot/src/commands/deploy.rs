@@ -28,7 +28,13 @@ pub async fn run(session: &Session, args: Deploy, plan: Plan) -> Result<Answer> 
     let Some(rate) = at.quote(args.node, plan.resources, args.ips).await? else {
         bail!("no node has the id {}", args.node);
     };
-    let spend = Spend::look(&at, twin, format!("deploy on node {}", args.node), rate, 0).await?;
+    let traffic = match args.traffic_gb {
+        0 => 0,
+        gb => at.traffic_cost(twin, args.node, gb).await?.context("the chain has no price for traffic")?,
+    };
+    let spend = Spend::look(&at, twin, format!("deploy on node {}", args.node), rate, 0)
+        .await?
+        .with_traffic(args.traffic_gb, traffic);
     spend.agree(session, &args.consent)?;
     let call = api::transactions().contracts().create_node_contract(
         args.node,
@@ -84,7 +90,7 @@ pub async fn update(session: &Session, args: Update, plan: Plan) -> Result<Answe
     shown(session, contract, started, &spend).await
 }
 
-async fn own_contract(at: &At, twin: TwinId, contract: ContractId) -> Result<TwinContract> {
+pub async fn own_contract(at: &At, twin: TwinId, contract: ContractId) -> Result<TwinContract> {
     let contracts = at.contracts_of_twin(twin).await?;
     let found = contracts.into_iter().find(|own| own.contract == contract);
     found.with_context(|| format!("twin {twin} has no open contract with the id {contract}"))

@@ -47,6 +47,7 @@ async fn run_on_grid(global: &Global, command: OnGrid) -> Result<Answer> {
         OnGrid::Deploy(args) => deploy::run(&session, args, plan()?).await,
         OnGrid::Update(args) => deploy::update(&session, args, plan()?).await,
         OnGrid::Rent { node, consent } => claims::rent(&session, node, &consent).await,
+        OnGrid::Traffic { contract, gb, consent } => claims::traffic(&session, contract, gb, &consent).await,
         OnGrid::Name { name, consent } => claims::name(&session, name, &consent).await,
         OnGrid::Nodes(args) => nodes::find(&session, args).await,
         OnGrid::Ps => contracts::list(&session).await,
