@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The chains that the binary knows by name. Their genesis is a preset of the runtime, so that a
-//! spec says only what the runtime can't: name, id, type and how wallets show the token.
+//! The chains that the binary knows by name: the specs of `chain-spec/`. They carry no code; what starts is
+//! the runtime of this binary.
 
-use sc_service::{ChainType, GenericChainSpec, Properties};
-use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
-use std::path::PathBuf;
+use sc_service::GenericChainSpec;
+use serde_json::Value;
+use std::fs;
 use tfgrid_runtime::genesis;
 
 pub type ChainSpec = GenericChainSpec;
 
-/// Prefix of the network protocols. Chains are told apart by their genesis hash.
-const PROTOCOL_ID: &str = "tfgrid";
+/// One validator, Alice.
+const DEVELOPMENT: &[u8] = include_bytes!("../../chain-spec/development.json");
+/// Four validators, Alice to Dave, on one machine or in one LAN.
+const LOCAL_TESTNET: &[u8] = include_bytes!("../../chain-spec/local_testnet.json");
+/// The public chain: refused while its founders haven't filled in the blanks of its genesis.
+const MAIN: &[u8] = include_bytes!("../../chain-spec/main.json");
 
 /// The spec that `--chain id` names: a built-in one, or the path of a file.
 pub fn load(id: &str) -> Result<ChainSpec, String> {
     match id {
-        "dev" => development(),
-        "" | "local" => local_testnet(),
-        genesis::MAIN => main(),
-        path => ChainSpec::from_json_file(PathBuf::from(path)).map_err(|error| {
+        "dev" => complete(DEVELOPMENT.into()),
+        "" | "local" => complete(LOCAL_TESTNET.into()),
+        genesis::MAIN => complete(MAIN.into()),
+        path => from_file(path).map_err(|error| {
             format!(
                 "cannot load the chain spec `{path}`: {error}. \
                  Give `dev`, `local`, `main`, or the path of a spec made by `export-chain-spec`"
@@ -28,51 +32,41 @@ pub fn load(id: &str) -> Result<ChainSpec, String> {
     }
 }
 
-/// One validator, Alice.
-fn development() -> Result<ChainSpec, String> {
-    built_in("TF Grid Development", "tfgrid_dev", ChainType::Development, DEV_RUNTIME_PRESET)
+fn from_file(path: &str) -> Result<ChainSpec, String> {
+    complete(fs::read(path).map_err(|error| error.to_string())?)
 }
 
-/// Four validators, Alice to Dave, on one machine or in one LAN.
-fn local_testnet() -> Result<ChainSpec, String> {
-    built_in("TF Grid Local Testnet", "tfgrid_local", ChainType::Local, LOCAL_TESTNET_RUNTIME_PRESET)
+/// A spec with all that a chain needs: a plain one without code gets that of this binary, and none starts with
+/// blanks in it.
+fn complete(text: Vec<u8>) -> Result<ChainSpec, String> {
+    let mut spec: Value = serde_json::from_slice(&text).map_err(|error| format!("no JSON: {error}"))?;
+    let plain = spec.pointer_mut("/genesis/runtimeGenesis").and_then(Value::as_object_mut);
+    let Some(plain) = plain else {
+        return ChainSpec::from_json_bytes(text);
+    };
+    if let Some(patch) = plain.get("patch") {
+        genesis::ensure_complete(patch.to_string().as_bytes())?;
+    }
+    if plain.contains_key("code") {
+        return ChainSpec::from_json_bytes(text);
+    }
+    plain.insert("code".into(), code()?.into());
+    ChainSpec::from_json_bytes(spec.to_string().into_bytes())
 }
 
-/// The public chain: refused while its founders haven't filled in the blanks of its genesis.
-fn main() -> Result<ChainSpec, String> {
-    let preset = genesis::preset(&genesis::MAIN.into()).ok_or("the runtime has no preset for it")?;
-    genesis::ensure_complete(&preset)?;
-    built_in("TF Grid", "tfgrid", ChainType::Live, genesis::MAIN)
-}
-
-fn built_in(name: &str, id: &str, chain_type: ChainType, preset: &str) -> Result<ChainSpec, String> {
+/// The runtime of this binary, as specs write it.
+fn code() -> Result<String, String> {
     let code = tfgrid_runtime::WASM_BINARY.ok_or(
-        "this binary was built without a runtime (SKIP_WASM_BUILD), so it has no built-in chains. \
-         Build it without that variable, or give --chain the path of a spec",
+        "this binary was built without a runtime (SKIP_WASM_BUILD), so it has none for a spec without code. \
+         Build it without that variable, or give --chain the path of a spec that has its code",
     )?;
-    Ok(ChainSpec::builder(code, None)
-        .with_name(name)
-        .with_id(id)
-        .with_chain_type(chain_type)
-        .with_protocol_id(PROTOCOL_ID)
-        .with_properties(properties())
-        .with_genesis_config_preset_name(preset)
-        .build())
-}
-
-/// How wallets and explorers show amounts and addresses.
-fn properties() -> Properties {
-    Properties::from_iter([
-        ("tokenSymbol".into(), "TFT".into()),
-        ("tokenDecimals".into(), 7.into()),
-        ("ss58Format".into(), 42.into()),
-    ])
+    Ok(sp_core::bytes::to_hex(code, false))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sc_service::ChainSpec as _;
+    use sc_service::{ChainSpec as _, ChainType};
 
     #[test]
     fn wallets_learn_the_token_from_the_spec() {
@@ -111,6 +105,22 @@ mod tests {
         for id in ["dev", "local"] {
             let json = load(id).unwrap().as_json(true).unwrap();
             assert!(json.contains("\"raw\""), "{id} has no raw genesis");
+        }
+    }
+
+    #[test]
+    fn a_spec_without_code_starts_with_the_runtime_of_the_binary() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../chain-spec/local_testnet.json");
+        let of_file = load(path).unwrap();
+        assert_eq!(of_file.as_json(true).unwrap(), load("local").unwrap().as_json(true).unwrap());
+    }
+
+    #[test]
+    fn the_public_chain_says_which_blanks_it_has() {
+        let main = concat!(env!("CARGO_MANIFEST_DIR"), "/../chain-spec/main.json");
+        for id in ["main", main] {
+            let error = load(id).err().unwrap();
+            assert!(error.contains("/session/keys/0/0 (the first validator's account"), "{error}");
         }
     }
 

@@ -23,7 +23,7 @@ const MAX_SEED: usize = 4_096;
 /// Steps that are taken of a history.
 const MAX_STEPS: usize = 64;
 /// Blocks that pass in it.
-const MAX_BLOCKS: u32 = 1_500;
+const MAX_BLOCKS: u32 = 400;
 /// How deep calls nest: far less than in a transaction, for more of it says nothing new.
 const MAX_DEPTH: u32 = 16;
 
@@ -44,6 +44,8 @@ const BARE: u8 = 0;
 const GOVERNANCE: u8 = 6;
 const MACHINE: u8 = 7;
 const TIME: u8 = 8;
+/// How many there are; any byte is one of them.
+const KINDS: u8 = 9;
 
 /// What happens next.
 #[derive(Clone, Debug)]
@@ -61,7 +63,7 @@ pub enum Step {
 impl Step {
     fn read(bytes: &mut &[u8]) -> Option<Self> {
         let call = |bytes: &mut &[u8]| RuntimeCall::decode_with_depth_limit(MAX_DEPTH, bytes).ok();
-        match u8::decode(bytes).ok()? {
+        match u8::decode(bytes).ok()? % KINDS {
             GOVERNANCE => call(bytes).map(Self::Governance),
             MACHINE => call(bytes).map(Self::Report),
             person if person < GOVERNANCE => Some(Self::Person(PEOPLE[usize::from(person)], call(bytes)?)),
