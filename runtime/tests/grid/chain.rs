@@ -154,11 +154,13 @@ fn addresses_have_one_contract() {
 
 /// One block, a slot after the last, with these transactions, which the pool has checked.
 pub fn block(transactions: Vec<UncheckedExtrinsic>) {
-    block_after(SLOT_DURATION, transactions);
+    for outcome in block_after(SLOT_DURATION, transactions) {
+        outcome.unwrap().unwrap();
+    }
 }
 
-/// One block, `ms` after the last.
-fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) {
+/// One block, `ms` after the last; says what became of each transaction.
+fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) -> Vec<Result<DispatchResult, Refused>> {
     let number = System::block_number() + 1;
     let timestamp = (Timestamp::get() + ms).max(START_MS);
     let slot = sp_consensus_aura::Slot::from(timestamp / SLOT_DURATION);
@@ -169,10 +171,9 @@ fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) {
     let inherent = RuntimeCall::Timestamp(pallet_timestamp::Call::set { now: timestamp });
     apply(UncheckedExtrinsic::new_bare(inherent)).unwrap().unwrap();
     Executive::inherents_applied();
-    for transaction in transactions {
-        apply(transaction).unwrap().unwrap();
-    }
+    let outcomes = transactions.into_iter().map(apply).collect();
     Executive::finalize_block();
+    outcomes
 }
 
 /// Blocks until `ms` have passed.
@@ -186,6 +187,7 @@ pub fn pass(ms: u64) {
 
 /// As [`pass`], with as few blocks as the clocks need to see all of it.
 pub fn pass_quickly(ms: u64) {
+    history::record_time(ms);
     let until = Timestamp::get() + ms;
     while Timestamp::get() < until {
         let left = (until - Timestamp::get()).div_ceil(SLOT_DURATION) * SLOT_DURATION;
@@ -229,13 +231,16 @@ pub fn general(call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
     UncheckedExtrinsic::new_transaction(call.into(), extensions(0))
 }
 
-/// Offers a report to the pool and, if it is taken, makes the block that has it.
+/// Offers a report to the pool and, if it is taken, makes the block that has it; what falls due in that block
+/// comes first and may leave the report without its object.
 pub fn report(call: impl Into<RuntimeCall>) -> Result<(), Refused> {
     let call = call.into();
     history::record(|| Step::Report(call.clone()));
     let transaction = general(call);
     validate(transaction.clone())?;
-    block(vec![transaction]);
+    for outcome in block_after(SLOT_DURATION, vec![transaction]) {
+        outcome?.unwrap();
+    }
     Ok(())
 }
 
@@ -367,6 +372,13 @@ impl Machine {
     /// Time passes in which the machine is heard from.
     pub fn serve(&mut self, ms: u64) {
         let until = Timestamp::get() + ms;
+        // As rarely as it can without falling silent, but at its interval in the end.
+        while Timestamp::get() + 4 * heartbeat_ms() < until {
+            pass_quickly(heartbeat_ms());
+            // Grid time stands still in a block that turns the session; the next one makes up for it.
+            block(vec![]);
+            report(self.heartbeat()).unwrap();
+        }
         while Timestamp::get() + heartbeat_ms() < until {
             pass(heartbeat_ms() - SLOT_DURATION);
             report(self.heartbeat()).unwrap();

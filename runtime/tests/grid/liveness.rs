@@ -8,6 +8,7 @@ use tfgrid_primitives::{
     fixed,
     report::PowerState,
     traits::{Clock, NodeDirectory, ServeDeadlines, Service},
+    units::TFT,
     views::{ClosingReason, ContractStatus},
     Deadline, Refusal, Resources,
 };

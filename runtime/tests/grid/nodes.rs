@@ -7,7 +7,6 @@ use frame_support::{
     traits::Get,
 };
 use sp_core::Pair;
-use sp_keyring::Sr25519Keyring;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 use tfgrid_primitives::{
     report::HeartbeatPayload,
