@@ -202,16 +202,6 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
     }
 }
 
-impl pallet_billing::benchmarking::BenchmarkHelper<AccountId> for Grid {
-    fn twin() -> (AccountId, TwinId) {
-        person()
-    }
-
-    fn farm() -> FarmId {
-        farm().1
-    }
-}
-
 impl pallet_farming::BenchmarkHelper<AccountId> for Grid {
     fn node() -> (AccountId, NodeId) {
         let (farmer, node) = node();
