@@ -15,9 +15,13 @@ use tfgrid_runtime::*;
 const BATCH: u32 = 1_000;
 /// Nodes that one ticket admits.
 const NODES_OF_TICKET: u32 = 100;
-/// What each person starts with, and how much of it becomes credit.
-const MONEY: Balance = 1_000 * TFT;
+/// What each person keeps beside its credit, for deposits.
+const MONEY: Balance = 100 * TFT;
+/// The credit of the first person, and how much more each next one has: no two run out in the same block.
 const CREDIT: Balance = 500 * TFT;
+const MORE_CREDIT: Balance = TFT / 10;
+/// What the farmer has per node: deposits and bonds.
+const FARMERS_MONEY: Balance = 1_000 * TFT;
 
 /// A development chain on which no node falls silent while the grid is made.
 pub fn genesis() -> Outcome<Storage> {
@@ -59,7 +63,8 @@ pub fn fill(database: &mut Database, size: u32) -> Outcome<()> {
         chain::block(vec![]);
         chain::farm_with_ticket(1);
         let farmer = chain::Alice.to_account_id();
-        Balances::mint_into(&farmer, u128::from(size) * 100 * TFT).expect("it can be minted");
+        let money = Balance::from(size + NODES_OF_TICKET) * FARMERS_MONEY;
+        Balances::mint_into(&farmer, money).expect("it can be minted");
     })?;
     let mut first = 1;
     while first <= size {
@@ -76,11 +81,12 @@ pub fn fill(database: &mut Database, size: u32) -> Outcome<()> {
 /// Person, node and contract `n`.
 fn add(n: u32) {
     let who = person(n);
-    Balances::mint_into(&who, MONEY).expect("it can be minted");
+    let credit = CREDIT + Balance::from(n) * MORE_CREDIT;
+    Balances::mint_into(&who, MONEY + credit).expect("it can be minted");
     let twin = pallet_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
     by(who.clone(), twin);
     let twin = pallet_twins::TwinByAccount::<Runtime>::get(&who).expect("it has a twin");
-    by(who.clone(), pallet_billing::Call::deposit { twin, amount: CREDIT });
+    by(who.clone(), pallet_billing::Call::deposit { twin, amount: credit });
 
     let ticket = key(1, n / NODES_OF_TICKET);
     let farm = pallet_farms::LastFarmId::<Runtime>::get();

@@ -16,7 +16,7 @@ mod chain;
 mod history;
 
 use database::{Database, Outcome};
-use frame_support::dispatch::GetDispatchInfo;
+use frame_support::{dispatch::GetDispatchInfo, weights::Weight};
 use std::{
     env,
     time::{Duration, Instant},
@@ -26,38 +26,63 @@ use tfgrid_runtime::*;
 /// How often each operation is measured, with other participants each time.
 const SAMPLES: u32 = 101;
 
-/// What is measured on a grid of a size, for the `n`th time.
+/// What is measured.
 struct Scenario {
     name: &'static str,
-    /// What is done, and what the chain charges for it.
-    prepare: fn(size: u32, n: u32) -> (Box<dyn FnOnce()>, Option<RuntimeCall>),
+    /// Says what is done on a grid of this size for the `n`th time.
+    job: fn(size: u32, n: u32) -> Job,
 }
 
-const SCENARIOS: [Scenario; 3] = [
+/// What is done once.
+struct Job {
+    /// Comes before, and isn't measured.
+    before: Box<dyn FnOnce()>,
+    work: Box<dyn FnOnce()>,
+    /// What the chain reckons with for it.
+    weight: Option<Weight>,
+}
+
+const SCENARIOS: [Scenario; 6] = [
     Scenario {
         name: "create_node_contract",
-        prepare: |size, n| {
-            let (who, node) = (pick(size, n), pick(size, n + SAMPLES));
-            a_call(who, chain::create(node, chain::small()).into())
-        },
+        job: |size, n| Job::call(pick(size, n), chain::create(pick(size, n + SAMPLES), chain::small())),
+    },
+    Scenario { name: "cancel", job: |size, n| Job::call(pick(size, n), chain::cancel(pick(size, n).into())) },
+    Scenario { name: "a block in which nothing is due", job: |_, _| Job::block_with_due(0) },
+    Scenario { name: "a block in which 1 payer runs out", job: |_, _| Job::block_with_due(1) },
+    Scenario {
+        name: "a block in which 100 payers run out",
+        job: |size, _| Job::block_with_due(size.min(100)),
     },
     Scenario {
-        name: "cancel",
-        prepare: |size, n| {
-            let contract = pick(size, n);
-            a_call(contract, chain::cancel(contract.into()).into())
-        },
-    },
-    Scenario {
-        name: "a block in which nothing is due",
-        prepare: |_, _| (Box::new(|| chain::block(vec![])), None),
+        name: "a block in which 500 payers run out",
+        job: |size, _| Job::block_with_due(size.min(500)),
     },
 ];
 
-fn a_call(who: u32, call: RuntimeCall) -> (Box<dyn FnOnce()>, Option<RuntimeCall>) {
-    let origin = RuntimeOrigin::signed(grid::person(who));
-    let made = call.clone();
-    (Box::new(move || grid::dispatch(origin, made).expect("the call succeeds")), Some(call))
+impl Job {
+    /// A call of person `who`.
+    fn call(who: u32, call: impl Into<RuntimeCall>) -> Self {
+        let call = call.into();
+        let weight = Some(call.get_dispatch_info().call_weight);
+        let origin = RuntimeOrigin::signed(grid::person(who));
+        let work = move || grid::dispatch(origin, call).expect("the call succeeds");
+        Self { before: Box::new(|| {}), work: Box::new(work), weight }
+    }
+
+    /// A block that comes when the credit of the next `payers` has just ended. It serves those that fit into its
+    /// share of the block.
+    fn block_with_due(payers: u32) -> Self {
+        let before = move || {
+            let due = pallet_billing::Ends::<Runtime>::iter_keys().take(payers as usize);
+            if let Some(last) = due.last() {
+                pallet_billing::PriceClockState::<Runtime>::mutate(|clock| {
+                    (clock.base, clock.since_base_ms) = (last.end(), 0);
+                });
+            }
+        };
+        Self { before: Box::new(before), work: Box::new(|| chain::block(vec![])), weight: None }
+    }
 }
 
 /// One of 1 to `size`, spread over all of them.
@@ -77,9 +102,10 @@ struct Figures {
 fn measure(scenario: &Scenario, database: &Database, size: u32) -> Outcome<Figures> {
     let (mut times, mut reads, mut weight) = (vec![], 0, None);
     for n in 0..SAMPLES {
-        let (work, call) = (scenario.prepare)(size, n);
-        weight = call.map(|call| picoseconds(call.get_dispatch_info().call_weight.ref_time()));
+        let Job { before, work, weight: reckoned } = (scenario.job)(size, n);
+        weight = reckoned.map(|weight| Duration::from_nanos(weight.ref_time() / 1_000));
         let (time, read) = database.attempt(|| {
+            before();
             let start = Instant::now();
             work();
             start.elapsed()
@@ -89,10 +115,6 @@ fn measure(scenario: &Scenario, database: &Database, size: u32) -> Outcome<Figur
     }
     times.sort();
     Ok(Figures { median: times[times.len() / 2], slowest: times[times.len() - 1], reads, weight })
-}
-
-fn picoseconds(ps: u64) -> Duration {
-    Duration::from_nanos(ps / 1_000)
 }
 
 fn micros(time: Duration) -> String {
