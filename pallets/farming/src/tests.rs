@@ -115,6 +115,19 @@ mod earning {
     }
 
     #[test]
+    fn what_a_node_shows_after_a_period_counts_for_the_next_one() {
+        run_with_node(|| {
+            Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS));
+            Now::set(period_start(FIRST + 1));
+            change(1, |machine| (machine.resources.hru, machine.virtualized) = (0, Some(true)));
+            Farming::heard(1);
+            assert_eq!(reward(1, FIRST), FULL);
+            next_period(&[1]);
+            assert_eq!(reward(1, FIRST + 1), 0);
+        });
+    }
+
+    #[test]
     fn the_price_is_that_of_the_days_before_the_node_was_enrolled() {
         run_with_node(|| {
             AveragePrice::set(Some(USD));
@@ -577,11 +590,16 @@ mod printing_money {
     #[test]
     fn a_cap_that_is_raised_later_does_not_count_for_periods_that_others_have_closed() {
         run_with_node(|| {
+            join(2, FARM);
+            assert_ok!(enrol(2));
             set(|policy| policy.cap = 10);
             next_period(&[1]);
             set(|policy| policy.cap = GREATEST_CAP);
-            next_period(&[1]);
-            assert_eq!(minted_by(|| claim(1, FIRST)), 10);
+            Uptimes::mutate(|uptimes| uptimes.insert((2, FIRST), PERIOD_MS));
+            Farming::heard(2);
+            assert_eq!((total(FIRST).cap, total(FIRST).sum), (10, 2 * FULL));
+            next_period(&[1, 2]);
+            assert_eq!((minted_by(|| claim(1, FIRST)), minted_by(|| claim(2, FIRST))), (5, 5));
         });
     }
 }
