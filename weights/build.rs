@@ -18,7 +18,7 @@ fn build_runtime() {
     // The builder works in the target folder above `OUT_DIR`, in a folder that is named like the runtime's crate:
     // it would take the place of the runtime that the node carries.
     let out = env::var("OUT_DIR").expect("cargo sets it");
-    let apart = Path::new(&out).join("target/build/runtime");
+    let apart = Path::new(&out).join("target/release/build/runtime");
     std::fs::create_dir_all(&apart).expect("OUT_DIR can be written to");
     env::set_var("OUT_DIR", &apart);
     println!("cargo:rustc-env=RUNTIME={}", apart.join("wasm_binary.rs").display());
