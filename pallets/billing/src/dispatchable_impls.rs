@@ -77,10 +77,6 @@ impl<T: Config> Pallet<T> {
         let policy = CurrentPolicy::<T>::get().ok_or(Error::<T>::PolicyInvalid)?;
         ensure!(policy.admits(price), Error::<T>::PriceOutOfBounds);
         Self::change_price(price);
-        // The feed goes on from here.
-        PriceWatchState::<T>::mutate(|watch| {
-            (watch.step_base, watch.step_since) = (price, Self::grid_now());
-        });
         Ok(())
     }
 

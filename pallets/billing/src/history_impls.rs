@@ -15,10 +15,9 @@ use tfgrid_primitives::{
 
 /// How often the feed is asked.
 const ASK_EVERY_MS: GridMillis = MINUTE_MS;
-/// How long a step of the price takes.
-const STEP_MS: GridMillis = 10 * MINUTE_MS;
-/// How much of the price one step may move it: a tenth.
-const STEP_DIVISOR: TftPrice = 10;
+/// The most that one answer may move the price is the price divided by this: eleven answers, as many as ten
+/// minutes can have, come to less than a tenth.
+const STEP_DIVISOR: TftPrice = 120;
 
 impl<T: Config> Pallet<T> {
     /// Records the day's price and asks the feed, each when it is time.
@@ -59,8 +58,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Follows the feed, inside the policy's bounds and at most a tenth in ten minutes. While it has no
-    /// answer, the last price stays.
+    /// Follows the feed step by step, inside the policy's bounds. While it has no answer, the last price stays.
     pub(crate) fn ask_feed(watch: &mut PriceWatch, now: GridMillis) {
         let answer = T::PriceFeed::get();
         if answer.is_none() && watch.fresh {
@@ -70,11 +68,8 @@ impl<T: Config> Pallet<T> {
         watch.asked_at = now;
         if let (Some(wanted), Some(policy)) = (answer, CurrentPolicy::<T>::get()) {
             let price = Self::price();
-            if watch.step_base == 0 || now.saturating_sub(watch.step_since) >= STEP_MS {
-                (watch.step_base, watch.step_since) = (price, now);
-            }
-            let step = watch.step_base / STEP_DIVISOR;
-            let (least, most) = (watch.step_base.saturating_sub(step), watch.step_base.saturating_add(step));
+            let step = price / STEP_DIVISOR;
+            let (least, most) = (price.saturating_sub(step), price.saturating_add(step));
             let next = wanted.clamp(least, most).max(policy.min_price).min(policy.max_price);
             if next != price {
                 Self::change_price(next);

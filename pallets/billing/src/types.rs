@@ -263,10 +263,6 @@ pub struct PriceWatch {
     pub asked_at: GridMillis,
     /// Whether it had an answer.
     pub fresh: bool,
-    /// The price when the present step began, in 1e-7 USD.
-    pub step_base: TftPrice,
-    /// Grid time at which it began.
-    pub step_since: GridMillis,
 }
 
 /// Who brought contracts to the grid and shares in the foundation's part of them.

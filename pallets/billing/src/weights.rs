@@ -87,8 +87,8 @@ impl WeightInfo for () {
     }
 
     fn set_price() -> Weight {
-        // Policy, price clock, grid time, what is seen of the price.
-        Weight::from_parts(30_000_000, 9_000).saturating_add(ParityDbWeight::get().reads_writes(4, 2))
+        // Policy, price clock.
+        Weight::from_parts(30_000_000, 6_000).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn set_policy() -> Weight {

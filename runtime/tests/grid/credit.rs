@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What becomes of contracts when their owner's credit ends.
+
+use crate::{chain::*, governance::by_root};
+use frame_support::assert_ok;
+use pallet_billing::{AutoRefill, Limits};
+use tfgrid_primitives::{
+    traits::{Clock, Ledger},
+    units::{MINUTE_MS, TFT, USD},
+    views::{ClosedContract, ClosingReason, ContractStatus},
+    Resources, TwinId,
+};
+use tfgrid_runtime::*;
+
+/// How many contracts Bob has.
+const CONTRACTS: u64 = 40;
+/// Two hours of them.
+const PAID: Balance = 16 * TFT / 100;
+/// What an hour of them costs when TFT has lost nearly all its worth.
+const HOUR: Balance = 4 * TFT;
+
+/// Bob's contracts, each so small that it costs the minimum. Then TFT falls to a fiftieth, so that his two hours
+/// are two minutes and a bit.
+fn run_with_contracts(test: impl FnOnce(Machine, TwinId)) {
+    run_with_credit(PAID, |mut machine, bob| {
+        let tiny = Resources { sru: 1, ..Resources::ZERO };
+        for id in 1..=CONTRACTS {
+            assert_ok!(call(Bob, create(1, tiny)));
+            report(machine.deployed(id, b"{}")).unwrap();
+            if id % 5 == 0 {
+                report(machine.heartbeat()).unwrap();
+            }
+        }
+        assert_ok!(by_root(pallet_billing::Call::set_price { price: USD / 1_000 }.into()));
+        test(machine, bob);
+    });
+}
+
+/// The contracts that are closed, each for want of funds.
+fn closed() -> Vec<ClosedContract> {
+    let closed: Vec<_> = (1..=CONTRACTS).filter_map(pallet_contracts::Closed::<Runtime>::get).collect();
+    assert!(closed.iter().all(|closed| closed.reason == ClosingReason::OutOfFunds));
+    closed
+}
+
+/// Waits until Bob's credit has ended.
+fn run_out(machine: &mut Machine, bob: TwinId) {
+    machine.serve(3 * MINUTE_MS);
+    assert!(Billing::is_exhausted(bob));
+}
+
+#[test]
+fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
+    run_with_contracts(|mut machine, bob| {
+        run_out(&mut machine, bob);
+        assert!(matches!(Contracts::status_of(CONTRACTS), Some(ContractStatus::Paused { .. })));
+        let until = Billing::grace(bob).unwrap().until;
+        machine.serve(until - Billing::grid_now() - SLOT_DURATION);
+        assert!(closed().is_empty(), "nothing closes before the end of grace");
+        machine.serve(4 * SLOT_DURATION);
+        assert_eq!(closed().len() as u64, CONTRACTS);
+        assert_eq!(Nodes::free(1), Some(capacity()));
+        assert!(!Billing::is_exhausted(bob) && Billing::grace(bob).is_none());
+
+        let charged: Balance = closed().iter().map(|closed| closed.tft).sum();
+        assert!(PAID - charged <= CONTRACTS.into(), "{charged}");
+        for id in 1..=CONTRACTS {
+            let billed: u128 = Billing::bill(id).iter().map(|month| month.charge.tft).sum();
+            assert_eq!(
+                Some(billed >> 64),
+                pallet_contracts::Closed::<Runtime>::get(id).map(|closed| closed.tft)
+            );
+        }
+    });
+}
+
+#[test]
+fn who_pays_in_grace_goes_on_with_everything() {
+    run_with_contracts(|mut machine, bob| {
+        run_out(&mut machine, bob);
+        let deposit = |amount| call(Charlie, pallet_billing::Call::deposit { twin: bob, amount });
+        assert_ok!(deposit(HOUR / 2));
+        assert!(Billing::is_exhausted(bob), "half an hour isn't one");
+        assert_ok!(deposit(HOUR / 2));
+        assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Deployed { .. })));
+        machine.serve(5 * MINUTE_MS);
+        assert!(closed().is_empty() && !Billing::is_exhausted(bob));
+    });
+}
+
+#[test]
+fn an_owners_account_keeps_contracts_running() {
+    run_with_contracts(|mut machine, bob| {
+        let limits = Limits { refill_per_30_days: 25 * HOUR, ..Limits::default() };
+        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        let wish = Some(AutoRefill { hours: 24 });
+        assert_ok!(call(Bob, pallet_billing::Call::set_auto_refill { wish }));
+        machine.serve(5 * MINUTE_MS);
+        assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Deployed { .. })));
+        let left = Billing::payer(bob).credit;
+        assert!((23 * HOUR..24 * HOUR).contains(&left), "{left}");
+        assert!(!Billing::is_exhausted(bob));
+    });
+}

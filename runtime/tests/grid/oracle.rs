@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What feeders say and how the price follows.
+
+use crate::{chain::*, governance::by_root};
+use frame_support::assert_ok;
+use parameters::{dynamic, RuntimeParameters};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::DispatchResult;
+use tfgrid_primitives::units::{HOUR_MS, MINUTE_MS, USD};
+use tfgrid_runtime::*;
+
+/// What TFT costs at first.
+const FIRST: u64 = USD / 20;
+
+fn feed(who: Sr25519Keyring, price: u64) -> DispatchResult {
+    let values = vec![(PriceKey::TftUsd, price)].try_into().unwrap();
+    call(who, pallet_oracle::Call::feed_values { values })
+}
+
+fn price() -> u64 {
+    Billing::price_clock().price
+}
+
+fn need_feeders(quorum: u32) {
+    use dynamic::limits::{MinFeeders, Parameters as Limits};
+    let key_value = RuntimeParameters::Limits(Limits::MinFeeders(MinFeeders, Some(quorum)));
+    assert_ok!(by_root(pallet_parameters::Call::set_parameter { key_value }.into()));
+}
+
+fn add_feeder(who: Sr25519Keyring) -> DispatchResult {
+    let add = pallet_membership::Call::<Runtime, pallet_membership::Instance2>::add_member {
+        who: who.to_account_id().into(),
+    };
+    by_root(RuntimeCall::Feeders(add))
+}
+
+fn is_stale(event: &RuntimeEvent) -> bool {
+    matches!(event, RuntimeEvent::Billing(pallet_billing::Event::PriceStale { .. }))
+}
+
+#[test]
+fn the_price_follows_the_feeder_and_nobody_else() {
+    run(|| {
+        let refused = pallet_oracle::Error::<Runtime>::NoPermission;
+        assert_eq!(feed(Bob, 2 * FIRST), Err(refused.into()));
+        assert_ok!(feed(Alice, FIRST + 1_000));
+        pass(2 * MINUTE_MS);
+        assert_eq!(price(), FIRST + 1_000);
+        assert_ok!(feed(Alice, u64::MAX));
+        pass(10 * MINUTE_MS);
+        let risen = price() - FIRST - 1_000;
+        assert!((FIRST / 20..FIRST / 10).contains(&risen), "a liar moves it by less than a tenth: {risen}");
+    });
+}
+
+#[test]
+fn the_median_of_enough_feeders_counts_and_one_liar_does_not() {
+    run(|| {
+        need_feeders(3);
+        for who in [Bob, Charlie] {
+            assert_ok!(add_feeder(who));
+        }
+        assert_ok!(feed(Alice, FIRST + 2_000));
+        assert_ok!(feed(Bob, u64::MAX));
+        pass(2 * MINUTE_MS);
+        assert_eq!(price(), FIRST, "two don't make three");
+        assert_ok!(feed(Charlie, FIRST + 1_000));
+        pass(2 * MINUTE_MS);
+        assert_eq!(price(), FIRST + 2_000);
+    });
+}
+
+#[test]
+fn what_was_said_more_than_an_hour_ago_no_longer_counts_and_that_is_said() {
+    run(|| {
+        assert_ok!(feed(Alice, FIRST + 2_000));
+        pass(HOUR_MS - MINUTE_MS);
+        let stale = || System::events().iter().any(|record| is_stale(&record.event));
+        assert!(!stale());
+        let said = (0..3 * 60).any(|_| {
+            pass(SLOT_DURATION);
+            stale()
+        });
+        assert!(said);
+        assert_eq!(price(), FIRST + 2_000);
+    });
+}
