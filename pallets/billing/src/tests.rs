@@ -131,6 +131,52 @@ fn claiming_often_earns_what_claiming_once_earns() {
 }
 
 #[test]
+fn claiming_in_every_block_rounds_no_payee_down() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        // A block earns a small part of a unit.
+        let tiny = Rates { usd: 7, extra: 0 };
+        Billing::start(1, parties(1, FARM), tiny);
+        Billing::start(2, parties(1, FARM + 1), tiny);
+        pass(HOUR_MS);
+        while Billing::grid_now() < 3 * HOUR_MS {
+            pass(3_000);
+            assert_ok!(Billing::claim(RuntimeOrigin::signed(ALICE), 1));
+        }
+        assert_ok!(Billing::claim(RuntimeOrigin::signed(ALICE), 2));
+        let farms = [FARM, FARM + 1].map(|farm| Payable::<Test>::get(Payee::Farm(farm)));
+        assert_eq!(fixed::whole(farms[0].abs_diff(farms[1])), 0);
+        assert!(farms[0] > 0);
+    });
+}
+
+#[test]
+fn a_closed_contract_has_nothing_left_to_claim() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        pass(2 * HOUR_MS);
+        Billing::stop(1, Refund::Served);
+        assert_noop!(Billing::claim(RuntimeOrigin::signed(BOB), 1), Error::<Test>::UnknownContract);
+    });
+}
+
+#[test]
+fn time_that_goes_back_charges_nothing() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS);
+        let (before, now) = (Billing::settled_payer(1), Billing::price_clock().stepped_at_ms);
+        block_at(now - 10 * MINUTE_MS);
+        block_at(0);
+        assert_eq!(Billing::settled_payer(1), before);
+        block_at(now + 3_000);
+        assert_within_one(fixed::whole(before.credit) - credit(1), 20 * TFT * 3 / 3_600);
+    });
+}
+
+#[test]
 fn a_price_change_is_one_write_and_charged_on_both_sides() {
     run(|| {
         deposit(ALICE, 100 * TFT);

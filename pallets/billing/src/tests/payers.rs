@@ -349,6 +349,26 @@ fn anybody_can_serve_a_payer_that_the_agenda_has_not_reached() {
 }
 
 #[test]
+fn who_can_go_on_because_the_price_has_moved_is_resumed_by_anybody_or_when_grace_is_over() {
+    let waits_with_half_an_hour = |then: fn()| {
+        run(|| {
+            deposit(ALICE, HOUR);
+            start(1, 1, DOLLAR);
+            pass(HOUR_MS);
+            deposit_for(BOB, 1, HOUR / 2);
+            assert_noop!(Billing::poke(RuntimeOrigin::signed(BOB), 1), Error::<Test>::CreditTooLow);
+            assert_ok!(Billing::set_price(RuntimeOrigin::root(), 2 * PRICE));
+            assert!(Billing::is_exhausted(1));
+            then();
+            assert!(!Billing::is_exhausted(1) && grace(1).is_none());
+            assert!(evictions().is_empty());
+        });
+    };
+    waits_with_half_an_hour(|| assert_ok!(Billing::poke(RuntimeOrigin::signed(BOB), 1)));
+    waits_with_half_an_hour(|| pass(HOUR_MS + 3_000));
+}
+
+#[test]
 fn payers_are_served_in_the_order_of_their_ends_over_blocks_and_that_is_said() {
     run(|| {
         Balances::mint_into(&BOB, 1_000_000 * TFT).unwrap();

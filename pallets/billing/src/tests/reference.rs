@@ -773,13 +773,14 @@ fn live_through(seed: u64) -> Seen {
     seen
 }
 
-/// As many as `TFGRID_HISTORIES` says; whoever changes the ledger runs more of them.
-#[test]
-fn the_ledger_agrees_with_a_biller_that_ticks_every_second() {
-    let histories = std::env::var("TFGRID_HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(400);
-    let first = std::env::var("TFGRID_FIRST_HISTORY").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+fn number_from_environment(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Lives through one history after the other. Whoever sees one fail learns which.
+fn live_through_all(seeds: impl Iterator<Item = u64>) -> Seen {
     let mut all = Seen::new();
-    for seed in first..first + histories {
+    for seed in seeds {
         match std::panic::catch_unwind(|| live_through(seed)) {
             Ok(seen) => seen.into_iter().for_each(|(what, times)| *all.entry(what).or_default() += times),
             Err(panic) => {
@@ -788,6 +789,28 @@ fn the_ledger_agrees_with_a_biller_that_ticks_every_second() {
             }
         }
     }
+    all
+}
+
+/// As many as `TFGRID_HISTORIES` says, on all processors; whoever changes the ledger runs more of them.
+#[test]
+fn the_ledger_agrees_with_a_biller_that_ticks_every_second() {
+    let first = number_from_environment("TFGRID_FIRST_HISTORY").unwrap_or(0);
+    let histories = number_from_environment("TFGRID_HISTORIES").unwrap_or(400);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = std::thread::scope(|scope| {
+        let start = |nth| {
+            let seeds = (first..first + histories).skip(nth).step_by(threads);
+            scope.spawn(move || live_through_all(seeds))
+        };
+        let running: Vec<_> = (0..threads).map(start).collect();
+        let mut all = Seen::new();
+        for thread in running {
+            let seen = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            seen.into_iter().for_each(|(what, times)| *all.entry(what).or_default() += times);
+        }
+        all
+    });
     println!("{histories} histories saw {all:?}");
     assert!(
         histories < 100 || HARDSHIPS.iter().all(|what| all.contains_key(what)),
