@@ -364,7 +364,9 @@ fn who_can_go_on_because_the_price_has_moved_is_resumed_by_anybody_or_when_grace
             assert!(evictions().is_empty());
         });
     };
-    waits_with_half_an_hour(|| assert_ok!(Billing::poke(RuntimeOrigin::signed(BOB), 1)));
+    waits_with_half_an_hour(|| {
+        assert_ok!(Billing::poke(RuntimeOrigin::signed(BOB), 1));
+    });
     waits_with_half_an_hour(|| pass(HOUR_MS + 3_000));
 }
 
