@@ -47,17 +47,14 @@ async function balances(at, address, twin) {
   return { account: data.free.toBigInt() + data.reserved.toBigInt(), credit: credit.toBigInt() };
 }
 
-/** What a contract was charged up to a block: settled by months of 30 days, and in all. */
+/** What a contract was charged up to a block: by months of 30 days, and what the chain doesn't name a month for. */
 async function charges(at, contract) {
   const status = await at.call.gridApi.contractStatus(contract);
   const total = status.isSome ? status.unwrap().value.tft?.toBigInt() ?? 0n : 0n;
-  const months = new Map();
-  for (const { month, charge } of await at.query.billing.bills(contract)) {
-    // Kept to 64 binary places of a unit.
-    months.set(month.toNumber(), charge.tft.toBigInt() >> 64n);
-  }
-  const settled = [...months.values()].reduce((sum, cost) => sum + cost, 0n);
-  return { months, unsettled: total - settled, open: status.isSome && !status.unwrap().isClosed };
+  // Kept to 64 binary places of a unit.
+  const months = (await at.query.billing.bills(contract))
+    .map(({ month, charge }) => [month.toNumber(), charge.tft.toBigInt() >> 64n]);
+  return { months: new Map(months), rest: total - months.reduce((sum, [, cost]) => sum + cost, 0n) };
 }
 
 /** A contract's lines: what it was charged between two blocks. */
@@ -67,9 +64,9 @@ async function charged(first, end, contract) {
     const begin = new Date(month * 30 * 86_400_000).toISOString().slice(0, 10);
     return line(`contract ${contract}, ${begin}`, 0, (before.months.get(month) ?? 0n) - cost);
   });
-  // What a closed one has left over are fractions.
-  if (after.open) lines.push(line(`contract ${contract}, now`, 0, before.unsettled - after.unsettled));
-  return lines;
+  // Not settled yet, or the least that a contract costs.
+  const rest = before.rest - after.rest;
+  return rest === 0n ? lines : [...lines, line(`contract ${contract}, rest`, 0, rest)];
 }
 
 async function bill(api, { address }, since) {
