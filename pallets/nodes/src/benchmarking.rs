@@ -341,8 +341,8 @@ mod benchmarks {
         let deadline = earliest_drain::<T>();
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, deadline, longest_reason());
-        let drain = Nodes::<T>::get(node).and_then(|node| node.terms.drain);
-        assert_eq!(drain.map(|drain| drain.deadline), Some(deadline));
+        let announced = Nodes::<T>::get(node).and_then(|node| node.terms.drain);
+        assert_eq!(announced.map(|announced| announced.deadline), Some(deadline));
         Ok(())
     }
 
