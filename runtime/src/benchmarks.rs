@@ -16,8 +16,8 @@ use tfgrid_primitives::{
     ticket::Isolation,
     traits::{Clock, FarmDirectory},
     units::{GIB, HOUR_MS, SECOND_MS, TFT},
-    FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration, ReportKind, Resources,
-    TwinId, UnixSeconds,
+    ContractId, FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration, ReportKind,
+    Resources, TwinId, UnixSeconds,
 };
 
 frame_benchmarking::define_benchmarks!(
@@ -136,6 +136,13 @@ impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
 
     fn farm() -> FarmId {
         farm().1
+    }
+
+    fn contract() -> ContractId {
+        let (account, _) = <Self as pallet_contracts::BenchmarkHelper<AccountId>>::customer();
+        let name = b"name".to_vec().try_into().expect("it is short");
+        Contracts::create_name_contract(signed(&account), name, u64::MAX).expect("the name is free");
+        pallet_contracts::LastContractId::<Runtime>::get()
     }
 }
 

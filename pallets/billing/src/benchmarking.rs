@@ -12,7 +12,7 @@ use tfgrid_primitives::{
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, Parties, Refund},
     units::{HOUR_MS, TFT, USD},
-    Balance, Deadline, DeadlineKey, EndKey, FarmId, Rates, TwinId,
+    Balance, ContractId, Deadline, DeadlineKey, EndKey, FarmId, Rates, TwinId,
 };
 
 /// Makes what benchmarks need of other pallets.
@@ -21,6 +21,8 @@ pub trait BenchmarkHelper<AccountId> {
     fn twin() -> (AccountId, TwinId);
     /// A farm whose farmer has an account.
     fn farm() -> FarmId;
+    /// A contract that can agree to another rate.
+    fn contract() -> ContractId;
 }
 
 /// A dollar an hour, and a tenth for the farmer.
@@ -209,11 +211,13 @@ mod benchmarks {
     /// Worst case: of a payer that is to be refilled first.
     #[benchmark]
     fn reprice() -> Result<(), BenchmarkError> {
+        let contract = T::BenchmarkHelper::contract();
         let (account, _) = due::<T>()?;
+        Accruals::<T>::set(contract, Accruals::<T>::take(1));
         GridClockState::<T>::mutate(|clock| clock.now_ms += MONTH_MS);
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), 1);
-        let rate = Accruals::<T>::get(1).map(|record| record.accrual.rates.usd);
+        _(RawOrigin::Signed(account), contract);
+        let rate = Accruals::<T>::get(contract).map(|record| record.accrual.rates.usd);
         assert_eq!(rate, Pallet::<T>::quote(&priced_for()));
         Ok(())
     }

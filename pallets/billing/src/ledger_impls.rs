@@ -28,31 +28,38 @@ impl<T: Config> Pallet<T> {
         let earned = core::mem::take(&mut account.unclaimed);
         Self::credit_payees(account.farm, account.provider, earned);
         let uses = core::mem::take(&mut account.uses);
-        let shares = CurrentPolicy::<T>::get().map_or(0, |p| p.shares.foundation + p.shares.staking);
         if let Some(node) = account.node.filter(|_| uses != PaidUse::default()) {
-            T::PaidUses::count(node, PaidUse { tft: permille_of(uses.tft, shares), ..uses });
+            let Parts { foundation, staking, .. } = Self::parts_of(uses.tft, account.provider);
+            T::PaidUses::count(node, PaidUse { tft: foundation.saturating_add(staking), ..uses });
         }
         fixed::whole(earned.total())
     }
 
-    /// Credits earnings to those who share them. The farm, or the foundation in its place, gets what the
-    /// others' shares leave over, so no fraction is lost.
-    fn credit_payees(farm: Option<FarmId>, provider: Option<ProviderId>, earned: Earned) {
-        let Earned { shared, extra } = earned;
+    /// How earnings for capacity are shared. The farm gets what the others' shares leave over, so no fraction
+    /// is lost.
+    fn parts_of(shared: Q64, provider: Option<ProviderId>) -> Parts {
         let shares = CurrentPolicy::<T>::get().map_or((0, 0), |p| (p.shares.foundation, p.shares.staking));
-        let foundations = permille_of(shared, shares.0);
-        let staking = permille_of(shared, shares.1);
-        let farmers = shared.saturating_sub(foundations).saturating_sub(staking).saturating_add(extra);
-        let providers = provider
+        let (foundation, staking) = (permille_of(shared, shares.0), permille_of(shared, shares.1));
+        let provider = provider
             .and_then(Providers::<T>::get)
-            .map_or(0, |provider| permille_of(foundations, provider.permille));
-        let foundations = foundations.saturating_sub(providers);
+            .map_or(0, |provider| permille_of(foundation, provider.permille));
+        Parts {
+            farm: shared.saturating_sub(foundation).saturating_sub(staking),
+            foundation: foundation.saturating_sub(provider),
+            staking,
+            provider,
+        }
+    }
 
+    /// Credits earnings to those who share them; where no farm earns, the foundation has its part.
+    fn credit_payees(farm: Option<FarmId>, provider: Option<ProviderId>, earned: Earned) {
+        let parts = Self::parts_of(earned.shared, provider);
+        let farmers = parts.farm.saturating_add(earned.extra);
         credit::<T>(farm.map_or(Payee::Foundation, Payee::Farm), farmers);
-        credit::<T>(Payee::Foundation, foundations);
-        credit::<T>(Payee::Staking, staking);
+        credit::<T>(Payee::Foundation, parts.foundation);
+        credit::<T>(Payee::Staking, parts.staking);
         if let Some(provider) = provider {
-            credit::<T>(Payee::Provider(provider), providers);
+            credit::<T>(Payee::Provider(provider), parts.provider);
         }
     }
 
@@ -99,6 +106,14 @@ impl<T: Config> Pallet<T> {
         }
         result
     }
+}
+
+/// What of an amount is whose, in Q64.64 of 1e-7 TFT.
+struct Parts {
+    farm: Q64,
+    foundation: Q64,
+    staking: Q64,
+    provider: Q64,
 }
 
 fn permille_of(amount: Q64, permille: u16) -> Q64 {

@@ -139,6 +139,10 @@ impl crate::BenchmarkHelper<AccountId> for Directory {
     fn farm() -> FarmId {
         7
     }
+
+    fn contract() -> tfgrid_primitives::ContractId {
+        9
+    }
 }
 
 impl ServeDeadlines for Directory {

@@ -135,3 +135,19 @@ fn farming_hears_what_was_paid_for_addresses_and_traffic_without_the_farmers_par
         assert_eq!(Counted::get().len(), 1, "nothing is told twice");
     });
 }
+
+#[test]
+fn a_farmer_who_is_the_solution_provider_too_farms_nothing_back_of_that_part() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        assert_ok!(Billing::add_provider(RuntimeOrigin::root(), BOB, 500));
+        Billing::start(1, parties(1, FARM), Rates { usd: 0, extra: 0 });
+        assert_ok!(Billing::attach_provider(1, 1));
+        assert_ok!(buy(ALICE, 1, 10, TFT));
+        Billing::use_traffic(1, 10 * GB);
+        Billing::stop(1, Refund::Served);
+        let [(1, paid)] = Counted::get()[..] else { panic!("{:?}", Counted::get()) };
+        // Of the foundation's 40 % half is the provider's; the staking pool has 10 %.
+        assert_within_one(fixed::whole(paid.tft), 10 * GB_PRICE * 3 / 10);
+    });
+}
