@@ -299,5 +299,37 @@ impl_runtime_apis! {
         fn funded_until(twin: TwinId) -> Option<UnixSeconds> {
             Billing::funded_until(twin)
         }
+
+        fn grace(twin: TwinId) -> Option<pallet_billing::Grace> {
+            Billing::grace(twin)
+        }
+
+        fn discount_permille(twin: TwinId) -> u16 {
+            Billing::discount_permille(twin)
+        }
+
+        fn allowance(contract: ContractId) -> Option<pallet_billing::Allowance> {
+            Billing::allowance(contract)
+        }
+
+        fn bill(contract: ContractId) -> pallet_billing::Months {
+            Billing::bill(contract)
+        }
+
+        fn daily_prices() -> Vec<pallet_billing::DayPrice> {
+            Billing::daily_prices()
+        }
+
+        fn node_enrolment(node: NodeId) -> Option<pallet_farming::Enrolment> {
+            Farming::node_enrolment(node)
+        }
+
+        fn node_rewards(node: NodeId) -> Vec<pallet_farming::RewardInfo> {
+            Farming::node_rewards(node)
+        }
+
+        fn period_totals() -> pallet_farming::PeriodTotals {
+            Farming::period_totals()
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! `GridApi`: the reads that people and machines need, for clients without view functions.
 
 use alloc::vec::Vec;
+use pallet_billing::{Allowance, DayPrice, Grace, Months};
+use pallet_farming::{Enrolment, PeriodTotals, RewardInfo};
 use pallet_farms::{IpId, IpInfo};
 use tfgrid_primitives::{
     views::{
@@ -52,5 +54,21 @@ sp_api::decl_runtime_apis! {
         /// Until when a twin's credit lasts at the present price, in seconds since 1970; `None` while nothing
         /// is charged.
         fn funded_until(twin: TwinId) -> Option<UnixSeconds>;
+        /// Until when a payer that has run out is waited for; `None` for one that hasn't.
+        fn grace(twin: TwinId) -> Option<Grace>;
+        /// What is left of the list price for a payer, in thousandths.
+        fn discount_permille(twin: TwinId) -> u16;
+        /// The public traffic that a contract has bought and not used.
+        fn allowance(contract: ContractId) -> Option<Allowance>;
+        /// What a contract was charged in its last 13 months, oldest first.
+        fn bill(contract: ContractId) -> Months;
+        /// What TFT cost in the last 400 days, oldest first.
+        fn daily_prices() -> Vec<DayPrice>;
+        /// How a node is enrolled for farming; `None` for one that isn't.
+        fn node_enrolment(node: NodeId) -> Option<Enrolment>;
+        /// What a node has farmed in the last 13 periods, oldest first.
+        fn node_rewards(node: NodeId) -> Vec<RewardInfo>;
+        /// What all nodes together have farmed in the last 13 periods, oldest first.
+        fn period_totals() -> PeriodTotals;
     }
 }

@@ -38,6 +38,12 @@ const args = {
   ipsOfFarm: [options.farm, null, LIMIT],
   payer: [options.twin],
   fundedUntil: [options.twin],
+  grace: [options.twin],
+  discountPermille: [options.twin],
+  allowance: [options.contract],
+  bill: [options.contract],
+  nodeEnrolment: [options.node],
+  nodeRewards: [options.node],
 };
 
 main(async () => {
