@@ -52,7 +52,7 @@ async function charges(at, contract) {
   const status = await at.call.gridApi.contractStatus(contract);
   const total = status.isSome ? status.unwrap().value.tft?.toBigInt() ?? 0n : 0n;
   // Kept to 64 binary places of a unit.
-  const months = (await at.query.billing.bills(contract))
+  const months = (await at.call.gridApi.bill(contract))
     .map(({ month, charge }) => [month.toNumber(), charge.tft.toBigInt() >> 64n]);
   return { months: new Map(months), rest: total - months.reduce((sum, [, cost]) => sum + cost, 0n) };
 }

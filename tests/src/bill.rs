@@ -66,8 +66,8 @@ impl fmt::Display for Bill {
     }
 }
 
-/// Units as people write them; nothing where there are none.
-struct Tft(i128);
+/// Units of 1e-7 TFT as people write them; nothing where there are none.
+pub(crate) struct Tft(pub(crate) i128);
 
 impl fmt::Display for Tft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -48,7 +48,7 @@ impl Chain {
         // Before the first block the chain's clock stands at 1970, and what depends on it fails.
         wait_for("the chain's first block", START_LIMIT, || {
             process.ensure_running()?;
-            let header = rpc_call(self.rpc, "chain_getHeader");
+            let header = rpc_call(self.rpc, "chain_getHeader", json!([]));
             Ok(header.is_ok_and(|header| header["number"] != "0x0").then_some(()))
         })
     }
@@ -57,13 +57,22 @@ impl Chain {
         self.process.take().context("the chain doesn't run")?.stop()
     }
 
+    /// The number of the last final block.
+    pub fn finalized(&self) -> Result<u64> {
+        let hash = rpc_call(self.rpc, "chain_getFinalizedHead", json!([]))?;
+        let header = rpc_call(self.rpc, "chain_getHeader", json!([hash]))?;
+        let number = header["number"].as_str().and_then(|number| number.strip_prefix("0x"));
+        let number = number.with_context(|| format!("{header} has no number"))?;
+        u64::from_str_radix(number, 16).with_context(|| format!("{number:?} is no number"))
+    }
+
     pub fn url(&self) -> String {
         format!("ws://{}", self.rpc)
     }
 }
 
-fn rpc_call(rpc: SocketAddr, method: &str) -> Result<Value> {
-    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": [] });
+fn rpc_call(rpc: SocketAddr, method: &str, params: Value) -> Result<Value> {
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
     let response: Value = serde_json::from_str(&http::post(rpc, &request.to_string())?)?;
     response.get("result").cloned().with_context(|| format!("{method} at {rpc}: {response}"))
 }

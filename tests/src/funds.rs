@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{bill::Bill, text, wait_for, Footprint, Grid, Site, Steps};
+use crate::{
+    bill::{Bill, Tft},
+    units, wait_for, Footprint, Grid, Site, Steps,
+};
 use anyhow::{ensure, Result};
 use serde_json::Value;
 use std::time::Duration;
 
+const PAUSE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const RESUME_LIMIT: Duration = Duration::from_secs(60);
 
@@ -20,7 +24,7 @@ const HIGH_PRICE: &str = "1";
 /// hour's worth.
 pub fn out_of_funds(grid: &Grid, steps: &Steps) -> Result<()> {
     let clean = grid.footprint()?;
-    let begun = grid.user.script("grid-state.mjs", &["account"])?["block"].to_string();
+    let begun = grid.chain.finalized()?.to_string();
     earn_patience(grid, steps, &clean)?;
     let site = steps.take("//Bob submits another; the node deploys it", || grid.deploys_a_site())?;
     let page = steps.take("fetch the page", || site.page())?;
@@ -44,18 +48,21 @@ fn earn_patience(grid: &Grid, steps: &Steps, clean: &Footprint) -> Result<()> {
     steps.take("//Bob has a contract deployed and cancels it: ten minutes are paid", || {
         let site = grid.deploys_a_site()?;
         grid.cancels(&site.contract, clean)
-    })?;
-    Ok(())
+    })
 }
 
 fn run_out(grid: &Grid, steps: &Steps, site: &Site) -> Result<()> {
     steps.take(&format!("TFT rises to {HIGH_PRICE} USD"), || set_price(grid, HIGH_PRICE))?;
-    steps.take("//Bob withdraws all credit but an hour's", || grid.user.script("withdraw.mjs", &[]))?;
-    let paused = steps.take(&format!("TFT falls to {LOW_PRICE} USD: the credit is used up"), || {
+    steps.take("//Bob withdraws all credit but an hour's", || grid.user.threebot(&["withdraw"]))?;
+    let cost = steps.take(&format!("TFT falls to {LOW_PRICE} USD: the credit is used up"), || {
         set_price(grid, LOW_PRICE)?;
-        grid.user.script("grid-state.mjs", &["paused", &site.contract])
+        wait_for("the credit to be used up", PAUSE_LIMIT, || {
+            let shown = grid.user.threebot(&["show", &site.contract])?;
+            (shown["state"] == "paused").then(|| units(&shown["charged_tft_units"])).transpose()
+        })
     })?;
-    steps.note(format_args!("contract {} is paused; it cost {} TFT", site.contract, text(&paused["tft"])?));
+    let cost = Tft(i128::try_from(cost)?);
+    steps.note(format_args!("contract {} is paused; it cost {cost} TFT", site.contract));
     steps.take("the node stops the machine and keeps its disk", || ensure_halted(grid, site))
 }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 const GONE_LIMIT: Duration = Duration::from_secs(60);
+const ONLINE_LIMIT: Duration = Duration::from_secs(120);
 
 /// What a grid's user deposits, in 1e-7 TFT.
 pub const DEPOSIT: u128 = 100 * 10_000_000;
@@ -80,9 +81,10 @@ impl Grid {
         self.agent.resume(&self.run)
     }
 
-    /// What the node could still reserve, in the chain's words.
+    /// What the node could still reserve.
     pub fn free_capacity(&self) -> Result<Value> {
-        self.farmer.script("grid-state.mjs", &["free", &self.node.to_string()])
+        let found = self.farmer.threebot(&["nodes"])?;
+        Ok(found["nodes"][0]["free"].clone())
     }
 
     /// What this node has on the machine now.
@@ -105,11 +107,10 @@ impl Grid {
         self.user.deploys_a_site(self.node, &self.image)
     }
 
-    /// The user cancels a contract, and its node removes all of it; answers with what the chain says.
-    pub fn cancels(&self, contract: &str, before: &Footprint) -> Result<Value> {
-        let cancelled = self.user.script("cancel-contract.mjs", &[contract])?;
-        self.until_clean(before)?;
-        Ok(cancelled)
+    /// The user cancels a contract, and its node removes all of it.
+    pub fn cancels(&self, contract: &str, before: &Footprint) -> Result<()> {
+        self.user.threebot(&["cancel", contract])?;
+        self.until_clean(before)
     }
 }
 
@@ -135,10 +136,11 @@ impl Person {
         Ok(())
     }
 
-    /// Waits until a node has joined the first farm; answers with its id.
+    /// Waits until a node is online; answers with its id.
     pub fn waits_for_node(&self) -> Result<u64> {
-        let found = self.script("grid-state.mjs", &["node"])?;
-        found["node"].as_u64().context("`grid-state.mjs node` gave no node")
+        wait_for("a node to be online", ONLINE_LIMIT, || {
+            Ok(self.threebot(&["nodes"])?["nodes"][0]["node"].as_u64())
+        })
     }
 }
 

@@ -30,7 +30,7 @@ pub use footprint::Footprint;
 pub use funds::out_of_funds;
 pub use grid::{on_a_grid, on_a_run, Grid, Options, DEPOSIT};
 pub use http::get;
-pub use people::{page_of, text, tft_units, Person, Site};
+pub use people::{page_of, text, tft_units, units, Person, Site};
 pub use process::Process;
 pub use registry::{Registry, GREETING};
 pub use run::{binary, free_port, repository, Machine, Run};

@@ -97,6 +97,11 @@ pub fn tft_units(amount: &Value) -> Result<u128> {
     digits.parse().with_context(|| format!("{amount} isn't an amount of TFT"))
 }
 
+/// An amount as `threebot` tells it, in units.
+pub fn units(amount: &Value) -> Result<u128> {
+    text(amount)?.parse().with_context(|| format!("{amount} isn't an amount in units"))
+}
+
 fn answer(command: &mut Command) -> Result<Value> {
     let shown = std::iter::once(command.get_program())
         .chain(command.get_args())

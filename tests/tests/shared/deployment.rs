@@ -2,6 +2,7 @@
 
 //! From a deployment in JSON to a page that answers, and back to an empty node.
 
+use crate::views::polkadot_js_asks_every_read_of_the_grid;
 use anyhow::{ensure, Result};
 use tfgrid_tests::{tft_units, Grid};
 
@@ -16,7 +17,10 @@ pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<(
     ensure!(used["usage"]["memoryBytes"].as_u64() > Some(0), "{used}");
     ensure!(grid.free_capacity()? != free, "the contract reserves nothing");
 
-    let cancelled = grid.cancels(&site.contract, &clean)?;
+    polkadot_js_asks_every_read_of_the_grid(grid, &site)?;
+
+    let cancelled = grid.user.script("cancel-contract.mjs", &[&site.contract])?;
+    grid.until_clean(&clean)?;
     let billed = tft_units(&cancelled["tft"])?;
     ensure!(billed >= tft_units(&used["tft"])?, "{billed} billed in all, {used} before");
     ensure!(grid.free_capacity()? == free, "the contract's capacity isn't free");

@@ -21,7 +21,6 @@ fn scenarios_on_one_grid() -> Result<()> {
             command_line::people_deploy_look_and_cancel_from_the_command_line,
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_contract_without_funds_is_paused_and_goes_on_after_a_deposit,
-            views::polkadot_js_asks_every_read_of_the_grid,
             // The last: the chain isn't the same any more.
             upgrade::contracts_and_agent_live_through_a_new_runtime,
         ],

@@ -2,12 +2,14 @@
 
 //! What can't be done is refused with the reason.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{ensure, Context, Error, Result};
 use serde_json::{json, Value};
 use std::{fs, thread};
-use tfgrid_tests::{tft_units, Grid, Person};
+use tfgrid_tests::{units, Grid, Person};
 
 const MIB: u64 = 1 << 20;
+/// What a contract holds at least, in units of 1e-7 TFT; far more than a fee.
+const LEAST_DEPOSIT: u128 = 1_000_000;
 
 fn web(data: Value) -> Value {
     json!({ "version": 1, "workloads": [{ "name": "web", "type": "zmachine", "data": data }] })
@@ -56,12 +58,13 @@ fn error_of<T>(outcome: Result<T>) -> Result<String> {
 /// Asserts that this body is refused with `code` and its deposit given back; answers with what it cost
 /// beside the fee, in units.
 fn cost_of_refusal(grid: &Grid, person: &Person, body: &str, code: &str) -> Result<u128> {
-    let before = person.script("grid-state.mjs", &["account"])?;
+    let before = person.threebot(&["twin", "show"])?;
     let error = error_of(submit_file(grid, person, body))?;
     ensure!(error.contains(code), "{body} should be rejected with {code}: {error}");
-    let after = person.script("grid-state.mjs", &["account"])?;
-    ensure!(after["held"] == before["held"], "{code}: {before} before, {after} after");
-    Ok(tft_units(&before["credit"])?.saturating_sub(tft_units(&after["credit"])?))
+    let after = person.threebot(&["twin", "show"])?;
+    let spent = |what: &str| Ok::<_, Error>(units(&before[what])?.saturating_sub(units(&after[what])?));
+    ensure!(spent("free_units")? < LEAST_DEPOSIT, "{code}: {before} before, {after} after");
+    spent("credit_units")
 }
 
 pub fn nodes_and_chain_refuse_what_is_wrong(grid: &mut Grid) -> Result<()> {
@@ -100,8 +103,8 @@ fn the_chain_refuses(grid: &Grid) -> Result<()> {
     let contract = submit_file(grid, user, &image)?["contract"].to_string();
     let error = error_of(stranger.script("cancel-contract.mjs", &[&contract]))?;
     ensure!(error.contains("NotOwner"), "{error}");
-    let error = error_of(user.script("cancel-contract.mjs", &["99"]))?;
+    let error = error_of(user.threebot(&["cancel", "99"]))?;
     ensure!(error.contains("UnknownContract"), "{error}");
-    user.script("cancel-contract.mjs", &[&contract])?;
+    user.threebot(&["cancel", &contract])?;
     Ok(())
 }
