@@ -6,7 +6,7 @@ use codec::Encode;
 use frame_benchmarking::account;
 use frame_support::traits::fungible::Mutate;
 use frame_system::RawOrigin;
-use pallet_billing::{GridClockState, Payers, PriceClockState};
+use pallet_billing::{DailyPrices, DayPrice, GridClockState, Payers, PriceClockState};
 use pallet_farms::{Ipv4, PublicIp};
 use sp_core::{crypto::KeyTypeId, ed25519, H256};
 use sp_io::crypto::{ed25519_generate, ed25519_sign};
@@ -15,7 +15,7 @@ use tfgrid_primitives::{
     report::{report_bytes, DetailsPayload},
     ticket::Isolation,
     traits::{Clock, FarmDirectory},
-    units::{GIB, HOUR_MS, SECOND_MS, TFT},
+    units::{DAY_MS, GIB, HOUR_MS, SECOND_MS, TFT, USD},
     ContractId, FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration, ReportKind,
     Resources, TwinId, UnixSeconds,
 };
@@ -33,6 +33,8 @@ frame_benchmarking::define_benchmarks!(
 /// A grid, as far as benchmarks need one.
 pub struct Grid;
 
+/// Days with a recorded price.
+const PRICE_DAYS: u32 = 60;
 /// Enough for all deposits.
 const MONEY: Balance = 1_000_000 * TFT;
 /// Public IPs of a farm.
@@ -211,6 +213,11 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
 
 impl pallet_farming::BenchmarkHelper<AccountId> for Grid {
     fn node() -> (AccountId, NodeId) {
+        // The price at which a node is enrolled is the mean of as many days.
+        for day in 0..=PRICE_DAYS {
+            DailyPrices::<Runtime>::insert(day, DayPrice { day, price: USD / 20 });
+        }
+        set_calendar(u64::from(PRICE_DAYS) * DAY_MS / SECOND_MS);
         let (farmer, node) = node();
         let payload = DetailsPayload { resources: capacity(), ..Default::default() };
         let nobody = KeySignature::from_raw([0; 64]);
