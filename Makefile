@@ -48,9 +48,14 @@ dev: build ## Run a grid to try things on, until Ctrl-C
 test: setup ## Run all tests; this is what CI does
 	cargo fmt --all --check
 	$(CARGO) build --locked --workspace --bins
-	$(RUN_TESTS_AS_ROOT) $(CARGO) nextest run --locked --workspace
+	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace
 	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers)'
+
+.PHONY: histories
+histories: setup ## Run the ledger beside the naive biller on a million random histories, some hours long
+	export TFGRID_HISTORIES=$(or $(HISTORIES),1000000); $(CARGO) nextest run --locked --workspace \
+		--profile patient -E 'package(pallet-billing) and test(/reference::/)'
 
 .PHONY: metadata
 metadata: requirements ## Write client/metadata.scale anew, after a change of the runtime
@@ -76,7 +81,7 @@ bench: requirements ## Show how long calls take on grids of 1, 1,000 and 100,000
 .PHONY: seeds
 seeds: setup ## Write fuzz/seeds anew: what the runtime's tests do
 	rm -f fuzz/seeds/*
-	RECORD_HISTORIES="$(CURDIR)/fuzz/seeds" $(CARGO) nextest run --locked --workspace \
+	export RECORD_HISTORIES="$(CURDIR)/fuzz/seeds"; $(CARGO) nextest run --locked --workspace \
 		-E 'binary(grid) and not test(/^(fuzz|random)::/)'
 
 .PHONY: fuzz

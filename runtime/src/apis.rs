@@ -27,9 +27,7 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
     traits::Clock,
-    views::{
-        ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract,
-    },
+    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 

@@ -6,9 +6,7 @@ use pallet_billing::{Allowance, DayPrice, Grace, Months};
 use pallet_farming::{Enrolment, PeriodTotals, RewardInfo};
 use pallet_farms::{IpId, IpInfo};
 use tfgrid_primitives::{
-    views::{
-        ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract,
-    },
+    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 

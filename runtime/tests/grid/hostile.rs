@@ -49,7 +49,8 @@ fn a_registration_seen_in_the_pool_admits_nobody_else() {
         };
         let stolen = Registration { node_key: mine.public().0, ..copied };
         let node_signature = mine.sign(&stolen.signing_bytes(GENESIS));
-        let front_run = pallet_nodes::Call::register { registration: stolen, ticket_signature, node_signature };
+        let front_run =
+            pallet_nodes::Call::register { registration: stolen, ticket_signature, node_signature };
         assert_refused(front_run, Refusal::TicketSignatureWrong);
         report(seen.clone()).unwrap();
         assert_refused(seen, Refusal::TicketUsed);

@@ -2,10 +2,7 @@
 //! How machines join, report and leave.
 
 use crate::chain::*;
-use frame_support::{
-    assert_ok,
-    traits::Get,
-};
+use frame_support::{assert_ok, traits::Get};
 use sp_core::Pair;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 use tfgrid_primitives::{

@@ -17,8 +17,17 @@ use tfgrid_runtime::*;
 enum Act {
     Deposit(u128),
     Withdraw(u128),
-    Create { cru: u64, body: usize, ips: u8, gb: u32 },
-    Update { contract: ContractId, cru: u64, body: usize },
+    Create {
+        cru: u64,
+        body: usize,
+        ips: u8,
+        gb: u32,
+    },
+    Update {
+        contract: ContractId,
+        cru: u64,
+        body: usize,
+    },
     Rent,
     Name(u8),
     Cancel(ContractId),
@@ -127,7 +136,8 @@ impl Act {
             .into(),
             Self::Update { contract, cru, body } => {
                 let resources = Resources { cru, ..small() };
-                Contract::update_node_contract { contract, resources, body: of_size(body), max_usd_rate }.into()
+                Contract::update_node_contract { contract, resources, body: of_size(body), max_usd_rate }
+                    .into()
             }
             Self::Rent => Contract::create_rent_contract { node: 1, max_usd_rate }.into(),
             Self::Name(n) => {
