@@ -213,15 +213,16 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
 
 impl pallet_farming::BenchmarkHelper<AccountId> for Grid {
     fn node() -> (AccountId, NodeId) {
-        // The price at which a node is enrolled is the mean of as many days.
-        for day in 0..=PRICE_DAYS {
-            DailyPrices::<Runtime>::insert(day, DayPrice { day, price: USD / 20 });
-        }
-        set_calendar(u64::from(PRICE_DAYS) * DAY_MS / SECOND_MS);
         let (farmer, node) = node();
         let payload = DetailsPayload { resources: capacity(), ..Default::default() };
         let nobody = KeySignature::from_raw([0; 64]);
         Nodes::report_details(RawOrigin::Authorized.into(), node, 1, payload, nobody).expect("it can't fail");
+        // The price at which it is enrolled is the mean of many days. There was none when it joined, or it would
+        // have been enrolled at once.
+        for day in 0..=PRICE_DAYS {
+            DailyPrices::<Runtime>::insert(day, DayPrice { day, price: USD / 20 });
+        }
+        set_calendar(u64::from(PRICE_DAYS) * DAY_MS / SECOND_MS);
         (farmer, node)
     }
 
