@@ -10,6 +10,7 @@ use std::{
 };
 
 const START_LIMIT: Duration = Duration::from_secs(15);
+const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 const CAPACITY: &str = "cru=8,mru=4GiB,sru=20GiB";
 
 /// A node: an agent with a folder of its own.
@@ -50,6 +51,14 @@ impl Agent {
             Ok(crate::get(self.metrics, "/metrics").ok())
         })?;
         Ok(())
+    }
+
+    /// Waits until it follows its chain: what it keeps is there then.
+    pub fn follows_its_chain(&self) -> Result<()> {
+        wait_for("the agent to follow its chain", FOLLOW_LIMIT, || {
+            let metrics = crate::get(self.metrics, "/metrics")?;
+            Ok(metrics.lines().any(|line| line == "zos_chain_up 1").then_some(()))
+        })
     }
 
     /// Ends it as a crash would; its workloads go on running.

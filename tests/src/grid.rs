@@ -66,7 +66,9 @@ impl Grid {
 
         let (agent, node) = steps.take("boot an agent with the ticket", || {
             let agent = Agent::start(&run, &chain.url(), engine.host(), &ticket)?;
-            Ok((agent, farmer.waits_for_node()?))
+            let node = farmer.waits_for_node()?;
+            agent.follows_its_chain()?;
+            Ok((agent, node))
         })?;
         steps.note(format_args!("node {node} is online"));
         Ok(Self { run, agent, registry, engine, chain, farmer, user, image, node })

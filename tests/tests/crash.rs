@@ -64,7 +64,7 @@ fn ensure_adopted(grid: &mut Grid, site: &Site) -> Result<()> {
     grid.agent.kill()?;
     let page = site.page()?;
     grid.resume_agent()?;
-    grid.farmer.waits_for_node()?;
+    grid.agent.follows_its_chain()?;
     ensure!(
         grid.engine.docker(&["ps", "--quiet", "--no-trunc"])? == running,
         "the workload was started anew"
