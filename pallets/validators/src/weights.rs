@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Weights of the calls: upper bounds set by hand, from the storage that the worst case touches and a
-//! generous allowance of time for its computation.
+//! Weights of the calls, as `make weights` measured them: change `benchmarking.rs`, not this file.
+//!
+//! The runtime ran as wasm, in 20 steps, 20 times each, on AMD EPYC.
+//! Reads and writes are counted there and weighed with the SDK's figures for ParityDb.
 
 use frame_support::weights::{constants::ParityDbWeight, Weight};
 
-/// Weights of the calls. The work of a change is done between sessions, in a block that has no room for
-/// anything else.
+/// Weights of the calls, and of what else takes time.
 pub trait WeightInfo {
     /// Of `announce`. Worst case: the first announcement.
     fn announce() -> Weight;
@@ -19,22 +20,18 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn announce() -> Weight {
-        // Session keys, session index, announcement.
-        Weight::from_parts(40_000_000, 5_000).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(22_161_000, 331).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn add_validator() -> Weight {
-        // Set, session keys, announcement, session index, queue.
-        Weight::from_parts(60_000_000, 10_000).saturating_add(ParityDbWeight::get().reads_writes(5, 1))
+        Weight::from_parts(34_976_000, 3_077).saturating_add(ParityDbWeight::get().reads_writes(5, 1))
     }
 
     fn remove_validator() -> Weight {
-        // Set, queue.
-        Weight::from_parts(60_000_000, 10_000).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(20_098_000, 2_672).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn retire() -> Weight {
-        // Session keys, validators, set, queue, both key owners, account, its holds, announcement.
-        Weight::from_parts(120_000_000, 20_000).saturating_add(ParityDbWeight::get().reads_writes(10, 8))
+        Weight::from_parts(103_644_000, 3_162).saturating_add(ParityDbWeight::get().reads_writes(7, 6))
     }
 }
