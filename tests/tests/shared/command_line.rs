@@ -4,7 +4,7 @@
 
 use anyhow::{ensure, Context, Result};
 use serde_json::{json, Value};
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, thread};
 use tfgrid_tests::{binary, free_port, page_of, text, Grid, Person, GREETING};
 
 const MIB: u64 = 1 << 20;
@@ -49,27 +49,33 @@ pub fn people_deploy_look_and_cancel_from_the_command_line(grid: &mut Grid) -> R
     ensure_the_subxt_example_runs(grid, &file)
 }
 
+fn ensure_refused(person: &Person, args: &[&str], why: &str) -> Result<()> {
+    let error = format!("{:#}", person.threebot(args).err().context("what must fail succeeded")?);
+    ensure!(error.contains(why), "{args:?} should fail with {why:?}: {error}");
+    Ok(())
+}
+
 fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
-    let node = grid.node.to_string();
-    let refused = |person: &Person, args: &[&str], why: &str| {
-        let error = format!("{:#}", person.threebot(args).err().context("what must fail succeeded")?);
-        ensure!(error.contains(why), "{args:?} should fail with {why:?}: {error}");
-        Ok(())
-    };
+    let (user, node) = (&grid.user, grid.node.to_string());
     let none = deployment(grid, 0)?.display().to_string();
-    let user = &grid.user;
-    refused(user, &["deploy", "-f", &none, "--node", &node], "/workloads/1/data/cpu")?;
+    ensure_refused(user, &["deploy", "-f", &none, "--node", &node], "/workloads/1/data/cpu")?;
     let one = deployment(grid, 1)?.display().to_string();
-    refused(user, &["deploy", "-f", &one, "--node", &node, "--mru", "1"], "mru by")?;
-    refused(user, &["deploy", "-f", &one, "--node", "99"], "no node has the id 99")?;
-    let nine = deployment(grid, 9)?.display().to_string();
-    refused(user, &["deploy", "-f", &nine, "--node", &node], "NotEnoughCapacity")?;
-    refused(user, &["show", "99"], "no contract has the id 99")?;
-    refused(user, &["twin", "create"], "AccountHasTwin")?;
-    refused(user, &["farm", "create", "x"], "NameInvalid")?;
-    refused(user, &["farm", "ticket", "--farm", "1"], "NotFarmer")?;
+    ensure_refused(user, &["deploy", "-f", &one, "--node", &node, "--mru", "1"], "mru by")?;
+    ensure_refused(user, &["deploy", "-f", &one, "--node", "99"], "no node has the id 99")?;
+    ensure_refused(user, &["show", "99"], "no contract has the id 99")?;
     let nowhere = Person::new("//Bob", &format!("ws://127.0.0.1:{}", free_port()?));
-    refused(&nowhere, &["ps"], "can't connect to the chain")
+    ensure_refused(&nowhere, &["ps"], "can't connect to the chain")?;
+
+    // What only the chain can tell takes a block each.
+    let farmer = grid.farmer.clone();
+    let farmers = thread::spawn(move || {
+        ensure_refused(&farmer, &["twin", "create"], "AccountHasTwin")?;
+        ensure_refused(&farmer, &["farm", "create", "x"], "NameInvalid")
+    });
+    let nine = deployment(grid, 9)?.display().to_string();
+    ensure_refused(user, &["deploy", "-f", &nine, "--node", &node], "NotEnoughCapacity")?;
+    ensure_refused(user, &["farm", "ticket", "--farm", "1"], "NotFarmer")?;
+    farmers.join().expect("refusals are told as errors")
 }
 
 fn ensure_the_subxt_example_runs(grid: &Grid, file: &str) -> Result<()> {

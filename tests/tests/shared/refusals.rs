@@ -11,6 +11,8 @@ const MIB: u64 = 1 << 20;
 /// What a contract holds at least, in units of 1e-7 TFT; far more than a fee.
 const LEAST_DEPOSIT: u128 = 1_000_000;
 
+const NO_PANIC: &str = "refusals are told as errors";
+
 fn web(data: Value) -> Value {
     json!({ "version": 1, "workloads": [{ "name": "web", "type": "zmachine", "data": data }] })
 }
@@ -73,8 +75,14 @@ pub fn nodes_and_chain_refuse_what_is_wrong(grid: &mut Grid) -> Result<()> {
     thread::scope(|scope| {
         let rejections =
             rejected_bodies(grid).map(|rejected| scope.spawn(move || the_node_refuses(grid, rejected)));
-        the_chain_refuses(grid)?;
-        rejections.into_iter().try_for_each(|rejection| rejection.join().expect("it doesn't panic"))
+        let stranger = scope.spawn(|| the_chain_refuses_strangers(grid));
+        let contract = the_chain_refuses_the_user(grid);
+        let stranger = stranger.join().expect(NO_PANIC)?;
+        let contract = contract?;
+        let error = error_of(stranger.script("cancel-contract.mjs", &[&contract]))?;
+        ensure!(error.contains("NotOwner"), "{error}");
+        grid.user.threebot(&["cancel", &contract])?;
+        rejections.into_iter().try_for_each(|rejection| rejection.join().expect(NO_PANIC))
     })
 }
 
@@ -87,7 +95,8 @@ fn the_node_refuses(grid: &Grid, (body, code, key): (String, &str, &str)) -> Res
     Ok(())
 }
 
-fn the_chain_refuses(grid: &Grid) -> Result<()> {
+/// Answers with somebody who has a twin, but no credit.
+fn the_chain_refuses_strangers(grid: &Grid) -> Result<Person> {
     let stranger = Person::new("//Charlie", &grid.chain.url());
     let image = page_from_a_disk(&grid.image);
     let error = error_of(submit_file(grid, &stranger, &image))?;
@@ -95,16 +104,16 @@ fn the_chain_refuses(grid: &Grid) -> Result<()> {
     stranger.threebot(&["twin", "create"])?;
     let error = error_of(submit_file(grid, &stranger, &image))?;
     ensure!(error.contains("CreditTooLow"), "{error}");
+    Ok(stranger)
+}
 
+/// Answers with a contract that it takes.
+fn the_chain_refuses_the_user(grid: &Grid) -> Result<String> {
     let user = &grid.user;
     let oversize = " ".repeat(8_193);
     let cost = cost_of_refusal(grid, user, &oversize, "BodySizeOutOfRange")?;
     ensure!(cost == 0, "the chain's refusal costs {cost}");
-    let contract = submit_file(grid, user, &image)?["contract"].to_string();
-    let error = error_of(stranger.script("cancel-contract.mjs", &[&contract]))?;
-    ensure!(error.contains("NotOwner"), "{error}");
     let error = error_of(user.threebot(&["cancel", "99"]))?;
     ensure!(error.contains("UnknownContract"), "{error}");
-    user.threebot(&["cancel", &contract])?;
-    Ok(())
+    Ok(submit_file(grid, user, &page_from_a_disk(&grid.image))?["contract"].to_string())
 }
