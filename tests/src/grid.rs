@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::{
     panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
     path::PathBuf,
+    thread,
     time::Duration,
 };
 
@@ -60,9 +61,14 @@ impl Grid {
 
         let farmer = Person::new("//Alice", &chain.url());
         let user = Person::new("//Bob", &chain.url());
-        let ticket =
-            steps.take("//Alice creates a twin, a farm and a boot ticket", || farmer.opens_a_farm())?;
-        steps.take("//Bob creates a twin and deposits 100 TFT", || user.joins_with_credit())?;
+        let ticket = steps.take("//Alice opens a farm and a boot ticket, //Bob deposits 100 TFT", || {
+            thread::scope(|scope| {
+                let joining = scope.spawn(|| user.joins_with_credit());
+                let ticket = farmer.opens_a_farm();
+                joining.join().expect("a command's failure is an error")?;
+                ticket
+            })
+        })?;
 
         let (agent, node) = steps.take("boot an agent with the ticket", || {
             let agent = Agent::start(&run, &chain.url(), engine.host(), &ticket)?;

@@ -8,8 +8,8 @@ use tfgrid_tests::{Grid, Site};
 /// While `site` is the only contract.
 pub fn polkadot_js_asks_every_read_of_the_grid(grid: &Grid, site: &Site) -> Result<()> {
     let node = grid.node.to_string();
-    // The grid's user is the second twin.
-    let ids = ["--node", &node, "--farm", "1", "--twin", "2", "--contract", &site.contract];
+    let twin = grid.user.threebot(&["twin", "show"])?["twin"].to_string();
+    let ids = ["--node", &node, "--farm", "1", "--twin", &twin, "--contract", &site.contract];
     let answers = grid.user.script("grid-views.mjs", &ids)?;
     let contract: u64 = site.contract.parse()?;
 
