@@ -48,7 +48,8 @@ dev: build ## Run a grid to try things on, until Ctrl-C
 test: setup ## Run all tests; this is what CI does
 	cargo fmt --all --check
 	$(CARGO) build --locked --workspace --bins
-	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace
+	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
+		--test-threads $$(($$(nproc) + 1))
 	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers)'
 
