@@ -33,7 +33,7 @@ pub use fixed::Q64;
 pub use ledger::{Accrual, Charge, Funded, Payer, Rates};
 pub use pricing::{Discount, PriceList, PricedNode};
 pub use refusal::Refusal;
-pub use report::{FailureCode, KeySignature, ReportKind, UsageItem, UsageTotals};
+pub use report::{FailureCode, KeySignature, ReportKind, ReportMark, UsageItem, UsageTotals};
 pub use resources::Resources;
 pub use ticket::{Isolation, Registration};
 pub use units::{Balance, GridMillis, TftPrice, UnixSeconds, UsdAmount, UsdRate};

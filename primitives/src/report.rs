@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What nodes tell the chain, and the bytes that they sign (`docs/FORMATS.md` §3).
 
-use crate::{ticket::Isolation, ContractId, NodeId, Resources};
+use crate::{ticket::Isolation, ContractId, GridMillis, NodeId, Refusal, Resources};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -69,6 +69,27 @@ pub fn report_bytes<P: Encode>(
     payload: &P,
 ) -> Vec<u8> {
     (REPORT_DOMAIN, genesis, node, kind, sequence, payload).encode()
+}
+
+/// What is remembered of a report that was taken: the next of its kind must come after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct ReportMark {
+    /// Its sequence: the next must be above.
+    pub sequence: u64,
+    /// When it came in, in grid time.
+    pub at: GridMillis,
+}
+
+impl ReportMark {
+    /// Refuses a report that was taken before, or is older than this one.
+    pub fn ensure_newer(&self, sequence: u64) -> Result<(), Refusal> {
+        (sequence > self.sequence).then_some(()).ok_or(Refusal::SequenceOld)
+    }
+
+    /// Refuses a report at `now` that comes less than `interval` (both in grid time) after this one.
+    pub fn ensure_due(&self, now: GridMillis, interval: GridMillis) -> Result<(), Refusal> {
+        (now.saturating_sub(self.at) >= interval).then_some(()).ok_or(Refusal::TooSoon)
+    }
 }
 
 /// Payload of [`ReportKind::Heartbeat`].
@@ -317,6 +338,22 @@ mod tests {
         expected.extend(9u64.to_le_bytes());
         expected.extend(5u64.to_le_bytes());
         assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn a_report_has_a_higher_sequence_than_the_one_before() {
+        let mark = ReportMark { sequence: 5, at: 0 };
+        assert_eq!(mark.ensure_newer(6), Ok(()));
+        assert_eq!([5, 4, 0].map(|old| mark.ensure_newer(old)), [Err(Refusal::SequenceOld); 3]);
+        let last = ReportMark { sequence: u64::MAX, at: 0 };
+        assert_eq!(last.ensure_newer(u64::MAX), Err(Refusal::SequenceOld));
+    }
+
+    #[test]
+    fn a_report_is_due_an_interval_after_the_one_before() {
+        let mark = ReportMark { sequence: 0, at: 100 };
+        assert_eq!([150, 151, u64::MAX].map(|now| mark.ensure_due(now, 50)), [Ok(()); 3]);
+        assert_eq!([149, 100, 0].map(|now| mark.ensure_due(now, 50)), [Err(Refusal::TooSoon); 3]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use frame_support::pallet_prelude::*;
 use tfgrid_primitives::{
     report::{valid_report, DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload},
     traits::{Clock, NodeReports, PublicIps},
-    ContractId, KeySignature, NodeId, Refusal, ReportKind,
+    ContractId, KeySignature, NodeId, Refusal, ReportKind, ReportMark,
 };
 
 /// A report of progress is taken after this part of the time that it adds.
@@ -26,7 +26,7 @@ impl<T: Config> Pallet<T> {
         if !reported.awaited {
             let unchanged = Results::<T>::get(payload.contract).as_ref() == Some(&payload.result);
             ensure!(!unchanged, Refusal::Unchanged);
-            ensure!(is_due::<T>(reported.last_report, T::ResultInterval::get()), Refusal::TooSoon);
+            reported.last_report.ensure_due(T::Clock::grid_now(), T::ResultInterval::get())?;
         }
         T::Nodes::verify(*node, ReportKind::Deployed, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.deployed", payload.contract), Weight::zero()))
@@ -86,8 +86,11 @@ impl<T: Config> Pallet<T> {
     ) -> TransactionValidityWithRefund {
         ensure!(!payload.is_empty(), Refusal::NoItems);
         let last = LastUsageReport::<T>::get(node);
-        ensure!(*sequence > last.sequence, Refusal::SequenceOld);
-        ensure!(last.sequence == 0 || is_due::<T>(last, T::UsageInterval::get() / 2), Refusal::TooSoon);
+        last.ensure_newer(*sequence)?;
+        // A node's first report may come at any time.
+        if last.sequence > 0 {
+            last.ensure_due(T::Clock::grid_now(), T::UsageInterval::get() / 2)?;
+        }
         T::Nodes::verify(*node, ReportKind::Usage, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.usage", node), Weight::zero()))
     }
@@ -104,7 +107,7 @@ impl<T: Config> Pallet<T> {
         ensure!(deployment.node == node, Refusal::ContractOfOtherNode);
         let pending = deployment.pending.as_ref().filter(|pending| pending.version == version);
         ensure!(pending.is_some() || deployment.version == version, Refusal::VersionMismatch);
-        ensure!(sequence > deployment.last_report.sequence, Refusal::SequenceOld);
+        deployment.last_report.ensure_newer(sequence)?;
         Ok(Reported {
             body_hash: pending.map_or(deployment.body_hash, |pending| pending.body_hash),
             awaited: pending.is_some() || record.state == ContractState::Created,
@@ -121,8 +124,4 @@ struct Reported {
     awaited: bool,
     answer: Option<Answer>,
     last_report: ReportMark,
-}
-
-fn is_due<T: Config>(last: ReportMark, interval_ms: u64) -> bool {
-    T::Clock::grid_now().saturating_sub(last.at) >= interval_ms
 }

@@ -55,7 +55,7 @@ impl<T: Config> Pallet<T> {
         };
         let is_served = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
         match record.node().is_none_or(is_served) {
-            true => T::Ledger::charge_minimum(parties, record.rates, charge),
+            true => T::Ledger::charge_minimum(contract, parties, record.rates, charge),
             false => charge,
         }
     }

@@ -8,7 +8,8 @@ use tfgrid_primitives::{
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, PublicIps, Service, TwinDirectory},
     views::ClosingReason,
-    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId, UsdRate,
+    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, ReportMark, Resources, StoredBody,
+    TwinId, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {

@@ -35,8 +35,8 @@ pub mod pallet {
         },
         traits::{Agenda, Clock, Ledger, NodeDirectory, NodeReports, PublicIps, TwinDirectory},
         views::{ClosedContract, ClosingReason, ContractStatus, NodeContract, Page, TwinContract},
-        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ProviderId, Resources,
-        StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
+        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ProviderId, ReportMark,
+        Resources, StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);

@@ -9,7 +9,7 @@ use tfgrid_primitives::{
     traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties},
     units::SECOND_MS,
     views::ClosingReason,
-    ContractId, Deadline, NodeId, UsageItem, UsageTotals,
+    ContractId, Deadline, NodeId, ReportMark, UsageItem, UsageTotals,
 };
 
 impl<T: Config> Pallet<T> {

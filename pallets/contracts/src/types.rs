@@ -7,7 +7,7 @@ use scale_info::TypeInfo;
 use sp_core::H256;
 use tfgrid_primitives::{
     traits::Service, units::DAY_MS, views::PendingVersion, Balance, ContractId, GridMillis, NodeId, Rates,
-    Resources, TwinId, UsdRate,
+    ReportMark, Resources, TwinId, UsdRate,
 };
 
 /// The most networks of a contract.
@@ -238,15 +238,6 @@ pub enum ContractState {
     Created,
     /// The node has deployed it; it is charged.
     Deployed,
-}
-
-/// A report that was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct ReportMark {
-    /// Its sequence: the next must be above.
-    pub sequence: u64,
-    /// When it came in.
-    pub at: GridMillis,
 }
 
 /// Why an owner closes a contract.

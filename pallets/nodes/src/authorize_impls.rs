@@ -11,7 +11,7 @@ use tfgrid_primitives::{
     report::{report_bytes, valid_report, DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, Clock, NodeReports},
-    FarmId, GridMillis, KeySignature, NodeId, Refusal, Registration, ReportKind, Resources,
+    FarmId, GridMillis, KeySignature, NodeId, Refusal, Registration, ReportKind, ReportMark, Resources,
 };
 
 impl<T: Config> NodeReports for Pallet<T> {
@@ -86,8 +86,7 @@ impl<T: Config> Pallet<T> {
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
         let last = Heartbeats::<T>::get(node).ok_or(Refusal::NodeUnknown)?;
-        let mark = ReportMark { sequence: last.sequence, at: last.at };
-        follows::<T>(*sequence, mark, T::HeartbeatInterval::get() / 2)?;
+        ensure_turn::<T>(last.mark(), *sequence, T::HeartbeatInterval::get() / 2)?;
         Self::verify(*node, ReportKind::Heartbeat, *sequence, payload, signature)?;
         Ok((valid_report("Nodes.heartbeat", node), Weight::zero()))
     }
@@ -143,14 +142,14 @@ impl<T: Config> Pallet<T> {
         interval: GridMillis,
     ) -> Result<(), Refusal> {
         ensure!(Nodes::<T>::contains_key(node), Refusal::NodeUnknown);
-        LastReports::<T>::get(node, kind).map_or(Ok(()), |mark| follows::<T>(sequence, mark, interval))
+        LastReports::<T>::get(node, kind).map_or(Ok(()), |mark| ensure_turn::<T>(mark, sequence, interval))
     }
 }
 
-fn follows<T: Config>(sequence: u64, mark: ReportMark, interval: GridMillis) -> Result<(), Refusal> {
-    ensure!(sequence > mark.sequence, Refusal::SequenceOld);
-    ensure!(T::Clock::grid_now().saturating_sub(mark.at) >= interval, Refusal::TooSoon);
-    Ok(())
+/// Refuses a report that isn't new, or comes too soon after the last one of its kind.
+fn ensure_turn<T: Config>(last: ReportMark, sequence: u64, interval: GridMillis) -> Result<(), Refusal> {
+    last.ensure_newer(sequence)?;
+    last.ensure_due(T::Clock::grid_now(), interval)
 }
 
 fn is_offerable<T: Config>(resources: &Resources) -> bool {

@@ -9,7 +9,7 @@ use frame_support::{
 use tfgrid_primitives::{
     report::{DetailsPayload, HeartbeatPayload, PowerState},
     traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
-    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, UsdRate,
+    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, ReportMark, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {

@@ -39,8 +39,8 @@ pub mod pallet {
         report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
         traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
         views::{NodeFilter, NodeOffer, Page},
-        Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, Resources,
-        UsdRate,
+        Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, ReportMark,
+        Resources, UsdRate,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);

@@ -5,7 +5,7 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     units::{DAY_MS, HOUR_MS},
-    GridMillis, Q64,
+    GridMillis, ReportMark, Q64,
 };
 
 /// Heartbeats that a node may miss before it counts as offline.
@@ -38,6 +38,11 @@ impl Heartbeat {
     /// What a node starts with when it joins.
     pub(crate) fn at_joining(at: GridMillis, clock: Q64) -> Self {
         Self { at, sequence: 0, boot_nonce: None, previous_nonce: None, clock }
+    }
+
+    /// What the next heartbeat must come after.
+    pub(crate) fn mark(&self) -> ReportMark {
+        ReportMark { sequence: self.sequence, at: self.at }
     }
 
     /// The same at another moment: the node was heard from in another way.

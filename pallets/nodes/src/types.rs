@@ -176,15 +176,6 @@ pub struct Reservation {
     pub contracts: u32,
 }
 
-/// The last report of a kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct ReportMark {
-    /// Its sequence: the next must be above.
-    pub sequence: u64,
-    /// Grid time at which it came in.
-    pub at: GridMillis,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
