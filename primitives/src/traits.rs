@@ -249,9 +249,9 @@ pub trait Ledger {
     /// Ends the charge, credits the earnings to their payees, returns the traffic that wasn't used and says
     /// what was charged in all. Also for a contract that never started.
     fn stop(contract: ContractId, refund: Refund) -> Charge;
-    /// Charges what is missing to ten minutes of `rates` at the present price, as far as the credit goes.
-    /// `charged` is what the contract was charged so far; the answer is what it was charged then.
-    fn charge_minimum(parties: Parties, rates: Rates, charged: Charge) -> Charge;
+    /// Charges what `contract` misses to ten minutes of `rates` at the present price, as far as the credit
+    /// goes. `charged` is what it was charged so far; the answer is what it was charged then.
+    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, charged: Charge) -> Charge;
     /// What a running contract has been charged up to now; nothing for one that doesn't run.
     fn charge_of(contract: ContractId) -> Charge;
     /// Whether `twin` runs contracts on credit that is used up.

@@ -200,7 +200,7 @@ impl<T: Config> Ledger for Pallet<T> {
         account.accrual.charged
     }
 
-    fn charge_minimum(parties: Parties, rates: Rates, charged: Charge) -> Charge {
+    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, charged: Charge) -> Charge {
         let price = Self::price();
         let clock = stretch(T::MinChargeMs::get(), price);
         let taken = Self::change_payer(parties.payer, By::Others, |p| {
@@ -213,7 +213,10 @@ impl<T: Config> Ledger for Pallet<T> {
         Self::credit_payees(parties.farm, None, taken);
         // At the price at which it is charged.
         let usd = usd_of(taken.total(), price);
-        Charge { tft: charged.tft.saturating_add(taken.total()), usd: charged.usd.saturating_add(usd) }
+        let all =
+            Charge { tft: charged.tft.saturating_add(taken.total()), usd: charged.usd.saturating_add(usd) };
+        Self::record_charge(contract, charged, all);
+        all
     }
 
     fn charge_of(contract: ContractId) -> Charge {

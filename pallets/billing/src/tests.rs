@@ -469,7 +469,7 @@ fn ten_minutes_are_the_least_that_is_charged() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         let minimum = 20 * TFT / 6;
-        let charge = Billing::charge_minimum(parties(1, FARM), DOLLAR, Charge::default());
+        let charge = Billing::charge_minimum(2, parties(1, FARM), DOLLAR, Charge::default());
         assert_within_one(fixed::whole(charge.tft), minimum);
         assert!(charge.usd.abs_diff(10_000_000_000 / 6) <= 1);
         assert_within_one(credit(1), 100 * TFT - minimum);
@@ -479,9 +479,9 @@ fn ten_minutes_are_the_least_that_is_charged() {
         Billing::start(1, parties(1, FARM), DOLLAR);
         pass(5 * MINUTE_MS);
         let paid = Billing::stop(1, Refund::Served);
-        let charge = Billing::charge_minimum(parties(1, FARM), DOLLAR, paid);
+        let charge = Billing::charge_minimum(1, parties(1, FARM), DOLLAR, paid);
         assert_within_one(fixed::whole(charge.tft), minimum);
-        assert_eq!(Billing::charge_minimum(parties(1, FARM), DOLLAR, charge), charge);
+        assert_eq!(Billing::charge_minimum(1, parties(1, FARM), DOLLAR, charge), charge);
     });
 }
 
@@ -490,7 +490,7 @@ fn the_minimum_charge_takes_no_more_than_there_is_and_can_go_to_the_foundation()
     run(|| {
         deposit(BOB, TFT);
         let nobodys = Parties { farm: None, node: None, ..parties(2, FARM) };
-        let charge = Billing::charge_minimum(nobodys, DOLLAR, Charge::default());
+        let charge = Billing::charge_minimum(1, nobodys, DOLLAR, Charge::default());
         assert_eq!(fixed::whole(charge.tft), TFT);
         assert_eq!(credit(2), 0);
         let foundation = fixed::ceil(Payable::<Test>::get(Payee::Foundation));

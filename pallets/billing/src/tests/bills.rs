@@ -45,6 +45,61 @@ fn what_is_given_back_leaves_the_bill() {
     });
 }
 
+/// What the last event about a contract's charge says.
+fn last_charged() -> Option<Event<Test>> {
+    let events = System::events().into_iter().rev().map(|record| record.event);
+    let mut ours =
+        events.filter_map(|event| if let RuntimeEvent::Billing(event) = event { Some(event) } else { None });
+    ours.find(|event| matches!(event, Event::Charged { .. }))
+}
+
+#[test]
+fn the_minimum_charge_is_in_the_bill() {
+    run(|| {
+        let rates = Rates { usd: 33_333_333, extra: 77 };
+        deposit(ALICE, 500 * TFT);
+        Billing::start(1, parties(1, FARM), rates);
+        pass(3 * MINUTE_MS);
+        let stopped = Billing::stop(1, Refund::Served);
+        let charge = Billing::charge_minimum(1, parties(1, FARM), rates, stopped);
+        assert!(charge.tft > 3 * stopped.tft && charge.usd > 3 * stopped.usd);
+        assert_eq!(sum(&Billing::bill(1)), (charge.tft, charge.usd));
+        let whole = Event::Charged { contract: 1, usd: charge.usd, tft: fixed::whole(charge.tft) };
+        assert_eq!(last_charged(), Some(whole));
+
+        // Also where it never ran, and no more than there was.
+        let before = Billing::settled_payer(1).credit;
+        let all = Rates { usd: u64::MAX, extra: 0 };
+        let charge = Billing::charge_minimum(2, parties(1, FARM), all, Charge::default());
+        assert_eq!((charge.tft, credit(1)), (before, 0));
+        assert_eq!(sum(&Billing::bill(2)), (charge.tft, charge.usd));
+        let nothing = Billing::charge_minimum(3, parties(1, FARM), all, Charge::default());
+        assert_eq!(nothing, Charge::default());
+        assert!(Billing::bill(3).is_empty(), "nothing was charged");
+    });
+}
+
+#[test]
+fn the_minimum_charge_of_another_month_has_a_line_of_its_own() {
+    run(|| {
+        // Until a minute before a month ends.
+        let month_ms = MONTH_MS - Billing::unix_now() * 1_000 % MONTH_MS;
+        pass_fast(month_ms - MINUTE_MS);
+        deposit(ALICE, 500 * TFT);
+        Billing::start(1, parties(1, FARM), DOLLAR);
+        pass(MINUTE_MS / 2);
+        Billing::resize(1, DOLLAR);
+        pass(MINUTE_MS);
+        let stopped = Billing::stop(1, Refund::Served);
+        let charge = Billing::charge_minimum(1, parties(1, FARM), DOLLAR, stopped);
+        let bill = Billing::bill(1);
+        assert_eq!(bill.len(), 2);
+        assert_eq!(bill[0].month + 1, bill[1].month);
+        assert!(bill[0].charge.tft * 2 < stopped.tft && bill[0].charge.tft > 0);
+        assert_eq!(sum(&bill), (charge.tft, charge.usd));
+    });
+}
+
 proptest! {
     /// Up and down, the months' sum follows the charge; the oldest go.
     #[test]

@@ -484,11 +484,11 @@ impl History {
         if minimum {
             self.saw("minimum charges");
             let parties = Parties { node: Some(node), ..parties(twin, FARM) };
-            let mut charged = 0;
+            let stopped = charge;
             self.change(
                 twin,
                 By::Others,
-                || Some(Billing::charge_minimum(parties, rates, charge)),
+                || Some(Billing::charge_minimum(id, parties, rates, stopped)),
                 |reference, all| {
                     let stretch = stretch_of(600_000, reference.price);
                     let [shared, extra] = contract.cost(stretch, reference.payers[&twin].speed);
@@ -497,11 +497,15 @@ impl History {
                     payer.credit -= missing;
                     let extra = fixed::mul_div(missing, extra, (shared + extra).max(1));
                     reference.claimed([missing - extra, extra]);
-                    charged = contract.charged + missing;
-                    assert_near(all.tft, charged, "the minimum charge");
+                    assert_near(all.tft, contract.charged + missing, "the minimum charge");
+                    charge = all;
                 },
             );
         }
+        let billed = Billing::bill(id)
+            .iter()
+            .fold((0, 0), |(tft, usd), month| (tft + month.charge.tft, usd + month.charge.usd));
+        assert_eq!(billed, (charge.tft, charge.usd), "a bill isn't what a closed contract was charged");
     }
 
     fn step(&mut self) {
