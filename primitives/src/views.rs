@@ -182,6 +182,9 @@ pub struct TwinContract {
     pub extra: UsdRate,
 }
 
+/// The most items on a page, and the most records that are read for one.
+pub const MAX_PAGE: u32 = 500;
+
 /// A page of a list, and where the next one starts.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Page<Item, Cursor> {
@@ -195,6 +198,20 @@ impl<Item, Cursor> Page<Item, Cursor> {
     /// A page on which nothing follows.
     pub fn empty() -> Self {
         Self { items: Vec::new(), next: None }
+    }
+
+    /// The same page with what `show` makes of each item; without those of which it makes nothing.
+    pub fn filter_map<Shown>(self, show: impl FnMut(Item) -> Option<Shown>) -> Page<Shown, Cursor> {
+        Page { items: self.items.into_iter().filter_map(show).collect(), next: self.next }
+    }
+}
+
+impl<Key: Copy> Page<Key, Key> {
+    /// The first `limit` of `keys`: at least one, at most [`MAX_PAGE`].
+    pub fn first_of(mut keys: impl Iterator<Item = Key>, limit: u32) -> Self {
+        let items: Vec<_> = keys.by_ref().take(limit.clamp(1, MAX_PAGE) as usize).collect();
+        let next = items.last().copied().filter(|_| keys.next().is_some());
+        Self { items, next }
     }
 }
 
@@ -273,4 +290,29 @@ pub struct GridInfo {
     pub heartbeat_ms: u64,
     /// How often a node reports what its contracts use, in milliseconds.
     pub usage_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_says_where_to_go_on_only_where_more_follows() {
+        let page = |keys: core::ops::Range<u32>, limit| Page::first_of(keys, limit);
+        assert_eq!(page(0..3, 2), Page { items: [0, 1].to_vec(), next: Some(1) });
+        assert_eq!(page(0..2, 2), Page { items: [0, 1].to_vec(), next: None });
+        assert_eq!(page(0..0, 2), Page::empty());
+    }
+
+    #[test]
+    fn a_page_has_something_and_never_too_much() {
+        let lens = [0, 1, MAX_PAGE, u32::MAX].map(|limit| Page::first_of(0..u32::MAX, limit).items.len());
+        assert_eq!(lens, [1, 1, 500, 500]);
+    }
+
+    #[test]
+    fn what_is_not_shown_on_a_page_does_not_end_the_list() {
+        let page = Page::first_of(0..9, 4).filter_map(|key| (key < 2).then_some(key * 10));
+        assert_eq!(page, Page { items: [0, 10].to_vec(), next: Some(3) });
+    }
 }

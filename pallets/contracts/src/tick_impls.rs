@@ -2,11 +2,11 @@
 //! What comes due: versions that nobody answered, sweeps over a node's contracts, evictions of those who don't
 //! pay, addresses that have cooled down, tombstones.
 
-use crate::*;
+use crate::{utility_impls::ids_after, *};
 use frame_support::weights::Weight;
 use tfgrid_primitives::{
     traits::{Ledger, NodeDirectory, PublicIps, ServeDeadlines, Service},
-    views::ClosingReason,
+    views::{ClosingReason, Page},
     ContractId, Deadline, GridMillis, NodeId, TwinId,
 };
 
@@ -44,13 +44,13 @@ impl<T: Config> Pallet<T> {
         if !T::Ledger::is_exhausted(twin) {
             return false;
         }
-        let mut ids = TwinContracts::<T>::iter_key_prefix(twin);
-        for contract in ids.by_ref().take(SWEEP_STEP as usize) {
+        let step = Page::first_of(TwinContracts::<T>::iter_key_prefix(twin), SWEEP_STEP);
+        for contract in step.items {
             if let Some(record) = Contracts::<T>::get(contract) {
                 Self::close(contract, record, ClosingReason::OutOfFunds);
             }
         }
-        ids.next().is_some()
+        step.next.is_some()
     }
 
     /// What a node's contracts should be doing: after its rent as much as after its own state.
@@ -66,24 +66,14 @@ impl<T: Config> Pallet<T> {
     fn sweep(node: NodeId) -> bool {
         let service = Self::service_on(node);
         let begun = Sweeps::<T>::get(node).filter(|sweep| sweep.service == service);
-        let mut ids = match begun {
-            Some(Sweep { last, .. }) => {
-                NodeContracts::<T>::iter_key_prefix_from(node, NodeContracts::<T>::hashed_key_for(node, last))
-            }
-            None => NodeContracts::<T>::iter_key_prefix(node),
+        let last = begun.map(|sweep| sweep.last);
+        let step = Page::first_of(ids_after::<NodeContracts<T>, _>(node, last), SWEEP_STEP);
+        step.items.into_iter().for_each(|contract| Self::bring_to(service, contract));
+        let Some(last) = step.next else {
+            Sweeps::<T>::remove(node);
+            return Self::after_sweep(node);
         };
-        let mut last = None;
-        for contract in ids.by_ref().take(SWEEP_STEP as usize) {
-            Self::bring_to(service, contract);
-            last = Some(contract);
-        }
-        match last.filter(|_| ids.next().is_some()) {
-            Some(last) => Sweeps::<T>::insert(node, Sweep { service, last }),
-            None => {
-                Sweeps::<T>::remove(node);
-                return Self::after_sweep(node);
-            }
-        }
+        Sweeps::<T>::insert(node, Sweep { service, last });
         true
     }
 

@@ -14,8 +14,6 @@ use tfgrid_primitives::{
 pub const MAX_NETWORKS: u32 = 4;
 /// The most bytes of a network's name.
 pub const MAX_NETWORK_NAME: u32 = 20;
-/// The most records that one view reads.
-pub const MAX_PAGE: u32 = 500;
 /// The most bytes of a name on the gateways: a label of DNS.
 pub const MAX_UNIQUE_NAME: u32 = 63;
 /// A name with as many bytes or fewer is short, and dearer to hold.

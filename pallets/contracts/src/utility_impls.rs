@@ -2,12 +2,14 @@
 //! What people and nodes may read, and the laws that hold after every block.
 
 use crate::{dispatchable_impls::rate_of, *};
+use codec::FullCodec;
+use frame_support::storage::IterableStorageDoubleMap;
 use sp_runtime::Vec;
 use tfgrid_primitives::{
     fixed,
     pricing::Priced,
     traits::{Ledger, NodeDirectory, Service, TwinUse},
-    views::{Claim, ClosedContract, ContractStatus, NodeContract, Page, TwinContract},
+    views::{Claim, ClosedContract, ContractStatus, NodeContract, Page, TwinContract, MAX_PAGE},
     ContractId, NodeId, Resources, TwinId, UsdRate,
 };
 
@@ -50,13 +52,7 @@ impl<T: Config> Pallet<T> {
 
     /// A page of a node's open contracts that it has to deploy.
     pub fn page_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
-        let ids = match after {
-            Some(after) => NodeContracts::<T>::iter_key_prefix_from(
-                node,
-                NodeContracts::<T>::hashed_key_for(node, after),
-            ),
-            None => NodeContracts::<T>::iter_key_prefix(node),
-        };
+        let ids = ids_after::<NodeContracts<T>, _>(node, after);
         ids.take(limit.min(MAX_PAGE) as usize).filter_map(Self::node_contract).collect()
     }
 
@@ -76,16 +72,7 @@ impl<T: Config> Pallet<T> {
         after: Option<ContractId>,
         limit: u32,
     ) -> Page<TwinContract, ContractId> {
-        let mut ids = match after {
-            Some(after) => TwinContracts::<T>::iter_key_prefix_from(
-                twin,
-                TwinContracts::<T>::hashed_key_for(twin, after),
-            ),
-            None => TwinContracts::<T>::iter_key_prefix(twin),
-        };
-        let seen: Vec<_> = ids.by_ref().take(limit.clamp(1, MAX_PAGE) as usize).collect();
-        let next = seen.last().copied().filter(|_| ids.next().is_some());
-        Page { items: seen.into_iter().filter_map(Self::twin_contract).collect(), next }
+        Page::first_of(ids_after::<TwinContracts<T>, _>(twin, after), limit).filter_map(Self::twin_contract)
     }
 
     fn twin_contract(contract: ContractId) -> Option<TwinContract> {
@@ -100,6 +87,18 @@ impl<T: Config> Pallet<T> {
             ContractKind::Name { name } => Claim::Name { name: name.into_inner() },
         };
         Some(TwinContract { contract, claim, status, rate, extra })
+    }
+}
+
+/// The contracts that a node or twin has on its list behind `after`; all of them where that is `None`.
+pub(crate) fn ids_after<List, Owner>(owner: Owner, after: Option<ContractId>) -> List::PartialKeyIterator
+where
+    Owner: FullCodec + Copy,
+    List: IterableStorageDoubleMap<Owner, ContractId, ()>,
+{
+    match after {
+        Some(after) => List::iter_key_prefix_from(owner, List::hashed_key_for(owner, after)),
+        None => List::iter_key_prefix(owner),
     }
 }
 

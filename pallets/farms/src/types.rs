@@ -16,8 +16,6 @@ pub const MAX_TICKET_SECONDS: UnixSeconds = 366 * 24 * 3_600;
 pub const MAX_FARM_IPS: u32 = 256;
 /// The most public IPs of a contract.
 pub const MAX_CONTRACT_IPS: u32 = 16;
-/// The most records that one view reads.
-pub const MAX_PAGE: u32 = 500;
 
 /// Id of a public IP. The first is 1.
 pub type IpId = u32;

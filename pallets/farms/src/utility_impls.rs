@@ -26,15 +26,13 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn page_of_farm(farm: FarmId, after: Option<IpId>, limit: u32) -> Page<IpInfo, IpId> {
-        let mut ids = match after {
+        let ids = match after {
             Some(after) => {
                 FarmIps::<T>::iter_key_prefix_from(farm, FarmIps::<T>::hashed_key_for(farm, after))
             }
             None => FarmIps::<T>::iter_key_prefix(farm),
         };
-        let page: Vec<_> = ids.by_ref().take(limit.clamp(1, MAX_PAGE) as usize).collect();
-        let next = ids.next().and(page.last().copied());
-        Page { items: page.into_iter().filter_map(Self::ip_info).collect(), next }
+        Page::first_of(ids, limit).filter_map(Self::ip_info)
     }
 
     fn ip_info(ip: IpId) -> Option<IpInfo> {

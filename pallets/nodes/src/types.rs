@@ -14,8 +14,6 @@ use tfgrid_primitives::{
 pub const MAX_CITY_BYTES: u32 = 50;
 /// The most bytes of a reason to drain a node.
 pub const MAX_REASON_BYTES: u32 = 64;
-/// The most items on a page, and the most records that a page looks at.
-pub const MAX_PAGE: u32 = 500;
 
 /// A machine that runs the agent (a 3Node).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]

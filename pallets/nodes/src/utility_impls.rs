@@ -9,7 +9,7 @@ use tfgrid_primitives::{
         Clock, FarmDirectory, FarmUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
         Service,
     },
-    views::{ClosingReason, NodeFilter, NodeOffer, Page},
+    views::{ClosingReason, NodeFilter, NodeOffer, Page, MAX_PAGE},
     FarmId, NodeId, Resources, UsdRate, Q64,
 };
 
@@ -69,13 +69,14 @@ impl<T: Config> Pallet<T> {
         after: Option<NodeId>,
         limit: u32,
     ) -> Page<NodeOffer, NodeId> {
+        let limit = limit.clamp(1, MAX_PAGE) as usize;
         let last = LastNodeId::<T>::get();
         let start = after.unwrap_or(0);
         let end = start.saturating_add(MAX_PAGE).min(last);
         let mut items = Vec::new();
         for node in start.saturating_add(1)..=end {
             items.extend(Self::offer_of(node).filter(|offer| matches(offer, filter)));
-            if items.len() as u32 >= limit.clamp(1, MAX_PAGE) {
+            if items.len() >= limit {
                 return Page { items, next: (node < last).then_some(node) };
             }
         }
