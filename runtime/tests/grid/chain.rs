@@ -20,6 +20,7 @@ use sp_runtime::{
 };
 use tfgrid_primitives::{
     clock::HALT_CAP_MS,
+    fixed,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
         ProgressPayload, ReleasedPayload, UsagePayload,
@@ -27,8 +28,8 @@ use tfgrid_primitives::{
     ticket::Isolation,
     traits::Clock,
     units::{GIB, TFT},
-    Body, ContractId, Deadline, FailureCode, NodeId, Rates, Refusal, Registration, ReportKind, Resources,
-    TwinId,
+    Body, Charge, ContractId, Deadline, FailureCode, NodeId, Rates, Refusal, Registration, ReportKind,
+    Resources, TwinId,
 };
 use tfgrid_runtime::*;
 
@@ -117,6 +118,12 @@ pub fn check_laws() {
     addresses_have_one_contract();
     let closed = pallet_contracts::Closed::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Tombstone(_))), closed, "a tombstone would stay");
+    for (id, closed) in pallet_contracts::Closed::<Runtime>::iter() {
+        let billed = (fixed::whole(billed(id).tft), billed(id).usd);
+        // The oldest month of a long life has been dropped.
+        let whole = !Billing::bill(id).is_full();
+        assert!(!whole || billed == (closed.tft, closed.usd), "a bill isn't what its contract was charged");
+    }
     for (id, contract) in pallet_contracts::Contracts::<Runtime>::iter() {
         let charged = pallet_billing::Accruals::<Runtime>::get(id);
         let deployed = contract.state == pallet_contracts::ContractState::Deployed;
@@ -210,7 +217,8 @@ pub fn validate(transaction: UncheckedExtrinsic) -> Result<(), Refused> {
     .map(drop)
 }
 
-fn extensions(nonce: Nonce) -> TxExtension {
+/// What a transaction carries beside its call.
+pub fn extensions(nonce: Nonce) -> TxExtension {
     (
         frame_system::AuthorizeCall::new(),
         frame_system::CheckNonZeroSender::new(),
@@ -439,7 +447,15 @@ pub fn held(who: Sr25519Keyring, reason: impl Into<RuntimeHoldReason>) -> Balanc
 
 /// What is left of a twin's credit, in 1e-7 TFT.
 pub fn credit(twin: TwinId) -> Balance {
-    tfgrid_primitives::fixed::whole(Billing::settled_payer(twin).credit)
+    fixed::whole(Billing::settled_payer(twin).credit)
+}
+
+/// What a contract's months come to.
+pub fn billed(contract: ContractId) -> Charge {
+    Billing::bill(contract).iter().fold(Charge::default(), |sum, month| Charge {
+        tft: sum.tft + month.charge.tft,
+        usd: sum.usd + month.charge.usd,
+    })
 }
 
 /// A deployed contract for `resources` of node 1; answers with its id.

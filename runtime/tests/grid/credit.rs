@@ -5,10 +5,11 @@ use crate::{chain::*, governance::by_root};
 use frame_support::assert_ok;
 use pallet_billing::{AutoRefill, Limits};
 use tfgrid_primitives::{
+    fixed,
     traits::{Clock, Ledger},
     units::{MINUTE_MS, TFT, USD},
     views::{ClosedContract, ClosingReason, ContractStatus},
-    Resources, TwinId,
+    FailureCode, Resources, TwinId, Q64,
 };
 use tfgrid_runtime::*;
 
@@ -64,13 +65,34 @@ fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
 
         let charged: Balance = closed().iter().map(|closed| closed.tft).sum();
         assert!(PAID - charged <= CONTRACTS.into(), "{charged}");
-        for id in 1..=CONTRACTS {
-            let billed: u128 = Billing::bill(id).iter().map(|month| month.charge.tft).sum();
-            assert_eq!(
-                Some(billed >> 64),
-                pallet_contracts::Closed::<Runtime>::get(id).map(|closed| closed.tft)
-            );
-        }
+        let billed: Q64 = (1..=CONTRACTS).map(|id| billed(id).tft).sum();
+        assert_eq!(billed + Billing::settled_payer(bob).credit, fixed::from_whole(PAID));
+    });
+}
+
+#[test]
+fn the_bill_of_a_contract_that_ends_early_is_all_that_it_was_charged() {
+    run_with_node(|mut machine, bob| {
+        let ended = |contract| {
+            let ClosedContract { tft, usd, .. } = pallet_contracts::Closed::<Runtime>::get(contract).unwrap();
+            let billed = billed(contract);
+            assert!(tft > 0);
+            assert_eq!((fixed::whole(billed.tft), billed.usd), (tft, usd));
+            System::assert_has_event(pallet_billing::Event::Charged { contract, usd, tft }.into());
+            billed.tft
+        };
+        assert_ok!(call(Bob, create(1, small())));
+        assert_ok!(call(Bob, cancel(1)));
+        let unanswered = ended(1);
+        let second = deployed(&mut machine, Bob, small());
+        machine.serve(2 * MINUTE_MS);
+        assert_ok!(call(Bob, cancel(second)));
+        let cancelled = ended(second);
+        assert_ok!(call(Bob, create(1, small())));
+        report(machine.failed(3, FailureCode::BodyInvalid)).unwrap();
+        let rejected = ended(3);
+        let all = unanswered + cancelled + rejected;
+        assert_eq!(all + Billing::settled_payer(bob).credit, fixed::from_whole(CREDIT));
     });
 }
 
