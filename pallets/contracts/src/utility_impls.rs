@@ -50,10 +50,11 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// A page of a node's open contracts that it has to deploy.
+    /// A page of a node's open contracts that it has to deploy. A rent among them takes no place on it: a page
+    /// that isn't full is the last.
     pub fn page_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
         let ids = ids_after::<NodeContracts<T>, _>(node, after);
-        ids.take(limit.min(MAX_PAGE) as usize).filter_map(Self::node_contract).collect()
+        ids.filter_map(Self::node_contract).take(limit.min(MAX_PAGE) as usize).collect()
     }
 
     fn node_contract(contract: ContractId) -> Option<NodeContract> {

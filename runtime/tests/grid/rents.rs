@@ -62,6 +62,24 @@ fn a_rented_node_is_its_tenants_alone_and_half_as_dear() {
 }
 
 #[test]
+fn a_rent_among_a_nodes_contracts_ends_no_list_of_them() {
+    run_with_node(|_, _| {
+        assert_ok!(call(Bob, rent(1)));
+        for _ in 0..5 {
+            assert_ok!(call(Bob, create(1, Resources { cru: 1, ..Resources::ZERO })));
+        }
+        let listed: Vec<_> = pallet_contracts::NodeContracts::<Runtime>::iter_key_prefix(1).collect();
+        assert_ne!(listed.last(), Some(&1), "a rent at the end would prove nothing");
+        let mut seen = Vec::new();
+        while let [contract] = Contracts::page_of_node(1, seen.last().copied(), 1)[..] {
+            seen.push(contract.contract);
+        }
+        seen.sort();
+        assert_eq!(seen, [2, 3, 4, 5, 6]);
+    });
+}
+
+#[test]
 fn only_an_empty_node_that_is_heard_from_is_rented() {
     run_with_node(|mut machine, _| {
         customer(Charlie, 100 * TFT);
