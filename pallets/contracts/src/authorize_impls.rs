@@ -54,8 +54,7 @@ impl<T: Config> Pallet<T> {
     ) -> TransactionValidityWithRefund {
         let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
         let answer = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
-        let most = answer.asked_at.saturating_add(T::AnswerLimit::get());
-        ensure!(answer.by < most, Refusal::AnswerExpired);
+        ensure!(answer.by < Self::answer_limit(&answer), Refusal::AnswerExpired);
         let within = T::AnswerWithin::get();
         let passed = within.saturating_sub(answer.by.saturating_sub(T::Clock::grid_now()));
         ensure!(passed >= within / PROGRESS_PART, Refusal::TooSoon);

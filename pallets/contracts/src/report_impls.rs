@@ -9,7 +9,7 @@ use tfgrid_primitives::{
     traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties},
     units::SECOND_MS,
     views::ClosingReason,
-    ContractId, Deadline, NodeId, ReportMark, UsageItem, UsageTotals,
+    ContractId, Deadline, GridMillis, NodeId, ReportMark, UsageItem, UsageTotals,
 };
 
 impl<T: Config> Pallet<T> {
@@ -69,9 +69,13 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Until when a node that is still at work at `now` may answer.
-    pub(crate) fn latest_answer(answer: &Answer, now: tfgrid_primitives::GridMillis) -> u64 {
-        let most = answer.asked_at.saturating_add(T::AnswerLimit::get());
-        now.saturating_add(T::AnswerWithin::get()).min(most).max(answer.by)
+    fn latest_answer(answer: &Answer, now: GridMillis) -> GridMillis {
+        now.saturating_add(T::AnswerWithin::get()).min(Self::answer_limit(answer)).max(answer.by)
+    }
+
+    /// Until when a node may answer at most, however much progress it reports.
+    pub(crate) fn answer_limit(answer: &Answer) -> GridMillis {
+        answer.asked_at.saturating_add(T::AnswerLimit::get())
     }
 
     pub(crate) fn do_report_usage(node: NodeId, sequence: u64, payload: UsagePayload) {
