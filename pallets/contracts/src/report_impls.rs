@@ -82,10 +82,16 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::grid_now();
         let last = LastUsageReport::<T>::get(node);
         LastUsageReport::<T>::insert(node, ReportMark { sequence, at: now });
-        let cores = T::Nodes::facts(node).map_or(0, |facts| facts.resources.cru);
+        let bounds = UsageBounds {
+            cores: T::Nodes::facts(node).map_or(0, |facts| facts.resources.cru),
+            bytes_per_second: T::MaxBytesPerSecond::get(),
+            last: last.at,
+            now,
+            leeway: T::UsageInterval::get(),
+        };
         let (mut accepted, mut refused) = (0u32, BoundedVec::new());
         for item in payload {
-            if Self::take_usage(node, cores, last.at, &item) {
+            if Self::take_usage(node, &bounds, &item) {
                 accepted = accepted.saturating_add(1);
             } else {
                 // As many as the payload has at most, so it always fits.
@@ -95,25 +101,17 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::UsageReported { node, accepted, refused });
     }
 
-    /// Takes an item that can be true: the contract runs on this node, no total went down, and the machine
-    /// could have done as much since the last report. Draws on the traffic that was paid for.
-    fn take_usage(node: NodeId, cores: u64, last: u64, item: &UsageItem) -> bool {
+    /// Takes an item that can be true: the contract runs on this node, which could have done as much. Draws on
+    /// the traffic that was paid for.
+    fn take_usage(node: NodeId, bounds: &UsageBounds, item: &UsageItem) -> bool {
         let Some(record) = Contracts::<T>::get(item.contract) else { return false };
         let runs_here = record.state == ContractState::Deployed
             && record.deployment().is_some_and(|deployment| deployment.node == node);
         let before = Usage::<T>::get(item.contract).unwrap_or_default();
-        // A node measures a little before it is heard; one interval is ample.
-        let window = T::Clock::grid_now()
-            .saturating_sub(last.max(record.deployed_at))
-            .saturating_add(T::UsageInterval::get());
-        let traffic = traffic_of(&item.totals).saturating_sub(traffic_of(&before));
-        let plausible = runs_here
-            && item.totals.follows(&before)
-            && traffic <= T::MaxBytesPerSecond::get().saturating_mul(window / SECOND_MS)
-            && item.totals.cpu_ms.saturating_sub(before.cpu_ms) <= cores.saturating_mul(window);
+        let plausible = runs_here && bounds.admit(record.deployed_at, &before, &item.totals);
         if plausible {
             Usage::<T>::insert(item.contract, item.totals);
-            T::Ledger::use_traffic(item.contract, traffic);
+            T::Ledger::use_traffic(item.contract, traffic_since(&before, &item.totals));
         }
         plausible
     }
@@ -159,6 +157,33 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-fn traffic_of(totals: &UsageTotals) -> u64 {
-    totals.received_bytes.saturating_add(totals.sent_bytes)
+/// What bounds a contract's use in a report of its node.
+struct UsageBounds {
+    /// The cores of the node.
+    cores: u64,
+    /// The most public traffic that it can carry.
+    bytes_per_second: u64,
+    /// When its last report came in, in grid time.
+    last: GridMillis,
+    /// Grid time.
+    now: GridMillis,
+    /// A node measures a little before it is heard: so much more time it may have had.
+    leeway: GridMillis,
+}
+
+impl UsageBounds {
+    /// Whether a contract that runs since `deployed_at` can have come from `before` to `totals`: no total went
+    /// down, and the machine could have done as much since the last report.
+    fn admit(&self, deployed_at: GridMillis, before: &UsageTotals, totals: &UsageTotals) -> bool {
+        let window = self.now.saturating_sub(self.last.max(deployed_at)).saturating_add(self.leeway);
+        totals.follows(before)
+            && traffic_since(before, totals) <= self.bytes_per_second.saturating_mul(window / SECOND_MS)
+            && totals.cpu_ms.saturating_sub(before.cpu_ms) <= self.cores.saturating_mul(window)
+    }
+}
+
+/// The bytes that went in and out between two reports.
+fn traffic_since(before: &UsageTotals, totals: &UsageTotals) -> u64 {
+    let sum = |totals: &UsageTotals| totals.received_bytes.saturating_add(totals.sent_bytes);
+    sum(totals).saturating_sub(sum(before))
 }
