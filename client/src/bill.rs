@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a contract was charged, as a bill. The chain keeps the last 13 months of each contract, what it
 //! has charged since it last wrote them down, and the sum of everything; a bill puts the three together
-//! so that its lines sum up to the total to the unit.
+//! so that its lines sum up to the total to the unit. While no month has been dropped, the months are all
+//! that was written.
 
 use tfgrid_primitives::{
-    fixed::{whole, Q64},
+    fixed::whole,
     units::HOUR_MS,
     Balance, Charge, ContractId, UnixSeconds, UsdAmount,
 };
 
 /// A billing month: 720 hours, counted since 1970.
 const MONTH_SECONDS: u64 = 720 * HOUR_MS / 1_000;
+
+/// How many months the chain keeps of a contract.
+const MONTHS_KEPT: usize = 13;
 
 /// What the chain has written down for a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +50,7 @@ pub struct Charges {
 /// When a line of a bill was charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Before the months that the chain keeps.
+    /// Before the months that the chain keeps, where it keeps as many as it can.
     Earlier,
     /// In the month of 720 hours that begins then, in seconds since 1970.
     MonthOf(UnixSeconds),
@@ -75,17 +79,17 @@ pub struct Bill {
 /// Why the chain's figures make no bill.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BillError {
-    /// The months come to more than the contract was charged.
+    /// The months come to more than the contract was charged, or to less although none was dropped.
     #[error(
-        "contract {contract}: its months come to {months:?}, and it was charged {total:?} in all; were they \
+        "contract {contract}: its months come to {months:?}, and it was charged {total:?}; were they \
          read at different blocks?"
     )]
-    MonthsExceedTotal {
+    MonthsDiffer {
         /// Which contract.
         contract: ContractId,
         /// What the months come to.
         months: Total,
-        /// What it was charged.
+        /// What it was charged when the last of them was written, or in all.
         total: Total,
     },
     /// The months aren't in order.
@@ -107,20 +111,18 @@ impl Bill {
         if let Some(pair) = charges.months.windows(2).find(|pair| pair[0].month >= pair[1].month) {
             return Err(BillError::Unordered { contract, month: pair[1].month });
         }
-        let months = sum(charges.months.iter().map(|booked| booked.charge));
-        let exceeds = |total: &Total| whole(months.tft) > total.tft || months.usd > total.usd;
-        if exceeds(&charges.total) {
-            let months = rounded(months);
-            return Err(BillError::MonthsExceedTotal { contract, months, total: charges.total });
+        let months = rounded(sum(charges.months.iter().map(|booked| booked.charge)));
+        let written = charges.settled.map_or(charges.total, rounded);
+        let dropped = charges.months.len() >= MONTHS_KEPT;
+        let fits = |months: Balance, total: Balance| months == total || dropped && months < total;
+        let differ = |total| Err(BillError::MonthsDiffer { contract, months, total });
+        if !fits(months.tft, written.tft) || !fits(months.usd, written.usd) {
+            return differ(written);
         }
-        // What was charged before the first month, and since the last one was written.
-        let settled = charges.settled.unwrap_or(Charge { tft: Q64::MAX, usd: UsdAmount::MAX });
-        let earlier_tft = match charges.settled {
-            Some(settled) => whole(settled.tft.saturating_sub(months.tft)),
-            None => charges.total.tft.saturating_sub(whole(months.tft)),
-        };
-        let earlier =
-            Total { tft: earlier_tft, usd: settled.usd.min(charges.total.usd).saturating_sub(months.usd) };
+        if written.tft > charges.total.tft || written.usd > charges.total.usd {
+            return differ(charges.total);
+        }
+        let earlier = less(written, months);
         let present = u32::try_from(charges.now / MONTH_SECONDS).unwrap_or(u32::MAX);
         Ok(Self { contract, lines: lines(charges, earlier, present), total: charges.total })
     }
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
     use tfgrid_primitives::{
         clock::stretch,
-        fixed::{from_whole, ONE},
+        fixed::{from_whole, Q64, ONE},
         ledger::Moment,
         Accrual, Payer, Rates,
     };
@@ -316,11 +318,19 @@ mod tests {
     #[test]
     fn figures_that_contradict_each_other_are_no_bill() {
         let excess = charges(vec![booked(700, 2 * ONE, 20)], None, total(1, 20));
-        let error = Bill::new(1, &excess).unwrap_err();
-        let (months, total) = (Total { tft: 2, usd: 20 }, Total { tft: 1, usd: 20 });
-        assert_eq!(error, BillError::MonthsExceedTotal { contract: 1, months, total });
-        let unordered =
-            charges(vec![booked(700, ONE, 1), booked(699, ONE, 1)], None, Total { tft: 2, usd: 2 });
+        let differ = |months, total| Err(BillError::MonthsDiffer { contract: 1, months, total });
+        assert_eq!(Bill::new(1, &excess), differ(total(2, 20), total(1, 20)));
+        let settled = Charge { tft: 2 * ONE, usd: 19 };
+        let excess = charges(vec![booked(700, 2 * ONE, 20)], Some(settled), total(3, 30));
+        assert_eq!(Bill::new(1, &excess), differ(total(2, 20), total(2, 19)));
+        let later = Some(Charge { tft: 2 * ONE, usd: 20 });
+        let excess = charges(vec![booked(700, 2 * ONE, 20)], later, total(1, 20));
+        assert_eq!(Bill::new(1, &excess), differ(total(2, 20), total(1, 20)));
+        // None of twelve months was dropped.
+        let months: Vec<Booked> = (689..=700).map(|month| booked(month, ONE, 10)).collect();
+        let lacking = charges(months, None, total(13, 130));
+        assert_eq!(Bill::new(1, &lacking), differ(total(12, 120), total(13, 130)));
+        let unordered = charges(vec![booked(700, ONE, 1), booked(699, ONE, 1)], None, total(2, 2));
         assert_eq!(Bill::new(1, &unordered), Err(BillError::Unordered { contract: 1, month: 699 }));
     }
 }

@@ -47,26 +47,51 @@ async function balances(at, address, twin) {
   return { account: data.free.toBigInt() + data.reserved.toBigInt(), credit: credit.toBigInt() };
 }
 
-/** What a contract was charged up to a block: by months of 30 days, and what the chain doesn't name a month for. */
+/** Months of 30 days since 1970, as the chain counts them. */
+const MONTH_MS = 30 * 86_400_000;
+/** How many of them the chain keeps of a contract. */
+const MONTHS_KEPT = 13;
+/** Amounts are kept to 64 binary places of a unit. */
+const whole = (amount) => amount >> 64n;
+
+/**
+ * What a contract was charged up to a block, by the end of each month. Before them comes what was in months that
+ * the chain has dropped; what it hasn't written down yet will be the present month's.
+ */
 async function charges(at, contract) {
   const status = await at.call.gridApi.contractStatus(contract);
   const total = status.isSome ? status.unwrap().value.tft?.toBigInt() ?? 0n : 0n;
-  // Kept to 64 binary places of a unit.
+  const account = await at.query.billing.accruals(contract);
+  const written = account.isSome ? whole(account.unwrap().accrual.charged.tft.toBigInt()) : total;
   const months = (await at.call.gridApi.bill(contract))
-    .map(({ month, charge }) => [month.toNumber(), charge.tft.toBigInt() >> 64n]);
-  return { months: new Map(months), rest: total - months.reduce((sum, [, cost]) => sum + cost, 0n) };
+    .map(({ month, charge }) => [month.toNumber(), charge.tft.toBigInt()]);
+  const kept = whole(months.reduce((sum, [, cost]) => sum + cost, 0n));
+  if (kept > written || (kept < written && months.length < MONTHS_KEPT)) {
+    throw new Error(`the months of contract ${contract} come to ${kept}, and it was charged ${written}`);
+  }
+  const ends = new Map([['earlier', written - kept]]);
+  let sum = 0n;
+  for (const [month, cost] of months) {
+    sum += cost;
+    ends.set(nameOf(month), written - kept + whole(sum));
+  }
+  if (total > written) ends.set(nameOf(Math.floor((await at.query.timestamp.now()).toNumber() / MONTH_MS)), total);
+  return [...ends];
 }
+
+const nameOf = (month) => new Date(month * MONTH_MS).toISOString().slice(0, 10);
 
 /** A contract's lines: what it was charged between two blocks. */
 async function charged(first, end, contract) {
-  const [before, after] = [await charges(first, contract), await charges(end, contract)];
-  const lines = [...after.months].map(([month, cost]) => {
-    const begin = new Date(month * 30 * 86_400_000).toISOString().slice(0, 10);
-    return line(`contract ${contract}, ${begin}`, 0, (before.months.get(month) ?? 0n) - cost);
+  let [, billed] = (await charges(first, contract)).at(-1);
+  const ends = await charges(end, contract);
+  return ends.flatMap(([month, until], at) => {
+    const cost = until - billed;
+    // Less by the end of a month was billed before; less in the end was given back.
+    if (cost === 0n || (cost < 0n && at + 1 < ends.length)) return [];
+    billed = until;
+    return [line(`contract ${contract}, ${month}`, 0, -cost)];
   });
-  // Not settled yet, or the least that a contract costs.
-  const rest = before.rest - after.rest;
-  return rest === 0n ? lines : [...lines, line(`contract ${contract}, rest`, 0, rest)];
 }
 
 async function bill(api, { address }, since) {
