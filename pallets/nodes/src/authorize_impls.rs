@@ -31,8 +31,7 @@ impl<T: Config> NodeReports for Pallet<T> {
 
 /// The hash of the first block: what is signed for one chain is worth nothing on another.
 pub(crate) fn genesis<T: Config>() -> H256 {
-    let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::from(0u32));
-    H256::from_slice(&hash.as_ref()[..32])
+    frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::from(0u32))
 }
 
 impl<T: Config> Pallet<T> {
@@ -86,7 +85,7 @@ impl<T: Config> Pallet<T> {
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
         let last = Heartbeats::<T>::get(node).ok_or(Refusal::NodeUnknown)?;
-        ensure_turn::<T>(last.mark(), *sequence, T::HeartbeatInterval::get() / 2)?;
+        ensure_turn::<T>(last.mark(), *sequence, half_an_interval::<T>())?;
         Self::verify(*node, ReportKind::Heartbeat, *sequence, payload, signature)?;
         Ok((valid_report("Nodes.heartbeat", node), Weight::zero()))
     }
@@ -116,7 +115,7 @@ impl<T: Config> Pallet<T> {
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
         let kind = ReportKind::Power;
-        Self::check_turn(*node, kind, *sequence, T::HeartbeatInterval::get() / 2)?;
+        Self::check_turn(*node, kind, *sequence, half_an_interval::<T>())?;
         ensure!(Self::may_change_power(*node, payload.state), Refusal::PowerRefused);
         Self::verify(*node, kind, *sequence, payload, signature)?;
         Ok((valid_report("Nodes.report_power", node), Weight::zero()))
@@ -135,6 +134,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// Refuses a report of a kind that [`LastReports`] keeps, where the node is unknown or it isn't its turn.
     fn check_turn(
         node: NodeId,
         kind: ReportKind,
@@ -146,12 +146,19 @@ impl<T: Config> Pallet<T> {
     }
 }
 
+/// How far apart heartbeats must be. Less than the interval at which nodes send them, so that one that was late
+/// doesn't hold up the next.
+fn half_an_interval<T: Config>() -> GridMillis {
+    T::HeartbeatInterval::get() / 2
+}
+
 /// Refuses a report that isn't new, or comes too soon after the last one of its kind.
 fn ensure_turn<T: Config>(last: ReportMark, sequence: u64, interval: GridMillis) -> Result<(), Refusal> {
     last.ensure_newer(sequence)?;
     last.ensure_due(T::Clock::grid_now(), interval)
 }
 
+/// Whether a machine may offer this: it can run something, and isn't larger than the chain admits.
 fn is_offerable<T: Config>(resources: &Resources) -> bool {
     let has_something = resources.cru > 0 && resources.mru > 0;
     has_something && resources.fits_in(&T::MaxResources::get())

@@ -53,23 +53,12 @@ impl<T: Config> Pallet<T> {
         let deposit = Self::hold_deposit(to, T::Farms::spend(&ticket, &node_key));
         Self::disarm_drain(node, &record.terms);
         let lost = record.offer(resources);
-        Nodes::<T>::insert(
-            node,
-            Node {
-                farm: to,
-                peer_key,
-                encryption_key,
-                isolation,
-                deposit,
-                terms: Terms::default(),
-                ..record
-            },
-        );
+        let terms = Terms::default();
+        let moved = Node { farm: to, peer_key, encryption_key, isolation, deposit, terms, ..record };
+        Nodes::<T>::insert(node, moved);
         FarmNodes::<T>::remove(from, node);
         FarmNodes::<T>::insert(to, node, ());
-        Details::<T>::remove(node);
-        Locations::<T>::remove(node);
-        PublicConfigs::<T>::remove(node);
+        Self::forget_descriptions(node);
         Self::wake(node);
         Self::deposit_event(Event::NodeMoved { node, from, to, released, deposit });
         Self::tell_if_lost(node, lost);
@@ -119,11 +108,9 @@ impl<T: Config> Pallet<T> {
         Reserved::<T>::remove(node);
         Heartbeats::<T>::remove(node);
         Uptime::<T>::remove(node);
-        Details::<T>::remove(node);
+        Self::forget_descriptions(node);
         LastReports::<T>::remove(node, ReportKind::Details);
         LastReports::<T>::remove(node, ReportKind::Power);
-        Locations::<T>::remove(node);
-        PublicConfigs::<T>::remove(node);
         NotDelivered::<T>::remove(node);
         Self::disarm_drain(node, &terms);
         Self::unwatch(node);
@@ -258,6 +245,13 @@ impl<T: Config> Pallet<T> {
         if let Some(drain) = &terms.drain {
             T::Agenda::disarm(drain.deadline, Deadline::Drain(node));
         }
+    }
+
+    /// What machine and farmer have said of it isn't so any more.
+    fn forget_descriptions(node: NodeId) {
+        Details::<T>::remove(node);
+        Locations::<T>::remove(node);
+        PublicConfigs::<T>::remove(node);
     }
 
     fn mark_report(node: NodeId, kind: ReportKind, sequence: u64) {

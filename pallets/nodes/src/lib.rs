@@ -35,6 +35,7 @@ pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::{ensure_authorized, pallet_prelude::*};
+    use sp_core::H256;
     use tfgrid_primitives::{
         report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
         traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
@@ -52,7 +53,7 @@ pub mod pallet {
 
     /// What the pallet needs of its runtime.
     #[pallet::config]
-    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>, Hash = H256> {
         /// TFT, in which deposits are held.
         type Currency: fungible::MutateHold<
             Self::AccountId,

@@ -14,7 +14,7 @@ pub const MISSED_HEARTBEATS: u64 = 3;
 pub const HEARTBEATS_TO_RETURN: u32 = 3;
 /// Heartbeats further apart than so many intervals aren't in a row.
 pub const LONGEST_GAP: u64 = 2;
-/// A node that flaps must be heard from for at most this long.
+/// A node that flaps must be heard from for at most this long before it is back.
 pub const LONGEST_RETURN: GridMillis = HOUR_MS;
 /// A node that stayed online for this long hasn't flapped.
 pub const STEADY: GridMillis = DAY_MS;
@@ -134,6 +134,7 @@ impl Row {
     /// with each.
     pub(crate) fn suffices(&self, now: GridMillis, interval: GridMillis, flaps: u8) -> bool {
         let doublings = 1u64.checked_shl(flaps.into()).unwrap_or(u64::MAX);
+        // A row spans an interval at least, also where that is the longer of both.
         let span = interval.saturating_mul(doublings).min(LONGEST_RETURN.max(interval));
         self.beats >= HEARTBEATS_TO_RETURN && now.saturating_sub(self.from) >= span
     }

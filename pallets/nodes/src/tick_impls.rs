@@ -13,8 +13,10 @@ use tfgrid_primitives::{
 impl<T: Config> ServeDeadlines for Pallet<T> {
     fn weight_of(deadline: &Deadline) -> Weight {
         match deadline {
+            Deadline::Silence(_) => T::WeightInfo::serve_silence(),
             Deadline::Drain(_) => T::WeightInfo::serve_drain(),
-            _ => T::WeightInfo::serve_silence(),
+            // Others serve them.
+            _ => Weight::zero(),
         }
     }
 

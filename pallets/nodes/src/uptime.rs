@@ -6,13 +6,13 @@ use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     units::{HOUR_MS, SECOND_MS},
-    UnixSeconds,
+    GridMillis, UnixSeconds,
 };
 
 pub use tfgrid_primitives::farming::{period_of, PERIODS_KEPT, PERIOD_SECONDS};
 
 /// A longer silence doesn't count as uptime.
-pub const LONGEST_COUNTED_GAP: u64 = HOUR_MS;
+pub const LONGEST_COUNTED_GAP: GridMillis = HOUR_MS;
 
 /// A node's uptime in one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
@@ -38,9 +38,9 @@ impl Uptimes {
         self.0.iter().find(|up| up.period == period).map_or(0, |up| up.ms)
     }
 
-    /// Counts the `gap` milliseconds up to `now` between two heartbeats, each part to the period in which it
+    /// Counts the `gap` (grid time) up to `now` between two heartbeats, each part to the period in which it
     /// lies; nothing where the node was silent for too long.
-    pub fn count(&mut self, gap: u64, now: UnixSeconds) {
+    pub fn count(&mut self, gap: GridMillis, now: UnixSeconds) {
         if gap > LONGEST_COUNTED_GAP {
             return;
         }
@@ -58,6 +58,7 @@ impl Uptimes {
             if self.0.is_full() {
                 self.0.remove(0);
             }
+            // There is room now.
             let _ = self.0.try_push(PeriodUptime { period, ms: 0 });
         }
         if let Some(up) = self.0.iter_mut().find(|up| up.period == period) {

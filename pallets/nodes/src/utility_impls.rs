@@ -9,6 +9,7 @@ use tfgrid_primitives::{
         Clock, FarmDirectory, FarmUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
         Service,
     },
+    units::SECOND_MS,
     views::{ClosingReason, NodeFilter, NodeOffer, Page, MAX_PAGE},
     FarmId, NodeId, Resources, UsdRate, Q64,
 };
@@ -156,6 +157,7 @@ impl<T: Config> NodeDirectory for Pallet<T> {
         Reserved::<T>::try_mutate(node, |reserved| {
             let others = reserved.resources.saturating_sub(from);
             let sum = others.checked_add(to).ok_or(Error::<T>::NotEnoughCapacity)?;
+            // What shrinks always fits: who gives capacity back counts on it.
             ensure!(sum.fits_in(&total) || to.fits_in(from), Error::<T>::NotEnoughCapacity);
             reserved.resources = sum;
             Ok::<_, DispatchError>(())
@@ -256,7 +258,7 @@ impl<T: Config> Pallet<T> {
         for uptimes in Uptime::<T>::iter_values() {
             let ascending = uptimes.periods().windows(2).all(|pair| pair[0].period < pair[1].period);
             ensure!(ascending, "a node's periods aren't in order");
-            let longest = uptime::PERIOD_SECONDS.saturating_mul(1_000);
+            let longest = uptime::PERIOD_SECONDS.saturating_mul(SECOND_MS);
             ensure!(uptimes.periods().iter().all(|up| up.ms <= longest), "a period is too long");
         }
         Ok(())
