@@ -4,13 +4,14 @@
 
 use crate::*;
 use frame_support::pallet_prelude::*;
+use sp_core::H256;
 use tfgrid_primitives::{
     report::{valid_report, DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload},
     traits::{Clock, NodeReports, PublicIps},
     ContractId, KeySignature, NodeId, Refusal, ReportKind, ReportMark,
 };
 
-/// A report of progress is taken after this part of the time that it adds.
+/// A report of progress is taken after one part in so many of the time that it adds.
 const PROGRESS_PART: u64 = 5;
 
 impl<T: Config> Pallet<T> {
@@ -55,6 +56,7 @@ impl<T: Config> Pallet<T> {
         let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
         let answer = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
         ensure!(answer.by < Self::answer_limit(&answer), Refusal::AnswerExpired);
+        // Each adds `within` to its moment: what is missing of that has passed since.
         let within = T::AnswerWithin::get();
         let passed = within.saturating_sub(answer.by.saturating_sub(T::Clock::grid_now()));
         ensure!(passed >= within / PROGRESS_PART, Refusal::TooSoon);
@@ -62,6 +64,7 @@ impl<T: Config> Pallet<T> {
         Ok((valid_report("Contracts.progress", payload.contract), Weight::zero()))
     }
 
+    /// The sequence needn't grow: what is free can't be released again.
     pub(crate) fn authorize_released(
         _source: TransactionSource,
         node: &NodeId,
@@ -118,7 +121,7 @@ impl<T: Config> Pallet<T> {
 
 /// A version of a contract that a node may report on.
 struct Reported {
-    body_hash: sp_core::H256,
+    body_hash: H256,
     /// The node owes an answer on this version.
     awaited: bool,
     answer: Option<Answer>,

@@ -8,8 +8,7 @@ use tfgrid_primitives::{
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, PublicIps, Service, TwinDirectory},
     views::ClosingReason,
-    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, ReportMark, Resources, StoredBody,
-    TwinId, UsdRate,
+    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {
@@ -18,10 +17,10 @@ impl<T: Config> Pallet<T> {
         wish: Wish,
         body: Body<Vec<u8>>,
     ) -> DispatchResult {
-        let Wish { node, resources, public_ips, networks, traffic_gb, max_usd_rate } = wish;
+        let Wish { node, resources, public_ips, traffic_gb, max_usd_rate, .. } = wish;
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
-        Self::ensure_networks(&networks)?;
+        Self::ensure_networks(&wish.networks)?;
         let facts = Self::running_node(node)?;
         Self::ensure_tenant(node, twin, &facts)?;
         let rates = Rates { usd: Self::rate_on(node, &facts, resources, public_ips)?, extra: 0 };
@@ -32,29 +31,16 @@ impl<T: Config> Pallet<T> {
         let deposit = T::ContractDeposit::get().saturating_add(body_deposit::<T>(&body));
         let contract = Self::open(&account, twin, Some(node), deposit)?;
         T::PublicIps::reserve(facts.farm, contract, public_ips)?;
-        for Network { name, subnet } in &networks {
+        for Network { name, subnet } in &wish.networks {
             NetworkMembers::<T>::insert((twin, name, contract), subnet);
         }
         if traffic_gb > 0 {
             T::Ledger::buy_traffic(contract, twin, traffic_gb, facts.certified)?;
         }
         let answer = Self::await_answer(contract);
-        let deployment = Deployment {
-            node,
-            resources,
-            public_ips,
-            ip_rate,
-            networks,
-            version: 1,
-            body_hash: body.hash(),
-            last_version: 1,
-            answer,
-            pending: None,
-            last_report: ReportMark::default(),
-        };
         let record = Contract {
             twin,
-            kind: ContractKind::Node(deployment),
+            kind: ContractKind::Node(Deployment::first(wish, ip_rate, body.hash(), answer)),
             state: ContractState::Created,
             rates,
             deposit,

@@ -17,7 +17,11 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
             Deadline::Eviction(_) => T::WeightInfo::serve_eviction(SWEEP_STEP),
             Deadline::Answer(_) => T::WeightInfo::serve_answer(),
             Deadline::CoolDown(_) => T::WeightInfo::serve_cool_down(),
-            _ => T::WeightInfo::serve_tombstone(),
+            Deadline::Tombstone(_) => T::WeightInfo::serve_tombstone(),
+            // Others serve them.
+            Deadline::Silence(_) | Deadline::Drain(_) | Deadline::Grace(_) | Deadline::Review(_) => {
+                Weight::zero()
+            }
         }
     }
 

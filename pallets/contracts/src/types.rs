@@ -85,13 +85,16 @@ pub(crate) struct Wish {
     pub resources: Resources,
     pub public_ips: u8,
     pub networks: Networks,
+    /// In 10⁹ bytes.
     pub traffic_gb: u32,
+    /// In 1e-10 USD per hour.
     pub max_usd_rate: UsdRate,
 }
 
 /// What the caller of `update_node_contract` asks for, beside the body.
 pub(crate) struct UpdateWish {
     pub resources: Resources,
+    /// In 1e-10 USD per hour.
     pub max_usd_rate: UsdRate,
 }
 
@@ -104,13 +107,13 @@ pub struct Contract {
     pub kind: ContractKind,
     /// How far it got; what needs no deployment is deployed from the start.
     pub state: ContractState,
-    /// What it costs once deployed.
+    /// What it costs per hour once deployed.
     pub rates: Rates,
     /// What is held for it, in 1e-7 TFT.
     pub deposit: Balance,
-    /// When it was created.
+    /// When it was created, in grid time.
     pub created_at: GridMillis,
-    /// When it was deployed; 0 before.
+    /// When it was deployed, in grid time; 0 before.
     pub deployed_at: GridMillis,
 }
 
@@ -162,6 +165,24 @@ pub struct Deployment {
 }
 
 impl Deployment {
+    /// The first version of what is wished for, as its node is asked for it.
+    pub(crate) fn first(wish: Wish, ip_rate: UsdRate, body_hash: H256, answer: Answer) -> Self {
+        let Wish { node, resources, public_ips, networks, .. } = wish;
+        Self {
+            node,
+            resources,
+            public_ips,
+            ip_rate,
+            networks,
+            version: 1,
+            body_hash,
+            last_version: 1,
+            answer,
+            pending: None,
+            last_report: ReportMark::default(),
+        }
+    }
+
     /// What the node keeps for it: until an update is answered, enough for both versions.
     pub fn reserved(&self) -> Resources {
         self.pending.as_ref().map_or(self.resources, |pending| self.resources.max(&pending.resources))
@@ -195,9 +216,9 @@ impl From<&Pending> for PendingVersion {
 /// How long a node may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Answer {
-    /// When it was asked.
+    /// When it was asked, in grid time.
     pub asked_at: GridMillis,
-    /// Until when it must answer; a report of progress moves it.
+    /// Until when it must answer, in grid time; a report of progress moves it.
     pub by: GridMillis,
 }
 
@@ -253,13 +274,13 @@ pub enum CancelReason {
 
 /// The most contracts that a twin may cancel as not delivered within [`COMPLAINT_WINDOW`].
 pub const MAX_COMPLAINTS: u32 = 3;
-/// The time in which they are counted.
+/// The time in which they are counted, in grid time.
 pub const COMPLAINT_WINDOW: GridMillis = 30 * DAY_MS;
 
 /// The contracts that a twin has lately cancelled as not delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Complaints {
-    /// When the first of them was.
+    /// When the first of them was, in grid time.
     pub since: GridMillis,
     /// How many they are.
     pub count: u32,

@@ -52,7 +52,7 @@ impl<T: Config> Pallet<T> {
         let ContractKind::Node(deployment) = &mut record.kind else { return };
         T::Agenda::disarm(pending.answer.by, Deadline::Answer(contract));
         let reserved = deployment.resources.max(&pending.resources);
-        // What is wanted fits in what is reserved.
+        // Can't fail: what is wanted fits in what is reserved.
         let _ = T::Nodes::resize(deployment.node, &reserved, &pending.resources);
         deployment.resources = pending.resources;
         deployment.version = pending.version;
@@ -75,7 +75,7 @@ impl<T: Config> Pallet<T> {
         let reserved = deployment.reserved();
         let pending = deployment.pending.take()?;
         T::Agenda::disarm(pending.answer.by, Deadline::Answer(contract));
-        // As above.
+        // Can't fail: the present version fits in what is reserved for both.
         let _ = T::Nodes::resize(deployment.node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
