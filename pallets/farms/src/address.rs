@@ -152,7 +152,7 @@ impl Net {
 
 /// A number whose lowest `count` bits are set.
 fn low_bits(count: u8) -> u128 {
-    1u128.checked_shl(count.into()).map_or(u128::MAX, |power| power.wrapping_sub(1))
+    1u128.checked_shl(count.into()).map_or(u128::MAX, |power| power.saturating_sub(1))
 }
 
 fn v4(address: [u8; 4]) -> u128 {

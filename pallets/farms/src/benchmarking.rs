@@ -3,10 +3,7 @@
 
 use crate::*;
 use frame_benchmarking::v2::*;
-use frame_support::{
-    traits::{ConstU32, EnsureOrigin},
-    BoundedVec,
-};
+use frame_support::traits::EnsureOrigin;
 use frame_system::RawOrigin;
 use sp_runtime::Vec;
 use tfgrid_primitives::{
@@ -26,8 +23,8 @@ pub trait BenchmarkHelper<AccountId> {
 const TICKET: PublicKey = [7; 32];
 
 /// The longest name, all of one letter, so that names of different letters don't look alike.
-fn longest_name(letter: u8) -> BoundedVec<u8, ConstU32<256>> {
-    BoundedVec::truncate_from((0..MAX_NAME).map(|_| letter).collect())
+fn longest_name(letter: u8) -> WrittenName {
+    WrittenName::truncate_from((0..MAX_NAME).map(|_| letter).collect())
 }
 
 /// A farmer with a farm.

@@ -131,6 +131,7 @@ impl<T: Config> Pallet<T> {
 
     fn forget_ticket(ticket: PublicKey) {
         Tickets::<T>::remove(ticket);
+        // A ticket admits no more than that, so all are gone.
         let _ = Admitted::<T>::clear_prefix(ticket, MAX_TICKET_NODES, None);
     }
 

@@ -23,7 +23,7 @@ mod tests;
 pub use address::{Address, Fault, Ipv4, Ipv6, PublicIp};
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
-pub use name::{FarmName, NameSkeleton, MAX_NAME, MIN_NAME};
+pub use name::{FarmName, NameSkeleton, WrittenName, MAX_NAME, MAX_WRITTEN_NAME, MIN_NAME};
 pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
@@ -201,7 +201,7 @@ pub mod pallet {
             ticket: PublicKey,
             /// How many.
             nodes: u32,
-            /// Until when.
+            /// Until when, in seconds since 1970.
             expires: UnixSeconds,
             /// What is held for them, in 1e-7 TFT.
             deposit: Balance,
@@ -315,7 +315,7 @@ pub mod pallet {
     impl<T: Config> Pallet<T> {
         /// Creates a farm of the caller's twin.
         #[pallet::call_index(0)]
-        pub fn create(origin: OriginFor<T>, name: BoundedVec<u8, ConstU32<256>>) -> DispatchResult {
+        pub fn create(origin: OriginFor<T>, name: WrittenName) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_create(account, name.into_inner())
         }
@@ -344,11 +344,7 @@ pub mod pallet {
 
         /// Gives a farm another name.
         #[pallet::call_index(3)]
-        pub fn update(
-            origin: OriginFor<T>,
-            farm: FarmId,
-            name: BoundedVec<u8, ConstU32<256>>,
-        ) -> DispatchResult {
+        pub fn update(origin: OriginFor<T>, farm: FarmId, name: WrittenName) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_update(account, farm, name.into_inner())
         }

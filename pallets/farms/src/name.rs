@@ -23,6 +23,12 @@ pub const MAX_NAME: u32 = 40;
 /// The fewest characters of a farm's name.
 pub const MIN_NAME: usize = 3;
 
+/// The most bytes of a name in a call: more than are valid, so that a name that is too long is refused with its
+/// own error.
+pub const MAX_WRITTEN_NAME: u32 = 256;
+
+/// A name as the farmer writes it in a call, not checked yet.
+pub type WrittenName = BoundedVec<u8, ConstU32<MAX_WRITTEN_NAME>>;
 /// A farm's name, valid by construction of `checked_name`.
 pub type FarmName = BoundedVec<u8, ConstU32<MAX_NAME>>;
 /// What a name has in common with all that look like it: two characters at most for each of the name's.

@@ -9,7 +9,7 @@ use tfgrid_primitives::{ticket::MAX_REGISTRATION_SECONDS, Balance, ContractId, F
 
 /// The most nodes that one ticket admits.
 pub const MAX_TICKET_NODES: u32 = 100;
-/// The longest that a ticket is open.
+/// The longest that a ticket is open, in seconds.
 pub const MAX_TICKET_SECONDS: UnixSeconds = 366 * 24 * 3_600;
 
 /// The most public IPs of a farm.
@@ -97,7 +97,7 @@ pub struct Ticket {
     pub farm: FarmId,
     /// How many may still join.
     pub nodes_left: u32,
-    /// Until when.
+    /// Until when, in seconds since 1970.
     pub expires: UnixSeconds,
     /// Whether the farmer has closed it.
     pub closed: bool,
@@ -106,7 +106,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// What is held for the nodes that may still join.
+    /// What is held for the nodes that may still join, in 1e-7 TFT.
     pub fn deposit(&self) -> Balance {
         self.deposit_per_node.saturating_mul(self.nodes_left.into())
     }
