@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet and balances, with twins and farms that are their numbers.
+//! A runtime of this pallet, balances, the timestamp and migrations, with twins and farms that are their
+//! numbers.
+
+#[cfg(not(feature = "runtime-benchmarks"))]
+pub mod migration;
 
 use crate as pallet_billing;
 use crate::*;
@@ -9,7 +13,7 @@ use frame_support::{
     weights::{Weight, WeightMeter},
     PalletId,
 };
-use sp_runtime::BuildStorage;
+use sp_runtime::{testing::UintAuthorityId, BuildStorage};
 use tfgrid_primitives::{
     traits::{FarmDirectory, FarmFacts, NodeLiveness, PaidUse, PaidUses, ServeDeadlines, TwinDirectory},
     units::{DAY_MS, HOUR_MS, MINUTE_MS, TFT, USD},
@@ -36,14 +40,34 @@ mod runtime {
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(2)]
     pub type Billing = pallet_billing;
+    #[runtime::pallet_index(3)]
+    pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(4)]
+    pub type MultiBlockMigrations = pallet_migrations;
 }
 
 pub type AccountId = u64;
+/// Accounts sign with their numbers.
+pub type Block = frame_system::mocking::MockBlock<Test, UintAuthorityId>;
 
 #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
 impl frame_system::Config for Test {
-    type Block = frame_system::mocking::MockBlock<Test>;
+    type Block = Block;
     type AccountData = pallet_balances::AccountData<u128>;
+    type MultiBlockMigrator = MultiBlockMigrations;
+}
+
+#[derive_impl(pallet_timestamp::config_preludes::TestDefaultConfig)]
+impl pallet_timestamp::Config for Test {
+    type OnTimestampSet = Billing;
+}
+
+#[derive_impl(pallet_migrations::config_preludes::TestDefaultConfig)]
+impl pallet_migrations::Config for Test {
+    #[cfg(not(feature = "runtime-benchmarks"))]
+    type Migrations = migration::ShortenPayers;
+    #[cfg(feature = "runtime-benchmarks")]
+    type Migrations = pallet_migrations::mock_helpers::MockedMigrations;
 }
 
 /// The existential deposit.
@@ -164,7 +188,7 @@ pub const FOUNDATION: AccountId = 200;
 pub const STAKING: AccountId = 201;
 /// 0.05 USD per TFT.
 pub const PRICE: u64 = USD / 20;
-const START_MS: u64 = 1_700_000_000_000;
+pub const START_MS: u64 = 1_700_000_000_000;
 
 /// Lets `ms` pass in blocks of three seconds.
 pub fn pass(ms: u64) {
@@ -208,8 +232,16 @@ pub fn externalities() -> sp_io::TestExternalities {
     storage.into()
 }
 
-/// Runs `test` on a fresh chain and checks the laws afterwards.
+/// Runs `test` on a fresh chain, one block old, and checks the laws afterwards.
 pub fn run(test: impl FnOnce()) {
+    run_from_genesis(|| {
+        block_at(START_MS);
+        test();
+    });
+}
+
+/// Runs `test` on a chain without a block and checks the laws afterwards.
+pub fn run_from_genesis(test: impl FnOnce()) {
     externalities().execute_with(|| {
         SilentSince::set(None);
         Served::set(vec![]);
@@ -217,7 +249,6 @@ pub fn run(test: impl FnOnce()) {
         SetAside::set(HOUR_MS);
         Feed::set(None);
         Counted::set(vec![]);
-        block_at(START_MS);
         test();
         Billing::do_try_state().unwrap();
     });

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 mod bills;
+#[cfg(not(feature = "runtime-benchmarks"))]
+mod migration;
 mod payers;
 mod prices;
 mod reference;
