@@ -71,6 +71,7 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             min_feeders: Some(1),
             answer_limit_ms: Some(30 * MINUTE_MS),
             cool_down_ms: Some(MINUTE_MS),
+            grace_max_ms: Some(10 * MINUTE_MS),
         },
         billing: BillingConfig { policy: Some(policy), price: TEST_PRICE },
         farming: FarmingConfig {

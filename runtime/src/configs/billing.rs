@@ -4,13 +4,13 @@
 use super::{
     governance::{PolicySetter, PriceSetter},
     oracle::OraclePrice,
-    parameters::NotDeliveredWindow,
+    parameters::{GraceMax, NotDeliveredWindow},
 };
 use crate::*;
 use frame_support::{parameter_types, traits::ConstU64, weights::Weight, PalletId};
 use tfgrid_primitives::{
     traits::ServeDeadlines,
-    units::{DAY_MS, HOUR_MS, MINUTE_MS},
+    units::{HOUR_MS, MINUTE_MS},
     Deadline, GridMillis,
 };
 
@@ -52,7 +52,7 @@ impl pallet_billing::Config for Runtime {
     type MinRunwayMs = ConstU64<HOUR_MS>;
     type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
     type SetAsideMs = NotDeliveredWindow;
-    type GraceMaxMs = ConstU64<{ 14 * DAY_MS }>;
+    type GraceMaxMs = GraceMax;
     type WeightInfo = ();
     #[cfg(feature = "runtime-benchmarks")]
     type BenchmarkHelper = crate::benchmarks::Grid;

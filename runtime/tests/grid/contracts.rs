@@ -10,7 +10,7 @@ use pallet_contracts::{CancelReason, Network, Subnet};
 use sp_keyring::Sr25519Keyring;
 use tfgrid_primitives::{
     report::{DeployedPayload, UsagePayload},
-    units::{HOUR_MS, TFT},
+    units::{HOUR_MS, MINUTE_MS, TFT},
     views::{ClosingReason, ContractStatus},
     Body, FailureCode, Refusal, Resources, UsageItem, UsageTotals,
 };
@@ -101,7 +101,7 @@ fn a_contract_is_paused_while_credit_is_used_up_and_goes_on_after_a_deposit() {
         let bob = customer(Bob, 25 * TFT / 100); // an hour and a bit
         assert_ok!(call(Bob, create(1, small())));
         report(machine.deployed(1, b"{}")).unwrap();
-        machine.serve(2 * HOUR_MS);
+        machine.serve(75 * MINUTE_MS);
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Paused { .. })));
         assert!(Contracts::page_of_node(1, None, 10)[0].paused);
         assert_ok!(call(Charlie, pallet_billing::Call::deposit { twin: bob, amount: TFT }));

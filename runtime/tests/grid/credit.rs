@@ -2,14 +2,16 @@
 //! What becomes of contracts when their owner's credit ends.
 
 use crate::{chain::*, governance::by_root};
-use frame_support::assert_ok;
+use frame_support::{assert_ok, traits::Get};
 use pallet_billing::{AutoRefill, Limits};
+use parameters::{dynamic, GraceMax, RuntimeParameters};
+use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
     fixed,
     traits::{Clock, Ledger},
-    units::{MINUTE_MS, TFT, USD},
+    units::{DAY_MS, MINUTE_MS, TFT, USD},
     views::{ClosedContract, ClosingReason, ContractStatus},
-    FailureCode, Resources, TwinId, Q64,
+    FailureCode, GridMillis, Resources, TwinId, Q64,
 };
 use tfgrid_runtime::*;
 
@@ -93,6 +95,61 @@ fn the_bill_of_a_contract_that_ends_early_is_all_that_it_was_charged() {
         let rejected = ended(3);
         let all = unanswered + cancelled + rejected;
         assert_eq!(all + Billing::settled_payer(bob).credit, fixed::from_whole(CREDIT));
+    });
+}
+
+/// A call that sets the longest grace.
+fn grace_max(ms: Option<GridMillis>) -> RuntimeCall {
+    use dynamic::intervals::{GraceMaxMs, Parameters as Intervals};
+    let key_value = RuntimeParameters::Intervals(Intervals::GraceMaxMs(GraceMaxMs, ms));
+    pallet_parameters::Call::set_parameter { key_value }.into()
+}
+
+#[test]
+fn governance_sets_the_longest_grace_between_a_minute_and_90_days() {
+    run(|| {
+        assert_eq!(GraceMax::get(), 10 * MINUTE_MS, "where what takes minutes takes seconds");
+        assert_fails(Bob, grace_max(Some(DAY_MS)), BadOrigin);
+        for (set, read) in [
+            (Some(7 * DAY_MS), 7 * DAY_MS),
+            (Some(0), MINUTE_MS),
+            (Some(u64::MAX), 90 * DAY_MS),
+            // As designed.
+            (None, 14 * DAY_MS),
+        ] {
+            assert_ok!(by_root(grace_max(set)));
+            assert_eq!(GraceMax::get(), read);
+        }
+    });
+}
+
+/// Bob pays in what is 23 minutes of his contract once TFT has lost nearly all its worth. How long is waited for
+/// him when they are over?
+fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
+    deployed(machine, Bob, small());
+    assert_ok!(by_root(pallet_billing::Call::set_price { price: USD / 1_000 }.into()));
+    machine.serve(24 * MINUTE_MS);
+    let grace = Billing::grace(bob).unwrap();
+    grace.until - grace.since
+}
+
+#[test]
+fn a_grace_lasts_no_longer_than_governance_says_whatever_was_paid() {
+    run_with_credit(4 * TFT, |mut machine, bob| {
+        let patience = patience_with_bob(&mut machine, bob);
+        assert_eq!(patience, 10 * MINUTE_MS);
+        machine.serve(patience);
+        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        assert_eq!(closed.reason, ClosingReason::OutOfFunds);
+    });
+    run_with_credit(4 * TFT, |mut machine, bob| {
+        assert_ok!(by_root(grace_max(Some(2 * MINUTE_MS))));
+        assert_eq!(patience_with_bob(&mut machine, bob), 2 * MINUTE_MS);
+    });
+    run_with_credit(4 * TFT, |mut machine, bob| {
+        assert_ok!(by_root(grace_max(Some(DAY_MS))));
+        let patience = patience_with_bob(&mut machine, bob);
+        assert!((22 * MINUTE_MS..24 * MINUTE_MS).contains(&patience), "as long as what was paid buys");
     });
 }
 
