@@ -4,11 +4,7 @@
 //! so that its lines sum up to the total to the unit. While no month has been dropped, the months are all
 //! that was written.
 
-use tfgrid_primitives::{
-    fixed::whole,
-    units::HOUR_MS,
-    Balance, Charge, ContractId, UnixSeconds, UsdAmount,
-};
+use tfgrid_primitives::{fixed::whole, units::HOUR_MS, Balance, Charge, ContractId, UnixSeconds, UsdAmount};
 
 /// A billing month: 720 hours, counted since 1970.
 const MONTH_SECONDS: u64 = 720 * HOUR_MS / 1_000;
@@ -195,7 +191,7 @@ mod tests {
     use super::*;
     use tfgrid_primitives::{
         clock::stretch,
-        fixed::{from_whole, Q64, ONE},
+        fixed::{from_whole, ONE, Q64},
         ledger::Moment,
         Accrual, Payer, Rates,
     };
