@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A chain's state in ParityDb, as a node keeps it.
 
+use frame_support::storage::StoragePrefixedMap;
 use sc_client_api::{Backend as _, BlockImportOperation, NewBlockState, TrieCacheContext};
 use sc_client_db::{Backend, BlocksPruning, DatabaseSettings, DatabaseSource, PruningMode};
 use sp_core::H256;
+use sp_io::hashing::twox_128;
 use sp_runtime::{
     traits::{HashingFor, Header as _},
     StateVersion, Storage,
 };
 use sp_state_machine::{Backend as _, Ext, OverlayedChanges};
-use std::{error::Error, path::Path};
-use tfgrid_runtime::{opaque::Block, Header};
+use std::{collections::BTreeMap, error::Error, path::Path};
+use tfgrid_runtime::{opaque::Block, Header, Runtime};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -65,16 +67,54 @@ impl Database {
         Ok(answer)
     }
 
-    /// Runs `work` on the state and forgets what it changes; also says how many keys it read from the database.
-    pub fn attempt<T>(&self, work: impl FnOnce() -> T) -> Outcome<(T, u64)> {
+    /// Prepares a fresh view of the state, runs `work` on it and forgets what both change.
+    pub fn attempt<T>(&self, prepare: impl FnOnce(), work: impl FnOnce() -> T) -> Outcome<Attempt<T>> {
         let state = self.backend.state_at(self.head, TrieCacheContext::Untrusted)?;
-        let mut overlay = OverlayedChanges::default();
-        let answer = sp_externalities::set_and_run_with_externalities(
-            &mut Ext::<HashingFor<Block>, _>::new(&mut overlay, &state, None),
-            work,
-        );
-        Ok((answer, state.usage_info().reads.ops))
+        let mut overlay = OverlayedChanges::<HashingFor<Block>>::default();
+        let mut ext = Ext::<HashingFor<Block>, _>::new(&mut overlay, &state, None);
+        sp_externalities::set_and_run_with_externalities(&mut ext, prepare);
+        let prepared = written(&mut overlay);
+        // Asking for it begins the count anew.
+        state.usage_info();
+        let mut ext = Ext::<HashingFor<Block>, _>::new(&mut overlay, &state, None);
+        let answer = sp_externalities::set_and_run_with_externalities(&mut ext, work);
+        let reads = state.usage_info().reads.ops;
+        let writes =
+            written(&mut overlay).into_iter().filter(|(key, value)| prepared.get(key) != Some(value));
+        Ok(Attempt { answer, reads, writes: writes.count() as u64 })
     }
+}
+
+/// What was tried on a state.
+pub struct Attempt<T> {
+    pub answer: T,
+    /// Keys read from the database.
+    pub reads: u64,
+    /// Keys that have another value than before, without those of `frame_system` that every block has.
+    pub writes: u64,
+}
+
+/// What has another value than in the database; accounts are `frame_system`'s, too, but not its own affair.
+fn written(overlay: &mut OverlayedChanges<HashingFor<Block>>) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
+    let system = twox_128(b"System");
+    let accounts = frame_system::Account::<Runtime>::final_prefix();
+    let keys: Vec<Vec<u8>> = overlay
+        .changes()
+        .map(|(key, _)| key.clone())
+        .filter(|key| !key.starts_with(&system) || key.starts_with(&accounts))
+        .filter(|key| !is_well_known(key))
+        .collect();
+    keys.into_iter()
+        .map(|key| {
+            let value = overlay.storage(&key).flatten().map(<[u8]>::to_vec);
+            (key, value)
+        })
+        .collect()
+}
+
+/// What the host keeps for itself while a block is made.
+fn is_well_known(key: &[u8]) -> bool {
+    key.starts_with(b":")
 }
 
 fn open(path: &Path, cache: Option<usize>) -> Outcome<Backend<Block>> {

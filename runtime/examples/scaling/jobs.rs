@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is measured, each by its name.
+
+use crate::{
+    chain,
+    grid::{self, Payer, Size},
+};
+use frame_support::{
+    dispatch::{GetDispatchInfo, RawOrigin},
+    traits::{OnPoll, OnTimestampSet},
+    weights::{Weight, WeightMeter},
+};
+use pallet_billing::{Ends, PriceClockState};
+use tfgrid_primitives::{units::TFT, Q64};
+use tfgrid_runtime::*;
+
+/// What is measured.
+pub struct Scenario {
+    pub name: &'static str,
+    /// Prepares a fresh view of a grid of this size for the `n`th time, and says what is to be done on it.
+    pub prepare: fn(size: Size, n: u32) -> Job,
+}
+
+/// What is done once.
+pub struct Job {
+    pub work: Box<dyn FnOnce()>,
+    /// What the chain reckons with for it.
+    pub weight: Option<Weight>,
+}
+
+pub const SCENARIOS: [Scenario; 15] = [
+    Scenario {
+        name: "`create_node_contract`",
+        prepare: |size, n| {
+            let node = size.pick(n + 1).node();
+            Job::by(size.pick(n), chain::create(node, chain::small()))
+        },
+    },
+    Scenario { name: "start: `report_deployed`", prepare: |size, n| start(size.pick(n)) },
+    Scenario {
+        name: "stop: `cancel`",
+        prepare: |size, n| Job::by(size.pick(n), chain::cancel(size.pick(n).contract())),
+    },
+    Scenario { name: "`deposit`", prepare: |size, n| deposit(size.pick(n)) },
+    Scenario {
+        name: "`deposit` that lets a paused payer's contracts go on",
+        prepare: |size, n| {
+            pause(size.pick(n));
+            deposit(size.pick(n))
+        },
+    },
+    Scenario {
+        name: "`withdraw`",
+        prepare: |size, n| Job::by(size.pick(n), pallet_billing::Call::withdraw { amount: TFT }),
+    },
+    Scenario {
+        name: "`claim`",
+        prepare: |size, n| {
+            grid::nothing_is_set_aside();
+            Job::by(size.pick(n), pallet_billing::Call::claim { contract: size.pick(n).contract() })
+        },
+    },
+    Scenario { name: "another price of TFT: `set_price`", prepare: |_, _| set_price() },
+    HOOKS,
+    EMPTY_BLOCK,
+    Scenario { name: "a block, 1 payer runs out", prepare: |_, _| block_with_due(1) },
+    Scenario { name: "a block, 100 payers run out", prepare: |_, _| block_with_due(100) },
+    Scenario { name: "a block, 200 payers run out", prepare: |_, _| block_with_due(200) },
+    Scenario { name: "a block, 300 payers run out", prepare: |_, _| block_with_due(300) },
+    Scenario { name: "a block, 500 payers run out", prepare: |_, _| block_with_due(500) },
+];
+
+/// What billing does by itself in each block.
+pub const HOOKS: Scenario = Scenario { name: "billing's hooks, nothing due", prepare: |_, _| hooks() };
+pub const EMPTY_BLOCK: Scenario =
+    Scenario { name: "a block, nothing due", prepare: |_, _| block_with_due(0) };
+
+impl Job {
+    fn by(payer: Payer, call: impl Into<RuntimeCall>) -> Self {
+        Self::call(RuntimeOrigin::signed(payer.account()), call)
+    }
+
+    fn call(origin: RuntimeOrigin, call: impl Into<RuntimeCall>) -> Self {
+        let call = call.into();
+        let weight = Some(call.get_dispatch_info().call_weight);
+        let work = move || grid::dispatch(origin, call).expect("the call succeeds");
+        Self { work: Box::new(work), weight }
+    }
+}
+
+/// A node says that a new contract of the payer runs.
+fn start(payer: Payer) -> Job {
+    let create = chain::create(payer.node(), chain::small());
+    grid::dispatch(RuntimeOrigin::signed(payer.account()), create.into()).expect("it can be created");
+    let contract = pallet_contracts::LastContractId::<Runtime>::get();
+    Job::call(RawOrigin::Authorized.into(), grid::machine(payer.node()).deployed(contract, b"{}"))
+}
+
+fn deposit(payer: Payer) -> Job {
+    let (twin, amount) = (payer.twin(), 100 * TFT);
+    Job::by(payer, pallet_billing::Call::deposit { twin, amount })
+}
+
+/// The payer's credit ends, and so do those before it.
+fn pause(payer: Payer) {
+    let twin = payer.twin();
+    let end = pallet_billing::Payers::<Runtime>::get(twin).agenda_end().expect("it is charged");
+    set_clock(end);
+    let poke = pallet_billing::Call::poke { twin };
+    grid::dispatch(RuntimeOrigin::signed(payer.account()), poke.into()).expect("its credit has ended");
+}
+
+fn set_price() -> Job {
+    let price = Billing::price_clock().price + 1;
+    Job::call(RawOrigin::Root.into(), pallet_billing::Call::set_price { price })
+}
+
+/// All that billing does in a block of its own accord.
+fn hooks() -> Job {
+    let timestamp = Timestamp::get() + SLOT_DURATION;
+    let work = move || {
+        <Billing as OnTimestampSet<_>>::on_timestamp_set(timestamp);
+        Billing::on_poll(System::block_number() + 1, &mut WeightMeter::with_limit(Weight::MAX));
+    };
+    Job { work: Box::new(work), weight: None }
+}
+
+/// A block that comes when the credit of the next `payers` has just ended. It serves those that fit into its
+/// share of the block, and all where it has room for them.
+fn block_with_due(payers: usize) -> Job {
+    let last = Ends::<Runtime>::iter_keys().take(payers).last();
+    last.iter().for_each(|last| set_clock(last.end()));
+    Job { work: Box::new(|| chain::block(vec![])), weight: None }
+}
+
+/// The price clock comes to this place.
+pub fn set_clock(place: Q64) {
+    PriceClockState::<Runtime>::mutate(|clock| (clock.base, clock.since_base_ms) = (place, 0));
+}
