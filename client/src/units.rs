@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Units as people write and read them.
 
+use crate::estimate::MONTH_HOURS;
+use std::str::FromStr;
 use tfgrid_primitives::{
     units::{GIB, MIB, TFT},
     Balance, Resources, TftPrice, UsdRate,
@@ -47,17 +49,49 @@ pub fn parse_price(text: &str) -> Result<TftPrice, String> {
     TftPrice::try_from(parse_decimal(text, "USD", 7)?).map_err(|_| format!("{text:?} is too high a price"))
 }
 
-/// Bytes for `512MiB`, `2GiB`, `1TiB` or a plain number of bytes.
+/// Bytes for `512MiB`, `2GiB`, `1TiB` or `1000000B`; nothing is `0`.
 pub fn parse_bytes(text: &str) -> Result<u64, String> {
-    let wrong = || format!("{text:?} isn't a size: write it like 512MiB, 2GiB, 1TiB, or in bytes");
-    let text = text.trim();
-    let (number, unit) = ["MiB", "GiB", "TiB"]
-        .iter()
-        .zip([MIB, GIB, GIB << 10])
-        .find_map(|(suffix, unit)| text.strip_suffix(suffix).map(|number| (number, unit)))
-        .unwrap_or((text, 1));
-    let number: u64 = number.trim_end().parse().map_err(|_| wrong())?;
-    number.checked_mul(unit).ok_or_else(wrong)
+    let wrong = |why: &str| {
+        Err(format!("{text:?} {why}: write it like 512MiB, 2GiB or 1TiB, or in bytes like 1000000B"))
+    };
+    let trimmed = text.trim();
+    if trimmed.starts_with('-') {
+        return Err(below_zero(text));
+    }
+    let (number, unit) = trimmed.split_at(trimmed.bytes().take_while(u8::is_ascii_digit).count());
+    if number.is_empty() {
+        return wrong("isn't a size");
+    }
+    let unit = match unit.trim_start() {
+        "" if number == "0" => 1,
+        "" => return wrong("has no unit"),
+        "B" => 1,
+        "MiB" => MIB,
+        "GiB" => GIB,
+        "TiB" => GIB << 10,
+        _ => return wrong("isn't a size"),
+    };
+    let bytes = number.parse().ok().and_then(|number: u64| number.checked_mul(unit));
+    bytes.ok_or_else(|| format!("{text:?} is too large: a size has less than 2^64 bytes"))
+}
+
+/// Whole hours, the rest left out, for `1.5` or `1.5 months` of 720 hours.
+pub fn parse_months(text: &str) -> Result<u64, String> {
+    const DECIMALS: usize = 9;
+    let months = parse_decimal(text, "months", DECIMALS)?;
+    let hours = months.checked_mul(MONTH_HOURS.into()).map(|hours| hours / 10u128.pow(DECIMALS as u32));
+    hours.and_then(|hours| hours.try_into().ok()).ok_or_else(|| too_large(text))
+}
+
+/// A number without sign or point.
+pub fn parse_count<N: FromStr>(text: &str) -> Result<N, String> {
+    if text.starts_with('-') {
+        return Err(below_zero(text));
+    }
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("{text:?} isn't a whole number"));
+    }
+    text.parse().map_err(|_| too_large(text))
 }
 
 /// Resources for `cru=2,mru=2GiB,sru=10GiB`; what isn't named is zero.
@@ -67,7 +101,7 @@ pub fn parse_resources(text: &str) -> Result<Resources, String> {
         let (name, value) = part.split_once('=').ok_or_else(|| {
             format!("{part:?} isn't a part of a capacity: write it as in cru=2,mru=2GiB,sru=10GiB")
         })?;
-        let count = || value.trim().parse().map_err(|_| format!("{value:?} isn't a whole number"));
+        let count = || parse_count(value.trim());
         match name.trim() {
             "cru" => resources.cru = count()?,
             "mru" => resources.mru = parse_bytes(value)?,
@@ -82,19 +116,28 @@ pub fn parse_resources(text: &str) -> Result<Resources, String> {
 
 /// A number with at most so many decimals, in units of the last, with or without its unit behind it.
 fn parse_decimal(text: &str, unit: &str, decimals: usize) -> Result<u128, String> {
-    let wrong = || {
-        format!(
-            "{text:?} isn't an amount of {unit}: write it like 12 or 12.5, with at most {decimals} decimals"
-        )
-    };
-    let number = text.trim().trim_end_matches(unit).trim_end();
+    let trimmed = text.trim();
+    let number = trimmed.strip_suffix(unit).unwrap_or(trimmed).trim_end();
+    if number.starts_with('-') {
+        return Err(below_zero(text));
+    }
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let digits = |part: &str| part.chars().all(|c| c.is_ascii_digit());
+    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
     let is_number = !whole.is_empty() && fraction.len() <= decimals && digits(whole) && digits(fraction);
     if !is_number {
-        return Err(wrong());
+        return Err(format!(
+            "{text:?} isn't an amount of {unit}: write it like 12 or 12.5, with at most {decimals} decimals"
+        ));
     }
-    format!("{whole}{fraction:0<decimals$}").parse().map_err(|_| wrong())
+    format!("{whole}{fraction:0<decimals$}").parse().map_err(|_| too_large(text))
+}
+
+fn below_zero(text: &str) -> String {
+    format!("{text:?} is below zero")
+}
+
+fn too_large(text: &str) -> String {
+    format!("{text:?} is too large")
 }
 
 #[cfg(test)]
@@ -135,10 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_amount_is_refused() {
-        for text in ["", ".5", "-1", "1.12345678", "1,5", "1.2.3", "lots", &"9".repeat(40)] {
-            assert!(parse_tft(text).is_err(), "{text:?}");
+    fn what_is_no_amount_is_refused_with_the_reason() {
+        for text in ["", ".5", "1.12345678", "1,5", "1.2.3", "lots", "nan", "inf", "1e3", "1 TFT TFT"] {
+            assert!(parse_tft(text).unwrap_err().contains("isn't an amount of TFT"), "{text:?}");
         }
+        assert!(parse_tft("-1").unwrap_err().contains("below zero"));
+        assert!(parse_tft(&"9".repeat(40)).unwrap_err().contains("too large"));
+        assert!(parse_price("cheap").is_err() && parse_price(&"9".repeat(20)).is_err());
     }
 
     #[test]
@@ -148,10 +194,53 @@ mod tests {
         assert_eq!(parse_bytes("2GiB"), Ok(2 << 30));
         assert_eq!(parse_bytes("512 MiB"), Ok(512 << 20));
         assert_eq!(parse_bytes("1TiB"), Ok(1 << 40));
-        assert_eq!(parse_bytes("0"), Ok(0));
-        for text in ["", "GiB", "-1GiB", "1.5GiB", "2GB", "99999999999TiB"] {
-            assert!(parse_bytes(text).is_err(), "{text:?}");
+        assert_eq!(parse_bytes("134217729B"), Ok((128 << 20) + 1));
+        assert_eq!((parse_bytes("0"), parse_bytes("0GiB")), (Ok(0), Ok(0)));
+    }
+
+    #[test]
+    fn what_is_no_size_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("", "isn't a size"),
+            ("GiB", "isn't a size"),
+            ("B", "isn't a size"),
+            ("1.5GiB", "isn't a size"),
+            ("2GB", "isn't a size"),
+            ("2", "has no unit: write it like 512MiB"),
+            ("-1GiB", "below zero"),
+            ("99999999999TiB", "too large"),
+            ("99999999999999999999B", "too large"),
+        ] {
+            assert!(parse_bytes(text).unwrap_err().contains(why), "{text:?}");
         }
-        assert!(parse_price("cheap").is_err());
+    }
+
+    #[test]
+    fn months_are_read_exactly_to_the_hour() {
+        assert_eq!((parse_months("1.5"), parse_months("18 months")), (Ok(1_080), Ok(12_960)));
+        assert_eq!((parse_months("2.99"), parse_months("0")), (Ok(2_152), Ok(0)));
+        assert_eq!((parse_months("17.999999999"), parse_months("0.001388889")), (Ok(12_959), Ok(1)));
+        for (text, why) in
+            [("nan", "isn't"), ("inf", "isn't"), ("1.0000000001", "isn't"), ("-1", "below zero")]
+        {
+            assert!(parse_months(text).unwrap_err().contains(why), "{text}");
+        }
+        for text in ["9".repeat(25), "9".repeat(29), "9".repeat(40)] {
+            assert!(parse_months(&text).unwrap_err().contains("too large"), "{text}");
+        }
+    }
+
+    #[test]
+    fn counts_are_whole_numbers() {
+        assert_eq!((parse_count("0"), parse_count::<u64>("18446744073709551615")), (Ok(0u32), Ok(u64::MAX)));
+        for (text, why) in [
+            ("-1", "below zero"),
+            ("1.5", "isn't a whole number"),
+            ("", "isn't a whole number"),
+            ("+1", "isn't a whole number"),
+            ("4294967296", "too large"),
+        ] {
+            assert!(parse_count::<u32>(text).unwrap_err().contains(why), "{text:?}");
+        }
     }
 }

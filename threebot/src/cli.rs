@@ -4,8 +4,8 @@
 use clap::{Args, Parser, Subcommand};
 use std::{path::PathBuf, time::Duration};
 use tfgrid_client::{
-    primitives::{Balance, ContractId, FarmId, NodeId, Resources, TwinId, UsdRate},
-    units::{parse_rate, parse_resources, parse_tft},
+    primitives::{Balance, ContractId, FarmId, NodeId, Resources, TftPrice, TwinId, UsdRate},
+    units::{parse_bytes, parse_count, parse_months, parse_price, parse_rate, parse_resources, parse_tft},
 };
 
 /// The user's and farmer's command line for TF Grid Ledger.
@@ -78,7 +78,7 @@ pub enum OnGrid {
     /// Pay TFT into a twin's credit: your own, or anybody's
     Deposit {
         /// In TFT, such as 12.5
-        #[arg(value_parser = tfgrid_client::units::parse_tft)]
+        #[arg(value_parser = parse_tft)]
         amount: Balance,
         /// Whose credit; yours when left out
         #[arg(long)]
@@ -87,7 +87,7 @@ pub enum OnGrid {
     /// Take credit back to your account
     Withdraw {
         /// In TFT, such as 12.5; all that may go when left out
-        #[arg(value_parser = tfgrid_client::units::parse_tft)]
+        #[arg(value_parser = parse_tft)]
         amount: Option<Balance>,
     },
     /// Reserve capacity on a node and let it run a deployment
@@ -182,36 +182,55 @@ pub enum Calc {
     Units,
 }
 
-/// Sizes are written like 512MiB, 2GiB or 1TiB.
+/// Where more is said.
+const CALCULATORS: &str = "Options, answer, rounding and examples: docs/CALCULATORS.md";
+
+// Values may begin with a hyphen here: so it is said that they are below zero, not that there is no such option.
+
+/// How much of everything.
 #[derive(Args)]
-pub struct CalcCost {
+pub struct Capacity {
     /// Cores
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
     pub cru: u64,
-    /// Memory
-    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    /// Memory, such as 2GiB
+    #[arg(long, default_value = "0", value_parser = parse_bytes, allow_hyphen_values = true)]
     pub mru: u64,
-    /// SSD
-    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    /// SSD, such as 60GiB
+    #[arg(long, default_value = "0", value_parser = parse_bytes, allow_hyphen_values = true)]
     pub sru: u64,
-    /// HDD
-    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
+    /// HDD, such as 1TiB
+    #[arg(long, default_value = "0", value_parser = parse_bytes, allow_hyphen_values = true)]
     pub hru: u64,
+}
+
+impl Capacity {
+    /// With as many GPUs.
+    pub fn with_gpus(&self, gpu: u64) -> Resources {
+        Resources { cru: self.cru, mru: self.mru, sru: self.sru, hru: self.hru, gpu }
+    }
+}
+
+#[derive(Args)]
+#[command(after_help = CALCULATORS)]
+pub struct CalcCost {
+    #[command(flatten)]
+    pub capacity: Capacity,
     /// GPUs
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
     pub gpu: u64,
     /// Public IPv4 addresses
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = parse_count::<u32>, allow_hyphen_values = true)]
     pub ips: u32,
     /// GB of public traffic (10^9 bytes)
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
     pub nu_gb: u64,
     /// For how many seconds
-    #[arg(long, default_value_t = 3_600)]
+    #[arg(long, default_value = "3600", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
     pub seconds: u64,
     /// Price of one TFT in USD, such as 0.05
-    #[arg(long, value_parser = tfgrid_client::units::parse_price)]
-    pub tft_price: u64,
+    #[arg(long, value_name = "USD", value_parser = price_above_zero, allow_hyphen_values = true)]
+    pub tft_price: TftPrice,
     /// Prices in 1e-7 USD, a JSON file; the default list when left out
     #[arg(long, value_name = "FILE")]
     pub prices: Option<PathBuf>,
@@ -221,38 +240,34 @@ pub struct CalcCost {
     /// The node is certified
     #[arg(long)]
     pub certified: bool,
-    /// Months for which the credit lasts: earns a discount
-    #[arg(long, default_value_t = 0.0)]
-    pub runway_months: f64,
+    /// Months of 720 hours for which the credit lasts, such as 1.5: earn a discount
+    #[arg(
+        long = "runway-months",
+        value_name = "MONTHS",
+        default_value = "0",
+        value_parser = parse_months,
+        allow_hyphen_values = true
+    )]
+    pub runway_hours: u64,
 }
 
-/// Sizes are written like 512MiB, 2GiB or 1TiB.
 #[derive(Args)]
+#[command(after_help = CALCULATORS)]
 pub struct CalcFarming {
-    /// Cores
-    #[arg(long, default_value_t = 0)]
-    pub cru: u64,
-    /// Memory
-    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
-    pub mru: u64,
-    /// SSD
-    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
-    pub sru: u64,
-    /// HDD
-    #[arg(long, default_value = "0", value_parser = tfgrid_client::units::parse_bytes)]
-    pub hru: u64,
+    #[command(flatten)]
+    pub capacity: Capacity,
     /// GiB of public traffic (2^30 bytes) that contracts paid for
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
     pub nu_gib: u64,
     /// Seconds × public IPv4 addresses that contracts paid for
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
     pub ip_seconds: u64,
     /// How much of the period the node was up, in thousandths
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value = "1000", value_parser = parse_permille, allow_hyphen_values = true)]
     pub uptime_permille: u16,
     /// Price of one TFT in USD when the node joined, such as 0.08
-    #[arg(long, value_parser = tfgrid_client::units::parse_price)]
-    pub tft_price: u64,
+    #[arg(long, value_name = "USD", value_parser = price_above_zero, allow_hyphen_values = true)]
+    pub tft_price: TftPrice,
     /// The node is certified
     #[arg(long)]
     pub certified: bool,
@@ -315,10 +330,10 @@ pub struct Document {
     #[arg(long)]
     pub cru: Option<u64>,
     /// Memory to reserve, such as 2GiB; what the deployment needs when left out
-    #[arg(long, value_parser = tfgrid_client::units::parse_bytes)]
+    #[arg(long, value_parser = parse_bytes)]
     pub mru: Option<u64>,
     /// SSD to reserve, such as 10GiB; what the deployment needs when left out
-    #[arg(long, value_parser = tfgrid_client::units::parse_bytes)]
+    #[arg(long, value_parser = parse_bytes)]
     pub sru: Option<u64>,
 }
 
@@ -486,6 +501,22 @@ pub struct Feed {
     /// Tell it once and end
     #[arg(long)]
     pub once: bool,
+}
+
+/// A price that something can be counted in.
+fn price_above_zero(text: &str) -> Result<TftPrice, String> {
+    match parse_price(text)? {
+        0 => Err("the price of TFT must be above zero".into()),
+        price => Ok(price),
+    }
+}
+
+/// Thousandths, all of them at most.
+fn parse_permille(text: &str) -> Result<u16, String> {
+    match parse_count(text)? {
+        permille @ 0..=1_000 => Ok(permille),
+        _ => Err(format!("{text} thousandths are more than all: 1000 at most")),
+    }
 }
 
 /// Two letters, as the chain has them.

@@ -130,7 +130,7 @@ workloads:
         for (name, content, more, why) in [
             ("a.json", "{", &[][..], "isn't JSON"),
             ("a.json", &" ".repeat(8_193), &[], "8192 bytes"),
-            ("a.json", JSON, &["--sru", "1"], "sru by"),
+            ("a.json", JSON, &["--sru", "1B"], "sru by"),
             ("a.json", YAML, &[], "isn't JSON"),
             ("a.yaml", "a: [", &[], "isn't YAML"),
             ("a.yaml", &unknown, &[], "sise"),

@@ -11,11 +11,14 @@ mod time;
 
 use clap::Parser;
 use cli::Cli;
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::print_usage_error(&error, env::args_os().any(|arg| arg == "--json")),
+    };
     let json = cli.global.json;
     match commands::run(cli).await {
         Ok(answer) => answer.print(json),

@@ -60,7 +60,7 @@ fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
     let none = deployment(grid, 0)?.display().to_string();
     ensure_refused(user, &["deploy", "-f", &none, "--node", &node], "/workloads/1/data/cpu")?;
     let one = deployment(grid, 1)?.display().to_string();
-    ensure_refused(user, &["deploy", "-f", &one, "--node", &node, "--mru", "1"], "mru by")?;
+    ensure_refused(user, &["deploy", "-f", &one, "--node", &node, "--mru", "1MiB"], "mru by")?;
     ensure_refused(user, &["deploy", "-f", &one, "--node", "99"], "no node has the id 99")?;
     ensure_refused(user, &["show", "99"], "no contract has the id 99")?;
     let nowhere = Person::new("//Bob", &format!("ws://127.0.0.1:{}", free_port()?));

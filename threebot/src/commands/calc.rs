@@ -5,21 +5,19 @@ use crate::{
     cli::{Calc, CalcCost, CalcFarming},
     output::Answer,
 };
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use serde_json::{json, Value};
 use std::{fs, path::Path};
 use tfgrid_client::{
+    estimate::MONTH_HOURS,
     primitives::{
         farming::{farming_units_millionths, reward_musd, reward_tft, Farmed, FarmingRates, Payment},
         pricing::{cloud_units_millionths, cost, Usage},
-        units::{GIB, USD},
-        Discount, PriceList, PricedNode, Resources,
+        units::{GIB, TFT, USD},
+        Discount, PriceList, PricedNode,
     },
     units::format_tft,
 };
-
-/// A month of prepaid runway, in hours.
-const MONTH_HOURS: f64 = 720.0;
 
 pub fn run(command: Calc) -> Result<Answer> {
     match command {
@@ -31,8 +29,8 @@ pub fn run(command: Calc) -> Result<Answer> {
 
 fn price(args: CalcCost) -> Result<Answer> {
     let list = args.prices.as_deref().map_or_else(|| Ok(PriceList::default()), read_prices)?;
-    let resources = Resources { cru: args.cru, mru: args.mru, sru: args.sru, hru: args.hru, gpu: args.gpu };
-    let discount = Discount::for_runway_hours((args.runway_months * MONTH_HOURS) as u64);
+    let resources = args.capacity.with_gpus(args.gpu);
+    let discount = Discount::for_runway_hours(args.runway_hours);
     let usage = Usage {
         resources,
         public_ips: args.ips,
@@ -41,8 +39,8 @@ fn price(args: CalcCost) -> Result<Answer> {
         node: PricedNode { certified: args.certified, rent: args.rent },
         discount,
     };
-    let (usd_units, tft_units) = cost(&list, &usage, args.tft_price)
-        .context("this costs more than the chain can count: is the price of TFT above zero?")?;
+    let (usd_units, tft_units) =
+        cost(&list, &usage, args.tft_price).context("this costs more than the chain can count")?;
     let (cu, su) = cloud_units_millionths(&resources);
     let text = format!(
         "{} CU, {} SU for {} s: {} USD, {} TFT (discount: {})",
@@ -61,15 +59,14 @@ fn price(args: CalcCost) -> Result<Answer> {
 }
 
 fn reward(args: CalcFarming) -> Result<Answer> {
-    let resources = Resources { cru: args.cru, mru: args.mru, sru: args.sru, hru: args.hru, gpu: 0 };
+    let resources = args.capacity.with_gpus(0);
     let traffic_bytes = args.nu_gib.checked_mul(GIB).context("that many GiB of traffic can't be counted")?;
     let farmed = Farmed { resources, traffic_bytes, ip_seconds: args.ip_seconds };
     let payment =
         Payment { uptime_permille: args.uptime_permille, certified: args.certified, price: args.tft_price };
-    let musd =
-        reward_musd(&FarmingRates::default(), &farmed).context("this earns more than the chain can count")?;
-    let tft_units = reward_tft(musd, &payment).context("the price of TFT must be above zero")?;
-    let tft_units = u64::try_from(tft_units).context("this earns more than the chain can count")?;
+    const TOO_MUCH: &str = "this earns more than the chain can count";
+    let musd = reward_musd(&FarmingRates::default(), &farmed).context(TOO_MUCH)?;
+    let tft_units = reward_tft(musd, &payment).and_then(|tft| u64::try_from(tft).ok()).context(TOO_MUCH)?;
     let (cu, su) = farming_units_millionths(&resources);
     let text = format!(
         "{} CU, {} SU: {musd} mUSD, {} TFT a period",
@@ -93,7 +90,7 @@ usd_units     1e-7 USD
 tft_units     1e-7 TFT
 month         720 hours";
     let value = json!({
-        "usd_units_per_usd": USD, "tft_units_per_tft": 10_000_000, "month_hours": MONTH_HOURS as u64,
+        "usd_units_per_usd": USD, "tft_units_per_tft": TFT as u64, "month_hours": MONTH_HOURS,
         "prices": PriceList::default(), "farming": FarmingRates::default(),
     });
     Answer::new(text, value)
@@ -101,12 +98,14 @@ month         720 hours";
 
 /// Prices from a file: the `policy` object of `docs/vectors/cost.json`.
 fn read_prices(file: &Path) -> Result<PriceList> {
-    let text =
-        fs::read_to_string(file).with_context(|| format!("can't read the prices {}", file.display()))?;
+    let name = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("can't read the prices {name}"))?;
     let prices: Value =
-        serde_json::from_str(&text).with_context(|| format!("the prices {} aren't JSON", file.display()))?;
-    serde_json::from_value(prices)
-        .with_context(|| format!("the prices {} aren't a list of prices", file.display()))
+        serde_json::from_str(&text).with_context(|| format!("the prices {name} aren't JSON"))?;
+    if prices.get("policy").is_some() {
+        bail!("the prices {name} are a whole file of vectors: use its `policy` object");
+    }
+    serde_json::from_value(prices).with_context(|| format!("the prices {name} aren't a list of prices"))
 }
 
 /// Millionths as a number with a point.
@@ -122,7 +121,10 @@ fn usd(units: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command};
+    use crate::{
+        cli::{Cli, Command},
+        output::{error_value, usage_message},
+    };
     use clap::Parser;
 
     fn answer(line: &str) -> Result<Value> {
@@ -130,6 +132,15 @@ mod tests {
             unreachable!("the line is a calculation")
         };
         Ok(run(command)?.value)
+    }
+
+    /// As `--json` tells it.
+    fn error_text(error: &anyhow::Error) -> String {
+        error.downcast_ref().and_then(usage_message).unwrap_or_else(|| format!("{error:#}"))
+    }
+
+    fn error(line: &str) -> String {
+        error_text(&answer(&format!("threebot calc {line}")).unwrap_err())
     }
 
     #[test]
@@ -159,6 +170,9 @@ mod tests {
         fs::write(&file, vectors["policy"].to_string()).unwrap();
         let line = format!("threebot calc cost --cru 2 --mru 2GiB --tft-price 1 --prices {}", file.display());
         assert_eq!(answer(&line).unwrap()["usd_units"], json!(100_000));
+        fs::write(&file, vectors.to_string()).unwrap();
+        let error = format!("{:#}", answer(&line).unwrap_err());
+        assert!(error.contains("whole file of vectors: use its `policy` object"), "{error}");
         fs::write(&file, "{").unwrap();
         let error = format!("{:#}", answer(&line).unwrap_err());
         assert!(error.contains("aren't JSON") && error.contains("prices.json"), "{error}");
@@ -168,13 +182,91 @@ mod tests {
 
     #[test]
     fn what_cannot_be_counted_is_said() {
-        let error = |line: &str| format!("{:#}", answer(line).unwrap_err());
-        assert!(error("threebot calc cost --cru 1 --tft-price 0").contains("above zero"));
-        assert!(error(
-            "threebot calc cost --cru 18446744073709551615 --seconds 18446744073709551615 --tft-price 1"
-        )
-        .contains("more than the chain can count"));
-        assert!(error("threebot calc farming --cru 8 --tft-price 0").contains("above zero"));
-        assert!(error("threebot calc cost --cru 1 --mru 2GB --tft-price 1").contains("isn't a size"));
+        for line in [
+            "cost --cru 18446744073709551615 --seconds 18446744073709551615 --tft-price 1",
+            "farming --cru 18446744073709551615 --mru 16777215TiB --sru 16777215TiB --tft-price 0.0000001",
+        ] {
+            let error = error(line);
+            assert!(error.contains("more than the chain can count"), "{line}: {error}");
+        }
+        assert!(error("farming --nu-gib 18446744073709551615 --tft-price 1").contains("can't be counted"));
+    }
+
+    #[test]
+    fn odd_options_are_refused_with_the_reason() {
+        for (line, why) in [
+            ("cost --cru 1 --tft-price 0", "'--tft-price <USD>': the price of TFT must be above zero"),
+            ("farming --cru 8 --tft-price 0.0", "the price of TFT must be above zero"),
+            ("cost --tft-price -1", "\"-1\" is below zero"),
+            ("cost --tft-price cheap", "isn't an amount of USD"),
+            ("cost --cru -1 --tft-price 1", "'--cru <CRU>': \"-1\" is below zero"),
+            ("cost --cru 1.5 --tft-price 1", "isn't a whole number"),
+            ("cost --mru -1GiB --tft-price 1", "is below zero"),
+            ("cost --mru 2 --tft-price 1", "\"2\" has no unit: write it like 512MiB"),
+            ("cost --mru 2GB --tft-price 1", "isn't a size"),
+            ("cost --sru 99999999999GiB --tft-price 1", "is too large"),
+            ("cost --ips 4294967296 --tft-price 1", "is too large"),
+            ("cost --runway-months nan --tft-price 1", "isn't an amount of months"),
+            ("cost --runway-months inf --tft-price 1", "isn't an amount of months"),
+            ("cost --runway-months -1 --tft-price 1", "is below zero"),
+            ("farming --uptime-permille 1001 --tft-price 1", "1001 thousandths are more than all"),
+            ("farming --uptime-permille -1 --tft-price 1", "is below zero"),
+            ("farming --ip-seconds -1 --tft-price 1", "is below zero"),
+        ] {
+            let error = error(line);
+            assert!(error.contains(why), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_runway_earns_its_discount_to_the_hour() {
+        let discount = |months: &str| {
+            let line = format!("threebot calc cost --cru 1 --tft-price 1 --runway-months {months}");
+            answer(&line).unwrap()["discount"].clone()
+        };
+        assert_eq!((discount("1.499999999"), discount("1.5")), (json!("none"), json!("default")));
+        assert_eq!((discount("17.99"), discount("18")), (json!("silver"), json!("gold")));
+    }
+
+    /// The blocks of a page that are fenced and of this language.
+    fn blocks(page: &str) -> Vec<(&str, String)> {
+        let mut lines = page.lines();
+        let mut blocks = Vec::new();
+        while let Some(line) = lines.next() {
+            if let Some(language) = line.strip_prefix("```") {
+                let code = lines.by_ref().take_while(|line| *line != "```").collect::<Vec<_>>().join("\n");
+                blocks.push((language, code));
+            }
+        }
+        blocks
+    }
+
+    #[test]
+    fn the_examples_of_the_page_answer_as_the_page_says() {
+        let page = blocks(include_str!("../../../docs/CALCULATORS.md"));
+        let mut checked = Vec::new();
+        for pair in page.windows(2) {
+            let [("sh", command), ("json", said)] = pair else { continue };
+            let line = command.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ");
+            let answered = answer(&line).unwrap_or_else(|error| error_value(&error_text(&error)));
+            assert_eq!(answered, serde_json::from_str::<Value>(said).unwrap(), "{line}");
+            checked.push(answered);
+        }
+        assert_eq!(checked.len(), page.iter().filter(|(language, _)| *language == "sh").count());
+        for field in ["discount", "musd", "month_hours", "error"] {
+            assert!(checked.iter().any(|answered| !answered[field].is_null()), "no example has {field}");
+        }
+    }
+
+    #[test]
+    fn the_page_names_every_option() {
+        use clap::CommandFactory;
+        let page = include_str!("../../../docs/CALCULATORS.md");
+        let threebot = Cli::command();
+        let calc = threebot.find_subcommand("calc").unwrap();
+        let options = calc.get_subcommands().flat_map(|command| command.get_arguments());
+        for option in options.filter_map(|option| option.get_long()) {
+            assert!(page.contains(&format!("| `--{option}")), "--{option}");
+        }
     }
 }
