@@ -3,6 +3,7 @@
 
 use super::{governance::FeederKeeper, parameters::FeederQuorum};
 use crate::*;
+use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{
     parameter_types,
@@ -77,14 +78,27 @@ impl pallet_membership::Config<Instance2> for Runtime {
 }
 
 /// The median of what feeders say, while enough of them have said it lately.
+///
+/// Not the value that the oracle keeps: that is combined only when somebody feeds, so it holds on to what has grown
+/// old since and to what somebody said who feeds no more; and of an even number of values it is the upper one of
+/// the middle, so half of the feeders could set it.
 pub struct OraclePrice;
 
 impl Get<Option<TftPrice>> for OraclePrice {
     fn get() -> Option<TftPrice> {
-        let now = Timestamp::get();
-        let said = Oracle::read_raw_values(&PriceKey::TftUsd);
-        let young = said.iter().filter(|said| said.timestamp.saturating_add(MaxAge::get()) > now).count();
-        let enough = young >= FeederQuorum::get() as usize;
-        Oracle::values(PriceKey::TftUsd).filter(|_| enough).map(|combined| combined.value)
+        let oldest = Timestamp::get().saturating_sub(MaxAge::get());
+        // At most one of each feeder, and governance's.
+        let said = Oracle::read_raw_values(&PriceKey::TftUsd).into_iter();
+        let young: Vec<_> = said.filter(|said| said.timestamp > oldest).map(|said| said.value).collect();
+        let enough = young.len() >= FeederQuorum::get() as usize;
+        median(young).filter(|_| enough)
     }
+}
+
+/// The one in the middle; of an even number the mean of the two there, rounded down.
+fn median(mut values: Vec<TftPrice>) -> Option<TftPrice> {
+    values.sort_unstable();
+    let last = values.len().checked_sub(1)?;
+    let (lower, upper) = (values.get(last / 2)?, values.get(values.len() / 2)?);
+    Some(lower.midpoint(*upper))
 }

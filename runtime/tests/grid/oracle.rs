@@ -4,7 +4,7 @@
 use crate::{chain::*, governance::by_root};
 use frame_support::assert_ok;
 use parameters::{dynamic, RuntimeParameters};
-use sp_keyring::Sr25519Keyring;
+use sp_keyring::Sr25519Keyring::{self, Dave};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::units::{HOUR_MS, MINUTE_MS, USD};
 use tfgrid_runtime::*;
@@ -32,6 +32,18 @@ fn add_feeder(who: Sr25519Keyring) -> DispatchResult {
         who: who.to_account_id().into(),
     };
     by_root(RuntimeCall::Feeders(add))
+}
+
+fn remove_feeder(who: Sr25519Keyring) -> DispatchResult {
+    let remove = pallet_membership::Call::<Runtime, pallet_membership::Instance2>::remove_member {
+        who: who.to_account_id().into(),
+    };
+    by_root(RuntimeCall::Feeders(remove))
+}
+
+/// What the oracle itself keeps as combined.
+fn kept() -> Option<u64> {
+    Oracle::values(PriceKey::TftUsd).map(|kept| kept.value)
 }
 
 fn is_stale(event: &RuntimeEvent) -> bool {
@@ -67,6 +79,56 @@ fn the_median_of_enough_feeders_counts_and_one_liar_does_not() {
         assert_ok!(feed(Charlie, FIRST + 1_000));
         pass(2 * MINUTE_MS);
         assert_eq!(price(), FIRST + 2_000);
+    });
+}
+
+#[test]
+fn two_of_four_feeders_lift_the_price_no_further_than_to_the_mean_with_an_honest_one() {
+    run(|| {
+        need_feeders(3);
+        for who in [Bob, Charlie, Dave] {
+            assert_ok!(add_feeder(who));
+        }
+        assert_ok!(feed(Alice, FIRST + 1_000));
+        assert_ok!(feed(Bob, FIRST + 2_000));
+        for liar in [Charlie, Dave] {
+            assert_ok!(feed(liar, FIRST + 4_001));
+        }
+        pass(2 * MINUTE_MS);
+        assert_eq!((price(), kept()), (FIRST + 3_000, Some(FIRST + 4_001)));
+        for liar in [Charlie, Dave] {
+            assert_ok!(feed(liar, FIRST - 4_000));
+        }
+        pass(2 * MINUTE_MS);
+        assert_eq!(price(), FIRST - 1_500, "nor do they press it further down");
+    });
+}
+
+#[test]
+fn what_has_grown_old_counts_no_more_though_the_oracle_keeps_it() {
+    run(|| {
+        assert_ok!(add_feeder(Bob));
+        assert_ok!(feed(Alice, FIRST + 4_000));
+        pass(HOUR_MS / 2);
+        assert_ok!(feed(Bob, FIRST + 1_000));
+        pass(2 * MINUTE_MS);
+        assert_eq!(price(), FIRST + 2_500);
+        pass(HOUR_MS / 2);
+        assert_eq!((price(), kept()), (FIRST + 1_000, Some(FIRST + 4_000)));
+    });
+}
+
+#[test]
+fn who_feeds_no_more_counts_no_more_though_the_oracle_keeps_it() {
+    run(|| {
+        assert_ok!(add_feeder(Bob));
+        assert_ok!(feed(Alice, FIRST + 1_000));
+        assert_ok!(feed(Bob, FIRST + 4_000));
+        pass(2 * MINUTE_MS);
+        assert_eq!(price(), FIRST + 2_500);
+        assert_ok!(remove_feeder(Bob));
+        pass(2 * MINUTE_MS);
+        assert_eq!((price(), kept()), (FIRST + 1_000, Some(FIRST + 4_000)));
     });
 }
 
