@@ -295,6 +295,22 @@ impl At {
         Ok(result.map(|r| r.0))
     }
 
+    /// The contract with which somebody rents a whole node.
+    pub async fn rent_of_node(&self, node: NodeId) -> Result<Option<ContractId>, Error> {
+        self.fetch("a node's rent", api::storage().contracts().rents(), (node,)).await
+    }
+
+    /// Whether a contract earns, or has earned what nobody has claimed.
+    pub async fn earns(&self, contract: ContractId) -> Result<bool, Error> {
+        let account =
+            self.fetch("a contract's earnings", api::storage().billing().accruals(), (contract,)).await?;
+        Ok(account.is_some_and(|account| {
+            let (rates, unclaimed) = (account.accrual.rates, account.unclaimed);
+            let earns_now = account.running && (rates.usd > 0 || rates.extra > 0);
+            earns_now || unclaimed.shared > 0 || unclaimed.extra > 0
+        }))
+    }
+
     /// What a contract has used, as its node reported it.
     pub async fn usage(&self, contract: ContractId) -> Result<Option<UsageTotals>, Error> {
         let usage = self.fetch("a contract's usage", api::storage().contracts().usage(), (contract,)).await?;

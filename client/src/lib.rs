@@ -11,6 +11,7 @@
 
 pub mod at;
 pub mod bill;
+pub mod claim;
 pub mod client;
 pub mod deployment;
 pub mod error;

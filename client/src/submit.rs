@@ -245,11 +245,16 @@ async fn finalized(
     Err(lost("the connection ended before it was finalized".into()))
 }
 
-/// The pallet's own words for why a call failed.
+/// Why a transaction failed.
 fn failed(what: &str, error: TransactionEventsError) -> Error {
-    let TransactionEventsError::ExtrinsicFailed(dispatch) = &error else {
-        return Error::read(format!("the events of {what}"))(&error);
-    };
+    match &error {
+        TransactionEventsError::ExtrinsicFailed(dispatch) => failure(what, dispatch),
+        _ => Error::read(format!("the events of {what}"))(&error),
+    }
+}
+
+/// The pallet's own words for why a call failed.
+pub(crate) fn failure(what: &str, dispatch: &DispatchError) -> Error {
     let (pallet, name, docs) = match dispatch {
         DispatchError::Module(module) => match module.details() {
             Ok(details) => (

@@ -28,6 +28,7 @@ Examples:
 
   threebot --key //Alice farm create sunny             become a farmer
   threebot --key //Alice farm ticket --farm 1          what a machine boots with to join your farm
+  threebot --key //Alice claim --farm 1                be paid what your nodes have earned
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the chain can't be reached, 4 the chain refused."
 )]
@@ -145,6 +146,8 @@ pub enum OnGrid {
     /// The price of TFT
     #[command(subcommand)]
     Oracle(Oracle),
+    /// Make payable what contracts have earned, and have the farm paid; by anyone
+    Claim(ClaimArgs),
     /// Show everything about a contract
     Show {
         /// The contract's id
@@ -293,11 +296,6 @@ pub enum Farm {
         /// The farm's id
         farm: FarmId,
     },
-    /// Have a farm paid what its contracts have earned; by anyone, to the farmer's account
-    Payout {
-        /// The farm's id
-        farm: FarmId,
-    },
     /// Open a boot ticket: whoever boots a machine with it joins your farm (holds 10 TFT for each node)
     Ticket {
         /// Your farm's id
@@ -433,6 +431,20 @@ pub struct Nodes {
     pub after: Option<NodeId>,
 }
 
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot claim --farm 1      all contracts on the farm's nodes; then the farmer's account is paid
+  threebot claim 7 8           only these, of whatever farm; nobody is paid yet")]
+pub struct ClaimArgs {
+    /// The contracts' ids
+    #[arg(required_unless_present = "farm")]
+    pub contracts: Vec<ContractId>,
+    /// All contracts on the nodes of this farm that have earned something
+    #[arg(long, conflicts_with = "contracts")]
+    pub farm: Option<FarmId>,
+}
+
 #[derive(Subcommand)]
 pub enum Refill {
     /// Let your account buy more credit when it ends
@@ -566,7 +578,7 @@ mod tests {
         for line in ["nodes --all", "bill 1", "show 1", "funds --twin 1", "oracle show", "farm earnings 1"] {
             assert!(!needs_key(&format!("threebot {line}")), "{line}");
         }
-        for line in ["funds", "ps", "cancel 1", "limits", "oracle feed --file a"] {
+        for line in ["funds", "ps", "cancel 1", "limits", "oracle feed --file a", "claim --farm 1"] {
             assert!(needs_key(&format!("threebot {line}")), "{line}");
         }
     }

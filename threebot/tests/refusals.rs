@@ -25,6 +25,8 @@ fn machines_get_wrong_usage_as_one_line_of_json() {
         ("calc cost --json", "not provided: --tft-price <USD>"),
         ("--json calc", "isn't complete"),
         ("calc cost --cru -1 --tft-price 1 --json", "below zero"),
+        ("claim --json", "not provided"),
+        ("claim 7 --farm 1 --json", "cannot be used with"),
     ] {
         let (code, error) = error_of(line);
         assert_eq!(code, Some(2), "{line}");

@@ -3,8 +3,11 @@
 //! The chain gets a new runtime while a node follows it.
 
 use anyhow::{ensure, Result};
-use std::thread;
-use tfgrid_tests::Grid;
+use std::{thread, time::Duration};
+use tfgrid_tests::{text, units, wait_for, Grid};
+
+/// What a contract earns in its first minute is set aside on development chains.
+const CLAIMABLE_LIMIT: Duration = Duration::from_secs(90);
 
 pub fn contracts_and_agent_live_through_a_new_runtime(grid: &mut Grid) -> Result<()> {
     let clean = grid.footprint()?;
@@ -20,6 +23,29 @@ pub fn contracts_and_agent_live_through_a_new_runtime(grid: &mut Grid) -> Result
     ensure!(grid.agent.is_running(), "the agent ended");
     ensure!(old.page()? == page, "the page isn't the same as before");
 
+    the_farmer_is_paid_what_was_earned(grid, &old.contract)?;
+
     grid.user.threebot(&["cancel", &new.contract])?;
     grid.cancels(&old.contract, &clean)
+}
+
+fn the_farmer_is_paid_what_was_earned(grid: &Grid, contract: &str) -> Result<()> {
+    let farmer = &grid.farmer;
+    let claimed = wait_for("a contract's first minute to pass", CLAIMABLE_LIMIT, || {
+        match farmer.threebot(&["claim", contract]) {
+            Err(error) if format!("{error:#}").contains("SetAside") => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    })?;
+    ensure!(units(&claimed["claimed"][0]["amount_units"])? > 0 && claimed["paid"].is_null(), "{claimed}");
+
+    let farm = farmer.threebot(&["nodes", "--all"])?["nodes"][0]["farm"].to_string();
+    let payable = units(&farmer.threebot(&["farm", "earnings", &farm])?["payable_units"])?;
+    let paid = farmer.threebot(&["claim", "--farm", &farm])?;
+    let account = farmer.threebot(&["twin", "show"])?;
+    ensure!(text(&paid["paid"]["to"])? == text(&account["account"])?, "{paid} isn't paid to {account}");
+    ensure!(units(&paid["paid"]["amount_units"])? >= payable, "{paid}, and {payable} were to be paid");
+    let left = farmer.threebot(&["farm", "earnings", &farm])?;
+    ensure!(units(&left["payable_units"])? == 0, "{left} after {paid}");
+    Ok(())
 }

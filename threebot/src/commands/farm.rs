@@ -2,30 +2,15 @@
 
 use super::event;
 use crate::{cli::Farm, output::Answer, session::Session};
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use tfgrid_client::{
-    api::{
-        self,
-        runtime_types::{
-            pallet_billing::{pallet::Call, types::Payee},
-            tfgrid_runtime::RuntimeCall,
-        },
-    },
-    primitives::{ContractId, FarmId},
-    units::format_tft,
-    MachineKey,
-};
-
-/// How many contracts are claimed in one transaction.
-const CLAIMS_AT_ONCE: usize = 100;
+use tfgrid_client::{api, primitives::FarmId, units::format_tft, MachineKey};
 
 pub async fn run(session: &Session, command: Farm) -> Result<Answer> {
     match command {
         Farm::Create { name } => create(session, name).await,
         Farm::Earnings { farm } => earnings(session, farm).await,
-        Farm::Payout { farm } => payout(session, farm).await,
         Farm::Ticket { farm, nodes, expires } => ticket(session, farm, nodes, expires).await,
     }
 }
@@ -41,38 +26,11 @@ async fn create(session: &Session, name: String) -> Result<Answer> {
 async fn earnings(session: &Session, farm: FarmId) -> Result<Answer> {
     let payable = session.grid.finalized().await?.farm_earnings(farm).await?;
     let text = format!(
-        "farm {farm} has {} TFT to be paid; `threebot farm payout {farm}` claims what its contracts have earned \
+        "farm {farm} has {} TFT to be paid; `threebot claim --farm {farm}` claims what its contracts have earned \
          since, and pays all of it",
         format_tft(payable)
     );
     Ok(Answer::new(text, json!({ "farm": farm, "payable_units": payable.to_string() })))
-}
-
-/// Claims contract by contract, as many in a transaction as fit; those that can't be claimed yet wait for
-/// the next time.
-async fn payout(session: &Session, farm: FarmId) -> Result<Answer> {
-    let at = session.grid.finalized().await?;
-    let mut contracts = Vec::new();
-    for node in at.nodes_of_farm(farm).await? {
-        contracts.extend(at.contracts_of_node(node).await?.iter().filter(|c| c.deployed).map(|c| c.contract));
-    }
-    for batch in contracts.chunks(CLAIMS_AT_ONCE) {
-        let claim = |contract: &ContractId| RuntimeCall::Billing(Call::claim { contract: *contract });
-        let calls = batch.iter().map(claim).collect();
-        session.submit("farm payout", &api::transactions().utility().force_batch(calls)).await?;
-    }
-    if session.grid.finalized().await?.farm_earnings(farm).await? == 0 {
-        bail!("farm {farm} has earned nothing yet that can be paid: a contract's first hour is set aside");
-    }
-    let call = api::transactions().billing().pay_out(Payee::Farm(farm));
-    let included = session.submit("farm payout", &call).await?;
-    let paid = event::<api::billing::events::PaidOut>(&included, "farm payout")?;
-    let text = format!("farm {farm}: paid {} TFT to {}", format_tft(paid.amount), paid.to);
-    let value = json!({
-        "farm": farm, "amount_units": paid.amount.to_string(), "to": paid.to.to_string(),
-        "contracts": contracts.len(),
-    });
-    Ok(Answer::new(text, value))
 }
 
 /// The secret half is made here, shown once and never sent anywhere.

@@ -3,6 +3,7 @@
 
 mod bill;
 mod calc;
+mod claim;
 mod claims;
 mod contracts;
 mod credit;
@@ -56,6 +57,7 @@ async fn run_on_grid(global: &Global, command: OnGrid) -> Result<Answer> {
         OnGrid::Refill(command) => funds::refill(&session, command).await,
         OnGrid::Limits(args) => funds::limits(&session, args).await,
         OnGrid::Oracle(command) => oracle::run(&session, command).await,
+        OnGrid::Claim(args) => claim::run(&session, args).await,
         OnGrid::Show { contract } => contracts::show(&session, contract).await,
         OnGrid::Cancel { contract } => contracts::cancel(&session, contract).await,
     }
