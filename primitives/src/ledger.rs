@@ -79,6 +79,38 @@ impl Gap {
     }
 }
 
+/// Sums of rates, in 1e-10 USD per hour: those of contracts that no node has deployed yet or whose node is
+/// silent, and what versions cost more that their node hasn't confirmed.
+///
+/// Credit must suffice for them, limits bind them and they shorten the runway, as if they were charged:
+/// otherwise many contracts would live on the credit of one, and a silent node would earn its users a discount.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Promised {
+    /// For capacity.
+    pub rate: u128,
+    /// Extra fees.
+    pub extra: u128,
+}
+
+/// The lowest speed that the discounted clock had before a place on the price clock.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Slower {
+    /// The speed, in thousandths.
+    pub speed: u16,
+    /// Where it changed last.
+    pub until: Q64,
+}
+
+impl Default for Slower {
+    fn default() -> Self {
+        Self { speed: FULL_SPEED, until: 0 }
+    }
+}
+
 /// The ledger's record of a payer (a twin).
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -90,8 +122,12 @@ pub struct Payer {
     pub rate: u128,
     /// Sum of their extra fees.
     pub extra: u128,
+    /// Rates that aren't charged now, but will be without another word of the owner.
+    pub promised: Promised,
     /// Speed of the discounted clock in thousandths; [`FULL_SPEED`] without a discount.
     pub speed: u16,
+    /// How slow it was before.
+    pub slower: Slower,
     /// Where the funded clocks stood at `settled_at`.
     pub funded: Funded,
     /// The price clock at the last settlement.
@@ -102,8 +138,9 @@ pub struct Payer {
     pub end: Q64,
     /// It ran out and waits: credit moves no clock until it is resumed.
     pub paused: bool,
-    /// Where on the price clock it waited last, up to its resumption.
-    pub gap: Gap,
+    /// Where on the price clock it waited the last two times, up to its resumptions. A silence of a node has no
+    /// more: whoever resumes has credit for an hour.
+    pub gaps: [Gap; 2],
     /// What was paid in and not taken out since it last ran out, in 1e-7 TFT: what patience with it is worth.
     pub paid: Balance,
     /// When its discount is found anew, in grid time; 0 while nobody looks.
@@ -116,13 +153,15 @@ impl Default for Payer {
             credit: 0,
             rate: 0,
             extra: 0,
+            promised: Promised::default(),
             speed: FULL_SPEED,
+            slower: Slower::default(),
             funded: Funded::default(),
             settled_at: 0,
             settled_ms: 0,
             end: Q64::MAX,
             paused: false,
-            gap: Gap::default(),
+            gaps: Default::default(),
             paid: 0,
             review_at: 0,
         }
@@ -178,8 +217,31 @@ impl Payer {
         let from = self.end;
         self.change(now, |p| {
             p.paused = false;
-            p.gap = Gap { from: from.min(p.settled_at), to: p.settled_at };
+            let gap = Gap { from: from.min(p.settled_at), to: p.settled_at };
+            if gap.from < gap.to {
+                p.gaps = [p.gaps[1], gap];
+            }
         });
+    }
+
+    /// How much of its last waits lies between two places of the price clock.
+    pub fn waited(&self, from: Q64, to: Q64) -> Q64 {
+        self.gaps.iter().fold(0, |sum, gap| sum.saturating_add(gap.within(from, to)))
+    }
+
+    /// The discounted clock has another speed from now on. Call within [`Payer::change`].
+    pub fn set_speed(&mut self, speed: u16) {
+        if speed != self.speed {
+            self.slower = Slower { speed: self.slower.speed.min(self.speed), until: self.settled_at };
+            self.speed = speed;
+        }
+    }
+
+    /// The lowest speed that it can have had since a place on the price clock: what is given back for that time
+    /// is no more than what was charged.
+    pub fn slowest_since(&self, place: Q64) -> u16 {
+        let earlier = if place < self.slower.until { self.slower.speed } else { FULL_SPEED };
+        self.speed.min(earlier)
     }
 
     /// Adds a contract's rates to the sums. Call within [`Payer::change`].
@@ -192,6 +254,28 @@ impl Payer {
     pub fn remove(&mut self, rates: Rates) {
         self.rate = self.rate.saturating_sub(rates.usd.into());
         self.extra = self.extra.saturating_sub(rates.extra.into());
+    }
+
+    /// These rates may be charged without another word of the owner. Call within [`Payer::change`].
+    pub fn promise(&mut self, rates: Rates) {
+        self.promised.rate = self.promised.rate.saturating_add(rates.usd.into());
+        self.promised.extra = self.promised.extra.saturating_add(rates.extra.into());
+    }
+
+    /// They are charged now, or never will be. Call within [`Payer::change`].
+    pub fn take_back(&mut self, rates: Rates) {
+        self.promised.rate = self.promised.rate.saturating_sub(rates.usd.into());
+        self.promised.extra = self.promised.extra.saturating_sub(rates.extra.into());
+    }
+
+    /// All capacity rates, those that are promised among them.
+    pub fn whole_rate(&self) -> u128 {
+        self.rate.saturating_add(self.promised.rate)
+    }
+
+    /// All extra fees, those that are promised among them.
+    pub fn whole_extra(&self) -> u128 {
+        self.extra.saturating_add(self.promised.extra)
     }
 
     /// Whether anything is charged at all.
@@ -221,19 +305,21 @@ impl Payer {
         budget.checked_div(self.per_clock()).map_or(Q64::MAX, |s| u128::try_from(s).unwrap_or(Q64::MAX))
     }
 
-    /// How far its credit would last without a discount, rounded up so that credit for exactly a month is a
-    /// month; `None` where nothing is charged.
+    /// How far its credit would last without a discount if all that is promised were charged, rounded up so
+    /// that credit for exactly a month is a month; `None` where nothing is charged.
     pub fn runway(&self) -> Option<Q64> {
-        self.is_charged().then(|| self.credit.div_ceil(self.rate.saturating_add(self.extra)))
+        self.is_charged().then(|| self.credit.div_ceil(self.whole_rate().saturating_add(self.whole_extra())))
     }
 
-    /// What all contracts and `more` beside them cost over `stretch` of the price clock,
-    /// discount included, in Q64.64 of 1e-7 TFT.
-    pub fn cost_of(&self, stretch: Q64, more: Rates) -> Q64 {
-        let usd = self.rate.saturating_add(more.usd.into());
-        let extra = self.extra.saturating_add(more.extra.into());
-        let speed = mul_div(usd, self.speed.into(), FULL_SPEED.into()).saturating_add(1).min(usd);
-        mul_div(speed.saturating_add(extra), stretch, 1)
+    /// What all that is charged costs over `stretch` of the price clock, discount included, in Q64.64 of
+    /// 1e-7 TFT.
+    pub fn cost_of(&self, stretch: Q64) -> Q64 {
+        cost_at(self.rate, self.extra, self.speed, stretch)
+    }
+
+    /// The same for all that is charged or promised.
+    pub fn whole_cost_of(&self, stretch: Q64) -> Q64 {
+        cost_at(self.whole_rate(), self.whole_extra(), self.speed, stretch)
     }
 
     /// How far the funded clocks move from the last settlement to `now`, and the time it took. Where
@@ -272,6 +358,12 @@ impl Payer {
         let stretch = budget.checked_div(self.per_clock()).unwrap_or_default();
         u128::try_from(U256::from(self.settled_at).saturating_add(stretch)).unwrap_or(Q64::MAX)
     }
+}
+
+/// What sums of rates cost at most over `stretch` of the price clock, where the discounted clock has this speed.
+fn cost_at(usd: u128, extra: u128, speed: u16, stretch: Q64) -> Q64 {
+    let discounted = mul_div(usd, speed.into(), FULL_SPEED.into()).saturating_add(1).min(usd);
+    mul_div(discounted.saturating_add(extra), stretch, 1)
 }
 
 /// What a contract has earned.
@@ -325,6 +417,11 @@ pub struct Charge {
 }
 
 impl Charge {
+    /// Part by part sum.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self { tft: self.tft.saturating_add(other.tft), usd: self.usd.saturating_add(other.usd) }
+    }
+
     /// The charge when `back` of it (Q64.64 of 1e-7 TFT) is given back, USD in proportion.
     pub fn less(&self, back: Q64) -> Self {
         let back = back.min(self.tft);
@@ -490,7 +587,9 @@ mod tests {
         assert_eq!(whole(payer.credit), 100_000_000);
 
         payer.resume(at(3 * HOUR_MS));
-        assert_eq!(payer.gap, Gap { from: end, to: at(3 * HOUR_MS).clock });
+        let gap = Gap { from: end, to: at(3 * HOUR_MS).clock };
+        assert_eq!(payer.gaps, [Gap::default(), gap]);
+        assert_eq!(payer.waited(0, Q64::MAX), gap.to - gap.from);
         payer.settle(at(3 * HOUR_MS + HOUR_MS / 4));
         assert!(whole(payer.credit).abs_diff(50_000_000) <= 1);
         // Who has nothing that runs isn't exhausted, paused or not.
@@ -521,6 +620,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_promised_shortens_the_runway_and_is_not_charged() {
+        let mut payer = payer(200_000_000, RATES, FULL_SPEED);
+        payer.change(at(0), |p| p.promise(RATES));
+        assert!(payer.runway().unwrap().abs_diff(at(HOUR_MS / 2).clock) <= 1);
+        assert_eq!(payer.whole_cost_of(at(HOUR_MS).clock), 2 * payer.cost_of(at(HOUR_MS).clock));
+        let end = payer.end;
+        payer.change(at(HOUR_MS / 2), |p| p.take_back(RATES));
+        assert_eq!((payer.end, payer.promised), (end, Promised::default()));
+    }
+
+    #[test]
+    fn the_slowest_speed_since_a_place_is_one_that_it_had_or_less() {
+        let mut payer = payer(1_000_000_000, RATES, 400);
+        let (first, second) = (at(HOUR_MS), at(2 * HOUR_MS));
+        payer.change(first, |p| p.set_speed(FULL_SPEED));
+        assert_eq!([0, first.clock - 1, first.clock].map(|p| payer.slowest_since(p)), [400, 400, 1_000]);
+        payer.change(second, |p| p.set_speed(800));
+        let places = [0, first.clock, second.clock];
+        assert_eq!(places.map(|p| payer.slowest_since(p)), [400, 400, 800]);
+    }
+
+    #[test]
+    fn the_last_two_waits_are_known_and_idle_ones_are_none() {
+        let mut payer = payer(100_000_000, RATES, FULL_SPEED); // half an hour
+        for hour in [1, 3] {
+            payer.pause(at(hour * HOUR_MS));
+            payer.change(at((hour + 1) * HOUR_MS), |p| p.credit += from_whole(100_000_000));
+            payer.resume(at((hour + 1) * HOUR_MS));
+        }
+        let waited = at(3 * HOUR_MS).clock; // from half past 0 to 2, and from half past 2 to 4
+        assert!(payer.waited(0, Q64::MAX).abs_diff(waited) <= 2);
+        let gaps = payer.gaps;
+        payer.change(at(4 * HOUR_MS), |p| p.remove(RATES));
+        payer.pause(at(5 * HOUR_MS));
+        payer.resume(at(6 * HOUR_MS));
+        assert_eq!(payer.gaps, gaps);
+    }
+
+    #[test]
     fn a_gap_knows_how_much_of_it_lies_within() {
         let gap = Gap { from: 10, to: 20 };
         let within = [(0, 30), (0, 15), (15, 30), (20, 30), (0, 10), (12, 13)].map(|(a, b)| gap.within(a, b));
@@ -547,7 +685,8 @@ mod tests {
         });
         payer.settle(Moment { clock: Q64::MAX, ms: u64::MAX });
         assert!(payer.end < Q64::MAX);
-        let _ = payer.cost_of(Q64::MAX, rates);
+        payer.change(Moment::default(), |p| p.promise(rates));
+        let _ = payer.whole_cost_of(Q64::MAX);
     }
 
     proptest! {

@@ -4,14 +4,14 @@
 use crate::{
     deadline::Deadline,
     fixed::Q64,
-    ledger::{Charge, Rates},
+    ledger::{Charge, Gap, Rates},
     pricing::Priced,
     refusal::Refusal,
     report::{KeySignature, ReportKind},
     resources::Resources,
     views::ClosingReason,
     Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TftPrice, TwinId, UnixSeconds,
-    UsdRate,
+    UsdAmount, UsdRate,
 };
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -163,6 +163,8 @@ pub trait NodeLiveness {
     /// Where the price clock stood at the node's last heartbeat, if that is older than one interval; `None`
     /// while it is heard from. An unknown node is silent since ever.
     fn silent_since(node: NodeId) -> Option<Q64>;
+    /// The stretch of the price clock in which the node served nobody last, up to its return.
+    fn last_outage(node: NodeId) -> Gap;
 }
 
 /// The keys of nodes, as pallets that take reports use them.
@@ -229,6 +231,15 @@ pub enum Refund {
     All,
 }
 
+/// What a contract was charged when its charge ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// In all.
+    pub charge: Charge,
+    /// For traffic among it, in 1e-10 USD.
+    pub traffic_usd: UsdAmount,
+}
+
 /// The billing ledger, as the contracts pallet uses it.
 pub trait Ledger {
     /// What this costs per hour at the present list, or `None` where the price exceeds all bounds.
@@ -236,26 +247,41 @@ pub trait Ledger {
     /// Refuses unless `twin`'s credit pays for all that it runs and `more` for the minimum runway, and its
     /// owner's limits admit that.
     fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult;
-    /// Charges for `contract` from now on.
+    /// A contract of `twin` may be charged these rates without another word of its owner: credit must suffice for
+    /// them from now on.
+    fn promise(twin: TwinId, rates: Rates);
+    /// It won't be.
+    fn take_back(twin: TwinId, rates: Rates);
+    /// Charges for `contract` from now on what was promised.
     fn start(contract: ContractId, parties: Parties, rates: Rates);
     /// Charges other rates for it from now on.
     fn resize(contract: ContractId, rates: Rates);
+    /// Charges lower rates for it from now on, on trial: the difference is kept in mind until [`Ledger::resize`]
+    /// or [`Ledger::restore`].
+    fn lower(contract: ContractId, rates: Rates);
+    /// Charges these higher rates again, as if it had never been lowered: what was kept in mind is charged, too,
+    /// as far as the credit goes, unless its node is silent.
+    fn restore(contract: ContractId, rates: Rates);
     /// From now on it is priced for something else; beside [`Ledger::resize`], where what it has changed.
     fn describe(_contract: ContractId, _priced: Priced) {}
-    /// Stops charging while its node is silent; gives back what was charged since the last heartbeat.
+    /// Stops charging while its node is silent; gives back what was charged since the last heartbeat. Its rates
+    /// are promised meanwhile.
     fn suspend(contract: ContractId);
-    /// Goes on charging.
+    /// Goes on charging. Where its node was back before anybody had stopped the charge, gives back what was
+    /// charged during the silence.
     fn resume(contract: ContractId);
     /// Ends the charge, credits the earnings to their payees, returns the traffic that wasn't used and says
-    /// what was charged in all. Also for a contract that never started.
-    fn stop(contract: ContractId, refund: Refund) -> Charge;
-    /// Charges what `contract` misses to ten minutes of `rates` at the present price, as far as the credit
-    /// goes. `charged` is what it was charged so far; the answer is what it was charged then.
-    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, charged: Charge) -> Charge;
+    /// what was charged. Also for a contract that never started.
+    fn stop(contract: ContractId, refund: Refund) -> Stopped;
+    /// Charges what `contract` misses to ten minutes of `rates` in USD, at the present price, as far as the
+    /// credit goes. Traffic doesn't count as any of it. Says what it was charged in all then.
+    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, stopped: Stopped) -> Charge;
     /// What a running contract has been charged up to now; nothing for one that doesn't run.
     fn charge_of(contract: ContractId) -> Charge;
     /// Whether `twin` runs contracts on credit that is used up.
     fn is_exhausted(twin: TwinId) -> bool;
+    /// Whether patience with it has ended, too.
+    fn must_close(twin: TwinId) -> bool;
     /// Moves credit into the contract's traffic allowance, at the price and discount of this moment; whether
     /// or not it runs yet.
     fn buy_traffic(contract: ContractId, payer: TwinId, gb: u32, certified: bool) -> DispatchResult;

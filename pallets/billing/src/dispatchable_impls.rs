@@ -51,8 +51,10 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_claim(contract: ContractId) -> DispatchResult {
         let mut account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
-        let silent = account.node.and_then(T::Nodes::silent_since);
-        ensure!(silent.is_none(), Error::<T>::NodeSilent);
+        let silent = account.node.is_some_and(|node| {
+            T::Nodes::silent_since(node).is_some() || account.ran_through(T::Nodes::last_outage(node))
+        });
+        ensure!(!silent, Error::<T>::NodeSilent);
         let free_at = account.started_at.saturating_add(T::SetAsideMs::get());
         ensure!(Self::grid_now() >= free_at, Error::<T>::SetAside);
         Self::settle(contract, &mut account);
@@ -120,7 +122,7 @@ impl<T: Config> Pallet<T> {
         let bought_enough = wish.is_none_or(|wish| wish.hours >= LEAST_REFILL_HOURS);
         ensure!(bought_enough, Error::<T>::RefillTooSmall);
         AutoRefills::<T>::set(twin, wish);
-        Self::change_payer(twin, By::Owner, |_| ());
+        Self::change_payer(twin, By::Owner, |p| Self::refill_if_paused(twin, p));
         Self::deposit_event(Event::AutoRefillSet { twin, wish });
         Ok(())
     }

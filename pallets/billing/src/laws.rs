@@ -14,6 +14,7 @@ impl<T: Config> Pallet<T> {
     pub fn do_try_state() -> Law {
         Self::the_pot_covers_everything()?;
         Self::payers_rates_are_the_sums_of_their_contracts()?;
+        Self::what_is_suspended_or_on_trial_is_promised()?;
         Self::who_is_charged_and_does_not_wait_is_in_the_agenda_once()?;
         Self::who_waits_has_a_grace_and_that_a_deadline()?;
         Self::who_is_charged_is_reviewed()?;
@@ -58,6 +59,22 @@ impl<T: Config> Pallet<T> {
             ensure!(payer.is_charged() || payer.end == Q64::MAX, "a payer without contracts has an end");
         }
         ensure!(sums.is_empty(), "nobody pays for a contract");
+        Ok(())
+    }
+
+    /// All that is promised is for the whole runtime to say; this is what the ledger knows of it.
+    fn what_is_suspended_or_on_trial_is_promised() -> Law {
+        let mut sums: BTreeMap<TwinId, u128> = BTreeMap::new();
+        for ContractAccount { payer, running, accrual, lowered, .. } in Accruals::<T>::iter_values() {
+            let suspended = if running { 0 } else { accrual.rates.usd };
+            let kept = lowered.map_or(0, |lowered| lowered.rates.usd);
+            let sum = sums.entry(payer).or_default();
+            *sum = sum.saturating_add(suspended.into()).saturating_add(kept.into());
+        }
+        ensure!(
+            sums.into_iter().all(|(twin, sum)| Payers::<T>::get(twin).promised.rate >= sum),
+            "what isn't charged for the time being isn't promised"
+        );
         Ok(())
     }
 

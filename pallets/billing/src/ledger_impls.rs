@@ -5,12 +5,12 @@ use crate::{payer_impls::By, *};
 use frame_support::{ensure, traits::Get};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
-    clock::{stretch, usd_of},
+    clock::{stretch, tft_of, usd_of},
     fixed,
-    ledger::Earned,
+    ledger::{Earned, Gap},
     pricing::Priced,
-    traits::{Clock, Ledger, NodeLiveness, PaidUse, PaidUses, Parties, Refund},
-    Balance, Charge, ContractId, FarmId, Payer, ProviderId, Rates, TwinId, UsdRate, Q64,
+    traits::{Clock, Ledger, NodeLiveness, PaidUse, PaidUses, Parties, Refund, Stopped},
+    Accrual, Balance, Charge, ContractId, FarmId, Payer, ProviderId, Rates, TwinId, UsdRate, Q64,
 };
 
 impl<T: Config> Pallet<T> {
@@ -67,11 +67,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn resize_by(contract: ContractId, rates: Rates, by: By) {
         let Some(mut account) = Accruals::<T>::get(contract) else { return };
         Self::settle_and(contract, &mut account, Refund::Served, by, |payer, account| {
-            if account.running {
-                payer.remove(account.accrual.rates);
-                payer.add(rates);
-            }
-            account.accrual.rates = rates;
+            exchange(payer, account, rates);
         });
         Accruals::<T>::insert(contract, account);
     }
@@ -91,8 +87,11 @@ impl<T: Config> Pallet<T> {
             account.settle(&p.funded);
             let back = match (refund, silent_since) {
                 (Refund::All, _) => account.unclaimed,
-                (Refund::Served, Some(since)) if account.running => account.unserved(since, p),
-                (Refund::Served, _) => Earned::default(),
+                (Refund::Served, Some(since)) => account.unserved(Gap { from: since, to: Q64::MAX }, p),
+                (Refund::Served, None) => account.node.map_or_else(Earned::default, |node| {
+                    // It came back before anybody had stopped the charge.
+                    account.unserved(T::Nodes::last_outage(node), p)
+                }),
             };
             account.give_back(&back);
             p.credit = p.credit.saturating_add(back.total());
@@ -116,6 +115,22 @@ struct Parts {
     provider: Q64,
 }
 
+/// A contract's rates change, and with them the sums of its payer: of what is charged while it runs, else of what
+/// is promised. A trial of lower ones is over.
+fn exchange(payer: &mut Payer, account: &mut ContractAccount, rates: Rates) {
+    if let Some(lowered) = account.lowered.take() {
+        payer.take_back(lowered.rates);
+    }
+    let old = core::mem::replace(&mut account.accrual.rates, rates);
+    if account.running {
+        payer.remove(old);
+        payer.add(rates);
+    } else {
+        payer.take_back(old);
+        payer.promise(rates);
+    }
+}
+
 fn permille_of(amount: Q64, permille: u16) -> Q64 {
     fixed::mul_div(amount, permille.into(), 1_000)
 }
@@ -135,15 +150,24 @@ impl<T: Config> Ledger for Pallet<T> {
         let mut payer = Self::settled_payer(twin);
         let limits = OwnerLimits::<T>::get(twin);
         payer.add(more);
-        ensure!(payer.rate <= limits.max_usd_rate.into(), Error::<T>::RateAboveLimit);
-        ensure!(payer.extra <= limits.max_extra_fee.into(), Error::<T>::ExtraFeeAboveLimit);
+        ensure!(payer.whole_rate() <= limits.max_usd_rate.into(), Error::<T>::RateAboveLimit);
+        ensure!(payer.whole_extra() <= limits.max_extra_fee.into(), Error::<T>::ExtraFeeAboveLimit);
         payer.speed = Self::discount_of(&payer);
         ensure!(payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
         Ok(())
     }
 
+    fn promise(twin: TwinId, rates: Rates) {
+        Self::change_payer(twin, By::Owner, |p| p.promise(rates));
+    }
+
+    fn take_back(twin: TwinId, rates: Rates) {
+        Self::change_payer(twin, By::Others, |p| p.take_back(rates));
+    }
+
     fn start(contract: ContractId, parties: Parties, rates: Rates) {
         let (clocks, clock) = Self::change_payer(parties.payer, By::Owner, |p| {
+            p.take_back(rates);
             p.add(rates);
             (p.funded, p.settled_at)
         });
@@ -153,6 +177,32 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn resize(contract: ContractId, rates: Rates) {
         Self::resize_by(contract, rates, By::Owner);
+    }
+
+    fn lower(contract: ContractId, rates: Rates) {
+        let Some(mut account) = Accruals::<T>::get(contract) else { return };
+        Self::settle_and(contract, &mut account, Refund::Served, By::Owner, |payer, account| {
+            let less = account.accrual.rates.usd.saturating_sub(rates.usd);
+            exchange(payer, account, rates);
+            let kept = Rates { usd: less, extra: 0 };
+            payer.promise(kept);
+            account.lowered = Some(Accrual::start(kept, payer.funded));
+        });
+        Accruals::<T>::insert(contract, account);
+    }
+
+    fn restore(contract: ContractId, rates: Rates) {
+        let Some(mut account) = Accruals::<T>::get(contract) else { return };
+        let silent = account.node.and_then(T::Nodes::silent_since).is_some();
+        Self::settle_and(contract, &mut account, Refund::Served, By::Owner, |payer, account| {
+            let kept = account.lowered.as_ref().filter(|_| !silent);
+            let owed = kept.map_or_else(Charge::default, |lowered| lowered.charged);
+            let paid = owed.less(owed.tft.saturating_sub(payer.credit));
+            payer.credit = payer.credit.saturating_sub(paid.tft);
+            account.earn(&paid);
+            exchange(payer, account, rates);
+        });
+        Accruals::<T>::insert(contract, account);
     }
 
     fn describe(contract: ContractId, priced: Priced) {
@@ -168,54 +218,54 @@ impl<T: Config> Ledger for Pallet<T> {
         };
         Self::settle_and(contract, &mut account, Refund::Served, By::Others, |payer, account| {
             payer.remove(account.accrual.rates);
+            payer.promise(account.accrual.rates);
             account.running = false;
         });
         Accruals::<T>::insert(contract, account);
     }
 
     fn resume(contract: ContractId) {
-        let Some(mut account) = Accruals::<T>::get(contract).filter(|account| !account.running) else {
-            return;
-        };
+        let Some(mut account) = Accruals::<T>::get(contract) else { return };
         Self::settle_and(contract, &mut account, Refund::Served, By::Others, |payer, account| {
-            payer.add(account.accrual.rates);
-            account.accrual.claimed_at = payer.funded;
-            account.running = true;
+            if !account.running {
+                payer.take_back(account.accrual.rates);
+                payer.add(account.accrual.rates);
+                account.run_from(payer.funded);
+            }
         });
         Accruals::<T>::insert(contract, account);
     }
 
-    fn stop(contract: ContractId, refund: Refund) -> Charge {
+    fn stop(contract: ContractId, refund: Refund) -> Stopped {
         let Some(mut account) = Accruals::<T>::take(contract) else {
             Self::return_allowance(contract);
-            return Charge::default();
+            return Stopped::default();
         };
         Self::settle_and(contract, &mut account, refund, By::Others, |payer, account| {
-            if account.running {
-                payer.remove(account.accrual.rates);
-            }
+            exchange(payer, account, Rates::default());
         });
         Self::return_allowance(contract);
         Self::share(&mut account);
-        account.accrual.charged
+        Stopped { charge: account.accrual.charged, traffic_usd: account.traffic_usd }
     }
 
-    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, charged: Charge) -> Charge {
+    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, stopped: Stopped) -> Charge {
+        let Stopped { charge: before, traffic_usd } = stopped;
         let price = Self::price();
         let clock = stretch(T::MinChargeMs::get(), price);
         let taken = Self::change_payer(parties.payer, By::Others, |p| {
             let minimum = rates.cost_of(clock, p.speed);
-            let missing = minimum.total().saturating_sub(charged.tft).min(p.credit);
+            // In USD: what the price of TFT does meanwhile makes nobody pay twice.
+            let paid = tft_of(before.usd.saturating_sub(traffic_usd), price);
+            let missing = minimum.total().saturating_sub(paid).min(p.credit);
             p.credit = p.credit.saturating_sub(missing);
             let extra = fixed::mul_div(missing, minimum.extra, minimum.total());
             Earned { shared: missing.saturating_sub(extra), extra }
         });
         Self::credit_payees(parties.farm, None, taken);
-        // At the price at which it is charged.
-        let usd = usd_of(taken.total(), price);
-        let all =
-            Charge { tft: charged.tft.saturating_add(taken.total()), usd: charged.usd.saturating_add(usd) };
-        Self::record_charge(contract, charged, all);
+        let more = Charge { tft: taken.total(), usd: usd_of(taken.total(), price) };
+        let all = before.plus(&more);
+        Self::record_charge(contract, before, all);
         all
     }
 
@@ -225,6 +275,10 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn is_exhausted(twin: TwinId) -> bool {
         Payers::<T>::get(twin).is_exhausted(Self::now().clock)
+    }
+
+    fn must_close(twin: TwinId) -> bool {
+        Self::is_exhausted(twin) && Graces::<T>::get(twin).is_some_and(|grace| grace.over)
     }
 
     fn buy_traffic(contract: ContractId, payer: TwinId, gb: u32, certified: bool) -> DispatchResult {

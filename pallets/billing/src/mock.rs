@@ -15,6 +15,7 @@ use frame_support::{
 };
 use sp_runtime::{testing::UintAuthorityId, BuildStorage};
 use tfgrid_primitives::{
+    ledger::Gap,
     traits::{FarmDirectory, FarmFacts, NodeLiveness, PaidUse, PaidUses, ServeDeadlines, TwinDirectory},
     units::{DAY_MS, HOUR_MS, MINUTE_MS, TFT, USD},
     Deadline, FarmId, GridMillis, NodeId, TftPrice, TwinId, Q64,
@@ -64,6 +65,7 @@ impl pallet_timestamp::Config for Test {
 
 #[derive_impl(pallet_migrations::config_preludes::TestDefaultConfig)]
 impl pallet_migrations::Config for Test {
+    type MigrationStatusHandler = Billing;
     #[cfg(not(feature = "runtime-benchmarks"))]
     type Migrations = migration::ShortenPayers;
     #[cfg(feature = "runtime-benchmarks")]
@@ -84,6 +86,8 @@ parameter_types! {
     pub const PotId: PalletId = PalletId(*b"tfg/bill");
     /// Where the price clock stood at the last heartbeat of node 1, where it is silent.
     pub static SilentSince: Option<Q64> = None;
+    /// The last outage of node 1.
+    pub static LastOutage: Gap = Gap::default();
     /// What was served, and when.
     pub static Served: Vec<(GridMillis, Deadline)> = vec![];
     /// Deadlines that come up again so often, at once.
@@ -145,6 +149,14 @@ impl FarmDirectory<AccountId> for Directory {
 impl NodeLiveness for Directory {
     fn silent_since(node: NodeId) -> Option<Q64> {
         SilentSince::get().filter(|_| node == 1)
+    }
+
+    fn last_outage(node: NodeId) -> Gap {
+        if node == 1 {
+            LastOutage::get()
+        } else {
+            Gap::default()
+        }
     }
 }
 
@@ -244,6 +256,7 @@ pub fn run(test: impl FnOnce()) {
 pub fn run_from_genesis(test: impl FnOnce()) {
     externalities().execute_with(|| {
         SilentSince::set(None);
+        LastOutage::set(Gap::default());
         Served::set(vec![]);
         StepsLeft::set(0);
         SetAside::set(HOUR_MS);

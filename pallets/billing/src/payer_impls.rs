@@ -15,7 +15,7 @@ use tfgrid_primitives::{
     ledger::FULL_SPEED,
     traits::{Agenda, Clock, Ledger, TwinDirectory},
     units::HOUR_MS,
-    Balance, Deadline, EndKey, GridMillis, Payer, Rates, TftPrice, TwinId, Q64,
+    Balance, Deadline, EndKey, GridMillis, Payer, TftPrice, TwinId, Q64,
 };
 
 /// On whose behalf a payer's record changes.
@@ -77,14 +77,17 @@ impl<T: Config> Pallet<T> {
         let payer = Payers::<T>::get(twin);
         ensure!(payer.paused || payer.is_due(Self::now().clock), Error::<T>::NothingDue);
         with_storage_layer(|| {
-            Self::change_payer(twin, By::Others, |p| {
-                if payer.paused {
-                    Self::refill(twin, p);
-                }
-            });
+            Self::change_payer(twin, By::Others, |p| Self::refill_if_paused(twin, p));
             ensure!(!payer.paused || !Payers::<T>::get(twin).paused, Error::<T>::CreditTooLow);
             Ok(())
         })
+    }
+
+    /// Who waits may go on where its owner wishes refills and has filled its account meanwhile.
+    pub(crate) fn refill_if_paused(twin: TwinId, payer: &mut Payer) {
+        if payer.paused && payer.is_charged() && payer.credit < Self::must_keep(payer) {
+            Self::refill(twin, payer);
+        }
     }
 
     /// Takes from the owner's account what its wish for refills says. Whether it did: not where there is no
@@ -95,7 +98,8 @@ impl<T: Config> Pallet<T> {
         // Who runs went on without credit since its end, and pays for that, too.
         let late = if payer.paused { 0 } else { now.clock.saturating_sub(payer.end) };
         let bought = stretch(u64::from(wish.hours).saturating_mul(HOUR_MS), Self::price());
-        let amount = fixed::ceil(payer.cost_of(bought.saturating_add(late), Rates::default()));
+        let cost = payer.whole_cost_of(bought).saturating_add(payer.cost_of(late));
+        let amount = fixed::ceil(cost);
         let paid = Self::pay_refill(twin, amount).is_ok();
         if paid {
             payer.prolong(now, fixed::from_whole(amount));
@@ -157,7 +161,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn serve_grace(twin: TwinId, now: GridMillis) {
         let Some(grace) = Graces::<T>::get(twin).filter(|grace| !grace.over) else { return };
         Graces::<T>::insert(twin, Grace { over: true, ..grace });
-        Self::change_payer(twin, By::Others, |_| ());
+        Self::change_payer(twin, By::Others, |p| Self::refill_if_paused(twin, p));
         if Self::is_exhausted(twin) {
             Self::arm(now, Deadline::Eviction(twin));
             Self::deposit_event(Event::GraceEnded { twin });
@@ -184,10 +188,10 @@ impl<T: Config> Pallet<T> {
 
     fn find_discount(payer: &mut Payer, by: By) {
         let earned = Self::discount_of(payer);
-        payer.speed = match by {
+        payer.set_speed(match by {
             By::Owner => earned,
             By::Others => payer.speed.min(earned),
-        };
+        });
     }
 
     /// What is left of the list price for a payer with this credit and these rates, in thousandths.
@@ -197,9 +201,9 @@ impl<T: Config> Pallet<T> {
         policy.map_or(FULL_SPEED, |(policy, hours)| policy.permille_for(hours))
     }
 
-    /// What must stay of its credit: the minimum runway of all that runs.
+    /// What must stay of its credit: the minimum runway of all that runs or will without its owner's word.
     pub(crate) fn must_keep(payer: &Payer) -> Q64 {
-        payer.cost_of(Self::min_runway(), Rates::default())
+        payer.whole_cost_of(Self::min_runway())
     }
 
     pub(crate) fn price() -> TftPrice {

@@ -21,7 +21,7 @@ use tfgrid_primitives::{
     clock::HALT_CAP_MS,
     fixed,
     pricing::Priced,
-    traits::{Agenda, Clock, Ledger, Parties, Refund},
+    traits::{Agenda, Clock, Ledger, Parties, Refund, Stopped},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT, USD},
     Charge, Deadline, Rates, Resources, TwinId,
 };
@@ -47,6 +47,12 @@ fn credit(twin: u32) -> u128 {
 /// What a running contract was charged.
 fn charged(contract: u64) -> tfgrid_primitives::Q64 {
     <Billing as Ledger>::charge_of(contract).tft
+}
+
+/// Charges for a contract from now on, as after its deployment.
+fn begin(contract: u64, parties: Parties, rates: Rates) {
+    Billing::promise(parties.payer, rates);
+    Billing::start(contract, parties, rates);
 }
 
 fn assert_within_one(left: u128, right: u128) {
@@ -79,10 +85,10 @@ fn a_deposit_that_cannot_be_made_changes_nothing() {
 fn a_running_contract_is_charged_to_the_unit_and_shared() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
+        begin(1, parties(ALICE as u32, FARM), DOLLAR);
         pass(HOUR_MS);
         assert_within_one(credit(ALICE as u32), 80 * TFT);
-        let charge = Billing::stop(1, Refund::Served);
+        let charge = Billing::stop(1, Refund::Served).charge;
         assert_eq!(charge.usd, 10_000_000_000);
         assert_within_one(fixed::whole(charge.tft), 20 * TFT);
         pass(HOUR_MS);
@@ -104,7 +110,7 @@ fn a_running_contract_is_charged_to_the_unit_and_shared() {
 fn an_extra_fee_is_wholly_the_farmers() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(ALICE as u32, FARM), Rates { usd: 0, extra: DOLLAR.usd });
+        begin(1, parties(ALICE as u32, FARM), Rates { usd: 0, extra: DOLLAR.usd });
         pass(HOUR_MS);
         Billing::stop(1, Refund::Served);
         assert_within_one(fixed::ceil(Payable::<Test>::get(Payee::Farm(FARM))), 20 * TFT);
@@ -118,7 +124,7 @@ fn claiming_often_earns_what_claiming_once_earns() {
         let mut earned = 0;
         run(|| {
             deposit(ALICE, 100 * TFT);
-            Billing::start(1, parties(ALICE as u32, FARM), Rates { usd: 3_333_333_333, extra: 7 });
+            begin(1, parties(ALICE as u32, FARM), Rates { usd: 3_333_333_333, extra: 7 });
             pass(HOUR_MS);
             for _ in 0..claims {
                 pass(HOUR_MS / claims);
@@ -138,8 +144,8 @@ fn claiming_in_every_block_rounds_no_payee_down() {
         deposit(ALICE, 100 * TFT);
         // A block earns a small part of a unit.
         let tiny = Rates { usd: 7, extra: 0 };
-        Billing::start(1, parties(1, FARM), tiny);
-        Billing::start(2, parties(1, FARM + 1), tiny);
+        begin(1, parties(1, FARM), tiny);
+        begin(2, parties(1, FARM + 1), tiny);
         pass(HOUR_MS);
         while Billing::grid_now() < 3 * HOUR_MS {
             pass(3_000);
@@ -156,7 +162,7 @@ fn claiming_in_every_block_rounds_no_payee_down() {
 fn a_closed_contract_has_nothing_left_to_claim() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         pass(2 * HOUR_MS);
         Billing::stop(1, Refund::Served);
         assert_noop!(Billing::claim(RuntimeOrigin::signed(BOB), 1), Error::<Test>::UnknownContract);
@@ -167,7 +173,7 @@ fn a_closed_contract_has_nothing_left_to_claim() {
 fn time_that_goes_back_charges_nothing() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         pass(HOUR_MS);
         let (before, now) = (Billing::settled_payer(1), Billing::price_clock().stepped_at_ms);
         block_at(now - 10 * MINUTE_MS);
@@ -182,7 +188,7 @@ fn time_that_goes_back_charges_nothing() {
 fn a_price_change_is_one_write_and_charged_on_both_sides() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
+        begin(1, parties(ALICE as u32, FARM), DOLLAR);
         pass(HOUR_MS);
         assert_ok!(Billing::set_price(RuntimeOrigin::root(), USD / 10));
         pass(HOUR_MS);
@@ -195,7 +201,7 @@ fn a_payer_runs_out_at_its_end_and_goes_on_after_a_deposit() {
     run(|| {
         let twin = ALICE as u32;
         deposit(ALICE, 10 * TFT);
-        Billing::start(1, parties(twin, FARM), DOLLAR);
+        begin(1, parties(twin, FARM), DOLLAR);
         assert!(Billing::funded_ms(twin).unwrap().abs_diff(HOUR_MS / 2) <= 1);
         assert!(Billing::funded_until(twin).unwrap().abs_diff(Billing::unix_now() + 1_800) <= 1);
         assert_eq!(Billing::funded_until(99), None);
@@ -218,7 +224,7 @@ fn a_payer_runs_out_at_its_end_and_goes_on_after_a_deposit() {
 fn a_withdrawal_leaves_an_hour_of_what_runs() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
+        begin(1, parties(ALICE as u32, FARM), DOLLAR);
         let withdraw = |amount| Billing::withdraw(RuntimeOrigin::signed(ALICE), amount);
         assert_noop!(withdraw(100 * TFT + 1), Error::<Test>::NotEnoughCredit);
         assert_noop!(withdraw(80 * TFT + 1), Error::<Test>::CreditTooLow);
@@ -241,7 +247,7 @@ fn what_starts_needs_an_hour_of_credit() {
         assert_noop!(Billing::ensure_affordable(twin, DOLLAR), Error::<Test>::CreditTooLow);
         deposit(ALICE, TFT);
         assert_ok!(Billing::ensure_affordable(twin, DOLLAR));
-        Billing::start(1, parties(twin, FARM), DOLLAR);
+        begin(1, parties(twin, FARM), DOLLAR);
         assert_noop!(Billing::ensure_affordable(twin, DOLLAR), Error::<Test>::CreditTooLow);
     });
 }
@@ -250,7 +256,7 @@ fn what_starts_needs_an_hour_of_credit() {
 fn a_halt_of_days_charges_the_cap() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(ALICE as u32, FARM), DOLLAR);
+        begin(1, parties(ALICE as u32, FARM), DOLLAR);
         let grid = Billing::grid_now();
         block_at(Billing::price_clock().stepped_at_ms + 5 * DAY_MS);
         let minute = 20 * TFT / 60;
@@ -314,7 +320,7 @@ fn claims_and_payouts_of_nothing_are_refused() {
         assert_noop!(Billing::claim(signed(), 99), Error::<Test>::UnknownContract);
         assert_noop!(Billing::pay_out(signed(), Payee::Staking), Error::<Test>::NothingPayable);
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(ALICE as u32, 500), DOLLAR);
+        begin(1, parties(ALICE as u32, 500), DOLLAR);
         pass(HOUR_MS);
         assert_ok!(Billing::claim(signed(), 1));
         assert_noop!(Billing::pay_out(signed(), Payee::Farm(500)), Error::<Test>::UnknownPayee);
@@ -326,7 +332,7 @@ fn a_payee_without_an_account_loses_nothing() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         // So little that the staking pool's share is below the existential deposit.
-        Billing::start(1, parties(ALICE as u32, FARM), Rates { usd: 10_000, extra: 0 });
+        begin(1, parties(ALICE as u32, FARM), Rates { usd: 10_000, extra: 0 });
         pass(HOUR_MS);
         Billing::stop(1, Refund::Served);
         let payable = Payable::<Test>::get(Payee::Staking);
@@ -345,13 +351,14 @@ fn two_contracts_of_one_payer_cost_their_sum_and_end_together() {
     run(|| {
         let twin = ALICE as u32;
         deposit(ALICE, 60 * TFT);
-        Billing::start(1, parties(twin, FARM), DOLLAR);
+        begin(1, parties(twin, FARM), DOLLAR);
         pass(HOUR_MS);
-        Billing::start(2, parties(twin, FARM + 1), DOLLAR);
+        begin(2, parties(twin, FARM + 1), DOLLAR);
         pass(HOUR_MS);
         assert!(Billing::is_exhausted(twin));
         pass(HOUR_MS);
-        let (first, second) = (Billing::stop(1, Refund::Served), Billing::stop(2, Refund::Served));
+        let (first, second) =
+            (Billing::stop(1, Refund::Served).charge, Billing::stop(2, Refund::Served).charge);
         assert_within_one(fixed::whole(first.tft), 40 * TFT);
         assert_within_one(fixed::whole(second.tft), 20 * TFT);
         assert_eq!(Billing::stop(3, Refund::Served), Default::default());
@@ -362,7 +369,7 @@ fn two_contracts_of_one_payer_cost_their_sum_and_end_together() {
 fn what_is_earned_first_is_set_aside() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         let claim = || Billing::claim(RuntimeOrigin::signed(BOB), 1);
         pass(HOUR_MS - 3_000);
         assert_noop!(claim(), Error::<Test>::SetAside);
@@ -379,11 +386,11 @@ fn what_was_not_delivered_is_paid_back_to_the_last_bit() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         let before = Billing::settled_payer(1).credit;
-        Billing::start(1, parties(1, FARM), Rates { usd: 3_333_333_333, extra: 77 });
+        begin(1, parties(1, FARM), Rates { usd: 3_333_333_333, extra: 77 });
         pass(HOUR_MS / 3);
         Billing::resize(1, DOLLAR);
         pass(HOUR_MS / 3);
-        assert_eq!(Billing::stop(1, Refund::All), Charge::default());
+        assert_eq!(Billing::stop(1, Refund::All), Stopped::default());
         assert_eq!(Billing::settled_payer(1).credit, before);
         assert_eq!(Payable::<Test>::iter().count(), 0);
     });
@@ -393,8 +400,8 @@ fn what_was_not_delivered_is_paid_back_to_the_last_bit() {
 fn a_silence_is_paid_back_however_late_it_is_noticed() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
-        Billing::start(2, Parties { node: Some(2), ..parties(1, FARM) }, DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
+        begin(2, Parties { node: Some(2), ..parties(1, FARM) }, DOLLAR);
         pass(HOUR_MS);
         SilentSince::set(Some(Billing::now().clock));
         pass(HOUR_MS);
@@ -411,7 +418,7 @@ fn a_silence_is_paid_back_however_late_it_is_noticed() {
         Billing::resume(1);
         pass(HOUR_MS / 2);
         assert_within_one(fixed::whole(charged(1)), 30 * TFT);
-        let closed = Billing::stop(1, Refund::Served);
+        let closed = Billing::stop(1, Refund::Served).charge;
         assert_within_one(fixed::whole(closed.tft), 30 * TFT);
         let millisecond = DOLLAR.usd / 3_600_000 + 1;
         assert!(closed.usd.abs_diff(15_000_000_000) <= millisecond.into(), "{}", closed.usd);
@@ -422,11 +429,11 @@ fn a_silence_is_paid_back_however_late_it_is_noticed() {
 fn a_contract_that_stops_in_a_silence_pays_only_up_to_the_last_heartbeat() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         pass(HOUR_MS / 2);
         SilentSince::set(Some(Billing::now().clock));
         pass(HOUR_MS / 2);
-        assert_within_one(fixed::whole(Billing::stop(1, Refund::Served).tft), 10 * TFT);
+        assert_within_one(fixed::whole(Billing::stop(1, Refund::Served).charge.tft), 10 * TFT);
         assert_within_one(credit(1), 90 * TFT);
     });
 }
@@ -437,7 +444,7 @@ fn a_silence_never_pays_back_more_than_was_charged() {
         // Half an hour of credit, three hours of silence.
         deposit(ALICE, 10 * TFT);
         SilentSince::set(Some(0));
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         pass(3 * HOUR_MS);
         assert!(Billing::is_exhausted(1));
         Billing::suspend(1);
@@ -452,7 +459,7 @@ fn a_silence_never_pays_back_more_than_was_charged() {
 fn a_suspended_contract_takes_another_rate_when_it_goes_on() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         Billing::suspend(1);
         Billing::resize(1, Rates { usd: DOLLAR.usd * 2, extra: 0 });
         pass(HOUR_MS);
@@ -471,19 +478,21 @@ fn ten_minutes_are_the_least_that_is_charged() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         let minimum = 20 * TFT / 6;
-        let charge = Billing::charge_minimum(2, parties(1, FARM), DOLLAR, Charge::default());
+        let charge = Billing::charge_minimum(2, parties(1, FARM), DOLLAR, Stopped::default());
         assert_within_one(fixed::whole(charge.tft), minimum);
         assert!(charge.usd.abs_diff(10_000_000_000 / 6) <= 1);
         assert_within_one(credit(1), 100 * TFT - minimum);
         assert_within_one(fixed::whole(Payable::<Test>::get(Payee::Farm(FARM))), minimum / 2);
 
         // The rest of it, and nothing where more was paid already.
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         pass(5 * MINUTE_MS);
         let paid = Billing::stop(1, Refund::Served);
         let charge = Billing::charge_minimum(1, parties(1, FARM), DOLLAR, paid);
         assert_within_one(fixed::whole(charge.tft), minimum);
-        assert_eq!(Billing::charge_minimum(1, parties(1, FARM), DOLLAR, charge), charge);
+        let all = Stopped { charge, traffic_usd: 0 };
+        let again = Billing::charge_minimum(1, parties(1, FARM), DOLLAR, all);
+        assert_within_one(fixed::whole(again.tft), fixed::whole(charge.tft));
     });
 }
 
@@ -492,7 +501,7 @@ fn the_minimum_charge_takes_no_more_than_there_is_and_can_go_to_the_foundation()
     run(|| {
         deposit(BOB, TFT);
         let nobodys = Parties { farm: None, node: None, ..parties(2, FARM) };
-        let charge = Billing::charge_minimum(1, nobodys, DOLLAR, Charge::default());
+        let charge = Billing::charge_minimum(1, nobodys, DOLLAR, Stopped::default());
         assert_eq!(fixed::whole(charge.tft), TFT);
         assert_eq!(credit(2), 0);
         let foundation = fixed::ceil(Payable::<Test>::get(Payee::Foundation));
@@ -513,7 +522,7 @@ fn owners_limits_bind_what_starts() {
         set(DOLLAR.usd, 1);
         assert_ok!(Billing::ensure_affordable(1, with_extra));
         assert_ok!(Billing::ensure_affordable(1, DOLLAR));
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         let one_more = Rates { usd: 1, extra: 0 };
         assert_noop!(Billing::ensure_affordable(1, one_more), Error::<Test>::RateAboveLimit);
         set(0, 0);
@@ -533,7 +542,7 @@ fn a_solution_provider_gets_its_part_of_the_foundations() {
         assert_ok!(Billing::add_provider(root(), BOB, 500));
         deposit(ALICE, 100 * TFT);
         assert_noop!(Billing::attach_provider(1, 1), Error::<Test>::UnknownContract);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         assert_noop!(Billing::attach_provider(1, 9), Error::<Test>::UnknownProvider);
         assert_ok!(Billing::attach_provider(1, 1));
         assert_noop!(Billing::attach_provider(1, 1), Error::<Test>::ProviderAttached);

@@ -4,6 +4,7 @@
 use crate::*;
 use core::iter::Peekable;
 use frame_support::{
+    migrations::MigrationStatusHandler,
     traits::{Get, OnTimestampSet},
     weights::{Weight, WeightMeter},
 };
@@ -20,6 +21,15 @@ const AGENDA_SHARE: Perbill = Perbill::from_percent(20);
 impl<T: Config> OnTimestampSet<u64> for Pallet<T> {
     fn on_timestamp_set(timestamp_ms: u64) {
         PriceClockState::<T>::mutate(|clock| clock.step(timestamp_ms));
+    }
+}
+
+/// Grid time stands still in migrations: the first block behind one counts from the last within it, else all
+/// machines would have been silent for a minute.
+impl<T: Config> MigrationStatusHandler for Pallet<T> {
+    fn completed() {
+        let timestamp_ms = PriceClockState::<T>::get().stepped_at_ms;
+        GridClockState::<T>::mutate(|clock| clock.stepped_at_ms = timestamp_ms);
     }
 }
 

@@ -6,7 +6,7 @@ use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     fixed,
-    ledger::{Earned, FULL_SPEED},
+    ledger::{Earned, Gap, FULL_SPEED},
     pricing::Priced,
     traits::{PaidUse, Parties},
     units::{HOUR_MS, USD},
@@ -36,6 +36,10 @@ pub struct ContractAccount {
     pub ip_rate: UsdRate,
     /// Its place on the payer's clocks.
     pub accrual: Accrual,
+    /// What it would cost more without a trial of lower rates, on the same clocks.
+    pub lowered: Option<Accrual>,
+    /// What it was charged for traffic, in 1e-10 USD.
+    pub traffic_usd: UsdAmount,
     /// What it has earned up to there and nobody has claimed.
     pub unclaimed: Earned,
     /// The public traffic and addresses in that; `tft` is what was paid for them, the farmer's part included.
@@ -61,6 +65,8 @@ impl ContractAccount {
             public_ips,
             ip_rate,
             accrual: Accrual::start(rates, clocks),
+            lowered: None,
+            traffic_usd: 0,
             unclaimed: Earned::default(),
             uses: PaidUse::default(),
             running: true,
@@ -92,18 +98,35 @@ impl ContractAccount {
             self.unclaimed = self.unclaimed.plus(&lately);
             let ips = fixed::mul_div(lately.shared, self.ip_rate.into(), self.accrual.rates.usd.into());
             self.uses.ip_ms = self.uses.ip_ms.saturating_add(ms.saturating_mul(self.public_ips.into()));
-            self.uses.tft = self.uses.tft.saturating_add(ips);
+            // The list may have become cheaper than what the addresses were agreed to be of the rate.
+            self.uses.tft = self.uses.tft.saturating_add(ips.min(lately.shared));
+            if let Some(lowered) = &mut self.lowered {
+                lowered.claim(clocks);
+            }
         }
+    }
+
+    /// Is charged again, on the clocks of a settled payer.
+    pub(crate) fn run_from(&mut self, clocks: Funded) {
+        self.running = true;
+        self.accrual.claimed_at = clocks;
+        if let Some(lowered) = &mut self.lowered {
+            lowered.claimed_at = clocks;
+        }
+    }
+
+    /// Has earned this beside what its clocks say.
+    pub(crate) fn earn(&mut self, charge: &Charge) {
+        self.unclaimed.shared = self.unclaimed.shared.saturating_add(charge.tft);
+        self.accrual.charged = self.accrual.charged.plus(charge);
     }
 
     /// Has earned what traffic was drawn from its allowance.
     pub(crate) fn earn_traffic(&mut self, drawn: &Allowance) {
-        self.unclaimed.shared = self.unclaimed.shared.saturating_add(drawn.tft);
+        self.earn(&Charge { tft: drawn.tft, usd: drawn.usd });
+        self.traffic_usd = self.traffic_usd.saturating_add(drawn.usd);
         self.uses.traffic_bytes = self.uses.traffic_bytes.saturating_add(drawn.bytes);
         self.uses.tft = self.uses.tft.saturating_add(drawn.tft);
-        let charged = &mut self.accrual.charged;
-        charged.tft = charged.tft.saturating_add(drawn.tft);
-        charged.usd = charged.usd.saturating_add(drawn.usd);
     }
 
     /// Takes `back` of what nobody has claimed off its charge, and off its uses in proportion, rounded down:
@@ -124,12 +147,21 @@ impl ContractAccount {
         self.accrual.charged = self.accrual.charged.less(back.total());
     }
 
-    /// What it was charged for while its node was silent, from `silent_since` on the price clock on, by a
-    /// payer that is settled: as much as fell into time with credit.
-    pub(crate) fn unserved(&self, silent_since: Q64, payer: &Payer) -> Earned {
-        let (from, until) = (silent_since.max(self.running_since), payer.settled_at.min(payer.end));
-        let stretch = until.saturating_sub(from).saturating_sub(payer.gap.within(from, until));
-        self.accrual.rates.cost_of(stretch, payer.speed).at_most(&self.unclaimed)
+    /// What a payer that is settled was charged for it while its node served nobody: as much as fell into time
+    /// with credit and hasn't been claimed. Rather too little where the payer's speed has changed.
+    pub(crate) fn unserved(&self, silence: Gap, payer: &Payer) -> Earned {
+        if !self.running {
+            return Earned::default();
+        }
+        let from = silence.from.max(self.running_since);
+        let until = silence.to.min(payer.settled_at).min(payer.end);
+        let stretch = until.saturating_sub(from).saturating_sub(payer.waited(from, until));
+        self.accrual.rates.cost_of(stretch, payer.slowest_since(from)).at_most(&self.unclaimed)
+    }
+
+    /// Whether it was charged through a silence of its node that is over, and hasn't been settled since.
+    pub(crate) fn ran_through(&self, silence: Gap) -> bool {
+        self.running && self.running_since < silence.to
     }
 }
 

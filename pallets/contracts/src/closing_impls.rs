@@ -47,16 +47,19 @@ impl<T: Config> Pallet<T> {
             ClosingReason::NotDelivered => Refund::All,
             _ => Refund::Served,
         };
-        let charge = T::Ledger::stop(contract, refund);
+        if record.state == ContractState::Created {
+            T::Ledger::take_back(record.twin, record.rates);
+        }
+        let stopped = T::Ledger::stop(contract, refund);
         let parties = match reason {
             ClosingReason::Cancelled => Self::parties(record),
             ClosingReason::NodeRejected { .. } => Parties { farm: None, ..Self::parties(record) },
-            _ => return charge,
+            _ => return stopped.charge,
         };
         let is_served = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
         match record.node().is_none_or(is_served) {
-            true => T::Ledger::charge_minimum(contract, parties, record.rates, charge),
-            false => charge,
+            true => T::Ledger::charge_minimum(contract, parties, record.rates, stopped),
+            false => stopped.charge,
         }
     }
 

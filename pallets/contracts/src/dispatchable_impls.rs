@@ -34,6 +34,7 @@ impl<T: Config> Pallet<T> {
         for Network { name, subnet } in &wish.networks {
             NetworkMembers::<T>::insert((twin, name, contract), subnet);
         }
+        T::Ledger::promise(twin, rates);
         if traffic_gb > 0 {
             T::Ledger::buy_traffic(contract, twin, traffic_gb, facts.certified)?;
         }
@@ -180,7 +181,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses unless the caller accepts `rates`, and its credit and limits bear `more`.
+    /// Refuses unless the caller accepts `rates`, and its credit and limits bear `more`. Less is always borne.
     pub(crate) fn ensure_acceptable(
         twin: TwinId,
         rates: Rates,
@@ -189,7 +190,10 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let rate = rates.usd.checked_add(rates.extra).ok_or(Error::<T>::RateOutOfRange)?;
         ensure!(rate <= max_usd_rate, Error::<T>::RateAboveMaximum);
-        T::Ledger::ensure_affordable(twin, more)
+        match more == Rates::default() {
+            true => Ok(()),
+            false => T::Ledger::ensure_affordable(twin, more),
+        }
     }
 
     /// What capacity of a node costs its tenant, or anybody where it isn't rented.
@@ -263,6 +267,7 @@ impl<T: Config> Pallet<T> {
             created_at: now,
             deployed_at: now,
         };
+        T::Ledger::promise(twin, rates);
         T::Ledger::start(contract, Self::parties(&record), rates);
         Contracts::<T>::insert(contract, record);
     }

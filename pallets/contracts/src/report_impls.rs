@@ -6,7 +6,7 @@ use frame_support::pallet_prelude::*;
 use tfgrid_primitives::{
     pricing::Priced,
     report::{DeployedPayload, FailedPayload, ProgressPayload, UsagePayload},
-    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties},
+    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties, Service},
     units::SECOND_MS,
     views::ClosingReason,
     ContractId, Deadline, GridMillis, NodeId, ReportMark, UsageItem, UsageTotals,
@@ -27,6 +27,10 @@ impl<T: Config> Pallet<T> {
             record.state = ContractState::Deployed;
             record.deployed_at = now;
             T::Ledger::start(contract, Self::parties(&record), record.rates);
+            // A node on its way back isn't paid yet, for nothing that it runs.
+            if T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended) {
+                T::Ledger::suspend(contract);
+            }
         }
         if let Some(pending) = pending {
             Self::promote(contract, &mut record, pending);
@@ -90,8 +94,10 @@ impl<T: Config> Pallet<T> {
             leeway: T::UsageInterval::get(),
         };
         let (mut accepted, mut refused) = (0u32, BoundedVec::new());
-        for item in payload {
-            if Self::take_usage(node, &bounds, &item) {
+        for (i, item) in payload.iter().enumerate() {
+            // A window of time counts once for a contract.
+            let repeated = payload[..i].iter().any(|earlier| earlier.contract == item.contract);
+            if !repeated && Self::take_usage(node, &bounds, item) {
                 accepted = accepted.saturating_add(1);
             } else {
                 // As many as the payload has at most, so it always fits.

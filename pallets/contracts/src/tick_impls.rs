@@ -45,7 +45,7 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
 impl<T: Config> Pallet<T> {
     /// Closes some more contracts of a twin whose grace is over, until it pays again. Says whether more are left.
     fn evict(twin: TwinId) -> bool {
-        if !T::Ledger::is_exhausted(twin) {
+        if !T::Ledger::must_close(twin) {
             return false;
         }
         let step = Page::first_of(TwinContracts::<T>::iter_key_prefix(twin), SWEEP_STEP);

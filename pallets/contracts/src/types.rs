@@ -206,6 +206,13 @@ pub struct Pending {
     pub answer: Answer,
 }
 
+impl Pending {
+    /// What it costs more than the present version.
+    pub(crate) fn raised_from(&self, present: Rates) -> Rates {
+        Rates { usd: self.rate.saturating_sub(present.usd), extra: 0 }
+    }
+}
+
 impl From<&Pending> for PendingVersion {
     fn from(pending: &Pending) -> Self {
         let Pending { version, body_hash, resources, .. } = *pending;

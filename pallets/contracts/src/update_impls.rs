@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A contract's next version: until the node confirms it, the larger of both is reserved and the smaller billed.
+//! If it comes to nothing the present one stands, and what it cost more meanwhile is charged after all: it ran. So
+//! nobody runs a large version on the bill of a small one that never comes.
 
 use crate::{dispatchable_impls::body_deposit, *};
 use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
@@ -38,8 +40,9 @@ impl<T: Config> Pallet<T> {
         deployment.last_version = version;
         let (body_hash, answer) = (body.hash(), Self::await_answer(contract));
         deployment.pending = Some(Pending { version, body_hash, resources, rate, deposit, answer });
-        if rate < record.rates.usd {
-            T::Ledger::resize(contract, Rates { usd: rate, ..record.rates });
+        match rate < record.rates.usd {
+            true => T::Ledger::lower(contract, Rates { usd: rate, ..record.rates }),
+            false => T::Ledger::promise(record.twin, more),
         }
         PendingBodies::<T>::insert(contract, body);
         Contracts::<T>::insert(contract, record);
@@ -62,8 +65,10 @@ impl<T: Config> Pallet<T> {
             Bodies::<T>::insert(contract, body);
         }
         Self::release_part(record, outdated);
+        let raised = pending.raised_from(record.rates);
         record.rates.usd = pending.rate;
         T::Ledger::resize(contract, record.rates);
+        T::Ledger::take_back(record.twin, raised);
         if let Some(priced) = Self::parties(record).priced {
             T::Ledger::describe(contract, priced);
         }
@@ -79,8 +84,9 @@ impl<T: Config> Pallet<T> {
         let _ = T::Nodes::resize(deployment.node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
-        if pending.rate < record.rates.usd {
-            T::Ledger::resize(contract, record.rates);
+        match pending.rate < record.rates.usd {
+            true => T::Ledger::restore(contract, record.rates),
+            false => T::Ledger::take_back(record.twin, pending.raised_from(record.rates)),
         }
         Some(pending)
     }

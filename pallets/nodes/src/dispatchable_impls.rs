@@ -72,7 +72,7 @@ impl<T: Config> Pallet<T> {
         Heartbeats::<T>::insert(node, last.at_moment(at, clock).of_boot(sequence, payload.boot_nonce));
         match cloned {
             true => Self::notice_clone(node),
-            false => Self::hear(node, at.saturating_sub(last.at)),
+            false => Self::hear(node, &last),
         }
         T::Farming::heard(node);
     }

@@ -4,6 +4,7 @@
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
+    ledger::Gap,
     units::{DAY_MS, HOUR_MS},
     GridMillis, ReportMark, Q64,
 };
@@ -72,6 +73,9 @@ pub struct Liveness {
     pub check_at: GridMillis,
     /// How often it went offline less than a day after it had returned.
     pub flaps: u8,
+    /// The stretch of the price clock in which it served nobody last, up to its return: contracts that were
+    /// charged through it get that back.
+    pub outage: Gap,
 }
 
 /// Whether a node counts as online.
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn flaps_are_counted_unless_the_node_was_steady_and_do_not_wrap() {
-        let live = |state, flaps| Liveness { state, check_at: 0, flaps };
+        let live = |state, flaps| Liveness { state, check_at: 0, flaps, outage: Gap::default() };
         let online = LiveState::Online { since: 5 };
         assert_eq!(live(online, 3).flaps_at(5 + STEADY - 1), 4);
         assert_eq!(live(online, 3).flaps_at(5 + STEADY), 0);

@@ -5,6 +5,7 @@
 use crate::{liveness::Row, *};
 use frame_support::{traits::Get, weights::Weight};
 use tfgrid_primitives::{
+    ledger::Gap,
     report::PowerState,
     traits::{Agenda, Clock, ServeDeadlines},
     Deadline, GridMillis, NodeId,
@@ -34,7 +35,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn watch(node: NodeId) {
         let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
         Heartbeats::<T>::insert(node, Heartbeat::at_joining(at, clock));
-        Self::set_online(node, 0);
+        Self::set_online(node, 0, Gap::default());
     }
 
     /// A node is gone.
@@ -54,10 +55,11 @@ impl<T: Config> Pallet<T> {
         Liveliness::<T>::insert(node, live);
     }
 
-    fn set_online(node: NodeId, flaps: u8) {
+    /// It is heard from now on, after it has served nobody through `outage`.
+    fn set_online(node: NodeId, flaps: u8, outage: Gap) {
         let now = T::Clock::grid_now();
         let state = LiveState::Online { since: now };
-        Self::set_liveness(node, Liveness { state, check_at: silent_at::<T>(now), flaps });
+        Self::set_liveness(node, Liveness { state, check_at: silent_at::<T>(now), flaps, outage });
     }
 
     /// Its silence may be over: says when to look again. `None` for a node that is gone.
@@ -92,7 +94,8 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::grid_now();
         let check_at = outage.since.saturating_add(T::LongOffline::get());
         let flaps = live.flaps_at(now);
-        Self::set_liveness(node, Liveness { state: LiveState::Offline(outage), check_at, flaps });
+        let state = LiveState::Offline(outage);
+        Self::set_liveness(node, Liveness { state, check_at, flaps, ..live });
         T::Agenda::arm(now, Deadline::Sweep(node));
         Self::deposit_event(Event::NodeOffline { node });
     }
@@ -106,12 +109,20 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::NodeGivenUp { node });
     }
 
-    /// A node was heard from, `gap` after the last time.
-    pub(crate) fn hear(node: NodeId, gap: GridMillis) {
+    /// A node was heard from; the last time was `last`.
+    pub(crate) fn hear(node: NodeId, last: &Heartbeat) {
         let Some(live) = Liveliness::<T>::get(node) else { return };
+        let now = T::Clock::grid_now();
+        let gap = now.saturating_sub(last.at);
         match live.state {
-            LiveState::Online { .. } => {
+            LiveState::Online { .. } if now < silent_at::<T>(last.at) => {
                 Uptime::<T>::mutate(node, |uptime| uptime.count(gap, T::Clock::unix_now()));
+            }
+            // The agenda is late, and the silence was one all the same.
+            LiveState::Online { .. } => {
+                let outage = Outage::new(now, last.clock);
+                Self::set_offline(node, live, outage);
+                Self::count_towards_return(node, live, outage, gap);
             }
             LiveState::Offline(outage) if !outage.cloned => {
                 Self::count_towards_return(node, live, outage, gap);
@@ -126,7 +137,8 @@ impl<T: Config> Pallet<T> {
         let interval = T::HeartbeatInterval::get();
         let row = Row::with(outage.row, gap, now, interval);
         if row.suffices(now, interval, live.flaps) {
-            Self::set_online(node, live.flaps);
+            let outage = Gap { from: outage.clock, to: T::Clock::price_now() };
+            Self::set_online(node, live.flaps, outage);
             T::Agenda::arm(now, Deadline::Sweep(node));
             Self::deposit_event(Event::NodeOnline { node });
         } else {
@@ -185,7 +197,7 @@ impl<T: Config> Pallet<T> {
         Heartbeats::<T>::mutate(node, |last| {
             *last = last.map(|last| last.at_moment(at, clock));
         });
-        Self::set_online(node, live.flaps);
+        Self::set_online(node, live.flaps, live.outage);
         Self::deposit_event(Event::PowerChanged { node, state: PowerState::Up });
     }
 

@@ -5,6 +5,7 @@ use crate::*;
 use frame_support::{ensure, traits::Get};
 use sp_runtime::{DispatchError, DispatchResult, Vec};
 use tfgrid_primitives::{
+    ledger::Gap,
     traits::{
         Clock, FarmDirectory, FarmUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
         Service,
@@ -109,6 +110,10 @@ impl<T: Config> NodeLiveness for Pallet<T> {
         let Some(last) = Heartbeats::<T>::get(node) else { return Some(0) };
         let silence = T::Clock::grid_now().saturating_sub(last.at);
         (silence > T::HeartbeatInterval::get()).then_some(last.clock)
+    }
+
+    fn last_outage(node: NodeId) -> Gap {
+        Liveliness::<T>::get(node).map_or_else(Gap::default, |live| live.outage)
     }
 }
 

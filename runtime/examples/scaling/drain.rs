@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tfgrid_primitives::{units::TFT, TwinId};
 use tfgrid_runtime::*;
 
-/// Deposits that people make in each block meanwhile.
+/// Deposits that people send to each block meanwhile.
 const TRANSACTIONS: u32 = 100;
 
 /// How it went.
@@ -23,8 +23,9 @@ pub struct Drained {
     pub blocks: u32,
     /// The most that a block served.
     pub most: usize,
-    /// Transactions in these blocks; each of them succeeded.
-    pub transactions: u32,
+    /// Transactions in these blocks; each of them succeeded. A block in which a session turns takes none, also
+    /// where nobody runs out.
+    pub transactions: usize,
     /// The median time that a block took, without and with storing it.
     pub block: Duration,
     pub stored: Duration,
@@ -38,12 +39,13 @@ pub fn drain(database: &mut Database) -> Outcome<Drained> {
         ends.into_iter().map(|end| end.twin()).collect()
     })?;
     let (mut served, mut blocks, mut stored) = (vec![], vec![], vec![]);
-    let (mut most, mut idle) = (0, 0);
+    let (mut most, mut idle, mut transactions) = (0, 0, 0);
     while served.len() < expected.len() {
         let start = Instant::now();
-        let (twins, time) = database.advance(one_block)?;
+        let (twins, accepted, time) = database.advance(one_block)?;
         stored.push(start.elapsed());
         blocks.push(time);
+        transactions += accepted;
         // A block in which a session turns has no room for it.
         idle = if twins.is_empty() { idle + 1 } else { 0 };
         assert!(idle < 2, "two blocks have served nobody");
@@ -56,23 +58,24 @@ pub fn drain(database: &mut Database) -> Outcome<Drained> {
         payers: served.len(),
         blocks: count,
         most,
-        transactions: count * TRANSACTIONS,
+        transactions,
         block: median(blocks),
         stored: median(stored),
     })
 }
 
-/// Says who began to wait in it, and how long it took.
-fn one_block() -> (Vec<TwinId>, Duration) {
+/// Says who began to wait in it, how many transactions it took, and how long that was.
+fn one_block() -> (Vec<TwinId>, usize, Duration) {
     let (twin, amount) = (grid::FARMERS_TWIN, TFT / 10);
     let deposit = |n| grid::signed(Sr25519Keyring::Ferdie, n, pallet_billing::Call::deposit { twin, amount });
     let transactions = (0..TRANSACTIONS).map(deposit).collect();
     let start = Instant::now();
-    chain::block(transactions);
+    let outcomes = chain::block_after(SLOT_DURATION, transactions);
     let time = start.elapsed();
+    let accepted = outcomes.into_iter().filter_map(|outcome| outcome.ok().map(Result::unwrap)).count();
     let began = System::read_events_no_consensus().filter_map(|record| match record.event {
         RuntimeEvent::Billing(Event::GraceBegan { twin, .. }) => Some(twin),
         _ => None,
     });
-    (began.collect(), time)
+    (began.collect(), accepted, time)
 }

@@ -38,7 +38,8 @@ pub enum ProxyType {
     /// Everything.
     #[default]
     Any,
-    /// Manage contracts, but never move money: how a bot acts for its owner.
+    /// Manage contracts, but never move money: how a bot acts for its owner. Traffic is paid for at once, and on a
+    /// node of the thief's it would be spent at once: its owner buys it, with `billing.buy_traffic`.
     Deploy,
 }
 
@@ -61,7 +62,7 @@ fn manages_contracts(call: &RuntimeCall) -> bool {
     matches!(
         call,
         RuntimeCall::Contracts(
-            Call::create_node_contract { .. }
+            Call::create_node_contract { traffic_gb: 0, .. }
                 | Call::update_node_contract { .. }
                 | Call::create_rent_contract { .. }
                 | Call::create_name_contract { .. }

@@ -70,8 +70,9 @@ impl pallet_migrations::Config for Runtime {
     type Migrations = LongMigrations;
     type CursorMaxLen = ConstU32<{ 64 * 1_024 }>;
     type IdentifierMaxLen = ConstU32<256>;
-    type MigrationStatusHandler = ();
-    /// A half-migrated state is worse than none that moves: the chain waits for a runtime that mends it.
+    type MigrationStatusHandler = Billing;
+    /// A half-migrated state is worse than none that moves. A chain that is stuck takes no transaction: its operators
+    /// give their nodes a runtime that mends it, as a code substitute in the chain's specification.
     type FailedMigrationHandler = FreezeChainOnFailedMigration;
     type MaxServiceWeight = MigrationWeight;
     type WeightInfo = pallet_migrations::weights::SubstrateWeight<Runtime>;

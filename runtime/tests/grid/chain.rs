@@ -18,6 +18,7 @@ use sp_runtime::{
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidityError},
     BuildStorage, DispatchError, DispatchResult,
 };
+use std::collections::BTreeMap;
 use tfgrid_primitives::{
     clock::HALT_CAP_MS,
     fixed,
@@ -26,7 +27,7 @@ use tfgrid_primitives::{
         ProgressPayload, ReleasedPayload, UsagePayload,
     },
     ticket::Isolation,
-    traits::Clock,
+    traits::{Clock, NodeDirectory, Service},
     units::{GIB, TFT},
     Body, Charge, ContractId, Deadline, FailureCode, NodeId, Rates, Refusal, Registration, ReportKind,
     Resources, TwinId,
@@ -116,6 +117,8 @@ pub fn check_laws() {
     assert!(watched, "nobody looks at an unanswered contract");
     assert_eq!(armed(|d| matches!(d, Deadline::Answer(_))), awaited.len(), "an answer is awaited twice");
     addresses_have_one_contract();
+    payers_have_promised_what_their_contracts_may_cost();
+    nobody_pays_a_silent_node();
     let closed = pallet_contracts::Closed::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Tombstone(_))), closed, "a tombstone would stay");
     for (id, closed) in pallet_contracts::Closed::<Runtime>::iter() {
@@ -135,6 +138,34 @@ pub fn check_laws() {
             let rates = Rates { usd: least, ..contract.rates };
             assert_eq!(charged.accrual.rates, rates, "another rate is charged than agreed");
         }
+    }
+}
+
+/// What a payer's contracts may cost without another word of its owner: what it has promised and is charged.
+fn payers_have_promised_what_their_contracts_may_cost() {
+    let mut wanted: BTreeMap<TwinId, [u128; 2]> = BTreeMap::new();
+    for contract in pallet_contracts::Contracts::<Runtime>::iter_values() {
+        let pending = contract.deployment().and_then(|deployment| deployment.pending.as_ref());
+        let most = pending.map_or(contract.rates.usd, |pending| pending.rate.max(contract.rates.usd));
+        let sums = wanted.entry(contract.twin).or_default();
+        sums[0] += u128::from(most);
+        sums[1] += u128::from(contract.rates.extra);
+    }
+    for (twin, payer) in pallet_billing::Payers::<Runtime>::iter() {
+        let sums = wanted.remove(&twin).unwrap_or_default();
+        assert_eq!([payer.whole_rate(), payer.whole_extra()], sums, "another rate is promised than agreed");
+    }
+    assert!(wanted.is_empty(), "nobody answers for a contract");
+}
+
+/// Where a node serves nobody and no sweep is to come, none of its contracts is charged.
+fn nobody_pays_a_silent_node() {
+    for (id, charged) in pallet_billing::Accruals::<Runtime>::iter().filter(|(_, charged)| charged.running) {
+        let Some(node) = charged.node else { continue };
+        let silent = Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended);
+        let swept = pallet_billing::Deadlines::<Runtime>::iter_keys()
+            .any(|key| key.deadline() == Some(Deadline::Sweep(node)));
+        assert!(!silent || swept, "contract {id} is charged for on a node that serves nobody");
     }
 }
 
@@ -167,7 +198,7 @@ pub fn block(transactions: Vec<UncheckedExtrinsic>) {
 }
 
 /// One block, `ms` after the last; says what became of each transaction.
-fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) -> Vec<Result<DispatchResult, Refused>> {
+pub fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) -> Vec<Result<DispatchResult, Refused>> {
     let number = System::block_number() + 1;
     let timestamp = (Timestamp::get() + ms).max(START_MS);
     let slot = sp_consensus_aura::Slot::from(timestamp / SLOT_DURATION);

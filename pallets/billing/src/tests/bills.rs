@@ -15,12 +15,12 @@ fn a_bill_adds_up_to_what_the_credit_lost() {
         let rates = Rates { usd: 33_333_333, extra: 77 };
         deposit(ALICE, 500 * TFT);
         let before = Billing::settled_payer(1).credit;
-        Billing::start(1, parties(1, FARM), rates);
+        begin(1, parties(1, FARM), rates);
         for _ in 0..4 {
             pass_fast(20 * DAY_MS);
             assert_ok!(Billing::claim(RuntimeOrigin::signed(BOB), 1));
         }
-        let charge = Billing::stop(1, Refund::Served);
+        let charge = Billing::stop(1, Refund::Served).charge;
         let bill = Billing::bill(1);
         assert!(bill.len() >= 3, "{bill:?}");
         assert!(bill.windows(2).all(|pair| pair[0].month < pair[1].month));
@@ -35,7 +35,7 @@ fn a_bill_adds_up_to_what_the_credit_lost() {
 fn what_is_given_back_leaves_the_bill() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         pass(HOUR_MS / 4);
         Billing::resize(1, Rates { usd: DOLLAR.usd / 2, extra: 0 });
         pass(HOUR_MS / 4);
@@ -58,11 +58,12 @@ fn the_minimum_charge_is_in_the_bill() {
     run(|| {
         let rates = Rates { usd: 33_333_333, extra: 77 };
         deposit(ALICE, 500 * TFT);
-        Billing::start(1, parties(1, FARM), rates);
+        begin(1, parties(1, FARM), rates);
         pass(3 * MINUTE_MS);
         let stopped = Billing::stop(1, Refund::Served);
         let charge = Billing::charge_minimum(1, parties(1, FARM), rates, stopped);
-        assert!(charge.tft > 3 * stopped.tft && charge.usd > 3 * stopped.usd);
+        let before = stopped.charge;
+        assert!(charge.tft > 3 * before.tft && charge.usd > 3 * before.usd);
         assert_eq!(sum(&Billing::bill(1)), (charge.tft, charge.usd));
         let whole = Event::Charged { contract: 1, usd: charge.usd, tft: fixed::whole(charge.tft) };
         assert_eq!(last_charged(), Some(whole));
@@ -70,10 +71,10 @@ fn the_minimum_charge_is_in_the_bill() {
         // Also where it never ran, and no more than there was.
         let before = Billing::settled_payer(1).credit;
         let all = Rates { usd: u64::MAX, extra: 0 };
-        let charge = Billing::charge_minimum(2, parties(1, FARM), all, Charge::default());
+        let charge = Billing::charge_minimum(2, parties(1, FARM), all, Stopped::default());
         assert_eq!((charge.tft, credit(1)), (before, 0));
         assert_eq!(sum(&Billing::bill(2)), (charge.tft, charge.usd));
-        let nothing = Billing::charge_minimum(3, parties(1, FARM), all, Charge::default());
+        let nothing = Billing::charge_minimum(3, parties(1, FARM), all, Stopped::default());
         assert_eq!(nothing, Charge::default());
         assert!(Billing::bill(3).is_empty(), "nothing was charged");
     });
@@ -86,7 +87,7 @@ fn the_minimum_charge_of_another_month_has_a_line_of_its_own() {
         let month_ms = MONTH_MS - Billing::unix_now() * 1_000 % MONTH_MS;
         pass_fast(month_ms - MINUTE_MS);
         deposit(ALICE, 500 * TFT);
-        Billing::start(1, parties(1, FARM), DOLLAR);
+        begin(1, parties(1, FARM), DOLLAR);
         pass(MINUTE_MS / 2);
         Billing::resize(1, DOLLAR);
         pass(MINUTE_MS);
@@ -95,7 +96,7 @@ fn the_minimum_charge_of_another_month_has_a_line_of_its_own() {
         let bill = Billing::bill(1);
         assert_eq!(bill.len(), 2);
         assert_eq!(bill[0].month + 1, bill[1].month);
-        assert!(bill[0].charge.tft * 2 < stopped.tft && bill[0].charge.tft > 0);
+        assert!(bill[0].charge.tft * 2 < stopped.charge.tft && bill[0].charge.tft > 0);
         assert_eq!(sum(&bill), (charge.tft, charge.usd));
     });
 }

@@ -10,7 +10,7 @@ use tfgrid_primitives::{EndKey, GridMillis, Q64};
 const HOUR: u128 = 20 * TFT;
 
 fn start(twin: TwinId, contract: u64, rates: Rates) {
-    Billing::start(contract, parties(twin, FARM), rates);
+    begin(contract, parties(twin, FARM), rates);
 }
 
 fn deposit_for(from: AccountId, twin: TwinId, amount: u128) {
@@ -476,17 +476,24 @@ fn strangers_and_offline_nodes_can_only_raise_a_discount() {
         pass_fast(8 * DAY_MS);
         deposit_for(BOB, 1, ED);
         assert_eq!(permille(), 800);
+        // What a silent node doesn't serve for a while makes no runway longer.
         Billing::suspend(2);
-        assert_eq!(permille(), 700);
-        Billing::resume(2);
-        assert_eq!(permille(), 700, "a node that returns takes nothing away");
-        deposit_for(BOB, 1, 300 * TFT);
-        assert_eq!(permille(), 700);
-        // The owner's own call has it found anew.
-        assert_ok!(Billing::set_limits(RuntimeOrigin::signed(ALICE), Limits::default()));
         assert_eq!(permille(), 800);
-        assert_ok!(Billing::withdraw(RuntimeOrigin::signed(ALICE), 300 * TFT));
+        Billing::resume(2);
+        assert_eq!(permille(), 800, "a node that returns takes nothing away");
+        deposit_for(BOB, 1, 300 * TFT);
+        assert_eq!(permille(), 800);
+        deposit_for(BOB, 1, 200 * TFT);
+        assert_eq!(permille(), 700);
+        // The owner's own call has it found anew, and so does what it promises.
+        assert_ok!(Billing::withdraw(RuntimeOrigin::signed(ALICE), 500 * TFT));
         assert_eq!(permille(), 1_000);
+        Billing::stop(2, Refund::Served);
+        assert_eq!(permille(), 700);
+        Billing::promise(1, Rates { usd: 2 * rate.usd, extra: 0 });
+        assert_eq!(permille(), 1_000);
+        Billing::take_back(1, Rates { usd: 2 * rate.usd, extra: 0 });
+        assert_eq!(permille(), 700);
     });
 }
 

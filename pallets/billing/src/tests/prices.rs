@@ -114,8 +114,8 @@ fn a_contract_keeps_its_rate_until_thirty_days_after_a_new_list() {
         let parties =
             Parties { priced: Some(priced), public_ips: 1, ip_rate: 40_000_000, ..parties(1, FARM) };
         deposit(ALICE, 1_000 * TFT - TFT);
-        Billing::start(1, parties, Rates { usd, extra: 9 });
-        Billing::start(2, super::parties(1, FARM), DOLLAR);
+        begin(1, parties, Rates { usd, extra: 9 });
+        begin(2, super::parties(1, FARM), DOLLAR);
         Billing::stop(2, Refund::Served);
         let reprice = |contract| Billing::reprice(RuntimeOrigin::signed(BOB), contract);
         assert_ok!(Billing::set_policy(RuntimeOrigin::root(), dearer()));
@@ -135,7 +135,7 @@ fn a_contract_keeps_its_rate_until_thirty_days_after_a_new_list() {
         System::assert_has_event(Event::Repriced { contract: 1, rate }.into());
         assert_noop!(reprice(1), Error::<Test>::PricedAlready);
         assert_noop!(reprice(2), Error::<Test>::UnknownContract);
-        Billing::start(3, super::parties(1, FARM), DOLLAR);
+        begin(3, super::parties(1, FARM), DOLLAR);
         assert_noop!(reprice(3), Error::<Test>::PriceAgreed);
         // What it has grown to counts.
         Billing::describe(1, Priced::Name);

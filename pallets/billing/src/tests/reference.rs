@@ -23,6 +23,8 @@ const PRICES_MULTIPLE: u128 = 500_500_000;
 const PARTS: u128 = 360 * 1_000 * PRICES_MULTIPLE;
 /// Parts of a millisecond × price on the biller's clock, so that the place where credit ends is fine enough.
 const FINE: u128 = 1 << 20;
+/// Of 1e-10 USD, what a rate per hour comes to in a millisecond, in thousandths.
+const USD_IN_MS: u128 = 3_600_000 * 1_000;
 /// Full price, in thousandths.
 const FULL: u128 = 1_000;
 const PAYERS: [TwinId; 2] = [1, 2];
@@ -37,8 +39,33 @@ struct RefContract {
     /// Shared and extra, earned and not claimed.
     unclaimed: [u128; 2],
     charged: u128,
+    /// By how much its rate is lowered on trial, and what that has saved.
+    lowered: Option<(u64, u128)>,
     traffic: u64,
     traffic_paid: u128,
+}
+
+/// What a contract owes for a second, or for a part of one.
+#[derive(Clone, Copy, Debug)]
+struct Second {
+    /// Shared and extra.
+    cost: [u128; 2],
+    /// What it saves by lowered rates.
+    saved: u128,
+}
+
+impl Second {
+    fn total(&self) -> u128 {
+        self.cost[0] + self.cost[1]
+    }
+
+    /// This part of it and the rest.
+    fn split(&self, part: impl Fn(u128) -> u128) -> (Self, Self) {
+        let paid = Self { cost: self.cost.map(&part), saved: part(self.saved) };
+        let [shared, extra] = self.cost;
+        let cost = [shared - paid.cost[0], extra - paid.cost[1]];
+        (paid, Self { cost, saved: self.saved - paid.saved })
+    }
 }
 
 impl RefContract {
@@ -46,6 +73,19 @@ impl RefContract {
     fn cost(&self, stretch: u128, speed: u128) -> [u128; 2] {
         let cost = |rate: u64, speed: u128| u128::from(rate) * stretch * speed / FINE;
         [cost(self.rates.usd, speed), cost(self.rates.extra, FULL)]
+    }
+
+    /// What a second costs in which the reference's clock moves by `step`.
+    fn second(&self, step: u128, speed: u128) -> Second {
+        let less = self.lowered.map_or(0, |(less, _)| less);
+        Second { cost: self.cost(step, speed), saved: u128::from(less) * step * speed / FINE }
+    }
+
+    fn live_through(&mut self, second: Second) {
+        self.earn(second.cost);
+        if let Some((_, saved)) = &mut self.lowered {
+            *saved += second.saved;
+        }
     }
 
     fn earn(&mut self, earned: [u128; 2]) {
@@ -63,10 +103,12 @@ struct RefPayer {
     /// The second up to which it is charged.
     second: usize,
     /// The rest of the second in which its credit ended, by contract, until it is known what follows.
-    stuck: Option<Vec<(u64, [u128; 2])>>,
+    stuck: Option<Vec<(u64, Second)>>,
     /// Where on the clock its credit ended.
     end: u128,
-    gap: (u128, u128),
+    gaps: [(u128, u128); 2],
+    /// The lowest speed that it had before it changed last, and where that was.
+    slower: (u128, u128),
 }
 
 /// How far the biller's clock moves.
@@ -96,7 +138,8 @@ impl Reference {
             second: 0,
             stuck: None,
             end: u128::MAX,
-            gap: (0, 0),
+            gaps: [(0, 0); 2],
+            slower: (FULL, 0),
         };
         Self {
             payers: PAYERS.map(|twin| (twin, payer.clone())).into(),
@@ -125,15 +168,31 @@ impl Reference {
         mine.map(|(id, _)| *id).collect()
     }
 
-    fn rate(&self, twin: TwinId) -> u128 {
-        let rates = self.running(twin).into_iter().map(|id| self.contracts[&id].rates);
-        rates.map(|rates| u128::from(rates.usd) + u128::from(rates.extra)).sum()
+    /// Whether nothing is charged.
+    fn is_idle(&self, twin: TwinId) -> bool {
+        self.running(twin).into_iter().all(|id| self.contracts[&id].rates == Rates::default())
     }
 
-    /// What all that runs costs over a stretch.
+    /// What all that a payer has would cost, whether or not it is charged at present.
+    fn rate(&self, twin: TwinId) -> u128 {
+        let mine = self.contracts.values().filter(|contract| contract.payer == twin);
+        let rate = |contract: &RefContract| {
+            let less = contract.lowered.map_or(0, |(less, _)| less);
+            u128::from(contract.rates.usd) + u128::from(less) + u128::from(contract.rates.extra)
+        };
+        mine.map(rate).sum()
+    }
+
+    /// What that costs over a stretch.
     fn cost_of(&self, twin: TwinId, stretch: u128) -> u128 {
         let speed = self.payers[&twin].speed;
-        self.running(twin).iter().map(|id| self.contracts[id].cost(stretch, speed)).flatten().sum()
+        let mine = self.contracts.values().filter(|contract| contract.payer == twin);
+        mine.map(|contract| {
+            let [shared, extra] = contract.cost(stretch, speed);
+            let less = contract.lowered.map_or(0, |(less, _)| less);
+            shared + extra + u128::from(less) * stretch * speed / FINE
+        })
+        .sum()
     }
 
     fn seconds_pass(&mut self, seconds: u64) {
@@ -149,19 +208,19 @@ impl Reference {
             let payer = self.payers[&twin].clone();
             let running = if payer.paused { vec![] } else { self.running(twin) };
             let step = self.clock[payer.second + 1] - self.clock[payer.second];
-            let costs: Vec<(u64, [u128; 2])> =
-                running.iter().map(|id| (*id, self.contracts[id].cost(step, payer.speed))).collect();
+            let costs =
+                running.iter().map(|id| (*id, self.contracts[id].second(step, payer.speed))).collect();
             self.pay(twin, costs);
         }
     }
 
     /// Pays one second, or as much of it as the credit lasts.
-    fn pay(&mut self, twin: TwinId, costs: Vec<(u64, [u128; 2])>) {
-        let total: u128 = costs.iter().flat_map(|(_, cost)| cost).sum();
+    fn pay(&mut self, twin: TwinId, costs: Vec<(u64, Second)>) {
+        let total: u128 = costs.iter().map(|(_, second)| second.total()).sum();
         let payer = self.payers[&twin].clone();
         if payer.credit >= total {
             for (id, cost) in costs {
-                self.contract(id).earn(cost);
+                self.contract(id).live_through(cost);
             }
             let payer = self.payer(twin);
             payer.credit -= total;
@@ -171,10 +230,10 @@ impl Reference {
         let scaled = |amount: u128| fixed::mul_div(amount, payer.credit, total);
         let mut rest = vec![];
         for (id, cost) in costs {
-            let paid = cost.map(scaled);
-            self.contract(id).earn(paid);
-            self.payer(twin).credit -= paid[0] + paid[1];
-            rest.push((id, [cost[0] - paid[0], cost[1] - paid[1]]));
+            let (paid, left) = cost.split(scaled);
+            self.contract(id).live_through(paid);
+            self.payer(twin).credit -= paid.total();
+            rest.push((id, left));
         }
         let step = self.clock[payer.second + 1] - self.clock[payer.second];
         let end = self.clock[payer.second] + scaled(step);
@@ -200,7 +259,7 @@ impl Reference {
     /// The ledger doesn't find that its credit has ended in this second: it ends at the very end of it.
     fn pass_the_edge(&mut self, twin: TwinId) {
         if let Some(rest) = self.payer(twin).stuck.take() {
-            let missing: u128 = rest.iter().flat_map(|(_, cost)| cost).sum();
+            let missing: u128 = rest.iter().map(|(_, second)| second.total()).sum();
             assert!(missing <= PARTS, "{twin} runs without credit: {}", missing / PARTS);
             let payer = self.payer(twin);
             (payer.end, payer.second) = (u128::MAX, payer.second + 1);
@@ -219,7 +278,9 @@ impl Reference {
     /// Something has changed: the discount follows, and so does the place at which a waiting payer stands.
     fn changed(&mut self, twin: TwinId, by: By) {
         let (credit, rate, now, price) = (self.payers[&twin].credit, self.rate(twin), self.now(), self.price);
+        let idle = self.is_idle(twin);
         let hours = (credit * 360 * u128::from(price)).checked_div(PARTS * rate).map(|ms| ms / 3_600_000);
+        let hours = hours.filter(|_| !idle);
         let earned = match hours {
             None | Some(0..1_080) => FULL,
             Some(1_080..2_160) => 800,
@@ -228,16 +289,22 @@ impl Reference {
             Some(_) => 400,
         };
         let payer = self.payer(twin);
-        payer.speed = if by == By::Owner { earned } else { payer.speed.min(earned) };
+        let speed = if by == By::Owner { earned } else { payer.speed.min(earned) };
+        if speed != payer.speed {
+            payer.slower = (payer.slower.0.min(payer.speed), now);
+            payer.speed = speed;
+        }
         if payer.paused {
-            payer.end = if rate == 0 { u128::MAX } else { payer.end.min(now) };
+            payer.end = if idle { u128::MAX } else { payer.end.min(now) };
         }
     }
 
     fn resumed(&mut self, twin: TwinId) {
         let now = self.now();
         let payer = self.payer(twin);
-        payer.gap = (payer.end.min(now), now);
+        if payer.end < now {
+            payer.gaps = [payer.gaps[1], (payer.end, now)];
+        }
         (payer.paused, payer.end) = (false, u128::MAX);
     }
 
@@ -247,9 +314,10 @@ impl Reference {
         let Some(since) = since.filter(|_| contract.running && contract.node == 1) else { return [0; 2] };
         let payer = &self.payers[&contract.payer];
         let (from, until) = (since.max(contract.running_since), self.now().min(payer.end));
-        let waited = payer.gap.1.min(until).saturating_sub(payer.gap.0.max(from));
-        let stretch = until.saturating_sub(from).saturating_sub(waited);
-        let [shared, extra] = contract.cost(stretch, payer.speed);
+        let waited = payer.gaps.map(|gap| gap.1.min(until).saturating_sub(gap.0.max(from)));
+        let stretch = until.saturating_sub(from).saturating_sub(waited.iter().sum());
+        let slower = if from < payer.slower.1 { payer.slower.0 } else { FULL };
+        let [shared, extra] = contract.cost(stretch, payer.speed.min(slower));
         [shared.min(contract.unclaimed[0]), extra.min(contract.unclaimed[1])]
     }
 
@@ -317,7 +385,7 @@ struct History {
 type Seen = BTreeMap<&'static str, u32>;
 
 /// What histories must have seen before they say anything.
-const HARDSHIPS: [&str; 11] = [
+const HARDSHIPS: [&str; 12] = [
     "claims",
     "discounts",
     "ends of grace",
@@ -329,6 +397,7 @@ const HARDSHIPS: [&str; 11] = [
     "refunds in silence",
     "resumptions",
     "traffic",
+    "trials that failed",
 ];
 
 impl History {
@@ -402,7 +471,8 @@ impl History {
     fn resume_with_the_ledger(&mut self, twin: TwinId) {
         let waits = Payers::<Test>::get(twin).paused;
         let credit = self.reference.payers[&twin].credit;
-        let needed = self.reference.cost_of(twin, stretch_of(3_600_000, self.reference.price));
+        let hour = stretch_of(3_600_000, self.reference.price);
+        let needed = if self.reference.is_idle(twin) { 0 } else { self.reference.cost_of(twin, hour) };
         assert!(!waits || needed == 0 || credit < needed + PARTS, "{twin} waits with credit");
         if self.reference.payers[&twin].paused && !waits {
             assert!(credit + PARTS >= needed, "{twin} goes on without credit");
@@ -468,23 +538,26 @@ impl History {
         let silent = self.silent;
         let ledger = || Some(Billing::stop(id, refund));
         let mut charge = Charge::default();
-        self.change(twin, By::Others, ledger, |reference, charged| {
-            charge = charged;
+        let mut stopped = Stopped::default();
+        self.change(twin, By::Others, ledger, |reference, at_stop| {
+            (stopped, charge) = (at_stop, at_stop.charge);
             match refund {
                 Refund::All => reference.give_back(id, reference.contracts[&id].unclaimed),
                 Refund::Served => reference.give_back_silence(id, silent),
             }
-            reference.contract(id).running = false;
+            let contract = reference.contract(id);
+            (contract.running, contract.rates, contract.lowered) = (false, Rates::default(), None);
             // What is left of its traffic comes back.
             reference.payer(twin).credit += reference.contracts[&id].traffic_paid;
         });
-        let contract = self.reference.contracts.remove(&id).unwrap();
+        let contract = RefContract { rates, ..self.reference.contracts.remove(&id).unwrap() };
         assert_near(charge.tft, contract.charged, "a closed contract was charged");
         self.reference.claimed(contract.unclaimed);
         if minimum {
             self.saw("minimum charges");
+            // What the ledger says in USD is an estimate where credit ended.
+            let paid_usd = stopped.charge.usd.saturating_sub(stopped.traffic_usd);
             let parties = Parties { node: Some(node), ..parties(twin, FARM) };
-            let stopped = charge;
             self.change(
                 twin,
                 By::Others,
@@ -492,8 +565,10 @@ impl History {
                 |reference, all| {
                     let stretch = stretch_of(600_000, reference.price);
                     let [shared, extra] = contract.cost(stretch, reference.payers[&twin].speed);
+                    let price = reference.price;
                     let payer = reference.payer(twin);
-                    let missing = (shared + extra).saturating_sub(contract.charged).min(payer.credit);
+                    let paid = paid_usd * USD_IN_MS * PRICES_MULTIPLE / u128::from(price);
+                    let missing = (shared + extra).saturating_sub(paid).min(payer.credit);
                     payer.credit -= missing;
                     let extra = fixed::mul_div(missing, extra, (shared + extra).max(1));
                     reference.claimed([missing - extra, extra]);
@@ -513,7 +588,7 @@ impl History {
         let owner = RuntimeOrigin::signed(twin.into());
         let open: Vec<u64> = self.reference.contracts.keys().copied().collect();
         let chosen = self.dice.pick(&open);
-        match (self.dice.below(21), chosen) {
+        match (self.dice.below(24), chosen) {
             (0..=1, _) => {
                 let amount = self.amount_to_deposit(twin);
                 let by = if self.dice.below(2) == 0 { By::Owner } else { By::Others };
@@ -573,6 +648,7 @@ impl History {
                     self.change(twin, By::Others, settle, |_, ()| ());
                 }
             }
+            (20..=22, Some(id)) => self.try_lower_rates(id),
             (16, Some(id)) => self.buy_traffic(id),
             (17, Some(id)) => self.use_traffic(id),
             (18, _) => {
@@ -644,7 +720,7 @@ impl History {
         self.last_contract += 1;
         let id = self.last_contract;
         let parties = Parties { node: Some(node), ..parties(twin, FARM) };
-        let ledger = || Some(Billing::start(id, parties, rates));
+        let ledger = || Some(begin(id, parties, rates));
         self.change(twin, By::Owner, ledger, |reference, ()| {
             let contract = RefContract {
                 payer: twin,
@@ -654,6 +730,7 @@ impl History {
                 running_since: reference.now(),
                 unclaimed: [0; 2],
                 charged: 0,
+                lowered: None,
                 traffic: 0,
                 traffic_paid: 0,
             };
@@ -676,9 +753,45 @@ impl History {
             || Some(Billing::resize(id, rates)),
             |reference, ()| {
                 reference.give_back_silence(id, silent);
-                reference.contract(id).rates = rates;
+                let contract = reference.contract(id);
+                (contract.rates, contract.lowered) = (rates, None);
             },
         );
+    }
+
+    /// Lower rates on trial, or the end of the trial: they stay, or the old ones come back with what was saved.
+    fn try_lower_rates(&mut self, id: u64) {
+        let RefContract { payer: twin, rates, node, lowered, .. } = self.reference.contracts[&id];
+        let silent = self.silent;
+        let Some((less, _)) = lowered else {
+            let lower = Rates { usd: self.dice.below(rates.usd.saturating_add(1)), ..rates };
+            let lowers = || Some(Billing::lower(id, lower));
+            return self.change(twin, By::Owner, lowers, |reference, ()| {
+                reference.give_back_silence(id, silent);
+                let contract = reference.contract(id);
+                (contract.rates, contract.lowered) = (lower, Some((rates.usd - lower.usd, 0)));
+            });
+        };
+        if self.dice.below(2) == 0 {
+            let stays = || Some(Billing::resize(id, rates));
+            return self.change(twin, By::Owner, stays, |reference, ()| {
+                reference.give_back_silence(id, silent);
+                reference.contract(id).lowered = None;
+            });
+        }
+        let old = Rates { usd: rates.usd + less, ..rates };
+        let comes_back = || Some(Billing::restore(id, old));
+        self.change(twin, By::Owner, comes_back, |reference, ()| {
+            reference.give_back_silence(id, silent);
+            let (_, saved) = reference.contract(id).lowered.take().unwrap();
+            reference.contract(id).rates = old;
+            if silent.is_none() || node != 1 {
+                let paid = saved.min(reference.payer(twin).credit);
+                reference.payer(twin).credit -= paid;
+                reference.contract(id).earn([paid, 0]);
+            }
+        });
+        self.saw("trials that failed");
     }
 
     fn suspend_or_resume(&mut self, id: u64) {

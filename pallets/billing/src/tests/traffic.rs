@@ -20,13 +20,13 @@ fn certified(certified: bool) -> Parties {
 fn traffic_is_bought_from_credit_drawn_on_and_the_rest_returns() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), Rates { usd: 0, extra: 0 });
+        begin(1, parties(1, FARM), Rates { usd: 0, extra: 0 });
         assert_ok!(buy(ALICE, 1, 10, TFT));
         assert_within_one(credit(1), 100 * TFT - 10 * GB_PRICE);
         assert_eq!(Billing::allowance(1).unwrap().bytes, 10 * GB);
         assert_eq!(Billing::use_traffic(1, 4 * GB), 4 * GB);
         assert_within_one(fixed::whole(charged(1)), 4 * GB_PRICE);
-        let charge = Billing::stop(1, Refund::Served);
+        let charge = Billing::stop(1, Refund::Served).charge;
         assert_within_one(fixed::whole(charge.tft), 4 * GB_PRICE);
         assert_eq!(charge.usd, 60_000_000);
         assert_within_one(credit(1), 100 * TFT - 4 * GB_PRICE);
@@ -39,7 +39,7 @@ fn traffic_is_bought_from_credit_drawn_on_and_the_rest_returns() {
 fn a_node_draws_no_more_than_was_bought() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        Billing::start(1, parties(1, FARM), Rates { usd: 0, extra: 0 });
+        begin(1, parties(1, FARM), Rates { usd: 0, extra: 0 });
         assert_eq!(Billing::use_traffic(1, GB), 0);
         assert_ok!(buy(ALICE, 1, 1, TFT));
         let credit_left = credit(1);
@@ -62,7 +62,7 @@ fn a_contract_that_never_started_gets_its_traffic_back() {
         let before = Billing::settled_payer(1).credit;
         assert_ok!(<Billing as Ledger>::buy_traffic(7, 1, 5, true));
         assert!(credit(1) < 100 * TFT);
-        assert_eq!(Billing::stop(7, Refund::Served), Charge::default());
+        assert_eq!(Billing::stop(7, Refund::Served), Stopped::default());
         assert_eq!(Billing::settled_payer(1).credit, before);
         assert_ok!(<Billing as Ledger>::buy_traffic(7, 1, 0, true));
         assert_eq!(Billing::allowance(7), None);
@@ -73,7 +73,7 @@ fn a_contract_that_never_started_gets_its_traffic_back() {
 fn certification_and_discount_count_at_the_moment_of_buying() {
     run(|| {
         deposit(ALICE, 110 * TFT);
-        Billing::start(1, certified(true), Rates { usd: 50_000_000, extra: 0 });
+        begin(1, certified(true), Rates { usd: 50_000_000, extra: 0 });
         assert_eq!(Billing::discount_permille(1), 800);
         let before = credit(1);
         assert_ok!(buy(ALICE, 1, 10, TFT));
@@ -87,7 +87,7 @@ fn traffic_that_cannot_be_bought_changes_nothing() {
         deposit(ALICE, 21 * TFT);
         deposit(BOB, 21 * TFT);
         assert_noop!(buy(ALICE, 1, 1, TFT), Error::<Test>::UnknownContract);
-        Billing::start(1, certified(false), DOLLAR);
+        begin(1, certified(false), DOLLAR);
         assert_noop!(buy(5_000, 1, 1, TFT), Error::<Test>::NoTwin);
         assert_noop!(buy(BOB, 1, 1, TFT), Error::<Test>::NotThePayer);
         assert_noop!(buy(ALICE, 1, 10, 10 * GB_PRICE - 1), Error::<Test>::TrafficTooDear);
@@ -104,11 +104,12 @@ fn what_was_not_delivered_returns_traffic_used_and_unused() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         let before = Billing::settled_payer(1).credit;
-        Billing::start(1, parties(1, FARM), Rates { usd: 333, extra: 0 });
+        begin(1, parties(1, FARM), Rates { usd: 333, extra: 0 });
         assert_ok!(buy(ALICE, 1, 3, TFT));
         pass(MINUTE_MS);
         Billing::use_traffic(1, GB + 1);
-        assert_eq!(Billing::stop(1, Refund::All), Charge::default());
+        let stopped = Billing::stop(1, Refund::All);
+        assert_eq!(stopped.charge, Charge::default());
         assert_eq!(Billing::settled_payer(1).credit, before);
         assert_eq!(Counted::get(), [], "farming hears nothing of it");
     });
@@ -121,7 +122,7 @@ fn farming_hears_what_was_paid_for_addresses_and_traffic_without_the_farmers_par
         let ips = Priced::OnRented { public_ips: 2, certified: false };
         let ip_rate = Billing::quote(&ips).unwrap();
         let parties = Parties { public_ips: 2, ip_rate, priced: Some(ips), ..parties(1, FARM) };
-        Billing::start(1, parties, Rates { usd: 2 * ip_rate, extra: 5 });
+        begin(1, parties, Rates { usd: 2 * ip_rate, extra: 5 });
         assert_ok!(buy(ALICE, 1, 3, TFT));
         pass(HOUR_MS);
         Billing::use_traffic(1, 2 * GB);
@@ -141,7 +142,7 @@ fn a_farmer_who_is_the_solution_provider_too_farms_nothing_back_of_that_part() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         assert_ok!(Billing::add_provider(RuntimeOrigin::root(), BOB, 500));
-        Billing::start(1, parties(1, FARM), Rates { usd: 0, extra: 0 });
+        begin(1, parties(1, FARM), Rates { usd: 0, extra: 0 });
         assert_ok!(Billing::attach_provider(1, 1));
         assert_ok!(buy(ALICE, 1, 10, TFT));
         Billing::use_traffic(1, 10 * GB);
