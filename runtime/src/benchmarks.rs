@@ -3,21 +3,31 @@
 
 use crate::*;
 use codec::Encode;
+use configs::oracle::{OracleId, PriceKey, MAX_FEEDERS};
 use frame_benchmarking::account;
-use frame_support::traits::fungible::Mutate;
+use frame_support::traits::{fungible::Mutate, Get};
 use frame_system::RawOrigin;
-use pallet_billing::{DailyPrices, DayPrice, GridClockState, Payers, PriceClockState};
+use pallet_billing::{
+    AutoRefill, AutoRefills, DailyPrices, DayPrice, Ends, Graces, GridClockState, Limits, OwnerLimits,
+    Payers, PriceClockState, DAYS_KEPT, LEAST_REFILL_HOURS,
+};
+use pallet_farming::FarmingPolicy;
 use pallet_farms::{Ipv4, PublicIp};
+use pallet_nodes::{Drain, Heartbeats, Liveliness};
+use pallet_oracle::{RawValues, TimestampedValue};
 use sp_core::{crypto::KeyTypeId, ed25519, H256};
 use sp_io::crypto::{ed25519_generate, ed25519_sign};
+use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
     farming::{period_of, period_start, PERIOD_SECONDS},
+    fixed,
+    ledger::Gap,
     report::{report_bytes, DetailsPayload},
     ticket::Isolation,
     traits::{Clock, FarmDirectory},
     units::{DAY_MS, GIB, HOUR_MS, SECOND_MS, TFT, USD},
-    ContractId, FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration, ReportKind,
-    Resources, TwinId, UnixSeconds,
+    ContractId, EndKey, FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration,
+    ReportKind, Resources, TwinId, UnixSeconds,
 };
 
 frame_benchmarking::define_benchmarks!(
@@ -110,6 +120,51 @@ fn node() -> (AccountId, NodeId) {
     (farmer, node)
 }
 
+/// The same, and it is enrolled: what contracts pay for its addresses and traffic counts.
+fn enrolled_node() -> NodeId {
+    // Where there is a price to be enrolled at, it is on joining.
+    pallet_farming::Policy::<Runtime>::put(FarmingPolicy { automatic: true, ..FarmingPolicy::standard() });
+    let day = (Billing::unix_now().saturating_mul(SECOND_MS) / DAY_MS) as u32;
+    DailyPrices::<Runtime>::insert(day % DAYS_KEPT, DayPrice { day, price: USD / 20 });
+    let (_, node) = node();
+    assert!(pallet_farming::Enrolments::<Runtime>::contains_key(node));
+    node
+}
+
+/// The node is heard from, after it has served nobody through `outage`.
+fn come_back(node: NodeId, outage: Gap) {
+    hear(node);
+    Liveliness::<Runtime>::mutate_extant(node, |live| live.outage = outage);
+}
+
+fn hear(node: NodeId) {
+    Heartbeats::<Runtime>::mutate_extant(node, |last| {
+        (last.at, last.clock) = (Billing::grid_now(), Billing::price_now());
+    });
+}
+
+fn hear_all() {
+    (1..=pallet_nodes::LastNodeId::<Runtime>::get()).for_each(hear);
+}
+
+/// The twin's credit is used up.
+fn use_up(twin: TwinId) {
+    let before = Payers::<Runtime>::get(twin);
+    let mut payer = before;
+    payer.change(Billing::now(), |payer| payer.credit = 0);
+    Ends::<Runtime>::remove(EndKey::new(before.end, twin));
+    Ends::<Runtime>::insert(EndKey::new(payer.end, twin), ());
+    Payers::<Runtime>::insert(twin, payer);
+}
+
+/// It is, and the twin waits.
+fn begin_grace(twin: TwinId) {
+    use_up(twin);
+    let anybody: AccountId = account("anybody", 0, 0);
+    Billing::poke(signed(&anybody), twin).expect("its credit has ended");
+    assert!(Graces::<Runtime>::contains_key(twin));
+}
+
 fn capacity() -> Resources {
     Resources { cru: 1_024, mru: 4_096 * GIB, sru: 65_536 * GIB, hru: 65_536 * GIB, gpu: 0 }
 }
@@ -136,8 +191,13 @@ impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
         person()
     }
 
-    fn farm() -> FarmId {
-        farm().1
+    fn node() -> (FarmId, NodeId) {
+        let node = enrolled_node();
+        (pallet_nodes::Nodes::<Runtime>::get(node).expect("it has joined").farm, node)
+    }
+
+    fn come_back(node: NodeId, outage: Gap) {
+        come_back(node, outage);
     }
 
     fn contract() -> ContractId {
@@ -145,6 +205,18 @@ impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
         let name = b"name".to_vec().try_into().expect("it is short");
         Contracts::create_name_contract(signed(&account), name, u64::MAX).expect("the name is free");
         pallet_contracts::LastContractId::<Runtime>::get()
+    }
+
+    fn feed() {
+        let feeders: Vec<AccountId> = (0..MAX_FEEDERS).map(|n| account("feeder", n, 0)).collect();
+        Feeders::reset_members(RawOrigin::Root.into(), feeders.clone()).expect("they aren't too many");
+        let timestamp = 2 * HOUR_MS;
+        pallet_timestamp::Now::<Runtime>::put(timestamp);
+        let governance = OracleId::get().into_account_truncating();
+        for feeder in feeders.into_iter().chain([governance]) {
+            let said = TimestampedValue { value: USD, timestamp };
+            RawValues::<Runtime>::insert(feeder, PriceKey::TftUsd, said);
+        }
     }
 }
 
@@ -188,7 +260,7 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
     }
 
     fn node() -> NodeId {
-        node().1
+        enrolled_node()
     }
 
     fn sign(node: NodeId, kind: ReportKind, sequence: u64, payload: &impl Encode) -> KeySignature {
@@ -198,10 +270,35 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
 
     fn pass(ms: GridMillis) {
         pass(ms);
+        hear_all();
+    }
+
+    fn interrupt(node: NodeId, ms: GridMillis) {
+        let from = Billing::price_now();
+        <Self as pallet_contracts::BenchmarkHelper<AccountId>>::pass(ms);
+        come_back(node, Gap { from, to: Billing::price_now() });
+    }
+
+    fn drain(node: NodeId) {
+        let drain = Drain { deadline: Billing::grid_now(), reason: Default::default() };
+        pallet_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.terms.drain = Some(drain));
     }
 
     fn exhaust(twin: TwinId) {
-        Payers::<Runtime>::mutate(twin, |payer| payer.end = Billing::price_now());
+        let limits = Limits { refill_per_30_days: Balance::MAX, ..Limits::default() };
+        OwnerLimits::<Runtime>::insert(twin, limits);
+        AutoRefills::<Runtime>::insert(twin, AutoRefill { hours: LEAST_REFILL_HOURS });
+        use_up(twin);
+    }
+
+    fn evict(twin: TwinId) {
+        begin_grace(twin);
+        Graces::<Runtime>::mutate_extant(twin, |grace| grace.over = true);
+    }
+
+    fn wait(twin: TwinId) {
+        begin_grace(twin);
+        Payers::<Runtime>::mutate(twin, |payer| payer.credit = fixed::from_whole(MONEY / 2));
     }
 
     fn provider() -> ProviderId {

@@ -9,20 +9,25 @@ use frame_support::{
 };
 use frame_system::RawOrigin;
 use tfgrid_primitives::{
+    ledger::Gap,
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, Parties, Refund},
     units::{HOUR_MS, TFT, USD},
-    Balance, ContractId, Deadline, DeadlineKey, EndKey, FarmId, Rates, TwinId,
+    Balance, ContractId, Deadline, DeadlineKey, EndKey, FarmId, NodeId, Rates, TwinId,
 };
 
 /// Makes what benchmarks need of other pallets.
 pub trait BenchmarkHelper<AccountId> {
     /// A twin and its account.
     fn twin() -> (AccountId, TwinId);
-    /// A farm whose farmer has an account.
-    fn farm() -> FarmId;
+    /// A farm whose farmer has an account, and a node of it for which counts what contracts pay for addresses.
+    fn node() -> (FarmId, NodeId);
+    /// The node is heard from, after it has served nobody through `outage`.
+    fn come_back(node: NodeId, outage: Gap);
     /// A contract that can agree to another rate.
     fn contract() -> ContractId;
+    /// As many feeders as may be have just said that one TFT costs a dollar.
+    fn feed();
 }
 
 /// A dollar an hour, and a tenth for the farmer.
@@ -46,19 +51,20 @@ fn priced_for() -> Priced {
     Priced::OnRented { public_ips: 16, certified: true }
 }
 
-/// A payer with an account full of money and two hours of credit, whose contract has all who can share in it
-/// and runs for a moment.
-fn running<T: Config>() -> Result<(T::AccountId, TwinId), BenchmarkError> {
+/// A payer with an account full of money and two hours of credit, whose contract has all who can share in it,
+/// uses public addresses of the node and runs for a moment.
+fn running<T: Config>() -> Result<(T::AccountId, TwinId, NodeId), BenchmarkError> {
     let (account, twin) = T::BenchmarkHelper::twin();
     let _ = T::Currency::mint_into(&account, 1_000_000 * TFT);
     CurrentPolicy::<T>::put(Policy::standard(account.clone(), account.clone()));
     PriceClockState::<T>::mutate(|clock| clock.set_price(PRICE));
     pass::<T>(STEP_MS);
     Pallet::<T>::deposit(RawOrigin::Signed(account.clone()).into(), twin, TWO_HOURS)?;
+    let (farm, node) = T::BenchmarkHelper::node();
     let parties = Parties {
         payer: twin,
-        farm: Some(T::BenchmarkHelper::farm()),
-        node: None,
+        farm: Some(farm),
+        node: Some(node),
         public_ips: 16,
         ip_rate: RATES.usd / 2,
         priced: Some(priced_for()),
@@ -66,17 +72,39 @@ fn running<T: Config>() -> Result<(T::AccountId, TwinId), BenchmarkError> {
     Pallet::<T>::start(1, parties, RATES);
     Providers::<T>::insert(1, Provider { account: account.clone(), permille: MAX_PROVIDER_PERMILLE });
     Pallet::<T>::attach_provider(1, 1)?;
+    Ok((account, twin, node))
+}
+
+/// The same after `ms` in which the node was heard from.
+fn served<T: Config>(ms: u64) -> Result<(T::AccountId, TwinId), BenchmarkError> {
+    let (account, twin, node) = running::<T>()?;
+    pass::<T>(ms);
+    T::BenchmarkHelper::come_back(node, Gap::default());
     Ok((account, twin))
 }
 
-/// One whose credit has ended, with an automatic refill that nobody has served.
+/// One whose credit has ended, with an automatic refill that nobody has served. The node served nobody in the
+/// second hour.
 fn due<T: Config>() -> Result<(T::AccountId, TwinId), BenchmarkError> {
-    let (account, twin) = running::<T>()?;
+    let (account, twin, node) = running::<T>()?;
     let limits = Limits { refill_per_30_days: Balance::MAX, ..Limits::default() };
     OwnerLimits::<T>::insert(twin, limits);
     AutoRefills::<T>::insert(twin, AutoRefill { hours: LEAST_REFILL_HOURS });
-    pass::<T>(3 * HOUR_MS);
+    pass::<T>(HOUR_MS);
+    let from = Pallet::<T>::price_now();
+    pass::<T>(2 * HOUR_MS);
+    T::BenchmarkHelper::come_back(node, Gap { from, to: Pallet::<T>::price_now() });
     assert!(Pallet::<T>::is_exhausted(twin));
+    Ok((account, twin))
+}
+
+/// One who waits in grace, and whose owner has come to wish refills meanwhile.
+fn waiting<T: Config>() -> Result<(T::AccountId, TwinId), BenchmarkError> {
+    let (account, twin) = due::<T>()?;
+    let wish = AutoRefills::<T>::take(twin);
+    Pallet::<T>::change_payer(twin, By::Others, |_| ());
+    AutoRefills::<T>::set(twin, wish);
+    assert!(Graces::<T>::contains_key(twin));
     Ok((account, twin))
 }
 
@@ -88,12 +116,14 @@ fn end_of<T: Config>(twin: TwinId) -> EndKey {
 mod benchmarks {
     use super::*;
 
-    /// Worst case: of a payer that is to be refilled first.
+    /// Worst case: somebody else's, for a payer that is to be refilled first.
     #[benchmark]
     fn deposit() -> Result<(), BenchmarkError> {
-        let (account, twin) = due::<T>()?;
+        let (_, twin) = due::<T>()?;
+        let donor: T::AccountId = account("donor", 0, 0);
+        T::Currency::mint_into(&donor, 1_000 * TFT)?;
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), twin, TFT);
+        _(RawOrigin::Signed(donor), twin, TFT);
         assert!(Pallet::<T>::settled_payer(twin).credit > 0);
         Ok(())
     }
@@ -108,11 +138,11 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: farm, foundation, staking pool and a solution provider share.
+    /// Worst case: farm, foundation, staking pool and a solution provider share, and what was paid for public
+    /// addresses counts for the node.
     #[benchmark]
     fn claim() -> Result<(), BenchmarkError> {
-        let (account, _) = running::<T>()?;
-        pass::<T>(T::SetAsideMs::get().max(HOUR_MS) + STEP_MS);
+        let (account, _) = served::<T>(T::SetAsideMs::get().max(HOUR_MS) + STEP_MS)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account), 1);
         assert_eq!(Payable::<T>::iter().count(), 4);
@@ -122,9 +152,8 @@ mod benchmarks {
     /// Worst case: to a farmer, whose farm and twin are looked up.
     #[benchmark]
     fn pay_out() -> Result<(), BenchmarkError> {
-        let (account, _) = running::<T>()?;
+        let (account, _) = served::<T>(HOUR_MS)?;
         let farm = Accruals::<T>::get(1).and_then(|record| record.farm).unwrap_or_default();
-        pass::<T>(HOUR_MS);
         Pallet::<T>::stop(1, Refund::Served);
         let before = Payable::<T>::get(Payee::Farm(farm));
         #[extrinsic_call]
@@ -146,7 +175,7 @@ mod benchmarks {
     /// Worst case: another price list.
     #[benchmark]
     fn set_policy() -> Result<(), BenchmarkError> {
-        let (account, _) = running::<T>()?;
+        let (account, ..) = running::<T>()?;
         let mut policy = Policy::standard(account.clone(), account);
         policy.prices.cu += 1;
         let origin = T::PolicyOrigin::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
@@ -187,14 +216,15 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: of a payer that is to be refilled first.
+    /// Worst case: of a payer that waits, is refilled and goes on.
     #[benchmark]
     fn set_auto_refill() -> Result<(), BenchmarkError> {
-        let (account, twin) = due::<T>()?;
+        let (account, twin) = waiting::<T>()?;
         let wish = Some(AutoRefill { hours: 2 * LEAST_REFILL_HOURS });
         #[extrinsic_call]
         _(RawOrigin::Signed(account), wish);
         assert_eq!(AutoRefills::<T>::get(twin), wish);
+        assert!(!Pallet::<T>::is_exhausted(twin));
         Ok(())
     }
 
@@ -208,7 +238,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: of a payer that is to be refilled first.
+    /// Worst case: of a payer that is to be refilled first and gets back what fell into an outage.
     #[benchmark]
     fn reprice() -> Result<(), BenchmarkError> {
         let contract = T::BenchmarkHelper::contract();
@@ -222,10 +252,10 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: the payer is refilled.
+    /// Worst case: the payer waits, is refilled and goes on.
     #[benchmark]
     fn poke() -> Result<(), BenchmarkError> {
-        let (account, twin) = due::<T>()?;
+        let (account, twin) = waiting::<T>()?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account), twin);
         assert!(!Pallet::<T>::is_exhausted(twin));
@@ -272,10 +302,11 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Where no feeder has fed anything: those have their own weights beside this one.
+    /// Worst case: as many feeders as may be have fed, and the price follows them.
     #[benchmark]
     fn ask_feed() -> Result<(), BenchmarkError> {
         running::<T>()?;
+        T::BenchmarkHelper::feed();
         let mut watch = PriceWatch { fresh: true, ..PriceWatchState::<T>::get() };
         let now = Pallet::<T>::grid_now();
         #[block]
@@ -284,6 +315,7 @@ mod benchmarks {
             PriceWatchState::<T>::put(watch);
         }
         assert_eq!(watch.asked_at, now);
+        assert!(PriceClockState::<T>::get().price > PRICE);
         Ok(())
     }
 
@@ -336,19 +368,17 @@ mod benchmarks {
         assert!(!Deadlines::<T>::contains_key(key));
     }
 
-    /// Worst case: contracts close from then on.
+    /// Worst case: the payer is refilled and goes on.
     #[benchmark]
     fn serve_grace() -> Result<(), BenchmarkError> {
-        let (_, twin) = due::<T>()?;
-        AutoRefills::<T>::remove(twin);
-        Pallet::<T>::change_payer(twin, By::Others, |_| ());
+        let (_, twin) = waiting::<T>()?;
         let now = Pallet::<T>::grid_now();
         Pallet::<T>::disarm(Graces::<T>::get(twin).map_or(0, |grace| grace.until), Deadline::Grace(twin));
         #[block]
         {
             Pallet::<T>::serve_grace(twin, now);
         }
-        assert!(Deadlines::<T>::contains_key(DeadlineKey::new(now, Deadline::Eviction(twin))));
+        assert!(!Graces::<T>::contains_key(twin) && !Pallet::<T>::is_exhausted(twin));
         Ok(())
     }
 

@@ -151,6 +151,10 @@ impl NodeLiveness for Directory {
         SilentSince::get().filter(|_| node == 1)
     }
 
+    fn offline_since(node: NodeId) -> Option<Q64> {
+        Self::silent_since(node)
+    }
+
     fn last_outage(node: NodeId) -> Gap {
         if node == 1 {
             LastOutage::get()
@@ -172,12 +176,20 @@ impl crate::BenchmarkHelper<AccountId> for Directory {
         (ALICE, ALICE as TwinId)
     }
 
-    fn farm() -> FarmId {
-        7
+    fn node() -> (FarmId, NodeId) {
+        (7, 1)
+    }
+
+    fn come_back(_: NodeId, outage: Gap) {
+        LastOutage::set(outage);
     }
 
     fn contract() -> tfgrid_primitives::ContractId {
         9
+    }
+
+    fn feed() {
+        Feed::set(Some(USD));
     }
 }
 

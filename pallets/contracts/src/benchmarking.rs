@@ -16,8 +16,8 @@ use tfgrid_primitives::{
         DeployedPayload, DeploymentResult, FailedPayload, FailurePath, ProgressPayload, ReleasedPayload,
         UsagePayload, MAX_PATH_BYTES, MAX_RESULT_BYTES, MAX_USAGE_ITEMS,
     },
-    traits::{Clock, ServeDeadlines},
-    units::{GIB, HOUR_MS},
+    traits::{Clock, Ledger, ServeDeadlines},
+    units::{GIB, MINUTE_MS},
     Body, ContractId, Deadline, FailureCode, GridMillis, KeySignature, NodeId, ReportKind, Resources, TwinId,
     UsageItem, UsageTotals, UsdRate,
 };
@@ -26,20 +26,34 @@ use tfgrid_primitives::{
 pub trait BenchmarkHelper<AccountId> {
     /// An account with a twin, money for all deposits and credit for years.
     fn customer() -> (AccountId, TwinId);
-    /// A node that is heard from, empty, with ample capacity and public addresses.
+    /// A node that is heard from, empty, with ample capacity and public addresses. What contracts pay for these
+    /// counts for its farmer.
     fn node() -> NodeId;
     /// Signs a report with the node's key.
     fn sign(node: NodeId, kind: ReportKind, sequence: u64, payload: &impl Encode) -> KeySignature;
-    /// Grid time moves on.
+    /// Grid time and prices move on, and all nodes are heard from.
     fn pass(ms: GridMillis);
-    /// The twin's credit is used up.
+    /// The same, but this node has served nobody meanwhile: it is just back, before anybody stopped a charge.
+    fn interrupt(node: NodeId, ms: GridMillis);
+    /// The node's drain is over.
+    fn drain(node: NodeId);
+    /// The twin's credit is used up, and nobody has noticed. Its owner wishes a refill and can pay for it.
     fn exhaust(twin: TwinId);
-    /// A solution provider that governance approved.
+    /// The twin has run out, and patience with it is over.
+    fn evict(twin: TwinId);
+    /// The twin has run out and waits. What is asked of it has become so little that it would go on if anybody
+    /// looked.
+    fn wait(twin: TwinId);
+    /// A solution provider that governance approved, another one each time.
     fn provider() -> tfgrid_primitives::ProviderId;
 }
 
 const ANY_PRICE: UsdRate = UsdRate::MAX;
 const PUBLIC_IPS: u8 = 16;
+/// Of each of many contracts on one node.
+const FEW_IPS: u8 = 4;
+/// Shorter than what is charged at least.
+const MOMENT: GridMillis = MINUTE_MS;
 const SMALL: Resources = Resources { cru: 1, mru: GIB, sru: GIB, hru: 0, gpu: 0 };
 const SMALLER: Resources = Resources { cru: 0, ..SMALL };
 
@@ -59,9 +73,26 @@ fn result() -> DeploymentResult {
     BoundedVec::truncate_from((0..MAX_RESULT_BYTES).map(|_| b' ').collect())
 }
 
+/// A customer who is charged for a name, so that there is a payer to be served whatever else ends.
+fn customer<T: Config>() -> Result<(T::AccountId, TwinId), BenchmarkError> {
+    let (account, twin) = T::BenchmarkHelper::customer();
+    let letters = twin.to_be_bytes().into_iter().flat_map(|byte| [b'a' + byte / 16, b'a' + byte % 16]);
+    let name = UniqueName::truncate_from(letters.collect());
+    Pallet::<T>::create_name_contract(RawOrigin::Signed(account.clone()).into(), name, ANY_PRICE)?;
+    Ok((account, twin))
+}
+
+/// One who waits in grace with enough credit to go on.
+fn waiting_customer<T: Config>() -> Result<T::AccountId, BenchmarkError> {
+    let (account, twin) = customer::<T>()?;
+    T::BenchmarkHelper::wait(twin);
+    assert!(T::Ledger::is_exhausted(twin));
+    Ok(account)
+}
+
 /// A contract with everything that a contract may have, not yet answered.
 fn created<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
-    let ((account, twin), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+    let ((account, twin), node) = (customer::<T>()?, T::BenchmarkHelper::node());
     let id = created_for::<T>(&account, node, PUBLIC_IPS, MAX_BODY_BYTES)?;
     Ok((account, twin, node, id))
 }
@@ -97,19 +128,47 @@ fn deploy<T: Config>(contract: ContractId) -> Result<(), BenchmarkError> {
     Ok(())
 }
 
+/// Deploys a contract that is billed, has used some of its traffic and has a solution provider.
+fn put_to_use<T: Config>(account: &T::AccountId, node: NodeId, id: ContractId) -> Result<(), BenchmarkError> {
+    deploy::<T>(id)?;
+    T::BenchmarkHelper::pass(T::UsageInterval::get().max(MOMENT));
+    let provider = T::BenchmarkHelper::provider();
+    Pallet::<T>::attach_provider(RawOrigin::Signed(account.clone()).into(), id, provider)?;
+    let totals = UsageTotals { received_bytes: 1_000_000, ..UsageTotals::default() };
+    let items = [UsageItem { contract: id, totals }];
+    Pallet::<T>::do_report_usage(node, 1, UsagePayload::truncate_from(items.to_vec()));
+    assert!(Usage::<T>::contains_key(id));
+    Ok(())
+}
+
 /// As [`created`], and deployed for a while.
 fn deployed<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
-    let all = created::<T>()?;
-    deploy::<T>(all.3)?;
+    let (account, twin, node, id) = created::<T>()?;
+    put_to_use::<T>(&account, node, id)?;
+    Ok((account, twin, node, id))
+}
+
+/// As [`deployed`], with a cheaper version pending, which is on trial for a while.
+fn updated<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
+    let all = deployed::<T>()?;
+    update::<T>(&all.0, all.3)?;
+    T::BenchmarkHelper::pass(MOMENT);
     Ok(all)
 }
 
-/// As [`deployed`], with a cheaper version pending.
-fn updated<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
-    let all = deployed::<T>()?;
-    let origin = RawOrigin::Signed(all.0.clone()).into();
-    Pallet::<T>::update_node_contract(origin, all.3, SMALLER, body(MAX_BODY_BYTES), ANY_PRICE)?;
-    Ok(all)
+fn update<T: Config>(account: &T::AccountId, id: ContractId) -> Result<(), BenchmarkError> {
+    let origin = RawOrigin::Signed(account.clone()).into();
+    Pallet::<T>::update_node_contract(origin, id, SMALLER, body(MAX_BODY_BYTES), ANY_PRICE)?;
+    Ok(())
+}
+
+/// Whatever touches the twin's contract on this node next has to refill the twin's credit and to give back what
+/// was charged through an outage.
+fn neglect<T: Config>(twin: TwinId, node: NodeId) {
+    T::BenchmarkHelper::interrupt(node, MOMENT);
+    T::BenchmarkHelper::exhaust(twin);
+    T::BenchmarkHelper::pass(MOMENT);
+    assert!(T::Ledger::is_exhausted(twin));
 }
 
 fn ensure_taken<T: Config>(call: &Call<T>) -> Result<(), BenchmarkError> {
@@ -122,74 +181,93 @@ fn ensure_taken<T: Config>(call: &Call<T>) -> Result<(), BenchmarkError> {
 mod benchmarks {
     use super::*;
 
+    /// Worst case: on a rented node, for a payer that waits and may go on. Whoever is to be refilled first has no
+    /// credit for more.
     #[benchmark]
     fn create_node_contract(
         b: Linear<1, { MAX_BODY_BYTES }>,
         n: Linear<0, { MAX_NETWORKS }>,
     ) -> Result<(), BenchmarkError> {
-        let ((account, _), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
-        let origin = RawOrigin::Signed(account.clone());
+        let ((account, twin), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        let origin = RawOrigin::Signed(account);
         Pallet::<T>::create_rent_contract(origin.clone().into(), node, ANY_PRICE)?;
+        T::BenchmarkHelper::wait(twin);
         #[extrinsic_call]
         _(origin, node, SMALL, body(b), PUBLIC_IPS, networks(n), 1, ANY_PRICE);
         assert!(Bodies::<T>::contains_key(LastContractId::<T>::get()));
+        assert!(!T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
+    /// Worst case: it becomes cheaper, after an outage and for a payer that is to be refilled first.
     #[benchmark]
     fn update_node_contract(b: Linear<1, { MAX_BODY_BYTES }>) -> Result<(), BenchmarkError> {
-        let (account, _, _, id) = deployed::<T>()?;
+        let (account, twin, node, id) = deployed::<T>()?;
+        neglect::<T>(twin, node);
         #[extrinsic_call]
         _(RawOrigin::Signed(account), id, SMALLER, body(b), ANY_PRICE);
-        assert!(PendingBodies::<T>::contains_key(id));
+        assert!(PendingBodies::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
+    /// Worst case: for a payer that waits and may go on.
     #[benchmark]
-    fn create_rent_contract() {
-        let ((account, _), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+    fn create_rent_contract() -> Result<(), BenchmarkError> {
+        let (account, node) = (waiting_customer::<T>()?, T::BenchmarkHelper::node());
         #[extrinsic_call]
         _(RawOrigin::Signed(account), node, ANY_PRICE);
         assert!(Rents::<T>::contains_key(node));
+        Ok(())
     }
 
+    /// Worst case: for a payer that waits and may go on.
     #[benchmark]
-    fn create_name_contract() {
-        let (account, _) = T::BenchmarkHelper::customer();
+    fn create_name_contract() -> Result<(), BenchmarkError> {
+        let account = waiting_customer::<T>()?;
         let name = UniqueName::truncate_from((0..MAX_UNIQUE_NAME).map(|_| b'a').collect());
         #[extrinsic_call]
         _(RawOrigin::Signed(account), name.clone(), ANY_PRICE);
         assert!(Names::<T>::contains_key(name));
-    }
-
-    /// Worst case: deployed, with a pending update and a complaint about it.
-    #[benchmark]
-    fn cancel() -> Result<(), BenchmarkError> {
-        let (account, _, _, id) = updated::<T>()?;
-        #[extrinsic_call]
-        _(RawOrigin::Signed(account), id, CancelReason::NotDelivered);
-        assert!(Closed::<T>::contains_key(id));
         Ok(())
     }
 
+    /// Worst case: deployed for less than what is charged at least, with a cheaper version on trial, traffic left,
+    /// addresses, networks and all who can share in it, after an outage and for a payer that is to be refilled
+    /// first. For what wasn't delivered nobody is paid, which is less.
+    #[benchmark]
+    fn cancel() -> Result<(), BenchmarkError> {
+        let (account, twin, node, id) = updated::<T>()?;
+        neglect::<T>(twin, node);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), id, CancelReason::Cancelled);
+        assert!(Closed::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
+        Ok(())
+    }
+
+    /// Worst case: a cheaper version, after an outage and for a payer that is to be refilled first. The first version
+    /// takes less, also where its node is away.
     #[benchmark]
     fn report_deployed() -> Result<(), BenchmarkError> {
-        let (_, _, _, id) = updated::<T>()?;
+        let (_, twin, node, id) = updated::<T>()?;
+        neglect::<T>(twin, node);
         let payload = deployed_payload(id, &deployment_of::<T>(id)?);
         #[block]
         {
             Pallet::<T>::do_report_deployed(2, payload);
         }
-        assert!(!PendingBodies::<T>::contains_key(id));
+        assert!(!PendingBodies::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
+    /// Worst case: a result is corrected.
     #[benchmark]
     fn authorize_report_deployed() -> Result<(), BenchmarkError> {
-        let (_, _, node, id) = created::<T>()?;
-        let payload = deployed_payload(id, &deployment_of::<T>(id)?);
-        let signature = T::BenchmarkHelper::sign(node, ReportKind::Deployed, 1, &payload);
-        let call = Call::<T>::report_deployed { node, sequence: 1, payload, signature };
+        let (_, _, node, id) = deployed::<T>()?;
+        T::BenchmarkHelper::pass(T::ResultInterval::get());
+        let mut payload = deployed_payload(id, &deployment_of::<T>(id)?);
+        payload.result.pop();
+        let signature = T::BenchmarkHelper::sign(node, ReportKind::Deployed, 2, &payload);
+        let call = Call::<T>::report_deployed { node, sequence: 2, payload, signature };
         #[block]
         {
             ensure_taken(&call)?;
@@ -197,16 +275,18 @@ mod benchmarks {
         Ok(())
     }
 
+    /// Worst case: the first version, with all that it may have, of a payer that is to be refilled first.
     #[benchmark]
     fn report_failed() -> Result<(), BenchmarkError> {
-        let (_, _, node, contract) = created::<T>()?;
+        let (_, twin, node, contract) = created::<T>()?;
+        neglect::<T>(twin, node);
         let path = FailurePath::truncate_from((0..MAX_PATH_BYTES).map(|_| b'/').collect());
         let payload = FailedPayload { contract, version: 1, code: FailureCode::BodyInvalid, path };
         #[block]
         {
             Pallet::<T>::do_report_failed(node, 1, payload);
         }
-        assert!(Closed::<T>::contains_key(contract));
+        assert!(Closed::<T>::contains_key(contract) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
@@ -309,52 +389,74 @@ mod benchmarks {
         Ok(())
     }
 
+    /// Worst case: as for `cancel`.
     #[benchmark]
     fn force_close() -> Result<(), BenchmarkError> {
-        let (_, _, _, id) = updated::<T>()?;
+        let (_, twin, node, id) = updated::<T>()?;
+        neglect::<T>(twin, node);
         let origin = T::GovernanceOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, id);
-        assert!(Closed::<T>::contains_key(id));
+        assert!(Closed::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
+    /// Worst case: of a contract that is charged already.
     #[benchmark]
     fn attach_provider() -> Result<(), BenchmarkError> {
-        let (account, _, _, id) = deployed::<T>()?;
+        let (account, _, _, id) = created::<T>()?;
+        deploy::<T>(id)?;
         let provider = T::BenchmarkHelper::provider();
+        T::BenchmarkHelper::pass(MOMENT);
         #[extrinsic_call]
         _(RawOrigin::Signed(account), id, provider);
         Ok(())
     }
 
-    /// Worst case: the contracts close, each with everything that it may have but addresses.
+    /// Worst case: the contracts close, each of another payer that is to be refilled first, with a cheaper version
+    /// on trial and all else that `cancel` finds.
     #[benchmark]
     fn serve_sweep(c: Linear<1, { SWEEP_STEP }>) -> Result<(), BenchmarkError> {
-        let ((account, _), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        let node = T::BenchmarkHelper::node();
+        let mut twins = Vec::new();
         for _ in 0..c {
-            let id = created_for::<T>(&account, node, 0, MAX_BODY_BYTES)?;
-            deploy::<T>(id)?;
+            let (account, twin) = customer::<T>()?;
+            let id = created_for::<T>(&account, node, FEW_IPS, MAX_BODY_BYTES)?;
+            put_to_use::<T>(&account, node, id)?;
+            update::<T>(&account, id)?;
+            twins.push(twin);
         }
-        T::BenchmarkHelper::pass(HOUR_MS);
-        EndedRents::<T>::insert(node, tfgrid_primitives::views::ClosingReason::ByGovernance);
+        T::BenchmarkHelper::pass(MOMENT);
+        T::BenchmarkHelper::interrupt(node, MOMENT);
+        twins.iter().for_each(|twin| T::BenchmarkHelper::exhaust(*twin));
+        T::BenchmarkHelper::pass(MOMENT);
+        T::BenchmarkHelper::drain(node);
         let now = T::Clock::grid_now();
         #[block]
         {
             let _ = Pallet::<T>::serve(Deadline::Sweep(node), now);
         }
         assert_eq!(NodeContracts::<T>::iter_key_prefix(node).count(), 0);
+        assert!(!twins.into_iter().any(T::Ledger::is_exhausted));
         Ok(())
     }
 
+    /// Worst case: the contracts are on a node each, with a cheaper version on trial and all else that `cancel`
+    /// finds. A rent has less.
     #[benchmark]
     fn serve_eviction(c: Linear<1, { SWEEP_STEP }>) -> Result<(), BenchmarkError> {
-        let ((account, twin), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
+        let (account, twin) = T::BenchmarkHelper::customer();
+        let mut nodes = Vec::new();
         for _ in 0..c {
-            let id = created_for::<T>(&account, node, 0, MAX_BODY_BYTES)?;
-            deploy::<T>(id)?;
+            let node = T::BenchmarkHelper::node();
+            let id = created_for::<T>(&account, node, FEW_IPS, MAX_BODY_BYTES)?;
+            put_to_use::<T>(&account, node, id)?;
+            update::<T>(&account, id)?;
+            nodes.push(node);
         }
-        T::BenchmarkHelper::exhaust(twin);
+        T::BenchmarkHelper::pass(MOMENT);
+        nodes.into_iter().for_each(|node| T::BenchmarkHelper::interrupt(node, MOMENT));
+        T::BenchmarkHelper::evict(twin);
         let now = T::Clock::grid_now();
         #[block]
         {
@@ -375,14 +477,16 @@ mod benchmarks {
         Ok(())
     }
 
+    /// Worst case: of the first version, of a payer that is to be refilled first.
     #[benchmark]
     fn serve_answer() -> Result<(), BenchmarkError> {
-        let (_, _, _, id) = created::<T>()?;
+        let (_, twin, node, id) = created::<T>()?;
+        neglect::<T>(twin, node);
         #[block]
         {
             let _ = Pallet::<T>::serve(Deadline::Answer(id), 0);
         }
-        assert!(Closed::<T>::contains_key(id));
+        assert!(Closed::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
