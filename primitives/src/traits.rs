@@ -163,6 +163,9 @@ pub trait NodeLiveness {
     /// Where the price clock stood at the node's last heartbeat, if that is older than one interval; `None`
     /// while it is heard from. An unknown node is silent since ever.
     fn silent_since(node: NodeId) -> Option<Q64>;
+    /// The same where it has been silent for so long that it counts as offline, whether or not anybody has
+    /// noticed.
+    fn offline_since(node: NodeId) -> Option<Q64>;
     /// The stretch of the price clock in which the node served nobody last, up to its return.
     fn last_outage(node: NodeId) -> Gap;
 }
@@ -260,7 +263,7 @@ pub trait Ledger {
     /// or [`Ledger::restore`].
     fn lower(contract: ContractId, rates: Rates);
     /// Charges these higher rates again, as if it had never been lowered: what was kept in mind is charged, too,
-    /// as far as the credit goes, unless its node is silent.
+    /// as far as the credit goes, but for silences of its node.
     fn restore(contract: ContractId, rates: Rates);
     /// From now on it is priced for something else; beside [`Ledger::resize`], where what it has changed.
     fn describe(_contract: ContractId, _priced: Priced) {}

@@ -82,10 +82,10 @@ impl<T: Config> Pallet<T> {
         change: impl FnOnce(&mut Payer, &mut ContractAccount) -> R,
     ) -> R {
         let before = account.accrual.charged;
-        let silent_since = account.node.and_then(T::Nodes::silent_since);
+        let offline_since = account.node.and_then(T::Nodes::offline_since);
         let (result, back) = Self::change_payer(account.payer, by, |p| {
             account.settle(&p.funded);
-            let back = match (refund, silent_since) {
+            let back = match (refund, offline_since) {
                 (Refund::All, _) => account.unclaimed,
                 (Refund::Served, Some(since)) => account.unserved(Gap { from: since, to: Q64::MAX }, p),
                 (Refund::Served, None) => account.node.map_or_else(Earned::default, |node| {
@@ -193,10 +193,8 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn restore(contract: ContractId, rates: Rates) {
         let Some(mut account) = Accruals::<T>::get(contract) else { return };
-        let silent = account.node.and_then(T::Nodes::silent_since).is_some();
         Self::settle_and(contract, &mut account, Refund::Served, By::Owner, |payer, account| {
-            let kept = account.lowered.as_ref().filter(|_| !silent);
-            let owed = kept.map_or_else(Charge::default, |lowered| lowered.charged);
+            let owed = account.lowered.map_or_else(Charge::default, |lowered| lowered.charged);
             let paid = owed.less(owed.tft.saturating_sub(payer.credit));
             payer.credit = payer.credit.saturating_sub(paid.tft);
             account.earn(&paid);

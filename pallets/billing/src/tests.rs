@@ -20,6 +20,7 @@ use sp_runtime::{traits::BadOrigin, ArithmeticError, TokenError};
 use tfgrid_primitives::{
     clock::HALT_CAP_MS,
     fixed,
+    ledger::Gap,
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, Parties, Refund, Stopped},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT, USD},
@@ -426,6 +427,125 @@ fn a_silence_is_paid_back_however_late_it_is_noticed() {
 }
 
 #[test]
+fn a_silence_is_paid_back_though_the_node_was_back_before_anybody_noticed() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS);
+        let from = Billing::now().clock;
+        pass(HOUR_MS);
+        LastOutage::set(Gap { from, to: Billing::now().clock });
+        // What began after its return isn't concerned.
+        begin(2, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS);
+        assert_noop!(Billing::claim(RuntimeOrigin::signed(BOB), 1), Error::<Test>::NodeSilent);
+        assert_ok!(Billing::claim(RuntimeOrigin::signed(BOB), 2));
+        assert_within_one(credit(1), 20 * TFT);
+        Billing::resume(1);
+        Billing::resume(1);
+        assert_within_one(credit(1), 40 * TFT);
+        assert_within_one(fixed::whole(charged(1)), 40 * TFT);
+        assert_ok!(Billing::claim(RuntimeOrigin::signed(BOB), 1));
+        // Also where it ends before.
+        LastOutage::set(Gap { from: Billing::now().clock, to: Billing::now().clock + from / 2 });
+        pass(HOUR_MS);
+        let closed = Billing::stop(2, Refund::Served).charge;
+        assert_within_one(fixed::whole(closed.tft), 20 * TFT + 10 * TFT);
+    });
+}
+
+#[test]
+fn a_silence_pays_back_no_more_than_the_discount_let_it_cost() {
+    run(|| {
+        let rate = Rates { usd: 50_000_000, extra: 0 }; // a tenth of a TFT an hour
+        Balances::mint_into(&ALICE, 1_000 * TFT).unwrap();
+        deposit(ALICE, 1_500 * TFT);
+        begin(1, parties(1, FARM), rate);
+        assert_eq!(Billing::discount_permille(1), 400);
+        pass(HOUR_MS);
+        SilentSince::set(Some(Billing::now().clock));
+        let before = Billing::settled_payer(1).credit;
+        pass(HOUR_MS);
+        let spent = before - Billing::settled_payer(1).credit;
+        // The discount is thrown away so that the silence counts at full price.
+        assert_ok!(Billing::withdraw(RuntimeOrigin::signed(ALICE), 1_490 * TFT));
+        assert_eq!(Billing::discount_permille(1), 1_000);
+        let left = Billing::settled_payer(1).credit;
+        Billing::suspend(1);
+        let back = Billing::settled_payer(1).credit - left;
+        assert_within_one(fixed::whole(back), fixed::whole(spent));
+    });
+}
+
+#[test]
+fn two_waits_within_a_silence_are_both_left_out_of_what_comes_back() {
+    run(|| {
+        deposit(ALICE, 20 * TFT);
+        SilentSince::set(Some(Billing::now().clock));
+        begin(1, parties(1, FARM), DOLLAR);
+        for _ in 0..2 {
+            pass(2 * HOUR_MS);
+            assert!(Billing::settled_payer(1).paused);
+            deposit(BOB, ED);
+            assert_ok!(Billing::deposit(RuntimeOrigin::signed(BOB), 1, 20 * TFT));
+        }
+        pass(HOUR_MS / 2);
+        Billing::suspend(1);
+        assert_within_one(credit(1), 60 * TFT);
+        assert_eq!(fixed::whole(charged(1)), 0);
+    });
+}
+
+#[test]
+fn rates_on_trial_are_charged_after_all_where_the_trial_fails() {
+    run(|| {
+        let low = Rates { usd: DOLLAR.usd / 10, extra: 0 };
+        deposit(ALICE, 100 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        let clock = |permille: u128| 20 * TFT * permille / 1_000;
+        Billing::lower(1, low);
+        assert_eq!(Payers::<Test>::get(1).whole_rate(), DOLLAR.usd.into());
+        pass(HOUR_MS);
+        assert_within_one(fixed::whole(charged(1)), clock(100));
+        Billing::restore(1, DOLLAR);
+        assert_within_one(fixed::whole(charged(1)), clock(1_000));
+        assert_within_one(credit(1), 80 * TFT);
+        // Not for what ran unheard, nor more than there is.
+        Billing::lower(1, low);
+        pass(HOUR_MS);
+        SilentSince::set(Some(Billing::now().clock));
+        pass(HOUR_MS);
+        Billing::restore(1, DOLLAR);
+        assert_within_one(fixed::whole(charged(1)), clock(2_000));
+        SilentSince::set(None);
+        Billing::lower(1, low);
+        pass(30 * HOUR_MS);
+        Billing::restore(1, DOLLAR);
+        assert_eq!(credit(1), 0);
+        assert_within_one(fixed::whole(Billing::stop(1, Refund::Served).charge.tft), 100 * TFT);
+    });
+}
+
+#[test]
+fn rates_on_trial_stand_still_while_a_contract_is_suspended() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        begin(2, parties(1, FARM), Rates { usd: 1, extra: 0 });
+        Billing::lower(1, Rates { usd: DOLLAR.usd / 2, extra: 0 });
+        pass(HOUR_MS);
+        Billing::suspend(1);
+        assert_eq!(Payers::<Test>::get(1).promised.rate, DOLLAR.usd.into());
+        pass(HOUR_MS);
+        Billing::resume(1);
+        pass(HOUR_MS);
+        Billing::restore(1, DOLLAR);
+        assert_within_one(fixed::whole(charged(1)), 40 * TFT);
+        assert_eq!(Payers::<Test>::get(1).promised.rate, 0);
+    });
+}
+
+#[test]
 fn a_contract_that_stops_in_a_silence_pays_only_up_to_the_last_heartbeat() {
     run(|| {
         deposit(ALICE, 100 * TFT);
@@ -493,6 +613,26 @@ fn ten_minutes_are_the_least_that_is_charged() {
         let all = Stopped { charge, traffic_usd: 0 };
         let again = Billing::charge_minimum(1, parties(1, FARM), DOLLAR, all);
         assert_within_one(fixed::whole(again.tft), fixed::whole(charge.tft));
+    });
+}
+
+#[test]
+fn the_minimum_charge_counts_dollars_and_no_traffic() {
+    run(|| {
+        deposit(ALICE, 400 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        pass(30 * MINUTE_MS);
+        // TFT that bought half an hour buy two minutes now, and were paid all the same.
+        assert_ok!(Billing::set_price(RuntimeOrigin::root(), PRICE / 15));
+        let stopped = Billing::stop(1, Refund::Served);
+        assert_eq!(Billing::charge_minimum(1, parties(1, FARM), DOLLAR, stopped), stopped.charge);
+        assert_ok!(Billing::set_price(RuntimeOrigin::root(), PRICE));
+        begin(2, parties(1, FARM), DOLLAR);
+        assert_ok!(<Billing as Ledger>::buy_traffic(2, 1, 1_000, false));
+        Billing::use_traffic(2, u64::MAX);
+        let stopped = Billing::stop(2, Refund::Served);
+        let charge = Billing::charge_minimum(2, parties(1, FARM), DOLLAR, stopped);
+        assert_within_one(fixed::whole(charge.tft - stopped.charge.tft), 20 * TFT / 6);
     });
 }
 

@@ -148,15 +148,20 @@ impl ContractAccount {
     }
 
     /// What a payer that is settled was charged for it while its node served nobody: as much as fell into time
-    /// with credit and hasn't been claimed. Rather too little where the payer's speed has changed.
-    pub(crate) fn unserved(&self, silence: Gap, payer: &Payer) -> Earned {
+    /// with credit and hasn't been claimed. Rather too little where the payer's speed has changed. What a trial
+    /// has kept of that time is forgotten.
+    pub(crate) fn unserved(&mut self, silence: Gap, payer: &Payer) -> Earned {
         if !self.running {
             return Earned::default();
         }
         let from = silence.from.max(self.running_since);
         let until = silence.to.min(payer.settled_at).min(payer.end);
         let stretch = until.saturating_sub(from).saturating_sub(payer.waited(from, until));
-        self.accrual.rates.cost_of(stretch, payer.slowest_since(from)).at_most(&self.unclaimed)
+        let speed = payer.slowest_since(from);
+        if let Some(Accrual { rates, charged, .. }) = &mut self.lowered {
+            *charged = charged.less(rates.cost_of(stretch, speed).total());
+        }
+        self.accrual.rates.cost_of(stretch, speed).at_most(&self.unclaimed)
     }
 
     /// Whether it was charged through a silence of its node that is over, and hasn't been settled since.

@@ -11,6 +11,7 @@ use frame_support::{assert_ok, traits::fungible::InspectHold, BoundedVec};
 use sp_core::Pair;
 use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
+    ledger::Gap,
     report::{DetailsPayload, Gpu, PowerState},
     traits::{Clock, FarmUse, NodeDirectory, NodeFacts, NodeLiveness, ServeDeadlines, Service},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS},
@@ -77,6 +78,26 @@ mod liveness {
             assert_eq!((facts(1).online, facts(1).service), (false, Service::Suspended));
             assert_eq!(last_event(), Event::NodeOffline { node: 1 });
             assert_eq!(swept(), [1], "its contracts are asked for once");
+        });
+    }
+
+    #[test]
+    fn a_silence_is_one_though_the_agenda_is_late_to_notice_it() {
+        run_with_node(|mut machine| {
+            machine.beat(2);
+            let last = SetClock::price_now();
+            // Nothing is served meanwhile.
+            Grid::mutate(|grid| *grid += 3 * INTERVAL);
+            assert_eq!(Nodes::offline_since(1), None);
+            Grid::mutate(|grid| *grid += INTERVAL);
+            assert_eq!(Nodes::offline_since(1), Some(last));
+            report(machine.heartbeat()).unwrap();
+            assert!(!Nodes::is_online(1));
+            assert_eq!(last_event(), Event::NodeOffline { node: 1 });
+            assert_eq!((Nodes::offline_since(1), swept()), (Some(last), vec![1]));
+            machine.beat(2);
+            assert!(Nodes::is_online(1));
+            assert_eq!(Nodes::last_outage(1), Gap { from: last, to: SetClock::price_now() });
         });
     }
 

@@ -59,7 +59,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
         let record = pallet_contracts::Contracts::<Runtime>::get(1).unwrap();
         assert_eq!(record.rates.usd, 103_750_000);
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
-        pass(2 * heartbeat_ms());
+        machine.serve(30_000);
         assert_eq!(credit(bob), CREDIT, "nothing is charged before the node has deployed");
 
         report(machine.deployed(1, br#"{"web":{"ip":"10.0.0.2"}}"#)).unwrap();

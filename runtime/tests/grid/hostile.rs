@@ -143,6 +143,77 @@ fn a_stolen_bots_key_pays_no_fee_moves_no_money_and_raises_no_limit() {
 }
 
 #[test]
+fn a_stolen_bots_key_buys_no_traffic_on_a_node_of_the_thiefs() {
+    run_with_node(|_, bob| {
+        let bot = bot();
+        let mut with_traffic = create(1, small());
+        if let Call::create_node_contract { traffic_gb, .. } = &mut with_traffic {
+            *traffic_gb = 1;
+        }
+        assert_ok!(call(bot, for_bob(with_traffic.clone())));
+        assert_eq!(outcome(), Err(frame_system::Error::<Runtime>::CallFiltered.into()));
+        assert_eq!(credit(bob), CREDIT);
+        assert_ok!(call(Bob, with_traffic));
+        assert!(credit(bob) < CREDIT);
+    });
+}
+
+#[test]
+fn many_contracts_do_not_live_on_the_credit_of_one() {
+    run_with_credit(4 * TFT / 5, |mut machine, bob| {
+        // That is an hour of 0.04 USD, or of nearly four small contracts.
+        for _ in 0..3 {
+            assert_ok!(call(Bob, create(1, small())));
+        }
+        let too_low = || pallet_billing::Error::<Runtime>::CreditTooLow;
+        assert_ok!(call(Bob, create(1, Resources { cru: 1, mru: 1, sru: 0, ..small() })));
+        assert_fails(Bob, create(1, small()), too_low());
+        // Nor is it taken out from under them before they run.
+        assert_fails(Bob, pallet_billing::Call::withdraw { amount: TFT / 5 }, too_low());
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_fails(Bob, create(1, small()), too_low());
+        // Each that is cancelled pays its ten minutes.
+        let before = credit(bob);
+        for id in 2..=3 {
+            assert_ok!(call(Bob, cancel(id)));
+        }
+        let minutes = u128::from(Contracts::quote(1, small(), 0).unwrap()) * TFT / 10_000_000_000 * 20 / 3;
+        assert!((before - credit(bob)).abs_diff(minutes) <= 2, "{}", before - credit(bob));
+    });
+}
+
+#[test]
+fn an_owners_limit_binds_all_contracts_together_before_and_after_they_run() {
+    run_with_node(|mut machine, bob| {
+        let one = Contracts::quote(1, small(), 0).unwrap();
+        let limits = pallet_billing::Limits { max_usd_rate: one * 2, ..Default::default() };
+        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        let above = || pallet_billing::Error::<Runtime>::RateAboveLimit;
+        let first = deployed(&mut machine, Bob, small());
+        assert_ok!(call(Bob, create(1, small())));
+        assert_fails(Bob, create(1, small()), above());
+        // A smaller version makes room only when it has come.
+        let nothing = Resources { sru: 1, ..Resources::ZERO };
+        let body = Body::Plain(b"{}".to_vec());
+        let update =
+            Call::update_node_contract { contract: first, resources: nothing, body, max_usd_rate: u64::MAX };
+        assert_ok!(call(Bob, update));
+        assert_fails(Bob, create(1, Resources { mru: 0, ..small() }), above());
+        report(machine.deployed(first, b"{}")).unwrap();
+        // Contracts of a silent node come back without asking.
+        report(machine.deployed(2, b"{}")).unwrap();
+        pass(4 * heartbeat_ms());
+        assert_eq!(Billing::settled_payer(bob).rate, 0);
+        let name = b"a-name".to_vec().try_into().unwrap();
+        assert_ok!(call(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }));
+        let limits = pallet_billing::Limits { max_usd_rate: one, ..Default::default() };
+        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        let name = b"another".to_vec().try_into().unwrap();
+        assert_fails(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }, above());
+    });
+}
+
+#[test]
 fn a_node_gains_nothing_by_reporting_on_contracts_of_others() {
     run(|| {
         farm_with_ticket(2);

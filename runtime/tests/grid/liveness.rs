@@ -60,6 +60,26 @@ fn a_heartbeat_on_the_way_back_takes_no_refund_from_contracts_that_are_still_to_
 }
 
 #[test]
+fn what_a_node_deploys_before_it_counts_as_back_is_not_charged_until_then() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create(1, small())));
+        pass(4 * heartbeat_ms());
+        assert!(!Nodes::is_online(1));
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert!(matches!(Contracts::status_of(1), Some(ContractStatus::NodeOffline { .. })));
+        for _ in 0..2 {
+            report(machine.heartbeat()).unwrap();
+            pass(heartbeat_ms());
+        }
+        assert_eq!(credit(bob), CREDIT);
+        report(machine.heartbeat()).unwrap();
+        assert!(Nodes::is_online(1));
+        machine.serve(2 * heartbeat_ms());
+        assert!(credit(bob) < CREDIT);
+    });
+}
+
+#[test]
 fn a_drained_node_takes_no_new_contracts_and_closes_its_own_at_the_deadline() {
     run_with_node(|mut machine, _| {
         deploy(&mut machine, 20);

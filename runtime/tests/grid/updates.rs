@@ -4,9 +4,11 @@
 use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use tfgrid_primitives::{
-    units::{MINUTE_MS, TFT},
+    fixed,
+    traits::Clock,
+    units::{HOUR_MS, MINUTE_MS, TFT},
     views::{ClosingReason, ContractStatus},
-    Body, ContractId, FailureCode, Refusal, Resources,
+    Body, ContractId, FailureCode, Rates, Refusal, Resources,
 };
 use tfgrid_runtime::{
     parameters::{AnswerLimit, AnswerTime},
@@ -94,6 +96,91 @@ fn an_update_that_fails_leaves_the_old_version_as_it_was() {
         assert_eq!(Contracts::page_of_node(1, None, 10)[0].pending, None);
         assert_eq!((reserved(), billed()), (large(), rate));
         assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), hold);
+    });
+}
+
+/// What Bob pays while he asks again and again for a small version that `end` lets come to nothing, in 1e-7 TFT,
+/// and what the large one that runs costs in that time.
+fn paid_on_the_bill_of_a_small_version(end: fn(&mut Machine, ContractId)) -> (Balance, Balance) {
+    let (mut paid, mut due) = (0, 0);
+    run_with_node(|mut machine, bob| {
+        let id = deployed(&mut machine, Bob, large());
+        let (before, clock) = (credit(bob), Billing::price_now());
+        for _ in 0..6 {
+            machine.serve(2 * SLOT_DURATION);
+            assert_ok!(call(Bob, update(id, Resources { sru: 1, ..Resources::ZERO })));
+            assert!(billed() < agreed() / 10);
+            machine.serve(AnswerTime::get() / 2);
+            end(&mut machine, id);
+        }
+        paid = before - credit(bob);
+        due = fixed::ceil(
+            Rates { usd: agreed(), extra: 0 }.cost_of(Billing::price_now() - clock, 1_000).shared,
+        );
+    });
+    (paid, due)
+}
+
+#[test]
+fn a_large_version_is_paid_for_while_a_small_one_that_never_comes_is_awaited() {
+    let rejected = paid_on_the_bill_of_a_small_version(|machine, id| {
+        report(machine.failed(id, FailureCode::ImageNotFound)).unwrap();
+    });
+    let expired = paid_on_the_bill_of_a_small_version(|machine, _| {
+        machine.serve(AnswerTime::get() / 2 + 2 * SLOT_DURATION);
+    });
+    for (paid, due) in [rejected, expired] {
+        assert!(paid.abs_diff(due) <= 12, "{paid} were paid for {due}");
+    }
+}
+
+#[test]
+fn a_contract_that_is_cancelled_while_a_small_version_is_awaited_pays_for_the_large_one() {
+    run_with_node(|mut machine, bob| {
+        let id = deployed(&mut machine, Bob, large());
+        let (before, clock) = (credit(bob), Billing::price_now());
+        assert_ok!(call(Bob, update(id, Resources { sru: 1, ..Resources::ZERO })));
+        machine.serve(2 * MINUTE_MS);
+        let rates = Rates { usd: agreed(), extra: 0 };
+        report(machine.progress(id, 2)).unwrap();
+        machine.serve(20 * MINUTE_MS - AnswerTime::get().min(MINUTE_MS));
+        assert!(matches!(Contracts::status_of(id), Some(ContractStatus::Deployed { .. })));
+        assert_ok!(call(Bob, cancel(id)));
+        let due = fixed::ceil(rates.cost_of(Billing::price_now() - clock, 1_000).shared);
+        assert!((before - credit(bob)).abs_diff(due) <= 2);
+    });
+}
+
+#[test]
+fn a_small_version_that_comes_was_billed_from_the_call_on() {
+    run_with_node(|mut machine, bob| {
+        let id = deployed(&mut machine, Bob, large());
+        machine.serve(HOUR_MS);
+        let before = credit(bob);
+        assert_ok!(call(Bob, update(id, small())));
+        let (clock, small_rate) = (Billing::price_now(), Rates { usd: billed(), extra: 0 });
+        machine.serve(2 * MINUTE_MS);
+        report(machine.deployed(id, b"small")).unwrap();
+        machine.serve(2 * MINUTE_MS);
+        let due = fixed::ceil(small_rate.cost_of(Billing::price_now() - clock, 1_000).shared);
+        assert!((before - credit(bob)).abs_diff(due) <= 1);
+    });
+}
+
+#[test]
+fn who_can_hardly_pay_any_more_may_still_want_less() {
+    run_with_credit(TFT, |mut machine, bob| {
+        let id = deployed(&mut machine, Bob, large());
+        let limits = pallet_billing::Limits { max_usd_rate: 1, ..Default::default() };
+        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        machine.serve(HOUR_MS);
+        assert!(Billing::funded_ms(bob).unwrap() < HOUR_MS * 2);
+        assert_fails(
+            Bob,
+            update(id, Resources { sru: 2 * small().sru, ..large() }),
+            pallet_billing::Error::<Runtime>::RateAboveLimit,
+        );
+        assert_ok!(call(Bob, update(id, small())));
     });
 }
 

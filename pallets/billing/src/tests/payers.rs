@@ -313,6 +313,48 @@ fn refills_stay_within_the_owners_limit_of_thirty_days() {
 }
 
 #[test]
+fn who_fills_its_account_while_it_waits_is_refilled_before_anything_closes() {
+    run(|| {
+        auto_refill(1, 24, 1_000 * TFT);
+        deposit(ALICE, 2 * HOUR);
+        start(1, 1, DOLLAR);
+        let spare = Balances::balance(&ALICE) - ED;
+        assert_ok!(Balances::transfer_keep_alive(RuntimeOrigin::signed(ALICE), BOB, spare));
+        pass_fast(2 * HOUR_MS);
+        assert!(grace(1).is_some());
+        assert_ok!(Balances::transfer_keep_alive(RuntimeOrigin::signed(BOB), ALICE, 30 * HOUR));
+        pass_fast(2 * HOUR_MS);
+        assert_eq!(grace(1), None, "the end of its grace looks at the account once more");
+        assert!(evictions().is_empty());
+        assert!(credit(1) > 20 * HOUR);
+        // So does the owner's own word.
+        assert_ok!(Billing::withdraw(RuntimeOrigin::signed(ALICE), 20 * HOUR));
+        assert_ok!(Billing::set_auto_refill(RuntimeOrigin::signed(ALICE), None));
+        pass_fast(4 * HOUR_MS);
+        assert!(grace(1).is_some());
+        let wish = Some(AutoRefill { hours: 24 });
+        assert_ok!(Balances::transfer_keep_alive(RuntimeOrigin::signed(BOB), ALICE, 10 * HOUR));
+        assert_ok!(Billing::set_auto_refill(RuntimeOrigin::signed(ALICE), wish));
+        assert_eq!(grace(1), None);
+    });
+}
+
+#[test]
+fn a_late_eviction_closes_nobody_whose_new_grace_lasts() {
+    run(|| {
+        deposit(ALICE, HOUR);
+        start(1, 1, DOLLAR);
+        pass_fast(3 * HOUR_MS);
+        assert!(Billing::must_close(1));
+        deposit_for(BOB, 1, 2 * HOUR);
+        assert!(!Billing::must_close(1));
+        pass_fast(2 * HOUR_MS + MINUTE_MS);
+        assert!(Billing::is_exhausted(1) && grace(1).is_some());
+        assert!(!Billing::must_close(1));
+    });
+}
+
+#[test]
 fn refills_that_nobody_could_mean_are_refused() {
     run(|| {
         let set = |account, hours| {

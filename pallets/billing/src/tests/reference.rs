@@ -310,7 +310,10 @@ impl Reference {
 
     /// What a silence of its node gives back.
     fn unserved(&self, id: u64, since: Option<u128>) -> [u128; 2] {
-        let contract = &self.contracts[&id];
+        self.unserved_of(&self.contracts[&id], since)
+    }
+
+    fn unserved_of(&self, contract: &RefContract, since: Option<u128>) -> [u128; 2] {
         let Some(since) = since.filter(|_| contract.running && contract.node == 1) else { return [0; 2] };
         let payer = &self.payers[&contract.payer];
         let (from, until) = (since.max(contract.running_since), self.now().min(payer.end));
@@ -328,6 +331,12 @@ impl Reference {
 
     fn give_back_silence(&mut self, id: u64, since: Option<u128>) {
         let back = self.unserved(id, since);
+        if let Some((less, saved)) = self.contracts[&id].lowered {
+            let full = RefContract { rates: Rates { usd: less, extra: 0 }, ..self.contracts[&id].clone() };
+            let all = RefContract { unclaimed: [saved, 0], ..full };
+            let [forgotten, _] = self.unserved_of(&all, since);
+            self.contract(id).lowered = Some((less, saved - forgotten));
+        }
         self.refunds += u32::from(back != [0; 2]);
         self.give_back(id, back);
     }
@@ -761,7 +770,7 @@ impl History {
 
     /// Lower rates on trial, or the end of the trial: they stay, or the old ones come back with what was saved.
     fn try_lower_rates(&mut self, id: u64) {
-        let RefContract { payer: twin, rates, node, lowered, .. } = self.reference.contracts[&id];
+        let RefContract { payer: twin, rates, lowered, .. } = self.reference.contracts[&id];
         let silent = self.silent;
         let Some((less, _)) = lowered else {
             let lower = Rates { usd: self.dice.below(rates.usd.saturating_add(1)), ..rates };
@@ -785,11 +794,9 @@ impl History {
             reference.give_back_silence(id, silent);
             let (_, saved) = reference.contract(id).lowered.take().unwrap();
             reference.contract(id).rates = old;
-            if silent.is_none() || node != 1 {
-                let paid = saved.min(reference.payer(twin).credit);
-                reference.payer(twin).credit -= paid;
-                reference.contract(id).earn([paid, 0]);
-            }
+            let paid = saved.min(reference.payer(twin).credit);
+            reference.payer(twin).credit -= paid;
+            reference.contract(id).earn([paid, 0]);
         });
         self.saw("trials that failed");
     }
