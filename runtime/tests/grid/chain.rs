@@ -116,6 +116,8 @@ pub fn check_laws() {
     let watched = awaited.iter().all(|(id, by)| Billing::is_armed(*by, Deadline::Answer(*id)));
     assert!(watched, "nobody looks at an unanswered contract");
     assert_eq!(armed(|d| matches!(d, Deadline::Answer(_))), awaited.len(), "an answer is awaited twice");
+    let dust = Billing::dust().expect("the pot covers everything");
+    assert_eq!(tfgrid_primitives::fixed::whole(dust), 0, "a unit of the pot is nobody's");
     addresses_have_one_contract();
     payers_have_promised_what_their_contracts_may_cost();
     nobody_pays_a_silent_node();
