@@ -273,6 +273,11 @@ pub struct PayerInfo {
     pub credit: Balance,
     /// What all its running contracts cost, in 1e-10 USD per hour, discount left out.
     pub rate: u128,
+    /// What may be charged beside that without another word of its owner, in the same unit: contracts that no
+    /// node has deployed yet or whose node is silent, and larger versions.
+    pub promised: u128,
+    /// What must stay of the credit, in 1e-7 TFT, rounded up: an hour of both.
+    pub must_keep: Balance,
     /// Whether the credit is used up and its contracts are paused.
     pub exhausted: bool,
     /// How long the credit lasts at the present price, in milliseconds; `None` while nothing is charged.

@@ -51,7 +51,9 @@ impl<T: Config> Pallet<T> {
         let payer = Self::settled_payer(twin);
         PayerInfo {
             credit: fixed::whole(payer.credit),
-            rate: payer.rate,
+            rate: payer.rate.saturating_add(payer.extra),
+            promised: payer.promised.rate.saturating_add(payer.promised.extra),
+            must_keep: fixed::ceil(Self::must_keep(&payer)),
             exhausted: Self::is_exhausted(twin),
             funded_ms: Self::funded_ms(twin),
         }

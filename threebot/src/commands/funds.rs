@@ -116,6 +116,11 @@ impl Funds {
                 format_usd(self.payer.rate),
                 format_tft(month)
             ),
+            format!(
+                "promised  {} USD per hour beside that; {} TFT must stay of the credit",
+                format_usd(self.payer.promised),
+                format_tft(self.payer.must_keep)
+            ),
             format!("discount  {}.{} %", discount / 10, discount % 10),
             format!("lasts     {}", self.lasts()),
         ];
@@ -163,6 +168,8 @@ impl Funds {
             "twin": self.twin,
             "credit_units": self.payer.credit.to_string(),
             "rate": self.payer.rate.to_string(),
+            "promised": self.payer.promised.to_string(),
+            "must_keep_units": self.payer.must_keep.to_string(),
             "tft_price": self.price,
             "price_permille": self.permille,
             "funded_until": self.until,
@@ -201,7 +208,14 @@ mod tests {
     fn funds() -> Funds {
         Funds {
             twin: 7,
-            payer: PayerInfo { credit: 125_000_000, rate: 103_750_000, exhausted: false, funded_ms: None },
+            payer: PayerInfo {
+                credit: 125_000_000,
+                rate: 103_750_000,
+                promised: 51_875_000,
+                must_keep: 3_112_500,
+                exhausted: false,
+                funded_ms: None,
+            },
             price: 500_000,
             permille: 800,
             until: Some(1_700_000_000),
@@ -219,6 +233,7 @@ mod tests {
         for part in [
             "credit    12.5 TFT, at 0.05 USD per TFT",
             "costs     0.010375 USD per hour, 149.4 TFT per month",
+            "promised  0.0051875 USD per hour beside that; 0.31125 TFT must stay of the credit",
             "discount  20.0 %",
             "lasts     until 2023-11-14 22:13 UTC (1 d 1 h)",
             "refill    off",
