@@ -2,9 +2,14 @@
 //! Public IPs and traffic of contracts.
 
 use crate::{chain::*, governance::by_root};
-use frame_support::{assert_ok, traits::Get};
+use frame_support::{
+    assert_ok,
+    storage::{with_transaction, TransactionOutcome},
+    traits::Get,
+};
 use pallet_farms::{IpState, Ipv4, PublicIp};
 use tfgrid_primitives::{
+    traits::Clock,
     units::{HOUR_MS, TFT},
     Refusal, UsageItem, UsageTotals,
 };
@@ -146,5 +151,41 @@ fn a_node_cannot_report_more_than_a_machine_can_do() {
         machine.serve(UsageInterval::get());
         report(machine.usage(vec![used(GB)].try_into().unwrap())).unwrap();
         assert_eq!(pallet_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes, GB);
+    });
+}
+
+#[test]
+fn a_window_of_time_counts_once_for_a_contract_however_often_a_report_names_it() {
+    run_with_node(|mut machine, _| {
+        deployed(&mut machine, Bob, small());
+        machine.serve(UsageInterval::get());
+        let often: Vec<_> = (1..=8).map(|gb| used(gb * GB)).collect();
+        report(machine.usage(often.try_into().unwrap())).unwrap();
+        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes, GB);
+    });
+}
+
+#[test]
+fn usage_at_the_edge_of_the_window_is_taken_and_a_byte_more_is_not() {
+    run_with_node(|mut machine, _| {
+        deployed(&mut machine, Bob, small());
+        machine.serve(2 * UsageInterval::get());
+        report(machine.usage(vec![used(GB)].try_into().unwrap())).unwrap();
+        let last = pallet_contracts::LastUsageReport::<Runtime>::get(1).at;
+        machine.serve(UsageInterval::get());
+        let fastest: u64 = <Runtime as pallet_contracts::Config>::MaxBytesPerSecond::get();
+        // The block that has the report comes a slot later.
+        let window = Billing::grid_now() + SLOT_DURATION - last + UsageInterval::get();
+        let most = GB + fastest * (window / 1_000);
+        let mut taken = |bytes| {
+            let usage = machine.usage(vec![used(bytes)].try_into().unwrap());
+            with_transaction(|| {
+                report(usage).unwrap();
+                let taken = pallet_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes == bytes;
+                TransactionOutcome::Rollback(Ok::<_, sp_runtime::DispatchError>(taken))
+            })
+            .unwrap()
+        };
+        assert_eq!([most, most + 1].map(&mut taken), [true, false]);
     });
 }
