@@ -51,14 +51,14 @@ impl Source {
         let mut code = header(options);
         code += "/// Weights of the calls, and of what else takes time.\npub trait WeightInfo {\n";
         for call in measured {
-            let (name, arguments) = (&call.name, arguments(call));
+            let (name, arguments) = (&call.name, arguments(&call.parameters));
             let what = documentation(&self.benchmarks, name);
             writeln!(code, "    /// Of `{name}`.{what}\n    fn {name}({arguments}) -> Weight;")?;
         }
         code += "}\n\nimpl WeightInfo for () {\n";
         for (i, call) in measured.iter().enumerate() {
             let gap = if i == 0 { "" } else { "\n" };
-            let (name, arguments) = (&call.name, arguments(call));
+            let (name, arguments) = (&call.name, arguments(&used_names(call)));
             writeln!(code, "{gap}    fn {name}({arguments}) -> Weight {{\n{}    }}", sum(call)?)?;
         }
         code += "}\n";
@@ -101,8 +101,20 @@ fn documentation(code: &str, name: &str) -> String {
     comments.into_iter().rev().fold(String::new(), |text, line| text + " " + line)
 }
 
-fn arguments(call: &Measured) -> String {
-    call.parameters.iter().map(|name| format!("{name}: u32")).collect::<Vec<_>>().join(", ")
+fn arguments(names: &[String]) -> String {
+    names.iter().map(|name| format!("{name}: u32")).collect::<Vec<_>>().join(", ")
+}
+
+/// The names of what a call is linear in, with an underscore where nothing that was measured depends on it.
+fn used_names(call: &Measured) -> Vec<String> {
+    let measured = [&call.time, &call.reads, &call.writes, &call.proof];
+    mark_unused(&call.parameters, &measured.map(|analysis| &analysis.slopes[..]))
+}
+
+fn mark_unused(names: &[String], slopes: &[&[u128]]) -> Vec<String> {
+    let is_used = |i: usize| slopes.iter().any(|slopes| slopes.get(i).is_some_and(|slope| *slope > 0));
+    let mark = |(i, name): (usize, &String)| if is_used(i) { name.clone() } else { format!("_{name}") };
+    names.iter().enumerate().map(mark).collect()
 }
 
 /// The weight of a call: what it takes always, and for each of what it is linear in.
@@ -159,6 +171,14 @@ mod tests {
         let code = "pub trait WeightInfo {\n    /// Of `a`.\n    fn a() -> Weight;\n    fn b(n: u32) -> Weight;\n}\n\n\
                     fn c() {}\n";
         assert_eq!(functions(code).collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_a_weight_does_not_depend_on_is_marked_as_unused() {
+        let names = ["b", "n"].map(String::from);
+        let slopes: [&[u128]; 3] = [&[0, 0], &[0, 2], &[]];
+        assert_eq!(arguments(&mark_unused(&names, &slopes)), "_b: u32, n: u32");
+        assert_eq!(arguments(&names), "b: u32, n: u32");
     }
 
     #[test]

@@ -56,6 +56,7 @@ const FEW_IPS: u8 = 4;
 const MOMENT: GridMillis = MINUTE_MS;
 const SMALL: Resources = Resources { cru: 1, mru: GIB, sru: GIB, hru: 0, gpu: 0 };
 const SMALLER: Resources = Resources { cru: 0, ..SMALL };
+const LARGER: Resources = Resources { cru: 2, ..SMALL };
 
 fn body(bytes: u32) -> Body<Vec<u8>> {
     Body::Plain((0..bytes.max(1)).map(|_| b' ').collect())
@@ -148,22 +149,28 @@ fn deployed<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), B
     Ok((account, twin, node, id))
 }
 
-/// As [`deployed`], with a cheaper version pending, which is on trial for a while.
-fn updated<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
+/// As [`deployed`], with a version of these resources pending for a while.
+fn updated<T: Config>(
+    resources: Resources,
+) -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
     let all = deployed::<T>()?;
-    update::<T>(&all.0, all.3)?;
+    update::<T>(&all.0, all.3, resources)?;
     T::BenchmarkHelper::pass(MOMENT);
     Ok(all)
 }
 
-fn update<T: Config>(account: &T::AccountId, id: ContractId) -> Result<(), BenchmarkError> {
+fn update<T: Config>(
+    account: &T::AccountId,
+    id: ContractId,
+    resources: Resources,
+) -> Result<(), BenchmarkError> {
     let origin = RawOrigin::Signed(account.clone()).into();
-    Pallet::<T>::update_node_contract(origin, id, SMALLER, body(MAX_BODY_BYTES), ANY_PRICE)?;
+    Pallet::<T>::update_node_contract(origin, id, resources, body(MAX_BODY_BYTES), ANY_PRICE)?;
     Ok(())
 }
 
-/// Whatever touches the twin's contract on this node next has to refill the twin's credit and to give back what
-/// was charged through an outage.
+/// Whatever touches the twin's contract on this node next has to refill the twin's credit and, where it ends it, to
+/// give back what was charged through an outage.
 fn neglect<T: Config>(twin: TwinId, node: NodeId) {
     T::BenchmarkHelper::interrupt(node, MOMENT);
     T::BenchmarkHelper::exhaust(twin);
@@ -199,13 +206,13 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: it becomes cheaper, after an outage and for a payer that is to be refilled first.
+    /// Worst case: it becomes dearer, for a payer that waits and may go on.
     #[benchmark]
     fn update_node_contract(b: Linear<1, { MAX_BODY_BYTES }>) -> Result<(), BenchmarkError> {
-        let (account, twin, node, id) = deployed::<T>()?;
-        neglect::<T>(twin, node);
+        let (account, twin, _, id) = deployed::<T>()?;
+        T::BenchmarkHelper::wait(twin);
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), id, SMALLER, body(b), ANY_PRICE);
+        _(RawOrigin::Signed(account), id, LARGER, body(b), ANY_PRICE);
         assert!(PendingBodies::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
@@ -231,12 +238,12 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: deployed for less than what is charged at least, with a cheaper version on trial, traffic left,
+    /// Worst case: deployed for less than what is charged at least, with a dearer version pending, traffic left,
     /// addresses, networks and all who can share in it, after an outage and for a payer that is to be refilled
     /// first. For what wasn't delivered nobody is paid, which is less.
     #[benchmark]
     fn cancel() -> Result<(), BenchmarkError> {
-        let (account, twin, node, id) = updated::<T>()?;
+        let (account, twin, node, id) = updated::<T>(LARGER)?;
         neglect::<T>(twin, node);
         #[extrinsic_call]
         _(RawOrigin::Signed(account), id, CancelReason::Cancelled);
@@ -244,11 +251,11 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a cheaper version, after an outage and for a payer that is to be refilled first. The first version
-    /// takes less, also where its node is away.
+    /// Worst case: a cheaper version, for a payer that is to be refilled first. The first version takes less, also
+    /// where its node is away.
     #[benchmark]
     fn report_deployed() -> Result<(), BenchmarkError> {
-        let (_, twin, node, id) = updated::<T>()?;
+        let (_, twin, node, id) = updated::<T>(SMALLER)?;
         neglect::<T>(twin, node);
         let payload = deployed_payload(id, &deployment_of::<T>(id)?);
         #[block]
@@ -392,7 +399,7 @@ mod benchmarks {
     /// Worst case: as for `cancel`.
     #[benchmark]
     fn force_close() -> Result<(), BenchmarkError> {
-        let (_, twin, node, id) = updated::<T>()?;
+        let (_, twin, node, id) = updated::<T>(LARGER)?;
         neglect::<T>(twin, node);
         let origin = T::GovernanceOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
@@ -413,8 +420,8 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: the contracts close, each of another payer that is to be refilled first, with a cheaper version
-    /// on trial and all else that `cancel` finds.
+    /// Worst case: the contracts close, each of another payer that is to be refilled first, with a dearer version
+    /// pending and all else that `cancel` finds.
     #[benchmark]
     fn serve_sweep(c: Linear<1, { SWEEP_STEP }>) -> Result<(), BenchmarkError> {
         let node = T::BenchmarkHelper::node();
@@ -423,7 +430,7 @@ mod benchmarks {
             let (account, twin) = customer::<T>()?;
             let id = created_for::<T>(&account, node, FEW_IPS, MAX_BODY_BYTES)?;
             put_to_use::<T>(&account, node, id)?;
-            update::<T>(&account, id)?;
+            update::<T>(&account, id, LARGER)?;
             twins.push(twin);
         }
         T::BenchmarkHelper::pass(MOMENT);
@@ -441,7 +448,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: the contracts are on a node each, with a cheaper version on trial and all else that `cancel`
+    /// Worst case: the contracts are on a node each, with a dearer version pending and all else that `cancel`
     /// finds. A rent has less.
     #[benchmark]
     fn serve_eviction(c: Linear<1, { SWEEP_STEP }>) -> Result<(), BenchmarkError> {
@@ -451,7 +458,7 @@ mod benchmarks {
             let node = T::BenchmarkHelper::node();
             let id = created_for::<T>(&account, node, FEW_IPS, MAX_BODY_BYTES)?;
             put_to_use::<T>(&account, node, id)?;
-            update::<T>(&account, id)?;
+            update::<T>(&account, id, LARGER)?;
             nodes.push(node);
         }
         T::BenchmarkHelper::pass(MOMENT);
