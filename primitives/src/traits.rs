@@ -25,10 +25,12 @@ pub trait TwinDirectory<AccountId> {
     fn account_of(twin: TwinId) -> Option<AccountId>;
 }
 
-/// Whether anything depends on a twin, so that it can't be removed.
+/// What depends on a twin.
 pub trait TwinUse {
-    /// Whether `twin` owns something.
+    /// Whether `twin` owns something, so that it can't be removed.
     fn is_in_use(twin: TwinId) -> bool;
+    /// What its owner has wished counts no more: it is somebody else's, or gone.
+    fn forget_owner(_twin: TwinId) {}
 }
 
 impl TwinUse for () {
@@ -40,6 +42,12 @@ impl TwinUse for () {
 impl<A: TwinUse, B: TwinUse, C: TwinUse> TwinUse for (A, B, C) {
     fn is_in_use(twin: TwinId) -> bool {
         A::is_in_use(twin) || B::is_in_use(twin) || C::is_in_use(twin)
+    }
+
+    fn forget_owner(twin: TwinId) {
+        A::forget_owner(twin);
+        B::forget_owner(twin);
+        C::forget_owner(twin);
     }
 }
 
@@ -163,9 +171,6 @@ pub trait NodeLiveness {
     /// Where the price clock stood at the node's last heartbeat, if that is older than one interval; `None`
     /// while it is heard from. An unknown node is silent since ever.
     fn silent_since(node: NodeId) -> Option<Q64>;
-    /// The same where it has been silent for so long that it counts as offline, whether or not anybody has
-    /// noticed.
-    fn offline_since(node: NodeId) -> Option<Q64>;
     /// The stretch of the price clock in which the node served nobody last, up to its return.
     fn last_outage(node: NodeId) -> Gap;
 }
@@ -257,14 +262,13 @@ pub trait Ledger {
     fn take_back(twin: TwinId, rates: Rates);
     /// Charges for `contract` from now on what was promised.
     fn start(contract: ContractId, parties: Parties, rates: Rates);
-    /// Charges other rates for it from now on.
+    /// Charges other rates for it from now on. Where a trial of lower ones goes on, they count from its begin.
     fn resize(contract: ContractId, rates: Rates);
-    /// Charges lower rates for it from now on, on trial: the difference is kept in mind until [`Ledger::resize`]
-    /// or [`Ledger::restore`].
-    fn lower(contract: ContractId, rates: Rates);
-    /// Charges these higher rates again, as if it had never been lowered: what was kept in mind is charged, too,
-    /// as far as the credit goes, but for silences of its node.
-    fn restore(contract: ContractId, rates: Rates);
+    /// Begins a trial of a lower rate (1e-10 USD per hour): what is charged beyond it from now on is set aside, and
+    /// goes back when [`Ledger::resize`] says that it counts.
+    fn begin_trial(contract: ContractId, usd: UsdRate);
+    /// The trial comes to nothing: what was charged is earned.
+    fn end_trial(contract: ContractId);
     /// From now on it is priced for something else; beside [`Ledger::resize`], where what it has changed.
     fn describe(_contract: ContractId, _priced: Priced) {}
     /// Stops charging while its node is silent; gives back what was charged since the last heartbeat. Its rates
@@ -277,8 +281,9 @@ pub trait Ledger {
     /// what was charged. Also for a contract that never started.
     fn stop(contract: ContractId, refund: Refund) -> Stopped;
     /// Charges what `contract` misses to ten minutes of `rates` in USD, at the present price, as far as the
-    /// credit goes. Traffic doesn't count as any of it. Says what it was charged in all then.
-    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, stopped: Stopped) -> Charge;
+    /// credit of `payer` goes. Traffic doesn't count as any of it, and no farmer shares in it. Says what it was
+    /// charged in all then.
+    fn charge_minimum(contract: ContractId, payer: TwinId, rates: Rates, stopped: Stopped) -> Charge;
     /// What a running contract has been charged up to now; nothing for one that doesn't run.
     fn charge_of(contract: ContractId) -> Charge;
     /// Whether `twin` runs contracts on credit that is used up.

@@ -56,7 +56,7 @@ impl<T: Config> Pallet<T> {
         });
         ensure!(!silent, Error::<T>::NodeSilent);
         let free_at = account.started_at.saturating_add(T::SetAsideMs::get());
-        ensure!(Self::grid_now() >= free_at, Error::<T>::SetAside);
+        ensure!(Self::grid_now() >= free_at && account.trial.is_none(), Error::<T>::SetAside);
         Self::settle(contract, &mut account);
         let amount = Self::share(&mut account);
         Accruals::<T>::insert(contract, account);

@@ -14,7 +14,7 @@ impl<T: Config> Pallet<T> {
     pub fn do_try_state() -> Law {
         Self::the_pot_covers_everything()?;
         Self::payers_rates_are_the_sums_of_their_contracts()?;
-        Self::what_is_suspended_or_on_trial_is_promised()?;
+        Self::what_is_suspended_is_promised()?;
         Self::who_is_charged_and_does_not_wait_is_in_the_agenda_once()?;
         Self::who_waits_has_a_grace_and_that_a_deadline()?;
         Self::who_is_charged_is_reviewed()?;
@@ -63,18 +63,18 @@ impl<T: Config> Pallet<T> {
     }
 
     /// All that is promised is for the whole runtime to say; this is what the ledger knows of it.
-    fn what_is_suspended_or_on_trial_is_promised() -> Law {
-        let mut sums: BTreeMap<TwinId, u128> = BTreeMap::new();
-        for ContractAccount { payer, running, accrual, lowered, .. } in Accruals::<T>::iter_values() {
-            let suspended = if running { 0 } else { accrual.rates.usd };
-            let kept = lowered.map_or(0, |lowered| lowered.rates.usd);
-            let sum = sums.entry(payer).or_default();
-            *sum = sum.saturating_add(suspended.into()).saturating_add(kept.into());
+    fn what_is_suspended_is_promised() -> Law {
+        let mut sums: BTreeMap<TwinId, (u128, u128)> = BTreeMap::new();
+        for account in Accruals::<T>::iter_values().filter(|account| !account.running) {
+            let (rate, extra) = sums.entry(account.payer).or_default();
+            *rate = rate.saturating_add(account.accrual.rates.usd.into());
+            *extra = extra.saturating_add(account.accrual.rates.extra.into());
         }
-        ensure!(
-            sums.into_iter().all(|(twin, sum)| Payers::<T>::get(twin).promised.rate >= sum),
-            "what isn't charged for the time being isn't promised"
-        );
+        let is_promised = |(twin, (rate, extra))| {
+            let promised = Payers::<T>::get(twin).promised;
+            promised.rate >= rate && promised.extra >= extra
+        };
+        ensure!(sums.into_iter().all(is_promised), "what isn't charged for the time being isn't promised");
         Ok(())
     }
 

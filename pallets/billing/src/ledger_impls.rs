@@ -63,10 +63,11 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Charges other rates from now on.
+    /// Charges other rates from now on; what a trial has set aside goes back.
     pub(crate) fn resize_by(contract: ContractId, rates: Rates, by: By) {
         let Some(mut account) = Accruals::<T>::get(contract) else { return };
-        Self::settle_and(contract, &mut account, Refund::Served, by, |payer, account| {
+        let set_aside = |account: &mut ContractAccount, _: &Payer| account.end_trial();
+        Self::settle_and(contract, &mut account, by, set_aside, |payer, account| {
             exchange(payer, account, rates);
         });
         Accruals::<T>::insert(contract, account);
@@ -74,36 +75,38 @@ impl<T: Config> Pallet<T> {
 
     /// Settles a contract, gives back to the payer what `refund` says, and lets `change` its rates or the
     /// payer's sums.
-    fn settle_and<R>(
+    fn settle_and(
         contract: ContractId,
         account: &mut ContractAccount,
-        refund: Refund,
         by: By,
-        change: impl FnOnce(&mut Payer, &mut ContractAccount) -> R,
-    ) -> R {
+        refund: impl FnOnce(&mut ContractAccount, &Payer) -> Earned,
+        change: impl FnOnce(&mut Payer, &mut ContractAccount),
+    ) {
         let before = account.accrual.charged;
-        let offline_since = account.node.and_then(T::Nodes::offline_since);
-        let (result, back) = Self::change_payer(account.payer, by, |p| {
+        let back = Self::change_payer(account.payer, by, |p| {
             account.settle(&p.funded);
-            let back = match (refund, offline_since) {
-                (Refund::All, _) => account.unclaimed,
-                (Refund::Served, Some(since)) => account.unserved(Gap { from: since, to: Q64::MAX }, p),
-                (Refund::Served, None) => account.node.map_or_else(Earned::default, |node| {
-                    // It came back before anybody had stopped the charge.
-                    account.unserved(T::Nodes::last_outage(node), p)
-                }),
-            };
+            let back = refund(account, p);
             account.give_back(&back);
             p.credit = p.credit.saturating_add(back.total());
-            account.running_since = p.settled_at;
-            (change(p, account), back)
+            change(p, account);
+            back
         });
         Self::record_charge(contract, before, account.accrual.charged);
         let amount = fixed::whole(back.total());
         if amount > 0 {
             Self::deposit_event(Event::Refunded { contract, twin: account.payer, amount });
         }
-        result
+    }
+
+    /// What was charged for a contract while its node was silent, or had been and came back before anybody had
+    /// stopped the charge.
+    fn unserved(account: &mut ContractAccount, payer: &Payer) -> Earned {
+        let Some(node) = account.node else { return Earned::default() };
+        let silence = match T::Nodes::silent_since(node) {
+            Some(from) => Gap { from, to: Q64::MAX },
+            None => T::Nodes::last_outage(node),
+        };
+        account.unserved(silence, payer)
     }
 }
 
@@ -116,12 +119,9 @@ struct Parts {
 }
 
 /// A contract's rates change, and with them the sums of its payer: of what is charged while it runs, else of what
-/// is promised. A trial of lower ones is over.
+/// is promised.
 fn exchange(payer: &mut Payer, account: &mut ContractAccount, rates: Rates) {
-    if let Some(lowered) = account.lowered.take() {
-        payer.take_back(lowered.rates);
-    }
-    let old = core::mem::replace(&mut account.accrual.rates, rates);
+    let old = account.change_rates(rates, payer.settled_at);
     if account.running {
         payer.remove(old);
         payer.add(rates);
@@ -166,7 +166,7 @@ impl<T: Config> Ledger for Pallet<T> {
     }
 
     fn start(contract: ContractId, parties: Parties, rates: Rates) {
-        let (clocks, clock) = Self::change_payer(parties.payer, By::Owner, |p| {
+        let (clocks, clock) = Self::change_payer(parties.payer, By::Others, |p| {
             p.take_back(rates);
             p.add(rates);
             (p.funded, p.settled_at)
@@ -176,31 +176,19 @@ impl<T: Config> Ledger for Pallet<T> {
     }
 
     fn resize(contract: ContractId, rates: Rates) {
-        Self::resize_by(contract, rates, By::Owner);
+        Self::resize_by(contract, rates, By::Others);
     }
 
-    fn lower(contract: ContractId, rates: Rates) {
+    fn begin_trial(contract: ContractId, usd: UsdRate) {
         let Some(mut account) = Accruals::<T>::get(contract) else { return };
-        Self::settle_and(contract, &mut account, Refund::Served, By::Owner, |payer, account| {
-            let less = account.accrual.rates.usd.saturating_sub(rates.usd);
-            exchange(payer, account, rates);
-            let kept = Rates { usd: less, extra: 0 };
-            payer.promise(kept);
-            account.lowered = Some(Accrual::start(kept, payer.funded));
-        });
+        Self::settle(contract, &mut account);
+        let beyond = Rates { usd: account.accrual.rates.usd.saturating_sub(usd), extra: 0 };
+        account.trial = Some(Accrual::start(beyond, account.accrual.claimed_at));
         Accruals::<T>::insert(contract, account);
     }
 
-    fn restore(contract: ContractId, rates: Rates) {
-        let Some(mut account) = Accruals::<T>::get(contract) else { return };
-        Self::settle_and(contract, &mut account, Refund::Served, By::Owner, |payer, account| {
-            let owed = account.lowered.map_or_else(Charge::default, |lowered| lowered.charged);
-            let paid = owed.less(owed.tft.saturating_sub(payer.credit));
-            payer.credit = payer.credit.saturating_sub(paid.tft);
-            account.earn(&paid);
-            exchange(payer, account, rates);
-        });
-        Accruals::<T>::insert(contract, account);
+    fn end_trial(contract: ContractId) {
+        Accruals::<T>::mutate_extant(contract, |account| account.trial = None);
     }
 
     fn describe(contract: ContractId, priced: Priced) {
@@ -214,7 +202,7 @@ impl<T: Config> Ledger for Pallet<T> {
         let Some(mut account) = Accruals::<T>::get(contract).filter(|account| account.running) else {
             return;
         };
-        Self::settle_and(contract, &mut account, Refund::Served, By::Others, |payer, account| {
+        Self::settle_and(contract, &mut account, By::Others, Self::unserved, |payer, account| {
             payer.remove(account.accrual.rates);
             payer.promise(account.accrual.rates);
             account.running = false;
@@ -224,12 +212,12 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn resume(contract: ContractId) {
         let Some(mut account) = Accruals::<T>::get(contract) else { return };
-        Self::settle_and(contract, &mut account, Refund::Served, By::Others, |payer, account| {
+        Self::settle_and(contract, &mut account, By::Others, Self::unserved, |payer, account| {
             if !account.running {
                 payer.take_back(account.accrual.rates);
                 payer.add(account.accrual.rates);
-                account.run_from(payer.funded);
             }
+            account.run_from(payer);
         });
         Accruals::<T>::insert(contract, account);
     }
@@ -239,7 +227,11 @@ impl<T: Config> Ledger for Pallet<T> {
             Self::return_allowance(contract);
             return Stopped::default();
         };
-        Self::settle_and(contract, &mut account, refund, By::Others, |payer, account| {
+        let back = |account: &mut ContractAccount, payer: &Payer| match refund {
+            Refund::All => account.unclaimed,
+            Refund::Served => Self::unserved(account, payer),
+        };
+        Self::settle_and(contract, &mut account, By::Others, back, |payer, account| {
             exchange(payer, account, Rates::default());
         });
         Self::return_allowance(contract);
@@ -247,11 +239,11 @@ impl<T: Config> Ledger for Pallet<T> {
         Stopped { charge: account.accrual.charged, traffic_usd: account.traffic_usd }
     }
 
-    fn charge_minimum(contract: ContractId, parties: Parties, rates: Rates, stopped: Stopped) -> Charge {
+    fn charge_minimum(contract: ContractId, payer: TwinId, rates: Rates, stopped: Stopped) -> Charge {
         let Stopped { charge: before, traffic_usd } = stopped;
         let price = Self::price();
         let clock = stretch(T::MinChargeMs::get(), price);
-        let taken = Self::change_payer(parties.payer, By::Others, |p| {
+        let taken = Self::change_payer(payer, By::Others, |p| {
             let minimum = rates.cost_of(clock, p.speed);
             // In USD: what the price of TFT does meanwhile makes nobody pay twice.
             let paid = tft_of(before.usd.saturating_sub(traffic_usd), price);
@@ -260,7 +252,7 @@ impl<T: Config> Ledger for Pallet<T> {
             let extra = fixed::mul_div(missing, minimum.extra, minimum.total());
             Earned { shared: missing.saturating_sub(extra), extra }
         });
-        Self::credit_payees(parties.farm, None, taken);
+        Self::credit_payees(None, None, taken);
         let more = Charge { tft: taken.total(), usd: usd_of(taken.total(), price) };
         let all = before.plus(&more);
         Self::record_charge(contract, before, all);

@@ -374,7 +374,8 @@ pub mod pallet {
         ExtraFeeAboveLimit,
         /// The node that serves the contract hasn't been heard from for an interval.
         NodeSilent,
-        /// What the contract has earned is set aside until its owner can't say any more that it wasn't delivered.
+        /// What the contract has earned is set aside: until its owner can't say any more that it wasn't delivered,
+        /// and while its node hasn't answered whether a smaller version runs.
         SetAside,
         /// No solution provider has this id.
         UnknownProvider,

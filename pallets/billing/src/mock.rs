@@ -151,10 +151,6 @@ impl NodeLiveness for Directory {
         SilentSince::get().filter(|_| node == 1)
     }
 
-    fn offline_since(node: NodeId) -> Option<Q64> {
-        Self::silent_since(node)
-    }
-
     fn last_outage(node: NodeId) -> Gap {
         if node == 1 {
             LastOutage::get()

@@ -36,8 +36,8 @@ pub struct ContractAccount {
     pub ip_rate: UsdRate,
     /// Its place on the payer's clocks.
     pub accrual: Accrual,
-    /// What it would cost more without a trial of lower rates, on the same clocks.
-    pub lowered: Option<Accrual>,
+    /// What it is charged beyond a lower rate that is on trial, on the same clocks.
+    pub trial: Option<Accrual>,
     /// What it was charged for traffic, in 1e-10 USD.
     pub traffic_usd: UsdAmount,
     /// What it has earned up to there and nobody has claimed.
@@ -46,8 +46,10 @@ pub struct ContractAccount {
     pub uses: PaidUse,
     /// Whether it is charged; not while its node is silent.
     pub running: bool,
-    /// The price clock when it last began to run at its present rates.
+    /// The price clock when it last began to run.
     pub running_since: Q64,
+    /// What its rates were before they changed last, and where that was on the price clock.
+    pub earlier: (Rates, Q64),
     /// Grid time at which it started.
     pub started_at: GridMillis,
 }
@@ -65,12 +67,13 @@ impl ContractAccount {
             public_ips,
             ip_rate,
             accrual: Accrual::start(rates, clocks),
-            lowered: None,
+            trial: None,
             traffic_usd: 0,
             unclaimed: Earned::default(),
             uses: PaidUse::default(),
             running: true,
             running_since: clock,
+            earlier: (rates, clock),
             started_at: now,
         }
     }
@@ -100,19 +103,33 @@ impl ContractAccount {
             self.uses.ip_ms = self.uses.ip_ms.saturating_add(ms.saturating_mul(self.public_ips.into()));
             // The list may have become cheaper than what the addresses were agreed to be of the rate.
             self.uses.tft = self.uses.tft.saturating_add(ips.min(lately.shared));
-            if let Some(lowered) = &mut self.lowered {
-                lowered.claim(clocks);
+            if let Some(trial) = &mut self.trial {
+                trial.claim(clocks);
             }
         }
     }
 
-    /// Is charged again, on the clocks of a settled payer.
-    pub(crate) fn run_from(&mut self, clocks: Funded) {
+    /// Is charged from now on, on the clocks of a settled payer; all before is settled.
+    pub(crate) fn run_from(&mut self, payer: &Payer) {
         self.running = true;
-        self.accrual.claimed_at = clocks;
-        if let Some(lowered) = &mut self.lowered {
-            lowered.claimed_at = clocks;
+        self.running_since = payer.settled_at;
+        self.accrual.claimed_at = payer.funded;
+        if let Some(trial) = &mut self.trial {
+            trial.claimed_at = payer.funded;
         }
+    }
+
+    /// Has other rates from this place of the price clock on, up to where it is settled. Says which it had.
+    pub(crate) fn change_rates(&mut self, rates: Rates, clock: Q64) -> Rates {
+        let old = core::mem::replace(&mut self.accrual.rates, rates);
+        self.earlier = (old, clock);
+        old
+    }
+
+    /// The trial is over, and its rate counts: what was charged beyond it, as far as nobody has claimed it.
+    pub(crate) fn end_trial(&mut self) -> Earned {
+        let beyond = self.trial.take().map_or(0, |trial| trial.charged.tft);
+        Earned { shared: beyond, extra: 0 }.at_most(&self.unclaimed)
     }
 
     /// Has earned this beside what its clocks say.
@@ -144,12 +161,14 @@ impl ContractAccount {
             tft: scaled(self.uses.tft),
         };
         self.unclaimed = rest;
+        let usd = self.accrual.charged.usd;
         self.accrual.charged = self.accrual.charged.less(back.total());
+        self.traffic_usd = fixed::mul_div(self.traffic_usd, self.accrual.charged.usd, usd);
     }
 
     /// What a payer that is settled was charged for it while its node served nobody: as much as fell into time
-    /// with credit and hasn't been claimed. Rather too little where the payer's speed has changed. What a trial
-    /// has kept of that time is forgotten.
+    /// with credit and hasn't been claimed. Rather too little where its rates or the payer's speed have changed.
+    /// Nothing of that time is set aside by a trial any more.
     pub(crate) fn unserved(&mut self, silence: Gap, payer: &Payer) -> Earned {
         if !self.running {
             return Earned::default();
@@ -158,10 +177,18 @@ impl ContractAccount {
         let until = silence.to.min(payer.settled_at).min(payer.end);
         let stretch = until.saturating_sub(from).saturating_sub(payer.waited(from, until));
         let speed = payer.slowest_since(from);
-        if let Some(Accrual { rates, charged, .. }) = &mut self.lowered {
+        if let Some(Accrual { rates, charged, .. }) = &mut self.trial {
             *charged = charged.less(rates.cost_of(stretch, speed).total());
         }
-        self.accrual.rates.cost_of(stretch, speed).at_most(&self.unclaimed)
+        self.lowest_rates_since(from).cost_of(stretch, speed).at_most(&self.unclaimed)
+    }
+
+    fn lowest_rates_since(&self, clock: Q64) -> Rates {
+        let (rates, (earlier, until)) = (self.accrual.rates, self.earlier);
+        match clock < until {
+            true => Rates { usd: rates.usd.min(earlier.usd), extra: rates.extra.min(earlier.extra) },
+            false => rates,
+        }
     }
 
     /// Whether it was charged through a silence of its node that is over, and hasn't been settled since.

@@ -90,6 +90,12 @@ impl<T: Config> TwinUse for Pallet<T> {
         let payer = Payers::<T>::get(twin);
         payer.is_charged() || fixed::whole(payer.credit) > 0
     }
+
+    fn forget_owner(twin: TwinId) {
+        AutoRefills::<T>::remove(twin);
+        RefillsPaid::<T>::remove(twin);
+        OwnerLimits::<T>::remove(twin);
+    }
 }
 
 impl<T: Config> FarmUse for Pallet<T> {

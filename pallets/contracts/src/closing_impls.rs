@@ -8,7 +8,7 @@ use frame_support::{
 };
 use tfgrid_primitives::{
     fixed,
-    traits::{Agenda, Clock, Ledger, NodeDirectory, Parties, PublicIps, Refund, Service, TwinDirectory},
+    traits::{Agenda, Clock, Ledger, NodeDirectory, PublicIps, Refund, Service, TwinDirectory},
     views::{ClosedContract, ClosingReason},
     Balance, Charge, ContractId, Deadline, NodeId, Resources, TwinId,
 };
@@ -39,9 +39,10 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::ContractClosed { contract, reason, tft, usd, released });
     }
 
-    /// Ends the charge. Whoever ends a contract early pays ten minutes of it all the same, so that nobody
-    /// occupies capacity for nothing; where the user's body was at fault, the farmer's part of that goes to
-    /// the foundation, so that rejecting earns a farmer nothing. Where the node failed, nothing is paid for.
+    /// Ends the charge. Whoever ends a contract early, or whose body was at fault, pays ten minutes of it all the
+    /// same, so that nobody occupies capacity for nothing. The farmer's part of what wasn't served goes to the
+    /// foundation: rejecting earns a farmer nothing, nor does a stolen bot's key that creates and cancels. Where
+    /// the node failed, nothing is paid for.
     fn stop_charging(contract: ContractId, record: &Contract, reason: ClosingReason) -> Charge {
         let refund = match reason {
             ClosingReason::NotDelivered => Refund::All,
@@ -51,14 +52,10 @@ impl<T: Config> Pallet<T> {
             T::Ledger::take_back(record.twin, record.rates);
         }
         let stopped = T::Ledger::stop(contract, refund);
-        let parties = match reason {
-            ClosingReason::Cancelled => Self::parties(record),
-            ClosingReason::NodeRejected { .. } => Parties { farm: None, ..Self::parties(record) },
-            _ => return stopped.charge,
-        };
+        let early = matches!(reason, ClosingReason::Cancelled | ClosingReason::NodeRejected { .. });
         let is_served = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
-        match record.node().is_none_or(is_served) {
-            true => T::Ledger::charge_minimum(contract, parties, record.rates, stopped),
+        match early && record.node().is_none_or(is_served) {
+            true => T::Ledger::charge_minimum(contract, record.twin, record.rates, stopped),
             false => stopped.charge,
         }
     }

@@ -181,19 +181,21 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses unless the caller accepts `rates`, and its credit and limits bear `more`. Less is always borne.
+    /// Refuses unless the caller accepts `rates`, and its credit and limits bear `more`.
     pub(crate) fn ensure_acceptable(
         twin: TwinId,
         rates: Rates,
         more: Rates,
         max_usd_rate: UsdRate,
     ) -> DispatchResult {
+        Self::ensure_accepted(rates, max_usd_rate)?;
+        T::Ledger::ensure_affordable(twin, more)
+    }
+
+    pub(crate) fn ensure_accepted(rates: Rates, max_usd_rate: UsdRate) -> DispatchResult {
         let rate = rates.usd.checked_add(rates.extra).ok_or(Error::<T>::RateOutOfRange)?;
         ensure!(rate <= max_usd_rate, Error::<T>::RateAboveMaximum);
-        match more == Rates::default() {
-            true => Ok(()),
-            false => T::Ledger::ensure_affordable(twin, more),
-        }
+        Ok(())
     }
 
     /// What capacity of a node costs its tenant, or anybody where it isn't rented.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A contract's next version: until the node confirms it, the larger of both is reserved and the smaller billed.
-//! If it comes to nothing the present one stands, and what it cost more meanwhile is charged after all: it ran. So
-//! nobody runs a large version on the bill of a small one that never comes.
+//! A contract's next version: until the node confirms it, the larger of both is reserved and the smaller billed:
+//! what the present one costs more is set aside and goes back when the smaller one is confirmed. If that comes to
+//! nothing it is earned: the present one ran. So nobody runs a large version on the bill of a small one that never
+//! comes, nor on credit that would have ended.
 
 use crate::{dispatchable_impls::body_deposit, *};
 use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
@@ -30,7 +31,11 @@ impl<T: Config> Pallet<T> {
         let facts = Self::running_node(node)?;
         let rate = Self::rate_on(node, &facts, resources, deployment.public_ips)?;
         let more = Rates { usd: rate.saturating_sub(record.rates.usd), extra: 0 };
-        Self::ensure_acceptable(record.twin, Rates { usd: rate, extra: 0 }, more, max_usd_rate)?;
+        Self::ensure_accepted(Rates { usd: rate, extra: 0 }, max_usd_rate)?;
+        // Who can hardly pay any more may still want less.
+        if more.usd > 0 {
+            T::Ledger::ensure_affordable(record.twin, more)?;
+        }
 
         let version = deployment.last_version.checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
         T::Nodes::resize(node, &deployment.resources, &deployment.resources.max(&resources))?;
@@ -41,7 +46,7 @@ impl<T: Config> Pallet<T> {
         let (body_hash, answer) = (body.hash(), Self::await_answer(contract));
         deployment.pending = Some(Pending { version, body_hash, resources, rate, deposit, answer });
         match rate < record.rates.usd {
-            true => T::Ledger::lower(contract, Rates { usd: rate, ..record.rates }),
+            true => T::Ledger::begin_trial(contract, rate),
             false => T::Ledger::promise(record.twin, more),
         }
         PendingBodies::<T>::insert(contract, body);
@@ -85,7 +90,7 @@ impl<T: Config> Pallet<T> {
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
         match pending.rate < record.rates.usd {
-            true => T::Ledger::restore(contract, record.rates),
+            true => T::Ledger::end_trial(contract),
             false => T::Ledger::take_back(record.twin, pending.raised_from(record.rates)),
         }
         Some(pending)

@@ -72,7 +72,9 @@ impl<T: Config> Pallet<T> {
                 let due = silent_at::<T>(last.at);
                 match now < due {
                     true => Self::set_liveness(node, Liveness { check_at: due, ..live }),
-                    false => Self::set_offline(node, live, Outage::new(now, last.clock)),
+                    false => {
+                        Self::set_offline(node, live, Outage::new(now, last.clock));
+                    }
                 }
             }
             LiveState::Offline(outage) if !outage.given_up => {
@@ -90,14 +92,15 @@ impl<T: Config> Pallet<T> {
         Liveliness::<T>::get(node).map(|live| live.check_at)
     }
 
-    fn set_offline(node: NodeId, live: Liveness, outage: Outage) {
+    fn set_offline(node: NodeId, live: Liveness, outage: Outage) -> Liveness {
         let now = T::Clock::grid_now();
         let check_at = outage.since.saturating_add(T::LongOffline::get());
         let flaps = live.flaps_at(now);
-        let state = LiveState::Offline(outage);
-        Self::set_liveness(node, Liveness { state, check_at, flaps, ..live });
+        let live = Liveness { state: LiveState::Offline(outage), check_at, flaps, ..live };
+        Self::set_liveness(node, live);
         T::Agenda::arm(now, Deadline::Sweep(node));
         Self::deposit_event(Event::NodeOffline { node });
+        live
     }
 
     fn give_up(node: NodeId, live: Liveness, outage: Outage) {
@@ -121,7 +124,7 @@ impl<T: Config> Pallet<T> {
             // The agenda is late, and the silence was one all the same.
             LiveState::Online { .. } => {
                 let outage = Outage::new(now, last.clock);
-                Self::set_offline(node, live, outage);
+                let live = Self::set_offline(node, live, outage);
                 Self::count_towards_return(node, live, outage, gap);
             }
             LiveState::Offline(outage) if !outage.cloned => {

@@ -12,7 +12,7 @@ use tfgrid_primitives::{
     },
     units::SECOND_MS,
     views::{ClosingReason, NodeFilter, NodeOffer, Page, MAX_PAGE},
-    FarmId, GridMillis, NodeId, Resources, UsdRate, Q64,
+    FarmId, NodeId, Resources, UsdRate, Q64,
 };
 
 impl<T: Config> Pallet<T> {
@@ -101,25 +101,15 @@ impl<T: Config> FarmUse for Pallet<T> {
     }
 }
 
-impl<T: Config> Pallet<T> {
-    /// Where the price clock stood at a node's last heartbeat, if it is offline or that is older than `silence`.
-    fn unheard_for(node: NodeId, silence: GridMillis) -> Option<Q64> {
+impl<T: Config> NodeLiveness for Pallet<T> {
+    fn silent_since(node: NodeId) -> Option<Q64> {
         // A node on its way back was silent all the same: its contracts are stopped one by one.
         if let Some(LiveState::Offline(outage)) = Liveliness::<T>::get(node).map(|live| live.state) {
             return Some(outage.clock);
         }
         let Some(last) = Heartbeats::<T>::get(node) else { return Some(0) };
-        (T::Clock::grid_now().saturating_sub(last.at) > silence).then_some(last.clock)
-    }
-}
-
-impl<T: Config> NodeLiveness for Pallet<T> {
-    fn silent_since(node: NodeId) -> Option<Q64> {
-        Self::unheard_for(node, T::HeartbeatInterval::get())
-    }
-
-    fn offline_since(node: NodeId) -> Option<Q64> {
-        Self::unheard_for(node, T::HeartbeatInterval::get().saturating_mul(liveness::MISSED_HEARTBEATS))
+        let silence = T::Clock::grid_now().saturating_sub(last.at);
+        (silence > T::HeartbeatInterval::get()).then_some(last.clock)
     }
 
     fn last_outage(node: NodeId) -> Gap {

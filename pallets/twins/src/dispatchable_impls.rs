@@ -78,6 +78,8 @@ impl<T: Config> Pallet<T> {
         TwinByAccount::<T>::remove(&from);
         TwinByAccount::<T>::insert(&to, twin);
         Offers::<T>::remove(twin);
+        // Else the heir's account would pay for the refills that the seller has wished.
+        T::Use::forget_owner(twin);
         Self::deposit_event(Event::TwinTransferred { twin, from, to, deposits });
         Ok(())
     }
@@ -90,6 +92,7 @@ impl<T: Config> Pallet<T> {
         T::Currency::release(&HoldReason::Twin.into(), &account, released, Precision::Exact)?;
         TwinByAccount::<T>::remove(&account);
         Offers::<T>::remove(twin);
+        T::Use::forget_owner(twin);
         Self::deposit_event(Event::TwinRemoved { twin, released });
         Ok(())
     }

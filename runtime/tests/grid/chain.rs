@@ -29,8 +29,8 @@ use tfgrid_primitives::{
     ticket::Isolation,
     traits::{Clock, NodeDirectory, Service},
     units::{GIB, TFT},
-    Body, Charge, ContractId, Deadline, FailureCode, NodeId, Rates, Refusal, Registration, ReportKind,
-    Resources, TwinId,
+    Body, Charge, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources,
+    TwinId,
 };
 use tfgrid_runtime::*;
 
@@ -135,10 +135,11 @@ pub fn check_laws() {
         assert_eq!(charged.is_some(), deployed, "charged and deployed aren't the same");
         if let Some(charged) = charged {
             assert_eq!(charged.payer, contract.twin);
+            assert_eq!(charged.accrual.rates, contract.rates, "another rate is charged than agreed");
             let pending = contract.deployment().and_then(|deployment| deployment.pending.as_ref());
-            let least = pending.map_or(contract.rates.usd, |pending| pending.rate.min(contract.rates.usd));
-            let rates = Rates { usd: least, ..contract.rates };
-            assert_eq!(charged.accrual.rates, rates, "another rate is charged than agreed");
+            let less = pending.map_or(0, |pending| contract.rates.usd.saturating_sub(pending.rate));
+            let set_aside = charged.trial.map_or(0, |trial| trial.rates.usd);
+            assert_eq!(set_aside, less, "a trial isn't for what is pending");
         }
     }
 }

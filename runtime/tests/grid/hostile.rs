@@ -159,6 +159,27 @@ fn a_stolen_bots_key_buys_no_traffic_on_a_node_of_the_thiefs() {
 }
 
 #[test]
+fn a_stolen_bots_key_earns_no_farm_anything_by_creating_and_cancelling() {
+    run_with_node(|mut machine, bob| {
+        let bot = bot();
+        for id in 1..=3 {
+            let pair = vec![create(1, small()).into(), cancel(id).into()];
+            assert_ok!(call(bot, for_bob(pallet_utility::Call::batch_all { calls: pair })));
+            assert_eq!(outcome(), Ok(()));
+        }
+        assert_ok!(call(bot, for_bob(create(1, small()))));
+        report(machine.deployed(4, b"{}")).unwrap();
+        assert_ok!(call(bot, for_bob(cancel(4))));
+        assert!(credit(bob) < CREDIT);
+        let earned = |payee| tfgrid_primitives::fixed::whole(pallet_billing::Payable::<Runtime>::get(payee));
+        assert!(earned(pallet_billing::Payee::Foundation) > 0);
+        // At most what the one that ran has earned in the block in which it did.
+        let block = u128::from(Contracts::quote(1, small(), 0).unwrap()) * TFT / 10_000_000_000 * 20 / 1_200;
+        assert!(earned(pallet_billing::Payee::Farm(1)) <= block);
+    });
+}
+
+#[test]
 fn many_contracts_do_not_live_on_the_credit_of_one() {
     run_with_credit(4 * TFT / 5, |mut machine, bob| {
         // That is an hour of 0.04 USD, or of nearly four small contracts.

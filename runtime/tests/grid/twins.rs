@@ -140,6 +140,25 @@ fn a_farm_stays_until_its_earnings_are_paid_out() {
 }
 
 #[test]
+fn whoever_takes_a_twin_over_has_wished_no_refills_and_allowed_no_fees() {
+    run(|| {
+        let bob = customer(Bob, 10 * TFT);
+        let limits = pallet_billing::Limits {
+            max_usd_rate: 7,
+            max_extra_fee: u64::MAX,
+            refill_per_30_days: Balance::MAX,
+        };
+        let wish = Some(pallet_billing::AutoRefill { hours: 24 });
+        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        assert_ok!(call(Bob, pallet_billing::Call::set_auto_refill { wish }));
+        offer(Bob, &Charlie.to_account_id());
+        assert_ok!(call(Charlie, pallet_twins::Call::accept_transfer { twin: bob }));
+        assert_eq!(pallet_billing::AutoRefills::<Runtime>::get(bob), None);
+        assert_eq!(pallet_billing::OwnerLimits::<Runtime>::get(bob), Default::default());
+    });
+}
+
+#[test]
 fn a_multisig_takes_over_a_twin_and_acts_for_it() {
     run(|| {
         customer(Alice, 10 * TFT);

@@ -30,8 +30,10 @@ fn large() -> Resources {
     Resources { cru: 4, mru: 2 * small().mru, sru: small().sru, ..Resources::ZERO }
 }
 
+/// What is charged and not set aside.
 fn billed() -> u64 {
-    pallet_billing::Accruals::<Runtime>::get(1).unwrap().accrual.rates.usd
+    let account = pallet_billing::Accruals::<Runtime>::get(1).unwrap();
+    account.accrual.rates.usd - account.trial.map_or(0, |trial| trial.rates.usd)
 }
 
 fn agreed() -> u64 {

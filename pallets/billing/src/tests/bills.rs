@@ -61,7 +61,7 @@ fn the_minimum_charge_is_in_the_bill() {
         begin(1, parties(1, FARM), rates);
         pass(3 * MINUTE_MS);
         let stopped = Billing::stop(1, Refund::Served);
-        let charge = Billing::charge_minimum(1, parties(1, FARM), rates, stopped);
+        let charge = Billing::charge_minimum(1, 1, rates, stopped);
         let before = stopped.charge;
         assert!(charge.tft > 3 * before.tft && charge.usd > 3 * before.usd);
         assert_eq!(sum(&Billing::bill(1)), (charge.tft, charge.usd));
@@ -71,10 +71,10 @@ fn the_minimum_charge_is_in_the_bill() {
         // Also where it never ran, and no more than there was.
         let before = Billing::settled_payer(1).credit;
         let all = Rates { usd: u64::MAX, extra: 0 };
-        let charge = Billing::charge_minimum(2, parties(1, FARM), all, Stopped::default());
+        let charge = Billing::charge_minimum(2, 1, all, Stopped::default());
         assert_eq!((charge.tft, credit(1)), (before, 0));
         assert_eq!(sum(&Billing::bill(2)), (charge.tft, charge.usd));
-        let nothing = Billing::charge_minimum(3, parties(1, FARM), all, Stopped::default());
+        let nothing = Billing::charge_minimum(3, 1, all, Stopped::default());
         assert_eq!(nothing, Charge::default());
         assert!(Billing::bill(3).is_empty(), "nothing was charged");
     });
@@ -92,7 +92,7 @@ fn the_minimum_charge_of_another_month_has_a_line_of_its_own() {
         Billing::resize(1, DOLLAR);
         pass(MINUTE_MS);
         let stopped = Billing::stop(1, Refund::Served);
-        let charge = Billing::charge_minimum(1, parties(1, FARM), DOLLAR, stopped);
+        let charge = Billing::charge_minimum(1, 1, DOLLAR, stopped);
         let bill = Billing::bill(1);
         assert_eq!(bill.len(), 2);
         assert_eq!(bill[0].month + 1, bill[1].month);

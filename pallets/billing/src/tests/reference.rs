@@ -39,8 +39,10 @@ struct RefContract {
     /// Shared and extra, earned and not claimed.
     unclaimed: [u128; 2],
     charged: u128,
-    /// By how much its rate is lowered on trial, and what that has saved.
-    lowered: Option<(u64, u128)>,
+    /// By how much a rate on trial is lower, and what has been set aside for that.
+    trial: Option<(u64, u128)>,
+    /// What its rates were before they changed last, and where that was on the clock.
+    earlier: (Rates, u128),
     traffic: u64,
     traffic_paid: u128,
 }
@@ -50,8 +52,8 @@ struct RefContract {
 struct Second {
     /// Shared and extra.
     cost: [u128; 2],
-    /// What it saves by lowered rates.
-    saved: u128,
+    /// What of it a trial sets aside.
+    set_aside: u128,
 }
 
 impl Second {
@@ -61,10 +63,10 @@ impl Second {
 
     /// This part of it and the rest.
     fn split(&self, part: impl Fn(u128) -> u128) -> (Self, Self) {
-        let paid = Self { cost: self.cost.map(&part), saved: part(self.saved) };
+        let paid = Self { cost: self.cost.map(&part), set_aside: part(self.set_aside) };
         let [shared, extra] = self.cost;
         let cost = [shared - paid.cost[0], extra - paid.cost[1]];
-        (paid, Self { cost, saved: self.saved - paid.saved })
+        (paid, Self { cost, set_aside: self.set_aside - paid.set_aside })
     }
 }
 
@@ -77,14 +79,14 @@ impl RefContract {
 
     /// What a second costs in which the reference's clock moves by `step`.
     fn second(&self, step: u128, speed: u128) -> Second {
-        let less = self.lowered.map_or(0, |(less, _)| less);
-        Second { cost: self.cost(step, speed), saved: u128::from(less) * step * speed / FINE }
+        let less = self.trial.map_or(0, |(less, _)| less);
+        Second { cost: self.cost(step, speed), set_aside: u128::from(less) * step * speed / FINE }
     }
 
     fn live_through(&mut self, second: Second) {
         self.earn(second.cost);
-        if let Some((_, saved)) = &mut self.lowered {
-            *saved += second.saved;
+        if let Some((_, set_aside)) = &mut self.trial {
+            *set_aside += second.set_aside;
         }
     }
 
@@ -125,6 +127,8 @@ struct Reference {
     price: u64,
     /// What payees were credited, shared and extra.
     claimed: [u128; 2],
+    /// What was charged for no service: no farmer shares in it.
+    unfarmed: u128,
     /// How often a silence was paid back.
     refunds: u32,
 }
@@ -147,6 +151,7 @@ impl Reference {
             clock: vec![0],
             price: 0,
             claimed: [0; 2],
+            unfarmed: 0,
             refunds: 0,
         }
     }
@@ -176,23 +181,14 @@ impl Reference {
     /// What all that a payer has would cost, whether or not it is charged at present.
     fn rate(&self, twin: TwinId) -> u128 {
         let mine = self.contracts.values().filter(|contract| contract.payer == twin);
-        let rate = |contract: &RefContract| {
-            let less = contract.lowered.map_or(0, |(less, _)| less);
-            u128::from(contract.rates.usd) + u128::from(less) + u128::from(contract.rates.extra)
-        };
-        mine.map(rate).sum()
+        mine.map(|contract| u128::from(contract.rates.usd) + u128::from(contract.rates.extra)).sum()
     }
 
     /// What that costs over a stretch.
     fn cost_of(&self, twin: TwinId, stretch: u128) -> u128 {
         let speed = self.payers[&twin].speed;
         let mine = self.contracts.values().filter(|contract| contract.payer == twin);
-        mine.map(|contract| {
-            let [shared, extra] = contract.cost(stretch, speed);
-            let less = contract.lowered.map_or(0, |(less, _)| less);
-            shared + extra + u128::from(less) * stretch * speed / FINE
-        })
-        .sum()
+        mine.flat_map(|contract| contract.cost(stretch, speed)).sum()
     }
 
     fn seconds_pass(&mut self, seconds: u64) {
@@ -309,18 +305,21 @@ impl Reference {
     }
 
     /// What a silence of its node gives back.
-    fn unserved(&self, id: u64, since: Option<u128>) -> [u128; 2] {
-        self.unserved_of(&self.contracts[&id], since)
-    }
-
-    fn unserved_of(&self, contract: &RefContract, since: Option<u128>) -> [u128; 2] {
-        let Some(since) = since.filter(|_| contract.running && contract.node == 1) else { return [0; 2] };
+    fn unserved(&self, contract: &RefContract, silence: Silence) -> [u128; 2] {
+        if !contract.running || contract.node != 1 {
+            return [0; 2];
+        }
         let payer = &self.payers[&contract.payer];
-        let (from, until) = (since.max(contract.running_since), self.now().min(payer.end));
+        let from = silence.0.max(contract.running_since);
+        let until = silence.1.min(self.now()).min(payer.end);
         let waited = payer.gaps.map(|gap| gap.1.min(until).saturating_sub(gap.0.max(from)));
         let stretch = until.saturating_sub(from).saturating_sub(waited.iter().sum());
         let slower = if from < payer.slower.1 { payer.slower.0 } else { FULL };
-        let [shared, extra] = contract.cost(stretch, payer.speed.min(slower));
+        let (now, (earlier, changed)) = (contract.rates, contract.earlier);
+        let lowest = Rates { usd: now.usd.min(earlier.usd), extra: now.extra.min(earlier.extra) };
+        let rates = if from < changed { lowest } else { now };
+        let [shared, extra] =
+            RefContract { rates, ..contract.clone() }.cost(stretch, payer.speed.min(slower));
         [shared.min(contract.unclaimed[0]), extra.min(contract.unclaimed[1])]
     }
 
@@ -329,26 +328,35 @@ impl Reference {
         self.claimed[1] += earned[1];
     }
 
-    fn give_back_silence(&mut self, id: u64, since: Option<u128>) {
-        let back = self.unserved(id, since);
-        if let Some((less, saved)) = self.contracts[&id].lowered {
-            let full = RefContract { rates: Rates { usd: less, extra: 0 }, ..self.contracts[&id].clone() };
-            let all = RefContract { unclaimed: [saved, 0], ..full };
-            let [forgotten, _] = self.unserved_of(&all, since);
-            self.contract(id).lowered = Some((less, saved - forgotten));
+    fn give_back_silence(&mut self, id: u64, silence: Silence) {
+        let contract = self.contracts[&id].clone();
+        let back = self.unserved(&contract, silence);
+        if let Some((less, set_aside)) = contract.trial {
+            let rates = Rates { usd: less, extra: 0 };
+            let beyond = RefContract { rates, unclaimed: [set_aside, 0], earlier: (rates, 0), ..contract };
+            let [forgotten, _] = self.unserved(&beyond, silence);
+            self.contract(id).trial = Some((less, set_aside - forgotten));
         }
         self.refunds += u32::from(back != [0; 2]);
         self.give_back(id, back);
     }
 
     fn give_back(&mut self, id: u64, back: [u128; 2]) {
-        let now = self.now();
         let contract = self.contract(id);
         contract.unclaimed = [contract.unclaimed[0] - back[0], contract.unclaimed[1] - back[1]];
         contract.charged -= back[0] + back[1];
-        contract.running_since = now;
         let twin = contract.payer;
         self.payer(twin).credit += back[0] + back[1];
+    }
+
+    /// What a trial has set aside comes back, and other rates count.
+    fn resize(&mut self, id: u64, rates: Rates) {
+        let RefContract { trial, unclaimed, rates: old, .. } = self.contracts[&id];
+        let set_aside = trial.map_or(0, |(_, set_aside)| set_aside);
+        self.give_back(id, [set_aside.min(unclaimed[0]), 0]);
+        let now = self.now();
+        let contract = self.contract(id);
+        (contract.rates, contract.trial, contract.earlier) = (rates, None, (old, now));
     }
 }
 
@@ -379,6 +387,9 @@ impl Dice {
     }
 }
 
+/// Where on the biller's clock a node fell silent and came back.
+type Silence = (u128, u128);
+
 /// A history: the ledger and the biller, side by side.
 struct History {
     dice: Dice,
@@ -386,6 +397,8 @@ struct History {
     last_contract: u64,
     /// Since when node 1 is silent, on the biller's clock.
     silent: Option<u128>,
+    /// When it was silent last.
+    outage: Silence,
     /// What happened, and how often.
     seen: Seen,
 }
@@ -406,7 +419,7 @@ const HARDSHIPS: [&str; 12] = [
     "refunds in silence",
     "resumptions",
     "traffic",
-    "trials that failed",
+    "trials that counted",
 ];
 
 impl History {
@@ -420,7 +433,19 @@ impl History {
         }
         SetAside::set(0);
         System::reset_events();
-        Self { dice: Dice(seed), reference, last_contract: 0, silent: None, seen: Seen::new() }
+        Self {
+            dice: Dice(seed),
+            reference,
+            last_contract: 0,
+            silent: None,
+            outage: (0, 0),
+            seen: Seen::new(),
+        }
+    }
+
+    /// The present silence of node 1, or its last.
+    fn silence(&self) -> Silence {
+        self.silent.map_or(self.outage, |since| (since, u128::MAX))
     }
 
     fn saw(&mut self, what: &'static str) {
@@ -543,8 +568,8 @@ impl History {
     }
 
     fn stop(&mut self, id: u64, refund: Refund, minimum: bool) {
-        let RefContract { payer: twin, rates, node, .. } = self.reference.contracts[&id].clone();
-        let silent = self.silent;
+        let RefContract { payer: twin, rates, .. } = self.reference.contracts[&id].clone();
+        let silence = self.silence();
         let ledger = || Some(Billing::stop(id, refund));
         let mut charge = Charge::default();
         let mut stopped = Stopped::default();
@@ -552,10 +577,10 @@ impl History {
             (stopped, charge) = (at_stop, at_stop.charge);
             match refund {
                 Refund::All => reference.give_back(id, reference.contracts[&id].unclaimed),
-                Refund::Served => reference.give_back_silence(id, silent),
+                Refund::Served => reference.give_back_silence(id, silence),
             }
             let contract = reference.contract(id);
-            (contract.running, contract.rates, contract.lowered) = (false, Rates::default(), None);
+            (contract.running, contract.rates, contract.trial) = (false, Rates::default(), None);
             // What is left of its traffic comes back.
             reference.payer(twin).credit += reference.contracts[&id].traffic_paid;
         });
@@ -566,11 +591,10 @@ impl History {
             self.saw("minimum charges");
             // What the ledger says in USD is an estimate where credit ended.
             let paid_usd = stopped.charge.usd.saturating_sub(stopped.traffic_usd);
-            let parties = Parties { node: Some(node), ..parties(twin, FARM) };
             self.change(
                 twin,
                 By::Others,
-                || Some(Billing::charge_minimum(id, parties, rates, stopped)),
+                || Some(Billing::charge_minimum(id, twin, rates, stopped)),
                 |reference, all| {
                     let stretch = stretch_of(600_000, reference.price);
                     let [shared, extra] = contract.cost(stretch, reference.payers[&twin].speed);
@@ -579,8 +603,7 @@ impl History {
                     let paid = paid_usd * USD_IN_MS * PRICES_MULTIPLE / u128::from(price);
                     let missing = (shared + extra).saturating_sub(paid).min(payer.credit);
                     payer.credit -= missing;
-                    let extra = fixed::mul_div(missing, extra, (shared + extra).max(1));
-                    reference.claimed([missing - extra, extra]);
+                    reference.unfarmed += missing;
                     assert_near(all.tft, contract.charged + missing, "the minimum charge");
                     charge = all;
                 },
@@ -633,7 +656,11 @@ impl History {
                     SilentSince::set(Some(Billing::now().clock));
                     self.silent = Some(self.reference.now());
                 }
-                Some(_) => SilentSince::set(None),
+                Some(since) => {
+                    let from = SilentSince::take().unwrap_or_default();
+                    LastOutage::set(Gap { from, to: Billing::now().clock });
+                    self.outage = (since, self.reference.now());
+                }
             },
             (11, Some(id)) => self.suspend_or_resume(id),
             (12..=13, Some(id)) => {
@@ -730,6 +757,7 @@ impl History {
         let id = self.last_contract;
         let parties = Parties { node: Some(node), ..parties(twin, FARM) };
         let ledger = || Some(begin(id, parties, rates));
+        // The promise is its owner's, and counts as if it were charged already.
         self.change(twin, By::Owner, ledger, |reference, ()| {
             let contract = RefContract {
                 payer: twin,
@@ -739,7 +767,8 @@ impl History {
                 running_since: reference.now(),
                 unclaimed: [0; 2],
                 charged: 0,
-                lowered: None,
+                trial: None,
+                earlier: (rates, reference.now()),
                 traffic: 0,
                 traffic_paid: 0,
             };
@@ -755,59 +784,47 @@ impl History {
         if more != Rates::default() && Billing::ensure_affordable(twin, more).is_err() {
             return;
         }
-        let silent = self.silent;
-        self.change(
-            twin,
-            By::Owner,
-            || Some(Billing::resize(id, rates)),
-            |reference, ()| {
-                reference.give_back_silence(id, silent);
-                let contract = reference.contract(id);
-                (contract.rates, contract.lowered) = (rates, None);
-            },
-        );
+        let resizes = || Some(Billing::resize(id, rates));
+        self.change(twin, By::Others, resizes, |reference, ()| reference.resize(id, rates));
     }
 
-    /// Lower rates on trial, or the end of the trial: they stay, or the old ones come back with what was saved.
+    /// A lower rate on trial, or the end of the trial: it counts, or it comes to nothing.
     fn try_lower_rates(&mut self, id: u64) {
-        let RefContract { payer: twin, rates, lowered, .. } = self.reference.contracts[&id];
-        let silent = self.silent;
-        let Some((less, _)) = lowered else {
-            let lower = Rates { usd: self.dice.below(rates.usd.saturating_add(1)), ..rates };
-            let lowers = || Some(Billing::lower(id, lower));
-            return self.change(twin, By::Owner, lowers, |reference, ()| {
-                reference.give_back_silence(id, silent);
-                let contract = reference.contract(id);
-                (contract.rates, contract.lowered) = (lower, Some((rates.usd - lower.usd, 0)));
-            });
-        };
-        if self.dice.below(2) == 0 {
-            let stays = || Some(Billing::resize(id, rates));
-            return self.change(twin, By::Owner, stays, |reference, ()| {
-                reference.give_back_silence(id, silent);
-                reference.contract(id).lowered = None;
-            });
+        let RefContract { payer: twin, rates, trial, .. } = self.reference.contracts[&id];
+        match trial {
+            None => {
+                let usd = self.dice.below(rates.usd.saturating_add(1));
+                Billing::begin_trial(id, usd);
+                self.reference.contract(id).trial = Some((rates.usd - usd, 0));
+            }
+            Some((less, _)) if self.dice.below(2) == 0 => {
+                let lower = Rates { usd: rates.usd - less, ..rates };
+                let resizes = || Some(Billing::resize(id, lower));
+                self.change(twin, By::Others, resizes, |reference, ()| reference.resize(id, lower));
+                self.saw("trials that counted");
+            }
+            Some(_) => {
+                Billing::end_trial(id);
+                self.reference.contract(id).trial = None;
+            }
         }
-        let old = Rates { usd: rates.usd + less, ..rates };
-        let comes_back = || Some(Billing::restore(id, old));
-        self.change(twin, By::Owner, comes_back, |reference, ()| {
-            reference.give_back_silence(id, silent);
-            let (_, saved) = reference.contract(id).lowered.take().unwrap();
-            reference.contract(id).rates = old;
-            let paid = saved.min(reference.payer(twin).credit);
-            reference.payer(twin).credit -= paid;
-            reference.contract(id).earn([paid, 0]);
-        });
-        self.saw("trials that failed");
+        System::reset_events();
     }
 
+    /// Its node falls silent or is back, as the sweep sees it; also where it came back before the sweep.
     fn suspend_or_resume(&mut self, id: u64) {
-        let RefContract { payer: twin, running, .. } = self.reference.contracts[&id];
-        let silent = self.silent;
-        let ledger = || Some(if running { Billing::suspend(id) } else { Billing::resume(id) });
+        let RefContract { payer: twin, running, running_since, .. } = self.reference.contracts[&id];
+        let silence = self.silence();
+        let suspends = running && (self.silent.is_some() || running_since >= silence.1);
+        let ledger = || Some(if suspends { Billing::suspend(id) } else { Billing::resume(id) });
         self.change(twin, By::Others, ledger, |reference, ()| {
-            reference.give_back_silence(id, silent);
-            reference.contract(id).running = !running;
+            reference.give_back_silence(id, silence);
+            let now = reference.now();
+            let contract = reference.contract(id);
+            contract.running = !suspends;
+            if !suspends {
+                contract.running_since = now;
+            }
         });
     }
 
@@ -862,7 +879,7 @@ impl History {
         let others = paid(Payee::Foundation, FOUNDATION) + paid(Payee::Staking, STAKING);
         let [shared, extra] = self.reference.claimed;
         assert_near(farmer, shared / 2 + extra, "the farmer's part");
-        assert_near(farmer + others, shared + extra, "all that was earned");
+        assert_near(farmer + others, shared + extra + self.reference.unfarmed, "all that was earned");
         // Whatever was paid in is somebody's: what rounding loses in a whole history is no unit.
         let dust = Billing::dust().expect("the pot covers everything");
         assert!(dust < ONE, "a unit is lost: {dust}");
