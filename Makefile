@@ -75,9 +75,9 @@ weights: requirements ## Measure what calls cost and write it into the pallets; 
 	cargo fmt --all
 
 .PHONY: bench
-bench: requirements ## Show how long calls take on grids of 1, 1,000 and 100,000 contracts
+bench: requirements ## Show how long calls and blocks take with up to a million contracts, a quarter of an hour long
 	$(CARGO) build --locked --workspace --bins --examples
-	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 100000)
+	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
 
 .PHONY: seeds
 seeds: setup ## Write fuzz/seeds anew: what the runtime's tests do

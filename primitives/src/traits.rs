@@ -171,6 +171,9 @@ pub trait NodeLiveness {
     /// Where the price clock stood at the node's last heartbeat, if that is older than one interval; `None`
     /// while it is heard from. An unknown node is silent since ever.
     fn silent_since(node: NodeId) -> Option<Q64>;
+    /// The same where so many heartbeats were missed that it counts as offline, whether or not anybody has
+    /// noticed: what was charged since then goes back. One that is a little late gives nothing back.
+    fn offline_since(node: NodeId) -> Option<Q64>;
     /// The stretch of the price clock in which the node served nobody last, up to its return.
     fn last_outage(node: NodeId) -> Gap;
 }

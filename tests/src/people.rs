@@ -27,7 +27,7 @@ impl Person {
     /// Runs `threebot` with this person's key; answers with what it printed as JSON.
     pub fn threebot(&self, args: &[&str]) -> Result<Value> {
         let mut command = Command::new(binary("threebot")?);
-        command.args(["--url", &self.chain, "--key", &self.key, "--json"]).args(args);
+        command.args(["--chain", &self.chain, "--key", &self.key, "--json"]).args(args);
         answer(&mut command)
     }
 
@@ -36,7 +36,7 @@ impl Person {
         let mut command = Command::new("node");
         command
             .arg(repository().join("tests/js").join(name))
-            .args(["--url", &self.chain, "--key", &self.key, "--json"])
+            .args(["--chain", &self.chain, "--key", &self.key, "--json"])
             .args(args);
         answer(&mut command)
     }

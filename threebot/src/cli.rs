@@ -44,8 +44,14 @@ pub struct Cli {
 #[command(next_help_heading = "Everywhere")]
 pub struct Global {
     /// RPC address of a node of the chain
-    #[arg(long, global = true, env = "TFGRID_URL", default_value = "ws://127.0.0.1:9944")]
-    pub url: String,
+    #[arg(
+        long,
+        global = true,
+        env = "TFGRID_CHAIN",
+        value_name = "URL",
+        default_value = "ws://127.0.0.1:9944"
+    )]
+    pub chain: String,
     /// Your secret key: a phrase, a 0x seed, or //Name on a development chain. Others on this machine can
     /// see arguments: prefer TFGRID_KEY or --key-file
     #[arg(long, global = true, env = "TFGRID_KEY", hide_env_values = true, value_name = "SURI")]
@@ -492,15 +498,15 @@ pub enum Oracle {
 #[command(after_help = "\
 Examples:
   threebot oracle feed --file /run/tft-price
-  threebot oracle feed --from https://prices.example.org/tft --pointer /data/usd --every 5m
+  threebot oracle feed --url https://prices.example.org/tft --pointer /data/usd --every 5m
   threebot oracle feed --file price.json --once")]
 pub struct Feed {
     /// A file with the price of one TFT in USD: a number, or JSON (see --pointer)
-    #[arg(long, required_unless_present = "from")]
+    #[arg(long, required_unless_present = "url")]
     pub file: Option<PathBuf>,
     /// A page with it; fetched with curl
     #[arg(long, value_name = "URL", conflicts_with = "file")]
-    pub from: Option<String>,
+    pub url: Option<String>,
     /// Where in the JSON the price stands (RFC 6901), such as /data/usd
     #[arg(long, default_value = "", hide_default_value = true)]
     pub pointer: String,

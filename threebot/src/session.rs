@@ -11,7 +11,7 @@ pub struct Session {
     pub grid: GridClient,
     key: Option<Keypair>,
     /// Where the chain is.
-    pub url: String,
+    pub chain: String,
     /// Whether a machine listens.
     pub json: bool,
 }
@@ -23,8 +23,8 @@ impl Session {
             None if needs_key => bail!(NO_KEY),
             key => key,
         };
-        let grid = GridClient::connect(&global.url).await?;
-        Ok(Self { grid, key, url: global.url.clone(), json: global.json })
+        let grid = GridClient::connect(&global.chain).await?;
+        Ok(Self { grid, key, chain: global.chain.clone(), json: global.json })
     }
 
     /// The caller's key.

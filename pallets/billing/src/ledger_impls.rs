@@ -98,11 +98,11 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// What was charged for a contract while its node was silent, or had been and came back before anybody had
+    /// What was charged for a contract while its node was offline, or had been and came back before anybody had
     /// stopped the charge.
     fn unserved(account: &mut ContractAccount, payer: &Payer) -> Earned {
         let Some(node) = account.node else { return Earned::default() };
-        let silence = match T::Nodes::silent_since(node) {
+        let silence = match T::Nodes::offline_since(node) {
             Some(from) => Gap { from, to: Q64::MAX },
             None => T::Nodes::last_outage(node),
         };

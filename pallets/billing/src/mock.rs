@@ -86,6 +86,8 @@ parameter_types! {
     pub const PotId: PalletId = PalletId(*b"tfg/bill");
     /// Where the price clock stood at the last heartbeat of node 1, where it is silent.
     pub static SilentSince: Option<Q64> = None;
+    /// Its heartbeat is only a little late.
+    pub static OnlyLate: bool = false;
     /// The last outage of node 1.
     pub static LastOutage: Gap = Gap::default();
     /// What was served, and when.
@@ -151,6 +153,10 @@ impl NodeLiveness for Directory {
         SilentSince::get().filter(|_| node == 1)
     }
 
+    fn offline_since(node: NodeId) -> Option<Q64> {
+        Self::silent_since(node).filter(|_| !OnlyLate::get())
+    }
+
     fn last_outage(node: NodeId) -> Gap {
         if node == 1 {
             LastOutage::get()
@@ -176,9 +182,7 @@ impl crate::BenchmarkHelper<AccountId> for Directory {
         (7, 1)
     }
 
-    fn come_back(_: NodeId, outage: Gap) {
-        LastOutage::set(outage);
-    }
+    fn hear(_: NodeId) {}
 
     fn contract() -> tfgrid_primitives::ContractId {
         9
@@ -265,6 +269,7 @@ pub fn run_from_genesis(test: impl FnOnce()) {
     externalities().execute_with(|| {
         SilentSince::set(None);
         LastOutage::set(Gap::default());
+        OnlyLate::set(false);
         Served::set(vec![]);
         StepsLeft::set(0);
         SetAside::set(HOUR_MS);

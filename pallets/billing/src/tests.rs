@@ -584,6 +584,20 @@ fn a_change_of_rates_in_a_silence_takes_no_refund_and_makes_none_larger() {
 }
 
 #[test]
+fn a_heartbeat_that_is_a_little_late_gives_nothing_back_and_holds_claims() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS);
+        (OnlyLate::set(true), SilentSince::set(Some(Billing::now().clock)));
+        pass(10 * MINUTE_MS);
+        assert_noop!(Billing::claim(RuntimeOrigin::signed(BOB), 1), Error::<Test>::NodeSilent);
+        let closed = Billing::stop(1, Refund::Served).charge;
+        assert_within_one(fixed::whole(closed.tft), 20 * TFT + 20 * TFT / 6);
+    });
+}
+
+#[test]
 fn a_contract_that_stops_in_a_silence_pays_only_up_to_the_last_heartbeat() {
     run(|| {
         deposit(ALICE, 100 * TFT);

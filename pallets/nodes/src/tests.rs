@@ -89,6 +89,7 @@ mod liveness {
             // Nothing is served meanwhile.
             Grid::mutate(|grid| *grid += 4 * INTERVAL);
             assert!(Nodes::is_online(1), "nobody has noticed");
+            assert_eq!(Nodes::offline_since(1), Some(last));
             report(machine.heartbeat()).unwrap();
             assert!(!Nodes::is_online(1));
             assert_eq!(last_event(), Event::NodeOffline { node: 1 });
@@ -279,8 +280,9 @@ mod liveness {
             pass(INTERVAL);
             assert_eq!(Nodes::silent_since(1), None);
             pass(1);
-            assert_eq!(Nodes::silent_since(1), Some(heard));
+            assert_eq!((Nodes::silent_since(1), Nodes::offline_since(1)), (Some(heard), None));
             pass(DAY_MS);
+            assert_eq!(Nodes::offline_since(1), Some(heard));
             // A heartbeat on the way back doesn't make the silence paid for.
             machine.beat(2);
             assert_eq!(Nodes::silent_since(1), Some(heard));

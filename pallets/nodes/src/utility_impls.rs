@@ -101,15 +101,26 @@ impl<T: Config> FarmUse for Pallet<T> {
     }
 }
 
-impl<T: Config> NodeLiveness for Pallet<T> {
-    fn silent_since(node: NodeId) -> Option<Q64> {
+impl<T: Config> Pallet<T> {
+    /// Where the price clock stood at a node's last heartbeat, if it is offline or has missed so many since.
+    fn unheard_since(node: NodeId, missed: u64) -> Option<Q64> {
         // A node on its way back was silent all the same: its contracts are stopped one by one.
         if let Some(LiveState::Offline(outage)) = Liveliness::<T>::get(node).map(|live| live.state) {
             return Some(outage.clock);
         }
         let Some(last) = Heartbeats::<T>::get(node) else { return Some(0) };
         let silence = T::Clock::grid_now().saturating_sub(last.at);
-        (silence > T::HeartbeatInterval::get()).then_some(last.clock)
+        (silence > T::HeartbeatInterval::get().saturating_mul(missed)).then_some(last.clock)
+    }
+}
+
+impl<T: Config> NodeLiveness for Pallet<T> {
+    fn silent_since(node: NodeId) -> Option<Q64> {
+        Self::unheard_since(node, 1)
+    }
+
+    fn offline_since(node: NodeId) -> Option<Q64> {
+        Self::unheard_since(node, liveness::MISSED_HEARTBEATS)
     }
 
     fn last_outage(node: NodeId) -> Gap {

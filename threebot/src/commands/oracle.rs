@@ -54,7 +54,7 @@ async fn show(session: &Session) -> Result<Answer> {
 /// Tells it once, or again and again. A source or a chain that fails is tried again; what fails for good
 /// is only what the chain says about this account.
 async fn feed(session: &Session, args: Feed) -> Result<Answer> {
-    let mut feeder = Feeder { grid: session.grid.clone(), url: session.url.clone(), told: None };
+    let mut feeder = Feeder { grid: session.grid.clone(), chain: session.chain.clone(), told: None };
     loop {
         let price = feeder.tell(session, &args).await?;
         let text = format!("told the chain: {} USD per TFT", format_price(price));
@@ -69,7 +69,7 @@ async fn feed(session: &Session, args: Feed) -> Result<Answer> {
 
 struct Feeder {
     grid: GridClient,
-    url: String,
+    chain: String,
     /// When the chain was last told.
     told: Option<Instant>,
 }
@@ -110,7 +110,7 @@ impl Feeder {
         let told = self.grid.feed_price(price, session.key()?).await;
         if told.is_err() {
             // The connection may be gone.
-            self.grid = GridClient::connect(&self.url).await?;
+            self.grid = GridClient::connect(&self.chain).await?;
         }
         told?;
         Ok(())
@@ -124,10 +124,10 @@ fn is_final(error: &anyhow::Error) -> bool {
 }
 
 async fn read(args: &Feed) -> Result<TftPrice> {
-    let text = match (&args.file, &args.from) {
+    let text = match (&args.file, &args.url) {
         (Some(file), _) => read_file(file, args.stale_after)?,
         (None, Some(url)) => fetch(url).await?,
-        (None, None) => bail!("a price comes from --file or --from"),
+        (None, None) => bail!("a price comes from --file or --url"),
     };
     price_in(&text, &args.pointer)
 }
