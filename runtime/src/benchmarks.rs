@@ -131,12 +131,6 @@ fn enrolled_node() -> NodeId {
     node
 }
 
-/// The node is heard from, after it has served nobody through `outage`.
-fn come_back(node: NodeId, outage: Gap) {
-    hear(node);
-    Liveliness::<Runtime>::mutate_extant(node, |live| live.outage = outage);
-}
-
 fn hear(node: NodeId) {
     Heartbeats::<Runtime>::mutate_extant(node, |last| {
         (last.at, last.clock) = (Billing::grid_now(), Billing::price_now());
@@ -196,8 +190,8 @@ impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
         (pallet_nodes::Nodes::<Runtime>::get(node).expect("it has joined").farm, node)
     }
 
-    fn come_back(node: NodeId, outage: Gap) {
-        come_back(node, outage);
+    fn hear(node: NodeId) {
+        hear(node);
     }
 
     fn contract() -> ContractId {
@@ -276,7 +270,8 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
     fn interrupt(node: NodeId, ms: GridMillis) {
         let from = Billing::price_now();
         <Self as pallet_contracts::BenchmarkHelper<AccountId>>::pass(ms);
-        come_back(node, Gap { from, to: Billing::price_now() });
+        let outage = Gap { from, to: Billing::price_now() };
+        Liveliness::<Runtime>::mutate_extant(node, |live| live.outage = outage);
     }
 
     fn drain(node: NodeId) {

@@ -9,7 +9,6 @@ use frame_support::{
 };
 use frame_system::RawOrigin;
 use tfgrid_primitives::{
-    ledger::Gap,
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, Parties, Refund},
     units::{HOUR_MS, TFT, USD},
@@ -22,8 +21,8 @@ pub trait BenchmarkHelper<AccountId> {
     fn twin() -> (AccountId, TwinId);
     /// A farm whose farmer has an account, and a node of it for which counts what contracts pay for addresses.
     fn node() -> (FarmId, NodeId);
-    /// The node is heard from, after it has served nobody through `outage`.
-    fn come_back(node: NodeId, outage: Gap);
+    /// The node is heard from.
+    fn hear(node: NodeId);
     /// A contract that can agree to another rate.
     fn contract() -> ContractId;
     /// As many feeders as may be have just said that one TFT costs a dollar.
@@ -79,21 +78,16 @@ fn running<T: Config>() -> Result<(T::AccountId, TwinId, NodeId), BenchmarkError
 fn served<T: Config>(ms: u64) -> Result<(T::AccountId, TwinId), BenchmarkError> {
     let (account, twin, node) = running::<T>()?;
     pass::<T>(ms);
-    T::BenchmarkHelper::come_back(node, Gap::default());
+    T::BenchmarkHelper::hear(node);
     Ok((account, twin))
 }
 
-/// One whose credit has ended, with an automatic refill that nobody has served. The node served nobody in the
-/// second hour.
+/// One whose credit has ended, with an automatic refill that nobody has served.
 fn due<T: Config>() -> Result<(T::AccountId, TwinId), BenchmarkError> {
-    let (account, twin, node) = running::<T>()?;
+    let (account, twin) = served::<T>(3 * HOUR_MS)?;
     let limits = Limits { refill_per_30_days: Balance::MAX, ..Limits::default() };
     OwnerLimits::<T>::insert(twin, limits);
     AutoRefills::<T>::insert(twin, AutoRefill { hours: LEAST_REFILL_HOURS });
-    pass::<T>(HOUR_MS);
-    let from = Pallet::<T>::price_now();
-    pass::<T>(2 * HOUR_MS);
-    T::BenchmarkHelper::come_back(node, Gap { from, to: Pallet::<T>::price_now() });
     assert!(Pallet::<T>::is_exhausted(twin));
     Ok((account, twin))
 }
@@ -238,7 +232,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: of a payer that is to be refilled first and gets back what fell into an outage.
+    /// Worst case: of a payer that is to be refilled first.
     #[benchmark]
     fn reprice() -> Result<(), BenchmarkError> {
         let contract = T::BenchmarkHelper::contract();
