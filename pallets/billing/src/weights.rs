@@ -8,11 +8,11 @@ use frame_support::weights::{constants::ParityDbWeight, Weight};
 
 /// Weights of the calls, and of what else takes time.
 pub trait WeightInfo {
-    /// Of `deposit`. Worst case: of a payer that is to be refilled first.
+    /// Of `deposit`. Worst case: somebody else's, for a payer that is to be refilled first.
     fn deposit() -> Weight;
     /// Of `withdraw`. Worst case: of a payer that is to be refilled first.
     fn withdraw() -> Weight;
-    /// Of `claim`. Worst case: farm, foundation, staking pool and a solution provider share.
+    /// Of `claim`. Worst case: farm, foundation, staking pool and a solution provider share, and what was paid for public addresses counts for the node.
     fn claim() -> Weight;
     /// Of `pay_out`. Worst case: to a farmer, whose farm and twin are looked up.
     fn pay_out() -> Weight;
@@ -26,13 +26,13 @@ pub trait WeightInfo {
     fn add_provider() -> Weight;
     /// Of `set_provider_share`.
     fn set_provider_share() -> Weight;
-    /// Of `set_auto_refill`. Worst case: of a payer that is to be refilled first.
+    /// Of `set_auto_refill`. Worst case: of a payer that waits, is refilled and goes on.
     fn set_auto_refill() -> Weight;
     /// Of `buy_traffic`. Worst case: of a payer that is to be refilled first.
     fn buy_traffic() -> Weight;
     /// Of `reprice`. Worst case: of a payer that is to be refilled first.
     fn reprice() -> Weight;
-    /// Of `poke`. Worst case: the payer is refilled.
+    /// Of `poke`. Worst case: the payer waits, is refilled and goes on.
     fn poke() -> Weight;
     /// Of `on_timestamp_set`.
     fn on_timestamp_set() -> Weight;
@@ -40,7 +40,7 @@ pub trait WeightInfo {
     fn on_poll() -> Weight;
     /// Of `record_day`.
     fn record_day() -> Weight;
-    /// Of `ask_feed`. Where no feeder has fed anything: those have their own weights beside this one.
+    /// Of `ask_feed`. Worst case: as many feeders as may be have fed, and the price follows them.
     fn ask_feed() -> Weight;
     /// Of `next_end`.
     fn next_end() -> Weight;
@@ -50,7 +50,7 @@ pub trait WeightInfo {
     fn next_deadline() -> Weight;
     /// Of `serve_deadline`. A kind that nobody serves comes up: what remains is taking it from the agenda and putting one back.
     fn serve_deadline() -> Weight;
-    /// Of `serve_grace`. Worst case: contracts close from then on.
+    /// Of `serve_grace`. Worst case: the payer is refilled and goes on.
     fn serve_grace() -> Weight;
     /// Of `serve_review`. Worst case: of a payer that is to be refilled first.
     fn serve_review() -> Weight;
@@ -58,94 +58,94 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn deposit() -> Weight {
-        Weight::from_parts(176_702_000, 1_279).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(213_521_000, 1_529).saturating_add(ParityDbWeight::get().reads_writes(11, 7))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(187_091_000, 1_356).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
+        Weight::from_parts(217_188_000, 1_471).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
     }
 
     fn claim() -> Weight {
-        Weight::from_parts(70_513_000, 1_303).saturating_add(ParityDbWeight::get().reads_writes(12, 6))
+        Weight::from_parts(133_030_000, 2_168).saturating_add(ParityDbWeight::get().reads_writes(16, 7))
     }
 
     fn pay_out() -> Weight {
-        Weight::from_parts(94_868_000, 1_021).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
+        Weight::from_parts(113_543_000, 1_267).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
     }
 
     fn set_price() -> Weight {
-        Weight::from_parts(18_504_000, 449).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(32_802_000, 482).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn set_policy() -> Weight {
-        Weight::from_parts(22_332_000, 476).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(39_073_000, 509).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
     }
 
     fn set_limits() -> Weight {
-        Weight::from_parts(129_694_000, 1_356).saturating_add(ParityDbWeight::get().reads_writes(10, 7))
+        Weight::from_parts(151_204_000, 1_471).saturating_add(ParityDbWeight::get().reads_writes(10, 7))
     }
 
     fn add_provider() -> Weight {
-        Weight::from_parts(14_978_000, 75).saturating_add(ParityDbWeight::get().reads_writes(1, 2))
+        Weight::from_parts(15_258_000, 75).saturating_add(ParityDbWeight::get().reads_writes(1, 2))
     }
 
     fn set_provider_share() -> Weight {
-        Weight::from_parts(17_694_000, 287).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(29_886_000, 320).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 
     fn set_auto_refill() -> Weight {
-        Weight::from_parts(127_871_000, 1_353).saturating_add(ParityDbWeight::get().reads_writes(10, 7))
+        Weight::from_parts(160_552_000, 1_484).saturating_add(ParityDbWeight::get().reads_writes(11, 8))
     }
 
     fn buy_traffic() -> Weight {
-        Weight::from_parts(147_577_000, 1_602).saturating_add(ParityDbWeight::get().reads_writes(13, 7))
+        Weight::from_parts(176_021_000, 1_770).saturating_add(ParityDbWeight::get().reads_writes(13, 7))
     }
 
     fn reprice() -> Weight {
-        Weight::from_parts(161_423_000, 1_864).saturating_add(ParityDbWeight::get().reads_writes(14, 9))
+        Weight::from_parts(193_643_000, 2_032).saturating_add(ParityDbWeight::get().reads_writes(14, 9))
     }
 
     fn poke() -> Weight {
-        Weight::from_parts(126_027_000, 1_279).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(162_405_000, 1_410).saturating_add(ParityDbWeight::get().reads_writes(11, 7))
     }
 
     fn on_timestamp_set() -> Weight {
-        Weight::from_parts(4_759_000, 124).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(4_829_000, 124).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 
     fn on_poll() -> Weight {
-        Weight::from_parts(10_640_000, 243).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(10_609_000, 243).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
     }
 
     fn record_day() -> Weight {
-        Weight::from_parts(11_833_000, 289).saturating_add(ParityDbWeight::get().reads_writes(1, 3))
+        Weight::from_parts(14_938_000, 322).saturating_add(ParityDbWeight::get().reads_writes(1, 3))
     }
 
     fn ask_feed() -> Weight {
-        Weight::from_parts(40_076_000, 935).saturating_add(ParityDbWeight::get().reads_writes(8, 1))
+        Weight::from_parts(141_657_000, 2_720).saturating_add(ParityDbWeight::get().reads_writes(22, 2))
     }
 
     fn next_end() -> Weight {
-        Weight::from_parts(6_502_000, 260).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
+        Weight::from_parts(12_072_000, 293).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
     }
 
     fn serve_end() -> Weight {
-        Weight::from_parts(114_836_000, 1_279).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(133_371_000, 1_394).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
     }
 
     fn next_deadline() -> Weight {
-        Weight::from_parts(4_588_000, 113).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
+        Weight::from_parts(4_838_000, 113).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
     }
 
     fn serve_deadline() -> Weight {
-        Weight::from_parts(4_187_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 2))
+        Weight::from_parts(4_358_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 2))
     }
 
     fn serve_grace() -> Weight {
-        Weight::from_parts(31_650_000, 705).saturating_add(ParityDbWeight::get().reads_writes(4, 3))
+        Weight::from_parts(145_183_000, 1_410).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
     }
 
     fn serve_review() -> Weight {
-        Weight::from_parts(112_621_000, 1_279).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(135_484_000, 1_394).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
     }
 }

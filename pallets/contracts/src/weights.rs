@@ -8,21 +8,21 @@ use frame_support::weights::{constants::ParityDbWeight, Weight};
 
 /// Weights of the calls, and of what else takes time.
 pub trait WeightInfo {
-    /// Of `create_node_contract`.
+    /// Of `create_node_contract`. Worst case: on a rented node, for a payer that waits and may go on. Whoever is to be refilled first has no credit for more.
     fn create_node_contract(b: u32, n: u32) -> Weight;
-    /// Of `update_node_contract`.
+    /// Of `update_node_contract`. Worst case: it becomes dearer, for a payer that waits and may go on.
     fn update_node_contract(b: u32) -> Weight;
-    /// Of `create_rent_contract`.
+    /// Of `create_rent_contract`. Worst case: for a payer that waits and may go on.
     fn create_rent_contract() -> Weight;
-    /// Of `create_name_contract`.
+    /// Of `create_name_contract`. Worst case: for a payer that waits and may go on.
     fn create_name_contract() -> Weight;
-    /// Of `cancel`. Worst case: deployed, with a pending update and a complaint about it.
+    /// Of `cancel`. Worst case: deployed for less than what is charged at least, with a dearer version pending, traffic left, addresses, networks and all who can share in it, after an outage and for a payer that is to be refilled first. For what wasn't delivered nobody is paid, which is less.
     fn cancel() -> Weight;
-    /// Of `report_deployed`.
+    /// Of `report_deployed`. Worst case: a cheaper version, for a payer that is to be refilled first. The first version takes less, also where its node is away.
     fn report_deployed() -> Weight;
-    /// Of `authorize_report_deployed`.
+    /// Of `authorize_report_deployed`. Worst case: a result is corrected.
     fn authorize_report_deployed() -> Weight;
-    /// Of `report_failed`.
+    /// Of `report_failed`. Worst case: the first version, with all that it may have, of a payer that is to be refilled first.
     fn report_failed() -> Weight;
     /// Of `authorize_report_failed`.
     fn authorize_report_failed() -> Weight;
@@ -38,17 +38,17 @@ pub trait WeightInfo {
     fn report_usage(i: u32) -> Weight;
     /// Of `authorize_usage`.
     fn authorize_usage(i: u32) -> Weight;
-    /// Of `force_close`.
+    /// Of `force_close`. Worst case: as for `cancel`.
     fn force_close() -> Weight;
-    /// Of `attach_provider`.
+    /// Of `attach_provider`. Worst case: of a contract that is charged already.
     fn attach_provider() -> Weight;
-    /// Of `serve_sweep`. Worst case: the contracts close, each with everything that it may have but addresses.
+    /// Of `serve_sweep`. Worst case: the contracts close, each of another payer that is to be refilled first, with a dearer version pending and all else that `cancel` finds.
     fn serve_sweep(c: u32) -> Weight;
-    /// Of `serve_eviction`.
+    /// Of `serve_eviction`. Worst case: the contracts are on a node each, with a dearer version pending and all else that `cancel` finds. A rent has less.
     fn serve_eviction(c: u32) -> Weight;
     /// Of `serve_cool_down`.
     fn serve_cool_down() -> Weight;
-    /// Of `serve_answer`.
+    /// Of `serve_answer`. Worst case: of the first version, of a payer that is to be refilled first.
     fn serve_answer() -> Weight;
     /// Of `serve_tombstone`.
     fn serve_tombstone() -> Weight;
@@ -56,107 +56,107 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn create_node_contract(b: u32, n: u32) -> Weight {
-        Weight::from_parts(410_928_659, 4_617)
-            .saturating_add(Weight::from_parts(4_619, 0).saturating_mul(b.into()))
-            .saturating_add(Weight::from_parts(7_477_471, 0).saturating_mul(n.into()))
-            .saturating_add(ParityDbWeight::get().reads_writes(53, 47))
+        Weight::from_parts(469_377_977, 4_784)
+            .saturating_add(Weight::from_parts(447, 0).saturating_mul(b.into()))
+            .saturating_add(Weight::from_parts(8_217_888, 0).saturating_mul(n.into()))
+            .saturating_add(ParityDbWeight::get().reads_writes(54, 49))
             .saturating_add(ParityDbWeight::get().reads_writes(0, 1).saturating_mul(n.into()))
     }
 
     fn update_node_contract(b: u32) -> Weight {
-        Weight::from_parts(238_971_901, 3_436)
-            .saturating_add(Weight::from_parts(1_307, 0).saturating_mul(b.into()))
-            .saturating_add(ParityDbWeight::get().reads_writes(19, 10))
+        Weight::from_parts(222_822_781, 3_555)
+            .saturating_add(Weight::from_parts(2_539, 0).saturating_mul(b.into()))
+            .saturating_add(ParityDbWeight::get().reads_writes(16, 10))
     }
 
     fn create_rent_contract() -> Weight {
-        Weight::from_parts(235_471_000, 2_283).saturating_add(ParityDbWeight::get().reads_writes(16, 13))
+        Weight::from_parts(264_717_000, 2_696).saturating_add(ParityDbWeight::get().reads_writes(17, 15))
     }
 
     fn create_name_contract() -> Weight {
-        Weight::from_parts(138_469_000, 884).saturating_add(ParityDbWeight::get().reads_writes(11, 11))
+        Weight::from_parts(164_859_000, 1_268).saturating_add(ParityDbWeight::get().reads_writes(12, 13))
     }
 
     fn cancel() -> Weight {
-        Weight::from_parts(373_051_000, 3_761).saturating_add(ParityDbWeight::get().reads_writes(23, 27))
+        Weight::from_parts(554_301_000, 4_874).saturating_add(ParityDbWeight::get().reads_writes(33, 36))
     }
 
     fn report_deployed() -> Weight {
-        Weight::from_parts(221_456_000, 11_835).saturating_add(ParityDbWeight::get().reads_writes(19, 10))
+        Weight::from_parts(335_009_000, 12_681).saturating_add(ParityDbWeight::get().reads_writes(22, 15))
     }
 
     fn authorize_report_deployed() -> Weight {
-        Weight::from_parts(88_246_000, 1_072).saturating_add(ParityDbWeight::get().reads_writes(3, 0))
+        Weight::from_parts(114_695_000, 2_160).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
     }
 
     fn report_failed() -> Weight {
-        Weight::from_parts(266_670_000, 3_118).saturating_add(ParityDbWeight::get().reads_writes(22, 23))
+        Weight::from_parts(394_170_000, 3_668).saturating_add(ParityDbWeight::get().reads_writes(26, 30))
     }
 
     fn authorize_report_failed() -> Weight {
-        Weight::from_parts(87_495_000, 1_072).saturating_add(ParityDbWeight::get().reads_writes(3, 0))
+        Weight::from_parts(93_906_000, 1_143).saturating_add(ParityDbWeight::get().reads_writes(3, 0))
     }
 
     fn report_progress() -> Weight {
-        Weight::from_parts(49_603_000, 1_081).saturating_add(ParityDbWeight::get().reads_writes(4, 3))
+        Weight::from_parts(55_093_000, 1_285).saturating_add(ParityDbWeight::get().reads_writes(4, 3))
     }
 
     fn authorize_report_progress() -> Weight {
-        Weight::from_parts(120_907_000, 1_624).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
+        Weight::from_parts(111_580_000, 1_828).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
     }
 
     fn report_released() -> Weight {
-        Weight::from_parts(172_404_000, 1_882).saturating_add(ParityDbWeight::get().reads_writes(17, 34))
+        Weight::from_parts(177_513_000, 1_882).saturating_add(ParityDbWeight::get().reads_writes(17, 34))
     }
 
     fn authorize_report_released() -> Weight {
-        Weight::from_parts(89_378_000, 1_107).saturating_add(ParityDbWeight::get().reads_writes(4, 0))
+        Weight::from_parts(92_775_000, 1_252).saturating_add(ParityDbWeight::get().reads_writes(4, 0))
     }
 
     fn report_usage(i: u32) -> Weight {
-        Weight::from_parts(58_827_516, 2_593)
-            .saturating_add(Weight::from_parts(33_727_982, 156).saturating_mul(i.into()))
+        Weight::from_parts(74_334_440, 2_711)
+            .saturating_add(Weight::from_parts(31_228_200, 156).saturating_mul(i.into()))
             .saturating_add(ParityDbWeight::get().reads_writes(9, 1))
             .saturating_add(ParityDbWeight::get().reads_writes(5, 4).saturating_mul(i.into()))
     }
 
     fn authorize_usage(i: u32) -> Weight {
-        Weight::from_parts(70_284_790, 516)
-            .saturating_add(Weight::from_parts(135_748, 0).saturating_mul(i.into()))
+        Weight::from_parts(79_165_246, 516)
+            .saturating_add(Weight::from_parts(140_591, 0).saturating_mul(i.into()))
             .saturating_add(ParityDbWeight::get().reads_writes(3, 0))
     }
 
     fn force_close() -> Weight {
-        Weight::from_parts(369_985_000, 3_648).saturating_add(ParityDbWeight::get().reads_writes(19, 25))
+        Weight::from_parts(494_659_000, 4_709).saturating_add(ParityDbWeight::get().reads_writes(30, 35))
     }
 
     fn attach_provider() -> Weight {
-        Weight::from_parts(54_532_000, 1_604).saturating_add(ParityDbWeight::get().reads_writes(6, 1))
+        Weight::from_parts(82_064_000, 1_888).saturating_add(ParityDbWeight::get().reads_writes(7, 2))
     }
 
     fn serve_sweep(c: u32) -> Weight {
-        Weight::from_parts(114_188_920, 3_178)
-            .saturating_add(Weight::from_parts(165_299_212, 176).saturating_mul(c.into()))
-            .saturating_add(ParityDbWeight::get().reads_writes(16, 6))
-            .saturating_add(ParityDbWeight::get().reads_writes(5, 16).saturating_mul(c.into()))
+        Weight::from_parts(110_962_425, 3_093)
+            .saturating_add(Weight::from_parts(393_802_872, 1_779).saturating_mul(c.into()))
+            .saturating_add(ParityDbWeight::get().reads_writes(20, 7))
+            .saturating_add(ParityDbWeight::get().reads_writes(16, 29).saturating_mul(c.into()))
     }
 
     fn serve_eviction(c: u32) -> Weight {
-        Weight::from_parts(120_378_052, 3_268)
-            .saturating_add(Weight::from_parts(165_698_193, 276).saturating_mul(c.into()))
+        Weight::from_parts(105_010_430, 3_110)
+            .saturating_add(Weight::from_parts(303_571_281, 1_599).saturating_mul(c.into()))
             .saturating_add(ParityDbWeight::get().reads_writes(15, 6))
-            .saturating_add(ParityDbWeight::get().reads_writes(9, 16).saturating_mul(c.into()))
+            .saturating_add(ParityDbWeight::get().reads_writes(14, 23).saturating_mul(c.into()))
     }
 
     fn serve_cool_down() -> Weight {
-        Weight::from_parts(146_976_000, 1_882).saturating_add(ParityDbWeight::get().reads_writes(17, 34))
+        Weight::from_parts(160_652_000, 1_882).saturating_add(ParityDbWeight::get().reads_writes(17, 34))
     }
 
     fn serve_answer() -> Weight {
-        Weight::from_parts(193_844_000, 2_647).saturating_add(ParityDbWeight::get().reads_writes(14, 21))
+        Weight::from_parts(319_590_000, 3_339).saturating_add(ParityDbWeight::get().reads_writes(19, 26))
     }
 
     fn serve_tombstone() -> Weight {
-        Weight::from_parts(6_392_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 2))
+        Weight::from_parts(7_284_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 2))
     }
 }

@@ -28,34 +28,34 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn enrol() -> Weight {
-        Weight::from_parts(250_000_000, 3_321).saturating_add(ParityDbWeight::get().reads_writes(41, 4))
+        Weight::from_parts(263_696_000, 3_321).saturating_add(ParityDbWeight::get().reads_writes(41, 4))
     }
 
     fn leave() -> Weight {
-        Weight::from_parts(77_144_000, 2_812).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
+        Weight::from_parts(86_703_000, 2_812).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(538_471_000, 2_402).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(556_656_000, 2_402).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
     }
 
     fn claim() -> Weight {
-        Weight::from_parts(87_625_000, 2_362).saturating_add(ParityDbWeight::get().reads_writes(7, 3))
+        Weight::from_parts(99_717_000, 2_362).saturating_add(ParityDbWeight::get().reads_writes(7, 3))
     }
 
     fn void() -> Weight {
-        Weight::from_parts(35_376_000, 1_541).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(43_331_000, 1_541).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
     }
 
     fn forfeit() -> Weight {
-        Weight::from_parts(498_235_000, 2_495).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(517_121_000, 2_495).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
     }
 
     fn set_policy() -> Weight {
-        Weight::from_parts(10_440_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 1))
+        Weight::from_parts(18_175_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 1))
     }
 
     fn close() -> Weight {
-        Weight::from_parts(57_558_000, 2_482).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
+        Weight::from_parts(69_080_000, 2_482).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
     }
 }

@@ -32,42 +32,42 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn create() -> Weight {
-        Weight::from_parts(96_672_000, 409).saturating_add(ParityDbWeight::get().reads_writes(6, 6))
+        Weight::from_parts(99_447_000, 409).saturating_add(ParityDbWeight::get().reads_writes(6, 6))
     }
 
     fn open_ticket() -> Weight {
-        Weight::from_parts(99_236_000, 732).saturating_add(ParityDbWeight::get().reads_writes(7, 4))
+        Weight::from_parts(101_381_000, 732).saturating_add(ParityDbWeight::get().reads_writes(7, 4))
     }
 
     fn close_ticket() -> Weight {
-        Weight::from_parts(273_864_000, 6_271).saturating_add(ParityDbWeight::get().reads_writes(106, 103))
+        Weight::from_parts(283_302_000, 6_271).saturating_add(ParityDbWeight::get().reads_writes(106, 103))
     }
 
     fn update() -> Weight {
-        Weight::from_parts(39_935_000, 462).saturating_add(ParityDbWeight::get().reads_writes(3, 3))
+        Weight::from_parts(40_746_000, 462).saturating_add(ParityDbWeight::get().reads_writes(3, 3))
     }
 
     fn set_dedicated() -> Weight {
-        Weight::from_parts(26_439_000, 371).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(26_469_000, 371).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn remove() -> Weight {
-        Weight::from_parts(110_888_000, 891).saturating_add(ParityDbWeight::get().reads_writes(10, 5))
+        Weight::from_parts(111_579_000, 891).saturating_add(ParityDbWeight::get().reads_writes(10, 5))
     }
 
     fn add_ip() -> Weight {
-        Weight::from_parts(114_404_000, 620).saturating_add(ParityDbWeight::get().reads_writes(8, 9))
+        Weight::from_parts(115_436_000, 620).saturating_add(ParityDbWeight::get().reads_writes(8, 9))
     }
 
     fn remove_ip() -> Weight {
-        Weight::from_parts(103_014_000, 903).saturating_add(ParityDbWeight::get().reads_writes(6, 8))
+        Weight::from_parts(104_416_000, 903).saturating_add(ParityDbWeight::get().reads_writes(6, 8))
     }
 
     fn force_remove_ip() -> Weight {
-        Weight::from_parts(101_230_000, 913).saturating_add(ParityDbWeight::get().reads_writes(6, 8))
+        Weight::from_parts(103_415_000, 913).saturating_add(ParityDbWeight::get().reads_writes(6, 8))
     }
 
     fn set_certification() -> Weight {
-        Weight::from_parts(19_708_000, 233).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(19_677_000, 233).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 }

@@ -12,7 +12,7 @@ pub trait WeightInfo {
     fn register() -> Weight;
     /// Of `authorize_register`. Worst case: a node that would go over.
     fn authorize_register() -> Weight;
-    /// Of `heartbeat`. Worst case: an offline node comes back.
+    /// Of `heartbeat`. Worst case: it ends a silence to which the agenda hasn't got.
     fn heartbeat() -> Weight;
     /// Of `authorize_heartbeat`.
     fn authorize_heartbeat() -> Weight;
@@ -52,82 +52,82 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn register() -> Weight {
-        Weight::from_parts(315_633_000, 2_359).saturating_add(ParityDbWeight::get().reads_writes(17, 13))
+        Weight::from_parts(339_187_000, 2_393).saturating_add(ParityDbWeight::get().reads_writes(17, 13))
     }
 
     fn authorize_register() -> Weight {
-        Weight::from_parts(150_983_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(7, 0))
+        Weight::from_parts(161_554_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(7, 0))
     }
 
     fn heartbeat() -> Weight {
-        Weight::from_parts(74_150_000, 1_033).saturating_add(ParityDbWeight::get().reads_writes(6, 5))
+        Weight::from_parts(89_809_000, 1_060).saturating_add(ParityDbWeight::get().reads_writes(7, 5))
     }
 
     fn authorize_heartbeat() -> Weight {
-        Weight::from_parts(89_738_000, 1_100).saturating_add(ParityDbWeight::get().reads_writes(5, 0))
+        Weight::from_parts(90_661_000, 1_102).saturating_add(ParityDbWeight::get().reads_writes(5, 0))
     }
 
     fn remove() -> Weight {
-        Weight::from_parts(138_641_000, 1_541).saturating_add(ParityDbWeight::get().reads_writes(8, 17))
+        Weight::from_parts(146_836_000, 1_575).saturating_add(ParityDbWeight::get().reads_writes(8, 17))
     }
 
     fn report_details() -> Weight {
-        Weight::from_parts(51_877_000, 1_003).saturating_add(ParityDbWeight::get().reads_writes(4, 3))
+        Weight::from_parts(60_133_000, 1_003).saturating_add(ParityDbWeight::get().reads_writes(4, 3))
     }
 
     fn authorize_report_details() -> Weight {
-        Weight::from_parts(97_053_000, 1_407).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
+        Weight::from_parts(102_261_000, 1_409).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
     }
 
     fn report_power() -> Weight {
-        Weight::from_parts(61_335_000, 945).saturating_add(ParityDbWeight::get().reads_writes(5, 5))
+        Weight::from_parts(69_020_000, 981).saturating_add(ParityDbWeight::get().reads_writes(5, 5))
     }
 
     fn authorize_report_power() -> Weight {
-        Weight::from_parts(92_784_000, 935).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
+        Weight::from_parts(97_864_000, 971).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
     }
 
     fn set_location() -> Weight {
-        Weight::from_parts(37_340_000, 856).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(43_191_000, 856).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
     }
 
     fn set_public_config() -> Weight {
-        Weight::from_parts(39_494_000, 856).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(46_046_000, 856).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
     }
 
     fn set_dedicated() -> Weight {
-        Weight::from_parts(35_927_000, 856).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(41_678_000, 856).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
     }
 
     fn set_extra_fee() -> Weight {
-        Weight::from_parts(50_525_000, 1_303).saturating_add(ParityDbWeight::get().reads_writes(6, 1))
+        Weight::from_parts(56_666_000, 1_305).saturating_add(ParityDbWeight::get().reads_writes(6, 1))
     }
 
     fn drain() -> Weight {
-        Weight::from_parts(59_151_000, 1_657).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
+        Weight::from_parts(65_192_000, 1_659).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
     }
 
     fn cancel_drain() -> Weight {
-        Weight::from_parts(45_936_000, 1_139).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(56_907_000, 1_139).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
     }
 
     fn set_power_target() -> Weight {
-        Weight::from_parts(40_236_000, 856).saturating_add(ParityDbWeight::get().reads_writes(4, 1))
+        Weight::from_parts(44_112_000, 856).saturating_add(ParityDbWeight::get().reads_writes(4, 1))
     }
 
     fn clear_clone() -> Weight {
-        Weight::from_parts(48_080_000, 1_014).saturating_add(ParityDbWeight::get().reads_writes(5, 2))
+        Weight::from_parts(58_200_000, 1_047).saturating_add(ParityDbWeight::get().reads_writes(5, 2))
     }
 
     fn certify() -> Weight {
-        Weight::from_parts(31_630_000, 681).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(42_930_000, 681).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
     }
 
     fn serve_silence() -> Weight {
-        Weight::from_parts(55_424_000, 1_047).saturating_add(ParityDbWeight::get().reads_writes(5, 4))
+        Weight::from_parts(61_806_000, 1_083).saturating_add(ParityDbWeight::get().reads_writes(5, 4))
     }
 
     fn serve_drain() -> Weight {
-        Weight::from_parts(20_499_000, 739).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(25_598_000, 739).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 }

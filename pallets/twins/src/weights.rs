@@ -24,26 +24,26 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn create() -> Weight {
-        Weight::from_parts(82_004_000, 106).saturating_add(ParityDbWeight::get().reads_writes(4, 5))
+        Weight::from_parts(86_452_000, 106).saturating_add(ParityDbWeight::get().reads_writes(4, 5))
     }
 
     fn update() -> Weight {
-        Weight::from_parts(22_282_000, 350).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(25_217_000, 350).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn offer_transfer() -> Weight {
-        Weight::from_parts(19_156_000, 175).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(19_898_000, 175).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 
     fn withdraw_offer() -> Weight {
-        Weight::from_parts(20_899_000, 205).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(21_159_000, 205).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn accept_transfer() -> Weight {
-        Weight::from_parts(474_010_000, 789).saturating_add(ParityDbWeight::get().reads_writes(7, 8))
+        Weight::from_parts(485_542_000, 789).saturating_add(ParityDbWeight::get().reads_writes(7, 11))
     }
 
     fn remove() -> Weight {
-        Weight::from_parts(89_478_000, 668).saturating_add(ParityDbWeight::get().reads_writes(7, 5))
+        Weight::from_parts(96_481_000, 668).saturating_add(ParityDbWeight::get().reads_writes(7, 8))
     }
 }

@@ -20,18 +20,18 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn announce() -> Weight {
-        Weight::from_parts(22_161_000, 331).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(22_773_000, 331).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn add_validator() -> Weight {
-        Weight::from_parts(34_976_000, 3_077).saturating_add(ParityDbWeight::get().reads_writes(5, 1))
+        Weight::from_parts(51_226_000, 3_077).saturating_add(ParityDbWeight::get().reads_writes(5, 1))
     }
 
     fn remove_validator() -> Weight {
-        Weight::from_parts(20_098_000, 2_672).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(21_610_000, 2_672).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn retire() -> Weight {
-        Weight::from_parts(103_644_000, 3_162).saturating_add(ParityDbWeight::get().reads_writes(7, 6))
+        Weight::from_parts(122_640_000, 3_162).saturating_add(ParityDbWeight::get().reads_writes(7, 6))
     }
 }
