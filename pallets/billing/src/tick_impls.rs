@@ -104,10 +104,11 @@ impl<T: Config> Pallet<T> {
         ];
         let half = agenda_limit::<T>() / 2;
         for kind in kinds {
-            let step = weight_of::<T>(&kind).saturating_add(T::WeightInfo::next_deadline());
+            let looks = T::WeightInfo::next_deadline() * 2;
+            let step = weight_of::<T>(&kind).saturating_add(looks);
             assert!(step.all_lte(half), "a step of {kind:?} is too heavy: {step:?}");
         }
-        let step = T::WeightInfo::serve_end().saturating_add(T::WeightInfo::next_end());
+        let step = T::WeightInfo::serve_end().saturating_add(T::WeightInfo::next_end() * 2);
         assert!(step.all_lte(half), "serving a payer is too heavy: {step:?}");
     }
 }
@@ -123,9 +124,12 @@ fn serve_ends<T: Config>(
     let clock = Pallet::<T>::now().clock;
     while meter.try_consume(T::WeightInfo::next_end()).is_ok() {
         let key = keys.peek().copied().filter(|key| key.end() <= clock)?;
-        if meter.try_consume(T::WeightInfo::serve_end()).is_err() {
+        let step = T::WeightInfo::serve_end();
+        // With it must fit the look at what comes next: else nobody would hear that there is more.
+        if !meter.can_consume(step.saturating_add(T::WeightInfo::next_end())) {
             return Some(key.end());
         }
+        meter.consume(step);
         keys.next();
         Pallet::<T>::serve_end(key);
     }
@@ -139,9 +143,10 @@ fn serve_deadlines<T: Config>(meter: &mut WeightMeter) -> Option<GridMillis> {
     while meter.try_consume(T::WeightInfo::next_deadline()).is_ok() {
         let key = keys.next().filter(|key| key.due() <= now)?;
         let step = key.deadline().map_or(T::WeightInfo::serve_deadline(), |kind| weight_of::<T>(&kind));
-        if meter.try_consume(step).is_err() {
+        if !meter.can_consume(step.saturating_add(T::WeightInfo::next_deadline())) {
             return Some(key.due());
         }
+        meter.consume(step);
         Pallet::<T>::serve_one(key, now);
     }
     None

@@ -6,6 +6,7 @@ use crate::chain::*;
 use pallet_contracts::CancelReason;
 use pallet_farms::{Ipv4, PublicIp};
 use proptest::prelude::*;
+use sp_keyring::Sr25519Keyring::Eve;
 use tfgrid_primitives::{
     units::{MINUTE_MS, TFT},
     Body, ContractId, FailureCode, Resources, UsageItem, UsageTotals,
@@ -34,9 +35,23 @@ enum Act {
     Complain(ContractId),
     Claim(ContractId),
     PayOut(u8),
+    Refill(Option<u32>),
+    Limit {
+        rate: u64,
+        refill: u128,
+    },
+    Traffic {
+        contract: ContractId,
+        gb: u32,
+    },
+    Poke(u32),
+    Reprice(ContractId),
+    Attach(ContractId),
     /// What only Alice may do: the farmer, and the owner of the sudo key.
     Farmer(FarmersAct),
     Price(u64),
+    List(u64),
+    Provider(u16),
     ForceClose(ContractId),
 }
 
@@ -78,8 +93,17 @@ fn act() -> impl Strategy<Value = Act> {
         1 => contract.clone().prop_map(Act::Complain),
         1 => contract.clone().prop_map(Act::Claim),
         1 => (0u8..4).prop_map(Act::PayOut),
+        1 => prop::option::of(20u32..100).prop_map(Act::Refill),
+        1 => (prop_oneof![0u64..1_000_000_000, Just(u64::MAX)], 0u128..100 * TFT)
+            .prop_map(|(rate, refill)| Act::Limit { rate, refill }),
+        1 => (contract.clone(), 0u32..20).prop_map(|(contract, gb)| Act::Traffic { contract, gb }),
+        1 => (1u32..5).prop_map(Act::Poke),
+        1 => contract.clone().prop_map(Act::Reprice),
+        1 => contract.clone().prop_map(Act::Attach),
         2 => farmers_act().prop_map(Act::Farmer),
         1 => prop_oneof![Just(0), 10_000u64..1_000_000_000].prop_map(Act::Price),
+        1 => (1u64..200_000).prop_map(Act::List),
+        1 => (0u16..600).prop_map(Act::Provider),
         1 => contract.prop_map(Act::ForceClose),
     ]
 }
@@ -154,15 +178,43 @@ impl Act {
                 let payee = [Farm(1), Farm(9), Foundation, Staking][usize::from(payee)];
                 pallet_billing::Call::pay_out { payee }.into()
             }
+            Self::Refill(hours) => {
+                let wish = hours.map(|hours| pallet_billing::AutoRefill { hours });
+                pallet_billing::Call::set_auto_refill { wish }.into()
+            }
+            Self::Limit { rate, refill } => {
+                let limits = pallet_billing::Limits {
+                    max_usd_rate: rate,
+                    max_extra_fee: rate,
+                    refill_per_30_days: refill,
+                };
+                pallet_billing::Call::set_limits { limits }.into()
+            }
+            Self::Traffic { contract, gb } => {
+                pallet_billing::Call::buy_traffic { contract, gb, max_tft: u128::MAX }.into()
+            }
+            Self::Poke(twin) => pallet_billing::Call::poke { twin }.into(),
+            Self::Reprice(contract) => pallet_billing::Call::reprice { contract }.into(),
+            Self::Attach(contract) => Contract::attach_provider { contract, provider: 1 }.into(),
             Self::Farmer(act) => act.into_call(),
             Self::Price(price) => by_sudo(pallet_billing::Call::set_price { price }),
+            Self::List(cu) => {
+                let mut policy = pallet_billing::CurrentPolicy::<Runtime>::get().unwrap();
+                policy.prices.cu = cu;
+                by_sudo(pallet_billing::Call::set_policy { policy })
+            }
+            Self::Provider(permille) => {
+                let account = Eve.to_account_id();
+                by_sudo(pallet_billing::Call::add_provider { account, permille })
+            }
             Self::ForceClose(contract) => by_sudo(Contract::force_close { contract }),
         }
     }
 
     /// Whose it is, where it isn't a customer's.
     fn by_alice(&self) -> bool {
-        matches!(self, Self::Farmer(_) | Self::Price(_) | Self::ForceClose(_))
+        use Act::{Farmer, ForceClose, List, Price, Provider};
+        matches!(self, Farmer(_) | Price(_) | List(_) | Provider(_) | ForceClose(_))
     }
 }
 
