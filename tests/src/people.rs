@@ -36,7 +36,7 @@ impl Person {
         let mut command = Command::new("node");
         command
             .arg(repository().join("tests/js").join(name))
-            .args(["--chain", &self.chain, "--key", &self.key, "--json"])
+            .args(["--url", &self.chain, "--key", &self.key, "--json"])
             .args(args);
         answer(&mut command)
     }

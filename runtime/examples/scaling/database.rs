@@ -67,8 +67,13 @@ impl Database {
         Ok(answer)
     }
 
-    /// Prepares a fresh view of the state, runs `work` on it and forgets what both change.
-    pub fn attempt<T>(&self, prepare: impl FnOnce(), work: impl FnOnce() -> T) -> Outcome<Attempt<T>> {
+    /// Prepares a fresh view of the state, runs `work` on it, has a look at what it did and forgets it.
+    pub fn attempt<T>(
+        &self,
+        prepare: impl FnOnce(),
+        work: impl FnOnce() -> T,
+        look: impl FnOnce(),
+    ) -> Outcome<Attempt<T>> {
         let state = self.backend.state_at(self.head, TrieCacheContext::Untrusted)?;
         let mut overlay = OverlayedChanges::<HashingFor<Block>>::default();
         let mut ext = Ext::<HashingFor<Block>, _>::new(&mut overlay, &state, None);
@@ -81,7 +86,10 @@ impl Database {
         let reads = state.usage_info().reads.ops;
         let writes =
             written(&mut overlay).into_iter().filter(|(key, value)| prepared.get(key) != Some(value));
-        Ok(Attempt { answer, reads, writes: writes.count() as u64 })
+        let writes = writes.count() as u64;
+        let mut ext = Ext::<HashingFor<Block>, _>::new(&mut overlay, &state, None);
+        sp_externalities::set_and_run_with_externalities(&mut ext, look);
+        Ok(Attempt { answer, reads, writes })
     }
 }
 

@@ -29,7 +29,7 @@ const BLOCKS_MEASURED: u32 = 11;
 pub const BLOCKS: u32 = (HOUR_MS / SLOT_DURATION) as u32;
 
 const BLOCK_OF_SETTLEMENTS: Scenario =
-    Scenario { name: "a block of 500 signed settlements", prepare: block_of_settlements };
+    Scenario::new("a block of 500 signed settlements", block_of_settlements);
 
 /// An hour of all contracts of a grid in which none starts, ends or runs out.
 pub struct Hour {

@@ -19,6 +19,18 @@ pub struct Scenario {
     pub name: &'static str,
     /// Prepares a fresh view of a grid of this size for the `n`th time, and says what is to be done on it.
     pub prepare: fn(size: Size, n: u32) -> Job,
+    /// Looks at what was done, and isn't measured.
+    pub look: fn(),
+}
+
+impl Scenario {
+    pub const fn new(name: &'static str, prepare: fn(size: Size, n: u32) -> Job) -> Self {
+        Self { name, prepare, look: || () }
+    }
+
+    const fn look(self, look: fn()) -> Self {
+        Self { look, ..self }
+    }
 }
 
 /// What is done once.
@@ -29,51 +41,37 @@ pub struct Job {
 }
 
 pub const SCENARIOS: [Scenario; 15] = [
-    Scenario {
-        name: "`create_node_contract`",
-        prepare: |size, n| {
-            let node = size.pick(n + 1).node();
-            Job::by(size.pick(n), chain::create(node, chain::small()))
-        },
-    },
-    Scenario { name: "start: `report_deployed`", prepare: |size, n| start(size.pick(n)) },
-    Scenario {
-        name: "stop: `cancel`",
-        prepare: |size, n| Job::by(size.pick(n), chain::cancel(size.pick(n).contract())),
-    },
-    Scenario { name: "`deposit`", prepare: |size, n| deposit(size.pick(n)) },
-    Scenario {
-        name: "`deposit` that lets a paused payer's contracts go on",
-        prepare: |size, n| {
-            pause(size.pick(n));
-            deposit(size.pick(n))
-        },
-    },
-    Scenario {
-        name: "`withdraw`",
-        prepare: |size, n| Job::by(size.pick(n), pallet_billing::Call::withdraw { amount: TFT }),
-    },
-    Scenario {
-        name: "`claim`",
-        prepare: |size, n| {
-            grid::nothing_is_set_aside();
-            Job::by(size.pick(n), pallet_billing::Call::claim { contract: size.pick(n).contract() })
-        },
-    },
-    Scenario { name: "another price of TFT: `set_price`", prepare: |_, _| set_price() },
+    Scenario::new("`create_node_contract`", |size, n| {
+        let node = size.pick(n + 1).node();
+        Job::by(size.pick(n), chain::create(node, chain::small()))
+    }),
+    Scenario::new("start: `report_deployed`", |size, n| start(size.pick(n))),
+    Scenario::new("stop: `cancel`", |size, n| Job::by(size.pick(n), chain::cancel(size.pick(n).contract()))),
+    Scenario::new("`deposit`", |size, n| deposit(size.pick(n))),
+    Scenario::new("`deposit` that lets a paused payer's contracts go on", |size, n| {
+        pause(size.pick(n));
+        deposit(size.pick(n))
+    }),
+    Scenario::new("`withdraw`", |size, n| {
+        Job::by(size.pick(n), pallet_billing::Call::withdraw { amount: TFT })
+    }),
+    Scenario::new("`claim`", |size, n| {
+        grid::nothing_is_set_aside();
+        Job::by(size.pick(n), pallet_billing::Call::claim { contract: size.pick(n).contract() })
+    }),
+    Scenario::new("another price of TFT: `set_price`", |_, _| set_price()),
     HOOKS,
     EMPTY_BLOCK,
-    Scenario { name: "a block, 1 payer runs out", prepare: |_, _| block_with_due(1) },
-    Scenario { name: "a block, 100 payers run out", prepare: |_, _| block_with_due(100) },
-    Scenario { name: "a block, 200 payers run out", prepare: |_, _| block_with_due(200) },
-    Scenario { name: "a block, 300 payers run out", prepare: |_, _| block_with_due(300) },
-    Scenario { name: "a block, 500 payers run out", prepare: |_, _| block_with_due(500) },
+    Scenario::new("a block, 1 payer runs out", |_, _| block_with_due(1)).look(nobody_is_due),
+    Scenario::new("a block, 100 payers run out", |_, _| block_with_due(100)).look(nobody_is_due),
+    Scenario::new("a block, 200 payers run out", |_, _| block_with_due(200)).look(nobody_is_due),
+    Scenario::new("a block, 300 payers run out", |_, _| block_with_due(300)).look(nobody_is_due),
+    Scenario::new("a block, 500 payers run out", |_, _| block_with_due(500)),
 ];
 
 /// What billing does by itself in each block.
-pub const HOOKS: Scenario = Scenario { name: "billing's hooks, nothing due", prepare: |_, _| hooks() };
-pub const EMPTY_BLOCK: Scenario =
-    Scenario { name: "a block, nothing due", prepare: |_, _| block_with_due(0) };
+pub const HOOKS: Scenario = Scenario::new("billing's hooks, nothing due", |_, _| hooks());
+pub const EMPTY_BLOCK: Scenario = Scenario::new("a block, nothing due", |_, _| block_with_due(0));
 
 impl Job {
     fn by(payer: Payer, call: impl Into<RuntimeCall>) -> Self {
@@ -126,11 +124,17 @@ fn hooks() -> Job {
 }
 
 /// A block that comes when the credit of the next `payers` has just ended. It serves those that fit into its
-/// share of the block, and all where it has room for them.
+/// share.
 fn block_with_due(payers: usize) -> Job {
     let last = Ends::<Runtime>::iter_keys().take(payers).last();
     last.iter().for_each(|last| set_clock(last.end()));
     Job { work: Box::new(|| chain::block(vec![])), weight: None }
+}
+
+/// Whoever's credit has ended waits since the first block that came then.
+fn nobody_is_due() {
+    let next = Ends::<Runtime>::iter_keys().next();
+    assert!(next.is_none_or(|next| next.end() > Billing::now().clock), "a payer wasn't served in time");
 }
 
 /// The price clock comes to this place.

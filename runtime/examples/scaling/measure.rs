@@ -4,7 +4,7 @@
 use crate::{
     database::{Attempt, Database, Outcome},
     grid::Size,
-    jobs::Scenario,
+    jobs::{Job, Scenario},
 };
 use frame_support::weights::Weight;
 use std::{
@@ -31,12 +31,13 @@ pub fn measure(scenario: &Scenario, database: &Database, size: Size, samples: u3
     for n in 0..samples {
         let job = Cell::new(None);
         let prepare = || job.set(Some((scenario.prepare)(size, n)));
-        let attempt = database.attempt(prepare, || {
-            let job = job.take().expect("it was prepared");
+        let work = || {
+            let Job { work, weight, .. } = job.take().expect("it was prepared");
             let start = Instant::now();
-            (job.work)();
-            (start.elapsed(), job.weight)
-        })?;
+            work();
+            (start.elapsed(), weight)
+        };
+        let attempt = database.attempt(prepare, work, scenario.look)?;
         let Attempt { answer: (time, reckoned), reads: read, writes: written } = attempt;
         times.push(time);
         (reads, writes, weight) = (reads.max(read), writes.max(written), reckoned);
