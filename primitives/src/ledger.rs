@@ -431,6 +431,11 @@ impl Charge {
 }
 
 impl Rates {
+    /// Part by part minimum.
+    pub fn at_most(&self, limit: &Self) -> Self {
+        Self { usd: self.usd.min(limit.usd), extra: self.extra.min(limit.extra) }
+    }
+
     /// What they cost over a stretch of the price clock when the discounted clock has this speed.
     pub fn cost_of(&self, stretch: Q64, speed: u16) -> Earned {
         Earned {

@@ -584,6 +584,22 @@ fn a_change_of_rates_in_a_silence_takes_no_refund_and_makes_none_larger() {
 }
 
 #[test]
+fn two_changes_of_rates_in_a_silence_make_no_refund_larger() {
+    run(|| {
+        deposit(ALICE, 400 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS);
+        SilentSince::set(Some(Billing::now().clock));
+        pass(HOUR_MS / 2);
+        let dear = Rates { usd: 10 * DOLLAR.usd, extra: 0 };
+        Billing::resize(1, dear);
+        Billing::resize(1, dear);
+        Billing::suspend(1);
+        assert_within_one(credit(1), 400 * TFT - 20 * TFT);
+    });
+}
+
+#[test]
 fn a_heartbeat_that_is_a_little_late_gives_nothing_back_and_holds_claims() {
     run(|| {
         deposit(ALICE, 100 * TFT);
@@ -688,6 +704,18 @@ fn the_minimum_charge_counts_dollars_and_no_traffic() {
         let stopped = Billing::stop(2, Refund::Served);
         let charge = Billing::charge_minimum(2, 1, DOLLAR, stopped);
         assert_within_one(fixed::whole(charge.tft - stopped.charge.tft), 20 * TFT / 6);
+
+        // What a silence gives back is time, no traffic.
+        begin(3, parties(1, FARM), DOLLAR);
+        assert_ok!(<Billing as Ledger>::buy_traffic(3, 1, 1_000, false));
+        Billing::use_traffic(3, u64::MAX);
+        SilentSince::set(Some(Billing::now().clock));
+        pass(HOUR_MS);
+        Billing::suspend(3);
+        SilentSince::set(None);
+        let stopped = Billing::stop(3, Refund::Served);
+        let charge = Billing::charge_minimum(3, 1, DOLLAR, stopped);
+        assert!(fixed::whole(charge.tft - stopped.charge.tft) > 18 * TFT / 6);
     });
 }
 

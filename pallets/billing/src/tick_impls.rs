@@ -61,12 +61,15 @@ impl<T: Config> Pallet<T> {
         let mut own = WeightMeter::with_limit(meter.remaining().min(agenda_limit::<T>()));
         let mut half = WeightMeter::with_limit(own.limit() / 2);
         let mut ends = Ends::<T>::iter_keys().peekable();
-        serve_ends::<T>(&mut ends, &mut half);
+        let left = serve_ends::<T>(&mut ends, &mut half);
         own.consume(half.consumed());
         if let Some(due) = serve_deadlines::<T>(&mut own) {
             Self::deposit_event(Event::Behind { due });
         }
-        if let Some(end) = serve_ends::<T>(&mut ends, &mut own) {
+        // Where not even a look is left, what was left before still is.
+        let looks = own.can_consume(T::WeightInfo::next_end());
+        let left = if looks { serve_ends::<T>(&mut ends, &mut own) } else { left };
+        if let Some(end) = left {
             Self::deposit_event(Event::PayersBehind { end });
         }
         meter.consume(own.consumed());

@@ -48,7 +48,8 @@ pub struct ContractAccount {
     pub running: bool,
     /// The price clock when it last began to run.
     pub running_since: Q64,
-    /// What its rates were before they changed last, and where that was on the price clock.
+    /// The lowest rates that it had since it began to run and before they changed last, and where that was on the
+    /// price clock.
     pub earlier: (Rates, Q64),
     /// Grid time at which it started.
     pub started_at: GridMillis,
@@ -113,6 +114,7 @@ impl ContractAccount {
     pub(crate) fn run_from(&mut self, payer: &Payer) {
         self.running = true;
         self.running_since = payer.settled_at;
+        self.earlier = (self.accrual.rates, payer.settled_at);
         self.accrual.claimed_at = payer.funded;
         if let Some(trial) = &mut self.trial {
             trial.claimed_at = payer.funded;
@@ -122,7 +124,7 @@ impl ContractAccount {
     /// Has other rates from this place of the price clock on, up to where it is settled. Says which it had.
     pub(crate) fn change_rates(&mut self, rates: Rates, clock: Q64) -> Rates {
         let old = core::mem::replace(&mut self.accrual.rates, rates);
-        self.earlier = (old, clock);
+        self.earlier = (old.at_most(&self.earlier.0), clock);
         old
     }
 
@@ -161,9 +163,8 @@ impl ContractAccount {
             tft: scaled(self.uses.tft),
         };
         self.unclaimed = rest;
-        let usd = self.accrual.charged.usd;
         self.accrual.charged = self.accrual.charged.less(back.total());
-        self.traffic_usd = fixed::mul_div(self.traffic_usd, self.accrual.charged.usd, usd);
+        self.traffic_usd = self.traffic_usd.min(self.accrual.charged.usd);
     }
 
     /// What a payer that is settled was charged for it while its node served nobody: as much as fell into time
@@ -186,7 +187,7 @@ impl ContractAccount {
     fn lowest_rates_since(&self, clock: Q64) -> Rates {
         let (rates, (earlier, until)) = (self.accrual.rates, self.earlier);
         match clock < until {
-            true => Rates { usd: rates.usd.min(earlier.usd), extra: rates.extra.min(earlier.extra) },
+            true => rates.at_most(&earlier),
             false => rates,
         }
     }

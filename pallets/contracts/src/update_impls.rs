@@ -45,9 +45,10 @@ impl<T: Config> Pallet<T> {
         deployment.last_version = version;
         let (body_hash, answer) = (body.hash(), Self::await_answer(contract));
         deployment.pending = Some(Pending { version, body_hash, resources, rate, deposit, answer });
-        match rate < record.rates.usd {
-            true => T::Ledger::begin_trial(contract, rate),
-            false => T::Ledger::promise(record.twin, more),
+        if rate < record.rates.usd {
+            T::Ledger::begin_trial(contract, rate);
+        } else if more.usd > 0 {
+            T::Ledger::promise(record.twin, more);
         }
         PendingBodies::<T>::insert(contract, body);
         Contracts::<T>::insert(contract, record);

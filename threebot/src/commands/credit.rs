@@ -25,15 +25,17 @@ pub async fn withdraw(session: &Session, amount: Option<Balance>) -> Result<Answ
     let amount = match amount {
         Some(amount) => amount,
         None => {
-            // What runs keeps an hour, and what it costs until this is in a block.
+            // What runs or is promised keeps an hour, at list price, for less credit earns no discount; and what it
+            // costs until this is in a block.
             let payer = at.payer(twin).await?;
             let price = at.grid_info().await?.tft_price;
-            let must_stay = fixed::mul_div(stretch(HOUR_MS + SLACK_MS, price), payer.rate, 1);
+            let rate = payer.rate.saturating_add(payer.promised);
+            let must_stay = fixed::mul_div(stretch(HOUR_MS + SLACK_MS, price), rate, 1);
             payer.credit.saturating_sub(fixed::ceil(must_stay))
         }
     };
     if amount == 0 {
-        bail!("nothing can be withdrawn: what runs keeps an hour of credit");
+        bail!("nothing can be withdrawn: what runs or is promised keeps an hour of credit");
     }
     let call = api::transactions().billing().withdraw(amount);
     session.submit("withdraw", &call).await?;

@@ -41,7 +41,7 @@ struct RefContract {
     charged: u128,
     /// By how much a rate on trial is lower, and what has been set aside for that.
     trial: Option<(u64, u128)>,
-    /// What its rates were before they changed last, and where that was on the clock.
+    /// The lowest rates that it had before they changed last, and where that was on the clock.
     earlier: (Rates, u128),
     traffic: u64,
     traffic_paid: u128,
@@ -351,12 +351,13 @@ impl Reference {
 
     /// What a trial has set aside comes back, and other rates count.
     fn resize(&mut self, id: u64, rates: Rates) {
-        let RefContract { trial, unclaimed, rates: old, .. } = self.contracts[&id];
+        let RefContract { trial, unclaimed, rates: old, earlier: (earlier, _), .. } = self.contracts[&id];
         let set_aside = trial.map_or(0, |(_, set_aside)| set_aside);
         self.give_back(id, [set_aside.min(unclaimed[0]), 0]);
         let now = self.now();
         let contract = self.contract(id);
-        (contract.rates, contract.trial, contract.earlier) = (rates, None, (old, now));
+        let lowest = Rates { usd: old.usd.min(earlier.usd), extra: old.extra.min(earlier.extra) };
+        (contract.rates, contract.trial, contract.earlier) = (rates, None, (lowest, now));
     }
 }
 
@@ -823,7 +824,7 @@ impl History {
             let contract = reference.contract(id);
             contract.running = !suspends;
             if !suspends {
-                contract.running_since = now;
+                (contract.running_since, contract.earlier) = (now, (contract.rates, now));
             }
         });
     }
