@@ -138,6 +138,20 @@ fn farming_hears_what_was_paid_for_addresses_and_traffic_without_the_farmers_par
 }
 
 #[test]
+fn addresses_were_paid_with_no_more_than_the_contract_cost() {
+    run(|| {
+        // The list has become cheaper than what the addresses were agreed to be of the rate.
+        let rates = Rates { usd: DOLLAR.usd / 10, extra: 0 };
+        deposit(ALICE, 100 * TFT);
+        begin(1, Parties { public_ips: 1, ip_rate: DOLLAR.usd, ..parties(1, FARM) }, rates);
+        pass(HOUR_MS);
+        let cost = Billing::stop(1, Refund::Served).charge.tft;
+        let counted: u128 = Counted::get().into_iter().map(|(_, paid)| paid.tft).sum();
+        assert!(counted > 0 && counted <= cost / 2 + 1, "the farmer's half isn't counted either: {counted}");
+    });
+}
+
+#[test]
 fn a_farmer_who_is_the_solution_provider_too_farms_nothing_back_of_that_part() {
     run(|| {
         deposit(ALICE, 100 * TFT);
