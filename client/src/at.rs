@@ -19,7 +19,7 @@ use tfgrid_primitives::{
     units::HOUR_MS,
     views::{
         ClosedContract, ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo,
-        TwinContract,
+        TwinContract, MAX_PAGE,
     },
     Balance, Body, Charge, ContractId, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice, TwinId,
     UnixSeconds, UsageTotals, UsdRate,
@@ -30,9 +30,6 @@ pub type AtBlock = ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
 
 /// The time over which refills are limited: 720 hours.
 const MONTH_MS: u64 = 720 * HOUR_MS;
-
-/// How many records are asked for at a time: what the chain reads at most.
-const PAGE: u32 = 500;
 
 /// What happens with a twin's credit beside being used.
 #[derive(Debug)]
@@ -122,9 +119,9 @@ impl At {
         let mut contracts = Vec::new();
         loop {
             let after = contracts.last().map(|c: &NodeContract| c.contract);
-            let call = api::runtime_apis().grid_api().contracts_of_node(node, after, PAGE);
+            let call = api::runtime_apis().grid_api().contracts_of_node(node, after, MAX_PAGE);
             let page = in_time("a node's contracts", self.0.runtime_apis().call(call)).await?;
-            let full = page.len() == PAGE as usize;
+            let full = page.len() == MAX_PAGE as usize;
             contracts.extend(page.into_iter().map(|c| c.0));
             if !full {
                 return Ok(contracts);
@@ -334,7 +331,7 @@ impl At {
         let mut contracts = Vec::new();
         let mut after = None;
         loop {
-            let page = self.twin_contracts(twin, after, PAGE).await?;
+            let page = self.twin_contracts(twin, after, MAX_PAGE).await?;
             contracts.extend(page.items);
             after = page.next;
             if after.is_none() {

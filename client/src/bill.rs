@@ -4,13 +4,12 @@
 //! so that its lines sum up to the total to the unit. While no month has been dropped, the months are all
 //! that was written.
 
-use tfgrid_primitives::{fixed::whole, units::HOUR_MS, Balance, Charge, ContractId, UnixSeconds, UsdAmount};
+use tfgrid_primitives::{
+    fixed::whole, units::HOUR_MS, views::MONTHS_KEPT, Balance, Charge, ContractId, UnixSeconds, UsdAmount,
+};
 
 /// A billing month: 720 hours, counted since 1970.
 const MONTH_SECONDS: u64 = 720 * HOUR_MS / 1_000;
-
-/// How many months the chain keeps of a contract.
-const MONTHS_KEPT: usize = 13;
 
 /// What the chain has written down for a month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +108,7 @@ impl Bill {
         }
         let months = rounded(sum(charges.months.iter().map(|booked| booked.charge)));
         let written = charges.settled.map_or(charges.total, rounded);
-        let dropped = charges.months.len() >= MONTHS_KEPT;
+        let dropped = charges.months.len() >= MONTHS_KEPT as usize;
         let fits = |months: Balance, total: Balance| months == total || dropped && months < total;
         let differ = |total| Err(BillError::MonthsDiffer { contract, months, total });
         if !fits(months.tft, written.tft) || !fits(months.usd, written.usd) {

@@ -182,6 +182,9 @@ pub struct TwinContract {
     pub extra: UsdRate,
 }
 
+/// How many months of what a contract was charged the chain keeps.
+pub const MONTHS_KEPT: u32 = 13;
+
 /// The most items on a page, and the most records that are read for one.
 pub const MAX_PAGE: u32 = 500;
 

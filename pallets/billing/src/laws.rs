@@ -47,12 +47,7 @@ impl<T: Config> Pallet<T> {
     }
 
     fn payers_rates_are_the_sums_of_their_contracts() -> Law {
-        let mut sums: BTreeMap<TwinId, (u128, u128)> = BTreeMap::new();
-        for account in Accruals::<T>::iter_values().filter(|account| account.running) {
-            let (rate, extra) = sums.entry(account.payer).or_default();
-            *rate = rate.saturating_add(account.accrual.rates.usd.into());
-            *extra = extra.saturating_add(account.accrual.rates.extra.into());
-        }
+        let mut sums = sums_of_rates::<T>(|account| account.running);
         for (twin, payer) in Payers::<T>::iter() {
             let sum = sums.remove(&twin).unwrap_or_default();
             ensure!((payer.rate, payer.extra) == sum, "a payer's rate isn't the sum of its contracts'");
@@ -64,12 +59,7 @@ impl<T: Config> Pallet<T> {
 
     /// All that is promised is for the whole runtime to say; this is what the ledger knows of it.
     fn what_is_suspended_is_promised() -> Law {
-        let mut sums: BTreeMap<TwinId, (u128, u128)> = BTreeMap::new();
-        for account in Accruals::<T>::iter_values().filter(|account| !account.running) {
-            let (rate, extra) = sums.entry(account.payer).or_default();
-            *rate = rate.saturating_add(account.accrual.rates.usd.into());
-            *extra = extra.saturating_add(account.accrual.rates.extra.into());
-        }
+        let sums = sums_of_rates::<T>(|account| !account.running);
         let is_promised = |(twin, (rate, extra))| {
             let promised = Payers::<T>::get(twin).promised;
             promised.rate >= rate && promised.extra >= extra
@@ -147,6 +137,17 @@ impl<T: Config> Pallet<T> {
         ensure!(all_decode, "the agenda has a key that nobody armed");
         Ok(())
     }
+}
+
+/// What such contracts of each payer cost together: capacity rates and extra fees.
+fn sums_of_rates<T: Config>(such: impl Fn(&ContractAccount) -> bool) -> BTreeMap<TwinId, (u128, u128)> {
+    let mut sums: BTreeMap<TwinId, (u128, u128)> = BTreeMap::new();
+    for account in Accruals::<T>::iter_values().filter(such) {
+        let (rate, extra) = sums.entry(account.payer).or_default();
+        *rate = rate.saturating_add(account.accrual.rates.usd.into());
+        *extra = extra.saturating_add(account.accrual.rates.extra.into());
+    }
+    sums
 }
 
 /// The keys of all deadlines of a kind.

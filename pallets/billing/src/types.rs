@@ -10,6 +10,7 @@ use tfgrid_primitives::{
     pricing::Priced,
     traits::{PaidUse, Parties},
     units::{HOUR_MS, USD},
+    views::MONTHS_KEPT,
     Accrual, Balance, Charge, Discount, FarmId, Funded, GridMillis, NodeId, Payer, PriceList, ProviderId,
     Rates, TftPrice, TwinId, UsdAmount, UsdRate, Q64,
 };
@@ -296,9 +297,6 @@ pub struct MonthlyCharge {
     /// What it was charged.
     pub charge: Charge,
 }
-
-/// How many months of a contract are kept.
-pub const MONTHS_KEPT: u32 = 13;
 
 /// What a contract was charged, by month, the latest last.
 pub type Months = BoundedVec<MonthlyCharge, ConstU32<MONTHS_KEPT>>;
