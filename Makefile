@@ -56,7 +56,7 @@ test: setup ## Run all tests; this is what CI does
 .PHONY: histories
 histories: setup ## Run the ledger beside the naive biller on a million random histories, some hours long
 	export TFGRID_HISTORIES=$(or $(HISTORIES),1000000); $(CARGO) nextest run --locked --workspace \
-		--profile patient -E 'package(pallet-billing) and test(/reference::/)'
+		--profile patient -E 'package(pallet-grid-billing) and test(/reference::/)'
 
 .PHONY: metadata
 metadata: requirements ## Write client/metadata.scale anew, after a change of the runtime

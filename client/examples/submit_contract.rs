@@ -4,11 +4,10 @@
 
 use std::{env, error::Error, fs};
 use tfgrid_client::{
-    api,
+    GridClient, api,
     deployment::Deployment,
     parse_suri,
-    primitives::{views::ContractStatus, NodeId},
-    GridClient,
+    primitives::{NodeId, views::ContractStatus},
 };
 
 #[tokio::main]

@@ -2,15 +2,17 @@
 //! The grid's state at one block.
 
 use crate::{
+    AccountId32, Config, Error,
     api::{self, runtime_types::pallet_billing::types as billing},
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
-    AccountId32, Config, Error,
 };
 use codec::Decode;
 use sp_core::H256;
 use subxt::{client::ClientAtBlock, client::OnlineClientAtBlockImpl, storage::Address, utils::Static};
 use tfgrid_primitives::{
+    Balance, Body, Charge, ContractId, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice, TwinId,
+    UnixSeconds, UsageTotals, UsdRate,
     clock::tft_of,
     fixed,
     ledger::FULL_SPEED,
@@ -18,11 +20,9 @@ use tfgrid_primitives::{
     report::DetailsPayload,
     units::HOUR_MS,
     views::{
-        ClosedContract, ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo,
-        TwinContract, MAX_PAGE,
+        ClosedContract, ContractStatus, GridInfo, MAX_PAGE, NodeContract, NodeFilter, NodeOffer, Page,
+        PayerInfo, TwinContract,
     },
-    Balance, Body, Charge, ContractId, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice, TwinId,
-    UnixSeconds, UsageTotals, UsdRate,
 };
 
 /// subxt's handle of a block.

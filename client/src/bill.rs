@@ -5,7 +5,7 @@
 //! that was written.
 
 use tfgrid_primitives::{
-    fixed::whole, units::HOUR_MS, views::MONTHS_KEPT, Balance, Charge, ContractId, UnixSeconds, UsdAmount,
+    Balance, Charge, ContractId, UnixSeconds, UsdAmount, fixed::whole, units::HOUR_MS, views::MONTHS_KEPT,
 };
 
 /// A billing month: 720 hours, counted since 1970.
@@ -189,10 +189,10 @@ fn more(a: Total, b: Total) -> Total {
 mod tests {
     use super::*;
     use tfgrid_primitives::{
-        clock::stretch,
-        fixed::{from_whole, ONE, Q64},
-        ledger::Moment,
         Accrual, Payer, Rates,
+        clock::stretch,
+        fixed::{ONE, Q64, from_whole},
+        ledger::Moment,
     };
 
     const HALF: Q64 = ONE / 2;

@@ -2,6 +2,7 @@
 //! What contracts have earned becomes payable, of many at once.
 
 use crate::{
+    Config, Error, GridClient, Keypair,
     api::{
         self,
         billing::events::Claimed,
@@ -10,14 +11,13 @@ use crate::{
     },
     client::in_time,
     submit::failure,
-    Config, Error, GridClient, Keypair,
 };
 use std::{fmt, mem};
 use subxt::{
+    ArcMetadata,
     error::{DispatchError, EventsError},
     events::Event,
     utils::H256,
-    ArcMetadata,
 };
 use tfgrid_primitives::{Balance, ContractId};
 
@@ -71,9 +71,9 @@ mod tests {
     use codec::{Compact, Decode, Encode};
     use std::sync::Arc;
     use subxt::{
+        Metadata,
         client::OfflineClient,
         config::substrate::{SpecVersionForRange, SubstrateConfigBuilder},
-        Metadata,
     };
 
     fn metadata() -> ArcMetadata {

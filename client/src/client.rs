@@ -5,10 +5,10 @@ use crate::{At, Config, Error};
 use sp_core::H256;
 use std::{future::Future, time::Duration};
 use subxt::{
+    OnlineClient,
     client::Blocks,
     config::RpcConfigFor,
     rpcs::{LegacyRpcMethods, RpcClient},
-    OnlineClient,
 };
 
 /// How long a node may take to answer before it counts as gone.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What rates come to, for people who decide.
 
-use tfgrid_primitives::{fixed::mul_div, Balance, TftPrice};
+use tfgrid_primitives::{Balance, TftPrice, fixed::mul_div};
 
 /// Hours of a billing month.
 pub const MONTH_HOURS: u64 = 720;

@@ -25,7 +25,7 @@ pub use at::At;
 pub use bill::Bill;
 pub use client::{GridClient, Heads};
 pub use error::Error;
-pub use keys::{parse_suri, Keypair};
+pub use keys::{Keypair, parse_suri};
 pub use machine::MachineKey;
 pub use submit::Included;
 pub use subxt::utils::AccountId32;

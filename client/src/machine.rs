@@ -2,9 +2,9 @@
 //! The keys of machines and of boot tickets, and what they sign.
 
 use crate::Error;
-use sp_core::{ed25519, Pair, H256};
+use sp_core::{H256, Pair, ed25519};
 use tfgrid_primitives::{
-    report::report_bytes, ticket::TICKET_PREFIX, KeySignature, NodeId, PublicKey, Registration, ReportKind,
+    KeySignature, NodeId, PublicKey, Registration, ReportKind, report::report_bytes, ticket::TICKET_PREFIX,
 };
 
 /// An ed25519 key pair of a machine or of a boot ticket.
@@ -32,7 +32,9 @@ impl MachineKey {
     /// The key of a boot ticket's text (`tfgrid-ticket-1:` and the seed in hex).
     pub fn from_ticket(text: &str) -> Result<Self, Error> {
         let wrong = || {
-            Error::Key(format!("a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it"))
+            Error::Key(format!(
+                "a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it"
+            ))
         };
         let digits = text.trim().strip_prefix(TICKET_PREFIX).ok_or_else(wrong)?;
         let seed = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;

@@ -2,9 +2,9 @@
 //! Getting transactions and reports into blocks.
 
 use crate::{
-    api::{self, runtime_types::tfgrid_runtime::configs::oracle::PriceKey},
-    client::{in_time, ANSWER_WITHIN},
     Config, Error, GridClient, Keypair, MachineKey,
+    api::{self, runtime_types::tfgrid_runtime::configs::oracle::PriceKey},
+    client::{ANSWER_WITHIN, in_time},
 };
 use sp_core::H256;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use subxt::{
     utils::{AccountId32, MultiSignature, Static},
 };
 use tfgrid_primitives::{
+    NodeId, Registration, ReportKind, TftPrice, UsageItem,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, ProgressPayload,
         ReleasedPayload,
     },
-    NodeId, Registration, ReportKind, TftPrice, UsageItem,
 };
 
 /// How long a transaction may take to be finalized.

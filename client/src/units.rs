@@ -4,8 +4,8 @@
 use crate::estimate::MONTH_HOURS;
 use std::str::FromStr;
 use tfgrid_primitives::{
-    units::{GIB, MIB, TFT},
     Balance, Resources, TftPrice, UsdRate,
+    units::{GIB, MIB, TFT},
 };
 
 /// Units of rates and of charged amounts (1e-10 USD) in one USD.

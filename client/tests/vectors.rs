@@ -5,15 +5,15 @@ use codec::Encode;
 use serde_json::Value;
 use sp_core::H256;
 use tfgrid_client::{
+    MachineKey,
     primitives::{
+        Body, FailureCode, Isolation, Refusal, Registration, ReportKind, Resources, UsageItem, UsageTotals,
         report::{
-            report_bytes, DeployedPayload, DetailsPayload, FailedPayload, Gpu, HeartbeatPayload,
-            PowerPayload, PowerState, ProgressPayload, ReleasedPayload,
+            DeployedPayload, DetailsPayload, FailedPayload, Gpu, HeartbeatPayload, PowerPayload, PowerState,
+            ProgressPayload, ReleasedPayload, report_bytes,
         },
         units::GIB,
-        Body, FailureCode, Isolation, Refusal, Registration, ReportKind, Resources, UsageItem, UsageTotals,
     },
-    MachineKey,
 };
 
 fn vectors() -> Value {

@@ -13,16 +13,16 @@ use futures::{
 };
 use sc_consensus_aura::{find_pre_digest, slot_duration};
 use sc_consensus_manual_seal::{
-    consensus::aura::AuraConsensusDataProvider, run_manual_seal, EngineCommand, ManualSealParams,
+    EngineCommand, ManualSealParams, consensus::aura::AuraConsensusDataProvider, run_manual_seal,
 };
 use sc_service::{Error as ServiceError, SpawnEssentialTaskHandle};
 use sc_transaction_pool_api::TransactionPool;
 use sp_blockchain::HeaderBackend;
-use sp_consensus_aura::{sr25519::AuthoritySignature, Slot, SlotDuration};
+use sp_consensus_aura::{Slot, SlotDuration, sr25519::AuthoritySignature};
 use sp_inherents::CreateInherentDataProviders;
 use sp_timestamp::Timestamp;
 use std::{error::Error, fmt, str::FromStr, sync::Arc, time::Duration};
-use tokio::time::{interval, MissedTickBehavior};
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Where orders for blocks are sent.
 pub type SealingCommands = mpsc::Sender<EngineCommand<Hash>>;

@@ -12,16 +12,16 @@ use sc_client_api::BlockBackend;
 use sc_consensus::{DefaultImportQueue, LongestChain};
 use sc_consensus_aura::{ImportQueueParams, SlotProportion, StartAuraParams};
 use sc_consensus_grandpa::{
-    warp_proof, GrandpaBlockImport, GrandpaParams, LinkHalf, SharedVoterState,
-    ThreeQuartersOfTheUnfinalizedChain, VotingRulesBuilder,
+    GrandpaBlockImport, GrandpaParams, LinkHalf, SharedVoterState, ThreeQuartersOfTheUnfinalizedChain,
+    VotingRulesBuilder, warp_proof,
 };
 use sc_consensus_manual_seal::EngineCommand;
 use sc_executor::WasmExecutor;
 use sc_network::{
+    Litep2pNetworkBackend, NetworkBackend, NetworkWorker, NotificationMetrics, NotificationService,
     config::{FullNetworkConfiguration, NetworkBackendType},
     service::traits::NetworkService,
     types::ProtocolName,
-    Litep2pNetworkBackend, NetworkBackend, NetworkWorker, NotificationMetrics, NotificationService,
 };
 use sc_network_sync::SyncingService;
 use sc_service::{
@@ -32,7 +32,7 @@ use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
 use sc_transaction_pool::TransactionPoolHandle;
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_aura::{
-    inherents::InherentDataProvider as SlotProvider, sr25519::AuthorityPair, SlotDuration,
+    SlotDuration, inherents::InherentDataProvider as SlotProvider, sr25519::AuthorityPair,
 };
 use sp_inherents::CreateInherentDataProviders;
 use sp_runtime::traits::{Block as BlockT, NumberFor};

@@ -5,7 +5,7 @@
 //! order is the order in which credit ends, whatever the price of TFT does meanwhile: it changes *when* a key
 //! is reached, never *which* is next.
 
-use crate::{fixed::Q64, TwinId};
+use crate::{TwinId, fixed::Q64};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 

@@ -14,8 +14,8 @@
 //! all deadlines count it, so nothing fires in a heap after an outage.
 
 use crate::{
-    fixed::{mul_div, Q64},
-    units::{GridMillis, TftPrice, UsdAmount, UsdRate, MINUTE_MS},
+    fixed::{Q64, mul_div},
+    units::{GridMillis, MINUTE_MS, TftPrice, UsdAmount, UsdRate},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;

@@ -4,7 +4,7 @@
 //! A [`DeadlineKey`] is `due (u64 big-endian) ‖ kind (u8) ‖ id (u64 big-endian)`. Under the `Identity` hasher
 //! the trie's order is the order in which deadlines come due.
 
-use crate::{units::GridMillis, ContractId, NodeId, TwinId};
+use crate::{ContractId, NodeId, TwinId, units::GridMillis};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 

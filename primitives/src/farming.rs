@@ -14,7 +14,7 @@
 
 use crate::{
     resources::Resources,
-    units::{Balance, TftPrice, UnixSeconds, DAY_MS, GIB, SECOND_MS, TFT, USD},
+    units::{Balance, DAY_MS, GIB, SECOND_MS, TFT, TftPrice, USD, UnixSeconds},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;

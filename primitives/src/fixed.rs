@@ -13,11 +13,7 @@ pub const ONE: Q64 = 1 << 64;
 
 /// `whole` as a Q64.64 number; saturates where it has more than 64 bits.
 pub fn from_whole(whole: u128) -> Q64 {
-    if whole >> 64 == 0 {
-        whole << 64
-    } else {
-        Q64::MAX
-    }
+    if whole >> 64 == 0 { whole << 64 } else { Q64::MAX }
 }
 
 /// The whole part of `q`.

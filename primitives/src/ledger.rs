@@ -14,8 +14,8 @@
 //! meanwhile is kept, but moves no clock. So a deposit of a unit doesn't start contracts for a moment.
 
 use crate::{
-    fixed::{mul_div, Q64},
-    units::{Balance, GridMillis, UsdAmount, UsdRate, HOUR_MS},
+    fixed::{Q64, mul_div},
+    units::{Balance, GridMillis, HOUR_MS, UsdAmount, UsdRate},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -514,7 +514,7 @@ mod tests {
     use super::*;
     use crate::{
         clock::stretch,
-        fixed::{from_whole, whole, ONE},
+        fixed::{ONE, from_whole, whole},
     };
     use proptest::prelude::*;
 

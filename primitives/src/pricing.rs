@@ -12,7 +12,7 @@
 
 use crate::{
     resources::Resources,
-    units::{TftPrice, UsdAmount, UsdRate, GIB, RATE_PER_LIST_PRICE},
+    units::{GIB, RATE_PER_LIST_PRICE, TftPrice, UsdAmount, UsdRate},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -198,11 +198,7 @@ fn hourly_scaled(list: &PriceList, r: &Resources, public_ips: u32, node: PricedN
 }
 
 fn certified_percent(list: &PriceList, node: PricedNode) -> u16 {
-    if node.certified {
-        list.certified_percent
-    } else {
-        100
-    }
+    if node.certified { list.certified_percent } else { 100 }
 }
 
 /// What a node or rent contract costs per hour, rounded half up to 1e-10 USD; `None` above `u64`.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What nodes tell the chain, and the bytes that they sign (`docs/FORMATS.md` §3).
 
-use crate::{ticket::Isolation, ContractId, GridMillis, NodeId, Refusal, Resources};
+use crate::{ContractId, GridMillis, NodeId, Refusal, Resources, ticket::Isolation};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::{ConstU32, H256};
 use sp_runtime::{
-    transaction_validity::{TransactionLongevity, TransactionPriority, ValidTransaction},
     BoundedVec,
+    transaction_validity::{TransactionLongevity, TransactionPriority, ValidTransaction},
 };
 
 /// An ed25519 signature by a machine's key.

@@ -2,6 +2,8 @@
 //! How the pallets know each other: by what they need, not by path.
 
 use crate::{
+    Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TftPrice, TwinId, UnixSeconds,
+    UsdAmount, UsdRate,
     deadline::Deadline,
     fixed::Q64,
     ledger::{Charge, Gap, Rates},
@@ -10,8 +12,6 @@ use crate::{
     report::{KeySignature, ReportKind},
     resources::Resources,
     views::ClosingReason,
-    Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TftPrice, TwinId, UnixSeconds,
-    UsdAmount, UsdRate,
 };
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;

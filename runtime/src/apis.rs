@@ -12,23 +12,23 @@ use frame_support::{
     view_functions::{ViewFunctionDispatchError, ViewFunctionId},
     weights::Weight,
 };
-use pallet_farms::{IpId, IpInfo};
+use pallet_grid_farms::{IpId, IpInfo};
 use pallet_transaction_payment::{FeeDetails, RuntimeDispatchInfo};
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_consensus_grandpa::{AuthorityId as GrandpaId, AuthorityList, OpaqueKeyOwnershipProof, SetId};
-use sp_core::{crypto::KeyTypeId, OpaqueMetadata};
+use sp_core::{OpaqueMetadata, crypto::KeyTypeId};
 use sp_inherents::{CheckInherentsResult, InherentData};
 use sp_runtime::{
+    ApplyExtrinsicResult, ExtrinsicInclusionMode,
     traits::{Block as BlockT, NumberFor},
     transaction_validity::{TransactionSource, TransactionValidity},
-    ApplyExtrinsicResult, ExtrinsicInclusionMode,
 };
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
+    ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
     traits::Clock,
     views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
-    ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
 };
 
 impl_runtime_apis! {
@@ -298,7 +298,7 @@ impl_runtime_apis! {
             Billing::funded_until(twin)
         }
 
-        fn grace(twin: TwinId) -> Option<pallet_billing::Grace> {
+        fn grace(twin: TwinId) -> Option<pallet_grid_billing::Grace> {
             Billing::grace(twin)
         }
 
@@ -306,27 +306,27 @@ impl_runtime_apis! {
             Billing::discount_permille(twin)
         }
 
-        fn allowance(contract: ContractId) -> Option<pallet_billing::Allowance> {
+        fn allowance(contract: ContractId) -> Option<pallet_grid_billing::Allowance> {
             Billing::allowance(contract)
         }
 
-        fn bill(contract: ContractId) -> pallet_billing::Months {
+        fn bill(contract: ContractId) -> pallet_grid_billing::Months {
             Billing::bill(contract)
         }
 
-        fn daily_prices() -> Vec<pallet_billing::DayPrice> {
+        fn daily_prices() -> Vec<pallet_grid_billing::DayPrice> {
             Billing::daily_prices()
         }
 
-        fn node_enrolment(node: NodeId) -> Option<pallet_farming::Enrolment> {
+        fn node_enrolment(node: NodeId) -> Option<pallet_grid_farming::Enrolment> {
             Farming::node_enrolment(node)
         }
 
-        fn node_rewards(node: NodeId) -> Vec<pallet_farming::RewardInfo> {
+        fn node_rewards(node: NodeId) -> Vec<pallet_grid_farming::RewardInfo> {
             Farming::node_rewards(node)
         }
 
-        fn period_totals() -> pallet_farming::PeriodTotals {
+        fn period_totals() -> pallet_grid_farming::PeriodTotals {
             Farming::period_totals()
         }
     }

@@ -3,41 +3,41 @@
 
 use crate::*;
 use codec::Encode;
-use configs::oracle::{OracleId, PriceKey, MAX_FEEDERS};
+use configs::oracle::{MAX_FEEDERS, OracleId, PriceKey};
 use frame_benchmarking::account;
-use frame_support::traits::{fungible::Mutate, Get};
+use frame_support::traits::{Get, fungible::Mutate};
 use frame_system::RawOrigin;
-use pallet_billing::{
-    AutoRefill, AutoRefills, DailyPrices, DayPrice, Ends, Graces, GridClockState, Limits, OwnerLimits,
-    Payers, PriceClockState, DAYS_KEPT, LEAST_REFILL_HOURS,
+use pallet_grid_billing::{
+    AutoRefill, AutoRefills, DAYS_KEPT, DailyPrices, DayPrice, Ends, Graces, GridClockState,
+    LEAST_REFILL_HOURS, Limits, OwnerLimits, Payers, PriceClockState,
 };
-use pallet_farming::FarmingPolicy;
-use pallet_farms::{Ipv4, PublicIp};
-use pallet_nodes::{Drain, Heartbeats, Liveliness};
+use pallet_grid_farming::FarmingPolicy;
+use pallet_grid_farms::{Ipv4, PublicIp};
+use pallet_grid_nodes::{Drain, Heartbeats, Liveliness};
 use pallet_oracle::{RawValues, TimestampedValue};
-use sp_core::{crypto::KeyTypeId, ed25519, H256};
+use sp_core::{H256, crypto::KeyTypeId, ed25519};
 use sp_io::crypto::{ed25519_generate, ed25519_sign};
 use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
-    farming::{period_of, period_start, PERIOD_SECONDS},
+    ContractId, EndKey, FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration,
+    ReportKind, Resources, TwinId, UnixSeconds,
+    farming::{PERIOD_SECONDS, period_of, period_start},
     fixed,
     ledger::Gap,
-    report::{report_bytes, DetailsPayload},
+    report::{DetailsPayload, report_bytes},
     ticket::Isolation,
     traits::{Clock, FarmDirectory},
     units::{DAY_MS, GIB, HOUR_MS, SECOND_MS, TFT, USD},
-    ContractId, EndKey, FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration,
-    ReportKind, Resources, TwinId, UnixSeconds,
 };
 
 frame_benchmarking::define_benchmarks!(
-    [pallet_billing, Billing]
-    [pallet_contracts, Contracts]
-    [pallet_farming, Farming]
-    [pallet_farms, Farms]
-    [pallet_nodes, Nodes]
-    [pallet_twins, Twins]
-    [pallet_validators, Validators]
+    [pallet_grid_billing, Billing]
+    [pallet_grid_contracts, Contracts]
+    [pallet_grid_farming, Farming]
+    [pallet_grid_farms, Farms]
+    [pallet_grid_nodes, Nodes]
+    [pallet_grid_twins, Twins]
+    [pallet_grid_validators, Validators]
 );
 
 /// A grid, as far as benchmarks need one.
@@ -54,10 +54,10 @@ const TICKET_SECONDS: UnixSeconds = 24 * 3_600;
 
 /// A rich account with a twin, another one each time.
 fn person() -> (AccountId, TwinId) {
-    let account: AccountId = account("person", pallet_twins::LastTwinId::<Runtime>::get(), 0);
+    let account: AccountId = account("person", pallet_grid_twins::LastTwinId::<Runtime>::get(), 0);
     Balances::mint_into(&account, MONEY).expect("TFT can be minted");
     Twins::create(signed(&account), Default::default(), None).expect("it has no twin yet");
-    let twin = pallet_twins::LastTwinId::<Runtime>::get();
+    let twin = pallet_grid_twins::LastTwinId::<Runtime>::get();
     (account, twin)
 }
 
@@ -70,7 +70,7 @@ fn farm() -> (AccountId, FarmId) {
     let (account, twin) = person();
     let name = alloc::format!("farm-{twin}").into_bytes();
     Farms::create(signed(&account), name.try_into().expect("it is short")).expect("the name is new");
-    (account, pallet_farms::LastFarmId::<Runtime>::get())
+    (account, pallet_grid_farms::LastFarmId::<Runtime>::get())
 }
 
 fn open_ticket(farm: FarmId, ticket: PublicKey) {
@@ -103,7 +103,7 @@ fn node() -> (AccountId, NodeId) {
         let v4 = Ipv4 { address: of_farm(10 + host), prefix: 24, gateway: of_farm(1) };
         Farms::add_ip(signed(&farmer), farm, PublicIp { v4, v6: None }).expect("the address is free");
     }
-    let node = pallet_nodes::LastNodeId::<Runtime>::get() + 1;
+    let node = pallet_grid_nodes::LastNodeId::<Runtime>::get() + 1;
     let node_key = key(key_of(node)).0;
     open_ticket(farm, node_key);
     let registration = Registration {
@@ -123,11 +123,14 @@ fn node() -> (AccountId, NodeId) {
 /// The same, and it is enrolled: what contracts pay for its addresses and traffic counts.
 fn enrolled_node() -> NodeId {
     // Where there is a price to be enrolled at, it is on joining.
-    pallet_farming::Policy::<Runtime>::put(FarmingPolicy { automatic: true, ..FarmingPolicy::standard() });
+    pallet_grid_farming::Policy::<Runtime>::put(FarmingPolicy {
+        automatic: true,
+        ..FarmingPolicy::standard()
+    });
     let day = (Billing::unix_now().saturating_mul(SECOND_MS) / DAY_MS) as u32;
     DailyPrices::<Runtime>::insert(day % DAYS_KEPT, DayPrice { day, price: USD / 20 });
     let (_, node) = node();
-    assert!(pallet_farming::Enrolments::<Runtime>::contains_key(node));
+    assert!(pallet_grid_farming::Enrolments::<Runtime>::contains_key(node));
     node
 }
 
@@ -138,7 +141,7 @@ fn hear(node: NodeId) {
 }
 
 fn hear_all() {
-    (1..=pallet_nodes::LastNodeId::<Runtime>::get()).for_each(hear);
+    (1..=pallet_grid_nodes::LastNodeId::<Runtime>::get()).for_each(hear);
 }
 
 /// The twin's credit is used up.
@@ -180,14 +183,14 @@ fn set_calendar(now: UnixSeconds) {
     PriceClockState::<Runtime>::mutate(|clock| clock.stepped_at_ms = now.saturating_mul(SECOND_MS));
 }
 
-impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
+impl pallet_grid_billing::BenchmarkHelper<AccountId> for Grid {
     fn twin() -> (AccountId, TwinId) {
         person()
     }
 
     fn node() -> (FarmId, NodeId) {
         let node = enrolled_node();
-        (pallet_nodes::Nodes::<Runtime>::get(node).expect("it has joined").farm, node)
+        (pallet_grid_nodes::Nodes::<Runtime>::get(node).expect("it has joined").farm, node)
     }
 
     fn hear(node: NodeId) {
@@ -195,10 +198,10 @@ impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
     }
 
     fn contract() -> ContractId {
-        let (account, _) = <Self as pallet_contracts::BenchmarkHelper<AccountId>>::customer();
+        let (account, _) = <Self as pallet_grid_contracts::BenchmarkHelper<AccountId>>::customer();
         let name = b"name".to_vec().try_into().expect("it is short");
         Contracts::create_name_contract(signed(&account), name, u64::MAX).expect("the name is free");
-        pallet_contracts::LastContractId::<Runtime>::get()
+        pallet_grid_contracts::LastContractId::<Runtime>::get()
     }
 
     fn feed() {
@@ -214,7 +217,7 @@ impl pallet_billing::BenchmarkHelper<AccountId> for Grid {
     }
 }
 
-impl pallet_farms::BenchmarkHelper<AccountId> for Grid {
+impl pallet_grid_farms::BenchmarkHelper<AccountId> for Grid {
     fn twin() -> (AccountId, TwinId) {
         person()
     }
@@ -224,7 +227,7 @@ impl pallet_farms::BenchmarkHelper<AccountId> for Grid {
     }
 }
 
-impl pallet_nodes::BenchmarkHelper<AccountId> for Grid {
+impl pallet_grid_nodes::BenchmarkHelper<AccountId> for Grid {
     fn farm() -> (AccountId, FarmId) {
         farm()
     }
@@ -246,7 +249,7 @@ impl pallet_nodes::BenchmarkHelper<AccountId> for Grid {
     }
 }
 
-impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
+impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
     fn customer() -> (AccountId, TwinId) {
         let (account, twin) = person();
         Billing::deposit(signed(&account), twin, MONEY / 2).expect("the person is rich");
@@ -269,14 +272,14 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
 
     fn interrupt(node: NodeId, ms: GridMillis) {
         let from = Billing::price_now();
-        <Self as pallet_contracts::BenchmarkHelper<AccountId>>::pass(ms);
+        <Self as pallet_grid_contracts::BenchmarkHelper<AccountId>>::pass(ms);
         let outage = Gap { from, to: Billing::price_now() };
         Liveliness::<Runtime>::mutate_extant(node, |live| live.outage = outage);
     }
 
     fn drain(node: NodeId) {
         let drain = Drain { deadline: Billing::grid_now(), reason: Default::default() };
-        pallet_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.terms.drain = Some(drain));
+        pallet_grid_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.terms.drain = Some(drain));
     }
 
     fn exhaust(twin: TwinId) {
@@ -299,11 +302,11 @@ impl pallet_contracts::BenchmarkHelper<AccountId> for Grid {
     fn provider() -> ProviderId {
         let (account, _) = person();
         Billing::add_provider(RawOrigin::Root.into(), account, 500).expect("governance may");
-        pallet_billing::LastProviderId::<Runtime>::get()
+        pallet_grid_billing::LastProviderId::<Runtime>::get()
     }
 }
 
-impl pallet_farming::BenchmarkHelper<AccountId> for Grid {
+impl pallet_grid_farming::BenchmarkHelper<AccountId> for Grid {
     fn node() -> (AccountId, NodeId) {
         let (farmer, node) = node();
         let payload = DetailsPayload { resources: capacity(), ..Default::default() };
@@ -321,7 +324,9 @@ impl pallet_farming::BenchmarkHelper<AccountId> for Grid {
     fn be_up(node: NodeId, now: UnixSeconds) {
         let end = period_start(period_of(Billing::unix_now())).saturating_add(PERIOD_SECONDS - 1);
         let hours = PERIOD_SECONDS.saturating_mul(SECOND_MS) / HOUR_MS;
-        pallet_nodes::Uptime::<Runtime>::mutate(node, |up| (0..hours).for_each(|_| up.count(HOUR_MS, end)));
+        pallet_grid_nodes::Uptime::<Runtime>::mutate(node, |up| {
+            (0..hours).for_each(|_| up.count(HOUR_MS, end))
+        });
         set_calendar(now);
     }
 }

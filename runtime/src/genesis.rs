@@ -9,9 +9,9 @@ use alloc::{
     vec::Vec,
 };
 use frame_support::build_struct_json_patch;
-use pallet_billing::Policy;
-use pallet_farming::FarmingPolicy;
-use serde_json::{json, Value};
+use pallet_grid_billing::Policy;
+use pallet_grid_farming::FarmingPolicy;
+use serde_json::{Value, json};
 use sp_genesis_builder::PresetId;
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 use tfgrid_primitives::units::{MINUTE_MS, SECOND_MS, TFT, USD};

@@ -2,12 +2,12 @@
 //! `GridApi`: the reads that people and machines need, for clients without view functions.
 
 use alloc::vec::Vec;
-use pallet_billing::{Allowance, DayPrice, Grace, Months};
-use pallet_farming::{Enrolment, PeriodTotals, RewardInfo};
-use pallet_farms::{IpId, IpInfo};
+use pallet_grid_billing::{Allowance, DayPrice, Grace, Months};
+use pallet_grid_farming::{Enrolment, PeriodTotals, RewardInfo};
+use pallet_grid_farms::{IpId, IpInfo};
 use tfgrid_primitives::{
-    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
+    views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
 };
 
 sp_api::decl_runtime_apis! {

@@ -23,14 +23,13 @@ mod configs;
 pub mod genesis;
 pub mod grid_api;
 
-pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
+pub use apis::{RUNTIME_API_VERSIONS, RuntimeApi};
 pub use configs::{consensus::SESSION, oracle::PriceKey, parameters, proxies::ProxyType};
 
 use alloc::vec::Vec;
 use sp_runtime::{
-    generic, impl_opaque_keys,
+    MultiAddress, MultiSignature, generic, impl_opaque_keys,
     traits::{BlakeTwo256, IdentifyAccount, Verify},
-    MultiAddress, MultiSignature,
 };
 use sp_version::RuntimeVersion;
 
@@ -154,7 +153,7 @@ mod runtime {
     #[runtime::pallet_index(4)]
     pub type Session = pallet_session;
     #[runtime::pallet_index(5)]
-    pub type Validators = pallet_validators;
+    pub type Validators = pallet_grid_validators;
 
     #[runtime::pallet_index(10)]
     pub type Balances = pallet_balances;
@@ -194,15 +193,15 @@ mod runtime {
 
     // Billing comes before those who ask it for the time, so that it has stepped when they are polled.
     #[runtime::pallet_index(50)]
-    pub type Billing = pallet_billing;
+    pub type Billing = pallet_grid_billing;
     #[runtime::pallet_index(51)]
-    pub type Twins = pallet_twins;
+    pub type Twins = pallet_grid_twins;
     #[runtime::pallet_index(52)]
-    pub type Farms = pallet_farms;
+    pub type Farms = pallet_grid_farms;
     #[runtime::pallet_index(53)]
-    pub type Nodes = pallet_nodes;
+    pub type Nodes = pallet_grid_nodes;
     #[runtime::pallet_index(54)]
-    pub type Contracts = pallet_contracts;
+    pub type Contracts = pallet_grid_contracts;
     #[runtime::pallet_index(55)]
-    pub type Farming = pallet_farming;
+    pub type Farming = pallet_grid_farming;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{binary, free_port, wait_for, Process, Run};
+use crate::{Process, Run, binary, free_port, wait_for};
 use anyhow::{Context, Result};
 use std::{
     net::{Ipv4Addr, SocketAddr},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{wait_for, Process, Run};
-use anyhow::{bail, ensure, Context, Result};
+use crate::{Process, Run, wait_for};
+use anyhow::{Context, Result, bail, ensure};
 use std::{
     env, fs,
     path::PathBuf,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::Engine;
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// Everything on this machine that a grid could leave behind, a line each. Taken before and after,

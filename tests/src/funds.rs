@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
+    Footprint, Grid, Site, Steps,
     bill::{Bill, Tft},
-    units, wait_for, Footprint, Grid, Site, Steps,
+    units, wait_for,
 };
-use anyhow::{ensure, Result};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use std::time::Duration;
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    free_port, text, wait_for, Agent, Chain, Engine, Footprint, Machine, Person, Registry, Run, Site, Steps,
+    Agent, Chain, Engine, Footprint, Machine, Person, Registry, Run, Site, Steps, free_port, text, wait_for,
 };
-use anyhow::{anyhow, Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use std::{
-    panic::{catch_unwind, resume_unwind, AssertUnwindSafe},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     thread,
     time::Duration,

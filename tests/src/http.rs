@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
@@ -19,8 +19,8 @@ pub fn get(address: SocketAddr, path: &str) -> Result<String> {
 pub fn post(address: SocketAddr, json: &str) -> Result<String> {
     let length = json.len();
     let request = format!(
-		"POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
-	);
+        "POST / HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+    );
     exchange(address, &request).with_context(|| format!("can't post {json} to http://{address}"))
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{binary, http, repository, wait_for, GREETING};
-use anyhow::{ensure, Context, Result};
+use crate::{GREETING, binary, http, repository, wait_for};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
     net::{Ipv4Addr, SocketAddr},

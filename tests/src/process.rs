@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{wait_for, Run};
-use anyhow::{bail, Context, Result};
+use crate::{Run, wait_for};
+use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, OpenOptions},
     os::unix::process::CommandExt,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{free_port, wait_for, Engine, Process, Run};
+use crate::{Engine, Process, Run, free_port, wait_for};
 use anyhow::{Context, Result};
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    os::unix::fs::{symlink, PermissionsExt},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -42,12 +42,12 @@ impl Registry {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let config = folder.join("config.yml");
         fs::write(
-			&config,
-			format!(
-				"version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{address}'}}\n",
-				folder.join("storage").display()
-			),
-		)?;
+            &config,
+            format!(
+                "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{address}'}}\n",
+                folder.join("storage").display()
+            ),
+        )?;
         let mut process =
             Process::start(run, "registry", Command::new("docker-registry").arg("serve").arg(&config))?;
         wait_for("the image registry", START_LIMIT, || {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{on_a_grid, Footprint, Grid, Options, Steps};
-use anyhow::{anyhow, bail, ensure, Result};
+use crate::{Footprint, Grid, Options, Steps, on_a_grid};
+use anyhow::{Result, anyhow, bail, ensure};
 use std::{
     any::Any,
     env,
-    panic::{catch_unwind, AssertUnwindSafe},
+    panic::{AssertUnwindSafe, catch_unwind},
     slice::Iter,
     time::Instant,
 };

@@ -2,9 +2,9 @@
 
 //! The agent may be killed at any instant.
 
-use anyhow::{ensure, Result};
+use anyhow::{Result, ensure};
 use std::{collections::BTreeMap, thread};
-use tfgrid_tests::{on_a_grid, Footprint, Grid, Options, Site, Steps};
+use tfgrid_tests::{Footprint, Grid, Options, Site, Steps, on_a_grid};
 
 /// More than there are steps in a deployment.
 const MOST_KILLS: u32 = 12;

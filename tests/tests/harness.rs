@@ -2,17 +2,17 @@
 
 //! The harness itself: what it starts works, and nothing of it is left, however a test ends.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::{
     env,
     io::{BufRead, BufReader},
-    panic::{catch_unwind, AssertUnwindSafe},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
-use tfgrid_tests::{on_a_run, Engine, Footprint, Machine, Registry, Run};
+use tfgrid_tests::{Engine, Footprint, Machine, Registry, Run, on_a_run};
 
 const LIFE_OF_A_VICTIM: Duration = Duration::from_secs(60);
 const UP: &str = "everything is up";

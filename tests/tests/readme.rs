@@ -3,7 +3,7 @@
 //! The code that documentation shows is code that runs: a fenced block below
 //! `<!-- from: path#region -->` equals the lines between `// region: name` and `// endregion` there.
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use std::{fs, path::Path};
 use tfgrid_tests::repository;
 

@@ -2,9 +2,9 @@
 
 //! The parts of a grid may start in any order.
 
-use anyhow::{ensure, Result};
+use anyhow::{Result, ensure};
 use std::time::Duration;
-use tfgrid_tests::{free_port, on_a_run, wait_for, Agent, Chain, Engine, Person, Registry};
+use tfgrid_tests::{Agent, Chain, Engine, Person, Registry, free_port, on_a_run, wait_for};
 
 const NOTICE: Duration = Duration::from_secs(30);
 

@@ -2,7 +2,7 @@
 //! Deployments as people write them: JSON, or YAML of the same shape.
 
 use crate::cli::Document;
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use std::{
     fs,
     io::{self, Read},

@@ -2,7 +2,7 @@
 //! What people and machines are told.
 
 use clap::error::ErrorKind;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use std::{
     io::{self, Write},
     process::ExitCode,

@@ -2,10 +2,10 @@
 //! A connection to the chain and the caller's key.
 
 use crate::cli::Global;
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs;
 use subxt::transactions::Payload;
-use tfgrid_client::{parse_suri, primitives::TwinId, AccountId32, At, GridClient, Included, Keypair};
+use tfgrid_client::{AccountId32, At, GridClient, Included, Keypair, parse_suri, primitives::TwinId};
 
 pub struct Session {
     pub grid: GridClient,

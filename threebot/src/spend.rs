@@ -2,14 +2,14 @@
 //! What something will cost, shown before it is done.
 
 use crate::{cli::Consent, session::Session, time::stretch};
-use anyhow::{bail, Context, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 use std::io::{self, BufRead, IsTerminal, Write};
 use tfgrid_client::{
-    estimate::{hours_for, tft_for, MONTH_HOURS},
+    At,
+    estimate::{MONTH_HOURS, hours_for, tft_for},
     primitives::{Balance, TftPrice, TwinId, UsdRate},
     units::{format_price, format_tft, format_usd},
-    At,
 };
 
 /// What a twin's credit will pay if it goes ahead.

@@ -3,16 +3,16 @@
 
 use crate::Outcome;
 use codec::{Decode, Encode};
-use frame_benchmarking::{benchmarking, BenchmarkBatch, BenchmarkList};
-use sc_chain_spec::{GenesisConfigBuilderRuntimeCaller, DEV_RUNTIME_PRESET};
+use frame_benchmarking::{BenchmarkBatch, BenchmarkList, benchmarking};
+use sc_chain_spec::{DEV_RUNTIME_PRESET, GenesisConfigBuilderRuntimeCaller};
 use sc_client_db::BenchmarkingState;
 use sc_executor::WasmExecutor;
 use sp_core::{
-    traits::{CallContext, RuntimeCode, WrappedRuntimeCode},
     H256,
+    traits::{CallContext, RuntimeCode, WrappedRuntimeCode},
 };
 use sp_externalities::Extensions;
-use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
+use sp_keystore::{KeystoreExt, testing::MemoryKeystore};
 use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::StateMachine;
 

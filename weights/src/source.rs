@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The files of a pallet: its benchmarks, which say what the worst cases are, and its weights, which are written.
 
-use crate::{text, Measured, Options, Outcome};
+use crate::{Measured, Options, Outcome, text};
 use frame_benchmarking::{Analysis, BenchmarkMetadata};
 use std::{
     fmt::Write,

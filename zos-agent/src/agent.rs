@@ -3,11 +3,11 @@
 
 use crate::{
     backoff::Backoff,
-    chain::{client::RpcChain, Chain, Follower, Outbox, OutboxInputs},
+    chain::{Chain, Follower, Outbox, OutboxInputs, client::RpcChain},
     config::{PurgeArgs, RunArgs},
     details::Inspector,
     drivers::{firewall, machine::DockerMachines, volume::LoopVolumes},
-    engine::{reconcile::Drivers, Engine, Memory, Outputs, Reports, Timing},
+    engine::{Engine, Memory, Outputs, Reports, Timing, reconcile::Drivers},
     host::CapacityOverride,
     identity::Identity,
     join::Joining,
@@ -15,7 +15,7 @@ use crate::{
     store::{DataLock, Store},
     usage::{Meter, MeterInputs},
 };
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use std::{sync::Arc, time::Duration};
 use substrate_prometheus_endpoint::Registry;
 use tfgrid_client::MachineKey;

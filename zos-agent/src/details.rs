@@ -14,8 +14,8 @@ use std::{
     time::Duration,
 };
 use tfgrid_primitives::{
-    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES},
     Isolation,
+    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES},
 };
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};

@@ -2,12 +2,12 @@
 //! What this machine can offer.
 
 use crate::store::Store;
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs, path::Path, str::FromStr, thread};
 use tfgrid_primitives::{
-    units::{GIB, MIB},
     Resources,
+    units::{GIB, MIB},
 };
 
 /// Memory that stays with the system: a sixteenth, but at least this much.

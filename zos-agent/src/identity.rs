@@ -2,7 +2,7 @@
 //! Who this node is: keys that are made at the first start and never leave the machine.
 
 use crate::store::Store;
-use anyhow::{anyhow, ensure, Context, Result};
+use anyhow::{Context, Result, anyhow, ensure};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};

@@ -3,7 +3,7 @@
 //! that isn't there yet: nobody stands next to the machine to start it again.
 
 use crate::{backoff::Backoff, host, host::CapacityOverride, identity::Identity, store::Store};
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::{path::Path, time::Duration};
 use tfgrid_client::{At, GridClient, MachineKey};

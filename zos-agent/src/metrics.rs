@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the agent says of itself to Prometheus.
 
-use crate::engine::{reconcile::Failure, Counts};
+use crate::engine::{Counts, reconcile::Failure};
 use anyhow::{Context, Result};
 use std::net::SocketAddr;
 use substrate_prometheus_endpoint::{
-    init_prometheus, register, CounterVec, Gauge, GaugeVec, Opts, PrometheusError, Registry, U64,
+    CounterVec, Gauge, GaugeVec, Opts, PrometheusError, Registry, U64, init_prometheus, register,
 };
 use tracing::error;
 

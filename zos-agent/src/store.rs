@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the agent keeps between two starts: small JSON files, each replaced as a whole.
 
-use anyhow::{bail, Context, Result};
-use rustix::fs::{flock, FlockOperation};
-use serde::{de::DeserializeOwned, Serialize};
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io::{ErrorKind, Write},

@@ -7,7 +7,7 @@ use std::{
     env, fs,
     io::{Read, Write},
     net::{IpAddr, TcpListener, TcpStream},
-    os::unix::fs::{symlink, PermissionsExt},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -17,8 +17,8 @@ use tempfile::TempDir;
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{task::JoinHandle, time::timeout};
 use zos_agent::drivers::{
-    firewall, machine::DockerMachines, volume::LoopVolumes, Bind, ContainerSpec, DriverError, ImageRules,
-    MachineDriver, MachineSpec, MachineState, VolumeDriver, VolumeSpec, WorkloadId,
+    Bind, ContainerSpec, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, VolumeDriver,
+    VolumeSpec, WorkloadId, firewall, machine::DockerMachines, volume::LoopVolumes,
 };
 
 const MIB: u64 = 1 << 20;

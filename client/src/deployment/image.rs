@@ -136,7 +136,9 @@ fn check_path(path: &str) -> Result<(), &'static str> {
     if path.split('/').all(component) {
         Ok(())
     } else {
-        Err("an image's path has lowercase letters and digits, joined by single dots, underscores, hyphens and slashes")
+        Err(
+            "an image's path has lowercase letters and digits, joined by single dots, underscores, hyphens and slashes",
+        )
     }
 }
 
@@ -148,6 +150,8 @@ fn check_tag(tag: &str) -> Result<(), &'static str> {
     if valid {
         Ok(())
     } else {
-        Err("a tag has up to 128 letters, digits, underscores, dots and hyphens, and starts with neither of the last two")
+        Err(
+            "a tag has up to 128 letters, digits, underscores, dots and hyphens, and starts with neither of the last two",
+        )
     }
 }

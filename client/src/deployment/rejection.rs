@@ -2,7 +2,7 @@
 //! Why a deployment is refused.
 
 use std::fmt;
-use tfgrid_primitives::{report::MAX_PATH_BYTES, FailureCode};
+use tfgrid_primitives::{FailureCode, report::MAX_PATH_BYTES};
 
 /// A rule that a deployment breaks, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -2,13 +2,13 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    json::Cursor, Deployment, ImageReference, Mount, Rejection, Workload, WorkloadData, Zmachine, Zmount,
-    VERSION,
+    Deployment, ImageReference, Mount, Rejection, VERSION, Workload, WorkloadData, Zmachine, Zmount,
+    json::Cursor,
 };
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
-    units::MIB,
     FailureCode::{BodyInvalid, BodyNotJson},
+    units::MIB,
 };
 
 const MIN_BYTES: u64 = 16 * MIB;
@@ -57,7 +57,7 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
         other => {
             return Err(
                 type_at.unsupported(format!("the type {other:?} is unknown; known are: zmachine, zmount"))
-            )
+            );
         }
     };
     fields.only(&["name", "type", "data"])?;
@@ -229,7 +229,7 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
                     return Err(invalid_at(
                         path,
                         format!("/workloads/{owner} mounts {:?}; one machine can", mount.name),
-                    ))
+                    ));
                 }
                 _ => {}
             }

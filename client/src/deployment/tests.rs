@@ -2,8 +2,8 @@
 //! Every rule of `docs/FORMATS.md` §4, kept and broken.
 
 use super::*;
-use serde_json::{json, Value};
-use tfgrid_primitives::{units::MIB, FailureCode::*};
+use serde_json::{Value, json};
+use tfgrid_primitives::{FailureCode::*, units::MIB};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 

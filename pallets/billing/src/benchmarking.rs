@@ -4,15 +4,15 @@
 use crate::{payer_impls::By, *};
 use frame_benchmarking::v2::*;
 use frame_support::{
-    traits::{fungible::Mutate, EnsureOrigin, Get, OnTimestampSet},
+    traits::{EnsureOrigin, Get, OnTimestampSet, fungible::Mutate},
     weights::WeightMeter,
 };
 use frame_system::RawOrigin;
 use tfgrid_primitives::{
+    Balance, ContractId, Deadline, DeadlineKey, EndKey, FarmId, NodeId, Rates, TwinId,
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, Parties, Refund},
     units::{HOUR_MS, TFT, USD},
-    Balance, ContractId, Deadline, DeadlineKey, EndKey, FarmId, NodeId, Rates, TwinId,
 };
 
 /// Makes what benchmarks need of other pallets.

@@ -11,9 +11,8 @@ use frame_support::{
     },
 };
 use tfgrid_primitives::{
-    fixed,
+    Balance, ContractId, ProviderId, Rates, TftPrice, TwinId, fixed,
     traits::{AgreedRates, Clock, FarmDirectory, Ledger, NodeLiveness, TwinDirectory},
-    Balance, ContractId, ProviderId, Rates, TftPrice, TwinId,
 };
 
 impl<T: Config> Pallet<T> {

@@ -6,11 +6,11 @@ use crate::*;
 use alloc::vec::Vec;
 use frame_support::{traits::Get, weights::WeightMeter};
 use tfgrid_primitives::{
+    Charge, ContractId, GridMillis, TftPrice,
     clock::mean_price,
     fixed,
     traits::{Clock, PriceHistory},
     units::{DAY_MS, MINUTE_MS, SECOND_MS},
-    Charge, ContractId, GridMillis, TftPrice,
 };
 
 /// How often the feed is asked.

@@ -5,7 +5,7 @@ use crate::*;
 use alloc::collections::{BTreeMap, BTreeSet};
 use frame_support::{ensure, traits::fungible::Inspect};
 use sp_runtime::TryRuntimeError;
-use tfgrid_primitives::{fixed, Deadline, DeadlineKey, EndKey, GridMillis, TwinId, Q64};
+use tfgrid_primitives::{Deadline, DeadlineKey, EndKey, GridMillis, Q64, TwinId, fixed};
 
 type Law = Result<(), TryRuntimeError>;
 

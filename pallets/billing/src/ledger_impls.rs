@@ -5,12 +5,12 @@ use crate::{payer_impls::By, *};
 use frame_support::{ensure, traits::Get};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
+    Accrual, Balance, Charge, ContractId, FarmId, Payer, ProviderId, Q64, Rates, TwinId, UsdRate,
     clock::{stretch, tft_of, usd_of},
     fixed,
     ledger::{Earned, Gap},
     pricing::Priced,
     traits::{Clock, Ledger, NodeLiveness, PaidUse, PaidUses, Parties, Refund, Stopped},
-    Accrual, Balance, Charge, ContractId, FarmId, Payer, ProviderId, Rates, TwinId, UsdRate, Q64,
 };
 
 impl<T: Config> Pallet<T> {

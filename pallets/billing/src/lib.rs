@@ -35,13 +35,13 @@ pub use weights::WeightInfo;
 pub mod pallet {
     use super::*;
     use alloc::vec::Vec;
-    use frame_support::{pallet_prelude::*, traits::fungible, weights::WeightMeter, PalletId};
+    use frame_support::{PalletId, pallet_prelude::*, traits::fungible, weights::WeightMeter};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
+        Balance, ContractId, DeadlineKey, EndKey, GridClock, GridMillis, Payer, PriceClock, ProviderId, Q64,
+        TftPrice, TwinId, UnixSeconds, UsdAmount, UsdRate,
         traits::{AgreedRates, FarmDirectory, NodeLiveness, PaidUses, ServeDeadlines, TwinDirectory},
         views::PayerInfo,
-        Balance, ContractId, DeadlineKey, EndKey, GridClock, GridMillis, Payer, PriceClock, ProviderId,
-        TftPrice, TwinId, UnixSeconds, UsdAmount, UsdRate, Q64,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);

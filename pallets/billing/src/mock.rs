@@ -5,20 +5,19 @@
 #[cfg(not(feature = "runtime-benchmarks"))]
 pub mod migration;
 
-use crate as pallet_billing;
+use crate as pallet_grid_billing;
 use crate::*;
 use frame_support::{
-    derive_impl, parameter_types,
-    traits::{ConstU128, ConstU64, OnPoll, OnTimestampSet},
+    PalletId, derive_impl, parameter_types,
+    traits::{ConstU64, ConstU128, OnPoll, OnTimestampSet},
     weights::{Weight, WeightMeter},
-    PalletId,
 };
-use sp_runtime::{testing::UintAuthorityId, BuildStorage};
+use sp_runtime::{BuildStorage, testing::UintAuthorityId};
 use tfgrid_primitives::{
+    Deadline, FarmId, GridMillis, NodeId, Q64, TftPrice, TwinId,
     ledger::Gap,
     traits::{FarmDirectory, FarmFacts, NodeLiveness, PaidUse, PaidUses, ServeDeadlines, TwinDirectory},
     units::{DAY_MS, HOUR_MS, MINUTE_MS, TFT, USD},
-    Deadline, FarmId, GridMillis, NodeId, TftPrice, TwinId, Q64,
 };
 
 #[frame_support::runtime]
@@ -40,7 +39,7 @@ mod runtime {
     #[runtime::pallet_index(1)]
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(2)]
-    pub type Billing = pallet_billing;
+    pub type Billing = pallet_grid_billing;
     #[runtime::pallet_index(3)]
     pub type Timestamp = pallet_timestamp;
     #[runtime::pallet_index(4)]
@@ -104,7 +103,7 @@ parameter_types! {
 
 pub const GRACE_MAX_MS: u64 = 14 * DAY_MS;
 
-impl pallet_billing::Config for Test {
+impl pallet_grid_billing::Config for Test {
     type Currency = Balances;
     type Twins = Directory;
     type Farms = Directory;
@@ -158,11 +157,7 @@ impl NodeLiveness for Directory {
     }
 
     fn last_outage(node: NodeId) -> Gap {
-        if node == 1 {
-            LastOutage::get()
-        } else {
-            Gap::default()
-        }
+        if node == 1 { LastOutage::get() } else { Gap::default() }
     }
 }
 
@@ -252,7 +247,9 @@ pub fn externalities() -> sp_io::TestExternalities {
     .assimilate_storage(&mut storage)
     .unwrap();
     let policy = Some(Policy::standard(FOUNDATION, STAKING));
-    pallet_billing::GenesisConfig::<Test> { policy, price: PRICE }.assimilate_storage(&mut storage).unwrap();
+    pallet_grid_billing::GenesisConfig::<Test> { policy, price: PRICE }
+        .assimilate_storage(&mut storage)
+        .unwrap();
     storage.into()
 }
 

@@ -6,16 +6,16 @@ use crate::*;
 use frame_support::{
     ensure,
     storage::with_storage_layer,
-    traits::{fungible::Mutate, tokens::Preservation, Get},
+    traits::{Get, fungible::Mutate, tokens::Preservation},
 };
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
+    Balance, Deadline, EndKey, GridMillis, Payer, Q64, TftPrice, TwinId,
     clock::{ms_of_stretch, stretch},
     fixed,
     ledger::FULL_SPEED,
     traits::{Agenda, Clock, Ledger, TwinDirectory},
     units::HOUR_MS,
-    Balance, Deadline, EndKey, GridMillis, Payer, TftPrice, TwinId, Q64,
 };
 
 /// On whose behalf a payer's record changes.

@@ -16,15 +16,15 @@ use frame_support::{
         tokens::Preservation,
     },
 };
-use sp_runtime::{traits::BadOrigin, ArithmeticError, TokenError};
+use sp_runtime::{ArithmeticError, TokenError, traits::BadOrigin};
 use tfgrid_primitives::{
+    Charge, Deadline, Rates, Resources, TwinId,
     clock::HALT_CAP_MS,
     fixed,
     ledger::Gap,
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, Parties, Refund, ServeDeadlines, Stopped},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT, USD},
-    Charge, Deadline, Rates, Resources, TwinId,
 };
 
 /// One USD an hour: 20 TFT at the mock's price.

@@ -10,8 +10,8 @@ use frame_support::{
 };
 use sp_runtime::Perbill;
 use tfgrid_primitives::{
-    traits::{Agenda, Clock, ServeDeadlines},
     Deadline, DeadlineKey, EndKey, GridMillis, Q64,
+    traits::{Agenda, Clock, ServeDeadlines},
 };
 
 /// The most of a block that both agendas take together.

@@ -5,7 +5,7 @@ use crate::{payer_impls::By, *};
 use frame_support::{ensure, storage::with_storage_layer};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
-    clock::tft_of, fixed, pricing::traffic_cost, traits::TwinDirectory, Balance, ContractId, TwinId,
+    Balance, ContractId, TwinId, clock::tft_of, fixed, pricing::traffic_cost, traits::TwinDirectory,
 };
 
 /// Bytes of a GB of traffic.

@@ -2,17 +2,16 @@
 //! The records of the pallet.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    fixed,
-    ledger::{Earned, Gap, FULL_SPEED},
+    Accrual, Balance, Charge, Discount, FarmId, Funded, GridMillis, NodeId, Payer, PriceList, ProviderId,
+    Q64, Rates, TftPrice, TwinId, UsdAmount, UsdRate, fixed,
+    ledger::{Earned, FULL_SPEED, Gap},
     pricing::Priced,
     traits::{PaidUse, Parties},
     units::{HOUR_MS, USD},
     views::MONTHS_KEPT,
-    Accrual, Balance, Charge, Discount, FarmId, Funded, GridMillis, NodeId, Payer, PriceList, ProviderId,
-    Rates, TftPrice, TwinId, UsdAmount, UsdRate, Q64,
 };
 
 /// A month, in milliseconds: 720 hours.
@@ -88,11 +87,7 @@ impl ContractAccount {
 
     /// What it has been charged in all, on the clocks of a settled payer.
     pub fn charge(&self, clocks: &Funded) -> Charge {
-        if self.running {
-            self.accrual.charge(clocks)
-        } else {
-            self.accrual.charged
-        }
+        if self.running { self.accrual.charge(clocks) } else { self.accrual.charged }
     }
 
     /// Counts from now on, on the clocks of a settled payer.

@@ -3,18 +3,18 @@
 
 use crate::*;
 use frame_support::traits::{
-    fungible::{Inspect, Mutate},
     Get,
+    fungible::{Inspect, Mutate},
 };
 use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
+    Charge, ContractId, FarmId, GridMillis, Payer, Q64, TwinId, UnixSeconds,
     clock::{ms_of_stretch, stretch},
     fixed,
     ledger::Moment,
     traits::{Clock, FarmUse, Ledger, TwinUse},
     units::SECOND_MS,
     views::PayerInfo,
-    Charge, ContractId, FarmId, GridMillis, Payer, TwinId, UnixSeconds, Q64,
 };
 
 impl<T: Config> Pallet<T> {

@@ -6,9 +6,9 @@ use crate::*;
 use frame_support::pallet_prelude::*;
 use sp_core::H256;
 use tfgrid_primitives::{
-    report::{valid_report, DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload},
-    traits::{Clock, NodeReports, PublicIps},
     ContractId, KeySignature, NodeId, Refusal, ReportKind, ReportMark,
+    report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload, valid_report},
+    traits::{Clock, NodeReports, PublicIps},
 };
 
 /// A report of progress is taken after one part in so many of the time that it adds.

@@ -5,21 +5,21 @@ use crate::*;
 use codec::Encode;
 use frame_benchmarking::v2::*;
 use frame_support::{
-    traits::{Authorize, EnsureOrigin, Get},
     BoundedVec,
+    traits::{Authorize, EnsureOrigin, Get},
 };
 use frame_system::RawOrigin;
-use sp_runtime::{transaction_validity::TransactionSource, Vec};
+use sp_runtime::{Vec, transaction_validity::TransactionSource};
 use tfgrid_primitives::{
+    Body, ContractId, Deadline, FailureCode, GridMillis, KeySignature, NodeId, ReportKind, Resources, TwinId,
+    UsageItem, UsageTotals, UsdRate,
     body::MAX_BODY_BYTES,
     report::{
-        DeployedPayload, DeploymentResult, FailedPayload, FailurePath, ProgressPayload, ReleasedPayload,
-        UsagePayload, MAX_PATH_BYTES, MAX_RESULT_BYTES, MAX_USAGE_ITEMS,
+        DeployedPayload, DeploymentResult, FailedPayload, FailurePath, MAX_PATH_BYTES, MAX_RESULT_BYTES,
+        MAX_USAGE_ITEMS, ProgressPayload, ReleasedPayload, UsagePayload,
     },
     traits::{Clock, Ledger, ServeDeadlines},
     units::{GIB, MINUTE_MS},
-    Body, ContractId, Deadline, FailureCode, GridMillis, KeySignature, NodeId, ReportKind, Resources, TwinId,
-    UsageItem, UsageTotals, UsdRate,
 };
 
 /// Makes what benchmarks need of other pallets.

@@ -7,10 +7,9 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    fixed,
+    Balance, Charge, ContractId, Deadline, NodeId, Resources, TwinId, fixed,
     traits::{Agenda, Clock, Ledger, NodeDirectory, PublicIps, Refund, Service, TwinDirectory},
     views::{ClosedContract, ClosingReason},
-    Balance, Charge, ContractId, Deadline, NodeId, Resources, TwinId,
 };
 
 impl<T: Config> Pallet<T> {

@@ -5,10 +5,10 @@ use crate::*;
 use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
 use sp_runtime::Vec;
 use tfgrid_primitives::{
+    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId, UsdRate,
     pricing::Priced,
     traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, PublicIps, Service, TwinDirectory},
     views::ClosingReason,
-    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {

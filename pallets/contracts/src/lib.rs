@@ -29,14 +29,14 @@ pub mod pallet {
     use frame_system::{ensure_authorized, pallet_prelude::*};
     use sp_runtime::Vec;
     use tfgrid_primitives::{
+        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ProviderId, ReportMark,
+        Resources, StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
         report::{
-            DeployedPayload, DeploymentResult, FailedPayload, FailurePath, ProgressPayload, ReleasedPayload,
-            UsagePayload, MAX_USAGE_ITEMS,
+            DeployedPayload, DeploymentResult, FailedPayload, FailurePath, MAX_USAGE_ITEMS, ProgressPayload,
+            ReleasedPayload, UsagePayload,
         },
         traits::{Agenda, Clock, Ledger, NodeDirectory, NodeReports, PublicIps, TwinDirectory},
         views::{ClosedContract, ClosingReason, ContractStatus, NodeContract, Page, TwinContract},
-        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ProviderId, ReportMark,
-        Resources, StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -50,11 +50,7 @@ pub mod pallet {
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
         /// TFT, in which deposits are held.
-        type Currency: fungible::MutateHold<
-            Self::AccountId,
-            Balance = Balance,
-            Reason = Self::RuntimeHoldReason,
-        >;
+        type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason>;
         /// Who is who.

@@ -4,12 +4,12 @@
 use crate::*;
 use frame_support::pallet_prelude::*;
 use tfgrid_primitives::{
+    ContractId, Deadline, GridMillis, NodeId, ReportMark, UsageItem, UsageTotals,
     pricing::Priced,
     report::{DeployedPayload, FailedPayload, ProgressPayload, UsagePayload},
     traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties, Service},
     units::SECOND_MS,
     views::ClosingReason,
-    ContractId, Deadline, GridMillis, NodeId, ReportMark, UsageItem, UsageTotals,
 };
 
 impl<T: Config> Pallet<T> {

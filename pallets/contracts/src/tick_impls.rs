@@ -5,9 +5,9 @@
 use crate::{utility_impls::ids_after, *};
 use frame_support::weights::Weight;
 use tfgrid_primitives::{
+    ContractId, Deadline, GridMillis, NodeId, TwinId,
     traits::{Ledger, NodeDirectory, PublicIps, ServeDeadlines, Service},
     views::{ClosingReason, Page},
-    ContractId, Deadline, GridMillis, NodeId, TwinId,
 };
 
 impl<T: Config> ServeDeadlines for Pallet<T> {

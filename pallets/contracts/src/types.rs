@@ -2,12 +2,12 @@
 //! The records of the pallet.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use sp_core::H256;
 use tfgrid_primitives::{
-    traits::Service, units::DAY_MS, views::PendingVersion, Balance, ContractId, GridMillis, NodeId, Rates,
-    ReportMark, Resources, TwinId, UsdRate,
+    Balance, ContractId, GridMillis, NodeId, Rates, ReportMark, Resources, TwinId, UsdRate, traits::Service,
+    units::DAY_MS, views::PendingVersion,
 };
 
 /// The most networks of a contract.

@@ -8,8 +8,8 @@ use crate::{dispatchable_impls::body_deposit, *};
 use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
 use sp_runtime::Vec;
 use tfgrid_primitives::{
-    traits::{Agenda, AgreedRates, Ledger, NodeDirectory},
     Balance, Body, ContractId, Deadline, Rates, UsdRate,
+    traits::{Agenda, AgreedRates, Ledger, NodeDirectory},
 };
 
 impl<T: Config> Pallet<T> {

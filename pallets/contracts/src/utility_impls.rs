@@ -6,11 +6,10 @@ use codec::FullCodec;
 use frame_support::storage::IterableStorageDoubleMap;
 use sp_runtime::Vec;
 use tfgrid_primitives::{
-    fixed,
+    ContractId, NodeId, Resources, TwinId, UsdRate, fixed,
     pricing::Priced,
     traits::{Ledger, NodeDirectory, Service, TwinUse},
-    views::{Claim, ClosedContract, ContractStatus, NodeContract, Page, TwinContract, MAX_PAGE},
-    ContractId, NodeId, Resources, TwinId, UsdRate,
+    views::{Claim, ClosedContract, ContractStatus, MAX_PAGE, NodeContract, Page, TwinContract},
 };
 
 impl<T: Config> Pallet<T> {
@@ -215,7 +214,7 @@ impl<T: Config> Pallet<T> {
 
     fn holds_are_the_sums_of_deposits() -> Result<(), sp_runtime::TryRuntimeError> {
         use frame_support::{ensure, traits::fungible::InspectHold};
-        use tfgrid_primitives::{traits::TwinDirectory, Balance};
+        use tfgrid_primitives::{Balance, traits::TwinDirectory};
         for twin in TwinContractCount::<T>::iter_keys() {
             let account = T::Twins::account_of(twin).ok_or("an owner's twin is gone")?;
             let sum: Balance =

@@ -6,9 +6,9 @@ use frame_benchmarking::v2::*;
 use frame_support::traits::EnsureOrigin;
 use frame_system::RawOrigin;
 use tfgrid_primitives::{
-    farming::{period_start, PERIODS_KEPT},
-    traits::FarmingPeriods,
     NodeId, UnixSeconds,
+    farming::{PERIODS_KEPT, period_start},
+    traits::FarmingPeriods,
 };
 
 /// Makes what benchmarks need of other pallets.

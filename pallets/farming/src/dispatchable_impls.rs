@@ -10,9 +10,9 @@ use frame_support::{
     },
 };
 use tfgrid_primitives::{
+    Balance, FarmId, NodeId,
     farming::period_of,
     traits::{Clock, FarmDirectory, FarmedNodes, PriceHistory},
-    Balance, FarmId, NodeId,
 };
 
 impl<T: Config> Pallet<T> {

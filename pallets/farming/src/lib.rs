@@ -30,8 +30,8 @@ pub mod pallet {
     use frame_system::pallet_prelude::*;
     use sp_runtime::Vec;
     use tfgrid_primitives::{
-        traits::{Clock, FarmDirectory, FarmedNodes, PriceHistory},
         Balance, FarmId, NodeId, TftPrice,
+        traits::{Clock, FarmDirectory, FarmedNodes, PriceHistory},
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);

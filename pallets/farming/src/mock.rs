@@ -2,19 +2,19 @@
 //! A runtime of this pallet and balances, with farms that are their numbers, a calendar and a price that tests
 //! set, and nodes that are heard from as tests say.
 
-use crate::{self as pallet_farming, FarmingPolicy, PRICE_DAYS};
+use crate::{self as pallet_grid_farming, FarmingPolicy, PRICE_DAYS};
 use frame_support::{derive_impl, parameter_types, traits::ConstU128};
 use frame_system::{EnsureRoot, RawOrigin};
-use sp_runtime::{traits::Dispatchable, BuildStorage, DispatchError, DispatchResult};
+use sp_runtime::{BuildStorage, DispatchError, DispatchResult, traits::Dispatchable};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
-    farming::{period_of, period_start, PERIOD_SECONDS},
+    Balance, FarmId, GridMillis, NodeId, Q64, Resources, TftPrice, TwinId, UnixSeconds,
+    farming::{PERIOD_SECONDS, period_of, period_start},
     traits::{
         Clock, FarmDirectory, FarmFacts, FarmedNode, FarmedNodes, FarmingPeriods, PaidUse, PaidUses,
         PriceHistory,
     },
     units::{GIB, SECOND_MS, TFT, USD},
-    Balance, FarmId, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds, Q64,
 };
 
 #[frame_support::runtime]
@@ -37,11 +37,11 @@ mod runtime {
     #[runtime::pallet_index(1)]
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(2)]
-    pub type Farming = pallet_farming;
+    pub type Farming = pallet_grid_farming;
 }
 
 pub type AccountId = u64;
-pub type Call = pallet_farming::Call<Test>;
+pub type Call = pallet_grid_farming::Call<Test>;
 
 #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
 impl frame_system::Config for Test {
@@ -72,7 +72,7 @@ parameter_types! {
     pub static GoneFarm: Option<FarmId> = None;
 }
 
-impl pallet_farming::Config for Test {
+impl pallet_grid_farming::Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Nodes = SetNodes;
@@ -254,8 +254,8 @@ pub fn claim(node: NodeId, period: u32) -> DispatchResult {
 }
 
 /// The last event of this pallet.
-pub fn last_event() -> pallet_farming::Event<Test> {
-    System::read_events_for_pallet::<pallet_farming::Event<Test>>().pop().expect("an event")
+pub fn last_event() -> pallet_grid_farming::Event<Test> {
+    System::read_events_for_pallet::<pallet_grid_farming::Event<Test>>().pop().expect("an event")
 }
 
 /// A fresh chain whose period has just begun.
@@ -267,7 +267,7 @@ pub fn new_chain() -> sp_io::TestExternalities {
     }
     .assimilate_storage(&mut storage)
     .unwrap();
-    pallet_farming::GenesisConfig::<Test> { policy: Some(policy()), ..Default::default() }
+    pallet_grid_farming::GenesisConfig::<Test> { policy: Some(policy()), ..Default::default() }
         .assimilate_storage(&mut storage)
         .unwrap();
     let mut chain = sp_io::TestExternalities::new(storage);

@@ -4,9 +4,9 @@
 use crate::*;
 use frame_support::{storage::with_storage_layer, weights::Weight};
 use tfgrid_primitives::{
+    Balance, NodeId,
     farming::{period_of, period_start},
     traits::{Clock, FarmedNodes, FarmingPeriods, PaidUse, PaidUses},
-    Balance, NodeId,
 };
 
 impl<T: Config> FarmingPeriods for Pallet<T> {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    mock::*, Enrolments, Error, Event, FarmEnrolments, FarmingPolicy, HoldReason, NodeRewards, PeriodTotal,
-    Policy, RewardInfo, Totals, GREATEST_CAP,
+    Enrolments, Error, Event, FarmEnrolments, FarmingPolicy, GREATEST_CAP, HoldReason, NodeRewards,
+    PeriodTotal, Policy, RewardInfo, Totals, mock::*,
 };
 use frame_support::{
     assert_ok,
@@ -10,10 +10,10 @@ use frame_support::{
 };
 use sp_runtime::{DispatchError::BadOrigin, DispatchResult, TokenError};
 use tfgrid_primitives::{
-    farming::{period_start, PERIODS_KEPT, PERIOD_SECONDS},
+    Balance, FarmId, NodeId, Resources,
+    farming::{PERIOD_SECONDS, PERIODS_KEPT, period_start},
     traits::{FarmUse, FarmedNode, FarmingPeriods},
     units::{GIB, TFT, USD},
-    Balance, FarmId, NodeId, Resources,
 };
 
 type Failure = Error<Test>;
@@ -778,7 +778,7 @@ mod history {
 /// Random histories of some nodes of two farms.
 mod laws {
     use super::*;
-    use frame_support::storage::{with_transaction, TransactionOutcome};
+    use frame_support::storage::{TransactionOutcome, with_transaction};
     use proptest::prelude::*;
     use sp_runtime::DispatchError;
     use std::collections::BTreeMap;

@@ -2,16 +2,16 @@
 //! The records of the pallet, and what a node has earned by them.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
+    Balance, FarmId, Resources, TftPrice, UnixSeconds,
     farming::{
-        minted, period_start, reward_musd, Farmed, FarmingRates, Payment, PERIODS_KEPT, PERIOD_SECONDS,
+        Farmed, FarmingRates, PERIOD_SECONDS, PERIODS_KEPT, Payment, minted, period_start, reward_musd,
     },
     fixed::{mul_div, whole},
     traits::{FarmedNode, PaidUse},
     units::{GIB, SECOND_MS, TFT},
-    Balance, FarmId, Resources, TftPrice, UnixSeconds,
 };
 
 /// A reward can be claimed from the start of so many periods after its own: one whole period lies between.
@@ -213,11 +213,7 @@ pub struct PeriodTotal {
 impl PeriodTotal {
     /// What is minted for one of its rewards.
     pub fn payout(&self, reward: Balance) -> Balance {
-        if self.sum <= self.cap {
-            reward
-        } else {
-            mul_div(reward, self.cap, self.sum)
-        }
+        if self.sum <= self.cap { reward } else { mul_div(reward, self.cap, self.sum) }
     }
 }
 

@@ -3,14 +3,14 @@
 
 use crate::*;
 use sp_runtime::Vec;
-use tfgrid_primitives::{farming::period_start, traits::FarmUse, FarmId, NodeId};
+use tfgrid_primitives::{FarmId, NodeId, farming::period_start, traits::FarmUse};
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 use {
     frame_support::{ensure, traits::fungible::InspectHold},
     sp_runtime::TryRuntimeError,
     tfgrid_primitives::{
-        traits::{FarmDirectory, FarmedNodes},
         Balance,
+        traits::{FarmDirectory, FarmedNodes},
     },
 };
 

@@ -7,9 +7,9 @@ use frame_support::traits::EnsureOrigin;
 use frame_system::RawOrigin;
 use sp_runtime::Vec;
 use tfgrid_primitives::{
+    FarmId, PublicKey, TwinId, UnixSeconds,
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, Clock},
-    FarmId, PublicKey, TwinId, UnixSeconds,
 };
 
 /// Makes what benchmarks need of other pallets.

@@ -11,8 +11,8 @@ use frame_support::{
 };
 use sp_runtime::Vec;
 use tfgrid_primitives::{
-    traits::{Clock, FarmUse, TwinDirectory},
     FarmId, PublicKey, UnixSeconds,
+    traits::{Clock, FarmUse, TwinDirectory},
 };
 
 impl<T: Config> Pallet<T> {

@@ -8,8 +8,8 @@ use frame_support::{
 };
 use sp_runtime::Vec;
 use tfgrid_primitives::{
-    traits::{FarmDirectory, PublicIps},
     Balance, ContractId, FarmId,
+    traits::{FarmDirectory, PublicIps},
 };
 
 impl<T> From<Fault> for Error<T> {

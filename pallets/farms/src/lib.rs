@@ -23,7 +23,7 @@ mod tests;
 pub use address::{Address, Fault, Ipv4, Ipv6, PublicIp};
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
-pub use name::{FarmName, NameSkeleton, WrittenName, MAX_NAME, MAX_WRITTEN_NAME, MIN_NAME};
+pub use name::{FarmName, MAX_NAME, MAX_WRITTEN_NAME, MIN_NAME, NameSkeleton, WrittenName};
 pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
@@ -36,9 +36,9 @@ pub mod pallet {
     use frame_system::pallet_prelude::*;
     use sp_runtime::Vec;
     use tfgrid_primitives::{
+        Balance, ContractId, FarmId, PublicKey, TwinId, UnixSeconds,
         traits::{Clock, FarmUse, TwinDirectory},
         views::Page,
-        Balance, ContractId, FarmId, PublicKey, TwinId, UnixSeconds,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -52,11 +52,7 @@ pub mod pallet {
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
         /// TFT, in which deposits are held.
-        type Currency: fungible::MutateHold<
-            Self::AccountId,
-            Balance = Balance,
-            Reason = Self::RuntimeHoldReason,
-        >;
+        type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason>;
         /// Who is who.

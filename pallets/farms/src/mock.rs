@@ -2,14 +2,14 @@
 //! A runtime of this pallet and balances, with twins that are their numbers, and a clock, nodes and earnings that
 //! tests set.
 
-use crate as pallet_farms;
+use crate as pallet_grid_farms;
 use frame_support::{derive_impl, parameter_types, traits::ConstU128};
 use frame_system::EnsureRoot;
 use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
+    FarmId, GridMillis, Q64, TwinId, UnixSeconds,
     traits::{Clock, FarmUse, TwinDirectory},
     units::TFT,
-    FarmId, GridMillis, TwinId, UnixSeconds, Q64,
 };
 
 #[frame_support::runtime]
@@ -31,7 +31,7 @@ mod runtime {
     #[runtime::pallet_index(1)]
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(2)]
-    pub type Farms = pallet_farms;
+    pub type Farms = pallet_grid_farms;
 }
 
 pub type AccountId = u64;
@@ -57,7 +57,7 @@ parameter_types! {
     pub static WithEarnings: Option<FarmId> = None;
 }
 
-impl pallet_farms::Config for Test {
+impl pallet_grid_farms::Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Numbers;

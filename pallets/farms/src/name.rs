@@ -15,7 +15,7 @@
 //!
 //! Digits stay distinct from each other, so farms may be numbered.
 
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{BoundedVec, traits::ConstU32};
 use sp_runtime::Vec;
 
 /// The most characters of a farm's name.

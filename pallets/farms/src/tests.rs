@@ -7,10 +7,10 @@ use crate::{
 use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
 use sp_runtime::{DispatchError, DispatchResult, TokenError};
 use tfgrid_primitives::{
+    FarmId, Refusal,
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, FarmDirectory, FarmFacts, PublicIps, TwinUse},
     units::TFT,
-    FarmId, Refusal,
 };
 
 const TICKET: [u8; 32] = [7; 32];

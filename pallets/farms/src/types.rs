@@ -3,9 +3,9 @@
 
 use crate::{FarmName, PublicIp};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
-use tfgrid_primitives::{ticket::MAX_REGISTRATION_SECONDS, Balance, ContractId, FarmId, TwinId, UnixSeconds};
+use tfgrid_primitives::{Balance, ContractId, FarmId, TwinId, UnixSeconds, ticket::MAX_REGISTRATION_SECONDS};
 
 /// The most nodes that one ticket admits.
 pub const MAX_TICKET_NODES: u32 = 100;

@@ -8,9 +8,9 @@ use crate::{
 use frame_support::traits::{fungible::MutateHold, tokens::Precision};
 use sp_runtime::Vec;
 use tfgrid_primitives::{
+    Balance, FarmId, PublicKey, Refusal, TwinId, UnixSeconds,
     traits::{BootTickets, FarmDirectory, FarmFacts, TwinDirectory, TwinUse},
     views::Page,
-    Balance, FarmId, PublicKey, Refusal, TwinId, UnixSeconds,
 };
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 use {

@@ -8,10 +8,10 @@ use frame_system::pallet_prelude::BlockNumberFor;
 use sp_core::H256;
 use sp_io::crypto::ed25519_verify;
 use tfgrid_primitives::{
-    report::{report_bytes, valid_report, DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
+    FarmId, GridMillis, KeySignature, NodeId, Refusal, Registration, ReportKind, ReportMark, Resources,
+    report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState, report_bytes, valid_report},
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, Clock, NodeReports},
-    FarmId, GridMillis, KeySignature, NodeId, Refusal, Registration, ReportKind, ReportMark, Resources,
 };
 
 impl<T: Config> NodeReports for Pallet<T> {

@@ -4,26 +4,26 @@
 
 use crate::{
     authorize_impls::genesis,
-    public_config::{Interface, Ports, MAX_DOMAIN},
+    public_config::{Interface, MAX_DOMAIN, Ports},
     *,
 };
 use codec::Encode;
 use frame_benchmarking::v2::*;
 use frame_support::{
-    traits::{EnsureOrigin, Get},
     BoundedVec,
+    traits::{EnsureOrigin, Get},
 };
 use frame_system::RawOrigin;
-use sp_runtime::{transaction_validity::TransactionSource::External, Vec};
+use sp_runtime::{Vec, transaction_validity::TransactionSource::External};
 use tfgrid_primitives::{
+    Deadline, FarmId, GridMillis, Isolation, KeySignature, NodeId, PublicKey, Registration, ReportKind,
+    Resources,
     report::{
-        report_bytes, DetailsPayload, Gpu, HeartbeatPayload, PowerPayload, PowerState, MAX_GPUS,
-        MAX_SERIAL_BYTES,
+        DetailsPayload, Gpu, HeartbeatPayload, MAX_GPUS, MAX_SERIAL_BYTES, PowerPayload, PowerState,
+        report_bytes,
     },
     traits::{Clock, NodeDirectory, ServeDeadlines},
     units::GIB,
-    Deadline, FarmId, GridMillis, Isolation, KeySignature, NodeId, PublicKey, Registration, ReportKind,
-    Resources,
 };
 
 /// Makes what benchmarks need of other pallets.

@@ -7,9 +7,9 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
+    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, ReportMark, UsdRate,
     report::{DetailsPayload, HeartbeatPayload, PowerState},
     traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
-    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, ReportMark, UsdRate,
 };
 
 impl<T: Config> Pallet<T> {

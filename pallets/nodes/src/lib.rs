@@ -37,11 +37,11 @@ pub mod pallet {
     use frame_system::{ensure_authorized, pallet_prelude::*};
     use sp_core::H256;
     use tfgrid_primitives::{
+        Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, ReportMark,
+        Resources, UsdRate,
         report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
         traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
         views::{NodeFilter, NodeOffer, Page},
-        Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, ReportMark,
-        Resources, UsdRate,
     };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -55,11 +55,7 @@ pub mod pallet {
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>, Hash = H256> {
         /// TFT, in which deposits are held.
-        type Currency: fungible::MutateHold<
-            Self::AccountId,
-            Balance = Balance,
-            Reason = Self::RuntimeHoldReason,
-        >;
+        type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason>;
         /// Who the farmers are: a node's deposit is held on its farmer's account.

@@ -4,9 +4,9 @@
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
+    GridMillis, Q64, ReportMark,
     ledger::Gap,
     units::{DAY_MS, HOUR_MS},
-    GridMillis, ReportMark, Q64,
 };
 
 /// Heartbeats that a node may miss before it counts as offline.

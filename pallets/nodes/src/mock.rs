@@ -2,28 +2,28 @@
 //! A runtime of this pallet and balances, with farms that are their numbers, clocks that tests move and an
 //! agenda in memory.
 
-use crate as pallet_nodes;
+use crate as pallet_grid_nodes;
 use frame_support::{
     derive_impl, parameter_types,
-    traits::{Authorize, ConstU128, ConstU32, ConstU64},
+    traits::{Authorize, ConstU32, ConstU64, ConstU128},
 };
 use frame_system::RawOrigin;
-use sp_core::{ed25519, Pair, H256};
+use sp_core::{H256, Pair, ed25519};
 use sp_runtime::{
+    BuildStorage, DispatchError, DispatchResult, Weight,
     traits::Dispatchable,
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidityError},
-    BuildStorage, DispatchError, DispatchResult, Weight,
 };
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
-    report::{report_bytes, DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
+    Balance, Deadline, FarmId, GridMillis, Isolation, NodeId, PublicKey, Q64, Refusal, Registration,
+    ReportKind, Resources, TwinId, UnixSeconds,
+    report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState, report_bytes},
     traits::{
         Agenda, BootTickets, Clock, FarmDirectory, FarmFacts, FarmedNode, FarmedNodes, FarmingPeriods,
         ServeDeadlines,
     },
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT},
-    Balance, Deadline, FarmId, GridMillis, Isolation, NodeId, PublicKey, Refusal, Registration, ReportKind,
-    Resources, TwinId, UnixSeconds, Q64,
 };
 
 #[frame_support::runtime]
@@ -46,11 +46,11 @@ mod runtime {
     #[runtime::pallet_index(1)]
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(2)]
-    pub type Nodes = pallet_nodes;
+    pub type Nodes = pallet_grid_nodes;
 }
 
 pub type AccountId = u64;
-pub type Call = pallet_nodes::Call<Test>;
+pub type Call = pallet_grid_nodes::Call<Test>;
 
 #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
 impl frame_system::Config for Test {
@@ -139,7 +139,7 @@ impl FarmingPeriods for Recorder {
     }
 }
 
-impl pallet_nodes::Config for Test {
+impl pallet_grid_nodes::Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Farms = Numbers;
@@ -406,8 +406,8 @@ fn storage_root() -> Vec<u8> {
 }
 
 /// The last event of this pallet.
-pub fn last_event() -> pallet_nodes::Event<Test> {
-    let events = System::read_events_for_pallet::<pallet_nodes::Event<Test>>();
+pub fn last_event() -> pallet_grid_nodes::Event<Test> {
+    let events = System::read_events_for_pallet::<pallet_grid_nodes::Event<Test>>();
     events.into_iter().last().expect("an event")
 }
 

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
+    Details, DrainReason, Error, Event, HoldReason, LastNodeId, LiveState, Liveliness, Liveness, Location,
+    Locations, NotDelivered, Outage, PublicConfigs, Terms,
     mock::*,
     public_config::{Interface, Ports, PublicConfig},
     uptime::PERIOD_SECONDS,
-    Details, DrainReason, Error, Event, HoldReason, LastNodeId, LiveState, Liveliness, Liveness, Location,
-    Locations, NotDelivered, Outage, PublicConfigs, Terms,
 };
-use frame_support::{assert_ok, traits::fungible::InspectHold, BoundedVec};
+use frame_support::{BoundedVec, assert_ok, traits::fungible::InspectHold};
 use sp_core::Pair;
 use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
+    Deadline, NodeId, Refusal, Resources,
     ledger::Gap,
     report::{DetailsPayload, Gpu, PowerState},
     traits::{Clock, FarmUse, NodeDirectory, NodeFacts, NodeLiveness, ServeDeadlines, Service},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS},
     views::{ClosingReason, NodeFilter},
-    Deadline, NodeId, Refusal, Resources,
 };
 
 type Failure = Error<Test>;

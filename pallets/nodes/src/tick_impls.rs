@@ -5,10 +5,10 @@
 use crate::{liveness::Row, *};
 use frame_support::{traits::Get, weights::Weight};
 use tfgrid_primitives::{
+    Deadline, GridMillis, NodeId,
     ledger::Gap,
     report::PowerState,
     traits::{Agenda, Clock, ServeDeadlines},
-    Deadline, GridMillis, NodeId,
 };
 
 impl<T: Config> ServeDeadlines for Pallet<T> {

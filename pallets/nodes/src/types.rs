@@ -2,12 +2,12 @@
 //! The records of the pallet.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    report::{DetailsPayload, Gpu, PowerState, MAX_GPUS, MAX_SERIAL_BYTES},
-    views::CountryCode,
     Balance, FarmId, GridMillis, Isolation, PublicKey, Resources, UsdRate,
+    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES, PowerState},
+    views::CountryCode,
 };
 
 /// The most bytes of a city's name.
@@ -88,11 +88,7 @@ pub struct ExtraFee {
 impl ExtraFee {
     /// What is asked at `now`.
     pub fn at(&self, now: GridMillis) -> UsdRate {
-        if now < self.from {
-            self.now
-        } else {
-            self.next
-        }
+        if now < self.from { self.now } else { self.next }
     }
 
     /// `next` is asked instead: at once where that is no more, else after `notice`.

@@ -2,14 +2,14 @@
 //! For how long a node was heard from, per farming period.
 
 use codec::{Decode, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    units::{HOUR_MS, SECOND_MS},
     GridMillis, UnixSeconds,
+    units::{HOUR_MS, SECOND_MS},
 };
 
-pub use tfgrid_primitives::farming::{period_of, PERIODS_KEPT, PERIOD_SECONDS};
+pub use tfgrid_primitives::farming::{PERIOD_SECONDS, PERIODS_KEPT, period_of};
 
 /// A longer silence doesn't count as uptime.
 pub const LONGEST_COUNTED_GAP: GridMillis = HOUR_MS;

@@ -5,14 +5,14 @@ use crate::*;
 use frame_support::{ensure, traits::Get};
 use sp_runtime::{DispatchError, DispatchResult, Vec};
 use tfgrid_primitives::{
+    FarmId, NodeId, Q64, Resources, UsdRate,
     ledger::Gap,
     traits::{
         Clock, FarmDirectory, FarmUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
         Service,
     },
     units::SECOND_MS,
-    views::{ClosingReason, NodeFilter, NodeOffer, Page, MAX_PAGE},
-    FarmId, NodeId, Resources, UsdRate, Q64,
+    views::{ClosingReason, MAX_PAGE, NodeFilter, NodeOffer, Page},
 };
 
 impl<T: Config> Pallet<T> {

@@ -4,8 +4,8 @@
 use crate::*;
 use frame_benchmarking::v2::*;
 use frame_support::traits::{
-    fungible::{Mutate, MutateHold},
     Get,
+    fungible::{Mutate, MutateHold},
 };
 use frame_system::RawOrigin;
 use tfgrid_primitives::{traits::TwinDirectory, units::TFT};

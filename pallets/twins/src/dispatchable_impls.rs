@@ -11,8 +11,8 @@ use frame_support::{
 };
 use sp_runtime::traits::Zero;
 use tfgrid_primitives::{
-    traits::{TwinDirectory, TwinUse},
     Balance, PublicKey, TwinId,
+    traits::{TwinDirectory, TwinUse},
 };
 
 impl<T: Config> Pallet<T> {

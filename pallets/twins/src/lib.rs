@@ -25,7 +25,7 @@ pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
-    use tfgrid_primitives::{traits::TwinUse, Balance, PublicKey, TwinId};
+    use tfgrid_primitives::{Balance, PublicKey, TwinId, traits::TwinUse};
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
@@ -38,11 +38,7 @@ pub mod pallet {
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
         /// TFT, in which deposits are held.
-        type Currency: fungible::MutateHold<
-            Self::AccountId,
-            Balance = Balance,
-            Reason = Self::RuntimeHoldReason,
-        >;
+        type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason> + Copy + PartialEq + 'static;
         /// The reasons of deposits that belong to a twin and move with it, this pallet's own among them: at most

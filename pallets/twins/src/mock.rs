@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A runtime of this pallet, balances and another pallet that holds deposits.
 
-use crate as pallet_twins;
+use crate as pallet_grid_twins;
 use frame_support::{
     derive_impl, parameter_types,
     traits::{ConstU128, Get},
 };
 use sp_runtime::BuildStorage;
-use tfgrid_primitives::{traits::TwinUse, units::TFT, TwinId};
+use tfgrid_primitives::{TwinId, traits::TwinUse, units::TFT};
 
 /// A pallet that holds deposits of twins.
 #[frame_support::pallet]
@@ -47,7 +47,7 @@ mod runtime {
     #[runtime::pallet_index(1)]
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(2)]
-    pub type Twins = pallet_twins;
+    pub type Twins = pallet_grid_twins;
     #[runtime::pallet_index(3)]
     pub type Neighbour = neighbour;
 }
@@ -89,13 +89,13 @@ pub struct TwinsDeposits;
 impl Get<&'static [RuntimeHoldReason]> for TwinsDeposits {
     fn get() -> &'static [RuntimeHoldReason] {
         &[
-            RuntimeHoldReason::Twins(pallet_twins::HoldReason::Twin),
+            RuntimeHoldReason::Twins(pallet_grid_twins::HoldReason::Twin),
             RuntimeHoldReason::Neighbour(neighbour::HoldReason::Things),
         ]
     }
 }
 
-impl pallet_twins::Config for Test {
+impl pallet_grid_twins::Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type DepositReasons = TwinsDeposits;

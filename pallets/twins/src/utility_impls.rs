@@ -2,7 +2,7 @@
 //! What other pallets may ask, and the laws that hold after every block.
 
 use crate::*;
-use tfgrid_primitives::{traits::TwinDirectory, TwinId};
+use tfgrid_primitives::{TwinId, traits::TwinDirectory};
 
 impl<T: Config> TwinDirectory<T::AccountId> for Pallet<T> {
     fn twin_of(account: &T::AccountId) -> Option<TwinId> {

@@ -4,7 +4,7 @@
 //! The runtime ran as wasm, in 20 steps, 20 times each, on AMD EPYC.
 //! Reads and writes are counted there and weighed with the SDK's figures for ParityDb.
 
-use frame_support::weights::{constants::ParityDbWeight, Weight};
+use frame_support::weights::{Weight, constants::ParityDbWeight};
 
 /// Weights of the calls, and of what else takes time.
 pub trait WeightInfo {

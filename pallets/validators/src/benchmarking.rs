@@ -5,12 +5,12 @@ use crate::*;
 use codec::Decode;
 use frame_benchmarking::v2::*;
 use frame_support::{
-    traits::{fungible::MutateHold, EnsureOrigin, Get},
     BoundedVec,
+    traits::{EnsureOrigin, Get, fungible::MutateHold},
 };
 use frame_system::{Pallet as System, RawOrigin};
 use pallet_session::{NextKeys, Pallet as Session};
-use sp_runtime::{traits::TrailingZeroInput, DispatchError, Vec};
+use sp_runtime::{DispatchError, Vec, traits::TrailingZeroInput};
 
 /// An account with session keys that has announced itself.
 fn candidate<T: Config>(n: u32) -> T::AccountId {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A runtime of this pallet, sessions of ten blocks and balances. The session key of account `n` is `n`.
 
-use crate as pallet_validators;
+use crate as pallet_grid_validators;
 use frame_support::{
     derive_impl,
     traits::{ConstU32, ConstU64, Hooks},
 };
 use frame_system::EnsureRoot;
 use pallet_session::PeriodicSessions;
-use sp_runtime::{impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto, BuildStorage};
+use sp_runtime::{BuildStorage, impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto};
 
 #[frame_support::runtime]
 mod runtime {
@@ -31,7 +31,7 @@ mod runtime {
     #[runtime::pallet_index(2)]
     pub type Session = pallet_session;
     #[runtime::pallet_index(3)]
-    pub type Validators = pallet_validators;
+    pub type Validators = pallet_grid_validators;
 }
 
 pub type AccountId = u64;
@@ -72,7 +72,7 @@ impl pallet_session::Config for Test {
     type KeyDeposit = ConstU64<KEY_DEPOSIT>;
 }
 
-impl pallet_validators::Config for Test {
+impl pallet_grid_validators::Config for Test {
     type ManagerOrigin = EnsureRoot<AccountId>;
     type MaxValidators = ConstU32<5>;
     type MaxPending = ConstU32<3>;
@@ -97,7 +97,7 @@ pub fn new_chain() -> sp_io::TestExternalities {
     pallet_session::GenesisConfig::<Test> { keys: keys.into(), ..Default::default() }
         .assimilate_storage(&mut storage)
         .unwrap();
-    pallet_validators::GenesisConfig::<Test>::default().assimilate_storage(&mut storage).unwrap();
+    pallet_grid_validators::GenesisConfig::<Test>::default().assimilate_storage(&mut storage).unwrap();
     let mut chain = sp_io::TestExternalities::new(storage);
     chain.execute_with(|| System::set_block_number(1));
     chain

@@ -6,7 +6,7 @@ use crate::{
 };
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
-use sp_runtime::{traits::BadOrigin, DispatchResult};
+use sp_runtime::{DispatchResult, traits::BadOrigin};
 
 type Pending = crate::Pending<Test>;
 

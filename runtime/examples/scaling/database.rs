@@ -7,12 +7,12 @@ use sc_client_db::{Backend, BlocksPruning, DatabaseSettings, DatabaseSource, Pru
 use sp_core::H256;
 use sp_io::hashing::twox_128;
 use sp_runtime::{
-    traits::{HashingFor, Header as _},
     StateVersion, Storage,
+    traits::{HashingFor, Header as _},
 };
 use sp_state_machine::{Backend as _, Ext, OverlayedChanges};
 use std::{collections::BTreeMap, error::Error, path::Path};
-use tfgrid_runtime::{opaque::Block, Header, Runtime};
+use tfgrid_runtime::{Header, Runtime, opaque::Block};
 
 pub type Outcome<T> = Result<T, Box<dyn Error>>;
 

@@ -8,10 +8,10 @@ use crate::{
     jobs::set_clock,
     measure::median,
 };
-use pallet_billing::{Ends, Event};
+use pallet_grid_billing::{Ends, Event};
 use sp_keyring::Sr25519Keyring;
 use std::time::{Duration, Instant};
-use tfgrid_primitives::{units::TFT, TwinId};
+use tfgrid_primitives::{TwinId, units::TFT};
 use tfgrid_runtime::*;
 
 /// Deposits that people send to each block meanwhile.
@@ -67,7 +67,8 @@ pub fn drain(database: &mut Database) -> Outcome<Drained> {
 /// Says who began to wait in it, how many transactions it took, and how long that was.
 fn one_block() -> (Vec<TwinId>, usize, Duration) {
     let (twin, amount) = (grid::FARMERS_TWIN, TFT / 10);
-    let deposit = |n| grid::signed(Sr25519Keyring::Ferdie, n, pallet_billing::Call::deposit { twin, amount });
+    let deposit =
+        |n| grid::signed(Sr25519Keyring::Ferdie, n, pallet_grid_billing::Call::deposit { twin, amount });
     let transactions = (0..TRANSACTIONS).map(deposit).collect();
     let start = Instant::now();
     let outcomes = chain::block_after(SLOT_DURATION, transactions);

@@ -9,16 +9,16 @@ use codec::Encode;
 use frame_support::{
     dispatch::RawOrigin,
     storage::with_storage_layer,
-    traits::{fungible::Mutate, Get},
+    traits::{Get, fungible::Mutate},
 };
-use sp_core::{ed25519, Pair};
+use sp_core::{Pair, ed25519};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
-    generic::SignedPayload, traits::Dispatchable, BuildStorage, DispatchResult, MultiSignature, Storage,
+    BuildStorage, DispatchResult, MultiSignature, Storage, generic::SignedPayload, traits::Dispatchable,
 };
 use tfgrid_primitives::{
-    units::{DAY_MS, GIB, TFT},
     ContractId, Registration, Resources,
+    units::{DAY_MS, GIB, TFT},
 };
 use tfgrid_runtime::*;
 
@@ -85,7 +85,7 @@ impl Payer {
     }
 
     pub fn twin(self) -> u32 {
-        pallet_twins::TwinByAccount::<Runtime>::get(self.account()).expect("it has a twin")
+        pallet_grid_twins::TwinByAccount::<Runtime>::get(self.account()).expect("it has a twin")
     }
 }
 
@@ -134,7 +134,7 @@ pub fn signed(who: Sr25519Keyring, later: u32, call: impl Into<RuntimeCall>) -> 
 /// Time passes until no contract can be cancelled as not delivered any more.
 pub fn nothing_is_set_aside() {
     let window = parameters::NotDeliveredWindow::get();
-    pallet_billing::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += window);
+    pallet_grid_billing::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += window);
 }
 
 /// Makes a grid of this size.
@@ -164,16 +164,16 @@ fn add(member: Payer, contracts: u32) {
     let who = member.account();
     let credit = CREDIT + Balance::from(member.0) * MORE_CREDIT;
     Balances::mint_into(&who, MONEY + credit).expect("it can be minted");
-    let twin = pallet_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
+    let twin = pallet_grid_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
     by(who.clone(), twin);
-    by(who.clone(), pallet_billing::Call::deposit { twin: member.twin(), amount: credit });
-    if !pallet_nodes::Nodes::<Runtime>::contains_key(member.node()) {
+    by(who.clone(), pallet_grid_billing::Call::deposit { twin: member.twin(), amount: credit });
+    if !pallet_grid_nodes::Nodes::<Runtime>::contains_key(member.node()) {
         join(member.node());
     }
     let mut machine = machine(member.node());
     for _ in 0..contracts {
         by(who.clone(), chain::create(machine.id, chain::small()));
-        let contract = pallet_contracts::LastContractId::<Runtime>::get();
+        let contract = pallet_grid_contracts::LastContractId::<Runtime>::get();
         reported(machine.deployed(contract, b"{}"));
     }
 }
@@ -181,15 +181,18 @@ fn add(member: Payer, contracts: u32) {
 /// Node `n`, with room for the contracts of its payers and some more.
 fn join(n: u32) {
     let ticket = key(1, n / NODES_OF_TICKET);
-    let farm = pallet_farms::LastFarmId::<Runtime>::get();
-    if !pallet_farms::Tickets::<Runtime>::contains_key(ticket.public().0) {
+    let farm = pallet_grid_farms::LastFarmId::<Runtime>::get();
+    if !pallet_grid_farms::Tickets::<Runtime>::contains_key(ticket.public().0) {
         let expires = Timestamp::get() / 1_000 + 86_400;
         let (ticket, nodes) = (ticket.public().0, NODES_OF_TICKET);
-        by(chain::Alice.to_account_id(), pallet_farms::Call::open_ticket { farm, ticket, nodes, expires });
+        by(
+            chain::Alice.to_account_id(),
+            pallet_grid_farms::Call::open_ticket { farm, ticket, nodes, expires },
+        );
     }
     let machine = machine(n);
     let resources = Resources { cru: 400, mru: 400 * GIB, sru: 4_000 * GIB, ..Resources::ZERO };
     let registration = Registration { resources, ..chain::registration(&ticket, &machine.key) };
     reported(chain::register(registration, &ticket, &machine.key));
-    assert!(pallet_nodes::Nodes::<Runtime>::contains_key(n), "ids of nodes ascend");
+    assert!(pallet_grid_nodes::Nodes::<Runtime>::contains_key(n), "ids of nodes ascend");
 }

@@ -10,8 +10,8 @@ use frame_support::{
     traits::{OnPoll, OnTimestampSet},
     weights::{Weight, WeightMeter},
 };
-use pallet_billing::{Ends, PriceClockState};
-use tfgrid_primitives::{units::TFT, Q64};
+use pallet_grid_billing::{Ends, PriceClockState};
+use tfgrid_primitives::{Q64, units::TFT};
 use tfgrid_runtime::*;
 
 /// What is measured.
@@ -53,11 +53,11 @@ pub const SCENARIOS: [Scenario; 15] = [
         deposit(size.pick(n))
     }),
     Scenario::new("`withdraw`", |size, n| {
-        Job::by(size.pick(n), pallet_billing::Call::withdraw { amount: TFT })
+        Job::by(size.pick(n), pallet_grid_billing::Call::withdraw { amount: TFT })
     }),
     Scenario::new("`claim`", |size, n| {
         grid::nothing_is_set_aside();
-        Job::by(size.pick(n), pallet_billing::Call::claim { contract: size.pick(n).contract() })
+        Job::by(size.pick(n), pallet_grid_billing::Call::claim { contract: size.pick(n).contract() })
     }),
     Scenario::new("another price of TFT: `set_price`", |_, _| set_price()),
     HOOKS,
@@ -90,27 +90,27 @@ impl Job {
 fn start(payer: Payer) -> Job {
     let create = chain::create(payer.node(), chain::small());
     grid::dispatch(RuntimeOrigin::signed(payer.account()), create.into()).expect("it can be created");
-    let contract = pallet_contracts::LastContractId::<Runtime>::get();
+    let contract = pallet_grid_contracts::LastContractId::<Runtime>::get();
     Job::call(RawOrigin::Authorized.into(), grid::machine(payer.node()).deployed(contract, b"{}"))
 }
 
 fn deposit(payer: Payer) -> Job {
     let (twin, amount) = (payer.twin(), 100 * TFT);
-    Job::by(payer, pallet_billing::Call::deposit { twin, amount })
+    Job::by(payer, pallet_grid_billing::Call::deposit { twin, amount })
 }
 
 /// The payer's credit ends, and so do those before it.
 fn pause(payer: Payer) {
     let twin = payer.twin();
-    let end = pallet_billing::Payers::<Runtime>::get(twin).agenda_end().expect("it is charged");
+    let end = pallet_grid_billing::Payers::<Runtime>::get(twin).agenda_end().expect("it is charged");
     set_clock(end);
-    let poke = pallet_billing::Call::poke { twin };
+    let poke = pallet_grid_billing::Call::poke { twin };
     grid::dispatch(RuntimeOrigin::signed(payer.account()), poke.into()).expect("its credit has ended");
 }
 
 fn set_price() -> Job {
     let price = Billing::price_clock().price + 1;
-    Job::call(RawOrigin::Root.into(), pallet_billing::Call::set_price { price })
+    Job::call(RawOrigin::Root.into(), pallet_grid_billing::Call::set_price { price })
 }
 
 /// All that billing does in a block of its own accord.

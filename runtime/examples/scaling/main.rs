@@ -20,12 +20,12 @@ mod chain;
 mod history;
 
 use database::{Database, Outcome};
-use drain::{drain, Drained};
+use drain::{Drained, drain};
 use frame_support::weights::Weight;
 use grid::Size;
-use hourly::{hour, Hour};
+use hourly::{Hour, hour};
 use jobs::SCENARIOS;
-use measure::{measure, Figures, SAMPLES};
+use measure::{Figures, SAMPLES, measure};
 use std::{env, time::Duration};
 use tfgrid_runtime::SLOT_DURATION;
 
@@ -63,7 +63,9 @@ fn print_figures(size: Size, name: &str, figures: &Figures) {
 
 fn print_hours(hours: &[(Size, Hour)]) {
     println!("\nAn hour in which no contract starts, ends or runs out, {} blocks:\n", hourly::BLOCKS);
-    println!("| contracts | settled by | transactions | µs each | weight µs each | of people's room | processor s | ratio |");
+    println!(
+        "| contracts | settled by | transactions | µs each | weight µs each | of people's room | processor s | ratio |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     for (size, hour) in hours {
         let Hour { settlement, settlement_weight, room_permille, hourly, by_clock } = hour;
@@ -71,14 +73,18 @@ fn print_hours(hours: &[(Size, Hour)]) {
         let room = *room_permille as f64 / 10.0;
         let (each, all) = (settlement.as_micros(), hourly.as_secs_f64());
         let (clock, ratio) = (by_clock.as_secs_f64(), hourly.as_secs_f64() / by_clock.as_secs_f64());
-        println!("| {contracts} | a transaction each | {contracts} | {each} | {weight} | {room:.1} % | {all:.2} | {ratio:.1} |");
+        println!(
+            "| {contracts} | a transaction each | {contracts} | {each} | {weight} | {room:.1} % | {all:.2} | {ratio:.1} |"
+        );
         println!("| {contracts} | the clock | 0 | – | – | 0 % | {clock:.2} | 1 |");
     }
 }
 
 fn print_drains(drains: &[(Size, Drained)]) {
     println!("\nThe credit of all payers ends at the same moment:\n");
-    println!("| payers | blocks until all wait | time on the chain | most in a block | transactions meanwhile | ms a block | stored |");
+    println!(
+        "| payers | blocks until all wait | time on the chain | most in a block | transactions meanwhile | ms a block | stored |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for (_, drained) in drains {
         let Drained { payers, blocks, most, transactions, block, stored } = drained;

@@ -4,11 +4,11 @@
 use crate::*;
 use frame_support::{
     parameter_types,
-    traits::{ConstU128, ConstU32, ConstU8, VariantCountOf},
+    traits::{ConstU8, ConstU32, ConstU128, VariantCountOf},
     weights::{ConstantMultiplier, WeightToFeeCoefficient, WeightToFeeCoefficients, WeightToFeePolynomial},
 };
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, TargetedFeeAdjustment};
-use sp_runtime::{traits::One, FixedPointNumber, Perbill, Perquintill};
+use sp_runtime::{FixedPointNumber, Perbill, Perquintill, traits::One};
 use tfgrid_primitives::units::TFT;
 
 /// The least that an account keeps: 0.01 TFT.

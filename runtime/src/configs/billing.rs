@@ -7,11 +7,11 @@ use super::{
     parameters::{GraceMax, NotDeliveredWindow},
 };
 use crate::*;
-use frame_support::{parameter_types, traits::ConstU64, weights::Weight, PalletId};
+use frame_support::{PalletId, parameter_types, traits::ConstU64, weights::Weight};
 use tfgrid_primitives::{
+    Deadline, GridMillis,
     traits::ServeDeadlines,
     units::{HOUR_MS, MINUTE_MS},
-    Deadline, GridMillis,
 };
 
 parameter_types! {
@@ -37,7 +37,7 @@ impl ServeDeadlines for GridDeadlines {
     }
 }
 
-impl pallet_billing::Config for Runtime {
+impl pallet_grid_billing::Config for Runtime {
     type Currency = Balances;
     type Twins = Twins;
     type Farms = Farms;

@@ -3,7 +3,7 @@
 
 use super::governance::ValidatorManager;
 use crate::*;
-use frame_support::traits::{ConstBool, ConstU128, ConstU32, ConstU64, Contains};
+use frame_support::traits::{ConstBool, ConstU32, ConstU64, ConstU128, Contains};
 use pallet_session::PeriodicSessions;
 use sp_consensus_aura::sr25519::AuthorityId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
@@ -49,7 +49,7 @@ impl pallet_session::Config for Runtime {
     type KeyDeposit = ConstU128<TFT>;
 }
 
-impl pallet_validators::Config for Runtime {
+impl pallet_grid_validators::Config for Runtime {
     type ManagerOrigin = ValidatorManager;
     type MaxValidators = ConstU32<MAX_VALIDATORS>;
     type MaxPending = ConstU32<16>;

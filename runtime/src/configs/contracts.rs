@@ -8,13 +8,13 @@ use super::{
     },
 };
 use crate::*;
-use frame_support::traits::{ConstU128, ConstU32, ConstU64};
+use frame_support::traits::{ConstU32, ConstU64, ConstU128};
 use tfgrid_primitives::units::TFT;
 
 /// 100 Gbit/s.
 const FASTEST_NODE: u64 = 100_000_000_000 / 8;
 
-impl pallet_contracts::Config for Runtime {
+impl pallet_grid_contracts::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Twins;

@@ -3,7 +3,7 @@
 use super::governance::{FarmingCertifier, FarmingKeeper};
 use crate::*;
 
-impl pallet_farming::Config for Runtime {
+impl pallet_grid_farming::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Nodes = Nodes;

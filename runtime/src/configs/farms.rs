@@ -5,7 +5,7 @@ use crate::*;
 use frame_support::traits::ConstU128;
 use tfgrid_primitives::units::TFT;
 
-impl pallet_farms::Config for Runtime {
+impl pallet_grid_farms::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Twins;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::*;
 use frame_support::{parameter_types, traits::ConstU32};
-use tfgrid_primitives::{report::MAX_GPUS, units::GIB, Resources};
+use tfgrid_primitives::{Resources, report::MAX_GPUS, units::GIB};
 
 parameter_types! {
     /// Beyond any machine that is built, and small enough for the arithmetic of prices.
@@ -19,7 +19,7 @@ parameter_types! {
     };
 }
 
-impl pallet_nodes::Config for Runtime {
+impl pallet_grid_nodes::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Farms = Farms;

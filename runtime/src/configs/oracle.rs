@@ -6,14 +6,13 @@ use crate::*;
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{
-    parameter_types,
+    PalletId, parameter_types,
     traits::{ConstU32, Get},
-    PalletId,
 };
 use pallet_membership::Instance2;
 use pallet_oracle::DefaultCombineData;
 use scale_info::TypeInfo;
-use tfgrid_primitives::{units::HOUR_MS, TftPrice};
+use tfgrid_primitives::{TftPrice, units::HOUR_MS};
 
 /// What feeders speak of.
 #[derive(

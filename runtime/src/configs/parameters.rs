@@ -8,8 +8,8 @@ use frame_support::{
     traits::{EnsureOrigin, EnsureOriginWithArg, Get},
 };
 use tfgrid_primitives::{
-    units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS},
     UsdRate,
+    units::{DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS},
 };
 
 /// 1 USD, as a rate per hour.
@@ -148,8 +148,8 @@ impl pallet_parameters::Config for Runtime {
 #[frame_support::pallet]
 pub mod initial_intervals {
     use super::{
-        dynamic::{intervals, limits},
         RuntimeParameters,
+        dynamic::{intervals, limits},
     };
     use frame_support::pallet_prelude::*;
     use frame_system::RawOrigin;

@@ -58,7 +58,7 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 
 /// What changes contracts and neither attaches a payee nor moves money out of the owner's reach.
 fn manages_contracts(call: &RuntimeCall) -> bool {
-    use pallet_contracts::Call;
+    use pallet_grid_contracts::Call;
     matches!(
         call,
         RuntimeCall::Contracts(

@@ -9,8 +9,8 @@ use frame_support::{
     parameter_types,
     traits::{ConstU16, ConstU64},
     weights::{
-        constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
         Weight,
+        constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
     },
 };
 use frame_system::limits::{BlockLength, BlockWeights};

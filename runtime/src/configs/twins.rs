@@ -10,18 +10,18 @@ pub struct TwinsDeposits;
 impl Get<&'static [RuntimeHoldReason]> for TwinsDeposits {
     fn get() -> &'static [RuntimeHoldReason] {
         &[
-            RuntimeHoldReason::Twins(pallet_twins::HoldReason::Twin),
-            RuntimeHoldReason::Farms(pallet_farms::HoldReason::Farm),
-            RuntimeHoldReason::Farms(pallet_farms::HoldReason::BootTicket),
-            RuntimeHoldReason::Farms(pallet_farms::HoldReason::PublicIp),
-            RuntimeHoldReason::Nodes(pallet_nodes::HoldReason::Node),
-            RuntimeHoldReason::Contracts(pallet_contracts::HoldReason::Contract),
-            RuntimeHoldReason::Farming(pallet_farming::HoldReason::Bond),
+            RuntimeHoldReason::Twins(pallet_grid_twins::HoldReason::Twin),
+            RuntimeHoldReason::Farms(pallet_grid_farms::HoldReason::Farm),
+            RuntimeHoldReason::Farms(pallet_grid_farms::HoldReason::BootTicket),
+            RuntimeHoldReason::Farms(pallet_grid_farms::HoldReason::PublicIp),
+            RuntimeHoldReason::Nodes(pallet_grid_nodes::HoldReason::Node),
+            RuntimeHoldReason::Contracts(pallet_grid_contracts::HoldReason::Contract),
+            RuntimeHoldReason::Farming(pallet_grid_farming::HoldReason::Bond),
         ]
     }
 }
 
-impl pallet_twins::Config for Runtime {
+impl pallet_grid_twins::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type DepositReasons = TwinsDeposits;

@@ -9,7 +9,7 @@ use crate::*;
 use frame_support::{
     migrations::FreezeChainOnFailedMigration,
     parameter_types,
-    traits::{fungible::HoldConsideration, ConstU32, EqualPrivilegeOnly, LinearStoragePrice},
+    traits::{ConstU32, EqualPrivilegeOnly, LinearStoragePrice, fungible::HoldConsideration},
     weights::Weight,
 };
 use sp_runtime::Perbill;

@@ -4,22 +4,22 @@
 use crate::{chain::*, governance::by_root};
 use frame_support::{
     assert_ok,
-    storage::{with_transaction, TransactionOutcome},
+    storage::{TransactionOutcome, with_transaction},
     traits::Get,
 };
-use pallet_farms::{IpState, Ipv4, PublicIp};
+use pallet_grid_farms::{IpState, Ipv4, PublicIp};
 use tfgrid_primitives::{
+    Refusal, UsageItem, UsageTotals,
     traits::Clock,
     units::{HOUR_MS, TFT},
-    Refusal, UsageItem, UsageTotals,
 };
 use tfgrid_runtime::{
     parameters::{CoolDownTime, UsageInterval},
     *,
 };
 
-type Call = pallet_contracts::Call<Runtime>;
-type FarmsError = pallet_farms::Error<Runtime>;
+type Call = pallet_grid_contracts::Call<Runtime>;
+type FarmsError = pallet_grid_farms::Error<Runtime>;
 
 /// One GB.
 const GB: u64 = 1_000_000_000;
@@ -27,7 +27,7 @@ const GB: u64 = 1_000_000_000;
 fn add_ip(n: u8) {
     let v4 = Ipv4 { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };
     let address = PublicIp { v4, v6: None };
-    assert_ok!(call(Alice, pallet_farms::Call::add_ip { farm: 1, address }));
+    assert_ok!(call(Alice, pallet_grid_farms::Call::add_ip { farm: 1, address }));
 }
 
 fn create_with(public_ips: u8, traffic_gb: u32) -> Call {
@@ -55,9 +55,9 @@ fn addresses_are_reserved_with_the_contract_and_paid_for() {
         assert_ok!(call(Bob, create_with(1, 0)));
         assert_eq!(states(), [IpState::Taken(1)]);
         assert_fails(Bob, create_with(1, 0), FarmsError::NotEnoughIps);
-        assert_fails(Alice, pallet_farms::Call::remove_ip { ip: 1 }, FarmsError::IpInUse);
+        assert_fails(Alice, pallet_grid_farms::Call::remove_ip { ip: 1 }, FarmsError::IpInUse);
         report(machine.deployed(1, b"{}")).unwrap();
-        let with = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd;
+        let with = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd;
         assert_eq!(with - Contracts::quote(1, small(), 0).unwrap(), 40_000_000);
     });
 }
@@ -94,8 +94,8 @@ fn an_address_that_governance_took_from_a_squatter_goes_when_its_contract_does()
     run_with_node(|mut machine, _| {
         add_ip(10);
         assert_ok!(call(Bob, create_with(1, 0)));
-        assert_ok!(by_root(pallet_farms::Call::force_remove_ip { ip: 1 }.into()));
-        assert_eq!(held(Alice, pallet_farms::HoldReason::PublicIp), 0);
+        assert_ok!(by_root(pallet_grid_farms::Call::force_remove_ip { ip: 1 }.into()));
+        assert_eq!(held(Alice, pallet_grid_farms::HoldReason::PublicIp), 0);
         assert_ok!(call(Bob, cancel(1)));
         report(machine.released(1)).unwrap();
         assert_eq!(states(), []);
@@ -131,13 +131,13 @@ fn traffic_is_paid_in_advance_and_what_is_not_used_comes_back() {
 fn a_node_cannot_report_more_than_a_machine_can_do() {
     run_with_node(|mut machine, _| {
         deployed(&mut machine, Bob, small());
-        let fastest: u64 = <Runtime as pallet_contracts::Config>::MaxBytesPerSecond::get();
+        let fastest: u64 = <Runtime as pallet_grid_contracts::Config>::MaxBytesPerSecond::get();
         report(machine.usage(vec![used(fastest * 3_600)].try_into().unwrap())).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1), None);
         machine.serve(UsageInterval::get());
         let totals = UsageTotals { cpu_ms: 100 * HOUR_MS, ..Default::default() };
         report(machine.usage(vec![UsageItem { contract: 1, totals }].try_into().unwrap())).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1), None);
         machine.serve(UsageInterval::get());
         let extreme = UsageTotals {
             cpu_ms: u64::MAX,
@@ -147,10 +147,10 @@ fn a_node_cannot_report_more_than_a_machine_can_do() {
             sent_bytes: u64::MAX,
         };
         report(machine.usage(vec![UsageItem { contract: 1, totals: extreme }].try_into().unwrap())).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1), None);
         machine.serve(UsageInterval::get());
         report(machine.usage(vec![used(GB)].try_into().unwrap())).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes, GB);
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes, GB);
     });
 }
 
@@ -161,7 +161,7 @@ fn a_window_of_time_counts_once_for_a_contract_however_often_a_report_names_it()
         machine.serve(UsageInterval::get());
         let often: Vec<_> = (1..=8).map(|gb| used(gb * GB)).collect();
         report(machine.usage(often.try_into().unwrap())).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes, GB);
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes, GB);
     });
 }
 
@@ -171,9 +171,9 @@ fn usage_at_the_edge_of_the_window_is_taken_and_a_byte_more_is_not() {
         deployed(&mut machine, Bob, small());
         machine.serve(2 * UsageInterval::get());
         report(machine.usage(vec![used(GB)].try_into().unwrap())).unwrap();
-        let last = pallet_contracts::LastUsageReport::<Runtime>::get(1).at;
+        let last = pallet_grid_contracts::LastUsageReport::<Runtime>::get(1).at;
         machine.serve(UsageInterval::get());
-        let fastest: u64 = <Runtime as pallet_contracts::Config>::MaxBytesPerSecond::get();
+        let fastest: u64 = <Runtime as pallet_grid_contracts::Config>::MaxBytesPerSecond::get();
         // The block that has the report comes a slot later.
         let window = Billing::grid_now() + SLOT_DURATION - last + UsageInterval::get();
         let most = GB + fastest * (window / 1_000);
@@ -181,7 +181,7 @@ fn usage_at_the_edge_of_the_window_is_taken_and_a_byte_more_is_not() {
             let usage = machine.usage(vec![used(bytes)].try_into().unwrap());
             with_transaction(|| {
                 report(usage).unwrap();
-                let taken = pallet_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes == bytes;
+                let taken = pallet_grid_contracts::Usage::<Runtime>::get(1).unwrap().received_bytes == bytes;
                 TransactionOutcome::Rollback(Ok::<_, sp_runtime::DispatchError>(taken))
             })
             .unwrap()

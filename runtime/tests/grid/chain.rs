@@ -5,21 +5,23 @@ use crate::history::{self, Step};
 use codec::Encode;
 use frame_support::{
     assert_ok,
-    storage::{with_transaction, TransactionOutcome},
+    storage::{TransactionOutcome, with_transaction},
     traits::Get,
 };
 use serde_json::Value;
 use sp_consensus_aura::AURA_ENGINE_ID;
-use sp_core::{ed25519, Pair, H256};
+use sp_core::{H256, Pair, ed25519};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
+    BuildStorage, DispatchError, DispatchResult,
     generic::{Digest, DigestItem, Era},
     traits::Header as _,
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidityError},
-    BuildStorage, DispatchError, DispatchResult,
 };
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
+    Body, Charge, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources,
+    TwinId,
     clock::HALT_CAP_MS,
     fixed,
     report::{
@@ -29,8 +31,6 @@ use tfgrid_primitives::{
     ticket::Isolation,
     traits::{Clock, NodeDirectory, Service},
     units::{GIB, TFT},
-    Body, Charge, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources,
-    TwinId,
 };
 use tfgrid_runtime::*;
 
@@ -86,21 +86,21 @@ pub fn check_laws() {
     Billing::do_try_state().unwrap();
     Validators::do_try_state().unwrap();
     Farming::do_try_state().unwrap();
-    for node in pallet_nodes::Nodes::<Runtime>::iter_keys() {
-        let reserved = pallet_nodes::Reserved::<Runtime>::get(node);
+    for node in pallet_grid_nodes::Nodes::<Runtime>::iter_keys() {
+        let reserved = pallet_grid_nodes::Reserved::<Runtime>::get(node);
         assert_eq!(reserved.resources, Contracts::reserved_on(node), "reserved isn't the contracts' sum");
-        let listed = pallet_contracts::NodeContracts::<Runtime>::iter_key_prefix(node).count();
+        let listed = pallet_grid_contracts::NodeContracts::<Runtime>::iter_key_prefix(node).count();
         assert_eq!(reserved.contracts as usize, listed, "the node's count isn't the contracts'");
     }
-    for (node, live) in pallet_nodes::Liveliness::<Runtime>::iter() {
+    for (node, live) in pallet_grid_nodes::Liveliness::<Runtime>::iter() {
         assert!(Billing::is_armed(live.check_at, Deadline::Silence(node)), "nobody looks at a node");
     }
     let armed = |kind: fn(&Deadline) -> bool| {
-        let keys = pallet_billing::Deadlines::<Runtime>::iter_keys();
+        let keys = pallet_grid_billing::Deadlines::<Runtime>::iter_keys();
         keys.filter_map(|key| key.deadline()).filter(kind).count()
     };
     let mut drains = 0;
-    for (node, record) in pallet_nodes::Nodes::<Runtime>::iter() {
+    for (node, record) in pallet_grid_nodes::Nodes::<Runtime>::iter() {
         let Some(drain) = record.terms.drain.filter(|drain| drain.deadline > Billing::grid_now()) else {
             continue;
         };
@@ -108,9 +108,9 @@ pub fn check_laws() {
         drains += 1;
     }
     assert_eq!(armed(|d| matches!(d, Deadline::Drain(_))), drains, "a drain ends twice");
-    let nodes = pallet_nodes::Nodes::<Runtime>::iter_keys().count();
+    let nodes = pallet_grid_nodes::Nodes::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Silence(_))), nodes, "a node is looked at twice");
-    let awaited: Vec<_> = pallet_contracts::Contracts::<Runtime>::iter()
+    let awaited: Vec<_> = pallet_grid_contracts::Contracts::<Runtime>::iter()
         .filter_map(|(id, contract)| contract.awaited().map(|answer| (id, answer.by)))
         .collect();
     let watched = awaited.iter().all(|(id, by)| Billing::is_armed(*by, Deadline::Answer(*id)));
@@ -121,17 +121,17 @@ pub fn check_laws() {
     addresses_have_one_contract();
     payers_have_promised_what_their_contracts_may_cost();
     nobody_pays_a_silent_node();
-    let closed = pallet_contracts::Closed::<Runtime>::iter_keys().count();
+    let closed = pallet_grid_contracts::Closed::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Tombstone(_))), closed, "a tombstone would stay");
-    for (id, closed) in pallet_contracts::Closed::<Runtime>::iter() {
+    for (id, closed) in pallet_grid_contracts::Closed::<Runtime>::iter() {
         let billed = (fixed::whole(billed(id).tft), billed(id).usd);
         // The oldest month of a long life has been dropped.
         let whole = !Billing::bill(id).is_full();
         assert!(!whole || billed == (closed.tft, closed.usd), "a bill isn't what its contract was charged");
     }
-    for (id, contract) in pallet_contracts::Contracts::<Runtime>::iter() {
-        let charged = pallet_billing::Accruals::<Runtime>::get(id);
-        let deployed = contract.state == pallet_contracts::ContractState::Deployed;
+    for (id, contract) in pallet_grid_contracts::Contracts::<Runtime>::iter() {
+        let charged = pallet_grid_billing::Accruals::<Runtime>::get(id);
+        let deployed = contract.state == pallet_grid_contracts::ContractState::Deployed;
         assert_eq!(charged.is_some(), deployed, "charged and deployed aren't the same");
         if let Some(charged) = charged {
             assert_eq!(charged.payer, contract.twin);
@@ -147,14 +147,14 @@ pub fn check_laws() {
 /// What a payer's contracts may cost without another word of its owner: what it has promised and is charged.
 fn payers_have_promised_what_their_contracts_may_cost() {
     let mut wanted: BTreeMap<TwinId, [u128; 2]> = BTreeMap::new();
-    for contract in pallet_contracts::Contracts::<Runtime>::iter_values() {
+    for contract in pallet_grid_contracts::Contracts::<Runtime>::iter_values() {
         let pending = contract.deployment().and_then(|deployment| deployment.pending.as_ref());
         let most = pending.map_or(contract.rates.usd, |pending| pending.rate.max(contract.rates.usd));
         let sums = wanted.entry(contract.twin).or_default();
         sums[0] += u128::from(most);
         sums[1] += u128::from(contract.rates.extra);
     }
-    for (twin, payer) in pallet_billing::Payers::<Runtime>::iter() {
+    for (twin, payer) in pallet_grid_billing::Payers::<Runtime>::iter() {
         let sums = wanted.remove(&twin).unwrap_or_default();
         assert_eq!([payer.whole_rate(), payer.whole_extra()], sums, "another rate is promised than agreed");
     }
@@ -163,10 +163,12 @@ fn payers_have_promised_what_their_contracts_may_cost() {
 
 /// Where a node serves nobody and no sweep is to come, none of its contracts is charged.
 fn nobody_pays_a_silent_node() {
-    for (id, charged) in pallet_billing::Accruals::<Runtime>::iter().filter(|(_, charged)| charged.running) {
+    for (id, charged) in
+        pallet_grid_billing::Accruals::<Runtime>::iter().filter(|(_, charged)| charged.running)
+    {
         let Some(node) = charged.node else { continue };
         let silent = Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended);
-        let swept = pallet_billing::Deadlines::<Runtime>::iter_keys()
+        let swept = pallet_grid_billing::Deadlines::<Runtime>::iter_keys()
             .any(|key| key.deadline() == Some(Deadline::Sweep(node)));
         assert!(!silent || swept, "contract {id} is charged for on a node that serves nobody");
     }
@@ -174,19 +176,21 @@ fn nobody_pays_a_silent_node() {
 
 /// An address is taken by an open contract that asked for as many, or cools down after one.
 fn addresses_have_one_contract() {
-    for (id, ips) in pallet_farms::ContractIps::<Runtime>::iter() {
-        match pallet_contracts::Contracts::<Runtime>::get(id) {
+    for (id, ips) in pallet_grid_farms::ContractIps::<Runtime>::iter() {
+        match pallet_grid_contracts::Contracts::<Runtime>::get(id) {
             Some(contract) => {
                 let asked = contract.deployment().map_or(0, |deployment| deployment.public_ips);
                 assert_eq!(ips.len(), usize::from(asked), "a contract has other addresses than it asked for");
             }
-            None => assert!(pallet_farms::CoolingDown::<Runtime>::contains_key(id), "an address is lost"),
+            None => {
+                assert!(pallet_grid_farms::CoolingDown::<Runtime>::contains_key(id), "an address is lost")
+            }
         }
     }
-    for (id, contract) in pallet_contracts::Contracts::<Runtime>::iter() {
+    for (id, contract) in pallet_grid_contracts::Contracts::<Runtime>::iter() {
         let asked = contract.deployment().map_or(0, |deployment| deployment.public_ips);
         assert_eq!(
-            pallet_farms::ContractIps::<Runtime>::contains_key(id),
+            pallet_grid_farms::ContractIps::<Runtime>::contains_key(id),
             asked > 0,
             "an address is missing"
         );
@@ -348,9 +352,9 @@ pub fn register(
     registration: Registration,
     ticket: &ed25519::Pair,
     key: &ed25519::Pair,
-) -> pallet_nodes::Call<Runtime> {
+) -> pallet_grid_nodes::Call<Runtime> {
     let bytes = registration.signing_bytes(GENESIS);
-    pallet_nodes::Call::register {
+    pallet_grid_nodes::Call::register {
         registration,
         ticket_signature: ticket.sign(&bytes),
         node_signature: key.sign(&bytes),
@@ -359,11 +363,11 @@ pub fn register(
 
 /// Alice's twin and farm, and an open ticket of it.
 pub fn farm_with_ticket(nodes: u32) {
-    let twin = pallet_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
+    let twin = pallet_grid_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
     assert_ok!(call(Alice, twin));
-    assert_ok!(call(Alice, pallet_farms::Call::create { name: b"sunny".to_vec().try_into().unwrap() }));
+    assert_ok!(call(Alice, pallet_grid_farms::Call::create { name: b"sunny".to_vec().try_into().unwrap() }));
     let expires = Timestamp::get() / 1_000 + 86_400;
-    let open = pallet_farms::Call::open_ticket { farm: 1, ticket: ticket().public().0, nodes, expires };
+    let open = pallet_grid_farms::Call::open_ticket { farm: 1, ticket: ticket().public().0, nodes, expires };
     assert_ok!(call(Alice, open));
 }
 
@@ -377,7 +381,7 @@ impl Machine {
     pub fn join(n: u8) -> Self {
         let key = Self::key(n);
         report(register(registration(&ticket(), &key), &ticket(), &key)).unwrap();
-        let id = pallet_nodes::NodeByKey::<Runtime>::get(key.public().0).unwrap();
+        let id = pallet_grid_nodes::NodeByKey::<Runtime>::get(key.public().0).unwrap();
         Self { key, id, sequence: 0 }
     }
 
@@ -388,27 +392,27 @@ impl Machine {
         (self.sequence, self.key.sign(&bytes))
     }
 
-    pub fn heartbeat(&mut self) -> pallet_nodes::Call<Runtime> {
+    pub fn heartbeat(&mut self) -> pallet_grid_nodes::Call<Runtime> {
         self.heartbeat_of(1)
     }
 
     /// A heartbeat of the boot with this nonce.
-    pub fn heartbeat_of(&mut self, boot_nonce: u64) -> pallet_nodes::Call<Runtime> {
+    pub fn heartbeat_of(&mut self, boot_nonce: u64) -> pallet_grid_nodes::Call<Runtime> {
         let payload = HeartbeatPayload { boot_nonce };
         let (sequence, signature) = self.sign(ReportKind::Heartbeat, &payload);
-        pallet_nodes::Call::heartbeat { node: self.id, sequence, payload, signature }
+        pallet_grid_nodes::Call::heartbeat { node: self.id, sequence, payload, signature }
     }
 
-    pub fn details(&mut self, resources: Resources) -> pallet_nodes::Call<Runtime> {
+    pub fn details(&mut self, resources: Resources) -> pallet_grid_nodes::Call<Runtime> {
         let payload = DetailsPayload { resources, ..Default::default() };
         let (sequence, signature) = self.sign(ReportKind::Details, &payload);
-        pallet_nodes::Call::report_details { node: self.id, sequence, payload, signature }
+        pallet_grid_nodes::Call::report_details { node: self.id, sequence, payload, signature }
     }
 
-    pub fn power(&mut self, state: PowerState) -> pallet_nodes::Call<Runtime> {
+    pub fn power(&mut self, state: PowerState) -> pallet_grid_nodes::Call<Runtime> {
         let payload = PowerPayload { state };
         let (sequence, signature) = self.sign(ReportKind::Power, &payload);
-        pallet_nodes::Call::report_power { node: self.id, sequence, payload, signature }
+        pallet_grid_nodes::Call::report_power { node: self.id, sequence, payload, signature }
     }
 
     /// Time passes in which the machine is heard from.
@@ -428,46 +432,50 @@ impl Machine {
         pass(until.saturating_sub(Timestamp::get()));
     }
 
-    pub fn deployed(&mut self, contract: ContractId, result: &[u8]) -> pallet_contracts::Call<Runtime> {
+    pub fn deployed(&mut self, contract: ContractId, result: &[u8]) -> pallet_grid_contracts::Call<Runtime> {
         let (version, body_hash) = wanted(contract).unwrap_or((1, H256::zero()));
         let result = result.to_vec().try_into().unwrap();
         self.deployed_with(DeployedPayload { contract, version, body_hash, result })
     }
 
-    pub fn deployed_with(&mut self, payload: DeployedPayload) -> pallet_contracts::Call<Runtime> {
+    pub fn deployed_with(&mut self, payload: DeployedPayload) -> pallet_grid_contracts::Call<Runtime> {
         let (sequence, signature) = self.sign(ReportKind::Deployed, &payload);
-        pallet_contracts::Call::report_deployed { node: self.id, sequence, payload, signature }
+        pallet_grid_contracts::Call::report_deployed { node: self.id, sequence, payload, signature }
     }
 
-    pub fn failed(&mut self, contract: ContractId, code: FailureCode) -> pallet_contracts::Call<Runtime> {
+    pub fn failed(
+        &mut self,
+        contract: ContractId,
+        code: FailureCode,
+    ) -> pallet_grid_contracts::Call<Runtime> {
         let path = b"/workloads/0".to_vec().try_into().unwrap();
         let version = wanted(contract).map_or(1, |(version, _)| version);
         let payload = FailedPayload { contract, version, code, path };
         let (sequence, signature) = self.sign(ReportKind::Failed, &payload);
-        pallet_contracts::Call::report_failed { node: self.id, sequence, payload, signature }
+        pallet_grid_contracts::Call::report_failed { node: self.id, sequence, payload, signature }
     }
 
-    pub fn progress(&mut self, contract: ContractId, version: u32) -> pallet_contracts::Call<Runtime> {
+    pub fn progress(&mut self, contract: ContractId, version: u32) -> pallet_grid_contracts::Call<Runtime> {
         let payload = ProgressPayload { contract, version };
         let (sequence, signature) = self.sign(ReportKind::Progress, &payload);
-        pallet_contracts::Call::report_progress { node: self.id, sequence, payload, signature }
+        pallet_grid_contracts::Call::report_progress { node: self.id, sequence, payload, signature }
     }
 
-    pub fn released(&mut self, contract: ContractId) -> pallet_contracts::Call<Runtime> {
+    pub fn released(&mut self, contract: ContractId) -> pallet_grid_contracts::Call<Runtime> {
         let payload = ReleasedPayload { contract };
         let (sequence, signature) = self.sign(ReportKind::Released, &payload);
-        pallet_contracts::Call::report_released { node: self.id, sequence, payload, signature }
+        pallet_grid_contracts::Call::report_released { node: self.id, sequence, payload, signature }
     }
 
-    pub fn usage(&mut self, payload: UsagePayload) -> pallet_contracts::Call<Runtime> {
+    pub fn usage(&mut self, payload: UsagePayload) -> pallet_grid_contracts::Call<Runtime> {
         let (sequence, signature) = self.sign(ReportKind::Usage, &payload);
-        pallet_contracts::Call::report_usage { node: self.id, sequence, payload, signature }
+        pallet_grid_contracts::Call::report_usage { node: self.id, sequence, payload, signature }
     }
 }
 
 /// The version that a node is to deploy, and the hash of its body.
 fn wanted(contract: ContractId) -> Option<(u32, H256)> {
-    let record = pallet_contracts::Contracts::<Runtime>::get(contract)?;
+    let record = pallet_grid_contracts::Contracts::<Runtime>::get(contract)?;
     let deployment = record.deployment()?;
     let pending = deployment.pending.as_ref().map(|pending| (pending.version, pending.body_hash));
     Some(pending.unwrap_or((deployment.version, deployment.body_hash)))
@@ -495,17 +503,17 @@ pub fn billed(contract: ContractId) -> Charge {
 /// A deployed contract for `resources` of node 1; answers with its id.
 pub fn deployed(machine: &mut Machine, who: Sr25519Keyring, resources: Resources) -> ContractId {
     assert_ok!(call(who, create(machine.id, resources)));
-    let id = pallet_contracts::LastContractId::<Runtime>::get();
+    let id = pallet_grid_contracts::LastContractId::<Runtime>::get();
     report(machine.deployed(id, b"{}")).unwrap();
     id
 }
 
 /// Gives a person a twin with credit.
 pub fn customer(who: Sr25519Keyring, credit: Balance) -> TwinId {
-    let twin = pallet_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
+    let twin = pallet_grid_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
     assert_ok!(call(who, twin));
-    let twin = pallet_twins::TwinByAccount::<Runtime>::get(who.to_account_id()).unwrap();
-    assert_ok!(call(who, pallet_billing::Call::deposit { twin, amount: credit }));
+    let twin = pallet_grid_twins::TwinByAccount::<Runtime>::get(who.to_account_id()).unwrap();
+    assert_ok!(call(who, pallet_grid_billing::Call::deposit { twin, amount: credit }));
     twin
 }
 
@@ -515,8 +523,8 @@ pub fn small() -> Resources {
 }
 
 /// A call that asks `node` for `resources`.
-pub fn create(node: NodeId, resources: Resources) -> pallet_contracts::Call<Runtime> {
-    pallet_contracts::Call::create_node_contract {
+pub fn create(node: NodeId, resources: Resources) -> pallet_grid_contracts::Call<Runtime> {
+    pallet_grid_contracts::Call::create_node_contract {
         node,
         resources,
         body: Body::Plain(b"{}".to_vec()),
@@ -528,8 +536,8 @@ pub fn create(node: NodeId, resources: Resources) -> pallet_contracts::Call<Runt
 }
 
 /// The call with which an owner ends a contract.
-pub fn cancel(contract: ContractId) -> pallet_contracts::Call<Runtime> {
-    pallet_contracts::Call::cancel { contract, reason: pallet_contracts::CancelReason::Cancelled }
+pub fn cancel(contract: ContractId) -> pallet_grid_contracts::Call<Runtime> {
+    pallet_grid_contracts::Call::cancel { contract, reason: pallet_grid_contracts::CancelReason::Cancelled }
 }
 
 /// What [`run_with_node`]'s customer pays in: too little for a discount on what these tests rent.

@@ -4,23 +4,23 @@
 use crate::chain::*;
 use frame_support::{
     assert_ok,
-    traits::{fungible::InspectHold, Get},
+    traits::{Get, fungible::InspectHold},
 };
-use pallet_contracts::{CancelReason, Network, Subnet};
+use pallet_grid_contracts::{CancelReason, Network, Subnet};
 use sp_keyring::Sr25519Keyring;
 use tfgrid_primitives::{
+    Body, FailureCode, Refusal, Resources, UsageItem, UsageTotals,
     report::{DeployedPayload, UsagePayload},
     units::{HOUR_MS, MINUTE_MS, TFT},
     views::{ClosingReason, ContractStatus},
-    Body, FailureCode, Refusal, Resources, UsageItem, UsageTotals,
 };
 use tfgrid_runtime::{
     parameters::{AnswerTime, LongOffline, NotDeliveredWindow, ResultInterval, TombstoneTime, UsageInterval},
     *,
 };
 
-type Call = pallet_contracts::Call<Runtime>;
-type Error = pallet_contracts::Error<Runtime>;
+type Call = pallet_grid_contracts::Call<Runtime>;
+type Error = pallet_grid_contracts::Error<Runtime>;
 
 /// `create` with one argument changed.
 fn create_with(change: impl FnOnce(&mut Call)) -> Call {
@@ -56,7 +56,7 @@ fn with_networks(list: Vec<(&str, [u8; 4], u8)>) -> Call {
 fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
-        let record = pallet_contracts::Contracts::<Runtime>::get(1).unwrap();
+        let record = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap();
         assert_eq!(record.rates.usd, 103_750_000);
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         machine.serve(30_000);
@@ -64,7 +64,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
 
         report(machine.deployed(1, br#"{"web":{"ip":"10.0.0.2"}}"#)).unwrap();
         assert_eq!(
-            pallet_contracts::Results::<Runtime>::get(1).unwrap()[..],
+            pallet_grid_contracts::Results::<Runtime>::get(1).unwrap()[..],
             br#"{"web":{"ip":"10.0.0.2"}}"#[..]
         );
         // The block that has the report is the first that isn't charged: it begins the charge.
@@ -73,22 +73,24 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
         assert!((CREDIT - credit(bob)).abs_diff(hour) <= 1, "{}", credit(bob));
 
         assert_ok!(call(Bob, cancel(1)));
-        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
         assert_eq!((closed.reason, closed.twin, closed.node), (ClosingReason::Cancelled, bob, Some(1)));
         assert_eq!(closed.usd, 103_750_000);
         assert!(closed.tft.abs_diff(hour) <= 1);
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Closed { .. })));
         assert_eq!(Nodes::free(1), Some(capacity()));
-        let held =
-            Balances::balance_on_hold(&pallet_contracts::HoldReason::Contract.into(), &Bob.to_account_id());
+        let held = Balances::balance_on_hold(
+            &pallet_grid_contracts::HoldReason::Contract.into(),
+            &Bob.to_account_id(),
+        );
         assert_eq!(held, 0);
 
         let left = credit(bob);
         pass(HOUR_MS);
         assert_eq!(credit(bob), left, "a closed contract costs nothing");
-        assert_ok!(call(Bob, pallet_billing::Call::withdraw { amount: left }));
-        for payee in [pallet_billing::Payee::Farm(1), pallet_billing::Payee::Foundation] {
-            assert_ok!(call(Charlie, pallet_billing::Call::pay_out { payee }));
+        assert_ok!(call(Bob, pallet_grid_billing::Call::withdraw { amount: left }));
+        for payee in [pallet_grid_billing::Payee::Farm(1), pallet_grid_billing::Payee::Foundation] {
+            assert_ok!(call(Charlie, pallet_grid_billing::Call::pay_out { payee }));
         }
     });
 }
@@ -104,7 +106,7 @@ fn a_contract_is_paused_while_credit_is_used_up_and_goes_on_after_a_deposit() {
         machine.serve(75 * MINUTE_MS);
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Paused { .. })));
         assert!(Contracts::page_of_node(1, None, 10)[0].paused);
-        assert_ok!(call(Charlie, pallet_billing::Call::deposit { twin: bob, amount: TFT }));
+        assert_ok!(call(Charlie, pallet_grid_billing::Call::deposit { twin: bob, amount: TFT }));
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Deployed { .. })));
         assert!(!Contracts::page_of_node(1, None, 10)[0].paused);
     });
@@ -116,8 +118,8 @@ fn what_a_node_cannot_deploy_closes_with_its_reason() {
         assert_ok!(call(Bob, create(1, small())));
         report(machine.failed(1, FailureCode::ImageNotFound)).unwrap();
         let reason = ClosingReason::NodeRejected { code: FailureCode::ImageNotFound };
-        assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().reason, reason);
-        let held = pallet_contracts::HoldReason::Contract.into();
+        assert_eq!(pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().reason, reason);
+        let held = pallet_grid_contracts::HoldReason::Contract.into();
         assert_eq!(Balances::balance_on_hold(&held, &Bob.to_account_id()), 0);
         assert!(credit(bob) < CREDIT, "it had occupied the node");
         assert_eq!(Nodes::free(1), Some(capacity()));
@@ -131,7 +133,7 @@ fn a_contract_that_nobody_answers_closes_by_itself_and_costs_nothing() {
         machine.serve(AnswerTime::get() - 2 * SLOT_DURATION);
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         machine.serve(3 * SLOT_DURATION);
-        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
         assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
         assert_eq!(credit(bob), CREDIT);
         assert_eq!(Nodes::free(1), Some(capacity()));
@@ -170,7 +172,7 @@ fn contracts_on_a_silent_node_cost_nothing_and_go_on_when_it_is_back() {
         let payer = Billing::settled_payer(bob);
         assert_eq!(payer.rate, 0, "all are suspended");
         assert!(credit(bob).abs_diff(served) <= 40, "the silence is paid back");
-        let rate = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd;
+        let rate = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd;
 
         while !Nodes::is_online(1) {
             pass(heartbeat_ms());
@@ -197,11 +199,11 @@ fn a_node_that_stays_silent_loses_its_contracts() {
         }
         pass(LongOffline::get() + 5 * heartbeat_ms());
         for id in 1..=20 {
-            let closed = pallet_contracts::Closed::<Runtime>::get(id).unwrap();
+            let closed = pallet_grid_contracts::Closed::<Runtime>::get(id).unwrap();
             assert_eq!(closed.reason, ClosingReason::NodeSilent);
         }
         assert_eq!(Nodes::free(1), Some(capacity()));
-        assert_ok!(call(Alice, pallet_nodes::Call::remove { node: 1 }));
+        assert_ok!(call(Alice, pallet_grid_nodes::Call::remove { node: 1 }));
     });
 }
 
@@ -217,8 +219,8 @@ fn a_contract_that_was_not_delivered_costs_nothing() {
         assert_fails(Charlie, complain(1), Error::NoTwin);
         assert_ok!(call(Bob, complain(1)));
         assert_eq!(credit(bob), CREDIT);
-        assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().tft, 0);
-        assert_eq!(pallet_nodes::NotDelivered::<Runtime>::get(1), 1);
+        assert_eq!(pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().tft, 0);
+        assert_eq!(pallet_grid_nodes::NotDelivered::<Runtime>::get(1), 1);
 
         for id in 2..=5 {
             assert_ok!(call(Bob, create(1, small())));
@@ -230,10 +232,10 @@ fn a_contract_that_was_not_delivered_costs_nothing() {
         assert_fails(Bob, complain(4), Error::TooManyComplaints);
         machine.serve(NotDeliveredWindow::get());
         assert_fails(Bob, complain(4), Error::DeliveryUncontested);
-        pallet_billing::GridClockState::<Runtime>::mutate(|clock| {
-            clock.now_ms += pallet_contracts::COMPLAINT_WINDOW;
+        pallet_grid_billing::GridClockState::<Runtime>::mutate(|clock| {
+            clock.now_ms += pallet_grid_contracts::COMPLAINT_WINDOW;
         });
-        pallet_contracts::Contracts::<Runtime>::mutate(5, |contract| {
+        pallet_grid_contracts::Contracts::<Runtime>::mutate(5, |contract| {
             contract.as_mut().unwrap().deployed_at = Billing::grid_clock().now_ms;
         });
         assert_ok!(call(Bob, complain(5)));
@@ -246,18 +248,21 @@ fn whoever_occupies_capacity_pays_ten_minutes_of_it() {
         let ten_minutes = 103_750_000 * TFT / 10_000_000_000 * 20 / 6;
         for _ in 0..5 {
             assert_ok!(call(Bob, create(1, small())));
-            let id = pallet_contracts::LastContractId::<Runtime>::get();
+            let id = pallet_grid_contracts::LastContractId::<Runtime>::get();
             let before = credit(bob);
             assert_ok!(call(Bob, cancel(id)));
             assert!((before - credit(bob)).abs_diff(ten_minutes) <= 1);
         }
         // A body that the node can't run is the user's fault, and earns the farmer nothing.
-        let farmers = pallet_billing::Payable::<Runtime>::get(pallet_billing::Payee::Farm(1));
+        let farmers = pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1));
         assert_ok!(call(Bob, create(1, small())));
         let before = credit(bob);
         report(machine.failed(6, FailureCode::BodyInvalid)).unwrap();
         assert!((before - credit(bob)).abs_diff(ten_minutes) <= 1);
-        assert_eq!(pallet_billing::Payable::<Runtime>::get(pallet_billing::Payee::Farm(1)), farmers);
+        assert_eq!(
+            pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1)),
+            farmers
+        );
     });
 }
 
@@ -271,7 +276,10 @@ fn only_governance_closes_the_contracts_of_others() {
             call(Alice, pallet_sudo::Call::sudo { call: inner })
         };
         assert_ok!(close(1));
-        assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().reason, ClosingReason::ByGovernance);
+        assert_eq!(
+            pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().reason,
+            ClosingReason::ByGovernance
+        );
         assert_eq!(credit(bob), CREDIT);
         let unknown =
             pallet_sudo::Event::<Runtime>::Sudid { sudo_result: Err(Error::UnknownContract.into()) };
@@ -284,16 +292,16 @@ fn only_governance_closes_the_contracts_of_others() {
 fn a_solution_provider_is_named_once_and_by_the_owner() {
     run_with_node(|mut machine, _| {
         let attach = |provider| Call::attach_provider { contract: 1, provider };
-        let add = pallet_billing::Call::add_provider { account: Charlie.to_account_id(), permille: 100 };
+        let add = pallet_grid_billing::Call::add_provider { account: Charlie.to_account_id(), permille: 100 };
         assert_ok!(call(Alice, pallet_sudo::Call::sudo { call: Box::new(add.into()) }));
         assert_fails(Bob, attach(1), Error::UnknownContract);
         assert_ok!(call(Bob, create(1, small())));
         assert_fails(Bob, attach(1), Error::NotDeployed);
         report(machine.deployed(1, b"{}")).unwrap();
         assert_fails(Alice, attach(1), Error::NotOwner);
-        assert_fails(Bob, attach(2), pallet_billing::Error::<Runtime>::UnknownProvider);
+        assert_fails(Bob, attach(2), pallet_grid_billing::Error::<Runtime>::UnknownProvider);
         assert_ok!(call(Bob, attach(1)));
-        assert_fails(Bob, attach(1), pallet_billing::Error::<Runtime>::ProviderAttached);
+        assert_fails(Bob, attach(1), pallet_grid_billing::Error::<Runtime>::ProviderAttached);
     });
 }
 
@@ -305,9 +313,9 @@ fn a_create_call_is_refused_for_every_wrong_argument() {
         assert_fails(Bob, with_body(0), Error::BodySizeOutOfRange);
         assert_fails(Bob, with_body(8_193), Error::BodySizeOutOfRange);
         let too_much = Resources { mru: u64::MAX, ..small() };
-        assert_fails(Bob, create(1, too_much), pallet_billing::Error::<Runtime>::CreditTooLow);
+        assert_fails(Bob, create(1, too_much), pallet_grid_billing::Error::<Runtime>::CreditTooLow);
         let more_than_free = Resources { cru: 9, ..small() };
-        assert_fails(Bob, create(1, more_than_free), pallet_nodes::Error::<Runtime>::NotEnoughCapacity);
+        assert_fails(Bob, create(1, more_than_free), pallet_grid_nodes::Error::<Runtime>::NotEnoughCapacity);
         let all = u64::MAX;
         let absurd = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
         assert_fails(Bob, create(1, absurd), Error::RateOutOfRange);
@@ -327,7 +335,7 @@ fn a_create_call_is_refused_for_every_wrong_argument() {
                     *public_ips = 1;
                 }
             }),
-            pallet_farms::Error::<Runtime>::NotEnoughIps,
+            pallet_grid_farms::Error::<Runtime>::NotEnoughIps,
         );
         assert_ok!(call(Bob, with_body(8_192)));
     });
@@ -353,11 +361,11 @@ fn networks_are_checked_and_indexed_in_clear() {
 
         let good = vec![("mesh", [10, 1, 0, 0], 24), ("lan-2", [192, 168, 7, 4], 30)];
         assert_ok!(call(Bob, with_networks(good)));
-        let name: pallet_contracts::NetworkName = b"mesh".to_vec().try_into().unwrap();
-        let member = pallet_contracts::NetworkMembers::<Runtime>::get((bob, &name, 1));
+        let name: pallet_grid_contracts::NetworkName = b"mesh".to_vec().try_into().unwrap();
+        let member = pallet_grid_contracts::NetworkMembers::<Runtime>::get((bob, &name, 1));
         assert_eq!(member, Some(Subnet { address: [10, 1, 0, 0], prefix: 24 }));
         assert_ok!(call(Bob, cancel(1)));
-        assert_eq!(pallet_contracts::NetworkMembers::<Runtime>::iter_keys().count(), 0);
+        assert_eq!(pallet_grid_contracts::NetworkMembers::<Runtime>::iter_keys().count(), 0);
     });
 }
 
@@ -367,7 +375,7 @@ fn without_an_hour_of_credit_nothing_is_created() {
         farm_with_ticket(1);
         Machine::join(1);
         customer(Bob, TFT / 5); // 0.2075 TFT would be an hour
-        assert_fails(Bob, create(1, small()), pallet_billing::Error::<Runtime>::CreditTooLow);
+        assert_fails(Bob, create(1, small()), pallet_grid_billing::Error::<Runtime>::CreditTooLow);
     });
 }
 
@@ -387,15 +395,15 @@ fn only_the_owner_cancels_and_only_once() {
 #[test]
 fn a_twin_and_a_node_carry_a_bounded_number_of_contracts() {
     run_with_node(|_, bob| {
-        pallet_contracts::TwinContractCount::<Runtime>::insert(bob, 10_000);
+        pallet_grid_contracts::TwinContractCount::<Runtime>::insert(bob, 10_000);
         assert_fails(Bob, create(1, small()), Error::TooManyContracts);
-        pallet_contracts::TwinContractCount::<Runtime>::insert(bob, 0);
-        pallet_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 1_000);
-        assert_fails(Bob, create(1, small()), pallet_nodes::Error::<Runtime>::TooManyContracts);
-        pallet_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 0);
-        pallet_contracts::LastContractId::<Runtime>::put(u64::MAX);
+        pallet_grid_contracts::TwinContractCount::<Runtime>::insert(bob, 0);
+        pallet_grid_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 1_000);
+        assert_fails(Bob, create(1, small()), pallet_grid_nodes::Error::<Runtime>::TooManyContracts);
+        pallet_grid_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 0);
+        pallet_grid_contracts::LastContractId::<Runtime>::put(u64::MAX);
         assert_fails(Bob, create(1, small()), Error::IdsExhausted);
-        pallet_contracts::LastContractId::<Runtime>::put(0);
+        pallet_grid_contracts::LastContractId::<Runtime>::put(0);
     });
 }
 
@@ -403,7 +411,7 @@ fn a_twin_and_a_node_carry_a_bounded_number_of_contracts() {
 fn reports_on_contracts_are_refused_in_the_pool_when_anything_about_them_is_wrong() {
     run_with_node(|mut machine, _| {
         assert_ok!(call(Bob, create(1, small())));
-        let record = pallet_contracts::Contracts::<Runtime>::get(1).unwrap();
+        let record = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap();
         let hash = record.deployment().unwrap().body_hash;
         let good = DeployedPayload { contract: 1, version: 1, body_hash: hash, result: Default::default() };
         let spoilt = |spoil: fn(&mut DeployedPayload)| {
@@ -437,7 +445,7 @@ fn a_node_reports_on_no_other_nodes_contracts() {
         assert_refused(second.failed(1, FailureCode::BodyInvalid), Refusal::ContractOfOtherNode);
         let item = UsageItem { contract: 1, totals: UsageTotals::default() };
         report(second.usage(vec![item].try_into().unwrap())).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), None);
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1), None);
     });
 }
 
@@ -449,7 +457,7 @@ fn a_changed_result_is_taken_after_a_while() {
         assert_refused(machine.deployed(1, b"b"), Refusal::TooSoon);
         pass(ResultInterval::get());
         report(machine.deployed(1, b"b")).unwrap();
-        assert_eq!(pallet_contracts::Results::<Runtime>::get(1).unwrap()[..], b"b"[..]);
+        assert_eq!(pallet_grid_contracts::Results::<Runtime>::get(1).unwrap()[..], b"b"[..]);
     });
 }
 
@@ -467,15 +475,15 @@ fn usage_is_kept_item_by_item_and_the_impossible_refused() {
         };
         assert_refused(machine.usage(Default::default()), Refusal::NoItems);
         report(machine.usage(items(totals))).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), Some(totals));
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(2), None, "not deployed");
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1), Some(totals));
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(2), None, "not deployed");
         assert_refused(machine.usage(items(totals)), Refusal::TooSoon);
 
         pass(UsageInterval::get());
         let less = UsageTotals { cpu_ms: 9, ..totals };
         let old = machine.usage(items(less));
         report(old.clone()).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(1), Some(totals), "a total that went down");
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1), Some(totals), "a total that went down");
         assert_refused(old, Refusal::SequenceOld);
     });
 }

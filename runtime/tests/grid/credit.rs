@@ -3,15 +3,14 @@
 
 use crate::{chain::*, governance::by_root};
 use frame_support::{assert_ok, traits::Get};
-use pallet_billing::{AutoRefill, Limits};
-use parameters::{dynamic, GraceMax, RuntimeParameters};
+use pallet_grid_billing::{AutoRefill, Limits};
+use parameters::{GraceMax, RuntimeParameters, dynamic};
 use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
-    fixed,
+    FailureCode, GridMillis, Q64, Resources, TwinId, fixed,
     traits::{Clock, Ledger},
     units::{DAY_MS, MINUTE_MS, TFT, USD},
     views::{ClosedContract, ClosingReason, ContractStatus},
-    FailureCode, GridMillis, Resources, TwinId, Q64,
 };
 use tfgrid_runtime::*;
 
@@ -34,14 +33,14 @@ fn run_with_contracts(test: impl FnOnce(Machine, TwinId)) {
                 report(machine.heartbeat()).unwrap();
             }
         }
-        assert_ok!(by_root(pallet_billing::Call::set_price { price: USD / 1_000 }.into()));
+        assert_ok!(by_root(pallet_grid_billing::Call::set_price { price: USD / 1_000 }.into()));
         test(machine, bob);
     });
 }
 
 /// The contracts that are closed, each for want of funds.
 fn closed() -> Vec<ClosedContract> {
-    let closed: Vec<_> = (1..=CONTRACTS).filter_map(pallet_contracts::Closed::<Runtime>::get).collect();
+    let closed: Vec<_> = (1..=CONTRACTS).filter_map(pallet_grid_contracts::Closed::<Runtime>::get).collect();
     assert!(closed.iter().all(|closed| closed.reason == ClosingReason::OutOfFunds));
     closed
 }
@@ -76,11 +75,12 @@ fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
 fn the_bill_of_a_contract_that_ends_early_is_all_that_it_was_charged() {
     run_with_node(|mut machine, bob| {
         let ended = |contract| {
-            let ClosedContract { tft, usd, .. } = pallet_contracts::Closed::<Runtime>::get(contract).unwrap();
+            let ClosedContract { tft, usd, .. } =
+                pallet_grid_contracts::Closed::<Runtime>::get(contract).unwrap();
             let billed = billed(contract);
             assert!(tft > 0);
             assert_eq!((fixed::whole(billed.tft), billed.usd), (tft, usd));
-            System::assert_has_event(pallet_billing::Event::Charged { contract, usd, tft }.into());
+            System::assert_has_event(pallet_grid_billing::Event::Charged { contract, usd, tft }.into());
             billed.tft
         };
         assert_ok!(call(Bob, create(1, small())));
@@ -127,7 +127,7 @@ fn governance_sets_the_longest_grace_between_a_minute_and_90_days() {
 /// him when they are over?
 fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
     deployed(machine, Bob, small());
-    assert_ok!(by_root(pallet_billing::Call::set_price { price: USD / 1_000 }.into()));
+    assert_ok!(by_root(pallet_grid_billing::Call::set_price { price: USD / 1_000 }.into()));
     machine.serve(24 * MINUTE_MS);
     let grace = Billing::grace(bob).unwrap();
     grace.until - grace.since
@@ -139,7 +139,7 @@ fn a_grace_lasts_no_longer_than_governance_says_whatever_was_paid() {
         let patience = patience_with_bob(&mut machine, bob);
         assert_eq!(patience, 10 * MINUTE_MS);
         machine.serve(patience);
-        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::OutOfFunds);
     });
     run_with_credit(4 * TFT, |mut machine, bob| {
@@ -157,7 +157,7 @@ fn a_grace_lasts_no_longer_than_governance_says_whatever_was_paid() {
 fn who_pays_in_grace_goes_on_with_everything() {
     run_with_contracts(|mut machine, bob| {
         run_out(&mut machine, bob);
-        let deposit = |amount| call(Charlie, pallet_billing::Call::deposit { twin: bob, amount });
+        let deposit = |amount| call(Charlie, pallet_grid_billing::Call::deposit { twin: bob, amount });
         assert_ok!(deposit(HOUR / 2));
         assert!(Billing::is_exhausted(bob), "half an hour isn't one");
         assert_ok!(deposit(HOUR / 2));
@@ -171,9 +171,9 @@ fn who_pays_in_grace_goes_on_with_everything() {
 fn an_owners_account_keeps_contracts_running() {
     run_with_contracts(|mut machine, bob| {
         let limits = Limits { refill_per_30_days: 25 * HOUR, ..Limits::default() };
-        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
         let wish = Some(AutoRefill { hours: 24 });
-        assert_ok!(call(Bob, pallet_billing::Call::set_auto_refill { wish }));
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_auto_refill { wish }));
         machine.serve(5 * MINUTE_MS);
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Deployed { .. })));
         let left = Billing::payer(bob).credit;

@@ -6,13 +6,13 @@ use frame_support::{
     assert_ok,
     traits::fungible::{Inspect, InspectHold},
 };
-use pallet_farming::{FarmingPolicy, HoldReason};
+use pallet_grid_farming::{FarmingPolicy, HoldReason};
 use sp_runtime::traits::Dispatchable;
 use tfgrid_primitives::{
-    farming::{period_start, PERIOD_SECONDS},
+    NodeId,
+    farming::{PERIOD_SECONDS, period_start},
     traits::Clock,
     units::{HOUR_MS, SECOND_MS, TFT},
-    NodeId,
 };
 use tfgrid_runtime::*;
 
@@ -46,7 +46,7 @@ fn an_hour(machine: &mut Machine) {
 /// Any uptime earns something.
 fn without_minimum() {
     let policy = FarmingPolicy { min_uptime_permille: 0, automatic: true, ..FarmingPolicy::standard() };
-    govern(pallet_farming::Call::set_policy { policy });
+    govern(pallet_grid_farming::Call::set_policy { policy });
 }
 
 fn rewards(node: NodeId) -> Vec<Balance> {
@@ -73,8 +73,8 @@ fn a_machine_that_joins_a_development_chain_farms_and_its_farmer_is_paid_a_perio
         // 2 CU × 2400 + 0.4 SU × 1000 = 5200 mUSD at 0.05 USD, for one thousandth of the period.
         assert_eq!(reward, 5_200 * TFT / 50 / 1_000);
 
-        let claim = pallet_farming::Call::claim { node: 1, period };
-        assert_fails(Bob, claim.clone(), pallet_farming::Error::<Runtime>::NotMature);
+        let claim = pallet_grid_farming::Call::claim { node: 1, period };
+        assert_fails(Bob, claim.clone(), pallet_grid_farming::Error::<Runtime>::NotMature);
         next_period();
         let (alice, issued) = (Alice.to_account_id(), Balances::total_issuance());
         let before = Balances::balance(&alice);
@@ -121,11 +121,11 @@ fn a_bond_moves_with_the_farmers_twin_and_is_free_when_the_node_is_removed() {
         farm_with_ticket(1);
         Machine::join(1);
         let (alice, bob) = (Alice.to_account_id(), Bob.to_account_id());
-        assert_ok!(call(Alice, pallet_twins::Call::offer_transfer { to: bob.clone() }));
-        assert_ok!(call(Bob, pallet_twins::Call::accept_transfer { twin: 1 }));
+        assert_ok!(call(Alice, pallet_grid_twins::Call::offer_transfer { to: bob.clone() }));
+        assert_ok!(call(Bob, pallet_grid_twins::Call::accept_transfer { twin: 1 }));
         assert_eq!((held(Alice, HoldReason::Bond), held(Bob, HoldReason::Bond)), (0, bond()));
         assert_eq!(Balances::total_balance_on_hold(&alice), 0);
-        assert_ok!(call(Bob, pallet_nodes::Call::remove { node: 1 }));
+        assert_ok!(call(Bob, pallet_grid_nodes::Call::remove { node: 1 }));
         assert_eq!(held(Bob, HoldReason::Bond), 0);
         assert_eq!(Farming::node_enrolment(1), None);
     });
@@ -141,13 +141,13 @@ fn a_farm_stays_until_the_bonds_of_its_nodes_are_withdrawn() {
         an_hour(&mut machine);
         next_period();
         report(machine.heartbeat()).unwrap();
-        assert_ok!(call(Alice, pallet_nodes::Call::remove { node: 1 }));
-        let close = pallet_farms::Call::close_ticket { ticket: sp_core::Pair::public(&ticket()).0 };
+        assert_ok!(call(Alice, pallet_grid_nodes::Call::remove { node: 1 }));
+        let close = pallet_grid_farms::Call::close_ticket { ticket: sp_core::Pair::public(&ticket()).0 };
         assert_ok!(call(Alice, close));
-        let remove = pallet_farms::Call::remove { farm: 1 };
-        assert_fails(Alice, remove.clone(), pallet_farms::Error::<Runtime>::FarmHasEarnings);
+        let remove = pallet_grid_farms::Call::remove { farm: 1 };
+        assert_fails(Alice, remove.clone(), pallet_grid_farms::Error::<Runtime>::FarmHasEarnings);
         next_period();
-        assert_ok!(call(Bob, pallet_farming::Call::withdraw { node: 1 }));
+        assert_ok!(call(Bob, pallet_grid_farming::Call::withdraw { node: 1 }));
         assert_ok!(call(Alice, remove));
     });
 }

@@ -4,13 +4,13 @@
 use crate::chain::*;
 use codec::Encode;
 use frame_support::{assert_ok, traits::Get, weights::Weight};
-use parameters::{dynamic, HeartbeatInterval, RuntimeParameters};
+use parameters::{HeartbeatInterval, RuntimeParameters, dynamic};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
-    traits::{BlakeTwo256, Dispatchable, Hash},
     BuildStorage,
     DispatchError::BadOrigin,
     DispatchResult,
+    traits::{BlakeTwo256, Dispatchable, Hash},
 };
 use tfgrid_primitives::units::{DAY_MS, TFT, USD};
 use tfgrid_runtime::*;
@@ -43,7 +43,7 @@ pub fn as_root(inner: RuntimeCall) -> RuntimeCall {
 #[test]
 fn price_and_intervals_belong_to_governance() {
     run(|| {
-        let price = RuntimeCall::from(pallet_billing::Call::set_price { price: USD / 10 });
+        let price = RuntimeCall::from(pallet_grid_billing::Call::set_price { price: USD / 10 });
         assert_fails(Bob, price.clone(), BadOrigin);
         assert_fails(Bob, heartbeat_interval(60_000), BadOrigin);
         assert_fails(Bob, sudo(price.clone()), pallet_sudo::Error::<Runtime>::RequireSudo);
@@ -79,8 +79,8 @@ fn run_with_deploy_proxy(test: impl FnOnce()) {
     });
 }
 
-fn contract(id: u64) -> Option<pallet_contracts::Contract> {
-    pallet_contracts::Contracts::<Runtime>::get(id)
+fn contract(id: u64) -> Option<pallet_grid_contracts::Contract> {
+    pallet_grid_contracts::Contracts::<Runtime>::get(id)
 }
 
 #[test]
@@ -88,8 +88,8 @@ fn a_deploy_proxy_manages_contracts_also_several_at_once() {
     run_with_deploy_proxy(|| {
         in_bobs_name(create(1, small()));
         assert_eq!(contract(1).unwrap().twin, 2);
-        let reason = pallet_contracts::CancelReason::Cancelled;
-        let cancel = pallet_contracts::Call::cancel { contract: 1, reason };
+        let reason = pallet_grid_contracts::CancelReason::Cancelled;
+        let cancel = pallet_grid_contracts::Call::cancel { contract: 1, reason };
         let calls = vec![cancel.into(), create(1, small()).into()];
         in_bobs_name(pallet_utility::Call::batch_all { calls });
         assert!(contract(1).is_none() && contract(2).is_some());
@@ -108,9 +108,9 @@ fn a_deploy_proxy_has_no_right_beyond_its_type() {
         });
         let forbidden: Vec<RuntimeCall> = vec![
             transfer.clone(),
-            pallet_billing::Call::withdraw { amount: 100 * TFT }.into(),
-            pallet_billing::Call::deposit { twin: 1, amount: TFT }.into(),
-            pallet_contracts::Call::attach_provider { contract: 1, provider: 1 }.into(),
+            pallet_grid_billing::Call::withdraw { amount: 100 * TFT }.into(),
+            pallet_grid_billing::Call::deposit { twin: 1, amount: TFT }.into(),
+            pallet_grid_contracts::Call::attach_provider { contract: 1, provider: 1 }.into(),
             pallet_proxy::Call::add_proxy { delegate: charlie.into(), proxy_type: ProxyType::Any, delay: 0 }
                 .into(),
             pallet_utility::Call::as_derivative { index: 0, call: Box::new(create(1, small()).into()) }
@@ -160,10 +160,10 @@ fn signatories() -> Vec<AccountId> {
 fn pay_for(account: &AccountId, make: impl Fn(RuntimeCall)) -> u32 {
     let (dest, value) = (account.clone().into(), 1_000 * TFT);
     assert_ok!(call(Alice, pallet_balances::Call::transfer_allow_death { dest, value }));
-    let twin = pallet_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
+    let twin = pallet_grid_twins::Call::create { peer_keys: Default::default(), encryption_key: None };
     make(twin.into());
-    let twin = pallet_twins::TwinByAccount::<Runtime>::get(account).unwrap();
-    make(pallet_billing::Call::deposit { twin, amount: 100 * TFT }.into());
+    let twin = pallet_grid_twins::TwinByAccount::<Runtime>::get(account).unwrap();
+    make(pallet_grid_billing::Call::deposit { twin, amount: 100 * TFT }.into());
     twin
 }
 
@@ -255,7 +255,7 @@ pub fn motion(inner: RuntimeCall, ayes: usize) -> DispatchResult {
 #[test]
 fn three_fifths_of_the_council_govern_and_fewer_do_not() {
     run(|| {
-        let price = |price| RuntimeCall::from(pallet_billing::Call::set_price { price });
+        let price = |price| RuntimeCall::from(pallet_grid_billing::Call::set_price { price });
         assert_ok!(motion(price(USD / 10), 2));
         assert_eq!(Billing::price_clock().price, USD / 10, "two of three are more than three fifths");
         assert_ok!(call(
@@ -284,7 +284,7 @@ fn the_councils_members_are_those_of_the_membership() {
         assert!(members().contains(&dave));
         // Two of four are too few by now.
         let before = Billing::price_clock().price;
-        assert!(motion(pallet_billing::Call::set_price { price: USD }.into(), 2).is_ok());
+        assert!(motion(pallet_grid_billing::Call::set_price { price: USD }.into(), 2).is_ok());
         assert_eq!(Billing::price_clock().price, before);
     });
 }
@@ -298,7 +298,7 @@ fn the_council_has_calls_of_root_made_and_plans_ahead() {
         assert_ok!(motion(as_root(code.into()), 2));
         assert!(System::authorized_upgrade().is_some());
 
-        let price = RuntimeCall::from(pallet_billing::Call::set_price { price: USD / 10 });
+        let price = RuntimeCall::from(pallet_grid_billing::Call::set_price { price: USD / 10 });
         let when = System::block_number() + 2;
         let plan = pallet_scheduler::Call::schedule {
             when,

@@ -12,7 +12,7 @@ use sp_io::hashing::blake2_128;
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::Dispatchable;
 use std::{cell::RefCell, env, fs, path::PathBuf};
-use tfgrid_primitives::{report::report_bytes, units::TFT, NodeId, ReportKind};
+use tfgrid_primitives::{NodeId, ReportKind, report::report_bytes, units::TFT};
 use tfgrid_runtime::*;
 
 /// The folder that histories are recorded to.
@@ -172,7 +172,7 @@ fn dispatch(call: RuntimeCall, origin: RuntimeOrigin) {
 /// What farming minted by an event.
 fn reward(event: &frame_system::EventRecord<RuntimeEvent, Hash>) -> Balance {
     match event.event {
-        RuntimeEvent::Farming(pallet_farming::Event::RewardClaimed { tft, .. }) => tft,
+        RuntimeEvent::Farming(pallet_grid_farming::Event::RewardClaimed { tft, .. }) => tft,
         _ => 0,
     }
 }
@@ -183,14 +183,14 @@ fn root() -> Vec<u8> {
 
 /// A report with the signature of its machine, where that is one whose key is known.
 fn signed(call: RuntimeCall) -> Option<RuntimeCall> {
-    if let RuntimeCall::Nodes(pallet_nodes::Call::register { registration, .. }) = call {
+    if let RuntimeCall::Nodes(pallet_grid_nodes::Call::register { registration, .. }) = call {
         let key = machine_key(|key| key.public().0 == registration.node_key)?;
         return Some(register(registration, &ticket(), &key).into());
     }
     let kind = kind_of(&call)?;
     let mut bytes = call.encode();
     let (node, sequence, payload) = parts(&bytes)?;
-    let key = machine_key(|key| pallet_nodes::NodeByKey::<Runtime>::get(key.public().0) == Some(node))?;
+    let key = machine_key(|key| pallet_grid_nodes::NodeByKey::<Runtime>::get(key.public().0) == Some(node))?;
     let signature = key.sign(&report_bytes(GENESIS, node, kind, sequence, &Bytes(payload)));
     let end = bytes.len() - SIGNATURE;
     bytes[end..].copy_from_slice(signature.as_ref());
@@ -202,8 +202,8 @@ fn machine_key(is_it: impl Fn(&ed25519::Pair) -> bool) -> Option<ed25519::Pair> 
 }
 
 fn kind_of(call: &RuntimeCall) -> Option<ReportKind> {
-    use pallet_contracts::Call as Contract;
-    use pallet_nodes::Call as Node;
+    use pallet_grid_contracts::Call as Contract;
+    use pallet_grid_nodes::Call as Node;
     Some(match call {
         RuntimeCall::Nodes(Node::heartbeat { .. }) => ReportKind::Heartbeat,
         RuntimeCall::Nodes(Node::report_details { .. }) => ReportKind::Details,

@@ -3,17 +3,17 @@
 
 use crate::{chain::*, governance::by_root};
 use frame_support::{assert_ok, traits::Get};
-use pallet_contracts::CancelReason;
+use pallet_grid_contracts::CancelReason;
 use sp_core::Pair;
 use sp_keyring::Sr25519Keyring::{self, Dave};
 use tfgrid_primitives::{
-    units::{HOUR_MS, TFT, USD},
     Body, Refusal, Registration, Resources, UsageItem, UsageTotals,
+    units::{HOUR_MS, TFT, USD},
 };
 use tfgrid_runtime::{parameters::ExtraFeeLimit, *};
 
-type Call = pallet_contracts::Call<Runtime>;
-type Error = pallet_contracts::Error<Runtime>;
+type Call = pallet_grid_contracts::Call<Runtime>;
+type Error = pallet_grid_contracts::Error<Runtime>;
 
 /// Bob's bot, which may deploy for him.
 fn bot() -> Sr25519Keyring {
@@ -44,13 +44,14 @@ fn a_registration_seen_in_the_pool_admits_nobody_else() {
         farm_with_ticket(1);
         let (theirs, mine) = (Machine::key(1), Machine::key(2));
         let seen = register(registration(&ticket(), &theirs), &ticket(), &theirs);
-        let pallet_nodes::Call::register { registration: copied, ticket_signature, .. } = seen.clone() else {
+        let pallet_grid_nodes::Call::register { registration: copied, ticket_signature, .. } = seen.clone()
+        else {
             unreachable!()
         };
         let stolen = Registration { node_key: mine.public().0, ..copied };
         let node_signature = mine.sign(&stolen.signing_bytes(GENESIS));
         let front_run =
-            pallet_nodes::Call::register { registration: stolen, ticket_signature, node_signature };
+            pallet_grid_nodes::Call::register { registration: stolen, ticket_signature, node_signature };
         assert_refused(front_run, Refusal::TicketSignatureWrong);
         report(seen.clone()).unwrap();
         assert_refused(seen, Refusal::TicketUsed);
@@ -61,9 +62,9 @@ fn a_registration_seen_in_the_pool_admits_nobody_else() {
 fn no_price_moves_between_plan_and_block() {
     run_with_node(|_, bob| {
         let plan = Contracts::quote(1, small(), 0).unwrap();
-        let mut policy = pallet_billing::CurrentPolicy::<Runtime>::get().unwrap();
+        let mut policy = pallet_grid_billing::CurrentPolicy::<Runtime>::get().unwrap();
         policy.prices.cu *= 2;
-        assert_ok!(by_root(pallet_billing::Call::set_policy { policy }.into()));
+        assert_ok!(by_root(pallet_grid_billing::Call::set_policy { policy }.into()));
         let body = Body::Plain(b"{}".to_vec());
         let planned = Call::create_node_contract {
             node: 1,
@@ -76,7 +77,10 @@ fn no_price_moves_between_plan_and_block() {
         };
         assert_fails(Bob, planned, Error::RateAboveMaximum);
         let rent = Contracts::quote_rent(1).unwrap();
-        assert_ok!(call(Alice, pallet_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }));
+        assert_ok!(call(
+            Alice,
+            pallet_grid_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }
+        ));
         assert_ok!(call(Bob, Call::create_rent_contract { node: 1, max_usd_rate: rent }));
         assert_eq!(Billing::settled_payer(bob).extra, 0, "a raise in the block before counts later");
     });
@@ -87,9 +91,12 @@ fn a_farmer_cannot_raise_prices_under_a_tenant() {
     run_with_node(|mut machine, bob| {
         let id = deployed(&mut machine, Bob, small());
         let rate = Billing::settled_payer(bob).rate;
-        assert_ok!(call(Alice, pallet_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }));
-        assert_ok!(call(Alice, pallet_nodes::Call::set_dedicated { node: 1, dedicated: true }));
-        assert_ok!(by_root(pallet_nodes::Call::certify { node: 1, certified: true }.into()));
+        assert_ok!(call(
+            Alice,
+            pallet_grid_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }
+        ));
+        assert_ok!(call(Alice, pallet_grid_nodes::Call::set_dedicated { node: 1, dedicated: true }));
+        assert_ok!(by_root(pallet_grid_nodes::Call::certify { node: 1, certified: true }.into()));
         machine.serve(2 * HOUR_MS);
         let payer = Billing::settled_payer(bob);
         assert_eq!((payer.rate, payer.extra), (rate, 0));
@@ -114,19 +121,22 @@ fn creating_and_cancelling_in_a_loop_costs_ten_minutes_each_time() {
 fn a_stolen_bots_key_pays_no_fee_moves_no_money_and_raises_no_limit() {
     run_with_node(|mut machine, bob| {
         let bot = bot();
-        assert_ok!(call(Alice, pallet_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }));
+        assert_ok!(call(
+            Alice,
+            pallet_grid_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }
+        ));
         machine.serve(2 * HOUR_MS);
         let rent = Call::create_rent_contract { node: 1, max_usd_rate: u64::MAX };
         assert_ok!(call(bot, for_bob(rent)));
-        assert_eq!(outcome(), Err(pallet_billing::Error::<Runtime>::ExtraFeeAboveLimit.into()));
+        assert_eq!(outcome(), Err(pallet_grid_billing::Error::<Runtime>::ExtraFeeAboveLimit.into()));
 
-        let limits = pallet_billing::Limits { max_extra_fee: u64::MAX, ..Default::default() };
+        let limits = pallet_grid_billing::Limits { max_extra_fee: u64::MAX, ..Default::default() };
         let filtered = Err(frame_system::Error::<Runtime>::CallFiltered.into());
         let forbidden: [RuntimeCall; 5] = [
-            pallet_billing::Call::set_limits { limits }.into(),
-            pallet_billing::Call::withdraw { amount: TFT }.into(),
+            pallet_grid_billing::Call::set_limits { limits }.into(),
+            pallet_grid_billing::Call::withdraw { amount: TFT }.into(),
             Call::attach_provider { contract: 1, provider: 1 }.into(),
-            pallet_twins::Call::offer_transfer { to: Dave.to_account_id() }.into(),
+            pallet_grid_twins::Call::offer_transfer { to: Dave.to_account_id() }.into(),
             pallet_proxy::Call::remove_proxies {}.into(),
         ];
         for inner in forbidden {
@@ -171,11 +181,12 @@ fn a_stolen_bots_key_earns_no_farm_anything_by_creating_and_cancelling() {
         report(machine.deployed(4, b"{}")).unwrap();
         assert_ok!(call(bot, for_bob(cancel(4))));
         assert!(credit(bob) < CREDIT);
-        let earned = |payee| tfgrid_primitives::fixed::whole(pallet_billing::Payable::<Runtime>::get(payee));
-        assert!(earned(pallet_billing::Payee::Foundation) > 0);
+        let earned =
+            |payee| tfgrid_primitives::fixed::whole(pallet_grid_billing::Payable::<Runtime>::get(payee));
+        assert!(earned(pallet_grid_billing::Payee::Foundation) > 0);
         // At most what the one that ran has earned in the block in which it did.
         let block = u128::from(Contracts::quote(1, small(), 0).unwrap()) * TFT / 10_000_000_000 * 20 / 1_200;
-        assert!(earned(pallet_billing::Payee::Farm(1)) <= block);
+        assert!(earned(pallet_grid_billing::Payee::Farm(1)) <= block);
     });
 }
 
@@ -186,11 +197,11 @@ fn many_contracts_do_not_live_on_the_credit_of_one() {
         for _ in 0..3 {
             assert_ok!(call(Bob, create(1, small())));
         }
-        let too_low = || pallet_billing::Error::<Runtime>::CreditTooLow;
+        let too_low = || pallet_grid_billing::Error::<Runtime>::CreditTooLow;
         assert_ok!(call(Bob, create(1, Resources { cru: 1, mru: 1, sru: 0, ..small() })));
         assert_fails(Bob, create(1, small()), too_low());
         // Nor is it taken out from under them before they run.
-        assert_fails(Bob, pallet_billing::Call::withdraw { amount: TFT / 5 }, too_low());
+        assert_fails(Bob, pallet_grid_billing::Call::withdraw { amount: TFT / 5 }, too_low());
         report(machine.deployed(1, b"{}")).unwrap();
         assert_fails(Bob, create(1, small()), too_low());
         // Each that is cancelled pays its ten minutes.
@@ -207,9 +218,9 @@ fn many_contracts_do_not_live_on_the_credit_of_one() {
 fn an_owners_limit_binds_all_contracts_together_before_and_after_they_run() {
     run_with_node(|mut machine, bob| {
         let one = Contracts::quote(1, small(), 0).unwrap();
-        let limits = pallet_billing::Limits { max_usd_rate: one * 2, ..Default::default() };
-        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
-        let above = || pallet_billing::Error::<Runtime>::RateAboveLimit;
+        let limits = pallet_grid_billing::Limits { max_usd_rate: one * 2, ..Default::default() };
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
+        let above = || pallet_grid_billing::Error::<Runtime>::RateAboveLimit;
         let first = deployed(&mut machine, Bob, small());
         assert_ok!(call(Bob, create(1, small())));
         assert_fails(Bob, create(1, small()), above());
@@ -227,8 +238,8 @@ fn an_owners_limit_binds_all_contracts_together_before_and_after_they_run() {
         assert_eq!(Billing::settled_payer(bob).rate, 0);
         let name = b"a-name".to_vec().try_into().unwrap();
         assert_ok!(call(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }));
-        let limits = pallet_billing::Limits { max_usd_rate: one, ..Default::default() };
-        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        let limits = pallet_grid_billing::Limits { max_usd_rate: one, ..Default::default() };
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
         let name = b"another".to_vec().try_into().unwrap();
         assert_fails(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }, above());
     });
@@ -245,7 +256,7 @@ fn a_node_gains_nothing_by_reporting_on_contracts_of_others() {
         assert_refused(second.progress(id, 1), Refusal::ContractOfOtherNode);
         let totals = UsageTotals { received_bytes: 1, ..Default::default() };
         report(second.usage(vec![UsageItem { contract: id, totals }].try_into().unwrap())).unwrap();
-        assert_eq!(pallet_contracts::Usage::<Runtime>::get(id), None);
+        assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(id), None);
         assert_ok!(call(Bob, cancel(id)));
         assert_refused(second.released(id), Refusal::ContractOfOtherNode);
         assert_eq!(Billing::settled_payer(bob).rate, 0);
@@ -263,16 +274,16 @@ fn the_extremes_of_every_number_are_refused_without_harm() {
             Call::create_rent_contract { node: u32::MAX, max_usd_rate: all }.into(),
             Call::cancel { contract: all, reason: CancelReason::NotDelivered }.into(),
             Call::attach_provider { contract: all, provider: u32::MAX }.into(),
-            pallet_billing::Call::deposit { twin: u32::MAX, amount: u128::MAX }.into(),
-            pallet_billing::Call::deposit { twin: bob, amount: u128::MAX }.into(),
-            pallet_billing::Call::withdraw { amount: u128::MAX }.into(),
-            pallet_billing::Call::claim { contract: all }.into(),
-            pallet_billing::Call::pay_out { payee: pallet_billing::Payee::Farm(u32::MAX) }.into(),
-            pallet_billing::Call::set_price { price: all }.into(),
-            pallet_nodes::Call::set_extra_fee { node: u32::MAX, fee: all }.into(),
-            pallet_nodes::Call::remove { node: u32::MAX }.into(),
-            pallet_farms::Call::remove_ip { ip: u32::MAX }.into(),
-            pallet_twins::Call::accept_transfer { twin: u32::MAX }.into(),
+            pallet_grid_billing::Call::deposit { twin: u32::MAX, amount: u128::MAX }.into(),
+            pallet_grid_billing::Call::deposit { twin: bob, amount: u128::MAX }.into(),
+            pallet_grid_billing::Call::withdraw { amount: u128::MAX }.into(),
+            pallet_grid_billing::Call::claim { contract: all }.into(),
+            pallet_grid_billing::Call::pay_out { payee: pallet_grid_billing::Payee::Farm(u32::MAX) }.into(),
+            pallet_grid_billing::Call::set_price { price: all }.into(),
+            pallet_grid_nodes::Call::set_extra_fee { node: u32::MAX, fee: all }.into(),
+            pallet_grid_nodes::Call::remove { node: u32::MAX }.into(),
+            pallet_grid_farms::Call::remove_ip { ip: u32::MAX }.into(),
+            pallet_grid_twins::Call::accept_transfer { twin: u32::MAX }.into(),
         ];
         for inner in calls {
             let root = || sp_io::storage::root(sp_core::storage::StateVersion::V1);
@@ -280,7 +291,7 @@ fn the_extremes_of_every_number_are_refused_without_harm() {
             assert!(call(Bob, inner.clone()).is_err(), "{inner:?}");
             assert_eq!(before, root(), "a failed call changed something: {inner:?}");
         }
-        let price = |price| by_root(pallet_billing::Call::set_price { price }.into());
+        let price = |price| by_root(pallet_grid_billing::Call::set_price { price }.into());
         assert!(price(0).is_err() && price(all).is_err() && price(USD).is_ok());
     });
 }

@@ -5,20 +5,19 @@ use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use sp_runtime::traits::Dispatchable;
 use tfgrid_primitives::{
-    fixed,
+    Deadline, Refusal, Resources, fixed,
     report::PowerState,
     traits::{Clock, NodeDirectory, ServeDeadlines, Service},
     units::TFT,
     views::{ClosingReason, ContractStatus},
-    Deadline, Refusal, Resources,
 };
 use tfgrid_runtime::{
     parameters::{DrainNotice, LongOffline},
     *,
 };
 
-type Call = pallet_nodes::Call<Runtime>;
-type Error = pallet_nodes::Error<Runtime>;
+type Call = pallet_grid_nodes::Call<Runtime>;
+type Error = pallet_grid_nodes::Error<Runtime>;
 
 fn service() -> Service {
     <Nodes as NodeDirectory>::facts(1).unwrap().service
@@ -92,10 +91,10 @@ fn a_drained_node_takes_no_new_contracts_and_closes_its_own_at_the_deadline() {
         assert!(matches!(Contracts::status_of(20), Some(ContractStatus::Deployed { .. })));
         machine.serve(6 * SLOT_DURATION);
         for id in 1..=20 {
-            let closed = pallet_contracts::Closed::<Runtime>::get(id).unwrap();
+            let closed = pallet_grid_contracts::Closed::<Runtime>::get(id).unwrap();
             assert_eq!(closed.reason, ClosingReason::Drained);
         }
-        assert_fails(Bob, create(1, small()), pallet_contracts::Error::<Runtime>::NodeOffline);
+        assert_fails(Bob, create(1, small()), pallet_grid_contracts::Error::<Runtime>::NodeOffline);
         assert_ok!(call(Alice, Call::cancel_drain { node: 1 }));
         assert_ok!(call(Bob, create(1, small())));
     });
@@ -127,7 +126,7 @@ fn a_cloned_node_serves_nobody_until_its_farmer_has_cleared_that() {
             pass(heartbeat_ms());
             report(machine.heartbeat_of(nonce)).unwrap();
         }
-        System::assert_has_event(pallet_nodes::Event::<Runtime>::NodeCloned { node: 1 }.into());
+        System::assert_has_event(pallet_grid_nodes::Event::<Runtime>::NodeCloned { node: 1 }.into());
         pass(2 * SLOT_DURATION);
         assert_eq!(Billing::settled_payer(bob).rate, 0, "all are suspended");
         machine.serve(6 * heartbeat_ms());
@@ -150,9 +149,9 @@ fn a_sleeping_node_is_neither_offline_nor_rented_out() {
         assert_ok!(call(Alice, Call::set_power_target { node: 1, target }));
         report(machine.power(target)).unwrap();
         pass(10 * heartbeat_ms());
-        let fell_silent = pallet_nodes::Event::<Runtime>::NodeOffline { node: 1 }.into();
+        let fell_silent = pallet_grid_nodes::Event::<Runtime>::NodeOffline { node: 1 }.into();
         assert!(System::events().into_iter().all(|record| record.event != fell_silent));
-        assert_fails(Bob, create(1, small()), pallet_contracts::Error::<Runtime>::NodeOffline);
+        assert_fails(Bob, create(1, small()), pallet_grid_contracts::Error::<Runtime>::NodeOffline);
 
         report(machine.heartbeat()).unwrap();
         assert_eq!(service(), Service::Running);
@@ -185,16 +184,16 @@ fn a_node_that_returns_while_its_contracts_close_keeps_the_rest() {
         assert!(Nodes::is_online(1));
 
         machine.serve(2 * heartbeat_ms());
-        let closed = (1..=40).filter(|id| pallet_contracts::Closed::<Runtime>::contains_key(id)).count();
-        assert_eq!(closed, pallet_contracts::SWEEP_STEP as usize);
-        let open = (1..=40).find(|id| pallet_contracts::Contracts::<Runtime>::contains_key(id)).unwrap();
+        let closed = (1..=40).filter(|id| pallet_grid_contracts::Closed::<Runtime>::contains_key(id)).count();
+        assert_eq!(closed, pallet_grid_contracts::SWEEP_STEP as usize);
+        let open = (1..=40).find(|id| pallet_grid_contracts::Contracts::<Runtime>::contains_key(id)).unwrap();
         assert!(matches!(Contracts::status_of(open), Some(ContractStatus::Deployed { .. })));
     });
 }
 
 #[test]
 fn what_farmers_say_of_a_node_is_checked() {
-    use pallet_nodes::{public_config::Ports, Location, PublicConfig};
+    use pallet_grid_nodes::{Location, PublicConfig, public_config::Ports};
     run_with_node(|_, _| {
         let place = Location { latitude: 0, longitude: 0, country: *b"BE", city: Default::default() };
         let locate = |location| Call::set_location { node: 1, location };
@@ -214,7 +213,7 @@ fn what_farmers_say_of_a_node_is_checked() {
         let wireguard_ports = Some(Ports { first: 0, last: u16::MAX });
         let ported = PublicConfig { wireguard_ports, ..Default::default() };
         assert_fails(Alice, configure(ported), Error::PortsInvalid);
-        let address = pallet_nodes::public_config::Interface {
+        let address = pallet_grid_nodes::public_config::Interface {
             address: [192, 168, 0, 2],
             prefix: 24,
             gateway: [192, 168, 0, 1],

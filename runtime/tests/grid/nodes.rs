@@ -6,15 +6,15 @@ use frame_support::{assert_ok, traits::Get};
 use sp_core::Pair;
 use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
 use tfgrid_primitives::{
+    Refusal, Registration, ReportKind, Resources,
     report::HeartbeatPayload,
     traits::{Clock, NodeDirectory},
     units::{DAY_MS, TFT},
     views::NodeFilter,
-    Refusal, Registration, ReportKind, Resources,
 };
 use tfgrid_runtime::*;
 
-type Error = pallet_nodes::Error<Runtime>;
+type Error = pallet_grid_nodes::Error<Runtime>;
 
 #[test]
 fn a_machine_joins_without_money_and_its_tickets_deposit_becomes_its_own() {
@@ -22,10 +22,10 @@ fn a_machine_joins_without_money_and_its_tickets_deposit_becomes_its_own() {
         farm_with_ticket(2);
         let machine = Machine::join(1);
         assert_eq!(machine.id, 1);
-        let node = pallet_nodes::Nodes::<Runtime>::get(1).unwrap();
+        let node = pallet_grid_nodes::Nodes::<Runtime>::get(1).unwrap();
         assert_eq!((node.farm, node.key, node.resources), (1, machine.key.public().0, capacity()));
-        assert_eq!(held(Alice, pallet_farms::HoldReason::BootTicket), 10 * TFT);
-        assert_eq!(held(Alice, pallet_nodes::HoldReason::Node), 10 * TFT);
+        assert_eq!(held(Alice, pallet_grid_farms::HoldReason::BootTicket), 10 * TFT);
+        assert_eq!(held(Alice, pallet_grid_nodes::HoldReason::Node), 10 * TFT);
         assert!(Nodes::is_online(1));
     });
 }
@@ -58,20 +58,20 @@ fn a_forged_or_foreign_ticket_signature_admits_nobody() {
         assert_refused(register(r, &ticket, &thief), Refusal::NodeSignatureWrong);
 
         // Who sees a registration on its way can't put another machine in its place.
-        let pallet_nodes::Call::register { ticket_signature, node_signature, .. } =
+        let pallet_grid_nodes::Call::register { ticket_signature, node_signature, .. } =
             register(r, &ticket, &key)
         else {
             unreachable!()
         };
         let stolen = Registration { node_key: thief.public().0, ..r };
         let replaced =
-            pallet_nodes::Call::register { registration: stolen, ticket_signature, node_signature };
+            pallet_grid_nodes::Call::register { registration: stolen, ticket_signature, node_signature };
         assert_refused(replaced, Refusal::TicketSignatureWrong);
 
         // Signed for another chain.
         let bytes = r.signing_bytes(sp_core::H256::zero());
         let (ticket_signature, node_signature) = (ticket.sign(&bytes), key.sign(&bytes));
-        let foreign = pallet_nodes::Call::register { registration: r, ticket_signature, node_signature };
+        let foreign = pallet_grid_nodes::Call::register { registration: r, ticket_signature, node_signature };
         assert_refused(foreign, Refusal::TicketSignatureWrong);
     });
 }
@@ -88,7 +88,7 @@ fn a_ticket_is_not_spent_twice_by_one_key_nor_by_too_many() {
         let first = again(1);
         report(first.clone()).unwrap();
         assert_refused(first.clone(), Refusal::TicketUsed);
-        assert_ok!(call(Alice, pallet_nodes::Call::remove { node: 1 }));
+        assert_ok!(call(Alice, pallet_grid_nodes::Call::remove { node: 1 }));
         assert_refused(first, Refusal::TicketUsed);
         report(again(2)).unwrap();
         assert_refused(again(3), Refusal::TicketExhausted);
@@ -101,10 +101,10 @@ fn an_expired_or_closed_ticket_admits_nobody() {
         farm_with_ticket(2);
         let (ticket, key) = (ticket(), Machine::key(1));
         let public = ticket.public().0;
-        pallet_farms::Tickets::<Runtime>::mutate(public, |t| t.as_mut().unwrap().expires = 1);
+        pallet_grid_farms::Tickets::<Runtime>::mutate(public, |t| t.as_mut().unwrap().expires = 1);
         assert_refused(register(registration(&ticket, &key), &ticket, &key), Refusal::TicketExpired);
-        pallet_farms::Tickets::<Runtime>::mutate(public, |t| t.as_mut().unwrap().expires = u64::MAX / 2);
-        assert_ok!(call(Alice, pallet_farms::Call::close_ticket { ticket: public }));
+        pallet_grid_farms::Tickets::<Runtime>::mutate(public, |t| t.as_mut().unwrap().expires = u64::MAX / 2);
+        assert_ok!(call(Alice, pallet_grid_farms::Call::close_ticket { ticket: public }));
         assert_refused(register(registration(&ticket, &key), &ticket, &key), Refusal::TicketRevoked);
     });
 }
@@ -116,8 +116,8 @@ fn a_node_is_offline_after_three_missed_heartbeats_and_back_after_three_in_a_row
         assert!(Nodes::is_online(1));
         pass(SLOT_DURATION);
         assert!(!Nodes::is_online(1));
-        System::assert_has_event(pallet_nodes::Event::<Runtime>::NodeOffline { node: 1 }.into());
-        assert_fails(Bob, create(1, small()), pallet_contracts::Error::<Runtime>::NodeOffline);
+        System::assert_has_event(pallet_grid_nodes::Event::<Runtime>::NodeOffline { node: 1 }.into());
+        assert_fails(Bob, create(1, small()), pallet_grid_contracts::Error::<Runtime>::NodeOffline);
 
         let beat = |machine: &mut Machine| {
             pass(heartbeat_ms());
@@ -131,7 +131,7 @@ fn a_node_is_offline_after_three_missed_heartbeats_and_back_after_three_in_a_row
         assert!(!beat(&mut machine));
         assert!(!beat(&mut machine));
         assert!(beat(&mut machine));
-        System::assert_has_event(pallet_nodes::Event::<Runtime>::NodeOnline { node: 1 }.into());
+        System::assert_has_event(pallet_grid_nodes::Event::<Runtime>::NodeOnline { node: 1 }.into());
         assert_ok!(call(Bob, create(1, small())));
     });
 }
@@ -152,11 +152,11 @@ fn a_node_that_flaps_returns_more_slowly_and_a_steady_one_as_fast_as_ever() {
         };
         let (first, second, third) = (beats_to_return(), beats_to_return(), beats_to_return());
         assert!(first < second && second < third, "{first}, {second}, {third}");
-        pallet_nodes::Liveliness::<Runtime>::mutate(1, |live| {
+        pallet_grid_nodes::Liveliness::<Runtime>::mutate(1, |live| {
             let live = live.as_mut().unwrap();
-            live.state = pallet_nodes::LiveState::Online { since: 0 };
+            live.state = pallet_grid_nodes::LiveState::Online { since: 0 };
         });
-        pallet_billing::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += DAY_MS);
+        pallet_grid_billing::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += DAY_MS);
         assert_eq!(beats_to_return(), 3);
     });
 }
@@ -179,7 +179,7 @@ fn heartbeats_are_refused_in_the_pool_when_early_replayed_forged_or_of_nobody() 
         // A signature of another kind of report is none for this one.
         let payload = HeartbeatPayload { boot_nonce: 1 };
         let (sequence, signature) = machine.sign(ReportKind::Usage, &payload);
-        let confused = pallet_nodes::Call::heartbeat { node: 1, sequence, payload, signature };
+        let confused = pallet_grid_nodes::Call::heartbeat { node: 1, sequence, payload, signature };
         assert_refused(confused, Refusal::NodeSignatureWrong);
     });
 }
@@ -198,7 +198,7 @@ fn what_is_authorised_cannot_be_called_by_people_or_bare() {
             Err(TransactionValidityError::Unknown(_) | TransactionValidityError::Invalid(_))
         ));
         // And what people sign can't pretend to be authorised.
-        let unsigned = general(pallet_nodes::Call::remove { node: 1 });
+        let unsigned = general(pallet_grid_nodes::Call::remove { node: 1 });
         assert_eq!(validate(unsigned), Err(InvalidTransaction::UnknownOrigin.into()));
     });
 }
@@ -206,18 +206,18 @@ fn what_is_authorised_cannot_be_called_by_people_or_bare() {
 #[test]
 fn an_empty_node_is_removed_by_its_farmer_alone() {
     run_with_node(|mut machine, _| {
-        let remove = |node| pallet_nodes::Call::remove { node };
+        let remove = |node| pallet_grid_nodes::Call::remove { node };
         assert_fails(Bob, remove(1), Error::NotFarmer);
         assert_fails(Alice, remove(7), Error::UnknownNode);
         assert_ok!(call(Bob, create(1, small())));
         assert_fails(Alice, remove(1), Error::NodeInUse);
-        let reason = pallet_contracts::CancelReason::Cancelled;
-        assert_ok!(call(Bob, pallet_contracts::Call::cancel { contract: 1, reason }));
+        let reason = pallet_grid_contracts::CancelReason::Cancelled;
+        assert_ok!(call(Bob, pallet_grid_contracts::Call::cancel { contract: 1, reason }));
         assert_ok!(call(Alice, remove(1)));
-        assert_eq!(held(Alice, pallet_nodes::HoldReason::Node), 0);
+        assert_eq!(held(Alice, pallet_grid_nodes::HoldReason::Node), 0);
         assert_eq!(Nodes::free(1), None);
         assert_refused(machine.heartbeat(), Refusal::NodeUnknown);
-        assert_fails(Bob, create(1, small()), pallet_contracts::Error::<Runtime>::UnknownNode);
+        assert_fails(Bob, create(1, small()), pallet_grid_contracts::Error::<Runtime>::UnknownNode);
     });
 }
 
@@ -239,9 +239,9 @@ fn free_capacity_is_what_is_not_reserved() {
 fn second_farm() -> sp_core::ed25519::Pair {
     let ticket = sp_core::ed25519::Pair::from_seed(&[2; 32]);
     customer(Bob, 100 * TFT);
-    assert_ok!(call(Bob, pallet_farms::Call::create { name: b"windy".to_vec().try_into().unwrap() }));
+    assert_ok!(call(Bob, pallet_grid_farms::Call::create { name: b"windy".to_vec().try_into().unwrap() }));
     let (public, expires) = (ticket.public().0, Timestamp::get() / 1_000 + 86_400);
-    let open = pallet_farms::Call::open_ticket { farm: 2, ticket: public, nodes: 1, expires };
+    let open = pallet_grid_farms::Call::open_ticket { farm: 2, ticket: public, nodes: 1, expires };
     assert_ok!(call(Bob, open));
     ticket
 }
@@ -257,20 +257,20 @@ fn an_empty_node_goes_over_to_another_farm_and_its_deposit_with_it() {
 
         assert_ok!(call(Bob, create(1, small())));
         assert_refused(go.clone(), Refusal::NotEmpty);
-        let reason = pallet_contracts::CancelReason::Cancelled;
-        assert_ok!(call(Bob, pallet_contracts::Call::cancel { contract: 1, reason }));
+        let reason = pallet_grid_contracts::CancelReason::Cancelled;
+        assert_ok!(call(Bob, pallet_grid_contracts::Call::cancel { contract: 1, reason }));
         report(go.clone()).unwrap();
 
-        let node = pallet_nodes::Nodes::<Runtime>::get(1).unwrap();
+        let node = pallet_grid_nodes::Nodes::<Runtime>::get(1).unwrap();
         assert_eq!((node.farm, node.deposit), (2, 10 * TFT));
-        assert_eq!(held(Alice, pallet_nodes::HoldReason::Node), 0);
-        assert_eq!(held(Bob, pallet_nodes::HoldReason::Node), 10 * TFT);
-        assert_eq!(held(Bob, pallet_farms::HoldReason::BootTicket), 0);
+        assert_eq!(held(Alice, pallet_grid_nodes::HoldReason::Node), 0);
+        assert_eq!(held(Bob, pallet_grid_nodes::HoldReason::Node), 10 * TFT);
+        assert_eq!(held(Bob, pallet_grid_farms::HoldReason::BootTicket), 0);
         // Who kept the registrations can't send it back.
         assert_refused(go, Refusal::TicketUsed);
         assert_refused(before, Refusal::TicketUsed);
-        assert_fails(Alice, pallet_nodes::Call::remove { node: 1 }, Error::NotFarmer);
-        assert_ok!(call(Bob, pallet_nodes::Call::remove { node: 1 }));
+        assert_fails(Alice, pallet_grid_nodes::Call::remove { node: 1 }, Error::NotFarmer);
+        assert_ok!(call(Bob, pallet_grid_nodes::Call::remove { node: 1 }));
     });
 }
 
@@ -281,7 +281,7 @@ fn a_second_ticket_of_its_own_farm_is_not_spent_by_a_node() {
         let machine = Machine::join(1);
         let second = sp_core::ed25519::Pair::from_seed(&[2; 32]);
         let (public, expires) = (second.public().0, Timestamp::get() / 1_000 + 86_400);
-        let open = pallet_farms::Call::open_ticket { farm: 1, ticket: public, nodes: 1, expires };
+        let open = pallet_grid_farms::Call::open_ticket { farm: 1, ticket: public, nodes: 1, expires };
         assert_ok!(call(Alice, open));
         let again = register(registration(&second, &machine.key), &second, &machine.key);
         assert_refused(again, Refusal::SameFarm);
@@ -292,11 +292,11 @@ fn a_second_ticket_of_its_own_farm_is_not_spent_by_a_node() {
 fn ids_run_out_in_the_pool_and_the_ticket_stays_unspent() {
     run(|| {
         farm_with_ticket(1);
-        pallet_nodes::LastNodeId::<Runtime>::put(u32::MAX);
+        pallet_grid_nodes::LastNodeId::<Runtime>::put(u32::MAX);
         let key = Machine::key(1);
         let late = register(registration(&ticket(), &key), &ticket(), &key);
         assert_refused(late, Refusal::IdsExhausted);
-        pallet_nodes::LastNodeId::<Runtime>::put(u32::MAX - 1);
+        pallet_grid_nodes::LastNodeId::<Runtime>::put(u32::MAX - 1);
         assert_eq!(Machine::join(1).id, u32::MAX);
     });
 }
@@ -312,17 +312,17 @@ fn a_node_offers_no_less_than_its_contracts_have() {
         let beyond = Resources { hru: u64::MAX, ..capacity() };
         assert_refused(machine.details(beyond), Refusal::CapacityOutOfRange);
 
-        let rate = pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates;
+        let rate = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates;
         report(machine.details(small())).unwrap();
         assert_eq!(Nodes::free(1), Some(Resources::ZERO));
-        assert_eq!(pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates, rate);
+        assert_eq!(pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates, rate);
     });
 }
 
 #[test]
 fn governance_certifies_and_other_hardware_loses_it() {
     run_with_node(|mut machine, _| {
-        let certify = pallet_nodes::Call::certify { node: 1, certified: true };
+        let certify = pallet_grid_nodes::Call::certify { node: 1, certified: true };
         assert_fails(Alice, certify.clone(), sp_runtime::DispatchError::BadOrigin);
         let by_sudo = pallet_sudo::Call::sudo { call: Box::new(certify.into()) };
         assert_ok!(call(Alice, by_sudo));
@@ -331,7 +331,7 @@ fn governance_certifies_and_other_hardware_loses_it() {
         report(machine.details(Resources { cru: 4, ..capacity() })).unwrap();
         assert!(!<Nodes as NodeDirectory>::facts(1).unwrap().certified);
         assert!(Contracts::quote(1, small(), 0) < dearer);
-        let event = pallet_nodes::Event::<Runtime>::CertificationChanged { node: 1, certified: false };
+        let event = pallet_grid_nodes::Event::<Runtime>::CertificationChanged { node: 1, certified: false };
         System::assert_has_event(event.into());
     });
 }
@@ -343,7 +343,7 @@ fn free_reports_do_not_come_in_floods() {
     run_with_node(|mut machine, _| {
         pass(heartbeat_ms());
         // Two of a kind compete for one place in the pool.
-        let tags = |call: pallet_nodes::Call<Runtime>| {
+        let tags = |call: pallet_grid_nodes::Call<Runtime>| {
             let valid = RuntimeCall::from(call).authorize(TransactionSource::External).unwrap().unwrap();
             valid.0.provides
         };
@@ -365,7 +365,7 @@ fn free_reports_do_not_come_in_floods() {
 fn a_fee_cannot_rise_in_the_block_before_the_tenants_call() {
     run_with_node(|mut machine, _| {
         let fee = || <Nodes as NodeDirectory>::facts(1).unwrap().extra_fee;
-        let ask = |fee| pallet_nodes::Call::set_extra_fee { node: 1, fee };
+        let ask = |fee| pallet_grid_nodes::Call::set_extra_fee { node: 1, fee };
         let most = parameters::ExtraFeeLimit::get();
         assert_fails(Bob, ask(1), Error::NotFarmer);
         assert_fails(Alice, ask(most + 1), Error::ExtraFeeAboveMaximum);
@@ -396,7 +396,7 @@ fn nodes_are_found_through_the_runtime_api_as_through_the_pallet() {
         let rest = ask(page.next, 2);
         assert_eq!((rest.items[0].node, rest.next), (3, None));
         assert_eq!(<Runtime as GridApi<Block>>::node_offer(3), Nodes::node_offer(3));
-        let period = pallet_nodes::uptime::period_of(Billing::unix_now());
+        let period = pallet_grid_nodes::uptime::period_of(Billing::unix_now());
         assert_eq!(<Runtime as GridApi<Block>>::node_uptime(3, period), 0);
     });
 }

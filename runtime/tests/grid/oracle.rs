@@ -3,7 +3,7 @@
 
 use crate::{chain::*, governance::by_root};
 use frame_support::assert_ok;
-use parameters::{dynamic, RuntimeParameters};
+use parameters::{RuntimeParameters, dynamic};
 use sp_keyring::Sr25519Keyring::{self, Dave};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::units::{HOUR_MS, MINUTE_MS, USD};
@@ -47,7 +47,7 @@ fn kept() -> Option<u64> {
 }
 
 fn is_stale(event: &RuntimeEvent) -> bool {
-    matches!(event, RuntimeEvent::Billing(pallet_billing::Event::PriceStale { .. }))
+    matches!(event, RuntimeEvent::Billing(pallet_grid_billing::Event::PriceStale { .. }))
 }
 
 #[test]

@@ -3,13 +3,13 @@
 //! is made or lost.
 
 use crate::chain::*;
-use pallet_contracts::CancelReason;
-use pallet_farms::{Ipv4, PublicIp};
+use pallet_grid_contracts::CancelReason;
+use pallet_grid_farms::{Ipv4, PublicIp};
 use proptest::prelude::*;
 use sp_keyring::Sr25519Keyring::Eve;
 use tfgrid_primitives::{
-    units::{MINUTE_MS, TFT},
     Body, ContractId, FailureCode, Resources, UsageItem, UsageTotals,
+    units::{MINUTE_MS, TFT},
 };
 use tfgrid_runtime::*;
 
@@ -143,11 +143,11 @@ fn by_sudo(inner: impl Into<RuntimeCall>) -> RuntimeCall {
 
 impl Act {
     fn into_call(self, twin: u32) -> RuntimeCall {
-        use pallet_contracts::Call as Contract;
+        use pallet_grid_contracts::Call as Contract;
         let max_usd_rate = u64::MAX;
         match self {
-            Self::Deposit(amount) => pallet_billing::Call::deposit { twin, amount }.into(),
-            Self::Withdraw(amount) => pallet_billing::Call::withdraw { amount }.into(),
+            Self::Deposit(amount) => pallet_grid_billing::Call::deposit { twin, amount }.into(),
+            Self::Withdraw(amount) => pallet_grid_billing::Call::withdraw { amount }.into(),
             Self::Create { cru, body, ips, gb } => Contract::create_node_contract {
                 node: 1,
                 resources: Resources { cru, ..small() },
@@ -172,40 +172,40 @@ impl Act {
             Self::Complain(contract) => {
                 Contract::cancel { contract, reason: CancelReason::NotDelivered }.into()
             }
-            Self::Claim(contract) => pallet_billing::Call::claim { contract }.into(),
+            Self::Claim(contract) => pallet_grid_billing::Call::claim { contract }.into(),
             Self::PayOut(payee) => {
-                use pallet_billing::Payee::*;
+                use pallet_grid_billing::Payee::*;
                 let payee = [Farm(1), Farm(9), Foundation, Staking][usize::from(payee)];
-                pallet_billing::Call::pay_out { payee }.into()
+                pallet_grid_billing::Call::pay_out { payee }.into()
             }
             Self::Refill(hours) => {
-                let wish = hours.map(|hours| pallet_billing::AutoRefill { hours });
-                pallet_billing::Call::set_auto_refill { wish }.into()
+                let wish = hours.map(|hours| pallet_grid_billing::AutoRefill { hours });
+                pallet_grid_billing::Call::set_auto_refill { wish }.into()
             }
             Self::Limit { rate, refill } => {
-                let limits = pallet_billing::Limits {
+                let limits = pallet_grid_billing::Limits {
                     max_usd_rate: rate,
                     max_extra_fee: rate,
                     refill_per_30_days: refill,
                 };
-                pallet_billing::Call::set_limits { limits }.into()
+                pallet_grid_billing::Call::set_limits { limits }.into()
             }
             Self::Traffic { contract, gb } => {
-                pallet_billing::Call::buy_traffic { contract, gb, max_tft: u128::MAX }.into()
+                pallet_grid_billing::Call::buy_traffic { contract, gb, max_tft: u128::MAX }.into()
             }
-            Self::Poke(twin) => pallet_billing::Call::poke { twin }.into(),
-            Self::Reprice(contract) => pallet_billing::Call::reprice { contract }.into(),
+            Self::Poke(twin) => pallet_grid_billing::Call::poke { twin }.into(),
+            Self::Reprice(contract) => pallet_grid_billing::Call::reprice { contract }.into(),
             Self::Attach(contract) => Contract::attach_provider { contract, provider: 1 }.into(),
             Self::Farmer(act) => act.into_call(),
-            Self::Price(price) => by_sudo(pallet_billing::Call::set_price { price }),
+            Self::Price(price) => by_sudo(pallet_grid_billing::Call::set_price { price }),
             Self::List(cu) => {
-                let mut policy = pallet_billing::CurrentPolicy::<Runtime>::get().unwrap();
+                let mut policy = pallet_grid_billing::CurrentPolicy::<Runtime>::get().unwrap();
                 policy.prices.cu = cu;
-                by_sudo(pallet_billing::Call::set_policy { policy })
+                by_sudo(pallet_grid_billing::Call::set_policy { policy })
             }
             Self::Provider(permille) => {
                 let account = Eve.to_account_id();
-                by_sudo(pallet_billing::Call::add_provider { account, permille })
+                by_sudo(pallet_grid_billing::Call::add_provider { account, permille })
             }
             Self::ForceClose(contract) => by_sudo(Contract::force_close { contract }),
         }
@@ -220,8 +220,8 @@ impl Act {
 
 impl FarmersAct {
     fn into_call(self) -> RuntimeCall {
-        use pallet_farms::Call as Farm;
-        use pallet_nodes::Call as Node;
+        use pallet_grid_farms::Call as Farm;
+        use pallet_grid_nodes::Call as Node;
         match self {
             Self::Fee(fee) => Node::set_extra_fee { node: 1, fee }.into(),
             Self::Dedicate(dedicated) => Node::set_dedicated { node: 1, dedicated }.into(),

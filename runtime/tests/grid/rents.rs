@@ -3,13 +3,13 @@
 
 use crate::{chain::*, governance::by_root};
 use frame_support::{assert_ok, traits::Get};
-use pallet_contracts::CancelReason;
+use pallet_grid_contracts::CancelReason;
 use sp_keyring::Sr25519Keyring;
 use tfgrid_primitives::{
+    Resources,
     traits::NodeDirectory,
     units::{HOUR_MS, TFT},
     views::{Claim, ClosingReason, ContractStatus},
-    Resources,
 };
 use tfgrid_runtime::{
     grid_api::runtime_decl_for_grid_api::GridApi,
@@ -17,8 +17,8 @@ use tfgrid_runtime::{
     *,
 };
 
-type Call = pallet_contracts::Call<Runtime>;
-type Error = pallet_contracts::Error<Runtime>;
+type Call = pallet_grid_contracts::Call<Runtime>;
+type Error = pallet_grid_contracts::Error<Runtime>;
 
 fn rent(node: u32) -> Call {
     Call::create_rent_contract { node, max_usd_rate: u64::MAX }
@@ -29,7 +29,7 @@ fn name(name: &[u8]) -> Call {
 }
 
 fn reason_of(contract: u64) -> Option<ClosingReason> {
-    pallet_contracts::Closed::<Runtime>::get(contract).map(|closed| closed.reason)
+    pallet_grid_contracts::Closed::<Runtime>::get(contract).map(|closed| closed.reason)
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_rent_among_a_nodes_contracts_ends_no_list_of_them() {
         for _ in 0..5 {
             assert_ok!(call(Bob, create(1, Resources { cru: 1, ..Resources::ZERO })));
         }
-        let listed: Vec<_> = pallet_contracts::NodeContracts::<Runtime>::iter_key_prefix(1).collect();
+        let listed: Vec<_> = pallet_grid_contracts::NodeContracts::<Runtime>::iter_key_prefix(1).collect();
         assert_ne!(listed.last(), Some(&1), "a rent at the end would prove nothing");
         let mut seen = Vec::new();
         while let [contract] = Contracts::page_of_node(1, seen.last().copied(), 1)[..] {
@@ -99,11 +99,11 @@ fn only_an_empty_node_that_is_heard_from_is_rented() {
 fn an_extra_fee_is_paid_by_those_who_allow_it_and_goes_wholly_to_the_farmer() {
     run_with_node(|mut machine, bob| {
         let fee = ExtraFeeLimit::get();
-        assert_ok!(call(Alice, pallet_nodes::Call::set_extra_fee { node: 1, fee }));
+        assert_ok!(call(Alice, pallet_grid_nodes::Call::set_extra_fee { node: 1, fee }));
         machine.serve(ExtraFeeNotice::get() + SLOT_DURATION);
-        assert_fails(Bob, rent(1), pallet_billing::Error::<Runtime>::ExtraFeeAboveLimit);
-        let limits = pallet_billing::Limits { max_extra_fee: fee, ..Default::default() };
-        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        assert_fails(Bob, rent(1), pallet_grid_billing::Error::<Runtime>::ExtraFeeAboveLimit);
+        let limits = pallet_grid_billing::Limits { max_extra_fee: fee, ..Default::default() };
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
         let without = Call::create_rent_contract { node: 1, max_usd_rate: fee };
         assert_fails(Bob, without, Error::RateAboveMaximum);
         assert_ok!(call(Bob, rent(1)));
@@ -113,9 +113,9 @@ fn an_extra_fee_is_paid_by_those_who_allow_it_and_goes_wholly_to_the_farmer() {
         assert_eq!(<Nodes as NodeDirectory>::facts(1).unwrap().extra_fee, fee);
         machine.serve(2 * HOUR_MS);
         let before = credit(bob);
-        assert_ok!(call(Charlie, pallet_billing::Call::claim { contract: 1 }));
-        let farmers = tfgrid_primitives::fixed::whole(pallet_billing::Payable::<Runtime>::get(
-            pallet_billing::Payee::Farm(1),
+        assert_ok!(call(Charlie, pallet_grid_billing::Call::claim { contract: 1 }));
+        let farmers = tfgrid_primitives::fixed::whole(pallet_grid_billing::Payable::<Runtime>::get(
+            pallet_grid_billing::Payee::Farm(1),
         ));
         let fees = u128::from(fee) * TFT / 10_000_000_000 * 20 * 2;
         assert!(farmers > fees, "{farmers} of {fees}");
@@ -126,7 +126,7 @@ fn an_extra_fee_is_paid_by_those_who_allow_it_and_goes_wholly_to_the_farmer() {
 #[test]
 fn a_dedicated_node_is_only_rented_as_a_whole() {
     run_with_node(|_, _| {
-        assert_ok!(call(Alice, pallet_nodes::Call::set_dedicated { node: 1, dedicated: true }));
+        assert_ok!(call(Alice, pallet_grid_nodes::Call::set_dedicated { node: 1, dedicated: true }));
         assert_fails(Bob, create(1, small()), Error::NodeDedicated);
         assert_ok!(call(Bob, rent(1)));
         assert_ok!(call(Bob, create(1, small())));
@@ -179,9 +179,9 @@ fn a_name_is_one_twins_costs_its_price_and_earns_no_farmer() {
         customer(Charlie, 10 * TFT);
         assert_ok!(call(Bob, name(b"shop")));
         assert_fails(Charlie, name(b"shop"), Error::NameTaken);
-        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), 10 * TFT, "four letters are dear");
+        assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), 10 * TFT, "four letters are dear");
         assert_ok!(call(Bob, name(b"shop-2")));
-        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), 11 * TFT);
+        assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), 11 * TFT);
         assert_eq!(Billing::settled_payer(bob).rate, 2 * u128::from(Contracts::quote_name().unwrap()));
         let complain = Call::cancel { contract: 1, reason: CancelReason::NotDelivered };
         assert_fails(Bob, complain, Error::NothingToDeliver);
@@ -193,8 +193,8 @@ fn a_name_is_one_twins_costs_its_price_and_earns_no_farmer() {
         let before = credit(bob);
         assert_ok!(call(Bob, cancel(1)));
         assert_eq!(credit(bob), before);
-        assert_eq!(pallet_contracts::Closed::<Runtime>::get(1).unwrap().node, None);
-        let farmers = pallet_billing::Payable::<Runtime>::get(pallet_billing::Payee::Farm(1));
+        assert_eq!(pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().node, None);
+        let farmers = pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1));
         assert_eq!(farmers, 0);
         assert_ok!(call(Charlie, name(b"shop")));
         // A name that is let go at once costs ten minutes, too.

@@ -4,20 +4,19 @@
 use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use tfgrid_primitives::{
-    fixed,
+    Body, ContractId, FailureCode, Rates, Refusal, Resources, fixed,
     traits::Clock,
     units::{HOUR_MS, MINUTE_MS, TFT},
     views::{ClosingReason, ContractStatus},
-    Body, ContractId, FailureCode, Rates, Refusal, Resources,
 };
 use tfgrid_runtime::{
     parameters::{AnswerLimit, AnswerTime},
     *,
 };
 
-type Call = pallet_contracts::Call<Runtime>;
-type Error = pallet_contracts::Error<Runtime>;
-type Event = pallet_contracts::Event<Runtime>;
+type Call = pallet_grid_contracts::Call<Runtime>;
+type Error = pallet_grid_contracts::Error<Runtime>;
+type Event = pallet_grid_contracts::Event<Runtime>;
 
 const NEW_BODY: &[u8] = b"{ }";
 
@@ -32,12 +31,12 @@ fn large() -> Resources {
 
 /// What is charged and not set aside.
 fn billed() -> u64 {
-    let account = pallet_billing::Accruals::<Runtime>::get(1).unwrap();
+    let account = pallet_grid_billing::Accruals::<Runtime>::get(1).unwrap();
     account.accrual.rates.usd - account.trial.map_or(0, |trial| trial.rates.usd)
 }
 
 fn agreed() -> u64 {
-    pallet_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd
+    pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd
 }
 
 fn reserved() -> Resources {
@@ -49,21 +48,21 @@ fn until_the_node_confirms_the_larger_version_is_reserved_and_the_smaller_billed
     run_with_node(|mut machine, _| {
         let id = deployed(&mut machine, Bob, small());
         let before = agreed();
-        let body = held(Bob, pallet_contracts::HoldReason::Contract);
+        let body = held(Bob, pallet_grid_contracts::HoldReason::Contract);
         assert_ok!(call(Bob, update(id, large())));
         assert_eq!((reserved(), billed()), (large(), before));
         let page = Contracts::page_of_node(1, None, 10);
         let pending = page[0].pending.unwrap();
         assert_eq!((page[0].version, page[0].resources), (1, small()));
         assert_eq!((pending.version, pending.resources), (2, large()));
-        let both = held(Bob, pallet_contracts::HoldReason::Contract);
+        let both = held(Bob, pallet_grid_contracts::HoldReason::Contract);
         assert_eq!(both - body, NEW_BODY.len() as u128 * TFT / 1_000);
 
         report(machine.deployed(id, b"new")).unwrap();
         assert_eq!((reserved(), billed()), (large(), agreed()));
         assert!(agreed() > before);
-        assert_eq!(pallet_contracts::Bodies::<Runtime>::get(id).unwrap().bytes(), NEW_BODY);
-        assert_eq!(both - held(Bob, pallet_contracts::HoldReason::Contract), 2 * TFT / 1_000);
+        assert_eq!(pallet_grid_contracts::Bodies::<Runtime>::get(id).unwrap().bytes(), NEW_BODY);
+        assert_eq!(both - held(Bob, pallet_grid_contracts::HoldReason::Contract), 2 * TFT / 1_000);
         System::assert_has_event(Event::Deployed { contract: id, node: 1, version: 2 }.into());
 
         // And down again: what isn't wanted any more isn't billed from the call on.
@@ -73,7 +72,7 @@ fn until_the_node_confirms_the_larger_version_is_reserved_and_the_smaller_billed
         assert_eq!((reserved(), billed()), (small(), before));
         assert_ok!(call(Bob, cancel(id)));
         assert_eq!(Nodes::free(1), Some(capacity()));
-        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), 0);
+        assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), 0);
     });
 }
 
@@ -81,13 +80,13 @@ fn until_the_node_confirms_the_larger_version_is_reserved_and_the_smaller_billed
 fn an_update_that_fails_leaves_the_old_version_as_it_was() {
     run_with_node(|mut machine, _| {
         let id = deployed(&mut machine, Bob, large());
-        let (rate, hold) = (agreed(), held(Bob, pallet_contracts::HoldReason::Contract));
+        let (rate, hold) = (agreed(), held(Bob, pallet_grid_contracts::HoldReason::Contract));
         for _ in 0..2 {
             assert_ok!(call(Bob, update(id, small())));
             assert!(billed() < rate);
             report(machine.failed(id, FailureCode::BodyInvalid)).unwrap();
             assert_eq!((reserved(), billed(), agreed()), (large(), rate, rate));
-            assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), hold);
+            assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), hold);
             assert!(matches!(Contracts::status_of(id), Some(ContractStatus::Deployed { .. })));
         }
         // A version's number isn't given twice: an answer can't be taken for another's.
@@ -97,7 +96,7 @@ fn an_update_that_fails_leaves_the_old_version_as_it_was() {
         machine.serve(AnswerTime::get() + SLOT_DURATION);
         assert_eq!(Contracts::page_of_node(1, None, 10)[0].pending, None);
         assert_eq!((reserved(), billed()), (large(), rate));
-        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), hold);
+        assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), hold);
     });
 }
 
@@ -173,14 +172,14 @@ fn a_small_version_that_comes_was_billed_from_the_call_on() {
 fn who_can_hardly_pay_any_more_may_still_want_less() {
     run_with_credit(TFT, |mut machine, bob| {
         let id = deployed(&mut machine, Bob, large());
-        let limits = pallet_billing::Limits { max_usd_rate: 1, ..Default::default() };
-        assert_ok!(call(Bob, pallet_billing::Call::set_limits { limits }));
+        let limits = pallet_grid_billing::Limits { max_usd_rate: 1, ..Default::default() };
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
         machine.serve(HOUR_MS);
         assert!(Billing::funded_ms(bob).unwrap() < HOUR_MS * 2);
         assert_fails(
             Bob,
             update(id, Resources { sru: 2 * small().sru, ..large() }),
-            pallet_billing::Error::<Runtime>::RateAboveLimit,
+            pallet_grid_billing::Error::<Runtime>::RateAboveLimit,
         );
         assert_ok!(call(Bob, update(id, small())));
     });
@@ -193,8 +192,8 @@ fn a_contract_with_a_pending_update_ends_with_everything_released() {
         assert_ok!(call(Bob, update(id, large())));
         assert_ok!(call(Bob, cancel(id)));
         assert_eq!(Nodes::free(1), Some(capacity()));
-        assert_eq!(held(Bob, pallet_contracts::HoldReason::Contract), 0);
-        assert!(!pallet_contracts::PendingBodies::<Runtime>::contains_key(id));
+        assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), 0);
+        assert!(!pallet_grid_contracts::PendingBodies::<Runtime>::contains_key(id));
     });
 }
 
@@ -218,7 +217,7 @@ fn an_update_is_refused_for_every_wrong_argument() {
         let absurd = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
         assert_fails(Bob, update(1, absurd), Error::RateOutOfRange);
         let more_than_free = Resources { cru: capacity().cru + 1, ..small() };
-        assert_fails(Bob, update(1, more_than_free), pallet_nodes::Error::<Runtime>::NotEnoughCapacity);
+        assert_fails(Bob, update(1, more_than_free), pallet_grid_nodes::Error::<Runtime>::NotEnoughCapacity);
 
         assert_ok!(call(Bob, update(1, large())));
         assert_fails(Bob, update(1, small()), Error::UpdatePending);
@@ -264,7 +263,7 @@ fn a_node_that_reports_progress_has_longer_to_answer_but_not_for_ever() {
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         assert_refused(machine.progress(1, 1), Refusal::AnswerExpired);
         machine.serve(step);
-        let closed = pallet_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
         assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
         assert_eq!(credit(bob), CREDIT);
     });

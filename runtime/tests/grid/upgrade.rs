@@ -79,7 +79,7 @@ fn while_a_migration_goes_on_prices_count_and_deadlines_wait() {
         Cursor::<Runtime>::kill();
         pass(2 * SLOT_DURATION);
         assert!(Billing::grid_now() > grid);
-        assert_ok!(call(Bob, pallet_billing::Call::deposit { twin: 2, amount: TFT }));
+        assert_ok!(call(Bob, pallet_grid_billing::Call::deposit { twin: 2, amount: TFT }));
     });
 }
 

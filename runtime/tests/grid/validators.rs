@@ -15,7 +15,7 @@ use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::units::TFT;
 use tfgrid_runtime::*;
 
-type Call = pallet_validators::Call<Runtime>;
+type Call = pallet_grid_validators::Call<Runtime>;
 
 /// The secret halves of session keys.
 type Secrets = (Sr25519Keyring, Ed25519Keyring);
@@ -85,7 +85,7 @@ fn a_candidate_that_the_council_adds_makes_blocks_and_finalizes_them_two_session
 #[test]
 fn the_validator_of_the_genesis_can_leave_once_another_is_there() {
     run(|| {
-        assert_fails(Alice, Call::retire {}, pallet_validators::Error::<Runtime>::StillValidator);
+        assert_fails(Alice, Call::retire {}, pallet_grid_validators::Error::<Runtime>::StillValidator);
         let_bob_join();
         assert_ok!(by_root(remove(Alice)));
         next_sessions(3);
@@ -145,7 +145,7 @@ fn nobody_but_governance_changes_the_set() {
             assert_fails(Bob, change.clone(), BadOrigin);
             assert_fails(Alice, change, BadOrigin);
         }
-        let last = pallet_validators::Error::<Runtime>::LastValidator;
+        let last = pallet_grid_validators::Error::<Runtime>::LastValidator;
         assert_eq!(by_root(remove(Alice)), Err(last.into()));
     });
 }

@@ -3,9 +3,9 @@
 //! A workload from its JSON to its bill, on a grid that is gone afterwards. With `--funds`: one whose owner
 //! runs out of funds on the way.
 
-use anyhow::{bail, ensure, Result};
+use anyhow::{Result, bail, ensure};
 use std::{env, process::ExitCode, time::Duration};
-use tfgrid_tests::{on_a_grid, out_of_funds, text, tft_units, Grid, Options, Steps, DEPOSIT};
+use tfgrid_tests::{DEPOSIT, Grid, Options, Steps, on_a_grid, out_of_funds, text, tft_units};
 
 fn main() -> ExitCode {
     match tell(&Steps::aloud()) {

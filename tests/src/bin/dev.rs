@@ -3,7 +3,7 @@
 //! A grid to try things on: runs until Ctrl-C.
 
 use anyhow::Result;
-use tfgrid_tests::{on_a_grid, Grid, Options, Steps};
+use tfgrid_tests::{Grid, Options, Steps, on_a_grid};
 
 const PORT: u16 = 9944;
 
@@ -46,7 +46,7 @@ Ctrl-C ends it and removes everything.",
 }
 
 fn wait_for_signal() -> Result<()> {
-    use tokio::signal::unix::{signal, SignalKind};
+    use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let (mut interrupt, mut terminate) =

@@ -3,9 +3,9 @@
 //! Runs a command with a Docker engine, whose address is in `TFGRID_DOCKER`: the machine's own if it has
 //! one, else one that is gone afterwards.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::{env, process::Command};
-use tfgrid_tests::{on_a_run, Engine};
+use tfgrid_tests::{Engine, on_a_run};
 
 fn main() -> Result<()> {
     let words: Vec<String> = env::args().skip(1).collect();

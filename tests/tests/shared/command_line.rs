@@ -2,10 +2,10 @@
 
 //! What people type, and the Rust code that the README shows, on a grid.
 
-use anyhow::{ensure, Context, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 use std::{fs, path::PathBuf, process::Command, thread};
-use tfgrid_tests::{binary, free_port, page_of, text, Grid, Person, GREETING};
+use tfgrid_tests::{GREETING, Grid, Person, binary, free_port, page_of, text};
 
 const MIB: u64 = 1 << 20;
 

@@ -3,8 +3,8 @@
 //! From a deployment in JSON to a page that answers, and back to an empty node.
 
 use crate::views::polkadot_js_asks_every_read_of_the_grid;
-use anyhow::{ensure, Result};
-use tfgrid_tests::{tft_units, Grid};
+use anyhow::{Result, ensure};
+use tfgrid_tests::{Grid, tft_units};
 
 pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<()> {
     let clean = grid.footprint()?;

@@ -2,10 +2,10 @@
 
 //! What can't be done is refused with the reason.
 
-use anyhow::{ensure, Context, Error, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Error, Result, ensure};
+use serde_json::{Value, json};
 use std::{fs, thread};
-use tfgrid_tests::{units, Grid, Person};
+use tfgrid_tests::{Grid, Person, units};
 
 const MIB: u64 = 1 << 20;
 /// What a contract holds at least, in units of 1e-7 TFT; far more than a fee.

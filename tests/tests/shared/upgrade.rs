@@ -2,9 +2,9 @@
 
 //! The chain gets a new runtime while a node follows it.
 
-use anyhow::{ensure, Result};
+use anyhow::{Result, ensure};
 use std::{thread, time::Duration};
-use tfgrid_tests::{text, units, wait_for, Grid};
+use tfgrid_tests::{Grid, text, units, wait_for};
 
 /// What a contract earns in its first minute is set aside on development chains.
 const CLAIMABLE_LIMIT: Duration = Duration::from_secs(90);

@@ -2,7 +2,7 @@
 
 //! What polkadot-js reads of the grid: every function of GridApi.
 
-use anyhow::{ensure, Result};
+use anyhow::{Result, ensure};
 use tfgrid_tests::{Grid, Site};
 
 /// While `site` is the only contract.

@@ -3,12 +3,12 @@
 
 use crate::{output::Answer, session::Session, time};
 use anyhow::{Context, Result};
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use tfgrid_client::{
+    Bill,
     bill::{Line, When},
     primitives::ContractId,
     units::{format_tft, format_usd},
-    Bill,
 };
 
 pub async fn show(session: &Session, contract: ContractId) -> Result<Answer> {

@@ -5,16 +5,16 @@ use crate::{
     cli::{Calc, CalcCost, CalcFarming},
     output::Answer,
 };
-use anyhow::{bail, Context, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 use std::{fs, path::Path};
 use tfgrid_client::{
     estimate::MONTH_HOURS,
     primitives::{
-        farming::{farming_units_millionths, reward_musd, reward_tft, Farmed, FarmingRates, Payment},
-        pricing::{cloud_units_millionths, cost, Usage},
-        units::{GIB, TFT, USD},
         Discount, PriceList, PricedNode,
+        farming::{Farmed, FarmingRates, Payment, farming_units_millionths, reward_musd, reward_tft},
+        pricing::{Usage, cloud_units_millionths, cost},
+        units::{GIB, TFT, USD},
     },
     units::format_tft,
 };

@@ -3,14 +3,14 @@
 
 use super::event;
 use crate::{cli::ClaimArgs, output::Answer, session::Session};
-use anyhow::{bail, Result};
-use serde_json::{json, Value};
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
 use tfgrid_client::{
+    At, Error,
     api::{self, runtime_types::pallet_billing::types::Payee},
     claim::Outcome,
     primitives::{Balance, ContractId, FarmId},
     units::format_tft,
-    At, Error,
 };
 
 /// How many contracts are claimed in one transaction.

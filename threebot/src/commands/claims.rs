@@ -3,13 +3,13 @@
 
 use super::{deploy::own_contract, event};
 use crate::{cli::Consent, output::Answer, session::Session, spend::Spend};
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::json;
 use tfgrid_client::{
     api,
     primitives::{
-        views::{Claim, TwinContract},
         Balance, ContractId, NodeId,
+        views::{Claim, TwinContract},
     },
     units::format_tft,
 };

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{output::Answer, session::Session};
-use anyhow::{bail, Context, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 use tfgrid_client::{
+    At,
     api::{
         self,
         runtime_types::{pallet_contracts::types::ContractKind, tfgrid_primitives::ledger::Rates},
     },
     primitives::{
+        Balance, Body, ContractId, FailureCode, UsdAmount,
         units::GIB,
         views::{Claim, ClosingReason, ContractStatus, TwinContract},
-        Balance, Body, ContractId, FailureCode, UsdAmount,
     },
     units::{format_tft, format_usd},
-    At,
 };
 
 /// Units of a rate or an amount in one USD.

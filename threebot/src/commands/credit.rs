@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{output::Answer, session::Session};
-use anyhow::{bail, Result};
+use anyhow::{Result, bail};
 use serde_json::json;
 use tfgrid_client::{
     api,
-    primitives::{clock::stretch, fixed, units::HOUR_MS, Balance, TwinId},
+    primitives::{Balance, TwinId, clock::stretch, fixed, units::HOUR_MS},
     units::format_tft,
 };
 

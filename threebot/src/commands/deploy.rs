@@ -9,16 +9,15 @@ use crate::{
     session::Session,
     spend::Spend,
 };
-use anyhow::{bail, Context, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
 use std::time::Instant;
 use tfgrid_client::{
-    api,
+    At, api,
     primitives::{
-        views::{Claim, ContractStatus, TwinContract},
         ContractId, TwinId,
+        views::{Claim, ContractStatus, TwinContract},
     },
-    At,
 };
 
 pub async fn run(session: &Session, args: Deploy, plan: Plan) -> Result<Answer> {

@@ -5,7 +5,7 @@ use crate::{cli::Farm, output::Answer, session::Session};
 use anyhow::{Context, Result};
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use tfgrid_client::{api, primitives::FarmId, units::format_tft, MachineKey};
+use tfgrid_client::{MachineKey, api, primitives::FarmId, units::format_tft};
 
 pub async fn run(session: &Session, command: Farm) -> Result<Answer> {
     match command {

@@ -7,14 +7,14 @@ use crate::{
     session::Session,
     time::{moment, stretch},
 };
-use anyhow::{bail, Result};
-use serde_json::{json, Value};
+use anyhow::{Result, bail};
+use serde_json::{Value, json};
 use tfgrid_client::{
-    api::{self, runtime_types::pallet_billing::types},
-    estimate::{tft_for, MONTH_HOURS},
-    primitives::{views::PayerInfo, Balance, TftPrice, TwinId, UnixSeconds, UsdRate},
-    units::{format_price, format_tft, format_usd},
     At,
+    api::{self, runtime_types::pallet_billing::types},
+    estimate::{MONTH_HOURS, tft_for},
+    primitives::{Balance, TftPrice, TwinId, UnixSeconds, UsdRate, views::PayerInfo},
+    units::{format_price, format_tft, format_usd},
 };
 
 /// The whole list price, in thousandths.

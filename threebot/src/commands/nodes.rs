@@ -3,7 +3,7 @@
 
 use crate::{cli::Nodes, output::Answer, session::Session};
 use anyhow::Result;
-use serde_json::{json, Value};
+use serde_json::{Value, json};
 use tfgrid_client::{
     primitives::{
         units::GIB,

@@ -7,15 +7,15 @@ use crate::{
     session::Session,
     time::stretch,
 };
-use anyhow::{bail, ensure, Context, Result};
-use serde_json::{json, Value};
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
 use std::{
     fs,
     path::Path,
     process::Stdio,
     time::{Duration, Instant, SystemTime},
 };
-use tfgrid_client::{primitives::TftPrice, units::format_price, GridClient};
+use tfgrid_client::{GridClient, primitives::TftPrice, units::format_price};
 use tokio::{process::Command, time::sleep};
 
 /// Between two tries, at first and at most.

@@ -6,7 +6,7 @@ use super::{
     Which,
 };
 use async_trait::async_trait;
-use futures::{future::ready, stream, stream::BoxStream, StreamExt};
+use futures::{StreamExt, future::ready, stream, stream::BoxStream};
 use sp_core::H256;
 use std::{
     collections::VecDeque,
@@ -14,11 +14,11 @@ use std::{
 };
 use tfgrid_client::{At, Error, GridClient, MachineKey};
 use tfgrid_primitives::{
+    ContractId, NodeId, Refusal,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, ProgressPayload, ReleasedPayload,
     },
     views::NodeContract,
-    ContractId, NodeId, Refusal,
 };
 use tokio::sync::RwLock;
 

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::clock::unix_ms;
 use async_trait::async_trait;
-use futures::{stream, stream::BoxStream, StreamExt};
+use futures::{StreamExt, stream, stream::BoxStream};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tfgrid_primitives::{report::DetailsPayload, ContractId, Resources};
+use tfgrid_primitives::{ContractId, Resources, report::DetailsPayload};
 use tokio::sync::watch;
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::{
     store::Store,
 };
 use anyhow::Result;
-use futures::{stream::BoxStream, FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,

@@ -13,7 +13,7 @@ pub use outbox::{Outbox, OutboxInputs};
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use std::fmt;
-use tfgrid_primitives::{report::DetailsPayload, ContractId, FailureCode, Resources, UsageItem};
+use tfgrid_primitives::{ContractId, FailureCode, Resources, UsageItem, report::DetailsPayload};
 
 /// The body of a node contract.
 pub type Body = tfgrid_primitives::Body<Vec<u8>>;

@@ -11,7 +11,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_primitives::{report::DetailsPayload, NodeId, UsageItem};
+use tfgrid_primitives::{NodeId, UsageItem, report::DetailsPayload};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 use tfgrid_primitives::{ContractId, FailureCode};
-use tokio::sync::{watch, Notify};
+use tokio::sync::{Notify, watch};
 
 /// The machine. Clones are the same machine, so it outlives the engines that work on it.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 //! Keeps tenants away from the host and from the farmer's network. The container engine alone lets
 //! every container reach whatever listens on the host's addresses.
 
-use super::tools::{run_with_input, Tool};
+use super::tools::{Tool, run_with_input};
 use std::fs;
 use tracing::{info, warn};
 

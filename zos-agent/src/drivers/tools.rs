@@ -39,7 +39,7 @@ pub async fn run_with_input(tool: &Tool, args: &[&str], input: &str) -> Result<S
             return Err(DriverError::transient(format!(
                 "{} is missing: install the package {}",
                 tool.program, tool.package
-            )))
+            )));
         }
         Ok(Err(error)) => return Err(DriverError::transient(format!("can't run {}: {error}", command()))),
         Err(_) => {

@@ -23,8 +23,8 @@ use crate::{
 };
 use anyhow::Result;
 use desired::{Desired, Target, Wanted};
-use observed::{observe, Observed, ObservedContract};
-use plan::{as_grown, plan, Plan, Step, Wish};
+use observed::{Observed, ObservedContract, observe};
+use plan::{Plan, Step, Wish, as_grown, plan};
 use progress::Progress;
 use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
@@ -35,7 +35,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::{units::GIB, ContractId};
+use tfgrid_primitives::{ContractId, units::GIB};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},

@@ -2,7 +2,7 @@
 //! What the agent remembers of its tries for a contract. Lost with the agent, and made anew by
 //! trying again.
 
-use super::{desired::Workloads, observed::ObservedContract, reconcile::Purpose, Timing};
+use super::{Timing, desired::Workloads, observed::ObservedContract, reconcile::Purpose};
 use crate::chain::Version;
 use std::{
     collections::BTreeMap,

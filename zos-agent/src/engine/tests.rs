@@ -3,10 +3,10 @@
 
 use super::*;
 use crate::{
-    chain::{fake::FakeChain, Body, ContractState, Follower, Outbox, OutboxInputs},
+    chain::{Body, ContractState, Follower, Outbox, OutboxInputs, fake::FakeChain},
     drivers::{
-        fake::{FakeHost, Image},
         MachineUsage,
+        fake::{FakeHost, Image},
     },
     store::Store,
     usage::{Meter, MeterInputs},
@@ -14,7 +14,7 @@ use crate::{
 use std::path::Path;
 use substrate_prometheus_endpoint::Registry;
 use tempfile::TempDir;
-use tfgrid_primitives::{report::DetailsPayload, FailureCode, UsageTotals};
+use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
 mod releases;

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_primitives::{report::MAX_USAGE_ITEMS, ContractId, UsageItem, UsageTotals};
+use tfgrid_primitives::{ContractId, UsageItem, UsageTotals, report::MAX_USAGE_ITEMS};
 use tokio::{sync::watch, time::sleep_until};
 use totals::Totals;
 use tracing::{debug, error};

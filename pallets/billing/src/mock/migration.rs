@@ -7,12 +7,12 @@ use frame_support::{
     migrations::{SteppedMigration, SteppedMigrationError},
     storage::unhashed,
 };
-use frame_system::{mocking::MockUncheckedExtrinsic, LastRuntimeUpgrade, LastRuntimeUpgradeInfo};
+use frame_system::{LastRuntimeUpgrade, LastRuntimeUpgradeInfo, mocking::MockUncheckedExtrinsic};
 use sp_io::storage::{rollback_transaction, start_transaction};
 use sp_runtime::{
-    testing::{Header, H256},
-    traits::Header as _,
     ExtrinsicInclusionMode,
+    testing::{H256, Header},
+    traits::Header as _,
 };
 use tfgrid_primitives::Payer;
 

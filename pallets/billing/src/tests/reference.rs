@@ -13,7 +13,7 @@ use super::*;
 use crate::payer_impls::By;
 use frame_support::weights::Weight;
 use std::collections::BTreeMap;
-use tfgrid_primitives::{clock::stretch, fixed::ONE, Q64};
+use tfgrid_primitives::{Q64, clock::stretch, fixed::ONE};
 
 /// What one TFT may cost in a history, in 1e-7 USD.
 const PRICES: [u64; 5] = [10_000, 500_000, 700_000, 1_100_000, 1_300_000];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a machine's spec to what the engine is asked for. Pure.
 
-use super::names::{network, Names};
+use super::names::{Names, network};
 use crate::drivers::{Bind, MachineSpec};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountBindOptions,
@@ -9,7 +9,7 @@ use bollard::models::{
     RestartPolicyNameEnum,
 };
 use std::collections::HashMap;
-use tfgrid_primitives::{units::MIB, ContractId};
+use tfgrid_primitives::{ContractId, units::MIB};
 
 /// What images need that change users and listen below port 1024. No more.
 const CAPABILITIES: [&str; 7] =

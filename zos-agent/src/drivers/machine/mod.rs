@@ -11,6 +11,7 @@ use super::{
 };
 use async_trait::async_trait;
 use bollard::{
+    API_DEFAULT_VERSION, Docker,
     errors::Error,
     models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse},
     query_parameters::{
@@ -18,10 +19,9 @@ use bollard::{
         ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
         StartContainerOptions, StatsOptionsBuilder, StopContainerOptionsBuilder,
     },
-    Docker, API_DEFAULT_VERSION,
 };
-use container::{contract_network, Common};
-use futures::{stream, FutureExt, StreamExt};
+use container::{Common, contract_network};
+use futures::{FutureExt, StreamExt, stream};
 use names::Names;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

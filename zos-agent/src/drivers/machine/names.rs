@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names and labels, all derived from node, contract and workload.
 
-use crate::drivers::{firewall::BRIDGE_PREFIX, MachineSpec, WorkloadId};
+use crate::drivers::{MachineSpec, WorkloadId, firewall::BRIDGE_PREFIX};
 use std::collections::HashMap;
 use tfgrid_primitives::{ContractId, PublicKey};
 

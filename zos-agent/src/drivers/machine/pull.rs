@@ -4,15 +4,15 @@
 use super::failure;
 use crate::drivers::{DriverError, ImageRules};
 use bollard::{
+    Docker,
     errors::Error,
     models::CreateImageInfo,
     query_parameters::{CreateImageOptions, CreateImageOptionsBuilder, RemoveImageOptions},
-    Docker,
 };
 use futures::StreamExt;
 use std::{collections::HashMap, time::Duration};
 use tfgrid_client::deployment::ImageReference;
-use tfgrid_primitives::{units::MIB, FailureCode};
+use tfgrid_primitives::{FailureCode, units::MIB};
 use tokio::time::timeout;
 use tracing::{debug, info};
 

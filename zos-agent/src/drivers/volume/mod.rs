@@ -11,8 +11,8 @@ mod mounts;
 mod superblock;
 
 use super::{
-    tools::{run, Tool},
     DriverError, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,
+    tools::{Tool, run},
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-use tfgrid_primitives::{units::MIB, FailureCode};
+use tfgrid_primitives::{FailureCode, units::MIB};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -185,7 +185,7 @@ impl VolumeDriver for LoopVolumes {
                     code: FailureCode::BodyInvalid,
                     field: "/data/size",
                     message: format!("a volume can't shrink: this one has {size} bytes"),
-                })
+                });
             }
             Some(Ok(size)) if size < spec.size => self.grow(spec).await?,
             Some(Ok(_)) => {}
