@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whose credit ends next: the keys of the agenda that runs on the price clock.
+//! The keys of the two agendas: deadlines in grid time, and payers by where their credit ends.
 //!
-//! An [`EndKey`] is `end (u128 big-endian) ‖ twin (u32 big-endian)`. Under the `Identity` hasher the trie's
-//! order is the order in which credit ends, whatever the price of TFT does meanwhile: it changes *when* a key
-//! is reached, never *which* is next.
+//! Both begin with a big-endian number. Under the `Identity` hasher the trie's order is the order in which
+//! entries come due, and one moving iterator serves them.
 
-use crate::{TwinId, fixed::Q64};
+use crate::{
+    fixed::PriceTime,
+    ids::{ContractId, NodeId, TwinId},
+    units::GridMillis,
+};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 
-/// How many bytes the end takes.
-const END_BYTES: usize = 16;
-/// How many bytes a key has.
-const KEY_BYTES: usize = END_BYTES + 4;
-
-/// The key of a payer: sorts by where on the price clock its credit ends.
+/// What comes due in grid time. The pallet that arms a kind also serves it
+/// ([`ServeDeadlines`](crate::traits::ServeDeadlines)).
 #[derive(
     Clone,
     Copy,
@@ -29,25 +28,95 @@ const KEY_BYTES: usize = END_BYTES + 4;
     MaxEncodedLen,
     TypeInfo,
 )]
-pub struct EndKey([u8; KEY_BYTES]);
+pub enum Deadline {
+    /// A node must have sent a heartbeat.
+    Silence(NodeId),
+    /// A node's drain ends.
+    Drain(NodeId),
+    /// A node's contracts follow the node's state, some per step.
+    Sweep(NodeId),
+    /// A node must have answered a version of a contract.
+    Answer(ContractId),
+    /// A closed contract's public addresses have cooled down.
+    CoolDown(ContractId),
+    /// A closed contract's tombstone is removed.
+    Tombstone(ContractId),
+    /// A payer's grace period ends.
+    Grace(TwinId),
+    /// A payer's contracts close, some per step.
+    Eviction(TwinId),
+    /// A payer's price factor is computed again.
+    Review(TwinId),
+}
 
-impl EndKey {
+/// The key of a [`Deadline`]: sorts by when it is due.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+pub struct DeadlineKey {
+    due_be: [u8; 8],
+    /// What is due.
+    pub deadline: Deadline,
+}
+
+impl DeadlineKey {
+    /// The key of `deadline` when it is due at `due`.
+    pub fn new(due: GridMillis, deadline: Deadline) -> Self {
+        Self { due_be: due.to_be_bytes(), deadline }
+    }
+
+    /// When it is due.
+    pub fn due(&self) -> GridMillis {
+        GridMillis::from_be_bytes(self.due_be)
+    }
+}
+
+/// The key of a payer: sorts by where on the price clock its credit ends. The price of TFT changes *when* a
+/// key is reached, never *which* is next.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+pub struct ExhaustionKey {
+    end_be: [u8; 16],
+    twin_be: [u8; 4],
+}
+
+impl ExhaustionKey {
     /// The key of `twin` when its credit ends at `end`.
-    pub fn new(end: Q64, twin: TwinId) -> Self {
-        let mut key = [0; KEY_BYTES];
-        key[..END_BYTES].copy_from_slice(&end.to_be_bytes());
-        key[END_BYTES..].copy_from_slice(&twin.to_be_bytes());
-        Self(key)
+    pub fn new(end: PriceTime, twin: TwinId) -> Self {
+        Self { end_be: end.raw().to_be_bytes(), twin_be: twin.to_be_bytes() }
     }
 
-    /// Where its credit ends.
-    pub fn end(&self) -> Q64 {
-        self.0[..END_BYTES].iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    /// Where the credit ends.
+    pub fn end(&self) -> PriceTime {
+        PriceTime::from_raw(u128::from_be_bytes(self.end_be))
     }
 
-    /// Whose credit it is.
+    /// The payer.
     pub fn twin(&self) -> TwinId {
-        self.0[END_BYTES..].iter().fold(0, |number, byte| number << 8 | u32::from(*byte))
+        TwinId::from_be_bytes(self.twin_be)
     }
 }
 
@@ -56,18 +125,34 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn deadline() -> impl Strategy<Value = Deadline> {
+        prop_oneof![
+            any::<NodeId>().prop_map(Deadline::Silence),
+            any::<ContractId>().prop_map(Deadline::Answer),
+            any::<TwinId>().prop_map(Deadline::Review),
+        ]
+    }
+
     proptest! {
         #[test]
-        fn a_key_says_whose_credit_ends_and_where(end: u128, twin: u32) {
-            let key = EndKey::new(end, twin);
-            prop_assert_eq!((key.end(), key.twin()), (end, twin));
+        fn deadline_keys_sort_by_due_and_decode(due: u64, other: u64, x in deadline(), y in deadline()) {
+            let (first, second) = (DeadlineKey::new(due, x), DeadlineKey::new(other, y));
+            prop_assert_eq!((first.due(), first.deadline), (due, x));
+            prop_assert_eq!(DeadlineKey::decode(&mut &first.encode()[..]), Ok(first));
+            if due != other {
+                prop_assert_eq!(first.encode().cmp(&second.encode()), due.cmp(&other));
+            }
         }
 
         #[test]
-        fn encoded_keys_sort_by_end_and_then_by_twin(a: u128, b: u128, x: u32, y: u32, near: bool) {
+        fn exhaustion_keys_sort_by_end_then_twin(a: u128, b: u128, x: u32, y: u32, near: bool) {
             let b = if near { a.saturating_add(b % 3) } else { b };
-            let (first, second) = (EndKey::new(a, x).encode(), EndKey::new(b, y).encode());
-            prop_assert_eq!(first.cmp(&second), a.cmp(&b).then(x.cmp(&y)));
+            let [first, second] = [(a, x), (b, y)].map(|(end, twin)| {
+                let key = ExhaustionKey::new(PriceTime::from_raw(end), twin);
+                prop_assert_eq!((key.end().raw(), key.twin()), (end, twin));
+                Ok(key.encode())
+            });
+            prop_assert_eq!(first?.cmp(&second?), a.cmp(&b).then(x.cmp(&y)));
         }
     }
 }

@@ -14,7 +14,7 @@
 //! all deadlines count it, so nothing fires in a heap after an outage.
 
 use crate::{
-    fixed::{Q64, mul_div},
+    fixed::{ExactTft, FRACTION_BITS, ONE, PriceTime, mul_div},
     units::{GridMillis, MINUTE_MS, TftPrice, UsdAmount, UsdRate},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -38,7 +38,7 @@ const TFT_TIMES_PRICE: u128 = 10_000;
 )]
 pub struct PriceClock {
     /// Where the clock stood when `price` came into force.
-    pub base: Q64,
+    pub base: PriceTime,
     /// Charged milliseconds since then.
     pub since_base_ms: u64,
     /// Charged milliseconds ever, halts left out.
@@ -51,7 +51,7 @@ pub struct PriceClock {
 
 impl PriceClock {
     /// Where the clock stands.
-    pub fn now(&self) -> Q64 {
+    pub fn now(&self) -> PriceTime {
         self.base.saturating_add(stretch(self.since_base_ms, self.price))
     }
 
@@ -74,37 +74,39 @@ impl PriceClock {
     }
 
     /// What `rate` costs in `ms` at the present price.
-    pub fn cost_of(&self, rate: UsdRate, ms: u64) -> Q64 {
-        mul_div(stretch(ms, self.price), rate.into(), 1)
+    pub fn cost_of(&self, rate: UsdRate, ms: u64) -> ExactTft {
+        stretch(ms, self.price).cost_of(rate.into())
     }
 }
 
 /// How far the clock moves in `ms` at `price`.
-pub fn stretch(ms: u64, price: TftPrice) -> Q64 {
-    mul_div(u128::from(ms) << 64, 1, MS_TIMES_PRICE * u128::from(price))
+pub fn stretch(ms: u64, price: TftPrice) -> PriceTime {
+    let per_ms = MS_TIMES_PRICE.saturating_mul(price.into());
+    PriceTime::from_raw((u128::from(ms) << FRACTION_BITS).checked_div(per_ms).unwrap_or(0))
 }
 
 /// How long the clock takes for a stretch at `price`, in milliseconds, rounded down.
-pub fn ms_of_stretch(stretch: Q64, price: TftPrice) -> u64 {
-    let ms = mul_div(stretch, MS_TIMES_PRICE * u128::from(price), 1 << 64);
+pub fn ms_of_stretch(stretch: PriceTime, price: TftPrice) -> u64 {
+    let ms = mul_div(stretch.raw(), MS_TIMES_PRICE.saturating_mul(price.into()), ONE);
     u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
-/// What an amount of TFT (Q64.64 of 1e-7 TFT) is worth at `price`, in 1e-10 USD, rounded down.
-pub fn usd_of(tft: Q64, price: TftPrice) -> UsdAmount {
-    mul_div(tft, price.into(), TFT_TIMES_PRICE << 64)
+/// What an amount of TFT is worth at `price`, in 1e-10 USD, rounded down.
+pub fn usd_of(tft: ExactTft, price: TftPrice) -> UsdAmount {
+    mul_div(tft.raw(), price.into(), TFT_TIMES_PRICE << FRACTION_BITS)
 }
 
-/// What an amount of USD (1e-10 USD) buys at `price`, in Q64.64 of 1e-7 TFT, rounded down.
-pub fn tft_of(usd: UsdAmount, price: TftPrice) -> Q64 {
-    mul_div(usd, TFT_TIMES_PRICE << 64, price.into())
+/// What an amount of USD (1e-10 USD) buys at `price`, rounded down in the last place.
+pub fn tft_of(usd: UsdAmount, price: TftPrice) -> ExactTft {
+    ExactTft::from_raw(mul_div(usd, TFT_TIMES_PRICE << FRACTION_BITS, price.into()))
 }
 
 /// The mean price over `ms` in which the clock moved by `stretch`, weighted by time and rounded to the next
 /// unit; `None` where it stood.
-pub fn mean_price(ms: u64, stretch: Q64) -> Option<TftPrice> {
-    let per_price = stretch.checked_mul(MS_TIMES_PRICE).filter(|product| *product > 0)?;
-    u64::try_from((u128::from(ms) << 64).saturating_add(per_price / 2).checked_div(per_price)?).ok()
+pub fn mean_price(ms: u64, stretch: PriceTime) -> Option<TftPrice> {
+    let per_price = stretch.raw().checked_mul(MS_TIMES_PRICE).filter(|product| *product > 0)?;
+    u64::try_from((u128::from(ms) << FRACTION_BITS).saturating_add(per_price / 2).checked_div(per_price)?)
+        .ok()
 }
 
 /// Grid time: Σ min(Δ, [`HALT_CAP_MS`]) over the blocks that ran their poll.
@@ -132,31 +134,28 @@ impl GridClock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fixed::{from_whole, whole},
-        units::HOUR_MS,
-    };
+    use crate::units::HOUR_MS;
 
     #[test]
     fn twenty_tft_at_five_cents_are_a_dollar() {
-        assert_eq!(usd_of(from_whole(200_000_000), 500_000), 10_000_000_000);
-        assert!(usd_of(Q64::MAX, u64::MAX) > 0, "the extremes don't overflow");
+        assert_eq!(usd_of(ExactTft::from_whole(200_000_000), 500_000), 10_000_000_000);
+        assert!(usd_of(ExactTft::MAX, u64::MAX) > 0, "the extremes don't overflow");
     }
 
     #[test]
     fn a_dollar_buys_twenty_tft_at_five_cents() {
-        assert_eq!(tft_of(10_000_000_000, 500_000), from_whole(200_000_000));
-        assert_eq!(tft_of(1, 0), 0);
-        assert_eq!(tft_of(UsdAmount::MAX, 1), Q64::MAX);
+        assert_eq!(tft_of(10_000_000_000, 500_000), ExactTft::from_whole(200_000_000));
+        assert_eq!(tft_of(1, 0), ExactTft::ZERO);
+        assert_eq!(tft_of(UsdAmount::MAX, 1), ExactTft::MAX);
     }
 
     #[test]
-    fn the_mean_price_is_weighted_by_time_and_close_to_the_price() {
+    fn the_mean_price_is_weighted_by_time() {
         let ms = 24 * HOUR_MS;
         assert_eq!(mean_price(ms, stretch(ms, 777_777)), Some(777_777));
         let both = stretch(ms, 500_000) + stretch(ms, 1_000_000);
         assert!(mean_price(2 * ms, both).unwrap().abs_diff(666_666) <= 1);
-        assert_eq!((mean_price(ms, 0), mean_price(ms, Q64::MAX)), (None, None));
+        assert_eq!((mean_price(ms, PriceTime::ZERO), mean_price(ms, PriceTime::MAX)), (None, None));
     }
 
     const START: u64 = 1_700_000_000_000;
@@ -182,8 +181,8 @@ mod tests {
         let before = clock.now();
         run(&mut clock, HOUR_MS);
         let one_usd_per_hour: UsdRate = 10_000_000_000;
-        let cost = (clock.now() - before) * u128::from(one_usd_per_hour);
-        assert!(from_whole(200_000_000) - cost < 1 << 40, "{cost}");
+        let cost = (clock.now() - before).cost_of(one_usd_per_hour.into());
+        assert!((ExactTft::from_whole(200_000_000) - cost).raw() < 1 << 40, "{cost:?}");
         assert_eq!(clock.cost_of(one_usd_per_hour, HOUR_MS), cost);
     }
 
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_halt_of_days_charges_the_cap_and_time_never_goes_back() {
+    fn a_halt_charges_the_cap_and_time_never_goes_back() {
         let mut clock = running(1_000_000);
         let before = clock.now();
         clock.step(START + 3 * 24 * HOUR_MS);
@@ -220,26 +219,26 @@ mod tests {
     fn a_clock_without_a_price_stands_still() {
         let mut clock = running(0);
         run(&mut clock, HOUR_MS);
-        assert_eq!(clock.now(), 0);
+        assert_eq!(clock.now(), PriceTime::ZERO);
     }
 
     #[test]
-    fn ten_years_at_the_extremes_of_price_and_rate_do_not_overflow() {
+    fn ten_years_at_the_extremes_do_not_overflow() {
         let ten_years = 10 * 366 * 24 * HOUR_MS;
         // 0.001 USD per TFT is the least price that policy allows.
         let dearest = stretch(ten_years, 10_000);
-        assert!(whole(dearest) < 1 << 32);
+        assert!(dearest.raw() >> FRACTION_BITS < 1 << 32);
         // 10,000 USD an hour for ten years at that price still fits: 8.8e11 TFT.
-        let cost = mul_div(dearest, 100_000_000_000_000, 1);
-        assert!(cost < u128::MAX, "saturated");
-        assert!(stretch(1, u64::MAX) == 0 && stretch(1, 100_000_000_000) > 0);
+        let cost = dearest.cost_of(100_000_000_000_000);
+        assert!(cost < ExactTft::MAX, "saturated");
+        assert!(stretch(1, u64::MAX) == PriceTime::ZERO && stretch(1, 100_000_000_000) > PriceTime::ZERO);
     }
 
     #[test]
     fn a_stretch_takes_the_time_that_made_it() {
         let ms = ms_of_stretch(stretch(HOUR_MS, 777_777), 777_777);
         assert!(HOUR_MS - ms <= 1, "{ms}");
-        assert_eq!(ms_of_stretch(Q64::MAX, u64::MAX), u64::MAX);
+        assert_eq!(ms_of_stretch(PriceTime::MAX, u64::MAX), u64::MAX);
     }
 
     #[test]

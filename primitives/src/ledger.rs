@@ -1,114 +1,136 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The arithmetic of the payer ledger: pure, exact and independent of how often anybody settles.
 //!
-//! A [`Payer`] has a credit and the sums of the rates of its running contracts. Its [`Funded`] clocks
-//! follow the price clock while there is credit: one at the speed of the discount, one at full speed for
-//! extra fees. A contract's earnings are its rate times the stretch of its payer's funded clocks
-//! ([`Accrual`]), so starting, stopping, pausing and settling touch one payer record and no contract.
+//! A [`Payer`] has a credit and the sum of the rates of its charged contracts. Its [`FundedClocks`] follow the
+//! price clock while there is credit: one at the price factor, one at the full price for extra fees. A
+//! contract's earnings are its rate times the stretch of its payer's funded clocks ([`Accrual`]), so starting,
+//! stopping, pausing and settling touch one payer record and no contract.
 //!
 //! Nothing is rounded here: rates are whole numbers and clocks are Q64.64, so their products are exact
-//! Q64.64 amounts, and the discount's division by 1000 keeps its remainder in [`Funded::carry`]. Hence
-//! the moment at which a payer runs out ([`Payer::end`]) is the same whenever it is computed.
+//! amounts, and the price factor's division by 1000 keeps its remainder in [`FundedClocks::carry`]. Hence the
+//! place at which a payer's credit is used up ([`Payer::end`]) is the same whenever it is computed.
 //!
-//! Who has run out is *paused* until somebody says that it goes on ([`Payer::resume`]): what is paid in
-//! meanwhile is kept, but moves no clock. So a deposit of a unit doesn't start contracts for a moment.
+//! A payer whose credit is used up is *paused* until it is resumed ([`Payer::resume`]): what is paid in
+//! meanwhile is kept, but moves no clock, so that a deposit of a unit starts no contract for a moment.
 
 use crate::{
-    fixed::{Q64, mul_div},
+    fixed::{ExactTft, PriceTime, mul_div},
+    refund::{ClockSpan, PayerHistory},
     units::{Balance, GridMillis, HOUR_MS, UsdAmount, UsdRate},
 };
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::U256;
 
-/// Full speed of a funded clock, in thousandths.
-pub const FULL_SPEED: u16 = 1_000;
+/// The price factor of a payer that pays the full list price, in thousandths.
+pub const FULL_PRICE: u16 = 1_000;
 
 /// A point in time, on both scales that the ledger needs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
 pub struct Moment {
     /// The price clock.
-    pub clock: Q64,
+    pub clock: PriceTime,
     /// Charged milliseconds ([`crate::PriceClock::total_ms`]).
     pub ms: u64,
 }
 
-/// What is charged per hour.
+/// What a contract costs per hour.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Rates {
-    /// For capacity: the discount applies, the proceeds are shared.
+    /// For capacity: the price factor applies, the proceeds are shared.
     pub usd: UsdRate,
-    /// The farmer's extra fee: no discount, wholly the farmer's.
+    /// The farmer's extra fee: always in full, wholly the farmer's.
     pub extra: UsdRate,
+}
+
+impl Rates {
+    /// Nothing.
+    pub const ZERO: Self = Self { usd: 0, extra: 0 };
+
+    /// Part by part minimum.
+    pub fn at_most(&self, limit: &Self) -> Self {
+        Self { usd: self.usd.min(limit.usd), extra: self.extra.min(limit.extra) }
+    }
+
+    /// Part by part difference, zero where it would be negative.
+    pub fn beyond(&self, other: &Self) -> Self {
+        Self { usd: self.usd.saturating_sub(other.usd), extra: self.extra.saturating_sub(other.extra) }
+    }
+
+    /// What they cost over a stretch of the price clock at a price factor.
+    pub fn cost_of(&self, stretch: PriceTime, price_factor: u16) -> Earned {
+        Earned {
+            shared: stretch.cost_of(self.usd.into()).permille(price_factor),
+            extra: stretch.cost_of(self.extra.into()),
+        }
+    }
+}
+
+/// The sum of many contracts' [`Rates`], in 1e-10 USD per hour.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct RateSums {
+    /// For capacity.
+    pub usd: u128,
+    /// Extra fees.
+    pub extra: u128,
+}
+
+impl RateSums {
+    /// Adds a contract's rates.
+    pub fn add(&mut self, rates: Rates) {
+        *self = self.plus(&Self { usd: rates.usd.into(), extra: rates.extra.into() });
+    }
+
+    /// Takes a contract's rates away.
+    pub fn remove(&mut self, rates: Rates) {
+        self.usd = self.usd.saturating_sub(rates.usd.into());
+        self.extra = self.extra.saturating_sub(rates.extra.into());
+    }
+
+    /// Part by part sum.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self { usd: self.usd.saturating_add(other.usd), extra: self.extra.saturating_add(other.extra) }
+    }
+
+    /// Both parts together, at the full price.
+    pub fn total(&self) -> u128 {
+        self.usd.saturating_add(self.extra)
+    }
+
+    /// Whether they are zero.
+    pub fn is_zero(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What they cost at most over `stretch` of the price clock at a price factor.
+    pub fn cost_of(&self, stretch: PriceTime, price_factor: u16) -> ExactTft {
+        let factored = mul_div(self.usd, price_factor.into(), FULL_PRICE.into());
+        let rounded_up = factored.saturating_add(1).min(self.usd);
+        stretch.cost_of(rounded_up.saturating_add(self.extra))
+    }
 }
 
 /// Clocks that advance only while their payer has credit.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
-pub struct Funded {
-    /// The price clock at the speed of the discount.
-    pub discounted: Q64,
-    /// What the discount's division left over, in thousandths of the last place of `discounted`.
+pub struct FundedClocks {
+    /// The price clock at the price factor.
+    pub factored: PriceTime,
+    /// The remainder of the price factor's division, in thousandths of the last place of `factored`.
     pub carry: u16,
-    /// The price clock at full speed.
-    pub full: Q64,
-    /// Time at the speed of the discount, in milliseconds × 1000.
-    pub discounted_ms_permille: u128,
-    /// Time at full speed, in milliseconds.
+    /// The price clock at the full price.
+    pub full: PriceTime,
+    /// Time at the price factor, in milliseconds × 1000.
+    pub factored_ms_permille: u128,
+    /// Time at the full price, in milliseconds.
     pub full_ms: u64,
-}
-
-/// A stretch of the price clock.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Gap {
-    /// Where it begins.
-    pub from: Q64,
-    /// Where it ends.
-    pub to: Q64,
-}
-
-impl Gap {
-    /// How much of it lies between `from` and `to`.
-    pub fn within(&self, from: Q64, to: Q64) -> Q64 {
-        self.to.min(to).saturating_sub(self.from.max(from))
-    }
-}
-
-/// Sums of rates, in 1e-10 USD per hour: those of contracts that no node has deployed yet or whose node is
-/// silent, and what versions cost more that their node hasn't confirmed.
-///
-/// Credit must suffice for them, limits bind them and they shorten the runway, as if they were charged:
-/// otherwise many contracts would live on the credit of one, and a silent node would earn its users a discount.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Promised {
-    /// For capacity.
-    pub rate: u128,
-    /// Extra fees.
-    pub extra: u128,
-}
-
-/// The lowest speed that the discounted clock had before a place on the price clock.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Slower {
-    /// The speed, in thousandths.
-    pub speed: u16,
-    /// Where it changed last.
-    pub until: Q64,
-}
-
-impl Default for Slower {
-    fn default() -> Self {
-        Self { speed: FULL_SPEED, until: 0 }
-    }
 }
 
 /// The ledger's record of a payer (a twin).
@@ -116,82 +138,78 @@ impl Default for Slower {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Payer {
-    /// What is left, as Q64.64 of 1e-7 TFT, at `settled_at`.
-    pub credit: Q64,
-    /// Sum of the capacity rates of the running contracts.
-    pub rate: u128,
-    /// Sum of their extra fees.
-    pub extra: u128,
-    /// Rates that aren't charged now, but will be without another word of the owner.
-    pub promised: Promised,
-    /// Speed of the discounted clock in thousandths; [`FULL_SPEED`] without a discount.
-    pub speed: u16,
-    /// How slow it was before.
-    pub slower: Slower,
+    /// The credit at `settled_at`.
+    pub credit: ExactTft,
+    /// Sum of the rates that are charged now.
+    pub charged: RateSums,
+    /// Sum of the rates that will be charged without another word of the owner: of contracts that no node has
+    /// deployed yet or whose node is silent, and what proposed versions cost more than the present ones.
+    ///
+    /// Credit covers them, limits bind them and they shorten the runway, as if they were charged. Otherwise
+    /// many contracts would live on the credit of one, and a silent node would earn its tenants a discount.
+    pub committed: RateSums,
+    /// What of the list price is paid, in thousandths: [`FULL_PRICE`] without a discount.
+    pub price_factor: u16,
     /// Where the funded clocks stood at `settled_at`.
-    pub funded: Funded,
-    /// The price clock at the last settlement.
-    pub settled_at: Q64,
-    /// Charged milliseconds at the last settlement.
-    pub settled_ms: u64,
-    /// The place on the price clock at which the credit is used up; `Q64::MAX` when nothing runs.
-    pub end: Q64,
-    /// It ran out and waits: credit moves no clock until it is resumed.
+    pub funded: FundedClocks,
+    /// When it was settled last.
+    pub settled_at: Moment,
+    /// The place on the price clock at which the credit is used up; the largest one while nothing is charged.
+    pub end: PriceTime,
+    /// Its credit was used up, and moves no clock until the payer is resumed.
     pub paused: bool,
-    /// Where on the price clock it waited the last two times, up to its resumptions. A silence of a node has no
-    /// more: whoever resumes has credit for an hour.
-    pub gaps: [Gap; 2],
-    /// What was paid in and not taken out since it last ran out, in 1e-7 TFT: what patience with it is worth.
+    /// What was paid in and not taken out since the last grace period began, in 1e-7 TFT: it bounds the next
+    /// one's length.
     pub paid: Balance,
-    /// When its discount is found anew, in grid time; 0 while nobody looks.
+    /// Grid time of the next review of its price factor; 0 while none is armed.
     pub review_at: GridMillis,
+    /// What refunds must know of its past.
+    pub history: PayerHistory,
 }
 
 impl Default for Payer {
     fn default() -> Self {
         Self {
-            credit: 0,
-            rate: 0,
-            extra: 0,
-            promised: Promised::default(),
-            speed: FULL_SPEED,
-            slower: Slower::default(),
-            funded: Funded::default(),
-            settled_at: 0,
-            settled_ms: 0,
-            end: Q64::MAX,
+            credit: ExactTft::ZERO,
+            charged: RateSums::default(),
+            committed: RateSums::default(),
+            price_factor: FULL_PRICE,
+            funded: FundedClocks::default(),
+            settled_at: Moment::default(),
+            end: PriceTime::MAX,
             paused: false,
-            gaps: Default::default(),
             paid: 0,
             review_at: 0,
+            history: PayerHistory::default(),
         }
     }
 }
 
 impl Payer {
-    /// Brings the record to `now`: the funded clocks move on to now or to the end of the credit,
-    /// whichever is first, and the credit pays for it. Settling twice is the same as settling once.
+    /// Brings the record to `now`: the funded clocks move on to now or to the end of the credit, whichever
+    /// comes first, and the credit pays for it. Settling twice is the same as settling once.
     pub fn settle(&mut self, now: Moment) {
         let (passed, passed_ms) = self.funded_stretch(now);
-        let scaled = U256::from(passed) * U256::from(self.speed) + U256::from(self.funded.carry);
-        let (discounted, carry) = scaled.div_mod(FULL_SPEED.into());
-        let discounted = u128::try_from(discounted).unwrap_or(u128::MAX);
+        let scaled = U256::from(passed.raw()) * U256::from(self.price_factor) + U256::from(self.funded.carry);
+        let (factored, carry) = scaled.div_mod(FULL_PRICE.into());
+        let factored = PriceTime::from_raw(u128::try_from(factored).unwrap_or(u128::MAX));
 
         let funded = &mut self.funded;
-        funded.discounted = funded.discounted.saturating_add(discounted);
+        funded.factored = funded.factored.saturating_add(factored);
         funded.carry = u16::try_from(carry.low_u32()).unwrap_or(0);
         funded.full = funded.full.saturating_add(passed);
-        funded.discounted_ms_permille =
-            funded.discounted_ms_permille.saturating_add(u128::from(passed_ms) * u128::from(self.speed));
+        let ms_permille = u128::from(passed_ms) * u128::from(self.price_factor);
+        funded.factored_ms_permille = funded.factored_ms_permille.saturating_add(ms_permille);
         funded.full_ms = funded.full_ms.saturating_add(passed_ms);
 
-        let cost = mul_div(self.rate, discounted, 1).saturating_add(mul_div(self.extra, passed, 1));
+        let extra = passed.cost_of(self.charged.extra);
+        let cost = factored.cost_of(self.charged.usd).saturating_add(extra);
         self.credit = self.credit.saturating_sub(cost);
-        self.settled_at = self.settled_at.max(now.clock);
-        self.settled_ms = self.settled_ms.max(now.ms);
+        self.settled_at.clock = self.settled_at.clock.max(now.clock);
+        self.settled_at.ms = self.settled_at.ms.max(now.ms);
     }
 
-    /// Settles, applies `change` to credit, rates or speed, and finds the new end.
+    /// Settles, applies `change` to credit, rates or price factor, and computes the new end.
     pub fn change<R>(&mut self, now: Moment, change: impl FnOnce(&mut Self) -> R) -> R {
         self.settle(now);
         let result = change(self);
@@ -199,171 +217,138 @@ impl Payer {
         result
     }
 
-    /// Adds credit that counts from where the old ended, though that is noticed only `now`.
-    pub fn prolong(&mut self, now: Moment, amount: Q64) {
+    /// Adds credit that counts from where the old credit ended, though that is noticed only `now`.
+    pub fn prolong(&mut self, now: Moment, amount: ExactTft) {
         let (stretch, ms) = self.funded_stretch(now);
-        let ended =
-            Moment { clock: self.settled_at.saturating_add(stretch), ms: self.settled_ms.saturating_add(ms) };
+        let ended = Moment {
+            clock: self.settled_at.clock.saturating_add(stretch),
+            ms: self.settled_at.ms.saturating_add(ms),
+        };
         self.change(ended, |p| p.credit = p.credit.saturating_add(amount));
     }
 
-    /// It has run out and waits from now on.
+    /// The credit is used up: nothing is charged until [`Payer::resume`].
     pub fn pause(&mut self, now: Moment) {
         self.change(now, |p| p.paused = true);
     }
 
-    /// It goes on with what credit it has.
+    /// What is charged goes on with the credit that there is.
     pub fn resume(&mut self, now: Moment) {
         let from = self.end;
         self.change(now, |p| {
             p.paused = false;
-            let gap = Gap { from: from.min(p.settled_at), to: p.settled_at };
-            if gap.from < gap.to {
-                p.gaps = [p.gaps[1], gap];
-            }
+            let to = p.settled_at.clock;
+            p.history.record_wait(ClockSpan { from: from.min(to), to });
         });
     }
 
-    /// How much of its last waits lies between two places of the price clock.
-    pub fn waited(&self, from: Q64, to: Q64) -> Q64 {
-        self.gaps.iter().fold(0, |sum, gap| sum.saturating_add(gap.within(from, to)))
-    }
-
-    /// The discounted clock has another speed from now on. Call within [`Payer::change`].
-    pub fn set_speed(&mut self, speed: u16) {
-        if speed != self.speed {
-            self.slower = Slower { speed: self.slower.speed.min(self.speed), until: self.settled_at };
-            self.speed = speed;
+    /// The price factor changes. Call within [`Payer::change`].
+    pub fn set_price_factor(&mut self, price_factor: u16) {
+        if price_factor != self.price_factor {
+            self.history.record_factor(self.price_factor, self.settled_at.clock);
+            self.price_factor = price_factor;
         }
     }
 
-    /// The lowest speed that it can have had since a place on the price clock: what is given back for that time
-    /// is no more than what was charged.
-    pub fn slowest_since(&self, place: Q64) -> u16 {
-        let earlier = if place < self.slower.until { self.slower.speed } else { FULL_SPEED };
-        self.speed.min(earlier)
+    /// The lowest price factor that it can have had since a place on the price clock.
+    pub fn lowest_factor_since(&self, place: PriceTime) -> u16 {
+        let changed = place < self.history.factor_changed_at;
+        let earlier = if changed { self.history.lowest_factor } else { FULL_PRICE };
+        self.price_factor.min(earlier)
     }
 
-    /// Adds a contract's rates to the sums. Call within [`Payer::change`].
-    pub fn add(&mut self, rates: Rates) {
-        self.rate = self.rate.saturating_add(rates.usd.into());
-        self.extra = self.extra.saturating_add(rates.extra.into());
-    }
-
-    /// Takes a contract's rates from the sums. Call within [`Payer::change`].
-    pub fn remove(&mut self, rates: Rates) {
-        self.rate = self.rate.saturating_sub(rates.usd.into());
-        self.extra = self.extra.saturating_sub(rates.extra.into());
-    }
-
-    /// These rates may be charged without another word of the owner. Call within [`Payer::change`].
-    pub fn promise(&mut self, rates: Rates) {
-        self.promised.rate = self.promised.rate.saturating_add(rates.usd.into());
-        self.promised.extra = self.promised.extra.saturating_add(rates.extra.into());
-    }
-
-    /// They are charged now, or never will be. Call within [`Payer::change`].
-    pub fn take_back(&mut self, rates: Rates) {
-        self.promised.rate = self.promised.rate.saturating_sub(rates.usd.into());
-        self.promised.extra = self.promised.extra.saturating_sub(rates.extra.into());
-    }
-
-    /// All capacity rates, those that are promised among them.
-    pub fn whole_rate(&self) -> u128 {
-        self.rate.saturating_add(self.promised.rate)
-    }
-
-    /// All extra fees, those that are promised among them.
-    pub fn whole_extra(&self) -> u128 {
-        self.extra.saturating_add(self.promised.extra)
+    /// All rates, the committed ones among them.
+    pub fn all_rates(&self) -> RateSums {
+        self.charged.plus(&self.committed)
     }
 
     /// Whether anything is charged at all.
     pub fn is_charged(&self) -> bool {
-        self.rate > 0 || self.extra > 0
+        !self.charged.is_zero()
     }
 
-    /// Whether contracts run on credit that is used up: they are *paused*.
-    pub fn is_exhausted(&self, clock: Q64) -> bool {
+    /// Whether contracts are charged to credit that is used up: they are *paused*.
+    pub fn is_exhausted(&self, clock: PriceTime) -> bool {
         self.is_charged() && clock >= self.end
     }
 
-    /// Whether its credit has ended and nobody has noticed.
-    pub fn is_due(&self, clock: Q64) -> bool {
+    /// Whether its credit is used up and the agenda hasn't served it yet.
+    pub fn is_due(&self, clock: PriceTime) -> bool {
         !self.paused && self.is_exhausted(clock)
     }
 
-    /// Where on the price clock somebody must look at it, if anywhere.
-    pub fn agenda_end(&self) -> Option<Q64> {
+    /// Where on the price clock the agenda must serve it, if anywhere.
+    pub fn agenda_end(&self) -> Option<PriceTime> {
         (self.is_charged() && !self.paused).then_some(self.end)
     }
 
-    /// How far on the price clock `amount` (Q64.64 of 1e-7 TFT) lasts at the present rates and discount;
-    /// `Q64::MAX` where nothing is charged.
-    pub fn stretch_of(&self, amount: Q64) -> Q64 {
-        let budget = U256::from(amount) * U256::from(FULL_SPEED);
-        budget.checked_div(self.per_clock()).map_or(Q64::MAX, |s| u128::try_from(s).unwrap_or(Q64::MAX))
+    /// How far on the price clock `amount` lasts at the charged rates and the price factor; the largest stretch
+    /// where nothing is charged.
+    pub fn stretch_of(&self, amount: ExactTft) -> PriceTime {
+        let budget = U256::from(amount.raw()) * U256::from(FULL_PRICE);
+        let stretch = budget.checked_div(self.cost_per_clock());
+        PriceTime::from_raw(stretch.map_or(u128::MAX, |s| u128::try_from(s).unwrap_or(u128::MAX)))
     }
 
-    /// How far its credit would last without a discount if all that is promised were charged, rounded up so
+    /// How far its credit would last at the full price if all that is committed were charged, rounded up so
     /// that credit for exactly a month is a month; `None` where nothing is charged.
-    pub fn runway(&self) -> Option<Q64> {
-        self.is_charged().then(|| self.credit.div_ceil(self.whole_rate().saturating_add(self.whole_extra())))
+    pub fn runway(&self) -> Option<PriceTime> {
+        let lasts = || PriceTime::from_raw(self.credit.raw().div_ceil(self.all_rates().total()));
+        self.is_charged().then(lasts)
     }
 
-    /// What all that is charged costs over `stretch` of the price clock, discount included, in Q64.64 of
-    /// 1e-7 TFT.
-    pub fn cost_of(&self, stretch: Q64) -> Q64 {
-        cost_at(self.rate, self.extra, self.speed, stretch)
+    /// What all that is charged costs over `stretch` of the price clock, price factor included.
+    pub fn cost_of(&self, stretch: PriceTime) -> ExactTft {
+        self.charged.cost_of(stretch, self.price_factor)
     }
 
-    /// The same for all that is charged or promised.
-    pub fn whole_cost_of(&self, stretch: Q64) -> Q64 {
-        cost_at(self.whole_rate(), self.whole_extra(), self.speed, stretch)
+    /// The same for all that is charged or committed.
+    pub fn cost_of_all(&self, stretch: PriceTime) -> ExactTft {
+        self.all_rates().cost_of(stretch, self.price_factor)
     }
 
-    /// How far the funded clocks move from the last settlement to `now`, and the time it took. Where
-    /// the credit ended in between, the time is that part of it which the clock covered.
-    fn funded_stretch(&self, now: Moment) -> (Q64, u64) {
+    /// How far the funded clocks move from the last settlement to `now`, and the time it took. Where the
+    /// credit ended in between, the time is the part of it which the clock covered.
+    fn funded_stretch(&self, now: Moment) -> (PriceTime, u64) {
         if !self.is_charged() {
-            return (0, 0);
+            return (PriceTime::ZERO, 0);
         }
-        let passed = now.clock.saturating_sub(self.settled_at);
-        let ms = now.ms.saturating_sub(self.settled_ms);
-        let funded = passed.min(self.end.saturating_sub(self.settled_at));
+        let passed = now.clock.saturating_sub(self.settled_at.clock);
+        let ms = now.ms.saturating_sub(self.settled_at.ms);
+        let funded = passed.min(self.end.saturating_sub(self.settled_at.clock));
         if funded == passed {
             return (passed, ms);
         }
-        (funded, u64::try_from(mul_div(ms.into(), funded, passed)).unwrap_or(u64::MAX))
+        let part = mul_div(ms.into(), funded.raw(), passed.raw());
+        (funded, u64::try_from(part).unwrap_or(u64::MAX))
     }
 
-    fn new_end(&self) -> Q64 {
-        match (self.is_charged(), self.paused) {
-            (false, _) => Q64::MAX,
-            (true, true) => self.end.min(self.settled_at),
-            (true, false) => self.find_end(),
+    fn new_end(&self) -> PriceTime {
+        if !self.is_charged() {
+            PriceTime::MAX
+        } else if self.paused {
+            self.end.min(self.settled_at.clock)
+        } else {
+            self.find_end()
         }
     }
 
     /// What a unit of the price clock costs, in thousandths.
-    fn per_clock(&self) -> U256 {
-        U256::from(self.rate) * U256::from(self.speed) + U256::from(self.extra) * U256::from(FULL_SPEED)
+    fn cost_per_clock(&self) -> U256 {
+        U256::from(self.charged.usd) * U256::from(self.price_factor)
+            + U256::from(self.charged.extra) * U256::from(FULL_PRICE)
     }
 
-    /// The greatest stretch `Δ` with `rate × ⌊(Δ × speed + carry) ÷ 1000⌋ + extra × Δ ≤ credit`, on from
-    /// the last settlement. The carry makes the answer the same from wherever it is computed.
-    fn find_end(&self) -> Q64 {
-        let carried = U256::from(self.rate) * U256::from(self.funded.carry);
-        let budget = (U256::from(self.credit) * U256::from(FULL_SPEED)).saturating_sub(carried);
-        let stretch = budget.checked_div(self.per_clock()).unwrap_or_default();
-        u128::try_from(U256::from(self.settled_at).saturating_add(stretch)).unwrap_or(Q64::MAX)
+    /// The last settlement plus the greatest stretch `Δ` with
+    /// `usd × ⌊(Δ × factor + carry) ÷ 1000⌋ + extra × Δ ≤ credit`. The carry makes the answer the same from
+    /// wherever it is computed.
+    fn find_end(&self) -> PriceTime {
+        let carried = U256::from(self.charged.usd) * U256::from(self.funded.carry);
+        let budget = (U256::from(self.credit.raw()) * U256::from(FULL_PRICE)).saturating_sub(carried);
+        let stretch = budget.checked_div(self.cost_per_clock()).unwrap_or_default();
+        let end = U256::from(self.settled_at.clock.raw()).saturating_add(stretch);
+        PriceTime::from_raw(u128::try_from(end).unwrap_or(u128::MAX))
     }
-}
-
-/// What sums of rates cost at most over `stretch` of the price clock, where the discounted clock has this speed.
-fn cost_at(usd: u128, extra: u128, speed: u16, stretch: Q64) -> Q64 {
-    let discounted = mul_div(usd, speed.into(), FULL_SPEED.into()).saturating_add(1).min(usd);
-    mul_div(discounted.saturating_add(extra), stretch, 1)
 }
 
 /// What a contract has earned.
@@ -371,15 +356,15 @@ fn cost_at(usd: u128, extra: u128, speed: u16, stretch: Q64) -> Q64 {
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Earned {
-    /// For capacity, to be shared; Q64.64 of 1e-7 TFT.
-    pub shared: Q64,
-    /// Extra fee, the farmer's; Q64.64 of 1e-7 TFT.
-    pub extra: Q64,
+    /// For capacity, to be shared.
+    pub shared: ExactTft,
+    /// Extra fee, the farmer's.
+    pub extra: ExactTft,
 }
 
 impl Earned {
     /// Both parts together.
-    pub fn total(&self) -> Q64 {
+    pub fn total(&self) -> ExactTft {
         self.shared.saturating_add(self.extra)
     }
 
@@ -410,8 +395,8 @@ impl Earned {
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Charge {
-    /// In Q64.64 of 1e-7 TFT.
-    pub tft: Q64,
+    /// In TFT.
+    pub tft: ExactTft,
     /// In 1e-10 USD.
     pub usd: UsdAmount,
 }
@@ -422,89 +407,78 @@ impl Charge {
         Self { tft: self.tft.saturating_add(other.tft), usd: self.usd.saturating_add(other.usd) }
     }
 
-    /// The charge when `back` of it (Q64.64 of 1e-7 TFT) is given back, USD in proportion.
-    pub fn less(&self, back: Q64) -> Self {
-        let back = back.min(self.tft);
-        let usd = mul_div(self.usd, back, self.tft);
-        Self { tft: self.tft.saturating_sub(back), usd: self.usd.saturating_sub(usd) }
+    /// Part by part difference, zero where it would be negative.
+    pub fn minus(&self, other: &Self) -> Self {
+        Self { tft: self.tft.saturating_sub(other.tft), usd: self.usd.saturating_sub(other.usd) }
     }
-}
 
-impl Rates {
     /// Part by part minimum.
     pub fn at_most(&self, limit: &Self) -> Self {
-        Self { usd: self.usd.min(limit.usd), extra: self.extra.min(limit.extra) }
+        Self { tft: self.tft.min(limit.tft), usd: self.usd.min(limit.usd) }
     }
 
-    /// What they cost over a stretch of the price clock when the discounted clock has this speed.
-    pub fn cost_of(&self, stretch: Q64, speed: u16) -> Earned {
-        Earned {
-            shared: mul_div(mul_div(self.usd.into(), stretch, 1), speed.into(), FULL_SPEED.into()),
-            extra: mul_div(self.extra.into(), stretch, 1),
-        }
+    /// The charge when `back` of it is given back, USD in proportion.
+    pub fn less(&self, back: ExactTft) -> Self {
+        let back = back.min(self.tft);
+        self.minus(&Self { tft: back, usd: mul_div(self.usd, back.raw(), self.tft.raw()) })
     }
 }
 
-/// A running contract's place on its payer's funded clocks.
+/// A contract's place on its payer's funded clocks.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Accrual {
-    /// What it costs.
-    pub rates: Rates,
-    /// The funded clocks when it was last asked for its earnings.
-    pub claimed_at: Funded,
+    /// The funded clocks when its earnings were settled last.
+    pub settled_at: FundedClocks,
     /// What it was charged up to then.
     pub charged: Charge,
-    /// What was left over of the USD in the last claim, in 1e-10 USD ÷ 3.6e9.
+    /// The remainder of the USD at the last settlement, in 1e-10 USD ÷ 3.6e9.
     pub usd_carry: u128,
 }
 
-/// One hour, in the unit of [`Funded::discounted_ms_permille`].
-const HOUR_MS_PERMILLE: u128 = HOUR_MS as u128 * FULL_SPEED as u128;
+/// One hour, in the unit of [`FundedClocks::factored_ms_permille`].
+const HOUR_MS_PERMILLE: u128 = HOUR_MS as u128 * FULL_PRICE as u128;
 
 impl Accrual {
-    /// A contract that starts now, on the clocks of a settled payer.
-    pub fn start(rates: Rates, clocks: Funded) -> Self {
-        Self { rates, claimed_at: clocks, ..Self::default() }
+    /// A contract that is charged from now on, on the clocks of a settled payer.
+    pub fn starting(clocks: FundedClocks) -> Self {
+        Self { settled_at: clocks, ..Self::default() }
     }
 
-    /// What it earned since the last claim, on the clocks of a settled payer.
-    pub fn earned(&self, clocks: &Funded) -> Earned {
+    /// What it earned at `rates` since the last settlement, on the clocks of a settled payer.
+    pub fn earned(&self, rates: Rates, clocks: &FundedClocks) -> Earned {
+        let at = &self.settled_at;
         Earned {
-            shared: mul_div(
-                self.rates.usd.into(),
-                clocks.discounted.saturating_sub(self.claimed_at.discounted),
-                1,
-            ),
-            extra: mul_div(self.rates.extra.into(), clocks.full.saturating_sub(self.claimed_at.full), 1),
+            shared: clocks.factored.saturating_sub(at.factored).cost_of(rates.usd.into()),
+            extra: clocks.full.saturating_sub(at.full).cost_of(rates.extra.into()),
         }
     }
 
-    /// Takes what it earned: the earnings go to whoever shares them, the contract counts from now.
-    pub fn claim(&mut self, clocks: &Funded) -> Earned {
-        let earned = self.earned(clocks);
-        let usd = self.usd_permille_ms(clocks);
-        self.charged.tft = self.charged.tft.saturating_add(earned.shared).saturating_add(earned.extra);
-        self.charged.usd = self.charged.usd.saturating_add(usd / HOUR_MS_PERMILLE);
+    /// Books what it earned at `rates`, which counts from now on, and returns it.
+    pub fn settle(&mut self, rates: Rates, clocks: &FundedClocks) -> Earned {
+        let earned = self.earned(rates, clocks);
+        let usd = self.usd_permille_ms(rates, clocks);
+        self.charged = self.charged.plus(&Charge { tft: earned.total(), usd: usd / HOUR_MS_PERMILLE });
         self.usd_carry = usd % HOUR_MS_PERMILLE;
-        self.claimed_at = *clocks;
+        self.settled_at = *clocks;
         earned
     }
 
     /// What the contract has been charged in all, on the clocks of a settled payer.
-    pub fn charge(&self, clocks: &Funded) -> Charge {
+    pub fn charge(&self, rates: Rates, clocks: &FundedClocks) -> Charge {
         let mut now = *self;
-        now.claim(clocks);
+        now.settle(rates, clocks);
         now.charged
     }
 
-    fn usd_permille_ms(&self, clocks: &Funded) -> u128 {
-        let at = &self.claimed_at;
-        let shared = clocks.discounted_ms_permille.saturating_sub(at.discounted_ms_permille);
-        let extra = u128::from(clocks.full_ms.saturating_sub(at.full_ms)) * u128::from(FULL_SPEED);
-        mul_div(self.rates.usd.into(), shared, 1)
-            .saturating_add(mul_div(self.rates.extra.into(), extra, 1))
+    fn usd_permille_ms(&self, rates: Rates, clocks: &FundedClocks) -> u128 {
+        let at = &self.settled_at;
+        let shared = clocks.factored_ms_permille.saturating_sub(at.factored_ms_permille);
+        let extra = u128::from(clocks.full_ms.saturating_sub(at.full_ms)) * u128::from(FULL_PRICE);
+        shared
+            .saturating_mul(rates.usd.into())
+            .saturating_add(extra.saturating_mul(rates.extra.into()))
             .saturating_add(self.usd_carry)
     }
 }
@@ -512,10 +486,7 @@ impl Accrual {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        clock::stretch,
-        fixed::{ONE, from_whole, whole},
-    };
+    use crate::{clock::stretch, fixed::ExactTft};
     use proptest::prelude::*;
 
     const PRICE: u64 = 500_000;
@@ -524,11 +495,11 @@ mod tests {
         Moment { clock: stretch(ms, PRICE), ms }
     }
 
-    fn payer(credit: u128, rates: Rates, speed: u16) -> Payer {
-        let mut payer = Payer { speed, ..Payer::default() };
+    fn payer(credit: Balance, rates: Rates, price_factor: u16) -> Payer {
+        let mut payer = Payer { price_factor, ..Payer::default() };
         payer.change(at(0), |p| {
-            p.credit = from_whole(credit);
-            p.add(rates);
+            p.credit = ExactTft::from_whole(credit);
+            p.charged.add(rates);
         });
         payer
     }
@@ -536,43 +507,43 @@ mod tests {
     const RATES: Rates = Rates { usd: 10_000_000_000, extra: 0 };
 
     #[test]
-    fn an_hour_at_one_dollar_costs_twenty_tft_at_five_cents() {
-        let mut payer = payer(1_000_000_000, RATES, FULL_SPEED);
-        let accrual = Accrual::start(RATES, payer.funded);
+    fn a_dollar_is_twenty_tft_at_five_cents() {
+        let mut payer = payer(1_000_000_000, RATES, FULL_PRICE);
+        let accrual = Accrual::starting(payer.funded);
         payer.settle(at(HOUR_MS));
-        let charge = accrual.charge(&payer.funded);
+        let charge = accrual.charge(RATES, &payer.funded);
         // 20 TFT are 200,000,000 units; the clock's last place is lost.
-        assert_eq!(whole(charge.tft + ONE - 1), 200_000_000);
+        assert_eq!(charge.tft.ceil(), 200_000_000);
         assert_eq!(charge.usd, 10_000_000_000);
         assert_eq!(payer.credit + charge.tft, from_whole(1_000_000_000));
     }
 
     #[test]
-    fn a_discount_slows_the_clock_and_leaves_the_extra_fee_alone() {
+    fn the_price_factor_leaves_the_extra_fee_alone() {
         let rates = Rates { usd: 10_000_000_000, extra: 10_000_000_000 };
         let mut payer = payer(1_000_000_000, rates, 400);
-        let accrual = Accrual::start(rates, payer.funded);
+        let accrual = Accrual::starting(payer.funded);
         payer.settle(at(HOUR_MS));
-        let earned = accrual.earned(&payer.funded);
-        assert_eq!(crate::fixed::ceil(earned.shared), 80_000_000);
-        assert_eq!(crate::fixed::ceil(earned.extra), 200_000_000);
-        assert_eq!(accrual.charge(&payer.funded).usd, 14_000_000_000);
+        let earned = accrual.earned(rates, &payer.funded);
+        assert_eq!(earned.shared.ceil(), 80_000_000);
+        assert_eq!(earned.extra.ceil(), 200_000_000);
+        assert_eq!(accrual.charge(rates, &payer.funded).usd, 14_000_000_000);
     }
 
     #[test]
     fn an_exhausted_payer_stops_at_its_end_and_owes_nothing() {
-        let mut payer = payer(100_000_000, RATES, FULL_SPEED); // half an hour
+        let mut payer = payer(100_000_000, RATES, FULL_PRICE); // half an hour
         let end = payer.end;
         assert!(!payer.is_exhausted(at(HOUR_MS / 2 - 1).clock));
         payer.settle(at(HOUR_MS));
         assert!(payer.is_exhausted(at(HOUR_MS).clock));
         assert_eq!(payer.funded.full, end, "the clock began at zero");
-        assert!(payer.credit < u128::from(RATES.usd), "less than one last place of the clock is left");
+        assert!(payer.credit.raw() < u128::from(RATES.usd), "less than one last place of the clock is left");
         let half_an_hour = HOUR_MS / 2;
         assert!(payer.funded.full_ms.abs_diff(half_an_hour) <= 1);
 
         // Time without credit is never charged, not even after a deposit.
-        payer.change(at(2 * HOUR_MS), |p| p.credit += from_whole(100_000_000));
+        payer.change(at(2 * HOUR_MS), |p| p.credit = p.credit + ExactTft::from_whole(100_000_000));
         payer.settle(at(2 * HOUR_MS));
         assert!(payer.funded.full_ms.abs_diff(half_an_hour) <= 1);
         payer.settle(at(2 * HOUR_MS + 60_000));
@@ -580,35 +551,35 @@ mod tests {
     }
 
     #[test]
-    fn a_paused_payer_keeps_what_is_paid_in_until_it_is_resumed() {
-        let mut payer = payer(100_000_000, RATES, FULL_SPEED); // half an hour
+    fn a_paused_payer_keeps_deposits_until_it_is_resumed() {
+        let mut payer = payer(100_000_000, RATES, FULL_PRICE); // half an hour
         let end = payer.end;
         assert!(payer.is_due(end) && payer.agenda_end() == Some(end));
         payer.pause(at(HOUR_MS));
-        payer.change(at(2 * HOUR_MS), |p| p.credit += from_whole(100_000_000));
+        payer.change(at(2 * HOUR_MS), |p| p.credit = p.credit + ExactTft::from_whole(100_000_000));
         assert!(payer.is_exhausted(at(2 * HOUR_MS).clock) && !payer.is_due(at(2 * HOUR_MS).clock));
         assert_eq!((payer.agenda_end(), payer.end), (None, end));
         payer.settle(at(3 * HOUR_MS));
-        assert_eq!(whole(payer.credit), 100_000_000);
+        assert_eq!(payer.credit.whole(), 100_000_000);
 
         payer.resume(at(3 * HOUR_MS));
-        let gap = Gap { from: end, to: at(3 * HOUR_MS).clock };
-        assert_eq!(payer.gaps, [Gap::default(), gap]);
-        assert_eq!(payer.waited(0, Q64::MAX), gap.to - gap.from);
+        let wait = ClockSpan { from: end, to: at(3 * HOUR_MS).clock };
+        assert_eq!(payer.history.waits, [ClockSpan::default(), wait]);
+        assert_eq!(payer.history.waited(PriceTime::ZERO, PriceTime::MAX), wait.to - wait.from);
         payer.settle(at(3 * HOUR_MS + HOUR_MS / 4));
-        assert!(whole(payer.credit).abs_diff(50_000_000) <= 1);
+        assert!(payer.credit.whole().abs_diff(50_000_000) <= 1);
         // Who has nothing that runs isn't exhausted, paused or not.
         payer.pause(at(4 * HOUR_MS));
-        payer.change(at(4 * HOUR_MS), |p| p.remove(RATES));
-        assert_eq!((payer.end, payer.is_exhausted(Q64::MAX)), (Q64::MAX, false));
+        payer.change(at(4 * HOUR_MS), |p| p.charged.remove(RATES));
+        assert_eq!((payer.end, payer.is_exhausted(PriceTime::MAX)), (PriceTime::MAX, false));
     }
 
     #[test]
     fn credit_that_prolongs_counts_from_the_old_end() {
         let (mut late, mut prompt) = (payer(100_000_000, RATES, 700), payer(100_000_000, RATES, 700));
         let noticed = at(HOUR_MS);
-        late.prolong(noticed, from_whole(300_000_000));
-        prompt.change(at(HOUR_MS / 4), |p| p.credit += from_whole(300_000_000));
+        late.prolong(noticed, ExactTft::from_whole(300_000_000));
+        prompt.change(at(HOUR_MS / 4), |p| p.credit = p.credit + ExactTft::from_whole(300_000_000));
         assert_eq!(late.end, prompt.end);
         late.settle(noticed);
         prompt.settle(noticed);
@@ -616,66 +587,64 @@ mod tests {
     }
 
     #[test]
-    fn runway_ignores_the_discount_and_what_an_amount_buys_does_not() {
+    fn the_runway_counts_the_full_price() {
         let payer = payer(200_000_000, RATES, 500);
         assert!(payer.runway().unwrap().abs_diff(at(HOUR_MS).clock) <= 1);
         assert!(payer.stretch_of(from_whole(200_000_000)).abs_diff(2 * at(HOUR_MS).clock) <= 4);
         let idle = Payer::default();
-        assert_eq!((idle.runway(), idle.stretch_of(1)), (None, Q64::MAX));
+        assert_eq!((idle.runway(), idle.stretch_of(1)), (None, u128::MAX));
     }
 
     #[test]
-    fn what_is_promised_shortens_the_runway_and_is_not_charged() {
-        let mut payer = payer(200_000_000, RATES, FULL_SPEED);
-        payer.change(at(0), |p| p.promise(RATES));
+    fn committed_rates_shorten_the_runway_uncharged() {
+        let mut payer = payer(200_000_000, RATES, FULL_PRICE);
+        payer.change(at(0), |p| p.committed.add(RATES));
         assert!(payer.runway().unwrap().abs_diff(at(HOUR_MS / 2).clock) <= 1);
-        assert_eq!(payer.whole_cost_of(at(HOUR_MS).clock), 2 * payer.cost_of(at(HOUR_MS).clock));
+        assert_eq!(payer.cost_of_all(at(HOUR_MS).clock), 2 * payer.cost_of(at(HOUR_MS).clock));
         let end = payer.end;
-        payer.change(at(HOUR_MS / 2), |p| p.take_back(RATES));
-        assert_eq!((payer.end, payer.promised), (end, Promised::default()));
+        payer.change(at(HOUR_MS / 2), |p| p.committed.remove(RATES));
+        assert_eq!((payer.end, payer.committed), (end, RateSums::default()));
     }
 
     #[test]
-    fn the_slowest_speed_since_a_place_is_one_that_it_had_or_less() {
+    fn the_lowest_factor_since_a_place_is_at_most_the_real() {
         let mut payer = payer(1_000_000_000, RATES, 400);
         let (first, second) = (at(HOUR_MS), at(2 * HOUR_MS));
-        payer.change(first, |p| p.set_speed(FULL_SPEED));
-        assert_eq!([0, first.clock - 1, first.clock].map(|p| payer.slowest_since(p)), [400, 400, 1_000]);
-        payer.change(second, |p| p.set_speed(800));
+        payer.change(first, |p| p.set_price_factor(FULL_PRICE));
+        assert_eq!(
+            [0, first.clock - 1, first.clock].map(|p| payer.lowest_factor_since(p)),
+            [400, 400, 1_000]
+        );
+        payer.change(second, |p| p.set_price_factor(800));
         let places = [0, first.clock, second.clock];
-        assert_eq!(places.map(|p| payer.slowest_since(p)), [400, 400, 800]);
+        assert_eq!(places.map(|p| payer.lowest_factor_since(p)), [400, 400, 800]);
     }
 
     #[test]
-    fn the_last_two_waits_are_known_and_idle_ones_are_none() {
-        let mut payer = payer(100_000_000, RATES, FULL_SPEED); // half an hour
+    fn the_last_two_waits_are_kept_without_idle_ones() {
+        let mut payer = payer(100_000_000, RATES, FULL_PRICE); // half an hour
         for hour in [1, 3] {
             payer.pause(at(hour * HOUR_MS));
-            payer.change(at((hour + 1) * HOUR_MS), |p| p.credit += from_whole(100_000_000));
+            payer.change(at((hour + 1) * HOUR_MS), |p| {
+                p.credit = p.credit + ExactTft::from_whole(100_000_000)
+            });
             payer.resume(at((hour + 1) * HOUR_MS));
         }
         let waited = at(3 * HOUR_MS).clock; // from half past 0 to 2, and from half past 2 to 4
-        assert!(payer.waited(0, Q64::MAX).abs_diff(waited) <= 2);
-        let gaps = payer.gaps;
-        payer.change(at(4 * HOUR_MS), |p| p.remove(RATES));
+        assert!(payer.history.waited(PriceTime::ZERO, PriceTime::MAX).abs_diff(waited) <= 2);
+        let waits = payer.history.waits;
+        payer.change(at(4 * HOUR_MS), |p| p.charged.remove(RATES));
         payer.pause(at(5 * HOUR_MS));
         payer.resume(at(6 * HOUR_MS));
-        assert_eq!(payer.gaps, gaps);
-    }
-
-    #[test]
-    fn a_gap_knows_how_much_of_it_lies_within() {
-        let gap = Gap { from: 10, to: 20 };
-        let within = [(0, 30), (0, 15), (15, 30), (20, 30), (0, 10), (12, 13)].map(|(a, b)| gap.within(a, b));
-        assert_eq!(within, [10, 5, 5, 0, 0, 1]);
+        assert_eq!(payer.history.waits, waits);
     }
 
     #[test]
     fn a_payer_without_contracts_pays_nothing() {
-        let mut payer = payer(5, Rates::default(), FULL_SPEED);
+        let mut payer = payer(5, Rates::default(), FULL_PRICE);
         payer.settle(at(1_000 * HOUR_MS));
-        assert_eq!(payer.credit, from_whole(5));
-        assert!(!payer.is_exhausted(Q64::MAX));
+        assert_eq!(payer.credit, ExactTft::from_whole(5));
+        assert!(!payer.is_exhausted(PriceTime::MAX));
     }
 
     #[test]
@@ -683,15 +652,15 @@ mod tests {
         let rates = Rates { usd: u64::MAX, extra: u64::MAX };
         let mut payer = Payer::default();
         payer.change(Moment::default(), |p| {
-            p.credit = Q64::MAX;
+            p.credit = u128::MAX;
             for _ in 0..10_000 {
-                p.add(rates);
+                p.charged.add(rates);
             }
         });
-        payer.settle(Moment { clock: Q64::MAX, ms: u64::MAX });
-        assert!(payer.end < Q64::MAX);
-        payer.change(Moment::default(), |p| p.promise(rates));
-        let _ = payer.whole_cost_of(Q64::MAX);
+        payer.settle(Moment { clock: u128::MAX, ms: u64::MAX });
+        assert!(payer.end < u128::MAX);
+        payer.change(Moment::default(), |p| p.committed.add(rates));
+        let _ = payer.cost_of_all(u128::MAX);
     }
 
     proptest! {
@@ -701,23 +670,23 @@ mod tests {
             credit in 0u128..1 << 40,
             usd in 0u64..1 << 50,
             extra in 0u64..1 << 50,
-            speed in prop::sample::select(vec![400u16, 600, 700, 800, 1000]),
+            factor in prop::sample::select(vec![400u16, 600, 700, 800, 1000]),
             mut stops in prop::collection::vec(0u64..1_000 * HOUR_MS, 1..20),
         ) {
             stops.sort_unstable();
             let last = at(*stops.last().unwrap());
-            let mut once = payer(credit, Rates { usd, extra }, speed);
+            let mut once = payer(credit, Rates { usd, extra }, factor);
             let mut often = once;
             let end = once.end;
             for stop in stops {
                 often.change(at(stop), |_| ());
-                if often.settled_at < end {
+                if often.settled_at.clock < end {
                     prop_assert_eq!(often.end, end, "the end moved");
                 }
             }
             once.settle(last);
             prop_assert_eq!(once.credit, often.credit);
-            prop_assert_eq!(once.funded.discounted, often.funded.discounted);
+            prop_assert_eq!(once.funded.factored, often.funded.factored);
             prop_assert_eq!(once.funded.full, often.funded.full);
         }
 
@@ -726,9 +695,9 @@ mod tests {
         fn credit_lost_is_what_contracts_earned(
             credit in 0u128..1 << 40,
             steps in prop::collection::vec((0u64..10 * HOUR_MS, 0usize..4, 1u64..1 << 44, 0u64..1 << 40), 1..60),
-            speed in prop::sample::select(vec![400u16, 600, 700, 800, 1000]),
+            factor in prop::sample::select(vec![400u16, 600, 700, 800, 1000]),
         ) {
-            let mut payer = payer(credit, Rates::default(), speed);
+            let mut payer = payer(credit, Rates::default(), factor);
             let mut running: Vec<Accrual> = Vec::new();
             let (mut ms, mut earned) = (0, 0u128);
             for (delay, action, usd, extra) in steps {
@@ -736,12 +705,12 @@ mod tests {
                 match action {
                     0 => {
                         let rates = Rates { usd, extra };
-                        payer.change(at(ms), |p| p.add(rates));
-                        running.push(Accrual::start(rates, payer.funded));
+                        payer.change(at(ms), |p| p.charged.add(rates));
+                        running.push(Accrual::starting(payer.funded));
                     }
                     1 if !running.is_empty() => {
                         let mut accrual = running.remove(usd as usize % running.len());
-                        payer.change(at(ms), |p| p.remove(accrual.rates));
+                        payer.change(at(ms), |p| p.charged.remove(accrual.rates));
                         let e = accrual.claim(&payer.funded);
                         earned += e.shared + e.extra;
                     }
@@ -758,7 +727,7 @@ mod tests {
             let unclaimed: u128 =
                 running.iter().map(|a| a.earned(&payer.funded)).map(|e| e.shared + e.extra).sum();
             prop_assert_eq!(payer.credit + earned + unclaimed, from_whole(credit));
-            prop_assert_eq!(payer.rate, running.iter().map(|a| u128::from(a.rates.usd)).sum::<u128>());
+            prop_assert_eq!(payer.charged.usd, running.iter().map(|a| u128::from(a.rates.usd)).sum::<u128>());
         }
     }
 }

@@ -2,20 +2,22 @@
 //! How the pallets know each other: by what they need, not by path.
 
 use crate::{
-    Balance, ContractId, FarmId, GridMillis, NodeId, ProviderId, PublicKey, TftPrice, TwinId, UnixSeconds,
-    UsdAmount, UsdRate,
-    deadline::Deadline,
-    fixed::Q64,
-    ledger::{Charge, Gap, Rates},
+    agenda::Deadline,
+    fixed::{ExactTft, PriceTime},
+    ids::{ContractId, FarmId, NodeId, PublicKey, TwinId},
+    ledger::{Charge, Moment, Rates},
     pricing::Priced,
+    refund::ClockSpan,
     refusal::Refusal,
     report::{KeySignature, ReportKind},
     resources::Resources,
+    units::{Balance, GridMillis, TftPrice, UnixSeconds, UsdRate},
     views::ClosingReason,
 };
-use codec::{Decode, Encode, MaxEncodedLen};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_runtime::{DispatchResult, Weight};
+use sp_weights::WeightMeter;
 
 /// The directory of twins.
 pub trait TwinDirectory<AccountId> {
@@ -25,29 +27,31 @@ pub trait TwinDirectory<AccountId> {
     fn account_of(twin: TwinId) -> Option<AccountId>;
 }
 
-/// What depends on a twin.
-pub trait TwinUse {
+/// Whether other pallets still need a twin.
+pub trait TwinInUse {
     /// Whether `twin` owns something, so that it can't be removed.
     fn is_in_use(twin: TwinId) -> bool;
-    /// What its owner has wished counts no more: it is somebody else's, or gone.
-    fn forget_owner(_twin: TwinId) {}
 }
 
-impl TwinUse for () {
+/// What follows when a twin gets another owner or is removed.
+pub trait OnTwinLeft {
+    /// Clears the settings that only `twin`'s owner may make: they aren't the next owner's.
+    fn on_twin_left(twin: TwinId);
+}
+
+impl TwinInUse for () {
     fn is_in_use(_: TwinId) -> bool {
         false
     }
 }
 
-impl<A: TwinUse, B: TwinUse, C: TwinUse> TwinUse for (A, B, C) {
+impl OnTwinLeft for () {
+    fn on_twin_left(_: TwinId) {}
+}
+
+impl<A: TwinInUse, B: TwinInUse, C: TwinInUse> TwinInUse for (A, B, C) {
     fn is_in_use(twin: TwinId) -> bool {
         A::is_in_use(twin) || B::is_in_use(twin) || C::is_in_use(twin)
-    }
-
-    fn forget_owner(twin: TwinId) {
-        A::forget_owner(twin);
-        B::forget_owner(twin);
-        C::forget_owner(twin);
     }
 }
 
@@ -81,8 +85,8 @@ pub trait BootTickets {
     fn spend(ticket: &PublicKey, node_key: &PublicKey) -> Balance;
 }
 
-/// What depends on a farm, so that it can't be removed.
-pub trait FarmUse {
+/// Whether other pallets still need a farm, so that it can't be removed.
+pub trait FarmInUse {
     /// Whether nodes belong to `farm`.
     fn has_nodes(_farm: FarmId) -> bool {
         false
@@ -93,9 +97,9 @@ pub trait FarmUse {
     }
 }
 
-impl FarmUse for () {}
+impl FarmInUse for () {}
 
-impl<A: FarmUse, B: FarmUse> FarmUse for (A, B) {
+impl<A: FarmInUse, B: FarmInUse> FarmInUse for (A, B) {
     fn has_nodes(farm: FarmId) -> bool {
         A::has_nodes(farm) || B::has_nodes(farm)
     }
@@ -169,13 +173,13 @@ pub trait NodeDirectory {
 /// Whether nodes are heard from, as the ledger uses them.
 pub trait NodeLiveness {
     /// Where the price clock stood at the node's last heartbeat, if that is older than one interval; `None`
-    /// while it is heard from. An unknown node is silent since ever.
-    fn silent_since(node: NodeId) -> Option<Q64>;
+    /// while its heartbeats come, and zero for an unknown node.
+    fn silent_since(node: NodeId) -> Option<PriceTime>;
     /// The same where so many heartbeats were missed that it counts as offline, whether or not anybody has
     /// noticed: what was charged since then goes back. One that is a little late gives nothing back.
-    fn offline_since(node: NodeId) -> Option<Q64>;
+    fn offline_since(node: NodeId) -> Option<PriceTime>;
     /// The stretch of the price clock in which the node served nobody last, up to its return.
-    fn last_outage(node: NodeId) -> Gap;
+    fn last_outage(node: NodeId) -> ClockSpan;
 }
 
 /// The keys of nodes, as pallets that take reports use them.
@@ -192,128 +196,179 @@ pub trait NodeReports {
 
 /// The chain's clocks.
 pub trait Clock {
-    /// Grid time: what deadlines count.
+    /// Grid time: all deadlines count it.
     fn grid_now() -> GridMillis;
     /// The block's timestamp.
     fn unix_now() -> UnixSeconds;
     /// The price clock.
-    fn price_now() -> Q64;
+    fn price_now() -> PriceTime;
 }
 
-/// What comes due in grid time.
+/// The chain's clocks with what the ledger needs beside.
+pub trait LedgerClock: Clock {
+    /// The price clock and the charged milliseconds.
+    fn now() -> Moment;
+    /// The price of one TFT, in 1e-7 USD.
+    fn tft_price() -> TftPrice;
+}
+
+/// The agenda of deadlines in grid time.
 pub trait Agenda {
-    /// `deadline` comes up at `due`, in a block whose grid time has reached it. Arming twice is arming once.
+    /// `deadline` comes up at `due`, in the first block whose grid time has reached it. Arming twice is arming
+    /// once.
     fn arm(due: GridMillis, deadline: Deadline);
-    /// It doesn't come up at `due` after all. A no-op where it wasn't armed.
+    /// `deadline` doesn't come up at `due`. A no-op where it wasn't armed.
     fn disarm(due: GridMillis, deadline: Deadline);
+    /// Whether `deadline` comes up at `due`; for invariants.
+    fn is_armed(due: GridMillis, deadline: Deadline) -> bool;
 }
 
-/// Those whom the agenda calls.
+/// Serves the deadlines that a pallet arms.
+///
+/// A tuple asks one pallet after the other; a kind of deadline belongs to the first that knows its weight.
 pub trait ServeDeadlines {
-    /// The most that one step of it takes.
-    fn weight_of(deadline: &Deadline) -> Weight;
-    /// Does one bounded step. `Some(due)`: it comes up again then; `now` puts it at the tail of what is due.
+    /// The most that one step of `deadline` takes; `None` for the kinds of other pallets.
+    fn weight_of(deadline: &Deadline) -> Option<Weight>;
+    /// The most that a step of any kind of this pallet takes.
+    fn heaviest_step() -> Weight;
+    /// Does one bounded step. With `Some(due)` the deadline comes up again then; `now` puts it at the tail of
+    /// what is due.
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis>;
 }
 
-/// Who is charged for a contract and who earns.
+impl ServeDeadlines for () {
+    fn weight_of(_: &Deadline) -> Option<Weight> {
+        None
+    }
+
+    fn heaviest_step() -> Weight {
+        Weight::zero()
+    }
+
+    fn serve(_: Deadline, _: GridMillis) -> Option<GridMillis> {
+        None
+    }
+}
+
+impl<A: ServeDeadlines, B: ServeDeadlines, C: ServeDeadlines> ServeDeadlines for (A, B, C) {
+    fn weight_of(deadline: &Deadline) -> Option<Weight> {
+        A::weight_of(deadline).or_else(|| B::weight_of(deadline)).or_else(|| C::weight_of(deadline))
+    }
+
+    fn heaviest_step() -> Weight {
+        A::heaviest_step().max(B::heaviest_step()).max(C::heaviest_step())
+    }
+
+    fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
+        if A::weight_of(&deadline).is_some() {
+            A::serve(deadline, now)
+        } else if B::weight_of(&deadline).is_some() {
+            B::serve(deadline, now)
+        } else {
+            C::serve(deadline, now)
+        }
+    }
+}
+
+/// Serves what has come due on the price clock, whose agenda isn't one of deadlines.
+pub trait ServePriceClock {
+    /// Serves payers whose credit is used up, in order, as far as `meter` goes.
+    fn serve_exhausted(meter: &mut WeightMeter);
+    /// The most that one payer takes, the look at the next one included.
+    fn heaviest_step() -> Weight;
+}
+
+impl ServePriceClock for () {
+    fn serve_exhausted(_: &mut WeightMeter) {}
+
+    fn heaviest_step() -> Weight {
+        Weight::zero()
+    }
+}
+
+/// Who pays for a contract and who earns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parties {
-    /// Who pays.
+    /// The twin that pays.
     pub payer: TwinId,
-    /// The farm that earns the farmer's part; `None` gives it to the foundation.
+    /// The farm that earns the farmer's share; without one the foundation does.
     pub farm: Option<FarmId>,
-    /// The node that serves it; claims are refused while it is silent.
+    /// The node that serves the contract; nothing is collected while it is silent.
     pub node: Option<NodeId>,
-    /// How many public IPs its rate includes.
+}
+
+/// What a contract costs, as its account keeps it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct ContractPrice {
+    /// What is charged per hour.
+    pub rates: Rates,
+    /// The public addresses that the rates include.
     pub public_ips: u8,
-    /// What they are of the rate, in 1e-10 USD per hour.
-    pub ip_rate: UsdRate,
-    /// What it is priced for, so that it can be priced anew; `None` where its price is agreed.
-    pub priced: Option<Priced>,
+    /// What these are of [`Rates::usd`], in 1e-10 USD per hour.
+    pub ip_usd: UsdRate,
+    /// Whether its node is certified, which makes traffic dearer.
+    pub certified: bool,
 }
 
-/// What goes back to the payer of what a contract has earned and not paid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refund {
-    /// Nothing, but what fell into a silence of the node.
-    Served,
-    /// All of it: nothing was delivered.
-    All,
-}
-
-/// What a contract was charged when its charge ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stopped {
-    /// In all.
-    pub charge: Charge,
-    /// For traffic among it, in 1e-10 USD.
-    pub traffic_usd: UsdAmount,
-}
-
-/// The billing ledger, as the contracts pallet uses it.
-pub trait Ledger {
-    /// What this costs per hour at the present list, or `None` where the price exceeds all bounds.
-    fn quote(what: &Priced) -> Option<UsdRate>;
-    /// Refuses unless `twin`'s credit pays for all that it runs and `more` for the minimum runway, and its
-    /// owner's limits admit that.
-    fn ensure_affordable(twin: TwinId, more: Rates) -> DispatchResult;
-    /// A contract of `twin` may be charged these rates without another word of its owner: credit must suffice for
-    /// them from now on.
-    fn promise(twin: TwinId, rates: Rates);
-    /// It won't be.
-    fn take_back(twin: TwinId, rates: Rates);
-    /// Charges for `contract` from now on what was promised.
-    fn start(contract: ContractId, parties: Parties, rates: Rates);
-    /// Charges other rates for it from now on. Where a trial of lower ones goes on, they count from its begin.
-    fn resize(contract: ContractId, rates: Rates);
-    /// Begins a trial of a lower rate (1e-10 USD per hour): what is charged beyond it from now on is set aside, and
-    /// goes back when [`Ledger::resize`] says that it counts.
-    fn begin_trial(contract: ContractId, usd: UsdRate);
-    /// The trial comes to nothing: what was charged is earned.
-    fn end_trial(contract: ContractId);
-    /// From now on it is priced for something else; beside [`Ledger::resize`], where what it has changed.
-    fn describe(_contract: ContractId, _priced: Priced) {}
-    /// Stops charging while its node is silent; gives back what was charged since the last heartbeat. Its rates
-    /// are promised meanwhile.
-    fn suspend(contract: ContractId);
-    /// Goes on charging. Where its node was back before anybody had stopped the charge, gives back what was
-    /// charged during the silence.
-    fn resume(contract: ContractId);
-    /// Ends the charge, credits the earnings to their payees, returns the traffic that wasn't used and says
-    /// what was charged. Also for a contract that never started.
-    fn stop(contract: ContractId, refund: Refund) -> Stopped;
-    /// Charges what `contract` misses to ten minutes of `rates` in USD, at the present price, as far as the
-    /// credit of `payer` goes. Traffic doesn't count as any of it, and no farmer shares in it. Says what it was
-    /// charged in all then.
-    fn charge_minimum(contract: ContractId, payer: TwinId, rates: Rates, stopped: Stopped) -> Charge;
-    /// What a running contract has been charged up to now; nothing for one that doesn't run.
-    fn charge_of(contract: ContractId) -> Charge;
-    /// Whether `twin` runs contracts on credit that is used up.
-    fn is_exhausted(twin: TwinId) -> bool;
-    /// Whether patience with it has ended, too.
-    fn must_close(twin: TwinId) -> bool;
-    /// Moves credit into the contract's traffic allowance, at the price and discount of this moment; whether
-    /// or not it runs yet.
-    fn buy_traffic(contract: ContractId, payer: TwinId, gb: u32, certified: bool) -> DispatchResult;
-    /// Draws on the allowance of a running contract. Says how many of the bytes it covered.
-    fn use_traffic(contract: ContractId, bytes: u64) -> u64;
-    /// The contract is closed and its tombstone gone: what people could read of its charges goes, too.
-    fn forget(_contract: ContractId) {}
-    /// `provider` shares in what the contract earns; once per contract.
-    fn attach_provider(contract: ContractId, provider: ProviderId) -> DispatchResult;
-}
-
-/// What contracts have agreed to pay, as the ledger tells them of another price list.
-pub trait AgreedRates {
-    /// `contract` costs `usd` (1e-10 USD per hour) beside its extra fee from now on, or why it can't be told now.
-    fn agree(contract: ContractId, usd: UsdRate) -> DispatchResult;
-}
-
-impl AgreedRates for () {
-    fn agree(_: ContractId, _: UsdRate) -> DispatchResult {
-        Ok(())
+impl ContractPrice {
+    /// The price of what has neither addresses nor traffic.
+    pub fn plain(rates: Rates) -> Self {
+        Self { rates, ..Self::default() }
     }
+}
+
+/// How a contract ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was served until now, or its node fell silent: what fell into the silence goes back.
+    Served,
+    /// The same, but its owner ended it or was at fault: it pays the minimum charge at least.
+    EndedByOwner,
+    /// It wasn't delivered: what it has earned goes back.
+    NotDelivered,
+}
+
+/// The billing ledger, as the contracts pallet uses it: one account per contract, from `open` to `close`.
+///
+/// Rates are *committed* until `start` and while suspended, and *charged* in between.
+pub trait Ledger {
+    /// What this costs per hour at the present list, in 1e-10 USD; `None` where the price exceeds all bounds.
+    fn quote(what: &Priced) -> Option<UsdRate>;
+    /// Opens the account of `contract` with its rates committed. Refuses unless the payer's credit covers the
+    /// minimum runway of all its rates and its owner's limits admit them.
+    fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> DispatchResult;
+    /// Charges `contract` from now on. Where it is charged already, its node was silent and is back before
+    /// anybody suspended the contract: what was charged in between goes back.
+    fn start(contract: ContractId);
+    /// Stops charging while the node is silent, and gives back what was charged since the last heartbeat.
+    fn suspend(contract: ContractId);
+    /// Proposes another price, in the place of an earlier proposal: what it costs more is committed, and what it
+    /// costs less is charged into escrow. Refuses a dearer one as `open` does.
+    fn propose(contract: ContractId, price: ContractPrice) -> DispatchResult;
+    /// The proposed price counts from now on; what is in escrow goes back to the payer.
+    fn accept(contract: ContractId);
+    /// The present price stands; what is in escrow is earned.
+    fn reject(contract: ContractId);
+    /// Charges `price` from now on, 30 days after the present list was announced.
+    fn reprice(contract: ContractId, price: ContractPrice) -> DispatchResult;
+    /// Ends the charge, makes the earnings payable, returns unused traffic and says what was charged in all.
+    fn close(contract: ContractId, outcome: Outcome) -> Charge;
+    /// Removes what people could read of a closed contract's charges.
+    fn forget(contract: ContractId);
+    /// What an open contract costs.
+    fn price_of(contract: ContractId) -> Option<ContractPrice>;
+    /// What an open contract has been charged up to now.
+    fn charge_of(contract: ContractId) -> Charge;
+    /// Whether `twin`'s contracts are paused because its credit is used up.
+    fn is_exhausted(twin: TwinId) -> bool;
+    /// Whether its grace period has ended, too.
+    fn must_close(twin: TwinId) -> bool;
+    /// Moves the payer's credit into the traffic allowance of `contract`, at the list price of this moment.
+    fn buy_traffic(contract: ContractId, gb: u32) -> DispatchResult;
+    /// Draws on the allowance of `contract` and says how many of the bytes it covered.
+    fn use_traffic(contract: ContractId, bytes: u64) -> u64;
 }
 
 /// What was paid for public traffic and addresses on a node, as farming counts it.
@@ -325,17 +380,17 @@ pub struct PaidUse {
     pub ip_ms: u64,
     /// What was paid for both and didn't go to the farmer, in Q64.64 of 1e-7 TFT: farming never mints more
     /// for them.
-    pub tft: Q64,
+    pub tft: ExactTft,
 }
 
-/// Those who are told of it, when a contract's earnings are settled.
-pub trait PaidUses {
+/// What follows when earnings of a node's contracts become payable.
+pub trait OnPaidUse {
     /// `node`'s contracts have paid for this.
-    fn count(node: NodeId, paid: PaidUse);
+    fn on_paid_use(node: NodeId, paid: PaidUse);
 }
 
-impl PaidUses for () {
-    fn count(_: NodeId, _: PaidUse) {}
+impl OnPaidUse for () {
+    fn on_paid_use(_: NodeId, _: PaidUse) {}
 }
 
 /// The price of TFT over time.

@@ -145,7 +145,7 @@ pub struct PendingVersion {
 /// What a contract is a claim on.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Claim {
+pub enum Target {
     /// Capacity of a node.
     Node {
         /// The node.
@@ -173,7 +173,7 @@ pub struct TwinContract {
     /// Its id.
     pub contract: ContractId,
     /// On what.
-    pub claim: Claim,
+    pub target: Target,
     /// How it stands.
     pub status: ContractStatus,
     /// What it costs at list price, in 1e-10 USD per hour.
@@ -278,7 +278,7 @@ pub struct PayerInfo {
     pub rate: u128,
     /// What may be charged beside that without another word of its owner, in the same unit: contracts that no
     /// node has deployed yet or whose node is silent, and larger versions.
-    pub promised: u128,
+    pub committed: u128,
     /// What must stay of the credit, in 1e-7 TFT, rounded up: an hour of both.
     pub must_keep: Balance,
     /// Whether the credit is used up and its contracts are paused.

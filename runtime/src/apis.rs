@@ -27,7 +27,7 @@ use sp_runtime::{
 use sp_session::OpaqueGeneratedSessionKeys;
 use tfgrid_primitives::{
     ContractId, FarmId, NodeId, Resources, TwinId, UnixSeconds, UsdRate,
-    traits::Clock,
+    traits::{Clock as _, LedgerClock},
     views::{ContractStatus, GridInfo, NodeContract, NodeFilter, NodeOffer, Page, PayerInfo, TwinContract},
 };
 
@@ -227,8 +227,8 @@ impl_runtime_apis! {
     impl crate::grid_api::GridApi<Block> for Runtime {
         fn grid_info() -> GridInfo {
             GridInfo {
-                grid_now: Billing::grid_now(),
-                tft_price: Billing::price_clock().price,
+                grid_now: Clock::grid_now(),
+                tft_price: Clock::tft_price(),
                 heartbeat_ms: HeartbeatInterval::get(),
                 usage_ms: UsageInterval::get(),
             }
@@ -250,7 +250,11 @@ impl_runtime_apis! {
             Contracts::contract_status(contract)
         }
 
-        fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
+        fn contracts_of_node(
+            node: NodeId,
+            after: Option<ContractId>,
+            limit: u32,
+        ) -> Page<NodeContract, ContractId> {
             Contracts::contracts_of_node(node, after, limit)
         }
 
@@ -302,8 +306,8 @@ impl_runtime_apis! {
             Billing::grace(twin)
         }
 
-        fn discount_permille(twin: TwinId) -> u16 {
-            Billing::discount_permille(twin)
+        fn price_factor_permille(twin: TwinId) -> u16 {
+            Billing::price_factor_permille(twin)
         }
 
         fn allowance(contract: ContractId) -> Option<pallet_grid_billing::Allowance> {
@@ -314,8 +318,8 @@ impl_runtime_apis! {
             Billing::bill(contract)
         }
 
-        fn daily_prices() -> Vec<pallet_grid_billing::DayPrice> {
-            Billing::daily_prices()
+        fn daily_prices() -> Vec<pallet_grid_clock::DayPrice> {
+            Clock::daily_prices()
         }
 
         fn node_enrolment(node: NodeId) -> Option<pallet_grid_farming::Enrolment> {

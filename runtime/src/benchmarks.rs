@@ -8,8 +8,11 @@ use frame_benchmarking::account;
 use frame_support::traits::{Get, fungible::Mutate};
 use frame_system::RawOrigin;
 use pallet_grid_billing::{
-    AutoRefill, AutoRefills, DAYS_KEPT, DailyPrices, DayPrice, Ends, Graces, GridClockState,
-    LEAST_REFILL_HOURS, Limits, OwnerLimits, Payers, PriceClockState,
+    AutoRefill, AutoRefills, Graces, LEAST_REFILL_HOURS, Limits, OwnerLimits, Payers, PayersByExhaustion,
+    PricesAnnouncedAt,
+};
+use pallet_grid_clock::{
+    Bounds, DAYS_KEPT, DailyPrices, DayPrice, GridClockState, PriceBounds, PriceClockState,
 };
 use pallet_grid_farming::FarmingPolicy;
 use pallet_grid_farms::{Ipv4, PublicIp};
@@ -19,19 +22,18 @@ use sp_core::{H256, crypto::KeyTypeId, ed25519};
 use sp_io::crypto::{ed25519_generate, ed25519_sign};
 use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
-    ContractId, EndKey, FarmId, GridMillis, KeySignature, NodeId, ProviderId, PublicKey, Registration,
-    ReportKind, Resources, TwinId, UnixSeconds,
+    ClockSpan, ContractId, ExactTft, ExhaustionKey, FarmId, GridMillis, KeySignature, NodeId, PublicKey,
+    Registration, ReportKind, Resources, TwinId, UnixSeconds,
     farming::{PERIOD_SECONDS, period_of, period_start},
-    fixed,
-    ledger::Gap,
     report::{DetailsPayload, report_bytes},
     ticket::Isolation,
-    traits::{Clock, FarmDirectory},
-    units::{DAY_MS, GIB, HOUR_MS, SECOND_MS, TFT, USD},
+    traits::{Clock as _, FarmDirectory, LedgerClock},
+    units::{DAY_MS, GIB, HOUR_MS, MONTH_MS, SECOND_MS, TFT, USD},
 };
 
 frame_benchmarking::define_benchmarks!(
     [pallet_grid_billing, Billing]
+    [pallet_grid_clock, Clock]
     [pallet_grid_contracts, Contracts]
     [pallet_grid_farming, Farming]
     [pallet_grid_farms, Farms]
@@ -75,7 +77,7 @@ fn farm() -> (AccountId, FarmId) {
 
 fn open_ticket(farm: FarmId, ticket: PublicKey) {
     let farmer = Farms::farmer_account(farm).expect("it has a farmer");
-    let expires = Billing::unix_now().saturating_add(TICKET_SECONDS);
+    let expires = Clock::unix_now().saturating_add(TICKET_SECONDS);
     Farms::open_ticket(signed(&farmer), farm, ticket, 1, expires).expect("the farmer is rich");
 }
 
@@ -113,7 +115,7 @@ fn node() -> (AccountId, NodeId) {
         encryption_key: [2; 32],
         resources: capacity(),
         isolation: Isolation::Vm,
-        valid_until: Billing::unix_now(),
+        valid_until: Clock::unix_now(),
     };
     let nobody = KeySignature::from_raw([0; 64]);
     Nodes::register(RawOrigin::Authorized.into(), registration, nobody, nobody).expect("it can't fail");
@@ -127,7 +129,7 @@ fn enrolled_node() -> NodeId {
         automatic: true,
         ..FarmingPolicy::standard()
     });
-    let day = (Billing::unix_now().saturating_mul(SECOND_MS) / DAY_MS) as u32;
+    let day = (Clock::unix_now().saturating_mul(SECOND_MS) / DAY_MS) as u32;
     DailyPrices::<Runtime>::insert(day % DAYS_KEPT, DayPrice { day, price: USD / 20 });
     let (_, node) = node();
     assert!(pallet_grid_farming::Enrolments::<Runtime>::contains_key(node));
@@ -136,7 +138,7 @@ fn enrolled_node() -> NodeId {
 
 fn hear(node: NodeId) {
     Heartbeats::<Runtime>::mutate_extant(node, |last| {
-        (last.at, last.clock) = (Billing::grid_now(), Billing::price_now());
+        (last.at, last.clock) = (Clock::grid_now(), Clock::price_now());
     });
 }
 
@@ -148,9 +150,9 @@ fn hear_all() {
 fn use_up(twin: TwinId) {
     let before = Payers::<Runtime>::get(twin);
     let mut payer = before;
-    payer.change(Billing::now(), |payer| payer.credit = 0);
-    Ends::<Runtime>::remove(EndKey::new(before.end, twin));
-    Ends::<Runtime>::insert(EndKey::new(payer.end, twin), ());
+    payer.change(Clock::now(), |payer| payer.credit = ExactTft::ZERO);
+    PayersByExhaustion::<Runtime>::remove(ExhaustionKey::new(before.end, twin));
+    PayersByExhaustion::<Runtime>::insert(ExhaustionKey::new(payer.end, twin), ());
     Payers::<Runtime>::insert(twin, payer);
 }
 
@@ -158,7 +160,7 @@ fn use_up(twin: TwinId) {
 fn begin_grace(twin: TwinId) {
     use_up(twin);
     let anybody: AccountId = account("anybody", 0, 0);
-    Billing::poke(signed(&anybody), twin).expect("its credit has ended");
+    Billing::poke(signed(&anybody), twin).expect("its credit is used up");
     assert!(Graces::<Runtime>::contains_key(twin));
 }
 
@@ -197,13 +199,18 @@ impl pallet_grid_billing::BenchmarkHelper<AccountId> for Grid {
         hear(node);
     }
 
-    fn contract() -> ContractId {
-        let (account, _) = <Self as pallet_grid_contracts::BenchmarkHelper<AccountId>>::customer();
-        let name = b"name".to_vec().try_into().expect("it is short");
-        Contracts::create_name_contract(signed(&account), name, u64::MAX).expect("the name is free");
-        pallet_grid_contracts::LastContractId::<Runtime>::get()
+    fn start_clocks() {
+        Bounds::<Runtime>::put(PriceBounds::default());
+        PriceClockState::<Runtime>::mutate(|clock| clock.set_price(USD / 20));
+        pass(2 * HOUR_MS);
     }
 
+    fn pass(ms: GridMillis) {
+        pass(ms);
+    }
+}
+
+impl pallet_grid_clock::BenchmarkHelper for Grid {
     fn feed() {
         let feeders: Vec<AccountId> = (0..MAX_FEEDERS).map(|n| account("feeder", n, 0)).collect();
         Feeders::reset_members(RawOrigin::Root.into(), feeders.clone()).expect("they aren't too many");
@@ -271,14 +278,14 @@ impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
     }
 
     fn interrupt(node: NodeId, ms: GridMillis) {
-        let from = Billing::price_now();
+        let from = Clock::price_now();
         <Self as pallet_grid_contracts::BenchmarkHelper<AccountId>>::pass(ms);
-        let outage = Gap { from, to: Billing::price_now() };
+        let outage = ClockSpan { from, to: Clock::price_now() };
         Liveliness::<Runtime>::mutate_extant(node, |live| live.outage = outage);
     }
 
     fn drain(node: NodeId) {
-        let drain = Drain { deadline: Billing::grid_now(), reason: Default::default() };
+        let drain = Drain { deadline: Clock::grid_now(), reason: Default::default() };
         pallet_grid_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.terms.drain = Some(drain));
     }
 
@@ -296,13 +303,21 @@ impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
 
     fn wait(twin: TwinId) {
         begin_grace(twin);
-        Payers::<Runtime>::mutate(twin, |payer| payer.credit = fixed::from_whole(MONEY / 2));
+        Payers::<Runtime>::mutate(twin, |payer| payer.credit = ExactTft::from_whole(MONEY / 2));
     }
 
-    fn provider() -> ProviderId {
-        let (account, _) = person();
-        Billing::add_provider(RawOrigin::Root.into(), account, 500).expect("governance may");
-        pallet_grid_billing::LastProviderId::<Runtime>::get()
+    fn attach_provider(account: &AccountId, contract: ContractId) {
+        let (provider, _) = person();
+        Billing::add_provider(RawOrigin::Root.into(), provider, 500).expect("governance may");
+        let provider = pallet_grid_billing::LastProviderId::<Runtime>::get();
+        Billing::attach_provider(signed(account), contract, provider).expect("it has none yet");
+    }
+
+    fn announce_prices() {
+        pallet_grid_billing::Policy::<Runtime>::mutate(|policy| {
+            policy.iter_mut().for_each(|policy| policy.prices.cu *= 2);
+        });
+        PricesAnnouncedAt::<Runtime>::put(Clock::grid_now().saturating_sub(MONTH_MS));
     }
 }
 
@@ -322,7 +337,7 @@ impl pallet_grid_farming::BenchmarkHelper<AccountId> for Grid {
     }
 
     fn be_up(node: NodeId, now: UnixSeconds) {
-        let end = period_start(period_of(Billing::unix_now())).saturating_add(PERIOD_SECONDS - 1);
+        let end = period_start(period_of(Clock::unix_now())).saturating_add(PERIOD_SECONDS - 1);
         let hours = PERIOD_SECONDS.saturating_mul(SECOND_MS) / HOUR_MS;
         pallet_grid_nodes::Uptime::<Runtime>::mutate(node, |up| {
             (0..hours).for_each(|_| up.count(HOUR_MS, end))

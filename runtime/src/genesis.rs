@@ -9,7 +9,8 @@ use alloc::{
     vec::Vec,
 };
 use frame_support::build_struct_json_patch;
-use pallet_grid_billing::Policy;
+use pallet_grid_billing::BillingPolicy;
+use pallet_grid_clock::PriceBounds;
 use pallet_grid_farming::FarmingPolicy;
 use serde_json::{Value, json};
 use sp_genesis_builder::PresetId;
@@ -44,7 +45,7 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
     let accounts = |keyrings: &[Sr25519Keyring]| -> Vec<AccountId> {
         keyrings.iter().map(|keyring| keyring.to_account_id()).collect()
     };
-    let policy = Policy::standard(Ferdie.to_account_id(), Eve.to_account_id());
+    let policy = BillingPolicy::standard(Ferdie.to_account_id(), Eve.to_account_id());
     build_struct_json_patch!(RuntimeGenesisConfig {
         balances: BalancesConfig {
             balances: Sr25519Keyring::well_known()
@@ -73,7 +74,8 @@ fn test_genesis(validators: Vec<Validator>) -> Value {
             cool_down_ms: Some(MINUTE_MS),
             grace_max_ms: Some(10 * MINUTE_MS),
         },
-        billing: BillingConfig { policy: Some(policy), price: TEST_PRICE },
+        clock: ClockConfig { price: TEST_PRICE, bounds: PriceBounds::default() },
+        billing: BillingConfig { policy: Some(policy) },
         farming: FarmingConfig {
             policy: Some(FarmingPolicy { automatic: true, ..FarmingPolicy::standard() }),
         },
@@ -91,7 +93,7 @@ fn blank(what: &str) -> Value {
 /// may be as long as need be.
 fn main_genesis() -> Value {
     let nobody = AccountId::new([0; 32]);
-    let mut policy = json!(Policy::standard(nobody.clone(), nobody));
+    let mut policy = json!(BillingPolicy::standard(nobody.clone(), nobody));
     policy["foundation"] = blank("the foundation's account, SS58");
     policy["staking"] = blank("the staking pool's account, SS58");
     json!({
@@ -109,7 +111,11 @@ fn main_genesis() -> Value {
             ]],
         },
         "councilMembership": { "members": [blank("the first member of the council, SS58")] },
-        "billing": { "policy": policy, "price": blank("what one TFT costs, a number in 1e-7 USD") },
+        "clock": {
+            "price": blank("what one TFT costs, a number in 1e-7 USD"),
+            "bounds": PriceBounds::default(),
+        },
+        "billing": { "policy": policy },
         "farming": { "policy": FarmingPolicy::standard() },
     })
 }

@@ -2,7 +2,8 @@
 //! `GridApi`: the reads that people and machines need, for clients without view functions.
 
 use alloc::vec::Vec;
-use pallet_grid_billing::{Allowance, DayPrice, Grace, Months};
+use pallet_grid_billing::{Allowance, Grace, Months};
+use pallet_grid_clock::DayPrice;
 use pallet_grid_farming::{Enrolment, PeriodTotals, RewardInfo};
 use pallet_grid_farms::{IpId, IpInfo};
 use tfgrid_primitives::{
@@ -22,10 +23,14 @@ sp_api::decl_runtime_apis! {
         fn quote_rent(node: NodeId) -> Option<UsdRate>;
         /// What a name on the gateways costs, in 1e-10 USD per hour.
         fn quote_name() -> Option<UsdRate>;
-        /// How a contract stands; `None` for an id that was never given or is forgotten.
+        /// The status of a contract; `None` for an id that was never given or whose tombstone is removed.
         fn contract_status(contract: ContractId) -> Option<ContractStatus>;
-        /// A node's open node contracts, at most 500, in no particular order; go on with the last id.
-        fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract>;
+        /// A node's open node contracts, at most 500, in no particular order; go on with `next`.
+        fn contracts_of_node(
+            node: NodeId,
+            after: Option<ContractId>,
+            limit: u32,
+        ) -> Page<NodeContract, ContractId>;
         /// A twin's open contracts, at most 500, in no particular order; go on with `next`.
         fn contracts_of_twin(
             twin: TwinId,
@@ -52,15 +57,15 @@ sp_api::decl_runtime_apis! {
         /// Until when a twin's credit lasts at the present price, in seconds since 1970; `None` while nothing
         /// is charged.
         fn funded_until(twin: TwinId) -> Option<UnixSeconds>;
-        /// Until when a payer that has run out is waited for; `None` for one that hasn't.
+        /// The grace period of a payer whose credit is used up.
         fn grace(twin: TwinId) -> Option<Grace>;
-        /// What is left of the list price for a payer, in thousandths.
-        fn discount_permille(twin: TwinId) -> u16;
+        /// What of the list price a payer pays, in thousandths.
+        fn price_factor_permille(twin: TwinId) -> u16;
         /// The public traffic that a contract has bought and not used.
         fn allowance(contract: ContractId) -> Option<Allowance>;
         /// What a contract was charged in its last 13 months, oldest first.
         fn bill(contract: ContractId) -> Months;
-        /// What TFT cost in the last 400 days, oldest first.
+        /// The price of TFT on the last 400 days, oldest first.
         fn daily_prices() -> Vec<DayPrice>;
         /// How a node is enrolled for farming; `None` for one that isn't.
         fn node_enrolment(node: NodeId) -> Option<Enrolment>;

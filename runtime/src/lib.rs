@@ -191,7 +191,9 @@ mod runtime {
     #[runtime::pallet_index(34)]
     pub type Feeders = pallet_membership<Instance2>;
 
-    // Billing comes before those who ask it for the time, so that it has stepped when they are polled.
+    // The clock comes before the pallets that read it, so that it has stepped when they are polled.
+    #[runtime::pallet_index(49)]
+    pub type Clock = pallet_grid_clock;
     #[runtime::pallet_index(50)]
     pub type Billing = pallet_grid_billing;
     #[runtime::pallet_index(51)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls do.
+//! The calls.
 
-use crate::{payer_impls::By, *};
+use crate::{payer_impls::ChangedBy, *};
 use frame_support::{
     pallet_prelude::*,
     storage::with_storage_layer,
@@ -11,8 +11,8 @@ use frame_support::{
     },
 };
 use tfgrid_primitives::{
-    Balance, ContractId, ProviderId, Rates, TftPrice, TwinId, fixed,
-    traits::{AgreedRates, Clock, FarmDirectory, Ledger, NodeLiveness, TwinDirectory},
+    Balance, ContractId, ExactTft, ProviderId, Rates, TwinId,
+    traits::{Clock, FarmDirectory, NodeLiveness, TwinDirectory},
 };
 
 impl<T: Config> Pallet<T> {
@@ -20,9 +20,9 @@ impl<T: Config> Pallet<T> {
         let owner = T::Twins::account_of(twin).ok_or(Error::<T>::UnknownTwin)?;
         ensure!(amount >= T::Currency::minimum_balance(), Error::<T>::DepositTooSmall);
         T::Currency::transfer(&from, &Self::pot(), amount, Preservation::Preserve)?;
-        let by = if from == owner { By::Owner } else { By::Others };
+        let by = if from == owner { ChangedBy::Owner } else { ChangedBy::Others };
         Self::change_payer(twin, by, |p| {
-            p.credit = p.credit.saturating_add(fixed::from_whole(amount));
+            p.credit = p.credit.saturating_add(ExactTft::from_whole(amount));
             p.paid = p.paid.saturating_add(amount);
         });
         Self::deposit_event(Event::Deposited { twin, from, amount });
@@ -32,15 +32,16 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_withdraw(account: T::AccountId, amount: Balance) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         with_storage_layer(|| {
-            Self::change_payer(twin, By::Owner, |p| {
-                let left = p.credit.checked_sub(fixed::from_whole(amount));
+            Self::change_payer(twin, ChangedBy::Owner, |p| {
+                let left = p.credit.checked_sub(ExactTft::from_whole(amount));
                 p.credit = left.ok_or(Error::<T>::NotEnoughCredit)?;
                 p.paid = p.paid.saturating_sub(amount);
                 Ok::<_, Error<T>>(())
             })?;
             let payer = Payers::<T>::get(twin);
-            // What is paid in while nothing runs on it may go again.
-            ensure!(payer.paused || payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
+            // What is paid in during a grace period may be withdrawn, unless something else relies on it.
+            let unused = payer.paused && payer.committed.is_zero();
+            ensure!(unused || payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
             T::Currency::transfer(&Self::pot(), &account, amount, Preservation::Preserve)?;
             Ok::<_, DispatchError>(())
         })?;
@@ -48,82 +49,92 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(crate) fn do_claim(contract: ContractId) -> DispatchResult {
-        let mut account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
+    pub(crate) fn do_collect(contract: ContractId) -> DispatchResult {
+        let mut account = LedgerAccounts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         let silent = account.node.is_some_and(|node| {
             T::Nodes::silent_since(node).is_some() || account.ran_through(T::Nodes::last_outage(node))
         });
         ensure!(!silent, Error::<T>::NodeSilent);
-        let free_at = account.started_at.saturating_add(T::SetAsideMs::get());
-        ensure!(Self::grid_now() >= free_at && account.trial.is_none(), Error::<T>::SetAside);
+        let started_at = account.started_at.ok_or(Error::<T>::SetAside)?;
+        let is_free = T::Clock::grid_now() >= started_at.saturating_add(T::SetAsideMs::get());
+        ensure!(is_free && account.proposed_less() == Rates::ZERO, Error::<T>::SetAside);
         Self::settle(contract, &mut account);
         let amount = Self::share(&mut account);
-        Accruals::<T>::insert(contract, account);
-        Self::deposit_event(Event::Claimed { contract, amount });
+        LedgerAccounts::<T>::insert(contract, account);
+        Self::deposit_event(Event::Collected { contract, amount });
         Ok(())
     }
 
     pub(crate) fn do_pay_out(payee: Payee) -> DispatchResult {
         let payable = Payable::<T>::get(payee);
-        let amount = fixed::whole(payable);
+        let amount = payable.whole();
         ensure!(amount > 0, Error::<T>::NothingPayable);
         let to = Self::account_of_payee(payee).ok_or(Error::<T>::UnknownPayee)?;
         T::Currency::transfer(&Self::pot(), &to, amount, Preservation::Preserve)?;
-        Payable::<T>::insert(payee, fixed::fraction(payable));
+        Payable::<T>::insert(payee, payable.fraction());
         Self::deposit_event(Event::PaidOut { payee, to, amount });
         Ok(())
     }
 
-    pub(crate) fn do_set_price(price: TftPrice) -> DispatchResult {
-        let policy = CurrentPolicy::<T>::get().ok_or(Error::<T>::PolicyInvalid)?;
-        ensure!(policy.admits(price), Error::<T>::PriceOutOfBounds);
-        Self::change_price(price);
-        Ok(())
-    }
-
-    pub(crate) fn do_set_policy(policy: Policy<T::AccountId>) -> DispatchResult {
+    pub(crate) fn do_set_policy(policy: BillingPolicy<T::AccountId>) -> DispatchResult {
         ensure!(policy.is_valid(), Error::<T>::PolicyInvalid);
-        ensure!(policy.admits(Self::price()), Error::<T>::PriceOutOfBounds);
-        let old = CurrentPolicy::<T>::get();
+        let old = Policy::<T>::get();
         if old.is_none_or(|old| old.prices != policy.prices) {
-            PricesAnnouncedAt::<T>::put(Self::grid_now());
+            PricesAnnouncedAt::<T>::put(T::Clock::grid_now());
         }
-        CurrentPolicy::<T>::put(policy);
+        Policy::<T>::put(policy);
         Self::deposit_event(Event::PolicySet);
-        Ok(())
-    }
-
-    pub(crate) fn do_reprice(contract: ContractId) -> DispatchResult {
-        let account = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
-        let priced = account.priced.ok_or(Error::<T>::PriceAgreed)?;
-        let from = PricesAnnouncedAt::<T>::get().saturating_add(MONTH_MS);
-        ensure!(Self::grid_now() >= from, Error::<T>::NoticeRuns);
-        let usd = Self::quote(&priced).ok_or(Error::<T>::PolicyInvalid)?;
-        let old = account.accrual.rates;
-        ensure!(usd != old.usd, Error::<T>::PricedAlready);
-        T::Contracts::agree(contract, usd)?;
-        Self::resize_by(contract, Rates { usd, ..old }, By::Others);
-        Self::describe(contract, priced);
-        Self::deposit_event(Event::Repriced { contract, rate: usd });
         Ok(())
     }
 
     pub(crate) fn do_set_limits(account: T::AccountId, limits: Limits) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         OwnerLimits::<T>::insert(twin, limits);
-        Self::change_payer(twin, By::Owner, |_| ());
+        Self::change_payer(twin, ChangedBy::Owner, |_| ());
         Self::deposit_event(Event::LimitsSet { twin, limits });
         Ok(())
     }
 
-    pub(crate) fn do_set_auto_refill(account: T::AccountId, wish: Option<AutoRefill>) -> DispatchResult {
+    pub(crate) fn do_set_auto_refill(account: T::AccountId, refill: Option<AutoRefill>) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
-        let bought_enough = wish.is_none_or(|wish| wish.hours >= LEAST_REFILL_HOURS);
-        ensure!(bought_enough, Error::<T>::RefillTooSmall);
-        AutoRefills::<T>::set(twin, wish);
-        Self::change_payer(twin, By::Owner, |p| Self::refill_if_paused(twin, p));
-        Self::deposit_event(Event::AutoRefillSet { twin, wish });
+        let buys_enough = refill.is_none_or(|refill| refill.hours >= LEAST_REFILL_HOURS);
+        ensure!(buys_enough, Error::<T>::RefillTooSmall);
+        AutoRefills::<T>::set(twin, refill);
+        Self::change_payer(twin, ChangedBy::Owner, |p| Self::refill_if_paused(twin, p));
+        Self::deposit_event(Event::AutoRefillSet { twin, refill });
         Ok(())
+    }
+
+    pub(crate) fn do_attach_provider(
+        account: T::AccountId,
+        contract: ContractId,
+        provider: ProviderId,
+    ) -> DispatchResult {
+        let mut record = Self::paid_by(&account, contract)?;
+        ensure!(Providers::<T>::contains_key(provider), Error::<T>::UnknownProvider);
+        ensure!(record.provider.is_none(), Error::<T>::ProviderAttached);
+        record.provider = Some(provider);
+        LedgerAccounts::<T>::insert(contract, record);
+        Self::deposit_event(Event::ProviderAttached { contract, provider });
+        Ok(())
+    }
+
+    pub(crate) fn do_buy_traffic(
+        account: T::AccountId,
+        contract: ContractId,
+        gb: u32,
+        max_tft: Balance,
+    ) -> DispatchResult {
+        let record = Self::paid_by(&account, contract)?;
+        Self::fill_allowance(contract, &record, gb, max_tft)
+    }
+
+    /// The account of a contract that the caller's twin pays for.
+    fn paid_by(account: &T::AccountId, contract: ContractId) -> Result<LedgerAccount, Error<T>> {
+        let twin = T::Twins::twin_of(account).ok_or(Error::<T>::NoTwin)?;
+        let record = LedgerAccounts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
+        ensure!(record.payer == twin, Error::<T>::NotThePayer);
+        Ok(record)
     }
 
     pub(crate) fn do_add_provider(account: T::AccountId, permille: u16) -> DispatchResult {
@@ -149,8 +160,8 @@ impl<T: Config> Pallet<T> {
     fn account_of_payee(payee: Payee) -> Option<T::AccountId> {
         match payee {
             Payee::Farm(farm) => T::Farms::farmer_account(farm),
-            Payee::Foundation => CurrentPolicy::<T>::get().map(|policy| policy.foundation),
-            Payee::Staking => CurrentPolicy::<T>::get().map(|policy| policy.staking),
+            Payee::Foundation => Policy::<T>::get().map(|policy| policy.foundation),
+            Payee::Staking => Policy::<T>::get().map(|policy| policy.staking),
             Payee::Provider(provider) => Providers::<T>::get(provider).map(|record| record.account),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet, balances, the timestamp and migrations, with twins and farms that are their
+//! A runtime of this pallet, the clock, balances, the timestamp and migrations. Twins and farms are their
 //! numbers.
 
 #[cfg(not(feature = "runtime-benchmarks"))]
@@ -14,9 +14,8 @@ use frame_support::{
 };
 use sp_runtime::{BuildStorage, testing::UintAuthorityId};
 use tfgrid_primitives::{
-    Deadline, FarmId, GridMillis, NodeId, Q64, TftPrice, TwinId,
-    ledger::Gap,
-    traits::{FarmDirectory, FarmFacts, NodeLiveness, PaidUse, PaidUses, ServeDeadlines, TwinDirectory},
+    ClockSpan, Deadline, FarmId, GridMillis, NodeId, PriceClock, PriceTime, TftPrice, TwinId,
+    traits::{FarmDirectory, FarmFacts, NodeLiveness, OnPaidUse, PaidUse, ServeDeadlines, TwinDirectory},
     units::{DAY_MS, HOUR_MS, MINUTE_MS, TFT, USD},
 };
 
@@ -40,6 +39,8 @@ mod runtime {
     pub type Balances = pallet_balances;
     #[runtime::pallet_index(2)]
     pub type Billing = pallet_grid_billing;
+    #[runtime::pallet_index(5)]
+    pub type Clock = pallet_grid_clock;
     #[runtime::pallet_index(3)]
     pub type Timestamp = pallet_timestamp;
     #[runtime::pallet_index(4)]
@@ -59,12 +60,12 @@ impl frame_system::Config for Test {
 
 #[derive_impl(pallet_timestamp::config_preludes::TestDefaultConfig)]
 impl pallet_timestamp::Config for Test {
-    type OnTimestampSet = Billing;
+    type OnTimestampSet = Clock;
 }
 
 #[derive_impl(pallet_migrations::config_preludes::TestDefaultConfig)]
 impl pallet_migrations::Config for Test {
-    type MigrationStatusHandler = Billing;
+    type MigrationStatusHandler = Clock;
     #[cfg(not(feature = "runtime-benchmarks"))]
     type Migrations = migration::ShortenPayers;
     #[cfg(feature = "runtime-benchmarks")]
@@ -84,35 +85,40 @@ impl pallet_balances::Config for Test {
 parameter_types! {
     pub const PotId: PalletId = PalletId(*b"tfg/bill");
     /// Where the price clock stood at the last heartbeat of node 1, where it is silent.
-    pub static SilentSince: Option<Q64> = None;
+    pub static SilentSince: Option<PriceTime> = None;
     /// Its heartbeat is only a little late.
     pub static OnlyLate: bool = false;
     /// The last outage of node 1.
-    pub static LastOutage: Gap = Gap::default();
+    pub static LastOutage: ClockSpan = ClockSpan::default();
     /// What was served, and when.
     pub static Served: Vec<(GridMillis, Deadline)> = vec![];
-    /// Deadlines that come up again so often, at once.
-    pub static StepsLeft: u32 = 0;
     /// How long earnings are set aside.
     pub static SetAside: GridMillis = HOUR_MS;
-    /// What the oracles say.
-    pub static Feed: Option<TftPrice> = None;
     /// What farming was told, by node.
     pub static Counted: Vec<(NodeId, PaidUse)> = vec![];
 }
 
 pub const GRACE_MAX_MS: u64 = 14 * DAY_MS;
 
+impl pallet_grid_clock::Config for Test {
+    type Deadlines = (Billing, Directory, ());
+    type Payers = Billing;
+    type PriceFeed = ();
+    type PriceOrigin = frame_system::EnsureRoot<AccountId>;
+    type BoundsOrigin = frame_system::EnsureRoot<AccountId>;
+    type WeightInfo = ();
+    #[cfg(feature = "runtime-benchmarks")]
+    type BenchmarkHelper = Directory;
+}
+
 impl pallet_grid_billing::Config for Test {
     type Currency = Balances;
+    type Clock = Clock;
+    type Agenda = Clock;
     type Twins = Directory;
     type Farms = Directory;
     type Nodes = Directory;
-    type Deadlines = Directory;
-    type Contracts = ();
-    type PriceFeed = Feed;
     type PaidUses = Directory;
-    type PriceOrigin = frame_system::EnsureRoot<AccountId>;
     type PolicyOrigin = frame_system::EnsureRoot<AccountId>;
     type PotId = PotId;
     type MinRunwayMs = ConstU64<HOUR_MS>;
@@ -148,21 +154,21 @@ impl FarmDirectory<AccountId> for Directory {
 }
 
 impl NodeLiveness for Directory {
-    fn silent_since(node: NodeId) -> Option<Q64> {
+    fn silent_since(node: NodeId) -> Option<PriceTime> {
         SilentSince::get().filter(|_| node == 1)
     }
 
-    fn offline_since(node: NodeId) -> Option<Q64> {
+    fn offline_since(node: NodeId) -> Option<PriceTime> {
         Self::silent_since(node).filter(|_| !OnlyLate::get())
     }
 
-    fn last_outage(node: NodeId) -> Gap {
-        if node == 1 { LastOutage::get() } else { Gap::default() }
+    fn last_outage(node: NodeId) -> ClockSpan {
+        if node == 1 { LastOutage::get() } else { ClockSpan::default() }
     }
 }
 
-impl PaidUses for Directory {
-    fn count(node: NodeId, paid: PaidUse) {
+impl OnPaidUse for Directory {
+    fn on_paid_use(node: NodeId, paid: PaidUse) {
         Counted::mutate(|counted| counted.push((node, paid)));
     }
 }
@@ -179,25 +185,36 @@ impl crate::BenchmarkHelper<AccountId> for Directory {
 
     fn hear(_: NodeId) {}
 
-    fn contract() -> tfgrid_primitives::ContractId {
-        9
+    fn start_clocks() {
+        block_at(START_MS);
     }
 
-    fn feed() {
-        Feed::set(Some(USD));
+    fn pass(ms: GridMillis) {
+        let start = price_clock().stepped_at_ms;
+        for passed in (0..=ms).step_by(MINUTE_MS as usize) {
+            Clock::on_timestamp_set(start + passed);
+            pallet_grid_clock::GridClockState::<Test>::mutate(|clock| clock.step(start + passed));
+        }
     }
 }
 
+#[cfg(feature = "runtime-benchmarks")]
+impl pallet_grid_clock::BenchmarkHelper for Directory {
+    fn feed() {}
+}
+
 impl ServeDeadlines for Directory {
-    fn weight_of(_: &Deadline) -> Weight {
+    fn weight_of(_: &Deadline) -> Option<Weight> {
+        Some(Self::heaviest_step())
+    }
+
+    fn heaviest_step() -> Weight {
         Weight::from_parts(1_000_000_000, 1_000)
     }
 
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
         Served::mutate(|served| served.push((now, deadline)));
-        let again = matches!(deadline, Deadline::Sweep(_)) && StepsLeft::get() > 0;
-        again.then(|| StepsLeft::mutate(|left| *left -= 1));
-        again.then_some(now)
+        None
     }
 }
 
@@ -209,19 +226,29 @@ pub const STAKING: AccountId = 201;
 pub const PRICE: u64 = USD / 20;
 pub const START_MS: u64 = 1_700_000_000_000;
 
+/// The price clock.
+pub fn price_clock() -> PriceClock {
+    pallet_grid_clock::PriceClockState::<Test>::get()
+}
+
+/// Sets the price of TFT, as governance does.
+pub fn set_price(price: TftPrice) {
+    Clock::set_price(RuntimeOrigin::root(), price).unwrap();
+}
+
 /// Lets `ms` pass in blocks of three seconds.
 pub fn pass(ms: u64) {
-    let until = Billing::price_clock().stepped_at_ms + ms;
-    while Billing::price_clock().stepped_at_ms < until {
-        block_at((Billing::price_clock().stepped_at_ms + 3_000).min(until));
+    let until = price_clock().stepped_at_ms + ms;
+    while price_clock().stepped_at_ms < until {
+        block_at((price_clock().stepped_at_ms + 3_000).min(until));
     }
 }
 
 /// Lets `ms` pass in blocks of a minute, the longest that count in full.
 pub fn pass_fast(ms: u64) {
-    let until = Billing::price_clock().stepped_at_ms + ms;
-    while Billing::price_clock().stepped_at_ms < until {
-        block_at((Billing::price_clock().stepped_at_ms + MINUTE_MS).min(until));
+    let until = price_clock().stepped_at_ms + ms;
+    while price_clock().stepped_at_ms < until {
+        block_at((price_clock().stepped_at_ms + MINUTE_MS).min(until));
     }
 }
 
@@ -233,12 +260,12 @@ pub fn block_at(timestamp_ms: u64) {
 /// One block with this timestamp, in which polling may take `weight`.
 pub fn block_with(timestamp_ms: u64, weight: Weight) {
     System::set_block_number(System::block_number() + 1);
-    Billing::on_timestamp_set(timestamp_ms);
-    Billing::on_poll(System::block_number(), &mut WeightMeter::with_limit(weight));
+    Clock::on_timestamp_set(timestamp_ms);
+    Clock::on_poll(System::block_number(), &mut WeightMeter::with_limit(weight));
 }
 
 /// A fresh chain.
-pub fn externalities() -> sp_io::TestExternalities {
+pub fn new_test_ext() -> sp_io::TestExternalities {
     let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
     pallet_balances::GenesisConfig::<Test> {
         balances: vec![(ALICE, 1_000 * TFT), (BOB, 1_000 * TFT)],
@@ -246,14 +273,15 @@ pub fn externalities() -> sp_io::TestExternalities {
     }
     .assimilate_storage(&mut storage)
     .unwrap();
-    let policy = Some(Policy::standard(FOUNDATION, STAKING));
-    pallet_grid_billing::GenesisConfig::<Test> { policy, price: PRICE }
+    pallet_grid_clock::GenesisConfig::<Test> { price: PRICE, ..Default::default() }
         .assimilate_storage(&mut storage)
         .unwrap();
+    let policy = Some(BillingPolicy::standard(FOUNDATION, STAKING));
+    pallet_grid_billing::GenesisConfig::<Test> { policy }.assimilate_storage(&mut storage).unwrap();
     storage.into()
 }
 
-/// Runs `test` on a fresh chain, one block old, and checks the laws afterwards.
+/// Runs `test` on a fresh chain, one block old, and checks the invariants afterwards.
 pub fn run(test: impl FnOnce()) {
     run_from_genesis(|| {
         block_at(START_MS);
@@ -261,18 +289,30 @@ pub fn run(test: impl FnOnce()) {
     });
 }
 
-/// Runs `test` on a chain without a block and checks the laws afterwards.
+/// Runs `test` on a chain without a block and checks the invariants afterwards.
 pub fn run_from_genesis(test: impl FnOnce()) {
-    externalities().execute_with(|| {
+    new_test_ext().execute_with(|| {
         SilentSince::set(None);
-        LastOutage::set(Gap::default());
+        LastOutage::set(ClockSpan::default());
         OnlyLate::set(false);
         Served::set(vec![]);
-        StepsLeft::set(0);
         SetAside::set(HOUR_MS);
-        Feed::set(None);
         Counted::set(vec![]);
         test();
-        Billing::do_try_state().unwrap();
+        check_invariants();
     });
+}
+
+/// Checks the invariants of both pallets, and that no deadline is armed that nobody knows of.
+pub fn check_invariants() {
+    Clock::do_try_state().unwrap();
+    Billing::do_try_state().unwrap();
+    for key in pallet_grid_clock::Deadlines::<Test>::iter_keys() {
+        let known = match key.deadline {
+            Deadline::Grace(twin) => Graces::<Test>::get(twin).map(|grace| grace.until),
+            Deadline::Review(twin) => Some(Payers::<Test>::get(twin).review_at),
+            _ => continue,
+        };
+        assert_eq!(known, Some(key.due()), "{:?}", key.deadline);
+    }
 }

@@ -1,77 +1,61 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Public traffic: bought in advance, so that a node's report can never touch credit.
 
-use crate::{payer_impls::By, *};
+use crate::{payer_impls::ChangedBy, *};
 use frame_support::{ensure, storage::with_storage_layer};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
-    Balance, ContractId, TwinId, clock::tft_of, fixed, pricing::traffic_cost, traits::TwinDirectory,
+    Balance, ContractId, clock::tft_of, ledger::FULL_PRICE, pricing::traffic_cost, traits::LedgerClock,
 };
 
 /// Bytes of a GB of traffic.
 const GB: u64 = 1_000_000_000;
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_buy_traffic(
-        account: T::AccountId,
-        contract: ContractId,
-        gb: u32,
-        max_tft: Balance,
-    ) -> DispatchResult {
-        let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
-        let record = Accruals::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
-        ensure!(record.payer == twin, Error::<T>::NotThePayer);
-        let certified = record.priced.is_some_and(|priced| priced.is_certified());
-        Self::fill_allowance(contract, twin, gb, certified, max_tft)
-    }
-
-    /// Moves credit into the contract's allowance. What runs keeps its minimum runway.
+    /// Moves credit into a contract's allowance, for at most `max_tft`. All rates keep their minimum runway.
+    ///
+    /// Traffic has no discount: the runway of a tiny contract would earn one for any amount of it. What lies in
+    /// an allowance isn't paid in any more, so that it prolongs no grace period.
     pub(crate) fn fill_allowance(
         contract: ContractId,
-        twin: TwinId,
+        account: &LedgerAccount,
         gb: u32,
-        certified: bool,
-        max_tft: Balance,
-    ) -> DispatchResult {
-        with_storage_layer(|| Self::try_fill_allowance(contract, twin, gb, certified, max_tft))
-    }
-
-    fn try_fill_allowance(
-        contract: ContractId,
-        twin: TwinId,
-        gb: u32,
-        certified: bool,
         max_tft: Balance,
     ) -> DispatchResult {
         if gb == 0 {
             return Ok(());
         }
-        let policy = CurrentPolicy::<T>::get().ok_or(Error::<T>::PolicyInvalid)?;
+        let twin = account.payer;
+        let policy = Policy::<T>::get().ok_or(Error::<T>::PolicyInvalid)?;
+        let usd = traffic_cost(&policy.prices, gb, account.price.certified, FULL_PRICE);
+        let tft = tft_of(usd, T::Clock::tft_price());
+        let amount = tft.ceil();
+        ensure!(amount <= max_tft, Error::<T>::TrafficTooDear);
         let mut allowance = Allowances::<T>::get(contract).unwrap_or_default();
         let bytes = allowance.bytes.checked_add(u64::from(gb).saturating_mul(GB));
         allowance.bytes = bytes.ok_or(Error::<T>::AllowanceTooLarge)?;
+        allowance.usd = allowance.usd.saturating_add(usd);
+        allowance.tft = allowance.tft.saturating_add(tft);
         allowance.payer = twin;
 
-        let cost = Self::change_payer(twin, By::Owner, |p| {
-            let usd = traffic_cost(&policy.prices, gb, certified, p.speed);
-            let tft = tft_of(usd, Self::price());
-            p.credit = p.credit.checked_sub(tft).ok_or(Error::<T>::NotEnoughCredit)?;
-            allowance.usd = allowance.usd.saturating_add(usd);
-            allowance.tft = allowance.tft.saturating_add(tft);
-            Ok::<_, Error<T>>(tft)
-        })?;
-        ensure!(fixed::ceil(cost) <= max_tft, Error::<T>::TrafficTooDear);
-        let payer = Payers::<T>::get(twin);
-        ensure!(payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
-        Allowances::<T>::insert(contract, allowance);
-        Self::deposit_event(Event::TrafficBought { contract, twin, gb, amount: fixed::ceil(cost) });
-        Ok(())
+        with_storage_layer(|| {
+            Self::change_payer(twin, ChangedBy::Owner, |p| {
+                p.credit = p.credit.checked_sub(tft).ok_or(Error::<T>::NotEnoughCredit)?;
+                p.paid = p.paid.saturating_sub(amount);
+                Ok::<_, Error<T>>(())
+            })?;
+            let payer = Payers::<T>::get(twin);
+            ensure!(payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
+            Allowances::<T>::insert(contract, allowance);
+            Self::deposit_event(Event::TrafficBought { contract, twin, gb, amount });
+            Ok(())
+        })
     }
 
     /// Moves what `bytes` cost from the allowance to the contract's earnings. Says how many it covered.
     pub(crate) fn draw_traffic(contract: ContractId, bytes: u64) -> u64 {
         let (Some(mut account), Some(mut allowance)) =
-            (Accruals::<T>::get(contract), Allowances::<T>::get(contract))
+            (LedgerAccounts::<T>::get(contract), Allowances::<T>::get(contract))
         else {
             return 0;
         };
@@ -79,15 +63,19 @@ impl<T: Config> Pallet<T> {
         let drawn = allowance.draw(bytes);
         account.earn_traffic(&drawn);
         Self::record_charge(contract, before, account.accrual.charged);
-        Accruals::<T>::insert(contract, account);
+        LedgerAccounts::<T>::insert(contract, account);
         Allowances::<T>::set(contract, (allowance.bytes > 0).then_some(allowance));
         drawn.bytes
     }
 
-    /// What wasn't used is credit again.
+    /// Unused traffic becomes credit again.
     pub(crate) fn return_allowance(contract: ContractId) {
         let Some(Allowance { payer: twin, tft, .. }) = Allowances::<T>::take(contract) else { return };
-        Self::change_payer(twin, By::Others, |p| p.credit = p.credit.saturating_add(tft));
-        Self::deposit_event(Event::Refunded { contract, twin, amount: fixed::whole(tft) });
+        let amount = tft.whole();
+        Self::change_payer(twin, ChangedBy::Others, |p| {
+            p.credit = p.credit.saturating_add(tft);
+            p.paid = p.paid.saturating_add(amount);
+        });
+        Self::deposit_event(Event::Refunded { contract, twin, amount });
     }
 }

@@ -12,12 +12,10 @@ pub trait WeightInfo {
     fn deposit() -> Weight;
     /// Of `withdraw`. Worst case: of a payer that is to be refilled first.
     fn withdraw() -> Weight;
-    /// Of `claim`. Worst case: farm, foundation, staking pool and a solution provider share, and what was paid for public addresses counts for the node.
-    fn claim() -> Weight;
+    /// Of `collect`. Worst case: farm, foundation, staking pool and a solution provider share, and what was paid for public addresses counts for the node.
+    fn collect() -> Weight;
     /// Of `pay_out`. Worst case: to a farmer, whose farm and twin are looked up.
     fn pay_out() -> Weight;
-    /// Of `set_price`.
-    fn set_price() -> Weight;
     /// Of `set_policy`. Worst case: another price list.
     fn set_policy() -> Weight;
     /// Of `set_limits`. Worst case: of a payer that is to be refilled first.
@@ -30,26 +28,14 @@ pub trait WeightInfo {
     fn set_auto_refill() -> Weight;
     /// Of `buy_traffic`. Worst case: of a payer that is to be refilled first.
     fn buy_traffic() -> Weight;
-    /// Of `reprice`. Worst case: of a payer that is to be refilled first.
-    fn reprice() -> Weight;
+    /// Of `attach_provider`.
+    fn attach_provider() -> Weight;
     /// Of `poke`. Worst case: the payer waits, is refilled and goes on.
     fn poke() -> Weight;
-    /// Of `on_timestamp_set`.
-    fn on_timestamp_set() -> Weight;
-    /// Of `on_poll`. Nothing of the price is to be recorded or asked.
-    fn on_poll() -> Weight;
-    /// Of `record_day`.
-    fn record_day() -> Weight;
-    /// Of `ask_feed`. Worst case: as many feeders as may be have fed, and the price follows them.
-    fn ask_feed() -> Weight;
     /// Of `next_end`.
     fn next_end() -> Weight;
     /// Of `serve_end`. Worst case: the payer is refilled.
     fn serve_end() -> Weight;
-    /// Of `next_deadline`.
-    fn next_deadline() -> Weight;
-    /// Of `serve_deadline`. A kind that nobody serves comes up: what remains is taking it from the agenda and putting one back.
-    fn serve_deadline() -> Weight;
     /// Of `serve_grace`. Worst case: the payer is refilled and goes on.
     fn serve_grace() -> Weight;
     /// Of `serve_review`. Worst case: of a payer that is to be refilled first.
@@ -65,16 +51,12 @@ impl WeightInfo for () {
         Weight::from_parts(217_188_000, 1_471).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
     }
 
-    fn claim() -> Weight {
+    fn collect() -> Weight {
         Weight::from_parts(133_030_000, 2_168).saturating_add(ParityDbWeight::get().reads_writes(16, 7))
     }
 
     fn pay_out() -> Weight {
         Weight::from_parts(113_543_000, 1_267).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
-    }
-
-    fn set_price() -> Weight {
-        Weight::from_parts(32_802_000, 482).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn set_policy() -> Weight {
@@ -101,28 +83,12 @@ impl WeightInfo for () {
         Weight::from_parts(176_021_000, 1_770).saturating_add(ParityDbWeight::get().reads_writes(13, 7))
     }
 
-    fn reprice() -> Weight {
-        Weight::from_parts(193_643_000, 2_032).saturating_add(ParityDbWeight::get().reads_writes(14, 9))
+    fn attach_provider() -> Weight {
+        Weight::from_parts(35_000_000, 600).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
     }
 
     fn poke() -> Weight {
         Weight::from_parts(162_405_000, 1_410).saturating_add(ParityDbWeight::get().reads_writes(11, 7))
-    }
-
-    fn on_timestamp_set() -> Weight {
-        Weight::from_parts(4_829_000, 124).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
-    }
-
-    fn on_poll() -> Weight {
-        Weight::from_parts(10_609_000, 243).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
-    }
-
-    fn record_day() -> Weight {
-        Weight::from_parts(14_938_000, 322).saturating_add(ParityDbWeight::get().reads_writes(1, 3))
-    }
-
-    fn ask_feed() -> Weight {
-        Weight::from_parts(141_657_000, 2_720).saturating_add(ParityDbWeight::get().reads_writes(22, 2))
     }
 
     fn next_end() -> Weight {
@@ -131,14 +97,6 @@ impl WeightInfo for () {
 
     fn serve_end() -> Weight {
         Weight::from_parts(133_371_000, 1_394).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
-    }
-
-    fn next_deadline() -> Weight {
-        Weight::from_parts(4_838_000, 113).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
-    }
-
-    fn serve_deadline() -> Weight {
-        Weight::from_parts(4_358_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 2))
     }
 
     fn serve_grace() -> Weight {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether a node may report what it reports. Every reason to refuse is found here, cheapest first and
-//! the signature last, so that a refused report never enters a block and dispatch can't fail.
+//! Which reports are authorized. Every reason to refuse is checked here, cheapest first and the signature last, so
+//! that a refused report never enters a block and dispatch can't fail.
 
 use crate::*;
 use frame_support::pallet_prelude::*;
@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
         if !reported.awaited {
             let unchanged = Results::<T>::get(payload.contract).as_ref() == Some(&payload.result);
             ensure!(!unchanged, Refusal::Unchanged);
-            reported.last_report.ensure_due(T::Clock::grid_now(), T::ResultInterval::get())?;
+            reported.last_report.ensure_due(T::Clock::grid_now(), T::ResultIntervalMs::get())?;
         }
         T::Nodes::verify(*node, ReportKind::Deployed, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.deployed", payload.contract), Weight::zero()))
@@ -57,7 +57,7 @@ impl<T: Config> Pallet<T> {
         let answer = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
         ensure!(answer.by < Self::answer_limit(&answer), Refusal::AnswerExpired);
         // Each adds `within` to its moment: what is missing of that has passed since.
-        let within = T::AnswerWithin::get();
+        let within = T::AnswerWithinMs::get();
         let passed = within.saturating_sub(answer.by.saturating_sub(T::Clock::grid_now()));
         ensure!(passed >= within / PROGRESS_PART, Refusal::TooSoon);
         T::Nodes::verify(*node, ReportKind::Progress, *sequence, payload, signature)?;
@@ -72,7 +72,7 @@ impl<T: Config> Pallet<T> {
         payload: &ReleasedPayload,
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
-        let closed = Closed::<T>::get(payload.contract).ok_or(Refusal::ContractUnknown)?;
+        let closed = ClosedContracts::<T>::get(payload.contract).ok_or(Refusal::ContractUnknown)?;
         ensure!(closed.node == Some(*node), Refusal::ContractOfOtherNode);
         ensure!(T::PublicIps::is_cooling(payload.contract), Refusal::NothingToRelease);
         T::Nodes::verify(*node, ReportKind::Released, *sequence, payload, signature)?;
@@ -91,7 +91,7 @@ impl<T: Config> Pallet<T> {
         last.ensure_newer(*sequence)?;
         // A node's first report may come at any time.
         if last.sequence > 0 {
-            last.ensure_due(T::Clock::grid_now(), T::UsageInterval::get() / 2)?;
+            last.ensure_due(T::Clock::grid_now(), T::UsageIntervalMs::get() / 2)?;
         }
         T::Nodes::verify(*node, ReportKind::Usage, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.usage", node), Weight::zero()))

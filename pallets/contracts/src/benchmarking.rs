@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What calls, checks of reports and steps of the agenda cost, each in its worst case.
+//! Benchmarks of calls, checks of reports and steps of deadlines, each in its worst case.
 
 use crate::*;
+use alloc::vec::Vec;
 use codec::Encode;
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -9,7 +10,7 @@ use frame_support::{
     traits::{Authorize, EnsureOrigin, Get},
 };
 use frame_system::RawOrigin;
-use sp_runtime::{Vec, transaction_validity::TransactionSource};
+use sp_runtime::transaction_validity::TransactionSource;
 use tfgrid_primitives::{
     Body, ContractId, Deadline, FailureCode, GridMillis, KeySignature, NodeId, ReportKind, Resources, TwinId,
     UsageItem, UsageTotals, UsdRate,
@@ -22,7 +23,7 @@ use tfgrid_primitives::{
     units::{GIB, MINUTE_MS},
 };
 
-/// Makes what benchmarks need of other pallets.
+/// Sets up other pallets for benchmarks.
 pub trait BenchmarkHelper<AccountId> {
     /// An account with a twin, money for all deposits and credit for years.
     fn customer() -> (AccountId, TwinId);
@@ -37,15 +38,16 @@ pub trait BenchmarkHelper<AccountId> {
     fn interrupt(node: NodeId, ms: GridMillis);
     /// The node's drain is over.
     fn drain(node: NodeId);
-    /// The twin's credit is used up, and nobody has noticed. Its owner wishes a refill and can pay for it.
+    /// The twin's credit is used up, and the agenda hasn't served it. Its owner has set a refill and can pay for it.
     fn exhaust(twin: TwinId);
-    /// The twin has run out, and patience with it is over.
+    /// The twin's grace period is over.
     fn evict(twin: TwinId);
-    /// The twin has run out and waits. What is asked of it has become so little that it would go on if anybody
-    /// looked.
+    /// The twin is in grace, with enough credit to be resumed by the next change.
     fn wait(twin: TwinId);
-    /// A solution provider that governance approved, another one each time.
-    fn provider() -> tfgrid_primitives::ProviderId;
+    /// Attaches a solution provider to a contract of the account, another one each time.
+    fn attach_provider(account: &AccountId, contract: ContractId);
+    /// Another price list was announced, and its notice is over.
+    fn announce_prices();
 }
 
 const ANY_PRICE: UsdRate = UsdRate::MAX;
@@ -132,9 +134,8 @@ fn deploy<T: Config>(contract: ContractId) -> Result<(), BenchmarkError> {
 /// Deploys a contract that is billed, has used some of its traffic and has a solution provider.
 fn put_to_use<T: Config>(account: &T::AccountId, node: NodeId, id: ContractId) -> Result<(), BenchmarkError> {
     deploy::<T>(id)?;
-    T::BenchmarkHelper::pass(T::UsageInterval::get().max(MOMENT));
-    let provider = T::BenchmarkHelper::provider();
-    Pallet::<T>::attach_provider(RawOrigin::Signed(account.clone()).into(), id, provider)?;
+    T::BenchmarkHelper::pass(T::UsageIntervalMs::get().max(MOMENT));
+    T::BenchmarkHelper::attach_provider(account, id);
     let totals = UsageTotals { received_bytes: 1_000_000, ..UsageTotals::default() };
     let items = [UsageItem { contract: id, totals }];
     Pallet::<T>::do_report_usage(node, 1, UsagePayload::truncate_from(items.to_vec()));
@@ -247,7 +248,7 @@ mod benchmarks {
         neglect::<T>(twin, node);
         #[extrinsic_call]
         _(RawOrigin::Signed(account), id, CancelReason::Cancelled);
-        assert!(Closed::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
+        assert!(ClosedContracts::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
@@ -270,7 +271,7 @@ mod benchmarks {
     #[benchmark]
     fn authorize_report_deployed() -> Result<(), BenchmarkError> {
         let (_, _, node, id) = deployed::<T>()?;
-        T::BenchmarkHelper::pass(T::ResultInterval::get());
+        T::BenchmarkHelper::pass(T::ResultIntervalMs::get());
         let mut payload = deployed_payload(id, &deployment_of::<T>(id)?);
         payload.result.pop();
         let signature = T::BenchmarkHelper::sign(node, ReportKind::Deployed, 2, &payload);
@@ -293,7 +294,7 @@ mod benchmarks {
         {
             Pallet::<T>::do_report_failed(node, 1, payload);
         }
-        assert!(Closed::<T>::contains_key(contract) && !T::Ledger::is_exhausted(twin));
+        assert!(ClosedContracts::<T>::contains_key(contract) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
@@ -314,7 +315,7 @@ mod benchmarks {
     #[benchmark]
     fn report_progress() -> Result<(), BenchmarkError> {
         let (_, _, _, contract) = created::<T>()?;
-        T::BenchmarkHelper::pass(T::AnswerWithin::get() / 2);
+        T::BenchmarkHelper::pass(T::AnswerWithinMs::get() / 2);
         #[block]
         {
             Pallet::<T>::do_report_progress(1, ProgressPayload { contract, version: 1 });
@@ -325,7 +326,7 @@ mod benchmarks {
     #[benchmark]
     fn authorize_report_progress() -> Result<(), BenchmarkError> {
         let (_, _, node, contract) = created::<T>()?;
-        T::BenchmarkHelper::pass(T::AnswerWithin::get() / 2);
+        T::BenchmarkHelper::pass(T::AnswerWithinMs::get() / 2);
         let payload = ProgressPayload { contract, version: 1 };
         let signature = T::BenchmarkHelper::sign(node, ReportKind::Progress, 1, &payload);
         let call = Call::<T>::report_progress { node, sequence: 1, payload, signature };
@@ -374,7 +375,7 @@ mod benchmarks {
             items.push(UsageItem { contract, totals });
         }
         let payload = UsagePayload::truncate_from(items);
-        T::BenchmarkHelper::pass(T::UsageInterval::get());
+        T::BenchmarkHelper::pass(T::UsageIntervalMs::get());
         #[block]
         {
             Pallet::<T>::do_report_usage(node, 1, payload);
@@ -404,19 +405,20 @@ mod benchmarks {
         let origin = T::GovernanceOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, id);
-        assert!(Closed::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
+        assert!(ClosedContracts::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
-    /// Worst case: of a contract that is charged already.
+    /// Worst case: of a payer that is to be refilled first.
     #[benchmark]
-    fn attach_provider() -> Result<(), BenchmarkError> {
-        let (account, _, _, id) = created::<T>()?;
-        deploy::<T>(id)?;
-        let provider = T::BenchmarkHelper::provider();
-        T::BenchmarkHelper::pass(MOMENT);
+    fn reprice() -> Result<(), BenchmarkError> {
+        let (account, twin, node, id) = deployed::<T>()?;
+        T::BenchmarkHelper::announce_prices();
+        neglect::<T>(twin, node);
+        let before = T::Ledger::price_of(id);
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), id, provider);
+        _(RawOrigin::Signed(account), id);
+        assert!(T::Ledger::price_of(id) != before && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
@@ -493,7 +495,7 @@ mod benchmarks {
         {
             let _ = Pallet::<T>::serve(Deadline::Answer(id), 0);
         }
-        assert!(Closed::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
+        assert!(ClosedContracts::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
@@ -505,7 +507,7 @@ mod benchmarks {
         {
             let _ = Pallet::<T>::serve(Deadline::Tombstone(id), 0);
         }
-        assert!(!Closed::<T>::contains_key(id));
+        assert!(!ClosedContracts::<T>::contains_key(id));
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How contracts end: the charge stops, what they had is free, a tombstone stays.
+//! How contracts end: the charge stops, what they had becomes free, a tombstone stays.
 
 use crate::*;
 use frame_support::{
@@ -7,16 +7,16 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    Balance, Charge, ContractId, Deadline, NodeId, Resources, TwinId, fixed,
-    traits::{Agenda, Clock, Ledger, NodeDirectory, PublicIps, Refund, Service, TwinDirectory},
+    Balance, ContractId, Deadline, NodeId, Resources, TwinId,
+    traits::{Agenda, Clock, Ledger, NodeDirectory, Outcome, PublicIps, Service, TwinDirectory},
     views::{ClosedContract, ClosingReason},
 };
 
 impl<T: Config> Pallet<T> {
-    /// Ends a contract for whatever reason.
+    /// Ends a contract, for any reason.
     pub(crate) fn close(contract: ContractId, mut record: Contract, reason: ClosingReason) {
         Self::drop_pending(contract, &mut record);
-        let charge = Self::stop_charging(contract, &record, reason);
+        let charge = T::Ledger::close(contract, Self::outcome(&record, reason));
         if let Some(answer) = record.awaited() {
             T::Agenda::disarm(answer.by, Deadline::Answer(contract));
         }
@@ -29,33 +29,27 @@ impl<T: Config> Pallet<T> {
             ContractKind::Rent { node } => Self::end_rent(node, reason),
             ContractKind::Name { name } => Names::<T>::remove(name),
         }
-        let (usd, tft) = (charge.usd, fixed::whole(charge.tft));
+        let (usd, tft) = (charge.usd, charge.tft.whole());
         let (closed_at, closed_at_unix) = (T::Clock::grid_now(), T::Clock::unix_now());
         let tombstone = ClosedContract { twin, node, reason, closed_at, closed_at_unix, usd, tft };
-        Closed::<T>::insert(contract, tombstone);
-        let forget_at = closed_at.saturating_add(T::TombstoneLife::get());
+        ClosedContracts::<T>::insert(contract, tombstone);
+        let forget_at = closed_at.saturating_add(T::TombstoneLifeMs::get());
         T::Agenda::arm(forget_at, Deadline::Tombstone(contract));
         Self::deposit_event(Event::ContractClosed { contract, reason, tft, usd, released });
     }
 
-    /// Ends the charge. Whoever ends a contract early, or whose body was at fault, pays ten minutes of it all the
-    /// same, so that nobody occupies capacity for nothing. The farmer's part of what wasn't served goes to the
-    /// foundation: rejecting earns a farmer nothing, nor does a stolen bot's key that creates and cancels. Where
-    /// the node failed, nothing is paid for.
-    fn stop_charging(contract: ContractId, record: &Contract, reason: ClosingReason) -> Charge {
-        let refund = match reason {
-            ClosingReason::NotDelivered => Refund::All,
-            _ => Refund::Served,
-        };
-        if record.state == ContractState::Created {
-            T::Ledger::take_back(record.twin, record.rates);
-        }
-        let stopped = T::Ledger::stop(contract, refund);
-        let early = matches!(reason, ClosingReason::Cancelled | ClosingReason::NodeRejected { .. });
-        let is_served = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
-        match early && record.node().is_none_or(is_served) {
-            true => T::Ledger::charge_minimum(contract, record.twin, record.rates, stopped),
-            false => stopped.charge,
+    /// An owner who ends a contract early or whose body was at fault pays the minimum charge all the same, so
+    /// that nobody occupies capacity for nothing. Where the node is silent or at fault, nothing is paid for.
+    fn outcome(record: &Contract, reason: ClosingReason) -> Outcome {
+        let serves = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
+        match reason {
+            ClosingReason::NotDelivered => Outcome::NotDelivered,
+            ClosingReason::Cancelled | ClosingReason::NodeRejected { .. }
+                if record.node().is_none_or(serves) =>
+            {
+                Outcome::EndedByOwner
+            }
+            _ => Outcome::Served,
         }
     }
 
@@ -67,14 +61,14 @@ impl<T: Config> Pallet<T> {
         for Network { name, .. } in &deployment.networks {
             NetworkMembers::<T>::remove((twin, name, contract));
         }
-        // Until its node says that it let go of them: packets still arrive for whoever had them.
+        // Packets still arrive for the last contract until the node confirms that it released them.
         if T::PublicIps::retire(contract) {
-            let cooled = T::Clock::grid_now().saturating_add(T::CoolDown::get());
+            let cooled = T::Clock::grid_now().saturating_add(T::CoolDownMs::get());
             T::Agenda::arm(cooled, Deadline::CoolDown(contract));
         }
     }
 
-    /// Nobody pays for the capacity of contracts on a node whose rent is over: they end with it, some per step.
+    /// The rent paid for the capacity of all contracts on the node: they end with it, some per step.
     fn end_rent(node: NodeId, reason: ClosingReason) {
         Rents::<T>::remove(node);
         T::Nodes::release(node, &Resources::ZERO);
@@ -84,7 +78,7 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Says how much is no longer held.
+    /// Returns the amount that is no longer held.
     pub(crate) fn release_deposit(twin: TwinId, deposit: Balance) -> Balance {
         T::Twins::account_of(twin)
             .and_then(|account| {

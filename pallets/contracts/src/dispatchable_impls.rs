@@ -1,56 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What people's calls do.
+//! The calls of people; those of nodes are in `report_impls`.
 
 use crate::*;
+use alloc::vec::Vec;
 use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
-use sp_runtime::Vec;
 use tfgrid_primitives::{
-    Balance, Body, ContractId, Deadline, NodeId, ProviderId, Rates, Resources, StoredBody, TwinId, UsdRate,
-    pricing::Priced,
-    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, PublicIps, Service, TwinDirectory},
+    Balance, Body, ContractId, Deadline, NodeId, Resources, StoredBody, TwinId, UsdRate,
+    traits::{
+        Agenda, Clock, ContractPrice, Ledger, NodeDirectory, NodeFacts, Parties, PublicIps, Service,
+        TwinDirectory,
+    },
     views::ClosingReason,
 };
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_create_node_contract(
         account: T::AccountId,
-        wish: Wish,
+        request: CreateRequest,
         body: Body<Vec<u8>>,
     ) -> DispatchResult {
-        let Wish { node, resources, public_ips, traffic_gb, max_usd_rate, .. } = wish;
+        let CreateRequest { node, resources, public_ips, traffic_gb, max_usd_rate, .. } = request;
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
-        Self::ensure_networks(&wish.networks)?;
+        Self::ensure_networks(&request.networks)?;
         let facts = Self::running_node(node)?;
         Self::ensure_tenant(node, twin, &facts)?;
-        let rates = Rates { usd: Self::rate_on(node, &facts, resources, public_ips)?, extra: 0 };
-        Self::ensure_acceptable(twin, rates, rates, max_usd_rate)?;
-        let ip_rate = rate_of::<T>(&Priced::OnRented { public_ips, certified: facts.certified })?;
+        let price = Self::price_on(node, &facts, resources, public_ips)?;
+        Self::ensure_accepted(&price, max_usd_rate)?;
 
-        T::Nodes::reserve(node, &resources)?;
         let deposit = T::ContractDeposit::get().saturating_add(body_deposit::<T>(&body));
-        let contract = Self::open(&account, twin, Some(node), deposit)?;
+        let contract = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
+        T::Nodes::reserve(node, &resources)?;
         T::PublicIps::reserve(facts.farm, contract, public_ips)?;
-        for Network { name, subnet } in &wish.networks {
+        for Network { name, subnet } in &request.networks {
             NetworkMembers::<T>::insert((twin, name, contract), subnet);
         }
-        T::Ledger::promise(twin, rates);
         if traffic_gb > 0 {
-            T::Ledger::buy_traffic(contract, twin, traffic_gb, facts.certified)?;
+            T::Ledger::buy_traffic(contract, traffic_gb)?;
         }
         let answer = Self::await_answer(contract);
         let record = Contract {
             twin,
-            kind: ContractKind::Node(Deployment::first(wish, ip_rate, body.hash(), answer)),
+            kind: ContractKind::Node(Deployment::first(request, body.hash(), answer)),
             state: ContractState::Created,
-            rates,
             deposit,
             created_at: answer.asked_at,
             deployed_at: 0,
         };
         Contracts::<T>::insert(contract, record);
         Bodies::<T>::insert(contract, body);
-        let rate = rates.usd;
+        let rate = price.rates.usd;
         Self::deposit_event(Event::NodeContractCreated { contract, node, twin, rate, deposit });
         Ok(())
     }
@@ -62,17 +61,18 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let facts = Self::running_node(node)?;
+        ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
         ensure!(!Rents::<T>::contains_key(node), Error::<T>::NodeRented);
         ensure!(facts.contracts == 0, Error::<T>::NodeNotEmpty);
-        let rates = Self::rent_rates(&facts)?;
-        Self::ensure_acceptable(twin, rates, rates, max_usd_rate)?;
+        let price = Self::price_of_rent(&facts)?;
+        Self::ensure_accepted(&price, max_usd_rate)?;
 
-        T::Nodes::reserve(node, &Resources::ZERO)?;
         let deposit = T::ContractDeposit::get();
-        let contract = Self::open(&account, twin, Some(node), deposit)?;
+        let contract = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
+        T::Nodes::reserve(node, &Resources::ZERO)?;
         Rents::<T>::insert(node, contract);
-        Self::begin(contract, twin, ContractKind::Rent { node }, rates, deposit);
-        let Rates { usd: rate, extra } = rates;
+        Self::begin(contract, twin, ContractKind::Rent { node }, deposit);
+        let (rate, extra) = (price.rates.usd, price.rates.extra);
         Self::deposit_event(Event::RentContractCreated { contract, node, twin, rate, extra, deposit });
         Ok(())
     }
@@ -85,15 +85,15 @@ impl<T: Config> Pallet<T> {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         ensure!(is_unique_name(&name), Error::<T>::NameInvalid);
         ensure!(!Names::<T>::contains_key(&name), Error::<T>::NameTaken);
-        let rates = Rates { usd: rate_of::<T>(&Priced::Name)?, extra: 0 };
-        Self::ensure_acceptable(twin, rates, rates, max_usd_rate)?;
+        let price = Self::price_of_name()?;
+        Self::ensure_accepted(&price, max_usd_rate)?;
 
         let short = name.len() <= SHORT_NAME;
         let deposit = if short { T::ShortNameDeposit::get() } else { T::NameDeposit::get() };
-        let contract = Self::open(&account, twin, None, deposit)?;
+        let contract = Self::open(&account, twin, None, price, deposit)?;
         Names::<T>::insert(&name, contract);
-        Self::begin(contract, twin, ContractKind::Name { name: name.clone() }, rates, deposit);
-        let rate = rates.usd;
+        Self::begin(contract, twin, ContractKind::Name { name: name.clone() }, deposit);
+        let rate = price.rates.usd;
         Self::deposit_event(Event::NameContractCreated { contract, twin, name, rate, deposit });
         Ok(())
     }
@@ -112,7 +112,7 @@ impl<T: Config> Pallet<T> {
         match reason {
             CancelReason::Cancelled => Self::close(contract, record, ClosingReason::Cancelled),
             CancelReason::NotDelivered => {
-                Self::complain(&record)?;
+                Self::count_complaint(&record)?;
                 Self::close(contract, record, ClosingReason::NotDelivered);
             }
         }
@@ -125,19 +125,18 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(crate) fn do_attach_provider(
-        account: T::AccountId,
-        contract: ContractId,
-        provider: ProviderId,
-    ) -> DispatchResult {
-        let record = Self::owned(&account, contract)?;
-        ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
-        T::Ledger::attach_provider(contract, provider)?;
-        Self::deposit_event(Event::ProviderAttached { contract, provider });
+    pub(crate) fn do_reprice(contract: ContractId) -> DispatchResult {
+        let record = Contracts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
+        // Two prices are at stake then: the node's answer decides.
+        let settled = record.deployment().is_none_or(|deployment| deployment.pending.is_none());
+        ensure!(settled, Error::<T>::UpdatePending);
+        let price = Self::listed_price(contract, &record)?;
+        T::Ledger::reprice(contract, price)?;
+        Self::deposit_event(Event::Repriced { contract, rate: price.rates.usd });
         Ok(())
     }
 
-    /// The contract, where the caller owns it.
+    /// The contract, if the caller owns it.
     pub(crate) fn owned(account: &T::AccountId, contract: ContractId) -> Result<Contract, Error<T>> {
         let record = Contracts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         let twin = T::Twins::twin_of(account).ok_or(Error::<T>::NoTwin)?;
@@ -145,13 +144,13 @@ impl<T: Config> Pallet<T> {
         Ok(record)
     }
 
-    /// Counts that a contract wasn't delivered, where its owner may still say so.
-    fn complain(record: &Contract) -> DispatchResult {
+    /// Counts a complaint that a contract wasn't delivered, if its owner may still make one.
+    fn count_complaint(record: &Contract) -> DispatchResult {
         ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
-        let node = record.node().ok_or(Error::<T>::NothingToDeliver)?;
+        let node = record.node().ok_or(Error::<T>::NotOnANode)?;
         let now = T::Clock::grid_now();
-        let contestable = now < record.deployed_at.saturating_add(T::NotDeliveredWindow::get());
-        ensure!(contestable, Error::<T>::DeliveryUncontested);
+        let in_window = now < record.deployed_at.saturating_add(T::NotDeliveredWindowMs::get());
+        ensure!(in_window, Error::<T>::NotDeliveredWindowOver);
         TwinComplaints::<T>::try_mutate(record.twin, |complaints| {
             if now.saturating_sub(complaints.since) >= COMPLAINT_WINDOW || complaints.count == 0 {
                 *complaints = Complaints { since: now, count: 0 };
@@ -164,7 +163,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// What is known of a node that is heard from.
+    /// The node, if its contracts may run.
     pub(crate) fn running_node(node: NodeId) -> Result<NodeFacts, Error<T>> {
         let facts = T::Nodes::facts(node).ok_or(Error::<T>::UnknownNode)?;
         ensure!(facts.service == Service::Running, Error::<T>::NodeOffline);
@@ -181,48 +180,10 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Refuses unless the caller accepts `rates`, and its credit and limits bear `more`.
-    pub(crate) fn ensure_acceptable(
-        twin: TwinId,
-        rates: Rates,
-        more: Rates,
-        max_usd_rate: UsdRate,
-    ) -> DispatchResult {
-        Self::ensure_accepted(rates, max_usd_rate)?;
-        T::Ledger::ensure_affordable(twin, more)
-    }
-
-    pub(crate) fn ensure_accepted(rates: Rates, max_usd_rate: UsdRate) -> DispatchResult {
-        let rate = rates.usd.checked_add(rates.extra).ok_or(Error::<T>::RateOutOfRange)?;
+    pub(crate) fn ensure_accepted(price: &ContractPrice, max_usd_rate: UsdRate) -> DispatchResult {
+        let rate = price.rates.usd.checked_add(price.rates.extra).ok_or(Error::<T>::RateOutOfRange)?;
         ensure!(rate <= max_usd_rate, Error::<T>::RateAboveMaximum);
         Ok(())
-    }
-
-    /// What capacity of a node costs its tenant, or anybody where it isn't rented.
-    pub(crate) fn rate_on(
-        node: NodeId,
-        facts: &NodeFacts,
-        resources: Resources,
-        public_ips: u8,
-    ) -> Result<UsdRate, Error<T>> {
-        rate_of::<T>(&Self::priced(Rents::<T>::contains_key(node), facts, resources, public_ips))
-    }
-
-    pub(crate) fn priced(rented: bool, facts: &NodeFacts, resources: Resources, public_ips: u8) -> Priced {
-        let certified = facts.certified;
-        match rented {
-            true => Priced::OnRented { public_ips, certified },
-            false => Priced::Capacity { resources, public_ips, certified },
-        }
-    }
-
-    /// What a whole node costs.
-    pub(crate) fn rent_rates(facts: &NodeFacts) -> Result<Rates, Error<T>> {
-        Ok(Rates { usd: rate_of::<T>(&Self::priced_rent(facts))?, extra: facts.extra_fee })
-    }
-
-    pub(crate) fn priced_rent(facts: &NodeFacts) -> Priced {
-        Priced::Rent { resources: facts.resources, certified: facts.certified }
     }
 
     fn ensure_networks(networks: &Networks) -> Result<(), Error<T>> {
@@ -235,11 +196,12 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Gives away an id, holds the deposit and lists the contract.
+    /// Gives the next id, holds the deposit, opens the ledger account and lists the contract.
     fn open(
         account: &T::AccountId,
         twin: TwinId,
-        node: Option<NodeId>,
+        node: Option<(NodeId, &NodeFacts)>,
+        price: ContractPrice,
         deposit: Balance,
     ) -> Result<ContractId, DispatchError> {
         TwinContractCount::<T>::try_mutate(twin, |count| {
@@ -249,6 +211,9 @@ impl<T: Config> Pallet<T> {
         })?;
         let contract = LastContractId::<T>::get().checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
         LastContractId::<T>::put(contract);
+        let farm = node.map(|(_, facts)| facts.farm);
+        let node = node.map(|(node, _)| node);
+        T::Ledger::open(contract, Parties { payer: twin, farm, node }, price)?;
         T::Currency::hold(&HoldReason::Contract.into(), account, deposit)?;
         TwinContracts::<T>::insert(twin, contract, ());
         if let Some(node) = node {
@@ -257,35 +222,22 @@ impl<T: Config> Pallet<T> {
         Ok(contract)
     }
 
-    /// What needs no deployment is charged from now on.
-    fn begin(contract: ContractId, twin: TwinId, kind: ContractKind, rates: Rates, deposit: Balance) {
+    /// Charges what needs no deployment from now on.
+    fn begin(contract: ContractId, twin: TwinId, kind: ContractKind, deposit: Balance) {
         let now = T::Clock::grid_now();
-        let record = Contract {
-            twin,
-            kind,
-            state: ContractState::Deployed,
-            rates,
-            deposit,
-            created_at: now,
-            deployed_at: now,
-        };
-        T::Ledger::promise(twin, rates);
-        T::Ledger::start(contract, Self::parties(&record), rates);
+        let state = ContractState::Deployed;
+        let record = Contract { twin, kind, state, deposit, created_at: now, deployed_at: now };
+        T::Ledger::start(contract);
         Contracts::<T>::insert(contract, record);
     }
 
-    /// Asks the node for its answer on a version of a contract.
+    /// Starts the wait for the node's answer on a version of a contract.
     pub(crate) fn await_answer(contract: ContractId) -> Answer {
         let asked_at = T::Clock::grid_now();
-        let by = asked_at.saturating_add(T::AnswerWithin::get());
+        let by = asked_at.saturating_add(T::AnswerWithinMs::get());
         T::Agenda::arm(by, Deadline::Answer(contract));
         Answer { asked_at, by }
     }
-}
-
-/// What this costs per hour.
-pub(crate) fn rate_of<T: Config>(priced: &Priced) -> Result<UsdRate, Error<T>> {
-    T::Ledger::quote(priced).ok_or(Error::<T>::RateOutOfRange)
 }
 
 /// What is held for a body.

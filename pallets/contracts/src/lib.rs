@@ -3,17 +3,27 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
+extern crate alloc;
+
 mod authorize_impls;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 mod closing_impls;
 mod dispatchable_impls;
+mod price_impls;
 mod report_impls;
 mod tick_impls;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
 mod types;
 mod update_impls;
 mod utility_impls;
 pub mod weights;
+
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
@@ -21,16 +31,16 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
-/// The pallet.
+/// The pallet's declarations.
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::{ensure_authorized, pallet_prelude::*};
-    use sp_runtime::Vec;
     use tfgrid_primitives::{
-        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ProviderId, ReportMark,
-        Resources, StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
+        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ReportMark, Resources,
+        StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
         report::{
             DeployedPayload, DeploymentResult, FailedPayload, FailurePath, MAX_USAGE_ITEMS, ProgressPayload,
             ReleasedPayload, UsagePayload,
@@ -41,7 +51,7 @@ pub mod pallet {
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
-    /// The pallet's handle.
+    /// The contracts pallet.
     #[pallet::pallet]
     #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
@@ -53,30 +63,30 @@ pub mod pallet {
         type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason>;
-        /// Who is who.
+        /// Looks up the twin of an account and the account of a twin.
         type Twins: TwinDirectory<Self::AccountId>;
-        /// Whose capacity is reserved, and who signs reports.
+        /// Reserves capacity of nodes and verifies their reports.
         type Nodes: NodeDirectory + NodeReports;
-        /// The farms' public addresses.
+        /// Reserves public addresses of farms.
         type PublicIps: PublicIps;
-        /// Grid time for rate limits, calendar time for people.
+        /// Grid time for deadlines and rate limits, calendar time for people.
         type Clock: Clock;
-        /// Who is charged.
+        /// Charges for contracts.
         type Ledger: Ledger;
-        /// What comes due.
+        /// Arms the deadlines of contracts.
         type Agenda: Agenda;
-        /// Who may close contracts that must not run.
+        /// May close contracts that must not run.
         type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
-        /// How long a node may take to answer a new version, or after it reported progress, in grid time.
-        type AnswerWithin: Get<GridMillis>;
-        /// How long it may take in all, in grid time.
-        type AnswerLimit: Get<GridMillis>;
-        /// How long the addresses of a closed contract wait for its node to let go of them, in grid time.
-        type CoolDown: Get<GridMillis>;
-        /// How long after its deployment a contract can be cancelled as not delivered, in grid time.
-        type NotDeliveredWindow: Get<GridMillis>;
-        /// How long a closed contract is remembered, in grid time.
-        type TombstoneLife: Get<GridMillis>;
+        /// How long a node may take to answer on a version, from the request or its last report of progress.
+        type AnswerWithinMs: Get<GridMillis>;
+        /// How long it may take in all.
+        type AnswerLimitMs: Get<GridMillis>;
+        /// How long the addresses of a closed contract cool down unless its node confirms their release.
+        type CoolDownMs: Get<GridMillis>;
+        /// How long after its deployment a contract can be cancelled as not delivered.
+        type NotDeliveredWindowMs: Get<GridMillis>;
+        /// How long a closed contract's tombstone is kept.
+        type TombstoneLifeMs: Get<GridMillis>;
         /// Held for every contract, in 1e-7 TFT.
         #[pallet::constant]
         type ContractDeposit: Get<Balance>;
@@ -95,25 +105,25 @@ pub mod pallet {
         /// The most contracts of one twin.
         #[pallet::constant]
         type MaxContractsPerTwin: Get<u32>;
-        /// How often a node may report what its contracts use, in grid time.
-        type UsageInterval: Get<GridMillis>;
-        /// How often a node may correct the result of a contract, in grid time.
-        type ResultInterval: Get<GridMillis>;
+        /// How often a node reports what its contracts use.
+        type UsageIntervalMs: Get<GridMillis>;
+        /// How often a node may correct the result of a contract.
+        type ResultIntervalMs: Get<GridMillis>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
-        /// What benchmarks need of other pallets.
+        /// Sets up other pallets for benchmarks.
         #[cfg(feature = "runtime-benchmarks")]
         type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
-    /// Why the pallet holds TFT.
+    /// Reasons for which the pallet holds TFT.
     #[pallet::composite_enum]
     pub enum HoldReason {
         /// The deposits of a twin's contracts.
         Contract,
     }
 
-    /// The id given last.
+    /// The contract id that was given last.
     #[pallet::storage]
     pub type LastContractId<T> = StorageValue<_, ContractId, ValueQuery>;
 
@@ -121,11 +131,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type Contracts<T> = StorageMap<_, Twox64Concat, ContractId, Contract>;
 
-    /// Their deployments.
+    /// The bodies of the active versions of node contracts.
     #[pallet::storage]
     pub type Bodies<T> = StorageMap<_, Twox64Concat, ContractId, StoredBody>;
 
-    /// The deployments of versions that wait for their nodes' answers.
+    /// The bodies of the pending versions of node contracts.
     #[pallet::storage]
     pub type PendingBodies<T> = StorageMap<_, Twox64Concat, ContractId, StoredBody>;
 
@@ -133,39 +143,39 @@ pub mod pallet {
     #[pallet::storage]
     pub type Rents<T> = StorageMap<_, Twox64Concat, NodeId, ContractId>;
 
-    /// Nodes whose rent has ended while contracts were on them: these end for the same reason.
+    /// Nodes whose rent ended while contracts were on them, with the reason for which these close, too.
     #[pallet::storage]
     pub type EndedRents<T> = StorageMap<_, Twox64Concat, NodeId, ClosingReason>;
 
-    /// The contracts that have the gateways' names.
+    /// The contracts that own names on the gateways.
     #[pallet::storage]
     pub type Names<T> = StorageMap<_, Blake2_128Concat, UniqueName, ContractId>;
 
-    /// What their nodes wrote about how to reach them.
+    /// The results that nodes reported: how to reach what they deployed.
     #[pallet::storage]
     pub type Results<T> = StorageMap<_, Twox64Concat, ContractId, DeploymentResult>;
 
-    /// What they have used.
+    /// The use of deployed contracts, as their nodes reported it.
     #[pallet::storage]
     pub type Usage<T> = StorageMap<_, Twox64Concat, ContractId, UsageTotals>;
 
-    /// What is remembered of closed contracts.
+    /// The tombstones of closed contracts.
     #[pallet::storage]
-    pub type Closed<T> = StorageMap<_, Twox64Concat, ContractId, ClosedContract>;
+    pub type ClosedContracts<T> = StorageMap<_, Twox64Concat, ContractId, ClosedContract>;
 
-    /// The open contracts on a node.
+    /// The open contracts of each node, rents included.
     #[pallet::storage]
     pub type NodeContracts<T> = StorageDoubleMap<_, Twox64Concat, NodeId, Twox64Concat, ContractId, ()>;
 
-    /// The open contracts of a twin.
+    /// The open contracts of each twin.
     #[pallet::storage]
     pub type TwinContracts<T> = StorageDoubleMap<_, Twox64Concat, TwinId, Twox64Concat, ContractId, ()>;
 
-    /// How many these are.
+    /// How many open contracts a twin has.
     #[pallet::storage]
     pub type TwinContractCount<T> = StorageMap<_, Twox64Concat, TwinId, u32, ValueQuery>;
 
-    /// The contracts that take part in a twin's network.
+    /// The contracts that take part in a twin's network, with their subnets.
     #[pallet::storage]
     pub type NetworkMembers<T> = StorageNMap<
         _,
@@ -181,38 +191,38 @@ pub mod pallet {
     #[pallet::storage]
     pub type LastUsageReport<T> = StorageMap<_, Twox64Concat, NodeId, ReportMark, ValueQuery>;
 
-    /// The sweeps that have begun and not ended.
+    /// How far unfinished sweeps got.
     #[pallet::storage]
     pub type Sweeps<T> = StorageMap<_, Twox64Concat, NodeId, Sweep>;
 
-    /// What twins have lately cancelled as not delivered.
+    /// How many contracts twins cancelled as not delivered in the last 30 days.
     #[pallet::storage]
     pub type TwinComplaints<T> = StorageMap<_, Twox64Concat, TwinId, Complaints, ValueQuery>;
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// Capacity is reserved; the node is to deploy the body.
+        /// Capacity was reserved; the node is asked to deploy the body.
         NodeContractCreated {
             /// The contract.
             contract: ContractId,
-            /// Whose capacity.
+            /// The node.
             node: NodeId,
-            /// For whom.
+            /// The twin that owns it.
             twin: TwinId,
-            /// What it will cost, in 1e-10 USD per hour.
+            /// What it costs once deployed, in 1e-10 USD per hour.
             rate: UsdRate,
             /// What is held for it, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// A whole node is its tenant's; it is charged from this block on.
+        /// A node was rented, and is charged from this block on.
         RentContractCreated {
             /// The contract.
             contract: ContractId,
             /// The node.
             node: NodeId,
-            /// For whom.
+            /// The twin that owns it.
             twin: TwinId,
             /// What it costs, in 1e-10 USD per hour.
             rate: UsdRate,
@@ -221,11 +231,11 @@ pub mod pallet {
             /// What is held for it, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// A name on the gateways is its owner's; it is charged from this block on.
+        /// A name on the gateways was taken, and is charged from this block on.
         NameContractCreated {
             /// The contract.
             contract: ContractId,
-            /// For whom.
+            /// The twin that owns it.
             twin: TwinId,
             /// The name.
             name: UniqueName,
@@ -234,7 +244,7 @@ pub mod pallet {
             /// What is held for it, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// The node is to deploy another version; until it has, the present one stands.
+        /// The node is asked to deploy another version; until it has, the active one stands.
         UpdateRequested {
             /// The contract.
             contract: ContractId,
@@ -242,40 +252,40 @@ pub mod pallet {
             node: NodeId,
             /// The new version.
             version: u32,
-            /// What that costs, in 1e-10 USD per hour.
+            /// What it costs, in 1e-10 USD per hour.
             rate: UsdRate,
         },
-        /// The node didn't answer in time: the present version stands.
+        /// The node didn't answer on an update in time: the active version stands.
         UpdateExpired {
             /// The contract.
             contract: ContractId,
-            /// The version that came to nothing.
+            /// The version that failed.
             version: u32,
         },
-        /// The node is still at work on a version.
+        /// The node is still working on a version.
         DeploymentProgressed {
             /// The contract.
             contract: ContractId,
             /// The version.
             version: u32,
-            /// Until when it must answer now, in grid time.
+            /// Grid time by which it must answer now.
             by: GridMillis,
         },
-        /// The node has deployed a version; it is charged from this block on.
+        /// The node deployed a version, which is charged from this block on.
         Deployed {
             /// The contract.
             contract: ContractId,
             /// Its node.
             node: NodeId,
-            /// Which version of the body.
+            /// The version.
             version: u32,
         },
-        /// The node has written another result.
+        /// The node corrected the result of a contract.
         ResultUpdated {
             /// The contract.
             contract: ContractId,
         },
-        /// The node can't deploy a version as it is: the one before stands, or the contract closes.
+        /// The node can't deploy a version as it is: the active one stands, or the contract closes.
         DeploymentRejected {
             /// The contract.
             contract: ContractId,
@@ -283,56 +293,56 @@ pub mod pallet {
             node: NodeId,
             /// The version.
             version: u32,
-            /// Why.
+            /// The reason.
             code: FailureCode,
-            /// Where in the body (a JSON pointer).
+            /// The place in the body, as a JSON pointer.
             path: FailurePath,
         },
-        /// A solution provider shares in what a contract earns.
-        ProviderAttached {
+        /// A contract was brought to the present price list.
+        Repriced {
             /// The contract.
             contract: ContractId,
-            /// The provider.
-            provider: ProviderId,
+            /// What it costs from now on, in 1e-10 USD per hour.
+            rate: UsdRate,
         },
-        /// A node has reported what its contracts use.
+        /// A node reported the use of its contracts.
         UsageReported {
             /// The node.
             node: NodeId,
-            /// For how many contracts.
+            /// How many items were taken.
             accepted: u32,
             /// The contracts whose items were refused.
             refused: BoundedVec<ContractId, ConstU32<MAX_USAGE_ITEMS>>,
         },
-        /// A contract is closed: its capacity is free, its deposit released.
+        /// A contract was closed: its capacity is free, its deposit released.
         ContractClosed {
             /// The contract.
             contract: ContractId,
-            /// Why.
+            /// The reason.
             reason: ClosingReason,
-            /// What it was charged in all, in 1e-7 TFT, fraction left out.
+            /// What it was charged in all, in 1e-7 TFT, without the fraction.
             tft: Balance,
             /// What it was charged in all, in 1e-10 USD.
             usd: UsdAmount,
-            /// What is no longer held, in 1e-7 TFT.
+            /// The deposit that was released, in 1e-7 TFT.
             released: Balance,
         },
     }
 
-    /// Why a call failed.
+    /// Errors of the pallet.
     #[pallet::error]
     pub enum Error<T> {
         /// The caller has no twin.
         NoTwin,
         /// No node has this id.
         UnknownNode,
-        /// The node hasn't been heard from lately.
+        /// The node is offline.
         NodeOffline,
         /// A body has 1 to 8,192 bytes.
         BodySizeOutOfRange,
-        /// The price is above `max_usd_rate`.
+        /// The price exceeds `max_usd_rate`.
         RateAboveMaximum,
-        /// The price is above all bounds.
+        /// The price exceeds 2^64 units of 1e-10 USD per hour, or there is no price list.
         RateOutOfRange,
         /// A network's name has 1 to 20 characters of `a–z 0–9 -`, no hyphen at either end.
         NetworkNameInvalid,
@@ -340,9 +350,9 @@ pub mod pallet {
         SubnetInvalid,
         /// A network is listed twice.
         DuplicateNetwork,
-        /// The twin has as many contracts as the chain admits.
+        /// The twin has as many contracts as it may have.
         TooManyContracts,
-        /// All contract ids are given away.
+        /// No id is left for another contract or version.
         IdsExhausted,
         /// No open contract has this id.
         UnknownContract,
@@ -350,13 +360,13 @@ pub mod pallet {
         NotOwner,
         /// The contract isn't deployed.
         NotDeployed,
-        /// Only a node contract has versions.
-        NothingToUpdate,
-        /// A version of the contract still waits for its node's answer.
+        /// Only node contracts have versions.
+        NotANodeContract,
+        /// A version of the contract awaits its node's answer.
         UpdatePending,
-        /// Another twin rents the node, or somebody does and it can't be rented twice.
+        /// The node is rented already; by another twin, if this is about a node contract.
         NodeRented,
-        /// A rent of the node has ended, and contracts that were on it are still closing.
+        /// The node's rent ended, and contracts of it are still closing.
         RentEnding,
         /// The node is only rented as a whole.
         NodeDedicated,
@@ -366,13 +376,13 @@ pub mod pallet {
         RentInUse,
         /// A name has 1 to 63 characters of `a–z 0–9 -`, no hyphen at either end, and doesn't begin with `xn--`.
         NameInvalid,
-        /// The name is somebody's.
+        /// Somebody else has this name.
         NameTaken,
-        /// No node delivers a name.
-        NothingToDeliver,
-        /// The time in which it could be cancelled as not delivered is over.
-        DeliveryUncontested,
-        /// The twin has cancelled three contracts as not delivered within 30 days.
+        /// The contract is on no node, so nothing is delivered.
+        NotOnANode,
+        /// The time in which the contract could be cancelled as not delivered is over.
+        NotDeliveredWindowOver,
+        /// The twin cancelled three contracts as not delivered within 30 days.
         TooManyComplaints,
     }
 
@@ -402,18 +412,18 @@ pub mod pallet {
             max_usd_rate: UsdRate,
         ) -> DispatchResult {
             let account = ensure_signed(origin)?;
-            let wish = Wish { node, resources, public_ips, networks, traffic_gb, max_usd_rate };
-            Self::do_create_node_contract(account, wish, body)
+            let request = CreateRequest { node, resources, public_ips, networks, traffic_gb, max_usd_rate };
+            Self::do_create_node_contract(account, request, body)
         }
 
-        /// Closes a contract of the caller's twin: it is charged up to this block and its capacity is free.
+        /// Closes a contract of the caller's twin. It is charged up to this block, and its capacity is free.
         #[pallet::call_index(1)]
         pub fn cancel(origin: OriginFor<T>, contract: ContractId, reason: CancelReason) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_cancel(account, contract, reason)
         }
 
-        /// A node has deployed a version of a contract, or has another result to show. Authorised by its key.
+        /// A node reports that it deployed a version of a contract, or corrects the result. Authorized by its key.
         #[pallet::call_index(2)]
         #[pallet::weight((T::WeightInfo::report_deployed(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_deployed)]
@@ -429,8 +439,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// A node can't deploy a version of a contract as it is: the one before stands, or the contract closes.
-        /// Authorised by its key.
+        /// A node reports that it can't deploy a version of a contract as it is: the active one stands, or the
+        /// contract closes. Authorized by its key.
         #[pallet::call_index(3)]
         #[pallet::weight((T::WeightInfo::report_failed(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_failed)]
@@ -446,8 +456,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// A node says what its contracts have used. Items that can't be true are refused one by one.
-        /// Authorised by its key.
+        /// A node reports the use of its contracts. Implausible items are refused one by one. Authorized by its
+        /// key.
         #[pallet::call_index(4)]
         #[pallet::weight((
             T::WeightInfo::report_usage(payload.len() as u32),
@@ -474,20 +484,16 @@ pub mod pallet {
             Self::do_force_close(contract)
         }
 
-        /// Names the solution provider of a contract of the caller's twin, once.
+        /// Brings a contract to the present price list, 30 days after that was announced. Anyone may call it.
         #[pallet::call_index(6)]
-        pub fn attach_provider(
-            origin: OriginFor<T>,
-            contract: ContractId,
-            provider: ProviderId,
-        ) -> DispatchResult {
-            let account = ensure_signed(origin)?;
-            Self::do_attach_provider(account, contract, provider)
+        pub fn reprice(origin: OriginFor<T>, contract: ContractId) -> DispatchResult {
+            ensure_signed(origin)?;
+            Self::do_reprice(contract)
         }
 
         /// Asks the node of a deployed contract to deploy another body, with other resources. Until it has
-        /// answered, the larger of both is reserved and the smaller billed; where it fails, the old version
-        /// stands.
+        /// answered, the larger of both versions is reserved and the cheaper one billed. If it fails, the active
+        /// version stands.
         ///
         /// - `max_usd_rate`: fails if the contract would cost more than this, in 1e-10 USD per hour.
         #[pallet::call_index(7)]
@@ -500,11 +506,11 @@ pub mod pallet {
             max_usd_rate: UsdRate,
         ) -> DispatchResult {
             let account = ensure_signed(origin)?;
-            Self::do_update_node_contract(account, contract, UpdateWish { resources, max_usd_rate }, body)
+            Self::do_update_node_contract(account, contract, UpdateRequest { resources, max_usd_rate }, body)
         }
 
-        /// Rents an empty node as a whole: only its tenant has contracts on it, and pays for their addresses
-        /// and traffic alone.
+        /// Rents a whole empty node: only its tenant can deploy on it, and contracts there pay for public
+        /// addresses and traffic only.
         ///
         /// - `max_usd_rate`: fails if node and extra fee cost more than this together, in 1e-10 USD per hour.
         #[pallet::call_index(8)]
@@ -530,7 +536,7 @@ pub mod pallet {
             Self::do_create_name_contract(account, name, max_usd_rate)
         }
 
-        /// A node is still at work on a version and takes longer. Authorised by its key.
+        /// A node reports that it is still working on a version, which prolongs its answer. Authorized by its key.
         #[pallet::call_index(10)]
         #[pallet::weight((T::WeightInfo::report_progress(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_progress)]
@@ -546,8 +552,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// What a closed contract had is gone from its node: its addresses are free for others. Authorised by
-        /// the node's key.
+        /// A node reports that it released what a closed contract had: the addresses are free for others.
+        /// Authorized by its key.
         #[pallet::call_index(11)]
         #[pallet::weight((T::WeightInfo::report_released(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_released)]
@@ -559,7 +565,7 @@ pub mod pallet {
             _signature: KeySignature,
         ) -> DispatchResult {
             ensure_authorized(origin)?;
-            T::PublicIps::free(payload.contract);
+            Self::do_report_released(payload.contract);
             Ok(())
         }
     }
@@ -583,13 +589,17 @@ pub mod pallet {
             Self::quote_of_name()
         }
 
-        /// How a contract stands; `None` for an id that was never given or is forgotten.
+        /// The status of a contract; `None` for an id that was never given or whose tombstone is removed.
         pub fn contract_status(contract: ContractId) -> Option<ContractStatus> {
             Self::status_of(contract)
         }
 
-        /// A node's open contracts, at most 500, in no particular order; go on with the last id.
-        pub fn contracts_of_node(node: NodeId, after: Option<ContractId>, limit: u32) -> Vec<NodeContract> {
+        /// A node's open node contracts, at most 500 a page, in no particular order.
+        pub fn contracts_of_node(
+            node: NodeId,
+            after: Option<ContractId>,
+            limit: u32,
+        ) -> Page<NodeContract, ContractId> {
             Self::page_of_node(node, after, limit)
         }
 

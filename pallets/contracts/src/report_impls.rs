@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What nodes report. It can't fail here: `authorize_impls` has checked it.
+//! The reports of nodes. They can't fail here: `authorize_impls` has checked them.
 
 use crate::*;
-use frame_support::pallet_prelude::*;
+use frame_support::{defensive, pallet_prelude::*};
 use tfgrid_primitives::{
     ContractId, Deadline, GridMillis, NodeId, ReportMark, UsageItem, UsageTotals,
-    pricing::Priced,
     report::{DeployedPayload, FailedPayload, ProgressPayload, UsagePayload},
-    traits::{Agenda, Clock, Ledger, NodeDirectory, NodeFacts, Parties, Service},
+    traits::{Agenda, Clock, Ledger, NodeDirectory, PublicIps, Service},
     units::SECOND_MS,
     views::ClosingReason,
 };
@@ -15,7 +14,7 @@ use tfgrid_primitives::{
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_report_deployed(sequence: u64, payload: DeployedPayload) {
         let DeployedPayload { contract, version, result, .. } = payload;
-        let Some(mut record) = Contracts::<T>::get(contract) else { return };
+        let Some(mut record) = Self::reported_contract(contract) else { return };
         let now = T::Clock::grid_now();
         let ContractKind::Node(deployment) = &mut record.kind else { return };
         let node = deployment.node;
@@ -26,26 +25,36 @@ impl<T: Config> Pallet<T> {
             T::Agenda::disarm(deployment.answer.by, Deadline::Answer(contract));
             record.state = ContractState::Deployed;
             record.deployed_at = now;
-            T::Ledger::start(contract, Self::parties(&record), record.rates);
-            // A node on its way back isn't paid yet, for nothing that it runs.
+            T::Ledger::start(contract);
+            // A node that isn't back yet is paid for nothing that it runs.
             if T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended) {
                 T::Ledger::suspend(contract);
             }
         }
         if let Some(pending) = pending {
-            Self::promote(contract, &mut record, pending);
+            Self::activate(contract, &mut record, pending);
         }
         Contracts::<T>::insert(contract, record);
         Results::<T>::insert(contract, result);
-        Self::deposit_event(match news {
-            true => Event::Deployed { contract, node, version },
-            false => Event::ResultUpdated { contract },
+        Self::deposit_event(if news {
+            Event::Deployed { contract, node, version }
+        } else {
+            Event::ResultUpdated { contract }
         });
+    }
+
+    /// The contract that a report is about, which `authorize_impls` has found.
+    fn reported_contract(contract: ContractId) -> Option<Contract> {
+        let record = Contracts::<T>::get(contract).filter(|record| record.deployment().is_some());
+        if record.is_none() {
+            defensive!("a report on no node contract was authorized", contract);
+        }
+        record
     }
 
     pub(crate) fn do_report_failed(node: NodeId, sequence: u64, payload: FailedPayload) {
         let FailedPayload { contract, version, code, path } = payload;
-        let Some(mut record) = Contracts::<T>::get(contract) else { return };
+        let Some(mut record) = Self::reported_contract(contract) else { return };
         Self::deposit_event(Event::DeploymentRejected { contract, node, version, code, path });
         if Self::drop_pending(contract, &mut record).is_none() {
             return Self::close(contract, record, ClosingReason::NodeRejected { code });
@@ -58,7 +67,7 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_report_progress(sequence: u64, payload: ProgressPayload) {
         let contract = payload.contract;
-        let Some(mut record) = Contracts::<T>::get(contract) else { return };
+        let Some(mut record) = Self::reported_contract(contract) else { return };
         let ContractKind::Node(deployment) = &mut record.kind else { return };
         let now = T::Clock::grid_now();
         deployment.last_report = ReportMark { sequence, at: now };
@@ -74,12 +83,16 @@ impl<T: Config> Pallet<T> {
 
     /// Until when a node that is still at work at `now` may answer.
     fn latest_answer(answer: &Answer, now: GridMillis) -> GridMillis {
-        now.saturating_add(T::AnswerWithin::get()).min(Self::answer_limit(answer)).max(answer.by)
+        now.saturating_add(T::AnswerWithinMs::get()).min(Self::answer_limit(answer)).max(answer.by)
     }
 
     /// Until when a node may answer at most, however much progress it reports.
     pub(crate) fn answer_limit(answer: &Answer) -> GridMillis {
-        answer.asked_at.saturating_add(T::AnswerLimit::get())
+        answer.asked_at.saturating_add(T::AnswerLimitMs::get())
+    }
+
+    pub(crate) fn do_report_released(contract: ContractId) {
+        T::PublicIps::free(contract);
     }
 
     pub(crate) fn do_report_usage(node: NodeId, sequence: u64, payload: UsagePayload) {
@@ -91,7 +104,7 @@ impl<T: Config> Pallet<T> {
             bytes_per_second: T::MaxBytesPerSecond::get(),
             last: last.at,
             now,
-            leeway: T::UsageInterval::get(),
+            leeway: T::UsageIntervalMs::get(),
         };
         let (mut accepted, mut refused) = (0u32, BoundedVec::new());
         for (i, item) in payload.iter().enumerate() {
@@ -107,8 +120,8 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::UsageReported { node, accepted, refused });
     }
 
-    /// Takes an item that can be true: the contract runs on this node, which could have done as much. Draws on
-    /// the traffic that was paid for.
+    /// Takes an item that is plausible: the contract runs on this node, which could have done as much. Draws on
+    /// the contract's traffic allowance.
     fn take_usage(node: NodeId, bounds: &UsageBounds, item: &UsageItem) -> bool {
         let Some(record) = Contracts::<T>::get(item.contract) else { return false };
         let runs_here = record.state == ContractState::Deployed
@@ -120,46 +133,6 @@ impl<T: Config> Pallet<T> {
             T::Ledger::use_traffic(item.contract, traffic_since(&before, &item.totals));
         }
         plausible
-    }
-
-    /// Who is charged for a contract and who earns.
-    pub(crate) fn parties(record: &Contract) -> Parties {
-        let node = record.node();
-        let facts = node.and_then(T::Nodes::facts);
-        let (public_ips, ip_rate) =
-            record.deployment().map_or((0, 0), |deployment| (deployment.public_ips, deployment.ip_rate));
-        Parties {
-            payer: record.twin,
-            farm: facts.map(|facts| facts.farm),
-            node,
-            public_ips,
-            ip_rate,
-            priced: Self::priced_for(record, facts.as_ref()),
-        }
-    }
-
-    /// What a contract is priced for.
-    fn priced_for(record: &Contract, facts: Option<&NodeFacts>) -> Option<Priced> {
-        Some(match &record.kind {
-            ContractKind::Node(deployment) => {
-                let Deployment { node, resources, public_ips, .. } = *deployment;
-                Self::priced(Rents::<T>::contains_key(node), facts?, resources, public_ips)
-            }
-            ContractKind::Rent { .. } => Self::priced_rent(facts?),
-            ContractKind::Name { .. } => Priced::Name,
-        })
-    }
-
-    /// Nobody answered in time: nothing is charged for what never ran, and the version before stands.
-    pub(crate) fn end_wait(contract: ContractId) {
-        let Some(mut record) = Contracts::<T>::get(contract) else { return };
-        if record.state == ContractState::Created {
-            return Self::close(contract, record, ClosingReason::NodeSilent);
-        }
-        if let Some(pending) = Self::drop_pending(contract, &mut record) {
-            Contracts::<T>::insert(contract, record);
-            Self::deposit_event(Event::UpdateExpired { contract, version: pending.version });
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What comes due: versions that nobody answered, sweeps over a node's contracts, evictions of those who don't
-//! pay, addresses that have cooled down, tombstones.
+//! Deadlines: unanswered versions, sweeps over a node's contracts, evictions after grace periods, addresses that
+//! have cooled down, tombstones.
 
 use crate::{utility_impls::ids_after, *};
 use frame_support::weights::Weight;
@@ -11,32 +11,34 @@ use tfgrid_primitives::{
 };
 
 impl<T: Config> ServeDeadlines for Pallet<T> {
-    fn weight_of(deadline: &Deadline) -> Weight {
-        match deadline {
+    fn weight_of(deadline: &Deadline) -> Option<Weight> {
+        Some(match deadline {
             Deadline::Sweep(_) => T::WeightInfo::serve_sweep(SWEEP_STEP),
             Deadline::Eviction(_) => T::WeightInfo::serve_eviction(SWEEP_STEP),
             Deadline::Answer(_) => T::WeightInfo::serve_answer(),
             Deadline::CoolDown(_) => T::WeightInfo::serve_cool_down(),
             Deadline::Tombstone(_) => T::WeightInfo::serve_tombstone(),
-            // Others serve them.
-            Deadline::Silence(_) | Deadline::Drain(_) | Deadline::Grace(_) | Deadline::Review(_) => {
-                Weight::zero()
-            }
-        }
+            _ => return None,
+        })
+    }
+
+    fn heaviest_step() -> Weight {
+        let sweeps = T::WeightInfo::serve_sweep(SWEEP_STEP).max(T::WeightInfo::serve_eviction(SWEEP_STEP));
+        let waits = T::WeightInfo::serve_answer().max(T::WeightInfo::serve_cool_down());
+        sweeps.max(waits).max(T::WeightInfo::serve_tombstone())
     }
 
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
         match deadline {
             Deadline::Sweep(node) => return Self::sweep(node).then_some(now),
             Deadline::Eviction(twin) => return Self::evict(twin).then_some(now),
-            Deadline::Answer(contract) => Self::end_wait(contract),
+            Deadline::Answer(contract) => Self::end_answer(contract),
             Deadline::CoolDown(contract) => T::PublicIps::free(contract),
             Deadline::Tombstone(contract) => {
-                Closed::<T>::remove(contract);
+                ClosedContracts::<T>::remove(contract);
                 T::Ledger::forget(contract);
             }
-            // The nodes' and the ledger's own.
-            Deadline::Silence(_) | Deadline::Drain(_) | Deadline::Grace(_) | Deadline::Review(_) => {}
+            _ => {}
         }
         None
     }
@@ -89,13 +91,31 @@ impl<T: Config> Pallet<T> {
 
     fn bring_to(service: Service, contract: ContractId) {
         match service {
-            Service::Running => T::Ledger::resume(contract),
+            // Nothing is charged before the node has deployed a contract.
+            Service::Running if Self::is_deployed(contract) => T::Ledger::start(contract),
+            Service::Running => {}
             Service::Suspended => T::Ledger::suspend(contract),
             Service::Ended(reason) => {
                 if let Some(record) = Contracts::<T>::get(contract) {
                     Self::close(contract, record, reason);
                 }
             }
+        }
+    }
+
+    fn is_deployed(contract: ContractId) -> bool {
+        Contracts::<T>::get(contract).is_some_and(|record| record.state == ContractState::Deployed)
+    }
+
+    /// The node hasn't answered in time: a first version closes with its contract, and an update fails.
+    fn end_answer(contract: ContractId) {
+        let Some(mut record) = Contracts::<T>::get(contract) else { return };
+        if record.state == ContractState::Created {
+            return Self::close(contract, record, ClosingReason::NodeSilent);
+        }
+        if let Some(pending) = Self::drop_pending(contract, &mut record) {
+            Contracts::<T>::insert(contract, record);
+            Self::deposit_event(Event::UpdateExpired { contract, version: pending.version });
         }
     }
 }

@@ -6,7 +6,7 @@ use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use sp_core::H256;
 use tfgrid_primitives::{
-    Balance, ContractId, GridMillis, NodeId, Rates, ReportMark, Resources, TwinId, UsdRate, traits::Service,
+    Balance, ContractId, GridMillis, NodeId, ReportMark, Resources, TwinId, UsdRate, traits::Service,
     units::DAY_MS, views::PendingVersion,
 };
 
@@ -79,8 +79,8 @@ impl Subnet {
     }
 }
 
-/// What the caller of `create_node_contract` asks for, beside the body.
-pub(crate) struct Wish {
+/// The arguments of `create_node_contract`, without the body.
+pub(crate) struct CreateRequest {
     pub node: NodeId,
     pub resources: Resources,
     pub public_ips: u8,
@@ -91,8 +91,8 @@ pub(crate) struct Wish {
     pub max_usd_rate: UsdRate,
 }
 
-/// What the caller of `update_node_contract` asks for, beside the body.
-pub(crate) struct UpdateWish {
+/// The arguments of `update_node_contract`, without the body.
+pub(crate) struct UpdateRequest {
     pub resources: Resources,
     /// In 1e-10 USD per hour.
     pub max_usd_rate: UsdRate,
@@ -101,15 +101,13 @@ pub(crate) struct UpdateWish {
 /// An open contract.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Contract {
-    /// Whose it is.
+    /// The twin that owns it and pays for it.
     pub twin: TwinId,
-    /// On what.
+    /// What it is a right to.
     pub kind: ContractKind,
-    /// How far it got; what needs no deployment is deployed from the start.
+    /// Whether its node has deployed it; rents and names are deployed from the start.
     pub state: ContractState,
-    /// What it costs per hour once deployed.
-    pub rates: Rates,
-    /// What is held for it, in 1e-7 TFT.
+    /// What is held for it on the twin's account, in 1e-7 TFT.
     pub deposit: Balance,
     /// When it was created, in grid time.
     pub created_at: GridMillis,
@@ -117,7 +115,7 @@ pub struct Contract {
     pub deployed_at: GridMillis,
 }
 
-/// What a contract is a claim on.
+/// What a contract is a right to.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum ContractKind {
     /// Capacity of a node.
@@ -137,42 +135,36 @@ pub enum ContractKind {
     },
 }
 
-/// A claim on capacity of a node, and how far the node got with it.
+/// A right to capacity of a node, with the versions of its body.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Deployment {
     /// The node.
     pub node: NodeId,
-    /// What the present version may use.
+    /// What the active version may use.
     pub resources: Resources,
-    /// How many public IPs it has.
-    pub public_ips: u8,
-    /// What these are of the rate, in 1e-10 USD per hour.
-    pub ip_rate: UsdRate,
-    /// Private networks that it takes part in.
+    /// The private networks that it takes part in.
     pub networks: Networks,
-    /// The version of the present body; the first is 1.
+    /// The active version of the body; the first is 1.
     pub version: u32,
-    /// Hash of the present body.
+    /// Hash of the active body.
     pub body_hash: H256,
-    /// The version given last: that of an update which failed isn't given again.
+    /// The last version that was given: no version is given twice, also after an update that failed.
     pub last_version: u32,
-    /// Until when the node must answer the first version.
+    /// Until when the node must answer on the first version.
     pub answer: Answer,
-    /// The version that waits for the node's answer.
+    /// The version that awaits the node's answer.
     pub pending: Option<Pending>,
     /// The node's last report on it.
     pub last_report: ReportMark,
 }
 
 impl Deployment {
-    /// The first version of what is wished for, as its node is asked for it.
-    pub(crate) fn first(wish: Wish, ip_rate: UsdRate, body_hash: H256, answer: Answer) -> Self {
-        let Wish { node, resources, public_ips, networks, .. } = wish;
+    /// The first version of what is requested, as its node is asked for it.
+    pub(crate) fn first(request: CreateRequest, body_hash: H256, answer: Answer) -> Self {
+        let CreateRequest { node, resources, networks, .. } = request;
         Self {
             node,
             resources,
-            public_ips,
-            ip_rate,
             networks,
             version: 1,
             body_hash,
@@ -183,13 +175,13 @@ impl Deployment {
         }
     }
 
-    /// What the node keeps for it: until an update is answered, enough for both versions.
+    /// What is reserved on the node: until it has answered an update, the larger of both versions.
     pub fn reserved(&self) -> Resources {
         self.pending.as_ref().map_or(self.resources, |pending| self.resources.max(&pending.resources))
     }
 }
 
-/// A new version that the node hasn't deployed yet.
+/// A version that the node hasn't deployed yet.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Pending {
     /// The version.
@@ -198,19 +190,10 @@ pub struct Pending {
     pub body_hash: H256,
     /// What it may use.
     pub resources: Resources,
-    /// What it costs, in 1e-10 USD per hour.
-    pub rate: UsdRate,
     /// What is held for its body, in 1e-7 TFT.
     pub deposit: Balance,
     /// Until when the node must answer.
     pub answer: Answer,
-}
-
-impl Pending {
-    /// What it costs more than the present version.
-    pub(crate) fn raised_from(&self, present: Rates) -> Rates {
-        Rates { usd: self.rate.saturating_sub(present.usd), extra: 0 }
-    }
 }
 
 impl From<&Pending> for PendingVersion {
@@ -257,10 +240,10 @@ impl Contract {
     }
 }
 
-/// How far a contract got. *Paused* isn't a state: it follows from the payer's credit.
+/// Whether a contract is deployed. *Paused* isn't a state: it follows from the payer's credit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum ContractState {
-    /// Capacity is reserved, the node hasn't answered.
+    /// Capacity is reserved; the node hasn't answered.
     Created,
     /// The node has deployed it; it is charged.
     Deployed,
@@ -271,10 +254,10 @@ pub enum ContractState {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum CancelReason {
-    /// It isn't needed any more.
+    /// The owner doesn't need it any more.
     #[codec(index = 0)]
     Cancelled,
-    /// Its node said that it runs, but it doesn't: what was charged goes back.
+    /// The node reported it as deployed, but it doesn't run: what was charged is refunded.
     #[codec(index = 1)]
     NotDelivered,
 }

@@ -40,8 +40,8 @@ pub trait WeightInfo {
     fn authorize_usage(i: u32) -> Weight;
     /// Of `force_close`. Worst case: as for `cancel`.
     fn force_close() -> Weight;
-    /// Of `attach_provider`. Worst case: of a contract that is charged already.
-    fn attach_provider() -> Weight;
+    /// Of `reprice`. Worst case: of a payer that is to be refilled first.
+    fn reprice() -> Weight;
     /// Of `serve_sweep`. Worst case: the contracts close, each of another payer that is to be refilled first, with a dearer version pending and all else that `cancel` finds.
     fn serve_sweep(c: u32) -> Weight;
     /// Of `serve_eviction`. Worst case: the contracts are on a node each, with a dearer version pending and all else that `cancel` finds. A rent has less.
@@ -130,8 +130,8 @@ impl WeightInfo for () {
         Weight::from_parts(494_659_000, 4_709).saturating_add(ParityDbWeight::get().reads_writes(30, 35))
     }
 
-    fn attach_provider() -> Weight {
-        Weight::from_parts(82_064_000, 1_888).saturating_add(ParityDbWeight::get().reads_writes(7, 2))
+    fn reprice() -> Weight {
+        Weight::from_parts(250_000_000, 4_000).saturating_add(ParityDbWeight::get().reads_writes(22, 10))
     }
 
     fn serve_sweep(c: u32) -> Weight {

@@ -8,10 +8,10 @@ use frame_system::{EnsureRoot, RawOrigin};
 use sp_runtime::{BuildStorage, DispatchError, DispatchResult, traits::Dispatchable};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
-    Balance, FarmId, GridMillis, NodeId, Q64, Resources, TftPrice, TwinId, UnixSeconds,
+    Balance, ExactTft, FarmId, GridMillis, NodeId, PriceTime, Resources, TftPrice, TwinId, UnixSeconds,
     farming::{PERIOD_SECONDS, period_of, period_start},
     traits::{
-        Clock, FarmDirectory, FarmFacts, FarmedNode, FarmedNodes, FarmingPeriods, PaidUse, PaidUses,
+        Clock, FarmDirectory, FarmFacts, FarmedNode, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse,
         PriceHistory,
     },
     units::{GIB, SECOND_MS, TFT, USD},
@@ -125,8 +125,8 @@ impl Clock for SetClock {
         Now::get()
     }
 
-    fn price_now() -> Q64 {
-        0
+    fn price_now() -> PriceTime {
+        PriceTime::ZERO
     }
 }
 
@@ -220,7 +220,7 @@ pub fn next_period(nodes: &[NodeId]) {
 
 /// Contracts have paid `tft` for so much on a node, the farmer's share left out.
 pub fn pay_for(node: NodeId, traffic_bytes: u64, ip_seconds: u64, tft: Balance) {
-    Farming::count(node, PaidUse { traffic_bytes, ip_ms: ip_seconds * SECOND_MS, tft: tft << 64 });
+    Farming::on_paid_use(node, PaidUse { traffic_bytes, ip_ms: ip_seconds * SECOND_MS, tft: ExactTft::from_whole(tft) });
 }
 
 /// A call of a person.

@@ -6,7 +6,7 @@ use frame_support::{storage::with_storage_layer, weights::Weight};
 use tfgrid_primitives::{
     Balance, NodeId,
     farming::{period_of, period_start},
-    traits::{Clock, FarmedNodes, FarmingPeriods, PaidUse, PaidUses},
+    traits::{Clock, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse},
 };
 
 impl<T: Config> FarmingPeriods for Pallet<T> {
@@ -63,8 +63,8 @@ impl<T: Config> FarmingPeriods for Pallet<T> {
 }
 
 /// What is paid for a node in a period that is over counts for it until the node's first heartbeat of the next.
-impl<T: Config> PaidUses for Pallet<T> {
-    fn count(node: NodeId, paid: PaidUse) {
+impl<T: Config> OnPaidUse for Pallet<T> {
+    fn on_paid_use(node: NodeId, paid: PaidUse) {
         if let Some((enrolment, mut running)) = Self::farming(node) {
             running.count(paid);
             Self::set_running(node, enrolment, running);

@@ -12,7 +12,7 @@ use sp_runtime::{DispatchError::BadOrigin, DispatchResult, TokenError};
 use tfgrid_primitives::{
     Balance, FarmId, NodeId, Resources,
     farming::{PERIOD_SECONDS, PERIODS_KEPT, period_start},
-    traits::{FarmUse, FarmedNode, FarmingPeriods},
+    traits::{FarmInUse, FarmedNode, FarmingPeriods},
     units::{GIB, TFT, USD},
 };
 

@@ -9,7 +9,7 @@ use tfgrid_primitives::{
     farming::{
         Farmed, FarmingRates, PERIOD_SECONDS, PERIODS_KEPT, Payment, minted, period_start, reward_musd,
     },
-    fixed::{mul_div, whole},
+    fixed::mul_div,
     traits::{FarmedNode, PaidUse},
     units::{GIB, SECOND_MS, TFT},
 };
@@ -172,7 +172,7 @@ impl Running {
         };
         let uptime_permille = permille(up, PERIOD_SECONDS.saturating_mul(SECOND_MS));
         let payment = Payment { uptime_permille, certified: self.certified, price };
-        minted(&policy.rates, &farmed, &payment, whole(self.paid.tft))
+        minted(&policy.rates, &farmed, &payment, self.paid.tft.whole())
     }
 }
 
@@ -248,7 +248,10 @@ pub struct RewardInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_primitives::units::{DAY_MS, USD};
+    use tfgrid_primitives::{
+        ExactTft,
+        units::{DAY_MS, USD},
+    };
 
     const PERIOD_MS: u64 = PERIOD_SECONDS * SECOND_MS;
     const PRICE: TftPrice = USD / 20;
@@ -328,7 +331,7 @@ mod tests {
     #[test]
     fn use_that_is_counted_does_not_wrap() {
         let mut running = whole_period();
-        let all = PaidUse { traffic_bytes: u64::MAX, ip_ms: u64::MAX, tft: u128::MAX };
+        let all = PaidUse { traffic_bytes: u64::MAX, ip_ms: u64::MAX, tft: ExactTft::MAX };
         running.count(all);
         running.count(all);
         assert_eq!(running.paid, all);

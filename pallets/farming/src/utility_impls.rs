@@ -3,7 +3,7 @@
 
 use crate::*;
 use sp_runtime::Vec;
-use tfgrid_primitives::{FarmId, NodeId, farming::period_start, traits::FarmUse};
+use tfgrid_primitives::{FarmId, NodeId, farming::period_start, traits::FarmInUse};
 #[cfg(any(feature = "std", feature = "try-runtime"))]
 use {
     frame_support::{ensure, traits::fungible::InspectHold},
@@ -33,7 +33,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// A farm stays while it has bonds or rewards: they are its farmer's.
-impl<T: Config> FarmUse for Pallet<T> {
+impl<T: Config> FarmInUse for Pallet<T> {
     fn has_earnings(farm: FarmId) -> bool {
         FarmEnrolments::<T>::contains_key(farm)
     }

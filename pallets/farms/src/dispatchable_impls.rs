@@ -12,7 +12,7 @@ use frame_support::{
 use sp_runtime::Vec;
 use tfgrid_primitives::{
     FarmId, PublicKey, UnixSeconds,
-    traits::{Clock, FarmUse, TwinDirectory},
+    traits::{Clock, FarmInUse, TwinDirectory},
 };
 
 impl<T: Config> Pallet<T> {

@@ -37,7 +37,7 @@ pub mod pallet {
     use sp_runtime::Vec;
     use tfgrid_primitives::{
         Balance, ContractId, FarmId, PublicKey, TwinId, UnixSeconds,
-        traits::{Clock, FarmUse, TwinDirectory},
+        traits::{Clock, FarmInUse, TwinDirectory},
         views::Page,
     };
 
@@ -60,7 +60,7 @@ pub mod pallet {
         /// Calendar time, for the expiry of tickets.
         type Clock: Clock;
         /// What depends on a farm.
-        type Use: FarmUse;
+        type Use: FarmInUse;
         /// Who certifies farms and removes public IPs that aren't their farmer's.
         type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// Held while a farm exists, in 1e-7 TFT.

@@ -7,8 +7,8 @@ use frame_support::{derive_impl, parameter_types, traits::ConstU128};
 use frame_system::EnsureRoot;
 use sp_runtime::BuildStorage;
 use tfgrid_primitives::{
-    FarmId, GridMillis, Q64, TwinId, UnixSeconds,
-    traits::{Clock, FarmUse, TwinDirectory},
+    FarmId, GridMillis, PriceTime, TwinId, UnixSeconds,
+    traits::{Clock, FarmInUse, TwinDirectory},
     units::TFT,
 };
 
@@ -97,7 +97,7 @@ impl Clock for SetClock {
         Now::get()
     }
 
-    fn price_now() -> Q64 {
+    fn price_now() -> PriceTime {
         0
     }
 }
@@ -105,7 +105,7 @@ impl Clock for SetClock {
 /// Says what [`WithNodes`] and [`WithEarnings`] are set to.
 pub struct SetUse;
 
-impl FarmUse for SetUse {
+impl FarmInUse for SetUse {
     fn has_nodes(farm: FarmId) -> bool {
         WithNodes::get() == Some(farm)
     }

@@ -9,7 +9,7 @@ use frame_support::traits::{fungible::MutateHold, tokens::Precision};
 use sp_runtime::Vec;
 use tfgrid_primitives::{
     Balance, FarmId, PublicKey, Refusal, TwinId, UnixSeconds,
-    traits::{BootTickets, FarmDirectory, FarmFacts, TwinDirectory, TwinUse},
+    traits::{BootTickets, FarmDirectory, FarmFacts, TwinDirectory, TwinInUse},
     views::Page,
 };
 #[cfg(any(feature = "std", feature = "try-runtime"))]
@@ -58,7 +58,7 @@ impl<T: Config> FarmDirectory<T::AccountId> for Pallet<T> {
     }
 }
 
-impl<T: Config> TwinUse for Pallet<T> {
+impl<T: Config> TwinInUse for Pallet<T> {
     fn is_in_use(twin: TwinId) -> bool {
         FarmCount::<T>::contains_key(twin)
     }

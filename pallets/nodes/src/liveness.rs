@@ -4,8 +4,8 @@
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    GridMillis, Q64, ReportMark,
-    ledger::Gap,
+    GridMillis, PriceTime, ReportMark,
+    refund::ClockSpan,
     units::{DAY_MS, HOUR_MS},
 };
 
@@ -32,12 +32,12 @@ pub struct Heartbeat {
     /// The nonce before that. Machines that take turns under one key come back to it.
     pub previous_nonce: Option<u64>,
     /// Where the price clock stood.
-    pub clock: Q64,
+    pub clock: PriceTime,
 }
 
 impl Heartbeat {
     /// What a node starts with when it joins.
-    pub(crate) fn at_joining(at: GridMillis, clock: Q64) -> Self {
+    pub(crate) fn at_joining(at: GridMillis, clock: PriceTime) -> Self {
         Self { at, sequence: 0, boot_nonce: None, previous_nonce: None, clock }
     }
 
@@ -47,7 +47,7 @@ impl Heartbeat {
     }
 
     /// The same at another moment: the node was heard from in another way.
-    pub(crate) fn at_moment(self, at: GridMillis, clock: Q64) -> Self {
+    pub(crate) fn at_moment(self, at: GridMillis, clock: PriceTime) -> Self {
         Self { at, clock, ..self }
     }
 
@@ -75,7 +75,7 @@ pub struct Liveness {
     pub flaps: u8,
     /// The stretch of the price clock in which it served nobody last, up to its return: contracts that were
     /// charged through it get that back.
-    pub outage: Gap,
+    pub outage: ClockSpan,
 }
 
 /// Whether a node counts as online.
@@ -101,7 +101,7 @@ pub struct Outage {
     /// Since when.
     pub since: GridMillis,
     /// Where the price clock stood at the last heartbeat before it: up to there contracts are paid.
-    pub clock: Q64,
+    pub clock: PriceTime,
     /// The heartbeats in a row that it has sent since.
     pub row: Option<Row>,
     /// Several machines use its key: heartbeats don't count until its farmer has cleared that.
@@ -112,7 +112,7 @@ pub struct Outage {
 
 impl Outage {
     /// One that begins.
-    pub(crate) fn new(since: GridMillis, clock: Q64) -> Self {
+    pub(crate) fn new(since: GridMillis, clock: PriceTime) -> Self {
         Self { since, clock, row: None, cloned: false, given_up: false }
     }
 }
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn flaps_are_counted_unless_the_node_was_steady_and_do_not_wrap() {
-        let live = |state, flaps| Liveness { state, check_at: 0, flaps, outage: Gap::default() };
+        let live = |state, flaps| Liveness { state, check_at: 0, flaps, outage: ClockSpan::default() };
         let online = LiveState::Online { since: 5 };
         assert_eq!(live(online, 3).flaps_at(5 + STEADY - 1), 4);
         assert_eq!(live(online, 3).flaps_at(5 + STEADY), 0);

@@ -16,7 +16,7 @@ use sp_runtime::{
 };
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
-    Balance, Deadline, FarmId, GridMillis, Isolation, NodeId, PublicKey, Q64, Refusal, Registration,
+    Balance, Deadline, FarmId, GridMillis, Isolation, NodeId, PublicKey, PriceTime, Refusal, Registration,
     ReportKind, Resources, TwinId, UnixSeconds,
     report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState, report_bytes},
     traits::{
@@ -230,7 +230,7 @@ impl Clock for SetClock {
         START + Grid::get() / 1_000
     }
 
-    fn price_now() -> Q64 {
+    fn price_now() -> PriceTime {
         Grid::get().into()
     }
 }

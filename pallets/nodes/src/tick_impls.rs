@@ -6,19 +6,22 @@ use crate::{liveness::Row, *};
 use frame_support::{traits::Get, weights::Weight};
 use tfgrid_primitives::{
     Deadline, GridMillis, NodeId,
-    ledger::Gap,
+    refund::ClockSpan,
     report::PowerState,
     traits::{Agenda, Clock, ServeDeadlines},
 };
 
 impl<T: Config> ServeDeadlines for Pallet<T> {
-    fn weight_of(deadline: &Deadline) -> Weight {
+    fn weight_of(deadline: &Deadline) -> Option<Weight> {
         match deadline {
-            Deadline::Silence(_) => T::WeightInfo::serve_silence(),
-            Deadline::Drain(_) => T::WeightInfo::serve_drain(),
-            // Others serve them.
-            _ => Weight::zero(),
+            Deadline::Silence(_) => Some(T::WeightInfo::serve_silence()),
+            Deadline::Drain(_) => Some(T::WeightInfo::serve_drain()),
+            _ => None,
         }
+    }
+
+    fn heaviest_step() -> Weight {
+        T::WeightInfo::serve_silence().max(T::WeightInfo::serve_drain())
     }
 
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
@@ -35,7 +38,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn watch(node: NodeId) {
         let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
         Heartbeats::<T>::insert(node, Heartbeat::at_joining(at, clock));
-        Self::set_online(node, 0, Gap::default());
+        Self::set_online(node, 0, ClockSpan::default());
     }
 
     /// A node is gone.
@@ -56,7 +59,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// It is heard from now on, after it has served nobody through `outage`.
-    fn set_online(node: NodeId, flaps: u8, outage: Gap) {
+    fn set_online(node: NodeId, flaps: u8, outage: ClockSpan) {
         let now = T::Clock::grid_now();
         let state = LiveState::Online { since: now };
         Self::set_liveness(node, Liveness { state, check_at: silent_at::<T>(now), flaps, outage });
@@ -140,7 +143,7 @@ impl<T: Config> Pallet<T> {
         let interval = T::HeartbeatInterval::get();
         let row = Row::with(outage.row, gap, now, interval);
         if row.suffices(now, interval, live.flaps) {
-            let outage = Gap { from: outage.clock, to: T::Clock::price_now() };
+            let outage = ClockSpan { from: outage.clock, to: T::Clock::price_now() };
             Self::set_online(node, live.flaps, outage);
             T::Agenda::arm(now, Deadline::Sweep(node));
             Self::deposit_event(Event::NodeOnline { node });

@@ -5,10 +5,10 @@ use crate::*;
 use frame_support::{ensure, traits::Get};
 use sp_runtime::{DispatchError, DispatchResult, Vec};
 use tfgrid_primitives::{
-    FarmId, NodeId, Q64, Resources, UsdRate,
-    ledger::Gap,
+    FarmId, NodeId, PriceTime, Resources, UsdRate,
+    refund::ClockSpan,
     traits::{
-        Clock, FarmDirectory, FarmUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
+        Clock, FarmDirectory, FarmInUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
         Service,
     },
     units::SECOND_MS,
@@ -95,7 +95,7 @@ fn matches(offer: &NodeOffer, filter: &NodeFilter) -> bool {
         && (filter.unavailable || offer.online && !offer.draining)
 }
 
-impl<T: Config> FarmUse for Pallet<T> {
+impl<T: Config> FarmInUse for Pallet<T> {
     fn has_nodes(farm: FarmId) -> bool {
         FarmNodes::<T>::iter_key_prefix(farm).next().is_some()
     }
@@ -103,28 +103,28 @@ impl<T: Config> FarmUse for Pallet<T> {
 
 impl<T: Config> Pallet<T> {
     /// Where the price clock stood at a node's last heartbeat, if it is offline or has missed so many since.
-    fn unheard_since(node: NodeId, missed: u64) -> Option<Q64> {
+    fn unheard_since(node: NodeId, missed: u64) -> Option<PriceTime> {
         // A node on its way back was silent all the same: its contracts are stopped one by one.
         if let Some(LiveState::Offline(outage)) = Liveliness::<T>::get(node).map(|live| live.state) {
             return Some(outage.clock);
         }
-        let Some(last) = Heartbeats::<T>::get(node) else { return Some(0) };
+        let Some(last) = Heartbeats::<T>::get(node) else { return Some(PriceTime::ZERO) };
         let silence = T::Clock::grid_now().saturating_sub(last.at);
         (silence > T::HeartbeatInterval::get().saturating_mul(missed)).then_some(last.clock)
     }
 }
 
 impl<T: Config> NodeLiveness for Pallet<T> {
-    fn silent_since(node: NodeId) -> Option<Q64> {
+    fn silent_since(node: NodeId) -> Option<PriceTime> {
         Self::unheard_since(node, 1)
     }
 
-    fn offline_since(node: NodeId) -> Option<Q64> {
+    fn offline_since(node: NodeId) -> Option<PriceTime> {
         Self::unheard_since(node, liveness::MISSED_HEARTBEATS)
     }
 
-    fn last_outage(node: NodeId) -> Gap {
-        Liveliness::<T>::get(node).map_or_else(Gap::default, |live| live.outage)
+    fn last_outage(node: NodeId) -> ClockSpan {
+        Liveliness::<T>::get(node).map_or_else(ClockSpan::default, |live| live.outage)
     }
 }
 

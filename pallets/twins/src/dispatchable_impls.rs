@@ -12,7 +12,7 @@ use frame_support::{
 use sp_runtime::traits::Zero;
 use tfgrid_primitives::{
     Balance, PublicKey, TwinId,
-    traits::{TwinDirectory, TwinUse},
+    traits::{OnTwinLeft, TwinDirectory, TwinInUse},
 };
 
 impl<T: Config> Pallet<T> {
@@ -79,20 +79,20 @@ impl<T: Config> Pallet<T> {
         TwinByAccount::<T>::insert(&to, twin);
         Offers::<T>::remove(twin);
         // Else the heir's account would pay for the refills that the seller has wished.
-        T::Use::forget_owner(twin);
+        T::OnTwinLeft::on_twin_left(twin);
         Self::deposit_event(Event::TwinTransferred { twin, from, to, deposits });
         Ok(())
     }
 
     pub(crate) fn do_remove(account: T::AccountId) -> DispatchResult {
         let twin = Self::own_twin(&account)?;
-        ensure!(!T::Use::is_in_use(twin), Error::<T>::TwinInUse);
+        ensure!(!T::InUse::is_in_use(twin), Error::<T>::TwinInUse);
         let released = Twins::<T>::take(twin).ok_or(Error::<T>::NoTwin)?.deposit;
 
         T::Currency::release(&HoldReason::Twin.into(), &account, released, Precision::Exact)?;
         TwinByAccount::<T>::remove(&account);
         Offers::<T>::remove(twin);
-        T::Use::forget_owner(twin);
+        T::OnTwinLeft::on_twin_left(twin);
         Self::deposit_event(Event::TwinRemoved { twin, released });
         Ok(())
     }

@@ -25,7 +25,7 @@ pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
-    use tfgrid_primitives::{Balance, PublicKey, TwinId, traits::TwinUse};
+    use tfgrid_primitives::{Balance, PublicKey, TwinId, traits::{OnTwinLeft, TwinInUse}};
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
@@ -45,7 +45,9 @@ pub mod pallet {
         /// [`MAX_DEPOSIT_REASONS`], none twice.
         type DepositReasons: Get<&'static [Self::RuntimeHoldReason]>;
         /// What depends on a twin.
-        type Use: TwinUse;
+        type InUse: TwinInUse;
+        /// What follows when a twin gets another owner or is removed.
+        type OnTwinLeft: OnTwinLeft;
         /// Held while a twin exists, in 1e-7 TFT.
         #[pallet::constant]
         type TwinDeposit: Get<Balance>;

@@ -7,7 +7,7 @@ use frame_support::{
     traits::{ConstU128, Get},
 };
 use sp_runtime::BuildStorage;
-use tfgrid_primitives::{TwinId, traits::TwinUse, units::TFT};
+use tfgrid_primitives::{TwinId, traits::TwinInUse, units::TFT};
 
 /// A pallet that holds deposits of twins.
 #[frame_support::pallet]
@@ -77,7 +77,7 @@ parameter_types! {
 /// Says that [`Busy`] is in use.
 pub struct SetUse;
 
-impl TwinUse for SetUse {
+impl TwinInUse for SetUse {
     fn is_in_use(twin: TwinId) -> bool {
         Busy::get() == Some(twin)
     }
@@ -99,7 +99,8 @@ impl pallet_grid_twins::Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type DepositReasons = TwinsDeposits;
-    type Use = SetUse;
+    type InUse = SetUse;
+    type OnTwinLeft = ();
     type TwinDeposit = ConstU128<TFT>;
     type WeightInfo = ();
 }

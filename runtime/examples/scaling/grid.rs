@@ -134,7 +134,7 @@ pub fn signed(who: Sr25519Keyring, later: u32, call: impl Into<RuntimeCall>) -> 
 /// Time passes until no contract can be cancelled as not delivered any more.
 pub fn nothing_is_set_aside() {
     let window = parameters::NotDeliveredWindow::get();
-    pallet_grid_billing::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += window);
+    pallet_grid_clock::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += window);
 }
 
 /// Makes a grid of this size.

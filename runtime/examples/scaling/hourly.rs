@@ -66,7 +66,7 @@ fn block_of_settlements(size: Size, n: u32) -> Job {
     let transactions: Vec<_> = (0..SETTLEMENTS)
         .map(|k| {
             let contract = size.pick(n * SETTLEMENTS + k).contract();
-            grid::signed(Sr25519Keyring::Ferdie, k, pallet_grid_billing::Call::claim { contract })
+            grid::signed(Sr25519Keyring::Ferdie, k, pallet_grid_billing::Call::collect { contract })
         })
         .collect();
     let weight_of = |transaction: &UncheckedExtrinsic| {

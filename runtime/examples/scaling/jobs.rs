@@ -11,7 +11,7 @@ use frame_support::{
     weights::{Weight, WeightMeter},
 };
 use pallet_grid_billing::{Ends, PriceClockState};
-use tfgrid_primitives::{Q64, units::TFT};
+use tfgrid_primitives::{ExactTft, units::TFT};
 use tfgrid_runtime::*;
 
 /// What is measured.
@@ -57,7 +57,7 @@ pub const SCENARIOS: [Scenario; 15] = [
     }),
     Scenario::new("`claim`", |size, n| {
         grid::nothing_is_set_aside();
-        Job::by(size.pick(n), pallet_grid_billing::Call::claim { contract: size.pick(n).contract() })
+        Job::by(size.pick(n), pallet_grid_billing::Call::collect { contract: size.pick(n).contract() })
     }),
     Scenario::new("another price of TFT: `set_price`", |_, _| set_price()),
     HOOKS,
@@ -109,8 +109,8 @@ fn pause(payer: Payer) {
 }
 
 fn set_price() -> Job {
-    let price = Billing::price_clock().price + 1;
-    Job::call(RawOrigin::Root.into(), pallet_grid_billing::Call::set_price { price })
+    let price = pallet_grid_clock::PriceClockState::<Runtime>::get().price + 1;
+    Job::call(RawOrigin::Root.into(), pallet_grid_clock::Call::set_price { price })
 }
 
 /// All that billing does in a block of its own accord.
@@ -118,7 +118,7 @@ fn hooks() -> Job {
     let timestamp = Timestamp::get() + SLOT_DURATION;
     let work = move || {
         <Billing as OnTimestampSet<_>>::on_timestamp_set(timestamp);
-        Billing::on_poll(System::block_number() + 1, &mut WeightMeter::with_limit(Weight::MAX));
+        Clock::on_poll(System::block_number() + 1, &mut WeightMeter::with_limit(Weight::MAX));
     };
     Job { work: Box::new(work), weight: None }
 }
@@ -134,10 +134,10 @@ fn block_with_due(payers: usize) -> Job {
 /// Whoever's credit has ended waits since the first block that came then.
 fn nobody_is_due() {
     let next = Ends::<Runtime>::iter_keys().next();
-    assert!(next.is_none_or(|next| next.end() > Billing::now().clock), "a payer wasn't served in time");
+    assert!(next.is_none_or(|next| next.end() > Clock::now().clock), "a payer wasn't served in time");
 }
 
 /// The price clock comes to this place.
-pub fn set_clock(place: Q64) {
+pub fn set_clock(place: ExactTft) {
     PriceClockState::<Runtime>::mutate(|clock| (clock.base, clock.since_base_ms) = (place, 0));
 }

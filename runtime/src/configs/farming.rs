@@ -8,8 +8,8 @@ impl pallet_grid_farming::Config for Runtime {
     type RuntimeHoldReason = RuntimeHoldReason;
     type Nodes = Nodes;
     type Farms = Farms;
-    type Clock = Billing;
-    type Prices = Billing;
+    type Clock = Clock;
+    type Prices = Clock;
     type CertifierOrigin = FarmingCertifier;
     type GovernanceOrigin = FarmingKeeper;
     type WeightInfo = ();

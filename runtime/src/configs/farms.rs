@@ -9,7 +9,7 @@ impl pallet_grid_farms::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Twins = Twins;
-    type Clock = Billing;
+    type Clock = Clock;
     type Use = (Nodes, (Billing, Farming));
     type GovernanceOrigin = FarmKeeper;
     type FarmDeposit = ConstU128<{ 10 * TFT }>;

@@ -3,6 +3,7 @@
 
 mod balances;
 mod billing;
+mod clock;
 pub mod consensus;
 mod contracts;
 mod farming;

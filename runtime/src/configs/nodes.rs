@@ -23,8 +23,8 @@ impl pallet_grid_nodes::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type Farms = Farms;
-    type Clock = Billing;
-    type Agenda = Billing;
+    type Clock = Clock;
+    type Agenda = Clock;
     type Farming = Farming;
     type CertifierOrigin = Certifier;
     type HeartbeatInterval = HeartbeatInterval;

@@ -62,7 +62,7 @@ impl frame_system::Config for Runtime {
 impl pallet_timestamp::Config for Runtime {
     type Moment = u64;
     /// Both must see every block's timestamp: slots are checked, and the price clock steps.
-    type OnTimestampSet = (Aura, Billing);
+    type OnTimestampSet = (Aura, Clock);
     type MinimumPeriod = ConstU64<{ SLOT_DURATION / 2 }>;
     type WeightInfo = ();
 }

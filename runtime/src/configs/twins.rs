@@ -25,7 +25,8 @@ impl pallet_grid_twins::Config for Runtime {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
     type DepositReasons = TwinsDeposits;
-    type Use = (Farms, Contracts, Billing);
+    type InUse = (Farms, Contracts, Billing);
+    type OnTwinLeft = Billing;
     type TwinDeposit = ConstU128<TFT>;
     type WeightInfo = ();
 }

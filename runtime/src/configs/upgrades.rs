@@ -70,7 +70,7 @@ impl pallet_migrations::Config for Runtime {
     type Migrations = LongMigrations;
     type CursorMaxLen = ConstU32<{ 64 * 1_024 }>;
     type IdentifierMaxLen = ConstU32<256>;
-    type MigrationStatusHandler = Billing;
+    type MigrationStatusHandler = Clock;
     /// A half-migrated state is worse than none that moves. A chain that is stuck takes no transaction: its operators
     /// give their nodes a runtime that mends it, as a code substitute in the chain's specification.
     type FailedMigrationHandler = FreezeChainOnFailedMigration;

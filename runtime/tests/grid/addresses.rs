@@ -10,7 +10,7 @@ use frame_support::{
 use pallet_grid_farms::{IpState, Ipv4, PublicIp};
 use tfgrid_primitives::{
     Refusal, UsageItem, UsageTotals,
-    traits::Clock,
+    traits::{Clock as _, LedgerClock as _},
     units::{HOUR_MS, TFT},
 };
 use tfgrid_runtime::{
@@ -175,7 +175,7 @@ fn usage_at_the_edge_of_the_window_is_taken_and_a_byte_more_is_not() {
         machine.serve(UsageInterval::get());
         let fastest: u64 = <Runtime as pallet_grid_contracts::Config>::MaxBytesPerSecond::get();
         // The block that has the report comes a slot later.
-        let window = Billing::grid_now() + SLOT_DURATION - last + UsageInterval::get();
+        let window = Clock::grid_now() + SLOT_DURATION - last + UsageInterval::get();
         let most = GB + fastest * (window / 1_000);
         let mut taken = |bytes| {
             let usage = machine.usage(vec![used(bytes)].try_into().unwrap());

@@ -29,7 +29,7 @@ use tfgrid_primitives::{
         ProgressPayload, ReleasedPayload, UsagePayload,
     },
     ticket::Isolation,
-    traits::{Clock, NodeDirectory, Service},
+    traits::{Clock as _, NodeDirectory, Service},
     units::{GIB, TFT},
 };
 use tfgrid_runtime::*;
@@ -93,18 +93,18 @@ pub fn check_laws() {
         assert_eq!(reserved.contracts as usize, listed, "the node's count isn't the contracts'");
     }
     for (node, live) in pallet_grid_nodes::Liveliness::<Runtime>::iter() {
-        assert!(Billing::is_armed(live.check_at, Deadline::Silence(node)), "nobody looks at a node");
+        assert!(Clock::is_armed(live.check_at, Deadline::Silence(node)), "nobody looks at a node");
     }
     let armed = |kind: fn(&Deadline) -> bool| {
-        let keys = pallet_grid_billing::Deadlines::<Runtime>::iter_keys();
-        keys.filter_map(|key| key.deadline()).filter(kind).count()
+        let keys = pallet_grid_clock::Deadlines::<Runtime>::iter_keys();
+        keys.map(|key| key.deadline).filter(kind).count()
     };
     let mut drains = 0;
     for (node, record) in pallet_grid_nodes::Nodes::<Runtime>::iter() {
-        let Some(drain) = record.terms.drain.filter(|drain| drain.deadline > Billing::grid_now()) else {
+        let Some(drain) = record.terms.drain.filter(|drain| drain.deadline > Clock::grid_now()) else {
             continue;
         };
-        assert!(Billing::is_armed(drain.deadline, Deadline::Drain(node)), "a drain would never end");
+        assert!(Clock::is_armed(drain.deadline, Deadline::Drain(node)), "a drain would never end");
         drains += 1;
     }
     assert_eq!(armed(|d| matches!(d, Deadline::Drain(_))), drains, "a drain ends twice");
@@ -113,24 +113,24 @@ pub fn check_laws() {
     let awaited: Vec<_> = pallet_grid_contracts::Contracts::<Runtime>::iter()
         .filter_map(|(id, contract)| contract.awaited().map(|answer| (id, answer.by)))
         .collect();
-    let watched = awaited.iter().all(|(id, by)| Billing::is_armed(*by, Deadline::Answer(*id)));
+    let watched = awaited.iter().all(|(id, by)| Clock::is_armed(*by, Deadline::Answer(*id)));
     assert!(watched, "nobody looks at an unanswered contract");
     assert_eq!(armed(|d| matches!(d, Deadline::Answer(_))), awaited.len(), "an answer is awaited twice");
     let dust = Billing::dust().expect("the pot covers everything");
-    assert_eq!(tfgrid_primitives::fixed::whole(dust), 0, "a unit of the pot is nobody's");
+    assert_eq!(dust.whole(), 0, "a unit of the pot is nobody's");
     addresses_have_one_contract();
     payers_have_promised_what_their_contracts_may_cost();
     nobody_pays_a_silent_node();
-    let closed = pallet_grid_contracts::Closed::<Runtime>::iter_keys().count();
+    let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Tombstone(_))), closed, "a tombstone would stay");
-    for (id, closed) in pallet_grid_contracts::Closed::<Runtime>::iter() {
-        let billed = (fixed::whole(billed(id).tft), billed(id).usd);
+    for (id, closed) in pallet_grid_contracts::ClosedContracts::<Runtime>::iter() {
+        let billed = ((billed(id).tft).whole(), billed(id).usd);
         // The oldest month of a long life has been dropped.
         let whole = !Billing::bill(id).is_full();
         assert!(!whole || billed == (closed.tft, closed.usd), "a bill isn't what its contract was charged");
     }
     for (id, contract) in pallet_grid_contracts::Contracts::<Runtime>::iter() {
-        let charged = pallet_grid_billing::Accruals::<Runtime>::get(id);
+        let charged = pallet_grid_billing::LedgerAccounts::<Runtime>::get(id);
         let deployed = contract.state == pallet_grid_contracts::ContractState::Deployed;
         assert_eq!(charged.is_some(), deployed, "charged and deployed aren't the same");
         if let Some(charged) = charged {
@@ -164,12 +164,12 @@ fn payers_have_promised_what_their_contracts_may_cost() {
 /// Where a node serves nobody and no sweep is to come, none of its contracts is charged.
 fn nobody_pays_a_silent_node() {
     for (id, charged) in
-        pallet_grid_billing::Accruals::<Runtime>::iter().filter(|(_, charged)| charged.running)
+        pallet_grid_billing::LedgerAccounts::<Runtime>::iter().filter(|(_, charged)| charged.running)
     {
         let Some(node) = charged.node else { continue };
         let silent = Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended);
-        let swept = pallet_grid_billing::Deadlines::<Runtime>::iter_keys()
-            .any(|key| key.deadline() == Some(Deadline::Sweep(node)));
+        let swept = pallet_grid_clock::Deadlines::<Runtime>::iter_keys()
+            .any(|key| key.deadline == Deadline::Sweep(node));
         assert!(!silent || swept, "contract {id} is charged for on a node that serves nobody");
     }
 }
@@ -489,7 +489,7 @@ pub fn held(who: Sr25519Keyring, reason: impl Into<RuntimeHoldReason>) -> Balanc
 
 /// What is left of a twin's credit, in 1e-7 TFT.
 pub fn credit(twin: TwinId) -> Balance {
-    fixed::whole(Billing::settled_payer(twin).credit)
+    Billing::settled_payer(twin).credit.whole()
 }
 
 /// What a contract's months come to.

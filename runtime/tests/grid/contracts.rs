@@ -73,7 +73,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
         assert!((CREDIT - credit(bob)).abs_diff(hour) <= 1, "{}", credit(bob));
 
         assert_ok!(call(Bob, cancel(1)));
-        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!((closed.reason, closed.twin, closed.node), (ClosingReason::Cancelled, bob, Some(1)));
         assert_eq!(closed.usd, 103_750_000);
         assert!(closed.tft.abs_diff(hour) <= 1);
@@ -118,7 +118,7 @@ fn what_a_node_cannot_deploy_closes_with_its_reason() {
         assert_ok!(call(Bob, create(1, small())));
         report(machine.failed(1, FailureCode::ImageNotFound)).unwrap();
         let reason = ClosingReason::NodeRejected { code: FailureCode::ImageNotFound };
-        assert_eq!(pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().reason, reason);
+        assert_eq!(pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap().reason, reason);
         let held = pallet_grid_contracts::HoldReason::Contract.into();
         assert_eq!(Balances::balance_on_hold(&held, &Bob.to_account_id()), 0);
         assert!(credit(bob) < CREDIT, "it had occupied the node");
@@ -133,7 +133,7 @@ fn a_contract_that_nobody_answers_closes_by_itself_and_costs_nothing() {
         machine.serve(AnswerTime::get() - 2 * SLOT_DURATION);
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         machine.serve(3 * SLOT_DURATION);
-        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
         assert_eq!(credit(bob), CREDIT);
         assert_eq!(Nodes::free(1), Some(capacity()));
@@ -199,7 +199,7 @@ fn a_node_that_stays_silent_loses_its_contracts() {
         }
         pass(LongOffline::get() + 5 * heartbeat_ms());
         for id in 1..=20 {
-            let closed = pallet_grid_contracts::Closed::<Runtime>::get(id).unwrap();
+            let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(id).unwrap();
             assert_eq!(closed.reason, ClosingReason::NodeSilent);
         }
         assert_eq!(Nodes::free(1), Some(capacity()));
@@ -219,7 +219,7 @@ fn a_contract_that_was_not_delivered_costs_nothing() {
         assert_fails(Charlie, complain(1), Error::NoTwin);
         assert_ok!(call(Bob, complain(1)));
         assert_eq!(credit(bob), CREDIT);
-        assert_eq!(pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().tft, 0);
+        assert_eq!(pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap().tft, 0);
         assert_eq!(pallet_grid_nodes::NotDelivered::<Runtime>::get(1), 1);
 
         for id in 2..=5 {
@@ -232,11 +232,12 @@ fn a_contract_that_was_not_delivered_costs_nothing() {
         assert_fails(Bob, complain(4), Error::TooManyComplaints);
         machine.serve(NotDeliveredWindow::get());
         assert_fails(Bob, complain(4), Error::DeliveryUncontested);
-        pallet_grid_billing::GridClockState::<Runtime>::mutate(|clock| {
+        pallet_grid_clock::GridClockState::<Runtime>::mutate(|clock| {
             clock.now_ms += pallet_grid_contracts::COMPLAINT_WINDOW;
         });
         pallet_grid_contracts::Contracts::<Runtime>::mutate(5, |contract| {
-            contract.as_mut().unwrap().deployed_at = Billing::grid_clock().now_ms;
+            contract.as_mut().unwrap().deployed_at =
+                pallet_grid_clock::GridClockState::<Runtime>::get().now_ms;
         });
         assert_ok!(call(Bob, complain(5)));
     });
@@ -277,7 +278,7 @@ fn only_governance_closes_the_contracts_of_others() {
         };
         assert_ok!(close(1));
         assert_eq!(
-            pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().reason,
+            pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap().reason,
             ClosingReason::ByGovernance
         );
         assert_eq!(credit(bob), CREDIT);

@@ -7,8 +7,8 @@ use pallet_grid_billing::{AutoRefill, Limits};
 use parameters::{GraceMax, RuntimeParameters, dynamic};
 use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
-    FailureCode, GridMillis, Q64, Resources, TwinId, fixed,
-    traits::{Clock, Ledger},
+    ExactTft, FailureCode, GridMillis, Resources, TwinId, fixed,
+    traits::{Clock as _, Ledger},
     units::{DAY_MS, MINUTE_MS, TFT, USD},
     views::{ClosedContract, ClosingReason, ContractStatus},
 };
@@ -33,14 +33,15 @@ fn run_with_contracts(test: impl FnOnce(Machine, TwinId)) {
                 report(machine.heartbeat()).unwrap();
             }
         }
-        assert_ok!(by_root(pallet_grid_billing::Call::set_price { price: USD / 1_000 }.into()));
+        assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD / 1_000 }.into()));
         test(machine, bob);
     });
 }
 
 /// The contracts that are closed, each for want of funds.
 fn closed() -> Vec<ClosedContract> {
-    let closed: Vec<_> = (1..=CONTRACTS).filter_map(pallet_grid_contracts::Closed::<Runtime>::get).collect();
+    let closed: Vec<_> =
+        (1..=CONTRACTS).filter_map(pallet_grid_contracts::ClosedContracts::<Runtime>::get).collect();
     assert!(closed.iter().all(|closed| closed.reason == ClosingReason::OutOfFunds));
     closed
 }
@@ -57,7 +58,7 @@ fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
         run_out(&mut machine, bob);
         assert!(matches!(Contracts::status_of(CONTRACTS), Some(ContractStatus::Paused { .. })));
         let until = Billing::grace(bob).unwrap().until;
-        machine.serve(until - Billing::grid_now() - SLOT_DURATION);
+        machine.serve(until - Clock::grid_now() - SLOT_DURATION);
         assert!(closed().is_empty(), "nothing closes before the end of grace");
         machine.serve(4 * SLOT_DURATION);
         assert_eq!(closed().len() as u64, CONTRACTS);
@@ -66,8 +67,8 @@ fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
 
         let charged: Balance = closed().iter().map(|closed| closed.tft).sum();
         assert!(PAID - charged <= CONTRACTS.into(), "{charged}");
-        let billed: Q64 = (1..=CONTRACTS).map(|id| billed(id).tft).sum();
-        assert_eq!(billed + Billing::settled_payer(bob).credit, fixed::from_whole(PAID));
+        let billed: ExactTft = (1..=CONTRACTS).map(|id| billed(id).tft).sum();
+        assert_eq!(billed + Billing::settled_payer(bob).credit, ExactTft::from_whole(PAID));
     });
 }
 
@@ -76,10 +77,10 @@ fn the_bill_of_a_contract_that_ends_early_is_all_that_it_was_charged() {
     run_with_node(|mut machine, bob| {
         let ended = |contract| {
             let ClosedContract { tft, usd, .. } =
-                pallet_grid_contracts::Closed::<Runtime>::get(contract).unwrap();
+                pallet_grid_contracts::ClosedContracts::<Runtime>::get(contract).unwrap();
             let billed = billed(contract);
             assert!(tft > 0);
-            assert_eq!((fixed::whole(billed.tft), billed.usd), (tft, usd));
+            assert_eq!((billed.tft.whole(), billed.usd), (tft, usd));
             System::assert_has_event(pallet_grid_billing::Event::Charged { contract, usd, tft }.into());
             billed.tft
         };
@@ -94,7 +95,7 @@ fn the_bill_of_a_contract_that_ends_early_is_all_that_it_was_charged() {
         report(machine.failed(3, FailureCode::BodyInvalid)).unwrap();
         let rejected = ended(3);
         let all = unanswered + cancelled + rejected;
-        assert_eq!(all + Billing::settled_payer(bob).credit, fixed::from_whole(CREDIT));
+        assert_eq!(all + Billing::settled_payer(bob).credit, ExactTft::from_whole(CREDIT));
     });
 }
 
@@ -127,7 +128,7 @@ fn governance_sets_the_longest_grace_between_a_minute_and_90_days() {
 /// him when they are over?
 fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
     deployed(machine, Bob, small());
-    assert_ok!(by_root(pallet_grid_billing::Call::set_price { price: USD / 1_000 }.into()));
+    assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD / 1_000 }.into()));
     machine.serve(24 * MINUTE_MS);
     let grace = Billing::grace(bob).unwrap();
     grace.until - grace.since
@@ -139,7 +140,7 @@ fn a_grace_lasts_no_longer_than_governance_says_whatever_was_paid() {
         let patience = patience_with_bob(&mut machine, bob);
         assert_eq!(patience, 10 * MINUTE_MS);
         machine.serve(patience);
-        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::OutOfFunds);
     });
     run_with_credit(4 * TFT, |mut machine, bob| {

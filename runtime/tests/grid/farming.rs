@@ -11,7 +11,7 @@ use sp_runtime::traits::Dispatchable;
 use tfgrid_primitives::{
     NodeId,
     farming::{PERIOD_SECONDS, period_start},
-    traits::Clock,
+    traits::{Clock as _, LedgerClock as _},
     units::{HOUR_MS, SECOND_MS, TFT},
 };
 use tfgrid_runtime::*;
@@ -155,9 +155,9 @@ fn a_farm_stays_until_the_bonds_of_its_nodes_are_withdrawn() {
 #[test]
 fn periods_are_those_of_the_calendar() {
     run(|| {
-        let now = Billing::unix_now();
+        let now = Clock::unix_now();
         assert_eq!(u64::from(Farming::period_now()), now / PERIOD_SECONDS);
         next_period();
-        assert!(Billing::unix_now() % PERIOD_SECONDS < 10);
+        assert!(Clock::unix_now() % PERIOD_SECONDS < 10);
     });
 }

@@ -43,12 +43,12 @@ pub fn as_root(inner: RuntimeCall) -> RuntimeCall {
 #[test]
 fn price_and_intervals_belong_to_governance() {
     run(|| {
-        let price = RuntimeCall::from(pallet_grid_billing::Call::set_price { price: USD / 10 });
+        let price = RuntimeCall::from(pallet_grid_clock::Call::set_price { price: USD / 10 });
         assert_fails(Bob, price.clone(), BadOrigin);
         assert_fails(Bob, heartbeat_interval(60_000), BadOrigin);
         assert_fails(Bob, sudo(price.clone()), pallet_sudo::Error::<Runtime>::RequireSudo);
         assert_ok!(call(Alice, sudo(price)));
-        assert_eq!(Billing::price_clock().price, USD / 10);
+        assert_eq!(pallet_grid_clock::PriceClockState::<Runtime>::get().price, USD / 10);
     });
 }
 
@@ -110,7 +110,7 @@ fn a_deploy_proxy_has_no_right_beyond_its_type() {
             transfer.clone(),
             pallet_grid_billing::Call::withdraw { amount: 100 * TFT }.into(),
             pallet_grid_billing::Call::deposit { twin: 1, amount: TFT }.into(),
-            pallet_grid_contracts::Call::attach_provider { contract: 1, provider: 1 }.into(),
+            pallet_grid_billing::Call::attach_provider { contract: 1, provider: 1 }.into(),
             pallet_proxy::Call::add_proxy { delegate: charlie.into(), proxy_type: ProxyType::Any, delay: 0 }
                 .into(),
             pallet_utility::Call::as_derivative { index: 0, call: Box::new(create(1, small()).into()) }
@@ -201,7 +201,7 @@ fn the_test_presets_build_chains() {
         sp_io::TestExternalities::new(storage).execute_with(|| {
             assert!(!pallet_aura::Authorities::<Runtime>::get().is_empty());
             assert_eq!(Grandpa::grandpa_authorities().len(), Session::validators().len());
-            assert_eq!(Billing::price_clock().price, USD / 20);
+            assert_eq!(pallet_grid_clock::PriceClockState::<Runtime>::get().price, USD / 20);
             check_laws();
         });
     }
@@ -255,9 +255,13 @@ pub fn motion(inner: RuntimeCall, ayes: usize) -> DispatchResult {
 #[test]
 fn three_fifths_of_the_council_govern_and_fewer_do_not() {
     run(|| {
-        let price = |price| RuntimeCall::from(pallet_grid_billing::Call::set_price { price });
+        let price = |price| RuntimeCall::from(pallet_grid_clock::Call::set_price { price });
         assert_ok!(motion(price(USD / 10), 2));
-        assert_eq!(Billing::price_clock().price, USD / 10, "two of three are more than three fifths");
+        assert_eq!(
+            pallet_grid_clock::PriceClockState::<Runtime>::get().price,
+            USD / 10,
+            "two of three are more than three fifths"
+        );
         assert_ok!(call(
             Alice,
             RuntimeCall::Council(pallet_collective::Call::propose {
@@ -266,7 +270,11 @@ fn three_fifths_of_the_council_govern_and_fewer_do_not() {
                 length_bound: 100,
             })
         ));
-        assert_eq!(Billing::price_clock().price, USD / 10, "one of three is less");
+        assert_eq!(
+            pallet_grid_clock::PriceClockState::<Runtime>::get().price,
+            USD / 10,
+            "one of three is less"
+        );
         assert_fails(Bob, price(USD), BadOrigin);
     });
 }
@@ -283,9 +291,9 @@ fn the_councils_members_are_those_of_the_membership() {
         assert_ok!(motion(add, 2));
         assert!(members().contains(&dave));
         // Two of four are too few by now.
-        let before = Billing::price_clock().price;
-        assert!(motion(pallet_grid_billing::Call::set_price { price: USD }.into(), 2).is_ok());
-        assert_eq!(Billing::price_clock().price, before);
+        let before = pallet_grid_clock::PriceClockState::<Runtime>::get().price;
+        assert!(motion(pallet_grid_clock::Call::set_price { price: USD }.into(), 2).is_ok());
+        assert_eq!(pallet_grid_clock::PriceClockState::<Runtime>::get().price, before);
     });
 }
 
@@ -298,7 +306,7 @@ fn the_council_has_calls_of_root_made_and_plans_ahead() {
         assert_ok!(motion(as_root(code.into()), 2));
         assert!(System::authorized_upgrade().is_some());
 
-        let price = RuntimeCall::from(pallet_grid_billing::Call::set_price { price: USD / 10 });
+        let price = RuntimeCall::from(pallet_grid_clock::Call::set_price { price: USD / 10 });
         let when = System::block_number() + 2;
         let plan = pallet_scheduler::Call::schedule {
             when,
@@ -308,10 +316,10 @@ fn the_council_has_calls_of_root_made_and_plans_ahead() {
         };
         assert_fails(Bob, plan.clone(), BadOrigin);
         assert_ok!(motion(plan.into(), 2));
-        let before = Billing::price_clock().price;
+        let before = pallet_grid_clock::PriceClockState::<Runtime>::get().price;
         block(vec![]);
-        assert_eq!(Billing::price_clock().price, before);
+        assert_eq!(pallet_grid_clock::PriceClockState::<Runtime>::get().price, before);
         block(vec![]);
-        assert_eq!(Billing::price_clock().price, USD / 10);
+        assert_eq!(pallet_grid_clock::PriceClockState::<Runtime>::get().price, USD / 10);
     });
 }

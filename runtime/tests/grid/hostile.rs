@@ -62,7 +62,7 @@ fn a_registration_seen_in_the_pool_admits_nobody_else() {
 fn no_price_moves_between_plan_and_block() {
     run_with_node(|_, bob| {
         let plan = Contracts::quote(1, small(), 0).unwrap();
-        let mut policy = pallet_grid_billing::CurrentPolicy::<Runtime>::get().unwrap();
+        let mut policy = pallet_grid_billing::Policy::<Runtime>::get().unwrap();
         policy.prices.cu *= 2;
         assert_ok!(by_root(pallet_grid_billing::Call::set_policy { policy }.into()));
         let body = Body::Plain(b"{}".to_vec());
@@ -181,8 +181,7 @@ fn a_stolen_bots_key_earns_no_farm_anything_by_creating_and_cancelling() {
         report(machine.deployed(4, b"{}")).unwrap();
         assert_ok!(call(bot, for_bob(cancel(4))));
         assert!(credit(bob) < CREDIT);
-        let earned =
-            |payee| tfgrid_primitives::fixed::whole(pallet_grid_billing::Payable::<Runtime>::get(payee));
+        let earned = |payee| (pallet_grid_billing::Payable::<Runtime>::get(payee)).whole();
         assert!(earned(pallet_grid_billing::Payee::Foundation) > 0);
         // At most what the one that ran has earned in the block in which it did.
         let block = u128::from(Contracts::quote(1, small(), 0).unwrap()) * TFT / 10_000_000_000 * 20 / 1_200;
@@ -277,9 +276,9 @@ fn the_extremes_of_every_number_are_refused_without_harm() {
             pallet_grid_billing::Call::deposit { twin: u32::MAX, amount: u128::MAX }.into(),
             pallet_grid_billing::Call::deposit { twin: bob, amount: u128::MAX }.into(),
             pallet_grid_billing::Call::withdraw { amount: u128::MAX }.into(),
-            pallet_grid_billing::Call::claim { contract: all }.into(),
+            pallet_grid_billing::Call::collect { contract: all }.into(),
             pallet_grid_billing::Call::pay_out { payee: pallet_grid_billing::Payee::Farm(u32::MAX) }.into(),
-            pallet_grid_billing::Call::set_price { price: all }.into(),
+            pallet_grid_clock::Call::set_price { price: all }.into(),
             pallet_grid_nodes::Call::set_extra_fee { node: u32::MAX, fee: all }.into(),
             pallet_grid_nodes::Call::remove { node: u32::MAX }.into(),
             pallet_grid_farms::Call::remove_ip { ip: u32::MAX }.into(),
@@ -291,7 +290,7 @@ fn the_extremes_of_every_number_are_refused_without_harm() {
             assert!(call(Bob, inner.clone()).is_err(), "{inner:?}");
             assert_eq!(before, root(), "a failed call changed something: {inner:?}");
         }
-        let price = |price| by_root(pallet_grid_billing::Call::set_price { price }.into());
+        let price = |price| by_root(pallet_grid_clock::Call::set_price { price }.into());
         assert!(price(0).is_err() && price(all).is_err() && price(USD).is_ok());
     });
 }

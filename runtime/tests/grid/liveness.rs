@@ -7,7 +7,7 @@ use sp_runtime::traits::Dispatchable;
 use tfgrid_primitives::{
     Deadline, Refusal, Resources, fixed,
     report::PowerState,
-    traits::{Clock, NodeDirectory, ServeDeadlines, Service},
+    traits::{Clock as _, NodeDirectory, ServeDeadlines, Service},
     units::TFT,
     views::{ClosingReason, ContractStatus},
 };
@@ -44,7 +44,7 @@ fn a_heartbeat_on_the_way_back_takes_no_refund_from_contracts_that_are_still_to_
         deploy(&mut machine, 60);
         machine.serve(4 * heartbeat_ms());
         report(machine.heartbeat()).unwrap();
-        let served = fixed::whole(Billing::settled_payer(bob).credit);
+        let served = Billing::settled_payer(bob).credit.whole();
         pass(3 * heartbeat_ms());
         assert!(Nodes::is_online(1));
         // In the first block of the outage sixteen contracts stop; the heartbeat comes in the next.
@@ -53,7 +53,7 @@ fn a_heartbeat_on_the_way_back_takes_no_refund_from_contracts_that_are_still_to_
         report(machine.heartbeat()).unwrap();
         pass(5 * SLOT_DURATION);
         assert_eq!(Billing::settled_payer(bob).rate, 0, "all are suspended");
-        let credit = fixed::whole(Billing::settled_payer(bob).credit);
+        let credit = Billing::settled_payer(bob).credit.whole();
         assert!(credit.abs_diff(served) <= 60, "the whole silence is paid back: {credit} of {served}");
     });
 }
@@ -82,7 +82,7 @@ fn what_a_node_deploys_before_it_counts_as_back_is_not_charged_until_then() {
 fn a_drained_node_takes_no_new_contracts_and_closes_its_own_at_the_deadline() {
     run_with_node(|mut machine, _| {
         deploy(&mut machine, 20);
-        let deadline = Billing::grid_now() + DrainNotice::get();
+        let deadline = Clock::grid_now() + DrainNotice::get();
         assert_fails(Bob, drain(deadline), Error::NotFarmer);
         assert_fails(Alice, drain(deadline - 1), Error::DrainTooSoon);
         assert_ok!(call(Alice, drain(deadline)));
@@ -91,7 +91,7 @@ fn a_drained_node_takes_no_new_contracts_and_closes_its_own_at_the_deadline() {
         assert!(matches!(Contracts::status_of(20), Some(ContractStatus::Deployed { .. })));
         machine.serve(6 * SLOT_DURATION);
         for id in 1..=20 {
-            let closed = pallet_grid_contracts::Closed::<Runtime>::get(id).unwrap();
+            let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(id).unwrap();
             assert_eq!(closed.reason, ClosingReason::Drained);
         }
         assert_fails(Bob, create(1, small()), pallet_grid_contracts::Error::<Runtime>::NodeOffline);
@@ -104,7 +104,7 @@ fn a_drained_node_takes_no_new_contracts_and_closes_its_own_at_the_deadline() {
 fn a_drain_is_moved_with_notice_only_and_cancelled_without() {
     run_with_node(|mut machine, _| {
         let notice = DrainNotice::get();
-        let now = Billing::grid_now();
+        let now = Clock::grid_now();
         assert_fails(Alice, Call::cancel_drain { node: 1 }, Error::NotDraining);
         assert_ok!(call(Alice, drain(now + 3 * notice)));
         assert_ok!(call(Alice, drain(now + 2 * notice)));
@@ -175,7 +175,7 @@ fn a_node_that_returns_while_its_contracts_close_keeps_the_rest() {
         report(machine.heartbeat()).unwrap();
         pass(heartbeat_ms());
         // A block with time for one step of the sweep, and the third heartbeat in it.
-        let late = Billing::grid_now() + LongOffline::get();
+        let late = Clock::grid_now() + LongOffline::get();
         assert!(Nodes::serve(Deadline::Silence(1), late).is_some());
         assert_eq!(service(), Service::Ended(ClosingReason::NodeSilent));
         assert_eq!(Contracts::serve(Deadline::Sweep(1), late), Some(late));
@@ -184,7 +184,8 @@ fn a_node_that_returns_while_its_contracts_close_keeps_the_rest() {
         assert!(Nodes::is_online(1));
 
         machine.serve(2 * heartbeat_ms());
-        let closed = (1..=40).filter(|id| pallet_grid_contracts::Closed::<Runtime>::contains_key(id)).count();
+        let closed =
+            (1..=40).filter(|id| pallet_grid_contracts::ClosedContracts::<Runtime>::contains_key(id)).count();
         assert_eq!(closed, pallet_grid_contracts::SWEEP_STEP as usize);
         let open = (1..=40).find(|id| pallet_grid_contracts::Contracts::<Runtime>::contains_key(id)).unwrap();
         assert!(matches!(Contracts::status_of(open), Some(ContractStatus::Deployed { .. })));

@@ -8,7 +8,7 @@ use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityEr
 use tfgrid_primitives::{
     Refusal, Registration, ReportKind, Resources,
     report::HeartbeatPayload,
-    traits::{Clock, NodeDirectory},
+    traits::{Clock as _, NodeDirectory},
     units::{DAY_MS, TFT},
     views::NodeFilter,
 };
@@ -156,7 +156,7 @@ fn a_node_that_flaps_returns_more_slowly_and_a_steady_one_as_fast_as_ever() {
             let live = live.as_mut().unwrap();
             live.state = pallet_grid_nodes::LiveState::Online { since: 0 };
         });
-        pallet_grid_billing::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += DAY_MS);
+        pallet_grid_clock::GridClockState::<Runtime>::mutate(|clock| clock.now_ms += DAY_MS);
         assert_eq!(beats_to_return(), 3);
     });
 }
@@ -396,7 +396,7 @@ fn nodes_are_found_through_the_runtime_api_as_through_the_pallet() {
         let rest = ask(page.next, 2);
         assert_eq!((rest.items[0].node, rest.next), (3, None));
         assert_eq!(<Runtime as GridApi<Block>>::node_offer(3), Nodes::node_offer(3));
-        let period = pallet_grid_nodes::uptime::period_of(Billing::unix_now());
+        let period = pallet_grid_nodes::uptime::period_of(Clock::unix_now());
         assert_eq!(<Runtime as GridApi<Block>>::node_uptime(3, period), 0);
     });
 }

@@ -18,7 +18,7 @@ fn feed(who: Sr25519Keyring, price: u64) -> DispatchResult {
 }
 
 fn price() -> u64 {
-    Billing::price_clock().price
+    pallet_grid_clock::PriceClockState::<Runtime>::get().price
 }
 
 fn need_feeders(quorum: u32) {
@@ -47,7 +47,7 @@ fn kept() -> Option<u64> {
 }
 
 fn is_stale(event: &RuntimeEvent) -> bool {
-    matches!(event, RuntimeEvent::Billing(pallet_grid_billing::Event::PriceStale { .. }))
+    matches!(event, RuntimeEvent::Clock(pallet_grid_clock::Event::PriceStale { .. }))
 }
 
 #[test]

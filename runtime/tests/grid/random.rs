@@ -172,7 +172,7 @@ impl Act {
             Self::Complain(contract) => {
                 Contract::cancel { contract, reason: CancelReason::NotDelivered }.into()
             }
-            Self::Claim(contract) => pallet_grid_billing::Call::claim { contract }.into(),
+            Self::Claim(contract) => pallet_grid_billing::Call::collect { contract }.into(),
             Self::PayOut(payee) => {
                 use pallet_grid_billing::Payee::*;
                 let payee = [Farm(1), Farm(9), Foundation, Staking][usize::from(payee)];
@@ -194,12 +194,14 @@ impl Act {
                 pallet_grid_billing::Call::buy_traffic { contract, gb, max_tft: u128::MAX }.into()
             }
             Self::Poke(twin) => pallet_grid_billing::Call::poke { twin }.into(),
-            Self::Reprice(contract) => pallet_grid_billing::Call::reprice { contract }.into(),
-            Self::Attach(contract) => Contract::attach_provider { contract, provider: 1 }.into(),
+            Self::Reprice(contract) => pallet_grid_contracts::Call::reprice { contract }.into(),
+            Self::Attach(contract) => {
+                pallet_grid_billing::Call::attach_provider { contract, provider: 1 }.into()
+            }
             Self::Farmer(act) => act.into_call(),
-            Self::Price(price) => by_sudo(pallet_grid_billing::Call::set_price { price }),
+            Self::Price(price) => by_sudo(pallet_grid_clock::Call::set_price { price }),
             Self::List(cu) => {
-                let mut policy = pallet_grid_billing::CurrentPolicy::<Runtime>::get().unwrap();
+                let mut policy = pallet_grid_billing::Policy::<Runtime>::get().unwrap();
                 policy.prices.cu = cu;
                 by_sudo(pallet_grid_billing::Call::set_policy { policy })
             }
@@ -226,7 +228,7 @@ impl FarmersAct {
             Self::Fee(fee) => Node::set_extra_fee { node: 1, fee }.into(),
             Self::Dedicate(dedicated) => Node::set_dedicated { node: 1, dedicated }.into(),
             Self::Drain => {
-                let deadline = Billing::grid_clock().now_ms + 2 * MINUTE_MS;
+                let deadline = pallet_grid_clock::GridClockState::<Runtime>::get().now_ms + 2 * MINUTE_MS;
                 Node::drain { node: 1, deadline, reason: Default::default() }.into()
             }
             Self::CancelDrain => Node::cancel_drain { node: 1 }.into(),

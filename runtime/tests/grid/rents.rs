@@ -29,7 +29,7 @@ fn name(name: &[u8]) -> Call {
 }
 
 fn reason_of(contract: u64) -> Option<ClosingReason> {
-    pallet_grid_contracts::Closed::<Runtime>::get(contract).map(|closed| closed.reason)
+    pallet_grid_contracts::ClosedContracts::<Runtime>::get(contract).map(|closed| closed.reason)
 }
 
 #[test]
@@ -113,10 +113,9 @@ fn an_extra_fee_is_paid_by_those_who_allow_it_and_goes_wholly_to_the_farmer() {
         assert_eq!(<Nodes as NodeDirectory>::facts(1).unwrap().extra_fee, fee);
         machine.serve(2 * HOUR_MS);
         let before = credit(bob);
-        assert_ok!(call(Charlie, pallet_grid_billing::Call::claim { contract: 1 }));
-        let farmers = tfgrid_primitives::fixed::whole(pallet_grid_billing::Payable::<Runtime>::get(
-            pallet_grid_billing::Payee::Farm(1),
-        ));
+        assert_ok!(call(Charlie, pallet_grid_billing::Call::collect { contract: 1 }));
+        let farmers =
+            (pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1))).whole();
         let fees = u128::from(fee) * TFT / 10_000_000_000 * 20 * 2;
         assert!(farmers > fees, "{farmers} of {fees}");
         assert_eq!(credit(bob), before);
@@ -193,7 +192,7 @@ fn a_name_is_one_twins_costs_its_price_and_earns_no_farmer() {
         let before = credit(bob);
         assert_ok!(call(Bob, cancel(1)));
         assert_eq!(credit(bob), before);
-        assert_eq!(pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap().node, None);
+        assert_eq!(pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap().node, None);
         let farmers = pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1));
         assert_eq!(farmers, 0);
         assert_ok!(call(Charlie, name(b"shop")));

@@ -5,7 +5,7 @@ use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use tfgrid_primitives::{
     Body, ContractId, FailureCode, Rates, Refusal, Resources, fixed,
-    traits::Clock,
+    traits::{Clock as _, LedgerClock as _},
     units::{HOUR_MS, MINUTE_MS, TFT},
     views::{ClosingReason, ContractStatus},
 };
@@ -31,7 +31,7 @@ fn large() -> Resources {
 
 /// What is charged and not set aside.
 fn billed() -> u64 {
-    let account = pallet_grid_billing::Accruals::<Runtime>::get(1).unwrap();
+    let account = pallet_grid_billing::LedgerAccounts::<Runtime>::get(1).unwrap();
     account.accrual.rates.usd - account.trial.map_or(0, |trial| trial.rates.usd)
 }
 
@@ -106,7 +106,7 @@ fn paid_on_the_bill_of_a_small_version(end: fn(&mut Machine, ContractId)) -> (Ba
     let (mut paid, mut due) = (0, 0);
     run_with_node(|mut machine, bob| {
         let id = deployed(&mut machine, Bob, large());
-        let (before, clock) = (credit(bob), Billing::price_now());
+        let (before, clock) = (credit(bob), Clock::price_now());
         for _ in 0..6 {
             machine.serve(2 * SLOT_DURATION);
             assert_ok!(call(Bob, update(id, Resources { sru: 1, ..Resources::ZERO })));
@@ -115,9 +115,7 @@ fn paid_on_the_bill_of_a_small_version(end: fn(&mut Machine, ContractId)) -> (Ba
             end(&mut machine, id);
         }
         paid = before - credit(bob);
-        due = fixed::ceil(
-            Rates { usd: agreed(), extra: 0 }.cost_of(Billing::price_now() - clock, 1_000).shared,
-        );
+        due = (Rates { usd: agreed(), extra: 0 }.cost_of(Clock::price_now() - clock, 1_000).shared,).ceil();
     });
     (paid, due)
 }
@@ -139,7 +137,7 @@ fn a_large_version_is_paid_for_while_a_small_one_that_never_comes_is_awaited() {
 fn a_contract_that_is_cancelled_while_a_small_version_is_awaited_pays_for_the_large_one() {
     run_with_node(|mut machine, bob| {
         let id = deployed(&mut machine, Bob, large());
-        let (before, clock) = (credit(bob), Billing::price_now());
+        let (before, clock) = (credit(bob), Clock::price_now());
         assert_ok!(call(Bob, update(id, Resources { sru: 1, ..Resources::ZERO })));
         machine.serve(2 * MINUTE_MS);
         let rates = Rates { usd: agreed(), extra: 0 };
@@ -147,7 +145,7 @@ fn a_contract_that_is_cancelled_while_a_small_version_is_awaited_pays_for_the_la
         machine.serve(20 * MINUTE_MS - AnswerTime::get().min(MINUTE_MS));
         assert!(matches!(Contracts::status_of(id), Some(ContractStatus::Deployed { .. })));
         assert_ok!(call(Bob, cancel(id)));
-        let due = fixed::ceil(rates.cost_of(Billing::price_now() - clock, 1_000).shared);
+        let due = (rates.cost_of(Clock::price_now() - clock, 1_000).shared).ceil();
         assert!((before - credit(bob)).abs_diff(due) <= 2);
     });
 }
@@ -159,11 +157,11 @@ fn a_small_version_that_comes_was_billed_from_the_call_on() {
         machine.serve(HOUR_MS);
         let before = credit(bob);
         assert_ok!(call(Bob, update(id, small())));
-        let (clock, small_rate) = (Billing::price_now(), Rates { usd: billed(), extra: 0 });
+        let (clock, small_rate) = (Clock::price_now(), Rates { usd: billed(), extra: 0 });
         machine.serve(2 * MINUTE_MS);
         report(machine.deployed(id, b"small")).unwrap();
         machine.serve(2 * MINUTE_MS);
-        let due = fixed::ceil(small_rate.cost_of(Billing::price_now() - clock, 1_000).shared);
+        let due = (small_rate.cost_of(Clock::price_now() - clock, 1_000).shared).ceil();
         assert!((before - credit(bob)).abs_diff(due) <= 1);
     });
 }
@@ -263,7 +261,7 @@ fn a_node_that_reports_progress_has_longer_to_answer_but_not_for_ever() {
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         assert_refused(machine.progress(1, 1), Refusal::AnswerExpired);
         machine.serve(step);
-        let closed = pallet_grid_contracts::Closed::<Runtime>::get(1).unwrap();
+        let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
         assert_eq!(credit(bob), CREDIT);
     });

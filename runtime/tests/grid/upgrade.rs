@@ -10,7 +10,7 @@ use frame_support::{
 use frame_system::{LastRuntimeUpgrade, LastRuntimeUpgradeInfo};
 use pallet_migrations::{Cursor, MigrationCursor};
 use tfgrid_primitives::{
-    traits::Clock,
+    traits::{Clock as _, LedgerClock as _},
     units::{MINUTE_MS, TFT},
     views::ContractStatus,
 };
@@ -66,19 +66,19 @@ fn while_a_migration_goes_on_prices_count_and_deadlines_wait() {
         assert_ok!(call(Bob, create(1, small())));
         report(machine.deployed(1, b"{}")).unwrap();
         block(vec![]);
-        let (cost, grid, price) = (charged(1), Billing::grid_now(), Billing::price_now());
+        let (cost, grid, price) = (charged(1), Clock::grid_now(), Clock::price_now());
 
         // What a migration that never ends leaves behind, until a runtime comes that mends it.
         Cursor::<Runtime>::put(MigrationCursor::Stuck);
         pass(10 * heartbeat_ms());
-        assert_eq!(Billing::grid_now(), grid);
-        assert!(Billing::price_now() > price && charged(1) > cost);
+        assert_eq!(Clock::grid_now(), grid);
+        assert!(Clock::price_now() > price && charged(1) > cost);
         assert!(Nodes::is_online(1), "nobody could have been heard from");
         check_laws();
 
         Cursor::<Runtime>::kill();
         pass(2 * SLOT_DURATION);
-        assert!(Billing::grid_now() > grid);
+        assert!(Clock::grid_now() > grid);
         assert_ok!(call(Bob, pallet_grid_billing::Call::deposit { twin: 2, amount: TFT }));
     });
 }

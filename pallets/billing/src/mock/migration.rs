@@ -28,7 +28,7 @@ parameter_types! {
 }
 
 /// A payer's record as the runtime before wrote it: with a number behind it that nobody needs any more. Both
-/// runtimes can read it, so the laws hold in the middle of the migration, too.
+/// runtimes can read it, so the invariants hold in the middle of the migration, too.
 type LongPayer = (Payer, u64);
 
 /// What a block has room for, beside the weight of migrating at all.
@@ -131,10 +131,10 @@ fn build(ms: u64, transactions: Vec<Transaction>) -> Block {
     Block { header: Executive::finalize_block(), extrinsics }
 }
 
-/// Takes a block from a validator, and checks the laws.
+/// Takes a block from a validator, and checks the invariants.
 pub fn import(block: Block) {
     Executive::execute_block(block.into());
-    Billing::do_try_state().unwrap();
+    check_invariants();
 }
 
 /// An empty block `ms` after the last.

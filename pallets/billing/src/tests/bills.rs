@@ -5,8 +5,8 @@ use super::*;
 use crate::history_impls::add_to_months;
 use proptest::prelude::*;
 
-fn sum(months: &Months) -> (u128, u128) {
-    months.iter().fold((0, 0), |(tft, usd), month| (tft + month.charge.tft, usd + month.charge.usd))
+fn sum(months: &Months) -> Charge {
+    months.iter().fold(Charge::default(), |sum, month| sum.plus(&month.charge))
 }
 
 #[test]
@@ -18,13 +18,13 @@ fn a_bill_adds_up_to_what_the_credit_lost() {
         begin(1, parties(1, FARM), rates);
         for _ in 0..4 {
             pass_fast(20 * DAY_MS);
-            assert_ok!(Billing::claim(RuntimeOrigin::signed(BOB), 1));
+            assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
         }
-        let charge = Billing::stop(1, Refund::Served).charge;
+        let charge = Billing::close(1, Outcome::Served);
         let bill = Billing::bill(1);
         assert!(bill.len() >= 3, "{bill:?}");
         assert!(bill.windows(2).all(|pair| pair[0].month < pair[1].month));
-        assert_eq!(sum(&bill), (charge.tft, charge.usd));
+        assert_eq!(sum(&bill), charge);
         assert_eq!(before - Billing::settled_payer(1).credit, charge.tft);
         Billing::forget(1);
         assert!(Billing::bill(1).is_empty());
@@ -37,11 +37,11 @@ fn what_is_given_back_leaves_the_bill() {
         deposit(ALICE, 100 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
         pass(HOUR_MS / 4);
-        Billing::resize(1, Rates { usd: DOLLAR.usd / 2, extra: 0 });
+        resize(1, Rates { usd: DOLLAR.usd / 2, extra: 0 });
         pass(HOUR_MS / 4);
-        assert!(sum(&Billing::bill(1)).0 > 0);
-        Billing::stop(1, Refund::All);
-        assert_eq!(sum(&Billing::bill(1)), (0, 0));
+        assert!(sum(&Billing::bill(1)).tft > ExactTft::ZERO);
+        Billing::close(1, Outcome::NotDelivered);
+        assert_eq!(sum(&Billing::bill(1)), Charge::default());
     });
 }
 
@@ -60,21 +60,22 @@ fn the_minimum_charge_is_in_the_bill() {
         deposit(ALICE, 500 * TFT);
         begin(1, parties(1, FARM), rates);
         pass(3 * MINUTE_MS);
-        let stopped = Billing::stop(1, Refund::Served);
-        let charge = Billing::charge_minimum(1, 1, rates, stopped);
-        let before = stopped.charge;
-        assert!(charge.tft > 3 * before.tft && charge.usd > 3 * before.usd);
-        assert_eq!(sum(&Billing::bill(1)), (charge.tft, charge.usd));
-        let whole = Event::Charged { contract: 1, usd: charge.usd, tft: fixed::whole(charge.tft) };
+        let before = Billing::charge_of(1);
+        let charge = Billing::close(1, Outcome::EndedByOwner);
+        assert!(charge.tft.whole() > 3 * before.tft.whole() && charge.usd > 3 * before.usd);
+        assert_eq!(sum(&Billing::bill(1)), charge);
+        let whole = Event::Charged { contract: 1, usd: charge.usd, tft: charge.tft.whole() };
         assert_eq!(last_charged(), Some(whole));
 
         // Also where it never ran, and no more than there was.
         let before = Billing::settled_payer(1).credit;
         let all = Rates { usd: u64::MAX, extra: 0 };
-        let charge = Billing::charge_minimum(2, 1, all, Stopped::default());
+        Billing::open_account(2, parties(1, FARM), ContractPrice::plain(all));
+        let charge = Billing::close(2, Outcome::EndedByOwner);
         assert_eq!((charge.tft, credit(1)), (before, 0));
-        assert_eq!(sum(&Billing::bill(2)), (charge.tft, charge.usd));
-        let nothing = Billing::charge_minimum(3, 1, all, Stopped::default());
+        assert_eq!(sum(&Billing::bill(2)), charge);
+        Billing::open_account(3, parties(1, FARM), ContractPrice::plain(all));
+        let nothing = Billing::close(3, Outcome::EndedByOwner);
         assert_eq!(nothing, Charge::default());
         assert!(Billing::bill(3).is_empty(), "nothing was charged");
     });
@@ -84,20 +85,20 @@ fn the_minimum_charge_is_in_the_bill() {
 fn the_minimum_charge_of_another_month_has_a_line_of_its_own() {
     run(|| {
         // Until a minute before a month ends.
-        let month_ms = MONTH_MS - Billing::unix_now() * 1_000 % MONTH_MS;
+        let month_ms = MONTH_MS - Clock::unix_now() * 1_000 % MONTH_MS;
         pass_fast(month_ms - MINUTE_MS);
         deposit(ALICE, 500 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
         pass(MINUTE_MS / 2);
-        Billing::resize(1, DOLLAR);
+        resize(1, DOLLAR);
         pass(MINUTE_MS);
-        let stopped = Billing::stop(1, Refund::Served);
-        let charge = Billing::charge_minimum(1, 1, DOLLAR, stopped);
+        let stopped = Billing::charge_of(1);
+        let charge = Billing::close(1, Outcome::EndedByOwner);
         let bill = Billing::bill(1);
         assert_eq!(bill.len(), 2);
         assert_eq!(bill[0].month + 1, bill[1].month);
-        assert!(bill[0].charge.tft * 2 < stopped.charge.tft && bill[0].charge.tft > 0);
-        assert_eq!(sum(&bill), (charge.tft, charge.usd));
+        assert!(bill[0].charge.tft.scaled(2, 1) < stopped.tft && bill[0].charge.tft > ExactTft::ZERO);
+        assert_eq!(sum(&bill), charge);
     });
 }
 
@@ -111,16 +112,14 @@ proptest! {
         let mut dropped = false;
         for (later, amount, up) in steps {
             month += later;
-            let after = match up {
-                true => Charge { tft: charge.tft + amount, usd: charge.usd + amount / 3 },
-                false => Charge { tft: charge.tft - amount.min(charge.tft), usd: charge.usd - (amount / 3).min(charge.usd) },
-            };
+            let change = Charge { tft: ExactTft::from_raw(amount), usd: amount / 3 };
+            let after = if up { charge.plus(&change) } else { charge.minus(&change) };
             dropped |= months.is_full();
             add_to_months(&mut months, month, charge, after);
             charge = after;
             prop_assert!(months.windows(2).all(|pair| pair[0].month < pair[1].month));
             if !dropped {
-                prop_assert_eq!(sum(&months), (charge.tft, charge.usd));
+                prop_assert_eq!(sum(&months), charge);
             }
         }
     }

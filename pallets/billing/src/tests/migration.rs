@@ -6,7 +6,7 @@ use crate::mock::migration::*;
 use codec::Encode;
 use frame_support::migrations::MultiStepMigrator;
 use pallet_migrations::{Cursor, MigrationCursor};
-use tfgrid_primitives::{DeadlineKey, EndKey, GridMillis, Payer};
+use tfgrid_primitives::{DeadlineKey, ExhaustionKey, GridMillis, Payer};
 
 const SLOT: u64 = 3_000;
 /// So many that their migration takes longer than the clocks' cap for one block.
@@ -24,7 +24,7 @@ fn run_chain(test: impl FnOnce()) {
         real_block(SLOT);
         (1..=PAYERS).for_each(begin_to_pay);
         for answer in 1..=ANSWERS {
-            Billing::arm(Billing::grid_now() + answer * ANSWER_EVERY_MS, Deadline::Answer(answer));
+            Clock::arm(Clock::grid_now() + answer * ANSWER_EVERY_MS, Deadline::Answer(answer));
         }
         test();
     });
@@ -39,7 +39,7 @@ fn begin_to_pay(twin: TwinId) {
     };
     assert_ok!(Billing::deposit(RuntimeOrigin::signed(ALICE), twin, credit));
     begin(twin.into(), parties(twin, FARM), rates);
-    assert_eq!(Billing::discount_permille(twin) < 1_000, lasts(twin));
+    assert_eq!(Billing::price_factor_permille(twin) < 1_000, lasts(twin));
     lengthen(twin);
 }
 
@@ -53,12 +53,15 @@ fn books() -> Vec<(Payer, Charge)> {
 }
 
 fn charge_of(twin: TwinId) -> Charge {
-    Billing::charge_of(twin.into()).unwrap()
+    Billing::charge_of(twin.into())
 }
 
 /// What waits on both agendas.
-fn agendas() -> (Vec<EndKey>, Vec<DeadlineKey>) {
-    (Ends::<Test>::iter_keys().collect(), Deadlines::<Test>::iter_keys().collect())
+fn agendas() -> (Vec<ExhaustionKey>, Vec<DeadlineKey>) {
+    (
+        PayersByExhaustion::<Test>::iter_keys().collect(),
+        pallet_grid_clock::Deadlines::<Test>::iter_keys().collect(),
+    )
 }
 
 fn anybodys_deposit() -> Transaction {
@@ -67,13 +70,13 @@ fn anybodys_deposit() -> Transaction {
 
 /// A block in which nothing but the price clock and the migration moves.
 fn migrating_block(ms: u64) {
-    let (grid, charged_ms) = (Billing::grid_now(), Billing::price_clock().total_ms);
+    let (grid, charged_ms) = (Clock::grid_now(), price_clock().total_ms);
     let (due, served) = (agendas(), Served::get());
     let block = author(ms, vec![anybodys_deposit()]);
     assert_eq!(block.extrinsics.len(), 1, "a transaction came in");
     import(block);
-    assert_eq!(Billing::price_clock().total_ms, charged_ms + ms.min(HALT_CAP_MS));
-    assert_eq!(Billing::grid_now(), grid);
+    assert_eq!(price_clock().total_ms, charged_ms + ms.min(HALT_CAP_MS));
+    assert_eq!(Clock::grid_now(), grid);
     assert_eq!((agendas(), Served::get()), (due, served));
 }
 
@@ -183,10 +186,10 @@ fn who_ran_out_during_a_migration_gets_its_grace_in_the_first_block_after_it_and
         real_block(SLOT);
         assert_eq!(ended.iter().map(owed).collect::<Vec<_>>(), before);
         for twin in &ended {
-            assert_eq!(Billing::grace(*twin).unwrap().since, Billing::grid_now());
+            assert_eq!(Billing::grace(*twin).unwrap().since, Clock::grid_now());
         }
         // The agenda goes on: each of the others gets its grace in the block in which its credit ends.
-        while Billing::price_clock().stepped_at_ms < START_MS + 160_000 {
+        while price_clock().stepped_at_ms < START_MS + 160_000 {
             real_block(SLOT);
             assert!((1..=PAYERS).all(|twin| Billing::grace(twin).is_some() == Billing::is_exhausted(twin)));
         }
@@ -222,13 +225,13 @@ fn deadlines_come_later_by_what_a_migration_took_and_not_in_a_heap() {
 fn check_halt_before(halted: u64, blocks: u64) {
     let distance = |block| if block == halted { 3 * DAY_MS } else { SLOT };
     run_chain(|| {
-        let (start, charged_ms) = (Billing::grid_now(), Billing::price_clock().total_ms);
+        let (start, charged_ms) = (Clock::grid_now(), price_clock().total_ms);
         assert_eq!(migrate_in(distance), blocks);
         assert!(Served::get().is_empty());
         real_block(distance(blocks + 1));
-        assert_eq!(Billing::price_clock().total_ms - charged_ms, blocks * SLOT + HALT_CAP_MS);
+        assert_eq!(price_clock().total_ms - charged_ms, blocks * SLOT + HALT_CAP_MS);
         let counted = if halted > blocks { HALT_CAP_MS } else { SLOT };
-        assert_eq!(Billing::grid_now(), start + counted);
+        assert_eq!(Clock::grid_now(), start + counted);
         assert!(Timestamp::get() > START_MS + 3 * DAY_MS);
         let due = (1..=counted / ANSWER_EVERY_MS).map(Deadline::Answer);
         assert!(Served::get().into_iter().map(|(_, served)| served).eq(due));

@@ -2,9 +2,8 @@
 //! Payers that run out, wait, are refilled, go on or close; and their discounts.
 
 use super::*;
-use crate::weights::WeightInfo;
 use frame_support::traits::Hooks;
-use tfgrid_primitives::{EndKey, GridMillis, Q64};
+use tfgrid_primitives::{ExhaustionKey, GridMillis};
 
 /// What an hour of [`DOLLAR`] costs.
 const HOUR: u128 = 20 * TFT;
@@ -42,14 +41,15 @@ fn auto_refill(twin: TwinId, hours: u32, limit: u128) {
 /// Blocks in which the agendas have no time.
 fn idle_blocks(blocks: u64) {
     for _ in 0..blocks {
-        block_with(Billing::price_clock().stepped_at_ms + 3_000, <() as WeightInfo>::on_poll());
+        block_with(price_clock().stepped_at_ms + 3_000, <() as pallet_grid_clock::WeightInfo>::on_poll());
     }
 }
 
 #[test]
 fn a_payer_is_in_the_agenda_once_where_its_credit_ends() {
     run(|| {
-        let place = || Ends::<Test>::iter_keys().map(|key| (key.end(), key.twin())).collect::<Vec<_>>();
+        let place =
+            || PayersByExhaustion::<Test>::iter_keys().map(|key| (key.end(), key.twin())).collect::<Vec<_>>();
         deposit(ALICE, 100 * TFT);
         assert_eq!(place(), []);
         start(1, 1, DOLLAR);
@@ -61,9 +61,9 @@ fn a_payer_is_in_the_agenda_once_where_its_credit_ends() {
         assert!(later > end);
         assert_eq!(place(), [(later, 1)]);
         // The price moves the time, not the place.
-        assert_ok!(Billing::set_price(RuntimeOrigin::root(), USD));
+        set_price(USD);
         assert_eq!(place(), [(later, 1)]);
-        Billing::stop(1, Refund::Served);
+        Billing::close(1, Outcome::Served);
         assert_eq!(place(), []);
     });
 }
@@ -76,13 +76,13 @@ fn whoever_runs_out_waits_from_that_block_on() {
         pass(HOUR_MS - 3_000);
         assert_eq!(grace(1), None);
         pass(3_000);
-        let since = Billing::grid_now();
+        let since = Clock::grid_now();
         // As long as what was paid: an hour.
         let until = grace(1).unwrap().until;
         assert!(until.abs_diff(since + HOUR_MS) <= 1, "{until}");
         assert!(saw(Event::GraceBegan { twin: 1, until }));
-        assert!(Billing::is_exhausted(1) && Billing::is_armed(until, Deadline::Grace(1)));
-        assert_eq!(Ends::<Test>::iter_keys().count(), 0);
+        assert!(Billing::is_exhausted(1) && Clock::is_armed(until, Deadline::Grace(1)));
+        assert_eq!(PayersByExhaustion::<Test>::iter_keys().count(), 0);
     });
 }
 
@@ -101,7 +101,7 @@ fn contracts_close_when_grace_is_over_and_not_before() {
         assert!(saw(Event::GraceEnded { twin: 1 }) && grace(1).unwrap().over);
         for contract in [1, 2] {
             assert!(Billing::is_exhausted(1));
-            Billing::stop(contract, Refund::Served);
+            Billing::close(contract, Outcome::Served);
         }
         assert_eq!(grace(1), None);
         assert!(!Billing::is_exhausted(1) && !Payers::<Test>::get(1).paused);
@@ -154,7 +154,7 @@ fn a_deposit_of_an_hour_resumes_everything_in_one_write_and_a_unit_nothing() {
         deposit(ALICE, HOUR);
         (1..=20).for_each(|contract| start(1, contract, Rates { usd: DOLLAR.usd / 20, extra: 0 }));
         pass(HOUR_MS);
-        let accruals: Vec<_> = Accruals::<Test>::iter().collect();
+        let accruals: Vec<_> = LedgerAccounts::<Test>::iter().collect();
         let until = grace(1).unwrap().until;
 
         for _ in 0..10 {
@@ -167,9 +167,9 @@ fn a_deposit_of_an_hour_resumes_everything_in_one_write_and_a_unit_nothing() {
         deposit_for(BOB, 1, HOUR - 10 * ED);
         assert!(!Billing::is_exhausted(1));
         assert_eq!(grace(1), None);
-        assert!(!Billing::is_armed(until, Deadline::Grace(1)));
+        assert!(!Clock::is_armed(until, Deadline::Grace(1)));
         assert!(saw(Event::Resumed { twin: 1 }));
-        assert_eq!(Accruals::<Test>::iter().collect::<Vec<_>>(), accruals, "contracts are untouched");
+        assert_eq!(LedgerAccounts::<Test>::iter().collect::<Vec<_>>(), accruals, "contracts are untouched");
         pass(HOUR_MS / 2);
         assert_within_one(credit(1), HOUR / 2);
     });
@@ -199,7 +199,7 @@ fn who_stops_some_contracts_in_grace_may_go_on_with_the_rest() {
         pass(HOUR_MS);
         deposit_for(BOB, 1, HOUR / 5);
         assert!(Billing::is_exhausted(1));
-        Billing::stop(1, Refund::Served);
+        Billing::close(1, Outcome::Served);
         assert!(!Billing::is_exhausted(1));
         pass(HOUR_MS);
         assert_within_one(credit(1), HOUR / 10);
@@ -212,7 +212,7 @@ fn a_grace_in_which_nothing_is_left_to_run_ends_without_a_word() {
         deposit(ALICE, HOUR);
         start(1, 1, DOLLAR);
         pass(HOUR_MS);
-        Billing::stop(1, Refund::Served);
+        Billing::close(1, Outcome::Served);
         assert!(!Billing::is_exhausted(1));
         pass(2 * HOUR_MS);
         assert_eq!(grace(1), None);
@@ -235,7 +235,7 @@ fn a_node_that_is_away_does_not_shorten_its_tenants_grace() {
         pass(HOUR_MS);
         Billing::suspend(1);
         pass(HOUR_MS);
-        Billing::resume(1);
+        Billing::start(1);
         assert!(Billing::is_exhausted(1));
         assert_eq!(grace(1).unwrap().until, until);
     });
@@ -260,7 +260,7 @@ fn a_refill_takes_the_place_of_grace_and_counts_from_the_end_of_the_credit() {
         let late = 20 * TFT * 3_603_000 / 3_600_000 - HOUR;
         assert_within_one(paid, 24 * HOUR + HOUR + late);
         assert_within_one(credit(1), 24 * HOUR);
-        assert_within_one(fixed::whole(charged(1)), 2 * HOUR + late);
+        assert_within_one(charged(1).whole(), 2 * HOUR + late);
         assert!(saw(Event::Refilled { twin: 1, amount: paid }));
     });
 }
@@ -358,8 +358,7 @@ fn a_late_eviction_closes_nobody_whose_new_grace_lasts() {
 fn refills_that_nobody_could_mean_are_refused() {
     run(|| {
         let set = |account, hours| {
-            let wish = Some(AutoRefill { hours });
-            Billing::set_auto_refill(RuntimeOrigin::signed(account), wish)
+            Billing::set_auto_refill(RuntimeOrigin::signed(account), Some(AutoRefill { hours }))
         };
         assert_noop!(set(ALICE, 23), Error::<Test>::RefillTooSmall);
         assert_noop!(set(5_000, 24), Error::<Test>::NoTwin);
@@ -391,7 +390,7 @@ fn anybody_can_serve_a_payer_that_the_agenda_has_not_reached() {
 }
 
 #[test]
-fn who_can_go_on_because_the_price_has_moved_is_resumed_by_anybody_or_when_grace_is_over() {
+fn a_moved_price_lets_anybody_resume_a_paused_payer() {
     let waits_with_half_an_hour = |then: fn()| {
         run(|| {
             deposit(ALICE, HOUR);
@@ -399,7 +398,7 @@ fn who_can_go_on_because_the_price_has_moved_is_resumed_by_anybody_or_when_grace
             pass(HOUR_MS);
             deposit_for(BOB, 1, HOUR / 2);
             assert_noop!(Billing::poke(RuntimeOrigin::signed(BOB), 1), Error::<Test>::CreditTooLow);
-            assert_ok!(Billing::set_price(RuntimeOrigin::root(), 2 * PRICE));
+            set_price(2 * PRICE);
             assert!(Billing::is_exhausted(1));
             then();
             assert!(!Billing::is_exhausted(1) && grace(1).is_none());
@@ -413,7 +412,7 @@ fn who_can_go_on_because_the_price_has_moved_is_resumed_by_anybody_or_when_grace
 }
 
 #[test]
-fn payers_are_served_in_the_order_of_their_ends_over_blocks_and_that_is_said() {
+fn payers_are_served_in_order_over_blocks_with_an_event() {
     run(|| {
         Balances::mint_into(&BOB, 1_000_000 * TFT).unwrap();
         for twin in 300..900 {
@@ -421,13 +420,14 @@ fn payers_are_served_in_the_order_of_their_ends_over_blocks_and_that_is_said() {
             deposit_for(BOB, twin, TFT + u128::from(twin * 7 % 600));
             start(twin, twin.into(), Rates { usd: DOLLAR.usd, extra: 0 });
         }
-        let mut ends: Vec<(Q64, TwinId)> = Payers::<Test>::iter().map(|(twin, p)| (p.end, twin)).collect();
+        let mut ends: Vec<(PriceTime, TwinId)> =
+            Payers::<Test>::iter().map(|(twin, p)| (p.end, twin)).collect();
         ends.sort_unstable();
         idle_blocks(100);
         assert_eq!(Graces::<Test>::iter().count(), 0);
 
         let mut blocks = 0;
-        while Ends::<Test>::iter_keys().next().is_some() {
+        while PayersByExhaustion::<Test>::iter_keys().next().is_some() {
             System::reset_events();
             pass(3_000);
             blocks += 1;
@@ -456,8 +456,8 @@ fn neither_agenda_starves_the_other() {
             start(twin, twin.into(), DOLLAR);
         }
         idle_blocks(100);
-        let now = Billing::grid_now();
-        (0..1_000).for_each(|contract| Billing::arm(now, Deadline::Answer(contract)));
+        let now = Clock::grid_now();
+        (0..1_000).for_each(|contract| Clock::arm(now, Deadline::Answer(contract)));
         pass(3_000);
         let (waiting, answered) = (Graces::<Test>::iter().count(), Served::get().len());
         assert!(waiting > 100 && answered > 50, "{waiting} payers, {answered} deadlines");
@@ -469,10 +469,10 @@ fn a_key_that_its_payer_has_left_is_dropped() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         start(1, 1, DOLLAR);
-        Ends::<Test>::insert(EndKey::new(0, 1), ());
-        Ends::<Test>::insert(EndKey::new(0, 77), ());
+        PayersByExhaustion::<Test>::insert(ExhaustionKey::new(PriceTime::ZERO, 1), ());
+        PayersByExhaustion::<Test>::insert(ExhaustionKey::new(PriceTime::ZERO, 77), ());
         pass(3_000);
-        assert_eq!(Ends::<Test>::iter_keys().count(), 1);
+        assert_eq!(PayersByExhaustion::<Test>::iter_keys().count(), 1);
     });
 }
 
@@ -480,13 +480,13 @@ fn a_key_that_its_payer_has_left_is_dropped() {
 fn prepaid_runway_earns_a_discount_and_its_loss_ends_it() {
     run(|| {
         let rate = Rates { usd: 50_000_000, extra: 0 }; // 0.1 TFT an hour
-        let permille = || Billing::discount_permille(1);
+        let permille = || Billing::price_factor_permille(1);
         deposit(ALICE, 108 * TFT - 1_000);
         start(1, 1, rate);
         assert_eq!(permille(), 1_000);
         deposit(ALICE, 1_000);
         assert_eq!(permille(), 800);
-        assert!(saw(Event::DiscountChanged { twin: 1, permille: 800 }));
+        assert!(saw(Event::PriceFactorChanged { twin: 1, permille: 800 }));
         let before = credit(1);
         pass(HOUR_MS);
         assert_within_one(before - credit(1), TFT / 10 * 8 / 10);
@@ -509,7 +509,7 @@ fn prepaid_runway_earns_a_discount_and_its_loss_ends_it() {
 fn strangers_and_offline_nodes_can_only_raise_a_discount() {
     run(|| {
         let rate = Rates { usd: 50_000_000, extra: 0 };
-        let permille = || Billing::discount_permille(1);
+        let permille = || Billing::price_factor_permille(1);
         deposit(ALICE, 330 * TFT);
         start(1, 1, rate);
         start(1, 2, Rates { usd: 2 * rate.usd, extra: 0 });
@@ -521,20 +521,21 @@ fn strangers_and_offline_nodes_can_only_raise_a_discount() {
         // What a silent node doesn't serve for a while makes no runway longer.
         Billing::suspend(2);
         assert_eq!(permille(), 800);
-        Billing::resume(2);
+        Billing::start(2);
         assert_eq!(permille(), 800, "a node that returns takes nothing away");
         deposit_for(BOB, 1, 300 * TFT);
         assert_eq!(permille(), 800);
         deposit_for(BOB, 1, 200 * TFT);
         assert_eq!(permille(), 700);
-        // The owner's own call has it found anew, and so does what it promises.
+        // The owner's own call has it computed again, and so does what it commits to.
         assert_ok!(Billing::withdraw(RuntimeOrigin::signed(ALICE), 500 * TFT));
         assert_eq!(permille(), 1_000);
-        Billing::stop(2, Refund::Served);
+        Billing::close(2, Outcome::Served);
         assert_eq!(permille(), 700);
-        Billing::promise(1, Rates { usd: 2 * rate.usd, extra: 0 });
+        let more = Rates { usd: 2 * rate.usd, extra: 0 };
+        Billing::open_account(3, parties(1, FARM), ContractPrice::plain(more));
         assert_eq!(permille(), 1_000);
-        Billing::take_back(1, Rates { usd: 2 * rate.usd, extra: 0 });
+        Billing::close(3, Outcome::Served);
         assert_eq!(permille(), 700);
     });
 }
@@ -545,25 +546,25 @@ fn discounts_are_reviewed_every_thirty_days() {
         let rate = Rates { usd: 50_000_000, extra: 0 };
         deposit(ALICE, 110 * TFT);
         start(1, 1, rate);
-        assert_eq!(Billing::discount_permille(1), 800);
+        assert_eq!(Billing::price_factor_permille(1), 800);
         pass_fast(30 * DAY_MS - MINUTE_MS);
-        assert_eq!(Billing::discount_permille(1), 800);
+        assert_eq!(Billing::price_factor_permille(1), 800);
         pass_fast(2 * MINUTE_MS);
-        assert_eq!(Billing::discount_permille(1), 1_000);
+        assert_eq!(Billing::price_factor_permille(1), 1_000);
         // Who has nothing that is charged isn't looked at any more.
-        Billing::stop(1, Refund::Served);
+        Billing::close(1, Outcome::Served);
         pass_fast(30 * DAY_MS);
-        assert_eq!(Deadlines::<Test>::iter_keys().count(), 0);
+        assert_eq!(pallet_grid_clock::Deadlines::<Test>::iter_keys().count(), 0);
     });
 }
 
 #[test]
-fn what_starts_must_be_affordable_without_the_discount_that_it_ends() {
+fn a_start_is_affordable_without_the_discount_it_ends() {
     run(|| {
         let rate = Rates { usd: 50_000_000, extra: 0 };
         deposit(ALICE, 110 * TFT);
         start(1, 1, rate);
-        assert_eq!(Billing::discount_permille(1), 800);
+        assert_eq!(Billing::price_factor_permille(1), 800);
         // 110 TFT are an hour of 5.5 USD at full price, and more at the discount.
         let six_dollars = Rates { usd: 6 * DOLLAR.usd, extra: 0 };
         assert_noop!(Billing::ensure_affordable(1, six_dollars), Error::<Test>::CreditTooLow);
@@ -572,5 +573,5 @@ fn what_starts_must_be_affordable_without_the_discount_that_it_ends() {
 
 #[test]
 fn all_steps_fit_in_a_block() {
-    run(<Billing as Hooks<u64>>::integrity_test);
+    run(<Clock as Hooks<u64>>::integrity_test);
 }

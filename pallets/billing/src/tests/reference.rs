@@ -10,10 +10,13 @@
 //! got to it, and by how much. What that costs whom is its own reckoning.
 
 use super::*;
-use crate::payer_impls::By;
+use crate::payer_impls::ChangedBy;
 use frame_support::weights::Weight;
 use std::collections::BTreeMap;
-use tfgrid_primitives::{Q64, clock::stretch, fixed::ONE};
+use tfgrid_primitives::{
+    clock::stretch,
+    fixed::{ONE, mul_div},
+};
 
 /// What one TFT may cost in a history, in 1e-7 USD.
 const PRICES: [u64; 5] = [10_000, 500_000, 700_000, 1_100_000, 1_300_000];
@@ -36,11 +39,11 @@ struct RefContract {
     node: u32,
     running: bool,
     running_since: u128,
-    /// Shared and extra, earned and not claimed.
-    unclaimed: [u128; 2],
+    /// Shared and extra, earned and not collected.
+    uncollected: [u128; 2],
     charged: u128,
-    /// By how much a rate on trial is lower, and what has been set aside for that.
-    trial: Option<(u64, u128)>,
+    /// The rates that are proposed, and what is in escrow for them.
+    proposal: Option<(Rates, u128)>,
     /// The lowest rates that it had before they changed last, and where that was on the clock.
     earlier: (Rates, u128),
     traffic: u64,
@@ -52,8 +55,8 @@ struct RefContract {
 struct Second {
     /// Shared and extra.
     cost: [u128; 2],
-    /// What of it a trial sets aside.
-    set_aside: u128,
+    /// What of it goes into escrow.
+    escrow: u128,
 }
 
 impl Second {
@@ -63,36 +66,44 @@ impl Second {
 
     /// This part of it and the rest.
     fn split(&self, part: impl Fn(u128) -> u128) -> (Self, Self) {
-        let paid = Self { cost: self.cost.map(&part), set_aside: part(self.set_aside) };
+        let paid = Self { cost: self.cost.map(&part), escrow: part(self.escrow) };
         let [shared, extra] = self.cost;
         let cost = [shared - paid.cost[0], extra - paid.cost[1]];
-        (paid, Self { cost, set_aside: self.set_aside - paid.set_aside })
+        (paid, Self { cost, escrow: self.escrow - paid.escrow })
     }
 }
 
 impl RefContract {
     /// What it costs over a stretch of the reference's clock.
-    fn cost(&self, stretch: u128, speed: u128) -> [u128; 2] {
-        let cost = |rate: u64, speed: u128| u128::from(rate) * stretch * speed / FINE;
-        [cost(self.rates.usd, speed), cost(self.rates.extra, FULL)]
+    fn cost(&self, stretch: u128, factor: u128) -> [u128; 2] {
+        cost(self.rates, stretch, factor)
     }
 
     /// What a second costs in which the reference's clock moves by `step`.
-    fn second(&self, step: u128, speed: u128) -> Second {
-        let less = self.trial.map_or(0, |(less, _)| less);
-        Second { cost: self.cost(step, speed), set_aside: u128::from(less) * step * speed / FINE }
+    fn second(&self, step: u128, factor: u128) -> Second {
+        Second { cost: self.cost(step, factor), escrow: u128::from(self.less()) * step * factor / FINE }
+    }
+
+    /// What the proposed rates cost less.
+    fn less(&self) -> u64 {
+        self.proposal.map_or(0, |(rates, _)| self.rates.usd.saturating_sub(rates.usd))
+    }
+
+    /// What they cost more.
+    fn more(&self) -> Rates {
+        self.proposal.map_or(Rates::ZERO, |(rates, _)| rates.beyond(&self.rates))
     }
 
     fn live_through(&mut self, second: Second) {
         self.earn(second.cost);
-        if let Some((_, set_aside)) = &mut self.trial {
-            *set_aside += second.set_aside;
+        if let Some((_, escrow)) = &mut self.proposal {
+            *escrow += second.escrow;
         }
     }
 
     fn earn(&mut self, earned: [u128; 2]) {
-        self.unclaimed[0] += earned[0];
-        self.unclaimed[1] += earned[1];
+        self.uncollected[0] += earned[0];
+        self.uncollected[1] += earned[1];
         self.charged += earned[0] + earned[1];
     }
 }
@@ -100,7 +111,7 @@ impl RefContract {
 #[derive(Clone, Debug)]
 struct RefPayer {
     credit: u128,
-    speed: u128,
+    factor: u128,
     paused: bool,
     /// The second up to which it is charged.
     second: usize,
@@ -108,9 +119,15 @@ struct RefPayer {
     stuck: Option<Vec<(u64, Second)>>,
     /// Where on the clock its credit ended.
     end: u128,
-    gaps: [(u128, u128); 2],
-    /// The lowest speed that it had before it changed last, and where that was.
-    slower: (u128, u128),
+    waits: [(u128, u128); 2],
+    /// The lowest factor that it had before it changed last, and where that was.
+    lowest: (u128, u128),
+}
+
+/// What rates cost over a stretch of the reference's clock.
+fn cost(rates: Rates, stretch: u128, factor: u128) -> [u128; 2] {
+    let cost = |rate: u64, factor: u128| u128::from(rate) * stretch * factor / FINE;
+    [cost(rates.usd, factor), cost(rates.extra, FULL)]
 }
 
 /// How far the biller's clock moves.
@@ -126,7 +143,7 @@ struct Reference {
     clock: Vec<u128>,
     price: u64,
     /// What payees were credited, shared and extra.
-    claimed: [u128; 2],
+    collected: [u128; 2],
     /// What was charged for no service: no farmer shares in it.
     unfarmed: u128,
     /// How often a silence was paid back.
@@ -137,20 +154,20 @@ impl Reference {
     fn new() -> Self {
         let payer = RefPayer {
             credit: 0,
-            speed: FULL,
+            factor: FULL,
             paused: false,
             second: 0,
             stuck: None,
             end: u128::MAX,
-            gaps: [(0, 0); 2],
-            slower: (FULL, 0),
+            waits: [(0, 0); 2],
+            lowest: (FULL, 0),
         };
         Self {
             payers: PAYERS.map(|twin| (twin, payer.clone())).into(),
             contracts: BTreeMap::new(),
             clock: vec![0],
             price: 0,
-            claimed: [0; 2],
+            collected: [0; 2],
             unfarmed: 0,
             refunds: 0,
         }
@@ -178,17 +195,21 @@ impl Reference {
         self.running(twin).into_iter().all(|id| self.contracts[&id].rates == Rates::default())
     }
 
-    /// What all that a payer has would cost, whether or not it is charged at present.
-    fn rate(&self, twin: TwinId) -> u128 {
-        let mine = self.contracts.values().filter(|contract| contract.payer == twin);
-        mine.map(|contract| u128::from(contract.rates.usd) + u128::from(contract.rates.extra)).sum()
+    /// The rates of all that a payer has, whether charged or committed.
+    fn all_rates(&self, twin: TwinId) -> impl Iterator<Item = Rates> + '_ {
+        let mine = self.contracts.values().filter(move |contract| contract.payer == twin);
+        mine.flat_map(|contract| [contract.rates, contract.more()])
     }
 
-    /// What that costs over a stretch.
+    /// Their sum at the full price.
+    fn rate(&self, twin: TwinId) -> u128 {
+        self.all_rates(twin).map(|rates| u128::from(rates.usd) + u128::from(rates.extra)).sum()
+    }
+
+    /// What they cost over a stretch.
     fn cost_of(&self, twin: TwinId, stretch: u128) -> u128 {
-        let speed = self.payers[&twin].speed;
-        let mine = self.contracts.values().filter(|contract| contract.payer == twin);
-        mine.flat_map(|contract| contract.cost(stretch, speed)).sum()
+        let factor = self.payers[&twin].factor;
+        self.all_rates(twin).flat_map(|rates| cost(rates, stretch, factor)).sum()
     }
 
     fn seconds_pass(&mut self, seconds: u64) {
@@ -205,7 +226,7 @@ impl Reference {
             let running = if payer.paused { vec![] } else { self.running(twin) };
             let step = self.clock[payer.second + 1] - self.clock[payer.second];
             let costs =
-                running.iter().map(|id| (*id, self.contracts[id].second(step, payer.speed))).collect();
+                running.iter().map(|id| (*id, self.contracts[id].second(step, payer.factor))).collect();
             self.pay(twin, costs);
         }
     }
@@ -223,7 +244,7 @@ impl Reference {
             payer.second += 1;
             return;
         }
-        let scaled = |amount: u128| fixed::mul_div(amount, payer.credit, total);
+        let scaled = |amount: u128| mul_div(amount, payer.credit, total);
         let mut rest = vec![];
         for (id, cost) in costs {
             let (paid, left) = cost.split(scaled);
@@ -272,7 +293,7 @@ impl Reference {
     }
 
     /// Something has changed: the discount follows, and so does the place at which a waiting payer stands.
-    fn changed(&mut self, twin: TwinId, by: By) {
+    fn changed(&mut self, twin: TwinId, by: ChangedBy) {
         let (credit, rate, now, price) = (self.payers[&twin].credit, self.rate(twin), self.now(), self.price);
         let idle = self.is_idle(twin);
         let hours = (credit * 360 * u128::from(price)).checked_div(PARTS * rate).map(|ms| ms / 3_600_000);
@@ -285,10 +306,10 @@ impl Reference {
             Some(_) => 400,
         };
         let payer = self.payer(twin);
-        let speed = if by == By::Owner { earned } else { payer.speed.min(earned) };
-        if speed != payer.speed {
-            payer.slower = (payer.slower.0.min(payer.speed), now);
-            payer.speed = speed;
+        let factor = if by == ChangedBy::Owner { earned } else { payer.factor.min(earned) };
+        if factor != payer.factor {
+            payer.lowest = (payer.lowest.0.min(payer.factor), now);
+            payer.factor = factor;
         }
         if payer.paused {
             payer.end = if idle { u128::MAX } else { payer.end.min(now) };
@@ -299,7 +320,7 @@ impl Reference {
         let now = self.now();
         let payer = self.payer(twin);
         if payer.end < now {
-            payer.gaps = [payer.gaps[1], (payer.end, now)];
+            payer.waits = [payer.waits[1], (payer.end, now)];
         }
         (payer.paused, payer.end) = (false, u128::MAX);
     }
@@ -312,30 +333,30 @@ impl Reference {
         let payer = &self.payers[&contract.payer];
         let from = silence.0.max(contract.running_since);
         let until = silence.1.min(self.now()).min(payer.end);
-        let waited = payer.gaps.map(|gap| gap.1.min(until).saturating_sub(gap.0.max(from)));
+        let waited = payer.waits.map(|wait| wait.1.min(until).saturating_sub(wait.0.max(from)));
         let stretch = until.saturating_sub(from).saturating_sub(waited.iter().sum());
-        let slower = if from < payer.slower.1 { payer.slower.0 } else { FULL };
+        let factor = if from < payer.lowest.1 { payer.lowest.0 } else { FULL };
         let (now, (earlier, changed)) = (contract.rates, contract.earlier);
         let lowest = Rates { usd: now.usd.min(earlier.usd), extra: now.extra.min(earlier.extra) };
         let rates = if from < changed { lowest } else { now };
         let [shared, extra] =
-            RefContract { rates, ..contract.clone() }.cost(stretch, payer.speed.min(slower));
-        [shared.min(contract.unclaimed[0]), extra.min(contract.unclaimed[1])]
+            RefContract { rates, ..contract.clone() }.cost(stretch, payer.factor.min(factor));
+        [shared.min(contract.uncollected[0]), extra.min(contract.uncollected[1])]
     }
 
-    fn claimed(&mut self, earned: [u128; 2]) {
-        self.claimed[0] += earned[0];
-        self.claimed[1] += earned[1];
+    fn collected(&mut self, earned: [u128; 2]) {
+        self.collected[0] += earned[0];
+        self.collected[1] += earned[1];
     }
 
     fn give_back_silence(&mut self, id: u64, silence: Silence) {
         let contract = self.contracts[&id].clone();
         let back = self.unserved(&contract, silence);
-        if let Some((less, set_aside)) = contract.trial {
-            let rates = Rates { usd: less, extra: 0 };
-            let beyond = RefContract { rates, unclaimed: [set_aside, 0], earlier: (rates, 0), ..contract };
+        if let Some((proposed, escrow)) = contract.proposal {
+            let rates = Rates { usd: contract.less(), extra: 0 };
+            let beyond = RefContract { rates, uncollected: [escrow, 0], earlier: (rates, 0), ..contract };
             let [forgotten, _] = self.unserved(&beyond, silence);
-            self.contract(id).trial = Some((less, set_aside - forgotten));
+            self.contract(id).proposal = Some((proposed, escrow - forgotten));
         }
         self.refunds += u32::from(back != [0; 2]);
         self.give_back(id, back);
@@ -343,21 +364,22 @@ impl Reference {
 
     fn give_back(&mut self, id: u64, back: [u128; 2]) {
         let contract = self.contract(id);
-        contract.unclaimed = [contract.unclaimed[0] - back[0], contract.unclaimed[1] - back[1]];
+        contract.uncollected = [contract.uncollected[0] - back[0], contract.uncollected[1] - back[1]];
         contract.charged -= back[0] + back[1];
         let twin = contract.payer;
         self.payer(twin).credit += back[0] + back[1];
     }
 
-    /// What a trial has set aside comes back, and other rates count.
-    fn resize(&mut self, id: u64, rates: Rates) {
-        let RefContract { trial, unclaimed, rates: old, earlier: (earlier, _), .. } = self.contracts[&id];
-        let set_aside = trial.map_or(0, |(_, set_aside)| set_aside);
-        self.give_back(id, [set_aside.min(unclaimed[0]), 0]);
+    /// The proposed rates count, and what is in escrow comes back.
+    fn accept(&mut self, id: u64) {
+        let RefContract { proposal, uncollected, rates: old, earlier: (earlier, _), .. } =
+            self.contracts[&id];
+        let (rates, escrow) = proposal.unwrap();
+        self.give_back(id, [escrow.min(uncollected[0]), 0]);
         let now = self.now();
         let contract = self.contract(id);
         let lowest = Rates { usd: old.usd.min(earlier.usd), extra: old.extra.min(earlier.extra) };
-        (contract.rates, contract.trial, contract.earlier) = (rates, None, (lowest, now));
+        (contract.rates, contract.proposal, contract.earlier) = (rates, None, (lowest, now));
     }
 }
 
@@ -409,9 +431,10 @@ type Seen = BTreeMap<&'static str, u32>;
 
 /// What histories must have seen before they say anything.
 const HARDSHIPS: [&str; 12] = [
-    "claims",
+    "collections",
     "discounts",
     "ends of grace",
+    "escrows returned",
     "failed refills",
     "graces",
     "late refills",
@@ -420,7 +443,6 @@ const HARDSHIPS: [&str; 12] = [
     "refunds in silence",
     "resumptions",
     "traffic",
-    "trials that counted",
 ];
 
 impl History {
@@ -456,9 +478,9 @@ impl History {
     /// A first contract, and credit that doesn't last long.
     fn begin(&mut self, twin: TwinId) {
         let (rates, minutes) = (self.rates(), 61 + self.dice.below(120));
-        let hourly = Billing::price_clock().cost_of(rates.usd.saturating_add(rates.extra), 3_600_000);
-        let amount = fixed::ceil(hourly) * u128::from(minutes) / 60 + ED;
-        self.deposit(twin, By::Owner, amount);
+        let hourly = price_clock().cost_of(rates.usd.saturating_add(rates.extra), 3_600_000);
+        let amount = hourly.ceil() * u128::from(minutes) / 60 + ED;
+        self.deposit(twin, ChangedBy::Owner, amount);
         self.start_at(twin, rates);
     }
 
@@ -467,7 +489,7 @@ impl History {
     fn change<R>(
         &mut self,
         twin: TwinId,
-        by: By,
+        by: ChangedBy,
         ledger: impl FnOnce() -> Option<R>,
         change: impl FnOnce(&mut Reference, R),
     ) {
@@ -495,7 +517,7 @@ impl History {
                 }
                 Event::RefillFailed { .. } => self.saw("failed refills"),
                 Event::GraceEnded { .. } => self.saw("ends of grace"),
-                Event::DiscountChanged { .. } => self.saw("discounts"),
+                Event::PriceFactorChanged { .. } => self.saw("discounts"),
                 _ => {}
             }
         }
@@ -526,7 +548,7 @@ impl History {
             _ => u64::MAX,
         };
         self.reference.seconds_pass(seconds);
-        let timestamp_ms = Billing::price_clock().stepped_at_ms + seconds * 1_000;
+        let timestamp_ms = price_clock().stepped_at_ms + seconds * 1_000;
         block_with(timestamp_ms, Weight::from_parts(time, u64::MAX));
         self.served();
         let served = Served::take();
@@ -555,7 +577,7 @@ impl History {
             .collect();
         self.hear();
         for twin in touched.into_iter().chain(resumed) {
-            self.reference.changed(twin, By::Others);
+            self.reference.changed(twin, ChangedBy::Others);
             self.resume_with_the_ledger(twin);
         }
     }
@@ -563,42 +585,43 @@ impl History {
     fn evict(&mut self, twin: TwinId) {
         for id in self.reference.running(twin) {
             if Billing::is_exhausted(twin) {
-                self.stop(id, Refund::Served, false);
+                self.stop(id, Outcome::Served);
             }
         }
     }
 
-    fn stop(&mut self, id: u64, refund: Refund, minimum: bool) {
+    fn stop(&mut self, id: u64, outcome: Outcome) {
         let RefContract { payer: twin, rates, .. } = self.reference.contracts[&id].clone();
         let silence = self.silence();
-        let ledger = || Some(Billing::stop(id, refund));
-        let mut charge = Charge::default();
-        let mut stopped = Stopped::default();
-        self.change(twin, By::Others, ledger, |reference, at_stop| {
-            (stopped, charge) = (at_stop, at_stop.charge);
-            match refund {
-                Refund::All => reference.give_back(id, reference.contracts[&id].unclaimed),
-                Refund::Served => reference.give_back_silence(id, silence),
+        let ledger = || Billing::end_charge(id, outcome);
+        let mut closed = None;
+        self.change(twin, ChangedBy::Others, ledger, |reference, account| {
+            closed = Some(account);
+            match outcome {
+                Outcome::NotDelivered => reference.give_back(id, reference.contracts[&id].uncollected),
+                _ => reference.give_back_silence(id, silence),
             }
             let contract = reference.contract(id);
-            (contract.running, contract.rates, contract.trial) = (false, Rates::default(), None);
+            (contract.running, contract.rates, contract.proposal) = (false, Rates::ZERO, None);
             // What is left of its traffic comes back.
             reference.payer(twin).credit += reference.contracts[&id].traffic_paid;
         });
+        let account = closed.unwrap();
+        let mut charge = account.accrual.charged;
         let contract = RefContract { rates, ..self.reference.contracts.remove(&id).unwrap() };
         assert_near(charge.tft, contract.charged, "a closed contract was charged");
-        self.reference.claimed(contract.unclaimed);
-        if minimum {
+        self.reference.collected(contract.uncollected);
+        if outcome == Outcome::EndedByOwner {
             self.saw("minimum charges");
             // What the ledger says in USD is an estimate where credit ended.
-            let paid_usd = stopped.charge.usd.saturating_sub(stopped.traffic_usd);
+            let paid_usd = charge.usd.saturating_sub(account.traffic_usd);
             self.change(
                 twin,
-                By::Others,
-                || Some(Billing::charge_minimum(id, twin, rates, stopped)),
+                ChangedBy::Others,
+                || Some(Billing::charge_minimum(id, &account, rates)),
                 |reference, all| {
                     let stretch = stretch_of(600_000, reference.price);
-                    let [shared, extra] = contract.cost(stretch, reference.payers[&twin].speed);
+                    let [shared, extra] = contract.cost(stretch, reference.payers[&twin].factor);
                     let price = reference.price;
                     let payer = reference.payer(twin);
                     let paid = paid_usd * USD_IN_MS * PRICES_MULTIPLE / u128::from(price);
@@ -610,10 +633,9 @@ impl History {
                 },
             );
         }
-        let billed = Billing::bill(id)
-            .iter()
-            .fold((0, 0), |(tft, usd), month| (tft + month.charge.tft, usd + month.charge.usd));
-        assert_eq!(billed, (charge.tft, charge.usd), "a bill isn't what a closed contract was charged");
+        let months = Billing::bill(id);
+        let billed = months.iter().fold(Charge::default(), |sum, month| sum.plus(&month.charge));
+        assert_eq!(billed, charge, "a bill isn't what a closed contract was charged");
     }
 
     fn step(&mut self) {
@@ -624,14 +646,14 @@ impl History {
         match (self.dice.below(24), chosen) {
             (0..=1, _) => {
                 let amount = self.amount_to_deposit(twin);
-                let by = if self.dice.below(2) == 0 { By::Owner } else { By::Others };
+                let by = if self.dice.below(2) == 0 { ChangedBy::Owner } else { ChangedBy::Others };
                 self.deposit(twin, by, amount);
             }
             (2 | 19, _) => {
                 let amount = self.amount_to_withdraw(twin);
                 self.change(
                     twin,
-                    By::Owner,
+                    ChangedBy::Owner,
                     || Billing::withdraw(owner, amount).ok(),
                     |reference, ()| {
                         let payer = reference.payer(twin);
@@ -641,35 +663,40 @@ impl History {
             }
             (3..=5, _) if open.len() < 5 => self.start(twin),
             (6, Some(id)) => {
-                let refund = if self.dice.below(4) == 0 { Refund::All } else { Refund::Served };
-                let minimum = refund == Refund::Served && self.dice.below(2) == 0;
-                self.stop(id, refund, minimum);
+                let outcomes =
+                    [Outcome::NotDelivered, Outcome::Served, Outcome::EndedByOwner, Outcome::Served];
+                let outcome = outcomes[self.dice.below(4) as usize];
+                self.stop(id, outcome);
             }
-            (7..=8, Some(id)) => self.resize(id),
+            (7..=8, Some(id)) => {
+                let rates = self.rates();
+                self.propose(id, rates);
+                self.accept(id);
+            }
             (9, _) => {
                 let price = PRICES[self.dice.below(PRICES.len() as u64) as usize];
-                assert_ok!(Billing::set_price(RuntimeOrigin::root(), price));
+                set_price(price);
                 self.reference.price = price;
                 System::reset_events();
             }
             (10, _) => match self.silent.take() {
                 None => {
-                    SilentSince::set(Some(Billing::now().clock));
+                    SilentSince::set(Some(Clock::now().clock));
                     self.silent = Some(self.reference.now());
                 }
                 Some(since) => {
                     let from = SilentSince::take().unwrap_or_default();
-                    LastOutage::set(Gap { from, to: Billing::now().clock });
+                    LastOutage::set(ClockSpan { from, to: Clock::now().clock });
                     self.outage = (since, self.reference.now());
                 }
             },
             (11, Some(id)) => self.suspend_or_resume(id),
             (12..=13, Some(id)) => {
-                if Billing::claim(RuntimeOrigin::signed(BOB), id).is_ok() {
-                    self.saw("claims");
+                if Billing::collect(RuntimeOrigin::signed(BOB), id).is_ok() {
+                    self.saw("collections");
                     let contract = self.reference.contract(id);
-                    let claimed = core::mem::take(&mut contract.unclaimed);
-                    self.reference.claimed(claimed);
+                    let collected = core::mem::take(&mut contract.uncollected);
+                    self.reference.collected(collected);
                 }
                 System::reset_events();
             }
@@ -681,24 +708,29 @@ impl History {
             (15, _) => {
                 let often = self.dice.below(4);
                 for _ in 0..often {
-                    let settle = || Some(Billing::change_payer(twin, By::Others, |_| ()));
-                    self.change(twin, By::Others, settle, |_, ()| ());
+                    let settle = || Some(Billing::change_payer(twin, ChangedBy::Others, |_| ()));
+                    self.change(twin, ChangedBy::Others, settle, |_, ()| ());
                 }
             }
-            (20..=22, Some(id)) => self.try_lower_rates(id),
+            (20..=22, Some(id)) => self.propose_or_answer(id),
             (16, Some(id)) => self.buy_traffic(id),
             (17, Some(id)) => self.use_traffic(id),
             (18, _) => {
                 let refill_per_30_days = self.dice.of_any_size(46).into();
                 let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days, ..Limits::default() };
                 let set = || Billing::set_limits(owner.clone(), limits).ok();
-                self.change(twin, By::Owner, set, |_, ()| ());
-                let wish = (self.dice.below(4) > 0).then_some(AutoRefill { hours: 24 });
-                self.change(twin, By::Owner, || Billing::set_auto_refill(owner, wish).ok(), |_, ()| ());
+                self.change(twin, ChangedBy::Owner, set, |_, ()| ());
+                let refill = (self.dice.below(4) > 0).then_some(AutoRefill { hours: 24 });
+                self.change(
+                    twin,
+                    ChangedBy::Owner,
+                    || Billing::set_auto_refill(owner, refill).ok(),
+                    |_, ()| (),
+                );
             }
             _ => {
                 let poke = || Billing::poke(owner, twin).ok();
-                self.change(twin, By::Others, poke, |_, ()| ());
+                self.change(twin, ChangedBy::Others, poke, |_, ()| ());
             }
         }
     }
@@ -725,7 +757,7 @@ impl History {
             0 => u128::from(self.dice.of_any_size(44)),
             _ => {
                 let payer = &self.reference.payers[&twin];
-                let must_stay = self.minutes(twin, minutes) * FULL / payer.speed;
+                let must_stay = self.minutes(twin, minutes) * FULL / payer.factor;
                 (payer.credit / PARTS).saturating_sub(must_stay)
             }
         }
@@ -736,9 +768,9 @@ impl History {
         Rates { usd: self.dice.of_any_size(36), extra }
     }
 
-    fn deposit(&mut self, twin: TwinId, by: By, amount: u128) {
+    fn deposit(&mut self, twin: TwinId, by: ChangedBy, amount: u128) {
         let other = PAYERS[(twin % 2) as usize];
-        let from = if by == By::Owner { twin } else { other };
+        let from = if by == ChangedBy::Owner { twin } else { other };
         let deposit = || Billing::deposit(RuntimeOrigin::signed(from.into()), twin, amount).ok();
         self.change(twin, by, deposit, |reference, ()| {
             reference.payer(twin).credit += amount * PARTS;
@@ -758,17 +790,17 @@ impl History {
         let id = self.last_contract;
         let parties = Parties { node: Some(node), ..parties(twin, FARM) };
         let ledger = || Some(begin(id, parties, rates));
-        // The promise is its owner's, and counts as if it were charged already.
-        self.change(twin, By::Owner, ledger, |reference, ()| {
+        // Its owner opens it, and committed rates count as if they were charged already.
+        self.change(twin, ChangedBy::Owner, ledger, |reference, ()| {
             let contract = RefContract {
                 payer: twin,
                 rates,
                 node,
                 running: true,
                 running_since: reference.now(),
-                unclaimed: [0; 2],
+                uncollected: [0; 2],
                 charged: 0,
-                trial: None,
+                proposal: None,
                 earlier: (rates, reference.now()),
                 traffic: 0,
                 traffic_paid: 0,
@@ -777,39 +809,55 @@ impl History {
         });
     }
 
-    fn resize(&mut self, id: u64) {
+    /// Proposes other rates, in the place of an earlier proposal.
+    fn propose(&mut self, id: u64, rates: Rates) {
+        self.reject(id);
         let RefContract { payer: twin, rates: old, .. } = self.reference.contracts[&id];
-        let rates = self.rates();
-        let more =
-            Rates { usd: rates.usd.saturating_sub(old.usd), extra: rates.extra.saturating_sub(old.extra) };
-        if more != Rates::default() && Billing::ensure_affordable(twin, more).is_err() {
-            return;
+        let ledger = || Billing::propose(id, ContractPrice::plain(rates)).ok();
+        let propose = |reference: &mut Reference, ()| reference.contract(id).proposal = Some((rates, 0));
+        if rates.beyond(&old) != Rates::ZERO {
+            self.change(twin, ChangedBy::Owner, ledger, propose);
+        } else {
+            // The payer's record doesn't change.
+            ledger().expect("less is always affordable");
+            System::reset_events();
+            propose(&mut self.reference, ());
         }
-        let resizes = || Some(Billing::resize(id, rates));
-        self.change(twin, By::Others, resizes, |reference, ()| reference.resize(id, rates));
     }
 
-    /// A lower rate on trial, or the end of the trial: it counts, or it comes to nothing.
-    fn try_lower_rates(&mut self, id: u64) {
-        let RefContract { payer: twin, rates, trial, .. } = self.reference.contracts[&id];
-        match trial {
-            None => {
-                let usd = self.dice.below(rates.usd.saturating_add(1));
-                Billing::begin_trial(id, usd);
-                self.reference.contract(id).trial = Some((rates.usd - usd, 0));
-            }
-            Some((less, _)) if self.dice.below(2) == 0 => {
-                let lower = Rates { usd: rates.usd - less, ..rates };
-                let resizes = || Some(Billing::resize(id, lower));
-                self.change(twin, By::Others, resizes, |reference, ()| reference.resize(id, lower));
-                self.saw("trials that counted");
-            }
-            Some(_) => {
-                Billing::end_trial(id);
-                self.reference.contract(id).trial = None;
-            }
+    fn accept(&mut self, id: u64) {
+        let RefContract { payer: twin, proposal, .. } = self.reference.contracts[&id];
+        let Some((_, escrow)) = proposal else { return };
+        let ledger = || Some(Billing::accept(id));
+        self.change(twin, ChangedBy::Others, ledger, |reference, ()| reference.accept(id));
+        if escrow > 0 {
+            self.saw("escrows returned");
         }
-        System::reset_events();
+    }
+
+    fn reject(&mut self, id: u64) {
+        let RefContract { payer: twin, .. } = self.reference.contracts[&id];
+        let more = self.reference.contracts[&id].more();
+        let reject = |reference: &mut Reference, ()| reference.contract(id).proposal = None;
+        if more != Rates::ZERO {
+            self.change(twin, ChangedBy::Others, || Some(Billing::reject(id)), reject);
+        } else {
+            Billing::reject(id);
+            reject(&mut self.reference, ());
+        }
+    }
+
+    /// Proposes lower rates, or the node answers on those that are proposed.
+    fn propose_or_answer(&mut self, id: u64) {
+        let RefContract { rates, proposal, .. } = self.reference.contracts[&id];
+        match (proposal, self.dice.below(2)) {
+            (None, _) => {
+                let usd = self.dice.below(rates.usd.saturating_add(1));
+                self.propose(id, Rates { usd, ..rates });
+            }
+            (Some(_), 0) => self.accept(id),
+            (Some(_), _) => self.reject(id),
+        }
     }
 
     /// Its node falls silent or is back, as the sweep sees it; also where it came back before the sweep.
@@ -817,8 +865,8 @@ impl History {
         let RefContract { payer: twin, running, running_since, .. } = self.reference.contracts[&id];
         let silence = self.silence();
         let suspends = running && (self.silent.is_some() || running_since >= silence.1);
-        let ledger = || Some(if suspends { Billing::suspend(id) } else { Billing::resume(id) });
-        self.change(twin, By::Others, ledger, |reference, ()| {
+        let ledger = || Some(if suspends { Billing::suspend(id) } else { Billing::start(id) });
+        self.change(twin, ChangedBy::Others, ledger, |reference, ()| {
             reference.give_back_silence(id, silence);
             let now = reference.now();
             let contract = reference.contract(id);
@@ -831,12 +879,11 @@ impl History {
 
     fn buy_traffic(&mut self, id: u64) {
         let (twin, gb) = (self.reference.contracts[&id].payer, self.dice.of_any_size(10) as u32 + 1);
-        let ledger = || <Billing as Ledger>::buy_traffic(id, twin, gb, false).ok();
-        // Its runway decides whether it may; its discount is that of before.
+        let ledger = || <Billing as Ledger>::buy_traffic(id, gb).ok();
         let before = Allowances::<Test>::get(id).unwrap_or_default();
-        self.change(twin, By::Owner, ledger, |reference, ()| {
+        self.change(twin, ChangedBy::Owner, ledger, |reference, ()| {
             let after = Allowances::<Test>::get(id).unwrap_or_default();
-            let usd = u128::from(gb) * 15_000 * reference.payers[&twin].speed;
+            let usd = u128::from(gb) * 15_000 * FULL;
             assert_eq!(after.usd - before.usd, usd);
             let tft = usd * 10_000 * (PARTS / u128::from(reference.price));
             let payer = reference.payer(twin);
@@ -851,7 +898,7 @@ impl History {
         let bytes = self.dice.of_any_size(40);
         let contract = self.reference.contracts.get_mut(&id).unwrap();
         let taken = bytes.min(contract.traffic);
-        let paid = fixed::mul_div(contract.traffic_paid, taken.into(), u128::from(contract.traffic).max(1));
+        let paid = mul_div(contract.traffic_paid, taken.into(), u128::from(contract.traffic).max(1));
         contract.traffic -= taken;
         contract.traffic_paid -= paid;
         contract.earn([paid, 0]);
@@ -871,26 +918,26 @@ impl History {
         for (id, contract) in &self.reference.contracts {
             assert_near(charged(*id), contract.charged, "charged");
         }
-        let credit: Q64 = PAYERS.into_iter().map(|twin| Billing::settled_payer(twin).credit).sum();
+        let credit: ExactTft = PAYERS.into_iter().map(|twin| Billing::settled_payer(twin).credit).sum();
         let reference: u128 = PAYERS.into_iter().map(|twin| self.reference.payers[&twin].credit).sum();
         assert_near(credit, reference, "all credit");
         let paid =
-            |payee, account| Payable::<Test>::get(payee) + fixed::from_whole(Balances::balance(&account));
+            |payee, account| Payable::<Test>::get(payee) + ExactTft::from_whole(Balances::balance(&account));
         let farmer = paid(Payee::Farm(FARM), AccountId::from(100 + FARM));
         let others = paid(Payee::Foundation, FOUNDATION) + paid(Payee::Staking, STAKING);
-        let [shared, extra] = self.reference.claimed;
+        let [shared, extra] = self.reference.collected;
         assert_near(farmer, shared / 2 + extra, "the farmer's part");
         assert_near(farmer + others, shared + extra + self.reference.unfarmed, "all that was earned");
         // Whatever was paid in is somebody's: what rounding loses in a whole history is no unit.
         let dust = Billing::dust().expect("the pot covers everything");
-        assert!(dust < ONE, "a unit is lost: {dust}");
+        assert!(dust.whole() == 0, "a unit is lost: {dust:?}");
     }
 }
 
 /// The ledger's amount is the biller's, to one unit.
-fn assert_near(ledger: Q64, parts: u128, what: &str) {
+fn assert_near(ledger: ExactTft, parts: u128, what: &str) {
     // In 2⁻²⁰ of a unit, so that neither overflows.
-    let (ledger, reference) = (ledger >> 44, fixed::mul_div(parts, 1 << 20, PARTS));
+    let (ledger, reference) = (ledger.raw() >> 44, mul_div(parts, 1 << 20, PARTS));
     assert!(ledger.abs_diff(reference) <= 1 << 20, "{what}: {ledger} isn't {reference}, in 2^-20 of a unit");
 }
 
@@ -965,7 +1012,7 @@ fn the_billers_clock_is_the_ledgers() {
     for price in PRICES {
         assert_eq!(PRICES_MULTIPLE % u128::from(price), 0);
         let biller = stretch_of(3_600_000, price);
-        let exact = fixed::mul_div(biller, ONE, 360 * PRICES_MULTIPLE * FINE);
-        assert_eq!(stretch(3_600_000, price), exact);
+        let exact = mul_div(biller, ONE, 360 * PRICES_MULTIPLE * FINE);
+        assert_eq!(stretch(3_600_000, price).raw(), exact);
     }
 }

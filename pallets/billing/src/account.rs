@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The ledger account of a contract, from its opening to its end.
+//!
+//! ```text
+//! open ──start──► charged ──suspend──► suspended ──start──► charged ── … ──close──►
+//!  rates committed         rates charged          rates committed
+//! ```
+//!
+//! In each state a price may be *proposed*: what it costs more is committed beside, and what it costs less is
+//! charged into escrow. `accept` makes it the price and returns the escrow, `reject` leaves the escrow earned.
+
+use codec::{Decode, Encode, MaxEncodedLen};
+use scale_info::TypeInfo;
+use tfgrid_primitives::{
+    Accrual, Charge, ClockSpan, ExactTft, FarmId, FundedClocks, GridMillis, NodeId, Payer, PriceTime,
+    ProviderId, Rates, TwinId, UsdAmount,
+    ledger::Earned,
+    refund::ChargeHistory,
+    traits::{ContractPrice, PaidUse, Parties},
+};
+
+use crate::Allowance;
+
+/// A contract in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct LedgerAccount {
+    /// The twin that pays.
+    pub payer: TwinId,
+    /// The farm that earns the farmer's share; without one the foundation does.
+    pub farm: Option<FarmId>,
+    /// The node that serves the contract.
+    pub node: Option<NodeId>,
+    /// The solution provider that shares in the foundation's part.
+    pub provider: Option<ProviderId>,
+    /// What the contract costs.
+    pub price: ContractPrice,
+    /// The price that awaits the node's answer.
+    pub proposal: Option<Proposal>,
+    /// Whether its rates are charged; otherwise they are committed.
+    pub is_charged: bool,
+    /// Grid time at which it was charged first.
+    pub started_at: Option<GridMillis>,
+    /// Its place on the payer's clocks.
+    pub accrual: Accrual,
+    /// What it was charged for traffic, in 1e-10 USD.
+    pub traffic_usd: UsdAmount,
+    /// What it has earned up to its last settlement and nobody has collected.
+    pub uncollected: Earned,
+    /// The public traffic and addresses in that; `tft` is what was paid for them, the farmer's share included.
+    pub uses: PaidUse,
+    /// What refunds must know of its past.
+    pub history: ChargeHistory,
+}
+
+/// A price that awaits the node's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Proposal {
+    /// The price.
+    pub price: ContractPrice,
+    /// What is charged beyond it, on the clocks of the payer.
+    pub escrow: Accrual,
+}
+
+impl LedgerAccount {
+    /// An account that isn't charged yet.
+    pub(crate) fn open(parties: Parties, price: ContractPrice) -> Self {
+        let Parties { payer, farm, node } = parties;
+        Self {
+            payer,
+            farm,
+            node,
+            provider: None,
+            price,
+            proposal: None,
+            is_charged: false,
+            started_at: None,
+            accrual: Accrual::default(),
+            traffic_usd: 0,
+            uncollected: Earned::default(),
+            uses: PaidUse::default(),
+            history: ChargeHistory::default(),
+        }
+    }
+
+    /// What the proposed price costs more: committed until the node has answered.
+    pub fn proposed_more(&self) -> Rates {
+        let proposal = self.proposal.as_ref();
+        proposal.map_or(Rates::ZERO, |proposal| proposal.price.rates.beyond(&self.price.rates))
+    }
+
+    /// What the proposed price costs less: charged into escrow until the node has answered.
+    pub fn proposed_less(&self) -> Rates {
+        let proposal = self.proposal.as_ref();
+        let less = proposal.map_or(0, |p| self.price.rates.usd.saturating_sub(p.price.rates.usd));
+        Rates { usd: less, extra: 0 }
+    }
+
+    /// What it has earned and nobody has collected, on the clocks of a settled payer.
+    pub fn earned(&self, clocks: &FundedClocks) -> Earned {
+        if !self.is_charged {
+            return self.uncollected;
+        }
+        self.uncollected.plus(&self.accrual.earned(self.price.rates, clocks))
+    }
+
+    /// What it has been charged in all, on the clocks of a settled payer.
+    pub fn charge(&self, clocks: &FundedClocks) -> Charge {
+        if self.is_charged { self.accrual.charge(self.price.rates, clocks) } else { self.accrual.charged }
+    }
+
+    /// Books what it earned up to now, on the clocks of a settled payer.
+    pub(crate) fn settle(&mut self, clocks: &FundedClocks) {
+        if !self.is_charged {
+            return;
+        }
+        let rates = self.price.rates;
+        let ms = clocks.full_ms.saturating_sub(self.accrual.settled_at.full_ms);
+        let lately = self.accrual.settle(rates, clocks);
+        self.uncollected = self.uncollected.plus(&lately);
+        let ips = lately.shared.scaled(self.price.ip_usd.into(), rates.usd.into());
+        self.uses.ip_ms = self.uses.ip_ms.saturating_add(ms.saturating_mul(self.price.public_ips.into()));
+        // The addresses may have been priced by a dearer list than the rates.
+        self.uses.tft = self.uses.tft.saturating_add(ips.min(lately.shared));
+        let less = self.proposed_less();
+        if let Some(proposal) = &mut self.proposal {
+            proposal.escrow.settle(less, clocks);
+        }
+    }
+
+    /// Is charged from now on; all before is settled, and so is the payer.
+    pub(crate) fn start(&mut self, payer: &Payer, now: GridMillis) {
+        self.is_charged = true;
+        self.started_at.get_or_insert(now);
+        self.history = ChargeHistory::starting(self.price.rates, payer.settled_at.clock);
+        self.accrual.settled_at = payer.funded;
+        if let Some(proposal) = &mut self.proposal {
+            proposal.escrow.settled_at = payer.funded;
+        }
+    }
+
+    /// Proposes `price` from the last settlement on.
+    pub(crate) fn propose(&mut self, price: ContractPrice) {
+        let escrow = Accrual::starting(self.accrual.settled_at);
+        self.proposal = Some(Proposal { price, escrow });
+    }
+
+    /// Costs `price` from its settlement at `now` on. Returns the rates before.
+    pub(crate) fn change_price(&mut self, price: ContractPrice, now: PriceTime) -> Rates {
+        let old = core::mem::replace(&mut self.price, price).rates;
+        self.history.record_rates(old, now);
+        old
+    }
+
+    /// What is in escrow, as far as nobody has collected it.
+    pub(crate) fn in_escrow(&self) -> Earned {
+        let shared = self.proposal.as_ref().map_or(ExactTft::ZERO, |proposal| proposal.escrow.charged.tft);
+        Earned { shared, extra: ExactTft::ZERO }.at_most(&self.uncollected)
+    }
+
+    /// Has earned what traffic was drawn from its allowance.
+    pub(crate) fn earn_traffic(&mut self, drawn: &Allowance) {
+        self.uncollected.shared = self.uncollected.shared.saturating_add(drawn.tft);
+        self.accrual.charged = self.accrual.charged.plus(&Charge { tft: drawn.tft, usd: drawn.usd });
+        self.traffic_usd = self.traffic_usd.saturating_add(drawn.usd);
+        self.uses.traffic_bytes = self.uses.traffic_bytes.saturating_add(drawn.bytes);
+        self.uses.tft = self.uses.tft.saturating_add(drawn.tft);
+    }
+
+    /// Takes `back` of what nobody has collected off its charge, and off its uses in proportion, rounded down:
+    /// farming mints rather too little for them than too much.
+    pub(crate) fn give_back(&mut self, back: &Earned) {
+        if *back == Earned::default() {
+            return;
+        }
+        let (before, rest) = (self.uncollected.shared.raw(), self.uncollected.minus(back));
+        let scaled = |amount: ExactTft| amount.scaled(rest.shared.raw(), before);
+        let narrow =
+            |amount: u64| u64::try_from(scaled(ExactTft::from_raw(amount.into())).raw()).unwrap_or(amount);
+        self.uses = PaidUse {
+            traffic_bytes: narrow(self.uses.traffic_bytes),
+            ip_ms: narrow(self.uses.ip_ms),
+            tft: scaled(self.uses.tft),
+        };
+        self.uncollected = rest;
+        self.accrual.charged = self.accrual.charged.less(back.total());
+        self.traffic_usd = self.traffic_usd.min(self.accrual.charged.usd);
+    }
+
+    /// What its settled payer was charged for it while its node served nobody, as far as nobody has collected
+    /// it ([`tfgrid_primitives::refund`]). Takes that time out of the escrow, too: it goes back once.
+    pub(crate) fn take_unserved(&mut self, silence: ClockSpan, payer: &Payer) -> Earned {
+        if !self.is_charged {
+            return Earned::default();
+        }
+        let unserved = self.history.charged_within(silence, payer);
+        let less = self.proposed_less();
+        if let Some(Proposal { escrow, .. }) = &mut self.proposal {
+            escrow.charged = escrow.charged.less(unserved.cost_of(less).total());
+        }
+        unserved.least_cost(self.price.rates, &self.history).at_most(&self.uncollected)
+    }
+
+    /// Whether it was charged through a silence of its node that is over, and nothing was given back yet.
+    pub(crate) fn ran_through(&self, silence: ClockSpan) -> bool {
+        self.is_charged && self.history.since < silence.to
+    }
+}

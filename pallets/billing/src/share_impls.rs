@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Who shares in what contracts earn.
+
+use crate::*;
+use tfgrid_primitives::{
+    Balance, ExactTft, FarmId, ProviderId,
+    ledger::Earned,
+    traits::{OnPaidUse, PaidUse},
+};
+
+impl<T: Config> Pallet<T> {
+    /// Makes payable what a settled contract has earned, and reports what it used. Returns the amount without
+    /// its fraction.
+    pub(crate) fn share(account: &mut LedgerAccount) -> Balance {
+        let earned = core::mem::take(&mut account.uncollected);
+        Self::credit_payees(account.farm, account.provider, earned);
+        let uses = core::mem::take(&mut account.uses);
+        if let Some(node) = account.node.filter(|_| uses != PaidUse::default()) {
+            let Parts { foundation, staking, .. } = Self::parts_of(uses.tft, account.provider);
+            T::PaidUses::on_paid_use(node, PaidUse { tft: foundation.saturating_add(staking), ..uses });
+        }
+        earned.total().whole()
+    }
+
+    /// How earnings for capacity are shared. The farm gets what the others' shares leave, so that no fraction is
+    /// lost.
+    fn parts_of(shared: ExactTft, provider: Option<ProviderId>) -> Parts {
+        let shares = Policy::<T>::get().map_or((0, 0), |p| (p.shares.foundation, p.shares.staking));
+        let (foundation, staking) = (shared.permille(shares.0), shared.permille(shares.1));
+        let provider = provider
+            .and_then(Providers::<T>::get)
+            .map_or(ExactTft::ZERO, |provider| foundation.permille(provider.permille));
+        Parts {
+            farm: shared.saturating_sub(foundation).saturating_sub(staking),
+            foundation: foundation.saturating_sub(provider),
+            staking,
+            provider,
+        }
+    }
+
+    /// Credits earnings to those who share them; without a farm, the foundation has its part.
+    pub(crate) fn credit_payees(farm: Option<FarmId>, provider: Option<ProviderId>, earned: Earned) {
+        let parts = Self::parts_of(earned.shared, provider);
+        let farmers = parts.farm.saturating_add(earned.extra);
+        credit::<T>(farm.map_or(Payee::Foundation, Payee::Farm), farmers);
+        credit::<T>(Payee::Foundation, parts.foundation);
+        credit::<T>(Payee::Staking, parts.staking);
+        if let Some(provider) = provider {
+            credit::<T>(Payee::Provider(provider), parts.provider);
+        }
+    }
+}
+
+/// The parts of an amount that was earned.
+struct Parts {
+    farm: ExactTft,
+    foundation: ExactTft,
+    staking: ExactTft,
+    provider: ExactTft,
+}
+
+fn credit<T: Config>(payee: Payee, amount: ExactTft) {
+    if amount > ExactTft::ZERO {
+        Payable::<T>::mutate(payee, |payable| *payable = payable.saturating_add(amount));
+    }
+}

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use super::*;
+
+/// Half of it is more and half of it less than [`small`].
+fn other() -> Resources {
+    Resources { cru: 1, mru: 4 * GIB, ..small() }
+}
+
+#[test]
+fn the_larger_version_is_reserved_and_the_price_proposed() {
+    run(|| {
+        let contract = running(Create { public_ips: 1, ..Create::default() });
+        let before = record(contract);
+        assert_ok!(call(BOB, Update::default()));
+
+        let body = Body::Plain(NEW_BODY.to_vec());
+        let answer = Answer { asked_at: now(), by: now() + ANSWER_WITHIN };
+        let (resources, deposit) = (large(), 3 * PER_BYTE);
+        let pending = Pending { version: 2, body_hash: body.hash(), resources, deposit, answer };
+        let mut expected = deployment(contract);
+        (expected.last_version, expected.pending) = (2, Some(pending));
+        let deposit = before.deposit + deposit;
+        assert_eq!(record(contract), Contract { kind: ContractKind::Node(expected), deposit, ..before });
+        assert_eq!(PendingBodies::<Test>::get(contract), body.into_stored());
+        assert_eq!((used(NODE), held(BOB)), (large(), deposit));
+        assert_eq!(armed(Deadline::Answer(contract)), Some(answer.by));
+
+        let rate = list_price(large()) + IP_RATE;
+        assert_eq!(traced(), [Traced::Propose(contract, rate)]);
+        let Account { price, proposed, .. } = account(contract);
+        let rates = Rates { usd: rate, extra: 0 };
+        assert_eq!(proposed, Some(ContractPrice { rates, ..price }), "the addresses stay");
+        assert_eq!(events(), [Event::UpdateRequested { contract, node: NODE, version: 2, rate }]);
+    });
+}
+
+#[test]
+fn what_runs_stays_reserved_below_a_smaller_version() {
+    run(|| {
+        updating(large(), small());
+        assert_eq!(used(NODE), large());
+    });
+}
+
+#[test]
+fn the_larger_of_each_resource_is_reserved() {
+    run(|| {
+        updating(small(), other());
+        assert_eq!(used(NODE), Resources { mru: 4 * GIB, ..small() });
+    });
+}
+
+#[test]
+fn a_confirmed_version_is_the_active_one() {
+    for (first, second) in [(small(), large()), (large(), small()), (small(), other())] {
+        run(|| {
+            let contract = updating(first, second);
+            let hash = asked(contract).1;
+            assert_ok!(report(confirm(contract)));
+            assert_eq!(traced(), [Traced::Accept(contract)]);
+            assert_eq!(events(), [Event::Deployed { contract, node: NODE, version: 2 }]);
+            let Deployment { version, body_hash, resources, pending, .. } = deployment(contract);
+            assert_eq!((version, body_hash, resources, pending), (2, hash, second, None));
+            assert_eq!(Bodies::<Test>::get(contract).unwrap().bytes(), NEW_BODY);
+            assert_eq!(PendingBodies::<Test>::get(contract), None);
+            assert_eq!((used(NODE), held(BOB)), (second, DEPOSIT + 3 * PER_BYTE));
+            assert_eq!(armed(Deadline::Answer(contract)), None);
+            assert_eq!(account(contract).price.rates.usd, list_price(second));
+        });
+    }
+}
+
+#[test]
+fn a_rejected_version_leaves_the_active_one() {
+    for (first, second) in [(small(), large()), (large(), small()), (small(), other())] {
+        run(|| {
+            let contract = updating(first, second);
+            let FailedPayload { version, code, path, .. } = failed_payload(contract);
+            assert_ok!(report(reject(contract)));
+            assert_eq!(traced(), [Traced::Reject(contract)]);
+            assert_eq!(events(), [Event::DeploymentRejected { contract, node: NODE, version, code, path }]);
+            let Deployment { version, resources, pending, .. } = deployment(contract);
+            assert_eq!((version, resources, pending), (1, first, None));
+            assert_eq!(Bodies::<Test>::get(contract).unwrap().bytes(), BODY);
+            assert_eq!(PendingBodies::<Test>::get(contract), None);
+            assert_eq!((used(NODE), held(BOB)), (first, DEPOSIT + 2 * PER_BYTE));
+            assert_eq!(armed(Deadline::Answer(contract)), None);
+            assert_eq!(account(contract).price.rates.usd, list_price(first));
+        });
+    }
+}
+
+#[test]
+fn no_version_is_given_twice() {
+    run(|| {
+        let contract = updating(small(), large());
+        assert_ok!(report(reject(contract)));
+        assert_ok!(call(BOB, Update::default()));
+        assert_eq!(asked(contract).0, 3);
+        assert_ok!(report(confirm(contract)));
+        assert_eq!((deployment(contract).version, deployment(contract).last_version), (3, 3));
+    });
+}
+
+#[test]
+fn versions_run_out() {
+    run(|| {
+        let contract = running(Create::default());
+        let mut record = record(contract);
+        let ContractKind::Node(deployment) = &mut record.kind else { unreachable!() };
+        deployment.last_version = u32::MAX;
+        crate::Contracts::<Test>::insert(contract, record);
+        assert_fails(BOB, Update::default(), Failure::IdsExhausted);
+    });
+}
+
+#[test]
+fn on_a_rented_node_only_addresses_are_priced() {
+    run(|| {
+        opened(rent(NODE));
+        let contract = running(Create { public_ips: 1, ..Create::default() });
+        assert_ok!(call(BOB, Update { contract, max_usd_rate: IP_RATE, ..Update::default() }));
+        assert_eq!(traced(), [Traced::Propose(contract, IP_RATE)]);
+    });
+}
+
+#[test]
+fn is_the_owners_alone() {
+    run(|| {
+        running(Create::default());
+        assert_fails(BOB, Update { contract: 2, ..Update::default() }, Failure::UnknownContract);
+        assert_fails(STRANGER, Update::default(), Failure::NoTwin);
+        assert_fails(CHARLIE, Update::default(), Failure::NotOwner);
+    });
+}
+
+#[test]
+fn needs_a_body_of_at_most_8192_bytes() {
+    run(|| {
+        running(Create::default());
+        let with_body = |bytes| Update { body: Body::Plain(vec![b' '; bytes]), ..Update::default() };
+        assert_fails(BOB, with_body(0), Failure::BodySizeOutOfRange);
+        assert_fails(BOB, with_body(8_193), Failure::BodySizeOutOfRange);
+        assert_ok!(call(BOB, with_body(8_192)));
+    });
+}
+
+#[test]
+fn rents_and_names_have_no_versions() {
+    run(|| {
+        for contract in [opened(rent(NODE)), opened(name("shop"))] {
+            assert_fails(BOB, Update { contract, ..Update::default() }, Failure::NotANodeContract);
+        }
+    });
+}
+
+#[test]
+fn needs_a_deployed_contract_without_a_pending_version() {
+    run(|| {
+        let contract = opened(Create::default());
+        assert_fails(BOB, Update::default(), Failure::NotDeployed);
+        assert_ok!(report(confirm(contract)));
+        assert_ok!(call(BOB, Update::default()));
+        assert_fails(BOB, Update::default(), Failure::UpdatePending);
+        assert_ok!(report(confirm(contract)));
+        assert_ok!(call(BOB, Update { resources: small(), ..Update::default() }));
+    });
+}
+
+#[test]
+fn needs_a_node_that_is_there_and_serves() {
+    run(|| {
+        running(Create::default());
+        set_service(NODE, Service::Suspended);
+        assert_fails(BOB, Update::default(), Failure::NodeOffline);
+        remove_node(NODE);
+        assert_fails(BOB, Update::default(), Failure::UnknownNode);
+    });
+}
+
+#[test]
+fn needs_a_price_within_bounds_and_what_its_owner_accepts() {
+    run(|| {
+        running(Create { public_ips: 1, ..Create::default() });
+        assert_fails(BOB, Update { resources: absurd(), ..Update::default() }, Failure::RateOutOfRange);
+        let rate = list_price(large()) + IP_RATE;
+        let accept = |max_usd_rate| Update { max_usd_rate, ..Update::default() };
+        assert_fails(BOB, accept(rate - 1), Failure::RateAboveMaximum);
+        assert_ok!(call(BOB, accept(rate)));
+    });
+}
+
+#[test]
+fn needs_credit_unless_it_costs_less() {
+    run(|| {
+        running(Create::default());
+        credit_too_low();
+        assert_fails(BOB, Update::default(), CREDIT_TOO_LOW);
+        assert_ok!(call(BOB, Update { resources: other(), ..Update::default() }));
+    });
+}
+
+#[test]
+fn needs_what_the_node_has_free() {
+    run(|| {
+        running(Create::default());
+        opened(Create::default());
+        let most = capacity().checked_sub(&small()).unwrap();
+        let more = Resources { cru: most.cru + 1, ..most };
+        assert_fails(BOB, Update { resources: more, ..Update::default() }, NO_CAPACITY);
+        assert_ok!(call(BOB, Update { resources: most, ..Update::default() }));
+        assert_eq!(used(NODE), capacity());
+    });
+}
+
+#[test]
+fn a_draining_node_still_updates() {
+    run(|| {
+        running(Create::default());
+        on_node(NODE, |node| node.facts.draining = true);
+        assert_ok!(call(BOB, Update::default()));
+    });
+}
+
+#[test]
+fn needs_the_deposit() {
+    run(|| {
+        assert_ok!(call(MODEST, Create::default()));
+        assert_ok!(report(confirm(1)));
+        let body = Body::Plain(vec![b' '; 1_000]);
+        assert_fails(MODEST, Update { body, ..Update::default() }, TokenError::FundsUnavailable);
+        assert_ok!(call(MODEST, Update::default()));
+    });
+}
