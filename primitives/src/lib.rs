@@ -15,7 +15,9 @@ pub mod clock;
 pub mod deadline;
 pub mod farming;
 pub mod fixed;
+pub mod ids;
 pub mod ledger;
+pub mod net;
 pub mod pricing;
 pub mod refusal;
 pub mod report;
@@ -30,6 +32,7 @@ pub use body::{Body, StoredBody};
 pub use clock::{GridClock, PriceClock};
 pub use deadline::{Deadline, DeadlineKey};
 pub use fixed::Q64;
+pub use ids::{ContractId, FarmId, NodeId, ProviderId, PublicKey, TwinId};
 pub use ledger::{Accrual, Charge, Funded, Payer, Rates};
 pub use pricing::{Discount, PriceList, PricedNode};
 pub use refusal::Refusal;
@@ -37,16 +40,3 @@ pub use report::{FailureCode, KeySignature, ReportKind, ReportMark, UsageItem, U
 pub use resources::Resources;
 pub use ticket::{Isolation, Registration};
 pub use units::{Balance, GridMillis, TftPrice, UnixSeconds, UsdAmount, UsdRate};
-
-/// Id of a twin. The first is 1.
-pub type TwinId = u32;
-/// Id of a farm. The first is 1.
-pub type FarmId = u32;
-/// Id of a node. The first is 1.
-pub type NodeId = u32;
-/// Id of a contract of any kind. The first is 1.
-pub type ContractId = u64;
-/// Id of a solution provider. The first is 1.
-pub type ProviderId = u32;
-/// An ed25519 or X25519 public key.
-pub type PublicKey = [u8; 32];

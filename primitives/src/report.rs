@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What nodes tell the chain, and the bytes that they sign (`docs/FORMATS.md` §3).
 
-use crate::{ContractId, GridMillis, NodeId, Refusal, Resources, ticket::Isolation};
+use crate::{
+    ids::{ContractId, NodeId},
+    refusal::Refusal,
+    resources::Resources,
+    ticket::Isolation,
+    units::GridMillis,
+};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Boot tickets and the registration of machines (`docs/FORMATS.md` §2).
 
-use crate::{PublicKey, UnixSeconds, resources::Resources};
+use crate::{ids::PublicKey, resources::Resources, units::UnixSeconds};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;

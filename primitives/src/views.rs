@@ -2,8 +2,10 @@
 //! What people and machines read from the chain.
 
 use crate::{
-    Balance, ContractId, FailureCode, FarmId, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds,
-    UsdAmount, UsdRate,
+    ids::{ContractId, FarmId, NodeId, TwinId},
+    report::FailureCode,
+    resources::Resources,
+    units::{Balance, GridMillis, TftPrice, UnixSeconds, UsdAmount, UsdRate},
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};

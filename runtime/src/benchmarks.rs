@@ -12,7 +12,7 @@ use pallet_grid_billing::{
     LEAST_REFILL_HOURS, Limits, OwnerLimits, Payers, PriceClockState,
 };
 use pallet_grid_farming::FarmingPolicy;
-use pallet_grid_farms::{Ipv4, PublicIp};
+use pallet_grid_farms::{Interface, PublicIp};
 use pallet_grid_nodes::{Drain, Heartbeats, Liveliness};
 use pallet_oracle::{RawValues, TimestampedValue};
 use sp_core::{H256, crypto::KeyTypeId, ed25519};
@@ -100,7 +100,7 @@ fn node() -> (AccountId, NodeId) {
     let (farmer, farm) = farm();
     for host in 0..IPS {
         let of_farm = |host| [185, 69, farm as u8, host];
-        let v4 = Ipv4 { address: of_farm(10 + host), prefix: 24, gateway: of_farm(1) };
+        let v4 = Interface { address: of_farm(10 + host), prefix: 24, gateway: of_farm(1) };
         Farms::add_ip(signed(&farmer), farm, PublicIp { v4, v6: None }).expect("the address is free");
     }
     let node = pallet_grid_nodes::LastNodeId::<Runtime>::get() + 1;

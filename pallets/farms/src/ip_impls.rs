@@ -9,16 +9,17 @@ use frame_support::{
 use sp_runtime::Vec;
 use tfgrid_primitives::{
     Balance, ContractId, FarmId,
+    net::AddressError,
     traits::{FarmDirectory, PublicIps},
 };
 
-impl<T> From<Fault> for Error<T> {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::NotPublic => Self::IpNotPublic,
-            Fault::Prefix => Self::PrefixOutOfRange,
-            Fault::NotHost => Self::AddressNotUsable,
-            Fault::Gateway => Self::GatewayInvalid,
+impl<T> From<AddressError> for Error<T> {
+    fn from(error: AddressError) -> Self {
+        match error {
+            AddressError::NotPublic => Self::IpNotPublic,
+            AddressError::PrefixOutOfRange => Self::PrefixOutOfRange,
+            AddressError::NotAMachine => Self::AddressNotUsable,
+            AddressError::GatewayInvalid => Self::GatewayInvalid,
         }
     }
 }

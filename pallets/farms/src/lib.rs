@@ -5,7 +5,6 @@
 
 extern crate alloc;
 
-mod address;
 mod dispatchable_impls;
 mod ip_impls;
 mod name;
@@ -20,11 +19,11 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Address, Fault, Ipv4, Ipv6, PublicIp};
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 pub use name::{FarmName, MAX_NAME, MAX_WRITTEN_NAME, MIN_NAME, NameSkeleton, WrittenName};
 pub use pallet::*;
+pub use tfgrid_primitives::net::Interface;
 pub use types::*;
 pub use weights::WeightInfo;
 
@@ -287,13 +286,13 @@ pub mod pallet {
         UnknownIp,
         /// A contract has this public IP, or had it until lately.
         IpInUse,
-        /// The address isn't global unicast.
+        /// The internet doesn't route packets to the address.
         IpNotPublic,
         /// A prefix has 8 to 32 bits for IPv4, 16 to 128 for IPv6.
         PrefixOutOfRange,
-        /// The address is that of its network or its broadcast.
+        /// The address names its network or the network's broadcast.
         AddressNotUsable,
-        /// The gateway isn't another usable address of the same network.
+        /// The gateway isn't a public address of another machine in the same network.
         GatewayInvalid,
         /// This address is offered already.
         AddressTaken,

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The records of the pallet.
 
-use crate::{FarmName, PublicIp};
+use crate::{FarmName, Interface};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
-use tfgrid_primitives::{Balance, ContractId, FarmId, TwinId, UnixSeconds, ticket::MAX_REGISTRATION_SECONDS};
+use tfgrid_primitives::{
+    Balance, ContractId, FarmId, TwinId, UnixSeconds, net::AddressError, ticket::MAX_REGISTRATION_SECONDS,
+};
 
 /// The most nodes that one ticket admits.
 pub const MAX_TICKET_NODES: u32 = 100;
@@ -49,6 +51,42 @@ pub enum Certification {
     /// It keeps what the grid asks of a data centre.
     #[codec(index = 1)]
     Gold,
+}
+
+/// What a farm offers as one public IP.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct PublicIp {
+    /// An IPv4 address.
+    pub v4: Interface<[u8; 4]>,
+    /// An IPv6 address that comes with it.
+    pub v6: Option<Interface<[u8; 16]>>,
+}
+
+impl PublicIp {
+    /// The addresses that no other public IP may have.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        let v6 = self.v6.map(|v6| Address::V6(v6.address));
+        core::iter::once(Address::V4(self.v4.address)).chain(v6)
+    }
+
+    /// Checks both interfaces.
+    pub fn check(&self) -> Result<(), AddressError> {
+        self.v4.check()?;
+        self.v6.map_or(Ok(()), |v6| v6.check())
+    }
+}
+
+/// An address without its network: unique among public IPs.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Address {
+    /// IPv4.
+    V4([u8; 4]),
+    /// IPv6.
+    V6([u8; 16]),
 }
 
 /// A public IP of a farm.
@@ -115,5 +153,29 @@ impl Ticket {
     /// (and whom it admitted) lets nobody in again.
     pub(crate) fn is_forgettable(&self, now: UnixSeconds) -> bool {
         now > self.expires.saturating_add(MAX_REGISTRATION_SECONDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_addresses_of_a_public_ip_are_unique() {
+        let v4 = Interface { address: [1, 1, 1, 2], prefix: 24, gateway: [1, 1, 1, 1] };
+        let v6 = Interface { address: [32; 16], prefix: 64, gateway: [33; 16] };
+        let all = |v6| PublicIp { v4, v6 }.addresses().collect::<Vec<_>>();
+        assert_eq!(all(None), [Address::V4([1, 1, 1, 2])]);
+        assert_eq!(all(Some(v6)), [Address::V4([1, 1, 1, 2]), Address::V6([32; 16])]);
+    }
+
+    #[test]
+    fn both_interfaces_of_a_public_ip_are_checked() {
+        let v4 = Interface { address: [1, 1, 1, 2], prefix: 24, gateway: [1, 1, 1, 1] };
+        let v6 = Interface { address: [32; 16], prefix: 64, gateway: [33; 16] };
+        assert_eq!(PublicIp { v4, v6: None }.check(), Ok(()));
+        assert_eq!(PublicIp { v4, v6: Some(v6) }.check(), Err(AddressError::GatewayInvalid));
+        let broken = Interface { gateway: v4.address, ..v4 };
+        assert_eq!(PublicIp { v4: broken, v6: None }.check(), Err(AddressError::GatewayInvalid));
     }
 }

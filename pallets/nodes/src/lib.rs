@@ -303,7 +303,7 @@ pub mod pallet {
         CountryInvalid,
         /// This isn't UTF-8 without control characters.
         TextInvalid,
-        /// The address isn't public, or its gateway isn't next to it.
+        /// An address isn't public, or its prefix or gateway can't be used (`tfgrid_primitives::net`).
         AddressInvalid,
         /// The domain breaks a rule of DNS, has capital letters or a dot at its end.
         DomainInvalid,

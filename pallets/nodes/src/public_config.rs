@@ -2,9 +2,10 @@
 //! Under what the world reaches a node, and what makes that valid.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use core::net::{Ipv4Addr, Ipv6Addr};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
+
+pub use tfgrid_primitives::net::Interface;
 
 /// The most characters of a domain name.
 pub const MAX_DOMAIN: u32 = 253;
@@ -29,19 +30,6 @@ pub struct PublicConfig {
     pub wireguard_ports: Option<Ports>,
 }
 
-/// An address of a node in its network.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Interface<Address> {
-    /// The address.
-    pub address: Address,
-    /// The length of the network's prefix.
-    pub prefix: u8,
-    /// The network's way out.
-    pub gateway: Address,
-}
-
 /// A range of ports.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
@@ -54,9 +42,9 @@ pub struct Ports {
 }
 
 impl PublicConfig {
-    /// Whether the addresses are public ones and their gateways next to them.
+    /// Whether both interfaces keep the rules of [`Interface::check`].
     pub fn has_valid_addresses(&self) -> bool {
-        self.ipv4.is_none_or(|ipv4| ipv4.is_valid()) && self.ipv6.is_none_or(|ipv6| ipv6.is_valid())
+        self.ipv4.is_none_or(|ipv4| ipv4.check().is_ok()) && self.ipv6.is_none_or(|ipv6| ipv6.check().is_ok())
     }
 
     /// Whether the domain is one.
@@ -68,60 +56,6 @@ impl PublicConfig {
     pub fn has_valid_ports(&self) -> bool {
         self.wireguard_ports.is_none_or(|ports| ports.first > 0 && ports.first <= ports.last)
     }
-}
-
-impl Interface<[u8; 4]> {
-    fn is_valid(&self) -> bool {
-        let near = same_network(bits4(self.address), bits4(self.gateway), 32, self.prefix);
-        (8..=32).contains(&self.prefix)
-            && is_public_ipv4(self.address)
-            && is_public_ipv4(self.gateway)
-            && near
-            && self.address != self.gateway
-    }
-}
-
-impl Interface<[u8; 16]> {
-    fn is_valid(&self) -> bool {
-        let [address, gateway] = [self.address, self.gateway].map(u128::from_be_bytes);
-        // Routers often announce themselves under their link-local address.
-        let near = same_network(address, gateway, 128, self.prefix)
-            || Ipv6Addr::from(self.gateway).is_unicast_link_local();
-        (16..=128).contains(&self.prefix) && is_public_ipv6(self.address) && near && address != gateway
-    }
-}
-
-fn bits4(address: [u8; 4]) -> u128 {
-    u32::from_be_bytes(address).into()
-}
-
-fn same_network(a: u128, b: u128, width: u32, prefix: u8) -> bool {
-    // A shift by all bits leaves nothing to differ in.
-    (a ^ b).checked_shr(width.saturating_sub(prefix.into())).is_none_or(|differ| differ == 0)
-}
-
-fn is_public_ipv4(address: [u8; 4]) -> bool {
-    let ip = Ipv4Addr::from(address);
-    let [a, b, c, _] = address;
-    let shared = a == 100 && b & 0b1100_0000 == 64;
-    let benchmarking = a == 198 && b & 0b1111_1110 == 18;
-    let protocols = (a, b, c) == (192, 0, 0);
-    let reserved = a == 0 || a >= 224;
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_documentation()
-        || shared
-        || benchmarking
-        || protocols
-        || reserved)
-}
-
-/// Global unicast is 2000::/3, less documentation (2001:db8::/32, 3fff::/20).
-fn is_public_ipv6(address: [u8; 16]) -> bool {
-    let [first, second, ..] = Ipv6Addr::from(address).segments();
-    let documentation = (first, second) == (0x2001, 0xdb8) || first == 0x3fff && second < 0x1000;
-    first & 0xe000 == 0x2000 && !documentation
 }
 
 /// By the rules of DNS: labels of letters, digits and inner hyphens, at least two, the last one no number.
@@ -149,7 +83,8 @@ mod tests {
     }
 
     fn ipv6(address: &str, prefix: u8, gateway: &str) -> bool {
-        let [address, gateway] = [address, gateway].map(|ip| ip.parse::<Ipv6Addr>().unwrap().octets());
+        let octets = |text: &str| text.parse::<core::net::Ipv6Addr>().unwrap().octets();
+        let (address, gateway) = (octets(address), octets(gateway));
         let ipv6 = Some(Interface { address, prefix, gateway });
         PublicConfig { ipv6, ..Default::default() }.has_valid_addresses()
     }
@@ -159,9 +94,12 @@ mod tests {
         assert!(ipv4([185, 69, 166, 10], 24, [185, 69, 166, 1]));
         assert!(!ipv4([185, 69, 166, 10], 24, [185, 69, 167, 1]), "the gateway is in another network");
         assert!(!ipv4([185, 69, 166, 10], 24, [185, 69, 166, 10]), "the node is its own gateway");
-        for prefix in [0, 7, 32, 33, 255] {
+        assert!(!ipv4([185, 69, 166, 0], 24, [185, 69, 166, 1]), "the address names its network");
+        assert!(!ipv4([185, 69, 166, 255], 24, [185, 69, 166, 1]), "the address names its broadcast");
+        for prefix in [0, 7, 33, 255] {
             assert!(!ipv4([185, 69, 166, 10], prefix, [185, 69, 166, 1]), "prefix {prefix}");
         }
+        assert!(ipv4([185, 69, 166, 10], 32, [185, 69, 166, 1]), "point to point");
         for private in [
             [10, 0, 0, 2],
             [127, 0, 0, 2],
@@ -172,6 +110,7 @@ mod tests {
             [198, 18, 0, 2],
             [192, 0, 0, 2],
             [192, 0, 2, 2],
+            [192, 88, 99, 2],
             [0, 0, 0, 2],
             [224, 0, 0, 2],
             [255, 255, 255, 255],
@@ -189,7 +128,8 @@ mod tests {
         assert!(!ipv6("2a10:b600::10", 64, "2a10:b600::10"));
         assert!(!ipv6("2a10:b600::10", 15, "2a10:b600::1"));
         assert!(!ipv6("2a10:b600::10", 129, "2a10:b600::1"));
-        for other in ["::1", "fe80::2", "fd00::2", "ff02::2", "2001:db8::2", "3fff::2", "::ffff:1.2.3.4"] {
+        let others = ["::1", "fe80::2", "fd00::2", "ff02::2", "2001:db8::2", "3fff::2", "::ffff:1.2.3.4"];
+        for other in others.into_iter().chain(["2001::2", "2002::2"]) {
             assert!(!ipv6(other, 64, "fe80::1"), "{other} isn't public");
         }
     }
