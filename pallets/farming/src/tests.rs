@@ -76,7 +76,7 @@ mod earning {
             next_period(&[1]);
             let events = System::event_count();
             for _ in 0..10 {
-                Now::mutate(|now| *now += 600);
+                pass_seconds(600);
                 be_up(1);
             }
             assert_eq!((System::event_count(), reward(1, FIRST)), (events, FULL));
@@ -118,7 +118,7 @@ mod earning {
     fn what_a_node_shows_after_a_period_counts_for_the_next_one() {
         run_with_node(|| {
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             change(1, |machine| (machine.resources.hru, machine.virtualized) = (0, Some(true)));
             Farming::heard(1);
             assert_eq!(reward(1, FIRST), FULL);
@@ -238,9 +238,9 @@ mod enrolment {
             assert_fails(|| call(FARMER, Call::withdraw { node: 1 }), Failure::NotMature);
             assert_fails(|| enrol(1), Failure::BondNotWithdrawn);
             assert_eq!(held(FARMER), bond());
-            Now::mutate(|now| *now = period_start(FIRST + 2) - 1);
+            MockClock::set_unix(period_start(FIRST + 2) - 1);
             assert_fails(|| call(FARMER, Call::withdraw { node: 1 }), Failure::NotMature);
-            Now::mutate(|now| *now += 1);
+            pass_seconds(1);
             // Anybody may free it, and what wasn't claimed is paid with it.
             let minted = minted_by(|| call(STRANGER, Call::withdraw { node: 1 }));
             assert_eq!((minted, held(FARMER)), (FULL, 0));
@@ -255,9 +255,9 @@ mod enrolment {
         run_with_node(|| {
             next_period(&[1]);
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST + 1), PERIOD_MS - 1));
-            Now::mutate(|now| *now = period_start(FIRST + 2) - 1);
+            MockClock::set_unix(period_start(FIRST + 2) - 1);
             assert_ok!(call(FARMER, Call::leave { node: 1 }));
-            Now::mutate(|now| *now += 1);
+            pass_seconds(1);
             Farming::heard(1);
             assert_eq!((reward(1, FIRST), reward(1, FIRST + 1)), (FULL, 0));
         });
@@ -267,10 +267,10 @@ mod enrolment {
     fn a_node_that_is_removed_before_its_first_heartbeat_of_a_period_has_its_last_one_closed() {
         run_with_node(|| {
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             remove(1);
             assert_eq!(reward(1, FIRST), FULL);
-            Now::set(period_start(FIRST + 2));
+            MockClock::set_unix(period_start(FIRST + 2));
             assert_eq!(minted_by(|| call(STRANGER, Call::withdraw { node: 1 })), FULL);
         });
     }
@@ -310,7 +310,7 @@ mod printing_money {
     fn being_enrolled_at_the_end_of_a_period_does_not_pay_for_its_start() {
         run(|| {
             join(1, FARM);
-            Now::mutate(|now| *now += PERIOD_SECONDS - 86_400);
+            pass_seconds(PERIOD_SECONDS - 86_400);
             be_up(1);
             assert_ok!(enrol(1));
             next_period(&[1]);
@@ -342,7 +342,7 @@ mod printing_money {
             // Both machines send heartbeats: the period closes once, with the uptime of the one node; and
             // while the node counts as cloned that doesn't grow.
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS / 10));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             Farming::heard(1);
             Farming::heard(1);
             assert_eq!((reward(1, FIRST), Totals::<Test>::get().len()), (0, 0));
@@ -370,7 +370,7 @@ mod printing_money {
     #[test]
     fn a_node_that_shrinks_earns_by_what_is_left_for_the_whole_period() {
         run_with_node(|| {
-            Now::mutate(|now| *now += PERIOD_SECONDS - 1);
+            pass_seconds(PERIOD_SECONDS - 1);
             change(1, |machine| machine.resources = Resources { cru: 1, mru: GIB, ..Resources::ZERO });
             next_period(&[1]);
             assert_eq!(reward(1, FIRST), 0);
@@ -441,9 +441,9 @@ mod printing_money {
             assert_fails(|| claim(1, FIRST), Failure::NotMature);
             next_period(&[1]);
             assert_fails(|| claim(1, FIRST), Failure::NotMature);
-            Now::mutate(|now| *now = period_start(FIRST + 2) - 1);
+            MockClock::set_unix(period_start(FIRST + 2) - 1);
             assert_fails(|| claim(1, FIRST), Failure::NotMature);
-            Now::mutate(|now| *now += 1);
+            pass_seconds(1);
             assert_fails(|| claim(1, FIRST - 1), Failure::NoReward);
             assert_fails(|| claim(1, u32::MAX), Failure::NotMature);
             assert_fails(|| claim(2, FIRST), Failure::NotEnrolled);
@@ -469,7 +469,7 @@ mod printing_money {
     fn a_node_that_moves_in_between_earns_for_each_farm_only_what_it_served_there() {
         run_with_node(|| {
             next_period(&[1]);
-            Now::mutate(|now| *now += PERIOD_SECONDS / 2);
+            pass_seconds(PERIOD_SECONDS / 2);
             be_up(1);
             move_to(1, OTHER_FARM);
             // The new farm has to wait for a certifier, and until the old farm's bond is free.
@@ -493,7 +493,7 @@ mod printing_money {
     fn a_machine_that_is_removed_and_registers_again_does_not_earn_twice() {
         run_with_node(|| {
             next_period(&[1]);
-            Now::mutate(|now| *now += PERIOD_SECONDS / 4);
+            pass_seconds(PERIOD_SECONDS / 4);
             be_up(1);
             remove(1);
             // The same machine has another id now, and needs another bond.
@@ -501,11 +501,11 @@ mod printing_money {
             assert_ok!(enrol(2));
             assert_eq!(held(FARMER), 2 * bond());
             Uptimes::mutate(|uptimes| uptimes.insert((2, FIRST + 1), PERIOD_MS * 3 / 4));
-            Now::set(period_start(FIRST + 2));
+            MockClock::set_unix(period_start(FIRST + 2));
             Farming::heard(2);
             assert_eq!((reward(1, FIRST), reward(1, FIRST + 1)), (FULL, 0));
             assert_eq!(reward(2, FIRST + 1), FULL * 3 / 4, "from the new enrolment on");
-            Now::set(period_start(FIRST + 3));
+            MockClock::set_unix(period_start(FIRST + 3));
             assert_eq!(minted_by(|| call(FARMER, Call::withdraw { node: 1 })), FULL);
             assert_eq!(minted_by(|| claim(2, FIRST + 1)), FULL * 3 / 4);
         });
@@ -515,7 +515,7 @@ mod printing_money {
     fn leaving_and_being_enrolled_again_in_one_period_does_not_count_time_twice() {
         run_with_node(|| {
             for quarter in 1..=3 {
-                Now::set(period_start(FIRST) + quarter * PERIOD_SECONDS / 4);
+                MockClock::set_unix(period_start(FIRST) + quarter * PERIOD_SECONDS / 4);
                 be_up(1);
                 assert_ok!(call(FARMER, Call::leave { node: 1 }));
                 assert_ok!(enrol(1));
@@ -532,7 +532,7 @@ mod printing_money {
                 let period = Farming::period_now();
                 let up = PERIOD_MS / 1_000 * (1_000 - permille);
                 Uptimes::mutate(|uptimes| uptimes.insert((1, period), up));
-                Now::set(period_start(period + 1));
+                MockClock::set_unix(period_start(period + 1));
                 Farming::heard(1);
                 reward(1, period)
             };
@@ -637,7 +637,7 @@ mod governance {
     fn a_period_that_is_over_and_not_closed_yet_can_be_voided() {
         run_with_node(|| {
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             assert_ok!(govern(Call::void { node: 1, period: FIRST }));
             Farming::heard(1);
             assert_eq!(reward(1, FIRST), 0);
@@ -856,7 +856,7 @@ mod laws {
             }),
             Step::Pay(node, paid) => pay_for(node, paid * 1_000, paid, paid.into()),
             Step::Period(up) => next_period(&up),
-            Step::Wait(seconds) => Now::mutate(|now| *now += seconds),
+            Step::Wait(seconds) => pass_seconds(seconds),
             Step::BeUp(node) if exists(node) => be_up(node),
             Step::Claim(node, ago) => attempt(claim(node, Farming::period_now() - ago)),
             Step::Withdraw(node) => attempt(call(STRANGER, Call::withdraw { node })),

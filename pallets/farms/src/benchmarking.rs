@@ -36,8 +36,8 @@ fn with_farm<T: Config>() -> Result<(T::AccountId, FarmId), BenchmarkError> {
 
 /// IPv4 and IPv6.
 fn pair() -> PublicIp {
-    let v4 = Ipv4 { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
-    let mut v6 = Ipv6 { address: [0x2a; 16], prefix: 64, gateway: [0x2a; 16] };
+    let v4 = Interface { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
+    let mut v6 = Interface { address: [0x2a; 16], prefix: 64, gateway: [0x2a; 16] };
     v6.gateway[15] = 1;
     PublicIp { v4, v6: Some(v6) }
 }
@@ -163,5 +163,5 @@ mod benchmarks {
         Ok(())
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::chain().build(), crate::mock::Test);
 }

@@ -9,8 +9,8 @@ use sp_runtime::{DispatchError, DispatchResult, TokenError};
 use tfgrid_primitives::{
     FarmId, Refusal,
     ticket::MAX_REGISTRATION_SECONDS,
-    traits::{BootTickets, FarmDirectory, FarmFacts, PublicIps, TwinUse},
-    units::TFT,
+    traits::{BootTickets, Clock, FarmDirectory, FarmFacts, PublicIps, TwinUse},
+    units::{SECOND_MS, TFT},
 };
 
 const TICKET: [u8; 32] = [7; 32];
@@ -21,7 +21,7 @@ fn create(account: AccountId, name: &[u8]) -> DispatchResult {
 }
 
 fn open(nodes: u32, seconds: u64) -> DispatchResult {
-    Farms::open_ticket(RuntimeOrigin::signed(FARMER), 1, TICKET, nodes, Now::get() + seconds)
+    Farms::open_ticket(RuntimeOrigin::signed(FARMER), 1, TICKET, nodes, MockClock::unix_now() + seconds)
 }
 
 fn close() -> DispatchResult {
@@ -38,13 +38,16 @@ fn remove(account: AccountId, farm: FarmId) -> DispatchResult {
 
 /// The `n`th address of a network.
 fn address(n: u8) -> PublicIp {
-    PublicIp { v4: Ipv4 { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] }, v6: None }
+    PublicIp {
+        v4: Interface { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] },
+        v6: None,
+    }
 }
 
 /// The same, with an IPv6 address.
 fn pair(n: u8) -> PublicIp {
     let v6 = |last| [0x2a, 0x10, 0xb6, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, last];
-    PublicIp { v6: Some(Ipv6 { address: v6(n), prefix: 64, gateway: v6(1) }), ..address(n) }
+    PublicIp { v6: Some(Interface { address: v6(n), prefix: 64, gateway: v6(1) }), ..address(n) }
 }
 
 fn add_ip(account: AccountId, farm: FarmId, address: PublicIp) -> DispatchResult {
@@ -71,12 +74,16 @@ fn free_ips() -> usize {
     FreeIps::<Test>::iter_key_prefix(1).count()
 }
 
+fn pass_seconds(seconds: u64) {
+    MockClock::advance(seconds * SECOND_MS);
+}
+
 fn held(reason: HoldReason) -> u128 {
     Balances::balance_on_hold(&reason.into(), &FARMER)
 }
 
 fn check() -> Result<u32, Refusal> {
-    Farms::check(&TICKET, &NODE, Now::get())
+    Farms::check(&TICKET, &NODE, MockClock::unix_now())
 }
 
 #[test]
@@ -213,8 +220,8 @@ fn a_ticket_of_a_farm_that_is_gone_admits_nobody_and_can_be_cleared_away() {
         Farms::spend(&TICKET, &NODE);
         assert_ok!(close());
         assert_ok!(remove(FARMER, 1));
-        assert_eq!(Farms::check(&TICKET, &[9; 32], Now::get()), Err(Refusal::TicketRevoked));
-        Now::mutate(|now| *now += 61 + MAX_REGISTRATION_SECONDS);
+        assert_eq!(Farms::check(&TICKET, &[9; 32], MockClock::unix_now()), Err(Refusal::TicketRevoked));
+        pass_seconds(61 + MAX_REGISTRATION_SECONDS);
         assert_ok!(Farms::close_ticket(RuntimeOrigin::signed(STRANGER), TICKET));
         System::assert_has_event(Event::TicketForgotten { farm: 1, ticket: TICKET }.into());
         assert_eq!(Admitted::<Test>::iter_keys().count(), 0);
@@ -230,7 +237,7 @@ fn a_ticket_is_opened_by_the_farmer_with_a_deposit_for_each_node() {
         assert_noop!(open(1, 0), Error::<Test>::ExpiryOutOfRange);
         assert_noop!(open(1, MAX_TICKET_SECONDS + 1), Error::<Test>::ExpiryOutOfRange);
         let by = |account, farm| {
-            Farms::open_ticket(RuntimeOrigin::signed(account), farm, TICKET, 1, Now::get() + 60)
+            Farms::open_ticket(RuntimeOrigin::signed(account), farm, TICKET, 1, MockClock::unix_now() + 60)
         };
         assert_noop!(by(OTHER, 1), Error::<Test>::NotFarmer);
         assert_noop!(by(STRANGER, 1), Error::<Test>::NoTwin);
@@ -252,7 +259,7 @@ fn a_ticket_is_spent_exactly() {
         assert_eq!(check(), Err(Refusal::TicketUsed));
         assert_eq!(held(HoldReason::BootTicket), 10 * TFT);
         assert_eq!(Farms::spend(&TICKET, &[9; 32]), 10 * TFT);
-        assert_eq!(Farms::check(&TICKET, &[10; 32], Now::get()), Err(Refusal::TicketExhausted));
+        assert_eq!(Farms::check(&TICKET, &[10; 32], MockClock::unix_now()), Err(Refusal::TicketExhausted));
         assert_eq!(held(HoldReason::BootTicket), 0);
         assert_eq!(Farms::spend(&[0; 32], &NODE), 0, "a ticket that was never opened frees nothing");
     });
@@ -263,9 +270,9 @@ fn an_expired_ticket_admits_nobody() {
     run(|| {
         assert_ok!(create(FARMER, b"sunny"));
         assert_ok!(open(1, 60));
-        Now::mutate(|now| *now += 60);
+        pass_seconds(60);
         assert_eq!(check(), Ok(1));
-        Now::mutate(|now| *now += 1);
+        pass_seconds(1);
         assert_eq!(check(), Err(Refusal::TicketExpired));
     });
 }
@@ -281,7 +288,7 @@ fn a_closed_ticket_admits_nobody_and_frees_its_deposit() {
         assert_ok!(close());
         assert_eq!(held(HoldReason::BootTicket), 0);
         System::assert_has_event(Event::TicketClosed { farm: 1, ticket: TICKET, released: 20 * TFT }.into());
-        assert_eq!(Farms::check(&TICKET, &[9; 32], Now::get()), Err(Refusal::TicketRevoked));
+        assert_eq!(Farms::check(&TICKET, &[9; 32], MockClock::unix_now()), Err(Refusal::TicketRevoked));
         assert_noop!(close(), Error::<Test>::TicketAlreadyClosed);
     });
 }
@@ -294,9 +301,9 @@ fn whom_a_ticket_admitted_is_remembered_while_a_registration_could_be_replayed()
         Farms::spend(&TICKET, &NODE);
         assert_ok!(close());
         assert_noop!(open(2, 60), Error::<Test>::TicketExists);
-        Now::mutate(|now| *now += 60 + MAX_REGISTRATION_SECONDS);
+        pass_seconds(60 + MAX_REGISTRATION_SECONDS);
         assert_noop!(close(), Error::<Test>::TicketAlreadyClosed);
-        Now::mutate(|now| *now += 1);
+        pass_seconds(1);
         assert_ok!(close());
         assert!(Tickets::<Test>::get(TICKET).is_none());
         assert_eq!(Admitted::<Test>::iter_keys().count(), 0);
@@ -309,7 +316,7 @@ fn a_ticket_that_is_closed_late_is_forgotten_at_once() {
     run(|| {
         assert_ok!(create(FARMER, b"sunny"));
         assert_ok!(open(2, 60));
-        Now::mutate(|now| *now += 61 + MAX_REGISTRATION_SECONDS);
+        pass_seconds(61 + MAX_REGISTRATION_SECONDS);
         assert_noop!(Farms::close_ticket(RuntimeOrigin::signed(OTHER), TICKET), Error::<Test>::NotFarmer);
         assert_ok!(close());
         System::assert_has_event(Event::TicketClosed { farm: 1, ticket: TICKET, released: 20 * TFT }.into());
@@ -349,7 +356,8 @@ fn who_cannot_pay_its_deposit_offers_no_public_ip() {
 fn an_address_that_nobody_could_use_is_refused() {
     run(|| {
         assert_ok!(create(FARMER, b"sunny"));
-        let with = |address, prefix, gateway| PublicIp { v4: Ipv4 { address, prefix, gateway }, v6: None };
+        let with =
+            |address, prefix, gateway| PublicIp { v4: Interface { address, prefix, gateway }, v6: None };
         let cases = [
             (with([10, 0, 0, 5], 24, [10, 0, 0, 1]), Error::<Test>::IpNotPublic),
             (with([8, 8, 8, 5], 7, [8, 8, 8, 1]), Error::<Test>::PrefixOutOfRange),
@@ -372,7 +380,7 @@ fn an_address_is_offered_once_whether_ipv4_or_ipv6() {
         assert_ok!(create(OTHER, b"windy"));
         assert_ok!(add_ip(FARMER, 1, pair(10)));
         assert_noop!(add_ip(OTHER, 2, address(10)), Error::<Test>::AddressTaken);
-        let other_network = Ipv4 { prefix: 16, gateway: [185, 69, 1, 1], ..address(10).v4 };
+        let other_network = Interface { prefix: 16, gateway: [185, 69, 1, 1], ..address(10).v4 };
         assert_noop!(
             add_ip(FARMER, 1, PublicIp { v4: other_network, v6: None }),
             Error::<Test>::AddressTaken
@@ -389,7 +397,7 @@ fn a_farm_has_at_most_256_public_ips() {
         assert_ok!(create(FARMER, b"sunny"));
         let nth = |n: u32| {
             let [.., high, low] = n.to_be_bytes();
-            let v4 = Ipv4 { address: [185, 69, high + 1, low], prefix: 16, gateway: [185, 69, 0, 1] };
+            let v4 = Interface { address: [185, 69, high + 1, low], prefix: 16, gateway: [185, 69, 0, 1] };
             PublicIp { v4, v6: None }
         };
         for n in 0..MAX_FARM_IPS {

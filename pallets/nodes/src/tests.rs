@@ -85,9 +85,9 @@ mod liveness {
     fn a_silence_is_one_though_the_agenda_is_late_to_notice_it() {
         run_with_node(|mut machine| {
             machine.beat(2);
-            let last = SetClock::price_now();
+            let last = MockClock::price_now();
             // Nothing is served meanwhile.
-            Grid::mutate(|grid| *grid += 4 * INTERVAL);
+            MockClock::advance(4 * INTERVAL);
             assert!(Nodes::is_online(1), "nobody has noticed");
             assert_eq!(Nodes::offline_since(1), Some(last));
             report(machine.heartbeat()).unwrap();
@@ -97,7 +97,7 @@ mod liveness {
             assert_eq!(live(1).flaps, 1, "it had been online for less than a day");
             machine.beat(2);
             assert!(Nodes::is_online(1));
-            assert_eq!(Nodes::last_outage(1), Gap { from: last, to: SetClock::price_now() });
+            assert_eq!(Nodes::last_outage(1), Gap { from: last, to: MockClock::price_now() });
         });
     }
 
@@ -276,7 +276,7 @@ mod liveness {
     fn a_silence_is_reckoned_from_the_last_heartbeat_until_the_node_is_back() {
         run_with_node(|mut machine| {
             machine.beat(1);
-            let heard = SetClock::price_now();
+            let heard = MockClock::price_now();
             pass(INTERVAL);
             assert_eq!(Nodes::silent_since(1), None);
             pass(1);
@@ -328,8 +328,8 @@ mod farming {
     use super::*;
     use tfgrid_primitives::traits::FarmedNode;
 
-    fn told() -> Vec<Told> {
-        Farmed::take().into_iter().map(|(told, ..)| told).collect()
+    fn told() -> Vec<FarmingEvent> {
+        Recorded::take().into_iter().map(|(told, ..)| told).collect()
     }
 
     fn shown(farm: u32) -> Option<FarmedNode> {
@@ -339,27 +339,28 @@ mod farming {
     #[test]
     fn farming_is_told_of_all_that_a_node_earns_by() {
         run_with_node(|mut machine| {
-            assert_eq!(Farmed::take(), [(Told::Joined, 1, shown(FARM))]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Joined, 1, shown(FARM))]);
             machine.beat(2);
-            assert_eq!(told(), [Told::Heard, Told::Heard]);
+            assert_eq!(told(), [FarmingEvent::Heard, FarmingEvent::Heard]);
             report(machine.details(details_of(capacity(), 0))).unwrap();
             let says = shown(FARM).map(|shown| FarmedNode { virtualized: Some(false), ..shown });
-            assert_eq!(Farmed::take(), [(Told::Changed, 1, says)]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, says)]);
             crate::Pallet::<Test>::do_certify(1, true).unwrap();
             let says = says.map(|shown| FarmedNode { certified: true, ..shown });
-            assert_eq!(Farmed::take(), [(Told::Changed, 1, says)]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, says)]);
         });
     }
 
     #[test]
     fn a_node_leaves_as_what_it_was_and_joins_as_what_it_is() {
         run_with_node(|machine| {
-            Farmed::take();
+            Recorded::take();
             report(register(OTHER_FARM, &machine.key, capacity())).unwrap();
-            let expected = [(Told::Left, 1, shown(FARM)), (Told::Joined, 1, shown(OTHER_FARM))];
-            assert_eq!(Farmed::take(), expected);
+            let expected =
+                [(FarmingEvent::Left, 1, shown(FARM)), (FarmingEvent::Joined, 1, shown(OTHER_FARM))];
+            assert_eq!(Recorded::take(), expected);
             assert_ok!(call(OTHER, Call::remove { node: 1 }));
-            assert_eq!(Farmed::take(), [(Told::Left, 1, shown(OTHER_FARM))]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Left, 1, shown(OTHER_FARM))]);
         });
     }
 
@@ -371,7 +372,7 @@ mod farming {
                 machine.beat_as(nonce);
             }
             let uptime = Nodes::node_uptime(1, 656);
-            Farmed::take();
+            Recorded::take();
             machine.beat(10);
             assert_eq!((Nodes::node_uptime(1, 656), told().len()), (uptime, 10));
         });
@@ -380,7 +381,7 @@ mod farming {
     #[test]
     fn what_is_refused_is_not_told() {
         run_with_node(|mut machine| {
-            Farmed::take();
+            Recorded::take();
             assert_refused(machine.heartbeat(), Refusal::TooSoon);
             assert_fails(STRANGER, Call::remove { node: 1 }, Failure::NotFarmer);
             assert!(told().is_empty());
@@ -715,7 +716,7 @@ mod draining {
     }
 
     fn in_a_week() -> u64 {
-        Grid::get() + DRAIN_NOTICE
+        MockClock::grid_now() + DRAIN_NOTICE
     }
 
     #[test]
@@ -810,7 +811,7 @@ mod terms {
     fn a_higher_extra_fee_counts_after_a_day_and_a_lower_one_at_once() {
         run_with_node(|_| {
             ask(100);
-            let from = Grid::get() + FEE_NOTICE;
+            let from = MockClock::grid_now() + FEE_NOTICE;
             assert_eq!(last_event(), Event::ExtraFeeSet { node: 1, fee: 100, from });
             pass(FEE_NOTICE - 1);
             assert_eq!(facts(1).extra_fee, 0, "nobody can be surprised between plan and block");
@@ -1000,7 +1001,7 @@ mod search {
             assert_eq!(find(NodeFilter { certified: true, ..Default::default() }), [1]);
             assert_eq!(find(NodeFilter { rentable: true, ..Default::default() }), [1, 3]);
 
-            let deadline = Grid::get() + DRAIN_NOTICE;
+            let deadline = MockClock::grid_now() + DRAIN_NOTICE;
             assert_ok!(call(FARMER, Call::drain { node: 1, deadline, reason: text("") }));
             assert_eq!(find(NodeFilter::default()), [2, 3]);
             let rentable = NodeFilter { rentable: true, unavailable: true, ..Default::default() };

@@ -91,5 +91,5 @@ mod benchmarks {
         assert!(!Heard::<T>::contains_key(who));
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::chain().build(), crate::mock::Test);
 }
