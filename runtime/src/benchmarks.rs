@@ -13,7 +13,7 @@ use pallet_grid_billing::{
 };
 use pallet_grid_farming::FarmingPolicy;
 use pallet_grid_farms::{Interface, PublicIp};
-use pallet_grid_nodes::{Drain, Heartbeats, Liveliness};
+use pallet_grid_nodes::{Drain, Heartbeats, LivenessOf};
 use pallet_oracle::{RawValues, TimestampedValue};
 use sp_core::{H256, crypto::KeyTypeId, ed25519};
 use sp_io::crypto::{ed25519_generate, ed25519_sign};
@@ -274,12 +274,12 @@ impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
         let from = Billing::price_now();
         <Self as pallet_grid_contracts::BenchmarkHelper<AccountId>>::pass(ms);
         let outage = Gap { from, to: Billing::price_now() };
-        Liveliness::<Runtime>::mutate_extant(node, |live| live.outage = outage);
+        LivenessOf::<Runtime>::mutate_extant(node, |live| live.outage = outage);
     }
 
     fn drain(node: NodeId) {
         let drain = Drain { deadline: Billing::grid_now(), reason: Default::default() };
-        pallet_grid_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.terms.drain = Some(drain));
+        pallet_grid_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.settings.drain = Some(drain));
     }
 
     fn exhaust(twin: TwinId) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls, their checks and the deadlines cost, each in its worst case. What farming does when it is
-//! told of something is weighed there.
+//! Weights of the calls, their checks and the deadlines, each in its worst case. What farming does in its hooks has
+//! weights of its own.
 
 use crate::{
     authorize_impls::genesis,
     public_config::{Interface, MAX_DOMAIN, Ports},
     *,
 };
+use alloc::vec::Vec;
 use codec::Encode;
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -14,7 +15,7 @@ use frame_support::{
     traits::{EnsureOrigin, Get},
 };
 use frame_system::RawOrigin;
-use sp_runtime::{Vec, transaction_validity::TransactionSource::External};
+use sp_runtime::transaction_validity::TransactionSource::External;
 use tfgrid_primitives::{
     Deadline, FarmId, GridMillis, Isolation, KeySignature, NodeId, PublicKey, Registration, ReportKind,
     Resources,
@@ -26,17 +27,17 @@ use tfgrid_primitives::{
     units::GIB,
 };
 
-/// Makes what benchmarks need of other pallets.
+/// Creates what the benchmarks need in other pallets.
 pub trait BenchmarkHelper<AccountId> {
-    /// A farm, another one each time, and its farmer's account, which can pay all deposits.
+    /// Creates a farm; returns the account of its farmer, which can pay all deposits, and its id.
     fn farm() -> (AccountId, FarmId);
-    /// The farm admits one node that has this ticket.
+    /// Opens a ticket for one node of the farm.
     fn open_ticket(farm: FarmId, ticket: PublicKey);
-    /// Lets grid time and the calendar go on, and no deadline come up.
+    /// Advances grid time and calendar; no deadline is served.
     fn pass(ms: GridMillis);
-    /// The public half of ed25519 key `n`.
+    /// Public half of ed25519 key `n`.
     fn key(n: u8) -> PublicKey;
-    /// A signature by that key.
+    /// Signs `bytes` with that key.
     fn sign(n: u8, bytes: &[u8]) -> KeySignature;
 }
 
@@ -50,7 +51,7 @@ fn capacity() -> Resources {
     Resources { cru: 32, mru: 128 * GIB, sru: 2_048 * GIB, hru: 0, gpu: 0 }
 }
 
-/// A registration of the node's key with a ticket that the farm has opened, and both signatures.
+/// A registration of the node key with an open ticket of the farm, and both signatures.
 fn registration<T: Config>(farm: FarmId, ticket: u8) -> (Registration, KeySignature, KeySignature) {
     let registration = Registration {
         ticket: Helper::<T>::key(ticket),
@@ -315,7 +316,7 @@ mod benchmarks {
         let (farmer, node) = with_node::<T>()?;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, true);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.dedicated));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.dedicated));
         Ok(())
     }
 
@@ -325,7 +326,7 @@ mod benchmarks {
         let fee = T::MaxExtraFee::get();
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, fee);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.extra_fee.next == fee));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.extra_fee.next == fee));
         Ok(())
     }
 
@@ -336,7 +337,7 @@ mod benchmarks {
         let deadline = earliest_drain::<T>();
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, deadline, longest_reason());
-        let announced = Nodes::<T>::get(node).and_then(|node| node.terms.drain);
+        let announced = Nodes::<T>::get(node).and_then(|node| node.settings.drain);
         assert_eq!(announced.map(|announced| announced.deadline), Some(deadline));
         Ok(())
     }
@@ -346,7 +347,7 @@ mod benchmarks {
         let (farmer, node) = with_full_node::<T>()?;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.drain.is_none()));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.drain.is_none()));
         Ok(())
     }
 
@@ -356,7 +357,7 @@ mod benchmarks {
         let target = PowerState::Standby;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, target);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.power_target == target));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.power_target == target));
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet, with sweeps that are written down.
+//! A runtime of this pallet that records the sweeps of nodes, and machines that report.
 
 use crate as pallet_grid_nodes;
 use frame_support::{
@@ -28,14 +28,14 @@ mock_runtime! {
 pub type Call = pallet_grid_nodes::Call<Test>;
 
 pub const INTERVAL: GridMillis = 10 * MINUTE_MS;
-pub const LONG_OFFLINE: GridMillis = 14 * DAY_MS;
+pub const OFFLINE_TIMEOUT: GridMillis = 14 * DAY_MS;
 pub const DRAIN_NOTICE: GridMillis = 7 * DAY_MS;
 pub const FEE_NOTICE: GridMillis = 24 * HOUR_MS;
 
 parameter_types! {
     pub const MaxResources: Resources =
         Resources { cru: 256, mru: 4_096 * GIB, sru: u64::MAX, hru: u64::MAX, gpu: 16 };
-    /// The sweeps that were asked for.
+    /// Nodes whose sweep was served.
     pub static Swept: Vec<NodeId> = vec![];
     pub static MaxExtraFee: u64 = 1_000;
 }
@@ -49,7 +49,7 @@ impl pallet_grid_nodes::Config for Test {
     type Farming = Recorder<Nodes>;
     type CertifierOrigin = frame_system::EnsureRoot<AccountId>;
     type HeartbeatInterval = ConstU64<INTERVAL>;
-    type LongOffline = ConstU64<LONG_OFFLINE>;
+    type OfflineTimeout = ConstU64<OFFLINE_TIMEOUT>;
     type DrainNotice = ConstU64<DRAIN_NOTICE>;
     type ExtraFeeNotice = ConstU64<FEE_NOTICE>;
     type MaxExtraFee = MaxExtraFee;
@@ -94,7 +94,7 @@ pub const FARMER: AccountId = 1;
 pub const OTHER: AccountId = 2;
 pub const STRANGER: AccountId = 3;
 
-/// A machine with its key and what it has told.
+/// A machine with its key and the state of its reports.
 pub struct Machine {
     pub id: NodeId,
     pub key: ed25519::Pair,
@@ -151,7 +151,7 @@ impl Machine {
         Call::heartbeat { node: self.id, sequence, payload, signature }
     }
 
-    /// The heartbeat of the machine in a boot with this nonce.
+    /// Sends a heartbeat in a boot with this nonce.
     pub fn beat_as(&mut self, nonce: u64) {
         self.nonce = nonce;
         report(self.heartbeat()).unwrap();
@@ -188,13 +188,13 @@ pub fn pass(ms: GridMillis) {
     });
 }
 
-/// Takes the sweeps that were asked for up to now.
+/// Takes the sweeps that were served up to now.
 pub fn swept() -> Vec<NodeId> {
     pass(0);
     Swept::take()
 }
 
-/// Has the pool and a block take a report.
+/// Sends a report through pool and block.
 pub fn report(call: Call) -> Result<(), Refusal> {
     pallet_grid_mock_kit::report(RuntimeCall::Nodes(call))
 }
@@ -222,17 +222,17 @@ pub fn last_event() -> pallet_grid_nodes::Event<Test> {
     events.into_iter().last().expect("an event")
 }
 
-/// Each node is looked at once, when its record says; each drain ends once.
+/// Each node has one armed deadline at `check_at`, and each drain ahead one at its deadline.
 fn check_deadlines() {
     let armed = Armed::get();
-    for (node, live) in crate::Liveliness::<Test>::iter() {
-        assert!(armed.contains(&(live.check_at, Deadline::Silence(node))), "nobody looks at node {node}");
+    for (node, live) in crate::LivenessOf::<Test>::iter() {
+        assert!(armed.contains(&(live.check_at, Deadline::Silence(node))), "node {node} has no deadline");
     }
     let silences = armed.iter().filter(|(_, deadline)| matches!(deadline, Deadline::Silence(_))).count();
-    assert_eq!(silences, crate::Liveliness::<Test>::iter().count(), "a node is looked at twice");
+    assert_eq!(silences, crate::LivenessOf::<Test>::iter().count(), "a node has two deadlines");
     let drains = armed.iter().filter(|(_, deadline)| matches!(deadline, Deadline::Drain(_))).copied();
     let ahead = crate::Nodes::<Test>::iter().filter_map(|(node, record)| {
-        let drain = record.terms.drain.filter(|drain| drain.deadline > MockClock::grid_now())?;
+        let drain = record.settings.drain.filter(|drain| drain.deadline > MockClock::grid_now())?;
         Some((drain.deadline, Deadline::Drain(node)))
     });
     let (drains, ahead): (BTreeSet<_>, BTreeSet<_>) = (drains.collect(), ahead.collect());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Under what the world reaches a node, and what makes that valid.
+//! Public addresses, domain and ports of a node, and their rules. Pure: no storage.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
@@ -7,26 +7,26 @@ use scale_info::TypeInfo;
 
 pub use tfgrid_primitives::net::Interface;
 
-/// The most characters of a domain name.
+/// Upper limit of characters in a domain name.
 pub const MAX_DOMAIN: u32 = 253;
-/// The most characters between two dots of it.
+/// Upper limit of characters between two dots of a domain name.
 const MAX_LABEL: usize = 63;
 
-/// A domain name in lower case, without the last dot.
+/// A domain name in lower case, without a dot at its end.
 pub type Domain = BoundedVec<u8, ConstU32<MAX_DOMAIN>>;
 
-/// Under what the world reaches a node.
+/// How the internet reaches a node.
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct PublicConfig {
-    /// Its IPv4 address.
+    /// IPv4 address.
     pub ipv4: Option<Interface<[u8; 4]>>,
-    /// Its IPv6 address.
+    /// IPv6 address.
     pub ipv6: Option<Interface<[u8; 16]>>,
-    /// The domain under which it serves gateway names.
+    /// Domain under which the node serves gateway names.
     pub domain: Option<Domain>,
-    /// The UDP ports that lead to it, for WireGuard.
+    /// UDP ports that lead to the node, for WireGuard.
     pub wireguard_ports: Option<Ports>,
 }
 
@@ -35,9 +35,9 @@ pub struct PublicConfig {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Ports {
-    /// The first one.
+    /// First port.
     pub first: u16,
-    /// The last one.
+    /// Last port.
     pub last: u16,
 }
 
@@ -47,18 +47,18 @@ impl PublicConfig {
         self.ipv4.is_none_or(|ipv4| ipv4.check().is_ok()) && self.ipv6.is_none_or(|ipv6| ipv6.check().is_ok())
     }
 
-    /// Whether the domain is one.
+    /// Whether the domain keeps the rules of DNS.
     pub fn has_valid_domain(&self) -> bool {
         self.domain.as_ref().is_none_or(|domain| is_domain(domain))
     }
 
-    /// Whether the ports are a range of usable ones.
+    /// Whether the ports are a range that starts above zero.
     pub fn has_valid_ports(&self) -> bool {
         self.wireguard_ports.is_none_or(|ports| ports.first > 0 && ports.first <= ports.last)
     }
 }
 
-/// By the rules of DNS: labels of letters, digits and inner hyphens, at least two, the last one no number.
+/// Whether this is two or more labels of letters, digits and inner hyphens, the last one not a number (RFC 1123 §2.1).
 fn is_domain(domain: &[u8]) -> bool {
     let is_label = |label: &[u8]| {
         let inner = |c: &u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-');
