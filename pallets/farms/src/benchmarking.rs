@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls cost, each in its worst case.
+//! Weights of the calls, each in its worst case.
 
 use crate::*;
+use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_support::traits::EnsureOrigin;
 use frame_system::RawOrigin;
-use sp_runtime::Vec;
 use tfgrid_primitives::{
     FarmId, PublicKey, TwinId, UnixSeconds,
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, Clock},
 };
 
-/// Makes what benchmarks need of other pallets.
+/// Creates what the benchmarks need in other pallets.
 pub trait BenchmarkHelper<AccountId> {
     /// An account that can pay all deposits, and its twin.
     fn twin() -> (AccountId, TwinId);
-    /// Sets the calendar.
+    /// Sets calendar time.
     fn advance_to(now: UnixSeconds);
 }
 
 const TICKET: PublicKey = [7; 32];
 
 /// The longest name, all of one letter, so that names of different letters don't look alike.
-fn longest_name(letter: u8) -> WrittenName {
-    WrittenName::truncate_from((0..MAX_NAME).map(|_| letter).collect())
+fn longest_name(letter: u8) -> UncheckedName {
+    UncheckedName::truncate_from((0..MAX_NAME).map(|_| letter).collect())
 }
 
 /// A farmer with a farm.
