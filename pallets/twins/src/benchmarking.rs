@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls cost, each in its worst case.
+//! Weights of the calls, each in its worst case.
 
 use crate::*;
 use frame_benchmarking::v2::*;
@@ -65,7 +65,7 @@ mod benchmarks {
         Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), first)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account), second.clone());
-        assert_eq!(Offers::<T>::get(LastTwinId::<T>::get()), Some(second));
+        assert_eq!(TransferOffers::<T>::get(LastTwinId::<T>::get()), Some(second));
         Ok(())
     }
 
@@ -76,7 +76,7 @@ mod benchmarks {
         Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), heir)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account));
-        assert_eq!(Offers::<T>::get(LastTwinId::<T>::get()), None);
+        assert_eq!(TransferOffers::<T>::get(LastTwinId::<T>::get()), None);
         Ok(())
     }
 

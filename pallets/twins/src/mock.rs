@@ -19,7 +19,7 @@ pub mod neighbour {
     #[pallet::config]
     pub trait Config: frame_system::Config {}
 
-    /// Why it holds TFT.
+    /// Hold reasons of the pallet.
     #[pallet::composite_enum]
     pub enum HoldReason {
         /// Belongs to a twin.
