@@ -44,8 +44,8 @@ impl pallet_session::Config for Test {
 impl pallet_grid_validators::Config for Test {
     type ManagerOrigin = EnsureRoot<AccountId>;
     type MaxValidators = ConstU32<5>;
-    type MaxPending = ConstU32<3>;
-    type HeardWithin = ConstU32<2>;
+    type MaxPendingChanges = ConstU32<3>;
+    type MaxSilence = ConstU32<2>;
     type WeightInfo = ();
 }
 
