@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls and the closing of a period cost, each in its worst case.
+//! Weights of the calls and of the closing of a period, each in its worst case.
 
 use crate::*;
 use frame_benchmarking::v2::*;
@@ -11,15 +11,15 @@ use tfgrid_primitives::{
     traits::FarmingPeriods,
 };
 
-/// Makes what benchmarks need of other pallets.
+/// Creates what the benchmarks need in other pallets.
 pub trait BenchmarkHelper<AccountId> {
-    /// A farmer who can pay all bonds, and a node of a farm of his that earns, not enrolled.
+    /// Creates a node that isn't enrolled; returns the account of its farmer, which can pay all bonds, and its id.
     fn node() -> (AccountId, NodeId);
-    /// The node is up to the end of the present period; then it is `now`.
+    /// Sets the node up to the end of the present period, and calendar time to `now`.
     fn be_up(node: NodeId, now: UnixSeconds);
 }
 
-/// A node that was enrolled and has `rewards` unclaimed rewards, in the period after the last of them.
+/// An enrolled node with `rewards` unclaimed rewards, in the period after the last of them.
 fn with_rewards<T: Config>(rewards: u32) -> Result<(T::AccountId, NodeId), BenchmarkError> {
     let (farmer, node) = T::BenchmarkHelper::node();
     // Every reward is scaled to the cap.
@@ -33,7 +33,7 @@ fn with_rewards<T: Config>(rewards: u32) -> Result<(T::AccountId, NodeId), Bench
     Ok((farmer, node))
 }
 
-/// The next period begins; the node was up all the time.
+/// Begins the next period; the node was up all the time.
 fn go_on<T: Config>(node: NodeId) {
     T::BenchmarkHelper::be_up(node, period_start(Pallet::<T>::period_now().saturating_add(1)));
 }

@@ -29,9 +29,9 @@ pub const FIRST: u32 = (START / PERIOD_SECONDS) as u32;
 
 parameter_types! {
     pub static AveragePrice: Option<TftPrice> = Some(USD / 20);
-    /// The machines there are.
+    /// Machines by node id.
     pub static Machines: BTreeMap<NodeId, FarmedNode> = BTreeMap::new();
-    /// For how long each was heard from per period, in milliseconds.
+    /// Uptime per node and period, in milliseconds.
     pub static Uptimes: BTreeMap<(NodeId, u32), u64> = BTreeMap::new();
 }
 
@@ -99,7 +99,7 @@ pub const STRANGER: AccountId = 9;
 pub const RICH: Balance = 10_000 * TFT;
 pub const PERIOD_MS: u64 = PERIOD_SECONDS * SECOND_MS;
 
-/// What [`machine`] earns in a whole period: 11,901 mUSD at 0.05 USD.
+/// Reward of [`machine`] for a whole period: 11,901 mUSD at 0.05 USD.
 pub const FULL: Balance = 11_901 * TFT / 50;
 
 pub fn machine(farm: FarmId) -> FarmedNode {
@@ -111,40 +111,40 @@ pub fn policy() -> FarmingPolicy {
     FarmingPolicy::standard()
 }
 
-/// A machine joins a farm.
+/// Adds a machine to a farm.
 pub fn join(node: NodeId, farm: FarmId) {
     Machines::mutate(|machines| machines.insert(node, machine(farm)));
     Farming::joined(node);
 }
 
-/// A machine is taken out.
+/// Removes a machine.
 pub fn remove(node: NodeId) {
     Farming::left(node);
     Machines::mutate(|machines| machines.remove(&node));
     Uptimes::mutate(|uptimes| uptimes.retain(|(up, _), _| *up != node));
 }
 
-/// A machine goes over to another farm.
+/// Moves a machine to another farm.
 pub fn move_to(node: NodeId, farm: FarmId) {
     Farming::left(node);
     Machines::mutate(|machines| machines.get_mut(&node).map(|machine| machine.farm = farm));
     Farming::joined(node);
 }
 
-/// A machine shows itself otherwise.
+/// Changes the state of a machine.
 pub fn change(node: NodeId, change: impl FnOnce(&mut FarmedNode)) {
     Machines::mutate(|machines| change(machines.get_mut(&node).unwrap()));
     Farming::changed(node);
 }
 
-/// A machine was up all the time since the present period began, and says so.
+/// Sends a heartbeat of a machine that was up since the present period began.
 pub fn be_up(node: NodeId) {
     let up = (MockClock::unix_now() - period_start(period_of(MockClock::unix_now()))) * SECOND_MS;
     Uptimes::mutate(|uptimes| uptimes.insert((node, period_of(MockClock::unix_now())), up));
     Farming::heard(node);
 }
 
-/// Goes on to the start of the next period; these nodes are up until then, and heard from a moment later.
+/// Advances to the start of the next period. These nodes are up until then and send a heartbeat.
 pub fn next_period(nodes: &[NodeId]) {
     let period = period_of(MockClock::unix_now());
     for node in nodes {
@@ -159,7 +159,7 @@ pub fn pass_seconds(seconds: u64) {
     MockClock::advance(seconds * SECOND_MS);
 }
 
-/// Contracts have paid `tft` for so much on a node, the farmer's share left out.
+/// Counts what contracts paid for traffic and addresses on a node, without the farmer's share.
 pub fn pay_for(node: NodeId, traffic_bytes: u64, ip_seconds: u64, tft: Balance) {
     Farming::count(node, PaidUse { traffic_bytes, ip_ms: ip_seconds * SECOND_MS, tft: tft << 64 });
 }
@@ -201,7 +201,7 @@ pub fn run(test: impl FnOnce()) {
     chain().run(&[Farming::do_try_state], test);
 }
 
-/// Runs `test` with a machine that is enrolled since the start of the period.
+/// Runs `test` with a machine that is enrolled at the start of the period.
 pub fn run_with_node(test: impl FnOnce()) {
     run(|| {
         join(1, FARM);
