@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Ids that the chain gives, in ascending order from 1 and never twice, and keys.
+//! Ids, which the chain gives in ascending order from 1 on and never twice, and keys.
 
 /// Id of a twin.
 pub type TwinId = u32;
