@@ -13,7 +13,7 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::{ConstU32, H256};
 use sp_runtime::{
-    BoundedVec, ensure,
+    BoundedVec,
     transaction_validity::{TransactionLongevity, TransactionPriority, ValidTransaction},
 };
 
@@ -89,14 +89,12 @@ pub struct ReportMark {
 impl ReportMark {
     /// Refuses a report whose sequence number isn't higher.
     pub fn ensure_newer(&self, sequence: u64) -> Result<(), Refusal> {
-        ensure!(sequence > self.sequence, Refusal::SequenceOld);
-        Ok(())
+        if sequence > self.sequence { Ok(()) } else { Err(Refusal::SequenceOld) }
     }
 
     /// Refuses a report at `now` (grid time) that comes less than `interval` after this one.
     pub fn ensure_due(&self, now: GridMillis, interval: GridMillis) -> Result<(), Refusal> {
-        ensure!(now.saturating_sub(self.at) >= interval, Refusal::TooSoon);
-        Ok(())
+        if now.saturating_sub(self.at) >= interval { Ok(()) } else { Err(Refusal::TooSoon) }
     }
 }
 
