@@ -58,7 +58,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a period closes, and as many rewards as may be are unclaimed.
+    /// Worst case: a period is closed, and the most rewards are unclaimed.
     #[benchmark]
     fn leave() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -69,7 +69,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: no reward was claimed.
+    /// Worst case: all rewards are unclaimed.
     #[benchmark]
     fn withdraw() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -81,7 +81,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: as many rewards as may be, scaled to the cap.
+    /// Worst case: the most rewards, scaled to the cap.
     #[benchmark]
     fn claim() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -92,7 +92,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a reward is taken back.
+    /// Worst case: a closed reward is deleted.
     #[benchmark]
     fn void() -> Result<(), BenchmarkError> {
         let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -103,7 +103,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: no reward was claimed, and the last one hasn't matured.
+    /// Worst case: all rewards are unclaimed, and the last one hasn't matured.
     #[benchmark]
     fn forfeit() -> Result<(), BenchmarkError> {
         let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -123,7 +123,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// The first heartbeat of a period. Worst case: the oldest of 13 periods is forgotten.
+    /// The first heartbeat of a period. Worst case: the oldest of 13 periods is deleted.
     #[benchmark]
     fn close() -> Result<(), BenchmarkError> {
         let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;

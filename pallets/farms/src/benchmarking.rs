@@ -75,7 +75,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: the record goes at once, with the admissions of a ticket that is all but spent.
+    /// Worst case: the record is deleted at once, with all admissions but one used.
     #[benchmark]
     fn close_ticket() -> Result<(), BenchmarkError> {
         let (account, farm) = with_farm::<T>()?;
@@ -122,7 +122,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: IPv4 and IPv6, the account's first hold for it.
+    /// Worst case: IPv4 and IPv6, the account's first hold of this reason.
     #[benchmark]
     fn add_ip() -> Result<(), BenchmarkError> {
         let (account, farm) = with_farm::<T>()?;

@@ -75,7 +75,7 @@ fn with_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     Ok((farmer, LastNodeId::<T>::get()))
 }
 
-/// A node that has every record that a node can have, drains and is certified.
+/// A draining, certified node with all records.
 fn with_full_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     let (farmer, node) = with_node::<T>()?;
     let signed = || RawOrigin::Signed(farmer.clone()).into();
@@ -90,7 +90,7 @@ fn with_full_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError>
     Ok((farmer, node))
 }
 
-/// An interval passes and the node is heard from.
+/// Lets an interval pass and sends a heartbeat.
 fn beat<T: Config>(node: NodeId, sequence: u64, boot_nonce: u64) {
     Helper::<T>::pass(T::HeartbeatInterval::get());
     Pallet::<T>::do_heartbeat(node, sequence, HeartbeatPayload { boot_nonce });
@@ -105,7 +105,7 @@ fn with_clone<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     Ok((farmer, node))
 }
 
-/// A node that sleeps, as its farmer wants.
+/// A node that sleeps, as its farmer has asked.
 fn with_sleeper<T: Config>() -> Result<NodeId, BenchmarkError> {
     let (farmer, node) = with_node::<T>()?;
     Pallet::<T>::set_power_target(RawOrigin::Signed(farmer).into(), node, PowerState::Standby)?;
@@ -123,7 +123,7 @@ fn signature<T: Config>(
     Helper::<T>::sign(NODE, &report_bytes(genesis::<T>(), node, kind, sequence, payload))
 }
 
-/// As many GPUs as may be.
+/// The most GPUs.
 fn details(resources: Resources) -> DetailsPayload {
     let gpus: Vec<_> = (0..resources.gpu).map(|_| Gpu::default()).collect();
     DetailsPayload {
@@ -169,7 +169,7 @@ fn earliest_drain<T: Config>() -> GridMillis {
 mod benchmarks {
     use super::*;
 
-    /// Worst case: a node with all records goes over to another farm.
+    /// Worst case: a node with all records moves to another farm.
     #[benchmark]
     fn register() -> Result<(), BenchmarkError> {
         let (_, node) = with_full_node::<T>()?;
@@ -181,7 +181,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a node that would go over.
+    /// Worst case: a registered node that moves to another farm.
     #[benchmark]
     fn authorize_register() -> Result<(), BenchmarkError> {
         with_full_node::<T>()?;
@@ -197,7 +197,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: it ends a silence to which the agenda hasn't got.
+    /// Worst case: it ends a silence that the agenda hasn't noticed yet.
     #[benchmark]
     fn heartbeat() -> Result<(), BenchmarkError> {
         let (_, node) = with_node::<T>()?;
@@ -236,7 +236,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: as many GPUs as may be, and the certificate is lost.
+    /// Worst case: the most GPUs, and the certificate is lost.
     #[benchmark]
     fn report_details() -> Result<(), BenchmarkError> {
         let (_, node) = with_full_node::<T>()?;
@@ -248,7 +248,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: as many GPUs as may be.
+    /// Worst case: the most GPUs.
     #[benchmark]
     fn authorize_report_details() -> Result<(), BenchmarkError> {
         let (_, node) = with_full_node::<T>()?;
@@ -263,7 +263,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a node wakes.
+    /// Worst case: the node wakes up.
     #[benchmark]
     fn report_power() -> Result<(), BenchmarkError> {
         let node = with_sleeper::<T>()?;
@@ -275,7 +275,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a node falls asleep.
+    /// Worst case: the node falls asleep.
     #[benchmark]
     fn authorize_report_power() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_node::<T>()?;
@@ -301,7 +301,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: everything is set, with the longest domain.
+    /// Worst case: all fields are set, with the longest domain.
     #[benchmark]
     fn set_public_config() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_node::<T>()?;
@@ -330,7 +330,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a deadline is moved.
+    /// Worst case: the deadline is moved.
     #[benchmark]
     fn drain() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_full_node::<T>()?;

@@ -47,7 +47,7 @@ mod benchmarks {
         assert!(Pallet::<T>::twin_of(&account).is_some());
     }
 
-    /// Worst case: four peer keys take the place of four.
+    /// Worst case: four peer keys replace four.
     #[benchmark]
     fn update() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
@@ -57,7 +57,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: another offer goes.
+    /// Worst case: another offer is replaced.
     #[benchmark]
     fn offer_transfer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
@@ -80,7 +80,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: something is held for every reason.
+    /// Worst case: a deposit of each reason is on hold.
     #[benchmark]
     fn accept_transfer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;

@@ -58,7 +58,7 @@ mod benchmarks {
         assert!(LastAnnouncement::<T>::contains_key(who));
     }
 
-    /// Worst case: a full set that others leave, a full queue less one.
+    /// Worst case: a full set that other validators leave, one place left in the queue.
     #[benchmark]
     fn add_validator() -> Result<(), BenchmarkError> {
         let origin = manager::<T>()?;
@@ -70,7 +70,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a full set, a full queue less one.
+    /// Worst case: a full set, one place left in the queue.
     #[benchmark]
     fn remove_validator() -> Result<(), BenchmarkError> {
         let origin = manager::<T>()?;
