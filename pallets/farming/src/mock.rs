@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet, with a price that tests set and nodes that are up as tests say.
+//! A runtime of this pallet, with nodes, uptimes and a price that tests set.
 
 use crate::{self as pallet_grid_farming, FarmingPolicy, PRICE_DAYS};
 use frame_support::parameter_types;
@@ -49,7 +49,7 @@ impl pallet_grid_farming::Config for Test {
     type BenchmarkHelper = BenchmarkDoubles;
 }
 
-/// Shows [`Machines`] and [`Uptimes`].
+/// Reads [`Machines`] and [`Uptimes`].
 pub struct SetNodes;
 
 impl FarmedNodes for SetNodes {
@@ -62,7 +62,7 @@ impl FarmedNodes for SetNodes {
     }
 }
 
-/// Shows [`AveragePrice`].
+/// Reads [`AveragePrice`].
 pub struct SetPrice;
 
 impl PriceHistory for SetPrice {

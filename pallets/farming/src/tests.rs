@@ -208,7 +208,7 @@ mod enrolment {
             join(3, POOR_FARM);
             assert!(Farming::node_enrolment(2).is_some());
             assert_eq!((Farming::node_enrolment(3), held(POOR)), (None, 0));
-            // A node that goes over to another farm starts anew there.
+            // A node that moves to another farm is enrolled there.
             move_to(2, OTHER_FARM);
             assert_eq!((held(FARMER), held(OTHER)), (0, bond()));
         });
@@ -241,7 +241,7 @@ mod enrolment {
             MockClock::set_unix(period_start(FIRST + 2) - 1);
             assert_fails(|| call(FARMER, Call::withdraw { node: 1 }), Failure::NotMature);
             pass_seconds(1);
-            // Anybody may free it, and what wasn't claimed is paid with it.
+            // Anybody may withdraw it, which mints what is unclaimed.
             let minted = minted_by(|| call(STRANGER, Call::withdraw { node: 1 }));
             assert_eq!((minted, held(FARMER)), (FULL, 0));
             assert_fails(|| call(STRANGER, Call::withdraw { node: 1 }), Failure::NotEnrolled);

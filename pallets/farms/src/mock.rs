@@ -35,7 +35,7 @@ impl pallet_grid_farms::Config for Test {
     type BenchmarkHelper = BenchmarkDoubles;
 }
 
-/// Says what [`WithNodes`] and [`WithEarnings`] are set to.
+/// Reports the uses of [`WithNodes`] and [`WithEarnings`].
 pub struct SetUse;
 
 impl FarmUse for SetUse {

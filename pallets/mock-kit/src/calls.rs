@@ -19,7 +19,7 @@ where
     call.dispatch(RawOrigin::Signed(who).into()).map(drop).map_err(|error| error.error)
 }
 
-/// Authorises `call` as the pool does and dispatches it, or says why the pool refuses it.
+/// Authorises `call` as the pool does and dispatches it, or returns the refusal of the pool.
 #[track_caller]
 pub fn report<Call>(call: Call) -> Result<(), Refusal>
 where

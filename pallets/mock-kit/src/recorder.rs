@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A trace of what a pallet tells farming.
+//! A trace of the calls of farming hooks.
 
 use core::marker::PhantomData;
 use frame_support::{parameter_types, weights::Weight};

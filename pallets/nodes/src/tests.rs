@@ -332,22 +332,22 @@ mod farming {
         Recorded::take().into_iter().map(|(event, ..)| event).collect()
     }
 
-    fn shown(farm: u32) -> Option<FarmedNode> {
+    fn farmed(farm: u32) -> Option<FarmedNode> {
         Some(FarmedNode { farm, resources: capacity(), certified: false, virtualized: None })
     }
 
     #[test]
     fn each_change_that_counts_is_reported() {
         run_with_node(|mut machine| {
-            assert_eq!(Recorded::take(), [(FarmingEvent::Joined, 1, shown(FARM))]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Joined, 1, farmed(FARM))]);
             machine.beat(2);
             assert_eq!(events(), [FarmingEvent::Heard, FarmingEvent::Heard]);
             report(machine.details(details_of(capacity(), 0))).unwrap();
-            let says = shown(FARM).map(|shown| FarmedNode { virtualized: Some(false), ..shown });
-            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, says)]);
+            let expected = farmed(FARM).map(|node| FarmedNode { virtualized: Some(false), ..node });
+            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, expected)]);
             crate::Pallet::<Test>::do_certify(1, true).unwrap();
-            let says = says.map(|shown| FarmedNode { certified: true, ..shown });
-            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, says)]);
+            let expected = expected.map(|node| FarmedNode { certified: true, ..node });
+            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, expected)]);
         });
     }
 
@@ -357,10 +357,10 @@ mod farming {
             Recorded::take();
             report(register(OTHER_FARM, &machine.key, capacity())).unwrap();
             let expected =
-                [(FarmingEvent::Left, 1, shown(FARM)), (FarmingEvent::Joined, 1, shown(OTHER_FARM))];
+                [(FarmingEvent::Left, 1, farmed(FARM)), (FarmingEvent::Joined, 1, farmed(OTHER_FARM))];
             assert_eq!(Recorded::take(), expected);
             assert_ok!(call(OTHER, Call::remove { node: 1 }));
-            assert_eq!(Recorded::take(), [(FarmingEvent::Left, 1, shown(OTHER_FARM))]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Left, 1, farmed(OTHER_FARM))]);
         });
     }
 
@@ -670,7 +670,7 @@ mod power {
             Nodes::reserve(1, &small()).unwrap();
             assert_refused(machine.power(PowerState::Standby), Refusal::PowerRefused);
             Nodes::release(1, &small());
-            // Nobody comes back from an outage through sleep.
+            // Sleep ends no outage.
             pass(DAY_MS);
             assert_refused(machine.power(PowerState::Standby), Refusal::PowerRefused);
             machine.beat(3);
@@ -820,7 +820,7 @@ mod settings {
             let from = MockClock::grid_now() + FEE_NOTICE;
             assert_eq!(last_event(), Event::ExtraFeeSet { node: 1, fee: 100, from });
             pass(FEE_NOTICE - 1);
-            assert_eq!(facts(1).extra_fee, 0, "nobody can be surprised between plan and block");
+            assert_eq!(facts(1).extra_fee, 0, "the fee of a plan holds until its block");
             pass(1);
             assert_eq!(facts(1).extra_fee, 100);
             ask(40);
@@ -848,13 +848,13 @@ mod settings {
     #[test]
     fn a_node_is_dedicated_by_itself_or_with_its_farm() {
         run_with_node(|_| {
-            let say = |node, dedicated| Call::set_dedicated { node, dedicated };
-            assert_fails(STRANGER, say(1, true), Failure::NotFarmer);
-            assert_fails(FARMER, say(7, true), Failure::UnknownNode);
-            assert_ok!(call(FARMER, say(1, true)));
+            let set = |node, dedicated| Call::set_dedicated { node, dedicated };
+            assert_fails(STRANGER, set(1, true), Failure::NotFarmer);
+            assert_fails(FARMER, set(7, true), Failure::UnknownNode);
+            assert_ok!(call(FARMER, set(1, true)));
             assert_eq!(last_event(), Event::DedicatedSet { node: 1, dedicated: true });
             assert!(facts(1).dedicated);
-            assert_ok!(call(FARMER, say(1, false)));
+            assert_ok!(call(FARMER, set(1, false)));
             assert!(!facts(1).dedicated);
             DedicatedFarm::set(Some(FARM));
             assert!(facts(1).dedicated && Nodes::node_offer(1).unwrap().dedicated);
@@ -866,22 +866,22 @@ mod settings {
         run_with_node(|_| {
             let gent =
                 Location { latitude: 51_053_800, longitude: 3_725_000, country: *b"BE", city: text("Gent") };
-            let say = |node, change: fn(&mut Location)| {
+            let set = |node, change: fn(&mut Location)| {
                 let mut location = gent.clone();
                 change(&mut location);
                 Call::set_location { node, location }
             };
             let out = Failure::CoordinatesOutOfRange;
-            assert_fails(FARMER, say(1, |l| l.latitude = 90_000_001), out);
-            assert_fails(FARMER, say(1, |l| l.latitude = i32::MIN), Failure::CoordinatesOutOfRange);
-            assert_fails(FARMER, say(1, |l| l.longitude = -180_000_001), Failure::CoordinatesOutOfRange);
-            assert_fails(FARMER, say(1, |l| l.country = *b"be"), Failure::CountryInvalid);
-            assert_fails(FARMER, say(1, |l| l.country = [0; 2]), Failure::CountryInvalid);
-            assert_fails(FARMER, say(1, |l| l.city = text("Ge\u{7}nt")), Failure::TextInvalid);
-            assert_fails(STRANGER, say(1, |_| ()), Failure::NotFarmer);
-            assert_fails(FARMER, say(7, |_| ()), Failure::UnknownNode);
-            assert_ok!(call(FARMER, say(1, |l| (l.latitude, l.longitude) = (-90_000_000, 180_000_000))));
-            assert_ok!(call(FARMER, say(1, |_| ())));
+            assert_fails(FARMER, set(1, |l| l.latitude = 90_000_001), out);
+            assert_fails(FARMER, set(1, |l| l.latitude = i32::MIN), Failure::CoordinatesOutOfRange);
+            assert_fails(FARMER, set(1, |l| l.longitude = -180_000_001), Failure::CoordinatesOutOfRange);
+            assert_fails(FARMER, set(1, |l| l.country = *b"be"), Failure::CountryInvalid);
+            assert_fails(FARMER, set(1, |l| l.country = [0; 2]), Failure::CountryInvalid);
+            assert_fails(FARMER, set(1, |l| l.city = text("Ge\u{7}nt")), Failure::TextInvalid);
+            assert_fails(STRANGER, set(1, |_| ()), Failure::NotFarmer);
+            assert_fails(FARMER, set(7, |_| ()), Failure::UnknownNode);
+            assert_ok!(call(FARMER, set(1, |l| (l.latitude, l.longitude) = (-90_000_000, 180_000_000))));
+            assert_ok!(call(FARMER, set(1, |_| ())));
             assert_eq!(Locations::<Test>::get(1), Some(gent.clone()));
             assert_eq!(last_event(), Event::LocationSet { node: 1 });
         });
@@ -896,23 +896,23 @@ mod settings {
                 domain: Some(text("gent01.example")),
                 wireguard_ports: Some(Ports { first: 51_820, last: 51_920 }),
             };
-            let say = |node, config| Call::set_public_config { node, config };
+            let set = |node, config| Call::set_public_config { node, config };
             let private = PublicConfig {
                 ipv4: good.ipv4.map(|ip| Interface { address: [10; 4], ..ip }),
                 ..good.clone()
             };
-            assert_fails(FARMER, say(1, Some(private)), Failure::AddressInvalid);
+            assert_fails(FARMER, set(1, Some(private)), Failure::AddressInvalid);
             let nowhere = PublicConfig { domain: Some(text("localhost")), ..good.clone() };
-            assert_fails(FARMER, say(1, Some(nowhere)), Failure::DomainInvalid);
+            assert_fails(FARMER, set(1, Some(nowhere)), Failure::DomainInvalid);
             let backwards =
                 PublicConfig { wireguard_ports: Some(Ports { first: 2, last: 1 }), ..good.clone() };
-            assert_fails(FARMER, say(1, Some(backwards)), Failure::PortsInvalid);
-            assert_fails(STRANGER, say(1, Some(good.clone())), Failure::NotFarmer);
-            assert_fails(FARMER, say(7, Some(good.clone())), Failure::UnknownNode);
-            assert_ok!(call(FARMER, say(1, Some(good.clone()))));
+            assert_fails(FARMER, set(1, Some(backwards)), Failure::PortsInvalid);
+            assert_fails(STRANGER, set(1, Some(good.clone())), Failure::NotFarmer);
+            assert_fails(FARMER, set(7, Some(good.clone())), Failure::UnknownNode);
+            assert_ok!(call(FARMER, set(1, Some(good.clone()))));
             assert_eq!(PublicConfigs::<Test>::get(1), Some(good));
             assert_eq!(last_event(), Event::PublicConfigSet { node: 1 });
-            assert_ok!(call(FARMER, say(1, None)));
+            assert_ok!(call(FARMER, set(1, None)));
             assert_eq!(PublicConfigs::<Test>::get(1), None);
         });
     }

@@ -72,8 +72,8 @@ mod benchmarks {
     #[benchmark]
     fn withdraw_offer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
-        let heir = funded::<T>("heir");
-        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), heir)?;
+        let new_owner = funded::<T>("new owner");
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), new_owner)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account));
         assert_eq!(TransferOffers::<T>::get(LastTwinId::<T>::get()), None);
@@ -84,15 +84,15 @@ mod benchmarks {
     #[benchmark]
     fn accept_transfer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
-        let heir = funded::<T>("heir");
+        let new_owner = funded::<T>("new owner");
         for reason in T::DepositReasons::get() {
             T::Currency::hold(reason, &account, TFT)?;
         }
-        Pallet::<T>::offer_transfer(RawOrigin::Signed(account).into(), heir.clone())?;
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account).into(), new_owner.clone())?;
         let twin = LastTwinId::<T>::get();
         #[extrinsic_call]
-        _(RawOrigin::Signed(heir.clone()), twin);
-        assert_eq!(Pallet::<T>::account_of(twin), Some(heir));
+        _(RawOrigin::Signed(new_owner.clone()), twin);
+        assert_eq!(Pallet::<T>::account_of(twin), Some(new_owner));
         Ok(())
     }
 
@@ -100,8 +100,8 @@ mod benchmarks {
     #[benchmark]
     fn remove() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
-        let heir = funded::<T>("heir");
-        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), heir)?;
+        let new_owner = funded::<T>("new owner");
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), new_owner)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account.clone()));
         assert_eq!(Pallet::<T>::twin_of(&account), None);

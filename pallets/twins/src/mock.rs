@@ -43,7 +43,7 @@ parameter_types! {
     pub static Busy: Option<TwinId> = None;
 }
 
-/// Says that [`Busy`] is in use.
+/// Reports [`Busy`] as in use.
 pub struct SetUse;
 
 impl TwinUse for SetUse {
