@@ -38,17 +38,23 @@ macro_rules! mock_runtime {
             $($pallets)*
         }
 
-        #[frame_support::derive_impl(frame_system::config_preludes::TestDefaultConfig)]
-        impl frame_system::Config for Test {
-            type AccountData = pallet_balances::AccountData<tfgrid_primitives::Balance>;
-            $($system)*
-        }
+        mod configs {
+            use super::*;
+            // By its name alone: `derive_impl` expands to itself.
+            use frame_support::derive_impl;
 
-        #[frame_support::derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
-        impl pallet_balances::Config for Test {
-            type AccountStore = System;
-            type Balance = tfgrid_primitives::Balance;
-            type ExistentialDeposit = frame_support::traits::ConstU128<{ $crate::EXISTENTIAL_DEPOSIT }>;
+            #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+            impl frame_system::Config for Test {
+                type AccountData = pallet_balances::AccountData<tfgrid_primitives::Balance>;
+                $($system)*
+            }
+
+            #[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
+            impl pallet_balances::Config for Test {
+                type AccountStore = System;
+                type Balance = tfgrid_primitives::Balance;
+                type ExistentialDeposit = frame_support::traits::ConstU128<{ $crate::EXISTENTIAL_DEPOSIT }>;
+            }
         }
     };
     ($($pallets:tt)*) => {
