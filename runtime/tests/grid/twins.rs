@@ -189,6 +189,6 @@ fn a_bot_cannot_give_its_owners_twin_away() {
         assert_ok!(call(Charlie, as_bob));
         let refused = pallet_proxy::Event::ProxyExecuted { result: Err(filtered.into()) };
         System::assert_has_event(refused.into());
-        assert_eq!(pallet_grid_twins::Offers::<Runtime>::get(1), None);
+        assert_eq!(pallet_grid_twins::TransferOffers::<Runtime>::get(1), None);
     });
 }
