@@ -89,10 +89,10 @@ impl<T: Config> Pallet<T> {
         let Enrolment { farm, bond, .. } = Self::enrolment(node)?;
         let account = Self::farmer(farm)?;
         // The last period is the only closed one whose reward hasn't matured.
-        if let Some(period) = Self::period_now().checked_sub(1) {
-            if let Some(tft) = Self::take_reward(node, period) {
-                Self::deposit_event(Event::RewardVoided { node, period, tft });
-            }
+        if let Some(period) = Self::period_now().checked_sub(1)
+            && let Some(tft) = Self::take_reward(node, period)
+        {
+            Self::deposit_event(Event::RewardVoided { node, period, tft });
         }
         let (precision, force) = (Precision::BestEffort, Fortitude::Force);
         let bond = T::Currency::burn_held(&HoldReason::Bond.into(), &account, bond, precision, force)?;

@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_add_ip(account: T::AccountId, farm: FarmId, address: PublicIp) -> DispatchResult {
         Self::own_farm(&account, farm)?;
         address.check().map_err(Error::<T>::from)?;
-        let is_taken = address.addresses().any(|one| IpByAddress::<T>::contains_key(one));
+        let is_taken = address.addresses().any(IpByAddress::<T>::contains_key);
         ensure!(!is_taken, Error::<T>::AddressTaken);
         let count = FarmIpCount::<T>::get(farm);
         ensure!(count < MAX_FARM_IPS, Error::<T>::TooManyIps);

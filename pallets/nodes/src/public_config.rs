@@ -69,7 +69,7 @@ fn is_domain(domain: &[u8]) -> bool {
     };
     let mut labels = domain.split(|c| *c == b'.');
     let all_valid = labels.clone().all(is_label);
-    let named = labels.clone().last().is_some_and(|top| !top.iter().all(u8::is_ascii_digit));
+    let named = labels.clone().next_back().is_some_and(|top| !top.iter().all(u8::is_ascii_digit));
     all_valid && named && labels.nth(1).is_some()
 }
 

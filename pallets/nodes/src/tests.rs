@@ -13,7 +13,7 @@ use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
     Deadline, NodeId, Refusal, Resources,
     ledger::Gap,
-    report::{DetailsPayload, Gpu, PowerState},
+    report::{DetailsPayload, Gpu, HeartbeatPayload, PowerState},
     traits::{Clock, FarmUse, NodeDirectory, NodeFacts, NodeLiveness, ServeDeadlines, Service},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS},
     views::{ClosingReason, NodeFilter},
@@ -1065,4 +1065,11 @@ fn people_and_machines_have_calls_of_their_own() {
         let peoples = RuntimeCall::Nodes(Call::remove { node: 1 });
         assert!(peoples.authorize(TransactionSource::External).is_none());
     });
+}
+
+/// A call of a machine that `authorize` hasn't checked is a bug of the runtime: tests panic, production logs it.
+#[test]
+#[should_panic = "authorize_heartbeat has read the last heartbeat"]
+fn a_heartbeat_that_was_not_authorised_is_a_bug() {
+    run(|| Nodes::do_heartbeat(7, 1, HeartbeatPayload { boot_nonce: 1 }));
 }
