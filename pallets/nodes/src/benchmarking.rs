@@ -366,7 +366,7 @@ mod benchmarks {
         let (farmer, node) = with_clone::<T>()?;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node);
-        assert!(!Pallet::<T>::forget_clone(node));
+        assert!(!Pallet::<T>::unmark_cloned(node));
         Ok(())
     }
 
