@@ -137,8 +137,8 @@ pub fn reward_tft(musd: u64, payment: &Payment) -> Option<Balance> {
     Balance::try_from((units * musd_of_price).checked_div(price)?).ok()
 }
 
-/// Amount that is minted for the period of a node, in 1e-7 TFT, rounded down. The part for traffic and addresses is at
-/// most `paid`; capacity whose value exceeds `u64` counts as none.
+/// Amount that is minted for the period of a node, in 1e-7 TFT, rounded down. The part for traffic and
+/// addresses is at most `paid`; capacity whose value exceeds `u64` counts as none.
 pub fn minted(rates: &FarmingRates, farmed: &Farmed, payment: &Payment, paid: Balance) -> Balance {
     let idle = Farmed { resources: farmed.resources, ..Farmed::default() };
     let tft = |musd| reward_tft(musd, payment).unwrap_or(0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Types and arithmetic that the pallets, the node agent and the command line share: ids, [`Resources`], units, prices, the
-//! two clocks, the payer ledger, IP addresses and the bytes that machines sign.
+//! Types and arithmetic that the pallets, the node agent and the command line share: ids, [`Resources`],
+//! units, prices, the two clocks, the payer ledger, IP addresses and the bytes that machines sign.
 //!
 //! Pure and `no_std`: nothing here touches storage, and nothing here uses floats.
 

@@ -3,9 +3,10 @@
 //!
 //! # Public addresses
 //!
-//! An address is *public* where IANA's registries of special-purpose addresses don't say otherwise: [`NOT_PUBLIC_IPV4`]
-//! and [`NOT_PUBLIC_IPV6`] list the exceptions, and IPv6 is public within [`GLOBAL_UNICAST_IPV6`] only. The lists
-//! are plain constants, so that a firewall can print them and a pallet can ask [`is_public`].
+//! An address is *public* where IANA's registries of special-purpose addresses don't say otherwise:
+//! [`NOT_PUBLIC_IPV4`] and [`NOT_PUBLIC_IPV6`] list the exceptions, and IPv6 is public within
+//! [`GLOBAL_UNICAST_IPV6`] only. The lists are plain constants, so that a firewall can print them and a
+//! pallet can ask [`is_public`].
 //!
 //! # Interfaces
 //!
@@ -18,10 +19,11 @@
 //! - its gateway is another public address that names a machine of the same network. An IPv6 gateway may be
 //!   link-local instead, as routers announce themselves (RFC 4861 §4.2).
 //!
-//! **Point to point.** A prefix of 32 (IPv4) or 128 (IPv6) is a network of the address alone, so no gateway lies in it.
-//! Hosters route single addresses to a machine like this, with the gateway of another network that the machine reaches
-//! over the same link. Such an interface is valid with any other public gateway: to refuse it would shut out farms that
-//! rent addresses one by one. A private gateway stays invalid: the chain can't tell one that exists from a mistake.
+//! **Point to point.** A prefix of 32 (IPv4) or 128 (IPv6) is a network of the address alone, so no gateway
+//! lies in it. Hosters route single addresses to a machine like this, with the gateway of another network
+//! that the machine reaches over the same link. Such an interface is valid with any other public gateway: to
+//! refuse it would shut out farms that rent addresses one by one. A private gateway stays invalid: the chain
+//! can't tell one that exists from a mistake.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};

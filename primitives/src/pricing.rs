@@ -282,8 +282,8 @@ pub struct Usage {
     pub discount: Discount,
 }
 
-/// Cost of `usage` as (1e-7 USD, 1e-7 TFT), both rounded half up from the exact value; `None` if the price is zero or an
-/// amount exceeds `u64`. The minimum rate doesn't apply.
+/// Cost of `usage` as (1e-7 USD, 1e-7 TFT), both rounded half up from the exact value; `None` if the price is
+/// zero or an amount exceeds `u64`. The minimum rate doesn't apply.
 pub fn cost(list: &PriceList, usage: &Usage, price: TftPrice) -> Option<(u64, u64)> {
     let hourly = hourly_scaled(list, &usage.resources, usage.public_ips, usage.node);
     let traffic = U256::from(usage.traffic_gb)

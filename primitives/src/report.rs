@@ -34,7 +34,8 @@ pub const REPORT_PRIORITY: TransactionPriority = TransactionPriority::MAX / 2;
 /// Number of blocks after which the pool drops a report.
 pub const REPORT_LONGEVITY: TransactionLongevity = 32;
 
-/// Validity of a report that the pool accepts: one at a time per `provides`, before the transactions of users.
+/// Validity of a report that the pool accepts: one at a time per `provides`, before the transactions of
+/// users.
 pub fn valid_report(prefix: &'static str, provides: impl Encode) -> ValidTransaction {
     ValidTransaction::with_tag_prefix(prefix)
         .and_provides(provides)

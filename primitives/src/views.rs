@@ -278,8 +278,9 @@ pub struct PayerInfo {
     pub credit: Balance,
     /// Sum of the rates that are charged, in 1e-10 USD per hour, at list price.
     pub rate: u128,
-    /// Committed rates: will be charged without another call of the owner, in 1e-10 USD per hour. They are those of
-    /// contracts that no node has deployed yet or whose node is offline, and of larger pending versions.
+    /// Committed rates: will be charged without another call of the owner, in 1e-10 USD per hour. They are
+    /// those of contracts that no node has deployed yet or whose node is offline, and of larger pending
+    /// versions.
     pub promised: u128,
     /// Credit that can't be withdrawn, in 1e-7 TFT, rounded up: an hour of both.
     pub must_keep: Balance,

@@ -13,7 +13,8 @@ use tfgrid_primitives::{
 
 /// Creates what the benchmarks need in other pallets.
 pub trait BenchmarkHelper<AccountId> {
-    /// Creates a node that isn't enrolled; returns the account of its farmer, which can pay all bonds, and its id.
+    /// Creates a node that isn't enrolled; returns the account of its farmer, which can pay all bonds, and
+    /// its id.
     fn node() -> (AccountId, NodeId);
     /// Sets the node up to the end of the present period, and calendar time to `now`.
     fn be_up(node: NodeId, now: UnixSeconds);

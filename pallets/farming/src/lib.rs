@@ -239,24 +239,24 @@ pub mod pallet {
             Self::do_enrol(node)
         }
 
-        /// Ends the farming of a node of the caller, the open period included. Its bond can be withdrawn when its last
-        /// reward has matured.
+        /// Ends the farming of a node of the caller, the open period included. Its bond can be withdrawn when
+        /// its last reward has matured.
         #[pallet::call_index(1)]
         pub fn leave(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_leave(account, node)
         }
 
-        /// Mints all unclaimed rewards of a node that has left for its farmer, releases the bond and deletes the
-        /// enrolment. Anybody may call it.
+        /// Mints all unclaimed rewards of a node that has left for its farmer, releases the bond and deletes
+        /// the enrolment. Anybody may call it.
         #[pallet::call_index(2)]
         pub fn withdraw(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_withdraw(node)
         }
 
-        /// Mints the matured reward of a node for a period, scaled to the period's cap, for its farmer. Anybody may
-        /// call it, once.
+        /// Mints the matured reward of a node for a period, scaled to the period's cap, for its farmer.
+        /// Anybody may call it, once.
         #[pallet::call_index(3)]
         pub fn claim(origin: OriginFor<T>, node: NodeId, period: u32) -> DispatchResult {
             ensure_signed(origin)?;

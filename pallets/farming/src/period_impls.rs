@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Periods of nodes: hooks of nodes and billing record what counts, and the first heartbeat of a period closes the last
-//! one. Each hook touches one node and one period.
+//! Periods of nodes: hooks of nodes and billing record what counts, and the first heartbeat of a period
+//! closes the last one. Each hook touches one node and one period.
 
 use crate::*;
 use frame_support::{defensive, storage::with_storage_layer, weights::Weight};
@@ -90,8 +90,8 @@ impl<T: Config> Pallet<T> {
         Enrolments::<T>::insert(node, Enrolment { phase: Phase::Farming(open), ..enrolment });
     }
 
-    /// Closes the period of a node that is over. Its reward counts only in the period that follows: later, other nodes
-    /// may have been paid from the total.
+    /// Closes the period of a node that is over. Its reward counts only in the period that follows: later,
+    /// other nodes may have been paid from the total.
     pub(crate) fn close(node: NodeId, enrolment: &Enrolment, open: &OpenPeriod, now: u32) {
         let period = open.period;
         let in_time = period.saturating_add(1) == now;
@@ -102,7 +102,8 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::PeriodClosed { node, period, tft });
     }
 
-    /// Adds a reward to the node's rewards and the period's total. Returns the amount that was added, in 1e-7 TFT.
+    /// Adds a reward to the node's rewards and the period's total. Returns the amount that was added, in 1e-7
+    /// TFT.
     fn credit(node: NodeId, period: u32, tft: Balance, cap: Balance) -> Balance {
         if tft == 0 || !Self::add_to_total(period, tft, cap) {
             return 0;
@@ -131,8 +132,8 @@ impl<T: Config> Pallet<T> {
         })
     }
 
-    /// Ends the farming of a node. Its bond can be withdrawn when its last reward has matured; is withdrawn at once if
-    /// that is so already.
+    /// Ends the farming of a node. Its bond can be withdrawn when its last reward has matured; is withdrawn
+    /// at once if that is so already.
     pub(crate) fn stop_farming(node: NodeId, enrolment: Enrolment, open: OpenPeriod) {
         let now = Self::period_now();
         if open.period < now {

@@ -396,8 +396,8 @@ mod abuse {
     #[test]
     fn washing_traffic_costs_more_than_it_earns() {
         run_with_node(|| {
-            // The farmer pays 100 TFT for traffic on his node: half of it returns as his share, and the reward
-            // is at most the other half, whatever is claimed to have been served for it.
+            // The farmer pays 100 TFT for traffic on his node: half of it returns as his share, and the
+            // reward is at most the other half, whatever is claimed to have been served for it.
             let (paid, share) = (100 * TFT, 50 * TFT);
             pay_for(1, u64::MAX, u64::MAX / 1_000, paid - share);
             next_period(&[1]);

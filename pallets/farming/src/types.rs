@@ -56,7 +56,8 @@ pub struct FarmingPolicy {
 }
 
 impl FarmingPolicy {
-    /// DIY rates, up to 2 million TFT a period, a minimum uptime of 95 %, a bond of 100 TFT, enrolment by certifiers.
+    /// DIY rates, up to 2 million TFT a period, a minimum uptime of 95 %, a bond of 100 TFT, enrolment by
+    /// certifiers.
     pub fn standard() -> Self {
         Self {
             rates: FarmingRates::default(),

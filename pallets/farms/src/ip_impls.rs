@@ -54,8 +54,8 @@ impl<T: Config> Pallet<T> {
         Self::withdraw_ip(account, ip, record)
     }
 
-    /// Works on a public IP that a contract has, too: otherwise a squatter could shield an address with a contract of
-    /// its own. The contract keeps the record, not the address.
+    /// Works on a public IP that a contract has, too: otherwise a squatter could shield an address with a
+    /// contract of its own. The contract keeps the record, not the address.
     pub(crate) fn do_force_remove_ip(ip: IpId) -> DispatchResult {
         let record = Self::offered_ip(ip)?;
         let account = Self::farmer_account(record.farm).ok_or(Error::<T>::UnknownFarm)?;
@@ -66,8 +66,8 @@ impl<T: Config> Pallet<T> {
         Ips::<T>::get(ip).filter(|record| !record.removed).ok_or(Error::<T>::UnknownIp)
     }
 
-    /// Releases the deposit and the addresses, which other farms may offer now. The record stays while a contract has
-    /// the public IP.
+    /// Releases the deposit and the addresses, which other farms may offer now. The record stays while a
+    /// contract has the public IP.
     fn withdraw_ip(farmer: T::AccountId, ip: IpId, record: FarmIp) -> DispatchResult {
         let FarmIp { farm, deposit: released, .. } = record;
         T::Currency::release(&HoldReason::PublicIp.into(), &farmer, released, Precision::Exact)?;

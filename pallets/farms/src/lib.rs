@@ -127,7 +127,8 @@ pub mod pallet {
     #[pallet::storage]
     pub type Ips<T> = StorageMap<_, Twox64Concat, IpId, FarmIp>;
 
-    /// The public IP of an IPv4 or IPv6 address: the inverse of [`Ips`], except for those that governance has removed.
+    /// The public IP of an IPv4 or IPv6 address: the inverse of [`Ips`], except for those that governance has
+    /// removed.
     #[pallet::storage]
     pub type IpByAddress<T> = StorageMap<_, Blake2_128Concat, Address, IpId>;
 
@@ -317,8 +318,8 @@ pub mod pallet {
             Self::do_create(account, name.into_inner())
         }
 
-        /// Opens a boot ticket: up to `nodes` machines with the secret half of `ticket` (ed25519) may join `farm` until
-        /// `expires` (seconds since 1970). Holds the deposit of that many nodes.
+        /// Opens a boot ticket: up to `nodes` machines with the secret half of `ticket` (ed25519) may join
+        /// `farm` until `expires` (seconds since 1970). Holds the deposit of that many nodes.
         #[pallet::call_index(1)]
         pub fn open_ticket(
             origin: OriginFor<T>,
@@ -331,8 +332,8 @@ pub mod pallet {
             Self::do_open_ticket(account, farm, ticket, nodes, expires)
         }
 
-        /// Closes a boot ticket and releases the deposit of the nodes that haven't joined. From an hour after the
-        /// expiry, deletes the record too: at once, or by a second call, which anybody may make.
+        /// Closes a boot ticket and releases the deposit of the nodes that haven't joined. From an hour after
+        /// the expiry, deletes the record too: at once, or by a second call, which anybody may make.
         #[pallet::call_index(2)]
         pub fn close_ticket(origin: OriginFor<T>, ticket: PublicKey) -> DispatchResult {
             let account = ensure_signed(origin)?;
@@ -374,8 +375,8 @@ pub mod pallet {
             Self::do_remove_ip(account, ip)
         }
 
-        /// Removes a public IP from a farm that doesn't own its addresses, so that the owner can offer them. Releases
-        /// the deposit at once; a contract that has the public IP keeps its record until it closes.
+        /// Removes a public IP from a farm that doesn't own its addresses, so that the owner can offer them.
+        /// Releases the deposit at once; a contract that has the public IP keeps its record until it closes.
         #[pallet::call_index(8)]
         pub fn force_remove_ip(origin: OriginFor<T>, ip: IpId) -> DispatchResult {
             T::GovernanceOrigin::ensure_origin(origin)?;

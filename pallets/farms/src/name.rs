@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names of farms, and which of them look alike. Pure: no storage.
 //!
-//! Names are ASCII, so only ASCII characters can look alike. Each character has a skeleton; that of a name is the
-//! skeletons of its characters joined. Two names look alike if and only if their skeletons are equal:
+//! Names are ASCII, so only ASCII characters can look alike. Each character has a skeleton; that of a name is
+//! the skeletons of its characters joined. Two names look alike if and only if their skeletons are equal:
 //!
 //! | characters | skeleton |
 //! |---|---|
@@ -23,8 +23,8 @@ pub const MAX_NAME: u32 = 40;
 /// Lower limit of characters in the name of a farm.
 pub const MIN_NAME: usize = 3;
 
-/// Upper limit of bytes in the argument of a call: more than [`MAX_NAME`], so that a name that is too long fails with
-/// `NameInvalid` and not in the decoder.
+/// Upper limit of bytes in the argument of a call: more than [`MAX_NAME`], so that a name that is too long
+/// fails with `NameInvalid` and not in the decoder.
 pub const MAX_UNCHECKED_NAME: u32 = 256;
 
 /// The argument of a call that is to be a name.

@@ -149,8 +149,8 @@ impl Ticket {
         self.deposit_per_node.saturating_mul(self.nodes_left.into())
     }
 
-    /// Whether every registration that was signed for the ticket is invalid by `now`: without the record none could be
-    /// replayed.
+    /// Whether every registration that was signed for the ticket is invalid by `now`: without the record none
+    /// could be replayed.
     pub(crate) fn is_forgettable(&self, now: UnixSeconds) -> bool {
         now > self.expires.saturating_add(MAX_REGISTRATION_SECONDS)
     }

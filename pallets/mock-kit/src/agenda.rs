@@ -27,7 +27,8 @@ impl Agenda for MockAgenda {
     }
 }
 
-/// Lets `ms` pass. Each deadline is served at its time by `serve`, and armed again at the time that `serve` returns.
+/// Lets `ms` pass. Each deadline is served at its time by `serve`, and armed again at the time that `serve`
+/// returns.
 pub fn pass(ms: GridMillis, serve: impl Fn(Deadline, GridMillis) -> Option<GridMillis>) {
     let until = MockClock::grid_now() + ms;
     while let Some((due, deadline)) = Armed::get().first().copied().filter(|(due, _)| *due <= until) {

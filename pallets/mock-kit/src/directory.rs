@@ -22,8 +22,8 @@ parameter_types! {
     pub static Spent: Vec<(PublicKey, PublicKey)> = vec![];
 }
 
-/// Twin `n` is account `n`, below 1,000. Farm `n` belongs to twin `FIRST_FARMER + n`, from 1 to 99, and admits any node
-/// key once with its ticket ([`ticket_of`]).
+/// Twin `n` is account `n`, below 1,000. Farm `n` belongs to twin `FIRST_FARMER + n`, from 1 to 99, and
+/// admits any node key once with its ticket ([`ticket_of`]).
 pub struct Directory<const FIRST_FARMER: TwinId = 0>;
 
 impl<const FIRST_FARMER: TwinId> TwinDirectory<AccountId> for Directory<FIRST_FARMER> {

@@ -35,8 +35,8 @@
 //! }
 //! ```
 //!
-//! Tests dispatch with [`signed`], [`report`] and [`assert_fails`]. The doubles keep their state in thread-locals, so
-//! tests run in parallel.
+//! Tests dispatch with [`signed`], [`report`] and [`assert_fails`]. The doubles keep their state in
+//! thread-locals, so tests run in parallel.
 
 mod agenda;
 mod calls;

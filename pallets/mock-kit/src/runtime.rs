@@ -8,11 +8,11 @@ pub type AccountId = u64;
 /// The existential deposit of the mock runtimes, in 1e-7 TFT.
 pub const EXISTENTIAL_DEPOSIT: Balance = 1_000;
 
-/// Declares the runtime `Test` of frame-system (`System`), pallet-balances (`Balances`) and the given pallets, and
-/// configures the first two.
+/// Declares the runtime `Test` of frame-system (`System`), pallet-balances (`Balances`) and the given
+/// pallets, and configures the first two.
 ///
-/// The pallets stand as in `#[frame_support::runtime]`, from index 2 on. `system { … }` before them gives items of
-/// `frame_system::Config` instead of the default block: `type Block = …;` must be among them.
+/// The pallets stand as in `#[frame_support::runtime]`, from index 2 on. `system { … }` before them gives
+/// items of `frame_system::Config` instead of the default block: `type Block = …;` must be among them.
 #[macro_export]
 macro_rules! mock_runtime {
     (system { $($system:tt)* } $($pallets:tt)*) => {

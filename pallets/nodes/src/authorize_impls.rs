@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Authorisation of the calls of machines. Checks every reason to refuse a call, cheapest first and signatures last, so
-//! that a refused call never enters a block and dispatch can't fail.
+//! Authorisation of the calls of machines. Checks every reason to refuse a call, cheapest first and
+//! signatures last, so that a refused call never enters a block and dispatch can't fail.
 
 use crate::*;
 use frame_support::pallet_prelude::*;
@@ -146,8 +146,8 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// Least time between two heartbeats. Less than the interval at which nodes send them: a late heartbeat doesn't
-/// delay the next one.
+/// Least time between two heartbeats. Less than the interval at which nodes send them: a late heartbeat
+/// doesn't delay the next one.
 fn half_an_interval<T: Config>() -> GridMillis {
     T::HeartbeatInterval::get() / 2
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Weights of the calls, their checks and the deadlines, each in its worst case. What farming does in its hooks has
-//! weights of its own.
+//! Weights of the calls, their checks and the deadlines, each in its worst case. What farming does in its
+//! hooks has weights of its own.
 
 use crate::{
     authorize_impls::genesis,

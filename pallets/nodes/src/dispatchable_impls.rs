@@ -281,8 +281,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// Holds what the ticket has freed as the node's deposit. If that fails, though the account has the amount, the
-    /// machine joins without a deposit: its ticket is spent already.
+    /// Holds what the ticket has freed as the node's deposit. If that fails, though the account has the
+    /// amount, the machine joins without a deposit: its ticket is spent already.
     fn hold_deposit(farm: FarmId, freed: Balance) -> Balance {
         T::Farms::farmer_account(farm)
             .and_then(|account| T::Currency::hold(&HoldReason::Node.into(), &account, freed).ok())

@@ -220,7 +220,8 @@ pub mod pallet {
             /// Id of the node.
             node: NodeId,
         },
-        /// A certifier has certified a node or withdrawn its certificate, or the node has lost it by a change of hardware.
+        /// A certifier has certified a node or withdrawn its certificate, or the node has lost it by a change
+        /// of hardware.
         CertificationChanged {
             /// Id of the node.
             node: NodeId,
@@ -346,7 +347,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Reports that a node is alive. Authorised by its key; free; at most one per half `HeartbeatInterval`.
+        /// Reports that a node is alive. Authorised by its key; free; at most one per half
+        /// `HeartbeatInterval`.
         #[pallet::call_index(1)]
         #[pallet::weight((
             T::WeightInfo::heartbeat().saturating_add(T::Farming::weight_of_telling()),
@@ -373,8 +375,8 @@ pub mod pallet {
             Self::do_remove(account, node)
         }
 
-        /// Reports hardware and capacity of a node: no less than its contracts reserve. Authorised by its key;
-        /// free; at most one per `HeartbeatInterval`.
+        /// Reports hardware and capacity of a node: no less than its contracts reserve. Authorised by its
+        /// key; free; at most one per `HeartbeatInterval`.
         #[pallet::call_index(3)]
         #[pallet::weight((
             T::WeightInfo::report_details().saturating_add(T::Farming::weight_of_telling()),
@@ -393,8 +395,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// Reports that an empty node goes to sleep, which its farmer has asked for, or has woken up; a heartbeat
-        /// wakes it as well. Authorised by its key; free; at most one per half `HeartbeatInterval`.
+        /// Reports that an empty node goes to sleep, which its farmer has asked for, or has woken up; a
+        /// heartbeat wakes it as well. Authorised by its key; free; at most one per half `HeartbeatInterval`.
         #[pallet::call_index(4)]
         #[pallet::weight((T::WeightInfo::report_power(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_report_power)]
@@ -443,8 +445,8 @@ pub mod pallet {
             Self::do_set_extra_fee(account, node, fee)
         }
 
-        /// Drains a node of the caller: it takes no new contracts, and its contracts close at `deadline` (grid
-        /// time). A second call moves the deadline, with the same notice.
+        /// Drains a node of the caller: it takes no new contracts, and its contracts close at `deadline`
+        /// (grid time). A second call moves the deadline, with the same notice.
         #[pallet::call_index(9)]
         pub fn drain(
             origin: OriginFor<T>,
@@ -503,8 +505,8 @@ pub mod pallet {
             Self::offer_of(node)
         }
 
-        /// Nodes that match `filter`, in ascending order of their ids. Scans at most 500 ids: follow the page's
-        /// cursor also after an empty page.
+        /// Nodes that match `filter`, in ascending order of their ids. Scans at most 500 ids: follow the
+        /// page's cursor also after an empty page.
         pub fn find_nodes(filter: NodeFilter, after: Option<NodeId>, limit: u32) -> Page<NodeOffer, NodeId> {
             Self::page_of_nodes(&filter, after, limit)
         }

@@ -58,7 +58,8 @@ impl Heartbeat {
         Self { sequence, boot_nonce: Some(nonce), previous_nonce, ..self }
     }
 
-    /// Whether a heartbeat with `nonce` comes from a second machine under the key: a boot that had ended goes on.
+    /// Whether a heartbeat with `nonce` comes from a second machine under the key: a boot that had ended goes
+    /// on.
     pub(crate) fn is_contradicted_by(&self, nonce: u64) -> bool {
         self.boot_nonce != Some(nonce) && self.previous_nonce == Some(nonce)
     }
@@ -73,7 +74,8 @@ pub struct Liveness {
     pub check_at: GridMillis,
     /// How often in a row it went offline less than [`STEADY_TIME`] after it had come back.
     pub flaps: u8,
-    /// Last outage on the price clock, up to the node's return: contracts that were charged through it are refunded.
+    /// Last outage on the price clock, up to the node's return: contracts that were charged through it are
+    /// refunded.
     pub outage: Gap,
 }
 
@@ -133,8 +135,8 @@ impl HeartbeatStreak {
         Self { beats: beats.saturating_add(1), from }
     }
 
-    /// Whether the streak brings a node back at `now` that has flapped `flaps` times: the time that it must span
-    /// doubles with each flap.
+    /// Whether the streak brings a node back at `now` that has flapped `flaps` times: the time that it must
+    /// span doubles with each flap.
     pub(crate) fn suffices(&self, now: GridMillis, interval: GridMillis, flaps: u8) -> bool {
         let doublings = 1u64.checked_shl(flaps.into()).unwrap_or(u64::MAX);
         // An interval may be longer than the upper limit.

@@ -58,7 +58,8 @@ impl PublicConfig {
     }
 }
 
-/// Whether this is two or more labels of letters, digits and inner hyphens, the last one not a number (RFC 1123 §2.1).
+/// Whether this is two or more labels of letters, digits and inner hyphens, the last one not a number (RFC
+/// 1123 §2.1).
 fn is_domain(domain: &[u8]) -> bool {
     let is_label = |label: &[u8]| {
         let inner = |c: &u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-');

@@ -1067,7 +1067,8 @@ fn people_and_machines_have_calls_of_their_own() {
     });
 }
 
-/// A call of a machine that `authorize` hasn't checked is a bug of the runtime: tests panic, production logs it.
+/// A call of a machine that `authorize` hasn't checked is a bug of the runtime: tests panic, production logs
+/// it.
 #[test]
 #[should_panic = "authorize_heartbeat has read the last heartbeat"]
 fn a_heartbeat_that_was_not_authorised_is_a_bug() {

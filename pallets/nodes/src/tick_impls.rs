@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Liveness over time: the agenda sets silent nodes offline, heartbeats in a row bring them back. Drains end here, too.
+//! Liveness over time: the agenda sets silent nodes offline, heartbeats in a row bring them back. Drains end
+//! here, too.
 
 use crate::*;
 use frame_support::{defensive, traits::Get, weights::Weight};
@@ -73,8 +74,8 @@ impl<T: Config> Pallet<T> {
         Self::set_liveness(node, Liveness { state, check_at: silent_at::<T>(now), flaps, outage });
     }
 
-    /// Checks at a deadline whether a node has been silent for too long. Returns the time of the next check; `None`
-    /// for a removed node.
+    /// Checks at a deadline whether a node has been silent for too long. Returns the time of the next check;
+    /// `None` for a removed node.
     fn check_silence(node: NodeId, now: GridMillis) -> Option<GridMillis> {
         let live = LivenessOf::<T>::get(node)?;
         let timeout = T::OfflineTimeout::get();
@@ -179,8 +180,8 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::NodeCloned { node });
     }
 
-    /// Lets the heartbeats of a cloned node count again; `false` if it wasn't cloned. Forgets the previous nonce, which
-    /// the machine that stays may have.
+    /// Lets the heartbeats of a cloned node count again; `false` if it wasn't cloned. Forgets the previous
+    /// nonce, which the machine that stays may have.
     pub(crate) fn unmark_cloned(node: NodeId) -> bool {
         let Some(live) = Self::liveness(node) else { return false };
         let LiveState::Offline(outage) = live.state else { return false };

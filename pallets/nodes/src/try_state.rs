@@ -8,8 +8,9 @@ use sp_runtime::TryRuntimeError;
 use tfgrid_primitives::{Balance, traits::FarmDirectory, units::SECOND_MS};
 
 impl<T: Config> Pallet<T> {
-    /// Checks the invariants of the pallet: for tests and try-runtime, never in a block. That each node has one armed
-    /// deadline at its [`Liveness::check_at`] and one at the end of its drain is an invariant of the whole runtime.
+    /// Checks the invariants of the pallet: for tests and try-runtime, never in a block. That each node has
+    /// one armed deadline at its [`Liveness::check_at`] and one at the end of its drain is an invariant of
+    /// the whole runtime.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         Self::indexes_are_inverse()?;
         Self::each_node_has_liveness_and_heartbeat()?;

@@ -10,9 +10,9 @@ use tfgrid_primitives::{
     views::CountryCode,
 };
 
-/// The most bytes of a city's name.
+/// Upper limit of bytes of a city name.
 pub const MAX_CITY_BYTES: u32 = 50;
-/// The most bytes of a reason to drain a node.
+/// Upper limit of bytes of the reason for a drain.
 pub const MAX_REASON_BYTES: u32 = 64;
 
 /// A machine that runs the node agent (a 3Node).
@@ -39,8 +39,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Sets the capacity that the machine offers now. Removes the certificate and returns `true` where the hardware
-    /// isn't the certified one any more.
+    /// Sets the capacity that the machine offers now. Removes the certificate and returns `true` where the
+    /// hardware isn't the certified one any more.
     pub(crate) fn set_resources(&mut self, resources: Resources) -> bool {
         self.resources = resources;
         let lost = self.certified.is_some_and(|certified| differs_much(&certified, &resources));

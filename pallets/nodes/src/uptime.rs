@@ -38,8 +38,8 @@ impl Uptimes {
         self.0.iter().find(|up| up.period == period).map_or(0, |up| up.ms)
     }
 
-    /// Adds the `gap` between two heartbeats, in milliseconds up to `now`, each part to the period in which it lies.
-    /// A gap longer than [`LONGEST_COUNTED_GAP`] isn't uptime.
+    /// Adds the `gap` between two heartbeats, in milliseconds up to `now`, each part to the period in which
+    /// it lies. A gap longer than [`LONGEST_COUNTED_GAP`] isn't uptime.
     pub fn count(&mut self, gap: GridMillis, now: UnixSeconds) {
         if gap > LONGEST_COUNTED_GAP {
             return;

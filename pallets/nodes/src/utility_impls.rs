@@ -102,7 +102,8 @@ impl<T: Config> FarmUse for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Price clock at the node's last heartbeat, if the node is offline or has missed `missed` heartbeats since.
+    /// Price clock at the node's last heartbeat, if the node is offline or has missed `missed` heartbeats
+    /// since.
     fn unheard_since(node: NodeId, missed: u64) -> Option<Q64> {
         // Heartbeats on the way back don't count: the sweep may not have suspended all contracts yet.
         if let Some(LiveState::Offline(outage)) = LivenessOf::<T>::get(node).map(|live| live.state) {

@@ -174,7 +174,8 @@ pub mod pallet {
             Self::do_update(account, peer_keys, encryption_key)
         }
 
-        /// Offers the caller's twin, with everything that it owns, to the account `to`. Replaces an earlier offer.
+        /// Offers the caller's twin, with everything that it owns, to the account `to`. Replaces an earlier
+        /// offer.
         #[pallet::call_index(2)]
         pub fn offer_transfer(origin: OriginFor<T>, to: T::AccountId) -> DispatchResult {
             let account = ensure_signed(origin)?;
@@ -188,8 +189,8 @@ pub mod pallet {
             Self::do_withdraw_offer(account)
         }
 
-        /// Moves a twin that is offered to the caller to the caller's account, which must have none. Its deposits move
-        /// with it, on hold; its keys, which the previous owner knows, are removed.
+        /// Moves a twin that is offered to the caller to the caller's account, which must have none. Its
+        /// deposits move with it, on hold; its keys, which the previous owner knows, are removed.
         #[pallet::call_index(4)]
         pub fn accept_transfer(origin: OriginFor<T>, twin: TwinId) -> DispatchResult {
             let account = ensure_signed(origin)?;

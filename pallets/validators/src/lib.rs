@@ -151,7 +151,8 @@ pub mod pallet {
 
     #[pallet::call(weight = <T as Config>::WeightInfo)]
     impl<T: Config> Pallet<T> {
-        /// Announces that the caller's machine is alive: a candidate must do so before it becomes a validator.
+        /// Announces that the caller's machine is alive: a candidate must do so before it becomes a
+        /// validator.
         #[pallet::call_index(0)]
         pub fn announce(origin: OriginFor<T>) -> DispatchResult {
             let account = ensure_signed(origin)?;

@@ -42,8 +42,8 @@ impl<T: Config> Pallet<T> {
         Some(change)
     }
 
-    /// Applies a change if it still keeps the rules. Since it was queued, a candidate may have fallen silent, which can
-    /// leave the set too small for another validator to leave.
+    /// Applies a change if it still keeps the rules. Since it was queued, a candidate may have fallen silent,
+    /// which can leave the set too small for another validator to leave.
     fn apply(change: &Change<T::AccountId>) -> Result<(), Error<T>> {
         ChosenValidators::<T>::try_mutate(|chosen| match change {
             Change::Joins(account) => {
