@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a node farms in a period (DESIGN §3.7).
+//! Reward of a node for a farming period (`docs/CALCULATORS.md`).
 //!
 //! With memory and disks in Gi (2³⁰ bytes):
 //!
@@ -20,22 +20,22 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::U256;
 
-/// How long a farming period is: 30 days of the calendar, in seconds.
+/// Length of a farming period: 30 days of the calendar, in seconds.
 pub const PERIOD_SECONDS: UnixSeconds = 30 * DAY_MS / SECOND_MS;
-/// How many periods the chain remembers.
+/// Number of periods that the chain keeps.
 pub const PERIODS_KEPT: u32 = 13;
 
-/// The period in which a moment lies: its first second ÷ 30 days.
+/// Period in which `now` lies: its first second ÷ 30 days.
 pub fn period_of(now: UnixSeconds) -> u32 {
     u32::try_from(now / PERIOD_SECONDS).unwrap_or(u32::MAX)
 }
 
-/// The first second of a period.
+/// First second of a period.
 pub fn period_start(period: u32) -> UnixSeconds {
     UnixSeconds::from(period) * PERIOD_SECONDS
 }
 
-/// What is paid per unit and period, in mUSD (1e-3 USD).
+/// Farming rates per unit and period, in mUSD (1e-3 USD).
 #[derive(
     Clone,
     Copy,
@@ -51,13 +51,13 @@ pub fn period_start(period: u32) -> UnixSeconds {
     serde::Deserialize,
 )]
 pub struct FarmingRates {
-    /// Per compute unit.
+    /// Compute unit.
     pub cu: u64,
-    /// Per storage unit.
+    /// Storage unit.
     pub su: u64,
-    /// Per GiB of public traffic.
+    /// GiB of public traffic.
     pub nu: u64,
-    /// Per hour of a public IPv4 address.
+    /// Hour of a public IPv4 address.
     pub ipv4: u64,
 }
 
@@ -68,10 +68,10 @@ impl Default for FarmingRates {
     }
 }
 
-/// What a node offered and served in a period.
+/// Capacity and use of a node in a period.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Farmed {
-    /// Its capacity.
+    /// Capacity offered.
     pub resources: Resources,
     /// Public traffic in bytes.
     pub traffic_bytes: u64,
@@ -79,14 +79,14 @@ pub struct Farmed {
     pub ip_seconds: u64,
 }
 
-/// The circumstances in which a reward is paid.
+/// Factors of a reward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payment {
-    /// The part of the period in which the node was up, in thousandths; more than all counts as all.
+    /// Uptime in thousandths of the period; above 1000 counts as 1000.
     pub uptime_permille: u16,
-    /// Certified nodes get a quarter more.
+    /// Whether the node is certified: the reward is multiplied by 1.25.
     pub certified: bool,
-    /// The average price of one TFT when the node joined.
+    /// Average price of one TFT when the node was enrolled.
     pub price: TftPrice,
 }
 
@@ -114,7 +114,7 @@ pub fn farming_units_millionths(r: &Resources) -> (u64, u64) {
     (millionths(compute_units_scaled(r), CU_DENOMINATOR), millionths(storage_units_scaled(r), SU_DENOMINATOR))
 }
 
-/// What `farmed` is worth, in mUSD, rounded down; `None` above `u64`.
+/// Value of `farmed` in mUSD, rounded down; `None` above `u64`.
 pub fn reward_musd(rates: &FarmingRates, farmed: &Farmed) -> Option<u64> {
     const HOUR: u64 = 3_600;
     let compute = U256::from(compute_units_scaled(&farmed.resources))
@@ -127,7 +127,7 @@ pub fn reward_musd(rates: &FarmingRates, farmed: &Farmed) -> Option<u64> {
     u64::try_from(sum / (U256::from(SU_DENOMINATOR) * HOUR)).ok()
 }
 
-/// What is minted for a reward, in 1e-7 TFT, rounded down; `None` where the price is zero.
+/// Amount that is minted for a reward in mUSD, in 1e-7 TFT, rounded down; `None` if the price is zero.
 pub fn reward_tft(musd: u64, payment: &Payment) -> Option<Balance> {
     let uptime = payment.uptime_permille.min(1_000);
     let percent: u64 = if payment.certified { 125 } else { 100 };
@@ -137,8 +137,8 @@ pub fn reward_tft(musd: u64, payment: &Payment) -> Option<Balance> {
     Balance::try_from((units * musd_of_price).checked_div(price)?).ok()
 }
 
-/// What is minted for a node's period, in 1e-7 TFT, rounded down. Traffic and addresses bring at most `paid`,
-/// in 1e-7 TFT; capacity beyond all bounds brings nothing.
+/// Amount that is minted for the period of a node, in 1e-7 TFT, rounded down. The part for traffic and
+/// addresses is at most `paid`; capacity whose value exceeds `u64` counts as none.
 pub fn minted(rates: &FarmingRates, farmed: &Farmed, payment: &Payment, paid: Balance) -> Balance {
     let idle = Farmed { resources: farmed.resources, ..Farmed::default() };
     let tft = |musd| reward_tft(musd, payment).unwrap_or(0);
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn extremes_do_not_overflow_and_a_price_of_zero_mints_nothing() {
+    fn extremes_do_not_overflow() {
         let all = u64::MAX;
         let resources = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
         let farmed = Farmed { resources, traffic_bytes: all, ip_seconds: all };
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn traffic_and_addresses_bring_what_they_are_worth_and_never_more_than_was_paid() {
+    fn use_earns_its_value_and_at_most_what_was_paid() {
         let rates = FarmingRates::default();
         let resources = Resources { cru: 8, mru: 16 * GIB, sru: 512 * GIB, ..Resources::ZERO };
         let idle = Farmed { resources, ..Farmed::default() };
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn use_beyond_all_bounds_brings_what_was_paid_and_such_capacity_nothing() {
+    fn extreme_use_earns_what_was_paid_and_capacity_nothing() {
         let all = u64::MAX;
         let rates = FarmingRates { cu: all, su: all, nu: all, ipv4: all };
         let payment = Payment { uptime_permille: 1_000, certified: true, price: 1 };
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn more_uptime_than_all_counts_as_all() {
+    fn uptime_above_1000_permille_counts_as_1000() {
         let payment = |uptime_permille| Payment { uptime_permille, certified: false, price: USD * 8 / 100 };
         assert_eq!(reward_tft(80, &payment(1_001)), reward_tft(80, &payment(1_000)));
         assert_eq!(reward_tft(80, &payment(1_000)), Some(TFT));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The ids that the chain gives. The first of each is 1.
+//! Ids, which the chain gives in ascending order from 1 on and never twice, and keys.
 
 /// Id of a twin.
 pub type TwinId = u32;

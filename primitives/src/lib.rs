@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the pallets, the node agent and the command line agree on: ids, [`Resources`], units, pricing,
-//! the two clocks, the payer ledger's arithmetic and the bytes that machines sign.
+//! Types and arithmetic that the pallets, the node agent and the command line share: ids, [`Resources`],
+//! units, prices, the two clocks, the payer ledger, IP addresses and the bytes that machines sign.
 //!
 //! Pure and `no_std`: nothing here touches storage, and nothing here uses floats.
 
@@ -16,6 +16,7 @@ pub mod farming;
 pub mod fixed;
 pub mod ids;
 pub mod ledger;
+pub mod net;
 pub mod pricing;
 pub mod refund;
 pub mod refusal;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What capacity costs (DESIGN §3.6).
+//! Prices of capacity (`docs/CALCULATORS.md`).
 //!
 //! With memory and disks in Gi (2³⁰ bytes):
 //!
@@ -46,11 +46,11 @@ pub struct PriceList {
     pub unique_name: u64,
     /// GPU.
     pub gpu: u64,
-    /// What a rented node costs of its list price, in per cent.
+    /// Price of a rented node, in per cent of the list price of its capacity.
     pub rent_percent: u16,
-    /// What a certified node costs of its list price, in per cent.
+    /// Price on a certified node, in per cent of the list price.
     pub certified_percent: u16,
-    /// The least that a node contract costs on a node that isn't rented.
+    /// Least price of a node contract on a node that isn't rented.
     #[serde(default)]
     pub minimum: u64,
 }
@@ -71,30 +71,30 @@ impl Default for PriceList {
     }
 }
 
-/// What a contract is priced for.
+/// The subject of a price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum Priced {
     /// Capacity of a node.
     Capacity {
-        /// How much.
+        /// Amount.
         resources: Resources,
-        /// Public IPv4 addresses beside it.
+        /// Number of public IPv4 addresses beside it.
         public_ips: u8,
         /// Whether the node is certified.
         certified: bool,
     },
-    /// Capacity of a node that its tenant rents: only the addresses are paid.
+    /// Capacity of a node that its owner rents: only the addresses are paid.
     OnRented {
-        /// Public IPv4 addresses.
+        /// Number of public IPv4 addresses.
         public_ips: u8,
         /// Whether the node is certified.
         certified: bool,
     },
     /// A whole node.
     Rent {
-        /// All that it offers.
+        /// Capacity that the node offers.
         resources: Resources,
-        /// Whether it is certified.
+        /// Whether the node is certified.
         certified: bool,
     },
     /// A unique name on the gateways.
@@ -102,14 +102,14 @@ pub enum Priced {
 }
 
 impl Priced {
-    /// What it costs per hour by this list; `None` above `u64`.
+    /// Rate by this list, in 1e-10 USD per hour; `None` above `u64`.
     pub fn rate(&self, list: &PriceList) -> Option<UsdRate> {
         let node = |certified, rent| PricedNode { certified, rent };
         match *self {
             Self::Capacity { resources, public_ips, certified } => {
                 capacity_rate(list, &resources, public_ips.into(), node(certified, false))
             }
-            // The minimum isn't for rented nodes.
+            // The minimum doesn't apply to rented nodes.
             Self::OnRented { public_ips, certified } => {
                 capacity_rate(list, &Resources::ZERO, public_ips.into(), node(certified, true))
             }
@@ -118,7 +118,7 @@ impl Priced {
         }
     }
 
-    /// What the public addresses are of it.
+    /// The public addresses alone; `None` if the price includes none.
     pub fn addresses(&self) -> Option<Self> {
         match *self {
             Self::Capacity { public_ips, certified, .. } | Self::OnRented { public_ips, certified } => {
@@ -128,7 +128,7 @@ impl Priced {
         }
     }
 
-    /// Whether it is priced for a certified node.
+    /// Whether the price is that of a certified node.
     pub fn is_certified(&self) -> bool {
         match *self {
             Self::Capacity { certified, .. }
@@ -139,7 +139,7 @@ impl Priced {
     }
 }
 
-/// What `gb` of public traffic cost in 1e-10 USD at a discount of `permille`, rounded down.
+/// Cost of `gb` (10⁹ bytes) of public traffic at a price factor of `permille`, in 1e-10 USD, rounded down.
 pub fn traffic_cost(list: &PriceList, gb: u32, certified: bool, permille: u16) -> UsdAmount {
     let node = PricedNode { certified, rent: false };
     let scaled = U256::from(list.nu)
@@ -150,7 +150,7 @@ pub fn traffic_cost(list: &PriceList, gb: u32, certified: bool, permille: u16) -
     u128::try_from(scaled / 100_000u64).unwrap_or(u128::MAX)
 }
 
-/// The circumstances of a node that its price depends on.
+/// Properties of a node on which the price depends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PricedNode {
     /// The node is certified.
@@ -187,7 +187,7 @@ pub fn cloud_units_millionths(r: &Resources) -> (u64, u64) {
     (millionths(compute_units_scaled(r), CU_DENOMINATOR), millionths(storage_units_scaled(r), SU_DENOMINATOR))
 }
 
-/// Capacity, addresses and GPUs at list price: 1e-7 USD per hour × [`DENOMINATOR`] × 10⁴, with both percentages applied.
+/// Capacity, addresses and GPUs in 1e-7 USD per hour × [`DENOMINATOR`] × 10⁴, with both percentages applied.
 fn hourly_scaled(list: &PriceList, r: &Resources, public_ips: u32, node: PricedNode) -> U256 {
     let compute = U256::from(compute_units_scaled(r)) * U256::from(DENOMINATOR / CU_DENOMINATOR) * list.cu;
     let storage = U256::from(storage_units_scaled(r)) * U256::from(DENOMINATOR / SU_DENOMINATOR) * list.su;
@@ -201,7 +201,7 @@ fn certified_percent(list: &PriceList, node: PricedNode) -> u16 {
     if node.certified { list.certified_percent } else { 100 }
 }
 
-/// What a node or rent contract costs per hour, rounded half up to 1e-10 USD; `None` above `u64`.
+/// Rate of a node or rent contract in 1e-10 USD per hour, rounded half up; `None` above `u64`.
 pub fn capacity_rate(list: &PriceList, r: &Resources, public_ips: u32, node: PricedNode) -> Option<UsdRate> {
     let scaled = hourly_scaled(list, r, public_ips, node) * RATE_PER_LIST_PRICE;
     let rate = round_half_up(scaled, U256::from(DENOMINATOR) * 10_000u64);
@@ -209,7 +209,7 @@ pub fn capacity_rate(list: &PriceList, r: &Resources, public_ips: u32, node: Pri
     u64::try_from(rate).ok().map(|rate| rate.max(minimum))
 }
 
-/// Prepaid runway earns a discount.
+/// Discount for prepaid runway.
 #[derive(
     Clone,
     Copy,
@@ -242,7 +242,7 @@ pub enum Discount {
 }
 
 impl Discount {
-    /// The level that `hours` of prepaid runway earn; a month has 720.
+    /// The discount for `hours` of prepaid runway; a month has 720 hours.
     pub fn for_runway_hours(hours: u64) -> Self {
         match hours {
             0..1_080 => Self::None,
@@ -253,7 +253,7 @@ impl Discount {
         }
     }
 
-    /// What is left of a price, in thousandths.
+    /// Price factor: the part of the list price that is paid, in thousandths.
     pub fn permille(self) -> u16 {
         match self {
             Self::None => 1_000,
@@ -265,7 +265,7 @@ impl Discount {
     }
 }
 
-/// An amount of capacity, time and traffic to be priced.
+/// An amount of capacity, time and traffic, for a calculator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Capacity for the whole time.
@@ -274,16 +274,16 @@ pub struct Usage {
     pub public_ips: u32,
     /// Public traffic in GB (10⁹ bytes).
     pub traffic_gb: u64,
-    /// The time in seconds.
+    /// Time in seconds.
     pub seconds: u64,
-    /// Where it runs.
+    /// Node that it runs on.
     pub node: PricedNode,
-    /// The payer's discount.
+    /// Discount of the payer.
     pub discount: Discount,
 }
 
-/// What `usage` costs: (1e-7 USD, 1e-7 TFT), both rounded half up from the exact value; `None` where the
-/// price is zero or an amount exceeds `u64`. No minimum rate applies here.
+/// Cost of `usage` as (1e-7 USD, 1e-7 TFT), both rounded half up from the exact value; `None` if the price is
+/// zero or an amount exceeds `u64`. The minimum rate doesn't apply.
 pub fn cost(list: &PriceList, usage: &Usage, price: TftPrice) -> Option<(u64, u64)> {
     let hourly = hourly_scaled(list, &usage.resources, usage.public_ips, usage.node);
     let traffic = U256::from(usage.traffic_gb)
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tiny_contract_costs_the_minimum_and_a_rent_has_none() {
+    fn a_tiny_contract_costs_the_minimum_and_a_rent_does_not() {
         let list = PriceList::default();
         let nothing = Resources::ZERO;
         assert_eq!(capacity_rate(&list, &nothing, 0, PricedNode::default()), Some(1_000_000));
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_rented_node_only_the_addresses_are_paid_and_a_name_has_its_own_price() {
+    fn rented_nodes_cost_addresses_and_names_cost_their_price() {
         let list = PriceList::default();
         let on_rented = |public_ips| Priced::OnRented { public_ips, certified: false }.rate(&list);
         assert_eq!((on_rented(0), on_rented(2)), (Some(0), Some(80_000_000)));
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn traffic_costs_its_price_with_certification_and_discount() {
+    fn traffic_costs_its_price_with_certificate_and_discount() {
         let list = PriceList::default();
         assert_eq!(traffic_cost(&list, 10, false, 1_000), 150_000_000);
         assert_eq!(traffic_cost(&list, 10, true, 800), 150_000_000);

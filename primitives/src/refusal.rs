@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why the pool refuses a call that is authorised by a machine's key (`docs/FORMATS.md` §3.1).
+//! Refusals of calls that the key of a machine authorises (`docs/FORMATS.md` §3.1).
 //!
-//! The chain answers with `InvalidTransaction::Custom(code)`; clients turn the code into a sentence.
+//! The chain answers with `InvalidTransaction::Custom(code)`; clients turn the code into its text.
 
 use codec::{Decode, Encode};
 use scale_info::TypeInfo;
@@ -17,10 +17,10 @@ macro_rules! refusals {
         }
 
         impl Refusal {
-            /// All of them, by code.
+            /// All refusals in ascending order of their codes.
             pub const ALL: &'static [Self] = &[$(Self::$name),*];
 
-            /// The reason as a sentence.
+            /// The reason, for people to read.
             pub fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
             }
@@ -31,36 +31,36 @@ macro_rules! refusals {
 refusals! {
     TicketUnknown = 1: "no farmer has opened this boot ticket",
     TicketExpired = 2: "the boot ticket has expired",
-    TicketExhausted = 3: "all admissions of the boot ticket are spent",
+    TicketExhausted = 3: "the boot ticket has admitted as many nodes as it was opened for",
     TicketRevoked = 4: "the farmer has closed the boot ticket",
-    TicketUsed = 5: "this node key has used this boot ticket before",
+    TicketUsed = 5: "the boot ticket has admitted this node key before",
     ValidityOutOfRange = 7: "valid_until is in the past or more than an hour ahead of the chain's clock",
-    CapacityOutOfRange = 8: "the capacity is zero or above what the chain admits",
+    CapacityOutOfRange = 8: "the capacity has no cores or no memory, or exceeds the maximum of the chain",
     NodeUnknown = 9: "no node has this id",
-    SequenceOld = 10: "the sequence isn't above that of the last report",
+    SequenceOld = 10: "the sequence isn't higher than that of the last report",
     TooSoon = 11: "the last report of this kind is too recent",
     ContractUnknown = 12: "no open contract has this id",
     ContractOfOtherNode = 13: "the contract belongs to another node",
-    VersionMismatch = 14: "the contract has another version by now",
+    VersionMismatch = 14: "the contract has another version",
     BodyMismatch = 15: "the body hash isn't that of the contract's body",
-    Unchanged = 16: "the contract shows this result already",
-    AlreadyDeployed = 17: "the contract is deployed: it can't fail any more",
+    Unchanged = 16: "the contract has this result already",
+    AlreadyDeployed = 17: "the contract is deployed already: it can't fail",
     NoItems = 18: "the report has no items",
     TicketSignatureWrong = 19: "the ticket key hasn't signed this registration for this chain",
     NodeSignatureWrong = 20: "the node key hasn't signed this for this chain",
-    BelowReserved = 21: "contracts have more of the node than it would offer",
-    GpusMiscounted = 22: "the GPUs described aren't as many as are offered",
-    NotEmpty = 23: "contracts still have capacity of this node",
+    BelowReserved = 21: "contracts reserve more than the node would offer",
+    GpusMiscounted = 22: "the number of GPUs described isn't the number offered",
+    NotEmpty = 23: "contracts still reserve capacity of this node",
     SameFarm = 24: "the node is in this farm already",
-    PowerRefused = 25: "the farmer hasn't asked for this, or the node isn't empty",
-    IdsExhausted = 26: "all node ids are given away",
+    PowerRefused = 25: "the farmer hasn't asked for this, or the node isn't empty and online",
+    IdsExhausted = 26: "no id is left for another node",
     NothingPending = 27: "no answer is expected for this contract",
-    AnswerExpired = 28: "the contract's time to be answered can't grow any more",
-    NothingToRelease = 29: "nothing of this contract waits for the node's release",
+    AnswerExpired = 28: "the time to answer for this contract can't be extended any more",
+    NothingToRelease = 29: "nothing of this contract awaits the node's release",
 }
 
 impl Refusal {
-    /// The refusal that a code of `InvalidTransaction::Custom` stands for.
+    /// The refusal of a code in `InvalidTransaction::Custom`.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.iter().copied().find(|refusal| *refusal as u8 == code)
     }

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What nodes tell the chain, and the bytes that they sign (`docs/FORMATS.md` §3).
+//! Reports of nodes to the chain, and the bytes that nodes sign (`docs/FORMATS.md` §3).
 
-use crate::{ContractId, GridMillis, NodeId, Refusal, Resources, ticket::Isolation};
+use crate::{
+    ids::{ContractId, NodeId},
+    refusal::Refusal,
+    resources::Resources,
+    ticket::Isolation,
+    units::GridMillis,
+};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -11,24 +17,25 @@ use sp_runtime::{
     transaction_validity::{TransactionLongevity, TransactionPriority, ValidTransaction},
 };
 
-/// An ed25519 signature by a machine's key.
+/// An ed25519 signature by the key of a machine.
 pub type KeySignature = sp_core::ed25519::Signature;
 
-/// Separates report signatures from all others that the same key makes.
+/// Domain of report signatures: no other signature of the same key starts with it.
 pub const REPORT_DOMAIN: &[u8; 16] = b"tfgrid/report/v1";
-/// The most bytes of a deployment's result that a contract keeps.
+/// Upper limit of bytes of a deployment's result.
 pub const MAX_RESULT_BYTES: u32 = 256;
-/// The most bytes of a path in a failure report.
+/// Upper limit of bytes of the path in a failure report.
 pub const MAX_PATH_BYTES: u32 = 128;
-/// The most items in a usage report.
+/// Upper limit of items in a usage report.
 pub const MAX_USAGE_ITEMS: u32 = 64;
 
-/// Reports go before everything that users send.
+/// Priority of reports in the pool: above all transactions of users.
 pub const REPORT_PRIORITY: TransactionPriority = TransactionPriority::MAX / 2;
-/// A report that hasn't made it into a block within as many blocks is worthless.
+/// Number of blocks after which the pool drops a report.
 pub const REPORT_LONGEVITY: TransactionLongevity = 32;
 
-/// How the pool treats a report that may enter: one at a time per `provides`, before what users send.
+/// Validity of a report that the pool accepts: one at a time per `provides`, before the transactions of
+/// users.
 pub fn valid_report(prefix: &'static str, provides: impl Encode) -> ValidTransaction {
     ValidTransaction::with_tag_prefix(prefix)
         .and_provides(provides)
@@ -37,30 +44,30 @@ pub fn valid_report(prefix: &'static str, provides: impl Encode) -> ValidTransac
         .into()
 }
 
-/// The kinds of report; the number is part of the signed bytes.
+/// Kind of a report. The number is part of the signed bytes.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum ReportKind {
     /// The node is alive.
     Heartbeat = 0,
-    /// A contract's deployment runs.
+    /// The deployment of a contract runs.
     Deployed = 1,
-    /// A contract's deployment can't run: the user must change something.
+    /// The deployment of a contract can't run: its owner must change it.
     Failed = 2,
-    /// What contracts used.
+    /// Use of the node by its contracts.
     Usage = 3,
-    /// A contract's deployment is on its way and takes longer.
+    /// The deployment of a contract is in progress and takes longer.
     Progress = 4,
-    /// What a closed contract had is gone from the node.
+    /// The node has released everything of a closed contract.
     Released = 5,
-    /// What the machine is.
+    /// Hardware and capacity of the node.
     Details = 6,
-    /// The node sleeps or wakes.
+    /// The node goes to sleep or has woken up.
     Power = 7,
 }
 
-/// The bytes that a node signs for a report; `payload` is the SCALE-encoded payload of the kind.
+/// The bytes that a node signs for a report with the `payload` of that kind.
 pub fn report_bytes<P: Encode>(
     genesis: H256,
     node: NodeId,
@@ -71,24 +78,24 @@ pub fn report_bytes<P: Encode>(
     (REPORT_DOMAIN, genesis, node, kind, sequence, payload).encode()
 }
 
-/// What is remembered of a report that was taken: the next of its kind must come after it.
+/// Mark of the last report of a kind: the next one must come after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct ReportMark {
-    /// Its sequence: the next must be above.
+    /// Sequence number: that of the next report must be higher.
     pub sequence: u64,
-    /// When it came in, in grid time.
+    /// Grid time at which the chain took it.
     pub at: GridMillis,
 }
 
 impl ReportMark {
-    /// Refuses a report that was taken before, or is older than this one.
+    /// Refuses a report whose sequence number isn't higher.
     pub fn ensure_newer(&self, sequence: u64) -> Result<(), Refusal> {
-        (sequence > self.sequence).then_some(()).ok_or(Refusal::SequenceOld)
+        if sequence > self.sequence { Ok(()) } else { Err(Refusal::SequenceOld) }
     }
 
-    /// Refuses a report at `now` that comes less than `interval` (both in grid time) after this one.
+    /// Refuses a report at `now` (grid time) that comes less than `interval` after this one.
     pub fn ensure_due(&self, now: GridMillis, interval: GridMillis) -> Result<(), Refusal> {
-        (now.saturating_sub(self.at) >= interval).then_some(()).ok_or(Refusal::TooSoon)
+        if now.saturating_sub(self.at) >= interval { Ok(()) } else { Err(Refusal::TooSoon) }
     }
 }
 
@@ -97,27 +104,27 @@ impl ReportMark {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct HeartbeatPayload {
-    /// Random, new at each start of the agent.
+    /// Random number, new at each start of the agent.
     pub boot_nonce: u64,
 }
 
-/// What the node writes about how to reach a deployment (`docs/FORMATS.md` §5).
+/// How to reach a deployment, as its node writes it (`docs/FORMATS.md` §5).
 pub type DeploymentResult = BoundedVec<u8, ConstU32<MAX_RESULT_BYTES>>;
-/// A JSON pointer into a body.
+/// A JSON pointer into a body (RFC 6901).
 pub type FailurePath = BoundedVec<u8, ConstU32<MAX_PATH_BYTES>>;
-/// What contracts used.
+/// Payload of [`ReportKind::Usage`].
 pub type UsagePayload = BoundedVec<UsageItem, ConstU32<MAX_USAGE_ITEMS>>;
 
-/// Payload of `report_deployed`.
+/// Payload of [`ReportKind::Deployed`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct DeployedPayload {
     /// The contract.
     pub contract: ContractId,
-    /// The version that runs.
+    /// Version that runs.
     pub version: u32,
-    /// Hash of the body that runs.
+    /// Hash of the body of that version.
     pub body_hash: H256,
-    /// How to reach it.
+    /// How to reach the deployment.
     pub result: DeploymentResult,
 }
 
@@ -128,7 +135,7 @@ pub struct DeployedPayload {
 pub struct ProgressPayload {
     /// The contract.
     pub contract: ContractId,
-    /// The version that is on its way.
+    /// Version in progress.
     pub version: u32,
 }
 
@@ -146,11 +153,11 @@ pub struct ReleasedPayload {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct PowerPayload {
-    /// What the node is about to be.
+    /// State that the node is about to have.
     pub state: PowerState,
 }
 
-/// Whether a node is up.
+/// Power state of a node.
 #[derive(
     Clone,
     Copy,
@@ -167,16 +174,16 @@ pub struct PowerPayload {
     serde::Deserialize,
 )]
 pub enum PowerState {
-    /// Up.
+    /// The node is up.
     #[default]
     Up,
-    /// Asleep to save energy, until its farmer wakes it.
+    /// The node sleeps to save energy, until its farmer wakes it.
     Standby,
 }
 
-/// The most bytes of a machine's serial number.
+/// Upper limit of bytes of a machine's serial number.
 pub const MAX_SERIAL_BYTES: u32 = 64;
-/// The most GPUs of a node.
+/// Upper limit of GPUs of a node.
 pub const MAX_GPUS: u32 = 16;
 
 /// A GPU, by its PCI ids.
@@ -199,43 +206,43 @@ pub struct Gpu {
     pub vendor: u16,
     /// PCI device id.
     pub device: u16,
-    /// Its memory in bytes.
+    /// Memory in bytes.
     pub memory: u64,
 }
 
-/// Payload of [`ReportKind::Details`]: what the machine is.
+/// Payload of [`ReportKind::Details`].
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct DetailsPayload {
-    /// What it offers; as many GPUs as are described in `gpus`.
+    /// Capacity that the node offers, with as many GPUs as in `gpus`.
     pub resources: Resources,
-    /// What keeps its tenants apart.
+    /// Isolation of its tenants.
     pub isolation: Isolation,
-    /// The mainboard's serial number, as the firmware tells it.
+    /// Serial number of the mainboard, as the firmware reports it.
     pub serial: BoundedVec<u8, ConstU32<MAX_SERIAL_BYTES>>,
-    /// Whether the machine is itself a virtual one.
+    /// Whether the machine is a virtual one.
     pub virtualized: bool,
     /// Whether it was booted with secure boot.
     pub secure_boot: bool,
-    /// Its GPUs.
+    /// GPUs.
     pub gpus: BoundedVec<Gpu, ConstU32<MAX_GPUS>>,
 }
 
-/// Payload of `report_failed`.
+/// Payload of [`ReportKind::Failed`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct FailedPayload {
     /// The contract.
     pub contract: ContractId,
-    /// The version that can't run.
+    /// Version that can't run.
     pub version: u32,
-    /// Why.
+    /// Reason.
     pub code: FailureCode,
-    /// Where in the body.
+    /// Place in the body.
     pub path: FailurePath,
 }
 
-/// Why a node refuses a deployment. Numbers are stable (`docs/FORMATS.md` §3.2).
+/// Reason of a node to reject a deployment. Numbers are stable (`docs/FORMATS.md` §3.2).
 #[derive(
     Clone,
     Copy,
@@ -252,10 +259,10 @@ pub struct FailedPayload {
     serde::Deserialize,
 )]
 pub enum FailureCode {
-    /// The body isn't JSON or not a deployment.
+    /// The body isn't JSON or isn't a deployment.
     #[codec(index = 1)]
     BodyNotJson = 1,
-    /// Unknown version, workload type or field, or sealed where the node can't open it.
+    /// The body has an unknown version, workload type or field, or the node can't open its seal.
     #[codec(index = 2)]
     BodyUnsupported = 2,
     /// A name, size, path or reference breaks a rule.
@@ -270,12 +277,12 @@ pub enum FailureCode {
     /// The image is larger than the contract's disk.
     #[codec(index = 6)]
     ImageTooLarge = 6,
-    /// The workload ended by itself again and again before it was ready.
+    /// The workload ended several times before it was ready.
     #[codec(index = 7)]
     WorkloadExited = 7,
 }
 
-/// One contract's use of a node. Totals count from the deployment on.
+/// Use of a node by one contract. Totals count from the deployment on.
 #[derive(
     Clone,
     Copy,
@@ -305,7 +312,7 @@ pub struct UsageTotals {
 }
 
 impl UsageTotals {
-    /// Whether `self` can come after `before`: no total went down.
+    /// Whether no total is lower than in `before`.
     pub fn follows(&self, before: &Self) -> bool {
         self.cpu_ms >= before.cpu_ms
             && self.received_bytes >= before.received_bytes
@@ -318,9 +325,9 @@ impl UsageTotals {
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct UsageItem {
-    /// Whose use it is.
+    /// Contract that used the node.
     pub contract: ContractId,
-    /// What it used.
+    /// Totals of the contract.
     pub totals: UsageTotals,
 }
 
@@ -341,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_has_a_higher_sequence_than_the_one_before() {
+    fn sequence_numbers_rise() {
         let mark = ReportMark { sequence: 5, at: 0 };
         assert_eq!(mark.ensure_newer(6), Ok(()));
         assert_eq!([5, 4, 0].map(|old| mark.ensure_newer(old)), [Err(Refusal::SequenceOld); 3]);

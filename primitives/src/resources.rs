@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a machine has and a contract reserves.
+//! Capacity of machines, as contracts reserve it.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -35,10 +35,10 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Nothing at all.
+    /// No capacity.
     pub const ZERO: Self = Self { cru: 0, mru: 0, sru: 0, hru: 0, gpu: 0 };
 
-    /// Whether every part of `self` is at most that of `limit`.
+    /// Whether each part of `self` is at most that of `limit`.
     pub fn fits_in(&self, limit: &Self) -> bool {
         self.cru <= limit.cru
             && self.mru <= limit.mru
@@ -47,27 +47,27 @@ impl Resources {
             && self.gpu <= limit.gpu
     }
 
-    /// Part by part sum, `None` where one overflows.
+    /// Sum, part by part; `None` if one overflows.
     pub fn checked_add(&self, other: &Self) -> Option<Self> {
         self.zip(other, u64::checked_add)
     }
 
-    /// Part by part difference, `None` where one would be negative.
+    /// Difference, part by part; `None` if one would be negative.
     pub fn checked_sub(&self, other: &Self) -> Option<Self> {
         self.zip(other, u64::checked_sub)
     }
 
-    /// Part by part difference, zero where it would be negative.
+    /// Difference, part by part; zero where it would be negative.
     pub fn saturating_sub(&self, other: &Self) -> Self {
         self.zip(other, |a, b| Some(a.saturating_sub(b))).unwrap_or(Self::ZERO)
     }
 
-    /// Part by part maximum.
+    /// Maximum, part by part.
     pub fn max(&self, other: &Self) -> Self {
         self.zip(other, |a, b| Some(a.max(b))).unwrap_or(Self::ZERO)
     }
 
-    /// Part by part minimum.
+    /// Minimum, part by part.
     pub fn min(&self, other: &Self) -> Self {
         self.zip(other, |a, b| Some(a.min(b))).unwrap_or(Self::ZERO)
     }

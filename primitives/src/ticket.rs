@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Boot tickets and the registration of machines (`docs/FORMATS.md` §2).
 
-use crate::{PublicKey, UnixSeconds, resources::Resources};
+use crate::{ids::PublicKey, resources::Resources, units::UnixSeconds};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::H256;
 
-/// Separates ticket signatures from all others that the same keys make.
+/// Domain of ticket signatures: no other signature of the same keys starts with it.
 pub const TICKET_DOMAIN: &[u8; 16] = b"tfgrid/ticket/v1";
-/// What a ticket's text starts with; the ed25519 seed in hex follows.
+/// Start of the text form of a ticket; the ed25519 seed in hex follows.
 pub const TICKET_PREFIX: &str = "tfgrid-ticket-1:";
-/// A registration is valid for at most this long.
+/// Upper limit of the time for which a registration is valid, in seconds.
 pub const MAX_REGISTRATION_SECONDS: UnixSeconds = 3_600;
 
-/// What keeps tenants apart on a node.
+/// Isolation of the tenants of a node from each other.
 #[derive(
     Clone,
     Copy,
@@ -38,24 +38,24 @@ pub enum Isolation {
     Vm,
 }
 
-/// What a machine says of itself when it joins a farm.
+/// Request of a machine to join a farm.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Registration {
     /// Public half of the boot ticket (ed25519).
     pub ticket: PublicKey,
-    /// The node's own key (ed25519): signs its reports.
+    /// Key that signs the node's reports (ed25519).
     pub node_key: PublicKey,
-    /// The node's peer key (ed25519): others dial it.
+    /// Key under which others dial the node (ed25519).
     pub peer_key: PublicKey,
-    /// The node's encryption key (X25519): bodies are sealed to it.
+    /// Key to which bodies are sealed (X25519).
     pub encryption_key: PublicKey,
-    /// What it offers.
+    /// Capacity that it offers.
     pub resources: Resources,
-    /// What keeps its tenants apart.
+    /// Isolation of its tenants.
     pub isolation: Isolation,
-    /// Up to when the registration may enter the chain.
+    /// Last moment at which the registration is valid, in seconds since 1970.
     pub valid_until: UnixSeconds,
 }
 

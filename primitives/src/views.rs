@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What people and machines read from the chain.
+//! Views of the chain, as people and machines read them.
 
 use crate::{
-    Balance, ContractId, FailureCode, FarmId, GridMillis, NodeId, Resources, TftPrice, TwinId, UnixSeconds,
-    UsdAmount, UsdRate,
+    ids::{ContractId, FarmId, NodeId, TwinId},
+    report::FailureCode,
+    resources::Resources,
+    units::{Balance, GridMillis, TftPrice, UnixSeconds, UsdAmount, UsdRate},
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use sp_core::H256;
 
-/// Why a contract closed. Numbers are stable.
+/// Reason for which a contract closed. Numbers are stable.
 #[derive(
     Clone,
     Copy,
@@ -28,22 +30,22 @@ pub enum ClosingReason {
     /// Its owner cancelled it.
     #[codec(index = 0)]
     Cancelled,
-    /// Its owner says that the node didn't deliver.
+    /// Its owner cancelled it because the node didn't deliver.
     #[codec(index = 1)]
     NotDelivered,
-    /// The credit stayed used up until the end of grace.
+    /// The credit was used up and the grace period ended.
     #[codec(index = 2)]
     OutOfFunds,
-    /// The node can't deploy the body as it is.
+    /// The node rejected the deployment.
     #[codec(index = 3)]
     NodeRejected {
-        /// Why.
+        /// Reason of the node.
         code: FailureCode,
     },
-    /// The node didn't answer in time.
+    /// The node didn't answer in time, or was offline for too long.
     #[codec(index = 4)]
     NodeSilent,
-    /// The node is gone.
+    /// The node was removed.
     #[codec(index = 5)]
     NodeRemoved,
     /// The farmer drained the node.
@@ -54,95 +56,95 @@ pub enum ClosingReason {
     ByGovernance,
 }
 
-/// What is remembered of a closed contract.
+/// Record of a closed contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo, serde::Serialize)]
 pub struct ClosedContract {
-    /// Whose it was.
+    /// Twin of the owner.
     pub twin: TwinId,
-    /// On which node; `None` for a name.
+    /// Node that it was on; `None` for a name.
     pub node: Option<NodeId>,
-    /// Why it closed.
+    /// Reason.
     pub reason: ClosingReason,
-    /// When, in grid time.
+    /// Grid time of the closing.
     pub closed_at: GridMillis,
-    /// When, by the calendar.
+    /// Calendar time of the closing, in seconds since 1970.
     pub closed_at_unix: UnixSeconds,
-    /// What it was charged in all, in 1e-10 USD.
+    /// Total charge, in 1e-10 USD.
     pub usd: UsdAmount,
-    /// What it was charged in all, in 1e-7 TFT, fraction left out.
+    /// Total charge, in 1e-7 TFT, rounded down.
     pub tft: Balance,
 }
 
-/// How a contract stands, for people to see.
+/// Status of a contract, for people to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
 pub enum ContractStatus {
-    /// Reserved, the node hasn't answered yet.
+    /// Reserved; the node hasn't answered yet.
     Created,
-    /// Running and charged.
+    /// Deployed and charged.
     Deployed {
-        /// Charged so far, in 1e-7 TFT, fraction left out.
+        /// Charge so far, in 1e-7 TFT, rounded down.
         tft: Balance,
-        /// Charged so far, in 1e-10 USD.
+        /// Charge so far, in 1e-10 USD.
         usd: UsdAmount,
     },
-    /// Deployed, but its owner's credit is used up: stopped and not charged.
+    /// Deployed, but stopped and not charged, because its owner's credit is used up.
     Paused {
-        /// Charged so far, in 1e-7 TFT, fraction left out.
+        /// Charge so far, in 1e-7 TFT, rounded down.
         tft: Balance,
-        /// Charged so far, in 1e-10 USD.
+        /// Charge so far, in 1e-10 USD.
         usd: UsdAmount,
     },
     /// Closed.
     Closed {
-        /// Why.
+        /// Reason.
         reason: ClosingReason,
-        /// Charged in all, in 1e-7 TFT, fraction left out.
+        /// Total charge, in 1e-7 TFT, rounded down.
         tft: Balance,
-        /// Charged in all, in 1e-10 USD.
+        /// Total charge, in 1e-10 USD.
         usd: UsdAmount,
     },
-    /// Deployed, but its node is silent: not charged until it returns.
+    /// Deployed, but not charged, because its node is offline.
     NodeOffline {
-        /// Charged so far, in 1e-7 TFT, fraction left out.
+        /// Charge so far, in 1e-7 TFT, rounded down.
         tft: Balance,
-        /// Charged so far, in 1e-10 USD.
+        /// Charge so far, in 1e-10 USD.
         usd: UsdAmount,
     },
 }
 
-/// An open contract as its node needs to see it.
+/// An open contract, for its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct NodeContract {
-    /// Its id.
+    /// Id.
     pub contract: ContractId,
-    /// Whose it is.
+    /// Twin of the owner.
     pub twin: TwinId,
-    /// The version of its body.
+    /// Version of the body.
     pub version: u32,
-    /// Hash of its body.
+    /// Hash of the body.
     pub body_hash: H256,
-    /// Whether the chain knows it as deployed.
+    /// Whether the node has reported it as deployed.
     pub deployed: bool,
-    /// Whether its owner's credit is used up.
+    /// Whether it is paused because its owner's credit is used up.
     pub paused: bool,
-    /// What it may use.
+    /// Capacity that it may use.
     pub resources: Resources,
-    /// The version that waits for the node's answer.
+    /// The version that awaits the node's answer, if any.
     pub pending: Option<PendingVersion>,
 }
 
-/// A version of a contract that its node hasn't deployed yet; until it has, the old one stands.
+/// A version of a contract that awaits its node's answer; the active version runs until then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct PendingVersion {
-    /// The version.
+    /// Number of the version.
     pub version: u32,
-    /// Hash of its body.
+    /// Hash of the body.
     pub body_hash: H256,
-    /// What it may use.
+    /// Capacity that it may use.
     pub resources: Resources,
 }
 
-/// What a contract is a claim on.
+/// What a contract reserves.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
@@ -150,9 +152,9 @@ pub enum Target {
     Node {
         /// The node.
         node: NodeId,
-        /// How much is reserved.
+        /// Capacity reserved.
         resources: Resources,
-        /// Public IPv4 addresses beside it.
+        /// Number of public IPv4 addresses.
         public_ips: u8,
     },
     /// A whole node.
@@ -162,55 +164,55 @@ pub enum Target {
     },
     /// A name on the gateways.
     Name {
-        /// In ASCII.
+        /// The name, in ASCII.
         name: Vec<u8>,
     },
 }
 
-/// An open contract as its owner sees it.
+/// An open contract, for its owner.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
 pub struct TwinContract {
-    /// Its id.
+    /// Id.
     pub contract: ContractId,
-    /// On what.
+    /// What it reserves.
     pub target: Target,
-    /// How it stands.
+    /// Status.
     pub status: ContractStatus,
-    /// What it costs at list price, in 1e-10 USD per hour.
+    /// Rate at list price, in 1e-10 USD per hour.
     pub rate: UsdRate,
-    /// The farmer's extra fee, in 1e-10 USD per hour.
+    /// Extra fee of the farmer, in 1e-10 USD per hour.
     pub extra: UsdRate,
 }
 
-/// How many months of what a contract was charged the chain keeps.
+/// Number of months for which the chain keeps the charges of a contract.
 pub const MONTHS_KEPT: u32 = 13;
 
-/// The most items on a page, and the most records that are read for one.
+/// Upper limit of items on a page, and of records read for one.
 pub const MAX_PAGE: u32 = 500;
 
-/// A page of a list, and where the next one starts.
+/// A page of a list, and the cursor of the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct Page<Item, Cursor> {
-    /// What was found.
+    /// Items of the page.
     pub items: Vec<Item>,
-    /// What to ask for next; `None` at the end.
+    /// Cursor of the next page; `None` at the end of the list.
     pub next: Option<Cursor>,
 }
 
 impl<Item, Cursor> Page<Item, Cursor> {
-    /// A page on which nothing follows.
+    /// An empty page at the end of a list.
     pub fn empty() -> Self {
         Self { items: Vec::new(), next: None }
     }
 
-    /// The same page with what `show` makes of each item; without those of which it makes nothing.
+    /// The page with `show` applied to each item, without those for which it returns `None`.
     pub fn filter_map<Shown>(self, show: impl FnMut(Item) -> Option<Shown>) -> Page<Shown, Cursor> {
         Page { items: self.items.into_iter().filter_map(show).collect(), next: self.next }
     }
 }
 
 impl<Key: Copy> Page<Key, Key> {
-    /// The first `limit` of `keys`: at least one, at most [`MAX_PAGE`].
+    /// The first `limit` of `keys`, with `limit` clamped to 1 to [`MAX_PAGE`].
     pub fn first_of(mut keys: impl Iterator<Item = Key>, limit: u32) -> Self {
         let items: Vec<_> = keys.by_ref().take(limit.clamp(1, MAX_PAGE) as usize).collect();
         let next = items.last().copied().filter(|_| keys.next().is_some());
@@ -221,82 +223,83 @@ impl<Key: Copy> Page<Key, Key> {
 /// A two-letter country code (ISO 3166-1 alpha-2).
 pub type CountryCode = [u8; 2];
 
-/// Which nodes are looked for.
+/// Filter of nodes.
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, TypeInfo, serde::Serialize,
 )]
 pub struct NodeFilter {
-    /// At least this is free.
+    /// Least free capacity.
     pub free: Resources,
-    /// Of this farm.
+    /// Only nodes of this farm.
     pub farm: Option<FarmId>,
-    /// In this country.
+    /// Only nodes in this country.
     pub country: Option<CountryCode>,
-    /// Certified ones only.
+    /// Only certified nodes.
     pub certified: bool,
-    /// Only those that the caller could rent as a whole: empty and not draining.
+    /// Only nodes that can be rented as a whole: empty and not draining.
     pub rentable: bool,
-    /// Also those that are offline, asleep or draining.
+    /// Also nodes that are offline, asleep or draining.
     pub unavailable: bool,
 }
 
-/// A node as people look for it.
+/// What a node offers to tenants.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
 pub struct NodeOffer {
-    /// Its id.
+    /// Id.
     pub node: NodeId,
-    /// Its farm.
+    /// Farm that it belongs to.
     pub farm: FarmId,
-    /// All that it offers.
+    /// Capacity that it offers.
     pub total: Resources,
-    /// What is free of it.
+    /// Free part of it.
     pub free: Resources,
-    /// Whether a certifier vouched for it.
+    /// Whether it is certified.
     pub certified: bool,
-    /// Whether it counts as online.
+    /// Whether it is online.
     pub online: bool,
-    /// Whether its farmer drains it.
+    /// Whether it is draining: it takes no new contracts.
     pub draining: bool,
     /// Whether it is only rented as a whole.
     pub dedicated: bool,
-    /// What the farmer asks for a rent beside the list price, in 1e-10 USD per hour.
+    /// Extra fee for renting it, beside the list price, in 1e-10 USD per hour.
     pub extra_fee: UsdRate,
-    /// Where it says that it is.
+    /// Country, according to its farmer.
     pub country: Option<CountryCode>,
-    /// How many contracts have capacity of it.
+    /// Number of contracts on it.
     pub contracts: u32,
-    /// How often tenants said that it didn't deliver.
+    /// Number of contracts on it that tenants have cancelled as not delivered.
     pub not_delivered: u32,
 }
 
-/// A payer's credit, settled up to the block that was asked.
+/// Credit of a payer, settled up to the block of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
 pub struct PayerInfo {
-    /// What is left, in 1e-7 TFT, fraction left out.
+    /// Credit left, in 1e-7 TFT, rounded down.
     pub credit: Balance,
-    /// What all its running contracts cost, in 1e-10 USD per hour, discount left out.
+    /// Sum of the rates that are charged, in 1e-10 USD per hour, at list price.
     pub rate: u128,
-    /// What may be charged beside that without another word of its owner, in the same unit: contracts that no
-    /// node has deployed yet or whose node is silent, and larger versions.
+    /// Committed rates: will be charged without another call of the owner, in 1e-10 USD per hour. They are
+    /// those of contracts that no node has deployed yet or whose node is offline, and of larger pending
+    /// versions.
     pub committed: u128,
-    /// What must stay of the credit, in 1e-7 TFT, rounded up: an hour of both.
+    /// Credit that can't be withdrawn, in 1e-7 TFT, rounded up: an hour of both.
     pub must_keep: Balance,
-    /// Whether the credit is used up and its contracts are paused.
+    /// Whether the credit is used up and the contracts are paused.
     pub exhausted: bool,
-    /// How long the credit lasts at the present price, in milliseconds; `None` while nothing is charged.
+    /// Time that the credit lasts at the present price, in milliseconds; `None` while nothing is charged.
     pub funded_ms: Option<u64>,
 }
 
-/// The chain's clocks and intervals.
+/// Clocks and intervals of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo, serde::Serialize)]
 pub struct GridInfo {
-    /// Grid time.
+    /// Grid time now.
     pub grid_now: GridMillis,
-    /// The price of one TFT, in 1e-7 USD.
+    /// Price of one TFT, in 1e-7 USD.
     pub tft_price: TftPrice,
-    /// How often a node says that it is alive, in milliseconds.
+    /// Time between two heartbeats of a node, in milliseconds.
     pub heartbeat_ms: u64,
-    /// How often a node reports what its contracts use, in milliseconds.
+    /// Time between two usage reports of a node, in milliseconds.
     pub usage_ms: u64,
 }
 
@@ -305,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_says_where_to_go_on_only_where_more_follows() {
+    fn a_page_has_a_cursor_if_more_follows() {
         let page = |keys: core::ops::Range<u32>, limit| Page::first_of(keys, limit);
         assert_eq!(page(0..3, 2), Page { items: [0, 1].to_vec(), next: Some(1) });
         assert_eq!(page(0..2, 2), Page { items: [0, 1].to_vec(), next: None });
@@ -313,13 +316,13 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_something_and_never_too_much() {
+    fn a_page_has_1_to_500_items() {
         let lens = [0, 1, MAX_PAGE, u32::MAX].map(|limit| Page::first_of(0..u32::MAX, limit).items.len());
         assert_eq!(lens, [1, 1, 500, 500]);
     }
 
     #[test]
-    fn what_is_not_shown_on_a_page_does_not_end_the_list() {
+    fn filtered_items_do_not_end_the_list() {
         let page = Page::first_of(0..9, 4).filter_map(|key| (key < 2).then_some(key * 10));
         assert_eq!(page, Page { items: [0, 10].to_vec(), next: Some(3) });
     }

@@ -15,8 +15,8 @@ use pallet_grid_clock::{
     Bounds, DAYS_KEPT, DailyPrices, DayPrice, GridClockState, PriceBounds, PriceClockState,
 };
 use pallet_grid_farming::FarmingPolicy;
-use pallet_grid_farms::{Ipv4, PublicIp};
-use pallet_grid_nodes::{Drain, Heartbeats, Liveliness};
+use pallet_grid_farms::{Interface, PublicIp};
+use pallet_grid_nodes::{Drain, Heartbeats, LivenessOf};
 use pallet_oracle::{RawValues, TimestampedValue};
 use sp_core::{H256, crypto::KeyTypeId, ed25519};
 use sp_io::crypto::{ed25519_generate, ed25519_sign};
@@ -102,7 +102,7 @@ fn node() -> (AccountId, NodeId) {
     let (farmer, farm) = farm();
     for host in 0..IPS {
         let of_farm = |host| [185, 69, farm as u8, host];
-        let v4 = Ipv4 { address: of_farm(10 + host), prefix: 24, gateway: of_farm(1) };
+        let v4 = Interface { address: of_farm(10 + host), prefix: 24, gateway: of_farm(1) };
         Farms::add_ip(signed(&farmer), farm, PublicIp { v4, v6: None }).expect("the address is free");
     }
     let node = pallet_grid_nodes::LastNodeId::<Runtime>::get() + 1;
@@ -281,12 +281,12 @@ impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
         let from = Clock::price_now();
         <Self as pallet_grid_contracts::BenchmarkHelper<AccountId>>::pass(ms);
         let outage = ClockSpan { from, to: Clock::price_now() };
-        Liveliness::<Runtime>::mutate_extant(node, |live| live.outage = outage);
+        LivenessOf::<Runtime>::mutate_extant(node, |live| live.outage = outage);
     }
 
     fn drain(node: NodeId) {
         let drain = Drain { deadline: Clock::grid_now(), reason: Default::default() };
-        pallet_grid_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.terms.drain = Some(drain));
+        pallet_grid_nodes::Nodes::<Runtime>::mutate_extant(node, |node| node.settings.drain = Some(drain));
     }
 
     fn exhaust(twin: TwinId) {

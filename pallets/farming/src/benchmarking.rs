@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls and the closing of a period cost, each in its worst case.
+//! Weights of the calls and of the closing of a period, each in its worst case.
 
 use crate::*;
 use frame_benchmarking::v2::*;
@@ -11,15 +11,16 @@ use tfgrid_primitives::{
     traits::FarmingPeriods,
 };
 
-/// Makes what benchmarks need of other pallets.
+/// Creates what the benchmarks need in other pallets.
 pub trait BenchmarkHelper<AccountId> {
-    /// A farmer who can pay all bonds, and a node of a farm of his that earns, not enrolled.
+    /// Creates a node that isn't enrolled; returns the account of its farmer, which can pay all bonds, and
+    /// its id.
     fn node() -> (AccountId, NodeId);
-    /// The node is up to the end of the present period; then it is `now`.
+    /// Sets the node up to the end of the present period, and calendar time to `now`.
     fn be_up(node: NodeId, now: UnixSeconds);
 }
 
-/// A node that was enrolled and has `rewards` unclaimed rewards, in the period after the last of them.
+/// An enrolled node with `rewards` unclaimed rewards, in the period after the last of them.
 fn with_rewards<T: Config>(rewards: u32) -> Result<(T::AccountId, NodeId), BenchmarkError> {
     let (farmer, node) = T::BenchmarkHelper::node();
     // Every reward is scaled to the cap.
@@ -33,7 +34,7 @@ fn with_rewards<T: Config>(rewards: u32) -> Result<(T::AccountId, NodeId), Bench
     Ok((farmer, node))
 }
 
-/// The next period begins; the node was up all the time.
+/// Begins the next period; the node was up all the time.
 fn go_on<T: Config>(node: NodeId) {
     T::BenchmarkHelper::be_up(node, period_start(Pallet::<T>::period_now().saturating_add(1)));
 }
@@ -58,7 +59,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a period closes, and as many rewards as may be are unclaimed.
+    /// Worst case: a period is closed, and the most rewards are unclaimed.
     #[benchmark]
     fn leave() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -69,7 +70,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: no reward was claimed.
+    /// Worst case: all rewards are unclaimed.
     #[benchmark]
     fn withdraw() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -81,7 +82,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: as many rewards as may be, scaled to the cap.
+    /// Worst case: the most rewards, scaled to the cap.
     #[benchmark]
     fn claim() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -92,7 +93,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a reward is taken back.
+    /// Worst case: a closed reward is deleted.
     #[benchmark]
     fn void() -> Result<(), BenchmarkError> {
         let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -103,7 +104,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: no reward was claimed, and the last one hasn't matured.
+    /// Worst case: all rewards are unclaimed, and the last one hasn't matured.
     #[benchmark]
     fn forfeit() -> Result<(), BenchmarkError> {
         let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -123,7 +124,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// The first heartbeat of a period. Worst case: the oldest of 13 periods is forgotten.
+    /// The first heartbeat of a period. Worst case: the oldest of 13 periods is deleted.
     #[benchmark]
     fn close() -> Result<(), BenchmarkError> {
         let (_, node) = with_rewards::<T>(PERIODS_KEPT)?;
@@ -136,5 +137,5 @@ mod benchmarks {
         Ok(())
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::chain().build(), crate::mock::Test);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls do.
+//! Implementations of the calls.
 
 use crate::*;
 use frame_support::{
@@ -23,8 +23,8 @@ impl<T: Config> Pallet<T> {
             Some(Phase::Farming(_)) => return Err(Error::<T>::AlreadyEnrolled.into()),
             Some(Phase::Leaving { .. }) => return Err(Error::<T>::BondNotWithdrawn.into()),
         }
-        let shown = T::Nodes::describe(node).ok_or(Error::<T>::UnknownNode)?;
-        let (farm, bond) = (shown.farm, policy.bond);
+        let record = T::Nodes::describe(node).ok_or(Error::<T>::UnknownNode)?;
+        let (farm, bond) = (record.farm, policy.bond);
         let account = Self::farmer(farm)?;
         let price = T::Prices::average_price(PRICE_DAYS).filter(|price| *price > 0);
         let price = price.ok_or(Error::<T>::NoPrice)?;
@@ -32,17 +32,17 @@ impl<T: Config> Pallet<T> {
         T::Currency::hold(&HoldReason::Bond.into(), &account, bond)?;
         let now = T::Clock::unix_now();
         let period = period_of(now);
-        let running = Running::begin(period, now, T::Nodes::uptime_ms(node, period), &shown);
-        Enrolments::<T>::insert(node, Enrolment { farm, bond, price, phase: Phase::Farming(running) });
+        let open = OpenPeriod::begin(period, now, T::Nodes::uptime_ms(node, period), &record);
+        Enrolments::<T>::insert(node, Enrolment { farm, bond, price, phase: Phase::Farming(open) });
         FarmEnrolments::<T>::mutate(farm, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::Enrolled { node, farm, bond, price });
         Ok(())
     }
 
     pub(crate) fn do_leave(account: T::AccountId, node: NodeId) -> DispatchResult {
-        let (enrolment, running) = Self::farming(node).ok_or(Error::<T>::NotEnrolled)?;
+        let (enrolment, open) = Self::farming(node).ok_or(Error::<T>::NotEnrolled)?;
         ensure!(T::Farms::farmer_account(enrolment.farm) == Some(account), Error::<T>::NotFarmer);
-        Self::part(node, enrolment, running);
+        Self::stop_farming(node, enrolment, open);
         Ok(())
     }
 
@@ -75,9 +75,9 @@ impl<T: Config> Pallet<T> {
         let tft = match Self::take_reward(node, period) {
             Some(tft) => tft,
             None => {
-                let running = Self::farming(node).filter(|(_, running)| running.period == period);
-                let (enrolment, running) = running.ok_or(Error::<T>::NoReward)?;
-                Self::set_running(node, enrolment, Running { void: true, ..running });
+                let open = Self::farming(node).filter(|(_, open)| open.period == period);
+                let (enrolment, open) = open.ok_or(Error::<T>::NoReward)?;
+                Self::set_open_period(node, enrolment, OpenPeriod { void: true, ..open });
                 0
             }
         };
@@ -88,11 +88,11 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_forfeit(node: NodeId) -> DispatchResult {
         let Enrolment { farm, bond, .. } = Self::enrolment(node)?;
         let account = Self::farmer(farm)?;
-        // Of the periods that are closed only the last one hasn't matured.
-        if let Some(period) = Self::period_now().checked_sub(1) {
-            if let Some(tft) = Self::take_reward(node, period) {
-                Self::deposit_event(Event::RewardVoided { node, period, tft });
-            }
+        // The last period is the only closed one whose reward hasn't matured.
+        if let Some(period) = Self::period_now().checked_sub(1)
+            && let Some(tft) = Self::take_reward(node, period)
+        {
+            Self::deposit_event(Event::RewardVoided { node, period, tft });
         }
         let (precision, force) = (Precision::BestEffort, Fortitude::Force);
         let bond = T::Currency::burn_held(&HoldReason::Bond.into(), &account, bond, precision, force)?;
@@ -116,7 +116,7 @@ impl<T: Config> Pallet<T> {
         T::Farms::farmer_account(farm).ok_or(Error::<T>::FarmerGone)
     }
 
-    /// Mints a reward that has matured and wasn't claimed; says how much that was.
+    /// Mints a matured, unclaimed reward and returns the amount, in 1e-7 TFT.
     fn pay(
         node: NodeId,
         farm: FarmId,
@@ -138,7 +138,7 @@ impl<T: Config> Pallet<T> {
         Ok(tft)
     }
 
-    /// All of a node's rewards have matured: what nobody has claimed is paid, and nothing is left of it.
+    /// Pays all unclaimed rewards of a node, which have matured, and deletes its records.
     fn pay_all_and_forget(node: NodeId, farm: FarmId, account: &T::AccountId) -> DispatchResult {
         for reward in NodeRewards::<T>::take(node) {
             let known = Totals::<T>::get().iter().any(|total| total.period == reward.period);
@@ -158,7 +158,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// Takes back a reward that hasn't matured; says how much it was.
+    /// Deletes a reward that hasn't matured and returns its amount, in 1e-7 TFT.
     fn take_reward(node: NodeId, period: u32) -> Option<Balance> {
         let tft = NodeRewards::<T>::mutate_exists(node, |rewards| {
             let mut left = rewards.take().unwrap_or_default();

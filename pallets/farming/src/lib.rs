@@ -3,8 +3,12 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
+extern crate alloc;
+
 mod dispatchable_impls;
 mod period_impls;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
 mod types;
 mod utility_impls;
 pub mod weights;
@@ -26,9 +30,9 @@ pub use weights::WeightInfo;
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
-    use sp_runtime::Vec;
     use tfgrid_primitives::{
         Balance, FarmId, NodeId, TftPrice,
         traits::{Clock, FarmDirectory, FarmedNodes, PriceHistory},
@@ -41,67 +45,67 @@ pub mod pallet {
     #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of its runtime.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
-        /// TFT, which is minted, and in which bonds are held.
+        /// TFT. Rewards are minted and bonds are held in it.
         type Currency: fungible::Mutate<Self::AccountId, Balance = Balance>
             + fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason>;
-        /// What nodes are and how long they were up.
+        /// Looks up the capacity and uptime of nodes.
         type Nodes: FarmedNodes;
-        /// Who is paid, and on whose account bonds are held.
+        /// Looks up farmers, who get the rewards and on whose accounts bonds are held.
         type Farms: FarmDirectory<Self::AccountId>;
-        /// The calendar, which makes the periods.
+        /// Calendar time: periods are 30 days of it.
         type Clock: Clock;
-        /// The price at which nodes are enrolled.
+        /// Average prices of TFT.
         type Prices: PriceHistory;
         /// Enrols nodes.
         type CertifierOrigin: EnsureOrigin<Self::RuntimeOrigin>;
-        /// Voids rewards, takes bonds and sets the policy.
+        /// Voids rewards, forfeits bonds and sets the policy.
         type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
-        /// Makes what benchmarks need of other pallets.
+        /// Creates what the benchmarks need in other pallets.
         #[cfg(feature = "runtime-benchmarks")]
         type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
-    /// Why the pallet holds TFT.
+    /// Hold reasons of the pallet.
     #[pallet::composite_enum]
     pub enum HoldReason {
-        /// The bonds of a farmer's enrolled nodes.
+        /// Bonds of the enrolled nodes of a farmer.
         Bond,
     }
 
-    /// What is paid for what; nobody is enrolled and nothing is minted without.
+    /// Rates and limits of farming. Without a policy no node is enrolled and nothing is minted.
     #[pallet::storage]
     pub type Policy<T> = StorageValue<_, FarmingPolicy>;
 
-    /// The nodes that are paid for their capacity, and those whose bonds are still held.
+    /// Enrolments of nodes that earn, and of nodes that have left while their bonds are held.
     #[pallet::storage]
     pub type Enrolments<T> = StorageMap<_, Twox64Concat, NodeId, Enrolment>;
 
-    /// How many records of [`Enrolments`] a farm has.
+    /// Number of enrolments of a farm.
     #[pallet::storage]
     pub type FarmEnrolments<T> = StorageMap<_, Twox64Concat, FarmId, u32, ValueQuery>;
 
-    /// What nodes have earned per period.
+    /// Rewards of a node per period.
     #[pallet::storage]
     pub type NodeRewards<T> = StorageMap<_, Twox64Concat, NodeId, Rewards, ValueQuery>;
 
-    /// What all nodes together have earned per period.
+    /// Rewards of all nodes per period.
     #[pallet::storage]
     pub type Totals<T> = StorageValue<_, PeriodTotals, ValueQuery>;
 
-    /// The first policy.
+    /// Genesis of the pallet.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// What is paid for what.
+        /// Rates and limits of farming.
         pub policy: Option<FarmingPolicy>,
-        /// Nothing.
+        /// Marker; carries no data.
         #[serde(skip)]
         pub _runtime: core::marker::PhantomData<T>,
     }
@@ -110,95 +114,95 @@ pub mod pallet {
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
             let is_valid = self.policy.is_none_or(|policy| policy.is_valid());
-            assert!(is_valid, "the farming policy contradicts itself or is out of bounds");
+            assert!(is_valid, "a part of the farming policy is out of bounds");
             Policy::<T>::set(self.policy);
         }
     }
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A node is paid for its capacity from now on.
+        /// A node is enrolled: it earns from now on.
         Enrolled {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// Its farm.
+            /// Farm of the node.
             farm: FarmId,
-            /// What the farmer's account holds for it, in 1e-7 TFT.
+            /// Hold on the farmer's account, in 1e-7 TFT.
             bond: Balance,
-            /// The price at which its rewards are paid, in 1e-7 USD per TFT.
+            /// Price by which its rewards are converted, in 1e-7 USD per TFT.
             price: TftPrice,
         },
-        /// A node's period is over, and this is what it earned in it.
+        /// A period of a node is closed.
         PeriodClosed {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// The period.
+            /// Number of the period.
             period: u32,
-            /// The reward before it is scaled to the period's cap, in 1e-7 TFT.
+            /// Reward before it is scaled to the period's cap, in 1e-7 TFT.
             tft: Balance,
         },
         /// A reward was minted for a farmer.
         RewardClaimed {
-            /// The node.
+            /// Id of the node.
             node: NodeId,
-            /// The period.
+            /// Number of the period.
             period: u32,
-            /// The farm that it goes to.
+            /// Farm whose farmer gets it.
             farm: FarmId,
-            /// How much, in 1e-7 TFT.
+            /// Amount minted, in 1e-7 TFT.
             tft: Balance,
         },
-        /// Governance has voided what a node earned in a period.
+        /// Governance has voided the reward of a node for a period.
         RewardVoided {
-            /// The node.
+            /// Id of the node.
             node: NodeId,
-            /// The period.
+            /// Number of the period.
             period: u32,
-            /// What that was, in 1e-7 TFT; zero where the period wasn't closed yet.
+            /// Reward that is voided, in 1e-7 TFT; zero if the period wasn't closed yet.
             tft: Balance,
         },
-        /// A node isn't paid for its capacity any more.
+        /// A node has stopped earning.
         NodeLeft {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// Its farm.
+            /// Farm of the node.
             farm: FarmId,
-            /// With this period its bond can be withdrawn.
+            /// First period in which its bond can be withdrawn.
             until: u32,
         },
-        /// A bond is free again, and the node is forgotten.
+        /// The bond of a node is released and its enrolment is deleted.
         BondReleased {
-            /// The node.
+            /// Id of the node.
             node: NodeId,
-            /// The farm.
+            /// Farm whose farmer had the bond.
             farm: FarmId,
-            /// The bond, in 1e-7 TFT.
+            /// Hold released, in 1e-7 TFT.
             bond: Balance,
         },
-        /// Governance has taken a bond and what hasn't matured: it is burnt, and the node is forgotten.
+        /// Governance has burnt the bond of a node and voided what hasn't matured; its enrolment is deleted.
         BondForfeited {
-            /// The node.
+            /// Id of the node.
             node: NodeId,
-            /// The farm.
+            /// Farm whose farmer had the bond.
             farm: FarmId,
-            /// How much was burnt, in 1e-7 TFT.
+            /// Amount burnt, in 1e-7 TFT.
             bond: Balance,
         },
-        /// Governance has set another policy.
+        /// Governance has set a new policy.
         PolicySet {
-            /// The policy.
+            /// The new policy.
             policy: FarmingPolicy,
         },
     }
 
-    /// Why a call failed.
+    /// Errors of the pallet.
     #[pallet::error]
     pub enum Error<T> {
         /// No node has this id.
         UnknownNode,
-        /// The node is enrolled.
+        /// The node is enrolled already.
         AlreadyEnrolled,
         /// The node has left, and its bond hasn't been withdrawn yet.
         BondNotWithdrawn,
@@ -212,70 +216,69 @@ pub mod pallet {
         NoPolicy,
         /// No price of TFT is recorded yet.
         NoPrice,
-        /// The policy contradicts itself or is out of bounds.
+        /// A part of the policy is out of bounds.
         PolicyInvalid,
-        /// The node earned nothing in this period, or it wasn't closed in time, or it was voided.
+        /// The node has no reward for this period: it earned nothing, wasn't closed in time, or was voided.
         NoReward,
-        /// Rewards mature when a whole period lies between.
+        /// A reward matures two periods after its own.
         NotMature,
         /// The reward has matured: it can't be voided any more.
         AlreadyMature,
-        /// The reward was claimed before.
+        /// The reward is claimed already.
         AlreadyClaimed,
-        /// The period is so long ago that it is forgotten.
+        /// The period is older than the 13 that are kept.
         PeriodForgotten,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
     impl<T: Config> Pallet<T> {
-        /// A certifier has a node paid for its capacity. Holds a bond on its farmer's account.
+        /// Enrols a node: it earns from now on. Holds a bond on its farmer's account.
         #[pallet::call_index(0)]
         pub fn enrol(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             T::CertifierOrigin::ensure_origin(origin)?;
             Self::do_enrol(node)
         }
 
-        /// The farmer has a node not paid any more, not for the running period either. Its bond is free as
-        /// soon as its last reward has matured.
+        /// Ends the farming of a node of the caller, the open period included. Its bond can be withdrawn when
+        /// its last reward has matured.
         #[pallet::call_index(1)]
         pub fn leave(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_leave(account, node)
         }
 
-        /// Pays the farmer of a node that has left all that wasn't claimed yet, releases its bond and forgets
-        /// it. Anybody may call it.
+        /// Mints all unclaimed rewards of a node that has left for its farmer, releases the bond and deletes
+        /// the enrolment. Anybody may call it.
         #[pallet::call_index(2)]
         pub fn withdraw(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_withdraw(node)
         }
 
-        /// Mints what a node earned in a period for its farmer, scaled to the period's cap. Anybody may call
-        /// it, once, when one whole period lies between.
+        /// Mints the matured reward of a node for a period, scaled to the period's cap, for its farmer.
+        /// Anybody may call it, once.
         #[pallet::call_index(3)]
         pub fn claim(origin: OriginFor<T>, node: NodeId, period: u32) -> DispatchResult {
             ensure_signed(origin)?;
             Self::do_claim(node, period)
         }
 
-        /// Governance voids what a node earns in a period that hasn't matured.
+        /// Voids the reward of a node for a period that hasn't matured.
         #[pallet::call_index(4)]
         pub fn void(origin: OriginFor<T>, node: NodeId, period: u32) -> DispatchResult {
             T::GovernanceOrigin::ensure_origin(origin)?;
             Self::do_void(node, period)
         }
 
-        /// Governance burns a node's bond, voids what hasn't matured and forgets the node. Its farmer is paid
-        /// what has matured.
+        /// Burns the bond of a node, voids what hasn't matured, mints what has for its farmer and deletes the
+        /// enrolment.
         #[pallet::call_index(5)]
         pub fn forfeit(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             T::GovernanceOrigin::ensure_origin(origin)?;
             Self::do_forfeit(node)
         }
 
-        /// Governance sets what is paid for what, from the periods on that aren't closed yet. Bonds that are
-        /// held stay as they are.
+        /// Sets the policy for all periods that aren't closed yet. Bonds on hold stay as they are.
         #[pallet::call_index(6)]
         pub fn set_policy(origin: OriginFor<T>, policy: FarmingPolicy) -> DispatchResult {
             T::GovernanceOrigin::ensure_origin(origin)?;
@@ -285,17 +288,17 @@ pub mod pallet {
 
     #[pallet::view_functions]
     impl<T: Config> Pallet<T> {
-        /// How a node is enrolled; `None` for one that isn't.
+        /// The enrolment of a node; `None` for one that isn't enrolled.
         pub fn node_enrolment(node: NodeId) -> Option<Enrolment> {
             Enrolments::<T>::get(node)
         }
 
-        /// What a node has earned in the last 13 periods, oldest first.
+        /// Rewards of a node in the last 13 periods, oldest first.
         pub fn node_rewards(node: NodeId) -> Vec<RewardInfo> {
             Self::rewards_of(node)
         }
 
-        /// What all nodes together have earned in the last 13 periods, oldest first.
+        /// Totals of the last 13 periods, oldest first.
         pub fn period_totals() -> PeriodTotals {
             Totals::<T>::get()
         }

@@ -1,51 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What nodes do is written down, and closes their periods: one step per node and period, no loop over nodes.
+//! Periods of nodes: hooks of nodes and billing record what counts, and the first heartbeat of a period
+//! closes the last one. Each hook touches one node and one period.
 
 use crate::*;
-use frame_support::{storage::with_storage_layer, weights::Weight};
+use frame_support::{defensive, storage::with_storage_layer, weights::Weight};
 use tfgrid_primitives::{
     Balance, NodeId,
     farming::{period_of, period_start},
-    traits::{Clock, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse},
+    traits::{Clock, FarmedNodes, FarmingPeriods, PaidUse, OnPaidUse},
 };
 
 impl<T: Config> FarmingPeriods for Pallet<T> {
     fn joined(node: NodeId) {
         if Policy::<T>::get().is_some_and(|policy| policy.automatic) {
-            // A farmer who can't pay the bond has a node that isn't enrolled.
+            // A node whose farmer can't pay the bond isn't enrolled.
             let _ = with_storage_layer(|| Self::do_enrol(node));
         }
     }
 
     fn heard(node: NodeId) {
         let now = Self::period_now();
-        let Some((enrolment, running)) = Self::farming(node).filter(|(_, running)| running.period < now)
-        else {
+        let Some((enrolment, open)) = Self::farming(node).filter(|(_, open)| open.period < now) else {
             return;
         };
-        Self::close(node, &enrolment, &running, now);
-        if let Some(shown) = T::Nodes::describe(node) {
-            let next = Running::begin(now, period_start(now), 0, &shown);
-            Self::set_running(node, enrolment, next);
+        Self::close(node, &enrolment, &open, now);
+        if let Some(record) = T::Nodes::describe(node) {
+            let next = OpenPeriod::begin(now, period_start(now), 0, &record);
+            Self::set_open_period(node, enrolment, next);
         }
     }
 
     fn changed(node: NodeId) {
-        // A period that is over isn't changed any more; the next one begins with the first heartbeat.
+        // A period that is over doesn't change any more; the next one begins with the first heartbeat.
         let now = Self::period_now();
-        let Some((enrolment, mut running)) = Self::farming(node).filter(|(_, running)| running.period == now)
-        else {
+        let Some((enrolment, mut open)) = Self::farming(node).filter(|(_, open)| open.period == now) else {
             return;
         };
-        if let Some(shown) = T::Nodes::describe(node) {
-            running.see(&shown);
-            Self::set_running(node, enrolment, running);
+        if let Some(record) = T::Nodes::describe(node) {
+            open.record_node(&record);
+            Self::set_open_period(node, enrolment, open);
         }
     }
 
     fn left(node: NodeId) {
-        if let Some((enrolment, running)) = Self::farming(node) {
-            Self::part(node, enrolment, running);
+        if let Some((enrolment, open)) = Self::farming(node) {
+            Self::stop_farming(node, enrolment, open);
         }
     }
 
@@ -62,12 +61,12 @@ impl<T: Config> FarmingPeriods for Pallet<T> {
     }
 }
 
-/// What is paid for a node in a period that is over counts for it until the node's first heartbeat of the next.
+/// What contracts pay counts for the open period of the node, also when that is over and not closed yet.
 impl<T: Config> OnPaidUse for Pallet<T> {
     fn on_paid_use(node: NodeId, paid: PaidUse) {
-        if let Some((enrolment, mut running)) = Self::farming(node) {
-            running.count(paid);
-            Self::set_running(node, enrolment, running);
+        if let Some((enrolment, mut open)) = Self::farming(node) {
+            open.add_paid_use(paid);
+            Self::set_open_period(node, enrolment, open);
         }
     }
 }
@@ -78,40 +77,42 @@ impl<T: Config> Pallet<T> {
         period_of(T::Clock::unix_now())
     }
 
-    /// A node that earns, and its period.
-    pub(crate) fn farming(node: NodeId) -> Option<(Enrolment, Running)> {
+    /// The enrolment and open period of a node that earns.
+    pub(crate) fn farming(node: NodeId) -> Option<(Enrolment, OpenPeriod)> {
         let enrolment = Enrolments::<T>::get(node)?;
         match enrolment.phase {
-            Phase::Farming(running) => Some((enrolment, running)),
+            Phase::Farming(open) => Some((enrolment, open)),
             Phase::Leaving { .. } => None,
         }
     }
 
-    pub(crate) fn set_running(node: NodeId, enrolment: Enrolment, running: Running) {
-        Enrolments::<T>::insert(node, Enrolment { phase: Phase::Farming(running), ..enrolment });
+    pub(crate) fn set_open_period(node: NodeId, enrolment: Enrolment, open: OpenPeriod) {
+        Enrolments::<T>::insert(node, Enrolment { phase: Phase::Farming(open), ..enrolment });
     }
 
-    /// A node's period is over. Its reward counts only in the period that follows: later ones would come to
-    /// a total of which others have been paid already.
-    pub(crate) fn close(node: NodeId, enrolment: &Enrolment, running: &Running, now: u32) {
-        let period = running.period;
+    /// Closes the period of a node that is over. Its reward counts only in the period that follows: later,
+    /// other nodes may have been paid from the total.
+    pub(crate) fn close(node: NodeId, enrolment: &Enrolment, open: &OpenPeriod, now: u32) {
+        let period = open.period;
         let in_time = period.saturating_add(1) == now;
         let tft = Policy::<T>::get().filter(|_| in_time).map_or(0, |policy| {
             let uptime_ms = T::Nodes::uptime_ms(node, period);
-            Self::credit(node, period, running.earned(&policy, enrolment.price, uptime_ms), policy.cap)
+            Self::credit(node, period, open.earned(&policy, enrolment.price, uptime_ms), policy.cap)
         });
         Self::deposit_event(Event::PeriodClosed { node, period, tft });
     }
 
-    /// Writes down a reward, with the period's total; says what was written down.
+    /// Adds a reward to the node's rewards and the period's total. Returns the amount that was added, in 1e-7
+    /// TFT.
     fn credit(node: NodeId, period: u32, tft: Balance, cap: Balance) -> Balance {
         if tft == 0 || !Self::add_to_total(period, tft, cap) {
             return 0;
         }
         NodeRewards::<T>::mutate(node, |rewards| {
             rewards.retain(|reward| !is_forgotten(reward.period, period));
-            // One per period and none older than that: there is room.
-            let _ = rewards.try_push(Reward { period, tft, paid: None });
+            if rewards.try_push(Reward { period, tft, paid: None }).is_err() {
+                defensive!("a node has one reward for each period that is kept");
+            }
         });
         tft
     }
@@ -120,7 +121,10 @@ impl<T: Config> Pallet<T> {
         Totals::<T>::mutate(|totals| {
             totals.retain(|total| !is_forgotten(total.period, period));
             if !totals.iter().any(|total| total.period == period) {
-                let _ = totals.try_push(PeriodTotal { period, cap, sum: 0, paid: 0, forgotten: 0 });
+                let total = PeriodTotal { period, cap, sum: 0, paid: 0, forgotten: 0 };
+                if totals.try_push(total).is_err() {
+                    defensive!("there is one total for each period that is kept");
+                }
             }
             let total = totals.iter_mut().find(|total| total.period == period);
             let grown = total.and_then(|total| Some((total.sum.checked_add(tft)?, total)));
@@ -128,11 +132,12 @@ impl<T: Config> Pallet<T> {
         })
     }
 
-    /// A node stops earning. Its bond is free when its last reward has matured, which may be now.
-    pub(crate) fn part(node: NodeId, enrolment: Enrolment, running: Running) {
+    /// Ends the farming of a node. Its bond can be withdrawn when its last reward has matured; is withdrawn
+    /// at once if that is so already.
+    pub(crate) fn stop_farming(node: NodeId, enrolment: Enrolment, open: OpenPeriod) {
         let now = Self::period_now();
-        if running.period < now {
-            Self::close(node, &enrolment, &running, now);
+        if open.period < now {
+            Self::close(node, &enrolment, &open, now);
         }
         let last = NodeRewards::<T>::get(node).last().map(|reward| reward.period);
         let until = last.map_or(now, |period| period.saturating_add(MATURES_AFTER).max(now));
@@ -140,7 +145,7 @@ impl<T: Config> Pallet<T> {
         Enrolments::<T>::insert(node, Enrolment { phase: Phase::Leaving { until }, ..enrolment });
         Self::deposit_event(Event::NodeLeft { node, farm, until });
         if until <= now {
-            // What can't be paid now can be withdrawn later.
+            // If that fails now, `withdraw` can be called later.
             let _ = with_storage_layer(|| Self::do_withdraw(node));
         }
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    Enrolments, Error, Event, FarmEnrolments, FarmingPolicy, GREATEST_CAP, HoldReason, NodeRewards,
-    PeriodTotal, Policy, RewardInfo, Totals, mock::*,
+    Enrolments, Error, Event, FarmEnrolments, FarmingPolicy, HoldReason, MAX_CAP, NodeRewards, PeriodTotal,
+    Policy, RewardInfo, Totals, mock::*,
 };
 use frame_support::{
     assert_ok,
@@ -30,7 +30,7 @@ fn issued() -> Balance {
     <Balances as Inspect<AccountId>>::total_issuance()
 }
 
-/// What a call mints that succeeds.
+/// Amount that a successful call mints.
 fn minted_by(call: impl FnOnce() -> DispatchResult) -> Balance {
     let before = issued();
     assert_ok!(call());
@@ -43,7 +43,7 @@ fn set(change: impl FnOnce(&mut FarmingPolicy)) {
     assert_ok!(govern(Call::set_policy { policy }));
 }
 
-/// What a node has earned in a period, claimed or not.
+/// Reward of a node for a period, claimed or not.
 fn reward(node: NodeId, period: u32) -> Balance {
     let rewards = NodeRewards::<Test>::get(node);
     rewards.iter().find(|reward| reward.period == period).map_or(0, |reward| reward.tft)
@@ -57,7 +57,7 @@ mod earning {
     use super::*;
 
     #[test]
-    fn a_node_that_was_up_all_the_time_earns_the_full_reward_and_its_farmer_gets_it() {
+    fn full_uptime_earns_the_full_reward_for_the_farmer() {
         run_with_node(|| {
             next_period(&[1]);
             assert_eq!(last_event(), Event::PeriodClosed { node: 1, period: FIRST, tft: FULL });
@@ -76,7 +76,7 @@ mod earning {
             next_period(&[1]);
             let events = System::event_count();
             for _ in 0..10 {
-                Now::mutate(|now| *now += 600);
+                pass_seconds(600);
                 be_up(1);
             }
             assert_eq!((System::event_count(), reward(1, FIRST)), (events, FULL));
@@ -85,7 +85,7 @@ mod earning {
     }
 
     #[test]
-    fn a_certified_node_earns_a_quarter_more_if_it_was_certified_all_the_time() {
+    fn a_certificate_counts_if_it_was_held_all_the_time() {
         run(|| {
             Machines::mutate(|machines| machines.insert(1, FarmedNode { certified: true, ..machine(FARM) }));
             assert_ok!(enrol(1));
@@ -115,10 +115,10 @@ mod earning {
     }
 
     #[test]
-    fn what_a_node_shows_after_a_period_counts_for_the_next_one() {
+    fn changes_after_a_period_count_for_the_next_one() {
         run_with_node(|| {
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             change(1, |machine| (machine.resources.hru, machine.virtualized) = (0, Some(true)));
             Farming::heard(1);
             assert_eq!(reward(1, FIRST), FULL);
@@ -128,7 +128,7 @@ mod earning {
     }
 
     #[test]
-    fn the_price_is_that_of_the_days_before_the_node_was_enrolled() {
+    fn the_price_is_that_of_the_days_before_the_enrolment() {
         run_with_node(|| {
             AveragePrice::set(Some(USD));
             next_period(&[1]);
@@ -141,7 +141,7 @@ mod earning {
     }
 
     #[test]
-    fn a_reward_shows_when_it_can_be_claimed_and_what_it_will_be() {
+    fn a_view_shows_payout_and_time_of_a_claim() {
         run_with_node(|| {
             set(|policy| policy.cap = FULL / 2);
             next_period(&[1]);
@@ -167,7 +167,7 @@ mod enrolment {
     use super::*;
 
     #[test]
-    fn a_certifier_enrols_a_node_and_a_bond_is_held_on_its_farmers_account() {
+    fn a_certifier_enrols_and_the_farmer_holds_a_bond() {
         run(|| {
             join(1, FARM);
             assert_eq!(call(FARMER, Call::enrol { node: 1 }), Err(BadOrigin));
@@ -181,7 +181,7 @@ mod enrolment {
     }
 
     #[test]
-    fn without_a_price_a_policy_or_a_farmer_with_the_bond_nobody_is_enrolled() {
+    fn needs_a_price_a_policy_and_the_bond() {
         run(|| {
             join(1, FARM);
             for price in [None, Some(0)] {
@@ -199,7 +199,7 @@ mod enrolment {
     }
 
     #[test]
-    fn nodes_are_enrolled_when_they_join_where_the_policy_says_so_and_the_farmer_has_the_bond() {
+    fn happens_at_joining_under_an_automatic_policy() {
         run(|| {
             join(1, FARM);
             assert_eq!(Farming::node_enrolment(1), None);
@@ -208,14 +208,14 @@ mod enrolment {
             join(3, POOR_FARM);
             assert!(Farming::node_enrolment(2).is_some());
             assert_eq!((Farming::node_enrolment(3), held(POOR)), (None, 0));
-            // A node that goes over to another farm starts anew there.
+            // A node that moves to another farm is enrolled there.
             move_to(2, OTHER_FARM);
             assert_eq!((held(FARMER), held(OTHER)), (0, bond()));
         });
     }
 
     #[test]
-    fn a_node_that_has_not_earned_yet_leaves_with_its_bond_at_once() {
+    fn a_node_without_rewards_leaves_with_its_bond_at_once() {
         run_with_node(|| {
             assert_fails(|| call(STRANGER, Call::leave { node: 1 }), Failure::NotFarmer);
             assert_fails(|| call(FARMER, Call::leave { node: 2 }), Failure::NotEnrolled);
@@ -238,10 +238,10 @@ mod enrolment {
             assert_fails(|| call(FARMER, Call::withdraw { node: 1 }), Failure::NotMature);
             assert_fails(|| enrol(1), Failure::BondNotWithdrawn);
             assert_eq!(held(FARMER), bond());
-            Now::mutate(|now| *now = period_start(FIRST + 2) - 1);
+            MockClock::set_unix(period_start(FIRST + 2) - 1);
             assert_fails(|| call(FARMER, Call::withdraw { node: 1 }), Failure::NotMature);
-            Now::mutate(|now| *now += 1);
-            // Anybody may free it, and what wasn't claimed is paid with it.
+            pass_seconds(1);
+            // Anybody may withdraw it, which mints what is unclaimed.
             let minted = minted_by(|| call(STRANGER, Call::withdraw { node: 1 }));
             assert_eq!((minted, held(FARMER)), (FULL, 0));
             assert_fails(|| call(STRANGER, Call::withdraw { node: 1 }), Failure::NotEnrolled);
@@ -251,32 +251,32 @@ mod enrolment {
     }
 
     #[test]
-    fn who_leaves_earns_nothing_for_the_running_period_and_keeps_what_it_earned_before() {
+    fn leaving_forgoes_the_open_period_and_keeps_past_rewards() {
         run_with_node(|| {
             next_period(&[1]);
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST + 1), PERIOD_MS - 1));
-            Now::mutate(|now| *now = period_start(FIRST + 2) - 1);
+            MockClock::set_unix(period_start(FIRST + 2) - 1);
             assert_ok!(call(FARMER, Call::leave { node: 1 }));
-            Now::mutate(|now| *now += 1);
+            pass_seconds(1);
             Farming::heard(1);
             assert_eq!((reward(1, FIRST), reward(1, FIRST + 1)), (FULL, 0));
         });
     }
 
     #[test]
-    fn a_node_that_is_removed_before_its_first_heartbeat_of_a_period_has_its_last_one_closed() {
+    fn removing_a_node_closes_a_period_that_is_over() {
         run_with_node(|| {
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             remove(1);
             assert_eq!(reward(1, FIRST), FULL);
-            Now::set(period_start(FIRST + 2));
+            MockClock::set_unix(period_start(FIRST + 2));
             assert_eq!(minted_by(|| call(STRANGER, Call::withdraw { node: 1 })), FULL);
         });
     }
 
     #[test]
-    fn a_bond_that_cannot_be_released_now_can_be_withdrawn_later() {
+    fn a_bond_that_cannot_be_released_now_can_be_later() {
         run_with_node(|| {
             GoneFarm::set(Some(FARM));
             remove(1);
@@ -289,8 +289,8 @@ mod enrolment {
     }
 }
 
-/// Each test tries to get more than what was served, and gets nothing for it.
-mod printing_money {
+/// Attempts to earn more than was served.
+mod abuse {
     use super::*;
 
     #[test]
@@ -307,10 +307,10 @@ mod printing_money {
     }
 
     #[test]
-    fn being_enrolled_at_the_end_of_a_period_does_not_pay_for_its_start() {
+    fn a_late_enrolment_does_not_pay_for_the_time_before() {
         run(|| {
             join(1, FARM);
-            Now::mutate(|now| *now += PERIOD_SECONDS - 86_400);
+            pass_seconds(PERIOD_SECONDS - 86_400);
             be_up(1);
             assert_ok!(enrol(1));
             next_period(&[1]);
@@ -320,7 +320,7 @@ mod printing_money {
     }
 
     #[test]
-    fn a_virtual_machine_earns_nothing_whenever_it_says_so_and_silence_does_not_help() {
+    fn a_virtual_machine_earns_nothing_even_if_it_stays_silent() {
         run(|| {
             for (node, virtualized) in [(1, Some(true)), (2, None), (3, Some(false))] {
                 let machine = FarmedNode { virtualized, ..machine(FARM) };
@@ -342,7 +342,7 @@ mod printing_money {
             // Both machines send heartbeats: the period closes once, with the uptime of the one node; and
             // while the node counts as cloned that doesn't grow.
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS / 10));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             Farming::heard(1);
             Farming::heard(1);
             assert_eq!((reward(1, FIRST), Totals::<Test>::get().len()), (0, 0));
@@ -350,7 +350,7 @@ mod printing_money {
     }
 
     #[test]
-    fn resources_that_are_inflated_for_a_moment_count_for_nothing() {
+    fn resources_inflated_for_a_moment_do_not_count() {
         run_with_node(|| {
             let inflate = |machine: &mut FarmedNode| {
                 machine.resources = Resources { cru: 400, mru: 1_024 * GIB, ..machine.resources };
@@ -368,9 +368,9 @@ mod printing_money {
     }
 
     #[test]
-    fn a_node_that_shrinks_earns_by_what_is_left_for_the_whole_period() {
+    fn a_node_that_shrinks_earns_as_if_it_always_was_small() {
         run_with_node(|| {
-            Now::mutate(|now| *now += PERIOD_SECONDS - 1);
+            pass_seconds(PERIOD_SECONDS - 1);
             change(1, |machine| machine.resources = Resources { cru: 1, mru: GIB, ..Resources::ZERO });
             next_period(&[1]);
             assert_eq!(reward(1, FIRST), 0);
@@ -378,7 +378,7 @@ mod printing_money {
     }
 
     #[test]
-    fn capacity_above_the_maxima_counts_for_nothing() {
+    fn capacity_above_the_maxima_does_not_count() {
         run(|| {
             let maxima = policy().maxima;
             let largest = FarmedNode { resources: maxima, ..machine(FARM) };
@@ -394,10 +394,10 @@ mod printing_money {
     }
 
     #[test]
-    fn washing_traffic_through_ones_own_node_costs_more_than_it_brings() {
+    fn washing_traffic_costs_more_than_it_earns() {
         run_with_node(|| {
-            // The farmer pays 100 TFT for traffic on his node: half of it returns as his share, and the reward
-            // is at most the other half, whatever is claimed to have been served for it.
+            // The farmer pays 100 TFT for traffic on his node: half of it returns as his share, and the
+            // reward is at most the other half, whatever is claimed to have been served for it.
             let (paid, share) = (100 * TFT, 50 * TFT);
             pay_for(1, u64::MAX, u64::MAX / 1_000, paid - share);
             next_period(&[1]);
@@ -412,7 +412,7 @@ mod printing_money {
     }
 
     #[test]
-    fn traffic_that_nobody_paid_for_counts_for_nothing() {
+    fn unpaid_traffic_does_not_count() {
         run_with_node(|| {
             pay_for(1, 1_000_000 * GIB, 1_000_000, 0);
             next_period(&[1]);
@@ -436,14 +436,14 @@ mod printing_money {
     }
 
     #[test]
-    fn nothing_can_be_claimed_before_it_has_matured_or_was_earned() {
+    fn only_matured_rewards_can_be_claimed() {
         run_with_node(|| {
             assert_fails(|| claim(1, FIRST), Failure::NotMature);
             next_period(&[1]);
             assert_fails(|| claim(1, FIRST), Failure::NotMature);
-            Now::mutate(|now| *now = period_start(FIRST + 2) - 1);
+            MockClock::set_unix(period_start(FIRST + 2) - 1);
             assert_fails(|| claim(1, FIRST), Failure::NotMature);
-            Now::mutate(|now| *now += 1);
+            pass_seconds(1);
             assert_fails(|| claim(1, FIRST - 1), Failure::NoReward);
             assert_fails(|| claim(1, u32::MAX), Failure::NotMature);
             assert_fails(|| claim(2, FIRST), Failure::NotEnrolled);
@@ -452,7 +452,7 @@ mod printing_money {
     }
 
     #[test]
-    fn what_is_voided_is_not_paid_and_leaves_more_for_the_others() {
+    fn a_voided_reward_leaves_more_for_the_others() {
         run_with_node(|| {
             join(2, OTHER_FARM);
             assert_ok!(enrol(2));
@@ -466,10 +466,10 @@ mod printing_money {
     }
 
     #[test]
-    fn a_node_that_moves_in_between_earns_for_each_farm_only_what_it_served_there() {
+    fn a_moving_node_earns_for_each_farm_what_it_served_there() {
         run_with_node(|| {
             next_period(&[1]);
-            Now::mutate(|now| *now += PERIOD_SECONDS / 2);
+            pass_seconds(PERIOD_SECONDS / 2);
             be_up(1);
             move_to(1, OTHER_FARM);
             // The new farm has to wait for a certifier, and until the old farm's bond is free.
@@ -490,10 +490,10 @@ mod printing_money {
     }
 
     #[test]
-    fn a_machine_that_is_removed_and_registers_again_does_not_earn_twice() {
+    fn registering_again_does_not_earn_twice() {
         run_with_node(|| {
             next_period(&[1]);
-            Now::mutate(|now| *now += PERIOD_SECONDS / 4);
+            pass_seconds(PERIOD_SECONDS / 4);
             be_up(1);
             remove(1);
             // The same machine has another id now, and needs another bond.
@@ -501,21 +501,21 @@ mod printing_money {
             assert_ok!(enrol(2));
             assert_eq!(held(FARMER), 2 * bond());
             Uptimes::mutate(|uptimes| uptimes.insert((2, FIRST + 1), PERIOD_MS * 3 / 4));
-            Now::set(period_start(FIRST + 2));
+            MockClock::set_unix(period_start(FIRST + 2));
             Farming::heard(2);
             assert_eq!((reward(1, FIRST), reward(1, FIRST + 1)), (FULL, 0));
             assert_eq!(reward(2, FIRST + 1), FULL * 3 / 4, "from the new enrolment on");
-            Now::set(period_start(FIRST + 3));
+            MockClock::set_unix(period_start(FIRST + 3));
             assert_eq!(minted_by(|| call(FARMER, Call::withdraw { node: 1 })), FULL);
             assert_eq!(minted_by(|| claim(2, FIRST + 1)), FULL * 3 / 4);
         });
     }
 
     #[test]
-    fn leaving_and_being_enrolled_again_in_one_period_does_not_count_time_twice() {
+    fn enrolling_again_does_not_count_time_twice() {
         run_with_node(|| {
             for quarter in 1..=3 {
-                Now::set(period_start(FIRST) + quarter * PERIOD_SECONDS / 4);
+                MockClock::set_unix(period_start(FIRST) + quarter * PERIOD_SECONDS / 4);
                 be_up(1);
                 assert_ok!(call(FARMER, Call::leave { node: 1 }));
                 assert_ok!(enrol(1));
@@ -526,13 +526,13 @@ mod printing_money {
     }
 
     #[test]
-    fn silences_are_not_paid_and_too_many_of_them_cost_everything() {
+    fn silences_are_not_paid_and_too_many_cost_the_whole_reward() {
         run_with_node(|| {
             let silent_for = |permille: u64| {
                 let period = Farming::period_now();
                 let up = PERIOD_MS / 1_000 * (1_000 - permille);
                 Uptimes::mutate(|uptimes| uptimes.insert((1, period), up));
-                Now::set(period_start(period + 1));
+                MockClock::set_unix(period_start(period + 1));
                 Farming::heard(1);
                 reward(1, period)
             };
@@ -560,7 +560,7 @@ mod printing_money {
     }
 
     #[test]
-    fn a_period_mints_its_cap_at_most_in_whatever_order_and_each_gets_its_part() {
+    fn claims_share_the_cap_in_any_order() {
         let nodes: Vec<NodeId> = (1..=7).collect();
         let claimed_in = |order: Vec<NodeId>| {
             let mut parts = vec![];
@@ -588,13 +588,13 @@ mod printing_money {
     }
 
     #[test]
-    fn a_cap_that_is_raised_later_does_not_count_for_periods_that_others_have_closed() {
+    fn a_cap_raised_later_does_not_change_a_closed_period() {
         run_with_node(|| {
             join(2, FARM);
             assert_ok!(enrol(2));
             set(|policy| policy.cap = 10);
             next_period(&[1]);
-            set(|policy| policy.cap = GREATEST_CAP);
+            set(|policy| policy.cap = MAX_CAP);
             Uptimes::mutate(|uptimes| uptimes.insert((2, FIRST), PERIOD_MS));
             Farming::heard(2);
             assert_eq!((total(FIRST).cap, total(FIRST).sum), (10, 2 * FULL));
@@ -634,10 +634,10 @@ mod governance {
     }
 
     #[test]
-    fn a_period_that_is_over_and_not_closed_yet_can_be_voided() {
+    fn a_period_that_is_over_and_not_closed_can_be_voided() {
         run_with_node(|| {
             Uptimes::mutate(|uptimes| uptimes.insert((1, FIRST), PERIOD_MS));
-            Now::set(period_start(FIRST + 1));
+            MockClock::set_unix(period_start(FIRST + 1));
             assert_ok!(govern(Call::void { node: 1, period: FIRST }));
             Farming::heard(1);
             assert_eq!(reward(1, FIRST), 0);
@@ -645,7 +645,7 @@ mod governance {
     }
 
     #[test]
-    fn a_forfeited_bond_is_burnt_with_all_that_has_not_matured() {
+    fn a_bond_is_burnt_with_all_that_has_not_matured() {
         run_with_node(|| {
             next_period(&[1]);
             next_period(&[1]);
@@ -665,7 +665,7 @@ mod governance {
     }
 
     #[test]
-    fn leaving_does_not_save_a_bond_before_the_last_reward_has_matured() {
+    fn leaving_saves_no_bond_before_the_last_reward_matured() {
         run_with_node(|| {
             next_period(&[1]);
             remove(1);
@@ -676,7 +676,7 @@ mod governance {
     }
 
     #[test]
-    fn bonds_of_a_farms_other_nodes_stay() {
+    fn bonds_of_other_nodes_of_the_farm_stay() {
         run_with_node(|| {
             join(2, FARM);
             set(|policy| policy.bond = 3 * TFT);
@@ -689,7 +689,7 @@ mod governance {
     }
 
     #[test]
-    fn a_policy_is_set_as_a_whole_by_governance_and_must_be_valid() {
+    fn a_policy_is_set_as_a_whole_and_must_be_valid() {
         run(|| {
             let good = FarmingPolicy { cap: 7, ..policy() };
             assert_eq!(call(FARMER, Call::set_policy { policy: good }), Err(BadOrigin));
@@ -717,7 +717,7 @@ mod history {
     use super::*;
 
     #[test]
-    fn thirteen_periods_are_remembered_and_what_nobody_claimed_by_then_is_lost() {
+    fn thirteen_periods_are_kept_and_older_rewards_are_lost() {
         run_with_node(|| {
             (0..20).for_each(|_| next_period(&[1]));
             let periods: Vec<_> = NodeRewards::<Test>::get(1).iter().map(|reward| reward.period).collect();
@@ -730,7 +730,7 @@ mod history {
     }
 
     #[test]
-    fn a_reward_whose_period_is_forgotten_by_all_others_is_not_paid() {
+    fn a_reward_without_a_total_is_not_paid() {
         run_with_node(|| {
             join(2, FARM);
             assert_ok!(enrol(2));
@@ -746,7 +746,7 @@ mod history {
     }
 
     #[test]
-    fn withdrawing_pays_all_that_was_not_claimed_and_leaves_nothing_behind() {
+    fn withdrawing_pays_all_that_is_unclaimed_and_cleans_up() {
         run_with_node(|| {
             (0..5).for_each(|_| next_period(&[1]));
             assert_ok!(claim(1, FIRST));
@@ -759,7 +759,7 @@ mod history {
     }
 
     #[test]
-    fn a_reward_too_small_for_an_account_that_is_gone_can_be_claimed_later() {
+    fn a_reward_below_the_minimum_balance_can_be_claimed_later() {
         run_with_node(|| {
             set(|policy| (policy.bond, policy.cap) = (0, EXISTENTIAL_DEPOSIT - 1));
             join(2, POOR_FARM);
@@ -775,8 +775,8 @@ mod history {
     }
 }
 
-/// Random histories of some nodes of two farms.
-mod laws {
+/// Random histories of a few nodes in two farms.
+mod invariants {
     use super::*;
     use frame_support::storage::{TransactionOutcome, with_transaction};
     use proptest::prelude::*;
@@ -837,7 +837,7 @@ mod laws {
         Machines::get().contains_key(&node)
     }
 
-    /// What isn't possible just fails.
+    /// A step that isn't possible fails.
     fn attempt(_: DispatchResult) {}
 
     fn make(step: Step) {
@@ -856,7 +856,7 @@ mod laws {
             }),
             Step::Pay(node, paid) => pay_for(node, paid * 1_000, paid, paid.into()),
             Step::Period(up) => next_period(&up),
-            Step::Wait(seconds) => Now::mutate(|now| *now += seconds),
+            Step::Wait(seconds) => pass_seconds(seconds),
             Step::BeUp(node) if exists(node) => be_up(node),
             Step::Claim(node, ago) => attempt(claim(node, Farming::period_now() - ago)),
             Step::Withdraw(node) => attempt(call(STRANGER, Call::withdraw { node })),
@@ -877,7 +877,7 @@ mod laws {
         set(|policy| (policy.cap, policy.min_uptime_permille) = (2 * FULL, 300));
     }
 
-    /// What is minted per node and period when all that is claimable is claimed in this order.
+    /// Amounts minted per node and period when all rewards are claimed in this order.
     fn claims(order: impl Iterator<Item = (NodeId, u32)>) -> BTreeMap<(NodeId, u32), Balance> {
         with_transaction(|| {
             let minted: BTreeMap<_, _> = order
@@ -893,7 +893,7 @@ mod laws {
         .unwrap()
     }
 
-    /// Adds up what the events say was minted per period.
+    /// Sums the amounts of the events per period.
     fn minted_per_period() -> BTreeMap<u32, Balance> {
         let mut minted = BTreeMap::new();
         for event in System::read_events_for_pallet::<Event<Test>>() {
@@ -925,7 +925,7 @@ mod laws {
                 all.for_each(|(node, period)| attempt(claim(node, period)));
                 let minted = minted_per_period();
                 let more: Balance = minted.values().sum::<Balance>() - claimed.values().sum::<Balance>();
-                assert_eq!(issued() - before, more, "events say all that is minted");
+                assert_eq!(issued() - before, more, "the events sum up to all that is minted");
                 for (period, tft) in minted {
                     assert!(tft <= caps[&period], "period {period} minted {tft}, more than {}", caps[&period]);
                 }
@@ -933,7 +933,7 @@ mod laws {
         }
 
         #[test]
-        fn what_a_claim_brings_does_not_depend_on_the_order(
+        fn what_a_claim_pays_does_not_depend_on_the_order(
             steps in prop::collection::vec(step(), 20..80),
             seed in any::<u64>(),
         ) {

@@ -10,19 +10,19 @@ use frame_support::weights::{Weight, constants::ParityDbWeight};
 pub trait WeightInfo {
     /// Of `enrol`. Worst case: the account's first hold.
     fn enrol() -> Weight;
-    /// Of `leave`. Worst case: a period closes, and as many rewards as may be are unclaimed.
+    /// Of `leave`. Worst case: a period is closed, and the most rewards are unclaimed.
     fn leave() -> Weight;
-    /// Of `withdraw`. Worst case: no reward was claimed.
+    /// Of `withdraw`. Worst case: all rewards are unclaimed.
     fn withdraw() -> Weight;
-    /// Of `claim`. Worst case: as many rewards as may be, scaled to the cap.
+    /// Of `claim`. Worst case: the most rewards, scaled to the cap.
     fn claim() -> Weight;
-    /// Of `void`. Worst case: a reward is taken back.
+    /// Of `void`. Worst case: a closed reward is deleted.
     fn void() -> Weight;
-    /// Of `forfeit`. Worst case: no reward was claimed, and the last one hasn't matured.
+    /// Of `forfeit`. Worst case: all rewards are unclaimed, and the last one hasn't matured.
     fn forfeit() -> Weight;
     /// Of `set_policy`.
     fn set_policy() -> Weight;
-    /// Of `close`. The first heartbeat of a period. Worst case: the oldest of 13 periods is forgotten.
+    /// Of `close`. The first heartbeat of a period. Worst case: the oldest of 13 periods is deleted.
     fn close() -> Weight;
 }
 

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls cost, each in its worst case.
+//! Weights of the calls, each in its worst case.
 
 use crate::*;
+use alloc::vec::Vec;
 use frame_benchmarking::v2::*;
 use frame_support::traits::EnsureOrigin;
 use frame_system::RawOrigin;
-use sp_runtime::Vec;
 use tfgrid_primitives::{
     FarmId, PublicKey, TwinId, UnixSeconds,
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, Clock},
 };
 
-/// Makes what benchmarks need of other pallets.
+/// Creates what the benchmarks need in other pallets.
 pub trait BenchmarkHelper<AccountId> {
     /// An account that can pay all deposits, and its twin.
     fn twin() -> (AccountId, TwinId);
-    /// Sets the calendar.
+    /// Sets calendar time.
     fn advance_to(now: UnixSeconds);
 }
 
 const TICKET: PublicKey = [7; 32];
 
 /// The longest name, all of one letter, so that names of different letters don't look alike.
-fn longest_name(letter: u8) -> WrittenName {
-    WrittenName::truncate_from((0..MAX_NAME).map(|_| letter).collect())
+fn longest_name(letter: u8) -> UncheckedName {
+    UncheckedName::truncate_from((0..MAX_NAME).map(|_| letter).collect())
 }
 
 /// A farmer with a farm.
@@ -36,8 +36,8 @@ fn with_farm<T: Config>() -> Result<(T::AccountId, FarmId), BenchmarkError> {
 
 /// IPv4 and IPv6.
 fn pair() -> PublicIp {
-    let v4 = Ipv4 { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
-    let mut v6 = Ipv6 { address: [0x2a; 16], prefix: 64, gateway: [0x2a; 16] };
+    let v4 = Interface { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
+    let mut v6 = Interface { address: [0x2a; 16], prefix: 64, gateway: [0x2a; 16] };
     v6.gateway[15] = 1;
     PublicIp { v4, v6: Some(v6) }
 }
@@ -75,7 +75,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: the record goes at once, with the admissions of a ticket that is all but spent.
+    /// Worst case: the record is deleted at once, with all admissions but one used.
     #[benchmark]
     fn close_ticket() -> Result<(), BenchmarkError> {
         let (account, farm) = with_farm::<T>()?;
@@ -122,7 +122,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: IPv4 and IPv6, the account's first hold for it.
+    /// Worst case: IPv4 and IPv6, the account's first hold of this reason.
     #[benchmark]
     fn add_ip() -> Result<(), BenchmarkError> {
         let (account, farm) = with_farm::<T>()?;
@@ -163,5 +163,5 @@ mod benchmarks {
         Ok(())
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::chain().build(), crate::mock::Test);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls about farms and boot tickets do.
+//! Implementations of the calls about farms and boot tickets.
 
 use crate::{
     name::{checked_name, skeleton},
     *,
 };
+use alloc::vec::Vec;
 use frame_support::{
     pallet_prelude::*,
     traits::{fungible::MutateHold, tokens::Precision},
 };
-use sp_runtime::Vec;
 use tfgrid_primitives::{
     FarmId, PublicKey, UnixSeconds,
     traits::{Clock, FarmInUse, TwinDirectory},
@@ -66,7 +66,7 @@ impl<T: Config> Pallet<T> {
         ensure!(!T::Use::has_nodes(farm), Error::<T>::FarmHasNodes);
         ensure!(!T::Use::has_earnings(farm), Error::<T>::FarmHasEarnings);
         ensure!(FarmIpCount::<T>::get(farm) == 0, Error::<T>::FarmHasIps);
-        ensure!(OpenTickets::<T>::get(farm) == 0, Error::<T>::FarmHasOpenTickets);
+        ensure!(OpenTicketCount::<T>::get(farm) == 0, Error::<T>::FarmHasOpenTickets);
 
         T::Currency::release(&HoldReason::Farm.into(), &account, released, Precision::Exact)?;
         FarmByName::<T>::remove(skeleton(&name));
@@ -100,7 +100,7 @@ impl<T: Config> Pallet<T> {
         let deposit = record.deposit();
         T::Currency::hold(&HoldReason::BootTicket.into(), &account, deposit)?;
         Tickets::<T>::insert(ticket, record);
-        OpenTickets::<T>::mutate(farm, |count| *count = count.saturating_add(1));
+        OpenTicketCount::<T>::mutate(farm, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::TicketOpened { farm, ticket, nodes, expires, deposit });
         Ok(())
     }
@@ -110,7 +110,7 @@ impl<T: Config> Pallet<T> {
         let farm = record.farm;
         let forget = record.is_forgettable(T::Clock::unix_now());
         if record.closed {
-            // Nothing is held for it and its farm may be gone: whoever pays the fee may clear it away.
+            // Nothing is held for it and its farm may be removed: anybody may delete the record.
             ensure!(forget, Error::<T>::TicketAlreadyClosed);
             Self::forget_ticket(ticket);
             Self::deposit_event(Event::TicketForgotten { farm, ticket });
@@ -119,7 +119,7 @@ impl<T: Config> Pallet<T> {
         Self::own_farm(&account, farm)?;
         let released = record.deposit();
         T::Currency::release(&HoldReason::BootTicket.into(), &account, released, Precision::Exact)?;
-        OpenTickets::<T>::mutate_exists(farm, count_down);
+        OpenTicketCount::<T>::mutate_exists(farm, count_down);
         if forget {
             Self::forget_ticket(ticket);
         } else {
@@ -131,11 +131,11 @@ impl<T: Config> Pallet<T> {
 
     fn forget_ticket(ticket: PublicKey) {
         Tickets::<T>::remove(ticket);
-        // A ticket admits no more than that, so all are gone.
+        // A ticket admits no more node keys than that: all are deleted.
         let _ = Admitted::<T>::clear_prefix(ticket, MAX_TICKET_NODES, None);
     }
 
-    /// The farm, where it is the caller's.
+    /// The farm, if the caller is its farmer.
     pub(crate) fn own_farm(account: &T::AccountId, farm: FarmId) -> Result<Farm, Error<T>> {
         let twin = T::Twins::twin_of(account).ok_or(Error::<T>::NoTwin)?;
         let record = Farms::<T>::get(farm).ok_or(Error::<T>::UnknownFarm)?;
@@ -151,7 +151,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// One less; a count of nothing isn't stored.
+/// Subtracts one; a count of zero isn't stored.
 pub(crate) fn count_down(count: &mut Option<u32>) {
     *count = count.and_then(|count| count.checked_sub(1)).filter(|count| *count > 0);
 }

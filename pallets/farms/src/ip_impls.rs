@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls about public IPs do, and how contracts reserve them.
+//! Implementations of the calls about public IPs, and their reservation for contracts.
 
 use crate::{dispatchable_impls::count_down, *};
+use alloc::vec::Vec;
 use frame_support::{
+    defensive,
     pallet_prelude::*,
     traits::{fungible::MutateHold, tokens::Precision},
 };
-use sp_runtime::Vec;
 use tfgrid_primitives::{
     Balance, ContractId, FarmId,
+    net::AddressError,
     traits::{FarmDirectory, PublicIps},
 };
 
-impl<T> From<Fault> for Error<T> {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::NotPublic => Self::IpNotPublic,
-            Fault::Prefix => Self::PrefixOutOfRange,
-            Fault::NotHost => Self::AddressNotUsable,
-            Fault::Gateway => Self::GatewayInvalid,
+impl<T> From<AddressError> for Error<T> {
+    fn from(error: AddressError) -> Self {
+        match error {
+            AddressError::NotPublic => Self::IpNotPublic,
+            AddressError::PrefixOutOfRange => Self::PrefixOutOfRange,
+            AddressError::NotAMachine => Self::AddressNotUsable,
+            AddressError::GatewayInvalid => Self::GatewayInvalid,
         }
     }
 }
@@ -27,7 +29,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_add_ip(account: T::AccountId, farm: FarmId, address: PublicIp) -> DispatchResult {
         Self::own_farm(&account, farm)?;
         address.check().map_err(Error::<T>::from)?;
-        let is_taken = address.addresses().any(|one| IpByAddress::<T>::contains_key(one));
+        let is_taken = address.addresses().any(IpByAddress::<T>::contains_key);
         ensure!(!is_taken, Error::<T>::AddressTaken);
         let count = FarmIpCount::<T>::get(farm);
         ensure!(count < MAX_FARM_IPS, Error::<T>::TooManyIps);
@@ -49,23 +51,24 @@ impl<T: Config> Pallet<T> {
         let record = Self::offered_ip(ip)?;
         Self::own_farm(&account, record.farm)?;
         ensure!(record.contract.is_none(), Error::<T>::IpInUse);
-        Self::take_back(account, ip, record)
+        Self::withdraw_ip(account, ip, record)
     }
 
-    /// A squatter could shield an address with a contract of its own: the contract keeps the record, but no
-    /// longer the address.
+    /// Works on a public IP that a contract has, too: otherwise a squatter could shield an address with a
+    /// contract of its own. The contract keeps the record, not the address.
     pub(crate) fn do_force_remove_ip(ip: IpId) -> DispatchResult {
         let record = Self::offered_ip(ip)?;
         let account = Self::farmer_account(record.farm).ok_or(Error::<T>::UnknownFarm)?;
-        Self::take_back(account, ip, record)
+        Self::withdraw_ip(account, ip, record)
     }
 
     fn offered_ip(ip: IpId) -> Result<FarmIp, Error<T>> {
         Ips::<T>::get(ip).filter(|record| !record.removed).ok_or(Error::<T>::UnknownIp)
     }
 
-    /// The address may be offered by others from now on; the record stays while a contract has it.
-    fn take_back(farmer: T::AccountId, ip: IpId, record: FarmIp) -> DispatchResult {
+    /// Releases the deposit and the addresses, which other farms may offer now. The record stays while a
+    /// contract has the public IP.
+    fn withdraw_ip(farmer: T::AccountId, ip: IpId, record: FarmIp) -> DispatchResult {
         let FarmIp { farm, deposit: released, .. } = record;
         T::Currency::release(&HoldReason::PublicIp.into(), &farmer, released, Precision::Exact)?;
         record.address.addresses().for_each(IpByAddress::<T>::remove);
@@ -85,18 +88,21 @@ impl<T: Config> Pallet<T> {
         FarmIpCount::<T>::mutate_exists(farm, count_down);
     }
 
-    fn give(ip: IpId, contract: ContractId) {
-        Ips::<T>::mutate(ip, |record| {
-            if let Some(record) = record {
-                record.contract = Some(contract);
-                FreeIps::<T>::remove(record.farm, ip);
-            }
-        });
+    fn assign_ip(ip: IpId, contract: ContractId) {
+        let Some(record) = Ips::<T>::get(ip) else {
+            defensive!("a free public IP has a record");
+            return;
+        };
+        FreeIps::<T>::remove(record.farm, ip);
+        Ips::<T>::insert(ip, FarmIp { contract: Some(contract), ..record });
     }
 
-    /// No contract has it any more: it is free, or gone where governance removed it meanwhile.
-    fn let_go(ip: IpId) {
-        let Some(record) = Ips::<T>::get(ip) else { return };
+    /// Ends the reservation of a public IP: it is free, or forgotten if governance has removed it.
+    fn free_ip(ip: IpId) {
+        let Some(record) = Ips::<T>::get(ip) else {
+            defensive!("a reserved public IP has a record");
+            return;
+        };
         let farm = record.farm;
         if record.removed {
             Self::forget_ip(farm, ip);
@@ -118,7 +124,7 @@ impl<T: Config> PublicIps for Pallet<T> {
         ensure!(free.len() == usize::from(count), Error::<T>::NotEnoughIps);
         let ips = IpIds::try_from(free).map_err(|_| Error::<T>::IpCountOutOfRange)?;
 
-        ips.iter().for_each(|ip| Self::give(*ip, contract));
+        ips.iter().for_each(|ip| Self::assign_ip(*ip, contract));
         ContractIps::<T>::insert(contract, &ips);
         Self::deposit_event(Event::IpsReserved { contract, ips });
         Ok(())
@@ -139,7 +145,7 @@ impl<T: Config> PublicIps for Pallet<T> {
     fn free(contract: ContractId) {
         let Some(ips) = ContractIps::<T>::take(contract) else { return };
         CoolingDown::<T>::remove(contract);
-        ips.into_iter().for_each(Self::let_go);
+        ips.into_iter().for_each(Self::free_ip);
         Self::deposit_event(Event::IpsFreed { contract });
     }
 }

@@ -5,10 +5,11 @@
 
 extern crate alloc;
 
-mod address;
 mod dispatchable_impls;
 mod ip_impls;
 mod name;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
 mod types;
 mod utility_impls;
 pub mod weights;
@@ -20,11 +21,11 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Address, Fault, Ipv4, Ipv6, PublicIp};
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
-pub use name::{FarmName, MAX_NAME, MAX_WRITTEN_NAME, MIN_NAME, NameSkeleton, WrittenName};
+pub use name::{FarmName, MAX_NAME, MAX_UNCHECKED_NAME, MIN_NAME, NameSkeleton, UncheckedName};
 pub use pallet::*;
+pub use tfgrid_primitives::net::Interface;
 pub use types::*;
 pub use weights::WeightInfo;
 
@@ -32,9 +33,9 @@ pub use weights::WeightInfo;
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
+    use alloc::vec::Vec;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
-    use sp_runtime::Vec;
     use tfgrid_primitives::{
         Balance, ContractId, FarmId, PublicKey, TwinId, UnixSeconds,
         traits::{Clock, FarmInUse, TwinDirectory},
@@ -48,61 +49,61 @@ pub mod pallet {
     #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of its runtime.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
-        /// TFT, in which deposits are held.
+        /// TFT. Deposits are held in it.
         type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason>;
-        /// Who is who.
+        /// Looks up the twin of an account and the account of a twin.
         type Twins: TwinDirectory<Self::AccountId>;
         /// Calendar time, for the expiry of tickets.
         type Clock: Clock;
-        /// What depends on a farm.
+        /// Tells whether a farm has nodes or earnings.
         type Use: FarmInUse;
-        /// Who certifies farms and removes public IPs that aren't their farmer's.
+        /// Certifies farms and removes public IPs that their farmer doesn't own.
         type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
-        /// Held while a farm exists, in 1e-7 TFT.
+        /// Deposit of a farm, in 1e-7 TFT.
         #[pallet::constant]
         type FarmDeposit: Get<Balance>;
-        /// Held per node, from the moment its ticket is open, in 1e-7 TFT.
+        /// Deposit of a node, held from the moment its ticket is opened, in 1e-7 TFT.
         #[pallet::constant]
         type NodeDeposit: Get<Balance>;
-        /// Held per public IP, in 1e-7 TFT.
+        /// Deposit of a public IP, in 1e-7 TFT.
         #[pallet::constant]
         type IpDeposit: Get<Balance>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
-        /// Makes what benchmarks need of other pallets.
+        /// Creates what the benchmarks need in other pallets.
         #[cfg(feature = "runtime-benchmarks")]
         type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
-    /// Why the pallet holds TFT.
+    /// Hold reasons of the pallet.
     #[pallet::composite_enum]
     pub enum HoldReason {
-        /// The deposits of a twin's farms.
+        /// Deposits of the farms of a twin.
         Farm,
-        /// The deposits of the nodes that may still join with a twin's open tickets.
+        /// Deposits of the nodes that may still join with the open tickets of a twin.
         BootTicket,
-        /// The deposits of the public IPs of a twin's farms.
+        /// Deposits of the public IPs in the farms of a twin.
         PublicIp,
     }
 
-    /// The id given last.
+    /// The id of the farm that was created last.
     #[pallet::storage]
     pub type LastFarmId<T> = StorageValue<_, FarmId, ValueQuery>;
 
-    /// The farms.
+    /// Farms by id.
     #[pallet::storage]
     pub type Farms<T> = StorageMap<_, Twox64Concat, FarmId, Farm>;
 
-    /// The farm of a name and of all that look like it: the inverse of [`Farms`].
+    /// The farm of a name and of all names that look like it: the inverse of [`Farms`].
     #[pallet::storage]
     pub type FarmByName<T> = StorageMap<_, Blake2_128Concat, NameSkeleton, FarmId>;
 
-    /// How many farms a twin owns.
+    /// Number of farms of a twin.
     #[pallet::storage]
     pub type FarmCount<T> = StorageMap<_, Twox64Concat, TwinId, u32, ValueQuery>;
 
@@ -110,23 +111,24 @@ pub mod pallet {
     #[pallet::storage]
     pub type Tickets<T> = StorageMap<_, Blake2_128Concat, PublicKey, Ticket>;
 
-    /// The node keys that a ticket has admitted.
+    /// Node keys that a ticket has admitted.
     #[pallet::storage]
     pub type Admitted<T> = StorageDoubleMap<_, Blake2_128Concat, PublicKey, Blake2_128Concat, PublicKey, ()>;
 
-    /// How many tickets of a farm its farmer hasn't closed.
+    /// Number of tickets of a farm that aren't closed.
     #[pallet::storage]
-    pub type OpenTickets<T> = StorageMap<_, Twox64Concat, FarmId, u32, ValueQuery>;
+    pub type OpenTicketCount<T> = StorageMap<_, Twox64Concat, FarmId, u32, ValueQuery>;
 
-    /// The id of a public IP given last.
+    /// The id of the public IP that was added last.
     #[pallet::storage]
     pub type LastIpId<T> = StorageValue<_, IpId, ValueQuery>;
 
-    /// The public IPs.
+    /// Public IPs by id.
     #[pallet::storage]
     pub type Ips<T> = StorageMap<_, Twox64Concat, IpId, FarmIp>;
 
-    /// The public IP of an address, IPv4 or IPv6: the inverse of [`Ips`], those left out that governance removed.
+    /// The public IP of an IPv4 or IPv6 address: the inverse of [`Ips`], except for those that governance has
+    /// removed.
     #[pallet::storage]
     pub type IpByAddress<T> = StorageMap<_, Blake2_128Concat, Address, IpId>;
 
@@ -134,123 +136,123 @@ pub mod pallet {
     #[pallet::storage]
     pub type FarmIps<T> = StorageDoubleMap<_, Twox64Concat, FarmId, Twox64Concat, IpId, ()>;
 
-    /// How many these are.
+    /// Number of public IPs of a farm.
     #[pallet::storage]
     pub type FarmIpCount<T> = StorageMap<_, Twox64Concat, FarmId, u32, ValueQuery>;
 
-    /// Those of them that no contract has.
+    /// The public IPs of a farm that no contract has.
     #[pallet::storage]
     pub type FreeIps<T> = StorageDoubleMap<_, Twox64Concat, FarmId, Twox64Concat, IpId, ()>;
 
-    /// The public IPs that a contract has, or had and cool down.
+    /// The public IPs of a contract, also while they cool down.
     #[pallet::storage]
     pub type ContractIps<T> = StorageMap<_, Twox64Concat, ContractId, IpIds>;
 
-    /// The closed contracts whose public IPs cool down.
+    /// Closed contracts whose public IPs cool down.
     #[pallet::storage]
     pub type CoolingDown<T> = StorageMap<_, Twox64Concat, ContractId, ()>;
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A farm exists.
+        /// A twin has created a farm.
         FarmCreated {
-            /// Its id.
+            /// Id of the new farm.
             farm: FarmId,
-            /// Its farmer.
+            /// Twin of the farmer.
             twin: TwinId,
-            /// What is held for it, in 1e-7 TFT.
+            /// Hold on the farmer's account, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// A farm has another name.
+        /// A farm has a new name.
         FarmRenamed {
-            /// Its id.
+            /// Id of the farm.
             farm: FarmId,
         },
-        /// A farm's nodes are only rented as a whole, or no longer so.
+        /// The farmer has set whether the nodes of a farm are only rented as a whole.
         FarmDedicated {
-            /// Its id.
+            /// Id of the farm.
             farm: FarmId,
-            /// Whether they are.
+            /// Whether they are only rented as a whole.
             dedicated: bool,
         },
-        /// Governance has looked at a farm.
+        /// Governance has labelled a farm.
         FarmCertified {
-            /// Its id.
+            /// Id of the farm.
             farm: FarmId,
-            /// With this result.
+            /// The new label.
             certification: Certification,
         },
-        /// A farm is gone.
+        /// A farmer has removed a farm.
         FarmRemoved {
-            /// Its id.
+            /// Id that the farm had.
             farm: FarmId,
-            /// What is no longer held, in 1e-7 TFT.
+            /// Hold released on the farmer's account, in 1e-7 TFT.
             released: Balance,
         },
-        /// A boot ticket admits machines.
+        /// A boot ticket is open: machines can join with it.
         TicketOpened {
-            /// The farm that they join.
+            /// Farm that they join.
             farm: FarmId,
-            /// The ticket's public key.
+            /// Public key of the ticket.
             ticket: PublicKey,
-            /// How many.
+            /// Number of nodes that may join.
             nodes: u32,
-            /// Until when, in seconds since 1970.
+            /// Last moment at which they may, in seconds since 1970.
             expires: UnixSeconds,
-            /// What is held for them, in 1e-7 TFT.
+            /// Hold on the farmer's account, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// A boot ticket admits no more machines.
+        /// A boot ticket is closed: it admits no more machines.
         TicketClosed {
-            /// The farm that it was for.
+            /// Farm that the ticket was for.
             farm: FarmId,
-            /// The ticket's public key.
+            /// Public key of the ticket.
             ticket: PublicKey,
-            /// What is no longer held, in 1e-7 TFT.
+            /// Hold released on the farmer's account, in 1e-7 TFT.
             released: Balance,
         },
-        /// A closed boot ticket is forgotten.
+        /// The record of a closed boot ticket is deleted.
         TicketForgotten {
-            /// The farm that it was for.
+            /// Farm that the ticket was for.
             farm: FarmId,
-            /// The ticket's public key.
+            /// Public key of the ticket.
             ticket: PublicKey,
         },
-        /// A farm offers a public IP.
+        /// A farm offers a new public IP.
         IpAdded {
-            /// The farm.
+            /// Farm that offers it.
             farm: FarmId,
-            /// The public IP.
+            /// Id of the public IP.
             ip: IpId,
-            /// What is held for it, in 1e-7 TFT.
+            /// Hold on the farmer's account, in 1e-7 TFT.
             deposit: Balance,
         },
         /// A farm no longer offers a public IP. A contract that has it keeps it.
         IpRemoved {
-            /// The farm.
+            /// Farm that offered it.
             farm: FarmId,
-            /// The public IP.
+            /// Id of the public IP.
             ip: IpId,
-            /// What is no longer held, in 1e-7 TFT.
+            /// Hold released on the farmer's account, in 1e-7 TFT.
             released: Balance,
         },
-        /// A contract has public IPs.
+        /// A contract has reserved public IPs.
         IpsReserved {
             /// The contract.
             contract: ContractId,
-            /// The public IPs.
+            /// Ids of the public IPs.
             ips: IpIds,
         },
-        /// A contract's public IPs are free.
+        /// The public IPs of a closed contract are free.
         IpsFreed {
             /// The contract.
             contract: ContractId,
         },
     }
 
-    /// Why a call failed.
+    /// Errors of the pallet.
     #[pallet::error]
     pub enum Error<T> {
         /// The caller has no twin.
@@ -259,13 +261,13 @@ pub mod pallet {
         UnknownFarm,
         /// The caller isn't the farmer of this farm.
         NotFarmer,
-        /// A farm's name has 3 to 40 characters of `A–Z a–z 0–9 _ -`.
+        /// The name of a farm has 3 to 40 characters of `A–Z a–z 0–9 _ -`.
         NameInvalid,
-        /// Another farm has this name, or one that looks like it.
+        /// Another farm has this name or one that looks like it.
         NameTaken,
-        /// All farm ids are given away.
+        /// No id is left for another farm or public IP.
         IdsExhausted,
-        /// This key has been opened as a ticket before.
+        /// A ticket with this key exists already.
         TicketExists,
         /// No ticket has this key.
         UnknownTicket,
@@ -273,11 +275,11 @@ pub mod pallet {
         NodeCountOutOfRange,
         /// A ticket expires in the future and within a year.
         ExpiryOutOfRange,
-        /// The ticket is closed already; its record goes when its expiry is over by an hour.
+        /// The ticket is closed already. Its record can be deleted an hour after its expiry.
         TicketAlreadyClosed,
-        /// Nodes belong to the farm.
+        /// The farm has nodes.
         FarmHasNodes,
-        /// The farm has earned what hasn't been paid out.
+        /// The farm has earnings that aren't paid out.
         FarmHasEarnings,
         /// The farm has public IPs.
         FarmHasIps,
@@ -285,21 +287,21 @@ pub mod pallet {
         FarmHasOpenTickets,
         /// No public IP has this id.
         UnknownIp,
-        /// A contract has this public IP, or had it until lately.
+        /// A contract has this public IP, or it cools down after one.
         IpInUse,
-        /// The address isn't global unicast.
+        /// The internet doesn't route packets to the address.
         IpNotPublic,
         /// A prefix has 8 to 32 bits for IPv4, 16 to 128 for IPv6.
         PrefixOutOfRange,
-        /// The address is that of its network or its broadcast.
+        /// The address names its network or the network's broadcast.
         AddressNotUsable,
-        /// The gateway isn't another usable address of the same network.
+        /// The gateway isn't a public address of another machine in the same network.
         GatewayInvalid,
-        /// This address is offered already.
+        /// A public IP with this address exists already.
         AddressTaken,
-        /// The farm has as many public IPs as the chain admits.
+        /// A farm has at most 256 public IPs.
         TooManyIps,
-        /// The farm hasn't as many free public IPs.
+        /// The farm has fewer free public IPs than requested.
         NotEnoughIps,
         /// A contract has at most 16 public IPs.
         IpCountOutOfRange,
@@ -309,15 +311,15 @@ pub mod pallet {
 
     #[pallet::call(weight = T::WeightInfo)]
     impl<T: Config> Pallet<T> {
-        /// Creates a farm of the caller's twin.
+        /// Creates a farm for the caller's twin and holds its deposit.
         #[pallet::call_index(0)]
-        pub fn create(origin: OriginFor<T>, name: WrittenName) -> DispatchResult {
+        pub fn create(origin: OriginFor<T>, name: UncheckedName) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_create(account, name.into_inner())
         }
 
-        /// Opens a boot ticket: up to `nodes` machines that carry the secret half of `ticket` (ed25519) may
-        /// join `farm` until `expires` (seconds since 1970). The deposit of that many nodes is held.
+        /// Opens a boot ticket: up to `nodes` machines with the secret half of `ticket` (ed25519) may join
+        /// `farm` until `expires` (seconds since 1970). Holds the deposit of that many nodes.
         #[pallet::call_index(1)]
         pub fn open_ticket(
             origin: OriginFor<T>,
@@ -330,58 +332,58 @@ pub mod pallet {
             Self::do_open_ticket(account, farm, ticket, nodes, expires)
         }
 
-        /// Closes a boot ticket and releases the deposit of the nodes that haven't joined. An hour after its
-        /// expiry, the record goes too: at once, or by a second call, that anybody may make.
+        /// Closes a boot ticket and releases the deposit of the nodes that haven't joined. From an hour after
+        /// the expiry, deletes the record too: at once, or by a second call, which anybody may make.
         #[pallet::call_index(2)]
         pub fn close_ticket(origin: OriginFor<T>, ticket: PublicKey) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_close_ticket(account, ticket)
         }
 
-        /// Gives a farm another name.
+        /// Renames a farm of the caller.
         #[pallet::call_index(3)]
-        pub fn update(origin: OriginFor<T>, farm: FarmId, name: WrittenName) -> DispatchResult {
+        pub fn update(origin: OriginFor<T>, farm: FarmId, name: UncheckedName) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_update(account, farm, name.into_inner())
         }
 
-        /// Says whether the nodes of a farm are only rented as a whole. Contracts that exist stay.
+        /// Sets whether the nodes of a farm are only rented as a whole. Existing contracts stay.
         #[pallet::call_index(4)]
         pub fn set_dedicated(origin: OriginFor<T>, farm: FarmId, dedicated: bool) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_set_dedicated(account, farm, dedicated)
         }
 
-        /// Removes a farm without nodes, public IPs, open tickets and earnings; its deposit is free again.
+        /// Removes a farm without nodes, public IPs, open tickets and earnings, and releases its deposit.
         #[pallet::call_index(5)]
         pub fn remove(origin: OriginFor<T>, farm: FarmId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_remove(account, farm)
         }
 
-        /// Offers a public IP to the contracts on a farm's nodes. Its deposit is held.
+        /// Adds a public IP for contracts on the farm's nodes and holds its deposit.
         #[pallet::call_index(6)]
         pub fn add_ip(origin: OriginFor<T>, farm: FarmId, address: PublicIp) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_add_ip(account, farm, address)
         }
 
-        /// Takes back a public IP that no contract has; its deposit is free again.
+        /// Removes a public IP that no contract has and releases its deposit.
         #[pallet::call_index(7)]
         pub fn remove_ip(origin: OriginFor<T>, ip: IpId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_remove_ip(account, ip)
         }
 
-        /// Governance takes a public IP from a farm that doesn't own it, so that its owner can offer it. A contract
-        /// that has it keeps it on record until it closes; the farmer gets the deposit back at once.
+        /// Removes a public IP from a farm that doesn't own its addresses, so that the owner can offer them.
+        /// Releases the deposit at once; a contract that has the public IP keeps its record until it closes.
         #[pallet::call_index(8)]
         pub fn force_remove_ip(origin: OriginFor<T>, ip: IpId) -> DispatchResult {
             T::GovernanceOrigin::ensure_origin(origin)?;
             Self::do_force_remove_ip(ip)
         }
 
-        /// Governance certifies a farm, or no longer does.
+        /// Sets the label of a farm.
         #[pallet::call_index(9)]
         pub fn set_certification(
             origin: OriginFor<T>,
@@ -395,12 +397,12 @@ pub mod pallet {
 
     #[pallet::view_functions]
     impl<T: Config> Pallet<T> {
-        /// The farm that has this name, or one that looks like it.
+        /// The farm with this name or one that looks like it.
         pub fn farm_by_name(name: Vec<u8>) -> Option<FarmId> {
             Self::find_by_name(name)
         }
 
-        /// A farm's public IPs, at most 500, in no particular order; go on with `next`.
+        /// Public IPs of a farm, at most 500, in no particular order. Follow the page's cursor.
         pub fn ips_of_farm(farm: FarmId, after: Option<IpId>, limit: u32) -> Page<IpInfo, IpId> {
             Self::page_of_farm(farm, after, limit)
         }

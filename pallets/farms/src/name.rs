@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names of farms, and what makes two of them look alike. Pure: no storage.
+//! Names of farms, and which of them look alike. Pure: no storage.
 //!
-//! Names are ASCII, so the only look-alikes are those within it. Each character has a skeleton, and a name's is
-//! theirs joined, so two names look alike exactly if their skeletons are equal:
+//! Names are ASCII, so only ASCII characters can look alike. Each character has a skeleton; that of a name is
+//! the skeletons of its characters joined. Two names look alike if and only if their skeletons are equal:
 //!
 //! | characters | skeleton |
 //! |---|---|
@@ -15,33 +15,33 @@
 //!
 //! Digits stay distinct from each other, so farms may be numbered.
 
+use alloc::vec::Vec;
 use frame_support::{BoundedVec, traits::ConstU32};
-use sp_runtime::Vec;
 
-/// The most characters of a farm's name.
+/// Upper limit of characters in the name of a farm.
 pub const MAX_NAME: u32 = 40;
-/// The fewest characters of a farm's name.
+/// Lower limit of characters in the name of a farm.
 pub const MIN_NAME: usize = 3;
 
-/// The most bytes of a name in a call: more than are valid, so that a name that is too long is refused with its
-/// own error.
-pub const MAX_WRITTEN_NAME: u32 = 256;
+/// Upper limit of bytes in the argument of a call: more than [`MAX_NAME`], so that a name that is too long
+/// fails with `NameInvalid` and not in the decoder.
+pub const MAX_UNCHECKED_NAME: u32 = 256;
 
-/// A name as the farmer writes it in a call, not checked yet.
-pub type WrittenName = BoundedVec<u8, ConstU32<MAX_WRITTEN_NAME>>;
-/// A farm's name, valid by construction of `checked_name`.
+/// The argument of a call that is to be a name.
+pub type UncheckedName = BoundedVec<u8, ConstU32<MAX_UNCHECKED_NAME>>;
+/// The name of a farm: the result of `checked_name`.
 pub type FarmName = BoundedVec<u8, ConstU32<MAX_NAME>>;
-/// What a name has in common with all that look like it: two characters at most for each of the name's.
+/// The skeleton of a name: up to two characters for each of the name.
 pub type NameSkeleton = BoundedVec<u8, ConstU32<{ 2 * MAX_NAME }>>;
 
-/// `name` as it is stored, or `None` where it breaks a rule.
+/// Checks length and characters of a name.
 pub(crate) fn checked_name(name: Vec<u8>) -> Option<FarmName> {
     let valid =
         name.len() >= MIN_NAME && name.iter().all(|c| c.is_ascii_alphanumeric() || *c == b'_' || *c == b'-');
     valid.then(|| name.try_into().ok()).flatten()
 }
 
-/// What makes names unique.
+/// The skeleton of a name. No two farms have the same.
 pub(crate) fn skeleton(name: &FarmName) -> NameSkeleton {
     NameSkeleton::truncate_from(name.iter().flat_map(|c| skeleton_of(*c)).flatten().collect())
 }

@@ -1,119 +1,181 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The records of the pallet.
+//! Records of the pallet.
 
-use crate::{FarmName, PublicIp};
+use crate::{FarmName, Interface};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
-use tfgrid_primitives::{Balance, ContractId, FarmId, TwinId, UnixSeconds, ticket::MAX_REGISTRATION_SECONDS};
+use tfgrid_primitives::{
+    Balance, ContractId, FarmId, TwinId, UnixSeconds, net::AddressError, ticket::MAX_REGISTRATION_SECONDS,
+};
 
-/// The most nodes that one ticket admits.
+/// Upper limit of nodes that one ticket admits.
 pub const MAX_TICKET_NODES: u32 = 100;
-/// The longest that a ticket is open, in seconds.
+/// Upper limit of the time until a ticket expires, in seconds.
 pub const MAX_TICKET_SECONDS: UnixSeconds = 366 * 24 * 3_600;
 
-/// The most public IPs of a farm.
+/// Upper limit of public IPs of a farm.
 pub const MAX_FARM_IPS: u32 = 256;
-/// The most public IPs of a contract.
+/// Upper limit of public IPs of a contract.
 pub const MAX_CONTRACT_IPS: u32 = 16;
 
-/// Id of a public IP. The first is 1.
+/// Id of a public IP, from 1 on.
 pub type IpId = u32;
-/// The public IPs of a contract.
+/// Public IPs of a contract.
 pub type IpIds = BoundedVec<IpId, ConstU32<MAX_CONTRACT_IPS>>;
 
 /// A farm offers nodes and public IPs.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Farm {
-    /// The farmer.
+    /// Twin of the farmer.
     pub twin: TwinId,
-    /// As the farmer writes it.
+    /// Name as its farmer spells it.
     pub name: FarmName,
-    /// Its nodes are only rented as a whole.
+    /// Whether its nodes are only rented as a whole.
     pub dedicated: bool,
-    /// What governance says of it.
+    /// Label that governance has given it.
     pub certification: Certification,
-    /// What is held for it, in 1e-7 TFT.
+    /// Hold on the farmer's account, in 1e-7 TFT.
     pub deposit: Balance,
 }
 
-/// How far a farm is known to governance: a label for people.
+/// Label of a farm by governance, for people to see.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub enum Certification {
-    /// Nobody has looked at it.
+    /// Governance hasn't examined the farm.
     #[default]
     #[codec(index = 0)]
     NotCertified,
-    /// It keeps what the grid asks of a data centre.
+    /// The farm meets the requirements for a data centre.
     #[codec(index = 1)]
     Gold,
+}
+
+/// Addresses of one public IP.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct PublicIp {
+    /// IPv4 address.
+    pub v4: Interface<[u8; 4]>,
+    /// IPv6 address that comes with it.
+    pub v6: Option<Interface<[u8; 16]>>,
+}
+
+impl PublicIp {
+    /// Addresses that no other public IP may have.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> {
+        let v6 = self.v6.map(|v6| Address::V6(v6.address));
+        core::iter::once(Address::V4(self.v4.address)).chain(v6)
+    }
+
+    /// Checks both interfaces.
+    pub fn check(&self) -> Result<(), AddressError> {
+        self.v4.check()?;
+        self.v6.map_or(Ok(()), |v6| v6.check())
+    }
+}
+
+/// An address without its network: unique among public IPs.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub enum Address {
+    /// IPv4.
+    V4([u8; 4]),
+    /// IPv6.
+    V6([u8; 16]),
 }
 
 /// A public IP of a farm.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct FarmIp {
-    /// The farm.
+    /// Farm that offers it.
     pub farm: FarmId,
-    /// The addresses.
+    /// Addresses.
     pub address: PublicIp,
-    /// The contract that has it, or had it and cools down.
+    /// Contract that has it, also while it cools down.
     pub contract: Option<ContractId>,
-    /// Governance has removed it: it goes when the contract lets go of it.
+    /// Whether governance has removed it: the record goes when the contract frees it.
     pub removed: bool,
-    /// What is held for it, in 1e-7 TFT.
+    /// Hold on the farmer's account, in 1e-7 TFT.
     pub deposit: Balance,
 }
 
 /// A public IP, for people to see.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub struct IpInfo {
-    /// Its id.
+    /// Id.
     pub ip: IpId,
-    /// The addresses.
+    /// Addresses.
     pub address: PublicIp,
-    /// Who has it.
+    /// Whether a contract has it.
     pub state: IpState,
-    /// Governance has removed it: it goes when its contract lets go of it.
+    /// Whether governance has removed it: the record goes when its contract frees it.
     pub removed: bool,
 }
 
-/// Who has a public IP.
+/// Whether a contract has a public IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, TypeInfo)]
 pub enum IpState {
-    /// Nobody.
+    /// No contract has it.
     Free,
-    /// An open contract.
+    /// An open contract has it.
     Taken(ContractId),
-    /// A closed contract whose node may still use it.
+    /// A closed contract had it, whose node may still use it.
     CoolingDown(ContractId),
 }
 
-/// A boot ticket: lets machines join a farm without money or people.
+/// Boot ticket: lets machines join a farm without funds or people.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Ticket {
-    /// The farm that machines join.
+    /// Farm that machines join.
     pub farm: FarmId,
-    /// How many may still join.
+    /// Number of nodes that may still join.
     pub nodes_left: u32,
-    /// Until when, in seconds since 1970.
+    /// Last moment at which nodes may join, in seconds since 1970.
     pub expires: UnixSeconds,
     /// Whether the farmer has closed it.
     pub closed: bool,
-    /// What is held for each node that may still join, in 1e-7 TFT.
+    /// Hold on the farmer's account for each node that may still join, in 1e-7 TFT.
     pub deposit_per_node: Balance,
 }
 
 impl Ticket {
-    /// What is held for the nodes that may still join, in 1e-7 TFT.
+    /// Hold for all nodes that may still join, in 1e-7 TFT.
     pub fn deposit(&self) -> Balance {
         self.deposit_per_node.saturating_mul(self.nodes_left.into())
     }
 
-    /// Whether no registration that was ever signed for it can still be valid, so that forgetting it
-    /// (and whom it admitted) lets nobody in again.
+    /// Whether every registration that was signed for the ticket is invalid by `now`: without the record none
+    /// could be replayed.
     pub(crate) fn is_forgettable(&self, now: UnixSeconds) -> bool {
         now > self.expires.saturating_add(MAX_REGISTRATION_SECONDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_addresses_of_a_public_ip_are_unique() {
+        let v4 = Interface { address: [1, 1, 1, 2], prefix: 24, gateway: [1, 1, 1, 1] };
+        let v6 = Interface { address: [32; 16], prefix: 64, gateway: [33; 16] };
+        let all = |v6| PublicIp { v4, v6 }.addresses().collect::<Vec<_>>();
+        assert_eq!(all(None), [Address::V4([1, 1, 1, 2])]);
+        assert_eq!(all(Some(v6)), [Address::V4([1, 1, 1, 2]), Address::V6([32; 16])]);
+    }
+
+    #[test]
+    fn both_interfaces_of_a_public_ip_are_checked() {
+        let v4 = Interface { address: [1, 1, 1, 2], prefix: 24, gateway: [1, 1, 1, 1] };
+        let v6 = Interface { address: [32; 16], prefix: 64, gateway: [33; 16] };
+        assert_eq!(PublicIp { v4, v6: None }.check(), Ok(()));
+        assert_eq!(PublicIp { v4, v6: Some(v6) }.check(), Err(AddressError::GatewayInvalid));
+        let broken = Interface { gateway: v4.address, ..v4 };
+        assert_eq!(PublicIp { v4: broken, v6: None }.check(), Err(AddressError::GatewayInvalid));
     }
 }

@@ -12,7 +12,7 @@ pub trait WeightInfo {
     fn create() -> Weight;
     /// Of `open_ticket`.
     fn open_ticket() -> Weight;
-    /// Of `close_ticket`. Worst case: the record goes at once, with the admissions of a ticket that is all but spent.
+    /// Of `close_ticket`. Worst case: the record is deleted at once, with all admissions but one used.
     fn close_ticket() -> Weight;
     /// Of `update`. Worst case: the longest name, unlike the old one.
     fn update() -> Weight;
@@ -20,7 +20,7 @@ pub trait WeightInfo {
     fn set_dedicated() -> Weight;
     /// Of `remove`. Worst case: the twin's only farm.
     fn remove() -> Weight;
-    /// Of `add_ip`. Worst case: IPv4 and IPv6, the account's first hold for it.
+    /// Of `add_ip`. Worst case: IPv4 and IPv6, the account's first hold of this reason.
     fn add_ip() -> Weight;
     /// Of `remove_ip`. Worst case: IPv4 and IPv6, the farm's only one.
     fn remove_ip() -> Weight;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether a machine may do what it asks for. Every reason to refuse is found here, cheapest first and
-//! the signatures last, so that a refused call never enters a block and dispatch can't fail.
+//! Authorisation of the calls of machines. Checks every reason to refuse a call, cheapest first and
+//! signatures last, so that a refused call never enters a block and dispatch can't fail.
 
 use crate::*;
 use frame_support::pallet_prelude::*;
@@ -24,12 +24,12 @@ impl<T: Config> NodeReports for Pallet<T> {
     ) -> Result<(), Refusal> {
         let key = Nodes::<T>::get(node).ok_or(Refusal::NodeUnknown)?.key;
         let bytes = report_bytes(genesis::<T>(), node, kind, sequence, payload);
-        let valid = ed25519_verify(signature, &bytes, &key.into());
-        valid.then_some(()).ok_or(Refusal::NodeSignatureWrong)
+        ensure!(ed25519_verify(signature, &bytes, &key.into()), Refusal::NodeSignatureWrong);
+        Ok(())
     }
 }
 
-/// The hash of the first block: what is signed for one chain is worth nothing on another.
+/// Hash of the first block: a signature for one chain is invalid on every other.
 pub(crate) fn genesis<T: Config>() -> H256 {
     frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::from(0u32))
 }
@@ -69,7 +69,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// A node goes over to another farm only when nobody has anything on it.
+    /// Refuses to move a node that has contracts or belongs to the farm already.
     fn check_move(node: NodeId, to: FarmId) -> Result<(), Refusal> {
         let from = Nodes::<T>::get(node).ok_or(Refusal::NodeUnknown)?.farm;
         ensure!(from != to, Refusal::SameFarm);
@@ -121,20 +121,20 @@ impl<T: Config> Pallet<T> {
         Ok((valid_report("Nodes.report_power", node), Weight::zero()))
     }
 
-    /// Only a node that is online and empty may sleep, so that nobody returns through sleep from an outage.
+    /// Only a node that is online and empty may sleep: an outage doesn't end by sleep.
     fn may_change_power(node: NodeId, state: PowerState) -> bool {
-        let Some(live) = Liveliness::<T>::get(node) else { return false };
+        let Some(live) = LivenessOf::<T>::get(node) else { return false };
         match state {
             PowerState::Up => matches!(live.state, LiveState::Standby { .. }),
             PowerState::Standby => {
-                let wanted = Nodes::<T>::get(node).is_some_and(|node| node.terms.power_target == state);
+                let requested = Nodes::<T>::get(node).is_some_and(|node| node.settings.power_target == state);
                 let online = matches!(live.state, LiveState::Online { .. });
-                wanted && online && Reserved::<T>::get(node).contracts == 0
+                requested && online && Reserved::<T>::get(node).contracts == 0
             }
         }
     }
 
-    /// Refuses a report of a kind that [`LastReports`] keeps, where the node is unknown or it isn't its turn.
+    /// Refuses a report of a kind in [`LastReports`] from an unknown node, with an old sequence or too soon.
     fn check_turn(
         node: NodeId,
         kind: ReportKind,
@@ -146,19 +146,19 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// How far apart heartbeats must be. Less than the interval at which nodes send them, so that one that was late
-/// doesn't hold up the next.
+/// Least time between two heartbeats. Less than the interval at which nodes send them: a late heartbeat
+/// doesn't delay the next one.
 fn half_an_interval<T: Config>() -> GridMillis {
     T::HeartbeatInterval::get() / 2
 }
 
-/// Refuses a report that isn't new, or comes too soon after the last one of its kind.
+/// Refuses a report with an old sequence, or less than `interval` after the last one of its kind.
 fn ensure_turn<T: Config>(last: ReportMark, sequence: u64, interval: GridMillis) -> Result<(), Refusal> {
     last.ensure_newer(sequence)?;
     last.ensure_due(T::Clock::grid_now(), interval)
 }
 
-/// Whether a machine may offer this: it can run something, and isn't larger than the chain admits.
+/// Whether a node may offer this capacity: some cores and memory, at most `MaxResources`.
 fn is_offerable<T: Config>(resources: &Resources) -> bool {
     let has_something = resources.cru > 0 && resources.mru > 0;
     has_something && resources.fits_in(&T::MaxResources::get())

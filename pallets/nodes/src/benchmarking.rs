@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls, their checks and the deadlines cost, each in its worst case. What farming does when it is
-//! told of something is weighed there.
+//! Weights of the calls, their checks and the deadlines, each in its worst case. What farming does in its
+//! hooks has weights of its own.
 
 use crate::{
     authorize_impls::genesis,
     public_config::{Interface, MAX_DOMAIN, Ports},
     *,
 };
+use alloc::vec::Vec;
 use codec::Encode;
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -14,7 +15,7 @@ use frame_support::{
     traits::{EnsureOrigin, Get},
 };
 use frame_system::RawOrigin;
-use sp_runtime::{Vec, transaction_validity::TransactionSource::External};
+use sp_runtime::transaction_validity::TransactionSource::External;
 use tfgrid_primitives::{
     Deadline, FarmId, GridMillis, Isolation, KeySignature, NodeId, PublicKey, Registration, ReportKind,
     Resources,
@@ -26,17 +27,17 @@ use tfgrid_primitives::{
     units::GIB,
 };
 
-/// Makes what benchmarks need of other pallets.
+/// Creates what the benchmarks need in other pallets.
 pub trait BenchmarkHelper<AccountId> {
-    /// A farm, another one each time, and its farmer's account, which can pay all deposits.
+    /// Creates a farm; returns the account of its farmer, which can pay all deposits, and its id.
     fn farm() -> (AccountId, FarmId);
-    /// The farm admits one node that has this ticket.
+    /// Opens a ticket for one node of the farm.
     fn open_ticket(farm: FarmId, ticket: PublicKey);
-    /// Lets grid time and the calendar go on, and no deadline come up.
+    /// Advances grid time and calendar; no deadline is served.
     fn pass(ms: GridMillis);
-    /// The public half of ed25519 key `n`.
+    /// Public half of ed25519 key `n`.
     fn key(n: u8) -> PublicKey;
-    /// A signature by that key.
+    /// Signs `bytes` with that key.
     fn sign(n: u8, bytes: &[u8]) -> KeySignature;
 }
 
@@ -50,7 +51,7 @@ fn capacity() -> Resources {
     Resources { cru: 32, mru: 128 * GIB, sru: 2_048 * GIB, hru: 0, gpu: 0 }
 }
 
-/// A registration of the node's key with a ticket that the farm has opened, and both signatures.
+/// A registration of the node key with an open ticket of the farm, and both signatures.
 fn registration<T: Config>(farm: FarmId, ticket: u8) -> (Registration, KeySignature, KeySignature) {
     let registration = Registration {
         ticket: Helper::<T>::key(ticket),
@@ -74,7 +75,7 @@ fn with_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     Ok((farmer, LastNodeId::<T>::get()))
 }
 
-/// A node that has every record that a node can have, drains and is certified.
+/// A draining, certified node with all records.
 fn with_full_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     let (farmer, node) = with_node::<T>()?;
     let signed = || RawOrigin::Signed(farmer.clone()).into();
@@ -89,7 +90,7 @@ fn with_full_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError>
     Ok((farmer, node))
 }
 
-/// An interval passes and the node is heard from.
+/// Lets an interval pass and sends a heartbeat.
 fn beat<T: Config>(node: NodeId, sequence: u64, boot_nonce: u64) {
     Helper::<T>::pass(T::HeartbeatInterval::get());
     Pallet::<T>::do_heartbeat(node, sequence, HeartbeatPayload { boot_nonce });
@@ -104,7 +105,7 @@ fn with_clone<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     Ok((farmer, node))
 }
 
-/// A node that sleeps, as its farmer wants.
+/// A node that sleeps, as its farmer has asked.
 fn with_sleeper<T: Config>() -> Result<NodeId, BenchmarkError> {
     let (farmer, node) = with_node::<T>()?;
     Pallet::<T>::set_power_target(RawOrigin::Signed(farmer).into(), node, PowerState::Standby)?;
@@ -122,7 +123,7 @@ fn signature<T: Config>(
     Helper::<T>::sign(NODE, &report_bytes(genesis::<T>(), node, kind, sequence, payload))
 }
 
-/// As many GPUs as may be.
+/// The most GPUs.
 fn details(resources: Resources) -> DetailsPayload {
     let gpus: Vec<_> = (0..resources.gpu).map(|_| Gpu::default()).collect();
     DetailsPayload {
@@ -168,7 +169,7 @@ fn earliest_drain<T: Config>() -> GridMillis {
 mod benchmarks {
     use super::*;
 
-    /// Worst case: a node with all records goes over to another farm.
+    /// Worst case: a node with all records moves to another farm.
     #[benchmark]
     fn register() -> Result<(), BenchmarkError> {
         let (_, node) = with_full_node::<T>()?;
@@ -180,7 +181,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a node that would go over.
+    /// Worst case: a registered node that moves to another farm.
     #[benchmark]
     fn authorize_register() -> Result<(), BenchmarkError> {
         with_full_node::<T>()?;
@@ -196,7 +197,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: it ends a silence to which the agenda hasn't got.
+    /// Worst case: it ends a silence that the agenda hasn't noticed yet.
     #[benchmark]
     fn heartbeat() -> Result<(), BenchmarkError> {
         let (_, node) = with_node::<T>()?;
@@ -235,7 +236,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: as many GPUs as may be, and the certificate is lost.
+    /// Worst case: the most GPUs, and the certificate is lost.
     #[benchmark]
     fn report_details() -> Result<(), BenchmarkError> {
         let (_, node) = with_full_node::<T>()?;
@@ -247,7 +248,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: as many GPUs as may be.
+    /// Worst case: the most GPUs.
     #[benchmark]
     fn authorize_report_details() -> Result<(), BenchmarkError> {
         let (_, node) = with_full_node::<T>()?;
@@ -262,7 +263,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a node wakes.
+    /// Worst case: the node wakes up.
     #[benchmark]
     fn report_power() -> Result<(), BenchmarkError> {
         let node = with_sleeper::<T>()?;
@@ -274,7 +275,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a node falls asleep.
+    /// Worst case: the node falls asleep.
     #[benchmark]
     fn authorize_report_power() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_node::<T>()?;
@@ -300,7 +301,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: everything is set, with the longest domain.
+    /// Worst case: all fields are set, with the longest domain.
     #[benchmark]
     fn set_public_config() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_node::<T>()?;
@@ -315,7 +316,7 @@ mod benchmarks {
         let (farmer, node) = with_node::<T>()?;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, true);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.dedicated));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.dedicated));
         Ok(())
     }
 
@@ -325,18 +326,18 @@ mod benchmarks {
         let fee = T::MaxExtraFee::get();
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, fee);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.extra_fee.next == fee));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.extra_fee.next == fee));
         Ok(())
     }
 
-    /// Worst case: a deadline is moved.
+    /// Worst case: the deadline is moved.
     #[benchmark]
     fn drain() -> Result<(), BenchmarkError> {
         let (farmer, node) = with_full_node::<T>()?;
         let deadline = earliest_drain::<T>();
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, deadline, longest_reason());
-        let announced = Nodes::<T>::get(node).and_then(|node| node.terms.drain);
+        let announced = Nodes::<T>::get(node).and_then(|node| node.settings.drain);
         assert_eq!(announced.map(|announced| announced.deadline), Some(deadline));
         Ok(())
     }
@@ -346,7 +347,7 @@ mod benchmarks {
         let (farmer, node) = with_full_node::<T>()?;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.drain.is_none()));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.drain.is_none()));
         Ok(())
     }
 
@@ -356,7 +357,7 @@ mod benchmarks {
         let target = PowerState::Standby;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node, target);
-        assert!(Nodes::<T>::get(node).is_some_and(|node| node.terms.power_target == target));
+        assert!(Nodes::<T>::get(node).is_some_and(|node| node.settings.power_target == target));
         Ok(())
     }
 
@@ -365,7 +366,7 @@ mod benchmarks {
         let (farmer, node) = with_clone::<T>()?;
         #[extrinsic_call]
         _(RawOrigin::Signed(farmer), node);
-        assert!(!Pallet::<T>::forget_clone(node));
+        assert!(!Pallet::<T>::unmark_cloned(node));
         Ok(())
     }
 
@@ -408,5 +409,5 @@ mod benchmarks {
         Ok(())
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::chain().build(), crate::mock::Test);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls do. What machines authorise can't fail here: `authorize_impls` has checked it.
+//! Implementations of the calls. Those of machines can't fail here: `authorize_impls` has checked everything.
 
 use crate::*;
 use frame_support::{
+    defensive,
     pallet_prelude::*,
     traits::{fungible::MutateHold, tokens::Precision},
 };
@@ -15,7 +16,10 @@ use tfgrid_primitives::{
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_register(registration: Registration) {
         let key = registration.node_key;
-        let Ok(farm) = T::Farms::check(&registration.ticket, &key, T::Clock::unix_now()) else { return };
+        let Ok(farm) = T::Farms::check(&registration.ticket, &key, T::Clock::unix_now()) else {
+            defensive!("authorize_register has checked the ticket");
+            return;
+        };
         match NodeByKey::<T>::get(key) {
             Some(node) => Self::move_to(node, farm, registration),
             None => Self::join(farm, registration),
@@ -23,26 +27,32 @@ impl<T: Config> Pallet<T> {
     }
 
     fn join(farm: FarmId, registration: Registration) {
-        let Some(node) = LastNodeId::<T>::get().checked_add(1) else { return };
+        let Some(node) = LastNodeId::<T>::get().checked_add(1) else {
+            defensive!("authorize_register has checked that ids are left");
+            return;
+        };
         let Registration { ticket, node_key: key, peer_key, encryption_key, resources, isolation, .. } =
             registration;
         let deposit = Self::hold_deposit(farm, T::Farms::spend(&ticket, &key));
         LastNodeId::<T>::put(node);
         NodeByKey::<T>::insert(key, node);
         FarmNodes::<T>::insert(farm, node, ());
-        let (certified, terms) = (None, Terms::default());
+        let (certified, settings) = (None, FarmerSettings::default());
         Nodes::<T>::insert(
             node,
-            Node { farm, key, peer_key, encryption_key, resources, isolation, certified, deposit, terms },
+            Node { farm, key, peer_key, encryption_key, resources, isolation, certified, deposit, settings },
         );
         Self::watch(node);
         Self::deposit_event(Event::NodeRegistered { node, farm, key, deposit });
         T::Farming::joined(node);
     }
 
-    /// An empty node goes over to another farm: what the old farmer said of it doesn't bind the new one.
+    /// Moves an empty node to another farm. The settings and descriptions of the old farmer are removed.
     fn move_to(node: NodeId, to: FarmId, registration: Registration) {
-        let Some(mut record) = Nodes::<T>::get(node) else { return };
+        let Some(mut record) = Nodes::<T>::get(node) else {
+            defensive!("a key leads to a node that exists");
+            return;
+        };
         let Registration { ticket, node_key, peer_key, encryption_key, resources, isolation, .. } =
             registration;
         let from = record.farm;
@@ -51,41 +61,48 @@ impl<T: Config> Pallet<T> {
             .and_then(|account| Self::release_deposit(&account, record.deposit, Precision::BestEffort).ok())
             .unwrap_or(0);
         let deposit = Self::hold_deposit(to, T::Farms::spend(&ticket, &node_key));
-        Self::disarm_drain(node, &record.terms);
-        let lost = record.offer(resources);
-        let terms = Terms::default();
-        let moved = Node { farm: to, peer_key, encryption_key, isolation, deposit, terms, ..record };
+        Self::disarm_drain(node, &record.settings);
+        let lost = record.set_resources(resources);
+        let settings = FarmerSettings::default();
+        let moved = Node { farm: to, peer_key, encryption_key, isolation, deposit, settings, ..record };
         Nodes::<T>::insert(node, moved);
         FarmNodes::<T>::remove(from, node);
         FarmNodes::<T>::insert(to, node, ());
         Self::forget_descriptions(node);
         Self::wake(node);
         Self::deposit_event(Event::NodeMoved { node, from, to, released, deposit });
-        Self::tell_if_lost(node, lost);
+        Self::emit_if_certificate_lost(node, lost);
         T::Farming::joined(node);
     }
 
     pub(crate) fn do_heartbeat(node: NodeId, sequence: u64, payload: HeartbeatPayload) {
-        let Some(last) = Heartbeats::<T>::get(node) else { return };
+        let Some(last) = Heartbeats::<T>::get(node) else {
+            defensive!("authorize_heartbeat has read the last heartbeat");
+            return;
+        };
         let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
         let cloned = last.is_contradicted_by(payload.boot_nonce);
         Heartbeats::<T>::insert(node, last.at_moment(at, clock).of_boot(sequence, payload.boot_nonce));
-        match cloned {
-            true => Self::notice_clone(node),
-            false => Self::hear(node, &last),
+        if cloned {
+            Self::mark_cloned(node);
+        } else {
+            Self::on_heartbeat(node, &last);
         }
         T::Farming::heard(node);
     }
 
     pub(crate) fn do_report_details(node: NodeId, sequence: u64, payload: DetailsPayload) {
-        let Some(mut record) = Nodes::<T>::get(node) else { return };
-        let lost = record.offer(payload.resources);
+        let Some(mut record) = Nodes::<T>::get(node) else {
+            defensive!("authorize_report_details has checked that the node exists");
+            return;
+        };
+        let lost = record.set_resources(payload.resources);
         record.isolation = payload.isolation;
         Nodes::<T>::insert(node, record);
         Details::<T>::insert(node, MachineDetails::from(payload));
         Self::mark_report(node, ReportKind::Details, sequence);
         Self::deposit_event(Event::DetailsReported { node });
-        Self::tell_if_lost(node, lost);
+        Self::emit_if_certificate_lost(node, lost);
         T::Farming::changed(node);
     }
 
@@ -98,7 +115,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_remove(account: T::AccountId, node: NodeId) -> DispatchResult {
-        let Node { farm, key, deposit, terms, .. } = Self::owned(&account, node)?;
+        let Node { farm, key, deposit, settings, .. } = Self::owned(&account, node)?;
         Self::ensure_empty(node)?;
         let released = Self::release_deposit(&account, deposit, Precision::Exact)?;
         T::Farming::left(node);
@@ -112,7 +129,7 @@ impl<T: Config> Pallet<T> {
         LastReports::<T>::remove(node, ReportKind::Details);
         LastReports::<T>::remove(node, ReportKind::Power);
         NotDelivered::<T>::remove(node);
-        Self::disarm_drain(node, &terms);
+        Self::disarm_drain(node, &settings);
         Self::unwatch(node);
         Self::deposit_event(Event::NodeRemoved { node, farm, released });
         Ok(())
@@ -145,7 +162,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_set_dedicated(account: T::AccountId, node: NodeId, dedicated: bool) -> DispatchResult {
-        Self::change_terms(&account, node, |terms| terms.dedicated = dedicated)?;
+        Self::change_settings(&account, node, |settings| settings.dedicated = dedicated)?;
         Self::deposit_event(Event::DedicatedSet { node, dedicated });
         Ok(())
     }
@@ -154,10 +171,10 @@ impl<T: Config> Pallet<T> {
         ensure!(fee <= T::MaxExtraFee::get(), Error::<T>::ExtraFeeAboveMaximum);
         let now = T::Clock::grid_now();
         let notice = T::ExtraFeeNotice::get();
-        let terms = Self::change_terms(&account, node, |terms| {
-            terms.extra_fee = terms.extra_fee.change(fee, now, notice);
+        let settings = Self::change_settings(&account, node, |settings| {
+            settings.extra_fee = settings.extra_fee.change(fee, now, notice);
         })?;
-        Self::deposit_event(Event::ExtraFeeSet { node, fee, from: terms.extra_fee.from });
+        Self::deposit_event(Event::ExtraFeeSet { node, fee, from: settings.extra_fee.from });
         Ok(())
     }
 
@@ -166,9 +183,9 @@ impl<T: Config> Pallet<T> {
         let earliest = T::Clock::grid_now().saturating_add(T::DrainNotice::get());
         ensure!(deadline >= earliest, Error::<T>::DrainTooSoon);
         ensure!(is_text(&drain.reason), Error::<T>::TextInvalid);
-        Self::change_terms(&account, node, |terms| {
-            Self::disarm_drain(node, terms);
-            terms.drain = Some(drain);
+        Self::change_settings(&account, node, |settings| {
+            Self::disarm_drain(node, settings);
+            settings.drain = Some(drain);
         })?;
         T::Agenda::arm(deadline, Deadline::Drain(node));
         Self::deposit_event(Event::DrainAnnounced { node, deadline });
@@ -177,10 +194,10 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_cancel_drain(account: T::AccountId, node: NodeId) -> DispatchResult {
         let record = Self::owned(&account, node)?;
-        ensure!(record.terms.drain.is_some(), Error::<T>::NotDraining);
-        Self::change_terms(&account, node, |terms| {
-            Self::disarm_drain(node, terms);
-            terms.drain = None;
+        ensure!(record.settings.drain.is_some(), Error::<T>::NotDraining);
+        Self::change_settings(&account, node, |settings| {
+            Self::disarm_drain(node, settings);
+            settings.drain = None;
         })?;
         Self::deposit_event(Event::DrainCancelled { node });
         Ok(())
@@ -194,14 +211,14 @@ impl<T: Config> Pallet<T> {
         if target == PowerState::Standby {
             Self::ensure_empty(node)?;
         }
-        Self::change_terms(&account, node, |terms| terms.power_target = target)?;
+        Self::change_settings(&account, node, |settings| settings.power_target = target)?;
         Self::deposit_event(Event::PowerTargetSet { node, target });
         Ok(())
     }
 
     pub(crate) fn do_clear_clone(account: T::AccountId, node: NodeId) -> DispatchResult {
         Self::owned(&account, node)?;
-        ensure!(Self::forget_clone(node), Error::<T>::NotCloned);
+        ensure!(Self::unmark_cloned(node), Error::<T>::NotCloned);
         Self::deposit_event(Event::CloneCleared { node });
         Ok(())
     }
@@ -217,7 +234,7 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The node, where the caller is its farmer.
+    /// The node, if the caller is its farmer.
     fn owned(account: &T::AccountId, node: NodeId) -> Result<Node, Error<T>> {
         let record = Nodes::<T>::get(node).ok_or(Error::<T>::UnknownNode)?;
         let farmer = T::Farms::farmer_account(record.farm);
@@ -225,15 +242,15 @@ impl<T: Config> Pallet<T> {
         Ok(record)
     }
 
-    fn change_terms(
+    fn change_settings(
         account: &T::AccountId,
         node: NodeId,
-        change: impl FnOnce(&mut Terms),
-    ) -> Result<Terms, Error<T>> {
+        change: impl FnOnce(&mut FarmerSettings),
+    ) -> Result<FarmerSettings, Error<T>> {
         let mut record = Self::owned(account, node)?;
-        change(&mut record.terms);
+        change(&mut record.settings);
         Nodes::<T>::insert(node, &record);
-        Ok(record.terms)
+        Ok(record.settings)
     }
 
     fn ensure_empty(node: NodeId) -> Result<(), Error<T>> {
@@ -241,13 +258,13 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn disarm_drain(node: NodeId, terms: &Terms) {
-        if let Some(drain) = &terms.drain {
+    fn disarm_drain(node: NodeId, settings: &FarmerSettings) {
+        if let Some(drain) = &settings.drain {
             T::Agenda::disarm(drain.deadline, Deadline::Drain(node));
         }
     }
 
-    /// What machine and farmer have said of it isn't so any more.
+    /// Removes the descriptions of a node by its machine and its farmer.
     fn forget_descriptions(node: NodeId) {
         Details::<T>::remove(node);
         Locations::<T>::remove(node);
@@ -258,14 +275,14 @@ impl<T: Config> Pallet<T> {
         LastReports::<T>::insert(node, kind, ReportMark { sequence, at: T::Clock::grid_now() });
     }
 
-    fn tell_if_lost(node: NodeId, lost: bool) {
+    fn emit_if_certificate_lost(node: NodeId, lost: bool) {
         if lost {
             Self::deposit_event(Event::CertificationChanged { node, certified: false });
         }
     }
 
-    /// Holds what the ticket freed as the node's deposit. That much is on the account; where it can't be
-    /// held all the same, the machine joins without one rather than fail after its ticket is spent.
+    /// Holds what the ticket has freed as the node's deposit. If that fails, though the account has the
+    /// amount, the machine joins without a deposit: its ticket is spent already.
     fn hold_deposit(farm: FarmId, freed: Balance) -> Balance {
         T::Farms::farmer_account(farm)
             .and_then(|account| T::Currency::hold(&HoldReason::Node.into(), &account, freed).ok())

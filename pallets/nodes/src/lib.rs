@@ -3,11 +3,15 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
+extern crate alloc;
+
 mod authorize_impls;
 mod dispatchable_impls;
 pub mod liveness;
 pub mod public_config;
 mod tick_impls;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
 mod types;
 pub mod uptime;
 mod utility_impls;
@@ -22,7 +26,7 @@ mod tests;
 
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
-pub use liveness::{Heartbeat, LiveState, Liveness, Outage};
+pub use liveness::{Heartbeat, HeartbeatStreak, LiveState, Liveness, Outage};
 pub use pallet::*;
 pub use public_config::PublicConfig;
 pub use types::*;
@@ -51,57 +55,57 @@ pub mod pallet {
     #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of its runtime.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>, Hash = H256> {
-        /// TFT, in which deposits are held.
+        /// TFT. Deposits are held in it.
         type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason>;
-        /// Who the farmers are: a node's deposit is held on its farmer's account.
+        /// Looks up farmers, on whose accounts the deposits of nodes are held, and spends boot tickets.
         type Farms: FarmDirectory<Self::AccountId> + BootTickets;
         /// Grid time for liveness, calendar time for registrations and uptime.
         type Clock: Clock;
-        /// What comes due.
+        /// Arms the deadlines that [`ServeDeadlines`](tfgrid_primitives::traits::ServeDeadlines) serves here.
         type Agenda: Agenda;
-        /// Who rewards nodes per period.
+        /// Receives what counts for farming rewards.
         type Farming: FarmingPeriods;
-        /// Vouches for nodes.
+        /// Certifies nodes.
         type CertifierOrigin: EnsureOrigin<Self::RuntimeOrigin>;
-        /// How often a node says that it is alive, in grid time.
+        /// Time between two heartbeats of a node.
         type HeartbeatInterval: Get<GridMillis>;
-        /// How long a node may be offline before its contracts close, in grid time.
-        type LongOffline: Get<GridMillis>;
-        /// How long before its end a drain is announced, in grid time.
+        /// Time offline after which a node's contracts close.
+        type OfflineTimeout: Get<GridMillis>;
+        /// Least time between the announcement of a drain and its deadline.
         type DrainNotice: Get<GridMillis>;
-        /// How long before it counts a higher extra fee is announced, in grid time.
+        /// Time between the announcement of a higher extra fee and the moment from which it counts.
         type ExtraFeeNotice: Get<GridMillis>;
-        /// The most that a farmer may ask for a rent beside the list price, in 1e-10 USD per hour.
+        /// Upper limit of the extra fee that a farmer charges for renting a node, beside the list price.
         type MaxExtraFee: Get<UsdRate>;
-        /// The most that one machine may offer.
+        /// Upper limit of what one node offers, part by part.
         type MaxResources: Get<Resources>;
-        /// The most contracts on one node.
+        /// Upper limit of contracts on one node.
         #[pallet::constant]
         type MaxContractsPerNode: Get<u32>;
-        /// Weights of the calls.
+        /// Weights of the calls and deadlines.
         type WeightInfo: WeightInfo;
-        /// Makes what benchmarks need of other pallets.
+        /// Creates what the benchmarks need in other pallets.
         #[cfg(feature = "runtime-benchmarks")]
         type BenchmarkHelper: BenchmarkHelper<Self::AccountId>;
     }
 
-    /// Why the pallet holds TFT.
+    /// Hold reasons of the pallet.
     #[pallet::composite_enum]
     pub enum HoldReason {
-        /// The deposits of a farmer's nodes.
+        /// Deposits of the nodes of a farmer.
         Node,
     }
 
-    /// The id given last.
+    /// The id of the node that joined last.
     #[pallet::storage]
     pub type LastNodeId<T> = StorageValue<_, NodeId, ValueQuery>;
 
-    /// The nodes.
+    /// Nodes by id.
     #[pallet::storage]
     pub type Nodes<T> = StorageMap<_, Twox64Concat, NodeId, Node>;
 
@@ -113,216 +117,217 @@ pub mod pallet {
     #[pallet::storage]
     pub type FarmNodes<T> = StorageDoubleMap<_, Twox64Concat, FarmId, Twox64Concat, NodeId, ()>;
 
-    /// What of a node is promised to contracts.
+    /// Capacity of a node that its contracts reserve.
     #[pallet::storage]
     pub type Reserved<T> = StorageMap<_, Twox64Concat, NodeId, Reservation, ValueQuery>;
 
-    /// When a node was last heard from.
+    /// The last heartbeat of a node.
     #[pallet::storage]
     pub type Heartbeats<T> = StorageMap<_, Twox64Concat, NodeId, Heartbeat>;
 
-    /// Whether a node counts as online.
+    /// Whether a node is online.
     #[pallet::storage]
-    pub type Liveliness<T> = StorageMap<_, Twox64Concat, NodeId, Liveness>;
+    pub type LivenessOf<T> = StorageMap<_, Twox64Concat, NodeId, Liveness>;
 
-    /// For how long a node was heard from, per farming period.
+    /// Uptime of a node per farming period.
     #[pallet::storage]
     pub type Uptime<T> = StorageMap<_, Twox64Concat, NodeId, Uptimes, ValueQuery>;
 
-    /// What a node's machine is, once it has said so.
+    /// Hardware of a node, since its first report of details.
     #[pallet::storage]
     pub type Details<T> = StorageMap<_, Twox64Concat, NodeId, MachineDetails>;
 
-    /// A node's last report of each kind that is taken here, heartbeats aside.
+    /// The last report of details and the last report of power of a node.
     #[pallet::storage]
     pub type LastReports<T> = StorageDoubleMap<_, Twox64Concat, NodeId, Twox64Concat, ReportKind, ReportMark>;
 
-    /// Where a node stands.
+    /// Where a node stands, according to its farmer.
     #[pallet::storage]
     pub type Locations<T> = StorageMap<_, Twox64Concat, NodeId, Location>;
 
-    /// Under what the world reaches a node.
+    /// Public addresses, domain and ports of a node, according to its farmer.
     #[pallet::storage]
     pub type PublicConfigs<T> = StorageMap<_, Twox64Concat, NodeId, PublicConfig>;
 
-    /// How often tenants said that a node didn't deliver.
+    /// Number of contracts on a node that tenants have cancelled as not delivered.
     #[pallet::storage]
     pub type NotDelivered<T> = StorageMap<_, Twox64Concat, NodeId, u32, ValueQuery>;
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
         /// A machine has joined a farm.
         NodeRegistered {
-            /// Its id.
+            /// Id of the new node.
             node: NodeId,
-            /// The farm.
+            /// Farm that it has joined.
             farm: FarmId,
-            /// Its report key.
+            /// Ed25519 key of its reports.
             key: PublicKey,
-            /// What the farmer's account holds for it, in 1e-7 TFT.
+            /// Hold on the farmer's account, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// A node has gone over to another farm. What the old farmer had decided about it is forgotten.
+        /// A node has moved to another farm. The settings of the old farmer are removed.
         NodeMoved {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// The farm that it has left.
+            /// Farm that it has left.
             from: FarmId,
-            /// The farm that it belongs to now.
+            /// Farm that it belongs to now.
             to: FarmId,
-            /// What the old farmer's account no longer holds, in 1e-7 TFT.
+            /// Hold released on the old farmer's account, in 1e-7 TFT.
             released: Balance,
-            /// What the new farmer's account holds, in 1e-7 TFT.
+            /// Hold on the new farmer's account, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// A node has left its farm.
+        /// A farmer has removed a node.
         NodeRemoved {
-            /// Its id.
+            /// Id that the node had.
             node: NodeId,
-            /// The farm.
+            /// Farm that it belonged to.
             farm: FarmId,
-            /// What is no longer held, in 1e-7 TFT.
+            /// Hold released on the farmer's account, in 1e-7 TFT.
             released: Balance,
         },
-        /// A node has missed its heartbeats: its contracts aren't charged.
+        /// A node has missed three heartbeats and is offline: its contracts aren't charged.
         NodeOffline {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// A node is back: its contracts are charged again.
+        /// A node is online again: its contracts are charged again.
         NodeOnline {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// A node has been offline for so long that its contracts close.
+        /// A node has been offline for `OfflineTimeout`: its contracts close.
         NodeGivenUp {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// Several machines use a node's key: it is offline until its farmer has cleared that.
+        /// Two machines use the key of a node: it is offline until its farmer calls `clear_clone`.
         NodeCloned {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// The farmer says that one machine alone has the node's key now.
+        /// The farmer has declared that only one machine uses the key of a node.
         CloneCleared {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// A node has said what it is and offers.
+        /// A node has reported its hardware and capacity.
         DetailsReported {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// A certifier vouches for a node, or no longer does, or its hardware isn't what was vouched for.
+        /// A certifier has certified a node or withdrawn its certificate, or the node has lost it by a change
+        /// of hardware.
         CertificationChanged {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// Whether it is certified now.
+            /// Whether the node is certified now.
             certified: bool,
         },
-        /// The farmer has said where a node stands.
+        /// The farmer has set the location of a node.
         LocationSet {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// The farmer has said, or taken back, under what the world reaches a node.
+        /// The farmer has set or removed the public config of a node.
         PublicConfigSet {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// The farmer has said whether a node is only rented as a whole.
+        /// The farmer has set whether a node is only rented as a whole.
         DedicatedSet {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// Whether it is.
+            /// Whether it is only rented as a whole.
             dedicated: bool,
         },
-        /// The farmer asks another extra fee for renting a node.
+        /// The farmer has set the extra fee for renting a node.
         ExtraFeeSet {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// The fee, in 1e-10 USD per hour.
+            /// Fee in 1e-10 USD per hour.
             fee: UsdRate,
-            /// The grid time from which it counts.
+            /// Grid time from which the fee counts.
             from: GridMillis,
         },
-        /// A node takes no new contracts, and those that it has close at the deadline.
+        /// A node takes no new contracts; its contracts close at the deadline.
         DrainAnnounced {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// When, in grid time.
+            /// Grid time at which the contracts close.
             deadline: GridMillis,
         },
-        /// A node takes contracts again.
+        /// The farmer has cancelled a drain: the node takes contracts again.
         DrainCancelled {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// The deadline of a drain has come: the node's contracts close.
+        /// A drain has reached its deadline: the node's contracts close.
         DrainEnded {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
         },
-        /// The farmer wants a node to sleep or to be up.
+        /// The farmer has set whether a node is to sleep.
         PowerTargetSet {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// Which.
+            /// State that the farmer asks for.
             target: PowerState,
         },
-        /// A node sleeps or has woken.
+        /// A node has gone to sleep or has woken up.
         PowerChanged {
-            /// Its id.
+            /// Id of the node.
             node: NodeId,
-            /// Which.
+            /// State of the node now.
             state: PowerState,
         },
     }
 
-    /// Why a call failed.
+    /// Errors of the pallet.
     #[pallet::error]
     pub enum Error<T> {
         /// No node has this id.
         UnknownNode,
         /// The caller isn't the farmer of this node.
         NotFarmer,
-        /// Contracts still have capacity of this node.
+        /// Contracts still reserve capacity of this node.
         NodeInUse,
-        /// The node has less free than is asked for.
+        /// The node has less free capacity than requested.
         NotEnoughCapacity,
-        /// The node carries as many contracts as the chain admits.
+        /// The node has `MaxContractsPerNode` contracts.
         TooManyContracts,
-        /// The farmer drains the node: it takes no new contracts.
+        /// The node is draining: it takes no new contracts.
         NodeDraining,
-        /// A place on Earth has a latitude of at most 90 and a longitude of at most 180 degrees.
+        /// A latitude is at most 90 degrees, a longitude at most 180 degrees.
         CoordinatesOutOfRange,
-        /// A country's code has two capital letters.
+        /// A country code has two capital letters (ISO 3166-1 alpha-2).
         CountryInvalid,
-        /// This isn't UTF-8 without control characters.
+        /// A text is UTF-8 without control characters.
         TextInvalid,
-        /// The address isn't public, or its gateway isn't next to it.
+        /// An address isn't public, or its prefix or gateway can't be used (`tfgrid_primitives::net`).
         AddressInvalid,
-        /// The domain breaks a rule of DNS, has capital letters or a dot at its end.
+        /// The domain breaks a rule of DNS, has capital letters, or ends with a dot.
         DomainInvalid,
-        /// A range of ports starts above zero and doesn't end before it starts.
+        /// A range of ports starts at 1 or above and ends no lower than it starts.
         PortsInvalid,
-        /// The extra fee is above what the chain admits.
+        /// The extra fee exceeds `MaxExtraFee`.
         ExtraFeeAboveMaximum,
-        /// A drain ends no sooner than its notice says.
+        /// The deadline of a drain is at least `DrainNotice` away.
         DrainTooSoon,
-        /// The node isn't drained.
+        /// The node isn't draining.
         NotDraining,
-        /// The node's key isn't known to be used by several machines.
+        /// The node isn't marked as cloned.
         NotCloned,
     }
 
     #[pallet::call(weight = T::WeightInfo)]
     impl<T: Config> Pallet<T> {
-        /// A machine joins the farm of its boot ticket, or goes over to it with an empty node. Authorised by
-        /// both keys of the registration, free.
+        /// Adds a machine as a node to the farm of its boot ticket, or moves an empty node to that farm.
+        /// Authorised by ticket key and node key; free.
         #[pallet::call_index(0)]
         #[pallet::weight((
             T::WeightInfo::register()
@@ -342,7 +347,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// A node says that it is alive. Authorised by its key, free, at most one per half an interval.
+        /// Reports that a node is alive. Authorised by its key; free; at most one per half
+        /// `HeartbeatInterval`.
         #[pallet::call_index(1)]
         #[pallet::weight((
             T::WeightInfo::heartbeat().saturating_add(T::Farming::weight_of_telling()),
@@ -361,7 +367,7 @@ pub mod pallet {
             Ok(())
         }
 
-        /// The farmer takes an empty node out of the directory; its deposit is free again.
+        /// Removes an empty node of the caller and releases its deposit.
         #[pallet::call_index(2)]
         #[pallet::weight(T::WeightInfo::remove().saturating_add(T::Farming::weight_of_leaving()))]
         pub fn remove(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
@@ -369,8 +375,8 @@ pub mod pallet {
             Self::do_remove(account, node)
         }
 
-        /// A node says what it is and offers: never less than is reserved. Authorised by its key, free, at
-        /// most one per interval between heartbeats.
+        /// Reports hardware and capacity of a node: no less than its contracts reserve. Authorised by its
+        /// key; free; at most one per `HeartbeatInterval`.
         #[pallet::call_index(3)]
         #[pallet::weight((
             T::WeightInfo::report_details().saturating_add(T::Farming::weight_of_telling()),
@@ -389,8 +395,8 @@ pub mod pallet {
             Ok(())
         }
 
-        /// An empty node goes to sleep, as its farmer wants, or has woken; a heartbeat wakes it as well.
-        /// Authorised by its key, free, at most one per half an interval between heartbeats.
+        /// Reports that an empty node goes to sleep, which its farmer has asked for, or has woken up; a
+        /// heartbeat wakes it as well. Authorised by its key; free; at most one per half `HeartbeatInterval`.
         #[pallet::call_index(4)]
         #[pallet::weight((T::WeightInfo::report_power(), DispatchClass::Operational))]
         #[pallet::authorize(Self::authorize_report_power)]
@@ -406,14 +412,14 @@ pub mod pallet {
             Ok(())
         }
 
-        /// The farmer says where a node stands.
+        /// Sets the location of a node of the caller.
         #[pallet::call_index(5)]
         pub fn set_location(origin: OriginFor<T>, node: NodeId, location: Location) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_set_location(account, node, location)
         }
 
-        /// The farmer says, or takes back with `None`, under what the world reaches a node.
+        /// Sets the public addresses, domain and ports of a node of the caller; `None` removes them.
         #[pallet::call_index(6)]
         pub fn set_public_config(
             origin: OriginFor<T>,
@@ -424,23 +430,23 @@ pub mod pallet {
             Self::do_set_public_config(account, node, config)
         }
 
-        /// The farmer says whether a node is only rented as a whole. Contracts that it has stay.
+        /// Sets whether a node of the caller is only rented as a whole. Existing contracts stay.
         #[pallet::call_index(7)]
         pub fn set_dedicated(origin: OriginFor<T>, node: NodeId, dedicated: bool) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_set_dedicated(account, node, dedicated)
         }
 
-        /// The farmer asks `fee`, in 1e-10 USD per hour, for renting the node beside the list price. Less
-        /// counts at once, more after notice.
+        /// Sets the extra fee for renting a node of the caller, beside the list price, in 1e-10 USD per hour.
+        /// A lower fee counts at once, a higher one after `ExtraFeeNotice`.
         #[pallet::call_index(8)]
         pub fn set_extra_fee(origin: OriginFor<T>, node: NodeId, fee: UsdRate) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_set_extra_fee(account, node, fee)
         }
 
-        /// The farmer announces that the node's contracts close at `deadline` (grid time); it takes no new
-        /// ones from now on. Called again, it moves the deadline, with the same notice.
+        /// Drains a node of the caller: it takes no new contracts, and its contracts close at `deadline`
+        /// (grid time). A second call moves the deadline, with the same notice.
         #[pallet::call_index(9)]
         pub fn drain(
             origin: OriginFor<T>,
@@ -452,28 +458,28 @@ pub mod pallet {
             Self::do_drain(account, node, Drain { deadline, reason })
         }
 
-        /// The farmer ends a drain: the node takes contracts again.
+        /// Cancels the drain of a node of the caller: it takes contracts again.
         #[pallet::call_index(10)]
         pub fn cancel_drain(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_cancel_drain(account, node)
         }
 
-        /// The farmer wants a node up, or an empty one to sleep.
+        /// Asks a node of the caller to be up or, if it is empty, to sleep.
         #[pallet::call_index(11)]
         pub fn set_power_target(origin: OriginFor<T>, node: NodeId, target: PowerState) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_set_power_target(account, node, target)
         }
 
-        /// The farmer says that one machine alone has the node's key now: its heartbeats count again.
+        /// Declares that only one machine uses the key of a node of the caller: its heartbeats count again.
         #[pallet::call_index(12)]
         pub fn clear_clone(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_clear_clone(account, node)
         }
 
-        /// A certifier vouches for what a node offers now, or no longer vouches for it.
+        /// Certifies what a node offers now, or withdraws its certificate.
         #[pallet::call_index(13)]
         #[pallet::weight(T::WeightInfo::certify().saturating_add(T::Farming::weight_of_telling()))]
         pub fn certify(origin: OriginFor<T>, node: NodeId, certified: bool) -> DispatchResult {
@@ -484,28 +490,28 @@ pub mod pallet {
 
     #[pallet::view_functions]
     impl<T: Config> Pallet<T> {
-        /// What a node could still reserve; `None` for an unknown node.
+        /// Free capacity of a node; `None` for an unknown node.
         pub fn node_free(node: NodeId) -> Option<Resources> {
             Self::free(node)
         }
 
-        /// Whether a node counts as online.
+        /// Whether a node is online.
         pub fn node_online(node: NodeId) -> bool {
             Self::is_online(node)
         }
 
-        /// A node as people look for it; `None` for an unknown node.
+        /// What a node offers to tenants; `None` for an unknown node.
         pub fn node_offer(node: NodeId) -> Option<NodeOffer> {
             Self::offer_of(node)
         }
 
-        /// Nodes that match, in ascending order of their ids, at most 500 and from 500 ids; go on with
-        /// the page's cursor, also where a page is empty.
+        /// Nodes that match `filter`, in ascending order of their ids. Scans at most 500 ids: follow the
+        /// page's cursor also after an empty page.
         pub fn find_nodes(filter: NodeFilter, after: Option<NodeId>, limit: u32) -> Page<NodeOffer, NodeId> {
             Self::page_of_nodes(&filter, after, limit)
         }
 
-        /// For how many milliseconds of a farming period (its first second ÷ 30 days) a node was heard from.
+        /// Uptime of a node in a farming period (its first second ÷ 30 days), in milliseconds.
         pub fn node_uptime(node: NodeId, period: u32) -> u64 {
             Uptime::<T>::get(node).in_period(period)
         }
@@ -514,8 +520,14 @@ pub mod pallet {
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn integrity_test() {
-            assert!(T::HeartbeatInterval::get() > 0, "nodes must be given time between heartbeats");
-            assert!(T::LongOffline::get() > 0, "an offline node would be looked at in every block");
+            assert!(
+                T::HeartbeatInterval::get() > 0,
+                "HeartbeatInterval is zero: every node would be offline"
+            );
+            assert!(
+                T::OfflineTimeout::get() > 0,
+                "OfflineTimeout is zero: offline nodes would be checked in every block"
+            );
         }
 
         #[cfg(feature = "try-runtime")]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether a node counts as online: the records, and the arithmetic of leaving and coming back.
+//! Liveness of a node: the records, and the arithmetic of going offline and coming back. Pure: no storage.
 
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -9,146 +9,147 @@ use tfgrid_primitives::{
     units::{DAY_MS, HOUR_MS},
 };
 
-/// Heartbeats that a node may miss before it counts as offline.
+/// A node that has missed so many heartbeats is offline.
 pub const MISSED_HEARTBEATS: u64 = 3;
-/// Heartbeats in a row after which a node is back.
+/// A node is online again after so many heartbeats in a row.
 pub const HEARTBEATS_TO_RETURN: u32 = 3;
-/// Heartbeats further apart than so many intervals aren't in a row.
-pub const LONGEST_GAP: u64 = 2;
-/// A node that flaps must be heard from for at most this long before it is back.
-pub const LONGEST_RETURN: GridMillis = HOUR_MS;
-/// A node that stayed online for this long hasn't flapped.
-pub const STEADY: GridMillis = DAY_MS;
+/// Heartbeats more than so many intervals apart aren't in a row.
+pub const MAX_STREAK_INTERVALS: u64 = 2;
+/// Upper limit of the time that heartbeats in a row must span before a flapping node is online again.
+pub const MAX_RETURN_TIME: GridMillis = HOUR_MS;
+/// A node that was online for so long before it goes offline hasn't flapped.
+pub const STEADY_TIME: GridMillis = DAY_MS;
 
-/// A node's last sign of life.
+/// The last heartbeat of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Heartbeat {
-    /// Grid time at which it came in.
+    /// Grid time at which the chain took it.
     pub at: GridMillis,
-    /// Its sequence: the next must be above.
+    /// Sequence number: that of the next heartbeat must be higher.
     pub sequence: u64,
-    /// The agent's nonce of this boot; none before the first heartbeat.
+    /// Nonce of the agent's present boot; `None` before the first heartbeat.
     pub boot_nonce: Option<u64>,
-    /// The nonce before that. Machines that take turns under one key come back to it.
+    /// Nonce before that one. Two machines under one key alternate between the two.
     pub previous_nonce: Option<u64>,
-    /// Where the price clock stood.
+    /// Price clock at that time.
     pub clock: PriceTime,
 }
 
 impl Heartbeat {
-    /// What a node starts with when it joins.
+    /// The record of a node that joins.
     pub(crate) fn at_joining(at: GridMillis, clock: PriceTime) -> Self {
         Self { at, sequence: 0, boot_nonce: None, previous_nonce: None, clock }
     }
 
-    /// What the next heartbeat must come after.
+    /// The mark that the next heartbeat must come after.
     pub(crate) fn mark(&self) -> ReportMark {
         ReportMark { sequence: self.sequence, at: self.at }
     }
 
-    /// The same at another moment: the node was heard from in another way.
+    /// The same record at another moment.
     pub(crate) fn at_moment(self, at: GridMillis, clock: PriceTime) -> Self {
         Self { at, clock, ..self }
     }
 
-    /// The agent tells this nonce now.
+    /// The record with the nonce of this heartbeat.
     pub(crate) fn of_boot(self, sequence: u64, nonce: u64) -> Self {
         let previous_nonce =
             if self.boot_nonce == Some(nonce) { self.previous_nonce } else { self.boot_nonce };
         Self { sequence, boot_nonce: Some(nonce), previous_nonce, ..self }
     }
 
-    /// Whether a heartbeat with `nonce` betrays a second machine under the key: a boot that was over goes on.
+    /// Whether a heartbeat with `nonce` comes from a second machine under the key: a boot that had ended goes
+    /// on.
     pub(crate) fn is_contradicted_by(&self, nonce: u64) -> bool {
         self.boot_nonce != Some(nonce) && self.previous_nonce == Some(nonce)
     }
 }
 
-/// Whether a node counts as online, and when that is looked at again.
+/// Whether a node is online, and when the chain checks that again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Liveness {
     /// Online, offline or asleep.
     pub state: LiveState,
-    /// When its [`Deadline::Silence`](tfgrid_primitives::Deadline) is due.
+    /// Grid time at which its [`Deadline::Silence`](tfgrid_primitives::Deadline) is due.
     pub check_at: GridMillis,
-    /// How often it went offline less than a day after it had returned.
+    /// How often in a row it went offline less than [`STEADY_TIME`] after it had come back.
     pub flaps: u8,
-    /// The stretch of the price clock in which it served nobody last, up to its return: contracts that were
-    /// charged through it get that back.
+    /// Last outage on the price clock, up to the node's return: contracts that were charged through it are
+    /// refunded.
     pub outage: ClockSpan,
 }
 
-/// Whether a node counts as online.
+/// Whether a node is online.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum LiveState {
-    /// It is heard from.
+    /// The node sends heartbeats.
     Online {
-        /// Since when.
+        /// Grid time at which it came online.
         since: GridMillis,
     },
-    /// It was silent for too long, or is cloned.
+    /// The node has missed [`MISSED_HEARTBEATS`], or is cloned.
     Offline(Outage),
-    /// It sleeps, as its farmer wants.
+    /// The node sleeps, as its farmer has asked.
     Standby {
-        /// Since when.
+        /// Grid time at which it went to sleep.
         since: GridMillis,
     },
 }
 
-/// A time in which a node is offline.
+/// An outage of a node that is offline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Outage {
-    /// Since when.
+    /// Grid time at which the node went offline.
     pub since: GridMillis,
-    /// Where the price clock stood at the last heartbeat before it: up to there contracts are paid.
+    /// Price clock at the last heartbeat before the outage: contracts are charged up to there.
     pub clock: PriceTime,
-    /// The heartbeats in a row that it has sent since.
-    pub row: Option<Row>,
-    /// Several machines use its key: heartbeats don't count until its farmer has cleared that.
+    /// Heartbeats in a row since then.
+    pub streak: Option<HeartbeatStreak>,
+    /// Whether two machines use the node's key: heartbeats don't count until the farmer clears that.
     pub cloned: bool,
-    /// It has been offline for so long that its contracts close.
+    /// Whether the node has been offline for so long that its contracts close.
     pub given_up: bool,
 }
 
 impl Outage {
-    /// One that begins.
+    /// An outage that begins.
     pub(crate) fn new(since: GridMillis, clock: PriceTime) -> Self {
-        Self { since, clock, row: None, cloned: false, given_up: false }
+        Self { since, clock, streak: None, cloned: false, given_up: false }
     }
 }
 
 /// Heartbeats in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct Row {
-    /// How many.
+pub struct HeartbeatStreak {
+    /// Number of heartbeats.
     pub beats: u32,
-    /// When the first of them came.
+    /// Grid time of the first one.
     pub from: GridMillis,
 }
 
-impl Row {
-    /// `before` and a heartbeat at `now`, `gap` after the last one.
+impl HeartbeatStreak {
+    /// The streak with another heartbeat at `now`, `gap` after the last one.
     pub(crate) fn with(before: Option<Self>, gap: GridMillis, now: GridMillis, interval: GridMillis) -> Self {
-        let in_row = gap <= interval.saturating_mul(LONGEST_GAP);
-        let Self { beats, from } = before.filter(|_| in_row).unwrap_or(Self { beats: 0, from: now });
+        let continues = gap <= interval.saturating_mul(MAX_STREAK_INTERVALS);
+        let Self { beats, from } = before.filter(|_| continues).unwrap_or(Self { beats: 0, from: now });
         Self { beats: beats.saturating_add(1), from }
     }
 
-    /// Whether it is enough to come back at `now` after `flaps` flaps: the time that it must span doubles
-    /// with each.
+    /// Whether the streak brings a node back at `now` that has flapped `flaps` times: the time that it must
+    /// span doubles with each flap.
     pub(crate) fn suffices(&self, now: GridMillis, interval: GridMillis, flaps: u8) -> bool {
         let doublings = 1u64.checked_shl(flaps.into()).unwrap_or(u64::MAX);
-        // A row spans an interval at least, also where that is the longer of both.
-        let span = interval.saturating_mul(doublings).min(LONGEST_RETURN.max(interval));
+        // An interval may be longer than the upper limit.
+        let span = interval.saturating_mul(doublings).min(MAX_RETURN_TIME.max(interval));
         self.beats >= HEARTBEATS_TO_RETURN && now.saturating_sub(self.from) >= span
     }
 }
 
 impl Liveness {
-    /// How often the node has flapped if it goes offline at `now`.
+    /// Number of flaps when the node goes offline at `now`.
     pub(crate) fn flaps_at(&self, now: GridMillis) -> u8 {
         match self.state {
-            LiveState::Online { since } if now.saturating_sub(since) >= STEADY => 0,
+            LiveState::Online { since } if now.saturating_sub(since) >= STEADY_TIME => 0,
             LiveState::Online { .. } => self.flaps.saturating_add(1),
             LiveState::Offline(_) | LiveState::Standby { .. } => self.flaps,
         }
@@ -162,7 +163,7 @@ mod tests {
     const INTERVAL: GridMillis = 600_000;
 
     #[test]
-    fn a_reboot_is_no_clone_and_taking_turns_is() {
+    fn alternating_boots_are_a_clone_and_a_reboot_is_not() {
         let first = Heartbeat::at_joining(0, 0).of_boot(1, 7);
         assert!(!first.is_contradicted_by(7));
         assert!(!first.is_contradicted_by(8));
@@ -171,34 +172,37 @@ mod tests {
         assert!(!second.of_boot(3, 8).is_contradicted_by(9));
         assert!(second.is_contradicted_by(7));
         assert!(second.of_boot(3, 8).is_contradicted_by(7));
-        assert!(!second.of_boot(3, 9).is_contradicted_by(7), "a boot long over is forgotten");
+        assert!(!second.of_boot(3, 9).is_contradicted_by(7), "an older boot is forgotten");
     }
 
     #[test]
-    fn a_row_breaks_where_a_gap_is_longer_than_two_intervals() {
-        let row = Row::with(None, u64::MAX, 10, INTERVAL);
-        assert_eq!(row, Row { beats: 1, from: 10 });
-        let longer = Row::with(Some(row), 2 * INTERVAL, 20, INTERVAL);
-        assert_eq!(longer, Row { beats: 2, from: 10 });
-        assert_eq!(Row::with(Some(longer), 2 * INTERVAL + 1, 30, INTERVAL), Row { beats: 1, from: 30 });
+    fn a_gap_of_more_than_two_intervals_ends_a_streak() {
+        let streak = HeartbeatStreak::with(None, u64::MAX, 10, INTERVAL);
+        assert_eq!(streak, HeartbeatStreak { beats: 1, from: 10 });
+        let longer = HeartbeatStreak::with(Some(streak), 2 * INTERVAL, 20, INTERVAL);
+        assert_eq!(longer, HeartbeatStreak { beats: 2, from: 10 });
+        assert_eq!(
+            HeartbeatStreak::with(Some(longer), 2 * INTERVAL + 1, 30, INTERVAL),
+            HeartbeatStreak { beats: 1, from: 30 }
+        );
     }
 
     #[test]
-    fn the_time_to_return_doubles_with_each_flap_up_to_an_hour() {
-        let row = Row { beats: 3, from: 0 };
+    fn the_way_back_doubles_with_each_flap_up_to_an_hour() {
+        let streak = HeartbeatStreak { beats: 3, from: 0 };
         for (flaps, span) in [(0, 1), (1, 2), (2, 4), (3, 6), (4, 6), (63, 6), (64, 6), (255, 6)] {
-            assert!(row.suffices(span * INTERVAL, INTERVAL, flaps), "{flaps} flaps");
-            assert!(!row.suffices(span * INTERVAL - 1, INTERVAL, flaps), "{flaps} flaps");
+            assert!(streak.suffices(span * INTERVAL, INTERVAL, flaps), "{flaps} flaps");
+            assert!(!streak.suffices(span * INTERVAL - 1, INTERVAL, flaps), "{flaps} flaps");
         }
-        assert!(!Row { beats: 2, from: 0 }.suffices(u64::MAX, INTERVAL, 0));
+        assert!(!HeartbeatStreak { beats: 2, from: 0 }.suffices(u64::MAX, INTERVAL, 0));
     }
 
     #[test]
-    fn flaps_are_counted_unless_the_node_was_steady_and_do_not_wrap() {
+    fn a_steady_day_forgets_flaps_and_their_count_saturates() {
         let live = |state, flaps| Liveness { state, check_at: 0, flaps, outage: ClockSpan::default() };
         let online = LiveState::Online { since: 5 };
-        assert_eq!(live(online, 3).flaps_at(5 + STEADY - 1), 4);
-        assert_eq!(live(online, 3).flaps_at(5 + STEADY), 0);
+        assert_eq!(live(online, 3).flaps_at(5 + STEADY_TIME - 1), 4);
+        assert_eq!(live(online, 3).flaps_at(5 + STEADY_TIME), 0);
         assert_eq!(live(online, u8::MAX).flaps_at(6), u8::MAX);
         assert_eq!(live(LiveState::Standby { since: 0 }, 3).flaps_at(u64::MAX), 3);
     }

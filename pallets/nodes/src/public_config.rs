@@ -1,45 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Under what the world reaches a node, and what makes that valid.
+//! Public addresses, domain and ports of a node, and their rules. Pure: no storage.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use core::net::{Ipv4Addr, Ipv6Addr};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 
-/// The most characters of a domain name.
+pub use tfgrid_primitives::net::Interface;
+
+/// Upper limit of characters in a domain name.
 pub const MAX_DOMAIN: u32 = 253;
-/// The most characters between two dots of it.
+/// Upper limit of characters between two dots of a domain name.
 const MAX_LABEL: usize = 63;
 
-/// A domain name in lower case, without the last dot.
+/// A domain name in lower case, without a dot at its end.
 pub type Domain = BoundedVec<u8, ConstU32<MAX_DOMAIN>>;
 
-/// Under what the world reaches a node.
+/// How the internet reaches a node.
 #[derive(
     Clone, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct PublicConfig {
-    /// Its IPv4 address.
+    /// IPv4 address.
     pub ipv4: Option<Interface<[u8; 4]>>,
-    /// Its IPv6 address.
+    /// IPv6 address.
     pub ipv6: Option<Interface<[u8; 16]>>,
-    /// The domain under which it serves gateway names.
+    /// Domain under which the node serves gateway names.
     pub domain: Option<Domain>,
-    /// The UDP ports that lead to it, for WireGuard.
+    /// UDP ports that lead to the node, for WireGuard.
     pub wireguard_ports: Option<Ports>,
-}
-
-/// An address of a node in its network.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Interface<Address> {
-    /// The address.
-    pub address: Address,
-    /// The length of the network's prefix.
-    pub prefix: u8,
-    /// The network's way out.
-    pub gateway: Address,
 }
 
 /// A range of ports.
@@ -47,84 +35,31 @@ pub struct Interface<Address> {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Ports {
-    /// The first one.
+    /// First port.
     pub first: u16,
-    /// The last one.
+    /// Last port.
     pub last: u16,
 }
 
 impl PublicConfig {
-    /// Whether the addresses are public ones and their gateways next to them.
+    /// Whether both interfaces keep the rules of [`Interface::check`].
     pub fn has_valid_addresses(&self) -> bool {
-        self.ipv4.is_none_or(|ipv4| ipv4.is_valid()) && self.ipv6.is_none_or(|ipv6| ipv6.is_valid())
+        self.ipv4.is_none_or(|ipv4| ipv4.check().is_ok()) && self.ipv6.is_none_or(|ipv6| ipv6.check().is_ok())
     }
 
-    /// Whether the domain is one.
+    /// Whether the domain keeps the rules of DNS.
     pub fn has_valid_domain(&self) -> bool {
         self.domain.as_ref().is_none_or(|domain| is_domain(domain))
     }
 
-    /// Whether the ports are a range of usable ones.
+    /// Whether the ports are a range that starts above zero.
     pub fn has_valid_ports(&self) -> bool {
         self.wireguard_ports.is_none_or(|ports| ports.first > 0 && ports.first <= ports.last)
     }
 }
 
-impl Interface<[u8; 4]> {
-    fn is_valid(&self) -> bool {
-        let near = same_network(bits4(self.address), bits4(self.gateway), 32, self.prefix);
-        (8..=32).contains(&self.prefix)
-            && is_public_ipv4(self.address)
-            && is_public_ipv4(self.gateway)
-            && near
-            && self.address != self.gateway
-    }
-}
-
-impl Interface<[u8; 16]> {
-    fn is_valid(&self) -> bool {
-        let [address, gateway] = [self.address, self.gateway].map(u128::from_be_bytes);
-        // Routers often announce themselves under their link-local address.
-        let near = same_network(address, gateway, 128, self.prefix)
-            || Ipv6Addr::from(self.gateway).is_unicast_link_local();
-        (16..=128).contains(&self.prefix) && is_public_ipv6(self.address) && near && address != gateway
-    }
-}
-
-fn bits4(address: [u8; 4]) -> u128 {
-    u32::from_be_bytes(address).into()
-}
-
-fn same_network(a: u128, b: u128, width: u32, prefix: u8) -> bool {
-    // A shift by all bits leaves nothing to differ in.
-    (a ^ b).checked_shr(width.saturating_sub(prefix.into())).is_none_or(|differ| differ == 0)
-}
-
-fn is_public_ipv4(address: [u8; 4]) -> bool {
-    let ip = Ipv4Addr::from(address);
-    let [a, b, c, _] = address;
-    let shared = a == 100 && b & 0b1100_0000 == 64;
-    let benchmarking = a == 198 && b & 0b1111_1110 == 18;
-    let protocols = (a, b, c) == (192, 0, 0);
-    let reserved = a == 0 || a >= 224;
-    !(ip.is_private()
-        || ip.is_loopback()
-        || ip.is_link_local()
-        || ip.is_documentation()
-        || shared
-        || benchmarking
-        || protocols
-        || reserved)
-}
-
-/// Global unicast is 2000::/3, less documentation (2001:db8::/32, 3fff::/20).
-fn is_public_ipv6(address: [u8; 16]) -> bool {
-    let [first, second, ..] = Ipv6Addr::from(address).segments();
-    let documentation = (first, second) == (0x2001, 0xdb8) || first == 0x3fff && second < 0x1000;
-    first & 0xe000 == 0x2000 && !documentation
-}
-
-/// By the rules of DNS: labels of letters, digits and inner hyphens, at least two, the last one no number.
+/// Whether this is two or more labels of letters, digits and inner hyphens, the last one not a number (RFC
+/// 1123 §2.1).
 fn is_domain(domain: &[u8]) -> bool {
     let is_label = |label: &[u8]| {
         let inner = |c: &u8| matches!(c, b'a'..=b'z' | b'0'..=b'9' | b'-');
@@ -135,7 +70,7 @@ fn is_domain(domain: &[u8]) -> bool {
     };
     let mut labels = domain.split(|c| *c == b'.');
     let all_valid = labels.clone().all(is_label);
-    let named = labels.clone().last().is_some_and(|top| !top.iter().all(u8::is_ascii_digit));
+    let named = labels.clone().next_back().is_some_and(|top| !top.iter().all(u8::is_ascii_digit));
     all_valid && named && labels.nth(1).is_some()
 }
 
@@ -149,7 +84,8 @@ mod tests {
     }
 
     fn ipv6(address: &str, prefix: u8, gateway: &str) -> bool {
-        let [address, gateway] = [address, gateway].map(|ip| ip.parse::<Ipv6Addr>().unwrap().octets());
+        let octets = |text: &str| text.parse::<core::net::Ipv6Addr>().unwrap().octets();
+        let (address, gateway) = (octets(address), octets(gateway));
         let ipv6 = Some(Interface { address, prefix, gateway });
         PublicConfig { ipv6, ..Default::default() }.has_valid_addresses()
     }
@@ -159,9 +95,12 @@ mod tests {
         assert!(ipv4([185, 69, 166, 10], 24, [185, 69, 166, 1]));
         assert!(!ipv4([185, 69, 166, 10], 24, [185, 69, 167, 1]), "the gateway is in another network");
         assert!(!ipv4([185, 69, 166, 10], 24, [185, 69, 166, 10]), "the node is its own gateway");
-        for prefix in [0, 7, 32, 33, 255] {
+        assert!(!ipv4([185, 69, 166, 0], 24, [185, 69, 166, 1]), "the address names its network");
+        assert!(!ipv4([185, 69, 166, 255], 24, [185, 69, 166, 1]), "the address names its broadcast");
+        for prefix in [0, 7, 33, 255] {
             assert!(!ipv4([185, 69, 166, 10], prefix, [185, 69, 166, 1]), "prefix {prefix}");
         }
+        assert!(ipv4([185, 69, 166, 10], 32, [185, 69, 166, 1]), "point to point");
         for private in [
             [10, 0, 0, 2],
             [127, 0, 0, 2],
@@ -172,6 +111,7 @@ mod tests {
             [198, 18, 0, 2],
             [192, 0, 0, 2],
             [192, 0, 2, 2],
+            [192, 88, 99, 2],
             [0, 0, 0, 2],
             [224, 0, 0, 2],
             [255, 255, 255, 255],
@@ -189,7 +129,8 @@ mod tests {
         assert!(!ipv6("2a10:b600::10", 64, "2a10:b600::10"));
         assert!(!ipv6("2a10:b600::10", 15, "2a10:b600::1"));
         assert!(!ipv6("2a10:b600::10", 129, "2a10:b600::1"));
-        for other in ["::1", "fe80::2", "fd00::2", "ff02::2", "2001:db8::2", "3fff::2", "::ffff:1.2.3.4"] {
+        let others = ["::1", "fe80::2", "fd00::2", "ff02::2", "2001:db8::2", "3fff::2", "::ffff:1.2.3.4"];
+        for other in others.into_iter().chain(["2001::2", "2002::2"]) {
             assert!(!ipv6(other, 64, "fe80::1"), "{other} isn't public");
         }
     }

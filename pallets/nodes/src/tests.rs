@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    Details, DrainReason, Error, Event, HoldReason, LastNodeId, LiveState, Liveliness, Liveness, Location,
-    Locations, NotDelivered, Outage, PublicConfigs, Terms,
+    Details, DrainReason, Error, Event, FarmerSettings, HoldReason, LastNodeId, LiveState, Liveness,
+    LivenessOf, Location, Locations, NotDelivered, Outage, PublicConfigs,
     mock::*,
     public_config::{Interface, Ports, PublicConfig},
     uptime::PERIOD_SECONDS,
@@ -12,9 +12,9 @@ use sp_core::Pair;
 use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
     Deadline, NodeId, Refusal, Resources,
-    ledger::Gap,
-    report::{DetailsPayload, Gpu, PowerState},
-    traits::{Clock, FarmUse, NodeDirectory, NodeFacts, NodeLiveness, ServeDeadlines, Service},
+    refund::ClockSpan,
+    report::{DetailsPayload, Gpu, HeartbeatPayload, PowerState},
+    traits::{Clock, FarmInUse, NodeDirectory, NodeFacts, NodeLiveness, ServeDeadlines, Service},
     units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS},
     views::{ClosingReason, NodeFilter},
 };
@@ -30,7 +30,7 @@ fn facts(node: NodeId) -> NodeFacts {
 }
 
 fn live(node: NodeId) -> Liveness {
-    Liveliness::<Test>::get(node).unwrap()
+    LivenessOf::<Test>::get(node).unwrap()
 }
 
 fn outage(node: NodeId) -> Outage {
@@ -68,7 +68,7 @@ mod liveness {
     use super::*;
 
     #[test]
-    fn a_node_is_offline_after_three_missed_heartbeats_by_the_agenda_alone() {
+    fn three_missed_heartbeats_set_a_node_offline() {
         run_with_node(|mut machine| {
             machine.beat(2);
             pass(3 * INTERVAL);
@@ -77,18 +77,18 @@ mod liveness {
             pass(1);
             assert_eq!((facts(1).online, facts(1).service), (false, Service::Suspended));
             assert_eq!(last_event(), Event::NodeOffline { node: 1 });
-            assert_eq!(swept(), [1], "its contracts are asked for once");
+            assert_eq!(swept(), [1], "one sweep is armed");
         });
     }
 
     #[test]
-    fn a_silence_is_one_though_the_agenda_is_late_to_notice_it() {
+    fn a_silence_counts_though_the_agenda_is_late() {
         run_with_node(|mut machine| {
             machine.beat(2);
-            let last = SetClock::price_now();
+            let last = MockClock::price_now();
             // Nothing is served meanwhile.
-            Grid::mutate(|grid| *grid += 4 * INTERVAL);
-            assert!(Nodes::is_online(1), "nobody has noticed");
+            MockClock::advance(4 * INTERVAL);
+            assert!(Nodes::is_online(1), "the agenda hasn't checked it yet");
             assert_eq!(Nodes::offline_since(1), Some(last));
             report(machine.heartbeat()).unwrap();
             assert!(!Nodes::is_online(1));
@@ -97,7 +97,7 @@ mod liveness {
             assert_eq!(live(1).flaps, 1, "it had been online for less than a day");
             machine.beat(2);
             assert!(Nodes::is_online(1));
-            assert_eq!(Nodes::last_outage(1), Gap { from: last, to: SetClock::price_now() });
+            assert_eq!(Nodes::last_outage(1), ClockSpan { from: last, to: MockClock::price_now() });
         });
     }
 
@@ -128,13 +128,13 @@ mod liveness {
     }
 
     #[test]
-    fn a_late_heartbeat_starts_the_row_anew() {
+    fn a_late_heartbeat_starts_a_new_streak() {
         run_with_node(|mut machine| {
             pass(DAY_MS);
             machine.beat(2);
             pass(2 * INTERVAL + 1);
             report(machine.heartbeat()).unwrap();
-            assert_eq!(outage(1).row.map(|row| row.beats), Some(1));
+            assert_eq!(outage(1).streak.map(|streak| streak.beats), Some(1));
             machine.beat(1);
             assert!(!Nodes::is_online(1));
             machine.beat(1);
@@ -155,7 +155,7 @@ mod liveness {
     }
 
     #[test]
-    fn the_way_back_doubles_with_each_flap_up_to_an_hour_and_a_steady_day_forgets_them() {
+    fn the_way_back_doubles_with_each_flap_until_a_steady_day() {
         run_with_node(|mut machine| {
             let beats = [(); 5].map(|()| beats_to_return(&mut machine));
             assert_eq!(beats, [3, 5, 7, 7, 7]);
@@ -166,25 +166,25 @@ mod liveness {
     }
 
     #[test]
-    fn fourteen_days_offline_end_the_contracts_and_a_return_ends_that() {
+    fn fourteen_days_offline_end_contracts_until_the_return() {
         run_with_node(|mut machine| {
             pass(3 * INTERVAL + 1);
             assert_eq!(swept(), [1]);
-            pass(LONG_OFFLINE - 1);
+            pass(OFFLINE_TIMEOUT - 1);
             assert_eq!((swept(), facts(1).service), (vec![], Service::Suspended));
             pass(1);
             assert_eq!(last_event(), Event::NodeGivenUp { node: 1 });
             assert_eq!(facts(1).service, Service::Ended(ClosingReason::NodeSilent));
             assert_eq!(swept(), [1]);
-            pass(5 * LONG_OFFLINE);
-            assert!(swept().is_empty(), "nothing more follows from more silence");
+            pass(5 * OFFLINE_TIMEOUT);
+            assert!(swept().is_empty(), "more silence changes nothing");
             machine.beat(3);
             assert_eq!((swept(), facts(1).service), (vec![1], Service::Running));
         });
     }
 
     #[test]
-    fn heartbeats_are_refused_when_early_replayed_forged_or_of_nobody() {
+    fn early_replayed_forged_and_unknown_heartbeats_are_refused() {
         run_with_node(|mut machine| {
             assert_refused(machine.heartbeat(), Refusal::TooSoon);
             pass(INTERVAL / 2);
@@ -200,7 +200,7 @@ mod liveness {
     }
 
     #[test]
-    fn the_last_sequence_of_all_is_taken_and_none_follows() {
+    fn no_sequence_follows_the_highest_one() {
         run_with_node(|mut machine| {
             pass(INTERVAL);
             machine.sequence = u64::MAX - 1;
@@ -212,7 +212,7 @@ mod liveness {
     }
 
     #[test]
-    fn machines_that_take_turns_under_one_key_are_noticed_and_the_farmer_clears_it() {
+    fn alternating_machines_are_clones_until_the_farmer_clears_it() {
         run_with_node(|mut machine| {
             for nonce in [1, 2, 3, 3] {
                 pass(INTERVAL);
@@ -228,7 +228,7 @@ mod liveness {
             let events = System::event_count();
             machine.beat(10);
             assert!(outage(1).cloned, "heartbeats don't count");
-            assert_eq!(System::event_count(), events, "nor is it said again");
+            assert_eq!(System::event_count(), events, "nor is there another event");
 
             assert_fails(STRANGER, Call::clear_clone { node: 1 }, Failure::NotFarmer);
             assert_ok!(call(FARMER, Call::clear_clone { node: 1 }));
@@ -240,7 +240,7 @@ mod liveness {
     }
 
     #[test]
-    fn after_clearing_either_machine_may_stay_and_both_are_noticed_again() {
+    fn after_clearing_either_machine_may_stay_but_not_both() {
         run_with_node(|mut machine| {
             for nonce in [1, 2, 1] {
                 pass(INTERVAL);
@@ -257,7 +257,7 @@ mod liveness {
     }
 
     #[test]
-    fn an_offline_node_that_is_cloned_stays_where_it_is() {
+    fn a_clone_does_not_restart_an_outage() {
         run_with_node(|mut machine| {
             pass(INTERVAL);
             machine.beat_as(1);
@@ -266,17 +266,17 @@ mod liveness {
             machine.beat_as(2);
             pass(INTERVAL);
             machine.beat_as(1);
-            assert_eq!((outage(1).cloned, outage(1).since, outage(1).row), (true, since, None));
-            pass(LONG_OFFLINE);
+            assert_eq!((outage(1).cloned, outage(1).since, outage(1).streak), (true, since, None));
+            pass(OFFLINE_TIMEOUT);
             assert_eq!(facts(1).service, Service::Ended(ClosingReason::NodeSilent));
         });
     }
 
     #[test]
-    fn a_silence_is_reckoned_from_the_last_heartbeat_until_the_node_is_back() {
+    fn a_silence_lasts_from_the_last_heartbeat_to_the_return() {
         run_with_node(|mut machine| {
             machine.beat(1);
-            let heard = SetClock::price_now();
+            let heard = MockClock::price_now();
             pass(INTERVAL);
             assert_eq!(Nodes::silent_since(1), None);
             pass(1);
@@ -323,67 +323,68 @@ mod uptime {
     }
 }
 
-/// What farming is told.
+/// Hooks of farming.
 mod farming {
     use super::*;
     use tfgrid_primitives::traits::FarmedNode;
 
-    fn told() -> Vec<Told> {
-        Farmed::take().into_iter().map(|(told, ..)| told).collect()
+    fn events() -> Vec<FarmingEvent> {
+        Recorded::take().into_iter().map(|(event, ..)| event).collect()
     }
 
-    fn shown(farm: u32) -> Option<FarmedNode> {
+    fn farmed(farm: u32) -> Option<FarmedNode> {
         Some(FarmedNode { farm, resources: capacity(), certified: false, virtualized: None })
     }
 
     #[test]
-    fn farming_is_told_of_all_that_a_node_earns_by() {
+    fn each_change_that_counts_is_reported() {
         run_with_node(|mut machine| {
-            assert_eq!(Farmed::take(), [(Told::Joined, 1, shown(FARM))]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Joined, 1, farmed(FARM))]);
             machine.beat(2);
-            assert_eq!(told(), [Told::Heard, Told::Heard]);
+            assert_eq!(events(), [FarmingEvent::Heard, FarmingEvent::Heard]);
             report(machine.details(details_of(capacity(), 0))).unwrap();
-            let says = shown(FARM).map(|shown| FarmedNode { virtualized: Some(false), ..shown });
-            assert_eq!(Farmed::take(), [(Told::Changed, 1, says)]);
+            let expected = farmed(FARM).map(|node| FarmedNode { virtualized: Some(false), ..node });
+            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, expected)]);
             crate::Pallet::<Test>::do_certify(1, true).unwrap();
-            let says = says.map(|shown| FarmedNode { certified: true, ..shown });
-            assert_eq!(Farmed::take(), [(Told::Changed, 1, says)]);
+            let expected = expected.map(|node| FarmedNode { certified: true, ..node });
+            assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, expected)]);
         });
     }
 
     #[test]
-    fn a_node_leaves_as_what_it_was_and_joins_as_what_it_is() {
+    fn a_moving_node_leaves_before_and_joins_after_the_move() {
         run_with_node(|machine| {
-            Farmed::take();
+            Recorded::take();
             report(register(OTHER_FARM, &machine.key, capacity())).unwrap();
-            let expected = [(Told::Left, 1, shown(FARM)), (Told::Joined, 1, shown(OTHER_FARM))];
-            assert_eq!(Farmed::take(), expected);
+            let expected =
+                [(FarmingEvent::Left, 1, farmed(FARM)), (FarmingEvent::Joined, 1, farmed(OTHER_FARM))];
+            assert_eq!(Recorded::take(), expected);
             assert_ok!(call(OTHER, Call::remove { node: 1 }));
-            assert_eq!(Farmed::take(), [(Told::Left, 1, shown(OTHER_FARM))]);
+            assert_eq!(Recorded::take(), [(FarmingEvent::Left, 1, farmed(OTHER_FARM))]);
         });
     }
 
     #[test]
-    fn a_cloned_node_is_heard_from_and_gathers_no_uptime() {
+    fn a_cloned_node_gains_no_uptime() {
         run_with_node(|mut machine| {
             for nonce in [1, 2, 1] {
                 pass(INTERVAL);
                 machine.beat_as(nonce);
             }
             let uptime = Nodes::node_uptime(1, 656);
-            Farmed::take();
+            Recorded::take();
             machine.beat(10);
-            assert_eq!((Nodes::node_uptime(1, 656), told().len()), (uptime, 10));
+            assert_eq!((Nodes::node_uptime(1, 656), events().len()), (uptime, 10));
         });
     }
 
     #[test]
-    fn what_is_refused_is_not_told() {
+    fn refused_calls_are_not_reported() {
         run_with_node(|mut machine| {
-            Farmed::take();
+            Recorded::take();
             assert_refused(machine.heartbeat(), Refusal::TooSoon);
             assert_fails(STRANGER, Call::remove { node: 1 }, Failure::NotFarmer);
-            assert!(told().is_empty());
+            assert!(events().is_empty());
         });
     }
 }
@@ -392,10 +393,13 @@ mod joining {
     use super::*;
 
     #[test]
-    fn a_machine_joins_and_its_tickets_deposit_becomes_its_own() {
+    fn the_tickets_deposit_becomes_the_nodes() {
         run_with_node(|machine| {
             let record = crate::Nodes::<Test>::get(1).unwrap();
-            assert_eq!((record.farm, record.resources, record.terms), (FARM, capacity(), Terms::default()));
+            assert_eq!(
+                (record.farm, record.resources, record.settings),
+                (FARM, capacity(), FarmerSettings::default())
+            );
             assert_eq!((held(FARMER), Nodes::is_online(1)), (NODE_DEPOSIT, true));
             assert!(Nodes::has_nodes(FARM) && !Nodes::has_nodes(OTHER_FARM));
             assert_refused(register(FARM, &machine.key, capacity()), Refusal::TicketUsed);
@@ -413,7 +417,7 @@ mod joining {
     }
 
     #[test]
-    fn an_empty_node_goes_over_to_another_farm_with_a_ticket_of_that() {
+    fn an_empty_node_moves_with_a_ticket_of_another_farm() {
         run_with_node(|mut machine| {
             let drain = Call::drain { node: 1, deadline: 99 * DAY_MS, reason: text("rack moves") };
             assert_ok!(call(FARMER, drain));
@@ -429,7 +433,10 @@ mod joining {
             let moved = Event::NodeMoved { node: 1, from: FARM, to: OTHER_FARM, released: deposit, deposit };
             assert_eq!(last_event(), moved);
             let record = crate::Nodes::<Test>::get(1).unwrap();
-            assert_eq!((record.farm, record.resources, record.terms), (OTHER_FARM, bigger, Terms::default()));
+            assert_eq!(
+                (record.farm, record.resources, record.settings),
+                (OTHER_FARM, bigger, FarmerSettings::default())
+            );
             assert_eq!((held(FARMER), held(OTHER)), (0, deposit));
             assert!(!Nodes::has_nodes(FARM) && Nodes::has_nodes(OTHER_FARM));
             assert_eq!((Details::<Test>::get(1), PublicConfigs::<Test>::get(1)), (None, None));
@@ -455,7 +462,7 @@ mod joining {
     }
 
     #[test]
-    fn a_move_takes_both_keys_and_wakes_whoever_sleeps_but_heals_no_outage() {
+    fn a_move_takes_both_keys_and_wakes_but_ends_no_outage() {
         run(|| {
             let (mut asleep, silent) = (Machine::join(1), Machine::join(2));
             let thief = Machine::key(9);
@@ -572,21 +579,21 @@ mod details {
     }
 
     #[test]
-    fn a_certificate_is_lost_when_hardware_changes_by_more_than_one_in_a_hundred_in_all() {
+    fn a_certificate_is_lost_by_a_change_of_more_than_one_percent() {
         run_with_node(|mut machine| {
             assert_eq!(call(FARMER, Call::certify { node: 1, certified: true }), Err(BadOrigin));
             certify(1, true).unwrap();
             assert!(facts(1).certified);
-            let mut tell = |cru| {
+            let mut report_cru = |cru| {
                 pass(INTERVAL);
                 report(machine.details(details_of(Resources { cru, ..capacity() }, 0))).unwrap();
                 facts(1).certified
             };
-            assert!(tell(101));
-            assert!(tell(99), "it is compared with what was certified, not with the last report");
-            assert!(!tell(98));
+            assert!(report_cru(101));
+            assert!(report_cru(99), "it is compared with what was certified, not with the last report");
+            assert!(!report_cru(98));
             assert_eq!(last_event(), Event::CertificationChanged { node: 1, certified: false });
-            assert!(!tell(100), "only a certifier gives it back");
+            assert!(!report_cru(100), "only a certifier gives it back");
         });
     }
 
@@ -597,7 +604,7 @@ mod details {
     }
 
     #[test]
-    fn a_certifier_takes_back_what_it_gave_and_knows_no_strangers() {
+    fn a_certificate_can_be_withdrawn_and_is_lost_by_a_move() {
         run_with_node(|machine| {
             certify(1, true).unwrap();
             assert_eq!(last_event(), Event::CertificationChanged { node: 1, certified: true });
@@ -616,15 +623,15 @@ mod details {
 mod power {
     use super::*;
 
-    fn want(target: PowerState) {
+    fn request(target: PowerState) {
         assert_ok!(call(FARMER, Call::set_power_target { node: 1, target }));
         assert_eq!(last_event(), Event::PowerTargetSet { node: 1, target });
     }
 
     #[test]
-    fn an_empty_node_sleeps_when_its_farmer_wants_and_a_heartbeat_wakes_it() {
+    fn an_empty_node_sleeps_on_request_and_a_heartbeat_wakes_it() {
         run_with_node(|mut machine| {
-            want(PowerState::Standby);
+            request(PowerState::Standby);
             report(machine.power(PowerState::Standby)).unwrap();
             assert_eq!(last_event(), Event::PowerChanged { node: 1, state: PowerState::Standby });
             assert_eq!((facts(1).online, facts(1).service), (false, Service::Suspended));
@@ -641,9 +648,9 @@ mod power {
     }
 
     #[test]
-    fn a_node_may_say_itself_that_it_woke_and_is_watched_from_then_on() {
+    fn a_node_that_reports_waking_up_must_send_heartbeats() {
         run_with_node(|mut machine| {
-            want(PowerState::Standby);
+            request(PowerState::Standby);
             report(machine.power(PowerState::Standby)).unwrap();
             pass(DAY_MS);
             report(machine.power(PowerState::Up)).unwrap();
@@ -655,15 +662,15 @@ mod power {
     }
 
     #[test]
-    fn sleep_is_refused_unless_wanted_and_empty_and_online() {
+    fn sleep_is_refused_unless_requested_empty_and_online() {
         run_with_node(|mut machine| {
             assert_refused(machine.power(PowerState::Standby), Refusal::PowerRefused);
             assert_refused(machine.power(PowerState::Up), Refusal::PowerRefused);
-            want(PowerState::Standby);
+            request(PowerState::Standby);
             Nodes::reserve(1, &small()).unwrap();
             assert_refused(machine.power(PowerState::Standby), Refusal::PowerRefused);
             Nodes::release(1, &small());
-            // Nobody comes back from an outage through sleep.
+            // Sleep ends no outage.
             pass(DAY_MS);
             assert_refused(machine.power(PowerState::Standby), Refusal::PowerRefused);
             machine.beat(3);
@@ -684,7 +691,7 @@ mod power {
             Nodes::reserve(1, &small()).unwrap();
             let call_for = |node, target| Call::set_power_target { node, target };
             assert_fails(FARMER, call_for(1, PowerState::Standby), Failure::NodeInUse);
-            want(PowerState::Up);
+            request(PowerState::Up);
             Nodes::release(1, &small());
             assert_fails(STRANGER, call_for(1, PowerState::Standby), Failure::NotFarmer);
             assert_fails(FARMER, call_for(7, PowerState::Standby), Failure::UnknownNode);
@@ -692,13 +699,13 @@ mod power {
     }
 
     #[test]
-    fn a_clone_of_a_sleeping_machine_is_noticed() {
+    fn a_clone_of_a_sleeping_machine_is_detected() {
         run_with_node(|mut machine| {
             for nonce in [1, 2] {
                 pass(INTERVAL);
                 machine.beat_as(nonce);
             }
-            want(PowerState::Standby);
+            request(PowerState::Standby);
             report(machine.power(PowerState::Standby)).unwrap();
             pass(INTERVAL);
             machine.beat_as(1);
@@ -715,11 +722,11 @@ mod draining {
     }
 
     fn in_a_week() -> u64 {
-        Grid::get() + DRAIN_NOTICE
+        MockClock::grid_now() + DRAIN_NOTICE
     }
 
     #[test]
-    fn a_drain_takes_no_new_contracts_and_ends_the_others_at_its_deadline() {
+    fn contracts_end_at_the_deadline_and_none_is_added() {
         run_with_node(|mut machine| {
             Nodes::reserve(1, &small()).unwrap();
             let deadline = in_a_week();
@@ -742,7 +749,7 @@ mod draining {
     }
 
     #[test]
-    fn a_drain_is_announced_and_moved_with_a_weeks_notice() {
+    fn a_drain_is_announced_and_moved_with_notice() {
         run_with_node(|_| {
             let too_soon = drain(in_a_week() - 1);
             assert_fails(FARMER, too_soon, Failure::DrainTooSoon);
@@ -768,7 +775,7 @@ mod draining {
     }
 
     #[test]
-    fn a_cancelled_drain_ends_nothing_and_the_node_takes_contracts_again() {
+    fn a_cancelled_drain_ends_no_contract() {
         run_with_node(|mut machine| {
             assert_fails(FARMER, Call::cancel_drain { node: 1 }, Failure::NotDraining);
             assert_ok!(call(FARMER, drain(in_a_week())));
@@ -790,7 +797,7 @@ mod draining {
     }
 
     #[test]
-    fn a_drain_of_a_silent_node_ends_all_the_same() {
+    fn an_offline_node_is_drained_too() {
         run_with_node(|_| {
             assert_ok!(call(FARMER, drain(in_a_week())));
             pass(DRAIN_NOTICE);
@@ -799,7 +806,7 @@ mod draining {
     }
 }
 
-mod terms {
+mod settings {
     use super::*;
 
     fn ask(fee: u64) {
@@ -807,13 +814,13 @@ mod terms {
     }
 
     #[test]
-    fn a_higher_extra_fee_counts_after_a_day_and_a_lower_one_at_once() {
+    fn a_higher_fee_counts_after_notice_and_a_lower_one_at_once() {
         run_with_node(|_| {
             ask(100);
-            let from = Grid::get() + FEE_NOTICE;
+            let from = MockClock::grid_now() + FEE_NOTICE;
             assert_eq!(last_event(), Event::ExtraFeeSet { node: 1, fee: 100, from });
             pass(FEE_NOTICE - 1);
-            assert_eq!(facts(1).extra_fee, 0, "nobody can be surprised between plan and block");
+            assert_eq!(facts(1).extra_fee, 0, "the fee of a plan holds until its block");
             pass(1);
             assert_eq!(facts(1).extra_fee, 100);
             ask(40);
@@ -824,7 +831,7 @@ mod terms {
     }
 
     #[test]
-    fn an_extra_fee_has_a_governed_maximum_also_for_fees_set_before() {
+    fn a_lower_maximum_binds_fees_set_before() {
         run_with_node(|_| {
             let ask_for = |node, fee| Call::set_extra_fee { node, fee };
             assert_fails(FARMER, ask_for(1, 1_001), Failure::ExtraFeeAboveMaximum);
@@ -839,15 +846,15 @@ mod terms {
     }
 
     #[test]
-    fn a_node_is_dedicated_when_its_farmer_says_so_of_it_or_of_the_farm() {
+    fn a_node_is_dedicated_by_itself_or_with_its_farm() {
         run_with_node(|_| {
-            let say = |node, dedicated| Call::set_dedicated { node, dedicated };
-            assert_fails(STRANGER, say(1, true), Failure::NotFarmer);
-            assert_fails(FARMER, say(7, true), Failure::UnknownNode);
-            assert_ok!(call(FARMER, say(1, true)));
+            let set = |node, dedicated| Call::set_dedicated { node, dedicated };
+            assert_fails(STRANGER, set(1, true), Failure::NotFarmer);
+            assert_fails(FARMER, set(7, true), Failure::UnknownNode);
+            assert_ok!(call(FARMER, set(1, true)));
             assert_eq!(last_event(), Event::DedicatedSet { node: 1, dedicated: true });
             assert!(facts(1).dedicated);
-            assert_ok!(call(FARMER, say(1, false)));
+            assert_ok!(call(FARMER, set(1, false)));
             assert!(!facts(1).dedicated);
             DedicatedFarm::set(Some(FARM));
             assert!(facts(1).dedicated && Nodes::node_offer(1).unwrap().dedicated);
@@ -859,29 +866,29 @@ mod terms {
         run_with_node(|_| {
             let gent =
                 Location { latitude: 51_053_800, longitude: 3_725_000, country: *b"BE", city: text("Gent") };
-            let say = |node, change: fn(&mut Location)| {
+            let set = |node, change: fn(&mut Location)| {
                 let mut location = gent.clone();
                 change(&mut location);
                 Call::set_location { node, location }
             };
             let out = Failure::CoordinatesOutOfRange;
-            assert_fails(FARMER, say(1, |l| l.latitude = 90_000_001), out);
-            assert_fails(FARMER, say(1, |l| l.latitude = i32::MIN), Failure::CoordinatesOutOfRange);
-            assert_fails(FARMER, say(1, |l| l.longitude = -180_000_001), Failure::CoordinatesOutOfRange);
-            assert_fails(FARMER, say(1, |l| l.country = *b"be"), Failure::CountryInvalid);
-            assert_fails(FARMER, say(1, |l| l.country = [0; 2]), Failure::CountryInvalid);
-            assert_fails(FARMER, say(1, |l| l.city = text("Ge\u{7}nt")), Failure::TextInvalid);
-            assert_fails(STRANGER, say(1, |_| ()), Failure::NotFarmer);
-            assert_fails(FARMER, say(7, |_| ()), Failure::UnknownNode);
-            assert_ok!(call(FARMER, say(1, |l| (l.latitude, l.longitude) = (-90_000_000, 180_000_000))));
-            assert_ok!(call(FARMER, say(1, |_| ())));
+            assert_fails(FARMER, set(1, |l| l.latitude = 90_000_001), out);
+            assert_fails(FARMER, set(1, |l| l.latitude = i32::MIN), Failure::CoordinatesOutOfRange);
+            assert_fails(FARMER, set(1, |l| l.longitude = -180_000_001), Failure::CoordinatesOutOfRange);
+            assert_fails(FARMER, set(1, |l| l.country = *b"be"), Failure::CountryInvalid);
+            assert_fails(FARMER, set(1, |l| l.country = [0; 2]), Failure::CountryInvalid);
+            assert_fails(FARMER, set(1, |l| l.city = text("Ge\u{7}nt")), Failure::TextInvalid);
+            assert_fails(STRANGER, set(1, |_| ()), Failure::NotFarmer);
+            assert_fails(FARMER, set(7, |_| ()), Failure::UnknownNode);
+            assert_ok!(call(FARMER, set(1, |l| (l.latitude, l.longitude) = (-90_000_000, 180_000_000))));
+            assert_ok!(call(FARMER, set(1, |_| ())));
             assert_eq!(Locations::<Test>::get(1), Some(gent.clone()));
             assert_eq!(last_event(), Event::LocationSet { node: 1 });
         });
     }
 
     #[test]
-    fn a_public_config_is_valid_or_nothing_and_can_be_taken_back() {
+    fn a_public_config_is_checked_and_can_be_removed() {
         run_with_node(|_| {
             let good = PublicConfig {
                 ipv4: Some(Interface { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] }),
@@ -889,23 +896,23 @@ mod terms {
                 domain: Some(text("gent01.example")),
                 wireguard_ports: Some(Ports { first: 51_820, last: 51_920 }),
             };
-            let say = |node, config| Call::set_public_config { node, config };
+            let set = |node, config| Call::set_public_config { node, config };
             let private = PublicConfig {
                 ipv4: good.ipv4.map(|ip| Interface { address: [10; 4], ..ip }),
                 ..good.clone()
             };
-            assert_fails(FARMER, say(1, Some(private)), Failure::AddressInvalid);
+            assert_fails(FARMER, set(1, Some(private)), Failure::AddressInvalid);
             let nowhere = PublicConfig { domain: Some(text("localhost")), ..good.clone() };
-            assert_fails(FARMER, say(1, Some(nowhere)), Failure::DomainInvalid);
+            assert_fails(FARMER, set(1, Some(nowhere)), Failure::DomainInvalid);
             let backwards =
                 PublicConfig { wireguard_ports: Some(Ports { first: 2, last: 1 }), ..good.clone() };
-            assert_fails(FARMER, say(1, Some(backwards)), Failure::PortsInvalid);
-            assert_fails(STRANGER, say(1, Some(good.clone())), Failure::NotFarmer);
-            assert_fails(FARMER, say(7, Some(good.clone())), Failure::UnknownNode);
-            assert_ok!(call(FARMER, say(1, Some(good.clone()))));
+            assert_fails(FARMER, set(1, Some(backwards)), Failure::PortsInvalid);
+            assert_fails(STRANGER, set(1, Some(good.clone())), Failure::NotFarmer);
+            assert_fails(FARMER, set(7, Some(good.clone())), Failure::UnknownNode);
+            assert_ok!(call(FARMER, set(1, Some(good.clone()))));
             assert_eq!(PublicConfigs::<Test>::get(1), Some(good));
             assert_eq!(last_event(), Event::PublicConfigSet { node: 1 });
-            assert_ok!(call(FARMER, say(1, None)));
+            assert_ok!(call(FARMER, set(1, None)));
             assert_eq!(PublicConfigs::<Test>::get(1), None);
         });
     }
@@ -955,7 +962,7 @@ mod capacity {
     }
 
     #[test]
-    fn complaints_are_counted_of_nodes_that_exist() {
+    fn undelivered_contracts_are_counted_for_known_nodes() {
         run_with_node(|_| {
             Nodes::count_not_delivered(1);
             Nodes::count_not_delivered(1);
@@ -1000,7 +1007,7 @@ mod search {
             assert_eq!(find(NodeFilter { certified: true, ..Default::default() }), [1]);
             assert_eq!(find(NodeFilter { rentable: true, ..Default::default() }), [1, 3]);
 
-            let deadline = Grid::get() + DRAIN_NOTICE;
+            let deadline = MockClock::grid_now() + DRAIN_NOTICE;
             assert_ok!(call(FARMER, Call::drain { node: 1, deadline, reason: text("") }));
             assert_eq!(find(NodeFilter::default()), [2, 3]);
             let rentable = NodeFilter { rentable: true, unavailable: true, ..Default::default() };
@@ -1014,7 +1021,7 @@ mod search {
     }
 
     #[test]
-    fn pages_follow_each_other_and_scan_a_bounded_number_of_ids() {
+    fn pages_follow_each_other_and_scan_500_ids_at_most() {
         run(|| {
             Machine::join(1);
             Machine::join(2);
@@ -1042,7 +1049,7 @@ mod search {
 }
 
 #[test]
-fn calls_of_machines_are_not_for_people_and_those_of_people_not_for_machines() {
+fn people_and_machines_have_calls_of_their_own() {
     use frame_support::traits::Authorize;
     use sp_runtime::transaction_validity::TransactionSource;
     run_with_node(|mut machine| {
@@ -1058,4 +1065,12 @@ fn calls_of_machines_are_not_for_people_and_those_of_people_not_for_machines() {
         let peoples = RuntimeCall::Nodes(Call::remove { node: 1 });
         assert!(peoples.authorize(TransactionSource::External).is_none());
     });
+}
+
+/// A call of a machine that `authorize` hasn't checked is a bug of the runtime: tests panic, production logs
+/// it.
+#[test]
+#[should_panic = "authorize_heartbeat has read the last heartbeat"]
+fn a_heartbeat_that_was_not_authorised_is_a_bug() {
+    run(|| Nodes::do_heartbeat(7, 1, HeartbeatPayload { boot_nonce: 1 }));
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whether nodes are heard from: who falls silent goes offline by the chain's own agenda, and comes back
-//! after heartbeats in a row. Drains come to their end here, too.
+//! Liveness over time: the agenda sets silent nodes offline, heartbeats in a row bring them back. Drains end
+//! here, too.
 
-use crate::{liveness::Row, *};
-use frame_support::{traits::Get, weights::Weight};
+use crate::*;
+use frame_support::{defensive, traits::Get, weights::Weight};
 use tfgrid_primitives::{
     Deadline, GridMillis, NodeId,
     refund::ClockSpan,
@@ -26,7 +26,7 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
 
     fn serve(deadline: Deadline, now: GridMillis) -> Option<GridMillis> {
         match deadline {
-            Deadline::Silence(node) => Self::look_at(node, now),
+            Deadline::Silence(node) => Self::check_silence(node, now),
             Deadline::Drain(node) => Self::end_drain(node, now),
             _ => None,
         }
@@ -34,70 +34,83 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    /// A node has joined: it is online, and watched from now on.
+    /// Starts the liveness of a node that joins: it is online.
     pub(crate) fn watch(node: NodeId) {
         let (at, clock) = (T::Clock::grid_now(), T::Clock::price_now());
         Heartbeats::<T>::insert(node, Heartbeat::at_joining(at, clock));
         Self::set_online(node, 0, ClockSpan::default());
     }
 
-    /// A node is gone.
+    /// Removes the liveness of a removed node, and its deadline.
     pub(crate) fn unwatch(node: NodeId) {
-        if let Some(live) = Liveliness::<T>::take(node) {
+        if let Some(live) = Self::liveness(node) {
             T::Agenda::disarm(live.check_at, Deadline::Silence(node));
         }
+        LivenessOf::<T>::remove(node);
+    }
+
+    /// The liveness of a node that exists.
+    fn liveness(node: NodeId) -> Option<Liveness> {
+        let live = LivenessOf::<T>::get(node);
+        if live.is_none() {
+            defensive!("each node has a liveness");
+        }
+        live
     }
 
     /// The one place where liveness changes: the deadline moves with it.
     fn set_liveness(node: NodeId, live: Liveness) {
-        let armed = Liveliness::<T>::get(node).map(|before| before.check_at);
+        let armed = LivenessOf::<T>::get(node).map(|before| before.check_at);
         if armed != Some(live.check_at) {
-            armed.into_iter().for_each(|due| T::Agenda::disarm(due, Deadline::Silence(node)));
+            if let Some(due) = armed {
+                T::Agenda::disarm(due, Deadline::Silence(node));
+            }
             T::Agenda::arm(live.check_at, Deadline::Silence(node));
         }
-        Liveliness::<T>::insert(node, live);
+        LivenessOf::<T>::insert(node, live);
     }
 
-    /// It is heard from now on, after it has served nobody through `outage`.
+    /// Sets a node online from now on, with its last outage.
     fn set_online(node: NodeId, flaps: u8, outage: ClockSpan) {
         let now = T::Clock::grid_now();
         let state = LiveState::Online { since: now };
         Self::set_liveness(node, Liveness { state, check_at: silent_at::<T>(now), flaps, outage });
     }
 
-    /// Its silence may be over: says when to look again. `None` for a node that is gone.
-    fn look_at(node: NodeId, now: GridMillis) -> Option<GridMillis> {
-        let live = Liveliness::<T>::get(node)?;
-        let long = T::LongOffline::get();
+    /// Checks at a deadline whether a node has been silent for too long. Returns the time of the next check;
+    /// `None` for a removed node.
+    fn check_silence(node: NodeId, now: GridMillis) -> Option<GridMillis> {
+        let live = LivenessOf::<T>::get(node)?;
+        let timeout = T::OfflineTimeout::get();
         match live.state {
             LiveState::Online { .. } => {
                 let last = Heartbeats::<T>::get(node)?;
                 let due = silent_at::<T>(last.at);
-                match now < due {
-                    true => Self::set_liveness(node, Liveness { check_at: due, ..live }),
-                    false => {
-                        Self::set_offline(node, live, Outage::new(now, last.clock));
-                    }
+                if now < due {
+                    Self::set_liveness(node, Liveness { check_at: due, ..live });
+                } else {
+                    Self::set_offline(node, live, Outage::new(now, last.clock));
                 }
             }
             LiveState::Offline(outage) if !outage.given_up => {
-                let due = outage.since.saturating_add(long);
-                match now < due {
-                    true => Self::set_liveness(node, Liveness { check_at: due, ..live }),
-                    false => Self::give_up(node, live, outage),
+                let due = outage.since.saturating_add(timeout);
+                if now < due {
+                    Self::set_liveness(node, Liveness { check_at: due, ..live });
+                } else {
+                    Self::give_up(node, live, outage);
                 }
             }
-            // Nothing follows from more silence of a node that is given up or asleep.
+            // More silence changes nothing.
             LiveState::Offline(_) | LiveState::Standby { .. } => {
-                Self::set_liveness(node, Liveness { check_at: now.saturating_add(long), ..live });
+                Self::set_liveness(node, Liveness { check_at: now.saturating_add(timeout), ..live });
             }
         }
-        Liveliness::<T>::get(node).map(|live| live.check_at)
+        LivenessOf::<T>::get(node).map(|live| live.check_at)
     }
 
     fn set_offline(node: NodeId, live: Liveness, outage: Outage) -> Liveness {
         let now = T::Clock::grid_now();
-        let check_at = outage.since.saturating_add(T::LongOffline::get());
+        let check_at = outage.since.saturating_add(T::OfflineTimeout::get());
         let flaps = live.flaps_at(now);
         let live = Liveness { state: LiveState::Offline(outage), check_at, flaps, ..live };
         Self::set_liveness(node, live);
@@ -109,22 +122,22 @@ impl<T: Config> Pallet<T> {
     fn give_up(node: NodeId, live: Liveness, outage: Outage) {
         let now = T::Clock::grid_now();
         let state = LiveState::Offline(Outage { given_up: true, ..outage });
-        let check_at = now.saturating_add(T::LongOffline::get());
+        let check_at = now.saturating_add(T::OfflineTimeout::get());
         Self::set_liveness(node, Liveness { state, check_at, ..live });
         T::Agenda::arm(now, Deadline::Sweep(node));
         Self::deposit_event(Event::NodeGivenUp { node });
     }
 
-    /// A node was heard from; the last time was `last`.
-    pub(crate) fn hear(node: NodeId, last: &Heartbeat) {
-        let Some(live) = Liveliness::<T>::get(node) else { return };
+    /// Counts a heartbeat; the one before was `last`.
+    pub(crate) fn on_heartbeat(node: NodeId, last: &Heartbeat) {
+        let Some(live) = Self::liveness(node) else { return };
         let now = T::Clock::grid_now();
         let gap = now.saturating_sub(last.at);
         match live.state {
             LiveState::Online { .. } if now < silent_at::<T>(last.at) => {
                 Uptime::<T>::mutate(node, |uptime| uptime.count(gap, T::Clock::unix_now()));
             }
-            // The agenda is late, and the silence was one all the same.
+            // The agenda is late: the node was silent for too long before this heartbeat.
             LiveState::Online { .. } => {
                 let outage = Outage::new(now, last.clock);
                 let live = Self::set_offline(node, live, outage);
@@ -141,25 +154,25 @@ impl<T: Config> Pallet<T> {
     fn count_towards_return(node: NodeId, live: Liveness, outage: Outage, gap: GridMillis) {
         let now = T::Clock::grid_now();
         let interval = T::HeartbeatInterval::get();
-        let row = Row::with(outage.row, gap, now, interval);
-        if row.suffices(now, interval, live.flaps) {
+        let streak = HeartbeatStreak::with(outage.streak, gap, now, interval);
+        if streak.suffices(now, interval, live.flaps) {
             let outage = ClockSpan { from: outage.clock, to: T::Clock::price_now() };
             Self::set_online(node, live.flaps, outage);
             T::Agenda::arm(now, Deadline::Sweep(node));
             Self::deposit_event(Event::NodeOnline { node });
         } else {
-            let state = LiveState::Offline(Outage { row: Some(row), ..outage });
+            let state = LiveState::Offline(Outage { streak: Some(streak), ..outage });
             Self::set_liveness(node, Liveness { state, ..live });
         }
     }
 
-    /// A boot that was over goes on: another machine has the key.
-    pub(crate) fn notice_clone(node: NodeId) {
-        let Some(live) = Liveliness::<T>::get(node) else { return };
+    /// Sets a node offline whose key two machines use.
+    pub(crate) fn mark_cloned(node: NodeId) {
+        let Some(live) = Self::liveness(node) else { return };
         match live.state {
             LiveState::Offline(outage) if outage.cloned => return,
             LiveState::Offline(outage) => {
-                let state = LiveState::Offline(Outage { cloned: true, row: None, ..outage });
+                let state = LiveState::Offline(Outage { cloned: true, streak: None, ..outage });
                 Self::set_liveness(node, Liveness { state, ..live });
             }
             LiveState::Online { .. } | LiveState::Standby { .. } => {
@@ -170,32 +183,34 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::NodeCloned { node });
     }
 
-    /// The nonce before the last may have been the clone's: coming back to it is no offence from now on.
-    /// Says whether there was a clone.
-    pub(crate) fn forget_clone(node: NodeId) -> bool {
-        let Some(live) = Liveliness::<T>::get(node) else { return false };
+    /// Lets the heartbeats of a cloned node count again; `false` if it wasn't cloned. Forgets the previous
+    /// nonce, which the machine that stays may have.
+    pub(crate) fn unmark_cloned(node: NodeId) -> bool {
+        let Some(live) = Self::liveness(node) else { return false };
         let LiveState::Offline(outage) = live.state else { return false };
         if outage.cloned {
-            let state = LiveState::Offline(Outage { cloned: false, row: None, ..outage });
+            let state = LiveState::Offline(Outage { cloned: false, streak: None, ..outage });
             Self::set_liveness(node, Liveness { state, ..live });
             Heartbeats::<T>::mutate(node, |last| {
-                last.as_mut().map(|last| last.previous_nonce = None);
+                if let Some(last) = last {
+                    last.previous_nonce = None;
+                }
             });
         }
         outage.cloned
     }
 
-    /// A node goes to sleep.
+    /// Puts a node to sleep.
     pub(crate) fn sleep(node: NodeId) {
-        let Some(live) = Liveliness::<T>::get(node) else { return };
+        let Some(live) = Self::liveness(node) else { return };
         let state = LiveState::Standby { since: T::Clock::grid_now() };
         Self::set_liveness(node, Liveness { state, ..live });
         Self::deposit_event(Event::PowerChanged { node, state: PowerState::Standby });
     }
 
-    /// A node is up, where it was asleep.
+    /// Sets a node online that sleeps; a no-op for others.
     pub(crate) fn wake(node: NodeId) {
-        let Some(live) = Liveliness::<T>::get(node) else { return };
+        let Some(live) = Self::liveness(node) else { return };
         if !matches!(live.state, LiveState::Standby { .. }) {
             return;
         }
@@ -207,9 +222,9 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::PowerChanged { node, state: PowerState::Up });
     }
 
-    /// A drain may be over: the node's contracts close.
+    /// Has a node's contracts close if its drain has reached its deadline; otherwise returns that deadline.
     fn end_drain(node: NodeId, now: GridMillis) -> Option<GridMillis> {
-        let deadline = Nodes::<T>::get(node)?.terms.drain?.deadline;
+        let deadline = Nodes::<T>::get(node)?.settings.drain?.deadline;
         if now < deadline {
             return Some(deadline);
         }
@@ -219,7 +234,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-/// When a node that was heard from at `last` has been silent for too long.
+/// Grid time at which a node has been silent for too long since its heartbeat at `last`.
 fn silent_at<T: Config>(last: GridMillis) -> GridMillis {
     let silence = T::HeartbeatInterval::get().saturating_mul(liveness::MISSED_HEARTBEATS);
     last.saturating_add(silence).saturating_add(1)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The records of the pallet.
+//! Records of the pallet.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
@@ -10,38 +10,38 @@ use tfgrid_primitives::{
     views::CountryCode,
 };
 
-/// The most bytes of a city's name.
+/// Upper limit of bytes of a city name.
 pub const MAX_CITY_BYTES: u32 = 50;
-/// The most bytes of a reason to drain a node.
+/// Upper limit of bytes of the reason for a drain.
 pub const MAX_REASON_BYTES: u32 = 64;
 
-/// A machine that runs the agent (a 3Node).
+/// A machine that runs the node agent (a 3Node).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Node {
-    /// The farm that it belongs to.
+    /// Farm that it belongs to.
     pub farm: FarmId,
-    /// Signs its reports (ed25519).
+    /// Key that signs its reports (ed25519).
     pub key: PublicKey,
-    /// Under which others dial it (ed25519).
+    /// Key under which others dial it (ed25519).
     pub peer_key: PublicKey,
-    /// To which bodies are sealed (X25519).
+    /// Key to which bodies are sealed (X25519).
     pub encryption_key: PublicKey,
-    /// All that it offers.
+    /// Capacity that it offers.
     pub resources: Resources,
-    /// What keeps its tenants apart.
+    /// Isolation of its tenants from each other.
     pub isolation: Isolation,
-    /// What it offered when a certifier vouched for it; `None` where none does.
+    /// Capacity that it offered when it was certified; `None` without a certificate.
     pub certified: Option<Resources>,
-    /// What the farmer's account holds for it, in 1e-7 TFT.
+    /// Hold on the farmer's account, in 1e-7 TFT.
     pub deposit: Balance,
-    /// What its farmer has decided about it.
-    pub terms: Terms,
+    /// Settings of its farmer.
+    pub settings: FarmerSettings,
 }
 
 impl Node {
-    /// Takes over what the machine offers now. The certificate is lost where it is another machine by then;
-    /// says whether that has happened.
-    pub(crate) fn offer(&mut self, resources: Resources) -> bool {
+    /// Sets the capacity that the machine offers now. Removes the certificate and returns `true` where the
+    /// hardware isn't the certified one any more.
+    pub(crate) fn set_resources(&mut self, resources: Resources) -> bool {
         self.resources = resources;
         let lost = self.certified.is_some_and(|certified| differs_much(&certified, &resources));
         if lost {
@@ -51,7 +51,7 @@ impl Node {
     }
 }
 
-/// Whether any part differs by more than one in a hundred.
+/// Whether any part differs by more than 1 %.
 fn differs_much(before: &Resources, now: &Resources) -> bool {
     let much = |a: u64, b: u64| u128::from(a.abs_diff(b)).saturating_mul(100) > a.into();
     much(before.cru, now.cru)
@@ -61,66 +61,66 @@ fn differs_much(before: &Resources, now: &Resources) -> bool {
         || much(before.gpu, now.gpu)
 }
 
-/// What a farmer decides about a node.
+/// Settings of a farmer for a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct Terms {
-    /// It is only rented as a whole.
+pub struct FarmerSettings {
+    /// Whether the node is only rented as a whole.
     pub dedicated: bool,
-    /// Asked for a rent beside the list price.
+    /// Fee for renting the node, beside the list price.
     pub extra_fee: ExtraFee,
-    /// Its contracts end.
+    /// Drain of the node, if one is announced or over.
     pub drain: Option<Drain>,
-    /// Whether it shall sleep.
+    /// Whether the node is to sleep.
     pub power_target: PowerState,
 }
 
-/// What is asked for a rent beside the list price, and what will be.
+/// Fee for renting a node beside the list price, with the next one that is announced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct ExtraFee {
-    /// In 1e-10 USD per hour.
+    /// Fee before [`ExtraFee::from`], in 1e-10 USD per hour.
     pub now: UsdRate,
-    /// From [`ExtraFee::from`] on, in 1e-10 USD per hour.
+    /// Fee since [`ExtraFee::from`], in 1e-10 USD per hour.
     pub next: UsdRate,
-    /// When that begins to count, in grid time.
+    /// Grid time from which `next` counts.
     pub from: GridMillis,
 }
 
 impl ExtraFee {
-    /// What is asked at `now`.
+    /// Fee that counts at `now`.
     pub fn at(&self, now: GridMillis) -> UsdRate {
         if now < self.from { self.now } else { self.next }
     }
 
-    /// `next` is asked instead: at once where that is no more, else after `notice`.
+    /// The fee changes to `next`: at once if that isn't higher, otherwise after `notice`.
     pub(crate) fn change(&self, next: UsdRate, now: GridMillis, notice: GridMillis) -> Self {
-        let asked = self.at(now);
-        let from = if next > asked { now.saturating_add(notice) } else { now };
-        Self { now: asked, next, from }
+        let fee = self.at(now);
+        let from = if next > fee { now.saturating_add(notice) } else { now };
+        Self { now: fee, next, from }
     }
 }
 
-/// A node's contracts end.
+/// End of all contracts of a node at a deadline.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Drain {
-    /// When, in grid time.
+    /// Grid time at which the contracts close.
     pub deadline: GridMillis,
-    /// Why, for people to read.
+    /// Reason, for people to read.
     pub reason: DrainReason,
 }
 
-/// Why a node is drained, in UTF-8.
+/// Reason to drain a node, in UTF-8.
 pub type DrainReason = BoundedVec<u8, ConstU32<MAX_REASON_BYTES>>;
 
-/// What a machine is, as it says.
+/// Hardware of a machine, as it reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct MachineDetails {
-    /// The mainboard's serial number, as the firmware tells it.
+    /// Serial number of the mainboard, as the firmware reports it.
     pub serial: BoundedVec<u8, ConstU32<MAX_SERIAL_BYTES>>,
-    /// Whether the machine is itself a virtual one.
+    /// Whether the machine is a virtual one.
     pub virtualized: bool,
     /// Whether it was booted with secure boot.
     pub secure_boot: bool,
-    /// Its GPUs: as many as it offers.
+    /// GPUs: as many as it offers.
     pub gpus: BoundedVec<Gpu, ConstU32<MAX_GPUS>>,
 }
 
@@ -131,42 +131,42 @@ impl From<DetailsPayload> for MachineDetails {
     }
 }
 
-/// Where a node stands, as its farmer says.
+/// Where a node stands, according to its farmer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct Location {
-    /// North of the equator, in 1e-6 degrees.
+    /// Latitude north of the equator, in 1e-6 degrees.
     pub latitude: i32,
-    /// East of Greenwich, in 1e-6 degrees.
+    /// Longitude east of Greenwich, in 1e-6 degrees.
     pub longitude: i32,
-    /// The country.
+    /// Country code.
     pub country: CountryCode,
-    /// The city, in UTF-8.
+    /// City, in UTF-8.
     pub city: BoundedVec<u8, ConstU32<MAX_CITY_BYTES>>,
 }
 
 impl Location {
-    /// Whether there is such a place on Earth.
+    /// Whether latitude and longitude are in range.
     pub fn has_valid_coordinates(&self) -> bool {
         self.latitude.unsigned_abs() <= 90_000_000 && self.longitude.unsigned_abs() <= 180_000_000
     }
 
-    /// Whether the country's code is two capital letters.
+    /// Whether the country code is two capital letters.
     pub fn has_valid_country(&self) -> bool {
         self.country.iter().all(u8::is_ascii_uppercase)
     }
 }
 
-/// Whether people can read this: UTF-8 without control characters.
+/// Whether `bytes` are UTF-8 without control characters.
 pub(crate) fn is_text(bytes: &[u8]) -> bool {
     core::str::from_utf8(bytes).is_ok_and(|text| !text.chars().any(char::is_control))
 }
 
-/// What of a node is promised to contracts.
+/// Capacity of a node that its contracts reserve.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Reservation {
-    /// Sum over its contracts.
+    /// Sum over the contracts.
     pub resources: Resources,
-    /// How many they are.
+    /// Number of contracts.
     pub contracts: u32,
 }
 
@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hardware_may_differ_by_one_in_a_hundred() {
+    fn hardware_may_differ_by_one_percent() {
         let before = Resources { cru: 100, mru: 1_000, sru: 0, hru: u64::MAX, gpu: 1 };
         assert!(!differs_much(&before, &before));
         assert!(!differs_much(&before, &Resources { cru: 99, mru: 1_010, ..before }));
@@ -194,7 +194,7 @@ mod tests {
     fn a_fee_rises_after_notice_and_falls_at_once() {
         let raised = ExtraFee::default().change(10, 100, 50);
         assert_eq!([100, 149, 150].map(|now| raised.at(now)), [0, 0, 10]);
-        // Another raise before that starts the notice anew, from what is asked then.
+        // Another raise before that starts the notice anew, from the fee that counts then.
         let again = raised.change(20, 140, 50);
         assert_eq!([149, 150, 189, 190].map(|now| again.at(now)), [0, 0, 0, 20]);
         let back = raised.change(0, 140, 50);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_what_people_can_read() {
+    fn text_has_no_control_characters() {
         assert!(is_text("Gent – Vlaanderen".as_bytes()) && is_text(b""));
         assert!(!is_text(b"a\nb") && !is_text(&[0xff]) && !is_text(b"\x1b[31m"));
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! For how long a node was heard from, per farming period.
+//! Uptime of a node per farming period. Pure: no storage.
 
 use codec::{Decode, Encode, MaxEncodedLen};
-use frame_support::{BoundedVec, traits::ConstU32};
+use frame_support::{BoundedVec, defensive, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     GridMillis, UnixSeconds,
@@ -17,13 +17,13 @@ pub const LONGEST_COUNTED_GAP: GridMillis = HOUR_MS;
 /// A node's uptime in one period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct PeriodUptime {
-    /// The period: its first second ÷ 30 days.
+    /// Period: its first second ÷ 30 days.
     pub period: u32,
-    /// How much of it the node was up, in milliseconds.
+    /// Uptime in that period, in milliseconds.
     pub ms: u64,
 }
 
-/// The last periods in which a node was heard from, oldest first.
+/// Uptime of a node in the last periods in which it sent heartbeats, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Uptimes(BoundedVec<PeriodUptime, ConstU32<PERIODS_KEPT>>);
 
@@ -33,13 +33,13 @@ impl Uptimes {
         &self.0
     }
 
-    /// The uptime in one period, in milliseconds; zero where nothing is remembered.
+    /// Uptime in one period, in milliseconds; zero for a period that isn't kept.
     pub fn in_period(&self, period: u32) -> u64 {
         self.0.iter().find(|up| up.period == period).map_or(0, |up| up.ms)
     }
 
-    /// Counts the `gap` (grid time) up to `now` between two heartbeats, each part to the period in which it
-    /// lies; nothing where the node was silent for too long.
+    /// Adds the `gap` between two heartbeats, in milliseconds up to `now`, each part to the period in which
+    /// it lies. A gap longer than [`LONGEST_COUNTED_GAP`] isn't uptime.
     pub fn count(&mut self, gap: GridMillis, now: UnixSeconds) {
         if gap > LONGEST_COUNTED_GAP {
             return;
@@ -58,11 +58,12 @@ impl Uptimes {
             if self.0.is_full() {
                 self.0.remove(0);
             }
-            // There is room now.
-            let _ = self.0.try_push(PeriodUptime { period, ms: 0 });
+            if self.0.try_push(PeriodUptime { period, ms: 0 }).is_err() {
+                defensive!("the oldest period was removed from a full list");
+            }
         }
         if let Some(up) = self.0.iter_mut().find(|up| up.period == period) {
-            // The calendar has seconds, so a part may come out a little longer than it was.
+            // Calendar time has whole seconds, so the parts may sum up to a little more than the period.
             up.ms = up.ms.saturating_add(ms).min(PERIOD_SECONDS.saturating_mul(SECOND_MS));
         }
     }
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_add_up_and_long_ones_are_lost() {
+    fn short_gaps_add_up_and_long_ones_do_not_count() {
         let mut uptimes = Uptimes::default();
         let now = 5 * PERIOD_SECONDS + 100_000;
         uptimes.count(600_000, now);
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_thirteen_periods_are_kept_whatever_lies_between_them() {
+    fn the_last_thirteen_periods_with_uptime_are_kept() {
         let mut uptimes = Uptimes::default();
         for period in (1..=13).chain([20, 40, 41]) {
             uptimes.count(1_000, period * PERIOD_SECONDS + 500);
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_period_has_no_more_uptime_than_time_and_the_calendars_ends_do_no_harm() {
+    fn uptime_never_exceeds_a_period_and_dates_may_be_extreme() {
         let mut uptimes = Uptimes::default();
         for _ in 0..800 {
             uptimes.count(LONGEST_COUNTED_GAP, PERIOD_SECONDS - 1);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What other pallets and people may ask, and the laws that hold after every block.
+//! Reads for people (view functions) and the traits through which other pallets use nodes.
 
 use crate::*;
+use alloc::vec::Vec;
 use frame_support::{ensure, traits::Get};
-use sp_runtime::{DispatchError, DispatchResult, Vec};
+use sp_runtime::{DispatchError, DispatchResult};
 use tfgrid_primitives::{
     FarmId, NodeId, PriceTime, Resources, UsdRate,
     refund::ClockSpan,
@@ -11,44 +12,43 @@ use tfgrid_primitives::{
         Clock, FarmDirectory, FarmInUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
         Service,
     },
-    units::SECOND_MS,
     views::{ClosingReason, MAX_PAGE, NodeFilter, NodeOffer, Page},
 };
 
 impl<T: Config> Pallet<T> {
-    /// What a node could still reserve; `None` for an unknown node.
+    /// Free capacity of a node; `None` for an unknown node.
     pub fn free(node: NodeId) -> Option<Resources> {
         let total = Nodes::<T>::get(node)?.resources;
         Some(total.saturating_sub(&Reserved::<T>::get(node).resources))
     }
 
-    /// Whether a node counts as online.
+    /// Whether a node is online.
     pub fn is_online(node: NodeId) -> bool {
-        Liveliness::<T>::get(node).is_some_and(|live| matches!(live.state, LiveState::Online { .. }))
+        LivenessOf::<T>::get(node).is_some_and(|live| matches!(live.state, LiveState::Online { .. }))
     }
 
-    fn service(node: NodeId, terms: &Terms) -> Service {
+    fn service(node: NodeId, settings: &FarmerSettings) -> Service {
         let drained = |drain: &Drain| drain.deadline <= T::Clock::grid_now();
-        match Liveliness::<T>::get(node).map(|live| live.state) {
+        match LivenessOf::<T>::get(node).map(|live| live.state) {
             None => Service::Ended(ClosingReason::NodeRemoved),
             Some(LiveState::Offline(outage)) if outage.given_up => Service::Ended(ClosingReason::NodeSilent),
-            Some(_) if terms.drain.as_ref().is_some_and(drained) => Service::Ended(ClosingReason::Drained),
+            Some(_) if settings.drain.as_ref().is_some_and(drained) => Service::Ended(ClosingReason::Drained),
             Some(LiveState::Online { .. }) => Service::Running,
             Some(LiveState::Offline(_) | LiveState::Standby { .. }) => Service::Suspended,
         }
     }
 
-    /// What is asked for a rent beside the list price: governance may have lowered the maximum since.
-    fn extra_fee(terms: &Terms) -> UsdRate {
-        terms.extra_fee.at(T::Clock::grid_now()).min(T::MaxExtraFee::get())
+    /// Extra fee that counts now. Governance may have lowered the maximum after the farmer set the fee.
+    fn extra_fee(settings: &FarmerSettings) -> UsdRate {
+        settings.extra_fee.at(T::Clock::grid_now()).min(T::MaxExtraFee::get())
     }
 
-    fn is_dedicated(farm: FarmId, terms: &Terms) -> bool {
-        terms.dedicated || T::Farms::facts(farm).is_some_and(|facts| facts.dedicated)
+    fn is_dedicated(farm: FarmId, settings: &FarmerSettings) -> bool {
+        settings.dedicated || T::Farms::facts(farm).is_some_and(|facts| facts.dedicated)
     }
 
     pub(crate) fn offer_of(node: NodeId) -> Option<NodeOffer> {
-        let Node { farm, resources: total, certified, terms, .. } = Nodes::<T>::get(node)?;
+        let Node { farm, resources: total, certified, settings, .. } = Nodes::<T>::get(node)?;
         let reserved = Reserved::<T>::get(node);
         Some(NodeOffer {
             node,
@@ -57,9 +57,9 @@ impl<T: Config> Pallet<T> {
             free: total.saturating_sub(&reserved.resources),
             certified: certified.is_some(),
             online: Self::is_online(node),
-            draining: terms.drain.is_some(),
-            dedicated: Self::is_dedicated(farm, &terms),
-            extra_fee: Self::extra_fee(&terms),
+            draining: settings.drain.is_some(),
+            dedicated: Self::is_dedicated(farm, &settings),
+            extra_fee: Self::extra_fee(&settings),
             country: Locations::<T>::get(node).map(|location| location.country),
             contracts: reserved.contracts,
             not_delivered: NotDelivered::<T>::get(node),
@@ -102,10 +102,11 @@ impl<T: Config> FarmInUse for Pallet<T> {
 }
 
 impl<T: Config> Pallet<T> {
-    /// Where the price clock stood at a node's last heartbeat, if it is offline or has missed so many since.
+    /// Price clock at the node's last heartbeat, if the node is offline or has missed `missed` heartbeats
+    /// since.
     fn unheard_since(node: NodeId, missed: u64) -> Option<PriceTime> {
-        // A node on its way back was silent all the same: its contracts are stopped one by one.
-        if let Some(LiveState::Offline(outage)) = Liveliness::<T>::get(node).map(|live| live.state) {
+        // Heartbeats on the way back don't count: the sweep may not have suspended all contracts yet.
+        if let Some(LiveState::Offline(outage)) = LivenessOf::<T>::get(node).map(|live| live.state) {
             return Some(outage.clock);
         }
         let Some(last) = Heartbeats::<T>::get(node) else { return Some(PriceTime::ZERO) };
@@ -124,7 +125,7 @@ impl<T: Config> NodeLiveness for Pallet<T> {
     }
 
     fn last_outage(node: NodeId) -> ClockSpan {
-        Liveliness::<T>::get(node).map_or_else(ClockSpan::default, |live| live.outage)
+        LivenessOf::<T>::get(node).map_or_else(ClockSpan::default, |live| live.outage)
     }
 }
 
@@ -142,23 +143,23 @@ impl<T: Config> FarmedNodes for Pallet<T> {
 
 impl<T: Config> NodeDirectory for Pallet<T> {
     fn facts(node: NodeId) -> Option<NodeFacts> {
-        let Node { farm, certified, resources, terms, .. } = Nodes::<T>::get(node)?;
+        let Node { farm, certified, resources, settings, .. } = Nodes::<T>::get(node)?;
         Some(NodeFacts {
             farm,
             certified: certified.is_some(),
             online: Self::is_online(node),
-            draining: terms.drain.is_some(),
-            dedicated: Self::is_dedicated(farm, &terms),
-            extra_fee: Self::extra_fee(&terms),
+            draining: settings.drain.is_some(),
+            dedicated: Self::is_dedicated(farm, &settings),
+            extra_fee: Self::extra_fee(&settings),
             resources,
             contracts: Reserved::<T>::get(node).contracts,
-            service: Self::service(node, &terms),
+            service: Self::service(node, &settings),
         })
     }
 
     fn reserve(node: NodeId, resources: &Resources) -> DispatchResult {
         let record = Nodes::<T>::get(node).ok_or(Error::<T>::UnknownNode)?;
-        ensure!(record.terms.drain.is_none(), Error::<T>::NodeDraining);
+        ensure!(record.settings.drain.is_none(), Error::<T>::NodeDraining);
         Reserved::<T>::try_mutate(node, |reserved| {
             let sum = reserved.resources.checked_add(resources).ok_or(Error::<T>::NotEnoughCapacity)?;
             ensure!(sum.fits_in(&record.resources), Error::<T>::NotEnoughCapacity);
@@ -173,7 +174,7 @@ impl<T: Config> NodeDirectory for Pallet<T> {
         Reserved::<T>::try_mutate(node, |reserved| {
             let others = reserved.resources.saturating_sub(from);
             let sum = others.checked_add(to).ok_or(Error::<T>::NotEnoughCapacity)?;
-            // What shrinks always fits: who gives capacity back counts on it.
+            // A smaller reservation always fits, whatever the node offers by now.
             ensure!(sum.fits_in(&total) || to.fits_in(from), Error::<T>::NotEnoughCapacity);
             reserved.resources = sum;
             Ok::<_, DispatchError>(())
@@ -191,109 +192,5 @@ impl<T: Config> NodeDirectory for Pallet<T> {
         if Nodes::<T>::contains_key(node) {
             NotDelivered::<T>::mutate(node, |count| *count = count.saturating_add(1));
         }
-    }
-}
-
-#[cfg(any(feature = "std", feature = "try-runtime"))]
-impl<T: Config> Pallet<T> {
-    /// Checks the laws of the pallet: for tests and try-runtime, never in a block. That each node's
-    /// [`Liveness::check_at`] and drain is one deadline of the agenda is a law of the whole runtime.
-    pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
-        Self::indexes_are_inverse()?;
-        Self::every_node_is_watched()?;
-        Self::records_belong_to_nodes()?;
-        Self::nothing_is_oversold()?;
-        Self::nobody_sleeps_with_contracts()?;
-        Self::gpus_are_as_many_as_described()?;
-        Self::uptimes_are_in_order()?;
-        Self::holds_are_the_sums_of_deposits()
-    }
-
-    fn indexes_are_inverse() -> Result<(), sp_runtime::TryRuntimeError> {
-        for (id, node) in Nodes::<T>::iter() {
-            ensure!(id > 0 && id <= LastNodeId::<T>::get(), "a node has an id that was never given");
-            ensure!(NodeByKey::<T>::get(node.key) == Some(id), "a node's key leads elsewhere");
-            ensure!(FarmNodes::<T>::contains_key(node.farm, id), "a farm doesn't list its node");
-        }
-        let nodes = Nodes::<T>::iter_keys().count();
-        ensure!(NodeByKey::<T>::iter_keys().count() == nodes, "a key leads to no node");
-        ensure!(FarmNodes::<T>::iter_keys().count() == nodes, "a farm lists a node that is gone");
-        Ok(())
-    }
-
-    fn every_node_is_watched() -> Result<(), sp_runtime::TryRuntimeError> {
-        for id in Nodes::<T>::iter_keys() {
-            ensure!(Heartbeats::<T>::contains_key(id), "a node has no heartbeat");
-            ensure!(Liveliness::<T>::contains_key(id), "nobody watches whether a node is heard from");
-        }
-        let nodes = Nodes::<T>::iter_keys().count();
-        ensure!(Heartbeats::<T>::iter_keys().count() == nodes, "a heartbeat of a node that is gone");
-        ensure!(Liveliness::<T>::iter_keys().count() == nodes, "a node that is gone is watched");
-        Ok(())
-    }
-
-    fn records_belong_to_nodes() -> Result<(), sp_runtime::TryRuntimeError> {
-        let owners = Reserved::<T>::iter_keys()
-            .chain(Uptime::<T>::iter_keys())
-            .chain(Details::<T>::iter_keys())
-            .chain(LastReports::<T>::iter_keys().map(|(node, _)| node))
-            .chain(Locations::<T>::iter_keys())
-            .chain(PublicConfigs::<T>::iter_keys())
-            .chain(NotDelivered::<T>::iter_keys());
-        for id in owners {
-            ensure!(Nodes::<T>::contains_key(id), "something is left of a node that is gone");
-        }
-        Ok(())
-    }
-
-    fn nothing_is_oversold() -> Result<(), sp_runtime::TryRuntimeError> {
-        for (id, reserved) in Reserved::<T>::iter() {
-            let node = Nodes::<T>::get(id).ok_or("capacity is reserved on a node that is gone")?;
-            ensure!(reserved.resources.fits_in(&node.resources), "a node is oversold");
-        }
-        Ok(())
-    }
-
-    fn nobody_sleeps_with_contracts() -> Result<(), sp_runtime::TryRuntimeError> {
-        for (id, live) in Liveliness::<T>::iter() {
-            let asleep = matches!(live.state, LiveState::Standby { .. });
-            ensure!(!asleep || Reserved::<T>::get(id).contracts == 0, "a node sleeps on its contracts");
-        }
-        Ok(())
-    }
-
-    fn gpus_are_as_many_as_described() -> Result<(), sp_runtime::TryRuntimeError> {
-        for (id, details) in Details::<T>::iter() {
-            let offered = Nodes::<T>::get(id).map(|node| node.resources.gpu);
-            ensure!(offered == Some(details.gpus.len() as u64), "a node's GPUs aren't those described");
-        }
-        Ok(())
-    }
-
-    fn uptimes_are_in_order() -> Result<(), sp_runtime::TryRuntimeError> {
-        for uptimes in Uptime::<T>::iter_values() {
-            let ascending = uptimes.periods().windows(2).all(|pair| pair[0].period < pair[1].period);
-            ensure!(ascending, "a node's periods aren't in order");
-            let longest = uptime::PERIOD_SECONDS.saturating_mul(SECOND_MS);
-            ensure!(uptimes.periods().iter().all(|up| up.ms <= longest), "a period is too long");
-        }
-        Ok(())
-    }
-
-    fn holds_are_the_sums_of_deposits() -> Result<(), sp_runtime::TryRuntimeError> {
-        use frame_support::traits::fungible::InspectHold;
-        use tfgrid_primitives::Balance;
-        let deposits: Vec<_> = Nodes::<T>::iter_values()
-            .map(|node| (T::Farms::farmer_account(node.farm), node.deposit))
-            .collect();
-        for (account, _) in &deposits {
-            let sum: Balance = deposits.iter().filter(|(a, _)| a == account).map(|(_, d)| d).sum();
-            let account = account.as_ref().ok_or("a node's farmer is gone")?;
-            ensure!(
-                T::Currency::balance_on_hold(&HoldReason::Node.into(), account) == sum,
-                "a hold isn't the nodes' deposits"
-            );
-        }
-        Ok(())
     }
 }

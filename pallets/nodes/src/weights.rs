@@ -8,33 +8,33 @@ use frame_support::weights::{Weight, constants::ParityDbWeight};
 
 /// Weights of the calls, and of what else takes time.
 pub trait WeightInfo {
-    /// Of `register`. Worst case: a node with all records goes over to another farm.
+    /// Of `register`. Worst case: a node with all records moves to another farm.
     fn register() -> Weight;
-    /// Of `authorize_register`. Worst case: a node that would go over.
+    /// Of `authorize_register`. Worst case: a registered node that moves to another farm.
     fn authorize_register() -> Weight;
-    /// Of `heartbeat`. Worst case: it ends a silence to which the agenda hasn't got.
+    /// Of `heartbeat`. Worst case: it ends a silence that the agenda hasn't noticed yet.
     fn heartbeat() -> Weight;
     /// Of `authorize_heartbeat`.
     fn authorize_heartbeat() -> Weight;
     /// Of `remove`. Worst case: a draining node with all records.
     fn remove() -> Weight;
-    /// Of `report_details`. Worst case: as many GPUs as may be, and the certificate is lost.
+    /// Of `report_details`. Worst case: the most GPUs, and the certificate is lost.
     fn report_details() -> Weight;
-    /// Of `authorize_report_details`. Worst case: as many GPUs as may be.
+    /// Of `authorize_report_details`. Worst case: the most GPUs.
     fn authorize_report_details() -> Weight;
-    /// Of `report_power`. Worst case: a node wakes.
+    /// Of `report_power`. Worst case: the node wakes up.
     fn report_power() -> Weight;
-    /// Of `authorize_report_power`. Worst case: a node falls asleep.
+    /// Of `authorize_report_power`. Worst case: the node falls asleep.
     fn authorize_report_power() -> Weight;
     /// Of `set_location`.
     fn set_location() -> Weight;
-    /// Of `set_public_config`. Worst case: everything is set, with the longest domain.
+    /// Of `set_public_config`. Worst case: all fields are set, with the longest domain.
     fn set_public_config() -> Weight;
     /// Of `set_dedicated`.
     fn set_dedicated() -> Weight;
     /// Of `set_extra_fee`.
     fn set_extra_fee() -> Weight;
-    /// Of `drain`. Worst case: a deadline is moved.
+    /// Of `drain`. Worst case: the deadline is moved.
     fn drain() -> Weight;
     /// Of `cancel_drain`.
     fn cancel_drain() -> Weight;

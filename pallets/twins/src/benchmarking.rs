@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls cost, each in its worst case.
+//! Weights of the calls, each in its worst case.
 
 use crate::*;
 use frame_benchmarking::v2::*;
@@ -47,7 +47,7 @@ mod benchmarks {
         assert!(Pallet::<T>::twin_of(&account).is_some());
     }
 
-    /// Worst case: four peer keys take the place of four.
+    /// Worst case: four peer keys replace four.
     #[benchmark]
     fn update() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
@@ -57,7 +57,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: another offer goes.
+    /// Worst case: another offer is replaced.
     #[benchmark]
     fn offer_transfer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
@@ -65,34 +65,34 @@ mod benchmarks {
         Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), first)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account), second.clone());
-        assert_eq!(Offers::<T>::get(LastTwinId::<T>::get()), Some(second));
+        assert_eq!(TransferOffers::<T>::get(LastTwinId::<T>::get()), Some(second));
         Ok(())
     }
 
     #[benchmark]
     fn withdraw_offer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
-        let heir = funded::<T>("heir");
-        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), heir)?;
+        let new_owner = funded::<T>("new owner");
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), new_owner)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account));
-        assert_eq!(Offers::<T>::get(LastTwinId::<T>::get()), None);
+        assert_eq!(TransferOffers::<T>::get(LastTwinId::<T>::get()), None);
         Ok(())
     }
 
-    /// Worst case: something is held for every reason.
+    /// Worst case: a deposit of each reason is on hold.
     #[benchmark]
     fn accept_transfer() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
-        let heir = funded::<T>("heir");
+        let new_owner = funded::<T>("new owner");
         for reason in T::DepositReasons::get() {
             T::Currency::hold(reason, &account, TFT)?;
         }
-        Pallet::<T>::offer_transfer(RawOrigin::Signed(account).into(), heir.clone())?;
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account).into(), new_owner.clone())?;
         let twin = LastTwinId::<T>::get();
         #[extrinsic_call]
-        _(RawOrigin::Signed(heir.clone()), twin);
-        assert_eq!(Pallet::<T>::account_of(twin), Some(heir));
+        _(RawOrigin::Signed(new_owner.clone()), twin);
+        assert_eq!(Pallet::<T>::account_of(twin), Some(new_owner));
         Ok(())
     }
 
@@ -100,13 +100,13 @@ mod benchmarks {
     #[benchmark]
     fn remove() -> Result<(), BenchmarkError> {
         let account = with_twin::<T>()?;
-        let heir = funded::<T>("heir");
-        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), heir)?;
+        let new_owner = funded::<T>("new owner");
+        Pallet::<T>::offer_transfer(RawOrigin::Signed(account.clone()).into(), new_owner)?;
         #[extrinsic_call]
         _(RawOrigin::Signed(account.clone()));
         assert_eq!(Pallet::<T>::twin_of(&account), None);
         Ok(())
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::chain().build(), crate::mock::Test);
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls do.
+//! Implementations of the calls.
 
 use crate::*;
 use frame_support::{
+    defensive,
     pallet_prelude::*,
     traits::{
         fungible::{InspectHold, MutateHold},
@@ -41,44 +42,37 @@ impl<T: Config> Pallet<T> {
         let twin = Self::own_twin(&account)?;
         ensure!(are_distinct(&peer_keys), Error::<T>::DuplicatePeerKey);
 
-        Twins::<T>::try_mutate(twin, |record| {
-            let record = record.as_mut().ok_or(Error::<T>::NoTwin)?;
-            record.peer_keys = peer_keys;
-            record.encryption_key = encryption_key;
-            Ok::<_, DispatchError>(())
-        })?;
+        Twins::<T>::insert(twin, Twin { peer_keys, encryption_key, ..Self::record(twin)? });
         Self::deposit_event(Event::TwinUpdated { twin });
         Ok(())
     }
 
     pub(crate) fn do_offer_transfer(account: T::AccountId, to: T::AccountId) -> DispatchResult {
         let twin = Self::own_twin(&account)?;
-        Offers::<T>::insert(twin, &to);
+        TransferOffers::<T>::insert(twin, &to);
         Self::deposit_event(Event::TransferOffered { twin, to });
         Ok(())
     }
 
     pub(crate) fn do_withdraw_offer(account: T::AccountId) -> DispatchResult {
         let twin = Self::own_twin(&account)?;
-        Offers::<T>::take(twin).ok_or(Error::<T>::NoOffer)?;
+        TransferOffers::<T>::take(twin).ok_or(Error::<T>::NoOffer)?;
         Self::deposit_event(Event::OfferWithdrawn { twin });
         Ok(())
     }
 
     pub(crate) fn do_accept_transfer(to: T::AccountId, twin: TwinId) -> DispatchResult {
-        ensure!(Offers::<T>::get(twin).as_ref() == Some(&to), Error::<T>::NotOffered);
+        ensure!(TransferOffers::<T>::get(twin).as_ref() == Some(&to), Error::<T>::NotOffered);
         ensure!(!TwinByAccount::<T>::contains_key(&to), Error::<T>::AccountHasTwin);
-        let mut record = Twins::<T>::get(twin).ok_or(Error::<T>::NotOffered)?;
+        let Twin { account: from, deposit, .. } = Self::record(twin)?;
 
-        let deposits = Self::move_deposits(&record.account, &to)?;
-        let from = core::mem::replace(&mut record.account, to.clone());
-        record.peer_keys = PeerKeys::default();
-        record.encryption_key = None;
-        Twins::<T>::insert(twin, record);
+        let deposits = Self::move_deposits(&from, &to)?;
+        let (peer_keys, encryption_key) = (PeerKeys::default(), None);
+        Twins::<T>::insert(twin, Twin { account: to.clone(), peer_keys, encryption_key, deposit });
         TwinByAccount::<T>::remove(&from);
         TwinByAccount::<T>::insert(&to, twin);
-        Offers::<T>::remove(twin);
-        // Else the heir's account would pay for the refills that the seller has wished.
+        TransferOffers::<T>::remove(twin);
+        // Otherwise the new owner would pay for the auto-refill of the previous one.
         T::OnTwinLeft::on_twin_left(twin);
         Self::deposit_event(Event::TwinTransferred { twin, from, to, deposits });
         Ok(())
@@ -87,17 +81,18 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_remove(account: T::AccountId) -> DispatchResult {
         let twin = Self::own_twin(&account)?;
         ensure!(!T::InUse::is_in_use(twin), Error::<T>::TwinInUse);
-        let released = Twins::<T>::take(twin).ok_or(Error::<T>::NoTwin)?.deposit;
+        let released = Self::record(twin)?.deposit;
 
         T::Currency::release(&HoldReason::Twin.into(), &account, released, Precision::Exact)?;
+        Twins::<T>::remove(twin);
         TwinByAccount::<T>::remove(&account);
-        Offers::<T>::remove(twin);
+        TransferOffers::<T>::remove(twin);
         T::OnTwinLeft::on_twin_left(twin);
         Self::deposit_event(Event::TwinRemoved { twin, released });
         Ok(())
     }
 
-    /// Moves all that is held for a twin, whatever for, and says how much it was.
+    /// Moves all deposits of a twin to another account, on hold, and returns their sum.
     fn move_deposits(from: &T::AccountId, to: &T::AccountId) -> Result<Balance, DispatchError> {
         T::DepositReasons::get().iter().try_fold(Balance::zero(), |sum, reason| {
             let held = T::Currency::balance_on_hold(reason, from);
@@ -119,6 +114,14 @@ impl<T: Config> Pallet<T> {
 
     fn own_twin(account: &T::AccountId) -> Result<TwinId, Error<T>> {
         Self::twin_of(account).ok_or(Error::NoTwin)
+    }
+
+    /// The record of a twin that an account or an offer leads to.
+    fn record(twin: TwinId) -> Result<TwinOf<T>, Error<T>> {
+        Twins::<T>::get(twin).ok_or_else(|| {
+            defensive!("an account or an offer leads to a twin that exists");
+            Error::NoTwin
+        })
     }
 
     fn next_id() -> Result<TwinId, Error<T>> {

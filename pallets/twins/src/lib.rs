@@ -4,6 +4,8 @@
 #![deny(missing_docs)]
 
 mod dispatchable_impls;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
 mod types;
 mod utility_impls;
 pub mod weights;
@@ -34,39 +36,39 @@ pub mod pallet {
     #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of its runtime.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
-        /// TFT, in which deposits are held.
+        /// TFT. Deposits are held in it.
         type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
         type RuntimeHoldReason: From<HoldReason> + Copy + PartialEq + 'static;
-        /// The reasons of deposits that belong to a twin and move with it, this pallet's own among them: at most
+        /// Hold reasons of deposits that move with a twin, this pallet's own among them: at most
         /// [`MAX_DEPOSIT_REASONS`], none twice.
         type DepositReasons: Get<&'static [Self::RuntimeHoldReason]>;
-        /// What depends on a twin.
+        /// Tells whether a twin owns something, and clears settings of its owner.
         type InUse: TwinInUse;
-        /// What follows when a twin gets another owner or is removed.
+        /// Clears what only the owner of a twin may set.
         type OnTwinLeft: OnTwinLeft;
-        /// Held while a twin exists, in 1e-7 TFT.
+        /// Deposit of a twin, in 1e-7 TFT.
         #[pallet::constant]
         type TwinDeposit: Get<Balance>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
     }
 
-    /// Why the pallet holds TFT.
+    /// Hold reasons of the pallet.
     #[pallet::composite_enum]
     pub enum HoldReason {
-        /// The deposit of a twin.
+        /// Deposit of a twin.
         Twin,
     }
 
-    /// The id given last.
+    /// The id of the twin that was created last.
     #[pallet::storage]
     pub type LastTwinId<T> = StorageValue<_, TwinId, ValueQuery>;
 
-    /// The twins.
+    /// Twins by id.
     #[pallet::storage]
     pub type Twins<T: Config> = StorageMap<_, Twox64Concat, TwinId, TwinOf<T>>;
 
@@ -74,61 +76,61 @@ pub mod pallet {
     #[pallet::storage]
     pub type TwinByAccount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, TwinId>;
 
-    /// The accounts that twins are offered to.
+    /// The account to which a twin is offered.
     #[pallet::storage]
-    pub type Offers<T: Config> = StorageMap<_, Twox64Concat, TwinId, T::AccountId>;
+    pub type TransferOffers<T: Config> = StorageMap<_, Twox64Concat, TwinId, T::AccountId>;
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A twin exists.
+        /// An account has created its twin.
         TwinCreated {
-            /// Its id.
+            /// Id of the new twin.
             twin: TwinId,
-            /// Its account.
+            /// Account of the twin.
             account: T::AccountId,
-            /// What is held for it, in 1e-7 TFT.
+            /// Hold on the account, in 1e-7 TFT.
             deposit: Balance,
         },
-        /// A twin published other keys.
+        /// The keys of a twin have changed.
         TwinUpdated {
-            /// Its id.
+            /// Id of the twin.
             twin: TwinId,
         },
         /// A twin is offered to another account.
         TransferOffered {
-            /// Its id.
+            /// Id of the twin.
             twin: TwinId,
-            /// Who may accept it.
+            /// Account that may accept it.
             to: T::AccountId,
         },
-        /// A twin is offered to nobody any more.
+        /// The offer of a twin is withdrawn.
         OfferWithdrawn {
-            /// Its id.
+            /// Id of the twin.
             twin: TwinId,
         },
-        /// A twin has another account.
+        /// A twin has moved to another account.
         TwinTransferred {
-            /// Its id.
+            /// Id of the twin.
             twin: TwinId,
-            /// Its account before.
+            /// Previous account.
             from: T::AccountId,
-            /// Its account now.
+            /// New account.
             to: T::AccountId,
-            /// The deposits that moved with it, in 1e-7 TFT.
+            /// Sum of the deposits that moved with it, in 1e-7 TFT.
             deposits: Balance,
         },
-        /// A twin is gone.
+        /// A twin is removed.
         TwinRemoved {
-            /// Its id.
+            /// Id that the twin had.
             twin: TwinId,
-            /// What is no longer held, in 1e-7 TFT.
+            /// Hold released on its account, in 1e-7 TFT.
             released: Balance,
         },
     }
 
-    /// Why a call failed.
+    /// Errors of the pallet.
     #[pallet::error]
     pub enum Error<T> {
         /// The account has a twin already.
@@ -137,9 +139,9 @@ pub mod pallet {
         NoTwin,
         /// A peer key is listed twice.
         DuplicatePeerKey,
-        /// All twin ids are given away.
+        /// No id is left for another twin.
         IdsExhausted,
-        /// The twin is offered to nobody.
+        /// The twin isn't offered to any account.
         NoOffer,
         /// The twin isn't offered to the caller.
         NotOffered,
@@ -149,10 +151,10 @@ pub mod pallet {
 
     #[pallet::call(weight = T::WeightInfo)]
     impl<T: Config> Pallet<T> {
-        /// Creates the caller's twin.
+        /// Creates the caller's twin and holds its deposit.
         ///
         /// - `peer_keys`: up to four ed25519 keys under which the twin's machines and bots are dialled.
-        /// - `encryption_key`: X25519 key to which others seal what only this twin may read.
+        /// - `encryption_key`: X25519 key to which others seal messages for this twin.
         #[pallet::call_index(0)]
         pub fn create(
             origin: OriginFor<T>,
@@ -174,30 +176,30 @@ pub mod pallet {
             Self::do_update(account, peer_keys, encryption_key)
         }
 
-        /// Offers the caller's twin, with all that belongs to it, to the account `to`. A second offer takes the
-        /// place of the first.
+        /// Offers the caller's twin, with everything that it owns, to the account `to`. Replaces an earlier
+        /// offer.
         #[pallet::call_index(2)]
         pub fn offer_transfer(origin: OriginFor<T>, to: T::AccountId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_offer_transfer(account, to)
         }
 
-        /// Takes back the offer of the caller's twin.
+        /// Withdraws the offer of the caller's twin.
         #[pallet::call_index(3)]
         pub fn withdraw_offer(origin: OriginFor<T>) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_withdraw_offer(account)
         }
 
-        /// Takes over a twin that is offered to the caller, who must have none. All its deposits move to the
-        /// caller's account, on hold as they are; its keys go, for they are the former owner's.
+        /// Moves a twin that is offered to the caller to the caller's account, which must have none. Its
+        /// deposits move with it, on hold; its keys, which the previous owner knows, are removed.
         #[pallet::call_index(4)]
         pub fn accept_transfer(origin: OriginFor<T>, twin: TwinId) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_accept_transfer(account, twin)
         }
 
-        /// Removes the caller's twin, which must own nothing; its deposit is free again.
+        /// Removes the caller's twin, which must own nothing, and releases its deposit.
         #[pallet::call_index(5)]
         pub fn remove(origin: OriginFor<T>) -> DispatchResult {
             let account = ensure_signed(origin)?;
@@ -209,9 +211,9 @@ pub mod pallet {
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn integrity_test() {
             let reasons = T::DepositReasons::get();
-            assert!(reasons.contains(&HoldReason::Twin.into()), "a twin's own deposit must move with it");
-            assert!(reasons.len() <= MAX_DEPOSIT_REASONS, "more reasons than the weights count on");
-            assert!(are_distinct(reasons), "a reason is listed twice");
+            assert!(reasons.contains(&HoldReason::Twin.into()), "the deposit of a twin must move with it");
+            assert!(reasons.len() <= MAX_DEPOSIT_REASONS, "the weights count on at most MAX_DEPOSIT_REASONS");
+            assert!(are_distinct(reasons), "a hold reason is listed twice");
         }
 
         #[cfg(feature = "try-runtime")]

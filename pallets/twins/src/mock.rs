@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet, balances and another pallet that holds deposits.
+//! A runtime of this pallet and another one that holds deposits.
 
 use crate as pallet_grid_twins;
 use frame_support::{
-    derive_impl, parameter_types,
+    parameter_types,
     traits::{ConstU128, Get},
 };
-use sp_runtime::BuildStorage;
+pub use pallet_grid_mock_kit::AccountId;
+use pallet_grid_mock_kit::{Chain, mock_runtime};
 use tfgrid_primitives::{TwinId, traits::TwinInUse, units::TFT};
 
 /// A pallet that holds deposits of twins.
@@ -18,7 +19,7 @@ pub mod neighbour {
     #[pallet::config]
     pub trait Config: frame_system::Config {}
 
-    /// Why it holds TFT.
+    /// Hold reasons of the pallet.
     #[pallet::composite_enum]
     pub enum HoldReason {
         /// Belongs to a twin.
@@ -28,53 +29,21 @@ pub mod neighbour {
     }
 }
 
-#[frame_support::runtime]
-mod runtime {
-    #[runtime::runtime]
-    #[runtime::derive(
-        RuntimeCall,
-        RuntimeEvent,
-        RuntimeError,
-        RuntimeOrigin,
-        RuntimeTask,
-        RuntimeHoldReason,
-        RuntimeFreezeReason
-    )]
-    pub struct Test;
-
-    #[runtime::pallet_index(0)]
-    pub type System = frame_system;
-    #[runtime::pallet_index(1)]
-    pub type Balances = pallet_balances;
+mock_runtime! {
     #[runtime::pallet_index(2)]
     pub type Twins = pallet_grid_twins;
     #[runtime::pallet_index(3)]
     pub type Neighbour = neighbour;
 }
 
-pub type AccountId = u64;
-
-#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
-impl frame_system::Config for Test {
-    type Block = frame_system::mocking::MockBlock<Test>;
-    type AccountData = pallet_balances::AccountData<u128>;
-}
-
-#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
-impl pallet_balances::Config for Test {
-    type AccountStore = System;
-    type Balance = u128;
-    type ExistentialDeposit = ConstU128<1_000>;
-}
-
 impl neighbour::Config for Test {}
 
 parameter_types! {
-    /// The twin that something depends on.
+    /// The twin that owns something.
     pub static Busy: Option<TwinId> = None;
 }
 
-/// Says that [`Busy`] is in use.
+/// Reports [`Busy`] as in use.
 pub struct SetUse;
 
 impl TwinInUse for SetUse {
@@ -83,7 +52,7 @@ impl TwinInUse for SetUse {
     }
 }
 
-/// What belongs to a twin.
+/// The hold reasons of deposits that belong to a twin.
 pub struct TwinsDeposits;
 
 impl Get<&'static [RuntimeHoldReason]> for TwinsDeposits {
@@ -108,26 +77,15 @@ impl pallet_grid_twins::Config for Test {
 pub const ALICE: AccountId = 1;
 pub const BOB: AccountId = 2;
 pub const POOR: AccountId = 3;
+/// An account that doesn't exist.
 pub const NOBODY: AccountId = 4;
 
-/// A fresh chain.
-pub fn new_chain() -> sp_io::TestExternalities {
-    let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
-    pallet_balances::GenesisConfig::<Test> {
-        balances: vec![(ALICE, 100 * TFT), (BOB, 100 * TFT), (POOR, TFT / 2)],
-        ..Default::default()
-    }
-    .assimilate_storage(&mut storage)
-    .unwrap();
-    let mut chain = sp_io::TestExternalities::new(storage);
-    chain.execute_with(|| System::set_block_number(1));
-    chain
+pub fn chain() -> Chain {
+    Busy::set(None);
+    Chain::new::<Test>().balances::<Test>([(ALICE, 100 * TFT), (BOB, 100 * TFT), (POOR, TFT / 2)])
 }
 
-/// Runs `test` on a fresh chain and checks the laws afterwards.
+/// Runs `test` on a fresh chain and checks the invariants afterwards.
 pub fn run(test: impl FnOnce()) {
-    new_chain().execute_with(|| {
-        test();
-        Twins::do_try_state().unwrap();
-    });
+    chain().run(&[Twins::do_try_state], test);
 }

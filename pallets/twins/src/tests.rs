@@ -31,160 +31,174 @@ fn held(reason: impl Into<RuntimeHoldReason>, account: AccountId) -> u128 {
     Balances::balance_on_hold(&reason.into(), &account)
 }
 
-#[test]
-fn a_twin_is_found_by_id_and_account_and_holds_its_deposit() {
-    run(|| {
-        assert_ok!(Twins::create(RuntimeOrigin::signed(ALICE), keys(4), Some([9; 32])));
-        assert_ok!(Twins::create(RuntimeOrigin::signed(BOB), keys(0), None));
-        assert_eq!(Twins::twin_of(&ALICE), Some(1));
-        assert_eq!(Twins::twin_of(&BOB), Some(2));
-        assert_eq!(Twins::account_of(1), Some(ALICE));
-        assert_eq!(Twins::account_of(3), None);
-        assert_eq!(Balances::balance_on_hold(&HoldReason::Twin.into(), &ALICE), TFT);
-        assert_eq!(Balances::balance(&ALICE), 99 * TFT);
-        System::assert_has_event(Event::TwinCreated { twin: 1, account: ALICE, deposit: TFT }.into());
-    });
+mod twin {
+    use super::*;
+
+    #[test]
+    fn is_found_by_id_and_account_and_holds_its_deposit() {
+        run(|| {
+            assert_ok!(Twins::create(RuntimeOrigin::signed(ALICE), keys(4), Some([9; 32])));
+            assert_ok!(Twins::create(RuntimeOrigin::signed(BOB), keys(0), None));
+            assert_eq!(Twins::twin_of(&ALICE), Some(1));
+            assert_eq!(Twins::twin_of(&BOB), Some(2));
+            assert_eq!(Twins::account_of(1), Some(ALICE));
+            assert_eq!(Twins::account_of(3), None);
+            assert_eq!(Balances::balance_on_hold(&HoldReason::Twin.into(), &ALICE), TFT);
+            assert_eq!(Balances::balance(&ALICE), 99 * TFT);
+            System::assert_has_event(Event::TwinCreated { twin: 1, account: ALICE, deposit: TFT }.into());
+        });
+    }
+
+    #[test]
+    fn an_account_has_one() {
+        run(|| {
+            assert_ok!(Twins::create(RuntimeOrigin::signed(ALICE), keys(0), None));
+            assert_noop!(
+                Twins::create(RuntimeOrigin::signed(ALICE), keys(0), None),
+                Error::<Test>::AccountHasTwin
+            );
+        });
+    }
+
+    #[test]
+    fn needs_the_deposit() {
+        run(|| {
+            assert_noop!(
+                Twins::create(RuntimeOrigin::signed(POOR), keys(0), None),
+                TokenError::FundsUnavailable
+            );
+        });
+    }
+
+    #[test]
+    fn its_keys_are_distinct_and_can_be_replaced() {
+        run(|| {
+            let twice: PeerKeys = vec![[1; 32], [1; 32]].try_into().unwrap();
+            assert_noop!(
+                Twins::create(RuntimeOrigin::signed(ALICE), twice.clone(), None),
+                Error::<Test>::DuplicatePeerKey
+            );
+            assert_noop!(Twins::update(RuntimeOrigin::signed(ALICE), keys(1), None), Error::<Test>::NoTwin);
+            assert_ok!(Twins::create(RuntimeOrigin::signed(ALICE), keys(1), None));
+            assert_noop!(
+                Twins::update(RuntimeOrigin::signed(ALICE), twice, None),
+                Error::<Test>::DuplicatePeerKey
+            );
+            assert_ok!(Twins::update(RuntimeOrigin::signed(ALICE), keys(2), Some([7; 32])));
+            let twin = crate::Twins::<Test>::get(1).unwrap();
+            assert_eq!((twin.peer_keys, twin.encryption_key), (keys(2), Some([7; 32])));
+        });
+    }
+
+    #[test]
+    fn ids_run_out_without_a_panic() {
+        run(|| {
+            LastTwinId::<Test>::put(u32::MAX);
+            assert_noop!(
+                Twins::create(RuntimeOrigin::signed(ALICE), keys(0), None),
+                Error::<Test>::IdsExhausted
+            );
+        });
+    }
+
+    #[test]
+    fn can_be_removed_while_it_owns_nothing() {
+        run(|| {
+            let remove = |account| Twins::remove(RuntimeOrigin::signed(account));
+            assert_noop!(remove(ALICE), Error::<Test>::NoTwin);
+            assert_ok!(create(ALICE));
+            assert_ok!(offer(ALICE, BOB));
+            Busy::set(Some(1));
+            assert_noop!(remove(ALICE), Error::<Test>::TwinInUse);
+            Busy::set(None);
+            assert_ok!(remove(ALICE));
+            System::assert_has_event(Event::TwinRemoved { twin: 1, released: TFT }.into());
+            assert_eq!(Twins::twin_of(&ALICE), None);
+            assert_eq!(Balances::balance(&ALICE), 100 * TFT);
+            assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+            assert_ok!(create(ALICE));
+            assert_eq!(Twins::twin_of(&ALICE), Some(2), "an id is never given twice");
+        });
+    }
 }
 
-#[test]
-fn an_account_has_one_twin() {
-    run(|| {
-        assert_ok!(Twins::create(RuntimeOrigin::signed(ALICE), keys(0), None));
-        assert_noop!(
-            Twins::create(RuntimeOrigin::signed(ALICE), keys(0), None),
-            Error::<Test>::AccountHasTwin
-        );
-    });
-}
+mod transfer {
+    use super::*;
 
-#[test]
-fn who_cannot_pay_the_deposit_gets_no_twin() {
-    run(|| {
-        assert_noop!(Twins::create(RuntimeOrigin::signed(POOR), keys(0), None), TokenError::FundsUnavailable);
-    });
-}
+    #[test]
+    fn moves_all_deposits_and_drops_the_keys() {
+        use neighbour::HoldReason::{Other, Things};
+        run(|| {
+            assert_ok!(create(ALICE));
+            assert_ok!(Balances::hold(&Things.into(), &ALICE, 7 * TFT));
+            assert_ok!(Balances::hold(&Other.into(), &ALICE, 3 * TFT));
+            assert_ok!(offer(ALICE, BOB));
+            System::assert_has_event(Event::TransferOffered { twin: 1, to: BOB }.into());
+            assert_ok!(accept(BOB, 1));
+            let moved = Event::TwinTransferred { twin: 1, from: ALICE, to: BOB, deposits: 8 * TFT };
+            System::assert_has_event(moved.into());
 
-#[test]
-fn keys_are_replaced_by_their_owner_and_listed_once() {
-    run(|| {
-        let twice: PeerKeys = vec![[1; 32], [1; 32]].try_into().unwrap();
-        assert_noop!(
-            Twins::create(RuntimeOrigin::signed(ALICE), twice.clone(), None),
-            Error::<Test>::DuplicatePeerKey
-        );
-        assert_noop!(Twins::update(RuntimeOrigin::signed(ALICE), keys(1), None), Error::<Test>::NoTwin);
-        assert_ok!(Twins::create(RuntimeOrigin::signed(ALICE), keys(1), None));
-        assert_noop!(
-            Twins::update(RuntimeOrigin::signed(ALICE), twice, None),
-            Error::<Test>::DuplicatePeerKey
-        );
-        assert_ok!(Twins::update(RuntimeOrigin::signed(ALICE), keys(2), Some([7; 32])));
-        let twin = crate::Twins::<Test>::get(1).unwrap();
-        assert_eq!((twin.peer_keys, twin.encryption_key), (keys(2), Some([7; 32])));
-    });
-}
+            assert_eq!((Twins::twin_of(&ALICE), Twins::twin_of(&BOB)), (None, Some(1)));
+            assert_eq!(Twins::account_of(1), Some(BOB));
+            assert_eq!((held(HoldReason::Twin, ALICE), held(HoldReason::Twin, BOB)), (0, TFT));
+            assert_eq!((held(Things, ALICE), held(Things, BOB)), (0, 7 * TFT));
+            assert_eq!((held(Other, ALICE), held(Other, BOB)), (3 * TFT, 0));
+            assert_eq!((Balances::balance(&ALICE), Balances::balance(&BOB)), (89 * TFT, 100 * TFT));
+            let twin = crate::Twins::<Test>::get(1).unwrap();
+            assert_eq!((twin.peer_keys, twin.encryption_key), (keys(0), None));
+            assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+            assert_ok!(create(ALICE));
+            assert_eq!(Twins::twin_of(&ALICE), Some(2));
+        });
+    }
 
-#[test]
-fn ids_run_out_without_harm() {
-    run(|| {
-        LastTwinId::<Test>::put(u32::MAX);
-        assert_noop!(Twins::create(RuntimeOrigin::signed(ALICE), keys(0), None), Error::<Test>::IdsExhausted);
-    });
-}
+    #[test]
+    fn only_the_last_offer_can_be_accepted() {
+        run(|| {
+            assert_noop!(offer(ALICE, BOB), Error::<Test>::NoTwin);
+            assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+            assert_ok!(create(ALICE));
+            assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+            assert_ok!(offer(ALICE, BOB));
+            assert_ok!(offer(ALICE, POOR));
+            assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+            assert_ok!(accept(POOR, 1));
+            assert_eq!(Twins::account_of(1), Some(POOR));
+        });
+    }
 
-#[test]
-fn a_twin_moves_to_who_accepts_it_with_all_its_deposits_and_without_its_keys() {
-    use neighbour::HoldReason::{Other, Things};
-    run(|| {
-        assert_ok!(create(ALICE));
-        assert_ok!(Balances::hold(&Things.into(), &ALICE, 7 * TFT));
-        assert_ok!(Balances::hold(&Other.into(), &ALICE, 3 * TFT));
-        assert_ok!(offer(ALICE, BOB));
-        System::assert_has_event(Event::TransferOffered { twin: 1, to: BOB }.into());
-        assert_ok!(accept(BOB, 1));
-        let moved = Event::TwinTransferred { twin: 1, from: ALICE, to: BOB, deposits: 8 * TFT };
-        System::assert_has_event(moved.into());
+    #[test]
+    fn a_withdrawn_offer_cannot_be_accepted() {
+        run(|| {
+            let withdraw = |account| Twins::withdraw_offer(RuntimeOrigin::signed(account));
+            assert_noop!(withdraw(ALICE), Error::<Test>::NoTwin);
+            assert_ok!(create(ALICE));
+            assert_noop!(withdraw(ALICE), Error::<Test>::NoOffer);
+            assert_ok!(offer(ALICE, BOB));
+            assert_ok!(withdraw(ALICE));
+            System::assert_has_event(Event::OfferWithdrawn { twin: 1 }.into());
+            assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
+        });
+    }
 
-        assert_eq!((Twins::twin_of(&ALICE), Twins::twin_of(&BOB)), (None, Some(1)));
-        assert_eq!(Twins::account_of(1), Some(BOB));
-        assert_eq!((held(HoldReason::Twin, ALICE), held(HoldReason::Twin, BOB)), (0, TFT));
-        assert_eq!((held(Things, ALICE), held(Things, BOB)), (0, 7 * TFT));
-        assert_eq!((held(Other, ALICE), held(Other, BOB)), (3 * TFT, 0));
-        assert_eq!((Balances::balance(&ALICE), Balances::balance(&BOB)), (89 * TFT, 100 * TFT));
-        let twin = crate::Twins::<Test>::get(1).unwrap();
-        assert_eq!((twin.peer_keys, twin.encryption_key), (keys(0), None));
-        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
-        assert_ok!(create(ALICE));
-        assert_eq!(Twins::twin_of(&ALICE), Some(2));
-    });
-}
+    #[test]
+    fn an_account_with_a_twin_accepts_no_other() {
+        run(|| {
+            assert_ok!(create(ALICE));
+            assert_ok!(create(BOB));
+            assert_ok!(offer(ALICE, BOB));
+            assert_ok!(offer(BOB, BOB));
+            assert_noop!(accept(BOB, 1), Error::<Test>::AccountHasTwin);
+            assert_noop!(accept(BOB, 2), Error::<Test>::AccountHasTwin);
+        });
+    }
 
-#[test]
-fn only_who_is_offered_a_twin_last_can_accept_it() {
-    run(|| {
-        assert_noop!(offer(ALICE, BOB), Error::<Test>::NoTwin);
-        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
-        assert_ok!(create(ALICE));
-        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
-        assert_ok!(offer(ALICE, BOB));
-        assert_ok!(offer(ALICE, POOR));
-        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
-        assert_ok!(accept(POOR, 1));
-        assert_eq!(Twins::account_of(1), Some(POOR));
-    });
-}
-
-#[test]
-fn an_offer_that_is_withdrawn_cannot_be_accepted() {
-    run(|| {
-        let withdraw = |account| Twins::withdraw_offer(RuntimeOrigin::signed(account));
-        assert_noop!(withdraw(ALICE), Error::<Test>::NoTwin);
-        assert_ok!(create(ALICE));
-        assert_noop!(withdraw(ALICE), Error::<Test>::NoOffer);
-        assert_ok!(offer(ALICE, BOB));
-        assert_ok!(withdraw(ALICE));
-        System::assert_has_event(Event::OfferWithdrawn { twin: 1 }.into());
-        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
-    });
-}
-
-#[test]
-fn who_has_a_twin_accepts_no_other() {
-    run(|| {
-        assert_ok!(create(ALICE));
-        assert_ok!(create(BOB));
-        assert_ok!(offer(ALICE, BOB));
-        assert_ok!(offer(BOB, BOB));
-        assert_noop!(accept(BOB, 1), Error::<Test>::AccountHasTwin);
-        assert_noop!(accept(BOB, 2), Error::<Test>::AccountHasTwin);
-    });
-}
-
-#[test]
-fn a_twin_stays_where_its_deposits_cannot_move() {
-    run(|| {
-        assert_ok!(create(ALICE));
-        assert_ok!(offer(ALICE, NOBODY));
-        assert_noop!(accept(NOBODY, 1), TokenError::CannotCreateHold);
-    });
-}
-
-#[test]
-fn a_twin_that_owns_nothing_can_be_removed() {
-    run(|| {
-        let remove = |account| Twins::remove(RuntimeOrigin::signed(account));
-        assert_noop!(remove(ALICE), Error::<Test>::NoTwin);
-        assert_ok!(create(ALICE));
-        assert_ok!(offer(ALICE, BOB));
-        Busy::set(Some(1));
-        assert_noop!(remove(ALICE), Error::<Test>::TwinInUse);
-        Busy::set(None);
-        assert_ok!(remove(ALICE));
-        System::assert_has_event(Event::TwinRemoved { twin: 1, released: TFT }.into());
-        assert_eq!(Twins::twin_of(&ALICE), None);
-        assert_eq!(Balances::balance(&ALICE), 100 * TFT);
-        assert_noop!(accept(BOB, 1), Error::<Test>::NotOffered);
-        assert_ok!(create(ALICE));
-        assert_eq!(Twins::twin_of(&ALICE), Some(2), "an id is never given twice");
-    });
+    #[test]
+    fn fails_where_the_deposits_cannot_move() {
+        run(|| {
+            assert_ok!(create(ALICE));
+            assert_ok!(offer(ALICE, NOBODY));
+            assert_noop!(accept(NOBODY, 1), TokenError::CannotCreateHold);
+        });
+    }
 }

@@ -10,13 +10,13 @@ use frame_support::weights::{Weight, constants::ParityDbWeight};
 pub trait WeightInfo {
     /// Of `create`. Worst case: four peer keys, the account's first hold.
     fn create() -> Weight;
-    /// Of `update`. Worst case: four peer keys take the place of four.
+    /// Of `update`. Worst case: four peer keys replace four.
     fn update() -> Weight;
-    /// Of `offer_transfer`. Worst case: another offer goes.
+    /// Of `offer_transfer`. Worst case: another offer is replaced.
     fn offer_transfer() -> Weight;
     /// Of `withdraw_offer`.
     fn withdraw_offer() -> Weight;
-    /// Of `accept_transfer`. Worst case: something is held for every reason.
+    /// Of `accept_transfer`. Worst case: a deposit of each reason is on hold.
     fn accept_transfer() -> Weight;
     /// Of `remove`. Worst case: the twin is offered.
     fn remove() -> Weight;

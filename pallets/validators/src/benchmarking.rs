@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls cost, each in its worst case.
+//! Weights of the calls, each in its worst case.
 
 use crate::*;
+use alloc::vec::Vec;
 use codec::Decode;
 use frame_benchmarking::v2::*;
 use frame_support::{
@@ -10,7 +11,7 @@ use frame_support::{
 };
 use frame_system::{Pallet as System, RawOrigin};
 use pallet_session::{NextKeys, Pallet as Session};
-use sp_runtime::{DispatchError, Vec, traits::TrailingZeroInput};
+use sp_runtime::{DispatchError, traits::TrailingZeroInput};
 
 /// An account with session keys that has announced itself.
 fn candidate<T: Config>(n: u32) -> T::AccountId {
@@ -19,7 +20,7 @@ fn candidate<T: Config>(n: u32) -> T::AccountId {
     NextKeys::<T>::insert(&who, keys.expect("zeroes are keys"));
     hold_deposit::<T>(&who).expect("it has twice the deposit");
     System::<T>::inc_consumers(&who).expect("it has a balance");
-    Heard::<T>::insert(&who, Session::<T>::current_index());
+    LastAnnouncement::<T>::insert(&who, Session::<T>::current_index());
     who
 }
 
@@ -33,10 +34,10 @@ fn hold_deposit<T: Config>(who: &T::AccountId) -> Result<(), DispatchError> {
 /// A set of `size` candidates, and a queue in which one more change has room.
 fn crowd<T: Config>(size: u32) {
     let set = (0..size).map(|n| account("candidate", n, 0)).collect::<Vec<_>>();
-    Chosen::<T>::put(BoundedVec::truncate_from(set));
-    let waiting = 1..T::MaxPending::get();
+    ChosenValidators::<T>::put(BoundedVec::truncate_from(set));
+    let waiting = 1..T::MaxPendingChanges::get();
     let queue = waiting.map(|n| Change::Leaves(account("candidate", n, 0))).collect::<Vec<_>>();
-    Pending::<T>::put(BoundedVec::truncate_from(queue));
+    PendingChanges::<T>::put(BoundedVec::truncate_from(queue));
 }
 
 fn manager<T: Config>() -> Result<T::RuntimeOrigin, BenchmarkError> {
@@ -51,13 +52,13 @@ mod benchmarks {
     #[benchmark]
     fn announce() {
         let who = candidate::<T>(0);
-        Heard::<T>::remove(&who);
+        LastAnnouncement::<T>::remove(&who);
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()));
-        assert!(Heard::<T>::contains_key(who));
+        assert!(LastAnnouncement::<T>::contains_key(who));
     }
 
-    /// Worst case: a full set that others leave, a full queue less one.
+    /// Worst case: a full set that other validators leave, one place left in the queue.
     #[benchmark]
     fn add_validator() -> Result<(), BenchmarkError> {
         let origin = manager::<T>()?;
@@ -65,11 +66,11 @@ mod benchmarks {
         let who = candidate::<T>(T::MaxValidators::get());
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, who.clone());
-        assert_eq!(Pending::<T>::get().last(), Some(&Change::Joins(who)));
+        assert_eq!(PendingChanges::<T>::get().last(), Some(&Change::Joins(who)));
         Ok(())
     }
 
-    /// Worst case: a full set, a full queue less one.
+    /// Worst case: a full set, one place left in the queue.
     #[benchmark]
     fn remove_validator() -> Result<(), BenchmarkError> {
         let origin = manager::<T>()?;
@@ -77,7 +78,7 @@ mod benchmarks {
         let who = account("candidate", 0, 0);
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, who);
-        assert_eq!(Pending::<T>::get().len(), T::MaxPending::get() as usize);
+        assert_eq!(PendingChanges::<T>::get().len(), T::MaxPendingChanges::get() as usize);
         Ok(())
     }
 
@@ -88,8 +89,8 @@ mod benchmarks {
         let who = candidate::<T>(T::MaxValidators::get());
         #[extrinsic_call]
         _(RawOrigin::Signed(who.clone()));
-        assert!(!Heard::<T>::contains_key(who));
+        assert!(!LastAnnouncement::<T>::contains_key(who));
     }
 
-    impl_benchmark_test_suite!(Pallet, crate::mock::new_chain(), crate::mock::Test);
+    impl_benchmark_test_suite!(Pallet, crate::mock::chain().build(), crate::mock::Test);
 }

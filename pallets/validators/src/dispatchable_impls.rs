@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the calls do.
+//! Implementations of the calls.
 
 use crate::*;
 use frame_support::{ensure, traits::Get};
@@ -11,13 +11,13 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_announce(account: T::AccountId) -> DispatchResult {
         ensure!(Self::has_keys(&account), Error::<T>::NoSessionKeys);
         let session = Session::<T>::current_index();
-        Heard::<T>::insert(&account, session);
+        LastAnnouncement::<T>::insert(&account, session);
         Self::deposit_event(Event::Announced { account, session });
         Ok(())
     }
 
     pub(crate) fn do_add_validator(account: T::AccountId) -> DispatchResult {
-        ensure!(!Chosen::<T>::get().contains(&account), Error::<T>::AlreadyValidator);
+        ensure!(!ChosenValidators::<T>::get().contains(&account), Error::<T>::AlreadyValidator);
         Self::ensure_eligible(&account)?;
         let full = Self::size_to_come() >= T::MaxValidators::get() as usize;
         ensure!(!full, Error::<T>::SetFull);
@@ -25,7 +25,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_remove_validator(account: T::AccountId) -> DispatchResult {
-        ensure!(Chosen::<T>::get().contains(&account), Error::<T>::NotValidator);
+        ensure!(ChosenValidators::<T>::get().contains(&account), Error::<T>::NotValidator);
         ensure!(Self::size_to_come() > 1, Error::<T>::LastValidator);
         Self::queue(Change::Leaves(account))
     }
@@ -34,13 +34,13 @@ impl<T: Config> Pallet<T> {
         ensure!(Self::has_keys(&account), Error::<T>::NoSessionKeys);
         ensure!(!Self::is_needed(&account), Error::<T>::StillValidator);
         Session::<T>::purge_keys(RawOrigin::Signed(account.clone()).into())?;
-        Heard::<T>::remove(&account);
+        LastAnnouncement::<T>::remove(&account);
         Self::deposit_event(Event::Retired { account });
         Ok(())
     }
 
     fn queue(change: Change<T::AccountId>) -> DispatchResult {
-        Pending::<T>::try_mutate(|pending| {
+        PendingChanges::<T>::try_mutate(|pending| {
             let waits = pending.iter().any(|other| other.account() == change.account());
             ensure!(!waits, Error::<T>::ChangePending);
             pending.try_push(change.clone()).map_err(|_| Error::<T>::TooManyPending)
@@ -49,12 +49,12 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// How many validators there are when all that waits has happened.
+    /// Number of validators after all pending changes.
     fn size_to_come() -> usize {
-        let pending = Pending::<T>::get();
+        let pending = PendingChanges::<T>::get();
         let joining = pending.iter().filter(|change| change.is_growth()).count();
         let leaving = pending.len().saturating_sub(joining);
-        let present = Chosen::<T>::decode_len().unwrap_or(0);
+        let present = ChosenValidators::<T>::decode_len().unwrap_or(0);
         present.saturating_add(joining).saturating_sub(leaving)
     }
 }

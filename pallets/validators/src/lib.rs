@@ -3,8 +3,12 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(missing_docs)]
 
+extern crate alloc;
+
 mod dispatchable_impls;
 mod tick_impls;
+#[cfg(any(feature = "std", feature = "try-runtime"))]
+mod try_state;
 mod types;
 mod utility_impls;
 pub mod weights;
@@ -35,45 +39,46 @@ pub mod pallet {
     #[pallet::storage_version(STORAGE_VERSION)]
     pub struct Pallet<T>(_);
 
-    /// What the pallet needs of its runtime.
+    /// Configuration of the pallet.
     #[pallet::config]
     pub trait Config:
         frame_system::Config<RuntimeEvent: From<Event<Self>>>
         + pallet_session::Config<ValidatorId = <Self as frame_system::Config>::AccountId>
     {
-        /// Who changes the set.
+        /// Adds and removes validators.
         type ManagerOrigin: EnsureOrigin<Self::RuntimeOrigin>;
-        /// The most validators.
+        /// Upper limit of validators.
         #[pallet::constant]
         type MaxValidators: Get<u32>;
-        /// The most changes that wait for their session.
+        /// Upper limit of pending changes.
         #[pallet::constant]
-        type MaxPending: Get<u32>;
-        /// How many sessions ago a candidate may have announced itself and still count as alive.
+        type MaxPendingChanges: Get<u32>;
+        /// Upper limit of sessions since a candidate announced itself.
         #[pallet::constant]
-        type HeardWithin: Get<SessionIndex>;
+        type MaxSilence: Get<SessionIndex>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
     }
 
     /// The validators from the next session on.
     #[pallet::storage]
-    pub type Chosen<T: Config> = StorageValue<_, BoundedVec<T::AccountId, T::MaxValidators>, ValueQuery>;
+    pub type ChosenValidators<T: Config> =
+        StorageValue<_, BoundedVec<T::AccountId, T::MaxValidators>, ValueQuery>;
 
     /// Changes that wait for their session, the next one first.
     #[pallet::storage]
-    pub type Pending<T: Config> =
-        StorageValue<_, BoundedVec<Change<T::AccountId>, T::MaxPending>, ValueQuery>;
+    pub type PendingChanges<T: Config> =
+        StorageValue<_, BoundedVec<Change<T::AccountId>, T::MaxPendingChanges>, ValueQuery>;
 
     /// The session in which a candidate last announced itself.
     #[pallet::storage]
-    pub type Heard<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, SessionIndex>;
+    pub type LastAnnouncement<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, SessionIndex>;
 
-    /// A chain starts with the validators whose session keys its genesis has.
+    /// Genesis of the pallet: the validators are those whose session keys `pallet-session` has at genesis.
     #[pallet::genesis_config]
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
-        /// Nothing: `pallet-session` has the keys.
+        /// Marker; carries no data.
         #[serde(skip)]
         pub _runtime: core::marker::PhantomData<T>,
     }
@@ -82,92 +87,93 @@ pub mod pallet {
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
             let chosen = BoundedVec::try_from(pallet_session::Pallet::<T>::validators());
-            Chosen::<T>::put(chosen.expect("no more validators at genesis than MaxValidators"));
+            ChosenValidators::<T>::put(chosen.expect("no more validators at genesis than MaxValidators"));
         }
     }
 
-    /// What happened.
+    /// Events of the pallet.
     #[pallet::event]
     #[pallet::generate_deposit(pub(super) fn deposit_event)]
     pub enum Event<T: Config> {
-        /// A candidate says that it is alive.
+        /// A candidate has announced itself.
         Announced {
-            /// Which.
+            /// Account of the candidate.
             account: T::AccountId,
-            /// In which session.
+            /// Session in which it did.
             session: SessionIndex,
         },
-        /// A change of the set waits for its session.
+        /// A change of the set is pending.
         ChangeQueued {
-            /// Of whom.
+            /// The change.
             change: Change<T::AccountId>,
         },
-        /// The set has changed.
+        /// A change of the set is made.
         SetChanged {
-            /// Of whom.
+            /// The change.
             change: Change<T::AccountId>,
-            /// From which session on.
+            /// First session with the new set.
             session: SessionIndex,
         },
-        /// A change came to nothing, because by then it broke a rule.
+        /// A pending change is dropped, because it broke a rule when its turn came.
         ChangeDropped {
-            /// Of whom.
+            /// The change.
             change: Change<T::AccountId>,
         },
-        /// An account that is no validator took back its session keys.
+        /// An account that isn't a validator has removed its session keys.
         Retired {
-            /// Whose they were.
+            /// Account that had them.
             account: T::AccountId,
         },
     }
 
-    /// Why a call failed.
+    /// Errors of the pallet.
     #[pallet::error]
     pub enum Error<T> {
         /// The account has no session keys.
         NoSessionKeys,
-        /// The candidate hasn't announced itself lately.
-        NotHeardFrom,
+        /// The candidate hasn't announced itself in the last `MaxSilence` sessions.
+        NotAnnounced,
         /// The account is a validator already.
         AlreadyValidator,
         /// The account isn't a validator.
         NotValidator,
-        /// Another change of this account waits for its session.
+        /// Another change of this account is pending.
         ChangePending,
-        /// As many changes wait as may.
+        /// `MaxPendingChanges` changes are pending.
         TooManyPending,
-        /// There are as many validators as may be.
+        /// The set has `MaxValidators` validators, pending changes included.
         SetFull,
-        /// A chain without validators makes no blocks: the last one stays.
+        /// The last validator can't be removed: a chain without validators makes no blocks.
         LastValidator,
-        /// The account makes blocks, or is about to: its session keys stay.
+        /// The account makes blocks in this session or a planned one: it keeps its session keys.
         StillValidator,
     }
 
     #[pallet::call(weight = <T as Config>::WeightInfo)]
     impl<T: Config> Pallet<T> {
-        /// Says that the caller's machine is alive: only candidates that were heard from become validators.
+        /// Announces that the caller's machine is alive: a candidate must do so before it becomes a
+        /// validator.
         #[pallet::call_index(0)]
         pub fn announce(origin: OriginFor<T>) -> DispatchResult {
             let account = ensure_signed(origin)?;
             Self::do_announce(account)
         }
 
-        /// Queues a candidate: it makes blocks two sessions after its turn has come.
+        /// Queues a candidate to become a validator: it makes blocks from the second session after its turn.
         #[pallet::call_index(1)]
         pub fn add_validator(origin: OriginFor<T>, account: T::AccountId) -> DispatchResult {
             T::ManagerOrigin::ensure_origin(origin)?;
             Self::do_add_validator(account)
         }
 
-        /// Queues the leaving of a validator: it goes on making blocks until the session after its turn ends.
+        /// Queues a validator to leave: it makes blocks until the end of the session after its turn.
         #[pallet::call_index(2)]
         pub fn remove_validator(origin: OriginFor<T>, account: T::AccountId) -> DispatchResult {
             T::ManagerOrigin::ensure_origin(origin)?;
             Self::do_remove_validator(account)
         }
 
-        /// Takes back the session keys of the caller, which is no validator, and releases their deposit.
+        /// Removes the session keys of the caller, which isn't a validator, and releases their deposit.
         #[pallet::call_index(3)]
         pub fn retire(origin: OriginFor<T>) -> DispatchResult {
             let account = ensure_signed(origin)?;
@@ -178,8 +184,8 @@ pub mod pallet {
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn integrity_test() {
-            assert!(T::MaxValidators::get() > 0, "a chain needs a validator");
-            assert!(T::MaxPending::get() > 0, "no change could ever wait for its session");
+            assert!(T::MaxValidators::get() > 0, "MaxValidators is zero: a chain needs a validator");
+            assert!(T::MaxPendingChanges::get() > 0, "MaxPendingChanges is zero: the set could never change");
         }
 
         #[cfg(feature = "try-runtime")]

@@ -1,60 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet, sessions of ten blocks and balances. The session key of account `n` is `n`.
+//! A runtime of this pallet and sessions of ten blocks. The session key of account `n` is `n`.
 
 use crate as pallet_grid_validators;
-use frame_support::{
-    derive_impl,
-    traits::{ConstU32, ConstU64, Hooks},
-};
+use frame_support::traits::{ConstU32, ConstU64, ConstU128, Hooks};
 use frame_system::EnsureRoot;
+pub use pallet_grid_mock_kit::AccountId;
+use pallet_grid_mock_kit::{Chain, mock_runtime};
 use pallet_session::PeriodicSessions;
-use sp_runtime::{BuildStorage, impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto};
+use sp_runtime::{impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto};
+use tfgrid_primitives::{Balance, units::TFT};
 
-#[frame_support::runtime]
-mod runtime {
-    #[runtime::runtime]
-    #[runtime::derive(
-        RuntimeCall,
-        RuntimeEvent,
-        RuntimeError,
-        RuntimeOrigin,
-        RuntimeTask,
-        RuntimeHoldReason,
-        RuntimeFreezeReason
-    )]
-    pub struct Test;
-
-    #[runtime::pallet_index(0)]
-    pub type System = frame_system;
-    #[runtime::pallet_index(1)]
-    pub type Balances = pallet_balances;
+mock_runtime! {
     #[runtime::pallet_index(2)]
     pub type Session = pallet_session;
     #[runtime::pallet_index(3)]
     pub type Validators = pallet_grid_validators;
 }
 
-pub type AccountId = u64;
-
 pub const SESSION: u64 = 10;
-pub const KEY_DEPOSIT: u64 = 7;
-const RICH: u64 = 1_000;
+pub const KEY_DEPOSIT: Balance = TFT;
 
 impl_opaque_keys! {
     pub struct Keys {
         pub dummy: UintAuthorityId,
     }
-}
-
-#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
-impl frame_system::Config for Test {
-    type Block = frame_system::mocking::MockBlock<Test>;
-    type AccountData = pallet_balances::AccountData<u64>;
-}
-
-#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
-impl pallet_balances::Config for Test {
-    type AccountStore = System;
 }
 
 impl pallet_session::Config for Test {
@@ -69,14 +38,14 @@ impl pallet_session::Config for Test {
     type DisablingStrategy = ();
     type WeightInfo = ();
     type Currency = Balances;
-    type KeyDeposit = ConstU64<KEY_DEPOSIT>;
+    type KeyDeposit = ConstU128<KEY_DEPOSIT>;
 }
 
 impl pallet_grid_validators::Config for Test {
     type ManagerOrigin = EnsureRoot<AccountId>;
     type MaxValidators = ConstU32<5>;
-    type MaxPending = ConstU32<3>;
-    type HeardWithin = ConstU32<2>;
+    type MaxPendingChanges = ConstU32<3>;
+    type MaxSilence = ConstU32<2>;
     type WeightInfo = ();
 }
 
@@ -84,34 +53,21 @@ pub fn keys(account: AccountId) -> Keys {
     Keys { dummy: account.into() }
 }
 
-/// A fresh chain of the validators 1 and 2.
-pub fn new_chain() -> sp_io::TestExternalities {
-    let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
-    pallet_balances::GenesisConfig::<Test> {
-        balances: (1..=9).map(|account| (account, RICH)).collect(),
-        ..Default::default()
-    }
-    .assimilate_storage(&mut storage)
-    .unwrap();
+/// A chain with the validators 1 and 2.
+pub fn chain() -> Chain {
     let keys = [1, 2].map(|account| (account, account, keys(account)));
-    pallet_session::GenesisConfig::<Test> { keys: keys.into(), ..Default::default() }
-        .assimilate_storage(&mut storage)
-        .unwrap();
-    pallet_grid_validators::GenesisConfig::<Test>::default().assimilate_storage(&mut storage).unwrap();
-    let mut chain = sp_io::TestExternalities::new(storage);
-    chain.execute_with(|| System::set_block_number(1));
-    chain
+    Chain::new::<Test>()
+        .balances::<Test>((1..=9).map(|account| (account, 100 * TFT)))
+        .genesis(pallet_session::GenesisConfig::<Test> { keys: keys.into(), ..Default::default() })
+        .genesis(pallet_grid_validators::GenesisConfig::<Test>::default())
 }
 
-/// Runs `test` on a fresh chain and checks the laws afterwards.
+/// Runs `test` on a fresh chain and checks the invariants afterwards.
 pub fn run(test: impl FnOnce()) {
-    new_chain().execute_with(|| {
-        test();
-        Validators::do_try_state().unwrap();
-    });
+    chain().run(&[Validators::do_try_state], test);
 }
 
-/// Blocks until the next session has begun, and the laws after each.
+/// Runs blocks until the next session has begun, and checks the invariants after each.
 pub fn next_session() {
     let session = Session::current_index();
     while Session::current_index() == session {

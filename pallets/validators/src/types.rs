@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The records of the pallet.
+//! Records of the pallet.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -10,20 +10,20 @@ pub enum Change<AccountId> {
     /// A candidate becomes a validator.
     #[codec(index = 0)]
     Joins(AccountId),
-    /// A validator is one no longer.
+    /// A validator leaves the set.
     #[codec(index = 1)]
     Leaves(AccountId),
 }
 
 impl<AccountId> Change<AccountId> {
-    /// Whom it is about.
+    /// Account that joins or leaves.
     pub fn account(&self) -> &AccountId {
         match self {
             Self::Joins(account) | Self::Leaves(account) => account,
         }
     }
 
-    /// Whether the set grows by it.
+    /// Whether the set grows by the change.
     pub fn is_growth(&self) -> bool {
         matches!(self, Self::Joins(_))
     }

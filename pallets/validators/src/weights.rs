@@ -10,9 +10,9 @@ use frame_support::weights::{Weight, constants::ParityDbWeight};
 pub trait WeightInfo {
     /// Of `announce`. Worst case: the first announcement.
     fn announce() -> Weight;
-    /// Of `add_validator`. Worst case: a full set that others leave, a full queue less one.
+    /// Of `add_validator`. Worst case: a full set that other validators leave, one place left in the queue.
     fn add_validator() -> Weight;
-    /// Of `remove_validator`. Worst case: a full set, a full queue less one.
+    /// Of `remove_validator`. Worst case: a full set, one place left in the queue.
     fn remove_validator() -> Weight;
     /// Of `retire`. Worst case: a full set and queue that the account isn't in.
     fn retire() -> Weight;

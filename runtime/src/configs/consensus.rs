@@ -52,9 +52,9 @@ impl pallet_session::Config for Runtime {
 impl pallet_grid_validators::Config for Runtime {
     type ManagerOrigin = ValidatorManager;
     type MaxValidators = ConstU32<MAX_VALIDATORS>;
-    type MaxPending = ConstU32<16>;
+    type MaxPendingChanges = ConstU32<16>;
     /// A day.
-    type HeardWithin = ConstU32<{ DAY / SESSION }>;
+    type MaxSilence = ConstU32<{ DAY / SESSION }>;
     type WeightInfo = ();
 }
 

@@ -28,7 +28,7 @@ impl pallet_grid_nodes::Config for Runtime {
     type Farming = Farming;
     type CertifierOrigin = Certifier;
     type HeartbeatInterval = HeartbeatInterval;
-    type LongOffline = LongOffline;
+    type OfflineTimeout = LongOffline;
     type DrainNotice = DrainNotice;
     type ExtraFeeNotice = ExtraFeeNotice;
     type MaxExtraFee = ExtraFeeLimit;

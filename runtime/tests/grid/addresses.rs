@@ -7,7 +7,7 @@ use frame_support::{
     storage::{TransactionOutcome, with_transaction},
     traits::Get,
 };
-use pallet_grid_farms::{IpState, Ipv4, PublicIp};
+use pallet_grid_farms::{Interface, IpState, PublicIp};
 use tfgrid_primitives::{
     Refusal, UsageItem, UsageTotals,
     traits::{Clock as _, LedgerClock as _},
@@ -25,7 +25,7 @@ type FarmsError = pallet_grid_farms::Error<Runtime>;
 const GB: u64 = 1_000_000_000;
 
 fn add_ip(n: u8) {
-    let v4 = Ipv4 { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };
+    let v4 = Interface { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };
     let address = PublicIp { v4, v6: None };
     assert_ok!(call(Alice, pallet_grid_farms::Call::add_ip { farm: 1, address }));
 }

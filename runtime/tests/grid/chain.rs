@@ -92,7 +92,7 @@ pub fn check_laws() {
         let listed = pallet_grid_contracts::NodeContracts::<Runtime>::iter_key_prefix(node).count();
         assert_eq!(reserved.contracts as usize, listed, "the node's count isn't the contracts'");
     }
-    for (node, live) in pallet_grid_nodes::Liveliness::<Runtime>::iter() {
+    for (node, live) in pallet_grid_nodes::LivenessOf::<Runtime>::iter() {
         assert!(Clock::is_armed(live.check_at, Deadline::Silence(node)), "nobody looks at a node");
     }
     let armed = |kind: fn(&Deadline) -> bool| {
@@ -101,7 +101,7 @@ pub fn check_laws() {
     };
     let mut drains = 0;
     for (node, record) in pallet_grid_nodes::Nodes::<Runtime>::iter() {
-        let Some(drain) = record.terms.drain.filter(|drain| drain.deadline > Clock::grid_now()) else {
+        let Some(drain) = record.settings.drain.filter(|drain| drain.deadline > Clock::grid_now()) else {
             continue;
         };
         assert!(Clock::is_armed(drain.deadline, Deadline::Drain(node)), "a drain would never end");

@@ -152,7 +152,7 @@ fn a_node_that_flaps_returns_more_slowly_and_a_steady_one_as_fast_as_ever() {
         };
         let (first, second, third) = (beats_to_return(), beats_to_return(), beats_to_return());
         assert!(first < second && second < third, "{first}, {second}, {third}");
-        pallet_grid_nodes::Liveliness::<Runtime>::mutate(1, |live| {
+        pallet_grid_nodes::LivenessOf::<Runtime>::mutate(1, |live| {
             let live = live.as_mut().unwrap();
             live.state = pallet_grid_nodes::LiveState::Online { since: 0 };
         });

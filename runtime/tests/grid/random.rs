@@ -4,7 +4,7 @@
 
 use crate::chain::*;
 use pallet_grid_contracts::CancelReason;
-use pallet_grid_farms::{Ipv4, PublicIp};
+use pallet_grid_farms::{Interface, PublicIp};
 use proptest::prelude::*;
 use sp_keyring::Sr25519Keyring::Eve;
 use tfgrid_primitives::{
@@ -233,7 +233,7 @@ impl FarmersAct {
             }
             Self::CancelDrain => Node::cancel_drain { node: 1 }.into(),
             Self::AddIp(n) => {
-                let v4 = Ipv4 { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };
+                let v4 = Interface { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };
                 Farm::add_ip { farm: 1, address: PublicIp { v4, v6: None } }.into()
             }
             Self::RemoveIp(ip) => Farm::remove_ip { ip }.into(),

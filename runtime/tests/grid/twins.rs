@@ -53,8 +53,8 @@ fn a_farmers_twin_moves_with_the_deposits_of_farm_nodes_tickets_ips_and_contract
     run(|| {
         farm_with_ticket(3);
         let mut machine = Machine::join(1);
-        let v4 =
-            pallet_grid_farms::Ipv4 { address: [185, 69, 166, 2], prefix: 24, gateway: [185, 69, 166, 1] };
+        let gateway = [185, 69, 166, 1];
+        let v4 = pallet_grid_farms::Interface { address: [185, 69, 166, 2], prefix: 24, gateway };
         let address = pallet_grid_farms::PublicIp { v4, v6: None };
         assert_ok!(call(Alice, pallet_grid_farms::Call::add_ip { farm: 1, address }));
         assert_ok!(call(Alice, pallet_grid_billing::Call::deposit { twin: 1, amount: 100 * TFT }));
@@ -189,6 +189,6 @@ fn a_bot_cannot_give_its_owners_twin_away() {
         assert_ok!(call(Charlie, as_bob));
         let refused = pallet_proxy::Event::ProxyExecuted { result: Err(filtered.into()) };
         System::assert_has_event(refused.into());
-        assert_eq!(pallet_grid_twins::Offers::<Runtime>::get(1), None);
+        assert_eq!(pallet_grid_twins::TransferOffers::<Runtime>::get(1), None);
     });
 }

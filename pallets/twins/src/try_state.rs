@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Invariants that hold after every block.
+
+use crate::*;
+use frame_support::{ensure, traits::fungible::InspectHold};
+use sp_runtime::TryRuntimeError;
+
+impl<T: Config> Pallet<T> {
+    /// Checks the invariants of the pallet: for tests and try-runtime, never in a block.
+    pub fn do_try_state() -> Result<(), TryRuntimeError> {
+        Self::accounts_and_twins_are_inverse()?;
+        Self::each_twin_has_its_deposit_on_hold()?;
+        Self::offers_belong_to_twins()
+    }
+
+    fn accounts_and_twins_are_inverse() -> Result<(), TryRuntimeError> {
+        for (id, twin) in Twins::<T>::iter() {
+            ensure!(id <= LastTwinId::<T>::get(), "a twin has an id that was never given");
+            ensure!(TwinByAccount::<T>::get(&twin.account) == Some(id), "a twin isn't found by its account");
+        }
+        let twins = Twins::<T>::iter_keys().count();
+        ensure!(TwinByAccount::<T>::iter_keys().count() == twins, "an account is that of no twin");
+        Ok(())
+    }
+
+    fn each_twin_has_its_deposit_on_hold() -> Result<(), TryRuntimeError> {
+        for twin in Twins::<T>::iter_values() {
+            let held = T::Currency::balance_on_hold(&HoldReason::Twin.into(), &twin.account);
+            ensure!(held == twin.deposit, "a twin's hold isn't its deposit");
+        }
+        Ok(())
+    }
+
+    fn offers_belong_to_twins() -> Result<(), TryRuntimeError> {
+        ensure!(TransferOffers::<T>::iter_keys().all(Twins::<T>::contains_key), "a removed twin is offered");
+        Ok(())
+    }
+}
