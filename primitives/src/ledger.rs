@@ -515,7 +515,7 @@ mod tests {
         // 20 TFT are 200,000,000 units; the clock's last place is lost.
         assert_eq!(charge.tft.ceil(), 200_000_000);
         assert_eq!(charge.usd, 10_000_000_000);
-        assert_eq!(payer.credit + charge.tft, from_whole(1_000_000_000));
+        assert_eq!(payer.credit + charge.tft, ExactTft::from_whole(1_000_000_000));
     }
 
     #[test]
@@ -589,18 +589,18 @@ mod tests {
     #[test]
     fn the_runway_counts_the_full_price() {
         let payer = payer(200_000_000, RATES, 500);
-        assert!(payer.runway().unwrap().abs_diff(at(HOUR_MS).clock) <= 1);
-        assert!(payer.stretch_of(from_whole(200_000_000)).abs_diff(2 * at(HOUR_MS).clock) <= 4);
+        assert!(payer.runway().unwrap().raw().abs_diff(at(HOUR_MS).clock.raw()) <= 1);
+        assert!(payer.stretch_of(ExactTft::from_whole(200_000_000)).raw().abs_diff(2 * at(HOUR_MS).clock.raw()) <= 4);
         let idle = Payer::default();
-        assert_eq!((idle.runway(), idle.stretch_of(1)), (None, u128::MAX));
+        assert_eq!((idle.runway(), idle.stretch_of(ExactTft::from_raw(1))), (None, PriceTime::MAX));
     }
 
     #[test]
     fn committed_rates_shorten_the_runway_uncharged() {
         let mut payer = payer(200_000_000, RATES, FULL_PRICE);
         payer.change(at(0), |p| p.committed.add(RATES));
-        assert!(payer.runway().unwrap().abs_diff(at(HOUR_MS / 2).clock) <= 1);
-        assert_eq!(payer.cost_of_all(at(HOUR_MS).clock), 2 * payer.cost_of(at(HOUR_MS).clock));
+        assert!(payer.runway().unwrap().raw().abs_diff(at(HOUR_MS / 2).clock.raw()) <= 1);
+        assert_eq!(payer.cost_of_all(at(HOUR_MS).clock), payer.cost_of(at(HOUR_MS).clock).scaled(2, 1));
         let end = payer.end;
         payer.change(at(HOUR_MS / 2), |p| p.committed.remove(RATES));
         assert_eq!((payer.end, payer.committed), (end, RateSums::default()));
@@ -616,7 +616,7 @@ mod tests {
             [400, 400, 1_000]
         );
         payer.change(second, |p| p.set_price_factor(800));
-        let places = [0, first.clock, second.clock];
+        let places = [PriceTime::ZERO, first.clock, second.clock];
         assert_eq!(places.map(|p| payer.lowest_factor_since(p)), [400, 400, 800]);
     }
 
@@ -631,7 +631,7 @@ mod tests {
             payer.resume(at((hour + 1) * HOUR_MS));
         }
         let waited = at(3 * HOUR_MS).clock; // from half past 0 to 2, and from half past 2 to 4
-        assert!(payer.history.waited(PriceTime::ZERO, PriceTime::MAX).abs_diff(waited) <= 2);
+        assert!(payer.history.waited(PriceTime::ZERO, PriceTime::MAX).raw().abs_diff(waited.raw()) <= 2);
         let waits = payer.history.waits;
         payer.change(at(4 * HOUR_MS), |p| p.charged.remove(RATES));
         payer.pause(at(5 * HOUR_MS));
@@ -652,15 +652,15 @@ mod tests {
         let rates = Rates { usd: u64::MAX, extra: u64::MAX };
         let mut payer = Payer::default();
         payer.change(Moment::default(), |p| {
-            p.credit = u128::MAX;
+            p.credit = ExactTft::MAX;
             for _ in 0..10_000 {
                 p.charged.add(rates);
             }
         });
-        payer.settle(Moment { clock: u128::MAX, ms: u64::MAX });
-        assert!(payer.end < u128::MAX);
+        payer.settle(Moment { clock: PriceTime::MAX, ms: u64::MAX });
+        assert!(payer.end < PriceTime::MAX);
         payer.change(Moment::default(), |p| p.committed.add(rates));
-        let _ = payer.cost_of_all(u128::MAX);
+        let _ = payer.cost_of_all(PriceTime::MAX);
     }
 
     proptest! {
@@ -726,7 +726,7 @@ mod tests {
             payer.settle(at(ms));
             let unclaimed: u128 =
                 running.iter().map(|a| a.earned(&payer.funded)).map(|e| e.shared + e.extra).sum();
-            prop_assert_eq!(payer.credit + earned + unclaimed, from_whole(credit));
+            prop_assert_eq!(payer.credit + earned + unclaimed, ExactTft::from_whole(credit));
             prop_assert_eq!(payer.charged.usd, running.iter().map(|a| u128::from(a.rates.usd)).sum::<u128>());
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{mock::*, *};
-use frame_support::{assert_noop, assert_ok, traits::Hooks};
+use frame_support::{assert_noop, assert_ok, traits::Hooks, weights::Weight};
 use sp_runtime::traits::BadOrigin;
 use tfgrid_primitives::{
     Deadline,

@@ -1,73 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A runtime of this pallet and balances. Doubles stand for the other pallets; what they keep is one [`State`],
-//! which tests set and read and which a failed call leaves as it was.
+//! A runtime of this pallet. The doubles of nodes, addresses and the ledger keep one [`State`], which tests set and
+//! read and which a failed call leaves as it was.
 
 use crate::{self as pallet_grid_contracts, ClosedContracts, ContractState, NodeContracts};
 use codec::Encode;
 use frame_support::{
-    derive_impl, ensure, parameter_types,
-    traits::{Authorize, ConstU32, ConstU64, ConstU128, fungible::InspectHold},
+    assert_storage_noop, ensure, parameter_types,
+    traits::{ConstU32, ConstU64, ConstU128, fungible::InspectHold},
 };
 use frame_system::{EnsureRoot, RawOrigin};
-use sp_runtime::{
-    BuildStorage, DispatchError, DispatchResult,
-    traits::Dispatchable,
-    transaction_validity::{
-        InvalidTransaction, TransactionSource, TransactionValidityError, ValidTransaction,
-    },
-};
+pub use pallet_grid_mock_kit::{AccountId, MockClock};
+use pallet_grid_mock_kit::{Armed, Chain, Directory, MockAgenda, mock_runtime};
+use sp_runtime::{DispatchError, DispatchResult, traits::Dispatchable};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
     Balance, Charge, ContractId, Deadline, ExactTft, FarmId, GridMillis, KeySignature, NodeId, PriceList,
-    PriceTime, Refusal, ReportKind, Resources, TwinId, UnixSeconds, UsdRate,
+    Refusal, ReportKind, Resources, TwinId, UsdRate,
     pricing::Priced,
     report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload},
     traits::{
         Agenda, Clock, ContractPrice, Ledger, NodeDirectory, NodeFacts, NodeReports, Outcome, Parties,
-        PublicIps, ServeDeadlines, Service, TwinDirectory,
+        PublicIps, ServeDeadlines, Service,
     },
-    units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, SECOND_MS, TFT},
+    units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT},
 };
 
-#[frame_support::runtime]
-mod runtime {
-    #[runtime::runtime]
-    #[runtime::derive(
-        RuntimeCall,
-        RuntimeEvent,
-        RuntimeError,
-        RuntimeOrigin,
-        RuntimeTask,
-        RuntimeHoldReason,
-        RuntimeFreezeReason,
-        RuntimeViewFunction
-    )]
-    pub struct Test;
-
-    #[runtime::pallet_index(0)]
-    pub type System = frame_system;
-    #[runtime::pallet_index(1)]
-    pub type Balances = pallet_balances;
+mock_runtime! {
     #[runtime::pallet_index(2)]
     pub type Contracts = pallet_grid_contracts;
 }
 
-pub type AccountId = u64;
 pub type Call = pallet_grid_contracts::Call<Test>;
 pub type Event = pallet_grid_contracts::Event<Test>;
-
-#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
-impl frame_system::Config for Test {
-    type Block = frame_system::mocking::MockBlock<Test>;
-    type AccountData = pallet_balances::AccountData<u128>;
-}
-
-#[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
-impl pallet_balances::Config for Test {
-    type AccountStore = System;
-    type Balance = u128;
-    type ExistentialDeposit = ConstU128<1_000>;
-}
 
 pub const ANSWER_WITHIN: GridMillis = 5 * MINUTE_MS;
 pub const ANSWER_LIMIT: GridMillis = 30 * MINUTE_MS;
@@ -87,12 +51,12 @@ pub const MAX_CONTRACTS: u32 = 40;
 impl pallet_grid_contracts::Config for Test {
     type Currency = Balances;
     type RuntimeHoldReason = RuntimeHoldReason;
-    type Twins = Accounts;
+    type Twins = Directory;
     type Nodes = Machines;
     type PublicIps = Addresses;
-    type Clock = SetClock;
+    type Clock = MockClock;
     type Ledger = Recorder;
-    type Agenda = InMemory;
+    type Agenda = MockAgenda;
     type GovernanceOrigin = EnsureRoot<AccountId>;
     type AnswerWithinMs = ConstU64<ANSWER_WITHIN>;
     type AnswerLimitMs = ConstU64<ANSWER_LIMIT>;
@@ -118,10 +82,6 @@ parameter_types! {
 /// What the doubles keep.
 #[derive(Clone, Default)]
 pub struct State {
-    /// Grid time; the calendar and the price clock go with it.
-    pub now: GridMillis,
-    /// The deadlines that are armed.
-    pub armed: BTreeSet<(GridMillis, Deadline)>,
     /// The nodes.
     pub nodes: BTreeMap<NodeId, Node>,
     /// The sequence of the last report.
@@ -191,19 +151,6 @@ pub const NODE_DRAINS: DispatchError = DispatchError::Other("the node drains");
 pub const NO_IPS: DispatchError = DispatchError::Other("not enough addresses");
 pub const CREDIT_TOO_LOW: DispatchError = DispatchError::Other("the credit is too low");
 pub const LIST_TOO_RECENT: DispatchError = DispatchError::Other("the price list is too recent");
-
-/// Account `n` has twin `n`, below [`STRANGER`].
-pub struct Accounts;
-
-impl TwinDirectory<AccountId> for Accounts {
-    fn twin_of(account: &AccountId) -> Option<TwinId> {
-        TwinId::try_from(*account).ok().filter(|_| *account < STRANGER)
-    }
-
-    fn account_of(twin: TwinId) -> Option<AccountId> {
-        Some(twin.into()).filter(|account| *account < STRANGER)
-    }
-}
 
 /// Shows and fills [`State::nodes`].
 pub struct Machines;
@@ -302,43 +249,6 @@ impl PublicIps for Addresses {
                 state.free_ips += held.count;
             }
         });
-    }
-}
-
-/// Shows [`State::now`].
-pub struct SetClock;
-
-/// The calendar's time at the beginning of grid time.
-const START: UnixSeconds = 1_700_000_000;
-
-impl Clock for SetClock {
-    fn grid_now() -> GridMillis {
-        Doubles::get().now
-    }
-
-    fn unix_now() -> UnixSeconds {
-        START + Self::grid_now() / SECOND_MS
-    }
-
-    fn price_now() -> PriceTime {
-        PriceTime::from_raw(Self::grid_now().into())
-    }
-}
-
-/// Keeps [`State::armed`].
-pub struct InMemory;
-
-impl Agenda for InMemory {
-    fn arm(due: GridMillis, deadline: Deadline) {
-        Doubles::mutate(|state| state.armed.insert((due, deadline)));
-    }
-
-    fn disarm(due: GridMillis, deadline: Deadline) {
-        Doubles::mutate(|state| state.armed.remove(&(due, deadline)));
-    }
-
-    fn is_armed(due: GridMillis, deadline: Deadline) -> bool {
-        Doubles::get().armed.contains(&(due, deadline))
     }
 }
 
@@ -464,7 +374,7 @@ pub const CHARLIE: AccountId = 2;
 /// Has a twin, and one TFT.
 pub const MODEST: AccountId = 3;
 /// Has no twin.
-pub const STRANGER: AccountId = 9;
+pub const STRANGER: AccountId = 1_000;
 
 pub fn capacity() -> Resources {
     Resources { cru: 100, mru: 100 * GIB, sru: 1_000 * GIB, ..Resources::ZERO }
@@ -499,37 +409,33 @@ pub fn remove_node(node: NodeId) {
 }
 
 fn arm_sweep(node: NodeId) {
-    InMemory::arm(SetClock::grid_now(), Deadline::Sweep(node));
+    MockAgenda::arm(MockClock::grid_now(), Deadline::Sweep(node));
 }
 
-/// Serves the first deadline that is due, if any.
+/// Serves the first deadline that is due, if any, once.
 pub fn step() -> Option<Deadline> {
-    let (due, deadline) = Doubles::get().armed.first().copied()?;
-    if due > SetClock::grid_now() {
-        return None;
-    }
-    InMemory::disarm(due, deadline);
-    let now = SetClock::grid_now();
+    let now = MockClock::grid_now();
+    let (due, deadline) = Armed::get().first().copied().filter(|(due, _)| *due <= now)?;
+    MockAgenda::disarm(due, deadline);
     if let Some(again) = Contracts::serve(deadline, now) {
         assert_eq!(again, now, "{deadline:?} goes to the tail of what is due");
-        InMemory::arm(again, deadline);
+        MockAgenda::arm(again, deadline);
     }
     Some(deadline)
 }
 
-/// Lets `ms` pass; what comes due in between is served at its time.
+/// Lets `ms` pass; what comes due in between is served at its time, in as many steps as it takes.
 pub fn pass(ms: GridMillis) {
-    let until = SetClock::grid_now() + ms;
-    while let Some((due, _)) = Doubles::get().armed.first().copied().filter(|(due, _)| *due <= until) {
-        Doubles::mutate(|state| state.now = state.now.max(due));
-        step();
-    }
-    Doubles::mutate(|state| state.now = until);
+    pallet_grid_mock_kit::pass(ms, |deadline, now| {
+        let is_last_step = |_| Contracts::serve(deadline, now).is_none();
+        assert!((0..100).any(is_last_step), "{deadline:?} comes up for ever");
+        None
+    });
 }
 
 /// When `deadline` is due, if it is armed.
 pub fn armed(deadline: Deadline) -> Option<GridMillis> {
-    let armed = Doubles::get().armed;
+    let armed = Armed::get();
     armed.iter().find(|(_, armed)| *armed == deadline).map(|(due, _)| *due)
 }
 
@@ -584,31 +490,15 @@ pub fn forged(mut report: Call) -> Call {
     report
 }
 
-/// What the pool says of a report.
-pub fn validity(report: &Call) -> Result<ValidTransaction, Refusal> {
-    let root = storage_root();
-    let checked = RuntimeCall::Contracts(report.clone()).authorize(TransactionSource::External);
-    assert_eq!(root, storage_root(), "the check of a report changed something");
-    match checked.expect("nodes authorize this") {
-        Ok((valid, _)) => Ok(valid),
-        Err(TransactionValidityError::Invalid(InvalidTransaction::Custom(code))) => {
-            Err(Refusal::from_code(code).unwrap())
-        }
-        Err(other) => panic!("refused without a reason: {other:?}"),
-    }
-}
-
-/// A report as the pool and a block take it.
+/// Sends a report through pool and block.
 pub fn report(report: Call) -> Result<(), Refusal> {
-    validity(&report)?;
-    RuntimeCall::Contracts(report).dispatch(RawOrigin::Authorized.into()).unwrap();
-    Ok(())
+    pallet_grid_mock_kit::report(RuntimeCall::Contracts(report))
 }
 
-/// Asserts that a report is refused for this reason.
+/// Asserts that a report is refused for this reason and changes nothing.
 #[track_caller]
-pub fn assert_refused(report: Call, refusal: Refusal) {
-    assert_eq!(validity(&report), Err(refusal), "expected: {}", refusal.text());
+pub fn assert_refused(call: Call, refusal: Refusal) {
+    assert_storage_noop!(assert_eq!(report(call), Err(refusal), "expected: {}", refusal.text()));
 }
 
 /// A call; one that fails leaves the doubles as they were.
@@ -629,13 +519,7 @@ pub fn call(who: AccountId, call: impl Into<Call>) -> DispatchResult {
 /// Asserts that a person's call fails with `error` and changes nothing.
 #[track_caller]
 pub fn assert_fails(who: AccountId, what: impl Into<Call>, error: impl Into<DispatchError>) {
-    let root = storage_root();
-    assert_eq!(call(who, what), Err(error.into()));
-    assert_eq!(root, storage_root(), "a failed call changed something");
-}
-
-fn storage_root() -> Vec<u8> {
-    sp_io::storage::root(sp_runtime::StateVersion::V1)
+    pallet_grid_mock_kit::assert_fails(|| call(who, what), error);
 }
 
 /// Takes this pallet's events since they were taken last.
@@ -647,7 +531,7 @@ pub fn events() -> Vec<Event> {
 
 /// The pallet and its neighbours keep the same of each contract.
 fn check_doubles() {
-    let State { now, armed, nodes, accounts, .. } = Doubles::get();
+    let State { nodes, accounts, .. } = Doubles::get();
     for (id, node) in &nodes {
         assert_eq!(node.used, Contracts::reserved_on(*id), "what node {id} has reserved");
         let listed = NodeContracts::<Test>::iter_key_prefix(id).count();
@@ -666,43 +550,32 @@ fn check_doubles() {
     let tombstones = ClosedContracts::<Test>::iter()
         .map(|(id, closed)| (closed.closed_at + TOMBSTONE_LIFE, Deadline::Tombstone(id)));
     let expected: BTreeSet<_> = answers.chain(tombstones).collect();
-    let cool_down = |deadline: &Deadline| matches!(deadline, Deadline::CoolDown(_));
-    let found: BTreeSet<_> = armed.into_iter().filter(|(_, deadline)| !cool_down(deadline)).collect();
-    assert_eq!(found, expected, "the deadlines at {now}");
+    let is_cool_down = |deadline: &Deadline| matches!(deadline, Deadline::CoolDown(_));
+    let found: BTreeSet<_> =
+        Armed::get().into_iter().filter(|(_, deadline)| !is_cool_down(deadline)).collect();
+    assert_eq!(found, expected, "the answers that are awaited and the tombstones have their deadlines");
     assert_eq!(crate::EndedRents::<Test>::iter().count(), 0, "an ended rent was left behind");
     assert_eq!(crate::Sweeps::<Test>::iter().count(), 0, "a sweep was left unfinished");
 }
 
-/// A fresh chain, a day old, with two nodes.
-pub fn new_chain() -> sp_io::TestExternalities {
-    let mut storage = frame_system::GenesisConfig::<Test>::default().build_storage().unwrap();
-    let rich = 10_000 * TFT;
-    pallet_balances::GenesisConfig::<Test> {
-        balances: vec![(BOB, rich), (CHARLIE, rich), (MODEST, TFT), (STRANGER, rich)],
-        ..Default::default()
-    }
-    .assimilate_storage(&mut storage)
-    .unwrap();
-    let mut chain = sp_io::TestExternalities::new(storage);
-    chain.execute_with(|| {
-        System::set_block_number(1);
-        Doubles::set(State {
-            now: DAY_MS,
-            nodes: [NODE, OTHER_NODE].map(|node| (node, empty_node())).into(),
-            free_ips: 8,
-            prices: Some(PriceList::default()),
-            ..State::default()
-        });
+fn chain() -> Chain {
+    Doubles::set(State {
+        nodes: [NODE, OTHER_NODE].map(|node| (node, empty_node())).into(),
+        free_ips: 8,
+        prices: Some(PriceList::default()),
+        ..State::default()
     });
-    chain
+    let rich = 10_000 * TFT;
+    let balances = [(BOB, rich), (CHARLIE, rich), (MODEST, TFT), (STRANGER, rich)];
+    Chain::new::<Test>().balances::<Test>(balances)
 }
 
-/// Runs `test` on a fresh chain and checks the invariants afterwards.
+/// Runs `test` on a chain that is a day old, with two nodes, and checks the invariants afterwards.
 pub fn run(test: impl FnOnce()) {
-    new_chain().execute_with(|| {
+    chain().run(&[Contracts::do_try_state], || {
+        MockClock::advance(DAY_MS);
         test();
         pass(0);
-        Contracts::do_try_state().unwrap();
         check_doubles();
     });
 }

@@ -8,7 +8,7 @@ use crate::{
 use frame_support::assert_ok;
 use frame_system::RawOrigin;
 use sp_core::H256;
-use sp_runtime::{DispatchError, DispatchError::BadOrigin, TokenError};
+use sp_runtime::{DispatchError::BadOrigin, TokenError};
 use tfgrid_primitives::{
     Body, ContractId, Deadline, FailureCode, NodeId, PriceList, Rates, Refusal, ReportMark, Resources,
     UsageItem, UsageTotals, UsdRate,
@@ -64,7 +64,7 @@ fn list_price(resources: Resources) -> UsdRate {
 }
 
 fn now() -> u64 {
-    SetClock::grid_now()
+    MockClock::grid_now()
 }
 
 fn set_prices(prices: Option<PriceList>) {
@@ -252,37 +252,4 @@ fn used(node: NodeId) -> Resources {
 /// The contracts of a node, in the order in which sweeps reach them.
 fn listed(node: NodeId) -> Vec<ContractId> {
     NodeContracts::<Test>::iter_key_prefix(node).collect()
-}
-
-#[test]
-fn reports_are_not_for_people_nor_calls_for_nodes() {
-    use frame_support::traits::Authorize;
-    use sp_runtime::transaction_validity::TransactionSource;
-    run(|| {
-        let contract = opened(Create::default());
-        let reports = [
-            confirm(contract),
-            reject(contract),
-            work_on(contract),
-            released(NODE, next(), ReleasedPayload { contract }),
-            usage(NODE, next(), vec![UsageItem::default()].try_into().unwrap()),
-        ];
-        for report in reports {
-            assert_fails(BOB, report.clone(), BadOrigin);
-            assert_eq!(dispatch(RawOrigin::Root, report), Err(BadOrigin));
-        }
-        let calls = [
-            Create::default().into(),
-            cancel(contract),
-            Call::force_close { contract },
-            Call::reprice { contract },
-            Update::default().into(),
-            rent(NODE),
-            name("shop"),
-        ];
-        for call in calls {
-            assert!(RuntimeCall::Contracts(call.clone()).authorize(TransactionSource::External).is_none());
-            assert_eq!(dispatch(RawOrigin::Authorized, call), Err(BadOrigin));
-        }
-    });
 }

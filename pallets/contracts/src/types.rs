@@ -10,6 +10,8 @@ use tfgrid_primitives::{
     units::DAY_MS, views::PendingVersion,
 };
 
+pub use tfgrid_primitives::net::Subnet;
+
 /// The most networks of a contract.
 pub const MAX_NETWORKS: u32 = 4;
 /// The most bytes of a network's name.
@@ -35,17 +37,6 @@ pub struct Network {
     pub subnet: Subnet,
 }
 
-/// An IPv4 network.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
-)]
-pub struct Subnet {
-    /// Its first address.
-    pub address: [u8; 4],
-    /// How many bits of it are the network's.
-    pub prefix: u8,
-}
-
 /// Whether this has `a–z 0–9 -` only and no hyphen at either end.
 fn is_label(name: &[u8]) -> bool {
     let plain = |c: &u8| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -63,19 +54,6 @@ impl Network {
     /// Whether the name obeys its rule.
     pub(crate) fn has_valid_name(&self) -> bool {
         is_label(&self.name)
-    }
-}
-
-impl Subnet {
-    /// Whether it is private (RFC 1918), of prefix 16 to 30 and without host bits.
-    pub(crate) fn is_valid(&self) -> bool {
-        let private = match self.address {
-            [10, ..] | [192, 168, ..] => true,
-            [172, second, ..] => (16..32).contains(&second),
-            _ => false,
-        };
-        let host_bits = u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0);
-        private && (16..=30).contains(&self.prefix) && u32::from_be_bytes(self.address) & host_bits == 0
     }
 }
 

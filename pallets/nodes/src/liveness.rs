@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn alternating_boots_are_a_clone_and_a_reboot_is_not() {
-        let first = Heartbeat::at_joining(0, 0).of_boot(1, 7);
+        let first = Heartbeat::at_joining(0, PriceTime::ZERO).of_boot(1, 7);
         assert!(!first.is_contradicted_by(7));
         assert!(!first.is_contradicted_by(8));
         let second = first.of_boot(2, 8);

@@ -288,7 +288,7 @@ mod liveness {
             assert_eq!(Nodes::silent_since(1), Some(heard));
             machine.beat(1);
             assert_eq!(Nodes::silent_since(1), None);
-            assert_eq!(Nodes::silent_since(77), Some(0));
+            assert_eq!(Nodes::silent_since(77), Some(tfgrid_primitives::PriceTime::ZERO));
         });
     }
 }

@@ -57,7 +57,7 @@ fn addresses_are_reserved_with_the_contract_and_paid_for() {
         assert_fails(Bob, create_with(1, 0), FarmsError::NotEnoughIps);
         assert_fails(Alice, pallet_grid_farms::Call::remove_ip { ip: 1 }, FarmsError::IpInUse);
         report(machine.deployed(1, b"{}")).unwrap();
-        let with = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd;
+        let with = price_of(1).rates.usd;
         assert_eq!(with - Contracts::quote(1, small(), 0).unwrap(), 40_000_000);
     });
 }

@@ -18,18 +18,16 @@ use sp_runtime::{
     traits::Header as _,
     transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidityError},
 };
-use std::collections::BTreeMap;
 use tfgrid_primitives::{
     Body, Charge, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources,
     TwinId,
     clock::HALT_CAP_MS,
-    fixed,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
         ProgressPayload, ReleasedPayload, UsagePayload,
     },
     ticket::Isolation,
-    traits::{Clock as _, NodeDirectory, Service},
+    traits::{Agenda as _, Clock as _, ContractPrice, Ledger as _, NodeDirectory, Service},
     units::{GIB, TFT},
 };
 use tfgrid_runtime::*;
@@ -42,13 +40,13 @@ pub const GENESIS: H256 = H256([42; 32]);
 /// A transaction that the pool refused.
 pub type Refused = TransactionValidityError;
 
-/// Runs `test` on a fresh development chain, one block old, and checks every law afterwards.
+/// Runs `test` on a fresh development chain, one block old, and checks every invariant afterwards.
 pub fn run(test: impl FnOnce()) {
     history::begin();
     externalities().execute_with(|| {
         block(vec![]);
         test();
-        check_laws();
+        check_invariants();
     });
     history::keep();
 }
@@ -77,12 +75,13 @@ fn merge(into: &mut Value, patch: Value) {
     }
 }
 
-/// Every law of every pallet, and those between them.
-pub fn check_laws() {
+/// Every invariant of every pallet, and those between them.
+pub fn check_invariants() {
     Twins::do_try_state().unwrap();
     Farms::do_try_state().unwrap();
     Nodes::do_try_state().unwrap();
     Contracts::do_try_state().unwrap();
+    Clock::do_try_state().unwrap();
     Billing::do_try_state().unwrap();
     Validators::do_try_state().unwrap();
     Farming::do_try_state().unwrap();
@@ -119,7 +118,6 @@ pub fn check_laws() {
     let dust = Billing::dust().expect("the pot covers everything");
     assert_eq!(dust.whole(), 0, "a unit of the pot is nobody's");
     addresses_have_one_contract();
-    payers_have_promised_what_their_contracts_may_cost();
     nobody_pays_a_silent_node();
     let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::iter_keys().count();
     assert_eq!(armed(|d| matches!(d, Deadline::Tombstone(_))), closed, "a tombstone would stay");
@@ -130,41 +128,30 @@ pub fn check_laws() {
         assert!(!whole || billed == (closed.tft, closed.usd), "a bill isn't what its contract was charged");
     }
     for (id, contract) in pallet_grid_contracts::Contracts::<Runtime>::iter() {
-        let charged = pallet_grid_billing::LedgerAccounts::<Runtime>::get(id);
+        let account = pallet_grid_billing::LedgerAccounts::<Runtime>::get(id).expect("an account");
+        assert_eq!(account.payer, contract.twin);
         let deployed = contract.state == pallet_grid_contracts::ContractState::Deployed;
-        assert_eq!(charged.is_some(), deployed, "charged and deployed aren't the same");
-        if let Some(charged) = charged {
-            assert_eq!(charged.payer, contract.twin);
-            assert_eq!(charged.accrual.rates, contract.rates, "another rate is charged than agreed");
-            let pending = contract.deployment().and_then(|deployment| deployment.pending.as_ref());
-            let less = pending.map_or(0, |pending| contract.rates.usd.saturating_sub(pending.rate));
-            let set_aside = charged.trial.map_or(0, |trial| trial.rates.usd);
-            assert_eq!(set_aside, less, "a trial isn't for what is pending");
-        }
+        assert_eq!(account.started_at.is_some(), deployed, "started and deployed aren't the same");
+        let pending = contract.deployment().is_some_and(|deployment| deployment.pending.is_some());
+        assert_eq!(account.proposal.is_some(), pending, "proposed and pending aren't the same");
     }
+    let open = pallet_grid_contracts::Contracts::<Runtime>::iter_keys().count();
+    assert_eq!(
+        pallet_grid_billing::LedgerAccounts::<Runtime>::iter_keys().count(),
+        open,
+        "an account is left"
+    );
 }
 
-/// What a payer's contracts may cost without another word of its owner: what it has promised and is charged.
-fn payers_have_promised_what_their_contracts_may_cost() {
-    let mut wanted: BTreeMap<TwinId, [u128; 2]> = BTreeMap::new();
-    for contract in pallet_grid_contracts::Contracts::<Runtime>::iter_values() {
-        let pending = contract.deployment().and_then(|deployment| deployment.pending.as_ref());
-        let most = pending.map_or(contract.rates.usd, |pending| pending.rate.max(contract.rates.usd));
-        let sums = wanted.entry(contract.twin).or_default();
-        sums[0] += u128::from(most);
-        sums[1] += u128::from(contract.rates.extra);
-    }
-    for (twin, payer) in pallet_grid_billing::Payers::<Runtime>::iter() {
-        let sums = wanted.remove(&twin).unwrap_or_default();
-        assert_eq!([payer.whole_rate(), payer.whole_extra()], sums, "another rate is promised than agreed");
-    }
-    assert!(wanted.is_empty(), "nobody answers for a contract");
+/// What an open contract costs.
+pub fn price_of(contract: ContractId) -> ContractPrice {
+    Billing::price_of(contract).unwrap()
 }
 
 /// Where a node serves nobody and no sweep is to come, none of its contracts is charged.
 fn nobody_pays_a_silent_node() {
     for (id, charged) in
-        pallet_grid_billing::LedgerAccounts::<Runtime>::iter().filter(|(_, charged)| charged.running)
+        pallet_grid_billing::LedgerAccounts::<Runtime>::iter().filter(|(_, charged)| charged.is_charged)
     {
         let Some(node) = charged.node else { continue };
         let silent = Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended);
@@ -178,20 +165,19 @@ fn nobody_pays_a_silent_node() {
 fn addresses_have_one_contract() {
     for (id, ips) in pallet_grid_farms::ContractIps::<Runtime>::iter() {
         match pallet_grid_contracts::Contracts::<Runtime>::get(id) {
-            Some(contract) => {
-                let asked = contract.deployment().map_or(0, |deployment| deployment.public_ips);
-                assert_eq!(ips.len(), usize::from(asked), "a contract has other addresses than it asked for");
+            Some(_) => {
+                let paid = price_of(id).public_ips;
+                assert_eq!(ips.len(), usize::from(paid), "a contract has other addresses than it pays for");
             }
             None => {
                 assert!(pallet_grid_farms::CoolingDown::<Runtime>::contains_key(id), "an address is lost")
             }
         }
     }
-    for (id, contract) in pallet_grid_contracts::Contracts::<Runtime>::iter() {
-        let asked = contract.deployment().map_or(0, |deployment| deployment.public_ips);
+    for id in pallet_grid_contracts::Contracts::<Runtime>::iter_keys() {
         assert_eq!(
             pallet_grid_farms::ContractIps::<Runtime>::contains_key(id),
-            asked > 0,
+            price_of(id).public_ips > 0,
             "an address is missing"
         );
     }
@@ -494,10 +480,7 @@ pub fn credit(twin: TwinId) -> Balance {
 
 /// What a contract's months come to.
 pub fn billed(contract: ContractId) -> Charge {
-    Billing::bill(contract).iter().fold(Charge::default(), |sum, month| Charge {
-        tft: sum.tft + month.charge.tft,
-        usd: sum.usd + month.charge.usd,
-    })
+    Billing::bill(contract).iter().fold(Charge::default(), |sum, month| sum.plus(&month.charge))
 }
 
 /// A deployed contract for `resources` of node 1; answers with its id.

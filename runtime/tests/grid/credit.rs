@@ -173,8 +173,8 @@ fn an_owners_account_keeps_contracts_running() {
     run_with_contracts(|mut machine, bob| {
         let limits = Limits { refill_per_30_days: 25 * HOUR, ..Limits::default() };
         assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
-        let wish = Some(AutoRefill { hours: 24 });
-        assert_ok!(call(Bob, pallet_grid_billing::Call::set_auto_refill { wish }));
+        let refill = Some(AutoRefill { hours: 24 });
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_auto_refill { refill }));
         machine.serve(5 * MINUTE_MS);
         assert!(matches!(Contracts::status_of(1), Some(ContractStatus::Deployed { .. })));
         let left = Billing::payer(bob).credit;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Whatever bytes are taken for a history of the chain: no call panics, and the laws hold.
+//! Whatever bytes are taken for a history of the chain: no call panics, and the invariants hold.
 //!
 //! `fuzz/` drives the same with libFuzzer; the seeds, in `fuzz/seeds`, are what the tests of this folder do.
 
@@ -85,7 +85,7 @@ proptest! {
     #![proptest_config(cases(128))]
 
     #[test]
-    fn a_changed_history_keeps_the_laws(seed in any::<Index>(), changes in vec(change(), 1..6)) {
+    fn a_changed_history_keeps_the_invariants(seed in any::<Index>(), changes in vec(change(), 1..6)) {
         let seeds = seeds();
         let mut history = seeds[seed.index(seeds.len())].clone();
         changes.into_iter().for_each(|change| change.apply(&mut history, &seeds));

@@ -202,7 +202,7 @@ fn the_test_presets_build_chains() {
             assert!(!pallet_aura::Authorities::<Runtime>::get().is_empty());
             assert_eq!(Grandpa::grandpa_authorities().len(), Session::validators().len());
             assert_eq!(pallet_grid_clock::PriceClockState::<Runtime>::get().price, USD / 20);
-            check_laws();
+            check_invariants();
         });
     }
     assert_eq!(genesis::preset(&"no-such-preset".into()), None);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Histories of a chain as bytes: what tests did, written down by [`record`], and whatever else the bytes
-//! say, carried out by [`play`] with the laws checked after each step.
+//! say, carried out by [`play`] with the invariants checked after each step.
 //!
 //! A history is a byte that says what the chain starts with, then steps. A step is a byte, see [`Step`], and a
 //! SCALE-encoded call, or a number of blocks. It ends where the bytes make no sense.
@@ -84,7 +84,7 @@ impl Step {
         }
     }
 
-    /// Carries the step out. What comes of it is nobody's business but the laws'.
+    /// Carries the step out. What comes of it is for the invariants to judge.
     fn take(self, blocks_left: &mut u32) {
         match self {
             Self::Person(Alice, RuntimeCall::Sudo(pallet_sudo::Call::sudo { call })) => govern(*call),
@@ -131,7 +131,7 @@ pub fn play(history: &[u8]) {
         let mut blocks_left = MAX_BLOCKS;
         for step in read(history).0.into_iter().take(MAX_STEPS) {
             step.take(&mut blocks_left);
-            check_laws();
+            check_invariants();
         }
     });
 }

@@ -82,7 +82,7 @@ fn no_price_moves_between_plan_and_block() {
             pallet_grid_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }
         ));
         assert_ok!(call(Bob, Call::create_rent_contract { node: 1, max_usd_rate: rent }));
-        assert_eq!(Billing::settled_payer(bob).extra, 0, "a raise in the block before counts later");
+        assert_eq!(Billing::settled_payer(bob).charged.extra, 0, "a raise in the block before counts later");
     });
 }
 
@@ -90,7 +90,7 @@ fn no_price_moves_between_plan_and_block() {
 fn a_farmer_cannot_raise_prices_under_a_tenant() {
     run_with_node(|mut machine, bob| {
         let id = deployed(&mut machine, Bob, small());
-        let rate = Billing::settled_payer(bob).rate;
+        let rate = Billing::settled_payer(bob).charged.usd;
         assert_ok!(call(
             Alice,
             pallet_grid_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }
@@ -99,7 +99,7 @@ fn a_farmer_cannot_raise_prices_under_a_tenant() {
         assert_ok!(by_root(pallet_grid_nodes::Call::certify { node: 1, certified: true }.into()));
         machine.serve(2 * HOUR_MS);
         let payer = Billing::settled_payer(bob);
-        assert_eq!((payer.rate, payer.extra), (rate, 0));
+        assert_eq!((payer.charged.usd, payer.charged.extra), (rate, 0));
         assert_ok!(call(Bob, cancel(id)));
     });
 }
@@ -135,7 +135,7 @@ fn a_stolen_bots_key_pays_no_fee_moves_no_money_and_raises_no_limit() {
         let forbidden: [RuntimeCall; 5] = [
             pallet_grid_billing::Call::set_limits { limits }.into(),
             pallet_grid_billing::Call::withdraw { amount: TFT }.into(),
-            Call::attach_provider { contract: 1, provider: 1 }.into(),
+            pallet_grid_billing::Call::attach_provider { contract: 1, provider: 1 }.into(),
             pallet_grid_twins::Call::offer_transfer { to: Dave.to_account_id() }.into(),
             pallet_proxy::Call::remove_proxies {}.into(),
         ];
@@ -234,7 +234,7 @@ fn an_owners_limit_binds_all_contracts_together_before_and_after_they_run() {
         // Contracts of a silent node come back without asking.
         report(machine.deployed(2, b"{}")).unwrap();
         pass(4 * heartbeat_ms());
-        assert_eq!(Billing::settled_payer(bob).rate, 0);
+        assert_eq!(Billing::settled_payer(bob).charged.usd, 0);
         let name = b"a-name".to_vec().try_into().unwrap();
         assert_ok!(call(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }));
         let limits = pallet_grid_billing::Limits { max_usd_rate: one, ..Default::default() };
@@ -258,7 +258,7 @@ fn a_node_gains_nothing_by_reporting_on_contracts_of_others() {
         assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(id), None);
         assert_ok!(call(Bob, cancel(id)));
         assert_refused(second.released(id), Refusal::ContractOfOtherNode);
-        assert_eq!(Billing::settled_payer(bob).rate, 0);
+        assert_eq!(Billing::settled_payer(bob).charged.usd, 0);
     });
 }
 
@@ -272,7 +272,7 @@ fn the_extremes_of_every_number_are_refused_without_harm() {
             create(1, absurd).into(),
             Call::create_rent_contract { node: u32::MAX, max_usd_rate: all }.into(),
             Call::cancel { contract: all, reason: CancelReason::NotDelivered }.into(),
-            Call::attach_provider { contract: all, provider: u32::MAX }.into(),
+            pallet_grid_billing::Call::attach_provider { contract: all, provider: u32::MAX }.into(),
             pallet_grid_billing::Call::deposit { twin: u32::MAX, amount: u128::MAX }.into(),
             pallet_grid_billing::Call::deposit { twin: bob, amount: u128::MAX }.into(),
             pallet_grid_billing::Call::withdraw { amount: u128::MAX }.into(),

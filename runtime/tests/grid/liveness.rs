@@ -52,7 +52,7 @@ fn a_heartbeat_on_the_way_back_takes_no_refund_from_contracts_that_are_still_to_
         assert!(!Nodes::is_online(1));
         report(machine.heartbeat()).unwrap();
         pass(5 * SLOT_DURATION);
-        assert_eq!(Billing::settled_payer(bob).rate, 0, "all are suspended");
+        assert_eq!(Billing::settled_payer(bob).charged.usd, 0, "all are suspended");
         let credit = Billing::settled_payer(bob).credit.whole();
         assert!(credit.abs_diff(served) <= 60, "the whole silence is paid back: {credit} of {served}");
     });
@@ -128,7 +128,7 @@ fn a_cloned_node_serves_nobody_until_its_farmer_has_cleared_that() {
         }
         System::assert_has_event(pallet_grid_nodes::Event::<Runtime>::NodeCloned { node: 1 }.into());
         pass(2 * SLOT_DURATION);
-        assert_eq!(Billing::settled_payer(bob).rate, 0, "all are suspended");
+        assert_eq!(Billing::settled_payer(bob).charged.usd, 0, "all are suspended");
         machine.serve(6 * heartbeat_ms());
         assert!(!Nodes::is_online(1));
 
@@ -137,7 +137,7 @@ fn a_cloned_node_serves_nobody_until_its_farmer_has_cleared_that() {
         assert_fails(Alice, Call::clear_clone { node: 1 }, Error::NotCloned);
         machine.serve(8 * heartbeat_ms());
         assert_eq!(service(), Service::Running);
-        assert!(Billing::settled_payer(bob).rate > 0);
+        assert!(Billing::settled_payer(bob).charged.usd > 0);
     });
 }
 

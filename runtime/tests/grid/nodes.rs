@@ -312,10 +312,10 @@ fn a_node_offers_no_less_than_its_contracts_have() {
         let beyond = Resources { hru: u64::MAX, ..capacity() };
         assert_refused(machine.details(beyond), Refusal::CapacityOutOfRange);
 
-        let rate = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates;
+        let rate = price_of(1).rates;
         report(machine.details(small())).unwrap();
         assert_eq!(Nodes::free(1), Some(Resources::ZERO));
-        assert_eq!(pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates, rate);
+        assert_eq!(price_of(1).rates, rate);
     });
 }
 

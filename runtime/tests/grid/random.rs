@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random sequences of calls and reports: whatever happens, the laws hold, what fails changes nothing, and no TFT
+//! Random sequences of calls and reports: whatever happens, the invariants hold, what fails changes nothing, and no TFT
 //! is made or lost.
 
 use crate::chain::*;
@@ -179,8 +179,8 @@ impl Act {
                 pallet_grid_billing::Call::pay_out { payee }.into()
             }
             Self::Refill(hours) => {
-                let wish = hours.map(|hours| pallet_grid_billing::AutoRefill { hours });
-                pallet_grid_billing::Call::set_auto_refill { wish }.into()
+                let refill = hours.map(|hours| pallet_grid_billing::AutoRefill { hours });
+                pallet_grid_billing::Call::set_auto_refill { refill }.into()
             }
             Self::Limit { rate, refill } => {
                 let limits = pallet_grid_billing::Limits {
@@ -276,7 +276,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: sequences(), ..ProptestConfig::default() })]
 
     #[test]
-    fn any_sequence_of_calls_and_reports_keeps_the_laws(steps in prop::collection::vec(step(), 1..50)) {
+    fn any_sequence_of_calls_and_reports_keeps_the_invariants(steps in prop::collection::vec(step(), 1..50)) {
         run(|| {
             farm_with_ticket(1);
             let mut machine = Machine::join(1);
@@ -285,7 +285,7 @@ proptest! {
             let issuance = Balances::total_issuance();
             for step in steps {
                 take(&mut machine, step);
-                check_laws();
+                check_invariants();
             }
             assert_eq!(Balances::total_issuance(), issuance, "TFT was made or lost");
         });

@@ -66,7 +66,7 @@ fn a_farmers_twin_moves_with_the_deposits_of_farm_nodes_tickets_ips_and_contract
         offer(Alice, &bob);
         assert_ok!(call(Bob, pallet_grid_twins::Call::accept_transfer { twin: 1 }));
         assert_eq!((on_hold(&alice), on_hold(&bob)), (0, all));
-        check_laws();
+        check_invariants();
 
         let ticket = ticket().public().0;
         assert_fails(
@@ -149,9 +149,9 @@ fn whoever_takes_a_twin_over_has_wished_no_refills_and_allowed_no_fees() {
             max_extra_fee: u64::MAX,
             refill_per_30_days: Balance::MAX,
         };
-        let wish = Some(pallet_grid_billing::AutoRefill { hours: 24 });
+        let refill = Some(pallet_grid_billing::AutoRefill { hours: 24 });
         assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
-        assert_ok!(call(Bob, pallet_grid_billing::Call::set_auto_refill { wish }));
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_auto_refill { refill }));
         offer(Bob, &Charlie.to_account_id());
         assert_ok!(call(Charlie, pallet_grid_twins::Call::accept_transfer { twin: bob }));
         assert_eq!(pallet_grid_billing::AutoRefills::<Runtime>::get(bob), None);

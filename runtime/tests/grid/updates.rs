@@ -29,14 +29,14 @@ fn large() -> Resources {
     Resources { cru: 4, mru: 2 * small().mru, sru: small().sru, ..Resources::ZERO }
 }
 
-/// What is charged and not set aside.
+/// What is charged and not put in escrow.
 fn billed() -> u64 {
     let account = pallet_grid_billing::LedgerAccounts::<Runtime>::get(1).unwrap();
-    account.accrual.rates.usd - account.trial.map_or(0, |trial| trial.rates.usd)
+    account.price.rates.usd - account.proposed_less().usd
 }
 
 fn agreed() -> u64 {
-    pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap().rates.usd
+    price_of(1).rates.usd
 }
 
 fn reserved() -> Resources {
@@ -51,7 +51,7 @@ fn until_the_node_confirms_the_larger_version_is_reserved_and_the_smaller_billed
         let body = held(Bob, pallet_grid_contracts::HoldReason::Contract);
         assert_ok!(call(Bob, update(id, large())));
         assert_eq!((reserved(), billed()), (large(), before));
-        let page = Contracts::page_of_node(1, None, 10);
+        let page = Contracts::page_of_node(1, None, 10).items;
         let pending = page[0].pending.unwrap();
         assert_eq!((page[0].version, page[0].resources), (1, small()));
         assert_eq!((pending.version, pending.resources), (2, large()));
@@ -91,10 +91,10 @@ fn an_update_that_fails_leaves_the_old_version_as_it_was() {
         }
         // A version's number isn't given twice: an answer can't be taken for another's.
         assert_ok!(call(Bob, update(id, small())));
-        assert_eq!(Contracts::page_of_node(1, None, 10)[0].pending.unwrap().version, 4);
+        assert_eq!(Contracts::page_of_node(1, None, 10).items[0].pending.unwrap().version, 4);
 
         machine.serve(AnswerTime::get() + SLOT_DURATION);
-        assert_eq!(Contracts::page_of_node(1, None, 10)[0].pending, None);
+        assert_eq!(Contracts::page_of_node(1, None, 10).items[0].pending, None);
         assert_eq!((reserved(), billed()), (large(), rate));
         assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), hold);
     });
@@ -115,7 +115,7 @@ fn paid_on_the_bill_of_a_small_version(end: fn(&mut Machine, ContractId)) -> (Ba
             end(&mut machine, id);
         }
         paid = before - credit(bob);
-        due = (Rates { usd: agreed(), extra: 0 }.cost_of(Clock::price_now() - clock, 1_000).shared,).ceil();
+        due = (Rates { usd: agreed(), extra: 0 }.cost_of(Clock::price_now() - clock, 1_000).shared).ceil();
     });
     (paid, due)
 }
@@ -221,7 +221,7 @@ fn an_update_is_refused_for_every_wrong_argument() {
         assert_fails(Bob, update(1, small()), Error::UpdatePending);
         let name = b"a-name".to_vec().try_into().unwrap();
         assert_ok!(call(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }));
-        assert_fails(Bob, update(2, small()), Error::NothingToUpdate);
+        assert_fails(Bob, update(2, small()), Error::NotANodeContract);
         pass(4 * heartbeat_ms());
         assert_fails(Bob, update(1, small()), Error::UpdatePending);
     });

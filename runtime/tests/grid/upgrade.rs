@@ -52,7 +52,7 @@ fn a_chain_with_a_running_contract_lives_through_an_upgrade() {
         LastRuntimeUpgrade::<Runtime>::put(older);
         block(vec![]);
         assert_eq!(LastRuntimeUpgrade::<Runtime>::get(), Some(VERSION.into()), "the migrations have run");
-        check_laws();
+        check_invariants();
 
         machine.serve(MINUTE_MS);
         assert!(Nodes::is_online(1));
@@ -74,7 +74,7 @@ fn while_a_migration_goes_on_prices_count_and_deadlines_wait() {
         assert_eq!(Clock::grid_now(), grid);
         assert!(Clock::price_now() > price && charged(1) > cost);
         assert!(Nodes::is_online(1), "nobody could have been heard from");
-        check_laws();
+        check_invariants();
 
         Cursor::<Runtime>::kill();
         pass(2 * SLOT_DURATION);

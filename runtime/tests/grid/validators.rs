@@ -48,7 +48,7 @@ fn next_sessions(count: u32) {
     while Session::current_index() < until {
         block(vec![]);
     }
-    check_laws();
+    check_invariants();
 }
 
 /// Asserts that Aura and GRANDPA go by these keys.

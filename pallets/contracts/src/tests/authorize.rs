@@ -3,6 +3,8 @@
 //! with it, and one thing after the other is put right.
 
 use super::*;
+use frame_support::{traits::Authorize, weights::Weight};
+use sp_runtime::transaction_validity::{TransactionSource, ValidTransaction};
 use tfgrid_primitives::report::{REPORT_PRIORITY, UsagePayload, valid_report};
 
 #[test]
@@ -219,23 +221,53 @@ fn the_last_sequence_is_taken_and_none_follows() {
 
 #[test]
 fn the_pool_has_one_report_of_a_kind_at_a_time() {
+    let assert_valid = |report, expected: ValidTransaction| {
+        assert_eq!(expected.priority, REPORT_PRIORITY);
+        let valid = RuntimeCall::Contracts(report).authorize(TransactionSource::External);
+        assert_eq!(valid, Some(Ok((expected, Weight::zero()))));
+    };
     run(|| {
         let contract = opened(Create::default());
         pass(ANSWER_WITHIN / 5);
+        assert_valid(confirm(contract), valid_report("Contracts.deployed", contract));
+        assert_valid(reject(contract), valid_report("Contracts.failed", contract));
+        assert_valid(work_on(contract), valid_report("Contracts.progress", contract));
         let items = vec![UsageItem::default()].try_into().unwrap();
-        let reports = [
-            (confirm(contract), valid_report("Contracts.deployed", contract)),
-            (reject(contract), valid_report("Contracts.failed", contract)),
-            (work_on(contract), valid_report("Contracts.progress", contract)),
-            (usage(NODE, next(), items), valid_report("Contracts.usage", NODE)),
-        ];
-        for (report, expected) in reports {
-            assert_eq!(expected.priority, REPORT_PRIORITY);
-            assert_eq!(validity(&report), Ok(expected));
-        }
+        assert_valid(usage(NODE, next(), items), valid_report("Contracts.usage", NODE));
         let contract = running(Create { public_ips: 1, ..Create::default() });
         assert_ok!(call(BOB, cancel(contract)));
         let report = released(NODE, 0, ReleasedPayload { contract });
-        assert_eq!(validity(&report), Ok(valid_report("Contracts.released", contract)));
+        assert_valid(report, valid_report("Contracts.released", contract));
+    });
+}
+
+#[test]
+fn reports_are_not_for_people_nor_calls_for_nodes() {
+    run(|| {
+        let contract = opened(Create::default());
+        let reports = [
+            confirm(contract),
+            reject(contract),
+            work_on(contract),
+            released(NODE, next(), ReleasedPayload { contract }),
+            usage(NODE, next(), vec![UsageItem::default()].try_into().unwrap()),
+        ];
+        for report in reports {
+            assert_fails(BOB, report.clone(), BadOrigin);
+            assert_eq!(dispatch(RawOrigin::Root, report), Err(BadOrigin));
+        }
+        let calls = [
+            Create::default().into(),
+            cancel(contract),
+            Call::force_close { contract },
+            Call::reprice { contract },
+            Update::default().into(),
+            rent(NODE),
+            name("shop"),
+        ];
+        for call in calls {
+            assert!(RuntimeCall::Contracts(call.clone()).authorize(TransactionSource::External).is_none());
+            assert_eq!(dispatch(RawOrigin::Authorized, call), Err(BadOrigin));
+        }
     });
 }

@@ -19,7 +19,7 @@ fn everything_is_released_and_a_tombstone_stays() {
             node: Some(NODE),
             reason: ClosingReason::Cancelled,
             closed_at: now(),
-            closed_at_unix: SetClock::unix_now(),
+            closed_at_unix: MockClock::unix_now(),
             usd: CHARGE.usd,
             tft: 70,
         };
