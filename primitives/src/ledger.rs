@@ -612,7 +612,8 @@ mod tests {
         let (first, second) = (at(HOUR_MS), at(2 * HOUR_MS));
         payer.change(first, |p| p.set_price_factor(FULL_PRICE));
         assert_eq!(
-            [0, first.clock - 1, first.clock].map(|p| payer.lowest_factor_since(p)),
+            [PriceTime::ZERO, first.clock - PriceTime::from_raw(1), first.clock]
+                .map(|p| payer.lowest_factor_since(p)),
             [400, 400, 1_000]
         );
         payer.change(second, |p| p.set_price_factor(800));
@@ -698,36 +699,36 @@ mod tests {
             factor in prop::sample::select(vec![400u16, 600, 700, 800, 1000]),
         ) {
             let mut payer = payer(credit, Rates::default(), factor);
-            let mut running: Vec<Accrual> = Vec::new();
-            let (mut ms, mut earned) = (0, 0u128);
+            let mut charged: Vec<(Rates, Accrual)> = Vec::new();
+            let (mut ms, mut earned) = (0, ExactTft::ZERO);
             for (delay, action, usd, extra) in steps {
                 ms += delay;
                 match action {
                     0 => {
                         let rates = Rates { usd, extra };
                         payer.change(at(ms), |p| p.charged.add(rates));
-                        running.push(Accrual::starting(payer.funded));
+                        charged.push((rates, Accrual::starting(payer.funded)));
                     }
-                    1 if !running.is_empty() => {
-                        let mut accrual = running.remove(usd as usize % running.len());
-                        payer.change(at(ms), |p| p.charged.remove(accrual.rates));
-                        let e = accrual.claim(&payer.funded);
-                        earned += e.shared + e.extra;
+                    1 if !charged.is_empty() => {
+                        let (rates, mut accrual) = charged.remove(usd as usize % charged.len());
+                        payer.change(at(ms), |p| p.charged.remove(rates));
+                        earned = earned + accrual.settle(rates, &payer.funded).total();
                     }
-                    2 if !running.is_empty() => {
+                    2 if !charged.is_empty() => {
                         payer.settle(at(ms));
-                        let i = usd as usize % running.len();
-                        let e = running[i].claim(&payer.funded);
-                        earned += e.shared + e.extra;
+                        let i = usd as usize % charged.len();
+                        let (rates, accrual) = &mut charged[i];
+                        earned = earned + accrual.settle(*rates, &payer.funded).total();
                     }
                     _ => payer.settle(at(ms)),
                 }
             }
             payer.settle(at(ms));
-            let unclaimed: u128 =
-                running.iter().map(|a| a.earned(&payer.funded)).map(|e| e.shared + e.extra).sum();
-            prop_assert_eq!(payer.credit + earned + unclaimed, ExactTft::from_whole(credit));
-            prop_assert_eq!(payer.charged.usd, running.iter().map(|a| u128::from(a.rates.usd)).sum::<u128>());
+            let unsettled: ExactTft =
+                charged.iter().map(|(rates, accrual)| accrual.earned(*rates, &payer.funded).total()).sum();
+            prop_assert_eq!(payer.credit + earned + unsettled, ExactTft::from_whole(credit));
+            let usd: u128 = charged.iter().map(|(rates, _)| u128::from(rates.usd)).sum();
+            prop_assert_eq!(payer.charged.usd, usd);
         }
     }
 }

@@ -187,12 +187,11 @@ pub fn last_event() -> pallet_grid_farming::Event<Test> {
     System::read_events_for_pallet::<pallet_grid_farming::Event<Test>>().pop().expect("an event")
 }
 
-pub fn chain() -> Chain {
+pub fn chain() -> Chain<Test> {
     AveragePrice::set(Some(USD / 20));
     Machines::take();
     Uptimes::take();
-    Chain::new::<Test>()
-        .balances::<Test>([(FARMER, RICH), (OTHER, RICH), (POOR, TFT), (STRANGER, RICH)])
+    Chain::<Test>::new([(FARMER, RICH), (OTHER, RICH), (POOR, TFT), (STRANGER, RICH)])
         .genesis(pallet_grid_farming::GenesisConfig::<Test> { policy: Some(policy()), ..Default::default() })
 }
 

@@ -69,11 +69,11 @@ pub const POOR: AccountId = 3;
 /// An account without a twin.
 pub const STRANGER: AccountId = 1_000;
 
-pub fn chain() -> Chain {
+pub fn chain() -> Chain<Test> {
     WithNodes::set(None);
     WithEarnings::set(None);
     let rich = 10_000 * TFT;
-    Chain::new::<Test>().balances::<Test>([(FARMER, rich), (OTHER, rich), (POOR, TFT), (STRANGER, rich)])
+    Chain::<Test>::new([(FARMER, rich), (OTHER, rich), (POOR, TFT), (STRANGER, rich)])
 }
 
 /// Runs `test` on a fresh chain and checks the invariants afterwards.

@@ -2,7 +2,7 @@
 //! Chains for tests.
 
 use crate::{AccountId, agenda, clock, directory, recorder};
-use frame_system::pallet_prelude::BlockNumberFor;
+use core::marker::PhantomData;
 use sp_io::TestExternalities;
 use sp_runtime::{BuildStorage, Storage, TryRuntimeError};
 use tfgrid_primitives::Balance;
@@ -10,31 +10,26 @@ use tfgrid_primitives::Balance;
 /// Checks the invariants of a pallet: its `do_try_state`.
 pub type Check = fn() -> Result<(), TryRuntimeError>;
 
-/// Builds the genesis of a chain.
-pub struct Chain {
+/// Builds a chain of the runtime `T`.
+pub struct Chain<T> {
     storage: Storage,
-    first_block: fn(),
+    runtime: PhantomData<T>,
 }
 
-impl Chain {
-    /// A chain of the runtime `T` with nothing in it. Sets all doubles of this crate back.
-    pub fn new<T: frame_system::Config>() -> Self {
+impl<T> Chain<T>
+where
+    T: frame_system::Config<AccountId = AccountId> + pallet_balances::Config<Balance = Balance>,
+{
+    /// A chain whose accounts have these balances, in 1e-7 TFT. Resets all doubles of this crate.
+    pub fn new(balances: impl IntoIterator<Item = (AccountId, Balance)>) -> Self {
         clock::reset();
         agenda::reset();
         directory::reset();
         recorder::reset();
         let storage = frame_system::GenesisConfig::<T>::default().build_storage().expect("an empty genesis");
-        let first_block = || frame_system::Pallet::<T>::set_block_number(BlockNumberFor::<T>::from(1u32));
-        Self { storage, first_block }
-    }
-
-    /// Gives accounts TFT, in 1e-7 TFT.
-    pub fn balances<T>(self, balances: impl IntoIterator<Item = (AccountId, Balance)>) -> Self
-    where
-        T: frame_system::Config<AccountId = AccountId> + pallet_balances::Config<Balance = Balance>,
-    {
         let balances = balances.into_iter().collect();
-        self.genesis(pallet_balances::GenesisConfig::<T> { balances, ..Default::default() })
+        Self { storage, runtime: PhantomData }
+            .genesis(pallet_balances::GenesisConfig::<T> { balances, ..Default::default() })
     }
 
     /// Adds the genesis of another pallet.
@@ -46,7 +41,7 @@ impl Chain {
     /// The chain at its first block.
     pub fn build(self) -> TestExternalities {
         let mut chain = TestExternalities::new(self.storage);
-        chain.execute_with(self.first_block);
+        chain.execute_with(|| frame_system::Pallet::<T>::set_block_number(1u32.into()));
         chain
     }
 

@@ -3,19 +3,21 @@
 //!
 //! # A mock
 //!
-//! 1. [`mock_runtime!`] declares the runtime `Test` of frame-system, pallet-balances and the pallet under test, with
-//!    the configs of the first two. The pallet names `frame-system` and `pallet-balances` among its own
-//!    (dev-)dependencies.
+//! 1. [`mock_runtime!`] declares the runtime `Test` of frame-system, pallet-balances and the pallet under
+//!    test, with the configs of the first two. All three, and frame-support, are dependencies or
+//!    dev-dependencies of the crate under test.
 //! 2. The mock implements the pallet's `Config` with doubles:
 //!
-//!    | trait | double | set by tests |
+//!    | trait | double | tests set or read |
 //!    |---|---|---|
 //!    | `Clock` | [`MockClock`] | [`MockClock::advance`], [`MockClock::set_unix`] |
 //!    | `Agenda` | [`MockAgenda`] | [`Armed`], [`pass`] |
-//!    | `TwinDirectory`, `FarmDirectory`, `BootTickets` | [`Directory`] | [`GoneFarm`], [`DedicatedFarm`], [`Spent`] |
-//!    | `FarmingPeriods`, `OnPaidUse` | [`Recorder`] | reads [`Recorded`], [`Counted`] |
+//!    | `TwinDirectory`, `FarmDirectory` | [`Directory`] | [`GoneFarm`], [`DedicatedFarm`] |
+//!    | `BootTickets` | [`Directory`] | [`ticket_of`], [`Spent`] |
+//!    | `FarmingPeriods`, `OnPaidUse` | [`Recorder`] | [`Recorded`], [`Counted`] |
 //!
-//! 3. [`Chain`] builds the genesis, sets all doubles back, and runs a test with the invariants checked afterwards.
+//! 3. [`Chain`] builds the genesis, resets all doubles, and runs a test with the invariants checked afterwards.
+//!    Statics of the mock itself are reset where it makes its chain.
 //!
 //! ```ignore
 //! pallet_grid_mock_kit::mock_runtime! {
@@ -31,7 +33,7 @@
 //! }
 //!
 //! pub fn run(test: impl FnOnce()) {
-//!     Chain::new::<Test>().balances::<Test>([(1, 100 * TFT)]).run(&[Farms::do_try_state], test);
+//!     Chain::<Test>::new([(1, 100 * TFT)]).run(&[Farms::do_try_state], test);
 //! }
 //! ```
 //!
@@ -52,4 +54,4 @@ pub use chain::{Chain, Check};
 pub use clock::{MockClock, START};
 pub use directory::{DedicatedFarm, Directory, GoneFarm, NODE_DEPOSIT, Spent, ticket_of};
 pub use recorder::{Counted, FarmingEvent, Recorded, Recorder};
-pub use runtime::{AccountId, EXISTENTIAL_DEPOSIT};
+pub use runtime::{AccountId, Balance, EXISTENTIAL_DEPOSIT};

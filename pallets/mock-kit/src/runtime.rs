@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The runtime of a mock.
 
-use tfgrid_primitives::Balance;
+pub use tfgrid_primitives::Balance;
 
 /// Accounts are numbers.
 pub type AccountId = u64;
@@ -45,14 +45,14 @@ macro_rules! mock_runtime {
 
             #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
             impl frame_system::Config for Test {
-                type AccountData = pallet_balances::AccountData<tfgrid_primitives::Balance>;
+                type AccountData = pallet_balances::AccountData<$crate::Balance>;
                 $($system)*
             }
 
             #[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
             impl pallet_balances::Config for Test {
                 type AccountStore = System;
-                type Balance = tfgrid_primitives::Balance;
+                type Balance = $crate::Balance;
                 type ExistentialDeposit = frame_support::traits::ConstU128<{ $crate::EXISTENTIAL_DEPOSIT }>;
             }
         }

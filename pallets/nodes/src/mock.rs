@@ -239,11 +239,11 @@ fn check_deadlines() {
     assert_eq!(drains, ahead, "the drains ahead aren't those armed");
 }
 
-pub fn chain() -> Chain {
+pub fn chain() -> Chain<Test> {
     Swept::take();
     MaxExtraFee::set(1_000);
     let rich = 10_000 * TFT;
-    Chain::new::<Test>().balances::<Test>([(FARMER, rich), (OTHER, rich), (STRANGER, rich)])
+    Chain::<Test>::new([(FARMER, rich), (OTHER, rich), (STRANGER, rich)])
 }
 
 /// Runs `test` on a chain that is a day old and checks the invariants and the deadlines afterwards.

@@ -80,9 +80,9 @@ pub const POOR: AccountId = 3;
 /// An account that doesn't exist.
 pub const NOBODY: AccountId = 4;
 
-pub fn chain() -> Chain {
+pub fn chain() -> Chain<Test> {
     Busy::set(None);
-    Chain::new::<Test>().balances::<Test>([(ALICE, 100 * TFT), (BOB, 100 * TFT), (POOR, TFT / 2)])
+    Chain::<Test>::new([(ALICE, 100 * TFT), (BOB, 100 * TFT), (POOR, TFT / 2)])
 }
 
 /// Runs `test` on a fresh chain and checks the invariants afterwards.

@@ -54,10 +54,9 @@ pub fn keys(account: AccountId) -> Keys {
 }
 
 /// A chain with the validators 1 and 2.
-pub fn chain() -> Chain {
+pub fn chain() -> Chain<Test> {
     let keys = [1, 2].map(|account| (account, account, keys(account)));
-    Chain::new::<Test>()
-        .balances::<Test>((1..=9).map(|account| (account, 100 * TFT)))
+    Chain::<Test>::new((1..=9).map(|account| (account, 100 * TFT)))
         .genesis(pallet_session::GenesisConfig::<Test> { keys: keys.into(), ..Default::default() })
         .genesis(pallet_grid_validators::GenesisConfig::<Test>::default())
 }
