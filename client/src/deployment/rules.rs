@@ -15,7 +15,7 @@ const MIN_BYTES: u64 = 16 * MIB;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
-    // What lacks these isn't a deployment at all, whatever else it may be.
+    // A document without these isn't a deployment at all.
     let no_deployment = |rejection| Rejection { code: BodyNotJson, ..rejection };
     let fields = root.fields().map_err(|rejection| match rejection.path.as_str() {
         "" => no_deployment(rejection),
@@ -187,7 +187,7 @@ fn words(at: &Cursor) -> Result<Vec<String>, Rejection> {
     at.items(0..=64)?.iter().map(bounded_text).collect()
 }
 
-/// What becomes a C string: short, and without a NUL.
+/// A text that becomes a C string: short, and without a NUL.
 fn bounded_text(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
     if text.len() > MAX_TEXT_BYTES {
@@ -228,7 +228,10 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
                 Some(owner) if owner != index => {
                     return Err(invalid_at(
                         path,
-                        format!("/workloads/{owner} mounts {:?}; one machine can", mount.name),
+                        format!(
+                            "{:?} is mounted by /workloads/{owner} already; a volume belongs to one machine",
+                            mount.name
+                        ),
                     ));
                 }
                 _ => {}
