@@ -9,7 +9,12 @@ use crate::{
 };
 use codec::Decode;
 use sp_core::H256;
-use subxt::{client::ClientAtBlock, client::OnlineClientAtBlockImpl, storage::Address, utils::Static};
+use subxt::{
+    client::{ClientAtBlock, OnlineClientAtBlockImpl},
+    constants,
+    storage::Address,
+    utils::Static,
+};
 use tfgrid_primitives::{
     Balance, Body, Charge, ContractId, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice, TwinId,
     UnixSeconds, UsageTotals, UsdRate,
@@ -27,6 +32,9 @@ use tfgrid_primitives::{
 
 /// subxt's handle of a block.
 pub type AtBlock = ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
+
+/// Names of up to so many bytes need the larger deposit.
+const SHORT_NAME: usize = 4;
 
 /// A payer's settings, and the state that follows from them.
 #[derive(Debug)]
@@ -246,6 +254,11 @@ impl GridAt {
         })
     }
 
+    /// Whether a farm has this id.
+    pub async fn farm_exists(&self, farm: FarmId) -> Result<bool, Error> {
+        Ok(self.fetch("a farm", api::storage().farms().farms(), (farm,)).await?.is_some())
+    }
+
     /// The farm with this name, or with one that looks like it.
     pub async fn farm_by_name(&self, name: &str) -> Result<Option<FarmId>, Error> {
         let call = api::runtime_apis().grid_api().farm_by_name(name.as_bytes().to_vec());
@@ -422,6 +435,38 @@ impl GridAt {
     pub async fn free_balance(&self, account: &AccountId32) -> Result<u128, Error> {
         let record = self.fetch("an account", api::storage().system().account(), (*account,)).await?;
         Ok(record.map_or(0, |account| account.data.free))
+    }
+
+    /// The deposit of a node contract with a body of this many bytes, in 1e-7 TFT.
+    pub fn contract_deposit(&self, body_bytes: usize) -> Result<Balance, Error> {
+        let what = "the deposit of a contract";
+        let per_byte = self.constant(what, api::constants().contracts().deposit_per_byte())?;
+        let least = self.constant(what, api::constants().contracts().contract_deposit())?;
+        Ok(least.saturating_add(per_byte.saturating_mul(body_bytes as Balance)))
+    }
+
+    /// The deposit of a name contract, in 1e-7 TFT.
+    pub fn name_deposit(&self, name: &str) -> Result<Balance, Error> {
+        let what = "the deposit of a name";
+        if name.len() <= SHORT_NAME {
+            self.constant(what, api::constants().contracts().short_name_deposit())
+        } else {
+            self.constant(what, api::constants().contracts().name_deposit())
+        }
+    }
+
+    /// The time that a cancelled contract pays for at least, in milliseconds.
+    pub fn min_charge_ms(&self) -> Result<u64, Error> {
+        self.constant("the minimum charge", api::constants().billing().min_charge_ms())
+    }
+
+    /// The time for which credit must pay all rates of a twin, in milliseconds.
+    pub fn min_runway_ms(&self) -> Result<u64, Error> {
+        self.constant("the minimum runway", api::constants().billing().min_runway_ms())
+    }
+
+    fn constant<A: constants::Address>(&self, what: &str, address: A) -> Result<A::Target, Error> {
+        self.0.constants().entry(address).map_err(Error::read(what))
     }
 
     async fn fetch_body<A: Address<KeyParts = (ContractId,)>>(

@@ -61,7 +61,7 @@ pub struct RunArgs {
     ///
     /// Parts that aren't named are as found: all cores, memory and disk under the data folder, each
     /// without what the system needs itself. cru and gpu are counts; mru (memory), sru (SSD) and
-    /// hru (HDD) are bytes, or have a unit: KiB, MiB, GiB or TiB. Remembered for starts without it.
+    /// hru (HDD) are sizes in B, KiB, MiB, GiB or TiB. Remembered for starts without it.
     #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
     pub capacity: Option<CapacityOverride>,
     /// Name servers for the workloads; the farm's own network is out of their reach

@@ -2,7 +2,7 @@
 //! References to OCI images: `host[:port]/path[:tag][@digest]`.
 
 use oci_spec::distribution::{ParseError, Reference};
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// The most bytes of a reference.
 const MAX_BYTES: usize = 256;
@@ -44,6 +44,12 @@ impl ImageReference {
     /// The hash of the content. If there are both, the digest decides and not the tag.
     pub fn digest(&self) -> Option<&str> {
         self.0.digest()
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
