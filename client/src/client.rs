@@ -30,7 +30,9 @@ impl GridClient {
         }
         let connecting = async {
             let rpc = RpcClient::from_insecure_url(url).await.map_err(innermost)?;
-            let api = OnlineClient::from_rpc_client(rpc.clone()).await.map_err(|e| ConnectError::Rpc(Box::new(e)))?;
+            let api = OnlineClient::from_rpc_client(rpc.clone())
+                .await
+                .map_err(|e| ConnectError::Rpc(Box::new(e)))?;
             Ok(Self { api, legacy: LegacyRpcMethods::new(rpc) })
         };
         match tokio::time::timeout(ANSWER_WITHIN, connecting).await {

@@ -121,7 +121,9 @@ pub enum KeyError {
         "this secret URI gives no key: {0}; a secret URI is a phrase, a 0x seed or a derivation such as //Alice"
     )]
     Secret(#[from] sr25519::Error),
-    #[error("a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it")]
+    #[error(
+        "a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it"
+    )]
     Ticket,
 }
 
@@ -207,7 +209,9 @@ mod tests {
         ] {
             assert!(taken(answer), "{answer}");
         }
-        for answer in ["Inability to pay some fees", "Transaction has a bad signature", "Extrinsic marked as invalid"] {
+        for answer in
+            ["Inability to pay some fees", "Transaction has a bad signature", "Extrinsic marked as invalid"]
+        {
             assert!(!taken(answer), "{answer}");
         }
         let ended = Error::NotTaken { what: "x".into(), source: SubmitError::ConnectionEnded };

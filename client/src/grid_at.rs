@@ -286,7 +286,8 @@ impl GridAt {
 
     /// The record of a closed contract.
     pub async fn closed(&self, contract: ContractId) -> Result<Option<ClosedContract>, Error> {
-        let closed = self.fetch("a closed contract", api::storage().contracts().closed(), (contract,)).await?;
+        let closed =
+            self.fetch("a closed contract", api::storage().contracts().closed(), (contract,)).await?;
         Ok(closed.map(|c| c.0))
     }
 
@@ -353,7 +354,12 @@ impl GridAt {
 
     /// The body of a pending version.
     pub async fn pending_body(&self, contract: ContractId) -> Result<Option<Body<Vec<u8>>>, Error> {
-        self.fetch_body("the body of a pending version", api::storage().contracts().pending_bodies(), contract).await
+        self.fetch_body(
+            "the body of a pending version",
+            api::storage().contracts().pending_bodies(),
+            contract,
+        )
+        .await
     }
 
     /// Whether a closed contract's public addresses still cool down.
@@ -368,7 +374,8 @@ impl GridAt {
         let record = self.fetch(what, api::storage().nodes().nodes(), (node,)).await?;
         let details = self.fetch(what, api::storage().nodes().details(), (node,)).await?;
         let (Some(record), Some(details)) = (record, details) else { return Ok(None) };
-        let too_long = || Error::Inconsistent { what: what.into(), why: "it is longer than the chain allows" };
+        let too_long =
+            || Error::Inconsistent { what: what.into(), why: "it is longer than the chain allows" };
         let gpus: Vec<_> = details.gpus.0.into_iter().map(|gpu| gpu.0).collect();
         Ok(Some(DetailsPayload {
             resources: record.resources.0,

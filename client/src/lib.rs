@@ -18,6 +18,7 @@ pub mod estimate;
 pub mod grid_at;
 pub mod keys;
 pub mod machine;
+pub mod report;
 pub mod submit;
 pub mod units;
 

@@ -32,7 +32,8 @@ impl MachineKey {
     /// The key of a boot ticket's text (`tfgrid-ticket-1:` and the seed in hex).
     pub fn from_ticket(text: &str) -> Result<Self, Error> {
         let digits = text.trim().strip_prefix(TICKET_PREFIX).ok_or(KeyError::Ticket)?;
-        let seed = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(KeyError::Ticket)?;
+        let seed =
+            hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(KeyError::Ticket)?;
         Ok(Self::from_seed(&seed))
     }
 

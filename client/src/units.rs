@@ -341,7 +341,10 @@ mod tests {
         ] {
             assert!(why(parse_count::<u32>(text)).contains(hint), "{text:?}");
         }
-        assert_eq!((parse_permille("1000"), parse_permille("1001")), (Ok(1_000), Err(ParseError::AboveAll(1_001))));
+        assert_eq!(
+            (parse_permille("1000"), parse_permille("1001")),
+            (Ok(1_000), Err(ParseError::AboveAll(1_001)))
+        );
     }
 
     #[test]

@@ -125,4 +125,13 @@ mod tests {
             open.extend(command.get_subcommands().cloned());
         }
     }
+
+    #[test]
+    fn the_readme_names_every_command() {
+        let page = include_str!("../README.md");
+        for command in Cli::command().get_subcommands() {
+            let row = format!("(src/commands/{}.rs)", command.get_name());
+            assert!(page.contains(&row), "{row} is missing");
+        }
+    }
 }

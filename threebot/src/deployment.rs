@@ -159,7 +159,12 @@ workloads:
             ("a.json", YAML, &[], "isn't JSON"),
             ("a.yaml", "a: [", &[], "isn't YAML"),
             ("a.yaml", "- just\n- a list", &[], "must be an object, is an array"),
-            ("a.yaml", &half, &[], "/workloads/0/data/size: must be a whole number from 0 to 2^64-1; this is 0.5"),
+            (
+                "a.yaml",
+                &half,
+                &[],
+                "/workloads/0/data/size: must be a whole number from 0 to 2^64-1; this is 0.5",
+            ),
             ("a.yaml", &huge, &[], "this is 1180591620717411303424"),
             ("a.yaml", &text, &[], "/workloads/0/data/size: must be a whole number, is a string"),
             ("a.json", &JSON.replace("16777216", "0.5"), &[], "this is 0.5"),
@@ -175,7 +180,8 @@ workloads:
     fn variables_that_look_secret_are_named() {
         let machine = r#"{"image":"docker.io/web:1","cpu":1,"memory":16777216,
                           "env":{"DB_PASSWORD":"x","api_token":"x","GREETING":"x"}}"#;
-        let body = format!(r#"{{"version":1,"workloads":[{{"name":"a","type":"zmachine","data":{machine}}}]}}"#);
+        let body =
+            format!(r#"{{"version":1,"workloads":[{{"name":"a","type":"zmachine","data":{machine}}}]}}"#);
         assert_eq!(reservation("a.json", &body, &[]).unwrap().secrets, ["DB_PASSWORD", "api_token"]);
     }
 }

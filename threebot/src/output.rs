@@ -165,10 +165,8 @@ mod tests {
             name: "NoTwin".into(),
             docs: "The caller has no twin.".into(),
         };
-        let connect = Error::Connect {
-            url: "ws://x".into(),
-            source: tfgrid_client::error::ConnectError::Scheme,
-        };
+        let connect =
+            Error::Connect { url: "ws://x".into(), source: tfgrid_client::error::ConnectError::Scheme };
         for (error, exit, code) in [
             (anyhow::Error::new(NoKey), 2, "Usage"),
             (Err::<(), _>(DevelopmentKey).context("can't sign").unwrap_err(), 2, "Usage"),

@@ -126,7 +126,10 @@ impl Plan {
     pub fn text(&self) -> String {
         let mut lines = vec![self.what.clone()];
         lines.extend(self.traffic.map(|(gb, cost)| {
-            format!("  at once    {} TFT for {gb} GB of traffic; unused traffic is refunded", format_tft(cost))
+            format!(
+                "  at once    {} TFT for {gb} GB of traffic; unused traffic is refunded",
+                format_tft(cost)
+            )
         }));
         lines.push(format!("  per hour   {} USD, {} TFT", format_usd(self.usd(1)), format_tft(self.tft(1))));
         lines.push(format!(
@@ -137,10 +140,14 @@ impl Plan {
         ));
         if self.at_least() > 0 {
             let minutes = self.min_charge_ms / MINUTE_MS;
-            lines.push(format!("  at least   {} TFT: {minutes} minutes are always paid", format_tft(self.at_least())));
+            lines.push(format!(
+                "  at least   {} TFT: {minutes} minutes are always paid",
+                format_tft(self.at_least())
+            ));
         }
         if self.held > 0 {
-            lines.push(format!("  on hold    {} TFT of your account, until it closes", format_tft(self.held)));
+            lines
+                .push(format!("  on hold    {} TFT of your account, until it closes", format_tft(self.held)));
         }
         let lasts = match self.lasts() {
             Some(hours) => format!("then lasts {} at list price", stretch(hours.saturating_mul(3_600))),
@@ -236,7 +243,9 @@ mod tests {
     #[test]
     fn missing_credit_and_balance_are_told_in_tft() {
         let dear = Plan { credit: TFT, ..plan(10_000_000_000, 10_000_000_000) };
-        assert!(dear.text().contains("must pay for 1 h 0 min of all that you run: `threebot deposit 19` first"));
+        assert!(
+            dear.text().contains("must pay for 1 h 0 min of all that you run: `threebot deposit 19` first")
+        );
         let error = dear.holding(4_490_000, 470_000).err().unwrap().to_string();
         assert!(error.contains("holds 0.449 TFT") && error.contains("the account has 0.047 TFT"), "{error}");
     }

@@ -105,7 +105,10 @@ fn read_key(global: &Global) -> Result<String> {
 fn read_key_file(file: &Path, json: bool) -> Result<String> {
     let name = file.display();
     let text = fs::read_to_string(file).with_context(|| format!("can't read the key file {name}"))?;
-    let mode = fs::metadata(file).with_context(|| format!("can't look at the key file {name}"))?.permissions().mode();
+    let mode = fs::metadata(file)
+        .with_context(|| format!("can't look at the key file {name}"))?
+        .permissions()
+        .mode();
     if mode & 0o077 != 0 {
         warn(&format!("others can read the key file {name}: `chmod 600 {name}` keeps them out"), json);
     }

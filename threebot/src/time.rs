@@ -50,7 +50,10 @@ mod tests {
 
     #[test]
     fn stretches_have_two_parts() {
-        assert_eq!((stretch(59), stretch(119), stretch(120)), ("59 s".into(), "119 s".into(), "2 min".into()));
+        assert_eq!(
+            (stretch(59), stretch(119), stretch(120)),
+            ("59 s".into(), "119 s".into(), "2 min".into())
+        );
         assert_eq!(stretch(3_600 + 120), "1 h 2 min");
         assert_eq!(stretch(3 * 86_400 + 4 * 3_600 + 59), "3 d 4 h");
     }

@@ -92,7 +92,8 @@ fn help_is_help_for_scripts_too() {
 
 #[test]
 fn commands_that_act_need_a_key() {
-    let lines = ["funds", "ps", "cancel 1", "limits", "oracle feed --file a", "collect --farm 1", "twin show"];
+    let lines =
+        ["funds", "ps", "cancel 1", "limits", "oracle feed --file a", "collect --farm 1", "twin show"];
     for line in lines {
         let (exit, value) = refusal(&mut command(&format!("{line} --json")));
         assert_eq!((exit, value["code"].as_str()), (Some(2), Some("Usage")), "{line}");
@@ -153,7 +154,9 @@ fn a_key_file_that_others_can_read_is_warned_of() {
 
 #[test]
 fn a_connection_error_is_told_once() {
-    for (chain, why) in [(nowhere(), "is the node running"), ("http://x".into(), "begins with ws:// or wss://")] {
+    for (chain, why) in
+        [(nowhere(), "is the node running"), ("http://x".into(), "begins with ws:// or wss://")]
+    {
         let (exit, error) = error_of(&format!("nodes --json --chain {chain}"));
         assert_eq!(exit, Some(3), "{error}");
         assert_eq!(error.matches(why).count(), 1, "{error}");

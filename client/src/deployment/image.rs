@@ -85,9 +85,9 @@ impl FromStr for ImageReference {
 impl From<ParseError> for ImageError {
     fn from(error: ParseError) -> Self {
         match error {
-            ParseError::DigestInvalidFormat | ParseError::DigestInvalidLength | ParseError::DigestUnsupported => {
-                Self::Digest
-            }
+            ParseError::DigestInvalidFormat
+            | ParseError::DigestInvalidLength
+            | ParseError::DigestUnsupported => Self::Digest,
             other => Self::Malformed(other.to_string()),
         }
     }

@@ -150,7 +150,9 @@ impl Collected {
 /// The chain's name for an error, if it has one, and its description.
 fn reason(error: &Error) -> (Option<String>, String) {
     match error {
-        Error::Failed { pallet, name, docs, .. } => (Some(format!("{pallet}.{name}")), format!("{docs} ({name})")),
+        Error::Failed { pallet, name, docs, .. } => {
+            (Some(format!("{pallet}.{name}")), format!("{docs} ({name})"))
+        }
         other => (None, other.to_string()),
     }
 }

@@ -100,7 +100,9 @@ impl Deploy {
         };
         let traffic = match self.traffic_gb {
             0 => 0,
-            gb => at.traffic_cost(twin, self.node, gb).await?.context("the chain has no price for traffic")?,
+            gb => {
+                at.traffic_cost(twin, self.node, gb).await?.context("the chain has no price for traffic")?
+            }
         };
         let free = at.free_balance(&session.account()?).await?;
         let plan = Plan::for_new(&at, twin, format!("deploy on node {}", self.node), rate)
@@ -122,7 +124,12 @@ pub fn with_public_note(plan: Plan, reservation: &Reservation) -> Plan {
 }
 
 /// All about the contract, and the plan that it came from.
-pub async fn planned(session: &Session, contract: ContractId, plan: &Plan, started: Instant) -> Result<Answer> {
+pub async fn planned(
+    session: &Session,
+    contract: ContractId,
+    plan: &Plan,
+    started: Instant,
+) -> Result<Answer> {
     let mut answer = contract::answer(session, contract).await?;
     merge(&mut answer.value, json!({ "seconds": started.elapsed().as_secs_f64(), "plan": plan.value() }));
     Ok(answer)

@@ -36,7 +36,10 @@ fn text(twin: TwinId, amount: Balance, payer: &PayerInfo) -> String {
     let credit = format_tft(payer.credit);
     let mut text = format!("deposited {} TFT; twin {twin} has {credit} TFT of credit", format_tft(amount));
     if missing(payer) > 0 {
-        text.push_str(&format!("\nits contracts are still paused: deposit {} TFT more", format_tft(missing(payer))));
+        text.push_str(&format!(
+            "\nits contracts are still paused: deposit {} TFT more",
+            format_tft(missing(payer))
+        ));
     }
     text
 }

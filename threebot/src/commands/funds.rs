@@ -107,7 +107,8 @@ impl Funding {
             )
         }));
         lines.push(format!("refill    {}", self.refill_text()));
-        lines.push(format!("limits    {}", limits::text(&self.settings.limits).replace('\n', "\n          ")));
+        lines
+            .push(format!("limits    {}", limits::text(&self.settings.limits).replace('\n', "\n          ")));
         lines.join("\n")
     }
 

@@ -80,7 +80,10 @@ mod tests {
 
     #[test]
     fn any_rate_is_no_limit() {
-        assert_eq!((parse_rate_or_any("any"), parse_rate_or_any("0.5")), (Ok(UsdRate::MAX), Ok(5_000_000_000)));
+        assert_eq!(
+            (parse_rate_or_any("any"), parse_rate_or_any("0.5")),
+            (Ok(UsdRate::MAX), Ok(5_000_000_000))
+        );
         let limits = |rate| types::Limits { max_usd_rate: rate, max_extra_fee: 1, refill_per_30_days: 2 };
         assert_eq!(value(&limits(UsdRate::MAX))["rate_usd_1e10"], Value::Null);
         assert_eq!(value(&limits(7))["rate_usd_1e10"], "7");

@@ -81,8 +81,19 @@ fn table(offers: &[NodeOffer], next: Option<NodeId>) -> String {
     if offers.is_empty() {
         return "no node matches".into();
     }
-    let titles =
-        ["NODE", "FARM", "COUNTRY", "CERTIFIED", "STATE", "CORES", "MEM GiB", "SSD GiB", "HDD GiB", "GPUS", "CONTRACTS"];
+    let titles = [
+        "NODE",
+        "FARM",
+        "COUNTRY",
+        "CERTIFIED",
+        "STATE",
+        "CORES",
+        "MEM GiB",
+        "SSD GiB",
+        "HDD GiB",
+        "GPUS",
+        "CONTRACTS",
+    ];
     let rows: Vec<_> = offers.iter().map(cells).collect();
     let width = |column: usize| {
         let used = rows.iter().map(|row| row[column].len()).max().unwrap_or_default();

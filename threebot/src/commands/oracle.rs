@@ -189,7 +189,10 @@ fn read_file(file: &Path, stale_after: Duration) -> Result<String> {
 async fn fetch(url: &str) -> Result<String> {
     let page = url.to_owned();
     let fetching = tokio::task::spawn_blocking(move || fetch_blocking(&page));
-    fetching.await.context("the fetching of the price was interrupted")?.with_context(|| format!("can't fetch {url}"))
+    fetching
+        .await
+        .context("the fetching of the price was interrupted")?
+        .with_context(|| format!("can't fetch {url}"))
 }
 
 fn fetch_blocking(url: &str) -> Result<String, ureq::Error> {

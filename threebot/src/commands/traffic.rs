@@ -50,8 +50,7 @@ impl Traffic {
         let bought = event::<api::billing::events::TrafficBought>(&included, "traffic")?;
         let text =
             format!("contract {contract}: bought {gb} GB of traffic for {} TFT", format_tft(bought.amount));
-        let value =
-            json!({ "contract": contract, "gb": gb, "amount_tft_1e7": bought.amount.to_string() });
+        let value = json!({ "contract": contract, "gb": gb, "amount_tft_1e7": bought.amount.to_string() });
         Ok(Answer::new(text, value))
     }
 }

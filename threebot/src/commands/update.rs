@@ -62,7 +62,8 @@ impl Update {
         let what = format!("update contract {contract} on node {node}");
         let plan = Plan::for_change(&at, twin, what, before, rate).await?;
         let is_pending = at.pending_body(contract).await?.is_some();
-        let is_active = matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
+        let is_active =
+            matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
         if is_active && !is_pending && resources == reservation.resources {
             // Another version of the same would cost a fee.
             return planned(&session, contract, &plan, started).await;
