@@ -325,6 +325,13 @@ impl GridAt {
         Ok(usage.map(|u| u.0))
     }
 
+    /// The public traffic that a contract has bought and not used, in bytes.
+    pub async fn traffic_left(&self, contract: ContractId) -> Result<u64, Error> {
+        let call = api::runtime_apis().grid_api().allowance(contract);
+        let allowance = in_time("a contract's traffic", self.0.runtime_apis().call(call)).await?;
+        Ok(allowance.map_or(0, |allowance| allowance.bytes))
+    }
+
     /// The next open contracts of a twin, in the chain's order, at most 500.
     pub async fn twin_contracts(
         &self,

@@ -41,6 +41,10 @@ pub enum ParseError {
     AboveAll(u16),
     #[error("{0:?} isn't a country: use two letters, such as BE")]
     NoCountry(String),
+    #[error(
+        "{0:?} isn't a name: use 1 to 63 of a-z, 0-9 and hyphens, none at either end, and not xn-- in front"
+    )]
+    NoName(String),
     #[error("{text:?} isn't a time: write it like 90s, 30m, 12h or 7d ({source})")]
     NoDuration { text: String, source: humantime::DurationError },
 }
@@ -142,6 +146,24 @@ pub fn parse_country(text: &str) -> Result<CountryCode, ParseError> {
     let code = text.to_ascii_uppercase().into_bytes().try_into().ok();
     code.filter(|code: &CountryCode| code.iter().all(u8::is_ascii_uppercase))
         .ok_or_else(|| ParseError::NoCountry(text.into()))
+}
+
+/// A name on the gateways.
+pub fn parse_unique_name(text: &str) -> Result<String, ParseError> {
+    if is_label(text, 63) && !text.starts_with("xn--") {
+        Ok(text.into())
+    } else {
+        Err(ParseError::NoName(text.into()))
+    }
+}
+
+/// Whether a text has 1 to `most` of a-z, 0-9 and hyphens, none at either end.
+pub(crate) fn is_label(text: &str, most: usize) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    (1..=most).contains(&text.len())
+        && text.bytes().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }
 
 /// Seconds to weeks, such as `90s`, `30m`, `12h` or `7d`.
@@ -352,6 +374,17 @@ mod tests {
         assert_eq!(parse_country("be"), Ok(*b"BE"));
         for text in ["", "B", "BEL", "B1", "ß"] {
             assert!(parse_country(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_on_the_gateways_are_labels() {
+        let longest = "a".repeat(63);
+        for text in ["a", "my-shop", "0", &longest] {
+            assert_eq!(parse_unique_name(text).as_deref(), Ok(text));
+        }
+        for text in ["", "My_Shop", "-a", "a-", "xn--a", "é", &"a".repeat(64)] {
+            assert!(why(parse_unique_name(text)).contains("isn't a name"), "{text:?}");
         }
     }
 

@@ -94,6 +94,8 @@ struct OpenContract {
     /// What the node wrote; `None` before the contract is deployed.
     result: Option<Value>,
     usage: Option<UsageTotals>,
+    /// Public traffic that was bought and isn't used, in bytes.
+    traffic_left: u64,
     body: Option<String>,
 }
 
@@ -123,6 +125,7 @@ impl OpenContract {
                 serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(hex::encode(&bytes)))
             }),
             usage: at.usage(contract).await?,
+            traffic_left: at.traffic_left(contract).await?,
             body,
         }))
     }
@@ -145,6 +148,9 @@ impl OpenContract {
             let result = self.result.as_ref().map_or("none yet".into(), Value::to_string);
             lines.push(format!("result    {result}"));
             lines.push(format!("usage     {}", self.usage.as_ref().map_or("none yet".into(), usage_text)));
+            if self.traffic_left > 0 {
+                lines.push(format!("traffic   {} left", size_text(self.traffic_left)));
+            }
             let body = self.body.as_deref().unwrap_or("none");
             lines.push(format!("body      {}", body.replace('\n', "\n          ")));
         }
@@ -169,6 +175,7 @@ impl OpenContract {
             "charged_usd_1e10": self.usd.to_string(),
             "result": self.result,
             "usage": self.usage,
+            "traffic_left": self.traffic_left,
             "body": self.body,
         });
         let kind = match &self.kind {

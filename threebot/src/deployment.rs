@@ -166,7 +166,12 @@ workloads:
                 "/workloads/0/data/size: must be a whole number from 0 to 2^64-1; this is 0.5",
             ),
             ("a.yaml", &huge, &[], "this is 1180591620717411303424"),
-            ("a.yaml", &text, &[], "/workloads/0/data/size: must be a whole number, is a string"),
+            (
+                "a.yaml",
+                &text,
+                &[],
+                "/workloads/0/data/size: must be a whole number, is a string: write 67108864",
+            ),
             ("a.json", &JSON.replace("16777216", "0.5"), &[], "this is 0.5"),
             ("a.yaml", &unknown, &[], "sise"),
             ("a.yaml", &twice, &[], "/version: the key \"version\" stands here twice"),

@@ -5,6 +5,7 @@ use super::{
     Deployment, ImageReference, Mount, Rejection, VERSION, Workload, WorkloadData, Zmachine, Zmount,
     json::Cursor,
 };
+use crate::units::{is_label, parse_bytes};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
@@ -66,12 +67,7 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
 
 fn name(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let valid = text.len() <= 32
-        && text.bytes().next().is_some_and(alphanumeric)
-        && text.bytes().last().is_some_and(alphanumeric)
-        && text.bytes().all(|b| alphanumeric(b) || b == b'-');
-    if valid {
+    if is_label(text, 32) {
         Ok(text.into())
     } else {
         Err(at.invalid(format!(
@@ -119,12 +115,14 @@ fn cpu(at: &Cursor) -> Result<u64, Rejection> {
 }
 
 fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {
-    match at.whole()? {
-        bytes if bytes < MIN_BYTES => {
-            Err(at.invalid(format!("needs 16 MiB ({MIN_BYTES} bytes) or more, this is {bytes} bytes")))
-        }
-        bytes => Ok(bytes),
+    let bytes = at.whole().map_err(|rejection| match at.string().map(parse_bytes) {
+        Ok(Ok(bytes)) => at.invalid(format!("{}: write {bytes}", rejection.message)),
+        _ => rejection,
+    })?;
+    if bytes < MIN_BYTES {
+        return Err(at.invalid(format!("needs 16 MiB ({MIN_BYTES} bytes) or more, this is {bytes} bytes")));
     }
+    Ok(bytes)
 }
 
 fn mounts(at: &Cursor) -> Result<Vec<Mount>, Rejection> {

@@ -6,12 +6,13 @@ use crate::{cli::Global, consent::Consent, output::Answer, plan::Plan, session::
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
-use tfgrid_client::api;
+use tfgrid_client::{api, units::parse_unique_name};
 
 /// Take a unique name on the gateways (locks a deposit of 1 TFT, or 10 TFT for names of up to four letters)
 #[derive(Args)]
 pub struct Name {
     /// 1 to 63 of a-z, 0-9 and hyphens, none at either end
+    #[arg(value_parser = parse_unique_name)]
     name: String,
     #[command(flatten)]
     consent: Consent,
