@@ -2,7 +2,7 @@
 //! Contracts as text and as JSON.
 
 use crate::{output::Answer, session::Session};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tfgrid_client::{
     GridAt,

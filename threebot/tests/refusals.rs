@@ -13,7 +13,9 @@ const VARIABLES: [&str; 3] = ["TFGRID_CHAIN", "TFGRID_KEY", "TFGRID_KEY_FILE"];
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threebot"));
-    VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
     command.args(line.split(' '));
     command
 }
