@@ -282,7 +282,7 @@ fn needs_beyond_64_bits_never_fit() {
 
 #[test]
 fn image_references_name_registry_and_version() {
-    let long_path = format!("docker.io/{}:1", "a".repeat(244));
+    let long_path = format!("registry.io/{}:1", "a".repeat(242));
     let accepted = [
         "docker.io/library/busybox:1.36",
         "localhost/web:latest",
