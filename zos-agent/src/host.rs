@@ -50,8 +50,8 @@ impl FromStr for CapacityOverride {
     }
 }
 
-/// What can be offered of this machine: cores, memory and the disk under `data`, each without what
-/// the system needs itself. Counts no HDD and no GPU: what they are, only the farmer knows.
+/// Capacity to offer: all cores, and memory and disk under `data` less what the system needs itself. HDDs and
+/// GPUs are zero: only the farmer can set them.
 ///
 /// # Errors
 /// Where the system doesn't say.
