@@ -32,5 +32,5 @@ pub const MINUTE_MS: u64 = 60 * SECOND_MS;
 pub const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// One day in milliseconds.
 pub const DAY_MS: u64 = 24 * HOUR_MS;
-/// A billing month in milliseconds: 720 hours.
+/// One month in milliseconds: 720 hours, whatever the calendar says.
 pub const MONTH_MS: u64 = 720 * HOUR_MS;
