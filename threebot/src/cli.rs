@@ -53,13 +53,11 @@ pub struct Global {
         default_value = "ws://127.0.0.1:9944"
     )]
     pub chain: String,
-    /// Your secret key: a phrase, a 0x seed, or //Name on a development chain [env: TFGRID_KEY]
-    ///
-    /// Others on this machine can see arguments: prefer the environment or --key-file. An option wins over the
-    /// environment.
+    /// Your secret key: a phrase, a 0x seed, or //Name on a development chain. Others on this machine can see
+    /// arguments: prefer TFGRID_KEY or --key-file. An option wins over the environment
     #[arg(long, global = true, value_name = "SURI")]
     pub key: Option<String>,
-    /// File with your secret key, readable by you alone [env: TFGRID_KEY_FILE]
+    /// File with your secret key, readable by you alone, or TFGRID_KEY_FILE
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "key")]
     pub key_file: Option<PathBuf>,
     /// Use a development key, which everybody knows, on a chain where TFT have a value
