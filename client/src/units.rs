@@ -204,15 +204,17 @@ impl FromStr for CapacityParts {
             let (name, value) =
                 part.split_once('=').ok_or_else(|| ParseError::NoCapacityPart(part.into()))?;
             let (name, value) = (name.trim(), value.trim());
-            let (slot, read): (_, fn(&str) -> Result<u64, ParseError>) = match name {
-                "cru" => (&mut parts.cru, parse_count),
-                "mru" => (&mut parts.mru, parse_bytes),
-                "sru" => (&mut parts.sru, parse_bytes),
-                "hru" => (&mut parts.hru, parse_bytes),
-                "gpu" => (&mut parts.gpu, parse_count),
+            let slot = match name {
+                "cru" => &mut parts.cru,
+                "mru" => &mut parts.mru,
+                "sru" => &mut parts.sru,
+                "hru" => &mut parts.hru,
+                "gpu" => &mut parts.gpu,
                 _ => return Err(ParseError::UnknownCapacity(name.into())),
             };
-            if slot.replace(read(value)?).is_some() {
+            let is_count = matches!(name, "cru" | "gpu");
+            let value = if is_count { parse_count(value)? } else { parse_bytes(value)? };
+            if slot.replace(value).is_some() {
                 return Err(ParseError::CapacityTwice(name.into()));
             }
         }
