@@ -1,96 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a contract was charged, as a bill. The chain keeps the last 13 months of each contract, what it
-//! has charged since it last wrote them down, and the sum of everything; a bill puts the three together
-//! so that its lines sum up to the total to the unit. While no month has been dropped, the months are all
-//! that was written.
+//! Bills: a contract's charges by month.
+//!
+//! The chain keeps the last 13 months of each contract, the charge since it last wrote them down, and the
+//! sum of everything. A bill joins the three so that its lines sum up to the total exactly. While no month
+//! has been dropped, the months are all that was written.
 
 use tfgrid_primitives::{
-    Balance, Charge, ContractId, UnixSeconds, UsdAmount, fixed::whole, units::HOUR_MS, views::MONTHS_KEPT,
+    Balance, Charge, ContractId, UnixSeconds, UsdAmount, fixed::whole, units::MONTH_MS, views::MONTHS_KEPT,
 };
 
-/// A billing month: 720 hours, counted since 1970.
-const MONTH_SECONDS: u64 = 720 * HOUR_MS / 1_000;
+/// A billing month in seconds; months are counted since 1970.
+const MONTH_SECONDS: u64 = MONTH_MS / 1_000;
 
-/// What the chain has written down for a month.
+/// A month's charge, as the chain keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Booked {
     /// Months of 720 hours since 1970.
     pub month: u32,
-    /// What was charged in it.
+    /// Exact, with fractions of a unit of TFT.
     pub charge: Charge,
 }
 
-/// What a contract was charged in all.
+/// A charge in whole units.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
     /// In 1e-10 USD.
     pub usd: UsdAmount,
-    /// In 1e-7 TFT, fraction left out.
+    /// In 1e-7 TFT, rounded down.
     pub tft: Balance,
 }
 
-/// What the chain knows of a contract's charges, all at the same block.
+/// A contract's charges at one block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charges {
-    /// By month, in order.
+    /// The kept months, in order.
     pub months: Vec<Booked>,
-    /// Up to when the months are written: for an open contract, what it was charged by then.
+    /// The charge by the time the last month was written; `None` for a closed contract, whose months are
+    /// complete.
     pub settled: Option<Charge>,
-    /// Up to now.
+    /// The charge by now.
     pub total: Total,
     /// The block's time, in seconds since 1970.
     pub now: UnixSeconds,
 }
 
-/// When a line of a bill was charged.
+/// The time that a line of a bill is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
-    /// Before the months that the chain keeps, where it keeps as many as it can.
+    /// All months before those that the chain keeps.
     Earlier,
-    /// In the month of 720 hours that begins then, in seconds since 1970.
+    /// The month of 720 hours that begins at this second since 1970.
     MonthOf(UnixSeconds),
 }
 
 /// A line of a bill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When.
+    /// The time that was charged for.
     pub when: When,
-    /// How much.
+    /// The charge.
     pub amount: Total,
 }
 
 /// A contract's bill. Its lines sum up to the total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bill {
-    /// Whose.
+    /// The contract's id.
     pub contract: ContractId,
-    /// In order.
+    /// The oldest first.
     pub lines: Vec<Line>,
-    /// Of all lines.
+    /// The sum of the lines.
     pub total: Total,
 }
 
 /// Why the chain's figures make no bill.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BillError {
-    /// The months come to more than the contract was charged, or to less although none was dropped.
+    /// The months sum up to more than the charge, or to less although none was dropped.
     #[error(
-        "contract {contract}: its months come to {months:?}, and it was charged {total:?}; were they \
+        "contract {contract}: its months sum up to {months:?}, but it was charged {total:?}; were they \
          read at different blocks?"
     )]
     MonthsDiffer {
-        /// Which contract.
+        /// The contract's id.
         contract: ContractId,
-        /// What the months come to.
+        /// The sum of the months.
         months: Total,
-        /// What it was charged when the last of them was written, or in all.
+        /// The charge when the last of them was written, or by now.
         total: Total,
     },
     /// The months aren't in order.
     #[error("contract {contract}: month {month} comes after a later one")]
     Unordered {
-        /// Which contract.
+        /// The contract's id.
         contract: ContractId,
         /// The month that is out of order.
         month: u32,
@@ -101,7 +103,7 @@ impl Bill {
     /// The bill of these charges.
     ///
     /// # Errors
-    /// Where they contradict each other.
+    /// If they contradict each other.
     pub fn new(contract: ContractId, charges: &Charges) -> Result<Self, BillError> {
         if let Some(pair) = charges.months.windows(2).find(|pair| pair[0].month >= pair[1].month) {
             return Err(BillError::Unordered { contract, month: pair[1].month });
@@ -123,8 +125,8 @@ impl Bill {
     }
 }
 
-/// Fractions of a unit go to the line in which their sum becomes whole: each line ends where the sum of
-/// all up to it does.
+/// The lines, cut from the rounded sums of the months so that fractions of a unit aren't lost: a fraction is
+/// charged in the line in which the sum reaches a whole unit.
 fn lines(charges: &Charges, earlier: Total, present: u32) -> Vec<Line> {
     let mut lines = Vec::new();
     let mut push = |when, amount: Total| {
@@ -147,7 +149,7 @@ fn lines(charges: &Charges, earlier: Total, present: u32) -> Vec<Line> {
         }
         billed = until;
     }
-    // What isn't written down yet will be written into the present month.
+    // The chain will write the rest into the present month.
     let rest = less(charges.total, billed);
     match last {
         Some((month, amount)) if month >= present || rest == Total::default() => {
@@ -193,6 +195,7 @@ mod tests {
         clock::stretch,
         fixed::{ONE, Q64, from_whole},
         ledger::Moment,
+        units::HOUR_MS,
     };
 
     const HALF: Q64 = ONE / 2;
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_since_the_last_month_was_written_is_the_present_months() {
+    fn unwritten_charges_belong_to_the_present_month() {
         let settled = Charge { tft: 30 * ONE, usd: 300 };
         let months = vec![booked(698, 10 * ONE, 100), booked(699, 20 * ONE, 200)];
         let open = charges(months.clone(), Some(settled), total(37, 370));
@@ -245,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_the_months_that_are_kept_has_a_line_of_its_own() {
+    fn dropped_months_share_one_line() {
         let months: Vec<Booked> = (688..=700).map(|month| booked(month, ONE, 10)).collect();
         let settled = Charge { tft: 20 * ONE, usd: 200 };
         let open = lines_of(&charges(months.clone(), Some(settled), total(21, 210)));
@@ -254,7 +257,7 @@ mod tests {
         assert_eq!((closed[0], closed[13], closed.len()), ((None, 7, 70), (Some(700), 1, 10), 14));
     }
 
-    /// What the chain writes down of sixteen months, settled at odd times while the price moves.
+    /// Sixteen months of charges, settled at odd times while the price moves.
     fn sixteen_months() -> Charges {
         let rates = Rates { usd: 103_750_001, extra: 7_919 };
         let mut payer = Payer { speed: 700, ..Payer::default() };
@@ -290,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bill_of_what_the_chains_ledger_records_is_exact() {
+    fn a_bill_of_the_chains_own_ledger_is_exact() {
         let charges = sixteen_months();
         let lines = lines_of(&charges);
         assert_eq!((lines.len(), lines[0].0), (14, None));
@@ -311,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_that_contradict_each_other_are_no_bill() {
+    fn contradicting_figures_are_no_bill() {
         let excess = charges(vec![booked(700, 2 * ONE, 20)], None, total(1, 20));
         let differ = |months, total| Err(BillError::MonthsDiffer { contract: 1, months, total });
         assert_eq!(Bill::new(1, &excess), differ(total(2, 20), total(1, 20)));

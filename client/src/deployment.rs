@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The deployment: the JSON document in the body of a node contract (`docs/FORMATS.md` §4).
 //!
-//! Clients check a deployment before they submit it, and the node checks it again with the same code.
-//! Every way to build a [`Deployment`] from text goes through [`Deployment::read`], so a deployment
-//! that came from JSON or YAML keeps all rules of the page.
+//! Clients check a deployment before they submit it, and the node checks it again with the same code:
+//! every [`Deployment`] from text, JSON or YAML, went through [`Deployment::read`].
 
 mod image;
 mod json;
@@ -12,7 +11,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use image::{ImageDigest, ImageReference};
+pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use rejection::Rejection;
 
@@ -26,7 +25,7 @@ pub const VERSION: u64 = 1;
 /// The most bytes of a body, plain or sealed.
 pub const MAX_BODY_BYTES: usize = tfgrid_primitives::body::MAX_BODY_BYTES as usize;
 
-/// What a node contract runs.
+/// The workloads of a node contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Json")]
 pub struct Deployment {
@@ -44,7 +43,7 @@ pub struct Deployment {
 pub struct Workload {
     /// Lowercase letters, digits and inner hyphens; at most 32 bytes.
     pub name: String,
-    /// What it is.
+    /// Its type and settings.
     #[serde(flatten)]
     pub data: WorkloadData,
 }
@@ -128,7 +127,7 @@ impl Deployment {
     /// The JSON text that goes into a body.
     ///
     /// # Errors
-    /// [`FailureCode::BodyInvalid`] where it would have more than [`MAX_BODY_BYTES`] bytes.
+    /// [`FailureCode::BodyInvalid`] if it would have more than [`MAX_BODY_BYTES`] bytes.
     pub fn to_body(&self) -> Result<Vec<u8>, Rejection> {
         let body = serde_json::to_vec(self)
             .map_err(|error| Rejection::new(FailureCode::BodyNotJson, "", error.to_string()))?;
@@ -136,7 +135,7 @@ impl Deployment {
         Ok(body)
     }
 
-    /// What the workloads need together.
+    /// The sum of the workloads' needs.
     pub fn needs(&self) -> Resources {
         self.workloads.iter().fold(Resources::ZERO, |sum, workload| match &workload.data {
             WorkloadData::Zmachine(machine) => Resources {
@@ -148,10 +147,10 @@ impl Deployment {
         })
     }
 
-    /// Whether the workloads fit what the contract reserves.
+    /// Checks that the workloads fit the contract's reservation.
     ///
     /// # Errors
-    /// [`FailureCode::OverReserved`], with what is too small and by how much.
+    /// [`FailureCode::OverReserved`], with each part that is too small and by how much.
     pub fn check_fits(&self, reserved: &Resources) -> Result<(), Rejection> {
         let needs = self.needs();
         if needs.fits_in(reserved) {

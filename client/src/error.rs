@@ -1,91 +1,148 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What can go wrong between a client and the chain.
+//! Errors between a client and the chain.
+//!
+//! Each message includes its cause, as subxt's do: one line is enough for a log.
 
 use crate::bill::BillError;
 use std::time::Duration;
-use tfgrid_primitives::Refusal;
+use subxt_signer::{SecretUriError, sr25519};
+use tfgrid_primitives::{Refusal, ticket::TICKET_PREFIX};
 
-/// An error of this crate: what was tried, on what, and what came of it.
+/// An error of this crate: what was tried, on what, and why it failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The chain can't be reached.
-    #[error(
-        "can't connect to the chain at {url}: {reason}; is the node running, and is this its RPC address?"
-    )]
+    /// There is no connection to the chain.
+    #[error("can't connect to the chain at {url}: {source}")]
     Connect {
-        /// Where it was looked for.
+        /// RPC address of the node.
         url: String,
-        /// What the connection said.
-        reason: String,
+        /// The cause.
+        source: ConnectError,
     },
     /// The pool refused a registration or a report.
     #[error("the chain refused {what}: {}", .refusal.text())]
     Refused {
-        /// What was submitted.
+        /// The submission.
         what: String,
-        /// Why it was refused.
+        /// The rule that it breaks.
         refusal: Refusal,
     },
     /// A transaction is in a block, but its call failed and changed nothing.
     #[error("{what} failed: {pallet}.{name}: {docs}")]
     Failed {
-        /// What was submitted.
+        /// The submission.
         what: String,
-        /// The pallet that failed it.
+        /// The pallet of the error.
         pallet: String,
         /// The error's name.
         name: String,
-        /// The error as a fact.
+        /// The error's description in the metadata.
         docs: String,
     },
-    /// The pool refused a transaction.
-    #[error("the chain didn't take {what}: {reason}")]
+    /// A transaction didn't get into a block.
+    #[error("the chain didn't take {what}: {source}")]
     NotTaken {
-        /// What was submitted.
+        /// The submission.
         what: String,
-        /// What the node said.
-        reason: String,
+        /// The cause.
+        source: SubmitError,
     },
-    /// Something wasn't answered in time.
-    #[error("no answer to {what} within {}", humantime(.within))]
+    /// An answer didn't come in time.
+    #[error("no answer to {what} within {}", humantime::format_duration(*.within))]
     TimedOut {
-        /// What was waited for.
+        /// The request.
         what: String,
-        /// For how long.
+        /// The time that it had.
         within: Duration,
     },
     /// A read failed.
-    #[error("can't read {what} from the chain: {reason}")]
+    #[error("can't read {what} from the chain: {source}")]
     Read {
-        /// What was read.
+        /// The item that was read.
         what: String,
-        /// What the node or the decoder said.
-        reason: String,
+        /// The cause.
+        source: Box<subxt::Error>,
     },
-    /// What was read contradicts itself.
+    /// The answer to a read contradicts the chain's own rules.
+    #[error("can't make sense of {what} from the chain: {why}")]
+    Inconsistent {
+        /// The item that was read.
+        what: String,
+        /// The contradiction.
+        why: &'static str,
+    },
+    /// A contract's charges contradict each other.
     #[error(transparent)]
     Bill(#[from] BillError),
-    /// A key can't be made of a text.
-    #[error("{0}")]
-    Key(String),
+    /// A text isn't a key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
-fn humantime(duration: &Duration) -> String {
-    format!("{} s", duration.as_secs())
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address has another scheme.
+    #[error("an RPC address begins with ws:// or wss://")]
+    Scheme,
+    /// Nobody answers.
+    #[error("no answer within {}; is the node running, and is this its RPC address?", humantime::format_duration(*.0))]
+    TimedOut(Duration),
+    /// The connection or the first requests failed.
+    #[error("{0}; is the node running, and is this its RPC address?")]
+    Rpc(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a transaction didn't get into a block.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// It can't be encoded, or the connection failed.
+    #[error(transparent)]
+    Client(#[from] Box<subxt::Error>),
+    /// The node refused it.
+    #[error("{0}")]
+    Node(String),
+    /// The connection ended before the transaction was finalized; it may still come into a block.
+    #[error("the connection ended before it was finalized")]
+    ConnectionEnded,
+}
+
+/// Why a text isn't a key. None of the messages repeats the text.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs)]
+pub enum KeyError {
+    #[error("the key is empty: a secret URI is a phrase, a 0x seed or a derivation such as //Alice")]
+    Empty,
+    #[error(
+        "the key isn't a secret URI: {0}; a secret URI is a phrase, a 0x seed or a derivation such as //Alice"
+    )]
+    Uri(#[from] SecretUriError),
+    #[error(
+        "this secret URI gives no key: {0}; a secret URI is a phrase, a 0x seed or a derivation such as //Alice"
+    )]
+    Secret(#[from] sr25519::Error),
+    #[error(
+        "a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it"
+    )]
+    Ticket,
 }
 
 impl Error {
-    /// A failed read, with subxt's reason.
-    pub(crate) fn read(what: impl Into<String>) -> impl FnOnce(&dyn std::fmt::Display) -> Self {
-        let what = what.into();
-        move |reason| Self::Read { what, reason: reason.to_string() }
+    /// A failed read of `what`.
+    pub(crate) fn read<E: Into<subxt::Error>>(what: &str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Read { what: what.into(), source: Box::new(source.into()) }
     }
 
-    /// A refused submission: the reason is looked for in what the node said.
-    pub(crate) fn not_taken(what: &str, reason: String) -> Self {
-        match refusal_in(&reason) {
+    /// A submission that failed before the node had it.
+    pub(crate) fn unsent<E: Into<subxt::Error>>(what: &str) -> impl FnOnce(E) -> Self {
+        move |source| Self::NotTaken { what: what.into(), source: Box::new(source.into()).into() }
+    }
+
+    /// A submission that the node refused: the reason is looked for in its answer.
+    pub(crate) fn not_taken(what: &str, answer: String) -> Self {
+        match refusal_in(&answer) {
             Some(refusal) => Self::Refused { what: what.into(), refusal },
-            None => Self::NotTaken { what: what.into(), reason },
+            None => Self::NotTaken { what: what.into(), source: SubmitError::Node(answer) },
         }
     }
 
@@ -94,6 +151,28 @@ impl Error {
         match self {
             Self::Refused { refusal, .. } => Some(*refusal),
             _ => None,
+        }
+    }
+
+    /// Whether another transaction of the same account had the nonce: this one will never be in a block.
+    pub(crate) fn nonce_was_taken(&self) -> bool {
+        /// The node's words over its two RPC interfaces, old and new.
+        const ANSWERS: [&str; 7] = [
+            "priority of the transaction is too low",
+            "Priority is too low",
+            "already imported",
+            "Already Imported",
+            "is outdated",
+            "rendered invalid by another extrinsic",
+            "usurped",
+        ];
+        match self {
+            Self::NotTaken { source: SubmitError::ConnectionEnded, .. } => false,
+            Self::NotTaken { source, .. } => {
+                let answer = source.to_string();
+                ANSWERS.iter().any(|words| answer.contains(words))
+            }
+            _ => false,
         }
     }
 }
@@ -116,5 +195,26 @@ mod tests {
         assert_eq!(Error::not_taken("a heartbeat", answer.into()).refusal(), Some(Refusal::TooSoon));
         assert_eq!(Error::not_taken("x", "Custom error: 200".into()).refusal(), None);
         assert_eq!(Error::not_taken("x", "pool is full".into()).refusal(), None);
+    }
+
+    #[test]
+    fn only_a_taken_nonce_lets_a_call_be_sent_again() {
+        let taken = |answer: &str| Error::not_taken("x", answer.into()).nonce_was_taken();
+        for answer in [
+            "The priority of the transaction is too low (pool 932 > current 932)",
+            "Priority is too low: (932 vs 932)",
+            "Transaction is already imported",
+            "Invalid transaction: Transaction is outdated",
+            "Extrinsic was rendered invalid by another extrinsic",
+        ] {
+            assert!(taken(answer), "{answer}");
+        }
+        for answer in
+            ["Inability to pay some fees", "Transaction has a bad signature", "Extrinsic marked as invalid"]
+        {
+            assert!(!taken(answer), "{answer}");
+        }
+        let ended = Error::NotTaken { what: "x".into(), source: SubmitError::ConnectionEnded };
+        assert!(!ended.nonce_was_taken());
     }
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What rates come to, for people who decide.
+//! What rates come to over time.
 
-use tfgrid_primitives::{Balance, TftPrice, fixed::mul_div};
+use tfgrid_primitives::{
+    Balance, TftPrice,
+    fixed::mul_div,
+    units::{HOUR_MS, MONTH_MS},
+};
 
 /// Hours of a billing month.
-pub const MONTH_HOURS: u64 = 720;
+pub const MONTH_HOURS: u64 = MONTH_MS / HOUR_MS;
 /// A rate of one (1e-10 USD per hour) is as many units of TFT per hour, times the price in 1e-7 USD.
 const RATE_TO_TFT: u128 = 10_000;
 
@@ -15,7 +19,7 @@ pub fn tft_for(rate: u128, hours: u64, price: TftPrice) -> Option<Balance> {
     per_price.checked_add(u128::from(price) / 2)?.checked_div(price.into())
 }
 
-/// For how many whole hours `credit` (1e-7 TFT) pays `rate` (1e-10 USD per hour); `None` for ever.
+/// The whole hours for which `credit` (1e-7 TFT) pays `rate` (1e-10 USD per hour); `None` where the rate is zero.
 pub fn hours_for(credit: Balance, rate: u128, price: TftPrice) -> Option<u64> {
     let per_hour = rate.saturating_mul(RATE_TO_TFT);
     (per_hour > 0).then(|| u64::try_from(mul_div(credit, price.into(), per_hour)).unwrap_or(u64::MAX))

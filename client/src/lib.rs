@@ -3,39 +3,40 @@
 //! metadata (`metadata.scale`, made by `make metadata`).
 //!
 //! - [`GridClient`] connects, follows finalized heads and submits.
-//! - [`At`] reads the grid's state at one block.
+//! - [`GridAt`] reads the grid's state at one block.
 //! - [`Keypair`] signs for a person or a bot, [`MachineKey`] for a machine.
 //! - [`deployment`] is the JSON inside a node contract, with every rule checked.
 
 #![deny(missing_docs)]
 
-pub mod at;
 pub mod bill;
-pub mod claim;
 pub mod client;
+pub mod collect;
 pub mod deployment;
 pub mod error;
 pub mod estimate;
+pub mod grid_at;
 pub mod keys;
 pub mod machine;
+pub mod report;
 pub mod submit;
 pub mod units;
 
-pub use at::At;
 pub use bill::Bill;
 pub use client::{GridClient, Heads};
 pub use error::Error;
-pub use keys::{Keypair, parse_suri};
+pub use grid_at::GridAt;
+pub use keys::{Keypair, is_development_key, parse_suri};
 pub use machine::MachineKey;
 pub use submit::Included;
 pub use subxt::utils::AccountId32;
 pub use tfgrid_primitives as primitives;
 
-/// How this chain differs from others, for subxt: not at all.
+/// subxt's settings for this chain: those of any Substrate chain.
 pub type Config = subxt::SubstrateConfig;
 
-/// Calls, storage, events and runtime APIs, generated from the runtime's metadata. Types that
-/// `tfgrid_primitives` has are those types.
+/// Calls, storage, events and runtime APIs, generated from the runtime's metadata. The types of
+/// `tfgrid_primitives` are used where the runtime uses them.
 #[allow(missing_docs, clippy::all)]
 #[subxt::subxt(
     runtime_metadata_path = "metadata.scale",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The keys of machines and of boot tickets, and what they sign.
 
-use crate::Error;
+use crate::{Error, error::KeyError};
 use sp_core::{H256, Pair, ed25519};
 use tfgrid_primitives::{
     KeySignature, NodeId, PublicKey, Registration, ReportKind, report::report_bytes, ticket::TICKET_PREFIX,
@@ -31,13 +31,9 @@ impl MachineKey {
 
     /// The key of a boot ticket's text (`tfgrid-ticket-1:` and the seed in hex).
     pub fn from_ticket(text: &str) -> Result<Self, Error> {
-        let wrong = || {
-            Error::Key(format!(
-                "a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it"
-            ))
-        };
-        let digits = text.trim().strip_prefix(TICKET_PREFIX).ok_or_else(wrong)?;
-        let seed = hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(wrong)?;
+        let digits = text.trim().strip_prefix(TICKET_PREFIX).ok_or(KeyError::Ticket)?;
+        let seed =
+            hex::decode(digits).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(KeyError::Ticket)?;
         Ok(Self::from_seed(&seed))
     }
 
@@ -81,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ticket_is_refused() {
+    fn a_text_that_is_no_ticket_is_refused() {
         for text in ["", "tfgrid-ticket-1:", "tfgrid-ticket-1:zz", "tfgrid-ticket-2:00", &"ab".repeat(32)] {
             assert!(MachineKey::from_ticket(text).is_err(), "{text:?}");
         }

@@ -1,259 +1,114 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Getting transactions and reports into blocks.
+//! Submits signed transactions.
 
 use crate::{
-    Config, Error, GridClient, Keypair, MachineKey,
+    Config, Error, GridClient, Keypair,
     api::{self, runtime_types::tfgrid_runtime::configs::oracle::PriceKey},
-    client::{ANSWER_WITHIN, in_time},
+    client::in_time,
+    error::SubmitError,
+    report::whole_answer,
 };
 use sp_core::H256;
 use std::time::Duration;
 use subxt::{
     client::OnlineClientAtBlockImpl,
     config::DefaultExtrinsicParamsBuilder,
-    error::{DispatchError, TransactionEventsError},
+    error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
     extrinsics::ExtrinsicEvents,
     transactions::{Payload, TransactionProgress, TransactionStatus},
-    utils::{AccountId32, MultiSignature, Static},
+    utils::AccountId32,
 };
-use tfgrid_primitives::{
-    NodeId, Registration, ReportKind, TftPrice, UsageItem,
-    report::{
-        DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, ProgressPayload,
-        ReleasedPayload,
-    },
-};
+use tfgrid_primitives::TftPrice;
 
-/// How long a transaction may take to be finalized.
+/// The time that a transaction has to be finalized.
 pub const FINALIZED_WITHIN: Duration = Duration::from_secs(120);
+/// The pause after a nonce turned out to be taken.
+const NONCE_PAUSE: Duration = Duration::from_millis(200);
 
-/// A transaction in a finalized block, its call done.
+/// A transaction whose call succeeded in a finalized block.
 pub struct Included {
-    /// The block.
+    /// The block's hash.
     pub block: H256,
-    /// What the call let happen.
+    /// The events of the call.
     pub events: ExtrinsicEvents<Config>,
 }
 
+type Progress = TransactionProgress<Config, OnlineClientAtBlockImpl<Config>>;
+
 impl GridClient {
-    /// Signs `call`, submits it and waits until it is finalized. `what` names it in errors.
+    /// Signs `call`, submits it and waits until it is finalized. `what` names it in errors. Several
+    /// processes may use one key: a call whose nonce another one took first is sent again with the next.
     pub async fn submit(&self, what: &str, call: &impl Payload, signer: &Keypair) -> Result<Included, Error> {
-        let waiting = async {
-            let progress = self.send(what, call, signer).await?;
-            finalized(what, progress).await
+        let trying = async {
+            loop {
+                match self.submit_once(what, call, signer).await {
+                    Err(error) if error.nonce_was_taken() => tokio::time::sleep(NONCE_PAUSE).await,
+                    outcome => return outcome,
+                }
+            }
         };
-        let waited = tokio::time::timeout(FINALIZED_WITHIN, waiting).await;
+        let waited = tokio::time::timeout(FINALIZED_WITHIN, trying).await;
         waited.unwrap_or_else(|_| Err(Error::TimedOut { what: what.into(), within: FINALIZED_WITHIN }))
     }
 
-    async fn send(
+    async fn submit_once(
         &self,
         what: &str,
         call: &impl Payload,
         signer: &Keypair,
-    ) -> Result<TransactionProgress<Config, OnlineClientAtBlockImpl<Config>>, Error> {
-        // The node's own count includes what waits in its pool.
+    ) -> Result<Included, Error> {
+        let progress = self.send(what, call, signer).await?;
+        finalized(what, progress).await
+    }
+
+    async fn send(&self, what: &str, call: &impl Payload, signer: &Keypair) -> Result<Progress, Error> {
+        // The node's own count includes the transactions in its pool.
         let account: AccountId32 = signer.public_key().to_account_id();
         let nonce = in_time("an account's nonce", self.legacy.system_account_next_index(&account)).await?;
         let at = in_time("the finalized head", self.api.at_current_block()).await?;
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
-        let refused = |reason: &dyn std::fmt::Display| Error::not_taken(what, reason.to_string());
         let mut transactions = at.transactions();
-        let signed = transactions.create_signed(call, signer, params).await.map_err(|e| refused(&e))?;
-        signed.submit_and_watch().await.map_err(|e| refused(&e))
+        let signed = transactions.create_signed(call, signer, params).await.map_err(Error::unsent(what))?;
+        signed.submit_and_watch().await.map_err(|e| match e {
+            ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(error))) => {
+                Error::not_taken(what, whole_answer(error))
+            }
+            error => Error::unsent(what)(error),
+        })
     }
 
-    /// A feeder says what one TFT costs, in 1e-7 USD.
+    /// Submits a feeder's price of one TFT, in 1e-7 USD.
     pub async fn feed_price(&self, price: TftPrice, feeder: &Keypair) -> Result<Included, Error> {
         let values =
             api::runtime_types::bounded_collections::bounded_vec::BoundedVec(vec![(PriceKey::TftUsd, price)]);
         self.submit("the price of TFT", &api::transactions().oracle().feed_values(values), feeder).await
     }
-
-    /// A machine joins the farm of its boot ticket.
-    pub async fn register(
-        &self,
-        registration: &Registration,
-        ticket: &MachineKey,
-        node: &MachineKey,
-    ) -> Result<(), Error> {
-        let by = |key: &MachineKey| key.sign_registration(self.genesis(), registration).0;
-        let call = api::transactions().nodes().register(Static(*registration), by(ticket), by(node));
-        self.send_authorized("the registration", &call).await
-    }
-
-    /// A node says that it is alive.
-    pub async fn heartbeat(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        payload: HeartbeatPayload,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Heartbeat, sequence, &payload);
-        let call = api::transactions().nodes().heartbeat(node, sequence, Static(payload), signature.0);
-        self.send_authorized("the heartbeat", &call).await
-    }
-
-    /// A node has deployed a contract.
-    pub async fn report_deployed(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        payload: DeployedPayload,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Deployed, sequence, &payload);
-        let call =
-            api::transactions().contracts().report_deployed(node, sequence, Static(payload), signature.0);
-        self.send_authorized("the report of a deployment", &call).await
-    }
-
-    /// A node can't deploy a contract as it is.
-    pub async fn report_failed(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        payload: FailedPayload,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Failed, sequence, &payload);
-        let call =
-            api::transactions().contracts().report_failed(node, sequence, Static(payload), signature.0);
-        self.send_authorized("the report of a failure", &call).await
-    }
-
-    /// A node says what its contracts have used: at most 64 items.
-    pub async fn report_usage(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        items: Vec<UsageItem>,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Usage, sequence, &items);
-        let items = items.into_iter().map(Static).collect();
-        let items = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(items);
-        let call = api::transactions().contracts().report_usage(node, sequence, items, signature.0);
-        self.send_authorized("the report of usage", &call).await
-    }
-
-    /// A node says that a contract's deployment is on its way and takes longer.
-    pub async fn report_progress(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        payload: ProgressPayload,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Progress, sequence, &payload);
-        let call =
-            api::transactions().contracts().report_progress(node, sequence, Static(payload), signature.0);
-        self.send_authorized("the report of progress", &call).await
-    }
-
-    /// A node says that nothing of a closed contract is left on it.
-    pub async fn report_released(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        payload: ReleasedPayload,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Released, sequence, &payload);
-        let call =
-            api::transactions().contracts().report_released(node, sequence, Static(payload), signature.0);
-        self.send_authorized("the report of a release", &call).await
-    }
-
-    /// A node says what machine it is.
-    pub async fn report_details(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        payload: DetailsPayload,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Details, sequence, &payload);
-        let call = api::transactions().nodes().report_details(node, sequence, Static(payload), signature.0);
-        self.send_authorized("the report of details", &call).await
-    }
-
-    /// A node says that it sleeps or wakes.
-    pub async fn report_power(
-        &self,
-        key: &MachineKey,
-        node: NodeId,
-        sequence: u64,
-        payload: PowerPayload,
-    ) -> Result<(), Error> {
-        let signature = key.sign_report(self.genesis(), node, ReportKind::Power, sequence, &payload);
-        let call = api::transactions().nodes().report_power(node, sequence, Static(payload), signature.0);
-        self.send_authorized("the report of power", &call).await
-    }
-
-    /// Submits a call that carries its own authorisation, and returns when the pool has taken it.
-    async fn send_authorized(&self, what: &str, call: &impl Payload) -> Result<(), Error> {
-        let at = in_time("the finalized head", self.api.at_current_block()).await?;
-        let params = DefaultExtrinsicParamsBuilder::new().nonce(0).build();
-        let refused = |reason: &dyn std::fmt::Display| Error::not_taken(what, reason.to_string());
-        let transactions = at.transactions();
-        let mut general = transactions.create_v5_signable_offline(call, params).map_err(|e| refused(&e))?;
-        // Nobody signs a general transaction here, and the runtime has no extension that would carry
-        // a signature, so neither of these two reaches the encoding.
-        let (nobody, nothing) = (AccountId32([0; 32]), MultiSignature::Sr25519([0; 64]));
-        let encoded = general
-            .sign_with_account_and_signature(&nobody, &nothing)
-            .map_err(|e| refused(&e))?
-            .into_encoded();
-        let submitting = self.legacy.author_submit_extrinsic(&encoded);
-        match tokio::time::timeout(ANSWER_WITHIN, submitting).await {
-            Ok(answer) => answer.map(drop).map_err(|e| Error::not_taken(what, whole_answer(e))),
-            Err(_) => Err(Error::TimedOut { what: what.into(), within: ANSWER_WITHIN }),
-        }
-    }
 }
 
-/// What the node said, with the data that the message leaves out: there the reason stands.
-fn whole_answer(error: subxt::rpcs::Error) -> String {
-    match &error {
-        subxt::rpcs::Error::User(user) => match &user.data {
-            Some(data) => format!("{}: {}", user.message, data.get()),
-            None => user.message.clone(),
-        },
-        _ => error.to_string(),
-    }
-}
-
-async fn finalized(
-    what: &str,
-    mut progress: TransactionProgress<Config, OnlineClientAtBlockImpl<Config>>,
-) -> Result<Included, Error> {
-    let lost = |reason: String| Error::not_taken(what, reason);
+async fn finalized(what: &str, mut progress: Progress) -> Result<Included, Error> {
     while let Some(status) = progress.next().await {
-        match status.map_err(|e| lost(e.to_string()))? {
+        match status.map_err(Error::unsent(what))? {
             TransactionStatus::InFinalizedBlock(block) => {
                 let events = block.wait_for_success().await.map_err(|e| failed(what, e))?;
                 return Ok(Included { block: H256(block.block_hash().0), events });
             }
             TransactionStatus::Error { message }
             | TransactionStatus::Invalid { message }
-            | TransactionStatus::Dropped { message } => return Err(lost(message)),
+            | TransactionStatus::Dropped { message } => return Err(Error::not_taken(what, message)),
             _ => {}
         }
     }
-    Err(lost("the connection ended before it was finalized".into()))
+    Err(Error::NotTaken { what: what.into(), source: SubmitError::ConnectionEnded })
 }
 
-/// Why a transaction failed.
 fn failed(what: &str, error: TransactionEventsError) -> Error {
-    match &error {
-        TransactionEventsError::ExtrinsicFailed(dispatch) => failure(what, dispatch),
-        _ => Error::read(format!("the events of {what}"))(&error),
+    match error {
+        TransactionEventsError::ExtrinsicFailed(dispatch) => failure(what, &dispatch),
+        error => Error::read(&format!("the events of {what}"))(error),
     }
 }
 
-/// The pallet's own words for why a call failed.
+/// The error of a failed call, in the pallet's own words.
 pub(crate) fn failure(what: &str, dispatch: &DispatchError) -> Error {
     let (pallet, name, docs) = match dispatch {
         DispatchError::Module(module) => match module.details() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The byte formats against answers that another implementation gave.
+//! The byte formats against the vectors of another implementation.
 
 use codec::Encode;
 use serde_json::Value;
@@ -141,7 +141,7 @@ fn sleep_and_waking_are_reported_as_the_vectors_say() {
 }
 
 #[test]
-fn every_refusal_stands_on_the_formats_page() {
+fn every_refusal_is_on_the_formats_page() {
     let page = include_str!("../../docs/FORMATS.md");
     for refusal in Refusal::ALL {
         let row = format!("| {} | `{refusal:?}` |", *refusal as u8);

@@ -59,7 +59,7 @@ fn run_out(grid: &Grid, steps: &Steps, site: &Site) -> Result<()> {
         set_price(grid, LOW_PRICE)?;
         wait_for("the credit to be used up", PAUSE_LIMIT, || {
             let shown = grid.user.threebot(&["show", &site.contract])?;
-            (shown["state"] == "paused").then(|| units(&shown["charged_tft_units"])).transpose()
+            (shown["state"] == "paused").then(|| units(&shown["charged_tft_1e7"])).transpose()
         })
     })?;
     let cost = Tft(i128::try_from(cost)?);

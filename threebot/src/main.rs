@@ -3,10 +3,12 @@
 
 mod cli;
 mod commands;
-mod document;
+mod consent;
+mod contract;
+mod deployment;
 mod output;
+mod plan;
 mod session;
-mod spend;
 mod time;
 
 use clap::Parser;

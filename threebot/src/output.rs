@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What people and machines are told.
+//! Answers and errors, as text for people and as JSON for scripts.
 
+use crate::session::{DevelopmentKey, NoKey};
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
 use std::{
@@ -11,7 +12,7 @@ use tfgrid_client::Error;
 
 /// The outcome of a command: the same facts as text and as JSON.
 pub struct Answer {
-    text: String,
+    pub text: String,
     pub value: Value,
 }
 
@@ -20,46 +21,88 @@ impl Answer {
         Self { text: text.into(), value }
     }
 
-    /// Prints it on stdout. Who closed the other end doesn't want to know.
+    /// Prints the answer on stdout. A reader that has gone, such as `head`, isn't an error.
     pub fn print(self, as_json: bool) -> ExitCode {
         let line = if as_json { self.value.to_string() } else { self.text };
         match writeln!(io::stdout(), "{line}") {
             Ok(()) => ExitCode::SUCCESS,
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Err(error) => print_error(&anyhow::Error::new(error).context("can't print the answer"), as_json),
         }
     }
 }
 
-/// Prints an error on stderr and says with which code to exit.
+/// An exit code, and the code that scripts get in JSON.
+struct Code(u8, String);
+
+impl Code {
+    fn of(error: &anyhow::Error) -> Self {
+        if error.is::<NoKey>() || error.is::<DevelopmentKey>() {
+            return Self::usage();
+        }
+        match error.downcast_ref::<Error>() {
+            Some(Error::Key(_)) => Self::usage(),
+            Some(Error::Connect { .. }) => Self(3, "NoChain".into()),
+            Some(Error::Refused { refusal, .. }) => Self(4, format!("{refusal:?}")),
+            Some(Error::Failed { pallet, name, .. }) => Self(4, format!("{pallet}.{name}")),
+            Some(Error::NotTaken { .. }) => Self(4, "NotTaken".into()),
+            Some(Error::TimedOut { .. }) => Self(1, "TimedOut".into()),
+            _ => Self(1, "Failed".into()),
+        }
+    }
+
+    fn usage() -> Self {
+        Self(2, "Usage".into())
+    }
+}
+
+/// Prints an error on stderr; answers with the exit code.
 pub fn print_error(error: &anyhow::Error, as_json: bool) -> ExitCode {
-    let message = format!("{error:#}");
-    print_line(if as_json { error_value(&message).to_string() } else { format!("threebot: {message}") });
-    ExitCode::from(match error.downcast_ref::<Error>() {
-        Some(Error::Connect { .. }) => 3,
-        Some(Error::Refused { .. } | Error::Failed { .. } | Error::NotTaken { .. }) => 4,
-        _ => 1,
+    let message = message(error);
+    print_line(if as_json { error_value(error).to_string() } else { format!("threebot: {message}") });
+    ExitCode::from(Code::of(error).0)
+}
+
+/// The messages of an error and its causes, but for those that an earlier one includes.
+pub fn message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |message, cause| {
+        let cause = cause.to_string();
+        if message.is_empty() {
+            cause
+        } else if message.contains(&cause) {
+            message
+        } else {
+            format!("{message}: {cause}")
+        }
     })
 }
 
-/// Prints what is wrong with the command line on stderr, or the help that it asks for on stdout, and says
-/// with which code to exit.
+/// Prints what is wrong with the command line on stderr, or the help that was asked for on stdout; answers with
+/// the exit code.
 pub fn print_usage_error(error: &clap::Error, as_json: bool) -> ExitCode {
-    match usage_message(error).filter(|_| as_json) {
-        Some(message) => print_line(error_value(&message).to_string()),
-        // Nothing is left to do where it can't be printed.
-        None => drop(error.print()),
+    if let Some(message) = usage_message(error).filter(|_| as_json) {
+        print_line(coded(&message, Code::usage()).to_string());
+    } else {
+        // Nothing is left to do if it can't be printed.
+        let _ = error.print();
     }
     u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// An error as machines get it.
-pub fn error_value(message: &str) -> Value {
-    json!({ "error": message })
+/// An error as scripts get it.
+pub fn error_value(error: &anyhow::Error) -> Value {
+    match error.downcast_ref().and_then(usage_message) {
+        Some(message) => coded(&message, Code::usage()),
+        None => coded(&message(error), Code::of(error)),
+    }
 }
 
-/// What is wrong with the command line, without the usage that people see below it; `None` where nothing is.
-pub fn usage_message(error: &clap::Error) -> Option<String> {
+fn coded(message: &str, Code(_, code): Code) -> Value {
+    json!({ "error": message, "code": code })
+}
+
+/// The error of a command line without the usage below it; `None` for a request for help.
+fn usage_message(error: &clap::Error) -> Option<String> {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         return Some("the command isn't complete: see --help".into());
     }
@@ -69,7 +112,16 @@ pub fn usage_message(error: &clap::Error) -> Option<String> {
     error.use_stderr().then_some(words)
 }
 
-/// Prints a line on stderr. Nothing is left to do where even that is closed.
+/// Prints a warning on stderr.
+pub fn warn(message: &str, as_json: bool) {
+    print_line(if as_json {
+        json!({ "warning": message }).to_string()
+    } else {
+        format!("threebot: warning: {message}")
+    });
+}
+
+/// Prints a line on stderr. Nothing is left to do if even that is closed.
 fn print_line(line: String) {
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -78,14 +130,15 @@ fn print_line(line: String) {
 mod tests {
     use super::*;
     use crate::cli::Cli;
+    use anyhow::Context;
     use clap::Parser;
 
-    fn message(line: &str) -> Option<String> {
+    fn usage_of(line: &str) -> Option<String> {
         usage_message(&Cli::try_parse_from(line.split(' ')).err().expect("the line is wrong"))
     }
 
     #[test]
-    fn machines_get_what_is_wrong_with_the_command_line_in_one_line() {
+    fn scripts_get_a_wrong_command_line_in_one_line() {
         let price = "the following required arguments were not provided: --tft-price <USD>";
         for (line, expected) in [
             ("threebot calc cost --json", price),
@@ -93,8 +146,35 @@ mod tests {
             ("threebot dance --json", "unrecognized subcommand 'dance'"),
             ("threebot --json calc", "the command isn't complete: see --help"),
         ] {
-            assert_eq!(message(line).as_deref(), Some(expected), "{line}");
+            assert_eq!(usage_of(line).as_deref(), Some(expected), "{line}");
         }
-        assert_eq!(message("threebot calc cost --json --help"), None);
+        assert_eq!(usage_of("threebot calc cost --json --help"), None);
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let error = anyhow::anyhow!("the disk is full").context("can't write: the disk is full");
+        assert_eq!(message(&error.context("can't save")), "can't save: can't write: the disk is full");
+    }
+
+    #[test]
+    fn each_kind_of_error_has_its_code() {
+        let failed = Error::Failed {
+            what: "deposit".into(),
+            pallet: "Billing".into(),
+            name: "NoTwin".into(),
+            docs: "The caller has no twin.".into(),
+        };
+        let connect =
+            Error::Connect { url: "ws://x".into(), source: tfgrid_client::error::ConnectError::Scheme };
+        for (error, exit, code) in [
+            (anyhow::Error::new(NoKey), 2, "Usage"),
+            (Err::<(), _>(DevelopmentKey).context("can't sign").unwrap_err(), 2, "Usage"),
+            (connect.into(), 3, "NoChain"),
+            (failed.into(), 4, "Billing.NoTwin"),
+            (anyhow::anyhow!("no node has the id 7"), 1, "Failed"),
+        ] {
+            assert_eq!((Code::of(&error).0, error_value(&error)["code"].as_str()), (exit, Some(code)));
+        }
     }
 }

@@ -1,32 +1,64 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How the command line refuses, as scripts see it: exit code, stdout, stderr.
+//! Refusals as scripts see them: exit code, stdout, stderr.
 
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    process::{Command, Output},
+};
 
-fn threebot(line: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_threebot")).args(line.split(' ')).output().unwrap()
+const VARIABLES: [&str; 3] = ["TFGRID_CHAIN", "TFGRID_KEY", "TFGRID_KEY_FILE"];
+
+fn command(line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_threebot"));
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
+    command.args(line.split(' '));
+    command
 }
 
-/// The error on stderr, which is all that is printed; with the exit code.
+fn threebot(line: &str) -> Output {
+    command(line).output().unwrap()
+}
+
+/// The exit code and the error on stderr, which is all that is printed.
 fn error_of(line: &str) -> (Option<i32>, String) {
-    let output = threebot(line);
+    let (exit, value) = refusal(&mut command(line));
+    (exit, value["error"].as_str().unwrap().to_owned())
+}
+
+/// The exit code and the JSON on stderr, which is all that is printed.
+fn refusal(command: &mut Command) -> (Option<i32>, Value) {
+    let output = command.output().unwrap();
+    let line = format!("{command:?}");
     assert!(output.stdout.is_empty(), "{line}: {output:?}");
     let printed = String::from_utf8(output.stderr).unwrap();
     assert_eq!(printed.lines().count(), 1, "{line}: {printed}");
     let value: Value = serde_json::from_str(&printed).unwrap();
-    assert_eq!(value.as_object().unwrap().len(), 1, "{line}: {printed}");
-    (output.status.code(), value["error"].as_str().unwrap().to_owned())
+    assert_eq!(value.as_object().unwrap().len(), 2, "{line}: {printed}");
+    assert!(value["error"].is_string() && value["code"].is_string(), "{line}: {printed}");
+    (output.status.code(), value)
+}
+
+/// The address of a chain that isn't there.
+fn nowhere() -> String {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    format!("ws://127.0.0.1:{port}")
 }
 
 #[test]
-fn machines_get_wrong_usage_as_one_line_of_json() {
+fn scripts_get_wrong_usage_as_one_line_of_json() {
     for (line, why) in [
         ("calc cost --json", "not provided: --tft-price <USD>"),
         ("--json calc", "isn't complete"),
         ("calc cost --cru -1 --tft-price 1 --json", "below zero"),
-        ("claim --json", "not provided"),
-        ("claim 7 --farm 1 --json", "cannot be used with"),
+        ("collect --json", "not provided"),
+        ("collect 7 --farm 1 --json", "cannot be used with"),
+        ("cancel --json", "not provided"),
+        ("--key //Bob --key-file x ps --json", "cannot be used with"),
     ] {
         let (code, error) = error_of(line);
         assert_eq!(code, Some(2), "{line}");
@@ -35,14 +67,14 @@ fn machines_get_wrong_usage_as_one_line_of_json() {
 }
 
 #[test]
-fn machines_get_what_failed_in_the_same_form() {
+fn scripts_get_failures_in_the_same_form() {
     let (code, error) = error_of("calc cost --tft-price 1 --prices nowhere.json --json");
     assert_eq!(code, Some(1));
     assert!(error.contains("can't read the prices nowhere.json"), "{error}");
 }
 
 #[test]
-fn people_get_the_usage_with_what_is_wrong() {
+fn people_get_the_usage_with_the_error() {
     let output = threebot("calc cost --tft-price 0");
     let printed = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
@@ -53,9 +85,92 @@ fn people_get_the_usage_with_what_is_wrong() {
 }
 
 #[test]
-fn help_is_help_for_machines_too() {
+fn help_is_help_for_scripts_too() {
     let output = threebot("calc cost --help --json");
     let printed = String::from_utf8(output.stdout).unwrap();
     assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
     assert!(printed.starts_with("What capacity, addresses and traffic cost"), "{printed}");
+}
+
+#[test]
+fn commands_that_act_need_a_key() {
+    let lines =
+        ["funds", "ps", "cancel 1", "limits", "oracle feed --file a", "collect --farm 1", "twin show"];
+    for line in lines {
+        let (exit, value) = refusal(&mut command(&format!("{line} --json")));
+        assert_eq!((exit, value["code"].as_str()), (Some(2), Some("Usage")), "{line}");
+        assert!(value["error"].as_str().unwrap().starts_with("no key: "), "{line}: {value}");
+    }
+}
+
+#[test]
+fn commands_that_only_read_need_no_key() {
+    let chain = nowhere();
+    for line in ["nodes --all", "bill 1", "show 1", "funds --twin 1", "oracle show", "farm earnings 1"] {
+        let (exit, value) = refusal(&mut command(&format!("{line} --json --chain {chain}")));
+        assert_eq!((exit, value["code"].as_str()), (Some(3), Some("NoChain")), "{line}: {value}");
+    }
+}
+
+#[test]
+fn an_empty_key_is_refused_wherever_it_comes_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    fs::write(&file, "\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut option = command("ps --json");
+    option.args(["--key", ""]);
+    let mut from_file = command("ps --json");
+    from_file.arg("--key-file").arg(&file);
+    let mut variable = command("ps --json");
+    variable.env("TFGRID_KEY", "");
+    for mut command in [option, from_file, variable] {
+        let (exit, value) = refusal(&mut command);
+        assert_eq!(exit, Some(2), "{command:?}");
+        assert!(value["error"].as_str().unwrap().starts_with("the key is empty"), "{command:?}: {value}");
+    }
+}
+
+#[test]
+fn a_key_option_wins_over_the_environment() {
+    let mut command = command("ps --json --key-file nowhere");
+    let (exit, value) = refusal(command.env("TFGRID_KEY", "//Bob"));
+    assert_eq!(exit, Some(1));
+    assert!(value["error"].as_str().unwrap().starts_with("can't read the key file nowhere"), "{value}");
+}
+
+#[test]
+fn a_key_file_that_others_can_read_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    fs::write(&file, "//Bob\n").unwrap();
+    for (mode, warned) in [(0o644, true), (0o640, true), (0o600, false)] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = command(&format!("ps --chain {}", nowhere()));
+        let output = command.arg("--key-file").arg(&file).output().unwrap();
+        let printed = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(printed.contains("warning: others can read the key file"), warned, "{mode:o}: {printed}");
+        assert_eq!(output.status.code(), Some(3));
+    }
+}
+
+#[test]
+fn a_connection_error_is_told_once() {
+    for (chain, why) in
+        [(nowhere(), "is the node running"), ("http://x".into(), "begins with ws:// or wss://")]
+    {
+        let (exit, error) = error_of(&format!("nodes --json --chain {chain}"));
+        assert_eq!(exit, Some(3), "{error}");
+        assert_eq!(error.matches(why).count(), 1, "{error}");
+        assert!(!error.contains("RPC error"), "{error}");
+    }
+}
+
+#[test]
+fn an_answer_that_can_not_be_printed_is_an_error() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command("calc units").stdout(full).output().unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(printed.starts_with("threebot: can't print the answer: "), "{printed}");
 }

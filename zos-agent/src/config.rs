@@ -59,9 +59,9 @@ pub struct RunArgs {
     pub ticket: Option<String>,
     /// Offer this instead of what was found, such as cru=2,mru=2GiB,sru=10GiB
     ///
-    /// Parts that aren't named are as found: all cores, memory and disk under the data folder, each
-    /// without what the system needs itself. cru and gpu are counts; mru (memory), sru (SSD) and
-    /// hru (HDD) are bytes, or have a unit: KiB, MiB, GiB or TiB. Remembered for starts without it.
+    /// Parts that aren't named are as found: all cores, and memory and disk of the data folder less what the
+    /// system needs itself. cru and gpu are counts; mru (memory), sru (SSD) and hru (HDD) are sizes.
+    /// Remembered for later starts without this option.
     #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
     pub capacity: Option<CapacityOverride>,
     /// Name servers for the workloads; the farm's own network is out of their reach

@@ -6,7 +6,7 @@ use crate::{backoff::Backoff, host, host::CapacityOverride, identity::Identity, 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::{path::Path, time::Duration};
-use tfgrid_client::{At, GridClient, MachineKey};
+use tfgrid_client::{GridAt as At, GridClient, MachineKey};
 use tfgrid_primitives::{Isolation, NodeId, Registration};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};

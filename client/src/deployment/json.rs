@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! JSON as it was written, duplicate keys included, and a cursor that knows where it stands.
+//! JSON values with duplicate keys, and a cursor that knows its place in the document.
 
 use super::Rejection;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -15,8 +15,8 @@ pub enum Json {
     Bool(bool),
     /// A number without sign, fraction or exponent, of at most 64 bits.
     Whole(u64),
-    /// Any other number.
-    OtherNumber(f64),
+    /// Any other number, as text.
+    OtherNumber(String),
     /// A string.
     String(String),
     /// An array.
@@ -30,8 +30,7 @@ impl Json {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Whole(_) => "a number",
-            Self::OtherNumber(_) => "a number that isn't whole, is negative or has more than 64 bits",
+            Self::Whole(_) | Self::OtherNumber(_) => "a number",
             Self::String(_) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
@@ -44,6 +43,10 @@ impl<'de> Deserialize<'de> for Json {
         deserializer.deserialize_any(JsonVisitor)
     }
 }
+
+/// The key under which serde_json hands out a number that no primitive type holds, where any crate of the
+/// build asks for its feature `arbitrary_precision`.
+const NUMBER: &str = "$serde_json::private::Number";
 
 struct JsonVisitor;
 
@@ -67,11 +70,19 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
-        Ok(u64::try_from(value).map_or(Json::OtherNumber(value as f64), Json::Whole))
+        Ok(u64::try_from(value).map_or_else(|_| Json::OtherNumber(value.to_string()), Json::Whole))
+    }
+
+    fn visit_i128<E>(self, value: i128) -> Result<Json, E> {
+        Ok(Json::OtherNumber(value.to_string()))
+    }
+
+    fn visit_u128<E>(self, value: u128) -> Result<Json, E> {
+        Ok(Json::OtherNumber(value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
-        Ok(Json::OtherNumber(value))
+        Ok(Json::OtherNumber(format!("{value:?}")))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Json, E> {
@@ -91,9 +102,12 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut object = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            object.push(entry);
+        let mut object: Vec<(String, Json)> = Vec::new();
+        while let Some(key) = entries.next_key()? {
+            if object.is_empty() && key == NUMBER {
+                return Ok(Json::OtherNumber(entries.next_value()?));
+            }
+            object.push((key, entries.next_value()?));
         }
         Ok(Json::Object(object))
     }
@@ -130,6 +144,9 @@ impl<'a> Cursor<'a> {
     pub fn whole(&self) -> Result<u64, Rejection> {
         match self.value {
             Json::Whole(value) => Ok(*value),
+            Json::OtherNumber(value) => {
+                Err(self.invalid(format!("must be a whole number from 0 to 2^64-1; this is {value}")))
+            }
             _ => Err(self.expected("a whole number")),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Why a deployment is refused.
+//! Rejections of deployments.
 
 use std::fmt;
 use tfgrid_primitives::{FailureCode, report::MAX_PATH_BYTES};
@@ -7,22 +7,21 @@ use tfgrid_primitives::{FailureCode, report::MAX_PATH_BYTES};
 /// A rule that a deployment breaks, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Rejection {
-    /// What the chain is told.
+    /// The code of a failure report.
     pub code: FailureCode,
     /// JSON pointer (RFC 6901) into the body; empty for the whole of it.
     pub path: String,
-    /// For people: the rule, and what stands there instead.
+    /// For people: the rule, and the value that breaks it.
     pub message: String,
 }
 
 impl Rejection {
-    /// A rejection of what stands at `path`.
+    /// A rejection of the value at `path`.
     pub fn new(code: FailureCode, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code, path: path.into(), message: message.into() }
     }
 
-    /// The longest beginning of the path that fits into a failure report: whole segments only, so
-    /// that it still points at something.
+    /// The path, cut at a segment to the length that a failure report allows.
     pub fn report_path(&self) -> &str {
         let mut path = self.path.as_str();
         while path.len() > MAX_PATH_BYTES as usize {

@@ -5,6 +5,7 @@ use super::{
     Deployment, ImageReference, Mount, Rejection, VERSION, Workload, WorkloadData, Zmachine, Zmount,
     json::Cursor,
 };
+use crate::units::{is_label, parse_bytes};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
@@ -15,7 +16,7 @@ const MIN_BYTES: u64 = 16 * MIB;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
-    // What lacks these isn't a deployment at all, whatever else it may be.
+    // A document without these isn't a deployment at all.
     let no_deployment = |rejection| Rejection { code: BodyNotJson, ..rejection };
     let fields = root.fields().map_err(|rejection| match rejection.path.as_str() {
         "" => no_deployment(rejection),
@@ -66,12 +67,7 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
 
 fn name(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let valid = text.len() <= 32
-        && text.bytes().next().is_some_and(alphanumeric)
-        && text.bytes().last().is_some_and(alphanumeric)
-        && text.bytes().all(|b| alphanumeric(b) || b == b'-');
-    if valid {
+    if is_label(text, 32) {
         Ok(text.into())
     } else {
         Err(at.invalid(format!(
@@ -119,12 +115,14 @@ fn cpu(at: &Cursor) -> Result<u64, Rejection> {
 }
 
 fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {
-    match at.whole()? {
-        bytes if bytes < MIN_BYTES => {
-            Err(at.invalid(format!("needs 16 MiB ({MIN_BYTES} bytes) or more, this is {bytes} bytes")))
-        }
-        bytes => Ok(bytes),
+    let bytes = at.whole().map_err(|rejection| match at.string().map(parse_bytes) {
+        Ok(Ok(bytes)) => at.invalid(format!("{}: write {bytes}", rejection.message)),
+        _ => rejection,
+    })?;
+    if bytes < MIN_BYTES {
+        return Err(at.invalid(format!("needs 16 MiB ({MIN_BYTES} bytes) or more, this is {bytes} bytes")));
     }
+    Ok(bytes)
 }
 
 fn mounts(at: &Cursor) -> Result<Vec<Mount>, Rejection> {
@@ -187,7 +185,7 @@ fn words(at: &Cursor) -> Result<Vec<String>, Rejection> {
     at.items(0..=64)?.iter().map(bounded_text).collect()
 }
 
-/// What becomes a C string: short, and without a NUL.
+/// A text that becomes a C string: short, and without a NUL.
 fn bounded_text(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
     if text.len() > MAX_TEXT_BYTES {
@@ -228,7 +226,10 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
                 Some(owner) if owner != index => {
                     return Err(invalid_at(
                         path,
-                        format!("/workloads/{owner} mounts {:?}; one machine can", mount.name),
+                        format!(
+                            "{:?} is mounted by /workloads/{owner} already; a volume belongs to one machine",
+                            mount.name
+                        ),
                     ));
                 }
                 _ => {}

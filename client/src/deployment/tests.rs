@@ -51,7 +51,7 @@ fn machine(name: &str) -> Value {
 }
 
 #[test]
-fn the_deployment_of_the_formats_page_is_accepted_and_survives_a_round_trip() {
+fn the_example_of_the_formats_page_survives_a_round_trip() {
     let deployment = parse(&page_from_a_disk()).unwrap();
     assert_eq!(deployment.needs(), Resources { cru: 1, mru: 128 * MIB, sru: 64 * MIB, hru: 0, gpu: 0 });
     let body = deployment.to_body().unwrap();
@@ -203,6 +203,8 @@ fn a_volume_belongs_to_one_machine() {
     other["data"]["mounts"] = json!([{ "name": "data", "path": "/data" }]);
     let rejection = parse(&with("/workloads/2", other)).unwrap_err();
     assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, "/workloads/2/data/mounts/0/name"));
+    let message = r#""data" is mounted by /workloads/1 already; a volume belongs to one machine"#;
+    assert_eq!(rejection.message, message);
 }
 
 #[test]
@@ -254,7 +256,7 @@ fn a_body_of_more_than_8192_bytes_is_refused() {
 }
 
 #[test]
-fn what_does_not_fit_the_contract_is_refused_by_name() {
+fn needs_beyond_the_reservation_are_refused_by_name() {
     let deployment = parse(&page_from_a_disk()).unwrap();
     let needs = deployment.needs();
     deployment.check_fits(&needs).unwrap();
@@ -280,7 +282,7 @@ fn needs_beyond_64_bits_never_fit() {
 
 #[test]
 fn image_references_name_registry_and_version() {
-    let long_path = format!("docker.io/{}:1", "a".repeat(244));
+    let long_path = format!("registry.io/{}:1", "a".repeat(242));
     let accepted = [
         "docker.io/library/busybox:1.36",
         "localhost/web:latest",
@@ -315,6 +317,8 @@ fn image_references_name_registry_and_version() {
         "docker.io/web:-1",
         "docker.io/web: 1",
         "docker.io/web:1:2",
+        "docker.io/web:é",
+        "foo_bar.io/web:1",
         "docker..io/web:1",
         "-docker.io/web:1",
         "localhost:/web:1",
@@ -327,12 +331,49 @@ fn image_references_name_registry_and_version() {
         "docker.io/web@md5:0123456789abcdef0123456789abcdef",
         &format!("docker.io/web@{}", DIGEST.to_uppercase()),
         &format!("docker.io/web@{DIGEST}@{DIGEST}"),
+        &format!("docker.io/web@sha256:{}", "A".repeat(64)),
+        &format!("docker.io/web@sha384:{}", "a".repeat(96)),
         &format!("docker.io/web:{}", "a".repeat(129)),
         &format!("a{long_path}a"),
     ];
     for text in refused {
         assert!(text.parse::<ImageReference>().is_err(), "{text} should be refused");
     }
+}
+
+#[test]
+fn a_wrong_image_reference_is_told_its_rule() {
+    for (text, rule) in [
+        ("web:1", ImageError::NoRegistry),
+        ("docker.io/web", ImageError::NoVersion),
+        ("localhost:65536/web:1", ImageError::Port),
+        ("docker.io/web@sha256:abc", ImageError::Malformed("invalid reference format".into())),
+        ("docker.io/web@md5:0123456789abcdef0123456789abcdef", ImageError::Digest),
+        (&"a".repeat(257), ImageError::TooLong),
+    ] {
+        assert_eq!(text.parse::<ImageReference>(), Err(rule), "{text}");
+    }
+}
+
+#[test]
+fn an_image_of_docker_hub_may_leave_out_its_folder() {
+    let image: ImageReference = "docker.io/nginx:1.27".parse().unwrap();
+    assert_eq!((image.repository().as_str(), image.tag()), ("docker.io/library/nginx", Some("1.27")));
+}
+
+#[test]
+fn a_number_that_is_not_whole_is_named() {
+    for number in ["0.5", "-1", "1.0", "1e3", "1180591620717411303424"] {
+        let body = format!(
+            r#"{{"version":1,"workloads":[{{"name":"a","type":"zmount","data":{{"size":{number}}}}}]}}"#
+        );
+        let rejection = Deployment::parse(body.as_bytes()).unwrap_err();
+        assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, "/workloads/0/data/size"));
+        let expected = "must be a whole number from 0 to 2^64-1; this is ";
+        assert!(rejection.message.starts_with(expected), "{rejection}");
+    }
+    let half = Deployment::parse(br#"{"version":0.5,"workloads":[]}"#).unwrap_err();
+    assert_eq!(half.message, "must be a whole number from 0 to 2^64-1; this is 0.5");
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub fn people_deploy_look_and_cancel_from_the_command_line(grid: &mut Grid) -> R
     let contract = deployed["contract"].to_string();
     let listed = user.threebot(&["ps"])?;
     ensure!(listed["contracts"][0]["contract"] == deployed["contract"], "{listed}");
-    let cancelled = user.threebot(&["cancel", &contract])?;
+    let cancelled = &user.threebot(&["cancel", &contract])?["contracts"][0];
     ensure!(cancelled["state"] == "closed" && cancelled["reason"] == "Cancelled", "{cancelled}");
     ensure!(user.threebot(&["ps"])?["contracts"] == json!([]), "a cancelled contract is listed");
 
@@ -90,7 +90,7 @@ fn ensure_the_subxt_example_runs(grid: &Grid, file: &str) -> Result<()> {
         .and_then(|rest| rest.split_once(": "))
         .with_context(|| format!("the example printed {printed:?}"))?;
     ensure_served(&serde_json::from_str(result)?)?;
-    let closed = grid.user.threebot(&["cancel", contract])?;
+    let closed = &grid.user.threebot(&["cancel", contract])?["contracts"][0];
     ensure!(text(&closed["state"])? == "closed", "{closed}");
     Ok(())
 }

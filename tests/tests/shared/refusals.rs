@@ -65,8 +65,8 @@ fn cost_of_refusal(grid: &Grid, person: &Person, body: &str, code: &str) -> Resu
     ensure!(error.contains(code), "{body} should be rejected with {code}: {error}");
     let after = person.threebot(&["twin", "show"])?;
     let spent = |what: &str| Ok::<_, Error>(units(&before[what])?.saturating_sub(units(&after[what])?));
-    ensure!(spent("free_units")? < LEAST_DEPOSIT, "{code}: {before} before, {after} after");
-    spent("credit_units")
+    ensure!(spent("free_tft_1e7")? < LEAST_DEPOSIT, "{code}: {before} before, {after} after");
+    spent("credit_tft_1e7")
 }
 
 pub fn nodes_and_chain_refuse_what_is_wrong(grid: &mut Grid) -> Result<()> {
@@ -114,6 +114,6 @@ fn the_chain_refuses_the_user(grid: &Grid) -> Result<String> {
     let cost = cost_of_refusal(grid, user, &oversize, "BodySizeOutOfRange")?;
     ensure!(cost == 0, "the chain's refusal costs {cost}");
     let error = error_of(user.threebot(&["cancel", "99"]))?;
-    ensure!(error.contains("UnknownContract"), "{error}");
+    ensure!(error.contains("no contract has the id 99"), "{error}");
     Ok(submit_file(grid, user, &page_from_a_disk(&grid.image))?["contract"].to_string())
 }

@@ -7,7 +7,7 @@ use std::{thread, time::Duration};
 use tfgrid_tests::{Grid, text, units, wait_for};
 
 /// What a contract earns in its first minute is set aside on development chains.
-const CLAIMABLE_LIMIT: Duration = Duration::from_secs(90);
+const COLLECTABLE_LIMIT: Duration = Duration::from_secs(90);
 
 pub fn contracts_and_agent_live_through_a_new_runtime(grid: &mut Grid) -> Result<()> {
     let clean = grid.footprint()?;
@@ -31,21 +31,21 @@ pub fn contracts_and_agent_live_through_a_new_runtime(grid: &mut Grid) -> Result
 
 fn the_farmer_is_paid_what_was_earned(grid: &Grid, contract: &str) -> Result<()> {
     let farmer = &grid.farmer;
-    let claimed = wait_for("a contract's first minute to pass", CLAIMABLE_LIMIT, || {
-        match farmer.threebot(&["claim", contract]) {
-            Err(error) if format!("{error:#}").contains("SetAside") => Ok(None),
-            outcome => outcome.map(Some),
-        }
+    let collected = wait_for("a contract's first minute to pass", COLLECTABLE_LIMIT, || {
+        let answer = farmer.threebot(&["collect", contract])?;
+        let is_set_aside = answer["not_collected"][0]["code"] == "Billing.SetAside";
+        Ok((!is_set_aside).then_some(answer))
     })?;
-    ensure!(units(&claimed["claimed"][0]["amount_units"])? > 0 && claimed["paid"].is_null(), "{claimed}");
+    let amount = units(&collected["collected"][0]["amount_tft_1e7"])?;
+    ensure!(amount > 0 && collected["paid"].is_null(), "{collected}");
 
     let farm = farmer.threebot(&["nodes", "--all"])?["nodes"][0]["farm"].to_string();
-    let payable = units(&farmer.threebot(&["farm", "earnings", &farm])?["payable_units"])?;
-    let paid = farmer.threebot(&["claim", "--farm", &farm])?;
+    let payable = units(&farmer.threebot(&["farm", "earnings", &farm])?["payable_tft_1e7"])?;
+    let paid = farmer.threebot(&["collect", "--farm", &farm])?;
     let account = farmer.threebot(&["twin", "show"])?;
     ensure!(text(&paid["paid"]["to"])? == text(&account["account"])?, "{paid} isn't paid to {account}");
-    ensure!(units(&paid["paid"]["amount_units"])? >= payable, "{paid}, and {payable} were to be paid");
+    ensure!(units(&paid["paid"]["amount_tft_1e7"])? >= payable, "{paid}, and {payable} were to be paid");
     let left = farmer.threebot(&["farm", "earnings", &farm])?;
-    ensure!(units(&left["payable_units"])? == 0, "{left} after {paid}");
+    ensure!(units(&left["payable_tft_1e7"])? == 0, "{left} after {paid}");
     Ok(())
 }

@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What contracts were charged.
+//! `threebot bill`
 
-use crate::{output::Answer, session::Session, time};
-use anyhow::{Context, Result};
+use crate::{cli::Global, contract, output::Answer, session::Session, time};
+use anyhow::Result;
+use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
-    Bill,
-    bill::{Line, When},
+    bill::{self, Line, When},
     primitives::ContractId,
     units::{format_tft, format_usd},
 };
 
-pub async fn show(session: &Session, contract: ContractId) -> Result<Answer> {
-    let at = session.grid.finalized().await?;
-    let bill = at.bill(contract).await?.with_context(|| {
-        format!(
-            "no contract has the id {contract}, or it was closed so long ago that the chain has forgotten it"
-        )
-    })?;
-    Ok(Answer::new(text(&bill), value(&bill)))
+/// Show what a contract was charged, by month
+#[derive(Args)]
+pub struct Bill {
+    /// The contract's id, open or closed lately
+    contract: ContractId,
 }
 
-fn text(bill: &Bill) -> String {
+impl Bill {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::anonymous(global).await?;
+        let bill = session.grid.finalized().await?.bill(self.contract).await?;
+        let bill = bill.ok_or_else(|| contract::unknown(self.contract))?;
+        Ok(Answer::new(text(&bill), value(&bill)))
+    }
+}
+
+fn text(bill: &bill::Bill) -> String {
     let row = |first: &str, usd: &str, tft: &str| format!("{first:<24}  {usd:>18}  {tft:>18}");
     let amounts = |first: &str, usd, tft| row(first, &format_usd(usd), &format_tft(tft));
     let mut rows = vec![row("MONTH OF 720 h FROM", "USD", "TFT")];
@@ -36,7 +42,7 @@ fn text(bill: &Bill) -> String {
     rows.join("\n")
 }
 
-fn value(bill: &Bill) -> Value {
+fn value(bill: &bill::Bill) -> Value {
     let lines: Vec<Value> = bill
         .lines
         .iter()
@@ -46,16 +52,16 @@ fn value(bill: &Bill) -> Value {
                     When::Earlier => Value::Null,
                     When::MonthOf(start) => json!(start),
                 },
-                "usd_units": amount.usd.to_string(),
-                "tft_units": amount.tft.to_string(),
+                "usd_1e10": amount.usd.to_string(),
+                "tft_1e7": amount.tft.to_string(),
             })
         })
         .collect();
     json!({
         "contract": bill.contract,
         "lines": lines,
-        "total_usd_units": bill.total.usd.to_string(),
-        "total_tft_units": bill.total.tft.to_string(),
+        "total_usd_1e10": bill.total.usd.to_string(),
+        "total_tft_1e7": bill.total.tft.to_string(),
     })
 }
 
@@ -67,7 +73,7 @@ mod tests {
     #[test]
     fn a_bill_is_a_table_with_a_total() {
         let line = |when, usd, tft| Line { when, amount: Total { usd, tft } };
-        let bill = Bill {
+        let bill = bill::Bill {
             contract: 7,
             lines: vec![
                 line(When::Earlier, 10_000_000_000, 200_000_000),
@@ -80,7 +86,7 @@ mod tests {
         assert_eq!(words[1], ["earlier", "1", "20"]);
         assert_eq!(words[2], ["2023-11-19", "00:00", "UTC", "0.5", "10.0000001"]);
         assert_eq!(words[3], ["total", "1.5", "30.0000001"]);
-        assert_eq!(value(&bill)["lines"][1]["tft_units"], "100000001");
+        assert_eq!(value(&bill)["lines"][1]["tft_1e7"], "100000001");
         assert_eq!(value(&bill)["lines"][0]["from"], Value::Null);
     }
 }

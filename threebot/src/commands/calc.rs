@@ -1,33 +1,134 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What things cost and earn, by the chain's own arithmetic, without a chain.
+//! `threebot calc`
 
-use crate::{
-    cli::{Calc, CalcCost, CalcFarming},
-    output::Answer,
-};
+use crate::output::Answer;
 use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 use tfgrid_client::{
     estimate::MONTH_HOURS,
     primitives::{
-        Discount, PriceList, PricedNode,
+        Discount, PriceList, PricedNode, Resources, TftPrice,
         farming::{Farmed, FarmingRates, Payment, farming_units_millionths, reward_musd, reward_tft},
         pricing::{Usage, cloud_units_millionths, cost},
         units::{GIB, TFT, USD},
     },
-    units::format_tft,
+    units::{format_tft, parse_bytes, parse_count, parse_months, parse_permille, parse_price},
 };
 
-pub fn run(command: Calc) -> Result<Answer> {
-    match command {
-        Calc::Cost(args) => price(args),
-        Calc::Farming(args) => reward(args),
-        Calc::Units => Ok(units()),
+const CALCULATORS: &str = "Options, answer, rounding and examples: docs/CALCULATORS.md";
+
+#[derive(Subcommand)]
+pub enum Calc {
+    Cost(Cost),
+    Farming(Farming),
+    /// Show the units, the price list and the farming rates
+    Units,
+}
+
+// Values may begin with a hyphen here: the error then says that they are below zero.
+
+#[derive(Args)]
+pub struct Capacity {
+    /// Cores
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
+    cru: u64,
+    /// Memory, such as 2GiB
+    #[arg(long, default_value = "0", value_parser = parse_bytes, allow_hyphen_values = true)]
+    mru: u64,
+    /// SSD, such as 60GiB
+    #[arg(long, default_value = "0", value_parser = parse_bytes, allow_hyphen_values = true)]
+    sru: u64,
+    /// HDD, such as 1TiB
+    #[arg(long, default_value = "0", value_parser = parse_bytes, allow_hyphen_values = true)]
+    hru: u64,
+}
+
+impl Capacity {
+    fn with_gpus(&self, gpu: u64) -> Resources {
+        Resources { cru: self.cru, mru: self.mru, sru: self.sru, hru: self.hru, gpu }
     }
 }
 
-fn price(args: CalcCost) -> Result<Answer> {
+/// What capacity, addresses and traffic cost
+#[derive(Args)]
+#[command(after_help = CALCULATORS)]
+pub struct Cost {
+    #[command(flatten)]
+    capacity: Capacity,
+    /// GPUs
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
+    gpu: u64,
+    /// Public IPv4 addresses
+    #[arg(long, default_value = "0", value_parser = parse_count::<u32>, allow_hyphen_values = true)]
+    ips: u32,
+    /// GB of public traffic (10^9 bytes)
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
+    nu_gb: u64,
+    /// The time, in seconds
+    #[arg(long, default_value = "3600", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
+    seconds: u64,
+    /// Price of one TFT in USD, such as 0.05
+    #[arg(long, value_name = "USD", value_parser = parse_price, allow_hyphen_values = true)]
+    tft_price: TftPrice,
+    /// Price list in 1e-7 USD, a JSON file [default: the chain's first list]
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// The whole node is rented
+    #[arg(long)]
+    rent: bool,
+    /// The node is certified
+    #[arg(long)]
+    certified: bool,
+    /// How many 720-hour months the credit lasts; 1.5 and more earn a discount
+    #[arg(
+        long = "runway-months",
+        value_name = "MONTHS",
+        default_value = "0",
+        value_parser = parse_months,
+        allow_hyphen_values = true
+    )]
+    runway_hours: u64,
+}
+
+/// What a node earns in a period of 30 days
+#[derive(Args)]
+#[command(after_help = CALCULATORS)]
+pub struct Farming {
+    #[command(flatten)]
+    capacity: Capacity,
+    /// GiB of public traffic (2^30 bytes) that contracts paid for
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
+    nu_gib: u64,
+    /// Seconds × public IPv4 addresses that contracts paid for
+    #[arg(long, default_value = "0", value_parser = parse_count::<u64>, allow_hyphen_values = true)]
+    ip_seconds: u64,
+    /// The share of the period in which the node was up, in thousandths
+    #[arg(long, default_value = "1000", value_parser = parse_permille, allow_hyphen_values = true)]
+    uptime_permille: u16,
+    /// Price of one TFT in USD when the node joined, such as 0.08
+    #[arg(long, value_name = "USD", value_parser = parse_price, allow_hyphen_values = true)]
+    tft_price: TftPrice,
+    /// The node is certified
+    #[arg(long)]
+    certified: bool,
+}
+
+impl Calc {
+    pub fn run(self) -> Result<Answer> {
+        match self {
+            Self::Cost(args) => price(args),
+            Self::Farming(args) => reward(args),
+            Self::Units => Ok(units()),
+        }
+    }
+}
+
+fn price(args: Cost) -> Result<Answer> {
     let list = args.prices.as_deref().map_or_else(|| Ok(PriceList::default()), read_prices)?;
     let resources = args.capacity.with_gpus(args.gpu);
     let discount = Discount::for_runway_hours(args.runway_hours);
@@ -58,7 +159,7 @@ fn price(args: CalcCost) -> Result<Answer> {
     Ok(Answer::new(text, value))
 }
 
-fn reward(args: CalcFarming) -> Result<Answer> {
+fn reward(args: Farming) -> Result<Answer> {
     let resources = args.capacity.with_gpus(0);
     let traffic_bytes = args.nu_gib.checked_mul(GIB).context("that many GiB of traffic can't be counted")?;
     let farmed = Farmed { resources, traffic_bytes, ip_seconds: args.ip_seconds };
@@ -123,7 +224,7 @@ mod tests {
     use super::*;
     use crate::{
         cli::{Cli, Command},
-        output::{error_value, usage_message},
+        output::error_value,
     };
     use clap::Parser;
 
@@ -131,16 +232,12 @@ mod tests {
         let Command::Calc(command) = Cli::try_parse_from(line.split(' '))?.command else {
             unreachable!("the line is a calculation")
         };
-        Ok(run(command)?.value)
-    }
-
-    /// As `--json` tells it.
-    fn error_text(error: &anyhow::Error) -> String {
-        error.downcast_ref().and_then(usage_message).unwrap_or_else(|| format!("{error:#}"))
+        Ok(command.run()?.value)
     }
 
     fn error(line: &str) -> String {
-        error_text(&answer(&format!("threebot calc {line}")).unwrap_err())
+        let error = error_value(&answer(&format!("threebot calc {line}")).unwrap_err());
+        error["error"].as_str().unwrap().to_owned()
     }
 
     #[test]
@@ -181,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_counted_is_said() {
+    fn amounts_beyond_the_chains_numbers_are_refused() {
         for line in [
             "cost --cru 18446744073709551615 --seconds 18446744073709551615 --tft-price 1",
             "farming --cru 18446744073709551615 --mru 16777215TiB --sru 16777215TiB --tft-price 0.0000001",
@@ -248,7 +345,7 @@ mod tests {
         for pair in page.windows(2) {
             let [("sh", command), ("json", said)] = pair else { continue };
             let line = command.replace("\\\n", " ").split_whitespace().collect::<Vec<_>>().join(" ");
-            let answered = answer(&line).unwrap_or_else(|error| error_value(&error_text(&error)));
+            let answered = answer(&line).unwrap_or_else(|error| error_value(&error));
             assert_eq!(answered, serde_json::from_str::<Value>(said).unwrap(), "{line}");
             checked.push(answered);
         }

@@ -1,121 +1,158 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Lets nodes run deployments, and new versions of them.
+//! `threebot deploy`
 
-use super::{contracts, event};
+use super::event;
 use crate::{
-    cli::{Deploy, Patience, Update},
-    document::Plan,
+    cli::Global,
+    consent::Consent,
+    contract::{self, merge},
+    deployment::{DeploymentFile, Reservation},
     output::Answer,
+    plan::Plan,
     session::Session,
-    spend::Spend,
 };
 use anyhow::{Context, Result, bail};
-use serde_json::{Value, json};
-use std::time::Instant;
+use clap::Args;
+use serde_json::json;
+use std::time::{Duration, Instant};
 use tfgrid_client::{
-    At, api,
-    primitives::{
-        ContractId, TwinId,
-        views::{Claim, ContractStatus, TwinContract},
-    },
+    api,
+    primitives::{ContractId, NodeId, views::ContractStatus},
+    units::parse_duration,
 };
 
-pub async fn run(session: &Session, args: Deploy, plan: Plan) -> Result<Answer> {
-    let started = Instant::now();
-    let at = session.grid.finalized().await?;
-    let twin = session.twin(&at).await?;
-    let Some(rate) = at.quote(args.node, plan.resources, args.ips).await? else {
-        bail!("no node has the id {}", args.node);
-    };
-    let traffic = match args.traffic_gb {
-        0 => 0,
-        gb => at.traffic_cost(twin, args.node, gb).await?.context("the chain has no price for traffic")?,
-    };
-    let spend = Spend::look(&at, twin, format!("deploy on node {}", args.node), rate, 0)
-        .await?
-        .with_traffic(args.traffic_gb, traffic);
-    spend.agree(session, &args.consent)?;
-    let call = api::transactions().contracts().create_node_contract(
-        args.node,
-        plan.resources.into(),
-        api::runtime_types::tfgrid_primitives::body::Body::Plain(plan.body),
-        args.ips,
-        api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new()),
-        args.traffic_gb,
-        // What was quoted is what is paid, or nothing is.
-        rate,
-    );
-    let included = session.submit("deploy", &call).await?;
-    let created = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?;
-    if args.patience.no_wait {
-        let text = format!("contract {} on node {}: reserved", created.contract, args.node);
-        let value = json!({
-            "contract": created.contract, "node": args.node, "state": "created", "plan": spend.value(),
-        });
-        return Ok(Answer::new(text, value));
+/// Reserve capacity on a node and let it run a deployment
+#[derive(Args)]
+#[command(after_help = "\
+Anyone can read a deployment on the chain, its environment included: put no passwords into it.
+
+Example of a deployment:
+  version: 1
+  workloads:
+    - { name: data, type: zmount, data: { size: 67108864 } }
+    - name: web
+      type: zmachine
+      data:
+        image: docker.io/library/nginx:1.27
+        cpu: 1
+        memory: 134217728
+        mounts: [ { name: data, path: /data } ]
+
+Examples:
+  threebot deploy -f site.yaml --node 1              see what it costs, confirm, wait until it runs
+  threebot deploy -f site.json --node 1 --yes        the same, without a question
+  threebot deploy -f - --node 1 --no-wait --json     for scripts")]
+pub struct Deploy {
+    #[command(flatten)]
+    pub deployment: DeploymentFile,
+    /// The node that is to run it
+    #[arg(long)]
+    node: NodeId,
+    /// Public IPv4 addresses to reserve
+    #[arg(long, default_value_t = 0)]
+    ips: u8,
+    /// GB of public traffic to buy for the contract (10^9 bytes)
+    #[arg(long, default_value_t = 0)]
+    traffic_gb: u32,
+    #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Args)]
+pub struct Waiting {
+    /// Don't wait until it runs
+    #[arg(long)]
+    no_wait: bool,
+    /// How long to wait until it runs, such as 90s or 10m
+    #[arg(long, default_value = "10m", value_parser = parse_duration)]
+    timeout: Duration,
+}
+
+impl Deploy {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let reservation = self.deployment.read()?;
+        let session = Session::open(global).await?;
+        let started = Instant::now();
+        let (plan, rate) = self.plan(&session, &reservation).await?;
+        self.consent.ask(&session, &plan.text())?;
+        let call = api::transactions().contracts().create_node_contract(
+            self.node,
+            reservation.resources.into(),
+            api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body),
+            self.ips,
+            api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new()),
+            self.traffic_gb,
+            rate,
+        );
+        let included = session.submit("deploy", &call).await?;
+        let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
+        self.waiting.wait(contract, running(&session, contract)).await?;
+        planned(&session, contract, &plan, started).await
     }
-    in_time(created.contract, &args.patience, running(session, created.contract)).await?;
-    shown(session, created.contract, started, &spend).await
-}
 
-pub async fn update(session: &Session, args: Update, plan: Plan) -> Result<Answer> {
-    let started = Instant::now();
-    let contract = args.contract;
-    let at = session.grid.finalized().await?;
-    let twin = session.twin(&at).await?;
-    let TwinContract { claim, rate: before, .. } = own_contract(&at, twin, contract).await?;
-    let Claim::Node { node, public_ips, .. } = claim else {
-        bail!("contract {contract} runs nothing that could have another version");
-    };
-    let rate = at.quote(node, plan.resources, public_ips).await?;
-    let rate = rate.with_context(|| format!("node {node} is gone"))?;
-    let what = format!("update contract {contract} on node {node}");
-    let spend = Spend::look(&at, twin, what, rate, before).await?;
-    spend.agree(session, &args.consent)?;
-    let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(plan.body);
-    let call =
-        api::transactions().contracts().update_node_contract(contract, plan.resources.into(), body, rate);
-    let included = session.submit("update", &call).await?;
-    let asked = event::<api::contracts::events::UpdateRequested>(&included, "update")?;
-    if args.patience.no_wait {
-        let text = format!("contract {contract}: node {node} was asked for version {}", asked.version);
-        let value = json!({
-            "contract": contract, "node": node, "version": asked.version, "state": "pending",
-            "plan": spend.value(),
-        });
-        return Ok(Answer::new(text, value));
+    async fn plan(&self, session: &Session, reservation: &Reservation) -> Result<(Plan, u64)> {
+        let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
+        let Some(rate) = at.quote(self.node, reservation.resources, self.ips).await? else {
+            bail!("no node has the id {}", self.node);
+        };
+        let traffic = match self.traffic_gb {
+            0 => 0,
+            gb => {
+                at.traffic_cost(twin, self.node, gb).await?.context("the chain has no price for traffic")?
+            }
+        };
+        let free = at.free_balance(&session.account()?).await?;
+        let plan = Plan::for_new(&at, twin, format!("deploy on node {}", self.node), rate)
+            .await?
+            .with_traffic(self.traffic_gb, traffic)
+            .holding(at.contract_deposit(reservation.body.len())?, free)?;
+        Ok((with_public_note(plan, reservation), rate))
     }
-    in_time(contract, &args.patience, updated(session, contract, asked.version)).await?;
-    shown(session, contract, started, &spend).await
 }
 
-pub async fn own_contract(at: &At, twin: TwinId, contract: ContractId) -> Result<TwinContract> {
-    let contracts = at.contracts_of_twin(twin).await?;
-    let found = contracts.into_iter().find(|own| own.contract == contract);
-    found.with_context(|| format!("twin {twin} has no open contract with the id {contract}"))
+/// Says that bodies are public, and which variables look as if they shouldn't be.
+pub fn with_public_note(plan: Plan, reservation: &Reservation) -> Plan {
+    if reservation.secrets.is_empty() {
+        plan.with_note("anyone can read the deployment on the chain, its environment included")
+    } else {
+        let names = reservation.secrets.join(", ");
+        plan.with_note(format!("WARNING: anyone can read the deployment on the chain, {names} included"))
+    }
 }
 
-async fn shown(session: &Session, contract: ContractId, started: Instant, spend: &Spend) -> Result<Answer> {
-    let more: Value = json!({ "seconds": started.elapsed().as_secs_f64(), "plan": spend.value() });
-    contracts::show_with(session, contract, more).await
-}
-
-async fn in_time(
+/// All about the contract, and the plan that it came from.
+pub async fn planned(
+    session: &Session,
     contract: ContractId,
-    patience: &Patience,
-    waiting: impl std::future::Future<Output = Result<()>>,
-) -> Result<()> {
-    match tokio::time::timeout(patience.timeout, waiting).await {
-        Ok(done) => done,
-        Err(_) => bail!(
-            "contract {contract} isn't deployed after {} s; it stays open: look at it with `threebot show \
-             {contract}`",
-            patience.timeout.as_secs(),
-        ),
+    plan: &Plan,
+    started: Instant,
+) -> Result<Answer> {
+    let mut answer = contract::answer(session, contract).await?;
+    merge(&mut answer.value, json!({ "seconds": started.elapsed().as_secs_f64(), "plan": plan.value() }));
+    Ok(answer)
+}
+
+impl Waiting {
+    /// Waits for the contract, unless nobody wants to.
+    pub async fn wait(&self, contract: ContractId, done: impl Future<Output = Result<()>>) -> Result<()> {
+        if self.no_wait {
+            return Ok(());
+        }
+        match tokio::time::timeout(self.timeout, done).await {
+            Ok(done) => done,
+            Err(_) => bail!(
+                "contract {contract} isn't deployed after {} s; it stays open: look at it with `threebot show \
+                 {contract}`",
+                self.timeout.as_secs(),
+            ),
+        }
     }
 }
 
-/// Waits until a contract runs, or says why it never will.
+/// Waits until a contract runs. Fails if it is closed instead.
 async fn running(session: &Session, contract: ContractId) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
@@ -127,41 +164,9 @@ async fn running(session: &Session, contract: ContractId) -> Result<()> {
                 | ContractStatus::NodeOffline { .. },
             ) => return Ok(()),
             Some(ContractStatus::Closed { reason, .. }) => {
-                bail!("contract {contract} was closed before it ran: {}", contracts::reason_text(&reason))
+                bail!("contract {contract} was closed before it ran: {}", contract::reason_text(&reason))
             }
         }
     }
     bail!("the connection to the chain ended while waiting for contract {contract}; it stays open")
-}
-
-/// Waits until a version of a contract runs, or says why it never will. The events tell why; where a
-/// block was missed, the contract still tells whether.
-async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
-    let mut heads = session.grid.follow().await?;
-    while let Some(at) = heads.next().await {
-        let at = at?;
-        let Some(record) = at.contract(contract).await? else {
-            let reason = at.closed(contract).await?.map(|closed| contracts::reason_text(&closed.reason));
-            bail!(
-                "contract {contract} was closed before version {version} ran: {}",
-                reason.unwrap_or_default()
-            );
-        };
-        let api::runtime_types::pallet_contracts::types::ContractKind::Node(deployment) = record.kind else {
-            bail!("contract {contract} runs no deployment");
-        };
-        if deployment.version == version {
-            return Ok(());
-        }
-        if let Some(why) = contracts::rejection(&at, contract, version).await? {
-            bail!("version {version} can't run: {why}; version {} still does", deployment.version);
-        }
-        if deployment.pending.is_none() && deployment.last_version >= version {
-            bail!(
-                "the node didn't answer for version {version} in time; version {} still runs",
-                deployment.version
-            );
-        }
-    }
-    bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
 }

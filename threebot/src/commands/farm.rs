@@ -1,17 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
+//! `threebot farm`
 
 use super::event;
-use crate::{cli::Farm, output::Answer, session::Session};
-use anyhow::{Context, Result};
+use crate::{cli::Global, output::Answer, session::Session};
+use anyhow::{Context, Result, ensure};
+use clap::Subcommand;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
-use tfgrid_client::{MachineKey, api, primitives::FarmId, units::format_tft};
+use tfgrid_client::{
+    GridAt, MachineKey, api,
+    primitives::FarmId,
+    units::{format_tft, parse_duration},
+};
 
-pub async fn run(session: &Session, command: Farm) -> Result<Answer> {
-    match command {
-        Farm::Create { name } => create(session, name).await,
-        Farm::Earnings { farm } => earnings(session, farm).await,
-        Farm::Ticket { farm, nodes, expires } => ticket(session, farm, nodes, expires).await,
+#[derive(Subcommand)]
+pub enum Farm {
+    /// Create a farm (holds 10 TFT as a deposit)
+    Create {
+        /// 3 to 40 letters, digits, - or _
+        name: String,
+    },
+    /// Show a farm's payable balance
+    Earnings {
+        /// The farm's id
+        farm: FarmId,
+    },
+    /// Open a boot ticket: a machine that boots with it joins your farm (holds 10 TFT for each node)
+    Ticket {
+        /// Your farm's id
+        #[arg(long)]
+        farm: FarmId,
+        /// How many machines may join
+        #[arg(long, default_value_t = 1)]
+        nodes: u32,
+        /// How long the ticket is valid, such as 90s, 30m, 12h or 7d
+        #[arg(long, default_value = "24h", value_parser = parse_duration)]
+        expires: Duration,
+    },
+}
+
+impl Farm {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        match self {
+            Self::Create { name } => create(&Session::open(global).await?, name).await,
+            Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm).await,
+            Self::Ticket { farm, nodes, expires } => {
+                ticket(&Session::open(global).await?, farm, nodes, expires).await
+            }
+        }
     }
 }
 
@@ -24,13 +60,21 @@ async fn create(session: &Session, name: String) -> Result<Answer> {
 }
 
 async fn earnings(session: &Session, farm: FarmId) -> Result<Answer> {
-    let payable = session.grid.finalized().await?.farm_earnings(farm).await?;
+    let at = session.grid.finalized().await?;
+    ensure_exists(&at, farm).await?;
+    let payable = at.farm_earnings(farm).await?;
     let text = format!(
-        "farm {farm} has {} TFT to be paid; `threebot claim --farm {farm}` claims what its contracts have earned \
-         since, and pays all of it",
+        "farm {farm} has {} TFT payable; `threebot collect --farm {farm}` collects the newer earnings of its \
+         contracts and pays all",
         format_tft(payable)
     );
-    Ok(Answer::new(text, json!({ "farm": farm, "payable_units": payable.to_string() })))
+    Ok(Answer::new(text, json!({ "farm": farm, "payable_tft_1e7": payable.to_string() })))
+}
+
+/// Fails for an id that no farm has.
+pub async fn ensure_exists(at: &GridAt, farm: FarmId) -> Result<()> {
+    ensure!(at.farm_exists(farm).await?, "no farm has the id {farm}");
+    Ok(())
 }
 
 /// The secret half is made here, shown once and never sent anywhere.
@@ -39,7 +83,7 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .context("this machine's clock is before 1970")?;
-    let until = (now + expires).as_secs();
+    let until = now.checked_add(expires).context("the ticket would be valid for too long")?.as_secs();
     let call = api::transactions().farms().open_ticket(farm, key.public(), nodes, until);
     session.submit("farm ticket", &call).await?;
     let text = MachineKey::ticket_text(&seed);
@@ -51,7 +95,8 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
         "expires": until,
     });
     let advice = format!(
-        "{text}\n\nBoot {nodes} machine(s) with it:  zos-agent --ticket <the line above>\nKeep it secret: whoever has it can join farm {farm}."
+        "{text}\n\nBoot {nodes} machine(s) with it:  ZOS_TICKET=<the line above> zos-agent\n\
+         Keep it secret: whoever has it can join farm {farm}."
     );
     Ok(Answer::new(advice, value))
 }

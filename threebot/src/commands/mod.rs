@@ -1,73 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the commands do: one file for each thing that they are about.
+//! The commands, one a file: arguments, what is done, answer.
 
-mod bill;
-mod calc;
-mod claim;
-mod claims;
-mod contracts;
-mod credit;
-mod deploy;
-mod farm;
-mod funds;
-mod nodes;
-mod oracle;
-mod twin;
+pub mod bill;
+pub mod calc;
+pub mod cancel;
+pub mod collect;
+pub mod deploy;
+pub mod deposit;
+pub mod farm;
+pub mod funds;
+pub mod limits;
+pub mod name;
+pub mod nodes;
+pub mod oracle;
+pub mod ps;
+pub mod refill;
+pub mod rent;
+pub mod show;
+pub mod traffic;
+pub mod twin;
+pub mod update;
+pub mod withdraw;
 
 use crate::{
-    cli::{Cli, Command, Deploy, Global, OnGrid, Update},
-    document::Plan,
+    cli::{Cli, Command},
     output::Answer,
-    session::Session,
 };
 use anyhow::{Context, Result};
 use tfgrid_client::Included;
 
-pub async fn run(cli: Cli) -> Result<Answer> {
-    match cli.command {
-        Command::Calc(command) => calc::run(command),
-        Command::OnGrid(command) => run_on_grid(&cli.global, command).await,
-    }
-}
-
-async fn run_on_grid(global: &Global, command: OnGrid) -> Result<Answer> {
-    // What is wrong with a file is said before anything is connected to.
-    let plan = match &command {
-        OnGrid::Deploy(Deploy { document, .. }) | OnGrid::Update(Update { document, .. }) => {
-            Some(Plan::read(document)?)
-        }
-        _ => None,
-    };
-    let plan = || plan.context("the deployment was read before");
-    let session = Session::open(global, command.needs_key()).await?;
+pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
+    let global = &global;
     match command {
-        OnGrid::Twin(command) => twin::run(&session, command).await,
-        OnGrid::Farm(command) => farm::run(&session, command).await,
-        OnGrid::Deposit { amount, twin } => credit::deposit(&session, amount, twin).await,
-        OnGrid::Withdraw { amount } => credit::withdraw(&session, amount).await,
-        OnGrid::Deploy(args) => deploy::run(&session, args, plan()?).await,
-        OnGrid::Update(args) => deploy::update(&session, args, plan()?).await,
-        OnGrid::Rent { node, consent } => claims::rent(&session, node, &consent).await,
-        OnGrid::Traffic { contract, gb, consent } => claims::traffic(&session, contract, gb, &consent).await,
-        OnGrid::Name { name, consent } => claims::name(&session, name, &consent).await,
-        OnGrid::Nodes(args) => nodes::find(&session, args).await,
-        OnGrid::Ps => contracts::list(&session).await,
-        OnGrid::Bill { contract } => bill::show(&session, contract).await,
-        OnGrid::Funds { twin } => funds::show(&session, twin).await,
-        OnGrid::Refill(command) => funds::refill(&session, command).await,
-        OnGrid::Limits(args) => funds::limits(&session, args).await,
-        OnGrid::Oracle(command) => oracle::run(&session, command).await,
-        OnGrid::Claim(args) => claim::run(&session, args).await,
-        OnGrid::Show { contract } => contracts::show(&session, contract).await,
-        OnGrid::Cancel { contract } => contracts::cancel(&session, contract).await,
+        Command::Twin(command) => command.run(global).await,
+        Command::Farm(command) => command.run(global).await,
+        Command::Deposit(command) => command.run(global).await,
+        Command::Withdraw(command) => command.run(global).await,
+        Command::Deploy(command) => command.run(global).await,
+        Command::Update(command) => command.run(global).await,
+        Command::Rent(command) => command.run(global).await,
+        Command::Name(command) => command.run(global).await,
+        Command::Traffic(command) => command.run(global).await,
+        Command::Nodes(command) => command.run(global).await,
+        Command::Ps(command) => command.run(global).await,
+        Command::Bill(command) => command.run(global).await,
+        Command::Funds(command) => command.run(global).await,
+        Command::Refill(command) => command.run(global).await,
+        Command::Limits(command) => command.run(global).await,
+        Command::Oracle(command) => command.run(global).await,
+        Command::Collect(command) => command.run(global).await,
+        Command::Show(command) => command.run(global).await,
+        Command::Cancel(command) => command.run(global).await,
+        Command::Calc(command) => command.run(),
     }
 }
 
-/// The event that a call always leaves.
+/// The event that a successful call always has.
 fn event<E: subxt::events::DecodeAsEvent>(included: &Included, what: &str) -> Result<E> {
     included
         .events
         .find_first::<E>()
-        .with_context(|| format!("{what} is in block {:?}, but left no event", included.block))?
-        .with_context(|| format!("can't read the event that {what} left in block {:?}", included.block))
+        .with_context(|| format!("{what} is in block {:?}, but has no event", included.block))?
+        .with_context(|| format!("can't read the event of {what} in block {:?}", included.block))
 }

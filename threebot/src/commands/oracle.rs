@@ -1,34 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Tells the chain the price of TFT, as one of the accounts that governance trusts with it.
+//! `threebot oracle`
 
 use crate::{
-    cli::{Feed, Oracle},
-    output::Answer,
+    cli::Global,
+    output::{Answer, message},
     session::Session,
     time::stretch,
 };
 use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::{
     fs,
-    path::Path,
-    process::Stdio,
+    path::{Path, PathBuf},
     time::{Duration, Instant, SystemTime},
 };
-use tfgrid_client::{GridClient, primitives::TftPrice, units::format_price};
-use tokio::{process::Command, time::sleep};
+use tfgrid_client::{
+    GridClient,
+    primitives::TftPrice,
+    units::{format_price, parse_duration},
+};
+use tokio::time::sleep;
 
-/// Between two tries, at first and at most.
+/// The pause between two tries, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(60));
-/// How long a page may take.
-const FETCH_SECONDS: u32 = 30;
-/// A price has 7 decimals on the chain.
+/// The time that a page has to arrive.
+const FETCH_WITHIN: Duration = Duration::from_secs(30);
+/// The most bytes of a page.
+const MAX_PAGE_BYTES: u64 = 1 << 20;
+/// Decimals of a price on the chain.
 const DECIMALS: usize = 7;
 
-pub async fn run(session: &Session, command: Oracle) -> Result<Answer> {
-    match command {
-        Oracle::Feed(args) => feed(session, args).await,
-        Oracle::Show => show(session).await,
+#[derive(Subcommand)]
+pub enum Oracle {
+    Feed(Feed),
+    /// Show the price in force and the feeders' prices
+    Show,
+}
+
+/// Keep telling the chain the price of TFT until stopped (oracle members only)
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot oracle feed --file /run/tft-price
+  threebot oracle feed --url https://prices.example.org/tft --pointer /data/usd --every 5m
+  threebot oracle feed --file price.json --once")]
+pub struct Feed {
+    /// A file with the price of one TFT in USD: a number, or JSON (see --pointer)
+    #[arg(long, required_unless_present = "url")]
+    file: Option<PathBuf>,
+    /// A page with the price, of at most 1 MiB
+    #[arg(long, value_name = "URL", conflicts_with = "file")]
+    url: Option<String>,
+    /// The price's place in the JSON (RFC 6901), such as /data/usd
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pointer: String,
+    /// How often, such as 5m
+    #[arg(long, default_value = "10m", value_parser = parse_duration)]
+    every: Duration,
+    /// Don't send a price older than this
+    #[arg(long, default_value = "30m", value_parser = parse_duration)]
+    stale_after: Duration,
+    /// Send one price and end
+    #[arg(long)]
+    once: bool,
+}
+
+impl Oracle {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        match self {
+            Self::Feed(args) => feed(&Session::open(global).await?, args).await,
+            Self::Show => show(&Session::anonymous(global).await?).await,
+        }
     }
 }
 
@@ -45,20 +88,24 @@ async fn show(session: &Session) -> Result<Answer> {
     let fed: Vec<Value> = fed
         .iter()
         .map(|value| {
-            json!({ "feeder": value.feeder.to_string(), "price": value.price, "at": value.at_ms / 1_000 })
+            json!({
+                "feeder": value.feeder.to_string(),
+                "price_usd_1e7": value.price.to_string(),
+                "at": value.at_ms / 1_000,
+            })
         })
         .collect();
-    Ok(Answer::new(text, json!({ "price": price, "fed": fed })))
+    Ok(Answer::new(text, json!({ "price_usd_1e7": price.to_string(), "fed": fed })))
 }
 
-/// Tells it once, or again and again. A source or a chain that fails is tried again; what fails for good
-/// is only what the chain says about this account.
+/// Sends the price once, or again and again. A source or a chain that fails is tried again; only the chain's
+/// refusal of this account ends it.
 async fn feed(session: &Session, args: Feed) -> Result<Answer> {
-    let mut feeder = Feeder { grid: session.grid.clone(), chain: session.chain.clone(), told: None };
+    let mut feeder = Feeder { grid: session.grid.clone(), chain: session.chain.clone(), fed: None };
     loop {
-        let price = feeder.tell(session, &args).await?;
+        let price = feeder.feed(session, &args).await?;
         let text = format!("told the chain: {} USD per TFT", format_price(price));
-        let answer = Answer::new(text, json!({ "price": price }));
+        let answer = Answer::new(text, json!({ "price_usd_1e7": price.to_string() }));
         if args.once {
             return Ok(answer);
         }
@@ -70,54 +117,47 @@ async fn feed(session: &Session, args: Feed) -> Result<Answer> {
 struct Feeder {
     grid: GridClient,
     chain: String,
-    /// When the chain was last told.
-    told: Option<Instant>,
+    /// The time of the last price that the chain took.
+    fed: Option<Instant>,
 }
 
 impl Feeder {
-    /// Tries until the chain has been told; says when what it knows is stale.
-    async fn tell(&mut self, session: &Session, args: &Feed) -> Result<TftPrice> {
-        let begun = self.told.unwrap_or_else(Instant::now);
+    /// Tries until the chain has taken a price; warns when its last one is stale.
+    async fn feed(&mut self, session: &Session, args: &Feed) -> Result<TftPrice> {
+        let begun = self.fed.unwrap_or_else(Instant::now);
         let mut wait = RETRY.0;
         loop {
-            let why = match read(args).await {
-                Ok(price) => match self.submit(session, price).await {
-                    Ok(()) => {
-                        self.told = Some(Instant::now());
-                        return Ok(price);
-                    }
-                    Err(error) if is_final(&error) => return Err(error),
-                    Err(error) => error,
-                },
+            let error = match self.feed_once(session, args).await {
+                Ok(price) => return Ok(price),
+                Err(error) if args.once || is_final(&error) => return Err(error),
                 Err(error) => error,
             };
-            if args.once {
-                return Err(why);
-            }
             let silent = begun.elapsed();
             let stale = if silent >= args.stale_after {
-                format!("; STALE: the chain wasn't told for {}", stretch(silent.as_secs()))
+                format!("; STALE: the chain has had no price for {}", stretch(silent.as_secs()))
             } else {
                 String::new()
             };
-            eprintln!("threebot: {why:#}{stale}; again in {} s", wait.as_secs());
+            eprintln!("threebot: {}{stale}; again in {} s", message(&error), wait.as_secs());
             sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }
     }
 
-    async fn submit(&mut self, session: &Session, price: TftPrice) -> Result<()> {
-        let told = self.grid.feed_price(price, session.key()?).await;
-        if told.is_err() {
+    async fn feed_once(&mut self, session: &Session, args: &Feed) -> Result<TftPrice> {
+        let price = read(args).await?;
+        let fed = self.grid.feed_price(price, session.key()?).await;
+        if fed.is_err() {
             // The connection may be gone.
             self.grid = GridClient::connect(&self.chain).await?;
         }
-        told?;
-        Ok(())
+        fed?;
+        self.fed = Some(Instant::now());
+        Ok(price)
     }
 }
 
-/// What the chain says about the account or the price won't be another thing in a minute.
+/// Whether the chain refuses the account: it will in a minute, too.
 fn is_final(error: &anyhow::Error) -> bool {
     let failed = error.downcast_ref::<tfgrid_client::Error>();
     matches!(failed, Some(tfgrid_client::Error::Failed { name, .. }) if name == "NoPermission")
@@ -132,7 +172,7 @@ async fn read(args: &Feed) -> Result<TftPrice> {
     price_in(&text, &args.pointer)
 }
 
-/// A file that nobody writes any more has no price of today.
+/// Reads a file, unless it is too old.
 fn read_file(file: &Path, stale_after: Duration) -> Result<String> {
     let name = file.display();
     let written = fs::metadata(file).and_then(|facts| facts.modified());
@@ -147,13 +187,18 @@ fn read_file(file: &Path, stale_after: Duration) -> Result<String> {
 }
 
 async fn fetch(url: &str) -> Result<String> {
-    let limit = FETCH_SECONDS.to_string();
-    let args = ["--fail", "--silent", "--show-error", "--location", "--max-time", &limit, "--", url];
-    let output = Command::new("curl").args(args).stdin(Stdio::null()).output().await;
-    let output = output.context("can't run curl: install it (package curl)")?;
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "can't fetch the price: {}", complaint.trim());
-    String::from_utf8(output.stdout).context("the price isn't text")
+    let page = url.to_owned();
+    let fetching = tokio::task::spawn_blocking(move || fetch_blocking(&page));
+    fetching
+        .await
+        .context("the fetching of the price was interrupted")?
+        .with_context(|| format!("can't fetch {url}"))
+}
+
+fn fetch_blocking(url: &str) -> Result<String, ureq::Error> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(FETCH_WITHIN)).build();
+    let mut page = ureq::Agent::new_with_config(config).get(url).call()?;
+    page.body_mut().with_config().limit(MAX_PAGE_BYTES).read_to_string()
 }
 
 /// The price in a text: a number alone, or JSON with a number or a string at `pointer`.
@@ -163,7 +208,7 @@ fn price_in(text: &str, pointer: &str) -> Result<TftPrice> {
         Ok(json) => match json.pointer(pointer) {
             Some(Value::Number(number)) => number.to_string(),
             Some(Value::String(number)) => number.clone(),
-            Some(other) => bail!("at {pointer:?} stands {other}, not a price"),
+            Some(other) => bail!("at {pointer:?} is {other}, not a price"),
             None => bail!("the JSON has nothing at {pointer:?}"),
         },
         Err(_) => text.to_owned(),
@@ -173,50 +218,61 @@ fn price_in(text: &str, pointer: &str) -> Result<TftPrice> {
     Ok(price)
 }
 
-/// In 1e-7 USD, rounded half up.
+/// A decimal number, with or without an exponent, in 1e-7 USD, rounded half up.
 fn rounded(number: &str) -> Option<TftPrice> {
-    // Only what is written with an exponent goes through a float.
-    let written = match number.contains(['e', 'E']) {
-        true => format!("{:.1$}", number.parse::<f64>().ok().filter(|n| n.is_finite())?, DECIMALS + 1),
-        false => number.to_owned(),
-    };
-    let (whole, fraction) = written.split_once('.').unwrap_or((&written, ""));
-    let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(fraction) {
+    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if whole.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let kept = &fraction[..fraction.len().min(DECIMALS)];
-    let units: TftPrice = format!("{whole}{kept:0<DECIMALS$}").parse().ok()?;
-    let up = fraction.as_bytes().get(DECIMALS).is_some_and(|next| *next >= b'5');
-    units.checked_add(up.into())
+    // The digits before this place are whole units; zeros go in front or behind where there are none.
+    let place = exponent.parse::<i16>().ok()?.checked_add(i16::try_from(whole.len() + DECIMALS).ok()?)?;
+    let Ok(place) = usize::try_from(place) else { return Some(0) };
+    let digits = format!("{digits:0<place$}");
+    let (units, rest) = digits.split_at(place);
+    let units: TftPrice = if units.is_empty() { 0 } else { units.parse().ok()? };
+    units.checked_add(rest.starts_with(['5', '6', '7', '8', '9']).into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Cli, Command as Word, OnGrid};
+    use crate::cli::{Cli, Command};
     use clap::Parser;
+    use std::{io::Write, net::TcpListener, thread};
 
     fn args(words: &str) -> Feed {
         let line = format!("threebot oracle feed {words}");
         match Cli::try_parse_from(line.split(' ')).unwrap().command {
-            Word::OnGrid(OnGrid::Oracle(Oracle::Feed(feed))) => feed,
+            Command::Oracle(Oracle::Feed(feed)) => feed,
             _ => unreachable!("the line feeds"),
         }
     }
 
     #[test]
-    fn a_price_is_a_number_or_stands_in_json() {
+    fn a_feed_has_one_source() {
+        let parse = |words: &str| Cli::try_parse_from(words.split(' ')).map(drop);
+        assert!(parse("threebot oracle feed --file a").is_ok());
+        assert!(parse("threebot oracle feed").is_err());
+        assert!(parse("threebot oracle feed --file a --url b").is_err());
+    }
+
+    #[test]
+    fn a_price_is_a_number_or_in_json() {
         assert_eq!(price_in(" 0.05\n", "").unwrap(), 500_000);
         assert_eq!(price_in(r#"{"data":{"usd":0.0123}}"#, "/data/usd").unwrap(), 123_000);
         assert_eq!(price_in(r#"["0.5"]"#, "/0").unwrap(), 5_000_000);
         assert_eq!(price_in("1.23456785", "").unwrap(), 12_345_679);
         assert_eq!(price_in("1.2e-2", "").unwrap(), 120_000);
+        assert_eq!(price_in("5e-8", "").unwrap(), 1);
+        assert_eq!(price_in("0.12E+1", "").unwrap(), 12_000_000);
+        assert_eq!(price_in(r#"{"usd":1.234567849e0}"#, "/usd").unwrap(), 12_345_678);
         assert_eq!(price_in("3", "").unwrap(), 30_000_000);
     }
 
     #[test]
-    fn what_is_no_price_is_said() {
+    fn a_text_without_a_price_is_refused() {
         for (text, pointer, why) in [
             ("cheap", "", "isn't a price"),
             ("-1", "", "isn't a price"),
@@ -225,6 +281,10 @@ mod tests {
             ("{}", "/usd", "nothing at"),
             (r#"{"usd":null}"#, "/usd", "not a price"),
             ("1e400", "", "isn't a price"),
+            ("1e-400", "", "zero"),
+            ("1e99999", "", "isn't a price"),
+            ("1e", "", "isn't a price"),
+            ("e5", "", "isn't a price"),
         ] {
             let error = format!("{:#}", price_in(text, pointer).unwrap_err());
             assert!(error.contains(why), "{text}: {error}");
@@ -232,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_nobody_writes_any_more_is_stale() {
+    async fn an_old_file_is_stale() {
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), "0.05").unwrap();
         let feed = args(&format!("--file {} --stale-after 60s", file.path().display()));
@@ -244,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_chain_says_of_the_account_is_final() {
+    fn only_a_refused_account_is_final() {
         let failed = |name: &str| {
             anyhow::Error::from(tfgrid_client::Error::Failed {
                 what: "the price".into(),
@@ -255,5 +315,37 @@ mod tests {
         };
         assert!(is_final(&failed("NoPermission")) && !is_final(&failed("AlreadyFeeded")));
         assert!(!is_final(&anyhow::anyhow!("the connection ended")));
+    }
+
+    /// Serves one page; answers with its address.
+    fn serve(status: &'static str, body: String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/price", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // The request is read before the answer, or closing would reset the connection.
+            let mut request = [0; 4_096];
+            std::io::Read::read(&mut stream, &mut request).unwrap();
+            let length = body.len();
+            // A reader that has enough may close early.
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn a_page_has_the_price() {
+        let url = serve("200 OK", r#"{"data":{"usd":"0.05"}}"#.into());
+        assert_eq!(read(&args(&format!("--url {url} --pointer /data/usd"))).await.unwrap(), 500_000);
+    }
+
+    #[tokio::test]
+    async fn a_missing_or_huge_page_is_refused() {
+        let url = serve("404 Not Found", "gone".into());
+        let error = message(&fetch(&url).await.unwrap_err());
+        assert!(error.contains(&url) && error.contains("404"), "{error}");
+        let url = serve("200 OK", "1".repeat(MAX_PAGE_BYTES as usize + 1));
+        let error = message(&fetch(&url).await.unwrap_err());
+        assert!(error.contains("limit"), "{error}");
     }
 }

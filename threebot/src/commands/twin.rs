@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+//! `threebot twin`
 
 use super::event;
-use crate::{cli::Twin, output::Answer, session::Session};
+use crate::{cli::Global, output::Answer, session::Session, time::stretch};
 use anyhow::Result;
+use clap::Subcommand;
 use serde_json::json;
 use tfgrid_client::{api, units::format_tft};
 
-pub async fn run(session: &Session, command: Twin) -> Result<Answer> {
-    match command {
-        Twin::Create => create(session).await,
-        Twin::Show => show(session).await,
+#[derive(Subcommand)]
+pub enum Twin {
+    /// Create your twin (holds 1 TFT as a deposit)
+    Create,
+    /// Show your twin, its account and its credit
+    Show,
+}
+
+impl Twin {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::open(global).await?;
+        match self {
+            Self::Create => create(&session).await,
+            Self::Show => show(&session).await,
+        }
     }
 }
 
@@ -33,14 +46,14 @@ async fn show(session: &Session) -> Result<Answer> {
         "twin     {twin}\naccount  {account}\nfree     {} TFT\ncredit   {} TFT{}",
         format_tft(free),
         format_tft(payer.credit),
-        lasts.map_or(String::new(), |s| format!(", lasts {} h at the present price", s / 3_600)),
+        lasts.map_or(String::new(), |seconds| format!(", lasts {} at the present price", stretch(seconds))),
     );
     let value = json!({
         "twin": twin,
         "account": account.to_string(),
-        "free_units": free.to_string(),
-        "credit_units": payer.credit.to_string(),
-        "rate": payer.rate.to_string(),
+        "free_tft_1e7": free.to_string(),
+        "credit_tft_1e7": payer.credit.to_string(),
+        "rate_usd_1e10": payer.rate.to_string(),
         "exhausted": payer.exhausted,
         "funded_seconds": lasts,
     });

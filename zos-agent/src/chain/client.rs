@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
-use tfgrid_client::{At, Error, GridClient, MachineKey};
+use tfgrid_client::{Error, GridAt as At, GridClient, MachineKey};
 use tfgrid_primitives::{
     ContractId, NodeId, Refusal,
     report::{

@@ -11,7 +11,7 @@ use bollard::{
 };
 use futures::StreamExt;
 use std::{collections::HashMap, time::Duration};
-use tfgrid_client::deployment::ImageReference;
+use tfgrid_client::deployment::{ImageError, ImageReference};
 use tfgrid_primitives::{FailureCode, units::MIB};
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -25,7 +25,7 @@ const IMAGE_FIELD: &str = "/data/image";
 /// The image as the engine is asked for it: where both a tag and a digest stand, the digest decides.
 pub fn engine_reference(image: &str) -> Result<String, DriverError> {
     let parsed = parse(image)?;
-    Ok(match &parsed.digest {
+    Ok(match parsed.digest() {
         Some(digest) => format!("{}@{digest}", parsed.repository()),
         None => parsed.to_string(),
     })
@@ -37,7 +37,7 @@ pub async fn pull(docker: &Docker, image: &str, rules: ImageRules) -> Result<(),
     let ImageRules { limit, keep } = rules;
     let parsed = parse(image)?;
     let reference = engine_reference(image)?;
-    if (keep || parsed.digest.is_some()) && docker.inspect_image(&reference).await.is_ok() {
+    if (keep || parsed.digest().is_some()) && docker.inspect_image(&reference).await.is_ok() {
         return check_size(docker, &reference, limit).await;
     }
     info!(image, "fetching");
@@ -52,7 +52,7 @@ pub async fn pull(docker: &Docker, image: &str, rules: ImageRules) -> Result<(),
 }
 
 fn parse(image: &str) -> Result<ImageReference, DriverError> {
-    image.parse().map_err(|rule: &str| DriverError::Invalid {
+    image.parse().map_err(|rule: ImageError| DriverError::Invalid {
         code: FailureCode::BodyInvalid,
         field: IMAGE_FIELD,
         message: format!("{image:?}: {rule}"),
@@ -60,12 +60,9 @@ fn parse(image: &str) -> Result<ImageReference, DriverError> {
 }
 
 async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64) -> Result<(), DriverError> {
-    let version = match (&parsed.digest, &parsed.tag) {
-        (Some(digest), _) => digest.to_string(),
-        (None, tag) => tag.clone().unwrap_or_default(),
-    };
+    let version = parsed.digest().or(parsed.tag()).unwrap_or_default();
     let options: CreateImageOptions =
-        CreateImageOptionsBuilder::default().from_image(&parsed.repository()).tag(&version).build();
+        CreateImageOptionsBuilder::default().from_image(&parsed.repository()).tag(version).build();
     let mut progress = Box::pin(docker.create_image(Some(options), None, None));
     let mut layers = HashMap::new();
     loop {

@@ -9,7 +9,12 @@ use crate::{
 };
 use codec::Decode;
 use sp_core::H256;
-use subxt::{client::ClientAtBlock, client::OnlineClientAtBlockImpl, storage::Address, utils::Static};
+use subxt::{
+    client::{ClientAtBlock, OnlineClientAtBlockImpl},
+    constants,
+    storage::Address,
+    utils::Static,
+};
 use tfgrid_primitives::{
     Balance, Body, Charge, ContractId, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice, TwinId,
     UnixSeconds, UsageTotals, UsdRate,
@@ -18,7 +23,7 @@ use tfgrid_primitives::{
     ledger::FULL_SPEED,
     pricing::traffic_cost,
     report::DetailsPayload,
-    units::HOUR_MS,
+    units::MONTH_MS,
     views::{
         ClosedContract, ContractStatus, GridInfo, MAX_PAGE, NodeContract, NodeFilter, NodeOffer, Page,
         PayerInfo, TwinContract,
@@ -28,40 +33,40 @@ use tfgrid_primitives::{
 /// subxt's handle of a block.
 pub type AtBlock = ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
 
-/// The time over which refills are limited: 720 hours.
-const MONTH_MS: u64 = 720 * HOUR_MS;
+/// Names of up to so many bytes need the larger deposit.
+const SHORT_NAME: usize = 4;
 
-/// What happens with a twin's credit beside being used.
+/// A payer's settings, and the state that follows from them.
 #[derive(Debug)]
-pub struct Terms {
-    /// What is left of the list price, in thousandths.
-    pub permille: u16,
-    /// Patience with it, where the credit has ended.
+pub struct PayerSettings {
+    /// The price factor: thousandths of the list price that are paid.
+    pub price_factor: u16,
+    /// The grace period, once the credit is used up.
     pub grace: Option<billing::Grace>,
-    /// What its owner wishes to happen when it ends.
+    /// The auto-refill that the owner has requested.
     pub refill: Option<billing::AutoRefill>,
-    /// What refills have taken in the month that counts, in 1e-7 TFT.
+    /// The sum of refills in the current window of 720 hours, in 1e-7 TFT.
     pub refilled: Balance,
-    /// What the owner allows those who act for it.
+    /// The owner's spending limits.
     pub limits: billing::Limits,
 }
 
-/// What a feeder said that one TFT costs.
+/// A price of one TFT from one feeder of the oracle.
 #[derive(Clone, Debug)]
 pub struct FedPrice {
-    /// Who.
+    /// The feeder's account.
     pub feeder: AccountId32,
     /// In 1e-7 USD.
     pub price: TftPrice,
-    /// When, in milliseconds since 1970.
+    /// Milliseconds since 1970.
     pub at_ms: u64,
 }
 
 /// The grid's state at one block.
 #[derive(Clone)]
-pub struct At(pub(crate) AtBlock);
+pub struct GridAt(pub(crate) AtBlock);
 
-impl At {
+impl GridAt {
     /// The block's number.
     pub fn number(&self) -> u64 {
         self.0.block_number()
@@ -72,7 +77,7 @@ impl At {
         H256(self.0.block_hash().0)
     }
 
-    /// subxt's handle, for what has no function here.
+    /// subxt's handle, for reads that have no function here.
     pub fn raw(&self) -> &AtBlock {
         &self.0
     }
@@ -89,26 +94,26 @@ impl At {
         Ok(in_time("the grid's clocks", self.0.runtime_apis().call(call)).await?.0)
     }
 
-    /// What a node contract would cost, in 1e-10 USD per hour; `None` for an unknown node.
+    /// The rate of a node contract at list price, in 1e-10 USD per hour; `None` for an unknown node.
     pub async fn quote(&self, node: NodeId, resources: Resources, ips: u8) -> Result<Option<UsdRate>, Error> {
         let call = api::runtime_apis().grid_api().quote(node, Static(resources), ips);
         in_time("a quote", self.0.runtime_apis().call(call)).await
     }
 
-    /// What renting a whole node would cost, in 1e-10 USD per hour, the farmer's extra fee left out; `None`
+    /// The rate of a rent contract at list price with the farmer's extra fee, in 1e-10 USD per hour; `None`
     /// for an unknown node.
     pub async fn quote_rent(&self, node: NodeId) -> Result<Option<UsdRate>, Error> {
         let call = api::runtime_apis().grid_api().quote_rent(node);
         in_time("a quote", self.0.runtime_apis().call(call)).await
     }
 
-    /// What a name on the gateways would cost, in 1e-10 USD per hour.
+    /// The rate of a name contract, in 1e-10 USD per hour; `None` on a chain without a policy.
     pub async fn quote_name(&self) -> Result<Option<UsdRate>, Error> {
         let call = api::runtime_apis().grid_api().quote_name();
         in_time("a quote", self.0.runtime_apis().call(call)).await
     }
 
-    /// How a contract stands; `None` for an id that was never given or is forgotten.
+    /// A contract's status; `None` for an id that was never used or is forgotten.
     pub async fn contract_status(&self, contract: ContractId) -> Result<Option<ContractStatus>, Error> {
         let call = api::runtime_apis().grid_api().contract_status(contract);
         Ok(in_time("a contract's status", self.0.runtime_apis().call(call)).await?.map(|s| s.0))
@@ -129,26 +134,26 @@ impl At {
         }
     }
 
-    /// What a node could still reserve; `None` for an unknown node.
+    /// The capacity that a node has left; `None` for an unknown node.
     pub async fn node_free(&self, node: NodeId) -> Result<Option<Resources>, Error> {
         let call = api::runtime_apis().grid_api().node_free(node);
         Ok(in_time("a node's free capacity", self.0.runtime_apis().call(call)).await?.map(|r| r.0))
     }
 
-    /// Whether a node has been heard from lately.
+    /// Whether a node's heartbeats come.
     pub async fn node_online(&self, node: NodeId) -> Result<bool, Error> {
         let call = api::runtime_apis().grid_api().node_online(node);
         in_time("whether a node is online", self.0.runtime_apis().call(call)).await
     }
 
-    /// A node as people look for it; `None` for an unknown node.
+    /// A node with all that a search can filter by; `None` for an unknown node.
     pub async fn node_offer(&self, node: NodeId) -> Result<Option<NodeOffer>, Error> {
         let call = api::runtime_apis().grid_api().node_offer(node);
         Ok(in_time("a node's offer", self.0.runtime_apis().call(call)).await?.map(|offer| offer.0))
     }
 
-    /// Nodes that match, after one of them, in the order of their ids. The chain looks at 500 nodes at a
-    /// time: a page may be short or empty, and still say where to go on.
+    /// The next nodes that match `filter`, in the order of their ids. The chain scans 500 nodes at a time: a
+    /// page may be short or empty and still have a `next`.
     pub async fn find_nodes(
         &self,
         filter: &NodeFilter,
@@ -160,14 +165,14 @@ impl At {
         Ok(Page { items: page.items.into_iter().map(|offer| offer.0).collect(), next: page.next })
     }
 
-    /// A twin's credit.
+    /// A twin's credit and the rates that it pays.
     pub async fn payer(&self, twin: TwinId) -> Result<PayerInfo, Error> {
         let call = api::runtime_apis().grid_api().payer(twin);
         Ok(in_time("a twin's credit", self.0.runtime_apis().call(call)).await?.0)
     }
 
-    /// Until when a twin's credit lasts at the present price, in seconds since 1970; `None` while nothing is
-    /// charged.
+    /// The time at which a twin's credit will be used up at the present price, in seconds since 1970; `None`
+    /// while nothing is charged.
     pub async fn funded_until(&self, twin: TwinId) -> Result<Option<UnixSeconds>, Error> {
         let call = api::runtime_apis().grid_api().funded_until(twin);
         in_time("until when credit lasts", self.0.runtime_apis().call(call)).await
@@ -178,24 +183,24 @@ impl At {
         self.fetch("an account's twin", api::storage().twins().twin_by_account(), (*account,)).await
     }
 
-    /// What capacity, addresses and traffic cost at list price; `None` on a chain without a policy.
+    /// The price list; `None` on a chain without a policy.
     pub async fn prices(&self) -> Result<Option<PriceList>, Error> {
         let policy = self.fetch("the price list", api::storage().billing().current_policy(), ()).await?;
         Ok(policy.map(|policy| policy.prices.0))
     }
 
-    /// What a twin would pay for public traffic on a node now, in 1e-7 TFT, rounded up; `None` where there
-    /// is no such node or no price.
+    /// The cost of public traffic on a node for a twin now, in 1e-7 TFT, rounded up; `None` for an unknown
+    /// node and while TFT has no price.
     pub async fn traffic_cost(&self, twin: TwinId, node: NodeId, gb: u32) -> Result<Option<Balance>, Error> {
         let (Some(prices), Some(offer)) = (self.prices().await?, self.node_offer(node).await?) else {
             return Ok(None);
         };
         let price = self.grid_info().await?.tft_price;
-        let usd = traffic_cost(&prices, gb, offer.certified, self.terms(twin).await?.permille);
+        let usd = traffic_cost(&prices, gb, offer.certified, self.payer_settings(twin).await?.price_factor);
         Ok((price > 0).then(|| fixed::ceil(tft_of(usd, price))))
     }
 
-    /// What a farm has earned and not been paid, in 1e-7 TFT, fraction left out.
+    /// A farm's payable balance, in 1e-7 TFT, rounded down.
     pub async fn farm_earnings(&self, farm: FarmId) -> Result<Balance, Error> {
         let payee = billing::Payee::Farm(farm);
         let payable = self.fetch("a farm's earnings", api::storage().billing().payable(), (payee,)).await?;
@@ -209,23 +214,23 @@ impl At {
         let mut entries = in_time(what, storage.iter(api::storage().nodes().farm_nodes(), (farm,))).await?;
         let mut nodes = Vec::new();
         while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(|e| Error::read(what)(&e))?;
-            nodes.push(entry.key().and_then(|key| key.decode()).map_err(|e| Error::read(what)(&e))?.1);
+            let entry = entry.map_err(Error::read(what))?;
+            nodes.push(entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?.1);
         }
         nodes.sort_unstable();
         Ok(nodes)
     }
 
-    /// The account of a twin; `None` for an id that was never given.
+    /// The account of a twin; `None` for an id that was never used.
     pub async fn twin_account(&self, twin: TwinId) -> Result<Option<AccountId32>, Error> {
         let record = self.fetch("a twin", api::storage().twins().twins(), (twin,)).await?;
         Ok(record.map(|twin| twin.account))
     }
 
-    /// What an owner allows those who act for it.
+    /// An owner's spending limits.
     pub async fn owner_limits(&self, twin: TwinId) -> Result<billing::Limits, Error> {
         let limits = self.fetch("a twin's limits", api::storage().billing().owner_limits(), (twin,)).await?;
-        // Nobody has set any: what the chain takes then.
+        // The chain's defaults.
         Ok(limits.unwrap_or(billing::Limits {
             max_usd_rate: UsdRate::MAX,
             max_extra_fee: 0,
@@ -233,15 +238,15 @@ impl At {
         }))
     }
 
-    /// What happens with a twin's credit beside being used.
-    pub async fn terms(&self, twin: TwinId) -> Result<Terms, Error> {
-        let what = "a twin's terms";
+    /// A payer's settings, and the state that follows from them.
+    pub async fn payer_settings(&self, twin: TwinId) -> Result<PayerSettings, Error> {
+        let what = "a payer's settings";
         let payer = self.fetch(what, api::storage().billing().payers(), (twin,)).await?;
         let refills = self.fetch(what, api::storage().billing().refills_paid(), (twin,)).await?;
         let now = self.grid_info().await?.grid_now;
         let counts = |since: u64| now.saturating_sub(since) < MONTH_MS;
-        Ok(Terms {
-            permille: payer.map_or(FULL_SPEED, |payer| payer.speed),
+        Ok(PayerSettings {
+            price_factor: payer.map_or(FULL_SPEED, |payer| payer.speed),
             grace: self.fetch(what, api::storage().billing().graces(), (twin,)).await?,
             refill: self.fetch(what, api::storage().billing().auto_refills(), (twin,)).await?,
             refilled: refills.filter(|refills| counts(refills.since)).map_or(0, |refills| refills.spent),
@@ -249,7 +254,12 @@ impl At {
         })
     }
 
-    /// The farm that has this name, or one that looks like it.
+    /// Whether a farm has this id.
+    pub async fn farm_exists(&self, farm: FarmId) -> Result<bool, Error> {
+        Ok(self.fetch("a farm", api::storage().farms().farms(), (farm,)).await?.is_some())
+    }
+
+    /// The farm with this name, or with one that looks like it.
     pub async fn farm_by_name(&self, name: &str) -> Result<Option<FarmId>, Error> {
         let call = api::runtime_apis().grid_api().farm_by_name(name.as_bytes().to_vec());
         in_time("a farm's name", self.0.runtime_apis().call(call)).await
@@ -274,9 +284,10 @@ impl At {
         self.fetch("a contract", api::storage().contracts().contracts(), (contract,)).await
     }
 
-    /// The tombstone of a closed contract.
+    /// The record of a closed contract.
     pub async fn closed(&self, contract: ContractId) -> Result<Option<ClosedContract>, Error> {
-        let closed = self.fetch("a tombstone", api::storage().contracts().closed(), (contract,)).await?;
+        let closed =
+            self.fetch("a closed contract", api::storage().contracts().closed(), (contract,)).await?;
         Ok(closed.map(|c| c.0))
     }
 
@@ -285,19 +296,19 @@ impl At {
         self.fetch_body("a contract's body", api::storage().contracts().bodies(), contract).await
     }
 
-    /// What the node wrote about how to reach a contract's deployment.
+    /// The result that the node wrote: how to reach a contract's deployment.
     pub async fn result(&self, contract: ContractId) -> Result<Option<Vec<u8>>, Error> {
         let result =
             self.fetch("a contract's result", api::storage().contracts().results(), (contract,)).await?;
         Ok(result.map(|r| r.0))
     }
 
-    /// The contract with which somebody rents a whole node.
+    /// The rent contract of a node.
     pub async fn rent_of_node(&self, node: NodeId) -> Result<Option<ContractId>, Error> {
         self.fetch("a node's rent", api::storage().contracts().rents(), (node,)).await
     }
 
-    /// Whether a contract earns, or has earned what nobody has claimed.
+    /// Whether a contract earns, or has earnings that nobody has collected.
     pub async fn earns(&self, contract: ContractId) -> Result<bool, Error> {
         let account =
             self.fetch("a contract's earnings", api::storage().billing().accruals(), (contract,)).await?;
@@ -308,13 +319,20 @@ impl At {
         }))
     }
 
-    /// What a contract has used, as its node reported it.
+    /// A contract's usage, as its node reported it.
     pub async fn usage(&self, contract: ContractId) -> Result<Option<UsageTotals>, Error> {
         let usage = self.fetch("a contract's usage", api::storage().contracts().usage(), (contract,)).await?;
         Ok(usage.map(|u| u.0))
     }
 
-    /// A twin's open contracts after one of them, as the chain lists them: at most 500.
+    /// The public traffic that a contract has bought and not used, in bytes.
+    pub async fn traffic_left(&self, contract: ContractId) -> Result<u64, Error> {
+        let call = api::runtime_apis().grid_api().allowance(contract);
+        let allowance = in_time("a contract's traffic", self.0.runtime_apis().call(call)).await?;
+        Ok(allowance.map_or(0, |allowance| allowance.bytes))
+    }
+
+    /// The next open contracts of a twin, in the chain's order, at most 500.
     pub async fn twin_contracts(
         &self,
         twin: TwinId,
@@ -341,42 +359,48 @@ impl At {
         }
     }
 
-    /// The body of an update that waits for the node's answer.
+    /// The body of a pending version.
     pub async fn pending_body(&self, contract: ContractId) -> Result<Option<Body<Vec<u8>>>, Error> {
-        self.fetch_body("the body of an update", api::storage().contracts().pending_bodies(), contract).await
+        self.fetch_body(
+            "the body of a pending version",
+            api::storage().contracts().pending_bodies(),
+            contract,
+        )
+        .await
     }
 
-    /// Whether the public addresses of a closed contract wait for the node's release.
+    /// Whether a closed contract's public addresses still cool down.
     pub async fn is_cooling_down(&self, contract: ContractId) -> Result<bool, Error> {
         let cooling = api::storage().farms().cooling_down();
         Ok(self.fetch("whether addresses cool down", cooling, (contract,)).await?.is_some())
     }
 
-    /// What machine a node has said that it is; `None` where it hasn't.
+    /// A node's report of its hardware; `None` before the first one.
     pub async fn details(&self, node: NodeId) -> Result<Option<DetailsPayload>, Error> {
         let what = "a node's details";
         let record = self.fetch(what, api::storage().nodes().nodes(), (node,)).await?;
         let details = self.fetch(what, api::storage().nodes().details(), (node,)).await?;
         let (Some(record), Some(details)) = (record, details) else { return Ok(None) };
-        let too_long = |_| Error::read(what)(&"it is longer than the chain allows");
+        let too_long =
+            || Error::Inconsistent { what: what.into(), why: "it is longer than the chain allows" };
         let gpus: Vec<_> = details.gpus.0.into_iter().map(|gpu| gpu.0).collect();
         Ok(Some(DetailsPayload {
             resources: record.resources.0,
             isolation: record.isolation.0,
-            serial: details.serial.0.try_into().map_err(|_| too_long(()))?,
+            serial: details.serial.0.try_into().map_err(|_| too_long())?,
             virtualized: details.virtualized,
             secure_boot: details.secure_boot,
-            gpus: gpus.try_into().map_err(|_| too_long(()))?,
+            gpus: gpus.try_into().map_err(|_| too_long())?,
         }))
     }
 
-    /// What a contract was charged, month by month; `None` for an id that was never given or is forgotten.
+    /// A contract's charges by month; `None` for an id that was never used or is forgotten.
     pub async fn bill(&self, contract: ContractId) -> Result<Option<Bill>, Error> {
         let Some(charges) = self.charges(contract).await? else { return Ok(None) };
         Ok(Some(Bill::new(contract, &charges)?))
     }
 
-    /// What the chain knows of a contract's charges.
+    /// A contract's charges, as the chain keeps them.
     pub async fn charges(&self, contract: ContractId) -> Result<Option<Charges>, Error> {
         let what = "a contract's charges";
         let (total, open) = match self.contract_status(contract).await? {
@@ -406,16 +430,16 @@ impl At {
         }))
     }
 
-    /// What feeders have said that TFT costs.
+    /// The prices of TFT that feeders of the oracle have submitted.
     pub async fn fed_prices(&self) -> Result<Vec<FedPrice>, Error> {
-        let what = "what feeders said";
+        let what = "the feeders' prices";
         let storage = self.0.storage();
         let mut entries = in_time(what, storage.iter(api::storage().oracle().raw_values(), ())).await?;
         let mut prices = Vec::new();
         while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(|e| Error::read(what)(&e))?;
-            let key = entry.key().and_then(|key| key.decode()).map_err(|e| Error::read(what)(&e))?;
-            let said = entry.value().decode().map_err(|e| Error::read(what)(&e))?;
+            let entry = entry.map_err(Error::read(what))?;
+            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
+            let said = entry.value().decode().map_err(Error::read(what))?;
             prices.push(FedPrice { feeder: key.0, price: said.value, at_ms: said.timestamp });
         }
         Ok(prices)
@@ -427,16 +451,48 @@ impl At {
         Ok(record.map_or(0, |account| account.data.free))
     }
 
+    /// The deposit of a node contract with a body of this many bytes, in 1e-7 TFT.
+    pub fn contract_deposit(&self, body_bytes: usize) -> Result<Balance, Error> {
+        let what = "the deposit of a contract";
+        let per_byte = self.constant(what, api::constants().contracts().deposit_per_byte())?;
+        let least = self.constant(what, api::constants().contracts().contract_deposit())?;
+        Ok(least.saturating_add(per_byte.saturating_mul(body_bytes as Balance)))
+    }
+
+    /// The deposit of a name contract, in 1e-7 TFT.
+    pub fn name_deposit(&self, name: &str) -> Result<Balance, Error> {
+        let what = "the deposit of a name";
+        if name.len() <= SHORT_NAME {
+            self.constant(what, api::constants().contracts().short_name_deposit())
+        } else {
+            self.constant(what, api::constants().contracts().name_deposit())
+        }
+    }
+
+    /// The time that a cancelled contract pays for at least, in milliseconds.
+    pub fn min_charge_ms(&self) -> Result<u64, Error> {
+        self.constant("the minimum charge", api::constants().billing().min_charge_ms())
+    }
+
+    /// The time for which credit must pay all rates of a twin, in milliseconds.
+    pub fn min_runway_ms(&self) -> Result<u64, Error> {
+        self.constant("the minimum runway", api::constants().billing().min_runway_ms())
+    }
+
+    fn constant<A: constants::Address>(&self, what: &str, address: A) -> Result<A::Target, Error> {
+        self.0.constants().entry(address).map_err(Error::read(what))
+    }
+
     async fn fetch_body<A: Address<KeyParts = (ContractId,)>>(
         &self,
         what: &str,
         address: A,
         contract: ContractId,
     ) -> Result<Option<Body<Vec<u8>>>, Error> {
-        let entry = self.0.storage().entry(address).map_err(|e| Error::read(what)(&e))?;
+        let entry = self.0.storage().entry(address).map_err(Error::read(what))?;
         let value = in_time(what, entry.try_fetch((contract,))).await?;
         // Undecoded bytes: the same encoding whatever the bound is.
-        value.map(|v| Body::decode(&mut v.bytes()).map_err(|e| Error::read(what)(&e))).transpose()
+        value.map(|v| Body::decode(&mut v.bytes()).map_err(Error::read(what))).transpose()
     }
 
     async fn fetch<A: Address>(
@@ -445,8 +501,8 @@ impl At {
         address: A,
         keys: A::KeyParts,
     ) -> Result<Option<A::Value>, Error> {
-        let entry = self.0.storage().entry(address).map_err(|e| Error::read(what)(&e))?;
+        let entry = self.0.storage().entry(address).map_err(Error::read(what))?;
         let value = in_time(what, entry.try_fetch(keys)).await?;
-        value.map(|v| v.decode().map_err(|e| Error::read(what)(&e))).transpose()
+        value.map(|v| v.decode().map_err(Error::read(what))).transpose()
     }
 }

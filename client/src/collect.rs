@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What contracts have earned becomes payable, of many at once.
+//! Collects the earnings of many contracts at once.
 
 use crate::{
     Config, Error, GridClient, Keypair,
@@ -12,7 +12,7 @@ use crate::{
     client::in_time,
     submit::failure,
 };
-use std::{fmt, mem};
+use std::mem;
 use subxt::{
     ArcMetadata,
     error::{DispatchError, EventsError},
@@ -21,14 +21,14 @@ use subxt::{
 };
 use tfgrid_primitives::{Balance, ContractId};
 
-/// What came of a contract's claim: how much became payable, in 1e-7 TFT, fraction left out.
+/// The amount that a contract's earnings added to payable balances, in 1e-7 TFT, rounded down.
 pub type Outcome = Result<Balance, Error>;
 
 impl GridClient {
-    /// Makes payable what contracts have earned, in one transaction: 50 fit in well. Each is claimed for itself:
-    /// where one can't be, the others are. Answers in their order.
-    pub async fn claim(&self, contracts: &[ContractId], signer: &Keypair) -> Result<Vec<Outcome>, Error> {
-        const WHAT: &str = "the claim";
+    /// Moves the contracts' earnings to payable balances, in one transaction; 50 contracts fit in well. A
+    /// contract that fails doesn't keep the others from being collected. The outcomes have the contracts' order.
+    pub async fn collect(&self, contracts: &[ContractId], signer: &Keypair) -> Result<Vec<Outcome>, Error> {
+        const WHAT: &str = "the collection";
         let call = |contract: &ContractId| RuntimeCall::Billing(Call::claim { contract: *contract });
         let calls = contracts.iter().map(call).collect();
         let included = self.submit(WHAT, &api::transactions().utility().force_batch(calls), signer).await?;
@@ -37,30 +37,30 @@ impl GridClient {
     }
 }
 
-/// Reads what a batch of claims left: an item's events come before the one that says how it ended.
+/// Reads the outcomes of a batch from its events: an item's own events come before the one that ends it.
 fn outcomes<'a>(
     contracts: &[ContractId],
     events: impl Iterator<Item = Result<Event<'a, Config>, EventsError>>,
     metadata: &ArcMetadata,
 ) -> Result<Vec<Outcome>, Error> {
-    let unread = |error: &dyn fmt::Display| Error::read("the events of the claim")(error);
+    const WHAT: &str = "the events of the collection";
     let mut outcomes = Vec::new();
     let mut amount = 0;
     for event in events {
-        let event = event.map_err(|e| unread(&e))?;
+        let event = event.map_err(Error::read(WHAT))?;
         if let Some(claimed) = event.decode_fields_as::<Claimed>() {
-            amount = claimed.map_err(|e| unread(&e))?.amount;
+            amount = claimed.map_err(Error::read(WHAT))?.amount;
         } else if event.is::<ItemCompleted>() {
             outcomes.push(Ok(mem::take(&mut amount)));
         } else if event.is::<ItemFailed>() {
             let error = DispatchError::decode_from(event.field_bytes(), metadata.clone());
             let of =
                 contracts.get(outcomes.len()).map_or_else(String::new, |id| format!(" of contract {id}"));
-            outcomes.push(Err(failure(&format!("the claim{of}"), &error.map_err(|e| unread(&e))?)));
+            outcomes.push(Err(failure(&format!("the collection{of}"), &error.map_err(Error::read(WHAT))?)));
         }
     }
     if outcomes.len() != contracts.len() {
-        return Err(unread(&"not every contract has an outcome"));
+        return Err(Error::Inconsistent { what: WHAT.into(), why: "not every contract has an outcome" });
     }
     Ok(outcomes)
 }
@@ -128,7 +128,7 @@ mod tests {
         let error = outcomes[1].as_ref().unwrap_err();
         assert!(matches!(error, Error::Failed { name, .. } if name == "SetAside"), "{error}");
         assert!(
-            error.to_string().starts_with("the claim of contract 8 failed: Billing.SetAside: What"),
+            error.to_string().starts_with("the collection of contract 8 failed: Billing.SetAside: What"),
             "{error}"
         );
 

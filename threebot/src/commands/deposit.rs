@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot deposit`
+
+use crate::{cli::Global, output::Answer, session::Session};
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+use tfgrid_client::{
+    api,
+    primitives::{Balance, TwinId, views::PayerInfo},
+    units::{format_tft, parse_tft},
+};
+
+/// Pay TFT into a twin's credit: your own, or anybody's
+#[derive(Args)]
+pub struct Deposit {
+    /// In TFT, such as 12.5
+    #[arg(value_parser = parse_tft)]
+    amount: Balance,
+    /// The twin whose credit it is [default: yours]
+    #[arg(long)]
+    twin: Option<TwinId>,
+}
+
+impl Deposit {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::open(global).await?;
+        let twin = session.twin_or_own(&session.grid.finalized().await?, self.twin).await?;
+        session.submit("deposit", &api::transactions().billing().deposit(twin, self.amount)).await?;
+        let payer = session.grid.finalized().await?.payer(twin).await?;
+        Ok(Answer::new(text(twin, self.amount, &payer), value(twin, self.amount, &payer)))
+    }
+}
+
+fn text(twin: TwinId, amount: Balance, payer: &PayerInfo) -> String {
+    let credit = format_tft(payer.credit);
+    let mut text = format!("deposited {} TFT; twin {twin} has {credit} TFT of credit", format_tft(amount));
+    if missing(payer) > 0 {
+        text.push_str(&format!(
+            "\nits contracts are still paused: deposit {} TFT more",
+            format_tft(missing(payer))
+        ));
+    }
+    text
+}
+
+fn value(twin: TwinId, amount: Balance, payer: &PayerInfo) -> Value {
+    json!({
+        "twin": twin,
+        "amount_tft_1e7": amount.to_string(),
+        "credit_tft_1e7": payer.credit.to_string(),
+        "missing_tft_1e7": missing(payer).to_string(),
+    })
+}
+
+/// The deposit that lets paused contracts go on.
+pub fn missing(payer: &PayerInfo) -> Balance {
+    if payer.exhausted { payer.must_keep.saturating_sub(payer.credit) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_client::primitives::units::TFT;
+
+    #[test]
+    fn a_deposit_that_is_too_small_says_how_much_is_missing() {
+        let payer = PayerInfo {
+            credit: TFT / 2,
+            rate: 0,
+            promised: 0,
+            must_keep: 251 * TFT / 100,
+            exhausted: true,
+            funded_ms: None,
+        };
+        let said = text(5, TFT / 2, &payer);
+        assert!(said.ends_with("its contracts are still paused: deposit 2.01 TFT more"), "{said}");
+        assert_eq!(value(5, TFT / 2, &payer)["missing_tft_1e7"], "20100000");
+        let enough = PayerInfo { exhausted: false, ..payer };
+        assert_eq!(text(5, TFT / 2, &enough), "deposited 0.5 TFT; twin 5 has 0.5 TFT of credit");
+    }
+}

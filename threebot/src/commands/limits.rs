@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot limits`
+
+use crate::{cli::Global, output::Answer, session::Session};
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+use tfgrid_client::{
+    api::{self, runtime_types::pallet_billing::types},
+    primitives::{Balance, UsdRate},
+    units::{ParseError, format_tft, format_usd, parse_rate, parse_tft},
+};
+
+/// Show or set spending limits: they bind you and whoever acts for you
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot limits                              show them
+  threebot limits --rate 0.05 --refill 100     0.05 USD per hour, 100 TFT in 30 days
+  threebot limits --rate any                   take the first one back")]
+pub struct Limits {
+    /// The most that all your contracts may cost together, in USD per hour at list price, or any
+    #[arg(long, value_name = "USD", value_parser = parse_rate_or_any)]
+    rate: Option<UsdRate>,
+    /// The most that farmers' extra fees may be together, in USD per hour
+    #[arg(long, value_name = "USD", value_parser = parse_rate)]
+    extra_fee: Option<UsdRate>,
+    /// The most that refills may take from your account in 30 days, in TFT
+    #[arg(long, value_name = "TFT", value_parser = parse_tft)]
+    refill: Option<Balance>,
+}
+
+impl Limits {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::open(global).await?;
+        let at = session.grid.finalized().await?;
+        let before = at.owner_limits(session.twin(&at).await?).await?;
+        let limits = types::Limits {
+            max_usd_rate: self.rate.unwrap_or(before.max_usd_rate),
+            max_extra_fee: self.extra_fee.unwrap_or(before.max_extra_fee),
+            refill_per_30_days: self.refill.unwrap_or(before.refill_per_30_days),
+        };
+        let answer = Answer::new(text(&limits), value(&limits));
+        if self.rate.is_some() || self.extra_fee.is_some() || self.refill.is_some() {
+            session.submit("limits", &api::transactions().billing().set_limits(limits)).await?;
+        }
+        Ok(answer)
+    }
+}
+
+/// The chain has no limit on the rate where it is the largest number.
+fn parse_rate_or_any(text: &str) -> Result<UsdRate, ParseError> {
+    if text == "any" { Ok(UsdRate::MAX) } else { parse_rate(text) }
+}
+
+pub fn text(limits: &types::Limits) -> String {
+    let rate = match limits.max_usd_rate {
+        UsdRate::MAX => "any rate".into(),
+        rate => format!("at most {} USD per hour in all", format_usd(rate.into())),
+    };
+    format!(
+        "{rate}\nat most {} USD per hour of extra fees\nat most {} TFT of refills in 30 days",
+        format_usd(limits.max_extra_fee.into()),
+        format_tft(limits.refill_per_30_days)
+    )
+}
+
+/// `null` is no limit.
+pub fn value(limits: &types::Limits) -> Value {
+    json!({
+        "rate_usd_1e10": Some(limits.max_usd_rate).filter(|rate| *rate < UsdRate::MAX).map(|rate| rate.to_string()),
+        "extra_fee_usd_1e10": limits.max_extra_fee.to_string(),
+        "refill_tft_1e7": limits.refill_per_30_days.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_rate_is_no_limit() {
+        assert_eq!(
+            (parse_rate_or_any("any"), parse_rate_or_any("0.5")),
+            (Ok(UsdRate::MAX), Ok(5_000_000_000))
+        );
+        let limits = |rate| types::Limits { max_usd_rate: rate, max_extra_fee: 1, refill_per_30_days: 2 };
+        assert_eq!(value(&limits(UsdRate::MAX))["rate_usd_1e10"], Value::Null);
+        assert_eq!(value(&limits(7))["rate_usd_1e10"], "7");
+        assert!(text(&limits(UsdRate::MAX)).starts_with("any rate\n"));
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot name`
+
+use super::event;
+use crate::{cli::Global, consent::Consent, output::Answer, plan::Plan, session::Session};
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::json;
+use tfgrid_client::{api, units::parse_unique_name};
+
+/// Take a unique name on the gateways (locks a deposit of 1 TFT, or 10 TFT for names of up to four letters)
+#[derive(Args)]
+pub struct Name {
+    /// 1 to 63 of a-z, 0-9 and hyphens, none at either end
+    #[arg(value_parser = parse_unique_name)]
+    name: String,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl Name {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::open(global).await?;
+        let name = self.name;
+        let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
+        let rate = at.quote_name().await?.context("the chain has no price for names")?;
+        let free = at.free_balance(&session.account()?).await?;
+        let plan = Plan::for_new(&at, twin, format!("take the name {name:?}"), rate)
+            .await?
+            .holding(at.name_deposit(&name)?, free)?;
+        self.consent.ask(&session, &plan.text())?;
+        let bytes =
+            api::runtime_types::bounded_collections::bounded_vec::BoundedVec(name.clone().into_bytes());
+        let call = api::transactions().contracts().create_name_contract(bytes, rate);
+        let included = session.submit("name", &call).await?;
+        let contract = event::<api::contracts::events::NameContractCreated>(&included, "name")?.contract;
+        let text = format!("contract {contract}: the name {name:?} is yours");
+        Ok(Answer::new(text, json!({ "contract": contract, "name": name, "plan": plan.value() })))
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot refill`
+
+use super::funds::Funding;
+use crate::{cli::Global, output::Answer, session::Session};
+use anyhow::Result;
+use clap::Subcommand;
+use tfgrid_client::api::{self, runtime_types::pallet_billing::types::AutoRefill};
+
+#[derive(Subcommand)]
+pub enum Refill {
+    /// Let your account buy more credit whenever it is used up
+    ///
+    /// How much it may take in 30 days is a limit that only you can set: `threebot limits --refill TFT`.
+    #[command(after_help = "\
+Example:
+  threebot limits --refill 100      at most 100 TFT in 30 days
+  threebot refill on --hours 72     three days at a time")]
+    On {
+        /// How many hours of your running costs each refill buys (24 or more)
+        #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u32).range(24..))]
+        hours: u32,
+    },
+    /// Let contracts pause when the credit is used up
+    Off,
+}
+
+impl Refill {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::open(global).await?;
+        let request = match self {
+            Self::On { hours } => Some(AutoRefill { hours }),
+            Self::Off => None,
+        };
+        session.submit("refill", &api::transactions().billing().set_auto_refill(request)).await?;
+        let at = session.grid.finalized().await?;
+        let funding = Funding::read(&at, session.twin(&at).await?).await?;
+        let mut text = funding.refill_text();
+        if funding.refill_is_blocked() {
+            text.push_str("\nnothing may be taken yet: allow it with `threebot limits --refill TFT`");
+        }
+        Ok(Answer::new(text, funding.refill_value()))
+    }
+}

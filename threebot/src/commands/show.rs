@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot show`
+
+use crate::{cli::Global, contract, output::Answer, session::Session};
+use anyhow::Result;
+use clap::Args;
+use tfgrid_client::primitives::ContractId;
+
+/// Show everything about a contract
+#[derive(Args)]
+pub struct Show {
+    /// The contract's id, open or closed lately
+    contract: ContractId,
+}
+
+impl Show {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        contract::answer(&Session::anonymous(global).await?, self.contract).await
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot update`
+
+use super::{
+    deploy::{Waiting, planned, with_public_note},
+    event,
+};
+use crate::{
+    cli::Global,
+    consent::Consent,
+    contract::{self, own_contract},
+    deployment::DeploymentFile,
+    output::Answer,
+    plan::Plan,
+    session::Session,
+};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::time::Instant;
+use tfgrid_client::{
+    api,
+    primitives::{
+        Body, ContractId,
+        views::{Claim, TwinContract},
+    },
+};
+
+/// Let a contract's node run another version of its deployment; the old one runs until it does
+///
+/// A machine or volume that is the same in both versions stays as it is; volumes always keep their content. If
+/// the new version can't run, the old one is restored.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot update 7 -f site.yaml           another version of contract 7
+  threebot update 7 -f site.yaml --sru 20GiB --yes")]
+pub struct Update {
+    /// The contract's id
+    contract: ContractId,
+    #[command(flatten)]
+    deployment: DeploymentFile,
+    #[command(flatten)]
+    waiting: Waiting,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+impl Update {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let reservation = self.deployment.read()?;
+        let session = Session::open(global).await?;
+        let started = Instant::now();
+        let contract = self.contract;
+        let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
+        let TwinContract { claim, rate: before, .. } = own_contract(&at, twin, contract).await?;
+        let Claim::Node { node, public_ips, resources } = claim else {
+            bail!("contract {contract} runs nothing that could have another version");
+        };
+        let rate = at.quote(node, reservation.resources, public_ips).await?;
+        let rate = rate.with_context(|| format!("node {node} is gone"))?;
+        let what = format!("update contract {contract} on node {node}");
+        let plan = Plan::for_change(&at, twin, what, before, rate).await?;
+        let is_pending = at.pending_body(contract).await?.is_some();
+        let is_active =
+            matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
+        if is_active && !is_pending && resources == reservation.resources {
+            // Another version of the same would cost a fee.
+            return planned(&session, contract, &plan, started).await;
+        }
+        let plan = with_public_note(plan, &reservation);
+        self.consent.ask(&session, &plan.text())?;
+        let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
+        let resources = reservation.resources.into();
+        let call = api::transactions().contracts().update_node_contract(contract, resources, body, rate);
+        let included = session.submit("update", &call).await?;
+        let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
+        self.waiting.wait(contract, updated(&session, contract, version)).await?;
+        planned(&session, contract, &plan, started).await
+    }
+}
+
+/// Waits until a version of a contract runs. Fails if the node rejects it, with the reason from the block's
+/// events, or doesn't answer for it.
+async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
+    let mut heads = session.grid.follow().await?;
+    while let Some(at) = heads.next().await {
+        let at = at?;
+        let Some(record) = at.contract(contract).await? else {
+            let reason = at.closed(contract).await?.map(|closed| contract::reason_text(&closed.reason));
+            bail!(
+                "contract {contract} was closed before version {version} ran: {}",
+                reason.unwrap_or_default()
+            );
+        };
+        let api::runtime_types::pallet_contracts::types::ContractKind::Node(deployment) = record.kind else {
+            bail!("contract {contract} runs no deployment");
+        };
+        if deployment.version == version {
+            return Ok(());
+        }
+        if let Some(why) = contract::rejection(&at, contract, version).await? {
+            bail!("version {version} can't run: {why}; version {} still does", deployment.version);
+        }
+        if deployment.pending.is_none() && deployment.last_version >= version {
+            bail!(
+                "the node didn't answer for version {version} in time; version {} still runs",
+                deployment.version
+            );
+        }
+    }
+    bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
+}

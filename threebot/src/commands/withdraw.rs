@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot withdraw`
+
+use crate::{cli::Global, output::Answer, session::Session};
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+use serde_json::json;
+use tfgrid_client::{
+    GridAt, api,
+    primitives::{Balance, TwinId, clock::stretch, fixed, views::PayerInfo},
+    units::{format_tft, parse_tft},
+};
+
+/// The credit may be spent on for so long until the call is in a block, in milliseconds.
+const SLACK_MS: u64 = 60_000;
+
+/// Take credit back to your account
+#[derive(Args)]
+pub struct Withdraw {
+    /// In TFT, such as 12.5; if omitted, everything that can be withdrawn
+    #[arg(value_parser = parse_tft)]
+    amount: Option<Balance>,
+}
+
+impl Withdraw {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::open(global).await?;
+        let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
+        let free = withdrawable(&at, twin).await?;
+        let amount = match self.amount {
+            Some(0) => bail!("withdraw more than 0 TFT"),
+            Some(amount) => amount,
+            None => free,
+        };
+        ensure!(
+            amount > 0 && amount <= at.payer(twin).await?.credit,
+            "not enough credit: at most {} TFT can be withdrawn now; the rest must pay for the next hour",
+            format_tft(free)
+        );
+        session.submit("withdraw", &api::transactions().billing().withdraw(amount)).await?;
+        let credit = session.grid.finalized().await?.payer(twin).await?.credit;
+        let text = format!(
+            "withdrew {} TFT; twin {twin} has {} TFT of credit",
+            format_tft(amount),
+            format_tft(credit)
+        );
+        let value = json!({
+            "twin": twin,
+            "amount_tft_1e7": amount.to_string(),
+            "credit_tft_1e7": credit.to_string(),
+        });
+        Ok(Answer::new(text, value))
+    }
+}
+
+async fn withdrawable(at: &GridAt, twin: TwinId) -> Result<Balance> {
+    let PayerInfo { credit, rate, promised: committed, exhausted, .. } = at.payer(twin).await?;
+    if exhausted {
+        // Nothing runs on it.
+        return Ok(credit);
+    }
+    let price = at.grid_info().await?.tft_price;
+    let runway = stretch(at.min_runway_ms()?.saturating_add(SLACK_MS), price);
+    // At list price: a shorter runway has a higher price factor.
+    let must_stay = runway.saturating_mul(rate.saturating_add(committed));
+    Ok(credit.saturating_sub(fixed::ceil(must_stay)))
+}

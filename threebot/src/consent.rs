@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Questions before something that can't be undone.
+
+use crate::session::Session;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::io::{self, BufRead, IsTerminal, Write};
+
+#[derive(Args)]
+pub struct Consent {
+    /// Skip the question (never asked with --json or without a terminal)
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+impl Consent {
+    /// Shows what will be done and asks whether to go ahead.
+    ///
+    /// # Errors
+    /// If the answer is no.
+    pub fn ask(&self, session: &Session, what: &str) -> Result<()> {
+        if session.json {
+            return Ok(());
+        }
+        let mut stderr = io::stderr();
+        writeln!(stderr, "{what}").context("can't show what will be done")?;
+        if self.yes || !io::stdin().is_terminal() || !stderr.is_terminal() {
+            return Ok(());
+        }
+        write!(stderr, "Go ahead? [y/N] ").context("can't ask")?;
+        let mut answer = String::new();
+        io::stdin().lock().read_line(&mut answer).context("can't read the answer")?;
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Ok(()),
+            _ => bail!("nothing was done"),
+        }
+    }
+}

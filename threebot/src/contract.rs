@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Contracts as text and as JSON.
+
+use crate::{output::Answer, session::Session};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tfgrid_client::{
+    GridAt,
+    api::{
+        self,
+        runtime_types::{
+            pallet_contracts::types::{ContractKind, Deployment},
+            tfgrid_primitives::ledger::Rates,
+        },
+    },
+    primitives::{
+        Balance, Body, ContractId, FailureCode, TwinId, UsageTotals, UsdAmount, UsdRate,
+        units::{GIB, MIB},
+        views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
+    },
+    units::{format_tft, format_usd},
+};
+
+/// A status as a word, with the charge so far: 1e-7 TFT and 1e-10 USD.
+pub fn status_columns(status: &ContractStatus) -> (&'static str, Balance, UsdAmount) {
+    match *status {
+        ContractStatus::Created => ("created", 0, 0),
+        ContractStatus::Deployed { tft, usd } => ("deployed", tft, usd),
+        ContractStatus::Paused { tft, usd } => ("paused", tft, usd),
+        ContractStatus::NodeOffline { tft, usd } => ("node offline", tft, usd),
+        ContractStatus::Closed { tft, usd, .. } => ("closed", tft, usd),
+    }
+}
+
+/// An open contract of this twin.
+pub async fn own_contract(at: &GridAt, twin: TwinId, contract: ContractId) -> Result<TwinContract> {
+    let contracts = at.contracts_of_twin(twin).await?;
+    let found = contracts.into_iter().find(|own| own.contract == contract);
+    found.with_context(|| format!("twin {twin} has no open contract with the id {contract}"))
+}
+
+/// The error for an id of which the chain knows nothing.
+pub fn unknown(contract: ContractId) -> anyhow::Error {
+    anyhow::anyhow!(
+        "no contract has the id {contract}, or it was closed so long ago that the chain has forgotten it"
+    )
+}
+
+/// All about a contract, open or closed lately.
+pub async fn answer(session: &Session, contract: ContractId) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    if let Some(open) = OpenContract::read(&at, contract).await? {
+        return Ok(Answer::new(open.text(), open.value()));
+    }
+    let closed = at.closed(contract).await?.ok_or_else(|| unknown(contract))?;
+    Ok(Answer::new(closed_text(contract, &closed), closed_value(contract, &closed)))
+}
+
+fn closed_text(contract: ContractId, closed: &ClosedContract) -> String {
+    format!(
+        "contract  {contract}\nstate     closed: {}\nnode      {}\ncharged   {} TFT, {} USD",
+        reason_text(&closed.reason),
+        closed.node.map_or("none".into(), |node| node.to_string()),
+        format_tft(closed.tft),
+        format_usd(closed.usd),
+    )
+}
+
+fn closed_value(contract: ContractId, closed: &ClosedContract) -> Value {
+    let failure = match closed.reason {
+        ClosingReason::NodeRejected { code } => Some(format!("{code:?}")),
+        _ => None,
+    };
+    json!({
+        "contract": contract,
+        "state": "closed",
+        "reason": reason_name(&closed.reason),
+        "failure": failure,
+        "node": closed.node,
+        "closed_at": closed.closed_at_unix,
+        "charged_tft_1e7": closed.tft.to_string(),
+        "charged_usd_1e10": closed.usd.to_string(),
+    })
+}
+
+struct OpenContract {
+    contract: ContractId,
+    kind: ContractKind,
+    state: &'static str,
+    rate: UsdRate,
+    extra_fee: UsdRate,
+    tft: Balance,
+    usd: UsdAmount,
+    /// What the node wrote; `None` before the contract is deployed.
+    result: Option<Value>,
+    usage: Option<UsageTotals>,
+    /// Public traffic that was bought and isn't used, in bytes.
+    traffic_left: u64,
+    body: Option<String>,
+}
+
+impl OpenContract {
+    async fn read(at: &GridAt, contract: ContractId) -> Result<Option<Self>> {
+        let (Some(record), Some(status)) =
+            (at.contract(contract).await?, at.contract_status(contract).await?)
+        else {
+            return Ok(None);
+        };
+        let (state, tft, usd) = status_columns(&status);
+        let Rates { usd: rate, extra: extra_fee } = record.rates;
+        let result = at.result(contract).await?;
+        let body = at.body(contract).await?.map(|body| match body {
+            Body::Plain(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Body::Sealed(bytes) => format!("sealed, {} bytes", bytes.len()),
+        });
+        Ok(Some(Self {
+            contract,
+            kind: record.kind,
+            state,
+            rate,
+            extra_fee,
+            tft,
+            usd,
+            result: result.map(|bytes| {
+                serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(hex::encode(&bytes)))
+            }),
+            usage: at.usage(contract).await?,
+            traffic_left: at.traffic_left(contract).await?,
+            body,
+        }))
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![
+            format!("contract  {}", self.contract),
+            format!("state     {}", self.state),
+            self.kind_text(),
+        ];
+        lines.push(format!("rate      {} USD per hour", format_usd(self.rate.into())));
+        if self.extra_fee > 0 {
+            lines.push(format!(
+                "extra     {} USD per hour, the farmer's fee",
+                format_usd(self.extra_fee.into())
+            ));
+        }
+        lines.push(format!("charged   {} TFT, {} USD", format_tft(self.tft), format_usd(self.usd)));
+        if matches!(self.kind, ContractKind::Node(_)) {
+            let result = self.result.as_ref().map_or("none yet".into(), Value::to_string);
+            lines.push(format!("result    {result}"));
+            lines.push(format!("usage     {}", self.usage.as_ref().map_or("none yet".into(), usage_text)));
+            if self.traffic_left > 0 {
+                lines.push(format!("traffic   {} left", size_text(self.traffic_left)));
+            }
+            let body = self.body.as_deref().unwrap_or("none");
+            lines.push(format!("body      {}", body.replace('\n', "\n          ")));
+        }
+        lines.join("\n")
+    }
+
+    fn kind_text(&self) -> String {
+        match &self.kind {
+            ContractKind::Node(deployment) => deployment_text(deployment),
+            ContractKind::Rent { node } => format!("node      {node}, the whole of it"),
+            ContractKind::Name { name } => format!("name      {}", String::from_utf8_lossy(&name.0)),
+        }
+    }
+
+    fn value(&self) -> Value {
+        let mut value = json!({
+            "contract": self.contract,
+            "state": self.state,
+            "rate_usd_1e10": self.rate.to_string(),
+            "extra_fee_usd_1e10": self.extra_fee.to_string(),
+            "charged_tft_1e7": self.tft.to_string(),
+            "charged_usd_1e10": self.usd.to_string(),
+            "result": self.result,
+            "usage": self.usage,
+            "traffic_left": self.traffic_left,
+            "body": self.body,
+        });
+        let kind = match &self.kind {
+            ContractKind::Node(deployment) => json!({
+                "kind": "node",
+                "node": deployment.node,
+                "resources": *deployment.resources,
+                "public_ips": deployment.public_ips,
+                "version": deployment.version,
+                "pending_version": deployment.pending.as_ref().map(|pending| pending.version),
+            }),
+            ContractKind::Rent { node } => json!({ "kind": "rent", "node": node }),
+            ContractKind::Name { name } => {
+                json!({ "kind": "name", "name": String::from_utf8_lossy(&name.0) })
+            }
+        };
+        merge(&mut value, kind);
+        value
+    }
+}
+
+fn deployment_text(deployment: &Deployment) -> String {
+    let resources = *deployment.resources;
+    let pending = match &deployment.pending {
+        Some(pending) => format!(", version {} is pending", pending.version),
+        None => String::new(),
+    };
+    format!(
+        "node      {}\nversion   {}{pending}\nreserved  {} cores, {} memory, {} SSD, {} public IPs",
+        deployment.node,
+        deployment.version,
+        resources.cru,
+        size_text(resources.mru),
+        size_text(resources.sru),
+        deployment.public_ips,
+    )
+}
+
+fn usage_text(usage: &UsageTotals) -> String {
+    format!(
+        "{} s CPU, {} memory, {} disk, {} received, {} sent",
+        usage.cpu_ms / 1_000,
+        size_text(usage.memory_bytes),
+        size_text(usage.disk_bytes),
+        size_text(usage.received_bytes),
+        size_text(usage.sent_bytes),
+    )
+}
+
+/// Bytes with two digits behind the point, in GiB or MiB.
+pub fn size_text(bytes: u64) -> String {
+    let (unit, name) = if bytes >= GIB { (GIB, "GiB") } else { (MIB, "MiB") };
+    let hundredths = u128::from(bytes) * 100 / u128::from(unit);
+    format!("{}.{:02} {name}", hundredths / 100, hundredths % 100)
+}
+
+/// The reason for which a block's events reject a version of a contract, if they do.
+pub async fn rejection(at: &GridAt, contract: ContractId, version: u32) -> Result<Option<String>> {
+    let events = at.raw().events().fetch().await.context("can't read a block's events")?;
+    for event in events.find::<api::contracts::events::DeploymentRejected>() {
+        let event = event.context("can't read the event of a rejection")?;
+        if event.contract == contract && event.version == version {
+            let path = String::from_utf8_lossy(&event.path.0).into_owned();
+            let place = if path.is_empty() { String::new() } else { format!(", at {path}") };
+            return Ok(Some(format!("{} ({:?}){place}", failure_text(*event.code), *event.code)));
+        }
+    }
+    Ok(None)
+}
+
+/// A reason for closing as a sentence.
+pub fn reason_text(reason: &ClosingReason) -> String {
+    match reason {
+        ClosingReason::Cancelled => "its owner cancelled it".into(),
+        ClosingReason::NotDelivered => "its owner says that the node didn't deliver".into(),
+        ClosingReason::OutOfFunds => "its owner's credit was used up".into(),
+        ClosingReason::NodeRejected { code } => {
+            format!("the node can't deploy it: {} ({code:?})", failure_text(*code))
+        }
+        ClosingReason::NodeSilent => "the node didn't answer in time".into(),
+        ClosingReason::NodeRemoved => "the node is gone".into(),
+        ClosingReason::Drained => "the farmer drained the node".into(),
+        ClosingReason::ByGovernance => "governance closed it".into(),
+    }
+}
+
+fn reason_name(reason: &ClosingReason) -> &'static str {
+    match reason {
+        ClosingReason::Cancelled => "Cancelled",
+        ClosingReason::NotDelivered => "NotDelivered",
+        ClosingReason::OutOfFunds => "OutOfFunds",
+        ClosingReason::NodeRejected { .. } => "NodeRejected",
+        ClosingReason::NodeSilent => "NodeSilent",
+        ClosingReason::NodeRemoved => "NodeRemoved",
+        ClosingReason::Drained => "Drained",
+        ClosingReason::ByGovernance => "ByGovernance",
+    }
+}
+
+fn failure_text(code: FailureCode) -> &'static str {
+    match code {
+        FailureCode::BodyNotJson => "the body isn't JSON or not a deployment",
+        FailureCode::BodyUnsupported => "the body asks for something that this node doesn't know",
+        FailureCode::BodyInvalid => "the body breaks a rule",
+        FailureCode::OverReserved => "the workloads need more than is reserved",
+        FailureCode::ImageNotFound => "the registry says that the image doesn't exist",
+        FailureCode::ImageTooLarge => "the image is larger than the contract's disk",
+        FailureCode::WorkloadExited => "the workload ended by itself again and again",
+    }
+}
+
+/// Adds the fields of one JSON object to another.
+pub fn merge(into: &mut Value, more: Value) {
+    if let (Value::Object(into), Value::Object(more)) = (into, more) {
+        into.extend(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn closed(reason: ClosingReason) -> ClosedContract {
+        ClosedContract {
+            twin: 2,
+            node: Some(3),
+            reason,
+            closed_at: 5,
+            closed_at_unix: 1_700_000_000,
+            usd: 41_500,
+            tft: 83,
+        }
+    }
+
+    #[test]
+    fn a_closed_contract_has_its_reason_and_failure() {
+        let cancelled = closed_value(7, &closed(ClosingReason::Cancelled));
+        assert_eq!((&cancelled["reason"], &cancelled["failure"]), (&json!("Cancelled"), &Value::Null));
+        assert_eq!(cancelled["charged_usd_1e10"], "41500");
+        let rejected = closed(ClosingReason::NodeRejected { code: FailureCode::ImageNotFound });
+        let value = closed_value(7, &rejected);
+        assert_eq!((&value["reason"], &value["failure"]), (&json!("NodeRejected"), &json!("ImageNotFound")));
+        let text = closed_text(7, &rejected);
+        assert!(text.contains("doesn't exist (ImageNotFound)"), "{text}");
+        assert!(text.contains("charged   0.0000083 TFT, 0.00000415 USD"), "{text}");
+    }
+
+    #[test]
+    fn sizes_have_two_digits_behind_the_point() {
+        assert_eq!(size_text(0), "0.00 MiB");
+        assert_eq!(size_text(64 * MIB + MIB / 2), "64.50 MiB");
+        assert_eq!(size_text(2 * GIB), "2.00 GiB");
+        assert_eq!(size_text(u64::MAX), "17179869183.99 GiB");
+    }
+}
