@@ -6,7 +6,7 @@
 //! has been dropped, the months are all that was written.
 
 use tfgrid_primitives::{
-    Balance, Charge, ContractId, UnixSeconds, UsdAmount, fixed::whole, units::MONTH_MS, views::MONTHS_KEPT,
+    Balance, Charge, ContractId, UnixSeconds, UsdAmount, units::MONTH_MS, views::MONTHS_KEPT,
 };
 
 /// A billing month in seconds; months are counted since 1970.
@@ -141,7 +141,7 @@ fn lines(charges: &Charges, earlier: Total, present: u32) -> Vec<Line> {
     for Booked { month, charge } in &charges.months {
         booked = sum([booked, *charge]);
         let until = Total {
-            tft: earlier.tft.saturating_add(whole(booked.tft)),
+            tft: earlier.tft.saturating_add(booked.tft.whole()),
             usd: earlier.usd.saturating_add(booked.usd),
         };
         if let Some((month, amount)) = last.replace((*month, less(until, billed))) {
@@ -176,7 +176,7 @@ fn sum(charges: impl IntoIterator<Item = Charge>) -> Charge {
 }
 
 fn rounded(charge: Charge) -> Total {
-    Total { tft: whole(charge.tft), usd: charge.usd }
+    Total { tft: charge.tft.whole(), usd: charge.usd }
 }
 
 fn less(a: Total, b: Total) -> Total {
@@ -191,17 +191,20 @@ fn more(a: Total, b: Total) -> Total {
 mod tests {
     use super::*;
     use tfgrid_primitives::{
-        Accrual, Payer, Rates,
-        clock::stretch,
-        fixed::{ONE, Q64, from_whole},
-        ledger::Moment,
-        units::HOUR_MS,
+        Accrual, ExactTft, Payer, Rates, clock::stretch, ledger::Moment, units::HOUR_MS,
     };
 
-    const HALF: Q64 = ONE / 2;
+    /// A charge of so many half units of TFT.
+    fn halves(halves: u128, usd: UsdAmount) -> Charge {
+        Charge { tft: ExactTft::from_whole(halves).scaled(1, 2), usd }
+    }
 
-    fn booked(month: u32, tft: Q64, usd: UsdAmount) -> Booked {
-        Booked { month, charge: Charge { tft, usd } }
+    fn booked(month: u32, tft: Balance, usd: UsdAmount) -> Booked {
+        Booked { month, charge: halves(2 * tft, usd) }
+    }
+
+    fn booked_half(month: u32) -> Booked {
+        Booked { month, charge: halves(1, 1) }
     }
 
     fn total(tft: Balance, usd: UsdAmount) -> Total {
@@ -226,14 +229,14 @@ mod tests {
 
     #[test]
     fn unwritten_charges_belong_to_the_present_month() {
-        let settled = Charge { tft: 30 * ONE, usd: 300 };
-        let months = vec![booked(698, 10 * ONE, 100), booked(699, 20 * ONE, 200)];
+        let settled = halves(60, 300);
+        let months = vec![booked(698, 10, 100), booked(699, 20, 200)];
         let open = charges(months.clone(), Some(settled), total(37, 370));
         assert_eq!(lines_of(&open), [(Some(698), 10, 100), (Some(699), 20, 200), (Some(700), 7, 70)]);
         let quiet = charges(months, Some(settled), total(30, 300));
         assert_eq!(lines_of(&quiet), [(Some(698), 10, 100), (Some(699), 20, 200)]);
 
-        let written = vec![booked(700, 30 * ONE, 300)];
+        let written = vec![booked(700, 30, 300)];
         assert_eq!(lines_of(&charges(written, Some(settled), total(31, 310))), [(Some(700), 31, 310)]);
         let new = charges(vec![], Some(Charge::default()), total(1, 10));
         assert_eq!(lines_of(&new), [(Some(700), 1, 10)]);
@@ -241,16 +244,16 @@ mod tests {
 
     #[test]
     fn fractions_are_billed_once_they_make_a_unit() {
-        let settled = Charge { tft: 3 * HALF, usd: 3 };
-        let months = vec![booked(698, HALF, 1), booked(699, HALF, 1), booked(700, HALF, 1)];
+        let settled = halves(3, 3);
+        let months = [698, 699, 700].map(booked_half).to_vec();
         let open = charges(months, Some(settled), total(1, 3));
         assert_eq!(lines_of(&open), [(Some(698), 0, 1), (Some(699), 1, 1), (Some(700), 0, 1)]);
     }
 
     #[test]
     fn dropped_months_share_one_line() {
-        let months: Vec<Booked> = (688..=700).map(|month| booked(month, ONE, 10)).collect();
-        let settled = Charge { tft: 20 * ONE, usd: 200 };
+        let months: Vec<Booked> = (688..=700).map(|month| booked(month, 1, 10)).collect();
+        let settled = halves(40, 200);
         let open = lines_of(&charges(months.clone(), Some(settled), total(21, 210)));
         assert_eq!((open[0], open[13]), ((None, 7, 70), (Some(700), 2, 20)));
         let closed = lines_of(&charges(months, None, total(20, 200)));
@@ -260,13 +263,13 @@ mod tests {
     /// Sixteen months of charges, settled at odd times while the price moves.
     fn sixteen_months() -> Charges {
         let rates = Rates { usd: 103_750_001, extra: 7_919 };
-        let mut payer = Payer { speed: 700, ..Payer::default() };
-        let mut now = Moment { clock: 0, ms: 0 };
+        let mut payer = Payer { price_factor: 700, ..Payer::default() };
+        let mut now = Moment::default();
         payer.change(now, |p| {
-            p.credit = from_whole(1 << 60);
-            p.add(rates);
+            p.credit = ExactTft::from_whole(1 << 60);
+            p.charged.add(rates);
         });
-        let mut accrual = Accrual::start(rates, payer.funded);
+        let mut accrual = Accrual::starting(payer.funded);
         let mut months: Vec<Booked> = Vec::new();
         let mut run = |payer: &mut Payer, ms: u64, price: u64| {
             now = Moment { clock: now.clock + stretch(ms, price), ms: now.ms + ms };
@@ -277,17 +280,16 @@ mod tests {
             let seconds =
                 run(&mut payer, HOUR_MS * (97 + step % 31) + 13 * step, 400_000 + step * 7_777 % 300_000);
             let before = accrual.charged;
-            accrual.claim(&payer.funded);
+            accrual.settle(rates, &payer.funded);
             let month = (seconds / MONTH_SECONDS) as u32;
             if months.last().is_none_or(|last| last.month < month) {
                 months.push(booked(month, 0, 0));
             }
             let charge = &mut months.last_mut().unwrap().charge;
-            charge.tft += accrual.charged.tft - before.tft;
-            charge.usd += accrual.charged.usd - before.usd;
+            *charge = charge.plus(&accrual.charged.minus(&before));
         }
         let now = run(&mut payer, 5 * HOUR_MS, 512_345);
-        let charge = accrual.charge(&payer.funded);
+        let charge = accrual.charge(rates, &payer.funded);
         let months = months.split_off(months.len() - 13);
         Charges { months, settled: Some(accrual.charged), total: rounded(charge), now }
     }
@@ -300,11 +302,11 @@ mod tests {
         let last = charges.months.len() - 1;
         for (Booked { month, charge }, line) in charges.months[..last].iter().zip(&lines[1..]) {
             assert_eq!((line.0, line.2), (Some(u64::from(*month)), charge.usd));
-            assert!(line.1.abs_diff(whole(charge.tft)) <= 1);
+            assert!(line.1.abs_diff(charge.tft.whole()) <= 1);
         }
         // The last five hours are in the last line.
         let present = charges.months[last].charge;
-        assert!(lines[13].1 > whole(present.tft) && lines[13].2 > present.usd);
+        assert!(lines[13].1 > present.tft.whole() && lines[13].2 > present.usd);
     }
 
     #[test]
@@ -315,20 +317,20 @@ mod tests {
 
     #[test]
     fn contradicting_figures_are_no_bill() {
-        let excess = charges(vec![booked(700, 2 * ONE, 20)], None, total(1, 20));
+        let excess = charges(vec![booked(700, 2, 20)], None, total(1, 20));
         let differ = |months, total| Err(BillError::MonthsDiffer { contract: 1, months, total });
         assert_eq!(Bill::new(1, &excess), differ(total(2, 20), total(1, 20)));
-        let settled = Charge { tft: 2 * ONE, usd: 19 };
-        let excess = charges(vec![booked(700, 2 * ONE, 20)], Some(settled), total(3, 30));
+        let settled = halves(4, 19);
+        let excess = charges(vec![booked(700, 2, 20)], Some(settled), total(3, 30));
         assert_eq!(Bill::new(1, &excess), differ(total(2, 20), total(2, 19)));
-        let later = Some(Charge { tft: 2 * ONE, usd: 20 });
-        let excess = charges(vec![booked(700, 2 * ONE, 20)], later, total(1, 20));
+        let later = Some(halves(4, 20));
+        let excess = charges(vec![booked(700, 2, 20)], later, total(1, 20));
         assert_eq!(Bill::new(1, &excess), differ(total(2, 20), total(1, 20)));
         // None of twelve months was dropped.
-        let months: Vec<Booked> = (689..=700).map(|month| booked(month, ONE, 10)).collect();
+        let months: Vec<Booked> = (689..=700).map(|month| booked(month, 1, 10)).collect();
         let lacking = charges(months, None, total(13, 130));
         assert_eq!(Bill::new(1, &lacking), differ(total(12, 120), total(13, 130)));
-        let unordered = charges(vec![booked(700, ONE, 1), booked(699, ONE, 1)], None, total(2, 2));
+        let unordered = charges(vec![booked(700, 1, 1), booked(699, 1, 1)], None, total(2, 2));
         assert_eq!(Bill::new(1, &unordered), Err(BillError::Unordered { contract: 1, month: 699 }));
     }
 }

@@ -5,8 +5,8 @@ use crate::{
     Config, Error, GridClient, Keypair,
     api::{
         self,
-        billing::events::Claimed,
-        runtime_types::{pallet_billing::pallet::Call, tfgrid_runtime::RuntimeCall},
+        billing::events::Collected,
+        runtime_types::{pallet_grid_billing::pallet::Call, tfgrid_runtime::RuntimeCall},
         utility::events::{ItemCompleted, ItemFailed},
     },
     client::in_time,
@@ -29,7 +29,7 @@ impl GridClient {
     /// contract that fails doesn't keep the others from being collected. The outcomes have the contracts' order.
     pub async fn collect(&self, contracts: &[ContractId], signer: &Keypair) -> Result<Vec<Outcome>, Error> {
         const WHAT: &str = "the collection";
-        let call = |contract: &ContractId| RuntimeCall::Billing(Call::claim { contract: *contract });
+        let call = |contract: &ContractId| RuntimeCall::Billing(Call::collect { contract: *contract });
         let calls = contracts.iter().map(call).collect();
         let included = self.submit(WHAT, &api::transactions().utility().force_batch(calls), signer).await?;
         let at = in_time(WHAT, self.api.at_block(H256(included.block.0))).await?;
@@ -48,8 +48,8 @@ fn outcomes<'a>(
     let mut amount = 0;
     for event in events {
         let event = event.map_err(Error::read(WHAT))?;
-        if let Some(claimed) = event.decode_fields_as::<Claimed>() {
-            amount = claimed.map_err(Error::read(WHAT))?.amount;
+        if let Some(collected) = event.decode_fields_as::<Collected>() {
+            amount = collected.map_err(Error::read(WHAT))?.amount;
         } else if event.is::<ItemCompleted>() {
             outcomes.push(Ok(mem::take(&mut amount)));
         } else if event.is::<ItemFailed>() {
@@ -116,7 +116,7 @@ mod tests {
     fn each_contract_of_a_batch_has_its_own_outcome() {
         let metadata = metadata();
         let claimed = |contract: ContractId, amount: Balance| {
-            event(&metadata, "Billing", "Claimed", (contract, amount))
+            event(&metadata, "Billing", "Collected", (contract, amount))
         };
         let completed = event(&metadata, "Utility", "ItemCompleted", ());
         let failed =

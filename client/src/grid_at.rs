@@ -3,7 +3,7 @@
 
 use crate::{
     AccountId32, Config, Error,
-    api::{self, runtime_types::pallet_billing::types as billing},
+    api::{self, runtime_types::pallet_grid_billing::types as billing},
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
 };
@@ -16,13 +16,13 @@ use subxt::{
     utils::Static,
 };
 use tfgrid_primitives::{
-    Balance, Body, Charge, ContractId, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice, TwinId,
-    UnixSeconds, UsageTotals, UsdRate,
+    Balance, Body, Charge, ContractId, ExactTft, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice,
+    TwinId, UnixSeconds, UsageTotals, UsdRate,
     clock::tft_of,
-    fixed,
-    ledger::FULL_SPEED,
+    ledger::FULL_PRICE,
     pricing::traffic_cost,
     report::DetailsPayload,
+    traits::ContractPrice,
     units::MONTH_MS,
     views::{
         ClosedContract, ContractStatus, GridInfo, MAX_PAGE, NodeContract, NodeFilter, NodeOffer, Page,
@@ -121,14 +121,13 @@ impl GridAt {
 
     /// All open contracts on a node.
     pub async fn contracts_of_node(&self, node: NodeId) -> Result<Vec<NodeContract>, Error> {
-        let mut contracts = Vec::new();
+        let (mut contracts, mut after) = (Vec::new(), None);
         loop {
-            let after = contracts.last().map(|c: &NodeContract| c.contract);
             let call = api::runtime_apis().grid_api().contracts_of_node(node, after, MAX_PAGE);
             let page = in_time("a node's contracts", self.0.runtime_apis().call(call)).await?;
-            let full = page.len() == MAX_PAGE as usize;
-            contracts.extend(page.into_iter().map(|c| c.0));
-            if !full {
+            contracts.extend(page.items.into_iter().map(|c| c.0));
+            after = page.next;
+            if after.is_none() {
                 return Ok(contracts);
             }
         }
@@ -185,26 +184,26 @@ impl GridAt {
 
     /// The price list; `None` on a chain without a policy.
     pub async fn prices(&self) -> Result<Option<PriceList>, Error> {
-        let policy = self.fetch("the price list", api::storage().billing().current_policy(), ()).await?;
+        let policy = self.fetch("the price list", api::storage().billing().policy(), ()).await?;
         Ok(policy.map(|policy| policy.prices.0))
     }
 
-    /// The cost of public traffic on a node for a twin now, in 1e-7 TFT, rounded up; `None` for an unknown
-    /// node and while TFT has no price.
-    pub async fn traffic_cost(&self, twin: TwinId, node: NodeId, gb: u32) -> Result<Option<Balance>, Error> {
+    /// The cost of public traffic on a node now, in 1e-7 TFT, rounded up; `None` for an unknown node and
+    /// while TFT has no price.
+    pub async fn traffic_cost(&self, node: NodeId, gb: u32) -> Result<Option<Balance>, Error> {
         let (Some(prices), Some(offer)) = (self.prices().await?, self.node_offer(node).await?) else {
             return Ok(None);
         };
         let price = self.grid_info().await?.tft_price;
-        let usd = traffic_cost(&prices, gb, offer.certified, self.payer_settings(twin).await?.price_factor);
-        Ok((price > 0).then(|| fixed::ceil(tft_of(usd, price))))
+        let usd = traffic_cost(&prices, gb, offer.certified, FULL_PRICE);
+        Ok((price > 0).then(|| tft_of(usd, price).ceil()))
     }
 
     /// A farm's payable balance, in 1e-7 TFT, rounded down.
     pub async fn farm_earnings(&self, farm: FarmId) -> Result<Balance, Error> {
         let payee = billing::Payee::Farm(farm);
         let payable = self.fetch("a farm's earnings", api::storage().billing().payable(), (payee,)).await?;
-        Ok(payable.map_or(0, fixed::whole))
+        Ok(payable.map_or(0, |payable| payable.0.whole()))
     }
 
     /// The nodes of a farm, in the order of their ids.
@@ -246,7 +245,7 @@ impl GridAt {
         let now = self.grid_info().await?.grid_now;
         let counts = |since: u64| now.saturating_sub(since) < MONTH_MS;
         Ok(PayerSettings {
-            price_factor: payer.map_or(FULL_SPEED, |payer| payer.speed),
+            price_factor: payer.map_or(FULL_PRICE, |payer| payer.price_factor),
             grace: self.fetch(what, api::storage().billing().graces(), (twin,)).await?,
             refill: self.fetch(what, api::storage().billing().auto_refills(), (twin,)).await?,
             refilled: refills.filter(|refills| counts(refills.since)).map_or(0, |refills| refills.spent),
@@ -280,14 +279,22 @@ impl GridAt {
     pub async fn contract(
         &self,
         contract: ContractId,
-    ) -> Result<Option<api::runtime_types::pallet_contracts::types::Contract>, Error> {
+    ) -> Result<Option<api::runtime_types::pallet_grid_contracts::types::Contract>, Error> {
         self.fetch("a contract", api::storage().contracts().contracts(), (contract,)).await
+    }
+
+    /// What an open contract costs.
+    pub async fn price_of(&self, contract: ContractId) -> Result<Option<ContractPrice>, Error> {
+        let account =
+            self.fetch("a contract's price", api::storage().billing().ledger_accounts(), (contract,)).await?;
+        Ok(account.map(|account| account.price.0))
     }
 
     /// The record of a closed contract.
     pub async fn closed(&self, contract: ContractId) -> Result<Option<ClosedContract>, Error> {
-        let closed =
-            self.fetch("a closed contract", api::storage().contracts().closed(), (contract,)).await?;
+        let closed = self
+            .fetch("a closed contract", api::storage().contracts().closed_contracts(), (contract,))
+            .await?;
         Ok(closed.map(|c| c.0))
     }
 
@@ -310,12 +317,13 @@ impl GridAt {
 
     /// Whether a contract earns, or has earnings that nobody has collected.
     pub async fn earns(&self, contract: ContractId) -> Result<bool, Error> {
-        let account =
-            self.fetch("a contract's earnings", api::storage().billing().accruals(), (contract,)).await?;
+        let account = self
+            .fetch("a contract's earnings", api::storage().billing().ledger_accounts(), (contract,))
+            .await?;
         Ok(account.is_some_and(|account| {
-            let (rates, unclaimed) = (account.accrual.rates, account.unclaimed);
-            let earns_now = account.running && (rates.usd > 0 || rates.extra > 0);
-            earns_now || unclaimed.shared > 0 || unclaimed.extra > 0
+            let (rates, earned) = (account.price.rates, account.uncollected);
+            let earns_now = account.is_charged && (rates.usd > 0 || rates.extra > 0);
+            earns_now || earned.shared.0 > ExactTft::ZERO || earned.extra.0 > ExactTft::ZERO
         }))
     }
 
@@ -414,15 +422,14 @@ impl GridAt {
             Some(ContractStatus::Closed { tft, usd, .. }) => (Total { usd, tft }, false),
         };
         let months = self.fetch(what, api::storage().billing().bills(), (contract,)).await?;
-        let account = self.fetch(what, api::storage().billing().accruals(), (contract,)).await?;
-        let charge = |tft, usd| Charge { tft, usd };
-        let settled = account.map(|account| account.accrual.charged).map(|c| charge(c.tft, c.usd));
+        let account = self.fetch(what, api::storage().billing().ledger_accounts(), (contract,)).await?;
+        let settled = account.map(|account| charge(account.accrual.charged));
         Ok(Some(Charges {
             months: months
                 .map(|months| months.0)
                 .unwrap_or_default()
                 .into_iter()
-                .map(|m| Booked { month: m.month, charge: charge(m.charge.tft, m.charge.usd) })
+                .map(|m| Booked { month: m.month, charge: charge(m.charge) })
                 .collect(),
             settled: if open { Some(settled.unwrap_or_default()) } else { None },
             total,
@@ -505,4 +512,9 @@ impl GridAt {
         let value = in_time(what, entry.try_fetch(keys)).await?;
         value.map(|v| v.decode().map_err(Error::read(what))).transpose()
     }
+}
+
+/// A charge as the ledger's arithmetic has it.
+fn charge(charge: api::runtime_types::tfgrid_primitives::ledger::Charge) -> Charge {
+    Charge { tft: charge.tft.0, usd: charge.usd }
 }

@@ -41,6 +41,14 @@ pub type Config = subxt::SubstrateConfig;
 #[subxt::subxt(
     runtime_metadata_path = "metadata.scale",
     substitute_type(
+        path = "tfgrid_primitives::fixed::ExactTft",
+        with = "::subxt::utils::Static<::tfgrid_primitives::ExactTft>"
+    ),
+    substitute_type(
+        path = "tfgrid_primitives::traits::ContractPrice",
+        with = "::subxt::utils::Static<::tfgrid_primitives::traits::ContractPrice>"
+    ),
+    substitute_type(
         path = "tfgrid_primitives::resources::Resources",
         with = "::subxt::utils::Static<::tfgrid_primitives::Resources>"
     ),

@@ -161,7 +161,9 @@ mod tests {
     #[test]
     fn empty_waits_leave_no_trace() {
         let mut history = PayerHistory::default();
-        [span(1, 2), span(5, 7), span(9, 9)].map(|wait| history.record_wait(wait));
+        for wait in [span(1, 2), span(5, 7), span(9, 9)] {
+            history.record_wait(wait);
+        }
         assert_eq!(history.waits, [span(1, 2), span(5, 7)]);
         assert_eq!(history.waited(PriceTime::ZERO, PriceTime::MAX).raw(), 3);
     }

@@ -8,13 +8,11 @@ use tfgrid_client::{
     GridAt,
     api::{
         self,
-        runtime_types::{
-            pallet_contracts::types::{ContractKind, Deployment},
-            tfgrid_primitives::ledger::Rates,
-        },
+        runtime_types::pallet_grid_contracts::types::{ContractKind, Deployment},
     },
     primitives::{
-        Balance, Body, ContractId, FailureCode, TwinId, UsageTotals, UsdAmount, UsdRate,
+        Balance, Body, ContractId, FailureCode, TwinId, UsageTotals, UsdAmount,
+        traits::ContractPrice,
         units::{GIB, MIB},
         views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
     },
@@ -87,8 +85,7 @@ struct OpenContract {
     contract: ContractId,
     kind: ContractKind,
     state: &'static str,
-    rate: UsdRate,
-    extra_fee: UsdRate,
+    price: ContractPrice,
     tft: Balance,
     usd: UsdAmount,
     /// What the node wrote; `None` before the contract is deployed.
@@ -101,13 +98,12 @@ struct OpenContract {
 
 impl OpenContract {
     async fn read(at: &GridAt, contract: ContractId) -> Result<Option<Self>> {
-        let (Some(record), Some(status)) =
-            (at.contract(contract).await?, at.contract_status(contract).await?)
+        let (Some(record), Some(status), Some(price)) =
+            (at.contract(contract).await?, at.contract_status(contract).await?, at.price_of(contract).await?)
         else {
             return Ok(None);
         };
         let (state, tft, usd) = status_columns(&status);
-        let Rates { usd: rate, extra: extra_fee } = record.rates;
         let result = at.result(contract).await?;
         let body = at.body(contract).await?.map(|body| match body {
             Body::Plain(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -117,8 +113,7 @@ impl OpenContract {
             contract,
             kind: record.kind,
             state,
-            rate,
-            extra_fee,
+            price,
             tft,
             usd,
             result: result.map(|bytes| {
@@ -136,11 +131,11 @@ impl OpenContract {
             format!("state     {}", self.state),
             self.kind_text(),
         ];
-        lines.push(format!("rate      {} USD per hour", format_usd(self.rate.into())));
-        if self.extra_fee > 0 {
+        lines.push(format!("rate      {} USD per hour", format_usd(self.price.rates.usd.into())));
+        if self.price.rates.extra > 0 {
             lines.push(format!(
                 "extra     {} USD per hour, the farmer's fee",
-                format_usd(self.extra_fee.into())
+                format_usd(self.price.rates.extra.into())
             ));
         }
         lines.push(format!("charged   {} TFT, {} USD", format_tft(self.tft), format_usd(self.usd)));
@@ -159,7 +154,7 @@ impl OpenContract {
 
     fn kind_text(&self) -> String {
         match &self.kind {
-            ContractKind::Node(deployment) => deployment_text(deployment),
+            ContractKind::Node(deployment) => deployment_text(deployment, self.price.public_ips),
             ContractKind::Rent { node } => format!("node      {node}, the whole of it"),
             ContractKind::Name { name } => format!("name      {}", String::from_utf8_lossy(&name.0)),
         }
@@ -169,8 +164,8 @@ impl OpenContract {
         let mut value = json!({
             "contract": self.contract,
             "state": self.state,
-            "rate_usd_1e10": self.rate.to_string(),
-            "extra_fee_usd_1e10": self.extra_fee.to_string(),
+            "rate_usd_1e10": self.price.rates.usd.to_string(),
+            "extra_fee_usd_1e10": self.price.rates.extra.to_string(),
             "charged_tft_1e7": self.tft.to_string(),
             "charged_usd_1e10": self.usd.to_string(),
             "result": self.result,
@@ -183,7 +178,7 @@ impl OpenContract {
                 "kind": "node",
                 "node": deployment.node,
                 "resources": *deployment.resources,
-                "public_ips": deployment.public_ips,
+                "public_ips": self.price.public_ips,
                 "version": deployment.version,
                 "pending_version": deployment.pending.as_ref().map(|pending| pending.version),
             }),
@@ -197,7 +192,7 @@ impl OpenContract {
     }
 }
 
-fn deployment_text(deployment: &Deployment) -> String {
+fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
     let resources = *deployment.resources;
     let pending = match &deployment.pending {
         Some(pending) => format!(", version {} is pending", pending.version),
@@ -210,7 +205,7 @@ fn deployment_text(deployment: &Deployment) -> String {
         resources.cru,
         size_text(resources.mru),
         size_text(resources.sru),
-        deployment.public_ips,
+        public_ips,
     )
 }
 

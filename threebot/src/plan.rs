@@ -50,7 +50,7 @@ impl Plan {
         before: UsdRate,
         rate: UsdRate,
     ) -> Result<Self> {
-        let PayerInfo { credit, rate: charged, promised: committed, .. } = at.payer(twin).await?;
+        let PayerInfo { credit, rate: charged, committed, .. } = at.payer(twin).await?;
         let all = charged.saturating_add(committed);
         Ok(Self {
             what: what.into(),

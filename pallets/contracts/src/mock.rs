@@ -558,7 +558,7 @@ fn check_doubles() {
     assert_eq!(crate::Sweeps::<Test>::iter().count(), 0, "a sweep was left unfinished");
 }
 
-fn chain() -> Chain {
+fn chain() -> Chain<Test> {
     Doubles::set(State {
         nodes: [NODE, OTHER_NODE].map(|node| (node, empty_node())).into(),
         free_ips: 8,
@@ -566,8 +566,7 @@ fn chain() -> Chain {
         ..State::default()
     });
     let rich = 10_000 * TFT;
-    let balances = [(BOB, rich), (CHARLIE, rich), (MODEST, TFT), (STRANGER, rich)];
-    Chain::new::<Test>().balances::<Test>(balances)
+    Chain::new([(BOB, rich), (CHARLIE, rich), (MODEST, TFT), (STRANGER, rich)])
 }
 
 /// Runs `test` on a chain that is a day old, with two nodes, and checks the invariants afterwards.

@@ -10,7 +10,7 @@ use frame_support::{
 use pallet_grid_farms::{Interface, IpState, PublicIp};
 use tfgrid_primitives::{
     Refusal, UsageItem, UsageTotals,
-    traits::{Clock as _, LedgerClock as _},
+    traits::Clock as _,
     units::{HOUR_MS, TFT},
 };
 use tfgrid_runtime::{

@@ -7,7 +7,7 @@ use pallet_grid_billing::{AutoRefill, Limits};
 use parameters::{GraceMax, RuntimeParameters, dynamic};
 use sp_runtime::DispatchError::BadOrigin;
 use tfgrid_primitives::{
-    ExactTft, FailureCode, GridMillis, Resources, TwinId, fixed,
+    ExactTft, FailureCode, GridMillis, Resources, TwinId,
     traits::{Clock as _, Ledger},
     units::{DAY_MS, MINUTE_MS, TFT, USD},
     views::{ClosedContract, ClosingReason, ContractStatus},

@@ -11,7 +11,7 @@ use sp_runtime::traits::Dispatchable;
 use tfgrid_primitives::{
     NodeId,
     farming::{PERIOD_SECONDS, period_start},
-    traits::{Clock as _, LedgerClock as _},
+    traits::Clock as _,
     units::{HOUR_MS, SECOND_MS, TFT},
 };
 use tfgrid_runtime::*;

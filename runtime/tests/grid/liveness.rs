@@ -5,7 +5,7 @@ use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use sp_runtime::traits::Dispatchable;
 use tfgrid_primitives::{
-    Deadline, Refusal, Resources, fixed,
+    Deadline, Refusal, Resources,
     report::PowerState,
     traits::{Clock as _, NodeDirectory, ServeDeadlines, Service},
     units::TFT,

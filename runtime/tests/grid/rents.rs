@@ -9,7 +9,7 @@ use tfgrid_primitives::{
     Resources,
     traits::NodeDirectory,
     units::{HOUR_MS, TFT},
-    views::{Target, ClosingReason, ContractStatus},
+    views::{ClosingReason, ContractStatus, Target},
 };
 use tfgrid_runtime::{
     grid_api::runtime_decl_for_grid_api::GridApi,
@@ -194,7 +194,7 @@ fn a_name_is_one_twins_costs_its_price_and_earns_no_farmer() {
         assert_eq!(credit(bob), before);
         assert_eq!(pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap().node, None);
         let farmers = pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1));
-        assert_eq!(farmers, ExactTft::ZERO);
+        assert_eq!(farmers, tfgrid_primitives::ExactTft::ZERO);
         assert_ok!(call(Charlie, name(b"shop")));
         // A name that is let go at once costs ten minutes, too.
         let before = credit(bob);

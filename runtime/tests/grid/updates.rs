@@ -4,8 +4,8 @@
 use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use tfgrid_primitives::{
-    Body, ContractId, FailureCode, Rates, Refusal, Resources, fixed,
-    traits::{Clock as _, LedgerClock as _},
+    Body, ContractId, FailureCode, Rates, Refusal, Resources,
+    traits::Clock as _,
     units::{HOUR_MS, MINUTE_MS, TFT},
     views::{ClosingReason, ContractStatus},
 };

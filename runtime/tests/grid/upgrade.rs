@@ -10,7 +10,7 @@ use frame_support::{
 use frame_system::{LastRuntimeUpgrade, LastRuntimeUpgradeInfo};
 use pallet_migrations::{Cursor, MigrationCursor};
 use tfgrid_primitives::{
-    traits::{Clock as _, LedgerClock as _},
+    traits::Clock as _,
     units::{MINUTE_MS, TFT},
     views::ContractStatus,
 };

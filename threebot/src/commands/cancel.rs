@@ -15,7 +15,7 @@ use tfgrid_client::{
     GridAt,
     api::{
         self,
-        runtime_types::pallet_contracts::types::{CancelReason, ContractKind},
+        runtime_types::pallet_grid_contracts::types::{CancelReason, ContractKind},
     },
     primitives::ContractId,
 };

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
     Error, GridAt,
-    api::{self, runtime_types::pallet_billing::types::Payee},
+    api::{self, runtime_types::pallet_grid_billing::types::Payee},
     collect::Outcome,
     primitives::{Balance, ContractId, FarmId},
     units::format_tft,

@@ -100,9 +100,7 @@ impl Deploy {
         };
         let traffic = match self.traffic_gb {
             0 => 0,
-            gb => {
-                at.traffic_cost(twin, self.node, gb).await?.context("the chain has no price for traffic")?
-            }
+            gb => at.traffic_cost(self.node, gb).await?.context("the chain has no price for traffic")?,
         };
         let free = at.free_balance(&session.account()?).await?;
         let plan = Plan::for_new(&at, twin, format!("deploy on node {}", self.node), rate)

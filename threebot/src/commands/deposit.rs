@@ -68,7 +68,7 @@ mod tests {
         let payer = PayerInfo {
             credit: TFT / 2,
             rate: 0,
-            promised: 0,
+            committed: 0,
             must_keep: 251 * TFT / 100,
             exhausted: true,
             funded_ms: None,

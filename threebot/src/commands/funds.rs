@@ -92,7 +92,7 @@ impl Funding {
             ),
             format!(
                 "pending   {} USD per hour more; {} TFT can't be withdrawn",
-                format_usd(self.payer.promised),
+                format_usd(self.payer.committed),
                 format_tft(self.payer.must_keep)
             ),
             format!("discount  {}.{} %", discount / 10, discount % 10),
@@ -150,7 +150,7 @@ impl Funding {
             "twin": self.twin,
             "credit_tft_1e7": self.payer.credit.to_string(),
             "rate_usd_1e10": self.payer.rate.to_string(),
-            "committed_usd_1e10": self.payer.promised.to_string(),
+            "committed_usd_1e10": self.payer.committed.to_string(),
             "must_keep_tft_1e7": self.payer.must_keep.to_string(),
             "missing_tft_1e7": missing(&self.payer).to_string(),
             "price_usd_1e7": self.price.to_string(),
@@ -167,7 +167,7 @@ impl Funding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_client::api::runtime_types::pallet_billing::types::{AutoRefill, Limits};
+    use tfgrid_client::api::runtime_types::pallet_grid_billing::types::{AutoRefill, Limits};
 
     fn funding() -> Funding {
         Funding {
@@ -175,7 +175,7 @@ mod tests {
             payer: PayerInfo {
                 credit: 125_000_000,
                 rate: 103_750_000,
-                promised: 51_875_000,
+                committed: 51_875_000,
                 must_keep: 3_112_500,
                 exhausted: false,
                 funded_ms: None,

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
-    api::{self, runtime_types::pallet_billing::types},
+    api::{self, runtime_types::pallet_grid_billing::types},
     primitives::{Balance, UsdRate},
     units::{ParseError, format_tft, format_usd, parse_rate, parse_tft},
 };

@@ -11,7 +11,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
-    primitives::views::{Claim, TwinContract},
+    primitives::views::{Target, TwinContract},
     units::{format_tft, format_usd},
 };
 
@@ -38,10 +38,10 @@ fn table(contracts: &[TwinContract]) -> String {
     };
     let mut rows = vec![row("CONTRACT", "ON", "STATE", "USD/HOUR", "TFT SO FAR")];
     rows.extend(contracts.iter().map(|contract| {
-        let on = match &contract.claim {
-            Claim::Node { node, .. } => format!("node {node}"),
-            Claim::Rent { node } => format!("the whole node {node}"),
-            Claim::Name { name } => format!("name {}", String::from_utf8_lossy(name)),
+        let on = match &contract.target {
+            Target::Node { node, .. } => format!("node {node}"),
+            Target::Rent { node } => format!("the whole node {node}"),
+            Target::Name { name } => format!("name {}", String::from_utf8_lossy(name)),
         };
         let (state, tft, _) = status_columns(&contract.status);
         let rate = format_usd(contract.rate.saturating_add(contract.extra).into());
@@ -60,12 +60,12 @@ fn value(contract: &TwinContract) -> Value {
         "charged_tft_1e7": tft.to_string(),
         "charged_usd_1e10": usd.to_string(),
     });
-    let kind = match &contract.claim {
-        Claim::Node { node, resources, public_ips } => {
+    let kind = match &contract.target {
+        Target::Node { node, resources, public_ips } => {
             json!({ "kind": "node", "node": node, "resources": resources, "public_ips": public_ips })
         }
-        Claim::Rent { node } => json!({ "kind": "rent", "node": node }),
-        Claim::Name { name } => json!({ "kind": "name", "name": String::from_utf8_lossy(name) }),
+        Target::Rent { node } => json!({ "kind": "rent", "node": node }),
+        Target::Name { name } => json!({ "kind": "name", "name": String::from_utf8_lossy(name) }),
     };
     merge(&mut value, kind);
     value
@@ -80,7 +80,7 @@ mod tests {
     fn contracts_are_a_table_with_exact_rates() {
         let contract = TwinContract {
             contract: 7,
-            claim: Claim::Rent { node: 3 },
+            target: Target::Rent { node: 3 },
             status: ContractStatus::Paused { tft: 1_234_567, usd: 10 },
             rate: 103_750_000,
             extra: 1_000_000,

@@ -5,7 +5,7 @@ use super::funds::Funding;
 use crate::{cli::Global, output::Answer, session::Session};
 use anyhow::Result;
 use clap::Subcommand;
-use tfgrid_client::api::{self, runtime_types::pallet_billing::types::AutoRefill};
+use tfgrid_client::api::{self, runtime_types::pallet_grid_billing::types::AutoRefill};
 
 #[derive(Subcommand)]
 pub enum Refill {

@@ -12,7 +12,7 @@ use tfgrid_client::{
     api,
     primitives::{
         Balance, ContractId,
-        views::{Claim, TwinContract},
+        views::{Target, TwinContract},
     },
     units::format_tft,
 };
@@ -38,9 +38,9 @@ impl Traffic {
         let Self { contract, gb, consent } = self;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let TwinContract { claim, rate, .. } = own_contract(&at, twin, contract).await?;
-        let Claim::Node { node, .. } = claim else { bail!("contract {contract} has no traffic") };
-        let cost = at.traffic_cost(twin, node, gb).await?.context("the chain has no price for traffic")?;
+        let TwinContract { target, rate, .. } = own_contract(&at, twin, contract).await?;
+        let Target::Node { node, .. } = target else { bail!("contract {contract} has no traffic") };
+        let cost = at.traffic_cost(node, gb).await?.context("the chain has no price for traffic")?;
         let what = format!("{gb} GB of public traffic for contract {contract}");
         let plan = Plan::for_change(&at, twin, what, rate, rate).await?.with_traffic(gb, cost);
         consent.ask(&session, &plan.text())?;

@@ -21,7 +21,7 @@ use tfgrid_client::{
     api,
     primitives::{
         Body, ContractId,
-        views::{Claim, TwinContract},
+        views::{Target, TwinContract},
     },
 };
 
@@ -53,8 +53,8 @@ impl Update {
         let contract = self.contract;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let TwinContract { claim, rate: before, .. } = own_contract(&at, twin, contract).await?;
-        let Claim::Node { node, public_ips, resources } = claim else {
+        let TwinContract { target, rate: before, .. } = own_contract(&at, twin, contract).await?;
+        let Target::Node { node, public_ips, resources } = target else {
             bail!("contract {contract} runs nothing that could have another version");
         };
         let rate = at.quote(node, reservation.resources, public_ips).await?;
@@ -93,7 +93,8 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
                 reason.unwrap_or_default()
             );
         };
-        let api::runtime_types::pallet_contracts::types::ContractKind::Node(deployment) = record.kind else {
+        let api::runtime_types::pallet_grid_contracts::types::ContractKind::Node(deployment) = record.kind
+        else {
             bail!("contract {contract} runs no deployment");
         };
         if deployment.version == version {

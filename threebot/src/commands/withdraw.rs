@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 use tfgrid_client::{
     GridAt, api,
-    primitives::{Balance, TwinId, clock::stretch, fixed, views::PayerInfo},
+    primitives::{Balance, TwinId, clock::stretch, views::PayerInfo},
     units::{format_tft, parse_tft},
 };
 
@@ -55,7 +55,7 @@ impl Withdraw {
 }
 
 async fn withdrawable(at: &GridAt, twin: TwinId) -> Result<Balance> {
-    let PayerInfo { credit, rate, promised: committed, exhausted, .. } = at.payer(twin).await?;
+    let PayerInfo { credit, rate, committed, exhausted, .. } = at.payer(twin).await?;
     if exhausted {
         // Nothing runs on it.
         return Ok(credit);
@@ -63,6 +63,6 @@ async fn withdrawable(at: &GridAt, twin: TwinId) -> Result<Balance> {
     let price = at.grid_info().await?.tft_price;
     let runway = stretch(at.min_runway_ms()?.saturating_add(SLACK_MS), price);
     // At list price: a shorter runway has a higher price factor.
-    let must_stay = runway.saturating_mul(rate.saturating_add(committed));
-    Ok(credit.saturating_sub(fixed::ceil(must_stay)))
+    let must_stay = runway.cost_of(rate.saturating_add(committed));
+    Ok(credit.saturating_sub(must_stay.ceil()))
 }
