@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What this machine can offer.
+//! Capacity of this machine.
 
 use crate::store::Store;
 use anyhow::{Context, Result, bail, ensure};
@@ -10,12 +10,12 @@ use tfgrid_primitives::{
     units::{GIB, MIB},
 };
 
-/// Memory that stays with the system: a sixteenth, but at least this much.
+/// Memory kept for the system: a sixteenth, but at least this much.
 const MIN_MEMORY_RESERVE: u64 = 512 * MIB;
-/// Disk that stays with the system (images, logs): a tenth, but at least this much.
+/// Disk kept for the system (images, logs): a tenth, but at least this much.
 const MIN_DISK_RESERVE: u64 = 2 * GIB;
 
-/// Parts of the capacity that the farmer sets himself, such as `cru=2,mru=2GiB,sru=10GiB`.
+/// Parts of the capacity that the farmer has set, such as `cru=2,mru=2GiB,sru=10GiB`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapacityOverride {
     cru: Option<u64>,
@@ -25,23 +25,22 @@ pub struct CapacityOverride {
     gpu: Option<u64>,
 }
 
-/// Where the farmer's own figures are remembered.
+/// Keeps the farmer's settings for later starts.
 const CAPACITY_FILE: &str = "capacity.json";
 
 impl CapacityOverride {
-    /// What the farmer says now, or else said last: a machine that starts again without them isn't
-    /// another machine.
+    /// The farmer's settings of this start, else those of the last start that had any.
     ///
     /// # Errors
-    /// Where their file is damaged or can't be written.
-    pub fn remembered(store: &Store, said: Option<Self>) -> Result<Self> {
-        match said {
+    /// If their file is damaged or can't be written.
+    pub fn remembered(store: &Store, given: Option<Self>) -> Result<Self> {
+        match given {
             Some(capacity) => store.write(CAPACITY_FILE, &capacity).map(|()| capacity),
             None => Ok(store.read(CAPACITY_FILE)?.unwrap_or_default()),
         }
     }
 
-    /// The capacity with those parts replaced.
+    /// Replaces these parts of `found`.
     pub fn apply(&self, found: Resources) -> Resources {
         Resources {
             cru: self.cru.unwrap_or(found.cru),
@@ -99,11 +98,11 @@ fn bytes(text: &str) -> Result<u64> {
     number.checked_mul(factor).with_context(|| format!("{text:?} is more than 64 bits hold"))
 }
 
-/// What can be offered of this machine: cores, memory and the disk under `data`, each without what
-/// the system needs itself. Counts no HDD and no GPU: what they are, only the farmer knows.
+/// Capacity to offer: all cores, and memory and disk under `data` less what the system needs itself. HDDs and
+/// GPUs are zero: only the farmer can set them.
 ///
 /// # Errors
-/// Where the system doesn't say.
+/// If the system doesn't report its memory or disk.
 pub fn capacity(data: &Path) -> Result<Resources> {
     let cores = thread::available_parallelism().context("can't count this machine's cores")?;
     let meminfo = fs::read_to_string("/proc/meminfo").context("can't read /proc/meminfo")?;
@@ -120,7 +119,7 @@ pub fn capacity(data: &Path) -> Result<Resources> {
     })
 }
 
-/// The difference in whole MiB.
+/// The difference, rounded down to whole MiB.
 fn less(total: u64, reserve: u64) -> u64 {
     total.saturating_sub(reserve) / MIB * MIB
 }
@@ -131,7 +130,7 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1 << 10)
 }
 
-/// Capacity for people.
+/// Formats capacity for the log.
 pub struct Display(pub Resources);
 
 impl fmt::Display for Display {
