@@ -8,8 +8,8 @@ use std::{
 
 const BETWEEN_PROBES: Duration = Duration::from_millis(100);
 
-/// Probes until there is an answer, at most `limit` long. An error of the probe ends the wait at
-/// once: it means that there will be no answer.
+/// Probes until there is an answer, for at most `limit`. An error of the probe means that there will be none,
+/// and ends the wait at once.
 pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let begun = Instant::now();
     loop {
