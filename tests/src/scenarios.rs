@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn after_a_failure_the_others_run_on_another_grid() {
         let (grids, outcome) = failing_until(1);
-        let told = outcome.unwrap_err().to_string();
-        assert_eq!((grids, told.as_str()), (3, "2 of 3 scenarios failed:\nscenario a\nscenario b"));
+        let error = outcome.unwrap_err().to_string();
+        assert_eq!((grids, error.as_str()), (3, "2 of 3 scenarios failed:\nscenario a\nscenario b"));
         let (grids, outcome) = failing_until(3);
         assert!(grids == 1 && outcome.is_ok());
     }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 const FILE: &str = "chain.json";
-const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(15) };
 /// Time from the pool to a finalized block after which a registration is sent again.
 const FINALIZED_WITHIN: Duration = Duration::from_secs(60);
 /// Validity of a registration in seconds; the chain accepts an hour at most.

@@ -266,7 +266,10 @@ fn get(ip: IpAddr, path: &str) -> String {
     let begun = Instant::now();
     loop {
         match agent.get(format!("http://{ip}/{path}")).call() {
-            Ok(mut response) => return response.body_mut().read_to_string().unwrap(),
+            Ok(mut response) => {
+                let page = response.body_mut().read_to_vec().unwrap();
+                return String::from_utf8_lossy(&page).into_owned();
+            }
             Err(error) => assert!(begun.elapsed() < LIMIT, "{ip}: {error}"),
         }
     }
