@@ -17,6 +17,7 @@ use crate::{
     usage::{Meter, MeterInputs},
 };
 use anyhow::{Context, Result, bail, ensure};
+use futures::FutureExt;
 use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
 use tfgrid_client::MachineKey;
@@ -89,13 +90,17 @@ pub async fn run(args: RunArgs) -> Result<()> {
         metrics,
     );
 
-    tasks.spawn(async move { Ok(machines.listen().await) });
-    tasks.spawn(async move { Ok(follower.run().await) });
-    tasks.spawn(async move { Ok(outbox.run().await) });
-    tasks.spawn(async move { Ok(meter.run().await) });
-    tasks.spawn(async move { Ok(inspector.run().await) });
-    tasks.spawn(async move { Ok(engine.run().await) });
+    spawn(&mut tasks, async move { machines.listen().await });
+    spawn(&mut tasks, follower.run());
+    spawn(&mut tasks, outbox.run());
+    spawn(&mut tasks, meter.run());
+    spawn(&mut tasks, inspector.run());
+    spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)
+}
+
+fn spawn(tasks: &mut JoinSet<Result<()>>, part: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(part.map(Ok));
 }
 
 /// The error with which the agent ends because one of its parts has: an agent without it must not go on.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A chain in memory: tests create and close contracts on it; on reports it acts as the real one does.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
     Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,

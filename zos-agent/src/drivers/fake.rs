@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Drivers in memory. Tests make them fail, hang or crash.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
     Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
