@@ -6,16 +6,16 @@ SHELL := bash
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tfgrid-ledger
 
-# CI has a fresh clone each time: kept outside, what was built of others' code is there next time.
+# CI has a fresh clone each time. A target folder outside of it keeps the built dependencies for the next run.
 ifdef CI
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 
-# With what `make setup` found out about the wasm toolchain.
+# With the wasm toolchain that `make setup` has found.
 CARGO = set -a; . "$(CACHE)/wasm.env"; set +a; cargo
 
-# Mounts, networks and firewall are root's.
+# Mounts, networks and firewall need root.
 ifneq ($(shell id -u),0)
 AS_ROOT = sudo env "PATH=$$PATH"
 RUN_TESTS_AS_ROOT = export CARGO_TARGET_$(shell uname -m | tr a-z A-Z)_UNKNOWN_LINUX_GNU_RUNNER="$(AS_ROOT)";
@@ -33,20 +33,24 @@ build: requirements ## Build the programs: chain, agent, command line
 	$(CARGO) build --locked --workspace --bins
 
 .PHONY: demo
-demo: build ## Take a workload from its JSON to its bill, on a grid that is gone afterwards
+demo: build ## Take a workload from its JSON to its bill, on a grid that is removed afterwards
 	@$(AS_ROOT) $(PROGRAMS)/demo
 
 .PHONY: funds
-funds: build ## Let a contract run out of funds, go on after a deposit, and be billed
+funds: build ## Let a contract run out of funds, resume after a deposit, and be billed
 	@$(AS_ROOT) $(PROGRAMS)/demo --funds
 
 .PHONY: dev
 dev: build ## Run a grid to try things on, until Ctrl-C
 	@$(AS_ROOT) $(PROGRAMS)/dev
 
-.PHONY: test
-test: setup ## Run all tests; this is what CI does
+.PHONY: lint
+lint: requirements ## Check formatting and lints
 	cargo fmt --all --check
+	SKIP_WASM_BUILD=1 cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: test
+test: setup lint ## Run all tests; this is what CI does
 	$(CARGO) build --locked --workspace --bins
 	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
 		--test-threads $$(($$(nproc) + 1))
@@ -54,39 +58,39 @@ test: setup ## Run all tests; this is what CI does
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers)'
 
 .PHONY: histories
-histories: setup ## Run the ledger beside the naive biller on a million random histories, some hours long
+histories: setup ## Compare the ledger with a naive biller on a million random histories, for some hours
 	export TFGRID_HISTORIES=$(or $(HISTORIES),1000000); $(CARGO) nextest run --locked --workspace \
-		--profile patient -E 'package(pallet-grid-billing) and test(/reference::/)'
+		--profile long -E 'package(pallet-grid-billing) and test(/reference::/)'
 
 .PHONY: metadata
-metadata: requirements ## Write client/metadata.scale anew, after a change of the runtime
+metadata: requirements ## Update client/metadata.scale after a change of the runtime
 	$(CARGO) build --locked --workspace --bins --examples
 	$(PROGRAMS)/examples/metadata client/metadata.scale
 
 .PHONY: chain-specs
-chain-specs: requirements ## Put the genesis presets into chain-spec/, after a change of one
+chain-specs: requirements ## Update chain-spec/ after a change of a genesis preset
 	$(CARGO) build --locked --workspace --bins --examples
 	$(PROGRAMS)/examples/chain_specs chain-spec
 
 .PHONY: weights
-weights: requirements ## Measure what calls cost and write it into the pallets; PALLETS="twins farms" for some
+weights: requirements ## Measure weights and write them into the pallets; PALLETS="twins farms" for some
 	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure
 	$(PROGRAMS)/weights $(PALLETS)
 	cargo fmt --all
 
 .PHONY: bench
-bench: requirements ## Show how long calls and blocks take with up to a million contracts, a quarter of an hour long
+bench: requirements ## Measure calls and blocks with up to a million contracts, for a quarter of an hour
 	$(CARGO) build --locked --workspace --bins --examples
 	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
 
 .PHONY: seeds
-seeds: setup ## Write fuzz/seeds anew: what the runtime's tests do
+seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 	rm -f fuzz/seeds/*
 	export RECORD_HISTORIES="$(CURDIR)/fuzz/seeds"; $(CARGO) nextest run --locked --workspace \
 		-E 'binary(grid) and not test(/^(fuzz|random)::/)'
 
 .PHONY: fuzz
-fuzz: setup ## Look for calls that break a law: with libFuzzer, or without it on stable
+fuzz: setup ## Search for calls that break an invariant: with libFuzzer, or without it on stable
 	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
 		mkdir -p fuzz/corpus; cp Cargo.lock fuzz/Cargo.lock; \
 		SKIP_WASM_BUILD=1 cargo +nightly fuzz run history fuzz/corpus fuzz/seeds -- \
@@ -98,7 +102,7 @@ fuzz: setup ## Look for calls that break a law: with libFuzzer, or without it on
 	fi
 
 .PHONY: clean
-clean: ## Remove what was built
+clean: ## Remove everything that was built
 	cargo clean
 	rm -rf tests/js/node_modules
 

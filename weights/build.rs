@@ -1,35 +1,53 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Builds the runtime for wasm with its benchmarks in it, and nothing else: the program that runs it needs no
-//! benchmarks itself, so the SDK isn't compiled a second time.
+//! Builds the wasm runtime with its benchmarks. The program that runs it needs no benchmarks of its own, so
+//! the SDK isn't compiled natively a second time.
 
-fn main() {
+use std::error::Error;
+
+fn main() -> Result<(), Box<dyn Error>> {
     #[cfg(feature = "measure")]
-    build_runtime();
+    runtime::build()?;
+    Ok(())
 }
 
 #[cfg(feature = "measure")]
-fn build_runtime() {
-    use std::{env, path::Path};
+mod runtime {
+    use super::Error;
+    use std::{env, fs, path::Path, process::Command};
 
-    let workspace =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this is a folder of the workspace");
-    env::set_var("WASM_BUILD_WORKSPACE_HINT", workspace);
+    /// Set in the process that runs the builder.
+    const IS_BUILDER: &str = "TFGRID_WEIGHTS_BUILDER";
 
-    // The builder works in the target folder above `OUT_DIR`, in a folder that is named like the runtime's crate:
-    // it would take the place of the runtime that the node carries.
-    let out = env::var("OUT_DIR").expect("cargo sets it");
-    let apart = Path::new(&out).join("target/release/build/runtime");
-    std::fs::create_dir_all(&apart).expect("OUT_DIR can be written to");
-    // Cargo leaves this beside `OUT_DIR`; the builder gives its files the time of it.
-    std::fs::write(apart.with_file_name("invoked.timestamp"), "").expect("the folder exists");
-    env::set_var("OUT_DIR", &apart);
-    println!("cargo:rustc-env=RUNTIME={}", apart.join("wasm_binary.rs").display());
+    /// The builder reads its settings from the environment, so it runs in a process with another one.
+    pub fn build() -> Result<(), Box<dyn Error>> {
+        let workspace =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the crate has no parent folder")?;
+        if env::var_os(IS_BUILDER).is_some() {
+            return run_builder(workspace);
+        }
+        // The builder derives its folder from `OUT_DIR` and the name of the runtime's crate, which would
+        // overwrite the node's runtime. Hence another `OUT_DIR`.
+        let apart = Path::new(&env::var("OUT_DIR")?).join("target/release/build/runtime");
+        fs::create_dir_all(&apart)?;
+        // Cargo creates this file beside `OUT_DIR`; the builder reads its time.
+        fs::write(apart.with_file_name("invoked.timestamp"), "")?;
+        println!("cargo:rustc-env=RUNTIME={}", apart.join("wasm_binary.rs").display());
 
-    substrate_wasm_builder::WasmBuilder::new()
-        .with_project(workspace.join("runtime/Cargo.toml"))
-        .expect("the runtime has a manifest")
-        .enable_feature("runtime-benchmarks")
-        .import_memory()
-        .export_heap_base()
-        .build();
+        let status = Command::new(env::current_exe()?)
+            .env("WASM_BUILD_WORKSPACE_HINT", workspace)
+            .env("OUT_DIR", &apart)
+            .env(IS_BUILDER, "1")
+            .status()?;
+        if status.success() { Ok(()) } else { Err(format!("the wasm builder failed ({status})").into()) }
+    }
+
+    fn run_builder(workspace: &Path) -> Result<(), Box<dyn Error>> {
+        substrate_wasm_builder::WasmBuilder::new()
+            .with_project(workspace.join("runtime/Cargo.toml"))?
+            .enable_feature("runtime-benchmarks")
+            .import_memory()
+            .export_heap_base()
+            .build();
+        Ok(())
+    }
 }

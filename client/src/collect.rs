@@ -128,7 +128,7 @@ mod tests {
         let error = outcomes[1].as_ref().unwrap_err();
         assert!(matches!(error, Error::Failed { name, .. } if name == "SetAside"), "{error}");
         assert!(
-            error.to_string().starts_with("the collection of contract 8 failed: Billing.SetAside: What"),
+            error.to_string().starts_with("the collection of contract 8 failed: Billing.SetAside: The"),
             "{error}"
         );
 

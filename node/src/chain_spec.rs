@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The chains that the binary knows by name: the specs of `chain-spec/`. They carry no code; what starts is
-//! the runtime of this binary.
+//! The built-in chains: the specs of `chain-spec/`. They contain no code; the runtime of this binary is
+//! added.
 
 use sc_service::GenericChainSpec;
 use serde_json::Value;
@@ -14,10 +14,10 @@ pub type ChainSpec = GenericChainSpec;
 const DEVELOPMENT: &[u8] = include_bytes!("../../chain-spec/development.json");
 /// Four validators, Alice to Dave, on one machine or in one LAN.
 const LOCAL_TESTNET: &[u8] = include_bytes!("../../chain-spec/local_testnet.json");
-/// The public chain: refused while its founders haven't filled in the blanks of its genesis.
+/// The public chain. It is refused while its genesis has blanks that its founders must fill in.
 const MAIN: &[u8] = include_bytes!("../../chain-spec/main.json");
 
-/// The spec that `--chain id` names: a built-in one, or the path of a file.
+/// The spec for `--chain id`, where `id` is a built-in name or a path. Errors are texts, as the SDK's are.
 pub fn load(id: &str) -> Result<ChainSpec, String> {
     match id {
         "dev" => complete(DEVELOPMENT.into()),
@@ -36,10 +36,9 @@ fn from_file(path: &str) -> Result<ChainSpec, String> {
     complete(fs::read(path).map_err(|error| error.to_string())?)
 }
 
-/// A spec with all that a chain needs: a plain one without code gets that of this binary, and none starts with
-/// blanks in it.
+/// Completes a spec: a plain one without code gets the runtime of this binary. A spec with blanks is refused.
 fn complete(text: Vec<u8>) -> Result<ChainSpec, String> {
-    let mut spec: Value = serde_json::from_slice(&text).map_err(|error| format!("no JSON: {error}"))?;
+    let mut spec: Value = serde_json::from_slice(&text).map_err(|error| format!("it isn't JSON: {error}"))?;
     let plain = spec.pointer_mut("/genesis/runtimeGenesis").and_then(Value::as_object_mut);
     let Some(plain) = plain else {
         return ChainSpec::from_json_bytes(text);
@@ -54,7 +53,7 @@ fn complete(text: Vec<u8>) -> Result<ChainSpec, String> {
     ChainSpec::from_json_bytes(spec.to_string().into_bytes())
 }
 
-/// The runtime of this binary, as specs write it.
+/// The runtime of this binary, in the encoding of specs.
 fn code() -> Result<String, String> {
     let code = tfgrid_runtime::WASM_BINARY.ok_or(
         "this binary was built without a runtime (SKIP_WASM_BUILD), so it has none for a spec without code. \
@@ -69,7 +68,7 @@ mod tests {
     use sc_service::{ChainSpec as _, ChainType};
 
     #[test]
-    fn wallets_learn_the_token_from_the_spec() {
+    fn specs_name_the_token_for_wallets() {
         for id in ["dev", "local"] {
             let properties = load(id).unwrap().properties();
             assert_eq!(properties["tokenSymbol"], "TFT");
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_lead_to_the_right_chains() {
+    fn each_name_gives_its_chain() {
         let dev = load("dev").unwrap();
         assert_eq!(dev.id(), "tfgrid_dev");
         assert_eq!(dev.name(), "TF Grid Development");
@@ -92,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn built_in_chains_call_nobody() {
+    fn built_in_chains_have_no_boot_nodes_or_telemetry() {
         for id in ["dev", "local"] {
             let spec = load(id).unwrap();
             assert!(spec.boot_nodes().is_empty());
@@ -109,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn a_spec_without_code_starts_with_the_runtime_of_the_binary() {
+    fn a_spec_without_code_gets_the_runtime_of_the_binary() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../chain-spec/local_testnet.json");
         let of_file = load(path).unwrap();
         assert_eq!(of_file.as_json(true).unwrap(), load("local").unwrap().as_json(true).unwrap());
     }
 
     #[test]
-    fn the_public_chain_says_which_blanks_it_has() {
+    fn the_public_chain_names_its_blanks() {
         let main = concat!(env!("CARGO_MANIFEST_DIR"), "/../chain-spec/main.json");
         for id in ["main", main] {
             let error = load(id).err().unwrap();

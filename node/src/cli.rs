@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What can be said on the command line.
+//! The command line of `tfgrid-node`.
 
 use crate::sealing::Sealing;
 use sc_cli::RunCmd;
 
 const EXAMPLES: &str = "\
 Examples:
-  A chain of your own, gone when you stop it; RPC on ws://127.0.0.1:9944:
+  A chain of your own in a temporary folder; RPC on ws://127.0.0.1:9944:
       tfgrid-node --dev
 
   The same, with a block for every transaction, or five blocks a second:
       tfgrid-node --dev --sealing instant
       tfgrid-node --dev --sealing interval=200
 
-  The same, kept in a folder:
+  The same in a folder that stays:
       tfgrid-node --dev --base-path ./my-chain
 
   One of the four validators of a network on this machine (the others are --bob, --charlie and
@@ -22,10 +22,10 @@ Examples:
       tfgrid-node --chain local --alice --base-path ./alice --unsafe-force-node-key-generation \\
           --port 30334 --rpc-port 9945 --prometheus-port 9616
 
-  A node that keeps every state and so also serves archive_v1:
+  A node that keeps all states, so that it also serves archive_v1:
       tfgrid-node --chain spec.json --state-pruning archive
 
-  Chain specs, to edit and to hand out:
+  A chain spec to edit, and the raw one made of it:
       tfgrid-node export-chain-spec --chain local --output plain.json
       tfgrid-node export-chain-spec --chain plain.json --raw --output spec.json";
 
@@ -41,21 +41,21 @@ pub struct Cli {
 
     /// Make blocks on demand instead of every 3 seconds. For development chains only.
     ///
-    /// Each block takes the next slot and is final at once. Time on the chain never falls behind
-    /// the clock; it runs ahead if blocks come faster than one in 3 seconds, so that days pass
-    /// in minutes. No other node can follow such a chain.
+    /// Each block takes the next slot and is final at once. The chain's clock is never behind
+    /// the real one; it runs ahead if blocks come faster than one in 3 seconds, so that days
+    /// pass in minutes. Other nodes can't follow such a chain.
     ///
     /// - instant: a block as soon as there is a transaction.
     ///
     /// - interval=<MS>: a block every so many milliseconds.
     ///
-    /// - manual: a block when the RPC method `engine_createBlock` asks for one. (The method is
-    ///   there with the other two as well.)
+    /// - manual: a block for each call of the RPC method `engine_createBlock`, which the other
+    ///   modes serve too.
     #[arg(long, value_name = "MODE", verbatim_doc_comment)]
     pub sealing: Option<Sealing>,
 }
 
-/// What the program can do instead of running a node.
+/// Commands beside running a node.
 #[derive(Debug, clap::Subcommand)]
 pub enum Subcommand {
     /// Make, inspect and insert keys.
@@ -65,7 +65,7 @@ pub enum Subcommand {
     /// Write a chain spec, plain or raw.
     ExportChainSpec(sc_cli::ExportChainSpecCmd),
 
-    /// Write a chain spec. Superseded by export-chain-spec.
+    /// Write a chain spec (deprecated: use export-chain-spec).
     BuildSpec(sc_cli::BuildSpecCmd),
 
     /// Verify a block of the database again.
@@ -83,10 +83,10 @@ pub enum Subcommand {
     /// Remove the whole chain from the database.
     PurgeChain(sc_cli::PurgeChainCmd),
 
-    /// Go back to an earlier, not yet final block.
+    /// Remove the newest blocks that aren't final.
     Revert(sc_cli::RevertCmd),
 
-    /// Print best, finalized and genesis block of the database.
+    /// Print the best, finalized and genesis block of the database.
     ChainInfo(sc_cli::ChainInfoCmd),
 }
 

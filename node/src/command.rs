@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! From the command line to what is done.
+//! Executes the command line.
 
 use crate::{
     chain_spec,
     cli::{Cli, Subcommand},
     sealing::Sealing,
-    service::{self, Block, Partial},
+    service::{self, Partial},
+    types::Block,
 };
 use sc_cli::{RunCmd, SubstrateCli, TransactionPoolType};
 use sc_service::{ChainSpec, ChainType, Configuration, PruningMode};
 
-/// With many blocks a second, one line for each is enough.
+/// One log line per block is enough when there are many blocks per second.
 const SEALING_LOG: &str = "basic-authorship=warn,sc_basic_authorship=warn,sc_consensus_manual_seal=warn";
 
 impl SubstrateCli for Cli {
@@ -48,7 +49,7 @@ impl SubstrateCli for Cli {
     }
 }
 
-/// Reads the command line and does what it says.
+/// Parses the command line and executes it.
 pub fn run() -> sc_cli::Result<()> {
     let mut cli = Cli::from_args();
     if cli.sealing.is_some() {
@@ -73,10 +74,10 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
 }
 
 fn adapt_to_sealing(run: &mut RunCmd) {
-    // First, so that a filter given with --log wins.
+    // Inserted first, so that filters of --log override it.
     run.shared_params.log.insert(0, SEALING_LOG.into());
-    // The fork-aware pool loses transactions when blocks come faster than it follows, and there are
-    // no forks here.
+    // The fork-aware pool drops transactions when blocks come faster than it can follow, and there are no
+    // forks.
     run.pool_config.pool_type = TransactionPoolType::SingleState;
 }
 
@@ -86,14 +87,14 @@ fn allow_sealing(mode: Sealing, spec: &dyn ChainSpec) -> sc_cli::Result<()> {
     }
     Err(sc_cli::Error::Input(format!(
         "--sealing {mode} makes blocks that no validator has signed, so it is for development \
-         chains only, and `{}` is of type {:?}. Start the node with --dev, or without --sealing",
+         chains only, and `{}` is of type {:?}: start the node with --dev, or without --sealing",
         spec.id(),
         spec.chain_type(),
     )))
 }
 
-/// Sealing can make the 256 blocks whose states are kept by default in seconds, and then a test or
-/// an explorer would ask for a state that is gone.
+/// By default, 256 states are kept. Sealing can make as many blocks in seconds, and tests and explorers would
+/// then ask for states that are gone.
 fn keep_states_in_development(config: &mut Configuration) {
     if config.chain_spec.chain_type() == ChainType::Development {
         config.state_pruning.get_or_insert(PruningMode::ArchiveCanonical);

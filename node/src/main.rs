@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `tfgrid-node`: the program that runs the ledger of the grid.
+//! The program `tfgrid-node`: a node of the grid's chain.
 
 mod chain_spec;
 mod cli;
@@ -8,6 +8,7 @@ mod command;
 mod rpc;
 mod sealing;
 mod service;
+mod types;
 
 use std::process::ExitCode;
 

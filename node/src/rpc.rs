@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The RPC methods that sc-service doesn't bring by itself. It brings the legacy API (`system_*`,
-//! `chain_*`, `state_*`, `author_*`) and the new one: `chainHead_v1`, `chainSpec_v1`,
-//! `transaction_v1`, and `archive_v1` on nodes that keep every state (`--state-pruning archive`).
+//! RPC methods beyond those of sc-service. It serves the legacy API (`system_*`, `chain_*`, `state_*`,
+//! `author_*`) and the new one: `chainHead_v1`, `chainSpec_v1`, `transaction_v1`, and `archive_v1` on nodes
+//! that keep all states (`--state-pruning archive`).
 
 use crate::{
     sealing::SealingCommands,
-    service::{FullClient, FullPool},
+    types::{FullClient, FullPool},
 };
 use jsonrpsee::RpcModule;
 use pallet_transaction_payment_rpc::{TransactionPayment, TransactionPaymentApiServer};
@@ -15,16 +15,16 @@ use sc_service::Error as ServiceError;
 use std::sync::Arc;
 use substrate_frame_rpc_system::{System, SystemApiServer};
 
-/// What the methods need to answer.
+/// Components that the methods use.
 #[derive(Clone)]
 pub struct RpcDeps {
     pub client: Arc<FullClient>,
     pub pool: Arc<FullPool>,
-    /// On chains that are sealed by hand: where `engine_createBlock` sends its order.
+    /// Receiver of `engine_createBlock`; `None` without `--sealing`.
     pub sealing: Option<SealingCommands>,
 }
 
-/// All methods in one module, ready to be merged with those of sc-service.
+/// All methods, to be merged with those of sc-service.
 pub fn create(deps: RpcDeps) -> Result<RpcModule<()>, ServiceError> {
     let RpcDeps { client, pool, sealing } = deps;
     let twice = |error| ServiceError::Other(format!("two RPC methods share a name: {error}"));

@@ -2,11 +2,11 @@
 
 //! Blocks on demand, for development chains and tests.
 //!
-//! The blocks are those of Aura without the author's signature: a block's slot stands in its digest
-//! and its timestamp is the start of that slot, which is what the runtime checks. Slots are counted
-//! on from the parent, so any number of blocks can be made in one second of the real clock.
+//! The blocks are those of Aura without the author's signature: the slot is in the digest, and the timestamp
+//! is the start of that slot, as the runtime requires. Each block takes the slot after its parent's, so any
+//! number of blocks can be made in one second.
 
-use crate::service::{Block, FullClient, FullPool, FullSelectChain, Hash, ProposerFactory};
+use crate::types::{Block, FullClient, FullPool, FullSelectChain, Hash, ProposerFactory};
 use futures::{
     channel::mpsc,
     stream::{self, BoxStream, Stream, StreamExt},
@@ -24,37 +24,41 @@ use sp_timestamp::Timestamp;
 use std::{error::Error, fmt, str::FromStr, sync::Arc, time::Duration};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Where orders for blocks are sent.
+/// Sends orders for blocks to the sealing task.
 pub type SealingCommands = mpsc::Sender<EngineCommand<Hash>>;
 
-/// How many orders from RPC may wait for their block.
+/// Limit of RPC orders that wait for their block.
 const WAITING_COMMANDS: usize = 64;
 
-/// How many transactions that arrive while a block is being made share the next one.
+/// Limit of transactions that arrive during one block and cause only one more block.
 const TRANSACTIONS_PER_WAKE_UP: usize = 8192;
 
-/// What makes a block.
+/// What causes a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sealing {
     /// A transaction in the pool.
     Instant,
-    /// The passing of time.
+    /// A timer.
     Interval(Duration),
-    /// An order by RPC. The other modes follow such orders too.
+    /// An RPC order, which the other modes accept too.
     Manual,
 }
 
+/// A text names no mode.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is none of `instant`, `interval=<MS>` (at least 1) and `manual`")]
+pub struct UnknownMode(String);
+
 impl FromStr for Sealing {
-    type Err = String;
+    type Err = UnknownMode;
 
     fn from_str(mode: &str) -> Result<Self, Self::Err> {
-        let refused = || format!("`{mode}` is none of `instant`, `interval=<MS>` (at least 1) and `manual`");
         match mode {
             "instant" => Ok(Self::Instant),
             "manual" => Ok(Self::Manual),
             _ => match mode.strip_prefix("interval=").map(u64::from_str) {
                 Some(Ok(millis @ 1..)) => Ok(Self::Interval(Duration::from_millis(millis))),
-                _ => Err(refused()),
+                _ => Err(UnknownMode(mode.into())),
             },
         }
     }
@@ -70,12 +74,12 @@ impl fmt::Display for Sealing {
     }
 }
 
-/// The two ends of the way from RPC to the sealing task.
+/// Channel from RPC to the sealing task.
 pub fn channel() -> (SealingCommands, mpsc::Receiver<EngineCommand<Hash>>) {
     mpsc::channel(WAITING_COMMANDS)
 }
 
-/// Everything that making a block takes.
+/// Components of the sealing task.
 pub struct SealingParams {
     pub mode: Sealing,
     pub rpc_commands: mpsc::Receiver<EngineCommand<Hash>>,
@@ -85,7 +89,7 @@ pub struct SealingParams {
     pub proposer: ProposerFactory,
 }
 
-/// Starts the task that makes the blocks. The node stops if it ends.
+/// Starts the task that makes blocks. If it ends, the node stops.
 pub fn spawn(tasks: &SpawnEssentialTaskHandle, params: SealingParams) -> Result<(), ServiceError> {
     let SealingParams { mode, rpc_commands, client, pool, select_chain, proposer } = params;
     let slot_duration = slot_duration(&*client)?;
@@ -97,7 +101,7 @@ pub fn spawn(tasks: &SpawnEssentialTaskHandle, params: SealingParams) -> Result<
                 slot_duration,
             ))),
             create_inherent_data_providers: slot_clock(client.clone(), slot_duration),
-            // Not through GRANDPA's import: nobody votes here.
+            // Not GRANDPA's import: there are no votes.
             block_import: client.clone(),
             env: proposer,
             client,
@@ -109,10 +113,10 @@ pub fn spawn(tasks: &SpawnEssentialTaskHandle, params: SealingParams) -> Result<
     Ok(())
 }
 
-/// The orders that a mode gives by itself.
+/// Orders that the mode gives by itself.
 fn commands(mode: Sealing, pool: &FullPool) -> BoxStream<'static, EngineCommand<Hash>> {
     match mode {
-        // Transactions that came in together are one reason for one block.
+        // Transactions that arrive together cause one block.
         Sealing::Instant => {
             pool.import_notification_stream().ready_chunks(TRANSACTIONS_PER_WAKE_UP).map(|_| seal()).boxed()
         }
@@ -127,7 +131,7 @@ fn seal() -> EngineCommand<Hash> {
 
 fn ticks(period: Duration) -> impl Stream<Item = ()> {
     let mut interval = interval(period);
-    // A slow block is not made up for by a burst of quick ones.
+    // A slow block is not followed by a burst of quick ones.
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     stream::unfold(interval, |mut interval| async {
         interval.tick().await;
@@ -135,7 +139,7 @@ fn ticks(period: Duration) -> impl Stream<Item = ()> {
     })
 }
 
-/// Dates each block with the start of its slot.
+/// Provides each block with the start of its slot as its timestamp.
 fn slot_clock(
     client: Arc<FullClient>,
     slot_duration: SlotDuration,
@@ -159,7 +163,7 @@ fn next_timestamp(
         .ok_or_else(|| format!("slot {parent_slot} is the last one that has a time").into())
 }
 
-/// One further than the parent, and not behind the real clock.
+/// The slot after the parent's, or the present one if that is later.
 fn next_slot(parent: Slot, now: Slot) -> Slot {
     parent.saturating_add(1u64).max(now)
 }

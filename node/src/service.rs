@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The node put together: database and client, network, RPC, and either Aura with GRANDPA or
-//! blocks on demand.
+//! Assembles the node: database and client, network, RPC, and either Aura with GRANDPA or blocks on demand.
 
 use crate::{
     rpc::{self, RpcDeps},
     sealing::{self, Sealing, SealingParams},
+    types::{Block, FullBackend, FullClient, FullPool, FullSelectChain, Hash, ProposerFactory},
 };
 use futures::channel::mpsc;
 use sc_client_api::BlockBackend;
@@ -16,7 +16,6 @@ use sc_consensus_grandpa::{
     VotingRulesBuilder, warp_proof,
 };
 use sc_consensus_manual_seal::EngineCommand;
-use sc_executor::WasmExecutor;
 use sc_network::{
     Litep2pNetworkBackend, NetworkBackend, NetworkWorker, NotificationMetrics, NotificationService,
     config::{FullNetworkConfiguration, NetworkBackendType},
@@ -26,48 +25,39 @@ use sc_network::{
 use sc_network_sync::SyncingService;
 use sc_service::{
     BuildNetworkParams, ChainType, Configuration, Error as ServiceError, KeystoreContainer, Role,
-    SpawnTasksParams, TFullBackend, TFullClient, TaskManager, WarpSyncConfig,
+    SpawnTasksParams, TaskManager, WarpSyncConfig,
 };
 use sc_telemetry::{Telemetry, TelemetryHandle, TelemetryWorker};
-use sc_transaction_pool::TransactionPoolHandle;
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_aura::{
     SlotDuration, inherents::InherentDataProvider as SlotProvider, sr25519::AuthorityPair,
 };
 use sp_inherents::CreateInherentDataProviders;
-use sp_runtime::traits::{Block as BlockT, NumberFor};
+use sp_runtime::traits::NumberFor;
 use sp_timestamp::InherentDataProvider as TimestampProvider;
 use std::{sync::Arc, time::Duration};
 use substrate_prometheus_endpoint::Registry;
-use tfgrid_runtime::RuntimeApi;
 
-pub use tfgrid_runtime::opaque::Block;
-
-pub type Hash = <Block as BlockT>::Hash;
-pub type FullClient = TFullClient<Block, RuntimeApi, WasmExecutor<sp_io::SubstrateHostFunctions>>;
-pub type FullBackend = TFullBackend<Block>;
-pub type FullPool = TransactionPoolHandle<Block, FullClient>;
-pub type FullSelectChain = LongestChain<FullBackend, Block>;
-pub type ProposerFactory = sc_basic_authorship::ProposerFactory<FullPool, FullClient>;
 type GrandpaImport = GrandpaBlockImport<FullBackend, Block, FullClient, FullSelectChain>;
 type GrandpaLink = LinkHalf<Block, FullClient, FullSelectChain>;
 
-/// How often, in blocks, GRANDPA makes a proof of finality at the latest. These are what light
-/// clients and warp sync start from.
+/// Longest distance, in blocks, between two finality proofs of GRANDPA. Light clients and warp sync start
+/// from these.
 const JUSTIFICATION_PERIOD: u32 = 512;
 
-/// How long GRANDPA gives a vote to reach the others; a block is final four times that after it was made.
+/// Time that GRANDPA allows for a vote to reach the other validators. A block becomes final about four times
+/// this after it was made.
 const GOSSIP_DURATION: Duration = Duration::from_millis(333);
-/// The same where all validators are on one machine.
+/// [`GOSSIP_DURATION`] if all validators are on one machine.
 const LOCAL_GOSSIP_DURATION: Duration = Duration::from_millis(100);
 
-/// The part of a slot in which a block is built: the rest is for its way to the others.
+/// Part of a slot in which a block is built. The rest is left for its propagation.
 const PROPOSAL_PORTION: f32 = 2f32 / 3f32;
 
-/// How many telemetry messages may wait to be sent.
+/// Limit of telemetry messages that wait to be sent.
 const TELEMETRY_BUFFER: usize = 16;
 
-/// What the node and the subcommands that read the database have in common.
+/// Components that both the node and the subcommands need.
 pub struct Partial {
     pub client: Arc<FullClient>,
     pub backend: Arc<FullBackend>,
@@ -81,7 +71,7 @@ pub struct Partial {
     telemetry: Option<Telemetry>,
 }
 
-/// Opens the database and sets up everything that doesn't talk to others.
+/// Opens the database and builds all components that need no network.
 pub fn partial(config: &Configuration) -> Result<Partial, ServiceError> {
     let telemetry = telemetry(config)?;
     let telemetry_handle = telemetry.as_ref().map(|(_, telemetry)| telemetry.handle());
@@ -144,7 +134,7 @@ pub fn partial(config: &Configuration) -> Result<Partial, ServiceError> {
     })
 }
 
-/// Starts the node. It runs until the returned tasks end.
+/// Starts the node, which runs until the returned tasks end.
 pub fn start(config: Configuration, sealing: Option<Sealing>) -> Result<TaskManager, ServiceError> {
     match config.network.network_backend {
         NetworkBackendType::Litep2p => start_on::<Litep2pNetworkBackend>(config, sealing),
@@ -152,7 +142,7 @@ pub fn start(config: Configuration, sealing: Option<Sealing>) -> Result<TaskMana
     }
 }
 
-/// What GRANDPA adds to a database, taken back before `blocks` blocks are.
+/// Reverts GRANDPA's data in the database, before `blocks` blocks are reverted.
 pub fn revert_consensus(
     client: Arc<FullClient>,
     _: Arc<FullBackend>,
@@ -181,8 +171,8 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
     let metrics = Net::register_notification_metrics(config.prometheus_registry());
     let mut net_config =
         FullNetworkConfiguration::<_, _, Net>::new(&config.network, config.prometheus_registry().cloned());
-    let ballot = (sealing.is_none() && !config.disable_grandpa)
-        .then(|| Ballot::open(&config, &client, &mut net_config, &metrics))
+    let grandpa_protocol = (sealing.is_none() && !config.disable_grandpa)
+        .then(|| GrandpaProtocol::register(&config, &client, &mut net_config, &metrics))
         .transpose()?;
 
     let (network, system_rpc_tx, tx_handler_controller, sync, _) =
@@ -244,20 +234,20 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
         None if consensus.role.is_authority() => consensus.author(&task_manager, grandpa_import)?,
         None => {}
     }
-    if let Some(ballot) = ballot {
-        consensus.vote(&task_manager, grandpa_link, ballot)?;
+    if let Some(protocol) = grandpa_protocol {
+        consensus.vote(&task_manager, grandpa_link, protocol)?;
     }
     Ok(task_manager)
 }
 
-/// GRANDPA's own protocol in the network.
-struct Ballot {
+/// GRANDPA's network protocol.
+struct GrandpaProtocol {
     protocol_name: ProtocolName,
     notifications: Box<dyn NotificationService>,
 }
 
-impl Ballot {
-    fn open<Net: NetworkBackend<Block, Hash>>(
+impl GrandpaProtocol {
+    fn register<Net: NetworkBackend<Block, Hash>>(
         config: &Configuration,
         client: &FullClient,
         net_config: &mut FullNetworkConfiguration<Block, Hash, Net>,
@@ -276,7 +266,7 @@ impl Ballot {
     }
 }
 
-/// What the tasks that make and finalize blocks work with.
+/// Starts the tasks that make and finalize blocks.
 struct Consensus {
     role: Role,
     gossip_duration: Duration,
@@ -303,7 +293,7 @@ impl Consensus {
         )
     }
 
-    /// Blocks on demand.
+    /// Starts making blocks on demand.
     fn seal(
         &self,
         tasks: &TaskManager,
@@ -323,7 +313,7 @@ impl Consensus {
         )
     }
 
-    /// Aura: a block in each slot that is ours.
+    /// Starts Aura, which makes a block in each slot of this validator.
     fn author(&self, tasks: &TaskManager, block_import: GrandpaImport) -> Result<(), ServiceError> {
         let slot_duration = sc_consensus_aura::slot_duration(&*self.client)?;
         let aura =
@@ -348,10 +338,15 @@ impl Consensus {
         Ok(())
     }
 
-    /// GRANDPA: a validator votes, the others follow the votes.
-    fn vote(&self, tasks: &TaskManager, link: GrandpaLink, ballot: Ballot) -> Result<(), ServiceError> {
-        // The rule that SDK nodes add to this one, staying two blocks behind the best, would cost
-        // two slots of waiting and makes nothing safer.
+    /// Starts GRANDPA: a validator votes, other nodes follow the votes.
+    fn vote(
+        &self,
+        tasks: &TaskManager,
+        link: GrandpaLink,
+        protocol: GrandpaProtocol,
+    ) -> Result<(), ServiceError> {
+        // SDK nodes also stay two blocks behind the best one. That would delay finality by two slots and add
+        // no safety.
         let voting_rule = VotingRulesBuilder::new().add(ThreeQuartersOfTheUnfinalizedChain).build();
         let voter = sc_consensus_grandpa::run_grandpa_voter(GrandpaParams {
             config: sc_consensus_grandpa::Config {
@@ -360,15 +355,15 @@ impl Consensus {
                 observer_enabled: false,
                 local_role: self.role,
                 name: Some(self.name.clone()),
-                // Without keys it only listens.
+                // Without a keystore it only follows.
                 keystore: self.role.is_authority().then(|| self.keystore.keystore()),
                 telemetry: self.telemetry.clone(),
-                protocol_name: ballot.protocol_name,
+                protocol_name: protocol.protocol_name,
             },
             link,
             network: self.network.clone(),
             sync: self.sync.clone(),
-            notification_service: ballot.notifications,
+            notification_service: protocol.notifications,
             voting_rule,
             prometheus_registry: self.registry.clone(),
             shared_voter_state: SharedVoterState::empty(),
@@ -380,7 +375,7 @@ impl Consensus {
     }
 }
 
-/// The current time and the slot it falls into.
+/// The current time and its slot.
 fn wall_clock(
     slot_duration: SlotDuration,
 ) -> impl CreateInherentDataProviders<Block, (), InherentDataProviders = (SlotProvider, TimestampProvider)> {
@@ -391,7 +386,7 @@ fn wall_clock(
     }
 }
 
-/// Lets others start from our proofs of finality, and us from theirs.
+/// Serves finality proofs for warp sync, and uses those of other nodes.
 fn warp_sync(backend: Arc<FullBackend>, link: &GrandpaLink) -> WarpSyncConfig<Block> {
     WarpSyncConfig::WithProvider(Arc::new(warp_proof::NetworkProvider::new(
         backend,
@@ -400,7 +395,7 @@ fn warp_sync(backend: Arc<FullBackend>, link: &GrandpaLink) -> WarpSyncConfig<Bl
     )))
 }
 
-/// Telemetry goes only where the operator or the chain spec says.
+/// Telemetry to the endpoints of the operator or the chain spec; `None` if there are none.
 fn telemetry(config: &Configuration) -> Result<Option<(TelemetryWorker, Telemetry)>, ServiceError> {
     let Some(endpoints) = config.telemetry_endpoints.clone().filter(|list| !list.is_empty()) else {
         return Ok(None);

@@ -1,24 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What changed the balances of an account and the credit of its twin since a block, line by line.
+// Lists the changes to the balance of an account and the credit of its twin since a block.
 //
 //   node bill.mjs --key //Bob --since 17
 
-import { parseArgs } from 'node:util';
-import { connect, keyPair, main, tft, twinOf } from './grid.mjs';
+import { keyPair, main, tft, twinOf } from './grid.mjs';
 
-const { values: options } = parseArgs({
-  options: {
-    url: { type: 'string', default: 'ws://127.0.0.1:9944' },
-    key: { type: 'string' },
-    since: { type: 'string', default: '0' },
-    json: { type: 'boolean', default: false },
-  },
-});
-
-/** A line: what it is for, and what it adds to account and credit, in 1e-7 TFT. */
+/** A line: its subject, and the changes to account and credit in 1e-7 TFT. */
 const line = (what, account, credit) => ({ what, account: BigInt(account), credit: BigInt(credit) });
 
-/** The lines of what an event moved, if it moved anything of this person's. */
+/** The lines of an event; none if it moved nothing of this account or twin. */
 function moved({ events }, event, address, twin) {
   const { data } = event;
   if (events.transactionPayment.TransactionFeePaid.is(event)) {
@@ -37,7 +27,7 @@ function moved({ events }, event, address, twin) {
   return [];
 }
 
-/** The twin's contracts that an event is about. */
+/** The twin's contract that an event names, in a list. */
 const contractOf = ({ section, data }, twin) =>
   section === 'contracts' && data.contract && data.twin?.eq(twin) ? [data.contract.toNumber()] : [];
 
@@ -47,16 +37,16 @@ async function balances(at, address, twin) {
   return { account: data.free.toBigInt() + data.reserved.toBigInt(), credit: credit.toBigInt() };
 }
 
-/** Months of 30 days since 1970, as the chain counts them. */
+/** Length of a month of the chain: 30 days, counted from 1970. */
 const MONTH_MS = 30 * 86_400_000;
-/** How many of them the chain keeps of a contract. */
+/** Number of months that the chain keeps per contract. */
 const MONTHS_KEPT = 13;
-/** Amounts are kept to 64 binary places of a unit. */
+/** Whole units of an amount with 64 fractional bits. */
 const whole = (amount) => amount >> 64n;
 
 /**
- * What a contract was charged up to a block, by the end of each month. Before them comes what was in months that
- * the chain has dropped; what it hasn't written down yet will be the present month's.
+ * Total charges of a contract at a block, by the end of each month. The first entry is the total of months that the
+ * chain has dropped. Charges that the chain hasn't settled yet count for the present month.
  */
 async function charges(at, contract) {
   const status = await at.call.gridApi.contractStatus(contract);
@@ -67,7 +57,7 @@ async function charges(at, contract) {
     .map(({ month, charge }) => [month.toNumber(), charge.tft.toBigInt()]);
   const kept = whole(months.reduce((sum, [, cost]) => sum + cost, 0n));
   if (kept > written || (kept < written && months.length < MONTHS_KEPT)) {
-    throw new Error(`the months of contract ${contract} come to ${kept}, and it was charged ${written}`);
+    throw new Error(`the months of contract ${contract} sum up to ${kept}, but it was charged ${written}`);
   }
   const ends = new Map([['earlier', written - kept]]);
   let sum = 0n;
@@ -81,13 +71,13 @@ async function charges(at, contract) {
 
 const nameOf = (month) => new Date(month * MONTH_MS).toISOString().slice(0, 10);
 
-/** A contract's lines: what it was charged between two blocks. */
+/** The lines of a contract: its charges between two blocks. */
 async function charged(first, end, contract) {
   let [, billed] = (await charges(first, contract)).at(-1);
   const ends = await charges(end, contract);
   return ends.flatMap(([month, until], at) => {
     const cost = until - billed;
-    // Less by the end of a month was billed before; less in the end was given back.
+    // A lower total at the end of a month was charged before the first block; a lower total at the end is a refund.
     if (cost === 0n || (cost < 0n && at + 1 < ends.length)) return [];
     billed = until;
     return [line(`contract ${contract}, ${month}`, 0, -cost)];
@@ -118,20 +108,17 @@ const asJson = ({ account, credit, ...rest }) =>
   ({ ...rest, account_units: account.toString(), credit_units: credit.toString() });
 const signed = (amount) => (amount < 0n ? `-${tft(-amount)}` : tft(amount)).padStart(22);
 
-main(async () => {
-  const { url, key, since, json } = options;
-  if (!key) throw new Error('usage: bill.mjs --key KEY [--since BLOCK] [--url URL]');
-
-  const api = await connect(url);
-  try {
+main({
+  usage: 'bill.mjs --key KEY [--since BLOCK]',
+  options: { since: { type: 'string', default: '0' } },
+  async run(api, { key, since }) {
     const { before, lines, after } = await bill(api, keyPair(key), Number(since));
-    if (json) {
-      console.log(JSON.stringify({ before: asJson(before), lines: lines.map(asJson), after: asJson(after) }));
-    } else {
-      [{ what: 'before', ...before }, ...lines, { what: 'after', ...after }].forEach(
-        ({ what, account, credit }) => console.log(what.padEnd(24), signed(account), signed(credit)));
-    }
-  } finally {
-    await api.disconnect();
-  }
+    const rows = [{ what: 'before', ...before }, ...lines, { what: 'after', ...after }];
+    return {
+      json: { before: asJson(before), lines: lines.map(asJson), after: asJson(after) },
+      text: rows
+        .map(({ what, account, credit }) => [what.padEnd(24), signed(account), signed(credit)].join(' '))
+        .join('\n'),
+    };
+  },
 });

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each script needs: a chain, a key, and how a call ended.
+// Shared by all scripts: connection, keys, submission of calls, and the frame of a script.
 
 // region: grid
+import { parseArgs } from 'node:util';
 import { ApiPromise, Keyring, WsProvider } from '@polkadot/api';
 
-/** Connects to a chain, or fails at once. */
+/** Connects to a chain. Fails at once if none answers. */
 export async function connect(url) {
   const provider = new WsProvider(url);
   // polkadot-js doesn't know this extension; it adds nothing to a signed call.
@@ -14,7 +15,7 @@ export async function connect(url) {
     return await ApiPromise.create(options);
   } catch (error) {
     await provider.disconnect();
-    throw new Error(`no chain answers at ${url} (${error.message}): does it run? --url names another`);
+    throw new Error(`no chain answers at ${url} (${error.message}): is it running? Choose another with --url`);
   }
 }
 
@@ -23,7 +24,7 @@ export function keyPair(uri) {
   return new Keyring({ type: 'sr25519' }).addFromUri(uri);
 }
 
-/** Signs and submits a call; answers with its block and events once that block is final. */
+/** Signs and submits a call; returns its block and events once the block is final. */
 export function submit(api, call, pair) {
   const name = `${call.method.section}.${call.method.method}`;
   return new Promise((resolve, reject) => {
@@ -37,15 +38,15 @@ export function submit(api, call, pair) {
   });
 }
 
-/** Submits a call that only root may make, with the sudo key of a development chain. */
+/** Submits a call as root, with the sudo key of a development chain. */
 export async function submitAsRoot(api, call, pair) {
-  const answer = await submit(api, api.tx.sudo.sudo(call), pair);
-  const { event } = answer.events.find(({ event }) => api.events.sudo.Sudid.is(event));
+  const included = await submit(api, api.tx.sudo.sudo(call), pair);
+  const { event } = included.events.find(({ event }) => api.events.sudo.Sudid.is(event));
   const { sudoResult } = event.data;
   if (sudoResult.isErr) {
     throw new Error(`${call.method.section}.${call.method.method} failed: ${explain(api, sudoResult.asErr)}`);
   }
-  return answer;
+  return included;
 }
 
 function explain(api, error) {
@@ -59,7 +60,7 @@ export async function untilFinal(api, what, seconds, probe) {
   let timer, unsubscribe;
   try {
     return await new Promise((resolve, reject) => {
-      const giveUp = () => reject(new Error(`waited ${seconds} s for ${what}, in vain`));
+      const giveUp = () => reject(new Error(`timed out after ${seconds} s: ${what}`));
       timer = setTimeout(giveUp, seconds * 1000);
       const look = async ({ hash }) => (await probe(await api.at(hash))) ?? undefined;
       api.rpc.chain
@@ -81,18 +82,44 @@ export async function twinOf(api, { address }) {
   return twin.unwrap().toNumber();
 }
 
-/** An amount in units of 1e-7 TFT as people write it. */
+/** Formats units of 1e-7 TFT with seven decimals. */
 export function tft(amount) {
   const digits = BigInt(amount).toString().padStart(8, '0');
   return `${digits.slice(0, -7)}.${digits.slice(-7)}`;
 }
 
-/** Runs a script: its answer as text or as JSON, its failure on one line. */
-export async function main(script) {
+const COMMON_OPTIONS = {
+  url: { type: 'string', default: 'ws://127.0.0.1:9944' },
+  key: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  help: { type: 'boolean', default: false },
+};
+
+/**
+ * Runs a script: parses its arguments, connects, and prints what `run` returns, `{ json, text }`, as JSON with --json
+ * and as text without it. An error is printed on one line.
+ *
+ * `run(api, options, positionals)` gets a connection and the arguments. `isComplete(options, positionals)` tells
+ * whether the required arguments are there.
+ */
+export async function main({ usage, options = {}, isComplete = ({ key }) => key, run }) {
+  let api;
   try {
-    await script();
+    const allOptions = { ...COMMON_OPTIONS, ...options };
+    const { values, positionals } = parseArgs({ allowPositionals: true, options: allOptions });
+    const help = `usage: ${usage} [--url URL] [--json]`;
+    if (values.help) {
+      console.log(help);
+      return;
+    }
+    if (!isComplete(values, positionals)) throw new Error(help);
+    api = await connect(values.url);
+    const { json, text } = await run(api, values, positionals);
+    console.log(values.json || text === undefined ? JSON.stringify(json) : text);
   } catch (error) {
     console.error(`error: ${error.message}`);
     process.exitCode = 1;
+  } finally {
+    await api?.disconnect();
   }
 }

@@ -3,28 +3,15 @@
 //
 //   node set-price.mjs --key //Alice 0.05
 
-import { parseArgs } from 'node:util';
-import { connect, keyPair, main, submitAsRoot } from './grid.mjs';
+import { keyPair, main, submitAsRoot } from './grid.mjs';
 
-const { values: options, positionals: [usd] } = parseArgs({
-  allowPositionals: true,
-  options: {
-    url: { type: 'string', default: 'ws://127.0.0.1:9944' },
-    key: { type: 'string' },
-    json: { type: 'boolean', default: false },
+const price = (usd) => Math.round(Number(usd) * 1e7);
+
+main({
+  usage: 'set-price.mjs --key KEY USD',
+  isComplete: ({ key }, [usd]) => key && price(usd) > 0,
+  async run(api, { key }, [usd]) {
+    await submitAsRoot(api, api.tx.billing.setPrice(price(usd)), keyPair(key));
+    return { json: { price: price(usd) }, text: `one TFT costs ${price(usd) / 1e7} USD` };
   },
-});
-
-main(async () => {
-  const { url, key, json } = options;
-  const price = Math.round(Number(usd) * 1e7);
-  if (!key || !(price > 0)) throw new Error('usage: set-price.mjs --key KEY USD [--url URL]');
-
-  const api = await connect(url);
-  try {
-    await submitAsRoot(api, api.tx.billing.setPrice(price), keyPair(key));
-    console.log(json ? JSON.stringify({ price }) : `one TFT costs ${price / 1e7} USD`);
-  } finally {
-    await api.disconnect();
-  }
 });

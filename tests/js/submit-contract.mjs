@@ -1,25 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs a web server on a node of the grid, and waits until it is up.
+// Deploys a web server on a node and waits until it runs.
 //
 //   node submit-contract.mjs --key //Bob --node 1 --image 127.0.0.1:5000/web@sha256:…
 //   node submit-contract.mjs --key //Bob --node 1 --file deployment.json
 
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
-import { connect, keyPair, main, submit, untilFinal } from './grid.mjs';
-
-const { values: options } = parseArgs({
-  options: {
-    url: { type: 'string', default: 'ws://127.0.0.1:9944' },
-    key: { type: 'string' },
-    node: { type: 'string' },
-    image: { type: 'string' },
-    file: { type: 'string' },
-    greeting: { type: 'string', default: 'hello from the grid' },
-    seconds: { type: 'string', default: '120' },
-    json: { type: 'boolean', default: false },
-  },
-});
+import { keyPair, main, submit, untilFinal } from './grid.mjs';
 
 // region: deployment
 const MiB = 1024 ** 2;
@@ -74,23 +60,25 @@ function untilDeployed(api, contract, seconds) {
 }
 // endregion
 
-main(async () => {
-  const { url, key, node, image, file, greeting, seconds, json } = options;
-  if (!key || !node || !(image || file)) {
-    throw new Error('usage: submit-contract.mjs --key KEY --node N (--image IMAGE | --file FILE) [--url URL]');
-  }
-  const body = file ? await readFile(file, 'utf8') : JSON.stringify(webServer(image, greeting));
-  const say = json ? () => {} : console.log;
-
-  const api = await connect(url);
-  try {
+main({
+  usage: 'submit-contract.mjs --key KEY --node N (--image IMAGE [--greeting TEXT] | --file FILE) [--seconds N]',
+  options: {
+    node: { type: 'string' },
+    image: { type: 'string' },
+    file: { type: 'string' },
+    greeting: { type: 'string', default: 'hello from the grid' },
+    seconds: { type: 'string', default: '120' },
+  },
+  isComplete: ({ key, node, image, file }) => key && node && (image || file),
+  async run(api, { key, node, image, file, greeting, seconds, json }) {
+    const body = file ? await readFile(file, 'utf8') : JSON.stringify(webServer(image, greeting));
     const submittedAt = Date.now();
     const { contract, rate } = await createContract(api, keyPair(key), Number(node), body);
-    say(`contract ${contract}, ${Number(rate) / 1e10} USD/h`);
+    if (!json) console.log(`contract ${contract}, ${Number(rate) / 1e10} USD/h`);
     const result = await untilDeployed(api, contract, Number(seconds));
-    if (json) console.log(JSON.stringify({ contract, result, submitted_at: submittedAt }));
-    else Object.entries(result).forEach(([name, { ip }]) => say(`${name} is up at http://${ip}/`));
-  } finally {
-    await api.disconnect();
-  }
+    return {
+      json: { contract, result, submitted_at: submittedAt },
+      text: Object.entries(result).map(([name, { ip }]) => `${name} runs at http://${ip}/`).join('\n'),
+    };
+  },
 });

@@ -13,7 +13,7 @@ const START_LIMIT: Duration = Duration::from_secs(15);
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 const CAPACITY: &str = "cru=8,mru=4GiB,sru=20GiB";
 
-/// A node: an agent with a folder of its own.
+/// A node agent with a data folder of its own.
 pub struct Agent {
     data: PathBuf,
     metrics: SocketAddr,
@@ -22,7 +22,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts one that joins with this ticket. Neither chain nor engine need to be there yet.
+    /// Starts an agent that joins with this ticket. Neither chain nor engine need to run yet.
     pub fn start(run: &Run, chain: &str, engine: &str, ticket: &str) -> Result<Self> {
         let data = run.subfolder("agent")?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
@@ -40,7 +40,7 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Starts it again after [`Self::kill`].
+    /// Starts the agent again after [`Self::kill`].
     pub fn resume(&mut self, run: &Run) -> Result<()> {
         let program = binary("zos-agent")?;
         run.note_agent(&program)?;
@@ -53,7 +53,7 @@ impl Agent {
         Ok(())
     }
 
-    /// Waits until it follows its chain: what it keeps is there then.
+    /// Waits until the agent follows its chain. All its files exist then.
     pub fn follows_its_chain(&self) -> Result<()> {
         wait_for("the agent to follow its chain", FOLLOW_LIMIT, || {
             let metrics = crate::get(self.metrics, "/metrics")?;
@@ -61,7 +61,7 @@ impl Agent {
         })
     }
 
-    /// Ends it as a crash would; its workloads go on running.
+    /// Kills the agent as a crash would. Its workloads keep running.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().context("the agent doesn't run")?.kill()
     }
@@ -70,7 +70,7 @@ impl Agent {
         self.process.as_mut().is_some_and(|process| process.ensure_running().is_ok())
     }
 
-    /// What it has logged, over all its starts.
+    /// The log of all its starts.
     pub fn log(&self) -> String {
         self.process.as_ref().map(Process::log).unwrap_or_default()
     }
@@ -79,7 +79,7 @@ impl Agent {
         self.metrics
     }
 
-    /// Where it keeps everything that it keeps.
+    /// Its data folder.
     pub fn data(&self) -> &Path {
         &self.data
     }

@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{fmt, iter::once};
 
-/// What a user's account and credit were, what changed them, and what they are, in units of 1e-7 TFT.
+/// A user's account and credit before and after, and the changes between, in units of 1e-7 TFT.
 pub(crate) struct Bill {
     before: Amounts,
     lines: Vec<(String, Amounts)>,
@@ -22,14 +22,14 @@ impl Amounts {
     fn read(value: &Value) -> Result<Self> {
         let units = |name: &str| -> Result<i128> {
             let amount = text(&value[name]).with_context(|| format!("{name} of {value}"))?;
-            amount.parse().with_context(|| format!("{amount:?} is no amount"))
+            amount.parse().with_context(|| format!("{amount:?} isn't an amount"))
         };
         Ok(Self { account: units("account_units")?, credit: units("credit_units")? })
     }
 }
 
 impl Bill {
-    /// What `bill.mjs` printed.
+    /// Parses the output of `bill.mjs`.
     pub(crate) fn read(value: &Value) -> Result<Self> {
         let lines = value["lines"].as_array().context("the bill has no lines")?;
         let line = |line: &Value| Ok((text(&line["what"])?.to_owned(), Amounts::read(line)?));
@@ -40,8 +40,8 @@ impl Bill {
         })
     }
 
-    /// Fails unless the lines are the change of the balances. Credit and what is charged are kept to
-    /// fractions of a unit and told without: each line may hide less than one.
+    /// Fails unless the lines sum up to the change of the balances. Credit and charges have fractions of a
+    /// unit that aren't printed, so each line may be off by less than one unit.
     pub(crate) fn ensure_adds_up(&self) -> Result<()> {
         let account: i128 = self.lines.iter().map(|(_, amounts)| amounts.account).sum();
         let credit: i128 = self.lines.iter().map(|(_, amounts)| amounts.credit).sum();
@@ -66,7 +66,7 @@ impl fmt::Display for Bill {
     }
 }
 
-/// Units of 1e-7 TFT as people write them; nothing where there are none.
+/// Formats units of 1e-7 TFT; zero is left blank.
 pub(crate) struct Tft(pub(crate) i128);
 
 impl fmt::Display for Tft {

@@ -11,7 +11,7 @@ use std::{
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A development chain of one validator, kept in the run's folder.
+/// A development chain of one validator in the run's folder.
 pub struct Chain {
     rpc: SocketAddr,
     arguments: Vec<String>,
@@ -19,10 +19,11 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Starts one on this port; `sealing` as the node's option of this name, 3 s slots without it.
+    /// Starts a chain with its RPC on `port`. `sealing` is the node's option of that name; slots of 3 s if
+    /// `None`.
     pub fn start(run: &Run, port: u16, sealing: Option<&str>) -> Result<Self> {
         let rpc = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        // The node would take another port, and we would talk to whoever has this one.
+        // If the port is taken, the node chooses another, and calls would reach the wrong program.
         TcpListener::bind(rpc).with_context(|| format!("can't listen on {rpc} for a chain's RPC"))?;
         let base = run.subfolder("chain")?;
         let p2p = free_port()?;
@@ -40,12 +41,12 @@ impl Chain {
         Ok(chain)
     }
 
-    /// Starts it again after [`Self::stop`]: it goes on where it was.
+    /// Starts the chain again after [`Self::stop`]. It continues from its last block.
     pub fn resume(&mut self, run: &Run) -> Result<()> {
         let mut command = Command::new(binary("tfgrid-node")?);
         let process = Process::start(run, "chain", command.args(&self.arguments))?;
         let process = self.process.insert(process);
-        // Before the first block the chain's clock stands at 1970, and what depends on it fails.
+        // Before the first block the chain's clock is at 1970, and calls that depend on it fail.
         wait_for("the chain's first block", START_LIMIT, || {
             process.ensure_running()?;
             let header = rpc_call(self.rpc, "chain_getHeader", json!([]));
@@ -57,7 +58,7 @@ impl Chain {
         self.process.take().context("the chain doesn't run")?.stop()
     }
 
-    /// The number of the last final block.
+    /// Number of the last finalized block.
     pub fn finalized(&self) -> Result<u64> {
         let hash = rpc_call(self.rpc, "chain_getFinalizedHead", json!([]))?;
         let header = rpc_call(self.rpc, "chain_getHeader", json!([hash]))?;

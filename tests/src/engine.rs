@@ -12,18 +12,18 @@ use std::{
 const START_LIMIT: Duration = Duration::from_secs(30);
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
-/// A Docker engine: the machine's own if it has one, else a private one.
+/// A Docker engine: the machine's own, or a private one.
 pub struct Engine {
     host: String,
     private: Option<Process>,
 }
 
 impl Engine {
-    /// The engine that answers at `DOCKER_HOST` or at the usual socket, else a private one.
+    /// The engine that answers at `DOCKER_HOST` or at the default socket, else a private one.
     pub fn obtain(run: &Run) -> Result<Self> {
         let host = env::var("DOCKER_HOST").unwrap_or_else(|_| DEFAULT_HOST.into());
         let found = Self { host, private: None };
-        // Another machine's engine couldn't reach the registry on this one's loopback.
+        // An engine on another machine couldn't reach the registry on this one's loopback.
         if found.host.starts_with("unix://") && found.answers() {
             fs::write(run.folder().join("engine"), &found.host)?;
             return Ok(found);
@@ -31,7 +31,7 @@ impl Engine {
         Self::private(run)
     }
 
-    /// An engine of our own: nothing of it is shared with any other but the kernel.
+    /// An engine of the run's own. It shares nothing with other engines but the kernel.
     pub fn private(run: &Run) -> Result<Self> {
         remember_firewall(run)?;
         let host = format!("unix://{}", socket(run).display());
@@ -41,7 +41,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Starts the private engine, again if it was stopped: what it held is still there.
+    /// Starts the private engine, also after [`Self::stop`]. Its content is kept.
     pub fn start(&mut self, run: &Run) -> Result<()> {
         let folder = run.subfolder("docker")?;
         let mut process = Process::start(
@@ -56,7 +56,7 @@ impl Engine {
                 .arg(folder.join("pid"))
                 .arg("--host")
                 .arg(&self.host)
-                // Each deployment has its own network: nobody uses the default one.
+                // Each deployment has its own network, so the default one isn't needed.
                 .args(["--bridge", "none"])
                 .args(["--default-address-pool", "base=172.30.0.0/16,size=28"]),
         )?;
@@ -73,7 +73,7 @@ impl Engine {
         self.private.take().context("the engine isn't private or doesn't run")?.stop()
     }
 
-    /// Its address, as `DOCKER_HOST` would have it.
+    /// Its address, in the form of `DOCKER_HOST`.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -107,8 +107,8 @@ fn socket(run: &Run) -> PathBuf {
     run.folder().join("docker.sock")
 }
 
-/// An engine rewrites the firewall, sets the policy of the forward chain to drop and leaves both
-/// so when it ends. The cleaner restores what is remembered here.
+/// Saves the firewall for the cleaner to restore: an engine adds rules, sets the policy of the forward chain
+/// to drop, and leaves both when it ends.
 fn remember_firewall(run: &Run) -> Result<()> {
     let rules =
         Command::new("iptables-save").output().context("can't run `iptables-save`: run `make setup`")?;

@@ -4,17 +4,26 @@ use crate::Engine;
 use anyhow::{Context, Result, bail};
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-/// Everything on this machine that a grid could leave behind, a line each. Taken before and after,
-/// the difference is what leaked.
+/// Prefix of the folders of runs.
+pub(crate) const RUN_PREFIX: &str = "tfgrid-";
+/// Prefix of the agent's containers and networks.
+const AGENT_PREFIX: &str = "zos-";
+/// Prefix of the agent's bridges.
+const BRIDGE_PREFIX: &str = "zb";
+/// The agent's firewall table.
+const AGENT_TABLE: &str = "table inet zos";
+
+/// Everything on this machine that a grid could leave behind, one line per item. What a later footprint has
+/// beyond an earlier one was left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint(BTreeSet<String>);
 
 impl Footprint {
-    /// Mounts, loop devices, interfaces, firewall tables and our folders.
+    /// Mounts, loop devices, network interfaces, firewall tables and folders of runs.
     pub fn of_machine() -> Result<Self> {
         let mut lines = BTreeSet::new();
         for mount in fs::read_to_string("/proc/mounts")?.lines() {
-            let place = mount.split(' ').nth(1).context("/proc/mounts has a line of one word")?;
+            let place = mount.split(' ').nth(1).context("/proc/mounts has a line without a mount point")?;
             lines.insert(format!("mount {place}"));
         }
         lines.extend(output("loop device", "losetup", &["-l", "-n", "-O", "NAME,BACK-FILE"])?);
@@ -24,15 +33,15 @@ impl Footprint {
         lines.extend(output("firewall", "nft", &["list", "tables"])?);
         for entry in fs::read_dir(std::env::temp_dir())? {
             let name = entry?.file_name();
-            if name.to_string_lossy().starts_with("tfgrid-") {
+            if name.to_string_lossy().starts_with(RUN_PREFIX) {
                 lines.insert(format!("folder {}", name.to_string_lossy()));
             }
         }
         Ok(Self(lines))
     }
 
-    /// What [`Self::of_machine`] holds, the engine's containers and networks, and the files below
-    /// `folder`: what one contract could leave behind on a node that goes on running.
+    /// [`Self::of_machine`] with the engine's containers, networks and volumes, and the files below `folder`:
+    /// everything that a contract could leave behind on a running node.
     pub fn of_node(engine: &Engine, folder: &Path) -> Result<Self> {
         let Self(mut lines) = Self::of_machine()?;
         for container in engine.docker(&["ps", "-a", "--format", "{{.Names}}"])?.lines() {
@@ -48,18 +57,37 @@ impl Footprint {
         Ok(Self(lines))
     }
 
-    /// What is there and wasn't `before`.
+    /// Only items with a name that a grid gives. On a machine with other programs, the rest may be theirs.
+    pub fn own(self) -> Self {
+        Self(self.0.into_iter().filter(|line| is_own(line)).collect())
+    }
+
+    /// Items that aren't in `before`.
     pub fn beyond(&self, before: &Self) -> Vec<String> {
         self.0.difference(&before.0).cloned().collect()
     }
 
-    /// Fails if anything is there that wasn't `before`.
+    /// Fails if there are items that aren't in `before`.
     pub fn ensure_within(&self, before: &Self) -> Result<()> {
         let left = self.beyond(before);
         if !left.is_empty() {
             bail!("left behind: {}", left.join(", "));
         }
         Ok(())
+    }
+}
+
+/// Whether the item's name is one that a grid gives: it is in the folder of a run, or starts as the agent's
+/// names do.
+fn is_own(line: &str) -> bool {
+    let name = line.rsplit(' ').next().unwrap_or_default();
+    match line.split(' ').next() {
+        Some("folder" | "file") => true,
+        Some("mount" | "loop") => name.contains(&format!("/{RUN_PREFIX}")),
+        Some("interface") => name.starts_with(BRIDGE_PREFIX),
+        Some("firewall") => line.ends_with(AGENT_TABLE),
+        Some("container" | "network") => name.starts_with(AGENT_PREFIX),
+        _ => false,
     }
 }
 
@@ -84,4 +112,35 @@ fn add_files(folder: &Path, lines: &mut BTreeSet<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_of_other_programs_are_not_own() {
+        let own = [
+            "container zos-abababab-7-web",
+            "file /tmp/tfgrid-x/agent/volumes/7-data.img",
+            "firewall table inet zos",
+            "folder tfgrid-x",
+            "interface zb7",
+            "loop device /dev/loop0 /tmp/tfgrid-x/agent/volumes/7-data.img",
+            "mount /tmp/tfgrid-x/agent/mnt/7-data",
+            "network zos-7",
+        ];
+        let others = [
+            "container db",
+            "engine volume x",
+            "firewall table inet vpn",
+            "interface ve1",
+            "loop device /dev/loop1 /var/lib/snapd/core.snap",
+            "mount /run/netns/v1",
+            "network bridge",
+        ];
+        let all = own.iter().chain(&others).map(|line| line.to_string());
+        let found = Footprint(all.collect()).own();
+        assert_eq!(found.0.iter().collect::<Vec<_>>(), own);
+    }
 }

@@ -13,20 +13,20 @@ const PAUSE_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 const RESUME_LIMIT: Duration = Duration::from_secs(60);
 
-/// What the development chain starts with, in USD per TFT.
+/// Initial price on the development chain, in USD per TFT.
 const USUAL_PRICE: &str = "0.05";
-/// The least that the chain believes: credit goes fastest.
+/// The lowest price that the chain accepts. Credit is used up fastest at it.
 const LOW_PRICE: &str = "0.001";
-/// An hour of credit at this price lasts four seconds at the low one.
+/// Credit for an hour at this price lasts four seconds at the low one.
 const HIGH_PRICE: &str = "1";
 
-/// A contract runs out of funds, is paused by its node, goes on after a deposit and is billed. Seconds of
-/// credit can't be had otherwise than by moves of the price: what starts and what stays after a withdrawal is an
-/// hour's worth.
+/// A contract runs out of funds, is paused by its node, resumes after a deposit and is billed. The price is
+/// moved because that is the only way to credit that lasts for seconds: both a start and a withdrawal require
+/// an hour's worth.
 pub fn out_of_funds(grid: &Grid, steps: &Steps) -> Result<()> {
     let clean = grid.footprint()?;
     let begun = grid.chain.finalized()?.to_string();
-    earn_patience(grid, steps, &clean)?;
+    earn_grace_period(grid, steps, &clean)?;
     let site = steps.take("//Bob submits another; the node deploys it", || grid.deploys_a_site())?;
     let page = steps.take("fetch the page", || site.page())?;
     page.lines().for_each(|line| steps.note(line));
@@ -42,9 +42,9 @@ pub fn out_of_funds(grid: &Grid, steps: &Steps) -> Result<()> {
     Ok(())
 }
 
-/// Patience with a payer lasts as long as what it has paid would buy: ten minutes at the low price, which is
-/// more than this story takes.
-fn earn_patience(grid: &Grid, steps: &Steps, clean: &Footprint) -> Result<()> {
+/// A grace period lasts as long as what was paid before would buy. The minimum charge of this contract buys
+/// ten minutes at the low price, which is more than the story takes.
+fn earn_grace_period(grid: &Grid, steps: &Steps, clean: &Footprint) -> Result<()> {
     steps.take(&format!("TFT falls to {LOW_PRICE} USD"), || set_price(grid, LOW_PRICE))?;
     steps.take("//Bob has a contract deployed and cancels it: ten minutes are paid", || {
         let site = grid.deploys_a_site()?;
@@ -84,7 +84,7 @@ fn set_price(grid: &Grid, usd: &str) -> Result<Value> {
     grid.farmer.script("set-price.mjs", &[usd])
 }
 
-/// The running machines of a site.
+/// Ids of the running machines of a site, one per line.
 fn machines(grid: &Grid, site: &Site) -> Result<String> {
     let name = format!("name=-{}-", site.contract);
     grid.engine.docker(&["ps", "--quiet", "--filter", &name])

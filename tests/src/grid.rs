@@ -15,16 +15,19 @@ use std::{
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 const ONLINE_LIMIT: Duration = Duration::from_secs(120);
 
-/// What a grid's user deposits, in 1e-7 TFT.
+/// Deposit of a grid's user, in 1e-7 TFT.
 pub const DEPOSIT: u128 = 100 * 10_000_000;
 
-/// What differs from one grid to the next.
+/// Settings of a grid.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
-    /// The chain's port; any free one without it.
+    /// Port of the chain's RPC; a free one if `None`.
     pub port: Option<u16>,
-    /// The chain's way of making blocks; 3 s slots without it.
+    /// The node's option `--sealing`; slots of 3 s if `None`.
     pub sealing: Option<&'a str>,
+    /// Other programs change the machine meanwhile: only items with names of a grid count as left behind.
+    /// Tests check everything.
+    pub ignores_others: bool,
 }
 
 /// A grid of one node, with its farmer and a user who has credit.
@@ -38,8 +41,9 @@ pub struct Grid {
     pub user: Person,
     /// The name of a web server's image in the registry.
     pub image: String,
-    /// The agent's node.
+    /// Id of the agent's node.
     pub node: u64,
+    ignores_others: bool,
 }
 
 impl Grid {
@@ -77,7 +81,8 @@ impl Grid {
             Ok((agent, node))
         })?;
         steps.note(format_args!("node {node} is online"));
-        Ok(Self { run, agent, registry, engine, chain, farmer, user, image, node })
+        let ignores_others = options.ignores_others;
+        Ok(Self { run, agent, registry, engine, chain, farmer, user, image, node, ignores_others })
     }
 
     pub fn run(&self) -> &Run {
@@ -89,33 +94,34 @@ impl Grid {
         self.agent.resume(&self.run)
     }
 
-    /// What the node could still reserve.
+    /// Free capacity of the node.
     pub fn free_capacity(&self) -> Result<Value> {
         let found = self.farmer.threebot(&["nodes"])?;
         Ok(found["nodes"][0]["free"].clone())
     }
 
-    /// What this node has on the machine now.
+    /// Items of this node on the machine.
     pub fn footprint(&self) -> Result<Footprint> {
-        Footprint::of_node(&self.engine, self.agent.data())
+        let found = Footprint::of_node(&self.engine, self.agent.data())?;
+        Ok(if self.ignores_others { found.own() } else { found })
     }
 
-    /// Waits until this node has nothing on the machine that it hadn't `before`.
+    /// Waits until the machine has no item that isn't in `before`.
     pub fn until_clean(&self, before: &Footprint) -> Result<()> {
         let mut left = Vec::new();
-        let waited = wait_for("the node to remove what it had", GONE_LIMIT, || {
+        let waited = wait_for("the node to remove everything of the contract", GONE_LIMIT, || {
             left = self.footprint()?.beyond(before);
             Ok(left.is_empty().then_some(()))
         });
         waited.with_context(|| format!("left: {}", left.join(", ")))
     }
 
-    /// The user has the scripts' web server deployed.
+    /// The user deploys the scripts' web server.
     pub fn deploys_a_site(&self) -> Result<Site> {
         self.user.deploys_a_site(self.node, &self.image)
     }
 
-    /// The user cancels a contract, and its node removes all of it.
+    /// The user cancels a contract; returns once its node has removed everything of it.
     pub fn cancels(&self, contract: &str, before: &Footprint) -> Result<()> {
         self.user.threebot(&["cancel", contract])?;
         self.until_clean(before)
@@ -144,7 +150,7 @@ impl Person {
         Ok(())
     }
 
-    /// Waits until a node is online; answers with its id.
+    /// Waits until a node is online; returns its id.
     pub fn waits_for_node(&self) -> Result<u64> {
         wait_for("a node to be online", ONLINE_LIMIT, || {
             Ok(self.threebot(&["nodes"])?["nodes"][0]["node"].as_u64())
@@ -153,17 +159,28 @@ impl Person {
 }
 
 impl Machine {
-    /// Runs `scenario` in a fresh run and sees to it that nothing is left on the machine, however it
-    /// ends. On failure the logs stay, and their place is in the error.
+    /// Runs `scenario` in a new run, and fails if anything is left on the machine however it ends. On failure
+    /// the logs stay, and the error names their folder.
     pub fn run<T>(&self, name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
+        self.run_checked(name, |footprint| footprint, scenario)
+    }
+
+    /// As [`Self::run`], but only items that `checked` lets through count as left behind.
+    fn run_checked<T>(
+        &self,
+        name: &str,
+        checked: fn(Footprint) -> Footprint,
+        scenario: impl FnOnce(Run) -> Result<T>,
+    ) -> Result<T> {
+        let footprint = || Footprint::of_machine().map(checked);
         let mut logs = PathBuf::new();
-        let before = Footprint::of_machine()?;
+        let before = footprint()?;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let run = Run::begin(self, name)?;
             logs = run.logs().into();
             scenario(run)
         }));
-        let clean = Footprint::of_machine().and_then(|now| now.ensure_within(&before));
+        let clean = footprint().and_then(|now| now.ensure_within(&before));
         let outcome = match (outcome, clean) {
             (Ok(Ok(value)), clean) => clean.map(|()| value),
             (Ok(Err(error)), Ok(())) => Err(error),
@@ -180,7 +197,7 @@ impl Machine {
     }
 }
 
-/// [`Machine::run`], once the machine is free.
+/// [`Machine::run`] once the machine is locked.
 pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
     Machine::lock()?.run(name, scenario)
 }
@@ -192,5 +209,7 @@ pub fn on_a_grid<T>(
     steps: &Steps,
     scenario: impl FnOnce(&mut Grid) -> Result<T>,
 ) -> Result<T> {
-    on_a_run(name, |run| scenario(&mut Grid::start(run, options, steps)?))
+    let checked: fn(Footprint) -> Footprint =
+        if options.ignores_others { Footprint::own } else { |footprint| footprint };
+    Machine::lock()?.run_checked(name, checked, |run| scenario(&mut Grid::start(run, options, steps)?))
 }

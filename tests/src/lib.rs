@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The whole system on one machine, for tests, the demo and people who want to try it: a chain, a
-//! Docker engine, a registry with an image, a node agent, a farmer and a user.
+//! The whole system on one machine: a chain, a Docker engine, a registry with an image, a node agent, a
+//! farmer and a user. Whole-system tests, `make demo` and `make dev` use it.
 //!
-//! Everything that runs belongs to a [`Run`]. However the process that started it ends, by
-//! returning, by panicking or by `kill -9`, the run's cleaner stops it and undoes what it did to
-//! the machine.
+//! Everything that runs belongs to a [`Run`]. However its owner ends, by returning, by a panic or by `kill
+//! -9`, the run's cleaner stops it and undoes its changes to the machine.
 
 mod agent;
 mod bill;
 mod chain;
+mod deployment;
 mod engine;
 mod footprint;
 mod funds;
@@ -25,6 +25,7 @@ mod wait;
 
 pub use agent::Agent;
 pub use chain::Chain;
+pub use deployment::{MIB, page_deployment};
 pub use engine::Engine;
 pub use footprint::Footprint;
 pub use funds::out_of_funds;
@@ -33,7 +34,7 @@ pub use http::get;
 pub use people::{Person, Site, page_of, text, tft_units, units};
 pub use process::Process;
 pub use registry::{GREETING, Registry};
-pub use run::{Machine, Run, binary, free_port, repository};
+pub use run::{Machine, Run, binary, free_port, programs, repository};
 pub use scenarios::{Scenario, on_one_grid};
 pub use steps::Steps;
 pub use wait::wait_for;

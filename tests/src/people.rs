@@ -11,7 +11,7 @@ use std::{
 
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Somebody with a key, who uses the grid with the tools that everybody has.
+/// A person with a key, who uses the grid with the public tools.
 #[derive(Clone, Debug)]
 pub struct Person {
     key: String,
@@ -19,19 +19,19 @@ pub struct Person {
 }
 
 impl Person {
-    /// A development account, such as `//Alice`.
+    /// The person with a development key such as `//Alice`.
     pub fn new(key: &str, chain: &str) -> Self {
         Self { key: key.into(), chain: chain.into() }
     }
 
-    /// Runs `threebot` with this person's key; answers with what it printed as JSON.
+    /// Runs `threebot` with this person's key; returns its JSON output.
     pub fn threebot(&self, args: &[&str]) -> Result<Value> {
         let mut command = Command::new(binary("threebot")?);
         command.args(["--chain", &self.chain, "--key", &self.key, "--json"]).args(args);
         answer(&mut command)
     }
 
-    /// Runs a script of `tests/js` with this person's key; answers with what it printed as JSON.
+    /// Runs a script of `tests/js` with this person's key; returns its JSON output.
     pub fn script(&self, name: &str, args: &[&str]) -> Result<Value> {
         let mut command = Command::new("node");
         command
@@ -41,7 +41,7 @@ impl Person {
         answer(&mut command)
     }
 
-    /// Submits the scripts' web server and waits until its node says that it is deployed.
+    /// Submits the scripts' web server and waits until its node has deployed it.
     pub fn deploys_a_site(&self, node: u64, image: &str) -> Result<Site> {
         let args = ["--node", &node.to_string(), "--image", image, "--greeting", GREETING];
         let answer = self.script("submit-contract.mjs", &args)?;
@@ -57,17 +57,17 @@ impl Person {
 /// A contract with the scripts' web server on it.
 #[derive(Clone, Debug)]
 pub struct Site {
-    /// Its contract's id.
+    /// Contract id.
     pub contract: String,
-    /// What its node says about it.
+    /// The result that its node has reported.
     pub result: Value,
-    /// When it was submitted.
+    /// Time of submission.
     pub submitted_at: SystemTime,
 }
 
 impl Site {
-    /// Fetches its page, and makes sure that it is the one that was asked for, served from a disk: the
-    /// greeting, the disk's mount, and what the disk was marked with when it was new, a line each.
+    /// Fetches its page and checks it. The page has three lines: the greeting, the mount of the disk, and the
+    /// mark that the disk got when it was new.
     pub fn page(&self) -> Result<String> {
         let page = page_of(&self.result["web"])?;
         let mut lines = page.lines();
@@ -78,7 +78,7 @@ impl Site {
     }
 }
 
-/// The page of a workload that serves one, from what its node says about it.
+/// Fetches the page of a workload; `workload` is its part of the reported result.
 pub fn page_of(workload: &Value) -> Result<String> {
     let ip: Ipv4Addr = text(&workload["ip"])?.parse().context("the ip isn't IPv4")?;
     wait_for(&format!("the page at http://{ip}/"), PAGE_LIMIT, || {
@@ -86,18 +86,18 @@ pub fn page_of(workload: &Value) -> Result<String> {
     })
 }
 
-/// A value that is a text.
+/// The text in a value.
 pub fn text(value: &Value) -> Result<&str> {
     value.as_str().with_context(|| format!("{value} isn't a text"))
 }
 
-/// An amount as the scripts print it, with seven decimals, in units of 1e-7 TFT.
+/// Units of 1e-7 TFT in an amount with seven decimals, as the scripts print it.
 pub fn tft_units(amount: &Value) -> Result<u128> {
     let digits = text(amount)?.replace('.', "");
     digits.parse().with_context(|| format!("{amount} isn't an amount of TFT"))
 }
 
-/// An amount as `threebot` tells it, in units.
+/// Units of 1e-7 TFT in an amount in units, as `threebot` prints it.
 pub fn units(amount: &Value) -> Result<u128> {
     text(amount)?.parse().with_context(|| format!("{amount} isn't an amount in units"))
 }

@@ -13,8 +13,8 @@ use std::{
 const TERM_LIMIT: Duration = Duration::from_secs(15);
 const LINES_SHOWN: usize = 15;
 
-/// A long-running process of a run. Its output goes to a log file. Dropping it doesn't end it: that
-/// is up to the run's cleaner, which knows it by its pid file and keeps the order.
+/// A long-running process of a run. Its output goes to a log file. Dropping this doesn't end it: the run's
+/// cleaner does, which finds the process by its pid file and keeps the order.
 pub struct Process {
     name: String,
     log: PathBuf,
@@ -27,7 +27,7 @@ impl Process {
         let log = run.logs().join(format!("{name}.log"));
         let out = OpenOptions::new().create(true).append(true).open(&log)?;
         let child = command
-            // A Ctrl-C is for the harness: the cleaner ends the others in their order.
+            // Ctrl-C must reach the harness only: the cleaner ends all processes in their order.
             .process_group(0)
             .env("TMPDIR", run.folder())
             .stdin(Stdio::null())
@@ -40,12 +40,12 @@ impl Process {
         Ok(Self { name: name.into(), log, pid_file, child })
     }
 
-    /// What it has written so far, over all its starts in this run.
+    /// The output of all its starts in this run.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Fails with the end of its log if it has ended.
+    /// Fails if it has ended, with the end of its log.
     pub fn ensure_running(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait()? else {
             return Ok(());
@@ -56,13 +56,13 @@ impl Process {
         bail!("{} ended ({status}); the end of {}:\n{end}", self.name, self.log.display())
     }
 
-    /// Ends it the hard way, as a power cut would.
+    /// Kills it.
     pub fn kill(mut self) -> Result<()> {
         self.child.kill().with_context(|| format!("can't kill {}", self.name))?;
         self.reap()
     }
 
-    /// Asks it to end.
+    /// Ends it with SIGTERM.
     pub fn stop(mut self) -> Result<()> {
         Command::new("sh").args(["-c", "kill \"$0\"", &self.child.id().to_string()]).status()?;
         let what = format!("{} to end on SIGTERM", self.name);
@@ -77,7 +77,7 @@ impl Process {
     }
 }
 
-/// Pid and start time: a number alone may belong to somebody else later.
+/// Pid and start time. A pid alone may belong to another process later.
 fn identity(pid: u32) -> Result<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let after_name = stat.rsplit(") ").next().unwrap_or_default();

@@ -14,11 +14,11 @@ use std::{
 const START_LIMIT: Duration = Duration::from_secs(15);
 const BUSYBOX: &str = "/bin/busybox";
 
-/// What the page says, from the deployment's `env`.
+/// First line of the page, from the deployment's `env`.
 pub const GREETING: &str = "hello from the grid";
 
-/// Serves a page that only a mounted disk can hold: without one, `grep` finds nothing and the
-/// workload ends. A disk is marked when it is new, so the page tells whether it is the same as before.
+/// Serves a page from a mounted disk; without one, `grep` finds nothing and the workload exits. A new disk
+/// gets a mark, so that the page shows whether the disk is the same as before.
 const SERVE: &str = r#"#!/bin/sh
 set -e
 cd /data
@@ -29,7 +29,7 @@ cat mark >>index.html
 exec httpd -f -p 80 -h /data
 "#;
 
-/// An image registry on loopback, which engines trust without TLS.
+/// An image registry on loopback, where engines need no TLS.
 pub struct Registry {
     address: SocketAddr,
     folder: PathBuf,
@@ -61,8 +61,8 @@ impl Registry {
         self.address
     }
 
-    /// Builds the image of a web server, pushes it and removes the engine's copy, so that whoever
-    /// wants it pulls it. Answers with its name by digest.
+    /// Builds the image of a web server, pushes it and removes the engine's copy, so that a deployment must
+    /// pull it. Returns its name with the digest.
     pub fn push_page_image(&self, run: &Run, engine: &Engine) -> Result<String> {
         let archive = self.folder.join("rootfs.tar");
         pack_rootfs(&self.folder.join("rootfs"), &archive)?;
@@ -78,12 +78,12 @@ impl Registry {
         let format = "{{index .RepoDigests 0}}";
         let reference = engine.docker(&["image", "inspect", "--format", format, &name])?;
         engine.docker(&["image", "rm", "--force", &id])?;
-        // For the cleaner: who pulls it leaves it in the engine.
+        // The cleaner removes the copy that a deployment leaves on the engine.
         fs::write(run.folder().join("image"), &reference)?;
         Ok(reference)
     }
 
-    /// The name of an image that it doesn't have.
+    /// Name of an image that the registry doesn't have.
     pub fn missing_image(&self) -> String {
         format!("{}/web@sha256:{}", self.address, "0".repeat(64))
     }

@@ -10,16 +10,16 @@ use std::{
     time::Instant,
 };
 
-/// Chooses the scenarios whose name holds this text.
+/// Variable that selects the scenarios whose names contain its text.
 const CHOICE: &str = "SCENARIO";
 
-/// A test on a grid that it shares with others. Contracts that it makes, it ends.
+/// A test that shares its grid with others. It must end the contracts that it creates.
 pub struct Scenario {
     pub name: &'static str,
     pub run: fn(&mut Grid) -> Result<()>,
 }
 
-/// Functions as [`Scenario`]s of the same name.
+/// Makes [`Scenario`]s of functions.
 #[macro_export]
 macro_rules! scenarios {
     ($($run:path),+ $(,)?) => {
@@ -27,13 +27,13 @@ macro_rules! scenarios {
     };
 }
 
-/// Runs scenarios one after another on one grid, each from a clean node, and says how each ended: starting a
-/// grid takes longer than most of them. What a failed one leaves behind isn't known, so the next starts on
-/// another grid. `SCENARIO=TEXT` chooses among them.
+/// Runs scenarios one after another on one grid, since starting a grid takes longer than most scenarios, and
+/// prints the outcome of each. Each starts on a clean node; after a failure, the next gets another grid.
+/// `SCENARIO=TEXT` selects the scenarios.
 pub fn on_one_grid(name: &str, scenarios: &[Scenario]) -> Result<()> {
     let choice = env::var(CHOICE).unwrap_or_default();
     let chosen: Vec<_> = scenarios.iter().filter(|scenario| scenario.name.contains(&choice)).collect();
-    ensure!(!chosen.is_empty(), "no scenario's name holds {choice:?}");
+    ensure!(!chosen.is_empty(), "no scenario's name contains {choice:?}");
 
     run_all(&chosen, |attempt, waiting| {
         // Each grid keeps its logs.
@@ -42,8 +42,8 @@ pub fn on_one_grid(name: &str, scenarios: &[Scenario]) -> Result<()> {
     })
 }
 
-/// Has `on_new_grid` run scenarios for as long as some wait; it takes them from those that it is given and
-/// fails with the first that does.
+/// Calls `on_new_grid` while scenarios are left. It takes scenarios from the iterator and fails with the
+/// first that fails.
 fn run_all(
     chosen: &[&Scenario],
     mut on_new_grid: impl FnMut(usize, &mut Iter<'_, &Scenario>) -> Result<()>,
@@ -80,7 +80,7 @@ fn run_one(grid: &mut Grid, clean: &Footprint, scenario: &Scenario) -> Result<()
     outcome.map_err(|error| error.context(format!("scenario {}", scenario.name)))
 }
 
-/// A panic is a failure like others: it ends its scenario, not those after it.
+/// Turns a panic into an error: it ends its scenario, not the ones after it.
 fn unpanicked(act: impl FnOnce() -> Result<()>) -> Result<()> {
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| Err(anyhow!("panicked: {}", message(&*panic))))
 }
@@ -94,7 +94,7 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 mod tests {
     use super::*;
 
-    /// Runs three scenarios; one on each grid fails until `good` are left.
+    /// Runs three scenarios, of which one fails on each grid until `good` are left.
     fn failing_until(good: usize) -> (usize, Result<()>) {
         let three = ["a", "b", "c"].map(|name| Scenario { name, run: |_| Ok(()) });
         let mut grids = 0;
@@ -111,14 +111,14 @@ mod tests {
     #[test]
     fn after_a_failure_the_others_run_on_another_grid() {
         let (grids, outcome) = failing_until(1);
-        let told = outcome.unwrap_err().to_string();
-        assert_eq!((grids, told.as_str()), (3, "2 of 3 scenarios failed:\nscenario a\nscenario b"));
+        let error = outcome.unwrap_err().to_string();
+        assert_eq!((grids, error.as_str()), (3, "2 of 3 scenarios failed:\nscenario a\nscenario b"));
         let (grids, outcome) = failing_until(3);
         assert!(grids == 1 && outcome.is_ok());
     }
 
     #[test]
-    fn without_a_grid_nothing_is_tried_again() {
+    fn without_a_grid_nothing_is_retried() {
         let one = Scenario { name: "a", run: |_| Ok(()) };
         let outcome = run_all(&[&one], |_, _| bail!("no engine"));
         assert_eq!(outcome.unwrap_err().to_string(), "no grid to run scenarios on: no engine");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_stays_what_it_is() {
+    fn an_error_is_passed_on() {
         assert_eq!(unpanicked(|| bail!("as said")).unwrap_err().to_string(), "as said");
         assert!(unpanicked(|| Ok(())).is_ok());
     }

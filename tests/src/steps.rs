@@ -3,23 +3,23 @@
 use anyhow::{Context, Result};
 use std::time::Instant;
 
-/// A story in steps: which is under way, how long each took and what came of it.
+/// Runs a story step by step, and prints the outcome and duration of each.
 pub struct Steps {
     aloud: bool,
 }
 
 impl Steps {
-    /// Prints each step: for people who watch.
+    /// Prints each step.
     pub fn aloud() -> Self {
         Self { aloud: true }
     }
 
-    /// Prints nothing; only a failure tells its step.
+    /// Prints nothing. Errors name their step even so.
     pub fn silent() -> Self {
         Self { aloud: false }
     }
 
-    /// Takes a step. If it fails, the error begins with its name.
+    /// Runs a step. If it fails, the error starts with its name.
     pub fn take<T>(&self, name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
         let begun = Instant::now();
         let outcome = act();
@@ -30,7 +30,7 @@ impl Steps {
         outcome.with_context(|| format!("step \"{name}\" failed"))
     }
 
-    /// What came of the last step.
+    /// Prints a detail of the last step.
     pub fn note(&self, text: impl std::fmt::Display) {
         if self.aloud {
             println!("           {text}");

@@ -8,8 +8,8 @@ use std::{
 
 const BETWEEN_PROBES: Duration = Duration::from_millis(100);
 
-/// Probes until there is an answer, at most `limit` long. An error of the probe ends the wait at
-/// once: it means that there will be no answer.
+/// Probes until there is an answer, for at most `limit`. An error of the probe means that there will be none,
+/// and ends the wait at once.
 pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let begun = Instant::now();
     loop {
@@ -17,7 +17,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Resul
             return Ok(found);
         }
         if begun.elapsed() > limit {
-            bail!("waited {} s for {what}, in vain", limit.as_secs());
+            bail!("timed out after {} s waiting for {what}", limit.as_secs());
         }
         sleep(BETWEEN_PROBES);
     }
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn the_limit_ends_the_wait() {
         let none = wait_for::<()>("nothing", Duration::ZERO, || Ok(None));
-        assert_eq!(none.unwrap_err().to_string(), "waited 0 s for nothing, in vain");
+        assert_eq!(none.unwrap_err().to_string(), "timed out after 0 s waiting for nothing");
     }
 
     #[test]

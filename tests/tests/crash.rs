@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The agent may be killed at any instant.
+//! Kills the agent at many instants of a deployment.
 
 use anyhow::{Result, ensure};
 use std::{collections::BTreeMap, thread};
 use tfgrid_tests::{Footprint, Grid, Options, Site, Steps, on_a_grid};
 
-/// More than there are steps in a deployment.
+/// More than a deployment has steps.
 const MOST_KILLS: u32 = 12;
 
-/// How many of each kind a deployment added to the machine: names and numbers differ from one to
-/// the next.
+/// Number of items of each kind that were added to the machine. Their names differ between deployments.
 fn kinds(grid: &Grid, before: &Footprint) -> Result<BTreeMap<String, u32>> {
     let mut kinds = BTreeMap::new();
     for line in grid.footprint()?.beyond(before) {
@@ -39,7 +38,7 @@ fn an_agent_killed_again_and_again_ends_in_the_same_state() -> Result<()> {
     })
 }
 
-/// Submits, and kills the agent each time that it has changed something on the machine.
+/// Submits a deployment, and kills the agent after each of its changes to the machine.
 fn submit_and_kill(grid: &mut Grid) -> Result<(Site, u32)> {
     let (user, node, image) = (grid.user.clone(), grid.node, grid.image.clone());
     let submission = thread::spawn(move || user.deploys_a_site(node, &image));
@@ -58,17 +57,14 @@ fn submit_and_kill(grid: &mut Grid) -> Result<(Site, u32)> {
     Ok((site, kills))
 }
 
-/// A running workload outlives its agent, and the next agent lets it run.
+/// Asserts that a workload keeps running while its agent is killed and started.
 fn ensure_adopted(grid: &mut Grid, site: &Site) -> Result<()> {
     let running = grid.engine.docker(&["ps", "--quiet", "--no-trunc"])?;
     grid.agent.kill()?;
     let page = site.page()?;
     grid.resume_agent()?;
     grid.agent.follows_its_chain()?;
-    ensure!(
-        grid.engine.docker(&["ps", "--quiet", "--no-trunc"])? == running,
-        "the workload was started anew"
-    );
+    ensure!(grid.engine.docker(&["ps", "--quiet", "--no-trunc"])? == running, "the workload was restarted");
     ensure!(site.page()? == page, "the page isn't the same as before");
     Ok(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The harness itself: what it starts works, and nothing of it is left, however a test ends.
+//! Tests of the harness: what it starts works, and nothing of it is left behind however a test ends.
 
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -23,7 +23,7 @@ fn run_command(program: &str, args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// A container on a network and a mounted disk, as a node would have them.
+/// Creates a container on a network, and a mounted disk, as a node does.
 fn litter(run: &Run, engine: &Engine, image: &str) -> Result<()> {
     engine.docker(&["network", "create", "litter"])?;
     engine.docker(&["run", "--detach", "--network", "litter", image, "httpd", "-f"])?;
@@ -85,13 +85,13 @@ fn nothing_is_left_by_a_test_that_is_killed() -> Result<()> {
     victim.wait()?;
     ensure!(up, "the victim ended before all was up");
     ensure!(!littered.beyond(&before).is_empty(), "the victim left nothing to clean up");
-    // Its cleaner has the machine until it is done.
+    // Its cleaner holds the lock until it is done.
     let _machine = Machine::lock()?;
     Footprint::of_machine()?.ensure_within(&before)
 }
 
 #[test]
-#[ignore = "is run, and killed, by nothing_is_left_by_a_test_that_is_killed"]
+#[ignore = "run and killed by nothing_is_left_by_a_test_that_is_killed"]
 fn victim() -> Result<()> {
     on_a_run("harness-victim", |run| {
         let _all = set_up(&run)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The code that documentation shows is code that runs: a fenced block below
-//! `<!-- from: path#region -->` equals the lines between `// region: name` and `// endregion` there.
+//! Code in documentation is quoted from code that runs: a fenced block below `<!-- from: path#region -->`
+//! equals the lines between `// region: name` and `// endregion` in that file.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::{fs, path::Path};
@@ -9,7 +9,7 @@ use tfgrid_tests::repository;
 
 const PAGES: [&str; 1] = ["README.md"];
 
-/// A block that claims to be from a file.
+/// A fenced block with the place that it quotes.
 #[derive(Debug, PartialEq)]
 struct Quote<'a> {
     path: &'a str,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The parts of a grid may start in any order.
+//! Parts of a grid that start before those that they need.
 
 use anyhow::{Result, ensure};
 use std::time::Duration;

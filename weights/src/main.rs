@@ -2,48 +2,48 @@
 #![doc = include_str!("../README.md")]
 
 mod runtime;
-mod source;
+mod weights_file;
 
 use clap::Parser;
 use frame_benchmarking::{
     Analysis, BenchmarkBatch, BenchmarkList, BenchmarkMetadata, BenchmarkParameter, BenchmarkSelector,
 };
 use runtime::Runtime;
-use source::Source;
 use std::{error::Error, path::PathBuf};
+use weights_file::WeightsFile;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Measures what calls cost, and writes it into the pallets.
+/// Measures the weights of calls and writes them into the pallets.
 #[derive(Parser)]
 pub struct Options {
-    /// The pallets to measure, such as `twins`; all where none is named.
+    /// Pallets to measure, such as `twins`; all if none is named.
     pallets: Vec<String>,
-    /// In how many steps each quantity that a benchmark is linear in goes from its least to its most.
+    /// Number of values of each parameter, from its minimum to its maximum.
     #[arg(long, default_value_t = 20)]
     steps: u32,
-    /// How often each step is measured.
+    /// Number of measurements per value.
     #[arg(long, default_value_t = 20)]
     repeat: u32,
-    /// Where the sources are.
+    /// Folder of the workspace.
     #[arg(long, default_value = ".")]
     workspace: PathBuf,
 }
 
-/// What a benchmark says of a call.
+/// Measurements of one call.
 pub struct Measured {
     pub name: String,
-    /// What it is linear in.
+    /// Parameters in which the call's weight is linear.
     pub parameters: Vec<String>,
-    /// In picoseconds.
+    /// Time in picoseconds.
     pub time: Analysis,
     pub reads: Analysis,
     pub writes: Analysis,
-    /// In bytes.
+    /// Size of the proof in bytes.
     pub proof: Analysis,
 }
 
-/// The values of what a benchmark is linear in.
+/// A value for each parameter.
 type Point = Vec<(BenchmarkParameter, u32)>;
 
 fn main() -> Outcome<()> {
@@ -53,9 +53,9 @@ fn main() -> Outcome<()> {
         let name = text(&pallet.pallet);
         let name = name.trim_start_matches("pallet_");
         if options.pallets.is_empty() || options.pallets.iter().any(|wanted| wanted == name) {
-            let source = Source::open(&options.workspace, name)?;
-            source.ensure_complete(&pallet.benchmarks)?;
-            source.write(&measure_all(&runtime, &pallet, &options)?, &options)?;
+            let file = WeightsFile::open(&options.workspace, name)?;
+            file.ensure_complete(&pallet.benchmarks)?;
+            file.write(&measure_all(&runtime, &pallet, &options)?, &options)?;
         }
     }
     Ok(())
@@ -97,7 +97,8 @@ fn measure(
     Ok(measured)
 }
 
-/// Where a benchmark is measured: along each axis, with the most of all other quantities.
+/// Points at which a benchmark is measured: each parameter from minimum to maximum, with the others at their
+/// maximum.
 fn points(components: &[(BenchmarkParameter, u32, u32)], steps: u32) -> Vec<Point> {
     if components.is_empty() {
         return vec![vec![]];
@@ -129,7 +130,7 @@ mod tests {
     use BenchmarkParameter::{a, b};
 
     #[test]
-    fn each_quantity_goes_from_its_least_to_its_most_with_the_most_of_the_others() {
+    fn each_parameter_varies_while_the_others_are_at_their_maximum() {
         assert_eq!(points(&[], 5), [vec![]]);
         assert_eq!(points(&[(a, 0, 10)], 3), [0, 5, 10].map(|n| vec![(a, n)]));
         let both = points(&[(a, 0, 10), (b, 1, 2)], 2);

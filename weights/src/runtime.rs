@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The runtime with its benchmarks, as wasm, on the state of a development chain.
+//! The wasm runtime with its benchmarks, on the genesis state of a development chain.
 
 use crate::Outcome;
 use codec::{Decode, Encode};
@@ -27,9 +27,9 @@ type State = BenchmarkingState<BlakeTwo256>;
 pub struct Runtime {
     code: &'static [u8],
     executor: WasmExecutor<HostFunctions>,
-    /// Where time is measured.
+    /// State for measuring time.
     state: State,
-    /// Where reads and writes are counted, which takes time.
+    /// State that counts reads and writes, which makes it slower.
     counting_state: State,
 }
 
@@ -46,18 +46,18 @@ impl Runtime {
         })
     }
 
-    /// All that can be measured.
+    /// All benchmarks of the runtime.
     pub fn benchmarks(&self) -> Outcome<Vec<BenchmarkList>> {
         let answer = self.call(&self.state, "Benchmark_benchmark_metadata", &false.encode())?;
         Ok(Decode::decode(&mut &answer[..])?)
     }
 
-    /// Runs a benchmark, named and set up by an encoded `BenchmarkConfig`.
+    /// Runs a benchmark; `config` is an encoded `BenchmarkConfig`.
     pub fn run(&self, config: &[u8]) -> Outcome<Vec<BenchmarkBatch>> {
         self.dispatch(&self.state, config)
     }
 
-    /// The same, with reads and writes counted.
+    /// As [`Self::run`], and counts reads and writes.
     pub fn run_counting(&self, config: &[u8]) -> Outcome<Vec<BenchmarkBatch>> {
         self.dispatch(&self.counting_state, config)
     }
@@ -72,7 +72,7 @@ impl Runtime {
         let code = WrappedRuntimeCode(self.code.into());
         let hash = H256::zero().as_bytes().to_vec();
         let code = RuntimeCode { code_fetcher: &code, heap_pages: None, hash };
-        // Benchmarks of reports sign them.
+        // Benchmarks of reports sign them with keys of a keystore.
         let mut extensions = Extensions::default();
         extensions.register(KeystoreExt::new(MemoryKeystore::new()));
         let answer = StateMachine::new(

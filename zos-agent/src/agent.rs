@@ -1,38 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The agent as a whole: its parts, started in an order in which each may wait for the others.
+//! The agent as a whole: starts its parts and connects them.
 
 use crate::{
     backoff::Backoff,
-    chain::{Chain, Follower, Outbox, OutboxInputs, client::RpcChain},
-    config::{PurgeArgs, RunArgs},
+    chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain},
+    config::{Place, PurgeArgs, RunArgs},
     details::Inspector,
     drivers::{firewall, machine::DockerMachines, volume::LoopVolumes},
-    engine::{Engine, Memory, Outputs, Reports, Timing, reconcile::Drivers},
+    engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
     host::CapacityOverride,
     identity::Identity,
     join::Joining,
     metrics::{self, Metrics},
+    requirements,
     store::{DataLock, Store},
     usage::{Meter, MeterInputs},
 };
 use anyhow::{Context, Result, bail, ensure};
+use futures::FutureExt;
+use prometheus::Registry;
 use std::{sync::Arc, time::Duration};
-use substrate_prometheus_endpoint::Registry;
 use tfgrid_client::MachineKey;
 use tokio::{sync::watch, task::JoinSet};
 use tracing::info;
 
-/// Between tries to follow the chain again.
+/// Delays before the chain is followed again.
 const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
-/// Runs the node. Dropping it at any instant is safe: workloads go on running.
+/// Runs the node. It may be killed at any instant: workloads keep running.
 ///
 /// # Errors
-/// Where something is wrong that waiting can't mend.
+/// If something is wrong that doesn't pass by waiting.
 pub async fn run(args: RunArgs) -> Result<()> {
     let data = &args.place.data;
     let ticket = args.ticket.as_deref().map(MachineKey::from_ticket).transpose()?;
     let _lock = DataLock::take(data)?;
+    requirements::ensure_met(&requirements::check_system().await)?;
     let identity = Identity::load_or_create(data)?;
     let store = Store::open(data.join("state"))?;
     info!(key = hex::encode(identity.node_key().public()), data = %data.display(), "this node");
@@ -46,10 +49,11 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let machines =
         Arc::new(DockerMachines::new(args.place.docker.clone(), &identity.node_key().public(), dns));
     let volumes = Arc::new(LoopVolumes::open(data)?);
-    firewall::install().await;
+    firewall::install().await?;
 
     let capacity = CapacityOverride::remembered(&store, args.capacity)?;
-    let joining = Joining { url: &args.chain, identity: &identity, ticket, capacity, data, store: &store };
+    let place = &args.place;
+    let joining = Joining { url: &args.chain, identity: &identity, ticket, capacity, place, store: &store };
     let (client, node) = tokio::select! {
         joined = joining.join() => joined?,
         ended = tasks.join_next() => return ended_early(ended),
@@ -59,6 +63,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
 
     let (snapshots, snapshots_rx) = watch::channel(None);
     let (reports, reports_rx) = watch::channel(Reports::new());
+    let (engine_up, engine_up_rx) = watch::channel(false);
     let (observed, observed_rx) = watch::channel(Arc::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (details, details_rx) = watch::channel(None);
@@ -66,6 +71,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, FOLLOW_AGAIN)?;
     let inputs = OutboxInputs {
         reports: reports_rx,
+        engine_up: engine_up_rx,
         details: details_rx,
         usage: usage_rx,
         snapshots: snapshots_rx.clone(),
@@ -78,48 +84,67 @@ pub async fn run(args: RunArgs) -> Result<()> {
         chain,
         Drivers { machines: machines.clone(), volumes },
         snapshots_rx,
-        Outputs { reports, observed },
+        Outputs { reports, engine_up, observed },
         Memory::load(store)?,
         Timing::default(),
         metrics,
     );
 
-    tasks.spawn(async move { Ok(machines.listen().await) });
-    tasks.spawn(async move { Ok(follower.run().await) });
-    tasks.spawn(async move { Ok(outbox.run().await) });
-    tasks.spawn(async move { Ok(meter.run().await) });
-    tasks.spawn(async move { Ok(inspector.run().await) });
-    tasks.spawn(async move { Ok(engine.run().await) });
+    spawn(&mut tasks, async move { machines.listen().await });
+    spawn(&mut tasks, follower.run());
+    spawn(&mut tasks, outbox.run());
+    spawn(&mut tasks, meter.run());
+    spawn(&mut tasks, inspector.run());
+    spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)
 }
 
-/// No part ends before the agent does. Where one has, a new start is better than half an agent.
+fn spawn(tasks: &mut JoinSet<Result<()>>, part: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(part.map(Ok));
+}
+
+/// The error with which the agent ends because one of its parts has: an agent without it must not go on.
 fn ended_early(ended: Option<Result<Result<()>, tokio::task::JoinError>>) -> Result<()> {
     match ended {
         Some(Ok(Err(error))) => Err(error),
-        Some(Err(error)) => Err(error).context("a part of the agent broke"),
-        Some(Ok(Ok(()))) | None => bail!("a part of the agent ended by itself"),
+        Some(Err(error)) => Err(error).context("a part of the agent panicked"),
+        Some(Ok(Ok(()))) | None => bail!("a part of the agent ended unexpectedly"),
     }
 }
 
-/// Takes everything of this node off the machine, except its keys.
+/// Prints each requirement with what to do if it isn't met.
 ///
 /// # Errors
-/// Where something can't be removed; it can be tried again.
+/// If one isn't met.
+pub async fn check(place: &Place) -> Result<()> {
+    let mut requirements = requirements::check_system().await;
+    requirements.push(requirements::check_engine(place).await);
+    for requirement in &requirements {
+        println!("{requirement}");
+    }
+    let missing = requirements.iter().filter(|requirement| requirement.result.is_err()).count();
+    ensure!(missing == 0, "{missing} of {} requirements aren't met", requirements.len());
+    Ok(())
+}
+
+/// Removes everything of this node from the machine, except its keys.
+///
+/// # Errors
+/// If something can't be removed. It can be tried again.
 pub async fn purge(args: PurgeArgs) -> Result<()> {
     let data = &args.place.data;
     ensure!(
         args.yes,
-        "this deletes all workloads and volumes of the node in {} for ever: say --yes to do it",
+        "this deletes all workloads and volumes of the node in {} for good: confirm with --yes",
         data.display()
     );
-    ensure!(data.is_dir(), "{} is no folder of a node: name it with --data", data.display());
+    ensure!(data.is_dir(), "{} isn't a node's data folder: name it with --data", data.display());
     let _lock = DataLock::take(data)?;
     let Some(identity) = Identity::load(data)? else {
-        bail!("{} has no identity.json: no node was ever started there", data.display());
+        bail!("{} has no identity.json: no node was ever started with this folder", data.display());
     };
     let machines = DockerMachines::new(args.place.docker, &identity.node_key().public(), Vec::new());
-    // Volumes come after the machines that use them. What can be removed is, whatever can't.
+    // Volumes come after the machines that use them. A failure doesn't stop the rest.
     let workloads = machines.purge().await;
     let volumes = LoopVolumes::open(data)?.purge().await;
     firewall::remove().await;

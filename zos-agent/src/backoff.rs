@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How long to wait before the next try.
+//! Delays before trying again after failures.
 
 use rand::Rng;
 use std::time::Duration;
 
-/// Waits that double from `first` to `most`, each shortened at random by up to a half so that many
-/// who failed together don't return together.
+/// Delays that double from `first` to `most`. Each is shortened at random by up to half, so that agents that
+/// failed together don't try again together.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// The longest wait after one failure.
+    /// Longest delay after the first failure.
     pub first: Duration,
-    /// The longest wait after any number of failures.
+    /// Longest delay after any number of failures.
     pub most: Duration,
 }
 
 impl Backoff {
-    /// The wait after that many failures in a row; none after none.
+    /// Delay after so many failures in a row.
     pub fn delay(&self, failures: u32) -> Duration {
         if failures == 0 {
             return Duration::ZERO;
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_most_and_vary_by_a_half() {
+    fn delays_double_up_to_the_most_and_vary_by_half() {
         let backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
         assert_eq!(backoff.delay(0), Duration::ZERO);
         for (failures, full) in [(1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (u32::MAX, 60)] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The command line.
+//! The command line of `zos-agent`.
 
 use crate::host::CapacityOverride;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -8,88 +8,95 @@ use std::{
     path::PathBuf,
 };
 
-/// The node agent: runs on a 3Node and makes what runs there what the chain says should run.
+/// The node agent: runs on a 3Node the workloads that the chain assigns to it.
 ///
-/// At its first start it makes keys for this node and joins the farm that the boot ticket is for.
-/// From then on it needs nobody: it reads this node's contracts from the chain, runs their workloads
-/// in containers and reports what runs and what was used. It may be stopped, killed or upgraded at
-/// any time; workloads go on running and are found again.
+/// On its first start it creates keys for this node and joins the farm of the boot ticket. After that it
+/// needs no commands: it reads this node's contracts from the chain, runs their workloads in containers, and
+/// reports what runs and what was used. It can be stopped, killed or upgraded at any time; workloads keep
+/// running.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 Examples:
-  # First start, with the ticket that the farmer gave
-  zos-agent --chain wss://rpc.example.org --ticket tfgrid-ticket-1:…
+  # Does this machine have all that the agent needs?
+  zos-agent check
 
-  # On a laptop, next to a development chain
+  # First start, with the farmer's ticket. Other users of the machine can read
+  # the arguments of a program, but not its environment
+  ZOS_TICKET=tfgrid-ticket-1:… zos-agent --chain wss://rpc.example.org
+
+  # On a laptop, beside a development chain
   zos-agent --chain ws://127.0.0.1:9944 --data ./node --capacity cru=2,mru=2GiB,sru=10GiB
 
-  # Take everything off a machine that leaves the grid
+  # Remove everything from a machine that leaves the grid
   zos-agent purge --yes")]
 pub struct Cli {
-    /// What to do instead of running the node.
+    /// Command to execute instead of running the node.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// How to run the node.
+    /// Options for running the node.
     #[command(flatten)]
     pub run: RunArgs,
 }
 
-/// What else the agent can do.
+/// Commands beside running the node.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check that this machine can run workloads, and say what to do if it can't
+    Check(Place),
     /// Remove all containers, networks and volumes of this node, with their content
     ///
-    /// For a machine that leaves the grid. The agent must not be running. The node's keys stay in
-    /// the data folder.
+    /// For a machine that leaves the grid. The agent must not be running. The node's keys stay in the data
+    /// folder.
     Purge(PurgeArgs),
 }
 
-/// How to run the node.
+/// Options for running the node.
 #[derive(Debug, Args)]
 pub struct RunArgs {
     /// RPC endpoint of a node of the chain
     #[arg(long, env = "ZOS_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
     pub chain: String,
-    /// Where this node is on this machine.
+    /// Folder and engine of this node.
     #[command(flatten)]
     pub place: Place,
-    /// Boot ticket of the farm to join; needed at the first start only
+    /// Boot ticket of the farm to join; needed on the first start only. Prefer ZOS_TICKET: others can read
+    /// arguments
     #[arg(long, env = "ZOS_TICKET", value_name = "TICKET", hide_env_values = true)]
     pub ticket: Option<String>,
-    /// Offer this instead of what was found, such as cru=2,mru=2GiB,sru=10GiB
+    /// Offer this capacity instead of what was found, such as cru=2,mru=2GiB,sru=10GiB
     ///
     /// Parts that aren't named are as found: all cores, and memory and disk of the data folder less what the
     /// system needs itself. cru and gpu are counts; mru (memory), sru (SSD) and hru (HDD) are sizes.
     /// Remembered for later starts without this option.
     #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
     pub capacity: Option<CapacityOverride>,
-    /// Name servers for the workloads; the farm's own network is out of their reach
+    /// Name servers for workloads. They must be public: workloads can't reach the farm's own network
     #[arg(long, value_name = "IP", value_delimiter = ',', default_value = "1.1.1.1,9.9.9.9")]
     pub dns: Vec<IpAddr>,
     /// Serve Prometheus metrics at this address, under /metrics
     #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9616")]
     pub metrics: SocketAddr,
-    /// How to write the log, on standard error; RUST_LOG chooses what, such as zos_agent=debug
+    /// Format of the log on standard error. RUST_LOG selects its content, such as zos_agent=debug
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
 
-/// What to take off this machine.
+/// Options for removing a node.
 #[derive(Debug, Args)]
 pub struct PurgeArgs {
-    /// Where the node is on this machine.
+    /// Folder and engine of the node.
     #[command(flatten)]
     pub place: Place,
-    /// Delete without asking; there is no way back
+    /// Confirm that everything is deleted for good
     #[arg(long)]
     pub yes: bool,
 }
 
-/// Where a node is on its machine.
+/// Data folder and container engine of a node.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// Folder of this node: keys, state and volumes
+    /// Data folder of the node: keys, state and volumes
     #[arg(long, env = "ZOS_DATA", value_name = "DIR", default_value = "/var/lib/zos")]
     pub data: PathBuf,
     /// Socket of the Docker engine that runs the workloads
@@ -103,16 +110,16 @@ pub struct Place {
     pub docker: String,
 }
 
-/// How to write the log.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Plain text, coloured on a terminal unless NO_COLOR is set
     Text,
-    /// One object a line.
+    /// One JSON object per line
     Json,
 }
 
-/// Only an engine on this machine can mount this machine's volumes.
+/// Accepts local sockets only: another machine's engine can't mount this machine's volumes.
 fn socket(text: &str) -> Result<String, String> {
     match text.strip_prefix("unix://") {
         Some(path) if path.starts_with('/') => Ok(text.to_owned()),
@@ -140,6 +147,20 @@ mod tests {
         assert!(cli.command.is_none());
         assert_eq!(cli.run.place.docker, "unix:///var/run/docker.sock");
         assert_eq!(cli.run.dns.len(), 2);
+    }
+
+    #[test]
+    fn a_check_takes_folder_and_engine() {
+        match parse(&["check", "--docker", "unix:///d.sock"]).unwrap().command {
+            Some(Command::Check(place)) => assert_eq!(place.docker, "unix:///d.sock"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_help_names_the_variable_for_the_ticket() {
+        let help = Cli::command().render_help().to_string();
+        assert!(help.contains("[env: ZOS_TICKET]") && help.contains("ZOS_TICKET=tfgrid-ticket-1:"), "{help}");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What this machine is: read from the system, compared with what the chain knows, and reported where
-//! they differ.
+//! Hardware of this machine, reported when it differs from what the chain has.
 
 use crate::{
     chain::{Chain, Snapshot},
@@ -20,15 +19,15 @@ use tfgrid_primitives::{
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-/// Between two looks at the machine.
-const LOOK: Duration = Duration::from_secs(600);
-/// The EFI variable that says whether the firmware checked what it booted (UEFI 2.10, 3.3).
+/// Time from one inspection to the next.
+const INSPECT_EVERY: Duration = Duration::from_secs(600);
+/// EFI variable: whether the firmware verified the boot loader (UEFI 2.10, 3.3).
 const SECURE_BOOT: &str = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-/// What boards say that were never given a number.
+/// Placeholders of boards without a serial number.
 const NO_SERIALS: [&str; 5] =
     ["none", "not specified", "default string", "to be filled by o.e.m.", "system serial number"];
 
-/// Tells the chain what the machine is.
+/// Inspects the machine and reports its details.
 pub struct Inspector {
     chain: Arc<dyn Chain>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
@@ -38,7 +37,7 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Ready to run; what is to be reported goes to `details`.
+    /// Sends details that the chain doesn't have to `details` once it runs.
     pub fn new(
         chain: Arc<dyn Chain>,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
@@ -49,30 +48,30 @@ impl Inspector {
         Self { chain, snapshots, details, data, capacity }
     }
 
-    /// Looks now and then, for ever.
+    /// Inspects the machine at intervals, for ever.
     pub async fn run(mut self) {
         loop {
-            // Before that, there is no chain to compare with.
+            // Without a snapshot there is nothing to compare with.
             if self.snapshots.wait_for(Option::is_some).await.is_err() {
                 return;
             }
-            if let Err(why) = self.look().await {
-                warn!("can't say what this machine is: {why:#}");
+            if let Err(why) = self.inspect().await {
+                warn!("can't report the details of this machine: {why:#}");
             }
-            sleep(LOOK).await;
+            sleep(INSPECT_EVERY).await;
         }
     }
 
-    async fn look(&mut self) -> Result<()> {
+    async fn inspect(&mut self) -> Result<()> {
         let found = found(Path::new("/"), &self.data, &self.capacity)?;
         let Some(snapshot) = self.snapshots.borrow().clone() else { return Ok(()) };
         let known = self.chain.details(&snapshot.head).await?;
         let news = (known.as_ref() != Some(&found)).then_some(found);
         self.details.send_if_modified(|sent| {
             let changed = *sent != news;
-            if let (true, Some(news)) = (changed, &news) {
+            if let Some(news) = news.as_ref().filter(|_| changed) {
                 let capacity = host::Display(news.resources);
-                info!(%capacity, virtualized = news.virtualized, "the chain is told what this machine is");
+                info!(%capacity, virtualized = news.virtualized, "reporting the details of this machine");
             }
             *sent = news;
             changed
@@ -81,12 +80,12 @@ impl Inspector {
     }
 }
 
-/// What this machine is, with what the farmer set himself. `root` is the system's root folder.
+/// Details of this machine with the farmer's settings. `root` is the system's root folder.
 fn found(root: &Path, data: &Path, capacity: &CapacityOverride) -> Result<DetailsPayload> {
     let mut resources = capacity.apply(host::capacity(data)?);
     let mut gpus = gpus(root);
     gpus.truncate(usize::try_from(resources.gpu).unwrap_or(usize::MAX).min(MAX_GPUS as usize));
-    // No more are offered than are there.
+    // No more GPUs are offered than were found.
     resources.gpu = gpus.len() as u64;
     Ok(DetailsPayload {
         resources,
@@ -98,7 +97,7 @@ fn found(root: &Path, data: &Path, capacity: &CapacityOverride) -> Result<Detail
     })
 }
 
-/// The machine's or the mainboard's serial number; empty where neither has one.
+/// Serial number of the machine, else of its mainboard; empty if neither has one.
 fn serial(root: &Path) -> String {
     let read = |name| fs::read_to_string(root.join("sys/class/dmi/id").join(name)).unwrap_or_default();
     ["product_serial", "board_serial"]
@@ -116,7 +115,7 @@ fn is_serial(text: &str) -> bool {
         && !NO_SERIALS.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// The hypervisor says so, either to Linux or through the processor.
+/// Whether Linux or the processor reports a hypervisor.
 fn is_virtualized(root: &Path) -> bool {
     let cpuinfo = fs::read_to_string(root.join("proc/cpuinfo")).unwrap_or_default();
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags")).unwrap_or_default();
@@ -128,7 +127,7 @@ fn is_secure_boot(root: &Path) -> bool {
     matches!(fs::read(root.join(SECURE_BOOT)).as_deref(), Ok([_, _, _, _, 1]))
 }
 
-/// Display controllers on PCI, in the order of their addresses.
+/// PCI display controllers in the order of their addresses.
 fn gpus(root: &Path) -> Vec<Gpu> {
     let Ok(entries) = fs::read_dir(root.join("sys/bus/pci/devices")) else { return Vec::new() };
     let mut devices: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
@@ -139,7 +138,7 @@ fn gpus(root: &Path) -> Vec<Gpu> {
 fn gpu(device: &Path) -> Option<Gpu> {
     let number = |name| hex_number(fs::read_to_string(device.join(name)).ok()?.trim());
     let id = |name| u16::try_from(number(name)?).ok();
-    // Class 3 are display controllers.
+    // Class 3: display controllers.
     if number("class")? >> 16 != 3 {
         return None;
     }
@@ -148,7 +147,7 @@ fn gpu(device: &Path) -> Option<Gpu> {
     Some(Gpu { vendor: id("vendor")?, device: id("device")?, memory })
 }
 
-/// Bytes of a memory region: first and last address, and flags.
+/// Size in bytes of a memory region; the line has its first address, last address and flags.
 fn region_size(line: &str) -> Option<u64> {
     let mut words = line.split_whitespace().map(hex_number);
     let (first, last) = (words.next()??, words.next()??);
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_serial_number_is_the_machines_or_else_the_boards() {
+    fn the_serial_is_the_machines_or_else_the_boards() {
         let machine = ("sys/class/dmi/id/product_serial", b"ABC-1\n" as &[u8]);
         let board = ("sys/class/dmi/id/board_serial", b"B/77\n" as &[u8]);
         let unnamed = ("sys/class/dmi/id/product_serial", b"To Be Filled By O.E.M.\n" as &[u8]);
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_serial_number_is_left_out() {
+    fn placeholders_and_unprintable_text_are_no_serials() {
         for text in ["", "0000", "None", "a\u{7}b", "ü", &"x".repeat(65)] {
             assert!(!is_serial(text), "{text:?}");
         }
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_virtual_machine_is_known_by_its_processor_or_its_hypervisor() {
+    fn processor_or_hypervisor_reveal_a_virtual_machine() {
         let cpu = |flags: &'static str| ("proc/cpuinfo", flags.as_bytes());
         assert!(is_virtualized(system(&[cpu("model: x\nflags\t\t: fpu hypervisor lm\n")]).path()));
         assert!(!is_virtualized(system(&[cpu("flags\t\t: fpu lm\nbugs\t\t: hypervisor\n")]).path()));
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn secure_boot_is_what_the_firmware_says() {
+    fn secure_boot_is_read_from_the_firmware() {
         let said = |bytes: &'static [u8]| is_secure_boot(system(&[(SECURE_BOOT, bytes)]).path());
         assert!(said(&[6, 0, 0, 0, 1]));
         assert!(!said(&[6, 0, 0, 0, 0]) && !said(&[1]));
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_gpus_are_offered_than_are_there() {
+    fn no_more_gpus_are_offered_than_were_found() {
         let device = |slot: &str, file: &str| format!("sys/bus/pci/devices/{slot}/{file}");
         let (card, bridge) = ("0000:01:00.0", "0000:00:01.0");
         let regions = b"0x00000000f6000000 0x00000000f6ffffff 0x0000000000040200\n\

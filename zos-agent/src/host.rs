@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What this machine can offer.
+//! Capacity of this machine.
 
 use crate::store::Store;
 use anyhow::{Context, Result};
@@ -11,32 +11,31 @@ use tfgrid_primitives::{
     units::{GIB, MIB},
 };
 
-/// Memory that stays with the system: a sixteenth, but at least this much.
+/// Memory kept for the system: a sixteenth, but at least this much.
 const MIN_MEMORY_RESERVE: u64 = 512 * MIB;
-/// Disk that stays with the system (images, logs): a tenth, but at least this much.
+/// Disk kept for the system (images, logs): a tenth, but at least this much.
 const MIN_DISK_RESERVE: u64 = 2 * GIB;
 
 /// Parts of the capacity that the farmer has set, such as `cru=2,mru=2GiB,sru=10GiB`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapacityOverride(CapacityParts);
 
-/// Where the farmer's own figures are remembered.
+/// Keeps the farmer's settings for later starts.
 const CAPACITY_FILE: &str = "capacity.json";
 
 impl CapacityOverride {
-    /// What the farmer says now, or else said last: a machine that starts again without them isn't
-    /// another machine.
+    /// The farmer's settings of this start, else those of the last start that had any.
     ///
     /// # Errors
-    /// Where their file is damaged or can't be written.
-    pub fn remembered(store: &Store, said: Option<Self>) -> Result<Self> {
-        match said {
+    /// If their file is damaged or can't be written.
+    pub fn remembered(store: &Store, given: Option<Self>) -> Result<Self> {
+        match given {
             Some(capacity) => store.write(CAPACITY_FILE, &capacity).map(|()| capacity),
             None => Ok(store.read(CAPACITY_FILE)?.unwrap_or_default()),
         }
     }
 
-    /// The capacity with those parts replaced.
+    /// Replaces these parts of `found`.
     pub fn apply(&self, found: Resources) -> Resources {
         self.0.or(found)
     }
@@ -54,7 +53,7 @@ impl FromStr for CapacityOverride {
 /// GPUs are zero: only the farmer can set them.
 ///
 /// # Errors
-/// Where the system doesn't say.
+/// If the system doesn't report its memory or disk.
 pub fn capacity(data: &Path) -> Result<Resources> {
     let cores = thread::available_parallelism().context("can't count this machine's cores")?;
     let meminfo = fs::read_to_string("/proc/meminfo").context("can't read /proc/meminfo")?;
@@ -71,7 +70,7 @@ pub fn capacity(data: &Path) -> Result<Resources> {
     })
 }
 
-/// The difference in whole MiB.
+/// The difference, rounded down to whole MiB.
 fn less(total: u64, reserve: u64) -> u64 {
     total.saturating_sub(reserve) / MIB * MIB
 }
@@ -82,7 +81,7 @@ fn total_memory(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1 << 10)
 }
 
-/// Capacity for people.
+/// Formats capacity for the log.
 pub struct Display(pub Resources);
 
 impl fmt::Display for Display {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who this node is: keys that are made at the first start and never leave the machine.
+//! The node's keys, created at the first start. The secret halves never leave the machine.
 
 use crate::store::Store;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -20,23 +20,23 @@ pub struct Identity {
     encryption: StaticSecret,
 }
 
-/// As they stand in the file, in hex.
+/// Content of the file, in hex.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Secrets {
     /// Seed of the ed25519 key that signs reports.
     node: String,
-    /// Seed of the ed25519 key that others dial.
+    /// Seed of the ed25519 key by which peers dial this node.
     peer: String,
-    /// X25519 key to which bodies are sealed.
+    /// X25519 key that opens sealed bodies.
     encryption: String,
 }
 
 impl Identity {
-    /// The identity in this data folder, `None` where there is none yet.
+    /// Reads the identity in this data folder, `None` if there is none yet.
     ///
     /// # Errors
-    /// Where its file can't be read or is damaged.
+    /// If its file can't be read or is damaged.
     pub fn load(data: &Path) -> Result<Option<Self>> {
         let Some(secrets) = Store::open(data)?.read::<Secrets>(FILE)? else { return Ok(None) };
         let path = data.join(FILE);
@@ -45,10 +45,10 @@ impl Identity {
         Ok(Some(identity))
     }
 
-    /// The identity in this data folder, made where there is none yet.
+    /// Reads the identity in this data folder, or creates it.
     ///
     /// # Errors
-    /// Where its file can't be read or written.
+    /// If its file can't be read or written, or is damaged.
     pub fn load_or_create(data: &Path) -> Result<Self> {
         if let Some(identity) = Self::load(data)? {
             return Ok(identity);
@@ -67,17 +67,17 @@ impl Identity {
         })
     }
 
-    /// Signs reports and the registration, and names the node.
+    /// Identifies the node, and signs its registration and reports.
     pub fn node_key(&self) -> &MachineKey {
         &self.node
     }
 
-    /// Others dial it.
+    /// Public key by which peers dial this node.
     pub fn peer_key(&self) -> PublicKey {
         self.peer.public()
     }
 
-    /// Bodies are sealed to it.
+    /// Public key to which bodies are sealed.
     pub fn encryption_key(&self) -> PublicKey {
         x25519_dalek::PublicKey::from(&self.encryption).to_bytes()
     }
@@ -97,7 +97,7 @@ fn random_hex() -> String {
 
 fn key_from_hex(text: &str) -> Result<[u8; 32]> {
     ensure!(text.len() == 64, "a key has 64 hex digits, this has {} characters", text.chars().count());
-    let bytes = hex::decode(text).map_err(|_| anyhow!("a key has hex digits only"))?;
+    let bytes = hex::decode(text).map_err(|_| anyhow!("a key has only hex digits"))?;
     bytes.try_into().map_err(|_| anyhow!("a key has 32 bytes"))
 }
 
@@ -107,7 +107,7 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
-    fn keys_are_made_once_and_are_for_the_owners_eyes_only() {
+    fn keys_are_created_once_and_readable_by_the_owner_only() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Identity::load(dir.path()).unwrap().is_none());
         let first = Identity::load_or_create(dir.path()).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn public_keys_are_those_of_the_secrets() {
+    fn public_keys_match_known_secrets() {
         let dir = tempfile::tempdir().unwrap();
         let secrets = Secrets {
             // RFC 8032 §7.1, test 1.

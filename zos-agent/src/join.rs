@@ -1,35 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Finds this node on the chain, or makes it join the farm of its boot ticket. Waits for a chain
-//! that isn't there yet: nobody stands next to the machine to start it again.
+//! Finds this node on the chain, or joins the farm of its boot ticket. Waits for a chain or a container
+//! engine that doesn't answer yet, since nobody is at the machine to restart the agent.
 
-use crate::{backoff::Backoff, host, host::CapacityOverride, identity::Identity, store::Store};
-use anyhow::{Context, Result, bail};
+use crate::{
+    backoff::Backoff, clock::unix_ms, config::Place, host, host::CapacityOverride, identity::Identity,
+    requirements, store::Store,
+};
+use anyhow::{Context, Error, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::{path::Path, time::Duration};
-use tfgrid_client::{GridAt as At, GridClient, MachineKey};
-use tfgrid_primitives::{Isolation, NodeId, Registration};
+use std::time::{Duration, Instant};
+use tfgrid_client::{GridAt, GridClient, MachineKey};
+use tfgrid_primitives::{Isolation, NodeId, Refusal, Registration, Resources};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 const FILE: &str = "chain.json";
-const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
-/// How long a registration may take from the pool to a finalized block before it is sent again.
-const FINALIZED: Duration = Duration::from_secs(60);
-/// How long a registration is valid; the chain allows an hour.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(15) };
+/// Time from the pool to a finalized block after which a registration is sent again.
+const FINALIZED_WITHIN: Duration = Duration::from_secs(60);
+/// Validity of a registration in seconds; the chain accepts an hour at most.
 const VALID_SECONDS: u64 = 1_800;
+/// How long the chain must keep refusing a ticket before the agent gives up. By then a registration that is
+/// in a block is final.
+const REFUSED_FOR: Duration = Duration::from_secs(30);
+/// Age in milliseconds from which a refusal counts for nothing: the endpoint is behind the chain.
+const STALE_MS: u64 = 300_000;
 
-/// How to join.
+/// Parameters of joining.
 pub struct Joining<'a> {
-    /// Where the chain is.
+    /// RPC endpoint of the chain.
     pub url: &'a str,
-    /// Who this node is.
+    /// Keys of this node.
     pub identity: &'a Identity,
-    /// For a node that isn't registered yet.
+    /// Needed only for a node that isn't registered.
     pub ticket: Option<MachineKey>,
-    /// What the farmer sets himself.
+    /// Capacity that the farmer has set.
     pub capacity: CapacityOverride,
-    /// The data folder, for what its disk can offer.
-    pub data: &'a Path,
+    /// Data folder and container engine.
+    pub place: &'a Place,
     /// Remembers the chain.
     pub store: &'a Store,
 }
@@ -40,65 +48,92 @@ struct Belonging {
     genesis: String,
 }
 
+/// Why a node isn't on the chain yet.
+#[derive(Debug, thiserror::Error)]
+enum NotJoined {
+    /// Trying again may help.
+    #[error(transparent)]
+    Retry(Error),
+    /// Trying again can't help.
+    #[error(transparent)]
+    Fatal(Error),
+    /// The chain refuses the registration.
+    #[error("the chain refuses the registration: {}", .0.text())]
+    Refused(Refusal),
+}
+
+impl From<tfgrid_client::Error> for NotJoined {
+    fn from(error: tfgrid_client::Error) -> Self {
+        match error.refusal() {
+            Some(refusal) => Self::Refused(refusal),
+            None => Self::Retry(error.into()),
+        }
+    }
+}
+
 impl Joining<'_> {
     /// Tries until the node is on the chain; returns a connection and the node's id.
     ///
     /// # Errors
-    /// Where trying again can't help: no ticket, or another chain than before.
+    /// If trying again can't help: no ticket, one that the chain doesn't accept, or another chain than
+    /// before.
     pub async fn join(&self) -> Result<(GridClient, NodeId)> {
         let mut failures = 0u32;
+        let mut refused_since = None;
         loop {
-            let why = match self.connect().await? {
+            let why = match self.attempt(failures).await {
                 Ok(joined) => return Ok(joined),
+                Err(NotJoined::Fatal(why)) => return Err(why),
                 Err(why) => why,
             };
+            if let NotJoined::Refused(refusal) = why
+                && let Some(advice) = advice(refusal)
+            {
+                let since: Instant = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= REFUSED_FOR {
+                    bail!("this node can't join: {}. {advice}", refusal.text());
+                }
+            }
             failures = failures.saturating_add(1);
             let delay = BACKOFF.delay(failures);
-            warn!(retry_in = ?delay, "not on the grid yet: {why}");
+            warn!(retry_in = ?delay, "not on the grid yet: {:#}", Error::from(why));
             sleep(delay).await;
         }
     }
 
-    /// The outer error ends the agent, the inner one is worth another try.
-    async fn connect(&self) -> Result<Result<(GridClient, NodeId), tfgrid_client::Error>> {
-        let client = match GridClient::connect(self.url).await {
-            Ok(client) => client,
-            Err(error) => return Ok(Err(error)),
-        };
-        self.check_chain(&client)?;
-        let found = async {
-            let at = client.finalized().await?;
-            Ok((at.node_by_key(&self.identity.node_key().public()).await?, at))
-        };
-        let at = match found.await {
-            Ok((Some(node), _)) => {
-                info!(node, "this node is on the grid");
-                return Ok(Ok((client, node)));
-            }
-            Ok((None, at)) => at,
-            Err(error) => return Ok(Err(error)),
-        };
-        let ticket = self.ticket.as_ref().with_context(|| {
-            format!(
-                "this node isn't registered at {} and has no boot ticket: start it once with --ticket, \
-                 or ZOS_TICKET, and the ticket that the farmer made with `threebot farm ticket`",
+    async fn attempt(&self, failures: u32) -> Result<(GridClient, NodeId), NotJoined> {
+        let client = GridClient::connect(self.url).await?;
+        self.check_chain(&client).map_err(NotJoined::Fatal)?;
+        let at = client.finalized().await?;
+        if let Some(node) = at.node_by_key(&self.identity.node_key().public()).await? {
+            info!(node, "this node is on the grid");
+            return Ok((client, node));
+        }
+        let Some(ticket) = &self.ticket else {
+            return Err(NotJoined::Fatal(anyhow::anyhow!(
+                "this node isn't registered at {} and has no boot ticket: get one from the farmer, who makes it \
+                 with `threebot farm ticket`, and start the agent once with it in ZOS_TICKET or --ticket",
                 self.url
-            )
-        })?;
-        let node = self.register(&client, at, ticket).await?;
-        Ok(node.map(|node| (client, node)))
+            )));
+        };
+        // A node that can't run workloads must not spend a ticket.
+        let engine = requirements::check_engine(self.place).await;
+        engine.result.with_context(|| engine.name).map_err(NotJoined::Retry)?;
+        let node = self.register(&client, at, ticket, failures).await?;
+        info!(node, "joined the farm");
+        Ok((client, node))
     }
 
-    /// A data folder of one chain must not meet another: contracts have the same ids on all.
+    /// A data folder must not be used with another chain: contracts have the same ids on all chains.
     fn check_chain(&self, client: &GridClient) -> Result<()> {
         let genesis = hex::encode(client.genesis());
         match self.store.read::<Belonging>(FILE)? {
             None => self.store.write(FILE, &Belonging { genesis }),
             Some(known) if known.genesis == genesis => Ok(()),
             Some(known) => bail!(
-                "{} belongs to the chain with genesis {}, and {} has the chain with genesis {genesis}: \
+                "{} belongs to the chain with genesis {}, and {} serves the chain with genesis {genesis}: \
                  correct --chain, or choose another folder with --data",
-                self.data.display(),
+                self.place.data.display(),
                 known.genesis,
                 self.url
             ),
@@ -108,44 +143,99 @@ impl Joining<'_> {
     async fn register(
         &self,
         client: &GridClient,
-        at: At,
+        at: GridAt,
         ticket: &MachineKey,
-    ) -> Result<Result<NodeId, tfgrid_client::Error>> {
-        let resources = self.capacity.apply(host::capacity(self.data)?);
+        failures: u32,
+    ) -> Result<NodeId, NotJoined> {
+        let now_ms = at.timestamp_ms().await?;
+        let behind_ms = unix_ms().saturating_sub(now_ms);
+        if behind_ms > STALE_MS {
+            let why = anyhow::anyhow!(
+                "{} is {} s behind: waiting until it has caught up",
+                self.url,
+                behind_ms / 1_000
+            );
+            return Err(NotJoined::Retry(why));
+        }
         let node_key = self.identity.node_key();
-        let sent = async {
-            let registration = Registration {
-                ticket: ticket.public(),
-                node_key: node_key.public(),
-                peer_key: self.identity.peer_key(),
-                encryption_key: self.identity.encryption_key(),
-                resources,
-                isolation: Isolation::Container,
-                valid_until: at.timestamp_ms().await? / 1_000 + VALID_SECONDS,
-            };
-            info!("joining with {}", host::Display(resources));
-            let mut heads = client.follow().await?;
-            client.register(&registration, ticket, node_key).await?;
-            let appears = async {
-                while let Some(at) = heads.next().await {
-                    if let Some(node) = at?.node_by_key(&node_key.public()).await? {
-                        return Ok(Some(node));
-                    }
-                }
-                Ok::<_, tfgrid_client::Error>(None)
-            };
-            match timeout(FINALIZED, appears).await {
-                Ok(Ok(Some(node))) => Ok(node),
-                Ok(Err(error)) => Err(error),
-                Ok(Ok(None)) | Err(_) => {
-                    Err(tfgrid_client::Error::TimedOut { what: "the registration".into(), within: FINALIZED })
+        let registration = Registration {
+            ticket: ticket.public(),
+            node_key: node_key.public(),
+            peer_key: self.identity.peer_key(),
+            encryption_key: self.identity.encryption_key(),
+            resources: self.resources().map_err(NotJoined::Fatal)?,
+            isolation: Isolation::Container,
+            // Each attempt differs: the pool bans a transaction that it has refused.
+            valid_until: now_ms / 1_000 + VALID_SECONDS.saturating_sub(failures.into()),
+        };
+        info!("joining with {}", host::Display(registration.resources));
+        let mut heads = client.follow().await?;
+        client.register(&registration, ticket, node_key).await?;
+        let appears = async {
+            while let Some(at) = heads.next().await {
+                if let Some(node) = at?.node_by_key(&node_key.public()).await? {
+                    return Ok(node);
                 }
             }
+            Err(NotJoined::Retry(anyhow::anyhow!("the connection ended before the registration was final")))
         };
-        let node = sent.await;
-        if let Ok(node) = &node {
-            info!(node, "joined the farm");
+        let joined = timeout(FINALIZED_WITHIN, appears).await;
+        joined.unwrap_or_else(|_| {
+            Err(NotJoined::Retry(anyhow::anyhow!(
+                "the registration wasn't final within {FINALIZED_WITHIN:?}"
+            )))
+        })
+    }
+
+    /// Capacity to offer.
+    fn resources(&self) -> Result<Resources> {
+        let found = host::capacity(&self.place.data)?;
+        let offered = self.capacity.apply(found);
+        if offered.cru > found.cru || offered.mru > found.mru || offered.sru > found.sru {
+            warn!(
+                "--capacity offers {}, more than was found: {}. Workloads may fail",
+                host::Display(offered),
+                host::Display(found)
+            );
         }
-        Ok(node)
+        Ok(offered)
+    }
+}
+
+/// What to do about a refusal that lasts; `None` if it passes.
+fn advice(refusal: Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::TicketUnknown => {
+            Some("Check that the ticket is complete and that --chain is the chain on which it was opened")
+        }
+        Refusal::TicketExpired | Refusal::TicketExhausted | Refusal::TicketRevoked => {
+            Some("Ask the farmer for a new one (`threebot farm ticket`)")
+        }
+        Refusal::TicketUsed => Some(
+            "A node that was removed needs a new ticket: ask the farmer for one (`threebot farm ticket`)",
+        ),
+        Refusal::CapacityOutOfRange => Some("Correct --capacity"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_refusals_that_last_end_the_agent() {
+        for refusal in [
+            Refusal::TicketUnknown,
+            Refusal::TicketExpired,
+            Refusal::TicketExhausted,
+            Refusal::TicketRevoked,
+            Refusal::TicketUsed,
+            Refusal::CapacityOutOfRange,
+        ] {
+            assert!(advice(refusal).is_some(), "{refusal:?}");
+        }
+        assert_eq!(advice(Refusal::ValidityOutOfRange), None);
+        assert_eq!(advice(Refusal::TooSoon), None);
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The node agent: it makes what runs on this machine what the chain says should run on it.
+//! The node agent: it runs on this machine the workloads that the chain assigns to it.
 //!
-//! *Desired* are this node's contracts at the finalized head ([`chain`]), *observed* is what is
-//! really running and mounted ([`drivers`]); a pure function plans the difference, and the
-//! [`engine`] has it carried out. The agent may be killed at any instant: workloads go on running
-//! and are found again. User data is deleted only when the chain says that its contract has closed.
+//! *Desired* are this node's contracts at the finalized head ([`chain`]). *Observed* is what runs and is mounted
+//! ([`drivers`]). A pure function plans the steps between the two, and the [`engine`] executes them. The
+//! agent may be killed at any instant: workloads keep running, and the next start finds them. User data is
+//! deleted only when the chain has a record that its contract has closed.
 
 #![warn(missing_docs)]
 
@@ -20,5 +20,6 @@ pub mod host;
 pub mod identity;
 mod join;
 pub mod metrics;
+mod requirements;
 pub mod store;
 pub mod usage;

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The node agent's program.
+//! The program `zos-agent`.
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use std::io::{self, IsTerminal};
+use std::{
+    env,
+    io::{self, IsTerminal},
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 use tracing_subscriber::EnvFilter;
@@ -18,13 +21,14 @@ async fn main() {
     log_to_stderr(cli.run.log_format);
     let work = async {
         match cli.command {
+            Some(Command::Check(place)) => agent::check(&place).await,
             Some(Command::Purge(args)) => agent::purge(args).await,
             None => agent::run(cli.run).await,
         }
     };
     let result = tokio::select! {
         result = work => result,
-        result = asked_to_end() => result,
+        result = until_signal() => result,
     };
     if let Err(error) = result {
         error!("{error:#}");
@@ -32,24 +36,23 @@ async fn main() {
     }
 }
 
-/// Resolves when somebody asks the agent to end. Workloads go on running.
-async fn asked_to_end() -> Result<()> {
-    let listen = |kind| signal(kind).context("can't listen to signals");
+/// Resolves on SIGTERM or SIGINT.
+async fn until_signal() -> Result<()> {
+    let listen = |kind| signal(kind).context("can't listen for signals");
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    info!("ending as asked; workloads go on running");
+    info!("stopped by a signal; workloads keep running");
     Ok(())
 }
 
 fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(
+        io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    );
     match format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

@@ -1,99 +1,199 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the agent says of itself to Prometheus.
+//! Metrics of the agent, and the HTTP page on which Prometheus reads them.
 
-use crate::engine::{Counts, reconcile::Failure};
 use anyhow::{Context, Result};
-use std::net::SocketAddr;
-use substrate_prometheus_endpoint::{
-    CounterVec, Gauge, GaugeVec, Opts, PrometheusError, Registry, U64, init_prometheus, register,
+use http_body_util::Full;
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::CONTENT_TYPE,
+    server::conn::http1,
+    service::service_fn,
 };
-use tracing::error;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::{
+    Encoder, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
+use tracing::{debug, info};
 
-/// All that is counted. Clones count together.
+const PATH: &str = "/metrics";
+/// Limit for a request to arrive.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Delay after a connection that couldn't be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// All metrics. Clones share their values.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// Number of the last finalized head.
-    pub head: Gauge<U64>,
+    pub head: IntGauge,
     /// 1 while finalized heads arrive.
-    pub chain_up: Gauge<U64>,
-    /// 1 while the container engine and the volumes can be seen.
-    pub engine_up: Gauge<U64>,
-    /// Contracts that the chain doesn't name.
-    pub quarantined: Gauge<U64>,
-    /// Reports that wait to be taken or to show their effect.
-    pub outbox: Gauge<U64>,
-    contracts: GaugeVec<U64>,
-    plans: CounterVec<U64>,
-    reports: CounterVec<U64>,
+    pub chain_up: IntGauge,
+    /// 1 while the container engine and the volumes can be observed.
+    pub engine_up: IntGauge,
+    /// Contracts in quarantine.
+    pub quarantined: IntGauge,
+    /// Reports that are yet to be sent or to take effect.
+    pub outbox: IntGauge,
+    contracts: IntGaugeVec,
+    plans: IntCounterVec,
+    reports: IntCounterVec,
 }
 
 impl Metrics {
-    /// Registers everything.
+    /// Registers all metrics.
     ///
     /// # Errors
-    /// Where the registry has one of the names already.
-    pub fn new(registry: &Registry) -> Result<Self, PrometheusError> {
-        let gauge = |name, help| register(Gauge::<U64>::new(name, help)?, registry);
-        let vector = |name, help, label| CounterVec::<U64>::new(Opts::new(name, help), &[label]);
+    /// If the registry has one of the names already.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let gauge = |name, help| register(registry, IntGauge::new(name, help)?);
+        let gauges =
+            |name, help, label| register(registry, IntGaugeVec::new(Opts::new(name, help), &[label])?);
+        let counters =
+            |name, help, label| register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?);
         Ok(Self {
             head: gauge("zos_finalized_head", "Number of the last finalized block that was read")?,
             chain_up: gauge("zos_chain_up", "1 while finalized blocks arrive")?,
-            engine_up: gauge("zos_engine_up", "1 while containers and volumes can be seen")?,
-            quarantined: gauge("zos_contracts_quarantined", "Contracts here that the chain doesn't name")?,
+            engine_up: gauge("zos_engine_up", "1 while containers and volumes can be observed")?,
+            quarantined: gauge("zos_contracts_quarantined", "Contracts here that the chain doesn't know")?,
             outbox: gauge("zos_outbox_reports", "Reports that wait for the chain")?,
-            contracts: register(
-                GaugeVec::new(Opts::new("zos_contracts", "Contracts of this node by state"), &["state"])?,
-                registry,
-            )?,
-            plans: register(
-                vector("zos_plans_total", "Plans that were carried out, by how they ended", "end")?,
-                registry,
-            )?,
-            reports: register(
-                vector("zos_reports_total", "Reports that were sent, by kind", "kind")?,
-                registry,
-            )?,
+            contracts: gauges("zos_contracts", "Contracts of this node by state", "state")?,
+            plans: counters("zos_plans_total", "Executed plans by outcome", "end")?,
+            reports: counters("zos_reports_total", "Submitted reports by kind", "kind")?,
         })
     }
 
-    /// A plan has ended.
-    pub fn plan_ended(&self, result: &Result<(), Failure>) {
-        let end = match result {
-            Ok(()) => "done",
-            Err(Failure::Invalid(_)) => "invalid",
-            Err(Failure::Exited(_)) => "exited",
-            Err(Failure::Transient(_)) => "transient",
-            Err(Failure::GivenUp) => "given_up",
-        };
-        self.plans.with_label_values(&[end]).inc();
+    /// Counts an executed plan under its outcome.
+    pub fn plan_ended(&self, outcome: &str) {
+        self.plans.with_label_values(&[outcome]).inc();
     }
 
-    /// How many contracts are in which state.
-    pub fn contracts(&self, counts: &Counts) {
-        for (state, count) in [
-            ("running", counts.running),
-            ("starting", counts.starting),
-            ("failing", counts.failing),
-            ("refused", counts.refused),
-            ("paused", counts.paused),
-        ] {
-            self.contracts.with_label_values(&[state]).set(count);
-        }
+    /// Sets the number of contracts in a state.
+    pub fn contracts(&self, state: &str, count: u32) {
+        self.contracts.with_label_values(&[state]).set(count.into());
     }
 
-    /// A report of this kind was sent.
+    /// Counts a submitted report under its kind.
     pub fn report_sent(&self, kind: &str) {
         self.reports.with_label_values(&[kind]).inc();
     }
 }
 
-/// Serves `/metrics`, for as long as the agent runs.
+fn register<M: Collector + Clone + 'static>(registry: &Registry, metric: M) -> prometheus::Result<M> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+/// Serves the metrics under `/metrics` for ever.
 ///
 /// # Errors
-/// Where the address is taken.
+/// If the address can't be used.
 pub async fn serve(address: SocketAddr, registry: Registry) -> Result<()> {
-    init_prometheus(address, registry)
+    let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("can't serve metrics at {address}: choose another with --metrics"))
-        .inspect_err(|error| error!("{error:#}"))
+        .with_context(|| format!("can't serve metrics at {address}: choose another with --metrics"))?;
+    info!("metrics are at http://{address}{PATH}");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(answer(stream, registry.clone()));
+            }
+            Err(error) => {
+                debug!("can't accept a connection for metrics: {error}");
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn answer(stream: TcpStream, registry: Registry) {
+    let service = service_fn(|request| {
+        let page = page(&request, &registry);
+        async { Ok::<_, Infallible>(page) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(REQUEST_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.await {
+        debug!("a connection for metrics broke: {error}");
+    }
+}
+
+fn page(request: &Request<Incoming>, registry: &Registry) -> Response<Full<Bytes>> {
+    if request.uri().path() != PATH {
+        return plain(StatusCode::NOT_FOUND, format!("metrics are under {PATH}\n"));
+    }
+    let encoder = TextEncoder::new();
+    match encoder.encode_to_string(&registry.gather()) {
+        Ok(text) => {
+            let mut response = plain(StatusCode::OK, text);
+            if let Ok(format) = encoder.format_type().parse() {
+                response.headers_mut().insert(CONTENT_TYPE, format);
+            }
+            response
+        }
+        Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpListener as StdListener};
+
+    fn free_address() -> SocketAddr {
+        StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+    }
+
+    /// Status and body of a page.
+    async fn get(url: String) -> (u16, String) {
+        let request = move || {
+            let mut response = ureq::get(url).config().http_status_as_error(false).build().call()?;
+            Ok::<_, ureq::Error>((response.status().as_u16(), response.body_mut().read_to_string()?))
+        };
+        tokio::task::spawn_blocking(request).await.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_page_has_the_metrics_and_nothing_else_is_served() {
+        let (address, registry) = (free_address(), Registry::new());
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.contracts("running", 3);
+        metrics.plan_ended("done");
+        metrics.chain_up.set(1);
+        let server = tokio::spawn(serve(address, registry));
+        while TcpStream::connect(address).await.is_err() {
+            assert!(!server.is_finished());
+        }
+
+        let (status, text) = get(format!("http://{address}/metrics")).await;
+        assert_eq!(status, 200);
+        for line in
+            ["zos_chain_up 1", "zos_contracts{state=\"running\"} 3", "zos_plans_total{end=\"done\"} 1"]
+        {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+        assert_eq!(get(format!("http://{address}/")).await, (404, "metrics are under /metrics\n".into()));
+    }
+
+    #[tokio::test]
+    async fn a_taken_address_is_named_in_the_error() {
+        let taken = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = taken.local_addr().unwrap();
+        let error = serve(address, Registry::new()).await.unwrap_err().to_string();
+        let expected = format!("can't serve metrics at {address}: choose another with --metrics");
+        assert_eq!(error, expected);
+    }
 }

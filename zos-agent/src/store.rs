@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the agent keeps between two starts: small JSON files, each replaced as a whole.
+//! State that outlives the agent: small JSON files, each replaced atomically.
 
 use anyhow::{Context, Result, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -11,27 +11,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A folder of JSON files, readable by its owner alone.
+/// A folder of JSON files that only its owner can read.
 #[derive(Clone, Debug)]
 pub struct Store {
     dir: PathBuf,
 }
 
 impl Store {
-    /// Opens the folder, making it where it is missing.
+    /// Opens the folder; creates it if it is missing.
     ///
     /// # Errors
-    /// Where it can't be made.
+    /// If it can't be created.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self> {
         let dir = dir.into();
         create_private_dir(&dir)?;
         Ok(Self { dir })
     }
 
-    /// What was last written under this name, `None` where nothing was.
+    /// Reads the value that was last written under this name, `None` if there is none.
     ///
     /// # Errors
-    /// Where the file can't be read or isn't what was written.
+    /// If the file can't be read or is damaged.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let path = self.dir.join(name);
         let text = match fs::read(&path) {
@@ -45,7 +45,7 @@ impl Store {
         Ok(Some(value))
     }
 
-    /// As [`Store::read`]; where nothing was written, writes and returns the default.
+    /// As [`Store::read`], but writes and returns the default if there is no value.
     ///
     /// # Errors
     /// As [`Store::read`] and [`Store::write`].
@@ -58,11 +58,10 @@ impl Store {
         Ok(value)
     }
 
-    /// Replaces what stands under this name. After a crash at any instant, either the old or the
-    /// new content is there.
+    /// Replaces the value under this name. After a crash at any instant, the old or the new value is there.
     ///
     /// # Errors
-    /// Where the file can't be written; the old content then stands.
+    /// If the file can't be written. The old value stays.
     pub fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
         let path = self.dir.join(name);
         let text = serde_json::to_vec(value)?;
@@ -79,17 +78,17 @@ impl Store {
     }
 }
 
-/// Held as long as one agent works in a data folder.
+/// Lock on a data folder, held while an agent uses it.
 #[derive(Debug)]
 pub struct DataLock {
     _file: File,
 }
 
 impl DataLock {
-    /// Takes the folder, making it where it is missing.
+    /// Locks the folder; creates it if it is missing.
     ///
     /// # Errors
-    /// Where another agent has it.
+    /// If another agent uses it.
     pub fn take(data: &Path) -> Result<Self> {
         create_private_dir(data)?;
         let path = data.join("lock");
@@ -103,7 +102,7 @@ impl DataLock {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { _file: file }),
             Err(rustix::io::Errno::WOULDBLOCK) => bail!(
-                "another zos-agent works in {}: stop it first, or choose another folder with --data",
+                "another zos-agent uses {}: stop it first, or choose another folder with --data",
                 data.display()
             ),
             Err(error) => Err(error).with_context(|| format!("can't lock {}", path.display())),
@@ -116,7 +115,7 @@ fn create_private_dir(dir: &Path) -> Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .with_context(|| format!("can't make the folder {}", dir.display()))
+        .with_context(|| format!("can't create the folder {}", dir.display()))
 }
 
 #[cfg(test)]
@@ -125,7 +124,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn what_was_written_is_read_back_and_replaced_as_a_whole() {
+    fn a_value_is_read_back_and_replaced() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("state")).unwrap();
         assert_eq!(store.read::<u32>("a.json").unwrap(), None);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The drivers on a real Docker engine, real loop devices and a real registry. They need
-//! `TFGRID_DOCKER` to name the engine's socket (`unix:///…`) and root, so they are run by
-//! `with-engine cargo nextest run --workspace --run-ignored only`, as `make test` does.
+//! Tests of the drivers on a real Docker engine, real loop devices and a real registry. They need root, and
+//! the engine's socket (`unix:///…`) in `TFGRID_DOCKER`. `make test` runs them with `with-engine cargo
+//! nextest run --workspace --run-ignored only`.
 
 use std::{
     env, fs,
-    io::{Read, Write},
-    net::{IpAddr, TcpListener, TcpStream},
+    net::{IpAddr, TcpListener},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -25,12 +24,12 @@ const MIB: u64 = 1 << 20;
 const ROOM: u64 = 1 << 30;
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The image is asked for, and may take so many bytes.
+/// Rules for an image that is fetched and has at most `limit` bytes.
 fn fetched(limit: u64) -> ImageRules {
     ImageRules { limit, keep: false }
 }
 
-/// A node's drivers on a real engine. Takes everything back when dropped.
+/// Drivers of a node on a real engine. Everything is removed on drop.
 struct Host {
     socket: String,
     node_key: [u8; 32],
@@ -40,12 +39,12 @@ struct Host {
     listener: JoinHandle<()>,
 }
 
-/// The tenants' firewall. Taken back when dropped.
+/// The firewall rules for tenants, removed on drop.
 struct Firewall;
 
 impl Firewall {
     async fn install() -> Self {
-        firewall::install().await;
+        firewall::install().await.unwrap();
         Self
     }
 }
@@ -73,15 +72,15 @@ impl Host {
         docker(&self.socket, args)
     }
 
-    /// A machine without mounts whose image is there.
+    /// A machine without mounts whose image is fetched.
     async fn prepared(&self, image: &str, entrypoint: &[&str]) -> MachineSpec {
         let mut spec = machine(contract(), image, entrypoint);
         spec.container.mounts.clear();
-        self.machines.prepare(&spec, fetched(ROOM)).await.unwrap();
+        self.machines.fetch_image(&spec, fetched(ROOM)).await.unwrap();
         spec
     }
 
-    /// The same, started.
+    /// A machine without mounts that was started.
     async fn started(&self, image: &str, entrypoint: &[&str]) -> MachineSpec {
         let spec = self.prepared(image, entrypoint).await;
         self.machines.run(&spec, &[]).await.unwrap();
@@ -93,15 +92,15 @@ impl Host {
         observed.machines.into_iter().find(|machine| machine.id == *id).map(|machine| machine.state)
     }
 
-    /// Waits until the machine is as wished; the engine's events say when to look.
-    async fn until(&self, id: &WorkloadId, wished: impl Fn(&MachineState) -> bool) -> MachineState {
+    /// Waits until the machine has the wanted state. Checks it at each event of the engine.
+    async fn until(&self, id: &WorkloadId, wanted: impl Fn(&MachineState) -> bool) -> MachineState {
         let begun = Instant::now();
         loop {
             match self.observed_state(id).await {
-                Some(state) if wished(&state) => return state,
-                other => assert!(begun.elapsed() < LIMIT, "in vain waited for {id}; it is {other:?}"),
+                Some(state) if wanted(&state) => return state,
+                other => assert!(begun.elapsed() < LIMIT, "timed out waiting for {id}; it is {other:?}"),
             }
-            // Whether anybody listens yet when something happens isn't certain.
+            // An event before the listener was ready is lost, hence the timeout.
             let _ = timeout(Duration::from_millis(500), self.machines.changed()).await;
         }
     }
@@ -134,7 +133,7 @@ impl Drop for Host {
     }
 }
 
-/// A registry with an image of a web server. Its tools: `httpd`, `sh`, `nc`, `sleep`, `dd`.
+/// A registry with the image of a web server that has `httpd`, `sh`, `nc`, `sleep` and `dd`.
 struct Registry {
     process: Child,
     address: String,
@@ -221,7 +220,7 @@ fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Contracts of their own, so that tests on one engine don't meet.
+/// A random id, so that tests on one engine don't collide.
 fn contract() -> ContractId {
     u64::from(rand::random::<u32>())
 }
@@ -260,20 +259,16 @@ fn is_running(state: &MachineState) -> bool {
     matches!(state, MachineState::Running { .. })
 }
 
-/// The page's text. A machine runs a moment before its server listens.
+/// A page of a machine. Tries again until the machine's server listens.
 fn get(ip: IpAddr, path: &str) -> String {
+    let agent: ureq::Agent =
+        ureq::Agent::config_builder().proxy(None).timeout_global(Some(LIMIT)).build().into();
     let begun = Instant::now();
     loop {
-        let mut answer = Vec::new();
-        let asked = TcpStream::connect_timeout(&(ip, 80).into(), LIMIT).and_then(|mut stream| {
-            stream.set_read_timeout(Some(LIMIT))?;
-            stream.write_all(format!("GET /{path} HTTP/1.0\r\n\r\n").as_bytes())?;
-            stream.read_to_end(&mut answer)
-        });
-        match asked {
-            Ok(_) => {
-                let answer = String::from_utf8_lossy(&answer).into_owned();
-                return answer.split_once("\r\n\r\n").map(|(_, page)| page.to_owned()).unwrap_or(answer);
+        match agent.get(format!("http://{ip}/{path}")).call() {
+            Ok(mut response) => {
+                let page = response.body_mut().read_to_vec().unwrap();
+                return String::from_utf8_lossy(&page).into_owned();
             }
             Err(error) => assert!(begun.elapsed() < LIMIT, "{ip}: {error}"),
         }
@@ -282,7 +277,7 @@ fn get(ip: IpAddr, path: &str) -> String {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_volume_keeps_its_content_through_detaching_and_growing_and_is_gone_when_destroyed() {
+async fn a_volume_keeps_its_content_until_it_is_deleted() {
     let host = Host::new();
     let contract = contract();
     let spec = volume(contract, 16);
@@ -307,15 +302,15 @@ async fn a_volume_keeps_its_content_through_detaching_and_growing_and_is_gone_wh
     let refused = host.volumes.attach(&spec).await.unwrap_err();
     assert!(matches!(refused, DriverError::Invalid { code: FailureCode::BodyInvalid, .. }), "{refused}");
 
-    host.volumes.destroy(&spec.id).await.unwrap();
-    host.volumes.destroy(&spec.id).await.unwrap();
+    host.volumes.delete(&spec.id).await.unwrap();
+    host.volumes.delete(&spec.id).await.unwrap();
     assert_eq!(host.volumes.observe().await.unwrap(), []);
     assert!(host.loop_devices().is_empty() && !dir.exists());
 }
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_volume_whose_making_broke_off_is_made_anew_and_orphaned_devices_are_found() {
+async fn an_interrupted_creation_and_orphaned_devices_are_repaired() {
     let host = Host::new();
     let spec = volume(contract(), 16);
     let image = host.data.path().join(format!("volumes/{}.img", spec.id));
@@ -323,7 +318,7 @@ async fn a_volume_whose_making_broke_off_is_made_anew_and_orphaned_devices_are_f
     host.volumes.attach(&spec).await.unwrap();
     host.volumes.detach(&spec.id).await.unwrap();
 
-    // As after a crash between two steps.
+    // The state after a crash between two steps.
     stdout(Command::new("losetup").arg("--find").arg(&image));
     stdout(Command::new("losetup").arg("--find").arg(&image));
     host.volumes.attach(&spec).await.unwrap();
@@ -334,7 +329,7 @@ async fn a_volume_whose_making_broke_off_is_made_anew_and_orphaned_devices_are_f
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_volume_is_as_large_as_it_was_made_and_no_larger() {
+async fn a_volume_holds_no_more_than_its_size() {
     let host = Host::new();
     let spec = volume(contract(), 16);
     host.volumes.attach(&spec).await.unwrap();
@@ -355,7 +350,7 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
     host.volumes.attach(&data).await.unwrap();
     let dir = host.volumes.mount_point(&data.id).await.unwrap();
     fs::write(dir.join("index.html"), "a page from a disk").unwrap();
-    host.machines.prepare(&web, fetched(ROOM)).await.unwrap();
+    host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
     host.machines.run(&web, &[bind(dir.clone())]).await.unwrap();
     host.machines.run(&web, &[bind(dir.clone())]).await.unwrap();
 
@@ -373,11 +368,11 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
     assert!(!is_running(&host.observed_state(&web.id).await.unwrap()));
     assert_eq!(host.machines.usage(&web.id).await.unwrap(), None);
 
-    host.machines.remove(&web.id).await.unwrap();
-    host.machines.remove(&web.id).await.unwrap();
-    host.volumes.destroy(&data.id).await.unwrap();
-    host.machines.release(contract).await.unwrap();
-    host.machines.release(contract).await.unwrap();
+    host.machines.remove_machine(&web.id).await.unwrap();
+    host.machines.remove_machine(&web.id).await.unwrap();
+    host.volumes.delete(&data.id).await.unwrap();
+    host.machines.remove_network(contract).await.unwrap();
+    host.machines.remove_network(contract).await.unwrap();
     let observed = host.machines.observe().await.unwrap();
     assert!(observed.machines.is_empty() && observed.networks.is_empty());
     assert!(!succeeds(&host.socket, &["image", "inspect", &registry.image]), "the image is removed");
@@ -386,7 +381,7 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_machine_is_confined_as_the_engine_sees_it() {
+async fn a_machine_is_confined_on_the_engine() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
@@ -410,7 +405,7 @@ async fn a_machine_is_confined_as_the_engine_sees_it() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_machine_made_from_another_spec_is_made_anew() {
+async fn a_machine_with_another_spec_is_replaced() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let mut web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
@@ -424,14 +419,14 @@ async fn a_machine_made_from_another_spec_is_made_anew() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn what_the_registry_does_not_have_is_told_from_a_registry_that_is_not_there() {
+async fn a_missing_image_differs_from_an_unreachable_registry() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let contract = contract();
     let pull = |image: String| {
         let machine = machine(contract, &image, &[]);
         let machines = &host.machines;
-        async move { machines.prepare(&machine, fetched(ROOM)).await.unwrap_err() }
+        async move { machines.fetch_image(&machine, fetched(ROOM)).await.unwrap_err() }
     };
     for missing in [
         format!("{}/nothing:1", registry.address),
@@ -454,33 +449,33 @@ async fn what_the_registry_does_not_have_is_told_from_a_registry_that_is_not_the
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn an_image_that_is_here_needs_no_registry_where_it_is_to_be_kept() {
+async fn a_kept_image_needs_no_registry() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let web = machine(contract(), &format!("{}/web:1", registry.address), &[]);
     let kept = ImageRules { limit: ROOM, keep: true };
-    host.machines.prepare(&web, kept).await.unwrap();
+    host.machines.fetch_image(&web, kept).await.unwrap();
     drop(registry);
-    host.machines.prepare(&web, kept).await.unwrap();
-    let error = host.machines.prepare(&web, fetched(ROOM)).await.unwrap_err();
+    host.machines.fetch_image(&web, kept).await.unwrap();
+    let error = host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap_err();
     assert!(matches!(error, DriverError::Transient(_)), "{error:?}");
     host.docker(&["image", "rm", &web.container.image]);
 }
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn an_image_larger_than_its_room_is_refused_and_not_kept() {
+async fn an_image_over_its_limit_is_refused_and_removed() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let machine = machine(contract(), &registry.image, &[]);
-    let error = host.machines.prepare(&machine, fetched(MIB)).await.unwrap_err();
+    let error = host.machines.fetch_image(&machine, fetched(MIB)).await.unwrap_err();
     assert!(matches!(error, DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }), "{error:?}");
     assert!(!succeeds(&host.socket, &["image", "inspect", &registry.image]));
 }
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_program_that_is_not_there_ends_its_machine() {
+async fn a_missing_program_ends_its_machine() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let web = host.prepared(&registry.image, &["/bin/nothing"]).await;
@@ -493,7 +488,7 @@ async fn a_program_that_is_not_there_ends_its_machine() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_machine_that_takes_more_memory_than_it_has_is_ended() {
+async fn a_machine_that_exceeds_its_memory_is_killed() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let script = "x=x; while true; do x=$x$x; done";
@@ -503,7 +498,7 @@ async fn a_machine_that_takes_more_memory_than_it_has_is_ended() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn the_end_of_a_machine_is_noticed_at_once() {
+async fn an_exit_of_a_machine_is_noticed_at_once() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
@@ -530,7 +525,7 @@ async fn the_end_of_a_machine_is_noticed_at_once() {
     tokio::select! {
         () = noticed => {}
         () = start => {}
-        () = tokio::time::sleep(LIMIT) => panic!("in vain waited for the engine's events"),
+        () = tokio::time::sleep(LIMIT) => panic!("timed out waiting for events of the engine"),
     }
 }
 
@@ -569,7 +564,7 @@ async fn tenants_reach_neither_the_host_nor_each_other() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_purge_takes_everything_of_this_node_and_nothing_else() {
+async fn a_purge_removes_everything_of_this_node_and_nothing_else() {
     let (host, other) = (Host::new(), Host::new());
     let registry = Registry::start(&host);
     let (mine, others) = (contract(), contract());
@@ -577,7 +572,7 @@ async fn a_purge_takes_everything_of_this_node_and_nothing_else() {
         let data = volume(contract, 16);
         let web = machine(contract, &registry.image, &["/bin/sleep", "1000"]);
         host.volumes.attach(&data).await.unwrap();
-        host.machines.prepare(&web, fetched(ROOM)).await.unwrap();
+        host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
         let dir = host.volumes.mount_point(&data.id).await.unwrap();
         host.machines.run(&web, &[bind(dir)]).await.unwrap();
     }

@@ -61,9 +61,10 @@ impl<T: Config> Pallet<T> {
     ) -> DispatchResult {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let facts = Self::running_node(node)?;
-        ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
         ensure!(!Rents::<T>::contains_key(node), Error::<T>::NodeRented);
         ensure!(facts.contracts == 0, Error::<T>::NodeNotEmpty);
+        // Its last sweep would close this rent for the end of the one before.
+        ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
         let price = Self::price_of_rent(&facts)?;
         Self::ensure_accepted(&price, max_usd_rate)?;
 

@@ -212,7 +212,7 @@ fn the_test_presets_build_chains() {
 fn the_public_chain_refuses_to_start_while_it_has_blanks() {
     let main = genesis::preset(&genesis::MAIN.into()).unwrap();
     let refused = genesis::ensure_complete(&main).unwrap_err();
-    for blank in ["/billing/price", "/billing/policy/foundation", "/session/keys/0/0", "/councilMembership"] {
+    for blank in ["/clock/price", "/billing/policy/foundation", "/session/keys/0/0", "/councilMembership"] {
         assert!(refused.contains(blank), "{refused}");
     }
     assert!(genesis_value(genesis::MAIN).get("sudo").is_none(), "nobody rules the public chain alone");

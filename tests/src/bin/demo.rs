@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A workload from its JSON to its bill, on a grid that is gone afterwards. With `--funds`: one whose owner
-//! runs out of funds on the way.
+//! Takes a workload from its JSON to its bill, on a grid that is removed afterwards. With `--funds`, its
+//! owner runs out of funds on the way.
 
 use anyhow::{Result, bail, ensure};
 use std::{env, process::ExitCode, time::Duration};
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells the story that the arguments choose; answers with what came of it.
+/// Runs the story that the arguments choose; returns its summary.
 fn tell(steps: &Steps) -> Result<String> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let story: fn(&Grid, &Steps) -> Result<String> = match arguments.as_slice() {
@@ -28,7 +28,8 @@ fn tell(steps: &Steps) -> Result<String> {
         [option] if option == "--funds" => from_no_funds_to_bill,
         _ => bail!("usage: demo [--funds]"),
     };
-    on_a_grid("demo", Options::default(), steps, |grid| story(grid, steps))
+    let options = Options { ignores_others: true, ..Options::default() };
+    on_a_grid("demo", options, steps, |grid| story(grid, steps))
 }
 
 fn from_no_funds_to_bill(grid: &Grid, steps: &Steps) -> Result<String> {
@@ -59,13 +60,13 @@ fn from_json_to_bill(grid: &Grid, steps: &Steps) -> Result<String> {
     let billed = text(&cancelled["tft"])?;
     steps.note(format_args!("billed in all: {billed} TFT"));
 
-    steps.take("container, volume, mount and network go", || grid.until_clean(&before))?;
+    steps.take("the node removes container, volume, mount and network", || grid.until_clean(&before))?;
     there.iter().for_each(|line| steps.note(line));
 
     let back = steps.take("//Bob withdraws the rest of the credit", || user.script("withdraw.mjs", &[]))?;
     steps.note(format_args!("{} TFT", text(&back["tft"])?));
     let (billed_units, returned) = (tft_units(&cancelled["tft"])?, tft_units(&back["tft"])?);
-    // Both leave out their fraction of the last place.
+    // Both are rounded down to the last decimal.
     ensure!(
         DEPOSIT.abs_diff(billed_units + returned) <= 1,
         "of {DEPOSIT} units of credit {billed_units} were billed and {returned} returned"

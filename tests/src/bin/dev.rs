@@ -1,23 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A grid to try things on: runs until Ctrl-C.
+//! A grid to try things on, until Ctrl-C.
 
-use anyhow::Result;
-use tfgrid_tests::{Grid, Options, Steps, on_a_grid};
+use anyhow::{Context, Result, ensure};
+use std::{
+    env, fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+};
+use tfgrid_tests::{Grid, Options, Steps, on_a_grid, page_deployment, programs};
 
 const PORT: u16 = 9944;
 
 fn main() -> Result<()> {
-    let options = Options { port: Some(PORT), sealing: None };
+    ensure!(env::args().len() == 1, "usage: dev (starts a grid; Ctrl-C ends it)");
+    TcpListener::bind(("127.0.0.1", PORT)).with_context(|| {
+        format!("port {PORT} is taken: `make dev` runs already, or another program has it. End that first")
+    })?;
+    let options = Options { port: Some(PORT), sealing: None, ignores_others: true };
     on_a_grid("dev", options, &Steps::aloud(), |grid| {
-        show(grid);
+        show(grid, &site(grid)?)?;
         wait_for_signal()?;
         println!("\nstopping …");
         Ok(())
     })
 }
 
-fn show(grid: &Grid) {
+/// Writes a deployment for `threebot`.
+fn site(grid: &Grid) -> Result<PathBuf> {
+    let file = grid.run().folder().join("site.json");
+    fs::write(&file, format!("{:#}\n", page_deployment(&grid.image, 1)))?;
+    Ok(file)
+}
+
+fn show(grid: &Grid, site: &Path) -> Result<()> {
     let Grid { agent, registry, engine, chain, image, node, .. } = grid;
     println!(
         "
@@ -32,17 +48,22 @@ fn show(grid: &Grid) {
   //Bob      user with 100 TFT of credit
   //Charlie, //Dave, //Eve, //Ferdie   have TFT, but no twin yet
 
-To deploy:
+To deploy a web server from the image, with the command line or with polkadot-js:
 
+  export PATH={programs}:$PATH
+  threebot --key //Bob deploy --file {site} --node {node}
   node tests/js/submit-contract.mjs --key //Bob --node {node} --image {image}
 
-Ctrl-C ends it and removes everything.",
+Ctrl-C ends the grid and removes everything.",
         chain = chain.url(),
         metrics = agent.metrics(),
         engine = engine.host(),
         registry = registry.address(),
         logs = grid.run().logs().display(),
+        programs = programs()?.display(),
+        site = site.display(),
     );
+    Ok(())
 }
 
 fn wait_for_signal() -> Result<()> {

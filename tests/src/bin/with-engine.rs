@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Runs a command with a Docker engine, whose address is in `TFGRID_DOCKER`: the machine's own if it has
-//! one, else one that is gone afterwards.
+//! Runs a command with the address of a Docker engine in `TFGRID_DOCKER`: the machine's own engine if there
+//! is one, else one that is removed afterwards.
 
 use anyhow::{Context, Result, ensure};
 use std::{env, process::Command};

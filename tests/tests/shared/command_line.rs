@@ -1,25 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What people type, and the Rust code that the README shows, on a grid.
+//! The command line, and the Rust code that the README quotes.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf, process::Command, thread};
-use tfgrid_tests::{GREETING, Grid, Person, binary, free_port, page_of, text};
-
-const MIB: u64 = 1 << 20;
+use tfgrid_tests::{GREETING, Grid, Person, binary, free_port, page_deployment, page_of, text};
 
 /// A file with the deployment of a web server with this many cores.
 fn deployment(grid: &Grid, cpu: u64) -> Result<PathBuf> {
-    let machine = json!({
-        "image": grid.image, "cpu": cpu, "memory": 64 * MIB,
-        "mounts": [{ "name": "data", "path": "/data" }],
-        "env": { "GREETING": GREETING },
-    });
-    let body = json!({ "version": 1, "workloads": [
-        { "name": "data", "type": "zmount", "data": { "size": 16 * MIB } },
-        { "name": "web", "type": "zmachine", "data": machine },
-    ]});
+    let body = page_deployment(&grid.image, cpu);
     let file = grid.run().folder().join(format!("deployment-{cpu}.json"));
     fs::write(&file, body.to_string())?;
     Ok(file)
@@ -31,7 +21,7 @@ fn ensure_served(result: &Value) -> Result<()> {
     Ok(())
 }
 
-pub fn people_deploy_look_and_cancel_from_the_command_line(grid: &mut Grid) -> Result<()> {
+pub fn people_deploy_list_and_cancel(grid: &mut Grid) -> Result<()> {
     let (user, node) = (&grid.user, grid.node.to_string());
     let file = deployment(grid, 1)?.display().to_string();
 
@@ -50,7 +40,7 @@ pub fn people_deploy_look_and_cancel_from_the_command_line(grid: &mut Grid) -> R
 }
 
 fn ensure_refused(person: &Person, args: &[&str], why: &str) -> Result<()> {
-    let error = format!("{:#}", person.threebot(args).err().context("what must fail succeeded")?);
+    let error = format!("{:#}", person.threebot(args).err().context("a call that must fail succeeded")?);
     ensure!(error.contains(why), "{args:?} should fail with {why:?}: {error}");
     Ok(())
 }
@@ -66,7 +56,7 @@ fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
     let nowhere = Person::new("//Bob", &format!("ws://127.0.0.1:{}", free_port()?));
     ensure_refused(&nowhere, &["ps"], "can't connect to the chain")?;
 
-    // What only the chain can tell takes a block each.
+    // Refusals by the chain take a block each.
     let farmer = grid.farmer.clone();
     let farmers = thread::spawn(move || {
         ensure_refused(&farmer, &["twin", "create"], "AccountHasTwin")?;
@@ -75,7 +65,7 @@ fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
     let nine = deployment(grid, 9)?.display().to_string();
     ensure_refused(user, &["deploy", "-f", &nine, "--node", &node], "NotEnoughCapacity")?;
     ensure_refused(user, &["farm", "ticket", "--farm", "1"], "NotFarmer")?;
-    farmers.join().expect("refusals are told as errors")
+    farmers.join().expect("the thread returns failures as errors")
 }
 
 fn ensure_the_subxt_example_runs(grid: &Grid, file: &str) -> Result<()> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! From a deployment in JSON to a page that answers, and back to an empty node.
+//! A deployment from JSON to its page, and back to an empty node.
 
 use crate::views::polkadot_js_asks_every_read_of_the_grid;
 use anyhow::{Result, ensure};
@@ -29,7 +29,7 @@ pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<(
 
     let back = grid.user.script("withdraw.mjs", &[])?;
     let (credit, back) = (tft_units(&account["credit"])?, tft_units(&back["tft"])?);
-    // Both leave out their fraction of the last place.
+    // Both are rounded down to the last decimal.
     ensure!(credit.abs_diff(billed + back) <= 1, "{credit} of credit, {billed} billed, {back} back");
     grid.user.deposits()
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The demo's story, told to nobody.
+//! The story of `make funds`.
 
 use anyhow::Result;
 use tfgrid_tests::{Grid, Steps, out_of_funds};
 
-pub fn a_contract_without_funds_is_paused_and_goes_on_after_a_deposit(grid: &mut Grid) -> Result<()> {
+pub fn a_deposit_resumes_a_contract_without_funds(grid: &mut Grid) -> Result<()> {
     out_of_funds(grid, &Steps::silent())?;
     grid.user.deposits()
 }

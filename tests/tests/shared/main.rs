@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What users see of a grid, on one grid: `SCENARIO=TEXT` chooses scenarios by their names.
+//! Scenarios that share a grid. `SCENARIO=TEXT` selects those whose names contain the text.
 
 mod command_line;
 mod deployment;
@@ -18,11 +18,11 @@ fn scenarios_on_one_grid() -> Result<()> {
         "shared",
         &scenarios![
             deployment::a_contract_runs_is_billed_and_leaves_nothing,
-            command_line::people_deploy_look_and_cancel_from_the_command_line,
+            command_line::people_deploy_list_and_cancel,
             refusals::nodes_and_chain_refuse_what_is_wrong,
-            funds::a_contract_without_funds_is_paused_and_goes_on_after_a_deposit,
-            // The last: the chain isn't the same any more.
-            upgrade::contracts_and_agent_live_through_a_new_runtime,
+            funds::a_deposit_resumes_a_contract_without_funds,
+            // Last, since it changes the chain.
+            upgrade::contracts_and_agent_survive_a_new_runtime,
         ],
     )
 }

@@ -1,34 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What can't be done is refused with the reason.
+//! Refusals by chain and nodes, with their reasons.
 
 use anyhow::{Context, Error, Result, ensure};
 use serde_json::{Value, json};
 use std::{fs, thread};
-use tfgrid_tests::{Grid, Person, units};
+use tfgrid_tests::{Grid, MIB, Person, page_deployment, units};
 
-const MIB: u64 = 1 << 20;
-/// What a contract holds at least, in units of 1e-7 TFT; far more than a fee.
+/// Lower bound of a contract's deposit, in units of 1e-7 TFT. Far more than a fee.
 const LEAST_DEPOSIT: u128 = 1_000_000;
 
-const NO_PANIC: &str = "refusals are told as errors";
+const NO_PANIC: &str = "the thread returns failures as errors";
 
 fn web(data: Value) -> Value {
     json!({ "version": 1, "workloads": [{ "name": "web", "type": "zmachine", "data": data }] })
 }
 
-/// What any node with this much free runs.
-fn page_from_a_disk(image: &str) -> String {
-    let mounts = json!([{ "name": "data", "path": "/data" }]);
-    let machine = json!({ "image": image, "cpu": 1, "memory": 64 * MIB, "mounts": mounts });
-    let mut body = web(machine);
-    if let Some(workloads) = body["workloads"].as_array_mut() {
-        workloads.push(json!({ "name": "data", "type": "zmount", "data": { "size": 16 * MIB } }));
-    }
-    body.to_string()
-}
-
-/// Bodies that the chain takes and no node can deploy, what the node says, and who submits them.
+/// Bodies that the chain accepts but no node can deploy, each with the node's failure code and its submitter.
 fn rejected_bodies(grid: &Grid) -> [(String, &'static str, &'static str); 5] {
     let image = &grid.image;
     let machine = json!({ "image": image, "cpu": 1, "memory": 64 * MIB });
@@ -54,11 +42,11 @@ fn submit_file(grid: &Grid, person: &Person, body: &str) -> Result<Value> {
 }
 
 fn error_of<T>(outcome: Result<T>) -> Result<String> {
-    Ok(format!("{:#}", outcome.err().context("what must fail succeeded")?))
+    Ok(format!("{:#}", outcome.err().context("a call that must fail succeeded")?))
 }
 
-/// Asserts that this body is refused with `code` and its deposit given back; answers with what it cost
-/// beside the fee, in units.
+/// Asserts that this body is refused with `code` and its deposit returned; returns its cost beside the fee,
+/// in units.
 fn cost_of_refusal(grid: &Grid, person: &Person, body: &str, code: &str) -> Result<u128> {
     let before = person.threebot(&["twin", "show"])?;
     let error = error_of(submit_file(grid, person, body))?;
@@ -71,7 +59,7 @@ fn cost_of_refusal(grid: &Grid, person: &Person, body: &str, code: &str) -> Resu
 
 pub fn nodes_and_chain_refuse_what_is_wrong(grid: &mut Grid) -> Result<()> {
     let grid = &*grid;
-    // All at once, each by somebody else: what takes time is the chain and the node.
+    // In parallel, each by another account, since most of the time goes into waiting for blocks.
     thread::scope(|scope| {
         let rejections =
             rejected_bodies(grid).map(|rejected| scope.spawn(move || the_node_refuses(grid, rejected)));
@@ -90,15 +78,15 @@ fn the_node_refuses(grid: &Grid, (body, code, key): (String, &str, &str)) -> Res
     let person = Person::new(key, &grid.chain.url());
     person.threebot(&["twin", "create"])?;
     person.threebot(&["deposit", "1"])?;
-    // What the node had to look at occupied it: ten minutes are paid.
+    // A rejected contract pays ten minutes of its rate.
     ensure!(cost_of_refusal(grid, &person, &body, code)? > 0, "{code} costs nothing");
     Ok(())
 }
 
-/// Answers with somebody who has a twin, but no credit.
+/// Returns somebody who has a twin, but no credit.
 fn the_chain_refuses_strangers(grid: &Grid) -> Result<Person> {
     let stranger = Person::new("//Charlie", &grid.chain.url());
-    let image = page_from_a_disk(&grid.image);
+    let image = page_deployment(&grid.image, 1).to_string();
     let error = error_of(submit_file(grid, &stranger, &image))?;
     ensure!(error.contains("NoTwin"), "{error}");
     stranger.threebot(&["twin", "create"])?;
@@ -107,7 +95,7 @@ fn the_chain_refuses_strangers(grid: &Grid) -> Result<Person> {
     Ok(stranger)
 }
 
-/// Answers with a contract that it takes.
+/// Returns a contract that the chain accepts.
 fn the_chain_refuses_the_user(grid: &Grid) -> Result<String> {
     let user = &grid.user;
     let oversize = " ".repeat(8_193);
@@ -115,5 +103,5 @@ fn the_chain_refuses_the_user(grid: &Grid) -> Result<String> {
     ensure!(cost == 0, "the chain's refusal costs {cost}");
     let error = error_of(user.threebot(&["cancel", "99"]))?;
     ensure!(error.contains("no contract has the id 99"), "{error}");
-    Ok(submit_file(grid, user, &page_from_a_disk(&grid.image))?["contract"].to_string())
+    Ok(submit_file(grid, user, &page_deployment(&grid.image, 1).to_string())?["contract"].to_string())
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The chain gets a new runtime while a node follows it.
+//! A runtime upgrade while a node follows the chain.
 
 use anyhow::{Result, ensure};
 use std::{thread, time::Duration};
 use tfgrid_tests::{Grid, text, units, wait_for};
 
-/// What a contract earns in its first minute is set aside on development chains.
+/// On development chains, earnings of a contract's first minute are set aside.
 const COLLECTABLE_LIMIT: Duration = Duration::from_secs(90);
 
-pub fn contracts_and_agent_live_through_a_new_runtime(grid: &mut Grid) -> Result<()> {
+pub fn contracts_and_agent_survive_a_new_runtime(grid: &mut Grid) -> Result<()> {
     let clean = grid.footprint()?;
     let old = grid.deploys_a_site()?;
     let page = old.page()?;

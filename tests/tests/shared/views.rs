@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What polkadot-js reads of the grid: every function of GridApi.
+//! Every function of GridApi, read with polkadot-js.
 
 use anyhow::{Result, ensure};
 use tfgrid_tests::{Grid, Site};
 
-/// While `site` is the only contract.
+/// `site` must be the only contract.
 pub fn polkadot_js_asks_every_read_of_the_grid(grid: &Grid, site: &Site) -> Result<()> {
     let node = grid.node.to_string();
     let twin = grid.user.threebot(&["twin", "show"])?["twin"].to_string();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The chain over RPC: all contact with the client library is here.
+//! The chain over RPC, through the client library.
 
 use super::{
-    Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted, Version,
-    Which,
+    Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
+    Version,
 };
 use async_trait::async_trait;
 use futures::{StreamExt, future::ready, stream, stream::BoxStream};
@@ -12,7 +12,7 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
-use tfgrid_client::{Error, GridAt as At, GridClient, MachineKey};
+use tfgrid_client::{Error, GridAt, GridClient, MachineKey};
 use tfgrid_primitives::{
     ContractId, NodeId, Refusal,
     report::{
@@ -22,10 +22,10 @@ use tfgrid_primitives::{
 };
 use tokio::sync::RwLock;
 
-/// Blocks that are kept to be read again.
+/// How many recent blocks stay readable.
 const BLOCKS_KEPT: usize = 8;
 
-/// One node's view of the chain at an RPC endpoint.
+/// One node's access to the chain at an RPC endpoint.
 pub struct RpcChain {
     url: String,
     genesis: H256,
@@ -37,12 +37,12 @@ pub struct RpcChain {
 
 struct Connection {
     client: GridClient,
-    /// A connection that was followed to its end is replaced.
+    /// Whether its heads were followed: the next follower then needs a new connection.
     followed: bool,
 }
 
 impl RpcChain {
-    /// The view of this node, with its report key, over a connection to `url`.
+    /// Signs reports of `node` with `key`; reconnects to `url`.
     pub fn new(url: String, client: GridClient, key: MachineKey, node: NodeId) -> Self {
         Self {
             url,
@@ -58,18 +58,17 @@ impl RpcChain {
         self.connection.read().await.client.clone()
     }
 
-    /// A connection that nobody has followed yet.
+    /// A connection whose heads weren't followed yet.
     async fn fresh_client(&self) -> Result<GridClient, ChainError> {
         let mut connection = self.connection.write().await;
         if connection.followed {
             let client = GridClient::connect(&self.url).await?;
             if client.genesis() != self.genesis {
-                return Err(ChainError(format!(
-                    "{} has another chain than before: its genesis is {:?}, was {:?}",
-                    self.url,
-                    client.genesis(),
-                    self.genesis
-                )));
+                return Err(ChainError::OtherChain {
+                    url: self.url.clone(),
+                    expected: self.genesis,
+                    found: client.genesis(),
+                });
             }
             connection.client = client;
         }
@@ -77,10 +76,8 @@ impl RpcChain {
         Ok(connection.client.clone())
     }
 
-    fn at(&self, head: &Head) -> Result<At, ChainError> {
-        self.blocks
-            .find(H256(head.hash))
-            .ok_or_else(|| ChainError(format!("block {} isn't kept any more", head.number)))
+    fn at(&self, head: &Head) -> Result<GridAt, ChainError> {
+        self.blocks.find(H256(head.hash)).ok_or(ChainError::BlockDropped(head.number))
     }
 }
 
@@ -94,11 +91,11 @@ impl Chain for RpcChain {
         let rest = stream::unfold((heads, client), |(mut heads, client)| async move {
             heads.next().await.map(|at| (at, (heads, client)))
         });
-        // A stream begins with some blocks of the past.
+        // The stream starts with some older blocks.
         let newest = first.number();
         let rest = rest.skip_while(move |at| ready(matches!(at, Ok(at) if at.number() <= newest)));
         let blocks = self.blocks.clone();
-        let read = move |at: Result<At, Error>| {
+        let read = move |at: Result<GridAt, Error>| {
             let blocks = blocks.clone();
             async move { blocks.head(at?).await }
         };
@@ -110,11 +107,11 @@ impl Chain for RpcChain {
         Ok(contracts.into_iter().map(contract).collect())
     }
 
-    async fn body(&self, contract: ContractId, which: Which, at: &Head) -> Result<Option<Body>, ChainError> {
+    async fn body(&self, contract: ContractId, of: BodyOf, at: &Head) -> Result<Option<Body>, ChainError> {
         let at = self.at(at)?;
-        Ok(match which {
-            Which::Standing => at.body(contract).await?,
-            Which::Pending => at.pending_body(contract).await?,
+        Ok(match of {
+            BodyOf::Active => at.body(contract).await?,
+            BodyOf::Pending => at.pending_body(contract).await?,
         })
     }
 
@@ -125,6 +122,10 @@ impl Chain for RpcChain {
 
     async fn awaits_release(&self, contract: ContractId, at: &Head) -> Result<bool, ChainError> {
         Ok(self.at(at)?.is_cooling_down(contract).await?)
+    }
+
+    async fn is_registered(&self, at: &Head) -> Result<bool, ChainError> {
+        Ok(self.at(at)?.node_by_key(&self.key.public()).await? == Some(self.node))
     }
 
     async fn details(&self, at: &Head) -> Result<Option<DetailsPayload>, ChainError> {
@@ -144,12 +145,12 @@ impl Chain for RpcChain {
                 client.heartbeat(key, node, sequence, HeartbeatPayload { boot_nonce }).await
             }
             Report::Deployed { contract, version, body_hash, result } => {
-                let result = result.try_into().map_err(|_| too_long("a result"))?;
+                let result = result.try_into().map_err(|_| ChainError::TooLong("a result"))?;
                 let payload = DeployedPayload { contract, version, body_hash: H256(body_hash), result };
                 client.report_deployed(key, node, sequence, payload).await
             }
             Report::Failed { contract, version, code, path } => {
-                let path = path.into_bytes().try_into().map_err(|_| too_long("a path"))?;
+                let path = path.into_bytes().try_into().map_err(|_| ChainError::TooLong("a path"))?;
                 let payload = FailedPayload { contract, version, code, path };
                 client.report_failed(key, node, sequence, payload).await
             }
@@ -163,43 +164,38 @@ impl Chain for RpcChain {
             Report::Details(payload) => client.report_details(key, node, sequence, payload).await,
         };
         match result {
-            Ok(()) => Ok(Submitted::Taken),
-            Err(error) if is_known(report, error.refusal()) => Ok(Submitted::Known),
-            Err(error) => Err(error.into()),
+            Ok(()) => Ok(Submitted::InPool),
+            Err(error) => match error.refusal() {
+                Some(refusal) if is_superfluous(report, refusal) => Ok(Submitted::AlreadyKnown),
+                Some(refusal) => Err(ChainError::Refused(refusal)),
+                None => Err(error.into()),
+            },
         }
     }
 }
 
-/// Refusals that say that the report isn't needed.
-fn is_known(report: &Report, refusal: Option<Refusal>) -> bool {
-    let Some(refusal) = refusal else { return false };
+/// Whether the refusal means that the chain doesn't need the report.
+fn is_superfluous(report: &Report, refusal: Refusal) -> bool {
     match (report, refusal) {
         (_, Refusal::Unchanged | Refusal::AlreadyDeployed | Refusal::NothingToRelease) => true,
-        // The next one comes at its time, and what a machine is, the chain was told just now.
+        // The next one is sent at its own time.
         (
             Report::Heartbeat { .. } | Report::Usage(_) | Report::Progress { .. } | Report::Details(_),
             Refusal::TooSoon,
         ) => true,
-        // The chain has its answer, or waits for none any more: the next snapshot tells.
+        // The chain has its answer, or no longer waits for one: the next snapshot shows which.
         (Report::Progress { .. } | Report::Failed { .. }, Refusal::NothingPending) => true,
         (Report::Progress { .. }, Refusal::AnswerExpired) => true,
         _ => false,
     }
 }
 
-fn too_long(what: &str) -> ChainError {
-    ChainError(format!("{what} is longer than the chain takes"))
-}
-
 fn contract(seen: NodeContract) -> Contract {
-    let standing = Version { number: seen.version, body_hash: seen.body_hash.0, reserved: seen.resources };
+    let active = Version { number: seen.version, body_hash: seen.body_hash.0, reserved: seen.resources };
     Contract {
         id: seen.contract,
-        standing,
-        state: match seen.deployed {
-            true => ContractState::Deployed,
-            false => ContractState::Created,
-        },
+        active,
+        state: if seen.deployed { ContractState::Deployed } else { ContractState::Created },
         pending: seen.pending.map(|pending| Version {
             number: pending.version,
             body_hash: pending.body_hash.0,
@@ -209,21 +205,14 @@ fn contract(seen: NodeContract) -> Contract {
     }
 }
 
-impl From<Error> for ChainError {
-    fn from(error: Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// The last blocks, to read them by hash.
+/// The most recent blocks, by hash.
 #[derive(Clone, Default)]
-struct Blocks(Arc<Mutex<VecDeque<At>>>);
+struct Blocks(Arc<Mutex<VecDeque<GridAt>>>);
 
 impl Blocks {
-    /// Reads the block's head and keeps it.
-    async fn head(&self, at: At) -> Result<Head, ChainError> {
-        let number = u32::try_from(at.number())
-            .map_err(|_| ChainError(format!("block number {} is beyond 32 bits", at.number())))?;
+    /// Reads a block's head and keeps the block.
+    async fn head(&self, at: GridAt) -> Result<Head, ChainError> {
+        let number = u32::try_from(at.number()).map_err(|_| ChainError::BlockNumber(at.number()))?;
         let head = Head { number, hash: at.hash().0, timestamp_ms: at.timestamp_ms().await? };
         let mut blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.push_back(at);
@@ -233,7 +222,7 @@ impl Blocks {
         Ok(head)
     }
 
-    fn find(&self, hash: H256) -> Option<At> {
+    fn find(&self, hash: H256) -> Option<GridAt> {
         let blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.iter().rev().find(|at| at.hash() == hash).cloned()
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A chain that does what a test tells it, and what the real one does on reports.
+//! A chain in memory: tests create and close contracts on it; on reports it acts as the real one does.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
-    Body, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted, Version,
-    Which,
+    Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
+    Version,
 };
 use crate::clock::unix_ms;
 use async_trait::async_trait;
@@ -14,28 +14,30 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tfgrid_primitives::{ContractId, Resources, report::DetailsPayload};
+use tfgrid_primitives::{ContractId, Refusal, Resources, report::DetailsPayload};
 use tokio::sync::watch;
 
 #[derive(Debug)]
 struct State {
     head: Head,
     contracts: BTreeMap<ContractId, (Contract, Body)>,
-    /// The bodies of the versions that wait for the node's answer.
+    /// Bodies of pending versions.
     pending: BTreeMap<ContractId, Body>,
     /// Contracts with public addresses.
     with_ips: BTreeSet<ContractId>,
-    /// Closed ones whose addresses wait for the node's release.
+    /// Closed contracts whose addresses await the node's release.
     cooling: BTreeSet<ContractId>,
     closed: BTreeMap<ContractId, Closed>,
     reports: Vec<(u64, Report)>,
     age_ms: u64,
-    refusing: bool,
+    /// The reason for which all reports are refused.
+    refusal: Option<Refusal>,
+    is_registered: bool,
 }
 
 impl State {
     fn deploy(&mut self, id: ContractId, body: Body) {
-        let last = self.contracts.get(&id).map(|(contract, _)| contract.pending.unwrap_or(contract.standing));
+        let last = self.contracts.get(&id).map(|(contract, _)| contract.pending.unwrap_or(contract.active));
         let version = Version {
             number: last.map_or(1, |last| last.number + 1),
             body_hash: body.hash().0,
@@ -47,7 +49,7 @@ impl State {
             return;
         }
         let state = ContractState::Created;
-        let contract = Contract { id, standing: version, state, pending: None, paused: false };
+        let contract = Contract { id, active: version, state, pending: None, paused: false };
         self.closed.remove(&id);
         self.contracts.insert(id, (contract, body));
     }
@@ -61,37 +63,39 @@ impl State {
         }
     }
 
-    /// Does what the chain does on a report.
-    fn hear(&mut self, report: &Report) {
+    /// Applies a report as the chain does.
+    fn on_report(&mut self, report: &Report) {
         match report {
             Report::Deployed { contract, version, body_hash, .. } => {
-                self.hear_deployed(*contract, *version, *body_hash);
+                self.on_deployed(*contract, *version, *body_hash);
             }
-            Report::Failed { contract, version, .. } => self.hear_failed(*contract, *version),
-            Report::Released { contract } => drop(self.cooling.remove(contract)),
+            Report::Failed { contract, version, .. } => self.on_failed(*contract, *version),
+            Report::Released { contract } => {
+                self.cooling.remove(contract);
+            }
             Report::Heartbeat { .. } | Report::Usage(_) | Report::Progress { .. } | Report::Details(_) => {}
         }
     }
 
-    fn hear_deployed(&mut self, id: ContractId, version: u32, body_hash: [u8; 32]) {
+    fn on_deployed(&mut self, id: ContractId, version: u32, body_hash: [u8; 32]) {
         let Some((contract, body)) = self.contracts.get_mut(&id) else { return };
         let is_pending = contract.pending.is_some_and(|p| p.number == version && p.body_hash == body_hash);
         if let (true, Some(pending)) = (is_pending, contract.pending) {
-            contract.standing = pending;
+            contract.active = pending;
             contract.pending = None;
             *body = self.pending.remove(&id).unwrap();
         }
-        if contract.standing.number == version && contract.standing.body_hash == body_hash {
+        if contract.active.number == version && contract.active.body_hash == body_hash {
             contract.state = ContractState::Deployed;
         }
     }
 
-    fn hear_failed(&mut self, id: ContractId, version: u32) {
+    fn on_failed(&mut self, id: ContractId, version: u32) {
         let Some((contract, _)) = self.contracts.get_mut(&id) else { return };
         if contract.pending.is_some_and(|pending| pending.number == version) {
             contract.pending = None;
             self.pending.remove(&id);
-        } else if contract.standing.number == version && contract.state == ContractState::Created {
+        } else if contract.active.number == version && contract.state == ContractState::Created {
             self.close(id, "NodeRejected");
         }
     }
@@ -117,7 +121,8 @@ impl FakeChain {
             closed: BTreeMap::new(),
             reports: Vec::new(),
             age_ms: 0,
-            refusing: false,
+            refusal: None,
+            is_registered: true,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -148,14 +153,27 @@ impl FakeChain {
         self.block(|_| {});
     }
 
-    /// From now on, blocks come with a clock that lags by this much.
+    /// From now on, the clock in blocks is this much behind.
     pub fn age_by(&self, age_ms: u64) {
         self.state().age_ms = age_ms;
     }
 
-    /// From now on, reports are refused, or not.
+    /// From now on, all reports are refused for a reason that passes, or none is.
     pub fn refuse_reports(&self, refusing: bool) {
-        self.state().refusing = refusing;
+        self.state().refusal = refusing.then_some(Refusal::SequenceOld);
+    }
+
+    /// The farmer removes the node.
+    pub fn remove_node(&self) {
+        self.block(|state| {
+            state.is_registered = false;
+            state.refusal = Some(Refusal::NodeUnknown);
+        });
+    }
+
+    /// The endpoint is behind: it doesn't know the node yet, or does again.
+    pub fn forget_node(&self, forgotten: bool) {
+        self.state().refusal = forgotten.then_some(Refusal::NodeUnknown);
     }
 
     /// Creates a contract, or asks for a new version of it.
@@ -167,22 +185,22 @@ impl FakeChain {
         self.block(|state| state.deploy(id, body));
     }
 
-    /// The contract has public addresses, too.
+    /// The contract has public addresses.
     pub fn give_addresses(&self, id: ContractId) {
         self.state().with_ips.insert(id);
     }
 
-    /// Whether the chain keeps a closed contract's addresses back.
+    /// Whether a closed contract's addresses await the node's release.
     pub fn is_cooling_down(&self, id: ContractId) -> bool {
         self.state().cooling.contains(&id)
     }
 
-    /// The update that waits for the node's answer.
+    /// Number of the pending version.
     pub fn pending(&self, id: ContractId) -> Option<u32> {
         self.state().contracts.get(&id)?.0.pending.map(|pending| pending.number)
     }
 
-    /// The chain waits no longer for the node's answer on an update.
+    /// The chain drops the pending version.
     pub fn drop_update(&self, id: ContractId) {
         self.block(|state| {
             state.contracts.get_mut(&id).unwrap().0.pending = None;
@@ -190,12 +208,12 @@ impl FakeChain {
         });
     }
 
-    /// The version that stands.
-    pub fn standing(&self, id: ContractId) -> Option<u32> {
-        self.state().contracts.get(&id).map(|(contract, _)| contract.standing.number)
+    /// Number of the active version.
+    pub fn active(&self, id: ContractId) -> Option<u32> {
+        self.state().contracts.get(&id).map(|(contract, _)| contract.active.number)
     }
 
-    /// The payer runs out of funds, or pays again.
+    /// The payer runs out of funds, or deposits.
     pub fn pause(&self, id: ContractId, paused: bool) {
         self.block(|state| state.contracts.get_mut(&id).unwrap().0.paused = paused);
     }
@@ -205,17 +223,19 @@ impl FakeChain {
         self.block(|state| state.close(id, "Cancelled"));
     }
 
-    /// The contract vanishes without a trace, as on a lagging endpoint.
+    /// The contract vanishes without a record, as on an endpoint that is behind.
     pub fn lose(&self, id: ContractId) {
-        self.block(|state| drop(state.contracts.remove(&id)));
+        self.block(|state| {
+            state.contracts.remove(&id);
+        });
     }
 
-    /// The endpoint claims, at the head that it showed before, that the contract has closed.
+    /// The endpoint says, at a head that it served before, that the contract has closed.
     pub fn claim_closed(&self, id: ContractId) {
         self.state().close(id, "Cancelled");
     }
 
-    /// Blocks as they come, for tests that wait.
+    /// Resolves at each new block.
     pub fn blocks(&self) -> watch::Receiver<Head> {
         self.heads.subscribe()
     }
@@ -224,12 +244,12 @@ impl FakeChain {
         self.state().contracts.get(&id).map(|(contract, _)| contract.state)
     }
 
-    /// Whether the last report of a deployment said the same, and the chain shows it.
+    /// Whether the last report on this deployment was the same, and is in force.
     fn knows(&self, report: &Report) -> bool {
         let Report::Deployed { contract, .. } = report else { return false };
         let state = self.state();
-        let mut said = state.reports.iter().rev().map(|(_, said)| said);
-        let last = said.find(|said| matches!(said, Report::Deployed { contract: c, .. } if c == contract));
+        let mut reports = state.reports.iter().rev().map(|(_, report)| report);
+        let last = reports.find(|r| matches!(r, Report::Deployed { contract: c, .. } if c == contract));
         last == Some(report)
             && state.contracts.get(contract).is_some_and(|(c, _)| c.state == ContractState::Deployed)
     }
@@ -263,11 +283,11 @@ impl Chain for FakeChain {
         Ok(self.state().contracts.values().map(|(contract, _)| contract.clone()).collect())
     }
 
-    async fn body(&self, contract: ContractId, which: Which, _: &Head) -> Result<Option<Body>, ChainError> {
+    async fn body(&self, contract: ContractId, of: BodyOf, _: &Head) -> Result<Option<Body>, ChainError> {
         let state = self.state();
-        Ok(match which {
-            Which::Standing => state.contracts.get(&contract).map(|(_, body)| body.clone()),
-            Which::Pending => state.pending.get(&contract).cloned(),
+        Ok(match of {
+            BodyOf::Active => state.contracts.get(&contract).map(|(_, body)| body.clone()),
+            BodyOf::Pending => state.pending.get(&contract).cloned(),
         })
     }
 
@@ -279,6 +299,10 @@ impl Chain for FakeChain {
         Ok(self.is_cooling_down(contract))
     }
 
+    async fn is_registered(&self, _: &Head) -> Result<bool, ChainError> {
+        Ok(self.state().is_registered)
+    }
+
     async fn details(&self, _: &Head) -> Result<Option<DetailsPayload>, ChainError> {
         Ok(None)
     }
@@ -288,16 +312,16 @@ impl Chain for FakeChain {
     }
 
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError> {
-        if self.state().refusing {
-            return Err(ChainError("the test says no".into()));
+        if let Some(refusal) = self.state().refusal {
+            return Err(ChainError::Refused(refusal));
         }
         if self.knows(report) {
-            return Ok(Submitted::Known);
+            return Ok(Submitted::AlreadyKnown);
         }
         self.block(|state| {
             state.reports.push((sequence, report.clone()));
-            state.hear(report);
+            state.on_report(report);
         });
-        Ok(Submitted::Taken)
+        Ok(Submitted::InPool)
     }
 }

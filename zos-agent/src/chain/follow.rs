@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Follows finalized heads and reads what the chain wants of this node at each.
+//! Follows finalized heads and reads this node's contracts at each.
 
-use super::{Chain, ChainError, ChainLimits, Contract, Head, Version, Which};
-use crate::{
-    backoff::Backoff,
-    engine::desired::{Desired, Wanted},
-    metrics::Metrics,
-    store::Store,
+use super::{
+    BodyOf, Chain, ChainError, ChainLimits, Contract, Head, Version,
+    desired::{Desired, Wanted},
 };
-use anyhow::Result;
+use crate::{backoff::Backoff, metrics::Metrics, store::Store};
+use anyhow::{Error, Result, anyhow};
 use futures::{FutureExt, StreamExt, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -24,67 +22,82 @@ use tokio::{
 use tracing::{error, info, warn};
 
 const FILE: &str = "head.json";
-/// The longest that finalized heads may fail to arrive before the connection is made anew.
-const SILENCE: Duration = Duration::from_secs(60);
-/// The longest that reading one head may take.
-const READING: Duration = Duration::from_secs(60);
-/// How often the highest head is written down.
-const WRITING: Duration = Duration::from_secs(30);
-/// How many heads pass before the chain's intervals are read again.
+/// Without a finalized head for so long, the agent connects again.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Limit for reading the contracts at one head.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often the highest head is written to disk.
+const WRITE_EVERY: Duration = Duration::from_secs(30);
+/// Blocks from one read of the chain's intervals to the next.
 const LIMITS_EVERY: u32 = 20;
 
-/// How a head stands to the highest one that this node has ever seen.
+/// A head compared with the highest one that this node has ever seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum HeadAge {
     /// Higher.
     New,
-    /// The same.
+    /// The same block.
     Same,
     /// Lower, or another block of the same number.
     Old,
 }
 
-/// What the chain wants of this node, at one head.
+/// This node's contracts at one head.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Where it was read.
+    /// The block that was read.
     pub head: Head,
-    /// [`Standing::New`] or [`Standing::Same`].
-    pub standing: Standing,
-    /// All contracts on this node.
+    /// [`HeadAge::New`] or [`HeadAge::Same`].
+    pub age: HeadAge,
+    /// All contracts on this node, with their bodies.
     pub contracts: BTreeMap<ContractId, Arc<Desired>>,
     /// The intervals in force.
     pub limits: ChainLimits,
 }
 
+/// Why nothing may be destroyed on the word of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unproven {
+    /// An endpoint that is behind may serve it again.
+    #[error("finalized block {0} was seen before this start of the agent")]
+    SeenBefore(u32),
+    /// The endpoint doesn't keep up with the chain.
+    #[error("finalized block {number} is {age_s} s old")]
+    Stale {
+        /// Block number.
+        number: u32,
+        /// Seconds by which its clock is behind this machine's.
+        age_s: u64,
+    },
+}
+
 impl Snapshot {
-    /// Whether a record of a contract's end, read at this head, proves anything.
-    ///
-    /// # Errors
-    /// Why it doesn't, for the log.
-    pub fn may_destroy(&self, now_ms: u64, stale: Duration) -> Result<(), String> {
-        let age_ms = now_ms.saturating_sub(self.head.timestamp_ms);
-        if self.standing != Standing::New {
-            return Err(format!("finalized block {} was seen before this start", self.head.number));
+    /// Whether what the chain says at this head is enough to destroy data: the head is higher than any seen
+    /// before and younger than `stale_after`.
+    pub fn may_destroy(&self, now_ms: u64, stale_after: Duration) -> Result<(), Unproven> {
+        let Head { number, timestamp_ms, .. } = self.head;
+        let age_ms = now_ms.saturating_sub(timestamp_ms);
+        if self.age != HeadAge::New {
+            return Err(Unproven::SeenBefore(number));
         }
-        if u128::from(age_ms) >= stale.as_millis() {
-            return Err(format!("finalized block {} is {} s old", self.head.number, age_ms / 1_000));
+        if u128::from(age_ms) >= stale_after.as_millis() {
+            return Err(Unproven::Stale { number, age_s: age_ms / 1_000 });
         }
         Ok(())
     }
 
-    /// Whether the node has confirmed a version of the contract.
+    /// Whether the node has confirmed any version of the contract.
     pub fn is_deployed(&self, contract: ContractId) -> bool {
         self.contracts.get(&contract).is_some_and(|desired| desired.contract.confirmed().is_some())
     }
 
-    /// Whether the node has confirmed this version of the contract, and it still stands.
+    /// Whether this version of the contract is active and confirmed.
     pub fn has_confirmed(&self, contract: ContractId, version: Version) -> bool {
         self.contracts.get(&contract).is_some_and(|desired| desired.has_confirmed(version))
     }
 }
 
-/// The highest finalized head that this node has ever seen. Survives restarts.
+/// The highest finalized head that this node has ever seen, kept over restarts.
 struct Highest {
     store: Store,
     seen: Option<Seen>,
@@ -103,19 +116,19 @@ impl Highest {
         Ok(Self { store, seen, written: None })
     }
 
-    fn standing(&self, head: &Head) -> Standing {
+    fn age(&self, head: &Head) -> HeadAge {
         match self.seen {
-            Some(seen) if head.number < seen.number => Standing::Old,
-            Some(seen) if head.number == seen.number && head.hash == seen.hash => Standing::Same,
-            Some(seen) if head.number == seen.number => Standing::Old,
-            _ => Standing::New,
+            Some(seen) if head.number < seen.number => HeadAge::Old,
+            Some(seen) if head.number == seen.number && head.hash == seen.hash => HeadAge::Same,
+            Some(seen) if head.number == seen.number => HeadAge::Old,
+            _ => HeadAge::New,
         }
     }
 
     fn raise(&mut self, head: &Head) -> Result<()> {
         let seen = Seen { number: head.number, hash: head.hash };
         self.seen = Some(seen);
-        if self.written.is_none_or(|written| written.elapsed() >= WRITING) {
+        if self.written.is_none_or(|written| written.elapsed() >= WRITE_EVERY) {
             self.store.write(FILE, &seen)?;
             self.written = Some(Instant::now());
         }
@@ -123,7 +136,7 @@ impl Highest {
     }
 }
 
-/// Reads heads into snapshots.
+/// Turns finalized heads into snapshots.
 pub struct Follower {
     chain: Arc<dyn Chain>,
     highest: Highest,
@@ -133,10 +146,10 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Ready to run; snapshots go to `snapshots`.
+    /// Sends snapshots to `snapshots` once it runs.
     ///
     /// # Errors
-    /// Where the note of the highest head is damaged.
+    /// If the file with the highest head is damaged.
     pub fn new(
         chain: Arc<dyn Chain>,
         store: Store,
@@ -147,73 +160,73 @@ impl Follower {
         Ok(Self { chain, highest: Highest::load(store)?, metrics, snapshots, backoff })
     }
 
-    /// Follows for ever, connecting again whenever the chain goes away.
+    /// Follows for ever; connects again when a connection ends.
     pub async fn run(mut self) {
         let mut failures = 0u32;
         loop {
-            let why = match timeout(SILENCE, self.chain.heads()).await {
+            let why = match timeout(HEAD_TIMEOUT, self.chain.heads()).await {
                 Ok(Ok(heads)) => self.follow(heads, &mut failures).await,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("the chain doesn't answer for {} s", SILENCE.as_secs()),
+                Ok(Err(error)) => error.into(),
+                Err(_) => anyhow!("the chain didn't answer within {HEAD_TIMEOUT:?}"),
             };
             self.metrics.chain_up.set(0);
             failures = failures.saturating_add(1);
             let delay = self.backoff.delay(failures);
-            warn!(retry_in = ?delay, "not following the chain: {why}");
+            warn!(retry_in = ?delay, "not following the chain: {why:#}");
             sleep(delay).await;
         }
     }
 
-    /// Follows one connection to its end; returns how it ended.
+    /// Follows one connection; returns why it ended.
     async fn follow(
         &mut self,
         heads: BoxStream<'static, Result<Head, ChainError>>,
         failures: &mut u32,
-    ) -> String {
+    ) -> Error {
         let mut heads = heads.fuse();
         let mut is_behind = false;
         loop {
-            let mut head = match timeout(SILENCE, heads.next()).await {
+            let mut head = match timeout(HEAD_TIMEOUT, heads.next()).await {
                 Ok(Some(Ok(head))) => head,
-                Ok(Some(Err(error))) => return error.to_string(),
-                Ok(None) => return "the connection ended".into(),
-                Err(_) => return format!("no finalized block for {} s", SILENCE.as_secs()),
+                Ok(Some(Err(error))) => return error.into(),
+                Ok(None) => return anyhow!("the connection ended"),
+                Err(_) => return anyhow!("no finalized block for {HEAD_TIMEOUT:?}"),
             };
-            // Of heads that queued up while one was read, the last one says it all.
+            // Of heads that queued up during a read, only the last one matters.
             while let Some(Some(Ok(newer))) = heads.next().now_or_never() {
                 head = newer;
             }
-            if self.highest.standing(&head) == Standing::Old {
+            if self.highest.age(&head) == HeadAge::Old {
                 if !is_behind {
                     warn!(
                         number = head.number,
-                        "the chain shows an older or another block than it did: waiting until it is \
-                         further; if it was made anew, start with an empty --data folder"
+                        "the endpoint serves an older block than before, or another one of the same number: \
+                         waiting for a higher one. If the chain was started anew, use an empty --data folder"
                     );
                 }
                 is_behind = true;
                 continue;
             }
-            match timeout(READING, self.read(&head)).await {
+            match timeout(READ_TIMEOUT, self.read(&head)).await {
                 Ok(Ok(())) => {
                     if std::mem::take(failures) > 0 {
                         info!(number = head.number, "following the chain again");
                     }
                 }
-                Ok(Err(error)) => return error.to_string(),
-                Err(_) => return format!("reading a block took more than {} s", READING.as_secs()),
+                Ok(Err(error)) => return error.into(),
+                Err(_) => return anyhow!("block {} wasn't read within {READ_TIMEOUT:?}", head.number),
             }
         }
     }
 
     async fn read(&mut self, head: &Head) -> Result<(), ChainError> {
         let last = self.snapshots.borrow().clone();
-        let standing = self.highest.standing(head);
-        if standing == Standing::Same && last.is_some() {
+        let age = self.highest.age(head);
+        if age == HeadAge::Same && last.is_some() {
             self.metrics.chain_up.set(1);
             return Ok(());
         }
-        let snapshot = self.snapshot(head, standing, last.as_deref()).await?;
+        let snapshot = self.snapshot(head, age, last.as_deref()).await?;
         if let Err(error) = self.highest.raise(head) {
             error!("{error:#}");
         }
@@ -229,7 +242,7 @@ impl Follower {
     async fn snapshot(
         &self,
         head: &Head,
-        standing: Standing,
+        age: HeadAge,
         last: Option<&Snapshot>,
     ) -> Result<Snapshot, ChainError> {
         let limits = match last {
@@ -245,18 +258,18 @@ impl Follower {
             };
             contracts.insert(desired.contract.id, desired);
         }
-        Ok(Snapshot { head: *head, standing, contracts, limits })
+        Ok(Snapshot { head: *head, age, contracts, limits })
     }
 
     async fn desired(&self, contract: Contract, head: &Head) -> Result<Desired, ChainError> {
-        let body = self.chain.body(contract.id, Which::Standing, head).await?;
+        let body = self.chain.body(contract.id, BodyOf::Active, head).await?;
         let pending = match contract.pending {
-            Some(_) => self.chain.body(contract.id, Which::Pending, head).await?,
+            Some(_) => self.chain.body(contract.id, BodyOf::Pending, head).await?,
             None => None,
         };
         let desired = Desired::new(contract, body.as_ref(), pending.as_ref());
         if let Some(Wanted::Unknown(why)) = desired.pending.as_ref().map(|pending| &pending.wanted) {
-            warn!(contract = desired.contract.id, "its update is left alone: {why}");
+            warn!(contract = desired.contract.id, "update ignored for now: {why}");
         }
         Ok(desired)
     }
@@ -275,27 +288,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut highest = Highest::load(store.clone()).unwrap();
-        assert_eq!(highest.standing(&head(5, 1)), Standing::New);
+        assert_eq!(highest.age(&head(5, 1)), HeadAge::New);
         highest.raise(&head(5, 1)).unwrap();
 
         let highest = Highest::load(store).unwrap();
-        assert_eq!(highest.standing(&head(4, 9)), Standing::Old);
-        assert_eq!(highest.standing(&head(5, 1)), Standing::Same);
-        assert_eq!(highest.standing(&head(5, 2)), Standing::Old);
-        assert_eq!(highest.standing(&head(6, 1)), Standing::New);
+        assert_eq!(highest.age(&head(4, 9)), HeadAge::Old);
+        assert_eq!(highest.age(&head(5, 1)), HeadAge::Same);
+        assert_eq!(highest.age(&head(5, 2)), HeadAge::Old);
+        assert_eq!(highest.age(&head(6, 1)), HeadAge::New);
     }
 
     #[test]
     fn only_a_new_and_fresh_head_proves_a_contracts_end() {
-        let snapshot = |standing| Snapshot {
+        let snapshot = |age| Snapshot {
             head: head(5, 1),
-            standing,
+            age,
             contracts: BTreeMap::new(),
             limits: ChainLimits { heartbeat_ms: 1, usage_ms: 1 },
         };
-        let stale = Duration::from_secs(300);
-        assert_eq!(snapshot(Standing::New).may_destroy(1_000_000 + 299_999, stale), Ok(()));
-        assert!(snapshot(Standing::New).may_destroy(1_000_000 + 300_000, stale).is_err());
-        assert!(snapshot(Standing::Same).may_destroy(1_000_000, stale).is_err());
+        let stale_after = Duration::from_secs(300);
+        assert_eq!(snapshot(HeadAge::New).may_destroy(1_000_000 + 299_999, stale_after), Ok(()));
+        assert!(snapshot(HeadAge::New).may_destroy(1_000_000 + 300_000, stale_after).is_err());
+        assert!(snapshot(HeadAge::Same).may_destroy(1_000_000, stale_after).is_err());
     }
 }

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The chain as the agent sees it: the job queue and the database, read at finalized heads only.
+//! The chain as the agent uses it: finalized contracts are its work, reports are its answers.
 
 pub mod client;
+pub mod desired;
 #[cfg(test)]
 pub mod fake;
 mod follow;
 mod outbox;
 
-pub use follow::{Follower, Snapshot, Standing};
+pub use follow::{Follower, HeadAge, Snapshot, Unproven};
 pub use outbox::{Outbox, OutboxInputs};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use std::fmt;
-use tfgrid_primitives::{ContractId, FailureCode, Resources, UsageItem, report::DetailsPayload};
+use sp_core::H256;
+use std::{collections::BTreeMap, fmt};
+use tfgrid_primitives::{ContractId, FailureCode, Refusal, Resources, UsageItem, report::DetailsPayload};
 
 /// The body of a node contract.
 pub type Body = tfgrid_primitives::Body<Vec<u8>>;
@@ -21,31 +23,31 @@ pub type Body = tfgrid_primitives::Body<Vec<u8>>;
 /// A finalized block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its number.
+    /// Block number.
     pub number: u32,
-    /// Its hash.
+    /// Block hash.
     pub hash: [u8; 32],
-    /// The chain's clock in it, in milliseconds since 1970.
+    /// The chain's clock in this block, in milliseconds since 1970.
     pub timestamp_ms: u64,
 }
 
-/// How far a contract has come.
+/// Whether the node has confirmed the active version of a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContractState {
-    /// The chain waits for the node's report on the version that stands.
+    /// The chain waits for the node's report.
     Created,
-    /// The node has confirmed that version.
+    /// The node has reported it as deployed.
     Deployed,
 }
 
 /// A version of a contract's deployment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Version {
-    /// Rises with every update.
+    /// Increases with every update.
     pub number: u32,
     /// Hash of its [`Body`].
     pub body_hash: [u8; 32],
-    /// What it may use of this node.
+    /// Capacity of this node that it may use.
     pub reserved: Resources,
 }
 
@@ -55,26 +57,25 @@ impl fmt::Debug for Version {
     }
 }
 
-/// Which body of a contract.
+/// Selects one of a contract's bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// That of the version that stands.
-    Standing,
-    /// That of the version that waits for the node's answer.
+pub enum BodyOf {
+    /// The body of the active version.
+    Active,
+    /// The body of the version that awaits the node's answer.
     Pending,
 }
 
 /// A node contract on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contract {
-    /// Its id.
+    /// Contract id.
     pub id: ContractId,
-    /// The version that stands.
-    pub standing: Version,
-    /// Whether that version is confirmed.
+    /// The version that runs, or is to run first.
+    pub active: Version,
+    /// Whether `active` is confirmed.
     pub state: ContractState,
-    /// The version that its owner wants instead. The other one stands until the node has confirmed
-    /// this one.
+    /// The update that awaits the node's answer; `active` stays in force until it is confirmed.
     pub pending: Option<Version>,
     /// Whether its payer is out of funds.
     pub paused: bool,
@@ -83,87 +84,91 @@ pub struct Contract {
 impl Contract {
     /// The version that the node has confirmed.
     pub fn confirmed(&self) -> Option<Version> {
-        (self.state == ContractState::Deployed).then_some(self.standing)
+        (self.state == ContractState::Deployed).then_some(self.active)
     }
 }
 
-/// The record that a closed contract leaves.
+/// The record that a closed contract leaves on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
     /// Why it was closed, for the log.
     pub reason: String,
 }
 
-/// Intervals that the chain prescribes, in milliseconds.
+/// Reporting intervals that the chain prescribes, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainLimits {
-    /// Between two heartbeats.
+    /// From one heartbeat to the next.
     pub heartbeat_ms: u64,
-    /// Between two usage reports.
+    /// From one usage report to the next.
     pub usage_ms: u64,
 }
 
-/// What the node tells the chain (`docs/FORMATS.md` §3).
+/// A report of this node (`docs/FORMATS.md` §3).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
-    /// The node is alive.
+    /// The node is alive and can run workloads.
     Heartbeat {
-        /// Random, new at each start of the agent.
+        /// Random, drawn once per start of the agent.
         boot_nonce: u64,
     },
-    /// A contract's deployment runs.
+    /// A version of a contract runs.
     Deployed {
-        /// Whose.
+        /// Contract id.
         contract: ContractId,
-        /// Which version of it.
+        /// Version number.
         version: u32,
-        /// Of which body.
+        /// Hash of the body that runs.
         body_hash: [u8; 32],
         /// JSON of at most 256 bytes: how to reach it.
         result: Vec<u8>,
     },
-    /// A contract's deployment can't run: its owner must change something.
+    /// A version of a contract can't run until its owner changes it.
     Failed {
-        /// Whose.
+        /// Contract id.
         contract: ContractId,
-        /// Which version of it.
+        /// Version number.
         version: u32,
-        /// Why.
+        /// Class of the failure.
         code: FailureCode,
-        /// Where in the body: a JSON pointer of at most 128 bytes.
+        /// Place in the body: a JSON pointer of at most 128 bytes.
         path: String,
     },
-    /// What contracts used; at most 64 items.
+    /// Resources used by contracts; at most 64 items.
     Usage(Vec<UsageItem>),
-    /// A contract's deployment is on its way and takes longer.
+    /// A version is still being deployed.
     Progress {
-        /// Whose.
+        /// Contract id.
         contract: ContractId,
-        /// Which version of it.
+        /// Version number.
         version: u32,
     },
-    /// Nothing of a closed contract is left.
+    /// Everything of a closed contract is removed.
     Released {
-        /// Which.
+        /// Contract id.
         contract: ContractId,
     },
-    /// What the machine is.
+    /// Hardware of this machine.
     Details(DetailsPayload),
 }
 
-/// What a report is about: of each, only the latest is sent. The order is the order of sending.
+/// Subject of a report by the engine. A newer report replaces an older one on the same topic. Topics are sent
+/// in the order of their variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Topic {
-    /// A contract's answer is on its way.
+    /// A deployment in progress.
     Progress(ContractId),
-    /// How a contract's deployment ended.
+    /// The outcome of a deployment.
     Answer(ContractId),
-    /// The end of a contract.
+    /// The removal of a closed contract.
     Release(ContractId),
 }
 
+/// The engine's reports, one per topic.
+pub type Reports = BTreeMap<Topic, Report>;
+
 impl Report {
-    /// The kind's name in logs and metrics.
+    /// Name of the kind in logs and metrics.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Heartbeat { .. } => "heartbeat",
@@ -177,44 +182,72 @@ impl Report {
     }
 }
 
-/// What became of a report that the chain didn't refuse.
+/// Outcome of a report that the chain didn't refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// It is in the pool. It may still get lost.
-    Taken,
-    /// The chain knows already what it says.
-    Known,
+    /// It is in the transaction pool, from which it may still be dropped.
+    InPool,
+    /// The chain has the same information already.
+    AlreadyKnown,
 }
 
-/// Why the chain didn't answer as hoped, as a sentence. All of it is worth another try.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct ChainError(pub String);
+/// A failed read or submission. A later try may succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The client failed.
+    #[error(transparent)]
+    Client(#[from] tfgrid_client::Error),
+    /// The chain refused a report.
+    #[error("the chain refused it: {}", .0.text())]
+    Refused(Refusal),
+    /// The endpoint serves another chain than at the start.
+    #[error("{url} serves another chain than at the start: its genesis is {found:?}, it was {expected:?}")]
+    OtherChain {
+        /// RPC endpoint.
+        url: String,
+        /// Genesis hash at the start.
+        expected: H256,
+        /// Genesis hash now.
+        found: H256,
+    },
+    /// A block was read too late.
+    #[error("block {0} was dropped from the blocks that the agent keeps")]
+    BlockDropped(u32),
+    /// A block number is too large.
+    #[error("block number {0} has more than 32 bits")]
+    BlockNumber(u64),
+    /// A part of a report is too long.
+    #[error("{0} is longer than the chain accepts")]
+    TooLong(&'static str),
+}
 
-/// One node's view of the chain.
+/// One node's access to the chain.
 #[async_trait]
 pub trait Chain: Send + Sync {
-    /// Finalized heads, the present one first. Ends when the connection does.
+    /// Finalized heads, starting with the present one. Ends when the connection does.
     async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError>;
 
     /// All node contracts on this node.
     async fn contracts(&self, at: &Head) -> Result<Vec<Contract>, ChainError>;
 
-    /// A contract's body, `None` where the chain has none.
-    async fn body(&self, contract: ContractId, which: Which, at: &Head) -> Result<Option<Body>, ChainError>;
+    /// A contract's body, `None` if the chain has none.
+    async fn body(&self, contract: ContractId, of: BodyOf, at: &Head) -> Result<Option<Body>, ChainError>;
 
-    /// The record of a closed contract, `None` where it isn't closed or unknown.
+    /// The record of a closed contract, `None` if it is open or unknown.
     async fn closed(&self, contract: ContractId, at: &Head) -> Result<Option<Closed>, ChainError>;
 
-    /// Whether the chain waits to hear that nothing of this closed contract is left.
+    /// Whether the chain waits for [`Report::Released`] of this closed contract.
     async fn awaits_release(&self, contract: ContractId, at: &Head) -> Result<bool, ChainError>;
 
-    /// What the chain knows of this machine, `None` where it hasn't told yet.
+    /// Whether this node is registered.
+    async fn is_registered(&self, at: &Head) -> Result<bool, ChainError>;
+
+    /// The hardware that was last reported, `None` before the first report.
     async fn details(&self, at: &Head) -> Result<Option<DetailsPayload>, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;
 
-    /// Signs a report and hands it to the chain.
+    /// Signs a report and submits it.
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError>;
 }

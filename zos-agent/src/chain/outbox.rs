@@ -1,49 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Sends reports until the chain knows what they say. One report a slot waits: a newer one replaces
-//! it.
+//! Sends reports until the chain has their information. Each slot holds one report; a newer one replaces it.
 
-use super::{Chain, ChainLimits, Report, Snapshot, Submitted, Topic};
-use crate::{backoff::Backoff, clock::unix_ms, engine::Reports, metrics::Metrics, store::Store};
-use anyhow::Result;
+use super::{Chain, ChainError, ChainLimits, Report, Reports, Snapshot, Submitted, Topic};
+use crate::{backoff::Backoff, clock::unix_ms, metrics::Metrics, store::Store};
+use anyhow::{Context, Result};
 use rand::Rng;
 use std::{
     collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_primitives::{NodeId, UsageItem, report::DetailsPayload};
+use tfgrid_primitives::{NodeId, Refusal, UsageItem, report::DetailsPayload};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
 };
-use tracing::{debug, info};
+use tracing::{debug, error, info};
 
 const SEQUENCE_FILE: &str = "sequence.json";
-/// The longest that handing over one report may take.
-const SUBMITTING: Duration = Duration::from_secs(30);
-/// How long a report may take from the pool to a finalized block before it is sent again.
-const EFFECT: Duration = Duration::from_secs(15);
-/// How long an answer may take before the chain is told that it is on its way.
+/// Limit for submitting one report.
+const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time from the pool to a finalized block after which a report is sent again.
+const RESEND_AFTER: Duration = Duration::from_secs(15);
+/// Age of a deployment at which its progress is first reported.
 const FIRST_PROGRESS: Duration = Duration::from_secs(15);
-/// Between two reports of progress: the chain takes one a minute, and its blocks come unevenly.
-const PROGRESS: Duration = Duration::from_secs(65);
-/// The longest wait while nothing is due.
+/// Time between progress reports. The chain accepts one per minute; the rest allows for uneven blocks.
+const PROGRESS_EVERY: Duration = Duration::from_secs(65);
+/// Longest sleep while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
+/// From this age on, a head doesn't prove that the node was removed.
+const STALE_AFTER: Duration = Duration::from_secs(300);
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
 
-/// What the outbox listens to.
+/// Sources of reports.
 pub struct OutboxInputs {
-    /// What the engine wants reported.
+    /// Reports of the engine.
     pub reports: watch::Receiver<Reports>,
-    /// What the machine is, where the chain doesn't know it yet.
+    /// Whether workloads can be run. Heartbeats are sent only then.
+    pub engine_up: watch::Receiver<bool>,
+    /// Hardware details that the chain doesn't have yet.
     pub details: watch::Receiver<Option<DetailsPayload>>,
-    /// The latest usage report, empty where there is none.
+    /// The latest usage report, empty if there is none.
     pub usage: watch::Receiver<Vec<UsageItem>>,
-    /// For the chain's intervals.
+    /// The chain's reporting intervals.
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
-/// What a report is about. The order is the order of sending.
+/// Subject of a report. Due reports are sent in the order of the variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Slot {
     Heartbeat,
@@ -53,38 +56,38 @@ enum Slot {
 }
 
 impl Slot {
-    /// How long after it was wanted a report is first sent.
-    fn patience(self) -> Duration {
+    /// Delay before a report is first sent.
+    fn first_delay(self) -> Duration {
         match self {
             Self::Engine(Topic::Progress(_)) => FIRST_PROGRESS,
             _ => Duration::ZERO,
         }
     }
 
-    /// What follows on a report that the chain didn't refuse.
-    fn after(self, submitted: Submitted) -> After {
+    /// What to do with a report that the chain didn't refuse.
+    fn next(self, submitted: Submitted) -> Next {
         match (self, submitted) {
-            // The next one is soon to come anyway.
-            (Self::Heartbeat | Self::Usage, _) => After::Nothing,
-            (Self::Engine(Topic::Progress(_)), _) => After::Again(PROGRESS),
-            // In the pool it may still get lost.
-            (_, Submitted::Taken) => After::Again(EFFECT),
-            (_, Submitted::Known) => After::Kept,
+            // If it gets lost, the next one follows soon.
+            (Self::Heartbeat | Self::Usage, _) => Next::Drop,
+            (Self::Engine(Topic::Progress(_)), _) => Next::SendAfter(PROGRESS_EVERY),
+            // The pool may still drop it.
+            (_, Submitted::InPool) => Next::SendAfter(RESEND_AFTER),
+            (_, Submitted::AlreadyKnown) => Next::Keep,
         }
     }
 }
 
-/// What follows on a report that was sent.
-enum After {
-    /// It is done with.
-    Nothing,
-    /// It is sent again, unless it isn't wanted any more by then.
-    Again(Duration),
-    /// It isn't sent again for as long as it says the same.
-    Kept,
+/// What to do with a report that was sent.
+enum Next {
+    /// Remove it from its slot.
+    Drop,
+    /// Send it again, unless it was replaced or withdrawn by then.
+    SendAfter(Duration),
+    /// Keep it in its slot, so that the same report isn't sent again.
+    Keep,
 }
 
-/// The reports that wait.
+/// Reports that wait to be sent or to take effect.
 #[derive(Debug, Default)]
 struct Queue {
     slots: BTreeMap<Slot, Waiting>,
@@ -94,24 +97,24 @@ struct Queue {
 struct Waiting {
     report: Report,
     failures: u32,
-    /// `None` once the chain knows what the report says.
+    /// `None` once the chain has the information.
     due: Option<Instant>,
 }
 
 impl Queue {
-    /// Replaces what waits in the slot, unless it is the same.
+    /// Replaces the report in the slot, unless it is the same.
     fn put(&mut self, slot: Slot, report: Report, now: Instant) {
         match self.slots.get(&slot) {
             Some(waiting) if waiting.report == report => {}
             _ => {
-                let due = Some(now + slot.patience());
+                let due = Some(now + slot.first_delay());
                 self.slots.insert(slot, Waiting { report, failures: 0, due });
             }
         }
     }
 
-    /// Makes what the engine reports exactly this.
-    fn want(&mut self, reports: &Reports, now: Instant) {
+    /// Replaces all reports of the engine.
+    fn set_engine_reports(&mut self, reports: &Reports, now: Instant) {
         self.slots.retain(|slot, _| match slot {
             Slot::Engine(topic) => reports.contains_key(topic),
             _ => true,
@@ -121,12 +124,16 @@ impl Queue {
         }
     }
 
-    /// Makes the report of the machine's details this one, or none.
-    fn want_details(&mut self, details: Option<DetailsPayload>, now: Instant) {
+    /// Replaces the report of the machine's details.
+    fn set_details(&mut self, details: Option<DetailsPayload>, now: Instant) {
         match details {
             Some(details) => self.put(Slot::Details, Report::Details(details), now),
-            None => drop(self.slots.remove(&Slot::Details)),
+            None => self.remove(Slot::Details),
         }
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        self.slots.remove(&slot);
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -140,10 +147,13 @@ impl Queue {
     }
 
     fn submitted(&mut self, slot: Slot, submitted: Submitted, now: Instant) {
-        let due = match slot.after(submitted) {
-            After::Nothing => return drop(self.slots.remove(&slot)),
-            After::Again(wait) => Some(now + wait),
-            After::Kept => None,
+        let due = match slot.next(submitted) {
+            Next::Drop => {
+                self.remove(slot);
+                return;
+            }
+            Next::SendAfter(delay) => Some(now + delay),
+            Next::Keep => None,
         };
         if let Some(waiting) = self.slots.get_mut(&slot) {
             waiting.failures = 0;
@@ -151,12 +161,12 @@ impl Queue {
         }
     }
 
-    /// How many reports wait.
+    /// Number of reports that are yet to be sent or to take effect.
     fn len(&self) -> usize {
         self.slots.values().filter(|waiting| waiting.due.is_some()).count()
     }
 
-    /// Returns the wait before the next try.
+    /// Returns the delay before the next try.
     fn failed(&mut self, slot: Slot, now: Instant) -> Duration {
         let Some(waiting) = self.slots.get_mut(&slot) else { return Duration::ZERO };
         waiting.failures = waiting.failures.saturating_add(1);
@@ -166,7 +176,7 @@ impl Queue {
     }
 }
 
-/// Numbers that only rise, whatever the machine's clock does.
+/// Sequence numbers: the machine's clock in milliseconds, but always higher than the last.
 #[derive(Debug)]
 struct Sequence {
     store: Store,
@@ -197,13 +207,15 @@ pub struct Outbox {
     inputs: OutboxInputs,
     metrics: Metrics,
     next_heartbeat: Instant,
+    /// The node was removed from the chain: nothing is sent any more.
+    is_removed: bool,
 }
 
 impl Outbox {
-    /// Ready to run, with a new boot nonce.
+    /// Draws a new boot nonce.
     ///
     /// # Errors
-    /// Where the note of the last sequence number is damaged or can't be written.
+    /// If the file with the last sequence number is damaged or can't be written.
     pub fn new(
         chain: Arc<dyn Chain>,
         node: NodeId,
@@ -220,52 +232,65 @@ impl Outbox {
             inputs,
             metrics,
             next_heartbeat: Instant::now(),
+            is_removed: false,
         })
     }
 
-    /// Sends until the engine is gone.
+    /// Sends reports until their sources end.
     pub async fn run(mut self) {
         loop {
             self.fill();
             self.send_due().await;
-            self.metrics.outbox.set(self.queue.len() as u64);
+            self.metrics.outbox.set(self.queue.len() as i64);
             let wake = self.wake_at();
-            let OutboxInputs { reports, details, usage, snapshots } = &mut self.inputs;
-            let (alive, used) = tokio::select! {
+            let OutboxInputs { reports, engine_up, details, usage, snapshots } = &mut self.inputs;
+            let (is_open, has_usage) = tokio::select! {
                 changed = reports.changed() => (changed.is_ok(), false),
+                changed = engine_up.changed() => (changed.is_ok(), false),
                 changed = details.changed() => (changed.is_ok(), false),
                 changed = usage.changed() => (changed.is_ok(), true),
                 changed = snapshots.changed(), if wake.is_none() => (changed.is_ok(), false),
                 () = sleep_until(wake.unwrap_or_else(|| Instant::now() + IDLE).into()) => (true, false),
             };
-            if !alive {
+            if !is_open {
                 return;
             }
-            if used {
+            if has_usage {
                 self.take_usage();
             }
         }
     }
 
-    /// When there is something to do again; `None` while the chain's intervals aren't known.
+    /// When there is something to send next; `None` while the chain's intervals aren't known.
     fn wake_at(&self) -> Option<Instant> {
         self.limits()?;
-        let due = self.queue.next_due();
-        Some(due.map_or(self.next_heartbeat, |due| due.min(self.next_heartbeat)))
+        let idle = Instant::now() + IDLE;
+        if self.is_removed {
+            return Some(idle);
+        }
+        let heartbeat = if self.is_engine_up() { self.next_heartbeat } else { idle };
+        Some(self.queue.next_due().map_or(heartbeat, |due| due.min(heartbeat)))
+    }
+
+    fn is_engine_up(&self) -> bool {
+        *self.inputs.engine_up.borrow()
     }
 
     fn limits(&self) -> Option<ChainLimits> {
         self.inputs.snapshots.borrow().as_ref().map(|snapshot| snapshot.limits)
     }
 
-    /// Puts everything that is wanted now into the queue.
+    /// Puts the present reports into the queue. A node that can't run workloads sends no heartbeat, so that
+    /// the chain counts it as offline and its contracts cost nothing.
     fn fill(&mut self) {
         let now = Instant::now();
         let reports = self.inputs.reports.borrow_and_update().clone();
-        self.queue.want(&reports, now);
+        self.queue.set_engine_reports(&reports, now);
         let details = self.inputs.details.borrow_and_update().clone();
-        self.queue.want_details(details, now);
-        if let (Some(limits), true) = (self.limits(), self.next_heartbeat <= now) {
+        self.queue.set_details(details, now);
+        if !*self.inputs.engine_up.borrow_and_update() {
+            self.queue.remove(Slot::Heartbeat);
+        } else if let Some(limits) = self.limits().filter(|_| self.next_heartbeat <= now) {
             let heartbeat = Report::Heartbeat { boot_nonce: self.boot_nonce };
             self.queue.put(Slot::Heartbeat, heartbeat, now);
             self.next_heartbeat =
@@ -281,11 +306,11 @@ impl Outbox {
     }
 
     async fn send_due(&mut self) {
-        // Without a snapshot there is no chain to send to.
+        // Without a snapshot the chain was never reached.
         if self.limits().is_none() {
             return;
         }
-        while let Some((slot, report)) = self.queue.due(Instant::now()) {
+        while let Some((slot, report)) = self.queue.due(Instant::now()).filter(|_| !self.is_removed) {
             let kind = report.kind();
             match self.send(&report).await {
                 Ok(submitted) => {
@@ -293,24 +318,45 @@ impl Outbox {
                     self.metrics.report_sent(kind);
                     self.queue.submitted(slot, submitted, Instant::now());
                 }
+                Err(why) if is_unknown_node(&why) && self.has_been_removed().await => {
+                    error!(
+                        node = self.node,
+                        "this node was removed from its farm: no more reports are sent. To join a farm again, \
+                         start zos-agent with a new ticket; to clear this machine, stop it and run \
+                         `zos-agent purge --yes`"
+                    );
+                    self.is_removed = true;
+                }
                 Err(why) => {
                     let retry_in = self.queue.failed(slot, Instant::now());
-                    info!(kind, ?slot, ?retry_in, "report not taken: {why}");
+                    info!(kind, ?slot, ?retry_in, "report not accepted: {why:#}");
                 }
             }
         }
     }
 
-    async fn send(&mut self, report: &Report) -> Result<Submitted, String> {
-        let sequence = self.sequence.next(unix_ms()).map_err(|error| format!("{error:#}"))?;
-        match timeout(SUBMITTING, self.chain.submit(sequence, report)).await {
-            Ok(result) => result.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("no answer in {} s", SUBMITTING.as_secs())),
+    async fn send(&mut self, report: &Report) -> Result<Submitted> {
+        let sequence = self.sequence.next(unix_ms())?;
+        let submitted = timeout(SUBMIT_TIMEOUT, self.chain.submit(sequence, report)).await;
+        Ok(submitted.with_context(|| format!("no answer within {SUBMIT_TIMEOUT:?}"))??)
+    }
+
+    /// Whether a finalized head shows that the node was removed. An endpoint that is behind proves nothing.
+    async fn has_been_removed(&self) -> bool {
+        let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return false };
+        if snapshot.may_destroy(unix_ms(), STALE_AFTER).is_err() {
+            return false;
         }
+        let registered = timeout(SUBMIT_TIMEOUT, self.chain.is_registered(&snapshot.head)).await;
+        matches!(registered, Ok(Ok(false)))
     }
 }
 
-/// Milliseconds to this node's next place in the interval: nodes spread over it evenly.
+fn is_unknown_node(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ChainError::Refused(Refusal::NodeUnknown)))
+}
+
+/// Milliseconds to this node's next place in the interval. Places are spread evenly by node id.
 fn until_heartbeat(node: NodeId, interval_ms: u64, now_ms: u64) -> u64 {
     let interval = interval_ms.max(1);
     // Multiplying by an odd number close to 2³²/φ scatters consecutive ids.
@@ -321,6 +367,9 @@ fn until_heartbeat(node: NodeId, interval_ms: u64, now_ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::{Head, HeadAge, fake::FakeChain};
+    use prometheus::Registry;
+    use tempfile::TempDir;
     use tfgrid_primitives::{ContractId, FailureCode};
 
     fn answer(contract: ContractId) -> Topic {
@@ -344,112 +393,173 @@ mod tests {
         }
     }
 
+    /// An outbox of a node on this chain, after a snapshot at a fresh head. The folder and channels must
+    /// outlive it.
+    fn outbox(chain: &FakeChain, age: HeadAge) -> (Outbox, TempDir, watch::Sender<bool>) {
+        let folder = tempfile::tempdir().unwrap();
+        let head = Head { number: 1, hash: [1; 32], timestamp_ms: unix_ms() };
+        let snapshot = Snapshot { head, age, contracts: BTreeMap::new(), limits: chain.limits };
+        let (engine_up, engine_up_rx) = watch::channel(true);
+        let inputs = OutboxInputs {
+            reports: watch::channel(Reports::new()).1,
+            engine_up: engine_up_rx,
+            details: watch::channel(None).1,
+            usage: watch::channel(Vec::new()).1,
+            snapshots: watch::channel(Some(Arc::new(snapshot))).1,
+        };
+        let store = Store::open(folder.path()).unwrap();
+        let metrics = Metrics::new(&Registry::new()).unwrap();
+        let outbox = Outbox::new(Arc::new(chain.clone()), 1, store, inputs, metrics).unwrap();
+        (outbox, folder, engine_up)
+    }
+
+    async fn send(outbox: &mut Outbox) {
+        outbox.fill();
+        outbox.send_due().await;
+    }
+
+    #[tokio::test]
+    async fn a_removed_node_sends_nothing_more() {
+        let chain = FakeChain::new();
+        let (mut outbox, _folder, _engine_up) = outbox(&chain, HeadAge::New);
+        chain.remove_node();
+        send(&mut outbox).await;
+        assert!(outbox.is_removed);
+        assert!(outbox.wake_at().unwrap() > Instant::now() + IDLE / 2);
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_is_behind_proves_no_removal() {
+        let chain = FakeChain::new();
+        let (mut new_head, _folder, _engine_up) = outbox(&chain, HeadAge::New);
+        chain.forget_node(true);
+        send(&mut new_head).await;
+        assert!(!new_head.is_removed);
+
+        let (mut old_head, _folder, _engine_up) = outbox(&chain, HeadAge::Same);
+        chain.remove_node();
+        send(&mut old_head).await;
+        assert!(!old_head.is_removed);
+    }
+
+    #[tokio::test]
+    async fn heartbeats_are_sent_only_while_the_engine_is_up() {
+        let chain = FakeChain::new();
+        let (mut outbox, _folder, engine_up) = outbox(&chain, HeadAge::New);
+        engine_up.send_replace(false);
+        send(&mut outbox).await;
+        assert_eq!(chain.reports("heartbeat"), []);
+        engine_up.send_replace(true);
+        send(&mut outbox).await;
+        assert_eq!(chain.reports("heartbeat").len(), 1);
+    }
+
     #[test]
-    fn a_newer_report_on_a_contract_replaces_the_older_and_is_due_at_once() {
+    fn a_newer_report_replaces_the_older_and_is_due_at_once() {
         let now = Instant::now();
         let mut queue = Queue::default();
-        queue.want(&Reports::from([(answer(1), deployed(1, 1))]), now);
+        queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 1))]), now);
         queue.failed(answer_slot(1), now);
         assert_eq!(queue.due(now), None);
-        queue.want(&Reports::from([(answer(1), deployed(1, 2))]), now);
+        queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 2))]), now);
         assert_eq!(queue.due(now), Some((answer_slot(1), deployed(1, 2))));
-        queue.want(&Reports::from([(answer(1), failed(1))]), now);
+        queue.set_engine_reports(&Reports::from([(answer(1), failed(1))]), now);
         assert_eq!(queue.due(now), Some((answer_slot(1), failed(1))));
         assert_eq!(queue.slots.len(), 1);
     }
 
     #[test]
-    fn a_report_that_was_taken_is_sent_again_until_the_chain_knows_it() {
+    fn an_accepted_report_is_sent_again_until_it_takes_effect() {
         let now = Instant::now();
         let mut queue = Queue::default();
         let wanted = Reports::from([(answer(1), deployed(1, 1))]);
-        queue.want(&wanted, now);
-        queue.submitted(answer_slot(1), Submitted::Taken, now);
-        queue.want(&wanted, now);
+        queue.set_engine_reports(&wanted, now);
+        queue.submitted(answer_slot(1), Submitted::InPool, now);
+        queue.set_engine_reports(&wanted, now);
         assert_eq!(queue.due(now), None);
-        assert_eq!(queue.next_due(), Some(now + EFFECT));
-        assert!(queue.due(now + EFFECT).is_some());
+        assert_eq!(queue.next_due(), Some(now + RESEND_AFTER));
+        assert!(queue.due(now + RESEND_AFTER).is_some());
 
-        queue.submitted(answer_slot(1), Submitted::Known, now);
-        queue.want(&wanted, now);
+        queue.submitted(answer_slot(1), Submitted::AlreadyKnown, now);
+        queue.set_engine_reports(&wanted, now);
         assert_eq!((queue.next_due(), queue.len()), (None, 0));
-        queue.want(&Reports::from([(answer(1), deployed(1, 2))]), now);
+        queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 2))]), now);
         assert!(queue.due(now).is_some());
     }
 
     #[test]
-    fn a_report_that_nobody_wants_any_more_is_not_sent() {
+    fn a_withdrawn_report_is_not_sent() {
         let now = Instant::now();
         let mut queue = Queue::default();
-        queue.want(&Reports::from([(answer(1), deployed(1, 1)), (answer(2), failed(2))]), now);
-        queue.want(&Reports::from([(answer(2), failed(2))]), now);
+        queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 1)), (answer(2), failed(2))]), now);
+        queue.set_engine_reports(&Reports::from([(answer(2), failed(2))]), now);
         assert_eq!(queue.due(now), Some((answer_slot(2), failed(2))));
         assert_eq!(queue.slots.len(), 1);
     }
 
     #[test]
-    fn a_heartbeat_that_was_taken_is_done_with_and_one_that_failed_waits_longer_each_time() {
+    fn an_accepted_heartbeat_is_dropped_a_failed_one_backs_off() {
         let now = Instant::now();
         let mut queue = Queue::default();
         queue.put(Slot::Heartbeat, Report::Heartbeat { boot_nonce: 1 }, now);
         let first = queue.failed(Slot::Heartbeat, now);
         let third = (0..2).map(|_| queue.failed(Slot::Heartbeat, now)).last().unwrap();
         assert!(first < third, "{first:?} {third:?}");
-        queue.submitted(Slot::Heartbeat, Submitted::Taken, now);
+        queue.submitted(Slot::Heartbeat, Submitted::InPool, now);
         assert_eq!(queue.next_due(), None);
     }
 
     #[test]
-    fn progress_is_told_once_a_minute_while_an_answer_is_on_its_way() {
+    fn progress_is_sent_once_a_minute_until_the_answer() {
         let now = Instant::now();
         let slot = Slot::Engine(Topic::Progress(1));
         let report = Report::Progress { contract: 1, version: 2 };
         let wanted = Reports::from([(Topic::Progress(1), report.clone())]);
         let mut queue = Queue::default();
-        queue.want(&wanted, now);
+        queue.set_engine_reports(&wanted, now);
         assert_eq!(queue.due(now), None);
         assert_eq!(queue.due(now + FIRST_PROGRESS), Some((slot, report)));
 
-        for submitted in [Submitted::Taken, Submitted::Known] {
+        for submitted in [Submitted::InPool, Submitted::AlreadyKnown] {
             queue.submitted(slot, submitted, now);
-            queue.want(&wanted, now);
-            assert_eq!(queue.next_due(), Some(now + PROGRESS));
+            queue.set_engine_reports(&wanted, now);
+            assert_eq!(queue.next_due(), Some(now + PROGRESS_EVERY));
         }
-        queue.want(&Reports::new(), now);
+        queue.set_engine_reports(&Reports::new(), now);
         assert_eq!(queue.next_due(), None);
     }
 
     #[test]
-    fn the_machines_details_are_sent_until_the_chain_knows_them() {
+    fn details_are_sent_until_the_chain_has_them() {
         let now = Instant::now();
         let details = DetailsPayload { virtualized: true, ..DetailsPayload::default() };
         let mut queue = Queue::default();
-        queue.want_details(Some(details.clone()), now);
+        queue.set_details(Some(details.clone()), now);
         assert_eq!(queue.due(now), Some((Slot::Details, Report::Details(details.clone()))));
-        queue.submitted(Slot::Details, Submitted::Taken, now);
-        queue.want_details(Some(details.clone()), now);
-        assert_eq!(queue.next_due(), Some(now + EFFECT));
-        queue.submitted(Slot::Details, Submitted::Known, now);
+        queue.submitted(Slot::Details, Submitted::InPool, now);
+        queue.set_details(Some(details.clone()), now);
+        assert_eq!(queue.next_due(), Some(now + RESEND_AFTER));
+        queue.submitted(Slot::Details, Submitted::AlreadyKnown, now);
         assert_eq!(queue.next_due(), None);
 
-        queue.want_details(Some(DetailsPayload::default()), now);
+        queue.set_details(Some(DetailsPayload::default()), now);
         assert_eq!(queue.next_due(), Some(now));
-        queue.want_details(None, now);
+        queue.set_details(None, now);
         assert_eq!(queue.len(), 0);
     }
 
     #[test]
-    fn the_heartbeat_is_sent_before_everything_else() {
+    fn heartbeats_go_before_all_other_reports() {
         let now = Instant::now();
         let mut queue = Queue::default();
         queue.put(Slot::Usage, Report::Usage(vec![]), now);
-        queue.want(&Reports::from([(answer(1), deployed(1, 1))]), now);
+        queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 1))]), now);
         queue.put(Slot::Heartbeat, Report::Heartbeat { boot_nonce: 1 }, now);
         assert_eq!(queue.due(now).map(|(slot, _)| slot), Some(Slot::Heartbeat));
     }
 
     #[test]
-    fn sequence_numbers_rise_when_the_clock_falls_and_after_a_restart() {
+    fn sequence_numbers_rise_over_clock_changes_and_restarts() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let mut sequence = Sequence::load(store.clone()).unwrap();

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A machine without an engine and without disks: what drivers would do, in memory, failing where
-//! a test says so.
+//! Drivers in memory. Tests make them fail, hang or crash.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
     Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
@@ -18,14 +17,14 @@ use std::{
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::sync::{Notify, watch};
 
-/// The machine. Clones are the same machine, so it outlives the engines that work on it.
+/// A host. Clones are the same host, so it outlives the agents that work on it.
 #[derive(Clone)]
 pub struct FakeHost {
     state: Arc<Mutex<State>>,
     events: Arc<Notify>,
-    /// How many more things may be done before everything hangs.
-    strength: Arc<watch::Sender<Option<u32>>>,
-    /// Counts every change; tests wait on it.
+    /// Number of steps until everything hangs.
+    steps_left: Arc<watch::Sender<Option<u32>>>,
+    /// Increases with every change and observation; tests wait on it.
     changes: Arc<watch::Sender<u64>>,
 }
 
@@ -35,29 +34,29 @@ struct State {
     networks: BTreeSet<ContractId>,
     volumes: BTreeMap<WorkloadId, ObservedVolume>,
     binds: BTreeMap<WorkloadId, Vec<Bind>>,
-    /// Images and what pulling them does.
+    /// Behaviour of images when they are pulled.
     images: BTreeMap<String, Image>,
-    /// Images that are here.
+    /// Images on the host.
     pulled: BTreeSet<String>,
-    /// Machines of these names end as soon as they run.
+    /// Names of machines that exit as soon as they are started.
     crashing: BTreeSet<String>,
     usage: BTreeMap<WorkloadId, MachineUsage>,
     starts: u64,
-    blind: bool,
+    engine_stopped: bool,
     hanging: bool,
     log: Vec<String>,
-    looks: u32,
-    looks_since_act: u32,
+    observations: u32,
+    observations_since_change: u32,
 }
 
-/// What pulling an image does.
+/// Behaviour of an image when it is pulled.
 #[derive(Clone, Debug)]
 pub enum Image {
-    /// The registry has no such image.
+    /// The registry doesn't have it.
     Missing,
-    /// That many tries fail, then it is there.
+    /// So many pulls fail before one succeeds.
     Flaky(u32),
-    /// It never arrives.
+    /// A pull never ends.
     Stuck,
 }
 
@@ -66,7 +65,7 @@ impl FakeHost {
         Self {
             state: Default::default(),
             events: Arc::new(Notify::new()),
-            strength: Arc::new(watch::Sender::new(None)),
+            steps_left: Arc::new(watch::Sender::new(None)),
             changes: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -75,71 +74,73 @@ impl FakeHost {
         self.state.lock().unwrap()
     }
 
-    /// Does something that the log names.
+    /// Logs a change that the caller makes.
     fn act(&self, what: String) -> MutexGuard<'_, State> {
         self.changes.send_modify(|changes| *changes += 1);
         let mut state = self.state();
         state.log.push(what);
-        state.looks_since_act = 0;
+        state.observations_since_change = 0;
         state
     }
 
-    /// After so many more steps, everything hangs; with `None` it goes on.
+    /// After so many more steps, everything hangs; with `None`, nothing does.
     pub fn hang_after(&self, steps: Option<u32>) {
         self.state().hanging = false;
-        self.strength.send_replace(steps);
+        self.steps_left.send_replace(steps);
     }
 
-    /// Whether a step has come that hangs.
+    /// Whether a step hangs now.
     pub fn hangs(&self) -> bool {
         self.state().hanging
     }
 
-    /// Waits until the next step may be done.
+    /// Waits until a step may be done.
     async fn step(&self) {
-        let mut strength = self.strength.subscribe();
-        if *strength.borrow_and_update() == Some(0) {
+        let mut steps_left = self.steps_left.subscribe();
+        if *steps_left.borrow_and_update() == Some(0) {
             self.state().hanging = true;
             self.changes.send_modify(|changes| *changes += 1);
         }
-        // The sender lives as long as the machine.
-        let _ = strength.wait_for(|left| *left != Some(0)).await;
+        // The sender lives as long as the host.
+        let _ = steps_left.wait_for(|left| *left != Some(0)).await;
         self.state().hanging = false;
-        self.strength.send_modify(|left| *left = left.map(|left| left.saturating_sub(1)));
+        self.steps_left.send_modify(|left| *left = left.map(|left| left.saturating_sub(1)));
     }
 
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Pulling this image does that; images that no test names are there at once.
-    pub fn image(&self, image: &str, does: Image) {
-        self.state().images.insert(image.into(), does);
+    /// Sets the behaviour of an image. Other images are pulled at once.
+    pub fn image(&self, image: &str, behaviour: Image) {
+        self.state().images.insert(image.into(), behaviour);
     }
 
-    /// Machines of this name end at once from now on, or not.
+    /// From now on, machines of this name exit at once, or don't.
     pub fn crash(&self, name: &str, crashes: bool) {
-        match crashes {
-            true => self.state().crashing.insert(name.into()),
-            false => self.state().crashing.remove(name),
-        };
+        let mut state = self.state();
+        if crashes {
+            state.crashing.insert(name.into());
+        } else {
+            state.crashing.remove(name);
+        }
     }
 
-    /// Nothing can be observed from now on, or it can again.
-    pub fn blind(&self, blind: bool) {
-        self.state().blind = blind;
+    /// The container engine stops, or starts again.
+    pub fn stop_engine(&self, stopped: bool) {
+        self.state().engine_stopped = stopped;
     }
 
-    /// Ends a running machine, as its own fault.
-    pub fn end(&self, contract: ContractId, name: &str) {
+    /// A running machine exits.
+    pub fn exit(&self, contract: ContractId, name: &str) {
         let id = WorkloadId { contract, name: name.into() };
-        let mut state = self.act(format!("ended {id}"));
+        let mut state = self.act(format!("exit {id}"));
         state.machines.get_mut(&id).unwrap().state = MachineState::Stopped { how: "exit code 1".into() };
         drop(state);
         self.events.notify_one();
     }
 
-    /// Everything stops and is unmounted, as at a reboot.
+    /// All machines stop and all volumes are detached.
     pub fn reboot(&self) {
         let mut state = self.act("reboot".into());
         for machine in state.machines.values_mut() {
@@ -162,20 +163,20 @@ impl FakeHost {
         self.state().machines.get(&id).map(|machine| machine.instance.clone())
     }
 
-    /// Of what the machine was made.
+    /// Hash of the machine's spec.
     pub fn hash(&self, contract: ContractId, name: &str) -> Option<String> {
         let id = WorkloadId { contract, name: name.into() };
         self.state().machines.get(&id).map(|machine| machine.hash.clone())
     }
 
-    /// The machine is gone, by nobody's doing.
-    pub fn forget(&self, contract: ContractId, name: &str) {
+    /// The machine vanishes.
+    pub fn lose(&self, contract: ContractId, name: &str) {
         let id = WorkloadId { contract, name: name.into() };
         self.act(format!("lost {id}")).machines.remove(&id);
         self.events.notify_one();
     }
 
-    /// The volume's content takes so much.
+    /// Sets the disk space of the volume's content.
     pub fn write(&self, contract: ContractId, name: &str, used: u64) {
         let id = WorkloadId { contract, name: name.into() };
         self.state().volumes.get_mut(&id).unwrap().used = used;
@@ -194,35 +195,35 @@ impl FakeHost {
         self.state().usage.insert(WorkloadId { contract, name: name.into() }, usage);
     }
 
-    /// How often the machine was looked at.
-    pub fn looks(&self) -> u32 {
-        self.state().looks
+    /// Number of observations.
+    pub fn observations(&self) -> u32 {
+        self.state().observations
     }
 
-    /// How often the machine was looked at since this was done, if nothing was done since.
-    pub fn looks_after(&self, what: &str) -> u32 {
+    /// Number of observations since `what`, zero if it wasn't the last change.
+    pub fn observations_after(&self, what: &str) -> u32 {
         let state = self.state();
         match state.log.last() {
-            Some(last) if last == what => state.looks_since_act,
+            Some(last) if last == what => state.observations_since_change,
             _ => 0,
         }
     }
 
-    /// Everything that was done, in order.
+    /// All changes, oldest first.
     pub fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
 }
 
-/// Logs that a pull was given up.
-struct GivenUp<'a> {
+/// Logs on drop that a pull was cancelled.
+struct CancelledPull<'a> {
     host: &'a FakeHost,
     image: &'a str,
 }
 
-impl Drop for GivenUp<'_> {
+impl Drop for CancelledPull<'_> {
     fn drop(&mut self) {
-        drop(self.host.act(format!("gave up {}", self.image)));
+        drop(self.host.act(format!("cancel {}", self.image)));
     }
 }
 
@@ -231,9 +232,9 @@ impl MachineDriver for FakeHost {
     async fn observe(&self) -> Result<ObservedMachines, DriverError> {
         self.changes.send_modify(|changes| *changes += 1);
         let mut state = self.state();
-        state.looks += 1;
-        state.looks_since_act += 1;
-        if state.blind {
+        state.observations += 1;
+        state.observations_since_change += 1;
+        if state.engine_stopped {
             return Err(DriverError::transient("the engine doesn't answer"));
         }
         Ok(ObservedMachines {
@@ -242,7 +243,7 @@ impl MachineDriver for FakeHost {
         })
     }
 
-    async fn prepare(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
+    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
         self.step().await;
         if rules.keep && self.state().pulled.contains(&spec.container.image) {
             drop(self.act(format!("keep {}", spec.container.image)));
@@ -268,7 +269,7 @@ impl MachineDriver for FakeHost {
                 message: "no such image".into(),
             }),
             Some(Image::Stuck) => {
-                let _given_up = GivenUp { host: self, image: &spec.container.image };
+                let _cancelled = CancelledPull { host: self, image: &spec.container.image };
                 std::future::pending().await
             }
         }
@@ -278,11 +279,10 @@ impl MachineDriver for FakeHost {
         self.step().await;
         let mut state = self.act(format!("run {}", spec.id));
         state.starts += 1;
-        let machine = match state.crashing.contains(&spec.id.name) {
-            true => MachineState::Stopped { how: "exit code 1".into() },
-            false => MachineState::Running {
-                ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, spec.id.contract as u8, 2))),
-            },
+        let machine = if state.crashing.contains(&spec.id.name) {
+            MachineState::Stopped { how: "exit code 1".into() }
+        } else {
+            MachineState::Running { ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, spec.id.contract as u8, 2))) }
         };
         let machine = ObservedMachine {
             id: spec.id.clone(),
@@ -305,15 +305,15 @@ impl MachineDriver for FakeHost {
         Ok(())
     }
 
-    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError> {
+    async fn remove_machine(&self, id: &WorkloadId) -> Result<(), DriverError> {
         self.step().await;
         self.act(format!("remove {id}")).machines.remove(id);
         Ok(())
     }
 
-    async fn release(&self, contract: ContractId) -> Result<(), DriverError> {
+    async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
         self.step().await;
-        self.act(format!("release {contract}")).networks.remove(&contract);
+        self.act(format!("remove network {contract}")).networks.remove(&contract);
         Ok(())
     }
 
@@ -364,9 +364,9 @@ impl VolumeDriver for FakeHost {
         Ok(())
     }
 
-    async fn destroy(&self, id: &WorkloadId) -> Result<(), DriverError> {
+    async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError> {
         self.step().await;
-        self.act(format!("destroy {id}")).volumes.remove(id);
+        self.act(format!("delete {id}")).volumes.remove(id);
         Ok(())
     }
 }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Keeps tenants away from the host and from the farmer's network. The container engine alone lets
-//! every container reach whatever listens on the host's addresses.
+//! Firewall rules that keep tenants from the host and from the farmer's network. The container engine by
+//! itself lets containers reach every service on the host's addresses.
 
 use super::tools::{Tool, run_with_input};
+use anyhow::{Context, Result};
 use std::fs;
 use tracing::{info, warn};
 
-/// Every tenant's bridge has a name that starts with this.
+/// Prefix of the names of tenants' bridges.
 pub const BRIDGE_PREFIX: &str = "zb";
 
-const NFT: Tool = Tool { program: "nft", package: "nftables" };
+pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 const TABLE: &str = "table inet zos";
-/// The first two lines make the whole a replacement, in one transaction.
+/// The first two lines make it replace existing rules in one transaction.
 const RULES: &str = r#"
 table inet zos
 delete table inet zos
@@ -24,7 +25,7 @@ table inet zos {
     }
     chain forward {
         type filter hook forward priority -10; policy accept;
-        # The engine keeps bridges apart; what stays on one bridge is its owner's affair.
+        # The engine isolates bridges from each other; traffic within one bridge is its tenant's own.
         iifname "zb*" oifname "zb*" accept
         iifname "zb*" ct state established,related accept
         iifname "zb*" ip daddr { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3 } drop
@@ -32,19 +33,19 @@ table inet zos {
 }
 "#;
 
-/// Installs the rules, replacing those that an earlier start left. Where that isn't possible, says
-/// so loudly and goes on: a node without it serves tenants, but doesn't keep them from the host.
-pub async fn install() {
-    if !rustix::process::geteuid().is_root() {
-        return warn!("not root: tenants can reach services of this host. Run zos-agent as root");
-    }
-    match run_with_input(&NFT, &["-f", "-"], RULES).await {
-        Ok(_) => info!("tenants are kept from this host and its network"),
-        Err(error) => warn!("tenants can reach services of this host: {error}"),
-    }
+/// Installs the rules, or replaces those of an earlier start.
+///
+/// # Errors
+/// If `nft` fails. Workloads must not run then: they would reach services of this host.
+pub async fn install() -> Result<()> {
+    run_with_input(&NFT, &["-f", "-"], RULES)
+        .await
+        .context("can't install the firewall rules that keep tenants from this host")?;
+    info!("firewall rules keep tenants from this host and its network");
+    Ok(())
 }
 
-/// Removes the rules, unless another agent on this machine still has tenants.
+/// Removes the rules, unless another agent on this machine has tenants.
 pub async fn remove() {
     let tenants_left = fs::read_dir("/sys/class/net").is_ok_and(|interfaces| {
         interfaces.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(BRIDGE_PREFIX))
@@ -53,6 +54,6 @@ pub async fn remove() {
         return;
     }
     if let Err(error) = run_with_input(&NFT, &["-f", "-"], &format!("{TABLE}\ndelete {TABLE}\n")).await {
-        warn!("the firewall rules stay: {error}");
+        warn!("can't remove the firewall rules: {error:#}");
     }
 }

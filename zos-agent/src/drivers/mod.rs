@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What carries workloads out. Every step is idempotent, and every name derives from the contract's
-//! id and the workload's name, so a step may be repeated after a crash at any instant.
+//! Drivers run workloads. Every call is idempotent, and every name is derived from the contract's id and the
+//! workload's name, so that a call can be repeated after a crash at any instant.
 
 #[cfg(test)]
 pub mod fake;
 pub mod firewall;
 pub mod machine;
-mod tools;
+pub(crate) mod tools;
 pub mod volume;
 
+use anyhow::anyhow;
 use async_trait::async_trait;
 use codec::Encode;
 use std::{
@@ -22,9 +23,9 @@ use tfgrid_primitives::{ContractId, FailureCode};
 /// A workload of a contract.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadId {
-    /// The contract.
+    /// Contract id.
     pub contract: ContractId,
-    /// Unique in the contract's deployment.
+    /// Name of the workload, unique in the contract.
     pub name: String,
 }
 
@@ -34,18 +35,18 @@ impl fmt::Display for WorkloadId {
     }
 }
 
-/// A machine as it should be.
+/// A machine to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineSpec {
-    /// Which one.
+    /// Contract and name.
     pub id: WorkloadId,
-    /// The contract's version that asks for it.
+    /// Version of the contract that contains it.
     pub version: u32,
-    /// Its place in the body, such as `/workloads/1`.
+    /// JSON pointer to it in the body, such as `/workloads/1`.
     pub pointer: String,
-    /// How it runs.
+    /// Settings of its container.
     pub container: ContainerSpec,
-    /// Hash of `container`: two machines with the same hash are the same.
+    /// Hash of `container`. A running machine with the same hash needs no change.
     pub hash: String,
 }
 
@@ -54,74 +55,73 @@ pub struct MachineSpec {
 pub struct ContainerSpec {
     /// OCI reference.
     pub image: String,
-    /// Cores.
+    /// Number of cores.
     pub cpu: u64,
-    /// Bytes.
+    /// Memory in bytes.
     pub memory: u64,
-    /// From volume to path in the machine; a volume may stand here more than once.
+    /// Pairs of volume name and path in the machine. A volume may be mounted at several paths.
     pub mounts: Vec<(String, String)>,
-    /// Environment.
+    /// Environment variables.
     pub env: BTreeMap<String, String>,
-    /// Replaces the image's, unless empty.
+    /// Replaces the entrypoint of the image unless empty.
     pub entrypoint: Vec<String>,
-    /// Replaces the image's, unless empty.
+    /// Replaces the arguments of the image unless empty.
     pub args: Vec<String>,
 }
 
-/// What applies to a machine's image.
+/// Rules for fetching a machine's image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageRules {
-    /// The most bytes that it may take.
+    /// Maximum size in bytes.
     pub limit: u64,
-    /// Whether one that is here will do: the machine ran from it before, and needn't wait for a
-    /// registry to do so again.
+    /// Whether a local copy is used without asking the registry. True for a machine that has run from it.
     pub keep: bool,
 }
 
-/// A volume as it should be.
+/// A volume to attach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeSpec {
-    /// Which one.
+    /// Contract and name.
     pub id: WorkloadId,
-    /// Its place in the body, such as `/workloads/0`.
+    /// JSON pointer to it in the body, such as `/workloads/0`.
     pub pointer: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
-/// A folder of the host in a machine.
+/// A folder of the host that is mounted in a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bind {
-    /// On the host.
+    /// Path on the host.
     pub source: PathBuf,
-    /// In the machine.
+    /// Path in the machine.
     pub target: String,
 }
 
-/// A machine as it is.
+/// A machine that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedMachine {
-    /// Which one.
+    /// Contract and name.
     pub id: WorkloadId,
-    /// [`MachineSpec::hash`] of what it was made from.
+    /// [`MachineSpec::hash`] of its spec.
     pub hash: String,
-    /// Changes with every start.
+    /// Identifies one run: it changes with every start.
     pub instance: String,
-    /// What it does.
+    /// Whether it runs.
     pub state: MachineState,
 }
 
-/// What a machine does.
+/// Whether a machine runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MachineState {
     /// It runs.
     Running {
-        /// Its address on its contract's network.
+        /// Address on the contract's network.
         ip: Option<IpAddr>,
     },
-    /// It was stopped, ended by itself, or was never started.
+    /// It was stopped, has exited, or was never started.
     Stopped {
-        /// For the log: how it ended.
+        /// How it ended, for the log.
         how: String,
     },
 }
@@ -132,7 +132,7 @@ impl ObservedMachine {
         matches!(self.state, MachineState::Running { .. })
     }
 
-    /// How it ended, `None` while it runs.
+    /// How its last run ended, `None` while it runs.
     pub fn how_it_stopped(&self) -> Option<&str> {
         match &self.state {
             MachineState::Running { .. } => None,
@@ -141,113 +141,113 @@ impl ObservedMachine {
     }
 }
 
-/// Everything of this node that the engine holds.
+/// Everything of this node on the container engine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedMachines {
-    /// Machines, running or not.
+    /// All machines, running or not.
     pub machines: Vec<ObservedMachine>,
     /// Contracts that have a network.
     pub networks: BTreeSet<ContractId>,
 }
 
-/// A volume as it is.
+/// A volume that exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservedVolume {
-    /// Which one.
+    /// Contract and name.
     pub id: WorkloadId,
-    /// Bytes; zero where it isn't complete.
+    /// Size in bytes; zero if its creation was interrupted.
     pub size: u64,
     /// Whether machines can mount it.
     pub attached: bool,
-    /// Bytes that its content takes on the host.
+    /// Disk space of its content on the host, in bytes.
     pub used: u64,
 }
 
-/// What one run of a machine has used since its start, except `memory_bytes`, which is in use now.
+/// Resources used by one run of a machine since its start; `memory_bytes` is the present value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineUsage {
     /// CPU time in milliseconds of one core.
     pub cpu_ms: u64,
-    /// Bytes.
+    /// Memory in use now.
     pub memory_bytes: u64,
-    /// Bytes.
+    /// Traffic to the machine.
     pub received_bytes: u64,
-    /// Bytes.
+    /// Traffic from the machine.
     pub sent_bytes: u64,
 }
 
-/// Why a driver couldn't do a step.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// A failed call of a driver.
+#[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// The contract's owner must change something.
     #[error("{message}")]
     Invalid {
-        /// For the chain.
+        /// Class of the failure.
         code: FailureCode,
         /// Place in the workload, such as `/data/image`.
         field: &'static str,
-        /// For the log.
+        /// Explanation for the log.
         message: String,
     },
-    /// The machine didn't start: what is in it can't be run.
+    /// The machine's program didn't start.
     #[error("{0}")]
     Exited(String),
-    /// Another try may succeed.
-    #[error("{0}")]
-    Transient(String),
+    /// A later try may succeed.
+    #[error(transparent)]
+    Transient(#[from] anyhow::Error),
 }
 
 impl DriverError {
-    /// A failure that another try may mend.
+    /// A failure without a cause that a later try may not meet.
     pub fn transient(message: impl fmt::Display) -> Self {
-        Self::Transient(message.to_string())
+        Self::Transient(anyhow!("{message}"))
     }
 }
 
-/// Runs machines.
+/// Driver of machines and their networks.
 #[async_trait]
 pub trait MachineDriver: Send + Sync {
-    /// Everything of this node that is there.
+    /// All machines and networks of this node.
     async fn observe(&self) -> Result<ObservedMachines, DriverError>;
 
-    /// Fetches what the machine needs, without touching any that runs. May take long.
-    async fn prepare(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError>;
+    /// Fetches the machine's image. May take long, and changes no machine.
+    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError>;
 
-    /// Makes the machine and its contract's network where they are missing, and starts it.
+    /// Starts the machine; creates it and its contract's network if they are missing.
     async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError>;
 
-    /// Stops the machine where it runs.
+    /// Stops the machine if it runs.
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError>;
 
-    /// Removes the machine where it exists, stopping it first.
-    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError>;
+    /// Stops and removes the machine if it exists.
+    async fn remove_machine(&self, id: &WorkloadId) -> Result<(), DriverError>;
 
-    /// Removes what is left of a contract without machines: its network.
-    async fn release(&self, contract: ContractId) -> Result<(), DriverError>;
+    /// Removes the network and the images of a contract that has no machines.
+    async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError>;
 
-    /// What the present run of a machine has used, `None` where it doesn't run.
+    /// Resources used by the present run of a machine, `None` if it doesn't run.
     async fn usage(&self, id: &WorkloadId) -> Result<Option<MachineUsage>, DriverError>;
 
     /// Resolves when a machine of this node has changed since the last call.
     async fn changed(&self);
 }
 
-/// Keeps volumes.
+/// Driver of volumes.
 #[async_trait]
 pub trait VolumeDriver: Send + Sync {
-    /// Every volume that is there.
+    /// All volumes of this node.
     async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError>;
 
-    /// Makes the volume where it is missing, grows it where it is smaller, and attaches it.
-    /// Refuses to shrink it. A volume that must grow is detached first, so nothing may use it.
+    /// Attaches the volume; creates it if it is missing, and grows it if it is smaller. Refuses to shrink it.
+    /// To grow, it is detached first, so no machine may use it.
     async fn attach(&self, spec: &VolumeSpec) -> Result<(), DriverError>;
 
-    /// Where the attached volume is, checked this moment.
+    /// The folder on which the volume is mounted; fails if it isn't.
     async fn mount_point(&self, id: &WorkloadId) -> Result<PathBuf, DriverError>;
 
     /// Detaches the volume; its content stays.
     async fn detach(&self, id: &WorkloadId) -> Result<(), DriverError>;
 
-    /// Deletes the volume with its content.
-    async fn destroy(&self, id: &WorkloadId) -> Result<(), DriverError>;
+    /// Detaches the volume and deletes its content.
+    async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError>;
 }

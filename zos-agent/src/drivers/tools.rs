@@ -1,61 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Runs the system's tools: with a time limit, killed when nobody waits any more, and with what
-//! they complain about in the error.
+//! Runs tools of the system with a time limit. A tool is killed when its caller is cancelled, and an error
+//! contains what it wrote to standard error.
 
-use super::DriverError;
-use std::{io, process::Stdio, time::Duration};
+use anyhow::{Context, Result, bail, ensure};
+use std::{io, path::Path, process::Stdio, time::Duration};
 use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
-/// The longest that a tool may take.
-const LIMIT: Duration = Duration::from_secs(120);
-/// Tools of the system's administrator aren't on everybody's path.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// Includes the folders of the administrator's tools, which the agent's own `PATH` may lack.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A program, and the package that has it.
+/// A program of the system.
 pub struct Tool {
-    /// Its name.
+    /// Name of the program.
     pub program: &'static str,
-    /// Debian's name of its package.
+    /// Name of its Debian package.
     pub package: &'static str,
 }
 
-/// Runs the tool and returns what it wrote.
+impl Tool {
+    /// Whether the program is installed.
+    pub fn is_installed(&self) -> bool {
+        PATH.split(':').any(|folder| Path::new(folder).join(self.program).is_file())
+    }
+}
+
+/// Runs the tool and returns its standard output.
 ///
 /// # Errors
-/// Where it is missing, takes too long or fails.
-pub async fn run(tool: &Tool, args: &[&str]) -> Result<String, DriverError> {
+/// If it is missing, takes too long or fails.
+pub async fn run(tool: &Tool, args: &[&str]) -> Result<String> {
     run_with_input(tool, args, "").await
 }
 
-/// As [`run`], with something to read for the tool.
+/// As [`run`], with `input` as the tool's standard input.
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_with_input(tool: &Tool, args: &[&str], input: &str) -> Result<String, DriverError> {
-    let command = || format!("`{} {}`", tool.program, args.join(" "));
-    let output = match timeout(LIMIT, output(tool.program, args, input)).await {
-        Ok(Ok(output)) => output,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(DriverError::transient(format!(
-                "{} is missing: install the package {}",
-                tool.program, tool.package
-            )));
-        }
-        Ok(Err(error)) => return Err(DriverError::transient(format!("can't run {}: {error}", command()))),
-        Err(_) => {
-            let limit = LIMIT.as_secs();
-            return Err(DriverError::transient(format!("{} took more than {limit} s", command())));
-        }
+pub async fn run_with_input(tool: &Tool, args: &[&str], input: &str) -> Result<String> {
+    let command = format!("`{} {}`", tool.program, args.join(" "));
+    let Ok(output) = timeout(TIMEOUT, output(tool.program, args, input)).await else {
+        bail!("{command} took more than {TIMEOUT:?}");
     };
-    if !output.status.success() {
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        return Err(DriverError::transient(format!(
-            "{} failed ({}): {}",
-            command(),
-            output.status,
-            complaint.trim()
-        )));
-    }
+    let output = match output {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            bail!("{} is missing: install the package {}", tool.program, tool.package);
+        }
+        other => other.with_context(|| format!("can't run {command}"))?,
+    };
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command} failed ({}): {}", output.status, complaint.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
@@ -70,7 +64,7 @@ async fn output(program: &str, args: &[&str], input: &str) -> io::Result<std::pr
         .kill_on_drop(true)
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A tool that doesn't read ends early; its status tells the rest.
+        // A tool that exits early doesn't read its input; its exit status is what counts.
         match stdin.write_all(input.as_bytes()).await {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
             _ => {}
@@ -99,6 +93,7 @@ mod tests {
     #[tokio::test]
     async fn a_missing_tool_is_named_with_its_package() {
         let tool = Tool { program: "no-such-tool", package: "some-package" };
+        assert!(SH.is_installed() && !tool.is_installed());
         let error = run(&tool, &[]).await.unwrap_err().to_string();
         assert_eq!(error, "no-such-tool is missing: install the package some-package");
     }

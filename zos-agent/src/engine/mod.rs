@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The level-triggered engine: what the chain wants against what is there, again and again. Events
-//! only wake it; a missed one costs nothing.
+//! The level-triggered engine: it compares what the chain wants with what is observed, and has the difference
+//! carried out, again and again. Events only wake it, so a missed one costs nothing.
 
-pub mod desired;
 pub mod observed;
 pub mod plan;
 mod progress;
 mod quarantine;
 pub mod reconcile;
 mod releases;
+mod reports;
 mod result;
 #[cfg(test)]
 mod tests;
 
 use crate::{
     backoff::Backoff,
-    chain::{Chain, Report, Snapshot, Topic, Version},
+    chain::{
+        Chain, Reports, Snapshot, Version,
+        desired::{Desired, Target, Wanted},
+    },
     clock::unix_ms,
-    drivers::ImageRules,
+    drivers::{DriverError, ImageRules},
     metrics::Metrics,
     store::Store,
 };
 use anyhow::Result;
-use desired::{Desired, Target, Wanted};
 use observed::{Observed, ObservedContract, observe};
-use plan::{Plan, Step, Wish, as_grown, plan};
+use plan::{Goal, Plan, Step, as_grown, plan};
 use progress::Progress;
 use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
@@ -42,83 +44,84 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-/// Disk that any image may take, whatever its contract reserves.
+/// Disk that an image may use even if its contract reserves less.
 const FREE_IMAGE_BYTES: u64 = GIB;
+/// Longest delay before the drivers are asked again after they failed.
+const MAX_OBSERVE_RETRY: Duration = Duration::from_secs(10);
 
-/// The engine's intervals.
+/// Intervals and limits of the engine.
 #[derive(Clone, Debug)]
 pub struct Timing {
-    /// Between two looks at what is there, when nothing happens.
-    pub look: Duration,
-    /// The longest that a look may take.
-    pub look_limit: Duration,
-    /// How long machines must have run to be reported as deployed.
-    pub settle: Duration,
-    /// How long they must have run for earlier failures to be forgotten.
-    pub stable: Duration,
-    /// Between tries that fail.
+    /// From one observation to the next while nothing happens.
+    pub observe_every: Duration,
+    /// Limit for one observation.
+    pub observe_timeout: Duration,
+    /// Uptime after which machines are reported as deployed.
+    pub ready_after: Duration,
+    /// Uptime after which earlier failures are forgotten.
+    pub stable_after: Duration,
+    /// Delays after failures.
     pub backoff: Backoff,
     /// How often a machine is started before it is given up, if it was never ready.
     pub starts_before_ready: u32,
-    /// How long a start waits for releases of other contracts.
-    pub hold: Duration,
-    /// The age from which a finalized head proves nothing any more.
-    pub stale: Duration,
-    /// How long workloads of a contract that the chain doesn't name go on running.
+    /// How long starts wait while other contracts free their capacity.
+    pub hold_starts: Duration,
+    /// Age from which a finalized head is no reason to destroy anything.
+    pub stale_after: Duration,
+    /// How long workloads of a contract that the chain doesn't know keep running.
     pub quarantine: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            look: Duration::from_secs(30),
-            look_limit: Duration::from_secs(30),
-            settle: Duration::from_millis(500),
-            stable: Duration::from_secs(60),
+            observe_every: Duration::from_secs(30),
+            observe_timeout: Duration::from_secs(30),
+            ready_after: Duration::from_millis(500),
+            stable_after: Duration::from_secs(60),
             backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) },
             starts_before_ready: 5,
-            hold: Duration::from_secs(15),
-            stale: Duration::from_secs(300),
+            hold_starts: Duration::from_secs(15),
+            stale_after: Duration::from_secs(300),
             quarantine: Duration::from_secs(7 * 24 * 3600),
         }
     }
 }
 
-/// The reports that what is there calls for.
-pub type Reports = BTreeMap<Topic, Report>;
-
-/// What the engine remembers of contracts that the chain doesn't name any more. Survives restarts.
+/// State about contracts that the chain doesn't list any more, kept over restarts.
 pub struct Memory {
     quarantine: Quarantine,
     releases: Releases,
 }
 
 impl Memory {
-    /// As it was left.
+    /// Reads the state of the last run.
     ///
     /// # Errors
-    /// Where one of its files is damaged or can't be written.
+    /// If one of its files is damaged or can't be written.
     pub fn load(store: Store) -> Result<Self> {
         Ok(Self { quarantine: Quarantine::load(store.clone())?, releases: Releases::load(store)? })
     }
 }
 
-/// What the engine tells others.
+/// Channels to other parts of the agent.
 pub struct Outputs {
-    /// For the outbox.
+    /// Reports for the outbox.
     pub reports: watch::Sender<Reports>,
-    /// For the meter.
+    /// Whether containers and volumes can be observed, for the outbox.
+    pub engine_up: watch::Sender<bool>,
+    /// The last observation, for the meter.
     pub observed: watch::Sender<Arc<Observed>>,
 }
 
-/// An update that was found out by trying not to run.
+/// An update that can't run, as was found by trying.
 #[derive(Clone, Debug)]
-struct RefusedUpdate {
+struct RejectedUpdate {
     version: Version,
     rejection: Rejection,
 }
 
-/// Makes what is there what the chain wants.
+/// Makes this machine run what the chain wants.
 pub struct Engine {
     chain: Arc<dyn Chain>,
     drivers: Drivers,
@@ -129,20 +132,20 @@ pub struct Engine {
     metrics: Metrics,
     reconciler: Reconciler,
     progress: BTreeMap<ContractId, Progress>,
-    /// Updates that can't run, until the chain has dropped them. Lost with the agent, and found out
-    /// again.
-    refused: BTreeMap<ContractId, RefusedUpdate>,
+    /// Updates that can't run, until the chain has dropped them. Not kept over restarts: trying again finds
+    /// them.
+    rejected_updates: BTreeMap<ContractId, RejectedUpdate>,
     releases: Releases,
-    /// Contracts whose end the chain has proved.
+    /// Contracts of which the chain has a record of their end.
     closed: BTreeSet<ContractId>,
-    /// What the last pass was about.
-    seen: Option<Arc<Snapshot>>,
-    looks_failed: u32,
-    next_look: Instant,
+    /// Snapshot of the last pass.
+    last_snapshot: Option<Arc<Snapshot>>,
+    failed_observations: u32,
+    next_pass: Instant,
 }
 
 impl Engine {
-    /// Ready to run.
+    /// Does nothing until it runs.
     pub fn new(
         chain: Arc<dyn Chain>,
         drivers: Drivers,
@@ -163,22 +166,22 @@ impl Engine {
             timing,
             metrics,
             progress: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            rejected_updates: BTreeMap::new(),
             releases,
             closed: BTreeSet::new(),
-            seen: None,
-            looks_failed: 0,
-            next_look: Instant::now(),
+            last_snapshot: None,
+            failed_observations: 0,
+            next_pass: Instant::now(),
         }
     }
 
-    /// Runs until the sender of snapshots is gone. Dropping it at any instant is safe: what was
-    /// begun is found and finished by the next engine.
+    /// Runs until the sender of snapshots is dropped. It may be killed at any instant: the next engine
+    /// observes what was begun and finishes it.
     pub async fn run(mut self) {
         loop {
             let due = tokio::select! {
                 changed = self.snapshots.changed() => match changed {
-                    Ok(()) => self.is_news(),
+                    Ok(()) => self.has_news(),
                     Err(_) => return,
                 },
                 outcome = self.reconciler.next() => {
@@ -186,7 +189,7 @@ impl Engine {
                     true
                 }
                 () = self.drivers.machines.changed() => true,
-                () = sleep_until(self.next_look.into()) => true,
+                () = sleep_until(self.next_pass.into()) => true,
             };
             if due {
                 self.pass().await;
@@ -194,186 +197,185 @@ impl Engine {
         }
     }
 
-    /// Whether the latest snapshot wants anything else than the last, or proves more.
-    fn is_news(&mut self) -> bool {
+    /// Whether the latest snapshot differs from the last one in what it wants or proves.
+    fn has_news(&mut self) -> bool {
         let latest = self.snapshots.borrow_and_update().clone();
-        match (&latest, &self.seen) {
-            (Some(latest), Some(seen)) => {
-                latest.contracts != seen.contracts || latest.standing != seen.standing
-            }
+        match (&latest, &self.last_snapshot) {
+            (Some(latest), Some(last)) => latest.contracts != last.contracts || latest.age != last.age,
             (latest, _) => latest.is_some(),
         }
     }
 
-    /// Looks, plans, and starts what is to be done.
+    /// Observes, plans, starts plans and reports.
     async fn pass(&mut self) {
         let Some(snapshot) = self.snapshots.borrow_and_update().clone() else {
-            self.next_look = Instant::now() + self.timing.look;
+            self.next_pass = Instant::now() + self.timing.observe_every;
             return;
         };
-        let Some(observed) = self.look().await else { return };
-        self.notice_ends(&snapshot);
-        self.seen = Some(snapshot.clone());
-        self.next_look = Instant::now() + self.timing.look;
+        let Some(observed) = self.observe().await else { return };
+        self.note_ended(&snapshot);
+        self.last_snapshot = Some(snapshot.clone());
+        self.next_pass = Instant::now() + self.timing.observe_every;
 
-        let wishes = self.wishes(&snapshot, &observed).await;
-        self.give_up_unwanted(&wishes);
-        let plans = plan(&wishes, &observed);
-        self.note(&snapshot, &observed, &plans);
-        self.forget(&wishes);
-        self.start(&snapshot, &wishes, plans);
-        self.releases.ask(&*self.chain, &snapshot, &observed, self.timing.stale).await;
+        let goals = self.goals(&snapshot, &observed).await;
+        self.cancel_outdated(&goals);
+        let plans = plan(&goals, &observed);
+        self.update_progress(&snapshot, &observed, &plans);
+        self.forget_gone(&goals);
+        self.start(&snapshot, &goals, plans);
+        self.releases.ask(&*self.chain, &snapshot, &observed, self.timing.stale_after).await;
         self.report(&snapshot, &observed);
         self.outputs.observed.send_replace(Arc::new(observed));
     }
 
-    async fn look(&mut self) -> Option<Observed> {
-        let drivers = self.drivers.clone();
-        let looked = timeout(self.timing.look_limit, observe(&*drivers.machines, &*drivers.volumes)).await;
-        let why = match looked {
-            Ok(Ok(observed)) => {
-                if self.looks_failed > 0 {
-                    info!("the drivers answer again");
-                }
-                self.looks_failed = 0;
-                self.metrics.engine_up.set(1);
-                return Some(observed);
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer in {:?}", self.timing.look_limit),
+    async fn observe(&mut self) -> Option<Observed> {
+        let limit = self.timing.observe_timeout;
+        let observing = observe(&*self.drivers.machines, &*self.drivers.volumes);
+        let result = match timeout(limit, observing).await {
+            Ok(result) => result,
+            Err(_) => Err(DriverError::transient(format!("no answer within {limit:?}"))),
         };
-        self.looks_failed = self.looks_failed.saturating_add(1);
-        self.metrics.engine_up.set(0);
-        let most = self.timing.look.min(Duration::from_secs(10));
-        let delay = Backoff { most, ..self.timing.backoff }.delay(self.looks_failed);
-        self.next_look = Instant::now() + delay;
-        warn!(retry_in = ?delay, "can't see what is running: {why}");
-        None
+        self.metrics.engine_up.set(result.is_ok().into());
+        self.outputs.engine_up.send_if_modified(|up| std::mem::replace(up, result.is_ok()) != result.is_ok());
+        match result {
+            Ok(observed) => {
+                if std::mem::take(&mut self.failed_observations) > 0 {
+                    info!("containers and volumes can be observed again");
+                }
+                Some(observed)
+            }
+            Err(why) => {
+                self.failed_observations = self.failed_observations.saturating_add(1);
+                let most = self.timing.observe_every.min(MAX_OBSERVE_RETRY);
+                let delay = Backoff { most, ..self.timing.backoff }.delay(self.failed_observations);
+                self.next_pass = Instant::now() + delay;
+                warn!(retry_in = ?delay, "no heartbeats: can't observe containers and volumes: {why:#}");
+                None
+            }
+        }
     }
 
-    /// What stood at the last pass and doesn't any more may be over, even if it never left a trace
-    /// here.
-    fn notice_ends(&mut self, snapshot: &Snapshot) {
-        let Some(seen) = &self.seen else { return };
-        let gone = seen.contracts.keys().copied().filter(|id| !snapshot.contracts.contains_key(id));
+    /// Contracts that the chain listed at the last pass and doesn't any more may have closed, even if nothing
+    /// of them was ever here.
+    fn note_ended(&mut self, snapshot: &Snapshot) {
+        let Some(last) = &self.last_snapshot else { return };
+        let gone = last.contracts.keys().copied().filter(|id| !snapshot.contracts.contains_key(id));
         self.releases.end(gone);
     }
 
-    /// Verdicts on updates outlive the return to the version that stands.
-    fn keep_verdicts(&mut self, snapshot: &Snapshot) {
-        self.refused.retain(|id, refused| {
+    /// Remembers updates that were found not to run: they stay rejected after the return to the active
+    /// version.
+    fn note_rejected_updates(&mut self, snapshot: &Snapshot) {
+        self.rejected_updates.retain(|id, rejected| {
             let desired = snapshot.contracts.get(id);
-            desired.is_some_and(|desired| desired.contract.pending == Some(refused.version))
+            desired.is_some_and(|desired| desired.contract.pending == Some(rejected.version))
         });
         for (&id, desired) in &snapshot.contracts {
             let (Some(version), Some(progress)) = (desired.contract.pending, self.progress.get(&id)) else {
                 continue;
             };
-            if let (Some(rejection), true) = (progress.verdict(), progress.version() == Some(version)) {
-                let refused = RefusedUpdate { version, rejection: rejection.clone() };
-                self.refused.entry(id).or_insert(refused);
+            if let Some(rejection) = progress.rejection().filter(|_| progress.version() == Some(version)) {
+                let rejected = RejectedUpdate { version, rejection: rejection.clone() };
+                self.rejected_updates.entry(id).or_insert(rejected);
             }
         }
     }
 
-    /// Why the contract's update can't run, where it is known not to.
-    fn refused_update<'a>(&'a self, desired: &'a Desired) -> Option<(Version, &'a Rejection)> {
+    /// The contract's update and why it can't run; `None` if it may run or there is none.
+    fn rejected_update<'a>(&'a self, desired: &'a Desired) -> Option<(Version, &'a Rejection)> {
         let pending = desired.pending.as_ref()?;
         let rejection = match &pending.wanted {
             Wanted::Refused(rejection) => rejection,
-            _ => &self.refused.get(&desired.contract.id)?.rejection,
+            _ => &self.rejected_updates.get(&desired.contract.id)?.rejection,
         };
         Some((pending.version, rejection))
     }
 
-    /// The version that is to run: the one that the owner wants, unless it can't.
+    /// The version that is to run: the update, or the active version if the update can't run.
     fn target<'a>(&self, desired: &'a Desired) -> &'a Target {
         match &desired.pending {
-            Some(pending) if matches!(pending.wanted, Wanted::Unknown(_)) => &desired.standing,
-            Some(pending) if self.refused_update(desired).is_none() => pending,
-            _ => &desired.standing,
+            Some(pending) if matches!(pending.wanted, Wanted::Unknown(_)) => &desired.active,
+            Some(pending) if self.rejected_update(desired).is_none() => pending,
+            _ => &desired.active,
         }
     }
 
-    async fn wishes(&mut self, snapshot: &Snapshot, observed: &Observed) -> BTreeMap<ContractId, Wish> {
-        self.keep_verdicts(snapshot);
-        let mut wishes = BTreeMap::new();
+    async fn goals(&mut self, snapshot: &Snapshot, observed: &Observed) -> BTreeMap<ContractId, Goal> {
+        self.note_rejected_updates(snapshot);
+        let mut goals = BTreeMap::new();
         for (&contract, desired) in &snapshot.contracts {
             let target = self.target(desired);
             let progress = self.progress.entry(contract).or_default();
-            progress.of_version(target.version);
-            wishes.insert(contract, wish(desired, target, progress, observed.get(&contract)));
+            progress.begin(target.version);
+            goals.insert(contract, goal(desired, target, progress, observed.get(&contract)));
         }
         let absent: BTreeSet<ContractId> =
             observed.keys().copied().filter(|id| !snapshot.contracts.contains_key(id)).collect();
         self.quarantine.keep_only(&absent);
         for contract in absent {
-            wishes.insert(contract, self.wish_for_absent(contract, snapshot).await);
+            goals.insert(contract, self.goal_for_absent(contract, snapshot).await);
         }
-        self.metrics.quarantined.set(self.quarantine.len() as u64);
-        wishes
+        self.metrics.quarantined.set(self.quarantine.len() as i64);
+        goals
     }
 
-    /// Nothing is destroyed on absence: only a record of the contract's end, at a head that proves
-    /// something, ends it.
-    async fn wish_for_absent(&mut self, contract: ContractId, snapshot: &Snapshot) -> Wish {
+    /// The goal for a contract that is here but not on the chain. Absence alone destroys nothing: that takes
+    /// a record of the contract's end, at a head that is new and fresh.
+    async fn goal_for_absent(&mut self, contract: ContractId, snapshot: &Snapshot) -> Goal {
         if self.closed.contains(&contract) {
-            return Wish::Destroy;
+            return Goal::Destroy;
         }
-        match snapshot.may_destroy(unix_ms(), self.timing.stale) {
+        match snapshot.may_destroy(unix_ms(), self.timing.stale_after) {
             Err(why) => warn!(contract, "not removed: {why}"),
             Ok(()) => match self.chain.closed(contract, &snapshot.head).await {
                 Ok(Some(closed)) => {
-                    info!(contract, reason = closed.reason, "closed: its workloads are removed");
+                    info!(contract, reason = closed.reason, "closed: removing its workloads");
                     self.closed.insert(contract);
                     self.releases.end([contract]);
-                    return Wish::Destroy;
+                    return Goal::Destroy;
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    warn!(contract, "not removed: {error}");
-                    return Wish::Keep;
+                    warn!(contract, "not removed: {:#}", anyhow::Error::from(error));
+                    return Goal::Keep;
                 }
             },
         }
-        let for_ms = self.quarantine.enter(contract, unix_ms());
-        match u128::from(for_ms) < self.timing.quarantine.as_millis() {
-            true => Wish::Keep,
-            false => Wish::Halt,
-        }
+        let since_ms = self.quarantine.enter(contract, unix_ms());
+        if u128::from(since_ms) < self.timing.quarantine.as_millis() { Goal::Keep } else { Goal::Halt }
     }
 
-    /// What is being done for a reason that is gone.
-    fn give_up_unwanted(&self, wishes: &BTreeMap<ContractId, Wish>) {
+    /// Cancels plans whose purpose isn't the goal any more.
+    fn cancel_outdated(&self, goals: &BTreeMap<ContractId, Goal>) {
         for (contract, purpose) in self.reconciler.busy() {
-            let wanted = match wishes.get(&contract) {
-                Some(Wish::Keep) => true,
-                Some(wish) => self.purpose(contract, wish) == Some(purpose),
+            let is_wanted = match goals.get(&contract) {
+                Some(Goal::Keep) => true,
+                Some(goal) => self.purpose(contract, goal) == Some(purpose),
                 None => false,
             };
-            if !wanted {
-                self.reconciler.give_up(contract);
+            if !is_wanted {
+                self.reconciler.cancel(contract);
             }
         }
     }
 
-    fn purpose(&self, contract: ContractId, wish: &Wish) -> Option<Purpose> {
-        match wish {
-            Wish::Run(_) => self.progress.get(&contract)?.version().map(Purpose::Run),
-            Wish::Halt => Some(Purpose::Halt),
-            Wish::Destroy => Some(Purpose::Destroy),
-            Wish::Keep => None,
+    fn purpose(&self, contract: ContractId, goal: &Goal) -> Option<Purpose> {
+        match goal {
+            Goal::Run(_) => self.progress.get(&contract)?.version().map(Purpose::Run),
+            Goal::Halt => Some(Purpose::Halt),
+            Goal::Destroy => Some(Purpose::Destroy),
+            Goal::Keep => None,
         }
     }
 
-    /// Takes note of how far each contract is.
-    fn note(&mut self, snapshot: &Snapshot, observed: &Observed, plans: &[Plan]) {
+    /// Records how far each contract has come.
+    fn update_progress(&mut self, snapshot: &Snapshot, observed: &Observed, plans: &[Plan]) {
         let now = Instant::now();
         let nothing = Default::default();
         for (contract, desired) in &snapshot.contracts {
             let target = self.target(desired);
             let Some(progress) = self.progress.get_mut(contract) else { continue };
-            let (Wanted::Run(workloads), false) = (&target.wanted, desired.contract.paused) else {
+            let Some(workloads) = target.workloads().filter(|_| !desired.contract.paused) else {
                 progress.halted();
                 continue;
             };
@@ -381,224 +383,118 @@ impl Engine {
                 continue;
             }
             let there = observed.get(contract).unwrap_or(&nothing);
-            let as_wished =
-                progress.verdict().is_none() && !plans.iter().any(|plan| plan.contract == *contract);
-            progress.observe(workloads, there, as_wished, now, &self.timing);
+            let is_reached =
+                progress.rejection().is_none() && !plans.iter().any(|plan| plan.contract == *contract);
+            progress.observe(workloads, there, is_reached, now, &self.timing);
             let confirmed = desired.has_confirmed(target.version);
-            progress.count_end(workloads, there, confirmed, now, &self.timing);
-            if let Some(at) = progress.settles_at(&self.timing) {
-                self.next_look = self.next_look.min(at.max(now));
+            progress.count_exit(workloads, there, confirmed, now, &self.timing);
+            if let Some(at) = progress.ready_at(&self.timing) {
+                self.next_pass = self.next_pass.min(at.max(now));
             }
-            if progress.verdict().is_some() && desired.contract.pending == Some(target.version) {
-                // The version that stands comes back.
-                self.next_look = now;
+            if progress.rejection().is_some() && desired.contract.pending == Some(target.version) {
+                // At once: the active version is to come back.
+                self.next_pass = now;
             }
         }
     }
 
-    /// Drops what is remembered of contracts that are gone.
-    fn forget(&mut self, wishes: &BTreeMap<ContractId, Wish>) {
-        self.progress.retain(|contract, _| wishes.contains_key(contract));
-        self.closed.retain(|contract| wishes.contains_key(contract));
+    fn forget_gone(&mut self, goals: &BTreeMap<ContractId, Goal>) {
+        self.progress.retain(|contract, _| goals.contains_key(contract));
+        self.closed.retain(|contract| goals.contains_key(contract));
     }
 
-    fn start(&mut self, snapshot: &Snapshot, wishes: &BTreeMap<ContractId, Wish>, plans: Vec<Plan>) {
+    fn start(&mut self, snapshot: &Snapshot, goals: &BTreeMap<ContractId, Goal>, plans: Vec<Plan>) {
         let now = Instant::now();
         for plan in plans {
             let contract = plan.contract;
-            let Some(purpose) = wishes.get(&contract).and_then(|wish| self.purpose(contract, wish)) else {
+            let Some(purpose) = goals.get(&contract).and_then(|goal| self.purpose(contract, goal)) else {
                 continue;
             };
             if self.reconciler.purpose(contract).is_some() {
                 continue;
             }
             let progress = self.progress.entry(contract).or_default();
-            if progress.verdict().is_some() && matches!(purpose, Purpose::Run(_)) {
+            if progress.rejection().is_some() && matches!(purpose, Purpose::Run(_)) {
                 continue;
             }
             if let Some(at) = progress.retry_at(purpose).filter(|at| *at > now) {
-                self.next_look = self.next_look.min(at);
+                self.next_pass = self.next_pass.min(at);
                 continue;
             }
-            // Releases come first among the plans: what they give back, starts may need.
-            if !plan.releases() && self.reconciler.is_releasing() && progress.hold(now, self.timing.hold) {
-                self.next_look = self.next_look.min(now + self.timing.hold);
+            // Plans that only free capacity come first: starts may need what they free.
+            let hold = self.timing.hold_starts;
+            if !plan.only_frees() && self.reconciler.is_freeing() && progress.is_held(now, hold) {
+                self.next_pass = self.next_pass.min(now + hold);
                 continue;
             }
             progress.starting(plan.steps.iter().filter_map(|step| match step {
-                Step::Run(spec) => Some(spec.id.name.as_str()),
+                Step::RunMachine(spec) => Some(spec.id.name.as_str()),
                 _ => None,
             }));
-            let image = match purpose {
-                Purpose::Run(version) => ImageRules {
-                    limit: version.reserved.sru.max(FREE_IMAGE_BYTES),
-                    // To start again, or to come back from an update that failed, takes no registry.
-                    keep: snapshot.has_confirmed(contract, version),
-                },
-                Purpose::Halt | Purpose::Destroy => ImageRules { limit: 0, keep: true },
-            };
-            self.reconciler.start(plan, purpose, image);
+            self.reconciler.start(plan, purpose, image_rules(snapshot, contract, purpose));
         }
     }
 
+    /// Records the outcome of a plan.
     fn finish(&mut self, outcome: Outcome) {
+        self.metrics.plan_ended(outcome.label());
         let Outcome { contract, purpose, result } = outcome;
-        self.metrics.plan_ended(&result);
         let progress = self.progress.entry(contract).or_default();
         if matches!(purpose, Purpose::Run(version) if progress.version() != Some(version)) {
-            // Another version is tried by now.
+            // By now another version is the target.
             return;
         }
-        let confirmed = match (purpose, &self.seen) {
-            (Purpose::Run(version), Some(seen)) => seen.has_confirmed(contract, version),
+        let confirmed = match (purpose, &self.last_snapshot) {
+            (Purpose::Run(version), Some(snapshot)) => snapshot.has_confirmed(contract, version),
             _ => false,
         };
         match result {
-            Ok(()) if purpose == Purpose::Destroy => info!(contract, "its workloads are removed"),
-            Ok(()) | Err(Failure::GivenUp) => {}
-            // What is observed next tells the rest.
+            Ok(()) if purpose == Purpose::Destroy => info!(contract, "workloads removed"),
+            Ok(()) | Err(Failure::Cancelled) => {}
+            // The next observation shows how it ended.
             Err(Failure::Exited(why)) => warn!(contract, "{why}"),
             Err(Failure::Transient(why)) => {
-                progress.failed(contract, purpose, &why, Instant::now(), &self.timing);
+                progress.failed(contract, purpose, &format!("{why:#}"), Instant::now(), &self.timing);
             }
-            // What ran once may run again.
+            // A version that has run once may run again.
             Err(Failure::Invalid(rejection)) if confirmed => {
                 progress.failed(contract, purpose, &rejection.to_string(), Instant::now(), &self.timing);
             }
-            Err(Failure::Invalid(rejection)) => progress.refused(contract, rejection),
+            Err(Failure::Invalid(rejection)) => progress.reject(contract, rejection),
         }
-    }
-
-    /// Reports follow from what is there, not from what was done.
-    fn report(&mut self, snapshot: &Snapshot, observed: &Observed) {
-        let mut counts = Counts::default();
-        let mut reports = Reports::new();
-        for (&id, desired) in &snapshot.contracts {
-            let target = self.target(desired);
-            let progress = self.progress.get(&id);
-            let ready = progress.is_some_and(|p| p.is_ready(&self.timing));
-            let rejection = match &target.wanted {
-                Wanted::Refused(rejection) => Some(rejection),
-                _ => progress.and_then(Progress::verdict),
-            };
-            counts.add(desired, ready, rejection.is_some(), progress.is_some_and(Progress::is_failing));
-            if let Some(report) = self.answer(desired, target, rejection, ready, observed.get(&id)) {
-                reports.insert(Topic::Answer(id), report);
-            }
-            let version = target.version.number;
-            let is_awaited = !desired.has_confirmed(target.version);
-            if is_awaited && self.reconciler.purpose(id) == Some(Purpose::Run(target.version)) {
-                reports.insert(Topic::Progress(id), Report::Progress { contract: id, version });
-            }
-        }
-        self.releases.report(&mut reports);
-        self.metrics.contracts(&counts);
-        self.outputs.reports.send_if_modified(|sent| {
-            for (_, report) in reports.iter().filter(|(topic, report)| sent.get(topic) != Some(report)) {
-                log_report(report, snapshot);
-            }
-            let changed = *sent != reports;
-            *sent = reports;
-            changed
-        });
-    }
-
-    /// What the chain is told of a contract. An update that can't run goes first: until the chain has
-    /// dropped it, nobody asks about the version that stands.
-    fn answer(
-        &self,
-        desired: &Desired,
-        target: &Target,
-        rejection: Option<&Rejection>,
-        ready: bool,
-        observed: Option<&ObservedContract>,
-    ) -> Option<Report> {
-        let contract = desired.contract.id;
-        let failed = |(version, rejection): (Version, &Rejection)| Report::Failed {
-            contract,
-            version: version.number,
-            code: rejection.code,
-            path: rejection.report_path().to_owned(),
-        };
-        if let Some(refused) = self.refused_update(desired) {
-            return Some(failed(refused));
-        }
-        if let Some(rejection) = rejection {
-            return (!desired.has_confirmed(target.version)).then(|| failed((target.version, rejection)));
-        }
-        let (Wanted::Run(workloads), true) = (&target.wanted, ready) else { return None };
-        Some(Report::Deployed {
-            contract,
-            version: target.version.number,
-            body_hash: target.version.body_hash,
-            result: result::result(workloads, observed),
-        })
     }
 }
 
-fn log_report(report: &Report, snapshot: &Snapshot) {
-    match report {
-        Report::Deployed { contract, version, result, .. } => {
-            info!(contract, version, result = %String::from_utf8_lossy(result), "it runs");
-        }
-        Report::Failed { contract, version, code, .. } => {
-            // What was found out by trying is in the log already.
-            if let Some(rejection) = snapshot.contracts.get(contract).and_then(|d| d.rejection(*version)) {
-                error!(contract, version, ?code, "refused: {rejection}");
-            }
-        }
-        Report::Released { contract } => info!(contract, "nothing of it is left: the chain is told"),
-        _ => {}
+fn image_rules(snapshot: &Snapshot, contract: ContractId, purpose: Purpose) -> ImageRules {
+    match purpose {
+        Purpose::Run(version) => ImageRules {
+            limit: version.reserved.sru.max(FREE_IMAGE_BYTES),
+            // A restart, or the return from a failed update, needs no registry.
+            keep: snapshot.has_confirmed(contract, version),
+        },
+        Purpose::Halt | Purpose::Destroy => ImageRules { limit: 0, keep: true },
     }
 }
 
-fn wish(
+fn goal(
     desired: &Desired,
     target: &Target,
     progress: &Progress,
     observed: Option<&ObservedContract>,
-) -> Wish {
+) -> Goal {
     match &target.wanted {
-        _ if desired.contract.paused => Wish::Halt,
-        Wanted::Run(workloads) if progress.verdict().is_none() => {
+        _ if desired.contract.paused => Goal::Halt,
+        Wanted::Run(workloads) if progress.rejection().is_none() => {
             let confirmed = desired.has_confirmed(target.version);
-            Wish::Run(match observed.filter(|_| confirmed) {
+            Goal::Run(match observed.filter(|_| confirmed) {
                 Some(observed) => as_grown(workloads, observed),
                 None => workloads.clone(),
             })
         }
-        Wanted::Run(_) | Wanted::Refused(_) => Wish::Keep,
+        Wanted::Run(_) | Wanted::Refused(_) => Goal::Keep,
         Wanted::Unknown(why) => {
-            error!(contract = desired.contract.id, "left as it is: {why}");
-            Wish::Keep
+            error!(contract = desired.contract.id, "nothing is changed: {why}");
+            Goal::Keep
         }
-    }
-}
-
-/// How many contracts are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Their workloads run.
-    pub running: u64,
-    /// On their way, for the first time or after a change.
-    pub starting: u64,
-    /// Something fails and is tried again.
-    pub failing: u64,
-    /// Refused by this node.
-    pub refused: u64,
-    /// Stopped, for their payer is out of funds.
-    pub paused: u64,
-}
-
-impl Counts {
-    fn add(&mut self, desired: &Desired, ready: bool, refused: bool, failing: bool) {
-        let count = match () {
-            () if desired.contract.paused => &mut self.paused,
-            () if refused => &mut self.refused,
-            () if ready => &mut self.running,
-            () if failing => &mut self.failing,
-            () => &mut self.starting,
-        };
-        *count += 1;
     }
 }

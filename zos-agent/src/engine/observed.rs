@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What is really there, by contract.
+//! What is on this machine, by contract.
 
 use crate::drivers::{
     DriverError, MachineDriver, ObservedMachine, ObservedMachines, ObservedVolume, VolumeDriver,
@@ -7,24 +7,24 @@ use crate::drivers::{
 use std::collections::BTreeMap;
 use tfgrid_primitives::ContractId;
 
-/// What is there of each contract that has left a trace on this node.
+/// Every contract of which anything is on this machine.
 pub type Observed = BTreeMap<ContractId, ObservedContract>;
 
-/// What is there of one contract.
+/// What is on this machine of one contract.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedContract {
-    /// By name.
+    /// Machines by name, running or not.
     pub machines: BTreeMap<String, ObservedMachine>,
-    /// By name.
+    /// Volumes by name, attached or not.
     pub volumes: BTreeMap<String, ObservedVolume>,
-    /// Whether it has a network.
+    /// Whether its network exists.
     pub network: bool,
 }
 
 /// Asks both drivers.
 ///
 /// # Errors
-/// Where one of them can't tell: half a picture would be taken for absence.
+/// If either driver fails: one answer alone would make what the other knows look absent.
 pub async fn observe(
     machines: &dyn MachineDriver,
     volumes: &dyn VolumeDriver,

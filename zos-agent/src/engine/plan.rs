@@ -1,71 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From what should be and what is to the steps between them. Pure: no driver, no chain, no clock.
+//! Plans the steps from what is observed to the goal of each contract. Pure: no drivers, no chain, no clock.
 
-use super::{
-    desired::Workloads,
-    observed::{Observed, ObservedContract},
+use super::observed::{Observed, ObservedContract};
+use crate::{
+    chain::desired::Workloads,
+    drivers::{MachineSpec, VolumeSpec},
 };
-use crate::drivers::{MachineSpec, VolumeSpec};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::ContractId;
 
-/// What should become of a contract's workloads.
+/// The state that a contract's workloads are to reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// They run.
+pub enum Goal {
+    /// These workloads run.
     Run(Workloads),
-    /// Nothing runs; everything else stays.
+    /// No machine runs; everything else stays.
     Halt,
-    /// Nothing is left. Only for contracts that the chain has closed.
+    /// Everything is removed. For contracts only that the chain has closed.
     Destroy,
-    /// Nothing is touched.
+    /// Nothing is changed.
     Keep,
 }
 
-/// One step, idempotent. Names are those of the contract's workloads.
+/// An idempotent step. The names are those of the contract's workloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Fetch what the machine needs.
-    Prepare(MachineSpec),
+    /// Fetch the machine's image.
+    FetchImage(MachineSpec),
     /// Stop the machine.
-    Stop(String),
+    StopMachine(String),
     /// Stop and remove the machine.
-    Remove(String),
+    RemoveMachine(String),
     /// Detach the volume; its content stays.
-    Detach(String),
-    /// Make, grow and attach the volume.
-    Attach(VolumeSpec),
-    /// Make and start the machine.
-    Run(MachineSpec),
+    DetachVolume(String),
+    /// Create or grow the volume, and attach it.
+    AttachVolume(VolumeSpec),
+    /// Create and start the machine.
+    RunMachine(MachineSpec),
     /// Delete the volume with its content.
-    Destroy(String),
-    /// Remove the network.
-    Release,
+    DeleteVolume(String),
+    /// Remove the contract's network.
+    RemoveNetwork,
 }
 
 /// The steps of one contract, in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Whose.
+    /// Contract id.
     pub contract: ContractId,
-    /// Never empty.
+    /// At least one step.
     pub steps: Vec<Step>,
 }
 
 impl Plan {
-    /// Whether it only gives back what the contract took.
-    pub fn releases(&self) -> bool {
-        self.steps.iter().all(|step| {
-            matches!(
-                step,
-                Step::Stop(_) | Step::Remove(_) | Step::Detach(_) | Step::Destroy(_) | Step::Release
-            )
+    /// Whether all steps free capacity.
+    pub fn only_frees(&self) -> bool {
+        self.steps.iter().all(|step| match step {
+            Step::StopMachine(_)
+            | Step::RemoveMachine(_)
+            | Step::DetachVolume(_)
+            | Step::DeleteVolume(_)
+            | Step::RemoveNetwork => true,
+            Step::FetchImage(_) | Step::AttachVolume(_) | Step::RunMachine(_) => false,
         })
     }
 }
 
-/// The workloads of a version that stands, with volumes as large as they are: an update that failed
-/// may have grown them, and content isn't cut off to come back from it.
+/// The workloads of the active version, with volumes at least as large as they are: a failed update may have
+/// grown them, and the return from it must not cut off content.
 pub fn as_grown(workloads: &Workloads, observed: &ObservedContract) -> Workloads {
     let mut workloads = workloads.clone();
     for spec in &mut workloads.volumes {
@@ -75,42 +77,47 @@ pub fn as_grown(workloads: &Workloads, observed: &ObservedContract) -> Workloads
     workloads
 }
 
-/// Plans for all contracts; those that release come first.
-pub fn plan(wishes: &BTreeMap<ContractId, Wish>, observed: &Observed) -> Vec<Plan> {
+/// Plans for all contracts that aren't at their goal. Plans that only free capacity come first.
+pub fn plan(goals: &BTreeMap<ContractId, Goal>, observed: &Observed) -> Vec<Plan> {
     let nothing = ObservedContract::default();
-    let mut plans: Vec<Plan> = wishes
+    let mut plans: Vec<Plan> = goals
         .iter()
-        .map(|(&contract, wish)| Plan {
+        .map(|(&contract, goal)| Plan {
             contract,
-            steps: steps(wish, observed.get(&contract).unwrap_or(&nothing)),
+            steps: steps(goal, observed.get(&contract).unwrap_or(&nothing)),
         })
         .filter(|plan| !plan.steps.is_empty())
         .collect();
-    plans.sort_by_key(|plan| !plan.releases());
+    plans.sort_by_key(|plan| !plan.only_frees());
     plans
 }
 
-fn steps(wish: &Wish, observed: &ObservedContract) -> Vec<Step> {
-    match wish {
-        Wish::Run(workloads) => run(workloads, observed),
-        Wish::Halt => halt(observed),
-        Wish::Destroy => destroy(observed),
-        Wish::Keep => Vec::new(),
+fn steps(goal: &Goal, observed: &ObservedContract) -> Vec<Step> {
+    match goal {
+        Goal::Run(workloads) => run(workloads, observed),
+        Goal::Halt => halt(observed),
+        Goal::Destroy => destroy(observed),
+        Goal::Keep => Vec::new(),
     }
 }
 
 fn halt(observed: &ObservedContract) -> Vec<Step> {
-    observed.machines.values().filter(|m| m.is_running()).map(|m| Step::Stop(m.id.name.clone())).collect()
+    observed
+        .machines
+        .values()
+        .filter(|m| m.is_running())
+        .map(|m| Step::StopMachine(m.id.name.clone()))
+        .collect()
 }
 
 fn destroy(observed: &ObservedContract) -> Vec<Step> {
-    let machines = observed.machines.keys().cloned().map(Step::Remove);
-    let volumes = observed.volumes.keys().cloned().map(Step::Destroy);
-    machines.chain(volumes).chain(observed.network.then_some(Step::Release)).collect()
+    let machines = observed.machines.keys().cloned().map(Step::RemoveMachine);
+    let volumes = observed.volumes.keys().cloned().map(Step::DeleteVolume);
+    machines.chain(volumes).chain(observed.network.then_some(Step::RemoveNetwork)).collect()
 }
 
-/// Everything slow or likely to fail comes before the first thing that stops: a new version that
-/// can't run leaves the old one running.
+/// Whatever is slow or likely to fail comes before the first stop, so that a new version that can't run
+/// leaves the old one running.
 fn run(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let volumes = Volumes::of(workloads, observed);
     let mut prepare = Vec::new();
@@ -119,7 +126,7 @@ fn run(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
 
     for name in observed.machines.keys() {
         if !workloads.machines.iter().any(|spec| spec.id.name == *name) {
-            clear.push(Step::Remove(name.clone()));
+            clear.push(Step::RemoveMachine(name.clone()));
         }
     }
     for spec in &workloads.machines {
@@ -127,22 +134,22 @@ fn run(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
             Some(machine) if machine.hash == spec.hash => {
                 let must_stop = volumes.growing.iter().any(|volume| uses(spec, volume));
                 if machine.is_running() && must_stop {
-                    clear.push(Step::Stop(spec.id.name.clone()));
+                    clear.push(Step::StopMachine(spec.id.name.clone()));
                 }
                 if !machine.is_running() || must_stop {
-                    start.push(Step::Run(spec.clone()));
+                    start.push(Step::RunMachine(spec.clone()));
                 }
             }
             other => {
-                prepare.push(Step::Prepare(spec.clone()));
+                prepare.push(Step::FetchImage(spec.clone()));
                 if other.is_some() {
-                    clear.push(Step::Remove(spec.id.name.clone()));
+                    clear.push(Step::RemoveMachine(spec.id.name.clone()));
                 }
-                start.push(Step::Run(spec.clone()));
+                start.push(Step::RunMachine(spec.clone()));
             }
         }
     }
-    let detach = volumes.unwanted.into_iter().map(Step::Detach);
+    let detach = volumes.unwanted.into_iter().map(Step::DetachVolume);
     volumes
         .shrinking
         .into_iter()
@@ -158,15 +165,15 @@ fn uses(spec: &MachineSpec, volume: &str) -> bool {
     spec.container.mounts.iter().any(|(name, _)| name == volume)
 }
 
-/// What has to happen to volumes.
+/// Changes to volumes.
 #[derive(Default)]
 struct Volumes {
-    /// The driver refuses these: better before anything else is done.
+    /// The driver refuses to shrink. These steps go first, before anything is changed.
     shrinking: Vec<Step>,
-    /// Attached and too small: whoever uses them stops first.
+    /// Attached and too small: machines that use them must stop first.
     growing: BTreeSet<String>,
     attach: Vec<Step>,
-    /// Attached and not in the deployment any more. Their content stays until the contract closes.
+    /// Attached, but not in the deployment. Their content stays until the contract closes.
     unwanted: Vec<String>,
 }
 
@@ -179,7 +186,7 @@ impl Volumes {
             }
         }
         for spec in &workloads.volumes {
-            let attach = Step::Attach(spec.clone());
+            let attach = Step::AttachVolume(spec.clone());
             match observed.volumes.get(&spec.id.name) {
                 Some(volume) if volume.size > spec.size => volumes.shrinking.push(attach),
                 Some(volume) if volume.attached && volume.size == spec.size => {}
@@ -229,9 +236,10 @@ mod tests {
     }
 
     fn observed_machine(contract: ContractId, name: &str, hash: &str, running: bool) -> ObservedMachine {
-        let state = match running {
-            true => MachineState::Running { ip: None },
-            false => MachineState::Stopped { how: "exit code 0".into() },
+        let state = if running {
+            MachineState::Running { ip: None }
+        } else {
+            MachineState::Stopped { how: "exit code 0".into() }
         };
         ObservedMachine { id: id(contract, name), hash: hash.into(), instance: "1".into(), state }
     }
@@ -240,32 +248,35 @@ mod tests {
         ObservedVolume { id: id(contract, name), size: mib * MIB, attached, used: 0 }
     }
 
-    /// What the step does to a world in which nothing fails.
+    /// Applies the step to a machine on which nothing fails.
     fn apply(step: &Step, contract: ContractId, world: &mut ObservedContract) {
         match step {
-            Step::Prepare(_) => {}
-            Step::Stop(name) => {
+            Step::FetchImage(_) => {}
+            Step::StopMachine(name) => {
                 world.machines.get_mut(name).unwrap().state = MachineState::Stopped { how: String::new() };
             }
-            Step::Remove(name) => drop(world.machines.remove(name).unwrap()),
-            Step::Detach(name) => world.volumes.get_mut(name).unwrap().attached = false,
-            Step::Destroy(name) => drop(world.volumes.remove(name).unwrap()),
-            Step::Release => {
+            Step::RemoveMachine(name) => {
+                world.machines.remove(name).unwrap();
+            }
+            Step::DetachVolume(name) => world.volumes.get_mut(name).unwrap().attached = false,
+            Step::DeleteVolume(name) => {
+                world.volumes.remove(name).unwrap();
+            }
+            Step::RemoveNetwork => {
                 assert!(world.machines.is_empty(), "a network is removed after its machines");
                 world.network = false;
             }
-            Step::Attach(spec) => {
+            Step::AttachVolume(spec) => {
                 let grown = ObservedVolume { id: spec.id.clone(), size: spec.size, attached: true, used: 0 };
-                if let Some(before) = world.volumes.insert(spec.id.name.clone(), grown) {
-                    if before.attached && before.size != spec.size {
-                        assert!(
-                            world.machines.values().all(|m| !m.is_running() || !mounts(m, spec)),
-                            "a volume grows while nobody uses it"
-                        );
-                    }
+                let before = world.volumes.insert(spec.id.name.clone(), grown);
+                if before.is_some_and(|before| before.attached && before.size != spec.size) {
+                    assert!(
+                        world.machines.values().all(|m| !m.is_running() || !mounts(m, spec)),
+                        "a volume grows while no machine uses it"
+                    );
                 }
             }
-            Step::Run(spec) => {
+            Step::RunMachine(spec) => {
                 for (name, _) in &spec.container.mounts {
                     assert!(world.volumes[name].attached, "a machine starts after its volumes");
                 }
@@ -281,34 +292,34 @@ mod tests {
         machine.hash.ends_with("+data") && volume.id.name == "data"
     }
 
-    fn one(wish: Wish, world: ObservedContract) -> Vec<Step> {
-        let plans = plan(&BTreeMap::from([(1, wish)]), &BTreeMap::from([(1, world)]));
+    fn one(goal: Goal, world: ObservedContract) -> Vec<Step> {
+        let plans = plan(&BTreeMap::from([(1, goal)]), &BTreeMap::from([(1, world)]));
         plans.into_iter().flat_map(|plan| plan.steps).collect()
     }
 
     #[test]
-    fn a_new_contract_is_prepared_then_attached_then_started() {
+    fn a_new_contract_is_fetched_then_attached_then_started() {
         let web = machine(1, "web", "a", &["data"]);
         let data = volume(1, "data", 16);
-        let wish = Wish::Run(Workloads { machines: vec![web.clone()], volumes: vec![data.clone()] });
+        let goal = Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![data.clone()] });
         assert_eq!(
-            one(wish, ObservedContract::default()),
-            [Step::Prepare(web.clone()), Step::Attach(data), Step::Run(web)]
+            one(goal, ObservedContract::default()),
+            [Step::FetchImage(web.clone()), Step::AttachVolume(data), Step::RunMachine(web)]
         );
     }
 
     #[test]
-    fn a_machine_made_from_another_spec_is_replaced_after_the_new_one_is_prepared() {
+    fn another_spec_replaces_the_machine_after_its_fetch() {
         let web = machine(1, "web", "new", &[]);
         let world = ObservedContract {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "old", true))]),
             network: true,
             ..Default::default()
         };
-        let wish = Wish::Run(Workloads { machines: vec![web.clone()], volumes: vec![] });
+        let goal = Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![] });
         assert_eq!(
-            one(wish, world),
-            [Step::Prepare(web.clone()), Step::Remove("web".into()), Step::Run(web)]
+            one(goal, world),
+            [Step::FetchImage(web.clone()), Step::RemoveMachine("web".into()), Step::RunMachine(web)]
         );
     }
 
@@ -321,44 +332,49 @@ mod tests {
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16, false))]),
             network: true,
         };
-        let wish = Wish::Run(Workloads { machines: vec![web.clone()], volumes: vec![data.clone()] });
-        assert_eq!(one(wish, world), [Step::Attach(data), Step::Run(web)]);
+        let goal = Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![data.clone()] });
+        assert_eq!(one(goal, world), [Step::AttachVolume(data), Step::RunMachine(web)]);
     }
 
     #[test]
-    fn a_volume_that_grows_stops_its_machine_and_one_that_shrinks_is_refused_before_anything_stops() {
+    fn a_growing_volume_stops_its_machine_a_shrinking_one_does_not() {
         let web = machine(1, "web", "a", &["data"]);
         let world = ObservedContract {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 32, true))]),
             network: true,
         };
-        let wish =
-            |mib| Wish::Run(Workloads { machines: vec![web.clone()], volumes: vec![volume(1, "data", mib)] });
+        let goal =
+            |mib| Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![volume(1, "data", mib)] });
         assert_eq!(
-            one(wish(64), world.clone()),
-            [Step::Stop("web".into()), Step::Attach(volume(1, "data", 64)), Step::Run(web.clone())]
+            one(goal(64), world.clone()),
+            [
+                Step::StopMachine("web".into()),
+                Step::AttachVolume(volume(1, "data", 64)),
+                Step::RunMachine(web.clone())
+            ]
         );
-        assert_eq!(one(wish(16), world)[0], Step::Attach(volume(1, "data", 16)));
+        assert_eq!(one(goal(16), world)[0], Step::AttachVolume(volume(1, "data", 16)));
     }
 
-    /// Which of the contract's things the steps touch.
+    /// Names of the workloads that the steps change.
     fn touched(steps: &[Step]) -> Vec<&str> {
         steps
             .iter()
             .map(|step| match step {
-                Step::Stop(name) | Step::Remove(name) | Step::Detach(name) | Step::Destroy(name) => {
-                    name.as_str()
-                }
-                Step::Prepare(spec) | Step::Run(spec) => spec.id.name.as_str(),
-                Step::Attach(spec) => spec.id.name.as_str(),
-                Step::Release => "network",
+                Step::StopMachine(name)
+                | Step::RemoveMachine(name)
+                | Step::DetachVolume(name)
+                | Step::DeleteVolume(name) => name.as_str(),
+                Step::FetchImage(spec) | Step::RunMachine(spec) => spec.id.name.as_str(),
+                Step::AttachVolume(spec) => spec.id.name.as_str(),
+                Step::RemoveNetwork => "network",
             })
             .collect()
     }
 
     #[test]
-    fn what_an_update_leaves_as_it_was_is_not_touched() {
+    fn an_update_touches_only_what_it_changes() {
         let world = ObservedContract {
             machines: BTreeMap::from([
                 ("db".into(), observed_machine(1, "db", "a+data", true)),
@@ -369,14 +385,14 @@ mod tests {
         };
         let db = machine(1, "db", "a+data", &["data"]);
         let machines = |web: &str| vec![db.clone(), machine(1, "web", web, &[])];
-        let wish =
-            |web| Wish::Run(Workloads { machines: machines(web), volumes: vec![volume(1, "data", 16)] });
-        assert_eq!(touched(&one(wish("new"), world.clone())), ["web", "web", "web"]);
-        assert_eq!(one(wish("old"), world), []);
+        let goal =
+            |web| Goal::Run(Workloads { machines: machines(web), volumes: vec![volume(1, "data", 16)] });
+        assert_eq!(touched(&one(goal("new"), world.clone())), ["web", "web", "web"]);
+        assert_eq!(one(goal("old"), world), []);
     }
 
     #[test]
-    fn a_volume_that_a_failed_update_has_grown_stays_as_it_is_when_the_old_version_comes_back() {
+    fn a_volume_grown_by_a_failed_update_keeps_its_size() {
         let web = machine(1, "web", "a", &["data"]);
         let workloads = Workloads { machines: vec![web], volumes: vec![volume(1, "data", 16)] };
         let world = |attached| ObservedContract {
@@ -384,28 +400,28 @@ mod tests {
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64, attached))]),
             network: true,
         };
-        assert_eq!(one(Wish::Run(as_grown(&workloads, &world(true))), world(true)), []);
-        let steps = one(Wish::Run(as_grown(&workloads, &world(false))), world(false));
-        assert_eq!(steps, [Step::Attach(volume(1, "data", 64))]);
+        assert_eq!(one(Goal::Run(as_grown(&workloads, &world(true))), world(true)), []);
+        let steps = one(Goal::Run(as_grown(&workloads, &world(false))), world(false));
+        assert_eq!(steps, [Step::AttachVolume(volume(1, "data", 64))]);
         // One that is too small is grown all the same.
         let grown = as_grown(&workloads, &ObservedContract::default());
         assert_eq!(grown, workloads);
     }
 
     #[test]
-    fn releases_of_one_contract_go_before_starts_of_another() {
-        let wishes = BTreeMap::from([
-            (1, Wish::Run(Workloads { machines: vec![machine(1, "web", "a", &[])], volumes: vec![] })),
-            (2, Wish::Destroy),
-            (3, Wish::Halt),
+    fn plans_that_free_capacity_go_before_starts() {
+        let goals = BTreeMap::from([
+            (1, Goal::Run(Workloads { machines: vec![machine(1, "web", "a", &[])], volumes: vec![] })),
+            (2, Goal::Destroy),
+            (3, Goal::Halt),
         ]);
         let running = |contract| ObservedContract {
             machines: BTreeMap::from([("web".into(), observed_machine(contract, "web", "a", true))]),
             network: true,
             ..Default::default()
         };
-        let plans = plan(&wishes, &BTreeMap::from([(2, running(2)), (3, running(3))]));
-        let order: Vec<_> = plans.iter().map(|plan| (plan.contract, plan.releases())).collect();
+        let plans = plan(&goals, &BTreeMap::from([(2, running(2)), (3, running(3))]));
+        let order: Vec<_> = plans.iter().map(|plan| (plan.contract, plan.only_frees())).collect();
         assert_eq!(order, [(2, true), (3, true), (1, false)]);
     }
 
@@ -419,9 +435,12 @@ mod tests {
         );
         let size = || proptest::option::of(2u64..4);
         (machines, size(), size()).prop_map(|((x, y, z), data, more)| {
-            let x = x.map(|(hash, mount)| match mount && data.is_some() {
-                true => machine(1, "x", &format!("{hash}+data"), &["data"]),
-                false => machine(1, "x", hash, &[]),
+            let x = x.map(|(hash, mount)| {
+                if mount && data.is_some() {
+                    machine(1, "x", &format!("{hash}+data"), &["data"])
+                } else {
+                    machine(1, "x", hash, &[])
+                }
             });
             let y = y.map(|hash| machine(1, "y", hash, &[]));
             let z = z.map(|hash| machine(1, "z", hash, &[]));
@@ -435,7 +454,7 @@ mod tests {
         })
     }
 
-    /// Any world, except that volumes are never larger than wanted: the driver refuses to shrink.
+    /// Any state of a machine, but no volume larger than wanted: the driver refuses to shrink.
     fn world() -> impl Strategy<Value = ObservedContract> {
         let machine = |name: &'static str| {
             let hash = prop_oneof![Just("a"), Just("b"), Just("a+data")];
@@ -459,69 +478,69 @@ mod tests {
         )
     }
 
-    fn wish() -> impl Strategy<Value = Wish> {
+    fn goal() -> impl Strategy<Value = Goal> {
         prop_oneof![
-            4 => workloads().prop_map(Wish::Run),
-            1 => Just(Wish::Halt),
-            1 => Just(Wish::Destroy),
-            1 => Just(Wish::Keep),
+            4 => workloads().prop_map(Goal::Run),
+            1 => Just(Goal::Halt),
+            1 => Just(Goal::Destroy),
+            1 => Just(Goal::Keep),
         ]
     }
 
     proptest! {
         #[test]
-        fn planning_after_applying_yields_nothing(wish in wish(), mut world in world()) {
-            for step in one(wish.clone(), world.clone()) {
+        fn a_carried_out_plan_leaves_nothing_to_plan(goal in goal(), mut world in world()) {
+            for step in one(goal.clone(), world.clone()) {
                 apply(&step, 1, &mut world);
             }
-            prop_assert_eq!(one(wish, world), []);
+            prop_assert_eq!(one(goal, world), []);
         }
 
         #[test]
-        fn planning_after_a_crash_between_steps_still_arrives(
-            wish in wish(), mut world in world(), crash in 0usize..6,
+        fn a_plan_after_a_crash_reaches_the_goal(
+            goal in goal(), mut world in world(), crash in 0usize..6,
         ) {
-            for step in one(wish.clone(), world.clone()).iter().take(crash) {
+            for step in one(goal.clone(), world.clone()).iter().take(crash) {
                 apply(step, 1, &mut world);
             }
-            for step in one(wish.clone(), world.clone()) {
+            for step in one(goal.clone(), world.clone()) {
                 apply(&step, 1, &mut world);
             }
-            prop_assert_eq!(one(wish, world), []);
+            prop_assert_eq!(one(goal, world), []);
         }
 
         #[test]
-        fn an_update_that_crashes_and_is_taken_back_loses_no_content(
+        fn a_crashed_and_reverted_update_loses_no_content(
             old in workloads(), new in workloads(), mut world in world(), crash in 0usize..8,
         ) {
-            let goal = Wish::Run(as_grown(&old, &world));
+            let goal = Goal::Run(as_grown(&old, &world));
             for step in one(goal, world.clone()) {
                 apply(&step, 1, &mut world);
             }
             let before = world.volumes.clone();
-            for step in one(Wish::Run(as_grown(&new, &world)), world.clone()).iter().take(crash) {
+            for step in one(Goal::Run(as_grown(&new, &world)), world.clone()).iter().take(crash) {
                 apply(step, 1, &mut world);
             }
-            for step in one(Wish::Run(as_grown(&old, &world)), world.clone()) {
+            for step in one(Goal::Run(as_grown(&old, &world)), world.clone()) {
                 apply(&step, 1, &mut world);
             }
-            prop_assert_eq!(one(Wish::Run(as_grown(&old, &world)), world.clone()), []);
+            prop_assert_eq!(one(Goal::Run(as_grown(&old, &world)), world.clone()), []);
             for (name, volume) in before {
                 prop_assert!(world.volumes[&name].size >= volume.size);
             }
         }
 
         #[test]
-        fn no_content_is_deleted_unless_the_contract_is_closed(wish in wish(), world in world()) {
-            let destroys = one(wish.clone(), world)
+        fn no_content_is_deleted_unless_the_contract_is_closed(goal in goal(), world in world()) {
+            let destroys = one(goal.clone(), world)
                 .iter()
-                .any(|step| matches!(step, Step::Destroy(_) | Step::Release));
-            prop_assert!(!destroys || wish == Wish::Destroy);
+                .any(|step| matches!(step, Step::DeleteVolume(_) | Step::RemoveNetwork));
+            prop_assert!(!destroys || goal == Goal::Destroy);
         }
 
         #[test]
         fn a_closed_contract_leaves_nothing(mut world in world()) {
-            for step in one(Wish::Destroy, world.clone()) {
+            for step in one(Goal::Destroy, world.clone()) {
                 apply(&step, 1, &mut world);
             }
             prop_assert_eq!(world, ObservedContract::default());

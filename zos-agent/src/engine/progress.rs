@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the agent remembers of its tries for a contract. Lost with the agent, and made anew by
-//! trying again.
+//! Attempts to run a contract. Not kept over restarts: trying again rebuilds it.
 
-use super::{Timing, desired::Workloads, observed::ObservedContract, reconcile::Purpose};
-use crate::chain::Version;
+use super::{Timing, observed::ObservedContract, reconcile::Purpose};
+use crate::chain::{Version, desired::Workloads};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -12,22 +11,23 @@ use tfgrid_client::deployment::Rejection;
 use tfgrid_primitives::{ContractId, FailureCode};
 use tracing::{error, warn};
 
-/// Tries for one version of a contract.
+/// Attempts to run one version of a contract.
 #[derive(Debug, Default)]
 pub struct Progress {
     version: Option<Version>,
     failures: u32,
-    /// What failed last, and when to try it again.
+    /// Purpose of the last failed plan, and when to try again.
     retry: Option<(Purpose, Instant)>,
-    /// How often each machine was started since all of them last ran for a while.
+    /// Starts of each machine since all machines were last stable.
     starts: BTreeMap<String, u32>,
-    /// Whether the present stop of a machine is counted.
-    end_counted: bool,
+    /// Whether the machine that is stopped now was counted as a failure.
+    exit_counted: bool,
     steady: Option<Steady>,
-    verdict: Option<Rejection>,
+    rejection: Option<Rejection>,
     held_since: Option<Instant>,
 }
 
+/// Since when the same runs of all machines are observed.
 #[derive(Debug)]
 struct Steady {
     instances: BTreeMap<String, String>,
@@ -35,57 +35,57 @@ struct Steady {
 }
 
 impl Progress {
-    /// Begins anew when the version changes.
-    pub fn of_version(&mut self, version: Version) {
+    /// Starts over if the version is another one.
+    pub fn begin(&mut self, version: Version) {
         if self.version != Some(version) {
             *self = Self { version: Some(version), ..Self::default() };
         }
     }
 
-    /// Why this version can't run, found out by trying.
-    pub fn verdict(&self) -> Option<&Rejection> {
-        self.verdict.as_ref()
+    /// Why this version can't run, as was found by trying.
+    pub fn rejection(&self) -> Option<&Rejection> {
+        self.rejection.as_ref()
     }
 
-    /// The version that is tried.
+    /// The version that is to run.
     pub fn version(&self) -> Option<Version> {
         self.version
     }
 
-    /// When the next try for this purpose is due, `None` for at once.
+    /// When to try this purpose again, `None` if at once.
     pub fn retry_at(&self, purpose: Purpose) -> Option<Instant> {
         self.retry.filter(|(failed, _)| *failed == purpose).map(|(_, at)| at)
     }
 
-    /// Whether something failed since all machines last ran for a while.
+    /// Whether anything failed since all machines were last stable.
     pub fn is_failing(&self) -> bool {
         self.failures > 0
     }
 
-    /// Whether a start is still held back behind releases. It is for a while only: a release that
-    /// hangs must not stop everybody.
-    pub fn hold(&mut self, now: Instant, at_most: Duration) -> bool {
+    /// Whether a start still waits for other contracts to free their capacity, which it does for `limit` at
+    /// most: one that hangs must not stop all others.
+    pub fn is_held(&mut self, now: Instant, limit: Duration) -> bool {
         let since = *self.held_since.get_or_insert(now);
-        now.duration_since(since) < at_most
+        now.duration_since(since) < limit
     }
 
-    /// A plan is being carried out that starts these machines.
+    /// Records a plan that starts these machines.
     pub fn starting<'a>(&mut self, machines: impl Iterator<Item = &'a str>) {
         self.retry = None;
         self.held_since = None;
-        self.end_counted = false;
+        self.exit_counted = false;
         for name in machines {
             *self.starts.entry(name.to_owned()).or_default() += 1;
         }
     }
 
-    /// The workloads were told to stop: that they end isn't their failure.
+    /// Records that the workloads are to be stopped: their exits are no failures.
     pub fn halted(&mut self) {
         self.starts.clear();
         self.steady = None;
     }
 
-    /// A try failed; another may succeed.
+    /// Records a failure after which a later try may succeed.
     pub fn failed(
         &mut self,
         contract: ContractId,
@@ -100,22 +100,22 @@ impl Progress {
         warn!(contract, failures = self.failures, retry_in = ?delay, "{why}");
     }
 
-    /// A try failed for good.
-    pub fn refused(&mut self, contract: ContractId, rejection: Rejection) {
-        error!(contract, version = ?self.version, code = ?rejection.code, "refused: {rejection}");
-        self.verdict = Some(rejection);
+    /// Records that this version can't run.
+    pub fn reject(&mut self, contract: ContractId, rejection: Rejection) {
+        error!(contract, version = ?self.version, code = ?rejection.code, "rejected: {rejection}");
+        self.rejection = Some(rejection);
     }
 
-    /// Takes note of what is there. `as_wished`: nothing is left to do.
+    /// Records an observation; `is_reached` says that nothing is left to do.
     pub fn observe(
         &mut self,
         workloads: &Workloads,
         observed: &ObservedContract,
-        as_wished: bool,
+        is_reached: bool,
         now: Instant,
         timing: &Timing,
     ) {
-        if !as_wished {
+        if !is_reached {
             self.steady = None;
             return;
         }
@@ -127,7 +127,7 @@ impl Progress {
             .collect();
         match &self.steady {
             Some(steady) if steady.instances == instances => {
-                if now.duration_since(steady.since) >= timing.stable {
+                if now.duration_since(steady.since) >= timing.stable_after {
                     self.failures = 0;
                     self.starts.clear();
                 }
@@ -136,8 +136,8 @@ impl Progress {
         }
     }
 
-    /// Counts a machine that ended by itself after it was started.
-    pub fn count_end(
+    /// Counts a started machine that has exited by itself.
+    pub fn count_exit(
         &mut self,
         workloads: &Workloads,
         observed: &ObservedContract,
@@ -145,35 +145,35 @@ impl Progress {
         now: Instant,
         timing: &Timing,
     ) {
-        if self.end_counted || self.verdict.is_some() {
+        if self.exit_counted || self.rejection.is_some() {
             return;
         }
-        let ended = workloads.machines.iter().find_map(|spec| {
+        let exited = workloads.machines.iter().find_map(|spec| {
             let starts = *self.starts.get(&spec.id.name)?;
             let how = observed.machines.get(&spec.id.name)?.how_it_stopped()?.to_owned();
             Some((spec, starts, how))
         });
-        let Some((spec, starts, how)) = ended else { return };
-        self.end_counted = true;
-        let message = format!("machine {:?} ended by itself: {how}", spec.id.name);
+        let Some((spec, starts, how)) = exited else { return };
+        self.exit_counted = true;
+        let message = format!("machine {:?} exited: {how}", spec.id.name);
         if starts >= timing.starts_before_ready && !confirmed {
-            let message = format!("{message}; that was start {starts} of {starts}");
+            let message = format!("{message}; it was started {starts} times");
             let rejection = Rejection::new(FailureCode::WorkloadExited, &spec.pointer, message);
-            self.refused(spec.id.contract, rejection);
+            self.reject(spec.id.contract, rejection);
         } else {
             let Some(version) = self.version else { return };
             self.failed(spec.id.contract, Purpose::Run(version), &message, now, timing);
         }
     }
 
-    /// Whether everything has been as wished for long enough, without a restart.
+    /// Whether all machines have run for long enough to be reported as deployed.
     pub fn is_ready(&self, timing: &Timing) -> bool {
-        self.steady.as_ref().is_some_and(|steady| steady.since.elapsed() >= timing.settle)
+        self.steady.as_ref().is_some_and(|steady| steady.since.elapsed() >= timing.ready_after)
     }
 
-    /// When it will be ready, if nothing happens; `None` where it is already or something must.
-    pub fn settles_at(&self, timing: &Timing) -> Option<Instant> {
-        let at = self.steady.as_ref()?.since + timing.settle;
+    /// When it will be ready; `None` if it is, or if something is left to do.
+    pub fn ready_at(&self, timing: &Timing) -> Option<Instant> {
+        let at = self.steady.as_ref()?.since + timing.ready_after;
         (!self.is_ready(timing)).then_some(at)
     }
 }

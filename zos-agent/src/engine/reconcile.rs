@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Carries plans out: concurrent across contracts, serial within one.
+//! Executes plans: concurrently for different contracts, step by step for each.
 
 use super::plan::{Plan, Step};
 use crate::{
     chain::Version,
     drivers::{Bind, DriverError, ImageRules, MachineDriver, MachineSpec, VolumeDriver, WorkloadId},
 };
+use anyhow::Error;
 use std::{collections::HashMap, future::pending, sync::Arc};
 use tfgrid_client::deployment::Rejection;
 use tfgrid_primitives::ContractId;
@@ -15,32 +16,45 @@ use tokio::{
 };
 use tracing::info;
 
-/// Steps other than fetching that run at the same time.
-const STEPS_AT_ONCE: usize = 8;
-/// Images that are fetched at the same time. Apart from the steps, so that slow registries delay
-/// nobody who has what he needs.
-const FETCHES_AT_ONCE: usize = 16;
+/// Limit of steps that run at the same time, except fetches.
+const MAX_STEPS: usize = 8;
+/// Limit of images that are fetched at the same time. It is separate so that slow registries don't delay
+/// contracts that need no fetch.
+const MAX_FETCHES: usize = 16;
 
-/// Why a plan is carried out. One whose reason is gone is given up.
+/// Purpose of a plan. A plan is cancelled when its contract gets another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// The contract's workloads shall run, in this version.
+    /// Run the workloads of this version.
     Run(Version),
-    /// They shall stop.
+    /// Stop the workloads.
     Halt,
-    /// They shall go.
+    /// Remove the workloads and their data.
     Destroy,
 }
 
-/// How a plan ended.
+/// Outcome of a plan.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Whose.
+    /// The plan's contract.
     pub contract: ContractId,
-    /// Why it was carried out.
+    /// The plan's purpose.
     pub purpose: Purpose,
-    /// The first step that failed ended it.
+    /// The failure of the first step that failed.
     pub result: Result<(), Failure>,
+}
+
+impl Outcome {
+    /// Name in metrics.
+    pub fn label(&self) -> &'static str {
+        match self.result {
+            Ok(()) => "done",
+            Err(Failure::Invalid(_)) => "invalid",
+            Err(Failure::Exited(_)) => "exited",
+            Err(Failure::Transient(_)) => "transient",
+            Err(Failure::Cancelled) => "given_up",
+        }
+    }
 }
 
 /// Why a plan ended early.
@@ -48,24 +62,24 @@ pub struct Outcome {
 pub enum Failure {
     /// The contract's owner must change something.
     Invalid(Rejection),
-    /// A machine ended instead of starting. What is observed next tells the rest.
+    /// A machine exited instead of starting.
     Exited(String),
-    /// Another try may succeed.
-    Transient(String),
-    /// Its reason was gone.
-    GivenUp,
+    /// A later try may succeed.
+    Transient(Error),
+    /// The plan was cancelled.
+    Cancelled,
 }
 
-/// The drivers, as steps need them.
+/// The drivers that steps call.
 #[derive(Clone)]
 pub struct Drivers {
-    /// Runs machines.
+    /// Driver of machines and networks.
     pub machines: Arc<dyn MachineDriver>,
-    /// Keeps volumes.
+    /// Driver of volumes.
     pub volumes: Arc<dyn VolumeDriver>,
 }
 
-/// Plans that are being carried out.
+/// Plans in execution.
 pub struct Reconciler {
     drivers: Drivers,
     steps: Arc<Semaphore>,
@@ -81,35 +95,35 @@ struct Running {
 }
 
 impl Reconciler {
-    /// With nothing to do.
+    /// Has no plans at first.
     pub fn new(drivers: Drivers) -> Self {
         Self {
             drivers,
-            steps: Arc::new(Semaphore::new(STEPS_AT_ONCE)),
-            fetches: Arc::new(Semaphore::new(FETCHES_AT_ONCE)),
+            steps: Arc::new(Semaphore::new(MAX_STEPS)),
+            fetches: Arc::new(Semaphore::new(MAX_FETCHES)),
             tasks: JoinSet::new(),
             running: HashMap::new(),
         }
     }
 
-    /// Why a plan of this contract is being carried out, `None` where none is.
+    /// Purpose of the contract's plan in execution, `None` if there is none.
     pub fn purpose(&self, contract: ContractId) -> Option<Purpose> {
         self.running.values().find(|running| running.contract == contract).map(|running| running.purpose)
     }
 
-    /// The contracts whose plans are being carried out.
+    /// Contracts with a plan in execution, and its purpose.
     pub fn busy(&self) -> Vec<(ContractId, Purpose)> {
         self.running.values().map(|running| (running.contract, running.purpose)).collect()
     }
 
-    /// Whether capacity is being given back.
-    pub fn is_releasing(&self) -> bool {
+    /// Whether a plan in execution frees capacity.
+    pub fn is_freeing(&self) -> bool {
         self.running.values().any(|running| !matches!(running.purpose, Purpose::Run(_)))
     }
 
-    /// Starts to carry out a plan, of a contract that isn't busy.
+    /// Starts a plan. The contract must not be busy.
     pub fn start(&mut self, plan: Plan, purpose: Purpose, image: ImageRules) {
-        info!(contract = plan.contract, ?purpose, steps = plan.steps.len(), "carrying out a plan");
+        info!(contract = plan.contract, ?purpose, steps = plan.steps.len(), "executing a plan");
         let contract = plan.contract;
         let work = Work {
             drivers: self.drivers.clone(),
@@ -122,14 +136,14 @@ impl Reconciler {
         self.running.insert(abort.id(), Running { contract, purpose, abort });
     }
 
-    /// Gives up what is being done for this contract. Its end is reported as any other.
-    pub fn give_up(&self, contract: ContractId) {
+    /// Cancels the contract's plan. [`Self::next`] returns its outcome as any other.
+    pub fn cancel(&self, contract: ContractId) {
         for running in self.running.values().filter(|running| running.contract == contract) {
             running.abort.abort();
         }
     }
 
-    /// The next plan that ends; waits for ever where there is none.
+    /// Resolves with the outcome of the next plan that ends; never while there is none.
     pub async fn next(&mut self) -> Outcome {
         loop {
             let Some(joined) = self.tasks.join_next_with_id().await else {
@@ -138,7 +152,7 @@ impl Reconciler {
             };
             let (id, result) = match joined {
                 Ok((id, result)) => (id, result),
-                Err(error) => (error.id(), Err(broken(&error))),
+                Err(error) => (error.id(), Err(broken(error))),
             };
             if let Some(running) = self.running.remove(&id) {
                 return Outcome { contract: running.contract, purpose: running.purpose, result };
@@ -147,14 +161,15 @@ impl Reconciler {
     }
 }
 
-fn broken(error: &JoinError) -> Failure {
-    match error.is_cancelled() {
-        true => Failure::GivenUp,
-        false => Failure::Transient(format!("a step broke off: {error}")),
+fn broken(error: JoinError) -> Failure {
+    if error.is_cancelled() {
+        Failure::Cancelled
+    } else {
+        Failure::Transient(Error::from(error).context("a step panicked"))
     }
 }
 
-/// The steps of one contract.
+/// Execution of one contract's plan.
 struct Work {
     drivers: Drivers,
     steps: Arc<Semaphore>,
@@ -174,27 +189,27 @@ impl Work {
 
     async fn permit(&self, step: &Step) -> Result<SemaphorePermit<'_>, Failure> {
         let semaphore = match step {
-            Step::Prepare(_) => &self.fetches,
+            Step::FetchImage(_) => &self.fetches,
             _ => &self.steps,
         };
-        semaphore.acquire().await.map_err(|_| Failure::GivenUp)
+        semaphore.acquire().await.map_err(|_| Failure::Cancelled)
     }
 
     async fn one(&self, step: &Step) -> Result<(), DriverError> {
         let Drivers { machines, volumes } = &self.drivers;
         match step {
-            Step::Prepare(spec) => machines.prepare(spec, self.image).await,
-            Step::Stop(name) => machines.stop(&self.id(name)).await,
-            Step::Remove(name) => machines.remove(&self.id(name)).await,
-            Step::Detach(name) => volumes.detach(&self.id(name)).await,
-            Step::Attach(spec) => volumes.attach(spec).await,
-            Step::Run(spec) => machines.run(spec, &self.binds(spec).await?).await,
-            Step::Destroy(name) => volumes.destroy(&self.id(name)).await,
-            Step::Release => machines.release(self.contract).await,
+            Step::FetchImage(spec) => machines.fetch_image(spec, self.image).await,
+            Step::StopMachine(name) => machines.stop(&self.id(name)).await,
+            Step::RemoveMachine(name) => machines.remove_machine(&self.id(name)).await,
+            Step::DetachVolume(name) => volumes.detach(&self.id(name)).await,
+            Step::AttachVolume(spec) => volumes.attach(spec).await,
+            Step::RunMachine(spec) => machines.run(spec, &self.binds(spec).await?).await,
+            Step::DeleteVolume(name) => volumes.delete(&self.id(name)).await,
+            Step::RemoveNetwork => machines.remove_network(self.contract).await,
         }
     }
 
-    /// Where the machine's volumes are, each checked to be there.
+    /// The machine's volumes, each checked to be attached.
     async fn binds(&self, spec: &MachineSpec) -> Result<Vec<Bind>, DriverError> {
         let mut binds = Vec::new();
         for (name, target) in &spec.container.mounts {
@@ -211,15 +226,15 @@ impl Work {
 
 fn failure(step: &Step, error: DriverError) -> Failure {
     let pointer = match step {
-        Step::Prepare(spec) | Step::Run(spec) => &spec.pointer,
-        Step::Attach(spec) => &spec.pointer,
-        _ => return Failure::Transient(error.to_string()),
+        Step::FetchImage(spec) | Step::RunMachine(spec) => &spec.pointer,
+        Step::AttachVolume(spec) => &spec.pointer,
+        _ => return Failure::Transient(error.into()),
     };
     match error {
         DriverError::Invalid { code, field, message } => {
             Failure::Invalid(Rejection::new(code, format!("{pointer}{field}"), message))
         }
         DriverError::Exited(message) => Failure::Exited(message),
-        DriverError::Transient(message) => Failure::Transient(message),
+        DriverError::Transient(why) => Failure::Transient(why),
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the contract's owner needs to reach his workloads (`docs/FORMATS.md` §5).
+//! The result of a deployment: how its owner reaches the workloads (`docs/FORMATS.md` §5).
 
-use super::{desired::Workloads, observed::ObservedContract};
-use crate::drivers::MachineState;
+use super::observed::ObservedContract;
+use crate::{chain::desired::Workloads, drivers::MachineState};
 use tfgrid_primitives::report::MAX_RESULT_BYTES;
 
-/// JSON from workload name to `{ "ip": … }`. Workloads come in the deployment's order; those that
-/// don't fit into the contract any more are left out.
+/// JSON from workload name to `{ "ip": … }`, in the order of the deployment, without the workloads that
+/// exceed the size limit.
 pub fn result(workloads: &Workloads, observed: Option<&ObservedContract>) -> Vec<u8> {
     let mut text = String::from("{");
     for spec in &workloads.machines {
@@ -15,7 +15,7 @@ pub fn result(workloads: &Workloads, observed: Option<&ObservedContract>) -> Vec
             continue;
         };
         let separator = if text.len() > 1 { "," } else { "" };
-        // Neither a workload's name nor an address needs escaping.
+        // Neither names of workloads nor addresses need escaping.
         let entry = format!(r#"{separator}"{}":{{"ip":"{ip}"}}"#, spec.id.name);
         if text.len() + entry.len() < MAX_RESULT_BYTES as usize {
             text.push_str(&entry);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The engine with follower, outbox and meter, over a scripted chain and a machine in memory.
+//! The engine with follower, outbox and meter, on a chain and a host in memory.
 
 use super::*;
 use crate::{
-    chain::{Body, ContractState, Follower, Outbox, OutboxInputs, fake::FakeChain},
+    chain::{Body, ContractState, Follower, Outbox, OutboxInputs, Report, Topic, fake::FakeChain},
     drivers::{
         MachineUsage,
         fake::{FakeHost, Image},
@@ -11,8 +11,8 @@ use crate::{
     store::Store,
     usage::{Meter, MeterInputs},
 };
+use prometheus::Registry;
 use std::path::Path;
-use substrate_prometheus_endpoint::Registry;
 use tempfile::TempDir;
 use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
@@ -22,7 +22,7 @@ mod updates;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A node with an agent that may come and go.
+/// A node with an agent that can be killed and started.
 struct Node {
     chain: FakeChain,
     host: FakeHost,
@@ -33,7 +33,7 @@ struct Node {
 
 struct Agent {
     tasks: JoinSet<()>,
-    /// What its engine wants reported.
+    /// Reports of its engine.
     reports: watch::Receiver<Reports>,
     /// Keeps the outbox listening.
     _details: watch::Sender<Option<DetailsPayload>>,
@@ -46,9 +46,9 @@ impl Node {
             host: FakeHost::new(),
             data: tempfile::tempdir().unwrap(),
             timing: Timing {
-                look: Duration::from_millis(100),
-                settle: Duration::from_millis(10),
-                stable: Duration::from_millis(50),
+                observe_every: Duration::from_millis(100),
+                ready_after: Duration::from_millis(10),
+                stable_after: Duration::from_millis(50),
                 backoff: Backoff { first: Duration::from_millis(2), most: Duration::from_millis(10) },
                 ..Timing::default()
             },
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// With an agent that runs.
+    /// A node whose agent runs.
     fn running() -> Self {
         let mut node = Self::new();
         node.start();
@@ -72,7 +72,7 @@ impl Node {
         self.agent.take().unwrap().tasks.shutdown().await;
     }
 
-    /// Waits until the condition holds; looks again whenever the chain or the machine changes.
+    /// Waits until the condition holds. Checks it whenever the chain or the host changes.
     async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let (mut changes, mut blocks) = (self.host.changes(), self.chain.blocks());
         let holds = async {
@@ -84,7 +84,7 @@ impl Node {
             }
         };
         if timeout(LIMIT, holds).await.is_err() {
-            panic!("in vain waited until {what}; what was done: {:#?}", self.host.log());
+            panic!("timed out waiting until {what}; changes: {:#?}", self.host.log());
         }
     }
 
@@ -97,25 +97,25 @@ impl Node {
 
     async fn until_deployed_in_version(&self, contract: ContractId, version: u32) {
         self.until(&format!("version {version} of contract {contract} is deployed"), |node| {
-            node.chain.standing(contract) == Some(version)
+            node.chain.active(contract) == Some(version)
                 && node.chain.contract_state(contract) == Some(ContractState::Deployed)
         })
         .await;
     }
 
-    /// Waits until the agent has looked at the chain's present state and acted on it: another
-    /// contract has come, gone and been cleared away.
+    /// Waits until the agent has acted on the present state of the chain: another contract was deployed,
+    /// closed and removed.
     async fn until_another_came_and_went(&self) {
         const OTHER: ContractId = 99;
-        let gone_before = self.times("release 99");
+        let gone_before = self.times("remove network 99");
         self.chain.deploy(OTHER, &machine("other", "localhost/other:1"));
         self.until_deployed(OTHER).await;
         self.chain.close(OTHER);
-        self.until("the other is gone", |node| node.times("release 99") > gone_before).await;
+        self.until("the other is gone", |node| node.times("remove network 99") > gone_before).await;
     }
 
-    /// Whether the chain is to be told that the contract is on its way.
-    fn tells_progress(&self, contract: ContractId) -> Option<u32> {
+    /// The version of which progress is to be reported.
+    fn reported_progress(&self, contract: ContractId) -> Option<u32> {
         match self.agent.as_ref()?.reports.borrow().get(&Topic::Progress(contract))? {
             Report::Progress { version, .. } => Some(*version),
             other => panic!("progress expected: {other:?}"),
@@ -150,6 +150,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let (snapshots, snapshots_rx) = watch::channel(None);
     let (reports, reports_rx) = watch::channel(Reports::new());
+    let (engine_up, engine_up_rx) = watch::channel(false);
     let (observed, observed_rx) = watch::channel(Arc::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (_details, details) = watch::channel(None);
@@ -158,6 +159,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, backoff).unwrap();
     let inputs = OutboxInputs {
         reports: reports_rx.clone(),
+        engine_up: engine_up_rx,
         details,
         usage: usage_rx,
         snapshots: snapshots_rx.clone(),
@@ -166,7 +168,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(drivers.machines.clone(), inputs, usage, store.clone()).unwrap();
     let memory = Memory::load(store).unwrap();
-    let outputs = Outputs { reports, observed };
+    let outputs = Outputs { reports, engine_up, observed };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);
 
     let mut tasks = JoinSet::new();
@@ -195,7 +197,7 @@ fn web_with_data(mib: u64, greeting: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_contract_is_deployed_and_reported_from_what_runs() {
+async fn a_contract_is_deployed_and_its_result_reported() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -210,7 +212,7 @@ async fn a_contract_is_deployed_and_reported_from_what_runs() {
 }
 
 #[tokio::test]
-async fn a_deployment_of_volumes_alone_is_deployed() {
+async fn a_deployment_may_consist_of_volumes_alone() {
     let node = Node::running();
     let body = r#"{"version":1,"workloads":[{"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
     node.chain.deploy(1, body);
@@ -219,7 +221,7 @@ async fn a_deployment_of_volumes_alone_is_deployed() {
 }
 
 #[tokio::test]
-async fn a_bad_body_is_reported_with_code_and_path_and_nothing_is_run() {
+async fn a_bad_body_is_reported_with_code_and_path() {
     let too_much = machine("web", "localhost/web:1").replace(r#""cpu":1"#, r#""cpu":5"#);
     let no_registry = machine("web", "web");
     let sealed = Body::Sealed(vec![1, 2, 3]);
@@ -247,7 +249,7 @@ async fn a_missing_image_is_reported_with_its_path() {
 }
 
 #[tokio::test]
-async fn what_fails_for_now_is_tried_again_until_it_works() {
+async fn a_transient_failure_is_retried_until_it_passes() {
     let node = Node::running();
     node.host.image("localhost/web:1", Image::Flaky(4));
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
@@ -257,23 +259,23 @@ async fn what_fails_for_now_is_tried_again_until_it_works() {
 }
 
 #[tokio::test]
-async fn a_machine_that_ends_again_and_again_before_it_is_ready_is_given_up() {
+async fn a_machine_that_never_gets_ready_is_given_up() {
     let node = Node::running();
     node.host.crash("web", true);
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     let expected = (FailureCode::WorkloadExited, "/workloads/0".to_string());
     assert_eq!(node.until_failed().await, expected);
     assert_eq!(node.times("run 1-web"), 5);
-    node.until("its remains are cleared away", |node| node.host.is_empty()).await;
+    node.until("it is removed", |node| node.host.is_empty()).await;
 }
 
 #[tokio::test]
-async fn a_machine_that_ends_after_it_was_ready_is_started_again_for_ever() {
+async fn a_machine_that_was_ready_is_restarted_for_ever() {
     let node = Node::running();
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     node.until_deployed(1).await;
     node.host.crash("web", true);
-    node.host.end(1, "web");
+    node.host.exit(1, "web");
     node.until("it was started often", |node| node.times("run 1-web") >= 10).await;
     node.host.crash("web", false);
     node.until("it runs", |node| node.host.is_running(1, "web")).await;
@@ -282,7 +284,7 @@ async fn a_machine_that_ends_after_it_was_ready_is_started_again_for_ever() {
 }
 
 #[tokio::test]
-async fn a_killed_agent_finds_its_workloads_running_and_leaves_them_alone() {
+async fn a_killed_agent_adopts_its_running_workloads() {
     let mut node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -297,7 +299,7 @@ async fn a_killed_agent_finds_its_workloads_running_and_leaves_them_alone() {
 }
 
 #[tokio::test]
-async fn an_agent_killed_in_the_middle_of_a_deployment_finishes_it_on_return() {
+async fn a_deployment_continues_after_the_agent_was_killed() {
     let mut node = Node::running();
     node.host.image("localhost/web:1", Image::Stuck);
     node.chain.deploy(1, &web_with_data(16, "hello"));
@@ -309,7 +311,7 @@ async fn an_agent_killed_in_the_middle_of_a_deployment_finishes_it_on_return() {
 }
 
 #[tokio::test]
-async fn what_ended_while_the_agent_was_away_is_started_on_return() {
+async fn machines_stopped_by_a_reboot_are_started_again() {
     let mut node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -328,11 +330,11 @@ async fn a_closed_contract_leaves_nothing_behind() {
     node.chain.close(1);
     node.until("nothing is left", |node| node.host.is_empty()).await;
     let log = node.host.log();
-    assert_eq!(log[log.len() - 3..], ["remove 1-web", "destroy 1-data", "release 1"]);
+    assert_eq!(log[log.len() - 3..], ["remove 1-web", "delete 1-data", "remove network 1"]);
 }
 
 #[tokio::test]
-async fn a_contract_that_closed_while_the_agent_was_away_is_cleared_away_on_return() {
+async fn a_contract_closed_while_the_agent_was_off_is_removed() {
     let mut node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -343,7 +345,7 @@ async fn a_contract_that_closed_while_the_agent_was_away_is_cleared_away_on_retu
 }
 
 #[tokio::test]
-async fn a_contract_that_vanishes_without_a_record_is_left_as_it_is() {
+async fn a_contract_that_vanishes_without_a_record_keeps_running() {
     let node = Node::running();
     let body = web_with_data(16, "hello");
     node.chain.deploy(1, &body);
@@ -351,7 +353,7 @@ async fn a_contract_that_vanishes_without_a_record_is_left_as_it_is() {
     node.chain.lose(1);
     node.until_another_came_and_went().await;
     assert!(node.host.is_running(1, "web"));
-    assert!(!node.did("remove 1-web") && !node.did("stop 1-web") && !node.did("destroy 1-data"));
+    assert!(!node.did("remove 1-web") && !node.did("stop 1-web") && !node.did("delete 1-data"));
 
     node.chain.deploy(1, &body);
     node.until_deployed(1).await;
@@ -359,7 +361,7 @@ async fn a_contract_that_vanishes_without_a_record_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_quarantine_that_is_over_stops_workloads_and_keeps_their_content() {
+async fn the_end_of_a_quarantine_stops_machines_but_keeps_data() {
     let mut node = Node::new();
     node.timing.quarantine = Duration::ZERO;
     node.start();
@@ -372,7 +374,7 @@ async fn a_quarantine_that_is_over_stops_workloads_and_keeps_their_content() {
 }
 
 #[tokio::test]
-async fn an_old_head_proves_no_end() {
+async fn a_stale_head_proves_no_end() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -380,15 +382,15 @@ async fn an_old_head_proves_no_end() {
     node.chain.close(1);
     node.chain.deploy(2, &machine("other", "localhost/other:1"));
     node.until_deployed(2).await;
-    assert!(node.host.is_running(1, "web") && !node.did("destroy 1-data"));
+    assert!(node.host.is_running(1, "web") && !node.did("delete 1-data"));
 
     node.chain.age_by(0);
     node.chain.advance();
-    node.until("contract 1 is cleared away", |node| node.did("release 1")).await;
+    node.until("contract 1 is removed", |node| node.did("remove network 1")).await;
 }
 
 #[tokio::test]
-async fn a_head_that_was_seen_before_the_start_proves_no_end() {
+async fn a_head_seen_before_the_start_proves_no_end() {
     let mut node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -400,15 +402,15 @@ async fn a_head_that_was_seen_before_the_start_proves_no_end() {
     node.chain.refuse_reports(true);
     node.chain.claim_closed(1);
     node.start();
-    node.until("the agent has looked twice", |node| node.host.looks_after("run 1-web") >= 2).await;
-    assert!(!node.did("destroy 1-data") && !node.did("remove 1-web"));
+    node.until("the agent has observed twice", |node| node.host.observations_after("run 1-web") >= 2).await;
+    assert!(!node.did("delete 1-data") && !node.did("remove 1-web"));
 
     node.chain.advance();
-    node.until("a new head proves it", |node| node.did("release 1")).await;
+    node.until("a new head proves it", |node| node.did("remove network 1")).await;
 }
 
 #[tokio::test]
-async fn a_paused_contract_stops_and_goes_on_where_it_was() {
+async fn a_paused_contract_stops_and_resumes_with_its_data() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -419,12 +421,12 @@ async fn a_paused_contract_stops_and_goes_on_where_it_was() {
         node.chain.pause(1, false);
         node.until("it runs again", |node| node.times("run 1-web") == round + 1).await;
     }
-    assert!(!node.did("remove 1-web") && !node.did("destroy 1-data"));
+    assert!(!node.did("remove 1-web") && !node.did("delete 1-data"));
     assert_eq!(node.failure(), None);
 }
 
 #[tokio::test]
-async fn a_slow_pull_delays_nobody_else_and_ends_with_its_contract() {
+async fn a_slow_pull_delays_no_other_contract() {
     let node = Node::running();
     node.host.image("localhost/huge:1", Image::Stuck);
     node.chain.deploy(1, &machine("web", "localhost/huge:1"));
@@ -436,12 +438,12 @@ async fn a_slow_pull_delays_nobody_else_and_ends_with_its_contract() {
         node.until_deployed(contract).await;
     }
     node.chain.close(1);
-    node.until("the pull is given up", |node| node.did("gave up localhost/huge:1")).await;
+    node.until("the pull is given up", |node| node.did("cancel localhost/huge:1")).await;
     assert!(!node.did("run 1-web"));
 }
 
 #[tokio::test]
-async fn what_ends_is_cleared_away_before_what_begins_is_started() {
+async fn closed_contracts_are_removed_before_others_start() {
     let mut node = Node::running();
     node.chain.deploy(5, &machine("old", "localhost/web:1"));
     node.until_deployed(5).await;
@@ -452,27 +454,34 @@ async fn what_ends_is_cleared_away_before_what_begins_is_started() {
     node.until_deployed(1).await;
     let log = node.host.log();
     let place = |what: &str| log.iter().position(|line| line == what).unwrap();
-    assert!(place("release 5") < place("run 1-new"), "{log:?}");
+    assert!(place("remove network 5") < place("run 1-new"), "{log:?}");
 }
 
 #[tokio::test]
-async fn without_an_engine_heartbeats_go_on_and_nothing_is_touched() {
+async fn without_an_engine_there_is_no_heartbeat_and_no_change() {
     let mut node = Node::new();
     node.chain.limits.heartbeat_ms = 50;
     node.start();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
-    node.host.blind(true);
+    node.until("heartbeats are sent", |node| node.chain.reports("heartbeat").len() > 2).await;
+
+    node.host.stop_engine(true);
     node.chain.close(1);
-    let before = node.chain.reports("heartbeat").len();
-    node.until("heartbeats go on", |node| node.chain.reports("heartbeat").len() > before + 2).await;
+    let observations = node.host.observations();
+    node.until("the agent notices", |node| node.host.observations() >= observations + 3).await;
+    let heartbeats = node.chain.reports("heartbeat").len();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(node.chain.reports("heartbeat").len(), heartbeats);
     assert!(!node.did("remove 1-web"));
-    node.host.blind(false);
-    node.until("it goes on where it was", |node| node.host.is_empty()).await;
+
+    node.host.stop_engine(false);
+    node.until("the contract is removed", |node| node.host.is_empty()).await;
+    node.until("heartbeats go on", |node| node.chain.reports("heartbeat").len() > heartbeats).await;
 }
 
 #[tokio::test]
-async fn each_start_has_its_own_boot_nonce_and_sequences_rise_over_all_of_them() {
+async fn each_start_has_a_boot_nonce_and_higher_sequences() {
     let mut node = Node::running();
     node.until("a heartbeat", |node| node.chain.reports("heartbeat").len() == 1).await;
     node.kill().await;
@@ -485,7 +494,7 @@ async fn each_start_has_its_own_boot_nonce_and_sequences_rise_over_all_of_them()
 }
 
 #[tokio::test]
-async fn a_report_that_the_chain_does_not_take_is_sent_again() {
+async fn a_refused_report_is_sent_again() {
     let node = Node::running();
     node.chain.refuse_reports(true);
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
@@ -495,7 +504,7 @@ async fn a_report_that_the_chain_does_not_take_is_sent_again() {
 }
 
 #[tokio::test]
-async fn use_is_reported_for_what_is_deployed() {
+async fn usage_of_deployed_contracts_is_reported() {
     let mut node = Node::new();
     node.chain.limits.usage_ms = 1_000;
     node.start();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What contracts use: counters of machines and volumes, summed up over restarts of both machines
-//! and agent.
+//! Resources used by contracts: totals over restarts of machines and agent.
 
 mod totals;
 
@@ -21,34 +20,33 @@ use totals::Totals;
 use tracing::{debug, error};
 
 const FILE: &str = "usage.json";
-/// The longest between two readings: what a machine used after its last reading is lost when it
-/// ends.
-const READING: Duration = Duration::from_secs(60);
+/// Longest time from one reading to the next. What a machine uses after its last reading isn't counted.
+const READ_EVERY: Duration = Duration::from_secs(60);
 
-/// What the meter listens to.
+/// Sources of the meter.
 pub struct MeterInputs {
-    /// What is there.
+    /// Machines and volumes on this host.
     pub observed: watch::Receiver<Arc<Observed>>,
-    /// What the chain wants, and its intervals.
+    /// Contracts, and the chain's reporting intervals.
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
-/// Reads counters and makes usage reports of them.
+/// Turns counters of machines into usage reports.
 pub struct Meter {
     machines: Arc<dyn MachineDriver>,
     inputs: MeterInputs,
     reports: watch::Sender<Vec<UsageItem>>,
     store: Store,
     totals: Totals,
-    /// Whose turn it was last: a report has room for some contracts only.
+    /// Last contract in the last report. A report has room for some contracts only.
     last_reported: ContractId,
 }
 
 impl Meter {
-    /// Goes on with the totals as they were left.
+    /// Continues from the stored totals.
     ///
     /// # Errors
-    /// Where their file is damaged or can't be written.
+    /// If their file is damaged or can't be written.
     pub fn load(
         machines: Arc<dyn MachineDriver>,
         inputs: MeterInputs,
@@ -59,9 +57,9 @@ impl Meter {
         Ok(Self { machines, inputs, reports, store, totals, last_reported: 0 })
     }
 
-    /// Reads and reports until the engine is gone.
+    /// Reads and reports until the engine ends.
     pub async fn run(mut self) {
-        // Before that, neither the intervals nor the contracts are known.
+        // Without a snapshot, neither intervals nor contracts are known.
         if self.inputs.snapshots.wait_for(Option::is_some).await.is_err() {
             return;
         }
@@ -74,7 +72,7 @@ impl Meter {
                     Err(_) => return,
                 },
                 () = sleep_until(next_reading.into()) => {
-                    next_reading = Instant::now() + self.interval().min(READING);
+                    next_reading = Instant::now() + self.interval().min(READ_EVERY);
                     self.read().await;
                     if next_report <= Instant::now() {
                         next_report = Instant::now() + self.interval();
@@ -85,12 +83,12 @@ impl Meter {
         }
     }
 
-    /// Between two reports.
+    /// Time from one report to the next.
     fn interval(&self) -> Duration {
         let snapshot = self.inputs.snapshots.borrow();
         snapshot
             .as_ref()
-            .map_or(READING, |snapshot| Duration::from_millis(snapshot.limits.usage_ms.max(1_000)))
+            .map_or(READ_EVERY, |snapshot| Duration::from_millis(snapshot.limits.usage_ms.max(1_000)))
     }
 
     async fn read(&mut self) {
@@ -99,7 +97,7 @@ impl Meter {
         for machine in machines.filter(|machine| machine.is_running()) {
             self.read_machine(machine).await;
         }
-        // Losing a reading costs its user nothing.
+        // A lost write only counts less usage.
         if let Err(error) = self.store.write(FILE, &self.totals) {
             error!("{error:#}");
         }
@@ -109,7 +107,7 @@ impl Meter {
         match self.machines.usage(&machine.id).await {
             Ok(Some(usage)) => self.totals.record(&machine.id, &machine.instance, usage),
             Ok(None) => {}
-            Err(error) => debug!(machine = %machine.id, "no usage: {error}"),
+            Err(error) => debug!(machine = %machine.id, "no usage: {error:#}"),
         }
     }
 
@@ -136,7 +134,7 @@ impl Meter {
         }
     }
 
-    /// Drops the totals of contracts of which nothing is left.
+    /// Drops the totals of contracts that are neither here nor on the chain.
     fn forget_gone(&mut self) {
         let observed = self.inputs.observed.borrow_and_update().clone();
         let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return };

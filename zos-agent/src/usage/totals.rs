@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Totals over many runs of a machine, each of which counts from zero.
+//! Totals over many runs of a machine. The counters of each run start at zero.
 
 use crate::drivers::{MachineUsage, WorkloadId};
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,11 @@ pub struct Totals {
 /// Totals of one machine.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Counters {
-    /// The run that counts now.
+    /// The present run.
     instance: String,
-    /// What earlier runs used.
+    /// Sum of earlier runs.
     before: Reading,
-    /// What this run has used.
+    /// Counters of the present run.
     now: Reading,
     memory_bytes: u64,
 }
@@ -40,7 +40,7 @@ impl Reading {
         }
     }
 
-    /// No counter falls within a run.
+    /// The larger value of each counter: counters don't fall within a run.
     fn raised_to(self, other: Self) -> Self {
         Self {
             cpu_ms: self.cpu_ms.max(other.cpu_ms),
@@ -51,7 +51,7 @@ impl Reading {
 }
 
 impl Totals {
-    /// Takes a reading of a run.
+    /// Adds a reading of one run.
     pub fn record(&mut self, machine: &WorkloadId, instance: &str, usage: MachineUsage) {
         let machines = self.contracts.entry(machine.contract).or_default();
         let counters = machines.entry(machine.name.clone()).or_default();
@@ -68,7 +68,7 @@ impl Totals {
         counters.memory_bytes = usage.memory_bytes;
     }
 
-    /// The totals of a contract, without its disks. Memory is that of its running machines.
+    /// Totals of a contract without its disks. Memory is the sum of its running machines.
     pub fn of(&self, contract: ContractId, is_running: impl Fn(&str) -> bool) -> UsageTotals {
         let mut totals = UsageTotals::default();
         for (name, counters) in self.contracts.get(&contract).into_iter().flatten() {
@@ -83,7 +83,7 @@ impl Totals {
         totals
     }
 
-    /// Drops all contracts but these.
+    /// Drops all contracts for which `stays` is false.
     pub fn keep(&mut self, stays: impl Fn(ContractId) -> bool) {
         self.contracts.retain(|contract, _| stays(*contract));
     }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_go_on_over_restarts_of_the_machine() {
+    fn totals_continue_after_a_restart_of_the_machine() {
         let mut totals = Totals::default();
         totals.record(&web(), "run 1", used(100, 7, 10, 20));
         totals.record(&web(), "run 1", used(150, 8, 15, 25));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_go_on_over_restarts_of_the_agent() {
+    fn totals_continue_after_a_restart_of_the_agent() {
         let mut totals = Totals::default();
         totals.record(&web(), "run 1", used(100, 7, 10, 20));
         let text = serde_json::to_string(&totals).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_falls_within_a_run_takes_nothing_back() {
+    fn a_falling_counter_reduces_no_total() {
         let mut totals = Totals::default();
         totals.record(&web(), "run 1", used(100, 7, 10, 20));
         totals.record(&web(), "run 1", used(90, 6, 30, 5));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_machine_uses_no_memory_and_keeps_its_totals() {
+    fn a_stopped_machine_uses_no_memory_but_keeps_its_totals() {
         let mut totals = Totals::default();
         totals.record(&web(), "run 1", used(100, 7, 10, 20));
         let stopped = totals.of(1, |_| false);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn contracts_that_are_gone_are_forgotten() {
+    fn totals_of_closed_contracts_are_dropped() {
         let mut totals = Totals::default();
         totals.record(&web(), "run 1", used(100, 7, 10, 20));
         totals.keep(|contract| contract != 1);

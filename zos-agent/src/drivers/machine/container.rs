@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From a machine's spec to what the engine is asked for. Pure.
+//! Translates a machine's spec to the engine's API. Pure.
 
 use super::names::{Names, network};
 use crate::drivers::{Bind, MachineSpec};
@@ -11,28 +11,28 @@ use bollard::models::{
 use std::collections::HashMap;
 use tfgrid_primitives::{ContractId, units::MIB};
 
-/// What images need that change users and listen below port 1024. No more.
+/// Capabilities that images commonly need, to change users and to listen on ports below 1024.
 const CAPABILITIES: [&str; 7] =
     ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 const PIDS: i64 = 512;
-/// Memory-backed, and counted against the machine's memory.
+/// Writable folders in memory, with their modes. They count against the machine's memory.
 const SCRATCH: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
 const MAX_SCRATCH_BYTES: u64 = 64 * MIB;
 const NANOS: u64 = 1_000_000_000;
 
-/// What all machines of a node have in common.
+/// Settings that all machines of a node share.
 #[derive(Clone, Debug)]
 pub struct Common {
-    /// Names and labels.
+    /// Names and labels of the node's objects.
     pub names: Names,
-    /// Name servers that tenants may use.
+    /// Addresses of name servers.
     pub dns: Vec<String>,
-    /// Cores of this host: the engine refuses more.
+    /// Number of cores of this host. The engine refuses more.
     pub cores: u64,
 }
 
-/// The container of a machine: its root can't be written, it has no capability that it doesn't
-/// need, and the agent alone starts it again.
+/// The container of a machine. Its root is read-only, it has few capabilities, and only the agent restarts
+/// it.
 pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bind]) -> ContainerCreateBody {
     let network = network(spec.id.contract);
     let endpoint = EndpointSettings { aliases: Some(vec![spec.id.name.clone()]), ..Default::default() };
@@ -55,7 +55,7 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
     let memory = signed(spec.container.memory);
     HostConfig {
         memory: Some(memory),
-        // The same: no swap.
+        // Equal to `memory`: no swap.
         memory_swap: Some(memory),
         nano_cpus: Some(signed(spec.container.cpu.min(common.cores).saturating_mul(NANOS))),
         pids_limit: Some(PIDS),
@@ -65,7 +65,7 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         cap_drop: Some(vec!["ALL".into()]),
         cap_add: Some(CAPABILITIES.map(Into::into).to_vec()),
         security_opt: Some(vec!["no-new-privileges".into()]),
-        // An init passes signals on and takes care of orphans.
+        // An init forwards signals and reaps orphans.
         init: Some(true),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
@@ -81,7 +81,7 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
     }
 }
 
-/// Folders that programs expect to write to, unless a volume is mounted there.
+/// The folders in memory, without those on which a volume is mounted.
 fn scratch(spec: &MachineSpec, binds: &[Bind]) -> HashMap<String, String> {
     let size = (spec.container.memory / 4).min(MAX_SCRATCH_BYTES);
     SCRATCH
@@ -91,7 +91,7 @@ fn scratch(spec: &MachineSpec, binds: &[Bind]) -> HashMap<String, String> {
         .collect()
 }
 
-/// A mount rather than a bind: its source must exist.
+/// A mount rather than a bind, since a mount fails if its source is missing.
 fn mount(bind: &Bind) -> Mount {
     Mount {
         typ: Some(MountType::BIND),
@@ -105,7 +105,7 @@ fn mount(bind: &Bind) -> Mount {
     }
 }
 
-/// A contract's own network.
+/// The network of a contract.
 pub fn contract_network(common: &Common, contract: ContractId) -> NetworkCreateRequest {
     let options = [
         ("com.docker.network.bridge.name", super::names::bridge(contract)),
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_confined() {
+    fn a_machine_has_few_rights() {
         let host = container(&common(), &spec(), "x".into(), &[]).host_config.unwrap();
         assert_eq!(host.memory, Some(128 << 20));
         assert_eq!(host.memory_swap, host.memory);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_labelled_and_named_in_its_contracts_network_alone() {
+    fn labels_and_alias_name_the_machine_on_its_own_network() {
         let body = container(&common(), &spec(), "x".into(), &[]);
         let labels = body.labels.unwrap();
         assert_eq!(labels["zos.contract"], "7");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_deployment_leaves_out_is_the_images_own() {
+    fn unset_fields_keep_the_settings_of_the_image() {
         let body = container(&common(), &spec(), "x".into(), &[]);
         assert_eq!(body.entrypoint, None);
         assert_eq!(body.cmd, Some(vec!["-f".to_string()]));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_on_a_scratch_folder_replaces_it() {
+    fn a_volume_replaces_the_scratch_folder_at_its_path() {
         let bind = Bind { source: "/mnt/7-data".into(), target: "/tmp".into() };
         let host = container(&common(), &spec(), "x".into(), &[bind]).host_config.unwrap();
         assert_eq!(host.tmpfs.unwrap().keys().collect::<Vec<_>>(), ["/run"]);
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn more_cores_than_the_host_has_are_all_it_has() {
+    fn cores_are_limited_to_those_of_the_host() {
         let mut spec = spec();
         spec.container.cpu = u64::MAX;
         spec.container.memory = u64::MAX;

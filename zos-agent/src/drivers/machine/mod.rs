@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Machines: containers of a Docker engine, found again by their labels.
+//! Machines as containers of a Docker engine, identified by their labels.
 
 mod container;
 mod names;
@@ -37,14 +37,14 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-/// The longest that the engine may take to answer.
+/// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
-/// How long a machine may take to stop before it is killed.
+/// Grace period of a stopped container before it is killed.
 const STOP_SECONDS: i32 = 10;
-/// Between two tries to listen to an engine that is gone.
+/// Delay before the agent listens to the engine again after it went away.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
-/// Containers that are looked at together.
-const LOOKS_AT_ONCE: usize = 8;
+/// Limit of containers that are inspected at the same time.
+const MAX_INSPECTS: usize = 8;
 const NANOS_PER_MS: u64 = 1_000_000;
 
 /// Runs machines on a Docker engine.
@@ -53,12 +53,12 @@ pub struct DockerMachines {
     common: Common,
     docker: Mutex<Option<Docker>>,
     changed: Notify,
-    /// What each contract's machines were made from, to remove it with the contract.
+    /// Images of each contract, to be removed with it.
     images: SyncMutex<BTreeMap<ContractId, BTreeSet<String>>>,
 }
 
 impl DockerMachines {
-    /// Uses the engine at this socket (`unix:///…`), which needn't be there yet.
+    /// Uses the engine at this socket (`unix:///…`). It need not run yet.
     pub fn new(socket: String, node_key: &PublicKey, dns: Vec<String>) -> Self {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         Self {
@@ -70,14 +70,13 @@ impl DockerMachines {
         }
     }
 
-    /// Listens to the engine's events for ever; without it, [`MachineDriver::changed`] never
-    /// resolves.
+    /// Listens to the engine's events for ever. [`MachineDriver::changed`] resolves only while this runs.
     pub async fn listen(&self) {
         loop {
             if let Err(error) = self.listen_once().await {
-                debug!("not listening to the engine: {error}");
+                debug!("not listening to the engine: {error:#}");
             }
-            // What happened meanwhile was missed.
+            // Events may have been missed.
             self.changed.notify_one();
             sleep(LISTEN_AGAIN).await;
         }
@@ -97,17 +96,25 @@ impl DockerMachines {
         Ok(())
     }
 
-    /// Removes everything of this node; returns how many containers and networks there were.
+    /// Version of the engine's API, if the engine answers.
     ///
     /// # Errors
-    /// Where the engine doesn't do it.
+    /// If it can't be reached.
+    pub async fn version(&self) -> Result<String, DriverError> {
+        Ok(self.docker().await?.client_version().to_string())
+    }
+
+    /// Removes everything of this node; returns the numbers of containers and networks.
+    ///
+    /// # Errors
+    /// If the engine fails.
     pub async fn purge(&self) -> Result<(usize, usize), DriverError> {
         let observed = self.observe().await?;
         for machine in &observed.machines {
-            self.remove(&machine.id).await?;
+            self.remove_machine(&machine.id).await?;
         }
         for contract in &observed.networks {
-            self.release(*contract).await?;
+            self.remove_network(*contract).await?;
         }
         Ok((observed.machines.len(), observed.networks.len()))
     }
@@ -128,7 +135,7 @@ impl DockerMachines {
         Ok(docker)
     }
 
-    /// `None` where there is no such container.
+    /// `None` if there is no such container.
     async fn inspect(
         &self,
         docker: &Docker,
@@ -170,33 +177,33 @@ impl DockerMachines {
                 .create_network(contract_network(&self.common, contract))
                 .await
                 .map(drop)
-                .map_err(|error| failure("make the network", &name, error)),
+                .map_err(|error| failure("create the network", &name, error)),
             Some(network) => {
                 let labels = network.labels.unwrap_or_default();
-                match labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
-                    true => Ok(()),
-                    false => Err(DriverError::transient(format!(
-                        "the network {name} belongs to somebody else on this engine: remove it, or give \
-                         this node an engine of its own"
-                    ))),
+                if labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
+                    return Ok(());
                 }
+                Err(DriverError::transient(format!(
+                    "the network {name} on this engine isn't this node's: remove it, or give this node an \
+                     engine of its own with --docker"
+                )))
             }
         }
     }
 
-    /// Whether the container is there, made from this spec, and can be started.
-    async fn is_made(&self, docker: &Docker, name: &str, spec: &MachineSpec) -> Result<bool, DriverError> {
+    /// Whether the container exists, has this spec, and can be started. A different container is removed.
+    async fn is_created(&self, docker: &Docker, name: &str, spec: &MachineSpec) -> Result<bool, DriverError> {
         let Some(found) = self.inspect(docker, name).await? else { return Ok(false) };
         let is_dead = found.state.and_then(|state| state.dead).unwrap_or(false);
         let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
         if !is_dead && labels.get(names::SPEC) == Some(&spec.hash) {
             return Ok(true);
         }
-        self.remove(&spec.id).await?;
+        self.remove_machine(&spec.id).await?;
         Ok(false)
     }
 
-    async fn make(
+    async fn create(
         &self,
         docker: &Docker,
         name: &str,
@@ -210,7 +217,7 @@ impl DockerMachines {
             .create_container(Some(options), body)
             .await
             .map(drop)
-            .map_err(|error| failure("make the container", name, error))
+            .map_err(|error| failure("create the container", name, error))
     }
 }
 
@@ -225,9 +232,9 @@ impl MachineDriver for DockerMachines {
             .await
             .map_err(|error| failure("list the containers of", &self.socket, error))?;
         let ids: Vec<String> = containers.into_iter().filter_map(|container| container.id).collect();
-        let looks: Vec<_> = ids.iter().map(|id| self.observe_machine(&docker, id).boxed()).collect();
-        let looks: Vec<_> = stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).collect().await;
-        let machines = looks.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let inspects: Vec<_> = ids.iter().map(|id| self.observe_machine(&docker, id).boxed()).collect();
+        let inspected: Vec<_> = stream::iter(inspects).buffer_unordered(MAX_INSPECTS).collect().await;
+        let machines = inspected.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
 
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let networks = docker
@@ -238,7 +245,7 @@ impl MachineDriver for DockerMachines {
         Ok(ObservedMachines { machines, networks: networks.collect() })
     }
 
-    async fn prepare(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
+    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
         pull::pull(&self.docker().await?, &spec.container.image, rules).await
     }
 
@@ -246,12 +253,12 @@ impl MachineDriver for DockerMachines {
         let docker = self.docker().await?;
         let name = self.common.names.container(&spec.id);
         self.ensure_network(&docker, spec.id.contract).await?;
-        if !self.is_made(&docker, &name, spec).await? {
-            self.make(&docker, &name, spec, binds).await?;
+        if !self.is_created(&docker, &name, spec).await? {
+            self.create(&docker, &name, spec, binds).await?;
         }
         match docker.start_container(&name, None::<StartContainerOptions>).await {
             Ok(()) => Ok(()),
-            // The engine's word for what is wrong in the image or the deployment.
+            // An error in the image or the deployment.
             Err(Error::DockerResponseServerError { status_code: 400, message }) => {
                 Err(DriverError::Exited(format!("machine {} can't start: {message}", spec.id)))
             }
@@ -266,7 +273,7 @@ impl MachineDriver for DockerMachines {
         existing(stopped).map(drop).map_err(|error| failure("stop the container", &name, error))
     }
 
-    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError> {
+    async fn remove_machine(&self, id: &WorkloadId) -> Result<(), DriverError> {
         self.stop(id).await?;
         let name = self.common.names.container(id);
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
@@ -274,7 +281,7 @@ impl MachineDriver for DockerMachines {
         existing(removed).map(drop).map_err(|error| failure("remove the container", &name, error))
     }
 
-    async fn release(&self, contract: ContractId) -> Result<(), DriverError> {
+    async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
         let docker = self.docker().await?;
         let name = names::network(contract);
         existing(docker.remove_network(&name).await)
@@ -292,7 +299,9 @@ impl MachineDriver for DockerMachines {
         let mut stats = Box::pin(docker.stats(&name, Some(options)));
         let answer = timeout(Duration::from_secs(ANSWER_SECONDS), stats.next()).await;
         let Ok(Some(answer)) = answer else {
-            return Err(DriverError::transient(format!("the engine has no figures for {name}")));
+            return Err(DriverError::transient(format!(
+                "the engine sent no usage of {name} within {ANSWER_SECONDS} s"
+            )));
         };
         let stats = existing(answer).map_err(|error| failure("measure", &name, error))?;
         Ok(stats.and_then(machine_usage))
@@ -303,7 +312,7 @@ impl MachineDriver for DockerMachines {
     }
 }
 
-/// What isn't there is no error.
+/// `None` instead of an error if the object doesn't exist or is in the wanted state.
 fn existing<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     match result {
         Ok(found) => Ok(Some(found)),
@@ -312,15 +321,15 @@ fn existing<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-fn failure(what: &str, whom: &str, error: Error) -> DriverError {
+fn failure(action: &str, object: &str, error: Error) -> DriverError {
     let hint = match error {
         Error::DockerResponseServerError { .. } | Error::DockerStreamError { .. } => "",
-        _ => "; does the Docker engine run?",
+        _ => " (is the Docker engine running?)",
     };
-    DriverError::transient(format!("can't {what} {whom}: {error}{hint}"))
+    DriverError::Transient(anyhow::Error::from(error).context(format!("can't {action} {object}{hint}")))
 }
 
-/// `None` where the labels aren't those of a machine.
+/// `None` if the labels aren't those of a machine.
 fn observed_machine(id: &str, inspected: &ContainerInspectResponse) -> Option<ObservedMachine> {
     let labels = inspected.config.as_ref()?.labels.as_ref()?;
     let state = inspected.state.as_ref()?;
@@ -335,7 +344,7 @@ fn observed_machine(id: &str, inspected: &ContainerInspectResponse) -> Option<Ob
 
 fn machine_state(state: &ContainerState, ip: Option<IpAddr>) -> MachineState {
     match state.status {
-        // Who pauses a container by hand has his reasons.
+        // A container that somebody has paused by hand is left alone.
         Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED) => {
             MachineState::Running { ip }
         }
@@ -353,7 +362,7 @@ fn address(inspected: &ContainerInspectResponse) -> Option<IpAddr> {
     networks.values().find_map(|endpoint| endpoint.ip_address.as_ref()?.parse().ok())
 }
 
-/// `None` where the container doesn't run: the engine then counts nothing.
+/// `None` if the container doesn't run: the engine has no figures then.
 fn machine_usage(stats: ContainerStatsResponse) -> Option<MachineUsage> {
     let cpu_ns = stats.cpu_stats?.cpu_usage?.total_usage?;
     let memory = stats.memory_stats?;
@@ -370,7 +379,7 @@ fn machine_usage(stats: ContainerStatsResponse) -> Option<MachineUsage> {
     })
 }
 
-/// File cache that the kernel would give back: under one name with cgroups v1, another with v2.
+/// File cache that the kernel can reclaim. Cgroups v1 and v2 name it differently.
 fn reclaimable(stats: Option<&HashMap<String, u64>>) -> u64 {
     let value = |name: &str| stats.and_then(|stats| stats.get(name)).copied();
     value("total_inactive_file").or_else(|| value("inactive_file")).unwrap_or(0)

@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Names and labels, all derived from node, contract and workload.
+//! Names and labels of containers and networks, derived from node, contract and workload.
 
 use crate::drivers::{MachineSpec, WorkloadId, firewall::BRIDGE_PREFIX};
 use std::collections::HashMap;
 use tfgrid_primitives::{ContractId, PublicKey};
 
-/// The node's key, in hex: on everything that belongs to this node.
+/// Label of everything of a node: its key in hex.
 pub const NODE: &str = "zos.node";
-/// The contract's id.
+/// Label: the contract's id.
 pub const CONTRACT: &str = "zos.contract";
-/// The contract's version that made the machine.
+/// Label: the version of the contract that created the machine.
 pub const VERSION: &str = "zos.version";
-/// The workload's name.
+/// Label: the workload's name.
 pub const WORKLOAD: &str = "zos.workload";
-/// Hash of what the machine was made from.
+/// Label: the hash of the machine's spec.
 pub const SPEC: &str = "zos.spec";
 
-/// Names things of one node.
+/// Names objects of one node.
 #[derive(Clone, Debug)]
 pub struct Names {
     node: String,
 }
 
 impl Names {
-    /// Of the node with this key.
+    /// Names objects of the node with this key.
     pub fn new(node_key: &PublicKey) -> Self {
         Self { node: hex::encode(node_key) }
     }
 
-    /// The value of the label [`NODE`].
+    /// Value of the label [`NODE`].
     pub fn node(&self) -> &str {
         &self.node
     }
 
-    /// A filter for everything of this node.
+    /// Filter that selects everything of this node.
     pub fn filter(&self) -> HashMap<String, Vec<String>> {
         HashMap::from([("label".into(), vec![format!("{NODE}={}", self.node)])])
     }
 
-    /// A machine's container.
+    /// Name of a machine's container.
     pub fn container(&self, id: &WorkloadId) -> String {
         format!("zos-{}-{id}", self.node.get(..8).unwrap_or(&self.node))
     }
 
-    /// A machine's labels.
+    /// Labels of a machine's container.
     pub fn container_labels(&self, spec: &MachineSpec) -> HashMap<String, String> {
         let mut labels = self.network_labels(spec.id.contract);
         labels.insert(VERSION.into(), spec.version.to_string());
@@ -52,18 +52,18 @@ impl Names {
         labels
     }
 
-    /// The labels of a contract's network.
+    /// Labels of a contract's network.
     pub fn network_labels(&self, contract: ContractId) -> HashMap<String, String> {
         HashMap::from([(NODE.into(), self.node.clone()), (CONTRACT.into(), contract.to_string())])
     }
 }
 
-/// A contract's network.
+/// Name of a contract's network.
 pub fn network(contract: ContractId) -> String {
     format!("zos-{contract}")
 }
 
-/// The bridge of a contract's network; at most 15 characters, as Linux has it.
+/// Name of the bridge of a contract's network: at most 15 characters, the limit of Linux.
 pub fn bridge(contract: ContractId) -> String {
     format!("{BRIDGE_PREFIX}{}", base36(contract))
 }
@@ -80,12 +80,12 @@ fn base36(mut number: u64) -> String {
     }
 }
 
-/// Which workload the labels name.
+/// The workload that the labels name.
 pub fn workload(labels: &HashMap<String, String>) -> Option<WorkloadId> {
     Some(WorkloadId { contract: contract(labels)?, name: labels.get(WORKLOAD)?.clone() })
 }
 
-/// Which contract the labels name.
+/// The contract that the labels name.
 pub fn contract(labels: &HashMap<String, String>) -> Option<ContractId> {
     labels.get(CONTRACT)?.parse().ok()
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bridges_fit_what_linux_allows_and_differ() {
+    fn bridge_names_fit_the_limit_of_linux_and_differ() {
         assert_eq!(bridge(0), "zb0");
         assert_eq!(bridge(35), "zbz");
         assert_eq!(bridge(36), "zb10");
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_is_named_after_node_contract_and_workload() {
+    fn a_container_is_named_by_node_contract_and_workload() {
         let names = Names::new(&[0xab; 32]);
         let id = WorkloadId { contract: 7, name: "web".into() };
         assert_eq!(names.container(&id), "zos-abababab-7-web");

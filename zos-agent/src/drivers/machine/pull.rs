@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Fetches images: no larger than the contract has room for, and never silently stuck.
+//! Fetches images within the size that the contract allows, with time limits.
 
 use super::failure;
 use crate::drivers::{DriverError, ImageRules};
@@ -16,13 +16,13 @@ use tfgrid_primitives::{FailureCode, units::MIB};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
-/// The longest that a registry may be silent.
-const PROGRESS: Duration = Duration::from_secs(60);
-/// The longest that a whole image may take.
-const WHOLE: Duration = Duration::from_secs(3600);
+/// Longest silence of a registry.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Limit for a whole image.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3600);
 const IMAGE_FIELD: &str = "/data/image";
 
-/// The image as the engine is asked for it: where both a tag and a digest stand, the digest decides.
+/// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
 pub fn engine_reference(image: &str) -> Result<String, DriverError> {
     let parsed = parse(image)?;
     Ok(match parsed.digest() {
@@ -31,8 +31,8 @@ pub fn engine_reference(image: &str) -> Result<String, DriverError> {
     })
 }
 
-/// Makes sure that the image is here. One with a digest never changes and is fetched once; a tag is
-/// asked for each time, unless what is here is to be kept.
+/// Ensures that the image is on the engine. An image with a digest is fetched once, since it can't change; a
+/// tag is fetched each time unless `rules.keep`.
 pub async fn pull(docker: &Docker, image: &str, rules: ImageRules) -> Result<(), DriverError> {
     let ImageRules { limit, keep } = rules;
     let parsed = parse(image)?;
@@ -41,13 +41,9 @@ pub async fn pull(docker: &Docker, image: &str, rules: ImageRules) -> Result<(),
         return check_size(docker, &reference, limit).await;
     }
     info!(image, "fetching");
-    match timeout(WHOLE, fetch(docker, &parsed, image, limit)).await {
-        Ok(result) => result?,
-        Err(_) => {
-            let minutes = WHOLE.as_secs() / 60;
-            return Err(DriverError::transient(format!("{image} took more than {minutes} minutes to fetch")));
-        }
-    }
+    timeout(FETCH_TIMEOUT, fetch(docker, &parsed, image, limit)).await.map_err(|_| {
+        DriverError::transient(format!("fetching {image} took more than {FETCH_TIMEOUT:?}"))
+    })??;
     check_size(docker, &reference, limit).await
 }
 
@@ -66,19 +62,20 @@ async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64
     let mut progress = Box::pin(docker.create_image(Some(options), None, None));
     let mut layers = HashMap::new();
     loop {
-        let item = timeout(PROGRESS, progress.next()).await.map_err(|_| {
-            DriverError::transient(format!("the registry of {image} was silent for {} s", PROGRESS.as_secs()))
+        let item = timeout(SILENCE_TIMEOUT, progress.next()).await.map_err(|_| {
+            DriverError::transient(format!("the registry of {image} was silent for {SILENCE_TIMEOUT:?}"))
         })?;
         match item {
             None => return Ok(()),
             Some(Err(error)) => return Err(pull_failure(image, error)),
-            // Dropping the stream makes the engine stop.
+            // On an error the stream is dropped, and the engine stops fetching.
             Some(Ok(info)) => check_layers(&mut layers, info, image, limit)?,
         }
     }
 }
 
-/// What layers take on the wire is known when their download begins; unpacked they take more.
+/// Fails once the layers that are announced exceed the limit. These are compressed sizes: the unpacked image
+/// is larger still.
 fn check_layers(
     layers: &mut HashMap<String, u64>,
     info: CreateImageInfo,
@@ -91,10 +88,7 @@ fn check_layers(
         layers.insert(layer, total);
     }
     let sum = layers.values().fold(0u64, |sum, size| sum.saturating_add(*size));
-    match sum > limit {
-        true => Err(too_large(image, sum, limit)),
-        false => Ok(()),
-    }
+    if sum > limit { Err(too_large(image, sum, limit)) } else { Ok(()) }
 }
 
 async fn check_size(docker: &Docker, reference: &str, limit: u64) -> Result<(), DriverError> {
@@ -110,7 +104,7 @@ async fn check_size(docker: &Docker, reference: &str, limit: u64) -> Result<(), 
 /// Removes the image, unless a container uses it.
 pub async fn remove(docker: &Docker, reference: &str) {
     if let Err(error) = docker.remove_image(reference, None::<RemoveImageOptions>, None).await {
-        debug!(reference, "image stays: {error}");
+        debug!(reference, "can't remove the image: {error}");
     }
 }
 
@@ -119,14 +113,14 @@ fn too_large(image: &str, size: u64, limit: u64) -> DriverError {
         code: FailureCode::ImageTooLarge,
         field: IMAGE_FIELD,
         message: format!(
-            "{image} takes {} MiB or more, {} MiB are allowed: reserve more disk or use a smaller image",
+            "{image} has at least {} MiB, {} MiB are allowed: reserve more disk or use a smaller image",
             size / MIB,
             limit / MIB
         ),
     }
 }
 
-/// A registry that says no is told from one that doesn't answer.
+/// Tells an image that doesn't exist from a registry that can't be reached.
 fn pull_failure(image: &str, error: Error) -> DriverError {
     let not_found = match &error {
         Error::DockerResponseServerError { status_code: 404, .. } => true,
@@ -137,13 +131,13 @@ fn pull_failure(image: &str, error: Error) -> DriverError {
         }
         _ => false,
     };
-    match not_found {
-        true => DriverError::Invalid {
-            code: FailureCode::ImageNotFound,
-            field: IMAGE_FIELD,
-            message: format!("the registry doesn't have {image}: {error}"),
-        },
-        false => failure("fetch", image, error),
+    if !not_found {
+        return failure("fetch", image, error);
+    }
+    DriverError::Invalid {
+        code: FailureCode::ImageNotFound,
+        field: IMAGE_FIELD,
+        message: format!("the registry doesn't have {image}: {error}"),
     }
 }
 
@@ -153,7 +147,7 @@ mod tests {
     use bollard::models::ProgressDetail;
 
     #[test]
-    fn a_registry_that_says_no_is_told_from_one_that_does_not_answer() {
+    fn a_missing_image_differs_from_an_unreachable_registry() {
         let answer = |status_code, message: &str| Error::DockerResponseServerError {
             status_code,
             message: message.into(),
@@ -166,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_download_that_gets_too_large_is_stopped() {
+    fn a_download_that_exceeds_its_limit_is_stopped() {
         let mut layers = HashMap::new();
         let mut take = |layer: &str, status: &str, total| {
             let info = CreateImageInfo {
@@ -185,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_decides_over_a_tag() {
+    fn a_digest_overrides_a_tag() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let reference = |image: &str| engine_reference(image).unwrap();
         assert_eq!(reference("localhost:5000/web:1"), "localhost:5000/web:1");

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Volumes: ext4 in sparse files on loop devices, mounted where machines bind them.
+//! Volumes as ext4 file systems in sparse files, mounted through loop devices.
 //!
 //! ```text
-//! <data>/volumes/<contract>-<name>.img       the content; complete where it has this name
-//! <data>/volumes/<contract>-<name>.img.new   being made; begun anew after a crash
-//! <data>/mnt/<contract>-<name>               where it is mounted
+//! <data>/volumes/<contract>-<name>.img       a complete volume
+//! <data>/volumes/<contract>-<name>.img.new   a volume in creation; after a crash it is created again
+//! <data>/mnt/<contract>-<name>               mount point
 //! ```
 
-mod mounts;
 mod superblock;
 
 use super::{
@@ -18,7 +17,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use std::{
     fs::{self, DirBuilder, File},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -27,17 +26,19 @@ use tfgrid_primitives::{FailureCode, units::MIB};
 use tokio::time::sleep;
 use tracing::warn;
 
+/// Tools that the driver runs.
+pub(crate) const TOOLS: [&Tool; 6] = [&MKFS, &E2FSCK, &RESIZE, &LOSETUP, &MOUNT, &UMOUNT];
 const MKFS: Tool = Tool { program: "mkfs.ext4", package: "e2fsprogs" };
 const E2FSCK: Tool = Tool { program: "e2fsck", package: "e2fsprogs" };
 const RESIZE: Tool = Tool { program: "resize2fs", package: "e2fsprogs" };
 const LOSETUP: Tool = Tool { program: "losetup", package: "mount" };
 const MOUNT: Tool = Tool { program: "mount", package: "mount" };
 const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
-/// How long a volume that nobody needs any more may be held.
-const RELEASE: Duration = Duration::from_secs(3);
+/// Limit for the kernel to release a loop device.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 const MOUNT_OPTIONS: &str = "nosuid,nodev,errors=remount-ro";
 
-/// Keeps volumes in a data folder.
+/// Stores volumes in a data folder.
 #[derive(Clone, Debug)]
 pub struct LoopVolumes {
     images: PathBuf,
@@ -48,16 +49,16 @@ impl LoopVolumes {
     /// Uses this data folder.
     ///
     /// # Errors
-    /// Where its folders can't be made.
+    /// If its folders can't be created.
     pub fn open(data: &Path) -> anyhow::Result<Self> {
         let folder = |name: &str| {
             let path = data.join(name);
             DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
-            // As the kernel names it in its list of mounts.
+            // Loop devices and binds need absolute paths.
             path.canonicalize()
         };
-        let open = || Ok::<_, std::io::Error>(Self { images: folder("volumes")?, mounts: folder("mnt")? });
-        open().with_context(|| format!("can't make the folders for volumes in {}", data.display()))
+        let open = || Ok::<_, io::Error>(Self { images: folder("volumes")?, mounts: folder("mnt")? });
+        open().with_context(|| format!("can't create the folders for volumes in {}", data.display()))
     }
 
     fn image(&self, id: &WorkloadId) -> PathBuf {
@@ -72,26 +73,26 @@ impl LoopVolumes {
         self.mounts.join(id.to_string())
     }
 
-    /// The file gets its name only when everything in it is done.
+    /// Creates the file system under another name and renames it when it is complete.
     async fn create(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
         let (new, image) = (self.unfinished(&spec.id), self.image(&spec.id));
         let sized = File::create(&new).and_then(|file| file.set_len(spec.size));
-        sized.map_err(|error| io_error("make", &new, &error))?;
+        sized.map_err(|error| io_error("create", &new, error))?;
         run(&MKFS, &["-q", "-F", "-m", "0", "-E", "nodiscard", text(&new)?]).await?;
         let named = File::open(&new).and_then(|file| {
             file.sync_all()?;
             fs::rename(&new, &image)?;
             File::open(&self.images)?.sync_all()
         });
-        named.map_err(|error| io_error("make", &image, &error))
+        named.map_err(|error| io_error("create", &image, error))
     }
 
-    /// Repeats safely after a crash: what counts is the size that the file system says it has.
+    /// Can be repeated after a crash: a volume's size is the one in its superblock, which changes last.
     async fn grow(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
         self.detach(&spec.id).await?;
         let image = self.image(&spec.id);
         let sized = File::options().write(true).open(&image).and_then(|file| file.set_len(spec.size));
-        sized.map_err(|error| io_error("grow", &image, &error))?;
+        sized.map_err(|error| io_error("grow", &image, error))?;
         run(&E2FSCK, &["-f", "-p", text(&image)?]).await?;
         run(&RESIZE, &[text(&image)?, &format!("{}M", spec.size / MIB)]).await?;
         Ok(())
@@ -103,16 +104,17 @@ impl LoopVolumes {
             Some(device) => device,
             None => run(&LOSETUP, &["--find", "--show", text(&image)?]).await?.trim().to_owned(),
         };
-        if let Err(error) = fs::create_dir(&dir) {
-            if error.kind() != ErrorKind::AlreadyExists {
-                return Err(io_error("make", &dir, &error));
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                return Err(io_error("create", &dir, error));
             }
+            _ => {}
         }
         run(&MOUNT, &["-t", "ext4", "-o", MOUNT_OPTIONS, &device, text(&dir)?]).await?;
         Ok(())
     }
 
-    /// The loop devices of a file; more than one only after a crash.
+    /// The loop devices of a file. There are several only after a crash.
     async fn devices(&self, image: &Path) -> Result<Vec<String>, DriverError> {
         if !image.exists() {
             return Ok(Vec::new());
@@ -121,45 +123,45 @@ impl LoopVolumes {
         Ok(run(&LOSETUP, &args).await?.lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// Both tools succeed while somebody still uses the volume: the device then stays until the last
-    /// one is gone. Any container that starts holds all mounts of the host for a moment.
+    /// Waits until the file has no loop device. `umount` and `losetup` succeed while the volume is still in
+    /// use, and the device then stays until its last user is gone. A container that starts holds all mounts
+    /// of the host for a moment.
     async fn until_released(&self, id: &WorkloadId, image: &Path) -> Result<(), DriverError> {
         let begun = Instant::now();
         while let Some(device) = self.devices(image).await?.first() {
-            if begun.elapsed() > RELEASE {
+            if begun.elapsed() > RELEASE_TIMEOUT {
                 return Err(DriverError::transient(format!("volume {id} is still in use, on {device}")));
             }
-            sleep(RELEASE / 50).await;
+            sleep(RELEASE_TIMEOUT / 50).await;
         }
         Ok(())
     }
 
     fn is_mounted(&self, id: &WorkloadId) -> Result<bool, DriverError> {
-        Ok(mounts::read()?.contains(&self.mount_dir(id)))
+        let dir = self.mount_dir(id);
+        is_mount_point(&dir).map_err(|error| io_error("inspect", &dir, error))
     }
 
-    fn observe_file(&self, name: &str, mounts: &mounts::Mounts) -> Option<ObservedVolume> {
-        let (id, is_complete) = parse_name(name)?;
+    /// `None` if the file isn't a volume, or is deleted at this moment.
+    fn observe_file(&self, name: &str) -> Result<Option<ObservedVolume>, DriverError> {
+        let Some((id, is_complete)) = parse_name(name) else { return Ok(None) };
         let path = self.images.join(name);
-        let file = fs::metadata(&path).ok()?;
-        let size = match is_complete {
-            true => superblock::size(&path).unwrap_or(file.len()),
-            false => 0,
-        };
-        let attached = is_complete && mounts.contains(&self.mount_dir(&id));
-        Some(ObservedVolume { id, size, attached, used: file.blocks() * 512 })
+        let Ok(file) = fs::metadata(&path) else { return Ok(None) };
+        let size = if is_complete { superblock::size(&path).unwrap_or(file.len()) } else { 0 };
+        let attached = is_complete && self.is_mounted(&id)?;
+        Ok(Some(ObservedVolume { id, size, attached, used: file.blocks() * 512 }))
     }
 
-    /// Detaches and deletes every volume in the data folder; returns how many there were.
+    /// Deletes all volumes in the data folder; returns their number.
     ///
     /// # Errors
-    /// Where one can't be deleted; the others are.
+    /// If one can't be deleted. The others are deleted even so.
     pub async fn purge(&self) -> Result<usize, DriverError> {
         let volumes = self.observe().await?;
         let mut last_error = None;
         for volume in &volumes {
-            if let Err(error) = self.destroy(&volume.id).await {
-                warn!(volume = %volume.id, "{error}");
+            if let Err(error) = self.delete(&volume.id).await {
+                warn!(volume = %volume.id, "not deleted: {error:#}");
                 last_error = Some(error);
             }
         }
@@ -170,10 +172,9 @@ impl LoopVolumes {
 #[async_trait]
 impl VolumeDriver for LoopVolumes {
     async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError> {
-        let mounts = mounts::read()?;
-        let entries = fs::read_dir(&self.images).map_err(|error| io_error("list", &self.images, &error))?;
+        let entries = fs::read_dir(&self.images).map_err(|error| io_error("list", &self.images, error))?;
         let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        Ok(names.filter_map(|name| self.observe_file(&name, &mounts)).collect())
+        names.filter_map(|name| self.observe_file(&name).transpose()).collect()
     }
 
     async fn attach(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
@@ -189,7 +190,7 @@ impl VolumeDriver for LoopVolumes {
             }
             Some(Ok(size)) if size < spec.size => self.grow(spec).await?,
             Some(Ok(_)) => {}
-            Some(Err(error)) => return Err(io_error("read", &image, &error)),
+            Some(Err(error)) => return Err(io_error("read", &image, error)),
         }
         if !self.is_mounted(&spec.id)? {
             self.mount(&spec.id).await?;
@@ -198,11 +199,11 @@ impl VolumeDriver for LoopVolumes {
     }
 
     async fn mount_point(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
-        match self.is_mounted(id)? {
-            true => Ok(self.mount_dir(id)),
-            // A machine must never write into the folder below.
-            false => Err(DriverError::transient(format!("volume {id} isn't mounted"))),
+        // Without the mount, a machine would write to the host's disk.
+        if !self.is_mounted(id)? {
+            return Err(DriverError::transient(format!("volume {id} isn't mounted")));
         }
+        Ok(self.mount_dir(id))
     }
 
     async fn detach(&self, id: &WorkloadId) -> Result<(), DriverError> {
@@ -216,25 +217,37 @@ impl VolumeDriver for LoopVolumes {
         self.until_released(id, &image).await
     }
 
-    async fn destroy(&self, id: &WorkloadId) -> Result<(), DriverError> {
+    async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError> {
         self.detach(id).await?;
         for path in [self.image(id), self.unfinished(id)] {
-            gone(tokio::fs::remove_file(&path).await).map_err(|error| io_error("delete", &path, &error))?;
+            existing(tokio::fs::remove_file(&path).await)
+                .map_err(|error| io_error("delete", &path, error))?;
         }
         let dir = self.mount_dir(id);
-        gone(fs::remove_dir(&dir)).map_err(|error| io_error("delete", &dir, &error))
+        existing(fs::remove_dir(&dir)).map_err(|error| io_error("delete", &dir, error))
     }
 }
 
-/// Deleting what isn't there is fine.
-fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
+/// Whether something is mounted on the folder: its device isn't that of its parent then. `false` if it
+/// doesn't exist.
+fn is_mount_point(dir: &Path) -> io::Result<bool> {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
+    match device(dir) {
+        Ok(own) => Ok(device(&dir.join(".."))? != own),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Ignores that the file is missing.
+fn existing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-/// Which volume a file belongs to, and whether it is complete.
+/// The volume that a file belongs to, and whether the file is complete.
 fn parse_name(file: &str) -> Option<(WorkloadId, bool)> {
     let (stem, is_complete) = match file.strip_suffix(".img") {
         Some(stem) => (stem, true),
@@ -242,18 +255,18 @@ fn parse_name(file: &str) -> Option<(WorkloadId, bool)> {
     };
     let (contract, name) = stem.split_once('-')?;
     let id = WorkloadId { contract: contract.parse().ok()?, name: name.to_owned() };
-    // Only names that this driver gives: no leading zeros or signs.
+    // Only names in the form that this driver writes: no leading zeros or signs.
     (id.to_string() == stem && !name.is_empty()).then_some((id, is_complete))
 }
 
 fn text(path: &Path) -> Result<&str, DriverError> {
     path.to_str().ok_or_else(|| {
-        DriverError::transient(format!("{} isn't UTF-8: choose another --data", path.display()))
+        DriverError::transient(format!("{} isn't UTF-8: choose another folder with --data", path.display()))
     })
 }
 
-fn io_error(what: &str, path: &Path, error: &std::io::Error) -> DriverError {
-    DriverError::transient(format!("can't {what} {}: {error}", path.display()))
+fn io_error(action: &str, path: &Path, error: io::Error) -> DriverError {
+    DriverError::Transient(anyhow::Error::from(error).context(format!("can't {action} {}", path.display())))
 }
 
 #[cfg(test)]
@@ -261,7 +274,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_name_tells_contract_volume_and_whether_it_is_complete() {
+    fn a_file_name_has_contract_name_and_completeness() {
         let id = |contract, name: &str| WorkloadId { contract, name: name.into() };
         assert_eq!(parse_name("7-data.img"), Some((id(7, "data"), true)));
         assert_eq!(parse_name("7-my-data.img"), Some((id(7, "my-data"), true)));
@@ -272,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unfinished_volumes_are_seen_and_count_as_nothing() {
+    async fn an_unfinished_volume_has_no_size() {
         let data = tempfile::tempdir().unwrap();
         let volumes = LoopVolumes::open(data.path()).unwrap();
         fs::write(data.path().join("volumes/7-data.img.new"), [0; 4096]).unwrap();
@@ -281,18 +294,27 @@ mod tests {
         assert_eq!(observed.len(), 1);
         assert_eq!((observed[0].size, observed[0].attached), (0, false));
 
-        volumes.destroy(&observed[0].id).await.unwrap();
+        volumes.delete(&observed[0].id).await.unwrap();
         assert_eq!(volumes.observe().await.unwrap(), []);
         assert!(data.path().join("volumes/notes.txt").exists());
     }
 
     #[tokio::test]
-    async fn a_folder_that_is_not_a_mount_is_not_taken_for_a_volume() {
+    async fn a_folder_without_a_mount_is_no_volume() {
         let data = tempfile::tempdir().unwrap();
         let volumes = LoopVolumes::open(data.path()).unwrap();
         fs::create_dir(data.path().join("mnt/7-data")).unwrap();
         let id = WorkloadId { contract: 7, name: "data".into() };
         let error = volumes.mount_point(&id).await.unwrap_err().to_string();
         assert_eq!(error, "volume 7-data isn't mounted");
+    }
+
+    #[test]
+    fn a_mount_point_is_told_from_a_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("my data")).unwrap();
+        assert!(is_mount_point(Path::new("/proc")).unwrap());
+        assert!(!is_mount_point(&dir.path().join("my data")).unwrap());
+        assert!(!is_mount_point(&dir.path().join("missing")).unwrap());
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The size that an ext4 file system says it has.
+//! Reads the size of an ext4 file system from its superblock.
 
 use std::{
     fs::File,
@@ -7,16 +7,16 @@ use std::{
     path::Path,
 };
 
-const PLACE: u64 = 1024;
+const OFFSET: u64 = 1024;
 const MAGIC: u16 = 0xef53;
 
-/// Bytes of the file system in this file.
+/// Size in bytes of the file system in this file.
 pub fn size(image: &Path) -> io::Result<u64> {
     let mut file = File::open(image)?;
-    file.seek(SeekFrom::Start(PLACE))?;
+    file.seek(SeekFrom::Start(OFFSET))?;
     let mut block = [0u8; 1024];
     file.read_exact(&mut block)?;
-    parse(&block).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "no ext4 file system in it"))
+    parse(&block).ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "it has no ext4 file system"))
 }
 
 fn parse(block: &[u8; 1024]) -> Option<u64> {
@@ -36,7 +36,7 @@ mod tests {
     use std::process::Command;
 
     #[test]
-    fn the_size_is_that_which_mkfs_was_given() {
+    fn the_size_is_the_one_given_to_mkfs() {
         let dir = tempfile::tempdir().unwrap();
         for mib in [16u64, 17, 1024] {
             let image = dir.path().join(format!("{mib}.img"));

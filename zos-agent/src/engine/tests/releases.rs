@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The addresses of closed contracts: the chain hears when nothing of them is left.
+//! Releases of closed contracts with public addresses.
 
 use super::*;
 
 #[tokio::test]
-async fn the_chain_hears_once_that_nothing_of_a_closed_contract_is_left() {
+async fn a_release_is_reported_once_everything_is_removed() {
     let node = Node::running();
     node.chain.give_addresses(1);
     node.chain.deploy(1, &web_with_data(16, "hello"));
@@ -17,7 +17,7 @@ async fn the_chain_hears_once_that_nothing_of_a_closed_contract_is_left() {
 }
 
 #[tokio::test]
-async fn nothing_is_said_of_a_contract_that_the_chain_does_not_ask_about() {
+async fn a_release_that_is_not_awaited_is_not_reported() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -28,7 +28,7 @@ async fn nothing_is_said_of_a_contract_that_the_chain_does_not_ask_about() {
 }
 
 #[tokio::test]
-async fn an_agent_that_was_killed_before_it_could_say_so_says_it_on_return() {
+async fn a_release_is_reported_after_the_agent_was_killed() {
     let mut node = Node::running();
     node.chain.give_addresses(1);
     node.chain.deploy(1, &web_with_data(16, "hello"));
@@ -46,7 +46,7 @@ async fn an_agent_that_was_killed_before_it_could_say_so_says_it_on_return() {
 }
 
 #[tokio::test]
-async fn a_contract_that_never_ran_here_is_released_too() {
+async fn a_contract_that_never_ran_here_is_released() {
     let node = Node::running();
     node.chain.give_addresses(1);
     node.chain.deploy(1, &machine("web", "web"));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! New versions of contracts: tried without losing the old one before the new one runs, and taken
-//! back where it can't.
+//! Updates of contracts. The active version keeps running until the new one does, and comes back if that
+//! fails.
 
 use super::*;
 
 #[tokio::test]
-async fn a_new_version_replaces_what_differs_and_keeps_what_does_not() {
+async fn an_update_replaces_only_what_differs() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -20,7 +20,7 @@ async fn a_new_version_replaces_what_differs_and_keeps_what_does_not() {
 }
 
 #[tokio::test]
-async fn a_new_version_that_can_not_run_leaves_the_old_one_running() {
+async fn an_update_that_cannot_run_leaves_the_old_version_running() {
     let node = Node::running();
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     node.until_deployed(1).await;
@@ -34,7 +34,7 @@ async fn a_new_version_that_can_not_run_leaves_the_old_one_running() {
 }
 
 #[tokio::test]
-async fn a_volume_grows_with_its_machine_stopped_and_never_shrinks() {
+async fn a_volume_grows_while_its_machine_stops_and_never_shrinks() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -51,7 +51,7 @@ async fn a_volume_grows_with_its_machine_stopped_and_never_shrinks() {
 }
 
 #[tokio::test]
-async fn a_bad_update_is_reported_and_what_runs_is_not_touched() {
+async fn a_bad_update_is_reported_and_changes_nothing() {
     let sealed = Body::Sealed(vec![1, 2, 3]);
     let too_much = machine("web", "localhost/web:1").replace(r#""cpu":1"#, r#""cpu":5"#);
     for (body, code) in [
@@ -68,14 +68,14 @@ async fn a_bad_update_is_reported_and_what_runs_is_not_touched() {
         assert_eq!(node.until_failed().await.0, code);
         node.until("the chain has dropped it", |node| node.chain.pending(1).is_none()).await;
         node.until_another_came_and_went().await;
-        assert_eq!((node.host.instance(1, "web"), node.chain.standing(1)), (instance, Some(1)));
+        assert_eq!((node.host.instance(1, "web"), node.chain.active(1)), (instance, Some(1)));
         assert_eq!(node.host.log()[..log.len()], log);
         assert!(!node.host.log()[log.len()..].iter().any(|line| line.contains(" 1-")));
     }
 }
 
 #[tokio::test]
-async fn a_new_version_that_ends_again_and_again_is_taken_back() {
+async fn an_update_whose_machine_keeps_exiting_is_reverted() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
@@ -90,11 +90,11 @@ async fn a_new_version_that_ends_again_and_again_is_taken_back() {
     })
     .await;
     node.until("the chain has dropped it", |node| node.chain.pending(1).is_none()).await;
-    assert_eq!(node.chain.standing(1), Some(1));
-    // What was grown for it keeps its content and its size.
+    assert_eq!(node.chain.active(1), Some(1));
+    // The volume that was grown for it keeps its content and its size.
     let data = node.host.volume(1, "data").unwrap();
     assert!(data.attached && data.size == 32 << 20);
-    assert!(!node.did("destroy 1-data"));
+    assert!(!node.did("delete 1-data"));
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn the_old_version_comes_back_without_its_registry() {
 }
 
 #[tokio::test]
-async fn an_update_that_the_chain_has_dropped_is_given_up() {
+async fn an_update_that_the_chain_has_dropped_is_cancelled() {
     let node = Node::running();
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     node.until_deployed(1).await;
@@ -125,14 +125,14 @@ async fn an_update_that_the_chain_has_dropped_is_given_up() {
     node.chain.deploy(1, &machine("web", "localhost/web:2"));
     node.until("the pull began", |node| node.did("pull localhost/web:2")).await;
     node.chain.drop_update(1);
-    node.until("the pull is given up", |node| node.did("gave up localhost/web:2")).await;
+    node.until("the pull is given up", |node| node.did("cancel localhost/web:2")).await;
     node.until_another_came_and_went().await;
     assert_eq!(node.host.instance(1, "web"), instance);
     assert_eq!(node.failure(), None);
 }
 
 #[tokio::test]
-async fn a_newer_update_replaces_one_that_is_on_its_way() {
+async fn a_newer_update_replaces_one_in_progress() {
     let node = Node::running();
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     node.until_deployed(1).await;
@@ -140,42 +140,41 @@ async fn a_newer_update_replaces_one_that_is_on_its_way() {
     node.chain.deploy(1, &machine("web", "localhost/web:2"));
     node.until("the pull began", |node| node.did("pull localhost/web:2")).await;
     node.chain.deploy(1, &machine("web", "localhost/web:3"));
-    node.until("version 3 stands", |node| node.chain.standing(1) == Some(3)).await;
+    node.until("version 3 is active", |node| node.chain.active(1) == Some(3)).await;
     assert_eq!(node.times("remove 1-web"), 1);
 }
 
 #[tokio::test]
-async fn a_contract_whose_first_version_was_bad_runs_with_its_update() {
+async fn an_update_repairs_a_bad_first_version() {
     let node = Node::running();
     node.chain.refuse_reports(true);
     node.chain.deploy(1, &machine("web", "web"));
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     node.until("it runs", |node| node.host.is_running(1, "web")).await;
     node.chain.refuse_reports(false);
-    node.until("version 2 stands", |node| node.chain.standing(1) == Some(2)).await;
+    node.until("version 2 is active", |node| node.chain.active(1) == Some(2)).await;
 }
 
 #[tokio::test]
-async fn progress_is_told_while_an_answer_takes_its_time_and_not_after() {
+async fn progress_is_reported_until_the_answer() {
     let node = Node::running();
     node.host.image("localhost/web:1", Image::Stuck);
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
-    node.until("progress is to be told", |node| node.tells_progress(1) == Some(1)).await;
+    node.until("progress is reported", |node| node.reported_progress(1) == Some(1)).await;
     node.chain.deploy(1, &machine("web", "localhost/web:2"));
     node.until_deployed_in_version(1, 2).await;
-    node.until("nothing more is to be told", |node| node.tells_progress(1).is_none()).await;
+    node.until("no more progress is reported", |node| node.reported_progress(1).is_none()).await;
 
-    // A restart of what is confirmed answers to nobody.
+    // A restart of a confirmed version needs no answer.
     node.host.hang_after(Some(0));
-    node.host.forget(1, "web");
+    node.host.lose(1, "web");
     node.until("the start hangs", |node| node.host.hangs()).await;
-    let looks = node.host.looks();
-    node.until("the agent has looked twice", |node| node.host.looks() >= looks + 2).await;
-    assert_eq!(node.tells_progress(1), None);
+    let observations = node.host.observations();
+    node.until("the agent has observed twice", |node| node.host.observations() >= observations + 2).await;
+    assert_eq!(node.reported_progress(1), None);
 }
 
-/// Carries out an update on a machine where the agent is killed after `steps` steps; returns whether
-/// it had more to do.
+/// Updates a contract whose agent is killed after `steps` steps; returns whether steps were left.
 async fn kill_after(steps: u32, crashes: bool) -> bool {
     let mut node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
@@ -197,28 +196,28 @@ async fn kill_after(steps: u32, crashes: bool) -> bool {
     node.host.crash("web", false);
     node.until("it runs", |node| node.host.is_running(1, "web")).await;
     let data = node.host.volume(1, "data").unwrap();
-    assert!(data.attached && data.used == 5_000 && !node.did("destroy 1-data"), "after {steps} steps");
+    assert!(data.attached && data.used == 5_000 && !node.did("delete 1-data"), "after {steps} steps");
     let expected = if crashes { Some(1) } else { Some(2) };
-    assert_eq!(node.chain.standing(1), expected, "after {steps} steps");
+    assert_eq!(node.chain.active(1), expected, "after {steps} steps");
     let is_old = |node: &Node| node.host.hash(1, "web") == old;
-    node.until("the version that stands runs", |node| is_old(node) == crashes).await;
+    node.until("the active version runs", |node| is_old(node) == crashes).await;
     interrupted
 }
 
 #[tokio::test]
-async fn an_update_is_finished_by_an_agent_that_was_killed_between_any_two_steps() {
+async fn an_update_survives_a_kill_between_any_two_steps() {
     let mut steps = 0;
     while kill_after(steps, false).await {
         steps += 1;
     }
-    assert!(steps >= 4, "the update took {steps} steps only");
+    assert!(steps >= 4, "the update took only {steps} steps");
 }
 
 #[tokio::test]
-async fn an_update_is_taken_back_by_an_agent_that_was_killed_between_any_two_steps() {
+async fn a_revert_survives_a_kill_between_any_two_steps() {
     let mut steps = 0;
     while kill_after(steps, true).await {
         steps += 1;
     }
-    assert!(steps >= 8, "trying took {steps} steps only");
+    assert!(steps >= 8, "trying took only {steps} steps");
 }

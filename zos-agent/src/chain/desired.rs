@@ -1,61 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the chain wants this node to run.
+//! Workloads that the chain wants on this node, parsed from contract bodies.
 
-use crate::{
-    chain::{Body, Contract, Version},
-    drivers::{ContainerSpec, MachineSpec, VolumeSpec, WorkloadId},
-};
+use super::{Body, Contract, Version};
+use crate::drivers::{ContainerSpec, MachineSpec, VolumeSpec, WorkloadId};
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
 use tfgrid_client::deployment::{Deployment, Rejection, WorkloadData, Zmachine};
 use tfgrid_primitives::{ContractId, FailureCode};
 
-/// A contract with what its bodies ask for.
+/// A contract with its parsed bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Desired {
-    /// The contract.
+    /// The contract as the chain has it.
     pub contract: Contract,
-    /// The version that stands.
-    pub standing: Target,
-    /// The version that its owner wants instead.
+    /// The active version.
+    pub active: Target,
+    /// The update that awaits this node's answer.
     pub pending: Option<Target>,
 }
 
-/// A version with what its body asks for.
+/// A version with its parsed body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The version.
+    /// The version as the chain has it.
     pub version: Version,
-    /// What to do about it.
+    /// Content of its body.
     pub wanted: Wanted,
 }
 
-/// What a body asks for.
+/// Content of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// These workloads.
+    /// Workloads to run.
     Run(Workloads),
-    /// Something that this node refuses.
+    /// Something that this node can't run.
     Refused(Rejection),
-    /// It couldn't be read: leave everything as it is.
-    Unknown(String),
+    /// Not to be had from the chain: everything stays as it is.
+    Unknown(BodyError),
 }
 
-/// The workloads of a deployment, in its order.
+/// The chain gave no body, or not the contract's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// There is no body.
+    #[error("the chain has no body for this version")]
+    Missing,
+    /// The body isn't the one that the contract names.
+    #[error("the hash of the body isn't the one in the contract")]
+    HashMismatch,
+}
+
+/// Workloads in the order of the deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Workloads {
-    /// `zmachine`s.
+    /// Workloads of type `zmachine`.
     pub machines: Vec<MachineSpec>,
-    /// `zmount`s.
+    /// Workloads of type `zmount`.
     pub volumes: Vec<VolumeSpec>,
 }
 
 impl Desired {
-    /// Reads the bodies that stand with the contract.
+    /// Parses the contract's bodies.
     pub fn new(contract: Contract, body: Option<&Body>, pending_body: Option<&Body>) -> Self {
-        let standing = Target::new(contract.id, contract.standing, body);
+        let active = Target::new(contract.id, contract.active, body);
         let pending = contract.pending.map(|pending| Target::new(contract.id, pending, pending_body));
-        Self { contract, standing, pending }
+        Self { contract, active, pending }
     }
 
     /// Whether the node has confirmed this version.
@@ -63,9 +72,9 @@ impl Desired {
         self.contract.confirmed() == Some(version)
     }
 
-    /// Why this node refuses the body of a version, where it does.
+    /// Why this node refuses the body of a version, `None` if it doesn't.
     pub fn rejection(&self, version: u32) -> Option<&Rejection> {
-        let targets = self.pending.iter().chain([&self.standing]);
+        let targets = self.pending.iter().chain([&self.active]);
         targets.filter(|target| target.version.number == version).find_map(|target| match &target.wanted {
             Wanted::Refused(rejection) => Some(rejection),
             _ => None,
@@ -74,18 +83,24 @@ impl Desired {
 }
 
 impl Target {
+    /// Its workloads, `None` if the body can't be run.
+    pub fn workloads(&self) -> Option<&Workloads> {
+        match &self.wanted {
+            Wanted::Run(workloads) => Some(workloads),
+            Wanted::Refused(_) | Wanted::Unknown(_) => None,
+        }
+    }
+
     fn new(contract: ContractId, version: Version, body: Option<&Body>) -> Self {
         let wanted = match body {
-            None => Wanted::Unknown("the chain has no body for it".into()),
-            Some(body) if body.hash().0 != version.body_hash => {
-                Wanted::Unknown("its body and its body hash differ".into())
-            }
+            None => Wanted::Unknown(BodyError::Missing),
+            Some(body) if body.hash().0 != version.body_hash => Wanted::Unknown(BodyError::HashMismatch),
             Some(Body::Sealed(_)) => Wanted::Refused(Rejection::new(
                 FailureCode::BodyUnsupported,
                 "",
                 "this node can't open sealed bodies: submit a plain one",
             )),
-            Some(Body::Plain(text)) => match read(contract, &version, text) {
+            Some(Body::Plain(text)) => match parse(contract, &version, text) {
                 Ok(workloads) => Wanted::Run(workloads),
                 Err(rejection) => Wanted::Refused(rejection),
             },
@@ -94,7 +109,7 @@ impl Target {
     }
 }
 
-fn read(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloads, Rejection> {
+fn parse(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloads, Rejection> {
     let deployment = Deployment::parse(text)?;
     deployment.check_fits(&version.reserved)?;
     let mut workloads = Workloads::default();
@@ -127,7 +142,7 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
     MachineSpec { id, version, pointer, container, hash }
 }
 
-/// Changes with anything that changes how the machine runs.
+/// Two specs with the same hash run the same way.
 fn hash(container: &ContainerSpec) -> String {
     hex::encode(&Blake2Hasher::hash(&container.encode())[..16])
 }
