@@ -590,7 +590,10 @@ mod tests {
     fn the_runway_counts_the_full_price() {
         let payer = payer(200_000_000, RATES, 500);
         assert!(payer.runway().unwrap().raw().abs_diff(at(HOUR_MS).clock.raw()) <= 1);
-        assert!(payer.stretch_of(ExactTft::from_whole(200_000_000)).raw().abs_diff(2 * at(HOUR_MS).clock.raw()) <= 4);
+        assert!(
+            payer.stretch_of(ExactTft::from_whole(200_000_000)).raw().abs_diff(2 * at(HOUR_MS).clock.raw())
+                <= 4
+        );
         let idle = Payer::default();
         assert_eq!((idle.runway(), idle.stretch_of(ExactTft::from_raw(1))), (None, PriceTime::MAX));
     }

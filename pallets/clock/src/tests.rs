@@ -223,8 +223,9 @@ mod agenda {
             // payers leave.
             let look = <() as WeightInfo>::next_deadline();
             let step = STEP.saturating_add(<() as WeightInfo>::serve_deadline()).saturating_add(look);
-            let limit =
-                <() as WeightInfo>::on_poll().saturating_add(step.saturating_mul(100)).saturating_add(look * 2);
+            let limit = <() as WeightInfo>::on_poll()
+                .saturating_add(step.saturating_mul(100))
+                .saturating_add(look * 2);
             block_with(price_clock().stepped_at_ms + 3_000, limit);
             assert_eq!(Served::get().len(), 100);
             let behind = |event: &RuntimeEvent| matches!(event, RuntimeEvent::Clock(Event::Behind { .. }));

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use tfgrid_primitives::{
     Balance, FarmId, NodeId, Resources, TftPrice,
     farming::{PERIOD_SECONDS, period_of, period_start},
-    traits::{Clock, FarmedNode, FarmedNodes, FarmingPeriods, PaidUse, OnPaidUse, PriceHistory},
+    traits::{Clock, FarmedNode, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse, PriceHistory},
     units::{GIB, SECOND_MS, TFT, USD},
 };
 
@@ -161,7 +161,14 @@ pub fn pass_seconds(seconds: u64) {
 
 /// Counts what contracts paid for traffic and addresses on a node, without the farmer's share.
 pub fn pay_for(node: NodeId, traffic_bytes: u64, ip_seconds: u64, tft: Balance) {
-    Farming::on_paid_use(node, PaidUse { traffic_bytes, ip_ms: ip_seconds * SECOND_MS, tft: tfgrid_primitives::ExactTft::from_whole(tft) });
+    Farming::on_paid_use(
+        node,
+        PaidUse {
+            traffic_bytes,
+            ip_ms: ip_seconds * SECOND_MS,
+            tft: tfgrid_primitives::ExactTft::from_whole(tft),
+        },
+    );
 }
 
 /// A call of a person.

@@ -7,7 +7,7 @@ use frame_support::{defensive, storage::with_storage_layer, weights::Weight};
 use tfgrid_primitives::{
     Balance, NodeId,
     farming::{period_of, period_start},
-    traits::{Clock, FarmedNodes, FarmingPeriods, PaidUse, OnPaidUse},
+    traits::{Clock, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse},
 };
 
 impl<T: Config> FarmingPeriods for Pallet<T> {

@@ -5,7 +5,7 @@ use core::marker::PhantomData;
 use frame_support::{parameter_types, weights::Weight};
 use tfgrid_primitives::{
     NodeId,
-    traits::{FarmedNode, FarmedNodes, FarmingPeriods, PaidUse, OnPaidUse},
+    traits::{FarmedNode, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse},
 };
 
 /// A call of [`FarmingPeriods`].

@@ -27,7 +27,10 @@ pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
-    use tfgrid_primitives::{Balance, PublicKey, TwinId, traits::{OnTwinLeft, TwinInUse}};
+    use tfgrid_primitives::{
+        Balance, PublicKey, TwinId,
+        traits::{OnTwinLeft, TwinInUse},
+    };
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
