@@ -117,26 +117,6 @@ impl Priced {
             Self::Name => list.unique_name.checked_mul(RATE_PER_LIST_PRICE),
         }
     }
-
-    /// The public addresses alone; `None` if the price includes none.
-    pub fn addresses(&self) -> Option<Self> {
-        match *self {
-            Self::Capacity { public_ips, certified, .. } | Self::OnRented { public_ips, certified } => {
-                Some(Self::OnRented { public_ips, certified })
-            }
-            Self::Rent { .. } | Self::Name => None,
-        }
-    }
-
-    /// Whether the price is that of a certified node.
-    pub fn is_certified(&self) -> bool {
-        match *self {
-            Self::Capacity { certified, .. }
-            | Self::OnRented { certified, .. }
-            | Self::Rent { certified, .. } => certified,
-            Self::Name => false,
-        }
-    }
 }
 
 /// Cost of `gb` (10⁹ bytes) of public traffic at a price factor of `permille`, in 1e-10 USD, rounded down.

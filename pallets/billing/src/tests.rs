@@ -604,7 +604,8 @@ fn a_late_heartbeat_refunds_nothing_and_holds_collection() {
         deposit(ALICE, 100 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
         pass(HOUR_MS);
-        (OnlyLate::set(true), SilentSince::set(Some(Clock::now().clock)));
+        OnlyLate::set(true);
+        SilentSince::set(Some(Clock::now().clock));
         pass(10 * MINUTE_MS);
         assert_noop!(Billing::collect(RuntimeOrigin::signed(BOB), 1), Error::<Test>::NodeSilent);
         let closed = Billing::close(1, Outcome::Served);

@@ -93,7 +93,8 @@ pub struct Contract {
     pub deployed_at: GridMillis,
 }
 
-/// What a contract is a right to.
+/// What a contract is a right to. Nearly all contracts are node contracts, so boxing them would only cost.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub enum ContractKind {
     /// Capacity of a node.

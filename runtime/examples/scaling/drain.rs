@@ -8,7 +8,7 @@ use crate::{
     jobs::set_clock,
     measure::median,
 };
-use pallet_grid_billing::{Ends, Event};
+use pallet_grid_billing::{Event, PayersByExhaustion};
 use sp_keyring::Sr25519Keyring;
 use std::time::{Duration, Instant};
 use tfgrid_primitives::{TwinId, units::TFT};
@@ -34,7 +34,7 @@ pub struct Drained {
 /// Lets all run out, and makes blocks until each waits for its owner, in the order in which their credit ended.
 pub fn drain(database: &mut Database) -> Outcome<Drained> {
     let expected: Vec<TwinId> = database.advance(|| {
-        let ends: Vec<_> = Ends::<Runtime>::iter_keys().collect();
+        let ends: Vec<_> = PayersByExhaustion::<Runtime>::iter_keys().collect();
         ends.last().iter().for_each(|last| set_clock(last.end()));
         ends.into_iter().map(|end| end.twin()).collect()
     })?;

@@ -10,8 +10,9 @@ use frame_support::{
     traits::{OnPoll, OnTimestampSet},
     weights::{Weight, WeightMeter},
 };
-use pallet_grid_billing::{Ends, PriceClockState};
-use tfgrid_primitives::{ExactTft, units::TFT};
+use pallet_grid_billing::PayersByExhaustion;
+use pallet_grid_clock::PriceClockState;
+use tfgrid_primitives::{PriceTime, traits::Clock as _, units::TFT};
 use tfgrid_runtime::*;
 
 /// What is measured.
@@ -113,11 +114,11 @@ fn set_price() -> Job {
     Job::call(RawOrigin::Root.into(), pallet_grid_clock::Call::set_price { price })
 }
 
-/// All that billing does in a block of its own accord.
+/// All that clock and billing do in a block of their own accord.
 fn hooks() -> Job {
     let timestamp = Timestamp::get() + SLOT_DURATION;
     let work = move || {
-        <Billing as OnTimestampSet<_>>::on_timestamp_set(timestamp);
+        <Clock as OnTimestampSet<_>>::on_timestamp_set(timestamp);
         Clock::on_poll(System::block_number() + 1, &mut WeightMeter::with_limit(Weight::MAX));
     };
     Job { work: Box::new(work), weight: None }
@@ -126,18 +127,20 @@ fn hooks() -> Job {
 /// A block that comes when the credit of the next `payers` has just ended. It serves those that fit into its
 /// share.
 fn block_with_due(payers: usize) -> Job {
-    let last = Ends::<Runtime>::iter_keys().take(payers).last();
-    last.iter().for_each(|last| set_clock(last.end()));
+    let last = PayersByExhaustion::<Runtime>::iter_keys().take(payers).last();
+    if let Some(last) = last {
+        set_clock(last.end());
+    }
     Job { work: Box::new(|| chain::block(vec![])), weight: None }
 }
 
 /// Whoever's credit has ended waits since the first block that came then.
 fn nobody_is_due() {
-    let next = Ends::<Runtime>::iter_keys().next();
-    assert!(next.is_none_or(|next| next.end() > Clock::now().clock), "a payer wasn't served in time");
+    let next = PayersByExhaustion::<Runtime>::iter_keys().next();
+    assert!(next.is_none_or(|next| next.end() > Clock::price_now()), "a payer wasn't served in time");
 }
 
 /// The price clock comes to this place.
-pub fn set_clock(place: ExactTft) {
+pub fn set_clock(place: PriceTime) {
     PriceClockState::<Runtime>::mutate(|clock| (clock.base, clock.since_base_ms) = (place, 0));
 }

@@ -171,7 +171,7 @@ fn pay_for(account: &AccountId, make: impl Fn(RuntimeCall)) -> u32 {
 fn a_multisig_account_owns_a_twin_and_contracts() {
     run_with_node(|_, _| {
         let account = Multisig::multi_account_id(&signatories(), 2);
-        let twin = pay_for(&account, |inner| by_two_of_three(inner));
+        let twin = pay_for(&account, by_two_of_three);
         by_two_of_three(create(1, small()));
         assert_eq!(contract(1).unwrap().twin, twin);
     });

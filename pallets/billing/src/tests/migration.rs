@@ -44,7 +44,7 @@ fn begin_to_pay(twin: TwinId) {
 }
 
 fn lasts(twin: TwinId) -> bool {
-    twin % 5 == 0
+    twin.is_multiple_of(5)
 }
 
 /// What every payer has and every contract was charged, to the last bit.
