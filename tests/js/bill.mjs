@@ -51,7 +51,7 @@ const whole = (amount) => amount >> 64n;
 async function charges(at, contract) {
   const status = await at.call.gridApi.contractStatus(contract);
   const total = status.isSome ? status.unwrap().value.tft?.toBigInt() ?? 0n : 0n;
-  const account = await at.query.billing.accruals(contract);
+  const account = await at.query.billing.ledgerAccounts(contract);
   const written = account.isSome ? whole(account.unwrap().accrual.charged.tft.toBigInt()) : total;
   const months = (await at.call.gridApi.bill(contract))
     .map(({ month, charge }) => [month.toNumber(), charge.tft.toBigInt()]);

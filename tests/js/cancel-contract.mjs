@@ -10,7 +10,7 @@ main({
   isComplete: ({ key }, [contract]) => key && contract,
   async run(api, { key }, [contract]) {
     await submit(api, api.tx.contracts.cancel(contract, 'Cancelled'), keyPair(key));
-    const cost = tft((await api.query.contracts.closed(contract)).unwrap().tft.toBigInt());
+    const cost = tft((await api.query.contracts.closedContracts(contract)).unwrap().tft.toBigInt());
     return {
       json: { contract: Number(contract), tft: cost },
       text: `contract ${contract} is closed; it was charged ${cost} TFT`,

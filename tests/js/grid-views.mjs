@@ -26,7 +26,7 @@ const args = ({ node, farm, twin, contract }) => ({
   payer: [twin],
   fundedUntil: [twin],
   grace: [twin],
-  discountPermille: [twin],
+  priceFactorPermille: [twin],
   allowance: [contract],
   bill: [contract],
   nodeEnrolment: [node],

@@ -11,7 +11,7 @@ main({
   usage: 'set-price.mjs --key KEY USD',
   isComplete: ({ key }, [usd]) => key && price(usd) > 0,
   async run(api, { key }, [usd]) {
-    await submitAsRoot(api, api.tx.billing.setPrice(price(usd)), keyPair(key));
+    await submitAsRoot(api, api.tx.clock.setPrice(price(usd)), keyPair(key));
     return { json: { price: price(usd) }, text: `one TFT costs ${price(usd) / 1e7} USD` };
   },
 });

@@ -50,7 +50,7 @@ async function createContract(api, pair, node, body) {
 /** Waits until the node has deployed the contract; answers with what it says about it. */
 function untilDeployed(api, contract, seconds) {
   return untilFinal(api, `contract ${contract} to be deployed`, seconds, async (at) => {
-    const closed = await at.query.contracts.closed(contract);
+    const closed = await at.query.contracts.closedContracts(contract);
     if (closed.isSome) {
       throw new Error(`contract ${contract} is closed: ${closed.unwrap().reason.toString()}`);
     }

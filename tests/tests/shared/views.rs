@@ -15,9 +15,9 @@ pub fn polkadot_js_asks_every_read_of_the_grid(grid: &Grid, site: &Site) -> Resu
 
     ensure!(answers["nodeOnline"] == true && answers["farmByName"] == 1, "{answers}");
     ensure!(answers["contractStatus"]["deployed"]["usd"].is_number(), "{}", answers["contractStatus"]);
-    ensure!(answers["contractsOfNode"][0]["contract"] == contract, "{}", answers["contractsOfNode"]);
+    ensure!(answers["contractsOfNode"]["items"][0]["contract"] == contract, "{}", answers["contractsOfNode"]);
     let mine = &answers["contractsOfTwin"]["items"][0];
-    ensure!(mine["contract"] == contract && mine["claim"]["node"]["node"] == grid.node, "{mine}");
+    ensure!(mine["contract"] == contract && mine["target"]["node"]["node"] == grid.node, "{mine}");
     let offer = &answers["findNodes"]["items"][0];
     ensure!(offer["node"] == grid.node && *offer == answers["nodeOffer"], "{offer}");
     ensure!(answers["quote"].as_u64() > answers["quoteName"].as_u64(), "a name is dearer than a machine");
