@@ -369,15 +369,6 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_priced_as_on_a_rented_node() {
-        let resources = Resources { cru: 1, ..Resources::ZERO };
-        let all = Priced::Capacity { resources, public_ips: 2, certified: true };
-        let addresses = Some(Priced::OnRented { public_ips: 2, certified: true });
-        assert_eq!((all.addresses(), Priced::Name.addresses()), (addresses, None));
-        assert!(all.is_certified() && !Priced::Name.is_certified());
-    }
-
-    #[test]
     fn extremes_are_refused_and_do_not_panic() {
         let all = u64::MAX;
         let r = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
