@@ -195,7 +195,7 @@ impl GridAt {
             return Ok(None);
         };
         let price = self.grid_info().await?.tft_price;
-        let usd = traffic_cost(&prices, gb, offer.certified, FULL_PRICE);
+        let usd = traffic_cost(&prices, gb, offer.certified);
         Ok((price > 0).then(|| tft_of(usd, price).ceil()))
     }
 

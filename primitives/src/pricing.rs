@@ -83,9 +83,16 @@ pub enum Priced {
         /// Whether the node is certified.
         certified: bool,
     },
-    /// Capacity of a node that its owner rents: only the addresses are paid.
+    /// Capacity of a node that its owner rents: the addresses are paid, and the minimum at least.
     OnRented {
         /// Number of public IPv4 addresses.
+        public_ips: u8,
+        /// Whether the node is certified.
+        certified: bool,
+    },
+    /// Public IPv4 addresses alone.
+    Addresses {
+        /// Their number.
         public_ips: u8,
         /// Whether the node is certified.
         certified: bool,
@@ -102,15 +109,23 @@ pub enum Priced {
 }
 
 impl Priced {
-    /// Rate by this list, in 1e-10 USD per hour; `None` above `u64`.
+    /// Rate by this list, in 1e-10 USD per hour; `None` above `u64`, and for GPUs while the list has no price
+    /// for them.
     pub fn rate(&self, list: &PriceList) -> Option<UsdRate> {
         let node = |certified, rent| PricedNode { certified, rent };
         match *self {
+            Self::Capacity { resources, .. } | Self::Rent { resources, .. }
+                if resources.gpu > 0 && list.gpu == 0 =>
+            {
+                None
+            }
             Self::Capacity { resources, public_ips, certified } => {
                 capacity_rate(list, &resources, public_ips.into(), node(certified, false))
             }
-            // The minimum doesn't apply to rented nodes.
             Self::OnRented { public_ips, certified } => {
+                capacity_rate(list, &Resources::ZERO, public_ips.into(), node(certified, false))
+            }
+            Self::Addresses { public_ips, certified } => {
                 capacity_rate(list, &Resources::ZERO, public_ips.into(), node(certified, true))
             }
             Self::Rent { resources, certified } => capacity_rate(list, &resources, 0, node(certified, true)),
@@ -119,15 +134,14 @@ impl Priced {
     }
 }
 
-/// Cost of `gb` (10⁹ bytes) of public traffic at a price factor of `permille`, in 1e-10 USD, rounded down.
-pub fn traffic_cost(list: &PriceList, gb: u32, certified: bool, permille: u16) -> UsdAmount {
+/// Cost of `gb` (10⁹ bytes) of public traffic, in 1e-10 USD, rounded down. No price factor applies to it.
+pub fn traffic_cost(list: &PriceList, gb: u32, certified: bool) -> UsdAmount {
     let node = PricedNode { certified, rent: false };
     let scaled = U256::from(list.nu)
         * U256::from(RATE_PER_LIST_PRICE)
         * U256::from(gb)
-        * U256::from(certified_percent(list, node))
-        * U256::from(permille);
-    u128::try_from(scaled / 100_000u64).unwrap_or(u128::MAX)
+        * U256::from(certified_percent(list, node));
+    u128::try_from(scaled / 100u64).unwrap_or(u128::MAX)
 }
 
 /// Properties of a node on which the price depends.
@@ -353,19 +367,32 @@ mod tests {
     fn rented_nodes_cost_addresses_and_names_cost_their_price() {
         let list = PriceList::default();
         let on_rented = |public_ips| Priced::OnRented { public_ips, certified: false }.rate(&list);
-        assert_eq!((on_rented(0), on_rented(2)), (Some(0), Some(80_000_000)));
+        assert_eq!((on_rented(0), on_rented(2)), (Some(1_000_000), Some(80_000_000)));
+        let addresses = |public_ips| Priced::Addresses { public_ips, certified: false }.rate(&list);
+        assert_eq!((addresses(0), addresses(2)), (Some(0), Some(80_000_000)));
         assert_eq!(Priced::Name.rate(&list), Some(2_500_000));
         let dear = PriceList { unique_name: u64::MAX, ..list };
         assert_eq!(Priced::Name.rate(&dear), None);
     }
 
     #[test]
-    fn traffic_costs_its_price_with_certificate_and_discount() {
+    fn traffic_is_dearer_on_a_certified_node() {
         let list = PriceList::default();
-        assert_eq!(traffic_cost(&list, 10, false, 1_000), 150_000_000);
-        assert_eq!(traffic_cost(&list, 10, true, 800), 150_000_000);
+        assert_eq!(traffic_cost(&list, 10, false), 150_000_000);
+        assert_eq!(traffic_cost(&list, 10, true), 187_500_000);
         let dear = PriceList { nu: u64::MAX, certified_percent: u16::MAX, ..list };
-        assert!(traffic_cost(&dear, u32::MAX, true, u16::MAX) > 0);
+        assert!(traffic_cost(&dear, u32::MAX, true) > 0);
+    }
+
+    #[test]
+    fn gpus_without_a_price_are_refused() {
+        let resources = Resources { cru: 1, gpu: 1, ..Resources::ZERO };
+        let capacity = Priced::Capacity { resources, public_ips: 0, certified: false };
+        let rent = Priced::Rent { resources, certified: false };
+        let list = PriceList::default();
+        assert_eq!((capacity.rate(&list), rent.rate(&list)), (None, None));
+        let priced = PriceList { gpu: 1, ..list };
+        assert!(capacity.rate(&priced).is_some() && rent.rate(&priced).is_some());
     }
 
     #[test]

@@ -161,6 +161,10 @@ pub trait NodeDirectory {
     fn facts(node: NodeId) -> Option<NodeFacts>;
     /// Takes `resources` of the node's free capacity for one more contract, or says why it can't.
     fn reserve(node: NodeId, resources: &Resources) -> DispatchResult;
+    /// Reserves all that the node offers for its tenant, whose contracts draw on it, or says why it can't.
+    fn reserve_whole(node: NodeId) -> DispatchResult;
+    /// Gives back what [`NodeDirectory::reserve_whole`] reserved.
+    fn release_whole(node: NodeId);
     /// A contract's reservation changes from `from` to `to`, or why it can't. Never fails where `to` fits in
     /// `from`.
     fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult;
@@ -168,6 +172,16 @@ pub trait NodeDirectory {
     fn release(node: NodeId, resources: &Resources);
     /// A tenant says that the node didn't deliver: counted for people to see.
     fn count_not_delivered(node: NodeId);
+}
+
+/// What follows when a node is removed.
+pub trait OnNodeRemoved {
+    /// Removes what is kept of `node`, which has no contracts.
+    fn on_node_removed(node: NodeId);
+}
+
+impl OnNodeRemoved for () {
+    fn on_node_removed(_: NodeId) {}
 }
 
 /// Whether nodes are heard from, as the ledger uses them.
@@ -324,8 +338,12 @@ impl ContractPrice {
 pub enum Outcome {
     /// It was served until now, or its node fell silent: what fell into the silence goes back.
     Served,
-    /// The same, but its owner ended it or was at fault: it pays the minimum charge at least.
-    EndedByOwner,
+    /// The same, but it ended by its owner's doing, or unconfirmed while its node was online: it pays the minimum
+    /// charge at least, and for the time in which its capacity was reserved.
+    EndedByOwner {
+        /// How long it was reserved without being deployed, in grid time; 0 for a deployed contract.
+        reserved_ms: GridMillis,
+    },
     /// It wasn't delivered: what it has earned goes back.
     NotDelivered,
 }
@@ -349,8 +367,10 @@ pub trait Ledger {
     fn propose(contract: ContractId, price: ContractPrice) -> DispatchResult;
     /// The proposed price counts from now on; what is in escrow goes back to the payer.
     fn accept(contract: ContractId);
-    /// The present price stands; what is in escrow is earned.
-    fn reject(contract: ContractId);
+    /// The present price stands; what is in escrow is earned. With `reserved_ms`, the time in which the proposed
+    /// capacity was reserved while the node was online, the payer pays for what it cost more, and for the minimum
+    /// charge's time at least.
+    fn reject(contract: ContractId, reserved_ms: Option<GridMillis>);
     /// Charges `price` from now on, 30 days after the present list was announced.
     fn reprice(contract: ContractId, price: ContractPrice) -> DispatchResult;
     /// Ends the charge, makes the earnings payable, returns unused traffic and says what was charged in all.

@@ -135,6 +135,22 @@ pub fn ensure_complete(genesis: &[u8]) -> Result<(), String> {
     if validators == 0 {
         return Err("nobody would make blocks: /session/keys of the genesis names no validator".into());
     }
+    ensure_governed(&genesis)
+}
+
+/// Refuses a chain that nobody could govern, that mints for every node, or whose foundation is the pot itself.
+fn ensure_governed(genesis: &Value) -> Result<(), String> {
+    let has_sudo = genesis["sudo"]["key"].is_string();
+    let council = genesis["councilMembership"]["members"].as_array().map_or(0, Vec::len);
+    if !has_sudo && council == 0 {
+        return Err("nobody would govern: /councilMembership/members of the genesis is empty".into());
+    }
+    if !has_sudo && genesis["farming"]["policy"]["automatic"] == true {
+        return Err("every node would mint: /farming/policy/automatic of the genesis must be false".into());
+    }
+    if genesis["billing"]["policy"]["foundation"] == json!(Billing::pot()) {
+        return Err("/billing/policy/foundation of the genesis is the account that keeps all credit".into());
+    }
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::{payer_impls::ChangedBy, *};
 use frame_support::{defensive, ensure, traits::Get};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
-    Charge, ClockSpan, ContractId, Payer, PriceTime, Rates, TwinId, UsdRate,
+    Charge, ClockSpan, ContractId, GridMillis, Payer, PriceTime, Rates, TwinId, UsdAmount, UsdRate,
     clock::{stretch, tft_of, usd_of},
     ledger::Earned,
     pricing::Priced,
@@ -47,7 +47,7 @@ impl<T: Config> Ledger for Pallet<T> {
     }
 
     fn propose(contract: ContractId, price: ContractPrice) -> DispatchResult {
-        Self::reject(contract);
+        Self::reject(contract, None);
         let mut account = LedgerAccounts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         let more = price.rates.beyond(&account.price.rates);
         // Who can't afford any more may still ask for less.
@@ -72,13 +72,20 @@ impl<T: Config> Ledger for Pallet<T> {
         });
     }
 
-    fn reject(contract: ContractId) {
+    fn reject(contract: ContractId, reserved_ms: Option<GridMillis>) {
         LedgerAccounts::<T>::mutate_extant(contract, |account| {
             let more = account.proposed_more();
-            if more != Rates::ZERO {
-                Self::change_payer(account.payer, ChangedBy::Others, |p| p.committed.remove(more));
-            }
             account.proposal = None;
+            if more == Rates::ZERO {
+                return;
+            }
+            Self::change_payer(account.payer, ChangedBy::Others, |p| p.committed.remove(more));
+            if let Some(reserved_ms) = reserved_ms {
+                let charge = Self::charge_reserved(account.payer, more, reserved_ms, 0);
+                let before = account.accrual.charged;
+                account.accrual.charged = before.plus(&charge);
+                Self::record_charge(contract, before, account.accrual.charged);
+            }
         });
     }
 
@@ -93,11 +100,11 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn close(contract: ContractId, outcome: Outcome) -> Charge {
         let rates = Self::price_of(contract).map_or(Rates::ZERO, |price| price.rates);
-        match Self::end_charge(contract, outcome) {
-            Some(account) if outcome == Outcome::EndedByOwner => {
-                Self::charge_minimum(contract, &account, rates)
+        match (Self::end_charge(contract, outcome), outcome) {
+            (Some(account), Outcome::EndedByOwner { reserved_ms }) => {
+                Self::charge_minimum(contract, &account, rates, reserved_ms)
             }
-            account => account.map(|account| account.accrual.charged).unwrap_or_default(),
+            (account, _) => account.map(|account| account.accrual.charged).unwrap_or_default(),
         }
     }
 
@@ -193,7 +200,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn end_charge(contract: ContractId, outcome: Outcome) -> Option<LedgerAccount> {
         let refund = |account: &mut LedgerAccount, payer: &Payer| match outcome {
             Outcome::NotDelivered => account.uncollected,
-            Outcome::Served | Outcome::EndedByOwner => Self::take_unserved(account, payer),
+            Outcome::Served | Outcome::EndedByOwner { .. } => Self::take_unserved(account, payer),
         };
         Self::change_account(contract, refund, |payer, account| {
             payer.committed.remove(account.proposed_more());
@@ -217,26 +224,36 @@ impl<T: Config> Pallet<T> {
         account.take_unserved(silence, payer)
     }
 
-    /// Charges what a closed contract misses to the minimum charge at `rates`, at the present price, as far as
-    /// its payer's credit goes. Traffic counts as none of it, and no farmer shares in it. Returns what the
-    /// contract was charged in all.
-    pub(crate) fn charge_minimum(contract: ContractId, account: &LedgerAccount, rates: Rates) -> Charge {
+    /// Charges what a closed contract misses to the minimum charge at `rates`, or to the price of the time in which
+    /// it was reserved. Returns what it was charged in all.
+    pub(crate) fn charge_minimum(
+        contract: ContractId,
+        account: &LedgerAccount,
+        rates: Rates,
+        reserved_ms: GridMillis,
+    ) -> Charge {
         let before = account.accrual.charged;
+        let paid_usd = before.usd.saturating_sub(account.traffic_usd);
+        let all = before.plus(&Self::charge_reserved(account.payer, rates, reserved_ms, paid_usd));
+        Self::record_charge(contract, before, all);
+        all
+    }
+
+    /// Charges `payer` for capacity of `rates` that was reserved for `reserved_ms`, for the minimum charge's time at
+    /// least, at the present price and as far as the credit goes. `paid_usd` (1e-10 USD) is paid already: in USD,
+    /// so that what the price of TFT does meanwhile makes nobody pay twice. No farmer shares in what wasn't served.
+    fn charge_reserved(payer: TwinId, rates: Rates, reserved_ms: GridMillis, paid_usd: UsdAmount) -> Charge {
         let price = T::Clock::tft_price();
-        let minimum_time = stretch(T::MinChargeMs::get(), price);
-        let taken = Self::change_payer(account.payer, ChangedBy::Others, |p| {
-            let minimum = rates.cost_of(minimum_time, p.price_factor);
-            // In USD: what the price of TFT does meanwhile makes nobody pay twice.
-            let paid = tft_of(before.usd.saturating_sub(account.traffic_usd), price);
-            let missing = minimum.total().saturating_sub(paid).min(p.credit);
+        let time = stretch(reserved_ms.max(T::MinChargeMs::get()), price);
+        let taken = Self::change_payer(payer, ChangedBy::Others, |p| {
+            let due = rates.cost_of(time, p.price_factor);
+            let missing = due.total().saturating_sub(tft_of(paid_usd, price)).min(p.credit);
             p.credit = p.credit.saturating_sub(missing);
-            let extra = missing.scaled(minimum.extra.raw(), minimum.total().raw());
+            let extra = missing.scaled(due.extra.raw(), due.total().raw());
             Earned { shared: missing.saturating_sub(extra), extra }
         });
         Self::credit_payees(None, None, taken);
-        let all = before.plus(&Charge { tft: taken.total(), usd: usd_of(taken.total(), price) });
-        Self::record_charge(contract, before, all);
-        all
+        Charge { tft: taken.total(), usd: usd_of(taken.total(), price) }
     }
 }
 

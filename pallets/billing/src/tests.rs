@@ -507,7 +507,7 @@ fn escrow_returns_when_accepted_and_is_earned_otherwise() {
         pass(HOUR_MS);
         assert_noop!(Billing::collect(RuntimeOrigin::signed(BOB), 1), Error::<Test>::SetAside);
         assert_eq!(Payers::<Test>::get(1).end, end, "credit pays for what runs");
-        Billing::reject(1);
+        Billing::reject(1, None);
         assert_within_one(charged(1).whole(), 2 * hour);
         assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
 
@@ -532,7 +532,7 @@ fn an_escrow_without_credit_is_no_free_ride() {
         propose_usd(1, 1);
         pass(30 * MINUTE_MS);
         assert!(Billing::settled_payer(1).paused);
-        Billing::reject(1);
+        Billing::reject(1, None);
         assert_within_one(charged(1).whole(), 20 * TFT);
     });
 }
@@ -667,7 +667,7 @@ fn ten_minutes_are_the_least_that_is_charged() {
         deposit(ALICE, 100 * TFT);
         let minimum = 20 * TFT / 6;
         Billing::open_account(2, parties(1, FARM), ContractPrice::plain(DOLLAR));
-        let charge = Billing::close(2, Outcome::EndedByOwner);
+        let charge = Billing::close(2, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_within_one(charge.tft.whole(), minimum);
         assert!(charge.usd.abs_diff(10_000_000_000 / 6) <= 1);
         assert_within_one(credit(1), 100 * TFT - minimum);
@@ -679,11 +679,11 @@ fn ten_minutes_are_the_least_that_is_charged() {
         // The rest of it, and nothing where more was paid already.
         begin(1, parties(1, FARM), DOLLAR);
         pass(5 * MINUTE_MS);
-        let charge = Billing::close(1, Outcome::EndedByOwner);
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_within_one(charge.tft.whole(), minimum);
         begin(3, parties(1, FARM), DOLLAR);
         pass(11 * MINUTE_MS);
-        let charge = Billing::close(3, Outcome::EndedByOwner);
+        let charge = Billing::close(3, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_within_one(charge.tft.whole(), minimum * 11 / 10);
     });
 }
@@ -697,14 +697,14 @@ fn the_minimum_charge_counts_dollars_and_no_traffic() {
         pass(30 * MINUTE_MS);
         // TFT that bought half an hour buy two minutes now, and were paid all the same.
         set_price(PRICE / 15);
-        let charge = Billing::close(1, Outcome::EndedByOwner);
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_within_one(charge.tft.whole(), 10 * TFT);
         set_price(PRICE);
         begin(2, parties(1, FARM), DOLLAR);
         assert_ok!(<Billing as Ledger>::buy_traffic(2, 1_000));
         Billing::use_traffic(2, u64::MAX);
         let traffic = charged(2).whole();
-        let charge = Billing::close(2, Outcome::EndedByOwner);
+        let charge = Billing::close(2, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_within_one(charge.tft.whole() - traffic, minimum);
 
         // What a silence gives back is time, no traffic.
@@ -716,7 +716,7 @@ fn the_minimum_charge_counts_dollars_and_no_traffic() {
         Billing::suspend(3);
         SilentSince::set(None);
         let before = charged(3).whole();
-        let charge = Billing::close(3, Outcome::EndedByOwner);
+        let charge = Billing::close(3, Outcome::EndedByOwner { reserved_ms: 0 });
         assert!(charge.tft.whole() - before > 18 * TFT / 6);
     });
 }
@@ -726,7 +726,7 @@ fn the_minimum_charge_takes_no_more_than_there_is() {
     run(|| {
         deposit(BOB, TFT);
         Billing::open_account(1, parties(2, FARM), ContractPrice::plain(DOLLAR));
-        let charge = Billing::close(1, Outcome::EndedByOwner);
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_eq!(charge.tft.whole(), TFT);
         assert_eq!(credit(2), 0);
     });

@@ -4,9 +4,7 @@
 use crate::{payer_impls::ChangedBy, *};
 use frame_support::{ensure, storage::with_storage_layer};
 use sp_runtime::DispatchResult;
-use tfgrid_primitives::{
-    Balance, ContractId, clock::tft_of, ledger::FULL_PRICE, pricing::traffic_cost, traits::LedgerClock,
-};
+use tfgrid_primitives::{Balance, ContractId, clock::tft_of, pricing::traffic_cost, traits::LedgerClock};
 
 /// Bytes of a GB of traffic.
 const GB: u64 = 1_000_000_000;
@@ -27,7 +25,7 @@ impl<T: Config> Pallet<T> {
         }
         let twin = account.payer;
         let policy = Policy::<T>::get().ok_or(Error::<T>::PolicyInvalid)?;
-        let usd = traffic_cost(&policy.prices, gb, account.price.certified, FULL_PRICE);
+        let usd = traffic_cost(&policy.prices, gb, account.price.certified);
         let tft = tft_of(usd, T::Clock::tft_price());
         let amount = tft.ceil();
         ensure!(amount <= max_tft, Error::<T>::TrafficTooDear);

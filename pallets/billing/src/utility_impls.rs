@@ -8,9 +8,9 @@ use frame_support::traits::{
 };
 use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
-    ExactTft, FarmId, Payer, TwinId, UnixSeconds,
+    Deadline, ExactTft, FarmId, Payer, TwinId, UnixSeconds,
     clock::ms_of_stretch,
-    traits::{Clock, FarmInUse, Ledger, LedgerClock, OnTwinLeft, TwinInUse},
+    traits::{Agenda, Clock, FarmInUse, Ledger, LedgerClock, OnTwinLeft, TwinInUse},
     units::SECOND_MS,
     views::PayerInfo,
 };
@@ -51,6 +51,18 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// A record that holds nothing isn't kept: less than a unit of credit stays in the pot.
+    fn drop_idle_payer(twin: TwinId) {
+        let payer = Payers::<T>::get(twin);
+        if payer.paused || !payer.all_rates().is_zero() || payer.credit.whole() > 0 {
+            return;
+        }
+        if payer.review_at > 0 {
+            T::Agenda::disarm(payer.review_at, Deadline::Review(twin));
+        }
+        Payers::<T>::remove(twin);
+    }
+
     pub(crate) fn build_genesis(genesis: &GenesisConfig<T>) {
         // The pot keeps an existential deposit of its own, so that paying out its last unit can't reap it.
         let minted = T::Currency::mint_into(&Self::pot(), T::Currency::minimum_balance());
@@ -74,6 +86,7 @@ impl<T: Config> OnTwinLeft for Pallet<T> {
         AutoRefills::<T>::remove(twin);
         RefillsPaid::<T>::remove(twin);
         OwnerLimits::<T>::remove(twin);
+        Self::drop_idle_payer(twin);
     }
 }
 

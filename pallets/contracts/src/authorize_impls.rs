@@ -27,7 +27,7 @@ impl<T: Config> Pallet<T> {
         if !reported.awaited {
             let unchanged = Results::<T>::get(payload.contract).as_ref() == Some(&payload.result);
             ensure!(!unchanged, Refusal::Unchanged);
-            reported.last_report.ensure_due(T::Clock::grid_now(), T::ResultIntervalMs::get())?;
+            Self::ensure_correction_is_due(*node)?;
         }
         T::Nodes::verify(*node, ReportKind::Deployed, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.deployed", payload.contract), Weight::zero()))
@@ -95,6 +95,14 @@ impl<T: Config> Pallet<T> {
         }
         T::Nodes::verify(*node, ReportKind::Usage, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.usage", node), Weight::zero()))
+    }
+
+    /// A correction is free, and nobody has paid for it as the first report of a version was paid for: a node has
+    /// one turn for all its contracts, so that many of them can't fill blocks.
+    fn ensure_correction_is_due(node: NodeId) -> Result<(), Refusal> {
+        let Some(last) = LastCorrections::<T>::get(node) else { return Ok(()) };
+        let due = last.saturating_add(T::ResultIntervalMs::get());
+        if T::Clock::grid_now() < due { Err(Refusal::TooSoon) } else { Ok(()) }
     }
 
     /// The version that a report is about, where this node may report on it.

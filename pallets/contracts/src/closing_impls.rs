@@ -7,7 +7,7 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    Balance, ContractId, Deadline, NodeId, Resources, TwinId,
+    Balance, ContractId, Deadline, GridMillis, NodeId, TwinId,
     traits::{Agenda, Clock, Ledger, NodeDirectory, Outcome, PublicIps, Service, TwinDirectory},
     views::{ClosedContract, ClosingReason},
 };
@@ -25,7 +25,12 @@ impl<T: Config> Pallet<T> {
         Contracts::<T>::remove(contract);
         Self::unlist(twin, node, contract);
         match record.kind {
-            ContractKind::Node(deployment) => Self::clear_deployment(contract, twin, deployment),
+            ContractKind::Node(deployment) => {
+                // Before its first report a node has had no more time with the addresses than an answer may take.
+                let deployed = record.state == ContractState::Deployed;
+                let cool_down = if deployed { T::CoolDownMs::get() } else { T::AnswerWithinMs::get() };
+                Self::clear_deployment(contract, twin, deployment, cool_down.min(T::CoolDownMs::get()));
+            }
             ContractKind::Rent { node } => Self::end_rent(node, reason),
             ContractKind::Name { name } => Names::<T>::remove(name),
         }
@@ -38,22 +43,36 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::ContractClosed { contract, reason, tft, usd, released });
     }
 
-    /// An owner who ends a contract early or whose body was at fault pays the minimum charge all the same, so
-    /// that nobody occupies capacity for nothing. Where the node is silent or at fault, nothing is paid for.
+    /// An owner who ends a contract early or whose body was at fault pays the minimum charge all the same, and so
+    /// does a version that nobody confirmed: otherwise capacity could be occupied for nothing. Where the node is
+    /// silent, nothing is paid.
     fn outcome(record: &Contract, reason: ClosingReason) -> Outcome {
-        let serves = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
-        match reason {
-            ClosingReason::NotDelivered => Outcome::NotDelivered,
-            ClosingReason::Cancelled | ClosingReason::NodeRejected { .. }
-                if record.node().is_none_or(serves) =>
-            {
-                Outcome::EndedByOwner
-            }
-            _ => Outcome::Served,
+        let unconfirmed = record.state == ContractState::Created;
+        let pays = match reason {
+            ClosingReason::Cancelled | ClosingReason::NodeRejected { .. } => true,
+            ClosingReason::NodeSilent => unconfirmed,
+            _ => false,
+        };
+        if reason == ClosingReason::NotDelivered {
+            Outcome::NotDelivered
+        } else if pays && record.node().is_none_or(Self::is_served) {
+            let reserved_ms = if unconfirmed { Self::time_since(record.created_at) } else { 0 };
+            Outcome::EndedByOwner { reserved_ms }
+        } else {
+            Outcome::Served
         }
     }
 
-    fn clear_deployment(contract: ContractId, twin: TwinId, deployment: Deployment) {
+    /// Whether the contracts of a node may run.
+    pub(crate) fn is_served(node: NodeId) -> bool {
+        T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running)
+    }
+
+    pub(crate) fn time_since(then: GridMillis) -> GridMillis {
+        T::Clock::grid_now().saturating_sub(then)
+    }
+
+    fn clear_deployment(contract: ContractId, twin: TwinId, deployment: Deployment, cool_down: GridMillis) {
         T::Nodes::release(deployment.node, &deployment.resources);
         Bodies::<T>::remove(contract);
         Results::<T>::remove(contract);
@@ -63,7 +82,7 @@ impl<T: Config> Pallet<T> {
         }
         // Packets still arrive for the last contract until the node confirms that it released them.
         if T::PublicIps::retire(contract) {
-            let cooled = T::Clock::grid_now().saturating_add(T::CoolDownMs::get());
+            let cooled = T::Clock::grid_now().saturating_add(cool_down);
             T::Agenda::arm(cooled, Deadline::CoolDown(contract));
         }
     }
@@ -71,7 +90,7 @@ impl<T: Config> Pallet<T> {
     /// The rent paid for the capacity of all contracts on the node: they end with it, some per step.
     fn end_rent(node: NodeId, reason: ClosingReason) {
         Rents::<T>::remove(node);
-        T::Nodes::release(node, &Resources::ZERO);
+        T::Nodes::release_whole(node);
         if T::Nodes::facts(node).is_some_and(|facts| facts.contracts > 0) {
             EndedRents::<T>::insert(node, reason);
             T::Agenda::arm(T::Clock::grid_now(), Deadline::Sweep(node));

@@ -23,6 +23,7 @@ impl<T: Config> Pallet<T> {
         let twin = T::Twins::twin_of(&account).ok_or(Error::<T>::NoTwin)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
         Self::ensure_networks(&request.networks)?;
+        ensure!(resources != Resources::ZERO, Error::<T>::NothingRequested);
         let facts = Self::running_node(node)?;
         Self::ensure_tenant(node, twin, &facts)?;
         let price = Self::price_on(node, &facts, resources, public_ips)?;
@@ -70,7 +71,7 @@ impl<T: Config> Pallet<T> {
 
         let deposit = T::ContractDeposit::get();
         let contract = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
-        T::Nodes::reserve(node, &Resources::ZERO)?;
+        T::Nodes::reserve_whole(node)?;
         Rents::<T>::insert(node, contract);
         Self::begin(contract, twin, ContractKind::Rent { node }, deposit);
         let (rate, extra) = (price.rates.usd, price.rates.extra);

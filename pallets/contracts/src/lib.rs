@@ -107,7 +107,7 @@ pub mod pallet {
         type MaxContractsPerTwin: Get<u32>;
         /// How often a node reports what its contracts use.
         type UsageIntervalMs: Get<GridMillis>;
-        /// How often a node may correct the result of a contract.
+        /// How often a node may correct results, of all its contracts together.
         type ResultIntervalMs: Get<GridMillis>;
         /// Weights of the calls.
         type WeightInfo: WeightInfo;
@@ -190,6 +190,10 @@ pub mod pallet {
     /// The last usage report of a node.
     #[pallet::storage]
     pub type LastUsageReport<T> = StorageMap<_, Twox64Concat, NodeId, ReportMark, ValueQuery>;
+
+    /// When the node corrected the result of a contract last, in grid time.
+    #[pallet::storage]
+    pub type LastCorrections<T> = StorageMap<_, Twox64Concat, NodeId, GridMillis>;
 
     /// How far unfinished sweeps got.
     #[pallet::storage]
@@ -342,8 +346,10 @@ pub mod pallet {
         BodySizeOutOfRange,
         /// The price exceeds `max_usd_rate`.
         RateAboveMaximum,
-        /// The price exceeds 2^64 units of 1e-10 USD per hour, or there is no price list.
+        /// The price exceeds 2^64 units of 1e-10 USD per hour, or the list has no price for what is requested.
         RateOutOfRange,
+        /// A node contract reserves something.
+        NothingRequested,
         /// A network's name has 1 to 20 characters of `a–z 0–9 -`, no hyphen at either end.
         NetworkNameInvalid,
         /// A network's subnet is private IPv4, prefix 16 to 30, without host bits.

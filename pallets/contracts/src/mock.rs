@@ -138,7 +138,8 @@ pub enum Traced {
     Suspend(ContractId),
     Propose(ContractId, UsdRate),
     Accept(ContractId),
-    Reject(ContractId),
+    /// With the time that is paid for, in grid time.
+    Reject(ContractId, Option<GridMillis>),
     Reprice(ContractId, UsdRate),
     Close(ContractId, Outcome),
     Forget(ContractId),
@@ -167,6 +168,14 @@ impl NodeDirectory for Machines {
             node.facts.contracts += 1;
             Ok(())
         })
+    }
+
+    fn reserve_whole(node: NodeId) -> DispatchResult {
+        Self::reserve(node, &Resources::ZERO)
+    }
+
+    fn release_whole(node: NodeId) {
+        Self::release(node, &Resources::ZERO);
     }
 
     fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult {
@@ -313,8 +322,8 @@ impl Ledger for Recorder {
         });
     }
 
-    fn reject(contract: ContractId) {
-        Self::record(Traced::Reject(contract));
+    fn reject(contract: ContractId, reserved_ms: Option<GridMillis>) {
+        Self::record(Traced::Reject(contract, reserved_ms));
         Self::on_account(contract, |account| account.proposed.take().expect("a price is proposed"));
     }
 

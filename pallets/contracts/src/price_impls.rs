@@ -17,11 +17,12 @@ impl<T: Config> Pallet<T> {
         public_ips: u8,
     ) -> Result<ContractPrice, Error<T>> {
         let certified = facts.certified;
-        let addresses = Priced::OnRented { public_ips, certified };
-        let ip_usd = rate_of::<T>(&addresses)?;
-        let rented = Rents::<T>::contains_key(node);
-        let capacity = Priced::Capacity { resources, public_ips, certified };
-        let usd = if rented { ip_usd } else { rate_of::<T>(&capacity)? };
+        let ip_usd = rate_of::<T>(&Priced::Addresses { public_ips, certified })?;
+        let usd = rate_of::<T>(&if Rents::<T>::contains_key(node) {
+            Priced::OnRented { public_ips, certified }
+        } else {
+            Priced::Capacity { resources, public_ips, certified }
+        })?;
         Ok(ContractPrice { rates: Rates { usd, extra: 0 }, public_ips, ip_usd, certified })
     }
 

@@ -34,6 +34,9 @@ impl<T: Config> Pallet<T> {
         if let Some(pending) = pending {
             Self::activate(contract, &mut record, pending);
         }
+        if !news {
+            LastCorrections::<T>::insert(node, now);
+        }
         Contracts::<T>::insert(contract, record);
         Results::<T>::insert(contract, result);
         Self::deposit_event(if news {

@@ -24,6 +24,7 @@ impl<T: Config> Pallet<T> {
         let UpdateRequest { resources, max_usd_rate } = request;
         let mut record = Self::owned(&account, contract)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
+        ensure!(resources != Resources::ZERO, Error::<T>::NothingRequested);
         let ContractKind::Node(deployment) = &mut record.kind else {
             return Err(Error::<T>::NotANodeContract.into());
         };
@@ -77,7 +78,8 @@ impl<T: Config> Pallet<T> {
         Self::shrink(deployment.node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
-        T::Ledger::reject(contract);
+        let reserved_ms = Self::time_since(pending.answer.asked_at);
+        T::Ledger::reject(contract, Self::is_served(deployment.node).then_some(reserved_ms));
         Some(pending)
     }
 

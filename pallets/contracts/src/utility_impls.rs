@@ -6,7 +6,7 @@ use codec::FullCodec;
 use frame_support::storage::IterableStorageDoubleMap;
 use tfgrid_primitives::{
     ContractId, NodeId, Resources, TwinId, UsdRate,
-    traits::{ContractPrice, Ledger, NodeDirectory, Service, TwinInUse},
+    traits::{ContractPrice, Ledger, NodeDirectory, OnNodeRemoved, Service, TwinInUse},
     views::{ClosedContract, ContractStatus, NodeContract, Page, Target, TwinContract},
 };
 
@@ -105,5 +105,12 @@ where
 impl<T: Config> TwinInUse for Pallet<T> {
     fn is_in_use(twin: TwinId) -> bool {
         TwinContractCount::<T>::get(twin) > 0
+    }
+}
+
+impl<T: Config> OnNodeRemoved for Pallet<T> {
+    fn on_node_removed(node: NodeId) {
+        LastUsageReport::<T>::remove(node);
+        LastCorrections::<T>::remove(node);
     }
 }

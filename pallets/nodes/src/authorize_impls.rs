@@ -14,6 +14,9 @@ use tfgrid_primitives::{
     traits::{BootTickets, Clock, NodeReports},
 };
 
+/// How many registrations of one ticket the pool holds at most.
+const POOL_SLOTS: u8 = 16;
+
 impl<T: Config> NodeReports for Pallet<T> {
     fn verify(
         node: NodeId,
@@ -42,7 +45,9 @@ impl<T: Config> Pallet<T> {
         node_signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
         Self::check_registration(registration, ticket_signature, node_signature)?;
-        let valid = valid_report("Nodes.register", registration.node_key);
+        // Sixteen machines of a rack may register at once; more of a ticket's keys don't fill the pool.
+        let [first, ..] = registration.node_key;
+        let valid = valid_report("Nodes.register", (registration.ticket, first % POOL_SLOTS));
         Ok((valid, Weight::zero()))
     }
 
@@ -101,8 +106,8 @@ impl<T: Config> Pallet<T> {
         ensure!(is_offerable::<T>(&payload.resources), Refusal::CapacityOutOfRange);
         let kind = ReportKind::Details;
         Self::check_turn(*node, kind, *sequence, T::HeartbeatInterval::get())?;
-        let reserved = Reserved::<T>::get(node).resources;
-        ensure!(reserved.fits_in(&payload.resources), Refusal::BelowReserved);
+        let least = Reserved::<T>::get(node).least();
+        ensure!(least.fits_in(&payload.resources), Refusal::BelowReserved);
         Self::verify(*node, kind, *sequence, payload, signature)?;
         Ok((valid_report("Nodes.report_details", node), Weight::zero()))
     }

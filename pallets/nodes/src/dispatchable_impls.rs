@@ -10,7 +10,7 @@ use frame_support::{
 use tfgrid_primitives::{
     Balance, Deadline, FarmId, NodeId, Registration, ReportKind, ReportMark, UsdRate,
     report::{DetailsPayload, HeartbeatPayload, PowerState},
-    traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
+    traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods, OnNodeRemoved},
 };
 
 impl<T: Config> Pallet<T> {
@@ -119,6 +119,7 @@ impl<T: Config> Pallet<T> {
         Self::ensure_empty(node)?;
         let released = Self::release_deposit(&account, deposit, Precision::Exact)?;
         T::Farming::left(node);
+        T::OnRemoved::on_node_removed(node);
         Nodes::<T>::remove(node);
         NodeByKey::<T>::remove(key);
         FarmNodes::<T>::remove(farm, node);

@@ -44,7 +44,7 @@ pub mod pallet {
         Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, ReportMark,
         Resources, UsdRate,
         report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState},
-        traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods},
+        traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods, OnNodeRemoved},
         views::{NodeFilter, NodeOffer, Page},
     };
 
@@ -70,6 +70,8 @@ pub mod pallet {
         type Agenda: Agenda;
         /// Receives what counts for farming rewards.
         type Farming: FarmingPeriods;
+        /// Removes what other pallets keep of a removed node.
+        type OnRemoved: OnNodeRemoved;
         /// Certifies nodes.
         type CertifierOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// Time between two heartbeats of a node.

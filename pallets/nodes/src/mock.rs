@@ -47,6 +47,7 @@ impl pallet_grid_nodes::Config for Test {
     type Clock = MockClock;
     type Agenda = MockAgenda;
     type Farming = Recorder<Nodes>;
+    type OnRemoved = ();
     type CertifierOrigin = frame_system::EnsureRoot<AccountId>;
     type HeartbeatInterval = ConstU64<INTERVAL>;
     type OfflineTimeout = ConstU64<OFFLINE_TIMEOUT>;

@@ -166,8 +166,17 @@ pub(crate) fn is_text(bytes: &[u8]) -> bool {
 pub struct Reservation {
     /// Sum over the contracts.
     pub resources: Resources,
-    /// Number of contracts.
+    /// Capacity that a rent pays for: the node offers no less while it lasts.
+    pub rented: Option<Resources>,
+    /// Number of contracts, the rent included.
     pub contracts: u32,
+}
+
+impl Reservation {
+    /// The least that the node must offer.
+    pub(crate) fn least(&self) -> Resources {
+        self.rented.map_or(self.resources, |rented| rented.max(&self.resources))
+    }
 }
 
 #[cfg(test)]

@@ -164,9 +164,22 @@ impl<T: Config> NodeDirectory for Pallet<T> {
             let sum = reserved.resources.checked_add(resources).ok_or(Error::<T>::NotEnoughCapacity)?;
             ensure!(sum.fits_in(&record.resources), Error::<T>::NotEnoughCapacity);
             ensure!(reserved.contracts < T::MaxContractsPerNode::get(), Error::<T>::TooManyContracts);
-            *reserved = Reservation { resources: sum, contracts: reserved.contracts.saturating_add(1) };
+            reserved.resources = sum;
+            reserved.contracts = reserved.contracts.saturating_add(1);
             Ok(())
         })
+    }
+
+    fn reserve_whole(node: NodeId) -> DispatchResult {
+        Self::reserve(node, &Resources::ZERO)?;
+        let offered = Nodes::<T>::get(node).map(|record| record.resources);
+        Reserved::<T>::mutate(node, |reserved| reserved.rented = offered);
+        Ok(())
+    }
+
+    fn release_whole(node: NodeId) {
+        Self::release(node, &Resources::ZERO);
+        Reserved::<T>::mutate(node, |reserved| reserved.rented = None);
     }
 
     fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult {

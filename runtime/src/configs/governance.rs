@@ -11,7 +11,7 @@ use frame_support::{
     weights::Weight,
 };
 use frame_system::EnsureRoot;
-use pallet_collective::{EnsureProportionAtLeast, Instance1, PrimeDefaultVote};
+use pallet_collective::{DefaultVote, EnsureProportionAtLeast, Instance1, MemberCount};
 use sp_runtime::Perbill;
 
 /// Root, which only chains with a sudo key have by themselves, or three fifths of the council.
@@ -52,6 +52,15 @@ parameter_types! {
     pub MaxProposalWeight: Weight = Perbill::from_percent(50) * RuntimeBlockWeights::get().max_block;
 }
 
+/// A member who doesn't vote says no: otherwise a prime alone would carry what all others overlook.
+pub struct SilenceIsNo;
+
+impl DefaultVote for SilenceIsNo {
+    fn default_vote(_: Option<bool>, _: MemberCount, _: MemberCount, _: MemberCount) -> bool {
+        false
+    }
+}
+
 /// The council decides; its members are those of [`CouncilMembership`].
 impl pallet_collective::Config<Instance1> for Runtime {
     type RuntimeOrigin = RuntimeOrigin;
@@ -60,7 +69,7 @@ impl pallet_collective::Config<Instance1> for Runtime {
     type MotionDuration = ConstU32<MOTION_BLOCKS>;
     type MaxProposals = ConstU32<32>;
     type MaxMembers = ConstU32<32>;
-    type DefaultVote = PrimeDefaultVote;
+    type DefaultVote = SilenceIsNo;
     type WeightInfo = pallet_collective::weights::SubstrateWeight<Runtime>;
     type SetMembersOrigin = EnsureRoot<AccountId>;
     type MaxProposalWeight = MaxProposalWeight;

@@ -8,6 +8,7 @@ pub mod consensus;
 mod contracts;
 mod farming;
 mod farms;
+pub mod fees;
 mod governance;
 mod nodes;
 pub mod oracle;

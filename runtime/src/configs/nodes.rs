@@ -26,6 +26,7 @@ impl pallet_grid_nodes::Config for Runtime {
     type Clock = Clock;
     type Agenda = Clock;
     type Farming = Farming;
+    type OnRemoved = Contracts;
     type CertifierOrigin = Certifier;
     type HeartbeatInterval = HeartbeatInterval;
     type OfflineTimeout = LongOffline;

@@ -10,14 +10,20 @@ use frame_support::{
     traits::{ConstU16, ConstU64},
     weights::{
         Weight,
-        constants::{ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
+        constants::{BlockExecutionWeight, ExtrinsicBaseWeight, ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
     },
 };
 use frame_system::limits::{BlockLength, BlockWeights};
 use sp_runtime::Perbill;
 
-/// What users may fill of a block; the rest is for operational calls: the reports of machines.
-const NORMAL_DISPATCH_RATIO: Perbill = Perbill::from_percent(75);
+/// The most of a block that people's calls take.
+const NORMAL_RATIO: Perbill = Perbill::from_percent(75);
+/// What people's calls find free, however many reports wait: otherwise free reports could shut out governance.
+const NORMAL_RESERVED_RATIO: Perbill = Perbill::from_percent(25);
+/// The most of a block that operational calls take: the reports of machines.
+const OPERATIONAL_RATIO: Perbill = Perbill::from_percent(60);
+/// What building a block takes on average before any call.
+const INITIALIZATION_RATIO: Perbill = Perbill::from_percent(10);
 
 /// The most bytes of a block.
 const MAX_BLOCK_BYTES: u32 = 5 * 1024 * 1024;
@@ -26,14 +32,23 @@ parameter_types! {
     pub const BlockHashCount: BlockNumber = 2_400;
     pub const Version: RuntimeVersion = VERSION;
     /// One second of computation in three seconds of slot.
-    pub RuntimeBlockWeights: BlockWeights = BlockWeights::with_sensible_defaults(
-        Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND, u64::MAX),
-        NORMAL_DISPATCH_RATIO,
-    );
+    pub MaxBlockWeight: Weight = Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND, u64::MAX);
+    pub RuntimeBlockWeights: BlockWeights = BlockWeights::builder()
+        .base_block(BlockExecutionWeight::get())
+        .for_class(DispatchClass::all(), |class| class.base_extrinsic = ExtrinsicBaseWeight::get())
+        .for_class(DispatchClass::Normal, |class| {
+            class.max_total = Some(NORMAL_RATIO * MaxBlockWeight::get());
+            class.reserved = Some(NORMAL_RESERVED_RATIO * MaxBlockWeight::get());
+        })
+        .for_class(DispatchClass::Operational, |class| {
+            class.max_total = Some(OPERATIONAL_RATIO * MaxBlockWeight::get());
+        })
+        .avg_block_initialization(INITIALIZATION_RATIO)
+        .build_or_panic();
     pub RuntimeBlockLength: BlockLength =
         BlockLength::builder()
             .max_length(MAX_BLOCK_BYTES)
-            .modify_max_length_for_class(DispatchClass::Normal, |max| *max = NORMAL_DISPATCH_RATIO * *max)
+            .modify_max_length_for_class(DispatchClass::Normal, |max| *max = NORMAL_RATIO * *max)
             .build();
 }
 

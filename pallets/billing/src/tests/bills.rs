@@ -61,7 +61,7 @@ fn the_minimum_charge_is_in_the_bill() {
         begin(1, parties(1, FARM), rates);
         pass(3 * MINUTE_MS);
         let before = Billing::charge_of(1);
-        let charge = Billing::close(1, Outcome::EndedByOwner);
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: 0 });
         assert!(charge.tft.whole() > 3 * before.tft.whole() && charge.usd > 3 * before.usd);
         assert_eq!(sum(&Billing::bill(1)), charge);
         let whole = Event::Charged { contract: 1, usd: charge.usd, tft: charge.tft.whole() };
@@ -71,11 +71,11 @@ fn the_minimum_charge_is_in_the_bill() {
         let before = Billing::settled_payer(1).credit;
         let all = Rates { usd: u64::MAX, extra: 0 };
         Billing::open_account(2, parties(1, FARM), ContractPrice::plain(all));
-        let charge = Billing::close(2, Outcome::EndedByOwner);
+        let charge = Billing::close(2, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_eq!((charge.tft, credit(1)), (before, 0));
         assert_eq!(sum(&Billing::bill(2)), charge);
         Billing::open_account(3, parties(1, FARM), ContractPrice::plain(all));
-        let nothing = Billing::close(3, Outcome::EndedByOwner);
+        let nothing = Billing::close(3, Outcome::EndedByOwner { reserved_ms: 0 });
         assert_eq!(nothing, Charge::default());
         assert!(Billing::bill(3).is_empty(), "nothing was charged");
     });
@@ -93,7 +93,7 @@ fn the_minimum_charge_of_another_month_has_a_line_of_its_own() {
         resize(1, DOLLAR);
         pass(MINUTE_MS);
         let stopped = Billing::charge_of(1);
-        let charge = Billing::close(1, Outcome::EndedByOwner);
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: 0 });
         let bill = Billing::bill(1);
         assert_eq!(bill.len(), 2);
         assert_eq!(bill[0].month + 1, bill[1].month);

@@ -15,7 +15,7 @@ fn a_price_is_kept_until_thirty_days_after_a_new_list() {
     run(|| {
         let resources = Resources { cru: 2, mru: 2 * GIB, ..Resources::ZERO };
         let priced = Priced::Capacity { resources, public_ips: 1, certified: false };
-        let addresses = Priced::OnRented { public_ips: 1, certified: false };
+        let addresses = Priced::Addresses { public_ips: 1, certified: false };
         let listed = || ContractPrice {
             rates: Rates { usd: Billing::quote(&priced).unwrap(), extra: 9 },
             public_ips: 1,

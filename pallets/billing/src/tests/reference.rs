@@ -614,14 +614,14 @@ impl History {
         let contract = RefContract { rates, ..self.reference.contracts.remove(&id).unwrap() };
         assert_near(charge.tft, contract.charged, "a closed contract was charged");
         self.reference.collected(contract.uncollected);
-        if outcome == Outcome::EndedByOwner {
+        if matches!(outcome, Outcome::EndedByOwner { .. }) {
             self.saw("minimum charges");
             // What the ledger says in USD is an estimate where credit ended.
             let paid_usd = charge.usd.saturating_sub(account.traffic_usd);
             self.change(
                 twin,
                 ChangedBy::Others,
-                || Some(Billing::charge_minimum(id, &account, rates)),
+                || Some(Billing::charge_minimum(id, &account, rates, 0)),
                 |reference, all| {
                     let stretch = stretch_of(600_000, reference.price);
                     let [shared, extra] = contract.cost(stretch, reference.payers[&twin].factor);
@@ -666,8 +666,12 @@ impl History {
             }
             (3..=5, _) if open.len() < 5 => self.start(twin),
             (6, Some(id)) => {
-                let outcomes =
-                    [Outcome::NotDelivered, Outcome::Served, Outcome::EndedByOwner, Outcome::Served];
+                let outcomes = [
+                    Outcome::NotDelivered,
+                    Outcome::Served,
+                    Outcome::EndedByOwner { reserved_ms: 0 },
+                    Outcome::Served,
+                ];
                 let outcome = outcomes[self.dice.below(4) as usize];
                 self.stop(id, outcome);
             }
@@ -843,9 +847,9 @@ impl History {
         let more = self.reference.contracts[&id].more();
         let reject = |reference: &mut Reference, ()| reference.contract(id).proposal = None;
         if more != Rates::ZERO {
-            self.change(twin, ChangedBy::Others, || Some(Billing::reject(id)), reject);
+            self.change(twin, ChangedBy::Others, || Some(Billing::reject(id, None)), reject);
         } else {
-            Billing::reject(id);
+            Billing::reject(id, None);
             reject(&mut self.reference, ());
         }
     }

@@ -129,7 +129,7 @@ fn what_was_not_delivered_returns_all_traffic() {
 fn farming_counts_what_was_paid_without_the_farmers_part() {
     run(|| {
         deposit(ALICE, 100 * TFT);
-        let ips = Priced::OnRented { public_ips: 2, certified: false };
+        let ips = Priced::Addresses { public_ips: 2, certified: false };
         let ip_usd = Billing::quote(&ips).unwrap();
         let rates = Rates { usd: 2 * ip_usd, extra: 5 };
         begin_at(1, parties(1, FARM), ContractPrice { public_ips: 2, ip_usd, ..ContractPrice::plain(rates) });

@@ -37,7 +37,7 @@ fn a_contract_that_was_never_deployed_is_not_answered_on() {
         let contract = opened(Create::default());
         assert_ok!(call(BOB, cancel(contract)));
         assert_eq!((armed(Deadline::Answer(contract)), armed(Deadline::CoolDown(contract))), (None, None));
-        assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner)]);
+        assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner { reserved_ms: 0 })]);
         assert_eq!((tombstone(contract).tft, tombstone(contract).usd), (0, 0));
     });
 }
@@ -49,8 +49,8 @@ fn a_pending_version_is_rejected_before_the_account_closes() {
             let contract = updating(first, second);
             let deposit = held(BOB);
             assert_ok!(call(BOB, cancel(contract)));
-            let closed = Traced::Close(contract, Outcome::EndedByOwner);
-            assert_eq!(traced(), [Traced::Reject(contract), closed]);
+            let closed = Traced::Close(contract, Outcome::EndedByOwner { reserved_ms: 0 });
+            assert_eq!(traced(), [Traced::Reject(contract, Some(0)), closed]);
             assert_eq!((used(NODE), held(BOB)), (Resources::ZERO, 0));
             assert_eq!(armed(Deadline::Answer(contract)), None);
             assert_eq!(PendingBodies::<Test>::get(contract), None);
@@ -65,7 +65,7 @@ fn a_name_is_on_no_node() {
     run(|| {
         let contract = opened(name("shop"));
         assert_ok!(call(BOB, cancel(contract)));
-        assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner)]);
+        assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner { reserved_ms: 0 })]);
         assert_eq!((tombstone(contract).node, held(BOB)), (None, 0));
         assert_eq!(Names::<Test>::iter().count(), 0);
     });
@@ -89,10 +89,10 @@ fn each_reason_has_its_outcome() {
     let code = FailureCode::BodyInvalid;
     let outcomes = [
         // The reason, its outcome on a node that serves, and on one that is silent.
-        (Cancelled, Outcome::EndedByOwner, Outcome::Served),
+        (Cancelled, Outcome::EndedByOwner { reserved_ms: 0 }, Outcome::Served),
         (NotDelivered, Outcome::NotDelivered, Outcome::NotDelivered),
         (OutOfFunds, Outcome::Served, Outcome::Served),
-        (NodeRejected { code }, Outcome::EndedByOwner, Outcome::Served),
+        (NodeRejected { code }, Outcome::EndedByOwner { reserved_ms: 0 }, Outcome::Served),
         (NodeSilent, Outcome::Served, Outcome::Served),
         (NodeRemoved, Outcome::Served, Outcome::Served),
         (Drained, Outcome::Served, Outcome::Served),
@@ -196,7 +196,7 @@ fn governance_alone_closes_the_contracts_of_others() {
         let unknown = dispatch(RawOrigin::Root, Call::force_close { contract: 9 });
         assert_eq!(unknown, Err(Failure::UnknownContract.into()));
         force_close(contract);
-        assert_eq!(traced(), [Traced::Reject(contract), Traced::Close(contract, Outcome::Served)]);
+        assert_eq!(traced(), [Traced::Reject(contract, Some(0)), Traced::Close(contract, Outcome::Served)]);
         assert_eq!(reason_of(contract), ClosingReason::ByGovernance);
         assert_eq!((used(NODE), held(BOB)), (Resources::ZERO, 0));
     });

@@ -159,7 +159,7 @@ mod sweep {
         run(|| {
             let contract = updating(small(), large());
             set_service(NODE, Service::Ended(ClosingReason::Drained));
-            let expected = [Traced::Reject(contract), Traced::Close(contract, Outcome::Served)];
+            let expected = [Traced::Reject(contract, None), Traced::Close(contract, Outcome::Served)];
             assert_eq!(sweep_step(), expected);
         });
     }
@@ -279,7 +279,10 @@ mod eviction {
             let contract = updating(large(), small());
             exhaust(true);
             assert!(!evict());
-            assert_eq!(traced(), [Traced::Reject(contract), Traced::Close(contract, Outcome::Served)]);
+            assert_eq!(
+                traced(),
+                [Traced::Reject(contract, Some(0)), Traced::Close(contract, Outcome::Served)]
+            );
         });
     }
 
@@ -300,15 +303,26 @@ mod answer {
     use super::*;
 
     #[test]
-    fn an_unanswered_contract_closes_and_owes_nothing() {
+    fn an_unanswered_contract_pays_for_what_it_reserved() {
         run(|| {
             let contract = opened(Create::default());
             pass(ANSWER_WITHIN - 1);
             assert_eq!(record(contract).state, ContractState::Created);
             pass(1);
             assert_eq!(reason_of(contract), ClosingReason::NodeSilent);
-            assert_eq!(traced(), [Traced::Close(contract, Outcome::Served)]);
+            let outcome = Outcome::EndedByOwner { reserved_ms: ANSWER_WITHIN };
+            assert_eq!(traced(), [Traced::Close(contract, outcome)]);
             assert_eq!((used(NODE), held(BOB)), (Resources::ZERO, 0));
+        });
+    }
+
+    #[test]
+    fn a_contract_on_a_silent_node_owes_nothing() {
+        run(|| {
+            let contract = opened(Create::default());
+            set_service(NODE, Service::Suspended);
+            pass(ANSWER_WITHIN);
+            assert_eq!(traced(), [Traced::Close(contract, Outcome::Served)]);
         });
     }
 
@@ -319,7 +333,7 @@ mod answer {
             pass(ANSWER_WITHIN - 1);
             assert_eq!(used(NODE), large());
             pass(1);
-            assert_eq!(traced(), [Traced::Reject(contract)]);
+            assert_eq!(traced(), [Traced::Reject(contract, Some(ANSWER_WITHIN))]);
             assert_eq!(events(), [Event::UpdateExpired { contract, version: 2 }]);
             assert_eq!((deployment(contract).version, deployment(contract).pending), (1, None));
             assert_eq!((used(NODE), held(BOB)), (small(), DEPOSIT + 2 * PER_BYTE));

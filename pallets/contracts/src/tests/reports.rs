@@ -92,7 +92,7 @@ mod failing {
             let FailedPayload { version, code, path, .. } = failed_payload(contract);
             let released = held(BOB);
             assert_ok!(report(reject(contract)));
-            assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner)]);
+            assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner { reserved_ms: 0 })]);
             let reason = ClosingReason::NodeRejected { code };
             let rejected = Event::DeploymentRejected { contract, node: NODE, version, code, path };
             let closed = Event::ContractClosed { contract, reason, tft: 0, usd: 0, released };

@@ -78,7 +78,7 @@ fn a_rejected_version_leaves_the_active_one() {
             let contract = updating(first, second);
             let FailedPayload { version, code, path, .. } = failed_payload(contract);
             assert_ok!(report(reject(contract)));
-            assert_eq!(traced(), [Traced::Reject(contract)]);
+            assert_eq!(traced(), [Traced::Reject(contract, Some(0))]);
             assert_eq!(events(), [Event::DeploymentRejected { contract, node: NODE, version, code, path }]);
             let Deployment { version, resources, pending, .. } = deployment(contract);
             assert_eq!((version, resources, pending), (1, first, None));
