@@ -24,7 +24,7 @@ pub mod genesis;
 pub mod grid_api;
 
 pub use apis::{RUNTIME_API_VERSIONS, RuntimeApi};
-pub use configs::{consensus::SESSION, oracle::PriceKey, parameters, proxies::ProxyType};
+pub use configs::{consensus::SESSION, fees, oracle::PriceKey, parameters, proxies::ProxyType};
 
 use alloc::vec::Vec;
 use sp_runtime::{

@@ -6,7 +6,7 @@ use crate::*;
 use frame_support::pallet_prelude::*;
 use sp_core::H256;
 use tfgrid_primitives::{
-    ContractId, KeySignature, NodeId, Refusal, ReportKind, ReportMark,
+    ContractId, KeySignature, NodeId, Refusal, ReportKind,
     report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload, valid_report},
     traits::{Clock, NodeReports, PublicIps},
 };
@@ -122,7 +122,6 @@ impl<T: Config> Pallet<T> {
             body_hash: pending.map_or(deployment.body_hash, |pending| pending.body_hash),
             awaited: pending.is_some() || record.state == ContractState::Created,
             answer: record.awaited(),
-            last_report: deployment.last_report,
         })
     }
 }
@@ -133,5 +132,4 @@ struct Reported {
     /// The node owes an answer on this version.
     awaited: bool,
     answer: Option<Answer>,
-    last_report: ReportMark,
 }

@@ -72,14 +72,14 @@ impl<T: Config> Pallet<T> {
     /// The pending version fails: the active one stands, at its own price.
     pub(crate) fn drop_pending(contract: ContractId, record: &mut Contract) -> Option<Pending> {
         let ContractKind::Node(deployment) = &mut record.kind else { return None };
-        let reserved = deployment.reserved();
+        let (node, reserved) = (deployment.node, deployment.reserved());
         let pending = deployment.pending.take()?;
         T::Agenda::disarm(pending.answer.by, Deadline::Answer(contract));
-        Self::shrink(deployment.node, &reserved, &deployment.resources);
+        Self::shrink(node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
         let reserved_ms = Self::time_since(pending.answer.asked_at);
-        T::Ledger::reject(contract, Self::is_served(deployment.node).then_some(reserved_ms));
+        T::Ledger::reject(contract, Self::is_served(node).then_some(reserved_ms));
         Some(pending)
     }
 

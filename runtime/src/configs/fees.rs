@@ -9,13 +9,13 @@
 use crate::*;
 use frame_support::{
     dispatch::DispatchClass,
-    traits::{ConstU8, Get},
+    traits::ConstU8,
     weights::{Weight, WeightToFeeCoefficient, WeightToFeeCoefficients, WeightToFeePolynomial},
 };
 use pallet_transaction_payment::{FungibleAdapter, Multiplier, MultiplierUpdate};
 use sp_runtime::{
     FixedPointNumber, Perbill, Perquintill,
-    traits::{Convert, One},
+    traits::{Convert, One, Saturating},
 };
 
 /// What a byte of a transaction costs before the multiplier, in 1e-7 TFT.

@@ -18,8 +18,9 @@ use sp_runtime::Perbill;
 
 /// The most of a block that people's calls take.
 const NORMAL_RATIO: Perbill = Perbill::from_percent(75);
-/// What people's calls find free, however many reports wait: otherwise free reports could shut out governance.
-const NORMAL_RESERVED_RATIO: Perbill = Perbill::from_percent(25);
+/// What each kind of calls finds free, whatever else a block holds: free reports can't shut out governance, nor the
+/// turn of a session the reports.
+const RESERVED_RATIO: Perbill = Perbill::from_percent(25);
 /// The most of a block that operational calls take: the reports of machines.
 const OPERATIONAL_RATIO: Perbill = Perbill::from_percent(60);
 /// What building a block takes on average before any call.
@@ -33,23 +34,31 @@ parameter_types! {
     pub const Version: RuntimeVersion = VERSION;
     /// One second of computation in three seconds of slot.
     pub MaxBlockWeight: Weight = Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND, u64::MAX);
-    pub RuntimeBlockWeights: BlockWeights = BlockWeights::builder()
-        .base_block(BlockExecutionWeight::get())
-        .for_class(DispatchClass::all(), |class| class.base_extrinsic = ExtrinsicBaseWeight::get())
-        .for_class(DispatchClass::Normal, |class| {
-            class.max_total = Some(NORMAL_RATIO * MaxBlockWeight::get());
-            class.reserved = Some(NORMAL_RESERVED_RATIO * MaxBlockWeight::get());
-        })
-        .for_class(DispatchClass::Operational, |class| {
-            class.max_total = Some(OPERATIONAL_RATIO * MaxBlockWeight::get());
-        })
-        .avg_block_initialization(INITIALIZATION_RATIO)
-        .build_or_panic();
+    pub RuntimeBlockWeights: BlockWeights = block_weights();
     pub RuntimeBlockLength: BlockLength =
         BlockLength::builder()
             .max_length(MAX_BLOCK_BYTES)
             .modify_max_length_for_class(DispatchClass::Normal, |max| *max = NORMAL_RATIO * *max)
             .build();
+}
+
+fn block_weights() -> BlockWeights {
+    let mut weights = BlockWeights::builder()
+        .base_block(BlockExecutionWeight::get())
+        .for_class(DispatchClass::all(), |class| class.base_extrinsic = ExtrinsicBaseWeight::get())
+        .for_class(DispatchClass::Normal, |class| {
+            class.max_total = Some(NORMAL_RATIO * MaxBlockWeight::get());
+            class.reserved = Some(RESERVED_RATIO * MaxBlockWeight::get());
+        })
+        .for_class(DispatchClass::Operational, |class| {
+            class.max_total = Some(OPERATIONAL_RATIO * MaxBlockWeight::get());
+            class.reserved = Some(RESERVED_RATIO * MaxBlockWeight::get());
+        })
+        .avg_block_initialization(INITIALIZATION_RATIO)
+        .build_or_panic();
+    // The builder takes the largest class for the block.
+    weights.max_block = MaxBlockWeight::get();
+    weights
 }
 
 /// Substrate's generic address prefix.

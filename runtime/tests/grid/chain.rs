@@ -16,7 +16,9 @@ use sp_runtime::{
     BuildStorage, DispatchError, DispatchResult,
     generic::{Digest, DigestItem, Era},
     traits::Header as _,
-    transaction_validity::{InvalidTransaction, TransactionSource, TransactionValidityError},
+    transaction_validity::{
+        InvalidTransaction, TransactionSource, TransactionValidityError, ValidTransaction,
+    },
 };
 use tfgrid_primitives::{
     Body, Charge, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources,
@@ -230,15 +232,19 @@ fn apply(transaction: UncheckedExtrinsic) -> Result<DispatchResult, Refused> {
     Executive::apply_extrinsic(transaction)
 }
 
-/// What the pool says of a transaction.
+/// Whether the pool takes a transaction.
 pub fn validate(transaction: UncheckedExtrinsic) -> Result<(), Refused> {
+    validity(transaction).map(drop)
+}
+
+/// The pool's answer on a transaction.
+pub fn validity(transaction: UncheckedExtrinsic) -> Result<ValidTransaction, Refused> {
     with_transaction(|| {
         let validity =
             Executive::validate_transaction(TransactionSource::External, transaction, System::parent_hash());
         TransactionOutcome::Rollback(Ok::<_, DispatchError>(validity))
     })
     .unwrap()
-    .map(drop)
 }
 
 /// What a transaction carries beside its call.

@@ -126,15 +126,17 @@ fn what_a_node_cannot_deploy_closes_with_its_reason() {
 }
 
 #[test]
-fn a_contract_that_nobody_answers_closes_by_itself_and_costs_nothing() {
+fn a_contract_that_nobody_answers_closes_by_itself_for_the_minimum() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         machine.serve(AnswerTime::get() - 2 * SLOT_DURATION);
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         machine.serve(3 * SLOT_DURATION);
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
-        assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, 0));
-        assert_eq!(credit(bob), CREDIT);
+        // Ten minutes at 20 TFT per USD; the rate is in 1e-10 USD per hour.
+        let minimum = u128::from(Contracts::quote(1, small(), 0).unwrap()) * 20 * TFT / 10_000_000_000 / 6;
+        assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, minimum));
+        assert!((CREDIT - credit(bob)).abs_diff(minimum) <= 1);
         assert_eq!(Nodes::free(1), Some(capacity()));
     });
 }
@@ -454,10 +456,11 @@ fn a_changed_result_is_taken_after_a_while() {
     run_with_node(|mut machine, _| {
         assert_ok!(call(Bob, create(1, small())));
         report(machine.deployed(1, b"a")).unwrap();
-        assert_refused(machine.deployed(1, b"b"), Refusal::TooSoon);
-        pass(ResultInterval::get());
         report(machine.deployed(1, b"b")).unwrap();
-        assert_eq!(pallet_grid_contracts::Results::<Runtime>::get(1).unwrap()[..], b"b"[..]);
+        assert_refused(machine.deployed(1, b"c"), Refusal::TooSoon);
+        pass(ResultInterval::get());
+        report(machine.deployed(1, b"c")).unwrap();
+        assert_eq!(pallet_grid_contracts::Results::<Runtime>::get(1).unwrap()[..], b"c"[..]);
     });
 }
 

@@ -3,6 +3,7 @@
 //! whatever enters passes the pool's validation first, as it would in a node.
 
 mod addresses;
+mod attacks;
 mod chain;
 mod chain_specs;
 mod contracts;

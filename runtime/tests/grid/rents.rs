@@ -47,7 +47,8 @@ fn a_rented_node_is_its_tenants_alone_and_half_as_dear() {
         assert_fails(Bob, rent(1), Error::NodeRented);
 
         let id = deployed(&mut machine, Bob, capacity());
-        assert_eq!(Billing::settled_payer(bob).charged.usd, rate, "capacity of the own node is paid already");
+        let rate = rate + 1_000_000;
+        assert_eq!(Billing::settled_payer(bob).charged.usd, rate, "the own node's capacity costs the minimum");
         let page = Contracts::page_of_node(1, None, 10).items;
         assert_eq!(page.iter().map(|c| c.contract).collect::<Vec<_>>(), [id], "a rent is nothing to deploy");
         assert_fails(Bob, cancel(1), Error::RentInUse);
@@ -237,7 +238,7 @@ fn a_twins_contracts_are_read_in_pages_by_people_too() {
         assert_eq!(all[0].target, Target::Name { name: b"shop-2".to_vec() });
         assert_eq!(all[1].target, Target::Rent { node: 1 });
         assert_eq!(all[2].target, Target::Node { node: 1, resources: small(), public_ips: 0 });
-        assert_eq!((all[2].status, all[2].rate), (ContractStatus::Created, 0));
+        assert_eq!((all[2].status, all[2].rate), (ContractStatus::Created, 1_000_000));
         assert_eq!(<Runtime as GridApi<Block>>::quote_rent(1), Contracts::quote_rent(1));
         assert_eq!(<Runtime as GridApi<Block>>::quote_name(), Contracts::quote_name());
         assert_eq!((Contracts::quote_rent(9), Contracts::quote(9, small(), 0)), (None, None));

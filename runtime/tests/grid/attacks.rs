@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Attacks that once worked, each by the finding of `docs/SECURITY.md` that it belongs to.
+
+use crate::{chain::*, governance::by_root};
+use frame_support::{
+    assert_ok,
+    dispatch::DispatchClass,
+    traits::{Get, fungible::Inspect},
+    weights::WeightToFee,
+};
+use pallet_grid_farms::{Interface, PublicIp};
+use pallet_transaction_payment::MultiplierUpdate as _;
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::traits::Convert;
+use std::collections::BTreeSet;
+use tfgrid_primitives::{
+    Body, ContractId, ExactTft, Refusal, Resources,
+    traits::{Clock as _, Ledger as _},
+    units::{HOUR_MS, MINUTE_MS, TFT, USD},
+    views::{ClosingReason, ContractStatus},
+};
+use tfgrid_runtime::{
+    fees::{BYTE_FEE, FeeAdjustment, LengthToFee},
+    parameters::{AnswerLimit, AnswerTime, CoolDownTime, ResultInterval},
+    *,
+};
+
+type Call = pallet_grid_contracts::Call<Runtime>;
+type Error = pallet_grid_contracts::Error<Runtime>;
+
+fn tiny() -> Resources {
+    Resources { sru: 1, ..Resources::ZERO }
+}
+
+fn rent() -> Call {
+    Call::create_rent_contract { node: 1, max_usd_rate: u64::MAX }
+}
+
+fn update(contract: ContractId, resources: Resources) -> Call {
+    let body = Body::Plain(b"{ }".to_vec());
+    Call::update_node_contract { contract, resources, body, max_usd_rate: u64::MAX }
+}
+
+fn wealth(who: Sr25519Keyring) -> Balance {
+    Balances::total_balance(&who.to_account_id())
+}
+
+mod flood {
+    use super::*;
+
+    #[test]
+    fn a_node_corrects_one_result_per_interval() {
+        run_with_node(|mut machine, _| {
+            let ids: Vec<_> = (0..5).map(|_| deployed(&mut machine, Bob, tiny())).collect();
+            let corrections = |machine: &mut Machine, text: &[u8]| {
+                let reports: Vec<_> = ids.iter().map(|id| machine.deployed(*id, text)).collect();
+                reports.into_iter().map(report).filter(Result::is_ok).count()
+            };
+            assert_eq!(corrections(&mut machine, b"{\"a\":1}"), 1);
+            assert_refused(machine.deployed(ids[4], b"{\"a\":2}"), Refusal::TooSoon);
+            pass(ResultInterval::get());
+            assert_eq!(corrections(&mut machine, b"{\"a\":3}"), 1);
+        });
+    }
+
+    #[test]
+    fn a_contract_on_a_rented_node_costs_the_minimum() {
+        run_with_node(|_, bob| {
+            assert_ok!(call(Bob, rent()));
+            let before = Billing::settled_payer(bob).all_rates().usd;
+            assert_ok!(call(Bob, create(1, tiny())));
+            assert_eq!(Billing::settled_payer(bob).all_rates().usd, before + 1_000_000);
+            assert_fails(Bob, create(1, Resources::ZERO), Error::NothingRequested);
+            let id = pallet_grid_contracts::LastContractId::<Runtime>::get();
+            assert_fails(Bob, update(id, Resources::ZERO), Error::NothingRequested);
+        });
+    }
+
+    #[test]
+    fn people_find_a_quarter_of_each_block_free() {
+        let limits = <Runtime as frame_system::Config>::BlockWeights::get();
+        let part = |weight: frame_support::weights::Weight| weight.ref_time() * 100 / limits.max_block.ref_time();
+        let (normal, operational) = (limits.get(DispatchClass::Normal), limits.get(DispatchClass::Operational));
+        assert_eq!(normal.reserved.map(part), Some(25));
+        assert_eq!(operational.max_total.map(part), Some(60));
+    }
+
+    #[test]
+    fn a_ticket_has_sixteen_places_in_the_pool() {
+        run(|| {
+            farm_with_ticket(1);
+            let tags: BTreeSet<_> = (0..100)
+                .flat_map(|n| {
+                    let key = Machine::key(n);
+                    validity(general(register(registration(&ticket(), &key), &ticket(), &key))).unwrap().provides
+                })
+                .collect();
+            assert!((10..=16).contains(&tags.len()), "{}", tags.len());
+        });
+    }
+
+    #[test]
+    fn a_day_of_full_blocks_costs_ten_thousand_dollars() {
+        run(|| {
+            let blocks_a_day = u128::from(DAY);
+            let limits = <Runtime as frame_system::Config>::BlockLength::get();
+            let bytes = *limits.max.get(DispatchClass::Normal);
+            let block = frame_support::weights::Weight::from_parts(bytes.into(), 0);
+            // At 0.05 USD per TFT, before the multiplier moves.
+            let usd = LengthToFee::weight_to_fee(&block) * blocks_a_day / TFT / 20;
+            assert!(usd > 10_000, "{usd} USD");
+            assert_eq!(LengthToFee::weight_to_fee(&frame_support::weights::Weight::from_parts(1, 0)), BYTE_FEE);
+        });
+    }
+
+    #[test]
+    fn full_blocks_double_the_fee_within_two_minutes() {
+        run(|| {
+            let one = FeeAdjustment::min();
+            let after = |blocks, full: bool| {
+                let len = if full { 3_900_000 } else { 0 };
+                frame_system::BlockSize::<Runtime>::put(len);
+                (0..blocks).fold(one, |multiplier, _| FeeAdjustment::convert(multiplier))
+            };
+            assert_eq!(after(1_000, false), one);
+            assert!(after(2 * MINUTE, true).into_inner() > 2 * one.into_inner());
+            assert_eq!(after(10_000, true), FeeAdjustment::max());
+            frame_system::BlockSize::<Runtime>::kill();
+        });
+    }
+}
+
+mod squatting {
+    use super::*;
+
+    #[test]
+    fn a_grace_without_anything_to_wait_for_ends() {
+        run_with_credit(TFT / 50, |mut machine, bob| {
+            let id = deployed(&mut machine, Bob, tiny());
+            // So that the test needn't take hours.
+            let set_price = |price| by_root(pallet_grid_clock::Call::set_price { price }.into());
+            assert_ok!(set_price(USD / 1_000));
+            machine.serve(15 * MINUTE_MS);
+            assert!(Billing::is_exhausted(bob));
+            assert_ok!(set_price(USD / 20));
+            assert_ok!(call(Bob, cancel(id)));
+            assert_eq!(Billing::grace(bob), None);
+
+            assert_ok!(call(Bob, pallet_grid_billing::Call::deposit { twin: bob, amount: 10 * TFT }));
+            assert_ok!(call(Bob, create(1, capacity())));
+            let all = pallet_grid_billing::Call::withdraw { amount: 10 * TFT };
+            assert_fails(Bob, all, pallet_grid_billing::Error::<Runtime>::CreditTooLow);
+        });
+    }
+
+    #[test]
+    fn a_grace_with_a_silent_contract_frees_no_committed_credit() {
+        run_with_credit(TFT / 50, |mut machine, bob| {
+            deployed(&mut machine, Bob, tiny());
+            assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD / 1_000 }.into()));
+            machine.serve(15 * MINUTE_MS);
+            assert!(Billing::is_exhausted(bob));
+            assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD / 20 }.into()));
+            // Its own node falls silent, so that nothing is charged while the grace goes on.
+            pass(5 * heartbeat_ms());
+            assert!(Billing::grace(bob).is_some() && !Billing::is_exhausted(bob));
+            let amount = 10 * TFT;
+            assert_ok!(call(Bob, pallet_grid_billing::Call::deposit { twin: bob, amount }));
+            let all = pallet_grid_billing::Call::withdraw { amount };
+            assert_fails(Bob, all, pallet_grid_billing::Error::<Runtime>::CreditTooLow);
+        });
+    }
+
+    #[test]
+    fn updates_that_never_come_pay_for_what_they_reserve() {
+        run_with_node(|mut machine, bob| {
+            let id = deployed(&mut machine, Bob, tiny());
+            let (before, mut held) = (credit(bob), 0);
+            for round in 0..3 {
+                assert_ok!(call(Bob, update(id, capacity())));
+                assert_eq!(Nodes::free(1), Some(Resources::ZERO));
+                let since = Clock::grid_now();
+                let step = AnswerTime::get() / 2;
+                for _ in 0..AnswerLimit::get() / step - 2 {
+                    machine.serve(step);
+                    report(machine.progress(id, round + 2)).unwrap();
+                }
+                machine.serve(2 * step);
+                held += Clock::grid_now() - since;
+            }
+            assert_ok!(call(Bob, update(id, capacity())));
+            assert_ok!(call(Bob, cancel(id)));
+            let hourly = u128::from(Contracts::quote(1, capacity(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
+            let due = hourly * u128::from(held) / u128::from(HOUR_MS);
+            let paid = before - credit(bob);
+            // The last one pays its ten minutes, too.
+            assert!(paid > due && paid < due + hourly / 4, "{paid} paid of {due}");
+        });
+    }
+
+    #[test]
+    fn a_first_version_that_never_comes_pays_for_its_time() {
+        run_with_node(|mut machine, bob| {
+            let before = credit(bob);
+            assert_ok!(call(Bob, create(1, capacity())));
+            let step = AnswerTime::get() / 2;
+            while matches!(Contracts::status_of(1), Some(ContractStatus::Created)) {
+                machine.serve(step);
+                let _ = report(machine.progress(1, 1));
+            }
+            let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
+            assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, before - credit(bob)));
+            let hourly = u128::from(Contracts::quote(1, capacity(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
+            let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
+            assert!(closed.tft >= due && closed.tft < due * 11 / 10, "{} paid of {due}", closed.tft);
+            assert_eq!(
+                pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1)),
+                ExactTft::ZERO,
+                "no farmer earns what it didn't serve"
+            );
+        });
+    }
+
+    #[test]
+    fn addresses_that_reached_no_node_cool_down_for_an_answers_time() {
+        run_with_node(|mut machine, _| {
+            for n in 10..26 {
+                let v4 = Interface { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };
+                let address = PublicIp { v4, v6: None };
+                assert_ok!(call(Alice, pallet_grid_farms::Call::add_ip { farm: 1, address }));
+            }
+            let mut with_ips = create(1, tiny());
+            if let Call::create_node_contract { public_ips, .. } = &mut with_ips {
+                *public_ips = 16;
+            }
+            let next = pallet_grid_contracts::LastContractId::<Runtime>::get() + 1;
+            let calls = vec![with_ips.clone().into(), cancel(next).into()];
+            assert_ok!(call(Bob, pallet_utility::Call::batch_all { calls }));
+            machine.serve(AnswerTime::get().min(CoolDownTime::get()) + SLOT_DURATION);
+            assert_ok!(call(Bob, with_ips));
+        });
+    }
+}
+
+mod value {
+    use super::*;
+
+    #[test]
+    fn a_rented_node_offers_no_less_than_was_rented() {
+        run_with_node(|mut machine, bob| {
+            assert_ok!(call(Bob, rent()));
+            assert_refused(
+                machine.details(Resources { cru: 1, mru: 1, ..Resources::ZERO }),
+                Refusal::BelowReserved,
+            );
+            assert_ok!(call(Bob, create(1, capacity())));
+            assert_ok!(call(Bob, cancel(2)));
+            assert_ok!(call(Bob, cancel(1)));
+            let _ = bob;
+            report(machine.details(Resources { cru: 1, mru: 1, ..Resources::ZERO })).unwrap();
+        });
+    }
+
+    #[test]
+    fn traffic_has_no_discount() {
+        run_with_credit(200 * TFT, |mut machine, bob| {
+            let id = deployed(&mut machine, Bob, tiny());
+            assert_ok!(call(Bob, pallet_grid_billing::Call::deposit { twin: bob, amount: TFT }));
+            assert_eq!(Billing::price_factor_permille(bob), 400);
+            let before = credit(bob);
+            let buy = pallet_grid_billing::Call::buy_traffic { contract: id, gb: 1_000, max_tft: Balance::MAX };
+            assert_ok!(call(Bob, buy));
+            let list = 1_000 * 15_000 * TFT / 500_000;
+            assert!((before - credit(bob)).abs_diff(list) <= 1);
+        });
+    }
+
+    #[test]
+    fn gpus_without_a_price_are_for_nobody() {
+        run_with_node(|_, _| {
+            assert_fails(Bob, create(1, Resources { gpu: 1, ..tiny() }), Error::RateOutOfRange);
+        });
+    }
+}
+
+mod leftovers {
+    use super::*;
+
+    #[test]
+    fn a_removed_node_leaves_no_report_behind() {
+        run_with_node(|mut machine, _| {
+            let id = deployed(&mut machine, Bob, small());
+            report(machine.deployed(id, b"{\"a\":1}")).unwrap();
+            let item = tfgrid_primitives::UsageItem { contract: id, totals: Default::default() };
+            report(machine.usage(vec![item].try_into().unwrap())).unwrap();
+            assert_ok!(call(Bob, cancel(id)));
+            assert_ok!(call(Alice, pallet_grid_nodes::Call::remove { node: 1 }));
+            assert!(!pallet_grid_contracts::LastUsageReport::<Runtime>::contains_key(1));
+            assert!(!pallet_grid_contracts::LastCorrections::<Runtime>::contains_key(1));
+        });
+    }
+
+    #[test]
+    fn a_removed_twin_leaves_no_payer_behind() {
+        run_with_node(|mut machine, bob| {
+            let id = deployed(&mut machine, Bob, small());
+            machine.serve(HOUR_MS);
+            assert_ok!(call(Bob, cancel(id)));
+            let amount = credit(bob);
+            let before = wealth(Bob);
+            assert_ok!(call(Bob, pallet_grid_billing::Call::withdraw { amount }));
+            assert_ok!(call(Bob, pallet_grid_twins::Call::remove {}));
+            assert!(!pallet_grid_billing::Payers::<Runtime>::contains_key(bob));
+            assert!(wealth(Bob) > before);
+        });
+    }
+}
