@@ -52,7 +52,7 @@ lint: requirements ## Check formatting and lints
 .PHONY: test
 test: setup lint ## Run all tests; this is what CI does
 	$(CARGO) build --locked --workspace --bins
-	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),5000); $(CARGO) nextest run --locked --workspace \
+	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
 		--test-threads $$(($$(nproc) + 1))
 	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers)'
