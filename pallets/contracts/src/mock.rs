@@ -580,8 +580,13 @@ fn chain() -> Chain<Test> {
 
 /// Runs `test` on a chain that is a day old, with two nodes, and checks the invariants afterwards.
 pub fn run(test: impl FnOnce()) {
+    run_at(DAY_MS, test);
+}
+
+/// The same at this grid time.
+pub fn run_at(now: GridMillis, test: impl FnOnce()) {
     chain().run(&[Contracts::do_try_state], || {
-        MockClock::advance(DAY_MS);
+        MockClock::advance(now);
         test();
         pass(0);
         check_doubles();

@@ -373,6 +373,20 @@ impl Reference {
         self.payer(twin).credit += back[0] + back[1];
     }
 
+    /// What is still to be paid of the second in which the credit ended comes after the proposal: its escrow
+    /// is the proposal's.
+    fn propose(&mut self, id: u64, rates: Rates) {
+        self.contract(id).proposal = Some((rates, 0));
+        let contract = self.contracts[&id].clone();
+        let payer = self.payers[&contract.payer].clone();
+        let Some(mut rest) = payer.stuck else { return };
+        let left = self.clock[payer.second + 1] - payer.end;
+        for (_, second) in rest.iter_mut().filter(|(stuck, _)| *stuck == id) {
+            second.escrow = contract.second(left, payer.factor).escrow;
+        }
+        self.payer(contract.payer).stuck = Some(rest);
+    }
+
     /// The proposed rates count, and what is in escrow comes back.
     fn accept(&mut self, id: u64) {
         let RefContract { proposal, uncollected, rates: old, earlier: (earlier, _), .. } =
@@ -821,7 +835,7 @@ impl History {
         self.reject(id);
         let RefContract { payer: twin, rates: old, .. } = self.reference.contracts[&id];
         let ledger = || Billing::propose(id, ContractPrice::plain(rates)).ok();
-        let propose = |reference: &mut Reference, ()| reference.contract(id).proposal = Some((rates, 0));
+        let propose = |reference: &mut Reference, ()| reference.propose(id, rates);
         if rates.beyond(&old) != Rates::ZERO {
             self.change(twin, ChangedBy::Owner, ledger, propose);
         } else {

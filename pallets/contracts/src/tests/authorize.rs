@@ -33,7 +33,7 @@ fn deployed_is_refused_in_this_order() {
 }
 
 #[test]
-fn a_corrected_result_is_refused_in_this_order() {
+fn a_correction_is_refused_in_this_order() {
     run(|| {
         let contract = running(Create::default());
         let mut payload = deployed_payload(contract);
@@ -53,7 +53,7 @@ fn a_corrected_result_is_refused_in_this_order() {
 }
 
 #[test]
-fn an_update_is_confirmed_at_once_with_the_same_result() {
+fn an_update_may_keep_the_result() {
     run(|| {
         let contract = updating(small(), large());
         assert_ok!(report(confirm(contract)));
@@ -130,7 +130,7 @@ fn progress_is_refused_in_this_order() {
 }
 
 #[test]
-fn progress_beyond_the_limit_is_refused_before_its_time() {
+fn progress_ends_at_the_limit_first() {
     run(|| {
         let contract = opened(Create::default());
         while deployment(contract).answer.by < deployment(contract).answer.asked_at + ANSWER_LIMIT {
@@ -188,6 +188,15 @@ fn usage_is_refused_in_this_order() {
 }
 
 #[test]
+fn the_first_usage_comes_at_any_time() {
+    run_at(0, || {
+        let items: UsagePayload = vec![UsageItem::default()].try_into().unwrap();
+        assert_ok!(report(usage(NODE, 1, items.clone())));
+        assert_refused(usage(NODE, 2, items), Refusal::TooSoon);
+    });
+}
+
+#[test]
 fn rents_and_names_are_reported_by_no_node() {
     run(|| {
         for contract in [opened(rent(NODE)), opened(name("shop"))] {
@@ -211,7 +220,7 @@ fn a_sequence_is_per_contract_for_all_kinds() {
 }
 
 #[test]
-fn the_last_sequence_is_taken_and_none_follows() {
+fn nothing_follows_the_last_sequence() {
     run(|| {
         let contract = opened(Create::default());
         assert_ok!(report(deployed(NODE, u64::MAX, deployed_payload(contract))));
@@ -220,7 +229,7 @@ fn the_last_sequence_is_taken_and_none_follows() {
 }
 
 #[test]
-fn the_pool_has_one_report_of_a_kind_at_a_time() {
+fn the_pool_has_one_report_of_a_kind() {
     let assert_valid = |report, expected: ValidTransaction| {
         assert_eq!(expected.priority, REPORT_PRIORITY);
         let valid = RuntimeCall::Contracts(report).authorize(TransactionSource::External);
@@ -242,7 +251,7 @@ fn the_pool_has_one_report_of_a_kind_at_a_time() {
 }
 
 #[test]
-fn reports_are_not_for_people_nor_calls_for_nodes() {
+fn people_send_no_reports_nodes_no_calls() {
     run(|| {
         let contract = opened(Create::default());
         let reports = [

@@ -32,7 +32,7 @@ fn everything_is_released_and_a_tombstone_stays() {
 }
 
 #[test]
-fn a_contract_that_was_never_deployed_is_not_answered_on() {
+fn an_awaited_answer_is_disarmed() {
     run(|| {
         let contract = opened(Create::default());
         assert_ok!(call(BOB, cancel(contract)));
@@ -43,7 +43,7 @@ fn a_contract_that_was_never_deployed_is_not_answered_on() {
 }
 
 #[test]
-fn a_pending_version_is_rejected_before_the_account_closes() {
+fn a_pending_version_is_rejected_first() {
     for (first, second) in [(small(), large()), (large(), small())] {
         run(|| {
             let contract = updating(first, second);
@@ -112,7 +112,7 @@ fn each_reason_has_its_outcome() {
 }
 
 #[test]
-fn what_was_not_delivered_is_counted_on_node_and_twin() {
+fn not_delivered_counts_on_node_and_twin() {
     run(|| {
         let contract = running(Create::default());
         assert_ok!(call(BOB, complain(contract)));
@@ -157,7 +157,7 @@ fn not_delivered_is_said_within_its_window() {
 }
 
 #[test]
-fn three_contracts_in_30_days_can_be_not_delivered() {
+fn three_in_30_days_can_be_not_delivered() {
     run(|| {
         let complain_anew = || call(BOB, complain(running(Create::default())));
         for _ in 0..MAX_COMPLAINTS {
@@ -189,7 +189,7 @@ fn complaints_of_others_do_not_count() {
 }
 
 #[test]
-fn governance_alone_closes_the_contracts_of_others() {
+fn governance_closes_any_contract() {
     run(|| {
         let contract = updating(small(), large());
         assert_fails(BOB, Call::force_close { contract }, BadOrigin);

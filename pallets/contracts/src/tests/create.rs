@@ -53,7 +53,7 @@ fn capacity_is_reserved_and_an_answer_awaited() {
 }
 
 #[test]
-fn an_account_is_opened_and_traffic_bought_but_not_charged() {
+fn the_account_is_opened_but_not_charged() {
     run(|| {
         assert_ok!(call(BOB, Create { public_ips: 2, traffic_gb: 3, ..Create::default() }));
         let rate = SMALL_RATE + 2 * IP_RATE;
@@ -169,12 +169,10 @@ fn needs_private_subnets_of_prefix_16_to_30() {
 #[test]
 fn needs_each_network_once() {
     run(|| {
-        let twice = vec![
-            network("mesh", [10, 1, 0, 0], 24),
-            network("lan", [10, 2, 0, 0], 24),
-            network("mesh", [10, 3, 0, 0], 24),
-        ];
-        assert_fails(BOB, with_networks(twice), Failure::DuplicateNetwork);
+        for names in [["mesh", "mesh", "lan"], ["mesh", "lan", "mesh"], ["lan", "mesh", "mesh"]] {
+            let twice = names.map(|name| network(name, [10, 1, 0, 0], 24));
+            assert_fails(BOB, with_networks(twice.to_vec()), Failure::DuplicateNetwork);
+        }
     });
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::*;
-use crate::{SWEEP_STEP, Sweep, Sweeps, WeightInfo};
+use crate::{Sweep, Sweeps, WeightInfo};
 use frame_support::weights::Weight;
 
-const STEP: usize = SWEEP_STEP as usize;
+/// The contracts of a step.
+const STEP: usize = 16;
 
 /// So many deployed contracts on [`NODE`], in the order in which sweeps reach them.
 fn many_running(count: u32) -> Vec<ContractId> {
@@ -57,7 +58,7 @@ mod sweep {
     use super::*;
 
     #[test]
-    fn sixteen_contracts_are_suspended_per_step() {
+    fn sixteen_are_suspended_per_step() {
         run(|| {
             let contracts = many_running(40);
             set_service(NODE, Service::Suspended);
@@ -72,9 +73,9 @@ mod sweep {
     }
 
     #[test]
-    fn sixteen_contracts_take_one_step() {
+    fn sixteen_take_one_step() {
         run(|| {
-            many_running(SWEEP_STEP);
+            many_running(16);
             set_service(NODE, Service::Suspended);
             assert_eq!(sweep_step().len(), STEP);
             assert_eq!((step(), Sweeps::<Test>::get(NODE)), (None, None));
@@ -82,7 +83,7 @@ mod sweep {
     }
 
     #[test]
-    fn a_returned_nodes_contracts_start_again() {
+    fn contracts_start_again() {
         run(|| {
             let contracts = many_running(3);
             set_service(NODE, Service::Suspended);
@@ -93,7 +94,7 @@ mod sweep {
     }
 
     #[test]
-    fn another_state_of_the_node_starts_over() {
+    fn another_state_starts_over() {
         run(|| {
             let contracts = many_running(20);
             set_service(NODE, Service::Suspended);
@@ -109,7 +110,7 @@ mod sweep {
     }
 
     #[test]
-    fn what_is_left_closes_for_the_nodes_latest_reason() {
+    fn the_latest_reason_counts() {
         run(|| {
             let contracts = many_running(20);
             set_service(NODE, Service::Ended(ClosingReason::NodeSilent));
@@ -122,7 +123,7 @@ mod sweep {
     }
 
     #[test]
-    fn a_contract_that_was_never_deployed_is_not_started() {
+    fn a_created_contract_is_not_started() {
         run(|| {
             let created = opened(Create::default());
             let deployed = running(Create::default());
@@ -145,7 +146,7 @@ mod sweep {
     }
 
     #[test]
-    fn other_nodes_contracts_are_not_swept() {
+    fn other_nodes_are_left_alone() {
         run(|| {
             let theirs = running(Create { node: OTHER_NODE, ..Create::default() });
             set_service(NODE, Service::Ended(ClosingReason::Drained));
@@ -155,7 +156,7 @@ mod sweep {
     }
 
     #[test]
-    fn a_pending_version_is_rejected_before_its_contract_closes() {
+    fn a_pending_version_goes_first() {
         run(|| {
             let contract = updating(small(), large());
             set_service(NODE, Service::Ended(ClosingReason::Drained));
@@ -165,7 +166,7 @@ mod sweep {
     }
 
     #[test]
-    fn a_pending_version_survives_a_silence() {
+    fn a_pending_version_survives_silence() {
         run(|| {
             let contract = updating(small(), large());
             set_service(NODE, Service::Suspended);
@@ -177,7 +178,7 @@ mod sweep {
     }
 
     #[test]
-    fn contracts_close_with_the_reason_of_their_node() {
+    fn contracts_close_for_its_reason() {
         for reason in [ClosingReason::Drained, ClosingReason::NodeSilent] {
             run(|| {
                 let contracts = [opened(Create::default()), running(Create::default())];
@@ -190,7 +191,7 @@ mod sweep {
     }
 
     #[test]
-    fn contracts_close_with_a_removed_node() {
+    fn a_removed_node_closes_all() {
         run(|| {
             let contracts = many_running(20);
             remove_node(NODE);
@@ -203,7 +204,7 @@ mod sweep {
     }
 
     #[test]
-    fn a_rent_that_ends_with_its_node_ends_its_contracts() {
+    fn a_rent_ends_with_its_contracts() {
         run(|| {
             opened(rent(NODE));
             many_running(20);
@@ -236,7 +237,7 @@ mod eviction {
     }
 
     #[test]
-    fn sixteen_contracts_close_per_step() {
+    fn sixteen_close_per_step() {
         run(|| {
             many_running(38);
             opened(name("shop"));
@@ -252,7 +253,7 @@ mod eviction {
     }
 
     #[test]
-    fn a_twin_that_pays_keeps_what_is_left() {
+    fn a_payment_saves_what_is_left() {
         run(|| {
             many_running(20);
             exhaust(true);
@@ -264,7 +265,7 @@ mod eviction {
     }
 
     #[test]
-    fn nothing_closes_within_the_grace_period() {
+    fn nothing_closes_within_grace() {
         run(|| {
             running(Create::default());
             exhaust(false);
@@ -274,7 +275,7 @@ mod eviction {
     }
 
     #[test]
-    fn pending_versions_are_rejected_first() {
+    fn a_pending_version_goes_first() {
         run(|| {
             let contract = updating(large(), small());
             exhaust(true);
@@ -287,7 +288,7 @@ mod eviction {
     }
 
     #[test]
-    fn a_rent_takes_its_contracts_along() {
+    fn a_rent_takes_its_contracts() {
         run(|| {
             opened(rent(NODE));
             many_running(20);
@@ -327,7 +328,7 @@ mod answer {
     }
 
     #[test]
-    fn an_unanswered_update_leaves_the_active_version() {
+    fn an_unanswered_update_expires() {
         run(|| {
             let contract = updating(small(), large());
             pass(ANSWER_WITHIN - 1);
@@ -356,7 +357,7 @@ mod answer {
     }
 
     #[test]
-    fn nothing_follows_where_none_is_awaited() {
+    fn nothing_awaited_nothing_follows() {
         run(|| {
             let (running, closed) = (running(Create::default()), opened(Create::default()));
             assert_ok!(call(BOB, cancel(closed)));

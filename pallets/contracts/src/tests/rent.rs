@@ -90,7 +90,7 @@ fn needs_a_node_that_nobody_rents_or_uses() {
 }
 
 #[test]
-fn costs_at_most_what_its_tenant_accepts_with_the_fee() {
+fn costs_at_most_what_its_tenant_accepts() {
     run(|| {
         on_node(NODE, |node| node.facts.extra_fee = 70);
         let accept = |max_usd_rate| Call::create_rent_contract { node: NODE, max_usd_rate };
@@ -113,18 +113,13 @@ fn needs_a_price_within_bounds_and_a_list() {
 #[test]
 fn needs_credit_and_the_deposit() {
     run(|| {
-        // After this the deposit is more than is left.
-        opened_by_modest_for_nearly_all();
+        let body = Body::Plain(vec![b' '; 850]);
+        assert_ok!(call(MODEST, Create { body, ..Create::default() }));
+        assert_eq!(held(MODEST), TFT * 95 / 100, "what is left is less than the deposit");
         assert_fails(MODEST, rent(OTHER_NODE), TokenError::FundsUnavailable);
         credit_too_low();
         assert_fails(BOB, rent(OTHER_NODE), CREDIT_TOO_LOW);
     });
-}
-
-fn opened_by_modest_for_nearly_all() {
-    let body = Body::Plain(vec![b' '; 850]);
-    assert_ok!(call(MODEST, Create { body, ..Create::default() }));
-    assert_eq!(held(MODEST), TFT * 95 / 100);
 }
 
 #[test]
@@ -150,7 +145,7 @@ fn is_cancelled_only_when_nothing_is_on_the_node() {
 }
 
 #[test]
-fn contracts_end_with_a_rent_that_is_ended_for_its_tenant() {
+fn contracts_end_with_a_force_closed_rent() {
     run(|| {
         let rent = opened(rent(NODE));
         let contracts = [(); 20].map(|()| opened(Create::default()));
@@ -171,7 +166,7 @@ fn contracts_end_with_a_rent_that_is_ended_for_its_tenant() {
 }
 
 #[test]
-fn an_ended_rents_reason_counts_before_the_nodes_state() {
+fn the_end_of_a_rent_counts_before_a_silence() {
     run(|| {
         let (rent, contract) = (opened(rent(NODE)), running(Create::default()));
         force_close(rent);

@@ -3,7 +3,7 @@
 use super::*;
 use crate::LastUsageReport;
 
-mod deploying {
+mod deployed {
     use super::*;
 
     #[test]
@@ -24,7 +24,7 @@ mod deploying {
     }
 
     #[test]
-    fn a_silent_nodes_deployment_is_suspended_at_once() {
+    fn a_silent_node_is_paid_nothing() {
         run(|| {
             let contract = opened(Create::default());
             set_service(NODE, Service::Suspended);
@@ -39,7 +39,7 @@ mod deploying {
     }
 
     #[test]
-    fn a_version_that_a_silent_node_confirms_is_not_started() {
+    fn a_silent_node_confirms_an_update() {
         run(|| {
             let contract = updating(small(), large());
             set_service(NODE, Service::Suspended);
@@ -51,7 +51,7 @@ mod deploying {
     }
 
     #[test]
-    fn a_corrected_result_changes_nothing_else() {
+    fn a_correction_changes_the_result() {
         run(|| {
             let contract = running(Create::default());
             pass(RESULT_INTERVAL);
@@ -65,7 +65,7 @@ mod deploying {
     }
 
     #[test]
-    fn a_corrected_result_leaves_the_pending_version() {
+    fn a_correction_confirms_no_update() {
         run(|| {
             let contract = running(Create::default());
             let active = deployed_payload(contract);
@@ -82,7 +82,7 @@ mod deploying {
     }
 }
 
-mod failing {
+mod failed {
     use super::*;
 
     #[test]
@@ -103,7 +103,7 @@ mod failing {
     }
 
     #[test]
-    fn what_a_silent_node_rejects_costs_nothing() {
+    fn a_silent_node_rejects_for_nothing() {
         run(|| {
             let contract = opened(Create::default());
             set_service(NODE, Service::Suspended);
@@ -115,7 +115,7 @@ mod failing {
     }
 
     #[test]
-    fn a_rejected_update_is_remembered_as_reported() {
+    fn a_rejected_update_leaves_its_mark() {
         run(|| {
             let contract = updating(small(), large());
             let report_of = reject(contract);
@@ -127,11 +127,11 @@ mod failing {
     }
 }
 
-mod progressing {
+mod progress {
     use super::*;
 
     #[test]
-    fn progress_moves_the_answer() {
+    fn the_answer_moves() {
         run(|| {
             let contract = opened(Create::default());
             pass(MINUTE_MS);
@@ -147,7 +147,7 @@ mod progressing {
     }
 
     #[test]
-    fn progress_on_an_update_moves_its_answer() {
+    fn the_answer_on_an_update_moves() {
         run(|| {
             let contract = updating(small(), large());
             let first = deployment(contract).answer;
@@ -162,7 +162,7 @@ mod progressing {
     }
 
     #[test]
-    fn an_answer_moves_up_to_its_limit() {
+    fn the_answer_moves_up_to_its_limit() {
         run(|| {
             let contract = opened(Create::default());
             let limit = now() + ANSWER_LIMIT;
@@ -192,7 +192,7 @@ fn released_addresses_are_free() {
     });
 }
 
-mod using {
+mod usage {
     use super::*;
 
     fn received(contract: ContractId, received_bytes: u64) -> UsageItem {
@@ -237,7 +237,7 @@ mod using {
     }
 
     #[test]
-    fn usage_of_what_does_not_run_here_is_refused() {
+    fn what_does_not_run_here_is_refused() {
         run(|| {
             let here = running(Create::default());
             let created = opened(Create::default());
@@ -273,7 +273,7 @@ mod using {
     }
 
     #[test]
-    fn traffic_is_bounded_by_time_since_deployment() {
+    fn time_counts_since_the_deployment() {
         run(|| {
             pass(DAY_MS);
             let [first, second] = two_running();
@@ -284,7 +284,7 @@ mod using {
     }
 
     #[test]
-    fn traffic_is_bounded_by_time_since_the_last_report() {
+    fn time_counts_since_the_last_report() {
         run(|| {
             let [first, second] = two_running();
             pass(DAY_MS);
@@ -296,7 +296,7 @@ mod using {
     }
 
     #[test]
-    fn received_and_sent_bytes_are_bounded_together() {
+    fn both_directions_are_bounded_together() {
         run(|| {
             let [first, second] = two_running();
             let half = BYTES_PER_SECOND * USAGE_INTERVAL / SECOND_MS / 2;
@@ -312,7 +312,7 @@ mod using {
     }
 
     #[test]
-    fn cpu_time_is_bounded_by_the_nodes_cores() {
+    fn cpu_time_is_bounded_by_cores() {
         run(|| {
             let [first, second] = two_running();
             pass(MINUTE_MS);

@@ -17,7 +17,7 @@ fn assert_repriced(contract: ContractId, rate: UsdRate) {
 }
 
 #[test]
-fn a_contract_follows_the_list_with_its_addresses() {
+fn a_contract_follows_with_its_addresses() {
     run(|| {
         let contract = running(Create { public_ips: 1, ..Create::default() });
         double_prices();
@@ -28,7 +28,7 @@ fn a_contract_follows_the_list_with_its_addresses() {
 }
 
 #[test]
-fn a_contract_that_awaits_its_node_follows_the_list() {
+fn a_created_contract_follows_the_list() {
     run(|| {
         let contract = opened(Create::default());
         double_prices();
@@ -37,7 +37,7 @@ fn a_contract_that_awaits_its_node_follows_the_list() {
 }
 
 #[test]
-fn a_contract_follows_the_certification_of_its_node() {
+fn a_contract_follows_its_nodes_certificate() {
     run(|| {
         let contract = running(Create::default());
         on_node(NODE, |node| node.facts.certified = true);

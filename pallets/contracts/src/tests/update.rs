@@ -8,7 +8,7 @@ fn other() -> Resources {
 }
 
 #[test]
-fn the_larger_version_is_reserved_and_the_price_proposed() {
+fn the_larger_is_reserved_the_price_proposed() {
     run(|| {
         let contract = running(Create { public_ips: 1, ..Create::default() });
         let before = record(contract);
@@ -36,7 +36,7 @@ fn the_larger_version_is_reserved_and_the_price_proposed() {
 }
 
 #[test]
-fn what_runs_stays_reserved_below_a_smaller_version() {
+fn a_smaller_version_frees_nothing_yet() {
     run(|| {
         updating(large(), small());
         assert_eq!(used(NODE), large());
@@ -156,7 +156,7 @@ fn rents_and_names_have_no_versions() {
 }
 
 #[test]
-fn needs_a_deployed_contract_without_a_pending_version() {
+fn needs_a_deployment_and_nothing_pending() {
     run(|| {
         let contract = opened(Create::default());
         assert_fails(BOB, Update::default(), Failure::NotDeployed);
@@ -180,7 +180,7 @@ fn needs_a_node_that_is_there_and_serves() {
 }
 
 #[test]
-fn needs_a_price_within_bounds_and_what_its_owner_accepts() {
+fn costs_at_most_what_its_owner_accepts() {
     run(|| {
         running(Create { public_ips: 1, ..Create::default() });
         assert_fails(BOB, Update { resources: absurd(), ..Update::default() }, Failure::RateOutOfRange);

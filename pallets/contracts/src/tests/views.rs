@@ -40,7 +40,7 @@ fn a_status_shows_an_exhausted_payer() {
 }
 
 #[test]
-fn a_status_shows_a_silent_node_before_an_exhausted_payer() {
+fn a_status_shows_a_silent_node_first() {
     run(|| {
         let (contract, name) = (running(Create::default()), opened(name("shop")));
         Doubles::mutate(|state| state.exhausted.insert(1, false));
@@ -93,7 +93,7 @@ fn what_is_not_deployed_is_not_paused() {
 }
 
 #[test]
-fn pages_of_a_node_follow_each_other_and_skip_its_rent() {
+fn pages_of_a_node_skip_its_rent() {
     run(|| {
         let rent = opened(rent(NODE));
         for _ in 0..5 {
