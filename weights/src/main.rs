@@ -51,7 +51,7 @@ fn main() -> Outcome<()> {
     let runtime = Runtime::new()?;
     for pallet in runtime.benchmarks()? {
         let name = text(&pallet.pallet);
-        let name = name.trim_start_matches("pallet_");
+        let name = name.trim_start_matches("pallet_grid_");
         if options.pallets.is_empty() || options.pallets.iter().any(|wanted| wanted == name) {
             let file = WeightsFile::open(&options.workspace, name)?;
             file.ensure_complete(&pallet.benchmarks)?;

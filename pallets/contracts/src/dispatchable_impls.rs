@@ -174,7 +174,6 @@ impl<T: Config> Pallet<T> {
 
     /// A rented node is its tenant's alone, and a dedicated one nobody's without rent.
     fn ensure_tenant(node: NodeId, twin: TwinId, facts: &NodeFacts) -> Result<(), Error<T>> {
-        ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
         match Rents::<T>::get(node).and_then(Contracts::<T>::get) {
             Some(rent) => ensure!(rent.twin == twin, Error::<T>::NodeRented),
             None => ensure!(!facts.dedicated, Error::<T>::NodeDedicated),

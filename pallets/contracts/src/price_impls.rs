@@ -2,6 +2,7 @@
 //! What contracts cost at the present list.
 
 use crate::*;
+use frame_support::ensure;
 use tfgrid_primitives::{
     ContractId, NodeId, Rates, Resources, UsdRate,
     pricing::Priced,
@@ -9,13 +10,15 @@ use tfgrid_primitives::{
 };
 
 impl<T: Config> Pallet<T> {
-    /// What capacity of a node costs its tenant, or anybody where it isn't rented.
+    /// What capacity of a node costs its tenant, or anybody where it isn't rented. While contracts of an ended
+    /// rent close, it has no price: theirs was the rent's.
     pub(crate) fn price_on(
         node: NodeId,
         facts: &NodeFacts,
         resources: Resources,
         public_ips: u8,
     ) -> Result<ContractPrice, Error<T>> {
+        ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
         let certified = facts.certified;
         let ip_usd = rate_of::<T>(&Priced::Addresses { public_ips, certified })?;
         let usd = rate_of::<T>(&if Rents::<T>::contains_key(node) {

@@ -77,16 +77,12 @@ impl<T: Config> Pallet<T> {
         step.items.into_iter().for_each(|contract| Self::bring_to(service, contract));
         let Some(last) = step.next else {
             Sweeps::<T>::remove(node);
-            return Self::after_sweep(node);
+            // The ended rent's last contract is closed: the node's own state counts again.
+            EndedRents::<T>::remove(node);
+            return false;
         };
         Sweeps::<T>::insert(node, Sweep { service, last });
         true
-    }
-
-    /// A rent that has ended has its last contract behind it: the node's own state counts again. Says whether
-    /// that needs another sweep.
-    fn after_sweep(node: NodeId) -> bool {
-        EndedRents::<T>::take(node).is_some() && NodeContracts::<T>::iter_key_prefix(node).next().is_some()
     }
 
     fn bring_to(service: Service, contract: ContractId) {

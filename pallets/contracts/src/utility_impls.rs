@@ -7,7 +7,7 @@ use frame_support::storage::IterableStorageDoubleMap;
 use tfgrid_primitives::{
     ContractId, NodeId, Resources, TwinId, UsdRate,
     traits::{ContractPrice, Ledger, NodeDirectory, OnNodeRemoved, Service, TwinInUse},
-    views::{ClosedContract, ContractStatus, NodeContract, Page, Target, TwinContract},
+    views::{ClosedContract, ClosingReason, ContractStatus, NodeContract, Page, Target, TwinContract},
 };
 
 impl<T: Config> Pallet<T> {
@@ -39,8 +39,12 @@ impl<T: Config> Pallet<T> {
         }
         let charge = T::Ledger::charge_of(contract);
         let (tft, usd) = (charge.tft.whole(), charge.usd);
-        let is_heard = |node| T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running);
-        match (record.node().is_none_or(is_heard), T::Ledger::is_exhausted(record.twin)) {
+        // Contracts of a drained node are charged until they close.
+        let is_silent = |node| {
+            let service = T::Nodes::facts(node).map(|facts| facts.service);
+            matches!(service, Some(Service::Suspended | Service::Ended(ClosingReason::NodeSilent)))
+        };
+        match (!record.node().is_some_and(is_silent), T::Ledger::is_exhausted(record.twin)) {
             (false, _) => ContractStatus::NodeOffline { tft, usd },
             (true, true) => ContractStatus::Paused { tft, usd },
             (true, false) => ContractStatus::Deployed { tft, usd },

@@ -148,7 +148,7 @@ fn is_cancelled_only_when_nothing_is_on_the_node() {
 fn contracts_end_with_a_force_closed_rent() {
     run(|| {
         let rent = opened(rent(NODE));
-        let contracts = [(); 20].map(|()| opened(Create::default()));
+        let contracts = [(); 20].map(|()| running(Create::default()));
         force_close(rent);
         assert_eq!(Rents::<Test>::get(NODE), None);
         assert_eq!(EndedRents::<Test>::get(NODE), Some(ClosingReason::ByGovernance));
@@ -156,6 +156,9 @@ fn contracts_end_with_a_force_closed_rent() {
         assert_eq!(listed(NODE).len(), 4);
         assert_fails(BOB, Create::default(), Failure::RentEnding);
         assert_fails(CHARLIE, Create::default(), Failure::RentEnding);
+        let open = listed(NODE)[0];
+        assert_fails(BOB, Update { contract: open, ..Update::default() }, Failure::RentEnding);
+        assert_fails(BOB, Call::reprice { contract: open }, Failure::RentEnding);
         assert_eq!(step(), Some(Deadline::Sweep(NODE)));
         for contract in contracts {
             assert_eq!(reason_of(contract), ClosingReason::ByGovernance);

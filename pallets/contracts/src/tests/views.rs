@@ -52,6 +52,18 @@ fn a_status_shows_a_silent_node_first() {
 }
 
 #[test]
+fn a_drained_node_serves_until_its_contracts_close() {
+    run(|| {
+        let contract = running(Create::default());
+        let (tft, usd) = (TFT_CHARGED, CHARGE.usd);
+        set_service(NODE, Service::Ended(ClosingReason::Drained));
+        assert_eq!(status(contract), Some(ContractStatus::Deployed { tft, usd }));
+        set_service(NODE, Service::Ended(ClosingReason::NodeSilent));
+        assert_eq!(status(contract), Some(ContractStatus::NodeOffline { tft, usd }));
+    });
+}
+
+#[test]
 fn a_node_reads_what_it_has_to_deploy() {
     run(|| {
         let contract = opened(Create::default());
