@@ -7,7 +7,7 @@ use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
     Charge, ClockSpan, ContractId, GridMillis, Payer, PriceTime, Rates, TwinId, UsdAmount, UsdRate,
     clock::{stretch, tft_of, usd_of},
-    ledger::Earned,
+    ledger::{Earned, FULL_PRICE},
     pricing::Priced,
     traits::{Clock, ContractPrice, Ledger, LedgerClock, NodeLiveness, Outcome, Parties},
     units::MONTH_MS,
@@ -239,14 +239,16 @@ impl<T: Config> Pallet<T> {
         all
     }
 
-    /// Charges `payer` for capacity of `rates` that was reserved for `reserved_ms`, for the minimum charge's time at
-    /// least, at the present price and as far as the credit goes. `paid_usd` (1e-10 USD) is paid already: in USD,
-    /// so that what the price of TFT does meanwhile makes nobody pay twice. No farmer shares in what wasn't served.
+    /// Charges `payer` for capacity of `rates` that was reserved for `reserved_ms`, or the minimum charge if that is
+    /// more, at the present price and as far as the credit goes. `paid_usd` (1e-10 USD) is paid already: in USD, so
+    /// that what the price of TFT does meanwhile makes nobody pay twice. No farmer shares in what wasn't served, and
+    /// no discount counts for it: the runway of a small contract would earn it for a large reservation.
     fn charge_reserved(payer: TwinId, rates: Rates, reserved_ms: GridMillis, paid_usd: UsdAmount) -> Charge {
         let price = T::Clock::tft_price();
-        let time = stretch(reserved_ms.max(T::MinChargeMs::get()), price);
+        let reserved = rates.cost_of(stretch(reserved_ms, price), FULL_PRICE);
         let taken = Self::change_payer(payer, ChangedBy::Others, |p| {
-            let due = rates.cost_of(time, p.price_factor);
+            let minimum = rates.cost_of(stretch(T::MinChargeMs::get(), price), p.price_factor);
+            let due = if reserved.total() > minimum.total() { reserved } else { minimum };
             let missing = due.total().saturating_sub(tft_of(paid_usd, price)).min(p.credit);
             p.credit = p.credit.saturating_sub(missing);
             let extra = missing.scaled(due.extra.raw(), due.total().raw());

@@ -79,8 +79,10 @@ mod flood {
     #[test]
     fn people_find_a_quarter_of_each_block_free() {
         let limits = <Runtime as frame_system::Config>::BlockWeights::get();
-        let part = |weight: frame_support::weights::Weight| weight.ref_time() * 100 / limits.max_block.ref_time();
-        let (normal, operational) = (limits.get(DispatchClass::Normal), limits.get(DispatchClass::Operational));
+        let part =
+            |weight: frame_support::weights::Weight| weight.ref_time() * 100 / limits.max_block.ref_time();
+        let (normal, operational) =
+            (limits.get(DispatchClass::Normal), limits.get(DispatchClass::Operational));
         assert_eq!(normal.reserved.map(part), Some(25));
         assert_eq!(operational.max_total.map(part), Some(60));
     }
@@ -92,7 +94,9 @@ mod flood {
             let tags: BTreeSet<_> = (0..100)
                 .flat_map(|n| {
                     let key = Machine::key(n);
-                    validity(general(register(registration(&ticket(), &key), &ticket(), &key))).unwrap().provides
+                    validity(general(register(registration(&ticket(), &key), &ticket(), &key)))
+                        .unwrap()
+                        .provides
                 })
                 .collect();
             assert!((10..=16).contains(&tags.len()), "{}", tags.len());
@@ -109,7 +113,10 @@ mod flood {
             // At 0.05 USD per TFT, before the multiplier moves.
             let usd = LengthToFee::weight_to_fee(&block) * blocks_a_day / TFT / 20;
             assert!(usd > 10_000, "{usd} USD");
-            assert_eq!(LengthToFee::weight_to_fee(&frame_support::weights::Weight::from_parts(1, 0)), BYTE_FEE);
+            assert_eq!(
+                LengthToFee::weight_to_fee(&frame_support::weights::Weight::from_parts(1, 0)),
+                BYTE_FEE
+            );
         });
     }
 
@@ -209,10 +216,11 @@ mod squatting {
                 let _ = report(machine.progress(1, 1));
             }
             let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
-            assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, before - credit(bob)));
+            assert_eq!(closed.reason, ClosingReason::NodeSilent);
+            assert!((before - credit(bob)).abs_diff(closed.tft) <= 1);
             let hourly = u128::from(Contracts::quote(1, capacity(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
             let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
-            assert!(closed.tft >= due && closed.tft < due * 11 / 10, "{} paid of {due}", closed.tft);
+            assert!(closed.tft + 1 >= due && closed.tft < due * 11 / 10, "{} paid of {due}", closed.tft);
             assert_eq!(
                 pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1)),
                 ExactTft::ZERO,
@@ -268,7 +276,8 @@ mod value {
             assert_ok!(call(Bob, pallet_grid_billing::Call::deposit { twin: bob, amount: TFT }));
             assert_eq!(Billing::price_factor_permille(bob), 400);
             let before = credit(bob);
-            let buy = pallet_grid_billing::Call::buy_traffic { contract: id, gb: 1_000, max_tft: Balance::MAX };
+            let buy =
+                pallet_grid_billing::Call::buy_traffic { contract: id, gb: 1_000, max_tft: Balance::MAX };
             assert_ok!(call(Bob, buy));
             let list = 1_000 * 15_000 * TFT / 500_000;
             assert!((before - credit(bob)).abs_diff(list) <= 1);

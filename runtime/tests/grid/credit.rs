@@ -53,7 +53,7 @@ fn run_out(machine: &mut Machine, bob: TwinId) {
 }
 
 #[test]
-fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
+fn contracts_close_after_grace_with_bills_equal_to_payments() {
     run_with_contracts(|mut machine, bob| {
         run_out(&mut machine, bob);
         assert!(matches!(Contracts::status_of(CONTRACTS), Some(ContractStatus::Paused { .. })));
@@ -73,7 +73,7 @@ fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
 }
 
 #[test]
-fn the_bill_of_a_contract_that_ends_early_is_all_that_it_was_charged() {
+fn bill_of_a_contract_that_ends_early_equals_its_charge() {
     run_with_node(|mut machine, bob| {
         let ended = |contract| {
             let ClosedContract { tft, usd, .. } =
@@ -107,7 +107,7 @@ fn grace_max(ms: Option<GridMillis>) -> RuntimeCall {
 }
 
 #[test]
-fn governance_sets_the_longest_grace_between_a_minute_and_90_days() {
+fn governance_sets_grace_max_between_a_minute_and_90_days() {
     run(|| {
         assert_eq!(GraceMax::get(), 10 * MINUTE_MS, "where what takes minutes takes seconds");
         assert_fails(Bob, grace_max(Some(DAY_MS)), BadOrigin);
@@ -135,7 +135,7 @@ fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
 }
 
 #[test]
-fn a_grace_lasts_no_longer_than_governance_says_whatever_was_paid() {
+fn grace_lasts_no_longer_than_governance_sets() {
     run_with_credit(4 * TFT, |mut machine, bob| {
         let patience = patience_with_bob(&mut machine, bob);
         assert_eq!(patience, 10 * MINUTE_MS);
@@ -155,7 +155,7 @@ fn a_grace_lasts_no_longer_than_governance_says_whatever_was_paid() {
 }
 
 #[test]
-fn who_pays_in_grace_goes_on_with_everything() {
+fn deposit_of_an_hour_in_grace_resumes_all_contracts() {
     run_with_contracts(|mut machine, bob| {
         run_out(&mut machine, bob);
         let deposit = |amount| call(Charlie, pallet_grid_billing::Call::deposit { twin: bob, amount });

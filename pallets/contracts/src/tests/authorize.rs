@@ -35,20 +35,27 @@ fn deployed_is_refused_in_this_order() {
 #[test]
 fn a_correction_is_refused_in_this_order() {
     run(|| {
-        let contract = running(Create::default());
+        let (other, contract) = (running(Create::default()), running(Create::default()));
+        let corrected = |contract| {
+            let result = b"{}".to_vec().try_into().unwrap();
+            DeployedPayload { result, ..deployed_payload(contract) }
+        };
+        assert_ok!(report(deployed(NODE, next(), corrected(other))));
+        let sequence = next();
         let mut payload = deployed_payload(contract);
         let bad = |sequence, payload: &DeployedPayload| forged(deployed(NODE, sequence, payload.clone()));
         assert_refused(bad(1, &payload), Refusal::SequenceOld);
         payload.body_hash = H256::zero();
-        assert_refused(bad(2, &payload), Refusal::BodyMismatch);
+        assert_refused(bad(sequence, &payload), Refusal::BodyMismatch);
         payload.body_hash = asked(contract).1;
         pass(RESULT_INTERVAL - 1);
-        assert_refused(bad(2, &payload), Refusal::Unchanged);
-        payload.result = b"{}".to_vec().try_into().unwrap();
-        assert_refused(bad(2, &payload), Refusal::TooSoon);
+        assert_refused(bad(sequence, &payload), Refusal::Unchanged);
+        let payload = corrected(contract);
+        // The interval is one for all contracts of the node.
+        assert_refused(bad(sequence, &payload), Refusal::TooSoon);
         pass(1);
-        assert_refused(bad(2, &payload), Refusal::NodeSignatureWrong);
-        assert_ok!(report(deployed(NODE, 2, payload)));
+        assert_refused(bad(sequence, &payload), Refusal::NodeSignatureWrong);
+        assert_ok!(report(deployed(NODE, sequence, payload)));
     });
 }
 

@@ -323,7 +323,7 @@ mod answer {
             let contract = opened(Create::default());
             set_service(NODE, Service::Suspended);
             pass(ANSWER_WITHIN);
-            assert_eq!(traced(), [Traced::Close(contract, Outcome::Served)]);
+            assert_eq!(traced(), [Traced::Suspend(contract), Traced::Close(contract, Outcome::Served)]);
         });
     }
 
