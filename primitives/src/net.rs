@@ -273,7 +273,7 @@ mod tests {
         use super::*;
 
         #[test]
-        fn what_hosters_give_machines_is_valid() {
+        fn addresses_that_hosters_assign_are_valid() {
             assert_eq!(check_v4("185.69.166.10", 24, "185.69.166.1"), Ok(()));
             assert_eq!(check_v4("185.69.166.10", 8, "185.0.0.1"), Ok(()));
             assert_eq!(check_v4("8.8.8.5", 30, "8.8.8.6"), Ok(()));

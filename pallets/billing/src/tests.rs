@@ -252,7 +252,7 @@ fn a_withdrawal_leaves_an_hour_of_what_runs() {
 }
 
 #[test]
-fn what_starts_needs_an_hour_of_credit() {
+fn contract_needs_an_hour_of_credit_to_start() {
     run(|| {
         let twin = ALICE as u32;
         assert_noop!(Billing::ensure_affordable(twin, DOLLAR), Error::<Test>::CreditTooLow);
@@ -365,7 +365,7 @@ fn two_contracts_of_one_payer_cost_their_sum_and_end_together() {
 }
 
 #[test]
-fn what_is_earned_first_is_set_aside() {
+fn first_earnings_of_a_contract_are_set_aside() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
@@ -381,7 +381,7 @@ fn what_is_earned_first_is_set_aside() {
 }
 
 #[test]
-fn what_was_not_delivered_is_paid_back_to_the_last_bit() {
+fn undelivered_contract_is_refunded_to_the_last_bit() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         let before = Billing::settled_payer(1).credit;
@@ -477,7 +477,7 @@ fn a_silence_pays_back_no_more_than_it_cost() {
 }
 
 #[test]
-fn two_waits_within_a_silence_are_left_out_of_a_refund() {
+fn two_graces_within_a_silence_are_left_out_of_a_refund() {
     run(|| {
         deposit(ALICE, 20 * TFT);
         SilentSince::set(Some(Clock::now().clock));

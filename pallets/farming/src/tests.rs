@@ -933,7 +933,7 @@ mod invariants {
         }
 
         #[test]
-        fn what_a_claim_pays_does_not_depend_on_the_order(
+        fn claims_pay_the_same_in_any_order(
             steps in prop::collection::vec(step(), 20..80),
             seed in any::<u64>(),
         ) {

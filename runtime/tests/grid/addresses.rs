@@ -63,7 +63,7 @@ fn addresses_are_reserved_with_the_contract_and_paid_for() {
 }
 
 #[test]
-fn the_addresses_of_a_closed_contract_wait_for_its_node_or_a_while() {
+fn addresses_cool_down_until_released_or_until_time_is_up() {
     run_with_node(|mut machine, _| {
         add_ip(10);
         for id in [1, 2] {
@@ -90,7 +90,7 @@ fn the_addresses_of_a_closed_contract_wait_for_its_node_or_a_while() {
 }
 
 #[test]
-fn an_address_that_governance_took_from_a_squatter_goes_when_its_contract_does() {
+fn force_removed_address_goes_when_its_contract_closes() {
     run_with_node(|mut machine, _| {
         add_ip(10);
         assert_ok!(call(Bob, create_with(1, 0)));
@@ -155,7 +155,7 @@ fn a_node_cannot_report_more_than_a_machine_can_do() {
 }
 
 #[test]
-fn a_window_of_time_counts_once_for_a_contract_however_often_a_report_names_it() {
+fn usage_named_repeatedly_in_a_report_counts_once_per_window() {
     run_with_node(|mut machine, _| {
         deployed(&mut machine, Bob, small());
         machine.serve(UsageInterval::get());
@@ -166,7 +166,7 @@ fn a_window_of_time_counts_once_for_a_contract_however_often_a_report_names_it()
 }
 
 #[test]
-fn usage_at_the_edge_of_the_window_is_taken_and_a_byte_more_is_not() {
+fn usage_at_the_windows_limit_counts_and_a_byte_more_does_not() {
     run_with_node(|mut machine, _| {
         deployed(&mut machine, Bob, small());
         machine.serve(2 * UsageInterval::get());

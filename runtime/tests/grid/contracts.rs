@@ -53,7 +53,7 @@ fn with_networks(list: Vec<(&str, [u8; 4], u8)>) -> Call {
 }
 
 #[test]
-fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() {
+fn contract_costs_exactly_its_time_deployed_until_closed() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         assert_eq!(price_of(1).rates.usd, 103_750_000);
@@ -95,7 +95,7 @@ fn a_contract_lives_from_create_to_closed_and_costs_exactly_its_time_deployed() 
 }
 
 #[test]
-fn a_contract_is_paused_while_credit_is_used_up_and_goes_on_after_a_deposit() {
+fn contract_pauses_with_an_exhausted_payer_until_a_deposit() {
     run(|| {
         farm_with_ticket(1);
         let mut machine = Machine::join(1);
@@ -112,7 +112,7 @@ fn a_contract_is_paused_while_credit_is_used_up_and_goes_on_after_a_deposit() {
 }
 
 #[test]
-fn what_a_node_cannot_deploy_closes_with_its_reason() {
+fn contract_that_a_node_rejects_closes_with_the_nodes_reason() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         report(machine.failed(1, FailureCode::ImageNotFound)).unwrap();
@@ -126,7 +126,7 @@ fn what_a_node_cannot_deploy_closes_with_its_reason() {
 }
 
 #[test]
-fn a_contract_that_nobody_answers_closes_by_itself_and_costs_nothing() {
+fn contract_that_no_node_answers_closes_and_costs_nothing() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         machine.serve(AnswerTime::get() - 2 * SLOT_DURATION);
@@ -152,7 +152,7 @@ fn a_closed_contract_is_forgotten_in_the_end() {
 }
 
 #[test]
-fn contracts_on_a_silent_node_cost_nothing_and_go_on_when_it_is_back() {
+fn contracts_on_a_silent_node_cost_nothing_until_it_is_back() {
     run_with_credit(TFT, |mut machine, bob| {
         // More than a step of the sweep takes.
         let one = Resources { cru: 0, mru: 0, sru: 1, ..small() };
@@ -243,7 +243,7 @@ fn a_contract_that_was_not_delivered_costs_nothing() {
 }
 
 #[test]
-fn whoever_occupies_capacity_pays_ten_minutes_of_it() {
+fn contract_that_never_ran_pays_ten_minutes_of_its_capacity() {
     run_with_node(|mut machine, bob| {
         let ten_minutes = 103_750_000 * TFT / 10_000_000_000 * 20 / 6;
         for _ in 0..5 {
@@ -408,7 +408,7 @@ fn a_twin_and_a_node_carry_a_bounded_number_of_contracts() {
 }
 
 #[test]
-fn reports_on_contracts_are_refused_in_the_pool_when_anything_about_them_is_wrong() {
+fn pool_refuses_wrong_reports_on_contracts() {
     run_with_node(|mut machine, _| {
         assert_ok!(call(Bob, create(1, small())));
         let record = pallet_grid_contracts::Contracts::<Runtime>::get(1).unwrap();

@@ -53,7 +53,7 @@ fn run_out(machine: &mut Machine, bob: TwinId) {
 }
 
 #[test]
-fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
+fn contracts_close_after_grace_with_bills_equal_to_payments() {
     run_with_contracts(|mut machine, bob| {
         run_out(&mut machine, bob);
         assert!(matches!(Contracts::status_of(CONTRACTS), Some(ContractStatus::Paused { .. })));
@@ -73,7 +73,7 @@ fn contracts_close_when_grace_is_over_and_their_bills_are_what_was_paid() {
 }
 
 #[test]
-fn the_bill_of_a_contract_that_ends_early_is_all_that_it_was_charged() {
+fn bill_of_a_contract_that_ends_early_equals_its_charge() {
     run_with_node(|mut machine, bob| {
         let ended = |contract| {
             let ClosedContract { tft, usd, .. } =
@@ -107,7 +107,7 @@ fn grace_max(ms: Option<GridMillis>) -> RuntimeCall {
 }
 
 #[test]
-fn governance_sets_the_longest_grace_between_a_minute_and_90_days() {
+fn governance_sets_grace_max_between_a_minute_and_90_days() {
     run(|| {
         assert_eq!(GraceMax::get(), 10 * MINUTE_MS, "where what takes minutes takes seconds");
         assert_fails(Bob, grace_max(Some(DAY_MS)), BadOrigin);
@@ -124,9 +124,9 @@ fn governance_sets_the_longest_grace_between_a_minute_and_90_days() {
     });
 }
 
-/// Bob pays in what is 23 minutes of his contract once TFT has lost nearly all its worth. How long is waited for
-/// him when they are over?
-fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
+/// Bob pays in what is 23 minutes of his contract once TFT has lost nearly all its worth. How long is his
+/// grace when they are over?
+fn grace_of_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
     deployed(machine, Bob, small());
     assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD / 1_000 }.into()));
     machine.serve(24 * MINUTE_MS);
@@ -135,27 +135,27 @@ fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
 }
 
 #[test]
-fn a_grace_lasts_no_longer_than_governance_says_whatever_was_paid() {
+fn grace_lasts_no_longer_than_governance_sets() {
     run_with_credit(4 * TFT, |mut machine, bob| {
-        let patience = patience_with_bob(&mut machine, bob);
-        assert_eq!(patience, 10 * MINUTE_MS);
-        machine.serve(patience);
+        let grace = grace_of_bob(&mut machine, bob);
+        assert_eq!(grace, 10 * MINUTE_MS);
+        machine.serve(grace);
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::OutOfFunds);
     });
     run_with_credit(4 * TFT, |mut machine, bob| {
         assert_ok!(by_root(grace_max(Some(2 * MINUTE_MS))));
-        assert_eq!(patience_with_bob(&mut machine, bob), 2 * MINUTE_MS);
+        assert_eq!(grace_of_bob(&mut machine, bob), 2 * MINUTE_MS);
     });
     run_with_credit(4 * TFT, |mut machine, bob| {
         assert_ok!(by_root(grace_max(Some(DAY_MS))));
-        let patience = patience_with_bob(&mut machine, bob);
-        assert!((22 * MINUTE_MS..24 * MINUTE_MS).contains(&patience), "as long as what was paid buys");
+        let grace = grace_of_bob(&mut machine, bob);
+        assert!((22 * MINUTE_MS..24 * MINUTE_MS).contains(&grace), "as long as what was paid buys");
     });
 }
 
 #[test]
-fn who_pays_in_grace_goes_on_with_everything() {
+fn deposit_of_an_hour_in_grace_resumes_all_contracts() {
     run_with_contracts(|mut machine, bob| {
         run_out(&mut machine, bob);
         let deposit = |amount| call(Charlie, pallet_grid_billing::Call::deposit { twin: bob, amount });

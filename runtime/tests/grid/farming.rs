@@ -54,7 +54,7 @@ fn rewards(node: NodeId) -> Vec<Balance> {
 }
 
 #[test]
-fn a_machine_that_joins_a_development_chain_farms_and_its_farmer_is_paid_a_period_later() {
+fn development_chain_pays_a_machines_farmer_a_period_later() {
     run(|| {
         without_minimum();
         farm_with_ticket(1);
@@ -116,7 +116,7 @@ fn a_machine_that_does_not_say_what_it_is_earns_nothing() {
 }
 
 #[test]
-fn a_bond_moves_with_the_farmers_twin_and_is_free_when_the_node_is_removed() {
+fn bond_moves_with_the_twin_and_is_released_with_the_node() {
     run(|| {
         farm_with_ticket(1);
         Machine::join(1);

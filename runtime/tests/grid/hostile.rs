@@ -105,7 +105,7 @@ fn a_farmer_cannot_raise_prices_under_a_tenant() {
 }
 
 #[test]
-fn creating_and_cancelling_in_a_loop_costs_ten_minutes_each_time() {
+fn each_create_and_cancel_in_a_loop_costs_ten_minutes() {
     run_with_node(|_, bob| {
         let before = credit(bob);
         for id in 1..=6 {
@@ -118,7 +118,7 @@ fn creating_and_cancelling_in_a_loop_costs_ten_minutes_each_time() {
 }
 
 #[test]
-fn a_stolen_bots_key_pays_no_fee_moves_no_money_and_raises_no_limit() {
+fn stolen_bot_key_pays_no_fee_moves_no_money_raises_no_limit() {
     run_with_node(|mut machine, bob| {
         let bot = bot();
         assert_ok!(call(
@@ -169,7 +169,7 @@ fn a_stolen_bots_key_buys_no_traffic_on_a_node_of_the_thiefs() {
 }
 
 #[test]
-fn a_stolen_bots_key_earns_no_farm_anything_by_creating_and_cancelling() {
+fn stolen_bot_key_earns_a_farm_nothing_by_create_and_cancel() {
     run_with_node(|mut machine, bob| {
         let bot = bot();
         for id in 1..=3 {
@@ -214,7 +214,7 @@ fn many_contracts_do_not_live_on_the_credit_of_one() {
 }
 
 #[test]
-fn an_owners_limit_binds_all_contracts_together_before_and_after_they_run() {
+fn owners_limit_binds_all_contracts_before_and_after_they_run() {
     run_with_node(|mut machine, bob| {
         let one = Contracts::quote(1, small(), 0).unwrap();
         let limits = pallet_grid_billing::Limits { max_usd_rate: one * 2, ..Default::default() };

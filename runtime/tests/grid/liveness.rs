@@ -39,7 +39,7 @@ fn drain(deadline: u64) -> Call {
 }
 
 #[test]
-fn a_heartbeat_on_the_way_back_takes_no_refund_from_contracts_that_are_still_to_stop() {
+fn early_heartbeat_costs_contracts_yet_to_stop_no_refund() {
     run_with_credit(TFT, |mut machine, bob| {
         deploy(&mut machine, 60);
         machine.serve(4 * heartbeat_ms());
@@ -59,7 +59,7 @@ fn a_heartbeat_on_the_way_back_takes_no_refund_from_contracts_that_are_still_to_
 }
 
 #[test]
-fn what_a_node_deploys_before_it_counts_as_back_is_not_charged_until_then() {
+fn deployment_on_a_returning_node_is_charged_once_it_is_online() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         pass(4 * heartbeat_ms());
@@ -79,7 +79,7 @@ fn what_a_node_deploys_before_it_counts_as_back_is_not_charged_until_then() {
 }
 
 #[test]
-fn a_drained_node_takes_no_new_contracts_and_closes_its_own_at_the_deadline() {
+fn drained_node_takes_no_contracts_and_closes_all_at_deadline() {
     run_with_node(|mut machine, _| {
         deploy(&mut machine, 20);
         let deadline = Clock::grid_now() + DrainNotice::get();
@@ -119,7 +119,7 @@ fn a_drain_is_moved_with_notice_only_and_cancelled_without() {
 }
 
 #[test]
-fn a_cloned_node_serves_nobody_until_its_farmer_has_cleared_that() {
+fn cloned_node_serves_nobody_until_its_farmer_clears_it() {
     run_with_node(|mut machine, bob| {
         deploy(&mut machine, 5);
         for nonce in [1, 2, 1] {
@@ -193,7 +193,7 @@ fn a_node_that_returns_while_its_contracts_close_keeps_the_rest() {
 }
 
 #[test]
-fn what_farmers_say_of_a_node_is_checked() {
+fn node_location_and_public_config_are_validated() {
     use pallet_grid_nodes::{Location, PublicConfig, public_config::Ports};
     run_with_node(|_, _| {
         let place = Location { latitude: 0, longitude: 0, country: *b"BE", city: Default::default() };

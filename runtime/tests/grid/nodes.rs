@@ -17,7 +17,7 @@ use tfgrid_runtime::*;
 type Error = pallet_grid_nodes::Error<Runtime>;
 
 #[test]
-fn a_machine_joins_without_money_and_its_tickets_deposit_becomes_its_own() {
+fn machine_without_money_joins_on_a_tickets_deposit() {
     run(|| {
         farm_with_ticket(2);
         let machine = Machine::join(1);
@@ -110,7 +110,7 @@ fn an_expired_or_closed_ticket_admits_nobody() {
 }
 
 #[test]
-fn a_node_is_offline_after_three_missed_heartbeats_and_back_after_three_in_a_row() {
+fn node_is_offline_after_3_missed_heartbeats_and_back_after_3() {
     run_with_node(|mut machine, _| {
         pass(3 * heartbeat_ms());
         assert!(Nodes::is_online(1));
@@ -137,7 +137,7 @@ fn a_node_is_offline_after_three_missed_heartbeats_and_back_after_three_in_a_row
 }
 
 #[test]
-fn a_node_that_flaps_returns_more_slowly_and_a_steady_one_as_fast_as_ever() {
+fn flapping_node_returns_more_slowly_than_a_steady_one() {
     run_with_node(|mut machine, _| {
         let mut beats_to_return = || {
             pass(4 * heartbeat_ms());
@@ -162,7 +162,7 @@ fn a_node_that_flaps_returns_more_slowly_and_a_steady_one_as_fast_as_ever() {
 }
 
 #[test]
-fn heartbeats_are_refused_in_the_pool_when_early_replayed_forged_or_of_nobody() {
+fn pool_refuses_early_replayed_forged_and_unknown_heartbeats() {
     run_with_node(|mut machine, _| {
         assert_refused(machine.heartbeat(), Refusal::TooSoon);
         pass(heartbeat_ms());
@@ -185,7 +185,7 @@ fn heartbeats_are_refused_in_the_pool_when_early_replayed_forged_or_of_nobody() 
 }
 
 #[test]
-fn what_is_authorised_cannot_be_called_by_people_or_bare() {
+fn authorised_call_is_refused_when_signed_batched_or_bare() {
     run_with_node(|mut machine, _| {
         pass(heartbeat_ms());
         let beat = RuntimeCall::from(machine.heartbeat());
@@ -247,7 +247,7 @@ fn second_farm() -> sp_core::ed25519::Pair {
 }
 
 #[test]
-fn an_empty_node_goes_over_to_another_farm_and_its_deposit_with_it() {
+fn empty_node_moves_to_another_farm_with_its_deposit() {
     run(|| {
         farm_with_ticket(1);
         let machine = Machine::join(1);
@@ -382,7 +382,7 @@ fn a_fee_cannot_rise_in_the_block_before_the_tenants_call() {
 }
 
 #[test]
-fn nodes_are_found_through_the_runtime_api_as_through_the_pallet() {
+fn runtime_api_finds_the_same_nodes_as_the_pallet() {
     use tfgrid_runtime::grid_api::runtime_decl_for_grid_api::GridApi;
     run(|| {
         farm_with_ticket(3);

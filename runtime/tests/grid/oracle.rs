@@ -83,7 +83,7 @@ fn the_median_of_enough_feeders_counts_and_one_liar_does_not() {
 }
 
 #[test]
-fn two_of_four_feeders_lift_the_price_no_further_than_to_the_mean_with_an_honest_one() {
+fn two_lying_feeders_of_four_move_the_price_to_a_mean_at_most() {
     run(|| {
         need_feeders(3);
         for who in [Bob, Charlie, Dave] {
@@ -105,7 +105,7 @@ fn two_of_four_feeders_lift_the_price_no_further_than_to_the_mean_with_an_honest
 }
 
 #[test]
-fn what_has_grown_old_counts_no_more_though_the_oracle_keeps_it() {
+fn old_value_counts_no_more_though_the_oracle_keeps_it() {
     run(|| {
         assert_ok!(add_feeder(Bob));
         assert_ok!(feed(Alice, FIRST + 4_000));
@@ -119,7 +119,7 @@ fn what_has_grown_old_counts_no_more_though_the_oracle_keeps_it() {
 }
 
 #[test]
-fn who_feeds_no_more_counts_no_more_though_the_oracle_keeps_it() {
+fn removed_feeders_value_counts_no_more_though_it_is_kept() {
     run(|| {
         assert_ok!(add_feeder(Bob));
         assert_ok!(feed(Alice, FIRST + 1_000));
@@ -133,7 +133,7 @@ fn who_feeds_no_more_counts_no_more_though_the_oracle_keeps_it() {
 }
 
 #[test]
-fn what_was_said_more_than_an_hour_ago_no_longer_counts_and_that_is_said() {
+fn price_stays_and_is_reported_stale_after_an_hour() {
     run(|| {
         assert_ok!(feed(Alice, FIRST + 2_000));
         pass(HOUR_MS - MINUTE_MS);

@@ -101,7 +101,7 @@ fn only_an_empty_node_that_is_heard_from_is_rented() {
 }
 
 #[test]
-fn an_extra_fee_is_paid_by_those_who_allow_it_and_goes_wholly_to_the_farmer() {
+fn extra_fee_needs_the_owners_limit_and_goes_to_the_farmer() {
     run_with_node(|mut machine, bob| {
         let fee = ExtraFeeLimit::get();
         assert_ok!(call(Alice, pallet_grid_nodes::Call::set_extra_fee { node: 1, fee }));
@@ -138,7 +138,7 @@ fn a_dedicated_node_is_only_rented_as_a_whole() {
 }
 
 #[test]
-fn contracts_on_a_rented_node_end_with_a_rent_that_is_ended_for_its_tenant() {
+fn contracts_on_a_rented_node_end_with_a_force_closed_rent() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, rent(1)));
         for _ in 0..20 {
@@ -160,7 +160,7 @@ fn contracts_on_a_rented_node_end_with_a_rent_that_is_ended_for_its_tenant() {
 }
 
 #[test]
-fn a_rent_is_suspended_with_its_node_and_refunded_when_it_was_not_delivered() {
+fn rent_is_suspended_and_resumed_with_its_node() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, rent(1)));
         pass(4 * heartbeat_ms());

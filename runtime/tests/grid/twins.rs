@@ -49,7 +49,7 @@ fn both_call(inner: impl Into<RuntimeCall>) {
 }
 
 #[test]
-fn a_farmers_twin_moves_with_the_deposits_of_farm_nodes_tickets_ips_and_contracts() {
+fn twin_of_a_farmer_moves_with_all_its_deposits() {
     run(|| {
         farm_with_ticket(3);
         let mut machine = Machine::join(1);
@@ -141,7 +141,7 @@ fn a_farm_stays_until_its_earnings_are_paid_out() {
 }
 
 #[test]
-fn whoever_takes_a_twin_over_has_wished_no_refills_and_allowed_no_fees() {
+fn transferred_twin_has_no_refill_and_default_limits() {
     run(|| {
         let bob = customer(Bob, 10 * TFT);
         let limits = pallet_grid_billing::Limits {

@@ -44,7 +44,7 @@ fn reserved() -> Resources {
 }
 
 #[test]
-fn until_the_node_confirms_the_larger_version_is_reserved_and_the_smaller_billed() {
+fn pending_update_reserves_the_larger_and_bills_the_smaller() {
     run_with_node(|mut machine, _| {
         let id = deployed(&mut machine, Bob, small());
         let before = agreed();
@@ -121,7 +121,7 @@ fn paid_on_the_bill_of_a_small_version(end: fn(&mut Machine, ContractId)) -> (Ba
 }
 
 #[test]
-fn a_large_version_is_paid_for_while_a_small_one_that_never_comes_is_awaited() {
+fn update_to_a_small_version_that_fails_pays_for_the_large_one() {
     let rejected = paid_on_the_bill_of_a_small_version(|machine, id| {
         report(machine.failed(id, FailureCode::ImageNotFound)).unwrap();
     });
@@ -134,7 +134,7 @@ fn a_large_version_is_paid_for_while_a_small_one_that_never_comes_is_awaited() {
 }
 
 #[test]
-fn a_contract_that_is_cancelled_while_a_small_version_is_awaited_pays_for_the_large_one() {
+fn cancel_before_a_small_version_runs_pays_for_the_large_one() {
     run_with_node(|mut machine, bob| {
         let id = deployed(&mut machine, Bob, large());
         let (before, clock) = (credit(bob), Clock::price_now());
@@ -167,7 +167,7 @@ fn a_small_version_that_comes_was_billed_from_the_call_on() {
 }
 
 #[test]
-fn who_can_hardly_pay_any_more_may_still_want_less() {
+fn payer_short_of_credit_and_limit_may_shrink_a_contract() {
     run_with_credit(TFT, |mut machine, bob| {
         let id = deployed(&mut machine, Bob, large());
         let limits = pallet_grid_billing::Limits { max_usd_rate: 1, ..Default::default() };
@@ -184,7 +184,7 @@ fn who_can_hardly_pay_any_more_may_still_want_less() {
 }
 
 #[test]
-fn a_contract_with_a_pending_update_ends_with_everything_released() {
+fn contract_closed_with_a_pending_update_releases_everything() {
     run_with_node(|mut machine, _| {
         let id = deployed(&mut machine, Bob, small());
         assert_ok!(call(Bob, update(id, large())));
@@ -228,7 +228,7 @@ fn an_update_is_refused_for_every_wrong_argument() {
 }
 
 #[test]
-fn reports_on_versions_that_nobody_awaits_are_refused_in_the_pool() {
+fn pool_refuses_reports_on_versions_that_are_not_pending() {
     run_with_node(|mut machine, _| {
         let id = deployed(&mut machine, Bob, small());
         assert_refused(machine.progress(id, 1), Refusal::NothingPending);
@@ -249,7 +249,7 @@ fn reports_on_versions_that_nobody_awaits_are_refused_in_the_pool() {
 }
 
 #[test]
-fn a_node_that_reports_progress_has_longer_to_answer_but_not_for_ever() {
+fn progress_extends_the_answer_deadline_up_to_a_limit() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         let step = AnswerTime::get() / 2;

@@ -68,7 +68,7 @@ fn let_bob_join() {
 }
 
 #[test]
-fn a_candidate_that_the_council_adds_makes_blocks_and_finalizes_them_two_sessions_later() {
+fn added_candidate_is_an_authority_two_sessions_later() {
     run(|| {
         let_bob_join();
         next_sessions(1);
@@ -119,7 +119,7 @@ fn new_keys_of_a_validator_are_in_force_two_sessions_later() {
 }
 
 #[test]
-fn a_validator_keeps_its_keys_and_everybody_else_takes_theirs_back() {
+fn session_keys_are_freed_by_retire_and_never_by_purge() {
     run(|| {
         let held =
             || Balances::balance_on_hold(&pallet_session::HoldReason::Keys.into(), &Bob.to_account_id());
@@ -151,7 +151,7 @@ fn nobody_but_governance_changes_the_set() {
 }
 
 #[test]
-fn the_block_that_turns_the_session_has_room_for_the_reports_of_machines() {
+fn session_change_block_has_room_for_machines_reports() {
     run_with_node(|mut machine, _| {
         let blocks = SESSION - System::block_number() - 5;
         machine.serve(u64::from(blocks) * SLOT_DURATION);

@@ -32,7 +32,7 @@ fn a_bill_adds_up_to_what_the_credit_lost() {
 }
 
 #[test]
-fn what_is_given_back_leaves_the_bill() {
+fn refund_is_taken_off_the_bill() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         begin(1, parties(1, FARM), DOLLAR);

@@ -164,7 +164,7 @@ fn a_transaction_waits_until_the_migration_is_done() {
 
 #[test]
 #[should_panic(expected = "Only inherents are allowed in this block")]
-fn nobody_takes_a_block_that_has_a_transaction_during_a_migration() {
+fn block_with_a_transaction_during_a_migration_is_refused() {
     run_chain(|| {
         last_runtime_was(true);
         migrating_block(SLOT);
@@ -175,7 +175,7 @@ fn nobody_takes_a_block_that_has_a_transaction_during_a_migration() {
 }
 
 #[test]
-fn who_ran_out_during_a_migration_gets_its_grace_in_the_first_block_after_it_and_owes_no_more() {
+fn payer_exhausted_in_a_migration_gets_grace_right_after_it() {
     run_chain(|| {
         let ends: Vec<_> = (1..=PAYERS).map(|twin| Payers::<Test>::get(twin).end).collect();
         migrate();
@@ -211,7 +211,7 @@ fn answers() -> Vec<(Deadline, GridMillis, u64)> {
 }
 
 #[test]
-fn deadlines_come_later_by_what_a_migration_took_and_not_in_a_heap() {
+fn deadlines_come_as_much_later_as_a_migration_took() {
     let mut usual = vec![];
     run_chain(|| usual = answers());
     run_chain(|| {
@@ -240,7 +240,7 @@ fn check_halt_before(halted: u64, blocks: u64) {
 }
 
 #[test]
-fn a_halt_of_days_in_a_migration_or_right_after_it_charges_the_cap_and_fires_no_deadline_early() {
+fn halt_in_a_migration_charges_the_cap_and_fires_nothing_early() {
     let mut blocks = 0;
     run_chain(|| blocks = migrate());
     for halted in [blocks / 2, blocks, blocks + 1] {
@@ -251,7 +251,7 @@ fn a_halt_of_days_in_a_migration_or_right_after_it_charges_the_cap_and_fires_no_
 /// With try-runtime a migration that fails panics.
 #[cfg(not(feature = "try-runtime"))]
 #[test]
-fn a_migration_that_fails_freezes_all_but_the_price_clock_until_it_is_mended() {
+fn failed_migration_freezes_all_but_the_price_clock() {
     run_chain(|| {
         FailsAt::set(Payers::<Test>::iter_keys().nth(62));
         last_runtime_was(true);

@@ -69,7 +69,7 @@ fn a_payer_is_in_the_agenda_once_where_its_credit_ends() {
 }
 
 #[test]
-fn whoever_runs_out_waits_from_that_block_on() {
+fn exhausted_payer_is_in_grace_from_that_block_on() {
     run(|| {
         deposit(ALICE, HOUR);
         start(1, 1, DOLLAR);
@@ -109,7 +109,7 @@ fn contracts_close_when_grace_is_over_and_not_before() {
 }
 
 #[test]
-fn grace_is_never_longer_than_the_maximum_nor_than_what_was_paid_since_the_last() {
+fn grace_is_capped_by_the_maximum_and_by_what_was_paid_since() {
     run(|| {
         let little = Rates { usd: DOLLAR.usd / 100, extra: 0 };
         let pay_and_run_out = |amount| {
@@ -137,7 +137,7 @@ fn grace_is_never_longer_than_the_maximum_nor_than_what_was_paid_since_the_last(
 }
 
 #[test]
-fn what_was_withdrawn_buys_no_patience() {
+fn withdrawn_credit_lengthens_no_grace() {
     run(|| {
         deposit(ALICE, 900 * TFT);
         start(1, 1, DOLLAR);
@@ -149,7 +149,7 @@ fn what_was_withdrawn_buys_no_patience() {
 }
 
 #[test]
-fn a_deposit_of_an_hour_resumes_everything_in_one_write_and_a_unit_nothing() {
+fn deposit_of_an_hour_resumes_all_in_one_write_and_a_unit_none() {
     run(|| {
         deposit(ALICE, HOUR);
         (1..=20).for_each(|contract| start(1, contract, Rates { usd: DOLLAR.usd / 20, extra: 0 }));
@@ -176,7 +176,7 @@ fn a_deposit_of_an_hour_resumes_everything_in_one_write_and_a_unit_nothing() {
 }
 
 #[test]
-fn what_is_paid_in_during_grace_may_be_withdrawn_again() {
+fn credit_paid_in_during_grace_may_be_withdrawn() {
     run(|| {
         deposit(ALICE, HOUR);
         start(1, 1, DOLLAR);
@@ -191,7 +191,7 @@ fn what_is_paid_in_during_grace_may_be_withdrawn_again() {
 }
 
 #[test]
-fn who_stops_some_contracts_in_grace_may_go_on_with_the_rest() {
+fn payer_that_stops_contracts_in_grace_may_go_on_with_the_rest() {
     run(|| {
         deposit(ALICE, HOUR);
         start(1, 1, DOLLAR);
@@ -207,7 +207,7 @@ fn who_stops_some_contracts_in_grace_may_go_on_with_the_rest() {
 }
 
 #[test]
-fn a_grace_in_which_nothing_is_left_to_run_ends_without_a_word() {
+fn grace_ends_silently_when_nothing_is_left_to_run() {
     run(|| {
         deposit(ALICE, HOUR);
         start(1, 1, DOLLAR);
@@ -242,7 +242,7 @@ fn a_node_that_is_away_does_not_shorten_its_tenants_grace() {
 }
 
 #[test]
-fn a_refill_takes_the_place_of_grace_and_counts_from_the_end_of_the_credit() {
+fn refill_replaces_grace_and_counts_from_the_end_of_credit() {
     run(|| {
         auto_refill(1, 24, 1_000 * TFT);
         deposit(ALICE, HOUR);
@@ -313,7 +313,7 @@ fn refills_stay_within_the_owners_limit_of_thirty_days() {
 }
 
 #[test]
-fn who_fills_its_account_while_it_waits_is_refilled_before_anything_closes() {
+fn account_filled_during_grace_refills_before_contracts_close() {
     run(|| {
         auto_refill(1, 24, 1_000 * TFT);
         deposit(ALICE, 2 * HOUR);

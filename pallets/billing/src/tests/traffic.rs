@@ -111,7 +111,7 @@ fn traffic_that_cannot_be_bought_changes_nothing() {
 }
 
 #[test]
-fn what_was_not_delivered_returns_all_traffic() {
+fn undelivered_contract_returns_all_traffic() {
     run(|| {
         deposit(ALICE, 100 * TFT);
         let before = Billing::settled_payer(1).credit;

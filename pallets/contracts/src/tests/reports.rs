@@ -237,7 +237,7 @@ mod usage {
     }
 
     #[test]
-    fn what_does_not_run_here_is_refused() {
+    fn usage_of_contracts_that_do_not_run_here_is_refused() {
         run(|| {
             let here = running(Create::default());
             let created = opened(Create::default());

@@ -96,7 +96,7 @@ fn a_node_reads_what_it_has_to_deploy() {
 }
 
 #[test]
-fn what_is_not_deployed_is_not_paused() {
+fn contract_that_is_not_deployed_is_not_paused() {
     run(|| {
         opened(Create::default());
         Doubles::mutate(|state| state.exhausted.insert(1, false));
