@@ -58,7 +58,7 @@ pub enum When {
 pub struct Line {
     /// The time that was charged for.
     pub when: When,
-    /// The charge.
+    /// What was charged in that time, cut so that all lines sum up to the total.
     pub amount: Total,
 }
 
@@ -67,7 +67,7 @@ pub struct Line {
 pub struct Bill {
     /// The contract's id.
     pub contract: ContractId,
-    /// The oldest first.
+    /// One for each time with a charge, the oldest first.
     pub lines: Vec<Line>,
     /// The sum of the lines.
     pub total: Total,

@@ -52,7 +52,7 @@ pub struct Workload {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "lowercase")]
 pub enum WorkloadData {
-    /// A container.
+    /// A container that its node runs from an image.
     Zmachine(Zmachine),
     /// A volume that machines mount.
     Zmount(Zmount),

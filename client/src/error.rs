@@ -16,13 +16,13 @@ pub enum Error {
     Connect {
         /// RPC address of the node.
         url: String,
-        /// The cause.
+        /// Whether the address, the time or the connection was at fault.
         source: ConnectError,
     },
     /// The pool refused a registration or a report.
     #[error("the chain refused {what}: {}", .refusal.text())]
     Refused {
-        /// The submission.
+        /// The call, as in the message: `a heartbeat`.
         what: String,
         /// The rule that it breaks.
         refusal: Refusal,
@@ -30,7 +30,7 @@ pub enum Error {
     /// A transaction is in a block, but its call failed and changed nothing.
     #[error("{what} failed: {pallet}.{name}: {docs}")]
     Failed {
-        /// The submission.
+        /// The call, as in the message: `the price of TFT`.
         what: String,
         /// The pallet of the error.
         pallet: String,
@@ -42,15 +42,15 @@ pub enum Error {
     /// A transaction didn't get into a block.
     #[error("the chain didn't take {what}: {source}")]
     NotTaken {
-        /// The submission.
+        /// The call, as in the message: `the price of TFT`.
         what: String,
-        /// The cause.
+        /// Where on the way it failed.
         source: SubmitError,
     },
     /// An answer didn't come in time.
     #[error("no answer to {what} within {}", humantime::format_duration(*.within))]
     TimedOut {
-        /// The request.
+        /// What was asked for, as in the message: `a finalized head`.
         what: String,
         /// The time that it had.
         within: Duration,
@@ -60,7 +60,7 @@ pub enum Error {
     Read {
         /// The item that was read.
         what: String,
-        /// The cause.
+        /// subxt's error, of the connection or of decoding.
         source: Box<subxt::Error>,
     },
     /// The answer to a read contradicts the chain's own rules.
@@ -68,7 +68,7 @@ pub enum Error {
     Inconsistent {
         /// The item that was read.
         what: String,
-        /// The contradiction.
+        /// What is wrong with it, as in the message: `it is longer than the chain allows`.
         why: &'static str,
     },
     /// A contract's charges contradict each other.

@@ -114,7 +114,7 @@ impl ExhaustionKey {
         PriceTime::from_raw(u128::from_be_bytes(self.end_be))
     }
 
-    /// The payer.
+    /// The twin whose credit ends there.
     pub fn twin(&self) -> TwinId {
         TwinId::from_be_bytes(self.twin_be)
     }

@@ -31,7 +31,7 @@ macro_rules! fixed_point {
         pub struct $name(u128);
 
         impl $name {
-            /// Nothing.
+            /// The number zero, which is also the default.
             pub const ZERO: Self = Self(0);
             /// The largest value.
             pub const MAX: Self = Self(u128::MAX);

@@ -48,7 +48,7 @@ pub struct Rates {
 }
 
 impl Rates {
-    /// Nothing.
+    /// Rates of a contract that costs nothing.
     pub const ZERO: Self = Self { usd: 0, extra: 0 };
 
     /// Part by part minimum.

@@ -118,7 +118,7 @@ pub type UsagePayload = BoundedVec<UsageItem, ConstU32<MAX_USAGE_ITEMS>>;
 /// Payload of [`ReportKind::Deployed`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct DeployedPayload {
-    /// The contract.
+    /// Id of the contract that the node has deployed.
     pub contract: ContractId,
     /// Version that runs.
     pub version: u32,
@@ -133,7 +133,7 @@ pub struct DeployedPayload {
     Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct ProgressPayload {
-    /// The contract.
+    /// Id of the contract that the node is still deploying.
     pub contract: ContractId,
     /// Version in progress.
     pub version: u32,
@@ -232,7 +232,7 @@ pub struct DetailsPayload {
 /// Payload of [`ReportKind::Failed`].
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
 pub struct FailedPayload {
-    /// The contract.
+    /// Id of the contract that the node can't deploy.
     pub contract: ContractId,
     /// Version that can't run.
     pub version: u32,

@@ -150,7 +150,7 @@ pub struct PendingVersion {
 pub enum Target {
     /// Capacity of a node.
     Node {
-        /// The node.
+        /// Id of the node that has the capacity.
         node: NodeId,
         /// Capacity reserved.
         resources: Resources,
@@ -159,7 +159,7 @@ pub enum Target {
     },
     /// A whole node.
     Rent {
-        /// The node.
+        /// Id of the node that is rented.
         node: NodeId,
     },
     /// A name on the gateways.

@@ -17,9 +17,7 @@ pub enum Json {
     Whole(u64),
     /// Any other number, as text.
     OtherNumber(String),
-    /// A string.
     String(String),
-    /// An array.
     Array(Vec<Json>),
     /// An object's entries, in the order in which they were written.
     Object(Vec<(String, Json)>),

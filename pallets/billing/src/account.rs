@@ -55,7 +55,7 @@ pub struct LedgerAccount {
 /// A price that awaits the node's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Proposal {
-    /// The price.
+    /// What the contract costs once its node has deployed the pending version.
     pub price: ContractPrice,
     /// What is charged beyond it, on the clocks of the payer.
     pub escrow: Accrual,

@@ -177,7 +177,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: of a payer that waits, is refilled and goes on.
+    /// Worst case: of a payer in grace that is refilled and goes on.
     #[benchmark]
     fn set_auto_refill() -> Result<(), BenchmarkError> {
         let (account, twin) = waiting::<T>()?;

@@ -100,7 +100,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type PricesAnnouncedAt<T> = StorageValue<_, GridMillis, ValueQuery>;
 
-    /// The payers.
+    /// The credit and rates of each payer, by the id of its twin.
     #[pallet::storage]
     pub type Payers<T> = StorageMap<_, Twox64Concat, TwinId, Payer, ValueQuery>;
 
@@ -185,14 +185,14 @@ pub mod pallet {
         },
         /// A contract's earnings became payable.
         Collected {
-            /// The contract.
+            /// The contract that earned it.
             contract: ContractId,
             /// In 1e-7 TFT, without the fraction.
             amount: Balance,
         },
         /// A payee was paid.
         PaidOut {
-            /// The payee.
+            /// Who had earned what was paid.
             payee: Payee,
             /// The account that was paid.
             to: T::AccountId,
@@ -205,7 +205,7 @@ pub mod pallet {
         LimitsSet {
             /// The twin that they bind.
             twin: TwinId,
-            /// The limits.
+            /// What binds its contracts from this block on.
             limits: Limits,
         },
         /// An owner set or removed its automatic refill.
@@ -231,31 +231,31 @@ pub mod pallet {
         },
         /// A payer's credit is used up: its contracts are paused.
         GraceBegan {
-            /// The payer.
+            /// The twin whose credit is used up.
             twin: TwinId,
             /// Grid time at which its contracts begin to close.
             until: GridMillis,
         },
         /// A payer's credit suffices again: its contracts go on.
         Resumed {
-            /// The payer.
+            /// The twin whose credit suffices.
             twin: TwinId,
         },
         /// A payer's grace period ended: its contracts close.
         GraceEnded {
-            /// The payer.
+            /// The twin whose contracts close.
             twin: TwinId,
         },
         /// A payer's price factor changed.
         PriceFactorChanged {
-            /// The payer.
+            /// The twin that pays by the new factor from now on.
             twin: TwinId,
             /// What of the list price it pays, in thousandths.
             permille: u16,
         },
         /// Credit was moved into a contract's traffic allowance.
         TrafficBought {
-            /// The contract.
+            /// The contract that may use the traffic.
             contract: ContractId,
             /// The twin whose credit it is.
             twin: TwinId,
@@ -266,7 +266,7 @@ pub mod pallet {
         },
         /// A contract was settled, or given something back.
         Charged {
-            /// The contract.
+            /// The contract on whose bill the charge is.
             contract: ContractId,
             /// What it was charged in all, in 1e-10 USD.
             usd: UsdAmount,
@@ -275,21 +275,21 @@ pub mod pallet {
         },
         /// A solution provider was approved, or its share changed.
         ProviderSet {
-            /// The provider.
+            /// The id by which owners attach it to their contracts.
             provider: ProviderId,
             /// Its share of the foundation's part, in thousandths.
             permille: u16,
         },
         /// A solution provider shares in what a contract earns.
         ProviderAttached {
-            /// The contract.
+            /// The contract whose owner attached it.
             contract: ContractId,
-            /// The provider.
+            /// The id that governance gave the provider.
             provider: ProviderId,
         },
         /// What wasn't served or not used became credit again.
         Refunded {
-            /// The contract.
+            /// The contract that the credit had been spent on.
             contract: ContractId,
             /// The twin whose credit it is.
             twin: TwinId,

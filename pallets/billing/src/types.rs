@@ -135,9 +135,9 @@ pub const MAX_PROVIDER_PERMILLE: u16 = 500;
 pub enum Payee {
     /// A farm: its farmer's account is paid.
     Farm(FarmId),
-    /// The foundation.
+    /// The foundation: the account that the policy names is paid.
     Foundation,
-    /// The staking pool.
+    /// The staking pool: the account that the policy names is paid.
     Staking,
     /// A solution provider.
     Provider(ProviderId),
@@ -201,7 +201,8 @@ fn standard_levels() -> Levels {
 /// No price factor is lower: the funded clock keeps its places.
 const LEAST_FACTOR: u16 = 100;
 
-/// Prices, shares, discounts and bounds, validated as a whole.
+/// Prices, shares and discounts, validated as a whole. The bounds of TFT's price aren't among them: the clock
+/// pallet keeps those (`pallet_grid_clock::set_bounds`).
 #[derive(
     Clone,
     Debug,

@@ -24,7 +24,7 @@ pub trait WeightInfo {
     fn add_provider() -> Weight;
     /// Of `set_provider_share`.
     fn set_provider_share() -> Weight;
-    /// Of `set_auto_refill`. Worst case: of a payer that waits, is refilled and goes on.
+    /// Of `set_auto_refill`. Worst case: of a payer in grace that is refilled and goes on.
     fn set_auto_refill() -> Weight;
     /// Of `buy_traffic`. Worst case: of a payer that is to be refilled first.
     fn buy_traffic() -> Weight;

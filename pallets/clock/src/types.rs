@@ -26,9 +26,9 @@ pub const GREATEST_PRICE: TftPrice = USD * 10_000;
     serde::Deserialize,
 )]
 pub struct PriceBounds {
-    /// The lowest.
+    /// The lowest price, in 1e-7 USD per TFT; a call that sets less fails, a lower feed counts as this.
     pub min: TftPrice,
-    /// The highest.
+    /// The highest price, in 1e-7 USD per TFT; a call that sets more fails, a higher feed counts as this.
     pub max: TftPrice,
 }
 

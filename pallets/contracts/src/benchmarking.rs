@@ -189,7 +189,7 @@ fn ensure_taken<T: Config>(call: &Call<T>) -> Result<(), BenchmarkError> {
 mod benchmarks {
     use super::*;
 
-    /// Worst case: on a rented node, for a payer that waits and may go on. Whoever is to be refilled first has no
+    /// Worst case: on a rented node, for a payer in grace that may go on. Whoever is to be refilled first has no
     /// credit for more.
     #[benchmark]
     fn create_node_contract(
@@ -207,7 +207,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: it becomes dearer, for a payer that waits and may go on.
+    /// Worst case: it becomes dearer, for a payer in grace that may go on.
     #[benchmark]
     fn update_node_contract(b: Linear<1, { MAX_BODY_BYTES }>) -> Result<(), BenchmarkError> {
         let (account, twin, _, id) = deployed::<T>()?;
@@ -218,7 +218,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: for a payer that waits and may go on.
+    /// Worst case: for a payer in grace that may go on.
     #[benchmark]
     fn create_rent_contract() -> Result<(), BenchmarkError> {
         let (account, node) = (waiting_customer::<T>()?, T::BenchmarkHelper::node());
@@ -228,7 +228,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: for a payer that waits and may go on.
+    /// Worst case: for a payer in grace that may go on.
     #[benchmark]
     fn create_name_contract() -> Result<(), BenchmarkError> {
         let account = waiting_customer::<T>()?;

@@ -8,13 +8,13 @@ use frame_support::weights::{Weight, constants::ParityDbWeight};
 
 /// Weights of the calls, and of what else takes time.
 pub trait WeightInfo {
-    /// Of `create_node_contract`. Worst case: on a rented node, for a payer that waits and may go on. Whoever is to be refilled first has no credit for more.
+    /// Of `create_node_contract`. Worst case: on a rented node, for a payer in grace that may go on. Whoever is to be refilled first has no credit for more.
     fn create_node_contract(b: u32, n: u32) -> Weight;
-    /// Of `update_node_contract`. Worst case: it becomes dearer, for a payer that waits and may go on.
+    /// Of `update_node_contract`. Worst case: it becomes dearer, for a payer in grace that may go on.
     fn update_node_contract(b: u32) -> Weight;
-    /// Of `create_rent_contract`. Worst case: for a payer that waits and may go on.
+    /// Of `create_rent_contract`. Worst case: for a payer in grace that may go on.
     fn create_rent_contract() -> Weight;
-    /// Of `create_name_contract`. Worst case: for a payer that waits and may go on.
+    /// Of `create_name_contract`. Worst case: for a payer in grace that may go on.
     fn create_name_contract() -> Weight;
     /// Of `cancel`. Worst case: deployed for less than what is charged at least, with a dearer version pending, traffic left, addresses, networks and all who can share in it, after an outage and for a payer that is to be refilled first. For what wasn't delivered nobody is paid, which is less.
     fn cancel() -> Weight;

@@ -26,7 +26,7 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
-/// The pallet.
+/// The pallet's declarations.
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;

@@ -29,7 +29,7 @@ pub use tfgrid_primitives::net::Interface;
 pub use types::*;
 pub use weights::WeightInfo;
 
-/// The pallet.
+/// The pallet's declarations.
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
@@ -240,14 +240,14 @@ pub mod pallet {
         },
         /// A contract has reserved public IPs.
         IpsReserved {
-            /// The contract.
+            /// Id of the contract that may use them.
             contract: ContractId,
             /// Ids of the public IPs.
             ips: IpIds,
         },
         /// The public IPs of a closed contract are free.
         IpsFreed {
-            /// The contract.
+            /// Id of the contract that had them.
             contract: ContractId,
         },
     }

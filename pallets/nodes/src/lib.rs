@@ -33,7 +33,7 @@ pub use types::*;
 pub use uptime::Uptimes;
 pub use weights::WeightInfo;
 
-/// The pallet.
+/// The pallet's declarations.
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;

@@ -24,7 +24,7 @@ pub use pallet::*;
 pub use types::*;
 pub use weights::WeightInfo;
 
-/// The pallet.
+/// The pallet's declarations.
 #[frame_support::pallet]
 pub mod pallet {
     use super::*;
@@ -104,19 +104,19 @@ pub mod pallet {
         },
         /// A change of the set is pending.
         ChangeQueued {
-            /// The change.
+            /// Who is to join or leave.
             change: Change<T::AccountId>,
         },
         /// A change of the set is made.
         SetChanged {
-            /// The change.
+            /// Who joins or leaves.
             change: Change<T::AccountId>,
             /// First session with the new set.
             session: SessionIndex,
         },
         /// A pending change is dropped, because it broke a rule when its turn came.
         ChangeDropped {
-            /// The change.
+            /// Who was to join or leave.
             change: Change<T::AccountId>,
         },
         /// An account that isn't a validator has removed its session keys.

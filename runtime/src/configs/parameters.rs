@@ -57,7 +57,7 @@ pub mod dynamic {
         /// How long the addresses of a closed contract wait for its node to let go of them.
         #[codec(index = 10)]
         pub static CoolDownMs: u64 = 24 * HOUR_MS;
-        /// The most patience with a payer whose credit has ended.
+        /// The longest grace of a payer whose credit has ended.
         #[codec(index = 11)]
         pub static GraceMaxMs: u64 = 14 * DAY_MS;
     }
@@ -100,7 +100,7 @@ pub type CoolDownTime = Clamped<dynamic::intervals::CoolDownMs, MINUTE_MS, { 30 
 pub type LongOffline = Clamped<dynamic::intervals::LongOfflineMs, MINUTE_MS, { 90 * DAY_MS }>;
 /// How long a contract can be cancelled as not delivered: 10 seconds to a day.
 pub type NotDeliveredWindow = Clamped<dynamic::intervals::NotDeliveredMs, { 10 * SECOND_MS }, DAY_MS>;
-/// The most patience with a payer whose credit has ended: a minute to 90 days.
+/// The longest grace of a payer whose credit has ended: a minute to 90 days.
 pub type GraceMax = Clamped<dynamic::intervals::GraceMaxMs, MINUTE_MS, { 90 * DAY_MS }>;
 /// How long a closed contract is remembered: a minute, so that its node sees it, to 400 days.
 pub type TombstoneTime = Clamped<dynamic::intervals::TombstoneMs, MINUTE_MS, { 400 * DAY_MS }>;

@@ -126,7 +126,7 @@ fn contract_that_a_node_rejects_closes_with_the_nodes_reason() {
 }
 
 #[test]
-fn a_contract_that_nobody_answers_closes_by_itself_for_the_minimum() {
+fn contract_that_no_node_answers_closes_for_the_minimum() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         machine.serve(AnswerTime::get() - 2 * SLOT_DURATION);

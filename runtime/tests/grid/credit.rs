@@ -124,9 +124,9 @@ fn governance_sets_grace_max_between_a_minute_and_90_days() {
     });
 }
 
-/// Bob pays in what is 23 minutes of his contract once TFT has lost nearly all its worth. How long is waited for
-/// him when they are over?
-fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
+/// Bob pays in what is 23 minutes of his contract once TFT has lost nearly all its worth. How long is his
+/// grace when they are over?
+fn grace_of_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
     deployed(machine, Bob, small());
     assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD / 1_000 }.into()));
     machine.serve(24 * MINUTE_MS);
@@ -137,20 +137,20 @@ fn patience_with_bob(machine: &mut Machine, bob: TwinId) -> GridMillis {
 #[test]
 fn grace_lasts_no_longer_than_governance_sets() {
     run_with_credit(4 * TFT, |mut machine, bob| {
-        let patience = patience_with_bob(&mut machine, bob);
-        assert_eq!(patience, 10 * MINUTE_MS);
-        machine.serve(patience);
+        let grace = grace_of_bob(&mut machine, bob);
+        assert_eq!(grace, 10 * MINUTE_MS);
+        machine.serve(grace);
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::OutOfFunds);
     });
     run_with_credit(4 * TFT, |mut machine, bob| {
         assert_ok!(by_root(grace_max(Some(2 * MINUTE_MS))));
-        assert_eq!(patience_with_bob(&mut machine, bob), 2 * MINUTE_MS);
+        assert_eq!(grace_of_bob(&mut machine, bob), 2 * MINUTE_MS);
     });
     run_with_credit(4 * TFT, |mut machine, bob| {
         assert_ok!(by_root(grace_max(Some(DAY_MS))));
-        let patience = patience_with_bob(&mut machine, bob);
-        assert!((22 * MINUTE_MS..24 * MINUTE_MS).contains(&patience), "as long as what was paid buys");
+        let grace = grace_of_bob(&mut machine, bob);
+        assert!((22 * MINUTE_MS..24 * MINUTE_MS).contains(&grace), "as long as what was paid buys");
     });
 }
 

@@ -19,7 +19,6 @@ use tfgrid_primitives::Payer;
 /// What executes blocks.
 pub type Executive =
     frame_executive::Executive<Test, Block, frame_system::ChainContext<Test>, Test, AllPalletsWithSystem>;
-/// A transaction.
 pub type Transaction = MockUncheckedExtrinsic<Test, UintAuthorityId>;
 
 parameter_types! {

@@ -138,7 +138,6 @@ fn stretch_of(ms: u128, price: u64) -> u128 {
     ms * PRICES_MULTIPLE / u128::from(price) * FINE
 }
 
-/// The biller.
 struct Reference {
     payers: BTreeMap<TwinId, RefPayer>,
     contracts: BTreeMap<u64, RefContract>,
