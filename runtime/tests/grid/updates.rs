@@ -266,7 +266,7 @@ fn progress_extends_the_answer_deadline_up_to_a_limit() {
         let hourly = u128::from(Contracts::quote(1, small(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
         let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
         assert!(
-            (due..due * 11 / 10).contains(&closed.tft),
+            closed.tft + 1 >= due && closed.tft < due * 11 / 10,
             "{} for the time that it was reserved",
             closed.tft
         );
