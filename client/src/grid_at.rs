@@ -399,6 +399,7 @@ impl GridAt {
             virtualized: details.virtualized,
             secure_boot: details.secure_boot,
             gpus: gpus.try_into().map_err(|_| too_long())?,
+            bytes_per_second: details.bytes_per_second,
         }))
     }
 

@@ -4,7 +4,9 @@
 use crate::{Error, error::KeyError};
 use sp_core::{H256, Pair, ed25519};
 use tfgrid_primitives::{
-    KeySignature, NodeId, PublicKey, Registration, ReportKind, report::report_bytes, ticket::TICKET_PREFIX,
+    FarmId, KeySignature, NodeId, PublicKey, Registration, ReportKind,
+    report::report_bytes,
+    ticket::{TICKET_PREFIX, opening_bytes},
 };
 
 /// An ed25519 key pair of a machine or of a boot ticket.
@@ -45,6 +47,11 @@ impl MachineKey {
     /// The public half.
     pub fn public(&self) -> PublicKey {
         self.0.public().0
+    }
+
+    /// Signs with a ticket's key that it is opened for `farm`.
+    pub fn sign_opening(&self, genesis: H256, farm: FarmId) -> KeySignature {
+        self.0.sign(&opening_bytes(genesis, farm))
     }
 
     /// Signs a registration, with the ticket's key or with the node's.

@@ -130,6 +130,7 @@ fn a_machines_details_are_reported_as_the_vectors_say() {
         virtualized: true,
         secure_boot: false,
         gpus: gpus.try_into().unwrap(),
+        bytes_per_second: 125_000_000,
     };
     check(6, ReportKind::Details, &payload);
 }

@@ -137,14 +137,27 @@ pub fn reward_tft(musd: u64, payment: &Payment) -> Option<Balance> {
     Balance::try_from((units * musd_of_price).checked_div(price)?).ok()
 }
 
-/// Amount that is minted for the period of a node, in 1e-7 TFT, rounded down. The part for traffic and
-/// addresses is at most `paid`; capacity whose value exceeds `u64` counts as none.
-pub fn minted(rates: &FarmingRates, farmed: &Farmed, payment: &Payment, paid: Balance) -> Balance {
+/// What was paid for the use of a node and didn't go to its farmer, in 1e-7 TFT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PaidFor {
+    /// For public traffic.
+    pub traffic: Balance,
+    /// For public addresses.
+    pub addresses: Balance,
+}
+
+/// Amount that is minted for the period of a node, in 1e-7 TFT, rounded down. The parts for traffic and for
+/// addresses are each at most what was `paid`; capacity whose value exceeds `u64` counts as none.
+pub fn minted(rates: &FarmingRates, farmed: &Farmed, payment: &Payment, paid: PaidFor) -> Balance {
     let idle = Farmed { resources: farmed.resources, ..Farmed::default() };
+    let carrying = Farmed { traffic_bytes: farmed.traffic_bytes, ..idle };
     let tft = |musd| reward_tft(musd, payment).unwrap_or(0);
+    let used = |farmed| tft(reward_musd(rates, farmed).unwrap_or(u64::MAX));
     let for_capacity = reward_musd(rates, &idle).map_or(0, tft);
-    let for_all = tft(reward_musd(rates, farmed).unwrap_or(u64::MAX));
-    for_capacity.saturating_add(for_all.saturating_sub(for_capacity).min(paid))
+    let (with_traffic, with_all) = (used(&carrying), used(farmed));
+    let for_traffic = with_traffic.saturating_sub(for_capacity).min(paid.traffic);
+    let for_addresses = with_all.saturating_sub(with_traffic).min(paid.addresses);
+    for_capacity.saturating_add(for_traffic).saturating_add(for_addresses)
 }
 
 #[cfg(test)]
@@ -214,15 +227,19 @@ mod tests {
         let idle = Farmed { resources, ..Farmed::default() };
         let busy = Farmed { traffic_bytes: 60 * GIB, ip_seconds: 36_000, ..idle };
         let payment = Payment { uptime_permille: 1_000, certified: false, price: USD / 20 };
-        let capacity = minted(&rates, &idle, &payment, 0);
+        let capacity = minted(&rates, &idle, &payment, PaidFor::default());
         assert_eq!(Some(capacity), reward_tft(reward_musd(&rates, &idle).unwrap(), &payment));
         // 60 GiB × 30 mUSD and 10 h × 5 mUSD at 0.05 USD.
-        let worth = 37 * TFT;
-        assert_eq!(minted(&rates, &busy, &payment, 0), capacity);
-        assert_eq!(minted(&rates, &busy, &payment, worth - 1), capacity + worth - 1);
-        assert_eq!(minted(&rates, &busy, &payment, worth), capacity + worth);
-        assert_eq!(minted(&rates, &busy, &payment, Balance::MAX), capacity + worth);
-        assert_eq!(minted(&rates, &idle, &payment, Balance::MAX), capacity);
+        let (traffic, addresses) = (36 * TFT, TFT);
+        let all = Balance::MAX;
+        let minted_for = |traffic, addresses| minted(&rates, &busy, &payment, PaidFor { traffic, addresses });
+        assert_eq!(minted_for(0, 0), capacity);
+        assert_eq!(minted_for(traffic - 1, 0), capacity + traffic - 1);
+        assert_eq!(minted_for(all, 0), capacity + traffic, "what was paid for addresses isn't for traffic");
+        assert_eq!(minted_for(0, all), capacity + addresses);
+        assert_eq!(minted_for(all, all), capacity + traffic + addresses);
+        let paid = PaidFor { traffic: all, addresses: all };
+        assert_eq!(minted(&rates, &idle, &payment, paid), capacity);
     }
 
     #[test]
@@ -231,10 +248,11 @@ mod tests {
         let rates = FarmingRates { cu: all, su: all, nu: all, ipv4: all };
         let payment = Payment { uptime_permille: 1_000, certified: true, price: 1 };
         let busy = Farmed { traffic_bytes: all, ip_seconds: all, ..Farmed::default() };
-        assert_eq!(minted(&rates, &busy, &payment, 77), 77);
+        let paid = PaidFor { traffic: 77, addresses: 0 };
+        assert_eq!(minted(&rates, &busy, &payment, paid), 77);
         let resources = Resources { cru: all, mru: all, sru: all, hru: all, gpu: all };
-        assert_eq!(minted(&rates, &Farmed { resources, ..busy }, &payment, 77), 77);
-        assert_eq!(minted(&rates, &busy, &Payment { price: 0, ..payment }, 77), 0);
+        assert_eq!(minted(&rates, &Farmed { resources, ..busy }, &payment, paid), 77);
+        assert_eq!(minted(&rates, &busy, &Payment { price: 0, ..payment }, paid), 0);
     }
 
     #[test]

@@ -388,6 +388,13 @@ impl Earned {
     pub fn at_most(&self, limit: &Self) -> Self {
         Self { shared: self.shared.min(limit.shared), extra: self.extra.min(limit.extra) }
     }
+
+    /// As much of both parts, in proportion, that they are `total` together at most.
+    pub fn within(&self, total: ExactTft) -> Self {
+        let total = total.min(self.total());
+        let extra = total.scaled(self.extra.raw(), self.total().raw()).min(self.extra);
+        Self { shared: total.saturating_sub(extra), extra }
+    }
 }
 
 /// What a contract has been charged over its life.

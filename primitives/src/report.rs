@@ -227,6 +227,9 @@ pub struct DetailsPayload {
     pub secure_boot: bool,
     /// GPUs.
     pub gpus: BoundedVec<Gpu, ConstU32<MAX_GPUS>>,
+    /// Public traffic that it can carry, in bytes per second, both directions together. Reports of use can't
+    /// exceed it, so a node that declares none carries no paid traffic.
+    pub bytes_per_second: u64,
 }
 
 /// Payload of [`ReportKind::Failed`].

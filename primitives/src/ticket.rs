@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Boot tickets and the registration of machines (`docs/FORMATS.md` §2).
 
-use crate::{ids::PublicKey, resources::Resources, units::UnixSeconds};
+use crate::{
+    ids::{FarmId, PublicKey},
+    resources::Resources,
+    units::UnixSeconds,
+};
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -9,6 +13,8 @@ use sp_core::H256;
 
 /// Domain of ticket signatures: no other signature of the same keys starts with it.
 pub const TICKET_DOMAIN: &[u8; 16] = b"tfgrid/ticket/v1";
+/// Domain of the signatures by which tickets are opened.
+pub const OPENING_DOMAIN: &[u8; 16] = b"tfgrid/opening/1";
 /// Start of the text form of a ticket; the ed25519 seed in hex follows.
 pub const TICKET_PREFIX: &str = "tfgrid-ticket-1:";
 /// Upper limit of the time for which a registration is valid, in seconds.
@@ -64,6 +70,11 @@ impl Registration {
     pub fn signing_bytes(&self, genesis: H256) -> Vec<u8> {
         (TICKET_DOMAIN, genesis, self).encode()
     }
+}
+
+/// The bytes that a ticket key signs to be opened for `farm`: nobody else opens it, or for another farm.
+pub fn opening_bytes(genesis: H256, farm: FarmId) -> Vec<u8> {
+    (OPENING_DOMAIN, genesis, farm).encode()
 }
 
 #[cfg(test)]

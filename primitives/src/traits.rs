@@ -149,6 +149,8 @@ pub struct NodeFacts {
     pub extra_fee: UsdRate,
     /// All that it offers.
     pub resources: Resources,
+    /// Public traffic that it can carry, in bytes per second.
+    pub bytes_per_second: u64,
     /// How many contracts have capacity of it.
     pub contracts: u32,
     /// What its contracts should be doing.
@@ -170,8 +172,9 @@ pub trait NodeDirectory {
     fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult;
     /// Gives back what one contract had.
     fn release(node: NodeId, resources: &Resources);
-    /// A tenant says that the node didn't deliver: counted for people to see.
-    fn count_not_delivered(node: NodeId);
+    /// A tenant says that the node didn't deliver and gets `tft` (1e-7 TFT) back for it: added to what people
+    /// see of the node.
+    fn count_not_delivered(node: NodeId, tft: Balance);
 }
 
 /// What follows when a node is removed.
@@ -344,7 +347,8 @@ pub enum Outcome {
         /// How long it was reserved without being deployed, in grid time; 0 for a deployed contract.
         reserved_ms: GridMillis,
     },
-    /// It wasn't delivered: what it has earned goes back.
+    /// Its owner says that it wasn't delivered: as much goes back as [`Ledger::refund_of_complaint`] says. What
+    /// stays earns no farmer.
     NotDelivered,
 }
 
@@ -385,6 +389,8 @@ pub trait Ledger {
     fn is_exhausted(twin: TwinId) -> bool;
     /// Whether its grace period has ended, too.
     fn must_close(twin: TwinId) -> bool;
+    /// What its payer would get back for the complaint that `contract` wasn't delivered, in 1e-7 TFT.
+    fn refund_of_complaint(contract: ContractId) -> Balance;
     /// Moves the payer's credit into the traffic allowance of `contract`, at the list price of this moment.
     fn buy_traffic(contract: ContractId, gb: u32) -> DispatchResult;
     /// Draws on the allowance of `contract` and says how many of the bytes it covered.
@@ -398,9 +404,11 @@ pub struct PaidUse {
     pub traffic_bytes: u64,
     /// Public addresses × milliseconds.
     pub ip_ms: u64,
-    /// What was paid for both and didn't go to the farmer, in Q64.64 of 1e-7 TFT: farming never mints more
-    /// for them.
-    pub tft: ExactTft,
+    /// What was paid for the traffic and didn't go to the farmer, in Q64.64 of 1e-7 TFT: farming never mints
+    /// more for it, so that a farmer gets its list price at most.
+    pub traffic_tft: ExactTft,
+    /// The same for the addresses.
+    pub ip_tft: ExactTft,
 }
 
 /// What follows when earnings of a node's contracts become payable.

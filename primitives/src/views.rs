@@ -267,8 +267,8 @@ pub struct NodeOffer {
     pub country: Option<CountryCode>,
     /// Number of contracts on it.
     pub contracts: u32,
-    /// Number of contracts on it that tenants have cancelled as not delivered.
-    pub not_delivered: u32,
+    /// What tenants got back because it hadn't delivered, in 1e-7 TFT; fades in 90 days.
+    pub not_delivered: Balance,
 }
 
 /// Credit of a payer, settled up to the block of the query.

@@ -26,7 +26,7 @@ use tfgrid_primitives::{
     Registration, ReportKind, Resources, TwinId, UnixSeconds,
     farming::{PERIOD_SECONDS, period_of, period_start},
     report::{DetailsPayload, report_bytes},
-    ticket::Isolation,
+    ticket::{Isolation, opening_bytes},
     traits::{Clock as _, FarmDirectory, LedgerClock},
     units::{DAY_MS, GIB, HOUR_MS, MONTH_MS, SECOND_MS, TFT, USD},
 };
@@ -78,7 +78,9 @@ fn farm() -> (AccountId, FarmId) {
 fn open_ticket(farm: FarmId, ticket: PublicKey) {
     let farmer = Farms::farmer_account(farm).expect("it has a farmer");
     let expires = Clock::unix_now().saturating_add(TICKET_SECONDS);
-    Farms::open_ticket(signed(&farmer), farm, ticket, 1, expires).expect("the farmer is rich");
+    let proof = ed25519_sign(KEYS, &ticket.into(), &opening_bytes(System::block_hash(0), farm));
+    let proof = proof.expect("the key was generated");
+    Farms::open_ticket(signed(&farmer), farm, ticket, 1, expires, proof).expect("the farmer is rich");
 }
 
 const KEYS: KeyTypeId = KeyTypeId(*b"grid");
@@ -227,6 +229,14 @@ impl pallet_grid_clock::BenchmarkHelper for Grid {
 impl pallet_grid_farms::BenchmarkHelper<AccountId> for Grid {
     fn twin() -> (AccountId, TwinId) {
         person()
+    }
+
+    fn ticket() -> PublicKey {
+        key(0).0
+    }
+
+    fn sign(bytes: &[u8]) -> KeySignature {
+        sign(0, bytes)
     }
 
     fn advance_to(now: UnixSeconds) {

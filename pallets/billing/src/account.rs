@@ -14,6 +14,7 @@ use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Accrual, Charge, ClockSpan, ExactTft, FarmId, FundedClocks, GridMillis, NodeId, Payer, PriceTime,
     ProviderId, Rates, TwinId, UsdAmount,
+    fixed::mul_div,
     ledger::Earned,
     refund::ChargeHistory,
     traits::{ContractPrice, PaidUse, Parties},
@@ -46,7 +47,7 @@ pub struct LedgerAccount {
     pub traffic_usd: UsdAmount,
     /// What it has earned up to its last settlement and nobody has collected.
     pub uncollected: Earned,
-    /// The public traffic and addresses in that; `tft` is what was paid for them, the farmer's share included.
+    /// The public traffic and addresses in that, with what was paid for them, the farmer's share included.
     pub uses: PaidUse,
     /// What refunds must know of its past.
     pub history: ChargeHistory,
@@ -120,7 +121,7 @@ impl LedgerAccount {
         let ips = lately.shared.scaled(self.price.ip_usd.into(), rates.usd.into());
         self.uses.ip_ms = self.uses.ip_ms.saturating_add(ms.saturating_mul(self.price.public_ips.into()));
         // The addresses may have been priced by a dearer list than the rates.
-        self.uses.tft = self.uses.tft.saturating_add(ips.min(lately.shared));
+        self.uses.ip_tft = self.uses.ip_tft.saturating_add(ips.min(lately.shared));
         let less = self.proposed_less();
         if let Some(proposal) = &mut self.proposal {
             proposal.escrow.settle(less, clocks);
@@ -163,25 +164,21 @@ impl LedgerAccount {
         self.accrual.charged = self.accrual.charged.plus(&Charge { tft: drawn.tft, usd: drawn.usd });
         self.traffic_usd = self.traffic_usd.saturating_add(drawn.usd);
         self.uses.traffic_bytes = self.uses.traffic_bytes.saturating_add(drawn.bytes);
-        self.uses.tft = self.uses.tft.saturating_add(drawn.tft);
+        self.uses.traffic_tft = self.uses.traffic_tft.saturating_add(drawn.tft);
     }
 
-    /// Takes `back` of what nobody has collected off its charge, and off its uses in proportion, rounded down:
-    /// farming mints rather too little for them than too much.
+    /// Takes `back` of what nobody has collected off its charge, and off its addresses in proportion, rounded
+    /// down: farming mints rather too little for them than too much.
     pub(crate) fn give_back(&mut self, back: &Earned) {
         if *back == Earned::default() {
             return;
         }
-        let (before, rest) = (self.uncollected.shared.raw(), self.uncollected.minus(back));
-        let scaled = |amount: ExactTft| amount.scaled(rest.shared.raw(), before);
-        let narrow =
-            |amount: u64| u64::try_from(scaled(ExactTft::from_raw(amount.into())).raw()).unwrap_or(amount);
-        self.uses = PaidUse {
-            traffic_bytes: narrow(self.uses.traffic_bytes),
-            ip_ms: narrow(self.uses.ip_ms),
-            tft: scaled(self.uses.tft),
-        };
-        self.uncollected = rest;
+        let before = self.uncollected_capacity().shared;
+        let rest = before.saturating_sub(back.shared);
+        let ip_ms = mul_div(self.uses.ip_ms.into(), rest.raw(), before.raw());
+        self.uses.ip_ms = u64::try_from(ip_ms).unwrap_or(self.uses.ip_ms);
+        self.uses.ip_tft = self.uses.ip_tft.scaled(rest.raw(), before.raw());
+        self.uncollected = self.uncollected.minus(back);
         self.accrual.charged = self.accrual.charged.less(back.total());
         self.traffic_usd = self.traffic_usd.min(self.accrual.charged.usd);
     }
@@ -197,7 +194,19 @@ impl LedgerAccount {
         if let Some(Proposal { escrow, .. }) = &mut self.proposal {
             escrow.charged = escrow.charged.less(unserved.cost_of(less).total());
         }
-        unserved.least_cost(self.price.rates, &self.history).at_most(&self.uncollected)
+        unserved.least_cost(self.price.rates, &self.history).at_most(&self.uncollected_capacity())
+    }
+
+    /// What it has earned and nobody has collected, without traffic: what was used isn't given back.
+    fn uncollected_capacity(&self) -> Earned {
+        let shared = self.uncollected.shared.saturating_sub(self.uses.traffic_tft);
+        Earned { shared, ..self.uncollected }
+    }
+
+    /// What a complaint may give back: all that nobody has collected, but the traffic that was used and `minimum`.
+    pub(crate) fn refundable(&self, minimum: ExactTft) -> Earned {
+        let capacity = self.uncollected_capacity();
+        capacity.within(capacity.total().saturating_sub(minimum))
     }
 
     /// Whether it was charged through a silence of its node that is over, and nothing was given back yet.

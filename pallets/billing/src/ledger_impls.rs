@@ -5,11 +5,12 @@ use crate::{payer_impls::ChangedBy, *};
 use frame_support::{defensive, ensure, traits::Get};
 use sp_runtime::DispatchResult;
 use tfgrid_primitives::{
-    Charge, ClockSpan, ContractId, GridMillis, Payer, PriceTime, Rates, TwinId, UsdAmount, UsdRate,
+    Balance, Charge, ClockSpan, ContractId, ExactTft, GridMillis, Payer, PriceTime, Rates, TwinId, UsdAmount,
+    UsdRate,
     clock::{stretch, tft_of, usd_of},
     ledger::{Earned, FULL_PRICE},
     pricing::Priced,
-    traits::{Clock, ContractPrice, Ledger, LedgerClock, NodeLiveness, Outcome, Parties},
+    traits::{Clock, ContractPrice, Ledger, LedgerClock, NodeLiveness, Outcome, Parties, TwinDirectory},
     units::MONTH_MS,
 };
 
@@ -129,6 +130,13 @@ impl<T: Config> Ledger for Pallet<T> {
         Self::is_exhausted(twin) && Graces::<T>::get(twin).is_some_and(|grace| grace.over)
     }
 
+    fn refund_of_complaint(contract: ContractId) -> Balance {
+        let Some(mut account) = LedgerAccounts::<T>::get(contract) else { return 0 };
+        let payer = Self::settled_payer(account.payer);
+        account.settle(&payer.funded);
+        Self::refundable(&account, &payer).total().whole()
+    }
+
     fn buy_traffic(contract: ContractId, gb: u32) -> DispatchResult {
         let account = LedgerAccounts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         Self::fill_allowance(contract, &account, gb, u128::MAX)
@@ -154,6 +162,8 @@ impl<T: Config> Pallet<T> {
         let all = payer.all_rates();
         ensure!(all.usd <= limits.max_usd_rate.into(), Error::<T>::RateAboveLimit);
         ensure!(all.extra <= limits.max_extra_fee.into(), Error::<T>::ExtraFeeAboveLimit);
+        let early = EarlyEnds::<T>::get(twin).usd_at(T::Clock::grid_now());
+        ensure!(early < limits.max_usd_rate.into(), Error::<T>::EndedTooOften);
         payer.price_factor = Self::earned_factor(&payer);
         ensure!(payer.credit >= Self::must_keep(&payer), Error::<T>::CreditTooLow);
         Ok(())
@@ -199,7 +209,12 @@ impl<T: Config> Pallet<T> {
     /// are payable.
     pub(crate) fn end_charge(contract: ContractId, outcome: Outcome) -> Option<LedgerAccount> {
         let refund = |account: &mut LedgerAccount, payer: &Payer| match outcome {
-            Outcome::NotDelivered => account.uncollected,
+            Outcome::NotDelivered => {
+                let back = Self::refundable(account, payer);
+                let amount = back.total().ceil();
+                Self::change_standing(account.payer, |s| s.refunded = s.refunded.saturating_add(amount));
+                back
+            }
             Outcome::Served | Outcome::EndedByOwner { .. } => Self::take_unserved(account, payer),
         };
         Self::change_account(contract, refund, |payer, account| {
@@ -209,8 +224,23 @@ impl<T: Config> Pallet<T> {
         });
         Self::return_allowance(contract);
         let mut account = LedgerAccounts::<T>::take(contract)?;
+        if outcome == Outcome::NotDelivered {
+            // Neither side of the dispute gains by what stays.
+            (account.farm, account.node) = (None, None);
+        }
         Self::share(&mut account);
         Some(account)
+    }
+
+    /// What a complaint about a settled account gives back to its settled payer: neither the minimum charge nor
+    /// used traffic, and no more than the payer's standing admits.
+    fn refundable(account: &LedgerAccount, payer: &Payer) -> Earned {
+        // Test networks have a shorter window than the minimum charge's time.
+        let minimum_ms = T::MinChargeMs::get().min(T::SetAsideMs::get() / 6);
+        let time = stretch(minimum_ms, T::Clock::tft_price());
+        let minimum = account.price.rates.cost_of(time, payer.price_factor);
+        let standing = T::Twins::account_of(account.payer).map(Standings::<T>::get).unwrap_or_default();
+        account.refundable(minimum.total()).within(ExactTft::from_whole(standing.refundable()))
     }
 
     /// What was charged for a contract while its node was offline, or had been and came back before anybody had
@@ -255,7 +285,9 @@ impl<T: Config> Pallet<T> {
             Earned { shared: missing.saturating_sub(extra), extra }
         });
         Self::credit_payees(None, None, taken);
-        Charge { tft: taken.total(), usd: usd_of(taken.total(), price) }
+        let usd = usd_of(taken.total(), price);
+        EarlyEnds::<T>::mutate(payer, |ends| *ends = ends.plus(usd, T::Clock::grid_now()));
+        Charge { tft: taken.total(), usd }
     }
 }
 

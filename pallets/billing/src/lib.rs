@@ -124,6 +124,15 @@ pub mod pallet {
     #[pallet::storage]
     pub type OwnerLimits<T> = StorageMap<_, Twox64Concat, TwinId, Limits, ValueQuery>;
 
+    /// What accounts have paid for delivered time, and got back for time that they say wasn't delivered. Outlives
+    /// the account's twins.
+    #[pallet::storage]
+    pub type Standings<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Standing, ValueQuery>;
+
+    /// What twins were lately charged for contracts that ended early or unconfirmed.
+    #[pallet::storage]
+    pub type EarlyEnds<T> = StorageMap<_, Twox64Concat, TwinId, EarlyEnd, ValueQuery>;
+
     /// The open contracts' accounts.
     #[pallet::storage]
     pub type LedgerAccounts<T> = StorageMap<_, Twox64Concat, ContractId, LedgerAccount>;
@@ -330,6 +339,9 @@ pub mod pallet {
         ExtraFeeAboveLimit,
         /// The node that serves the contract missed a heartbeat.
         NodeSilent,
+        /// Contracts that ended early or unconfirmed have cost as much within an hour as the owner's limit of the
+        /// rate admits.
+        EndedTooOften,
         /// The contract's earnings are set aside: during its first hour, while its owner may say that it wasn't
         /// delivered, and until its node has answered on a smaller version.
         SetAside,

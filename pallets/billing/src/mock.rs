@@ -281,6 +281,9 @@ pub fn new_test_ext() -> sp_io::TestExternalities {
     storage.into()
 }
 
+/// An owner's limits that bound no rate.
+pub const NO_LIMITS: Limits = Limits { max_usd_rate: u64::MAX, max_extra_fee: 0, refill_per_30_days: 0 };
+
 /// Runs `test` on a fresh chain, one block old, and checks the invariants afterwards.
 pub fn run(test: impl FnOnce()) {
     run_from_genesis(|| {
@@ -298,6 +301,7 @@ pub fn run_from_genesis(test: impl FnOnce()) {
         Served::set(vec![]);
         SetAside::set(HOUR_MS);
         Counted::set(vec![]);
+        (1..=4).for_each(|twin| OwnerLimits::<Test>::insert(twin, NO_LIMITS));
         test();
         check_invariants();
     });

@@ -3,23 +3,42 @@
 
 use crate::*;
 use tfgrid_primitives::{
-    Balance, ExactTft, FarmId, ProviderId,
+    Balance, ExactTft, FarmId, ProviderId, TwinId,
     ledger::Earned,
-    traits::{OnPaidUse, PaidUse},
+    traits::{OnPaidUse, PaidUse, TwinDirectory},
 };
 
 impl<T: Config> Pallet<T> {
-    /// Makes payable what a settled contract has earned, and reports what it used. Returns the amount without
-    /// its fraction.
+    /// Makes payable what a settled contract has earned, counts it for its payer's standing and reports what it
+    /// used. Returns the amount without its fraction.
     pub(crate) fn share(account: &mut LedgerAccount) -> Balance {
         let earned = core::mem::take(&mut account.uncollected);
         Self::credit_payees(account.farm, account.provider, earned);
+        let amount = earned.total().whole();
+        Self::change_standing(account.payer, |standing| standing.paid = standing.paid.saturating_add(amount));
         let uses = core::mem::take(&mut account.uses);
         if let Some(node) = account.node.filter(|_| uses != PaidUse::default()) {
-            let Parts { foundation, staking, .. } = Self::parts_of(uses.tft, account.provider);
-            T::PaidUses::on_paid_use(node, PaidUse { tft: foundation.saturating_add(staking), ..uses });
+            let not_the_farms = |amount| {
+                let Parts { foundation, staking, .. } = Self::parts_of(amount, account.provider);
+                foundation.saturating_add(staking)
+            };
+            let traffic_tft = not_the_farms(uses.traffic_tft);
+            T::PaidUses::on_paid_use(
+                node,
+                PaidUse { traffic_tft, ip_tft: not_the_farms(uses.ip_tft), ..uses },
+            );
         }
-        earned.total().whole()
+        amount
+    }
+
+    /// Changes what is known of the account behind `payer`; nothing is kept of one that has paid nothing.
+    pub(crate) fn change_standing(payer: TwinId, change: impl FnOnce(&mut Standing)) {
+        let Some(account) = T::Twins::account_of(payer) else { return };
+        Standings::<T>::mutate_exists(account, |kept| {
+            let mut standing = kept.take().unwrap_or_default();
+            change(&mut standing);
+            *kept = (standing != Standing::default()).then_some(standing);
+        });
     }
 
     /// How earnings for capacity are shared. The farm gets what the others' shares leave, so that no fraction is

@@ -381,18 +381,44 @@ fn first_earnings_of_a_contract_are_set_aside() {
 }
 
 #[test]
-fn undelivered_contract_is_refunded_to_the_last_bit() {
+fn undelivered_contract_pays_the_minimum_charge() {
     run(|| {
         deposit(ALICE, 100 * TFT);
+        Standings::<Test>::insert(ALICE, Standing { paid: 1_000 * TFT, refunded: 0 });
         let before = Billing::settled_payer(1).credit;
-        OwnerLimits::<Test>::insert(1, Limits { max_extra_fee: 77, ..Limits::default() });
+        OwnerLimits::<Test>::insert(1, Limits { max_extra_fee: 77, ..NO_LIMITS });
         begin(1, parties(1, FARM), Rates { usd: 3_333_333_333, extra: 77 });
         pass(HOUR_MS / 3);
         resize(1, DOLLAR);
         pass(HOUR_MS / 3);
-        assert_eq!(Billing::close(1, Outcome::NotDelivered), Charge::default());
-        assert_eq!(Billing::settled_payer(1).credit, before);
-        assert_eq!(Payable::<Test>::iter().count(), 0);
+        let refund = Billing::refund_of_complaint(1);
+        let charge = Billing::close(1, Outcome::NotDelivered);
+        assert_within_one(charge.tft.whole(), 20 * TFT / 6);
+        assert_eq!(before - Billing::settled_payer(1).credit, charge.tft);
+        assert_eq!(Standings::<Test>::get(ALICE).refunded, refund + 1, "rounded up");
+        assert_eq!(Payable::<Test>::get(Payee::Farm(FARM)), ExactTft::ZERO, "no side gains by it");
+    });
+}
+
+#[test]
+fn complaints_return_a_tenth_of_what_was_paid_at_most() {
+    run(|| {
+        deposit(ALICE, 1_000 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS);
+        assert_eq!(Billing::refund_of_complaint(1), 0, "nothing was paid yet");
+        assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
+        assert_within_one(Standings::<Test>::get(ALICE).paid, 20 * TFT);
+        begin(2, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS / 2);
+        assert_within_one(Billing::refund_of_complaint(2), 2 * TFT);
+        assert_within_one(Billing::close(2, Outcome::NotDelivered).tft.whole(), 8 * TFT);
+        let Standing { paid, refunded } = Standings::<Test>::get(ALICE);
+        assert_within_one(paid, 28 * TFT);
+        assert_within_one(refunded, 2 * TFT);
+        begin(3, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS / 2);
+        assert_within_one(Billing::refund_of_complaint(3), 8 * TFT / 10);
     });
 }
 

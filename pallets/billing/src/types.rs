@@ -6,7 +6,11 @@ use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Balance, Charge, Discount, ExactTft, FarmId, GridMillis, PriceList, ProviderId, TwinId, UsdAmount,
-    UsdRate, fixed::mul_div, ledger::FULL_PRICE, units::MONTH_MS, views::MONTHS_KEPT,
+    UsdRate,
+    fixed::mul_div,
+    ledger::FULL_PRICE,
+    units::{HOUR_MS, MONTH_MS},
+    views::MONTHS_KEPT,
 };
 
 /// Public traffic that a contract has bought and not used.
@@ -96,11 +100,57 @@ pub struct Limits {
     pub refill_per_30_days: Balance,
 }
 
+/// The most that a twin's contracts may cost before its owner has set limits: 1 USD per hour, in 1e-10 USD.
+pub const DEFAULT_MAX_USD_RATE: UsdRate = 10_000_000_000;
+
 impl Default for Limits {
-    /// No extra fee: whoever has a bot's key can't send the owner's credit to a farm by way of a fee. No
-    /// refill either, before the owner has said how much.
+    /// A modest rate and no extra fee: whoever has a bot's key can't send all of the owner's credit to a farm of
+    /// its own. No refill either, before the owner has said how much.
     fn default() -> Self {
-        Self { max_usd_rate: UsdRate::MAX, max_extra_fee: 0, refill_per_30_days: 0 }
+        Self { max_usd_rate: DEFAULT_MAX_USD_RATE, max_extra_fee: 0, refill_per_30_days: 0 }
+    }
+}
+
+/// What a twin was charged for contracts that ended early or unconfirmed: whoever opens and ends contracts with
+/// a bot's key spends no more than the limit of the rate, either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct EarlyEnd {
+    /// When the first of them ended in this hour, in grid time.
+    pub since: GridMillis,
+    /// What they were charged since then, in 1e-10 USD.
+    pub usd: UsdAmount,
+}
+
+impl EarlyEnd {
+    /// What counts at `now`, in 1e-10 USD.
+    pub fn usd_at(&self, now: GridMillis) -> UsdAmount {
+        if now.saturating_sub(self.since) < HOUR_MS { self.usd } else { 0 }
+    }
+
+    /// Adds `usd` at `now`.
+    pub fn plus(&self, usd: UsdAmount, now: GridMillis) -> Self {
+        let counted = self.usd_at(now);
+        let since = if counted == 0 { now } else { self.since };
+        Self { since, usd: counted.saturating_add(usd) }
+    }
+}
+
+/// What an account has paid, and what its complaints gave back.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Standing {
+    /// What it has paid for delivered time, in 1e-7 TFT.
+    pub paid: Balance,
+    /// What it got back for time that it says wasn't delivered, in 1e-7 TFT.
+    pub refunded: Balance,
+}
+
+impl Standing {
+    /// What complaints may still give back: a tenth of what was paid, in 1e-7 TFT. Whoever wants capacity for
+    /// nothing must have paid for ten times as much before, on whichever twin.
+    pub fn refundable(&self) -> Balance {
+        (self.paid / 10).saturating_sub(self.refunded)
     }
 }
 

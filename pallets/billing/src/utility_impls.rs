@@ -86,6 +86,7 @@ impl<T: Config> OnTwinLeft for Pallet<T> {
         AutoRefills::<T>::remove(twin);
         RefillsPaid::<T>::remove(twin);
         OwnerLimits::<T>::remove(twin);
+        EarlyEnds::<T>::remove(twin);
         Self::drop_idle_payer(twin);
     }
 }

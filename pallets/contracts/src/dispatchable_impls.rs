@@ -114,7 +114,7 @@ impl<T: Config> Pallet<T> {
         match reason {
             CancelReason::Cancelled => Self::close(contract, record, ClosingReason::Cancelled),
             CancelReason::NotDelivered => {
-                Self::count_complaint(&record)?;
+                Self::count_complaint(account, contract, &record)?;
                 Self::close(contract, record, ClosingReason::NotDelivered);
             }
         }
@@ -147,13 +147,15 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Counts a complaint that a contract wasn't delivered, if its owner may still make one.
-    fn count_complaint(record: &Contract) -> DispatchResult {
+    fn count_complaint(account: T::AccountId, contract: ContractId, record: &Contract) -> DispatchResult {
         ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
         let node = record.node().ok_or(Error::<T>::NotOnANode)?;
         let now = T::Clock::grid_now();
         let in_window = now < record.deployed_at.saturating_add(T::NotDeliveredWindowMs::get());
         ensure!(in_window, Error::<T>::NotDeliveredWindowOver);
-        TwinComplaints::<T>::try_mutate(record.twin, |complaints| {
+        let refund = T::Ledger::refund_of_complaint(contract);
+        ensure!(refund > 0, Error::<T>::NothingToRefund);
+        AccountComplaints::<T>::try_mutate(account, |complaints| {
             if now.saturating_sub(complaints.since) >= COMPLAINT_WINDOW || complaints.count == 0 {
                 *complaints = Complaints { since: now, count: 0 };
             }
@@ -161,7 +163,7 @@ impl<T: Config> Pallet<T> {
             complaints.count = complaints.count.saturating_add(1);
             Ok::<_, Error<T>>(())
         })?;
-        T::Nodes::count_not_delivered(node);
+        T::Nodes::count_not_delivered(node, refund);
         Ok(())
     }
 

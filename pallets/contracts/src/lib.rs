@@ -99,9 +99,6 @@ pub mod pallet {
         /// Held for a name of at most four letters, in 1e-7 TFT.
         #[pallet::constant]
         type ShortNameDeposit: Get<Balance>;
-        /// The most public traffic that a node can carry, in bytes per second.
-        #[pallet::constant]
-        type MaxBytesPerSecond: Get<u64>;
         /// The most contracts of one twin.
         #[pallet::constant]
         type MaxContractsPerTwin: Get<u32>;
@@ -199,9 +196,10 @@ pub mod pallet {
     #[pallet::storage]
     pub type Sweeps<T> = StorageMap<_, Twox64Concat, NodeId, Sweep>;
 
-    /// How many contracts twins cancelled as not delivered in the last 30 days.
+    /// How many contracts accounts cancelled as not delivered in the last 30 days, on whichever twin.
     #[pallet::storage]
-    pub type TwinComplaints<T> = StorageMap<_, Twox64Concat, TwinId, Complaints, ValueQuery>;
+    pub type AccountComplaints<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, Complaints, ValueQuery>;
 
     /// Events of the pallet.
     #[pallet::event]
@@ -388,8 +386,11 @@ pub mod pallet {
         NotOnANode,
         /// The time in which the contract could be cancelled as not delivered is over.
         NotDeliveredWindowOver,
-        /// The twin cancelled three contracts as not delivered within 30 days.
+        /// The account cancelled three contracts as not delivered within 30 days.
         TooManyComplaints,
+        /// The complaint would give nothing back: the minimum charge and used traffic stay paid, and the account
+        /// gets back a tenth of what it has paid for delivered time at most.
+        NothingToRefund,
     }
 
     #[pallet::call(weight = T::WeightInfo)]

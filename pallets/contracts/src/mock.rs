@@ -67,7 +67,6 @@ impl pallet_grid_contracts::Config for Test {
     type DepositPerByte = ConstU128<PER_BYTE>;
     type NameDeposit = ConstU128<NAME_DEPOSIT>;
     type ShortNameDeposit = ConstU128<SHORT_NAME_DEPOSIT>;
-    type MaxBytesPerSecond = ConstU64<BYTES_PER_SECOND>;
     type MaxContractsPerTwin = ConstU32<MAX_CONTRACTS>;
     type UsageIntervalMs = ConstU64<USAGE_INTERVAL>;
     type ResultIntervalMs = ConstU64<RESULT_INTERVAL>;
@@ -102,6 +101,8 @@ pub struct State {
     pub list_too_recent: bool,
     /// The twins whose credit is used up, with whether their grace period has ended.
     pub exhausted: BTreeMap<TwinId, bool>,
+    /// What each complaint gives back, in 1e-7 TFT.
+    pub refund: Balance,
 }
 
 /// A node of [`FARM`].
@@ -110,8 +111,8 @@ pub struct Node {
     pub facts: NodeFacts,
     /// What contracts have of it.
     pub used: Resources,
-    /// How often tenants said that it didn't deliver.
-    pub not_delivered: u32,
+    /// What tenants got back because it hadn't delivered, in 1e-7 TFT.
+    pub not_delivered: Balance,
 }
 
 /// The public addresses that a contract has or had.
@@ -191,8 +192,8 @@ impl NodeDirectory for Machines {
         });
     }
 
-    fn count_not_delivered(node: NodeId) {
-        on_node(node, |node| node.not_delivered += 1);
+    fn count_not_delivered(node: NodeId, tft: Balance) {
+        on_node(node, |node| node.not_delivered += tft);
     }
 }
 
@@ -264,6 +265,8 @@ impl PublicIps for Addresses {
 /// Keeps [`State::accounts`] and records its calls in [`State::trace`].
 pub struct Recorder;
 
+/// What complaints give back in the beginning, in 1e-7 TFT.
+pub const REFUND: Balance = 17;
 /// What every contract has been charged that was charged at all.
 pub const CHARGE: Charge = Charge { tft: ExactTft::from_raw(70 << 64 | 1), usd: 350 };
 /// As much traffic as credit buys.
@@ -325,6 +328,11 @@ impl Ledger for Recorder {
     fn reject(contract: ContractId, reserved_ms: Option<GridMillis>) {
         Self::record(Traced::Reject(contract, reserved_ms));
         Self::on_account(contract, |account| account.proposed.take().expect("a price is proposed"));
+    }
+
+    fn refund_of_complaint(contract: ContractId) -> Balance {
+        Self::on_account(contract, |_| ());
+        Doubles::get().refund
     }
 
     fn reprice(contract: ContractId, price: ContractPrice) -> DispatchResult {
@@ -399,6 +407,7 @@ fn empty_node() -> Node {
         dedicated: false,
         extra_fee: 0,
         resources: capacity(),
+        bytes_per_second: BYTES_PER_SECOND,
         contracts: 0,
         service: Service::Running,
     };
@@ -572,6 +581,7 @@ fn chain() -> Chain<Test> {
         nodes: [NODE, OTHER_NODE].map(|node| (node, empty_node())).into(),
         free_ips: 8,
         prices: Some(PriceList::default()),
+        refund: REFUND,
         ..State::default()
     });
     let rich = 10_000 * TFT;

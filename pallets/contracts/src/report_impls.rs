@@ -102,18 +102,19 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::grid_now();
         let last = LastUsageReport::<T>::get(node);
         LastUsageReport::<T>::insert(node, ReportMark { sequence, at: now });
+        let facts = T::Nodes::facts(node);
         let bounds = UsageBounds {
-            cores: T::Nodes::facts(node).map_or(0, |facts| facts.resources.cru),
-            bytes_per_second: T::MaxBytesPerSecond::get(),
+            cores: facts.as_ref().map_or(0, |facts| facts.resources.cru),
+            bytes_per_second: facts.map_or(0, |facts| facts.bytes_per_second),
             last: last.at,
             now,
-            leeway: T::UsageIntervalMs::get(),
         };
+        let mut bytes_left = bounds.bytes_since(0);
         let (mut accepted, mut refused) = (0u32, BoundedVec::new());
         for (i, item) in payload.iter().enumerate() {
             // A window of time counts once for a contract.
             let repeated = payload[..i].iter().any(|earlier| earlier.contract == item.contract);
-            if !repeated && Self::take_usage(node, &bounds, item) {
+            if !repeated && Self::take_usage(node, &bounds, &mut bytes_left, item) {
                 accepted = accepted.saturating_add(1);
             } else {
                 // As many as the payload has at most, so it always fits.
@@ -123,17 +124,20 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::UsageReported { node, accepted, refused });
     }
 
-    /// Takes an item that is plausible: the contract runs on this node, which could have done as much. Draws on
-    /// the contract's traffic allowance.
-    fn take_usage(node: NodeId, bounds: &UsageBounds, item: &UsageItem) -> bool {
+    /// Takes an item that is plausible: the contract runs on this node, which could have done as much, with
+    /// `bytes_left` for all that it reports. Draws on the contract's traffic allowance.
+    fn take_usage(node: NodeId, bounds: &UsageBounds, bytes_left: &mut u64, item: &UsageItem) -> bool {
         let Some(record) = Contracts::<T>::get(item.contract) else { return false };
         let runs_here = record.state == ContractState::Deployed
             && record.deployment().is_some_and(|deployment| deployment.node == node);
         let before = Usage::<T>::get(item.contract).unwrap_or_default();
-        let plausible = runs_here && bounds.admit(record.deployed_at, &before, &item.totals);
+        let bytes = traffic_since(&before, &item.totals);
+        let plausible =
+            runs_here && bytes <= *bytes_left && bounds.admit(record.deployed_at, &before, &item.totals);
         if plausible {
+            *bytes_left = bytes_left.saturating_sub(bytes);
             Usage::<T>::insert(item.contract, item.totals);
-            T::Ledger::use_traffic(item.contract, traffic_since(&before, &item.totals));
+            T::Ledger::use_traffic(item.contract, bytes);
         }
         plausible
     }
@@ -149,18 +153,25 @@ struct UsageBounds {
     last: GridMillis,
     /// Grid time.
     now: GridMillis,
-    /// A node measures a little before it is heard: so much more time it may have had.
-    leeway: GridMillis,
 }
 
 impl UsageBounds {
     /// Whether a contract that runs since `deployed_at` can have come from `before` to `totals`: no total went
     /// down, and the machine could have done as much since the last report.
     fn admit(&self, deployed_at: GridMillis, before: &UsageTotals, totals: &UsageTotals) -> bool {
-        let window = self.now.saturating_sub(self.last.max(deployed_at)).saturating_add(self.leeway);
         totals.follows(before)
-            && traffic_since(before, totals) <= self.bytes_per_second.saturating_mul(window / SECOND_MS)
-            && totals.cpu_ms.saturating_sub(before.cpu_ms) <= self.cores.saturating_mul(window)
+            && traffic_since(before, totals) <= self.bytes_since(deployed_at)
+            && totals.cpu_ms.saturating_sub(before.cpu_ms)
+                <= self.cores.saturating_mul(self.window(deployed_at))
+    }
+
+    /// The most public traffic since the last report, or since `then` if that was later.
+    fn bytes_since(&self, then: GridMillis) -> u64 {
+        self.bytes_per_second.saturating_mul(self.window(then) / SECOND_MS)
+    }
+
+    fn window(&self, then: GridMillis) -> GridMillis {
+        self.now.saturating_sub(self.last.max(then)).saturating_add(USAGE_LEEWAY_MS)
     }
 }
 

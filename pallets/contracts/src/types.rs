@@ -6,8 +6,10 @@ use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use sp_core::H256;
 use tfgrid_primitives::{
-    Balance, ContractId, GridMillis, NodeId, ReportMark, Resources, TwinId, UsdRate, traits::Service,
-    units::DAY_MS, views::PendingVersion,
+    Balance, ContractId, GridMillis, NodeId, ReportMark, Resources, TwinId, UsdRate,
+    traits::Service,
+    units::{DAY_MS, MINUTE_MS},
+    views::PendingVersion,
 };
 
 pub use tfgrid_primitives::net::Subnet;
@@ -236,17 +238,18 @@ pub enum CancelReason {
     /// The owner doesn't need it any more.
     #[codec(index = 0)]
     Cancelled,
-    /// The node reported it as deployed, but it doesn't run: what was charged is refunded.
+    /// The node reported it as deployed, but it doesn't run: what was charged is refunded, without the minimum
+    /// charge and used traffic, up to a tenth of what the account has paid for delivered time.
     #[codec(index = 1)]
     NotDelivered,
 }
 
-/// The most contracts that a twin may cancel as not delivered within [`COMPLAINT_WINDOW`].
+/// The most contracts that an account may cancel as not delivered within [`COMPLAINT_WINDOW`].
 pub const MAX_COMPLAINTS: u32 = 3;
 /// The time in which they are counted, in grid time.
 pub const COMPLAINT_WINDOW: GridMillis = 30 * DAY_MS;
 
-/// The contracts that a twin has lately cancelled as not delivered.
+/// The contracts that an account has lately cancelled as not delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct Complaints {
     /// When the first of them was, in grid time.
@@ -254,6 +257,10 @@ pub struct Complaints {
     /// How many they are.
     pub count: u32,
 }
+
+/// A node measures a little before it is heard: its use may fall into so much more time than lies between two
+/// reports.
+pub const USAGE_LEEWAY_MS: GridMillis = 5 * MINUTE_MS;
 
 /// The contracts of a node that one step of a sweep brings to what the node's state asks for.
 pub const SWEEP_STEP: u32 = 16;

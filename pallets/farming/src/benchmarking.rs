@@ -6,7 +6,7 @@ use frame_benchmarking::v2::*;
 use frame_support::traits::EnsureOrigin;
 use frame_system::RawOrigin;
 use tfgrid_primitives::{
-    NodeId, UnixSeconds,
+    NodeId, Resources, UnixSeconds,
     farming::{PERIODS_KEPT, period_start},
     traits::FarmingPeriods,
 };
@@ -121,6 +121,21 @@ mod benchmarks {
         #[extrinsic_call]
         _(origin as T::RuntimeOrigin, policy);
         assert_eq!(Policy::<T>::get(), Some(policy));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn inspect() -> Result<(), BenchmarkError> {
+        let (_, node) = T::BenchmarkHelper::node();
+        Policy::<T>::put(FarmingPolicy::standard());
+        Pallet::<T>::do_enrol(node)?;
+        Enrolments::<T>::mutate(node, |enrolment| {
+            enrolment.as_mut().map(|enrolment| enrolment.seen = Resources::ZERO)
+        });
+        let origin = T::CertifierOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, node);
+        assert!(Enrolments::<T>::get(node).is_some_and(|enrolment| enrolment.seen != Resources::ZERO));
         Ok(())
     }
 

@@ -33,9 +33,18 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::unix_now();
         let period = period_of(now);
         let open = OpenPeriod::begin(period, now, T::Nodes::uptime_ms(node, period), &record);
-        Enrolments::<T>::insert(node, Enrolment { farm, bond, price, phase: Phase::Farming(open) });
+        let (seen, phase) = (record.resources, Phase::Farming(open));
+        Enrolments::<T>::insert(node, Enrolment { farm, bond, price, seen, phase });
         FarmEnrolments::<T>::mutate(farm, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::Enrolled { node, farm, bond, price });
+        Ok(())
+    }
+
+    pub(crate) fn do_inspect(node: NodeId) -> DispatchResult {
+        let (enrolment, open) = Self::farming(node).ok_or(Error::<T>::NotEnrolled)?;
+        let seen = T::Nodes::describe(node).ok_or(Error::<T>::UnknownNode)?.resources;
+        Self::set_open_period(node, Enrolment { seen, ..enrolment }, open);
+        Self::deposit_event(Event::Inspected { node, seen });
         Ok(())
     }
 

@@ -34,7 +34,7 @@ pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
-        Balance, FarmId, NodeId, TftPrice,
+        Balance, FarmId, NodeId, Resources, TftPrice,
         traits::{Clock, FarmDirectory, FarmedNodes, PriceHistory},
     };
 
@@ -190,6 +190,13 @@ pub mod pallet {
             /// Amount burnt, in 1e-7 TFT.
             bond: Balance,
         },
+        /// A certifier has seen what a node offers: it counts from the next period on.
+        Inspected {
+            /// Id of the node.
+            node: NodeId,
+            /// Capacity that the node offers.
+            seen: Resources,
+        },
         /// Governance has set a new policy.
         PolicySet {
             /// The new policy.
@@ -283,6 +290,13 @@ pub mod pallet {
         pub fn set_policy(origin: OriginFor<T>, policy: FarmingPolicy) -> DispatchResult {
             T::GovernanceOrigin::ensure_origin(origin)?;
             Self::do_set_policy(policy)
+        }
+
+        /// Lets an enrolled node earn for what it offers now, from its next period on.
+        #[pallet::call_index(7)]
+        pub fn inspect(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
+            T::CertifierOrigin::ensure_origin(origin)?;
+            Self::do_inspect(node)
         }
     }
 

@@ -159,15 +159,12 @@ pub fn pass_seconds(seconds: u64) {
     MockClock::advance(seconds * SECOND_MS);
 }
 
-/// Counts what contracts paid for traffic and addresses on a node, without the farmer's share.
+/// Counts what contracts paid for traffic and addresses on a node, without the farmer's share; `tft` for each.
 pub fn pay_for(node: NodeId, traffic_bytes: u64, ip_seconds: u64, tft: Balance) {
+    let tft = tfgrid_primitives::ExactTft::from_whole(tft);
     Farming::on_paid_use(
         node,
-        PaidUse {
-            traffic_bytes,
-            ip_ms: ip_seconds * SECOND_MS,
-            tft: tfgrid_primitives::ExactTft::from_whole(tft),
-        },
+        PaidUse { traffic_bytes, ip_ms: ip_seconds * SECOND_MS, traffic_tft: tft, ip_tft: tft },
     );
 }
 

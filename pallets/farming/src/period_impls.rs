@@ -7,7 +7,7 @@ use frame_support::{defensive, storage::with_storage_layer, weights::Weight};
 use tfgrid_primitives::{
     Balance, NodeId,
     farming::{period_of, period_start},
-    traits::{Clock, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse},
+    traits::{Clock, FarmedNode, FarmedNodes, FarmingPeriods, OnPaidUse, PaidUse},
 };
 
 impl<T: Config> FarmingPeriods for Pallet<T> {
@@ -25,6 +25,7 @@ impl<T: Config> FarmingPeriods for Pallet<T> {
         };
         Self::close(node, &enrolment, &open, now);
         if let Some(record) = T::Nodes::describe(node) {
+            let record = FarmedNode { resources: record.resources.min(&enrolment.seen), ..record };
             let next = OpenPeriod::begin(now, period_start(now), 0, &record);
             Self::set_open_period(node, enrolment, next);
         }

@@ -399,7 +399,7 @@ mod abuse {
             // The farmer pays 100 TFT for traffic on his node: half of it returns as his share, and the
             // reward is at most the other half, whatever is claimed to have been served for it.
             let (paid, share) = (100 * TFT, 50 * TFT);
-            pay_for(1, u64::MAX, u64::MAX / 1_000, paid - share);
+            pay_for(1, u64::MAX, 0, paid - share);
             next_period(&[1]);
             assert_eq!(reward(1, FIRST) - FULL, paid - share);
             // Not with a certificate either, which makes rewards larger.
@@ -408,6 +408,25 @@ mod abuse {
             pay_for(1, u64::MAX, 0, paid - share);
             next_period(&[1]);
             assert_eq!(reward(1, FIRST + 2) - FULL * 5 / 4, paid - share);
+        });
+    }
+
+    #[test]
+    fn capacity_counts_as_a_certifier_has_seen_it() {
+        run_with_node(|| {
+            change(1, |machine| machine.resources.hru *= 100);
+            next_period(&[1]);
+            next_period(&[1]);
+            assert_eq!([FIRST, FIRST + 1].map(|period| reward(1, period)), [FULL; 2]);
+            assert_fails(|| call(FARMER, Call::inspect { node: 1 }), sp_runtime::DispatchError::BadOrigin);
+            assert_fails(|| govern(Call::inspect { node: 2 }), Failure::NotEnrolled);
+            assert_ok!(govern(Call::inspect { node: 1 }));
+            let seen = Machines::get()[&1].resources;
+            assert_eq!(last_event(), Event::Inspected { node: 1, seen });
+            next_period(&[1]);
+            assert_eq!(reward(1, FIRST + 2), FULL, "from the next period on");
+            next_period(&[1]);
+            assert!(reward(1, FIRST + 3) > 10 * FULL);
         });
     }
 

@@ -7,7 +7,8 @@ use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Balance, FarmId, Resources, TftPrice, UnixSeconds,
     farming::{
-        Farmed, FarmingRates, PERIOD_SECONDS, PERIODS_KEPT, Payment, minted, period_start, reward_musd,
+        Farmed, FarmingRates, PERIOD_SECONDS, PERIODS_KEPT, PaidFor, Payment, minted, period_start,
+        reward_musd,
     },
     fixed::mul_div,
     traits::{FarmedNode, PaidUse},
@@ -88,6 +89,8 @@ pub struct Enrolment {
     pub bond: Balance,
     /// Average price of one TFT in the 30 days before the enrolment, in 1e-7 USD.
     pub price: TftPrice,
+    /// Capacity that the certifier saw: the node reports its own, so no period counts more.
+    pub seen: Resources,
     /// Whether the node still earns.
     pub phase: Phase,
 }
@@ -126,7 +129,8 @@ pub struct OpenPeriod {
 }
 
 impl OpenPeriod {
-    /// A period that counts from `from` on, in which the node was up for `uptime_before_ms` before.
+    /// A period that counts from `from` on, in which the node was up for `uptime_before_ms` before. It counts at
+    /// most what `node` offers now.
     pub fn begin(period: u32, from: UnixSeconds, uptime_before_ms: u64, node: &FarmedNode) -> Self {
         Self {
             period,
@@ -153,7 +157,8 @@ impl OpenPeriod {
         self.paid = PaidUse {
             traffic_bytes: self.paid.traffic_bytes.saturating_add(paid.traffic_bytes),
             ip_ms: self.paid.ip_ms.saturating_add(paid.ip_ms),
-            tft: self.paid.tft.saturating_add(paid.tft),
+            traffic_tft: self.paid.traffic_tft.saturating_add(paid.traffic_tft),
+            ip_tft: self.paid.ip_tft.saturating_add(paid.ip_tft),
         };
     }
 
@@ -173,7 +178,8 @@ impl OpenPeriod {
         };
         let uptime_permille = permille(up, PERIOD_SECONDS.saturating_mul(SECOND_MS));
         let payment = Payment { uptime_permille, certified: self.certified, price };
-        minted(&policy.rates, &farmed, &payment, self.paid.tft.whole())
+        let paid = PaidFor { traffic: self.paid.traffic_tft.whole(), addresses: self.paid.ip_tft.whole() };
+        minted(&policy.rates, &farmed, &payment, paid)
     }
 }
 
@@ -329,7 +335,8 @@ mod tests {
     #[test]
     fn use_that_is_counted_does_not_wrap() {
         let mut open = whole_period();
-        let all = PaidUse { traffic_bytes: u64::MAX, ip_ms: u64::MAX, tft: tfgrid_primitives::ExactTft::MAX };
+        let tft = tfgrid_primitives::ExactTft::MAX;
+        let all = PaidUse { traffic_bytes: u64::MAX, ip_ms: u64::MAX, traffic_tft: tft, ip_tft: tft };
         open.add_paid_use(all);
         open.add_paid_use(all);
         assert_eq!(open.paid, all);

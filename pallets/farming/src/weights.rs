@@ -22,6 +22,8 @@ pub trait WeightInfo {
     fn forfeit() -> Weight;
     /// Of `set_policy`.
     fn set_policy() -> Weight;
+    /// Of `inspect`.
+    fn inspect() -> Weight;
     /// Of `close`. The first heartbeat of a period. Worst case: the oldest of 13 periods is deleted.
     fn close() -> Weight;
 }
@@ -53,6 +55,10 @@ impl WeightInfo for () {
 
     fn set_policy() -> Weight {
         Weight::from_parts(18_175_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 1))
+    }
+
+    fn inspect() -> Weight {
+        Weight::from_parts(43_331_000, 1_541).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
     }
 
     fn close() -> Weight {

@@ -7,8 +7,8 @@ use frame_benchmarking::v2::*;
 use frame_support::traits::EnsureOrigin;
 use frame_system::RawOrigin;
 use tfgrid_primitives::{
-    FarmId, PublicKey, TwinId, UnixSeconds,
-    ticket::MAX_REGISTRATION_SECONDS,
+    FarmId, KeySignature, PublicKey, TwinId, UnixSeconds,
+    ticket::{MAX_REGISTRATION_SECONDS, opening_bytes},
     traits::{BootTickets, Clock},
 };
 
@@ -16,11 +16,13 @@ use tfgrid_primitives::{
 pub trait BenchmarkHelper<AccountId> {
     /// An account that can pay all deposits, and its twin.
     fn twin() -> (AccountId, TwinId);
+    /// The public half of a boot ticket whose key is known.
+    fn ticket() -> PublicKey;
+    /// A signature of [`BenchmarkHelper::ticket`].
+    fn sign(bytes: &[u8]) -> KeySignature;
     /// Sets calendar time.
     fn advance_to(now: UnixSeconds);
 }
-
-const TICKET: PublicKey = [7; 32];
 
 /// The longest name, all of one letter, so that names of different letters don't look alike.
 fn longest_name(letter: u8) -> UncheckedName {
@@ -32,6 +34,12 @@ fn with_farm<T: Config>() -> Result<(T::AccountId, FarmId), BenchmarkError> {
     let (account, _) = T::BenchmarkHelper::twin();
     Pallet::<T>::create(RawOrigin::Signed(account.clone()).into(), longest_name(b'm'))?;
     Ok((account, LastFarmId::<T>::get()))
+}
+
+/// A ticket and its proof for `farm`.
+fn proven<T: Config>(farm: FarmId) -> (PublicKey, KeySignature) {
+    let bytes = opening_bytes(Pallet::<T>::genesis(), farm);
+    (T::BenchmarkHelper::ticket(), T::BenchmarkHelper::sign(&bytes))
 }
 
 /// IPv4 and IPv6.
@@ -69,9 +77,10 @@ mod benchmarks {
     fn open_ticket() -> Result<(), BenchmarkError> {
         let (account, farm) = with_farm::<T>()?;
         let expires = T::Clock::unix_now().saturating_add(MAX_TICKET_SECONDS);
+        let (ticket, proof) = proven::<T>(farm);
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), farm, TICKET, MAX_TICKET_NODES, expires);
-        assert!(Tickets::<T>::contains_key(TICKET));
+        _(RawOrigin::Signed(account), farm, ticket, MAX_TICKET_NODES, expires, proof);
+        assert!(Tickets::<T>::contains_key(ticket));
         Ok(())
     }
 
@@ -81,15 +90,16 @@ mod benchmarks {
         let (account, farm) = with_farm::<T>()?;
         let expires = T::Clock::unix_now().saturating_add(1);
         let origin = RawOrigin::Signed(account.clone());
-        Pallet::<T>::open_ticket(origin.into(), farm, TICKET, MAX_TICKET_NODES, expires)?;
+        let (ticket, proof) = proven::<T>(farm);
+        Pallet::<T>::open_ticket(origin.into(), farm, ticket, MAX_TICKET_NODES, expires, proof)?;
         let keys: Vec<_> = (1..MAX_TICKET_NODES as u8).map(|n| [n; 32]).collect();
         keys.iter().for_each(|key| {
-            Pallet::<T>::spend(&TICKET, key);
+            Pallet::<T>::spend(&ticket, key);
         });
         T::BenchmarkHelper::advance_to(expires.saturating_add(MAX_REGISTRATION_SECONDS).saturating_add(1));
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), TICKET);
-        assert!(!Tickets::<T>::contains_key(TICKET));
+        _(RawOrigin::Signed(account), ticket);
+        assert!(!Tickets::<T>::contains_key(ticket));
         Ok(())
     }
 

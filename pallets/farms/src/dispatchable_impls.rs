@@ -10,8 +10,13 @@ use frame_support::{
     pallet_prelude::*,
     traits::{fungible::MutateHold, tokens::Precision},
 };
+use frame_system::pallet_prelude::BlockNumberFor;
+use sp_core::H256;
+use sp_io::crypto::ed25519_verify;
+use sp_runtime::traits::Zero;
 use tfgrid_primitives::{
-    FarmId, PublicKey, UnixSeconds,
+    FarmId, PublicKey,
+    ticket::opening_bytes,
     traits::{Clock, FarmInUse, TwinDirectory},
 };
 
@@ -79,16 +84,17 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_open_ticket(
         account: T::AccountId,
         farm: FarmId,
-        ticket: PublicKey,
-        nodes: u32,
-        expires: UnixSeconds,
+        request: TicketRequest,
     ) -> DispatchResult {
+        let TicketRequest { ticket, nodes, expires, proof } = request;
         Self::own_farm(&account, farm)?;
         ensure!((1..=MAX_TICKET_NODES).contains(&nodes), Error::<T>::NodeCountOutOfRange);
         let now = T::Clock::unix_now();
         let latest = now.saturating_add(MAX_TICKET_SECONDS);
         ensure!(expires > now && expires <= latest, Error::<T>::ExpiryOutOfRange);
         ensure!(!Tickets::<T>::contains_key(ticket), Error::<T>::TicketExists);
+        let bytes = opening_bytes(Self::genesis(), farm);
+        ensure!(ed25519_verify(&proof, &bytes, &ticket.into()), Error::<T>::TicketProofWrong);
 
         let record = Ticket {
             farm,
@@ -103,6 +109,11 @@ impl<T: Config> Pallet<T> {
         OpenTicketCount::<T>::mutate(farm, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::TicketOpened { farm, ticket, nodes, expires, deposit });
         Ok(())
+    }
+
+    /// Hash of the first block: a signature for one chain is invalid on every other.
+    pub(crate) fn genesis() -> H256 {
+        frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero())
     }
 
     pub(crate) fn do_close_ticket(account: T::AccountId, ticket: PublicKey) -> DispatchResult {

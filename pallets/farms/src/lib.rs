@@ -37,7 +37,7 @@ pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
-        Balance, ContractId, FarmId, PublicKey, TwinId, UnixSeconds,
+        Balance, ContractId, FarmId, KeySignature, PublicKey, TwinId, UnixSeconds,
         traits::{Clock, FarmInUse, TwinDirectory},
         views::Page,
     };
@@ -51,7 +51,7 @@ pub mod pallet {
 
     /// Configuration of the pallet.
     #[pallet::config]
-    pub trait Config: frame_system::Config<RuntimeEvent: From<Event<Self>>> {
+    pub trait Config: frame_system::Config<Hash = sp_core::H256, RuntimeEvent: From<Event<Self>>> {
         /// TFT. Deposits are held in it.
         type Currency: fungible::MutateHold<Self::AccountId, Balance = Balance, Reason = Self::RuntimeHoldReason>;
         /// The runtime's hold reasons.
@@ -285,6 +285,8 @@ pub mod pallet {
         FarmHasIps,
         /// The farm has boot tickets that aren't closed.
         FarmHasOpenTickets,
+        /// The proof isn't a signature of the ticket's key for this farm and chain.
+        TicketProofWrong,
         /// No public IP has this id.
         UnknownIp,
         /// A contract has this public IP, or it cools down after one.
@@ -320,6 +322,9 @@ pub mod pallet {
 
         /// Opens a boot ticket: up to `nodes` machines with the secret half of `ticket` (ed25519) may join
         /// `farm` until `expires` (seconds since 1970). Holds the deposit of that many nodes.
+        ///
+        /// - `proof`: signature of `ticket` over [`opening_bytes`](tfgrid_primitives::ticket::opening_bytes).
+        ///   Without it, whoever has seen the public half could have the farmer's machines.
         #[pallet::call_index(1)]
         pub fn open_ticket(
             origin: OriginFor<T>,
@@ -327,9 +332,10 @@ pub mod pallet {
             ticket: PublicKey,
             nodes: u32,
             expires: UnixSeconds,
+            proof: KeySignature,
         ) -> DispatchResult {
             let account = ensure_signed(origin)?;
-            Self::do_open_ticket(account, farm, ticket, nodes, expires)
+            Self::do_open_ticket(account, farm, TicketRequest { ticket, nodes, expires, proof })
         }
 
         /// Closes a boot ticket and releases the deposit of the nodes that haven't joined. From an hour after

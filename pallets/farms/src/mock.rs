@@ -58,9 +58,24 @@ impl crate::BenchmarkHelper<AccountId> for BenchmarkDoubles {
         (FARMER, 1)
     }
 
+    fn ticket() -> tfgrid_primitives::PublicKey {
+        use sp_core::Pair;
+        ticket_key().public().0
+    }
+
+    fn sign(bytes: &[u8]) -> tfgrid_primitives::KeySignature {
+        use sp_core::Pair;
+        ticket_key().sign(bytes)
+    }
+
     fn advance_to(now: tfgrid_primitives::UnixSeconds) {
         MockClock::set_unix(now);
     }
+}
+
+/// The secret half of a boot ticket.
+pub fn ticket_key() -> sp_core::ed25519::Pair {
+    sp_core::Pair::from_seed(&[7; 32])
 }
 
 pub const FARMER: AccountId = 1;

@@ -5,15 +5,20 @@ use crate::{
     *,
 };
 use frame_support::{assert_noop, assert_ok, traits::fungible::InspectHold};
+use sp_core::{H256, Pair};
 use sp_runtime::{DispatchError, DispatchResult, TokenError};
 use tfgrid_primitives::{
-    FarmId, Refusal,
-    ticket::MAX_REGISTRATION_SECONDS,
+    FarmId, KeySignature, Refusal,
+    ticket::{MAX_REGISTRATION_SECONDS, opening_bytes},
     traits::{BootTickets, Clock, FarmDirectory, FarmFacts, PublicIps, TwinInUse},
     units::{SECOND_MS, TFT},
 };
 
-const TICKET: [u8; 32] = [7; 32];
+/// The public half of [`ticket_key`].
+const TICKET: [u8; 32] = [
+    0xea, 0x4a, 0x6c, 0x63, 0xe2, 0x9c, 0x52, 0x0a, 0xbe, 0xf5, 0x50, 0x7b, 0x13, 0x2e, 0xc5, 0xf9, 0x95,
+    0x47, 0x76, 0xae, 0xbe, 0xbe, 0x7b, 0x92, 0x42, 0x1e, 0xea, 0x69, 0x14, 0x46, 0xd2, 0x2c,
+];
 const NODE: [u8; 32] = [8; 32];
 
 fn create(account: AccountId, name: &[u8]) -> DispatchResult {
@@ -21,7 +26,23 @@ fn create(account: AccountId, name: &[u8]) -> DispatchResult {
 }
 
 fn open(nodes: u32, seconds: u64) -> DispatchResult {
-    Farms::open_ticket(RuntimeOrigin::signed(FARMER), 1, TICKET, nodes, MockClock::unix_now() + seconds)
+    open_with(FARMER, 1, nodes, seconds, proof_for(1))
+}
+
+/// The ticket's signature for a farm.
+fn proof_for(farm: FarmId) -> KeySignature {
+    ticket_key().sign(&opening_bytes(Farms::genesis(), farm))
+}
+
+fn open_with(
+    account: AccountId,
+    farm: FarmId,
+    nodes: u32,
+    seconds: u64,
+    proof: KeySignature,
+) -> DispatchResult {
+    let expires = MockClock::unix_now() + seconds;
+    Farms::open_ticket(RuntimeOrigin::signed(account), farm, TICKET, nodes, expires, proof)
 }
 
 fn close() -> DispatchResult {
@@ -221,6 +242,21 @@ mod ticket {
     use super::*;
 
     #[test]
+    fn only_its_key_opens_it_for_one_farm_and_chain() {
+        run(|| {
+            assert_ok!(create(FARMER, b"sunny"));
+            assert_ok!(create(OTHER, b"windy"));
+            let other_chain = ticket_key().sign(&opening_bytes(H256::repeat_byte(1), 1));
+            for wrong in [proof_for(2), other_chain, KeySignature::default()] {
+                assert_noop!(open_with(FARMER, 1, 1, 60, wrong), Error::<Test>::TicketProofWrong);
+            }
+            // Who saw the farmer open it can't open it for a farm of its own.
+            assert_noop!(open_with(OTHER, 2, 1, 60, proof_for(1)), Error::<Test>::TicketProofWrong);
+            assert_ok!(open_with(FARMER, 1, 1, 60, proof_for(1)));
+        });
+    }
+
+    #[test]
     fn the_farmer_opens_it_with_a_deposit_per_node() {
         run(|| {
             assert_ok!(create(FARMER, b"sunny"));
@@ -228,15 +264,7 @@ mod ticket {
             assert_noop!(open(101, 60), Error::<Test>::NodeCountOutOfRange);
             assert_noop!(open(1, 0), Error::<Test>::ExpiryOutOfRange);
             assert_noop!(open(1, MAX_TICKET_SECONDS + 1), Error::<Test>::ExpiryOutOfRange);
-            let by = |account, farm| {
-                Farms::open_ticket(
-                    RuntimeOrigin::signed(account),
-                    farm,
-                    TICKET,
-                    1,
-                    MockClock::unix_now() + 60,
-                )
-            };
+            let by = |account, farm| open_with(account, farm, 1, 60, proof_for(farm));
             assert_noop!(by(OTHER, 1), Error::<Test>::NotFarmer);
             assert_noop!(by(STRANGER, 1), Error::<Test>::NoTwin);
             assert_noop!(by(FARMER, 9), Error::<Test>::UnknownFarm);

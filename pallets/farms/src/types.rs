@@ -6,7 +6,8 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    Balance, ContractId, FarmId, TwinId, UnixSeconds, net::AddressError, ticket::MAX_REGISTRATION_SECONDS,
+    Balance, ContractId, FarmId, KeySignature, PublicKey, TwinId, UnixSeconds, net::AddressError,
+    ticket::MAX_REGISTRATION_SECONDS,
 };
 
 /// Upper limit of nodes that one ticket admits.
@@ -126,6 +127,18 @@ pub enum IpState {
     Taken(ContractId),
     /// A closed contract had it, whose node may still use it.
     CoolingDown(ContractId),
+}
+
+/// What a farmer asks for a boot ticket.
+pub struct TicketRequest {
+    /// Public half of its key.
+    pub ticket: PublicKey,
+    /// Number of nodes that may join.
+    pub nodes: u32,
+    /// Last moment at which they may, in seconds since 1970.
+    pub expires: UnixSeconds,
+    /// Signature of its key for the farm.
+    pub proof: KeySignature,
 }
 
 /// Boot ticket: lets machines join a farm without funds or people.

@@ -85,7 +85,7 @@ fn with_full_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError>
     Pallet::<T>::do_certify(node, true)?;
     Pallet::<T>::do_report_details(node, 1, details(capacity()));
     Pallet::<T>::do_report_power(node, 1, PowerState::Up);
-    Pallet::<T>::count_not_delivered(node);
+    Pallet::<T>::count_not_delivered(node, 1);
     beat::<T>(node, 1, 1);
     Ok((farmer, node))
 }
@@ -133,6 +133,7 @@ fn details(resources: Resources) -> DetailsPayload {
         virtualized: false,
         secure_boot: true,
         gpus: BoundedVec::truncate_from(gpus),
+        bytes_per_second: u64::MAX,
     }
 }
 

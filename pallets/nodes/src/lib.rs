@@ -151,9 +151,9 @@ pub mod pallet {
     #[pallet::storage]
     pub type PublicConfigs<T> = StorageMap<_, Twox64Concat, NodeId, PublicConfig>;
 
-    /// Number of contracts on a node that tenants have cancelled as not delivered.
+    /// What tenants got back because a node hadn't delivered.
     #[pallet::storage]
-    pub type NotDelivered<T> = StorageMap<_, Twox64Concat, NodeId, u32, ValueQuery>;
+    pub type NotDelivered<T> = StorageMap<_, Twox64Concat, NodeId, Undelivered, ValueQuery>;
 
     /// Events of the pallet.
     #[pallet::event]

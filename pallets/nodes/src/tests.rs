@@ -493,7 +493,7 @@ mod joining {
             let drain = Call::drain { node: 1, deadline: 99 * DAY_MS, reason: text("") };
             assert_ok!(call(FARMER, drain));
             assert_ok!(call(FARMER, Call::set_public_config { node: 1, config: Some(Default::default()) }));
-            Nodes::count_not_delivered(1);
+            Nodes::count_not_delivered(1, 5);
             assert_fails(STRANGER, Call::remove { node: 1 }, Failure::NotFarmer);
             assert_fails(FARMER, Call::remove { node: 2 }, Failure::UnknownNode);
 
@@ -962,15 +962,22 @@ mod capacity {
     }
 
     #[test]
-    fn undelivered_contracts_are_counted_for_known_nodes() {
+    fn refunds_of_complaints_fade_in_90_days() {
         run_with_node(|_| {
-            Nodes::count_not_delivered(1);
-            Nodes::count_not_delivered(1);
-            Nodes::count_not_delivered(7);
-            assert_eq!(Nodes::node_offer(1).unwrap().not_delivered, 2);
-            NotDelivered::<Test>::insert(1, u32::MAX);
-            Nodes::count_not_delivered(1);
-            assert_eq!(NotDelivered::<Test>::get(1), u32::MAX);
+            let seen = || Nodes::node_offer(1).unwrap().not_delivered;
+            Nodes::count_not_delivered(1, 30);
+            Nodes::count_not_delivered(7, 30);
+            assert_eq!((seen(), NotDelivered::<Test>::contains_key(7)), (30, false));
+            NotDelivered::<Test>::mutate(1, |sum| sum.at = MockClock::grid_now());
+            MockClock::advance(crate::UNDELIVERED_FADES_IN / 3);
+            assert_eq!(seen(), 20);
+            Nodes::count_not_delivered(1, 10);
+            assert_eq!(seen(), 30, "what was left begins anew");
+            MockClock::advance(crate::UNDELIVERED_FADES_IN);
+            assert_eq!(seen(), 0);
+            Nodes::count_not_delivered(1, u128::MAX);
+            Nodes::count_not_delivered(1, u128::MAX);
+            assert_eq!(seen(), u128::MAX);
         });
     }
 }

@@ -6,7 +6,9 @@ use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Balance, FarmId, GridMillis, Isolation, PublicKey, Resources, UsdRate,
+    fixed::mul_div,
     report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES, PowerState},
+    units::DAY_MS,
     views::CountryCode,
 };
 
@@ -111,6 +113,9 @@ pub struct Drain {
 /// Reason to drain a node, in UTF-8.
 pub type DrainReason = BoundedVec<u8, ConstU32<MAX_REASON_BYTES>>;
 
+/// Upper limit of the traffic that counts of a node, in bytes per second: 100 Gbit/s.
+pub const MAX_BYTES_PER_SECOND: u64 = 100_000_000_000 / 8;
+
 /// Hardware of a machine, as it reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
 pub struct MachineDetails {
@@ -122,12 +127,14 @@ pub struct MachineDetails {
     pub secure_boot: bool,
     /// GPUs: as many as it offers.
     pub gpus: BoundedVec<Gpu, ConstU32<MAX_GPUS>>,
+    /// Public traffic that it can carry, in bytes per second.
+    pub bytes_per_second: u64,
 }
 
 impl From<DetailsPayload> for MachineDetails {
     fn from(payload: DetailsPayload) -> Self {
-        let DetailsPayload { serial, virtualized, secure_boot, gpus, .. } = payload;
-        Self { serial, virtualized, secure_boot, gpus }
+        let DetailsPayload { serial, virtualized, secure_boot, gpus, bytes_per_second, .. } = payload;
+        Self { serial, virtualized, secure_boot, gpus, bytes_per_second }
     }
 }
 
@@ -176,6 +183,32 @@ impl Reservation {
     /// The least that the node must offer.
     pub(crate) fn least(&self) -> Resources {
         self.rented.map_or(self.resources, |rented| rented.max(&self.resources))
+    }
+}
+
+/// Time in which what is known of undelivered contracts fades to nothing, in grid time.
+pub const UNDELIVERED_FADES_IN: GridMillis = 90 * DAY_MS;
+
+/// What tenants got back because a node hadn't delivered. Money, so that it costs a competitor ten times as much
+/// paid for capacity; it fades, so that a farmer who repairs a machine isn't marked for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Undelivered {
+    /// The amount at `at`, in 1e-7 TFT.
+    pub tft: Balance,
+    /// When it was counted last, in grid time.
+    pub at: GridMillis,
+}
+
+impl Undelivered {
+    /// What is left of it at `now`, in 1e-7 TFT.
+    pub fn at(&self, now: GridMillis) -> Balance {
+        let left = UNDELIVERED_FADES_IN.saturating_sub(now.saturating_sub(self.at));
+        mul_div(self.tft, left.into(), UNDELIVERED_FADES_IN.into())
+    }
+
+    /// Adds `tft` (1e-7 TFT) at `now`.
+    pub fn plus(&self, tft: Balance, now: GridMillis) -> Self {
+        Self { tft: self.at(now).saturating_add(tft), at: now }
     }
 }
 

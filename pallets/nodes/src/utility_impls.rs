@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use frame_support::{ensure, traits::Get};
 use sp_runtime::{DispatchError, DispatchResult};
 use tfgrid_primitives::{
-    FarmId, NodeId, PriceTime, Resources, UsdRate,
+    Balance, FarmId, NodeId, PriceTime, Resources, UsdRate,
     refund::ClockSpan,
     traits::{
         Clock, FarmDirectory, FarmInUse, FarmedNode, FarmedNodes, NodeDirectory, NodeFacts, NodeLiveness,
@@ -62,7 +62,7 @@ impl<T: Config> Pallet<T> {
             extra_fee: Self::extra_fee(&settings),
             country: Locations::<T>::get(node).map(|location| location.country),
             contracts: reserved.contracts,
-            not_delivered: NotDelivered::<T>::get(node),
+            not_delivered: NotDelivered::<T>::get(node).at(T::Clock::grid_now()),
         })
     }
 
@@ -152,6 +152,8 @@ impl<T: Config> NodeDirectory for Pallet<T> {
             dedicated: Self::is_dedicated(farm, &settings),
             extra_fee: Self::extra_fee(&settings),
             resources,
+            bytes_per_second: Details::<T>::get(node)
+                .map_or(0, |details| details.bytes_per_second.min(MAX_BYTES_PER_SECOND)),
             contracts: Reserved::<T>::get(node).contracts,
             service: Self::service(node, &settings),
         })
@@ -201,9 +203,9 @@ impl<T: Config> NodeDirectory for Pallet<T> {
         });
     }
 
-    fn count_not_delivered(node: NodeId) {
+    fn count_not_delivered(node: NodeId, tft: Balance) {
         if Nodes::<T>::contains_key(node) {
-            NotDelivered::<T>::mutate(node, |count| *count = count.saturating_add(1));
+            NotDelivered::<T>::mutate(node, |sum| *sum = sum.plus(tft, T::Clock::grid_now()));
         }
     }
 }

@@ -184,11 +184,7 @@ fn join(n: u32) {
     let farm = pallet_grid_farms::LastFarmId::<Runtime>::get();
     if !pallet_grid_farms::Tickets::<Runtime>::contains_key(ticket.public().0) {
         let expires = Timestamp::get() / 1_000 + 86_400;
-        let (ticket, nodes) = (ticket.public().0, NODES_OF_TICKET);
-        by(
-            chain::Alice.to_account_id(),
-            pallet_grid_farms::Call::open_ticket { farm, ticket, nodes, expires },
-        );
+        by(chain::Alice.to_account_id(), chain::open_ticket(farm, &ticket, NODES_OF_TICKET, expires));
     }
     let machine = machine(n);
     let resources = Resources { cru: 400, mru: 400 * GIB, sru: 4_000 * GIB, ..Resources::ZERO };

@@ -8,11 +8,8 @@ use super::{
     },
 };
 use crate::*;
-use frame_support::traits::{ConstU32, ConstU64, ConstU128};
+use frame_support::traits::{ConstU32, ConstU128};
 use tfgrid_primitives::units::TFT;
-
-/// 100 Gbit/s.
-const FASTEST_NODE: u64 = 100_000_000_000 / 8;
 
 impl pallet_grid_contracts::Config for Runtime {
     type Currency = Balances;
@@ -33,7 +30,6 @@ impl pallet_grid_contracts::Config for Runtime {
     type DepositPerByte = ConstU128<{ TFT / 1_000 }>;
     type NameDeposit = ConstU128<TFT>;
     type ShortNameDeposit = ConstU128<{ 10 * TFT }>;
-    type MaxBytesPerSecond = ConstU64<FASTEST_NODE>;
     type MaxContractsPerTwin = ConstU32<10_000>;
     type UsageIntervalMs = UsageInterval;
     type ResultIntervalMs = ResultInterval;

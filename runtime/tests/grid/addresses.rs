@@ -131,8 +131,7 @@ fn traffic_is_paid_in_advance_and_what_is_not_used_comes_back() {
 fn a_node_cannot_report_more_than_a_machine_can_do() {
     run_with_node(|mut machine, _| {
         deployed(&mut machine, Bob, small());
-        let fastest: u64 = <Runtime as pallet_grid_contracts::Config>::MaxBytesPerSecond::get();
-        report(machine.usage(vec![used(fastest * 3_600)].try_into().unwrap())).unwrap();
+        report(machine.usage(vec![used(BYTES_PER_SECOND * 3_600)].try_into().unwrap())).unwrap();
         assert_eq!(pallet_grid_contracts::Usage::<Runtime>::get(1), None);
         machine.serve(UsageInterval::get());
         let totals = UsageTotals { cpu_ms: 100 * HOUR_MS, ..Default::default() };
@@ -173,10 +172,9 @@ fn usage_at_the_windows_limit_counts_and_a_byte_more_does_not() {
         report(machine.usage(vec![used(GB)].try_into().unwrap())).unwrap();
         let last = pallet_grid_contracts::LastUsageReport::<Runtime>::get(1).at;
         machine.serve(UsageInterval::get());
-        let fastest: u64 = <Runtime as pallet_grid_contracts::Config>::MaxBytesPerSecond::get();
         // The block that has the report comes a slot later.
-        let window = Clock::grid_now() + SLOT_DURATION - last + UsageInterval::get();
-        let most = GB + fastest * (window / 1_000);
+        let window = Clock::grid_now() + SLOT_DURATION - last + pallet_grid_contracts::USAGE_LEEWAY_MS;
+        let most = GB + BYTES_PER_SECOND * (window / 1_000);
         let mut taken = |bytes| {
             let usage = machine.usage(vec![used(bytes)].try_into().unwrap());
             with_transaction(|| {

@@ -8,6 +8,8 @@ use frame_support::{
     traits::{Get, fungible::Inspect},
     weights::WeightToFee,
 };
+use pallet_grid_contracts::CancelReason;
+use pallet_grid_farming::FarmingPolicy;
 use pallet_grid_farms::{Interface, PublicIp};
 use pallet_transaction_payment::MultiplierUpdate as _;
 use sp_keyring::Sr25519Keyring;
@@ -15,13 +17,14 @@ use sp_runtime::traits::Convert;
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
     Body, ContractId, ExactTft, Refusal, Resources,
+    farming::period_start,
     traits::{Clock as _, Ledger as _},
-    units::{HOUR_MS, MINUTE_MS, TFT, USD},
+    units::{HOUR_MS, MINUTE_MS, SECOND_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
 };
 use tfgrid_runtime::{
     fees::{BYTE_FEE, FeeAdjustment, LengthToFee},
-    parameters::{AnswerLimit, AnswerTime, CoolDownTime, ResultInterval},
+    parameters::{AnswerLimit, AnswerTime, CoolDownTime, NotDeliveredWindow, ResultInterval},
     *,
 };
 
@@ -252,6 +255,97 @@ mod squatting {
 
 mod value {
     use super::*;
+
+    #[test]
+    fn complaints_of_new_twins_give_nothing_back() {
+        run_with_node(|mut machine, bob| {
+            for _ in 0..3 {
+                let id = deployed(&mut machine, Bob, capacity());
+                machine.serve(NotDeliveredWindow::get() - 5 * SLOT_DURATION);
+                let complain = Call::cancel { contract: id, reason: CancelReason::NotDelivered };
+                assert_fails(Bob, complain, Error::NothingToRefund);
+                assert_ok!(call(Bob, cancel(id)));
+            }
+            // What was paid earns a tenth of it, on the account's next twin, too.
+            let paid = CREDIT - credit(bob);
+            assert_ok!(call(Bob, pallet_grid_billing::Call::withdraw { amount: credit(bob) }));
+            assert_ok!(call(Bob, pallet_grid_twins::Call::remove {}));
+            let bob = customer(Bob, CREDIT);
+            let mut returned = 0;
+            for _ in 0..3 {
+                let id = deployed(&mut machine, Bob, capacity());
+                machine.serve(NotDeliveredWindow::get() - 5 * SLOT_DURATION);
+                let before = credit(bob);
+                if call(Bob, Call::cancel { contract: id, reason: CancelReason::NotDelivered }).is_ok() {
+                    returned += credit(bob) - before;
+                }
+            }
+            let spent = CREDIT - credit(bob);
+            assert!(returned > 0 && returned <= (paid + spent) / 10, "{returned} of {paid} and {spent}");
+        });
+    }
+
+    #[test]
+    fn a_node_earns_for_what_a_certifier_saw() {
+        run(|| {
+            let policy = FarmingPolicy { min_uptime_permille: 0, ..FarmingPolicy::standard() };
+            assert_ok!(by_root(pallet_grid_farming::Call::set_policy { policy }.into()));
+            farm_with_ticket(1);
+            let mut machine = Machine::join(1);
+            report(machine.details(capacity())).unwrap();
+            assert_ok!(by_root(pallet_grid_farming::Call::enrol { node: 1 }.into()));
+            report(machine.details(policy.maxima)).unwrap();
+            for _ in 0..3 {
+                an_hour_of_the_next_period(&mut machine);
+            }
+            let rewards: Vec<_> = Farming::node_rewards(1).iter().map(|reward| reward.tft).collect();
+            assert!(rewards.len() > 1 && rewards.iter().max() < Some(&TFT), "{rewards:?}");
+        });
+    }
+
+    /// Goes to the next farming period, where the machine comes back and is up for an hour.
+    fn an_hour_of_the_next_period(machine: &mut Machine) {
+        let start = period_start(Farming::period_now() + 1) * SECOND_MS;
+        pallet_timestamp::Now::<Runtime>::put(start.next_multiple_of(SLOT_DURATION));
+        block(vec![]);
+        for _ in 0..5 {
+            pass(heartbeat_ms());
+            report(machine.heartbeat()).unwrap();
+        }
+        let until = Timestamp::get() + HOUR_MS;
+        while Timestamp::get() < until {
+            pallet_timestamp::Now::<Runtime>::put(Timestamp::get() + 6 * SLOT_DURATION);
+            block(vec![]);
+            block(vec![]);
+            report(machine.heartbeat()).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_stolen_deploy_key_spends_a_few_dollars_an_hour() {
+        run_with_credit(10_000 * TFT, |mut machine, bob| {
+            assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD }.into()));
+            let before = credit(bob);
+            // It opens and ends what it can; and leaves running what it may.
+            let mut opened = 0;
+            while call(Bob, create(1, capacity())).is_ok() {
+                opened += 1;
+                let id = pallet_grid_contracts::LastContractId::<Runtime>::get();
+                assert_ok!(call(Bob, cancel(id)));
+            }
+            assert!(opened > 3);
+            assert_fails(Bob, create(1, tiny()), pallet_grid_billing::Error::<Runtime>::EndedTooOften);
+            let vandalism = before - credit(bob);
+            let limit = u128::from(pallet_grid_billing::DEFAULT_MAX_USD_RATE) * TFT / 10_000_000_000;
+            assert!(vandalism < limit + limit / 6, "{vandalism}");
+            machine.serve(HOUR_MS);
+            deployed(&mut machine, Bob, capacity());
+            assert!(
+                Billing::settled_payer(bob).all_rates().usd
+                    <= pallet_grid_billing::DEFAULT_MAX_USD_RATE.into()
+            );
+        });
+    }
 
     #[test]
     fn a_rented_node_offers_no_less_than_was_rented() {

@@ -21,14 +21,14 @@ use sp_runtime::{
     },
 };
 use tfgrid_primitives::{
-    Body, Charge, ContractId, Deadline, FailureCode, NodeId, Refusal, Registration, ReportKind, Resources,
-    TwinId,
+    Body, Charge, ContractId, Deadline, FailureCode, FarmId, NodeId, Refusal, Registration, ReportKind,
+    Resources, TwinId, UnixSeconds,
     clock::HALT_CAP_MS,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
         ProgressPayload, ReleasedPayload, UsagePayload,
     },
-    ticket::Isolation,
+    ticket::{Isolation, opening_bytes},
     traits::{Agenda as _, Clock as _, ContractPrice, Ledger as _, NodeDirectory, Service},
     units::{GIB, TFT},
 };
@@ -37,6 +37,8 @@ use tfgrid_runtime::*;
 pub use Sr25519Keyring::{Alice, Bob, Charlie};
 
 const START_MS: u64 = 1_700_000_001_000 / SLOT_DURATION * SLOT_DURATION;
+/// The public traffic that machines can carry: 10 Gbit/s.
+pub const BYTES_PER_SECOND: u64 = 1_250_000_000;
 pub const GENESIS: H256 = H256([42; 32]);
 
 /// A transaction that the pool refused.
@@ -359,8 +361,18 @@ pub fn farm_with_ticket(nodes: u32) {
     assert_ok!(call(Alice, twin));
     assert_ok!(call(Alice, pallet_grid_farms::Call::create { name: b"sunny".to_vec().try_into().unwrap() }));
     let expires = Timestamp::get() / 1_000 + 86_400;
-    let open = pallet_grid_farms::Call::open_ticket { farm: 1, ticket: ticket().public().0, nodes, expires };
-    assert_ok!(call(Alice, open));
+    assert_ok!(call(Alice, open_ticket(1, &ticket(), nodes, expires)));
+}
+
+/// Opens a boot ticket for a farm.
+pub fn open_ticket(
+    farm: FarmId,
+    ticket: &ed25519::Pair,
+    nodes: u32,
+    expires: UnixSeconds,
+) -> pallet_grid_farms::Call<Runtime> {
+    let proof = ticket.sign(&opening_bytes(System::block_hash(0), farm));
+    pallet_grid_farms::Call::open_ticket { farm, ticket: ticket.public().0, nodes, expires, proof }
 }
 
 impl Machine {
@@ -396,7 +408,7 @@ impl Machine {
     }
 
     pub fn details(&mut self, resources: Resources) -> pallet_grid_nodes::Call<Runtime> {
-        let payload = DetailsPayload { resources, ..Default::default() };
+        let payload = DetailsPayload { resources, bytes_per_second: BYTES_PER_SECOND, ..Default::default() };
         let (sequence, signature) = self.sign(ReportKind::Details, &payload);
         pallet_grid_nodes::Call::report_details { node: self.id, sequence, payload, signature }
     }
@@ -484,6 +496,12 @@ pub fn credit(twin: TwinId) -> Balance {
     Billing::settled_payer(twin).credit.whole()
 }
 
+/// Counts `amount` as what an account has paid for delivered time.
+pub fn has_paid(who: Sr25519Keyring, amount: Balance) {
+    let standing = pallet_grid_billing::Standing { paid: amount, refunded: 0 };
+    pallet_grid_billing::Standings::<Runtime>::insert(who.to_account_id(), standing);
+}
+
 /// What a contract's months come to.
 pub fn billed(contract: ContractId) -> Charge {
     Billing::bill(contract).iter().fold(Charge::default(), |sum, month| sum.plus(&month.charge))
@@ -541,7 +559,8 @@ pub fn run_with_node(test: impl FnOnce(Machine, TwinId)) {
 pub fn run_with_credit(credit: Balance, test: impl FnOnce(Machine, TwinId)) {
     run(|| {
         farm_with_ticket(1);
-        let machine = Machine::join(1);
+        let mut machine = Machine::join(1);
+        report(machine.details(capacity())).unwrap();
         let bob = customer(Bob, credit);
         test(machine, bob);
     })

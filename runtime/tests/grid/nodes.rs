@@ -240,9 +240,8 @@ fn second_farm() -> sp_core::ed25519::Pair {
     let ticket = sp_core::ed25519::Pair::from_seed(&[2; 32]);
     customer(Bob, 100 * TFT);
     assert_ok!(call(Bob, pallet_grid_farms::Call::create { name: b"windy".to_vec().try_into().unwrap() }));
-    let (public, expires) = (ticket.public().0, Timestamp::get() / 1_000 + 86_400);
-    let open = pallet_grid_farms::Call::open_ticket { farm: 2, ticket: public, nodes: 1, expires };
-    assert_ok!(call(Bob, open));
+    let expires = Timestamp::get() / 1_000 + 86_400;
+    assert_ok!(call(Bob, open_ticket(2, &ticket, 1, expires)));
     ticket
 }
 
@@ -280,9 +279,8 @@ fn a_second_ticket_of_its_own_farm_is_not_spent_by_a_node() {
         farm_with_ticket(1);
         let machine = Machine::join(1);
         let second = sp_core::ed25519::Pair::from_seed(&[2; 32]);
-        let (public, expires) = (second.public().0, Timestamp::get() / 1_000 + 86_400);
-        let open = pallet_grid_farms::Call::open_ticket { farm: 1, ticket: public, nodes: 1, expires };
-        assert_ok!(call(Alice, open));
+        let expires = Timestamp::get() / 1_000 + 86_400;
+        assert_ok!(call(Alice, open_ticket(1, &second, 1, expires)));
         let again = register(registration(&second, &machine.key), &second, &machine.key);
         assert_refused(again, Refusal::SameFarm);
     });

@@ -84,7 +84,8 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
         .duration_since(SystemTime::UNIX_EPOCH)
         .context("this machine's clock is before 1970")?;
     let until = now.checked_add(expires).context("the ticket would be valid for too long")?.as_secs();
-    let call = api::transactions().farms().open_ticket(farm, key.public(), nodes, until);
+    let proof = key.sign_opening(session.grid.genesis(), farm);
+    let call = api::transactions().farms().open_ticket(farm, key.public(), nodes, until, proof.0);
     session.submit("farm ticket", &call).await?;
     let text = MachineKey::ticket_text(&seed);
     let value = json!({

@@ -33,7 +33,7 @@ fn evictions() -> Vec<TwinId> {
 }
 
 fn auto_refill(twin: TwinId, hours: u32, limit: u128) {
-    let limits = Limits { refill_per_30_days: limit, ..Limits::default() };
+    let limits = Limits { refill_per_30_days: limit, ..NO_LIMITS };
     assert_ok!(Billing::set_limits(RuntimeOrigin::signed(twin.into()), limits));
     assert_ok!(Billing::set_auto_refill(RuntimeOrigin::signed(twin.into()), Some(AutoRefill { hours })));
 }

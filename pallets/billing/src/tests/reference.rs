@@ -51,6 +51,8 @@ struct RefContract {
     earlier: (Rates, u128),
     traffic: u64,
     traffic_paid: u128,
+    /// What of the uncollected is for used traffic, which no refund gives back.
+    traffic_uncollected: u128,
 }
 
 /// What a contract owes for a second, or for a part of one.
@@ -77,6 +79,11 @@ impl Second {
 }
 
 impl RefContract {
+    /// The uncollected without used traffic.
+    fn capacity(&self) -> [u128; 2] {
+        [self.uncollected[0] - self.traffic_uncollected, self.uncollected[1]]
+    }
+
     /// What it costs over a stretch of the reference's clock.
     fn cost(&self, stretch: u128, factor: u128) -> [u128; 2] {
         cost(self.rates, stretch, factor)
@@ -343,7 +350,7 @@ impl Reference {
         let rates = if from < changed { lowest } else { now };
         let [shared, extra] =
             RefContract { rates, ..contract.clone() }.cost(stretch, payer.factor.min(factor));
-        [shared.min(contract.uncollected[0]), extra.min(contract.uncollected[1])]
+        [shared.min(contract.capacity()[0]), extra.min(contract.capacity()[1])]
     }
 
     fn collected(&mut self, earned: [u128; 2]) {
@@ -356,7 +363,13 @@ impl Reference {
         let back = self.unserved(&contract, silence);
         if let Some((proposed, escrow)) = contract.proposal {
             let rates = Rates { usd: contract.less(), extra: 0 };
-            let beyond = RefContract { rates, uncollected: [escrow, 0], earlier: (rates, 0), ..contract };
+            let beyond = RefContract {
+                rates,
+                uncollected: [escrow, 0],
+                traffic_uncollected: 0,
+                earlier: (rates, 0),
+                ..contract
+            };
             let [forgotten, _] = self.unserved(&beyond, silence);
             self.contract(id).proposal = Some((proposed, escrow - forgotten));
         }
@@ -467,8 +480,11 @@ impl History {
         reference.price = PRICE;
         for account in PAYERS {
             Balances::mint_into(&account.into(), 1 << 50).unwrap();
-            let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days: 1 << 45, ..Limits::default() };
+            let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days: 1 << 45, ..NO_LIMITS };
             assert_ok!(Billing::set_limits(RuntimeOrigin::signed(account.into()), limits));
+            // Complaints have no bound here, nor a minimum: their own tests have.
+            let standing = Standing { paid: u128::MAX / 2, refunded: 0 };
+            Standings::<Test>::insert(AccountId::from(account), standing);
         }
         SetAside::set(0);
         System::reset_events();
@@ -614,7 +630,12 @@ impl History {
         self.change(twin, ChangedBy::Others, ledger, |reference, account| {
             closed = Some(account);
             match outcome {
-                Outcome::NotDelivered => reference.give_back(id, reference.contracts[&id].uncollected),
+                Outcome::NotDelivered => {
+                    reference.give_back(id, reference.contracts[&id].capacity());
+                    // Used traffic stays paid, and earns no farmer.
+                    reference.unfarmed += reference.contracts[&id].traffic_uncollected;
+                    reference.contract(id).uncollected = [0; 2];
+                }
                 _ => reference.give_back_silence(id, silence),
             }
             let contract = reference.contract(id);
@@ -715,6 +736,7 @@ impl History {
                 if Billing::collect(RuntimeOrigin::signed(BOB), id).is_ok() {
                     self.saw("collections");
                     let contract = self.reference.contract(id);
+                    contract.traffic_uncollected = 0;
                     let collected = core::mem::take(&mut contract.uncollected);
                     self.reference.collected(collected);
                 }
@@ -737,7 +759,7 @@ impl History {
             (17, Some(id)) => self.use_traffic(id),
             (18, _) => {
                 let refill_per_30_days = self.dice.of_any_size(46).into();
-                let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days, ..Limits::default() };
+                let limits = Limits { max_extra_fee: u64::MAX, refill_per_30_days, ..NO_LIMITS };
                 let set = || Billing::set_limits(owner.clone(), limits).ok();
                 self.change(twin, ChangedBy::Owner, set, |_, ()| ());
                 let refill = (self.dice.below(4) > 0).then_some(AutoRefill { hours: 24 });
@@ -824,6 +846,7 @@ impl History {
                 earlier: (rates, reference.now()),
                 traffic: 0,
                 traffic_paid: 0,
+                traffic_uncollected: 0,
             };
             reference.contracts.insert(id, contract);
         });
@@ -921,6 +944,7 @@ impl History {
         let paid = mul_div(contract.traffic_paid, taken.into(), u128::from(contract.traffic).max(1));
         contract.traffic -= taken;
         contract.traffic_paid -= paid;
+        contract.traffic_uncollected += paid;
         contract.earn([paid, 0]);
         assert_eq!(Billing::use_traffic(id, bytes), taken);
         if taken > 0 {

@@ -111,17 +111,20 @@ fn traffic_that_cannot_be_bought_changes_nothing() {
 }
 
 #[test]
-fn undelivered_contract_returns_all_traffic() {
+fn undelivered_contract_returns_unused_traffic() {
     run(|| {
         deposit(ALICE, 100 * TFT);
+        Standings::<Test>::insert(ALICE, Standing { paid: 100 * TFT, refunded: 0 });
         let before = Billing::settled_payer(1).credit;
         begin(1, parties(1, FARM), Rates { usd: 333, extra: 0 });
         assert_ok!(buy(ALICE, 1, 3, TFT));
         pass(MINUTE_MS);
-        Billing::use_traffic(1, GB + 1);
-        assert_eq!(Billing::close(1, Outcome::NotDelivered), Charge::default());
-        assert_eq!(Billing::settled_payer(1).credit, before);
+        Billing::use_traffic(1, GB);
+        let charge = Billing::close(1, Outcome::NotDelivered);
+        assert_eq!(before - Billing::settled_payer(1).credit, charge.tft);
+        assert!(charge.tft.whole() - GB_PRICE < TFT / 1_000, "little is charged beside the traffic");
         assert_eq!(Counted::get(), [], "farming hears nothing of it");
+        assert_eq!(Payable::<Test>::get(Payee::Farm(FARM)), ExactTft::ZERO);
     });
 }
 
@@ -141,7 +144,7 @@ fn farming_counts_what_was_paid_without_the_farmers_part() {
         let [(1, paid)] = counted[..] else { panic!("{counted:?}") };
         assert_eq!((paid.traffic_bytes, paid.ip_ms), (2 * GB, 2 * HOUR_MS));
         // 0.008 USD of addresses and 0.003 USD of traffic, half of it the farmer's.
-        assert_within_one(paid.tft.whole(), 20 * TFT * 11 / 1_000 / 2);
+        assert_within_one(paid.ip_tft.whole(), 20 * TFT * 11 / 1_000 / 2);
         Billing::close(1, Outcome::Served);
         assert_eq!(Counted::get().len(), 1, "nothing is told twice");
     });
@@ -157,7 +160,8 @@ fn addresses_were_paid_with_no_more_than_the_contract_cost() {
         begin_at(1, parties(1, FARM), price);
         pass(HOUR_MS);
         let cost = Billing::close(1, Outcome::Served).tft;
-        let counted: ExactTft = Counted::get().into_iter().map(|(_, paid)| paid.tft).sum();
+        let counted: ExactTft =
+            Counted::get().into_iter().map(|(_, paid)| paid.ip_tft + paid.traffic_tft).sum();
         let half = cost.scaled(1, 2) + ExactTft::from_raw(1);
         assert!(counted > ExactTft::ZERO && counted <= half, "{counted:?}, without the farmer's half");
     });
@@ -175,6 +179,6 @@ fn a_farmer_who_is_the_provider_farms_none_of_its_part() {
         Billing::close(1, Outcome::Served);
         let [(1, paid)] = Counted::get()[..] else { panic!("{:?}", Counted::get()) };
         // Of the foundation's 40 % half is the provider's; the staking pool has 10 %.
-        assert_within_one(paid.tft.whole(), 10 * GB_PRICE * 3 / 10);
+        assert_within_one(paid.traffic_tft.whole(), 10 * GB_PRICE * 3 / 10);
     });
 }

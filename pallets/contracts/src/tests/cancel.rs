@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::*;
-use crate::{COMPLAINT_WINDOW, Complaints, MAX_COMPLAINTS, TwinComplaints};
+use crate::{AccountComplaints, COMPLAINT_WINDOW, Complaints, MAX_COMPLAINTS};
 
 #[test]
 fn everything_is_released_and_a_tombstone_stays() {
@@ -112,14 +112,24 @@ fn each_reason_has_its_outcome() {
 }
 
 #[test]
-fn not_delivered_counts_on_node_and_twin() {
+fn not_delivered_counts_on_node_and_account() {
     run(|| {
         let contract = running(Create::default());
         assert_ok!(call(BOB, complain(contract)));
         assert_eq!(traced(), [Traced::Close(contract, Outcome::NotDelivered)]);
         assert_eq!(reason_of(contract), ClosingReason::NotDelivered);
-        assert_eq!(on_node(NODE, |node| node.not_delivered), 1);
-        assert_eq!(TwinComplaints::<Test>::get(1), Complaints { since: now(), count: 1 });
+        assert_eq!(on_node(NODE, |node| node.not_delivered), REFUND);
+        assert_eq!(AccountComplaints::<Test>::get(BOB), Complaints { since: now(), count: 1 });
+    });
+}
+
+#[test]
+fn not_delivered_needs_something_to_refund() {
+    run(|| {
+        let contract = running(Create::default());
+        Doubles::mutate(|state| state.refund = 0);
+        assert_fails(BOB, complain(contract), Failure::NothingToRefund);
+        assert_ok!(call(BOB, cancel(contract)));
     });
 }
 
@@ -129,7 +139,7 @@ fn a_rent_can_be_not_delivered() {
         let contract = opened(rent(NODE));
         assert_ok!(call(BOB, complain(contract)));
         assert_eq!(traced(), [Traced::Close(contract, Outcome::NotDelivered)]);
-        assert_eq!(on_node(NODE, |node| node.not_delivered), 1);
+        assert_eq!(on_node(NODE, |node| node.not_delivered), REFUND);
     });
 }
 
@@ -170,7 +180,7 @@ fn three_in_30_days_can_be_not_delivered() {
         assert_fails(BOB, complain(running(Create::default())), Failure::TooManyComplaints);
         pass(1);
         assert_ok!(complain_anew());
-        assert_eq!(TwinComplaints::<Test>::get(1), Complaints { since: now(), count: 1 });
+        assert_eq!(AccountComplaints::<Test>::get(BOB), Complaints { since: now(), count: 1 });
         assert_eq!(COMPLAINT_WINDOW, 30 * DAY_MS);
     });
 }

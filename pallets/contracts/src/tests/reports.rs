@@ -194,6 +194,7 @@ fn released_addresses_are_free() {
 
 mod usage {
     use super::*;
+    use crate::USAGE_LEEWAY_MS;
 
     fn received(contract: ContractId, received_bytes: u64) -> UsageItem {
         UsageItem { contract, totals: UsageTotals { received_bytes, ..Default::default() } }
@@ -278,7 +279,7 @@ mod usage {
             pass(DAY_MS);
             let [first, second] = two_running();
             pass(MINUTE_MS);
-            let most = BYTES_PER_SECOND * (MINUTE_MS + USAGE_INTERVAL) / SECOND_MS;
+            let most = BYTES_PER_SECOND * (MINUTE_MS + USAGE_LEEWAY_MS) / SECOND_MS;
             assert_reported(&[received(first, most), received(second, most + 1)], &[second]);
         });
     }
@@ -290,8 +291,25 @@ mod usage {
             pass(DAY_MS);
             assert_reported(&[received(first, 5), received(second, 5)], &[]);
             pass(2 * USAGE_INTERVAL);
-            let most = 5 + BYTES_PER_SECOND * 3 * USAGE_INTERVAL / SECOND_MS;
+            let most = 5 + BYTES_PER_SECOND * (2 * USAGE_INTERVAL + USAGE_LEEWAY_MS) / SECOND_MS;
             assert_reported(&[received(first, most), received(second, most + 1)], &[second]);
+        });
+    }
+
+    #[test]
+    fn all_contracts_share_the_bandwidth_of_their_node() {
+        run(|| {
+            let [first, second] = two_running();
+            let report = |first_bytes, second_bytes, refused: &[ContractId]| {
+                pass(USAGE_INTERVAL);
+                assert_reported(&[received(first, first_bytes), received(second, second_bytes)], refused);
+            };
+            report(0, 0, &[]);
+            let most = BYTES_PER_SECOND * (USAGE_INTERVAL + USAGE_LEEWAY_MS) / SECOND_MS;
+            report(most, 1, &[second]);
+            report(2 * most - 1, 1, &[]);
+            on_node(NODE, |node| node.facts.bytes_per_second = 0);
+            report(2 * most - 1, 2, &[second]);
         });
     }
 
@@ -299,7 +317,7 @@ mod usage {
     fn both_directions_are_bounded_together() {
         run(|| {
             let [first, second] = two_running();
-            let half = BYTES_PER_SECOND * USAGE_INTERVAL / SECOND_MS / 2;
+            let half = BYTES_PER_SECOND * USAGE_LEEWAY_MS / SECOND_MS / 2;
             let item = |contract, sent_bytes| {
                 let received_bytes = half;
                 UsageItem {
@@ -316,7 +334,7 @@ mod usage {
         run(|| {
             let [first, second] = two_running();
             pass(MINUTE_MS);
-            let most = capacity().cru * (MINUTE_MS + USAGE_INTERVAL);
+            let most = capacity().cru * (MINUTE_MS + USAGE_LEEWAY_MS);
             assert_reported(&[computed(first, most), computed(second, most + 1)], &[second]);
         });
     }
