@@ -403,7 +403,7 @@ fn undelivered_contract_pays_the_minimum_charge() {
 #[test]
 fn complaints_return_a_tenth_of_what_was_paid_at_most() {
     run(|| {
-        deposit(ALICE, 1_000 * TFT);
+        deposit(ALICE, 100 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
         pass(HOUR_MS);
         assert_eq!(Billing::refund_of_complaint(1), 0, "nothing was paid yet");

@@ -10,6 +10,7 @@ use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
     Deadline, ExactTft, FarmId, Payer, TwinId, UnixSeconds,
     clock::ms_of_stretch,
+    ledger::Earned,
     traits::{Agenda, Clock, FarmInUse, Ledger, LedgerClock, OnTwinLeft, TwinInUse},
     units::SECOND_MS,
     views::PayerInfo,
@@ -51,7 +52,8 @@ impl<T: Config> Pallet<T> {
         }
     }
 
-    /// A record that holds nothing isn't kept: less than a unit of credit stays in the pot.
+    /// A record that holds nothing isn't kept: a last fraction of a unit is earned, so that fractions of many
+    /// make up no unit that is nobody's.
     fn drop_idle_payer(twin: TwinId) {
         let payer = Payers::<T>::get(twin);
         if payer.paused || !payer.all_rates().is_zero() || payer.credit.whole() > 0 {
@@ -60,6 +62,7 @@ impl<T: Config> Pallet<T> {
         if payer.review_at > 0 {
             T::Agenda::disarm(payer.review_at, Deadline::Review(twin));
         }
+        Self::credit_payees(None, None, Earned { shared: payer.credit, extra: ExactTft::ZERO });
         Payers::<T>::remove(twin);
     }
 

@@ -426,7 +426,7 @@ mod abuse {
             next_period(&[1]);
             assert_eq!(reward(1, FIRST + 2), FULL, "from the next period on");
             next_period(&[1]);
-            assert!(reward(1, FIRST + 3) > 10 * FULL);
+            assert!(reward(1, FIRST + 3) > 5 * FULL);
         });
     }
 

@@ -559,8 +559,12 @@ pub fn run_with_node(test: impl FnOnce(Machine, TwinId)) {
 pub fn run_with_credit(credit: Balance, test: impl FnOnce(Machine, TwinId)) {
     run(|| {
         farm_with_ticket(1);
-        let mut machine = Machine::join(1);
-        report(machine.details(capacity())).unwrap();
+        let machine = Machine::join(1);
+        let details = DetailsPayload { bytes_per_second: BYTES_PER_SECOND, ..Default::default() };
+        pallet_grid_nodes::Details::<Runtime>::insert(
+            machine.id,
+            pallet_grid_nodes::MachineDetails::from(details),
+        );
         let bob = customer(Bob, credit);
         test(machine, bob);
     })

@@ -322,7 +322,7 @@ fn a_create_call_is_refused_for_every_wrong_argument() {
         assert_fails(Bob, with_body(0), Error::BodySizeOutOfRange);
         assert_fails(Bob, with_body(8_193), Error::BodySizeOutOfRange);
         let too_much = Resources { mru: u64::MAX, ..small() };
-        assert_fails(Bob, create(1, too_much), pallet_grid_billing::Error::<Runtime>::CreditTooLow);
+        assert_fails(Bob, create(1, too_much), pallet_grid_billing::Error::<Runtime>::RateAboveLimit);
         let more_than_free = Resources { cru: 9, ..small() };
         assert_fails(Bob, create(1, more_than_free), pallet_grid_nodes::Error::<Runtime>::NotEnoughCapacity);
         let all = u64::MAX;

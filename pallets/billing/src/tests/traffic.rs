@@ -144,7 +144,8 @@ fn farming_counts_what_was_paid_without_the_farmers_part() {
         let [(1, paid)] = counted[..] else { panic!("{counted:?}") };
         assert_eq!((paid.traffic_bytes, paid.ip_ms), (2 * GB, 2 * HOUR_MS));
         // 0.008 USD of addresses and 0.003 USD of traffic, half of it the farmer's.
-        assert_within_one(paid.ip_tft.whole(), 20 * TFT * 11 / 1_000 / 2);
+        assert_within_one(paid.ip_tft.whole(), 20 * TFT * 8 / 1_000 / 2);
+        assert_within_one(paid.traffic_tft.whole(), 20 * TFT * 3 / 1_000 / 2);
         Billing::close(1, Outcome::Served);
         assert_eq!(Counted::get().len(), 1, "nothing is told twice");
     });
