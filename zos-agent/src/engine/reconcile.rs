@@ -118,9 +118,9 @@ impl Reconciler {
         self.running.values().map(|running| (running.contract, running.purpose)).collect()
     }
 
-    /// Whether a plan in execution frees capacity.
+    /// Whether a plan in execution frees capacity that other contracts may get.
     pub fn is_freeing(&self) -> bool {
-        self.running.values().any(|running| !matches!(running.purpose, Purpose::Run(_)))
+        self.running.values().any(|running| matches!(running.purpose, Purpose::Halt | Purpose::Destroy))
     }
 
     /// Starts a plan. The contract must not be busy.
