@@ -3,12 +3,16 @@
 
 use crate::{
     AccountId32, Config, Error,
-    api::{self, runtime_types::pallet_grid_billing::types as billing},
+    api::{
+        self,
+        runtime_types::{pallet_grid_billing::types as billing, pallet_grid_farms::types::IpState},
+    },
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
 };
 use codec::Decode;
 use sp_core::H256;
+use std::collections::BTreeSet;
 use subxt::{
     client::{ClientAtBlock, OnlineClientAtBlockImpl},
     constants,
@@ -381,6 +385,23 @@ impl GridAt {
     pub async fn is_cooling_down(&self, contract: ContractId) -> Result<bool, Error> {
         let cooling = api::storage().farms().cooling_down();
         Ok(self.fetch("whether addresses cool down", cooling, (contract,)).await?.is_some())
+    }
+
+    /// Closed contracts whose public addresses, all of this farm, still cool down.
+    pub async fn cooling_down_in_farm(&self, farm: FarmId) -> Result<BTreeSet<ContractId>, Error> {
+        let (mut contracts, mut after) = (BTreeSet::new(), None);
+        loop {
+            let call = api::runtime_apis().grid_api().ips_of_farm(farm, after, MAX_PAGE);
+            let page = in_time("a farm's public addresses", self.0.runtime_apis().call(call)).await?;
+            contracts.extend(page.items.into_iter().filter_map(|ip| match ip.state {
+                IpState::CoolingDown(contract) => Some(contract),
+                IpState::Free | IpState::Taken(_) => None,
+            }));
+            after = page.next;
+            if after.is_none() {
+                return Ok(contracts);
+            }
+        }
     }
 
     /// A node's report of its hardware; `None` before the first one.

@@ -5,6 +5,7 @@
 
 use std::{
     env, fs,
+    io::{Read, Write},
     net::{IpAddr, TcpListener},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
@@ -83,8 +84,14 @@ impl Host {
     /// A machine without mounts that was started.
     async fn started(&self, image: &str, entrypoint: &[&str]) -> MachineSpec {
         let spec = self.prepared(image, entrypoint).await;
-        self.machines.run(&spec, &[]).await.unwrap();
+        self.run(&spec, &[]).await.unwrap();
         spec
+    }
+
+    /// Creates the machine if it is missing, and starts it.
+    async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
+        self.machines.create(spec, binds).await?;
+        self.machines.start(&spec.id).await
     }
 
     async fn observed_state(&self, id: &WorkloadId) -> Option<MachineState> {
@@ -160,16 +167,15 @@ impl Registry {
             .spawn()
             .expect("docker-registry is installed");
         let mut registry = Self { process, address, image: String::new(), _folder: folder };
-        registry.image = registry.push(host, "web");
+        registry.image = registry.push(host, "web", r#"CMD ["/bin/httpd", "-f", "-p", "80", "-h", "/data"]"#);
         registry
     }
 
-    /// Pushes an image and removes the engine's copy; returns its name by digest.
-    fn push(&self, host: &Host, name: &str) -> String {
+    /// Pushes an image with this instruction and removes the engine's copy; returns its name by digest.
+    fn push(&self, host: &Host, name: &str, change: &str) -> String {
         let archive = self._folder.path().join("rootfs.tar");
         pack(&self._folder.path().join("rootfs"), &archive);
         let name = format!("{}/{name}:1", self.address);
-        let change = r#"CMD ["/bin/httpd", "-f", "-p", "80", "-h", "/data"]"#;
         let id = host.docker(&["import", "--change", change, &archive.to_string_lossy(), &name]);
         let begun = Instant::now();
         while !succeeds(&host.socket, &["push", "--quiet", &name]) {
@@ -186,6 +192,24 @@ impl Drop for Registry {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// A registry at this address that answers everything with this status, for ever.
+fn refusing_registry(status: &'static str) -> String {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let _ = connection.read(&mut [0; 4096]);
+            let _ = write!(
+                connection,
+                "HTTP/1.1 {status}\r\nWWW-Authenticate: Basic realm=\"private\"\r\n\
+                 Content-Length: 0\r\nConnection: close\r\n\r\n"
+            );
+        }
+    });
+    address
 }
 
 fn pack(rootfs: &Path, archive: &Path) {
@@ -351,8 +375,8 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
     let dir = host.volumes.mount_point(&data.id).await.unwrap();
     fs::write(dir.join("index.html"), "a page from a disk").unwrap();
     host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
-    host.machines.run(&web, &[bind(dir.clone())]).await.unwrap();
-    host.machines.run(&web, &[bind(dir.clone())]).await.unwrap();
+    host.run(&web, &[bind(dir.clone())]).await.unwrap();
+    host.run(&web, &[bind(dir.clone())]).await.unwrap();
 
     let MachineState::Running { ip: Some(ip) } = host.until(&web.id, is_running).await else { panic!() };
     assert_eq!(get(ip, ""), "a page from a disk");
@@ -411,7 +435,7 @@ async fn a_machine_with_another_spec_is_replaced() {
     let mut web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
     let first = host.machines.observe().await.unwrap().machines.remove(0);
     web.hash = "two".into();
-    host.machines.run(&web, &[]).await.unwrap();
+    host.run(&web, &[]).await.unwrap();
     let second = host.machines.observe().await.unwrap().machines.remove(0);
     assert_eq!((first.hash.as_str(), second.hash.as_str()), ("one", "two"));
     assert_ne!(first.instance, second.instance);
@@ -449,6 +473,52 @@ async fn a_missing_image_differs_from_an_unreachable_registry() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
+async fn an_image_that_asks_for_credentials_is_refused() {
+    let host = Host::new();
+    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found"] {
+        let image = format!("{}/web:1", refusing_registry(status));
+        let machine = machine(contract(), &image, &[]);
+        let error = host.machines.fetch_image(&machine, fetched(ROOM)).await.unwrap_err();
+        assert!(
+            matches!(error, DriverError::Invalid { code: FailureCode::ImageNotFound, .. }),
+            "{status}: {error:?}"
+        );
+    }
+    let image = format!("{}/web:1", refusing_registry("503 Service Unavailable"));
+    let machine = machine(contract(), &image, &[]);
+    let error = host.machines.fetch_image(&machine, fetched(ROOM)).await.unwrap_err();
+    assert!(matches!(error, DriverError::Transient(_)), "{error:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
+async fn a_machine_that_cannot_be_created_counts_as_exited() {
+    let host = Host::new();
+    let registry = Registry::start(&host);
+    let image = registry.push(&host, "bad", r#"VOLUME ["/bin/busybox"]"#);
+    let web = host.prepared(&image, &["/bin/sleep", "1000"]).await;
+    let error = host.machines.create(&web, &[]).await.unwrap_err();
+    assert!(matches!(error, DriverError::Exited(_)), "{error:?}");
+    assert_eq!(host.observed_state(&web.id).await, None);
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
+async fn a_created_machine_runs_only_once_it_is_started() {
+    let host = Host::new();
+    let registry = Registry::start(&host);
+    let web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    host.machines.create(&web, &[]).await.unwrap();
+    host.machines.create(&web, &[]).await.unwrap();
+    let how = "never started".to_string();
+    assert_eq!(host.observed_state(&web.id).await, Some(MachineState::Stopped { how }));
+    host.machines.start(&web.id).await.unwrap();
+    host.machines.start(&web.id).await.unwrap();
+    host.until(&web.id, is_running).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
 async fn a_kept_image_needs_no_registry() {
     let host = Host::new();
     let registry = Registry::start(&host);
@@ -479,7 +549,7 @@ async fn a_missing_program_ends_its_machine() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let web = host.prepared(&registry.image, &["/bin/nothing"]).await;
-    match host.machines.run(&web, &[]).await {
+    match host.run(&web, &[]).await {
         Ok(()) | Err(DriverError::Exited(_)) => {}
         Err(error) => panic!("{error:?}"),
     }
@@ -519,7 +589,7 @@ async fn an_exit_of_a_machine_is_noticed_at_once() {
         }
     };
     let start = async {
-        host.machines.run(&web, &[]).await.unwrap();
+        host.run(&web, &[]).await.unwrap();
         std::future::pending::<()>().await;
     };
     tokio::select! {
@@ -574,7 +644,7 @@ async fn a_purge_removes_everything_of_this_node_and_nothing_else() {
         host.volumes.attach(&data).await.unwrap();
         host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
         let dir = host.volumes.mount_point(&data.id).await.unwrap();
-        host.machines.run(&web, &[bind(dir)]).await.unwrap();
+        host.run(&web, &[bind(dir)]).await.unwrap();
     }
     assert_eq!(host.machines.purge().await.unwrap(), (1, 1));
     assert_eq!(host.volumes.purge().await.unwrap(), 1);

@@ -24,6 +24,8 @@ use tokio::sync::RwLock;
 
 /// How many recent blocks stay readable.
 const BLOCKS_KEPT: usize = 8;
+/// Limit of records that are read at the same time.
+const MAX_READS: usize = 16;
 
 /// One node's access to the chain at an RPC endpoint.
 pub struct RpcChain {
@@ -122,6 +124,19 @@ impl Chain for RpcChain {
 
     async fn awaits_release(&self, contract: ContractId, at: &Head) -> Result<bool, ChainError> {
         Ok(self.at(at)?.is_cooling_down(contract).await?)
+    }
+
+    async fn awaited_releases(&self, at: &Head) -> Result<Vec<ContractId>, ChainError> {
+        let at = self.at(at)?;
+        let Some(farm) = at.farm_of_node(self.node).await? else { return Ok(Vec::new()) };
+        let at = &at;
+        let own = |contract| async move {
+            let closed = at.closed(contract).await?;
+            Ok(closed.filter(|closed| closed.node == Some(self.node)).map(|_| contract))
+        };
+        let cooling = at.cooling_down_in_farm(farm).await?;
+        let found: Vec<_> = stream::iter(cooling).map(own).buffer_unordered(MAX_READS).collect().await;
+        found.into_iter().filter_map(Result::transpose).collect()
     }
 
     async fn is_registered(&self, at: &Head) -> Result<bool, ChainError> {

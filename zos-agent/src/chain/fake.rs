@@ -213,6 +213,11 @@ impl FakeChain {
         self.state().contracts.get(&id).map(|(contract, _)| contract.active.number)
     }
 
+    /// The chain takes a report that the active version runs, after all.
+    pub fn confirm(&self, id: ContractId) {
+        self.block(|state| state.contracts.get_mut(&id).unwrap().0.state = ContractState::Deployed);
+    }
+
     /// The payer runs out of funds, or deposits.
     pub fn pause(&self, id: ContractId, paused: bool) {
         self.block(|state| state.contracts.get_mut(&id).unwrap().0.paused = paused);
@@ -221,6 +226,15 @@ impl FakeChain {
     /// Closes the contract and keeps a record of it.
     pub fn close(&self, id: ContractId) {
         self.block(|state| state.close(id, "Cancelled"));
+    }
+
+    /// A contract with public addresses is created and closed in one block.
+    pub fn deploy_and_close(&self, id: ContractId, body: &str) {
+        self.block(|state| {
+            state.deploy(id, Body::Plain(body.as_bytes().to_vec()));
+            state.with_ips.insert(id);
+            state.close(id, "Cancelled");
+        });
     }
 
     /// The contract vanishes without a record, as on an endpoint that is behind.
@@ -297,6 +311,10 @@ impl Chain for FakeChain {
 
     async fn awaits_release(&self, contract: ContractId, _: &Head) -> Result<bool, ChainError> {
         Ok(self.is_cooling_down(contract))
+    }
+
+    async fn awaited_releases(&self, _: &Head) -> Result<Vec<ContractId>, ChainError> {
+        Ok(self.state().cooling.iter().copied().collect())
     }
 
     async fn is_registered(&self, _: &Head) -> Result<bool, ChainError> {

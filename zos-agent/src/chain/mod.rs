@@ -239,6 +239,9 @@ pub trait Chain: Send + Sync {
     /// Whether the chain waits for [`Report::Released`] of this closed contract.
     async fn awaits_release(&self, contract: ContractId, at: &Head) -> Result<bool, ChainError>;
 
+    /// Closed contracts of this node that [`Chain::awaits_release`], also those that it never saw.
+    async fn awaited_releases(&self, at: &Head) -> Result<Vec<ContractId>, ChainError>;
+
     /// Whether this node is registered.
     async fn is_registered(&self, at: &Head) -> Result<bool, ChainError>;
 

@@ -40,6 +40,10 @@ struct State {
     pulled: BTreeSet<String>,
     /// Names of machines that exit as soon as they are started.
     crashing: BTreeSet<String>,
+    /// Names of machines that the engine refuses to create.
+    uncreatable: BTreeSet<String>,
+    /// Names of machines that the engine refuses to start.
+    unstartable: BTreeSet<String>,
     usage: BTreeMap<WorkloadId, MachineUsage>,
     starts: u64,
     engine_stopped: bool,
@@ -118,12 +122,17 @@ impl FakeHost {
 
     /// From now on, machines of this name exit at once, or don't.
     pub fn crash(&self, name: &str, crashes: bool) {
-        let mut state = self.state();
-        if crashes {
-            state.crashing.insert(name.into());
-        } else {
-            state.crashing.remove(name);
-        }
+        set(&mut self.state().crashing, name, crashes);
+    }
+
+    /// From now on, the engine refuses to create machines of this name, or doesn't.
+    pub fn refuse_create(&self, name: &str, refuses: bool) {
+        set(&mut self.state().uncreatable, name, refuses);
+    }
+
+    /// From now on, the engine refuses to start machines of this name, or doesn't.
+    pub fn refuse_start(&self, name: &str, refuses: bool) {
+        set(&mut self.state().unstartable, name, refuses);
     }
 
     /// The container engine stops, or starts again.
@@ -215,6 +224,14 @@ impl FakeHost {
     }
 }
 
+fn set(names: &mut BTreeSet<String>, name: &str, present: bool) {
+    if present {
+        names.insert(name.into());
+    } else {
+        names.remove(name);
+    }
+}
+
 /// Logs on drop that a pull was cancelled.
 struct CancelledPull<'a> {
     host: &'a FakeHost,
@@ -275,24 +292,44 @@ impl MachineDriver for FakeHost {
         }
     }
 
-    async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
+    async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
         self.step().await;
-        let mut state = self.act(format!("run {}", spec.id));
-        state.starts += 1;
-        let machine = if state.crashing.contains(&spec.id.name) {
-            MachineState::Stopped { how: "exit code 1".into() }
-        } else {
-            MachineState::Running { ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, spec.id.contract as u8, 2))) }
-        };
+        if self.hash(spec.id.contract, &spec.id.name).as_ref() == Some(&spec.hash) {
+            return Ok(());
+        }
+        let mut state = self.act(format!("create {}", spec.id));
+        state.networks.insert(spec.id.contract);
+        if state.uncreatable.contains(&spec.id.name) {
+            return Err(DriverError::Exited(format!("the engine can't create {}", spec.id)));
+        }
         let machine = ObservedMachine {
             id: spec.id.clone(),
             hash: spec.hash.clone(),
             instance: state.starts.to_string(),
-            state: machine,
+            state: MachineState::Stopped { how: "never started".into() },
         };
-        state.networks.insert(spec.id.contract);
         state.binds.insert(spec.id.clone(), binds.to_vec());
         state.machines.insert(spec.id.clone(), machine);
+        Ok(())
+    }
+
+    async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.step().await;
+        let mut state = self.act(format!("start {id}"));
+        if state.unstartable.contains(&id.name) {
+            return Err(DriverError::Exited(format!("the engine can't start {id}")));
+        }
+        state.starts += 1;
+        let instance = state.starts.to_string();
+        let now = if state.crashing.contains(&id.name) {
+            MachineState::Stopped { how: "exit code 1".into() }
+        } else {
+            MachineState::Running { ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, id.contract as u8, 2))) }
+        };
+        let machine = state.machines.get_mut(id);
+        let machine = machine.ok_or_else(|| DriverError::transient(format!("no machine {id}")))?;
+        machine.instance = instance;
+        machine.state = now;
         Ok(())
     }
 

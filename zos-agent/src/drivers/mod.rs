@@ -189,7 +189,8 @@ pub enum DriverError {
         /// Explanation for the log.
         message: String,
     },
-    /// The machine's program didn't start.
+    /// The machine can't be created or didn't start. Most often its image or its deployment is the cause, but
+    /// a later try may succeed.
     #[error("{0}")]
     Exited(String),
     /// A later try may succeed.
@@ -213,8 +214,12 @@ pub trait MachineDriver: Send + Sync {
     /// Fetches the machine's image. May take long, and changes no machine.
     async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError>;
 
-    /// Starts the machine; creates it and its contract's network if they are missing.
-    async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError>;
+    /// Creates the machine and its contract's network if they are missing, and starts nothing. A machine with
+    /// another spec is replaced.
+    async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError>;
+
+    /// Starts a machine that was created.
+    async fn start(&self, id: &WorkloadId) -> Result<(), DriverError>;
 
     /// Stops the machine if it runs.
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError>;

@@ -17,7 +17,7 @@ use crate::{
     backoff::Backoff,
     chain::{
         Chain, Reports, Snapshot, Version,
-        desired::{Desired, Target, Wanted},
+        desired::{Desired, Target, Wanted, Workloads},
     },
     clock::unix_ms,
     drivers::{DriverError, ImageRules},
@@ -26,7 +26,7 @@ use crate::{
 };
 use anyhow::Result;
 use observed::{Observed, ObservedContract, observe};
-use plan::{Goal, Plan, Step, as_grown, plan};
+use plan::{Approved, Goal, Plan, as_grown, plan, suspend};
 use progress::Progress;
 use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
@@ -62,12 +62,14 @@ pub struct Timing {
     pub stable_after: Duration,
     /// Delays after failures.
     pub backoff: Backoff,
-    /// How often a machine is started before it is given up, if it was never ready.
-    pub starts_before_ready: u32,
+    /// How often a version is tried before it is given up, if it was never ready.
+    pub tries_before_ready: u32,
     /// How long starts wait while other contracts free their capacity.
     pub hold_starts: Duration,
     /// Age from which a finalized head is no reason to destroy anything.
     pub stale_after: Duration,
+    /// How often the chain is asked for closed contracts whose addresses await this node's release.
+    pub look_every: Duration,
     /// How long workloads of a contract that the chain doesn't know keep running.
     pub quarantine: Duration,
 }
@@ -80,9 +82,10 @@ impl Default for Timing {
             ready_after: Duration::from_millis(500),
             stable_after: Duration::from_secs(60),
             backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) },
-            starts_before_ready: 5,
+            tries_before_ready: 5,
             hold_starts: Duration::from_secs(15),
             stale_after: Duration::from_secs(300),
+            look_every: Duration::from_secs(600),
             quarantine: Duration::from_secs(7 * 24 * 3600),
         }
     }
@@ -220,10 +223,11 @@ impl Engine {
         let goals = self.goals(&snapshot, &observed).await;
         self.cancel_outdated(&goals);
         let plans = plan(&goals, &observed);
-        self.update_progress(&snapshot, &observed, &plans);
+        self.update_progress(&snapshot, &observed, &goals, &plans);
         self.forget_gone(&goals);
         self.start(&snapshot, &goals, plans);
-        self.releases.ask(&*self.chain, &snapshot, &observed, self.timing.stale_after).await;
+        let busy = self.reconciler.busy().into_iter().map(|(contract, _)| contract).collect();
+        self.releases.ask(&*self.chain, &snapshot, &observed, &busy, &self.timing).await;
         self.report(&snapshot, &observed);
         self.outputs.observed.send_replace(Arc::new(observed));
     }
@@ -304,10 +308,12 @@ impl Engine {
         self.note_rejected_updates(snapshot);
         let mut goals = BTreeMap::new();
         for (&contract, desired) in &snapshot.contracts {
-            let target = self.target(desired);
-            let progress = self.progress.entry(contract).or_default();
-            progress.begin(target.version);
-            goals.insert(contract, goal(desired, target, progress, observed.get(&contract)));
+            let version = self.target(desired).version;
+            self.progress.entry(contract).or_default().begin(version, desired.has_confirmed(version));
+            let there = observed.get(&contract);
+            let waits = self.waits_for_try(desired, version, there);
+            let may_run = !waits && self.progress.get(&contract).is_none_or(|p| p.rejection().is_none());
+            goals.insert(contract, goal(desired, self.target(desired), may_run, there));
         }
         let absent: BTreeSet<ContractId> =
             observed.keys().copied().filter(|id| !snapshot.contracts.contains_key(id)).collect();
@@ -317,6 +323,32 @@ impl Engine {
         }
         self.metrics.quarantined.set(self.quarantine.len() as i64);
         goals
+    }
+
+    /// Whether the next try of a version that the chain hasn't confirmed is yet to come. Nothing of it runs
+    /// until then: what isn't deployed isn't paid for.
+    fn waits_for_try(
+        &mut self,
+        desired: &Desired,
+        version: Version,
+        observed: Option<&ObservedContract>,
+    ) -> bool {
+        let contract = desired.contract.id;
+        if desired.has_confirmed(version) {
+            return false;
+        }
+        if self.reconciler.purpose(contract) == Some(Purpose::Suspend) {
+            return true;
+        }
+        let progress = self.progress.get(&contract);
+        let Some(at) = progress.and_then(|progress| progress.retry_at(Purpose::Run(version))) else {
+            return false;
+        };
+        if at > Instant::now() {
+            self.next_pass = self.next_pass.min(at);
+            return true;
+        }
+        observed.is_some_and(|observed| !suspend(&approved(desired, Some(observed)), observed).is_empty())
     }
 
     /// The goal for a contract that is here but not on the chain. Absence alone destroys nothing: that takes
@@ -361,7 +393,8 @@ impl Engine {
 
     fn purpose(&self, contract: ContractId, goal: &Goal) -> Option<Purpose> {
         match goal {
-            Goal::Run(_) => self.progress.get(&contract)?.version().map(Purpose::Run),
+            Goal::Run { .. } => self.progress.get(&contract)?.version().map(Purpose::Run),
+            Goal::Suspend(_) => Some(Purpose::Suspend),
             Goal::Halt => Some(Purpose::Halt),
             Goal::Destroy => Some(Purpose::Destroy),
             Goal::Keep => None,
@@ -369,7 +402,13 @@ impl Engine {
     }
 
     /// Records how far each contract has come.
-    fn update_progress(&mut self, snapshot: &Snapshot, observed: &Observed, plans: &[Plan]) {
+    fn update_progress(
+        &mut self,
+        snapshot: &Snapshot,
+        observed: &Observed,
+        goals: &BTreeMap<ContractId, Goal>,
+        plans: &[Plan],
+    ) {
         let now = Instant::now();
         let nothing = Default::default();
         for (contract, desired) in &snapshot.contracts {
@@ -383,17 +422,17 @@ impl Engine {
                 continue;
             }
             let there = observed.get(contract).unwrap_or(&nothing);
-            let is_reached =
-                progress.rejection().is_none() && !plans.iter().any(|plan| plan.contract == *contract);
+            let is_reached = matches!(goals.get(contract), Some(Goal::Run { .. }))
+                && !plans.iter().any(|plan| plan.contract == *contract);
             progress.observe(workloads, there, is_reached, now, &self.timing);
-            let confirmed = desired.has_confirmed(target.version);
-            progress.count_exit(workloads, there, confirmed, now, &self.timing);
+            if let Some(why) = progress.take_exit(workloads, there) {
+                let confirmed = desired.has_confirmed(target.version);
+                progress.count_try(*contract, why, confirmed, now, &self.timing);
+                // At once: the others are to stop, or the active version is to come back.
+                self.next_pass = now;
+            }
             if let Some(at) = progress.ready_at(&self.timing) {
                 self.next_pass = self.next_pass.min(at.max(now));
-            }
-            if progress.rejection().is_some() && desired.contract.pending == Some(target.version) {
-                // At once: the active version is to come back.
-                self.next_pass = now;
             }
         }
     }
@@ -427,10 +466,7 @@ impl Engine {
                 self.next_pass = self.next_pass.min(now + hold);
                 continue;
             }
-            progress.starting(plan.steps.iter().filter_map(|step| match step {
-                Step::RunMachine(spec) => Some(spec.id.name.as_str()),
-                _ => None,
-            }));
+            progress.starting(purpose);
             self.reconciler.start(plan, purpose, image_rules(snapshot, contract, purpose));
         }
     }
@@ -450,9 +486,11 @@ impl Engine {
         };
         match result {
             Ok(()) if purpose == Purpose::Destroy => info!(contract, "workloads removed"),
+            Ok(()) if matches!(purpose, Purpose::Run(_)) => progress.started(),
             Ok(()) | Err(Failure::Cancelled) => {}
-            // The next observation shows how it ended.
-            Err(Failure::Exited(why)) => warn!(contract, "{why}"),
+            Err(Failure::Exited(why)) => {
+                progress.count_try(contract, why, confirmed, Instant::now(), &self.timing);
+            }
             Err(Failure::Transient(why)) => {
                 progress.failed(contract, purpose, &format!("{why:#}"), Instant::now(), &self.timing);
             }
@@ -472,29 +510,45 @@ fn image_rules(snapshot: &Snapshot, contract: ContractId, purpose: Purpose) -> I
             // A restart, or the return from a failed update, needs no registry.
             keep: snapshot.has_confirmed(contract, version),
         },
-        Purpose::Halt | Purpose::Destroy => ImageRules { limit: 0, keep: true },
+        Purpose::Suspend | Purpose::Halt | Purpose::Destroy => ImageRules { limit: 0, keep: true },
     }
 }
 
-fn goal(
-    desired: &Desired,
-    target: &Target,
-    progress: &Progress,
-    observed: Option<&ObservedContract>,
-) -> Goal {
+fn goal(desired: &Desired, target: &Target, may_run: bool, observed: Option<&ObservedContract>) -> Goal {
+    let confirmed = desired.has_confirmed(target.version);
     match &target.wanted {
         _ if desired.contract.paused => Goal::Halt,
-        Wanted::Run(workloads) if progress.rejection().is_none() => {
-            let confirmed = desired.has_confirmed(target.version);
-            Goal::Run(match observed.filter(|_| confirmed) {
+        Wanted::Run(workloads) if may_run => Goal::Run {
+            workloads: match observed.filter(|_| confirmed) {
                 Some(observed) => as_grown(workloads, observed),
                 None => workloads.clone(),
-            })
-        }
+            },
+            approved: approved(desired, observed),
+        },
+        Wanted::Run(_) | Wanted::Refused(_) if !confirmed => Goal::Suspend(approved(desired, observed)),
         Wanted::Run(_) | Wanted::Refused(_) => Goal::Keep,
         Wanted::Unknown(why) => {
             error!(contract = desired.contract.id, "nothing is changed: {why}");
             Goal::Keep
         }
     }
+}
+
+/// Machines of the confirmed version. If this node can't read that one, all that aren't the update's.
+fn approved(desired: &Desired, observed: Option<&ObservedContract>) -> Approved {
+    if desired.contract.confirmed().is_none() {
+        return Approved::new();
+    }
+    let names = |workloads: &Workloads| -> Approved {
+        workloads.machines.iter().map(|spec| (spec.id.name.clone(), spec.hash.clone())).collect()
+    };
+    if let Some(active) = desired.active.workloads() {
+        return names(active);
+    }
+    let update = desired.pending.as_ref().and_then(Target::workloads).map(names).unwrap_or_default();
+    let machines = observed.into_iter().flat_map(|observed| observed.machines.values());
+    machines
+        .map(|machine| (machine.id.name.clone(), machine.hash.clone()))
+        .filter(|(name, hash)| update.get(name) != Some(hash))
+        .collect()
 }

@@ -4,7 +4,7 @@
 use super::observed::{Observed, ObservedContract};
 use crate::{
     chain::desired::Workloads,
-    drivers::{MachineSpec, VolumeSpec},
+    drivers::{MachineSpec, MachineState, VolumeSpec},
 };
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::ContractId;
@@ -13,7 +13,14 @@ use tfgrid_primitives::ContractId;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Goal {
     /// These workloads run.
-    Run(Workloads),
+    Run {
+        /// What runs.
+        workloads: Workloads,
+        /// Machines that may run while images are fetched, which takes as long as a registry likes.
+        approved: Approved,
+    },
+    /// No other machines run than these; everything else stays.
+    Suspend(Approved),
     /// No machine runs; everything else stays.
     Halt,
     /// Everything is removed. For contracts only that the chain has closed.
@@ -21,6 +28,10 @@ pub enum Goal {
     /// Nothing is changed.
     Keep,
 }
+
+/// Machines of the version that the chain has confirmed, and is paid for: from their names to the hashes of
+/// their specs.
+pub type Approved = BTreeMap<String, String>;
 
 /// An idempotent step. The names are those of the contract's workloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,8 +46,10 @@ pub enum Step {
     DetachVolume(String),
     /// Create or grow the volume, and attach it.
     AttachVolume(VolumeSpec),
-    /// Create and start the machine.
-    RunMachine(MachineSpec),
+    /// Create the machine.
+    CreateMachine(MachineSpec),
+    /// Start the machine.
+    StartMachine(MachineSpec),
     /// Delete the volume with its content.
     DeleteVolume(String),
     /// Remove the contract's network.
@@ -61,7 +74,9 @@ impl Plan {
             | Step::DetachVolume(_)
             | Step::DeleteVolume(_)
             | Step::RemoveNetwork => true,
-            Step::FetchImage(_) | Step::AttachVolume(_) | Step::RunMachine(_) => false,
+            Step::FetchImage(_) | Step::AttachVolume(_) | Step::CreateMachine(_) | Step::StartMachine(_) => {
+                false
+            }
         })
     }
 }
@@ -94,18 +109,20 @@ pub fn plan(goals: &BTreeMap<ContractId, Goal>, observed: &Observed) -> Vec<Plan
 
 fn steps(goal: &Goal, observed: &ObservedContract) -> Vec<Step> {
     match goal {
-        Goal::Run(workloads) => run(workloads, observed),
-        Goal::Halt => halt(observed),
+        Goal::Run { workloads, approved } => run(workloads, approved, observed),
+        Goal::Suspend(approved) => suspend(approved, observed),
+        Goal::Halt => suspend(&Approved::new(), observed),
         Goal::Destroy => destroy(observed),
         Goal::Keep => Vec::new(),
     }
 }
 
-fn halt(observed: &ObservedContract) -> Vec<Step> {
+/// Stops what isn't approved.
+pub fn suspend(approved: &Approved, observed: &ObservedContract) -> Vec<Step> {
     observed
         .machines
         .values()
-        .filter(|m| m.is_running())
+        .filter(|m| m.is_running() && approved.get(&m.id.name) != Some(&m.hash))
         .map(|m| Step::StopMachine(m.id.name.clone()))
         .collect()
 }
@@ -116,12 +133,31 @@ fn destroy(observed: &ObservedContract) -> Vec<Step> {
     machines.chain(volumes).chain(observed.network.then_some(Step::RemoveNetwork)).collect()
 }
 
+/// Before a fetch, what isn't approved is stopped: it doesn't run on while a registry takes its time.
+fn run(workloads: &Workloads, approved: &Approved, observed: &ObservedContract) -> Vec<Step> {
+    let steps = deploy(workloads, observed);
+    let stops = suspend(approved, observed);
+    if stops.is_empty() || !steps.iter().any(|step| matches!(step, Step::FetchImage(_))) {
+        return steps;
+    }
+    let mut stopped = observed.clone();
+    for machine in stopped.machines.values_mut() {
+        if approved.get(&machine.id.name) != Some(&machine.hash) {
+            machine.state = MachineState::Stopped { how: "by the agent".into() };
+        }
+    }
+    stops.into_iter().chain(deploy(workloads, &stopped)).collect()
+}
+
 /// Whatever is slow or likely to fail comes before the first stop, so that a new version that can't run
-/// leaves the old one running.
-fn run(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
+/// leaves the old one running. No machine starts before all are created, so that none runs while another
+/// can't.
+fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let volumes = Volumes::of(workloads, observed);
-    let mut prepare = Vec::new();
+    let mut fetch = Vec::new();
+    let mut create_early = Vec::new();
     let mut clear = Vec::new();
+    let mut create = Vec::new();
     let mut start = Vec::new();
 
     for name in observed.machines.keys() {
@@ -137,15 +173,22 @@ fn run(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
                     clear.push(Step::StopMachine(spec.id.name.clone()));
                 }
                 if !machine.is_running() || must_stop {
-                    start.push(Step::RunMachine(spec.clone()));
+                    create.push(Step::CreateMachine(spec.clone()));
+                    start.push(Step::StartMachine(spec.clone()));
                 }
             }
-            other => {
-                prepare.push(Step::FetchImage(spec.clone()));
-                if other.is_some() {
-                    clear.push(Step::RemoveMachine(spec.id.name.clone()));
-                }
-                start.push(Step::RunMachine(spec.clone()));
+            Some(_) => {
+                fetch.push(Step::FetchImage(spec.clone()));
+                clear.push(Step::RemoveMachine(spec.id.name.clone()));
+                create.push(Step::CreateMachine(spec.clone()));
+                start.push(Step::StartMachine(spec.clone()));
+            }
+            None => {
+                fetch.push(Step::FetchImage(spec.clone()));
+                let is_ready = spec.container.mounts.iter().all(|(name, _)| is_attached(observed, name));
+                let create = if is_ready { &mut create_early } else { &mut create };
+                create.push(Step::CreateMachine(spec.clone()));
+                start.push(Step::StartMachine(spec.clone()));
             }
         }
     }
@@ -153,12 +196,18 @@ fn run(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     volumes
         .shrinking
         .into_iter()
-        .chain(prepare)
+        .chain(fetch)
+        .chain(create_early)
         .chain(clear)
         .chain(detach)
         .chain(volumes.attach)
+        .chain(create)
         .chain(start)
         .collect()
+}
+
+fn is_attached(observed: &ObservedContract, volume: &str) -> bool {
+    observed.volumes.get(volume).is_some_and(|volume| volume.attached)
 }
 
 fn uses(spec: &MachineSpec, volume: &str) -> bool {
@@ -276,13 +325,20 @@ mod tests {
                     );
                 }
             }
-            Step::RunMachine(spec) => {
+            Step::CreateMachine(spec) => {
+                for (name, _) in &spec.container.mounts {
+                    assert!(world.volumes[name].attached, "a machine is created after its volumes");
+                }
+                let created = observed_machine(contract, &spec.id.name, &spec.hash, false);
+                world.machines.entry(spec.id.name.clone()).or_insert(created);
+                world.network = true;
+            }
+            Step::StartMachine(spec) => {
                 for (name, _) in &spec.container.mounts {
                     assert!(world.volumes[name].attached, "a machine starts after its volumes");
                 }
-                let running = observed_machine(contract, &spec.id.name, &spec.hash, true);
-                world.machines.insert(spec.id.name.clone(), running);
-                world.network = true;
+                let machine = world.machines.get_mut(&spec.id.name).expect("a machine starts once created");
+                machine.state = MachineState::Running { ip: None };
             }
         }
     }
@@ -290,6 +346,17 @@ mod tests {
     /// In these tests the hash tells whether a machine mounts `data`.
     fn mounts(machine: &ObservedMachine, volume: &VolumeSpec) -> bool {
         machine.hash.ends_with("+data") && volume.id.name == "data"
+    }
+
+    /// The goal that these workloads run, none of which are approved yet.
+    fn run_goal(workloads: Workloads) -> Goal {
+        Goal::Run { workloads, approved: Approved::new() }
+    }
+
+    /// The goal of an update to these workloads, in a world whose machines are all approved.
+    fn update(machines: Vec<MachineSpec>, volumes: Vec<VolumeSpec>, world: &ObservedContract) -> Goal {
+        let approved = world.machines.iter().map(|(name, machine)| (name.clone(), machine.hash.clone()));
+        Goal::Run { workloads: Workloads { machines, volumes }, approved: approved.collect() }
     }
 
     fn one(goal: Goal, world: ObservedContract) -> Vec<Step> {
@@ -301,11 +368,55 @@ mod tests {
     fn a_new_contract_is_fetched_then_attached_then_started() {
         let web = machine(1, "web", "a", &["data"]);
         let data = volume(1, "data", 16);
-        let goal = Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![data.clone()] });
+        let world = ObservedContract::default();
+        let goal = update(vec![web.clone()], vec![data.clone()], &world);
         assert_eq!(
-            one(goal, ObservedContract::default()),
-            [Step::FetchImage(web.clone()), Step::AttachVolume(data), Step::RunMachine(web)]
+            one(goal, world),
+            [
+                Step::FetchImage(web.clone()),
+                Step::AttachVolume(data),
+                Step::CreateMachine(web.clone()),
+                Step::StartMachine(web)
+            ]
         );
+    }
+
+    #[test]
+    fn machines_new_in_an_update_are_created_before_any_stops() {
+        let world = ObservedContract {
+            machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "old", true))]),
+            network: true,
+            ..Default::default()
+        };
+        let (db, web) = (machine(1, "db", "a", &[]), machine(1, "web", "new", &[]));
+        let steps = one(update(vec![db.clone(), web.clone()], vec![], &world), world);
+        let place = |step: Step| steps.iter().position(|other| *other == step);
+        assert!(place(Step::CreateMachine(db)) < place(Step::RemoveMachine("web".into())), "{steps:?}");
+    }
+
+    #[test]
+    fn a_suspended_contract_runs_only_what_is_approved() {
+        let world = ObservedContract {
+            machines: BTreeMap::from(["db", "web", "new"].map(|name| {
+                let hash = if name == "web" { "new" } else { "a" };
+                (name.to_string(), observed_machine(1, name, hash, true))
+            })),
+            network: true,
+            ..Default::default()
+        };
+        let approved = Approved::from(["db", "web"].map(|name| (name.to_string(), "a".to_string())));
+        assert_eq!(
+            one(Goal::Suspend(approved.clone()), world.clone()),
+            [Step::StopMachine("new".into()), Step::StopMachine("web".into())]
+        );
+
+        // The same before a fetch, of which nobody knows how long it takes.
+        let machines = ["db", "new", "late"].map(|name| machine(1, name, "a", &[]));
+        let workloads = Workloads { machines: machines.to_vec(), volumes: vec![] };
+        let steps = one(Goal::Run { workloads, approved }, world);
+        assert_eq!(steps[..2], [Step::StopMachine("new".into()), Step::StopMachine("web".into())]);
+        assert!(steps.contains(&Step::StartMachine(machine(1, "new", "a", &[]))), "{steps:?}");
+        assert!(!touched(&steps).contains(&"db"), "{steps:?}");
     }
 
     #[test]
@@ -316,10 +427,14 @@ mod tests {
             network: true,
             ..Default::default()
         };
-        let goal = Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![] });
         assert_eq!(
-            one(goal, world),
-            [Step::FetchImage(web.clone()), Step::RemoveMachine("web".into()), Step::RunMachine(web)]
+            one(update(vec![web.clone()], vec![], &world), world),
+            [
+                Step::FetchImage(web.clone()),
+                Step::RemoveMachine("web".into()),
+                Step::CreateMachine(web.clone()),
+                Step::StartMachine(web)
+            ]
         );
     }
 
@@ -332,8 +447,11 @@ mod tests {
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16, false))]),
             network: true,
         };
-        let goal = Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![data.clone()] });
-        assert_eq!(one(goal, world), [Step::AttachVolume(data), Step::RunMachine(web)]);
+        let goal = update(vec![web.clone()], vec![data.clone()], &world);
+        assert_eq!(
+            one(goal, world),
+            [Step::AttachVolume(data), Step::CreateMachine(web.clone()), Step::StartMachine(web)]
+        );
     }
 
     #[test]
@@ -344,17 +462,17 @@ mod tests {
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 32, true))]),
             network: true,
         };
-        let goal =
-            |mib| Goal::Run(Workloads { machines: vec![web.clone()], volumes: vec![volume(1, "data", mib)] });
+        let goal = |mib| update(vec![web.clone()], vec![volume(1, "data", mib)], &world);
         assert_eq!(
             one(goal(64), world.clone()),
             [
                 Step::StopMachine("web".into()),
                 Step::AttachVolume(volume(1, "data", 64)),
-                Step::RunMachine(web.clone())
+                Step::CreateMachine(web.clone()),
+                Step::StartMachine(web.clone())
             ]
         );
-        assert_eq!(one(goal(16), world)[0], Step::AttachVolume(volume(1, "data", 16)));
+        assert_eq!(one(goal(16), world.clone())[0], Step::AttachVolume(volume(1, "data", 16)));
     }
 
     /// Names of the workloads that the steps change.
@@ -366,7 +484,9 @@ mod tests {
                 | Step::RemoveMachine(name)
                 | Step::DetachVolume(name)
                 | Step::DeleteVolume(name) => name.as_str(),
-                Step::FetchImage(spec) | Step::RunMachine(spec) => spec.id.name.as_str(),
+                Step::FetchImage(spec) | Step::CreateMachine(spec) | Step::StartMachine(spec) => {
+                    spec.id.name.as_str()
+                }
                 Step::AttachVolume(spec) => spec.id.name.as_str(),
                 Step::RemoveNetwork => "network",
             })
@@ -385,10 +505,9 @@ mod tests {
         };
         let db = machine(1, "db", "a+data", &["data"]);
         let machines = |web: &str| vec![db.clone(), machine(1, "web", web, &[])];
-        let goal =
-            |web| Goal::Run(Workloads { machines: machines(web), volumes: vec![volume(1, "data", 16)] });
-        assert_eq!(touched(&one(goal("new"), world.clone())), ["web", "web", "web"]);
-        assert_eq!(one(goal("old"), world), []);
+        let goal = |web| update(machines(web), vec![volume(1, "data", 16)], &world);
+        assert_eq!(touched(&one(goal("new"), world.clone())), ["web"; 4]);
+        assert_eq!(one(goal("old"), world.clone()), []);
     }
 
     #[test]
@@ -400,8 +519,8 @@ mod tests {
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64, attached))]),
             network: true,
         };
-        assert_eq!(one(Goal::Run(as_grown(&workloads, &world(true))), world(true)), []);
-        let steps = one(Goal::Run(as_grown(&workloads, &world(false))), world(false));
+        assert_eq!(one(run_goal(as_grown(&workloads, &world(true))), world(true)), []);
+        let steps = one(run_goal(as_grown(&workloads, &world(false))), world(false));
         assert_eq!(steps, [Step::AttachVolume(volume(1, "data", 64))]);
         // One that is too small is grown all the same.
         let grown = as_grown(&workloads, &ObservedContract::default());
@@ -411,7 +530,7 @@ mod tests {
     #[test]
     fn plans_that_free_capacity_go_before_starts() {
         let goals = BTreeMap::from([
-            (1, Goal::Run(Workloads { machines: vec![machine(1, "web", "a", &[])], volumes: vec![] })),
+            (1, update(vec![machine(1, "web", "a", &[])], vec![], &ObservedContract::default())),
             (2, Goal::Destroy),
             (3, Goal::Halt),
         ]);
@@ -478,9 +597,16 @@ mod tests {
         )
     }
 
+    fn approved() -> impl Strategy<Value = Approved> {
+        let names = prop_oneof![Just("x"), Just("y"), Just("z"), Just("other")];
+        let hashes = prop_oneof![Just("a"), Just("b"), Just("a+data")];
+        proptest::collection::btree_map(names.prop_map(String::from), hashes.prop_map(String::from), 0..3)
+    }
+
     fn goal() -> impl Strategy<Value = Goal> {
         prop_oneof![
-            4 => workloads().prop_map(Goal::Run),
+            4 => (workloads(), approved()).prop_map(|(workloads, approved)| Goal::Run { workloads, approved }),
+            1 => approved().prop_map(Goal::Suspend),
             1 => Just(Goal::Halt),
             1 => Just(Goal::Destroy),
             1 => Just(Goal::Keep),
@@ -494,6 +620,13 @@ mod tests {
                 apply(&step, 1, &mut world);
             }
             prop_assert_eq!(one(goal, world), []);
+        }
+
+        #[test]
+        fn no_machine_starts_before_all_are_created(goal in goal(), world in world()) {
+            let steps = one(goal, world);
+            let started = steps.iter().skip_while(|step| !matches!(step, Step::StartMachine(_)));
+            prop_assert!(started.clone().all(|step| matches!(step, Step::StartMachine(_))));
         }
 
         #[test]
@@ -513,18 +646,18 @@ mod tests {
         fn a_crashed_and_reverted_update_loses_no_content(
             old in workloads(), new in workloads(), mut world in world(), crash in 0usize..8,
         ) {
-            let goal = Goal::Run(as_grown(&old, &world));
+            let goal = run_goal(as_grown(&old, &world));
             for step in one(goal, world.clone()) {
                 apply(&step, 1, &mut world);
             }
             let before = world.volumes.clone();
-            for step in one(Goal::Run(as_grown(&new, &world)), world.clone()).iter().take(crash) {
+            for step in one(run_goal(as_grown(&new, &world)), world.clone()).iter().take(crash) {
                 apply(step, 1, &mut world);
             }
-            for step in one(Goal::Run(as_grown(&old, &world)), world.clone()) {
+            for step in one(run_goal(as_grown(&old, &world)), world.clone()) {
                 apply(&step, 1, &mut world);
             }
-            prop_assert_eq!(one(Goal::Run(as_grown(&old, &world)), world.clone()), []);
+            prop_assert_eq!(one(run_goal(as_grown(&old, &world)), world.clone()), []);
             for (name, volume) in before {
                 prop_assert!(world.volumes[&name].size >= volume.size);
             }

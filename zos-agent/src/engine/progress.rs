@@ -16,12 +16,12 @@ use tracing::{error, warn};
 pub struct Progress {
     version: Option<Version>,
     failures: u32,
-    /// Purpose of the last failed plan, and when to try again.
-    retry: Option<(Purpose, Instant)>,
-    /// Starts of each machine since all machines were last stable.
-    starts: BTreeMap<String, u32>,
-    /// Whether the machine that is stopped now was counted as a failure.
-    exit_counted: bool,
+    /// Purposes whose last plan failed, and when to try again.
+    retries: Vec<(Purpose, Instant)>,
+    /// Tries, since all machines were last stable, in which one couldn't be created or exited.
+    failed_tries: u32,
+    /// Whether the machines were started and none has been counted as exited since.
+    is_started: bool,
     steady: Option<Steady>,
     rejection: Option<Rejection>,
     held_since: Option<Instant>,
@@ -35,10 +35,13 @@ struct Steady {
 }
 
 impl Progress {
-    /// Starts over if the version is another one.
-    pub fn begin(&mut self, version: Version) {
+    /// Starts over if the version is another one. One that the chain has confirmed is never given up.
+    pub fn begin(&mut self, version: Version, confirmed: bool) {
         if self.version != Some(version) {
             *self = Self { version: Some(version), ..Self::default() };
+        }
+        if confirmed {
+            self.rejection = None;
         }
     }
 
@@ -54,7 +57,7 @@ impl Progress {
 
     /// When to try this purpose again, `None` if at once.
     pub fn retry_at(&self, purpose: Purpose) -> Option<Instant> {
-        self.retry.filter(|(failed, _)| *failed == purpose).map(|(_, at)| at)
+        self.retries.iter().find(|(failed, _)| *failed == purpose).map(|(_, at)| *at)
     }
 
     /// Whether anything failed since all machines were last stable.
@@ -69,19 +72,23 @@ impl Progress {
         now.duration_since(since) < limit
     }
 
-    /// Records a plan that starts these machines.
-    pub fn starting<'a>(&mut self, machines: impl Iterator<Item = &'a str>) {
-        self.retry = None;
+    /// Records the start of a plan.
+    pub fn starting(&mut self, purpose: Purpose) {
+        // A suspension lasts until the next try, so it doesn't bring that forward.
+        self.retries.retain(|(failed, _)| purpose == Purpose::Suspend && *failed != purpose);
         self.held_since = None;
-        self.exit_counted = false;
-        for name in machines {
-            *self.starts.entry(name.to_owned()).or_default() += 1;
-        }
+        self.is_started = false;
+    }
+
+    /// Records that all machines were started.
+    pub fn started(&mut self) {
+        self.is_started = true;
     }
 
     /// Records that the workloads are to be stopped: their exits are no failures.
     pub fn halted(&mut self) {
-        self.starts.clear();
+        self.failed_tries = 0;
+        self.is_started = false;
         self.steady = None;
     }
 
@@ -96,7 +103,8 @@ impl Progress {
     ) {
         self.failures = self.failures.saturating_add(1);
         let delay = timing.backoff.delay(self.failures);
-        self.retry = Some((purpose, now + delay));
+        self.retries.retain(|(failed, _)| *failed != purpose);
+        self.retries.push((purpose, now + delay));
         warn!(contract, failures = self.failures, retry_in = ?delay, "{why}");
     }
 
@@ -129,40 +137,44 @@ impl Progress {
             Some(steady) if steady.instances == instances => {
                 if now.duration_since(steady.since) >= timing.stable_after {
                     self.failures = 0;
-                    self.starts.clear();
+                    self.failed_tries = 0;
+                    self.is_started = false;
                 }
             }
             _ => self.steady = Some(Steady { instances, since: now }),
         }
     }
 
-    /// Counts a started machine that has exited by itself.
-    pub fn count_exit(
+    /// Why a started machine has exited by itself; `None` if none has since this was last asked.
+    pub fn take_exit(&mut self, workloads: &Workloads, observed: &ObservedContract) -> Option<Rejection> {
+        if !self.is_started || self.rejection.is_some() {
+            return None;
+        }
+        let (spec, how) = workloads
+            .machines
+            .iter()
+            .find_map(|spec| Some((spec, observed.machines.get(&spec.id.name)?.how_it_stopped()?)))?;
+        self.is_started = false;
+        let message = format!("machine {:?} exited: {how}", spec.id.name);
+        Some(Rejection::new(FailureCode::WorkloadExited, &spec.pointer, message))
+    }
+
+    /// Counts a try in which a machine couldn't be created or exited. The last one that a version has before
+    /// it is confirmed is its rejection.
+    pub fn count_try(
         &mut self,
-        workloads: &Workloads,
-        observed: &ObservedContract,
+        contract: ContractId,
+        mut why: Rejection,
         confirmed: bool,
         now: Instant,
         timing: &Timing,
     ) {
-        if self.exit_counted || self.rejection.is_some() {
-            return;
-        }
-        let exited = workloads.machines.iter().find_map(|spec| {
-            let starts = *self.starts.get(&spec.id.name)?;
-            let how = observed.machines.get(&spec.id.name)?.how_it_stopped()?.to_owned();
-            Some((spec, starts, how))
-        });
-        let Some((spec, starts, how)) = exited else { return };
-        self.exit_counted = true;
-        let message = format!("machine {:?} exited: {how}", spec.id.name);
-        if starts >= timing.starts_before_ready && !confirmed {
-            let message = format!("{message}; it was started {starts} times");
-            let rejection = Rejection::new(FailureCode::WorkloadExited, &spec.pointer, message);
-            self.reject(spec.id.contract, rejection);
-        } else {
-            let Some(version) = self.version else { return };
-            self.failed(spec.id.contract, Purpose::Run(version), &message, now, timing);
+        self.failed_tries = self.failed_tries.saturating_add(1);
+        if self.failed_tries >= timing.tries_before_ready && !confirmed {
+            why.message = format!("{}; it was tried {} times", why.message, self.failed_tries);
+            self.reject(contract, why);
+        } else if let Some(version) = self.version {
+            self.failed(contract, Purpose::Run(version), &why.to_string(), now, timing);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
 use anyhow::Error;
 use std::{collections::HashMap, future::pending, sync::Arc};
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::ContractId;
+use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::{self, AbortHandle, JoinError, JoinSet},
@@ -27,6 +27,8 @@ const MAX_FETCHES: usize = 16;
 pub enum Purpose {
     /// Run the workloads of this version.
     Run(Version),
+    /// Stop what isn't confirmed, until the next try or for good.
+    Suspend,
     /// Stop the workloads.
     Halt,
     /// Remove the workloads and their data.
@@ -62,8 +64,8 @@ impl Outcome {
 pub enum Failure {
     /// The contract's owner must change something.
     Invalid(Rejection),
-    /// A machine exited instead of starting.
-    Exited(String),
+    /// A machine can't be created or exited instead of starting. The rejection is for a node that gives up.
+    Exited(Rejection),
     /// A later try may succeed.
     Transient(Error),
     /// The plan was cancelled.
@@ -116,9 +118,9 @@ impl Reconciler {
         self.running.values().map(|running| (running.contract, running.purpose)).collect()
     }
 
-    /// Whether a plan in execution frees capacity.
+    /// Whether a plan in execution frees capacity that other contracts may get.
     pub fn is_freeing(&self) -> bool {
-        self.running.values().any(|running| !matches!(running.purpose, Purpose::Run(_)))
+        self.running.values().any(|running| matches!(running.purpose, Purpose::Halt | Purpose::Destroy))
     }
 
     /// Starts a plan. The contract must not be busy.
@@ -203,7 +205,12 @@ impl Work {
             Step::RemoveMachine(name) => machines.remove_machine(&self.id(name)).await,
             Step::DetachVolume(name) => volumes.detach(&self.id(name)).await,
             Step::AttachVolume(spec) => volumes.attach(spec).await,
-            Step::RunMachine(spec) => machines.run(spec, &self.binds(spec).await?).await,
+            Step::CreateMachine(spec) => machines.create(spec, &self.binds(spec).await?).await,
+            Step::StartMachine(spec) => {
+                // Again: without the mounts, it would write to the host's disk.
+                self.binds(spec).await?;
+                machines.start(&spec.id).await
+            }
             Step::DeleteVolume(name) => volumes.delete(&self.id(name)).await,
             Step::RemoveNetwork => machines.remove_network(self.contract).await,
         }
@@ -226,7 +233,7 @@ impl Work {
 
 fn failure(step: &Step, error: DriverError) -> Failure {
     let pointer = match step {
-        Step::FetchImage(spec) | Step::RunMachine(spec) => &spec.pointer,
+        Step::FetchImage(spec) | Step::CreateMachine(spec) | Step::StartMachine(spec) => &spec.pointer,
         Step::AttachVolume(spec) => &spec.pointer,
         _ => return Failure::Transient(error.into()),
     };
@@ -234,7 +241,9 @@ fn failure(step: &Step, error: DriverError) -> Failure {
         DriverError::Invalid { code, field, message } => {
             Failure::Invalid(Rejection::new(code, format!("{pointer}{field}"), message))
         }
-        DriverError::Exited(message) => Failure::Exited(message),
+        DriverError::Exited(message) => {
+            Failure::Exited(Rejection::new(FailureCode::WorkloadExited, pointer, message))
+        }
         DriverError::Transient(why) => Failure::Transient(why),
     }
 }

@@ -2,14 +2,17 @@
 //! Closed contracts whose public addresses the chain keeps back until this node reports that everything of
 //! them is removed.
 
-use super::observed::Observed;
+use super::{Timing, observed::Observed};
 use crate::{
     chain::{Chain, Report, Reports, Snapshot, Topic},
     clock::unix_ms,
     store::Store,
 };
 use anyhow::{Error, Result};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 use tfgrid_primitives::ContractId;
 use tracing::{debug, error};
 
@@ -24,6 +27,8 @@ pub struct Releases {
     ending: BTreeSet<ContractId>,
     /// Contracts to report: everything is removed, and the chain awaits the report.
     awaited: BTreeSet<ContractId>,
+    /// When to look on the chain for others, such as those that closed before this node saw them.
+    next_look: Instant,
 }
 
 impl Releases {
@@ -33,7 +38,7 @@ impl Releases {
     /// If the file is damaged or can't be written.
     pub fn load(store: Store) -> Result<Self> {
         let ending = store.read_or_default(FILE)?;
-        Ok(Self { store, ending, awaited: BTreeSet::new() })
+        Ok(Self { store, ending, awaited: BTreeSet::new(), next_look: Instant::now() })
     }
 
     /// Adds contracts that the chain doesn't list any more.
@@ -45,20 +50,24 @@ impl Releases {
         }
     }
 
-    /// Asks the chain which of the contracts that are removed here await a report.
+    /// Asks the chain for contracts that await a report, at the first call and then every `look_every`, and
+    /// which of those that are removed here still do. Nothing of the `busy` ones counts as removed.
     pub async fn ask(
         &mut self,
         chain: &dyn Chain,
         snapshot: &Snapshot,
         observed: &Observed,
-        stale_after: Duration,
+        busy: &BTreeSet<ContractId>,
+        timing: &Timing,
     ) {
-        let before = self.ending.len();
-        self.ending.retain(|contract| !snapshot.contracts.contains_key(contract));
+        let before = self.ending.clone();
         self.awaited.clear();
-        if snapshot.may_destroy(unix_ms(), stale_after).is_ok() {
-            let gone: Vec<ContractId> =
-                self.ending.iter().copied().filter(|contract| !observed.contains_key(contract)).collect();
+        if snapshot.may_destroy(unix_ms(), timing.stale_after).is_ok() {
+            self.look(chain, snapshot, timing.look_every).await;
+            self.ending.retain(|contract| !snapshot.contracts.contains_key(contract));
+            let is_gone =
+                |contract: &ContractId| !observed.contains_key(contract) && !busy.contains(contract);
+            let gone: Vec<ContractId> = self.ending.iter().copied().filter(is_gone).collect();
             for contract in gone {
                 match chain.awaits_release(contract, &snapshot.head).await {
                     Ok(true) => {
@@ -77,8 +86,22 @@ impl Releases {
                 }
             }
         }
-        if self.ending.len() != before {
+        if self.ending != before {
             self.save();
+        }
+    }
+
+    /// Adds contracts that await a report, if it is time to look for them.
+    async fn look(&mut self, chain: &dyn Chain, snapshot: &Snapshot, look_every: Duration) {
+        if Instant::now() < self.next_look {
+            return;
+        }
+        match chain.awaited_releases(&snapshot.head).await {
+            Ok(contracts) => {
+                self.ending.extend(contracts);
+                self.next_look = Instant::now() + look_every;
+            }
+            Err(error) => debug!("can't look for releases that are awaited: {:#}", Error::from(error)),
         }
     }
 

@@ -18,6 +18,7 @@ use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
 mod releases;
+mod tries;
 mod updates;
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -180,10 +181,18 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
 }
 
 fn machine(name: &str, image: &str) -> String {
-    format!(
-        r#"{{"version":1,"workloads":[
-            {{"name":"{name}","type":"zmachine","data":{{"image":"{image}","cpu":1,"memory":16777216}}}}]}}"#
-    )
+    machines(&[(name, image)])
+}
+
+/// A deployment of machines with these names and images.
+fn machines(machines: &[(&str, &str)]) -> String {
+    let workload = |(name, image): &(&str, &str)| {
+        format!(
+            r#"{{"name":"{name}","type":"zmachine","data":{{"image":"{image}","cpu":1,"memory":16777216}}}}"#
+        )
+    };
+    let workloads: Vec<String> = machines.iter().map(workload).collect();
+    format!(r#"{{"version":1,"workloads":[{}]}}"#, workloads.join(","))
 }
 
 fn web_with_data(mib: u64, greeting: &str) -> String {
@@ -201,7 +210,7 @@ async fn a_contract_is_deployed_and_its_result_reported() {
     let node = Node::running();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
-    assert_eq!(node.host.log(), ["pull localhost/web:1", "attach 1-data", "run 1-web"]);
+    assert_eq!(node.host.log(), ["pull localhost/web:1", "attach 1-data", "create 1-web", "start 1-web"]);
     match &node.chain.reports("deployed")[..] {
         [Report::Deployed { contract: 1, version: 1, body_hash, result }] => {
             assert_ne!(*body_hash, [0; 32]);
@@ -245,7 +254,7 @@ async fn a_missing_image_is_reported_with_its_path() {
     node.chain.deploy(1, &web_with_data(16, "hello"));
     let expected = (FailureCode::ImageNotFound, "/workloads/1/data/image".to_string());
     assert_eq!(node.until_failed().await, expected);
-    assert_eq!(node.times("run 1-web"), 0);
+    assert_eq!(node.times("start 1-web"), 0);
 }
 
 #[tokio::test]
@@ -265,7 +274,7 @@ async fn a_machine_that_never_gets_ready_is_given_up() {
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     let expected = (FailureCode::WorkloadExited, "/workloads/0".to_string());
     assert_eq!(node.until_failed().await, expected);
-    assert_eq!(node.times("run 1-web"), 5);
+    assert_eq!(node.times("start 1-web"), 5);
     node.until("it is removed", |node| node.host.is_empty()).await;
 }
 
@@ -276,7 +285,7 @@ async fn a_machine_that_was_ready_is_restarted_for_ever() {
     node.until_deployed(1).await;
     node.host.crash("web", true);
     node.host.exit(1, "web");
-    node.until("it was started often", |node| node.times("run 1-web") >= 10).await;
+    node.until("it was started often", |node| node.times("start 1-web") >= 10).await;
     node.host.crash("web", false);
     node.until("it runs", |node| node.host.is_running(1, "web")).await;
     assert_eq!(node.failure(), None);
@@ -295,7 +304,7 @@ async fn a_killed_agent_adopts_its_running_workloads() {
     node.start();
     node.until_another_came_and_went().await;
     assert_eq!(node.host.instance(1, "web"), instance);
-    assert_eq!((node.times("run 1-web"), node.times("attach 1-data")), (1, 1));
+    assert_eq!((node.times("start 1-web"), node.times("attach 1-data")), (1, 1));
 }
 
 #[tokio::test]
@@ -357,7 +366,7 @@ async fn a_contract_that_vanishes_without_a_record_keeps_running() {
 
     node.chain.deploy(1, &body);
     node.until_deployed(1).await;
-    assert_eq!(node.times("run 1-web"), 1);
+    assert_eq!(node.times("start 1-web"), 1);
 }
 
 #[tokio::test]
@@ -402,7 +411,7 @@ async fn a_head_seen_before_the_start_proves_no_end() {
     node.chain.refuse_reports(true);
     node.chain.claim_closed(1);
     node.start();
-    node.until("the agent has observed twice", |node| node.host.observations_after("run 1-web") >= 2).await;
+    node.until("the agent has observed twice", |node| node.host.observations_after("start 1-web") >= 2).await;
     assert!(!node.did("delete 1-data") && !node.did("remove 1-web"));
 
     node.chain.advance();
@@ -419,7 +428,7 @@ async fn a_paused_contract_stops_and_resumes_with_its_data() {
         node.until("it stops", |node| node.times("stop 1-web") == round).await;
         assert!(node.host.volume(1, "data").is_some());
         node.chain.pause(1, false);
-        node.until("it runs again", |node| node.times("run 1-web") == round + 1).await;
+        node.until("it runs again", |node| node.times("start 1-web") == round + 1).await;
     }
     assert!(!node.did("remove 1-web") && !node.did("delete 1-data"));
     assert_eq!(node.failure(), None);
@@ -439,7 +448,7 @@ async fn a_slow_pull_delays_no_other_contract() {
     }
     node.chain.close(1);
     node.until("the pull is given up", |node| node.did("cancel localhost/huge:1")).await;
-    assert!(!node.did("run 1-web"));
+    assert!(!node.did("start 1-web"));
 }
 
 #[tokio::test]
@@ -454,7 +463,7 @@ async fn closed_contracts_are_removed_before_others_start() {
     node.until_deployed(1).await;
     let log = node.host.log();
     let place = |what: &str| log.iter().position(|line| line == what).unwrap();
-    assert!(place("remove network 5") < place("run 1-new"), "{log:?}");
+    assert!(place("remove network 5") < place("start 1-new"), "{log:?}");
 }
 
 #[tokio::test]

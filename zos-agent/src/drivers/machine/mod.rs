@@ -46,6 +46,17 @@ const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// Limit of containers that are inspected at the same time.
 const MAX_INSPECTS: usize = 8;
 const NANOS_PER_MS: u64 = 1_000_000;
+/// Statuses of the engine that pass: something vanished, a name is still in use, it is starting or stopping.
+const PASSING: [u16; 3] = [404, 409, 503];
+/// Parts of messages about the engine and its host rather than about a machine.
+const ENGINE_TROUBLE: [&str; 6] = [
+    "too many open files",
+    "cannot allocate memory",
+    "resource temporarily unavailable",
+    "connection refused",
+    "context canceled",
+    "context deadline exceeded",
+];
 
 /// Runs machines on a Docker engine.
 pub struct DockerMachines {
@@ -203,7 +214,7 @@ impl DockerMachines {
         Ok(false)
     }
 
-    async fn create(
+    async fn create_container(
         &self,
         docker: &Docker,
         name: &str,
@@ -213,11 +224,8 @@ impl DockerMachines {
         let image = pull::engine_reference(&spec.container.image)?;
         let body = container::container(&self.common, spec, image, binds);
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        docker
-            .create_container(Some(options), body)
-            .await
-            .map(drop)
-            .map_err(|error| failure("create the container", name, error))
+        let created = docker.create_container(Some(options), body).await;
+        created.map(drop).map_err(|error| make_failure("create", &spec.id, error))
     }
 }
 
@@ -249,21 +257,20 @@ impl MachineDriver for DockerMachines {
         pull::pull(&self.docker().await?, &spec.container.image, rules).await
     }
 
-    async fn run(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
+    async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
         let docker = self.docker().await?;
         let name = self.common.names.container(&spec.id);
         self.ensure_network(&docker, spec.id.contract).await?;
         if !self.is_created(&docker, &name, spec).await? {
-            self.create(&docker, &name, spec, binds).await?;
+            self.create_container(&docker, &name, spec, binds).await?;
         }
-        match docker.start_container(&name, None::<StartContainerOptions>).await {
-            Ok(()) => Ok(()),
-            // An error in the image or the deployment.
-            Err(Error::DockerResponseServerError { status_code: 400, message }) => {
-                Err(DriverError::Exited(format!("machine {} can't start: {message}", spec.id)))
-            }
-            Err(error) => Err(failure("start the container", &name, error)),
-        }
+        Ok(())
+    }
+
+    async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let name = self.common.names.container(id);
+        let started = self.docker().await?.start_container(&name, None::<StartContainerOptions>).await;
+        started.map_err(|error| make_failure("start", id, error))
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
@@ -329,6 +336,28 @@ fn failure(action: &str, object: &str, error: Error) -> DriverError {
     DriverError::Transient(anyhow::Error::from(error).context(format!("can't {action} {object}{hint}")))
 }
 
+/// A failed creation or start of a machine. The engine answers 400 or 500 to images and deployments that it
+/// can't run, and tells them from troubles of its own in the text alone.
+fn make_failure(action: &str, id: &WorkloadId, error: Error) -> DriverError {
+    let Error::DockerResponseServerError { status_code, message } = &error else {
+        return failure(&format!("{action} the machine"), &id.to_string(), error);
+    };
+    if pull::is_no_room(message) {
+        return pull::no_room(&format!("{action} machine {id}"), message);
+    }
+    let is_trouble = *status_code != 400 && contains_any(message, &ENGINE_TROUBLE);
+    if is_trouble || PASSING.contains(status_code) {
+        return failure(&format!("{action} the machine"), &id.to_string(), error);
+    }
+    DriverError::Exited(format!("the engine can't {action} machine {id}: {message}"))
+}
+
+/// Whether the text contains one of these, in lower case.
+fn contains_any(text: &str, signs: &[&str]) -> bool {
+    let text = text.to_lowercase();
+    signs.iter().any(|sign| text.contains(sign))
+}
+
 /// `None` if the labels aren't those of a machine.
 fn observed_machine(id: &str, inspected: &ContainerInspectResponse) -> Option<ObservedMachine> {
     let labels = inspected.config.as_ref()?.labels.as_ref()?;
@@ -383,4 +412,32 @@ fn machine_usage(stats: ContainerStatsResponse) -> Option<MachineUsage> {
 fn reclaimable(stats: Option<&HashMap<String, u64>>) -> u64 {
     let value = |name: &str| stats.and_then(|stats| stats.get(name)).copied();
     value("total_inactive_file").or_else(|| value("inactive_file")).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_primitives::FailureCode;
+
+    #[test]
+    fn a_refused_machine_differs_from_a_troubled_engine() {
+        let id = WorkloadId { contract: 7, name: "web".into() };
+        let answer = |status_code, message: &str| {
+            let message = message.into();
+            make_failure("create", &id, Error::DockerResponseServerError { status_code, message })
+        };
+        let refused = |error| matches!(error, DriverError::Exited(_));
+        assert!(refused(answer(500, "cannot mount volume over existing file, file exists /etc/passwd")));
+        assert!(refused(answer(400, "OCI runtime create failed: exec: \"/nothing\": no such file")));
+        assert!(refused(answer(400, "exec: \"context canceled\": executable file not found in $PATH")));
+
+        let passes = |error| matches!(error, DriverError::Transient(_));
+        assert!(passes(answer(404, "No such image: localhost/web:1")));
+        assert!(passes(answer(409, "Conflict. The container name \"/zos-7\" is already in use")));
+        assert!(passes(answer(500, "containerd.sock: connect: connection refused")));
+        assert!(passes(make_failure("create", &id, Error::RequestTimeoutError)));
+
+        let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
+        assert!(matches!(full, DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }));
+    }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Fetches images within the size that the contract allows, with time limits.
 
-use super::failure;
+use super::{contains_any, failure};
 use crate::drivers::{DriverError, ImageRules};
 use bollard::{
     Docker,
@@ -21,6 +21,21 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Limit for a whole image.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3600);
 const IMAGE_FIELD: &str = "/data/image";
+/// Parts of a registry's message that it doesn't have the image.
+const MISSING: [&str; 4] = ["manifest unknown", "name unknown", "no matching manifest", "http 404"];
+/// Parts of a registry's message that it doesn't give the image to a node, which has no credentials.
+const DENIED: [&str; 8] = [
+    "unauthorized",
+    "authentication required",
+    "no basic auth credentials",
+    "access denied",
+    "access to the resource is denied",
+    "forbidden",
+    "http 401",
+    "http 403",
+];
+/// Parts of a message that a disk or a quota is full.
+const NO_ROOM: [&str; 2] = ["no space left on device", "disk quota exceeded"];
 
 /// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
 pub fn engine_reference(image: &str) -> Result<String, DriverError> {
@@ -120,25 +135,47 @@ fn too_large(image: &str, size: u64, limit: u64) -> DriverError {
     }
 }
 
-/// Tells an image that doesn't exist from a registry that can't be reached.
-fn pull_failure(image: &str, error: Error) -> DriverError {
-    let not_found = match &error {
-        Error::DockerResponseServerError { status_code: 404, .. } => true,
-        Error::DockerStreamError { error } => {
-            ["manifest unknown", "not found", "no matching manifest", "name unknown"]
-                .iter()
-                .any(|sign| error.contains(sign))
-        }
-        _ => false,
-    };
-    if !not_found {
-        return failure("fetch", image, error);
-    }
+/// Whether the engine says that a disk or a quota is full.
+pub fn is_no_room(message: &str) -> bool {
+    contains_any(message, &NO_ROOM)
+}
+
+/// An image that doesn't fit on the disk, whoever fills that.
+pub fn no_room(action: &str, message: &str) -> DriverError {
     DriverError::Invalid {
+        code: FailureCode::ImageTooLarge,
+        field: IMAGE_FIELD,
+        message: format!(
+            "no room to {action}: {message}: use a smaller image, or a node with more free disk space"
+        ),
+    }
+}
+
+/// Tells what the owner must change from a registry that can't be reached or is overloaded.
+fn pull_failure(image: &str, error: Error) -> DriverError {
+    let (status, message) = match &error {
+        Error::DockerResponseServerError { status_code, message } => (*status_code, message.as_str()),
+        Error::DockerStreamError { error } => (0, error.as_str()),
+        _ => return failure("fetch", image, error),
+    };
+    if is_no_room(message) {
+        return no_room(&format!("fetch {image}"), message);
+    }
+    let not_found = |why: String| DriverError::Invalid {
         code: FailureCode::ImageNotFound,
         field: IMAGE_FIELD,
-        message: format!("the registry doesn't have {image}: {error}"),
+        message: why,
+    };
+    if matches!(status, 401 | 403) || contains_any(message, &DENIED) {
+        return not_found(format!(
+            "the registry refuses {image} without credentials, or doesn't have it: make it public, or correct \
+             its name: {message}"
+        ));
     }
+    if status == 404 || contains_any(message, &MISSING) || (status == 0 && message.contains("not found")) {
+        return not_found(format!("the registry doesn't have {image}: {message}"));
+    }
+    failure("fetch", image, error)
 }
 
 #[cfg(test)]
@@ -147,16 +184,36 @@ mod tests {
     use bollard::models::ProgressDetail;
 
     #[test]
-    fn a_missing_image_differs_from_an_unreachable_registry() {
-        let answer = |status_code, message: &str| Error::DockerResponseServerError {
-            status_code,
-            message: message.into(),
+    fn a_failed_pull_is_the_owners_or_passes() {
+        let code = |error| match pull_failure("x", error) {
+            DriverError::Invalid { code, field: IMAGE_FIELD, .. } => Some(code),
+            _ => None,
         };
-        let is_invalid = |error| matches!(pull_failure("x", error), DriverError::Invalid { .. });
-        assert!(is_invalid(answer(404, "manifest for x not found: manifest unknown")));
-        assert!(is_invalid(Error::DockerStreamError { error: "manifest unknown".into() }));
-        assert!(!is_invalid(answer(500, "Get http://x/v2/: dial tcp: connect: connection refused")));
-        assert!(!is_invalid(Error::RequestTimeoutError));
+        let answer = |status_code, message: &str| {
+            code(Error::DockerResponseServerError { status_code, message: message.into() })
+        };
+        let streamed = |message: &str| code(Error::DockerStreamError { error: message.into() });
+
+        let missing = Some(FailureCode::ImageNotFound);
+        assert_eq!(answer(404, "manifest for x not found: manifest unknown"), missing);
+        assert_eq!(answer(500, "error parsing HTTP 404 response body: invalid character"), missing);
+        assert_eq!(streamed("manifest unknown"), missing);
+        assert_eq!(streamed("no matching manifest for linux/amd64 in the manifest list entries"), missing);
+
+        assert_eq!(answer(500, "Head \"https://x/v2/y/manifests/1\": no basic auth credentials"), missing);
+        assert_eq!(answer(500, "unauthorized: authentication required"), missing);
+        assert_eq!(answer(404, "pull access denied for x, repository does not exist"), missing);
+        assert_eq!(answer(500, "unexpected status from HEAD request to x: 403 Forbidden"), missing);
+        assert_eq!(streamed("denied: requested access to the resource is denied"), missing);
+
+        let too_large = Some(FailureCode::ImageTooLarge);
+        assert_eq!(streamed("failed to register layer: write /a: no space left on device"), too_large);
+        assert_eq!(answer(500, "write /var/lib/docker/tmp/x: disk quota exceeded"), too_large);
+
+        assert_eq!(answer(500, "Get http://x/v2/: dial tcp: connect: connection refused"), None);
+        assert_eq!(answer(500, "toomanyrequests: You have reached your pull rate limit"), None);
+        assert_eq!(streamed("received unexpected HTTP status: 503 Service Unavailable"), None);
+        assert_eq!(code(Error::RequestTimeoutError), None);
     }
 
     #[test]

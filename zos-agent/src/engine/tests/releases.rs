@@ -54,3 +54,42 @@ async fn a_contract_that_never_ran_here_is_released() {
     node.until("its addresses are free", |node| !node.chain.is_cooling_down(1)).await;
     assert_eq!(node.host.log(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_contract_that_was_never_seen_is_released() {
+    let mut node = Node::new();
+    node.timing.look_every = Duration::from_millis(20);
+    node.start();
+    node.chain.deploy_and_close(1, &machine("web", "localhost/web:1"));
+    node.until("its addresses are free", |node| !node.chain.is_cooling_down(1)).await;
+    assert_eq!(node.host.log(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_contract_that_closed_before_the_start_is_released() {
+    let mut node = Node::new();
+    node.chain.deploy_and_close(1, &machine("web", "localhost/web:1"));
+    node.start();
+    node.until("its addresses are free", |node| !node.chain.is_cooling_down(1)).await;
+}
+
+#[tokio::test]
+async fn a_contract_of_which_something_is_left_is_not_released() {
+    let mut node = Node::running();
+    node.chain.give_addresses(1);
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    node.kill().await;
+    node.chain.close(1);
+    node.host.hang_after(Some(1));
+    node.timing.look_every = Duration::ZERO;
+    node.start();
+    node.until("its removal hangs", |node| node.host.hangs()).await;
+    let observations = node.host.observations();
+    node.until("the agent has observed twice", |node| node.host.observations() >= observations + 2).await;
+    assert_eq!(node.chain.reports("released"), []);
+
+    node.host.hang_after(None);
+    node.until("its addresses are free", |node| !node.chain.is_cooling_down(1)).await;
+    assert!(node.host.is_empty());
+}

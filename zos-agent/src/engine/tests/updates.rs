@@ -11,12 +11,12 @@ async fn an_update_replaces_only_what_differs() {
     node.until_deployed(1).await;
     node.chain.deploy(1, &web_with_data(16, "good evening"));
     node.until("version 2 is deployed", |node| node.chain.reports("deployed").len() == 2).await;
-    assert_eq!((node.times("remove 1-web"), node.times("run 1-web")), (1, 2));
+    assert_eq!((node.times("remove 1-web"), node.times("start 1-web")), (1, 2));
     assert_eq!(node.times("attach 1-data"), 1);
 
     node.chain.deploy(1, &web_with_data(16, "good evening").replace("\"version\"", " \"version\""));
     node.until("version 3 is deployed", |node| node.chain.reports("deployed").len() == 3).await;
-    assert_eq!(node.times("run 1-web"), 2);
+    assert_eq!(node.times("start 1-web"), 2);
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_volume_grows_while_its_machine_stops_and_never_shrinks() {
     node.until("it has grown", |node| node.chain.reports("deployed").len() == 2).await;
     assert_eq!(node.host.volume(1, "data").unwrap().size, 32 << 20);
     let log = node.host.log();
-    assert_eq!(log[log.len() - 3..], ["stop 1-web", "attach 1-data", "run 1-web"]);
+    assert_eq!(log[log.len() - 3..], ["stop 1-web", "attach 1-data", "start 1-web"]);
 
     node.chain.deploy(1, &web_with_data(16, "hello"));
     let expected = (FailureCode::BodyInvalid, "/workloads/0/data/size".to_string());
