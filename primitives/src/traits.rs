@@ -387,6 +387,8 @@ pub trait Ledger {
     fn charge_of(contract: ContractId) -> Charge;
     /// Whether `twin`'s contracts are paused because its credit is used up.
     fn is_exhausted(twin: TwinId) -> bool;
+    /// Grid time at which the grace period of `twin` ends, if its credit is used up.
+    fn closes_at(twin: TwinId) -> Option<GridMillis>;
     /// Whether its grace period has ended, too.
     fn must_close(twin: TwinId) -> bool;
     /// What its payer would get back for the complaint that `contract` wasn't delivered, in 1e-7 TFT.

@@ -127,6 +127,8 @@ pub struct NodeContract {
     pub deployed: bool,
     /// Whether it is paused because its owner's credit is used up.
     pub paused: bool,
+    /// Grid time at which a paused contract closes unless its owner pays: so long it may hold the capacity.
+    pub closes_at: Option<GridMillis>,
     /// Capacity that it may use.
     pub resources: Resources,
     /// The version that awaits the node's answer, if any.

@@ -26,7 +26,17 @@ impl<T: Config> Pallet<T> {
             p.paid = p.paid.saturating_add(amount);
         });
         Self::deposit_event(Event::Deposited { twin, from, amount });
+        Self::tell_what_is_missing(twin);
         Ok(())
+    }
+
+    /// Where a deposit was too small for the contracts to go on, its giver learns what is missing.
+    fn tell_what_is_missing(twin: TwinId) {
+        let payer = Self::settled_payer(twin);
+        let missing = Self::must_keep(&payer).saturating_sub(payer.credit).ceil();
+        if let Some(Grace { until, .. }) = Graces::<T>::get(twin).filter(|_| payer.paused && missing > 0) {
+            Self::deposit_event(Event::CreditMissing { twin, missing, until });
+        }
     }
 
     pub(crate) fn do_withdraw(account: T::AccountId, amount: Balance) -> DispatchResult {

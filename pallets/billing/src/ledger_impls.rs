@@ -126,6 +126,10 @@ impl<T: Config> Ledger for Pallet<T> {
         Payers::<T>::get(twin).is_exhausted(T::Clock::price_now())
     }
 
+    fn closes_at(twin: TwinId) -> Option<GridMillis> {
+        Graces::<T>::get(twin).filter(|_| Self::is_exhausted(twin)).map(|grace| grace.until)
+    }
+
     fn must_close(twin: TwinId) -> bool {
         Self::is_exhausted(twin) && Graces::<T>::get(twin).is_some_and(|grace| grace.over)
     }

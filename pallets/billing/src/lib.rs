@@ -185,6 +185,15 @@ pub mod pallet {
             /// In 1e-7 TFT.
             amount: Balance,
         },
+        /// A deposit was too small for paused contracts to go on.
+        CreditMissing {
+            /// The twin that pays.
+            twin: TwinId,
+            /// What must be deposited in addition, in 1e-7 TFT.
+            missing: Balance,
+            /// Grid time at which the contracts close otherwise.
+            until: GridMillis,
+        },
         /// Credit was taken out.
         Withdrawn {
             /// The twin whose credit it is.

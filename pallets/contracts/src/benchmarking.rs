@@ -207,14 +207,27 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: it becomes dearer, for a payer in grace that may go on.
+    /// Worst case: it takes the place of another dearer version, for a payer in grace that may go on.
     #[benchmark]
     fn update_node_contract(b: Linear<1, { MAX_BODY_BYTES }>) -> Result<(), BenchmarkError> {
         let (account, twin, _, id) = deployed::<T>()?;
+        update::<T>(&account, id, LARGER)?;
         T::BenchmarkHelper::wait(twin);
         #[extrinsic_call]
         _(RawOrigin::Signed(account), id, LARGER, body(b), ANY_PRICE);
         assert!(PendingBodies::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
+        Ok(())
+    }
+
+    /// Worst case: for a payer in grace that may go on.
+    #[benchmark]
+    fn withdraw_update() -> Result<(), BenchmarkError> {
+        let (account, twin, _, id) = deployed::<T>()?;
+        update::<T>(&account, id, LARGER)?;
+        T::BenchmarkHelper::wait(twin);
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account), id);
+        assert!(!PendingBodies::<T>::contains_key(id));
         Ok(())
     }
 

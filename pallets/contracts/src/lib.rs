@@ -264,6 +264,13 @@ pub mod pallet {
             /// The version that failed.
             version: u32,
         },
+        /// The owner withdrew an update: the active version stands.
+        UpdateWithdrawn {
+            /// The contract.
+            contract: ContractId,
+            /// The version that was pending.
+            version: u32,
+        },
         /// The node is still working on a version.
         DeploymentProgressed {
             /// The contract.
@@ -368,6 +375,8 @@ pub mod pallet {
         NotANodeContract,
         /// A version of the contract awaits its node's answer.
         UpdatePending,
+        /// No update of the contract awaits its node's answer.
+        NoUpdatePending,
         /// The node is rented already; by another twin, if this is about a node contract.
         NodeRented,
         /// The node's rent ended, and contracts of it are still closing.
@@ -500,7 +509,7 @@ pub mod pallet {
 
         /// Asks the node of a deployed contract to deploy another body, with other resources. Until it has
         /// answered, the larger of both versions is reserved and the cheaper one billed. If it fails, the active
-        /// version stands.
+        /// version stands. A version that is pending already is withdrawn first.
         ///
         /// - `max_usd_rate`: fails if the contract would cost more than this, in 1e-10 USD per hour.
         #[pallet::call_index(7)]
@@ -574,6 +583,14 @@ pub mod pallet {
             ensure_authorized(origin)?;
             Self::do_report_released(payload.contract);
             Ok(())
+        }
+
+        /// Withdraws an update that its node hasn't answered: the active version stands. What was reserved for
+        /// it is paid for, as where the node doesn't answer.
+        #[pallet::call_index(12)]
+        pub fn withdraw_update(origin: OriginFor<T>, contract: ContractId) -> DispatchResult {
+            let account = ensure_signed(origin)?;
+            Self::do_withdraw_update(account, contract)
         }
     }
 

@@ -265,6 +265,8 @@ impl PublicIps for Addresses {
 /// Keeps [`State::accounts`] and records its calls in [`State::trace`].
 pub struct Recorder;
 
+/// When each grace period ends.
+pub const GRACE_ENDS: GridMillis = 99 * HOUR_MS;
 /// What complaints give back in the beginning, in 1e-7 TFT.
 pub const REFUND: Balance = 17;
 /// What every contract has been charged that was charged at all.
@@ -365,6 +367,10 @@ impl Ledger for Recorder {
 
     fn is_exhausted(twin: TwinId) -> bool {
         Doubles::get().exhausted.contains_key(&twin)
+    }
+
+    fn closes_at(twin: TwinId) -> Option<GridMillis> {
+        Doubles::get().exhausted.get(&twin).map(|_| GRACE_ENDS)
     }
 
     fn must_close(twin: TwinId) -> bool {

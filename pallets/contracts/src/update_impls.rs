@@ -25,16 +25,18 @@ impl<T: Config> Pallet<T> {
         let mut record = Self::owned(&account, contract)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
         ensure!(resources != Resources::ZERO, Error::<T>::NothingRequested);
-        let ContractKind::Node(deployment) = &mut record.kind else {
-            return Err(Error::<T>::NotANodeContract.into());
-        };
+        let node = record.deployment().ok_or(Error::<T>::NotANodeContract)?.node;
         ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
-        ensure!(deployment.pending.is_none(), Error::<T>::UpdatePending);
-        let node = deployment.node;
         let facts = Self::running_node(node)?;
         let present = T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?;
         let price = Self::price_on(node, &facts, resources, present.public_ips)?;
         Self::ensure_accepted(&price, max_usd_rate)?;
+
+        // A newer version takes the place of the pending one, which is paid for as far as it was reserved.
+        Self::drop_pending(contract, &mut record);
+        let ContractKind::Node(deployment) = &mut record.kind else {
+            return Err(Error::<T>::NotANodeContract.into());
+        };
         T::Ledger::propose(contract, price)?;
 
         let version = deployment.last_version.checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
@@ -49,6 +51,14 @@ impl<T: Config> Pallet<T> {
         Contracts::<T>::insert(contract, record);
         let rate = price.rates.usd;
         Self::deposit_event(Event::UpdateRequested { contract, node, version, rate });
+        Ok(())
+    }
+
+    pub(crate) fn do_withdraw_update(account: T::AccountId, contract: ContractId) -> DispatchResult {
+        let mut record = Self::owned(&account, contract)?;
+        let pending = Self::drop_pending(contract, &mut record).ok_or(Error::<T>::NoUpdatePending)?;
+        Contracts::<T>::insert(contract, record);
+        Self::deposit_event(Event::UpdateWithdrawn { contract, version: pending.version });
         Ok(())
     }
 

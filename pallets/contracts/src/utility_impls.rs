@@ -67,7 +67,18 @@ impl<T: Config> Pallet<T> {
         let paused = deployed && T::Ledger::is_exhausted(twin);
         let Deployment { version, body_hash, resources, pending, .. } = record.deployment()?.clone();
         let pending = pending.as_ref().map(Into::into);
-        Some(NodeContract { contract, twin, version, body_hash, deployed, paused, resources, pending })
+        let closes_at = T::Ledger::closes_at(twin).filter(|_| paused);
+        Some(NodeContract {
+            contract,
+            twin,
+            version,
+            body_hash,
+            deployed,
+            paused,
+            closes_at,
+            resources,
+            pending,
+        })
     }
 
     /// A page of a twin's open contracts.

@@ -12,6 +12,8 @@ pub trait WeightInfo {
     fn create_node_contract(b: u32, n: u32) -> Weight;
     /// Of `update_node_contract`. Worst case: it becomes dearer, for a payer in grace that may go on.
     fn update_node_contract(b: u32) -> Weight;
+    /// Of `withdraw_update`. Worst case: for a payer in grace that may go on.
+    fn withdraw_update() -> Weight;
     /// Of `create_rent_contract`. Worst case: for a payer in grace that may go on.
     fn create_rent_contract() -> Weight;
     /// Of `create_name_contract`. Worst case: for a payer in grace that may go on.
@@ -67,6 +69,10 @@ impl WeightInfo for () {
         Weight::from_parts(222_822_781, 3_555)
             .saturating_add(Weight::from_parts(2_539, 0).saturating_mul(b.into()))
             .saturating_add(ParityDbWeight::get().reads_writes(16, 10))
+    }
+
+    fn withdraw_update() -> Weight {
+        Weight::from_parts(222_822_781, 3_555).saturating_add(ParityDbWeight::get().reads_writes(16, 10))
     }
 
     fn create_rent_contract() -> Weight {

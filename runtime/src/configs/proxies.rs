@@ -64,6 +64,7 @@ fn manages_contracts(call: &RuntimeCall) -> bool {
         RuntimeCall::Contracts(
             Call::create_node_contract { traffic_gb: 0, .. }
                 | Call::update_node_contract { .. }
+                | Call::withdraw_update { .. }
                 | Call::create_rent_contract { .. }
                 | Call::create_name_contract { .. }
                 | Call::cancel { .. }

@@ -218,12 +218,11 @@ fn an_update_is_refused_for_every_wrong_argument() {
         assert_fails(Bob, update(1, more_than_free), pallet_grid_nodes::Error::<Runtime>::NotEnoughCapacity);
 
         assert_ok!(call(Bob, update(1, large())));
-        assert_fails(Bob, update(1, small()), Error::UpdatePending);
         let name = b"a-name".to_vec().try_into().unwrap();
         assert_ok!(call(Bob, Call::create_name_contract { name, max_usd_rate: u64::MAX }));
         assert_fails(Bob, update(2, small()), Error::NotANodeContract);
         pass(4 * heartbeat_ms());
-        assert_fails(Bob, update(1, small()), Error::UpdatePending);
+        assert_fails(Bob, update(1, small()), Error::NodeOffline);
     });
 }
 

@@ -156,15 +156,63 @@ fn rents_and_names_have_no_versions() {
 }
 
 #[test]
-fn needs_a_deployment_and_nothing_pending() {
+fn needs_a_deployment() {
     run(|| {
         let contract = opened(Create::default());
         assert_fails(BOB, Update::default(), Failure::NotDeployed);
         assert_ok!(report(confirm(contract)));
         assert_ok!(call(BOB, Update::default()));
-        assert_fails(BOB, Update::default(), Failure::UpdatePending);
-        assert_ok!(report(confirm(contract)));
-        assert_ok!(call(BOB, Update { resources: small(), ..Update::default() }));
+    });
+}
+
+#[test]
+fn takes_the_place_of_the_pending_one() {
+    run(|| {
+        let contract = updating(small(), large());
+        let deposit = record(contract).deposit;
+        pass(MINUTE_MS);
+        assert_ok!(call(BOB, Update { contract, resources: other(), ..Update::default() }));
+        let [rejected, _] = traced()[..] else { panic!("a proposal ends and another begins") };
+        assert_eq!(rejected, Traced::Reject(contract, Some(MINUTE_MS)));
+        let pending = deployment(contract).pending.unwrap();
+        assert_eq!((pending.version, pending.resources), (3, other()));
+        assert_eq!(record(contract).deposit, deposit);
+        assert_eq!(armed(Deadline::Answer(contract)), Some(now() + ANSWER_WITHIN));
+        // The node's answer on the version that it was asked for before comes too late.
+        let late = DeployedPayload { version: 2, ..deployed_payload(contract) };
+        assert_refused(deployed(NODE, next(), late), Refusal::VersionMismatch);
+    });
+}
+
+#[test]
+fn is_kept_where_a_newer_one_is_refused() {
+    run(|| {
+        let contract = updating(small(), large());
+        assert_fails(
+            BOB,
+            Update { contract, resources: absurd(), ..Update::default() },
+            Failure::RateOutOfRange,
+        );
+        assert_eq!(deployment(contract).pending.unwrap().version, 2);
+    });
+}
+
+#[test]
+fn is_withdrawn_by_its_owner() {
+    run(|| {
+        let withdraw = |contract| Call::withdraw_update { contract };
+        let contract = running(Create { resources: small(), ..Create::default() });
+        let deposit = record(contract).deposit;
+        assert_fails(BOB, withdraw(contract), Failure::NoUpdatePending);
+        assert_fails(BOB, withdraw(99), Failure::UnknownContract);
+        assert_ok!(call(BOB, Update { contract, resources: large(), ..Update::default() }));
+        begin();
+        assert_fails(CHARLIE, withdraw(contract), Failure::NotOwner);
+        assert_ok!(call(BOB, withdraw(contract)));
+        assert_eq!(traced(), [Traced::Reject(contract, Some(0))]);
+        assert_eq!(events(), [Event::UpdateWithdrawn { contract, version: 2 }]);
+        assert_eq!((record(contract).deposit, deployment(contract).pending), (deposit, None));
+        assert_eq!(armed(Deadline::Answer(contract)), None);
     });
 }
 

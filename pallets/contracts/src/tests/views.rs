@@ -75,6 +75,7 @@ fn a_node_reads_what_it_has_to_deploy() {
             body_hash: Body::Plain(BODY.to_vec()).hash(),
             deployed: false,
             paused: false,
+            closes_at: None,
             resources: small(),
             pending: None,
         };
@@ -87,11 +88,12 @@ fn a_node_reads_what_it_has_to_deploy() {
         let pending = Some(PendingVersion { version: 2, body_hash, resources: large() });
         assert_eq!(shown(), [NodeContract { deployed: true, pending, ..first }]);
         Doubles::mutate(|state| state.exhausted.insert(1, false));
-        assert_eq!(shown(), [NodeContract { deployed: true, paused: true, pending, ..first }]);
+        let closes_at = Some(GRACE_ENDS);
+        assert_eq!(shown(), [NodeContract { deployed: true, paused: true, closes_at, pending, ..first }]);
 
         assert_ok!(report(confirm(contract)));
         let second = NodeContract { version: 2, body_hash, resources: large(), ..first };
-        assert_eq!(shown(), [NodeContract { deployed: true, paused: true, ..second }]);
+        assert_eq!(shown(), [NodeContract { deployed: true, paused: true, closes_at, ..second }]);
     });
 }
 
