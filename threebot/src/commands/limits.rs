@@ -11,7 +11,7 @@ use tfgrid_client::{
     units::{ParseError, format_tft, format_usd, parse_rate, parse_tft},
 };
 
-/// Show or set spending limits: they bind you and whoever acts for you
+/// Show or set spending limits: they bind you and whoever acts for you (1 USD per hour before you set one)
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
