@@ -342,7 +342,7 @@ pub mod pallet {
         UnknownPayee,
         /// The policy contradicts itself, or there is none.
         PolicyInvalid,
-        /// All contracts would cost more than the owner's limit.
+        /// The contracts would cost more than the owner's limit: 1 USD per hour before `set_limits` sets another.
         RateAboveLimit,
         /// The extra fees would exceed the owner's limit.
         ExtraFeeAboveLimit,
