@@ -17,7 +17,9 @@ pub enum Json {
     Whole(u64),
     /// Any other number, as text.
     OtherNumber(String),
+    /// A text, without its escapes.
     String(String),
+    /// Values, in their order.
     Array(Vec<Json>),
     /// An object's entries, in the order in which they were written.
     Object(Vec<(String, Json)>),
