@@ -37,7 +37,7 @@ pub mod pallet {
     use super::*;
     use alloc::vec::Vec;
     use frame_support::{pallet_prelude::*, traits::fungible};
-    use frame_system::{ensure_authorized, pallet_prelude::*};
+    use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
         Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ReportMark, Resources,
         StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
@@ -431,7 +431,10 @@ pub mod pallet {
 
         /// A node reports that it deployed a version of a contract, or corrects the result. Authorized by its key.
         #[pallet::call_index(2)]
-        #[pallet::weight((T::WeightInfo::report_deployed(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_deployed().saturating_add(T::WeightInfo::authorize_report_deployed()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_deployed)]
         pub fn report_deployed(
             origin: OriginFor<T>,
@@ -440,7 +443,7 @@ pub mod pallet {
             payload: DeployedPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_deployed(sequence, payload);
             Ok(())
         }
@@ -448,7 +451,10 @@ pub mod pallet {
         /// A node reports that it can't deploy a version of a contract as it is: the active one stands, or the
         /// contract closes. Authorized by its key.
         #[pallet::call_index(3)]
-        #[pallet::weight((T::WeightInfo::report_failed(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_failed().saturating_add(T::WeightInfo::authorize_report_failed()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_failed)]
         pub fn report_failed(
             origin: OriginFor<T>,
@@ -457,7 +463,7 @@ pub mod pallet {
             payload: FailedPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_failed(node, sequence, payload);
             Ok(())
         }
@@ -466,7 +472,8 @@ pub mod pallet {
         /// key.
         #[pallet::call_index(4)]
         #[pallet::weight((
-            T::WeightInfo::report_usage(payload.len() as u32),
+            T::WeightInfo::report_usage(payload.len() as u32)
+                .saturating_add(T::WeightInfo::authorize_usage(payload.len() as u32)),
             DispatchClass::Operational,
         ))]
         #[pallet::weight_of_authorize(T::WeightInfo::authorize_usage(payload.len() as u32))]
@@ -478,7 +485,7 @@ pub mod pallet {
             payload: UsagePayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_usage(node, sequence, payload);
             Ok(())
         }
@@ -544,7 +551,10 @@ pub mod pallet {
 
         /// A node reports that it is still working on a version, which prolongs its answer. Authorized by its key.
         #[pallet::call_index(10)]
-        #[pallet::weight((T::WeightInfo::report_progress(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_progress().saturating_add(T::WeightInfo::authorize_report_progress()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_progress)]
         pub fn report_progress(
             origin: OriginFor<T>,
@@ -553,7 +563,7 @@ pub mod pallet {
             payload: ProgressPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_progress(sequence, payload);
             Ok(())
         }
@@ -561,7 +571,10 @@ pub mod pallet {
         /// A node reports that it released what a closed contract had: the addresses are free for others.
         /// Authorized by its key.
         #[pallet::call_index(11)]
-        #[pallet::weight((T::WeightInfo::report_released(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_released().saturating_add(T::WeightInfo::authorize_report_released()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_released)]
         pub fn report_released(
             origin: OriginFor<T>,
@@ -570,7 +583,7 @@ pub mod pallet {
             payload: ReleasedPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_released(payload.contract);
             Ok(())
         }
