@@ -2,7 +2,8 @@
 //! How machines join, report and leave.
 
 use crate::chain::*;
-use frame_support::{assert_ok, dispatch::DispatchClass::Operational, traits::Get};
+use codec::Encode;
+use frame_support::{assert_ok, dispatch::DispatchClass::Operational, traits::Get, weights::Weight};
 use sp_core::Pair;
 use sp_runtime::{
     DispatchError,
@@ -246,8 +247,9 @@ fn a_report_is_operational_and_its_check_has_weight() {
         let check = beat.weight_of_authorize();
         assert!(check.ref_time() > 0 && weight.ref_time() > check.ref_time(), "{weight} has no {check}");
         let base = <Runtime as frame_system::Config>::BlockWeights::get().get(Operational).base_extrinsic;
+        let length = Weight::from_parts(0, report.encode().len() as u64);
         block(vec![report]);
-        assert_eq!(*System::block_weight().get(Operational), weight + base);
+        assert_eq!(*System::block_weight().get(Operational), weight + base + length);
     });
 }
 
