@@ -10,6 +10,8 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tfgrid-ledger
 ifdef CI
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
+# Both bring a module `scalecodec` of their own: each has an environment for itself.
+PYTHON_LIBRARIES = substrate-interface async-substrate-interface
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 
 # With the wasm toolchain that `make setup` has found.
@@ -26,7 +28,7 @@ help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: requirements nextest ## Install what is missing: packages, wasm target, cargo-nextest, polkadot-js
+setup: requirements nextest $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) ## Install what is missing: packages, wasm target, cargo-nextest, libraries for scripts
 
 .PHONY: build
 build: requirements ## Build the programs: chain, agent, command line
@@ -104,7 +106,7 @@ fuzz: setup ## Search for calls that break an invariant: with libFuzzer, or with
 .PHONY: clean
 clean: ## Remove everything that was built
 	cargo clean
-	rm -rf tests/js/node_modules
+	rm -rf tests/js/node_modules tests/python/venv
 
 .PHONY: requirements
 requirements: tests/js/node_modules/.package-lock.json
@@ -114,6 +116,11 @@ requirements: tests/js/node_modules/.package-lock.json
 .PHONY: nextest
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
+
+tests/python/venv/%/installed: tests/python/%.txt | requirements
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+	@touch $@
 
 tests/js/node_modules/.package-lock.json: tests/js/package-lock.json
 	npm ci --prefix tests/js --no-audit --no-fund --loglevel=error

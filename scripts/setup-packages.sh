@@ -36,11 +36,15 @@ has_static_busybox() { [[ -x /bin/busybox ]] && ! ldd /bin/busybox >/dev/null 2>
 
 has node && has npm || die "node and npm are missing: install Node.js 20 or newer (Debian: apt-get install nodejs npm)"
 
+# Debian splits Python's module `venv` from Python.
+has_venv() { python3 -c 'import ensurepip, venv' 2>/dev/null; }
+
 missing=()
 for need in "${needs[@]}"; do
     has "${need%%:*}" || missing+=("${need#*:}")
 done
 has_static_busybox || missing+=(busybox-static)
+has_venv || missing+=(python3-venv)
 [[ -s /etc/ssl/certs/ca-certificates.crt ]] || missing+=(ca-certificates)
 ((${#missing[@]})) || exit 0
 

@@ -6,12 +6,7 @@ use crate::{
     api::{self, runtime_types::bounded_collections::bounded_vec::BoundedVec},
     client::{ANSWER_WITHIN, in_time},
 };
-use subxt::{
-    config::DefaultExtrinsicParamsBuilder,
-    rpcs,
-    transactions::Payload,
-    utils::{AccountId32, MultiSignature, Static},
-};
+use subxt::{rpcs, transactions::Payload, utils::Static};
 use tfgrid_primitives::{
     NodeId, Registration, ReportKind, UsageItem,
     report::{
@@ -34,7 +29,7 @@ macro_rules! reports {
             ) -> Result<(), Error> {
                 let signature = key.sign_report(self.genesis(), node, ReportKind::$kind, sequence, &payload);
                 let call = api::transactions().$pallet().$name(node, sequence, Static(payload), signature.0);
-                self.send_authorized($what, &call).await
+                self.send_bare($what, &call).await
             }
         )*}
     };
@@ -67,7 +62,7 @@ impl GridClient {
     ) -> Result<(), Error> {
         let by = |key: &MachineKey| key.sign_registration(self.genesis(), registration).0;
         let call = api::transactions().nodes().register(Static(*registration), by(ticket), by(node));
-        self.send_authorized("the registration", &call).await
+        self.send_bare("the registration", &call).await
     }
 
     /// Reports the usage of contracts: at most 64 items.
@@ -82,23 +77,14 @@ impl GridClient {
         let items = items.into_iter().map(Static).collect();
         let items = BoundedVec(items);
         let call = api::transactions().contracts().report_usage(node, sequence, items, signature.0);
-        self.send_authorized("the report of usage", &call).await
+        self.send_bare("the report of usage", &call).await
     }
 
     /// Submits a call that carries its own signature, and returns when the pool has accepted it.
-    async fn send_authorized(&self, what: &str, call: &impl Payload) -> Result<(), Error> {
+    async fn send_bare(&self, what: &str, call: &impl Payload) -> Result<(), Error> {
         let at = in_time("the finalized head", self.api.at_current_block()).await?;
-        let params = DefaultExtrinsicParamsBuilder::new().nonce(0).build();
-        let transactions = at.transactions();
-        let mut general =
-            transactions.create_v5_signable_offline(call, params).map_err(Error::unsent(what))?;
-        // The runtime has no extension that carries a signature: neither of these two is encoded.
-        let (nobody, nothing) = (AccountId32([0; 32]), MultiSignature::Sr25519([0; 64]));
-        let encoded = general
-            .sign_with_account_and_signature(&nobody, &nothing)
-            .map_err(Error::unsent(what))?
-            .into_encoded();
-        let submitting = self.legacy.author_submit_extrinsic(&encoded);
+        let bare = at.transactions().create_v5_unsigned(call).map_err(Error::unsent(what))?;
+        let submitting = self.legacy.author_submit_extrinsic(bare.encoded());
         match tokio::time::timeout(ANSWER_WITHIN, submitting).await {
             Ok(answer) => answer.map(drop).map_err(|e| Error::not_taken(what, whole_answer(e))),
             Err(_) => Err(Error::TimedOut { what: what.into(), within: ANSWER_WITHIN }),

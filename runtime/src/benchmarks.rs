@@ -120,7 +120,7 @@ fn node() -> (AccountId, NodeId) {
         valid_until: Clock::unix_now(),
     };
     let nobody = KeySignature::from_raw([0; 64]);
-    Nodes::register(RawOrigin::Authorized.into(), registration, nobody, nobody).expect("it can't fail");
+    Nodes::register(RawOrigin::None.into(), registration, nobody, nobody).expect("it can't fail");
     (farmer, node)
 }
 
@@ -336,7 +336,7 @@ impl pallet_grid_farming::BenchmarkHelper<AccountId> for Grid {
         let (farmer, node) = node();
         let payload = DetailsPayload { resources: capacity(), ..Default::default() };
         let nobody = KeySignature::from_raw([0; 64]);
-        Nodes::report_details(RawOrigin::Authorized.into(), node, 1, payload, nobody).expect("it can't fail");
+        Nodes::report_details(RawOrigin::None.into(), node, 1, payload, nobody).expect("it can't fail");
         // The price at which it is enrolled is the mean of many days. There was none when it joined, or it would
         // have been enrolled at once.
         for day in 0..=PRICE_DAYS {

@@ -22,6 +22,7 @@ pub mod apis;
 mod configs;
 pub mod genesis;
 pub mod grid_api;
+mod reports;
 
 pub use apis::{RUNTIME_API_VERSIONS, RuntimeApi};
 pub use configs::{consensus::SESSION, fees, oracle::PriceKey, parameters, proxies::ProxyType};
@@ -70,10 +71,8 @@ pub type BlockNumber = u32;
 pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
-/// What every transaction passes through. `AuthorizeCall` comes first: it turns the reports of machines into
-/// an authorised origin before anything asks for a signer.
+/// What every transaction of a signer passes through.
 pub type TxExtension = (
-    frame_system::AuthorizeCall<Runtime>,
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
     frame_system::CheckTxVersion<Runtime>,
@@ -92,7 +91,7 @@ pub type Executive = frame_executive::Executive<
     Runtime,
     Block,
     frame_system::ChainContext<Runtime>,
-    Runtime,
+    reports::BareReports,
     AllPalletsWithSystem,
 >;
 

@@ -8,11 +8,8 @@ import { ApiPromise, Keyring, WsProvider } from '@polkadot/api';
 /** Connects to a chain. Fails at once if none answers. */
 export async function connect(url) {
   const provider = new WsProvider(url);
-  // polkadot-js doesn't know this extension; it adds nothing to a signed call.
-  const signedExtensions = { AuthorizeCall: { extrinsic: {}, payload: {} } };
-  const options = { provider, signedExtensions, noInitWarn: true, throwOnConnect: true };
   try {
-    return await ApiPromise.create(options);
+    return await ApiPromise.create({ provider, noInitWarn: true, throwOnConnect: true });
   } catch (error) {
     await provider.disconnect();
     throw new Error(`no chain answers at ${url} (${error.message}): is it running? Choose another with --url`);

@@ -31,7 +31,7 @@ pub use footprint::Footprint;
 pub use funds::out_of_funds;
 pub use grid::{DEPOSIT, Grid, Options, on_a_grid, on_a_run};
 pub use http::get;
-pub use people::{Person, Site, page_of, text, tft_units, units};
+pub use people::{Person, Site, answer, page_of, text, tft_units, units};
 pub use process::Process;
 pub use registry::{GREETING, Registry};
 pub use run::{Machine, Run, binary, free_port, programs, repository};

@@ -102,7 +102,8 @@ pub fn units(amount: &Value) -> Result<u128> {
     text(amount)?.parse().with_context(|| format!("{amount} isn't an amount in units"))
 }
 
-fn answer(command: &mut Command) -> Result<Value> {
+/// Runs a command to its end; returns its JSON output.
+pub fn answer(command: &mut Command) -> Result<Value> {
     let shown = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy())

@@ -357,7 +357,7 @@ mod benchmarks {
         Pallet::<T>::cancel(origin, contract, CancelReason::Cancelled)?;
         let signature = KeySignature::from([0; 64]);
         #[extrinsic_call]
-        _(RawOrigin::Authorized, node, 1, ReleasedPayload { contract }, signature);
+        _(RawOrigin::None, node, 1, ReleasedPayload { contract }, signature);
         Ok(())
     }
 

@@ -37,7 +37,7 @@ pub mod pallet {
     use super::*;
     use alloc::vec::Vec;
     use frame_support::{pallet_prelude::*, traits::fungible};
-    use frame_system::{ensure_authorized, pallet_prelude::*};
+    use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
         Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ReportMark, Resources,
         StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
@@ -441,7 +441,10 @@ pub mod pallet {
 
         /// A node reports that it deployed a version of a contract, or corrects the result. Authorized by its key.
         #[pallet::call_index(2)]
-        #[pallet::weight((T::WeightInfo::report_deployed(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_deployed().saturating_add(T::WeightInfo::authorize_report_deployed()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_deployed)]
         pub fn report_deployed(
             origin: OriginFor<T>,
@@ -450,7 +453,7 @@ pub mod pallet {
             payload: DeployedPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_deployed(sequence, payload);
             Ok(())
         }
@@ -458,7 +461,10 @@ pub mod pallet {
         /// A node reports that it can't deploy a version of a contract as it is: the active one stands, or the
         /// contract closes. Authorized by its key.
         #[pallet::call_index(3)]
-        #[pallet::weight((T::WeightInfo::report_failed(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_failed().saturating_add(T::WeightInfo::authorize_report_failed()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_failed)]
         pub fn report_failed(
             origin: OriginFor<T>,
@@ -467,7 +473,7 @@ pub mod pallet {
             payload: FailedPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_failed(node, sequence, payload);
             Ok(())
         }
@@ -476,7 +482,8 @@ pub mod pallet {
         /// key.
         #[pallet::call_index(4)]
         #[pallet::weight((
-            T::WeightInfo::report_usage(payload.len() as u32),
+            T::WeightInfo::report_usage(payload.len() as u32)
+                .saturating_add(T::WeightInfo::authorize_usage(payload.len() as u32)),
             DispatchClass::Operational,
         ))]
         #[pallet::weight_of_authorize(T::WeightInfo::authorize_usage(payload.len() as u32))]
@@ -488,7 +495,7 @@ pub mod pallet {
             payload: UsagePayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_usage(node, sequence, payload);
             Ok(())
         }
@@ -554,7 +561,10 @@ pub mod pallet {
 
         /// A node reports that it is still working on a version, which prolongs its answer. Authorized by its key.
         #[pallet::call_index(10)]
-        #[pallet::weight((T::WeightInfo::report_progress(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_progress().saturating_add(T::WeightInfo::authorize_report_progress()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_progress)]
         pub fn report_progress(
             origin: OriginFor<T>,
@@ -563,7 +573,7 @@ pub mod pallet {
             payload: ProgressPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_progress(sequence, payload);
             Ok(())
         }
@@ -571,7 +581,10 @@ pub mod pallet {
         /// A node reports that it released what a closed contract had: the addresses are free for others.
         /// Authorized by its key.
         #[pallet::call_index(11)]
-        #[pallet::weight((T::WeightInfo::report_released(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_released().saturating_add(T::WeightInfo::authorize_report_released()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_released)]
         pub fn report_released(
             origin: OriginFor<T>,
@@ -580,7 +593,7 @@ pub mod pallet {
             payload: ReleasedPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_released(payload.contract);
             Ok(())
         }

@@ -27,7 +27,7 @@ where
 {
     match call.authorize(TransactionSource::External).expect("a call that machines authorise") {
         Ok(_) => {
-            call.dispatch(RawOrigin::Authorized.into()).map_err(|error| error.error).unwrap();
+            call.dispatch(RawOrigin::None.into()).map_err(|error| error.error).unwrap();
             Ok(())
         }
         Err(TransactionValidityError::Invalid(InvalidTransaction::Custom(code))) => {

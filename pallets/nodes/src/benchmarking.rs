@@ -71,7 +71,7 @@ fn registration<T: Config>(farm: FarmId, ticket: u8) -> (Registration, KeySignat
 fn with_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     let (farmer, farm) = Helper::<T>::farm();
     let (registration, ticket_signature, node_signature) = registration::<T>(farm, TICKET);
-    Pallet::<T>::register(RawOrigin::Authorized.into(), registration, ticket_signature, node_signature)?;
+    Pallet::<T>::register(RawOrigin::None.into(), registration, ticket_signature, node_signature)?;
     Ok((farmer, LastNodeId::<T>::get()))
 }
 
@@ -177,7 +177,7 @@ mod benchmarks {
         let (_, to) = Helper::<T>::farm();
         let (registration, ticket_signature, node_signature) = registration::<T>(to, OTHER_TICKET);
         #[extrinsic_call]
-        _(RawOrigin::Authorized, registration, ticket_signature, node_signature);
+        _(RawOrigin::None, registration, ticket_signature, node_signature);
         assert_eq!(Nodes::<T>::get(node).map(|node| node.farm), Some(to));
         Ok(())
     }
@@ -207,7 +207,7 @@ mod benchmarks {
         let payload = HeartbeatPayload { boot_nonce: 1 };
         let signature = signature::<T>(node, ReportKind::Heartbeat, 1, &payload);
         #[extrinsic_call]
-        _(RawOrigin::Authorized, node, 1, payload, signature);
+        _(RawOrigin::None, node, 1, payload, signature);
         assert!(!Pallet::<T>::is_online(node));
         Ok(())
     }
@@ -244,7 +244,7 @@ mod benchmarks {
         let payload = details(most_gpus());
         let signature = signature::<T>(node, ReportKind::Details, 2, &payload);
         #[extrinsic_call]
-        _(RawOrigin::Authorized, node, 2, payload, signature);
+        _(RawOrigin::None, node, 2, payload, signature);
         assert!(Nodes::<T>::get(node).is_some_and(|node| node.certified.is_none()));
         Ok(())
     }
@@ -271,7 +271,7 @@ mod benchmarks {
         let payload = PowerPayload { state: PowerState::Up };
         let signature = signature::<T>(node, ReportKind::Power, 2, &payload);
         #[extrinsic_call]
-        _(RawOrigin::Authorized, node, 2, payload, signature);
+        _(RawOrigin::None, node, 2, payload, signature);
         assert!(Pallet::<T>::is_online(node));
         Ok(())
     }

@@ -38,7 +38,7 @@ pub use weights::WeightInfo;
 pub mod pallet {
     use super::*;
     use frame_support::{pallet_prelude::*, traits::fungible};
-    use frame_system::{ensure_authorized, pallet_prelude::*};
+    use frame_system::pallet_prelude::*;
     use sp_core::H256;
     use tfgrid_primitives::{
         Balance, FarmId, GridMillis, KeySignature, NodeId, PublicKey, Registration, ReportKind, ReportMark,
@@ -333,6 +333,7 @@ pub mod pallet {
         #[pallet::call_index(0)]
         #[pallet::weight((
             T::WeightInfo::register()
+                .saturating_add(T::WeightInfo::authorize_register())
                 .saturating_add(T::Farming::weight_of_leaving())
                 .saturating_add(T::Farming::weight_of_joining()),
             DispatchClass::Operational,
@@ -344,7 +345,7 @@ pub mod pallet {
             _ticket_signature: KeySignature,
             _node_signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_register(registration);
             Ok(())
         }
@@ -353,7 +354,9 @@ pub mod pallet {
         /// `HeartbeatInterval`.
         #[pallet::call_index(1)]
         #[pallet::weight((
-            T::WeightInfo::heartbeat().saturating_add(T::Farming::weight_of_telling()),
+            T::WeightInfo::heartbeat()
+                .saturating_add(T::WeightInfo::authorize_heartbeat())
+                .saturating_add(T::Farming::weight_of_telling()),
             DispatchClass::Operational,
         ))]
         #[pallet::authorize(Self::authorize_heartbeat)]
@@ -364,7 +367,7 @@ pub mod pallet {
             payload: HeartbeatPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_heartbeat(node, sequence, payload);
             Ok(())
         }
@@ -381,7 +384,9 @@ pub mod pallet {
         /// key; free; at most one per `HeartbeatInterval`.
         #[pallet::call_index(3)]
         #[pallet::weight((
-            T::WeightInfo::report_details().saturating_add(T::Farming::weight_of_telling()),
+            T::WeightInfo::report_details()
+                .saturating_add(T::WeightInfo::authorize_report_details())
+                .saturating_add(T::Farming::weight_of_telling()),
             DispatchClass::Operational,
         ))]
         #[pallet::authorize(Self::authorize_report_details)]
@@ -392,7 +397,7 @@ pub mod pallet {
             payload: DetailsPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_details(node, sequence, payload);
             Ok(())
         }
@@ -400,7 +405,10 @@ pub mod pallet {
         /// Reports that an empty node goes to sleep, which its farmer has asked for, or has woken up; a
         /// heartbeat wakes it as well. Authorised by its key; free; at most one per half `HeartbeatInterval`.
         #[pallet::call_index(4)]
-        #[pallet::weight((T::WeightInfo::report_power(), DispatchClass::Operational))]
+        #[pallet::weight((
+            T::WeightInfo::report_power().saturating_add(T::WeightInfo::authorize_report_power()),
+            DispatchClass::Operational,
+        ))]
         #[pallet::authorize(Self::authorize_report_power)]
         pub fn report_power(
             origin: OriginFor<T>,
@@ -409,7 +417,7 @@ pub mod pallet {
             payload: PowerPayload,
             _signature: KeySignature,
         ) -> DispatchResult {
-            ensure_authorized(origin)?;
+            ensure_none(origin)?;
             Self::do_report_power(node, sequence, payload.state);
             Ok(())
         }

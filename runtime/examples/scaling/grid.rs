@@ -118,7 +118,7 @@ fn by(who: AccountId, call: impl Into<RuntimeCall>) {
 
 /// A report, whose checks by the pool are left out.
 pub fn reported(call: impl Into<RuntimeCall>) {
-    dispatch(RawOrigin::Authorized.into(), call.into()).expect("a report can't fail");
+    dispatch(RawOrigin::None.into(), call.into()).expect("a report can't fail");
 }
 
 /// A transaction that `who` has signed, the `later`th after those of which the chain knows.

@@ -97,9 +97,7 @@ mod flood {
             let tags: BTreeSet<_> = (0..100)
                 .flat_map(|n| {
                     let key = Machine::key(n);
-                    validity(general(register(registration(&ticket(), &key), &ticket(), &key)))
-                        .unwrap()
-                        .provides
+                    validity(bare(register(registration(&ticket(), &key), &ticket(), &key))).unwrap().provides
                 })
                 .collect();
             assert!((10..=16).contains(&tags.len()), "{}", tags.len());

@@ -204,7 +204,7 @@ pub fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) -> Vec<Result
     let header = Header::new(number, Default::default(), Default::default(), parent, digest);
     Executive::initialize_block(&header);
     let inherent = RuntimeCall::Timestamp(pallet_timestamp::Call::set { now: timestamp });
-    apply(UncheckedExtrinsic::new_bare(inherent)).unwrap().unwrap();
+    apply(bare(inherent)).unwrap().unwrap();
     Executive::inherents_applied();
     let outcomes = transactions.into_iter().map(apply).collect();
     Executive::finalize_block();
@@ -252,7 +252,6 @@ pub fn validity(transaction: UncheckedExtrinsic) -> Result<ValidTransaction, Ref
 /// What a transaction carries beside its call.
 pub fn extensions(nonce: Nonce) -> TxExtension {
     (
-        frame_system::AuthorizeCall::new(),
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),
@@ -266,9 +265,9 @@ pub fn extensions(nonce: Nonce) -> TxExtension {
     )
 }
 
-/// A call that carries its own authorisation.
-pub fn general(call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
-    UncheckedExtrinsic::new_transaction(call.into(), extensions(0))
+/// A call without a signer: of a machine, it carries its own authorisation.
+pub fn bare(call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
+    UncheckedExtrinsic::new_bare(call.into())
 }
 
 /// Offers a report to the pool and, if it is taken, makes the block that has it; what falls due in that block
@@ -276,7 +275,7 @@ pub fn general(call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
 pub fn report(call: impl Into<RuntimeCall>) -> Result<(), Refused> {
     let call = call.into();
     history::record(|| Step::Report(call.clone()));
-    let transaction = general(call);
+    let transaction = bare(call);
     validate(transaction.clone())?;
     for outcome in block_after(SLOT_DURATION, vec![transaction]) {
         outcome?.unwrap();
@@ -288,7 +287,7 @@ pub fn report(call: impl Into<RuntimeCall>) -> Result<(), Refused> {
 #[track_caller]
 pub fn assert_refused(call: impl Into<RuntimeCall>, refusal: Refusal) {
     let expected = InvalidTransaction::Custom(refusal as u8).into();
-    assert_eq!(validate(general(call)), Err(expected), "expected: {}", refusal.text());
+    assert_eq!(validate(bare(call)), Err(expected), "expected: {}", refusal.text());
 }
 
 /// A call of a person.

@@ -180,7 +180,7 @@ fn a_node_that_returns_while_its_contracts_close_keeps_the_rest() {
         assert_eq!(service(), Service::Ended(ClosingReason::NodeSilent));
         assert_eq!(Contracts::serve(Deadline::Sweep(1), late), Some(late));
         let heartbeat: RuntimeCall = machine.heartbeat().into();
-        assert_ok!(heartbeat.dispatch(frame_system::RawOrigin::Authorized.into()));
+        assert_ok!(heartbeat.dispatch(frame_system::RawOrigin::None.into()));
         assert!(Nodes::is_online(1));
 
         machine.serve(2 * heartbeat_ms());

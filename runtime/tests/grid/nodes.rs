@@ -2,9 +2,13 @@
 //! How machines join, report and leave.
 
 use crate::chain::*;
-use frame_support::{assert_ok, traits::Get};
+use codec::Encode;
+use frame_support::{assert_ok, dispatch::DispatchClass::Operational, traits::Get, weights::Weight};
 use sp_core::Pair;
-use sp_runtime::transaction_validity::{InvalidTransaction, TransactionValidityError};
+use sp_runtime::{
+    DispatchError,
+    transaction_validity::{InvalidTransaction, UnknownTransaction},
+};
 use tfgrid_primitives::{
     Refusal, Registration, ReportKind, Resources,
     report::HeartbeatPayload,
@@ -185,21 +189,67 @@ fn pool_refuses_early_replayed_forged_and_unknown_heartbeats() {
 }
 
 #[test]
-fn authorised_call_is_refused_when_signed_batched_or_bare() {
+fn a_report_is_refused_when_signed_batched_or_general() {
     run_with_node(|mut machine, _| {
         pass(heartbeat_ms());
         let beat = RuntimeCall::from(machine.heartbeat());
-        assert_fails(Bob, beat.clone(), sp_runtime::DispatchError::BadOrigin);
+        assert_fails(Bob, beat.clone(), DispatchError::BadOrigin);
+        let (calls, boxed) = (vec![beat.clone()], Box::new(beat.clone()));
+        for wrapped in [
+            pallet_utility::Call::batch { calls: calls.clone() },
+            pallet_utility::Call::batch_all { calls: calls.clone() },
+            pallet_utility::Call::force_batch { calls },
+            pallet_utility::Call::if_else { main: boxed.clone(), fallback: boxed },
+        ] {
+            let unknown: Refused = UnknownTransaction::NoUnsignedValidator.into();
+            assert_eq!(validate(bare(wrapped.clone())), Err(unknown));
+            assert_eq!(block_after(SLOT_DURATION, vec![bare(wrapped)]), [Ok(Err(DispatchError::BadOrigin))]);
+        }
         let batch = pallet_utility::Call::batch_all { calls: vec![beat.clone()] };
         assert!(call(Bob, batch).is_err());
-        let bare = validate(UncheckedExtrinsic::new_bare(beat));
-        assert!(matches!(
-            bare,
-            Err(TransactionValidityError::Unknown(_) | TransactionValidityError::Invalid(_))
-        ));
-        // And what people sign can't pretend to be authorised.
-        let unsigned = general(pallet_grid_nodes::Call::remove { node: 1 });
-        assert_eq!(validate(unsigned), Err(InvalidTransaction::UnknownOrigin.into()));
+        // Not every library decodes a block with a general transaction.
+        let general = UncheckedExtrinsic::new_transaction(beat.clone(), extensions(0));
+        let nobody: Refused = InvalidTransaction::UnknownOrigin.into();
+        assert_eq!(validate(general.clone()), Err(nobody));
+        assert_eq!(block_after(SLOT_DURATION, vec![general]), [Err(nobody)]);
+        assert_ok!(report(beat));
+    });
+}
+
+#[test]
+fn peoples_calls_are_refused_when_bare() {
+    run_with_node(|_, _| {
+        let remove = bare(pallet_grid_nodes::Call::remove { node: 1 });
+        assert_eq!(validate(remove.clone()), Err(UnknownTransaction::NoUnsignedValidator.into()));
+        assert_eq!(block_after(SLOT_DURATION, vec![remove]), [Ok(Err(DispatchError::BadOrigin))]);
+    });
+}
+
+#[test]
+fn a_report_is_checked_again_in_its_block() {
+    run_with_node(|mut machine, _| {
+        pass(heartbeat_ms());
+        let (beat, soon) = (bare(machine.heartbeat()), bare(machine.heartbeat()));
+        assert_ok!(validate(soon.clone()));
+        let refused = |refusal| Err(InvalidTransaction::Custom(refusal as u8).into());
+        let outcomes = block_after(SLOT_DURATION, vec![beat.clone(), beat, soon]);
+        assert_eq!(outcomes, [Ok(Ok(())), refused(Refusal::SequenceOld), refused(Refusal::TooSoon)]);
+    });
+}
+
+#[test]
+fn a_report_is_operational_and_its_check_has_weight() {
+    use frame_support::{dispatch::GetDispatchInfo, traits::Authorize};
+    run_with_node(|mut machine, _| {
+        pass(heartbeat_ms());
+        let beat = RuntimeCall::from(machine.heartbeat());
+        let (report, weight) = (bare(beat.clone()), beat.get_dispatch_info().call_weight);
+        let check = beat.weight_of_authorize();
+        assert!(check.ref_time() > 0 && weight.ref_time() > check.ref_time(), "{weight} has no {check}");
+        let base = <Runtime as frame_system::Config>::BlockWeights::get().get(Operational).base_extrinsic;
+        let length = Weight::from_parts(0, report.encode().len() as u64);
+        block(vec![report]);
+        assert_eq!(*System::block_weight().get(Operational), weight + base + length);
     });
 }
 
@@ -321,7 +371,7 @@ fn a_node_offers_no_less_than_its_contracts_have() {
 fn governance_certifies_and_other_hardware_loses_it() {
     run_with_node(|mut machine, _| {
         let certify = pallet_grid_nodes::Call::certify { node: 1, certified: true };
-        assert_fails(Alice, certify.clone(), sp_runtime::DispatchError::BadOrigin);
+        assert_fails(Alice, certify.clone(), DispatchError::BadOrigin);
         let by_sudo = pallet_sudo::Call::sudo { call: Box::new(certify.into()) };
         assert_ok!(call(Alice, by_sudo));
         assert!(<Nodes as NodeDirectory>::facts(1).unwrap().certified);

@@ -2,6 +2,7 @@
 
 //! Scenarios that share a grid. `SCENARIO=TEXT` selects those whose names contain the text.
 
+mod blocks;
 mod command_line;
 mod deployment;
 mod funds;
@@ -21,6 +22,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             command_line::people_deploy_list_and_cancel,
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_deposit_resumes_a_contract_without_funds,
+            blocks::every_library_decodes_blocks_with_reports,
             // Last, since it changes the chain.
             upgrade::contracts_and_agent_survive_a_new_runtime,
         ],

@@ -283,7 +283,7 @@ fn people_send_no_reports_nodes_no_calls() {
         ];
         for call in calls {
             assert!(RuntimeCall::Contracts(call.clone()).authorize(TransactionSource::External).is_none());
-            assert_eq!(dispatch(RawOrigin::Authorized, call), Err(BadOrigin));
+            assert_eq!(dispatch(RawOrigin::None, call), Err(BadOrigin));
         }
     });
 }
