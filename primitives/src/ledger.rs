@@ -701,7 +701,7 @@ mod tests {
             prop_assert_eq!(once.funded.full, often.funded.full);
         }
 
-        /// What payers lose is what contracts earn, whoever starts, stops and claims when.
+        /// What payers lose is what contracts earn, whoever starts, stops and collects when.
         #[test]
         fn credit_lost_is_what_contracts_earned(
             credit in 0u128..1 << 40,

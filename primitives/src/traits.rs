@@ -143,7 +143,7 @@ pub struct NodeFacts {
     pub online: bool,
     /// Whether it takes no new contracts because its farmer drains it.
     pub draining: bool,
-    /// Whether it is only rented as a whole; its farm's wish included.
+    /// Whether it or its farm is dedicated: it is only rented as a whole.
     pub dedicated: bool,
     /// What the farmer asks for a rent beside the list price, in 1e-10 USD per hour.
     pub extra_fee: UsdRate,

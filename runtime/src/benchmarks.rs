@@ -23,7 +23,7 @@ use sp_io::crypto::{ed25519_generate, ed25519_sign};
 use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
     ClockSpan, ContractId, ExactTft, ExhaustionKey, FarmId, GridMillis, KeySignature, NodeId, PublicKey,
-    Registration, ReportKind, Resources, TwinId, UnixSeconds,
+    Registration, ReportKind, Resources, TwinId, UnixSeconds, UsdRate,
     farming::{PERIOD_SECONDS, period_of, period_start},
     report::{DetailsPayload, report_bytes},
     ticket::{Isolation, opening_bytes},
@@ -158,7 +158,7 @@ fn use_up(twin: TwinId) {
     Payers::<Runtime>::insert(twin, payer);
 }
 
-/// It is, and the twin waits.
+/// It is, and the twin is in grace.
 fn begin_grace(twin: TwinId) {
     use_up(twin);
     let anybody: AccountId = account("anybody", 0, 0);
@@ -269,6 +269,8 @@ impl pallet_grid_nodes::BenchmarkHelper<AccountId> for Grid {
 impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
     fn customer() -> (AccountId, TwinId) {
         let (account, twin) = person();
+        let limits = Limits { max_usd_rate: UsdRate::MAX, ..Limits::default() };
+        OwnerLimits::<Runtime>::insert(twin, limits);
         Billing::deposit(signed(&account), twin, MONEY / 2).expect("the person is rich");
         (account, twin)
     }
@@ -300,7 +302,8 @@ impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
     }
 
     fn exhaust(twin: TwinId) {
-        let limits = Limits { refill_per_30_days: Balance::MAX, ..Limits::default() };
+        let limits =
+            Limits { max_usd_rate: UsdRate::MAX, refill_per_30_days: Balance::MAX, ..Limits::default() };
         OwnerLimits::<Runtime>::insert(twin, limits);
         AutoRefills::<Runtime>::insert(twin, AutoRefill { hours: LEAST_REFILL_HOURS });
         use_up(twin);

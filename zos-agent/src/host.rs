@@ -56,6 +56,7 @@ impl FromStr for CapacityOverride {
 /// If the system doesn't report its memory or disk.
 pub fn capacity(data: &Path) -> Result<Resources> {
     let cores = thread::available_parallelism().context("can't count this machine's cores")?;
+    // One line of one file; `procfs` would parse all of it, and refuses mount points that aren't UTF-8 elsewhere.
     let meminfo = fs::read_to_string("/proc/meminfo").context("can't read /proc/meminfo")?;
     let memory = total_memory(&meminfo).context("/proc/meminfo has no MemTotal")?;
     let disk = rustix::fs::statvfs(data)

@@ -209,7 +209,7 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: the payer waits, is refilled and goes on.
+    /// Worst case: the payer is in grace, is refilled and goes on.
     #[benchmark]
     fn poke() -> Result<(), BenchmarkError> {
         let (account, twin) = waiting::<T>()?;

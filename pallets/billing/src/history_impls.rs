@@ -2,6 +2,7 @@
 //! What contracts were charged by month, bounded.
 
 use crate::*;
+use frame_support::defensive;
 use tfgrid_primitives::{
     Charge, ContractId,
     traits::Clock,
@@ -33,7 +34,9 @@ pub(crate) fn add_to_months(months: &mut Months, month: u32, before: Charge, aft
         if months.is_full() {
             months.remove(0);
         }
-        let _ = months.try_push(MonthlyCharge { month, charge: Charge::default() });
+        if months.try_push(MonthlyCharge { month, charge: Charge::default() }).is_err() {
+            defensive!("the oldest month made room");
+        }
     }
     if let Some(last) = months.last_mut() {
         last.charge = last.charge.plus(&after.minus(&before));

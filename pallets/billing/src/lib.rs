@@ -6,8 +6,6 @@
 extern crate alloc;
 
 mod account;
-#[cfg(feature = "runtime-benchmarks")]
-mod benchmarking;
 mod dispatchable_impls;
 mod history_impls;
 mod ledger_impls;
@@ -21,6 +19,8 @@ mod types;
 mod utility_impls;
 pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]
@@ -366,8 +366,6 @@ pub mod pallet {
         NothingDue,
         /// A refill buys at least 24 hours.
         RefillTooSmall,
-        /// The refill exceeds the owner's limit of 30 days.
-        RefillAboveLimit,
         /// Another twin pays for the contract.
         NotThePayer,
         /// The traffic costs more than `max_tft`.

@@ -106,7 +106,7 @@ impl<T: Config> Pallet<T> {
         let bought = stretch(u64::from(hours).saturating_mul(HOUR_MS), T::Clock::tft_price());
         let cost = payer.cost_of_all(bought).saturating_add(payer.cost_of(late));
         let amount = cost.ceil();
-        let paid = Self::pay_refill(twin, amount).is_ok();
+        let paid = Self::pay_refill(twin, amount);
         if paid {
             payer.prolong(now, ExactTft::from_whole(amount));
             payer.paid = payer.paid.saturating_add(amount);
@@ -117,14 +117,16 @@ impl<T: Config> Pallet<T> {
         paid
     }
 
-    fn pay_refill(twin: TwinId, amount: Balance) -> DispatchResult {
+    /// Whether the owner's limit and account admit it.
+    fn pay_refill(twin: TwinId, amount: Balance) -> bool {
         let refills = RefillsPaid::<T>::get(twin).plus(amount, T::Clock::grid_now());
-        let limit = OwnerLimits::<T>::get(twin).refill_per_30_days;
-        ensure!(refills.spent <= limit, Error::<T>::RefillAboveLimit);
-        let account = T::Twins::account_of(twin).ok_or(Error::<T>::UnknownTwin)?;
-        T::Currency::transfer(&account, &Self::pot(), amount, Preservation::Preserve)?;
-        RefillsPaid::<T>::insert(twin, refills);
-        Ok(())
+        let Some(account) = T::Twins::account_of(twin) else { return false };
+        let admitted = refills.spent <= OwnerLimits::<T>::get(twin).refill_per_30_days
+            && T::Currency::transfer(&account, &Self::pot(), amount, Preservation::Preserve).is_ok();
+        if admitted {
+            RefillsPaid::<T>::insert(twin, refills);
+        }
+        admitted
     }
 
     /// Pauses a payer, at most for as long as what was paid since its last grace period would buy.

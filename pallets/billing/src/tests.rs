@@ -133,14 +133,14 @@ fn an_extra_fee_is_wholly_the_farmers() {
 
 #[test]
 fn collecting_often_earns_what_collecting_once_earns() {
-    let earned_with_claims = |claims: u64| {
+    let earned_by_collections = |collections: u64| {
         let mut earned = ExactTft::ZERO;
         run(|| {
             deposit(ALICE, 100 * TFT);
             begin(1, parties(ALICE as u32, FARM), Rates { usd: 3_333_333_333, extra: 7 });
             pass(HOUR_MS);
-            for _ in 0..claims {
-                pass(HOUR_MS / claims);
+            for _ in 0..collections {
+                pass(HOUR_MS / collections);
                 assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
             }
             Billing::close(1, Outcome::Served);
@@ -148,7 +148,7 @@ fn collecting_often_earns_what_collecting_once_earns() {
         });
         earned
     };
-    assert_eq!(earned_with_claims(1), earned_with_claims(100));
+    assert_eq!(earned_by_collections(1), earned_by_collections(100));
 }
 
 #[test]

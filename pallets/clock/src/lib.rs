@@ -5,8 +5,6 @@
 
 extern crate alloc;
 
-#[cfg(feature = "runtime-benchmarks")]
-mod benchmarking;
 mod dispatchable_impls;
 mod price_impls;
 mod tick_impls;
@@ -16,6 +14,8 @@ mod types;
 mod utility_impls;
 pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]

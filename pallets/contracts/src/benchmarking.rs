@@ -85,7 +85,7 @@ fn customer<T: Config>() -> Result<(T::AccountId, TwinId), BenchmarkError> {
     Ok((account, twin))
 }
 
-/// One who waits in grace with enough credit to go on.
+/// A customer in grace with enough credit to go on.
 fn waiting_customer<T: Config>() -> Result<T::AccountId, BenchmarkError> {
     let (account, twin) = customer::<T>()?;
     T::BenchmarkHelper::wait(twin);

@@ -6,8 +6,6 @@
 extern crate alloc;
 
 mod authorize_impls;
-#[cfg(feature = "runtime-benchmarks")]
-mod benchmarking;
 mod closing_impls;
 mod dispatchable_impls;
 mod price_impls;
@@ -20,6 +18,8 @@ mod update_impls;
 mod utility_impls;
 pub mod weights;
 
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]

@@ -16,7 +16,10 @@ impl<T: Config> Pallet<T> {
         let DeployedPayload { contract, version, result, .. } = payload;
         let Some(mut record) = Self::reported_contract(contract) else { return };
         let now = T::Clock::grid_now();
-        let ContractKind::Node(deployment) = &mut record.kind else { return };
+        let ContractKind::Node(deployment) = &mut record.kind else {
+            defensive!("a node reports on node contracts only", contract);
+            return;
+        };
         let node = deployment.node;
         deployment.last_report = ReportMark { sequence, at: now };
         let pending = deployment.pending.take_if(|pending| pending.version == version);
@@ -71,7 +74,10 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_report_progress(sequence: u64, payload: ProgressPayload) {
         let contract = payload.contract;
         let Some(mut record) = Self::reported_contract(contract) else { return };
-        let ContractKind::Node(deployment) = &mut record.kind else { return };
+        let ContractKind::Node(deployment) = &mut record.kind else {
+            defensive!("a node reports on node contracts only", contract);
+            return;
+        };
         let now = T::Clock::grid_now();
         deployment.last_report = ReportMark { sequence, at: now };
         let answer =

@@ -19,6 +19,9 @@
 //! 3. [`Chain`] builds the genesis, resets all doubles, and runs a test with the invariants checked afterwards.
 //!    Statics of the mock itself are reset where it makes its chain.
 //!
+//! Clock and billing have mocks of their own: they are tested together, with the real clock instead of the doubles
+//! above, and in migrations.
+//!
 //! ```ignore
 //! pallet_grid_mock_kit::mock_runtime! {
 //!     #[runtime::pallet_index(2)]

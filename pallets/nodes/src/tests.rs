@@ -534,7 +534,7 @@ mod details {
     }
 
     #[test]
-    fn details_that_cannot_be_are_refused() {
+    fn impossible_details_are_refused() {
         run_with_node(|mut machine| {
             Nodes::reserve(1, &small()).unwrap();
             let gpu = Resources { gpu: 2, ..capacity() };

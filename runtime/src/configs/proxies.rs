@@ -56,7 +56,7 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
     }
 }
 
-/// What changes contracts and neither attaches a payee nor moves money out of the owner's reach.
+/// Whether `call` changes contracts, without attaching a payee or moving money out of the owner's reach.
 fn manages_contracts(call: &RuntimeCall) -> bool {
     use pallet_grid_contracts::Call;
     matches!(

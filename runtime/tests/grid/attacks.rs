@@ -231,7 +231,7 @@ mod squatting {
     }
 
     #[test]
-    fn addresses_that_reached_no_node_cool_down_for_an_answers_time() {
+    fn addresses_that_reached_no_node_cool_down_briefly() {
         run_with_node(|mut machine, _| {
             for n in 10..26 {
                 let v4 = Interface { address: [185, 69, 166, n], prefix: 24, gateway: [185, 69, 166, 1] };

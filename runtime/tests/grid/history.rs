@@ -118,7 +118,7 @@ pub fn read(history: &[u8]) -> (Vec<Step>, usize) {
 ///
 /// # Panics
 ///
-/// When a law is broken, a failed call has changed something, TFT was made, or a call panics.
+/// When an invariant is broken, a failed call has changed something, TFT was made, or a call panics.
 pub fn play(history: &[u8]) {
     let world = history.first().copied().unwrap_or(BARE);
     externalities().execute_with(|| {
@@ -126,7 +126,7 @@ pub fn play(history: &[u8]) {
         if world != BARE {
             people();
         }
-        // Root itself could break any law; what it may do here is what governance does.
+        // Root itself could break any invariant; what it may do here is what governance does.
         pallet_sudo::Key::<Runtime>::kill();
         let mut blocks_left = MAX_BLOCKS;
         for step in read(history).0.into_iter().take(MAX_STEPS) {

@@ -164,7 +164,7 @@ fn a_sleeping_node_is_neither_offline_nor_rented_out() {
 }
 
 #[test]
-fn a_node_that_returns_while_its_contracts_close_keeps_the_rest() {
+fn node_that_returns_amid_closing_keeps_the_other_contracts() {
     run_with_node(|mut machine, _| {
         deploy(&mut machine, 40);
         while service() != Service::Suspended {

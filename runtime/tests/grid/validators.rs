@@ -83,7 +83,7 @@ fn added_candidate_is_an_authority_two_sessions_later() {
 }
 
 #[test]
-fn the_validator_of_the_genesis_can_leave_once_another_is_there() {
+fn genesis_validator_can_leave_once_another_is_there() {
     run(|| {
         assert_fails(Alice, Call::retire {}, pallet_grid_validators::Error::<Runtime>::StillValidator);
         let_bob_join();

@@ -5,6 +5,7 @@
 use super::tools::{Tool, run_with_input};
 use anyhow::{Context, Result};
 use std::fs;
+use tfgrid_primitives::net::NOT_PUBLIC_IPV4;
 use tracing::{info, warn};
 
 /// Prefix of the names of tenants' bridges.
@@ -12,7 +13,7 @@ pub const BRIDGE_PREFIX: &str = "zb";
 
 pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 const TABLE: &str = "table inet zos";
-/// The first two lines make it replace existing rules in one transaction.
+/// The first two lines make it replace existing rules in one transaction. [`rules`] fills in the networks.
 const RULES: &str = r#"
 table inet zos
 delete table inet zos
@@ -28,17 +29,23 @@ table inet zos {
         # The engine isolates bridges from each other; traffic within one bridge is its tenant's own.
         iifname "zb*" oifname "zb*" accept
         iifname "zb*" ct state established,related accept
-        iifname "zb*" ip daddr { 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.168.0.0/16, 224.0.0.0/3 } drop
+        iifname "zb*" ip daddr { NOT_PUBLIC } drop
     }
 }
 "#;
+
+/// The rules, with the networks that aren't on the internet.
+fn rules() -> String {
+    let networks: Vec<_> = NOT_PUBLIC_IPV4.iter().map(ToString::to_string).collect();
+    RULES.replace("NOT_PUBLIC", &networks.join(", "))
+}
 
 /// Installs the rules, or replaces those of an earlier start.
 ///
 /// # Errors
 /// If `nft` fails. Workloads must not run then: they would reach services of this host.
 pub async fn install() -> Result<()> {
-    run_with_input(&NFT, &["-f", "-"], RULES)
+    run_with_input(&NFT, &["-f", "-"], &rules())
         .await
         .context("can't install the firewall rules that keep tenants from this host")?;
     info!("firewall rules keep tenants from this host and its network");

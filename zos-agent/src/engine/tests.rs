@@ -480,7 +480,8 @@ async fn without_an_engine_there_is_no_heartbeat_and_no_change() {
     let observations = node.host.observations();
     node.until("the agent notices", |node| node.host.observations() >= observations + 3).await;
     let heartbeats = node.chain.reports("heartbeat").len();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let observations = node.host.observations();
+    node.until("the agent looks again", |node| node.host.observations() >= observations + 3).await;
     assert_eq!(node.chain.reports("heartbeat").len(), heartbeats);
     assert!(!node.did("remove 1-web"));
 

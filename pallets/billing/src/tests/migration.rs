@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What goes on and what waits while a migration takes many blocks.
+//! What goes on and what is put off while a migration takes many blocks.
 
 use super::*;
 use crate::mock::migration::*;
@@ -56,7 +56,7 @@ fn charge_of(twin: TwinId) -> Charge {
     Billing::charge_of(twin.into())
 }
 
-/// What waits on both agendas.
+/// What is due on both agendas.
 fn agendas() -> (Vec<ExhaustionKey>, Vec<DeadlineKey>) {
     (
         PayersByExhaustion::<Test>::iter_keys().collect(),

@@ -154,7 +154,7 @@ fn deposit_of_an_hour_resumes_all_in_one_write_and_a_unit_none() {
         deposit(ALICE, HOUR);
         (1..=20).for_each(|contract| start(1, contract, Rates { usd: DOLLAR.usd / 20, extra: 0 }));
         pass(HOUR_MS);
-        let accruals: Vec<_> = LedgerAccounts::<Test>::iter().collect();
+        let accounts: Vec<_> = LedgerAccounts::<Test>::iter().collect();
         let until = grace(1).unwrap().until;
 
         for _ in 0..10 {
@@ -169,7 +169,7 @@ fn deposit_of_an_hour_resumes_all_in_one_write_and_a_unit_none() {
         assert_eq!(grace(1), None);
         assert!(!Clock::is_armed(until, Deadline::Grace(1)));
         assert!(saw(Event::Resumed { twin: 1 }));
-        assert_eq!(LedgerAccounts::<Test>::iter().collect::<Vec<_>>(), accruals, "contracts are untouched");
+        assert_eq!(LedgerAccounts::<Test>::iter().collect::<Vec<_>>(), accounts, "contracts are untouched");
         pass(HOUR_MS / 2);
         assert_within_one(credit(1), HOUR / 2);
     });
@@ -332,9 +332,9 @@ fn account_filled_during_grace_refills_before_contracts_close() {
         assert_ok!(Billing::set_auto_refill(RuntimeOrigin::signed(ALICE), None));
         pass_fast(4 * HOUR_MS);
         assert!(grace(1).is_some());
-        let wish = Some(AutoRefill { hours: 24 });
+        let refill = Some(AutoRefill { hours: 24 });
         assert_ok!(Balances::transfer_keep_alive(RuntimeOrigin::signed(BOB), ALICE, 10 * HOUR));
-        assert_ok!(Billing::set_auto_refill(RuntimeOrigin::signed(ALICE), wish));
+        assert_ok!(Billing::set_auto_refill(RuntimeOrigin::signed(ALICE), refill));
         assert_eq!(grace(1), None);
     });
 }
@@ -355,7 +355,7 @@ fn a_late_eviction_closes_nobody_whose_new_grace_lasts() {
 }
 
 #[test]
-fn refills_that_nobody_could_mean_are_refused() {
+fn absurd_refills_are_refused() {
     run(|| {
         let set = |account, hours| {
             Billing::set_auto_refill(RuntimeOrigin::signed(account), Some(AutoRefill { hours }))

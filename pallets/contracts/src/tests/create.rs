@@ -15,6 +15,14 @@ fn with_body(bytes: usize) -> Create {
 }
 
 #[test]
+fn asks_for_something() {
+    run(|| {
+        let nothing = Create { resources: Resources::ZERO, ..Create::default() };
+        assert_fails(BOB, nothing, Failure::NothingRequested);
+    });
+}
+
+#[test]
 fn capacity_is_reserved_and_an_answer_awaited() {
     run(|| {
         let networks: Networks = vec![network("mesh", [10, 1, 0, 0], 24)].try_into().unwrap();

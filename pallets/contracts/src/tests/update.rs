@@ -185,6 +185,15 @@ fn takes_the_place_of_the_pending_one() {
 }
 
 #[test]
+fn asks_for_something() {
+    run(|| {
+        let contract = running(Create::default());
+        let nothing = Update { contract, resources: Resources::ZERO, ..Update::default() };
+        assert_fails(BOB, nothing, Failure::NothingRequested);
+    });
+}
+
+#[test]
 fn is_kept_where_a_newer_one_is_refused() {
     run(|| {
         let contract = updating(small(), large());

@@ -74,7 +74,7 @@ async fn a_contract_that_closed_before_the_start_is_released() {
 }
 
 #[tokio::test]
-async fn a_contract_of_which_something_is_left_is_not_released() {
+async fn partly_removed_contract_is_not_released() {
     let mut node = Node::running();
     node.chain.give_addresses(1);
     node.chain.deploy(1, &web_with_data(16, "hello"));
