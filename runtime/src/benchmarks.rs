@@ -121,6 +121,8 @@ fn node() -> (AccountId, NodeId) {
     };
     let nobody = KeySignature::from_raw([0; 64]);
     Nodes::register(RawOrigin::None.into(), registration, nobody, nobody).expect("it can't fail");
+    let details = DetailsPayload { bytes_per_second: u64::MAX, ..Default::default() };
+    pallet_grid_nodes::Details::<Runtime>::insert(node, pallet_grid_nodes::MachineDetails::from(details));
     (farmer, node)
 }
 
@@ -330,7 +332,8 @@ impl pallet_grid_contracts::BenchmarkHelper<AccountId> for Grid {
         pallet_grid_billing::Policy::<Runtime>::mutate(|policy| {
             policy.iter_mut().for_each(|policy| policy.prices.cu *= 2);
         });
-        PricesAnnouncedAt::<Runtime>::put(Clock::grid_now().saturating_sub(MONTH_MS));
+        PricesAnnouncedAt::<Runtime>::put(Clock::grid_now());
+        GridClockState::<Runtime>::mutate(|clock| clock.now_ms = clock.now_ms.saturating_add(MONTH_MS));
     }
 }
 

@@ -520,7 +520,10 @@ pub mod pallet {
         ///
         /// - `max_usd_rate`: fails if the contract would cost more than this, in 1e-10 USD per hour.
         #[pallet::call_index(7)]
-        #[pallet::weight(T::WeightInfo::update_node_contract(body.bytes().len() as u32))]
+        #[pallet::weight(
+            T::WeightInfo::update_node_contract(body.bytes().len() as u32)
+                .saturating_add(T::WeightInfo::withdraw_update())
+        )]
         pub fn update_node_contract(
             origin: OriginFor<T>,
             contract: ContractId,
