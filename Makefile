@@ -78,6 +78,7 @@ chain-specs: requirements ## Update chain-spec/ after a change of a genesis pres
 weights: requirements ## Measure weights and write them into the pallets; PALLETS="twins farms" for some
 	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure
 	$(PROGRAMS)/weights $(PALLETS)
+	$(CARGO) fmt --all
 	cargo fmt --all
 
 .PHONY: bench

@@ -45,68 +45,55 @@ impl WeightInfo for () {
     }
 
     fn update_node_contract(_b: u32) -> Weight {
-        Weight::from_parts(318_673_935, 4_053)
-            .saturating_add(ParityDbWeight::get().reads_writes(22, 12))
+        Weight::from_parts(318_673_935, 4_053).saturating_add(ParityDbWeight::get().reads_writes(22, 12))
     }
 
     fn withdraw_update() -> Weight {
-        Weight::from_parts(222_321_000, 4_379)
-            .saturating_add(ParityDbWeight::get().reads_writes(21, 16))
+        Weight::from_parts(222_321_000, 4_379).saturating_add(ParityDbWeight::get().reads_writes(21, 16))
     }
 
     fn create_rent_contract() -> Weight {
-        Weight::from_parts(254_028_000, 2_894)
-            .saturating_add(ParityDbWeight::get().reads_writes(22, 15))
+        Weight::from_parts(254_028_000, 2_894).saturating_add(ParityDbWeight::get().reads_writes(22, 15))
     }
 
     fn create_name_contract() -> Weight {
-        Weight::from_parts(133_589_000, 1_359)
-            .saturating_add(ParityDbWeight::get().reads_writes(13, 13))
+        Weight::from_parts(133_589_000, 1_359).saturating_add(ParityDbWeight::get().reads_writes(13, 13))
     }
 
     fn cancel() -> Weight {
-        Weight::from_parts(513_824_000, 5_072)
-            .saturating_add(ParityDbWeight::get().reads_writes(36, 39))
+        Weight::from_parts(513_824_000, 5_072).saturating_add(ParityDbWeight::get().reads_writes(36, 39))
     }
 
     fn report_deployed() -> Weight {
-        Weight::from_parts(228_780_000, 11_814)
-            .saturating_add(ParityDbWeight::get().reads_writes(18, 15))
+        Weight::from_parts(228_780_000, 11_814).saturating_add(ParityDbWeight::get().reads_writes(18, 15))
     }
 
     fn authorize_report_deployed() -> Weight {
-        Weight::from_parts(88_341_000, 1_515)
-            .saturating_add(ParityDbWeight::get().reads_writes(5, 0))
+        Weight::from_parts(88_341_000, 1_515).saturating_add(ParityDbWeight::get().reads_writes(5, 0))
     }
 
     fn report_failed() -> Weight {
-        Weight::from_parts(357_601_000, 4_081)
-            .saturating_add(ParityDbWeight::get().reads_writes(32, 33))
+        Weight::from_parts(357_601_000, 4_081).saturating_add(ParityDbWeight::get().reads_writes(32, 33))
     }
 
     fn authorize_report_failed() -> Weight {
-        Weight::from_parts(87_810_000, 1_184)
-            .saturating_add(ParityDbWeight::get().reads_writes(3, 0))
+        Weight::from_parts(87_810_000, 1_184).saturating_add(ParityDbWeight::get().reads_writes(3, 0))
     }
 
     fn report_progress() -> Weight {
-        Weight::from_parts(52_799_000, 1_129)
-            .saturating_add(ParityDbWeight::get().reads_writes(4, 3))
+        Weight::from_parts(52_799_000, 1_129).saturating_add(ParityDbWeight::get().reads_writes(4, 3))
     }
 
     fn authorize_report_progress() -> Weight {
-        Weight::from_parts(115_812_000, 1_738)
-            .saturating_add(ParityDbWeight::get().reads_writes(6, 0))
+        Weight::from_parts(115_812_000, 1_738).saturating_add(ParityDbWeight::get().reads_writes(6, 0))
     }
 
     fn report_released() -> Weight {
-        Weight::from_parts(157_554_000, 1_882)
-            .saturating_add(ParityDbWeight::get().reads_writes(17, 34))
+        Weight::from_parts(157_554_000, 1_882).saturating_add(ParityDbWeight::get().reads_writes(17, 34))
     }
 
     fn authorize_report_released() -> Weight {
-        Weight::from_parts(86_398_000, 1_319)
-            .saturating_add(ParityDbWeight::get().reads_writes(4, 0))
+        Weight::from_parts(86_398_000, 1_319).saturating_add(ParityDbWeight::get().reads_writes(4, 0))
     }
 
     fn report_usage(i: u32) -> Weight {
@@ -123,13 +110,11 @@ impl WeightInfo for () {
     }
 
     fn force_close() -> Weight {
-        Weight::from_parts(478_441_000, 4_961)
-            .saturating_add(ParityDbWeight::get().reads_writes(35, 38))
+        Weight::from_parts(478_441_000, 4_961).saturating_add(ParityDbWeight::get().reads_writes(35, 38))
     }
 
     fn reprice() -> Weight {
-        Weight::from_parts(199_997_000, 4_074)
-            .saturating_add(ParityDbWeight::get().reads_writes(22, 8))
+        Weight::from_parts(199_997_000, 4_074).saturating_add(ParityDbWeight::get().reads_writes(22, 8))
     }
 
     fn serve_sweep(c: u32) -> Weight {
@@ -147,17 +132,14 @@ impl WeightInfo for () {
     }
 
     fn serve_cool_down() -> Weight {
-        Weight::from_parts(147_099_000, 1_882)
-            .saturating_add(ParityDbWeight::get().reads_writes(17, 34))
+        Weight::from_parts(147_099_000, 1_882).saturating_add(ParityDbWeight::get().reads_writes(17, 34))
     }
 
     fn serve_answer() -> Weight {
-        Weight::from_parts(372_053_000, 4_081)
-            .saturating_add(ParityDbWeight::get().reads_writes(32, 33))
+        Weight::from_parts(372_053_000, 4_081).saturating_add(ParityDbWeight::get().reads_writes(32, 33))
     }
 
     fn serve_tombstone() -> Weight {
-        Weight::from_parts(8_072_000, 0)
-            .saturating_add(ParityDbWeight::get().reads_writes(0, 2))
+        Weight::from_parts(8_072_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 2))
     }
 }
