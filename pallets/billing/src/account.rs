@@ -198,7 +198,7 @@ impl LedgerAccount {
     }
 
     /// What it has earned and nobody has collected, without traffic: what was used isn't given back.
-    fn uncollected_capacity(&self) -> Earned {
+    pub(crate) fn uncollected_capacity(&self) -> Earned {
         let shared = self.uncollected.shared.saturating_sub(self.uses.traffic_tft);
         Earned { shared, ..self.uncollected }
     }

@@ -138,7 +138,7 @@ impl<T: Config> Ledger for Pallet<T> {
         let Some(mut account) = LedgerAccounts::<T>::get(contract) else { return 0 };
         let payer = Self::settled_payer(account.payer);
         account.settle(&payer.funded);
-        Self::refundable(&account, &payer).total().whole()
+        Self::refundable(&account, &payer).0.total().whole()
     }
 
     fn buy_traffic(contract: ContractId, gb: u32) -> DispatchResult {
@@ -212,9 +212,11 @@ impl<T: Config> Pallet<T> {
     /// Closes an account: the payer's sums lose its rates, its unused traffic is credit again and its earnings
     /// are payable.
     pub(crate) fn end_charge(contract: ContractId, outcome: Outcome) -> Option<LedgerAccount> {
+        let mut backed = false;
         let refund = |account: &mut LedgerAccount, payer: &Payer| match outcome {
             Outcome::NotDelivered => {
-                let back = Self::refundable(account, payer);
+                let (back, all) = Self::refundable(account, payer);
+                backed = back == all;
                 let amount = back.total().ceil();
                 Self::change_standing(account.payer, |s| s.refunded = s.refunded.saturating_add(amount));
                 back
@@ -228,23 +230,25 @@ impl<T: Config> Pallet<T> {
         });
         Self::return_allowance(contract);
         let mut account = LedgerAccounts::<T>::take(contract)?;
-        if outcome == Outcome::NotDelivered {
-            // Neither side of the dispute gains by what stays.
+        if backed {
+            // Neither side of the dispute gains by what stays. A complaint that is backed in part costs the farm
+            // that part only.
             (account.farm, account.node) = (None, None);
         }
         Self::share(&mut account);
         Some(account)
     }
 
-    /// What a complaint about a settled account gives back to its settled payer: neither the minimum charge nor
-    /// used traffic, and no more than the payer's standing admits.
-    fn refundable(account: &LedgerAccount, payer: &Payer) -> Earned {
+    /// What a complaint about a settled account gives back to its settled payer, and what it would give back to a
+    /// payer of any standing: neither the minimum charge nor used traffic.
+    fn refundable(account: &LedgerAccount, payer: &Payer) -> (Earned, Earned) {
         // Test networks have a shorter window than the minimum charge's time.
         let minimum_ms = T::MinChargeMs::get().min(T::SetAsideMs::get() / 6);
         let time = stretch(minimum_ms, T::Clock::tft_price());
         let minimum = account.price.rates.cost_of(time, payer.price_factor);
         let standing = T::Twins::account_of(account.payer).map(Standings::<T>::get).unwrap_or_default();
-        account.refundable(minimum.total()).within(ExactTft::from_whole(standing.refundable()))
+        let all = account.refundable(minimum.total());
+        (all.within(ExactTft::from_whole(standing.refundable())), all)
     }
 
     /// What was charged for a contract while its node was offline, or had been and came back before anybody had

@@ -12,10 +12,13 @@ impl<T: Config> Pallet<T> {
     /// Makes payable what a settled contract has earned, counts it for its payer's standing and reports what it
     /// used. Returns the amount without its fraction.
     pub(crate) fn share(account: &mut LedgerAccount) -> Balance {
+        // What a farmer, provider or extra fee gets may come back to the payer, so it earns no standing.
+        let Parts { foundation, staking, .. } =
+            Self::parts_of(account.uncollected_capacity().shared, account.provider);
+        let lost = foundation.saturating_add(staking).whole();
+        Self::change_standing(account.payer, |standing| standing.paid = standing.paid.saturating_add(lost));
         let earned = core::mem::take(&mut account.uncollected);
         Self::credit_payees(account.farm, account.provider, earned);
-        let amount = earned.total().whole();
-        Self::change_standing(account.payer, |standing| standing.paid = standing.paid.saturating_add(amount));
         let uses = core::mem::take(&mut account.uses);
         if let Some(node) = account.node.filter(|_| uses != PaidUse::default()) {
             let not_the_farms = |amount| {
@@ -28,7 +31,7 @@ impl<T: Config> Pallet<T> {
                 PaidUse { traffic_tft, ip_tft: not_the_farms(uses.ip_tft), ..uses },
             );
         }
-        amount
+        earned.total().whole()
     }
 
     /// Changes what is known of the account behind `payer`; nothing is kept of one that has paid nothing.

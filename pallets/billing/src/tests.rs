@@ -408,17 +408,45 @@ fn complaints_return_a_tenth_of_what_was_paid_at_most() {
         pass(HOUR_MS);
         assert_eq!(Billing::refund_of_complaint(1), 0, "nothing was paid yet");
         assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
-        assert_within_one(Standings::<Test>::get(ALICE).paid, 20 * TFT);
+        // Half of it went to the farm, from where it might come back.
+        assert_within_one(Standings::<Test>::get(ALICE).paid, 10 * TFT);
         begin(2, parties(1, FARM), DOLLAR);
         pass(HOUR_MS / 2);
-        assert_within_one(Billing::refund_of_complaint(2), 2 * TFT);
-        assert_within_one(Billing::close(2, Outcome::NotDelivered).tft.whole(), 8 * TFT);
+        assert_within_one(Billing::refund_of_complaint(2), TFT);
+        assert_within_one(Billing::close(2, Outcome::NotDelivered).tft.whole(), 9 * TFT);
         let Standing { paid, refunded } = Standings::<Test>::get(ALICE);
-        assert_within_one(paid, 28 * TFT);
-        assert_within_one(refunded, 2 * TFT);
+        assert_within_one(paid, 10 * TFT + 9 * TFT / 2);
+        assert_within_one(refunded, TFT);
         begin(3, parties(1, FARM), DOLLAR);
         pass(HOUR_MS / 2);
-        assert_within_one(Billing::refund_of_complaint(3), 8 * TFT / 10);
+        assert_within_one(Billing::refund_of_complaint(3), 9 * TFT / 20);
+    });
+}
+
+#[test]
+fn extra_fees_and_traffic_earn_no_standing() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        OwnerLimits::<Test>::insert(1, Limits { max_extra_fee: DOLLAR.usd, ..NO_LIMITS });
+        begin(1, parties(1, FARM), Rates { usd: 0, extra: DOLLAR.usd });
+        assert_ok!(Billing::buy_traffic(RuntimeOrigin::signed(ALICE), 1, 3, TFT));
+        pass(HOUR_MS);
+        Billing::use_traffic(1, 3_000_000_000);
+        assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
+        assert_eq!(Standings::<Test>::get(ALICE), Standing::default());
+    });
+}
+
+#[test]
+fn complaint_that_is_backed_in_part_leaves_the_farm_its_share() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Standings::<Test>::insert(ALICE, Standing { paid: 100, refunded: 0 });
+        begin(1, parties(1, FARM), DOLLAR);
+        pass(HOUR_MS / 2);
+        assert_eq!(Billing::refund_of_complaint(1), 10);
+        assert_within_one(Billing::close(1, Outcome::NotDelivered).tft.whole(), 10 * TFT - 10);
+        assert_within_one(Payable::<Test>::get(Payee::Farm(FARM)).whole(), 5 * TFT - 5);
     });
 }
 

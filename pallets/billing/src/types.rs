@@ -140,7 +140,8 @@ impl EarlyEnd {
     Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
 )]
 pub struct Standing {
-    /// What it has paid for delivered time, in 1e-7 TFT.
+    /// What the foundation and stakers got of what it has paid for capacity, in 1e-7 TFT: what surely doesn't
+    /// come back to it by way of a farm.
     pub paid: Balance,
     /// What it got back for time that it says wasn't delivered, in 1e-7 TFT.
     pub refunded: Balance,
@@ -148,7 +149,7 @@ pub struct Standing {
 
 impl Standing {
     /// What complaints may still give back: a tenth of what was paid, in 1e-7 TFT. Whoever wants capacity for
-    /// nothing must have paid for ten times as much before, on whichever twin.
+    /// nothing must have lost ten times as much before, on whichever twin.
     pub fn refundable(&self) -> Balance {
         (self.paid / 10).saturating_sub(self.refunded)
     }

@@ -45,7 +45,7 @@ impl<T: Config> Pallet<T> {
 
     /// An owner who ends a contract early or whose body was at fault pays the minimum charge all the same, and so
     /// does a version that nobody confirmed: otherwise capacity could be occupied for nothing. Where the node is
-    /// silent, nothing is paid.
+    /// silent, nothing is paid; a deadline that is served late costs no more.
     fn outcome(record: &Contract, reason: ClosingReason) -> Outcome {
         let unconfirmed = record.state == ContractState::Created;
         let pays = match reason {
@@ -56,7 +56,7 @@ impl<T: Config> Pallet<T> {
         if reason == ClosingReason::NotDelivered {
             Outcome::NotDelivered
         } else if pays && record.node().is_none_or(Self::is_served) {
-            let reserved_ms = if unconfirmed { Self::time_since(record.created_at) } else { 0 };
+            let reserved_ms = record.awaited().map_or(0, |answer| Self::reserved_ms(&answer));
             Outcome::EndedByOwner { reserved_ms }
         } else {
             Outcome::Served
@@ -68,8 +68,9 @@ impl<T: Config> Pallet<T> {
         T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Running)
     }
 
-    pub(crate) fn time_since(then: GridMillis) -> GridMillis {
-        T::Clock::grid_now().saturating_sub(then)
+    /// How long a version has been reserved that awaits this answer.
+    pub(crate) fn reserved_ms(answer: &Answer) -> GridMillis {
+        T::Clock::grid_now().min(answer.by).saturating_sub(answer.asked_at)
     }
 
     fn clear_deployment(contract: ContractId, twin: TwinId, deployment: Deployment, cool_down: GridMillis) {

@@ -88,7 +88,7 @@ impl<T: Config> Pallet<T> {
         Self::shrink(node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
-        let reserved_ms = Self::time_since(pending.answer.asked_at);
+        let reserved_ms = Self::reserved_ms(&pending.answer);
         T::Ledger::reject(contract, Self::is_served(node).then_some(reserved_ms));
         Some(pending)
     }

@@ -25,7 +25,7 @@ fn with_rewards<T: Config>(rewards: u32) -> Result<(T::AccountId, NodeId), Bench
     let (farmer, node) = T::BenchmarkHelper::node();
     // Every reward is scaled to the cap.
     Policy::<T>::put(FarmingPolicy { cap: 1_000_000, ..FarmingPolicy::standard() });
-    Pallet::<T>::do_enrol(node)?;
+    Pallet::<T>::do_enrol(node, None)?;
     for _ in 0..rewards {
         go_on::<T>(node);
         Pallet::<T>::heard(node);
@@ -54,7 +54,7 @@ mod benchmarks {
         Policy::<T>::put(FarmingPolicy::standard());
         let origin = T::CertifierOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
-        _(origin as T::RuntimeOrigin, node);
+        _(origin as T::RuntimeOrigin, node, Resources::ZERO);
         assert!(Enrolments::<T>::contains_key(node));
         Ok(())
     }
@@ -128,14 +128,11 @@ mod benchmarks {
     fn inspect() -> Result<(), BenchmarkError> {
         let (_, node) = T::BenchmarkHelper::node();
         Policy::<T>::put(FarmingPolicy::standard());
-        Pallet::<T>::do_enrol(node)?;
-        Enrolments::<T>::mutate(node, |enrolment| {
-            enrolment.as_mut().map(|enrolment| enrolment.seen = Resources::ZERO)
-        });
+        Pallet::<T>::do_enrol(node, None)?;
         let origin = T::CertifierOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
-        _(origin as T::RuntimeOrigin, node);
-        assert!(Enrolments::<T>::get(node).is_some_and(|enrolment| enrolment.seen != Resources::ZERO));
+        _(origin as T::RuntimeOrigin, node, Resources::ZERO);
+        assert!(Enrolments::<T>::get(node).is_some_and(|enrolment| enrolment.seen == Resources::ZERO));
         Ok(())
     }
 

@@ -10,20 +10,23 @@ use frame_support::{
     },
 };
 use tfgrid_primitives::{
-    Balance, FarmId, NodeId,
+    Balance, FarmId, NodeId, Resources,
     farming::period_of,
     traits::{Clock, FarmDirectory, FarmedNodes, PriceHistory},
 };
 
 impl<T: Config> Pallet<T> {
-    pub(crate) fn do_enrol(node: NodeId) -> DispatchResult {
+    /// Without a certifier, what the node offers counts as seen.
+    pub(crate) fn do_enrol(node: NodeId, seen: Option<Resources>) -> DispatchResult {
         let policy = Policy::<T>::get().ok_or(Error::<T>::NoPolicy)?;
         match Enrolments::<T>::get(node).map(|enrolment| enrolment.phase) {
             None => {}
             Some(Phase::Farming(_)) => return Err(Error::<T>::AlreadyEnrolled.into()),
             Some(Phase::Leaving { .. }) => return Err(Error::<T>::BondNotWithdrawn.into()),
         }
-        let record = T::Nodes::describe(node).ok_or(Error::<T>::UnknownNode)?;
+        let mut record = T::Nodes::describe(node).ok_or(Error::<T>::UnknownNode)?;
+        let seen = seen.unwrap_or(record.resources);
+        record.resources = record.resources.min(&seen);
         let (farm, bond) = (record.farm, policy.bond);
         let account = Self::farmer(farm)?;
         let price = T::Prices::average_price(PRICE_DAYS).filter(|price| *price > 0);
@@ -33,16 +36,15 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::unix_now();
         let period = period_of(now);
         let open = OpenPeriod::begin(period, now, T::Nodes::uptime_ms(node, period), &record);
-        let (seen, phase) = (record.resources, Phase::Farming(open));
+        let phase = Phase::Farming(open);
         Enrolments::<T>::insert(node, Enrolment { farm, bond, price, seen, phase });
         FarmEnrolments::<T>::mutate(farm, |count| *count = count.saturating_add(1));
         Self::deposit_event(Event::Enrolled { node, farm, bond, price });
         Ok(())
     }
 
-    pub(crate) fn do_inspect(node: NodeId) -> DispatchResult {
+    pub(crate) fn do_inspect(node: NodeId, seen: Resources) -> DispatchResult {
         let (enrolment, open) = Self::farming(node).ok_or(Error::<T>::NotEnrolled)?;
-        let seen = T::Nodes::describe(node).ok_or(Error::<T>::UnknownNode)?.resources;
         Self::set_open_period(node, Enrolment { seen, ..enrolment }, open);
         Self::deposit_event(Event::Inspected { node, seen });
         Ok(())

@@ -194,7 +194,7 @@ pub mod pallet {
         Inspected {
             /// Id of the node.
             node: NodeId,
-            /// Capacity that the node offers.
+            /// Capacity that the certifier saw.
             seen: Resources,
         },
         /// Governance has set a new policy.
@@ -240,10 +240,13 @@ pub mod pallet {
     #[pallet::call(weight = T::WeightInfo)]
     impl<T: Config> Pallet<T> {
         /// Enrols a node: it earns from now on. Holds a bond on its farmer's account.
+        ///
+        /// - `seen`: what the certifier saw of it, not what the node says when the call is made: no period counts
+        ///   more.
         #[pallet::call_index(0)]
-        pub fn enrol(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
+        pub fn enrol(origin: OriginFor<T>, node: NodeId, seen: Resources) -> DispatchResult {
             T::CertifierOrigin::ensure_origin(origin)?;
-            Self::do_enrol(node)
+            Self::do_enrol(node, Some(seen))
         }
 
         /// Ends the farming of a node of the caller, the open period included. Its bond can be withdrawn when
@@ -292,11 +295,13 @@ pub mod pallet {
             Self::do_set_policy(policy)
         }
 
-        /// Lets an enrolled node earn for what it offers now, from its next period on.
+        /// Lets an enrolled node earn for what a certifier has seen of it, from its next period on.
+        ///
+        /// - `seen`: what the certifier saw, not what the node says when the call is made.
         #[pallet::call_index(7)]
-        pub fn inspect(origin: OriginFor<T>, node: NodeId) -> DispatchResult {
+        pub fn inspect(origin: OriginFor<T>, node: NodeId, seen: Resources) -> DispatchResult {
             T::CertifierOrigin::ensure_origin(origin)?;
-            Self::do_inspect(node)
+            Self::do_inspect(node, seen)
         }
     }
 

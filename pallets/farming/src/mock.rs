@@ -178,8 +178,10 @@ pub fn govern(call: Call) -> DispatchResult {
     RuntimeCall::Farming(call).dispatch(RuntimeOrigin::root()).map(drop).map_err(|error| error.error)
 }
 
+/// A certifier saw what the machine offers.
 pub fn enrol(node: NodeId) -> DispatchResult {
-    govern(Call::enrol { node })
+    let seen = Machines::get().get(&node).map(|machine| machine.resources).unwrap_or_default();
+    govern(Call::enrol { node, seen })
 }
 
 pub fn claim(node: NodeId, period: u32) -> DispatchResult {

@@ -14,7 +14,7 @@ impl<T: Config> FarmingPeriods for Pallet<T> {
     fn joined(node: NodeId) {
         if Policy::<T>::get().is_some_and(|policy| policy.automatic) {
             // A node whose farmer can't pay the bond isn't enrolled.
-            let _ = with_storage_layer(|| Self::do_enrol(node));
+            let _ = with_storage_layer(|| Self::do_enrol(node, None));
         }
     }
 

@@ -170,7 +170,7 @@ mod enrolment {
     fn a_certifier_enrols_and_the_farmer_holds_a_bond() {
         run(|| {
             join(1, FARM);
-            assert_eq!(call(FARMER, Call::enrol { node: 1 }), Err(BadOrigin));
+            assert_eq!(call(FARMER, Call::enrol { node: 1, seen: Resources::ZERO }), Err(BadOrigin));
             assert_ok!(enrol(1));
             assert_eq!(last_event(), Event::Enrolled { node: 1, farm: FARM, bond: bond(), price: USD / 20 });
             assert_eq!(held(FARMER), bond());
@@ -418,10 +418,11 @@ mod abuse {
             next_period(&[1]);
             next_period(&[1]);
             assert_eq!([FIRST, FIRST + 1].map(|period| reward(1, period)), [FULL; 2]);
-            assert_fails(|| call(FARMER, Call::inspect { node: 1 }), sp_runtime::DispatchError::BadOrigin);
-            assert_fails(|| govern(Call::inspect { node: 2 }), Failure::NotEnrolled);
-            assert_ok!(govern(Call::inspect { node: 1 }));
             let seen = Machines::get()[&1].resources;
+            let inspect = |node| Call::inspect { node, seen };
+            assert_fails(|| call(FARMER, inspect(1)), sp_runtime::DispatchError::BadOrigin);
+            assert_fails(|| govern(inspect(2)), Failure::NotEnrolled);
+            assert_ok!(govern(inspect(1)));
             assert_eq!(last_event(), Event::Inspected { node: 1, seen });
             next_period(&[1]);
             assert_eq!(reward(1, FIRST + 2), FULL, "from the next period on");

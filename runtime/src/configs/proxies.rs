@@ -58,7 +58,7 @@ impl InstanceFilter<RuntimeCall> for ProxyType {
 
 /// Whether `call` changes contracts, without attaching a payee or moving money out of the owner's reach.
 fn manages_contracts(call: &RuntimeCall) -> bool {
-    use pallet_grid_contracts::Call;
+    use pallet_grid_contracts::{Call, CancelReason};
     matches!(
         call,
         RuntimeCall::Contracts(
@@ -67,7 +67,7 @@ fn manages_contracts(call: &RuntimeCall) -> bool {
                 | Call::withdraw_update { .. }
                 | Call::create_rent_contract { .. }
                 | Call::create_name_contract { .. }
-                | Call::cancel { .. }
+                | Call::cancel { reason: CancelReason::Cancelled, .. }
         )
     )
 }

@@ -291,7 +291,7 @@ mod value {
             farm_with_ticket(1);
             let mut machine = Machine::join(1);
             report(machine.details(capacity())).unwrap();
-            assert_ok!(by_root(pallet_grid_farming::Call::enrol { node: 1 }.into()));
+            assert_ok!(by_root(pallet_grid_farming::Call::enrol { node: 1, seen: capacity() }.into()));
             an_hour_of_the_next_period(&mut machine);
             report(machine.details(policy.maxima)).unwrap();
             for _ in 0..2 {

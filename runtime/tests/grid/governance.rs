@@ -111,6 +111,11 @@ fn a_deploy_proxy_has_no_right_beyond_its_type() {
             pallet_grid_billing::Call::withdraw { amount: 100 * TFT }.into(),
             pallet_grid_billing::Call::deposit { twin: 1, amount: TFT }.into(),
             pallet_grid_billing::Call::attach_provider { contract: 1, provider: 1 }.into(),
+            pallet_grid_contracts::Call::cancel {
+                contract: 1,
+                reason: pallet_grid_contracts::CancelReason::NotDelivered,
+            }
+            .into(),
             pallet_proxy::Call::add_proxy { delegate: charlie.into(), proxy_type: ProxyType::Any, delay: 0 }
                 .into(),
             pallet_utility::Call::as_derivative { index: 0, call: Box::new(create(1, small()).into()) }
@@ -223,6 +228,26 @@ fn the_public_chain_refuses_to_start_while_it_has_blanks() {
     assert!(genesis::ensure_complete(b"{").unwrap_err().contains("no JSON"));
 }
 
+#[test]
+fn a_genesis_that_nobody_could_govern_is_refused() {
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut genesis = genesis_value(genesis::LOCAL_TESTNET);
+        genesis.as_object_mut().unwrap().remove("sudo");
+        genesis["farming"]["policy"]["automatic"] = false.into();
+        change(&mut genesis);
+        genesis::ensure_complete(genesis.to_string().as_bytes()).err().unwrap_or_default()
+    };
+    assert_eq!(refused(&|_| ()), "");
+    let nobody = refused(&|genesis| genesis["councilMembership"]["members"] = serde_json::json!([]));
+    assert!(nobody.contains("nobody would govern"), "{nobody}");
+    let minting = refused(&|genesis| genesis["farming"]["policy"]["automatic"] = true.into());
+    assert!(minting.contains("every node would mint"), "{minting}");
+    let pot = refused(&|genesis| {
+        genesis["billing"]["policy"]["foundation"] = serde_json::json!(Billing::pot());
+    });
+    assert!(pot.contains("the account that keeps all credit"), "{pot}");
+}
+
 fn genesis_value(name: &str) -> serde_json::Value {
     serde_json::from_slice(&genesis::preset(&name.into()).unwrap()).unwrap()
 }
@@ -276,6 +301,46 @@ fn three_fifths_of_the_council_govern_and_fewer_do_not() {
             "one of three is less"
         );
         assert_fails(Bob, price(USD), BadOrigin);
+    });
+}
+
+#[test]
+fn a_prime_alone_carries_no_motion() {
+    run(|| {
+        let price = || pallet_grid_clock::PriceClockState::<Runtime>::get().price;
+        let (before, alice) = (price(), Alice.to_account_id());
+        let prime = pallet_membership::Call::set_prime { who: alice.into() };
+        assert_ok!(by_root(RuntimeCall::CouncilMembership(prime)));
+        let proposal = RuntimeCall::from(pallet_grid_clock::Call::set_price { price: USD / 10 });
+        let hash = BlakeTwo256::hash_of(&proposal);
+        let in_council = |inner| call(Alice, RuntimeCall::Council(inner));
+        let proposal = Box::new(proposal);
+        assert_ok!(in_council(pallet_collective::Call::propose {
+            threshold: 2,
+            proposal,
+            length_bound: 100
+        }));
+        assert_ok!(in_council(pallet_collective::Call::vote { proposal: hash, index: 0, approve: true }));
+        let close = || {
+            in_council(pallet_collective::Call::close {
+                proposal_hash: hash,
+                index: 0,
+                proposal_weight_bound: Weight::from_parts(1_000_000_000_000, 1_000_000),
+                length_bound: 100,
+            })
+        };
+        assert!(close().is_err(), "the others may still vote");
+        let duration: u32 =
+            <Runtime as pallet_collective::Config<pallet_collective::Instance1>>::MotionDuration::get();
+        System::set_block_number(System::block_number() + duration + 1);
+        assert_ok!(close());
+        System::assert_has_event(
+            pallet_collective::Event::<Runtime, pallet_collective::Instance1>::Disapproved {
+                proposal_hash: hash,
+            }
+            .into(),
+        );
+        assert_eq!(price(), before);
     });
 }
 

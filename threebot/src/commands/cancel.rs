@@ -26,6 +26,17 @@ pub struct Cancel {
     /// The contracts' ids
     #[arg(required = true)]
     contracts: Vec<ContractId>,
+    /// Withdraw only the version that its node hasn't answered yet; the active one goes on
+    ///
+    /// What was reserved for the pending version is paid for: ten minutes at least.
+    #[arg(long, conflicts_with = "not_delivered")]
+    update: bool,
+    /// Say that the node didn't deliver, within an hour of deployment
+    ///
+    /// What was charged comes back, without the minimum charge and used traffic, up to a tenth of what your account
+    /// has ever paid for delivered time.
+    #[arg(long)]
+    not_delivered: bool,
     #[command(flatten)]
     consent: Consent,
 }
@@ -36,19 +47,30 @@ impl Cancel {
         let at = session.grid.finalized().await?;
         let mut losses = Vec::new();
         for contract in &self.contracts {
-            losses.push(loss(&at, *contract).await?);
+            losses.push(if self.update { dropped(*contract) } else { loss(&at, *contract).await? });
         }
         self.consent.ask(&session, &losses.join("\n"))?;
         let (mut texts, mut values) = (Vec::new(), Vec::new());
+        let calls = api::transactions().contracts();
         for contract in self.contracts {
-            let call = api::transactions().contracts().cancel(contract, CancelReason::Cancelled);
-            session.submit(&format!("the cancelling of contract {contract}"), &call).await?;
+            let what = format!("the cancelling of contract {contract}");
+            if self.update {
+                session.submit(&what, &calls.withdraw_update(contract)).await?;
+            } else {
+                let reason =
+                    if self.not_delivered { CancelReason::NotDelivered } else { CancelReason::Cancelled };
+                session.submit(&what, &calls.cancel(contract, reason)).await?;
+            }
             let Answer { text, value } = contract::answer(&session, contract).await?;
             texts.push(text);
             values.push(value);
         }
         Ok(Answer::new(texts.join("\n\n"), json!({ "contracts": values })))
     }
+}
+
+fn dropped(contract: ContractId) -> String {
+    format!("contract {contract}: the pending version is dropped, and paid for as far as it was reserved")
 }
 
 /// What will be gone.

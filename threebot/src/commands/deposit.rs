@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot deposit`
 
+use super::funds::Funding;
 use crate::{cli::Global, output::Answer, session::Session};
 use anyhow::Result;
 use clap::Args;
@@ -27,19 +28,19 @@ impl Deposit {
         let session = Session::open(global).await?;
         let twin = session.twin_or_own(&session.grid.finalized().await?, self.twin).await?;
         session.submit("deposit", &api::transactions().billing().deposit(twin, self.amount)).await?;
-        let payer = session.grid.finalized().await?.payer(twin).await?;
-        Ok(Answer::new(text(twin, self.amount, &payer), value(twin, self.amount, &payer)))
+        let at = session.grid.finalized().await?;
+        let (payer, funding) = (at.payer(twin).await?, Funding::read(&at, twin).await?);
+        let text = text(twin, self.amount, &payer, funding.paused().as_deref());
+        Ok(Answer::new(text, value(twin, self.amount, &payer)))
     }
 }
 
-fn text(twin: TwinId, amount: Balance, payer: &PayerInfo) -> String {
+/// `paused` says what a payer in grace must do.
+fn text(twin: TwinId, amount: Balance, payer: &PayerInfo, paused: Option<&str>) -> String {
     let credit = format_tft(payer.credit);
     let mut text = format!("deposited {} TFT; twin {twin} has {credit} TFT of credit", format_tft(amount));
-    if missing(payer) > 0 {
-        text.push_str(&format!(
-            "\nits contracts are still paused: deposit {} TFT more",
-            format_tft(missing(payer))
-        ));
+    if let Some(paused) = paused.filter(|_| missing(payer) > 0) {
+        text.push_str(&format!("\nthis wasn't enough, {paused}"));
     }
     text
 }
@@ -73,10 +74,11 @@ mod tests {
             exhausted: true,
             funded_ms: None,
         };
-        let said = text(5, TFT / 2, &payer);
-        assert!(said.ends_with("its contracts are still paused: deposit 2.01 TFT more"), "{said}");
+        let said = text(5, TFT / 2, &payer, Some("contracts are paused"));
+        assert!(said.ends_with("\nthis wasn't enough, contracts are paused"), "{said}");
         assert_eq!(value(5, TFT / 2, &payer)["missing_tft_1e7"], "20100000");
         let enough = PayerInfo { exhausted: false, ..payer };
-        assert_eq!(text(5, TFT / 2, &enough), "deposited 0.5 TFT; twin 5 has 0.5 TFT of credit");
+        let said = text(5, TFT / 2, &enough, None);
+        assert_eq!(said, "deposited 0.5 TFT; twin 5 has 0.5 TFT of credit");
     }
 }

@@ -98,18 +98,23 @@ impl Funding {
             format!("discount  {}.{} %", discount / 10, discount % 10),
             format!("lasts     {}", self.lasts()),
         ];
-        lines.extend(self.grace.map(|seconds| {
-            format!(
-                "grace     contracts are paused: deposit at least {} TFT by {} (in {}), or they close",
-                format_tft(missing(&self.payer)),
-                exact_moment(self.now.saturating_add(seconds)),
-                stretch(seconds)
-            )
-        }));
+        lines.extend(self.paused().map(|paused| format!("grace     {paused}")));
         lines.push(format!("refill    {}", self.refill_text()));
         lines
             .push(format!("limits    {}", limits::text(&self.settings.limits).replace('\n', "\n          ")));
         lines.join("\n")
+    }
+
+    /// What a payer in grace must do, and by when.
+    pub fn paused(&self) -> Option<String> {
+        self.grace.map(|seconds| {
+            format!(
+                "contracts are paused: deposit at least {} TFT by {} (in {}), or they close",
+                format_tft(missing(&self.payer)),
+                exact_moment(self.now.saturating_add(seconds)),
+                stretch(seconds)
+            )
+        })
     }
 
     fn lasts(&self) -> String {
