@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attacks that once worked, each by the finding of `docs/SECURITY.md` that it belongs to.
 
-use crate::{chain::*, governance::by_root};
+use crate::{
+    chain::*,
+    farming::{an_hour, next_period},
+    governance::by_root,
+};
 use frame_support::{
     assert_ok,
     dispatch::DispatchClass,
@@ -17,9 +21,8 @@ use sp_runtime::traits::Convert;
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
     Body, ContractId, ExactTft, Refusal, Resources,
-    farming::period_start,
     traits::{Clock as _, Ledger as _},
-    units::{HOUR_MS, MINUTE_MS, SECOND_MS, TFT, USD},
+    units::{HOUR_MS, MINUTE_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
 };
 use tfgrid_runtime::{
@@ -304,20 +307,12 @@ mod value {
 
     /// Goes to the next farming period, where the machine comes back and is up for an hour.
     fn an_hour_of_the_next_period(machine: &mut Machine) {
-        let start = period_start(Farming::period_now() + 1) * SECOND_MS;
-        pallet_timestamp::Now::<Runtime>::put(start.next_multiple_of(SLOT_DURATION));
-        block(vec![]);
+        next_period();
         for _ in 0..5 {
             pass(heartbeat_ms());
             report(machine.heartbeat()).unwrap();
         }
-        let until = Timestamp::get() + HOUR_MS;
-        while Timestamp::get() < until {
-            pallet_timestamp::Now::<Runtime>::put(Timestamp::get() + 6 * SLOT_DURATION);
-            block(vec![]);
-            block(vec![]);
-            report(machine.heartbeat()).unwrap();
-        }
+        an_hour(machine);
     }
 
     #[test]

@@ -25,14 +25,14 @@ fn bond() -> Balance {
 }
 
 /// The chain halts until the next period begins.
-fn next_period() {
+pub fn next_period() {
     let start = period_start(Farming::period_now() + 1) * SECOND_MS;
     pallet_timestamp::Now::<Runtime>::put(start.next_multiple_of(SLOT_DURATION));
     block(vec![]);
 }
 
 /// The machine is up for an hour, in as few blocks and heartbeats as keep it online.
-fn an_hour(machine: &mut Machine) {
+pub fn an_hour(machine: &mut Machine) {
     let until = Timestamp::get() + HOUR_MS;
     while Timestamp::get() < until {
         pallet_timestamp::Now::<Runtime>::put(Timestamp::get() + 6 * SLOT_DURATION);

@@ -28,10 +28,9 @@ impl Deposit {
         let session = Session::open(global).await?;
         let twin = session.twin_or_own(&session.grid.finalized().await?, self.twin).await?;
         session.submit("deposit", &api::transactions().billing().deposit(twin, self.amount)).await?;
-        let at = session.grid.finalized().await?;
-        let (payer, funding) = (at.payer(twin).await?, Funding::read(&at, twin).await?);
-        let text = text(twin, self.amount, &payer, funding.paused().as_deref());
-        Ok(Answer::new(text, value(twin, self.amount, &payer)))
+        let funding = Funding::read(&session.grid.finalized().await?, twin).await?;
+        let text = text(twin, self.amount, &funding.payer, funding.paused().as_deref());
+        Ok(Answer::new(text, value(twin, self.amount, &funding.payer)))
     }
 }
 

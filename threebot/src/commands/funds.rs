@@ -46,7 +46,7 @@ impl Funds {
 /// A twin's credit at one block.
 pub struct Funding {
     twin: TwinId,
-    payer: PayerInfo,
+    pub payer: PayerInfo,
     settings: PayerSettings,
     price: TftPrice,
     /// The time at which the credit is used up; `None` where nothing is charged.

@@ -38,14 +38,19 @@ async fn give_up(node: &Node) {
     assert_eq!((node.times("start 1-a"), node.times("stop 1-a"), node.times("start 1-b")), (5, 5, 5));
 }
 
+/// The chain takes reports again, and the node says that `b` can't run.
+async fn assert_rejected(node: &Node) {
+    node.chain.refuse_reports(false);
+    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
+    assert_eq!(node.until_failed().await, expected);
+}
+
 #[tokio::test]
 async fn machines_stop_when_another_cannot_start() {
     let node = Node::running();
     node.host.refuse_start("b", true);
     give_up(&node).await;
-    node.chain.refuse_reports(false);
-    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
-    assert_eq!(node.until_failed().await, expected);
+    assert_rejected(&node).await;
 }
 
 #[tokio::test]
@@ -53,9 +58,7 @@ async fn machines_stop_when_another_exits_before_the_answer() {
     let node = Node::running();
     node.host.crash("b", true);
     give_up(&node).await;
-    node.chain.refuse_reports(false);
-    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
-    assert_eq!(node.until_failed().await, expected);
+    assert_rejected(&node).await;
 }
 
 #[tokio::test]
