@@ -124,8 +124,8 @@ pub mod pallet {
     #[pallet::storage]
     pub type OwnerLimits<T> = StorageMap<_, Twox64Concat, TwinId, Limits, ValueQuery>;
 
-    /// What accounts have paid for delivered time, and got back for time that they say wasn't delivered. Outlives
-    /// the account's twins.
+    /// What the foundation and stakers got of accounts' payments for capacity, and what complaints gave back.
+    /// Outlives the account's twins.
     #[pallet::storage]
     pub type Standings<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, Standing, ValueQuery>;
 

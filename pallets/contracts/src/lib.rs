@@ -397,8 +397,8 @@ pub mod pallet {
         NotDeliveredWindowOver,
         /// The account cancelled three contracts as not delivered within 30 days.
         TooManyComplaints,
-        /// The complaint would give nothing back: the minimum charge and used traffic stay paid, and the account
-        /// gets back a tenth of what it has paid for delivered time at most.
+        /// The complaint would give nothing back: the minimum charge and used traffic stay paid, and no more than
+        /// a tenth of what the foundation and stakers got of the account's payments for capacity comes back.
         NothingToRefund,
     }
 

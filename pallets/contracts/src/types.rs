@@ -239,7 +239,8 @@ pub enum CancelReason {
     #[codec(index = 0)]
     Cancelled,
     /// The node reported it as deployed, but it doesn't run: what was charged is refunded, without the minimum
-    /// charge and used traffic, up to a tenth of what the account has paid for delivered time.
+    /// charge and used traffic, up to a tenth of what the foundation and stakers got of the account's payments
+    /// for capacity.
     #[codec(index = 1)]
     NotDelivered,
 }

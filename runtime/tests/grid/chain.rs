@@ -495,7 +495,7 @@ pub fn credit(twin: TwinId) -> Balance {
     Billing::settled_payer(twin).credit.whole()
 }
 
-/// Counts `amount` as what an account has paid for delivered time.
+/// Counts `amount` towards the standing of an account.
 pub fn has_paid(who: Sr25519Keyring, amount: Balance) {
     let standing = pallet_grid_billing::Standing { paid: amount, refunded: 0 };
     pallet_grid_billing::Standings::<Runtime>::insert(who.to_account_id(), standing);

@@ -33,8 +33,8 @@ pub struct Cancel {
     update: bool,
     /// Say that the node didn't deliver, within an hour of deployment
     ///
-    /// What was charged comes back, without the minimum charge and used traffic, up to a tenth of what your account
-    /// has ever paid for delivered time.
+    /// What was charged comes back, without the minimum charge and used traffic, up to a tenth of what the
+    /// foundation and stakers have ever got of your account's payments for capacity.
     #[arg(long)]
     not_delivered: bool,
     #[command(flatten)]
