@@ -56,6 +56,11 @@ impl Rates {
         Self { usd: self.usd.min(limit.usd), extra: self.extra.min(limit.extra) }
     }
 
+    /// Part by part maximum.
+    pub fn at_least(&self, least: &Self) -> Self {
+        Self { usd: self.usd.max(least.usd), extra: self.extra.max(least.extra) }
+    }
+
     /// Part by part difference, zero where it would be negative.
     pub fn beyond(&self, other: &Self) -> Self {
         Self { usd: self.usd.saturating_sub(other.usd), extra: self.extra.saturating_sub(other.extra) }

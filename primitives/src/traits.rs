@@ -366,15 +366,19 @@ pub trait Ledger {
     fn start(contract: ContractId);
     /// Stops charging while the node is silent, and gives back what was charged since the last heartbeat.
     fn suspend(contract: ContractId);
-    /// Proposes another price, in the place of an earlier proposal: what it costs more is committed, and what it
-    /// costs less is charged into escrow. Refuses a dearer one as `open` does.
-    fn propose(contract: ContractId, price: ContractPrice) -> DispatchResult;
-    /// The proposed price counts from now on; what is in escrow goes back to the payer.
-    fn accept(contract: ContractId);
-    /// The present price stands; what is in escrow is earned. With `reserved_ms`, the time in which the proposed
-    /// capacity was reserved while the node was online, the payer pays for what it cost more, and for the minimum
+    /// Proposes another price, in the place of an earlier proposal. `reserved` is the price of what both versions
+    /// reserve: what it is above the present price is committed. Refuses it as `open` does.
+    fn propose(contract: ContractId, price: ContractPrice, reserved: Rates) -> DispatchResult;
+    /// The proposed price counts from now on. The payer pays for what was reserved beyond the present price for
+    /// `reserved_ms`, the time in which the node was online.
+    fn accept(contract: ContractId, reserved_ms: GridMillis);
+    /// The present price stands. With `reserved_ms` the payer pays as after [`Ledger::accept`], and for the minimum
     /// charge's time at least.
     fn reject(contract: ContractId, reserved_ms: Option<GridMillis>);
+    /// The price of a contract that was never charged becomes another one. With `reserved_ms` the payer pays for what
+    /// it reserved until now, as after [`Ledger::reject`]. Refuses a dearer one as `open` does.
+    fn replace(contract: ContractId, price: ContractPrice, reserved_ms: Option<GridMillis>)
+    -> DispatchResult;
     /// Charges `price` from now on, 30 days after the present list was announced.
     fn reprice(contract: ContractId, price: ContractPrice) -> DispatchResult;
     /// Ends the charge, makes the earnings payable, returns unused traffic and says what was charged in all.

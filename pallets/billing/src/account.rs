@@ -6,8 +6,8 @@
 //!  rates committed         rates charged          rates committed
 //! ```
 //!
-//! In each state a price may be *proposed*: what it costs more is committed beside, and what it costs less is
-//! charged into escrow. `accept` makes it the price and returns the escrow, `reject` leaves the escrow earned.
+//! In each state a price may be *proposed*: what both versions reserve beyond the present price is committed
+//! beside. `accept` makes it the price, `reject` leaves the present one.
 
 use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
@@ -58,8 +58,8 @@ pub struct LedgerAccount {
 pub struct Proposal {
     /// What the contract costs once its node has deployed the pending version.
     pub price: ContractPrice,
-    /// What is charged beyond it, on the clocks of the payer.
-    pub escrow: Accrual,
+    /// What both versions reserve beyond the present price.
+    pub more: Rates,
 }
 
 impl LedgerAccount {
@@ -83,17 +83,9 @@ impl LedgerAccount {
         }
     }
 
-    /// What the proposed price costs more: committed until the node has answered.
+    /// What is committed for a proposal, until the node has answered.
     pub fn proposed_more(&self) -> Rates {
-        let proposal = self.proposal.as_ref();
-        proposal.map_or(Rates::ZERO, |proposal| proposal.price.rates.beyond(&self.price.rates))
-    }
-
-    /// What the proposed price costs less: charged into escrow until the node has answered.
-    pub fn proposed_less(&self) -> Rates {
-        let proposal = self.proposal.as_ref();
-        let less = proposal.map_or(0, |p| self.price.rates.usd.saturating_sub(p.price.rates.usd));
-        Rates { usd: less, extra: 0 }
+        self.proposal.as_ref().map_or(Rates::ZERO, |proposal| proposal.more)
     }
 
     /// What it has earned and nobody has collected, on the clocks of a settled payer.
@@ -122,10 +114,6 @@ impl LedgerAccount {
         self.uses.ip_ms = self.uses.ip_ms.saturating_add(ms.saturating_mul(self.price.public_ips.into()));
         // The addresses may have been priced by a dearer list than the rates.
         self.uses.ip_tft = self.uses.ip_tft.saturating_add(ips.min(lately.shared));
-        let less = self.proposed_less();
-        if let Some(proposal) = &mut self.proposal {
-            proposal.escrow.settle(less, clocks);
-        }
     }
 
     /// Is charged from now on; all before is settled, and so is the payer.
@@ -134,15 +122,6 @@ impl LedgerAccount {
         self.started_at.get_or_insert(now);
         self.history = ChargeHistory::starting(self.price.rates, payer.settled_at.clock);
         self.accrual.settled_at = payer.funded;
-        if let Some(proposal) = &mut self.proposal {
-            proposal.escrow.settled_at = payer.funded;
-        }
-    }
-
-    /// Proposes `price` from the last settlement on.
-    pub(crate) fn propose(&mut self, price: ContractPrice) {
-        let escrow = Accrual::starting(self.accrual.settled_at);
-        self.proposal = Some(Proposal { price, escrow });
     }
 
     /// Costs `price` from its settlement at `now` on. Returns the rates before.
@@ -150,12 +129,6 @@ impl LedgerAccount {
         let old = core::mem::replace(&mut self.price, price).rates;
         self.history.record_rates(old, now);
         old
-    }
-
-    /// What is in escrow, as far as nobody has collected it.
-    pub(crate) fn in_escrow(&self) -> Earned {
-        let shared = self.proposal.as_ref().map_or(ExactTft::ZERO, |proposal| proposal.escrow.charged.tft);
-        Earned { shared, extra: ExactTft::ZERO }.at_most(&self.uncollected)
     }
 
     /// Has earned what traffic was drawn from its allowance.
@@ -184,16 +157,12 @@ impl LedgerAccount {
     }
 
     /// What its settled payer was charged for it while its node served nobody, as far as nobody has collected
-    /// it ([`tfgrid_primitives::refund`]). Takes that time out of the escrow, too: it goes back once.
-    pub(crate) fn take_unserved(&mut self, silence: ClockSpan, payer: &Payer) -> Earned {
+    /// it ([`tfgrid_primitives::refund`]).
+    pub(crate) fn unserved(&self, silence: ClockSpan, payer: &Payer) -> Earned {
         if !self.is_charged {
             return Earned::default();
         }
         let unserved = self.history.charged_within(silence, payer);
-        let less = self.proposed_less();
-        if let Some(Proposal { escrow, .. }) = &mut self.proposal {
-            escrow.charged = escrow.charged.less(unserved.cost_of(less).total());
-        }
         unserved.least_cost(self.price.rates, &self.history).at_most(&self.uncollected_capacity())
     }
 

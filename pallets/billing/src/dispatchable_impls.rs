@@ -11,7 +11,7 @@ use frame_support::{
     },
 };
 use tfgrid_primitives::{
-    Balance, ContractId, ExactTft, ProviderId, Rates, TwinId,
+    Balance, ContractId, ExactTft, ProviderId, TwinId,
     traits::{Clock, FarmDirectory, NodeLiveness, TwinDirectory},
 };
 
@@ -19,6 +19,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_deposit(from: T::AccountId, twin: TwinId, amount: Balance) -> DispatchResult {
         let owner = T::Twins::account_of(twin).ok_or(Error::<T>::UnknownTwin)?;
         ensure!(amount >= T::Currency::minimum_balance(), Error::<T>::DepositTooSmall);
+        ensure!(Self::leaves_fees(&from, amount), Error::<T>::NothingLeftForFees);
         T::Currency::transfer(&from, &Self::pot(), amount, Preservation::Preserve)?;
         let by = if from == owner { ChangedBy::Owner } else { ChangedBy::Others };
         Self::change_payer(twin, by, |p| {
@@ -28,6 +29,12 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::Deposited { twin, from, amount });
         Self::tell_what_is_missing(twin);
         Ok(())
+    }
+
+    /// Whether an account that pays `amount` can still pay for calls: otherwise nobody could stop what it pays for.
+    pub(crate) fn leaves_fees(account: &T::AccountId, amount: Balance) -> bool {
+        let kept = T::Currency::minimum_balance().saturating_add(T::FeeReserve::get());
+        T::Currency::balance(account) >= amount.saturating_add(kept)
     }
 
     /// Where a deposit was too small for the contracts to go on, its giver learns what is missing.
@@ -59,6 +66,11 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    /// Withdraws `amount` for the fee of a withdrawal.
+    pub fn withdraw_in_advance(owner: &T::AccountId, amount: Balance) -> DispatchResult {
+        Self::do_withdraw(owner.clone(), amount)
+    }
+
     pub(crate) fn do_collect(contract: ContractId) -> DispatchResult {
         let mut account = LedgerAccounts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
         let silent = account.node.is_some_and(|node| {
@@ -67,7 +79,7 @@ impl<T: Config> Pallet<T> {
         ensure!(!silent, Error::<T>::NodeSilent);
         let started_at = account.started_at.ok_or(Error::<T>::SetAside)?;
         let is_free = T::Clock::grid_now() >= started_at.saturating_add(T::SetAsideMs::get());
-        ensure!(is_free && account.proposed_less() == Rates::ZERO, Error::<T>::SetAside);
+        ensure!(is_free, Error::<T>::SetAside);
         Self::settle(contract, &mut account);
         let amount = Self::share(&mut account);
         LedgerAccounts::<T>::insert(contract, account);

@@ -47,47 +47,49 @@ impl<T: Config> Ledger for Pallet<T> {
         });
     }
 
-    fn propose(contract: ContractId, price: ContractPrice) -> DispatchResult {
+    fn propose(contract: ContractId, price: ContractPrice, reserved: Rates) -> DispatchResult {
         Self::reject(contract, None);
         let mut account = LedgerAccounts::<T>::get(contract).ok_or(Error::<T>::UnknownContract)?;
-        let more = price.rates.beyond(&account.price.rates);
+        let more = reserved.at_least(&price.rates).beyond(&account.price.rates);
         // Who can't afford any more may still ask for less.
         if more != Rates::ZERO {
             Self::ensure_affordable(account.payer, more)?;
             Self::change_payer(account.payer, ChangedBy::Owner, |p| p.committed.add(more));
         }
-        Self::settle(contract, &mut account);
-        account.propose(price);
+        account.proposal = Some(Proposal { price, more });
         LedgerAccounts::<T>::insert(contract, account);
         Ok(())
     }
 
-    fn accept(contract: ContractId) {
-        let escrow = |account: &mut LedgerAccount, _: &Payer| account.in_escrow();
-        Self::change_account(contract, escrow, |payer, account| {
-            let more = account.proposed_more();
-            if let Some(Proposal { price, .. }) = account.proposal.take() {
-                payer.committed.remove(more);
-                replace_price(payer, account, price);
-            }
+    fn accept(contract: ContractId, reserved_ms: GridMillis) {
+        Self::end_proposal(contract, |payer, account, Proposal { price, more }| {
+            let paid = Self::take_reserved(payer, more, reserved_ms, Earned::default(), 0);
+            replace_price(payer, account, price);
+            paid
         });
     }
 
     fn reject(contract: ContractId, reserved_ms: Option<GridMillis>) {
-        LedgerAccounts::<T>::mutate_extant(contract, |account| {
-            let more = account.proposed_more();
-            account.proposal = None;
-            if more == Rates::ZERO {
-                return;
-            }
-            Self::change_payer(account.payer, ChangedBy::Others, |p| p.committed.remove(more));
-            if let Some(reserved_ms) = reserved_ms {
-                let charge = Self::charge_reserved(account.payer, more, reserved_ms, 0);
-                let before = account.accrual.charged;
-                account.accrual.charged = before.plus(&charge);
-                Self::record_charge(contract, before, account.accrual.charged);
-            }
+        let paid = Self::end_proposal(contract, |payer, _, Proposal { more, .. }| {
+            Self::take_unconfirmed(payer, more, reserved_ms)
         });
+        Self::count_early_end(paid);
+    }
+
+    fn replace(
+        contract: ContractId,
+        price: ContractPrice,
+        reserved_ms: Option<GridMillis>,
+    ) -> DispatchResult {
+        let present = Self::price_of(contract).ok_or(Error::<T>::UnknownContract)?.rates;
+        Self::propose(contract, price, present.at_least(&price.rates))?;
+        let paid = Self::end_proposal(contract, |payer, account, Proposal { price, .. }| {
+            let paid = Self::take_unconfirmed(payer, present, reserved_ms);
+            replace_price(payer, account, price);
+            paid
+        });
+        Self::count_early_end(paid);
+        Ok(())
     }
 
     fn reprice(contract: ContractId, price: ContractPrice) -> DispatchResult {
@@ -100,10 +102,13 @@ impl<T: Config> Ledger for Pallet<T> {
     }
 
     fn close(contract: ContractId, outcome: Outcome) -> Charge {
-        let rates = Self::price_of(contract).map_or(Rates::ZERO, |price| price.rates);
+        let open = LedgerAccounts::<T>::get(contract);
+        let rates = open.as_ref().map_or(Rates::ZERO, |account| account.price.rates);
+        // Without its rates, what is left of the payer's runway would earn another discount.
+        let factor = open.map_or(FULL_PRICE, |account| Payers::<T>::get(account.payer).price_factor);
         match (Self::end_charge(contract, outcome), outcome) {
             (Some(account), Outcome::EndedByOwner { reserved_ms }) => {
-                Self::charge_minimum(contract, &account, rates, reserved_ms)
+                Self::charge_minimum(contract, &account, rates, factor, reserved_ms)
             }
             (account, _) => account.map(|account| account.accrual.charged).unwrap_or_default(),
         }
@@ -259,7 +264,26 @@ impl<T: Config> Pallet<T> {
             Some(from) => ClockSpan { from, to: PriceTime::MAX },
             None => T::Nodes::last_outage(node),
         };
-        account.take_unserved(silence, payer)
+        account.unserved(silence, payer)
+    }
+
+    /// Takes a proposal off its contract, and what it committed off its payer; `end` says what the payer pays for it.
+    /// Returns the payer and what it paid, in 1e-10 USD.
+    fn end_proposal(
+        contract: ContractId,
+        end: impl FnOnce(&mut Payer, &mut LedgerAccount, Proposal) -> Earned,
+    ) -> Option<(TwinId, UsdAmount)> {
+        let payer = LedgerAccounts::<T>::get(contract).filter(|account| account.proposal.is_some())?.payer;
+        let (mut paid, mut usd) = (Earned::default(), 0);
+        Self::change_account(contract, nothing_back, |payer, account| {
+            let Some(proposal) = account.proposal.take() else { return };
+            payer.committed.remove(proposal.more);
+            paid = end(payer, account, proposal);
+            usd = usd_of(paid.total(), T::Clock::tft_price());
+            account.accrual.charged = account.accrual.charged.plus(&Charge { tft: paid.total(), usd });
+        });
+        Self::credit_payees(None, None, paid);
+        Some((payer, usd))
     }
 
     /// Charges what a closed contract misses to the minimum charge at `rates`, or to the price of the time in which
@@ -268,34 +292,59 @@ impl<T: Config> Pallet<T> {
         contract: ContractId,
         account: &LedgerAccount,
         rates: Rates,
+        price_factor: u16,
         reserved_ms: GridMillis,
     ) -> Charge {
         let before = account.accrual.charged;
         let paid_usd = before.usd.saturating_sub(account.traffic_usd);
-        let all = before.plus(&Self::charge_reserved(account.payer, rates, reserved_ms, paid_usd));
+        let minimum = Self::minimum_charge(rates, price_factor);
+        let paid = Self::change_payer(account.payer, ChangedBy::Others, |p| {
+            Self::take_reserved(p, rates, reserved_ms, minimum, paid_usd)
+        });
+        Self::credit_payees(None, None, paid);
+        let usd = usd_of(paid.total(), T::Clock::tft_price());
+        Self::count_early_end(Some((account.payer, usd)));
+        let all = before.plus(&Charge { tft: paid.total(), usd });
         Self::record_charge(contract, before, all);
         all
     }
 
-    /// Charges `payer` for capacity of `rates` that was reserved for `reserved_ms`, or the minimum charge if that is
-    /// more, at the present price and as far as the credit goes. `paid_usd` (1e-10 USD) is paid already: in USD, so
-    /// that what the price of TFT does meanwhile makes nobody pay twice. No farmer shares in what wasn't served, and
-    /// no discount counts for it: the runway of a small contract would earn it for a large reservation.
-    fn charge_reserved(payer: TwinId, rates: Rates, reserved_ms: GridMillis, paid_usd: UsdAmount) -> Charge {
+    /// What `rates` cost for the minimum charge's time, at the present price.
+    fn minimum_charge(rates: Rates, price_factor: u16) -> Earned {
+        rates.cost_of(stretch(T::MinChargeMs::get(), T::Clock::tft_price()), price_factor)
+    }
+
+    /// Takes of a payer's credit what capacity of `rates` costs that was reserved for `reserved_ms`, or `minimum` if
+    /// that is more, at the present price and as far as the credit goes. `paid_usd` (1e-10 USD) is paid already: in
+    /// USD, so that what the price of TFT does meanwhile makes nobody pay twice. No farmer shares in what wasn't
+    /// served, and no discount counts for it: the runway of a small contract would earn it for a large reservation.
+    fn take_reserved(
+        payer: &mut Payer,
+        rates: Rates,
+        reserved_ms: GridMillis,
+        minimum: Earned,
+        paid_usd: UsdAmount,
+    ) -> Earned {
         let price = T::Clock::tft_price();
         let reserved = rates.cost_of(stretch(reserved_ms, price), FULL_PRICE);
-        let taken = Self::change_payer(payer, ChangedBy::Others, |p| {
-            let minimum = rates.cost_of(stretch(T::MinChargeMs::get(), price), p.price_factor);
-            let due = if reserved.total() > minimum.total() { reserved } else { minimum };
-            let missing = due.total().saturating_sub(tft_of(paid_usd, price)).min(p.credit);
-            p.credit = p.credit.saturating_sub(missing);
-            let extra = missing.scaled(due.extra.raw(), due.total().raw());
-            Earned { shared: missing.saturating_sub(extra), extra }
-        });
-        Self::credit_payees(None, None, taken);
-        let usd = usd_of(taken.total(), price);
-        EarlyEnds::<T>::mutate(payer, |ends| *ends = ends.plus(usd, T::Clock::grid_now()));
-        Charge { tft: taken.total(), usd }
+        let due = if reserved.total() > minimum.total() { reserved } else { minimum };
+        let missing = due.total().saturating_sub(tft_of(paid_usd, price)).min(payer.credit);
+        payer.credit = payer.credit.saturating_sub(missing);
+        due.within(missing)
+    }
+
+    /// The same for what nobody confirmed: the minimum charge at least, and nothing without `reserved_ms`.
+    fn take_unconfirmed(payer: &mut Payer, rates: Rates, reserved_ms: Option<GridMillis>) -> Earned {
+        let minimum = Self::minimum_charge(rates, payer.price_factor);
+        let paid = |ms| Self::take_reserved(payer, rates, ms, minimum, 0);
+        reserved_ms.map(paid).unwrap_or_default()
+    }
+
+    /// Counts what a payer paid for what ended early, in 1e-10 USD, against the limit of its owner.
+    fn count_early_end(paid: Option<(TwinId, UsdAmount)>) {
+        if let Some((payer, usd)) = paid.filter(|(_, usd)| *usd > 0) {
+            EarlyEnds::<T>::mutate(payer, |ends| *ends = ends.plus(usd, T::Clock::grid_now()));
+        }
     }
 }
 

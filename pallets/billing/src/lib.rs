@@ -81,6 +81,10 @@ pub mod pallet {
         /// The least time that a contract is charged for.
         #[pallet::constant]
         type MinChargeMs: Get<u64>;
+        /// What deposits and refills leave on the account beside the existential deposit, in 1e-7 TFT: the price of
+        /// some calls.
+        #[pallet::constant]
+        type FeeReserve: Get<Balance>;
         /// How long the first earnings of a contract are set aside, in case it wasn't delivered.
         type SetAsideMs: Get<GridMillis>;
         /// The longest grace period.
@@ -330,6 +334,8 @@ pub mod pallet {
         UnknownTwin,
         /// The deposit is below the existential deposit.
         DepositTooSmall,
+        /// The deposit leaves less than `FeeReserve` on the account, so that its owner could hardly call anything.
+        NothingLeftForFees,
         /// The credit doesn't cover an hour of all rates.
         CreditTooLow,
         /// The amount exceeds the credit.

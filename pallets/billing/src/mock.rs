@@ -74,6 +74,8 @@ impl pallet_migrations::Config for Test {
 
 /// The existential deposit.
 pub const ED: u128 = 1_000;
+/// What deposits leave on an account beside that.
+pub const FEE_RESERVE: u128 = TFT / 10;
 
 #[derive_impl(pallet_balances::config_preludes::TestDefaultConfig)]
 impl pallet_balances::Config for Test {
@@ -123,6 +125,7 @@ impl pallet_grid_billing::Config for Test {
     type PotId = PotId;
     type MinRunwayMs = ConstU64<HOUR_MS>;
     type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
+    type FeeReserve = ConstU128<FEE_RESERVE>;
     type SetAsideMs = SetAside;
     type GraceMaxMs = ConstU64<GRACE_MAX_MS>;
     type WeightInfo = ();

@@ -122,6 +122,7 @@ impl<T: Config> Pallet<T> {
         let refills = RefillsPaid::<T>::get(twin).plus(amount, T::Clock::grid_now());
         let Some(account) = T::Twins::account_of(twin) else { return false };
         let admitted = refills.spent <= OwnerLimits::<T>::get(twin).refill_per_30_days
+            && Self::leaves_fees(&account, amount)
             && T::Currency::transfer(&account, &Self::pot(), amount, Preservation::Preserve).is_ok();
         if admitted {
             RefillsPaid::<T>::insert(twin, refills);

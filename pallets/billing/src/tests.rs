@@ -60,12 +60,15 @@ fn begin_at(contract: u64, parties: Parties, price: ContractPrice) {
 
 /// Proposes other rates and accepts them at once.
 fn resize(contract: u64, rates: Rates) {
-    assert_ok!(Billing::propose(contract, ContractPrice::plain(rates)));
-    Billing::accept(contract);
+    assert_ok!(Billing::propose(contract, ContractPrice::plain(rates), rates));
+    Billing::accept(contract, 0);
 }
 
-fn propose_usd(contract: u64, usd: u64) {
-    assert_ok!(Billing::propose(contract, ContractPrice::plain(Rates { usd, extra: 0 })));
+/// Proposes a rate while capacity of another is reserved.
+fn propose_usd(contract: u64, usd: u64, reserved: u64) {
+    let (price, reserved) =
+        (ContractPrice::plain(Rates { usd, extra: 0 }), Rates { usd: reserved, extra: 0 });
+    assert_ok!(Billing::propose(contract, price, reserved));
 }
 
 fn assert_within_one(left: u128, right: u128) {
@@ -550,67 +553,57 @@ fn two_graces_within_a_silence_are_left_out_of_a_refund() {
 }
 
 #[test]
-fn escrow_returns_when_accepted_and_is_earned_otherwise() {
+fn the_present_price_counts_until_another_is_accepted() {
     run(|| {
         let (low, hour) = (DOLLAR.usd / 10, 20 * TFT);
         deposit(ALICE, 100 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
         pass(HOUR_MS);
-        propose_usd(1, low);
-        let end = Payers::<Test>::get(1).end;
+        propose_usd(1, low, low);
+        assert_eq!(Payers::<Test>::get(1).committed.usd, 0);
         pass(HOUR_MS);
-        assert_noop!(Billing::collect(RuntimeOrigin::signed(BOB), 1), Error::<Test>::SetAside);
-        assert_eq!(Payers::<Test>::get(1).end, end, "credit pays for what runs");
+        assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
         Billing::reject(1, None);
         assert_within_one(charged(1).whole(), 2 * hour);
-        assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
 
-        propose_usd(1, low);
+        propose_usd(1, low, low);
         pass(HOUR_MS);
+        Billing::accept(1, HOUR_MS);
         assert_within_one(charged(1).whole(), 3 * hour);
-        Billing::accept(1);
-        assert_within_one(charged(1).whole(), 2 * hour + hour / 10);
-        assert_within_one(credit(1), 100 * TFT - 2 * hour - hour / 10);
         pass(HOUR_MS);
         let closed = Billing::close(1, Outcome::Served);
-        assert_within_one(closed.tft.whole(), 2 * hour + hour / 5);
+        assert_within_one(closed.tft.whole(), 3 * hour + hour / 10);
     });
 }
 
 #[test]
-fn an_escrow_without_credit_is_no_free_ride() {
+fn what_an_update_reserves_is_paid_for_with_its_answer() {
     run(|| {
-        deposit(ALICE, 20 * TFT);
+        let (hour, twice) = (20 * TFT, 2 * DOLLAR.usd);
+        deposit(ALICE, 1_000 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
-        pass(59 * MINUTE_MS);
-        propose_usd(1, 1);
-        pass(30 * MINUTE_MS);
-        assert!(Billing::settled_payer(1).paused);
-        Billing::reject(1, None);
-        assert_within_one(charged(1).whole(), 20 * TFT);
-    });
-}
-
-#[test]
-fn a_silence_gives_back_what_is_in_escrow_once() {
-    run(|| {
-        deposit(ALICE, 100 * TFT);
-        begin(1, parties(1, FARM), DOLLAR);
-        begin(2, parties(1, FARM), Rates { usd: 1, extra: 0 });
-        propose_usd(1, DOLLAR.usd / 2);
+        let (mut due, mut earned) = (0, 0);
+        // What it costs as much as the present version, and reserves as much again; answered after 6 minutes.
+        let answers: [(fn(), u128); 4] = [
+            (|| Billing::accept(1, HOUR_MS / 10), hour / 10),
+            (|| Billing::reject(1, Some(HOUR_MS / 10)), hour / 6),
+            (|| Billing::reject(1, Some(HOUR_MS)), hour),
+            (|| Billing::reject(1, None), 0),
+        ];
+        for (answer, price) in answers {
+            propose_usd(1, DOLLAR.usd, twice);
+            assert_eq!(Payers::<Test>::get(1).committed.usd, DOLLAR.usd.into());
+            pass(HOUR_MS / 10);
+            answer();
+            due += hour / 10 + price;
+            earned += hour / 10;
+            assert!(charged(1).whole().abs_diff(due) <= 4, "{} of {due}", charged(1).whole());
+            assert_eq!(Payers::<Test>::get(1).committed.usd, 0);
+        }
+        // The farm's half is of what ran.
         pass(HOUR_MS);
-        SilentSince::set(Some(Clock::now().clock));
-        pass(HOUR_MS);
-        Billing::suspend(1);
-        assert_eq!(Payers::<Test>::get(1).committed.usd, DOLLAR.usd.into());
-        pass(HOUR_MS);
-        SilentSince::set(None);
-        Billing::start(1);
-        pass(HOUR_MS);
-        assert_within_one(charged(1).whole(), 40 * TFT);
-        Billing::accept(1);
-        assert_within_one(charged(1).whole(), 20 * TFT);
-        assert_eq!(Payers::<Test>::get(1).committed.usd, 0);
+        assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
+        assert!(Payable::<Test>::get(Payee::Farm(FARM)).whole().abs_diff((earned + hour) / 2) <= 1);
     });
 }
 

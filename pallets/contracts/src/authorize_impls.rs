@@ -87,7 +87,7 @@ impl<T: Config> Pallet<T> {
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
         ensure!(!payload.is_empty(), Refusal::NoItems);
-        let last = LastUsageReport::<T>::get(node);
+        let last = LastUsageReport::<T>::get(node).mark;
         last.ensure_newer(*sequence)?;
         // A node's first report may come at any time.
         if last.sequence > 0 {

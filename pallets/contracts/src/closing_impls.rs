@@ -108,6 +108,15 @@ impl<T: Config> Pallet<T> {
             .unwrap_or(0)
     }
 
+    /// Releases `amount` of the deposit of a contract that its owner is about to cancel.
+    pub fn release_in_advance(owner: &T::AccountId, contract: ContractId, amount: Balance) -> DispatchResult {
+        let mut record = Self::owned(owner, contract)?;
+        record.deposit = record.deposit.checked_sub(amount).ok_or(Error::<T>::DepositTooSmall)?;
+        Self::release_deposit(record.twin, amount);
+        Contracts::<T>::insert(contract, record);
+        Ok(())
+    }
+
     fn unlist(twin: TwinId, node: Option<NodeId>, contract: ContractId) {
         // A count of nothing isn't stored, so that a twin without contracts leaves nothing behind.
         TwinContractCount::<T>::mutate_exists(twin, |count| {

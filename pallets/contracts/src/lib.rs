@@ -39,8 +39,8 @@ pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
-        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, ReportMark, Resources,
-        StoredBody, TwinId, UsageTotals, UsdAmount, UsdRate,
+        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, Resources, StoredBody,
+        TwinId, UsageTotals, UsdAmount, UsdRate,
         report::{
             DeployedPayload, DeploymentResult, FailedPayload, FailurePath, MAX_USAGE_ITEMS, ProgressPayload,
             ReleasedPayload, UsagePayload,
@@ -102,6 +102,9 @@ pub mod pallet {
         /// The most contracts of one twin.
         #[pallet::constant]
         type MaxContractsPerTwin: Get<u32>;
+        /// The most contracts of one node, which share its price: none costs less than its part.
+        #[pallet::constant]
+        type MaxContractsPerNode: Get<u32>;
         /// How often a node reports what its contracts use.
         type UsageIntervalMs: Get<GridMillis>;
         /// How often a node may correct results, of all its contracts together.
@@ -186,7 +189,7 @@ pub mod pallet {
 
     /// The last usage report of a node.
     #[pallet::storage]
-    pub type LastUsageReport<T> = StorageMap<_, Twox64Concat, NodeId, ReportMark, ValueQuery>;
+    pub type LastUsageReport<T> = StorageMap<_, Twox64Concat, NodeId, UsageMark, ValueQuery>;
 
     /// When the node corrected the result of a contract last, in grid time.
     #[pallet::storage]
@@ -387,6 +390,8 @@ pub mod pallet {
         NodeNotEmpty,
         /// Contracts are still on the rented node.
         RentInUse,
+        /// Less is held for the contract than its cancellation costs.
+        DepositTooSmall,
         /// A name has 1 to 63 characters of `a–z 0–9 -`, no hyphen at either end, and doesn't begin with `xn--`.
         NameInvalid,
         /// Somebody else has this name.
@@ -514,9 +519,9 @@ pub mod pallet {
             Self::do_reprice(contract)
         }
 
-        /// Asks the node of a deployed contract to deploy another body, with other resources. Until it has
-        /// answered, the larger of both versions is reserved and the cheaper one billed. If it fails, the active
-        /// version stands. A version that is pending already is withdrawn first.
+        /// Asks the node of a contract to deploy another body, with other resources. Until it has answered, the
+        /// active version stands. A version that awaits an answer already is replaced, also a first one, and paid
+        /// for as far as it was reserved.
         ///
         /// - `max_usd_rate`: fails if the contract would cost more than this, in 1e-10 USD per hour.
         #[pallet::call_index(7)]

@@ -15,7 +15,7 @@ use sp_runtime::{DispatchError, DispatchResult, traits::Dispatchable};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
     Balance, Charge, ContractId, Deadline, ExactTft, FarmId, GridMillis, KeySignature, NodeId, PriceList,
-    Refusal, ReportKind, Resources, TwinId, UsdRate,
+    Rates, Refusal, ReportKind, Resources, TwinId, UsdRate,
     pricing::Priced,
     report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload},
     traits::{
@@ -67,6 +67,7 @@ impl pallet_grid_contracts::Config for Test {
     type DepositPerByte = ConstU128<PER_BYTE>;
     type NameDeposit = ConstU128<NAME_DEPOSIT>;
     type ShortNameDeposit = ConstU128<SHORT_NAME_DEPOSIT>;
+    type MaxContractsPerNode = ConstU32<1_000>;
     type MaxContractsPerTwin = ConstU32<MAX_CONTRACTS>;
     type UsageIntervalMs = ConstU64<USAGE_INTERVAL>;
     type ResultIntervalMs = ConstU64<RESULT_INTERVAL>;
@@ -141,6 +142,7 @@ pub enum Traced {
     Accept(ContractId),
     /// With the time that is paid for, in grid time.
     Reject(ContractId, Option<GridMillis>),
+    Replace(ContractId, UsdRate, Option<GridMillis>),
     Reprice(ContractId, UsdRate),
     Close(ContractId, Outcome),
     Forget(ContractId),
@@ -310,7 +312,7 @@ impl Ledger for Recorder {
         Self::on_account(contract, |account| account.charged = false);
     }
 
-    fn propose(contract: ContractId, price: ContractPrice) -> DispatchResult {
+    fn propose(contract: ContractId, price: ContractPrice, _: Rates) -> DispatchResult {
         Self::record(Traced::Propose(contract, price.rates.usd));
         let poor = Doubles::get().credit_too_low;
         Self::on_account(contract, |account| {
@@ -320,7 +322,7 @@ impl Ledger for Recorder {
         })
     }
 
-    fn accept(contract: ContractId) {
+    fn accept(contract: ContractId, _: GridMillis) {
         Self::record(Traced::Accept(contract));
         Self::on_account(contract, |account| {
             account.price = account.proposed.take().expect("a price is proposed");
@@ -335,6 +337,21 @@ impl Ledger for Recorder {
     fn refund_of_complaint(contract: ContractId) -> Balance {
         Self::on_account(contract, |_| ());
         Doubles::get().refund
+    }
+
+    fn replace(
+        contract: ContractId,
+        price: ContractPrice,
+        reserved_ms: Option<GridMillis>,
+    ) -> DispatchResult {
+        Self::record(Traced::Replace(contract, price.rates.usd, reserved_ms));
+        let poor = Doubles::get().credit_too_low;
+        Self::on_account(contract, |account| {
+            ensure!(!poor || price.rates.usd <= account.price.rates.usd, CREDIT_TOO_LOW);
+            assert!(!account.charged, "what is charged is updated");
+            account.price = price;
+            Ok(())
+        })
     }
 
     fn reprice(contract: ContractId, price: ContractPrice) -> DispatchResult {

@@ -2,7 +2,7 @@
 //! What contracts cost at the present list.
 
 use crate::*;
-use frame_support::ensure;
+use frame_support::{ensure, traits::Get};
 use tfgrid_primitives::{
     ContractId, NodeId, Rates, Resources, UsdRate,
     pricing::Priced,
@@ -21,12 +21,22 @@ impl<T: Config> Pallet<T> {
         ensure!(!EndedRents::<T>::contains_key(node), Error::<T>::RentEnding);
         let certified = facts.certified;
         let ip_usd = rate_of::<T>(&Priced::Addresses { public_ips, certified })?;
-        let usd = rate_of::<T>(&if Rents::<T>::contains_key(node) {
-            Priced::OnRented { public_ips, certified }
+        let usd = if Rents::<T>::contains_key(node) {
+            rate_of::<T>(&Priced::OnRented { public_ips, certified })?
         } else {
-            Priced::Capacity { resources, public_ips, certified }
-        })?;
+            let capacity = Priced::Capacity { resources, public_ips, certified };
+            rate_of::<T>(&capacity)?.max(Self::place_rate(facts))
+        };
         Ok(ContractPrice { rates: Rates { usd, extra: 0 }, public_ips, ip_usd, certified })
+    }
+
+    /// The least rate of a contract: the price of the node's capacity, by as many contracts as it can have. So
+    /// whoever takes all places for tiny contracts pays for the node. GPUs don't count, whose price may be unset.
+    fn place_rate(facts: &NodeFacts) -> UsdRate {
+        let resources = Resources { gpu: 0, ..facts.resources };
+        let node = Priced::Capacity { resources, public_ips: 0, certified: facts.certified };
+        let places = u64::from(T::MaxContractsPerNode::get().max(1));
+        T::Ledger::quote(&node).map_or(0, |rate| rate.div_ceil(places))
     }
 
     /// What a whole node costs.

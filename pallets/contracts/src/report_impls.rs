@@ -106,13 +106,16 @@ impl<T: Config> Pallet<T> {
 
     pub(crate) fn do_report_usage(node: NodeId, sequence: u64, payload: UsagePayload) {
         let now = T::Clock::grid_now();
-        let last = LastUsageReport::<T>::get(node);
-        LastUsageReport::<T>::insert(node, ReportMark { sequence, at: now });
         let facts = T::Nodes::facts(node);
+        let bytes_per_second = facts.as_ref().map_or(0, |facts| facts.bytes_per_second);
+        let last = LastUsageReport::<T>::get(node);
+        let mark = ReportMark { sequence, at: now };
+        LastUsageReport::<T>::insert(node, UsageMark { mark, bytes_per_second });
         let bounds = UsageBounds {
-            cores: facts.as_ref().map_or(0, |facts| facts.resources.cru),
-            bytes_per_second: facts.map_or(0, |facts| facts.bytes_per_second),
-            last: last.at,
+            cores: facts.map_or(0, |facts| facts.resources.cru),
+            // What it declares since carries nothing of the time before.
+            bytes_per_second: bytes_per_second.min(last.bytes_per_second),
+            last: last.mark.at.max(now.saturating_sub(LONGEST_USAGE_WINDOW)),
             now,
         };
         let mut bytes_left = bounds.bytes_since(0);

@@ -263,6 +263,25 @@ pub struct Complaints {
 /// reports.
 pub const USAGE_LEEWAY_MS: GridMillis = 5 * MINUTE_MS;
 
+/// No report of use reaches back any further: a node that wasn't heard for so long has served nobody.
+pub const LONGEST_USAGE_WINDOW: GridMillis = DAY_MS;
+
+/// The last usage report of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct UsageMark {
+    /// Which one it was, and when.
+    pub mark: ReportMark,
+    /// The public traffic that the node said then that it can carry, in bytes per second.
+    pub bytes_per_second: u64,
+}
+
+impl Default for UsageMark {
+    /// Nothing bounds what a node declares before its first report.
+    fn default() -> Self {
+        Self { mark: ReportMark::default(), bytes_per_second: u64::MAX }
+    }
+}
+
 /// The contracts of a node that one step of a sweep brings to what the node's state asks for.
 pub const SWEEP_STEP: u32 = 16;
 

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A contract's next version.
+//! A contract's next version, which may take the place of a first one that no node has deployed.
 //!
-//! Until the node has answered, the larger of both versions is reserved and the cheaper one billed: what the
-//! active version costs more is charged into escrow, which goes back when the pending version is confirmed. If
-//! the update fails, the escrow is earned, since the active version ran. So nobody runs a large version on the
-//! bill of a small one that never comes, nor on credit that would have been used up.
+//! Until the node has answered, the larger of each resource is reserved and the active version charged, since it
+//! runs. What is reserved beyond it is committed, and paid for with the answer, whatever that is: for the time that
+//! the node took, and after an update that failed for the minimum charge's time at least. So nobody reserves
+//! capacity, or runs a large version at the price of a small one, with an image that is made to come slowly.
 
 use crate::{dispatchable_impls::body_deposit, *};
 use alloc::vec::Vec;
 use frame_support::{defensive, pallet_prelude::*, traits::fungible::MutateHold};
 use tfgrid_primitives::{
-    Balance, Body, ContractId, Deadline, NodeId, Resources,
-    traits::{Agenda, Ledger, NodeDirectory},
+    Balance, Body, ContractId, Deadline, GridMillis, NodeId, Resources, StoredBody,
+    traits::{Agenda, ContractPrice, Ledger, NodeDirectory, NodeFacts},
 };
+
+/// A version that is to be deployed beside the active one.
+struct Proposed {
+    version: u32,
+    resources: Resources,
+    price: ContractPrice,
+    body: StoredBody,
+    /// What is held for the body, in 1e-7 TFT.
+    deposit: Balance,
+}
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_update_node_contract(
@@ -26,32 +36,89 @@ impl<T: Config> Pallet<T> {
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
         ensure!(resources != Resources::ZERO, Error::<T>::NothingRequested);
         let node = record.deployment().ok_or(Error::<T>::NotANodeContract)?.node;
-        ensure!(record.state == ContractState::Deployed, Error::<T>::NotDeployed);
         let facts = Self::running_node(node)?;
         let present = T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?;
         let price = Self::price_on(node, &facts, resources, present.public_ips)?;
         Self::ensure_accepted(&price, max_usd_rate)?;
 
-        // A newer version takes the place of the pending one, which is paid for as far as it was reserved.
+        // A newer version takes the place of the one that awaits an answer, which is paid for as far as it was
+        // reserved.
         Self::drop_pending(contract, &mut record);
+        let is_first = record.state == ContractState::Created;
         let ContractKind::Node(deployment) = &mut record.kind else {
             return Err(Error::<T>::NotANodeContract.into());
         };
-        T::Ledger::propose(contract, price)?;
-
         let version = deployment.last_version.checked_add(1).ok_or(Error::<T>::IdsExhausted)?;
-        T::Nodes::resize(node, &deployment.resources, &deployment.resources.max(&resources))?;
+        deployment.last_version = version;
         let deposit = body_deposit::<T>(&body);
         T::Currency::hold(&HoldReason::Contract.into(), &account, deposit)?;
         record.deposit = record.deposit.saturating_add(deposit);
-        deployment.last_version = version;
-        let (body_hash, answer) = (body.hash(), Self::await_answer(contract));
-        deployment.pending = Some(Pending { version, body_hash, resources, deposit, answer });
-        PendingBodies::<T>::insert(contract, body);
+        if is_first {
+            Self::replace_first(contract, &mut record, resources, price, body)?;
+        } else {
+            Self::propose(
+                contract,
+                deployment,
+                &facts,
+                Proposed { version, resources, price, body, deposit },
+            )?;
+        }
         Contracts::<T>::insert(contract, record);
         let rate = price.rates.usd;
         Self::deposit_event(Event::UpdateRequested { contract, node, version, rate });
         Ok(())
+    }
+
+    /// Awaits the node's answer on a version beside the active one.
+    fn propose(
+        contract: ContractId,
+        deployment: &mut Deployment,
+        facts: &NodeFacts,
+        proposed: Proposed,
+    ) -> DispatchResult {
+        let Proposed { version, resources, price, body, deposit } = proposed;
+        let (node, active) = (deployment.node, deployment.resources);
+        let both = active.max(&resources);
+        // Whoever only asks for less pays no more, whatever the list says today.
+        let reserved = if active == both {
+            T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?
+        } else {
+            Self::price_on(node, facts, both, price.public_ips)?
+        };
+        T::Ledger::propose(contract, price, reserved.rates)?;
+        T::Nodes::resize(node, &active, &both)?;
+        let (body_hash, answer) = (body.hash(), Self::await_answer(contract));
+        deployment.pending = Some(Pending { version, body_hash, resources, deposit, answer });
+        PendingBodies::<T>::insert(contract, body);
+        Ok(())
+    }
+
+    /// Another first version takes the place of one that the node hasn't deployed.
+    fn replace_first(
+        contract: ContractId,
+        record: &mut Contract,
+        resources: Resources,
+        price: ContractPrice,
+        body: StoredBody,
+    ) -> DispatchResult {
+        let ContractKind::Node(deployment) = &mut record.kind else { return Ok(()) };
+        let Deployment { node, answer, .. } = *deployment;
+        T::Ledger::replace(contract, price, Self::served_reservation(node, &answer))?;
+        T::Nodes::resize(node, &deployment.resources, &resources)?;
+        T::Agenda::disarm(answer.by, Deadline::Answer(contract));
+        deployment.resources = resources;
+        deployment.version = deployment.last_version;
+        deployment.body_hash = body.hash();
+        deployment.answer = Self::await_answer(contract);
+        Self::replace_body(contract, record, body);
+        Ok(())
+    }
+
+    /// Stores a body in the place of the active one, whose deposit is released.
+    fn replace_body(contract: ContractId, record: &mut Contract, body: StoredBody) {
+        let outdated = Bodies::<T>::get(contract).map_or(0, |body| body_deposit::<T>(&body));
+        Bodies::<T>::insert(contract, body);
+        Self::release_part(record, outdated);
     }
 
     pub(crate) fn do_withdraw_update(account: T::AccountId, contract: ContractId) -> DispatchResult {
@@ -66,17 +133,16 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn activate(contract: ContractId, record: &mut Contract, pending: Pending) {
         let ContractKind::Node(deployment) = &mut record.kind else { return };
         T::Agenda::disarm(pending.answer.by, Deadline::Answer(contract));
+        let node = deployment.node;
         let reserved = deployment.resources.max(&pending.resources);
-        Self::shrink(deployment.node, &reserved, &pending.resources);
+        Self::shrink(node, &reserved, &pending.resources);
         deployment.resources = pending.resources;
         deployment.version = pending.version;
         deployment.body_hash = pending.body_hash;
-        let outdated = Bodies::<T>::get(contract).map_or(0, |body| body_deposit::<T>(&body));
         if let Some(body) = PendingBodies::<T>::take(contract) {
-            Bodies::<T>::insert(contract, body);
+            Self::replace_body(contract, record, body);
         }
-        Self::release_part(record, outdated);
-        T::Ledger::accept(contract);
+        T::Ledger::accept(contract, Self::served_reservation(node, &pending.answer).unwrap_or(0));
     }
 
     /// The pending version fails: the active one stands, at its own price.
@@ -88,9 +154,13 @@ impl<T: Config> Pallet<T> {
         Self::shrink(node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
-        let reserved_ms = Self::reserved_ms(&pending.answer);
-        T::Ledger::reject(contract, Self::is_served(node).then_some(reserved_ms));
+        T::Ledger::reject(contract, Self::served_reservation(node, &pending.answer));
         Some(pending)
+    }
+
+    /// How long a version has been reserved that awaits this answer; `None` where its node serves nobody.
+    fn served_reservation(node: NodeId, answer: &Answer) -> Option<GridMillis> {
+        Self::is_served(node).then(|| Self::reserved_ms(answer))
     }
 
     /// Reserves one of two versions only, which fits in what is reserved for both.

@@ -8,7 +8,7 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, ReportMark, UsdRate,
+    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, ReportMark, Resources, UsdRate,
     report::{DetailsPayload, HeartbeatPayload, PowerState},
     traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods, OnNodeRemoved},
 };
@@ -224,12 +224,14 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    pub(crate) fn do_certify(node: NodeId, certified: bool) -> DispatchResult {
+    pub(crate) fn do_certify(node: NodeId, seen: Option<Resources>) -> DispatchResult {
         Nodes::<T>::try_mutate(node, |record| {
             let record = record.as_mut().ok_or(Error::<T>::UnknownNode)?;
-            record.certified = certified.then_some(record.resources);
+            ensure!(seen.is_none_or(|seen| record.offers(&seen)), Error::<T>::OffersOtherThanSeen);
+            record.certified = seen;
             Ok::<_, Error<T>>(())
         })?;
+        let certified = seen.is_some();
         Self::deposit_event(Event::CertificationChanged { node, certified });
         T::Farming::changed(node);
         Ok(())

@@ -322,6 +322,8 @@ pub mod pallet {
         DrainTooSoon,
         /// The node isn't draining.
         NotDraining,
+        /// The node offers other capacity than the certifier saw.
+        OffersOtherThanSeen,
         /// The node isn't marked as cloned.
         NotCloned,
     }
@@ -489,12 +491,14 @@ pub mod pallet {
             Self::do_clear_clone(account, node)
         }
 
-        /// Certifies what a node offers now, or withdraws its certificate.
+        /// Certifies a node, or withdraws its certificate.
+        ///
+        /// - `seen`: what the certifier saw of it, which it must offer when the call is made; `None` withdraws.
         #[pallet::call_index(13)]
         #[pallet::weight(T::WeightInfo::certify().saturating_add(T::Farming::weight_of_telling()))]
-        pub fn certify(origin: OriginFor<T>, node: NodeId, certified: bool) -> DispatchResult {
+        pub fn certify(origin: OriginFor<T>, node: NodeId, seen: Option<Resources>) -> DispatchResult {
             T::CertifierOrigin::ensure_origin(origin)?;
-            Self::do_certify(node, certified)
+            Self::do_certify(node, seen)
         }
     }
 

@@ -345,7 +345,7 @@ mod farming {
             report(machine.details(details_of(capacity(), 0))).unwrap();
             let expected = farmed(FARM).map(|node| FarmedNode { virtualized: Some(false), ..node });
             assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, expected)]);
-            crate::Pallet::<Test>::do_certify(1, true).unwrap();
+            crate::Pallet::<Test>::do_certify(1, Some(capacity())).unwrap();
             let expected = expected.map(|node| FarmedNode { certified: true, ..node });
             assert_eq!(Recorded::take(), [(FarmingEvent::Changed, 1, expected)]);
         });
@@ -581,8 +581,8 @@ mod details {
     #[test]
     fn a_certificate_is_lost_by_a_change_of_more_than_one_percent() {
         run_with_node(|mut machine| {
-            assert_eq!(call(FARMER, Call::certify { node: 1, certified: true }), Err(BadOrigin));
-            certify(1, true).unwrap();
+            assert_eq!(call(FARMER, Call::certify { node: 1, seen: Some(capacity()) }), Err(BadOrigin));
+            certify(1, Some(capacity())).unwrap();
             assert!(facts(1).certified);
             let mut report_cru = |cru| {
                 pass(INTERVAL);
@@ -597,23 +597,25 @@ mod details {
         });
     }
 
-    fn certify(node: NodeId, certified: bool) -> sp_runtime::DispatchResult {
+    fn certify(node: NodeId, seen: Option<Resources>) -> sp_runtime::DispatchResult {
         use sp_runtime::traits::Dispatchable;
-        let call = RuntimeCall::Nodes(Call::certify { node, certified });
+        let call = RuntimeCall::Nodes(Call::certify { node, seen });
         call.dispatch(RuntimeOrigin::root()).map(drop).map_err(|e| e.error)
     }
 
     #[test]
     fn a_certificate_can_be_withdrawn_and_is_lost_by_a_move() {
         run_with_node(|machine| {
-            certify(1, true).unwrap();
+            certify(1, Some(capacity())).unwrap();
             assert_eq!(last_event(), Event::CertificationChanged { node: 1, certified: true });
-            certify(1, false).unwrap();
+            certify(1, None).unwrap();
             assert!(!facts(1).certified);
-            assert_eq!(certify(2, true), Err(Failure::UnknownNode.into()));
-            // A move with other hardware costs it, too.
-            certify(1, true).unwrap();
+            assert_eq!(certify(2, Some(capacity())), Err(Failure::UnknownNode.into()));
+            // What the node says between the certifier's visit and the call isn't what was seen.
             let other = Resources { cru: 50, ..capacity() };
+            assert_eq!(certify(1, Some(other)), Err(Failure::OffersOtherThanSeen.into()));
+            // A move with other hardware costs it, too.
+            certify(1, Some(capacity())).unwrap();
             report(register(OTHER_FARM, &machine.key, other)).unwrap();
             assert!(!facts(1).certified);
         });

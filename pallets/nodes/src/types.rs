@@ -32,7 +32,7 @@ pub struct Node {
     pub resources: Resources,
     /// Isolation of its tenants from each other.
     pub isolation: Isolation,
-    /// Capacity that it offered when it was certified; `None` without a certificate.
+    /// What its certifier saw of it; `None` without a certificate.
     pub certified: Option<Resources>,
     /// Hold on the farmer's account, in 1e-7 TFT.
     pub deposit: Balance,
@@ -41,6 +41,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether it offers what a certifier has seen of it.
+    pub(crate) fn offers(&self, seen: &Resources) -> bool {
+        !differs_much(seen, &self.resources)
+    }
+
     /// Sets the capacity that the machine offers now. Removes the certificate and returns `true` where the
     /// hardware isn't the certified one any more.
     pub(crate) fn set_resources(&mut self, resources: Resources) -> bool {

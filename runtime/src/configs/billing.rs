@@ -5,8 +5,11 @@ use super::{
     parameters::{GraceMax, NotDeliveredWindow},
 };
 use crate::*;
-use frame_support::{PalletId, parameter_types, traits::ConstU64};
-use tfgrid_primitives::units::{HOUR_MS, MINUTE_MS};
+use frame_support::{
+    PalletId, parameter_types,
+    traits::{ConstU64, ConstU128},
+};
+use tfgrid_primitives::units::{HOUR_MS, MINUTE_MS, TFT};
 
 parameter_types! {
     pub const PotId: PalletId = PalletId(*b"tfg/bill");
@@ -24,6 +27,7 @@ impl pallet_grid_billing::Config for Runtime {
     type PotId = PotId;
     type MinRunwayMs = ConstU64<HOUR_MS>;
     type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
+    type FeeReserve = ConstU128<{ TFT / 10 }>;
     type SetAsideMs = NotDeliveredWindow;
     type GraceMaxMs = GraceMax;
     type WeightInfo = ();

@@ -2,6 +2,7 @@
 
 use super::{
     governance::ContractCloser,
+    nodes::MaxContractsPerNode,
     parameters::{
         AnswerLimit, AnswerTime, CoolDownTime, NotDeliveredWindow, ResultInterval, TombstoneTime,
         UsageInterval,
@@ -30,6 +31,7 @@ impl pallet_grid_contracts::Config for Runtime {
     type DepositPerByte = ConstU128<{ TFT / 1_000 }>;
     type NameDeposit = ConstU128<TFT>;
     type ShortNameDeposit = ConstU128<{ 10 * TFT }>;
+    type MaxContractsPerNode = MaxContractsPerNode;
     type MaxContractsPerTwin = ConstU32<10_000>;
     type UsageIntervalMs = UsageInterval;
     type ResultIntervalMs = ResultInterval;

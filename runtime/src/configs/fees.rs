@@ -8,14 +8,18 @@
 
 use crate::*;
 use frame_support::{
-    dispatch::DispatchClass,
-    traits::ConstU8,
+    dispatch::{DispatchClass, DispatchResult},
+    storage::with_transaction,
+    traits::{ConstU8, fungible::Inspect},
     weights::{Weight, WeightToFeeCoefficient, WeightToFeeCoefficients, WeightToFeePolynomial},
 };
-use pallet_transaction_payment::{FungibleAdapter, Multiplier, MultiplierUpdate};
+use pallet_transaction_payment::{
+    FungibleAdapter, Multiplier, MultiplierUpdate, OnChargeTransaction, TxCreditHold,
+};
 use sp_runtime::{
-    FixedPointNumber, Perbill, Perquintill,
-    traits::{Convert, One, Saturating},
+    DispatchError, FixedPointNumber, Perbill, Perquintill, TransactionOutcome,
+    traits::{Convert, DispatchInfoOf, One, PostDispatchInfoOf, Saturating},
+    transaction_validity::TransactionValidityError,
 };
 
 /// What a byte of a transaction costs before the multiplier, in 1e-7 TFT.
@@ -108,9 +112,96 @@ impl MultiplierUpdate for FeeAdjustment {
     }
 }
 
+/// Takes fees of the signer's account. Where that is empty, the fee of a call that only releases what is its
+/// signer's comes out of that: whoever has credit or a contract gets at them without being sent TFT first.
+pub struct FeesOrRelease;
+
+type FromAccount = FungibleAdapter<Balances, ()>;
+
+impl FeesOrRelease {
+    /// Lets the call release so much beforehand that the account can pay `fee`.
+    fn release(who: &AccountId, call: &RuntimeCall, fee: Balance) -> DispatchResult {
+        let needed = fee.saturating_add(<Balances as Inspect<_>>::minimum_balance());
+        let missing = needed.saturating_sub(<Balances as Inspect<_>>::balance(who));
+        match call {
+            RuntimeCall::Contracts(pallet_grid_contracts::Call::cancel { contract, .. }) => {
+                Contracts::release_in_advance(who, *contract, missing)
+            }
+            RuntimeCall::Billing(pallet_grid_billing::Call::withdraw { .. }) => {
+                Billing::withdraw_in_advance(who, missing)
+            }
+            _ => Err(DispatchError::Unavailable),
+        }
+    }
+}
+
+impl TxCreditHold<Runtime> for FeesOrRelease {
+    type Credit = <FromAccount as TxCreditHold<Runtime>>::Credit;
+}
+
+impl OnChargeTransaction<Runtime> for FeesOrRelease {
+    type LiquidityInfo = <FromAccount as OnChargeTransaction<Runtime>>::LiquidityInfo;
+    type Balance = Balance;
+
+    fn withdraw_fee(
+        who: &AccountId,
+        call: &RuntimeCall,
+        info: &DispatchInfoOf<RuntimeCall>,
+        fee: Balance,
+        tip: Balance,
+    ) -> Result<Self::LiquidityInfo, TransactionValidityError> {
+        <FromAccount as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip)
+            .or_else(|unpaid| Self::release(who, call, fee).map_err(|_| unpaid))?;
+        <FromAccount as OnChargeTransaction<Runtime>>::withdraw_fee(who, call, info, fee, tip)
+    }
+
+    fn can_withdraw_fee(
+        who: &AccountId,
+        call: &RuntimeCall,
+        info: &DispatchInfoOf<RuntimeCall>,
+        fee: Balance,
+        tip: Balance,
+    ) -> Result<(), TransactionValidityError> {
+        <FromAccount as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip).or_else(
+            |unpaid| {
+                let tried = with_transaction(|| TransactionOutcome::Rollback(Self::release(who, call, fee)));
+                tried.map_err(|_| unpaid)
+            },
+        )
+    }
+
+    fn correct_and_deposit_fee(
+        who: &AccountId,
+        info: &DispatchInfoOf<RuntimeCall>,
+        post_info: &PostDispatchInfoOf<RuntimeCall>,
+        corrected_fee: Balance,
+        tip: Balance,
+        taken: Self::LiquidityInfo,
+    ) -> Result<(), TransactionValidityError> {
+        <FromAccount as OnChargeTransaction<Runtime>>::correct_and_deposit_fee(
+            who,
+            info,
+            post_info,
+            corrected_fee,
+            tip,
+            taken,
+        )
+    }
+
+    #[cfg(feature = "runtime-benchmarks")]
+    fn endow_account(who: &AccountId, amount: Balance) {
+        <FromAccount as OnChargeTransaction<Runtime>>::endow_account(who, amount);
+    }
+
+    #[cfg(feature = "runtime-benchmarks")]
+    fn minimum_balance() -> Balance {
+        <FromAccount as OnChargeTransaction<Runtime>>::minimum_balance()
+    }
+}
+
 impl pallet_transaction_payment::Config for Runtime {
     type RuntimeEvent = RuntimeEvent;
-    type OnChargeTransaction = FungibleAdapter<Balances, ()>;
+    type OnChargeTransaction = FeesOrRelease;
     type OperationalFeeMultiplier = ConstU8<5>;
     type WeightToFee = WeightToFee;
     type LengthToFee = LengthToFee;

@@ -5,7 +5,7 @@ use super::{
     parameters::{DrainNotice, ExtraFeeLimit, ExtraFeeNotice, HeartbeatInterval, LongOffline},
 };
 use crate::*;
-use frame_support::{parameter_types, traits::ConstU32};
+use frame_support::parameter_types;
 use tfgrid_primitives::{Resources, report::MAX_GPUS, units::GIB};
 
 parameter_types! {
@@ -17,6 +17,8 @@ parameter_types! {
         hru: 65_536 * 1_024 * GIB,
         gpu: MAX_GPUS as u64,
     };
+    /// The most contracts of one node.
+    pub const MaxContractsPerNode: u32 = 1_000;
 }
 
 impl pallet_grid_nodes::Config for Runtime {
@@ -34,7 +36,7 @@ impl pallet_grid_nodes::Config for Runtime {
     type ExtraFeeNotice = ExtraFeeNotice;
     type MaxExtraFee = ExtraFeeLimit;
     type MaxResources = MaxResources;
-    type MaxContractsPerNode = ConstU32<1_000>;
+    type MaxContractsPerNode = MaxContractsPerNode;
     type WeightInfo = ();
     #[cfg(feature = "runtime-benchmarks")]
     type BenchmarkHelper = crate::benchmarks::Grid;

@@ -170,7 +170,7 @@ fn usage_at_the_windows_limit_counts_and_a_byte_more_does_not() {
         deployed(&mut machine, Bob, small());
         machine.serve(2 * UsageInterval::get());
         report(machine.usage(vec![used(GB)].try_into().unwrap())).unwrap();
-        let last = pallet_grid_contracts::LastUsageReport::<Runtime>::get(1).at;
+        let last = pallet_grid_contracts::LastUsageReport::<Runtime>::get(1).mark.at;
         machine.serve(UsageInterval::get());
         // The block that has the report comes a slot later.
         let window = Clock::grid_now() + SLOT_DURATION - last + pallet_grid_contracts::USAGE_LEEWAY_MS;

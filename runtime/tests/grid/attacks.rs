@@ -83,6 +83,19 @@ mod flood {
     }
 
     #[test]
+    fn all_places_of_a_node_cost_as_much_as_the_node() {
+        run_with_node(|mut machine, _| {
+            let Resources { cru, mru, sru, hru, gpu } = capacity();
+            let large = Resources { cru: 50 * cru, mru: 50 * mru, sru: 50 * sru, hru: 50 * hru, gpu };
+            report(machine.details(large)).unwrap();
+            let quote = |resources| Contracts::quote(1, resources, 0).unwrap();
+            assert!(quote(tiny()) > 1_000_000, "more than the least rate of all");
+            assert!(1_000 * quote(tiny()) >= quote(Resources { gpu: 0, ..large }));
+            assert!(quote(small()) > quote(tiny()));
+        });
+    }
+
+    #[test]
     fn people_find_a_quarter_of_each_block_free() {
         let limits = <Runtime as frame_system::Config>::BlockWeights::get();
         let part =

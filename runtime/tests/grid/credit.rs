@@ -2,10 +2,17 @@
 //! What becomes of contracts when their owner's credit ends.
 
 use crate::{chain::*, governance::by_root};
-use frame_support::{assert_ok, traits::Get};
+use frame_support::{
+    assert_ok,
+    traits::{Get, fungible::Inspect},
+};
 use pallet_grid_billing::{AutoRefill, Limits};
 use parameters::{GraceMax, RuntimeParameters, dynamic};
-use sp_runtime::DispatchError::BadOrigin;
+use sp_core::Encode;
+use sp_runtime::{
+    DispatchError::BadOrigin, DispatchResult, generic::SignedPayload,
+    transaction_validity::InvalidTransaction,
+};
 use tfgrid_primitives::{
     ExactTft, FailureCode, GridMillis, Resources, TwinId,
     traits::{Clock as _, Ledger},
@@ -180,5 +187,97 @@ fn an_owners_account_keeps_contracts_running() {
         let left = Billing::payer(bob).credit;
         assert!((23 * HOUR..24 * HOUR).contains(&left), "{left}");
         assert!(!Billing::is_exhausted(bob));
+    });
+}
+
+/// A call in a transaction that Bob signs and pays for, with what became of it.
+fn signed_by_bob(call: impl Into<RuntimeCall>) -> Result<DispatchResult, Refused> {
+    let nonce = System::account_nonce(Bob.to_account_id());
+    let payload = SignedPayload::new(call.into(), extensions(nonce)).unwrap();
+    let signature = payload.using_encoded(|bytes| Bob.sign(bytes));
+    let (call, extensions, _) = payload.deconstruct();
+    let (who, signature) = (Bob.to_account_id().into(), signature.into());
+    let transaction = UncheckedExtrinsic::new_signed(call, who, signature, extensions);
+    validate(transaction.clone())?;
+    block_after(SLOT_DURATION, vec![transaction]).remove(0)
+}
+
+/// Leaves Bob nothing but the existential deposit.
+fn empty_bobs_account() -> Balance {
+    let bob = Bob.to_account_id();
+    let least = <Balances as Inspect<_>>::minimum_balance();
+    let value = Balances::free_balance(&bob) - least;
+    let dest = Alice.to_account_id().into();
+    assert_ok!(call(Bob, pallet_balances::Call::transfer_keep_alive { dest, value }));
+    least
+}
+
+#[test]
+fn an_empty_account_cancels_and_withdraws() {
+    run_with_node(|mut machine, bob| {
+        let id = deployed(&mut machine, Bob, small());
+        let least = empty_bobs_account();
+        let free = || Balances::free_balance(Bob.to_account_id());
+        let hold = held(Bob, pallet_grid_contracts::HoldReason::Contract);
+        let name = b"shop".to_vec().try_into().unwrap();
+        let create_name = pallet_grid_contracts::Call::create_name_contract { name, max_usd_rate: u64::MAX };
+        assert_eq!(signed_by_bob(create_name), Err(InvalidTransaction::Payment.into()));
+        assert_eq!(signed_by_bob(cancel(id + 1)), Err(InvalidTransaction::Payment.into()));
+
+        assert_eq!(signed_by_bob(cancel(id)), Ok(Ok(())));
+        let fee = hold + least - free();
+        assert!((1..hold / 2).contains(&fee), "{fee} of {hold}");
+        assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), 0);
+
+        empty_bobs_account();
+        let before = credit(bob);
+        let withdraw = |amount| pallet_grid_billing::Call::withdraw { amount };
+        assert_eq!(signed_by_bob(withdraw(TFT)), Ok(Ok(())));
+        assert!(free() >= least + TFT && before - credit(bob) > TFT && before - credit(bob) < TFT * 11 / 10);
+        empty_bobs_account();
+        // The fee is paid also where the rest isn't there.
+        assert!(matches!(signed_by_bob(withdraw(before)), Ok(Err(_))));
+        assert_eq!(free(), least);
+    });
+}
+
+#[test]
+fn what_contracts_rely_on_pays_no_fee_of_a_withdrawal() {
+    run_with_contracts(|mut machine, bob| {
+        machine.serve(MINUTE_MS);
+        empty_bobs_account();
+        let withdraw = pallet_grid_billing::Call::withdraw { amount: 1 };
+        assert_eq!(signed_by_bob(withdraw), Err(InvalidTransaction::Payment.into()));
+        assert!(credit(bob) > 0);
+    });
+}
+
+#[test]
+fn deposits_and_refills_leave_the_price_of_calls() {
+    run_with_contracts(|mut machine, bob| {
+        let free = || Balances::free_balance(Bob.to_account_id());
+        let deposit = |amount| pallet_grid_billing::Call::deposit { twin: bob, amount };
+        let kept = <Balances as Inspect<_>>::minimum_balance() + TFT / 10;
+        let error = pallet_grid_billing::Error::<Runtime>::NothingLeftForFees;
+        assert_fails(Bob, deposit(free() - kept + 1), error);
+
+        // A refill of an hour is there, and no more than that.
+        let limits = Limits { refill_per_30_days: 100 * HOUR, ..Limits::default() };
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_limits { limits }));
+        let refill = Some(AutoRefill { hours: 24 });
+        assert_ok!(call(Bob, pallet_grid_billing::Call::set_auto_refill { refill }));
+        let value = free() - 24 * HOUR - kept / 2;
+        let dest = Alice.to_account_id().into();
+        assert_ok!(call(Bob, pallet_balances::Call::transfer_keep_alive { dest, value }));
+        run_out(&mut machine, bob);
+        assert_eq!(free(), 24 * HOUR + kept / 2);
+
+        let value = 30 * HOUR;
+        let dest = Bob.to_account_id().into();
+        assert_ok!(call(Alice, pallet_balances::Call::transfer_keep_alive { dest, value }));
+        assert_ok!(call(Charlie, pallet_grid_billing::Call::poke { twin: bob }));
+        assert!(!Billing::is_exhausted(bob));
+        assert_ok!(call(Bob, deposit(free() - kept)));
+        assert_eq!(free(), kept);
     });
 }

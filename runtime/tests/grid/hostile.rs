@@ -96,7 +96,7 @@ fn a_farmer_cannot_raise_prices_under_a_tenant() {
             pallet_grid_nodes::Call::set_extra_fee { node: 1, fee: ExtraFeeLimit::get() }
         ));
         assert_ok!(call(Alice, pallet_grid_nodes::Call::set_dedicated { node: 1, dedicated: true }));
-        assert_ok!(by_root(pallet_grid_nodes::Call::certify { node: 1, certified: true }.into()));
+        assert_ok!(by_root(pallet_grid_nodes::Call::certify { node: 1, seen: Some(capacity()) }.into()));
         machine.serve(2 * HOUR_MS);
         let payer = Billing::settled_payer(bob);
         assert_eq!((payer.charged.usd, payer.charged.extra), (rate, 0));

@@ -370,7 +370,7 @@ fn a_node_offers_no_less_than_its_contracts_have() {
 #[test]
 fn governance_certifies_and_other_hardware_loses_it() {
     run_with_node(|mut machine, _| {
-        let certify = pallet_grid_nodes::Call::certify { node: 1, certified: true };
+        let certify = pallet_grid_nodes::Call::certify { node: 1, seen: Some(capacity()) };
         assert_fails(Alice, certify.clone(), DispatchError::BadOrigin);
         let by_sudo = pallet_sudo::Call::sudo { call: Box::new(certify.into()) };
         assert_ok!(call(Alice, by_sudo));

@@ -5,8 +5,9 @@ use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use tfgrid_primitives::{
     Body, ContractId, FailureCode, Rates, Refusal, Resources,
+    clock::stretch,
     traits::Clock as _,
-    units::{HOUR_MS, MINUTE_MS, TFT},
+    units::{HOUR_MS, MINUTE_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
 };
 use tfgrid_runtime::{
@@ -29,12 +30,6 @@ fn large() -> Resources {
     Resources { cru: 4, mru: 2 * small().mru, sru: small().sru, ..Resources::ZERO }
 }
 
-/// What is charged and not put in escrow.
-fn billed() -> u64 {
-    let account = pallet_grid_billing::LedgerAccounts::<Runtime>::get(1).unwrap();
-    account.price.rates.usd - account.proposed_less().usd
-}
-
 fn agreed() -> u64 {
     price_of(1).rates.usd
 }
@@ -44,13 +39,13 @@ fn reserved() -> Resources {
 }
 
 #[test]
-fn pending_update_reserves_the_larger_and_bills_the_smaller() {
+fn pending_update_reserves_the_larger_and_bills_what_runs() {
     run_with_node(|mut machine, _| {
         let id = deployed(&mut machine, Bob, small());
         let before = agreed();
         let body = held(Bob, pallet_grid_contracts::HoldReason::Contract);
         assert_ok!(call(Bob, update(id, large())));
-        assert_eq!((reserved(), billed()), (large(), before));
+        assert_eq!((reserved(), agreed()), (large(), before));
         let page = Contracts::page_of_node(1, None, 10).items;
         let pending = page[0].pending.unwrap();
         assert_eq!((page[0].version, page[0].resources), (1, small()));
@@ -59,17 +54,17 @@ fn pending_update_reserves_the_larger_and_bills_the_smaller() {
         assert_eq!(both - body, NEW_BODY.len() as u128 * TFT / 1_000);
 
         report(machine.deployed(id, b"new")).unwrap();
-        assert_eq!((reserved(), billed()), (large(), agreed()));
-        assert!(agreed() > before);
+        let after = agreed();
+        assert!(reserved() == large() && after > before);
         assert_eq!(pallet_grid_contracts::Bodies::<Runtime>::get(id).unwrap().bytes(), NEW_BODY);
         assert_eq!(both - held(Bob, pallet_grid_contracts::HoldReason::Contract), 2 * TFT / 1_000);
         System::assert_has_event(Event::Deployed { contract: id, node: 1, version: 2 }.into());
 
-        // And down again: what isn't wanted any more isn't billed from the call on.
+        // And down again.
         assert_ok!(call(Bob, update(id, small())));
-        assert_eq!((reserved(), billed()), (large(), before));
+        assert_eq!((reserved(), agreed()), (large(), after));
         report(machine.deployed(id, b"old")).unwrap();
-        assert_eq!((reserved(), billed()), (small(), before));
+        assert_eq!((reserved(), agreed()), (small(), before));
         assert_ok!(call(Bob, cancel(id)));
         assert_eq!(Nodes::free(1), Some(capacity()));
         assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), 0);
@@ -83,9 +78,8 @@ fn an_update_that_fails_leaves_the_old_version_as_it_was() {
         let (rate, hold) = (agreed(), held(Bob, pallet_grid_contracts::HoldReason::Contract));
         for _ in 0..2 {
             assert_ok!(call(Bob, update(id, small())));
-            assert!(billed() < rate);
             report(machine.failed(id, FailureCode::BodyInvalid)).unwrap();
-            assert_eq!((reserved(), billed(), agreed()), (large(), rate, rate));
+            assert_eq!((reserved(), agreed()), (large(), rate));
             assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), hold);
             assert!(matches!(Contracts::status_of(id), Some(ContractStatus::Deployed { .. })));
         }
@@ -95,7 +89,7 @@ fn an_update_that_fails_leaves_the_old_version_as_it_was() {
 
         machine.serve(AnswerTime::get() + SLOT_DURATION);
         assert_eq!(Contracts::page_of_node(1, None, 10).items[0].pending, None);
-        assert_eq!((reserved(), billed()), (large(), rate));
+        assert_eq!((reserved(), agreed()), (large(), rate));
         assert_eq!(held(Bob, pallet_grid_contracts::HoldReason::Contract), hold);
     });
 }
@@ -110,7 +104,6 @@ fn paid_on_the_bill_of_a_small_version(end: fn(&mut Machine, ContractId)) -> (Ba
         for _ in 0..6 {
             machine.serve(2 * SLOT_DURATION);
             assert_ok!(call(Bob, update(id, Resources { sru: 1, ..Resources::ZERO })));
-            assert!(billed() < agreed() / 10);
             machine.serve(AnswerTime::get() / 2);
             end(&mut machine, id);
         }
@@ -121,14 +114,21 @@ fn paid_on_the_bill_of_a_small_version(end: fn(&mut Machine, ContractId)) -> (Ba
 }
 
 #[test]
-fn update_to_a_small_version_that_fails_pays_for_the_large_one() {
+fn whoever_runs_a_large_version_pays_for_it() {
     let rejected = paid_on_the_bill_of_a_small_version(|machine, id| {
         report(machine.failed(id, FailureCode::ImageNotFound)).unwrap();
     });
     let expired = paid_on_the_bill_of_a_small_version(|machine, _| {
         machine.serve(AnswerTime::get() / 2 + 2 * SLOT_DURATION);
     });
-    for (paid, due) in [rejected, expired] {
+    let confirmed = paid_on_the_bill_of_a_small_version(|machine, id| {
+        let large_for = Clock::price_now();
+        report(machine.deployed(id, b"small")).unwrap();
+        assert_ok!(call(Bob, update(id, large())));
+        report(machine.deployed(id, b"large")).unwrap();
+        assert_eq!(Clock::price_now(), large_for);
+    });
+    for (paid, due) in [rejected, expired, confirmed] {
         assert!(paid.abs_diff(due) <= 12, "{paid} were paid for {due}");
     }
 }
@@ -151,18 +151,25 @@ fn cancel_before_a_small_version_runs_pays_for_the_large_one() {
 }
 
 #[test]
-fn a_small_version_that_comes_was_billed_from_the_call_on() {
+fn updates_of_equal_price_reserve_nothing_for_nothing() {
     run_with_node(|mut machine, bob| {
-        let id = deployed(&mut machine, Bob, large());
-        machine.serve(HOUR_MS);
-        let before = credit(bob);
-        assert_ok!(call(Bob, update(id, small())));
-        let (clock, small_rate) = (Clock::price_now(), Rates { usd: billed(), extra: 0 });
-        machine.serve(2 * MINUTE_MS);
-        report(machine.deployed(id, b"small")).unwrap();
-        machine.serve(2 * MINUTE_MS);
-        let due = (small_rate.cost_of(Clock::price_now() - clock, 1_000).shared).ceil();
-        assert!((before - credit(bob)).abs_diff(due) <= 1);
+        let disk = Resources { sru: 20 * small().sru, ..small() };
+        let memory = Resources { mru: 4 * small().mru, ..small() };
+        let id = deployed(&mut machine, Bob, disk);
+        let both = Contracts::quote(1, disk.max(&memory), 0).unwrap();
+        let (before, mut due) = (credit(bob), 0);
+        for (version, resources) in [(2, memory), (3, disk), (4, memory)] {
+            let (clock, rate) = (Clock::price_now(), agreed());
+            assert_ok!(call(Bob, update(id, resources)));
+            machine.serve(2 * MINUTE_MS);
+            report(machine.progress(id, version)).unwrap();
+            machine.serve(2 * MINUTE_MS);
+            report(machine.deployed(id, b"{}")).unwrap();
+            assert!(both > rate.max(agreed()));
+            due += (Rates { usd: both, extra: 0 }.cost_of(Clock::price_now() - clock, 1_000).shared).ceil();
+        }
+        let paid = before - credit(bob);
+        assert!(paid.abs_diff(due) <= due / 100, "{paid} of {due}");
     });
 }
 
@@ -199,7 +206,6 @@ fn contract_closed_with_a_pending_update_releases_everything() {
 fn an_update_is_refused_for_every_wrong_argument() {
     run_with_node(|mut machine, _| {
         assert_ok!(call(Bob, create(1, small())));
-        assert_fails(Bob, update(1, large()), Error::NotDeployed);
         report(machine.deployed(1, b"{}")).unwrap();
         assert_fails(Bob, update(2, large()), Error::UnknownContract);
         assert_fails(Charlie, update(1, large()), Error::NoTwin);
@@ -270,5 +276,23 @@ fn progress_extends_the_answer_deadline_up_to_a_limit() {
             closed.tft
         );
         assert!((CREDIT - credit(bob)).abs_diff(closed.tft) <= 1);
+    });
+}
+
+#[test]
+fn a_first_version_that_is_replaced_pays_for_its_time() {
+    run_with_node(|mut machine, bob| {
+        assert_ok!(call(Bob, create(1, large())));
+        let (rate, clock) = (agreed(), Clock::price_now());
+        machine.serve(AnswerTime::get() / 2);
+        report(machine.progress(1, 1)).unwrap();
+        machine.serve(AnswerTime::get() / 2);
+        assert_ok!(call(Bob, update(1, small())));
+        let time = Rates { usd: rate, extra: 0 }.cost_of(Clock::price_now() - clock, 1_000).shared;
+        let minimum = Rates { usd: rate, extra: 0 }.cost_of(stretch(10 * MINUTE_MS, USD / 20), 1_000).shared;
+        let paid = CREDIT - credit(bob);
+        assert!(paid.abs_diff(time.max(minimum).ceil()) <= 2, "{paid}");
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_eq!((reserved(), Contracts::page_of_node(1, None, 10).items[0].version), (small(), 2));
     });
 }

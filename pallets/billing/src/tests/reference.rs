@@ -33,6 +33,8 @@ const FINE: u128 = 1 << 20;
 const USD_IN_MS: u128 = 3_600_000 * 1_000;
 /// Full price, in thousandths.
 const FULL: u128 = 1_000;
+/// The time of the minimum charge, in milliseconds.
+const MIN_CHARGE_MS: u128 = 600_000;
 const PAYERS: [TwinId; 2] = [1, 2];
 
 #[derive(Clone, Debug)]
@@ -45,37 +47,14 @@ struct RefContract {
     /// Shared and extra, earned and not collected.
     uncollected: [u128; 2],
     charged: u128,
-    /// The rates that are proposed, and what is in escrow for them.
-    proposal: Option<(Rates, u128)>,
+    /// The rates that are proposed, and what both versions reserve beyond the present ones.
+    proposal: Option<(Rates, Rates)>,
     /// The lowest rates that it had before they changed last, and where that was on the clock.
     earlier: (Rates, u128),
     traffic: u64,
     traffic_paid: u128,
     /// What of the uncollected is for used traffic, which no refund gives back.
     traffic_uncollected: u128,
-}
-
-/// What a contract owes for a second, or for a part of one.
-#[derive(Clone, Copy, Debug)]
-struct Second {
-    /// Shared and extra.
-    cost: [u128; 2],
-    /// What of it goes into escrow.
-    escrow: u128,
-}
-
-impl Second {
-    fn total(&self) -> u128 {
-        self.cost[0] + self.cost[1]
-    }
-
-    /// This part of it and the rest.
-    fn split(&self, part: impl Fn(u128) -> u128) -> (Self, Self) {
-        let paid = Self { cost: self.cost.map(&part), escrow: part(self.escrow) };
-        let [shared, extra] = self.cost;
-        let cost = [shared - paid.cost[0], extra - paid.cost[1]];
-        (paid, Self { cost, escrow: self.escrow - paid.escrow })
-    }
 }
 
 impl RefContract {
@@ -89,26 +68,9 @@ impl RefContract {
         cost(self.rates, stretch, factor)
     }
 
-    /// What a second costs in which the reference's clock moves by `step`.
-    fn second(&self, step: u128, factor: u128) -> Second {
-        Second { cost: self.cost(step, factor), escrow: u128::from(self.less()) * step * factor / FINE }
-    }
-
-    /// What the proposed rates cost less.
-    fn less(&self) -> u64 {
-        self.proposal.map_or(0, |(rates, _)| self.rates.usd.saturating_sub(rates.usd))
-    }
-
-    /// What they cost more.
+    /// What is reserved beyond them.
     fn more(&self) -> Rates {
-        self.proposal.map_or(Rates::ZERO, |(rates, _)| rates.beyond(&self.rates))
-    }
-
-    fn live_through(&mut self, second: Second) {
-        self.earn(second.cost);
-        if let Some((_, escrow)) = &mut self.proposal {
-            *escrow += second.escrow;
-        }
+        self.proposal.map_or(Rates::ZERO, |(_, more)| more)
     }
 
     fn earn(&mut self, earned: [u128; 2]) {
@@ -126,7 +88,7 @@ struct RefPayer {
     /// The second up to which it is charged.
     second: usize,
     /// The rest of the second in which its credit ended, by contract, until it is known what follows.
-    stuck: Option<Vec<(u64, Second)>>,
+    stuck: Option<Vec<(u64, [u128; 2])>>,
     /// Where on the clock its credit ended.
     end: u128,
     waits: [(u128, u128); 2],
@@ -234,19 +196,18 @@ impl Reference {
             let payer = self.payers[&twin].clone();
             let running = if payer.paused { vec![] } else { self.running(twin) };
             let step = self.clock[payer.second + 1] - self.clock[payer.second];
-            let costs =
-                running.iter().map(|id| (*id, self.contracts[id].second(step, payer.factor))).collect();
+            let costs = running.iter().map(|id| (*id, self.contracts[id].cost(step, payer.factor))).collect();
             self.pay(twin, costs);
         }
     }
 
     /// Pays one second, or as much of it as the credit lasts.
-    fn pay(&mut self, twin: TwinId, costs: Vec<(u64, Second)>) {
-        let total: u128 = costs.iter().map(|(_, second)| second.total()).sum();
+    fn pay(&mut self, twin: TwinId, costs: Vec<(u64, [u128; 2])>) {
+        let total: u128 = costs.iter().flat_map(|(_, cost)| cost).sum();
         let payer = self.payers[&twin].clone();
         if payer.credit >= total {
             for (id, cost) in costs {
-                self.contract(id).live_through(cost);
+                self.contract(id).earn(cost);
             }
             let payer = self.payer(twin);
             payer.credit -= total;
@@ -256,10 +217,10 @@ impl Reference {
         let scaled = |amount: u128| mul_div(amount, payer.credit, total);
         let mut rest = vec![];
         for (id, cost) in costs {
-            let (paid, left) = cost.split(scaled);
-            self.contract(id).live_through(paid);
-            self.payer(twin).credit -= paid.total();
-            rest.push((id, left));
+            let paid = cost.map(scaled);
+            self.contract(id).earn(paid);
+            self.payer(twin).credit -= paid[0] + paid[1];
+            rest.push((id, [cost[0] - paid[0], cost[1] - paid[1]]));
         }
         let step = self.clock[payer.second + 1] - self.clock[payer.second];
         let end = self.clock[payer.second] + scaled(step);
@@ -285,7 +246,7 @@ impl Reference {
     /// The ledger doesn't find that its credit has ended in this second: it ends at the very end of it.
     fn pass_the_edge(&mut self, twin: TwinId) {
         if let Some(rest) = self.payer(twin).stuck.take() {
-            let missing: u128 = rest.iter().map(|(_, second)| second.total()).sum();
+            let missing: u128 = rest.iter().flat_map(|(_, cost)| cost).sum();
             assert!(missing <= PARTS, "{twin} runs without credit: {}", missing / PARTS);
             let payer = self.payer(twin);
             (payer.end, payer.second) = (u128::MAX, payer.second + 1);
@@ -361,18 +322,6 @@ impl Reference {
     fn give_back_silence(&mut self, id: u64, silence: Silence) {
         let contract = self.contracts[&id].clone();
         let back = self.unserved(&contract, silence);
-        if let Some((proposed, escrow)) = contract.proposal {
-            let rates = Rates { usd: contract.less(), extra: 0 };
-            let beyond = RefContract {
-                rates,
-                uncollected: [escrow, 0],
-                traffic_uncollected: 0,
-                earlier: (rates, 0),
-                ..contract
-            };
-            let [forgotten, _] = self.unserved(&beyond, silence);
-            self.contract(id).proposal = Some((proposed, escrow - forgotten));
-        }
         self.refunds += u32::from(back != [0; 2]);
         self.give_back(id, back);
     }
@@ -385,30 +334,35 @@ impl Reference {
         self.payer(twin).credit += back[0] + back[1];
     }
 
-    /// What is still to be paid of the second in which the credit ended comes after the proposal: its escrow
-    /// is the proposal's.
-    fn propose(&mut self, id: u64, rates: Rates) {
-        self.contract(id).proposal = Some((rates, 0));
-        let contract = self.contracts[&id].clone();
-        let payer = self.payers[&contract.payer].clone();
-        let Some(mut rest) = payer.stuck else { return };
-        let left = self.clock[payer.second + 1] - payer.end;
-        for (_, second) in rest.iter_mut().filter(|(stuck, _)| *stuck == id) {
-            second.escrow = contract.second(left, payer.factor).escrow;
-        }
-        self.payer(contract.payer).stuck = Some(rest);
+    /// What was reserved beyond a contract's rates is paid for, `minimum_ms` of it at the payer's factor at least.
+    fn pay_reserved(&mut self, id: u64, reserved_ms: u128, minimum_ms: u128) {
+        let (twin, more) = (self.contracts[&id].payer, self.contracts[&id].more());
+        let price_of = |ms: u128, factor| cost(more, stretch_of(ms, self.price), factor).iter().sum();
+        let reserved: u128 = price_of(reserved_ms, FULL);
+        let due = reserved.max(price_of(minimum_ms, self.payers[&twin].factor));
+        let paid = due.min(self.payers[&twin].credit);
+        self.payer(twin).credit -= paid;
+        self.contract(id).charged += paid;
+        self.unfarmed += paid;
     }
 
-    /// The proposed rates count, and what is in escrow comes back.
-    fn accept(&mut self, id: u64) {
-        let RefContract { proposal, uncollected, rates: old, earlier: (earlier, _), .. } =
-            self.contracts[&id];
-        let (rates, escrow) = proposal.unwrap();
-        self.give_back(id, [escrow.min(uncollected[0]), 0]);
+    /// The proposed rates count.
+    fn accept(&mut self, id: u64, reserved_ms: u64) {
+        self.pay_reserved(id, reserved_ms.into(), 0);
         let now = self.now();
         let contract = self.contract(id);
+        let Some((rates, _)) = contract.proposal.take() else { return };
+        let (old, (earlier, _)) = (contract.rates, contract.earlier);
         let lowest = Rates { usd: old.usd.min(earlier.usd), extra: old.extra.min(earlier.extra) };
-        (contract.rates, contract.proposal, contract.earlier) = (rates, None, (lowest, now));
+        (contract.rates, contract.earlier) = (rates, (lowest, now));
+    }
+
+    /// The present rates stand.
+    fn reject(&mut self, id: u64, reserved_ms: Option<u64>) {
+        if let Some(reserved_ms) = reserved_ms {
+            self.pay_reserved(id, reserved_ms.into(), MIN_CHARGE_MS);
+        }
+        self.contract(id).proposal = None;
     }
 }
 
@@ -463,7 +417,7 @@ const HARDSHIPS: [&str; 12] = [
     "collections",
     "discounts",
     "ends of grace",
-    "escrows returned",
+    "reservations paid",
     "failed refills",
     "graces",
     "late refills",
@@ -624,6 +578,7 @@ impl History {
 
     fn stop(&mut self, id: u64, outcome: Outcome) {
         let RefContract { payer: twin, rates, .. } = self.reference.contracts[&id].clone();
+        let factor = self.reference.payers[&twin].factor;
         let silence = self.silence();
         let ledger = || Billing::end_charge(id, outcome);
         let mut closed = None;
@@ -655,10 +610,10 @@ impl History {
             self.change(
                 twin,
                 ChangedBy::Others,
-                || Some(Billing::charge_minimum(id, &account, rates, 0)),
+                || Some(Billing::charge_minimum(id, &account, rates, factor as u16, 0)),
                 |reference, all| {
-                    let stretch = stretch_of(600_000, reference.price);
-                    let [shared, extra] = contract.cost(stretch, reference.payers[&twin].factor);
+                    let stretch = stretch_of(MIN_CHARGE_MS, reference.price);
+                    let [shared, extra] = contract.cost(stretch, factor);
                     let price = reference.price;
                     let payer = reference.payer(twin);
                     let paid = paid_usd * USD_IN_MS * PRICES_MULTIPLE / u128::from(price);
@@ -711,8 +666,8 @@ impl History {
             }
             (7..=8, Some(id)) => {
                 let rates = self.rates();
-                self.propose(id, rates);
-                self.accept(id);
+                self.propose(id, rates, rates);
+                self.accept(id, 0);
             }
             (9, _) => {
                 let price = PRICES[self.dice.below(PRICES.len() as u64) as usize];
@@ -853,12 +808,13 @@ impl History {
     }
 
     /// Proposes other rates, in the place of an earlier proposal.
-    fn propose(&mut self, id: u64, rates: Rates) {
-        self.reject(id);
+    fn propose(&mut self, id: u64, rates: Rates, reserved: Rates) {
+        self.reject(id, None);
         let RefContract { payer: twin, rates: old, .. } = self.reference.contracts[&id];
-        let ledger = || Billing::propose(id, ContractPrice::plain(rates)).ok();
-        let propose = |reference: &mut Reference, ()| reference.propose(id, rates);
-        if rates.beyond(&old) != Rates::ZERO {
+        let more = reserved.at_least(&rates).beyond(&old);
+        let ledger = || Billing::propose(id, ContractPrice::plain(rates), reserved).ok();
+        let propose = |reference: &mut Reference, ()| reference.contract(id).proposal = Some((rates, more));
+        if more != Rates::ZERO {
             self.change(twin, ChangedBy::Owner, ledger, propose);
         } else {
             // The payer's record doesn't change.
@@ -868,38 +824,40 @@ impl History {
         }
     }
 
-    fn accept(&mut self, id: u64) {
+    fn accept(&mut self, id: u64, reserved_ms: u64) {
         let RefContract { payer: twin, proposal, .. } = self.reference.contracts[&id];
-        let Some((_, escrow)) = proposal else { return };
-        let ledger = || Some(Billing::accept(id));
-        self.change(twin, ChangedBy::Others, ledger, |reference, ()| reference.accept(id));
-        if escrow > 0 {
-            self.saw("escrows returned");
+        if proposal.is_none() {
+            return;
+        }
+        let unfarmed = self.reference.unfarmed;
+        let ledger = || Some(Billing::accept(id, reserved_ms));
+        self.change(twin, ChangedBy::Others, ledger, |reference, ()| reference.accept(id, reserved_ms));
+        if self.reference.unfarmed > unfarmed {
+            self.saw("reservations paid");
         }
     }
 
-    fn reject(&mut self, id: u64) {
-        let RefContract { payer: twin, .. } = self.reference.contracts[&id];
-        let more = self.reference.contracts[&id].more();
-        let reject = |reference: &mut Reference, ()| reference.contract(id).proposal = None;
-        if more != Rates::ZERO {
-            self.change(twin, ChangedBy::Others, || Some(Billing::reject(id, None)), reject);
-        } else {
-            Billing::reject(id, None);
-            reject(&mut self.reference, ());
+    fn reject(&mut self, id: u64, reserved_ms: Option<u64>) {
+        let RefContract { payer: twin, proposal, .. } = self.reference.contracts[&id];
+        if proposal.is_some() {
+            let ledger = || Some(Billing::reject(id, reserved_ms));
+            self.change(twin, ChangedBy::Others, ledger, |reference, ()| reference.reject(id, reserved_ms));
         }
     }
 
-    /// Proposes lower rates, or the node answers on those that are proposed.
+    /// Proposes lower rates that reserve more for a while, or the node answers on those that are proposed.
     fn propose_or_answer(&mut self, id: u64) {
         let RefContract { rates, proposal, .. } = self.reference.contracts[&id];
-        match (proposal, self.dice.below(2)) {
-            (None, _) => {
+        let reserved_ms = self.dice.below(HOUR_MS);
+        match (proposal, self.dice.below(3)) {
+            (None, reserved) => {
                 let usd = self.dice.below(rates.usd.saturating_add(1));
-                self.propose(id, Rates { usd, ..rates });
+                let both = Rates { usd: rates.usd.saturating_add(reserved * usd), ..rates };
+                self.propose(id, Rates { usd, ..rates }, both);
             }
-            (Some(_), 0) => self.accept(id),
-            (Some(_), _) => self.reject(id),
+            (Some(_), 0) => self.accept(id, reserved_ms),
+            (Some(_), 1) => self.reject(id, Some(reserved_ms)),
+            (Some(_), _) => self.reject(id, None),
         }
     }
 

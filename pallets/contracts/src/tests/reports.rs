@@ -228,7 +228,10 @@ mod usage {
             assert_reported(&[UsageItem { contract: first, totals }, received(second, 0)], &[]);
             assert_eq!(Usage::<Test>::get(first), Some(totals));
             assert_eq!(traced(), [Traced::UseTraffic(first, 13), Traced::UseTraffic(second, 0)]);
-            assert_eq!(LastUsageReport::<Test>::get(NODE), ReportMark { sequence: next() - 1, at: now() });
+            assert_eq!(
+                LastUsageReport::<Test>::get(NODE).mark,
+                ReportMark { sequence: next() - 1, at: now() }
+            );
 
             pass(USAGE_INTERVAL);
             let totals = UsageTotals { memory_bytes: 0, received_bytes: 9, sent_bytes: 9, ..totals };
@@ -310,6 +313,23 @@ mod usage {
             report(2 * most - 1, 1, &[]);
             on_node(NODE, |node| node.facts.bytes_per_second = 0);
             report(2 * most - 1, 2, &[second]);
+            // What a node declares counts from its next report on.
+            on_node(NODE, |node| node.facts.bytes_per_second = BYTES_PER_SECOND);
+            report(2 * most - 1, 2, &[second]);
+            report(2 * most - 1, 2, &[]);
+        });
+    }
+
+    #[test]
+    fn no_report_reaches_back_more_than_a_day() {
+        run(|| {
+            let [first, second] = two_running();
+            let most = BYTES_PER_SECOND * (DAY_MS + USAGE_LEEWAY_MS) / SECOND_MS;
+            for days in 1..=2 {
+                pass(5 * DAY_MS);
+                let items = [received(first, days * most), received(second, days)];
+                assert_reported(&items, &[second]);
+            }
         });
     }
 

@@ -156,12 +156,35 @@ fn rents_and_names_have_no_versions() {
 }
 
 #[test]
-fn needs_a_deployment() {
+fn takes_the_place_of_a_first_version() {
     run(|| {
         let contract = opened(Create::default());
-        assert_fails(BOB, Update::default(), Failure::NotDeployed);
+        let first = deployed_payload(contract);
+        pass(MINUTE_MS);
+        begin();
+        assert_ok!(call(BOB, Update { contract, resources: other(), ..Update::default() }));
+        let rate = list_price(other());
+        assert_eq!(traced(), [Traced::Replace(contract, rate, Some(MINUTE_MS))]);
+        assert_eq!(events(), [Event::UpdateRequested { contract, node: NODE, version: 2, rate }]);
+        let Deployment { version, last_version, resources, pending, .. } = deployment(contract);
+        assert_eq!((version, last_version, resources, pending), (2, 2, other(), None));
+        assert_eq!((used(NODE), held(BOB)), (other(), DEPOSIT + 3 * PER_BYTE));
+        assert_eq!(Bodies::<Test>::get(contract).unwrap().bytes(), NEW_BODY);
+        assert_eq!(armed(Deadline::Answer(contract)), Some(now() + ANSWER_WITHIN));
+
+        assert_refused(deployed(NODE, next(), first), Refusal::VersionMismatch);
         assert_ok!(report(confirm(contract)));
-        assert_ok!(call(BOB, Update::default()));
+        assert_eq!(account(contract).price.rates.usd, rate);
+    });
+}
+
+#[test]
+fn a_first_version_is_kept_where_a_newer_one_is_refused() {
+    run(|| {
+        let contract = opened(Create::default());
+        credit_too_low();
+        assert_fails(BOB, Update { contract, resources: large(), ..Update::default() }, CREDIT_TOO_LOW);
+        assert_eq!((deployment(contract).version, used(NODE)), (1, small()));
     });
 }
 
