@@ -107,9 +107,8 @@ impl Pending {
 
     pub fn text(&self) -> String {
         format!(
-            "the node is trying version {} since {} ({}), and must answer by {} (in {})",
+            "the node has been trying version {} for {}; it must answer by {} (in {})",
             self.version,
-            exact_moment(self.asked_at),
             stretch(self.now.saturating_sub(self.asked_at)),
             exact_moment(self.answer_by),
             stretch(self.answer_by.saturating_sub(self.now)),
@@ -409,8 +408,7 @@ mod tests {
         let now = 1_700_000_000;
         let resources = Resources::ZERO;
         let pending = Pending { version: 2, resources, asked_at: now - 20, answer_by: now + 600, now };
-        let text = "the node is trying version 2 since 2023-11-14 22:13:00 UTC (20 s), and must answer by \
-                    2023-11-14 22:23:20 UTC (in 10 min)";
+        let text = "the node has been trying version 2 for 20 s; it must answer by 2023-11-14 22:23:20 UTC (in 10 min)";
         assert_eq!(pending.text(), text);
     }
 

@@ -107,7 +107,7 @@ pub async fn ensure_ips(at: &GridAt, offer: &NodeOffer, asked: u8) -> Result<()>
     let free = if asked > 0 { at.free_ips_of_farm(offer.farm).await? } else { 0 };
     if free < asked.into() {
         let farm = offer.farm;
-        let text = format!("{asked} public addresses are asked for, and farm {farm} has {free} free");
+        let text = format!("public addresses asked for: {asked}; free in farm {farm}: {free}");
         bail!(Foreseen::new("Farms.NotEnoughIps", text));
     }
     Ok(())

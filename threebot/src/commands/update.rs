@@ -85,7 +85,7 @@ impl Update {
         let purse = Purse::read(&at, session.account()?).await?;
         let plan = with_public_note(plan, &reservation)
             .holding(at.body_deposit(reservation.body.len())?, &purse)?
-            .with_note("that much is held beside the active version's deposit until the node has answered");
+            .with_note("the deposit of the old version is returned when the new one runs");
         self.consent.ask_for(&session, &plan)?;
         let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
         let resources = reservation.resources.into();
