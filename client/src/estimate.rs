@@ -19,10 +19,12 @@ pub fn tft_for(rate: u128, hours: u64, price: TftPrice) -> Option<Balance> {
     per_price.checked_add(u128::from(price) / 2)?.checked_div(price.into())
 }
 
-/// The whole hours for which `credit` (1e-7 TFT) pays `rate` (1e-10 USD per hour); `None` where the rate is zero.
-pub fn hours_for(credit: Balance, rate: u128, price: TftPrice) -> Option<u64> {
+/// The whole seconds for which `credit` (1e-7 TFT) pays `rate` (1e-10 USD per hour); `None` where the rate is
+/// zero.
+pub fn seconds_for(credit: Balance, rate: u128, price: TftPrice) -> Option<u64> {
     let per_hour = rate.saturating_mul(RATE_TO_TFT);
-    (per_hour > 0).then(|| u64::try_from(mul_div(credit, price.into(), per_hour)).unwrap_or(u64::MAX))
+    let price_seconds = u128::from(price).saturating_mul((HOUR_MS / 1_000).into());
+    (per_hour > 0).then(|| u64::try_from(mul_div(credit, price_seconds, per_hour)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -35,8 +37,8 @@ mod tests {
         let (dollar, five_cents) = (10_000_000_000, 500_000);
         assert_eq!(tft_for(dollar, 1, five_cents), Some(20 * TFT));
         assert_eq!(tft_for(dollar, MONTH_HOURS, five_cents), Some(14_400 * TFT));
-        assert_eq!(hours_for(100 * TFT, dollar, five_cents), Some(5));
-        assert_eq!(hours_for(100 * TFT - 1, dollar, five_cents), Some(4));
+        assert_eq!(seconds_for(100 * TFT, dollar, five_cents), Some(5 * 3_600));
+        assert_eq!(seconds_for(100 * TFT - 1, dollar, five_cents), Some(5 * 3_600 - 1));
     }
 
     #[test]
@@ -44,6 +46,6 @@ mod tests {
         assert_eq!((tft_for(1, 1, 20_000), tft_for(1, 1, 20_002)), (Some(1), Some(0)));
         assert_eq!(tft_for(1, 1, 0), None);
         assert_eq!(tft_for(u128::MAX, 1, 1), None);
-        assert_eq!((hours_for(1, 0, 1), hours_for(u128::MAX, 1, u64::MAX)), (None, Some(u64::MAX)));
+        assert_eq!((seconds_for(1, 0, 1), seconds_for(u128::MAX, 1, u64::MAX)), (None, Some(u64::MAX)));
     }
 }

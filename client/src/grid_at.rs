@@ -5,7 +5,9 @@ use crate::{
     AccountId32, Config, Error,
     api::{
         self,
-        runtime_types::{pallet_grid_billing::types as billing, pallet_grid_farms::types::IpState},
+        runtime_types::{
+            bounded_collections, pallet_grid_billing::types as billing, pallet_grid_farms::types::IpState,
+        },
     },
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
@@ -20,8 +22,8 @@ use subxt::{
     utils::Static,
 };
 use tfgrid_primitives::{
-    Balance, Body, Charge, ContractId, ExactTft, FarmId, NodeId, PriceList, PublicKey, Resources, TftPrice,
-    TwinId, UnixSeconds, UsageTotals, UsdRate,
+    Balance, Body, Charge, ContractId, ExactTft, FarmId, NodeId, PriceList, PublicKey, RateSums, Rates,
+    Resources, TftPrice, TwinId, UnixSeconds, UsageTotals, UsdRate,
     clock::tft_of,
     ledger::FULL_PRICE,
     pricing::traffic_cost,
@@ -192,6 +194,12 @@ impl GridAt {
         Ok(policy.map(|policy| policy.prices.0))
     }
 
+    /// Who shares in what contracts earn, in thousandths; `None` on a chain without a policy.
+    pub async fn shares(&self) -> Result<Option<billing::Shares>, Error> {
+        let policy = self.fetch("the shares of earnings", api::storage().billing().policy(), ()).await?;
+        Ok(policy.map(|policy| policy.shares))
+    }
+
     /// The cost of public traffic on a node now, in 1e-7 TFT, rounded up; `None` for an unknown node and
     /// while TFT has no price.
     pub async fn traffic_cost(&self, node: NodeId, gb: u32) -> Result<Option<Balance>, Error> {
@@ -230,14 +238,19 @@ impl GridAt {
         Ok(record.map(|twin| twin.account))
     }
 
-    /// An owner's spending limits.
+    /// An owner's spending limits: the chain's own before the owner has set any.
     pub async fn owner_limits(&self, twin: TwinId) -> Result<billing::Limits, Error> {
-        let limits = self.fetch("a twin's limits", api::storage().billing().owner_limits(), (twin,)).await?;
-        // The chain's defaults.
-        Ok(limits.unwrap_or(billing::Limits {
-            max_usd_rate: UsdRate::MAX,
-            max_extra_fee: 0,
-            refill_per_30_days: 0,
+        let what = "a twin's limits";
+        let limits = self.fetch(what, api::storage().billing().owner_limits(), (twin,)).await?;
+        limits.ok_or_else(|| Error::Inconsistent { what: what.into(), why: "it has no default" })
+    }
+
+    /// The sum of the rates of a twin's contracts at list price, charged and committed.
+    pub async fn payer_rates(&self, twin: TwinId) -> Result<RateSums, Error> {
+        let payer = self.fetch("a payer's rates", api::storage().billing().payers(), (twin,)).await?;
+        Ok(payer.map_or_else(RateSums::default, |payer| RateSums {
+            usd: payer.charged.usd.saturating_add(payer.committed.usd),
+            extra: payer.charged.extra.saturating_add(payer.committed.extra),
         }))
     }
 
@@ -287,6 +300,17 @@ impl GridAt {
         self.fetch("a contract", api::storage().contracts().contracts(), (contract,)).await
     }
 
+    /// The rates with which an open contract counts for its payer: those of the dearer version, if one is
+    /// pending.
+    pub async fn counted_rates(&self, contract: ContractId) -> Result<Option<Rates>, Error> {
+        let what = "a contract's rates";
+        let account = self.fetch(what, api::storage().billing().ledger_accounts(), (contract,)).await?;
+        Ok(account.map(|account| {
+            let (active, pending) = (account.price.rates, account.proposal.map(|p| p.price.rates));
+            Rates { usd: active.usd.max(pending.map_or(0, |rates| rates.usd)), extra: active.extra }
+        }))
+    }
+
     /// What an open contract costs.
     pub async fn price_of(&self, contract: ContractId) -> Result<Option<ContractPrice>, Error> {
         let account =
@@ -312,6 +336,12 @@ impl GridAt {
         let result =
             self.fetch("a contract's result", api::storage().contracts().results(), (contract,)).await?;
         Ok(result.map(|r| r.0))
+    }
+
+    /// The contract that has a name on the gateways.
+    pub async fn contract_of_name(&self, name: &str) -> Result<Option<ContractId>, Error> {
+        let key = bounded_collections::bounded_vec::BoundedVec(name.as_bytes().to_vec());
+        self.fetch("a name's contract", api::storage().contracts().names(), (key,)).await
     }
 
     /// The rent contract of a node.
@@ -389,17 +419,30 @@ impl GridAt {
 
     /// Closed contracts whose public addresses, all of this farm, still cool down.
     pub async fn cooling_down_in_farm(&self, farm: FarmId) -> Result<BTreeSet<ContractId>, Error> {
-        let (mut contracts, mut after) = (BTreeSet::new(), None);
+        let states = self.ips_of_farm(farm).await?.into_iter();
+        Ok(states
+            .filter_map(|state| match state {
+                IpState::CoolingDown(contract) => Some(contract),
+                IpState::Free | IpState::Taken(_) => None,
+            })
+            .collect())
+    }
+
+    /// How many public addresses of a farm are free.
+    pub async fn free_ips_of_farm(&self, farm: FarmId) -> Result<usize, Error> {
+        let states = self.ips_of_farm(farm).await?.into_iter();
+        Ok(states.filter(|state| matches!(state, IpState::Free)).count())
+    }
+
+    async fn ips_of_farm(&self, farm: FarmId) -> Result<Vec<IpState>, Error> {
+        let (mut states, mut after) = (Vec::new(), None);
         loop {
             let call = api::runtime_apis().grid_api().ips_of_farm(farm, after, MAX_PAGE);
             let page = in_time("a farm's public addresses", self.0.runtime_apis().call(call)).await?;
-            contracts.extend(page.items.into_iter().filter_map(|ip| match ip.state {
-                IpState::CoolingDown(contract) => Some(contract),
-                IpState::Free | IpState::Taken(_) => None,
-            }));
+            states.extend(page.items.into_iter().map(|ip| ip.state));
             after = page.next;
             if after.is_none() {
-                return Ok(contracts);
+                return Ok(states);
             }
         }
     }
@@ -480,12 +523,28 @@ impl GridAt {
         Ok(record.map_or(0, |account| account.data.free))
     }
 
+    /// The least free balance of an account, in 1e-7 TFT.
+    pub fn existential_deposit(&self) -> Result<Balance, Error> {
+        self.constant("the existential deposit", api::constants().balances().existential_deposit())
+    }
+
+    /// The deposit of a twin, in 1e-7 TFT.
+    pub fn twin_deposit(&self) -> Result<Balance, Error> {
+        self.constant("the deposit of a twin", api::constants().twins().twin_deposit())
+    }
+
     /// The deposit of a node contract with a body of this many bytes, in 1e-7 TFT.
     pub fn contract_deposit(&self, body_bytes: usize) -> Result<Balance, Error> {
-        let what = "the deposit of a contract";
-        let per_byte = self.constant(what, api::constants().contracts().deposit_per_byte())?;
-        let least = self.constant(what, api::constants().contracts().contract_deposit())?;
-        Ok(least.saturating_add(per_byte.saturating_mul(body_bytes as Balance)))
+        let least =
+            self.constant("the deposit of a contract", api::constants().contracts().contract_deposit())?;
+        Ok(least.saturating_add(self.body_deposit(body_bytes)?))
+    }
+
+    /// The part of a node contract's deposit that is for a body of this many bytes, in 1e-7 TFT.
+    pub fn body_deposit(&self, bytes: usize) -> Result<Balance, Error> {
+        let per_byte =
+            self.constant("the deposit of a body", api::constants().contracts().deposit_per_byte())?;
+        Ok(per_byte.saturating_mul(bytes as Balance))
     }
 
     /// The deposit of a name contract, in 1e-7 TFT.

@@ -27,6 +27,8 @@ pub enum ParseError {
     NoAmount { text: String, unit: &'static str, decimals: usize },
     #[error("the price of TFT must be above zero")]
     PriceZero,
+    #[error("an amount above 0 is needed")]
+    AmountZero,
     #[error("{0:?} {1}: write it like 512MiB, 2GiB or 1TiB, or in bytes like 1000000B")]
     NoSize(String, &'static str),
     #[error("{0:?} is too large: a size has less than 2^64 bytes")]
@@ -75,6 +77,14 @@ fn format_decimal(units: u128, one: u128, decimals: usize) -> String {
 /// 12,500,000 units for `1.25` or `1.25 TFT`.
 pub fn parse_tft(text: &str) -> Result<Balance, ParseError> {
     parse_decimal(text, "TFT", 7)
+}
+
+/// An amount of TFT above zero.
+pub fn parse_amount(text: &str) -> Result<Balance, ParseError> {
+    match parse_tft(text)? {
+        0 => Err(ParseError::AmountZero),
+        amount => Ok(amount),
+    }
 }
 
 /// 125,000,000 units (1e-10 USD per hour) for `0.0125` or `0.0125 USD`.

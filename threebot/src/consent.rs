@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Questions before something that can't be undone.
 
-use crate::session::Session;
+use crate::{plan::Plan, session::Session};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -19,12 +19,23 @@ impl Consent {
     /// # Errors
     /// If the answer is no.
     pub fn ask(&self, session: &Session, what: &str) -> Result<()> {
-        if session.json {
-            return Ok(());
-        }
+        show(session, what)?;
+        self.confirm(session)
+    }
+
+    /// Shows a plan and asks whether to go ahead.
+    ///
+    /// # Errors
+    /// If the chain would refuse, or the answer is no.
+    pub fn ask_for(&self, session: &Session, plan: &Plan) -> Result<()> {
+        show(session, &plan.text())?;
+        plan.ensure_affordable()?;
+        self.confirm(session)
+    }
+
+    fn confirm(&self, session: &Session) -> Result<()> {
         let mut stderr = io::stderr();
-        writeln!(stderr, "{what}").context("can't show what will be done")?;
-        if self.yes || !io::stdin().is_terminal() || !stderr.is_terminal() {
+        if session.json || self.yes || !io::stdin().is_terminal() || !stderr.is_terminal() {
             return Ok(());
         }
         write!(stderr, "Go ahead? [y/N] ").context("can't ask")?;
@@ -35,4 +46,11 @@ impl Consent {
             _ => bail!("nothing was done"),
         }
     }
+}
+
+fn show(session: &Session, what: &str) -> Result<()> {
+    if session.json {
+        return Ok(());
+    }
+    writeln!(io::stderr(), "{what}").context("can't show what will be done")
 }

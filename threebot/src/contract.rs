@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Contracts as text and as JSON.
 
-use crate::{output::Answer, session::Session};
+use crate::{
+    foreseen::Foreseen,
+    output::Answer,
+    session::Session,
+    time::{exact_moment, stretch},
+};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use tfgrid_client::{
     GridAt,
     api::{
         self,
-        runtime_types::pallet_grid_contracts::types::{ContractKind, Deployment},
+        runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
     },
     primitives::{
-        Balance, Body, ContractId, FailureCode, TwinId, UsageTotals, UsdAmount,
+        Balance, Body, ContractId, FailureCode, Resources, TwinId, UnixSeconds, UsageTotals, UsdAmount,
         traits::ContractPrice,
         units::{GIB, MIB},
         views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
@@ -33,8 +38,87 @@ pub fn status_columns(status: &ContractStatus) -> (&'static str, Balance, UsdAmo
 /// An open contract of this twin.
 pub async fn own_contract(at: &GridAt, twin: TwinId, contract: ContractId) -> Result<TwinContract> {
     let contracts = at.contracts_of_twin(twin).await?;
-    let found = contracts.into_iter().find(|own| own.contract == contract);
-    found.with_context(|| format!("twin {twin} has no open contract with the id {contract}"))
+    match contracts.into_iter().find(|own| own.contract == contract) {
+        Some(found) => Ok(found),
+        None => Err(not_own(at, twin, contract).await?),
+    }
+}
+
+/// The record of an open contract of this twin.
+pub async fn own_record(at: &GridAt, twin: TwinId, contract: ContractId) -> Result<Contract> {
+    match at.contract(contract).await? {
+        Some(record) if record.twin == twin => Ok(record),
+        _ => Err(not_own(at, twin, contract).await?),
+    }
+}
+
+/// The error for a contract that isn't an open one of this twin.
+async fn not_own(at: &GridAt, twin: TwinId, contract: ContractId) -> Result<anyhow::Error> {
+    if let Some(record) = at.contract(contract).await? {
+        let text = format!("contract {contract} belongs to twin {}, and you are twin {twin}", record.twin);
+        return Ok(Foreseen::new("Contracts.NotOwner", text).into());
+    }
+    Ok(match at.closed(contract).await? {
+        Some(closed) => anyhow::anyhow!("contract {contract} is {}", closing_text(&closed)),
+        None => unknown(contract),
+    })
+}
+
+fn closing_text(closed: &ClosedContract) -> String {
+    format!("closed since {}: {}", exact_moment(closed.closed_at_unix), reason_text(&closed.reason))
+}
+
+/// A version that awaits its node's answer.
+pub struct Pending {
+    pub version: u32,
+    pub resources: Resources,
+    asked_at: UnixSeconds,
+    answer_by: UnixSeconds,
+    now: UnixSeconds,
+}
+
+impl Pending {
+    /// That of an open contract, if there is one: the first version, or an update.
+    pub async fn read(at: &GridAt, contract: ContractId) -> Result<Option<Self>> {
+        match at.contract(contract).await? {
+            Some(record) => Self::of(at, &record).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn of(at: &GridAt, record: &Contract) -> Result<Option<Self>> {
+        let ContractKind::Node(deployment) = &record.kind else { return Ok(None) };
+        let (version, resources, answer) = match &deployment.pending {
+            Some(pending) => (pending.version, *pending.resources, &pending.answer),
+            None if matches!(record.state, ContractState::Created) => {
+                (deployment.version, *deployment.resources, &deployment.answer)
+            }
+            None => return Ok(None),
+        };
+        let (grid_now, now) = (at.grid_info().await?.grid_now, at.timestamp_ms().await? / 1_000);
+        Ok(Some(Self {
+            version,
+            resources,
+            asked_at: now.saturating_sub(grid_now.saturating_sub(answer.asked_at) / 1_000),
+            answer_by: now.saturating_add(answer.by.saturating_sub(grid_now) / 1_000),
+            now,
+        }))
+    }
+
+    pub fn text(&self) -> String {
+        format!(
+            "the node has been trying version {} for {}; it must answer by {} (in {})",
+            self.version,
+            stretch(self.now.saturating_sub(self.asked_at)),
+            exact_moment(self.answer_by),
+            stretch(self.answer_by.saturating_sub(self.now)),
+        )
+    }
+
+    /// What a contract shows of it in JSON.
+    pub fn value(&self) -> Value {
+        json!({ "version": self.version, "asked_at": self.asked_at, "answer_by": self.answer_by })
+    }
 }
 
 /// The error for an id of which the chain knows nothing.
@@ -56,8 +140,8 @@ pub async fn answer(session: &Session, contract: ContractId) -> Result<Answer> {
 
 fn closed_text(contract: ContractId, closed: &ClosedContract) -> String {
     format!(
-        "contract  {contract}\nstate     closed: {}\nnode      {}\ncharged   {} TFT, {} USD",
-        reason_text(&closed.reason),
+        "contract  {contract}\nstate     {}\nnode      {}\ncharged   {} TFT, {} USD",
+        closing_text(closed),
         closed.node.map_or("none".into(), |node| node.to_string()),
         format_tft(closed.tft),
         format_usd(closed.usd),
@@ -85,6 +169,7 @@ struct OpenContract {
     contract: ContractId,
     kind: ContractKind,
     state: &'static str,
+    pending: Option<Pending>,
     price: ContractPrice,
     tft: Balance,
     usd: UsdAmount,
@@ -111,6 +196,7 @@ impl OpenContract {
         });
         Ok(Some(Self {
             contract,
+            pending: Pending::of(at, &record).await?,
             kind: record.kind,
             state,
             price,
@@ -131,6 +217,7 @@ impl OpenContract {
             format!("state     {}", self.state),
             self.kind_text(),
         ];
+        lines.extend(self.pending.as_ref().map(|pending| format!("pending   {}", pending.text())));
         lines.push(format!("rate      {} USD per hour", format_usd(self.price.rates.usd.into())));
         if self.price.rates.extra > 0 {
             lines.push(format!(
@@ -171,6 +258,7 @@ impl OpenContract {
             "result": self.result,
             "usage": self.usage,
             "traffic_left": self.traffic_left,
+            "pending": self.pending.as_ref().map(Pending::value),
             "body": self.body,
         });
         let kind = match &self.kind {
@@ -194,12 +282,8 @@ impl OpenContract {
 
 fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
     let resources = *deployment.resources;
-    let pending = match &deployment.pending {
-        Some(pending) => format!(", version {} is pending", pending.version),
-        None => String::new(),
-    };
     format!(
-        "node      {}\nversion   {}{pending}\nreserved  {} cores, {} memory, {} SSD, {} public IPs",
+        "node      {}\nversion   {}\nreserved  {} cores, {} memory, {} SSD, {} public IPs",
         deployment.node,
         deployment.version,
         resources.cru,
@@ -314,8 +398,18 @@ mod tests {
         let value = closed_value(7, &rejected);
         assert_eq!((&value["reason"], &value["failure"]), (&json!("NodeRejected"), &json!("ImageNotFound")));
         let text = closed_text(7, &rejected);
+        assert!(text.contains("state     closed since 2023-11-14 22:13:20 UTC: the node can't"), "{text}");
         assert!(text.contains("doesn't exist (ImageNotFound)"), "{text}");
         assert!(text.contains("charged   0.0000083 TFT, 0.00000415 USD"), "{text}");
+    }
+
+    #[test]
+    fn a_pending_version_has_its_start_and_deadline() {
+        let now = 1_700_000_000;
+        let resources = Resources::ZERO;
+        let pending = Pending { version: 2, resources, asked_at: now - 20, answer_by: now + 600, now };
+        let text = "the node has been trying version 2 for 20 s; it must answer by 2023-11-14 22:23:20 UTC (in 10 min)";
+        assert_eq!(pending.text(), text);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod commands;
 mod consent;
 mod contract;
 mod deployment;
+mod foreseen;
 mod output;
 mod plan;
 mod session;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers and errors, as text for people and as JSON for scripts.
 
-use crate::session::{DevelopmentKey, NoKey};
+use crate::{
+    foreseen::Foreseen,
+    session::{DevelopmentKey, KeyFile, NoKey},
+};
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
 use std::{
@@ -37,8 +40,11 @@ struct Code(u8, String);
 
 impl Code {
     fn of(error: &anyhow::Error) -> Self {
-        if error.is::<NoKey>() || error.is::<DevelopmentKey>() {
+        if error.is::<NoKey>() || error.is::<KeyFile>() || error.is::<DevelopmentKey>() {
             return Self::usage();
+        }
+        if let Some(Foreseen { code, .. }) = error.downcast_ref() {
+            return Self(4, (*code).into());
         }
         match error.downcast_ref::<Error>() {
             Some(Error::Key(_)) => Self::usage(),
@@ -172,6 +178,7 @@ mod tests {
             (Err::<(), _>(DevelopmentKey).context("can't sign").unwrap_err(), 2, "Usage"),
             (connect.into(), 3, "NoChain"),
             (failed.into(), 4, "Billing.NoTwin"),
+            (Foreseen::new("Contracts.NameTaken", "it is taken").into(), 4, "Contracts.NameTaken"),
             (anyhow::anyhow!("no node has the id 7"), 1, "Failed"),
         ] {
             assert_eq!((Code::of(&error).0, error_value(&error)["code"].as_str()), (exit, Some(code)));

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Plans: what something will cost, shown before it is done.
 
-use crate::time::stretch;
-use anyhow::{Result, ensure};
+use crate::{
+    foreseen::{Foreseen, Purse},
+    time::stretch,
+};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use tfgrid_client::{
     GridAt,
-    estimate::{MONTH_HOURS, hours_for, tft_for},
+    api::runtime_types::pallet_grid_billing::types::Limits,
+    estimate::{MONTH_HOURS, seconds_for, tft_for},
     primitives::{
-        Balance, TftPrice, TwinId, UsdRate,
+        Balance, RateSums, Rates, TftPrice, TwinId,
         units::{HOUR_MS, MINUTE_MS},
-        views::PayerInfo,
     },
     units::{format_price, format_tft, format_usd},
 };
@@ -18,10 +21,14 @@ use tfgrid_client::{
 /// The cost of going ahead, and its effect on a twin's credit.
 pub struct Plan {
     what: String,
-    /// The rate at list price, in 1e-10 USD per hour.
-    rate: UsdRate,
-    /// The rate of all contracts of the twin if it goes ahead, those that aren't deployed yet included.
-    rate_after: u128,
+    /// The rates at list price.
+    rates: Rates,
+    /// The rates of all contracts of the twin if it goes ahead, those that aren't deployed yet included.
+    after: RateSums,
+    /// The owner's limits of these.
+    limits: Limits,
+    /// Whether it adds to the rates: only then does the chain check them.
+    is_dearer: bool,
     credit: Balance,
     price: TftPrice,
     /// The time that a new contract pays for at least, in milliseconds.
@@ -38,25 +45,28 @@ pub struct Plan {
 
 impl Plan {
     /// For a new contract.
-    pub async fn for_new(at: &GridAt, twin: TwinId, what: impl Into<String>, rate: UsdRate) -> Result<Self> {
-        Ok(Self { is_new: true, ..Self::for_change(at, twin, what, 0, rate).await? })
+    pub async fn for_new(at: &GridAt, twin: TwinId, what: impl Into<String>, rates: Rates) -> Result<Self> {
+        Ok(Self { is_new: true, ..Self::for_change(at, twin, what, Rates::ZERO, rates).await? })
     }
 
-    /// For a contract that has the rate `before` and will have `rate`.
+    /// For a contract that counts with the rates `before` and will have `rates`.
     pub async fn for_change(
         at: &GridAt,
         twin: TwinId,
         what: impl Into<String>,
-        before: UsdRate,
-        rate: UsdRate,
+        before: Rates,
+        rates: Rates,
     ) -> Result<Self> {
-        let PayerInfo { credit, rate: charged, committed, .. } = at.payer(twin).await?;
-        let all = charged.saturating_add(committed);
+        let mut after = at.payer_rates(twin).await?;
+        after.remove(before);
+        after.add(rates);
         Ok(Self {
             what: what.into(),
-            rate,
-            rate_after: all.saturating_sub(before.into()).saturating_add(rate.into()),
-            credit,
+            rates,
+            after,
+            limits: at.owner_limits(twin).await?,
+            is_dearer: rates.usd > before.usd || rates.extra > before.extra,
+            credit: at.payer(twin).await?.credit,
             price: at.grid_info().await?.tft_price,
             min_charge_ms: at.min_charge_ms()?,
             min_runway_ms: at.min_runway_ms()?,
@@ -72,19 +82,55 @@ impl Plan {
         Self { traffic: Some((gb, cost)).filter(|_| gb > 0), ..self }
     }
 
-    /// Adds a deposit from an account with this free balance.
+    /// Adds a deposit from an account.
     ///
     /// # Errors
     /// If the account has less.
-    pub fn holding(self, held: Balance, free: Balance) -> Result<Self> {
-        ensure!(
-            held <= free,
-            "this holds {} TFT of your account as a deposit, and the account has {} TFT; credit doesn't count: \
-             `threebot withdraw` takes it back to the account",
-            format_tft(held),
-            format_tft(free)
+    pub fn holding(self, held: Balance, purse: &Purse) -> Result<Self> {
+        let what = format!(
+            "this holds {} TFT of your account as a deposit (credit doesn't count: `threebot withdraw` takes it \
+             back)",
+            format_tft(held)
         );
+        purse.ensure_has(held, &what)?;
         Ok(Self { held, ..self })
+    }
+
+    /// Fails if the owner's limits or the credit don't admit it.
+    pub fn ensure_affordable(&self) -> Result<()> {
+        let limits = [
+            (self.after.usd, self.limits.max_usd_rate, "Billing.RateAboveLimit", "contracts", "--rate"),
+            (
+                self.after.extra,
+                self.limits.max_extra_fee,
+                "Billing.ExtraFeeAboveLimit",
+                "extra fees",
+                "--extra-fee",
+            ),
+        ];
+        for (rate, limit, code, what, option) in limits {
+            if self.is_dearer && rate > limit.into() {
+                let (rate, limit) = (format_usd(rate), format_usd(limit.into()));
+                bail!(Foreseen::new(
+                    code,
+                    format!(
+                        "all your {what} would cost {rate} USD per hour, and your limit is {limit}: allow it with \
+                         `threebot limits {option} {rate}`"
+                    )
+                ));
+            }
+        }
+        if (self.is_dearer || self.at_once() > 0) && self.missing() > 0 {
+            bail!(Foreseen::new(
+                "Billing.CreditTooLow",
+                format!(
+                    "your credit must pay for {} of all that you run: `threebot deposit {}` first",
+                    stretch(self.min_runway_ms / 1_000),
+                    format_tft(self.missing())
+                )
+            ));
+        }
+        Ok(())
     }
 
     /// Adds a line for people.
@@ -98,11 +144,11 @@ impl Plan {
     }
 
     fn tft(&self, hours: u64) -> Balance {
-        tft_for(self.rate.into(), hours, self.price).unwrap_or(Balance::MAX)
+        tft_for(self.usd(1), hours, self.price).unwrap_or(Balance::MAX)
     }
 
     fn usd(&self, hours: u64) -> u128 {
-        u128::from(self.rate).saturating_mul(hours.into())
+        u128::from(self.rates.usd).saturating_add(self.rates.extra.into()).saturating_mul(hours.into())
     }
 
     /// The least that a new contract costs, however early it is cancelled.
@@ -111,14 +157,14 @@ impl Plan {
         if self.is_new { share } else { 0 }
     }
 
-    /// The hours for which the credit lasts, at list price; `None` where nothing is charged.
+    /// The seconds for which the credit lasts, at list price; `None` where nothing is charged.
     fn lasts(&self) -> Option<u64> {
-        hours_for(self.credit.saturating_sub(self.at_once()), self.rate_after, self.price)
+        seconds_for(self.credit.saturating_sub(self.at_once()), self.after.total(), self.price)
     }
 
     /// The deposit that is missing for the minimum runway of all contracts.
     fn missing(&self) -> Balance {
-        let hour = tft_for(self.rate_after, 1, self.price).unwrap_or(Balance::MAX);
+        let hour = tft_for(self.after.total(), 1, self.price).unwrap_or(Balance::MAX);
         let runway = hour.saturating_mul(self.min_runway_ms.into()).div_ceil(Balance::from(HOUR_MS));
         runway.saturating_add(self.at_once()).saturating_sub(self.credit)
     }
@@ -150,24 +196,17 @@ impl Plan {
                 .push(format!("  on hold    {} TFT of your account, until it closes", format_tft(self.held)));
         }
         let lasts = match self.lasts() {
-            Some(hours) => format!("then lasts {} at list price", stretch(hours.saturating_mul(3_600))),
+            Some(seconds) => format!("then lasts {} at list price", stretch(seconds)),
             None => "isn't touched".into(),
         };
         lines.push(format!("  your credit of {} TFT {lasts}", format_tft(self.credit)));
-        if self.missing() > 0 {
-            lines.push(format!(
-                "  it must pay for {} of all that you run: `threebot deposit {}` first",
-                stretch(self.min_runway_ms / 1_000),
-                format_tft(self.missing())
-            ));
-        }
         lines.extend(self.notes.iter().map(|note| format!("  {note}")));
         lines.join("\n")
     }
 
     pub fn value(&self) -> Value {
         json!({
-            "rate_usd_1e10": self.rate.to_string(),
+            "rate_usd_1e10": self.usd(1).to_string(),
             "hour": { "usd_1e10": self.usd(1).to_string(), "tft_1e7": self.tft(1).to_string() },
             "month": {
                 "hours": MONTH_HOURS,
@@ -180,7 +219,7 @@ impl Plan {
             "price_usd_1e7": self.price.to_string(),
             "credit_tft_1e7": self.credit.to_string(),
             "missing_tft_1e7": self.missing().to_string(),
-            "credit_lasts_hours": self.lasts(),
+            "credit_lasts_hours": self.lasts().map(|seconds| seconds / (HOUR_MS / 1_000)),
         })
     }
 }
@@ -188,13 +227,18 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_client::primitives::units::{TFT, USD};
+    use tfgrid_client::primitives::{
+        UsdRate,
+        units::{TFT, USD},
+    };
 
-    fn plan(rate: UsdRate, rate_after: u128) -> Plan {
+    fn plan(rate: UsdRate, all: u128) -> Plan {
         Plan {
             what: "deploy on node 1".into(),
-            rate,
-            rate_after,
+            rates: Rates { usd: rate, extra: 0 },
+            after: RateSums { usd: all, extra: 0 },
+            limits: Limits { max_usd_rate: 10_000_000_000, max_extra_fee: 0, refill_per_30_days: 0 },
+            is_dearer: true,
             credit: 10 * TFT,
             price: USD / 20,
             min_charge_ms: 10 * MINUTE_MS,
@@ -218,7 +262,8 @@ mod tests {
 
     #[test]
     fn a_plan_shows_costs_deposit_and_runway() {
-        let text = plan(103_750_000, 103_750_000).holding(4_490_000, TFT).unwrap().with_note("a note").text();
+        let plan = Plan { held: 4_490_000, ..plan(103_750_000, 103_750_000) }.with_note("a note");
+        let text = plan.text();
         for part in [
             "per hour   0.010375 USD, 0.2075 TFT",
             "per month  7.47 USD, 149.4 TFT (720 h, at 0.05 USD per TFT)",
@@ -229,7 +274,7 @@ mod tests {
         ] {
             assert!(text.contains(part), "{text}");
         }
-        assert!(!text.contains("must pay"), "{text}");
+        assert!(plan.ensure_affordable().is_ok());
     }
 
     #[test]
@@ -241,13 +286,34 @@ mod tests {
     }
 
     #[test]
-    fn missing_credit_and_balance_are_told_in_tft() {
+    fn a_runway_below_a_day_has_minutes() {
+        let lasts = |credit| Plan { credit, ..plan(103_750_000, 103_750_000) }.text();
+        assert!(lasts(46 * TFT / 10).contains("then lasts 22 h 10 min at list price"));
+        assert!(lasts(173 * TFT / 1_000).contains("then lasts 50 min at list price"));
+    }
+
+    fn refusal(plan: &Plan) -> (&'static str, String) {
+        let error = plan.ensure_affordable().unwrap_err();
+        (error.downcast_ref::<Foreseen>().unwrap().code, error.to_string())
+    }
+
+    #[test]
+    fn missing_credit_is_refused_with_the_deposit() {
         let dear = Plan { credit: TFT, ..plan(10_000_000_000, 10_000_000_000) };
-        assert!(
-            dear.text().contains("must pay for 1 h 0 min of all that you run: `threebot deposit 19` first")
-        );
-        let error = dear.holding(4_490_000, 470_000).err().unwrap().to_string();
-        assert!(error.contains("holds 0.449 TFT") && error.contains("the account has 0.047 TFT"), "{error}");
+        let text = "your credit must pay for 1 h 0 min of all that you run: `threebot deposit 19` first";
+        assert_eq!(refusal(&dear), ("Billing.CreditTooLow", text.into()));
+        assert!(Plan { is_dearer: false, ..dear }.ensure_affordable().is_ok());
+    }
+
+    #[test]
+    fn a_rate_above_the_limit_is_refused_with_the_way() {
+        let text = "all your contracts would cost 1.2 USD per hour, and your limit is 1: allow it with `threebot \
+                    limits --rate 1.2`";
+        assert_eq!(refusal(&plan(3_000_000_000, 12_000_000_000)), ("Billing.RateAboveLimit", text.into()));
+        let after = RateSums { usd: 1, extra: 5_000_000_000 };
+        let (code, text) = refusal(&Plan { after, ..plan(1, 1) });
+        assert_eq!(code, "Billing.ExtraFeeAboveLimit");
+        assert!(text.ends_with("`threebot limits --extra-fee 0.5`"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use crate::{cli::Global, output::warn};
 use anyhow::{Context, Result, bail};
 use std::{
-    env, fs,
+    env, fs, io,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -26,6 +26,14 @@ pub struct Session {
 #[derive(Debug, thiserror::Error)]
 #[error("no key: give one with --key, --key-file or TFGRID_KEY; on a development chain //Bob will do")]
 pub struct NoKey;
+
+/// A key file that can't be read.
+#[derive(Debug, thiserror::Error)]
+#[error("can't read the key file {file}: {source}")]
+pub struct KeyFile {
+    file: String,
+    source: io::Error,
+}
 
 /// A key of the public development phrase, on a chain where TFT have a value.
 #[derive(Debug, thiserror::Error)]
@@ -104,11 +112,9 @@ fn read_key(global: &Global) -> Result<String> {
 
 fn read_key_file(file: &Path, json: bool) -> Result<String> {
     let name = file.display();
-    let text = fs::read_to_string(file).with_context(|| format!("can't read the key file {name}"))?;
-    let mode = fs::metadata(file)
-        .with_context(|| format!("can't look at the key file {name}"))?
-        .permissions()
-        .mode();
+    let unreadable = |source| KeyFile { file: name.to_string(), source };
+    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
     if mode & 0o077 != 0 {
         warn(&format!("others can read the key file {name}: `chmod 600 {name}` keeps them out"), json);
     }

@@ -58,6 +58,10 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("collect --json", "not provided"),
         ("collect 7 --farm 1 --json", "cannot be used with"),
         ("cancel --json", "not provided"),
+        ("deposit 0 --json", "an amount above 0 is needed"),
+        ("withdraw 0 --json", "an amount above 0 is needed"),
+        ("name My_Shop --json", "isn't a name"),
+        ("limits --rate all --json", "isn't an amount of USD"),
         ("--key //Bob --key-file x ps --json", "cannot be used with"),
     ] {
         let (code, error) = error_of(line);
@@ -135,7 +139,7 @@ fn an_empty_key_is_refused_wherever_it_comes_from() {
 fn a_key_option_wins_over_the_environment() {
     let mut command = command("ps --json --key-file nowhere");
     let (exit, value) = refusal(command.env("TFGRID_KEY", "//Bob"));
-    assert_eq!(exit, Some(1));
+    assert_eq!((exit, value["code"].as_str()), (Some(2), Some("Usage")));
     assert!(value["error"].as_str().unwrap().starts_with("can't read the key file nowhere"), "{value}");
 }
 

@@ -5,9 +5,19 @@
 
 use anyhow::{Result, bail, ensure};
 use std::{env, process::ExitCode, time::Duration};
-use tfgrid_tests::{DEPOSIT, Grid, Options, Steps, on_a_grid, out_of_funds, text, tft_units};
+use tfgrid_tests::{DEPOSIT, Grid, Options, Steps, asks_for_help, on_a_grid, out_of_funds, text, tft_units};
+
+const HELP: &str = "\
+Takes a workload from its JSON to its bill, on a grid that is removed afterwards.
+
+Usage: demo [--funds]
+
+  --funds  the owner runs out of funds on the way, and goes on after a deposit";
 
 fn main() -> ExitCode {
+    if asks_for_help(HELP) {
+        return ExitCode::SUCCESS;
+    }
     match tell(&Steps::aloud()) {
         Ok(end) => {
             println!("demo: ok  {end}");
@@ -26,7 +36,7 @@ fn tell(steps: &Steps) -> Result<String> {
     let story: fn(&Grid, &Steps) -> Result<String> = match arguments.as_slice() {
         [] => from_json_to_bill,
         [option] if option == "--funds" => from_no_funds_to_bill,
-        _ => bail!("usage: demo [--funds]"),
+        _ => bail!("demo takes --funds at most: see demo --help"),
     };
     let options = Options { ignores_others: true, ..Options::default() };
     on_a_grid("demo", options, steps, |grid| story(grid, steps))

@@ -8,12 +8,21 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
 };
-use tfgrid_tests::{Grid, Options, Steps, on_a_grid, page_deployment, programs};
+use tfgrid_tests::{Grid, Options, Steps, asks_for_help, on_a_grid, page_deployment, programs};
 
 const PORT: u16 = 9944;
 
+const HELP: &str = "\
+Starts a grid to try things on, at ws://127.0.0.1:9944: a chain, a Docker engine, a registry with an image, a node
+agent, a farmer and a user. Ctrl-C ends it and removes everything.
+
+Usage: dev";
+
 fn main() -> Result<()> {
-    ensure!(env::args().len() == 1, "usage: dev (starts a grid; Ctrl-C ends it)");
+    if asks_for_help(HELP) {
+        return Ok(());
+    }
+    ensure!(env::args().len() == 1, "dev takes no arguments: see dev --help");
     TcpListener::bind(("127.0.0.1", PORT)).with_context(|| {
         format!("port {PORT} is taken: `make dev` runs already, or another program has it. End that first")
     })?;

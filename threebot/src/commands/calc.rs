@@ -20,6 +20,9 @@ use tfgrid_client::{
     units::{format_tft, parse_bytes, parse_count, parse_months, parse_permille, parse_price},
 };
 
+/// Millionths of a USD in an mUSD, the unit of farming rates.
+const MUSD: u64 = 1_000;
+
 const CALCULATORS: &str = "Options, answer, rounding and examples: docs/CALCULATORS.md";
 
 #[derive(Subcommand)]
@@ -180,7 +183,9 @@ fn reward(args: Farming) -> Result<Answer> {
 }
 
 fn units() -> Answer {
-    let text = "\
+    let (prices, farming) = (PriceList::default(), FarmingRates::default());
+    let text = format!(
+        "\
 CU (compute)  min(max(mru/4, cru/2), max(mru/8, cru), max(mru/2, cru/4)), memory in GiB
 SU (storage)  hru/1200 + sru/200, disks in GiB
 NU (network)  GB of public traffic (10^9 bytes)
@@ -189,10 +194,34 @@ farmed SU     hru/1200 + sru/250
 farmed NU     GiB of public traffic (2^30 bytes)
 usd_units     1e-7 USD
 tft_units     1e-7 TFT
-month         720 hours";
+month         720 hours
+
+Prices in USD (the chain's first list; `calc cost --prices` takes another)
+  {cu} per CU and hour, {su} per SU and hour, {nu} per GB of public traffic
+  {ipv4} per public IPv4 address and hour, {name} per name and hour, {gpu} per GPU and hour
+  {minimum} per hour at least for a node contract, unless it is on a rented node
+  a rented node costs {rent} % of its list price, a certified node {certified} %
+
+Farming rates in USD per period of 30 days
+  {farmed_cu} per farmed CU, {farmed_su} per farmed SU, {farmed_nu} per farmed NU
+  {farmed_ipv4} per hour of a public IPv4 address",
+        cu = usd(prices.cu),
+        su = usd(prices.su),
+        nu = usd(prices.nu),
+        ipv4 = usd(prices.ipv4),
+        name = usd(prices.unique_name),
+        gpu = usd(prices.gpu),
+        minimum = usd(prices.minimum),
+        rent = prices.rent_percent,
+        certified = prices.certified_percent,
+        farmed_cu = decimal(farming.cu.saturating_mul(MUSD)),
+        farmed_su = decimal(farming.su.saturating_mul(MUSD)),
+        farmed_nu = decimal(farming.nu.saturating_mul(MUSD)),
+        farmed_ipv4 = decimal(farming.ipv4.saturating_mul(MUSD)),
+    );
     let value = json!({
         "usd_units_per_usd": USD, "tft_units_per_tft": TFT as u64, "month_hours": MONTH_HOURS,
-        "prices": PriceList::default(), "farming": FarmingRates::default(),
+        "prices": prices, "farming": farming,
     });
     Answer::new(text, value)
 }
@@ -248,6 +277,16 @@ mod tests {
             "cu": 1.0, "su": 0.075, "usd_units": 103_750, "tft_units": 9_431_818, "discount": "none",
         });
         assert_eq!(answer(line).unwrap(), expected);
+    }
+
+    #[test]
+    fn units_have_prices_and_farming_rates() {
+        let text = units().text;
+        for part in
+            ["0.01 per CU and hour", "0.0015 per GB", "2.4 per farmed CU", "costs 50 % of its list price"]
+        {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]

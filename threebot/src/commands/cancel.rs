@@ -4,18 +4,21 @@
 use crate::{
     cli::Global,
     consent::Consent,
-    contract::{self, size_text},
+    contract::{self, own_record, size_text},
+    foreseen::Foreseen,
     output::Answer,
     session::Session,
 };
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use tfgrid_client::{
     GridAt,
     api::{
         self,
-        runtime_types::pallet_grid_contracts::types::{CancelReason, ContractKind},
+        runtime_types::pallet_grid_contracts::types::{
+            CancelReason, Contract, ContractKind, ContractState, Deployment,
+        },
     },
     primitives::ContractId,
 };
@@ -45,9 +48,18 @@ impl Cancel {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
         let mut losses = Vec::new();
         for contract in &self.contracts {
-            losses.push(if self.update { dropped(*contract) } else { loss(&at, *contract).await? });
+            let record = own_record(&at, twin, *contract).await?;
+            losses.push(if self.update {
+                dropped(*contract, &record.kind)?
+            } else {
+                if self.not_delivered {
+                    ensure_complaint(*contract, &record)?;
+                }
+                loss(&at, *contract, record.kind).await?
+            });
         }
         self.consent.ask(&session, &losses.join("\n"))?;
         let (mut texts, mut values) = (Vec::new(), Vec::new());
@@ -69,14 +81,46 @@ impl Cancel {
     }
 }
 
-fn dropped(contract: ContractId) -> String {
-    format!("contract {contract}: the pending version is dropped, and paid for as far as it was reserved")
+/// Fails if no version is pending.
+fn dropped(contract: ContractId, kind: &ContractKind) -> Result<String> {
+    match kind {
+        ContractKind::Node(Deployment { pending: Some(pending), .. }) => Ok(format!(
+            "contract {contract}: the pending version {} is dropped, and paid for as far as it was reserved",
+            pending.version
+        )),
+        _ => {
+            let text = format!("contract {contract} has no pending version");
+            bail!(Foreseen::new("Contracts.NoUpdatePending", text))
+        }
+    }
 }
 
-/// What will be gone.
-async fn loss(at: &GridAt, contract: ContractId) -> Result<String> {
-    let record = at.contract(contract).await?.ok_or_else(|| contract::unknown(contract))?;
-    Ok(match record.kind {
+/// Fails if nothing was to be delivered yet, or ever.
+fn ensure_complaint(contract: ContractId, record: &Contract) -> Result<()> {
+    if matches!(record.state, ContractState::Created) {
+        let text = format!("contract {contract} isn't deployed yet: cancel it without --not-delivered");
+        bail!(Foreseen::new("Contracts.NotDeployed", text));
+    }
+    if matches!(record.kind, ContractKind::Name { .. }) {
+        let text = format!("contract {contract} is a name on no node: nothing is delivered");
+        bail!(Foreseen::new("Contracts.NotOnANode", text));
+    }
+    Ok(())
+}
+
+/// What will be gone. Fails for a rent that is in use.
+async fn loss(at: &GridAt, contract: ContractId, kind: ContractKind) -> Result<String> {
+    if let ContractKind::Rent { node } = kind {
+        // The rent itself is one of them.
+        let others = at.node_offer(node).await?.map_or(0, |offer| offer.contracts.saturating_sub(1));
+        if others > 0 {
+            let text = format!(
+                "contract {contract} rents node {node}, which still has {others} contracts: cancel those first"
+            );
+            bail!(Foreseen::new("Contracts.RentInUse", text));
+        }
+    }
+    Ok(match kind {
         ContractKind::Node(deployment) => format!(
             "contract {contract} on node {} goes for good, with its disks ({})",
             deployment.node,

@@ -8,7 +8,10 @@ use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
     Error, GridAt,
-    api::{self, runtime_types::pallet_grid_billing::types::Payee},
+    api::{
+        self,
+        runtime_types::pallet_grid_billing::types::{Payee, Shares},
+    },
     collect::Outcome,
     primitives::{Balance, ContractId, FarmId},
     units::format_tft,
@@ -25,7 +28,8 @@ Examples:
   threebot collect 7 8           only these, of whatever farm; nobody is paid yet
 
 Earnings of a contract's first hour (a minute on development chains) are paid after it, when its owner can no
-longer complain. Until then the contract isn't collected; that isn't a failure.")]
+longer complain. What contracts have earned is shared: 50 % for the farm, 40 % for the foundation and 10 % for the
+staking pool, unless governance has set other shares. Extra fees are the farm's alone. Until then the contract isn't collected; that isn't a failure.")]
 pub struct Collect {
     /// The contracts' ids
     #[arg(required_unless_present = "farm")]
@@ -51,7 +55,8 @@ impl Collect {
             Some(farm) => Some((farm, pay_out(&session, farm).await?)),
             None => None,
         };
-        Collected { outcomes, paid }.answer()
+        let shares = session.grid.finalized().await?.shares().await?;
+        Collected { outcomes, paid, shares }.answer()
     }
 }
 
@@ -97,6 +102,7 @@ struct Collected {
     outcomes: Vec<(ContractId, Outcome)>,
     /// The farm that was to be paid, and its payment.
     paid: Option<(FarmId, Option<Paid>)>,
+    shares: Option<Shares>,
 }
 
 impl Collected {
@@ -117,6 +123,16 @@ impl Collected {
             Err(error) => format!("contract {contract}: not collected: {}", reason(error).1),
         };
         let mut lines: Vec<String> = self.outcomes.iter().map(line).collect();
+        let is_shared = self.outcomes.iter().any(|(_, outcome)| outcome.is_ok());
+        lines.extend(self.shares.as_ref().filter(|_| is_shared).map(|shares| {
+            format!(
+                "of these {} % are the farm's, {} % the foundation's (or its solution provider's) and {} % the \
+                 staking pool's; extra fees are the farm's alone",
+                percent(shares.farm),
+                percent(shares.foundation),
+                percent(shares.staking)
+            )
+        }));
         lines.extend(self.paid.as_ref().map(|(farm, paid)| match paid {
             Some(Paid { amount, to }) => format!("farm {farm}: paid {} TFT to {to}", format_tft(*amount)),
             None => format!("farm {farm}: nothing is payable yet"),
@@ -141,10 +157,18 @@ impl Collected {
         json!({
             "collected": collected,
             "not_collected": not_collected,
+            "shares_permille": self.shares.as_ref().map(|shares| {
+                json!({ "farm": shares.farm, "foundation": shares.foundation, "staking": shares.staking })
+            }),
             "farm": self.paid.as_ref().map(|(farm, _)| farm),
             "paid": paid.map(|paid| json!({ "amount_tft_1e7": paid.amount.to_string(), "to": paid.to })),
         })
     }
+}
+
+/// `12.5` for 125 thousandths.
+fn percent(permille: u16) -> f32 {
+    f32::from(permille) / 10.0
 }
 
 /// The chain's name for an error, if it has one, and its description.
@@ -182,9 +206,12 @@ mod tests {
     #[test]
     fn each_contract_and_the_payment_are_told() {
         let paid = Some(Paid { amount: 15_000_000, to: "5Grw".into() });
-        let collected =
-            Collected { outcomes: vec![(7, Ok(20_000_000)), (8, set_aside())], paid: Some((1, paid)) };
+        let shares = Some(Shares { farm: 500, foundation: 375, staking: 125 });
+        let outcomes = vec![(7, Ok(20_000_000)), (8, set_aside())];
+        let collected = Collected { outcomes, paid: Some((1, paid)), shares };
         let text = "contract 7: 2 TFT became payable\ncontract 8: not collected: It is set aside. (SetAside)\n\
+                    of these 50 % are the farm's, 37.5 % the foundation's (or its solution provider's) and 12.5 % \
+                    the staking pool's; extra fees are the farm's alone\n\
                     farm 1: paid 1.5 TFT to 5Grw";
         assert_eq!(collected.text(), text);
         let value = json!({
@@ -192,6 +219,7 @@ mod tests {
             "not_collected": [
                 { "contract": 8, "error": "It is set aside. (SetAside)", "code": "Billing.SetAside" }
             ],
+            "shares_permille": { "farm": 500, "foundation": 375, "staking": 125 },
             "farm": 1,
             "paid": { "amount_tft_1e7": "15000000", "to": "5Grw" },
         });
@@ -200,13 +228,14 @@ mod tests {
 
     #[test]
     fn without_a_farm_nobody_is_paid() {
-        let value = Collected { outcomes: vec![(7, Ok(1))], paid: None }.answer().unwrap().value;
+        let value =
+            Collected { outcomes: vec![(7, Ok(1))], paid: None, shares: None }.answer().unwrap().value;
         assert_eq!((&value["farm"], &value["paid"]), (&Value::Null, &Value::Null));
     }
 
     #[test]
     fn nothing_to_collect_yet_is_no_failure() {
-        let answer = |outcomes| Collected { outcomes, paid: Some((1, None)) }.answer().unwrap();
+        let answer = |outcomes| Collected { outcomes, paid: Some((1, None)), shares: None }.answer().unwrap();
         assert_eq!(answer(vec![]).text, "farm 1: nothing is payable yet");
         let value = answer(vec![(8, set_aside())]).value;
         assert_eq!((&value["collected"], &value["paid"]), (&json!([]), &Value::Null));
@@ -216,7 +245,7 @@ mod tests {
     #[test]
     fn it_fails_if_nothing_was_done_and_waiting_does_not_help() {
         let outcomes = vec![(8, set_aside()), (99, failed("UnknownContract", "The contract isn't running."))];
-        let error = Collected { outcomes, paid: None }.answer().err().unwrap().to_string();
+        let error = Collected { outcomes, paid: None, shares: None }.answer().err().unwrap().to_string();
         assert!(error.contains("contract 99: not collected: The contract isn't running."), "{error}");
     }
 

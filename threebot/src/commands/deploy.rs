@@ -5,11 +5,13 @@ use super::event;
 use crate::{
     cli::Global,
     consent::Consent,
-    contract::{self, merge},
+    contract::{self, Pending, merge},
     deployment::{DeploymentFile, Reservation},
+    foreseen::{self, Purse},
     output::Answer,
     plan::Plan,
     session::Session,
+    time::stretch,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -17,7 +19,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tfgrid_client::{
     api,
-    primitives::{ContractId, NodeId, views::ContractStatus},
+    primitives::{ContractId, NodeId, Rates, views::ContractStatus},
     units::parse_duration,
 };
 
@@ -76,7 +78,7 @@ impl Deploy {
         let session = Session::open(global).await?;
         let started = Instant::now();
         let (plan, rate) = self.plan(&session, &reservation).await?;
-        self.consent.ask(&session, &plan.text())?;
+        self.consent.ask_for(&session, &plan)?;
         let call = api::transactions().contracts().create_node_contract(
             self.node,
             reservation.resources.into(),
@@ -88,25 +90,30 @@ impl Deploy {
         );
         let included = session.submit("deploy", &call).await?;
         let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
-        self.waiting.wait(contract, running(&session, contract)).await?;
+        let late = format!("contract {contract} isn't deployed yet; it stays open");
+        self.waiting.wait(&session, contract, &late, running(&session, contract)).await?;
         planned(&session, contract, &plan, started).await
     }
 
     async fn plan(&self, session: &Session, reservation: &Reservation) -> Result<(Plan, u64)> {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let Some(rate) = at.quote(self.node, reservation.resources, self.ips).await? else {
-            bail!("no node has the id {}", self.node);
-        };
+        let offer = foreseen::open_node(&at, self.node).await?;
+        foreseen::ensure_tenant(&at, &offer, twin).await?;
+        foreseen::ensure_room(self.node, &reservation.resources, &offer.free)?;
+        foreseen::ensure_ips(&at, &offer, self.ips).await?;
+        let rate = at.quote(self.node, reservation.resources, self.ips).await?;
+        let rate = rate.with_context(|| foreseen::no_price(self.node))?;
         let traffic = match self.traffic_gb {
             0 => 0,
             gb => at.traffic_cost(self.node, gb).await?.context("the chain has no price for traffic")?,
         };
-        let free = at.free_balance(&session.account()?).await?;
-        let plan = Plan::for_new(&at, twin, format!("deploy on node {}", self.node), rate)
+        let purse = Purse::read(&at, session.account()?).await?;
+        let what = format!("deploy on node {}", self.node);
+        let plan = Plan::for_new(&at, twin, what, Rates { usd: rate, extra: 0 })
             .await?
             .with_traffic(self.traffic_gb, traffic)
-            .holding(at.contract_deposit(reservation.body.len())?, free)?;
+            .holding(at.contract_deposit(reservation.body.len())?, &purse)?;
         Ok((with_public_note(plan, reservation), rate))
     }
 }
@@ -134,18 +141,27 @@ pub async fn planned(
 }
 
 impl Waiting {
-    /// Waits for the contract, unless nobody wants to.
-    pub async fn wait(&self, contract: ContractId, done: impl Future<Output = Result<()>>) -> Result<()> {
+    /// Waits for the contract, unless nobody wants to. `late` says how things stand when the time is over.
+    pub async fn wait(
+        &self,
+        session: &Session,
+        contract: ContractId,
+        late: &str,
+        done: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
         if self.no_wait {
             return Ok(());
         }
         match tokio::time::timeout(self.timeout, done).await {
             Ok(done) => done,
-            Err(_) => bail!(
-                "contract {contract} isn't deployed after {} s; it stays open: look at it with `threebot show \
-                 {contract}`",
-                self.timeout.as_secs(),
-            ),
+            Err(_) => {
+                let pending = Pending::read(&session.grid.finalized().await?, contract).await?;
+                let until = pending.map_or_else(String::new, |pending| format!("; {}", pending.text()));
+                bail!(
+                    "after {}: {late}{until}; see `threebot show {contract}`",
+                    stretch(self.timeout.as_secs())
+                )
+            }
         }
     }
 }

@@ -2,21 +2,26 @@
 //! `threebot deposit`
 
 use super::funds::Funding;
-use crate::{cli::Global, output::Answer, session::Session};
-use anyhow::Result;
+use crate::{
+    cli::Global,
+    foreseen::{Foreseen, Purse},
+    output::Answer,
+    session::Session,
+};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
     api,
     primitives::{Balance, TwinId, views::PayerInfo},
-    units::{format_tft, parse_tft},
+    units::{format_tft, parse_amount},
 };
 
 /// Pay TFT into a twin's credit: your own, or anybody's
 #[derive(Args)]
 pub struct Deposit {
     /// In TFT, such as 12.5
-    #[arg(value_parser = parse_tft)]
+    #[arg(value_parser = parse_amount)]
     amount: Balance,
     /// The twin whose credit it is [default: yours]
     #[arg(long)]
@@ -26,7 +31,20 @@ pub struct Deposit {
 impl Deposit {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
-        let twin = session.twin_or_own(&session.grid.finalized().await?, self.twin).await?;
+        let at = session.grid.finalized().await?;
+        let twin = session.twin_or_own(&at, self.twin).await?;
+        ensure!(at.twin_account(twin).await?.is_some(), "no twin has the id {twin}");
+        let least = at.existential_deposit()?;
+        if self.amount < least {
+            let text = format!(
+                "{} TFT is too little: deposit at least {} TFT",
+                format_tft(self.amount),
+                format_tft(least)
+            );
+            bail!(Foreseen::new("Billing.DepositTooSmall", text));
+        }
+        let what = format!("you want to deposit {} TFT", format_tft(self.amount));
+        Purse::read(&at, session.account()?).await?.ensure_has(self.amount, &what)?;
         session.submit("deposit", &api::transactions().billing().deposit(twin, self.amount)).await?;
         let funding = Funding::read(&session.grid.finalized().await?, twin).await?;
         let text = text(twin, self.amount, &funding.payer, funding.paused().as_deref());

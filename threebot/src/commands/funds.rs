@@ -209,7 +209,7 @@ mod tests {
             "discount  20.0 %",
             "lasts     until 2023-11-14 22:13 UTC (1 d 1 h)",
             "refill    off",
-            "limits    any rate",
+            "limits    no limit of what all contracts cost",
         ] {
             assert!(text.contains(part), "{text}");
         }
@@ -236,7 +236,7 @@ mod tests {
         let settings = PayerSettings { refill, refilled: 5_000_000, limits, ..funding().settings };
         let funding = Funding { settings, ..funding() };
         assert_eq!(funding.refill_text(), "72 h at a time; 0.5 TFT of 10 in these 30 days");
-        assert!(funding.text().contains("at most 1 USD per hour in all"));
+        assert!(funding.text().contains("at most 1 USD per hour for all contracts"));
         assert_eq!(funding.value()["refill"]["limit_tft_1e7"], "100000000");
         assert!(!funding.refill_is_blocked());
     }

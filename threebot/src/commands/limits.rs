@@ -17,10 +17,10 @@ use tfgrid_client::{
 Examples:
   threebot limits                              show them
   threebot limits --rate 0.05 --refill 100     0.05 USD per hour, 100 TFT in 30 days
-  threebot limits --rate any                   take the first one back")]
+  threebot limits --rate none                  take the first one back: no limit of the rate")]
 pub struct Limits {
-    /// The most that all your contracts may cost together, in USD per hour at list price, or any
-    #[arg(long, value_name = "USD", value_parser = parse_rate_or_any)]
+    /// The most that all your contracts may cost together, in USD per hour at list price; none for no limit
+    #[arg(long, value_name = "USD", value_parser = parse_rate_or_none)]
     rate: Option<UsdRate>,
     /// The most that farmers' extra fees may be together, in USD per hour
     #[arg(long, value_name = "USD", value_parser = parse_rate)]
@@ -49,14 +49,14 @@ impl Limits {
 }
 
 /// The chain has no limit on the rate where it is the largest number.
-fn parse_rate_or_any(text: &str) -> Result<UsdRate, ParseError> {
-    if text == "any" { Ok(UsdRate::MAX) } else { parse_rate(text) }
+fn parse_rate_or_none(text: &str) -> Result<UsdRate, ParseError> {
+    if text == "none" { Ok(UsdRate::MAX) } else { parse_rate(text) }
 }
 
 pub fn text(limits: &types::Limits) -> String {
     let rate = match limits.max_usd_rate {
-        UsdRate::MAX => "any rate".into(),
-        rate => format!("at most {} USD per hour in all", format_usd(rate.into())),
+        UsdRate::MAX => "no limit of what all contracts cost".into(),
+        rate => format!("at most {} USD per hour for all contracts", format_usd(rate.into())),
     };
     format!(
         "{rate}\nat most {} USD per hour of extra fees\nat most {} TFT of refills in 30 days",
@@ -79,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_rate_is_no_limit() {
+    fn no_limit_of_the_rate_is_none() {
         assert_eq!(
-            (parse_rate_or_any("any"), parse_rate_or_any("0.5")),
+            (parse_rate_or_none("none"), parse_rate_or_none("0.5")),
             (Ok(UsdRate::MAX), Ok(5_000_000_000))
         );
         let limits = |rate| types::Limits { max_usd_rate: rate, max_extra_fee: 1, refill_per_30_days: 2 };
         assert_eq!(value(&limits(UsdRate::MAX))["rate_usd_1e10"], Value::Null);
         assert_eq!(value(&limits(7))["rate_usd_1e10"], "7");
-        assert!(text(&limits(UsdRate::MAX)).starts_with("any rate\n"));
+        assert!(text(&limits(UsdRate::MAX)).starts_with("no limit of what all contracts cost\n"));
     }
 }

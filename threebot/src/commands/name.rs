@@ -2,11 +2,18 @@
 //! `threebot name`
 
 use super::event;
-use crate::{cli::Global, consent::Consent, output::Answer, plan::Plan, session::Session};
-use anyhow::{Context, Result};
+use crate::{
+    cli::Global,
+    consent::Consent,
+    foreseen::{Foreseen, Purse},
+    output::Answer,
+    plan::Plan,
+    session::Session,
+};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
-use tfgrid_client::{api, units::parse_unique_name};
+use tfgrid_client::{api, primitives::Rates, units::parse_unique_name};
 
 /// Take a unique name on the gateways (locks a deposit of 1 TFT, or 10 TFT for names of up to four letters)
 #[derive(Args)]
@@ -24,12 +31,16 @@ impl Name {
         let name = self.name;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
+        if let Some(contract) = at.contract_of_name(&name).await? {
+            let text = format!("the name {name:?} is taken: contract {contract} has it");
+            bail!(Foreseen::new("Contracts.NameTaken", text));
+        }
         let rate = at.quote_name().await?.context("the chain has no price for names")?;
-        let free = at.free_balance(&session.account()?).await?;
-        let plan = Plan::for_new(&at, twin, format!("take the name {name:?}"), rate)
+        let purse = Purse::read(&at, session.account()?).await?;
+        let plan = Plan::for_new(&at, twin, format!("take the name {name:?}"), Rates { usd: rate, extra: 0 })
             .await?
-            .holding(at.name_deposit(&name)?, free)?;
-        self.consent.ask(&session, &plan.text())?;
+            .holding(at.name_deposit(&name)?, &purse)?;
+        self.consent.ask_for(&session, &plan)?;
         let bytes =
             api::runtime_types::bounded_collections::bounded_vec::BoundedVec(name.clone().into_bytes());
         let call = api::transactions().contracts().create_name_contract(bytes, rate);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot nodes`
 
+use super::farm::ensure_exists;
 use crate::{cli::Global, output::Answer, session::Session};
 use anyhow::Result;
 use clap::Args;
@@ -60,6 +61,9 @@ impl Nodes {
             unavailable: self.all,
         };
         let at = session.grid.finalized().await?;
+        if let Some(farm) = self.farm {
+            ensure_exists(&at, farm).await?;
+        }
         let wanted = self.limit as usize;
         let (mut offers, mut next) = (Vec::new(), self.after);
         loop {

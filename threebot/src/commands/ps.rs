@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot ps`
 
+use super::funds::Funding;
 use crate::{
     cli::Global,
-    contract::{merge, status_columns},
+    contract::{Pending, merge, status_columns},
     output::Answer,
     session::Session,
 };
@@ -23,13 +24,28 @@ impl Ps {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
-        let contracts = at.contracts_of_twin(session.twin(&at).await?).await?;
-        let values: Vec<Value> = contracts.iter().map(value).collect();
-        Ok(Answer::new(table(&contracts), json!({ "contracts": values })))
+        let twin = session.twin(&at).await?;
+        let mut rows = Vec::new();
+        for contract in at.contracts_of_twin(twin).await? {
+            let pending = Pending::read(&at, contract.contract).await?;
+            rows.push(Row { contract, pending });
+        }
+        let values: Vec<Value> = rows.iter().map(value).collect();
+        let mut text = table(&rows);
+        if let Some(paused) = Funding::read(&at, twin).await?.paused().filter(|_| !rows.is_empty()) {
+            text.push_str(&format!("\n{paused}"));
+        }
+        Ok(Answer::new(text, json!({ "contracts": values })))
     }
 }
 
-fn table(contracts: &[TwinContract]) -> String {
+struct Row {
+    contract: TwinContract,
+    pending: Option<Pending>,
+}
+
+/// A table, and a line below it for each contract that awaits its node.
+fn table(contracts: &[Row]) -> String {
     if contracts.is_empty() {
         return "nothing runs".into();
     }
@@ -37,7 +53,7 @@ fn table(contracts: &[TwinContract]) -> String {
         format!("{contract:>8}  {on:<20}  {state:<12}  {rate:>12}  {charged:>14}")
     };
     let mut rows = vec![row("CONTRACT", "ON", "STATE", "USD/HOUR", "TFT SO FAR")];
-    rows.extend(contracts.iter().map(|contract| {
+    rows.extend(contracts.iter().map(|Row { contract, .. }| {
         let on = match &contract.target {
             Target::Node { node, .. } => format!("node {node}"),
             Target::Rent { node } => format!("the whole node {node}"),
@@ -47,10 +63,13 @@ fn table(contracts: &[TwinContract]) -> String {
         let rate = format_usd(contract.rate.saturating_add(contract.extra).into());
         row(&contract.contract.to_string(), &on, state, &rate, &format_tft(tft))
     }));
+    rows.extend(contracts.iter().filter_map(|Row { contract, pending }| {
+        pending.as_ref().map(|pending| format!("contract {}: {}", contract.contract, pending.text()))
+    }));
     rows.join("\n")
 }
 
-fn value(contract: &TwinContract) -> Value {
+fn value(Row { contract, pending }: &Row) -> Value {
     let (state, tft, usd) = status_columns(&contract.status);
     let mut value = json!({
         "contract": contract.contract,
@@ -59,6 +78,7 @@ fn value(contract: &TwinContract) -> Value {
         "extra_fee_usd_1e10": contract.extra.to_string(),
         "charged_tft_1e7": tft.to_string(),
         "charged_usd_1e10": usd.to_string(),
+        "pending": pending.as_ref().map(Pending::value),
     });
     let kind = match &contract.target {
         Target::Node { node, resources, public_ips } => {
@@ -85,10 +105,11 @@ mod tests {
             rate: 103_750_000,
             extra: 1_000_000,
         };
-        let text = table(std::slice::from_ref(&contract));
+        let row = Row { contract, pending: None };
+        let text = table(std::slice::from_ref(&row));
         let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(words, ["7", "the", "whole", "node", "3", "paused", "0.010475", "0.1234567"]);
-        let value = value(&contract);
+        let value = value(&row);
         assert_eq!((&value["kind"], &value["rate_usd_1e10"]), (&json!("rent"), &json!("103750000")));
         assert_eq!(table(&[]), "nothing runs");
     }

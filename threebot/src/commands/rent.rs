@@ -2,11 +2,21 @@
 //! `threebot rent`
 
 use super::event;
-use crate::{cli::Global, consent::Consent, output::Answer, plan::Plan, session::Session};
-use anyhow::{Context, Result};
+use crate::{
+    cli::Global,
+    consent::Consent,
+    foreseen::{self, Foreseen, Purse},
+    output::Answer,
+    plan::Plan,
+    session::Session,
+};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
-use tfgrid_client::{api, primitives::NodeId};
+use tfgrid_client::{
+    api,
+    primitives::{NodeId, Rates},
+};
 
 /// Rent a whole empty node: only you can deploy on it, and contracts there pay for public addresses only
 #[derive(Args)]
@@ -24,12 +34,27 @@ impl Rent {
         let node = self.node;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let rate = at.quote_rent(node).await?.with_context(|| format!("no node has the id {node}"))?;
-        let free = at.free_balance(&session.account()?).await?;
-        let plan = Plan::for_new(&at, twin, format!("rent node {node}"), rate)
+        let offer = foreseen::open_node(&at, node).await?;
+        if let Some(rent) = at.rent_of_node(node).await? {
+            bail!(Foreseen::new(
+                "Contracts.NodeRented",
+                format!("node {node} is rented already: contract {rent}")
+            ));
+        }
+        if offer.contracts > 0 {
+            let text = format!(
+                "only an empty node can be rented, and node {node} has {} contracts",
+                offer.contracts
+            );
+            bail!(Foreseen::new("Contracts.NodeNotEmpty", text));
+        }
+        let rate = at.quote_rent(node).await?.with_context(|| foreseen::no_price(node))?;
+        let rates = Rates { usd: rate.saturating_sub(offer.extra_fee), extra: offer.extra_fee };
+        let purse = Purse::read(&at, session.account()?).await?;
+        let plan = Plan::for_new(&at, twin, format!("rent node {node}"), rates)
             .await?
-            .holding(at.contract_deposit(0)?, free)?;
-        self.consent.ask(&session, &plan.text())?;
+            .holding(at.contract_deposit(0)?, &purse)?;
+        self.consent.ask_for(&session, &plan)?;
         let call = api::transactions().contracts().create_rent_contract(node, rate);
         let included = session.submit("rent", &call).await?;
         let contract = event::<api::contracts::events::RentContractCreated>(&included, "rent")?.contract;

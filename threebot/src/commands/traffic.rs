@@ -11,7 +11,7 @@ use serde_json::json;
 use tfgrid_client::{
     api,
     primitives::{
-        Balance, ContractId,
+        Balance, ContractId, Rates,
         views::{Target, TwinContract},
     },
     units::format_tft,
@@ -38,12 +38,13 @@ impl Traffic {
         let Self { contract, gb, consent } = self;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let TwinContract { target, rate, .. } = own_contract(&at, twin, contract).await?;
+        let TwinContract { target, rate: usd, extra, .. } = own_contract(&at, twin, contract).await?;
+        let rates = Rates { usd, extra };
         let Target::Node { node, .. } = target else { bail!("contract {contract} has no traffic") };
         let cost = at.traffic_cost(node, gb).await?.context("the chain has no price for traffic")?;
         let what = format!("{gb} GB of public traffic for contract {contract}");
-        let plan = Plan::for_change(&at, twin, what, rate, rate).await?.with_traffic(gb, cost);
-        consent.ask(&session, &plan.text())?;
+        let plan = Plan::for_change(&at, twin, what, rates, rates).await?.with_traffic(gb, cost);
+        consent.ask_for(&session, &plan)?;
         let most = cost.saturating_add(cost.saturating_mul(SLACK_PERCENT) / 100);
         let call = api::transactions().billing().buy_traffic(contract, gb, most);
         let included = session.submit("traffic", &call).await?;

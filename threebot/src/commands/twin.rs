@@ -2,8 +2,14 @@
 //! `threebot twin`
 
 use super::event;
-use crate::{cli::Global, output::Answer, session::Session, time::stretch};
-use anyhow::Result;
+use crate::{
+    cli::Global,
+    foreseen::{Foreseen, Purse},
+    output::Answer,
+    session::Session,
+    time::stretch,
+};
+use anyhow::{Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 use tfgrid_client::{api, units::format_tft};
@@ -27,12 +33,22 @@ impl Twin {
 }
 
 async fn create(session: &Session) -> Result<Answer> {
+    let (at, account) = (session.grid.finalized().await?, session.account()?);
+    if let Some(twin) = at.twin_of(&account).await? {
+        bail!(Foreseen::new(
+            "Twins.AccountHasTwin",
+            format!("the account {account} has twin {twin} already")
+        ));
+    }
+    let deposit = at.twin_deposit()?;
+    let what = format!("a twin needs a deposit of {} TFT, and TFT for the fee", format_tft(deposit));
+    Purse::read(&at, account).await?.ensure_has(deposit, &what)?;
     let no_keys = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new());
     let call = api::transactions().twins().create(no_keys, None);
     let included = session.submit("twin create", &call).await?;
     let twin = event::<api::twins::events::TwinCreated>(&included, "twin create")?.twin;
-    let account = session.account()?.to_string();
-    Ok(Answer::new(format!("twin {twin} of {account}"), json!({ "twin": twin, "account": account })))
+    let text = format!("twin {twin} of {account}");
+    Ok(Answer::new(text, json!({ "twin": twin, "account": account.to_string() })))
 }
 
 async fn show(session: &Session) -> Result<Answer> {

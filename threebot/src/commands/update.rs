@@ -8,8 +8,9 @@ use super::{
 use crate::{
     cli::Global,
     consent::Consent,
-    contract::{self, own_contract},
+    contract::{self, Pending, own_contract},
     deployment::DeploymentFile,
+    foreseen::{self, Foreseen, Purse},
     output::Answer,
     plan::Plan,
     session::Session,
@@ -20,8 +21,8 @@ use std::time::Instant;
 use tfgrid_client::{
     api,
     primitives::{
-        Body, ContractId,
-        views::{Target, TwinContract},
+        Body, ContractId, Rates,
+        views::{ContractStatus, Target, TwinContract},
     },
 };
 
@@ -53,29 +54,48 @@ impl Update {
         let contract = self.contract;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let TwinContract { target, rate: before, .. } = own_contract(&at, twin, contract).await?;
+        let TwinContract { target, status, rate: active, extra, .. } =
+            own_contract(&at, twin, contract).await?;
         let Target::Node { node, public_ips, resources } = target else {
             bail!("contract {contract} runs nothing that could have another version");
         };
+        if status == ContractStatus::Created {
+            let text = format!(
+                "contract {contract} isn't deployed yet: its first version must run before another can"
+            );
+            bail!(Foreseen::new("Contracts.NotDeployed", text));
+        }
+        let offer = foreseen::online_node(&at, node).await?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
-        let rate = rate.with_context(|| format!("node {node} is gone"))?;
+        let rate = rate.with_context(|| foreseen::no_price(node))?;
         let what = format!("update contract {contract} on node {node}");
-        let plan = Plan::for_change(&at, twin, what, before, rate).await?;
-        let is_pending = at.pending_body(contract).await?.is_some();
+        let counted = at.counted_rates(contract).await?.unwrap_or(Rates { usd: active, extra });
+        let plan = Plan::for_change(&at, twin, what, counted, Rates { usd: rate, extra }).await?;
+        let pending = Pending::read(&at, contract).await?;
+        let is_pending = pending.is_some();
         let is_active =
             matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
         if is_active && !is_pending && resources == reservation.resources {
             // Another version of the same would cost a fee.
             return planned(&session, contract, &plan, started).await;
         }
-        let plan = with_public_note(plan, &reservation);
-        self.consent.ask(&session, &plan.text())?;
+        let reserved = pending.map_or(resources, |pending| resources.max(&pending.resources));
+        let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
+        foreseen::ensure_room(node, &reservation.resources, &free)?;
+        let purse = Purse::read(&at, session.account()?).await?;
+        let plan = with_public_note(plan, &reservation)
+            .holding(at.body_deposit(reservation.body.len())?, &purse)?
+            .with_note("the deposit of the old version is returned when the new one runs");
+        self.consent.ask_for(&session, &plan)?;
         let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
         let resources = reservation.resources.into();
         let call = api::transactions().contracts().update_node_contract(contract, resources, body, rate);
         let included = session.submit("update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
-        self.waiting.wait(contract, updated(&session, contract, version)).await?;
+        let late = format!(
+            "version {version} of contract {contract} isn't deployed yet; the old version still runs"
+        );
+        self.waiting.wait(&session, contract, &late, updated(&session, contract, version)).await?;
         planned(&session, contract, &plan, started).await
     }
 }
@@ -101,11 +121,11 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
             return Ok(());
         }
         if let Some(why) = contract::rejection(&at, contract, version).await? {
-            bail!("version {version} can't run: {why}; version {} still does", deployment.version);
+            bail!("version {version} can't run: {why}; the old version {} still runs", deployment.version);
         }
         if deployment.pending.is_none() && deployment.last_version >= version {
             bail!(
-                "the node didn't answer for version {version} in time; version {} still runs",
+                "the node didn't answer for version {version} in time; the old version {} still runs",
                 deployment.version
             );
         }

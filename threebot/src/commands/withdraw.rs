@@ -2,13 +2,13 @@
 //! `threebot withdraw`
 
 use crate::{cli::Global, output::Answer, session::Session};
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
 use tfgrid_client::{
     GridAt, api,
     primitives::{Balance, TwinId, clock::stretch, views::PayerInfo},
-    units::{format_tft, parse_tft},
+    units::{format_tft, parse_amount},
 };
 
 /// The credit may be spent on for so long until the call is in a block, in milliseconds.
@@ -18,7 +18,7 @@ const SLACK_MS: u64 = 60_000;
 #[derive(Args)]
 pub struct Withdraw {
     /// In TFT, such as 12.5; if omitted, everything that can be withdrawn
-    #[arg(value_parser = parse_tft)]
+    #[arg(value_parser = parse_amount)]
     amount: Option<Balance>,
 }
 
@@ -27,16 +27,13 @@ impl Withdraw {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let free = withdrawable(&at, twin).await?;
-        let amount = match self.amount {
-            Some(0) => bail!("withdraw more than 0 TFT"),
-            Some(amount) => amount,
-            None => free,
-        };
+        let most = withdrawable(&at, twin).await?;
+        let amount = self.amount.unwrap_or(most);
         ensure!(
-            amount > 0 && amount <= at.payer(twin).await?.credit,
-            "not enough credit: at most {} TFT can be withdrawn now; the rest must pay for the next hour",
-            format_tft(free)
+            amount > 0 && amount <= most,
+            "not enough credit: at most {} TFT of {} can be withdrawn now; the rest must pay for the next hour",
+            format_tft(most),
+            format_tft(at.payer(twin).await?.credit)
         );
         session.submit("withdraw", &api::transactions().billing().withdraw(amount)).await?;
         let credit = session.grid.finalized().await?.payer(twin).await?.credit;
@@ -56,7 +53,7 @@ impl Withdraw {
 
 async fn withdrawable(at: &GridAt, twin: TwinId) -> Result<Balance> {
     let PayerInfo { credit, rate, committed, exhausted, .. } = at.payer(twin).await?;
-    if exhausted {
+    if exhausted && committed == 0 {
         // Nothing runs on it.
         return Ok(credit);
     }

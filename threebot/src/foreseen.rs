@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Refusals by the chain that are known before anything is sent.
+
+use crate::contract::size_text;
+use anyhow::{Context, Result, bail};
+use tfgrid_client::{
+    AccountId32, GridAt,
+    primitives::{Balance, NodeId, Resources, TwinId, views::NodeOffer},
+    units::format_tft,
+};
+
+/// What the chain would refuse with the error `code`.
+#[derive(Debug, thiserror::Error)]
+#[error("{text}")]
+pub struct Foreseen {
+    pub code: &'static str,
+    text: String,
+}
+
+impl Foreseen {
+    pub fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+/// An account's free balance, in 1e-7 TFT.
+pub struct Purse {
+    account: AccountId32,
+    free: Balance,
+    /// The part of it that can't be spent.
+    must_stay: Balance,
+}
+
+impl Purse {
+    pub async fn read(at: &GridAt, account: AccountId32) -> Result<Self> {
+        let free = at.free_balance(&account).await?;
+        Ok(Self { account, free, must_stay: at.existential_deposit()? })
+    }
+
+    /// Fails if the account can't spend `amount`; `what` needs it, as in `a twin needs a deposit of 1 TFT`.
+    pub fn ensure_has(&self, amount: Balance, what: &str) -> Result<()> {
+        let Self { account, free, must_stay } = self;
+        if amount.saturating_add(*must_stay) <= *free {
+            return Ok(());
+        }
+        let has = match free {
+            0 => "no TFT".into(),
+            _ => format!("{} TFT free, of which {} TFT must stay", format_tft(*free), format_tft(*must_stay)),
+        };
+        bail!("{what}, and the account {account} has {has}")
+    }
+}
+
+/// The offer of a node that is there and online.
+pub async fn online_node(at: &GridAt, node: NodeId) -> Result<NodeOffer> {
+    let offer = at.node_offer(node).await?.with_context(|| format!("no node has the id {node}"))?;
+    if !offer.online {
+        let text = format!("node {node} is offline; `threebot nodes` lists nodes that are online");
+        bail!(Foreseen::new("Contracts.NodeOffline", text));
+    }
+    Ok(offer)
+}
+
+/// The offer of a node that takes new contracts.
+pub async fn open_node(at: &GridAt, node: NodeId) -> Result<NodeOffer> {
+    let offer = online_node(at, node).await?;
+    if offer.draining {
+        let text = format!("node {node} is draining: it takes no new contracts");
+        bail!(Foreseen::new("Nodes.NodeDraining", text));
+    }
+    Ok(offer)
+}
+
+/// Fails if the node is another tenant's.
+pub async fn ensure_tenant(at: &GridAt, offer: &NodeOffer, twin: TwinId) -> Result<()> {
+    let node = offer.node;
+    let rent = match at.rent_of_node(node).await? {
+        Some(rent) => at.contract(rent).await?,
+        None => None,
+    };
+    match rent {
+        Some(rent) if rent.twin != twin => {
+            let text = format!("node {node} is rented by twin {}, who alone can deploy on it", rent.twin);
+            bail!(Foreseen::new("Contracts.NodeRented", text))
+        }
+        None if offer.dedicated => {
+            let text = format!("node {node} is only rented as a whole: `threebot rent --node {node}` first");
+            bail!(Foreseen::new("Contracts.NodeDedicated", text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Fails if the node has less than `asked` free.
+pub fn ensure_room(node: NodeId, asked: &Resources, free: &Resources) -> Result<()> {
+    match shortfall(asked, free) {
+        None => Ok(()),
+        Some(lacking) => bail!(Foreseen::new(
+            "Nodes.NotEnoughCapacity",
+            format!("node {node} has too little free: {lacking}; `threebot nodes --free …` finds another")
+        )),
+    }
+}
+
+/// Fails if the node's farm has fewer free public addresses than are asked for.
+pub async fn ensure_ips(at: &GridAt, offer: &NodeOffer, asked: u8) -> Result<()> {
+    let free = if asked > 0 { at.free_ips_of_farm(offer.farm).await? } else { 0 };
+    if free < asked.into() {
+        let farm = offer.farm;
+        let text = format!("public addresses asked for: {asked}; free in farm {farm}: {free}");
+        bail!(Foreseen::new("Farms.NotEnoughIps", text));
+    }
+    Ok(())
+}
+
+/// Why a node of this id has no quote.
+pub fn no_price(node: NodeId) -> String {
+    format!("node {node} has no price now: the contracts of its last rent are still closing")
+}
+
+/// The parts of `asked` that exceed `free`, with both figures.
+fn shortfall(asked: &Resources, free: &Resources) -> Option<String> {
+    let count = |count: u64| count.to_string();
+    let part = |asked, free, name, text: fn(u64) -> String| {
+        (asked > free).then(|| format!("{} {name} asked for, {} free", text(asked), text(free)))
+    };
+    let parts = [
+        part(asked.cru, free.cru, "cores", count),
+        part(asked.mru, free.mru, "memory", size_text),
+        part(asked.sru, free.sru, "SSD", size_text),
+        part(asked.hru, free.hru, "HDD", size_text),
+        part(asked.gpu, free.gpu, "GPUs", count),
+    ];
+    let lacking: Vec<String> = parts.into_iter().flatten().collect();
+    (!lacking.is_empty()).then(|| lacking.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_client::primitives::units::{GIB, MIB, TFT};
+
+    #[test]
+    fn a_shortfall_has_both_figures_of_each_part() {
+        let asked = Resources { cru: 9, mru: GIB, sru: 64 * MIB, ..Resources::ZERO };
+        let free = Resources { cru: 2, mru: 512 * MIB, sru: GIB, ..Resources::ZERO };
+        let text = "9 cores asked for, 2 free; 1.00 GiB memory asked for, 512.00 MiB free";
+        assert_eq!(shortfall(&asked, &free).as_deref(), Some(text));
+        assert_eq!(shortfall(&asked, &asked), None);
+    }
+
+    #[test]
+    fn an_account_keeps_the_existential_deposit() {
+        let error = |free, amount| {
+            let purse = Purse { account: AccountId32([7; 32]), free, must_stay: TFT / 100 };
+            purse.ensure_has(amount, "a twin needs a deposit of 1 TFT").map_err(|error| error.to_string())
+        };
+        assert_eq!(error(TFT + TFT / 100, TFT), Ok(()));
+        let text = error(TFT, TFT).unwrap_err();
+        assert!(text.contains("deposit of 1 TFT") && text.contains("1 TFT free, of which 0.01"), "{text}");
+        assert!(error(0, TFT).unwrap_err().ends_with("has no TFT"));
+    }
+}
