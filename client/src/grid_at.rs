@@ -94,6 +94,13 @@ impl GridAt {
         Ok(now.unwrap_or(0))
     }
 
+    /// The multiplier of fees, in units of 1e-18: above one after blocks that were more than a quarter full.
+    pub async fn fee_multiplier(&self) -> Result<u128, Error> {
+        let address = api::storage().transaction_payment().next_fee_multiplier();
+        let multiplier = self.fetch("the multiplier of fees", address, ()).await?;
+        Ok(multiplier.map_or(0, |multiplier| multiplier.0))
+    }
+
     /// Clocks, price and intervals.
     pub async fn grid_info(&self) -> Result<GridInfo, Error> {
         let call = api::runtime_apis().grid_api().grid_info();

@@ -2,7 +2,7 @@
 //! Submits signed transactions.
 
 use crate::{
-    Config, Error, GridClient, Keypair,
+    Config, Error, GridAt, GridClient, Keypair,
     api::{self, runtime_types::tfgrid_runtime::configs::oracle::PriceKey},
     client::in_time,
     error::SubmitError,
@@ -18,7 +18,7 @@ use subxt::{
     transactions::{Payload, TransactionProgress, TransactionStatus},
     utils::AccountId32,
 };
-use tfgrid_primitives::TftPrice;
+use tfgrid_primitives::{Balance, TftPrice, units::TFT};
 
 /// The time that a transaction has to be finalized.
 pub const FINALIZED_WITHIN: Duration = Duration::from_secs(120);
@@ -32,6 +32,14 @@ pub struct Included {
     /// The events of the call.
     pub events: ExtrinsicEvents<Config>,
 }
+
+/// The tip of a call in a crowded chain before the fees' multiplier, in 1e-7 TFT. The pool and the makers of blocks order
+/// people's transactions by tip for each part of a block, so a flood whose large calls carry a tip of almost nothing
+/// passes before every call without one.
+const TIP_WHEN_CROWDED: Balance = TFT / 100;
+
+/// A multiplier of one, as the chain stores it.
+const ONE: u128 = 1_000_000_000_000_000_000;
 
 type Progress = TransactionProgress<Config, OnlineClientAtBlockImpl<Config>>;
 
@@ -66,8 +74,10 @@ impl GridClient {
         let account: AccountId32 = signer.public_key().to_account_id();
         let nonce = in_time("an account's nonce", self.legacy.system_account_next_index(&account)).await?;
         let at = in_time("the finalized head", self.api.at_current_block()).await?;
-        let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
-        let mut transactions = at.transactions();
+        let at = GridAt(at);
+        let tip = tip(at.fee_multiplier().await?);
+        let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).tip(tip).build();
+        let mut transactions = at.0.transactions();
         let signed = transactions.create_signed(call, signer, params).await.map_err(Error::unsent(what))?;
         signed.submit_and_watch().await.map_err(|e| match e {
             ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(error))) => {
@@ -83,6 +93,11 @@ impl GridClient {
             api::runtime_types::bounded_collections::bounded_vec::BoundedVec(vec![(PriceKey::TftUsd, price)]);
         self.submit("the price of TFT", &api::transactions().oracle().feed_values(values), feeder).await
     }
+}
+
+/// The tip at a multiplier of fees in units of 1e-18: nothing while it is one, as it is unless blocks were crowded.
+fn tip(multiplier: u128) -> Balance {
+    if multiplier <= ONE { 0 } else { TIP_WHEN_CROWDED.saturating_mul(multiplier / ONE) }
 }
 
 async fn finalized(what: &str, mut progress: Progress) -> Result<Included, Error> {
@@ -122,4 +137,16 @@ pub(crate) fn failure(what: &str, dispatch: &DispatchError) -> Error {
         other => ("runtime".into(), format!("{other:?}"), other.to_string()),
     };
     Error::Failed { what: what.into(), pallet, name, docs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_carries_a_tip_in_a_crowd_only() {
+        assert_eq!([0, ONE].map(tip), [0, 0]);
+        assert_eq!(tip(ONE + 1), TIP_WHEN_CROWDED);
+        assert_eq!(tip(3 * ONE), 3 * TIP_WHEN_CROWDED);
+    }
 }
