@@ -25,7 +25,7 @@ use tfgrid_primitives::{
     clock::tft_of,
     ledger::FULL_PRICE,
     pricing::traffic_cost,
-    report::DetailsPayload,
+    report::{DetailsPayload, Failure},
     traits::ContractPrice,
     units::MONTH_MS,
     views::{
@@ -312,6 +312,13 @@ impl GridAt {
         let result =
             self.fetch("a contract's result", api::storage().contracts().results(), (contract,)).await?;
         Ok(result.map(|r| r.0))
+    }
+
+    /// The last version of a contract that its node rejected, and why; of a closed one, too.
+    pub async fn failure(&self, contract: ContractId) -> Result<Option<Failure>, Error> {
+        let failure =
+            self.fetch("a contract's failure", api::storage().contracts().failures(), (contract,)).await?;
+        Ok(failure.map(|failure| failure.0))
     }
 
     /// The rent contract of a node.

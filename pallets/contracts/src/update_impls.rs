@@ -81,6 +81,11 @@ impl<T: Config> Pallet<T> {
 
     /// The pending version fails: the active one stands, at its own price.
     pub(crate) fn drop_pending(contract: ContractId, record: &mut Contract) -> Option<Pending> {
+        Self::end_pending(contract, record, true)
+    }
+
+    /// The same, where the owner `pays` for what was reserved only if the node isn't at fault.
+    pub(crate) fn end_pending(contract: ContractId, record: &mut Contract, pays: bool) -> Option<Pending> {
         let ContractKind::Node(deployment) = &mut record.kind else { return None };
         let (node, reserved) = (deployment.node, deployment.reserved());
         let pending = deployment.pending.take()?;
@@ -89,7 +94,7 @@ impl<T: Config> Pallet<T> {
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
         let reserved_ms = Self::reserved_ms(&pending.answer);
-        T::Ledger::reject(contract, Self::is_served(node).then_some(reserved_ms));
+        T::Ledger::reject(contract, (pays && Self::is_served(node)).then_some(reserved_ms));
         Some(pending)
     }
 

@@ -21,6 +21,7 @@ use sp_runtime::traits::Convert;
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
     Body, ContractId, ExactTft, Refusal, Resources,
+    report::download_ms,
     traits::{Clock as _, Ledger as _},
     units::{HOUR_MS, MINUTE_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
@@ -223,7 +224,8 @@ mod squatting {
             assert_eq!(closed.reason, ClosingReason::NodeSilent);
             assert!((before - credit(bob)).abs_diff(closed.tft) <= 1);
             let hourly = u128::from(Contracts::quote(1, capacity(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
-            let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
+            let limit = AnswerLimit::get() + download_ms(capacity().sru);
+            let due = hourly * u128::from(limit) / u128::from(HOUR_MS);
             assert!(closed.tft + 1 >= due && closed.tft < due * 11 / 10, "{} paid of {due}", closed.tft);
             assert_eq!(
                 pallet_grid_billing::Payable::<Runtime>::get(pallet_grid_billing::Payee::Farm(1)),

@@ -5,6 +5,7 @@ use crate::chain::*;
 use frame_support::{assert_ok, traits::Get};
 use tfgrid_primitives::{
     Body, ContractId, FailureCode, Rates, Refusal, Resources,
+    report::download_ms,
     traits::Clock as _,
     units::{HOUR_MS, MINUTE_MS, TFT},
     views::{ClosingReason, ContractStatus},
@@ -139,7 +140,7 @@ fn cancel_before_a_small_version_runs_pays_for_the_large_one() {
         let id = deployed(&mut machine, Bob, large());
         let (before, clock) = (credit(bob), Clock::price_now());
         assert_ok!(call(Bob, update(id, Resources { sru: 1, ..Resources::ZERO })));
-        machine.serve(2 * MINUTE_MS);
+        machine.serve(AnswerTime::get() / 2);
         let rates = Rates { usd: agreed(), extra: 0 };
         report(machine.progress(id, 2)).unwrap();
         machine.serve(20 * MINUTE_MS - AnswerTime::get().min(MINUTE_MS));
@@ -238,7 +239,7 @@ fn pool_refuses_reports_on_versions_that_are_not_pending() {
         assert_refused(machine.progress(id, 2), Refusal::TooSoon);
         let mut other = Machine { key: Machine::key(9), id: 7, sequence: 100 };
         assert_refused(other.progress(id, 2), Refusal::ContractOfOtherNode);
-        pass(MINUTE_MS);
+        pass(AnswerTime::get() / 2);
         let mut forged = Machine { key: Machine::key(9), id: 1, sequence: 100 };
         assert_refused(forged.progress(id, 2), Refusal::NodeSignatureWrong);
         let progress = machine.progress(id, 2);
@@ -252,7 +253,8 @@ fn progress_extends_the_answer_deadline_up_to_a_limit() {
     run_with_node(|mut machine, bob| {
         assert_ok!(call(Bob, create(1, small())));
         let step = AnswerTime::get() / 2;
-        for _ in 0..AnswerLimit::get() / step - 2 {
+        let limit = AnswerLimit::get() + download_ms(small().sru);
+        for _ in 0..limit / step - 2 {
             machine.serve(step);
             report(machine.progress(1, 1)).unwrap();
         }
@@ -263,7 +265,7 @@ fn progress_extends_the_answer_deadline_up_to_a_limit() {
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::NodeSilent);
         let hourly = u128::from(Contracts::quote(1, small(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
-        let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
+        let due = hourly * u128::from(limit) / u128::from(HOUR_MS);
         assert!(
             closed.tft + 1 >= due && closed.tft < due * 11 / 10,
             "{} for the time that it was reserved",
