@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers and errors, as text for people and as JSON for scripts.
 
-use crate::session::{DevelopmentKey, NoKey};
+use crate::{
+    contract::{Rejected, failure_value, merge},
+    session::{DevelopmentKey, NoKey},
+};
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
 use std::{
@@ -39,6 +42,9 @@ impl Code {
     fn of(error: &anyhow::Error) -> Self {
         if error.is::<NoKey>() || error.is::<DevelopmentKey>() {
             return Self::usage();
+        }
+        if error.is::<Rejected>() {
+            return Self(1, "NodeRejected".into());
         }
         match error.downcast_ref::<Error>() {
             Some(Error::Key(_)) => Self::usage(),
@@ -91,10 +97,14 @@ pub fn print_usage_error(error: &clap::Error, as_json: bool) -> ExitCode {
 
 /// An error as scripts get it.
 pub fn error_value(error: &anyhow::Error) -> Value {
-    match error.downcast_ref().and_then(usage_message) {
+    let mut value = match error.downcast_ref().and_then(usage_message) {
         Some(message) => coded(&message, Code::usage()),
         None => coded(&message(error), Code::of(error)),
+    };
+    if let Some(rejected) = error.downcast_ref::<Rejected>() {
+        merge(&mut value, json!({ "failure": failure_value(&rejected.failure) }));
     }
+    value
 }
 
 fn coded(message: &str, Code(_, code): Code) -> Value {
@@ -132,6 +142,7 @@ mod tests {
     use crate::cli::Cli;
     use anyhow::Context;
     use clap::Parser;
+    use tfgrid_client::{deployment::Rejection, primitives::FailureCode};
 
     fn usage_of(line: &str) -> Option<String> {
         usage_message(&Cli::try_parse_from(line.split(' ')).err().expect("the line is wrong"))
@@ -155,6 +166,22 @@ mod tests {
     fn a_cause_is_told_once() {
         let error = anyhow::anyhow!("the disk is full").context("can't write: the disk is full");
         assert_eq!(message(&error.context("can't save")), "can't save: can't write: the disk is full");
+    }
+
+    #[test]
+    fn scripts_get_what_a_node_said() {
+        let failure =
+            Rejection::new(FailureCode::WorkloadExited, "/workloads/1", "exit code 3: no key").failure(2);
+        let value = error_value(&Rejected { what: "version 2 can't run".into(), failure }.into());
+        let expected = json!({
+            "error": "version 2 can't run: the workload ended by itself again and again (WorkloadExited), at \
+                      /workloads/1: exit code 3: no key",
+            "code": "NodeRejected",
+            "failure": {
+                "version": 2, "code": "WorkloadExited", "path": "/workloads/1", "text": "exit code 3: no key"
+            },
+        });
+        assert_eq!(value, expected);
     }
 
     #[test]
