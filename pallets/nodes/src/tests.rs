@@ -108,7 +108,7 @@ mod liveness {
     fn heartbeats_go_before_other_reports() {
         run_with_node(|mut machine| {
             pass(INTERVAL);
-            let mut priority = |call: Call| {
+            let priority = |call: Call| {
                 RuntimeCall::Nodes(call).authorize(TransactionSource::External).unwrap().unwrap().0.priority
             };
             let details = priority(machine.details(details_of(capacity(), 0)));

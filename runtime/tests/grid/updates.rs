@@ -251,9 +251,10 @@ fn pool_refuses_reports_on_versions_that_are_not_pending() {
 #[test]
 fn progress_extends_the_answer_deadline_up_to_a_limit() {
     run_with_node(|mut machine, bob| {
-        assert_ok!(call(Bob, create(1, small())));
+        let resources = Resources { sru: 600_000_000, ..small() };
+        assert_ok!(call(Bob, create(1, resources)));
         let step = AnswerTime::get() / 2;
-        let limit = AnswerLimit::get() + download_ms(small().sru);
+        let limit = AnswerLimit::get() + download_ms(resources.sru);
         for _ in 0..limit / step - 2 {
             machine.serve(step);
             report(machine.progress(1, 1)).unwrap();
@@ -264,7 +265,7 @@ fn progress_extends_the_answer_deadline_up_to_a_limit() {
         machine.serve(step);
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::NodeSilent);
-        let hourly = u128::from(Contracts::quote(1, small(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
+        let hourly = u128::from(Contracts::quote(1, resources, 0).unwrap()) * 20 * TFT / 10_000_000_000;
         let due = hourly * u128::from(limit) / u128::from(HOUR_MS);
         assert!(
             closed.tft + 1 >= due && closed.tft < due * 11 / 10,
