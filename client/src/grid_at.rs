@@ -27,7 +27,7 @@ use tfgrid_primitives::{
     clock::tft_of,
     ledger::FULL_PRICE,
     pricing::traffic_cost,
-    report::DetailsPayload,
+    report::{DetailsPayload, Failure},
     traits::ContractPrice,
     units::MONTH_MS,
     views::{
@@ -349,6 +349,13 @@ impl GridAt {
     pub async fn contract_of_name(&self, name: &str) -> Result<Option<ContractId>, Error> {
         let key = bounded_collections::bounded_vec::BoundedVec(name.as_bytes().to_vec());
         self.fetch("a name's contract", api::storage().contracts().names(), (key,)).await
+    }
+
+    /// The last version of a contract that its node rejected, and why; of a closed one, too.
+    pub async fn failure(&self, contract: ContractId) -> Result<Option<Failure>, Error> {
+        let failure =
+            self.fetch("a contract's failure", api::storage().contracts().failures(), (contract,)).await?;
+        Ok(failure.map(|failure| failure.0))
     }
 
     /// The rent contract of a node.

@@ -69,6 +69,10 @@ pub type Config = subxt::SubstrateConfig;
         with = "::subxt::utils::Static<::tfgrid_primitives::report::FailedPayload>"
     ),
     substitute_type(
+        path = "tfgrid_primitives::report::Failure",
+        with = "::subxt::utils::Static<::tfgrid_primitives::report::Failure>"
+    ),
+    substitute_type(
         path = "tfgrid_primitives::ticket::Isolation",
         with = "::subxt::utils::Static<::tfgrid_primitives::Isolation>"
     ),

@@ -9,8 +9,8 @@ use tfgrid_client::{
     primitives::{
         Body, FailureCode, Isolation, Refusal, Registration, ReportKind, Resources, UsageItem, UsageTotals,
         report::{
-            DeployedPayload, DetailsPayload, FailedPayload, Gpu, HeartbeatPayload, PowerPayload, PowerState,
-            ProgressPayload, ReleasedPayload, report_bytes,
+            DeployedPayload, DetailsPayload, FailedPayload, Failure, Gpu, HeartbeatPayload, PowerPayload,
+            PowerState, ProgressPayload, ReleasedPayload, report_bytes,
         },
         units::GIB,
     },
@@ -92,13 +92,13 @@ fn a_deployment_is_reported_as_the_vectors_say() {
 
 #[test]
 fn a_failure_is_reported_as_the_vectors_say() {
-    let payload = FailedPayload {
-        contract: 7,
+    let failure = Failure {
         version: 1,
         code: FailureCode::ImageNotFound,
         path: b"/workloads/1/data/image".to_vec().try_into().unwrap(),
+        text: "manifest unknown – not found".as_bytes().to_vec().try_into().unwrap(),
     };
-    check(2, ReportKind::Failed, &payload);
+    check(2, ReportKind::Failed, &FailedPayload { contract: 7, failure });
 }
 
 #[test]

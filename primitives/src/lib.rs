@@ -22,6 +22,7 @@ pub mod refund;
 pub mod refusal;
 pub mod report;
 pub mod resources;
+pub mod text;
 pub mod ticket;
 pub mod traits;
 pub mod units;

@@ -57,6 +57,7 @@ refusals! {
     NothingPending = 27: "no answer is expected for this contract",
     AnswerExpired = 28: "the time to answer for this contract can't be extended any more",
     NothingToRelease = 29: "nothing of this contract awaits the node's release",
+    NotPrintable = 30: "a text isn't UTF-8 or has control characters",
 }
 
 impl Refusal {

@@ -5,8 +5,9 @@ use crate::{
     ids::{ContractId, NodeId},
     refusal::Refusal,
     resources::Resources,
+    text::is_printable,
     ticket::Isolation,
-    units::GridMillis,
+    units::{GridMillis, HOUR_MS},
 };
 use alloc::vec::Vec;
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
@@ -26,11 +27,15 @@ pub const REPORT_DOMAIN: &[u8; 16] = b"tfgrid/report/v1";
 pub const MAX_RESULT_BYTES: u32 = 256;
 /// Upper limit of bytes of the path in a failure report.
 pub const MAX_PATH_BYTES: u32 = 128;
+/// Upper limit of bytes of the text in a failure report.
+pub const MAX_FAILURE_TEXT_BYTES: u32 = 128;
 /// Upper limit of items in a usage report.
 pub const MAX_USAGE_ITEMS: u32 = 64;
 
 /// Priority of reports in the pool: above all transactions of users.
 pub const REPORT_PRIORITY: TransactionPriority = TransactionPriority::MAX / 2;
+/// Priority of heartbeats: no other reports of however many nodes make one of them late.
+pub const HEARTBEAT_PRIORITY: TransactionPriority = REPORT_PRIORITY + 1;
 /// Number of blocks after which the pool drops a report.
 pub const REPORT_LONGEVITY: TransactionLongevity = 32;
 
@@ -42,6 +47,17 @@ pub fn valid_report(prefix: &'static str, provides: impl Encode) -> ValidTransac
         .priority(REPORT_PRIORITY)
         .longevity(REPORT_LONGEVITY)
         .into()
+}
+
+/// Bytes of an image that a node fetches in a millisecond at least.
+const LEAST_BYTES_PER_MS: u64 = 1_000;
+
+/// The most that images add to the time of a deployment: a reservation awaits nothing for longer.
+const MAX_DOWNLOAD_MS: GridMillis = 6 * HOUR_MS;
+
+/// How much longer a deployment may take because of `bytes` of images.
+pub fn download_ms(bytes: u64) -> GridMillis {
+    (bytes / LEAST_BYTES_PER_MS).min(MAX_DOWNLOAD_MS)
 }
 
 /// Kind of a report. The number is part of the signed bytes.
@@ -112,6 +128,8 @@ pub struct HeartbeatPayload {
 pub type DeploymentResult = BoundedVec<u8, ConstU32<MAX_RESULT_BYTES>>;
 /// A JSON pointer into a body (RFC 6901).
 pub type FailurePath = BoundedVec<u8, ConstU32<MAX_PATH_BYTES>>;
+/// What a failure is, in words of the node, the registry or the workload.
+pub type FailureText = BoundedVec<u8, ConstU32<MAX_FAILURE_TEXT_BYTES>>;
 /// Payload of [`ReportKind::Usage`].
 pub type UsagePayload = BoundedVec<UsageItem, ConstU32<MAX_USAGE_ITEMS>>;
 
@@ -237,12 +255,28 @@ pub struct DetailsPayload {
 pub struct FailedPayload {
     /// Id of the contract that the node can't deploy.
     pub contract: ContractId,
+    /// The failure.
+    pub failure: Failure,
+}
+
+/// Why a node can't run a version of a contract.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo)]
+pub struct Failure {
     /// Version that can't run.
     pub version: u32,
     /// Reason.
     pub code: FailureCode,
     /// Place in the body.
     pub path: FailurePath,
+    /// The reason in words, such as an exit code with the last line of output.
+    pub text: FailureText,
+}
+
+impl Failure {
+    /// Whether people can be shown its path and text as they are.
+    pub fn is_printable(&self) -> bool {
+        is_printable(&self.path) && is_printable(&self.text)
+    }
 }
 
 /// Reason of a node to reject a deployment. Numbers are stable (`docs/FORMATS.md` §3.2).
@@ -274,7 +308,7 @@ pub enum FailureCode {
     /// The workloads need more than the contract reserves.
     #[codec(index = 4)]
     OverReserved = 4,
-    /// The registry says that the image doesn't exist.
+    /// The registry says that it doesn't have the image.
     #[codec(index = 5)]
     ImageNotFound = 5,
     /// The image is larger than the contract's disk.
@@ -283,6 +317,22 @@ pub enum FailureCode {
     /// The workload ended several times before it was ready.
     #[codec(index = 7)]
     WorkloadExited = 7,
+    /// The registry doesn't give the image without credentials.
+    #[codec(index = 8)]
+    ImageDenied = 8,
+    /// The node's own disk is full.
+    #[codec(index = 9)]
+    NodeFull = 9,
+    /// The node's engine refused several times to create or start the workload.
+    #[codec(index = 10)]
+    WorkloadRefused = 10,
+}
+
+impl FailureCode {
+    /// Whether the node itself is at fault, so that its reservation costs nothing.
+    pub fn is_nodes_fault(self) -> bool {
+        self == Self::NodeFull
+    }
 }
 
 /// Use of a node by one contract. Totals count from the deployment on.
@@ -370,7 +420,13 @@ mod tests {
     fn failure_codes_are_stable() {
         assert_eq!(FailureCode::BodyNotJson.encode(), [1]);
         assert_eq!(FailureCode::WorkloadExited.encode(), [7]);
+        assert_eq!(FailureCode::WorkloadRefused.encode(), [10]);
         assert!(FailureCode::decode(&mut &[0u8][..]).is_err());
+    }
+
+    #[test]
+    fn a_download_has_a_second_per_megabyte_within_limits() {
+        assert_eq!([0, 999, 1_000_000, u64::MAX].map(download_ms), [0, 0, 1_000, 6 * HOUR_MS]);
     }
 
     #[test]

@@ -303,6 +303,9 @@ pub struct GridInfo {
     pub heartbeat_ms: u64,
     /// Time between two usage reports of a node, in milliseconds.
     pub usage_ms: u64,
+    /// Time in which a node answers on a version, from the request or its last report of progress, in
+    /// milliseconds.
+    pub answer_ms: u64,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! What nodes and light clients call.
 
 use crate::{
-    parameters::{HeartbeatInterval, UsageInterval},
+    parameters::{AnswerTime, HeartbeatInterval, UsageInterval},
     *,
 };
 use alloc::vec::Vec;
@@ -231,6 +231,7 @@ impl_runtime_apis! {
                 tft_price: Clock::tft_price(),
                 heartbeat_ms: HeartbeatInterval::get(),
                 usage_ms: UsageInterval::get(),
+                answer_ms: AnswerTime::get(),
             }
         }
 

@@ -7,16 +7,14 @@ use crate::{
     session::Session,
     time::{exact_moment, stretch},
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 use tfgrid_client::{
     GridAt,
-    api::{
-        self,
-        runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
-    },
+    api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
     primitives::{
         Balance, Body, ContractId, FailureCode, Resources, TwinId, UnixSeconds, UsageTotals, UsdAmount,
+        report::Failure,
         traits::ContractPrice,
         units::{GIB, MIB},
         views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
@@ -135,12 +133,16 @@ pub async fn answer(session: &Session, contract: ContractId) -> Result<Answer> {
         return Ok(Answer::new(open.text(), open.value()));
     }
     let closed = at.closed(contract).await?.ok_or_else(|| unknown(contract))?;
-    Ok(Answer::new(closed_text(contract, &closed), closed_value(contract, &closed)))
+    let rejected = matches!(closed.reason, ClosingReason::NodeRejected { .. });
+    let failure = at.failure(contract).await?.filter(|_| rejected);
+    let failure = failure.as_ref();
+    Ok(Answer::new(closed_text(contract, &closed, failure), closed_value(contract, &closed, failure)))
 }
 
-fn closed_text(contract: ContractId, closed: &ClosedContract) -> String {
+fn closed_text(contract: ContractId, closed: &ClosedContract, failure: Option<&Failure>) -> String {
+    let failure = failure.map_or_else(String::new, |failure| format!("\n{}", failure_line(failure)));
     format!(
-        "contract  {contract}\nstate     {}\nnode      {}\ncharged   {} TFT, {} USD",
+        "contract  {contract}\nstate     {}{failure}\nnode      {}\ncharged   {} TFT, {} USD",
         closing_text(closed),
         closed.node.map_or("none".into(), |node| node.to_string()),
         format_tft(closed.tft),
@@ -148,16 +150,17 @@ fn closed_text(contract: ContractId, closed: &ClosedContract) -> String {
     )
 }
 
-fn closed_value(contract: ContractId, closed: &ClosedContract) -> Value {
-    let failure = match closed.reason {
-        ClosingReason::NodeRejected { code } => Some(format!("{code:?}")),
-        _ => None,
-    };
+/// The line of a failure in what `show` says.
+fn failure_line(failure: &Failure) -> String {
+    format!("failed    version {}: {}", failure.version, failure_text(failure))
+}
+
+fn closed_value(contract: ContractId, closed: &ClosedContract, failure: Option<&Failure>) -> Value {
     json!({
         "contract": contract,
         "state": "closed",
         "reason": reason_name(&closed.reason),
-        "failure": failure,
+        "failure": failure.map(failure_value),
         "node": closed.node,
         "closed_at": closed.closed_at_unix,
         "charged_tft_1e7": closed.tft.to_string(),
@@ -176,6 +179,8 @@ struct OpenContract {
     /// What the node wrote; `None` before the contract is deployed.
     result: Option<Value>,
     usage: Option<UsageTotals>,
+    /// Why the node rejected the last version, if it did.
+    failure: Option<Failure>,
     /// Public traffic that was bought and isn't used, in bytes.
     traffic_left: u64,
     body: Option<String>,
@@ -190,6 +195,11 @@ impl OpenContract {
         };
         let (state, tft, usd) = status_columns(&status);
         let result = at.result(contract).await?;
+        let last_version = match &record.kind {
+            ContractKind::Node(deployment) => deployment.last_version,
+            _ => 0,
+        };
+        let failure = at.failure(contract).await?.filter(|failure| failure.version == last_version);
         let body = at.body(contract).await?.map(|body| match body {
             Body::Plain(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Body::Sealed(bytes) => format!("sealed, {} bytes", bytes.len()),
@@ -206,6 +216,7 @@ impl OpenContract {
                 serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(hex::encode(&bytes)))
             }),
             usage: at.usage(contract).await?,
+            failure,
             traffic_left: at.traffic_left(contract).await?,
             body,
         }))
@@ -218,6 +229,7 @@ impl OpenContract {
             self.kind_text(),
         ];
         lines.extend(self.pending.as_ref().map(|pending| format!("pending   {}", pending.text())));
+        lines.extend(self.failure.as_ref().map(failure_line));
         lines.push(format!("rate      {} USD per hour", format_usd(self.price.rates.usd.into())));
         if self.price.rates.extra > 0 {
             lines.push(format!(
@@ -257,6 +269,7 @@ impl OpenContract {
             "charged_usd_1e10": self.usd.to_string(),
             "result": self.result,
             "usage": self.usage,
+            "failure": self.failure.as_ref().map(failure_value),
             "traffic_left": self.traffic_left,
             "pending": self.pending.as_ref().map(Pending::value),
             "body": self.body,
@@ -311,28 +324,55 @@ pub fn size_text(bytes: u64) -> String {
     format!("{}.{:02} {name}", hundredths / 100, hundredths % 100)
 }
 
-/// The reason for which a block's events reject a version of a contract, if they do.
-pub async fn rejection(at: &GridAt, contract: ContractId, version: u32) -> Result<Option<String>> {
-    let events = at.raw().events().fetch().await.context("can't read a block's events")?;
-    for event in events.find::<api::contracts::events::DeploymentRejected>() {
-        let event = event.context("can't read the event of a rejection")?;
-        if event.contract == contract && event.version == version {
-            let path = String::from_utf8_lossy(&event.path.0).into_owned();
-            let place = if path.is_empty() { String::new() } else { format!(", at {path}") };
-            return Ok(Some(format!("{} ({:?}){place}", failure_text(*event.code), *event.code)));
+/// A version of a contract that its node can't run.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {}", failure_text(.failure))]
+pub struct Rejected {
+    /// What happened to the version.
+    pub what: String,
+    /// What the node said.
+    pub failure: Failure,
+}
+
+/// The error of a command that waited for a contract which closed instead.
+pub async fn ended(at: &GridAt, contract: ContractId, reason: &ClosingReason) -> Result<anyhow::Error> {
+    let what = format!("contract {contract} was closed before it ran");
+    Ok(match at.failure(contract).await? {
+        Some(failure) if matches!(reason, ClosingReason::NodeRejected { .. }) => {
+            Rejected { what, failure }.into()
         }
-    }
-    Ok(None)
+        _ => anyhow::anyhow!("{what}: {}", reason_text(reason)),
+    })
+}
+
+/// What a node said about a version that it can't run.
+fn failure_text(failure: &Failure) -> String {
+    let Failure { code, path, text, .. } = failure;
+    let place =
+        if path.is_empty() { String::new() } else { format!(", at {}", String::from_utf8_lossy(path)) };
+    let words = if text.is_empty() { String::new() } else { format!(": {}", String::from_utf8_lossy(text)) };
+    format!("{} ({code:?}){place}{words}", code_text(*code))
+}
+
+/// The same for scripts.
+pub fn failure_value(failure: &Failure) -> Value {
+    let Failure { version, code, path, text } = failure;
+    json!({
+        "version": version,
+        "code": format!("{code:?}"),
+        "path": String::from_utf8_lossy(path),
+        "text": String::from_utf8_lossy(text),
+    })
 }
 
 /// A reason for closing as a sentence.
-pub fn reason_text(reason: &ClosingReason) -> String {
+fn reason_text(reason: &ClosingReason) -> String {
     match reason {
         ClosingReason::Cancelled => "its owner cancelled it".into(),
         ClosingReason::NotDelivered => "its owner says that the node didn't deliver".into(),
         ClosingReason::OutOfFunds => "its owner's credit was used up".into(),
         ClosingReason::NodeRejected { code } => {
-            format!("the node can't deploy it: {} ({code:?})", failure_text(*code))
+            format!("the node can't deploy it: {} ({code:?})", code_text(*code))
         }
         ClosingReason::NodeSilent => "the node didn't answer in time".into(),
         ClosingReason::NodeRemoved => "the node is gone".into(),
@@ -354,15 +394,18 @@ fn reason_name(reason: &ClosingReason) -> &'static str {
     }
 }
 
-fn failure_text(code: FailureCode) -> &'static str {
+fn code_text(code: FailureCode) -> &'static str {
     match code {
         FailureCode::BodyNotJson => "the body isn't JSON or not a deployment",
         FailureCode::BodyUnsupported => "the body asks for something that this node doesn't know",
         FailureCode::BodyInvalid => "the body breaks a rule",
         FailureCode::OverReserved => "the workloads need more than is reserved",
-        FailureCode::ImageNotFound => "the registry says that the image doesn't exist",
+        FailureCode::ImageNotFound => "the registry doesn't have the image",
         FailureCode::ImageTooLarge => "the image is larger than the contract's disk",
         FailureCode::WorkloadExited => "the workload ended by itself again and again",
+        FailureCode::ImageDenied => "the registry doesn't give the image without credentials",
+        FailureCode::NodeFull => "the node's own disk is full: take another node",
+        FailureCode::WorkloadRefused => "the node's engine can't create or start the workload",
     }
 }
 
@@ -376,6 +419,7 @@ pub fn merge(into: &mut Value, more: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tfgrid_client::deployment::Rejection;
 
     fn closed(reason: ClosingReason) -> ClosedContract {
         ClosedContract {
@@ -391,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_closed_contract_has_its_reason_and_failure() {
-        let cancelled = closed_value(7, &closed(ClosingReason::Cancelled));
+        let cancelled = closed_value(7, &closed(ClosingReason::Cancelled), None);
         assert_eq!((&cancelled["reason"], &cancelled["failure"]), (&json!("Cancelled"), &Value::Null));
         assert_eq!(cancelled["charged_usd_1e10"], "41500");
         let rejected = closed(ClosingReason::NodeRejected { code: FailureCode::ImageNotFound });
@@ -400,6 +444,14 @@ mod tests {
         let text = closed_text(7, &rejected);
         assert!(text.contains("state     closed since 2023-11-14 22:13:20 UTC: the node can't"), "{text}");
         assert!(text.contains("doesn't exist (ImageNotFound)"), "{text}");
+        let failure = Rejection::new(FailureCode::ImageNotFound, "/workloads/0", "no such tag").failure(1);
+        let rejected = closed(ClosingReason::NodeRejected { code: failure.code });
+        let value = closed_value(7, &rejected, Some(&failure));
+        let expected =
+            json!({ "version": 1, "code": "ImageNotFound", "path": "/workloads/0", "text": "no such tag" });
+        assert_eq!((&value["reason"], &value["failure"]), (&json!("NodeRejected"), &expected));
+        let text = closed_text(7, &rejected, Some(&failure));
+        assert!(text.contains("the image (ImageNotFound), at /workloads/0: no such tag\n"), "{text}");
         assert!(text.contains("charged   0.0000083 TFT, 0.00000415 USD"), "{text}");
     }
 

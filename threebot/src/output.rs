@@ -2,6 +2,7 @@
 //! Answers and errors, as text for people and as JSON for scripts.
 
 use crate::{
+    contract::{Rejected, failure_value, merge},
     foreseen::Foreseen,
     session::{DevelopmentKey, KeyFile, NoKey},
 };
@@ -45,6 +46,9 @@ impl Code {
         }
         if let Some(Foreseen { code, .. }) = error.downcast_ref() {
             return Self(4, (*code).into());
+        }
+        if error.is::<Rejected>() {
+            return Self(1, "NodeRejected".into());
         }
         match error.downcast_ref::<Error>() {
             Some(Error::Key(_)) => Self::usage(),
@@ -97,10 +101,14 @@ pub fn print_usage_error(error: &clap::Error, as_json: bool) -> ExitCode {
 
 /// An error as scripts get it.
 pub fn error_value(error: &anyhow::Error) -> Value {
-    match error.downcast_ref().and_then(usage_message) {
+    let mut value = match error.downcast_ref().and_then(usage_message) {
         Some(message) => coded(&message, Code::usage()),
         None => coded(&message(error), Code::of(error)),
+    };
+    if let Some(rejected) = error.downcast_ref::<Rejected>() {
+        merge(&mut value, json!({ "failure": failure_value(&rejected.failure) }));
     }
+    value
 }
 
 fn coded(message: &str, Code(_, code): Code) -> Value {
@@ -138,6 +146,7 @@ mod tests {
     use crate::cli::Cli;
     use anyhow::Context;
     use clap::Parser;
+    use tfgrid_client::{deployment::Rejection, primitives::FailureCode};
 
     fn usage_of(line: &str) -> Option<String> {
         usage_message(&Cli::try_parse_from(line.split(' ')).err().expect("the line is wrong"))
@@ -161,6 +170,22 @@ mod tests {
     fn a_cause_is_told_once() {
         let error = anyhow::anyhow!("the disk is full").context("can't write: the disk is full");
         assert_eq!(message(&error.context("can't save")), "can't save: can't write: the disk is full");
+    }
+
+    #[test]
+    fn scripts_get_what_a_node_said() {
+        let failure =
+            Rejection::new(FailureCode::WorkloadExited, "/workloads/1", "exit code 3: no key").failure(2);
+        let value = error_value(&Rejected { what: "version 2 can't run".into(), failure }.into());
+        let expected = json!({
+            "error": "version 2 can't run: the workload ended by itself again and again (WorkloadExited), at \
+                      /workloads/1: exit code 3: no key",
+            "code": "NodeRejected",
+            "failure": {
+                "version": 2, "code": "WorkloadExited", "path": "/workloads/1", "text": "exit code 3: no key"
+            },
+        });
+        assert_eq!(value, expected);
     }
 
     #[test]

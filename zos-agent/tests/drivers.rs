@@ -475,12 +475,16 @@ async fn a_missing_image_differs_from_an_unreachable_registry() {
 #[ignore = "needs a Docker engine: run by `make test`"]
 async fn an_image_that_asks_for_credentials_is_refused() {
     let host = Host::new();
-    for status in ["401 Unauthorized", "403 Forbidden", "404 Not Found"] {
+    for (status, expected) in [
+        ("401 Unauthorized", FailureCode::ImageDenied),
+        ("403 Forbidden", FailureCode::ImageDenied),
+        ("404 Not Found", FailureCode::ImageNotFound),
+    ] {
         let image = format!("{}/web:1", refusing_registry(status));
         let machine = machine(contract(), &image, &[]);
         let error = host.machines.fetch_image(&machine, fetched(ROOM)).await.unwrap_err();
         assert!(
-            matches!(error, DriverError::Invalid { code: FailureCode::ImageNotFound, .. }),
+            matches!(error, DriverError::Invalid { code, .. } if code == expected),
             "{status}: {error:?}"
         );
     }
@@ -492,13 +496,13 @@ async fn an_image_that_asks_for_credentials_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs a Docker engine: run by `make test`"]
-async fn a_machine_that_cannot_be_created_counts_as_exited() {
+async fn a_machine_that_cannot_be_created_is_refused() {
     let host = Host::new();
     let registry = Registry::start(&host);
     let image = registry.push(&host, "bad", r#"VOLUME ["/bin/busybox"]"#);
     let web = host.prepared(&image, &["/bin/sleep", "1000"]).await;
     let error = host.machines.create(&web, &[]).await.unwrap_err();
-    assert!(matches!(error, DriverError::Exited(_)), "{error:?}");
+    assert!(matches!(error, DriverError::Refused(_)), "{error:?}");
     assert_eq!(host.observed_state(&web.id).await, None);
 }
 
@@ -550,10 +554,27 @@ async fn a_missing_program_ends_its_machine() {
     let registry = Registry::start(&host);
     let web = host.prepared(&registry.image, &["/bin/nothing"]).await;
     match host.run(&web, &[]).await {
-        Ok(()) | Err(DriverError::Exited(_)) => {}
+        Ok(()) | Err(DriverError::Refused(_)) => {}
         Err(error) => panic!("{error:?}"),
     }
     host.until(&web.id, |state| matches!(state, MachineState::Stopped { how } if how.contains("127"))).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Docker engine: run by `make test`"]
+async fn a_machine_leaves_its_exit_code_and_last_words() {
+    let host = Host::new();
+    let registry = Registry::start(&host);
+    let script = "echo starting; echo no configuration >&2; exit 3";
+    let web = host.started(&registry.image, &["/bin/sh", "-c", script]).await;
+    let how = "exit code 3".to_string();
+    host.until(&web.id, |state| *state == MachineState::Stopped { how: how.clone() }).await;
+    let last_words = host.machines.last_words(&web.id).await.unwrap();
+    assert_eq!(last_words.as_deref(), Some("no configuration"));
+
+    let silent = host.started(&registry.image, &["/bin/sh", "-c", "echo; exit 0"]).await;
+    host.until(&silent.id, |state| !is_running(state)).await;
+    assert_eq!(host.machines.last_words(&silent.id).await.unwrap(), None);
 }
 
 #[tokio::test]

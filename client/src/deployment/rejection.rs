@@ -2,7 +2,11 @@
 //! Rejections of deployments.
 
 use std::fmt;
-use tfgrid_primitives::{FailureCode, report::MAX_PATH_BYTES};
+use tfgrid_primitives::{
+    FailureCode,
+    report::{Failure, FailurePath, FailureText, MAX_FAILURE_TEXT_BYTES, MAX_PATH_BYTES},
+    text::printable,
+};
 
 /// A rule that a deployment breaks, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,13 +25,19 @@ impl Rejection {
         Self { code, path: path.into(), message: message.into() }
     }
 
-    /// The path, cut at a segment to the length that a failure report allows.
-    pub fn report_path(&self) -> &str {
+    /// What a failure report of `version` says: printable, the path cut at a segment and the text at a character.
+    pub fn failure(&self, version: u32) -> Failure {
         let mut path = self.path.as_str();
         while path.len() > MAX_PATH_BYTES as usize {
             path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
-        path
+        let text = printable(&self.message, MAX_FAILURE_TEXT_BYTES);
+        Failure {
+            version,
+            code: self.code,
+            path: FailurePath::truncate_from(printable(path, MAX_PATH_BYTES).into_bytes()),
+            text: FailureText::truncate_from(text.into_bytes()),
+        }
     }
 }
 

@@ -378,8 +378,16 @@ fn a_number_that_is_not_whole_is_named() {
 
 #[test]
 fn a_path_too_long_for_a_report_is_cut_at_a_segment() {
-    let short = Rejection::new(BodyInvalid, "/workloads/1/data/env/A", "x");
-    assert_eq!(short.report_path(), "/workloads/1/data/env/A");
-    let long = Rejection::new(BodyInvalid, format!("/workloads/1/data/env/{}", "A".repeat(200)), "x");
-    assert_eq!(long.report_path(), "/workloads/1/data/env");
+    let path = |path: String| Rejection::new(BodyInvalid, path, "x").failure(1).path.into_inner();
+    assert_eq!(path("/workloads/1/data/env/A".into()), b"/workloads/1/data/env/A");
+    assert_eq!(path(format!("/workloads/1/data/env/{}", "A".repeat(200))), b"/workloads/1/data/env");
+}
+
+#[test]
+fn a_rejection_is_printable_in_its_report() {
+    let rejection = Rejection::new(BodyInvalid, "/\u{202e}a\n", format!("\x1b[2Jno{}", "é".repeat(100)));
+    let failure = rejection.failure(3);
+    assert!(failure.is_printable());
+    assert_eq!((failure.version, failure.code, &failure.path[..]), (3, BodyInvalid, &b"/ a"[..]));
+    assert_eq!(failure.text[..], format!("[2Jno{}", "é".repeat(61)).into_bytes()[..]);
 }

@@ -6,13 +6,14 @@ use crate::*;
 use frame_support::pallet_prelude::*;
 use sp_core::H256;
 use tfgrid_primitives::{
-    ContractId, KeySignature, NodeId, Refusal, ReportKind,
+    ContractId, GridMillis, KeySignature, NodeId, Refusal, ReportKind,
     report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload, valid_report},
+    text::is_printable,
     traits::{Clock, NodeReports, PublicIps},
 };
 
 /// A report of progress is taken after one part in so many of the time that it adds.
-const PROGRESS_PART: u64 = 5;
+const PROGRESS_PART: u64 = 2;
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn authorize_deployed(
@@ -22,6 +23,7 @@ impl<T: Config> Pallet<T> {
         payload: &DeployedPayload,
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
+        ensure!(is_printable(&payload.result), Refusal::NotPrintable);
         let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
         ensure!(reported.body_hash == payload.body_hash, Refusal::BodyMismatch);
         if !reported.awaited {
@@ -40,7 +42,8 @@ impl<T: Config> Pallet<T> {
         payload: &FailedPayload,
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
-        let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
+        ensure!(payload.failure.is_printable(), Refusal::NotPrintable);
+        let reported = Self::reported(*node, payload.contract, payload.failure.version, *sequence)?;
         ensure!(reported.awaited, Refusal::AlreadyDeployed);
         T::Nodes::verify(*node, ReportKind::Failed, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.failed", payload.contract), Weight::zero()))
@@ -54,11 +57,11 @@ impl<T: Config> Pallet<T> {
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
         let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
-        let answer = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
-        ensure!(answer.by < Self::answer_limit(&answer), Refusal::AnswerExpired);
+        let (by, limit) = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
+        ensure!(by < limit, Refusal::AnswerExpired);
         // Each adds `within` to its moment: what is missing of that has passed since.
         let within = T::AnswerWithinMs::get();
-        let passed = within.saturating_sub(answer.by.saturating_sub(T::Clock::grid_now()));
+        let passed = within.saturating_sub(by.saturating_sub(T::Clock::grid_now()));
         ensure!(passed >= within / PROGRESS_PART, Refusal::TooSoon);
         T::Nodes::verify(*node, ReportKind::Progress, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.progress", payload.contract), Weight::zero()))
@@ -121,7 +124,7 @@ impl<T: Config> Pallet<T> {
         Ok(Reported {
             body_hash: pending.map_or(deployment.body_hash, |pending| pending.body_hash),
             awaited: pending.is_some() || record.state == ContractState::Created,
-            answer: record.awaited(),
+            answer: record.awaited().map(|answer| (answer.by, Self::answer_limit(&answer, deployment))),
         })
     }
 }
@@ -131,5 +134,6 @@ struct Reported {
     body_hash: H256,
     /// The node owes an answer on this version.
     awaited: bool,
-    answer: Option<Answer>,
+    /// When the node must have answered, and when at the latest.
+    answer: Option<(GridMillis, GridMillis)>,
 }

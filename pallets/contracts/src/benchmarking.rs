@@ -16,8 +16,9 @@ use tfgrid_primitives::{
     UsageItem, UsageTotals, UsdRate,
     body::MAX_BODY_BYTES,
     report::{
-        DeployedPayload, DeploymentResult, FailedPayload, FailurePath, MAX_PATH_BYTES, MAX_RESULT_BYTES,
-        MAX_USAGE_ITEMS, ProgressPayload, ReleasedPayload, UsagePayload,
+        DeployedPayload, DeploymentResult, FailedPayload, Failure, FailurePath, FailureText,
+        MAX_FAILURE_TEXT_BYTES, MAX_PATH_BYTES, MAX_RESULT_BYTES, MAX_USAGE_ITEMS, ProgressPayload,
+        ReleasedPayload, UsagePayload,
     },
     traits::{Clock, Ledger, ServeDeadlines},
     units::{GIB, MINUTE_MS},
@@ -118,6 +119,15 @@ fn deployed_payload(contract: ContractId, deployment: &Deployment) -> DeployedPa
         .as_ref()
         .map_or((deployment.version, deployment.body_hash), |pending| (pending.version, pending.body_hash));
     DeployedPayload { contract, version, body_hash, result: result() }
+}
+
+/// A failure with the longest path and text, whose characters take the longest to check.
+fn failed_payload(contract: ContractId) -> FailedPayload {
+    let longest = |most: u32| "é".repeat(most as usize / 2).into_bytes();
+    let path = FailurePath::truncate_from(longest(MAX_PATH_BYTES));
+    let text = FailureText::truncate_from(longest(MAX_FAILURE_TEXT_BYTES));
+    let failure = Failure { version: 1, code: FailureCode::BodyInvalid, path, text };
+    FailedPayload { contract, failure }
 }
 
 fn deployment_of<T: Config>(contract: ContractId) -> Result<Deployment, BenchmarkError> {
@@ -301,8 +311,7 @@ mod benchmarks {
     fn report_failed() -> Result<(), BenchmarkError> {
         let (_, twin, node, contract) = created::<T>()?;
         neglect::<T>(twin, node);
-        let path = FailurePath::truncate_from((0..MAX_PATH_BYTES).map(|_| b'/').collect());
-        let payload = FailedPayload { contract, version: 1, code: FailureCode::BodyInvalid, path };
+        let payload = failed_payload(contract);
         #[block]
         {
             Pallet::<T>::do_report_failed(node, 1, payload);
@@ -314,8 +323,7 @@ mod benchmarks {
     #[benchmark]
     fn authorize_report_failed() -> Result<(), BenchmarkError> {
         let (_, _, node, contract) = created::<T>()?;
-        let path = FailurePath::truncate_from((0..MAX_PATH_BYTES).map(|_| b'/').collect());
-        let payload = FailedPayload { contract, version: 1, code: FailureCode::BodyInvalid, path };
+        let payload = failed_payload(contract);
         let signature = T::BenchmarkHelper::sign(node, ReportKind::Failed, 1, &payload);
         let call = Call::<T>::report_failed { node, sequence: 1, payload, signature };
         #[block]

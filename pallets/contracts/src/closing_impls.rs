@@ -45,11 +45,12 @@ impl<T: Config> Pallet<T> {
 
     /// An owner who ends a contract early or whose body was at fault pays the minimum charge all the same, and so
     /// does a version that nobody confirmed: otherwise capacity could be occupied for nothing. Where the node is
-    /// silent, nothing is paid; a deadline that is served late costs no more.
+    /// silent or at fault, nothing is paid; a deadline that is served late costs no more.
     fn outcome(record: &Contract, reason: ClosingReason) -> Outcome {
         let unconfirmed = record.state == ContractState::Created;
         let pays = match reason {
-            ClosingReason::Cancelled | ClosingReason::NodeRejected { .. } => true,
+            ClosingReason::Cancelled => true,
+            ClosingReason::NodeRejected { code } => !code.is_nodes_fault(),
             ClosingReason::NodeSilent => unconfirmed,
             _ => false,
         };

@@ -39,10 +39,10 @@ pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::fungible};
     use frame_system::pallet_prelude::*;
     use tfgrid_primitives::{
-        Balance, Body, ContractId, FailureCode, GridMillis, KeySignature, NodeId, Resources, StoredBody,
-        TwinId, UsageTotals, UsdAmount, UsdRate,
+        Balance, Body, ContractId, GridMillis, KeySignature, NodeId, Resources, StoredBody, TwinId,
+        UsageTotals, UsdAmount, UsdRate,
         report::{
-            DeployedPayload, DeploymentResult, FailedPayload, FailurePath, MAX_USAGE_ITEMS, ProgressPayload,
+            DeployedPayload, DeploymentResult, FailedPayload, Failure, MAX_USAGE_ITEMS, ProgressPayload,
             ReleasedPayload, UsagePayload,
         },
         traits::{Agenda, Clock, Ledger, NodeDirectory, NodeReports, PublicIps, TwinDirectory},
@@ -79,7 +79,7 @@ pub mod pallet {
         type GovernanceOrigin: EnsureOrigin<Self::RuntimeOrigin>;
         /// How long a node may take to answer on a version, from the request or its last report of progress.
         type AnswerWithinMs: Get<GridMillis>;
-        /// How long it may take in all.
+        /// How long it may take in all, beside the download of its images.
         type AnswerLimitMs: Get<GridMillis>;
         /// How long the addresses of a closed contract cool down unless its node confirms their release.
         type CoolDownMs: Get<GridMillis>;
@@ -154,6 +154,11 @@ pub mod pallet {
     /// The results that nodes reported: how to reach what they deployed.
     #[pallet::storage]
     pub type Results<T> = StorageMap<_, Twox64Concat, ContractId, DeploymentResult>;
+
+    /// The last version of each contract that its node rejected, and why. Kept as long as the contract and its
+    /// tombstone, so that owners who look later see more than the code.
+    #[pallet::storage]
+    pub type Failures<T> = StorageMap<_, Twox64Concat, ContractId, Failure>;
 
     /// The use of deployed contracts, as their nodes reported it.
     #[pallet::storage]
@@ -303,12 +308,8 @@ pub mod pallet {
             contract: ContractId,
             /// Its node.
             node: NodeId,
-            /// The version.
-            version: u32,
-            /// The reason.
-            code: FailureCode,
-            /// The place in the body, as a JSON pointer.
-            path: FailurePath,
+            /// The version and why it can't run.
+            failure: Failure,
         },
         /// A contract was brought to the present price list.
         Repriced {

@@ -5,7 +5,7 @@ use crate::*;
 use frame_support::{defensive, pallet_prelude::*};
 use tfgrid_primitives::{
     ContractId, Deadline, GridMillis, NodeId, ReportMark, UsageItem, UsageTotals,
-    report::{DeployedPayload, FailedPayload, ProgressPayload, UsagePayload},
+    report::{DeployedPayload, FailedPayload, ProgressPayload, UsagePayload, download_ms},
     traits::{Agenda, Clock, Ledger, NodeDirectory, PublicIps, Service},
     units::SECOND_MS,
     views::ClosingReason,
@@ -59,10 +59,12 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_report_failed(node: NodeId, sequence: u64, payload: FailedPayload) {
-        let FailedPayload { contract, version, code, path } = payload;
+        let FailedPayload { contract, failure } = payload;
         let Some(mut record) = Self::reported_contract(contract) else { return };
-        Self::deposit_event(Event::DeploymentRejected { contract, node, version, code, path });
-        if Self::drop_pending(contract, &mut record).is_none() {
+        let code = failure.code;
+        Failures::<T>::insert(contract, &failure);
+        Self::deposit_event(Event::DeploymentRejected { contract, node, failure });
+        if Self::end_pending(contract, &mut record, !code.is_nodes_fault()).is_none() {
             return Self::close(contract, record, ClosingReason::NodeRejected { code });
         }
         if let ContractKind::Node(deployment) = &mut record.kind {
@@ -80,24 +82,23 @@ impl<T: Config> Pallet<T> {
         };
         let now = T::Clock::grid_now();
         deployment.last_report = ReportMark { sequence, at: now };
-        let answer =
-            deployment.pending.as_mut().map_or(&mut deployment.answer, |pending| &mut pending.answer);
+        let answer = deployment.pending.as_ref().map_or(deployment.answer, |pending| pending.answer);
+        let limit = Self::answer_limit(&answer, deployment);
+        let by = now.saturating_add(T::AnswerWithinMs::get()).min(limit).max(answer.by);
         T::Agenda::disarm(answer.by, Deadline::Answer(contract));
-        answer.by = Self::latest_answer(answer, now);
-        T::Agenda::arm(answer.by, Deadline::Answer(contract));
-        let by = answer.by;
+        T::Agenda::arm(by, Deadline::Answer(contract));
+        deployment.pending.as_mut().map_or(&mut deployment.answer, |pending| &mut pending.answer).by = by;
         Contracts::<T>::insert(contract, record);
         Self::deposit_event(Event::DeploymentProgressed { contract, version: payload.version, by });
     }
 
-    /// Until when a node that is still at work at `now` may answer.
-    fn latest_answer(answer: &Answer, now: GridMillis) -> GridMillis {
-        now.saturating_add(T::AnswerWithinMs::get()).min(Self::answer_limit(answer)).max(answer.by)
-    }
-
-    /// Until when a node may answer at most, however much progress it reports.
-    pub(crate) fn answer_limit(answer: &Answer) -> GridMillis {
-        answer.asked_at.saturating_add(T::AnswerLimitMs::get())
+    /// Until when a node may answer at most, however much progress it reports: it has `AnswerLimitMs`, and as
+    /// long again as the largest images that fit on the contract's disk take to download. Disk that the owner
+    /// doesn't reserve gives a node no time, what is reserved is paid for, and the owner may end the wait.
+    pub(crate) fn answer_limit(answer: &Answer, deployment: &Deployment) -> GridMillis {
+        let asked = deployment.pending.as_ref().map_or(&deployment.resources, |pending| &pending.resources);
+        let in_all = T::AnswerLimitMs::get().saturating_add(download_ms(asked.sru));
+        answer.asked_at.saturating_add(in_all)
     }
 
     pub(crate) fn do_report_released(contract: ContractId) {

@@ -2,8 +2,8 @@
 
 use crate::{
     Answer, Bodies, CancelReason, ClosedContracts, Contract, ContractKind, ContractState, Deployment,
-    EndedRents, Error, LastContractId, Names, Network, NetworkMembers, Networks, NodeContracts, Pending,
-    PendingBodies, Rents, Results, Subnet, TwinContractCount, TwinContracts, Usage, mock::*,
+    EndedRents, Error, Failures, LastContractId, Names, Network, NetworkMembers, Networks, NodeContracts,
+    Pending, PendingBodies, Rents, Results, Subnet, TwinContractCount, TwinContracts, Usage, mock::*,
 };
 use frame_support::assert_ok;
 use frame_system::RawOrigin;
@@ -13,7 +13,7 @@ use tfgrid_primitives::{
     Body, ContractId, Deadline, FailureCode, NodeId, PriceList, Rates, Refusal, ReportMark, Resources,
     UsageItem, UsageTotals, UsdRate,
     pricing::Priced,
-    report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload},
+    report::{DeployedPayload, FailedPayload, Failure as Rejection, ProgressPayload, ReleasedPayload},
     traits::{Clock, ContractPrice, Outcome, Parties, ServeDeadlines, Service, TwinInUse},
     units::{DAY_MS, GIB, MINUTE_MS, SECOND_MS, TFT},
     views::{
@@ -214,8 +214,13 @@ fn deployed_payload(contract: ContractId) -> DeployedPayload {
 }
 
 fn failed_payload(contract: ContractId) -> FailedPayload {
+    FailedPayload { contract, failure: failure(asked(contract).0, FailureCode::BodyInvalid) }
+}
+
+fn failure(version: u32, code: FailureCode) -> Rejection {
     let path = b"/workloads/0".to_vec().try_into().unwrap();
-    FailedPayload { contract, version: asked(contract).0, code: FailureCode::BodyInvalid, path }
+    let text = "größer als 16 MiB".as_bytes().to_vec().try_into().unwrap();
+    Rejection { version, code, path, text }
 }
 
 fn progress_payload(contract: ContractId) -> ProgressPayload {

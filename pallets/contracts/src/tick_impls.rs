@@ -36,6 +36,7 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
             Deadline::CoolDown(contract) => T::PublicIps::free(contract),
             Deadline::Tombstone(contract) => {
                 ClosedContracts::<T>::remove(contract);
+                Failures::<T>::remove(contract);
                 T::Ledger::forget(contract);
             }
             _ => {}

@@ -27,6 +27,8 @@ impl<T: Config> Pallet<T> {
             ensure!(Results::<T>::contains_key(id) == shown, "a result without deployment, or none with");
         }
         ensure!(Usage::<T>::iter_keys().all(Contracts::<T>::contains_key), "usage without its contract");
+        let is_known = |id| Contracts::<T>::contains_key(id) || ClosedContracts::<T>::contains_key(id);
+        ensure!(Failures::<T>::iter_keys().all(is_known), "a failure of a contract that is forgotten");
         Ok(())
     }
 

@@ -147,6 +147,11 @@ impl<T: Config> Pallet<T> {
 
     /// The pending version fails: the active one stands, at its own price.
     pub(crate) fn drop_pending(contract: ContractId, record: &mut Contract) -> Option<Pending> {
+        Self::end_pending(contract, record, true)
+    }
+
+    /// The same, where the owner `pays` for what was reserved only if the node isn't at fault.
+    pub(crate) fn end_pending(contract: ContractId, record: &mut Contract, pays: bool) -> Option<Pending> {
         let ContractKind::Node(deployment) = &mut record.kind else { return None };
         let (node, reserved) = (deployment.node, deployment.reserved());
         let pending = deployment.pending.take()?;
@@ -154,7 +159,7 @@ impl<T: Config> Pallet<T> {
         Self::shrink(node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
-        T::Ledger::reject(contract, Self::served_reservation(node, &pending.answer));
+        T::Ledger::reject(contract, Self::served_reservation(node, &pending.answer).filter(|_| pays));
         Some(pending)
     }
 

@@ -9,7 +9,11 @@ use sp_core::H256;
 use sp_io::crypto::ed25519_verify;
 use tfgrid_primitives::{
     FarmId, GridMillis, KeySignature, NodeId, Refusal, Registration, ReportKind, ReportMark, Resources,
-    report::{DetailsPayload, HeartbeatPayload, PowerPayload, PowerState, report_bytes, valid_report},
+    report::{
+        DetailsPayload, HEARTBEAT_PRIORITY, HeartbeatPayload, PowerPayload, PowerState, report_bytes,
+        valid_report,
+    },
+    text::is_printable,
     ticket::MAX_REGISTRATION_SECONDS,
     traits::{BootTickets, Clock, NodeReports},
 };
@@ -92,7 +96,9 @@ impl<T: Config> Pallet<T> {
         let last = Heartbeats::<T>::get(node).ok_or(Refusal::NodeUnknown)?;
         ensure_turn::<T>(last.mark(), *sequence, half_an_interval::<T>())?;
         Self::verify(*node, ReportKind::Heartbeat, *sequence, payload, signature)?;
-        Ok((valid_report("Nodes.heartbeat", node), Weight::zero()))
+        let valid =
+            ValidTransaction { priority: HEARTBEAT_PRIORITY, ..valid_report("Nodes.heartbeat", node) };
+        Ok((valid, Weight::zero()))
     }
 
     pub(crate) fn authorize_report_details(
@@ -102,6 +108,7 @@ impl<T: Config> Pallet<T> {
         payload: &DetailsPayload,
         signature: &KeySignature,
     ) -> TransactionValidityWithRefund {
+        ensure!(is_printable(&payload.serial), Refusal::NotPrintable);
         ensure!(payload.gpus.len() as u64 == payload.resources.gpu, Refusal::GpusMiscounted);
         ensure!(is_offerable::<T>(&payload.resources), Refusal::CapacityOutOfRange);
         let kind = ReportKind::Details;

@@ -7,9 +7,12 @@ use crate::{
     public_config::{Interface, Ports, PublicConfig},
     uptime::PERIOD_SECONDS,
 };
-use frame_support::{BoundedVec, assert_ok, traits::fungible::InspectHold};
+use frame_support::{
+    BoundedVec, assert_ok,
+    traits::{Authorize, fungible::InspectHold},
+};
 use sp_core::Pair;
-use sp_runtime::DispatchError::BadOrigin;
+use sp_runtime::{DispatchError::BadOrigin, transaction_validity::TransactionSource};
 use tfgrid_primitives::{
     Deadline, NodeId, Refusal, Resources,
     refund::ClockSpan,
@@ -98,6 +101,18 @@ mod liveness {
             machine.beat(2);
             assert!(Nodes::is_online(1));
             assert_eq!(Nodes::last_outage(1), ClockSpan { from: last, to: MockClock::price_now() });
+        });
+    }
+
+    #[test]
+    fn heartbeats_go_before_other_reports() {
+        run_with_node(|mut machine| {
+            pass(INTERVAL);
+            let priority = |call: Call| {
+                RuntimeCall::Nodes(call).authorize(TransactionSource::External).unwrap().unwrap().0.priority
+            };
+            let details = priority(machine.details(details_of(capacity(), 0)));
+            assert!(priority(machine.heartbeat()) > details);
         });
     }
 
@@ -538,6 +553,8 @@ mod details {
         run_with_node(|mut machine| {
             Nodes::reserve(1, &small()).unwrap();
             let gpu = Resources { gpu: 2, ..capacity() };
+            let unprintable = DetailsPayload { serial: text("SN\n1"), ..details_of(gpu, 1) };
+            assert_refused(machine.details(unprintable), Refusal::NotPrintable);
             assert_refused(machine.details(details_of(gpu, 1)), Refusal::GpusMiscounted);
             assert_refused(machine.details(details_of(capacity(), 1)), Refusal::GpusMiscounted);
             let none = Resources { cru: 0, ..capacity() };

@@ -51,7 +51,7 @@ pub mod dynamic {
         /// How long before it counts a higher extra fee is announced.
         #[codec(index = 8)]
         pub static ExtraFeeNoticeMs: u64 = 24 * HOUR_MS;
-        /// How long a node may take to answer in all: enough for a large image on a slow line.
+        /// How long a node may take to answer in all, beside the download of images that fill its tenant's disk.
         #[codec(index = 9)]
         pub static AnswerLimitMs: u64 = 30 * MINUTE_MS;
         /// How long the addresses of a closed contract wait for its node to let go of them.
@@ -92,7 +92,7 @@ pub type UsageInterval = Clamped<dynamic::intervals::UsageMs, { 3 * SECOND_MS },
 pub type ResultInterval = Clamped<dynamic::intervals::ResultMs, { 3 * SECOND_MS }, DAY_MS>;
 /// How long a node may take to answer: 10 seconds, so that a report finds its block, to a day.
 pub type AnswerTime = Clamped<dynamic::intervals::AnswerMs, { 10 * SECOND_MS }, DAY_MS>;
-/// How long a node may take in all: a minute to a week.
+/// How long a node may take in all, beside downloads: a minute to a week.
 pub type AnswerLimit = Clamped<dynamic::intervals::AnswerLimitMs, MINUTE_MS, { 7 * DAY_MS }>;
 /// How long addresses cool down: a minute to 30 days.
 pub type CoolDownTime = Clamped<dynamic::intervals::CoolDownMs, MINUTE_MS, { 30 * DAY_MS }>;

@@ -226,7 +226,8 @@ mod squatting {
     fn a_first_version_that_never_comes_pays_for_its_time() {
         run_with_node(|mut machine, bob| {
             let before = credit(bob);
-            assert_ok!(call(Bob, create(1, capacity())));
+            let resources = Resources { sru: 0, ..capacity() };
+            assert_ok!(call(Bob, create(1, resources)));
             let step = AnswerTime::get() / 2;
             while matches!(Contracts::status_of(1), Some(ContractStatus::Created)) {
                 machine.serve(step);
@@ -235,7 +236,7 @@ mod squatting {
             let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
             assert_eq!(closed.reason, ClosingReason::NodeSilent);
             assert!((before - credit(bob)).abs_diff(closed.tft) <= 1);
-            let hourly = u128::from(Contracts::quote(1, capacity(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
+            let hourly = u128::from(Contracts::quote(1, resources, 0).unwrap()) * 20 * TFT / 10_000_000_000;
             let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
             assert!(closed.tft + 1 >= due && closed.tft < due * 11 / 10, "{} paid of {due}", closed.tft);
             assert_eq!(

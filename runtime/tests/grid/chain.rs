@@ -25,7 +25,7 @@ use tfgrid_primitives::{
     Resources, TwinId, UnixSeconds,
     clock::HALT_CAP_MS,
     report::{
-        DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
+        DeployedPayload, DetailsPayload, FailedPayload, Failure, HeartbeatPayload, PowerPayload, PowerState,
         ProgressPayload, ReleasedPayload, UsagePayload,
     },
     ticket::{Isolation, opening_bytes},
@@ -452,8 +452,9 @@ impl Machine {
         code: FailureCode,
     ) -> pallet_grid_contracts::Call<Runtime> {
         let path = b"/workloads/0".to_vec().try_into().unwrap();
+        let text = b"no such manifest".to_vec().try_into().unwrap();
         let version = wanted(contract).map_or(1, |(version, _)| version);
-        let payload = FailedPayload { contract, version, code, path };
+        let payload = FailedPayload { contract, failure: Failure { version, code, path, text } };
         let (sequence, signature) = self.sign(ReportKind::Failed, &payload);
         pallet_grid_contracts::Call::report_failed { node: self.id, sequence, payload, signature }
     }

@@ -117,6 +117,8 @@ fn contract_that_a_node_rejects_closes_with_the_nodes_reason() {
         assert_ok!(call(Bob, create(1, small())));
         report(machine.failed(1, FailureCode::ImageNotFound)).unwrap();
         let reason = ClosingReason::NodeRejected { code: FailureCode::ImageNotFound };
+        let failure = pallet_grid_contracts::Failures::<Runtime>::get(1).unwrap();
+        assert_eq!((&failure.path[..], &failure.text[..]), (&b"/workloads/0"[..], &b"no such manifest"[..]));
         assert_eq!(pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap().reason, reason);
         let held = pallet_grid_contracts::HoldReason::Contract.into();
         assert_eq!(Balances::balance_on_hold(&held, &Bob.to_account_id()), 0);

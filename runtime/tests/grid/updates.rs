@@ -6,6 +6,7 @@ use frame_support::{assert_ok, traits::Get};
 use tfgrid_primitives::{
     Body, ContractId, FailureCode, Rates, Refusal, Resources,
     clock::stretch,
+    report::download_ms,
     traits::Clock as _,
     units::{HOUR_MS, MINUTE_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
@@ -139,7 +140,7 @@ fn cancel_before_a_small_version_runs_pays_for_the_large_one() {
         let id = deployed(&mut machine, Bob, large());
         let (before, clock) = (credit(bob), Clock::price_now());
         assert_ok!(call(Bob, update(id, Resources { sru: 1, ..Resources::ZERO })));
-        machine.serve(2 * MINUTE_MS);
+        machine.serve(AnswerTime::get() / 2);
         let rates = Rates { usd: agreed(), extra: 0 };
         report(machine.progress(id, 2)).unwrap();
         machine.serve(20 * MINUTE_MS - AnswerTime::get().min(MINUTE_MS));
@@ -244,7 +245,7 @@ fn pool_refuses_reports_on_versions_that_are_not_pending() {
         assert_refused(machine.progress(id, 2), Refusal::TooSoon);
         let mut other = Machine { key: Machine::key(9), id: 7, sequence: 100 };
         assert_refused(other.progress(id, 2), Refusal::ContractOfOtherNode);
-        pass(MINUTE_MS);
+        pass(AnswerTime::get() / 2);
         let mut forged = Machine { key: Machine::key(9), id: 1, sequence: 100 };
         assert_refused(forged.progress(id, 2), Refusal::NodeSignatureWrong);
         let progress = machine.progress(id, 2);
@@ -256,9 +257,11 @@ fn pool_refuses_reports_on_versions_that_are_not_pending() {
 #[test]
 fn progress_extends_the_answer_deadline_up_to_a_limit() {
     run_with_node(|mut machine, bob| {
-        assert_ok!(call(Bob, create(1, small())));
+        let resources = Resources { sru: 600_000_000, ..small() };
+        assert_ok!(call(Bob, create(1, resources)));
         let step = AnswerTime::get() / 2;
-        for _ in 0..AnswerLimit::get() / step - 2 {
+        let limit = AnswerLimit::get() + download_ms(resources.sru);
+        for _ in 0..limit / step - 2 {
             machine.serve(step);
             report(machine.progress(1, 1)).unwrap();
         }
@@ -268,8 +271,8 @@ fn progress_extends_the_answer_deadline_up_to_a_limit() {
         machine.serve(step);
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::NodeSilent);
-        let hourly = u128::from(Contracts::quote(1, small(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
-        let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
+        let hourly = u128::from(Contracts::quote(1, resources, 0).unwrap()) * 20 * TFT / 10_000_000_000;
+        let due = hourly * u128::from(limit) / u128::from(HOUR_MS);
         assert!(
             closed.tft + 1 >= due && closed.tft < due * 11 / 10,
             "{} for the time that it was reserved",

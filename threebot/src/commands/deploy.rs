@@ -170,7 +170,8 @@ impl Waiting {
 async fn running(session: &Session, contract: ContractId) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
-        match at?.contract_status(contract).await? {
+        let at = at?;
+        match at.contract_status(contract).await? {
             Some(ContractStatus::Created) | None => {}
             Some(
                 ContractStatus::Deployed { .. }
@@ -178,7 +179,7 @@ async fn running(session: &Session, contract: ContractId) -> Result<()> {
                 | ContractStatus::NodeOffline { .. },
             ) => return Ok(()),
             Some(ContractStatus::Closed { reason, .. }) => {
-                bail!("contract {contract} was closed before it ran: {}", contract::reason_text(&reason))
+                return Err(contract::ended(&at, contract, &reason).await?);
             }
         }
     }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     cli::Global,
     consent::Consent,
-    contract::{self, Pending, own_contract},
+    contract::{self, Pending, Rejected, own_contract},
     deployment::DeploymentFile,
     foreseen::{self, Foreseen, Purse},
     output::Answer,
@@ -100,18 +100,14 @@ impl Update {
     }
 }
 
-/// Waits until a version of a contract runs. Fails if the node rejects it, with the reason from the block's
-/// events, or doesn't answer for it.
+/// Waits until a version of a contract runs. Fails if the node rejects it or doesn't answer for it.
 async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
         let at = at?;
         let Some(record) = at.contract(contract).await? else {
-            let reason = at.closed(contract).await?.map(|closed| contract::reason_text(&closed.reason));
-            bail!(
-                "contract {contract} was closed before version {version} ran: {}",
-                reason.unwrap_or_default()
-            );
+            let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
+            return Err(contract::ended(&at, contract, &closed.reason).await?);
         };
         let api::runtime_types::pallet_grid_contracts::types::ContractKind::Node(deployment) = record.kind
         else {
@@ -120,8 +116,10 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
         if deployment.version == version {
             return Ok(());
         }
-        if let Some(why) = contract::rejection(&at, contract, version).await? {
-            bail!("version {version} can't run: {why}; the old version {} still runs", deployment.version);
+        if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
+            let what =
+                format!("version {version} can't run; the old version {} still runs", deployment.version);
+            return Err(Rejected { what, failure }.into());
         }
         if deployment.pending.is_none() && deployment.last_version >= version {
             bail!(

@@ -18,7 +18,7 @@ use tfgrid_primitives::{
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, ProgressPayload, ReleasedPayload,
     },
-    views::NodeContract,
+    views::{GridInfo, NodeContract},
 };
 use tokio::sync::RwLock;
 
@@ -148,8 +148,8 @@ impl Chain for RpcChain {
     }
 
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError> {
-        let info = self.at(at)?.grid_info().await?;
-        Ok(ChainLimits { heartbeat_ms: info.heartbeat_ms, usage_ms: info.usage_ms })
+        let GridInfo { heartbeat_ms, usage_ms, answer_ms, .. } = self.at(at)?.grid_info().await?;
+        Ok(ChainLimits { heartbeat_ms, usage_ms, answer_ms })
     }
 
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError> {
@@ -164,10 +164,8 @@ impl Chain for RpcChain {
                 let payload = DeployedPayload { contract, version, body_hash: H256(body_hash), result };
                 client.report_deployed(key, node, sequence, payload).await
             }
-            Report::Failed { contract, version, code, path } => {
-                let path = path.into_bytes().try_into().map_err(|_| ChainError::TooLong("a path"))?;
-                let payload = FailedPayload { contract, version, code, path };
-                client.report_failed(key, node, sequence, payload).await
+            Report::Failed { contract, failure } => {
+                client.report_failed(key, node, sequence, FailedPayload { contract, failure }).await
             }
             Report::Usage(items) => client.report_usage(key, node, sequence, items).await,
             Report::Progress { contract, version } => {

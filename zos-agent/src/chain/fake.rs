@@ -69,7 +69,7 @@ impl State {
             Report::Deployed { contract, version, body_hash, .. } => {
                 self.on_deployed(*contract, *version, *body_hash);
             }
-            Report::Failed { contract, version, .. } => self.on_failed(*contract, *version),
+            Report::Failed { contract, failure } => self.on_failed(*contract, failure.version),
             Report::Released { contract } => {
                 self.cooling.remove(contract);
             }
@@ -127,7 +127,7 @@ impl FakeChain {
         Self {
             state: Arc::new(Mutex::new(state)),
             heads: Arc::new(watch::Sender::new(head)),
-            limits: ChainLimits { heartbeat_ms: 3_600_000, usage_ms: 3_600_000 },
+            limits: ChainLimits { heartbeat_ms: 3_600_000, usage_ms: 3_600_000, answer_ms: 300_000 },
         }
     }
 

@@ -304,7 +304,7 @@ mod tests {
             head: head(5, 1),
             age,
             contracts: BTreeMap::new(),
-            limits: ChainLimits { heartbeat_ms: 1, usage_ms: 1 },
+            limits: ChainLimits { heartbeat_ms: 1, usage_ms: 1, answer_ms: 1 },
         };
         let stale_after = Duration::from_secs(300);
         assert_eq!(snapshot(HeadAge::New).may_destroy(1_000_000 + 299_999, stale_after), Ok(()));

@@ -15,7 +15,10 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
-use tfgrid_primitives::{ContractId, FailureCode, Refusal, Resources, UsageItem, report::DetailsPayload};
+use tfgrid_primitives::{
+    ContractId, Refusal, Resources, UsageItem,
+    report::{DetailsPayload, Failure},
+};
 
 /// The body of a node contract.
 pub type Body = tfgrid_primitives::Body<Vec<u8>>;
@@ -102,6 +105,8 @@ pub struct ChainLimits {
     pub heartbeat_ms: u64,
     /// From one usage report to the next.
     pub usage_ms: u64,
+    /// From a request, or the last report of progress, to the answer.
+    pub answer_ms: u64,
 }
 
 /// A report of this node (`docs/FORMATS.md` §3).
@@ -127,12 +132,8 @@ pub enum Report {
     Failed {
         /// Contract id.
         contract: ContractId,
-        /// Version number.
-        version: u32,
-        /// Class of the failure.
-        code: FailureCode,
-        /// Place in the body: a JSON pointer of at most 128 bytes.
-        path: String,
+        /// The version and why it can't run.
+        failure: Failure,
     },
     /// Resources used by contracts; at most 64 items.
     Usage(Vec<UsageItem>),

@@ -24,8 +24,9 @@ const SUBMIT_TIMEOUT: Duration = Duration::from_secs(30);
 const RESEND_AFTER: Duration = Duration::from_secs(15);
 /// Age of a deployment at which its progress is first reported.
 const FIRST_PROGRESS: Duration = Duration::from_secs(15);
-/// Time between progress reports. The chain accepts one per minute; the rest allows for uneven blocks.
-const PROGRESS_EVERY: Duration = Duration::from_secs(65);
+/// Progress is reported after one part in so many of the time to answer. The chain takes it once half of that has
+/// passed: before the time is over, a report has two tries at least.
+const PROGRESS_PARTS: u64 = 6;
 /// Longest sleep while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 /// From this age on, a head doesn't prove that the node was removed.
@@ -65,11 +66,13 @@ impl Slot {
     }
 
     /// What to do with a report that the chain didn't refuse.
-    fn next(self, submitted: Submitted) -> Next {
+    fn next(self, submitted: Submitted, limits: ChainLimits) -> Next {
         match (self, submitted) {
             // If it gets lost, the next one follows soon.
             (Self::Heartbeat | Self::Usage, _) => Next::Drop,
-            (Self::Engine(Topic::Progress(_)), _) => Next::SendAfter(PROGRESS_EVERY),
+            (Self::Engine(Topic::Progress(_)), _) => {
+                Next::SendAfter(Duration::from_millis(limits.answer_ms / PROGRESS_PARTS))
+            }
             // The pool may still drop it.
             (_, Submitted::InPool) => Next::SendAfter(RESEND_AFTER),
             (_, Submitted::AlreadyKnown) => Next::Keep,
@@ -146,8 +149,8 @@ impl Queue {
         Some((*slot, waiting.report.clone()))
     }
 
-    fn submitted(&mut self, slot: Slot, submitted: Submitted, now: Instant) {
-        let due = match slot.next(submitted) {
+    fn submitted(&mut self, slot: Slot, submitted: Submitted, limits: ChainLimits, now: Instant) {
+        let due = match slot.next(submitted, limits) {
             Next::Drop => {
                 self.remove(slot);
                 return;
@@ -307,16 +310,14 @@ impl Outbox {
 
     async fn send_due(&mut self) {
         // Without a snapshot the chain was never reached.
-        if self.limits().is_none() {
-            return;
-        }
+        let Some(limits) = self.limits() else { return };
         while let Some((slot, report)) = self.queue.due(Instant::now()).filter(|_| !self.is_removed) {
             let kind = report.kind();
             match self.send(&report).await {
                 Ok(submitted) => {
                     debug!(kind, ?slot, ?submitted, "report sent");
                     self.metrics.report_sent(kind);
-                    self.queue.submitted(slot, submitted, Instant::now());
+                    self.queue.submitted(slot, submitted, limits, Instant::now());
                 }
                 Err(why) if is_unknown_node(&why) && self.has_been_removed().await => {
                     error!(
@@ -370,7 +371,10 @@ mod tests {
     use crate::chain::{Head, HeadAge, fake::FakeChain};
     use prometheus::Registry;
     use tempfile::TempDir;
+    use tfgrid_client::deployment::Rejection;
     use tfgrid_primitives::{ContractId, FailureCode};
+
+    const LIMITS: ChainLimits = ChainLimits { heartbeat_ms: 60_000, usage_ms: 60_000, answer_ms: 300_000 };
 
     fn answer(contract: ContractId) -> Topic {
         Topic::Answer(contract)
@@ -385,12 +389,9 @@ mod tests {
     }
 
     fn failed(contract: ContractId) -> Report {
-        Report::Failed {
-            contract,
-            version: 1,
-            code: FailureCode::ImageNotFound,
-            path: "/workloads/0/data/image".into(),
-        }
+        let rejection =
+            Rejection::new(FailureCode::ImageNotFound, "/workloads/0/data/image", "no such image");
+        Report::Failed { contract, failure: rejection.failure(1) }
     }
 
     /// An outbox of a node on this chain, after a snapshot at a fresh head. The folder and channels must
@@ -474,13 +475,13 @@ mod tests {
         let mut queue = Queue::default();
         let wanted = Reports::from([(answer(1), deployed(1, 1))]);
         queue.set_engine_reports(&wanted, now);
-        queue.submitted(answer_slot(1), Submitted::InPool, now);
+        queue.submitted(answer_slot(1), Submitted::InPool, LIMITS, now);
         queue.set_engine_reports(&wanted, now);
         assert_eq!(queue.due(now), None);
         assert_eq!(queue.next_due(), Some(now + RESEND_AFTER));
         assert!(queue.due(now + RESEND_AFTER).is_some());
 
-        queue.submitted(answer_slot(1), Submitted::AlreadyKnown, now);
+        queue.submitted(answer_slot(1), Submitted::AlreadyKnown, LIMITS, now);
         queue.set_engine_reports(&wanted, now);
         assert_eq!((queue.next_due(), queue.len()), (None, 0));
         queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 2))]), now);
@@ -505,12 +506,12 @@ mod tests {
         let first = queue.failed(Slot::Heartbeat, now);
         let third = (0..2).map(|_| queue.failed(Slot::Heartbeat, now)).last().unwrap();
         assert!(first < third, "{first:?} {third:?}");
-        queue.submitted(Slot::Heartbeat, Submitted::InPool, now);
+        queue.submitted(Slot::Heartbeat, Submitted::InPool, LIMITS, now);
         assert_eq!(queue.next_due(), None);
     }
 
     #[test]
-    fn progress_is_sent_once_a_minute_until_the_answer() {
+    fn progress_is_sent_in_time_until_the_answer() {
         let now = Instant::now();
         let slot = Slot::Engine(Topic::Progress(1));
         let report = Report::Progress { contract: 1, version: 2 };
@@ -521,9 +522,9 @@ mod tests {
         assert_eq!(queue.due(now + FIRST_PROGRESS), Some((slot, report)));
 
         for submitted in [Submitted::InPool, Submitted::AlreadyKnown] {
-            queue.submitted(slot, submitted, now);
+            queue.submitted(slot, submitted, LIMITS, now);
             queue.set_engine_reports(&wanted, now);
-            assert_eq!(queue.next_due(), Some(now + PROGRESS_EVERY));
+            assert_eq!(queue.next_due(), Some(now + Duration::from_secs(50)));
         }
         queue.set_engine_reports(&Reports::new(), now);
         assert_eq!(queue.next_due(), None);
@@ -536,10 +537,10 @@ mod tests {
         let mut queue = Queue::default();
         queue.set_details(Some(details.clone()), now);
         assert_eq!(queue.due(now), Some((Slot::Details, Report::Details(details.clone()))));
-        queue.submitted(Slot::Details, Submitted::InPool, now);
+        queue.submitted(Slot::Details, Submitted::InPool, LIMITS, now);
         queue.set_details(Some(details.clone()), now);
         assert_eq!(queue.next_due(), Some(now + RESEND_AFTER));
-        queue.submitted(Slot::Details, Submitted::AlreadyKnown, now);
+        queue.submitted(Slot::Details, Submitted::AlreadyKnown, LIMITS, now);
         assert_eq!(queue.next_due(), None);
 
         queue.set_details(Some(DetailsPayload::default()), now);

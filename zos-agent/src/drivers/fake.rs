@@ -56,8 +56,8 @@ struct State {
 /// Behaviour of an image when it is pulled.
 #[derive(Clone, Debug)]
 pub enum Image {
-    /// The registry doesn't have it.
-    Missing,
+    /// It can't be had, for this reason.
+    Refused(FailureCode),
     /// So many pulls fail before one succeeds.
     Flaky(u32),
     /// A pull never ends.
@@ -280,11 +280,9 @@ impl MachineDriver for FakeHost {
                 Ok(())
             }
             Some(Image::Flaky(_)) => Err(DriverError::transient("connection refused")),
-            Some(Image::Missing) => Err(DriverError::Invalid {
-                code: FailureCode::ImageNotFound,
-                field: "/data/image",
-                message: "no such image".into(),
-            }),
+            Some(Image::Refused(code)) => {
+                Err(DriverError::Invalid { code, field: "/data/image", message: "says the registry".into() })
+            }
             Some(Image::Stuck) => {
                 let _cancelled = CancelledPull { host: self, image: &spec.container.image };
                 std::future::pending().await
@@ -300,7 +298,7 @@ impl MachineDriver for FakeHost {
         let mut state = self.act(format!("create {}", spec.id));
         state.networks.insert(spec.id.contract);
         if state.uncreatable.contains(&spec.id.name) {
-            return Err(DriverError::Exited(format!("the engine can't create {}", spec.id)));
+            return Err(DriverError::Refused(format!("can't create {}", spec.id)));
         }
         let machine = ObservedMachine {
             id: spec.id.clone(),
@@ -317,7 +315,7 @@ impl MachineDriver for FakeHost {
         self.step().await;
         let mut state = self.act(format!("start {id}"));
         if state.unstartable.contains(&id.name) {
-            return Err(DriverError::Exited(format!("the engine can't start {id}")));
+            return Err(DriverError::Refused(format!("can't start {id}")));
         }
         state.starts += 1;
         let instance = state.starts.to_string();
@@ -352,6 +350,10 @@ impl MachineDriver for FakeHost {
         self.step().await;
         self.act(format!("remove network {contract}")).networks.remove(&contract);
         Ok(())
+    }
+
+    async fn last_words(&self, _: &WorkloadId) -> Result<Option<String>, DriverError> {
+        Ok(Some("\x1b[31mno configuration".into()))
     }
 
     async fn usage(&self, id: &WorkloadId) -> Result<Option<MachineUsage>, DriverError> {

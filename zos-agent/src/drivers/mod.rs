@@ -186,13 +186,13 @@ pub enum DriverError {
         code: FailureCode,
         /// Place in the workload, such as `/data/image`.
         field: &'static str,
-        /// Explanation for the log.
+        /// Explanation for the owner; for a registry's refusal, its own words.
         message: String,
     },
     /// The machine can't be created or didn't start. Most often its image or its deployment is the cause, but
     /// a later try may succeed.
     #[error("{0}")]
-    Exited(String),
+    Refused(String),
     /// A later try may succeed.
     #[error(transparent)]
     Transient(#[from] anyhow::Error),
@@ -229,6 +229,9 @@ pub trait MachineDriver: Send + Sync {
 
     /// Removes the network and the images of a contract that has no machines.
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError>;
+
+    /// The last line of a machine's output, `None` if it has none.
+    async fn last_words(&self, id: &WorkloadId) -> Result<Option<String>, DriverError>;
 
     /// Resources used by the present run of a machine, `None` if it doesn't run.
     async fn usage(&self, id: &WorkloadId) -> Result<Option<MachineUsage>, DriverError>;

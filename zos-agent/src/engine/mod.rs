@@ -20,7 +20,7 @@ use crate::{
         desired::{Desired, Target, Wanted, Workloads},
     },
     clock::unix_ms,
-    drivers::{DriverError, ImageRules},
+    drivers::{DriverError, ImageRules, MachineDriver, MachineSpec},
     metrics::Metrics,
     store::Store,
 };
@@ -37,7 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::{ContractId, units::GIB};
+use tfgrid_primitives::{ContractId, FailureCode, units::GIB};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
@@ -46,6 +46,8 @@ use tracing::{error, info, warn};
 
 /// Disk that an image may use even if its contract reserves less.
 const FREE_IMAGE_BYTES: u64 = GIB;
+/// Limit for the last line of a machine's output, for which all contracts wait.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest delay before the drivers are asked again after they failed.
 const MAX_OBSERVE_RETRY: Duration = Duration::from_secs(10);
 
@@ -223,7 +225,7 @@ impl Engine {
         let goals = self.goals(&snapshot, &observed).await;
         self.cancel_outdated(&goals);
         let plans = plan(&goals, &observed);
-        self.update_progress(&snapshot, &observed, &goals, &plans);
+        self.update_progress(&snapshot, &observed, &goals, &plans).await;
         self.forget_gone(&goals);
         self.start(&snapshot, &goals, plans);
         let busy = self.reconciler.busy().into_iter().map(|(contract, _)| contract).collect();
@@ -402,7 +404,7 @@ impl Engine {
     }
 
     /// Records how far each contract has come.
-    fn update_progress(
+    async fn update_progress(
         &mut self,
         snapshot: &Snapshot,
         observed: &Observed,
@@ -425,7 +427,8 @@ impl Engine {
             let is_reached = matches!(goals.get(contract), Some(Goal::Run { .. }))
                 && !plans.iter().any(|plan| plan.contract == *contract);
             progress.observe(workloads, there, is_reached, now, &self.timing);
-            if let Some(why) = progress.take_exit(workloads, there) {
+            if let Some((spec, how)) = progress.take_exit(workloads, there) {
+                let why = exited(&*self.drivers.machines, spec, how).await;
                 let confirmed = desired.has_confirmed(target.version);
                 progress.count_try(*contract, why, confirmed, now, &self.timing);
                 // At once: the others are to stop, or the active version is to come back.
@@ -488,7 +491,7 @@ impl Engine {
             Ok(()) if purpose == Purpose::Destroy => info!(contract, "workloads removed"),
             Ok(()) if matches!(purpose, Purpose::Run(_)) => progress.started(),
             Ok(()) | Err(Failure::Cancelled) => {}
-            Err(Failure::Exited(why)) => {
+            Err(Failure::Refused(why)) => {
                 progress.count_try(contract, why, confirmed, Instant::now(), &self.timing);
             }
             Err(Failure::Transient(why)) => {
@@ -501,6 +504,16 @@ impl Engine {
             Err(Failure::Invalid(rejection)) => progress.reject(contract, rejection),
         }
     }
+}
+
+/// Why a machine isn't ready that exited by itself: how, and what it said last if the engine tells that soon.
+async fn exited(machines: &dyn MachineDriver, spec: &MachineSpec, how: &str) -> Rejection {
+    let last_words = timeout(LAST_WORDS_TIMEOUT, machines.last_words(&spec.id)).await;
+    let message = match last_words {
+        Ok(Ok(Some(words))) => format!("{how}: {words}"),
+        _ => how.to_owned(),
+    };
+    Rejection::new(FailureCode::WorkloadExited, &spec.pointer, message)
 }
 
 fn image_rules(snapshot: &Snapshot, contract: ContractId, purpose: Purpose) -> ImageRules {

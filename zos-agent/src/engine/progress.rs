@@ -2,13 +2,16 @@
 //! Attempts to run a contract. Not kept over restarts: trying again rebuilds it.
 
 use super::{Timing, observed::ObservedContract, reconcile::Purpose};
-use crate::chain::{Version, desired::Workloads};
+use crate::{
+    chain::{Version, desired::Workloads},
+    drivers::MachineSpec,
+};
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::{ContractId, FailureCode};
+use tfgrid_primitives::ContractId;
 use tracing::{error, warn};
 
 /// Attempts to run one version of a contract.
@@ -145,18 +148,21 @@ impl Progress {
         }
     }
 
-    /// Why a started machine has exited by itself; `None` if none has since this was last asked.
-    pub fn take_exit(&mut self, workloads: &Workloads, observed: &ObservedContract) -> Option<Rejection> {
+    /// A started machine that has exited by itself, and how; `None` if none has since this was last asked.
+    pub fn take_exit<'a>(
+        &mut self,
+        workloads: &'a Workloads,
+        observed: &'a ObservedContract,
+    ) -> Option<(&'a MachineSpec, &'a str)> {
         if !self.is_started || self.rejection.is_some() {
             return None;
         }
-        let (spec, how) = workloads
+        let exited = workloads
             .machines
             .iter()
             .find_map(|spec| Some((spec, observed.machines.get(&spec.id.name)?.how_it_stopped()?)))?;
         self.is_started = false;
-        let message = format!("machine {:?} exited: {how}", spec.id.name);
-        Some(Rejection::new(FailureCode::WorkloadExited, &spec.pointer, message))
+        Some(exited)
     }
 
     /// Counts a try in which a machine couldn't be created or exited. The last one that a version has before
@@ -171,7 +177,7 @@ impl Progress {
     ) {
         self.failed_tries = self.failed_tries.saturating_add(1);
         if self.failed_tries >= timing.tries_before_ready && !confirmed {
-            why.message = format!("{}; it was tried {} times", why.message, self.failed_tries);
+            why.message = format!("{} times: {}", self.failed_tries, why.message);
             self.reject(contract, why);
         } else if let Some(version) = self.version {
             self.failed(contract, Purpose::Run(version), &why.to_string(), now, timing);

@@ -52,7 +52,7 @@ impl Outcome {
         match self.result {
             Ok(()) => "done",
             Err(Failure::Invalid(_)) => "invalid",
-            Err(Failure::Exited(_)) => "exited",
+            Err(Failure::Refused(_)) => "refused",
             Err(Failure::Transient(_)) => "transient",
             Err(Failure::Cancelled) => "given_up",
         }
@@ -64,8 +64,8 @@ impl Outcome {
 pub enum Failure {
     /// The contract's owner must change something.
     Invalid(Rejection),
-    /// A machine can't be created or exited instead of starting. The rejection is for a node that gives up.
-    Exited(Rejection),
+    /// The engine can't create or start a machine. The rejection is for a node that gives up.
+    Refused(Rejection),
     /// A later try may succeed.
     Transient(Error),
     /// The plan was cancelled.
@@ -241,8 +241,8 @@ fn failure(step: &Step, error: DriverError) -> Failure {
         DriverError::Invalid { code, field, message } => {
             Failure::Invalid(Rejection::new(code, format!("{pointer}{field}"), message))
         }
-        DriverError::Exited(message) => {
-            Failure::Exited(Rejection::new(FailureCode::WorkloadExited, pointer, message))
+        DriverError::Refused(message) => {
+            Failure::Refused(Rejection::new(FailureCode::WorkloadRefused, pointer, message))
         }
         DriverError::Transient(why) => Failure::Transient(why),
     }

@@ -13,6 +13,7 @@ use crate::chain::{
     desired::{Desired, Target, Wanted},
 };
 use tfgrid_client::deployment::Rejection;
+use tfgrid_primitives::report::Failure;
 use tracing::{error, info};
 
 impl Engine {
@@ -66,9 +67,7 @@ impl Engine {
         let contract = desired.contract.id;
         let failed = |(version, rejection): (Version, &Rejection)| Report::Failed {
             contract,
-            version: version.number,
-            code: rejection.code,
-            path: rejection.report_path().to_owned(),
+            failure: rejection.failure(version.number),
         };
         if let Some(rejected) = self.rejected_update(desired) {
             return Some(failed(rejected));
@@ -91,7 +90,8 @@ fn log(report: &Report, snapshot: &Snapshot) {
         Report::Deployed { contract, version, result, .. } => {
             info!(contract, version, result = %String::from_utf8_lossy(result), "deployed");
         }
-        Report::Failed { contract, version, code, .. } => {
+        Report::Failed { contract, failure } => {
+            let Failure { version, code, .. } = failure;
             // Rejections that were found by trying are in the log already.
             if let Some(rejection) = snapshot.contracts.get(contract).and_then(|d| d.rejection(*version)) {
                 error!(contract, version, ?code, "rejected: {rejection}");

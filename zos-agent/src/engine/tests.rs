@@ -133,8 +133,17 @@ impl Node {
 
     fn failure(&self) -> Option<(FailureCode, String)> {
         match self.chain.reports("failed").pop()? {
-            Report::Failed { code, path, .. } => Some((code, path)),
+            Report::Failed { failure, .. } => {
+                Some((failure.code, String::from_utf8(failure.path.into_inner()).unwrap()))
+            }
             _ => None,
+        }
+    }
+
+    fn failure_text(&self) -> String {
+        match self.chain.reports("failed").pop() {
+            Some(Report::Failed { failure, .. }) => String::from_utf8(failure.text.into_inner()).unwrap(),
+            other => panic!("failure expected: {other:?}"),
         }
     }
 
@@ -248,13 +257,16 @@ async fn a_bad_body_is_reported_with_code_and_path() {
 }
 
 #[tokio::test]
-async fn a_missing_image_is_reported_with_its_path() {
-    let node = Node::running();
-    node.host.image("localhost/web:1", Image::Missing);
-    node.chain.deploy(1, &web_with_data(16, "hello"));
-    let expected = (FailureCode::ImageNotFound, "/workloads/1/data/image".to_string());
-    assert_eq!(node.until_failed().await, expected);
-    assert_eq!(node.times("start 1-web"), 0);
+async fn an_image_that_cannot_be_had_is_reported_at_once() {
+    use FailureCode::*;
+    for code in [ImageNotFound, ImageDenied, ImageTooLarge, NodeFull] {
+        let node = Node::running();
+        node.host.image("localhost/web:1", Image::Refused(code));
+        node.chain.deploy(1, &web_with_data(16, "hello"));
+        assert_eq!(node.until_failed().await, (code, "/workloads/1/data/image".to_string()));
+        assert_eq!(node.failure_text(), "says the registry");
+        assert_eq!((node.times("pull localhost/web:1"), node.times("start 1-web")), (1, 0));
+    }
 }
 
 #[tokio::test]
@@ -274,6 +286,7 @@ async fn a_machine_that_never_gets_ready_is_given_up() {
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     let expected = (FailureCode::WorkloadExited, "/workloads/0".to_string());
     assert_eq!(node.until_failed().await, expected);
+    assert_eq!(node.failure_text(), "5 times: exit code 1:  [31mno configuration");
     assert_eq!(node.times("start 1-web"), 5);
     node.until("it is removed", |node| node.host.is_empty()).await;
 }

@@ -3,9 +3,18 @@
 //! with it, and one thing after the other is put right.
 
 use super::*;
-use frame_support::{traits::Authorize, weights::Weight};
+use frame_support::{
+    BoundedVec,
+    traits::{Authorize, ConstU32},
+    weights::Weight,
+};
 use sp_runtime::transaction_validity::{TransactionSource, ValidTransaction};
 use tfgrid_primitives::report::{REPORT_PRIORITY, UsagePayload, valid_report};
+
+/// A text that would move the cursor of whoever reads it.
+fn control_character<const N: u32>() -> BoundedVec<u8, ConstU32<N>> {
+    b"\x1b[2A".to_vec().try_into().unwrap()
+}
 
 #[test]
 fn deployed_is_refused_in_this_order() {
@@ -13,10 +22,12 @@ fn deployed_is_refused_in_this_order() {
         let contract = opened(Create::default());
         let good = deployed_payload(contract);
         let (mut node, mut sequence) = (OTHER_NODE, 0);
-        let mut payload =
-            DeployedPayload { contract: 9, version: 2, body_hash: H256::zero(), ..good.clone() };
+        let result = control_character();
+        let mut payload = DeployedPayload { contract: 9, version: 2, body_hash: H256::zero(), result };
         let bad =
             |node, sequence, payload: &DeployedPayload| forged(deployed(node, sequence, payload.clone()));
+        assert_refused(bad(node, sequence, &payload), Refusal::NotPrintable);
+        payload.result = good.result;
         assert_refused(bad(node, sequence, &payload), Refusal::ContractUnknown);
         payload.contract = contract;
         assert_refused(bad(node, sequence, &payload), Refusal::ContractOfOtherNode);
@@ -88,20 +99,27 @@ fn failed_is_refused_in_this_order() {
     run(|| {
         let contract = running(Create::default());
         let (mut node, mut sequence) = (OTHER_NODE, 1);
-        let mut payload = FailedPayload { contract: 9, version: 2, ..failed_payload(contract) };
+        let good = failed_payload(contract).failure;
+        let failure =
+            Rejection { version: 2, path: control_character(), text: control_character(), ..good.clone() };
+        let mut payload = FailedPayload { contract: 9, failure };
         let bad = |node, sequence, payload: &FailedPayload| forged(failed(node, sequence, payload.clone()));
+        assert_refused(bad(node, sequence, &payload), Refusal::NotPrintable);
+        payload.failure.path = good.path;
+        assert_refused(bad(node, sequence, &payload), Refusal::NotPrintable);
+        payload.failure.text = good.text;
         assert_refused(bad(node, sequence, &payload), Refusal::ContractUnknown);
         payload.contract = contract;
         assert_refused(bad(node, sequence, &payload), Refusal::ContractOfOtherNode);
         node = NODE;
         assert_refused(bad(node, sequence, &payload), Refusal::VersionMismatch);
-        payload.version = 1;
+        payload.failure.version = 1;
         assert_refused(bad(node, sequence, &payload), Refusal::SequenceOld);
         sequence = 2;
         assert_refused(bad(node, sequence, &payload), Refusal::AlreadyDeployed);
         assert_ok!(call(BOB, Update::default()));
         assert_refused(bad(node, sequence, &payload), Refusal::AlreadyDeployed);
-        payload.version = 2;
+        payload.failure.version = 2;
         assert_refused(bad(node, sequence, &payload), Refusal::NodeSignatureWrong);
         assert_ok!(report(failed(node, sequence, payload)));
     });
@@ -126,7 +144,7 @@ fn progress_is_refused_in_this_order() {
         assert_ok!(call(BOB, Update::default()));
         assert_refused(bad(node, sequence, &payload), Refusal::NothingPending);
         payload.version = 2;
-        pass(ANSWER_WITHIN / 5 - 1);
+        pass(ANSWER_WITHIN / 2 - 1);
         assert_refused(bad(node, sequence, &payload), Refusal::TooSoon);
         pass(1);
         assert_refused(bad(node, sequence, &payload), Refusal::NodeSignatureWrong);
@@ -139,9 +157,10 @@ fn progress_is_refused_in_this_order() {
 #[test]
 fn progress_ends_at_the_limit_first() {
     run(|| {
-        let contract = opened(Create::default());
+        let resources = Resources { sru: 0, ..small() };
+        let contract = opened(Create { resources, ..Create::default() });
         while deployment(contract).answer.by < deployment(contract).answer.asked_at + ANSWER_LIMIT {
-            pass(ANSWER_WITHIN / 5);
+            pass(ANSWER_WITHIN / 2);
             assert_ok!(report(work_on(contract)));
         }
         assert_refused(forged(work_on(contract)), Refusal::AnswerExpired);
@@ -217,7 +236,7 @@ fn rents_and_names_are_reported_by_no_node() {
 fn a_sequence_is_per_contract_for_all_kinds() {
     run(|| {
         let (first, second) = (opened(Create::default()), opened(Create::default()));
-        pass(ANSWER_WITHIN / 5);
+        pass(ANSWER_WITHIN / 2);
         assert_ok!(report(progress(NODE, 5, progress_payload(first))));
         assert_refused(deployed(NODE, 5, deployed_payload(first)), Refusal::SequenceOld);
         assert_refused(failed(NODE, 5, failed_payload(first)), Refusal::SequenceOld);
@@ -244,7 +263,7 @@ fn the_pool_has_one_report_of_a_kind() {
     };
     run(|| {
         let contract = opened(Create::default());
-        pass(ANSWER_WITHIN / 5);
+        pass(ANSWER_WITHIN / 2);
         assert_valid(confirm(contract), valid_report("Contracts.deployed", contract));
         assert_valid(reject(contract), valid_report("Contracts.failed", contract));
         assert_valid(work_on(contract), valid_report("Contracts.progress", contract));

@@ -93,6 +93,7 @@ fn each_reason_has_its_outcome() {
         (NotDelivered, Outcome::NotDelivered, Outcome::NotDelivered),
         (OutOfFunds, Outcome::Served, Outcome::Served),
         (NodeRejected { code }, Outcome::EndedByOwner { reserved_ms: 0 }, Outcome::Served),
+        (NodeRejected { code: FailureCode::NodeFull }, Outcome::Served, Outcome::Served),
         (NodeSilent, Outcome::Served, Outcome::Served),
         (NodeRemoved, Outcome::Served, Outcome::Served),
         (Drained, Outcome::Served, Outcome::Served),

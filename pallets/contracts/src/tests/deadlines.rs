@@ -347,7 +347,7 @@ mod answer {
     fn reported_progress_puts_it_off() {
         run(|| {
             let contract = opened(Create::default());
-            pass(MINUTE_MS);
+            pass(ANSWER_WITHIN / 2);
             assert_ok!(report(work_on(contract)));
             pass(ANSWER_WITHIN - 1);
             assert_eq!(record(contract).state, ContractState::Created);

@@ -89,12 +89,13 @@ mod failed {
     fn a_rejected_contract_closes() {
         run(|| {
             let contract = opened(Create::default());
-            let FailedPayload { version, code, path, .. } = failed_payload(contract);
+            let failure = failed_payload(contract).failure;
             let released = held(BOB);
             assert_ok!(report(reject(contract)));
             assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner { reserved_ms: 0 })]);
-            let reason = ClosingReason::NodeRejected { code };
-            let rejected = Event::DeploymentRejected { contract, node: NODE, version, code, path };
+            let reason = ClosingReason::NodeRejected { code: failure.code };
+            assert_eq!(Failures::<Test>::get(contract), Some(failure.clone()));
+            let rejected = Event::DeploymentRejected { contract, node: NODE, failure };
             let closed = Event::ContractClosed { contract, reason, tft: 0, usd: 0, released };
             assert_eq!(events(), [rejected, closed]);
             assert_eq!((used(NODE), held(BOB)), (Resources::ZERO, 0));
@@ -111,6 +112,36 @@ mod failed {
             begin();
             assert_ok!(report(reject(contract)));
             assert_eq!(traced(), [Traced::Close(contract, Outcome::Served)]);
+        });
+    }
+
+    #[test]
+    fn a_full_node_is_paid_nothing() {
+        run(|| {
+            let full = |contract, version| {
+                pass(MINUTE_MS);
+                let failure = failure(version, FailureCode::NodeFull);
+                assert_ok!(report(failed(NODE, next(), FailedPayload { contract, failure })));
+            };
+            let contract = opened(Create::default());
+            full(contract, 1);
+            assert_eq!(traced(), [Traced::Close(contract, Outcome::Served)]);
+            let contract = updating(small(), large());
+            full(contract, 2);
+            assert_eq!(traced(), [Traced::Reject(contract, None)]);
+        });
+    }
+
+    #[test]
+    fn a_failure_is_forgotten_with_its_contract() {
+        run(|| {
+            let contract = updating(small(), large());
+            assert_ok!(report(reject(contract)));
+            assert_ok!(call(BOB, cancel(contract)));
+            pass(TOMBSTONE_LIFE - 1);
+            assert_eq!(Failures::<Test>::get(contract), Some(failure(2, FailureCode::BodyInvalid)));
+            pass(1);
+            assert_eq!(Failures::<Test>::get(contract), None);
         });
     }
 
@@ -134,11 +165,11 @@ mod progress {
     fn the_answer_moves() {
         run(|| {
             let contract = opened(Create::default());
-            pass(MINUTE_MS);
+            pass(ANSWER_WITHIN / 2);
             assert_ok!(report(work_on(contract)));
             let by = now() + ANSWER_WITHIN;
             let answer = deployment(contract).answer;
-            assert_eq!(answer, Answer { asked_at: now() - MINUTE_MS, by });
+            assert_eq!(answer, Answer { asked_at: now() - ANSWER_WITHIN / 2, by });
             assert_eq!(armed(Deadline::Answer(contract)), Some(by));
             assert_eq!(events(), [Event::DeploymentProgressed { contract, version: 1, by }]);
             assert_eq!(deployment(contract).last_report, ReportMark { sequence: 1, at: now() });
@@ -151,7 +182,7 @@ mod progress {
         run(|| {
             let contract = updating(small(), large());
             let first = deployment(contract).answer;
-            pass(MINUTE_MS);
+            pass(ANSWER_WITHIN / 2);
             assert_ok!(report(work_on(contract)));
             let Deployment { answer, pending, .. } = deployment(contract);
             let by = now() + ANSWER_WITHIN;
@@ -162,10 +193,27 @@ mod progress {
     }
 
     #[test]
-    fn the_answer_moves_up_to_its_limit() {
+    fn the_limit_follows_the_disk_of_the_version() {
         run(|| {
-            let contract = opened(Create::default());
-            let limit = now() + ANSWER_LIMIT;
+            let disk = |sru| Resources { sru, ..small() };
+            let limit = |contract| {
+                let deployment = deployment(contract);
+                let answer = record(contract).awaited().unwrap();
+                Contracts::answer_limit(&answer, &deployment) - answer.asked_at
+            };
+            assert_eq!(limit(opened(Create { resources: disk(0), ..Create::default() })), ANSWER_LIMIT);
+            assert_eq!(limit(updating(disk(GIB), disk(60_000_000))), ANSWER_LIMIT + MINUTE_MS);
+            assert_eq!(limit(updating(disk(0), disk(100 * GIB))), ANSWER_LIMIT + 6 * 60 * MINUTE_MS);
+        });
+    }
+
+    #[test]
+    fn the_answer_moves_up_to_its_limit() {
+        // Images that take 4 minutes at 1 MB/s.
+        let resources = Resources { sru: 240_000_000, ..small() };
+        run(|| {
+            let contract = opened(Create { resources, ..Create::default() });
+            let limit = now() + ANSWER_LIMIT + 4 * MINUTE_MS;
             while deployment(contract).answer.by < limit {
                 pass(4 * MINUTE_MS);
                 assert_ok!(report(work_on(contract)));

@@ -76,10 +76,11 @@ fn a_rejected_version_leaves_the_active_one() {
     for (first, second) in [(small(), large()), (large(), small()), (small(), other())] {
         run(|| {
             let contract = updating(first, second);
-            let FailedPayload { version, code, path, .. } = failed_payload(contract);
+            let failure = failed_payload(contract).failure;
             assert_ok!(report(reject(contract)));
             assert_eq!(traced(), [Traced::Reject(contract, Some(0))]);
-            assert_eq!(events(), [Event::DeploymentRejected { contract, node: NODE, version, code, path }]);
+            assert_eq!(Failures::<Test>::get(contract), Some(failure.clone()));
+            assert_eq!(events(), [Event::DeploymentRejected { contract, node: NODE, failure }]);
             let Deployment { version, resources, pending, .. } = deployment(contract);
             assert_eq!((version, resources, pending), (1, first, None));
             assert_eq!(Bodies::<Test>::get(contract).unwrap().bytes(), BODY);

@@ -16,12 +16,13 @@ use bollard::{
     models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse},
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
-        StartContainerOptions, StatsOptionsBuilder, StopContainerOptionsBuilder,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder,
+        StopContainerOptionsBuilder,
     },
 };
 use container::{Common, contract_network};
-use futures::{FutureExt, StreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use names::Names;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -45,6 +46,8 @@ const STOP_SECONDS: i32 = 10;
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// Limit of containers that are inspected at the same time.
 const MAX_INSPECTS: usize = 8;
+/// Lines of a machine's output of which the last that isn't empty counts.
+const LAST_LINES: &str = "10";
 const NANOS_PER_MS: u64 = 1_000_000;
 /// Statuses of the engine that pass: something vanished, a name is still in use, it is starting or stopping.
 const PASSING: [u16; 3] = [404, 409, 503];
@@ -299,6 +302,19 @@ impl MachineDriver for DockerMachines {
         Ok(())
     }
 
+    async fn last_words(&self, id: &WorkloadId) -> Result<Option<String>, DriverError> {
+        let name = self.common.names.container(id);
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(LAST_LINES).build();
+        let docker = self.docker().await?;
+        let lines: Vec<_> = docker
+            .logs(&name, Some(options))
+            .try_collect()
+            .await
+            .map_err(|error| failure("read the output of", &name, error))?;
+        let lines = lines.iter().rev().map(|line| line.to_string().trim().to_owned());
+        Ok(lines.into_iter().find(|line| !line.is_empty()))
+    }
+
     async fn usage(&self, id: &WorkloadId) -> Result<Option<MachineUsage>, DriverError> {
         let name = self.common.names.container(id);
         let options = StatsOptionsBuilder::default().stream(false).one_shot(true).build();
@@ -342,14 +358,14 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error) -> DriverError {
     let Error::DockerResponseServerError { status_code, message } = &error else {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     };
-    if pull::is_no_room(message) {
-        return pull::no_room(&format!("{action} machine {id}"), message);
+    if let Some(full) = pull::no_room(message, None) {
+        return full;
     }
     let is_trouble = *status_code != 400 && contains_any(message, &ENGINE_TROUBLE);
     if is_trouble || PASSING.contains(status_code) {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     }
-    DriverError::Exited(format!("the engine can't {action} machine {id}: {message}"))
+    DriverError::Refused(format!("can't {action}: {message}"))
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -426,7 +442,7 @@ mod tests {
             let message = message.into();
             make_failure("create", &id, Error::DockerResponseServerError { status_code, message })
         };
-        let refused = |error| matches!(error, DriverError::Exited(_));
+        let refused = |error| matches!(error, DriverError::Refused(_));
         assert!(refused(answer(500, "cannot mount volume over existing file, file exists /etc/passwd")));
         assert!(refused(answer(400, "OCI runtime create failed: exec: \"/nothing\": no such file")));
         assert!(refused(answer(400, "exec: \"context canceled\": executable file not found in $PATH")));
@@ -438,6 +454,6 @@ mod tests {
         assert!(passes(make_failure("create", &id, Error::RequestTimeoutError)));
 
         let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
-        assert!(matches!(full, DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }));
+        assert!(matches!(full, DriverError::Invalid { code: FailureCode::NodeFull, .. }));
     }
 }

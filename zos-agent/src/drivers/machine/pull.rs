@@ -10,16 +10,20 @@ use bollard::{
     query_parameters::{CreateImageOptions, CreateImageOptionsBuilder, RemoveImageOptions},
 };
 use futures::StreamExt;
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 use tfgrid_client::deployment::{ImageError, ImageReference};
-use tfgrid_primitives::{FailureCode, units::MIB};
+use tfgrid_primitives::{FailureCode, report::download_ms, units::MIB};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
 /// Longest silence of a registry.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Limit for a whole image.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Limit for a whole image, beside [`download_ms`] of the layers that the registry has announced: as long as the
+/// chain waits for an image that fills the contract's disk.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);
 const IMAGE_FIELD: &str = "/data/image";
 /// Parts of a registry's message that it doesn't have the image.
 const MISSING: [&str; 4] = ["manifest unknown", "name unknown", "no matching manifest", "http 404"];
@@ -34,8 +38,6 @@ const DENIED: [&str; 8] = [
     "http 401",
     "http 403",
 ];
-/// Parts of a message that a disk or a quota is full.
-const NO_ROOM: [&str; 2] = ["no space left on device", "disk quota exceeded"];
 
 /// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
 pub fn engine_reference(image: &str) -> Result<String, DriverError> {
@@ -56,9 +58,7 @@ pub async fn pull(docker: &Docker, image: &str, rules: ImageRules) -> Result<(),
         return check_size(docker, &reference, limit).await;
     }
     info!(image, "fetching");
-    timeout(FETCH_TIMEOUT, fetch(docker, &parsed, image, limit)).await.map_err(|_| {
-        DriverError::transient(format!("fetching {image} took more than {FETCH_TIMEOUT:?}"))
-    })??;
+    fetch(docker, &parsed, image, limit).await?;
     check_size(docker, &reference, limit).await
 }
 
@@ -76,34 +76,53 @@ async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64
         CreateImageOptionsBuilder::default().from_image(&parsed.repository()).tag(version).build();
     let mut progress = Box::pin(docker.create_image(Some(options), None, None));
     let mut layers = HashMap::new();
+    let begun = Instant::now();
     loop {
         let item = timeout(SILENCE_TIMEOUT, progress.next()).await.map_err(|_| {
             DriverError::transient(format!("the registry of {image} was silent for {SILENCE_TIMEOUT:?}"))
         })?;
-        match item {
+        // On an error the stream is dropped, and the engine stops fetching.
+        let announced = match item {
             None => return Ok(()),
-            Some(Err(error)) => return Err(pull_failure(image, error)),
-            // On an error the stream is dropped, and the engine stops fetching.
-            Some(Ok(info)) => check_layers(&mut layers, info, image, limit)?,
+            Some(Err(error)) => {
+                // The engine has removed the part that it got: was there room for an image within the limit?
+                let is_large = is_disk_full(&error.to_string())
+                    && free_bytes(docker).await.is_some_and(|free| free >= limit);
+                return Err(pull_failure(image, error, is_large.then_some(limit)));
+            }
+            Some(Ok(info)) => check_layers(&mut layers, info, limit)?,
+        };
+        let most = FETCH_TIMEOUT.saturating_add(Duration::from_millis(download_ms(announced)));
+        if begun.elapsed() > most {
+            return Err(DriverError::transient(format!("fetching {image} took more than {most:?}")));
         }
     }
 }
 
-/// Fails once the layers that are announced exceed the limit. These are compressed sizes: the unpacked image
-/// is larger still.
+fn is_disk_full(message: &str) -> bool {
+    contains_any(message, &["no space left on device"])
+}
+
+/// Free space on the engine's disk; `None` if this can't be seen from here.
+async fn free_bytes(docker: &Docker) -> Option<u64> {
+    let disk = rustix::fs::statvfs(docker.info().await.ok()?.docker_root_dir?).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Size of the layers that are announced; fails once it exceeds the limit. These are compressed sizes: the
+/// unpacked image is larger still.
 fn check_layers(
     layers: &mut HashMap<String, u64>,
     info: CreateImageInfo,
-    image: &str,
     limit: u64,
-) -> Result<(), DriverError> {
+) -> Result<u64, DriverError> {
     let total =
         info.progress_detail.and_then(|detail| detail.total).and_then(|total| u64::try_from(total).ok());
     if let (Some(layer), Some(total), Some("Downloading")) = (info.id, total, info.status.as_deref()) {
         layers.insert(layer, total);
     }
     let sum = layers.values().fold(0u64, |sum, size| sum.saturating_add(*size));
-    if sum > limit { Err(too_large(image, sum, limit)) } else { Ok(()) }
+    if sum > limit { Err(too_large(sum, limit)) } else { Ok(sum) }
 }
 
 async fn check_size(docker: &Docker, reference: &str, limit: u64) -> Result<(), DriverError> {
@@ -113,7 +132,7 @@ async fn check_size(docker: &Docker, reference: &str, limit: u64) -> Result<(), 
         return Ok(());
     }
     remove(docker, reference).await;
-    Err(too_large(reference, size, limit))
+    Err(too_large(size, limit))
 }
 
 /// Removes the image, unless a container uses it.
@@ -123,57 +142,45 @@ pub async fn remove(docker: &Docker, reference: &str) {
     }
 }
 
-fn too_large(image: &str, size: u64, limit: u64) -> DriverError {
-    DriverError::Invalid {
-        code: FailureCode::ImageTooLarge,
-        field: IMAGE_FIELD,
-        message: format!(
-            "{image} has at least {} MiB, {} MiB are allowed: reserve more disk or use a smaller image",
-            size / MIB,
-            limit / MIB
-        ),
+fn too_large(size: u64, limit: u64) -> DriverError {
+    let message = format!("at least {} MiB, {} MiB are allowed", size.div_ceil(MIB), limit / MIB);
+    invalid_image(FailureCode::ImageTooLarge, message)
+}
+
+fn invalid_image(code: FailureCode, message: impl Into<String>) -> DriverError {
+    DriverError::Invalid { code, field: IMAGE_FIELD, message: message.into() }
+}
+
+/// The failure if the engine says that a disk or a quota is full. The disk was filled by an image of more bytes than
+/// `exceeded`, or else is too full for what the contract may use.
+pub fn no_room(message: &str, exceeded: Option<u64>) -> Option<DriverError> {
+    if contains_any(message, &["disk quota exceeded"]) {
+        return Some(invalid_image(FailureCode::ImageTooLarge, message));
     }
+    is_disk_full(message).then(|| match exceeded {
+        Some(limit) => {
+            invalid_image(FailureCode::ImageTooLarge, format!("more than the {} MiB allowed", limit / MIB))
+        }
+        None => DriverError::Invalid { code: FailureCode::NodeFull, field: "", message: message.into() },
+    })
 }
 
-/// Whether the engine says that a disk or a quota is full.
-pub fn is_no_room(message: &str) -> bool {
-    contains_any(message, &NO_ROOM)
-}
-
-/// An image that doesn't fit on the disk, whoever fills that.
-pub fn no_room(action: &str, message: &str) -> DriverError {
-    DriverError::Invalid {
-        code: FailureCode::ImageTooLarge,
-        field: IMAGE_FIELD,
-        message: format!(
-            "no room to {action}: {message}: use a smaller image, or a node with more free disk space"
-        ),
-    }
-}
-
-/// Tells what the owner must change from a registry that can't be reached or is overloaded.
-fn pull_failure(image: &str, error: Error) -> DriverError {
+/// Tells what the owner must change from a registry that can't be reached or is overloaded. `exceeded` is as in
+/// [`no_room`].
+fn pull_failure(image: &str, error: Error, exceeded: Option<u64>) -> DriverError {
     let (status, message) = match &error {
         Error::DockerResponseServerError { status_code, message } => (*status_code, message.as_str()),
         Error::DockerStreamError { error } => (0, error.as_str()),
         _ => return failure("fetch", image, error),
     };
-    if is_no_room(message) {
-        return no_room(&format!("fetch {image}"), message);
+    if let Some(full) = no_room(message, exceeded) {
+        return full;
     }
-    let not_found = |why: String| DriverError::Invalid {
-        code: FailureCode::ImageNotFound,
-        field: IMAGE_FIELD,
-        message: why,
-    };
     if matches!(status, 401 | 403) || contains_any(message, &DENIED) {
-        return not_found(format!(
-            "the registry refuses {image} without credentials, or doesn't have it: make it public, or correct \
-             its name: {message}"
-        ));
+        return invalid_image(FailureCode::ImageDenied, message);
     }
     if status == 404 || contains_any(message, &MISSING) || (status == 0 && message.contains("not found")) {
-        return not_found(format!("the registry doesn't have {image}: {message}"));
+        return invalid_image(FailureCode::ImageNotFound, message);
     }
     failure("fetch", image, error)
 }
@@ -185,8 +192,8 @@ mod tests {
 
     #[test]
     fn a_failed_pull_is_the_owners_or_passes() {
-        let code = |error| match pull_failure("x", error) {
-            DriverError::Invalid { code, field: IMAGE_FIELD, .. } => Some(code),
+        let code = |error| match pull_failure("x", error, None) {
+            DriverError::Invalid { code, .. } => Some(code),
             _ => None,
         };
         let answer = |status_code, message: &str| {
@@ -200,15 +207,19 @@ mod tests {
         assert_eq!(streamed("manifest unknown"), missing);
         assert_eq!(streamed("no matching manifest for linux/amd64 in the manifest list entries"), missing);
 
-        assert_eq!(answer(500, "Head \"https://x/v2/y/manifests/1\": no basic auth credentials"), missing);
-        assert_eq!(answer(500, "unauthorized: authentication required"), missing);
-        assert_eq!(answer(404, "pull access denied for x, repository does not exist"), missing);
-        assert_eq!(answer(500, "unexpected status from HEAD request to x: 403 Forbidden"), missing);
-        assert_eq!(streamed("denied: requested access to the resource is denied"), missing);
+        let denied = Some(FailureCode::ImageDenied);
+        assert_eq!(answer(500, "Head \"https://x/v2/y/manifests/1\": no basic auth credentials"), denied);
+        assert_eq!(answer(500, "unauthorized: authentication required"), denied);
+        assert_eq!(answer(404, "pull access denied for x, repository does not exist"), denied);
+        assert_eq!(answer(500, "unexpected status from HEAD request to x: 403 Forbidden"), denied);
+        assert_eq!(streamed("denied: requested access to the resource is denied"), denied);
 
-        let too_large = Some(FailureCode::ImageTooLarge);
-        assert_eq!(streamed("failed to register layer: write /a: no space left on device"), too_large);
-        assert_eq!(answer(500, "write /var/lib/docker/tmp/x: disk quota exceeded"), too_large);
+        let full = "failed to register layer: write /a: no space left on device";
+        assert_eq!(streamed(full), Some(FailureCode::NodeFull));
+        let exceeded = pull_failure("x", Error::DockerStreamError { error: full.into() }, Some(MIB));
+        assert!(matches!(exceeded, DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }));
+        let quota = Some(FailureCode::ImageTooLarge);
+        assert_eq!(answer(500, "write /var/lib/docker/tmp/x: disk quota exceeded"), quota);
 
         assert_eq!(answer(500, "Get http://x/v2/: dial tcp: connect: connection refused"), None);
         assert_eq!(answer(500, "toomanyrequests: You have reached your pull rate limit"), None);
@@ -226,13 +237,13 @@ mod tests {
                 progress_detail: Some(ProgressDetail { current: Some(1), total: Some(total) }),
                 ..Default::default()
             };
-            check_layers(&mut layers, info, "x", 100).is_ok()
+            check_layers(&mut layers, info, 100).ok()
         };
-        assert!(take("a", "Downloading", 60));
-        assert!(take("a", "Downloading", 60));
-        assert!(take("b", "Extracting", 60));
-        assert!(take("b", "Downloading", 40));
-        assert!(!take("c", "Downloading", 1));
+        assert_eq!(take("a", "Downloading", 60), Some(60));
+        assert_eq!(take("a", "Downloading", 60), Some(60));
+        assert_eq!(take("b", "Extracting", 60), Some(60));
+        assert_eq!(take("b", "Downloading", 40), Some(100));
+        assert_eq!(take("c", "Downloading", 1), None);
     }
 
     #[test]

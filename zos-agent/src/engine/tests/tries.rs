@@ -21,7 +21,7 @@ async fn no_machine_starts_while_another_cannot_be_created() {
     let node = Node::running();
     node.host.refuse_create("b", true);
     node.chain.deploy(1, &pair());
-    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
+    let expected = (FailureCode::WorkloadRefused, "/workloads/1".to_string());
     assert_eq!(node.until_failed().await, expected);
     assert_eq!((node.times("create 1-b"), node.times("start 1-a")), (5, 0));
     node.until("it is removed", |node| node.host.is_empty()).await;
@@ -39,9 +39,9 @@ async fn give_up(node: &Node) {
 }
 
 /// The chain takes reports again, and the node says that `b` can't run.
-async fn assert_rejected(node: &Node) {
+async fn assert_rejected(node: &Node, code: FailureCode) {
     node.chain.refuse_reports(false);
-    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
+    let expected = (code, "/workloads/1".to_string());
     assert_eq!(node.until_failed().await, expected);
 }
 
@@ -50,7 +50,7 @@ async fn machines_stop_when_another_cannot_start() {
     let node = Node::running();
     node.host.refuse_start("b", true);
     give_up(&node).await;
-    assert_rejected(&node).await;
+    assert_rejected(&node, FailureCode::WorkloadRefused).await;
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn machines_stop_when_another_exits_before_the_answer() {
     let node = Node::running();
     node.host.crash("b", true);
     give_up(&node).await;
-    assert_rejected(&node).await;
+    assert_rejected(&node, FailureCode::WorkloadExited).await;
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn an_update_that_adds_a_bad_machine_stops_no_other() {
     let instance = node.host.instance(1, "a");
     node.host.refuse_create("b", true);
     node.chain.deploy(1, &machines(&[("a", "localhost/web:2"), ("b", IMAGE)]));
-    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
+    let expected = (FailureCode::WorkloadRefused, "/workloads/1".to_string());
     assert_eq!(node.until_failed().await, expected);
     node.until_another_came_and_went().await;
     assert!(node.host.is_running(1, "a"));
@@ -120,7 +120,7 @@ async fn an_update_that_cannot_be_created_is_reverted() {
     let (a, old) = (node.host.instance(1, "a"), node.host.hash(1, "b"));
     node.host.refuse_create("b", true);
     node.chain.deploy(1, &machines(&[("a", IMAGE), ("b", "localhost/web:2")]));
-    let expected = (FailureCode::WorkloadExited, "/workloads/1".to_string());
+    let expected = (FailureCode::WorkloadRefused, "/workloads/1".to_string());
     assert_eq!(node.until_failed().await, expected);
     node.host.refuse_create("b", false);
     node.until("the old version runs again", |node| {
@@ -138,7 +138,7 @@ async fn an_update_leaves_what_is_not_its_own_running() {
     let instance = node.host.instance(1, "a");
     node.host.refuse_start("c", true);
     node.chain.deploy(1, &machines(&[("a", IMAGE), ("b", IMAGE), ("c", IMAGE)]));
-    let expected = (FailureCode::WorkloadExited, "/workloads/2".to_string());
+    let expected = (FailureCode::WorkloadRefused, "/workloads/2".to_string());
     assert_eq!(node.until_failed().await, expected);
     node.until_another_came_and_went().await;
     assert_eq!(node.host.instance(1, "a"), instance);

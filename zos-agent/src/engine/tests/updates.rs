@@ -25,7 +25,7 @@ async fn an_update_that_cannot_run_leaves_the_old_version_running() {
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     node.until_deployed(1).await;
     let instance = node.host.instance(1, "web");
-    node.host.image("localhost/web:2", Image::Missing);
+    node.host.image("localhost/web:2", Image::Refused(FailureCode::ImageNotFound));
     node.chain.deploy(1, &machine("web", "localhost/web:2"));
     assert_eq!(node.until_failed().await.0, FailureCode::ImageNotFound);
     node.until_another_came_and_went().await;
@@ -103,7 +103,7 @@ async fn the_old_version_comes_back_without_its_registry() {
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     node.until_deployed(1).await;
     let hash = node.host.hash(1, "web");
-    node.host.image("localhost/web:1", Image::Missing);
+    node.host.image("localhost/web:1", Image::Refused(FailureCode::ImageNotFound));
     node.host.crash("web", true);
     node.chain.deploy(1, &machine("web", "localhost/web:2"));
     node.until_failed().await;
