@@ -542,6 +542,11 @@ impl GridAt {
         self.constant("the existential deposit", api::constants().balances().existential_deposit())
     }
 
+    /// What a deposit leaves on an account beside that, for the fees of calls, in 1e-7 TFT.
+    pub fn fee_reserve(&self) -> Result<Balance, Error> {
+        self.constant("the reserve for fees", api::constants().billing().fee_reserve())
+    }
+
     /// The deposit of a twin, in 1e-7 TFT.
     pub fn twin_deposit(&self) -> Result<Balance, Error> {
         self.constant("the deposit of a twin", api::constants().twins().twin_deposit())

@@ -37,10 +37,20 @@ impl Purse {
         Ok(Self { account, free, must_stay: at.existential_deposit()? })
     }
 
+    /// The same where `reserve` must stay for fees, too.
+    pub fn keeping(self, reserve: Balance) -> Self {
+        Self { must_stay: self.must_stay.saturating_add(reserve), ..self }
+    }
+
+    /// Whether the account can spend this.
+    pub fn has(&self, amount: Balance) -> bool {
+        amount.saturating_add(self.must_stay) <= self.free
+    }
+
     /// Fails if the account can't spend `amount`; `what` needs it, as in `a twin needs a deposit of 1 TFT`.
     pub fn ensure_has(&self, amount: Balance, what: &str) -> Result<()> {
         let Self { account, free, must_stay } = self;
-        if amount.saturating_add(*must_stay) <= *free {
+        if self.has(amount) {
             return Ok(());
         }
         let has = match free {

@@ -45,7 +45,8 @@ impl<T: Config> Pallet<T> {
 
     /// An owner who ends a contract early or whose body was at fault pays the minimum charge all the same, and so
     /// does a version that nobody confirmed: otherwise capacity could be occupied for nothing. Where the node is
-    /// silent or at fault, nothing is paid; a deadline that is served late costs no more.
+    /// silent or at fault, nothing is paid; a deadline that is served late costs no more. A contract that its node
+    /// deployed in the end pays for the time in which it waited, or for the time that it ran if that is more.
     fn outcome(record: &Contract, reason: ClosingReason) -> Outcome {
         let unconfirmed = record.state == ContractState::Created;
         let pays = match reason {
@@ -57,7 +58,8 @@ impl<T: Config> Pallet<T> {
         if reason == ClosingReason::NotDelivered {
             Outcome::NotDelivered
         } else if pays && record.node().is_none_or(Self::is_served) {
-            let reserved_ms = record.awaited().map_or(0, |answer| Self::reserved_ms(&answer));
+            let waited_ms = record.deployed_at.saturating_sub(record.created_at);
+            let reserved_ms = record.awaited().map_or(waited_ms, |answer| Self::reserved_ms(&answer));
             Outcome::EndedByOwner { reserved_ms }
         } else {
             Outcome::Served

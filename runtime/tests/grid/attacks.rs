@@ -248,6 +248,28 @@ mod squatting {
     }
 
     #[test]
+    fn a_contract_cancelled_at_once_pays_for_its_wait() {
+        run_with_node(|mut machine, bob| {
+            let before = credit(bob);
+            let resources = Resources { sru: 0, ..capacity() };
+            assert_ok!(call(Bob, create(1, resources)));
+            let asked_at = Clock::grid_now();
+            for _ in 0..3 {
+                machine.serve(AnswerTime::get() / 2);
+                report(machine.progress(1, 1)).unwrap();
+            }
+            report(machine.deployed(1, b"{}")).unwrap();
+            let waited_ms = Clock::grid_now() - asked_at;
+            assert_ok!(call(Bob, cancel(1)));
+            let hourly = u128::from(Contracts::quote(1, resources, 0).unwrap()) * 20 * TFT / 10_000_000_000;
+            let minimum_ms = 10 * MINUTE_MS;
+            let due = hourly * u128::from(waited_ms.max(minimum_ms)) / u128::from(HOUR_MS);
+            let paid = before - credit(bob);
+            assert!(paid + 1 >= due && paid < due * 101 / 100, "{paid} paid of {due}");
+        });
+    }
+
+    #[test]
     fn addresses_that_reached_no_node_cool_down_briefly() {
         run_with_node(|mut machine, _| {
             for n in 10..26 {

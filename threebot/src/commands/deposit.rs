@@ -44,7 +44,8 @@ impl Deposit {
             bail!(Foreseen::new("Billing.DepositTooSmall", text));
         }
         let what = format!("you want to deposit {} TFT", format_tft(self.amount));
-        Purse::read(&at, session.account()?).await?.ensure_has(self.amount, &what)?;
+        let purse = Purse::read(&at, session.account()?).await?.keeping(at.fee_reserve()?);
+        purse.ensure_has(self.amount, &what)?;
         session.submit("deposit", &api::transactions().billing().deposit(twin, self.amount)).await?;
         let funding = Funding::read(&session.grid.finalized().await?, twin).await?;
         let text = text(twin, self.amount, &funding.payer, funding.paused().as_deref());

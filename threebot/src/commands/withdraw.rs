@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot withdraw`
 
-use crate::{cli::Global, output::Answer, session::Session};
+use crate::{cli::Global, foreseen::Purse, output::Answer, session::Session};
 use anyhow::{Result, ensure};
 use clap::Args;
 use serde_json::json;
@@ -27,7 +27,12 @@ impl Withdraw {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
-        let most = withdrawable(&at, twin).await?;
+        let purse = Purse::read(&at, session.account()?).await?;
+        let mut most = withdrawable(&at, twin).await?;
+        if !purse.has(at.fee_reserve()?) {
+            // The fee may come out of the credit.
+            most = most.saturating_sub(at.fee_reserve()?);
+        }
         let amount = self.amount.unwrap_or(most);
         ensure!(
             amount > 0 && amount <= most,
