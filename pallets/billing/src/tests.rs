@@ -16,7 +16,7 @@ use frame_support::{
         tokens::Preservation,
     },
 };
-use sp_runtime::{ArithmeticError, TokenError, traits::BadOrigin};
+use sp_runtime::{TokenError, traits::BadOrigin};
 use tfgrid_primitives::{
     Charge, ClockSpan, Deadline, ExactTft, PriceTime, Rates, Resources, TwinId,
     clock::HALT_CAP_MS,
@@ -92,8 +92,11 @@ fn a_deposit_that_cannot_be_made_changes_nothing() {
         let deposit = |twin, amount| Billing::deposit(RuntimeOrigin::signed(ALICE), twin, amount);
         assert_noop!(deposit(1_000, TFT), Error::<Test>::UnknownTwin);
         assert_noop!(deposit(1, ED - 1), Error::<Test>::DepositTooSmall);
-        assert_noop!(deposit(1, 1_001 * TFT), TokenError::FundsUnavailable);
-        assert_noop!(deposit(1, u128::MAX), ArithmeticError::Underflow);
+        let left = Balances::free_balance(ALICE) - ED - FEE_RESERVE;
+        for amount in [left + 1, 1_001 * TFT, u128::MAX] {
+            assert_noop!(deposit(1, amount), Error::<Test>::NothingLeftForFees);
+        }
+        assert_ok!(deposit(1, left));
     });
 }
 
@@ -580,7 +583,7 @@ fn the_present_price_counts_until_another_is_accepted() {
 fn what_an_update_reserves_is_paid_for_with_its_answer() {
     run(|| {
         let (hour, twice) = (20 * TFT, 2 * DOLLAR.usd);
-        deposit(ALICE, 1_000 * TFT);
+        deposit(ALICE, 900 * TFT);
         begin(1, parties(1, FARM), DOLLAR);
         let (mut due, mut earned) = (0, 0);
         // What it costs as much as the present version, and reserves as much again; answered after 6 minutes.

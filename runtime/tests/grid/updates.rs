@@ -123,14 +123,13 @@ fn whoever_runs_a_large_version_pays_for_it() {
         machine.serve(AnswerTime::get() / 2 + 2 * SLOT_DURATION);
     });
     let confirmed = paid_on_the_bill_of_a_small_version(|machine, id| {
-        let large_for = Clock::price_now();
         report(machine.deployed(id, b"small")).unwrap();
         assert_ok!(call(Bob, update(id, large())));
         report(machine.deployed(id, b"large")).unwrap();
-        assert_eq!(Clock::price_now(), large_for);
     });
     for (paid, due) in [rejected, expired, confirmed] {
-        assert!(paid.abs_diff(due) <= 12, "{paid} were paid for {due}");
+        // Grid time, which counts the reserved time, may be a block behind.
+        assert!(paid.abs_diff(due) <= due / 200, "{paid} were paid for {due}");
     }
 }
 
@@ -154,7 +153,7 @@ fn cancel_before_a_small_version_runs_pays_for_the_large_one() {
 #[test]
 fn updates_of_equal_price_reserve_nothing_for_nothing() {
     run_with_node(|mut machine, bob| {
-        let disk = Resources { sru: 20 * small().sru, ..small() };
+        let disk = Resources { sru: 5 * small().sru, ..small() };
         let memory = Resources { mru: 4 * small().mru, ..small() };
         let id = deployed(&mut machine, Bob, disk);
         let both = Contracts::quote(1, disk.max(&memory), 0).unwrap();
@@ -162,9 +161,9 @@ fn updates_of_equal_price_reserve_nothing_for_nothing() {
         for (version, resources) in [(2, memory), (3, disk), (4, memory)] {
             let (clock, rate) = (Clock::price_now(), agreed());
             assert_ok!(call(Bob, update(id, resources)));
-            machine.serve(2 * MINUTE_MS);
+            machine.serve(AnswerTime::get() / 2);
             report(machine.progress(id, version)).unwrap();
-            machine.serve(2 * MINUTE_MS);
+            machine.serve(AnswerTime::get() / 2);
             report(machine.deployed(id, b"{}")).unwrap();
             assert!(both > rate.max(agreed()));
             due += (Rates { usd: both, extra: 0 }.cost_of(Clock::price_now() - clock, 1_000).shared).ceil();
