@@ -75,6 +75,10 @@ fn with_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     Ok((farmer, LastNodeId::<T>::get()))
 }
 
+fn resources_of<T: Config>(node: NodeId) -> Option<Resources> {
+    Nodes::<T>::get(node).map(|node| node.resources)
+}
+
 /// A draining, certified node with all records.
 fn with_full_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     let (farmer, node) = with_node::<T>()?;
@@ -82,7 +86,7 @@ fn with_full_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError>
     Pallet::<T>::set_location(signed(), node, location())?;
     Pallet::<T>::set_public_config(signed(), node, Some(public_config()))?;
     Pallet::<T>::drain(signed(), node, earliest_drain::<T>(), longest_reason())?;
-    Pallet::<T>::do_certify(node, true)?;
+    Pallet::<T>::do_certify(node, resources_of::<T>(node))?;
     Pallet::<T>::do_report_details(node, 1, details(capacity()));
     Pallet::<T>::do_report_power(node, 1, PowerState::Up);
     Pallet::<T>::count_not_delivered(node, 1);
@@ -374,9 +378,10 @@ mod benchmarks {
     #[benchmark]
     fn certify() -> Result<(), BenchmarkError> {
         let (_, node) = with_node::<T>()?;
+        let seen = resources_of::<T>(node);
         let origin = T::CertifierOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
-        _(origin as T::RuntimeOrigin, node, true);
+        _(origin as T::RuntimeOrigin, node, seen);
         assert!(Nodes::<T>::get(node).is_some_and(|node| node.certified.is_some()));
         Ok(())
     }
