@@ -89,7 +89,8 @@ impl<T: Config> Ledger for Pallet<T> {
             paid
         });
         Self::count_early_end(paid);
-        Ok(())
+        // What is left must do for the next wait: otherwise whoever has nothing left would replace for nothing.
+        paid.map_or(Ok(()), |(payer, _)| Self::ensure_affordable(payer, Rates::ZERO))
     }
 
     fn reprice(contract: ContractId, price: ContractPrice) -> DispatchResult {

@@ -7,7 +7,7 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    Balance, ContractId, Deadline, GridMillis, NodeId, TwinId,
+    Balance, ContractId, Deadline, FailureCode, GridMillis, NodeId, TwinId,
     traits::{Agenda, Clock, Ledger, NodeDirectory, Outcome, PublicIps, Service, TwinDirectory},
     views::{ClosedContract, ClosingReason},
 };
@@ -51,19 +51,27 @@ impl<T: Config> Pallet<T> {
         let unconfirmed = record.state == ContractState::Created;
         let pays = match reason {
             ClosingReason::Cancelled => true,
-            ClosingReason::NodeRejected { code } => !code.is_nodes_fault(),
+            ClosingReason::NodeRejected { code } => !Self::is_excused(code, record.awaited()),
             ClosingReason::NodeSilent => unconfirmed,
             _ => false,
         };
         if reason == ClosingReason::NotDelivered {
             Outcome::NotDelivered
         } else if pays && record.node().is_none_or(Self::is_served) {
-            let waited_ms = record.deployed_at.saturating_sub(record.created_at);
+            let asked_at = record.deployment().map_or(record.deployed_at, |first| first.answer.asked_at);
+            let waited_ms = record.deployed_at.saturating_sub(asked_at);
             let reserved_ms = record.awaited().map_or(waited_ms, |answer| Self::reserved_ms(&answer));
             Outcome::EndedByOwner { reserved_ms }
         } else {
             Outcome::Served
         }
+    }
+
+    /// Whether a version that its node rejects costs its owner nothing: the node is at fault, and said so in time. Later
+    /// it is paid for, since an image may come slowly and fail in the end by its owner's will.
+    pub(crate) fn is_excused(code: FailureCode, awaited: Option<Answer>) -> bool {
+        let in_time = |answer: Answer| Self::reserved_ms(&answer) <= T::AnswerWithinMs::get();
+        code.is_nodes_fault() && awaited.is_none_or(in_time)
     }
 
     /// Whether the contracts of a node may run.

@@ -57,7 +57,9 @@ impl<T: Config> Pallet<T> {
         let facts_of = |node| T::Nodes::facts(node).ok_or(Error::<T>::UnknownNode);
         let mut price = match &record.kind {
             ContractKind::Node(Deployment { node, resources, .. }) => {
-                Self::price_on(*node, &facts_of(*node)?, *resources, present.public_ips)?
+                // A place costs its part of what the node offered at creation: its farmer can't raise that since.
+                let facts = NodeFacts { resources: *resources, ..facts_of(*node)? };
+                Self::price_on(*node, &facts, *resources, present.public_ips)?
             }
             ContractKind::Rent { node } => Self::price_of_rent(&facts_of(*node)?)?,
             ContractKind::Name { .. } => Self::price_of_name()?,

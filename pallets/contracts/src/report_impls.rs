@@ -64,7 +64,8 @@ impl<T: Config> Pallet<T> {
         let code = failure.code;
         Failures::<T>::insert(contract, &failure);
         Self::deposit_event(Event::DeploymentRejected { contract, node, failure });
-        if Self::end_pending(contract, &mut record, !code.is_nodes_fault()).is_none() {
+        let pays = !Self::is_excused(code, record.awaited());
+        if Self::end_pending(contract, &mut record, pays).is_none() {
             return Self::close(contract, record, ClosingReason::NodeRejected { code });
         }
         if let ContractKind::Node(deployment) = &mut record.kind {

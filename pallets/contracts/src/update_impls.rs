@@ -176,6 +176,8 @@ impl<T: Config> Pallet<T> {
     }
 
     fn release_part(record: &mut Contract, part: Balance) {
+        // A part of it may have gone for a fee.
+        let part = part.min(record.deposit);
         record.deposit = record.deposit.saturating_sub(part);
         Self::release_deposit(record.twin, part);
     }

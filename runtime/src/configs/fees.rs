@@ -162,12 +162,15 @@ impl OnChargeTransaction<Runtime> for FeesOrRelease {
         fee: Balance,
         tip: Balance,
     ) -> Result<(), TransactionValidityError> {
-        <FromAccount as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip).or_else(
-            |unpaid| {
-                let tried = with_transaction(|| TransactionOutcome::Rollback(Self::release(who, call, fee)));
-                tried.map_err(|_| unpaid)
-            },
-        )
+        let can_pay =
+            || <FromAccount as OnChargeTransaction<Runtime>>::can_withdraw_fee(who, call, info, fee, tip);
+        can_pay().or_else(|unpaid| {
+            with_transaction(|| {
+                let released = Self::release(who, call, fee).map_err(|_| unpaid);
+                TransactionOutcome::Rollback(Ok::<_, DispatchError>(released.and_then(|()| can_pay())))
+            })
+            .unwrap_or(Err(unpaid))
+        })
     }
 
     fn correct_and_deposit_fee(

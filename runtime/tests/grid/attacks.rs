@@ -248,6 +248,16 @@ mod squatting {
     }
 
     #[test]
+    fn replacing_a_first_version_ends_with_the_credit() {
+        run_with_credit(TFT, |_, bob| {
+            assert_ok!(call(Bob, create(1, small())));
+            let replaced = (0..1_000).take_while(|_| call(Bob, update(1, small())).is_ok()).count();
+            let kept = u128::from(price_of(1).rates.usd) * 20 * TFT / 10_000_000_000;
+            assert!(replaced > 0 && credit(bob) >= kept, "{replaced} times, {} is left", credit(bob));
+        });
+    }
+
+    #[test]
     fn a_contract_cancelled_at_once_pays_for_its_wait() {
         run_with_node(|mut machine, bob| {
             let before = credit(bob);

@@ -133,6 +133,21 @@ mod failed {
     }
 
     #[test]
+    fn a_node_that_is_full_late_is_paid_for() {
+        run(|| {
+            let contract = opened(Create::default());
+            pass(ANSWER_WITHIN - MINUTE_MS);
+            assert_ok!(report(work_on(contract)));
+            pass(2 * MINUTE_MS);
+            let failure = failure(1, FailureCode::NodeFull);
+            begin();
+            assert_ok!(report(failed(NODE, next(), FailedPayload { contract, failure })));
+            let reserved_ms = ANSWER_WITHIN + MINUTE_MS;
+            assert_eq!(traced(), [Traced::Close(contract, Outcome::EndedByOwner { reserved_ms })]);
+        });
+    }
+
+    #[test]
     fn a_failure_is_forgotten_with_its_contract() {
         run(|| {
             let contract = updating(small(), large());
