@@ -167,7 +167,7 @@ impl Waiting {
 }
 
 /// Waits until a contract runs. Fails if it is closed instead.
-async fn running(session: &Session, contract: ContractId) -> Result<()> {
+pub async fn running(session: &Session, contract: ContractId) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
         let at = at?;

@@ -2,7 +2,7 @@
 //! `threebot update`
 
 use super::{
-    deploy::{Waiting, planned, with_public_note},
+    deploy::{Waiting, planned, running, with_public_note},
     event,
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     consent::Consent,
     contract::{self, Pending, Rejected, own_contract},
     deployment::DeploymentFile,
-    foreseen::{self, Foreseen, Purse},
+    foreseen::{self, Purse},
     output::Answer,
     plan::Plan,
     session::Session,
@@ -28,6 +28,7 @@ use tfgrid_client::{
 
 /// Let a contract's node run another version of its deployment; the old one runs until it does
 ///
+/// A version that the node hasn't deployed yet is replaced, also a first one.
 /// A machine or volume that is the same in both versions stays as it is; volumes always keep their content. If
 /// the new version can't run, the old one is restored.
 #[derive(Args)]
@@ -59,12 +60,6 @@ impl Update {
         let Target::Node { node, public_ips, resources } = target else {
             bail!("contract {contract} runs nothing that could have another version");
         };
-        if status == ContractStatus::Created {
-            let text = format!(
-                "contract {contract} isn't deployed yet: its first version must run before another can"
-            );
-            bail!(Foreseen::new("Contracts.NotDeployed", text));
-        }
         let offer = foreseen::online_node(&at, node).await?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
@@ -92,15 +87,22 @@ impl Update {
         let call = api::transactions().contracts().update_node_contract(contract, resources, body, rate);
         let included = session.submit("update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
-        let late = format!(
-            "version {version} of contract {contract} isn't deployed yet; the old version still runs"
-        );
-        self.waiting.wait(&session, contract, &late, updated(&session, contract, version)).await?;
+        let is_first = status == ContractStatus::Created;
+        let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
+        let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
+        let done = async {
+            if is_first {
+                running(&session, contract).await
+            } else {
+                updated(&session, contract, version).await
+            }
+        };
+        self.waiting.wait(&session, contract, &late, done).await?;
         planned(&session, contract, &plan, started).await
     }
 }
 
-/// Waits until a version of a contract runs. Fails if the node rejects it or doesn't answer for it.
+/// Waits until another version of a deployed contract runs. Fails if the node rejects it or doesn't answer for it.
 async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
