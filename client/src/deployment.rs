@@ -18,7 +18,7 @@ pub use rejection::Rejection;
 use json::Cursor;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tfgrid_primitives::{FailureCode, Resources};
+use tfgrid_primitives::{FailureCode, Features, Resources};
 
 /// The only version that this code knows.
 pub const VERSION: u64 = 1;
@@ -97,7 +97,22 @@ pub struct Zmount {
     pub size: u64,
 }
 
+impl WorkloadData {
+    /// What a node must serve to run it.
+    pub fn feature(&self) -> Features {
+        match self {
+            Self::Zmachine(_) => Features::ZMACHINE,
+            Self::Zmount(_) => Features::ZMOUNT,
+        }
+    }
+}
+
 impl Deployment {
+    /// What a node must serve to run all workloads.
+    pub fn features(&self) -> Features {
+        self.workloads.iter().map(|workload| workload.data.feature()).fold(Features::default(), Features::and)
+    }
+
     /// Reads and checks a plain body.
     ///
     /// # Errors

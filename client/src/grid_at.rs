@@ -478,6 +478,7 @@ impl GridAt {
             secure_boot: details.secure_boot,
             gpus: gpus.try_into().map_err(|_| too_long())?,
             bytes_per_second: details.bytes_per_second,
+            features: details.features.0,
         }))
     }
 

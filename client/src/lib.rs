@@ -89,6 +89,10 @@ pub type Config = subxt::SubstrateConfig;
         with = "::subxt::utils::Static<::tfgrid_primitives::report::DetailsPayload>"
     ),
     substitute_type(
+        path = "tfgrid_primitives::features::Features",
+        with = "::subxt::utils::Static<::tfgrid_primitives::Features>"
+    ),
+    substitute_type(
         path = "tfgrid_primitives::report::PowerPayload",
         with = "::subxt::utils::Static<::tfgrid_primitives::report::PowerPayload>"
     ),

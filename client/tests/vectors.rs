@@ -7,7 +7,8 @@ use sp_core::H256;
 use tfgrid_client::{
     MachineKey,
     primitives::{
-        Body, FailureCode, Isolation, Refusal, Registration, ReportKind, Resources, UsageItem, UsageTotals,
+        Body, FailureCode, Features, Isolation, Refusal, Registration, ReportKind, Resources, UsageItem,
+        UsageTotals,
         report::{
             DeployedPayload, DetailsPayload, FailedPayload, Failure, Gpu, HeartbeatPayload, PowerPayload,
             PowerState, ProgressPayload, ReleasedPayload, report_bytes,
@@ -131,6 +132,7 @@ fn a_machines_details_are_reported_as_the_vectors_say() {
         secure_boot: false,
         gpus: gpus.try_into().unwrap(),
         bytes_per_second: 125_000_000,
+        features: Features::ZMACHINE.and(Features::NETWORKS),
     };
     check(6, ReportKind::Details, &payload);
 }

@@ -2,6 +2,7 @@
 //! Reports of nodes to the chain, and the bytes that nodes sign (`docs/FORMATS.md` §3).
 
 use crate::{
+    features::Features,
     ids::{ContractId, NodeId},
     refusal::Refusal,
     resources::Resources,
@@ -248,6 +249,8 @@ pub struct DetailsPayload {
     /// Public traffic that it can carry, in bytes per second, both directions together. Reports of use can't
     /// exceed it, so a node that declares none carries no paid traffic.
     pub bytes_per_second: u64,
+    /// What its agent has code for: contracts ask for nothing else.
+    pub features: Features,
 }
 
 /// Payload of [`ReportKind::Failed`].

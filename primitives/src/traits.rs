@@ -3,6 +3,7 @@
 
 use crate::{
     agenda::Deadline,
+    features::Features,
     fixed::{ExactTft, PriceTime},
     ids::{ContractId, FarmId, NodeId, PublicKey, TwinId},
     ledger::{Charge, Moment, Rates},
@@ -111,13 +112,15 @@ impl<A: FarmInUse, B: FarmInUse> FarmInUse for (A, B) {
 
 /// The public addresses of farms, as the contracts pallet reserves them.
 pub trait PublicIps {
-    /// Takes `count` free addresses of `farm` for `contract`, or says why it can't. Zero is a no-op.
+    /// Sees to it that `contract` has `count` addresses of `farm` at least: first its own that cool down, then free
+    /// ones. Says why it can't.
     fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult;
-    /// The contract is closed: its addresses cool down, nobody else gets them yet. Says whether it had any.
-    fn retire(contract: ContractId) -> bool;
-    /// Whether addresses of this closed contract cool down.
-    fn is_cooling(contract: ContractId) -> bool;
-    /// The addresses have cooled down and are free. A no-op where there are none.
+    /// The addresses of `contract` beyond the first `kept` cool down until `until` (grid time), or for longer where
+    /// some do already: nobody else gets them yet. Says until when, if there are any.
+    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> Option<GridMillis>;
+    /// When the addresses of `contract` that cool down are free, in grid time.
+    fn cooled_at(contract: ContractId) -> Option<GridMillis>;
+    /// The addresses of `contract` that cool down are free now. A no-op where none does.
     fn free(contract: ContractId);
 }
 
@@ -151,6 +154,8 @@ pub struct NodeFacts {
     pub resources: Resources,
     /// Public traffic that it can carry, in bytes per second.
     pub bytes_per_second: u64,
+    /// What its agent has code for; nothing before it has said so.
+    pub features: Features,
     /// How many contracts have capacity of it.
     pub contracts: u32,
     /// What its contracts should be doing.

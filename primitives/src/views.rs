@@ -2,6 +2,7 @@
 //! Views of the chain, as people and machines read them.
 
 use crate::{
+    features::Features,
     ids::{ContractId, FarmId, NodeId, TwinId},
     report::FailureCode,
     resources::Resources,
@@ -269,6 +270,8 @@ pub struct NodeOffer {
     pub country: Option<CountryCode>,
     /// Number of contracts on it.
     pub contracts: u32,
+    /// What its agent has code for; nothing before it has said so.
+    pub features: Features,
     /// What tenants got back because it hadn't delivered, in 1e-7 TFT; fades in 90 days.
     pub not_delivered: Balance,
 }

@@ -22,8 +22,8 @@ use sp_core::{H256, crypto::KeyTypeId, ed25519};
 use sp_io::crypto::{ed25519_generate, ed25519_sign};
 use sp_runtime::traits::AccountIdConversion;
 use tfgrid_primitives::{
-    ClockSpan, ContractId, ExactTft, ExhaustionKey, FarmId, GridMillis, KeySignature, NodeId, PublicKey,
-    Registration, ReportKind, Resources, TwinId, UnixSeconds, UsdRate,
+    ClockSpan, ContractId, ExactTft, ExhaustionKey, FarmId, Features, GridMillis, KeySignature, NodeId,
+    PublicKey, Registration, ReportKind, Resources, TwinId, UnixSeconds, UsdRate,
     farming::{PERIOD_SECONDS, period_of, period_start},
     report::{DetailsPayload, report_bytes},
     ticket::{Isolation, opening_bytes},
@@ -121,7 +121,8 @@ fn node() -> (AccountId, NodeId) {
     };
     let nobody = KeySignature::from_raw([0; 64]);
     Nodes::register(RawOrigin::None.into(), registration, nobody, nobody).expect("it can't fail");
-    let details = DetailsPayload { bytes_per_second: u64::MAX, ..Default::default() };
+    let details =
+        DetailsPayload { bytes_per_second: u64::MAX, features: Features::ALL, ..Default::default() };
     pallet_grid_nodes::Details::<Runtime>::insert(node, pallet_grid_nodes::MachineDetails::from(details));
     (farmer, node)
 }

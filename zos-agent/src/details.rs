@@ -13,12 +13,14 @@ use std::{
     time::Duration,
 };
 use tfgrid_primitives::{
-    Isolation,
+    Features, Isolation,
     report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES},
 };
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
+/// What this agent has code for.
+const SERVED: Features = Features::ZMACHINE.and(Features::ZMOUNT);
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
 /// EFI variable: whether the firmware verified the boot loader (UEFI 2.10, 3.3).
@@ -95,6 +97,7 @@ fn found(root: &Path, data: &Path, capacity: &CapacityOverride) -> Result<Detail
         secure_boot: is_secure_boot(root),
         gpus: gpus.try_into().ok().context("there are too many GPUs")?,
         bytes_per_second: bytes_per_second(root),
+        features: SERVED,
     })
 }
 

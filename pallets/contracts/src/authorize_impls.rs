@@ -77,7 +77,7 @@ impl<T: Config> Pallet<T> {
     ) -> TransactionValidityWithRefund {
         let closed = ClosedContracts::<T>::get(payload.contract).ok_or(Refusal::ContractUnknown)?;
         ensure!(closed.node == Some(*node), Refusal::ContractOfOtherNode);
-        ensure!(T::PublicIps::is_cooling(payload.contract), Refusal::NothingToRelease);
+        ensure!(T::PublicIps::cooled_at(payload.contract).is_some(), Refusal::NothingToRelease);
         T::Nodes::verify(*node, ReportKind::Released, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.released", payload.contract), Weight::zero()))
     }

@@ -55,6 +55,8 @@ const ANY_PRICE: UsdRate = UsdRate::MAX;
 const PUBLIC_IPS: u8 = 16;
 /// Of each of many contracts on one node.
 const FEW_IPS: u8 = 4;
+/// Of a version that has less of them than another one.
+const FEWER_IPS: u8 = 1;
 /// Shorter than what is charged at least.
 const MOMENT: GridMillis = MINUTE_MS;
 const SMALL: Resources = Resources { cru: 1, mru: GIB, sru: GIB, hru: 0, gpu: 0 };
@@ -66,8 +68,17 @@ fn body(bytes: u32) -> Body<Vec<u8>> {
 }
 
 fn networks(n: u32) -> Networks {
+    networks_from(b'a', n)
+}
+
+/// Those of a version that has none of the active one's.
+fn other_networks(n: u32) -> Networks {
+    networks_from(b'm', n)
+}
+
+fn networks_from(first: u8, n: u32) -> Networks {
     let network = |i: u8| Network {
-        name: BoundedVec::truncate_from((0..MAX_NETWORK_NAME).map(|_| b'a'.saturating_add(i)).collect()),
+        name: BoundedVec::truncate_from((0..MAX_NETWORK_NAME).map(|_| first.saturating_add(i)).collect()),
         subnet: Subnet { address: [10, i, 0, 0], prefix: 24 },
     };
     BoundedVec::truncate_from((0u8..).take(n as usize).map(network).collect())
@@ -96,8 +107,12 @@ fn waiting_customer<T: Config>() -> Result<T::AccountId, BenchmarkError> {
 
 /// A contract with everything that a contract may have, not yet answered.
 fn created<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
+    created_with::<T>(PUBLIC_IPS)
+}
+
+fn created_with<T: Config>(ips: u8) -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
     let ((account, twin), node) = (customer::<T>()?, T::BenchmarkHelper::node());
-    let id = created_for::<T>(&account, node, PUBLIC_IPS, MAX_BODY_BYTES)?;
+    let id = created_for::<T>(&account, node, ips, MAX_BODY_BYTES)?;
     Ok((account, twin, node, id))
 }
 
@@ -155,17 +170,24 @@ fn put_to_use<T: Config>(account: &T::AccountId, node: NodeId, id: ContractId) -
 
 /// As [`created`], and deployed for a while.
 fn deployed<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
-    let (account, twin, node, id) = created::<T>()?;
+    deployed_with::<T>(PUBLIC_IPS)
+}
+
+fn deployed_with<T: Config>(ips: u8) -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
+    let (account, twin, node, id) = created_with::<T>(ips)?;
     put_to_use::<T>(&account, node, id)?;
     Ok((account, twin, node, id))
 }
 
-/// As [`deployed`], with a version of these resources pending for a while.
+/// As [`deployed`], with a version of these resources pending for a while that has `to` public addresses, and the
+/// active one `from`.
 fn updated<T: Config>(
     resources: Resources,
+    from: u8,
+    to: u8,
 ) -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
-    let all = deployed::<T>()?;
-    update::<T>(&all.0, all.3, resources)?;
+    let all = deployed_with::<T>(from)?;
+    update::<T>(&all.0, all.3, resources, to)?;
     T::BenchmarkHelper::pass(MOMENT);
     Ok(all)
 }
@@ -174,9 +196,11 @@ fn update<T: Config>(
     account: &T::AccountId,
     id: ContractId,
     resources: Resources,
+    ips: u8,
 ) -> Result<(), BenchmarkError> {
     let origin = RawOrigin::Signed(account.clone()).into();
-    Pallet::<T>::update_node_contract(origin, id, resources, body(MAX_BODY_BYTES), ANY_PRICE)?;
+    let (body, networks) = (body(MAX_BODY_BYTES), other_networks(MAX_NETWORKS));
+    Pallet::<T>::update_node_contract(origin, id, resources, body, ips, networks, ANY_PRICE)?;
     Ok(())
 }
 
@@ -217,23 +241,26 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: it becomes dearer, for a payer in grace that may go on. The call's weight has `withdraw_update`
+    /// Worst case: it becomes dearer by all addresses, for a payer in grace that may go on. The call's weight has `withdraw_update`
     /// beside it, for the version whose place it takes.
     #[benchmark]
-    fn update_node_contract(b: Linear<1, { MAX_BODY_BYTES }>) -> Result<(), BenchmarkError> {
-        let (account, twin, _, id) = deployed::<T>()?;
+    fn update_node_contract(
+        b: Linear<1, { MAX_BODY_BYTES }>,
+        n: Linear<0, { MAX_NETWORKS }>,
+    ) -> Result<(), BenchmarkError> {
+        let (account, twin, _, id) = deployed_with::<T>(FEWER_IPS)?;
         T::BenchmarkHelper::wait(twin);
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), id, LARGER, body(b), ANY_PRICE);
+        _(RawOrigin::Signed(account), id, LARGER, body(b), PUBLIC_IPS, other_networks(n), ANY_PRICE);
         assert!(PendingBodies::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
 
-    /// Worst case: for a payer in grace that may go on.
+    /// Worst case: the version would have had more addresses, for a payer in grace that may go on.
     #[benchmark]
     fn withdraw_update() -> Result<(), BenchmarkError> {
-        let (account, twin, _, id) = deployed::<T>()?;
-        update::<T>(&account, id, LARGER)?;
+        let (account, twin, _, id) = deployed_with::<T>(FEWER_IPS)?;
+        update::<T>(&account, id, LARGER, PUBLIC_IPS)?;
         T::BenchmarkHelper::wait(twin);
         #[extrinsic_call]
         _(RawOrigin::Signed(account), id);
@@ -267,7 +294,7 @@ mod benchmarks {
     /// first. For what wasn't delivered nobody is paid, which is less.
     #[benchmark]
     fn cancel() -> Result<(), BenchmarkError> {
-        let (account, twin, node, id) = updated::<T>(LARGER)?;
+        let (account, twin, node, id) = updated::<T>(LARGER, FEWER_IPS, PUBLIC_IPS)?;
         neglect::<T>(twin, node);
         #[extrinsic_call]
         _(RawOrigin::Signed(account), id, CancelReason::Cancelled);
@@ -275,11 +302,11 @@ mod benchmarks {
         Ok(())
     }
 
-    /// Worst case: a cheaper version, for a payer that is to be refilled first. The first version takes less, also
+    /// Worst case: a cheaper version with fewer addresses, for a payer that is to be refilled first. The first version takes less, also
     /// where its node is away.
     #[benchmark]
     fn report_deployed() -> Result<(), BenchmarkError> {
-        let (_, twin, node, id) = updated::<T>(SMALLER)?;
+        let (_, twin, node, id) = updated::<T>(SMALLER, PUBLIC_IPS, FEWER_IPS)?;
         neglect::<T>(twin, node);
         let payload = deployed_payload(id, &deployment_of::<T>(id)?);
         #[block]
@@ -421,7 +448,7 @@ mod benchmarks {
     /// Worst case: as for `cancel`.
     #[benchmark]
     fn force_close() -> Result<(), BenchmarkError> {
-        let (_, twin, node, id) = updated::<T>(LARGER)?;
+        let (_, twin, node, id) = updated::<T>(LARGER, FEWER_IPS, PUBLIC_IPS)?;
         neglect::<T>(twin, node);
         let origin = T::GovernanceOrigin::try_successful_origin().map_err(|_| BenchmarkError::Weightless)?;
         #[extrinsic_call]
@@ -451,9 +478,9 @@ mod benchmarks {
         let mut twins = Vec::new();
         for _ in 0..c {
             let (account, twin) = customer::<T>()?;
-            let id = created_for::<T>(&account, node, FEW_IPS, MAX_BODY_BYTES)?;
+            let id = created_for::<T>(&account, node, FEWER_IPS, MAX_BODY_BYTES)?;
             put_to_use::<T>(&account, node, id)?;
-            update::<T>(&account, id, LARGER)?;
+            update::<T>(&account, id, LARGER, FEW_IPS)?;
             twins.push(twin);
         }
         T::BenchmarkHelper::pass(MOMENT);
@@ -479,9 +506,9 @@ mod benchmarks {
         let mut nodes = Vec::new();
         for _ in 0..c {
             let node = T::BenchmarkHelper::node();
-            let id = created_for::<T>(&account, node, FEW_IPS, MAX_BODY_BYTES)?;
+            let id = created_for::<T>(&account, node, FEWER_IPS, MAX_BODY_BYTES)?;
             put_to_use::<T>(&account, node, id)?;
-            update::<T>(&account, id, LARGER)?;
+            update::<T>(&account, id, LARGER, FEW_IPS)?;
             nodes.push(node);
         }
         T::BenchmarkHelper::pass(MOMENT);
@@ -502,7 +529,7 @@ mod benchmarks {
         Pallet::<T>::cancel(RawOrigin::Signed(account).into(), id, CancelReason::Cancelled)?;
         #[block]
         {
-            let _ = Pallet::<T>::serve(Deadline::CoolDown(id), 0);
+            let _ = Pallet::<T>::serve(Deadline::CoolDown(id), GridMillis::MAX);
         }
         Ok(())
     }

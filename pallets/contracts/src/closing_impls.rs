@@ -29,7 +29,7 @@ impl<T: Config> Pallet<T> {
                 // Before its first report a node has had no more time with the addresses than an answer may take.
                 let deployed = record.state == ContractState::Deployed;
                 let cool_down = if deployed { T::CoolDownMs::get() } else { T::AnswerWithinMs::get() };
-                Self::clear_deployment(contract, twin, deployment, cool_down.min(T::CoolDownMs::get()));
+                Self::clear_deployment(contract, twin, deployment, cool_down);
             }
             ContractKind::Rent { node } => Self::end_rent(node, reason),
             ContractKind::Name { name } => Names::<T>::remove(name),
@@ -89,13 +89,16 @@ impl<T: Config> Pallet<T> {
         Bodies::<T>::remove(contract);
         Results::<T>::remove(contract);
         Usage::<T>::remove(contract);
-        for Network { name, .. } in &deployment.networks {
-            NetworkMembers::<T>::remove((twin, name, contract));
-        }
-        // Packets still arrive for the last contract until the node confirms that it released them.
-        if T::PublicIps::retire(contract) {
-            let cooled = T::Clock::grid_now().saturating_add(cool_down);
-            T::Agenda::arm(cooled, Deadline::CoolDown(contract));
+        Self::change_networks(twin, contract, &deployment.networks, &Networks::default());
+        Self::cool_down(contract, 0, cool_down);
+    }
+
+    /// The addresses of a contract beyond the first `kept` are free after `time`: until then packets may still
+    /// arrive for it, unless its node says earlier that it released them.
+    pub(crate) fn cool_down(contract: ContractId, kept: u8, time: GridMillis) {
+        let until = T::Clock::grid_now().saturating_add(time.min(T::CoolDownMs::get()));
+        if let Some(until) = T::PublicIps::retire(contract, kept, until) {
+            T::Agenda::arm(until, Deadline::CoolDown(contract));
         }
     }
 

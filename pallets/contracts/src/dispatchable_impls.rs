@@ -5,7 +5,7 @@ use crate::*;
 use alloc::vec::Vec;
 use frame_support::{pallet_prelude::*, traits::fungible::MutateHold};
 use tfgrid_primitives::{
-    Balance, Body, ContractId, Deadline, NodeId, Resources, StoredBody, TwinId, UsdRate,
+    Balance, Body, ContractId, Deadline, Features, NodeId, Resources, StoredBody, TwinId, UsdRate,
     traits::{
         Agenda, Clock, ContractPrice, Ledger, NodeDirectory, NodeFacts, Parties, PublicIps, Service,
         TwinDirectory,
@@ -26,6 +26,7 @@ impl<T: Config> Pallet<T> {
         ensure!(resources != Resources::ZERO, Error::<T>::NothingRequested);
         let facts = Self::running_node(node)?;
         Self::ensure_tenant(node, twin, &facts)?;
+        Self::ensure_served(&facts, public_ips, &request.networks)?;
         let price = Self::price_on(node, &facts, resources, public_ips)?;
         Self::ensure_accepted(&price, max_usd_rate)?;
 
@@ -33,9 +34,7 @@ impl<T: Config> Pallet<T> {
         let contract = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
         T::Nodes::reserve(node, &resources)?;
         T::PublicIps::reserve(facts.farm, contract, public_ips)?;
-        for Network { name, subnet } in &request.networks {
-            NetworkMembers::<T>::insert((twin, name, contract), subnet);
-        }
+        Self::change_networks(twin, contract, &Networks::default(), &request.networks);
         if traffic_gb > 0 {
             T::Ledger::buy_traffic(contract, traffic_gb)?;
         }
@@ -189,7 +188,27 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    fn ensure_networks(networks: &Networks) -> Result<(), Error<T>> {
+    /// The node's agent has code for what is asked of it.
+    pub(crate) fn ensure_served(
+        facts: &NodeFacts,
+        public_ips: u8,
+        networks: &Networks,
+    ) -> Result<(), Error<T>> {
+        let serves = |feature| facts.features.contains(feature);
+        ensure!(public_ips == 0 || serves(Features::PUBLIC_IPS), Error::<T>::PublicIpsNotServed);
+        ensure!(networks.is_empty() || serves(Features::NETWORKS), Error::<T>::NetworksNotServed);
+        Ok(())
+    }
+
+    /// A contract that took part in the networks of `from` takes part in those of `to`.
+    pub(crate) fn change_networks(twin: TwinId, contract: ContractId, from: &Networks, to: &Networks) {
+        from.iter().for_each(|network| NetworkMembers::<T>::remove((twin, &network.name, contract)));
+        for Network { name, subnet } in to {
+            NetworkMembers::<T>::insert((twin, name, contract), subnet);
+        }
+    }
+
+    pub(crate) fn ensure_networks(networks: &Networks) -> Result<(), Error<T>> {
         for (i, network) in networks.iter().enumerate() {
             ensure!(network.has_valid_name(), Error::<T>::NetworkNameInvalid);
             ensure!(network.subnet.is_valid(), Error::<T>::SubnetInvalid);

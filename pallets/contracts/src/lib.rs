@@ -365,6 +365,10 @@ pub mod pallet {
         SubnetInvalid,
         /// A network is listed twice.
         DuplicateNetwork,
+        /// The node's agent doesn't serve public addresses.
+        PublicIpsNotServed,
+        /// The node's agent doesn't serve private networks.
+        NetworksNotServed,
         /// The twin has as many contracts as it may have.
         TooManyContracts,
         /// No id is left for another contract or version.
@@ -520,14 +524,17 @@ pub mod pallet {
             Self::do_reprice(contract)
         }
 
-        /// Asks the node of a contract to deploy another body, with other resources. Until it has answered, the
-        /// active version stands. A version that awaits an answer already is replaced, also a first one, and paid
-        /// for as far as it was reserved.
+        /// Asks the node of a contract to deploy another body, with other resources, public addresses and
+        /// networks. Until it has answered, the active version stands. A version that awaits an answer already is
+        /// replaced, also a first one, and paid for as far as it was reserved.
         ///
+        /// - `public_ips`: public IPv4 addresses in all. The contract keeps those that it has, as far as it needs
+        ///   them.
+        /// - `networks`: all private networks that the contract takes part in.
         /// - `max_usd_rate`: fails if the contract would cost more than this, in 1e-10 USD per hour.
         #[pallet::call_index(7)]
         #[pallet::weight(
-            T::WeightInfo::update_node_contract(body.bytes().len() as u32)
+            T::WeightInfo::update_node_contract(body.bytes().len() as u32, networks.len() as u32)
                 .saturating_add(T::WeightInfo::withdraw_update())
         )]
         pub fn update_node_contract(
@@ -535,10 +542,13 @@ pub mod pallet {
             contract: ContractId,
             resources: Resources,
             body: Body<Vec<u8>>,
+            public_ips: u8,
+            networks: Networks,
             max_usd_rate: UsdRate,
         ) -> DispatchResult {
             let account = ensure_signed(origin)?;
-            Self::do_update_node_contract(account, contract, UpdateRequest { resources, max_usd_rate }, body)
+            let request = UpdateRequest { resources, public_ips, networks, max_usd_rate };
+            Self::do_update_node_contract(account, contract, request, body)
         }
 
         /// Rents a whole empty node: only its tenant can deploy on it, and contracts there pay for public

@@ -14,8 +14,8 @@ use pallet_grid_mock_kit::{Armed, Chain, Directory, MockAgenda, mock_runtime};
 use sp_runtime::{DispatchError, DispatchResult, traits::Dispatchable};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
-    Balance, Charge, ContractId, Deadline, ExactTft, FarmId, GridMillis, KeySignature, NodeId, PriceList,
-    Rates, Refusal, ReportKind, Resources, TwinId, UsdRate,
+    Balance, Charge, ContractId, Deadline, ExactTft, FarmId, Features, GridMillis, KeySignature, NodeId,
+    PriceList, Rates, Refusal, ReportKind, Resources, TwinId, UsdRate,
     pricing::Priced,
     report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload},
     traits::{
@@ -117,10 +117,13 @@ pub struct Node {
 }
 
 /// The public addresses that a contract has or had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HeldIps {
     pub count: u8,
-    pub cooling: bool,
+    /// How many don't cool down.
+    pub kept: u8,
+    /// When those that do are free, in grid time.
+    pub cooled_at: GridMillis,
 }
 
 /// A ledger account.
@@ -236,30 +239,34 @@ pub struct Addresses;
 impl PublicIps for Addresses {
     fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult {
         assert_eq!(farm, FARM);
-        if count == 0 {
-            return Ok(());
-        }
         Doubles::mutate(|state| {
-            state.free_ips = state.free_ips.checked_sub(count).ok_or(NO_IPS)?;
-            state.ips.insert(contract, HeldIps { count, cooling: false });
+            let held = state.ips.get(&contract).copied().unwrap_or_default();
+            let all = held.count.max(count);
+            state.free_ips = state.free_ips.checked_sub(all - held.count).ok_or(NO_IPS)?;
+            state.ips.insert(contract, HeldIps { count: all, kept: held.kept.max(count), ..held });
             Ok(())
         })
     }
 
-    fn retire(contract: ContractId) -> bool {
-        Doubles::mutate(|state| state.ips.get_mut(&contract).map(|held| held.cooling = true)).is_some()
+    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> Option<GridMillis> {
+        Doubles::mutate(|state| {
+            let held = state.ips.get_mut(&contract)?;
+            held.kept = kept.min(held.count);
+            held.cooled_at = held.cooled_at.max(until);
+            (held.kept < held.count).then_some(held.cooled_at)
+        })
     }
 
-    fn is_cooling(contract: ContractId) -> bool {
-        Doubles::get().ips.get(&contract).is_some_and(|held| held.cooling)
+    fn cooled_at(contract: ContractId) -> Option<GridMillis> {
+        let held = *Doubles::get().ips.get(&contract)?;
+        (held.kept < held.count).then_some(held.cooled_at)
     }
 
     fn free(contract: ContractId) {
         Doubles::mutate(|state| {
-            if let Some(held) = state.ips.remove(&contract) {
-                assert!(held.cooling, "contract {contract} still has its addresses");
-                state.free_ips += held.count;
-            }
+            let Some(held) = state.ips.get_mut(&contract) else { return };
+            state.free_ips += held.count - held.kept;
+            held.count = held.kept;
         });
     }
 }
@@ -431,6 +438,7 @@ fn empty_node() -> Node {
         extra_fee: 0,
         resources: capacity(),
         bytes_per_second: BYTES_PER_SECOND,
+        features: Features::ALL,
         contracts: 0,
         service: Service::Running,
     };
@@ -584,8 +592,12 @@ fn check_doubles() {
         let serves = |node| nodes.get(&node).is_some_and(|node| node.facts.service == Service::Running);
         let charged = record.state == ContractState::Deployed && record.node().is_none_or(serves);
         assert_eq!(accounts[id].charged, charged, "whether contract {id} is charged");
-        let pending = record.deployment().is_some_and(|deployment| deployment.pending.is_some());
-        assert_eq!(accounts[id].proposed.is_some(), pending, "whether a price of contract {id} is proposed");
+        let pending = record.deployment().and_then(|deployment| deployment.pending.as_ref());
+        let proposed = accounts[id].proposed.map(|price| price.public_ips);
+        assert_eq!(proposed, pending.map(|pending| pending.public_ips), "the proposal of contract {id}");
+        let needed = accounts[id].price.public_ips.max(proposed.unwrap_or(0));
+        let kept = Doubles::get().ips.get(id).map_or(0, |held| held.kept);
+        assert_eq!(kept, needed, "the addresses of contract {id}");
     }
     let answers = open.iter().filter_map(|(id, record)| Some((record.awaited()?.by, Deadline::Answer(*id))));
     let tombstones = ClosedContracts::<Test>::iter()

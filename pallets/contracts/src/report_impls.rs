@@ -68,6 +68,8 @@ impl<T: Config> Pallet<T> {
         if Self::end_pending(contract, &mut record, pays).is_none() {
             return Self::close(contract, record, ClosingReason::NodeRejected { code });
         }
+        // The node has none of what the version would have had.
+        T::PublicIps::free(contract);
         if let ContractKind::Node(deployment) = &mut record.kind {
             deployment.last_report = ReportMark { sequence, at: T::Clock::grid_now() };
         }

@@ -2,16 +2,17 @@
 
 use crate::{
     Answer, Bodies, CancelReason, ClosedContracts, Contract, ContractKind, ContractState, Deployment,
-    EndedRents, Error, Failures, LastContractId, Names, Network, NetworkMembers, Networks, NodeContracts,
-    Pending, PendingBodies, Rents, Results, Subnet, TwinContractCount, TwinContracts, Usage, mock::*,
+    EndedRents, Error, Failures, LastContractId, Names, Network, NetworkMembers, NetworkName, Networks,
+    NodeContracts, Pending, PendingBodies, Rents, Results, Subnet, TwinContractCount, TwinContracts, Usage,
+    mock::*,
 };
 use frame_support::assert_ok;
 use frame_system::RawOrigin;
 use sp_core::H256;
 use sp_runtime::{DispatchError::BadOrigin, TokenError};
 use tfgrid_primitives::{
-    Body, ContractId, Deadline, FailureCode, NodeId, PriceList, Rates, Refusal, ReportMark, Resources,
-    UsageItem, UsageTotals, UsdRate,
+    Body, ContractId, Deadline, FailureCode, Features, NodeId, PriceList, Rates, Refusal, ReportMark,
+    Resources, UsageItem, UsageTotals, UsdRate,
     pricing::Priced,
     report::{DeployedPayload, FailedPayload, Failure as Rejection, ProgressPayload, ReleasedPayload},
     traits::{Clock, ContractPrice, Outcome, Parties, ServeDeadlines, Service, TwinInUse},
@@ -126,25 +127,32 @@ struct Update {
     contract: ContractId,
     resources: Resources,
     body: Body<Vec<u8>>,
+    public_ips: u8,
+    networks: Networks,
     max_usd_rate: UsdRate,
 }
 
 impl Default for Update {
     fn default() -> Self {
         let body = Body::Plain(NEW_BODY.to_vec());
-        Self { contract: 1, resources: large(), body, max_usd_rate: UsdRate::MAX }
+        let networks = Networks::default();
+        Self { contract: 1, resources: large(), body, public_ips: 0, networks, max_usd_rate: UsdRate::MAX }
     }
 }
 
 impl From<Update> for Call {
     fn from(update: Update) -> Self {
-        let Update { contract, resources, body, max_usd_rate } = update;
-        Self::update_node_contract { contract, resources, body, max_usd_rate }
+        let Update { contract, resources, body, public_ips, networks, max_usd_rate } = update;
+        Self::update_node_contract { contract, resources, body, public_ips, networks, max_usd_rate }
     }
 }
 
 fn rent(node: NodeId) -> Call {
     Call::create_rent_contract { node, max_usd_rate: UsdRate::MAX }
+}
+
+fn network(name: &str, address: [u8; 4], prefix: u8) -> Network {
+    Network { name: name.as_bytes().to_vec().try_into().unwrap(), subnet: Subnet { address, prefix } }
 }
 
 fn name(name: &str) -> Call {

@@ -74,6 +74,8 @@ pub(crate) struct CreateRequest {
 /// The arguments of `update_node_contract`, without the body.
 pub(crate) struct UpdateRequest {
     pub resources: Resources,
+    pub public_ips: u8,
+    pub networks: Networks,
     /// In 1e-10 USD per hour.
     pub max_usd_rate: UsdRate,
 }
@@ -171,6 +173,10 @@ pub struct Pending {
     pub body_hash: H256,
     /// What it may use.
     pub resources: Resources,
+    /// How many public addresses it has.
+    pub public_ips: u8,
+    /// The private networks that it takes part in.
+    pub networks: Networks,
     /// What is held for its body, in 1e-7 TFT.
     pub deposit: Balance,
     /// Until when the node must answer.

@@ -11,13 +11,13 @@ use alloc::vec::Vec;
 use frame_support::{defensive, pallet_prelude::*, traits::fungible::MutateHold};
 use tfgrid_primitives::{
     Balance, Body, ContractId, Deadline, GridMillis, NodeId, Resources, StoredBody,
-    traits::{Agenda, ContractPrice, Ledger, NodeDirectory, NodeFacts},
+    traits::{Agenda, Clock, ContractPrice, Ledger, NodeDirectory, NodeFacts, PublicIps},
 };
 
 /// A version that is to be deployed beside the active one.
 struct Proposed {
     version: u32,
-    resources: Resources,
+    request: UpdateRequest,
     price: ContractPrice,
     body: StoredBody,
     /// What is held for the body, in 1e-7 TFT.
@@ -31,14 +31,15 @@ impl<T: Config> Pallet<T> {
         request: UpdateRequest,
         body: Body<Vec<u8>>,
     ) -> DispatchResult {
-        let UpdateRequest { resources, max_usd_rate } = request;
+        let UpdateRequest { resources, public_ips, ref networks, max_usd_rate } = request;
         let mut record = Self::owned(&account, contract)?;
         let body = body.into_stored().ok_or(Error::<T>::BodySizeOutOfRange)?;
+        Self::ensure_networks(networks)?;
         ensure!(resources != Resources::ZERO, Error::<T>::NothingRequested);
         let node = record.deployment().ok_or(Error::<T>::NotANodeContract)?.node;
         let facts = Self::running_node(node)?;
-        let present = T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?;
-        let price = Self::price_on(node, &facts, resources, present.public_ips)?;
+        Self::ensure_served(&facts, public_ips, networks)?;
+        let price = Self::price_on(node, &facts, resources, public_ips)?;
         Self::ensure_accepted(&price, max_usd_rate)?;
 
         // A newer version takes the place of the one that awaits an answer, which is paid for as far as it was
@@ -53,15 +54,12 @@ impl<T: Config> Pallet<T> {
         let deposit = body_deposit::<T>(&body);
         T::Currency::hold(&HoldReason::Contract.into(), &account, deposit)?;
         record.deposit = record.deposit.saturating_add(deposit);
+        T::PublicIps::reserve(facts.farm, contract, public_ips)?;
+        let proposed = Proposed { version, request, price, body, deposit };
         if is_first {
-            Self::replace_first(contract, &mut record, resources, price, body)?;
+            Self::replace_first(contract, &mut record, proposed)?;
         } else {
-            Self::propose(
-                contract,
-                deployment,
-                &facts,
-                Proposed { version, resources, price, body, deposit },
-            )?;
+            Self::propose(contract, deployment, &facts, proposed)?;
         }
         Contracts::<T>::insert(contract, record);
         let rate = price.rates.usd;
@@ -76,37 +74,39 @@ impl<T: Config> Pallet<T> {
         facts: &NodeFacts,
         proposed: Proposed,
     ) -> DispatchResult {
-        let Proposed { version, resources, price, body, deposit } = proposed;
+        let Proposed { version, request, price, body, deposit } = proposed;
+        let UpdateRequest { resources, public_ips, networks, .. } = request;
         let (node, active) = (deployment.node, deployment.resources);
         let both = active.max(&resources);
+        let present = T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?;
         // Whoever only asks for less pays no more, whatever the list says today.
-        let reserved = if active == both {
-            T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?
+        let reserved = if active == both && public_ips <= present.public_ips {
+            present
         } else {
-            Self::price_on(node, facts, both, price.public_ips)?
+            Self::price_on(node, facts, both, public_ips.max(present.public_ips))?
         };
         T::Ledger::propose(contract, price, reserved.rates)?;
         T::Nodes::resize(node, &active, &both)?;
         let (body_hash, answer) = (body.hash(), Self::await_answer(contract));
-        deployment.pending = Some(Pending { version, body_hash, resources, deposit, answer });
+        deployment.pending =
+            Some(Pending { version, body_hash, resources, public_ips, networks, deposit, answer });
         PendingBodies::<T>::insert(contract, body);
         Ok(())
     }
 
     /// Another first version takes the place of one that the node hasn't deployed.
-    fn replace_first(
-        contract: ContractId,
-        record: &mut Contract,
-        resources: Resources,
-        price: ContractPrice,
-        body: StoredBody,
-    ) -> DispatchResult {
+    fn replace_first(contract: ContractId, record: &mut Contract, proposed: Proposed) -> DispatchResult {
+        let Proposed { request: UpdateRequest { resources, public_ips, networks, .. }, price, body, .. } =
+            proposed;
         let ContractKind::Node(deployment) = &mut record.kind else { return Ok(()) };
         let Deployment { node, answer, .. } = *deployment;
         T::Ledger::replace(contract, price, Self::served_reservation(node, &answer))?;
         T::Nodes::resize(node, &deployment.resources, &resources)?;
         T::Agenda::disarm(answer.by, Deadline::Answer(contract));
+        Self::cool_down(contract, public_ips, T::AnswerWithinMs::get());
+        Self::change_networks(record.twin, contract, &deployment.networks, &networks);
         deployment.resources = resources;
+        deployment.networks = networks;
         deployment.version = deployment.last_version;
         deployment.body_hash = body.hash();
         deployment.answer = Self::await_answer(contract);
@@ -136,7 +136,12 @@ impl<T: Config> Pallet<T> {
         let node = deployment.node;
         let reserved = deployment.resources.max(&pending.resources);
         Self::shrink(node, &reserved, &pending.resources);
+        Self::change_networks(record.twin, contract, &deployment.networks, &pending.networks);
+        // What the node runs now has no others.
+        T::PublicIps::retire(contract, pending.public_ips, T::Clock::grid_now());
+        T::PublicIps::free(contract);
         deployment.resources = pending.resources;
+        deployment.networks = pending.networks;
         deployment.version = pending.version;
         deployment.body_hash = pending.body_hash;
         if let Some(body) = PendingBodies::<T>::take(contract) {
@@ -159,6 +164,8 @@ impl<T: Config> Pallet<T> {
         Self::shrink(node, &reserved, &deployment.resources);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
+        let kept = T::Ledger::price_of(contract).map_or(0, |price| price.public_ips);
+        Self::cool_down(contract, kept, T::AnswerWithinMs::get());
         T::Ledger::reject(contract, Self::served_reservation(node, &pending.answer).filter(|_| pays));
         Some(pending)
     }

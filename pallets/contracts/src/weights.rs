@@ -11,7 +11,7 @@ use frame_support::weights::{Weight, constants::ParityDbWeight};
 /// Weight functions of the pallet.
 pub trait WeightInfo {
     fn create_node_contract(b: u32, n: u32) -> Weight;
-    fn update_node_contract(b: u32) -> Weight;
+    fn update_node_contract(b: u32, n: u32) -> Weight;
     fn withdraw_update() -> Weight;
     fn create_rent_contract() -> Weight;
     fn create_name_contract() -> Weight;
@@ -44,7 +44,7 @@ impl WeightInfo for () {
             .saturating_add(ParityDbWeight::get().reads_writes(0, 1).saturating_mul(n.into()))
     }
 
-    fn update_node_contract(_b: u32) -> Weight {
+    fn update_node_contract(_b: u32, _n: u32) -> Weight {
         Weight::from_parts(258_551_941, 4_012).saturating_add(ParityDbWeight::get().reads_writes(21, 11))
     }
 

@@ -9,7 +9,7 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    Balance, ContractId, FarmId,
+    Balance, ContractId, FarmId, GridMillis,
     net::AddressError,
     traits::{FarmDirectory, PublicIps},
 };
@@ -97,6 +97,13 @@ impl<T: Config> Pallet<T> {
         Ips::<T>::insert(ip, FarmIp { contract: Some(contract), ..record });
     }
 
+    /// Says whether any of the contract's `count` public IPs cool down.
+    fn set_cooling(contract: ContractId, count: usize, cooling: Cooling) -> bool {
+        let some_cool = usize::from(cooling.kept) < count;
+        CoolingDown::<T>::set(contract, some_cool.then_some(cooling));
+        some_cool
+    }
+
     /// Ends the reservation of a public IP: it is free, or forgotten if governance has removed it.
     fn free_ip(ip: IpId) {
         let Some(record) = Ips::<T>::get(ip) else {
@@ -115,37 +122,42 @@ impl<T: Config> Pallet<T> {
 
 impl<T: Config> PublicIps for Pallet<T> {
     fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult {
-        if count == 0 {
-            return Ok(());
-        }
         ensure!(u32::from(count) <= MAX_CONTRACT_IPS, Error::<T>::IpCountOutOfRange);
-        ensure!(!ContractIps::<T>::contains_key(contract), Error::<T>::ContractHasIps);
-        let free: Vec<_> = FreeIps::<T>::iter_key_prefix(farm).take(count.into()).collect();
-        ensure!(free.len() == usize::from(count), Error::<T>::NotEnoughIps);
-        let ips = IpIds::try_from(free).map_err(|_| Error::<T>::IpCountOutOfRange)?;
+        let mut ips = ContractIps::<T>::get(contract).unwrap_or_default();
+        let missing = usize::from(count).saturating_sub(ips.len());
+        let more: Vec<_> = FreeIps::<T>::iter_key_prefix(farm).take(missing).collect();
+        ensure!(more.len() == missing, Error::<T>::NotEnoughIps);
+        let more = IpIds::truncate_from(more);
+        ips.try_extend(more.iter().copied()).map_err(|()| Error::<T>::IpCountOutOfRange)?;
 
-        ips.iter().for_each(|ip| Self::assign_ip(*ip, contract));
-        ContractIps::<T>::insert(contract, &ips);
-        Self::deposit_event(Event::IpsReserved { contract, ips });
+        if let Some(cooling) = CoolingDown::<T>::get(contract).filter(|cooling| cooling.kept < count) {
+            Self::set_cooling(contract, ips.len(), Cooling { kept: count, ..cooling });
+        }
+        if missing > 0 {
+            more.iter().for_each(|ip| Self::assign_ip(*ip, contract));
+            ContractIps::<T>::insert(contract, ips);
+            Self::deposit_event(Event::IpsReserved { contract, ips: more });
+        }
         Ok(())
     }
 
-    fn retire(contract: ContractId) -> bool {
-        let has_some = ContractIps::<T>::contains_key(contract);
-        if has_some {
-            CoolingDown::<T>::insert(contract, ());
-        }
-        has_some
+    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> Option<GridMillis> {
+        let ips = ContractIps::<T>::get(contract)?.len();
+        let until = Self::cooled_at(contract).map_or(until, |earlier| earlier.max(until));
+        Self::set_cooling(contract, ips, Cooling { kept, until }).then_some(until)
     }
 
-    fn is_cooling(contract: ContractId) -> bool {
-        CoolingDown::<T>::contains_key(contract)
+    fn cooled_at(contract: ContractId) -> Option<GridMillis> {
+        CoolingDown::<T>::get(contract).map(|cooling| cooling.until)
     }
 
     fn free(contract: ContractId) {
-        let Some(ips) = ContractIps::<T>::take(contract) else { return };
-        CoolingDown::<T>::remove(contract);
-        ips.into_iter().for_each(Self::free_ip);
-        Self::deposit_event(Event::IpsFreed { contract });
+        let Some(Cooling { kept, .. }) = CoolingDown::<T>::take(contract) else { return };
+        let Some(mut ips) = ContractIps::<T>::take(contract) else { return };
+        let freed = IpIds::truncate_from(ips.iter().copied().skip(kept.into()).collect());
+        freed.iter().for_each(|ip| Self::free_ip(*ip));
+        ips.truncate(kept.into());
+        ContractIps::<T>::set(contract, (!ips.is_empty()).then_some(ips));
+        Self::deposit_event(Event::IpsFreed { contract, ips: freed });
     }
 }

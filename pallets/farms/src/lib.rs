@@ -144,13 +144,13 @@ pub mod pallet {
     #[pallet::storage]
     pub type FreeIps<T> = StorageDoubleMap<_, Twox64Concat, FarmId, Twox64Concat, IpId, ()>;
 
-    /// The public IPs of a contract, also while they cool down.
+    /// The public IPs of a contract, those that cool down last.
     #[pallet::storage]
     pub type ContractIps<T> = StorageMap<_, Twox64Concat, ContractId, IpIds>;
 
-    /// Closed contracts whose public IPs cool down.
+    /// Contracts with public IPs that cool down, after their end or an update.
     #[pallet::storage]
-    pub type CoolingDown<T> = StorageMap<_, Twox64Concat, ContractId, ()>;
+    pub type CoolingDown<T> = StorageMap<_, Twox64Concat, ContractId, Cooling>;
 
     /// Events of the pallet.
     #[pallet::event]
@@ -245,10 +245,12 @@ pub mod pallet {
             /// Ids of the public IPs.
             ips: IpIds,
         },
-        /// The public IPs of a closed contract are free.
+        /// Public IPs that a contract had are free.
         IpsFreed {
             /// Id of the contract that had them.
             contract: ContractId,
+            /// Ids of the public IPs.
+            ips: IpIds,
         },
     }
 
@@ -307,8 +309,6 @@ pub mod pallet {
         NotEnoughIps,
         /// A contract has at most 16 public IPs.
         IpCountOutOfRange,
-        /// The contract has public IPs already.
-        ContractHasIps,
     }
 
     #[pallet::call(weight = T::WeightInfo)]

@@ -6,7 +6,7 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    Balance, ContractId, FarmId, KeySignature, PublicKey, TwinId, UnixSeconds, net::AddressError,
+    Balance, ContractId, FarmId, GridMillis, KeySignature, PublicKey, TwinId, UnixSeconds, net::AddressError,
     ticket::MAX_REGISTRATION_SECONDS,
 };
 
@@ -125,8 +125,17 @@ pub enum IpState {
     Free,
     /// An open contract has it.
     Taken(ContractId),
-    /// A closed contract had it, whose node may still use it.
+    /// A contract had it, whose node may still use it.
     CoolingDown(ContractId),
+}
+
+/// Public IPs of a contract that its node may still use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Cooling {
+    /// How many of [`ContractIps`](crate::ContractIps) the contract still has; those behind them cool down.
+    pub kept: u8,
+    /// When these are free, in grid time.
+    pub until: GridMillis,
 }
 
 /// What a farmer asks for a boot ticket.

@@ -31,10 +31,14 @@ impl<T: Config> Pallet<T> {
     fn ip_info(ip: IpId) -> Option<IpInfo> {
         let FarmIp { address, contract, removed, .. } = Ips::<T>::get(ip)?;
         let state = contract.map_or(IpState::Free, |contract| {
-            if CoolingDown::<T>::contains_key(contract) {
-                IpState::CoolingDown(contract)
-            } else {
+            let is_kept = |Cooling { kept, .. }: Cooling| {
+                let kept = usize::from(kept);
+                ContractIps::<T>::get(contract).is_some_and(|ips| ips.iter().take(kept).any(|i| *i == ip))
+            };
+            if CoolingDown::<T>::get(contract).is_none_or(is_kept) {
                 IpState::Taken(contract)
+            } else {
+                IpState::CoolingDown(contract)
             }
         });
         Some(IpInfo { ip, address, state, removed })

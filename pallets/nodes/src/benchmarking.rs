@@ -17,8 +17,8 @@ use frame_support::{
 use frame_system::RawOrigin;
 use sp_runtime::transaction_validity::TransactionSource::External;
 use tfgrid_primitives::{
-    Deadline, FarmId, GridMillis, Isolation, KeySignature, NodeId, PublicKey, Registration, ReportKind,
-    Resources,
+    Deadline, FarmId, Features, GridMillis, Isolation, KeySignature, NodeId, PublicKey, Registration,
+    ReportKind, Resources,
     report::{
         DetailsPayload, Gpu, HeartbeatPayload, MAX_GPUS, MAX_SERIAL_BYTES, PowerPayload, PowerState,
         report_bytes,
@@ -72,7 +72,9 @@ fn with_node<T: Config>() -> Result<(T::AccountId, NodeId), BenchmarkError> {
     let (farmer, farm) = Helper::<T>::farm();
     let (registration, ticket_signature, node_signature) = registration::<T>(farm, TICKET);
     Pallet::<T>::register(RawOrigin::None.into(), registration, ticket_signature, node_signature)?;
-    Ok((farmer, LastNodeId::<T>::get()))
+    let node = LastNodeId::<T>::get();
+    Details::<T>::insert(node, MachineDetails::from(details(most_gpus())));
+    Ok((farmer, node))
 }
 
 fn resources_of<T: Config>(node: NodeId) -> Option<Resources> {
@@ -138,6 +140,7 @@ fn details(resources: Resources) -> DetailsPayload {
         secure_boot: true,
         gpus: BoundedVec::truncate_from(gpus),
         bytes_per_second: u64::MAX,
+        features: Features::ALL,
     }
 }
 

@@ -8,7 +8,7 @@ use frame_support::{
     traits::{fungible::MutateHold, tokens::Precision},
 };
 use tfgrid_primitives::{
-    Balance, Deadline, FarmId, NodeId, Registration, ReportKind, ReportMark, Resources, UsdRate,
+    Balance, Deadline, FarmId, Features, NodeId, Registration, ReportKind, ReportMark, Resources, UsdRate,
     report::{DetailsPayload, HeartbeatPayload, PowerState},
     traits::{Agenda, BootTickets, Clock, FarmDirectory, FarmingPeriods, OnNodeRemoved},
 };
@@ -209,10 +209,12 @@ impl<T: Config> Pallet<T> {
         node: NodeId,
         target: PowerState,
     ) -> DispatchResult {
+        Self::change_settings(&account, node, |settings| settings.power_target = target)?;
         if target == PowerState::Standby {
+            let serves_it = |details: MachineDetails| details.features.contains(Features::POWER);
+            ensure!(Details::<T>::get(node).is_some_and(serves_it), Error::<T>::PowerNotServed);
             Self::ensure_empty(node)?;
         }
-        Self::change_settings(&account, node, |settings| settings.power_target = target)?;
         Self::deposit_event(Event::PowerTargetSet { node, target });
         Ok(())
     }

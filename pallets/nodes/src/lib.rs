@@ -326,6 +326,8 @@ pub mod pallet {
         OffersOtherThanSeen,
         /// The node isn't marked as cloned.
         NotCloned,
+        /// The node's agent can't send it to sleep and have it woken.
+        PowerNotServed,
     }
 
     #[pallet::call(weight = T::WeightInfo)]

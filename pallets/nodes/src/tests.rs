@@ -2,7 +2,7 @@
 
 use crate::{
     Details, DrainReason, Error, Event, FarmerSettings, HoldReason, LastNodeId, LiveState, Liveness,
-    LivenessOf, Location, Locations, NotDelivered, Outage, PublicConfigs,
+    LivenessOf, Location, Locations, MachineDetails, NotDelivered, Outage, PublicConfigs,
     mock::*,
     public_config::{Interface, Ports, PublicConfig},
     uptime::PERIOD_SECONDS,
@@ -14,7 +14,7 @@ use frame_support::{
 use sp_core::Pair;
 use sp_runtime::{DispatchError::BadOrigin, transaction_validity::TransactionSource};
 use tfgrid_primitives::{
-    Deadline, NodeId, Refusal, Resources,
+    Deadline, Features, NodeId, Refusal, Resources,
     refund::ClockSpan,
     report::{DetailsPayload, Gpu, HeartbeatPayload, PowerState},
     traits::{Clock, FarmInUse, NodeDirectory, NodeFacts, NodeLiveness, ServeDeadlines, Service},
@@ -63,6 +63,7 @@ fn details_of(resources: Resources, gpus: usize) -> DetailsPayload {
         serial: b"SN-1".to_vec().try_into().unwrap(),
         secure_boot: true,
         gpus: gpus.try_into().unwrap(),
+        features: Features::ZMACHINE,
         ..Default::default()
     }
 }
@@ -491,6 +492,8 @@ mod joining {
             assert_refused(stolen, Refusal::NodeSignatureWrong);
 
             let target = PowerState::Standby;
+            let details = DetailsPayload { features: Features::POWER, ..DetailsPayload::default() };
+            Details::<Test>::insert(1, MachineDetails::from(details));
             assert_ok!(call(FARMER, Call::set_power_target { node: 1, target }));
             report(asleep.power(target)).unwrap();
             pass(DAY_MS);
@@ -541,6 +544,8 @@ mod details {
             let resources = Resources { gpu: 2, ..capacity() };
             report(machine.details(details_of(resources, 2))).unwrap();
             assert_eq!(facts(1).resources, resources);
+            assert_eq!(facts(1).features, Features::ZMACHINE);
+            assert_eq!(Nodes::offer_of(1).unwrap().features, Features::ZMACHINE);
             let details = Details::<Test>::get(1).unwrap();
             assert_eq!((&details.serial[..], details.gpus.len()), (&b"SN-1"[..], 2));
             assert_eq!((details.virtualized, details.secure_boot), (false, true));
@@ -640,7 +645,16 @@ mod details {
 }
 
 mod power {
-    use super::*;
+    use super::{run_with_node as run_with_newcomer, *};
+
+    /// The node's agent can send it to sleep.
+    fn run_with_node(test: impl FnOnce(Machine)) {
+        run_with_newcomer(|machine| {
+            let details = DetailsPayload { features: Features::POWER, ..DetailsPayload::default() };
+            Details::<Test>::insert(1, MachineDetails::from(details));
+            test(machine);
+        });
+    }
 
     fn request(target: PowerState) {
         assert_ok!(call(FARMER, Call::set_power_target { node: 1, target }));
@@ -714,6 +728,17 @@ mod power {
             Nodes::release(1, &small());
             assert_fails(STRANGER, call_for(1, PowerState::Standby), Failure::NotFarmer);
             assert_fails(FARMER, call_for(7, PowerState::Standby), Failure::UnknownNode);
+        });
+    }
+
+    #[test]
+    fn a_node_that_nobody_could_wake_is_not_sent_to_sleep() {
+        run_with_newcomer(|_| {
+            let call_for = |target| Call::set_power_target { node: 1, target };
+            assert_fails(FARMER, call_for(PowerState::Standby), Failure::PowerNotServed);
+            Details::<Test>::insert(1, MachineDetails::from(DetailsPayload::default()));
+            assert_fails(FARMER, call_for(PowerState::Standby), Failure::PowerNotServed);
+            request(PowerState::Up);
         });
     }
 

@@ -5,7 +5,7 @@ use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
 use frame_support::{BoundedVec, traits::ConstU32};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
-    Balance, FarmId, GridMillis, Isolation, PublicKey, Resources, UsdRate,
+    Balance, FarmId, Features, GridMillis, Isolation, PublicKey, Resources, UsdRate,
     fixed::mul_div,
     report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES, PowerState},
     units::DAY_MS,
@@ -134,12 +134,15 @@ pub struct MachineDetails {
     pub gpus: BoundedVec<Gpu, ConstU32<MAX_GPUS>>,
     /// Public traffic that it can carry, in bytes per second.
     pub bytes_per_second: u64,
+    /// What its agent has code for.
+    pub features: Features,
 }
 
 impl From<DetailsPayload> for MachineDetails {
     fn from(payload: DetailsPayload) -> Self {
-        let DetailsPayload { serial, virtualized, secure_boot, gpus, bytes_per_second, .. } = payload;
-        Self { serial, virtualized, secure_boot, gpus, bytes_per_second }
+        let DetailsPayload { serial, virtualized, secure_boot, gpus, bytes_per_second, features, .. } =
+            payload;
+        Self { serial, virtualized, secure_boot, gpus, bytes_per_second, features }
     }
 }
 

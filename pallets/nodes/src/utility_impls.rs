@@ -62,6 +62,7 @@ impl<T: Config> Pallet<T> {
             extra_fee: Self::extra_fee(&settings),
             country: Locations::<T>::get(node).map(|location| location.country),
             contracts: reserved.contracts,
+            features: Details::<T>::get(node).map(|details| details.features).unwrap_or_default(),
             not_delivered: NotDelivered::<T>::get(node).at(T::Clock::grid_now()),
         })
     }
@@ -144,6 +145,7 @@ impl<T: Config> FarmedNodes for Pallet<T> {
 impl<T: Config> NodeDirectory for Pallet<T> {
     fn facts(node: NodeId) -> Option<NodeFacts> {
         let Node { farm, certified, resources, settings, .. } = Nodes::<T>::get(node)?;
+        let details = Details::<T>::get(node);
         Some(NodeFacts {
             farm,
             certified: certified.is_some(),
@@ -152,8 +154,10 @@ impl<T: Config> NodeDirectory for Pallet<T> {
             dedicated: Self::is_dedicated(farm, &settings),
             extra_fee: Self::extra_fee(&settings),
             resources,
-            bytes_per_second: Details::<T>::get(node)
+            bytes_per_second: details
+                .as_ref()
                 .map_or(0, |details| details.bytes_per_second.min(MAX_BYTES_PER_SECOND)),
+            features: details.map(|details| details.features).unwrap_or_default(),
             contracts: Reserved::<T>::get(node).contracts,
             service: Self::service(node, &settings),
         })

@@ -14,7 +14,7 @@ use tfgrid_primitives::{
     units::{HOUR_MS, TFT},
 };
 use tfgrid_runtime::{
-    parameters::{CoolDownTime, UsageInterval},
+    parameters::{AnswerTime, CoolDownTime, UsageInterval},
     *,
 };
 
@@ -59,6 +59,62 @@ fn addresses_are_reserved_with_the_contract_and_paid_for() {
         report(machine.deployed(1, b"{}")).unwrap();
         let with = price_of(1).rates.usd;
         assert_eq!(with - Contracts::quote(1, small(), 0).unwrap(), 40_000_000);
+    });
+}
+
+fn update_with(public_ips: u8) -> Call {
+    let mut call = update(1, small());
+    if let Call::update_node_contract { public_ips: ips, .. } = &mut call {
+        *ips = public_ips;
+    }
+    call
+}
+
+fn count(state: IpState) -> usize {
+    states().into_iter().filter(|found| *found == state).count()
+}
+
+#[test]
+fn an_update_changes_the_addresses_of_a_contract() {
+    run_with_node(|mut machine, _| {
+        (10..13).for_each(add_ip);
+        assert_ok!(call(Bob, create_with(1, 0)));
+        report(machine.deployed(1, b"{}")).unwrap();
+        let alone = price_of(1).rates.usd;
+        assert_fails(Bob, update_with(4), FarmsError::NotEnoughIps);
+        assert_ok!(call(Bob, update_with(3)));
+        assert_eq!((count(IpState::Taken(1)), price_of(1).rates.usd), (3, alone));
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_eq!(price_of(1).rates.usd - alone, 2 * 40_000_000);
+
+        assert_ok!(call(Bob, update_with(1)));
+        assert_eq!(count(IpState::Taken(1)), 3);
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_eq!((count(IpState::Taken(1)), count(IpState::Free)), (1, 2));
+        assert_eq!(price_of(1).rates.usd, alone);
+    });
+}
+
+#[test]
+fn addresses_of_an_unanswered_update_are_paid_for() {
+    run_with_node(|mut machine, bob| {
+        (10..13).for_each(add_ip);
+        assert_ok!(call(Bob, create_with(1, 0)));
+        report(machine.deployed(1, b"{}")).unwrap();
+        for _ in 0..2 {
+            let before = credit(bob);
+            assert_ok!(call(Bob, update_with(3)));
+            assert_ok!(call(Bob, Call::withdraw_update { contract: 1 }));
+            // Ten minutes of two addresses at 0.05 USD per TFT, beside the blocks in which the contract ran.
+            let two = 80_000_000 * TFT / 10_000_000_000 * 20 / 6;
+            assert!(before - credit(bob) >= two, "{} for addresses", before - credit(bob));
+            assert_eq!((count(IpState::Taken(1)), count(IpState::CoolingDown(1))), (1, 2));
+            assert_fails(Bob, create_with(1, 0), FarmsError::NotEnoughIps);
+        }
+        machine.serve(AnswerTime::get() + SLOT_DURATION);
+        assert_eq!((count(IpState::Taken(1)), count(IpState::Free)), (1, 2));
+        assert_ok!(call(Bob, cancel(1)));
+        assert_eq!((count(IpState::CoolingDown(1)), count(IpState::Free)), (1, 2));
     });
 }
 

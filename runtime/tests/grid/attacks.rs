@@ -20,7 +20,7 @@ use sp_keyring::Sr25519Keyring;
 use sp_runtime::traits::Convert;
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
-    Body, ContractId, ExactTft, Refusal, Resources,
+    ExactTft, Refusal, Resources,
     traits::{Clock as _, Ledger as _},
     units::{HOUR_MS, MINUTE_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
@@ -40,11 +40,6 @@ fn tiny() -> Resources {
 
 fn rent() -> Call {
     Call::create_rent_contract { node: 1, max_usd_rate: u64::MAX }
-}
-
-fn update(contract: ContractId, resources: Resources) -> Call {
-    let body = Body::Plain(b"{ }".to_vec());
-    Call::update_node_contract { contract, resources, body, max_usd_rate: u64::MAX }
 }
 
 fn wealth(who: Sr25519Keyring) -> Balance {

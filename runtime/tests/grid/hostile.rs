@@ -225,10 +225,7 @@ fn owners_limit_binds_all_contracts_before_and_after_they_run() {
         assert_fails(Bob, create(1, small()), above());
         // A smaller version makes room only when it has come.
         let nothing = Resources { sru: 1, ..Resources::ZERO };
-        let body = Body::Plain(b"{}".to_vec());
-        let update =
-            Call::update_node_contract { contract: first, resources: nothing, body, max_usd_rate: u64::MAX };
-        assert_ok!(call(Bob, update));
+        assert_ok!(call(Bob, update(first, nothing)));
         assert_fails(Bob, create(1, Resources { mru: 0, ..small() }), above());
         report(machine.deployed(first, b"{}")).unwrap();
         // Contracts of a silent node come back without asking.

@@ -28,6 +28,7 @@ enum Act {
         contract: ContractId,
         cru: u64,
         body: usize,
+        ips: u8,
     },
     Rent,
     Name(u8),
@@ -85,8 +86,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => amount.prop_map(Act::Withdraw),
         6 => (0u64..5, 0usize..100, 0u8..3, 0u32..3)
             .prop_map(|(cru, body, ips, gb)| Act::Create { cru, body, ips, gb }),
-        3 => (contract.clone(), 0u64..5, 0usize..100)
-            .prop_map(|(contract, cru, body)| Act::Update { contract, cru, body }),
+        3 => (contract.clone(), 0u64..5, 0usize..100, 0u8..3)
+            .prop_map(|(contract, cru, body, ips)| Act::Update { contract, cru, body, ips }),
         1 => Just(Act::Rent),
         1 => (0u8..3).prop_map(Act::Name),
         2 => contract.clone().prop_map(Act::Cancel),
@@ -158,11 +159,15 @@ impl Act {
                 max_usd_rate,
             }
             .into(),
-            Self::Update { contract, cru, body } => {
-                let resources = Resources { cru, ..small() };
-                Contract::update_node_contract { contract, resources, body: of_size(body), max_usd_rate }
-                    .into()
+            Self::Update { contract, cru, body, ips } => Contract::update_node_contract {
+                contract,
+                resources: Resources { cru, ..small() },
+                body: of_size(body),
+                public_ips: ips,
+                networks: Default::default(),
+                max_usd_rate,
             }
+            .into(),
             Self::Rent => Contract::create_rent_contract { node: 1, max_usd_rate }.into(),
             Self::Name(n) => {
                 let name = vec![b'a' + n; 3].try_into().unwrap();

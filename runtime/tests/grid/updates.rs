@@ -20,13 +20,6 @@ type Call = pallet_grid_contracts::Call<Runtime>;
 type Error = pallet_grid_contracts::Error<Runtime>;
 type Event = pallet_grid_contracts::Event<Runtime>;
 
-const NEW_BODY: &[u8] = b"{ }";
-
-fn update(contract: ContractId, resources: Resources) -> Call {
-    let body = Body::Plain(NEW_BODY.to_vec());
-    Call::update_node_contract { contract, resources, body, max_usd_rate: u64::MAX }
-}
-
 fn large() -> Resources {
     Resources { cru: 4, mru: 2 * small().mru, sru: small().sru, ..Resources::ZERO }
 }
@@ -211,8 +204,11 @@ fn an_update_is_refused_for_every_wrong_argument() {
         assert_fails(Charlie, update(1, large()), Error::NoTwin);
         assert_fails(Alice, update(1, large()), Error::NotOwner);
         let with = |bytes: usize, max_usd_rate| {
-            let body = Body::Plain(vec![b' '; bytes]);
-            Call::update_node_contract { contract: 1, resources: large(), body, max_usd_rate }
+            let mut call = update(1, large());
+            if let Call::update_node_contract { body, max_usd_rate: most, .. } = &mut call {
+                (*body, *most) = (Body::Plain(vec![b' '; bytes]), max_usd_rate);
+            }
+            call
         };
         assert_fails(Bob, with(0, u64::MAX), Error::BodySizeOutOfRange);
         assert_fails(Bob, with(8_193, u64::MAX), Error::BodySizeOutOfRange);

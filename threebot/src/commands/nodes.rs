@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
     primitives::{
-        FarmId, NodeId, Resources,
+        FarmId, Features, NodeId, Resources,
         units::GIB,
         views::{CountryCode, NodeFilter, NodeOffer},
     },
@@ -192,6 +192,7 @@ mod tests {
             extra_fee: 0,
             country: Some(*b"BE"),
             contracts: 2,
+            features: Features::ZMACHINE,
             not_delivered: 0,
         }
     }

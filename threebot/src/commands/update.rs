@@ -19,7 +19,14 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::time::Instant;
 use tfgrid_client::{
-    api,
+    GridAt,
+    api::{
+        self,
+        runtime_types::{
+            bounded_collections::bounded_vec::BoundedVec,
+            pallet_grid_contracts::types::{ContractKind, Network},
+        },
+    },
     primitives::{
         Body, ContractId, Rates,
         views::{ContractStatus, Target, TwinContract},
@@ -84,7 +91,10 @@ impl Update {
         self.consent.ask_for(&session, &plan)?;
         let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
         let resources = reservation.resources.into();
-        let call = api::transactions().contracts().update_node_contract(contract, resources, body, rate);
+        let networks = networks_of(&at, contract).await?;
+        let call = api::transactions()
+            .contracts()
+            .update_node_contract(contract, resources, body, public_ips, networks, rate);
         let included = session.submit("update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
         let is_first = status == ContractStatus::Created;
@@ -111,8 +121,7 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
             let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
             return Err(contract::ended(&at, contract, &closed.reason).await?);
         };
-        let api::runtime_types::pallet_grid_contracts::types::ContractKind::Node(deployment) = record.kind
-        else {
+        let ContractKind::Node(deployment) = record.kind else {
             bail!("contract {contract} runs no deployment");
         };
         if deployment.version == version {
@@ -131,4 +140,12 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
         }
     }
     bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
+}
+
+/// The private networks that a contract takes part in: a version keeps them.
+async fn networks_of(at: &GridAt, contract: ContractId) -> Result<BoundedVec<Network>> {
+    match at.contract(contract).await?.map(|record| record.kind) {
+        Some(ContractKind::Node(deployment)) => Ok(deployment.networks),
+        _ => bail!(contract::unknown(contract)),
+    }
 }

@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn network(name: &str, address: [u8; 4], prefix: u8) -> Network {
-    Network { name: name.as_bytes().to_vec().try_into().unwrap(), subnet: Subnet { address, prefix } }
-}
-
 fn with_networks(networks: Vec<Network>) -> Create {
     Create { networks: networks.try_into().unwrap(), ..Create::default() }
 }

@@ -12,12 +12,13 @@ fn the_larger_is_reserved_the_price_proposed() {
     run(|| {
         let contract = running(Create { public_ips: 1, ..Create::default() });
         let before = record(contract);
-        assert_ok!(call(BOB, Update::default()));
+        assert_ok!(call(BOB, Update { public_ips: 1, ..Update::default() }));
 
         let body = Body::Plain(NEW_BODY.to_vec());
         let answer = Answer { asked_at: now(), by: now() + ANSWER_WITHIN };
         let (resources, deposit) = (large(), 3 * PER_BYTE);
-        let pending = Pending { version: 2, body_hash: body.hash(), resources, deposit, answer };
+        let (body_hash, networks) = (body.hash(), Networks::default());
+        let pending = Pending { version: 2, body_hash, resources, public_ips: 1, networks, deposit, answer };
         let mut expected = deployment(contract);
         (expected.last_version, expected.pending) = (2, Some(pending));
         let deposit = before.deposit + deposit;
@@ -32,6 +33,114 @@ fn the_larger_is_reserved_the_price_proposed() {
         let rates = Rates { usd: rate, extra: 0 };
         assert_eq!(proposed, Some(ContractPrice { rates, ..price }), "the addresses stay");
         assert_eq!(events(), [Event::UpdateRequested { contract, node: NODE, version: 2, rate }]);
+    });
+}
+
+fn members(name: &[u8]) -> Vec<(ContractId, Subnet)> {
+    let name = NetworkName::try_from(name.to_vec()).unwrap();
+    NetworkMembers::<Test>::iter_prefix((1, name)).collect()
+}
+
+#[test]
+fn networks_change_when_the_version_runs() {
+    run(|| {
+        let (old, kept) = (network("old", [10, 1, 0, 0], 24), network("kept", [10, 2, 0, 0], 24));
+        let moved = network("kept", [10, 3, 0, 0], 24);
+        let first = vec![old.clone(), kept.clone()].try_into().unwrap();
+        let contract = running(Create { networks: first, ..Create::default() });
+        let networks: Networks = vec![moved.clone(), network("new", [10, 4, 0, 0], 24)].try_into().unwrap();
+        let update = || Update { networks: networks.clone(), ..Update::default() };
+        assert_ok!(call(BOB, update()));
+        assert_eq!((members(b"kept"), members(b"new")), (vec![(contract, kept.subnet)], vec![]));
+        assert_ok!(call(BOB, Call::withdraw_update { contract }));
+        assert_eq!(members(b"old"), [(contract, old.subnet)]);
+
+        assert_ok!(call(BOB, update()));
+        assert_ok!(report(confirm(contract)));
+        assert_eq!((members(b"old"), members(b"kept")), (vec![], vec![(contract, moved.subnet)]));
+        assert_eq!((members(b"new").len(), deployment(contract).networks), (1, networks));
+    });
+}
+
+#[test]
+fn addresses_are_reserved_at_once_and_freed_when_less_runs() {
+    run(|| {
+        let contract = running(Create { public_ips: 1, ..Create::default() });
+        let update = |public_ips| Update { public_ips, ..Update::default() };
+        assert_fails(BOB, update(9), NO_IPS);
+        assert_ok!(call(BOB, update(3)));
+        assert_eq!(Doubles::get().free_ips, 5);
+        assert_ok!(report(confirm(contract)));
+        assert_eq!((Doubles::get().free_ips, account(contract).price.public_ips), (5, 3));
+        assert_ok!(call(BOB, update(1)));
+        assert_eq!(Doubles::get().free_ips, 5);
+        assert_ok!(report(confirm(contract)));
+        assert_eq!((Doubles::get().free_ips, account(contract).price.public_ips), (7, 1));
+        assert_ok!(call(BOB, Update { resources: small(), ..update(0) }));
+        assert_ok!(report(confirm(contract)));
+        assert_eq!(Doubles::get().free_ips, 8);
+    });
+}
+
+#[test]
+fn addresses_of_a_version_that_fails_are_free() {
+    run(|| {
+        let contract = running(Create { public_ips: 1, ..Create::default() });
+        assert_ok!(call(BOB, Update { public_ips: 3, ..Update::default() }));
+        assert_ok!(report(reject(contract)));
+        assert_eq!(Doubles::get().free_ips, 7);
+    });
+}
+
+#[test]
+fn addresses_of_a_version_without_answer_cool_down() {
+    run(|| {
+        let contract = running(Create { public_ips: 1, ..Create::default() });
+        let more = || Update { public_ips: 3, ..Update::default() };
+        assert_ok!(call(BOB, more()));
+        assert_ok!(call(BOB, Call::withdraw_update { contract }));
+        assert_eq!(Doubles::get().free_ips, 5);
+        pass(ANSWER_WITHIN - 1);
+        // The contract itself may have them again, and their time starts anew.
+        assert_ok!(call(BOB, more()));
+        assert_ok!(call(BOB, Call::withdraw_update { contract }));
+        pass(ANSWER_WITHIN - 1);
+        assert_eq!(Doubles::get().free_ips, 5);
+        pass(1);
+        assert_eq!(Doubles::get().free_ips, 7);
+    });
+}
+
+#[test]
+fn a_first_version_changes_addresses_and_networks() {
+    run(|| {
+        let mesh = network("mesh", [10, 1, 0, 0], 24);
+        assert_ok!(call(BOB, Create { public_ips: 3, ..Create::default() }));
+        let networks = Networks::try_from(vec![mesh.clone()]).unwrap();
+        assert_ok!(call(BOB, Update { public_ips: 1, networks, ..Update::default() }));
+        assert_eq!((Doubles::get().free_ips, members(b"mesh")), (5, vec![(1, mesh.subnet)]));
+        pass(ANSWER_WITHIN - 1);
+        assert_ok!(report(work_on(1)));
+        pass(1);
+        assert_eq!((Doubles::get().free_ips, account(1).price.public_ips), (7, 1));
+    });
+}
+
+#[test]
+fn what_the_node_does_not_serve_is_refused() {
+    run(|| {
+        let contract = running(Create::default());
+        on_node(NODE, |node| node.facts.features = Features::ZMACHINE);
+        let networks = || Networks::try_from(vec![network("mesh", [10, 1, 0, 0], 24)]).unwrap();
+        let with_ips = Create { public_ips: 1, ..Create::default() };
+        assert_fails(BOB, with_ips, Failure::PublicIpsNotServed);
+        let with_networks = Create { networks: networks(), ..Create::default() };
+        assert_fails(BOB, with_networks, Failure::NetworksNotServed);
+        let with_ips = Update { contract, public_ips: 1, ..Update::default() };
+        assert_fails(BOB, with_ips, Failure::PublicIpsNotServed);
+        let with_networks = Update { contract, networks: networks(), ..Update::default() };
+        assert_fails(BOB, with_networks, Failure::NetworksNotServed);
+        assert_ok!(call(BOB, Update::default()));
     });
 }
 
