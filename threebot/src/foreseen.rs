@@ -42,6 +42,11 @@ impl Purse {
         Self { must_stay: self.must_stay.saturating_add(reserve), ..self }
     }
 
+    /// The same after `released`, which was held of it.
+    pub fn with(self, released: Balance) -> Self {
+        Self { free: self.free.saturating_add(released), ..self }
+    }
+
     /// Whether the account can spend this.
     pub fn has(&self, amount: Balance) -> bool {
         amount.saturating_add(self.must_stay) <= self.free
@@ -123,6 +128,25 @@ pub async fn ensure_ips(at: &GridAt, offer: &NodeOffer, asked: u8) -> Result<()>
     Ok(())
 }
 
+/// Fails if the twin can't have another contract, or the node of `offer` can't.
+pub async fn ensure_place(at: &GridAt, twin: TwinId, offer: Option<&NodeOffer>) -> Result<()> {
+    let (count, most) = (at.contract_count(twin).await?, at.max_contracts_of_twin()?);
+    let advice = "`threebot cancel` one first";
+    ensure_fewer(count, most, "Contracts.TooManyContracts", &format!("twin {twin}"), advice)?;
+    if let Some(NodeOffer { node, contracts, .. }) = offer {
+        let (most, advice) = (at.max_contracts_of_node()?, "`threebot nodes` lists others");
+        ensure_fewer(*contracts, most, "Nodes.TooManyContracts", &format!("node {node}"), advice)?;
+    }
+    Ok(())
+}
+
+fn ensure_fewer(count: u32, most: u32, code: &'static str, whose: &str, advice: &str) -> Result<()> {
+    if count < most {
+        return Ok(());
+    }
+    bail!(Foreseen::new(code, format!("{whose} has {count} contracts, and {most} is the most: {advice}")))
+}
+
 /// Why a node of this id has no quote.
 pub fn no_price(node: NodeId) -> String {
     format!("node {node} has no price now: the contracts of its last rent are still closing")
@@ -157,6 +181,15 @@ mod tests {
         let text = "9 cores asked for, 2 free; 1.00 GiB memory asked for, 512.00 MiB free";
         assert_eq!(shortfall(&asked, &free).as_deref(), Some(text));
         assert_eq!(shortfall(&asked, &asked), None);
+    }
+
+    #[test]
+    fn a_twin_or_node_with_the_most_contracts_is_refused() {
+        let refused = |count| ensure_fewer(count, 1_000, "Nodes.TooManyContracts", "node 3", "take another");
+        assert!(refused(999).is_ok());
+        let error = refused(1_000).unwrap_err();
+        assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Nodes.TooManyContracts");
+        assert_eq!(error.to_string(), "node 3 has 1000 contracts, and 1000 is the most: take another");
     }
 
     #[test]

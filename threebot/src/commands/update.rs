@@ -7,19 +7,19 @@ use super::{
 };
 use crate::{
     cli::Global,
-    consent::Consent,
+    consent::{Consent, dry_run},
     contract::{self, Pending, Rejected, own_contract},
     deployment::DeploymentFile,
     foreseen::{self, Purse},
     output::Answer,
-    plan::Plan,
+    plan::{Plan, Replaced},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::time::Instant;
 use tfgrid_client::{
-    api,
+    GridAt, api,
     primitives::{
         Body, ContractId, Rates,
         views::{ContractStatus, Target, TwinContract},
@@ -28,13 +28,15 @@ use tfgrid_client::{
 
 /// Let a contract's node run another version of its deployment; the old one runs until it does
 ///
-/// A version that the node hasn't deployed yet is replaced, also a first one.
+/// A version that the node hasn't deployed yet is replaced, also a first one. What was reserved for it is paid for:
+/// ten minutes at least.
 /// A machine or volume that is the same in both versions stays as it is; volumes always keep their content. If
 /// the new version can't run, the old one is restored.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   threebot update 7 -f site.yaml           another version of contract 7
+  threebot update 7 -f site.yaml --dry-run    only see what it costs, and whether it is possible
   threebot update 7 -f site.yaml --sru 20GiB --yes")]
 pub struct Update {
     /// The contract's id
@@ -43,6 +45,9 @@ pub struct Update {
     deployment: DeploymentFile,
     #[command(flatten)]
     waiting: Waiting,
+    /// Check everything and show what it would cost, but send nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     consent: Consent,
 }
@@ -64,27 +69,38 @@ impl Update {
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let what = format!("update contract {contract} on node {node}");
-        let counted = at.counted_rates(contract).await?.unwrap_or(Rates { usd: active, extra });
-        let plan = Plan::for_change(&at, twin, what, counted, Rates { usd: rate, extra }).await?;
+        let before = Rates { usd: active, extra };
+        let mut plan = Plan::for_change(&at, twin, what, before, Rates { usd: rate, extra }).await?;
         let pending = Pending::read(&at, contract).await?;
-        let is_pending = pending.is_some();
+        if let Some(pending) = &pending {
+            plan = plan.replacing(&replaced(&at, contract, before, pending).await?);
+        }
         let is_active =
             matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
-        if is_active && !is_pending && resources == reservation.resources {
+        if is_active && pending.is_none() && resources == reservation.resources {
+            if self.dry_run {
+                return dry_run(&session, &plan.with_note("it runs this version already: nothing changes"));
+            }
             // Another version of the same would cost a fee.
             return planned(&session, contract, &plan, started).await;
         }
-        let reserved = pending.map_or(resources, |pending| resources.max(&pending.resources));
+        let reserved = pending.as_ref().map_or(resources, |pending| resources.max(&pending.resources));
         let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
         foreseen::ensure_room(node, &reservation.resources, &free)?;
-        let purse = Purse::read(&at, session.account()?).await?;
-        let plan = with_public_note(plan, &reservation)
-            .holding(at.body_deposit(reservation.body.len())?, &purse)?
-            .with_note("the deposit of the old version is returned when the new one runs");
-        self.consent.ask_for(&session, &plan)?;
+        let deposit = at.body_deposit(reservation.body.len())?;
         let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
         let resources = reservation.resources.into();
         let call = api::transactions().contracts().update_node_contract(contract, resources, body, rate);
+        let fee = session.fee("update", &call).await?;
+        let returned = pending.as_ref().and_then(|pending| pending.deposit).unwrap_or(0);
+        let purse = Purse::read(&at, session.account()?).await?.with(returned);
+        let plan = with_public_note(plan, &reservation.secrets)
+            .holding(deposit, fee, purse)?
+            .with_note(deposit_note(pending.as_ref()));
+        if self.dry_run {
+            return dry_run(&session, &plan);
+        }
+        self.consent.ask_for(&session, &plan)?;
         let included = session.submit("update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
         let is_first = status == ContractStatus::Created;
@@ -99,6 +115,26 @@ impl Update {
         };
         self.waiting.wait(&session, contract, &late, done).await?;
         planned(&session, contract, &plan, started).await
+    }
+}
+
+/// The version of a contract that another one replaces. `present` are the contract's rates.
+async fn replaced(at: &GridAt, contract: ContractId, present: Rates, pending: &Pending) -> Result<Replaced> {
+    let is_first = pending.deposit.is_none();
+    let rates = if is_first { present } else { at.pending_rates(contract).await? };
+    Ok(Replaced { version: pending.version, rates, reserved_ms: pending.reserved_ms(), is_first })
+}
+
+/// When the deposits of earlier versions are returned.
+fn deposit_note(pending: Option<&Pending>) -> String {
+    match pending {
+        None => "the deposit of the old version is returned when the new one runs".into(),
+        Some(Pending { version, deposit: None, .. }) => {
+            format!("the deposit of version {version} is returned at once: the new version replaces it")
+        }
+        Some(Pending { version, .. }) => format!(
+            "the deposit of version {version} is returned at once, and that of the one that runs when the new one does"
+        ),
     }
 }
 
@@ -131,4 +167,19 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
         }
     }
     bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::tests::pending;
+
+    #[test]
+    fn deposits_return_at_once_where_a_version_is_replaced() {
+        assert!(deposit_note(None).ends_with("when the new one runs"));
+        let first = "the deposit of version 2 is returned at once: the new version replaces it";
+        assert_eq!(deposit_note(Some(&pending(None))), first);
+        let update = deposit_note(Some(&pending(Some(5))));
+        assert!(update.contains("version 2 is returned at once, and that of the one that runs"), "{update}");
+    }
 }
