@@ -148,6 +148,7 @@ workloads:
 
     #[test]
     fn a_file_that_a_node_would_reject_is_refused() {
+        let typo = YAML.replace("workloads", "workload");
         let unknown = YAML.replace("size", "sise");
         let twice = YAML.replace("version: 1\n", "version: 1\nversion: 1\n");
         let size = |size: &str| YAML.replace("16777216", size);
@@ -174,6 +175,8 @@ workloads:
             ),
             ("a.json", &JSON.replace("16777216", "0.5"), &[], "this is 0.5"),
             ("a.yaml", &unknown, &[], "sise"),
+            ("a.yaml", &typo, &[], "the field \"workloads\" is missing; there are: version, workload"),
+            ("a.json", "{}", &[], "the field \"version\" is missing; there are: none"),
             ("a.yaml", &twice, &[], "/version: the key \"version\" stands here twice"),
         ] {
             let error = format!("{:#}", reservation(name, content, more).err().unwrap());
