@@ -22,6 +22,7 @@ use tfgrid_client::{
         },
     },
     primitives::ContractId,
+    units::format_tft,
 };
 
 /// Close contracts: what they ran and their disks are gone for good
@@ -78,7 +79,10 @@ impl Cancel {
             texts.push(text);
             values.push(value);
         }
-        Ok(Answer::new(texts.join("\n\n"), json!({ "contracts": values })))
+        let credit = session.grid.finalized().await?.payer(twin).await?.credit;
+        texts.push(format!("your credit is {} TFT", format_tft(credit)));
+        let value = json!({ "contracts": values, "credit_tft_1e7": credit.to_string() });
+        Ok(Answer::new(texts.join("\n\n"), value))
     }
 }
 
