@@ -3,8 +3,8 @@
 
 use crate::commands::{
     bill::Bill, calc::Calc, cancel::Cancel, collect::Collect, deploy::Deploy, deposit::Deposit, farm::Farm,
-    funds::Funds, limits::Limits, name::Name, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill,
-    rent::Rent, show::Show, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
+    funds::Funds, limits::Limits, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps,
+    refill::Refill, rent::Rent, show::Show, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -83,6 +83,9 @@ pub enum Command {
     Rent(Rent),
     Name(Name),
     Traffic(Traffic),
+    /// Look after a node of your farm
+    #[command(subcommand)]
+    Node(Node),
     Nodes(Nodes),
     Ps(Ps),
     Bill(Bill),
