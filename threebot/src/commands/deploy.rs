@@ -43,10 +43,10 @@ Example of a deployment:
         mounts: [ { name: data, path: /data } ]
 
 Examples:
-  threebot deploy -f site.yaml --node 1              see what it costs, confirm, wait until it runs
-  threebot deploy -f site.yaml --node 1 --dry-run    only see what it costs, and whether it is possible
-  threebot deploy -f site.json --node 1 --yes        go ahead without a question
-  threebot deploy -f - --node 1 --no-wait --json     for scripts")]
+  threebot deploy -f site.yaml --node 1            see the cost, confirm, wait
+  threebot deploy -f site.yaml --node 1 --dry-run  see the cost; send nothing
+  threebot deploy -f site.json --node 1 --yes      go ahead without a question
+  threebot deploy -f - --node 1 --no-wait --json   for scripts")]
 pub struct Deploy {
     #[command(flatten)]
     pub deployment: DeploymentFile,

@@ -35,8 +35,8 @@ use tfgrid_client::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot update 7 -f site.yaml           another version of contract 7
-  threebot update 7 -f site.yaml --dry-run    only see what it costs, and whether it is possible
+  threebot update 7 -f site.yaml              another version of contract 7
+  threebot update 7 -f site.yaml --dry-run    see the cost; send nothing
   threebot update 7 -f site.yaml --sru 20GiB --yes")]
 pub struct Update {
     /// The contract's id
