@@ -6,7 +6,13 @@ use crate::{
     api::{
         self,
         runtime_types::{
-            bounded_collections, pallet_grid_billing::types as billing, pallet_grid_farms::types::IpState,
+            bounded_collections,
+            pallet_grid_billing::types as billing,
+            pallet_grid_farms::types::IpState,
+            tfgrid_runtime::configs::parameters::{
+                RuntimeParametersKey, RuntimeParametersValue,
+                dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
+            },
         },
     },
     bill::{Bill, Booked, Charges, Total},
@@ -23,18 +29,22 @@ use subxt::{
 };
 use tfgrid_primitives::{
     Balance, Body, Charge, ContractId, ExactTft, FarmId, NodeId, PriceList, PublicKey, RateSums, Rates,
-    Resources, TftPrice, TwinId, UnixSeconds, UsageTotals, UsdRate,
+    Resources, TftPrice, TwinId, UnixSeconds, UsageTotals, UsdAmount, UsdRate,
     clock::tft_of,
     ledger::FULL_PRICE,
     pricing::traffic_cost,
     report::{DetailsPayload, Failure},
     traits::ContractPrice,
-    units::MONTH_MS,
+    units::{HOUR_MS, MONTH_MS},
     views::{
         ClosedContract, ContractStatus, GridInfo, MAX_PAGE, NodeContract, NodeFilter, NodeOffer, Page,
         PayerInfo, TwinContract,
     },
 };
+
+/// How long after its deployment a contract can be cancelled as not delivered, unless governance has set another
+/// time.
+const NOT_DELIVERED_WINDOW_MS: u64 = HOUR_MS;
 
 /// subxt's handle of a block.
 pub type AtBlock = ClientAtBlock<Config, OnlineClientAtBlockImpl<Config>>;
@@ -55,6 +65,16 @@ pub struct PayerSettings {
     pub refilled: Balance,
     /// The owner's spending limits.
     pub limits: billing::Limits,
+}
+
+/// What a twin was charged within an hour for contracts that ended early or unconfirmed: it starts and enlarges
+/// nothing once this reaches its limit of the rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlyCharges {
+    /// In 1e-10 USD.
+    pub usd: UsdAmount,
+    /// The time for which it still counts, in milliseconds.
+    pub counts_for_ms: u64,
 }
 
 /// A price of one TFT from one feeder of the oracle.
@@ -252,6 +272,14 @@ impl GridAt {
         limits.ok_or_else(|| Error::Inconsistent { what: what.into(), why: "it has no default" })
     }
 
+    /// What counts against a twin's limit of the rate beside what it runs.
+    pub async fn early_charges(&self, twin: TwinId) -> Result<EarlyCharges, Error> {
+        let what = "what ended early";
+        let ends = self.fetch(what, api::storage().billing().early_ends(), (twin,)).await?;
+        let now = self.grid_info().await?.grid_now;
+        Ok(ends.map_or(EarlyCharges { usd: 0, counts_for_ms: 0 }, |ends| early_charges(ends, now)))
+    }
+
     /// The sum of the rates of a twin's contracts at list price, charged and committed.
     pub async fn payer_rates(&self, twin: TwinId) -> Result<RateSums, Error> {
         let payer = self.fetch("a payer's rates", api::storage().billing().payers(), (twin,)).await?;
@@ -299,6 +327,12 @@ impl GridAt {
         Ok(record.map(|node| node.farm))
     }
 
+    /// How many open contracts a twin has.
+    pub async fn contract_count(&self, twin: TwinId) -> Result<u32, Error> {
+        let count = api::storage().contracts().twin_contract_count();
+        Ok(self.fetch("the number of a twin's contracts", count, (twin,)).await?.unwrap_or(0))
+    }
+
     /// An open contract.
     pub async fn contract(
         &self,
@@ -307,15 +341,12 @@ impl GridAt {
         self.fetch("a contract", api::storage().contracts().contracts(), (contract,)).await
     }
 
-    /// The rates with which an open contract counts for its payer: those of the dearer version, if one is
-    /// pending.
-    pub async fn counted_rates(&self, contract: ContractId) -> Result<Option<Rates>, Error> {
+    /// What a pending update of an open contract adds to its rates; nothing without one.
+    pub async fn pending_rates(&self, contract: ContractId) -> Result<Rates, Error> {
         let what = "a contract's rates";
         let account = self.fetch(what, api::storage().billing().ledger_accounts(), (contract,)).await?;
-        Ok(account.map(|account| {
-            let (active, pending) = (account.price.rates, account.proposal.map(|p| p.price.rates));
-            Rates { usd: active.usd.max(pending.map_or(0, |rates| rates.usd)), extra: active.extra }
-        }))
+        let more = account.and_then(|account| account.proposal).map(|proposal| proposal.more);
+        Ok(more.map_or(Rates::ZERO, |more| Rates { usd: more.usd, extra: more.extra }))
     }
 
     /// What an open contract costs.
@@ -425,7 +456,14 @@ impl GridAt {
         .await
     }
 
-    /// Whether a closed contract's public addresses still cool down.
+    /// How many public addresses a contract has, those that cool down included.
+    pub async fn ips_of_contract(&self, contract: ContractId) -> Result<usize, Error> {
+        let ips =
+            self.fetch("a contract's addresses", api::storage().farms().contract_ips(), (contract,)).await?;
+        Ok(ips.map_or(0, |ips| ips.0.len()))
+    }
+
+    /// Whether public addresses of a contract cool down.
     pub async fn is_cooling_down(&self, contract: ContractId) -> Result<bool, Error> {
         let cooling = api::storage().farms().cooling_down();
         Ok(self.fetch("whether addresses cool down", cooling, (contract,)).await?.is_some())
@@ -577,6 +615,27 @@ impl GridAt {
         }
     }
 
+    /// The most open contracts of a twin.
+    pub fn max_contracts_of_twin(&self) -> Result<u32, Error> {
+        self.constant("the most contracts of a twin", api::constants().contracts().max_contracts_per_twin())
+    }
+
+    /// The most open contracts on a node.
+    pub fn max_contracts_of_node(&self) -> Result<u32, Error> {
+        self.constant("the most contracts of a node", api::constants().nodes().max_contracts_per_node())
+    }
+
+    /// How long after its deployment a contract can be cancelled as not delivered, in milliseconds.
+    pub async fn not_delivered_window_ms(&self) -> Result<u64, Error> {
+        let key = RuntimeParametersKey::Intervals(ParametersKey::NotDeliveredMs(NotDeliveredMs));
+        let address = api::storage().parameters().parameters();
+        let value = self.fetch("the time for complaints", address, (key,)).await?;
+        Ok(match value {
+            Some(RuntimeParametersValue::Intervals(ParametersValue::NotDeliveredMs(ms))) => ms,
+            _ => NOT_DELIVERED_WINDOW_MS,
+        })
+    }
+
     /// The time that a cancelled contract pays for at least, in milliseconds.
     pub fn min_charge_ms(&self) -> Result<u64, Error> {
         self.constant("the minimum charge", api::constants().billing().min_charge_ms())
@@ -618,4 +677,23 @@ impl GridAt {
 /// A charge as the ledger's arithmetic has it.
 fn charge(charge: api::runtime_types::tfgrid_primitives::ledger::Charge) -> Charge {
     Charge { tft: charge.tft.0, usd: charge.usd }
+}
+
+/// What still counts of early ends, at `now` in grid time.
+fn early_charges(ends: billing::EarlyEnd, now: u64) -> EarlyCharges {
+    let counts_for_ms = HOUR_MS.saturating_sub(now.saturating_sub(ends.since));
+    EarlyCharges { usd: if counts_for_ms > 0 { ends.usd } else { 0 }, counts_for_ms }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_early_counts_for_an_hour() {
+        let at = |now| early_charges(billing::EarlyEnd { since: 1_000, usd: 7 }, now);
+        assert_eq!(at(1_000), EarlyCharges { usd: 7, counts_for_ms: HOUR_MS });
+        assert_eq!(at(1_000 + HOUR_MS - 1), EarlyCharges { usd: 7, counts_for_ms: 1 });
+        assert_eq!(at(1_000 + HOUR_MS), EarlyCharges { usd: 0, counts_for_ms: 0 });
+    }
 }

@@ -15,7 +15,7 @@ use subxt::{
     config::DefaultExtrinsicParamsBuilder,
     error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
     extrinsics::ExtrinsicEvents,
-    transactions::{Payload, TransactionProgress, TransactionStatus},
+    transactions::{Payload, SubmittableTransaction, TransactionProgress, TransactionStatus},
     utils::AccountId32,
 };
 use tfgrid_primitives::{Balance, TftPrice, units::TFT};
@@ -42,6 +42,7 @@ const TIP_WHEN_CROWDED: Balance = TFT / 100;
 const ONE: u128 = 1_000_000_000_000_000_000;
 
 type Progress = TransactionProgress<Config, OnlineClientAtBlockImpl<Config>>;
+type Signed = SubmittableTransaction<Config, OnlineClientAtBlockImpl<Config>>;
 
 impl GridClient {
     /// Signs `call`, submits it and waits until it is finalized. `what` names it in errors. Several
@@ -70,6 +71,29 @@ impl GridClient {
     }
 
     async fn send(&self, what: &str, call: &impl Payload, signer: &Keypair) -> Result<Progress, Error> {
+        let (signed, _) = self.sign(what, call, signer).await?;
+        signed.submit_and_watch().await.map_err(|e| match e {
+            ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(error))) => {
+                Error::not_taken(what, whole_answer(error))
+            }
+            error => Error::unsent(what)(error),
+        })
+    }
+
+    /// What `call` costs its signer at most, in 1e-7 TFT: the fee with the tip. Nothing is submitted.
+    pub async fn fee(&self, what: &str, call: &impl Payload, signer: &Keypair) -> Result<Balance, Error> {
+        let (signed, tip) = self.sign(what, call, signer).await?;
+        let fee = in_time(&format!("the fee of {what}"), signed.partial_fee_estimate()).await?;
+        Ok(fee.saturating_add(tip))
+    }
+
+    /// The signed transaction and its tip.
+    async fn sign(
+        &self,
+        what: &str,
+        call: &impl Payload,
+        signer: &Keypair,
+    ) -> Result<(Signed, Balance), Error> {
         // The node's own count includes the transactions in its pool.
         let account: AccountId32 = signer.public_key().to_account_id();
         let nonce = in_time("an account's nonce", self.legacy.system_account_next_index(&account)).await?;
@@ -79,12 +103,7 @@ impl GridClient {
         let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).tip(tip).build();
         let mut transactions = at.0.transactions();
         let signed = transactions.create_signed(call, signer, params).await.map_err(Error::unsent(what))?;
-        signed.submit_and_watch().await.map_err(|e| match e {
-            ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(error))) => {
-                Error::not_taken(what, whole_answer(error))
-            }
-            error => Error::unsent(what)(error),
-        })
+        Ok((signed, tip))
     }
 
     /// Submits a feeder's price of one TFT, in 1e-7 USD.

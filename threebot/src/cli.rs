@@ -3,8 +3,8 @@
 
 use crate::commands::{
     bill::Bill, calc::Calc, cancel::Cancel, collect::Collect, deploy::Deploy, deposit::Deposit, farm::Farm,
-    funds::Funds, limits::Limits, name::Name, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill,
-    rent::Rent, show::Show, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
+    funds::Funds, limits::Limits, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps,
+    refill::Refill, rent::Rent, show::Show, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -16,22 +16,23 @@ use std::path::PathBuf;
     about,
     max_term_width = 100,
     after_help = "\
-Examples:
-  threebot --key //Bob twin create                     your identity on the grid
-  threebot --key //Bob deposit 10                      10 TFT of credit to run things on
-  threebot --key //Bob nodes --free cru=2,mru=2GiB     where there is room
-  threebot --key //Bob deploy -f site.json --node 1    see what it costs, reserve, deploy
-  threebot --key //Bob update 1 -f site.json           run another version
-  threebot --key //Bob ps                              what you run and what it costs
-  threebot --key //Bob funds                           how long your credit lasts
-  threebot --key //Bob bill 1                          what a contract was charged, by month
-  threebot --key //Bob cancel 1                        stop it; the rest of the credit stays yours
+Examples, with TFGRID_KEY=//Bob in the environment:
+  threebot twin create                     your identity on the grid
+  threebot deposit 10                      10 TFT of credit to run things on
+  threebot nodes --free cru=2,mru=2GiB     where there is room, and its price
+  threebot deploy -f site.json --node 1    see the cost, reserve, deploy
+  threebot update 1 -f site.json           run another version
+  threebot ps                              what you run and what it costs
+  threebot funds                           how long your credit lasts
+  threebot bill 1                          what a contract was charged, by month
+  threebot cancel 1                        stop it; unused credit stays yours
 
-  threebot --key //Alice farm create sunny             become a farmer
-  threebot --key //Alice farm ticket --farm 1          what a machine boots with to join your farm
-  threebot --key //Alice collect --farm 1              be paid what your nodes have earned
+  threebot farm create sunny               become a farmer
+  threebot farm ticket --farm 1            what a machine joins your farm with
+  threebot collect --farm 1                be paid what your nodes have earned
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the chain can't be reached, 4 the chain refused."
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the chain can't be reached, 4 the
+chain refused."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -83,6 +84,9 @@ pub enum Command {
     Rent(Rent),
     Name(Name),
     Traffic(Traffic),
+    /// Look after a node of your farm
+    #[command(subcommand)]
+    Node(Node),
     Nodes(Nodes),
     Ps(Ps),
     Bill(Bill),
@@ -119,6 +123,18 @@ mod tests {
             assert!(command.get_about().is_some(), "{} has none", command.get_name());
             for argument in command.get_arguments() {
                 assert!(argument.get_help().is_some(), "{} {argument} has none", command.get_name());
+            }
+            open.extend(command.get_subcommands().cloned());
+        }
+    }
+
+    #[test]
+    fn examples_in_the_help_fit_a_terminal() {
+        let mut open = vec![Cli::command()];
+        while let Some(command) = open.pop() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            for line in help.lines().filter(|line| line.starts_with("  ")) {
+                assert!(line.len() <= 80, "{}: {line}", command.get_name());
             }
             open.extend(command.get_subcommands().cloned());
         }

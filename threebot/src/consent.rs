@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Questions before something that can't be undone.
 
-use crate::{plan::Plan, session::Session};
+use crate::{output::Answer, plan::Plan, session::Session};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
 
 #[derive(Args)]
@@ -46,6 +47,19 @@ impl Consent {
             _ => bail!("nothing was done"),
         }
     }
+}
+
+/// A plan that isn't carried out, as the answer.
+///
+/// # Errors
+/// If the chain would refuse; the plan is shown before.
+pub fn dry_run(session: &Session, plan: &Plan) -> Result<Answer> {
+    if let Err(refused) = plan.ensure_affordable() {
+        show(session, &plan.text())?;
+        return Err(refused);
+    }
+    let text = format!("{}\nnothing was sent", plan.text());
+    Ok(Answer::new(text, json!({ "dry_run": true, "plan": plan.value() })))
 }
 
 fn show(session: &Session, what: &str) -> Result<()> {

@@ -70,6 +70,8 @@ fn closing_text(closed: &ClosedContract) -> String {
 pub struct Pending {
     pub version: u32,
     pub resources: Resources,
+    /// The deposit of an update; `None` for a first version, whose deposit is the contract's.
+    pub deposit: Option<Balance>,
     asked_at: UnixSeconds,
     answer_by: UnixSeconds,
     now: UnixSeconds,
@@ -86,10 +88,10 @@ impl Pending {
 
     async fn of(at: &GridAt, record: &Contract) -> Result<Option<Self>> {
         let ContractKind::Node(deployment) = &record.kind else { return Ok(None) };
-        let (version, resources, answer) = match &deployment.pending {
-            Some(pending) => (pending.version, *pending.resources, &pending.answer),
+        let (version, resources, deposit, answer) = match &deployment.pending {
+            Some(pending) => (pending.version, *pending.resources, Some(pending.deposit), &pending.answer),
             None if matches!(record.state, ContractState::Created) => {
-                (deployment.version, *deployment.resources, &deployment.answer)
+                (deployment.version, *deployment.resources, None, &deployment.answer)
             }
             None => return Ok(None),
         };
@@ -97,10 +99,16 @@ impl Pending {
         Ok(Some(Self {
             version,
             resources,
+            deposit,
             asked_at: now.saturating_sub(grid_now.saturating_sub(answer.asked_at) / 1_000),
             answer_by: now.saturating_add(answer.by.saturating_sub(grid_now) / 1_000),
             now,
         }))
+    }
+
+    /// How long it has been reserved, in milliseconds.
+    pub fn reserved_ms(&self) -> u64 {
+        self.now.min(self.answer_by).saturating_sub(self.asked_at).saturating_mul(1_000)
     }
 
     pub fn text(&self) -> String {
@@ -417,9 +425,17 @@ pub fn merge(into: &mut Value, more: Value) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use tfgrid_client::deployment::Rejection;
+
+    const NOW: UnixSeconds = 1_700_000_000;
+
+    /// Version 2, asked for 20 seconds ago.
+    pub fn pending(deposit: Option<Balance>) -> Pending {
+        let resources = Resources::ZERO;
+        Pending { version: 2, resources, deposit, asked_at: NOW - 20, answer_by: NOW + 600, now: NOW }
+    }
 
     fn closed(reason: ClosingReason) -> ClosedContract {
         ClosedContract {
@@ -452,11 +468,9 @@ mod tests {
 
     #[test]
     fn a_pending_version_has_its_start_and_deadline() {
-        let now = 1_700_000_000;
-        let resources = Resources::ZERO;
-        let pending = Pending { version: 2, resources, asked_at: now - 20, answer_by: now + 600, now };
+        let pending = pending(None);
         let text = "the node has been trying version 2 for 20 s; it must answer by 2023-11-14 22:23:20 UTC (in 10 min)";
-        assert_eq!(pending.text(), text);
+        assert_eq!((pending.text(), pending.reserved_ms()), (text.into(), 20_000));
     }
 
     #[test]

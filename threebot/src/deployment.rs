@@ -10,7 +10,7 @@ use std::{
 };
 use tfgrid_client::{
     deployment::{Deployment, Json, WorkloadData},
-    primitives::Resources,
+    primitives::{Features, Resources},
     units::parse_bytes,
 };
 
@@ -36,6 +36,8 @@ pub struct Reservation {
     pub body: Vec<u8>,
     /// The capacity to reserve.
     pub resources: Resources,
+    /// What a node must serve to run it.
+    pub features: Features,
     /// The names of environment variables that look like secrets.
     pub secrets: Vec<String>,
 }
@@ -58,7 +60,7 @@ impl DeploymentFile {
         deployment
             .check_fits(&resources)
             .with_context(|| format!("{name} doesn't fit the capacity to reserve"))?;
-        Ok(Reservation { body, resources, secrets: secrets(&deployment) })
+        Ok(Reservation { body, resources, features: deployment.features(), secrets: secrets(&deployment) })
     }
 }
 
@@ -148,6 +150,7 @@ workloads:
 
     #[test]
     fn a_file_that_a_node_would_reject_is_refused() {
+        let typo = YAML.replace("workloads", "workload");
         let unknown = YAML.replace("size", "sise");
         let twice = YAML.replace("version: 1\n", "version: 1\nversion: 1\n");
         let size = |size: &str| YAML.replace("16777216", size);
@@ -174,6 +177,8 @@ workloads:
             ),
             ("a.json", &JSON.replace("16777216", "0.5"), &[], "this is 0.5"),
             ("a.yaml", &unknown, &[], "sise"),
+            ("a.yaml", &typo, &[], "the field \"workloads\" is missing; there are: version, workload"),
+            ("a.json", "{}", &[], "the field \"version\" is missing; there are: none"),
             ("a.yaml", &twice, &[], "/version: the key \"version\" stands here twice"),
         ] {
             let error = format!("{:#}", reservation(name, content, more).err().unwrap());

@@ -5,7 +5,7 @@ use crate::contract::size_text;
 use anyhow::{Context, Result, bail};
 use tfgrid_client::{
     AccountId32, GridAt,
-    primitives::{Balance, NodeId, Resources, TwinId, views::NodeOffer},
+    primitives::{Balance, Features, NodeId, Resources, TwinId, views::NodeOffer},
     units::format_tft,
 };
 
@@ -40,6 +40,11 @@ impl Purse {
     /// The same where `reserve` must stay for fees, too.
     pub fn keeping(self, reserve: Balance) -> Self {
         Self { must_stay: self.must_stay.saturating_add(reserve), ..self }
+    }
+
+    /// The same after `released`, which was held of it.
+    pub fn with(self, released: Balance) -> Self {
+        Self { free: self.free.saturating_add(released), ..self }
     }
 
     /// Whether the account can spend this.
@@ -112,15 +117,57 @@ pub fn ensure_room(node: NodeId, asked: &Resources, free: &Resources) -> Result<
     }
 }
 
+/// Fails if the node's agent has no code for what is asked of it.
+pub fn ensure_served(
+    offer: &NodeOffer,
+    workloads: Features,
+    public_ips: u8,
+    in_networks: bool,
+) -> Result<()> {
+    let NodeOffer { node, features, .. } = *offer;
+    let lacks = |needed: bool, feature| needed && !features.contains(feature);
+    if lacks(public_ips > 0, Features::PUBLIC_IPS) {
+        let text = format!("node {node} serves no public addresses; `threebot nodes --json` says which do");
+        bail!(Foreseen::new("Contracts.PublicIpsNotServed", text));
+    }
+    if lacks(in_networks, Features::NETWORKS) {
+        let text = format!("node {node} serves no private networks; `threebot nodes --json` says which do");
+        bail!(Foreseen::new("Contracts.NetworksNotServed", text));
+    }
+    if let Some(kind) = Features(workloads.0 & !features.0).names().next() {
+        bail!("node {node} runs no workloads of type {kind}; `threebot nodes --json` says which do");
+    }
+    Ok(())
+}
+
 /// Fails if the node's farm has fewer free public addresses than are asked for.
-pub async fn ensure_ips(at: &GridAt, offer: &NodeOffer, asked: u8) -> Result<()> {
+pub async fn ensure_ips(at: &GridAt, offer: &NodeOffer, asked: usize) -> Result<()> {
     let free = if asked > 0 { at.free_ips_of_farm(offer.farm).await? } else { 0 };
-    if free < asked.into() {
+    if free < asked {
         let farm = offer.farm;
         let text = format!("public addresses asked for: {asked}; free in farm {farm}: {free}");
         bail!(Foreseen::new("Farms.NotEnoughIps", text));
     }
     Ok(())
+}
+
+/// Fails if the twin can't have another contract, or the node of `offer` can't.
+pub async fn ensure_place(at: &GridAt, twin: TwinId, offer: Option<&NodeOffer>) -> Result<()> {
+    let (count, most) = (at.contract_count(twin).await?, at.max_contracts_of_twin()?);
+    let advice = "`threebot cancel` one first";
+    ensure_fewer(count, most, "Contracts.TooManyContracts", &format!("twin {twin}"), advice)?;
+    if let Some(NodeOffer { node, contracts, .. }) = offer {
+        let (most, advice) = (at.max_contracts_of_node()?, "`threebot nodes` lists others");
+        ensure_fewer(*contracts, most, "Nodes.TooManyContracts", &format!("node {node}"), advice)?;
+    }
+    Ok(())
+}
+
+fn ensure_fewer(count: u32, most: u32, code: &'static str, whose: &str, advice: &str) -> Result<()> {
+    if count < most {
+        return Ok(());
+    }
+    bail!(Foreseen::new(code, format!("{whose} has {count} contracts, and {most} is the most: {advice}")))
 }
 
 /// Why a node of this id has no quote.
@@ -157,6 +204,15 @@ mod tests {
         let text = "9 cores asked for, 2 free; 1.00 GiB memory asked for, 512.00 MiB free";
         assert_eq!(shortfall(&asked, &free).as_deref(), Some(text));
         assert_eq!(shortfall(&asked, &asked), None);
+    }
+
+    #[test]
+    fn a_twin_or_node_with_the_most_contracts_is_refused() {
+        let refused = |count| ensure_fewer(count, 1_000, "Nodes.TooManyContracts", "node 3", "take another");
+        assert!(refused(999).is_ok());
+        let error = refused(1_000).unwrap_err();
+        assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Nodes.TooManyContracts");
+        assert_eq!(error.to_string(), "node 3 has 1000 contracts, and 1000 is the most: take another");
     }
 
     #[test]

@@ -11,8 +11,9 @@ use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_billing::types::Limits,
     estimate::{MONTH_HOURS, seconds_for, tft_for},
+    grid_at::EarlyCharges,
     primitives::{
-        Balance, RateSums, Rates, TftPrice, TwinId,
+        Balance, RateSums, Rates, TftPrice, TwinId, UsdAmount,
         units::{HOUR_MS, MINUTE_MS},
     },
     units::{format_price, format_tft, format_usd},
@@ -27,8 +28,10 @@ pub struct Plan {
     after: RateSums,
     /// The owner's limits of these.
     limits: Limits,
-    /// Whether it adds to the rates: only then does the chain check them.
-    is_dearer: bool,
+    /// What counts against the limit of the rate, too.
+    early: EarlyCharges,
+    /// Whether the chain checks limits and credit: where rates rise, or a first version is replaced.
+    is_checked: bool,
     credit: Balance,
     price: TftPrice,
     /// The time that a new contract pays for at least, in milliseconds.
@@ -38,9 +41,23 @@ pub struct Plan {
     is_new: bool,
     /// GB of traffic that are bought, and their cost.
     traffic: Option<(u32, Balance)>,
+    /// What the reservation of a version costs that is replaced.
+    replaced: Option<(u32, UsdAmount)>,
     /// The deposit that the account holds.
     held: Balance,
+    /// The fee of the call.
+    fee: Balance,
     notes: Vec<String>,
+}
+
+/// A version that its node hasn't answered, and that another one replaces.
+pub struct Replaced {
+    pub version: u32,
+    /// The rates at which its reservation is paid for.
+    pub rates: Rates,
+    pub reserved_ms: u64,
+    /// Whether it is the first version: it replaces nothing, so its rates are those of the contract.
+    pub is_first: bool,
 }
 
 impl Plan {
@@ -49,7 +66,7 @@ impl Plan {
         Ok(Self { is_new: true, ..Self::for_change(at, twin, what, Rates::ZERO, rates).await? })
     }
 
-    /// For a contract that counts with the rates `before` and will have `rates`.
+    /// For a contract that has the rates `before` and will have `rates`.
     pub async fn for_change(
         at: &GridAt,
         twin: TwinId,
@@ -65,16 +82,33 @@ impl Plan {
             rates,
             after,
             limits: at.owner_limits(twin).await?,
-            is_dearer: rates.usd > before.usd || rates.extra > before.extra,
+            early: at.early_charges(twin).await?,
+            is_checked: rates.beyond(&before) != Rates::ZERO,
             credit: at.payer(twin).await?.credit,
             price: at.grid_info().await?.tft_price,
             min_charge_ms: at.min_charge_ms()?,
             min_runway_ms: at.min_runway_ms()?,
             is_new: false,
             traffic: None,
+            replaced: None,
             held: 0,
+            fee: 0,
             notes: Vec::new(),
         })
+    }
+
+    /// Replaces a version, which is paid for as far as it was reserved.
+    pub fn replacing(mut self, replaced: &Replaced) -> Self {
+        let Replaced { version, rates, reserved_ms, is_first } = *replaced;
+        if is_first {
+            self.is_checked = true;
+        } else {
+            self.after.remove(rates);
+        }
+        let per_hour = UsdAmount::from(rates.usd).saturating_add(rates.extra.into());
+        let ms = reserved_ms.max(self.min_charge_ms);
+        let usd = per_hour.saturating_mul(ms.into()) / UsdAmount::from(HOUR_MS);
+        Self { replaced: Some((version, usd)).filter(|(_, usd)| *usd > 0), ..self }
     }
 
     /// Adds traffic, which is paid in advance.
@@ -82,18 +116,18 @@ impl Plan {
         Self { traffic: Some((gb, cost)).filter(|_| gb > 0), ..self }
     }
 
-    /// Adds a deposit from an account.
+    /// Adds a deposit and the fee of the call, both from an account.
     ///
     /// # Errors
     /// If the account has less.
-    pub fn holding(self, held: Balance, purse: &Purse) -> Result<Self> {
+    pub fn holding(self, held: Balance, fee: Balance, purse: Purse) -> Result<Self> {
         let what = format!(
             "this holds {} TFT of your account as a deposit (credit doesn't count: `threebot withdraw` takes it \
              back)",
             format_tft(held)
         );
-        purse.ensure_has(held, &what)?;
-        Ok(Self { held, ..self })
+        purse.keeping(fee).ensure_has(held, &what)?;
+        Ok(Self { held, fee, ..self })
     }
 
     /// Fails if the owner's limits or the credit don't admit it.
@@ -109,7 +143,7 @@ impl Plan {
             ),
         ];
         for (rate, limit, code, what, option) in limits {
-            if self.is_dearer && rate > limit.into() {
+            if self.is_checked && rate > limit.into() {
                 let (rate, limit) = (format_usd(rate), format_usd(limit.into()));
                 bail!(Foreseen::new(
                     code,
@@ -120,7 +154,8 @@ impl Plan {
                 ));
             }
         }
-        if (self.is_dearer || self.at_once() > 0) && self.missing() > 0 {
+        self.ensure_few_early_ends()?;
+        if (self.is_checked || self.traffic.is_some()) && self.missing() > 0 {
             bail!(Foreseen::new(
                 "Billing.CreditTooLow",
                 format!(
@@ -133,6 +168,22 @@ impl Plan {
         Ok(())
     }
 
+    /// Fails if what ended early has cost as much as the owner's limit admits.
+    fn ensure_few_early_ends(&self) -> Result<()> {
+        let (ended, limit) = (self.early.usd.saturating_add(self.replaced_usd()), self.limits.max_usd_rate);
+        if !self.is_checked || ended < limit.into() {
+            return Ok(());
+        }
+        let text = format!(
+            "contracts that ended early or before they ran cost you {} USD within an hour, and your limit is {} USD \
+             per hour: wait {}, or set a higher limit with `threebot limits --rate`",
+            format_usd(ended),
+            format_usd(limit.into()),
+            stretch(self.early.counts_for_ms / 1_000),
+        );
+        bail!(Foreseen::new("Billing.EndedTooOften", text))
+    }
+
     /// Adds a line for people.
     pub fn with_note(mut self, note: impl Into<String>) -> Self {
         self.notes.push(note.into());
@@ -140,7 +191,15 @@ impl Plan {
     }
 
     fn at_once(&self) -> Balance {
-        self.traffic.map_or(0, |(_, cost)| cost)
+        self.traffic.map_or(0, |(_, cost)| cost).saturating_add(self.replaced_tft())
+    }
+
+    fn replaced_usd(&self) -> UsdAmount {
+        self.replaced.map_or(0, |(_, usd)| usd)
+    }
+
+    fn replaced_tft(&self) -> Balance {
+        tft_for(self.replaced_usd(), 1, self.price).unwrap_or(Balance::MAX)
     }
 
     fn tft(&self, hours: u64) -> Balance {
@@ -177,6 +236,12 @@ impl Plan {
                 format_tft(cost)
             )
         }));
+        lines.extend(self.replaced.map(|(version, _)| {
+            format!(
+                "  at once    {} TFT for the reservation of version {version}, which never ran",
+                format_tft(self.replaced_tft())
+            )
+        }));
         lines.push(format!("  per hour   {} USD, {} TFT", format_usd(self.usd(1)), format_tft(self.tft(1))));
         lines.push(format!(
             "  per month  {} USD, {} TFT (720 h, at {} USD per TFT)",
@@ -194,6 +259,9 @@ impl Plan {
         if self.held > 0 {
             lines
                 .push(format!("  on hold    {} TFT of your account, until it closes", format_tft(self.held)));
+        }
+        if self.fee > 0 {
+            lines.push(format!("  fee        {} TFT of your account at most", format_tft(self.fee)));
         }
         let lasts = match self.lasts() {
             Some(seconds) => format!("then lasts {} at list price", stretch(seconds)),
@@ -216,6 +284,7 @@ impl Plan {
             "at_once_tft_1e7": self.at_once().to_string(),
             "at_least_tft_1e7": self.at_least().to_string(),
             "held_tft_1e7": self.held.to_string(),
+            "fee_tft_1e7": self.fee.to_string(),
             "price_usd_1e7": self.price.to_string(),
             "credit_tft_1e7": self.credit.to_string(),
             "missing_tft_1e7": self.missing().to_string(),
@@ -238,14 +307,17 @@ mod tests {
             rates: Rates { usd: rate, extra: 0 },
             after: RateSums { usd: all, extra: 0 },
             limits: Limits { max_usd_rate: 10_000_000_000, max_extra_fee: 0, refill_per_30_days: 0 },
-            is_dearer: true,
+            early: EarlyCharges { usd: 0, counts_for_ms: 0 },
+            is_checked: true,
             credit: 10 * TFT,
             price: USD / 20,
             min_charge_ms: 10 * MINUTE_MS,
             min_runway_ms: HOUR_MS,
             is_new: true,
             traffic: None,
+            replaced: None,
             held: 0,
+            fee: 0,
             notes: Vec::new(),
         }
     }
@@ -262,13 +334,15 @@ mod tests {
 
     #[test]
     fn a_plan_shows_costs_deposit_and_runway() {
-        let plan = Plan { held: 4_490_000, ..plan(103_750_000, 103_750_000) }.with_note("a note");
+        let plan =
+            Plan { held: 4_490_000, fee: 12_345, ..plan(103_750_000, 103_750_000) }.with_note("a note");
         let text = plan.text();
         for part in [
             "per hour   0.010375 USD, 0.2075 TFT",
             "per month  7.47 USD, 149.4 TFT (720 h, at 0.05 USD per TFT)",
             "at least   0.0345833 TFT: 10 minutes are always paid",
             "on hold    0.449 TFT of your account, until it closes",
+            "fee        0.0012345 TFT of your account at most",
             "your credit of 10 TFT then lasts 2 d 0 h at list price",
             "\n  a note",
         ] {
@@ -302,7 +376,7 @@ mod tests {
         let dear = Plan { credit: TFT, ..plan(10_000_000_000, 10_000_000_000) };
         let text = "your credit must pay for 1 h 0 min of all that you run: `threebot deposit 19` first";
         assert_eq!(refusal(&dear), ("Billing.CreditTooLow", text.into()));
-        assert!(Plan { is_dearer: false, ..dear }.ensure_affordable().is_ok());
+        assert!(Plan { is_checked: false, ..dear }.ensure_affordable().is_ok());
     }
 
     #[test]
@@ -314,6 +388,40 @@ mod tests {
         let (code, text) = refusal(&Plan { after, ..plan(1, 1) });
         assert_eq!(code, "Billing.ExtraFeeAboveLimit");
         assert!(text.ends_with("`threebot limits --extra-fee 0.5`"), "{text}");
+    }
+
+    #[test]
+    fn early_ends_that_reach_the_limit_are_refused() {
+        let early = EarlyCharges { usd: 10_000_000_000, counts_for_ms: 20 * MINUTE_MS };
+        let often = Plan { early, ..plan(1, 1) };
+        let text = "contracts that ended early or before they ran cost you 1 USD within an hour, and your limit is 1 \
+                    USD per hour: wait 20 min, or set a higher limit with `threebot limits --rate`";
+        assert_eq!(refusal(&often), ("Billing.EndedTooOften", text.into()));
+        assert!(Plan { is_checked: false, ..often }.ensure_affordable().is_ok());
+        let early = EarlyCharges { usd: 9_999_999_999, ..early };
+        assert!(Plan { early, ..plan(1, 1) }.ensure_affordable().is_ok());
+    }
+
+    fn replaced(reserved_ms: u64, is_first: bool) -> Replaced {
+        Replaced { version: 1, rates: Rates { usd: 103_750_000, extra: 0 }, reserved_ms, is_first }
+    }
+
+    #[test]
+    fn a_replaced_version_is_paid_for_at_once() {
+        let plan =
+            |ms| Plan { is_new: false, ..plan(103_750_000, 103_750_000) }.replacing(&replaced(ms, true));
+        let text = plan(1).text();
+        assert!(text.contains("at once    0.0345833 TFT for the reservation of version 1"), "{text}");
+        assert_eq!(plan(20 * MINUTE_MS).value()["at_once_tft_1e7"], "691667");
+        let text = Plan { credit: 2_100_000, ..plan(1) }.ensure_affordable().unwrap_err().to_string();
+        assert!(text.contains("`threebot deposit 0.0320833` first"), "{text}");
+    }
+
+    #[test]
+    fn a_replaced_update_no_longer_counts() {
+        let all = RateSums { usd: 207_500_000, extra: 0 };
+        let plan = Plan { after: all, is_checked: false, ..plan(1, 1) }.replacing(&replaced(1, false));
+        assert_eq!((plan.after.usd, plan.is_checked), (103_750_000, false));
     }
 
     #[test]

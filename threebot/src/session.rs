@@ -10,7 +10,8 @@ use std::{
 };
 use subxt::transactions::Payload;
 use tfgrid_client::{
-    AccountId32, GridAt, GridClient, Included, Keypair, is_development_key, parse_suri, primitives::TwinId,
+    AccountId32, GridAt, GridClient, Included, Keypair, is_development_key, parse_suri,
+    primitives::{Balance, TwinId},
 };
 
 pub struct Session {
@@ -69,6 +70,11 @@ impl Session {
     /// Signs a call with the caller's key and waits until it is finalized.
     pub async fn submit(&self, what: &str, call: &impl Payload) -> Result<Included> {
         Ok(self.grid.submit(what, call, self.key()?).await?)
+    }
+
+    /// The most that a call costs the caller's account, in 1e-7 TFT; nothing is sent.
+    pub async fn fee(&self, what: &str, call: &impl Payload) -> Result<Balance> {
+        Ok(self.grid.fee(what, call, self.key()?).await?)
     }
 
     pub fn account(&self) -> Result<AccountId32> {

@@ -200,7 +200,10 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub fn required(&self, name: &str) -> Result<Cursor<'a>, Rejection> {
         self.optional(name).ok_or_else(|| {
-            Rejection::new(BodyInvalid, self.path.clone(), format!("the field {name:?} is missing"))
+            let keys: Vec<&str> = self.entries.iter().map(|(key, _)| key.as_str()).collect();
+            let has = if keys.is_empty() { "none".into() } else { keys.join(", ") };
+            let message = format!("the field {name:?} is missing; there are: {has}");
+            Rejection::new(BodyInvalid, self.path.clone(), message)
         })
     }
 

@@ -186,7 +186,8 @@ fn units() -> Answer {
     let (prices, farming) = (PriceList::default(), FarmingRates::default());
     let text = format!(
         "\
-CU (compute)  min(max(mru/4, cru/2), max(mru/8, cru), max(mru/2, cru/4)), memory in GiB
+CU (compute)  min(max(mru/4, cru/2), max(mru/8, cru), max(mru/2, cru/4)),
+              memory in GiB
 SU (storage)  hru/1200 + sru/200, disks in GiB
 NU (network)  GB of public traffic (10^9 bytes)
 farmed CU     min(2 cru, (mru - 1)/4, sru/50)
@@ -198,7 +199,8 @@ month         720 hours
 
 Prices in USD (the chain's first list; `calc cost --prices` takes another)
   {cu} per CU and hour, {su} per SU and hour, {nu} per GB of public traffic
-  {ipv4} per public IPv4 address and hour, {name} per name and hour, {gpu} per GPU and hour
+  {ipv4} per public IPv4 address and hour, {name} per name and hour
+  {gpu} per GPU and hour
   {minimum} per hour at least for a node contract, unless it is on a rented node
   a rented node costs {rent} % of its list price, a certified node {certified} %
 
@@ -287,6 +289,7 @@ mod tests {
         {
             assert!(text.contains(part), "{part}: {text}");
         }
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
     #[test]

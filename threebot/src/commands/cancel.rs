@@ -8,6 +8,7 @@ use crate::{
     foreseen::Foreseen,
     output::Answer,
     session::Session,
+    time::stretch,
 };
 use anyhow::{Result, bail};
 use clap::Args;
@@ -21,6 +22,7 @@ use tfgrid_client::{
         },
     },
     primitives::ContractId,
+    units::format_tft,
 };
 
 /// Close contracts: what they ran and their disks are gone for good
@@ -56,7 +58,7 @@ impl Cancel {
                 dropped(*contract, &record.kind)?
             } else {
                 if self.not_delivered {
-                    ensure_complaint(*contract, &record)?;
+                    ensure_complaint(&at, *contract, &record).await?;
                 }
                 loss(&at, *contract, record.kind).await?
             });
@@ -77,7 +79,10 @@ impl Cancel {
             texts.push(text);
             values.push(value);
         }
-        Ok(Answer::new(texts.join("\n\n"), json!({ "contracts": values })))
+        let credit = session.grid.finalized().await?.payer(twin).await?.credit;
+        texts.push(format!("your credit is {} TFT", format_tft(credit)));
+        let value = json!({ "contracts": values, "credit_tft_1e7": credit.to_string() });
+        Ok(Answer::new(texts.join("\n\n"), value))
     }
 }
 
@@ -95,8 +100,8 @@ fn dropped(contract: ContractId, kind: &ContractKind) -> Result<String> {
     }
 }
 
-/// Fails if nothing was to be delivered yet, or ever.
-fn ensure_complaint(contract: ContractId, record: &Contract) -> Result<()> {
+/// Fails if nothing was to be delivered yet, or ever, or it is too late to complain.
+async fn ensure_complaint(at: &GridAt, contract: ContractId, record: &Contract) -> Result<()> {
     if matches!(record.state, ContractState::Created) {
         let text = format!("contract {contract} isn't deployed yet: cancel it without --not-delivered");
         bail!(Foreseen::new("Contracts.NotDeployed", text));
@@ -105,7 +110,21 @@ fn ensure_complaint(contract: ContractId, record: &Contract) -> Result<()> {
         let text = format!("contract {contract} is a name on no node: nothing is delivered");
         bail!(Foreseen::new("Contracts.NotOnANode", text));
     }
-    Ok(())
+    let deployed_for_ms = at.grid_info().await?.grid_now.saturating_sub(record.deployed_at);
+    ensure_in_time(contract, deployed_for_ms, at.not_delivered_window_ms().await?)
+}
+
+fn ensure_in_time(contract: ContractId, deployed_for_ms: u64, window_ms: u64) -> Result<()> {
+    if deployed_for_ms < window_ms {
+        return Ok(());
+    }
+    let text = format!(
+        "contract {contract} was deployed {} ago, and can be cancelled as not delivered for {} only: cancel it \
+         without --not-delivered",
+        stretch(deployed_for_ms / 1_000),
+        stretch(window_ms / 1_000)
+    );
+    bail!(Foreseen::new("Contracts.NotDeliveredWindowOver", text))
 }
 
 /// What will be gone. Fails for a rent that is in use.
@@ -131,4 +150,20 @@ async fn loss(at: &GridAt, contract: ContractId, kind: ContractKind) -> Result<S
             format!("contract {contract}: others can take the name {:?}", String::from_utf8_lossy(&name.0))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_client::primitives::units::HOUR_MS;
+
+    #[test]
+    fn a_complaint_after_its_time_is_refused() {
+        assert!(ensure_in_time(7, HOUR_MS - 1, HOUR_MS).is_ok());
+        let error = ensure_in_time(7, HOUR_MS, HOUR_MS).unwrap_err();
+        assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Contracts.NotDeliveredWindowOver");
+        let text = "contract 7 was deployed 1 h 0 min ago, and can be cancelled as not delivered for 1 h 0 min only: \
+                    cancel it without --not-delivered";
+        assert_eq!(error.to_string(), text);
+    }
 }

@@ -24,12 +24,14 @@ const CONTRACTS_AT_ONCE: usize = 50;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot collect --farm 1      all contracts on the farm's nodes; then the farmer's account is paid
-  threebot collect 7 8           only these, of whatever farm; nobody is paid yet
+  threebot collect --farm 1    all contracts on its nodes, then pay the farmer
+  threebot collect 7 8         only these, of whatever farm; nobody is paid yet
 
 Earnings of a contract's first hour (a minute on development chains) are paid after it, when its owner can no
-longer complain. What contracts have earned is shared: 50 % for the farm, 40 % for the foundation and 10 % for the
-staking pool, unless governance has set other shares. Extra fees are the farm's alone. Until then the contract isn't collected; that isn't a failure.")]
+longer complain. Until then the contract isn't collected; that isn't a failure.
+
+What contracts have earned is shared: 50 % for the farm, 40 % for the foundation and 10 % for the staking pool, unless
+governance has set other shares. Extra fees are the farm's alone.")]
 pub struct Collect {
     /// The contracts' ids
     #[arg(required_unless_present = "farm")]

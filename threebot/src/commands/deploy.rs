@@ -4,7 +4,7 @@
 use super::event;
 use crate::{
     cli::Global,
-    consent::Consent,
+    consent::{Consent, dry_run},
     contract::{self, Pending, merge},
     deployment::{DeploymentFile, Reservation},
     foreseen::{self, Purse},
@@ -17,6 +17,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 use std::time::{Duration, Instant};
+use subxt::transactions::Payload;
 use tfgrid_client::{
     api,
     primitives::{ContractId, NodeId, Rates, views::ContractStatus},
@@ -27,6 +28,7 @@ use tfgrid_client::{
 #[derive(Args)]
 #[command(after_help = "\
 Anyone can read a deployment on the chain, its environment included: put no passwords into it.
+The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.
 
 Example of a deployment:
   version: 1
@@ -41,9 +43,10 @@ Example of a deployment:
         mounts: [ { name: data, path: /data } ]
 
 Examples:
-  threebot deploy -f site.yaml --node 1              see what it costs, confirm, wait until it runs
-  threebot deploy -f site.json --node 1 --yes        the same, without a question
-  threebot deploy -f - --node 1 --no-wait --json     for scripts")]
+  threebot deploy -f site.yaml --node 1            see the cost, confirm, wait
+  threebot deploy -f site.yaml --node 1 --dry-run  see the cost; send nothing
+  threebot deploy -f site.json --node 1 --yes      go ahead without a question
+  threebot deploy -f - --node 1 --no-wait --json   for scripts")]
 pub struct Deploy {
     #[command(flatten)]
     pub deployment: DeploymentFile,
@@ -56,6 +59,9 @@ pub struct Deploy {
     /// GB of public traffic to buy for the contract (10^9 bytes)
     #[arg(long, default_value_t = 0)]
     traffic_gb: u32,
+    /// Check everything and show what it would cost, but send nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     waiting: Waiting,
     #[command(flatten)]
@@ -77,8 +83,34 @@ impl Deploy {
         let reservation = self.deployment.read()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
-        let (plan, rate) = self.plan(&session, &reservation).await?;
+        let (plan, call) = self.plan(&session, reservation).await?;
+        if self.dry_run {
+            return dry_run(&session, &plan);
+        }
         self.consent.ask_for(&session, &plan)?;
+        let included = session.submit("deploy", &call).await?;
+        let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
+        let late = format!("contract {contract} isn't deployed yet; it stays open");
+        self.waiting.wait(&session, contract, &late, running(&session, contract)).await?;
+        planned(&session, contract, &plan, started).await
+    }
+
+    async fn plan(&self, session: &Session, reservation: Reservation) -> Result<(Plan, impl Payload)> {
+        let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
+        let offer = foreseen::open_node(&at, self.node).await?;
+        foreseen::ensure_tenant(&at, &offer, twin).await?;
+        foreseen::ensure_place(&at, twin, Some(&offer)).await?;
+        foreseen::ensure_room(self.node, &reservation.resources, &offer.free)?;
+        foreseen::ensure_served(&offer, reservation.features, self.ips, false)?;
+        foreseen::ensure_ips(&at, &offer, self.ips.into()).await?;
+        let rate = at.quote(self.node, reservation.resources, self.ips).await?;
+        let rate = rate.with_context(|| foreseen::no_price(self.node))?;
+        let traffic = match self.traffic_gb {
+            0 => 0,
+            gb => at.traffic_cost(self.node, gb).await?.context("the chain has no price for traffic")?,
+        };
+        let deposit = at.contract_deposit(reservation.body.len())?;
         let call = api::transactions().contracts().create_node_contract(
             self.node,
             reservation.resources.into(),
@@ -88,42 +120,23 @@ impl Deploy {
             self.traffic_gb,
             rate,
         );
-        let included = session.submit("deploy", &call).await?;
-        let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
-        let late = format!("contract {contract} isn't deployed yet; it stays open");
-        self.waiting.wait(&session, contract, &late, running(&session, contract)).await?;
-        planned(&session, contract, &plan, started).await
-    }
-
-    async fn plan(&self, session: &Session, reservation: &Reservation) -> Result<(Plan, u64)> {
-        let at = session.grid.finalized().await?;
-        let twin = session.twin(&at).await?;
-        let offer = foreseen::open_node(&at, self.node).await?;
-        foreseen::ensure_tenant(&at, &offer, twin).await?;
-        foreseen::ensure_room(self.node, &reservation.resources, &offer.free)?;
-        foreseen::ensure_ips(&at, &offer, self.ips).await?;
-        let rate = at.quote(self.node, reservation.resources, self.ips).await?;
-        let rate = rate.with_context(|| foreseen::no_price(self.node))?;
-        let traffic = match self.traffic_gb {
-            0 => 0,
-            gb => at.traffic_cost(self.node, gb).await?.context("the chain has no price for traffic")?,
-        };
+        let fee = session.fee("deploy", &call).await?;
         let purse = Purse::read(&at, session.account()?).await?;
         let what = format!("deploy on node {}", self.node);
         let plan = Plan::for_new(&at, twin, what, Rates { usd: rate, extra: 0 })
             .await?
             .with_traffic(self.traffic_gb, traffic)
-            .holding(at.contract_deposit(reservation.body.len())?, &purse)?;
-        Ok((with_public_note(plan, reservation), rate))
+            .holding(deposit, fee, purse)?;
+        Ok((with_public_note(plan, &reservation.secrets), call))
     }
 }
 
 /// Says that bodies are public, and which variables look as if they shouldn't be.
-pub fn with_public_note(plan: Plan, reservation: &Reservation) -> Plan {
-    if reservation.secrets.is_empty() {
+pub fn with_public_note(plan: Plan, secrets: &[String]) -> Plan {
+    if secrets.is_empty() {
         plan.with_note("anyone can read the deployment on the chain, its environment included")
     } else {
-        let names = reservation.secrets.join(", ");
+        let names = secrets.join(", ");
         plan.with_note(format!("WARNING: anyone can read the deployment on the chain, {names} included"))
     }
 }

@@ -8,8 +8,8 @@ use clap::Subcommand;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 use tfgrid_client::{
-    GridAt, MachineKey, api,
-    primitives::FarmId,
+    Error, GridAt, MachineKey, api,
+    primitives::{FarmId, PublicKey},
     units::{format_tft, parse_duration},
 };
 
@@ -37,6 +37,20 @@ pub enum Farm {
         #[arg(long, default_value = "24h", value_parser = parse_duration)]
         expires: Duration,
     },
+    /// Close a boot ticket: no more machines join with it, and what it holds is returned
+    CloseTicket {
+        /// The ticket as it was printed, or its public half in hex
+        #[arg(value_parser = parse_ticket)]
+        ticket: PublicKey,
+    },
+}
+
+/// The public half of a ticket.
+fn parse_ticket(text: &str) -> Result<PublicKey, Error> {
+    match hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok()) {
+        Some(public) => Ok(public),
+        None => Ok(MachineKey::from_ticket(text)?.public()),
+    }
 }
 
 impl Farm {
@@ -47,6 +61,7 @@ impl Farm {
             Self::Ticket { farm, nodes, expires } => {
                 ticket(&Session::open(global).await?, farm, nodes, expires).await
             }
+            Self::CloseTicket { ticket } => close_ticket(&Session::open(global).await?, ticket).await,
         }
     }
 }
@@ -77,6 +92,20 @@ pub async fn ensure_exists(at: &GridAt, farm: FarmId) -> Result<()> {
     Ok(())
 }
 
+async fn close_ticket(session: &Session, ticket: PublicKey) -> Result<Answer> {
+    const WHAT: &str = "farm close-ticket";
+    let included = session.submit(WHAT, &api::transactions().farms().close_ticket(ticket)).await?;
+    let public = hex::encode(ticket);
+    // A ticket that was closed before holds nothing: its record is deleted.
+    let closed = included.events.find_first::<api::farms::events::TicketClosed>();
+    let returned = match closed {
+        Some(closed) => closed.with_context(|| format!("can't read the event of {WHAT}"))?.released,
+        None => 0,
+    };
+    let text = format!("the ticket {public} is closed; {} TFT are returned", format_tft(returned));
+    Ok(Answer::new(text, json!({ "public": public, "returned_tft_1e7": returned.to_string() })))
+}
+
 /// The secret half is made here, shown once and never sent anywhere.
 async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) -> Result<Answer> {
     let (key, seed) = MachineKey::generate();
@@ -100,4 +129,18 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
          Keep it secret: whoever has it can join farm {farm}."
     );
     Ok(Answer::new(advice, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_is_named_by_either_half() {
+        let (key, seed) = MachineKey::generate();
+        for text in [MachineKey::ticket_text(&seed), hex::encode(key.public())] {
+            assert_eq!(parse_ticket(&text).unwrap(), key.public());
+        }
+        assert!(parse_ticket("ab").is_err());
+    }
 }

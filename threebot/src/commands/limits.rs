@@ -15,9 +15,9 @@ use tfgrid_client::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot limits                              show them
-  threebot limits --rate 0.05 --refill 100     0.05 USD per hour, 100 TFT in 30 days
-  threebot limits --rate none                  take the first one back: no limit of the rate")]
+  threebot limits                            show them
+  threebot limits --rate 0.05 --refill 100   0.05 USD per hour, 100 TFT a month
+  threebot limits --rate none                no limit of the rate")]
 pub struct Limits {
     /// The most that all your contracts may cost together, in USD per hour at list price; none for no limit
     #[arg(long, value_name = "USD", value_parser = parse_rate_or_none)]

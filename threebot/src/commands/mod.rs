@@ -11,6 +11,7 @@ pub mod farm;
 pub mod funds;
 pub mod limits;
 pub mod name;
+pub mod node;
 pub mod nodes;
 pub mod oracle;
 pub mod ps;
@@ -41,6 +42,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Rent(command) => command.run(global).await,
         Command::Name(command) => command.run(global).await,
         Command::Traffic(command) => command.run(global).await,
+        Command::Node(command) => command.run(global).await,
         Command::Nodes(command) => command.run(global).await,
         Command::Ps(command) => command.run(global).await,
         Command::Bill(command) => command.run(global).await,

@@ -5,7 +5,7 @@ use super::event;
 use crate::{
     cli::Global,
     consent::Consent,
-    foreseen::{Foreseen, Purse},
+    foreseen::{self, Foreseen, Purse},
     output::Answer,
     plan::Plan,
     session::Session,
@@ -36,14 +36,16 @@ impl Name {
             bail!(Foreseen::new("Contracts.NameTaken", text));
         }
         let rate = at.quote_name().await?.context("the chain has no price for names")?;
-        let purse = Purse::read(&at, session.account()?).await?;
-        let plan = Plan::for_new(&at, twin, format!("take the name {name:?}"), Rates { usd: rate, extra: 0 })
-            .await?
-            .holding(at.name_deposit(&name)?, &purse)?;
-        self.consent.ask_for(&session, &plan)?;
+        foreseen::ensure_place(&at, twin, None).await?;
         let bytes =
             api::runtime_types::bounded_collections::bounded_vec::BoundedVec(name.clone().into_bytes());
         let call = api::transactions().contracts().create_name_contract(bytes, rate);
+        let fee = session.fee("name", &call).await?;
+        let purse = Purse::read(&at, session.account()?).await?;
+        let plan = Plan::for_new(&at, twin, format!("take the name {name:?}"), Rates { usd: rate, extra: 0 })
+            .await?
+            .holding(at.name_deposit(&name)?, fee, purse)?;
+        self.consent.ask_for(&session, &plan)?;
         let included = session.submit("name", &call).await?;
         let contract = event::<api::contracts::events::NameContractCreated>(&included, "name")?.contract;
         let text = format!("contract {contract}: the name {name:?} is yours");

@@ -3,19 +3,29 @@
 
 use super::farm::ensure_exists;
 use crate::{cli::Global, output::Answer, session::Session};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
+    GridAt,
+    estimate::{MONTH_HOURS, tft_for},
     primitives::{
-        FarmId, Features, NodeId, Resources,
-        units::GIB,
+        Balance, FarmId, Features, NodeId, Resources, TftPrice, UsdRate,
+        units::{GIB, TFT},
         views::{CountryCode, NodeFilter, NodeOffer},
     },
-    units::{CapacityParts, format_usd, parse_country},
+    units::{CapacityParts, USD_UNITS, format_price, format_usd, parse_country},
 };
 
-/// Find nodes to deploy on
+/// How many prices are asked for at the same time.
+const PRICES_AT_ONCE: usize = 50;
+/// What a terminal has at least.
+const MAX_COLUMNS: usize = 80;
+
+/// Find nodes to deploy on, and what they cost
+///
+/// Prices are for what --free asks for, else for all that is free on the node; for the whole node with --rentable and
+/// where only that is offered.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -75,52 +85,115 @@ impl Nodes {
                 break;
             }
         }
-        let value = json!({ "nodes": offers.iter().map(value).collect::<Vec<_>>(), "next": next });
-        Ok(Answer::new(table(&offers, next), value))
+        let sold = if self.rentable {
+            Sold::Whole
+        } else {
+            self.free.map_or(Sold::Free, |parts| Sold::Asked(parts.or(Resources::ZERO)))
+        };
+        let listed = sold.priced(&at, offers).await?;
+        let price = at.grid_info().await?.tft_price;
+        let values: Vec<Value> = listed.iter().map(value).collect();
+        let value = json!({ "nodes": values, "next": next, "price_usd_1e7": price.to_string() });
+        Ok(Answer::new(table(&listed, sold, price, next), value))
+    }
+}
+
+/// A node, and the rate of what is [`Sold`] on it, where that has one.
+struct Listed {
+    offer: NodeOffer,
+    rate: Option<UsdRate>,
+}
+
+/// What the prices are for.
+#[derive(Clone, Copy)]
+enum Sold {
+    Asked(Resources),
+    Free,
+    Whole,
+}
+
+impl Sold {
+    async fn priced(self, at: &GridAt, offers: Vec<NodeOffer>) -> Result<Vec<Listed>> {
+        let mut listed = Vec::new();
+        let mut offers = offers.into_iter().peekable();
+        while offers.peek().is_some() {
+            let asking: Vec<_> = offers
+                .by_ref()
+                .take(PRICES_AT_ONCE)
+                .map(|offer| tokio::spawn(self.price(at.clone(), offer)))
+                .collect();
+            for answer in asking {
+                listed.push(answer.await.context("the question for a price was interrupted")??);
+            }
+        }
+        Ok(listed)
+    }
+
+    async fn price(self, at: GridAt, offer: NodeOffer) -> Result<Listed> {
+        let resources = match self {
+            Self::Asked(resources) => resources,
+            // GPUs may have no price yet.
+            Self::Free | Self::Whole => Resources { gpu: 0, ..offer.free },
+        };
+        let rate = if offer.dedicated || matches!(self, Self::Whole) {
+            at.quote_rent(offer.node).await?
+        } else if resources == Resources::ZERO {
+            None
+        } else {
+            at.quote(offer.node, resources, 0).await?
+        };
+        Ok(Listed { offer, rate })
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Asked(_) => "for what --free asks for",
+            Self::Free => "for all that is free",
+            Self::Whole => "for renting the whole node",
+        }
     }
 }
 
 /// The columns that are empty for all nodes are left out.
-fn table(offers: &[NodeOffer], next: Option<NodeId>) -> String {
-    if offers.is_empty() {
+fn table(listed: &[Listed], sold: Sold, price: TftPrice, next: Option<NodeId>) -> String {
+    if listed.is_empty() {
         return "no node matches".into();
     }
-    let titles = [
-        "NODE",
-        "FARM",
-        "COUNTRY",
-        "CERTIFIED",
-        "STATE",
-        "CORES",
-        "MEM GiB",
-        "SSD GiB",
-        "HDD GiB",
-        "GPUS",
-        "CONTRACTS",
-    ];
-    let rows: Vec<_> = offers.iter().map(cells).collect();
+    let titles =
+        ["NODE", "FARM", "IN", "CERT", "STATE", "CORES", "MEM", "SSD", "HDD", "GPUS", "RUNS", "USD", "TFT"];
+    let rows: Vec<_> = listed.iter().map(|listed| cells(listed, price)).collect();
     let width = |column: usize| {
         let used = rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
         if used == 0 { 0 } else { used.max(titles[column].len()) }
     };
     let widths: Vec<usize> = (0..titles.len()).map(width).collect();
-    let line = |cells: [&str; 11]| {
+    let gaps = widths.iter().filter(|width| **width > 0).count().saturating_sub(1);
+    let gap = if widths.iter().sum::<usize>() + 2 * gaps > MAX_COLUMNS { " " } else { "  " };
+    let line = |cells: [&str; 13]| {
         let shown = cells.iter().zip(&widths).filter(|(_, width)| **width > 0);
-        shown.map(|(cell, width)| format!("{cell:>width$}")).collect::<Vec<_>>().join("  ")
+        shown.map(|(cell, width)| format!("{cell:>width$}")).collect::<Vec<_>>().join(gap)
     };
     let mut lines = vec![line(titles)];
-    for (offer, row) in offers.iter().zip(&rows) {
-        let mut text = line(row.each_ref().map(String::as_str));
-        if offer.extra_fee > 0 {
-            text.push_str(&format!("  + {} USD/h if rented", format_usd(offer.extra_fee.into())));
+    lines.extend(rows.iter().map(|row| line(row.each_ref().map(String::as_str))));
+    lines.push(format!(
+        "MEM, SSD and HDD: free GiB. RUNS: contracts. USD and TFT: per month (720 h, at\n{} USD per TFT) {}",
+        format_price(price),
+        sold.text()
+    ));
+    for Listed { offer: NodeOffer { node, dedicated, extra_fee, .. }, .. } in listed {
+        if *dedicated && !matches!(sold, Sold::Whole) {
+            lines.push(format!("node {node} is only rented as a whole: its price is for that"));
         }
-        lines.push(text);
+        if *extra_fee > 0 {
+            let fee = format_usd((*extra_fee).into());
+            lines.push(format!("node {node}: its farmer asks for {fee} USD per hour more if it is rented"));
+        }
     }
     lines.extend(next.map(|next| format!("there may be more: --after {next}")));
     lines.join("\n")
 }
 
-fn cells(offer: &NodeOffer) -> [String; 11] {
+fn cells(Listed { offer, rate }: &Listed, price: TftPrice) -> [String; 13] {
     let or_empty = |count: u64| if count == 0 { String::new() } else { count.to_string() };
     let disk = |bytes: u64| if bytes == 0 { String::new() } else { gib(bytes) };
     [
@@ -135,13 +208,26 @@ fn cells(offer: &NodeOffer) -> [String; 11] {
         disk(offer.free.hru),
         or_empty(offer.free.gpu),
         offer.contracts.to_string(),
+        rate.map_or_else(String::new, |rate| amount(u128::from(rate) * u128::from(MONTH_HOURS), USD_UNITS)),
+        rate.and_then(|rate| tft_for(rate.into(), MONTH_HOURS, price))
+            .map_or_else(String::new, |tft: Balance| amount(tft, TFT)),
     ]
 }
 
-/// GiB with one digit behind the point, rounded down.
+/// GiB, rounded down; below 100 with one digit behind the point.
 fn gib(bytes: u64) -> String {
     let tenths = u128::from(bytes) * 10 / u128::from(GIB);
-    format!("{}.{}", tenths / 10, tenths % 10)
+    if tenths < 1_000 { format!("{}.{}", tenths / 10, tenths % 10) } else { (tenths / 10).to_string() }
+}
+
+/// An amount of money in so many units to one, rounded half up; below 1,000 with two digits behind the point.
+fn amount(units: u128, one: u128) -> String {
+    let cents = units.saturating_add(one / 200) / (one / 100);
+    if cents < 100_000 {
+        format!("{}.{:02}", cents / 100, cents % 100)
+    } else {
+        (units.saturating_add(one / 2) / one).to_string()
+    }
 }
 
 fn state(offer: &NodeOffer) -> &'static str {
@@ -157,7 +243,7 @@ fn country(code: Option<CountryCode>) -> Option<String> {
     code.map(|code| String::from_utf8_lossy(&code).into_owned())
 }
 
-fn value(offer: &NodeOffer) -> Value {
+fn value(Listed { offer, rate }: &Listed) -> Value {
     json!({
         "node": offer.node,
         "farm": offer.farm,
@@ -168,17 +254,19 @@ fn value(offer: &NodeOffer) -> Value {
         "dedicated": offer.dedicated,
         "total": offer.total,
         "free": offer.free,
+        "rate_usd_1e10": rate.map(|rate| rate.to_string()),
         "extra_fee_usd_1e10": offer.extra_fee.to_string(),
         "contracts": offer.contracts,
+        "serves": offer.features.names().collect::<Vec<_>>(),
         "not_delivered": offer.not_delivered,
     })
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn offer(node: u32) -> NodeOffer {
+    pub fn offer(node: u32) -> NodeOffer {
         let total = Resources { cru: 8, mru: 16 * GIB, sru: 100 * GIB, ..Resources::ZERO };
         NodeOffer {
             node,
@@ -197,25 +285,46 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_table_has_free_capacity_and_the_next_page() {
-        let text =
-            table(&[offer(1), NodeOffer { online: false, extra_fee: 5_000_000_000, ..offer(7) }], Some(9));
-        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(lines[1], ["1", "3", "BE", "yes", "online", "6", "16.0", "100.0", "2"]);
-        assert_eq!(lines[0][5..], ["CORES", "MEM", "GiB", "SSD", "GiB", "CONTRACTS"]);
-        assert_eq!(lines[2][4], "offline");
-        assert!(text.contains("+ 0.5 USD/h if rented") && text.ends_with("--after 9"));
-        assert_eq!(table(&[], None), "no node matches");
-        assert!(table(&[offer(1)], None).lines().all(|line| line.len() <= 80));
-        let with_disk = Resources { hru: GIB, gpu: 1, ..offer(1).free };
-        let text = table(&[NodeOffer { free: with_disk, ..offer(1) }], None);
-        assert!(text.contains("HDD GiB  GPUS") && text.contains("    1.0     1"), "{text}");
+    const PRICE: TftPrice = 500_000;
+
+    fn listed(offer: NodeOffer) -> Listed {
+        Listed { offer, rate: Some(103_750_000) }
     }
 
     #[test]
-    fn a_country_is_two_letters_in_json_too() {
-        let value = value(&offer(1));
+    fn a_table_has_free_capacity_prices_and_the_next_page() {
+        let offline = NodeOffer { online: false, extra_fee: 5_000_000_000, ..offer(7) };
+        let text = table(&[listed(offer(1)), listed(offline)], Sold::Free, PRICE, Some(9));
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["1", "3", "BE", "yes", "online", "6", "16.0", "100", "2", "7.47", "149.40"]);
+        assert_eq!(lines[0][5..], ["CORES", "MEM", "SSD", "RUNS", "USD", "TFT"]);
+        assert_eq!(lines[2][4], "offline");
+        assert!(text.contains("0.05 USD per TFT) for all that is free\n"), "{text}");
+        assert!(text.contains("node 7: its farmer asks for 0.5 USD per hour more"), "{text}");
+        assert!(text.ends_with("--after 9") && text.lines().all(|line| line.len() <= MAX_COLUMNS), "{text}");
+        assert_eq!(table(&[], Sold::Free, PRICE, None), "no node matches");
+    }
+
+    #[test]
+    fn the_widest_table_fits_a_terminal() {
+        let free = Resources { cru: 256, mru: 2_048 * GIB, sru: 30_000 * GIB, hru: 200_000 * GIB, gpu: 16 };
+        let wide = NodeOffer { free, farm: 9_999, dedicated: true, contracts: 1_000, ..offer(99_999) };
+        let text = table(&[Listed { offer: wide, rate: Some(100_000_000_000) }], Sold::Free, PRICE, None);
+        assert!(text.contains("2048 30000 200000   16 1000 7200 144000\n"), "{text}");
+        assert!(text.contains("node 99999 is only rented as a whole"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= MAX_COLUMNS), "{text}");
+    }
+
+    #[test]
+    fn amounts_of_thousands_have_no_cents() {
+        let amounts = [0, 49_999, 50_000, 9_999_949_999, 9_999_950_000].map(|units| amount(units, TFT));
+        assert_eq!(amounts, ["0.00", "0.00", "0.01", "999.99", "1000"]);
+    }
+
+    #[test]
+    fn a_node_in_json_has_country_and_rate() {
+        let value = value(&listed(offer(1)));
         assert_eq!((&value["country"], &value["free"]["cru"]), (&json!("BE"), &json!(6)));
+        assert_eq!(value["rate_usd_1e10"], "103750000");
     }
 }

@@ -43,7 +43,7 @@ pub enum Oracle {
 #[command(after_help = "\
 Examples:
   threebot oracle feed --file /run/tft-price
-  threebot oracle feed --url https://prices.example.org/tft --pointer /data/usd --every 5m
+  threebot oracle feed --url https://prices.example.org/tft --pointer /data/usd
   threebot oracle feed --file price.json --once")]
 pub struct Feed {
     /// A file with the price of one TFT in USD: a number, or JSON (see --pointer)

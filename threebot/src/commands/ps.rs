@@ -39,6 +39,9 @@ impl Ps {
     }
 }
 
+/// The width of the column that says what a contract is.
+const ON_COLUMNS: usize = 24;
+
 struct Row {
     contract: TwinContract,
     pending: Option<Pending>,
@@ -50,14 +53,14 @@ fn table(contracts: &[Row]) -> String {
         return "nothing runs".into();
     }
     let row = |contract: &str, on: &str, state: &str, rate: &str, charged: &str| {
-        format!("{contract:>8}  {on:<20}  {state:<12}  {rate:>12}  {charged:>14}")
+        format!("{contract:>8}  {on:<ON_COLUMNS$}  {state:<12}  {rate:>12}  {charged:>14}")
     };
     let mut rows = vec![row("CONTRACT", "ON", "STATE", "USD/HOUR", "TFT SO FAR")];
     rows.extend(contracts.iter().map(|Row { contract, .. }| {
         let on = match &contract.target {
             Target::Node { node, .. } => format!("node {node}"),
             Target::Rent { node } => format!("the whole node {node}"),
-            Target::Name { name } => format!("name {}", String::from_utf8_lossy(name)),
+            Target::Name { name } => shortened(&format!("name {}", String::from_utf8_lossy(name))),
         };
         let (state, tft, _) = status_columns(&contract.status);
         let rate = format_usd(contract.rate.saturating_add(contract.extra).into());
@@ -67,6 +70,11 @@ fn table(contracts: &[Row]) -> String {
         pending.as_ref().map(|pending| format!("contract {}: {}", contract.contract, pending.text()))
     }));
     rows.join("\n")
+}
+
+/// What fits in its column. Names are ASCII.
+fn shortened(on: &str) -> String {
+    if on.len() <= ON_COLUMNS { on.into() } else { format!("{:.*}...", ON_COLUMNS - 3, on) }
 }
 
 fn value(Row { contract, pending }: &Row) -> Value {
@@ -112,5 +120,19 @@ mod tests {
         let value = value(&row);
         assert_eq!((&value["kind"], &value["rate_usd_1e10"]), (&json!("rent"), &json!("103750000")));
         assert_eq!(table(&[]), "nothing runs");
+    }
+
+    #[test]
+    fn the_longest_name_fits_a_terminal() {
+        let contract = TwinContract {
+            contract: 7,
+            target: Target::Name { name: vec![b'a'; 63] },
+            status: ContractStatus::NodeOffline { tft: u128::from(u32::MAX), usd: 10 },
+            rate: 1,
+            extra: 0,
+        };
+        let text = table(&[Row { contract, pending: None }]);
+        assert!(text.contains(" name aaaaaaaaaaaaaaaa...  node offline"), "{text}");
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

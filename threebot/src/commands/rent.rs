@@ -50,12 +50,16 @@ impl Rent {
         }
         let rate = at.quote_rent(node).await?.with_context(|| foreseen::no_price(node))?;
         let rates = Rates { usd: rate.saturating_sub(offer.extra_fee), extra: offer.extra_fee };
-        let purse = Purse::read(&at, session.account()?).await?;
-        let plan = Plan::for_new(&at, twin, format!("rent node {node}"), rates)
-            .await?
-            .holding(at.contract_deposit(0)?, &purse)?;
-        self.consent.ask_for(&session, &plan)?;
+        foreseen::ensure_place(&at, twin, Some(&offer)).await?;
         let call = api::transactions().contracts().create_rent_contract(node, rate);
+        let fee = session.fee("rent", &call).await?;
+        let purse = Purse::read(&at, session.account()?).await?;
+        let plan = Plan::for_new(&at, twin, format!("rent node {node}"), rates).await?.holding(
+            at.contract_deposit(0)?,
+            fee,
+            purse,
+        )?;
+        self.consent.ask_for(&session, &plan)?;
         let included = session.submit("rent", &call).await?;
         let contract = event::<api::contracts::events::RentContractCreated>(&included, "rent")?.contract;
         let text = format!("contract {contract}: node {node} is yours alone; deploy on it as on any other");

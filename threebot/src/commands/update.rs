@@ -7,17 +7,18 @@ use super::{
 };
 use crate::{
     cli::Global,
-    consent::Consent,
+    consent::{Consent, dry_run},
     contract::{self, Pending, Rejected, own_contract},
-    deployment::DeploymentFile,
+    deployment::{DeploymentFile, Reservation},
     foreseen::{self, Purse},
     output::Answer,
-    plan::Plan,
+    plan::{Plan, Replaced},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::time::Instant;
+use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
     api::{
@@ -35,21 +36,29 @@ use tfgrid_client::{
 
 /// Let a contract's node run another version of its deployment; the old one runs until it does
 ///
-/// A version that the node hasn't deployed yet is replaced, also a first one.
+/// A version that the node hasn't deployed yet is replaced, also a first one. What was reserved for it is paid for:
+/// ten minutes at least.
 /// A machine or volume that is the same in both versions stays as it is; volumes always keep their content. If
 /// the new version can't run, the old one is restored.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot update 7 -f site.yaml           another version of contract 7
+  threebot update 7 -f site.yaml              another version of contract 7
+  threebot update 7 -f site.yaml --dry-run    see the cost; send nothing
   threebot update 7 -f site.yaml --sru 20GiB --yes")]
 pub struct Update {
     /// The contract's id
     contract: ContractId,
     #[command(flatten)]
     deployment: DeploymentFile,
+    /// Public IPv4 addresses in all [default: as many as it has]
+    #[arg(long)]
+    ips: Option<u8>,
     #[command(flatten)]
     waiting: Waiting,
+    /// Check everything and show what it would cost, but send nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     consent: Consent,
 }
@@ -60,44 +69,14 @@ impl Update {
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let at = session.grid.finalized().await?;
-        let twin = session.twin(&at).await?;
-        let TwinContract { target, status, rate: active, extra, .. } =
-            own_contract(&at, twin, contract).await?;
-        let Target::Node { node, public_ips, resources } = target else {
-            bail!("contract {contract} runs nothing that could have another version");
-        };
-        let offer = foreseen::online_node(&at, node).await?;
-        let rate = at.quote(node, reservation.resources, public_ips).await?;
-        let rate = rate.with_context(|| foreseen::no_price(node))?;
-        let what = format!("update contract {contract} on node {node}");
-        let counted = at.counted_rates(contract).await?.unwrap_or(Rates { usd: active, extra });
-        let plan = Plan::for_change(&at, twin, what, counted, Rates { usd: rate, extra }).await?;
-        let pending = Pending::read(&at, contract).await?;
-        let is_pending = pending.is_some();
-        let is_active =
-            matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
-        if is_active && !is_pending && resources == reservation.resources {
-            // Another version of the same would cost a fee.
-            return planned(&session, contract, &plan, started).await;
+        let Change { plan, call, is_first } = self.plan(&session, reservation).await?;
+        if self.dry_run {
+            return dry_run(&session, &plan);
         }
-        let reserved = pending.map_or(resources, |pending| resources.max(&pending.resources));
-        let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
-        foreseen::ensure_room(node, &reservation.resources, &free)?;
-        let purse = Purse::read(&at, session.account()?).await?;
-        let plan = with_public_note(plan, &reservation)
-            .holding(at.body_deposit(reservation.body.len())?, &purse)?
-            .with_note("the deposit of the old version is returned when the new one runs");
+        let Some(call) = call else { return planned(&session, contract, &plan, started).await };
         self.consent.ask_for(&session, &plan)?;
-        let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
-        let resources = reservation.resources.into();
-        let networks = networks_of(&at, contract).await?;
-        let call = api::transactions()
-            .contracts()
-            .update_node_contract(contract, resources, body, public_ips, networks, rate);
         let included = session.submit("update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
-        let is_first = status == ContractStatus::Created;
         let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
         let done = async {
@@ -109,6 +88,86 @@ impl Update {
         };
         self.waiting.wait(&session, contract, &late, done).await?;
         planned(&session, contract, &plan, started).await
+    }
+
+    async fn plan(&self, session: &Session, reservation: Reservation) -> Result<Change<impl Payload>> {
+        let contract = self.contract;
+        let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
+        let TwinContract { target, status, rate: active, extra, .. } =
+            own_contract(&at, twin, contract).await?;
+        let Target::Node { node, public_ips: present_ips, resources } = target else {
+            bail!("contract {contract} runs nothing that could have another version");
+        };
+        let is_first = status == ContractStatus::Created;
+        let offer = foreseen::online_node(&at, node).await?;
+        let public_ips = self.ips.unwrap_or(present_ips);
+        let networks = networks_of(&at, contract).await?;
+        foreseen::ensure_served(&offer, reservation.features, public_ips, !networks.0.is_empty())?;
+        let rate = at.quote(node, reservation.resources, public_ips).await?;
+        let rate = rate.with_context(|| foreseen::no_price(node))?;
+        let what = format!("update contract {contract} on node {node}");
+        let before = Rates { usd: active, extra };
+        let mut plan = Plan::for_change(&at, twin, what, before, Rates { usd: rate, extra }).await?;
+        let pending = Pending::read(&at, contract).await?;
+        if let Some(pending) = &pending {
+            plan = plan.replacing(&replaced(&at, contract, before, pending).await?);
+        }
+        let is_active =
+            matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
+        let reserves_the_same = (resources, present_ips) == (reservation.resources, public_ips);
+        if is_active && pending.is_none() && reserves_the_same {
+            // Another version of the same would cost a fee.
+            let plan = plan.with_note("it runs this version already: nothing changes");
+            return Ok(Change { plan, call: None, is_first });
+        }
+        let reserved = pending.as_ref().map_or(resources, |pending| resources.max(&pending.resources));
+        let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
+        foreseen::ensure_room(node, &reservation.resources, &free)?;
+        let held_ips = at.ips_of_contract(contract).await?;
+        foreseen::ensure_ips(&at, &offer, usize::from(public_ips).saturating_sub(held_ips)).await?;
+        let deposit = at.body_deposit(reservation.body.len())?;
+        let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
+        let resources = reservation.resources.into();
+        let call = api::transactions()
+            .contracts()
+            .update_node_contract(contract, resources, body, public_ips, networks, rate);
+        let fee = session.fee("update", &call).await?;
+        let returned = pending.as_ref().and_then(|pending| pending.deposit).unwrap_or(0);
+        let purse = Purse::read(&at, session.account()?).await?.with(returned);
+        let plan = with_public_note(plan, &reservation.secrets)
+            .holding(deposit, fee, purse)?
+            .with_note(deposit_note(pending.as_ref()));
+        Ok(Change { plan, call: Some(call), is_first })
+    }
+}
+
+/// What an update would do.
+struct Change<Call> {
+    plan: Plan,
+    /// `None` where it would change nothing.
+    call: Option<Call>,
+    /// Whether no version runs yet.
+    is_first: bool,
+}
+
+/// The version of a contract that another one replaces. `present` are the contract's rates.
+async fn replaced(at: &GridAt, contract: ContractId, present: Rates, pending: &Pending) -> Result<Replaced> {
+    let is_first = pending.deposit.is_none();
+    let rates = if is_first { present } else { at.pending_rates(contract).await? };
+    Ok(Replaced { version: pending.version, rates, reserved_ms: pending.reserved_ms(), is_first })
+}
+
+/// When the deposits of earlier versions are returned.
+fn deposit_note(pending: Option<&Pending>) -> String {
+    match pending {
+        None => "the deposit of the old version is returned when the new one runs".into(),
+        Some(Pending { version, deposit: None, .. }) => {
+            format!("the deposit of version {version} is returned at once: the new version replaces it")
+        }
+        Some(Pending { version, .. }) => format!(
+            "the deposit of version {version} is returned at once, and that of the one that runs when the new one does"
+        ),
     }
 }
 
@@ -147,5 +206,20 @@ async fn networks_of(at: &GridAt, contract: ContractId) -> Result<BoundedVec<Net
     match at.contract(contract).await?.map(|record| record.kind) {
         Some(ContractKind::Node(deployment)) => Ok(deployment.networks),
         _ => bail!(contract::unknown(contract)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::tests::pending;
+
+    #[test]
+    fn deposits_return_at_once_where_a_version_is_replaced() {
+        assert!(deposit_note(None).ends_with("when the new one runs"));
+        let first = "the deposit of version 2 is returned at once: the new version replaces it";
+        assert_eq!(deposit_note(Some(&pending(None))), first);
+        let update = deposit_note(Some(&pending(Some(5))));
+        assert!(update.contains("version 2 is returned at once, and that of the one that runs"), "{update}");
     }
 }
