@@ -258,7 +258,7 @@ pub struct DetailsPayload {
 pub struct FailedPayload {
     /// Id of the contract that the node can't deploy.
     pub contract: ContractId,
-    /// The failure.
+    /// Which version can't run, and why.
     pub failure: Failure,
 }
 

@@ -152,6 +152,8 @@ pub struct NodeFacts {
     pub extra_fee: UsdRate,
     /// All that it offers.
     pub resources: Resources,
+    /// What it offered when it was rented, if it is.
+    pub rented: Option<Resources>,
     /// Public traffic that it can carry, in bytes per second.
     pub bytes_per_second: u64,
     /// What its agent has code for; nothing before it has said so.
@@ -349,7 +351,7 @@ pub enum Outcome {
     /// The same, but it ended by its owner's doing, or unconfirmed while its node was online: it pays the minimum
     /// charge at least, and for the time in which its capacity was reserved.
     EndedByOwner {
-        /// How long it was reserved without being deployed, in grid time; 0 for a deployed contract.
+        /// How long it has been reserved, in grid time, where it was never deployed.
         reserved_ms: GridMillis,
     },
     /// Its owner says that it wasn't delivered: as much goes back as [`Ledger::refund_of_complaint`] says. What
@@ -368,7 +370,10 @@ pub trait Ledger {
     fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> DispatchResult;
     /// Charges `contract` from now on. Where it is charged already, its node was silent and is back before
     /// anybody suspended the contract: what was charged in between goes back.
-    fn start(contract: ContractId);
+    ///
+    /// `waited_ms`: for how long its capacity was reserved, in grid time, where the node has just deployed the
+    /// first version. Whoever ends it pays for that time at least, at the rates of now.
+    fn start(contract: ContractId, waited_ms: GridMillis);
     /// Stops charging while the node is silent, and gives back what was charged since the last heartbeat.
     fn suspend(contract: ContractId);
     /// Proposes another price, in the place of an earlier proposal. `reserved` is the price of what both versions
@@ -394,6 +399,9 @@ pub trait Ledger {
     fn price_of(contract: ContractId) -> Option<ContractPrice>;
     /// What an open contract has been charged up to now.
     fn charge_of(contract: ContractId) -> Charge;
+    /// For how long the credit of `twin` pays for all that is charged or committed, in milliseconds, at list price and
+    /// the present price of TFT.
+    fn lasts_ms(twin: TwinId) -> GridMillis;
     /// Whether `twin`'s contracts are paused because its credit is used up.
     fn is_exhausted(twin: TwinId) -> bool;
     /// Grid time at which the grace period of `twin` ends, if its credit is used up.

@@ -13,9 +13,10 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Accrual, Charge, ClockSpan, ExactTft, FarmId, FundedClocks, GridMillis, NodeId, Payer, PriceTime,
-    ProviderId, Rates, TwinId, UsdAmount,
+    ProviderId, Rates, TftPrice, TwinId, UsdAmount,
+    clock::stretch,
     fixed::mul_div,
-    ledger::Earned,
+    ledger::{Earned, FULL_PRICE},
     refund::ChargeHistory,
     traits::{ContractPrice, PaidUse, Parties},
 };
@@ -43,14 +44,33 @@ pub struct LedgerAccount {
     pub started_at: Option<GridMillis>,
     /// Its place on the payer's clocks.
     pub accrual: Accrual,
-    /// What it was charged for traffic, in 1e-10 USD.
-    pub traffic_usd: UsdAmount,
+    /// What it was charged for traffic and for what updates reserved, in 1e-10 USD: no part of what it costs at least.
+    pub apart_usd: UsdAmount,
+    /// What it reserved before it was charged.
+    pub wait: Wait,
     /// What it has earned up to its last settlement and nobody has collected.
     pub uncollected: Earned,
     /// The public traffic and addresses in that, with what was paid for them, the farmer's share included.
     pub uses: PaidUse,
     /// What refunds must know of its past.
     pub history: ChargeHistory,
+}
+
+/// Capacity that was reserved for a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
+pub struct Wait {
+    /// What it cost per hour.
+    pub rates: Rates,
+    /// How long it was reserved, in grid time.
+    pub ms: GridMillis,
+}
+
+impl Wait {
+    /// What it costs at `price`. No discount counts for it: the runway of a small contract would earn it for a large
+    /// reservation.
+    pub(crate) fn cost(&self, price: TftPrice) -> Earned {
+        self.rates.cost_of(stretch(self.ms, price), FULL_PRICE)
+    }
 }
 
 /// A price that awaits the node's answer.
@@ -76,7 +96,8 @@ impl LedgerAccount {
             is_charged: false,
             started_at: None,
             accrual: Accrual::default(),
-            traffic_usd: 0,
+            apart_usd: 0,
+            wait: Wait::default(),
             uncollected: Earned::default(),
             uses: PaidUse::default(),
             history: ChargeHistory::default(),
@@ -135,7 +156,7 @@ impl LedgerAccount {
     pub(crate) fn earn_traffic(&mut self, drawn: &Allowance) {
         self.uncollected.shared = self.uncollected.shared.saturating_add(drawn.tft);
         self.accrual.charged = self.accrual.charged.plus(&Charge { tft: drawn.tft, usd: drawn.usd });
-        self.traffic_usd = self.traffic_usd.saturating_add(drawn.usd);
+        self.apart_usd = self.apart_usd.saturating_add(drawn.usd);
         self.uses.traffic_bytes = self.uses.traffic_bytes.saturating_add(drawn.bytes);
         self.uses.traffic_tft = self.uses.traffic_tft.saturating_add(drawn.tft);
     }
@@ -153,7 +174,7 @@ impl LedgerAccount {
         self.uses.ip_tft = self.uses.ip_tft.scaled(rest.raw(), before.raw());
         self.uncollected = self.uncollected.minus(back);
         self.accrual.charged = self.accrual.charged.less(back.total());
-        self.traffic_usd = self.traffic_usd.min(self.accrual.charged.usd);
+        self.apart_usd = self.apart_usd.min(self.accrual.charged.usd);
     }
 
     /// What its settled payer was charged for it while its node served nobody, as far as nobody has collected

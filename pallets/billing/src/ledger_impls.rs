@@ -8,10 +8,11 @@ use tfgrid_primitives::{
     Balance, Charge, ClockSpan, ContractId, ExactTft, GridMillis, Payer, PriceTime, Rates, TwinId, UsdAmount,
     UsdRate,
     clock::{stretch, tft_of, usd_of},
+    fixed::mul_div,
     ledger::{Earned, FULL_PRICE},
     pricing::Priced,
     traits::{Clock, ContractPrice, Ledger, LedgerClock, NodeLiveness, Outcome, Parties, TwinDirectory},
-    units::MONTH_MS,
+    units::{HOUR_MS, MONTH_MS},
 };
 
 impl<T: Config> Ledger for Pallet<T> {
@@ -25,9 +26,12 @@ impl<T: Config> Ledger for Pallet<T> {
         Ok(())
     }
 
-    fn start(contract: ContractId) {
+    fn start(contract: ContractId, waited_ms: GridMillis) {
         let now = T::Clock::grid_now();
         Self::change_account(contract, Self::take_unserved, |payer, account| {
+            if waited_ms > 0 {
+                account.wait = Wait { rates: account.price.rates, ms: waited_ms };
+            }
             if !account.is_charged {
                 payer.committed.remove(account.price.rates);
                 payer.charged.add(account.price.rates);
@@ -63,7 +67,8 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn accept(contract: ContractId, reserved_ms: GridMillis) {
         Self::end_proposal(contract, |payer, account, Proposal { price, more }| {
-            let paid = Self::take_reserved(payer, more, reserved_ms, Earned::default(), 0);
+            let wait = Wait { rates: more, ms: reserved_ms };
+            let paid = Self::take_reserved(payer, wait, Earned::default(), 0);
             replace_price(payer, account, price);
             paid
         });
@@ -109,7 +114,8 @@ impl<T: Config> Ledger for Pallet<T> {
         let factor = open.map_or(FULL_PRICE, |account| Payers::<T>::get(account.payer).price_factor);
         match (Self::end_charge(contract, outcome), outcome) {
             (Some(account), Outcome::EndedByOwner { reserved_ms }) => {
-                Self::charge_minimum(contract, &account, rates, factor, reserved_ms)
+                let wait = if reserved_ms > 0 { Wait { rates, ms: reserved_ms } } else { account.wait };
+                Self::charge_minimum(contract, &account, rates, factor, wait)
             }
             (account, _) => account.map(|account| account.accrual.charged).unwrap_or_default(),
         }
@@ -126,6 +132,15 @@ impl<T: Config> Ledger for Pallet<T> {
     fn charge_of(contract: ContractId) -> Charge {
         let charge = |account: LedgerAccount| account.charge(&Self::settled_payer(account.payer).funded);
         LedgerAccounts::<T>::get(contract).map(charge).unwrap_or_default()
+    }
+
+    fn lasts_ms(twin: TwinId) -> GridMillis {
+        let payer = Self::settled_payer(twin);
+        let hour = payer.cost_of_all(stretch(HOUR_MS, T::Clock::tft_price()));
+        if hour == ExactTft::ZERO {
+            return GridMillis::MAX;
+        }
+        u64::try_from(mul_div(payer.credit.raw(), HOUR_MS.into(), hour.raw())).unwrap_or(GridMillis::MAX)
     }
 
     fn is_exhausted(twin: TwinId) -> bool {
@@ -246,14 +261,14 @@ impl<T: Config> Pallet<T> {
     }
 
     /// What a complaint about a settled account gives back to its settled payer, and what it would give back to a
-    /// payer of any standing: neither the minimum charge nor used traffic.
+    /// payer of any standing: neither the minimum charge, nor what it reserved before, nor used traffic.
     fn refundable(account: &LedgerAccount, payer: &Payer) -> (Earned, Earned) {
+        let price = T::Clock::tft_price();
         // Test networks have a shorter window than the minimum charge's time.
         let minimum_ms = T::MinChargeMs::get().min(T::SetAsideMs::get() / 6);
-        let time = stretch(minimum_ms, T::Clock::tft_price());
-        let minimum = account.price.rates.cost_of(time, payer.price_factor);
+        let minimum = account.price.rates.cost_of(stretch(minimum_ms, price), payer.price_factor);
         let standing = T::Twins::account_of(account.payer).map(Standings::<T>::get).unwrap_or_default();
-        let all = account.refundable(minimum.total());
+        let all = account.refundable(minimum.total().max(account.wait.cost(price).total()));
         (all.within(ExactTft::from_whole(standing.refundable())), all)
     }
 
@@ -282,25 +297,26 @@ impl<T: Config> Pallet<T> {
             paid = end(payer, account, proposal);
             usd = usd_of(paid.total(), T::Clock::tft_price());
             account.accrual.charged = account.accrual.charged.plus(&Charge { tft: paid.total(), usd });
+            account.apart_usd = account.apart_usd.saturating_add(usd);
         });
         Self::credit_payees(None, None, paid);
         Some((payer, usd))
     }
 
-    /// Charges what a closed contract misses to the minimum charge at `rates`, or to the price of the time in which
-    /// it was reserved. Returns what it was charged in all.
+    /// Charges what a closed contract misses to the minimum charge at `rates`, or to the price of its wait. Returns
+    /// what it was charged in all.
     pub(crate) fn charge_minimum(
         contract: ContractId,
         account: &LedgerAccount,
         rates: Rates,
         price_factor: u16,
-        reserved_ms: GridMillis,
+        wait: Wait,
     ) -> Charge {
         let before = account.accrual.charged;
-        let paid_usd = before.usd.saturating_sub(account.traffic_usd);
+        let paid_usd = before.usd.saturating_sub(account.apart_usd);
         let minimum = Self::minimum_charge(rates, price_factor);
         let paid = Self::change_payer(account.payer, ChangedBy::Others, |p| {
-            Self::take_reserved(p, rates, reserved_ms, minimum, paid_usd)
+            Self::take_reserved(p, wait, minimum, paid_usd)
         });
         Self::credit_payees(None, None, paid);
         let usd = usd_of(paid.total(), T::Clock::tft_price());
@@ -315,19 +331,12 @@ impl<T: Config> Pallet<T> {
         rates.cost_of(stretch(T::MinChargeMs::get(), T::Clock::tft_price()), price_factor)
     }
 
-    /// Takes of a payer's credit what capacity of `rates` costs that was reserved for `reserved_ms`, or `minimum` if
-    /// that is more, at the present price and as far as the credit goes. `paid_usd` (1e-10 USD) is paid already: in
-    /// USD, so that what the price of TFT does meanwhile makes nobody pay twice. No farmer shares in what wasn't
-    /// served, and no discount counts for it: the runway of a small contract would earn it for a large reservation.
-    fn take_reserved(
-        payer: &mut Payer,
-        rates: Rates,
-        reserved_ms: GridMillis,
-        minimum: Earned,
-        paid_usd: UsdAmount,
-    ) -> Earned {
+    /// Takes of a payer's credit what was reserved, or `minimum` if that is more, at the present price and as far as
+    /// the credit goes. `paid_usd` (1e-10 USD) is paid already: in USD, so that what the price of TFT does meanwhile
+    /// makes nobody pay twice. No farmer shares in what wasn't served.
+    fn take_reserved(payer: &mut Payer, wait: Wait, minimum: Earned, paid_usd: UsdAmount) -> Earned {
         let price = T::Clock::tft_price();
-        let reserved = rates.cost_of(stretch(reserved_ms, price), FULL_PRICE);
+        let reserved = wait.cost(price);
         let due = if reserved.total() > minimum.total() { reserved } else { minimum };
         let missing = due.total().saturating_sub(tft_of(paid_usd, price)).min(payer.credit);
         payer.credit = payer.credit.saturating_sub(missing);
@@ -337,7 +346,7 @@ impl<T: Config> Pallet<T> {
     /// The same for what nobody confirmed: the minimum charge at least, and nothing without `reserved_ms`.
     fn take_unconfirmed(payer: &mut Payer, rates: Rates, reserved_ms: Option<GridMillis>) -> Earned {
         let minimum = Self::minimum_charge(rates, payer.price_factor);
-        let paid = |ms| Self::take_reserved(payer, rates, ms, minimum, 0);
+        let paid = |ms| Self::take_reserved(payer, Wait { rates, ms }, minimum, 0);
         reserved_ms.map(paid).unwrap_or_default()
     }
 

@@ -55,7 +55,7 @@ fn begin(contract: u64, parties: Parties, rates: Rates) {
 
 fn begin_at(contract: u64, parties: Parties, price: ContractPrice) {
     Billing::open_account(contract, parties, price);
-    Billing::start(contract);
+    Billing::start(contract, 0);
 }
 
 /// Proposes other rates and accepts them at once.
@@ -474,8 +474,8 @@ fn a_silence_is_paid_back_however_late_it_is_noticed() {
         pass(HOUR_MS);
         assert_within_one(charged(1).whole(), 20 * TFT);
         SilentSince::set(None);
-        Billing::start(1);
-        Billing::start(1);
+        Billing::start(1, 0);
+        Billing::start(1, 0);
         pass(HOUR_MS / 2);
         assert_within_one(charged(1).whole(), 30 * TFT);
         let closed = Billing::close(1, Outcome::Served);
@@ -500,8 +500,8 @@ fn a_silence_that_ended_unnoticed_is_paid_back() {
         assert_noop!(Billing::collect(RuntimeOrigin::signed(BOB), 1), Error::<Test>::NodeSilent);
         assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 2));
         assert_within_one(credit(1), 20 * TFT);
-        Billing::start(1);
-        Billing::start(1);
+        Billing::start(1, 0);
+        Billing::start(1, 0);
         assert_within_one(credit(1), 40 * TFT);
         assert_within_one(charged(1).whole(), 40 * TFT);
         assert_ok!(Billing::collect(RuntimeOrigin::signed(BOB), 1));
@@ -702,7 +702,7 @@ fn a_suspended_contract_takes_another_rate_when_it_goes_on() {
         resize(1, Rates { usd: DOLLAR.usd * 2, extra: 0 });
         pass(HOUR_MS);
         assert_eq!(credit(1), 100 * TFT);
-        Billing::start(1);
+        Billing::start(1, 0);
         pass(HOUR_MS);
         assert_within_one(credit(1), 60 * TFT);
         Billing::suspend(1);
@@ -768,6 +768,66 @@ fn the_minimum_charge_counts_dollars_and_no_traffic() {
         let before = charged(3).whole();
         let charge = Billing::close(3, Outcome::EndedByOwner { reserved_ms: 0 });
         assert!(charge.tft.whole() - before > 18 * TFT / 6);
+    });
+}
+
+#[test]
+fn a_wait_costs_what_it_cost_whatever_follows() {
+    run(|| {
+        deposit(ALICE, 400 * TFT);
+        Standings::<Test>::insert(ALICE, Standing { paid: 100_000 * TFT, refunded: 0 });
+        let waited = |contract| {
+            Billing::open_account(contract, parties(1, FARM), ContractPrice::plain(DOLLAR));
+            Billing::start(contract, HOUR_MS);
+        };
+        waited(1);
+        resize(1, Rates { usd: 1, extra: 0 });
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: 0 });
+        assert_within_one(charge.tft.whole(), 20 * TFT);
+
+        // A complaint gives back what ran beyond it.
+        waited(2);
+        pass(HOUR_MS);
+        assert_eq!(Billing::refund_of_complaint(2), 0);
+        pass(HOUR_MS / 2);
+        assert_within_one(Billing::refund_of_complaint(2), 10 * TFT);
+        let charge = Billing::close(2, Outcome::NotDelivered);
+        assert_within_one(charge.tft.whole(), 20 * TFT);
+        // Nor does it count where the node ends the contract.
+        waited(3);
+        assert_eq!(Billing::close(3, Outcome::Served).tft, ExactTft::ZERO);
+    });
+}
+
+#[test]
+fn what_was_paid_for_a_replaced_version_pays_for_no_other() {
+    run(|| {
+        deposit(ALICE, 400 * TFT);
+        Billing::open_account(1, parties(1, FARM), ContractPrice::plain(DOLLAR));
+        assert_ok!(Billing::replace(1, ContractPrice::plain(DOLLAR), Some(HOUR_MS)));
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: HOUR_MS });
+        assert_within_one(charge.tft.whole(), 40 * TFT);
+        // Nor does what an update reserved.
+        begin(2, parties(1, FARM), DOLLAR);
+        propose_usd(2, 2 * DOLLAR.usd, 2 * DOLLAR.usd);
+        Billing::reject(2, Some(HOUR_MS));
+        let charge = Billing::close(2, Outcome::EndedByOwner { reserved_ms: 0 });
+        assert_within_one(charge.tft.whole(), 20 * TFT + 20 * TFT / 6);
+    });
+}
+
+#[test]
+fn credit_lasts_as_long_as_it_pays_for_all_rates() {
+    run(|| {
+        assert_eq!(Billing::lasts_ms(1), u64::MAX, "nothing is charged");
+        deposit(ALICE, 90 * TFT);
+        begin(1, parties(1, FARM), DOLLAR);
+        Billing::open_account(2, parties(1, FARM), ContractPrice::plain(DOLLAR));
+        assert!(Billing::lasts_ms(1).abs_diff(HOUR_MS * 9 / 4) <= 1);
+        pass(HOUR_MS / 2);
+        assert!(Billing::lasts_ms(1).abs_diff(HOUR_MS * 2) <= 1);
+        set_price(PRICE / 2);
+        assert!(Billing::lasts_ms(1).abs_diff(HOUR_MS) <= 1);
     });
 }
 

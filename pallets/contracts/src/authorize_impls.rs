@@ -124,7 +124,9 @@ impl<T: Config> Pallet<T> {
         Ok(Reported {
             body_hash: pending.map_or(deployment.body_hash, |pending| pending.body_hash),
             awaited: pending.is_some() || record.state == ContractState::Created,
-            answer: record.awaited().map(|answer| (answer.by, Self::answer_limit(&answer, deployment))),
+            answer: record
+                .awaited()
+                .map(|answer| (answer.by, Self::answer_limit(record.twin, &answer, deployment))),
         })
     }
 }

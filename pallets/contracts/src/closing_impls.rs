@@ -45,8 +45,7 @@ impl<T: Config> Pallet<T> {
 
     /// An owner who ends a contract early or whose body was at fault pays the minimum charge all the same, and so
     /// does a version that nobody confirmed: otherwise capacity could be occupied for nothing. Where the node is
-    /// silent or at fault, nothing is paid; a deadline that is served late costs no more. A contract that its node
-    /// deployed in the end pays for the time in which it waited, or for the time that it ran if that is more.
+    /// silent or at fault, nothing is paid; a deadline that is served late costs no more.
     fn outcome(record: &Contract, reason: ClosingReason) -> Outcome {
         let unconfirmed = record.state == ContractState::Created;
         let pays = match reason {
@@ -58,9 +57,7 @@ impl<T: Config> Pallet<T> {
         if reason == ClosingReason::NotDelivered {
             Outcome::NotDelivered
         } else if pays && record.node().is_none_or(Self::is_served) {
-            let asked_at = record.deployment().map_or(record.deployed_at, |first| first.answer.asked_at);
-            let waited_ms = record.deployed_at.saturating_sub(asked_at);
-            let reserved_ms = record.awaited().map_or(waited_ms, |answer| Self::reserved_ms(&answer));
+            let reserved_ms = record.awaited().map_or(0, |answer| Self::reserved_ms(&answer));
             Outcome::EndedByOwner { reserved_ms }
         } else {
             Outcome::Served

@@ -249,7 +249,7 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::grid_now();
         let state = ContractState::Deployed;
         let record = Contract { twin, kind, state, deposit, created_at: now, deployed_at: now };
-        T::Ledger::start(contract);
+        T::Ledger::start(contract, 0);
         Contracts::<T>::insert(contract, record);
     }
 

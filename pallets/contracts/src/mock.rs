@@ -104,6 +104,8 @@ pub struct State {
     pub exhausted: BTreeMap<TwinId, bool>,
     /// What each complaint gives back, in 1e-7 TFT.
     pub refund: Balance,
+    /// For how long the credit of each twin lasts, in milliseconds.
+    pub lasts_ms: GridMillis,
 }
 
 /// A node of [`FARM`].
@@ -139,7 +141,8 @@ pub struct Account {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Traced {
     Open(ContractId, UsdRate),
-    Start(ContractId),
+    /// With the time that it waited for its node, in grid time.
+    Start(ContractId, GridMillis),
     Suspend(ContractId),
     Propose(ContractId, UsdRate),
     Accept(ContractId),
@@ -177,11 +180,18 @@ impl NodeDirectory for Machines {
     }
 
     fn reserve_whole(node: NodeId) -> DispatchResult {
-        Self::reserve(node, &Resources::ZERO)
+        Self::reserve(node, &Resources::ZERO)?;
+        on_node(node, |node| node.facts.rented = Some(node.facts.resources));
+        Ok(())
     }
 
     fn release_whole(node: NodeId) {
         Self::release(node, &Resources::ZERO);
+        Doubles::mutate(|state| {
+            if let Some(node) = state.nodes.get_mut(&node) {
+                node.facts.rented = None;
+            }
+        });
     }
 
     fn resize(node: NodeId, from: &Resources, to: &Resources) -> DispatchResult {
@@ -309,8 +319,8 @@ impl Ledger for Recorder {
         })
     }
 
-    fn start(contract: ContractId) {
-        Self::record(Traced::Start(contract));
+    fn start(contract: ContractId, waited_ms: GridMillis) {
+        Self::record(Traced::Start(contract, waited_ms));
         Self::on_account(contract, |account| account.charged = true);
     }
 
@@ -389,6 +399,10 @@ impl Ledger for Recorder {
         if charged { CHARGE } else { Charge::default() }
     }
 
+    fn lasts_ms(_: TwinId) -> GridMillis {
+        Doubles::get().lasts_ms
+    }
+
     fn is_exhausted(twin: TwinId) -> bool {
         Doubles::get().exhausted.contains_key(&twin)
     }
@@ -437,6 +451,7 @@ fn empty_node() -> Node {
         dedicated: false,
         extra_fee: 0,
         resources: capacity(),
+        rented: None,
         bytes_per_second: BYTES_PER_SECOND,
         features: Features::ALL,
         contracts: 0,
@@ -617,6 +632,7 @@ fn chain() -> Chain<Test> {
         free_ips: 8,
         prices: Some(PriceList::default()),
         refund: REFUND,
+        lasts_ms: DAY_MS,
         ..State::default()
     });
     let rich = 10_000 * TFT;

@@ -61,7 +61,14 @@ impl<T: Config> Pallet<T> {
                 let facts = NodeFacts { resources: *resources, ..facts_of(*node)? };
                 Self::price_on(*node, &facts, *resources, present.public_ips)?
             }
-            ContractKind::Rent { node } => Self::price_of_rent(&facts_of(*node)?)?,
+            ContractKind::Rent { node } => {
+                // What was rented is paid for, whatever the node says since that it offers.
+                let facts = facts_of(*node)?;
+                Self::price_of_rent(&NodeFacts {
+                    resources: facts.rented.unwrap_or(facts.resources),
+                    ..facts
+                })?
+            }
             ContractKind::Name { .. } => Self::price_of_name()?,
         };
         price.rates.extra = present.rates.extra;

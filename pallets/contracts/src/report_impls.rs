@@ -4,7 +4,7 @@
 use crate::*;
 use frame_support::{defensive, pallet_prelude::*};
 use tfgrid_primitives::{
-    ContractId, Deadline, GridMillis, NodeId, ReportMark, UsageItem, UsageTotals,
+    ContractId, Deadline, GridMillis, NodeId, ReportMark, TwinId, UsageItem, UsageTotals,
     report::{DeployedPayload, FailedPayload, ProgressPayload, UsagePayload, download_ms},
     traits::{Agenda, Clock, Ledger, NodeDirectory, PublicIps, Service},
     units::SECOND_MS,
@@ -28,7 +28,8 @@ impl<T: Config> Pallet<T> {
             T::Agenda::disarm(deployment.answer.by, Deadline::Answer(contract));
             record.state = ContractState::Deployed;
             record.deployed_at = now;
-            T::Ledger::start(contract);
+            let waited_ms = Self::served_reservation(node, &deployment.answer).unwrap_or(0);
+            T::Ledger::start(contract, waited_ms);
             // A node that isn't back yet is paid for nothing that it runs.
             if T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended) {
                 T::Ledger::suspend(contract);
@@ -86,7 +87,7 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::grid_now();
         deployment.last_report = ReportMark { sequence, at: now };
         let answer = deployment.pending.as_ref().map_or(deployment.answer, |pending| pending.answer);
-        let limit = Self::answer_limit(&answer, deployment);
+        let limit = Self::answer_limit(record.twin, &answer, deployment);
         let by = now.saturating_add(T::AnswerWithinMs::get()).min(limit).max(answer.by);
         T::Agenda::disarm(answer.by, Deadline::Answer(contract));
         T::Agenda::arm(by, Deadline::Answer(contract));
@@ -97,11 +98,12 @@ impl<T: Config> Pallet<T> {
 
     /// Until when a node may answer at most, however much progress it reports: it has `AnswerLimitMs`, and as
     /// long again as the largest images that fit on the contract's disk take to download. Disk that the owner
-    /// doesn't reserve gives a node no time, what is reserved is paid for, and the owner may end the wait.
-    pub(crate) fn answer_limit(answer: &Answer, deployment: &Deployment) -> GridMillis {
+    /// doesn't reserve gives a node no time. What is reserved is paid for, so that no wait is longer than the credit
+    /// of its payer lasts, and the owner may end it.
+    pub(crate) fn answer_limit(twin: TwinId, answer: &Answer, deployment: &Deployment) -> GridMillis {
         let asked = deployment.pending.as_ref().map_or(&deployment.resources, |pending| &pending.resources);
         let in_all = T::AnswerLimitMs::get().saturating_add(download_ms(asked.sru));
-        answer.asked_at.saturating_add(in_all)
+        answer.asked_at.saturating_add(in_all.min(T::Ledger::lasts_ms(twin)))
     }
 
     pub(crate) fn do_report_released(contract: ContractId) {

@@ -89,7 +89,7 @@ impl<T: Config> Pallet<T> {
     fn bring_to(service: Service, contract: ContractId) {
         match service {
             // Nothing is charged before the node has deployed a contract.
-            Service::Running if Self::is_deployed(contract) => T::Ledger::start(contract),
+            Service::Running if Self::is_deployed(contract) => T::Ledger::start(contract, 0),
             Service::Running => {}
             Service::Suspended => T::Ledger::suspend(contract),
             Service::Ended(reason) => {

@@ -171,7 +171,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// How long a version has been reserved that awaits this answer; `None` where its node serves nobody.
-    fn served_reservation(node: NodeId, answer: &Answer) -> Option<GridMillis> {
+    pub(crate) fn served_reservation(node: NodeId, answer: &Answer) -> Option<GridMillis> {
         Self::is_served(node).then(|| Self::reserved_ms(answer))
     }
 

@@ -146,6 +146,7 @@ impl<T: Config> NodeDirectory for Pallet<T> {
     fn facts(node: NodeId) -> Option<NodeFacts> {
         let Node { farm, certified, resources, settings, .. } = Nodes::<T>::get(node)?;
         let details = Details::<T>::get(node);
+        let reserved = Reserved::<T>::get(node);
         Some(NodeFacts {
             farm,
             certified: certified.is_some(),
@@ -158,7 +159,8 @@ impl<T: Config> NodeDirectory for Pallet<T> {
                 .as_ref()
                 .map_or(0, |details| details.bytes_per_second.min(MAX_BYTES_PER_SECOND)),
             features: details.map(|details| details.features).unwrap_or_default(),
-            contracts: Reserved::<T>::get(node).contracts,
+            contracts: reserved.contracts,
+            rented: reserved.rented,
             service: Self::service(node, &settings),
         })
     }

@@ -209,7 +209,7 @@ mod squatting {
             }
             assert_ok!(call(Bob, update(id, capacity())));
             assert_ok!(call(Bob, cancel(id)));
-            let hourly = u128::from(Contracts::quote(1, capacity(), 0).unwrap()) * 20 * TFT / 10_000_000_000;
+            let hourly = an_hour_of(Contracts::quote(1, capacity(), 0).unwrap());
             let due = hourly * u128::from(held) / u128::from(HOUR_MS);
             let paid = before - credit(bob);
             // The last one pays its ten minutes, too.
@@ -231,7 +231,7 @@ mod squatting {
             let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
             assert_eq!(closed.reason, ClosingReason::NodeSilent);
             assert!((before - credit(bob)).abs_diff(closed.tft) <= 1);
-            let hourly = u128::from(Contracts::quote(1, resources, 0).unwrap()) * 20 * TFT / 10_000_000_000;
+            let hourly = an_hour_of(Contracts::quote(1, resources, 0).unwrap());
             let due = hourly * u128::from(AnswerLimit::get()) / u128::from(HOUR_MS);
             assert!(closed.tft + 1 >= due && closed.tft < due * 11 / 10, "{} paid of {due}", closed.tft);
             assert_eq!(
@@ -247,7 +247,7 @@ mod squatting {
         run_with_credit(TFT, |_, bob| {
             assert_ok!(call(Bob, create(1, small())));
             let replaced = (0..1_000).take_while(|_| call(Bob, update(1, small())).is_ok()).count();
-            let kept = u128::from(price_of(1).rates.usd) * 20 * TFT / 10_000_000_000;
+            let kept = an_hour_of(price_of(1).rates.usd);
             assert!(replaced > 0 && credit(bob) >= kept, "{replaced} times, {} is left", credit(bob));
         });
     }
@@ -266,11 +266,31 @@ mod squatting {
             report(machine.deployed(1, b"{}")).unwrap();
             let waited_ms = Clock::grid_now() - asked_at;
             assert_ok!(call(Bob, cancel(1)));
-            let hourly = u128::from(Contracts::quote(1, resources, 0).unwrap()) * 20 * TFT / 10_000_000_000;
+            let hourly = an_hour_of(Contracts::quote(1, resources, 0).unwrap());
             let minimum_ms = 10 * MINUTE_MS;
             let due = hourly * u128::from(waited_ms.max(minimum_ms)) / u128::from(HOUR_MS);
             let paid = before - credit(bob);
             assert!(paid + 1 >= due && paid < due * 101 / 100, "{paid} paid of {due}");
+        });
+    }
+
+    #[test]
+    fn a_wait_ends_with_the_credit_that_pays_for_it() {
+        let resources = Resources { sru: 1_000 * GIB, ..small() };
+        run_with_credit(10 * TFT, |mut machine, bob| {
+            let hourly = an_hour_of(Contracts::quote(1, resources, 0).unwrap());
+            assert_ok!(call(Bob, pallet_grid_billing::Call::withdraw { amount: 10 * TFT - 2 * hourly }));
+            assert_ok!(call(Bob, create(1, resources)));
+            let asked_at = Clock::grid_now();
+            while matches!(Contracts::status_of(1), Some(ContractStatus::Created)) {
+                machine.serve(AnswerTime::get() / 2);
+                let _ = report(machine.progress(1, 1));
+            }
+            let waited_ms = Clock::grid_now() - asked_at;
+            assert!(waited_ms.abs_diff(2 * HOUR_MS) <= AnswerTime::get(), "{waited_ms}");
+            let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
+            assert!(closed.tft.abs_diff(2 * hourly) <= hourly / 100, "{} paid of {hourly} twice", closed.tft);
+            assert!(credit(bob) <= hourly / 100);
         });
     }
 

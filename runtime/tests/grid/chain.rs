@@ -22,7 +22,7 @@ use sp_runtime::{
 };
 use tfgrid_primitives::{
     Body, Charge, ContractId, Deadline, FailureCode, FarmId, Features, NodeId, Refusal, Registration,
-    ReportKind, Resources, TwinId, UnixSeconds,
+    ReportKind, Resources, TwinId, UnixSeconds, UsdRate,
     clock::HALT_CAP_MS,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, Failure, HeartbeatPayload, PowerPayload, PowerState,
@@ -585,6 +585,11 @@ pub fn run_with_credit(credit: Balance, test: impl FnOnce(Machine, TwinId)) {
 /// Details of a machine that serves all that contracts can ask for.
 fn details() -> DetailsPayload {
     DetailsPayload { bytes_per_second: BYTES_PER_SECOND, features: Features::ALL, ..Default::default() }
+}
+
+/// What an hour at this rate (1e-10 USD per hour) costs at [`run_with_node`]'s 20 TFT per USD, in 1e-7 TFT.
+pub fn an_hour_of(rate: UsdRate) -> Balance {
+    u128::from(rate) * 20 * TFT / 10_000_000_000
 }
 
 pub fn heartbeat_ms() -> u64 {

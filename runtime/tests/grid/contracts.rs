@@ -135,8 +135,8 @@ fn contract_that_no_node_answers_closes_for_the_minimum() {
         assert_eq!(Contracts::status_of(1), Some(ContractStatus::Created));
         machine.serve(3 * SLOT_DURATION);
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
-        // Ten minutes at 20 TFT per USD; the rate is in 1e-10 USD per hour.
-        let minimum = u128::from(Contracts::quote(1, small(), 0).unwrap()) * 20 * TFT / 10_000_000_000 / 6;
+        // Ten minutes.
+        let minimum = an_hour_of(Contracts::quote(1, small(), 0).unwrap()) / 6;
         assert_eq!((closed.reason, closed.tft), (ClosingReason::NodeSilent, minimum));
         assert!((CREDIT - credit(bob)).abs_diff(minimum) <= 1);
         assert_eq!(Nodes::free(1), Some(capacity()));

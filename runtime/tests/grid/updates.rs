@@ -266,7 +266,7 @@ fn progress_extends_the_answer_deadline_up_to_a_limit() {
         machine.serve(step);
         let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
         assert_eq!(closed.reason, ClosingReason::NodeSilent);
-        let hourly = u128::from(Contracts::quote(1, resources, 0).unwrap()) * 20 * TFT / 10_000_000_000;
+        let hourly = an_hour_of(Contracts::quote(1, resources, 0).unwrap());
         let due = hourly * u128::from(limit) / u128::from(HOUR_MS);
         assert!(
             closed.tft + 1 >= due && closed.tft < due * 11 / 10,

@@ -235,7 +235,7 @@ fn a_node_that_is_away_does_not_shorten_its_tenants_grace() {
         pass(HOUR_MS);
         Billing::suspend(1);
         pass(HOUR_MS);
-        Billing::start(1);
+        Billing::start(1, 0);
         assert!(Billing::is_exhausted(1));
         assert_eq!(grace(1).unwrap().until, until);
     });
@@ -521,7 +521,7 @@ fn strangers_and_offline_nodes_can_only_raise_a_discount() {
         // What a silent node doesn't serve for a while makes no runway longer.
         Billing::suspend(2);
         assert_eq!(permille(), 800);
-        Billing::start(2);
+        Billing::start(2, 0);
         assert_eq!(permille(), 800, "a node that returns takes nothing away");
         deposit_for(BOB, 1, 300 * TFT);
         assert_eq!(permille(), 800);

@@ -606,11 +606,11 @@ impl History {
         if matches!(outcome, Outcome::EndedByOwner { .. }) {
             self.saw("minimum charges");
             // What the ledger says in USD is an estimate where credit ended.
-            let paid_usd = charge.usd.saturating_sub(account.traffic_usd);
+            let paid_usd = charge.usd.saturating_sub(account.apart_usd);
             self.change(
                 twin,
                 ChangedBy::Others,
-                || Some(Billing::charge_minimum(id, &account, rates, factor as u16, 0)),
+                || Some(Billing::charge_minimum(id, &account, rates, factor as u16, account.wait)),
                 |reference, all| {
                     let stretch = stretch_of(MIN_CHARGE_MS, reference.price);
                     let [shared, extra] = contract.cost(stretch, factor);
@@ -866,7 +866,7 @@ impl History {
         let RefContract { payer: twin, running, running_since, .. } = self.reference.contracts[&id];
         let silence = self.silence();
         let suspends = running && (self.silent.is_some() || running_since >= silence.1);
-        let ledger = || Some(if suspends { Billing::suspend(id) } else { Billing::start(id) });
+        let ledger = || Some(if suspends { Billing::suspend(id) } else { Billing::start(id, 0) });
         self.change(twin, ChangedBy::Others, ledger, |reference, ()| {
             reference.give_back_silence(id, silence);
             let now = reference.now();

@@ -130,7 +130,7 @@ mod sweep {
             set_service(NODE, Service::Suspended);
             pass(0);
             set_service(NODE, Service::Running);
-            assert_eq!(sweep_step(), [Traced::Start(deployed)]);
+            assert_eq!(sweep_step(), [Traced::Start(deployed, 0)]);
             assert_eq!(record(created).state, ContractState::Created);
         });
     }
@@ -172,7 +172,7 @@ mod sweep {
             set_service(NODE, Service::Suspended);
             assert_eq!(sweep_step(), [Traced::Suspend(contract)]);
             set_service(NODE, Service::Running);
-            assert_eq!(sweep_step(), [Traced::Start(contract)]);
+            assert_eq!(sweep_step(), [Traced::Start(contract, 0)]);
             assert_ok!(report(confirm(contract)));
         });
     }

@@ -18,7 +18,7 @@ fn a_name_is_taken_and_charged_at_once() {
             deployed_at: now(),
         };
         assert_eq!((record(1), Names::<Test>::get(&unique)), (expected, Some(1)));
-        assert_eq!(traced(), [Traced::Open(1, NAME_RATE), Traced::Start(1)]);
+        assert_eq!(traced(), [Traced::Open(1, NAME_RATE), Traced::Start(1, 0)]);
         let Account { parties, price, .. } = account(1);
         assert_eq!(parties, Parties { payer: 1, farm: None, node: None });
         assert_eq!(price, ContractPrice::plain(Rates { usd: NAME_RATE, extra: 0 }));

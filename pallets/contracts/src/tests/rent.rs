@@ -22,7 +22,7 @@ fn the_node_is_its_tenants_and_charged_at_once() {
             deployed_at: now(),
         };
         assert_eq!((record(1), Rents::<Test>::get(NODE)), (expected, Some(1)));
-        assert_eq!(traced(), [Traced::Open(1, rate), Traced::Start(1)]);
+        assert_eq!(traced(), [Traced::Open(1, rate), Traced::Start(1, 0)]);
         let Account { parties, price, .. } = account(1);
         assert_eq!(parties, Parties { payer: 1, farm: Some(FARM), node: Some(NODE) });
         assert_eq!(price, ContractPrice::plain(Rates { usd: rate, extra }));

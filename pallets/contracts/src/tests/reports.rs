@@ -18,7 +18,7 @@ mod deployed {
             assert_eq!(deployment(contract).last_report, mark);
             assert_eq!(Results::<Test>::get(contract).unwrap()[..], RESULT[..]);
             assert_eq!(armed(Deadline::Answer(contract)), None);
-            assert_eq!(traced(), [Traced::Start(contract)]);
+            assert_eq!(traced(), [Traced::Start(contract, MINUTE_MS)]);
             assert_eq!(events(), [Event::Deployed { contract, node: NODE, version: 1 }]);
         });
     }
@@ -31,10 +31,10 @@ mod deployed {
             pass(0);
             begin();
             assert_ok!(report(confirm(contract)));
-            assert_eq!(traced(), [Traced::Start(contract), Traced::Suspend(contract)]);
+            assert_eq!(traced(), [Traced::Start(contract, 0), Traced::Suspend(contract)]);
             set_service(NODE, Service::Running);
             pass(0);
-            assert_eq!(traced(), [Traced::Start(contract)]);
+            assert_eq!(traced(), [Traced::Start(contract, 0)]);
         });
     }
 
@@ -175,6 +175,25 @@ mod failed {
 
 mod progress {
     use super::*;
+
+    #[test]
+    fn no_wait_is_longer_than_the_credit_lasts() {
+        run(|| {
+            let contract = opened(Create::default());
+            let lasts = ANSWER_WITHIN + MINUTE_MS;
+            Doubles::mutate(|state| state.lasts_ms = lasts);
+            let Answer { asked_at, .. } = deployment(contract).answer;
+            pass(ANSWER_WITHIN / 2);
+            assert_ok!(report(work_on(contract)));
+            assert_eq!(deployment(contract).answer.by, asked_at + lasts);
+            pass(ANSWER_WITHIN / 2);
+            assert_refused(work_on(contract), Refusal::AnswerExpired);
+            // Whoever pays in more may wait for longer.
+            Doubles::mutate(|state| state.lasts_ms = DAY_MS);
+            assert_ok!(report(work_on(contract)));
+            assert_eq!(deployment(contract).answer.by, now() + ANSWER_WITHIN);
+        });
+    }
 
     #[test]
     fn the_answer_moves() {

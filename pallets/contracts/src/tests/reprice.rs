@@ -60,6 +60,17 @@ fn a_rent_follows_the_list_and_keeps_its_fee() {
 }
 
 #[test]
+fn a_rent_costs_what_was_rented_whatever_the_node_declares() {
+    run(|| {
+        let contract = opened(rent(NODE));
+        let rate = account(contract).price.rates.usd;
+        on_node(NODE, |node| node.facts.resources.cru *= 10);
+        double_prices();
+        assert_repriced(contract, 2 * rate);
+    });
+}
+
+#[test]
 fn contracts_of_a_tenant_cost_their_addresses() {
     run(|| {
         opened(rent(NODE));
