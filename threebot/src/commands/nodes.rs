@@ -10,7 +10,7 @@ use tfgrid_client::{
     GridAt,
     estimate::{MONTH_HOURS, tft_for},
     primitives::{
-        Balance, FarmId, Features, NodeId, Resources, TftPrice, UsdRate,
+        Balance, FarmId, NodeId, Resources, TftPrice, UsdRate,
         units::{GIB, TFT},
         views::{CountryCode, NodeFilter, NodeOffer},
     },
@@ -265,6 +265,7 @@ fn value(Listed { offer, rate }: &Listed) -> Value {
 #[cfg(test)]
 pub mod tests {
     use super::*;
+    use tfgrid_client::primitives::Features;
 
     pub fn offer(node: u32) -> NodeOffer {
         let total = Resources { cru: 8, mru: 16 * GIB, sru: 100 * GIB, ..Resources::ZERO };
