@@ -230,7 +230,8 @@ fn on_a_rented_node_only_addresses_are_priced() {
     run(|| {
         opened(rent(NODE));
         let contract = running(Create { public_ips: 1, ..Create::default() });
-        assert_ok!(call(BOB, Update { contract, max_usd_rate: IP_RATE, ..Update::default() }));
+        let update = Update { contract, public_ips: 1, max_usd_rate: IP_RATE, ..Update::default() };
+        assert_ok!(call(BOB, update));
         assert_eq!(traced(), [Traced::Propose(contract, IP_RATE)]);
     });
 }
@@ -375,7 +376,7 @@ fn costs_at_most_what_its_owner_accepts() {
         running(Create { public_ips: 1, ..Create::default() });
         assert_fails(BOB, Update { resources: absurd(), ..Update::default() }, Failure::RateOutOfRange);
         let rate = list_price(large()) + IP_RATE;
-        let accept = |max_usd_rate| Update { max_usd_rate, ..Update::default() };
+        let accept = |max_usd_rate| Update { public_ips: 1, max_usd_rate, ..Update::default() };
         assert_fails(BOB, accept(rate - 1), Failure::RateAboveMaximum);
         assert_ok!(call(BOB, accept(rate)));
     });
