@@ -26,7 +26,7 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
-pub use account::{LedgerAccount, Proposal};
+pub use account::{LedgerAccount, Proposal, Wait};
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 pub use pallet::*;

@@ -22,7 +22,7 @@ use std::collections::BTreeSet;
 use tfgrid_primitives::{
     ExactTft, Refusal, Resources,
     traits::{Clock as _, Ledger as _},
-    units::{HOUR_MS, MINUTE_MS, TFT, USD},
+    units::{GIB, HOUR_MS, MINUTE_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
 };
 use tfgrid_runtime::{

@@ -89,7 +89,7 @@ mod sweep {
             set_service(NODE, Service::Suspended);
             assert_eq!(sweep_step(), all(Traced::Suspend, &contracts));
             set_service(NODE, Service::Running);
-            assert_eq!(sweep_step(), all(Traced::Start, &contracts));
+            assert_eq!(sweep_step(), all(|id| Traced::Start(id, 0), &contracts));
         });
     }
 
@@ -100,7 +100,7 @@ mod sweep {
             set_service(NODE, Service::Suspended);
             assert_eq!(sweep_step(), all(Traced::Suspend, &contracts[..STEP]));
             set_service(NODE, Service::Running);
-            assert_eq!(sweep_step(), all(Traced::Start, &contracts[..STEP]));
+            assert_eq!(sweep_step(), all(|id| Traced::Start(id, 0), &contracts[..STEP]));
             set_service(NODE, Service::Ended(ClosingReason::Drained));
             let closed = |contract| Traced::Close(contract, Outcome::Served);
             assert_eq!(sweep_step(), all(closed, &contracts[..STEP]));

@@ -233,7 +233,7 @@ mod progress {
             let limit = |contract| {
                 let deployment = deployment(contract);
                 let answer = record(contract).awaited().unwrap();
-                Contracts::answer_limit(&answer, &deployment) - answer.asked_at
+                Contracts::answer_limit(1, &answer, &deployment) - answer.asked_at
             };
             assert_eq!(limit(opened(Create { resources: disk(0), ..Create::default() })), ANSWER_LIMIT);
             assert_eq!(limit(updating(disk(GIB), disk(60_000_000))), ANSWER_LIMIT + MINUTE_MS);
