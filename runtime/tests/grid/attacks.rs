@@ -276,7 +276,7 @@ mod squatting {
 
     #[test]
     fn a_wait_ends_with_the_credit_that_pays_for_it() {
-        let resources = Resources { sru: 1_000 * GIB, ..small() };
+        let resources = Resources { sru: 100 * GIB, ..small() };
         run_with_credit(10 * TFT, |mut machine, bob| {
             let hourly = an_hour_of(Contracts::quote(1, resources, 0).unwrap());
             assert_ok!(call(Bob, pallet_grid_billing::Call::withdraw { amount: 10 * TFT - 2 * hourly }));
