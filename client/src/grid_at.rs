@@ -8,7 +8,7 @@ use crate::{
         runtime_types::{
             bounded_collections,
             pallet_grid_billing::types as billing,
-            pallet_grid_farms::types::IpState,
+            pallet_grid_farms::types::{HeldIp, IpState},
             tfgrid_runtime::configs::parameters::{
                 RuntimeParametersKey, RuntimeParametersValue,
                 dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
@@ -458,18 +458,23 @@ impl GridAt {
 
     /// How many public addresses a contract has, those that cool down included.
     pub async fn ips_of_contract(&self, contract: ContractId) -> Result<usize, Error> {
-        let ips =
-            self.fetch("a contract's addresses", api::storage().farms().contract_ips(), (contract,)).await?;
-        Ok(ips.map_or(0, |ips| ips.0.len()))
+        let held = self.held_ips(contract).await?;
+        Ok(held.len())
     }
 
     /// Whether public addresses of a contract cool down.
     pub async fn is_cooling_down(&self, contract: ContractId) -> Result<bool, Error> {
-        let cooling = api::storage().farms().cooling_down();
-        Ok(self.fetch("whether addresses cool down", cooling, (contract,)).await?.is_some())
+        let held = self.held_ips(contract).await?;
+        Ok(held.iter().any(|held| held.cools_until.is_some()))
     }
 
-    /// Closed contracts whose public addresses, all of this farm, still cool down.
+    async fn held_ips(&self, contract: ContractId) -> Result<Vec<HeldIp>, Error> {
+        let held =
+            self.fetch("a contract's addresses", api::storage().farms().contract_ips(), (contract,)).await?;
+        Ok(held.map(|held| held.0).unwrap_or_default())
+    }
+
+    /// Contracts of which public addresses of this farm still cool down.
     pub async fn cooling_down_in_farm(&self, farm: FarmId) -> Result<BTreeSet<ContractId>, Error> {
         let states = self.ips_of_farm(farm).await?.into_iter();
         Ok(states

@@ -115,13 +115,13 @@ pub trait PublicIps {
     /// Sees to it that `contract` has `count` addresses of `farm` at least: first its own that cool down, then free
     /// ones. Says why it can't.
     fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult;
-    /// The addresses of `contract` beyond the first `kept` cool down until `until` (grid time), or for longer where
-    /// some do already: nobody else gets them yet. Says until when, if there are any.
-    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> Option<GridMillis>;
-    /// When the addresses of `contract` that cool down are free, in grid time.
-    fn cooled_at(contract: ContractId) -> Option<GridMillis>;
-    /// The addresses of `contract` that cool down are free now. A no-op where none does.
-    fn free(contract: ContractId);
+    /// All but `kept` of the addresses that `contract` has cool down until `until` (grid time): nobody else gets them
+    /// yet. Says whether there are any.
+    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> bool;
+    /// Whether addresses of `contract` cool down.
+    fn is_cooling(contract: ContractId) -> bool;
+    /// The addresses of `contract` that have cooled down at `now` (grid time) are free. A no-op where there are none.
+    fn free(contract: ContractId, now: GridMillis);
 }
 
 /// What a node's contracts should be doing.
@@ -369,11 +369,12 @@ pub trait Ledger {
     /// minimum runway of all its rates and its owner's limits admit them.
     fn open(contract: ContractId, parties: Parties, price: ContractPrice) -> DispatchResult;
     /// Charges `contract` from now on. Where it is charged already, its node was silent and is back before
-    /// anybody suspended the contract: what was charged in between goes back.
-    ///
-    /// `waited_ms`: for how long its capacity was reserved, in grid time, where the node has just deployed the
-    /// first version. Whoever ends it pays for that time at least, at the rates of now.
+    /// anybody suspended the contract: what was charged in between goes back. Where the wait for the node was paid
+    /// for, its rest is now: `waited_ms` (grid time) in all.
     fn start(contract: ContractId, waited_ms: GridMillis);
+    /// The payer pays for what a version that awaits its node's answer has reserved for `reserved_ms` (grid time),
+    /// without what it has paid for the same wait.
+    fn pay_wait(contract: ContractId, reserved_ms: GridMillis);
     /// Stops charging while the node is silent, and gives back what was charged since the last heartbeat.
     fn suspend(contract: ContractId);
     /// Proposes another price, in the place of an earlier proposal. `reserved` is the price of what both versions
@@ -399,8 +400,8 @@ pub trait Ledger {
     fn price_of(contract: ContractId) -> Option<ContractPrice>;
     /// What an open contract has been charged up to now.
     fn charge_of(contract: ContractId) -> Charge;
-    /// For how long the credit of `twin` pays for all that is charged or committed, in milliseconds, at list price and
-    /// the present price of TFT.
+    /// For how long the credit of `twin` pays for all that is charged or committed, in milliseconds, at the present
+    /// price of TFT.
     fn lasts_ms(twin: TwinId) -> GridMillis;
     /// Whether `twin`'s contracts are paused because its credit is used up.
     fn is_exhausted(twin: TwinId) -> bool;

@@ -118,21 +118,11 @@ pub fn ensure_room(node: NodeId, asked: &Resources, free: &Resources) -> Result<
 }
 
 /// Fails if the node's agent has no code for what is asked of it.
-pub fn ensure_served(
-    offer: &NodeOffer,
-    workloads: Features,
-    public_ips: u8,
-    in_networks: bool,
-) -> Result<()> {
+pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> Result<()> {
     let NodeOffer { node, features, .. } = *offer;
-    let lacks = |needed: bool, feature| needed && !features.contains(feature);
-    if lacks(public_ips > 0, Features::PUBLIC_IPS) {
+    if public_ips > 0 && !features.contains(Features::PUBLIC_IPS) {
         let text = format!("node {node} serves no public addresses; `threebot nodes --json` says which do");
         bail!(Foreseen::new("Contracts.PublicIpsNotServed", text));
-    }
-    if lacks(in_networks, Features::NETWORKS) {
-        let text = format!("node {node} serves no private networks; `threebot nodes --json` says which do");
-        bail!(Foreseen::new("Contracts.NetworksNotServed", text));
     }
     if let Some(kind) = Features(workloads.0 & !features.0).names().next() {
         bail!("node {node} runs no workloads of type {kind}; `threebot nodes --json` says which do");

@@ -13,10 +13,9 @@ use codec::{Decode, Encode, MaxEncodedLen};
 use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Accrual, Charge, ClockSpan, ExactTft, FarmId, FundedClocks, GridMillis, NodeId, Payer, PriceTime,
-    ProviderId, Rates, TftPrice, TwinId, UsdAmount,
-    clock::stretch,
+    ProviderId, Rates, TwinId, UsdAmount,
     fixed::mul_div,
-    ledger::{Earned, FULL_PRICE},
+    ledger::Earned,
     refund::ChargeHistory,
     traits::{ContractPrice, PaidUse, Parties},
 };
@@ -44,33 +43,17 @@ pub struct LedgerAccount {
     pub started_at: Option<GridMillis>,
     /// Its place on the payer's clocks.
     pub accrual: Accrual,
-    /// What it was charged for traffic and for what updates reserved, in 1e-10 USD: no part of what it costs at least.
+    /// What it was charged for traffic and for what was reserved but didn't run, in 1e-10 USD: no part of what it costs at
+    /// least.
     pub apart_usd: UsdAmount,
-    /// What it reserved before it was charged.
-    pub wait: Wait,
+    /// What was paid for the wait that lasts, in 1e-10 USD; apart, too.
+    pub wait_usd: UsdAmount,
     /// What it has earned up to its last settlement and nobody has collected.
     pub uncollected: Earned,
     /// The public traffic and addresses in that, with what was paid for them, the farmer's share included.
     pub uses: PaidUse,
     /// What refunds must know of its past.
     pub history: ChargeHistory,
-}
-
-/// Capacity that was reserved for a time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct Wait {
-    /// What it cost per hour.
-    pub rates: Rates,
-    /// How long it was reserved, in grid time.
-    pub ms: GridMillis,
-}
-
-impl Wait {
-    /// What it costs at `price`. No discount counts for it: the runway of a small contract would earn it for a large
-    /// reservation.
-    pub(crate) fn cost(&self, price: TftPrice) -> Earned {
-        self.rates.cost_of(stretch(self.ms, price), FULL_PRICE)
-    }
 }
 
 /// A price that awaits the node's answer.
@@ -97,7 +80,7 @@ impl LedgerAccount {
             started_at: None,
             accrual: Accrual::default(),
             apart_usd: 0,
-            wait: Wait::default(),
+            wait_usd: 0,
             uncollected: Earned::default(),
             uses: PaidUse::default(),
             history: ChargeHistory::default(),

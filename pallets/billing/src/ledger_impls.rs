@@ -28,16 +28,28 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn start(contract: ContractId, waited_ms: GridMillis) {
         let now = T::Clock::grid_now();
+        if waited_ms > 0 {
+            Self::pay_wait(contract, waited_ms);
+        }
         Self::change_account(contract, Self::take_unserved, |payer, account| {
-            if waited_ms > 0 {
-                account.wait = Wait { rates: account.price.rates, ms: waited_ms };
-            }
+            account.wait_usd = 0;
             if !account.is_charged {
                 payer.committed.remove(account.price.rates);
                 payer.charged.add(account.price.rates);
             }
             account.start(payer, now);
         });
+    }
+
+    fn pay_wait(contract: ContractId, reserved_ms: GridMillis) {
+        let mut paid = Earned::default();
+        Self::change_account(contract, nothing_back, |payer, account| {
+            let rates = account.proposal.as_ref().map_or(account.price.rates, |proposal| proposal.more);
+            paid = Self::take_reserved(payer, rates, reserved_ms, Earned::default(), account.wait_usd);
+            let usd = Self::book_apart(account, &paid);
+            account.wait_usd = account.wait_usd.saturating_add(usd);
+        });
+        Self::credit_payees(None, None, paid);
     }
 
     fn suspend(contract: ContractId) {
@@ -67,16 +79,15 @@ impl<T: Config> Ledger for Pallet<T> {
 
     fn accept(contract: ContractId, reserved_ms: GridMillis) {
         Self::end_proposal(contract, |payer, account, Proposal { price, more }| {
-            let wait = Wait { rates: more, ms: reserved_ms };
-            let paid = Self::take_reserved(payer, wait, Earned::default(), 0);
+            let paid = Self::take_reserved(payer, more, reserved_ms, Earned::default(), account.wait_usd);
             replace_price(payer, account, price);
             paid
         });
     }
 
     fn reject(contract: ContractId, reserved_ms: Option<GridMillis>) {
-        let paid = Self::end_proposal(contract, |payer, _, Proposal { more, .. }| {
-            Self::take_unconfirmed(payer, more, reserved_ms)
+        let paid = Self::end_proposal(contract, |payer, account, Proposal { more, .. }| {
+            Self::take_unconfirmed(payer, account, more, reserved_ms)
         });
         Self::count_early_end(paid);
     }
@@ -89,7 +100,7 @@ impl<T: Config> Ledger for Pallet<T> {
         let present = Self::price_of(contract).ok_or(Error::<T>::UnknownContract)?.rates;
         Self::propose(contract, price, present.at_least(&price.rates))?;
         let paid = Self::end_proposal(contract, |payer, account, Proposal { price, .. }| {
-            let paid = Self::take_unconfirmed(payer, present, reserved_ms);
+            let paid = Self::take_unconfirmed(payer, account, present, reserved_ms);
             replace_price(payer, account, price);
             paid
         });
@@ -114,8 +125,7 @@ impl<T: Config> Ledger for Pallet<T> {
         let factor = open.map_or(FULL_PRICE, |account| Payers::<T>::get(account.payer).price_factor);
         match (Self::end_charge(contract, outcome), outcome) {
             (Some(account), Outcome::EndedByOwner { reserved_ms }) => {
-                let wait = if reserved_ms > 0 { Wait { rates, ms: reserved_ms } } else { account.wait };
-                Self::charge_minimum(contract, &account, rates, factor, wait)
+                Self::charge_minimum(contract, &account, rates, factor, reserved_ms)
             }
             (account, _) => account.map(|account| account.accrual.charged).unwrap_or_default(),
         }
@@ -261,14 +271,14 @@ impl<T: Config> Pallet<T> {
     }
 
     /// What a complaint about a settled account gives back to its settled payer, and what it would give back to a
-    /// payer of any standing: neither the minimum charge, nor what it reserved before, nor used traffic.
+    /// payer of any standing: neither the minimum charge nor used traffic.
     fn refundable(account: &LedgerAccount, payer: &Payer) -> (Earned, Earned) {
-        let price = T::Clock::tft_price();
         // Test networks have a shorter window than the minimum charge's time.
         let minimum_ms = T::MinChargeMs::get().min(T::SetAsideMs::get() / 6);
-        let minimum = account.price.rates.cost_of(stretch(minimum_ms, price), payer.price_factor);
+        let time = stretch(minimum_ms, T::Clock::tft_price());
+        let minimum = account.price.rates.cost_of(time, payer.price_factor);
         let standing = T::Twins::account_of(account.payer).map(Standings::<T>::get).unwrap_or_default();
-        let all = account.refundable(minimum.total().max(account.wait.cost(price).total()));
+        let all = account.refundable(minimum.total());
         (all.within(ExactTft::from_whole(standing.refundable())), all)
     }
 
@@ -295,28 +305,35 @@ impl<T: Config> Pallet<T> {
             let Some(proposal) = account.proposal.take() else { return };
             payer.committed.remove(proposal.more);
             paid = end(payer, account, proposal);
-            usd = usd_of(paid.total(), T::Clock::tft_price());
-            account.accrual.charged = account.accrual.charged.plus(&Charge { tft: paid.total(), usd });
-            account.apart_usd = account.apart_usd.saturating_add(usd);
+            usd = Self::book_apart(account, &paid);
+            account.wait_usd = 0;
         });
         Self::credit_payees(None, None, paid);
         Some((payer, usd))
     }
 
-    /// Charges what a closed contract misses to the minimum charge at `rates`, or to the price of its wait. Returns
-    /// what it was charged in all.
+    /// Books what was paid for what was reserved but didn't run. Returns it in 1e-10 USD.
+    fn book_apart(account: &mut LedgerAccount, paid: &Earned) -> UsdAmount {
+        let usd = usd_of(paid.total(), T::Clock::tft_price());
+        account.accrual.charged = account.accrual.charged.plus(&Charge { tft: paid.total(), usd });
+        account.apart_usd = account.apart_usd.saturating_add(usd);
+        usd
+    }
+
+    /// Charges what a closed contract misses to the minimum charge at `rates`, or to the price of the time in which
+    /// it was reserved. Returns what it was charged in all.
     pub(crate) fn charge_minimum(
         contract: ContractId,
         account: &LedgerAccount,
         rates: Rates,
         price_factor: u16,
-        wait: Wait,
+        reserved_ms: GridMillis,
     ) -> Charge {
         let before = account.accrual.charged;
-        let paid_usd = before.usd.saturating_sub(account.apart_usd);
+        let paid_usd = before.usd.saturating_sub(account.apart_usd).saturating_add(account.wait_usd);
         let minimum = Self::minimum_charge(rates, price_factor);
         let paid = Self::change_payer(account.payer, ChangedBy::Others, |p| {
-            Self::take_reserved(p, wait, minimum, paid_usd)
+            Self::take_reserved(p, rates, reserved_ms, minimum, paid_usd)
         });
         Self::credit_payees(None, None, paid);
         let usd = usd_of(paid.total(), T::Clock::tft_price());
@@ -331,12 +348,19 @@ impl<T: Config> Pallet<T> {
         rates.cost_of(stretch(T::MinChargeMs::get(), T::Clock::tft_price()), price_factor)
     }
 
-    /// Takes of a payer's credit what was reserved, or `minimum` if that is more, at the present price and as far as
-    /// the credit goes. `paid_usd` (1e-10 USD) is paid already: in USD, so that what the price of TFT does meanwhile
-    /// makes nobody pay twice. No farmer shares in what wasn't served.
-    fn take_reserved(payer: &mut Payer, wait: Wait, minimum: Earned, paid_usd: UsdAmount) -> Earned {
+    /// Takes of a payer's credit what capacity of `rates` costs that was reserved for `reserved_ms`, or `minimum` if
+    /// that is more, at the present price and as far as the credit goes. `paid_usd` (1e-10 USD) is paid already: in
+    /// USD, so that what the price of TFT does meanwhile makes nobody pay twice. No farmer shares in what wasn't
+    /// served, and no discount counts for it: the runway of a small contract would earn it for a large reservation.
+    fn take_reserved(
+        payer: &mut Payer,
+        rates: Rates,
+        reserved_ms: GridMillis,
+        minimum: Earned,
+        paid_usd: UsdAmount,
+    ) -> Earned {
         let price = T::Clock::tft_price();
-        let reserved = wait.cost(price);
+        let reserved = rates.cost_of(stretch(reserved_ms, price), FULL_PRICE);
         let due = if reserved.total() > minimum.total() { reserved } else { minimum };
         let missing = due.total().saturating_sub(tft_of(paid_usd, price)).min(payer.credit);
         payer.credit = payer.credit.saturating_sub(missing);
@@ -344,9 +368,14 @@ impl<T: Config> Pallet<T> {
     }
 
     /// The same for what nobody confirmed: the minimum charge at least, and nothing without `reserved_ms`.
-    fn take_unconfirmed(payer: &mut Payer, rates: Rates, reserved_ms: Option<GridMillis>) -> Earned {
+    fn take_unconfirmed(
+        payer: &mut Payer,
+        account: &LedgerAccount,
+        rates: Rates,
+        reserved_ms: Option<GridMillis>,
+    ) -> Earned {
         let minimum = Self::minimum_charge(rates, payer.price_factor);
-        let paid = |ms| Self::take_reserved(payer, Wait { rates, ms }, minimum, 0);
+        let paid = |ms| Self::take_reserved(payer, rates, ms, minimum, account.wait_usd);
         reserved_ms.map(paid).unwrap_or_default()
     }
 

@@ -26,7 +26,7 @@ mod mock;
 #[cfg(test)]
 mod tests;
 
-pub use account::{LedgerAccount, Proposal, Wait};
+pub use account::{LedgerAccount, Proposal};
 #[cfg(feature = "runtime-benchmarks")]
 pub use benchmarking::BenchmarkHelper;
 pub use pallet::*;

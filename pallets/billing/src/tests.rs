@@ -772,30 +772,55 @@ fn the_minimum_charge_counts_dollars_and_no_traffic() {
 }
 
 #[test]
-fn a_wait_costs_what_it_cost_whatever_follows() {
+fn a_wait_is_paid_for_as_it_passes() {
     run(|| {
-        deposit(ALICE, 400 * TFT);
-        Standings::<Test>::insert(ALICE, Standing { paid: 100_000 * TFT, refunded: 0 });
-        let waited = |contract| {
-            Billing::open_account(contract, parties(1, FARM), ContractPrice::plain(DOLLAR));
-            Billing::start(contract, HOUR_MS);
-        };
-        waited(1);
-        resize(1, Rates { usd: 1, extra: 0 });
+        deposit(ALICE, 100 * TFT);
+        Billing::open_account(1, parties(1, FARM), ContractPrice::plain(DOLLAR));
+        for quarters in 1..=4 {
+            Billing::pay_wait(1, quarters * HOUR_MS / 4);
+            assert_within_one(credit(1), 100 * TFT - u128::from(quarters) * 5 * TFT);
+        }
+        Billing::pay_wait(1, HOUR_MS);
+        assert_within_one(credit(1), 80 * TFT);
+        // In dollars: what was paid at another price is paid.
+        set_price(PRICE / 2);
+        Billing::pay_wait(1, HOUR_MS);
+        assert_within_one(credit(1), 80 * TFT);
+        set_price(PRICE);
+        Billing::start(1, HOUR_MS * 5 / 4);
+        assert_within_one(credit(1), 75 * TFT);
+        // It is no part of what the time costs that follows.
+        resize(1, Rates { usd: DOLLAR.usd / 2, extra: 0 });
         let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: 0 });
-        assert_within_one(charge.tft.whole(), 20 * TFT);
+        assert_within_one(charge.tft.whole(), 25 * TFT + 20 * TFT / 6 / 2);
+        assert_eq!(Payable::<Test>::get(Payee::Farm(FARM)), ExactTft::ZERO);
+    });
+}
 
-        // A complaint gives back what ran beyond it.
-        waited(2);
-        pass(HOUR_MS);
-        assert_eq!(Billing::refund_of_complaint(2), 0);
-        pass(HOUR_MS / 2);
-        assert_within_one(Billing::refund_of_complaint(2), 10 * TFT);
-        let charge = Billing::close(2, Outcome::NotDelivered);
+#[test]
+fn a_wait_without_end_pays_its_rest_once() {
+    run(|| {
+        deposit(ALICE, 100 * TFT);
+        Billing::open_account(1, parties(1, FARM), ContractPrice::plain(DOLLAR));
+        Billing::pay_wait(1, HOUR_MS / 2);
+        let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: HOUR_MS });
         assert_within_one(charge.tft.whole(), 20 * TFT);
-        // Nor does it count where the node ends the contract.
-        waited(3);
-        assert_eq!(Billing::close(3, Outcome::Served).tft, ExactTft::ZERO);
+        // The minimum charge is met by what was paid on the way.
+        Billing::open_account(2, parties(1, FARM), ContractPrice::plain(DOLLAR));
+        Billing::pay_wait(2, 5 * MINUTE_MS);
+        let charge = Billing::close(2, Outcome::EndedByOwner { reserved_ms: 6 * MINUTE_MS });
+        assert_within_one(charge.tft.whole(), 20 * TFT / 6);
+        // And so is that of an update.
+        begin(3, parties(1, FARM), DOLLAR);
+        let before = credit(1);
+        propose_usd(3, 2 * DOLLAR.usd, 2 * DOLLAR.usd);
+        Billing::pay_wait(3, HOUR_MS / 2);
+        Billing::accept(3, HOUR_MS);
+        assert_within_one(before - credit(1), 20 * TFT);
+        propose_usd(3, 3 * DOLLAR.usd, 3 * DOLLAR.usd);
+        Billing::pay_wait(3, 5 * MINUTE_MS);
+        Billing::reject(3, Some(6 * MINUTE_MS));
+        assert_within_one(before - credit(1), 20 * TFT + 20 * TFT / 6);
     });
 }
 

@@ -6,7 +6,7 @@ use crate::*;
 use frame_support::pallet_prelude::*;
 use sp_core::H256;
 use tfgrid_primitives::{
-    ContractId, GridMillis, KeySignature, NodeId, Refusal, ReportKind,
+    ContractId, GridMillis, KeySignature, NodeId, Refusal, ReportKind, ReportMark,
     report::{DeployedPayload, FailedPayload, ProgressPayload, ReleasedPayload, UsagePayload, valid_report},
     text::is_printable,
     traits::{Clock, NodeReports, PublicIps},
@@ -59,6 +59,8 @@ impl<T: Config> Pallet<T> {
         let reported = Self::reported(*node, payload.contract, payload.version, *sequence)?;
         let (by, limit) = reported.answer.filter(|_| reported.awaited).ok_or(Refusal::NothingPending)?;
         ensure!(by < limit, Refusal::AnswerExpired);
+        // However little the limit lets it add.
+        reported.last.ensure_due(T::Clock::grid_now(), T::AnswerWithinMs::get() / PROGRESS_PART)?;
         // Each adds `within` to its moment: what is missing of that has passed since.
         let within = T::AnswerWithinMs::get();
         let passed = within.saturating_sub(by.saturating_sub(T::Clock::grid_now()));
@@ -77,7 +79,7 @@ impl<T: Config> Pallet<T> {
     ) -> TransactionValidityWithRefund {
         let closed = ClosedContracts::<T>::get(payload.contract).ok_or(Refusal::ContractUnknown)?;
         ensure!(closed.node == Some(*node), Refusal::ContractOfOtherNode);
-        ensure!(T::PublicIps::cooled_at(payload.contract).is_some(), Refusal::NothingToRelease);
+        ensure!(T::PublicIps::is_cooling(payload.contract), Refusal::NothingToRelease);
         T::Nodes::verify(*node, ReportKind::Released, *sequence, payload, signature)?;
         Ok((valid_report("Contracts.released", payload.contract), Weight::zero()))
     }
@@ -122,6 +124,7 @@ impl<T: Config> Pallet<T> {
         ensure!(pending.is_some() || deployment.version == version, Refusal::VersionMismatch);
         deployment.last_report.ensure_newer(sequence)?;
         Ok(Reported {
+            last: deployment.last_report,
             body_hash: pending.map_or(deployment.body_hash, |pending| pending.body_hash),
             awaited: pending.is_some() || record.state == ContractState::Created,
             answer: record
@@ -136,6 +139,8 @@ struct Reported {
     body_hash: H256,
     /// The node owes an answer on this version.
     awaited: bool,
+    /// The node's last report on the contract.
+    last: ReportMark,
     /// When the node must have answered, and when at the latest.
     answer: Option<(GridMillis, GridMillis)>,
 }

@@ -256,6 +256,24 @@ mod benchmarks {
         Ok(())
     }
 
+    /// Worst case: another first version, with fewer addresses, after a paid part of the wait.
+    #[benchmark]
+    fn replace_first_version(
+        b: Linear<1, { MAX_BODY_BYTES }>,
+        n: Linear<0, { MAX_NETWORKS }>,
+    ) -> Result<(), BenchmarkError> {
+        let (account, _, _, id) = created::<T>()?;
+        T::BenchmarkHelper::pass(MOMENT);
+        let origin = RawOrigin::Signed(account).into();
+        let (body, networks) = (body(b), other_networks(n));
+        #[block]
+        {
+            Pallet::<T>::update_node_contract(origin, id, SMALLER, body, FEWER_IPS, networks, ANY_PRICE)?;
+        }
+        assert!(!PendingBodies::<T>::contains_key(id));
+        Ok(())
+    }
+
     /// Worst case: the version would have had more addresses, for a payer in grace that may go on.
     #[benchmark]
     fn withdraw_update() -> Result<(), BenchmarkError> {
@@ -347,6 +365,22 @@ mod benchmarks {
         Ok(())
     }
 
+    /// Worst case: the version would have had more addresses, after an outage of its node and for a payer that is to be
+    /// refilled first.
+    #[benchmark]
+    fn report_failed_update() -> Result<(), BenchmarkError> {
+        let (_, twin, node, contract) = updated::<T>(LARGER, FEWER_IPS, PUBLIC_IPS)?;
+        neglect::<T>(twin, node);
+        let mut payload = failed_payload(contract);
+        payload.failure.version = 2;
+        #[block]
+        {
+            Pallet::<T>::do_report_failed(node, 2, payload);
+        }
+        assert!(!PendingBodies::<T>::contains_key(contract) && !T::Ledger::is_exhausted(twin));
+        Ok(())
+    }
+
     #[benchmark]
     fn authorize_report_failed() -> Result<(), BenchmarkError> {
         let (_, _, node, contract) = created::<T>()?;
@@ -360,14 +394,17 @@ mod benchmarks {
         Ok(())
     }
 
+    /// Worst case: on an update, whose wait is paid for, of a payer that is to be refilled first.
     #[benchmark]
     fn report_progress() -> Result<(), BenchmarkError> {
-        let (_, _, _, contract) = created::<T>()?;
-        T::BenchmarkHelper::pass(T::AnswerWithinMs::get() / 2);
+        let (_, twin, node, contract) = updated::<T>(LARGER, FEWER_IPS, PUBLIC_IPS)?;
+        T::BenchmarkHelper::pass(T::AnswerWithinMs::get());
+        neglect::<T>(twin, node);
         #[block]
         {
-            Pallet::<T>::do_report_progress(1, ProgressPayload { contract, version: 1 });
+            Pallet::<T>::do_report_progress(2, ProgressPayload { contract, version: 2 });
         }
+        assert!(!T::Ledger::is_exhausted(twin));
         Ok(())
     }
 

@@ -26,9 +26,9 @@ impl<T: Config> Pallet<T> {
         Self::unlist(twin, node, contract);
         match record.kind {
             ContractKind::Node(deployment) => {
-                // Before its first report a node has had no more time with the addresses than an answer may take.
                 let deployed = record.state == ContractState::Deployed;
-                let cool_down = if deployed { T::CoolDownMs::get() } else { T::AnswerWithinMs::get() };
+                let cool_down =
+                    if deployed { T::CoolDownMs::get() } else { Self::brief_cool_down(deployment.node) };
                 Self::clear_deployment(contract, twin, deployment, cool_down);
             }
             ContractKind::Rent { node } => Self::end_rent(node, reason),
@@ -90,13 +90,19 @@ impl<T: Config> Pallet<T> {
         Self::cool_down(contract, 0, cool_down);
     }
 
-    /// The addresses of a contract beyond the first `kept` are free after `time`: until then packets may still
-    /// arrive for it, unless its node says earlier that it released them.
+    /// All but `kept` of the addresses that a contract has are free after `time`: until then packets may still arrive
+    /// for it, unless its node says earlier that it released them.
     pub(crate) fn cool_down(contract: ContractId, kept: u8, time: GridMillis) {
         let until = T::Clock::grid_now().saturating_add(time.min(T::CoolDownMs::get()));
-        if let Some(until) = T::PublicIps::retire(contract, kept, until) {
+        if T::PublicIps::retire(contract, kept, until) {
             T::Agenda::arm(until, Deadline::CoolDown(contract));
         }
+    }
+
+    /// How long addresses cool down of a version that `node` hasn't confirmed: it has had no more time with them than
+    /// an answer may take. Where it isn't heard it may have deployed all.
+    pub(crate) fn brief_cool_down(node: NodeId) -> GridMillis {
+        if Self::is_served(node) { T::AnswerWithinMs::get() } else { T::CoolDownMs::get() }
     }
 
     /// The rent paid for the capacity of all contracts on the node: they end with it, some per step.

@@ -472,7 +472,9 @@ pub mod pallet {
         /// contract closes. Authorized by its key.
         #[pallet::call_index(3)]
         #[pallet::weight((
-            T::WeightInfo::report_failed().saturating_add(T::WeightInfo::authorize_report_failed()),
+            T::WeightInfo::report_failed()
+                .max(T::WeightInfo::report_failed_update())
+                .saturating_add(T::WeightInfo::authorize_report_failed()),
             DispatchClass::Operational,
         ))]
         #[pallet::authorize(Self::authorize_failed)]
@@ -536,6 +538,7 @@ pub mod pallet {
         #[pallet::weight(
             T::WeightInfo::update_node_contract(body.bytes().len() as u32, networks.len() as u32)
                 .saturating_add(T::WeightInfo::withdraw_update())
+                .max(T::WeightInfo::replace_first_version(body.bytes().len() as u32, networks.len() as u32))
         )]
         pub fn update_node_contract(
             origin: OriginFor<T>,

@@ -119,13 +119,12 @@ pub struct Node {
 }
 
 /// The public addresses that a contract has or had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeldIps {
-    pub count: u8,
-    /// How many don't cool down.
+    /// How many it has.
     pub kept: u8,
-    /// When those that do are free, in grid time.
-    pub cooled_at: GridMillis,
+    /// When each that cools down is free, in grid time.
+    pub cooling: Vec<GridMillis>,
 }
 
 /// A ledger account.
@@ -143,6 +142,8 @@ pub enum Traced {
     Open(ContractId, UsdRate),
     /// With the time that it waited for its node, in grid time.
     Start(ContractId, GridMillis),
+    /// With the time in which it was reserved, in grid time.
+    PayWait(ContractId, GridMillis),
     Suspend(ContractId),
     Propose(ContractId, UsdRate),
     Accept(ContractId),
@@ -250,33 +251,38 @@ impl PublicIps for Addresses {
     fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult {
         assert_eq!(farm, FARM);
         Doubles::mutate(|state| {
-            let held = state.ips.get(&contract).copied().unwrap_or_default();
-            let all = held.count.max(count);
-            state.free_ips = state.free_ips.checked_sub(all - held.count).ok_or(NO_IPS)?;
-            state.ips.insert(contract, HeldIps { count: all, kept: held.kept.max(count), ..held });
+            let held = state.ips.entry(contract).or_default();
+            while held.kept < count {
+                if held.cooling.pop().is_none() {
+                    state.free_ips = state.free_ips.checked_sub(1).ok_or(NO_IPS)?;
+                }
+                held.kept += 1;
+            }
             Ok(())
         })
     }
 
-    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> Option<GridMillis> {
+    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> bool {
         Doubles::mutate(|state| {
-            let held = state.ips.get_mut(&contract)?;
-            held.kept = kept.min(held.count);
-            held.cooled_at = held.cooled_at.max(until);
-            (held.kept < held.count).then_some(held.cooled_at)
+            let Some(held) = state.ips.get_mut(&contract).filter(|held| held.kept > kept) else {
+                return false;
+            };
+            held.cooling.extend((kept..held.kept).map(|_| until));
+            held.kept = kept;
+            true
         })
     }
 
-    fn cooled_at(contract: ContractId) -> Option<GridMillis> {
-        let held = *Doubles::get().ips.get(&contract)?;
-        (held.kept < held.count).then_some(held.cooled_at)
+    fn is_cooling(contract: ContractId) -> bool {
+        Doubles::get().ips.get(&contract).is_some_and(|held| !held.cooling.is_empty())
     }
 
-    fn free(contract: ContractId) {
+    fn free(contract: ContractId, now: GridMillis) {
         Doubles::mutate(|state| {
             let Some(held) = state.ips.get_mut(&contract) else { return };
-            state.free_ips += held.count - held.kept;
-            held.count = held.kept;
+            let before = held.cooling.len();
+            held.cooling.retain(|until| *until > now);
+            state.free_ips += (before - held.cooling.len()) as u8;
         });
     }
 }
@@ -327,6 +333,10 @@ impl Ledger for Recorder {
     fn suspend(contract: ContractId) {
         Self::record(Traced::Suspend(contract));
         Self::on_account(contract, |account| account.charged = false);
+    }
+
+    fn pay_wait(contract: ContractId, reserved_ms: GridMillis) {
+        Self::record(Traced::PayWait(contract, reserved_ms));
     }
 
     fn propose(contract: ContractId, price: ContractPrice, _: Rates) -> DispatchResult {

@@ -51,23 +51,30 @@ impl<T: Config> Pallet<T> {
         Ok(ContractPrice::plain(Rates { usd: rate_of::<T>(&Priced::Name)?, extra: 0 }))
     }
 
-    /// What an open contract costs at the present list; its extra fee stays.
+    /// What an open contract costs at the present list. Its extra fee stays, and a certificate that its node got since
+    /// makes it no dearer.
     pub(crate) fn listed_price(contract: ContractId, record: &Contract) -> Result<ContractPrice, Error<T>> {
         let present = T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?;
         let facts_of = |node| T::Nodes::facts(node).ok_or(Error::<T>::UnknownNode);
         let mut price = match &record.kind {
             ContractKind::Node(Deployment { node, resources, .. }) => {
-                // A place costs its part of what the node offered at creation: its farmer can't raise that since.
-                let facts = NodeFacts { resources: *resources, ..facts_of(*node)? };
-                Self::price_on(*node, &facts, *resources, present.public_ips)?
+                // The farmer can't raise the price of a place since, and nobody escapes it.
+                let facts = facts_of(*node)?;
+                let place = Self::place_rate(&facts).min(present.rates.usd);
+                let certified = facts.certified && present.certified;
+                let alone = NodeFacts { resources: *resources, certified, ..facts };
+                let mut price = Self::price_on(*node, &alone, *resources, present.public_ips)?;
+                if !Rents::<T>::contains_key(*node) {
+                    price.rates.usd = price.rates.usd.max(place);
+                }
+                price
             }
             ContractKind::Rent { node } => {
                 // What was rented is paid for, whatever the node says since that it offers.
                 let facts = facts_of(*node)?;
-                Self::price_of_rent(&NodeFacts {
-                    resources: facts.rented.unwrap_or(facts.resources),
-                    ..facts
-                })?
+                let resources = facts.rented.unwrap_or(facts.resources);
+                let certified = facts.certified && present.certified;
+                Self::price_of_rent(&NodeFacts { resources, certified, ..facts })?
             }
             ContractKind::Name { .. } => Self::price_of_name()?,
         };

@@ -28,8 +28,7 @@ impl<T: Config> Pallet<T> {
             T::Agenda::disarm(deployment.answer.by, Deadline::Answer(contract));
             record.state = ContractState::Deployed;
             record.deployed_at = now;
-            let waited_ms = Self::served_reservation(node, &deployment.answer).unwrap_or(0);
-            T::Ledger::start(contract, waited_ms);
+            T::Ledger::start(contract, Self::beyond_answer(node, &deployment.answer));
             // A node that isn't back yet is paid for nothing that it runs.
             if T::Nodes::facts(node).is_some_and(|facts| facts.service == Service::Suspended) {
                 T::Ledger::suspend(contract);
@@ -70,7 +69,7 @@ impl<T: Config> Pallet<T> {
             return Self::close(contract, record, ClosingReason::NodeRejected { code });
         }
         // The node has none of what the version would have had.
-        T::PublicIps::free(contract);
+        T::PublicIps::free(contract, GridMillis::MAX);
         if let ContractKind::Node(deployment) = &mut record.kind {
             deployment.last_report = ReportMark { sequence, at: T::Clock::grid_now() };
         }
@@ -87,6 +86,7 @@ impl<T: Config> Pallet<T> {
         let now = T::Clock::grid_now();
         deployment.last_report = ReportMark { sequence, at: now };
         let answer = deployment.pending.as_ref().map_or(deployment.answer, |pending| pending.answer);
+        T::Ledger::pay_wait(contract, Self::beyond_answer(deployment.node, &answer));
         let limit = Self::answer_limit(record.twin, &answer, deployment);
         let by = now.saturating_add(T::AnswerWithinMs::get()).min(limit).max(answer.by);
         T::Agenda::disarm(answer.by, Deadline::Answer(contract));
@@ -96,18 +96,25 @@ impl<T: Config> Pallet<T> {
         Self::deposit_event(Event::DeploymentProgressed { contract, version: payload.version, by });
     }
 
+    /// How long a version has been reserved beyond the time to answer, which is paid for as it passes; nothing while
+    /// its node serves nobody.
+    fn beyond_answer(node: NodeId, answer: &Answer) -> GridMillis {
+        Self::served_reservation(node, answer).unwrap_or(0).saturating_sub(T::AnswerWithinMs::get())
+    }
+
     /// Until when a node may answer at most, however much progress it reports: it has `AnswerLimitMs`, and as
     /// long again as the largest images that fit on the contract's disk take to download. Disk that the owner
-    /// doesn't reserve gives a node no time. What is reserved is paid for, so that no wait is longer than the credit
-    /// of its payer lasts, and the owner may end it.
+    /// doesn't reserve gives a node no time. Each report pays for the wait until then, and none is longer than the
+    /// credit of its payer lasts. The owner may end it.
     pub(crate) fn answer_limit(twin: TwinId, answer: &Answer, deployment: &Deployment) -> GridMillis {
         let asked = deployment.pending.as_ref().map_or(&deployment.resources, |pending| &pending.resources);
         let in_all = T::AnswerLimitMs::get().saturating_add(download_ms(asked.sru));
-        answer.asked_at.saturating_add(in_all.min(T::Ledger::lasts_ms(twin)))
+        let funded_until = T::Clock::grid_now().saturating_add(T::Ledger::lasts_ms(twin));
+        answer.asked_at.saturating_add(in_all).min(funded_until)
     }
 
     pub(crate) fn do_report_released(contract: ContractId) {
-        T::PublicIps::free(contract);
+        T::PublicIps::free(contract, GridMillis::MAX);
     }
 
     pub(crate) fn do_report_usage(node: NodeId, sequence: u64, payload: UsagePayload) {

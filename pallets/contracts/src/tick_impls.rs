@@ -33,7 +33,7 @@ impl<T: Config> ServeDeadlines for Pallet<T> {
             Deadline::Sweep(node) => return Self::sweep(node).then_some(now),
             Deadline::Eviction(twin) => return Self::evict(twin).then_some(now),
             Deadline::Answer(contract) => Self::end_answer(contract),
-            Deadline::CoolDown(contract) => Self::end_cool_down(contract, now),
+            Deadline::CoolDown(contract) => T::PublicIps::free(contract, now),
             Deadline::Tombstone(contract) => {
                 ClosedContracts::<T>::remove(contract);
                 Failures::<T>::remove(contract);
@@ -97,13 +97,6 @@ impl<T: Config> Pallet<T> {
                     Self::close(contract, record, reason);
                 }
             }
-        }
-    }
-
-    /// Addresses are free now, unless others of the contract began to cool down later or an update took them back.
-    fn end_cool_down(contract: ContractId, now: GridMillis) {
-        if T::PublicIps::cooled_at(contract).is_some_and(|cooled_at| cooled_at <= now) {
-            T::PublicIps::free(contract);
         }
     }
 

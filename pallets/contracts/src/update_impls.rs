@@ -38,7 +38,7 @@ impl<T: Config> Pallet<T> {
         ensure!(resources != Resources::ZERO, Error::<T>::NothingRequested);
         let node = record.deployment().ok_or(Error::<T>::NotANodeContract)?.node;
         let facts = Self::running_node(node)?;
-        Self::ensure_served(&facts, public_ips, networks)?;
+        Self::ensure_still_served(contract, &record, &facts, &request)?;
         let price = Self::price_on(node, &facts, resources, public_ips)?;
         Self::ensure_accepted(&price, max_usd_rate)?;
 
@@ -65,6 +65,20 @@ impl<T: Config> Pallet<T> {
         let rate = price.rates.usd;
         Self::deposit_event(Event::UpdateRequested { contract, node, version, rate });
         Ok(())
+    }
+
+    /// The node's agent has code for what is new; whatever the contract has can stay.
+    fn ensure_still_served(
+        contract: ContractId,
+        record: &Contract,
+        facts: &NodeFacts,
+        request: &UpdateRequest,
+    ) -> DispatchResult {
+        let present = T::Ledger::price_of(contract).map_or(0, |price| price.public_ips);
+        let more_ips = request.public_ips.saturating_sub(present);
+        let same = record.deployment().is_some_and(|deployment| deployment.networks == request.networks);
+        let networks = if same { &Networks::default() } else { &request.networks };
+        Ok(Self::ensure_served(facts, more_ips, networks)?)
     }
 
     /// Awaits the node's answer on a version beside the active one.
@@ -103,7 +117,7 @@ impl<T: Config> Pallet<T> {
         T::Ledger::replace(contract, price, Self::served_reservation(node, &answer))?;
         T::Nodes::resize(node, &deployment.resources, &resources)?;
         T::Agenda::disarm(answer.by, Deadline::Answer(contract));
-        Self::cool_down(contract, public_ips, T::AnswerWithinMs::get());
+        Self::cool_down(contract, public_ips, Self::brief_cool_down(node));
         Self::change_networks(record.twin, contract, &deployment.networks, &networks);
         deployment.resources = resources;
         deployment.networks = networks;
@@ -139,7 +153,7 @@ impl<T: Config> Pallet<T> {
         Self::change_networks(record.twin, contract, &deployment.networks, &pending.networks);
         // What the node runs now has no others.
         T::PublicIps::retire(contract, pending.public_ips, T::Clock::grid_now());
-        T::PublicIps::free(contract);
+        T::PublicIps::free(contract, GridMillis::MAX);
         deployment.resources = pending.resources;
         deployment.networks = pending.networks;
         deployment.version = pending.version;
@@ -165,7 +179,7 @@ impl<T: Config> Pallet<T> {
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
         let kept = T::Ledger::price_of(contract).map_or(0, |price| price.public_ips);
-        Self::cool_down(contract, kept, T::AnswerWithinMs::get());
+        Self::cool_down(contract, kept, Self::brief_cool_down(node));
         T::Ledger::reject(contract, Self::served_reservation(node, &pending.answer).filter(|_| pays));
         Some(pending)
     }

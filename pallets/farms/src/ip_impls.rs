@@ -97,13 +97,6 @@ impl<T: Config> Pallet<T> {
         Ips::<T>::insert(ip, FarmIp { contract: Some(contract), ..record });
     }
 
-    /// Says whether any of the contract's `count` public IPs cool down.
-    fn set_cooling(contract: ContractId, count: usize, cooling: Cooling) -> bool {
-        let some_cool = usize::from(cooling.kept) < count;
-        CoolingDown::<T>::set(contract, some_cool.then_some(cooling));
-        some_cool
-    }
-
     /// Ends the reservation of a public IP: it is free, or forgotten if governance has removed it.
     fn free_ip(ip: IpId) {
         let Some(record) = Ips::<T>::get(ip) else {
@@ -123,41 +116,58 @@ impl<T: Config> Pallet<T> {
 impl<T: Config> PublicIps for Pallet<T> {
     fn reserve(farm: FarmId, contract: ContractId, count: u8) -> DispatchResult {
         ensure!(u32::from(count) <= MAX_CONTRACT_IPS, Error::<T>::IpCountOutOfRange);
-        let mut ips = ContractIps::<T>::get(contract).unwrap_or_default();
-        let missing = usize::from(count).saturating_sub(ips.len());
+        let mut held = ContractIps::<T>::get(contract).unwrap_or_default();
+        let kept = held.iter().filter(|held| held.cools_until.is_none()).count();
+        let missing = usize::from(count).saturating_sub(kept);
+        if missing == 0 {
+            return Ok(());
+        }
+        // One that governance has removed is another farm's by now.
+        let is_offered = |ip| Ips::<T>::get(ip).is_some_and(|record| !record.removed);
+        let own =
+            held.iter_mut().filter(|held| held.cools_until.is_some() && is_offered(held.ip)).take(missing);
+        let taken_back = own.map(|held| held.cools_until = None).count();
+        let missing = missing.saturating_sub(taken_back);
         let more: Vec<_> = FreeIps::<T>::iter_key_prefix(farm).take(missing).collect();
         ensure!(more.len() == missing, Error::<T>::NotEnoughIps);
-        let more = IpIds::truncate_from(more);
-        ips.try_extend(more.iter().copied()).map_err(|()| Error::<T>::IpCountOutOfRange)?;
+        let added = more.iter().map(|ip| HeldIp { ip: *ip, cools_until: None });
+        held.try_extend(added).map_err(|()| Error::<T>::IpCountOutOfRange)?;
 
-        if let Some(cooling) = CoolingDown::<T>::get(contract).filter(|cooling| cooling.kept < count) {
-            Self::set_cooling(contract, ips.len(), Cooling { kept: count, ..cooling });
-        }
-        if missing > 0 {
-            more.iter().for_each(|ip| Self::assign_ip(*ip, contract));
-            ContractIps::<T>::insert(contract, ips);
-            Self::deposit_event(Event::IpsReserved { contract, ips: more });
+        more.iter().for_each(|ip| Self::assign_ip(*ip, contract));
+        ContractIps::<T>::insert(contract, held);
+        if !more.is_empty() {
+            Self::deposit_event(Event::IpsReserved { contract, ips: IpIds::truncate_from(more) });
         }
         Ok(())
     }
 
-    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> Option<GridMillis> {
-        let ips = ContractIps::<T>::get(contract)?.len();
-        let until = Self::cooled_at(contract).map_or(until, |earlier| earlier.max(until));
-        Self::set_cooling(contract, ips, Cooling { kept, until }).then_some(until)
+    fn retire(contract: ContractId, kept: u8, until: GridMillis) -> bool {
+        let Some(mut held) = ContractIps::<T>::get(contract) else { return false };
+        let has = held.iter_mut().filter(|held| held.cools_until.is_none());
+        let retired = has.skip(kept.into()).map(|held| held.cools_until = Some(until)).count();
+        if retired > 0 {
+            ContractIps::<T>::insert(contract, held);
+        }
+        retired > 0
     }
 
-    fn cooled_at(contract: ContractId) -> Option<GridMillis> {
-        CoolingDown::<T>::get(contract).map(|cooling| cooling.until)
+    fn is_cooling(contract: ContractId) -> bool {
+        ContractIps::<T>::get(contract).is_some_and(|held| held.iter().any(|held| held.cools_until.is_some()))
     }
 
-    fn free(contract: ContractId) {
-        let Some(Cooling { kept, .. }) = CoolingDown::<T>::take(contract) else { return };
-        let Some(mut ips) = ContractIps::<T>::take(contract) else { return };
-        let freed = IpIds::truncate_from(ips.iter().copied().skip(kept.into()).collect());
+    fn free(contract: ContractId, now: GridMillis) {
+        let Some(mut held) = ContractIps::<T>::take(contract) else { return };
+        let mut freed = IpIds::default();
+        held.retain(|HeldIp { ip, cools_until }| {
+            let is_free = cools_until.is_some_and(|until| until <= now);
+            // As many as it holds at most, so it always fits.
+            !(is_free && freed.try_push(*ip).is_ok())
+        });
+        ContractIps::<T>::set(contract, (!held.is_empty()).then_some(held));
+        if freed.is_empty() {
+            return;
+        }
         freed.iter().for_each(|ip| Self::free_ip(*ip));
-        ips.truncate(kept.into());
-        ContractIps::<T>::set(contract, (!ips.is_empty()).then_some(ips));
         Self::deposit_event(Event::IpsFreed { contract, ips: freed });
     }
 }

@@ -144,13 +144,9 @@ pub mod pallet {
     #[pallet::storage]
     pub type FreeIps<T> = StorageDoubleMap<_, Twox64Concat, FarmId, Twox64Concat, IpId, ()>;
 
-    /// The public IPs of a contract, those that cool down last.
+    /// The public IPs of a contract, also while they cool down.
     #[pallet::storage]
-    pub type ContractIps<T> = StorageMap<_, Twox64Concat, ContractId, IpIds>;
-
-    /// Contracts with public IPs that cool down, after their end or an update.
-    #[pallet::storage]
-    pub type CoolingDown<T> = StorageMap<_, Twox64Concat, ContractId, Cooling>;
+    pub type ContractIps<T> = StorageMap<_, Twox64Concat, ContractId, HeldIps>;
 
     /// Events of the pallet.
     #[pallet::event]

@@ -488,11 +488,16 @@ mod public_ip {
             assert_ok!(Farms::reserve(1, 6, 0));
             assert_eq!(ContractIps::<Test>::get(6), None);
             assert_ok!(Farms::reserve(1, 7, 2));
-            let ips = ContractIps::<Test>::get(7).unwrap();
-            System::assert_has_event(Event::IpsReserved { contract: 7, ips: ips.clone() }.into());
+            let ids = |contract| {
+                ContractIps::<Test>::get(contract).unwrap().iter().map(|held| held.ip).collect::<Vec<_>>()
+            };
+            let ips = ids(7);
+            System::assert_has_event(
+                Event::IpsReserved { contract: 7, ips: ips.clone().try_into().unwrap() }.into(),
+            );
             assert_eq!((ips.len(), free_ips()), (2, 1));
             assert_ok!(Farms::reserve(1, 7, 1));
-            assert_eq!(ContractIps::<Test>::get(7), Some(ips), "it has as many");
+            assert_eq!(ids(7), ips, "it has as many");
             assert_noop!(Farms::reserve(1, 8, 2), Error::<Test>::NotEnoughIps);
             assert_ok!(Farms::reserve(1, 8, 1));
             assert_noop!(Farms::reserve(1, 9, 1), Error::<Test>::NotEnoughIps);
@@ -503,27 +508,29 @@ mod public_ip {
     fn cools_down_before_the_next_contract_gets_it() {
         run(|| {
             farm_with_ips(1);
-            assert_eq!(Farms::retire(7, 0, 5), None, "it has none");
-            Farms::free(7);
+            assert!(!Farms::retire(7, 0, 5), "it has none");
+            Farms::free(7, 5);
             assert_ok!(Farms::reserve(1, 7, 1));
             let state = || Farms::ips_of_farm(1, None, 1).items[0].state;
             assert_eq!(state(), IpState::Taken(7));
             assert_noop!(remove_ip(FARMER, 1), Error::<Test>::IpInUse);
-            assert_eq!(Farms::retire(7, 0, 5), Some(5));
-            assert_eq!(Farms::retire(7, 0, 4), Some(5), "it takes no less time");
-            assert_eq!((state(), Farms::cooled_at(7)), (IpState::CoolingDown(7), Some(5)));
+            assert!(!Farms::is_cooling(7) && Farms::retire(7, 0, 5) && Farms::is_cooling(7));
+            assert!(!Farms::retire(7, 0, 9), "it has no more");
+            assert_eq!(state(), IpState::CoolingDown(7));
+            Farms::free(7, 4);
+            assert_eq!(state(), IpState::CoolingDown(7));
             assert_noop!(remove_ip(FARMER, 1), Error::<Test>::IpInUse);
             assert_noop!(Farms::reserve(1, 8, 1), Error::<Test>::NotEnoughIps);
-            Farms::free(7);
+            Farms::free(7, 5);
             System::assert_has_event(
                 Event::IpsFreed { contract: 7, ips: vec![1].try_into().unwrap() }.into(),
             );
-            assert_eq!((state(), Farms::cooled_at(7)), (IpState::Free, None));
+            assert_eq!((state(), Farms::is_cooling(7)), (IpState::Free, false));
             assert_ok!(Farms::reserve(1, 8, 1));
-            Farms::free(8);
+            Farms::free(8, u64::MAX);
             assert_eq!(state(), IpState::Taken(8), "only what cools down is freed");
-            assert_eq!(Farms::retire(8, 0, 5), Some(5));
-            Farms::free(8);
+            assert!(Farms::retire(8, 0, 5));
+            Farms::free(8, u64::MAX);
             assert_ok!(remove_ip(FARMER, 1));
         });
     }
@@ -533,18 +540,19 @@ mod public_ip {
         run(|| {
             farm_with_ips(4);
             assert_ok!(Farms::reserve(1, 7, 3));
-            assert_eq!(Farms::retire(7, 3, 5), None, "it keeps all");
-            assert_eq!(Farms::retire(7, 1, 5), Some(5));
+            assert!(!Farms::retire(7, 3, 5), "it keeps all");
+            assert!(Farms::retire(7, 2, 5) && Farms::retire(7, 1, 9));
             let states = || Farms::ips_of_farm(1, None, 9).items.into_iter().map(|ip| ip.state);
             let count = |state| states().filter(|found| *found == state).count();
             assert_eq!((count(IpState::Taken(7)), count(IpState::CoolingDown(7))), (1, 2));
             assert_noop!(Farms::reserve(1, 8, 2), Error::<Test>::NotEnoughIps);
             assert_ok!(Farms::reserve(1, 7, 2));
             assert_eq!((count(IpState::Taken(7)), count(IpState::CoolingDown(7))), (2, 1));
-            assert_eq!(Farms::cooled_at(7), Some(5));
             assert_noop!(Farms::reserve(1, 7, 5), Error::<Test>::NotEnoughIps);
             assert_ok!(Farms::reserve(1, 7, 4));
-            assert_eq!((count(IpState::Taken(7)), Farms::cooled_at(7)), (4, None));
+            assert_eq!((count(IpState::Taken(7)), Farms::is_cooling(7)), (4, false));
+            Farms::free(7, u64::MAX);
+            assert_eq!(count(IpState::Taken(7)), 4);
         });
     }
 
@@ -578,8 +586,8 @@ mod public_ip {
             assert_eq!((removed.ip, removed.state), (1, IpState::Taken(7)));
             Farms::do_try_state().unwrap();
 
-            Farms::retire(7, 0, 5);
-            Farms::free(7);
+            assert!(Farms::retire(7, 0, 5));
+            Farms::free(7, 5);
             assert_eq!(Ips::<Test>::get(1), None, "it went with its contract");
             assert_eq!((free_ips(), FarmIpCount::<Test>::get(1)), (1, 1));
             assert_ok!(remove_ip(FARMER, 2));

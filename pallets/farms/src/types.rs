@@ -129,14 +129,17 @@ pub enum IpState {
     CoolingDown(ContractId),
 }
 
-/// Public IPs of a contract that its node may still use.
+/// A public IP that a contract has or had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode, MaxEncodedLen, TypeInfo)]
-pub struct Cooling {
-    /// How many of [`ContractIps`](crate::ContractIps) the contract still has; those behind them cool down.
-    pub kept: u8,
-    /// When these are free, in grid time.
-    pub until: GridMillis,
+pub struct HeldIp {
+    /// The public IP.
+    pub ip: IpId,
+    /// Until when it cools down, in grid time, where the contract doesn't have it any more but its node may.
+    pub cools_until: Option<GridMillis>,
 }
+
+/// The public IPs that a contract has or had.
+pub type HeldIps = BoundedVec<HeldIp, ConstU32<MAX_CONTRACT_IPS>>;
 
 /// What a farmer asks for a boot ticket.
 pub struct TicketRequest {

@@ -31,14 +31,11 @@ impl<T: Config> Pallet<T> {
     fn ip_info(ip: IpId) -> Option<IpInfo> {
         let FarmIp { address, contract, removed, .. } = Ips::<T>::get(ip)?;
         let state = contract.map_or(IpState::Free, |contract| {
-            let is_kept = |Cooling { kept, .. }: Cooling| {
-                let kept = usize::from(kept);
-                ContractIps::<T>::get(contract).is_some_and(|ips| ips.iter().take(kept).any(|i| *i == ip))
-            };
-            if CoolingDown::<T>::get(contract).is_none_or(is_kept) {
-                IpState::Taken(contract)
-            } else {
+            let held = ContractIps::<T>::get(contract).unwrap_or_default();
+            if held.iter().any(|held| held.ip == ip && held.cools_until.is_some()) {
                 IpState::CoolingDown(contract)
+            } else {
+                IpState::Taken(contract)
             }
         });
         Some(IpInfo { ip, address, state, removed })

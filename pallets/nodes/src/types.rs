@@ -188,6 +188,11 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// The most that contracts can reserve of a node that offers `total`: a tenant no more than was rented.
+    pub(crate) fn most(&self, total: &Resources) -> Resources {
+        self.rented.unwrap_or(*total)
+    }
+
     /// The least that the node must offer.
     pub(crate) fn least(&self) -> Resources {
         self.rented.map_or(self.resources, |rented| rented.max(&self.resources))

@@ -170,7 +170,7 @@ impl<T: Config> NodeDirectory for Pallet<T> {
         ensure!(record.settings.drain.is_none(), Error::<T>::NodeDraining);
         Reserved::<T>::try_mutate(node, |reserved| {
             let sum = reserved.resources.checked_add(resources).ok_or(Error::<T>::NotEnoughCapacity)?;
-            ensure!(sum.fits_in(&record.resources), Error::<T>::NotEnoughCapacity);
+            ensure!(sum.fits_in(&reserved.most(&record.resources)), Error::<T>::NotEnoughCapacity);
             ensure!(reserved.contracts < T::MaxContractsPerNode::get(), Error::<T>::TooManyContracts);
             reserved.resources = sum;
             reserved.contracts = reserved.contracts.saturating_add(1);
@@ -196,7 +196,7 @@ impl<T: Config> NodeDirectory for Pallet<T> {
             let others = reserved.resources.saturating_sub(from);
             let sum = others.checked_add(to).ok_or(Error::<T>::NotEnoughCapacity)?;
             // A smaller reservation always fits, whatever the node offers by now.
-            ensure!(sum.fits_in(&total) || to.fits_in(from), Error::<T>::NotEnoughCapacity);
+            ensure!(sum.fits_in(&reserved.most(&total)) || to.fits_in(from), Error::<T>::NotEnoughCapacity);
             reserved.resources = sum;
             Ok::<_, DispatchError>(())
         })

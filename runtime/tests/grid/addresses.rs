@@ -119,6 +119,40 @@ fn addresses_of_an_unanswered_update_are_paid_for() {
 }
 
 #[test]
+fn updates_prolong_no_others_cool_down() {
+    run_with_node(|mut machine, _| {
+        (10..13).for_each(add_ip);
+        assert_ok!(call(Bob, create_with(1, 0)));
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_ok!(call(Bob, update_with(3)));
+        assert_ok!(call(Bob, Call::withdraw_update { contract: 1 }));
+        machine.serve(AnswerTime::get() * 8 / 10);
+        for (ips, cooling) in [(1, 2), (2, 2)] {
+            assert_ok!(call(Bob, update_with(ips)));
+            assert_ok!(call(Bob, Call::withdraw_update { contract: 1 }));
+            assert_eq!(count(IpState::CoolingDown(1)), cooling);
+        }
+        machine.serve(AnswerTime::get() * 3 / 10);
+        assert_eq!((count(IpState::CoolingDown(1)), count(IpState::Free)), (1, 1), "the one that came back");
+    });
+}
+
+#[test]
+fn a_removed_address_is_not_taken_back() {
+    run_with_node(|mut machine, _| {
+        (10..12).for_each(add_ip);
+        assert_ok!(call(Bob, create_with(1, 0)));
+        report(machine.deployed(1, b"{}")).unwrap();
+        assert_ok!(call(Bob, update_with(2)));
+        assert_ok!(call(Bob, Call::withdraw_update { contract: 1 }));
+        let infos = Farms::ips_of_farm(1, None, 10).items;
+        let cooling = infos.iter().find(|info| info.state == IpState::CoolingDown(1)).unwrap().ip;
+        assert_ok!(by_root(pallet_grid_farms::Call::force_remove_ip { ip: cooling }.into()));
+        assert_fails(Bob, update_with(2), FarmsError::NotEnoughIps);
+    });
+}
+
+#[test]
 fn addresses_cool_down_until_released_or_until_time_is_up() {
     run_with_node(|mut machine, _| {
         add_ip(10);

@@ -267,8 +267,8 @@ mod squatting {
             let waited_ms = Clock::grid_now() - asked_at;
             assert_ok!(call(Bob, cancel(1)));
             let hourly = an_hour_of(Contracts::quote(1, resources, 0).unwrap());
-            let minimum_ms = 10 * MINUTE_MS;
-            let due = hourly * u128::from(waited_ms.max(minimum_ms)) / u128::from(HOUR_MS);
+            let beyond_answer = waited_ms - AnswerTime::get();
+            let due = hourly * u128::from(beyond_answer + 10 * MINUTE_MS) / u128::from(HOUR_MS);
             let paid = before - credit(bob);
             assert!(paid + 1 >= due && paid < due * 101 / 100, "{paid} paid of {due}");
         });
@@ -291,6 +291,38 @@ mod squatting {
             let closed = pallet_grid_contracts::ClosedContracts::<Runtime>::get(1).unwrap();
             assert!(closed.tft.abs_diff(2 * hourly) <= hourly / 100, "{} paid of {hourly} twice", closed.tft);
             assert!(credit(bob) <= hourly / 100);
+        });
+    }
+
+    #[test]
+    fn a_wait_is_paid_though_its_credit_is_withdrawn() {
+        let resources = Resources { sru: 90 * GIB, ..small() };
+        run_with_credit(20 * TFT, |mut machine, bob| {
+            let hourly = an_hour_of(Contracts::quote(1, resources, 0).unwrap());
+            let before = credit(bob);
+            assert_ok!(call(Bob, create(1, resources)));
+            let asked_at = Clock::grid_now();
+            while Clock::grid_now() < asked_at + 5 * HOUR_MS {
+                machine.serve(AnswerTime::get() / 2);
+                let _ = report(machine.progress(1, 1));
+            }
+            let amount = credit(bob) - hourly - TFT / 1_000;
+            assert_ok!(call(Bob, pallet_grid_billing::Call::withdraw { amount }));
+            assert_ok!(call(Bob, cancel(1)));
+            let paid = before - amount - credit(bob);
+            assert!(paid >= 5 * hourly * 99 / 100, "{paid} for five hours of {hourly}");
+        });
+    }
+
+    #[test]
+    fn a_tenant_uses_no_more_than_was_rented() {
+        run_with_node(|mut machine, _| {
+            report(machine.details(Resources { cru: 1, mru: 1, ..Resources::ZERO })).unwrap();
+            assert_ok!(call(Bob, rent()));
+            machine.serve(heartbeat_ms());
+            report(machine.details(capacity())).unwrap();
+            let too_much = pallet_grid_nodes::Error::<Runtime>::NotEnoughCapacity;
+            assert_fails(Bob, create(1, small()), too_much);
         });
     }
 

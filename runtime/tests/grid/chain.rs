@@ -168,16 +168,18 @@ fn nobody_pays_a_silent_node() {
 /// An address is taken by an open contract that asked for as many, or cools down after one.
 fn addresses_have_one_contract() {
     for (id, ips) in pallet_grid_farms::ContractIps::<Runtime>::iter() {
+        for due in ips.iter().filter_map(|held| held.cools_until) {
+            assert!(Clock::is_armed(due, Deadline::CoolDown(id)), "an address would cool down for ever");
+        }
         match pallet_grid_contracts::Contracts::<Runtime>::get(id) {
             Some(contract) => {
                 let pending = contract.deployment().and_then(|deployment| deployment.pending.as_ref());
                 let needed = price_of(id).public_ips.max(pending.map_or(0, |pending| pending.public_ips));
-                let cooling = pallet_grid_farms::CoolingDown::<Runtime>::get(id);
-                let kept = cooling.map_or(ips.len(), |cooling| cooling.kept.into());
+                let kept = ips.iter().filter(|held| held.cools_until.is_none()).count();
                 assert_eq!(kept, usize::from(needed), "a contract has other addresses than it needs");
             }
             None => {
-                assert!(pallet_grid_farms::CoolingDown::<Runtime>::contains_key(id), "an address is lost")
+                assert!(ips.iter().all(|held| held.cools_until.is_some()), "an address is lost")
             }
         }
     }

@@ -102,7 +102,7 @@ impl Deploy {
         foreseen::ensure_tenant(&at, &offer, twin).await?;
         foreseen::ensure_place(&at, twin, Some(&offer)).await?;
         foreseen::ensure_room(self.node, &reservation.resources, &offer.free)?;
-        foreseen::ensure_served(&offer, reservation.features, self.ips, false)?;
+        foreseen::ensure_served(&offer, reservation.features, self.ips)?;
         foreseen::ensure_ips(&at, &offer, self.ips.into()).await?;
         let rate = at.quote(self.node, reservation.resources, self.ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(self.node))?;

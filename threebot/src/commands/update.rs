@@ -103,7 +103,8 @@ impl Update {
         let offer = foreseen::online_node(&at, node).await?;
         let public_ips = self.ips.unwrap_or(present_ips);
         let networks = networks_of(&at, contract).await?;
-        foreseen::ensure_served(&offer, reservation.features, public_ips, !networks.0.is_empty())?;
+        let more_ips = public_ips.saturating_sub(present_ips);
+        foreseen::ensure_served(&offer, reservation.features, more_ips)?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let what = format!("update contract {contract} on node {node}");

@@ -610,7 +610,7 @@ impl History {
             self.change(
                 twin,
                 ChangedBy::Others,
-                || Some(Billing::charge_minimum(id, &account, rates, factor as u16, account.wait)),
+                || Some(Billing::charge_minimum(id, &account, rates, factor as u16, 0)),
                 |reference, all| {
                     let stretch = stretch_of(MIN_CHARGE_MS, reference.price);
                     let [shared, extra] = contract.cost(stretch, factor);

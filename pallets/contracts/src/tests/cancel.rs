@@ -12,10 +12,7 @@ fn everything_is_released_and_a_tombstone_stays() {
         assert_ok!(call(BOB, cancel(contract)));
         assert_eq!((used(NODE), held(BOB), listed(NODE)), (Resources::ZERO, 0, vec![]));
         assert_eq!((Bodies::<Test>::get(contract), Results::<Test>::get(contract)), (None, None));
-        assert_eq!(
-            Doubles::get().ips[&contract],
-            HeldIps { count: 2, kept: 0, cooled_at: MockClock::grid_now() + COOL_DOWN }
-        );
+        assert_eq!(Doubles::get().ips[&contract], HeldIps { kept: 0, cooling: vec![now() + COOL_DOWN; 2] });
         assert_eq!(armed(Deadline::CoolDown(contract)), Some(now() + COOL_DOWN));
         let expected = ClosedContract {
             twin: 1,

@@ -18,7 +18,7 @@ mod deployed {
             assert_eq!(deployment(contract).last_report, mark);
             assert_eq!(Results::<Test>::get(contract).unwrap()[..], RESULT[..]);
             assert_eq!(armed(Deadline::Answer(contract)), None);
-            assert_eq!(traced(), [Traced::Start(contract, MINUTE_MS)]);
+            assert_eq!(traced(), [Traced::Start(contract, 0)]);
             assert_eq!(events(), [Event::Deployed { contract, node: NODE, version: 1 }]);
         });
     }
@@ -180,15 +180,17 @@ mod progress {
     fn no_wait_is_longer_than_the_credit_lasts() {
         run(|| {
             let contract = opened(Create::default());
-            let lasts = ANSWER_WITHIN + MINUTE_MS;
-            Doubles::mutate(|state| state.lasts_ms = lasts);
-            let Answer { asked_at, .. } = deployment(contract).answer;
+            Doubles::mutate(|state| state.lasts_ms = ANSWER_WITHIN - MINUTE_MS);
             pass(ANSWER_WITHIN / 2);
             assert_ok!(report(work_on(contract)));
-            assert_eq!(deployment(contract).answer.by, asked_at + lasts);
-            pass(ANSWER_WITHIN / 2);
+            assert_eq!(deployment(contract).answer.by, now() + ANSWER_WITHIN - MINUTE_MS);
+            // Whatever comes in meanwhile earns no report before its time.
+            Doubles::mutate(|state| state.lasts_ms = ANSWER_WITHIN);
+            pass(ANSWER_WITHIN / 2 - 1);
+            assert_refused(work_on(contract), Refusal::TooSoon);
+            pass(1);
+            Doubles::mutate(|state| state.lasts_ms = MINUTE_MS);
             assert_refused(work_on(contract), Refusal::AnswerExpired);
-            // Whoever pays in more may wait for longer.
             Doubles::mutate(|state| state.lasts_ms = DAY_MS);
             assert_ok!(report(work_on(contract)));
             assert_eq!(deployment(contract).answer.by, now() + ANSWER_WITHIN);
@@ -207,7 +209,23 @@ mod progress {
             assert_eq!(armed(Deadline::Answer(contract)), Some(by));
             assert_eq!(events(), [Event::DeploymentProgressed { contract, version: 1, by }]);
             assert_eq!(deployment(contract).last_report, ReportMark { sequence: 1, at: now() });
-            assert!(traced().is_empty());
+            assert_eq!(traced(), [Traced::PayWait(contract, 0)]);
+        });
+    }
+
+    #[test]
+    fn what_is_reserved_beyond_the_time_to_answer_is_paid_for() {
+        run(|| {
+            let contract = opened(Create::default());
+            for _ in 0..3 {
+                pass(ANSWER_WITHIN);
+                assert_ok!(report(work_on(contract)));
+            }
+            let paid = |minutes| Traced::PayWait(contract, minutes * MINUTE_MS);
+            assert_eq!(traced(), [paid(0), paid(5), paid(10)]);
+            pass(MINUTE_MS);
+            assert_ok!(report(confirm(contract)));
+            assert_eq!(traced(), [Traced::Start(contract, 11 * MINUTE_MS)]);
         });
     }
 

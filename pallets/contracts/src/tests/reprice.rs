@@ -37,12 +37,34 @@ fn a_created_contract_follows_the_list() {
 }
 
 #[test]
-fn a_contract_follows_its_nodes_certificate() {
+fn a_contract_follows_a_certificate_that_is_lost() {
     run(|| {
-        let contract = running(Create::default());
         on_node(NODE, |node| node.facts.certified = true);
-        assert_repriced(contract, SMALL_RATE / 4 * 5);
-        assert!(account(contract).price.certified);
+        let contract = running(Create::default());
+        assert_eq!(account(contract).price.rates.usd, SMALL_RATE / 4 * 5);
+        on_node(NODE, |node| node.facts.certified = false);
+        assert_repriced(contract, SMALL_RATE);
+        // One that its node gets later makes nobody pay more without notice.
+        on_node(NODE, |node| node.facts.certified = true);
+        double_prices();
+        assert_repriced(contract, 2 * SMALL_RATE);
+        assert!(!account(contract).price.certified);
+    });
+}
+
+#[test]
+fn a_place_keeps_its_part_of_the_node() {
+    run(|| {
+        let large = Resources { cru: 400, mru: 800 * GIB, sru: 5_000 * GIB, ..Resources::ZERO };
+        on_node(NODE, |node| node.facts.resources = large);
+        let tiny = Resources { sru: 1, ..Resources::ZERO };
+        let contract = running(Create { resources: tiny, ..Create::default() });
+        let rate = account(contract).price.rates.usd;
+        assert!(rate > list_price(tiny));
+        assert_repriced(contract, rate);
+        // Nor can its farmer raise it.
+        on_node(NODE, |node| node.facts.resources.cru *= 10);
+        assert_repriced(contract, rate);
     });
 }
 
