@@ -800,7 +800,7 @@ fn a_wait_is_paid_for_as_it_passes() {
 #[test]
 fn a_wait_without_end_pays_its_rest_once() {
     run(|| {
-        deposit(ALICE, 100 * TFT);
+        deposit(ALICE, 200 * TFT);
         Billing::open_account(1, parties(1, FARM), ContractPrice::plain(DOLLAR));
         Billing::pay_wait(1, HOUR_MS / 2);
         let charge = Billing::close(1, Outcome::EndedByOwner { reserved_ms: HOUR_MS });

@@ -109,8 +109,9 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn answer_limit(twin: TwinId, answer: &Answer, deployment: &Deployment) -> GridMillis {
         let asked = deployment.pending.as_ref().map_or(&deployment.resources, |pending| &pending.resources);
         let in_all = T::AnswerLimitMs::get().saturating_add(download_ms(asked.sru));
-        let funded_until = T::Clock::grid_now().saturating_add(T::Ledger::lasts_ms(twin));
-        answer.asked_at.saturating_add(in_all).min(funded_until)
+        let unpaid = Self::reserved_ms(answer).min(T::AnswerWithinMs::get());
+        let funded = T::Ledger::lasts_ms(twin).saturating_sub(unpaid);
+        answer.asked_at.saturating_add(in_all).min(T::Clock::grid_now().saturating_add(funded))
     }
 
     pub(crate) fn do_report_released(contract: ContractId) {

@@ -126,13 +126,14 @@ fn updates_prolong_no_others_cool_down() {
         report(machine.deployed(1, b"{}")).unwrap();
         assert_ok!(call(Bob, update_with(3)));
         assert_ok!(call(Bob, Call::withdraw_update { contract: 1 }));
-        machine.serve(AnswerTime::get() * 8 / 10);
-        for (ips, cooling) in [(1, 2), (2, 2)] {
+        let cool_down = AnswerTime::get().min(CoolDownTime::get());
+        machine.serve(cool_down / 2);
+        for ips in [1, 2] {
             assert_ok!(call(Bob, update_with(ips)));
             assert_ok!(call(Bob, Call::withdraw_update { contract: 1 }));
-            assert_eq!(count(IpState::CoolingDown(1)), cooling);
+            assert_eq!(count(IpState::CoolingDown(1)), 2);
         }
-        machine.serve(AnswerTime::get() * 3 / 10);
+        machine.serve(cool_down / 2 + SLOT_DURATION);
         assert_eq!((count(IpState::CoolingDown(1)), count(IpState::Free)), (1, 1), "the one that came back");
     });
 }
