@@ -21,6 +21,8 @@ readonly needs=(
     nft:nftables
     iptables-save:iptables
     mkfs.ext4:e2fsprogs
+    mkfs.btrfs:btrfs-progs
+    newuidmap:uidmap
     mount:mount
     losetup:mount
     jq:jq

@@ -67,6 +67,8 @@ pub struct Zmachine {
     pub cpu: u64,
     /// Bytes, 16 MiB or more.
     pub memory: u64,
+    /// Bytes, 16 MiB or more: disk for what the machine writes to its root and to the image's `VOLUME`s.
+    pub rootfs: u64,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -141,6 +143,7 @@ impl Deployment {
             WorkloadData::Zmachine(machine) => Resources {
                 cru: sum.cru.saturating_add(machine.cpu),
                 mru: sum.mru.saturating_add(machine.memory),
+                sru: sum.sru.saturating_add(machine.rootfs),
                 ..sum
             },
             WorkloadData::Zmount(volume) => Resources { sru: sum.sru.saturating_add(volume.size), ..sum },

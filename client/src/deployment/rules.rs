@@ -9,7 +9,7 @@ use crate::units::{is_label, parse_bytes};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
-    units::MIB,
+    units::{GIB, MIB},
 };
 
 const MIN_BYTES: u64 = 16 * MIB;
@@ -89,11 +89,12 @@ fn zmount(at: &Cursor) -> Result<Zmount, Rejection> {
 
 fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let fields = at.fields()?;
-    fields.only(&["image", "cpu", "memory", "mounts", "env", "entrypoint", "args"])?;
+    fields.only(&["image", "cpu", "memory", "rootfs", "mounts", "env", "entrypoint", "args"])?;
     Ok(Zmachine {
         image: image(&fields.required("image")?)?,
         cpu: cpu(&fields.required("cpu")?)?,
         memory: at_least_16_mib(&fields.required("memory")?)?,
+        rootfs: fields.optional("rootfs").map(|at| at_least_16_mib(&at)).transpose()?.unwrap_or(GIB),
         mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
         env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
         entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),

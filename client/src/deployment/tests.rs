@@ -16,7 +16,7 @@ fn page_from_a_disk() -> Value {
             { "name": "data", "type": "zmount", "data": { "size": 64 * MIB } },
             { "name": "web", "type": "zmachine", "data": {
                 "image": format!("127.0.0.1:5000/web@{DIGEST}"),
-                "cpu": 1, "memory": 128 * MIB,
+                "cpu": 1, "memory": 128 * MIB, "rootfs": 64 * MIB,
                 "mounts": [ { "name": "data", "path": "/data" } ],
                 "env": { "GREETING": "hello" },
                 "entrypoint": ["/bin/httpd"], "args": ["-f", "-p", "80"] } }
@@ -53,10 +53,16 @@ fn machine(name: &str) -> Value {
 #[test]
 fn the_example_of_the_formats_page_survives_a_round_trip() {
     let deployment = parse(&page_from_a_disk()).unwrap();
-    assert_eq!(deployment.needs(), Resources { cru: 1, mru: 128 * MIB, sru: 64 * MIB, hru: 0, gpu: 0 });
+    assert_eq!(deployment.needs(), Resources { cru: 1, mru: 128 * MIB, sru: 128 * MIB, hru: 0, gpu: 0 });
     let body = deployment.to_body().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), page_from_a_disk());
     assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+}
+
+#[test]
+fn a_machine_that_names_no_rootfs_has_1_gib() {
+    let deployment = parse(&with("/workloads/1/data/rootfs", json!(null))).unwrap();
+    assert_eq!(deployment.needs().sru, (64 + 1024) * MIB);
 }
 
 #[test]
@@ -123,6 +129,7 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/cpu"), json!(0)), BodyInvalid, at("/cpu")),
         (with(&at("/cpu"), json!(0.5)), BodyInvalid, at("/cpu")),
         (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
+        (with(&at("/rootfs"), json!(16 * MIB - 1)), BodyInvalid, at("/rootfs")),
         (with(&at("/ports"), json!([80])), BodyUnsupported, at("/ports")),
         // mounts
         (with(&at("/mounts"), json!(mounts_of_data(9))), BodyInvalid, at("/mounts")),
@@ -184,6 +191,7 @@ fn the_edges_of_every_rule_are_accepted() {
         with("/workloads/1/name", json!("0")),
         with("/workloads/0/data/size", json!(16 * MIB)),
         with(&at("/memory"), json!(16 * MIB)),
+        with(&at("/rootfs"), json!(16 * MIB)),
         with(&at("/mounts"), json!(mounts_of_data(8))),
         with(&at("/mounts/0/path"), json!("/process")),
         with(&at("/mounts/0/path"), json!("/srv/a.b/..c")),

@@ -133,6 +133,7 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
         image: machine.image,
         cpu: machine.cpu,
         memory: machine.memory,
+        rootfs: machine.rootfs,
         mounts: machine.mounts.into_iter().map(|mount| (mount.name, mount.path)).collect(),
         env: machine.env,
         entrypoint: machine.entrypoint,
