@@ -48,8 +48,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let ticket = args.ticket.as_deref().map(MachineKey::from_ticket).transpose()?;
     let _lock = DataLock::take(data)?;
     requirements::ensure_met(&requirements::check_system(place).await)?;
-    let identity = Identity::load_or_create(data)?;
     let store = Store::open(data.join("state"))?;
+    let pool_place = PoolPlace::choose(data, &store, place.pool.clone())?;
+    let identity = Identity::load_or_create(data)?;
     info!(key = hex::encode(identity.node_key().public()), data = %data.display(), "this node");
 
     let registry = Registry::new();
@@ -58,7 +59,8 @@ pub async fn run(args: RunArgs) -> Result<()> {
     tasks.spawn(metrics::serve(args.metrics, registry));
 
     let node_key = identity.node_key().public();
-    let pool = Pool::open(data, PoolPlace::remembered(data, &store, place.pool.clone())?, &node_key).await?;
+    let pool = Pool::open(data, pool_place.clone(), &node_key).await?;
+    pool_place.remember(&store)?;
     let capacity = CapacityOverride::remembered(&store, args.capacity)?;
     host::capacity(pool.share()?.offered, &capacity)?;
     firewall::install().await?;
@@ -173,8 +175,12 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     };
     let node_key = identity.node_key().public();
     let store = Store::open(data.join("state"))?;
-    let pool =
-        Pool::open(data, PoolPlace::remembered(data, &store, args.place.pool.clone())?, &node_key).await?;
+    if !PoolPlace::is_remembered(data) {
+        info!("nothing to remove: this node has never opened a storage pool");
+        return Ok(());
+    }
+    let pool_place = PoolPlace::choose(data, &store, args.place.pool.clone())?;
+    let pool = Pool::open(data, pool_place, &node_key).await?;
     let own = OwnEngine::new(data, &pool, &node_key);
     let (choice, keeping) = match args.place.engine_choice() {
         Some(choice) => (choice, None),
@@ -192,6 +198,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     firewall::remove().await;
     let (containers, networks) = removed?;
     pool.remove().await?;
+    PoolPlace::forget(data)?;
     info!("removed {containers} containers, {networks} networks and the storage pool");
     Ok(())
 }

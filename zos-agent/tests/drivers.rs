@@ -76,7 +76,8 @@ impl Host {
         lock.lock().unwrap();
         let owner = Identity::load_or_create(&data).unwrap().node_key().public();
         let store = Store::open(data.join("state")).unwrap();
-        let place = PoolPlace::remembered(&data, &store, Some(PoolPlace::File(POOL_BYTES))).unwrap();
+        let place = PoolPlace::File(POOL_BYTES);
+        place.remember(&store).unwrap();
         let pool = Pool::open(&data, place, &owner).await.unwrap();
         let own = OwnEngine::new(&data, &pool, &owner);
         let socket = own.socket();

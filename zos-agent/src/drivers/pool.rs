@@ -120,18 +120,40 @@ impl PoolPlace {
     /// on btrfs.
     ///
     /// # Errors
-    /// If there is none, or its file is damaged or can't be written.
-    pub fn remembered(data: &Path, store: &Store, given: Option<Self>) -> Result<Self> {
-        if let Some(place) = given {
-            return store.write(PLACE_FILE, &place).map(|()| place);
+    /// If there is none, or it isn't the pool that the node has.
+    pub fn choose(data: &Path, store: &Store, given: Option<Self>) -> Result<Self> {
+        match (given, store.read::<Self>(PLACE_FILE)?) {
+            (Some(given), Some(known)) if given != known && !given.is_file_as(&known) => bail!(
+                "the storage pool of this node is {known} and can't move to {given}: leave --pool out, or remove the \
+                 pool and everything in it with `zos-agent purge`"
+            ),
+            (Some(place), _) | (None, Some(place)) => Ok(place),
+            (None, None) => Self::within(data),
         }
-        if let Some(place) = store.read(PLACE_FILE)? {
-            return Ok(place);
-        }
-        Self::within(data)
     }
 
-    /// Whether an earlier start had a choice.
+    /// Keeps the place of a pool that was opened for later starts.
+    ///
+    /// # Errors
+    /// If it can't be written.
+    pub fn remember(&self, store: &Store) -> Result<()> {
+        store.write(PLACE_FILE, self)
+    }
+
+    /// Forgets the place of a pool that was removed.
+    ///
+    /// # Errors
+    /// If it can't be deleted.
+    pub fn forget(data: &Path) -> Result<()> {
+        let file = data.join("state").join(PLACE_FILE);
+        fs::remove_file(&file).with_context(|| format!("can't delete {}", file.display()))
+    }
+
+    fn is_file_as(&self, other: &Self) -> bool {
+        matches!((self, other), (Self::File(_), Self::File(_)))
+    }
+
+    /// Whether an earlier start has opened a pool.
     pub fn is_remembered(data: &Path) -> bool {
         data.join("state").join(PLACE_FILE).exists()
     }
@@ -576,17 +598,24 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_remembered_until_another_is_given() {
+    fn a_place_is_remembered_and_does_not_move() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("state")).unwrap();
-        let remembered = |given: Option<&str>| {
-            PoolPlace::remembered(Path::new("/proc"), &store, given.map(|place| place.parse().unwrap()))
+        let choose = |given: Option<&str>| {
+            let place =
+                PoolPlace::choose(Path::new("/proc"), &store, given.map(|place| place.parse().unwrap()));
+            place.map_err(|error| error.to_string())
         };
-        let error = remembered(None).unwrap_err().to_string();
-        assert!(error.contains("--pool /dev/sdb"), "{error}");
-        assert_eq!(remembered(Some("20GiB")).unwrap(), PoolPlace::File(20 * GIB));
-        assert_eq!(remembered(None).unwrap(), PoolPlace::File(20 * GIB));
-        assert_eq!(remembered(Some("/dev/sdb")).unwrap(), PoolPlace::Devices(vec!["/dev/sdb".into()]));
+        assert!(choose(None).unwrap_err().contains("--pool /dev/sdb"));
+        assert_eq!(choose(Some("/dev/sdb")).unwrap(), PoolPlace::Devices(vec!["/dev/sdb".into()]));
+        assert!(!PoolPlace::is_remembered(dir.path()));
+        choose(Some("20GiB")).unwrap().remember(&store).unwrap();
+        assert!(PoolPlace::is_remembered(dir.path()));
+        assert_eq!(choose(None).unwrap(), PoolPlace::File(20 * GIB));
+        assert_eq!(choose(Some("30GiB")).unwrap(), PoolPlace::File(30 * GIB));
+        assert!(choose(Some("/dev/sdb")).unwrap_err().contains("can't move to /dev/sdb"));
+        PoolPlace::forget(dir.path()).unwrap();
+        choose(Some("/dev/sdb")).unwrap();
     }
 
     #[test]
