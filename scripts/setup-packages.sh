@@ -22,7 +22,6 @@ readonly needs=(
     iptables-save:iptables
     mkfs.ext4:e2fsprogs
     mkfs.btrfs:btrfs-progs
-    newuidmap:uidmap
     mount:mount
     losetup:mount
     jq:jq

@@ -632,7 +632,8 @@ async fn a_missing_program_ends_its_machine() {
 async fn a_machine_leaves_its_exit_code_and_last_words() {
     let host = Host::new().await;
     let registry = Registry::start(&host);
-    let script = "echo starting; echo no configuration >&2; exit 3";
+    // The engine has no order between the two streams.
+    let script = "echo starting; sleep 0.5; echo no configuration >&2; exit 3";
     let web = host.started(&registry.image, &["/bin/sh", "-c", script]).await;
     let how = "exit code 3".to_string();
     host.until(&web.id, |state| *state == MachineState::Stopped { how: how.clone() }).await;
@@ -845,7 +846,29 @@ async fn images_have_a_share_of_the_pool() {
     assert!(share.images >= POOL_BYTES / 10 && share.offered < POOL_BYTES - share.images, "{share:?}");
 }
 
-/// It runs alone: nextest's configuration names it.
+/// It runs alone, and so does the next: nextest's configuration names them.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_fetch_ends_before_it_takes_room_from_tenants() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let web = machine(contract(), &registry.image, &[]);
+    let padding = host.pool.volumes().with_file_name("padding");
+    let space = rustix::fs::statvfs(host.pool.volumes()).unwrap();
+    let length = space.f_bavail * space.f_frsize - host.pool.share().unwrap().reserve / 2;
+    let file = fs::File::create(&padding).unwrap();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, length).unwrap();
+    let fetched = host.machines.fetch_image(&web, fetched(ROOM)).await;
+    fs::remove_file(&padding).unwrap();
+    stdout(Command::new("btrfs").args(["filesystem", "sync"]).arg(host.pool.volumes()));
+    match fetched.unwrap_err() {
+        DriverError::Invalid { code: FailureCode::ImageTooLarge, message, .. } => {
+            assert!(message.contains("unpacks to more"), "{message}");
+        }
+        error => panic!("{error:?}"),
+    }
+}
+
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
 async fn an_engine_that_dies_comes_back_and_machines_run_on() {

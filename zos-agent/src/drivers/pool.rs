@@ -55,7 +55,7 @@ const ID_ATTRIBUTE: &str = "trusted.zos.id";
 const FRESH_ATTRIBUTE: &str = "trusted.zos.fresh";
 /// Images may use a tenth of the pool, but at least this much.
 const MIN_IMAGE_SHARE: u64 = 2 * GIB;
-/// The file system itself, logs and what the engine keeps about machines: a twentieth, but at least this much.
+/// The reserve is a twentieth of the pool, but at least this much.
 const MIN_RESERVE: u64 = 512 * MIB;
 
 /// Where the pool is.
@@ -213,6 +213,8 @@ pub struct Share {
     pub offered: u64,
     /// For images.
     pub images: u64,
+    /// For the file system itself, logs and what the engine keeps about machines.
+    pub reserve: u64,
 }
 
 impl Pool {
@@ -309,8 +311,19 @@ impl Pool {
             _ => space.f_blocks.saturating_mul(space.f_frsize),
         };
         let images = (total / 10).max(MIN_IMAGE_SHARE);
-        let rest = total.saturating_sub(images).saturating_sub((total / 20).max(MIN_RESERVE));
-        Ok(Share { offered: rest / MIB * MIB, images })
+        let reserve = (total / 20).max(MIN_RESERVE);
+        let rest = total.saturating_sub(images).saturating_sub(reserve);
+        Ok(Share { offered: rest / MIB * MIB, images, reserve })
+    }
+
+    /// Whether even the reserve is used, as when an image unpacks to more than anybody announced: then tenants are
+    /// about to find no room for what they have reserved.
+    ///
+    /// # Errors
+    /// If it can't be measured.
+    pub fn is_low(&self) -> Result<bool> {
+        let space = self.space()?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize) < self.share()?.reserve)
     }
 
     fn space(&self) -> Result<StatVfs> {

@@ -267,8 +267,8 @@ impl MachineDriver for DockerMachines {
     async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
         let connection = self.connection().await?;
         // What an engine elsewhere keeps isn't in the pool.
-        let share = if connection.in_pool { self.pool.share()?.images } else { u64::MAX };
-        pull::pull(&connection.docker, &spec.container.image, rules, share).await
+        let pool = connection.in_pool.then_some(&self.pool);
+        pull::pull(&connection.docker, &spec.container.image, rules, pool).await
     }
 
     async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {

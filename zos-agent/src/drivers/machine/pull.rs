@@ -2,7 +2,7 @@
 //! Fetches images within the size that the contract allows, with time limits.
 
 use super::{contains_any, failure};
-use crate::drivers::{DriverError, ImageRules};
+use crate::drivers::{DriverError, ImageRules, pool::Pool};
 use bollard::{
     Docker,
     errors::Error,
@@ -52,18 +52,26 @@ pub fn engine_reference(image: &str) -> Result<String, DriverError> {
 }
 
 /// Ensures that the image is on the engine. An image with a digest is fetched once, since it can't change; a
-/// tag is fetched each time unless `rules.keep`. All images of the node together have at most `share` bytes.
-pub async fn pull(docker: &Docker, image: &str, rules: ImageRules, share: u64) -> Result<(), DriverError> {
+/// tag is fetched each time unless `rules.keep`. All images in the pool together have at most their share of it.
+pub async fn pull(
+    docker: &Docker,
+    image: &str,
+    rules: ImageRules,
+    pool: Option<&Pool>,
+) -> Result<(), DriverError> {
     let ImageRules { limit, keep } = rules;
     let parsed = parse(image)?;
     let reference = engine_reference(image)?;
     if (keep || parsed.digest().is_some()) && docker.inspect_image(&reference).await.is_ok() {
         return check_size(docker, &reference, limit).await;
     }
-    let room = room(docker, share, limit).await?;
+    let room = match pool {
+        Some(pool) => room(docker, pool.share()?.images, limit).await?,
+        None => u64::MAX,
+    };
     info!(image, "fetching");
     let fetched = async {
-        fetch(docker, &parsed, image, limit.min(room)).await?;
+        fetch(docker, &parsed, image, limit.min(room), pool).await?;
         check_size(docker, &reference, limit.min(room)).await
     };
     match fetched.await {
@@ -105,7 +113,13 @@ fn parse(image: &str) -> Result<ImageReference, DriverError> {
     })
 }
 
-async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64) -> Result<(), DriverError> {
+async fn fetch(
+    docker: &Docker,
+    parsed: &ImageReference,
+    image: &str,
+    limit: u64,
+    pool: Option<&Pool>,
+) -> Result<(), DriverError> {
     let version = parsed.digest().or(parsed.tag()).unwrap_or_default();
     let options: CreateImageOptions =
         CreateImageOptionsBuilder::default().from_image(&parsed.repository()).tag(version).build();
@@ -127,6 +141,10 @@ async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64
             }
             Some(Ok(info)) => check_layers(&mut layers, info, limit)?,
         };
+        if pool.is_some_and(|pool| pool.is_low().unwrap_or(false)) {
+            let message = format!("it unpacks to more than the {} MiB allowed", limit / MIB);
+            return Err(invalid_image(FailureCode::ImageTooLarge, message));
+        }
         let most = FETCH_TIMEOUT.saturating_add(Duration::from_millis(download_ms(announced)));
         if begun.elapsed() > most {
             return Err(DriverError::transient(format!("fetching {image} took more than {most:?}")));
