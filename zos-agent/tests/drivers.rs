@@ -330,13 +330,13 @@ fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpe
         pointer: "/workloads/1".into(),
         container: ContainerSpec {
             image: image.into(),
-            cpu: 1,
+            cpu: 100,
             memory: 64 * MIB,
             rootfs: 64 * MIB,
             mounts: vec![("data".into(), "/data".into())],
             env: [("GREETING".to_string(), "hello".to_string())].into(),
             entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
-            args: vec![],
+            ..Default::default()
         },
         hash: "one".into(),
     }
@@ -836,6 +836,27 @@ async fn an_image_does_what_it_does_on_a_stock_engine() {
     let web = host.started(&image, &["/bin/httpd", "-f", "-p", "80", "-h", "/seeded"]).await;
     let MachineState::Running { ip: Some(ip) } = host.until(&web.id, is_running).await else { panic!() };
     assert_eq!(get(ip, "file"), "from the image");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_machine_runs_as_its_deployment_says() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let mut web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    web.container.user = Some("app".into());
+    web.container.workdir = Some("/seeded".into());
+    web.container.hostname = Some("db.example.org".into());
+    web.container.shm = Some(MIB);
+    web.container.cpu = 25;
+    host.run(&web, &[]).await.unwrap();
+    assert_eq!(
+        host.exec(&web, "id -u; cat file; cat /proc/sys/kernel/hostname").unwrap(),
+        "1000\nfrom the imagedb.example.org"
+    );
+    assert!(host.exec(&web, "dd if=/dev/zero of=/dev/shm/x bs=1M count=2").is_err());
+    let cpus = host.docker(&["inspect", "--format", "{{.HostConfig.NanoCpus}}", &host.name(&web.id)]);
+    assert_eq!(cpus, "250000000");
 }
 
 #[tokio::test]

@@ -66,6 +66,21 @@ fn a_machine_that_names_no_rootfs_has_1_gib() {
 }
 
 #[test]
+fn machines_share_cores_and_round_up_together() {
+    let mut document = with("/workloads/1/data/cpu", json!(0.29));
+    let workloads = document["workloads"].as_array_mut().unwrap();
+    workloads.extend(["a", "b"].map(machine));
+    let deployment = parse(&document).unwrap();
+    assert_eq!(deployment.needs().cru, 3);
+    let body: Value = serde_json::from_slice(&deployment.to_body().unwrap()).unwrap();
+    assert_eq!(
+        (&body["workloads"][1]["data"]["cpu"], &body["workloads"][2]["data"]["cpu"]),
+        (&json!(0.29), &json!(1))
+    );
+    assert_eq!(Deployment::parse(&deployment.to_body().unwrap()).unwrap(), deployment);
+}
+
+#[test]
 fn deserializing_keeps_the_rules() {
     assert!(serde_json::from_value::<Deployment>(page_from_a_disk()).is_ok());
     let error = serde_json::from_value::<Deployment>(with("/workloads/1/data/cpu", json!(0))).unwrap_err();
@@ -127,7 +142,21 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/image"), json!(null)), BodyInvalid, m.into()),
         (with(&at("/image"), json!("web:1")), BodyInvalid, at("/image")),
         (with(&at("/cpu"), json!(0)), BodyInvalid, at("/cpu")),
-        (with(&at("/cpu"), json!(0.5)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(0.0)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(0.125)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(-0.5)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(u64::MAX)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!("1")), BodyInvalid, at("/cpu")),
+        (with(&at("/user"), json!("")), BodyInvalid, at("/user")),
+        (with(&at("/user"), json!("a:b:c")), BodyInvalid, at("/user")),
+        (with(&at("/user"), json!("a b")), BodyInvalid, at("/user")),
+        (with(&at("/workdir"), json!("srv")), BodyInvalid, at("/workdir")),
+        (with(&at("/workdir"), json!("/a\u{7}")), BodyInvalid, at("/workdir")),
+        (with(&at("/hostname"), json!("web.")), BodyInvalid, at("/hostname")),
+        (with(&at("/hostname"), json!("Web")), BodyInvalid, at("/hostname")),
+        (with(&at("/shm"), json!(0)), BodyInvalid, at("/shm")),
+        (with(&at("/shm"), json!(128 * MIB + 1)), BodyInvalid, at("/shm")),
+        (with(&at("/stop_signal"), json!("TERM")), BodyInvalid, at("/stop_signal")),
         (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
         (with(&at("/rootfs"), json!(16 * MIB - 1)), BodyInvalid, at("/rootfs")),
         (with(&at("/ports"), json!([80])), BodyUnsupported, at("/ports")),
@@ -192,6 +221,13 @@ fn the_edges_of_every_rule_are_accepted() {
         with("/workloads/0/data/size", json!(16 * MIB)),
         with(&at("/memory"), json!(16 * MIB)),
         with(&at("/rootfs"), json!(16 * MIB)),
+        with(&at("/cpu"), json!(0.01)),
+        with(&at("/cpu"), json!(1.5)),
+        with(&at("/user"), json!("app.x_y-z:1000")),
+        with(&at("/workdir"), json!("/")),
+        with(&at("/hostname"), json!("db-1.example.org")),
+        with(&at("/shm"), json!(128 * MIB)),
+        with(&at("/stop_signal"), json!("SIGQUIT")),
         with(&at("/mounts"), json!(mounts_of_data(8))),
         with(&at("/mounts/0/path"), json!("/process")),
         with(&at("/mounts/0/path"), json!("/srv/a.b/..c")),

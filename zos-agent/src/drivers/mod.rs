@@ -53,16 +53,26 @@ pub struct MachineSpec {
 }
 
 /// Everything that decides how a machine runs.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
 pub struct ContainerSpec {
     /// OCI reference.
     pub image: String,
-    /// Number of cores.
+    /// Hundredths of cores.
     pub cpu: u64,
     /// Memory in bytes.
     pub memory: u64,
     /// Disk for its root and for what its image declares as `VOLUME`, in bytes beyond the image.
     pub rootfs: u64,
+    /// Replaces the user of the image.
+    pub user: Option<String>,
+    /// Replaces the working folder of the image.
+    pub workdir: Option<String>,
+    /// Replaces the workload's name as host name.
+    pub hostname: Option<String>,
+    /// Bytes of `/dev/shm`; half the memory if it isn't given.
+    pub shm: Option<u64>,
+    /// Replaces the stop signal of the image.
+    pub stop_signal: Option<String>,
     /// Pairs of volume name and path in the machine. A volume may be mounted at several paths.
     pub mounts: Vec<(String, String)>,
     /// Environment variables.

@@ -207,13 +207,11 @@ mod tests {
             pointer: "/workloads/0".into(),
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
-                cpu: 1,
+                cpu: 100,
                 memory: 16 * MIB,
                 rootfs: 16 * MIB,
                 mounts: mounts.iter().map(|name| (name.to_string(), format!("/{name}"))).collect(),
-                env: BTreeMap::new(),
-                entrypoint: vec![],
-                args: vec![],
+                ..Default::default()
             },
             hash: hash.into(),
         }

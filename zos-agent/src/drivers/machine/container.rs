@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use tfgrid_primitives::ContractId;
 
 const PIDS: i64 = 512;
-const NANOS: u64 = 1_000_000_000;
+/// Of a hundredth of a core.
+const NANOS: u64 = 10_000_000;
 
 /// Settings that all machines of a node share.
 #[derive(Clone, Debug)]
@@ -30,7 +31,10 @@ pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bi
     let network = network(spec.id.contract);
     let endpoint = EndpointSettings { aliases: Some(vec![spec.id.name.clone()]), ..Default::default() };
     ContainerCreateBody {
-        hostname: Some(spec.id.name.clone()),
+        hostname: Some(spec.container.hostname.clone().unwrap_or_else(|| spec.id.name.clone())),
+        user: spec.container.user.clone(),
+        working_dir: spec.container.workdir.clone(),
+        stop_signal: spec.container.stop_signal.clone(),
         image: Some(image),
         env: Some(spec.container.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
         entrypoint: unless_empty(&spec.container.entrypoint),
@@ -50,9 +54,11 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         memory: Some(memory),
         // Equal to `memory`: no swap.
         memory_swap: Some(memory),
-        nano_cpus: Some(signed(spec.container.cpu.min(common.cores).saturating_mul(NANOS))),
+        nano_cpus: Some(signed(
+            spec.container.cpu.min(common.cores.saturating_mul(100)).saturating_mul(NANOS),
+        )),
         pids_limit: Some(PIDS),
-        shm_size: Some(memory / 2),
+        shm_size: Some(spec.container.shm.map_or(memory / 2, signed)),
         mounts: Some(binds.iter().map(|bind| mount(common, spec, bind)).collect()),
         // Docker's defaults without the one that forges addresses.
         cap_drop: Some(vec!["NET_RAW".into()]),
@@ -135,13 +141,12 @@ mod tests {
             pointer: "/workloads/0".into(),
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
-                cpu: 1,
+                cpu: 25,
                 memory: 128 * MIB,
                 rootfs: 16 * MIB,
-                mounts: vec![],
                 env: BTreeMap::from([("A".into(), "b=c".into())]),
-                entrypoint: vec![],
                 args: vec!["-f".into()],
+                ..Default::default()
             },
             hash: "abc".into(),
         }
@@ -152,7 +157,7 @@ mod tests {
         let host = container(&common(), &spec(), "x".into(), &[]).host_config.unwrap();
         assert_eq!(host.memory, Some(128 << 20));
         assert_eq!(host.memory_swap, host.memory);
-        assert_eq!(host.nano_cpus, Some(1_000_000_000));
+        assert_eq!(host.nano_cpus, Some(250_000_000));
         assert_eq!(host.shm_size, Some(64 << 20));
         assert_eq!(host.cap_drop, Some(vec!["NET_RAW".to_string()]));
         assert_eq!(host.cap_add, None);
@@ -182,6 +187,25 @@ mod tests {
         assert_eq!(body.entrypoint, None);
         assert_eq!(body.cmd, Some(vec!["-f".to_string()]));
         assert_eq!(body.env, Some(vec!["A=b=c".to_string()]));
+        assert_eq!((body.user, body.working_dir, body.stop_signal), (None, None, None));
+        assert_eq!(body.hostname.as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn fields_that_are_set_replace_the_settings_of_the_image() {
+        let mut spec = spec();
+        spec.container.user = Some("app".into());
+        spec.container.workdir = Some("/srv".into());
+        spec.container.hostname = Some("db.example".into());
+        spec.container.shm = Some(MIB);
+        spec.container.stop_signal = Some("SIGINT".into());
+        let body = container(&common(), &spec, "x".into(), &[]);
+        assert_eq!((body.user.as_deref(), body.working_dir.as_deref()), (Some("app"), Some("/srv")));
+        assert_eq!(
+            (body.hostname.as_deref(), body.stop_signal.as_deref()),
+            (Some("db.example"), Some("SIGINT"))
+        );
+        assert_eq!(body.host_config.unwrap().shm_size, Some(1 << 20));
     }
 
     #[test]
