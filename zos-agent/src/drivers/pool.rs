@@ -253,7 +253,7 @@ impl Pool {
                 device: fs::metadata(&root)?.dev(),
                 qgroups: qgroups(&root).await?,
                 first_free: free,
-                root,
+                root: root.clone(),
                 place: place.clone(),
                 file,
             };
@@ -261,7 +261,12 @@ impl Pool {
             create_dir(&pool.engine())?;
             Ok(pool)
         };
-        opening.await.with_context(|| format!("can't use {place} as the storage pool"))
+        let opened = opening.await;
+        if opened.is_err() {
+            // They stay if anything is in them.
+            let _ = fs::remove_dir(&root).and_then(|()| fs::remove_dir(run_folder(node)));
+        }
+        opened.with_context(|| format!("can't use {place} as the storage pool"))
     }
 
     /// Folder of the volumes.
