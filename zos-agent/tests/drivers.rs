@@ -175,7 +175,7 @@ impl Drop for Host {
         for task in &self.tasks {
             task.abort();
         }
-        let choice = EngineChoice { socket: self.socket.clone(), any: false };
+        let choice = EngineChoice { socket: self.socket.clone(), any: true };
         let machines = DockerMachines::new(choice, self.pool.clone(), &self.node_key, Vec::new());
         let purge = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -918,6 +918,83 @@ async fn an_engine_that_dies_comes_back_and_machines_run_on() {
     }
     host.machines.stop(&web.id).await.unwrap();
     assert!(!is_running(&host.observed_state(&web.id).await.unwrap()));
+}
+
+/// An engine of another's making. It ends on drop.
+struct StockEngine {
+    process: Child,
+    socket: String,
+    folder: TempDir,
+}
+
+impl StockEngine {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let socket = format!("unix://{}", path("docker.sock"));
+        fs::write(path("daemon.json"), "{}").unwrap();
+        let process = Command::new("dockerd")
+            .args(["--config-file", &path("daemon.json"), "--host", &socket, "--data-root", &path("data")])
+            .args([
+                "--exec-root",
+                &path("exec"),
+                "--pidfile",
+                &path("pid"),
+                "--bridge",
+                "none",
+                "--iptables=false",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { process, socket, folder }
+    }
+}
+
+impl Drop for StockEngine {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+        let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for place in places.filter(|place| Path::new(place).starts_with(self.folder.path())) {
+            let _ = Command::new("umount").arg(place).status();
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_is_not_fit_runs_machines_only_if_told() {
+    // Before the host, which is dropped first and removes its machines.
+    let stock = StockEngine::start();
+    let mut host = Host::new().await;
+    let machines = |any| {
+        let choice = EngineChoice { socket: stock.socket.clone(), any };
+        Arc::new(DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new()))
+    };
+    let (careful, careless) = (machines(false), machines(true));
+    let begun = Instant::now();
+    while let Err(error) = careless.ready().await {
+        assert!(begun.elapsed() < LIMIT, "{error:#}");
+        sleep(LIMIT / 300).await;
+    }
+    let error = careful.ready().await.unwrap_err().to_string();
+    for part in ["isn't fit for tenants", "user namespaces", "live restore", "Leave --engine out"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(careful.observe().await.unwrap_err().to_string(), error);
+
+    (host.machines, host.socket) = (careless, stock.socket.clone());
+    let registry = Registry::start(&host);
+    let image = registry.push(&host, "db", "VOLUME /seeded");
+    let db = host.prepared(&image, &["/bin/sleep", "1000"]).await;
+    let data = volume(db.id.contract, 16);
+    host.volumes.ensure(&data).await.unwrap();
+    host.run(&db, &[bind(host.volumes.folder(&data.id).await.unwrap())]).await.unwrap();
+    host.exec(&db, "cat /seeded/file && echo x >/data/x && echo x >/x").unwrap();
+    host.destroy(db.id.contract).await;
 }
 
 /// A blank disk: a loop device on a sparse file.
