@@ -9,8 +9,8 @@
 #   agent/ zos-agent    the agent's data, and a link to its program
 #   engine              the address of the Docker engine
 #   image               an image that the run's node pulled into it
-#   docker/ iptables    there if the engine is the run's own: its data, and the rules before it
-#   ip_forward
+#   docker/             data of the engine, if it is the run's own
+#   iptables ip_forward the firewall before, if the run or its node has an engine of its own
 
 set -uo pipefail
 
@@ -45,8 +45,10 @@ stop() {
 engine() { timeout 30 docker --host "$(<"$run/engine")" "$@"; }
 
 purge_agent() {
-    [[ -d $run/agent && -e $run/zos-agent && -f $run/engine ]] || return 0
-    timeout 30 "$run/zos-agent" purge --data "$run/agent" --docker "$(<"$run/engine")" --yes ||
+    [[ -f $run/agent/identity.json && -e $run/zos-agent ]] || return 0
+    local engine=()
+    [[ ! -f $run/engine ]] || engine=(--engine "$(<"$run/engine")" --unsafe-engine)
+    timeout 90 "$run/zos-agent" purge --data "$run/agent" "${engine[@]}" --yes ||
         complain "the agent could not purge $run/agent"
 }
 
@@ -73,13 +75,23 @@ restore_firewall() {
 
 unmount_all() {
     local place device
+    # The node's pool is a file of the run, mounted elsewhere.
+    while read -r device; do
+        while read -r place; do
+            umount "$place" || umount --lazy "$place" || complain "can't unmount $place"
+        done < <(awk -v device="$device" '$1 == device { print $2 }' /proc/mounts | tac)
+    done < <(loop_devices)
     # Newest first: one may lie on another.
     while read -r place; do
         umount "$place" || umount --lazy "$place" || complain "can't unmount $place"
     done < <(awk -v run="$run/" 'index($2, run) == 1 { print $2 }' /proc/mounts | tac)
     while read -r device; do
         losetup --detach "$device" || complain "can't detach $device"
-    done < <(losetup --list --noheadings --output NAME,BACK-FILE | awk -v run="$run/" 'index($2, run) == 1 { print $1 }')
+    done < <(loop_devices)
+}
+
+loop_devices() {
+    losetup --list --noheadings --output NAME,BACK-FILE | awk -v run="$run/" 'index($2, run) == 1 { print $1 }'
 }
 
 remove_image() {
@@ -94,10 +106,10 @@ done
 if [[ -d $run/docker ]]; then
     empty_engine
     stop dockerd
-    restore_firewall
 else
     remove_image
 fi
+[[ ! -f $run/iptables ]] || restore_firewall
 unmount_all
 rm -rf --one-file-system "$run" || complain "can't remove $run"
 exit "$failed"

@@ -21,6 +21,7 @@ readonly needs=(
     nft:nftables
     iptables-save:iptables
     mkfs.ext4:e2fsprogs
+    mkfs.btrfs:btrfs-progs
     mount:mount
     losetup:mount
     jq:jq

@@ -16,7 +16,7 @@ pub use json::Json;
 pub use rejection::Rejection;
 
 use json::Cursor;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{FailureCode, Features, Resources};
 
@@ -51,6 +51,7 @@ pub struct Workload {
 /// The types of workload, with their settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", content = "data", rename_all = "lowercase")]
+#[expect(clippy::large_enum_variant, reason = "a deployment has at most 32 of them")]
 pub enum WorkloadData {
     /// A container that its node runs from an image.
     Zmachine(Zmachine),
@@ -63,10 +64,27 @@ pub enum WorkloadData {
 pub struct Zmachine {
     /// OCI reference with a registry host, and a tag or a digest.
     pub image: String,
-    /// Whole cores, 1 or more.
-    pub cpu: u64,
+    /// Cores, 0.01 or more.
+    pub cpu: Cores,
     /// Bytes, 16 MiB or more.
     pub memory: u64,
+    /// Bytes, 16 MiB or more: disk for what the machine writes to its root and to the image's `VOLUME`s.
+    pub rootfs: u64,
+    /// User in the machine, such as `app`, `1000` or `1000:50`, instead of the image's `USER`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Folder in which the machine's program starts, instead of the image's `WORKDIR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workdir: Option<String>,
+    /// Host name, instead of the workload's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// Bytes of `/dev/shm`, instead of half the memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shm: Option<u64>,
+    /// Signal that asks the machine to stop, instead of the image's `STOPSIGNAL`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -79,6 +97,21 @@ pub struct Zmachine {
     /// Replaces the image's `CMD`; empty keeps it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
+}
+
+/// Hundredths of cores. In a document it is a number with at most two decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cores(pub u64);
+
+impl Serialize for Cores {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(hundredths) = *self;
+        if hundredths % 100 == 0 {
+            serializer.serialize_u64(hundredths / 100)
+        } else {
+            serializer.serialize_f64(hundredths as f64 / 100.0)
+        }
+    }
 }
 
 /// A volume inside a machine.
@@ -152,14 +185,9 @@ impl Deployment {
 
     /// The sum of the workloads' needs.
     pub fn needs(&self) -> Resources {
-        self.workloads.iter().fold(Resources::ZERO, |sum, workload| match &workload.data {
-            WorkloadData::Zmachine(machine) => Resources {
-                cru: sum.cru.saturating_add(machine.cpu),
-                mru: sum.mru.saturating_add(machine.memory),
-                ..sum
-            },
-            WorkloadData::Zmount(volume) => Resources { sru: sum.sru.saturating_add(volume.size), ..sum },
-        })
+        let (needs, Cores(hundredths)) =
+            self.workloads.iter().fold((Resources::ZERO, Cores(0)), sum_of_needs);
+        Resources { cru: hundredths.div_ceil(100), ..needs }
     }
 
     /// Checks that the workloads fit the contract's reservation.
@@ -186,6 +214,20 @@ impl Deployment {
             "/workloads",
             format!("the workloads need more than the contract reserves: {}", parts.join(", ")),
         ))
+    }
+}
+
+/// Adds a workload's needs; cores apart, since machines share them.
+fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resources, Cores) {
+    match &workload.data {
+        WorkloadData::Zmachine(machine) => {
+            let mru = sum.mru.saturating_add(machine.memory);
+            let sru = sum.sru.saturating_add(machine.rootfs);
+            (Resources { mru, sru, ..sum }, Cores(cores.0.saturating_add(machine.cpu.0)))
+        }
+        WorkloadData::Zmount(volume) => {
+            (Resources { sru: sum.sru.saturating_add(volume.size), ..sum }, cores)
+        }
     }
 }
 

@@ -24,6 +24,7 @@ function webServer(image, greeting) {
           image,
           cpu: 1,
           memory: 128 * MiB,
+          rootfs: 64 * MiB,
           mounts: [{ name: 'data', path: '/data' }],
           env: { GREETING: greeting },
         },
@@ -36,7 +37,7 @@ function webServer(image, greeting) {
 // region: submit
 /** Creates a node contract, for no more than it costs now; answers with its id. */
 async function createContract(api, pair, node, body) {
-  const resources = { cru: 1, mru: 128 * MiB, sru: 64 * MiB, hru: 0, gpu: 0 };
+  const resources = { cru: 1, mru: 128 * MiB, sru: 128 * MiB, hru: 0, gpu: 0 };
   const rate = await api.call.gridApi.quote(node, resources, 0);
   if (rate.isNone) throw new Error(`there is no node ${node}`);
 

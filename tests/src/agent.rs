@@ -12,6 +12,8 @@ use std::{
 const START_LIMIT: Duration = Duration::from_secs(15);
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 const CAPACITY: &str = "cru=8,mru=4GiB,sru=20GiB";
+/// A sparse file.
+const POOL: &str = "24GiB";
 
 /// A node agent with a data folder of its own.
 pub struct Agent {
@@ -29,12 +31,14 @@ impl Agent {
         let arguments = [
             ("--chain", chain.into()),
             ("--data", data.display().to_string()),
-            ("--docker", engine.into()),
+            ("--engine", engine.into()),
+            ("--pool", POOL.into()),
             ("--ticket", ticket.into()),
             ("--capacity", CAPACITY.into()),
             ("--metrics", metrics.to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
+        let arguments = arguments.chain(["--unsafe-engine".into()]);
         let mut agent = Self { data, metrics, arguments: arguments.collect(), process: None };
         agent.resume(run)?;
         Ok(agent)

@@ -9,7 +9,7 @@ pub const MIB: u64 = 1 << 20;
 /// [`Registry::push_page_image`](crate::Registry::push_page_image).
 pub fn page_deployment(image: &str, cpu: u64) -> Value {
     let machine = json!({
-        "image": image, "cpu": cpu, "memory": 64 * MIB,
+        "image": image, "cpu": cpu, "memory": 64 * MIB, "rootfs": 64 * MIB,
         "mounts": [{ "name": "data", "path": "/data" }],
         "env": { "GREETING": GREETING },
     });

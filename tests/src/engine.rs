@@ -109,7 +109,7 @@ fn socket(run: &Run) -> PathBuf {
 
 /// Saves the firewall for the cleaner to restore: an engine adds rules, sets the policy of the forward chain
 /// to drop, and leaves both when it ends.
-fn remember_firewall(run: &Run) -> Result<()> {
+pub fn remember_firewall(run: &Run) -> Result<()> {
     let rules =
         Command::new("iptables-save").output().context("can't run `iptables-save`: run `make setup`")?;
     if !rules.status.success() {

@@ -10,6 +10,8 @@ pub(crate) const RUN_PREFIX: &str = "tfgrid-";
 const AGENT_PREFIX: &str = "zos-";
 /// Prefix of the agent's bridges.
 const BRIDGE_PREFIX: &str = "zb";
+/// Folder of agents' mount points and sockets.
+const NODES: &str = "/run/zos";
 /// The agent's firewall table.
 const AGENT_TABLE: &str = "table inet zos";
 
@@ -53,6 +55,11 @@ impl Footprint {
         for volume in engine.docker(&["volume", "ls", "--format", "{{.Name}}"])?.lines() {
             lines.insert(format!("engine volume {volume}"));
         }
+        for pool in fs::read_dir(NODES).into_iter().flatten().flatten() {
+            for volume in fs::read_dir(pool.path().join("pool/volumes")).into_iter().flatten().flatten() {
+                lines.insert(format!("volume {}", volume.path().display()));
+            }
+        }
         add_files(folder, &mut lines)?;
         Ok(Self(lines))
     }
@@ -83,7 +90,9 @@ fn is_own(line: &str) -> bool {
     let name = line.rsplit(' ').next().unwrap_or_default();
     match line.split(' ').next() {
         Some("folder" | "file") => true,
-        Some("mount" | "loop") => name.contains(&format!("/{RUN_PREFIX}")),
+        Some("mount" | "loop" | "volume") => {
+            name.contains(&format!("/{RUN_PREFIX}")) || name.starts_with(NODES)
+        }
         Some("interface") => name.starts_with(BRIDGE_PREFIX),
         Some("firewall") => line.ends_with(AGENT_TABLE),
         Some("container" | "network") => name.starts_with(AGENT_PREFIX),
@@ -122,13 +131,14 @@ mod tests {
     fn items_of_other_programs_are_not_own() {
         let own = [
             "container zos-abababab-7-web",
-            "file /tmp/tfgrid-x/agent/volumes/7-data.img",
+            "file /tmp/tfgrid-x/agent/state/usage.json",
             "firewall table inet zos",
             "folder tfgrid-x",
             "interface zb7",
-            "loop device /dev/loop0 /tmp/tfgrid-x/agent/volumes/7-data.img",
-            "mount /tmp/tfgrid-x/agent/mnt/7-data",
+            "loop device /dev/loop0 /tmp/tfgrid-x/agent/pool.img",
+            "mount /run/zos/abababab/pool",
             "network zos-7",
+            "volume /run/zos/abababab/pool/volumes/7-data",
         ];
         let others = [
             "container db",

@@ -27,7 +27,7 @@ mod wait;
 pub use agent::Agent;
 pub use chain::Chain;
 pub use deployment::{MIB, page_deployment};
-pub use engine::Engine;
+pub use engine::{Engine, remember_firewall};
 pub use footprint::Footprint;
 pub use funds::out_of_funds;
 pub use grid::{DEPOSIT, Grid, Options, on_a_grid, on_a_run};

@@ -73,7 +73,7 @@ impl Site {
         let mut lines = page.lines();
         ensure!(lines.next() == Some(GREETING), "the page of contract {} is {page:?}", self.contract);
         let mount = lines.next().unwrap_or_default();
-        ensure!(mount.starts_with("/dev/loop") && mount.contains(" /data ext4 "), "/data is {mount:?}");
+        ensure!(mount.starts_with("/dev/loop") && mount.contains(" /data btrfs "), "/data is {mount:?}");
         Ok(page)
     }
 }

@@ -91,7 +91,7 @@ impl Run {
 
     /// Links the agent's program into the run's folder, where the cleaner finds it to undo what the agent
     /// did.
-    pub(crate) fn note_agent(&self, program: &Path) -> Result<()> {
+    pub fn note_agent(&self, program: &Path) -> Result<()> {
         let link = self.folder.join("zos-agent");
         if !link.exists() {
             symlink(program, &link).with_context(|| format!("can't create {}", link.display()))?;

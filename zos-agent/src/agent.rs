@@ -6,9 +6,15 @@ use crate::{
     chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain},
     config::{Place, PurgeArgs, RunArgs},
     details::Inspector,
-    drivers::{firewall, machine::DockerMachines, volume::LoopVolumes},
+    drivers::{
+        dockerd::OwnEngine,
+        firewall,
+        machine::{DockerMachines, EngineChoice},
+        pool::{Pool, PoolPlace},
+        volume::PoolVolumes,
+    },
     engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
-    host::CapacityOverride,
+    host::{self, CapacityOverride},
     identity::Identity,
     join::Joining,
     metrics::{self, Metrics},
@@ -19,11 +25,16 @@ use crate::{
 use anyhow::{Context, Result, bail, ensure};
 use futures::FutureExt;
 use prometheus::Registry;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tfgrid_client::MachineKey;
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tracing::info;
 
+/// Limit for the node's own engine to start for a purge.
+const ENGINE_STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// Delays before the chain is followed again.
 const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
@@ -32,12 +43,14 @@ const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Dur
 /// # Errors
 /// If something is wrong that doesn't pass by waiting.
 pub async fn run(args: RunArgs) -> Result<()> {
-    let data = &args.place.data;
+    let place = &args.place;
+    let data = &place.data;
     let ticket = args.ticket.as_deref().map(MachineKey::from_ticket).transpose()?;
     let _lock = DataLock::take(data)?;
-    requirements::ensure_met(&requirements::check_system().await)?;
-    let identity = Identity::load_or_create(data)?;
+    requirements::ensure_met(&requirements::check_system(place).await)?;
     let store = Store::open(data.join("state"))?;
+    let pool_place = PoolPlace::choose(data, &store, place.pool.clone())?;
+    let identity = Identity::load_or_create(data)?;
     info!(key = hex::encode(identity.node_key().public()), data = %data.display(), "this node");
 
     let registry = Registry::new();
@@ -45,15 +58,32 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(metrics::serve(args.metrics, registry));
 
-    let dns = args.dns.iter().map(ToString::to_string).collect();
-    let machines =
-        Arc::new(DockerMachines::new(args.place.docker.clone(), &identity.node_key().public(), dns));
-    let volumes = Arc::new(LoopVolumes::open(data)?);
-    firewall::install().await?;
-
+    let node_key = identity.node_key().public();
+    let pool = Pool::open(data, pool_place.clone(), &node_key).await?;
+    pool_place.remember(&store)?;
     let capacity = CapacityOverride::remembered(&store, args.capacity)?;
-    let place = &args.place;
-    let joining = Joining { url: &args.chain, identity: &identity, ticket, capacity, place, store: &store };
+    host::capacity(pool.share()?.offered, &capacity)?;
+    firewall::install().await?;
+    let dns = args.dns.iter().map(ToString::to_string).collect();
+    let choice = place.engine_choice().unwrap_or_else(|| {
+        let own = OwnEngine::new(data, &pool, &node_key);
+        let choice = EngineChoice { socket: own.socket(), any: false };
+        spawn(&mut tasks, own.run());
+        choice
+    });
+    let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, dns));
+    let volumes = Arc::new(PoolVolumes::new(pool.clone()));
+
+    let joining = Joining {
+        url: &args.chain,
+        identity: &identity,
+        ticket,
+        capacity,
+        data,
+        pool: &pool,
+        machines: &machines,
+        store: &store,
+    };
     let (client, node) = tokio::select! {
         joined = joining.join() => joined?,
         ended = tasks.join_next() => return ended_early(ended),
@@ -79,7 +109,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
-    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, data.to_owned(), capacity);
+    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pool, capacity);
     let engine = Engine::new(
         chain,
         Drivers { machines: machines.clone(), volumes },
@@ -117,8 +147,8 @@ fn ended_early(ended: Option<Result<Result<()>, tokio::task::JoinError>>) -> Res
 /// # Errors
 /// If one isn't met.
 pub async fn check(place: &Place) -> Result<()> {
-    let mut requirements = requirements::check_system().await;
-    requirements.push(requirements::check_engine(place).await);
+    let mut requirements = requirements::check_system(place).await;
+    requirements.extend(requirements::check_place(place).await);
     for requirement in &requirements {
         println!("{requirement}");
     }
@@ -143,13 +173,46 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     let Some(identity) = Identity::load(data)? else {
         bail!("{} has no identity.json: no node was ever started with this folder", data.display());
     };
-    let machines = DockerMachines::new(args.place.docker, &identity.node_key().public(), Vec::new());
-    // Volumes come after the machines that use them. A failure doesn't stop the rest.
-    let workloads = machines.purge().await;
-    let volumes = LoopVolumes::open(data)?.purge().await;
+    let node_key = identity.node_key().public();
+    let store = Store::open(data.join("state"))?;
+    if !PoolPlace::is_remembered(data) {
+        info!("nothing to remove: this node has never opened a storage pool");
+        return Ok(());
+    }
+    let pool_place = PoolPlace::choose(data, &store, args.place.pool.clone())?;
+    let pool = Pool::open(data, pool_place, &node_key).await?;
+    let own = OwnEngine::new(data, &pool, &node_key);
+    let (choice, keeping) = match args.place.engine_choice() {
+        Some(choice) => (choice, None),
+        None => {
+            let choice = EngineChoice { socket: own.socket(), any: true };
+            (choice, Some(tokio::spawn(own.clone().run())))
+        }
+    };
+    let machines = DockerMachines::new(choice, pool.clone(), &node_key, Vec::new());
+    let removed = purge_workloads(&machines).await;
+    if let Some(keeping) = keeping {
+        keeping.abort();
+        own.stop().await?;
+    }
     firewall::remove().await;
-    let (containers, networks) = workloads?;
-    let volumes = volumes?;
-    info!("removed {containers} containers, {networks} networks and {volumes} volumes");
+    let (containers, networks) = removed?;
+    pool.remove().await?;
+    PoolPlace::forget(data)?;
+    info!("removed {containers} containers, {networks} networks and the storage pool");
     Ok(())
+}
+
+/// Removes all workloads as soon as the engine answers.
+async fn purge_workloads(machines: &DockerMachines) -> Result<(usize, usize)> {
+    let begun = Instant::now();
+    while let Err(error) = machines.ready().await {
+        ensure!(
+            begun.elapsed() < ENGINE_STARTS_WITHIN,
+            "nothing is removed: {:#}",
+            anyhow::Error::from(error)
+        );
+        sleep(ENGINE_STARTS_WITHIN / 100).await;
+    }
+    Ok(machines.purge().await?)
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of `zos-agent`.
 
-use crate::host::CapacityOverride;
+use crate::{
+    drivers::{machine::EngineChoice, pool::PoolPlace},
+    host::CapacityOverride,
+};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
     net::{IpAddr, SocketAddr},
@@ -23,10 +26,10 @@ Examples:
 
   # First start, with the farmer's ticket. Other users of the machine can read
   # the arguments of a program, but not its environment
-  ZOS_TICKET=tfgrid-ticket-1:… zos-agent --chain wss://rpc.example.org
+  ZOS_TICKET=tfgrid-ticket-1:… zos-agent --chain wss://rpc.example.org --pool /dev/sdb
 
   # On a laptop, beside a development chain
-  zos-agent --chain ws://127.0.0.1:9944 --data ./node --capacity cru=2,mru=2GiB,sru=10GiB
+  zos-agent --chain ws://127.0.0.1:9944 --data ./node --pool 20GiB
 
   # Remove everything from a machine that leaves the grid
   zos-agent purge --yes")]
@@ -44,10 +47,10 @@ pub struct Cli {
 pub enum Command {
     /// Check that this machine can run workloads, and say what to do if it can't
     Check(Place),
-    /// Remove all containers, networks and volumes of this node, with their content
+    /// Remove all workloads of this node with their content, its storage pool and its engine
     ///
     /// For a machine that leaves the grid. The agent must not be running. The node's keys stay in the data
-    /// folder.
+    /// folder; disks of the pool are empty afterwards.
     Purge(PurgeArgs),
 }
 
@@ -57,7 +60,7 @@ pub struct RunArgs {
     /// RPC endpoint of a node of the chain
     #[arg(long, env = "ZOS_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
     pub chain: String,
-    /// Folder and engine of this node.
+    /// Folder, pool and engine of this node.
     #[command(flatten)]
     pub place: Place,
     /// Boot ticket of the farm to join; needed on the first start only. Prefer ZOS_TICKET: others can read
@@ -66,8 +69,8 @@ pub struct RunArgs {
     pub ticket: Option<String>,
     /// Offer this capacity instead of what was found, such as cru=2,mru=2GiB,sru=10GiB
     ///
-    /// Parts that aren't named are as found: all cores, and memory and disk of the data folder less what the
-    /// system needs itself. cru and gpu are counts; mru (memory), sru (SSD) and hru (HDD) are sizes.
+    /// Parts that aren't named are as found: all cores, and memory and storage pool less what the system
+    /// needs itself. cru and gpu are counts; mru (memory), sru (SSD) and hru (HDD) are sizes.
     /// Remembered for later starts without this option.
     #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
     pub capacity: Option<CapacityOverride>,
@@ -85,7 +88,7 @@ pub struct RunArgs {
 /// Options for removing a node.
 #[derive(Debug, Args)]
 pub struct PurgeArgs {
-    /// Folder and engine of the node.
+    /// Folder, pool and engine of the node.
     #[command(flatten)]
     pub place: Place,
     /// Confirm that everything is deleted for good
@@ -93,21 +96,34 @@ pub struct PurgeArgs {
     pub yes: bool,
 }
 
-/// Data folder and container engine of a node.
+/// What a node has on its machine: folder, storage pool and container engine.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// Data folder of the node: keys, state and volumes
+    /// Data folder of the node: keys and state
     #[arg(long, env = "ZOS_DATA", value_name = "DIR", default_value = "/var/lib/zos")]
     pub data: PathBuf,
-    /// Socket of the Docker engine that runs the workloads
-    #[arg(
-        long,
-        env = "ZOS_DOCKER",
-        value_name = "URL",
-        default_value = "unix:///var/run/docker.sock",
-        value_parser = socket
-    )]
-    pub docker: String,
+    /// Storage pool for workloads: whole disks (/dev/sdb,/dev/sdc), a folder on btrfs, or for development the size
+    /// of a file in the data folder (20GiB)
+    ///
+    /// Disks must hold nothing: they get a btrfs file system. Remembered for later starts without this option.
+    /// Without it, a data folder on btrfs holds the pool.
+    #[arg(long, env = "ZOS_POOL", value_name = "PLACE")]
+    pub pool: Option<PoolPlace>,
+    /// Use the Docker engine at this socket instead of one of the node's own
+    ///
+    /// It must keep machines in the storage pool (with its btrfs driver), have user namespaces and live restore.
+    #[arg(long, env = "ZOS_ENGINE", value_name = "URL", value_parser = socket)]
+    pub engine: Option<String>,
+    /// Accept any engine: no limits for machines' disks, their root may be this machine's. For development only
+    #[arg(long, requires = "engine")]
+    pub unsafe_engine: bool,
+}
+
+impl Place {
+    /// The engine that the farmer has named.
+    pub fn engine_choice(&self) -> Option<EngineChoice> {
+        self.engine.clone().map(|socket| EngineChoice { socket, any: self.unsafe_engine })
+    }
 }
 
 /// Format of the log.
@@ -145,14 +161,14 @@ mod tests {
     fn everything_has_a_default() {
         let cli = parse(&[]).unwrap();
         assert!(cli.command.is_none());
-        assert_eq!(cli.run.place.docker, "unix:///var/run/docker.sock");
+        assert!(cli.run.place.engine.is_none() && cli.run.place.pool.is_none());
         assert_eq!(cli.run.dns.len(), 2);
     }
 
     #[test]
     fn a_check_takes_folder_and_engine() {
-        match parse(&["check", "--docker", "unix:///d.sock"]).unwrap().command {
-            Some(Command::Check(place)) => assert_eq!(place.docker, "unix:///d.sock"),
+        match parse(&["check", "--engine", "unix:///d.sock"]).unwrap().command {
+            Some(Command::Check(place)) => assert_eq!(place.engine.as_deref(), Some("unix:///d.sock")),
             other => panic!("{other:?}"),
         }
     }
@@ -165,12 +181,12 @@ mod tests {
 
     #[test]
     fn a_purge_takes_its_own_arguments() {
-        let cli = parse(&["purge", "--data", "/tmp/node", "--docker", "unix:///d.sock", "--yes"]).unwrap();
+        let cli = parse(&["purge", "--data", "/tmp/node", "--engine", "unix:///d.sock", "--yes"]).unwrap();
         match cli.command {
             Some(Command::Purge(purge)) => {
                 assert!(purge.yes);
                 assert_eq!(purge.place.data, PathBuf::from("/tmp/node"));
-                assert_eq!(purge.place.docker, "unix:///d.sock");
+                assert_eq!(purge.place.engine.as_deref(), Some("unix:///d.sock"));
             }
             other => panic!("{other:?}"),
         }
@@ -179,8 +195,10 @@ mod tests {
     #[test]
     fn mistakes_are_explained() {
         for (args, hint) in [
-            (["--docker", "tcp://1.2.3.4:2375"], "must run on this machine"),
-            (["--docker", "unix://docker.sock"], "unix:///path/to/docker.sock"),
+            (["--engine", "tcp://1.2.3.4:2375"], "must run on this machine"),
+            (["--engine", "unix://docker.sock"], "unix:///path/to/docker.sock"),
+            (["--pool", "disk"], "/dev/sdb,/dev/sdc"),
+            (["--unsafe-engine", "--data=/tmp"], "--engine <URL>"),
             (["--capacity", "cpu=2"], "known are cru, mru, sru, hru and gpu"),
         ] {
             let error = parse(&args).unwrap_err().to_string();

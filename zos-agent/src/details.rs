@@ -3,6 +3,7 @@
 
 use crate::{
     chain::{Chain, Snapshot},
+    drivers::pool::Pool,
     host::{self, CapacityOverride},
 };
 use anyhow::{Context, Result};
@@ -34,7 +35,7 @@ pub struct Inspector {
     chain: Arc<dyn Chain>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     details: watch::Sender<Option<DetailsPayload>>,
-    data: PathBuf,
+    pool: Pool,
     capacity: CapacityOverride,
 }
 
@@ -44,10 +45,10 @@ impl Inspector {
         chain: Arc<dyn Chain>,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         details: watch::Sender<Option<DetailsPayload>>,
-        data: PathBuf,
+        pool: Pool,
         capacity: CapacityOverride,
     ) -> Self {
-        Self { chain, snapshots, details, data, capacity }
+        Self { chain, snapshots, details, pool, capacity }
     }
 
     /// Inspects the machine at intervals, for ever.
@@ -65,7 +66,7 @@ impl Inspector {
     }
 
     async fn inspect(&mut self) -> Result<()> {
-        let found = found(Path::new("/"), &self.data, &self.capacity)?;
+        let found = found(Path::new("/"), self.pool.share()?.offered, &self.capacity)?;
         let Some(snapshot) = self.snapshots.borrow().clone() else { return Ok(()) };
         let known = self.chain.details(&snapshot.head).await?;
         let news = (known.as_ref() != Some(&found)).then_some(found);
@@ -82,9 +83,10 @@ impl Inspector {
     }
 }
 
-/// Details of this machine with the farmer's settings. `root` is the system's root folder.
-fn found(root: &Path, data: &Path, capacity: &CapacityOverride) -> Result<DetailsPayload> {
-    let mut resources = capacity.apply(host::capacity(data)?);
+/// Details of this machine with the farmer's settings. `root` is the system's root folder, `storage` what the pool
+/// offers.
+fn found(root: &Path, storage: u64, capacity: &CapacityOverride) -> Result<DetailsPayload> {
+    let mut resources = host::capacity(storage, capacity)?;
     let mut gpus = gpus(root);
     gpus.truncate(usize::try_from(resources.gpu).unwrap_or(usize::MAX).min(MAX_GPUS as usize));
     // No more GPUs are offered than were found.
@@ -241,7 +243,7 @@ mod tests {
             (&device(bridge, "vendor"), b"0x8086\n"),
             (&device(bridge, "device"), b"0x1901\n"),
         ]);
-        let offer = |parts: &str| found(root.path(), Path::new("/"), &parts.parse().unwrap()).unwrap();
+        let offer = |parts: &str| found(root.path(), 0, &parts.parse().unwrap()).unwrap();
         let details = offer("cru=2,gpu=2");
         assert_eq!((details.resources.cru, details.resources.gpu), (2, 1));
         assert_eq!(details.gpus[0], Gpu { vendor: 0x10de, device: 0x1db4, memory: 256 << 20 });

@@ -2,9 +2,9 @@
 //! Capacity of this machine.
 
 use crate::store::Store;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
-use std::{fmt, fs, path::Path, str::FromStr, thread};
+use std::{fmt, fs, str::FromStr, thread};
 use tfgrid_client::units::{CapacityParts, ParseError};
 use tfgrid_primitives::{
     Resources,
@@ -13,8 +13,6 @@ use tfgrid_primitives::{
 
 /// Memory kept for the system: a sixteenth, but at least this much.
 const MIN_MEMORY_RESERVE: u64 = 512 * MIB;
-/// Disk kept for the system (images, logs): a tenth, but at least this much.
-const MIN_DISK_RESERVE: u64 = 2 * GIB;
 
 /// Parts of the capacity that the farmer has set, such as `cru=2,mru=2GiB,sru=10GiB`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,31 +47,33 @@ impl FromStr for CapacityOverride {
     }
 }
 
-/// Capacity to offer: all cores, and memory and disk under `data` less what the system needs itself. HDDs and
+/// Capacity to offer: all cores, memory less what the system needs itself, and what the storage pool offers. HDDs and
 /// GPUs are zero: only the farmer can set them.
 ///
 /// # Errors
-/// If the system doesn't report its memory or disk.
-pub fn capacity(data: &Path) -> Result<Resources> {
+/// If the system doesn't report its memory, or the farmer's settings exceed the pool.
+pub fn capacity(storage: u64, settings: &CapacityOverride) -> Result<Resources> {
     let cores = thread::available_parallelism().context("can't count this machine's cores")?;
     // One line of one file; `procfs` would parse all of it, and refuses mount points that aren't UTF-8 elsewhere.
     let meminfo = fs::read_to_string("/proc/meminfo").context("can't read /proc/meminfo")?;
     let memory = total_memory(&meminfo).context("/proc/meminfo has no MemTotal")?;
-    let disk = rustix::fs::statvfs(data)
-        .with_context(|| format!("can't measure the disk under {}", data.display()))?;
-    let disk = disk.f_blocks.saturating_mul(disk.f_frsize);
-    Ok(Resources {
+    let reserve = (memory / 16).max(MIN_MEMORY_RESERVE);
+    let found = Resources {
         cru: cores.get() as u64,
-        mru: less(memory, (memory / 16).max(MIN_MEMORY_RESERVE)),
-        sru: less(disk, (disk / 10).max(MIN_DISK_RESERVE)),
+        mru: memory.saturating_sub(reserve) / MIB * MIB,
+        sru: storage,
         hru: 0,
         gpu: 0,
-    })
-}
-
-/// The difference, rounded down to whole MiB.
-fn less(total: u64, reserve: u64) -> u64 {
-    total.saturating_sub(reserve) / MIB * MIB
+    };
+    let offered = settings.apply(found);
+    ensure!(
+        offered.sru <= storage,
+        "sru={} MiB of --capacity is more than the {} MiB that the storage pool has for workloads: set less, or \
+         enlarge the pool",
+        offered.sru / MIB,
+        storage / MIB
+    );
+    Ok(offered)
 }
 
 fn total_memory(meminfo: &str) -> Option<u64> {
@@ -143,10 +143,13 @@ mod tests {
 
     #[test]
     fn this_machine_offers_less_than_it_has() {
-        let capacity = capacity(Path::new("/")).unwrap();
+        let capacity = |parts: &str| capacity(20 * GIB, &parts.parse().unwrap());
+        let offered = capacity("hru=1GiB").unwrap();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
-        assert!(capacity.cru >= 1);
-        assert!(capacity.mru + MIN_MEMORY_RESERVE <= total_memory(&meminfo).unwrap());
-        assert_eq!(capacity.mru % MIB, 0);
+        assert!(offered.cru >= 1);
+        assert!(offered.mru + MIN_MEMORY_RESERVE <= total_memory(&meminfo).unwrap());
+        assert_eq!((offered.mru % MIB, offered.sru), (0, 20 * GIB));
+        let error = capacity("sru=21GiB").unwrap_err().to_string();
+        assert!(error.contains("more than the 20480 MiB"), "{error}");
     }
 }

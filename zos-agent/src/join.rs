@@ -3,12 +3,20 @@
 //! engine that doesn't answer yet, since nobody is at the machine to restart the agent.
 
 use crate::{
-    backoff::Backoff, clock::unix_ms, config::Place, host, host::CapacityOverride, identity::Identity,
-    requirements, store::Store,
+    backoff::Backoff,
+    clock::unix_ms,
+    drivers::{machine::DockerMachines, pool::Pool},
+    host,
+    host::CapacityOverride,
+    identity::Identity,
+    store::Store,
 };
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Error, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 use tfgrid_client::{GridAt, GridClient, MachineKey};
 use tfgrid_primitives::{Isolation, NodeId, Refusal, Registration, Resources};
 use tokio::time::{sleep, timeout};
@@ -36,8 +44,12 @@ pub struct Joining<'a> {
     pub ticket: Option<MachineKey>,
     /// Capacity that the farmer has set.
     pub capacity: CapacityOverride,
-    /// Data folder and container engine.
-    pub place: &'a Place,
+    /// Data folder.
+    pub data: &'a Path,
+    /// Storage pool.
+    pub pool: &'a Pool,
+    /// Container engine.
+    pub machines: &'a DockerMachines,
     /// Remembers the chain.
     pub store: &'a Store,
 }
@@ -117,8 +129,7 @@ impl Joining<'_> {
             )));
         };
         // A node that can't run workloads must not spend a ticket.
-        let engine = requirements::check_engine(self.place).await;
-        engine.result.with_context(|| engine.name).map_err(NotJoined::Retry)?;
+        self.machines.ready().await.map_err(|error| NotJoined::Retry(error.into()))?;
         let node = self.register(&client, at, ticket, failures).await?;
         info!(node, "joined the farm");
         Ok((client, node))
@@ -133,7 +144,7 @@ impl Joining<'_> {
             Some(known) => bail!(
                 "{} belongs to the chain with genesis {}, and {} serves the chain with genesis {genesis}: \
                  correct --chain, or choose another folder with --data",
-                self.place.data.display(),
+                self.data.display(),
                 known.genesis,
                 self.url
             ),
@@ -189,9 +200,10 @@ impl Joining<'_> {
 
     /// Capacity to offer.
     fn resources(&self) -> Result<Resources> {
-        let found = host::capacity(&self.place.data)?;
-        let offered = self.capacity.apply(found);
-        if offered.cru > found.cru || offered.mru > found.mru || offered.sru > found.sru {
+        let storage = self.pool.share()?.offered;
+        let found = host::capacity(storage, &CapacityOverride::default())?;
+        let offered = host::capacity(storage, &self.capacity)?;
+        if offered.cru > found.cru || offered.mru > found.mru {
             warn!(
                 "--capacity offers {}, more than was found: {}. Workloads may fail",
                 host::Display(offered),

@@ -5,17 +5,18 @@
 use crate::{
     config::Place,
     drivers::{
+        dockerd,
         firewall::NFT,
-        machine::DockerMachines,
+        machine::Connection,
+        pool::{self, PoolPlace},
         tools::{Tool, run},
-        volume,
     },
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{fmt, path::Path};
 use tokio::time::timeout;
 
-/// Creates loop devices for volumes.
+/// Creates loop devices, for a pool in a file.
 const LOOP_CONTROL: &str = "/dev/loop-control";
 /// Limit for the container engine to answer.
 const ENGINE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -38,27 +39,32 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// Checks everything but the container engine: none of it comes by waiting.
-pub async fn check_system() -> Vec<Requirement> {
+/// Checks what doesn't come by waiting.
+pub async fn check_system(place: &Place) -> Vec<Requirement> {
     let mut requirements = vec![Requirement { name: "root".into(), result: check_root() }];
-    for tool in volume::TOOLS.into_iter().chain([&NFT]) {
+    let own_engine = dockerd::TOOLS.into_iter().filter(|_| place.engine.is_none());
+    for tool in pool::TOOLS.into_iter().chain([&NFT]).chain(own_engine) {
         requirements.push(Requirement { name: tool.program.into(), result: check_tool(tool) });
     }
-    requirements.push(Requirement { name: "loop devices".into(), result: check_loop_devices() });
+    requirements.push(Requirement { name: "loop devices".into(), result: check_loop_devices(place) });
     requirements.push(Requirement { name: "nftables in the kernel".into(), result: check_nftables().await });
     requirements
 }
 
-/// Checks that the container engine answers.
-pub async fn check_engine(place: &Place) -> Requirement {
-    let name = format!("Docker engine at {}", place.docker);
-    // Keys matter only for what is created.
-    let machines = DockerMachines::new(place.docker.clone(), &[0; 32], Vec::new());
-    let result = match timeout(ENGINE_TIMEOUT, machines.version()).await {
-        Ok(version) => version.map(drop).map_err(anyhow::Error::from),
-        Err(_) => Err(anyhow::anyhow!("no answer within {ENGINE_TIMEOUT:?}")),
-    };
-    Requirement { name, result: result.context("start the engine, or name its socket with --docker") }
+/// Checks that there is a place for the storage pool, and the engine that is named.
+pub async fn check_place(place: &Place) -> Vec<Requirement> {
+    let is_known = place.pool.is_some() || PoolPlace::is_remembered(&place.data);
+    let result = if is_known { Ok(()) } else { PoolPlace::within(&place.data).map(drop) };
+    let mut requirements = vec![Requirement { name: "storage pool".into(), result }];
+    if let Some(choice) = place.engine_choice() {
+        let name = format!("Docker engine at {}", choice.socket);
+        let result = match timeout(ENGINE_TIMEOUT, Connection::open(&choice)).await {
+            Ok(connection) => connection.map(drop).map_err(anyhow::Error::from),
+            Err(_) => Err(anyhow::anyhow!("no answer within {ENGINE_TIMEOUT:?}")),
+        };
+        requirements.push(Requirement { name, result });
+    }
+    requirements
 }
 
 /// Fails with all requirements that aren't met.
@@ -85,8 +91,12 @@ fn check_tool(tool: &Tool) -> Result<()> {
     Ok(())
 }
 
-fn check_loop_devices() -> Result<()> {
-    ensure!(Path::new(LOOP_CONTROL).exists(), "{LOOP_CONTROL} doesn't exist: load the kernel module `loop`");
+fn check_loop_devices(place: &Place) -> Result<()> {
+    let is_needed = matches!(place.pool, Some(PoolPlace::File(_)));
+    ensure!(
+        !is_needed || Path::new(LOOP_CONTROL).exists(),
+        "{LOOP_CONTROL} doesn't exist: load the kernel module `loop`"
+    );
     Ok(())
 }
 
@@ -101,7 +111,6 @@ async fn check_nftables() -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
 
     #[test]
     fn all_missing_requirements_are_named_at_once() {
@@ -128,12 +137,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_engine_that_does_not_run_is_named_with_its_socket() {
-        let place = Place { data: PathBuf::from("/nowhere"), docker: "unix:///no/docker.sock".into() };
-        let shown = check_engine(&place).await.to_string();
+    async fn a_place_that_can_not_be_used_says_what_to_do() {
+        let engine = Some("unix:///no/docker.sock".into());
+        let place = Place { data: "/proc/node".into(), pool: None, engine, unsafe_engine: false };
+        let shown: Vec<String> = check_place(&place).await.iter().map(ToString::to_string).collect();
+        assert!(shown[0].starts_with("missing  storage pool: /proc/node isn't on btrfs"), "{shown:?}");
         assert!(
-            shown.starts_with("missing  Docker engine at unix:///no/docker.sock: start the engine"),
-            "{shown}"
+            shown[1].starts_with("missing  Docker engine at unix:///no/docker.sock: can't reach"),
+            "{shown:?}"
         );
     }
 }

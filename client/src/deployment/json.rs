@@ -113,6 +113,15 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 }
 
+fn hundredths(text: &str) -> Option<u64> {
+    let (whole, decimals) = text.split_once('.')?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_number(whole) || !is_number(decimals) || decimals.len() > 2 {
+        return None;
+    }
+    format!("{whole}{decimals:0<2}").parse().ok()
+}
+
 /// A value and its place in the document.
 pub(super) struct Cursor<'a> {
     value: &'a Json,
@@ -149,6 +158,17 @@ impl<'a> Cursor<'a> {
             }
             _ => Err(self.expected("a whole number")),
         }
+    }
+
+    /// A number with at most two decimals, in hundredths.
+    pub fn hundredths(&self) -> Result<u64, Rejection> {
+        let hundredths = match self.value {
+            Json::Whole(value) => value.checked_mul(100),
+            Json::OtherNumber(text) => hundredths(text),
+            _ => return Err(self.expected("a number")),
+        };
+        hundredths
+            .ok_or_else(|| self.invalid("must be a number from 0 with at most two decimals, such as 0.25"))
     }
 
     /// The items of an array whose length must lie in `count`.

@@ -2,17 +2,19 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    Deployment, ImageReference, Mount, Rejection, VERSION, Workload, WorkloadData, Zmachine, Zmount,
+    Cores, Deployment, ImageReference, Mount, Rejection, VERSION, Workload, WorkloadData, Zmachine, Zmount,
     json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
-    units::MIB,
+    units::{GIB, MIB},
 };
 
 const MIN_BYTES: u64 = 16 * MIB;
+const STOP_SIGNALS: [&str; 8] =
+    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL"];
 const MAX_TEXT_BYTES: usize = 1_024;
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
@@ -89,11 +91,32 @@ fn zmount(at: &Cursor) -> Result<Zmount, Rejection> {
 
 fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let fields = at.fields()?;
-    fields.only(&["image", "cpu", "memory", "mounts", "env", "entrypoint", "args"])?;
+    fields.only(&[
+        "image",
+        "cpu",
+        "memory",
+        "rootfs",
+        "user",
+        "workdir",
+        "hostname",
+        "shm",
+        "stop_signal",
+        "mounts",
+        "env",
+        "entrypoint",
+        "args",
+    ])?;
+    let memory = at_least_16_mib(&fields.required("memory")?)?;
     Ok(Zmachine {
         image: image(&fields.required("image")?)?,
         cpu: cpu(&fields.required("cpu")?)?,
-        memory: at_least_16_mib(&fields.required("memory")?)?,
+        memory,
+        rootfs: fields.optional("rootfs").map(|at| at_least_16_mib(&at)).transpose()?.unwrap_or(GIB),
+        user: fields.optional("user").map(|at| user(&at)).transpose()?,
+        workdir: fields.optional("workdir").map(|at| workdir(&at)).transpose()?,
+        hostname: fields.optional("hostname").map(|at| hostname(&at)).transpose()?,
+        shm: fields.optional("shm").map(|at| shm(&at, memory)).transpose()?,
+        stop_signal: fields.optional("stop_signal").map(|at| stop_signal(&at)).transpose()?,
         mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
         env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
         entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),
@@ -107,10 +130,65 @@ fn image(at: &Cursor) -> Result<String, Rejection> {
     Ok(text.into())
 }
 
-fn cpu(at: &Cursor) -> Result<u64, Rejection> {
+fn cpu(at: &Cursor) -> Result<Cores, Rejection> {
+    match at.hundredths()? {
+        0 => Err(at.invalid("needs 0.01 cores or more")),
+        hundredths => Ok(Cores(hundredths)),
+    }
+}
+
+fn user(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    let is_part = |part: &str| {
+        (1..=64).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    };
+    if text.split(':').count() <= 2 && text.split(':').all(is_part) {
+        Ok(text.into())
+    } else {
+        Err(at.invalid(format!(
+            "a user is a name or number, with a group after a colon or without, such as app or 1000:50; this is {text:?}"
+        )))
+    }
+}
+
+fn workdir(at: &Cursor) -> Result<String, Rejection> {
+    let path = bounded_text(at)?;
+    if path.starts_with('/') && !path.chars().any(char::is_control) {
+        Ok(path)
+    } else {
+        Err(at.invalid(format!("a path starts with a slash and has no control characters; this is {path:?}")))
+    }
+}
+
+fn hostname(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    if text.len() <= 253 && text.split('.').all(|label| is_label(label, 63)) {
+        Ok(text.into())
+    } else {
+        Err(at.invalid(format!(
+            "a host name has labels of 1 to 63 of a-z, 0-9 and inner hyphens, with dots between them; this is {text:?}"
+        )))
+    }
+}
+
+fn shm(at: &Cursor, memory: u64) -> Result<u64, Rejection> {
     match at.whole()? {
-        0 => Err(at.invalid("needs 1 core or more")),
-        cores => Ok(cores),
+        0 => Err(at.invalid("needs 1 byte or more")),
+        bytes if bytes > memory => {
+            Err(at
+                .invalid(format!("is part of the machine's {memory} bytes of memory; this is {bytes} bytes")))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+fn stop_signal(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    if STOP_SIGNALS.contains(&text) {
+        Ok(text.into())
+    } else {
+        Err(at.invalid(format!("is one of {}; this is {text:?}", STOP_SIGNALS.join(", "))))
     }
 }
 

@@ -16,7 +16,7 @@ fn page_from_a_disk() -> Value {
             { "name": "data", "type": "zmount", "data": { "size": 64 * MIB } },
             { "name": "web", "type": "zmachine", "data": {
                 "image": format!("127.0.0.1:5000/web@{DIGEST}"),
-                "cpu": 1, "memory": 128 * MIB,
+                "cpu": 1, "memory": 128 * MIB, "rootfs": 64 * MIB,
                 "mounts": [ { "name": "data", "path": "/data" } ],
                 "env": { "GREETING": "hello" },
                 "entrypoint": ["/bin/httpd"], "args": ["-f", "-p", "80"] } }
@@ -53,10 +53,31 @@ fn machine(name: &str) -> Value {
 #[test]
 fn the_example_of_the_formats_page_survives_a_round_trip() {
     let deployment = parse(&page_from_a_disk()).unwrap();
-    assert_eq!(deployment.needs(), Resources { cru: 1, mru: 128 * MIB, sru: 64 * MIB, hru: 0, gpu: 0 });
+    assert_eq!(deployment.needs(), Resources { cru: 1, mru: 128 * MIB, sru: 128 * MIB, hru: 0, gpu: 0 });
     let body = deployment.to_body().unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), page_from_a_disk());
     assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+}
+
+#[test]
+fn a_machine_that_names_no_rootfs_has_1_gib() {
+    let deployment = parse(&with("/workloads/1/data/rootfs", json!(null))).unwrap();
+    assert_eq!(deployment.needs().sru, (64 + 1024) * MIB);
+}
+
+#[test]
+fn machines_share_cores_and_round_up_together() {
+    let mut document = with("/workloads/1/data/cpu", json!(0.29));
+    let workloads = document["workloads"].as_array_mut().unwrap();
+    workloads.extend(["a", "b"].map(machine));
+    let deployment = parse(&document).unwrap();
+    assert_eq!(deployment.needs().cru, 3);
+    let body: Value = serde_json::from_slice(&deployment.to_body().unwrap()).unwrap();
+    assert_eq!(
+        (&body["workloads"][1]["data"]["cpu"], &body["workloads"][2]["data"]["cpu"]),
+        (&json!(0.29), &json!(1))
+    );
+    assert_eq!(Deployment::parse(&deployment.to_body().unwrap()).unwrap(), deployment);
 }
 
 #[test]
@@ -121,8 +142,23 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/image"), json!(null)), BodyInvalid, m.into()),
         (with(&at("/image"), json!("web:1")), BodyInvalid, at("/image")),
         (with(&at("/cpu"), json!(0)), BodyInvalid, at("/cpu")),
-        (with(&at("/cpu"), json!(0.5)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(0.0)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(0.125)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(-0.5)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!(u64::MAX)), BodyInvalid, at("/cpu")),
+        (with(&at("/cpu"), json!("1")), BodyInvalid, at("/cpu")),
+        (with(&at("/user"), json!("")), BodyInvalid, at("/user")),
+        (with(&at("/user"), json!("a:b:c")), BodyInvalid, at("/user")),
+        (with(&at("/user"), json!("a b")), BodyInvalid, at("/user")),
+        (with(&at("/workdir"), json!("srv")), BodyInvalid, at("/workdir")),
+        (with(&at("/workdir"), json!("/a\u{7}")), BodyInvalid, at("/workdir")),
+        (with(&at("/hostname"), json!("web.")), BodyInvalid, at("/hostname")),
+        (with(&at("/hostname"), json!("Web")), BodyInvalid, at("/hostname")),
+        (with(&at("/shm"), json!(0)), BodyInvalid, at("/shm")),
+        (with(&at("/shm"), json!(128 * MIB + 1)), BodyInvalid, at("/shm")),
+        (with(&at("/stop_signal"), json!("TERM")), BodyInvalid, at("/stop_signal")),
         (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
+        (with(&at("/rootfs"), json!(16 * MIB - 1)), BodyInvalid, at("/rootfs")),
         (with(&at("/ports"), json!([80])), BodyUnsupported, at("/ports")),
         // mounts
         (with(&at("/mounts"), json!(mounts_of_data(9))), BodyInvalid, at("/mounts")),
@@ -184,6 +220,14 @@ fn the_edges_of_every_rule_are_accepted() {
         with("/workloads/1/name", json!("0")),
         with("/workloads/0/data/size", json!(16 * MIB)),
         with(&at("/memory"), json!(16 * MIB)),
+        with(&at("/rootfs"), json!(16 * MIB)),
+        with(&at("/cpu"), json!(0.01)),
+        with(&at("/cpu"), json!(1.5)),
+        with(&at("/user"), json!("app.x_y-z:1000")),
+        with(&at("/workdir"), json!("/")),
+        with(&at("/hostname"), json!("db-1.example.org")),
+        with(&at("/shm"), json!(128 * MIB)),
+        with(&at("/stop_signal"), json!("SIGQUIT")),
         with(&at("/mounts"), json!(mounts_of_data(8))),
         with(&at("/mounts/0/path"), json!("/process")),
         with(&at("/mounts/0/path"), json!("/srv/a.b/..c")),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Runs a command with the address of a Docker engine in `TFGRID_DOCKER`: the machine's own engine if there
-//! is one, else one that is removed afterwards.
+//! Runs a command with the data folder of a node in `TFGRID_NODE`. What the command starts there, such as the node's
+//! engine, is removed afterwards.
 
 use anyhow::{Context, Result, ensure};
 use std::{env, process::Command};
-use tfgrid_tests::{Engine, asks_for_help, on_a_run};
+use tfgrid_tests::{asks_for_help, binary, on_a_run, remember_firewall};
 
 const HELP: &str = "\
-Runs a command with the address of a Docker engine in TFGRID_DOCKER: the machine's own engine if there is one, else
-one that is removed afterwards.
+Runs a command with the data folder of a node in TFGRID_NODE. What the command starts there, such as the node's
+engine, is removed afterwards.
 
 Usage: with-engine COMMAND [ARGUMENT …]";
 
@@ -21,10 +21,11 @@ fn main() -> Result<()> {
     let (program, arguments) =
         words.split_first().context("with-engine needs a command: see with-engine --help")?;
     on_a_run("with-engine", |run| {
-        let engine = Engine::obtain(&run)?;
+        remember_firewall(&run)?;
+        run.note_agent(&binary("zos-agent")?)?;
         let status = Command::new(program)
             .args(arguments)
-            .env("TFGRID_DOCKER", engine.host())
+            .env("TFGRID_NODE", run.subfolder("agent")?)
             .status()
             .with_context(|| format!("can't run {program}"))?;
         ensure!(status.success(), "{program} failed ({status})");

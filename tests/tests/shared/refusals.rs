@@ -19,12 +19,14 @@ fn web(data: Value) -> Value {
 /// Bodies that the chain accepts but no node can deploy, each with the node's failure code and its submitter.
 fn rejected_bodies(grid: &Grid) -> [(String, &'static str, &'static str); 5] {
     let image = &grid.image;
-    let machine = json!({ "image": image, "cpu": 1, "memory": 64 * MIB });
+    let machine = json!({ "image": image, "cpu": 1, "memory": 64 * MIB, "rootfs": 16 * MIB });
     let twice = json!({ "name": "web", "type": "zmachine", "data": machine });
     let twins = json!({ "version": 1, "workloads": [twice, twice] });
     let unknown = json!({ "version": 1, "workloads": [{ "name": "x", "type": "y", "data": {} }] });
-    let large = web(json!({ "image": image, "cpu": 64, "memory": 64 * MIB }));
-    let missing = web(json!({ "image": grid.registry.missing_image(), "cpu": 1, "memory": 64 * MIB }));
+    let large = web(json!({ "image": image, "cpu": 64, "memory": 64 * MIB, "rootfs": 16 * MIB }));
+    let missing = web(
+        json!({ "image": grid.registry.missing_image(), "cpu": 1, "memory": 64 * MIB, "rootfs": 16 * MIB }),
+    );
     [
         ("{".into(), "BodyNotJson", "//Dave"),
         (unknown.to_string(), "BodyUnsupported", "//Eve"),

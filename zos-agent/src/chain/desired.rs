@@ -131,8 +131,14 @@ fn parse(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloa
 fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine) -> MachineSpec {
     let container = ContainerSpec {
         image: machine.image,
-        cpu: machine.cpu,
+        cpu: machine.cpu.0,
         memory: machine.memory,
+        rootfs: machine.rootfs,
+        user: machine.user,
+        workdir: machine.workdir,
+        hostname: machine.hostname,
+        shm: machine.shm,
+        stop_signal: machine.stop_signal,
         mounts: machine.mounts.into_iter().map(|mount| (mount.name, mount.path)).collect(),
         env: machine.env,
         entrypoint: machine.entrypoint,

@@ -149,14 +149,11 @@ impl FakeHost {
         self.events.notify_one();
     }
 
-    /// All machines stop and all volumes are detached.
+    /// All machines stop.
     pub fn reboot(&self) {
         let mut state = self.act("reboot".into());
         for machine in state.machines.values_mut() {
             machine.state = MachineState::Stopped { how: "exit code 137".into() };
-        }
-        for volume in state.volumes.values_mut() {
-            volume.attached = false;
         }
         drop(state);
         self.events.notify_one();
@@ -371,9 +368,9 @@ impl VolumeDriver for FakeHost {
         Ok(self.state().volumes.values().cloned().collect())
     }
 
-    async fn attach(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
+    async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
         self.step().await;
-        let mut state = self.act(format!("attach {}", spec.id));
+        let mut state = self.act(format!("ensure {}", spec.id));
         let before = state.volumes.get(&spec.id);
         if before.is_some_and(|volume| volume.size > spec.size) {
             return Err(DriverError::Invalid {
@@ -383,24 +380,16 @@ impl VolumeDriver for FakeHost {
             });
         }
         let used = before.map_or(4096, |volume| volume.used);
-        let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, attached: true, used };
+        let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used };
         state.volumes.insert(spec.id.clone(), volume);
         Ok(())
     }
 
-    async fn mount_point(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
+    async fn folder(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
         match self.state().volumes.get(id) {
-            Some(volume) if volume.attached => Ok(PathBuf::from(format!("/mnt/{id}"))),
-            _ => Err(DriverError::transient("not attached")),
+            Some(_) => Ok(PathBuf::from(format!("/mnt/{id}"))),
+            None => Err(DriverError::transient(format!("no volume {id}"))),
         }
-    }
-
-    async fn detach(&self, id: &WorkloadId) -> Result<(), DriverError> {
-        self.step().await;
-        if let Some(volume) = self.act(format!("detach {id}")).volumes.get_mut(id) {
-            volume.attached = false;
-        }
-        Ok(())
     }
 
     async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError> {

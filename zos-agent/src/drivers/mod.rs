@@ -2,10 +2,12 @@
 //! Drivers run workloads. Every call is idempotent, and every name is derived from the contract's id and the
 //! workload's name, so that a call can be repeated after a crash at any instant.
 
+pub mod dockerd;
 #[cfg(test)]
 pub mod fake;
 pub mod firewall;
 pub mod machine;
+pub mod pool;
 pub(crate) mod tools;
 pub mod volume;
 
@@ -16,7 +18,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 use tfgrid_primitives::{ContractId, FailureCode};
 
@@ -51,14 +53,26 @@ pub struct MachineSpec {
 }
 
 /// Everything that decides how a machine runs.
-#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode)]
 pub struct ContainerSpec {
     /// OCI reference.
     pub image: String,
-    /// Number of cores.
+    /// Hundredths of cores.
     pub cpu: u64,
     /// Memory in bytes.
     pub memory: u64,
+    /// Disk for its root and for what its image declares as `VOLUME`, in bytes beyond the image.
+    pub rootfs: u64,
+    /// Replaces the user of the image.
+    pub user: Option<String>,
+    /// Replaces the working folder of the image.
+    pub workdir: Option<String>,
+    /// Replaces the workload's name as host name.
+    pub hostname: Option<String>,
+    /// Bytes of `/dev/shm`; half the memory if it isn't given.
+    pub shm: Option<u64>,
+    /// Replaces the stop signal of the image.
+    pub stop_signal: Option<String>,
     /// Pairs of volume name and path in the machine. A volume may be mounted at several paths.
     pub mounts: Vec<(String, String)>,
     /// Environment variables.
@@ -78,7 +92,7 @@ pub struct ImageRules {
     pub keep: bool,
 }
 
-/// A volume to attach.
+/// A volume that is to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumeSpec {
     /// Contract and name.
@@ -157,9 +171,7 @@ pub struct ObservedVolume {
     pub id: WorkloadId,
     /// Size in bytes; zero if its creation was interrupted.
     pub size: u64,
-    /// Whether machines can mount it.
-    pub attached: bool,
-    /// Disk space of its content on the host, in bytes.
+    /// Bytes of its content.
     pub used: u64,
 }
 
@@ -205,6 +217,10 @@ impl DriverError {
     }
 }
 
+fn io_error(action: &str, path: &Path, error: std::io::Error) -> DriverError {
+    DriverError::Transient(anyhow::Error::from(error).context(format!("can't {action} {}", path.display())))
+}
+
 /// Driver of machines and their networks.
 #[async_trait]
 pub trait MachineDriver: Send + Sync {
@@ -246,16 +262,12 @@ pub trait VolumeDriver: Send + Sync {
     /// All volumes of this node.
     async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError>;
 
-    /// Attaches the volume; creates it if it is missing, and grows it if it is smaller. Refuses to shrink it.
-    /// To grow, it is detached first, so no machine may use it.
-    async fn attach(&self, spec: &VolumeSpec) -> Result<(), DriverError>;
+    /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it.
+    async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError>;
 
-    /// The folder on which the volume is mounted; fails if it isn't.
-    async fn mount_point(&self, id: &WorkloadId) -> Result<PathBuf, DriverError>;
+    /// The folder of the volume, to be mounted in a machine; fails if it isn't there.
+    async fn folder(&self, id: &WorkloadId) -> Result<PathBuf, DriverError>;
 
-    /// Detaches the volume; its content stays.
-    async fn detach(&self, id: &WorkloadId) -> Result<(), DriverError>;
-
-    /// Detaches the volume and deletes its content.
+    /// Deletes the volume with its content.
     async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError>;
 }

@@ -8,7 +8,7 @@ use tokio::{io::AsyncWriteExt, process::Command, time::timeout};
 
 const TIMEOUT: Duration = Duration::from_secs(120);
 /// Includes the folders of the administrator's tools, which the agent's own `PATH` may lack.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A program of the system.
 pub struct Tool {

@@ -15,7 +15,7 @@ pub type Observed = BTreeMap<ContractId, ObservedContract>;
 pub struct ObservedContract {
     /// Machines by name, running or not.
     pub machines: BTreeMap<String, ObservedMachine>,
-    /// Volumes by name, attached or not.
+    /// Volumes by name.
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// Whether its network exists.
     pub network: bool,

@@ -6,7 +6,7 @@ use crate::{
     chain::desired::Workloads,
     drivers::{MachineSpec, MachineState, VolumeSpec},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use tfgrid_primitives::ContractId;
 
 /// The state that a contract's workloads are to reach.
@@ -42,10 +42,8 @@ pub enum Step {
     StopMachine(String),
     /// Stop and remove the machine.
     RemoveMachine(String),
-    /// Detach the volume; its content stays.
-    DetachVolume(String),
-    /// Create or grow the volume, and attach it.
-    AttachVolume(VolumeSpec),
+    /// Create or grow the volume.
+    EnsureVolume(VolumeSpec),
     /// Create the machine.
     CreateMachine(MachineSpec),
     /// Start the machine.
@@ -69,12 +67,10 @@ impl Plan {
     /// Whether all steps free capacity.
     pub fn only_frees(&self) -> bool {
         self.steps.iter().all(|step| match step {
-            Step::StopMachine(_)
-            | Step::RemoveMachine(_)
-            | Step::DetachVolume(_)
-            | Step::DeleteVolume(_)
-            | Step::RemoveNetwork => true,
-            Step::FetchImage(_) | Step::AttachVolume(_) | Step::CreateMachine(_) | Step::StartMachine(_) => {
+            Step::StopMachine(_) | Step::RemoveMachine(_) | Step::DeleteVolume(_) | Step::RemoveNetwork => {
+                true
+            }
+            Step::FetchImage(_) | Step::EnsureVolume(_) | Step::CreateMachine(_) | Step::StartMachine(_) => {
                 false
             }
         })
@@ -153,13 +149,21 @@ fn run(workloads: &Workloads, approved: &Approved, observed: &ObservedContract) 
 /// leaves the old one running. No machine starts before all are created, so that none runs while another
 /// can't.
 fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
-    let volumes = Volumes::of(workloads, observed);
+    let (mut shrink, mut ensure) = (Vec::new(), Vec::new());
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
     let mut clear = Vec::new();
     let mut create = Vec::new();
     let mut start = Vec::new();
 
+    for spec in &workloads.volumes {
+        match observed.volumes.get(&spec.id.name) {
+            Some(volume) if volume.size == spec.size => {}
+            // The driver refuses that. It goes first, before anything is changed.
+            Some(volume) if volume.size > spec.size => shrink.push(Step::EnsureVolume(spec.clone())),
+            _ => ensure.push(Step::EnsureVolume(spec.clone())),
+        }
+    }
     for name in observed.machines.keys() {
         if !workloads.machines.iter().any(|spec| spec.id.name == *name) {
             clear.push(Step::RemoveMachine(name.clone()));
@@ -167,87 +171,21 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     }
     for spec in &workloads.machines {
         match observed.machines.get(&spec.id.name) {
-            Some(machine) if machine.hash == spec.hash => {
-                let must_stop = volumes.growing.iter().any(|volume| uses(spec, volume));
-                if machine.is_running() && must_stop {
-                    clear.push(Step::StopMachine(spec.id.name.clone()));
-                }
-                if !machine.is_running() || must_stop {
-                    create.push(Step::CreateMachine(spec.clone()));
-                    start.push(Step::StartMachine(spec.clone()));
-                }
-            }
+            Some(machine) if machine.hash == spec.hash && machine.is_running() => continue,
+            Some(machine) if machine.hash == spec.hash => create.push(Step::CreateMachine(spec.clone())),
             Some(_) => {
                 fetch.push(Step::FetchImage(spec.clone()));
                 clear.push(Step::RemoveMachine(spec.id.name.clone()));
                 create.push(Step::CreateMachine(spec.clone()));
-                start.push(Step::StartMachine(spec.clone()));
             }
             None => {
                 fetch.push(Step::FetchImage(spec.clone()));
-                let is_ready = spec.container.mounts.iter().all(|(name, _)| is_attached(observed, name));
-                let create = if is_ready { &mut create_early } else { &mut create };
-                create.push(Step::CreateMachine(spec.clone()));
-                start.push(Step::StartMachine(spec.clone()));
+                create_early.push(Step::CreateMachine(spec.clone()));
             }
         }
+        start.push(Step::StartMachine(spec.clone()));
     }
-    let detach = volumes.unwanted.into_iter().map(Step::DetachVolume);
-    volumes
-        .shrinking
-        .into_iter()
-        .chain(fetch)
-        .chain(create_early)
-        .chain(clear)
-        .chain(detach)
-        .chain(volumes.attach)
-        .chain(create)
-        .chain(start)
-        .collect()
-}
-
-fn is_attached(observed: &ObservedContract, volume: &str) -> bool {
-    observed.volumes.get(volume).is_some_and(|volume| volume.attached)
-}
-
-fn uses(spec: &MachineSpec, volume: &str) -> bool {
-    spec.container.mounts.iter().any(|(name, _)| name == volume)
-}
-
-/// Changes to volumes.
-#[derive(Default)]
-struct Volumes {
-    /// The driver refuses to shrink. These steps go first, before anything is changed.
-    shrinking: Vec<Step>,
-    /// Attached and too small: machines that use them must stop first.
-    growing: BTreeSet<String>,
-    attach: Vec<Step>,
-    /// Attached, but not in the deployment. Their content stays until the contract closes.
-    unwanted: Vec<String>,
-}
-
-impl Volumes {
-    fn of(workloads: &Workloads, observed: &ObservedContract) -> Self {
-        let mut volumes = Self::default();
-        for (name, volume) in &observed.volumes {
-            if volume.attached && !workloads.volumes.iter().any(|spec| spec.id.name == *name) {
-                volumes.unwanted.push(name.clone());
-            }
-        }
-        for spec in &workloads.volumes {
-            let attach = Step::AttachVolume(spec.clone());
-            match observed.volumes.get(&spec.id.name) {
-                Some(volume) if volume.size > spec.size => volumes.shrinking.push(attach),
-                Some(volume) if volume.attached && volume.size == spec.size => {}
-                Some(volume) if volume.attached => {
-                    volumes.growing.insert(spec.id.name.clone());
-                    volumes.attach.push(attach);
-                }
-                _ => volumes.attach.push(attach),
-            }
-        }
-        volumes
-    }
+    [shrink, fetch, ensure, create_early, clear, create, start].concat()
 }
 
 #[cfg(test)]
@@ -269,12 +207,11 @@ mod tests {
             pointer: "/workloads/0".into(),
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
-                cpu: 1,
+                cpu: 100,
                 memory: 16 * MIB,
+                rootfs: 16 * MIB,
                 mounts: mounts.iter().map(|name| (name.to_string(), format!("/{name}"))).collect(),
-                env: BTreeMap::new(),
-                entrypoint: vec![],
-                args: vec![],
+                ..Default::default()
             },
             hash: hash.into(),
         }
@@ -293,8 +230,8 @@ mod tests {
         ObservedMachine { id: id(contract, name), hash: hash.into(), instance: "1".into(), state }
     }
 
-    fn observed_volume(contract: ContractId, name: &str, mib: u64, attached: bool) -> ObservedVolume {
-        ObservedVolume { id: id(contract, name), size: mib * MIB, attached, used: 0 }
+    fn observed_volume(contract: ContractId, name: &str, mib: u64) -> ObservedVolume {
+        ObservedVolume { id: id(contract, name), size: mib * MIB, used: 0 }
     }
 
     /// Applies the step to a machine on which nothing fails.
@@ -307,7 +244,6 @@ mod tests {
             Step::RemoveMachine(name) => {
                 world.machines.remove(name).unwrap();
             }
-            Step::DetachVolume(name) => world.volumes.get_mut(name).unwrap().attached = false,
             Step::DeleteVolume(name) => {
                 world.volumes.remove(name).unwrap();
             }
@@ -315,19 +251,13 @@ mod tests {
                 assert!(world.machines.is_empty(), "a network is removed after its machines");
                 world.network = false;
             }
-            Step::AttachVolume(spec) => {
-                let grown = ObservedVolume { id: spec.id.clone(), size: spec.size, attached: true, used: 0 };
-                let before = world.volumes.insert(spec.id.name.clone(), grown);
-                if before.is_some_and(|before| before.attached && before.size != spec.size) {
-                    assert!(
-                        world.machines.values().all(|m| !m.is_running() || !mounts(m, spec)),
-                        "a volume grows while no machine uses it"
-                    );
-                }
+            Step::EnsureVolume(spec) => {
+                let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used: 0 };
+                world.volumes.insert(spec.id.name.clone(), volume);
             }
             Step::CreateMachine(spec) => {
                 for (name, _) in &spec.container.mounts {
-                    assert!(world.volumes[name].attached, "a machine is created after its volumes");
+                    assert!(world.volumes[name].size > 0, "a machine is created after its volumes");
                 }
                 let created = observed_machine(contract, &spec.id.name, &spec.hash, false);
                 world.machines.entry(spec.id.name.clone()).or_insert(created);
@@ -335,17 +265,12 @@ mod tests {
             }
             Step::StartMachine(spec) => {
                 for (name, _) in &spec.container.mounts {
-                    assert!(world.volumes[name].attached, "a machine starts after its volumes");
+                    assert!(world.volumes[name].size > 0, "a machine starts after its volumes");
                 }
                 let machine = world.machines.get_mut(&spec.id.name).expect("a machine starts once created");
                 machine.state = MachineState::Running { ip: None };
             }
         }
-    }
-
-    /// In these tests the hash tells whether a machine mounts `data`.
-    fn mounts(machine: &ObservedMachine, volume: &VolumeSpec) -> bool {
-        machine.hash.ends_with("+data") && volume.id.name == "data"
     }
 
     /// The goal that these workloads run, none of which are approved yet.
@@ -365,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_contract_is_fetched_then_attached_then_started() {
+    fn a_new_contract_gets_its_image_then_its_volume_then_starts() {
         let web = machine(1, "web", "a", &["data"]);
         let data = volume(1, "data", 16);
         let world = ObservedContract::default();
@@ -374,7 +299,7 @@ mod tests {
             one(goal, world),
             [
                 Step::FetchImage(web.clone()),
-                Step::AttachVolume(data),
+                Step::EnsureVolume(data),
                 Step::CreateMachine(web.clone()),
                 Step::StartMachine(web)
             ]
@@ -441,38 +366,27 @@ mod tests {
     #[test]
     fn a_stopped_machine_is_started_again_with_its_volume() {
         let web = machine(1, "web", "a", &["data"]);
-        let data = volume(1, "data", 16);
         let world = ObservedContract {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", false))]),
-            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16, false))]),
+            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
         };
-        let goal = update(vec![web.clone()], vec![data.clone()], &world);
-        assert_eq!(
-            one(goal, world),
-            [Step::AttachVolume(data), Step::CreateMachine(web.clone()), Step::StartMachine(web)]
-        );
+        let goal = update(vec![web.clone()], vec![volume(1, "data", 16)], &world);
+        assert_eq!(one(goal, world), [Step::CreateMachine(web.clone()), Step::StartMachine(web)]);
     }
 
     #[test]
-    fn a_growing_volume_stops_its_machine_a_shrinking_one_does_not() {
+    fn a_volume_grows_while_its_machine_runs() {
         let web = machine(1, "web", "a", &["data"]);
         let world = ObservedContract {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
-            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 32, true))]),
+            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 32))]),
             network: true,
         };
-        let goal = |mib| update(vec![web.clone()], vec![volume(1, "data", mib)], &world);
-        assert_eq!(
-            one(goal(64), world.clone()),
-            [
-                Step::StopMachine("web".into()),
-                Step::AttachVolume(volume(1, "data", 64)),
-                Step::CreateMachine(web.clone()),
-                Step::StartMachine(web.clone())
-            ]
-        );
-        assert_eq!(one(goal(16), world.clone())[0], Step::AttachVolume(volume(1, "data", 16)));
+        for mib in [64, 16] {
+            let goal = update(vec![web.clone()], vec![volume(1, "data", mib)], &world);
+            assert_eq!(one(goal, world.clone()), [Step::EnsureVolume(volume(1, "data", mib))]);
+        }
     }
 
     /// Names of the workloads that the steps change.
@@ -480,14 +394,13 @@ mod tests {
         steps
             .iter()
             .map(|step| match step {
-                Step::StopMachine(name)
-                | Step::RemoveMachine(name)
-                | Step::DetachVolume(name)
-                | Step::DeleteVolume(name) => name.as_str(),
+                Step::StopMachine(name) | Step::RemoveMachine(name) | Step::DeleteVolume(name) => {
+                    name.as_str()
+                }
                 Step::FetchImage(spec) | Step::CreateMachine(spec) | Step::StartMachine(spec) => {
                     spec.id.name.as_str()
                 }
-                Step::AttachVolume(spec) => spec.id.name.as_str(),
+                Step::EnsureVolume(spec) => spec.id.name.as_str(),
                 Step::RemoveNetwork => "network",
             })
             .collect()
@@ -500,7 +413,7 @@ mod tests {
                 ("db".into(), observed_machine(1, "db", "a+data", true)),
                 ("web".into(), observed_machine(1, "web", "old", true)),
             ]),
-            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16, true))]),
+            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
         };
         let db = machine(1, "db", "a+data", &["data"]);
@@ -514,14 +427,12 @@ mod tests {
     fn a_volume_grown_by_a_failed_update_keeps_its_size() {
         let web = machine(1, "web", "a", &["data"]);
         let workloads = Workloads { machines: vec![web], volumes: vec![volume(1, "data", 16)] };
-        let world = |attached| ObservedContract {
+        let world = ObservedContract {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
-            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64, attached))]),
+            volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64))]),
             network: true,
         };
-        assert_eq!(one(run_goal(as_grown(&workloads, &world(true))), world(true)), []);
-        let steps = one(run_goal(as_grown(&workloads, &world(false))), world(false));
-        assert_eq!(steps, [Step::AttachVolume(volume(1, "data", 64))]);
+        assert_eq!(one(run_goal(as_grown(&workloads, &world)), world), []);
         // One that is too small is grown all the same.
         let grown = as_grown(&workloads, &ObservedContract::default());
         assert_eq!(grown, workloads);
@@ -582,11 +493,8 @@ mod tests {
             })
         };
         let volume = |name: &'static str| {
-            proptest::option::of((0u64..3, any::<bool>())).prop_map(move |v| {
-                v.map(|(mib, attached)| {
-                    (name.to_string(), observed_volume(1, name, mib, attached && mib > 0))
-                })
-            })
+            proptest::option::of(0u64..3)
+                .prop_map(move |mib| mib.map(|mib| (name.to_string(), observed_volume(1, name, mib))))
         };
         (machine("x"), machine("y"), machine("other"), volume("data"), volume("old"), any::<bool>()).prop_map(
             |(x, y, other, data, old, network)| ObservedContract {

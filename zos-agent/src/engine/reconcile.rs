@@ -203,11 +203,10 @@ impl Work {
             Step::FetchImage(spec) => machines.fetch_image(spec, self.image).await,
             Step::StopMachine(name) => machines.stop(&self.id(name)).await,
             Step::RemoveMachine(name) => machines.remove_machine(&self.id(name)).await,
-            Step::DetachVolume(name) => volumes.detach(&self.id(name)).await,
-            Step::AttachVolume(spec) => volumes.attach(spec).await,
+            Step::EnsureVolume(spec) => volumes.ensure(spec).await,
             Step::CreateMachine(spec) => machines.create(spec, &self.binds(spec).await?).await,
             Step::StartMachine(spec) => {
-                // Again: without the mounts, it would write to the host's disk.
+                // Again: without its volumes, it would write to the host's disk.
                 self.binds(spec).await?;
                 machines.start(&spec.id).await
             }
@@ -216,11 +215,11 @@ impl Work {
         }
     }
 
-    /// The machine's volumes, each checked to be attached.
+    /// The machine's volumes, each checked to be there.
     async fn binds(&self, spec: &MachineSpec) -> Result<Vec<Bind>, DriverError> {
         let mut binds = Vec::new();
         for (name, target) in &spec.container.mounts {
-            let source = self.drivers.volumes.mount_point(&self.id(name)).await?;
+            let source = self.drivers.volumes.folder(&self.id(name)).await?;
             binds.push(Bind { source, target: target.clone() });
         }
         Ok(binds)
@@ -234,7 +233,7 @@ impl Work {
 fn failure(step: &Step, error: DriverError) -> Failure {
     let pointer = match step {
         Step::FetchImage(spec) | Step::CreateMachine(spec) | Step::StartMachine(spec) => &spec.pointer,
-        Step::AttachVolume(spec) => &spec.pointer,
+        Step::EnsureVolume(spec) => &spec.pointer,
         _ => return Failure::Transient(error.into()),
     };
     match error {

@@ -4,21 +4,16 @@
 use super::names::{Names, network};
 use crate::drivers::{Bind, MachineSpec};
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountBindOptions,
-    MountBindOptionsPropagationEnum, MountType, NetworkCreateRequest, NetworkingConfig, RestartPolicy,
-    RestartPolicyNameEnum,
+    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, NetworkingConfig,
+    RestartPolicy, RestartPolicyNameEnum,
 };
 use std::collections::HashMap;
-use tfgrid_primitives::{ContractId, units::MIB};
+use tfgrid_primitives::ContractId;
 
-/// Capabilities that images commonly need, to change users and to listen on ports below 1024.
-const CAPABILITIES: [&str; 7] =
-    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"];
 const PIDS: i64 = 512;
-/// Writable folders in memory, with their modes. They count against the machine's memory.
-const SCRATCH: [(&str, u32); 2] = [("/tmp", 0o1777), ("/run", 0o755)];
-const MAX_SCRATCH_BYTES: u64 = 64 * MIB;
-const NANOS: u64 = 1_000_000_000;
+/// Of a hundredth of a core.
+const NANOS: u64 = 10_000_000;
 
 /// Settings that all machines of a node share.
 #[derive(Clone, Debug)]
@@ -31,13 +26,15 @@ pub struct Common {
     pub cores: u64,
 }
 
-/// The container of a machine. Its root is read-only, it has few capabilities, and only the agent restarts
-/// it.
+/// The container of a machine. Only the agent restarts it.
 pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bind]) -> ContainerCreateBody {
     let network = network(spec.id.contract);
     let endpoint = EndpointSettings { aliases: Some(vec![spec.id.name.clone()]), ..Default::default() };
     ContainerCreateBody {
-        hostname: Some(spec.id.name.clone()),
+        hostname: Some(spec.container.hostname.clone().unwrap_or_else(|| spec.id.name.clone())),
+        user: spec.container.user.clone(),
+        working_dir: spec.container.workdir.clone(),
+        stop_signal: spec.container.stop_signal.clone(),
         image: Some(image),
         env: Some(spec.container.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
         entrypoint: unless_empty(&spec.container.entrypoint),
@@ -57,13 +54,14 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         memory: Some(memory),
         // Equal to `memory`: no swap.
         memory_swap: Some(memory),
-        nano_cpus: Some(signed(spec.container.cpu.min(common.cores).saturating_mul(NANOS))),
+        nano_cpus: Some(signed(
+            spec.container.cpu.min(common.cores.saturating_mul(100)).saturating_mul(NANOS),
+        )),
         pids_limit: Some(PIDS),
-        readonly_rootfs: Some(true),
-        tmpfs: Some(scratch(spec, binds)),
-        mounts: Some(binds.iter().map(mount).collect()),
-        cap_drop: Some(vec!["ALL".into()]),
-        cap_add: Some(CAPABILITIES.map(Into::into).to_vec()),
+        shm_size: Some(spec.container.shm.map_or(memory / 2, signed)),
+        mounts: Some(binds.iter().map(|bind| mount(common, spec, bind)).collect()),
+        // Docker's defaults without the one that forges addresses.
+        cap_drop: Some(vec!["NET_RAW".into()]),
         security_opt: Some(vec!["no-new-privileges".into()]),
         // An init forwards signals and reaps orphans.
         init: Some(true),
@@ -81,24 +79,21 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
     }
 }
 
-/// The folders in memory, without those on which a volume is mounted.
-fn scratch(spec: &MachineSpec, binds: &[Bind]) -> HashMap<String, String> {
-    let size = (spec.container.memory / 4).min(MAX_SCRATCH_BYTES);
-    SCRATCH
-        .iter()
-        .filter(|(path, _)| !binds.iter().any(|bind| bind.target == *path))
-        .map(|(path, mode)| (path.to_string(), format!("rw,nosuid,nodev,size={size},mode={mode:o}")))
-        .collect()
-}
-
-/// A mount rather than a bind, since a mount fails if its source is missing.
-fn mount(bind: &Bind) -> Mount {
+/// A named volume of the engine rather than a bind: it begins with the image's files. It fails if its source is
+/// missing.
+fn mount(common: &Common, spec: &MachineSpec, bind: &Bind) -> Mount {
+    let source = bind.source.to_string_lossy().into_owned();
+    let options = [("type", "none".into()), ("o", "bind".into()), ("device", source)];
     Mount {
-        typ: Some(MountType::BIND),
-        source: Some(bind.source.to_string_lossy().into_owned()),
+        typ: Some(MountType::VOLUME),
+        source: Some(common.names.volume(&bind.source)),
         target: Some(bind.target.clone()),
-        bind_options: Some(MountBindOptions {
-            propagation: Some(MountBindOptionsPropagationEnum::RPRIVATE),
+        volume_options: Some(MountVolumeOptions {
+            labels: Some(common.names.contract_labels(spec.id.contract)),
+            driver_config: Some(MountVolumeOptionsDriverConfig {
+                name: Some("local".into()),
+                options: Some(options.map(|(key, value)| (key.to_owned(), value)).into()),
+            }),
             ..Default::default()
         }),
         ..Default::default()
@@ -115,7 +110,7 @@ pub fn contract_network(common: &Common, contract: ContractId) -> NetworkCreateR
         name: network(contract),
         driver: Some("bridge".into()),
         options: Some(options.map(|(key, value)| (key.to_owned(), value)).into()),
-        labels: Some(common.names.network_labels(contract)),
+        labels: Some(common.names.contract_labels(contract)),
         ..Default::default()
     }
 }
@@ -133,6 +128,7 @@ mod tests {
     use super::*;
     use crate::drivers::{ContainerSpec, WorkloadId};
     use std::collections::BTreeMap;
+    use tfgrid_primitives::units::MIB;
 
     fn common() -> Common {
         Common { names: Names::new(&[0xab; 32]), dns: vec!["1.1.1.1".into()], cores: 2 }
@@ -145,12 +141,12 @@ mod tests {
             pointer: "/workloads/0".into(),
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
-                cpu: 1,
+                cpu: 25,
                 memory: 128 * MIB,
-                mounts: vec![],
+                rootfs: 16 * MIB,
                 env: BTreeMap::from([("A".into(), "b=c".into())]),
-                entrypoint: vec![],
                 args: vec!["-f".into()],
+                ..Default::default()
             },
             hash: "abc".into(),
         }
@@ -161,9 +157,10 @@ mod tests {
         let host = container(&common(), &spec(), "x".into(), &[]).host_config.unwrap();
         assert_eq!(host.memory, Some(128 << 20));
         assert_eq!(host.memory_swap, host.memory);
-        assert_eq!(host.nano_cpus, Some(1_000_000_000));
-        assert_eq!(host.readonly_rootfs, Some(true));
-        assert_eq!(host.cap_drop, Some(vec!["ALL".to_string()]));
+        assert_eq!(host.nano_cpus, Some(250_000_000));
+        assert_eq!(host.shm_size, Some(64 << 20));
+        assert_eq!(host.cap_drop, Some(vec!["NET_RAW".to_string()]));
+        assert_eq!(host.cap_add, None);
         assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_string()]));
         assert!(host.pids_limit.is_some_and(|pids| pids > 0));
         assert_eq!(host.port_bindings, None);
@@ -190,14 +187,35 @@ mod tests {
         assert_eq!(body.entrypoint, None);
         assert_eq!(body.cmd, Some(vec!["-f".to_string()]));
         assert_eq!(body.env, Some(vec!["A=b=c".to_string()]));
+        assert_eq!((body.user, body.working_dir, body.stop_signal), (None, None, None));
+        assert_eq!(body.hostname.as_deref(), Some("web"));
     }
 
     #[test]
-    fn a_volume_replaces_the_scratch_folder_at_its_path() {
-        let bind = Bind { source: "/mnt/7-data".into(), target: "/tmp".into() };
+    fn fields_that_are_set_replace_the_settings_of_the_image() {
+        let mut spec = spec();
+        spec.container.user = Some("app".into());
+        spec.container.workdir = Some("/srv".into());
+        spec.container.hostname = Some("db.example".into());
+        spec.container.shm = Some(MIB);
+        spec.container.stop_signal = Some("SIGINT".into());
+        let body = container(&common(), &spec, "x".into(), &[]);
+        assert_eq!((body.user.as_deref(), body.working_dir.as_deref()), (Some("app"), Some("/srv")));
+        assert_eq!(
+            (body.hostname.as_deref(), body.stop_signal.as_deref()),
+            (Some("db.example"), Some("SIGINT"))
+        );
+        assert_eq!(body.host_config.unwrap().shm_size, Some(1 << 20));
+    }
+
+    #[test]
+    fn a_mount_is_a_named_volume_on_the_folder() {
+        let bind = Bind { source: "/pool/volumes/7-data".into(), target: "/data".into() };
         let host = container(&common(), &spec(), "x".into(), &[bind]).host_config.unwrap();
-        assert_eq!(host.tmpfs.unwrap().keys().collect::<Vec<_>>(), ["/run"]);
-        assert_eq!(host.mounts.unwrap()[0].source.as_deref(), Some("/mnt/7-data"));
+        let mount = host.mounts.unwrap().remove(0);
+        assert_eq!(mount.source.as_deref(), Some("zos-abababab-7-data"));
+        let options = mount.volume_options.unwrap().driver_config.unwrap().options.unwrap();
+        assert_eq!((options["o"].as_str(), options["device"].as_str()), ("bind", "/pool/volumes/7-data"));
     }
 
     #[test]

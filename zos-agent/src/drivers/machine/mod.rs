@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Machines as containers of a Docker engine, identified by their labels.
 
+mod connection;
 mod container;
+mod disk;
 mod names;
 mod pull;
 
+pub(crate) use connection::Connection;
+pub use connection::EngineChoice;
+
 use super::{
     Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
-    ObservedMachines, WorkloadId,
+    ObservedMachines, WorkloadId, pool::Pool,
 };
 use async_trait::async_trait;
 use bollard::{
-    API_DEFAULT_VERSION, Docker,
+    Docker,
     errors::Error,
     models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse},
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, StartContainerOptions, StatsOptionsBuilder,
-        StopContainerOptionsBuilder,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
+        StatsOptionsBuilder, StopContainerOptionsBuilder,
     },
 };
 use container::{Common, contract_network};
@@ -63,22 +68,24 @@ const ENGINE_TROUBLE: [&str; 6] = [
 
 /// Runs machines on a Docker engine.
 pub struct DockerMachines {
-    socket: String,
+    choice: EngineChoice,
     common: Common,
-    docker: Mutex<Option<Docker>>,
+    pool: Pool,
+    connection: Mutex<Option<Connection>>,
     changed: Notify,
     /// Images of each contract, to be removed with it.
     images: SyncMutex<BTreeMap<ContractId, BTreeSet<String>>>,
 }
 
 impl DockerMachines {
-    /// Uses the engine at this socket (`unix:///…`). It need not run yet.
-    pub fn new(socket: String, node_key: &PublicKey, dns: Vec<String>) -> Self {
+    /// Uses this engine, which need not run yet, and this pool.
+    pub fn new(choice: EngineChoice, pool: Pool, node_key: &PublicKey, dns: Vec<String>) -> Self {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         Self {
-            socket,
+            choice,
             common: Common { names: Names::new(node_key), dns, cores },
-            docker: Mutex::new(None),
+            pool,
+            connection: Mutex::new(None),
             changed: Notify::new(),
             images: SyncMutex::default(),
         }
@@ -104,18 +111,19 @@ impl DockerMachines {
         let docker = self.docker().await?;
         let mut events = Box::pin(docker.events(Some(options)));
         while let Some(event) = events.next().await {
-            event.map_err(|error| failure("listen to", &self.socket, error))?;
+            event.map_err(|error| failure("listen to", &self.choice.socket, error))?;
             self.changed.notify_one();
         }
         Ok(())
     }
 
-    /// Version of the engine's API, if the engine answers.
+    /// Fails unless the engine answers and is fit for tenants.
     ///
     /// # Errors
-    /// If it can't be reached.
-    pub async fn version(&self) -> Result<String, DriverError> {
-        Ok(self.docker().await?.client_version().to_string())
+    /// With what to do.
+    pub async fn ready(&self) -> Result<(), DriverError> {
+        self.pool.check().await?;
+        self.connection().await.map(drop)
     }
 
     /// Removes everything of this node; returns the numbers of containers and networks.
@@ -134,19 +142,18 @@ impl DockerMachines {
     }
 
     async fn docker(&self) -> Result<Docker, DriverError> {
-        let mut connected = self.docker.lock().await;
-        if let Some(docker) = &*connected {
-            return Ok(docker.clone());
+        Ok(self.connection().await?.docker)
+    }
+
+    async fn connection(&self) -> Result<Connection, DriverError> {
+        let mut kept = self.connection.lock().await;
+        if let Some(connection) = &*kept {
+            return Ok(connection.clone());
         }
-        let connect = async {
-            Docker::connect_with_unix(&self.socket, ANSWER_SECONDS, API_DEFAULT_VERSION)?
-                .negotiate_version()
-                .await
-        };
-        let docker = connect.await.map_err(|error| failure("reach", &self.socket, error))?;
-        info!(socket = self.socket, version = %docker.client_version(), "the Docker engine answers");
-        *connected = Some(docker.clone());
-        Ok(docker)
+        let connection = Connection::open(&self.choice).await?;
+        info!(socket = self.choice.socket, "the Docker engine answers");
+        *kept = Some(connection.clone());
+        Ok(connection)
     }
 
     /// `None` if there is no such container.
@@ -199,7 +206,7 @@ impl DockerMachines {
                 }
                 Err(DriverError::transient(format!(
                     "the network {name} on this engine isn't this node's: remove it, or give this node an \
-                     engine of its own with --docker"
+                     engine of its own by leaving --engine out"
                 )))
             }
         }
@@ -217,18 +224,19 @@ impl DockerMachines {
         Ok(false)
     }
 
-    async fn create_container(
-        &self,
-        docker: &Docker,
-        name: &str,
-        spec: &MachineSpec,
-        binds: &[Bind],
-    ) -> Result<(), DriverError> {
-        let image = pull::engine_reference(&spec.container.image)?;
-        let body = container::container(&self.common, spec, image, binds);
-        let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let created = docker.create_container(Some(options), body).await;
-        created.map(drop).map_err(|error| make_failure("create", &spec.id, error))
+    /// Removes the engine's names of the contract's volumes. Their content stays in the pool.
+    async fn remove_volume_names(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
+        let labels = self.common.names.contract_labels(contract);
+        let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let options =
+            ListVolumesOptionsBuilder::default().filters(&HashMap::from([("label", labels)])).build();
+        let listed = docker.list_volumes(Some(options)).await;
+        let listed = listed.map_err(|error| failure("list the volumes of", &self.choice.socket, error))?;
+        for volume in listed.volumes.unwrap_or_default() {
+            let removed = docker.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await;
+            existing(removed).map_err(|error| failure("remove the volume", &volume.name, error))?;
+        }
+        Ok(())
     }
 }
 
@@ -241,7 +249,7 @@ impl MachineDriver for DockerMachines {
         let containers = docker
             .list_containers(Some(options))
             .await
-            .map_err(|error| failure("list the containers of", &self.socket, error))?;
+            .map_err(|error| failure("list the containers of", &self.choice.socket, error))?;
         let ids: Vec<String> = containers.into_iter().filter_map(|container| container.id).collect();
         let inspects: Vec<_> = ids.iter().map(|id| self.observe_machine(&docker, id).boxed()).collect();
         let inspected: Vec<_> = stream::iter(inspects).buffer_unordered(MAX_INSPECTS).collect().await;
@@ -251,23 +259,41 @@ impl MachineDriver for DockerMachines {
         let networks = docker
             .list_networks(Some(options))
             .await
-            .map_err(|error| failure("list the networks of", &self.socket, error))?;
+            .map_err(|error| failure("list the networks of", &self.choice.socket, error))?;
         let networks = networks.iter().filter_map(|network| names::contract(network.labels.as_ref()?));
         Ok(ObservedMachines { machines, networks: networks.collect() })
     }
 
     async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
-        pull::pull(&self.docker().await?, &spec.container.image, rules).await
+        let connection = self.connection().await?;
+        // What an engine elsewhere keeps isn't in the pool.
+        let pool = connection.in_pool.then_some(&self.pool);
+        pull::pull(&connection.docker, &spec.container.image, rules, pool).await
     }
 
     async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
-        let docker = self.docker().await?;
+        let connection = self.connection().await?;
+        let docker = &connection.docker;
         let name = self.common.names.container(&spec.id);
-        self.ensure_network(&docker, spec.id.contract).await?;
-        if !self.is_created(&docker, &name, spec).await? {
-            self.create_container(&docker, &name, spec, binds).await?;
+        self.ensure_network(docker, spec.id.contract).await?;
+        let reference = pull::engine_reference(&spec.container.image)?;
+        if !self.is_created(docker, &name, spec).await? {
+            let image = docker.inspect_image(&reference).await;
+            let image = image.map_err(|error| make_failure("create", &spec.id, error))?;
+            let paths = image.config.and_then(|config| config.volumes).unwrap_or_default();
+            let mut mounts = self.image_volumes(&connection, spec, paths, binds).await?;
+            mounts.extend_from_slice(binds);
+            self.prepare(&connection, binds)?;
+            let body = container::container(&self.common, spec, reference, &mounts);
+            let options = CreateContainerOptionsBuilder::default().name(&name).build();
+            let created = docker.create_container(Some(options), body).await;
+            created.map_err(|error| make_failure("create", &spec.id, error))?;
         }
-        Ok(())
+        let Some(container) = self.inspect(docker, &name).await? else {
+            return Err(DriverError::transient(format!("the machine {} has vanished", spec.id)));
+        };
+        self.limit_root(&connection, spec, &container).await?;
+        self.hand_over(&connection, &container, binds).await
     }
 
     async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
@@ -294,6 +320,7 @@ impl MachineDriver for DockerMachines {
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
         let docker = self.docker().await?;
         let name = names::network(contract);
+        self.remove_volume_names(&docker, contract).await?;
         existing(docker.remove_network(&name).await)
             .map_err(|error| failure("remove the network", &name, error))?;
         for image in self.forget_images(contract) {

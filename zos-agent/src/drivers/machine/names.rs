@@ -2,7 +2,8 @@
 //! Names and labels of containers and networks, derived from node, contract and workload.
 
 use crate::drivers::{MachineSpec, WorkloadId, firewall::BRIDGE_PREFIX};
-use std::collections::HashMap;
+use sp_core::{Blake2Hasher, Hasher};
+use std::{collections::HashMap, path::Path};
 use tfgrid_primitives::{ContractId, PublicKey};
 
 /// Label of everything of a node: its key in hex.
@@ -43,19 +44,35 @@ impl Names {
         format!("zos-{}-{id}", self.node.get(..8).unwrap_or(&self.node))
     }
 
+    /// The engine's name of the volume in this folder.
+    pub fn volume(&self, folder: &Path) -> String {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        format!("zos-{}-{name}", self.node.get(..8).unwrap_or(&self.node))
+    }
+
     /// Labels of a machine's container.
     pub fn container_labels(&self, spec: &MachineSpec) -> HashMap<String, String> {
-        let mut labels = self.network_labels(spec.id.contract);
+        let mut labels = self.contract_labels(spec.id.contract);
         labels.insert(VERSION.into(), spec.version.to_string());
         labels.insert(WORKLOAD.into(), spec.id.name.clone());
         labels.insert(SPEC.into(), spec.hash.clone());
         labels
     }
 
-    /// Labels of a contract's network.
-    pub fn network_labels(&self, contract: ContractId) -> HashMap<String, String> {
+    /// Labels of everything of a contract.
+    pub fn contract_labels(&self, contract: ContractId) -> HashMap<String, String> {
         HashMap::from([(NODE.into(), self.node.clone()), (CONTRACT.into(), contract.to_string())])
     }
+}
+
+/// The volume that holds what an image declares as `VOLUME`. No workload has a name with a dot.
+pub fn image_volumes(machine: &WorkloadId) -> WorkloadId {
+    WorkloadId { contract: machine.contract, name: format!("{}.volumes", machine.name) }
+}
+
+/// Name of the folder for a `VOLUME` with this path, unique on the node.
+pub fn image_volume(machine: &WorkloadId, path: &str) -> String {
+    format!("{machine}.{}", hex::encode(&Blake2Hasher::hash(path.as_bytes())[..8]))
 }
 
 /// Name of a contract's network.

@@ -2,12 +2,15 @@
 //! Fetches images within the size that the contract allows, with time limits.
 
 use super::{contains_any, failure};
-use crate::drivers::{DriverError, ImageRules};
+use crate::drivers::{DriverError, ImageRules, pool::Pool};
 use bollard::{
     Docker,
     errors::Error,
     models::CreateImageInfo,
-    query_parameters::{CreateImageOptions, CreateImageOptionsBuilder, RemoveImageOptions},
+    query_parameters::{
+        CreateImageOptions, CreateImageOptionsBuilder, ListImagesOptions, PruneImagesOptionsBuilder,
+        RemoveImageOptions,
+    },
 };
 use futures::StreamExt;
 use std::{
@@ -49,17 +52,57 @@ pub fn engine_reference(image: &str) -> Result<String, DriverError> {
 }
 
 /// Ensures that the image is on the engine. An image with a digest is fetched once, since it can't change; a
-/// tag is fetched each time unless `rules.keep`.
-pub async fn pull(docker: &Docker, image: &str, rules: ImageRules) -> Result<(), DriverError> {
+/// tag is fetched each time unless `rules.keep`. All images in the pool together have at most their share of it.
+pub async fn pull(
+    docker: &Docker,
+    image: &str,
+    rules: ImageRules,
+    pool: Option<&Pool>,
+) -> Result<(), DriverError> {
     let ImageRules { limit, keep } = rules;
     let parsed = parse(image)?;
     let reference = engine_reference(image)?;
     if (keep || parsed.digest().is_some()) && docker.inspect_image(&reference).await.is_ok() {
         return check_size(docker, &reference, limit).await;
     }
+    let room = match pool {
+        Some(pool) => room(docker, pool.share()?.images, limit).await?,
+        None => u64::MAX,
+    };
     info!(image, "fetching");
-    fetch(docker, &parsed, image, limit).await?;
-    check_size(docker, &reference, limit).await
+    let fetched = async {
+        fetch(docker, &parsed, image, limit.min(room), pool).await?;
+        check_size(docker, &reference, limit.min(room)).await
+    };
+    match fetched.await {
+        Err(DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }) if room < limit => {
+            Err(DriverError::Invalid {
+                code: FailureCode::NodeFull,
+                field: "",
+                message: format!("images have {} MiB left on this node", room / MIB),
+            })
+        }
+        other => other,
+    }
+}
+
+/// Bytes that images may still use. Unused ones are removed if there are fewer than `wanted`. Layers that images have
+/// in common are counted with each.
+async fn room(docker: &Docker, share: u64, wanted: u64) -> Result<u64, DriverError> {
+    let left = async || {
+        let images = docker.list_images(None::<ListImagesOptions>).await;
+        let images = images.map_err(|error| failure("list", "images", error))?;
+        let sizes = images.iter().map(|image| u64::try_from(image.size).unwrap_or(0));
+        Ok::<_, DriverError>(share.saturating_sub(sizes.fold(0, u64::saturating_add)))
+    };
+    let room = left().await?;
+    if room >= wanted {
+        return Ok(room);
+    }
+    let all = HashMap::from([("dangling", vec!["false"])]);
+    let pruned = docker.prune_images(Some(PruneImagesOptionsBuilder::default().filters(&all).build())).await;
+    pruned.map_err(|error| failure("remove", "unused images", error))?;
+    left().await
 }
 
 fn parse(image: &str) -> Result<ImageReference, DriverError> {
@@ -70,7 +113,13 @@ fn parse(image: &str) -> Result<ImageReference, DriverError> {
     })
 }
 
-async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64) -> Result<(), DriverError> {
+async fn fetch(
+    docker: &Docker,
+    parsed: &ImageReference,
+    image: &str,
+    limit: u64,
+    pool: Option<&Pool>,
+) -> Result<(), DriverError> {
     let version = parsed.digest().or(parsed.tag()).unwrap_or_default();
     let options: CreateImageOptions =
         CreateImageOptionsBuilder::default().from_image(&parsed.repository()).tag(version).build();
@@ -92,6 +141,10 @@ async fn fetch(docker: &Docker, parsed: &ImageReference, image: &str, limit: u64
             }
             Some(Ok(info)) => check_layers(&mut layers, info, limit)?,
         };
+        if pool.is_some_and(|pool| pool.is_low().unwrap_or(false)) {
+            let message = format!("it unpacks to more than the {} MiB allowed", limit / MIB);
+            return Err(invalid_image(FailureCode::ImageTooLarge, message));
+        }
         let most = FETCH_TIMEOUT.saturating_add(Duration::from_millis(download_ms(announced)));
         if begun.elapsed() > most {
             return Err(DriverError::transient(format!("fetching {image} took more than {most:?}")));

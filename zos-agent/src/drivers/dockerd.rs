@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The container engine of the node's own: `containerd` and `dockerd`, with their data in the storage pool and their
+//! sockets under `/run`. Both outlive the agent, and the next one goes on with them. Containers outlive all three.
+
+use super::{
+    pool::{Pool, run_folder},
+    tools::{PATH, Tool},
+};
+use crate::backoff::Backoff;
+use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use std::{
+    fs::{self, File},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+use tfgrid_primitives::{PublicKey, units::MIB};
+use tokio::{
+    process::{Child, Command},
+    time::sleep,
+};
+use tracing::{info, warn};
+
+/// Programs of the engine.
+pub(crate) const TOOLS: [&Tool; 5] = [&DOCKERD, &CONTAINERD, &INIT, &RUNC, &IPTABLES];
+const DOCKERD: Tool = Tool { program: "dockerd", package: "docker.io" };
+const CONTAINERD: Tool = Tool { program: "containerd", package: "containerd" };
+const INIT: Tool = Tool { program: "docker-init", package: "docker.io" };
+const RUNC: Tool = Tool { program: "runc", package: "runc" };
+const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
+
+const RESTART: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
+/// Uptime after which earlier ends are forgotten.
+const STABLE_AFTER: Duration = Duration::from_secs(60);
+/// How often a daemon of an earlier agent is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Limit for a daemon to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Size of the log above which a daemon's start begins a new one.
+const MAX_LOG_BYTES: u64 = 8 * MIB;
+/// Subnets of contracts' networks: 4,096 of them.
+const SUBNETS: (&str, u8) = ("172.30.0.0/16", 28);
+
+/// The engine of a node.
+#[derive(Clone, Debug)]
+pub struct OwnEngine {
+    run: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+}
+
+/// A daemon with the configuration file that identifies its process.
+struct Daemon {
+    tool: &'static Tool,
+    config: PathBuf,
+    content: String,
+}
+
+impl OwnEngine {
+    /// The engine of the node with this key. Its log goes to the node's data folder.
+    pub fn new(data: &Path, pool: &Pool, node: &PublicKey) -> Self {
+        Self { run: run_folder(node), data: pool.engine(), log: data.join("engine.log") }
+    }
+
+    /// Its socket, in the form `unix:///…`.
+    pub fn socket(&self) -> String {
+        format!("unix://{}", self.run.join("docker.sock").display())
+    }
+
+    /// Keeps both daemons running, for ever.
+    pub async fn run(self) {
+        futures::join!(self.keep(self.containerd()), self.keep(self.dockerd()));
+    }
+
+    /// Ends both daemons. Containers go on.
+    ///
+    /// # Errors
+    /// If one doesn't end.
+    pub async fn stop(&self) -> Result<()> {
+        for daemon in [self.dockerd(), self.containerd()] {
+            daemon.stop().await?;
+        }
+        Ok(())
+    }
+
+    fn containerd(&self) -> Daemon {
+        let quoted = |path: PathBuf| json!(path).to_string();
+        let content = format!(
+            "version = 2\nroot = {}\nstate = {}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {}\n",
+            quoted(self.data.join("containerd")),
+            quoted(self.run.join("containerd")),
+            quoted(self.run.join("containerd.sock")),
+        );
+        Daemon { tool: &CONTAINERD, config: self.run.join("containerd.toml"), content }
+    }
+
+    fn dockerd(&self) -> Daemon {
+        let (base, size) = SUBNETS;
+        let content = json!({
+            "data-root": self.data.join("docker"),
+            "exec-root": self.run.join("exec"),
+            "pidfile": self.run.join("dockerd.pid"),
+            "hosts": [self.socket()],
+            "group": "root",
+            "containerd": self.run.join("containerd.sock"),
+            "features": { "containerd-snapshotter": false },
+            "storage-driver": "btrfs",
+            "userns-remap": "default",
+            "live-restore": true,
+            "no-new-privileges": true,
+            // Each contract has a network of its own.
+            "bridge": "none",
+            "default-address-pools": [{ "base": base, "size": size }],
+            "userland-proxy": false,
+            "log-level": "warn",
+        });
+        Daemon { tool: &DOCKERD, config: self.run.join("dockerd.json"), content: content.to_string() }
+    }
+
+    /// Goes on with the daemon of an earlier agent or starts it, and starts it again whenever it has ended.
+    async fn keep(&self, daemon: Daemon) {
+        let name = daemon.tool.program;
+        let mut failures = 0u32;
+        loop {
+            let begun = Instant::now();
+            let why = match self.keep_once(&daemon).await {
+                Ok(how) => how,
+                Err(error) => format!("{error:#}"),
+            };
+            failures = if begun.elapsed() > STABLE_AFTER { 1 } else { failures.saturating_add(1) };
+            let delay = RESTART.delay(failures);
+            warn!(retry_in = ?delay, log = %self.log.display(), "{name} has ended: {why}");
+            sleep(delay).await;
+        }
+    }
+
+    /// Resolves once the daemon has ended, with how.
+    async fn keep_once(&self, daemon: &Daemon) -> Result<String> {
+        if let Some(pid) = daemon.process() {
+            if fs::read_to_string(&daemon.config).is_ok_and(|content| content == daemon.content) {
+                info!(pid = pid.as_raw_nonzero(), "{} runs already", daemon.tool.program);
+                while daemon.process() == Some(pid) {
+                    sleep(LOOK_EVERY).await;
+                }
+                return Ok("killed".into());
+            }
+            daemon.stop().await?;
+        }
+        Ok(self.start(daemon)?.wait().await?.to_string())
+    }
+
+    fn start(&self, daemon: &Daemon) -> Result<Child> {
+        let program = daemon.tool.program;
+        let start = || {
+            fs::create_dir_all(&self.run)?;
+            fs::write(&daemon.config, &daemon.content)?;
+            // Another process may have its number by now, and dockerd wouldn't start.
+            match fs::remove_file(self.run.join(format!("{program}.pid"))) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let is_long = fs::metadata(&self.log).is_ok_and(|log| log.len() > MAX_LOG_BYTES);
+            let log = if is_long {
+                File::create(&self.log)
+            } else {
+                File::options().create(true).append(true).open(&self.log)
+            }?;
+            info!("starting {program}");
+            Command::new(program)
+                .arg(daemon.argument())
+                .arg(&daemon.config)
+                .env("PATH", PATH)
+                // Ctrl-C ends the agent alone.
+                .process_group(0)
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .spawn()
+        };
+        start().with_context(|| format!("can't start {program}"))
+    }
+}
+
+impl Daemon {
+    fn argument(&self) -> &'static str {
+        if self.config.extension().is_some_and(|extension| extension == "json") {
+            "--config-file"
+        } else {
+            "--config"
+        }
+    }
+
+    /// Its process: the one that was started with its configuration file.
+    fn process(&self) -> Option<Pid> {
+        let wanted = [self.argument(), self.config.to_str()?].join("\0");
+        let processes = fs::read_dir("/proc").ok()?.flatten();
+        let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        pids.find(|pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.split('\0').next().is_some_and(|program| program.ends_with(self.tool.program))
+                && line.trim_end_matches('\0').ends_with(&wanted)
+        })
+        .and_then(Pid::from_raw)
+    }
+
+    async fn stop(&self) -> Result<()> {
+        let begun = Instant::now();
+        while let Some(pid) = self.process() {
+            ensure!(
+                begun.elapsed() < STOP_TIMEOUT,
+                "{} (pid {}) doesn't end on SIGTERM",
+                self.tool.program,
+                pid.as_raw_nonzero()
+            );
+            kill_process(pid, Signal::TERM).with_context(|| format!("can't end {}", self.tool.program))?;
+            sleep(LOOK_EVERY / 5).await;
+        }
+        Ok(())
+    }
+}

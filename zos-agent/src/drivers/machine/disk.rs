@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Disks of machines: the quota of the root, folders for what the image declares as `VOLUME`, and the owners of
+//! volumes.
+
+use super::{Connection, DockerMachines, names};
+use crate::drivers::{
+    Bind, DriverError, MachineSpec, io_error,
+    pool::{is_fresh, set_used},
+};
+use bollard::models::ContainerInspectResponse;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind, Read},
+    os::unix::fs::{MetadataExt, chown},
+    path::{Path, PathBuf},
+};
+use tracing::debug;
+
+/// Part of a machine's disk that its root keeps if the image has a `VOLUME`: these mostly hold what grows.
+const ROOT_PART: u64 = 4;
+/// Limit for an image's file of users.
+const MAX_USERS_BYTES: u64 = 1 << 20;
+
+impl DockerMachines {
+    /// Mounts for the paths that the image declares as `VOLUME`, without those on which the deployment mounts
+    /// something. They lie in a subvolume of the machine, which lives as long as the contract.
+    pub(super) async fn image_volumes(
+        &self,
+        connection: &Connection,
+        spec: &MachineSpec,
+        mut paths: Vec<String>,
+        binds: &[Bind],
+    ) -> Result<Vec<Bind>, DriverError> {
+        paths.retain(|path| {
+            !binds.iter().any(|bind| bind.target.trim_end_matches('/') == path.trim_end_matches('/'))
+        });
+        let subvolume = self.image_volumes_path(spec);
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.pool.ensure_subvolume(&subvolume, spec.container.rootfs - root_part(spec)).await?;
+        let mount = |target: String| {
+            let source = subvolume.join(names::image_volume(&spec.id, &target));
+            match fs::create_dir(&source) {
+                Ok(()) => own(&source, connection.first_user, connection.first_user)?,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error("create", &source, error)),
+            }
+            Ok(Bind { source, target })
+        };
+        paths.into_iter().map(mount).collect()
+    }
+
+    /// Gives volumes that nobody has used to root in the machine, so that it can fill them with the image's files.
+    pub(super) fn prepare(&self, connection: &Connection, binds: &[Bind]) -> Result<(), DriverError> {
+        let mut fresh = binds.iter().filter(|bind| is_fresh(&bind.source));
+        fresh.try_for_each(|bind| own(&bind.source, connection.first_user, connection.first_user))
+    }
+
+    /// Limits the machine's root, which is a snapshot of its image. An engine outside the pool has no limits.
+    pub(super) async fn limit_root(
+        &self,
+        connection: &Connection,
+        spec: &MachineSpec,
+        container: &ContainerInspectResponse,
+    ) -> Result<(), DriverError> {
+        let Some(root) = root(connection, container)? else { return Ok(()) };
+        let has_volumes = self.pool.subvolume(&self.image_volumes_path(spec))?.is_some();
+        let limit = if has_volumes { root_part(spec) } else { spec.container.rootfs };
+        Ok(self.pool.limit_own(&root, limit).await?)
+    }
+
+    /// Gives volumes at their first use to the machine's user, unless the image's files have another owner.
+    pub(super) async fn hand_over(
+        &self,
+        connection: &Connection,
+        container: &ContainerInspectResponse,
+        binds: &[Bind],
+    ) -> Result<(), DriverError> {
+        let fresh: Vec<&Bind> = binds.iter().filter(|bind| is_fresh(&bind.source)).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let user = container.config.as_ref().and_then(|config| config.user.as_deref()).unwrap_or_default();
+        let users = match root(connection, container)? {
+            Some(root) => read_within(&root, "etc/passwd").unwrap_or_else(|error| {
+                debug!("an image without users: {error}");
+                String::new()
+            }),
+            None => String::new(),
+        };
+        // The engine refuses to start a machine whose user it doesn't find.
+        let (user, group) = user_and_group(user, &users).unwrap_or_default();
+        for Bind { source, .. } in fresh {
+            let owner = fs::metadata(source).map_err(|error| io_error("inspect", source, error))?.uid();
+            if owner == connection.first_user {
+                let outside = |id: u32| connection.first_user.saturating_add(id);
+                own(source, outside(user), outside(group))?;
+            }
+            set_used(source).map_err(|error| io_error("mark", source, error))?;
+        }
+        Ok(())
+    }
+
+    fn image_volumes_path(&self, spec: &MachineSpec) -> PathBuf {
+        self.pool.volumes().join(names::image_volumes(&spec.id).to_string())
+    }
+}
+
+fn root_part(spec: &MachineSpec) -> u64 {
+    spec.container.rootfs / ROOT_PART
+}
+
+/// The subvolume of the machine's root; `None` if the engine isn't in the pool.
+fn root(
+    connection: &Connection,
+    container: &ContainerInspectResponse,
+) -> Result<Option<PathBuf>, DriverError> {
+    if !connection.in_pool {
+        return Ok(None);
+    }
+    let id = container.id.as_deref().unwrap_or_default();
+    let file = connection.root.join("image/btrfs/layerdb/mounts").join(id).join("mount-id");
+    let name = fs::read_to_string(&file).map_err(|error| io_error("read", &file, error))?;
+    Ok(Some(connection.root.join("btrfs/subvolumes").join(name.trim())))
+}
+
+/// Reads a file of a machine. Its links can't lead out of it.
+fn read_within(root: &Path, path: &str) -> io::Result<String> {
+    let root = openat(CWD, root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    let mut text = Vec::new();
+    File::from(file).take(MAX_USERS_BYTES).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Numbers of a user in the form of an image's `USER`, such as `app`, `1000` or `1000:50`. Groups have no names here:
+/// one that has is taken for the user's own. `None` if the user isn't known.
+fn user_and_group(user: &str, users: &str) -> Option<(u32, u32)> {
+    let (user, group) = user.split_once(':').unwrap_or((user, ""));
+    let known = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?, fields.nth(1)?);
+        (name == user || id == user).then(|| Some((id.parse().ok()?, fields.next()?.parse().ok()?)))?
+    });
+    let (user, own_group) = match known {
+        Some(known) => known,
+        None if user.is_empty() => (0, 0),
+        None => (user.parse().ok()?, 0),
+    };
+    Some((user, group.parse().unwrap_or(own_group)))
+}
+
+fn own(path: &Path, user: u32, group: u32) -> Result<(), DriverError> {
+    chown(path, Some(user), Some(group)).map_err(|error| io_error("change the owner of", path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_user_is_known_by_name_or_number() {
+        let users = "root:x:0:0::/:/bin/sh\nbroken\napp:x:1000:50::/:/bin/sh\n";
+        for (user, expected) in [
+            ("", Some((0, 0))),
+            ("root", Some((0, 0))),
+            ("app", Some((1000, 50))),
+            ("1000", Some((1000, 50))),
+            ("app:7", Some((1000, 7))),
+            ("app:staff", Some((1000, 50))),
+            ("2000", Some((2000, 0))),
+            ("2000:3", Some((2000, 3))),
+            ("nobody", None),
+        ] {
+            assert_eq!(user_and_group(user, users), expected, "{user:?}");
+        }
+        assert_eq!(user_and_group("app", ""), None);
+    }
+
+    #[test]
+    fn a_link_in_a_machine_does_not_lead_out_of_it() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
+        symlink("/etc/hostname", root.path().join("etc/passwd")).unwrap();
+        assert!(read_within(root.path(), "etc/passwd").is_err());
+        fs::write(root.path().join("etc/hostname"), "inside").unwrap();
+        assert_eq!(read_within(root.path(), "etc/passwd").unwrap(), "inside");
+    }
+}
