@@ -7,9 +7,10 @@
 #
 #   pids/NAME           pid and start time of a process
 #   agent/ zos-agent    the agent's data, and a link to its program
-#   engine              the address of the Docker engine
+#   engine              the address of the Docker engine that images are built on
+#   agent-engine        the address of the node's engine, if it isn't the node's own
 #   image               an image that the run's node pulled into it
-#   docker/             data of the engine, if it is the run's own
+#   docker/             data of the first, if it is the run's own
 #   iptables ip_forward the firewall before, if the run or its node has an engine of its own
 
 set -uo pipefail
@@ -47,7 +48,7 @@ engine() { timeout 30 docker --host "$(<"$run/engine")" "$@"; }
 purge_agent() {
     [[ -f $run/agent/identity.json && -e $run/zos-agent ]] || return 0
     local engine=()
-    [[ ! -f $run/engine ]] || engine=(--engine "$(<"$run/engine")" --unsafe-engine)
+    [[ ! -f $run/agent-engine ]] || engine=(--engine "$(<"$run/agent-engine")" --unsafe-engine)
     timeout 90 "$run/zos-agent" purge --data "$run/agent" "${engine[@]}" --yes ||
         complain "the agent could not purge $run/agent"
 }

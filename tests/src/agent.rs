@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{Process, Run, binary, free_port, wait_for};
+use crate::{Engine, Process, Run, binary, free_port, wait_for};
 use anyhow::{Context, Result};
 use std::{
+    fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
@@ -24,21 +25,30 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent that joins with this ticket. Neither chain nor engine need to run yet.
-    pub fn start(run: &Run, chain: &str, engine: &str, ticket: &str) -> Result<Self> {
+    /// Starts an agent that joins with this ticket, with an engine of its own. The chain needn't run yet.
+    pub fn start(run: &Run, chain: &str, ticket: &str) -> Result<Self> {
+        Self::start_with(run, chain, ticket, &[])
+    }
+
+    /// The same on another engine, which needn't run yet.
+    pub fn start_on(run: &Run, chain: &str, engine: &str, ticket: &str) -> Result<Self> {
+        fs::write(run.folder().join("agent-engine"), engine)?;
+        Self::start_with(run, chain, ticket, &["--engine", engine, "--unsafe-engine"])
+    }
+
+    fn start_with(run: &Run, chain: &str, ticket: &str, more: &[&str]) -> Result<Self> {
         let data = run.subfolder("agent")?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let arguments = [
             ("--chain", chain.into()),
             ("--data", data.display().to_string()),
-            ("--engine", engine.into()),
             ("--pool", POOL.into()),
             ("--ticket", ticket.into()),
             ("--capacity", CAPACITY.into()),
             ("--metrics", metrics.to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
-        let arguments = arguments.chain(["--unsafe-engine".into()]);
+        let arguments = arguments.chain(more.iter().map(ToString::to_string));
         let mut agent = Self { data, metrics, arguments: arguments.collect(), process: None };
         agent.resume(run)?;
         Ok(agent)
@@ -55,6 +65,14 @@ impl Agent {
             Ok(crate::get(self.metrics, "/metrics").ok())
         })?;
         Ok(())
+    }
+
+    /// The node's own engine.
+    pub fn engine(&self) -> Result<Engine> {
+        let log = self.log();
+        let key = log.split_once("key=").and_then(|(_, after)| after.get(..8));
+        let node = key.context("the agent's log doesn't say its node's key")?;
+        Ok(Engine::at(format!("unix:///run/zos/{node}/docker.sock")))
     }
 
     /// Waits until the agent follows its chain. All its files exist then.

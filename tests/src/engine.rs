@@ -31,6 +31,11 @@ impl Engine {
         Self::private(run)
     }
 
+    /// An engine that somebody else started.
+    pub(crate) fn at(host: String) -> Self {
+        Self { host, private: None }
+    }
+
     /// An engine of the run's own. It shares nothing with other engines but the kernel.
     pub fn private(run: &Run) -> Result<Self> {
         remember_firewall(run)?;
@@ -71,6 +76,11 @@ impl Engine {
     /// Stops the private engine.
     pub fn stop(&mut self) -> Result<()> {
         self.private.take().context("the engine isn't private or doesn't run")?.stop()
+    }
+
+    /// Stops it if it is private.
+    pub fn release(mut self) -> Result<()> {
+        self.private.take().map_or(Ok(()), Process::stop)
     }
 
     /// Its address, in the form of `DOCKER_HOST`.

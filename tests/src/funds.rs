@@ -96,6 +96,6 @@ fn ensure_halted(grid: &Grid, site: &Site) -> Result<()> {
     })?;
     let disk = format!("/{}-data", site.contract);
     let kept = grid.footprint()?.beyond(&Default::default());
-    ensure!(kept.iter().any(|line| line.starts_with("file ") && line.contains(&disk)), "the disk is gone");
+    ensure!(kept.iter().any(|line| line.starts_with("volume ") && line.ends_with(&disk)), "the disk is gone");
     Ok(())
 }

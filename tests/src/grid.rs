@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    Agent, Chain, Engine, Footprint, Machine, Person, Registry, Run, Site, Steps, free_port, text, wait_for,
+    Agent, Chain, Engine, Footprint, Machine, Person, Registry, Run, Site, Steps, free_port,
+    remember_firewall, text, wait_for,
 };
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
@@ -49,12 +50,12 @@ pub struct Grid {
 impl Grid {
     /// Starts everything and waits until the node has joined.
     pub fn start(run: Run, options: Options<'_>, steps: &Steps) -> Result<Self> {
-        let engine = steps.take("start a Docker engine, unless there is one", || Engine::obtain(&run))?;
-        steps.note(engine.host());
-
+        remember_firewall(&run)?;
         let (registry, image) = steps.take("start an image registry and push an image", || {
             let registry = Registry::start(&run)?;
-            let image = registry.push_page_image(&run, &engine)?;
+            let builder = Engine::obtain(&run)?;
+            let image = registry.push_page_image(&run, &builder)?;
+            builder.release()?;
             Ok((registry, image))
         })?;
         steps.note(&image);
@@ -74,12 +75,16 @@ impl Grid {
             })
         })?;
 
-        let (agent, node) = steps.take("boot an agent with the ticket", || {
-            let agent = Agent::start(&run, &chain.url(), engine.host(), &ticket)?;
-            let node = farmer.waits_for_node()?;
-            agent.follows_its_chain()?;
-            Ok((agent, node))
-        })?;
+        let (agent, engine, node) = steps.take(
+            "boot an agent with the ticket: it makes its storage pool and starts its engine",
+            || {
+                let agent = Agent::start(&run, &chain.url(), &ticket)?;
+                let node = farmer.waits_for_node()?;
+                agent.follows_its_chain()?;
+                let engine = agent.engine()?;
+                Ok((agent, engine, node))
+            },
+        )?;
         steps.note(format_args!("node {node} is online"));
         let ignores_others = options.ignores_others;
         Ok(Self { run, agent, registry, engine, chain, farmer, user, image, node, ignores_others })

@@ -21,7 +21,7 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         chain.stop()?;
         engine.stop()?;
 
-        let mut agent = Agent::start(&run, &chain.url(), engine.host(), &ticket)?;
+        let mut agent = Agent::start_on(&run, &chain.url(), engine.host(), &ticket)?;
         wait_for("the agent to miss its chain", NOTICE, || {
             Ok(agent.log().contains(&chain.url()).then_some(()))
         })?;

@@ -45,7 +45,7 @@ fn running<T: Config>() -> Result<(T::AccountId, TwinId, NodeId), BenchmarkError
     let parties = Parties { payer: twin, farm: Some(farm), node: Some(node) };
     let price = ContractPrice { rates: RATES, public_ips: 16, ip_usd: RATES.usd / 2, certified: true };
     Pallet::<T>::open(1, parties, price)?;
-    Pallet::<T>::start(1);
+    Pallet::<T>::start(1, 0);
     Providers::<T>::insert(1, Provider { account: account.clone(), permille: MAX_PROVIDER_PERMILLE });
     LedgerAccounts::<T>::mutate_extant(1, |record| record.provider = Some(1));
     Ok((account, twin, node))

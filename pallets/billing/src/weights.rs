@@ -30,66 +30,66 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn deposit() -> Weight {
-        Weight::from_parts(177_374_000, 1_556).saturating_add(ParityDbWeight::get().reads_writes(12, 7))
+        Weight::from_parts(182_010_000, 1_556).saturating_add(ParityDbWeight::get().reads_writes(12, 7))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(185_496_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
+        Weight::from_parts(181_670_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
     }
 
     fn collect() -> Weight {
-        Weight::from_parts(118_556_000, 2_514).saturating_add(ParityDbWeight::get().reads_writes(18, 8))
+        Weight::from_parts(126_088_000, 2_530).saturating_add(ParityDbWeight::get().reads_writes(18, 8))
     }
 
     fn pay_out() -> Weight {
-        Weight::from_parts(92_508_000, 1_222).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
+        Weight::from_parts(100_740_000, 1_222).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
     }
 
     fn set_policy() -> Weight {
-        Weight::from_parts(27_962_000, 532).saturating_add(ParityDbWeight::get().reads_writes(2, 2))
+        Weight::from_parts(30_606_000, 532).saturating_add(ParityDbWeight::get().reads_writes(2, 2))
     }
 
     fn set_limits() -> Weight {
-        Weight::from_parts(120_750_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(10, 7))
+        Weight::from_parts(129_452_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(10, 7))
     }
 
     fn add_provider() -> Weight {
-        Weight::from_parts(9_514_000, 42).saturating_add(ParityDbWeight::get().reads_writes(1, 2))
+        Weight::from_parts(10_446_000, 42).saturating_add(ParityDbWeight::get().reads_writes(1, 2))
     }
 
     fn set_provider_share() -> Weight {
-        Weight::from_parts(23_625_000, 242).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(27_541_000, 242).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 
     fn set_auto_refill() -> Weight {
-        Weight::from_parts(128_030_000, 1_511).saturating_add(ParityDbWeight::get().reads_writes(11, 8))
+        Weight::from_parts(142_392_000, 1_511).saturating_add(ParityDbWeight::get().reads_writes(11, 8))
     }
 
     fn buy_traffic() -> Weight {
-        Weight::from_parts(136_423_000, 1_811).saturating_add(ParityDbWeight::get().reads_writes(13, 7))
+        Weight::from_parts(152_877_000, 1_827).saturating_add(ParityDbWeight::get().reads_writes(13, 7))
     }
 
     fn attach_provider() -> Weight {
-        Weight::from_parts(35_653_000, 721).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(42_183_000, 737).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
     }
 
     fn poke() -> Weight {
-        Weight::from_parts(126_598_000, 1_437).saturating_add(ParityDbWeight::get().reads_writes(11, 7))
+        Weight::from_parts(170_323_000, 1_437).saturating_add(ParityDbWeight::get().reads_writes(11, 7))
     }
 
     fn next_end() -> Weight {
-        Weight::from_parts(8_683_000, 215).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
+        Weight::from_parts(13_109_000, 215).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
     }
 
     fn serve_end() -> Weight {
-        Weight::from_parts(108_261_000, 1_421).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(114_310_000, 1_421).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
     }
 
     fn serve_grace() -> Weight {
-        Weight::from_parts(110_354_000, 1_437).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
+        Weight::from_parts(122_422_000, 1_437).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
     }
 
     fn serve_review() -> Weight {
-        Weight::from_parts(103_895_000, 1_421).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(105_036_000, 1_421).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
     }
 }

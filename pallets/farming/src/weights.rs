@@ -23,38 +23,38 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn enrol() -> Weight {
-        Weight::from_parts(218_575_000, 3_362).saturating_add(ParityDbWeight::get().reads_writes(41, 4))
+        Weight::from_parts(330_391_000, 3_366).saturating_add(ParityDbWeight::get().reads_writes(41, 4))
     }
 
     fn leave() -> Weight {
-        Weight::from_parts(87_330_000, 2_901).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
+        Weight::from_parts(93_649_000, 2_901).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(439_403_000, 2_443).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(676_485_000, 2_443).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
     }
 
     fn claim() -> Weight {
-        Weight::from_parts(74_060_000, 2_418).saturating_add(ParityDbWeight::get().reads_writes(7, 3))
+        Weight::from_parts(130_094_000, 2_418).saturating_add(ParityDbWeight::get().reads_writes(7, 3))
     }
 
     fn void() -> Weight {
-        Weight::from_parts(34_962_000, 1_541).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
+        Weight::from_parts(42_273_000, 1_541).saturating_add(ParityDbWeight::get().reads_writes(3, 2))
     }
 
     fn forfeit() -> Weight {
-        Weight::from_parts(394_717_000, 2_551).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
+        Weight::from_parts(453_464_000, 2_551).saturating_add(ParityDbWeight::get().reads_writes(9, 6))
     }
 
     fn set_policy() -> Weight {
-        Weight::from_parts(6_209_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 1))
+        Weight::from_parts(13_790_000, 0).saturating_add(ParityDbWeight::get().reads_writes(0, 1))
     }
 
     fn inspect() -> Weight {
-        Weight::from_parts(25_237_000, 329).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(40_430_000, 329).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 
     fn close() -> Weight {
-        Weight::from_parts(49_864_000, 2_579).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
+        Weight::from_parts(72_398_000, 2_583).saturating_add(ParityDbWeight::get().reads_writes(8, 3))
     }
 }

@@ -20,26 +20,26 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn create() -> Weight {
-        Weight::from_parts(63_495_000, 106).saturating_add(ParityDbWeight::get().reads_writes(4, 5))
+        Weight::from_parts(98_176_000, 106).saturating_add(ParityDbWeight::get().reads_writes(4, 5))
     }
 
     fn update() -> Weight {
-        Weight::from_parts(16_033_000, 350).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(26_139_000, 350).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn offer_transfer() -> Weight {
-        Weight::from_parts(12_949_000, 171).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(20_921_000, 171).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
     }
 
     fn withdraw_offer() -> Weight {
-        Weight::from_parts(14_371_000, 202).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(24_286_000, 202).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn accept_transfer() -> Weight {
-        Weight::from_parts(388_817_000, 1_008).saturating_add(ParityDbWeight::get().reads_writes(9, 13))
+        Weight::from_parts(422_678_000, 1_008).saturating_add(ParityDbWeight::get().reads_writes(9, 13))
     }
 
     fn remove() -> Weight {
-        Weight::from_parts(81_981_000, 774).saturating_add(ParityDbWeight::get().reads_writes(8, 10))
+        Weight::from_parts(83_694_000, 774).saturating_add(ParityDbWeight::get().reads_writes(8, 10))
     }
 }

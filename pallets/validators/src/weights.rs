@@ -18,18 +18,18 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn announce() -> Weight {
-        Weight::from_parts(15_102_000, 331).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(15_253_000, 331).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn add_validator() -> Weight {
-        Weight::from_parts(24_867_000, 3_077).saturating_add(ParityDbWeight::get().reads_writes(5, 1))
+        Weight::from_parts(24_837_000, 3_077).saturating_add(ParityDbWeight::get().reads_writes(5, 1))
     }
 
     fn remove_validator() -> Weight {
-        Weight::from_parts(14_201_000, 2_672).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(13_550_000, 2_672).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
     }
 
     fn retire() -> Weight {
-        Weight::from_parts(78_146_000, 3_162).saturating_add(ParityDbWeight::get().reads_writes(7, 6))
+        Weight::from_parts(83_514_000, 3_162).saturating_add(ParityDbWeight::get().reads_writes(7, 6))
     }
 }
