@@ -70,7 +70,7 @@ impl Agent {
     /// The node's own engine.
     pub fn engine(&self) -> Result<Engine> {
         let log = self.log();
-        let key = log.split_once("key=").and_then(|(_, after)| after.get(..8));
+        let key = log.split_once("key=\"").and_then(|(_, after)| after.get(..8));
         let node = key.context("the agent's log doesn't say its node's key")?;
         Ok(Engine::at(format!("unix:///run/zos/{node}/docker.sock")))
     }
