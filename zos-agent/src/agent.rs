@@ -63,7 +63,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     pool_place.remember(&store)?;
     let capacity = CapacityOverride::remembered(&store, args.capacity)?;
     host::capacity(pool.share()?.offered, &capacity)?;
-    firewall::install().await?;
+    firewall::install(args.allow_smtp).await?;
     let dns = args.dns.iter().map(ToString::to_string).collect();
     let choice = place.engine_choice().unwrap_or_else(|| {
         let own = OwnEngine::new(data, &pool, &node_key);

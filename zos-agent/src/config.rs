@@ -77,6 +77,9 @@ pub struct RunArgs {
     /// Name servers for workloads. They must be public: workloads can't reach the farm's own network
     #[arg(long, value_name = "IP", value_delimiter = ',', default_value = "1.1.1.1,9.9.9.9")]
     pub dns: Vec<IpAddr>,
+    /// Let workloads reach mail servers (TCP port 25). Spam of one tenant brings this farm's addresses on block lists
+    #[arg(long, env = "ZOS_ALLOW_SMTP")]
+    pub allow_smtp: bool,
     /// Serve Prometheus metrics at this address, under /metrics
     #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9616")]
     pub metrics: SocketAddr,

@@ -58,7 +58,7 @@ struct Firewall;
 
 impl Firewall {
     async fn install() -> Self {
-        firewall::install().await.unwrap();
+        firewall::install(false).await.unwrap();
         Self
     }
 }
@@ -292,6 +292,14 @@ fn pack(rootfs: &Path, archive: &Path) {
 
 fn docker(socket: &str, args: &[&str]) -> String {
     stdout(Command::new("docker").arg("--host").arg(socket).args(args))
+}
+
+/// Waits until `holds`; each try takes some time.
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for {what}");
+    }
 }
 
 fn succeeds(socket: &str, args: &[&str]) -> bool {
@@ -719,6 +727,66 @@ async fn tenants_reach_neither_the_host_nor_each_other() {
     assert!(reaches(&ips[0].to_string(), 80), "the test's own tool fails");
     assert!(!reaches(&gateway, port), "the host is reached");
     assert!(!reaches(&ips[1].to_string(), 80), "another tenant is reached");
+}
+
+/// A network namespace with a public address, as a machine on the internet has; removed on drop.
+struct Internet {
+    servers: Vec<Child>,
+}
+
+impl Internet {
+    const NAME: &str = "zt-internet";
+    const ADDRESS: &str = "11.22.33.2";
+
+    /// With web servers at these ports.
+    fn with_servers(ports: &[u16]) -> Self {
+        let mut internet = Self { servers: Vec::new() };
+        let inside = format!("{}/30", Self::ADDRESS);
+        for arguments in [
+            format!("netns add {}", Self::NAME),
+            format!("link add zt-host type veth peer name zt-far netns {}", Self::NAME),
+            "addr add 11.22.33.1/30 dev zt-host".into(),
+            "link set zt-host up".into(),
+            format!("-n {} addr add {inside} dev zt-far", Self::NAME),
+            format!("-n {} link set zt-far up", Self::NAME),
+        ] {
+            let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+            assert!(status.success(), "ip {arguments}");
+        }
+        for port in ports {
+            let server = format!("netns exec {} busybox httpd -f -p {port}", Self::NAME);
+            internet.servers.push(Command::new("ip").args(server.split(' ')).spawn().unwrap());
+        }
+        internet
+    }
+}
+
+impl Drop for Internet {
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+        // The link goes with it.
+        let _ = Command::new("ip").args(["netns", "delete", Self::NAME]).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn tenants_send_mail_only_where_the_farmer_lets_them() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let _firewall = Firewall::install().await;
+    let _internet = Internet::with_servers(&[25, 80]);
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let name = host.name(&web.id);
+    let reaches =
+        |port: &str| succeeds(&host.socket, &["exec", &name, "/bin/nc", "-w", "2", Internet::ADDRESS, port]);
+    wait_until("the web server to be reached", || reaches("80"));
+    assert!(!reaches("25"));
+    firewall::install(true).await.unwrap();
+    wait_until("the mail server to be reached", || reaches("25"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 use super::tools::{Tool, run_with_input};
 use anyhow::{Context, Result};
 use std::fs;
-use tfgrid_primitives::net::NOT_PUBLIC_IPV4;
+use tfgrid_primitives::net::{GLOBAL_UNICAST_IPV6, NOT_PUBLIC_IPV4, NOT_PUBLIC_IPV6};
 use tracing::{info, warn};
 
 /// Prefix of the names of tenants' bridges.
@@ -29,23 +29,31 @@ table inet zos {
         # The engine isolates bridges from each other; traffic within one bridge is its tenant's own.
         iifname "zb*" oifname "zb*" accept
         iifname "zb*" ct state established,related accept
-        iifname "zb*" ip daddr { NOT_PUBLIC } drop
+        iifname "zb*" ip daddr { NOT_PUBLIC_V4 } drop
+        iifname "zb*" ip6 daddr != PUBLIC_V6 drop
+        iifname "zb*" ip6 daddr { NOT_PUBLIC_V6 } drop
+        MAIL
     }
 }
 "#;
+/// Mail servers trust no address from which one tenant has sent spam: the farmer's others suffer for it.
+const NO_MAIL: &str = r#"iifname "zb*" tcp dport 25 reject with tcp reset"#;
 
 /// The rules, with the networks that aren't on the internet.
-fn rules() -> String {
-    let networks: Vec<_> = NOT_PUBLIC_IPV4.iter().map(ToString::to_string).collect();
-    RULES.replace("NOT_PUBLIC", &networks.join(", "))
+fn rules(allow_smtp: bool) -> String {
+    RULES
+        .replace("NOT_PUBLIC_V4", &NOT_PUBLIC_IPV4.map(|network| network.to_string()).join(", "))
+        .replace("NOT_PUBLIC_V6", &NOT_PUBLIC_IPV6.map(|network| network.to_string()).join(", "))
+        .replace("PUBLIC_V6", &GLOBAL_UNICAST_IPV6.to_string())
+        .replace("MAIL", if allow_smtp { "" } else { NO_MAIL })
 }
 
-/// Installs the rules, or replaces those of an earlier start.
+/// Installs the rules, or replaces those of an earlier start. With `allow_smtp` tenants can reach mail servers.
 ///
 /// # Errors
 /// If `nft` fails. Workloads must not run then: they would reach services of this host.
-pub async fn install() -> Result<()> {
-    run_with_input(&NFT, &["-f", "-"], &rules())
+pub async fn install(allow_smtp: bool) -> Result<()> {
+    run_with_input(&NFT, &["-f", "-"], &rules(allow_smtp))
         .await
         .context("can't install the firewall rules that keep tenants from this host")?;
     info!("firewall rules keep tenants from this host and its network");
