@@ -39,11 +39,13 @@ impl Agent {
     fn start_with(run: &Run, chain: &str, ticket: &str, more: &[&str]) -> Result<Self> {
         let data = run.subfolder("agent")?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let ticket_file = run.folder().join("ticket");
+        fs::write(&ticket_file, ticket)?;
         let arguments = [
             ("--chain", chain.into()),
             ("--data", data.display().to_string()),
             ("--pool", POOL.into()),
-            ("--ticket", ticket.into()),
+            ("--ticket-file", ticket_file.display().to_string()),
             ("--capacity", CAPACITY.into()),
             ("--metrics", metrics.to_string()),
         ];

@@ -20,6 +20,7 @@ use crate::{
     metrics::{self, Metrics},
     requirements,
     store::{DataLock, Store},
+    ticket,
     usage::{Meter, MeterInputs},
 };
 use anyhow::{Context, Result, bail, ensure};
@@ -29,7 +30,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_client::MachineKey;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 use tracing::info;
 
@@ -45,7 +45,7 @@ const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Dur
 pub async fn run(args: RunArgs) -> Result<()> {
     let place = &args.place;
     let data = &place.data;
-    let ticket = args.ticket.as_deref().map(MachineKey::from_ticket).transpose()?;
+    let ticket = ticket::find(args.ticket_file.as_deref())?;
     let _lock = DataLock::take(data)?;
     requirements::ensure_met(&requirements::check_system(place).await)?;
     let store = Store::open(data.join("state"))?;

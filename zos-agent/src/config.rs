@@ -24,8 +24,7 @@ Examples:
   # Does this machine have all that the agent needs?
   zos-agent check
 
-  # First start, with the farmer's ticket. Other users of the machine can read
-  # the arguments of a program, but not its environment
+  # First start, with the farmer's ticket
   ZOS_TICKET=tfgrid-ticket-1:… zos-agent --chain wss://rpc.example.org --pool /dev/sdb
 
   # On a laptop, beside a development chain
@@ -63,10 +62,12 @@ pub struct RunArgs {
     /// Folder, pool and engine of this node.
     #[command(flatten)]
     pub place: Place,
-    /// Boot ticket of the farm to join; needed on the first start only. Prefer ZOS_TICKET: others can read
-    /// arguments
-    #[arg(long, env = "ZOS_TICKET", value_name = "TICKET", hide_env_values = true)]
-    pub ticket: Option<String>,
+    /// File with the boot ticket of the farm to join; needed on the first start only
+    ///
+    /// The variable ZOS_TICKET and `zos.ticket=…` on the kernel's command line do as well. No option takes the ticket
+    /// itself: others can read the arguments of a program.
+    #[arg(long, env = "ZOS_TICKET_FILE", value_name = "FILE")]
+    pub ticket_file: Option<PathBuf>,
     /// Offer this capacity instead of what was found, such as cru=2,mru=2GiB,sru=10GiB
     ///
     /// Parts that aren't named are as found: all cores, and memory and storage pool less what the system
@@ -178,8 +179,11 @@ mod tests {
 
     #[test]
     fn the_help_names_the_variable_for_the_ticket() {
-        let help = Cli::command().render_help().to_string();
-        assert!(help.contains("[env: ZOS_TICKET]") && help.contains("ZOS_TICKET=tfgrid-ticket-1:"), "{help}");
+        let help = Cli::command().render_long_help().to_string();
+        assert!(
+            help.contains("The variable ZOS_TICKET") && help.contains("ZOS_TICKET=tfgrid-ticket-1:"),
+            "{help}"
+        );
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Joining<'_> {
         let Some(ticket) = &self.ticket else {
             return Err(NotJoined::Fatal(anyhow::anyhow!(
                 "this node isn't registered at {} and has no boot ticket: get one from the farmer, who makes it \
-                 with `threebot farm ticket`, and start the agent once with it in ZOS_TICKET or --ticket",
+                 with `threebot farm ticket`, and start the agent once with it in ZOS_TICKET or in a file that --ticket-file names",
                 self.url
             )));
         };

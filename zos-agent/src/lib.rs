@@ -22,4 +22,5 @@ mod join;
 pub mod metrics;
 mod requirements;
 pub mod store;
+mod ticket;
 pub mod usage;

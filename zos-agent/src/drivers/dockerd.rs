@@ -6,7 +6,7 @@ use super::{
     pool::{Pool, run_folder},
     tools::{PATH, Tool},
 };
-use crate::backoff::Backoff;
+use crate::{backoff::Backoff, ticket};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -173,6 +173,7 @@ impl OwnEngine {
                 .arg(daemon.argument())
                 .arg(&daemon.config)
                 .env("PATH", PATH)
+                .env_remove(ticket::VARIABLE)
                 // Ctrl-C ends the agent alone.
                 .process_group(0)
                 .stdin(Stdio::null())
