@@ -17,13 +17,16 @@ pub use rejection::Rejection;
 
 use json::Cursor;
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{FailureCode, Features, Resources};
 
 /// The only version that this code knows.
 pub const VERSION: u64 = 1;
 /// The most bytes of a body, plain or sealed.
 pub const MAX_BODY_BYTES: usize = tfgrid_primitives::body::MAX_BODY_BYTES as usize;
+
+/// The most seconds that a machine has to stop.
+pub const MAX_STOP_SECONDS: u64 = 300;
 
 /// The workloads of a node contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +88,15 @@ pub struct Zmachine {
     /// Signal that asks the machine to stop, instead of the image's `STOPSIGNAL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// Seconds from that signal to the machine's end by force; at most [`MAX_STOP_SECONDS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_seconds: Option<u64>,
+    /// Limits of each process, from their names to their values, instead of the node's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ulimits: BTreeMap<String, u64>,
+    /// Capabilities of Linux beyond those that every machine has.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub capabilities: BTreeSet<String>,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,

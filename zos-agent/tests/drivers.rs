@@ -861,6 +861,31 @@ async fn a_machine_runs_as_its_deployment_says() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn limits_capabilities_and_time_to_stop_are_as_asked_for() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let mut web = host.prepared(&registry.image, &["/bin/sh", "-c", "trap '' TERM; sleep 1000"]).await;
+    web.container.ulimits = [("nofile".to_string(), 100)].into();
+    web.container.capabilities = ["SYS_PTRACE".to_string()].into();
+    web.container.stop_seconds = Some(2);
+    host.run(&web, &[]).await.unwrap();
+    host.until(&web.id, is_running).await;
+    assert_eq!(host.exec(&web, "ulimit -n; ulimit -c").unwrap(), "100\n0");
+    let status = host.exec(&web, "cat /proc/1/status").unwrap();
+    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap().trim();
+    let bounding = u64::from_str_radix(bounding, 16).unwrap();
+    let has = |capability: u64| bounding & (1 << capability) != 0;
+    // SYS_PTRACE, NET_RAW and SYS_ADMIN.
+    assert_eq!([19, 13, 21].map(has), [true, false, false]);
+
+    let begun = Instant::now();
+    host.machines.stop(&web.id).await.unwrap();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(9), "{took:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn images_have_a_share_of_the_pool() {
     let host = Host::new().await;
     let share = host.pool.share().unwrap();

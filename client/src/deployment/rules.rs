@@ -2,11 +2,11 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    Cores, Deployment, ImageReference, Mount, Rejection, VERSION, Workload, WorkloadData, Zmachine, Zmount,
-    json::Cursor,
+    Cores, Deployment, ImageReference, MAX_STOP_SECONDS, Mount, Rejection, VERSION, Workload, WorkloadData,
+    Zmachine, Zmount, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
     units::{GIB, MIB},
@@ -15,6 +15,10 @@ use tfgrid_primitives::{
 const MIN_BYTES: u64 = 16 * MIB;
 const STOP_SIGNALS: [&str; 8] =
     ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL"];
+/// Capabilities that reach nothing outside of a machine with a user namespace of its own.
+const CAPABILITIES: [&str; 3] = ["IPC_LOCK", "SYS_NICE", "SYS_PTRACE"];
+/// The most that Linux allows where nobody has changed it.
+const MAX_OPEN_FILES: u64 = 1 << 20;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
@@ -101,6 +105,9 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         "hostname",
         "shm",
         "stop_signal",
+        "stop_seconds",
+        "ulimits",
+        "capabilities",
         "mounts",
         "env",
         "entrypoint",
@@ -117,6 +124,13 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         hostname: fields.optional("hostname").map(|at| hostname(&at)).transpose()?,
         shm: fields.optional("shm").map(|at| shm(&at, memory)).transpose()?,
         stop_signal: fields.optional("stop_signal").map(|at| stop_signal(&at)).transpose()?,
+        stop_seconds: fields.optional("stop_seconds").map(|at| stop_seconds(&at)).transpose()?,
+        ulimits: fields.optional("ulimits").map(|at| ulimits(&at, memory)).transpose()?.unwrap_or_default(),
+        capabilities: fields
+            .optional("capabilities")
+            .map(|at| capabilities(&at))
+            .transpose()?
+            .unwrap_or_default(),
         mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
         env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
         entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),
@@ -190,6 +204,41 @@ fn stop_signal(at: &Cursor) -> Result<String, Rejection> {
     } else {
         Err(at.invalid(format!("is one of {}; this is {text:?}", STOP_SIGNALS.join(", "))))
     }
+}
+
+fn stop_seconds(at: &Cursor) -> Result<u64, Rejection> {
+    match at.whole()? {
+        seconds @ 0..=MAX_STOP_SECONDS => Ok(seconds),
+        seconds => Err(at.invalid(format!("is at most {MAX_STOP_SECONDS} seconds, this is {seconds}"))),
+    }
+}
+
+/// Only limits that concern nobody but the machine: the kernel counts processes, for one, over all machines of a user.
+fn ulimits(at: &Cursor, memory: u64) -> Result<BTreeMap<String, u64>, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["core", "memlock", "nofile", "stack"])?;
+    fields
+        .iter()
+        .map(|(name, at)| {
+            let allowed = if name == "nofile" { 64..=MAX_OPEN_FILES } else { 0..=memory };
+            let value = at.whole()?;
+            if allowed.contains(&value) {
+                return Ok((name.to_owned(), value));
+            }
+            let (least, most) = allowed.into_inner();
+            Err(at.invalid(format!("is a number from {least} to {most}, this is {value}")))
+        })
+        .collect()
+}
+
+fn capabilities(at: &Cursor) -> Result<BTreeSet<String>, Rejection> {
+    at.items(0..=CAPABILITIES.len())?
+        .iter()
+        .map(|item| match item.string()? {
+            name if CAPABILITIES.contains(&name) => Ok(name.to_owned()),
+            name => Err(item.invalid(format!("is one of {}; this is {name:?}", CAPABILITIES.join(", ")))),
+        })
+        .collect()
 }
 
 fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {

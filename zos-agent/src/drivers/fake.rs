@@ -44,6 +44,8 @@ struct State {
     uncreatable: BTreeSet<String>,
     /// Names of machines that the engine refuses to start.
     unstartable: BTreeSet<String>,
+    /// Names of machines that take for ever to stop.
+    unstoppable: BTreeSet<String>,
     usage: BTreeMap<WorkloadId, MachineUsage>,
     starts: u64,
     engine_stopped: bool,
@@ -133,6 +135,11 @@ impl FakeHost {
     /// From now on, the engine refuses to start machines of this name, or doesn't.
     pub fn refuse_start(&self, name: &str, refuses: bool) {
         set(&mut self.state().unstartable, name, refuses);
+    }
+
+    /// From now on, machines of this name take for ever to stop, or don't.
+    pub fn never_stop(&self, name: &str, never: bool) {
+        set(&mut self.state().unstoppable, name, never);
     }
 
     /// The container engine stops, or starts again.
@@ -330,6 +337,10 @@ impl MachineDriver for FakeHost {
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
         self.step().await;
+        if self.state().unstoppable.contains(&id.name) {
+            drop(self.act(format!("stopping {id}")));
+            std::future::pending::<()>().await;
+        }
         let mut state = self.act(format!("stop {id}"));
         if let Some(machine) = state.machines.get_mut(id) {
             machine.state = MachineState::Stopped { how: "exit code 143".into() };

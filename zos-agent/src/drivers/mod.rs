@@ -22,6 +22,9 @@ use std::{
 };
 use tfgrid_primitives::{ContractId, FailureCode};
 
+/// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
+pub const DEFAULT_STOP_SECONDS: u64 = 10;
+
 /// A workload of a contract.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkloadId {
@@ -73,6 +76,12 @@ pub struct ContainerSpec {
     pub shm: Option<u64>,
     /// Replaces the stop signal of the image.
     pub stop_signal: Option<String>,
+    /// Seconds from that signal to its end by force; [`DEFAULT_STOP_SECONDS`] if they aren't given.
+    pub stop_seconds: Option<u64>,
+    /// Limits of its processes that replace those of the node.
+    pub ulimits: BTreeMap<String, u64>,
+    /// Capabilities beyond those of every machine.
+    pub capabilities: BTreeSet<String>,
     /// Pairs of volume name and path in the machine. A volume may be mounted at several paths.
     pub mounts: Vec<(String, String)>,
     /// Environment variables.

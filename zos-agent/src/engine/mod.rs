@@ -465,7 +465,7 @@ impl Engine {
             }
             // Plans that only free capacity come first: starts may need what they free.
             let hold = self.timing.hold_starts;
-            if !plan.only_frees() && self.reconciler.is_freeing() && progress.is_held(now, hold) {
+            if !plan.only_frees() && self.reconciler.is_freeing(hold) && progress.is_held(now, hold) {
                 self.next_pass = self.next_pass.min(now + hold);
                 continue;
             }

@@ -465,6 +465,24 @@ async fn a_slow_pull_delays_no_other_contract() {
 }
 
 #[tokio::test]
+async fn machines_that_stop_slowly_delay_no_other_contract() {
+    let mut node = Node::new();
+    node.timing.hold_starts = Duration::from_millis(100);
+    node.start();
+    let slow = 1..=9;
+    for contract in slow.clone() {
+        node.chain.deploy(contract, &machine("slow", "localhost/web:1"));
+        node.until_deployed(contract).await;
+    }
+    node.host.never_stop("slow", true);
+    slow.clone().for_each(|contract| node.chain.pause(contract, true));
+    node.until("all are stopping", |node| slow.clone().all(|c| node.did(&format!("stopping {c}-slow"))))
+        .await;
+    node.chain.deploy(10, &machine("web", "localhost/web:1"));
+    node.until_deployed(10).await;
+}
+
+#[tokio::test]
 async fn closed_contracts_are_removed_before_others_start() {
     let mut node = Node::running();
     node.chain.deploy(5, &machine("old", "localhost/web:1"));

@@ -23,12 +23,13 @@ use bollard::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
         ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
         LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
-        StatsOptionsBuilder, StopContainerOptionsBuilder,
+        StatsOptionsBuilder, StopContainerOptions,
     },
 };
 use container::{Common, contract_network};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use names::Names;
+use rustix::process::{Resource, getrlimit};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
@@ -36,6 +37,7 @@ use std::{
     thread,
     time::Duration,
 };
+use tfgrid_client::deployment::MAX_STOP_SECONDS;
 use tfgrid_primitives::{ContractId, PublicKey};
 use tokio::{
     sync::{Mutex, Notify},
@@ -45,8 +47,8 @@ use tracing::{debug, info};
 
 /// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
-/// Grace period of a stopped container before it is killed.
-const STOP_SECONDS: i32 = 10;
+/// Limit for a stop: the engine answers once the machine has stopped, in its own time.
+const STOP_TIMEOUT: Duration = Duration::from_secs(MAX_STOP_SECONDS + ANSWER_SECONDS);
 /// Delay before the agent listens to the engine again after it went away.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// Limit of containers that are inspected at the same time.
@@ -81,9 +83,10 @@ impl DockerMachines {
     /// Uses this engine, which need not run yet, and this pool.
     pub fn new(choice: EngineChoice, pool: Pool, node_key: &PublicKey, dns: Vec<String>) -> Self {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let open_files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         Self {
             choice,
-            common: Common { names: Names::new(node_key), dns, cores },
+            common: Common { names: Names::new(node_key), dns, cores, open_files },
             pool,
             connection: Mutex::new(None),
             changed: Notify::new(),
@@ -304,8 +307,8 @@ impl MachineDriver for DockerMachines {
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
         let name = self.common.names.container(id);
-        let options = StopContainerOptionsBuilder::default().t(STOP_SECONDS).build();
-        let stopped = self.docker().await?.stop_container(&name, Some(options)).await;
+        let docker = self.docker().await?.with_timeout(STOP_TIMEOUT);
+        let stopped = docker.stop_container(&name, None::<StopContainerOptions>).await;
         existing(stopped).map(drop).map_err(|error| failure("stop the container", &name, error))
     }
 
