@@ -4,8 +4,8 @@
 #![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
-    Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
-    ObservedMachines, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,
+    Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
+    ObservedMachine, ObservedMachines, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,
 };
 use async_trait::async_trait;
 use std::{
@@ -38,8 +38,10 @@ struct State {
     images: BTreeMap<String, Image>,
     /// Images on the host.
     pulled: BTreeSet<String>,
-    /// Names of machines that exit as soon as they are started.
-    crashing: BTreeSet<String>,
+    /// Names of machines that exit as soon as they are started, with these codes.
+    ending: BTreeMap<String, i64>,
+    /// What health checks say, by names of machines.
+    conditions: BTreeMap<String, Condition>,
     /// Names of machines that the engine refuses to create.
     uncreatable: BTreeSet<String>,
     /// Names of machines that the engine refuses to start.
@@ -124,7 +126,29 @@ impl FakeHost {
 
     /// From now on, machines of this name exit at once, or don't.
     pub fn crash(&self, name: &str, crashes: bool) {
-        set(&mut self.state().crashing, name, crashes);
+        self.end_with(name, crashes.then_some(1));
+    }
+
+    /// From now on, machines of this name exit at once with this code, or don't.
+    pub fn end_with(&self, name: &str, code: Option<i64>) {
+        let ending = &mut self.state().ending;
+        match code {
+            Some(code) => drop(ending.insert(name.into(), code)),
+            None => drop(ending.remove(name)),
+        }
+    }
+
+    /// From now on, health checks of machines of this name say this.
+    pub fn set_condition(&self, name: &str, now: Condition) {
+        let mut state = self.act(format!("{name} is {now:?}"));
+        for machine in state.machines.values_mut().filter(|machine| machine.id.name == name) {
+            if let MachineState::Running { condition, .. } = &mut machine.state {
+                *condition = now.clone();
+            }
+        }
+        state.conditions.insert(name.into(), now);
+        drop(state);
+        self.events.notify_one();
     }
 
     /// From now on, the engine refuses to create machines of this name, or doesn't.
@@ -147,11 +171,16 @@ impl FakeHost {
         self.state().engine_stopped = stopped;
     }
 
-    /// A running machine exits.
+    /// A running machine exits with code 1.
     pub fn exit(&self, contract: ContractId, name: &str) {
+        self.exit_with(contract, name, 1);
+    }
+
+    /// A running machine exits.
+    pub fn exit_with(&self, contract: ContractId, name: &str, code: i64) {
         let id = WorkloadId { contract, name: name.into() };
         let mut state = self.act(format!("exit {id}"));
-        state.machines.get_mut(&id).unwrap().state = MachineState::Stopped { how: "exit code 1".into() };
+        state.machines.get_mut(&id).unwrap().state = ended(code);
         drop(state);
         self.events.notify_one();
     }
@@ -160,7 +189,7 @@ impl FakeHost {
     pub fn reboot(&self) {
         let mut state = self.act("reboot".into());
         for machine in state.machines.values_mut() {
-            machine.state = MachineState::Stopped { how: "exit code 137".into() };
+            machine.state = ended(137);
         }
         drop(state);
         self.events.notify_one();
@@ -226,6 +255,10 @@ impl FakeHost {
     pub fn log(&self) -> Vec<String> {
         self.state().log.clone()
     }
+}
+
+fn ended(code: i64) -> MachineState {
+    MachineState::Stopped { how: format!("exit code {code}"), exit: Some(code) }
 }
 
 fn set(names: &mut BTreeSet<String>, name: &str, present: bool) {
@@ -308,7 +341,7 @@ impl MachineDriver for FakeHost {
             id: spec.id.clone(),
             hash: spec.hash.clone(),
             instance: state.starts.to_string(),
-            state: MachineState::Stopped { how: "never started".into() },
+            state: MachineState::Stopped { how: "never started".into(), exit: None },
         };
         state.binds.insert(spec.id.clone(), binds.to_vec());
         state.machines.insert(spec.id.clone(), machine);
@@ -323,10 +356,13 @@ impl MachineDriver for FakeHost {
         }
         state.starts += 1;
         let instance = state.starts.to_string();
-        let now = if state.crashing.contains(&id.name) {
-            MachineState::Stopped { how: "exit code 1".into() }
-        } else {
-            MachineState::Running { ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, id.contract as u8, 2))) }
+        let condition = state.conditions.get(&id.name).cloned().unwrap_or_default();
+        let now = match state.ending.get(&id.name) {
+            Some(code) => ended(*code),
+            None => MachineState::Running {
+                ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, id.contract as u8, 2))),
+                condition,
+            },
         };
         let machine = state.machines.get_mut(id);
         let machine = machine.ok_or_else(|| DriverError::transient(format!("no machine {id}")))?;
@@ -343,7 +379,7 @@ impl MachineDriver for FakeHost {
         }
         let mut state = self.act(format!("stop {id}"));
         if let Some(machine) = state.machines.get_mut(id) {
-            machine.state = MachineState::Stopped { how: "exit code 143".into() };
+            machine.state = MachineState::Stopped { how: "exit code 143".into(), exit: None };
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
 };
+use tfgrid_client::deployment::{Health, Restart};
 use tfgrid_primitives::{ContractId, FailureCode};
 
 /// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
@@ -49,10 +50,23 @@ pub struct MachineSpec {
     pub version: u32,
     /// JSON pointer to it in the body, such as `/workloads/1`.
     pub pointer: String,
+    /// When it is started again.
+    pub restart: Restart,
     /// Settings of its container.
     pub container: ContainerSpec,
     /// Hash of `container`. A running machine with the same hash needs no change.
     pub hash: String,
+}
+
+impl MachineSpec {
+    /// The exit code of a machine that isn't to be started again, `None` if it runs or is to run.
+    pub fn finished(&self, machine: &ObservedMachine) -> Option<i64> {
+        machine.exit().filter(|code| match self.restart {
+            Restart::Always => false,
+            Restart::OnFailure => *code == 0,
+            Restart::Never => true,
+        })
+    }
 }
 
 /// Everything that decides how a machine runs.
@@ -78,6 +92,8 @@ pub struct ContainerSpec {
     pub stop_signal: Option<String>,
     /// Seconds from that signal to its end by force; [`DEFAULT_STOP_SECONDS`] if they aren't given.
     pub stop_seconds: Option<u64>,
+    /// Replaces the health check of the image.
+    pub health: Option<Health>,
     /// Limits of its processes that replace those of the node.
     pub ulimits: BTreeMap<String, u64>,
     /// Capabilities beyond those of every machine.
@@ -141,12 +157,30 @@ pub enum MachineState {
     Running {
         /// Address on the contract's network.
         ip: Option<IpAddr>,
+        /// What its health check says.
+        condition: Condition,
     },
     /// It was stopped, has exited, or was never started.
     Stopped {
         /// How it ended, for the log.
         how: String,
+        /// Its exit code, if it has ended by itself.
+        exit: Option<i64>,
     },
+}
+
+/// What the health check of a running machine says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none.
+    #[default]
+    Unchecked,
+    /// Nothing yet.
+    Starting,
+    /// It works.
+    Healthy,
+    /// It doesn't work, and what the last check found.
+    Unhealthy(String),
 }
 
 impl ObservedMachine {
@@ -159,7 +193,23 @@ impl ObservedMachine {
     pub fn how_it_stopped(&self) -> Option<&str> {
         match &self.state {
             MachineState::Running { .. } => None,
-            MachineState::Stopped { how } => Some(how),
+            MachineState::Stopped { how, .. } => Some(how),
+        }
+    }
+
+    /// Its exit code, if it has ended by itself.
+    pub fn exit(&self) -> Option<i64> {
+        match &self.state {
+            MachineState::Running { .. } => None,
+            MachineState::Stopped { exit, .. } => *exit,
+        }
+    }
+
+    /// What its health check has found if it doesn't work.
+    pub fn sickness(&self) -> Option<&str> {
+        match &self.state {
+            MachineState::Running { condition: Condition::Unhealthy(found), .. } => Some(found),
+            _ => None,
         }
     }
 }

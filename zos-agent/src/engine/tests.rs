@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     chain::{Body, ContractState, Follower, Outbox, OutboxInputs, Report, Topic, fake::FakeChain},
     drivers::{
-        MachineUsage,
+        Condition, MachineUsage,
         fake::{FakeHost, Image},
     },
     store::Store,
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
+mod jobs;
 mod releases;
 mod tries;
 mod updates;
@@ -286,7 +287,7 @@ async fn a_machine_that_never_gets_ready_is_given_up() {
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     let expected = (FailureCode::WorkloadExited, "/workloads/0".to_string());
     assert_eq!(node.until_failed().await, expected);
-    assert_eq!(node.failure_text(), "5 times: exit code 1:  [31mno configuration");
+    assert_eq!(node.failure_text(), "5 times: exit code 1: [31mno configuration");
     assert_eq!(node.times("start 1-web"), 5);
     node.until("it is removed", |node| node.host.is_empty()).await;
 }

@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Translates a machine's spec to the engine's API. Pure.
 
-use super::names::{Names, network};
+use super::{
+    names::{Names, network},
+    probe::{CHECK_EVERY, CHECK_TIMEOUT, FAILURES},
+};
 use crate::drivers::{Bind, DEFAULT_STOP_SECONDS, MachineSpec};
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
     MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, NetworkingConfig,
     ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+use tfgrid_client::deployment::{Check, Health};
 use tfgrid_primitives::ContractId;
 
 const PIDS: i64 = 512;
@@ -45,6 +52,7 @@ pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bi
         entrypoint: unless_empty(&spec.container.entrypoint),
         cmd: unless_empty(&spec.container.args),
         labels: Some(common.names.container_labels(spec)),
+        healthcheck: spec.container.health.as_ref().map(healthcheck),
         host_config: Some(host_config(common, spec, binds, &network)),
         networking_config: Some(NetworkingConfig {
             endpoints_config: Some(HashMap::from([(network, endpoint)])),
@@ -82,6 +90,23 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         }),
         network_mode: Some(network.into()),
         dns: Some(common.dns.clone()),
+        ..Default::default()
+    }
+}
+
+/// The engine runs a program; everything else is checked by the agent, and not by what the image declares.
+fn healthcheck(health: &Health) -> HealthConfig {
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).ok();
+    let test = match &health.check {
+        Check::Exec(words) => ["CMD".to_owned()].into_iter().chain(words.iter().cloned()).collect(),
+        Check::Http { .. } | Check::Tcp { .. } => vec!["NONE".into()],
+    };
+    HealthConfig {
+        test: Some(test),
+        interval: nanos(CHECK_EVERY),
+        timeout: nanos(CHECK_TIMEOUT),
+        retries: Some(FAILURES.into()),
+        start_period: nanos(Duration::from_secs(health.start_seconds)),
         ..Default::default()
     }
 }
@@ -159,6 +184,7 @@ mod tests {
             id: WorkloadId { contract: 7, name: "web".into() },
             version: 3,
             pointer: "/workloads/0".into(),
+            restart: Default::default(),
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
                 cpu: 25,
@@ -238,6 +264,18 @@ mod tests {
         let limits: Vec<_> = host.ulimits.into_iter().flatten().map(|l| (l.name.unwrap(), l.hard)).collect();
         let limit = |name: &str, most| (name.to_owned(), Some(most));
         assert_eq!(limits, [limit("core", 7), limit("nofile", 65_536), limit("stack", 8)]);
+    }
+
+    #[test]
+    fn a_health_check_replaces_that_of_the_image() {
+        let mut spec = spec();
+        let mut made = |check| {
+            spec.container.health = Some(Health { check, start_seconds: 30 });
+            let body = container(&common(), &spec, "x".into(), &[]);
+            (body.healthcheck.unwrap().test.unwrap(), body.labels.unwrap().remove("zos.probe"))
+        };
+        assert_eq!(made(Check::Exec(vec!["/up".into()])), (vec!["CMD".into(), "/up".into()], None));
+        assert_eq!(made(Check::Tcp { port: 80 }), (vec!["NONE".into()], Some("80 30 ".into())));
     }
 
     #[test]
