@@ -162,7 +162,7 @@ impl Host {
                 self.machines.remove_machine(&machine.id).await.unwrap();
             }
         }
-        for volume in self.volumes.observe().await.unwrap() {
+        for volume in self.volumes.observe().await.unwrap().volumes {
             if volume.id.contract == contract {
                 self.volumes.delete(&volume.id).await.unwrap();
             }
@@ -382,7 +382,7 @@ async fn a_volume_keeps_its_content_until_it_is_deleted() {
     let larger = volume(contract, 64);
     host.volumes.ensure(&larger).await.unwrap();
     assert_eq!(fs::read_to_string(dir.join("note")).unwrap(), "mine");
-    let observed = host.volumes.observe().await.unwrap();
+    let observed = host.volumes.observe().await.unwrap().volumes;
     let observed = observed.iter().find(|volume| volume.id == spec.id).unwrap();
     assert_eq!(observed.size, 64 * MIB);
     assert!(observed.used < MIB, "{observed:?}");
@@ -403,12 +403,33 @@ async fn an_interrupted_creation_of_a_volume_is_repaired() {
     let spec = volume(contract(), 16);
     let path = host.pool.volumes().join(spec.id.to_string());
     stdout(Command::new("btrfs").args(["subvolume", "create"]).arg(&path));
-    let observed = host.volumes.observe().await.unwrap();
+    let observed = host.volumes.observe().await.unwrap().volumes;
     assert_eq!(observed.iter().find(|volume| volume.id == spec.id).unwrap().size, 0);
     assert!(host.volumes.folder(&spec.id).await.is_err());
     host.volumes.ensure(&spec).await.unwrap();
     host.volumes.folder(&spec.id).await.unwrap();
     host.volumes.delete(&spec.id).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_volume_that_cannot_be_read_hides_no_other() {
+    let host = Host::new().await;
+    let (broken, whole) = (volume(contract(), 16), volume(contract(), 16));
+    for spec in [&broken, &whole] {
+        host.volumes.ensure(spec).await.unwrap();
+    }
+    let folder = host.volumes.folder(&broken.id).await.unwrap();
+    // A quota that the kernel doesn't have.
+    let name = "trusted.zos.id";
+    rustix::fs::setxattr(&folder, name, b"999999999", rustix::fs::XattrFlags::REPLACE).unwrap();
+    let observed = host.volumes.observe().await.unwrap();
+    assert!(observed.unreadable.contains(&broken.id.contract));
+    assert!(observed.volumes.iter().any(|volume| volume.id == whole.id));
+    assert!(host.volumes.ensure(&broken).await.is_err());
+    for spec in [&broken, &whole] {
+        host.volumes.delete(&spec.id).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -785,7 +806,7 @@ async fn a_volume_of_an_image_is_limited_and_survives_updates() {
     assert_eq!(host.exec(&db, "cat /seeded/file").unwrap(), "mine");
 
     host.destroy(db.id.contract).await;
-    let left: Vec<_> = host.volumes.observe().await.unwrap();
+    let left: Vec<_> = host.volumes.observe().await.unwrap().volumes;
     assert!(left.iter().all(|volume| volume.id.contract != db.id.contract), "{left:?}");
 }
 

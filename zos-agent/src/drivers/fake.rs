@@ -5,7 +5,7 @@
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,
+    ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
 };
 use async_trait::async_trait;
 use std::{
@@ -46,6 +46,8 @@ struct State {
     uncreatable: BTreeSet<String>,
     /// Names of machines that the engine refuses to start.
     unstartable: BTreeSet<String>,
+    /// Names of machines that can't be read.
+    unreadable: BTreeSet<String>,
     /// Names of machines that take for ever to stop.
     unstoppable: BTreeSet<String>,
     usage: BTreeMap<WorkloadId, MachineUsage>,
@@ -159,6 +161,12 @@ impl FakeHost {
     /// From now on, the engine refuses to start machines of this name, or doesn't.
     pub fn refuse_start(&self, name: &str, refuses: bool) {
         set(&mut self.state().unstartable, name, refuses);
+    }
+
+    /// From now on, machines of this name can't be read, or can.
+    pub fn hide(&self, name: &str, hidden: bool) {
+        set(&mut self.act(format!("hidden {name}: {hidden}")).unreadable, name, hidden);
+        self.events.notify_one();
     }
 
     /// From now on, machines of this name take for ever to stop, or don't.
@@ -291,9 +299,15 @@ impl MachineDriver for FakeHost {
         if state.engine_stopped {
             return Err(DriverError::transient("the engine doesn't answer"));
         }
+        let (unreadable, machines) = state
+            .machines
+            .values()
+            .cloned()
+            .partition::<Vec<_>, _>(|m| state.unreadable.contains(&m.id.name));
         Ok(ObservedMachines {
-            machines: state.machines.values().cloned().collect(),
+            machines,
             networks: state.networks.clone(),
+            unreadable: unreadable.iter().map(|machine| machine.id.contract).collect(),
         })
     }
 
@@ -411,8 +425,9 @@ impl MachineDriver for FakeHost {
 
 #[async_trait]
 impl VolumeDriver for FakeHost {
-    async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError> {
-        Ok(self.state().volumes.values().cloned().collect())
+    async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
+        let volumes = self.state().volumes.values().cloned().collect();
+        Ok(ObservedVolumes { volumes, unreadable: BTreeSet::new() })
     }
 
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {

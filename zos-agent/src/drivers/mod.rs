@@ -221,6 +221,8 @@ pub struct ObservedMachines {
     pub machines: Vec<ObservedMachine>,
     /// Contracts that have a network.
     pub networks: BTreeSet<ContractId>,
+    /// Contracts of which a machine couldn't be read.
+    pub unreadable: BTreeSet<ContractId>,
 }
 
 /// A volume that exists.
@@ -232,6 +234,15 @@ pub struct ObservedVolume {
     pub size: u64,
     /// Bytes of its content.
     pub used: u64,
+}
+
+/// Everything of this node in the storage pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedVolumes {
+    /// All volumes.
+    pub volumes: Vec<ObservedVolume>,
+    /// Contracts of which a volume couldn't be read.
+    pub unreadable: BTreeSet<ContractId>,
 }
 
 /// Resources used by one run of a machine since its start; `memory_bytes` is the present value.
@@ -283,7 +294,7 @@ fn io_error(action: &str, path: &Path, error: std::io::Error) -> DriverError {
 /// Driver of machines and their networks.
 #[async_trait]
 pub trait MachineDriver: Send + Sync {
-    /// All machines and networks of this node.
+    /// All machines and networks of this node. One that can't be read hides no other.
     async fn observe(&self) -> Result<ObservedMachines, DriverError>;
 
     /// Fetches the machine's image. May take long, and changes no machine.
@@ -318,8 +329,8 @@ pub trait MachineDriver: Send + Sync {
 /// Driver of volumes.
 #[async_trait]
 pub trait VolumeDriver: Send + Sync {
-    /// All volumes of this node.
-    async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError>;
+    /// All volumes of this node. One that can't be read hides no other.
+    async fn observe(&self) -> Result<ObservedVolumes, DriverError>;
 
     /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it.
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError>;

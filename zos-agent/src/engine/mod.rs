@@ -323,6 +323,10 @@ impl Engine {
             self.progress.entry(contract).or_default().begin(version, desired.has_confirmed(version));
             let there = observed.get(&contract);
             let waits = self.waits_for_try(desired, version, there);
+            if there.is_some_and(|there| there.is_unreadable) {
+                goals.insert(contract, Goal::Keep);
+                continue;
+            }
             let may_run = !waits && self.progress.get(&contract).is_none_or(|p| p.rejection().is_none());
             goals.insert(contract, goal(desired, self.target(desired), may_run, there));
         }
@@ -330,7 +334,8 @@ impl Engine {
             observed.keys().copied().filter(|id| !snapshot.contracts.contains_key(id)).collect();
         self.quarantine.keep_only(&absent);
         for contract in absent {
-            goals.insert(contract, self.goal_for_absent(contract, snapshot).await);
+            let is_unreadable = observed.get(&contract).is_some_and(|there| there.is_unreadable);
+            goals.insert(contract, self.goal_for_absent(contract, is_unreadable, snapshot).await);
         }
         self.metrics.quarantined.set(self.quarantine.len() as i64);
         goals
@@ -364,7 +369,15 @@ impl Engine {
 
     /// The goal for a contract that is here but not on the chain. Absence alone destroys nothing: that takes
     /// a record of the contract's end, at a head that is new and fresh.
-    async fn goal_for_absent(&mut self, contract: ContractId, snapshot: &Snapshot) -> Goal {
+    async fn goal_for_absent(
+        &mut self,
+        contract: ContractId,
+        is_unreadable: bool,
+        snapshot: &Snapshot,
+    ) -> Goal {
+        if is_unreadable {
+            return Goal::Keep;
+        }
         if self.closed.contains(&contract) {
             return Goal::Destroy;
         }
@@ -433,6 +446,9 @@ impl Engine {
                 continue;
             }
             let there = observed.get(contract).unwrap_or(&nothing);
+            if there.is_unreadable {
+                continue;
+            }
             let is_reached = matches!(goals.get(contract), Some(Goal::Run { .. }))
                 && !plans.iter().any(|plan| plan.contract == *contract);
             let approved = approved(desired, Some(there));

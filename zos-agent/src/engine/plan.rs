@@ -407,6 +407,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", false))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
+            is_unreadable: false,
         };
         let goal = update(vec![web.clone()], vec![volume(1, "data", 16)], &world);
         assert_eq!(one(goal, world), [Step::CreateMachine(web.clone()), Step::StartMachine(web)]);
@@ -419,6 +420,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 32))]),
             network: true,
+            is_unreadable: false,
         };
         for mib in [64, 16] {
             let goal = update(vec![web.clone()], vec![volume(1, "data", mib)], &world);
@@ -452,6 +454,7 @@ mod tests {
             ]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
+            is_unreadable: false,
         };
         let db = machine(1, "db", "a+data", &["data"]);
         let machines = |web: &str| vec![db.clone(), machine(1, "web", web, &[])];
@@ -468,6 +471,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64))]),
             network: true,
+            is_unreadable: false,
         };
         assert_eq!(one(run_goal(as_grown(&workloads, &world)), world), []);
         // One that is too small is grown all the same.
@@ -538,6 +542,7 @@ mod tests {
                 machines: [x, y, other].into_iter().flatten().collect(),
                 volumes: [data, old].into_iter().flatten().collect(),
                 network,
+                is_unreadable: false,
             },
         )
     }

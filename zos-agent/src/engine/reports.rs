@@ -31,7 +31,13 @@ impl Engine {
             };
             let is_failing = progress.is_some_and(Progress::is_failing);
             *counts.of(desired, is_ready, rejection.is_some(), is_failing) += 1;
-            if let Some(report) = self.answer(desired, target, rejection, is_ready, observed.get(&id)) {
+            let there = observed.get(&id);
+            let report = if there.is_some_and(|there| there.is_unreadable) {
+                self.outputs.reports.borrow().get(&Topic::Answer(id)).cloned()
+            } else {
+                self.answer(desired, target, rejection, is_ready, there)
+            };
+            if let Some(report) = report {
                 reports.insert(Topic::Answer(id), report);
             }
             let version = target.version.number;

@@ -484,6 +484,29 @@ async fn machines_that_stop_slowly_delay_no_other_contract() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_hides_no_other_and_stays() {
+    let node = Node::running();
+    for (contract, name) in [(1, "web"), (2, "closed")] {
+        node.chain.deploy(contract, &machine(name, "localhost/web:1"));
+        node.until_deployed(contract).await;
+        node.host.hide(name, true);
+    }
+    let reports = node.chain.reports("deployed").len();
+    node.chain.close(2);
+    node.until_another_came_and_went().await;
+    for (contract, name) in [(1, "web"), (2, "closed")] {
+        assert!(node.host.is_running(contract, name));
+        assert_eq!(node.times(&format!("start {contract}-{name}")), 1);
+    }
+    // The other contract has one.
+    assert_eq!(node.chain.reports("deployed").len(), reports + 1);
+    assert!(!node.did("remove network 2") && node.chain.reports("released").is_empty());
+
+    node.host.hide("closed", false);
+    node.until("it is removed", |node| node.did("remove network 2")).await;
+}
+
+#[tokio::test]
 async fn closed_contracts_are_removed_before_others_start() {
     let mut node = Node::running();
     node.chain.deploy(5, &machine("old", "localhost/web:1"));

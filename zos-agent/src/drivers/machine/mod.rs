@@ -51,7 +51,7 @@ use tokio::{
     sync::{Mutex, Notify},
     time::{sleep, timeout},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 /// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
@@ -61,6 +61,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(MAX_STOP_SECONDS + ANSWER_SEC
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
 /// How often the agent looks for health checks that are due.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Limit for the answer about one container.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit of containers that are inspected at the same time.
 const MAX_INSPECTS: usize = 8;
 /// Lines of a machine's output of which the last that isn't empty counts.
@@ -302,10 +304,32 @@ impl MachineDriver for DockerMachines {
             .list_containers(Some(options))
             .await
             .map_err(|error| failure("list the containers of", &self.choice.socket, error))?;
-        let ids: Vec<String> = containers.into_iter().filter_map(|container| container.id).collect();
-        let inspects: Vec<_> = ids.iter().map(|id| self.observe_machine(&docker, id).boxed()).collect();
+        let inspects: Vec<_> = containers
+            .iter()
+            .filter_map(|found| Some((found.id.as_deref()?, names::contract(found.labels.as_ref()?)?)))
+            .map(|(id, contract)| {
+                let inspect = timeout(INSPECT_TIMEOUT, self.observe_machine(&docker, id));
+                inspect.map(move |inspected| (contract, inspected)).boxed()
+            })
+            .collect();
         let inspected: Vec<_> = stream::iter(inspects).buffer_unordered(MAX_INSPECTS).collect().await;
-        let machines = inspected.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let (mut machines, mut unreadable) = (Vec::new(), BTreeSet::new());
+        for (contract, inspected) in inspected {
+            let why = match inspected {
+                Ok(Ok(machine)) => {
+                    machines.extend(machine);
+                    continue;
+                }
+                Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+                Err(_) => format!("a container can't be read within {INSPECT_TIMEOUT:?}"),
+            };
+            warn!(contract, "nothing of it is changed: {why}");
+            unreadable.insert(contract);
+        }
+        if !unreadable.is_empty() {
+            // Is it the engine that fails rather than a container?
+            docker.ping().await.map_err(|error| failure("reach", &self.choice.socket, error))?;
+        }
 
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let networks = docker
@@ -313,7 +337,7 @@ impl MachineDriver for DockerMachines {
             .await
             .map_err(|error| failure("list the networks of", &self.choice.socket, error))?;
         let networks = networks.iter().filter_map(|network| names::contract(network.labels.as_ref()?));
-        let observed = ObservedMachines { machines, networks: networks.collect() };
+        let observed = ObservedMachines { machines, networks: networks.collect(), unreadable };
         self.probes.keep(|instance| observed.machines.iter().any(|machine| machine.instance == instance));
         Ok(observed)
     }
