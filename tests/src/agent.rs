@@ -38,7 +38,7 @@ impl Agent {
             ("--metrics", metrics.to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
-        let arguments = arguments.chain(["--unsafe-engine".into()]);
+        let arguments = arguments.chain(["--unsafe-engine", "--unsafe-capacity"].map(String::from));
         let mut agent = Self { data, metrics, arguments: arguments.collect(), process: None };
         agent.resume(run)?;
         Ok(agent)
