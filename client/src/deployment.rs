@@ -15,15 +15,22 @@ pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use rejection::Rejection;
 
+use codec::Encode;
 use json::Cursor;
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{FailureCode, Features, Resources};
 
 /// The only version that this code knows.
 pub const VERSION: u64 = 1;
 /// The most bytes of a body, plain or sealed.
 pub const MAX_BODY_BYTES: usize = tfgrid_primitives::body::MAX_BODY_BYTES as usize;
+
+/// The most seconds that a machine has to stop.
+pub const MAX_STOP_SECONDS: u64 = 300;
+
+/// The most seconds in which failures of a health check don't count.
+pub const MAX_START_SECONDS: u64 = 300;
 
 /// The workloads of a node contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +92,21 @@ pub struct Zmachine {
     /// Signal that asks the machine to stop, instead of the image's `STOPSIGNAL`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stop_signal: Option<String>,
+    /// Seconds from that signal to the machine's end by force; at most [`MAX_STOP_SECONDS`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_seconds: Option<u64>,
+    /// When it is started again after it has ended; else [`Restart::Always`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
+    /// How its node finds out whether it works, instead of the image's `HEALTHCHECK`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// Limits of each process, from their names to their values, instead of the node's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ulimits: BTreeMap<String, u64>,
+    /// Capabilities of Linux beyond those that every machine has.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub capabilities: BTreeSet<String>,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
@@ -97,6 +119,49 @@ pub struct Zmachine {
     /// Replaces the image's `CMD`; empty keeps it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
+}
+
+/// When a machine that has ended by itself is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Always.
+    #[default]
+    Always,
+    /// Unless its exit code is 0: then it is a job that has finished.
+    OnFailure,
+    /// Never: it is a job, which has finished if its exit code is 0, and failed otherwise.
+    Never,
+}
+
+/// A check of whether a machine works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode)]
+pub struct Health {
+    /// What is tried.
+    #[serde(flatten)]
+    pub check: Check,
+    /// Seconds from the start in which a failure doesn't count; at most [`MAX_START_SECONDS`].
+    pub start_seconds: u64,
+}
+
+/// What a health check tries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    /// `GET` of a path, answered with a status from 200 to 399.
+    Http {
+        /// TCP port of the machine.
+        port: u16,
+        /// Path of the request, with its query.
+        path: String,
+    },
+    /// A connection.
+    Tcp {
+        /// TCP port of the machine.
+        port: u16,
+    },
+    /// A program in the machine, which ends with exit code 0.
+    Exec(Vec<String>),
 }
 
 /// Hundredths of cores. In a document it is a number with at most two decimals.

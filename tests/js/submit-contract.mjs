@@ -27,6 +27,7 @@ function webServer(image, greeting) {
           rootfs: 64 * MiB,
           mounts: [{ name: 'data', path: '/data' }],
           env: { GREETING: greeting },
+          health: { http: { port: 80 } },
         },
       },
     ],

@@ -12,6 +12,7 @@ pub fn page_deployment(image: &str, cpu: u64) -> Value {
         "image": image, "cpu": cpu, "memory": 64 * MIB, "rootfs": 64 * MIB,
         "mounts": [{ "name": "data", "path": "/data" }],
         "env": { "GREETING": GREETING },
+        "health": { "http": { "port": 80 } },
     });
     json!({ "version": 1, "workloads": [
         { "name": "data", "type": "zmount", "data": { "size": 16 * MIB } },

@@ -62,6 +62,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let pool = Pool::open(data, pool_place.clone(), &node_key).await?;
     pool_place.remember(&store)?;
     let capacity = CapacityOverride::remembered(&store, args.capacity)?;
+    if !args.unsafe_capacity {
+        host::ensure_real(&capacity)?;
+    }
     host::capacity(pool.share()?.offered, &capacity)?;
     firewall::install(args.allow_smtp).await?;
     let dns = args.dns.iter().map(ToString::to_string).collect();

@@ -68,13 +68,18 @@ pub struct RunArgs {
     /// itself: others can read the arguments of a program.
     #[arg(long, env = "ZOS_TICKET_FILE", value_name = "FILE")]
     pub ticket_file: Option<PathBuf>,
-    /// Offer this capacity instead of what was found, such as cru=2,mru=2GiB,sru=10GiB
+    /// Offer only a part of this machine, such as cru=2,mru=2GiB,sru=10GiB
     ///
-    /// Parts that aren't named are as found: all cores, and memory and storage pool less what the system
-    /// needs itself. cru and gpu are counts; mru (memory), sru (SSD) and hru (HDD) are sizes.
-    /// Remembered for later starts without this option.
+    /// cru is the number of cores, mru memory, sru the storage pool (SSD), hru hard disks (HDD), gpu the number of
+    /// GPUs. What isn't named is offered as it was found: all cores, and memory and storage pool less what the system
+    /// needs itself; HDD and GPUs only if named. Nobody can rent what isn't offered, and more than this machine has is
+    /// refused. Remembered for later starts without this option.
     #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
     pub capacity: Option<CapacityOverride>,
+    /// Accept more cores and memory in --capacity than this machine has. For development only: tenants share what is
+    /// there
+    #[arg(long)]
+    pub unsafe_capacity: bool,
     /// Name servers for workloads. They must be public: workloads can't reach the farm's own network
     #[arg(long, value_name = "IP", value_delimiter = ',', default_value = "1.1.1.1,9.9.9.9")]
     pub dns: Vec<IpAddr>,

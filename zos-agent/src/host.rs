@@ -47,25 +47,38 @@ impl FromStr for CapacityOverride {
     }
 }
 
+/// Refuses to offer more cores or memory than this machine has for workloads.
+///
+/// # Errors
+/// With the largest part that may be offered.
+pub fn ensure_real(settings: &CapacityOverride) -> Result<()> {
+    let found = found(0)?;
+    let offered = settings.apply(found);
+    ensure!(
+        offered.cru <= found.cru,
+        "cru={} of --capacity is more than the {} cores of this machine: set {} or less",
+        offered.cru,
+        found.cru,
+        found.cru
+    );
+    ensure!(
+        offered.mru <= found.mru,
+        "mru={} MiB of --capacity is more than the {} MiB of memory that this machine has beside what the system \
+         needs: set {} MiB or less",
+        offered.mru / MIB,
+        found.mru / MIB,
+        found.mru / MIB
+    );
+    Ok(())
+}
+
 /// Capacity to offer: all cores, memory less what the system needs itself, and what the storage pool offers. HDDs and
 /// GPUs are zero: only the farmer can set them.
 ///
 /// # Errors
 /// If the system doesn't report its memory, or the farmer's settings exceed the pool.
 pub fn capacity(storage: u64, settings: &CapacityOverride) -> Result<Resources> {
-    let cores = thread::available_parallelism().context("can't count this machine's cores")?;
-    // One line of one file; `procfs` would parse all of it, and refuses mount points that aren't UTF-8 elsewhere.
-    let meminfo = fs::read_to_string("/proc/meminfo").context("can't read /proc/meminfo")?;
-    let memory = total_memory(&meminfo).context("/proc/meminfo has no MemTotal")?;
-    let reserve = (memory / 16).max(MIN_MEMORY_RESERVE);
-    let found = Resources {
-        cru: cores.get() as u64,
-        mru: memory.saturating_sub(reserve) / MIB * MIB,
-        sru: storage,
-        hru: 0,
-        gpu: 0,
-    };
-    let offered = settings.apply(found);
+    let offered = settings.apply(found(storage)?);
     ensure!(
         offered.sru <= storage,
         "sru={} MiB of --capacity is more than the {} MiB that the storage pool has for workloads: set less, or \
@@ -74,6 +87,22 @@ pub fn capacity(storage: u64, settings: &CapacityOverride) -> Result<Resources> 
         storage / MIB
     );
     Ok(offered)
+}
+
+/// What this machine has for workloads, with so many bytes of storage.
+fn found(storage: u64) -> Result<Resources> {
+    let cores = thread::available_parallelism().context("can't count this machine's cores")?;
+    // One line of one file; `procfs` would parse all of it, and refuses mount points that aren't UTF-8 elsewhere.
+    let meminfo = fs::read_to_string("/proc/meminfo").context("can't read /proc/meminfo")?;
+    let memory = total_memory(&meminfo).context("/proc/meminfo has no MemTotal")?;
+    let reserve = (memory / 16).max(MIN_MEMORY_RESERVE);
+    Ok(Resources {
+        cru: cores.get() as u64,
+        mru: memory.saturating_sub(reserve) / MIB * MIB,
+        sru: storage,
+        hru: 0,
+        gpu: 0,
+    })
 }
 
 fn total_memory(meminfo: &str) -> Option<u64> {
@@ -139,6 +168,16 @@ mod tests {
         assert_eq!(total_memory("MemTotal:       24680 kB\nMemFree: 1 kB\n"), Some(24680 * 1024));
         assert_eq!(total_memory("MemFree: 1 kB\n"), None);
         assert_eq!(total_memory("MemTotal: much\n"), None);
+    }
+
+    #[test]
+    fn more_than_this_machine_has_is_refused() {
+        let why = |parts: &str| ensure_real(&parts.parse().unwrap()).map_err(|error| error.to_string());
+        assert_eq!(why("cru=1,mru=1MiB,hru=1TiB"), Ok(()));
+        let cores = why("cru=100000").unwrap_err();
+        assert!(cores.starts_with("cru=100000 of --capacity is more than the "), "{cores}");
+        let memory = why("mru=1024TiB").unwrap_err();
+        assert!(memory.contains("MiB of memory that this machine has"), "{memory}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use tfgrid_client::deployment::{Check, Health};
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{
     task::JoinHandle,
@@ -21,8 +22,8 @@ use tokio::{
 };
 use zos_agent::{
     drivers::{
-        Bind, ContainerSpec, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, VolumeDriver,
-        VolumeSpec, WorkloadId,
+        Bind, Condition, ContainerSpec, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState,
+        VolumeDriver, VolumeSpec, WorkloadId,
         dockerd::OwnEngine,
         firewall,
         machine::{DockerMachines, EngineChoice},
@@ -161,7 +162,7 @@ impl Host {
                 self.machines.remove_machine(&machine.id).await.unwrap();
             }
         }
-        for volume in self.volumes.observe().await.unwrap() {
+        for volume in self.volumes.observe().await.unwrap().volumes {
             if volume.id.contract == contract {
                 self.volumes.delete(&volume.id).await.unwrap();
             }
@@ -336,6 +337,7 @@ fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpe
         id: id(contract, "web"),
         version: 1,
         pointer: "/workloads/1".into(),
+        restart: Default::default(),
         container: ContainerSpec {
             image: image.into(),
             cpu: 100,
@@ -388,7 +390,7 @@ async fn a_volume_keeps_its_content_until_it_is_deleted() {
     let larger = volume(contract, 64);
     host.volumes.ensure(&larger).await.unwrap();
     assert_eq!(fs::read_to_string(dir.join("note")).unwrap(), "mine");
-    let observed = host.volumes.observe().await.unwrap();
+    let observed = host.volumes.observe().await.unwrap().volumes;
     let observed = observed.iter().find(|volume| volume.id == spec.id).unwrap();
     assert_eq!(observed.size, 64 * MIB);
     assert!(observed.used < MIB, "{observed:?}");
@@ -409,12 +411,33 @@ async fn an_interrupted_creation_of_a_volume_is_repaired() {
     let spec = volume(contract(), 16);
     let path = host.pool.volumes().join(spec.id.to_string());
     stdout(Command::new("btrfs").args(["subvolume", "create"]).arg(&path));
-    let observed = host.volumes.observe().await.unwrap();
+    let observed = host.volumes.observe().await.unwrap().volumes;
     assert_eq!(observed.iter().find(|volume| volume.id == spec.id).unwrap().size, 0);
     assert!(host.volumes.folder(&spec.id).await.is_err());
     host.volumes.ensure(&spec).await.unwrap();
     host.volumes.folder(&spec.id).await.unwrap();
     host.volumes.delete(&spec.id).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_volume_that_cannot_be_read_hides_no_other() {
+    let host = Host::new().await;
+    let (broken, whole) = (volume(contract(), 16), volume(contract(), 16));
+    for spec in [&broken, &whole] {
+        host.volumes.ensure(spec).await.unwrap();
+    }
+    let folder = host.volumes.folder(&broken.id).await.unwrap();
+    // A quota that the kernel doesn't have.
+    let name = "trusted.zos.id";
+    rustix::fs::setxattr(&folder, name, b"999999999", rustix::fs::XattrFlags::REPLACE).unwrap();
+    let observed = host.volumes.observe().await.unwrap();
+    assert!(observed.unreadable.contains(&broken.id.contract));
+    assert!(observed.volumes.iter().any(|volume| volume.id == whole.id));
+    assert!(host.volumes.ensure(&broken).await.is_err());
+    for spec in [&broken, &whole] {
+        host.volumes.delete(&spec.id).await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -445,7 +468,7 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
     host.run(&web, &[bind(dir.clone())]).await.unwrap();
     host.run(&web, &[bind(dir.clone())]).await.unwrap();
 
-    let MachineState::Running { ip: Some(ip) } = host.until(&web.id, is_running).await else { panic!() };
+    let MachineState::Running { ip: Some(ip), .. } = host.until(&web.id, is_running).await else { panic!() };
     assert_eq!(get(ip, ""), "a page from a disk");
     let usage = host.machines.usage(&web.id).await.unwrap().unwrap();
     assert!(usage.received_bytes > 0 && usage.sent_bytes > 0 && usage.memory_bytes > 0, "{usage:?}");
@@ -590,7 +613,7 @@ async fn a_created_machine_runs_only_once_it_is_started() {
     host.machines.create(&web, &[]).await.unwrap();
     host.machines.create(&web, &[]).await.unwrap();
     let how = "never started".to_string();
-    assert_eq!(host.observed_state(&web.id).await, Some(MachineState::Stopped { how }));
+    assert_eq!(host.observed_state(&web.id).await, Some(MachineState::Stopped { how, exit: None }));
     host.machines.start(&web.id).await.unwrap();
     host.machines.start(&web.id).await.unwrap();
     host.until(&web.id, is_running).await;
@@ -632,7 +655,8 @@ async fn a_missing_program_ends_its_machine() {
         Ok(()) | Err(DriverError::Refused(_)) => {}
         Err(error) => panic!("{error:?}"),
     }
-    host.until(&web.id, |state| matches!(state, MachineState::Stopped { how } if how.contains("127"))).await;
+    host.until(&web.id, |state| matches!(state, MachineState::Stopped { how, .. } if how.contains("127")))
+        .await;
 }
 
 #[tokio::test]
@@ -644,7 +668,7 @@ async fn a_machine_leaves_its_exit_code_and_last_words() {
     let script = "echo starting; sleep 0.5; echo no configuration >&2; exit 3";
     let web = host.started(&registry.image, &["/bin/sh", "-c", script]).await;
     let how = "exit code 3".to_string();
-    host.until(&web.id, |state| *state == MachineState::Stopped { how: how.clone() }).await;
+    host.until(&web.id, |state| *state == MachineState::Stopped { how: how.clone(), exit: Some(3) }).await;
     let last_words = host.machines.last_words(&web.id).await.unwrap();
     assert_eq!(last_words.as_deref(), Some("no configuration"));
 
@@ -709,7 +733,9 @@ async fn tenants_reach_neither_the_host_nor_each_other() {
     let mut ips = Vec::new();
     for _ in 0..2 {
         let web = host.started(&registry.image, &["/bin/httpd", "-f", "-p", "80", "-h", "/bin"]).await;
-        let MachineState::Running { ip: Some(ip) } = host.until(&web.id, is_running).await else { panic!() };
+        let MachineState::Running { ip: Some(ip), .. } = host.until(&web.id, is_running).await else {
+            panic!()
+        };
         assert!(get(ip, "busybox").len() > 1000, "the host reaches tenants");
         names.push(host.name(&web.id));
         ips.push(ip);
@@ -848,7 +874,7 @@ async fn a_volume_of_an_image_is_limited_and_survives_updates() {
     assert_eq!(host.exec(&db, "cat /seeded/file").unwrap(), "mine");
 
     host.destroy(db.id.contract).await;
-    let left: Vec<_> = host.volumes.observe().await.unwrap();
+    let left: Vec<_> = host.volumes.observe().await.unwrap().volumes;
     assert!(left.iter().all(|volume| volume.id.contract != db.id.contract), "{left:?}");
 }
 
@@ -902,7 +928,7 @@ async fn an_image_does_what_it_does_on_a_stock_engine() {
     }
     let image = registry.push(&host, "unprivileged", "USER app");
     let web = host.started(&image, &["/bin/httpd", "-f", "-p", "80", "-h", "/seeded"]).await;
-    let MachineState::Running { ip: Some(ip) } = host.until(&web.id, is_running).await else { panic!() };
+    let MachineState::Running { ip: Some(ip), .. } = host.until(&web.id, is_running).await else { panic!() };
     assert_eq!(get(ip, "file"), "from the image");
 }
 
@@ -925,6 +951,91 @@ async fn a_machine_runs_as_its_deployment_says() {
     assert!(host.exec(&web, "dd if=/dev/zero of=/dev/shm/x bs=1M count=2").is_err());
     let cpus = host.docker(&["inspect", "--format", "{{.HostConfig.NanoCpus}}", &host.name(&web.id)]);
     assert_eq!(cpus, "250000000");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn limits_capabilities_and_time_to_stop_are_as_asked_for() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let mut web = host.prepared(&registry.image, &["/bin/sh", "-c", "trap '' TERM; sleep 1000"]).await;
+    web.container.ulimits = [("nofile".to_string(), 100)].into();
+    web.container.capabilities = ["SYS_PTRACE".to_string()].into();
+    web.container.stop_seconds = Some(2);
+    host.run(&web, &[]).await.unwrap();
+    host.until(&web.id, is_running).await;
+    assert_eq!(host.exec(&web, "ulimit -n; ulimit -c").unwrap(), "100\n0");
+    let status = host.exec(&web, "cat /proc/1/status").unwrap();
+    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap().trim();
+    let bounding = u64::from_str_radix(bounding, 16).unwrap();
+    let has = |capability: u64| bounding & (1 << capability) != 0;
+    // SYS_PTRACE, NET_RAW and SYS_ADMIN.
+    assert_eq!([19, 13, 21].map(has), [true, false, false]);
+
+    let begun = Instant::now();
+    host.machines.stop(&web.id).await.unwrap();
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(9), "{took:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_health_check_finds_out_whether_a_machine_works() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let check = |check| Some(Health { check, start_seconds: 0 });
+    let exec = |words: &[&str]| check(Check::Exec(words.iter().map(ToString::to_string).collect()));
+    let http = |path: &str| check(Check::Http { port: 80, path: path.into() });
+    let image = registry.push(
+        &host,
+        "checked",
+        r#"HEALTHCHECK --interval=1s --retries=1 CMD ["/bin/sh", "-c", "exit 1"]"#,
+    );
+    for (image, health, works) in [
+        (&registry.image, http("/file"), true),
+        (&registry.image, http("/none"), false),
+        (&registry.image, check(Check::Tcp { port: 80 }), true),
+        (&registry.image, check(Check::Tcp { port: 81 }), false),
+        (&registry.image, exec(&["/bin/sh", "-c", "[ -f /seeded/file ]"]), true),
+        (&image, None, false),
+        (&image, check(Check::Tcp { port: 80 }), true),
+    ] {
+        let mut web = host.prepared(image, &["/bin/httpd", "-f", "-p", "80", "-h", "/seeded"]).await;
+        web.container.health = health.clone();
+        host.run(&web, &[]).await.unwrap();
+        let has_ended_checks = |state: &MachineState| match state {
+            MachineState::Running { condition: Condition::Healthy, .. } => works,
+            MachineState::Running { condition: Condition::Unhealthy(_), .. } => !works,
+            _ => false,
+        };
+        println!("{health:?}");
+        host.until(&web.id, has_ended_checks).await;
+        host.destroy(web.id.contract).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_end_differs_from_a_stop_whatever_the_exit_code() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let exit = |state: &MachineState| match state {
+        MachineState::Stopped { exit, .. } => Some(*exit),
+        MachineState::Running { .. } => None,
+    };
+    let job = host.started(&registry.image, &["/bin/sh", "-c", "exit 0"]).await;
+    host.until(&job.id, |state| exit(state) == Some(Some(0))).await;
+    host.machines.stop(&job.id).await.unwrap();
+    host.until(&job.id, |state| exit(state) == Some(Some(0))).await;
+
+    let script = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
+    let web = host.started(&registry.image, &["/bin/sh", "-c", script]).await;
+    host.until(&web.id, is_running).await;
+    host.machines.stop(&web.id).await.unwrap();
+    host.until(&web.id, |state| exit(state) == Some(None)).await;
+    host.machines.start(&web.id).await.unwrap();
+    host.docker(&["kill", "--signal", "TERM", &host.name(&web.id)]);
+    host.until(&web.id, |state| exit(state) == Some(Some(0))).await;
 }
 
 #[tokio::test]

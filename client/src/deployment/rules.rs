@@ -2,11 +2,11 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    Cores, Deployment, ImageReference, Mount, Rejection, VERSION, Workload, WorkloadData, Zmachine, Zmount,
-    json::Cursor,
+    Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS, Mount, Rejection,
+    Restart, VERSION, Workload, WorkloadData, Zmachine, Zmount, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
     units::{GIB, MIB},
@@ -15,6 +15,11 @@ use tfgrid_primitives::{
 const MIN_BYTES: u64 = 16 * MIB;
 const STOP_SIGNALS: [&str; 8] =
     ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL"];
+/// Capabilities that reach nothing outside of a machine with a user namespace of its own.
+const CAPABILITIES: [&str; 3] = ["IPC_LOCK", "SYS_NICE", "SYS_PTRACE"];
+/// The most that Linux allows where nobody has changed it.
+const MAX_OPEN_FILES: u64 = 1 << 20;
+const DEFAULT_START_SECONDS: u64 = 30;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
@@ -101,6 +106,11 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         "hostname",
         "shm",
         "stop_signal",
+        "stop_seconds",
+        "restart",
+        "health",
+        "ulimits",
+        "capabilities",
         "mounts",
         "env",
         "entrypoint",
@@ -117,6 +127,15 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         hostname: fields.optional("hostname").map(|at| hostname(&at)).transpose()?,
         shm: fields.optional("shm").map(|at| shm(&at, memory)).transpose()?,
         stop_signal: fields.optional("stop_signal").map(|at| stop_signal(&at)).transpose()?,
+        stop_seconds: fields.optional("stop_seconds").map(|at| stop_seconds(&at)).transpose()?,
+        restart: fields.optional("restart").map(|at| restart(&at)).transpose()?,
+        health: fields.optional("health").map(|at| health(&at)).transpose()?,
+        ulimits: fields.optional("ulimits").map(|at| ulimits(&at, memory)).transpose()?.unwrap_or_default(),
+        capabilities: fields
+            .optional("capabilities")
+            .map(|at| capabilities(&at))
+            .transpose()?
+            .unwrap_or_default(),
         mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
         env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
         entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),
@@ -190,6 +209,97 @@ fn stop_signal(at: &Cursor) -> Result<String, Rejection> {
     } else {
         Err(at.invalid(format!("is one of {}; this is {text:?}", STOP_SIGNALS.join(", "))))
     }
+}
+
+fn stop_seconds(at: &Cursor) -> Result<u64, Rejection> {
+    match at.whole()? {
+        seconds @ 0..=MAX_STOP_SECONDS => Ok(seconds),
+        seconds => Err(at.invalid(format!("is at most {MAX_STOP_SECONDS} seconds, this is {seconds}"))),
+    }
+}
+
+fn restart(at: &Cursor) -> Result<Restart, Rejection> {
+    match at.string()? {
+        "always" => Ok(Restart::Always),
+        "on-failure" => Ok(Restart::OnFailure),
+        "never" => Ok(Restart::Never),
+        other => Err(at.invalid(format!("is one of always, on-failure, never; this is {other:?}"))),
+    }
+}
+
+fn health(at: &Cursor) -> Result<Health, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["http", "tcp", "exec", "start_seconds"])?;
+    let check = match (fields.optional("http"), fields.optional("tcp"), fields.optional("exec")) {
+        (Some(http), None, None) => {
+            let fields = http.fields()?;
+            fields.only(&["port", "path"])?;
+            let path = fields.optional("path").map(|at| http_path(&at)).transpose()?;
+            Check::Http { port: port(&fields.required("port")?)?, path: path.unwrap_or_else(|| "/".into()) }
+        }
+        (None, Some(tcp), None) => {
+            let fields = tcp.fields()?;
+            fields.only(&["port"])?;
+            Check::Tcp { port: port(&fields.required("port")?)? }
+        }
+        (None, None, Some(exec)) => {
+            Check::Exec(exec.items(1..=64)?.iter().map(bounded_text).collect::<Result<_, _>>()?)
+        }
+        _ => return Err(at.invalid("has exactly one of http, tcp and exec")),
+    };
+    let start_seconds = match fields.optional("start_seconds").map(|at| Ok((at.whole()?, at))).transpose()? {
+        None => DEFAULT_START_SECONDS,
+        Some((seconds, _)) if seconds <= MAX_START_SECONDS => seconds,
+        Some((seconds, at)) => {
+            return Err(at.invalid(format!("is at most {MAX_START_SECONDS} seconds, this is {seconds}")));
+        }
+    };
+    Ok(Health { check, start_seconds })
+}
+
+fn port(at: &Cursor) -> Result<u16, Rejection> {
+    let number = at.whole()?;
+    match u16::try_from(number) {
+        Ok(port @ 1..) => Ok(port),
+        _ => Err(at.invalid(format!("a port is a number from 1 to 65535, this is {number}"))),
+    }
+}
+
+fn http_path(at: &Cursor) -> Result<String, Rejection> {
+    let path = bounded_text(at)?;
+    if path.starts_with('/') && path.bytes().all(|b| b.is_ascii_graphic()) {
+        Ok(path)
+    } else {
+        Err(at.invalid(format!("a path starts with a slash and has printable ASCII only; this is {path:?}")))
+    }
+}
+
+/// Only limits that concern nobody but the machine: the kernel counts processes, for one, over all machines of a user.
+fn ulimits(at: &Cursor, memory: u64) -> Result<BTreeMap<String, u64>, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["core", "memlock", "nofile", "stack"])?;
+    fields
+        .iter()
+        .map(|(name, at)| {
+            let allowed = if name == "nofile" { 64..=MAX_OPEN_FILES } else { 0..=memory };
+            let value = at.whole()?;
+            if allowed.contains(&value) {
+                return Ok((name.to_owned(), value));
+            }
+            let (least, most) = allowed.into_inner();
+            Err(at.invalid(format!("is a number from {least} to {most}, this is {value}")))
+        })
+        .collect()
+}
+
+fn capabilities(at: &Cursor) -> Result<BTreeSet<String>, Rejection> {
+    at.items(0..=CAPABILITIES.len())?
+        .iter()
+        .map(|item| match item.string()? {
+            name if CAPABILITIES.contains(&name) => Ok(name.to_owned()),
+            name => Err(item.invalid(format!("is one of {}; this is {name:?}", CAPABILITIES.join(", ")))),
+        })
+        .collect()
 }
 
 fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {

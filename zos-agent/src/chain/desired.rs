@@ -139,13 +139,17 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
         hostname: machine.hostname,
         shm: machine.shm,
         stop_signal: machine.stop_signal,
+        stop_seconds: machine.stop_seconds,
+        health: machine.health,
+        ulimits: machine.ulimits,
+        capabilities: machine.capabilities,
         mounts: machine.mounts.into_iter().map(|mount| (mount.name, mount.path)).collect(),
         env: machine.env,
         entrypoint: machine.entrypoint,
         args: machine.args,
     };
     let hash = hash(&container);
-    MachineSpec { id, version, pointer, container, hash }
+    MachineSpec { id, version, pointer, restart: machine.restart.unwrap_or_default(), container, hash }
 }
 
 /// Two specs with the same hash run the same way.

@@ -4,8 +4,8 @@
 #![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
-    Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
-    ObservedMachines, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId,
+    Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
+    ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
 };
 use async_trait::async_trait;
 use std::{
@@ -38,12 +38,18 @@ struct State {
     images: BTreeMap<String, Image>,
     /// Images on the host.
     pulled: BTreeSet<String>,
-    /// Names of machines that exit as soon as they are started.
-    crashing: BTreeSet<String>,
+    /// Names of machines that exit as soon as they are started, with these codes.
+    ending: BTreeMap<String, i64>,
+    /// What health checks say, by names of machines.
+    conditions: BTreeMap<String, Condition>,
     /// Names of machines that the engine refuses to create.
     uncreatable: BTreeSet<String>,
     /// Names of machines that the engine refuses to start.
     unstartable: BTreeSet<String>,
+    /// Names of machines that can't be read.
+    unreadable: BTreeSet<String>,
+    /// Names of machines that take for ever to stop.
+    unstoppable: BTreeSet<String>,
     usage: BTreeMap<WorkloadId, MachineUsage>,
     starts: u64,
     engine_stopped: bool,
@@ -122,7 +128,29 @@ impl FakeHost {
 
     /// From now on, machines of this name exit at once, or don't.
     pub fn crash(&self, name: &str, crashes: bool) {
-        set(&mut self.state().crashing, name, crashes);
+        self.end_with(name, crashes.then_some(1));
+    }
+
+    /// From now on, machines of this name exit at once with this code, or don't.
+    pub fn end_with(&self, name: &str, code: Option<i64>) {
+        let ending = &mut self.state().ending;
+        match code {
+            Some(code) => drop(ending.insert(name.into(), code)),
+            None => drop(ending.remove(name)),
+        }
+    }
+
+    /// From now on, health checks of machines of this name say this.
+    pub fn set_condition(&self, name: &str, now: Condition) {
+        let mut state = self.act(format!("{name} is {now:?}"));
+        for machine in state.machines.values_mut().filter(|machine| machine.id.name == name) {
+            if let MachineState::Running { condition, .. } = &mut machine.state {
+                *condition = now.clone();
+            }
+        }
+        state.conditions.insert(name.into(), now);
+        drop(state);
+        self.events.notify_one();
     }
 
     /// From now on, the engine refuses to create machines of this name, or doesn't.
@@ -135,16 +163,32 @@ impl FakeHost {
         set(&mut self.state().unstartable, name, refuses);
     }
 
+    /// From now on, machines of this name can't be read, or can.
+    pub fn hide(&self, name: &str, hidden: bool) {
+        set(&mut self.act(format!("hidden {name}: {hidden}")).unreadable, name, hidden);
+        self.events.notify_one();
+    }
+
+    /// From now on, machines of this name take for ever to stop, or don't.
+    pub fn never_stop(&self, name: &str, never: bool) {
+        set(&mut self.state().unstoppable, name, never);
+    }
+
     /// The container engine stops, or starts again.
     pub fn stop_engine(&self, stopped: bool) {
         self.state().engine_stopped = stopped;
     }
 
-    /// A running machine exits.
+    /// A running machine exits with code 1.
     pub fn exit(&self, contract: ContractId, name: &str) {
+        self.exit_with(contract, name, 1);
+    }
+
+    /// A running machine exits.
+    pub fn exit_with(&self, contract: ContractId, name: &str, code: i64) {
         let id = WorkloadId { contract, name: name.into() };
         let mut state = self.act(format!("exit {id}"));
-        state.machines.get_mut(&id).unwrap().state = MachineState::Stopped { how: "exit code 1".into() };
+        state.machines.get_mut(&id).unwrap().state = ended(code);
         drop(state);
         self.events.notify_one();
     }
@@ -153,7 +197,7 @@ impl FakeHost {
     pub fn reboot(&self) {
         let mut state = self.act("reboot".into());
         for machine in state.machines.values_mut() {
-            machine.state = MachineState::Stopped { how: "exit code 137".into() };
+            machine.state = ended(137);
         }
         drop(state);
         self.events.notify_one();
@@ -221,6 +265,10 @@ impl FakeHost {
     }
 }
 
+fn ended(code: i64) -> MachineState {
+    MachineState::Stopped { how: format!("exit code {code}"), exit: Some(code) }
+}
+
 fn set(names: &mut BTreeSet<String>, name: &str, present: bool) {
     if present {
         names.insert(name.into());
@@ -251,9 +299,15 @@ impl MachineDriver for FakeHost {
         if state.engine_stopped {
             return Err(DriverError::transient("the engine doesn't answer"));
         }
+        let (unreadable, machines) = state
+            .machines
+            .values()
+            .cloned()
+            .partition::<Vec<_>, _>(|m| state.unreadable.contains(&m.id.name));
         Ok(ObservedMachines {
-            machines: state.machines.values().cloned().collect(),
+            machines,
             networks: state.networks.clone(),
+            unreadable: unreadable.iter().map(|machine| machine.id.contract).collect(),
         })
     }
 
@@ -301,7 +355,7 @@ impl MachineDriver for FakeHost {
             id: spec.id.clone(),
             hash: spec.hash.clone(),
             instance: state.starts.to_string(),
-            state: MachineState::Stopped { how: "never started".into() },
+            state: MachineState::Stopped { how: "never started".into(), exit: None },
         };
         state.binds.insert(spec.id.clone(), binds.to_vec());
         state.machines.insert(spec.id.clone(), machine);
@@ -316,10 +370,13 @@ impl MachineDriver for FakeHost {
         }
         state.starts += 1;
         let instance = state.starts.to_string();
-        let now = if state.crashing.contains(&id.name) {
-            MachineState::Stopped { how: "exit code 1".into() }
-        } else {
-            MachineState::Running { ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, id.contract as u8, 2))) }
+        let condition = state.conditions.get(&id.name).cloned().unwrap_or_default();
+        let now = match state.ending.get(&id.name) {
+            Some(code) => ended(*code),
+            None => MachineState::Running {
+                ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, id.contract as u8, 2))),
+                condition,
+            },
         };
         let machine = state.machines.get_mut(id);
         let machine = machine.ok_or_else(|| DriverError::transient(format!("no machine {id}")))?;
@@ -330,9 +387,13 @@ impl MachineDriver for FakeHost {
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
         self.step().await;
+        if self.state().unstoppable.contains(&id.name) {
+            drop(self.act(format!("stopping {id}")));
+            std::future::pending::<()>().await;
+        }
         let mut state = self.act(format!("stop {id}"));
         if let Some(machine) = state.machines.get_mut(id) {
-            machine.state = MachineState::Stopped { how: "exit code 143".into() };
+            machine.state = MachineState::Stopped { how: "exit code 143".into(), exit: None };
         }
         Ok(())
     }
@@ -364,8 +425,9 @@ impl MachineDriver for FakeHost {
 
 #[async_trait]
 impl VolumeDriver for FakeHost {
-    async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError> {
-        Ok(self.state().volumes.values().cloned().collect())
+    async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
+        let volumes = self.state().volumes.values().cloned().collect();
+        Ok(ObservedVolumes { volumes, unreadable: BTreeSet::new() })
     }
 
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {

@@ -20,7 +20,11 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
 };
+use tfgrid_client::deployment::{Health, Restart};
 use tfgrid_primitives::{ContractId, FailureCode};
+
+/// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
+pub const DEFAULT_STOP_SECONDS: u64 = 10;
 
 /// A workload of a contract.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,10 +50,23 @@ pub struct MachineSpec {
     pub version: u32,
     /// JSON pointer to it in the body, such as `/workloads/1`.
     pub pointer: String,
+    /// When it is started again.
+    pub restart: Restart,
     /// Settings of its container.
     pub container: ContainerSpec,
     /// Hash of `container`. A running machine with the same hash needs no change.
     pub hash: String,
+}
+
+impl MachineSpec {
+    /// The exit code of a machine that isn't to be started again, `None` if it runs or is to run.
+    pub fn finished(&self, machine: &ObservedMachine) -> Option<i64> {
+        machine.exit().filter(|code| match self.restart {
+            Restart::Always => false,
+            Restart::OnFailure => *code == 0,
+            Restart::Never => true,
+        })
+    }
 }
 
 /// Everything that decides how a machine runs.
@@ -73,6 +90,14 @@ pub struct ContainerSpec {
     pub shm: Option<u64>,
     /// Replaces the stop signal of the image.
     pub stop_signal: Option<String>,
+    /// Seconds from that signal to its end by force; [`DEFAULT_STOP_SECONDS`] if they aren't given.
+    pub stop_seconds: Option<u64>,
+    /// Replaces the health check of the image.
+    pub health: Option<Health>,
+    /// Limits of its processes that replace those of the node.
+    pub ulimits: BTreeMap<String, u64>,
+    /// Capabilities beyond those of every machine.
+    pub capabilities: BTreeSet<String>,
     /// Pairs of volume name and path in the machine. A volume may be mounted at several paths.
     pub mounts: Vec<(String, String)>,
     /// Environment variables.
@@ -132,12 +157,30 @@ pub enum MachineState {
     Running {
         /// Address on the contract's network.
         ip: Option<IpAddr>,
+        /// What its health check says.
+        condition: Condition,
     },
     /// It was stopped, has exited, or was never started.
     Stopped {
         /// How it ended, for the log.
         how: String,
+        /// Its exit code, if it has ended by itself.
+        exit: Option<i64>,
     },
+}
+
+/// What the health check of a running machine says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none.
+    #[default]
+    Unchecked,
+    /// Nothing yet.
+    Starting,
+    /// It works.
+    Healthy,
+    /// It doesn't work, and what the last check found.
+    Unhealthy(String),
 }
 
 impl ObservedMachine {
@@ -150,7 +193,23 @@ impl ObservedMachine {
     pub fn how_it_stopped(&self) -> Option<&str> {
         match &self.state {
             MachineState::Running { .. } => None,
-            MachineState::Stopped { how } => Some(how),
+            MachineState::Stopped { how, .. } => Some(how),
+        }
+    }
+
+    /// Its exit code, if it has ended by itself.
+    pub fn exit(&self) -> Option<i64> {
+        match &self.state {
+            MachineState::Running { .. } => None,
+            MachineState::Stopped { exit, .. } => *exit,
+        }
+    }
+
+    /// What its health check has found if it doesn't work.
+    pub fn sickness(&self) -> Option<&str> {
+        match &self.state {
+            MachineState::Running { condition: Condition::Unhealthy(found), .. } => Some(found),
+            _ => None,
         }
     }
 }
@@ -162,6 +221,8 @@ pub struct ObservedMachines {
     pub machines: Vec<ObservedMachine>,
     /// Contracts that have a network.
     pub networks: BTreeSet<ContractId>,
+    /// Contracts of which a machine couldn't be read.
+    pub unreadable: BTreeSet<ContractId>,
 }
 
 /// A volume that exists.
@@ -173,6 +234,15 @@ pub struct ObservedVolume {
     pub size: u64,
     /// Bytes of its content.
     pub used: u64,
+}
+
+/// Everything of this node in the storage pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedVolumes {
+    /// All volumes.
+    pub volumes: Vec<ObservedVolume>,
+    /// Contracts of which a volume couldn't be read.
+    pub unreadable: BTreeSet<ContractId>,
 }
 
 /// Resources used by one run of a machine since its start; `memory_bytes` is the present value.
@@ -224,7 +294,7 @@ fn io_error(action: &str, path: &Path, error: std::io::Error) -> DriverError {
 /// Driver of machines and their networks.
 #[async_trait]
 pub trait MachineDriver: Send + Sync {
-    /// All machines and networks of this node.
+    /// All machines and networks of this node. One that can't be read hides no other.
     async fn observe(&self) -> Result<ObservedMachines, DriverError>;
 
     /// Fetches the machine's image. May take long, and changes no machine.
@@ -259,8 +329,8 @@ pub trait MachineDriver: Send + Sync {
 /// Driver of volumes.
 #[async_trait]
 pub trait VolumeDriver: Send + Sync {
-    /// All volumes of this node.
-    async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError>;
+    /// All volumes of this node. One that can't be read hides no other.
+    async fn observe(&self) -> Result<ObservedVolumes, DriverError>;
 
     /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it.
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError>;

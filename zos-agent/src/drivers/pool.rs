@@ -5,6 +5,7 @@
 //! <pool>/pool.json     the node that the pool belongs to
 //! <pool>/volumes/      subvolumes, one for each volume
 //! <pool>/engine/       data of the container engine
+//! <pool>/stopped/      marks of machines that the agent has stopped
 //! ```
 //!
 //! It is mounted in a folder under `/run`, which root in a machine can traverse: root's own data folder it can't.
@@ -259,6 +260,7 @@ impl Pool {
             };
             create_dir(&pool.volumes())?;
             create_dir(&pool.engine())?;
+            create_dir(&pool.stopped())?;
             Ok(pool)
         };
         let opened = opening.await;
@@ -272,6 +274,11 @@ impl Pool {
     /// Folder of the volumes.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
+    }
+
+    /// Folder of marks of machines that the agent has stopped.
+    pub fn stopped(&self) -> PathBuf {
+        self.root.join("stopped")
     }
 
     /// Folder of the container engine.
@@ -403,7 +410,7 @@ impl Pool {
     /// If something is in use. It can be tried again.
     pub async fn remove(self) -> Result<()> {
         if let PoolPlace::Folder(_) = self.place {
-            for entry in [self.volumes(), self.engine(), self.root.join(BELONGING_FILE)] {
+            for entry in [self.volumes(), self.engine(), self.stopped(), self.root.join(BELONGING_FILE)] {
                 run(&RM, &["-rf", "--", text(&entry)?]).await?;
             }
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Volumes as subvolumes of the storage pool, `<contract>-<name>`, each with a quota.
 
-use super::{DriverError, ObservedVolume, VolumeDriver, VolumeSpec, WorkloadId, pool::Pool};
+use super::{DriverError, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId, pool::Pool};
 use anyhow::Context;
 use async_trait::async_trait;
 use std::{fs, path::PathBuf};
@@ -24,26 +24,33 @@ impl PoolVolumes {
         self.pool.volumes().join(id.to_string())
     }
 
-    /// `None` if the folder isn't a volume's. One that can't be read hides no other.
-    fn observe_folder(&self, name: &str) -> Option<ObservedVolume> {
-        let id = parse_name(name)?;
-        let found = self.pool.subvolume(&self.path(&id)).unwrap_or_else(|error| {
-            warn!(volume = %id, "its figures are unknown: {error:#}");
-            None
-        });
+    fn observe_one(&self, id: WorkloadId) -> anyhow::Result<ObservedVolume> {
+        let found = self.pool.subvolume(&self.path(&id))?;
         let (size, used) = found.map_or((0, 0), |found| (found.limit, found.used));
-        Some(ObservedVolume { id, size, used })
+        Ok(ObservedVolume { id, size, used })
     }
 }
 
 #[async_trait]
 impl VolumeDriver for PoolVolumes {
-    async fn observe(&self) -> Result<Vec<ObservedVolume>, DriverError> {
+    async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
         self.pool.check().await?;
         let folder = self.pool.volumes();
-        let entries = fs::read_dir(&folder).with_context(|| format!("can't list {}", folder.display()))?;
-        let names = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        Ok(names.filter_map(|name| self.observe_folder(&name)).collect())
+        let entries = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        let entries = entries.with_context(|| format!("can't list {}", folder.display()))?;
+        let mut observed = ObservedVolumes::default();
+        let names = entries.iter().filter_map(|entry| entry.file_name().into_string().ok());
+        for id in names.filter_map(|name| parse_name(&name)) {
+            let contract = id.contract;
+            match self.observe_one(id) {
+                Ok(volume) => observed.volumes.push(volume),
+                Err(error) => {
+                    warn!(contract, "nothing of it is changed: {error:#}");
+                    observed.unreadable.insert(contract);
+                }
+            }
+        }
+        Ok(observed)
     }
 
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {

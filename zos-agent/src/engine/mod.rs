@@ -2,6 +2,7 @@
 //! The level-triggered engine: it compares what the chain wants with what is observed, and has the difference
 //! carried out, again and again. Events only wake it, so a missed one costs nothing.
 
+mod exits;
 pub mod observed;
 pub mod plan;
 mod progress;
@@ -20,14 +21,15 @@ use crate::{
         desired::{Desired, Target, Wanted, Workloads},
     },
     clock::unix_ms,
-    drivers::{DriverError, ImageRules, MachineDriver, MachineSpec},
+    drivers::{DriverError, ImageRules, MachineDriver},
     metrics::Metrics,
     store::Store,
 };
 use anyhow::Result;
+use exits::Exits;
 use observed::{Observed, ObservedContract, observe};
 use plan::{Approved, Goal, Plan, as_grown, plan, suspend};
-use progress::Progress;
+use progress::{Progress, Trouble};
 use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
 use releases::Releases;
@@ -58,7 +60,7 @@ pub struct Timing {
     pub observe_every: Duration,
     /// Limit for one observation.
     pub observe_timeout: Duration,
-    /// Uptime after which machines are reported as deployed.
+    /// Uptime after which a machine without a health check counts as one that works.
     pub ready_after: Duration,
     /// Uptime after which earlier failures are forgotten.
     pub stable_after: Duration,
@@ -81,7 +83,7 @@ impl Default for Timing {
         Self {
             observe_every: Duration::from_secs(30),
             observe_timeout: Duration::from_secs(30),
-            ready_after: Duration::from_millis(500),
+            ready_after: Duration::from_secs(10),
             stable_after: Duration::from_secs(60),
             backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) },
             tries_before_ready: 5,
@@ -93,10 +95,11 @@ impl Default for Timing {
     }
 }
 
-/// State about contracts that the chain doesn't list any more, kept over restarts.
+/// State that is kept over restarts.
 pub struct Memory {
     quarantine: Quarantine,
     releases: Releases,
+    exits: Exits,
 }
 
 impl Memory {
@@ -105,7 +108,11 @@ impl Memory {
     /// # Errors
     /// If one of its files is damaged or can't be written.
     pub fn load(store: Store) -> Result<Self> {
-        Ok(Self { quarantine: Quarantine::load(store.clone())?, releases: Releases::load(store)? })
+        Ok(Self {
+            quarantine: Quarantine::load(store.clone())?,
+            releases: Releases::load(store.clone())?,
+            exits: Exits::load(store)?,
+        })
     }
 }
 
@@ -141,6 +148,7 @@ pub struct Engine {
     /// them.
     rejected_updates: BTreeMap<ContractId, RejectedUpdate>,
     releases: Releases,
+    exits: Exits,
     /// Contracts of which the chain has a record of their end.
     closed: BTreeSet<ContractId>,
     /// Snapshot of the last pass.
@@ -160,7 +168,7 @@ impl Engine {
         timing: Timing,
         metrics: Metrics,
     ) -> Self {
-        let Memory { quarantine, releases } = memory;
+        let Memory { quarantine, releases, exits } = memory;
         Self {
             chain,
             reconciler: Reconciler::new(drivers.clone()),
@@ -173,6 +181,7 @@ impl Engine {
             progress: BTreeMap::new(),
             rejected_updates: BTreeMap::new(),
             releases,
+            exits,
             closed: BTreeSet::new(),
             last_snapshot: None,
             failed_observations: 0,
@@ -314,6 +323,10 @@ impl Engine {
             self.progress.entry(contract).or_default().begin(version, desired.has_confirmed(version));
             let there = observed.get(&contract);
             let waits = self.waits_for_try(desired, version, there);
+            if there.is_some_and(|there| there.is_unreadable) {
+                goals.insert(contract, Goal::Keep);
+                continue;
+            }
             let may_run = !waits && self.progress.get(&contract).is_none_or(|p| p.rejection().is_none());
             goals.insert(contract, goal(desired, self.target(desired), may_run, there));
         }
@@ -321,7 +334,8 @@ impl Engine {
             observed.keys().copied().filter(|id| !snapshot.contracts.contains_key(id)).collect();
         self.quarantine.keep_only(&absent);
         for contract in absent {
-            goals.insert(contract, self.goal_for_absent(contract, snapshot).await);
+            let is_unreadable = observed.get(&contract).is_some_and(|there| there.is_unreadable);
+            goals.insert(contract, self.goal_for_absent(contract, is_unreadable, snapshot).await);
         }
         self.metrics.quarantined.set(self.quarantine.len() as i64);
         goals
@@ -355,7 +369,15 @@ impl Engine {
 
     /// The goal for a contract that is here but not on the chain. Absence alone destroys nothing: that takes
     /// a record of the contract's end, at a head that is new and fresh.
-    async fn goal_for_absent(&mut self, contract: ContractId, snapshot: &Snapshot) -> Goal {
+    async fn goal_for_absent(
+        &mut self,
+        contract: ContractId,
+        is_unreadable: bool,
+        snapshot: &Snapshot,
+    ) -> Goal {
+        if is_unreadable {
+            return Goal::Keep;
+        }
         if self.closed.contains(&contract) {
             return Goal::Destroy;
         }
@@ -424,17 +446,29 @@ impl Engine {
                 continue;
             }
             let there = observed.get(contract).unwrap_or(&nothing);
+            if there.is_unreadable {
+                continue;
+            }
             let is_reached = matches!(goals.get(contract), Some(Goal::Run { .. }))
                 && !plans.iter().any(|plan| plan.contract == *contract);
-            progress.observe(workloads, there, is_reached, now, &self.timing);
-            if let Some((spec, how)) = progress.take_exit(workloads, there) {
-                let why = exited(&*self.drivers.machines, spec, how).await;
-                let confirmed = desired.has_confirmed(target.version);
-                progress.count_try(*contract, why, confirmed, now, &self.timing);
+            let approved = approved(desired, Some(there));
+            progress.observe(workloads, there, &approved, is_reached, now, &self.timing);
+            note_exits(&mut self.exits, &*self.drivers.machines, workloads, there).await;
+            if let Some(Trouble { spec, how, is_final }) = progress.take_trouble(workloads, there, &approved)
+            {
+                let line = there.machines.get(&spec.id.name).and_then(|machine| self.exits.line(machine));
+                let why = line.map_or_else(|| how.clone(), |line| format!("{how}: {line}"));
+                let why = Rejection::new(FailureCode::WorkloadExited, &spec.pointer, why);
+                if is_final {
+                    progress.reject(*contract, why);
+                } else {
+                    let confirmed = desired.has_confirmed(target.version);
+                    progress.count_try(*contract, why, confirmed, now, &self.timing);
+                }
                 // At once: the others are to stop, or the active version is to come back.
                 self.next_pass = now;
             }
-            if let Some(at) = progress.ready_at(&self.timing) {
+            if let Some(at) = progress.ready_at() {
                 self.next_pass = self.next_pass.min(at.max(now));
             }
         }
@@ -443,6 +477,7 @@ impl Engine {
     fn forget_gone(&mut self, goals: &BTreeMap<ContractId, Goal>) {
         self.progress.retain(|contract, _| goals.contains_key(contract));
         self.closed.retain(|contract| goals.contains_key(contract));
+        self.exits.keep(|contract| goals.contains_key(&contract));
     }
 
     fn start(&mut self, snapshot: &Snapshot, goals: &BTreeMap<ContractId, Goal>, plans: Vec<Plan>) {
@@ -465,7 +500,7 @@ impl Engine {
             }
             // Plans that only free capacity come first: starts may need what they free.
             let hold = self.timing.hold_starts;
-            if !plan.only_frees() && self.reconciler.is_freeing() && progress.is_held(now, hold) {
+            if !plan.only_frees() && self.reconciler.is_freeing(hold) && progress.is_held(now, hold) {
                 self.next_pass = self.next_pass.min(now + hold);
                 continue;
             }
@@ -506,14 +541,25 @@ impl Engine {
     }
 }
 
-/// Why a machine isn't ready that exited by itself: how, and what it said last if the engine tells that soon.
-async fn exited(machines: &dyn MachineDriver, spec: &MachineSpec, how: &str) -> Rejection {
-    let last_words = timeout(LAST_WORDS_TIMEOUT, machines.last_words(&spec.id)).await;
-    let message = match last_words {
-        Ok(Ok(Some(words))) => format!("{how}: {words}"),
-        _ => how.to_owned(),
-    };
-    Rejection::new(FailureCode::WorkloadExited, &spec.pointer, message)
+/// Notes runs that have ended by themselves, with what they said last if the engine tells that soon.
+async fn note_exits(
+    exits: &mut Exits,
+    machines: &dyn MachineDriver,
+    workloads: &Workloads,
+    observed: &ObservedContract,
+) {
+    for spec in &workloads.machines {
+        let Some(machine) = observed.machines.get(&spec.id.name) else { continue };
+        if machine.hash != spec.hash || !exits.is_new(machine) {
+            continue;
+        }
+        let last_words = timeout(LAST_WORDS_TIMEOUT, machines.last_words(&spec.id)).await;
+        exits.note(
+            spec,
+            machine,
+            last_words.ok().and_then(Result::ok).flatten().as_deref().unwrap_or_default(),
+        );
+    }
 }
 
 fn image_rules(snapshot: &Snapshot, contract: ContractId, purpose: Purpose) -> ImageRules {

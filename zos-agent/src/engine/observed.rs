@@ -2,7 +2,8 @@
 //! What is on this machine, by contract.
 
 use crate::drivers::{
-    DriverError, MachineDriver, ObservedMachine, ObservedMachines, ObservedVolume, VolumeDriver,
+    DriverError, MachineDriver, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes,
+    VolumeDriver,
 };
 use std::collections::BTreeMap;
 use tfgrid_primitives::ContractId;
@@ -19,6 +20,8 @@ pub struct ObservedContract {
     pub volumes: BTreeMap<String, ObservedVolume>,
     /// Whether its network exists.
     pub network: bool,
+    /// Whether a part of it couldn't be read: what is missing here may be there.
+    pub is_unreadable: bool,
 }
 
 /// Asks both drivers.
@@ -33,18 +36,21 @@ pub async fn observe(
     Ok(by_contract(machines, volumes))
 }
 
-fn by_contract(machines: ObservedMachines, volumes: Vec<ObservedVolume>) -> Observed {
+fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes) -> Observed {
     let mut observed = Observed::new();
     for machine in machines.machines {
         let contract = observed.entry(machine.id.contract).or_default();
         contract.machines.insert(machine.id.name.clone(), machine);
     }
-    for volume in volumes {
+    for volume in volumes.volumes {
         let contract = observed.entry(volume.id.contract).or_default();
         contract.volumes.insert(volume.id.name.clone(), volume);
     }
     for contract in machines.networks {
         observed.entry(contract).or_default().network = true;
+    }
+    for contract in machines.unreadable.into_iter().chain(volumes.unreadable) {
+        observed.entry(contract).or_default().is_unreadable = true;
     }
     observed
 }

@@ -139,7 +139,7 @@ fn run(workloads: &Workloads, approved: &Approved, observed: &ObservedContract) 
     let mut stopped = observed.clone();
     for machine in stopped.machines.values_mut() {
         if approved.get(&machine.id.name) != Some(&machine.hash) {
-            machine.state = MachineState::Stopped { how: "by the agent".into() };
+            machine.state = MachineState::Stopped { how: "by the agent".into(), exit: None };
         }
     }
     stops.into_iter().chain(deploy(workloads, &stopped)).collect()
@@ -171,7 +171,12 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     }
     for spec in &workloads.machines {
         match observed.machines.get(&spec.id.name) {
-            Some(machine) if machine.hash == spec.hash && machine.is_running() => continue,
+            Some(machine)
+                if machine.hash == spec.hash
+                    && (machine.is_running() || spec.finished(machine).is_some()) =>
+            {
+                continue;
+            }
             Some(machine) if machine.hash == spec.hash => create.push(Step::CreateMachine(spec.clone())),
             Some(_) => {
                 fetch.push(Step::FetchImage(spec.clone()));
@@ -191,8 +196,11 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::{ContainerSpec, MachineState, ObservedMachine, ObservedVolume, WorkloadId};
+    use crate::drivers::{
+        Condition, ContainerSpec, MachineState, ObservedMachine, ObservedVolume, WorkloadId,
+    };
     use proptest::prelude::*;
+    use tfgrid_client::deployment::Restart;
 
     const MIB: u64 = 1 << 20;
 
@@ -205,6 +213,7 @@ mod tests {
             id: id(contract, name),
             version: 1,
             pointer: "/workloads/0".into(),
+            restart: Restart::Always,
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
                 cpu: 100,
@@ -223,9 +232,9 @@ mod tests {
 
     fn observed_machine(contract: ContractId, name: &str, hash: &str, running: bool) -> ObservedMachine {
         let state = if running {
-            MachineState::Running { ip: None }
+            MachineState::Running { ip: None, condition: Condition::Unchecked }
         } else {
-            MachineState::Stopped { how: "exit code 0".into() }
+            MachineState::Stopped { how: "exit code 0".into(), exit: Some(0) }
         };
         ObservedMachine { id: id(contract, name), hash: hash.into(), instance: "1".into(), state }
     }
@@ -239,7 +248,8 @@ mod tests {
         match step {
             Step::FetchImage(_) => {}
             Step::StopMachine(name) => {
-                world.machines.get_mut(name).unwrap().state = MachineState::Stopped { how: String::new() };
+                world.machines.get_mut(name).unwrap().state =
+                    MachineState::Stopped { how: String::new(), exit: None };
             }
             Step::RemoveMachine(name) => {
                 world.machines.remove(name).unwrap();
@@ -268,7 +278,7 @@ mod tests {
                     assert!(world.volumes[name].size > 0, "a machine starts after its volumes");
                 }
                 let machine = world.machines.get_mut(&spec.id.name).expect("a machine starts once created");
-                machine.state = MachineState::Running { ip: None };
+                machine.state = MachineState::Running { ip: None, condition: Condition::Unchecked };
             }
         }
     }
@@ -304,6 +314,33 @@ mod tests {
                 Step::StartMachine(web)
             ]
         );
+    }
+
+    #[test]
+    fn a_job_that_has_ended_is_not_started_again() {
+        let world = ObservedContract {
+            machines: BTreeMap::from([("job".into(), observed_machine(1, "job", "a", false))]),
+            network: true,
+            ..Default::default()
+        };
+        let mut job = machine(1, "job", "a", &[]);
+        for (restart, starts) in
+            [(Restart::Always, true), (Restart::OnFailure, false), (Restart::Never, false)]
+        {
+            job.restart = restart;
+            let steps = one(update(vec![job.clone()], vec![], &world), world.clone());
+            assert_eq!(steps.contains(&Step::StartMachine(job.clone())), starts, "{restart:?}");
+        }
+        let mut failed = world.clone();
+        failed.machines.get_mut("job").unwrap().state =
+            MachineState::Stopped { how: "exit code 1".into(), exit: Some(1) };
+        job.restart = Restart::OnFailure;
+        assert!(!one(update(vec![job.clone()], vec![], &failed), failed).is_empty());
+        let mut stopped = world;
+        stopped.machines.get_mut("job").unwrap().state =
+            MachineState::Stopped { how: "exit code 0".into(), exit: None };
+        job.restart = Restart::Never;
+        assert!(!one(update(vec![job], vec![], &stopped), stopped).is_empty());
     }
 
     #[test]
@@ -370,6 +407,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", false))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
+            is_unreadable: false,
         };
         let goal = update(vec![web.clone()], vec![volume(1, "data", 16)], &world);
         assert_eq!(one(goal, world), [Step::CreateMachine(web.clone()), Step::StartMachine(web)]);
@@ -382,6 +420,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 32))]),
             network: true,
+            is_unreadable: false,
         };
         for mib in [64, 16] {
             let goal = update(vec![web.clone()], vec![volume(1, "data", mib)], &world);
@@ -415,6 +454,7 @@ mod tests {
             ]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
+            is_unreadable: false,
         };
         let db = machine(1, "db", "a+data", &["data"]);
         let machines = |web: &str| vec![db.clone(), machine(1, "web", web, &[])];
@@ -431,6 +471,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64))]),
             network: true,
+            is_unreadable: false,
         };
         assert_eq!(one(run_goal(as_grown(&workloads, &world)), world), []);
         // One that is too small is grown all the same.
@@ -501,6 +542,7 @@ mod tests {
                 machines: [x, y, other].into_iter().flatten().collect(),
                 volumes: [data, old].into_iter().flatten().collect(),
                 network,
+                is_unreadable: false,
             },
         )
     }

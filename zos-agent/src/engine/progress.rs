@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attempts to run a contract. Not kept over restarts: trying again rebuilds it.
 
-use super::{Timing, observed::ObservedContract, reconcile::Purpose};
+use super::{Timing, observed::ObservedContract, plan::Approved, reconcile::Purpose};
 use crate::{
     chain::{Version, desired::Workloads},
-    drivers::MachineSpec,
+    drivers::{Condition, MachineSpec, MachineState, ObservedMachine},
 };
 use std::{
     collections::BTreeMap,
@@ -35,6 +35,18 @@ pub struct Progress {
 struct Steady {
     instances: BTreeMap<String, String>,
     since: Instant,
+    /// How long they must be steady to work, `None` while a health check says that one doesn't.
+    works_after: Option<Duration>,
+}
+
+/// What keeps a version from working.
+pub struct Trouble<'a> {
+    /// The machine that has it.
+    pub spec: &'a MachineSpec,
+    /// In words.
+    pub how: String,
+    /// Whether it is of no use to try again.
+    pub is_final: bool,
 }
 
 impl Progress {
@@ -117,11 +129,13 @@ impl Progress {
         self.rejection = Some(rejection);
     }
 
-    /// Records an observation; `is_reached` says that nothing is left to do.
+    /// Records an observation; `is_reached` says that nothing is left to do. Whether an approved machine works is
+    /// no question any more.
     pub fn observe(
         &mut self,
         workloads: &Workloads,
         observed: &ObservedContract,
+        approved: &Approved,
         is_reached: bool,
         now: Instant,
         timing: &Timing,
@@ -136,33 +150,52 @@ impl Progress {
             .iter()
             .filter_map(|spec| Some((spec.id.name.clone(), instance(&spec.id.name)?)))
             .collect();
-        match &self.steady {
+        let works_after = workloads
+            .machines
+            .iter()
+            .filter_map(|spec| Some((spec, observed.machines.get(&spec.id.name)?)))
+            .filter(|(_, machine)| !is_approved(approved, machine))
+            .map(|(spec, machine)| works_after(spec, machine, timing))
+            .try_fold(Duration::ZERO, |most, one| Some(most.max(one?)));
+        match &mut self.steady {
             Some(steady) if steady.instances == instances => {
+                steady.works_after = works_after;
                 if now.duration_since(steady.since) >= timing.stable_after {
                     self.failures = 0;
                     self.failed_tries = 0;
                     self.is_started = false;
                 }
             }
-            _ => self.steady = Some(Steady { instances, since: now }),
+            _ => self.steady = Some(Steady { instances, since: now, works_after }),
         }
     }
 
-    /// A started machine that has exited by itself, and how; `None` if none has since this was last asked.
-    pub fn take_exit<'a>(
+    /// What keeps this version from working. A machine that has to be started again is named once a try, as is one
+    /// that doesn't work and isn't approved; a job of which nothing can come any more, always.
+    pub fn take_trouble<'a>(
         &mut self,
         workloads: &'a Workloads,
-        observed: &'a ObservedContract,
-    ) -> Option<(&'a MachineSpec, &'a str)> {
-        if !self.is_started || self.rejection.is_some() {
+        observed: &ObservedContract,
+        approved: &Approved,
+    ) -> Option<Trouble<'a>> {
+        if self.rejection.is_some() {
             return None;
         }
-        let exited = workloads
-            .machines
-            .iter()
-            .find_map(|spec| Some((spec, observed.machines.get(&spec.id.name)?.how_it_stopped()?)))?;
+        let trouble = workloads.machines.iter().find_map(|spec| {
+            let machine = observed.machines.get(&spec.id.name)?;
+            let is_new = !is_approved(approved, machine);
+            let (how, is_final) = match (machine.how_it_stopped(), spec.finished(machine)) {
+                (Some(how), Some(1..)) if is_new => (how.to_owned(), true),
+                (Some(how), None) if self.is_started => (how.to_owned(), false),
+                (None, _) if self.is_started && is_new => {
+                    (format!("unhealthy: {}", machine.sickness()?), false)
+                }
+                _ => return None,
+            };
+            Some(Trouble { spec, how, is_final })
+        })?;
         self.is_started = false;
-        Some(exited)
+        Some(trouble)
     }
 
     /// Counts a try in which a machine couldn't be created or exited. The last one that a version has before
@@ -184,14 +217,35 @@ impl Progress {
         }
     }
 
-    /// Whether all machines have run for long enough to be reported as deployed.
-    pub fn is_ready(&self, timing: &Timing) -> bool {
-        self.steady.as_ref().is_some_and(|steady| steady.since.elapsed() >= timing.ready_after)
+    /// Whether nothing is left to do but to wait until it is certain that all machines work.
+    pub fn is_settling(&self) -> bool {
+        self.steady.is_some() && !self.is_ready()
+    }
+
+    /// Whether all machines work: healthy, finished, or up for long enough where nothing checks them.
+    pub fn is_ready(&self) -> bool {
+        let steady = self.steady.as_ref();
+        steady.is_some_and(|steady| steady.works_after.is_some_and(|after| steady.since.elapsed() >= after))
     }
 
     /// When it will be ready; `None` if it is, or if something is left to do.
-    pub fn ready_at(&self, timing: &Timing) -> Option<Instant> {
-        let at = self.steady.as_ref()?.since + timing.ready_after;
-        (!self.is_ready(timing)).then_some(at)
+    pub fn ready_at(&self) -> Option<Instant> {
+        let steady = self.steady.as_ref()?;
+        let at = steady.since + steady.works_after?;
+        (!self.is_ready()).then_some(at)
+    }
+}
+
+fn is_approved(approved: &Approved, machine: &ObservedMachine) -> bool {
+    approved.get(&machine.id.name) == Some(&machine.hash)
+}
+
+/// How long a machine must stay as it is to work, `None` if it doesn't work now.
+fn works_after(spec: &MachineSpec, machine: &ObservedMachine, timing: &Timing) -> Option<Duration> {
+    match &machine.state {
+        MachineState::Running { condition: Condition::Unchecked, .. } => Some(timing.ready_after),
+        MachineState::Running { condition: Condition::Healthy, .. } => Some(Duration::ZERO),
+        MachineState::Running { .. } => None,
+        MachineState::Stopped { .. } => (spec.finished(machine) == Some(0)).then_some(Duration::ZERO),
     }
 }

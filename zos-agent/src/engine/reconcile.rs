@@ -7,17 +7,26 @@ use crate::{
     drivers::{Bind, DriverError, ImageRules, MachineDriver, MachineSpec, VolumeDriver, WorkloadId},
 };
 use anyhow::Error;
-use std::{collections::HashMap, future::pending, sync::Arc};
+use futures::FutureExt;
+use std::{
+    collections::HashMap,
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tfgrid_client::deployment::Rejection;
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::{self, AbortHandle, JoinError, JoinSet},
+    time::timeout,
 };
 use tracing::info;
 
 /// Limit of steps that run at the same time, except fetches.
 const MAX_STEPS: usize = 8;
+/// How long a stop counts as one of them. A machine may take minutes to end, and waiting for it costs nothing.
+const STOP_COUNTS: Duration = Duration::from_secs(1);
 /// Limit of images that are fetched at the same time. It is separate so that slow registries don't delay
 /// contracts that need no fetch.
 const MAX_FETCHES: usize = 16;
@@ -93,6 +102,7 @@ pub struct Reconciler {
 struct Running {
     contract: ContractId,
     purpose: Purpose,
+    since: Instant,
     abort: AbortHandle,
 }
 
@@ -118,9 +128,11 @@ impl Reconciler {
         self.running.values().map(|running| (running.contract, running.purpose)).collect()
     }
 
-    /// Whether a plan in execution frees capacity that other contracts may get.
-    pub fn is_freeing(&self) -> bool {
-        self.running.values().any(|running| matches!(running.purpose, Purpose::Halt | Purpose::Destroy))
+    /// Whether a plan that has begun within this time frees capacity that other contracts may get.
+    pub fn is_freeing(&self, within: Duration) -> bool {
+        self.running.values().any(|running| {
+            matches!(running.purpose, Purpose::Halt | Purpose::Destroy) && running.since.elapsed() < within
+        })
     }
 
     /// Starts a plan. The contract must not be busy.
@@ -135,7 +147,7 @@ impl Reconciler {
             image,
         };
         let abort = self.tasks.spawn(async move { work.all(plan.steps).await });
-        self.running.insert(abort.id(), Running { contract, purpose, abort });
+        self.running.insert(abort.id(), Running { contract, purpose, since: Instant::now(), abort });
     }
 
     /// Cancels the contract's plan. [`Self::next`] returns its outcome as any other.
@@ -183,8 +195,20 @@ struct Work {
 impl Work {
     async fn all(&self, steps: Vec<Step>) -> Result<(), Failure> {
         for step in steps {
-            let _permit = self.permit(&step).await?;
-            self.one(&step).await.map_err(|error| failure(&step, error))?;
+            let permit = self.permit(&step).await?;
+            let mut doing = self.one(&step).boxed();
+            let done = match &step {
+                Step::StopMachine(_) | Step::RemoveMachine(_) => match timeout(STOP_COUNTS, &mut doing).await
+                {
+                    Ok(done) => done,
+                    Err(_) => {
+                        drop(permit);
+                        doing.await
+                    }
+                },
+                _ => doing.await,
+            };
+            done.map_err(|error| failure(&step, error))?;
         }
         Ok(())
     }

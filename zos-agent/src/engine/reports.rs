@@ -24,19 +24,26 @@ impl Engine {
         for (&id, desired) in &snapshot.contracts {
             let target = self.target(desired);
             let progress = self.progress.get(&id);
-            let is_ready = progress.is_some_and(|p| p.is_ready(&self.timing));
+            let is_ready = progress.is_some_and(|p| p.is_ready());
             let rejection = match &target.wanted {
                 Wanted::Refused(rejection) => Some(rejection),
                 _ => progress.and_then(Progress::rejection),
             };
             let is_failing = progress.is_some_and(Progress::is_failing);
             *counts.of(desired, is_ready, rejection.is_some(), is_failing) += 1;
-            if let Some(report) = self.answer(desired, target, rejection, is_ready, observed.get(&id)) {
+            let there = observed.get(&id);
+            let report = if there.is_some_and(|there| there.is_unreadable) {
+                self.outputs.reports.borrow().get(&Topic::Answer(id)).cloned()
+            } else {
+                self.answer(desired, target, rejection, is_ready, there)
+            };
+            if let Some(report) = report {
                 reports.insert(Topic::Answer(id), report);
             }
             let version = target.version.number;
             let is_awaited = !desired.has_confirmed(target.version);
-            if is_awaited && self.reconciler.purpose(id) == Some(Purpose::Run(target.version)) {
+            let is_busy = self.reconciler.purpose(id) == Some(Purpose::Run(target.version));
+            if is_awaited && (is_busy || progress.is_some_and(Progress::is_settling)) {
                 reports.insert(Topic::Progress(id), Report::Progress { contract: id, version });
             }
         }
@@ -75,12 +82,17 @@ impl Engine {
         if let Some(rejection) = rejection {
             return (!desired.has_confirmed(target.version)).then(|| failed((target.version, rejection)));
         }
-        let workloads = target.workloads().filter(|_| is_ready)?;
+        // Once confirmed, the owner is also told how it fares when not all of it works.
+        let exits = self.exits.of(contract);
+        let is_sick = observed.is_some_and(|there| there.machines.values().any(|m| m.sickness().is_some()));
+        let tells =
+            desired.has_confirmed(target.version) && !desired.contract.paused && (exits.is_some() || is_sick);
+        let workloads = target.workloads().filter(|_| is_ready || tells)?;
         Some(Report::Deployed {
             contract,
             version: target.version.number,
             body_hash: target.version.body_hash,
-            result: result::result(workloads, observed),
+            result: result::result(workloads, observed, exits),
         })
     }
 }

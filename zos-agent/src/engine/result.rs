@@ -1,26 +1,171 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The result of a deployment: how its owner reaches the workloads (`docs/FORMATS.md` §5).
+//! The result of a deployment: how its owner reaches the workloads, and how they fare (`docs/FORMATS.md` §5).
 
-use super::observed::ObservedContract;
-use crate::{chain::desired::Workloads, drivers::MachineState};
-use tfgrid_primitives::report::MAX_RESULT_BYTES;
+use super::{exits::ContractExits, observed::ObservedContract};
+use crate::{
+    chain::desired::Workloads,
+    drivers::{MachineSpec, MachineState},
+};
+use serde::Serialize;
+use std::net::IpAddr;
+use tfgrid_primitives::{report::MAX_RESULT_BYTES, text::printable};
 
-/// JSON from workload name to `{ "ip": … }`, in the order of the deployment, without the workloads that
-/// exceed the size limit.
-pub fn result(workloads: &Workloads, observed: Option<&ObservedContract>) -> Vec<u8> {
-    let mut text = String::from("{");
-    for spec in &workloads.machines {
-        let machine = observed.and_then(|observed| observed.machines.get(&spec.id.name));
-        let Some(MachineState::Running { ip: Some(ip) }) = machine.map(|machine| &machine.state) else {
-            continue;
-        };
-        let separator = if text.len() > 1 { "," } else { "" };
-        // Neither names of workloads nor addresses need escaping.
-        let entry = format!(r#"{separator}"{}":{{"ip":"{ip}"}}"#, spec.id.name);
-        if text.len() + entry.len() < MAX_RESULT_BYTES as usize {
-            text.push_str(&entry);
-        }
+/// Longest last lines, tried one after another until the result fits.
+const LINE_BYTES: [u32; 4] = [120, 60, 20, 0];
+/// Stands for machines that don't fit: no workload has this name.
+const OTHERS: &str = "+";
+
+/// What is told about a machine.
+#[derive(Serialize)]
+struct Told<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restarts: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exit: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<String>,
+    #[serde(skip)]
+    full_line: &'a str,
+}
+
+/// JSON from machine name to what is told about it, in the order of the deployment. Where it would exceed the size
+/// limit, last lines are shortened, then left out, and at last the number of machines that don't fit stands for them.
+pub fn result(
+    workloads: &Workloads,
+    observed: Option<&ObservedContract>,
+    exits: Option<&ContractExits>,
+) -> Vec<u8> {
+    let machines: Vec<_> =
+        workloads.machines.iter().filter_map(|spec| Some((spec, told(spec, observed, exits)?))).collect();
+    let entries = |most: u32| -> Vec<String> {
+        machines
+            .iter()
+            .map(|(spec, told)| {
+                let line = (!told.full_line.is_empty() && most > 0).then(|| shortened(told.full_line, most));
+                let told = Told { line, ..*told };
+                // Neither names nor these values can fail to be JSON.
+                let told = serde_json::to_string(&told).unwrap_or_else(|_| "{}".into());
+                format!(r#""{}":{told}"#, spec.id.name)
+            })
+            .collect()
+    };
+    let fits = |entries: &[String]| {
+        let text = format!("{{{}}}", entries.join(","));
+        (text.len() <= MAX_RESULT_BYTES as usize).then_some(text)
+    };
+    let shortest = entries(0);
+    let left_out = |count: usize| {
+        let others = format!(r#""{OTHERS}":{count}"#);
+        let kept = shortest.iter().take(shortest.len() - count).cloned();
+        fits(&kept.chain([others]).collect::<Vec<_>>())
+    };
+    let text = LINE_BYTES
+        .into_iter()
+        .find_map(|most| fits(&entries(most)))
+        .or_else(|| (1..=shortest.len()).find_map(left_out));
+    text.unwrap_or_else(|| "{}".into()).into_bytes()
+}
+
+/// `None` if nothing is known of the machine.
+fn told<'a>(
+    spec: &MachineSpec,
+    observed: Option<&ObservedContract>,
+    exits: Option<&'a ContractExits>,
+) -> Option<Told<'a>> {
+    let machine = observed?.machines.get(&spec.id.name)?;
+    let ip = match machine.state {
+        MachineState::Running { ip, .. } => ip,
+        MachineState::Stopped { .. } => None,
+    };
+    let exit = exits.and_then(|exits| exits.get(&spec.id.name)).filter(|exit| exit.hash == spec.hash);
+    if ip.is_none() && exit.is_none() {
+        return None;
     }
-    text.push('}');
-    text.into_bytes()
+    Some(Told {
+        ip,
+        health: machine.sickness().map(|_| "unhealthy"),
+        restarts: exit.map(|exit| exit.restarts).filter(|restarts| *restarts > 0),
+        exit: exit.map(|exit| exit.code),
+        line: None,
+        full_line: exit.map_or("", |exit| exit.line.as_str()),
+    })
+}
+
+/// The text in at most so many bytes; what is cut off shows.
+fn shortened(text: &str, most: u32) -> String {
+    if text.len() <= most as usize {
+        return text.to_owned();
+    }
+    format!("{}…", printable(text, most.saturating_sub(3)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        drivers::{ContainerSpec, ObservedMachine, WorkloadId},
+        engine::exits::Exits,
+        store::Store,
+    };
+    use std::collections::BTreeMap;
+    use tfgrid_client::deployment::Restart;
+    use tfgrid_primitives::text::is_printable;
+
+    /// So many machines that run again after they have crashed with this last line.
+    fn crashed(count: usize, line: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let mut exits = Exits::load(Store::open(folder.path()).unwrap()).unwrap();
+        let mut workloads = Workloads::default();
+        let mut observed = ObservedContract::default();
+        for index in 0..count {
+            let id = WorkloadId { contract: 1, name: format!("machine-{index:02}") };
+            let spec = MachineSpec {
+                id: id.clone(),
+                version: 1,
+                pointer: String::new(),
+                restart: Restart::Always,
+                container: ContainerSpec::default(),
+                hash: "a".into(),
+            };
+            let state = MachineState::Stopped { how: String::new(), exit: Some(1) };
+            let mut machine = ObservedMachine { id, hash: "a".into(), instance: "1".into(), state };
+            exits.note(&spec, &machine, line);
+            machine.state =
+                MachineState::Running { ip: Some([172, 30, 0, 2].into()), condition: Default::default() };
+            observed.machines =
+                BTreeMap::from_iter(observed.machines.into_iter().chain([(spec.id.name.clone(), machine)]));
+            workloads.machines.push(spec);
+        }
+        let text = result(&workloads, Some(&observed), exits.of(1));
+        assert!(text.len() <= MAX_RESULT_BYTES as usize && is_printable(&text));
+        String::from_utf8(text).unwrap()
+    }
+
+    #[test]
+    fn a_restart_is_told_with_exit_code_and_last_line() {
+        assert_eq!(
+            crashed(1, "no \"config\"\n"),
+            r#"{"machine-00":{"ip":"172.30.0.2","restarts":1,"exit":1,"line":"no \"config\""}}"#
+        );
+    }
+
+    #[test]
+    fn long_lines_are_shortened_and_show_it() {
+        let text = crashed(2, &"é".repeat(200));
+        assert_eq!(text.matches("é…").count(), 2, "{text}");
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+    }
+
+    #[test]
+    fn machines_that_do_not_fit_are_counted() {
+        let text = crashed(32, "x");
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let told = value.as_object().unwrap().len() - 1;
+        assert_eq!(value[OTHERS], 32 - told);
+        assert!(told >= 3, "{text}");
+    }
 }

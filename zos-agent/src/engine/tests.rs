@@ -5,7 +5,7 @@ use super::*;
 use crate::{
     chain::{Body, ContractState, Follower, Outbox, OutboxInputs, Report, Topic, fake::FakeChain},
     drivers::{
-        MachineUsage,
+        Condition, MachineUsage,
         fake::{FakeHost, Image},
     },
     store::Store,
@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
+mod jobs;
 mod releases;
 mod tries;
 mod updates;
@@ -286,7 +287,7 @@ async fn a_machine_that_never_gets_ready_is_given_up() {
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
     let expected = (FailureCode::WorkloadExited, "/workloads/0".to_string());
     assert_eq!(node.until_failed().await, expected);
-    assert_eq!(node.failure_text(), "5 times: exit code 1:  [31mno configuration");
+    assert_eq!(node.failure_text(), "5 times: exit code 1: [31mno configuration");
     assert_eq!(node.times("start 1-web"), 5);
     node.until("it is removed", |node| node.host.is_empty()).await;
 }
@@ -462,6 +463,47 @@ async fn a_slow_pull_delays_no_other_contract() {
     node.chain.close(1);
     node.until("the pull is given up", |node| node.did("cancel localhost/huge:1")).await;
     assert!(!node.did("start 1-web"));
+}
+
+#[tokio::test]
+async fn machines_that_stop_slowly_delay_no_other_contract() {
+    let mut node = Node::new();
+    node.timing.hold_starts = Duration::from_millis(100);
+    node.start();
+    let slow = 1..=9;
+    for contract in slow.clone() {
+        node.chain.deploy(contract, &machine("slow", "localhost/web:1"));
+        node.until_deployed(contract).await;
+    }
+    node.host.never_stop("slow", true);
+    slow.clone().for_each(|contract| node.chain.pause(contract, true));
+    node.until("all are stopping", |node| slow.clone().all(|c| node.did(&format!("stopping {c}-slow"))))
+        .await;
+    node.chain.deploy(10, &machine("web", "localhost/web:1"));
+    node.until_deployed(10).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_hides_no_other_and_stays() {
+    let node = Node::running();
+    for (contract, name) in [(1, "web"), (2, "closed")] {
+        node.chain.deploy(contract, &machine(name, "localhost/web:1"));
+        node.until_deployed(contract).await;
+        node.host.hide(name, true);
+    }
+    let reports = node.chain.reports("deployed").len();
+    node.chain.close(2);
+    node.until_another_came_and_went().await;
+    for (contract, name) in [(1, "web"), (2, "closed")] {
+        assert!(node.host.is_running(contract, name));
+        assert_eq!(node.times(&format!("start {contract}-{name}")), 1);
+    }
+    // The other contract has one.
+    assert_eq!(node.chain.reports("deployed").len(), reports + 1);
+    assert!(!node.did("remove network 2") && node.chain.reports("released").is_empty());
+
+    node.host.hide("closed", false);
+    node.until("it is removed", |node| node.did("remove network 2")).await;
 }
 
 #[tokio::test]

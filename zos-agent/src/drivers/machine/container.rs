@@ -1,17 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Translates a machine's spec to the engine's API. Pure.
 
-use super::names::{Names, network};
-use crate::drivers::{Bind, MachineSpec};
-use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HostConfig, HostConfigLogConfig, Mount, MountType,
-    MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, NetworkingConfig,
-    RestartPolicy, RestartPolicyNameEnum,
+use super::{
+    names::{Names, network},
+    probe::{CHECK_EVERY, CHECK_TIMEOUT, FAILURES},
 };
-use std::collections::HashMap;
+use crate::drivers::{Bind, DEFAULT_STOP_SECONDS, MachineSpec};
+use bollard::models::{
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, NetworkingConfig,
+    ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+use tfgrid_client::deployment::{Check, Health};
 use tfgrid_primitives::ContractId;
 
 const PIDS: i64 = 512;
+/// Files that a process may open. Some programs take time for each that they might.
+const OPEN_FILES: u64 = 65_536;
 /// Of a hundredth of a core.
 const NANOS: u64 = 10_000_000;
 
@@ -24,6 +33,8 @@ pub struct Common {
     pub dns: Vec<String>,
     /// Number of cores of this host. The engine refuses more.
     pub cores: u64,
+    /// Files that a process of this host may open at most. The engine can't allow more where it lacks that right itself.
+    pub open_files: u64,
 }
 
 /// The container of a machine. Only the agent restarts it.
@@ -35,11 +46,13 @@ pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bi
         user: spec.container.user.clone(),
         working_dir: spec.container.workdir.clone(),
         stop_signal: spec.container.stop_signal.clone(),
+        stop_timeout: Some(signed(spec.container.stop_seconds.unwrap_or(DEFAULT_STOP_SECONDS))),
         image: Some(image),
         env: Some(spec.container.env.iter().map(|(key, value)| format!("{key}={value}")).collect()),
         entrypoint: unless_empty(&spec.container.entrypoint),
         cmd: unless_empty(&spec.container.args),
         labels: Some(common.names.container_labels(spec)),
+        healthcheck: spec.container.health.as_ref().map(healthcheck),
         host_config: Some(host_config(common, spec, binds, &network)),
         networking_config: Some(NetworkingConfig {
             endpoints_config: Some(HashMap::from([(network, endpoint)])),
@@ -62,6 +75,8 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         mounts: Some(binds.iter().map(|bind| mount(common, spec, bind)).collect()),
         // Docker's defaults without the one that forges addresses.
         cap_drop: Some(vec!["NET_RAW".into()]),
+        cap_add: unless_empty(&spec.container.capabilities),
+        ulimits: Some(ulimits(common, spec)),
         security_opt: Some(vec!["no-new-privileges".into()]),
         // An init forwards signals and reaps orphans.
         init: Some(true),
@@ -77,6 +92,35 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         dns: Some(common.dns.clone()),
         ..Default::default()
     }
+}
+
+/// The engine runs a program; everything else is checked by the agent, and not by what the image declares.
+fn healthcheck(health: &Health) -> HealthConfig {
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).ok();
+    let test = match &health.check {
+        Check::Exec(words) => ["CMD".to_owned()].into_iter().chain(words.iter().cloned()).collect(),
+        Check::Http { .. } | Check::Tcp { .. } => vec!["NONE".into()],
+    };
+    HealthConfig {
+        test: Some(test),
+        interval: nanos(CHECK_EVERY),
+        timeout: nanos(CHECK_TIMEOUT),
+        retries: Some(FAILURES.into()),
+        start_period: nanos(Duration::from_secs(health.start_seconds)),
+        ..Default::default()
+    }
+}
+
+/// Default limits with those of the owner. No file of a crash goes where the host wants its own.
+fn ulimits(common: &Common, spec: &MachineSpec) -> Vec<ResourcesUlimits> {
+    let mut limits = BTreeMap::from([("core", 0), ("nofile", OPEN_FILES.min(common.open_files))]);
+    limits.extend(spec.container.ulimits.iter().map(|(name, limit)| (name.as_str(), *limit)));
+    let limit = |(name, limit): (&str, u64)| ResourcesUlimits {
+        name: Some(name.to_owned()),
+        soft: Some(signed(limit)),
+        hard: Some(signed(limit)),
+    };
+    limits.into_iter().map(limit).collect()
 }
 
 /// A named volume of the engine rather than a bind: it begins with the image's files. It fails if its source is
@@ -115,8 +159,9 @@ pub fn contract_network(common: &Common, contract: ContractId) -> NetworkCreateR
     }
 }
 
-fn unless_empty(words: &[String]) -> Option<Vec<String>> {
-    (!words.is_empty()).then(|| words.to_vec())
+fn unless_empty<'a>(words: impl IntoIterator<Item = &'a String>) -> Option<Vec<String>> {
+    let words: Vec<String> = words.into_iter().cloned().collect();
+    (!words.is_empty()).then_some(words)
 }
 
 fn signed(number: u64) -> i64 {
@@ -127,11 +172,11 @@ fn signed(number: u64) -> i64 {
 mod tests {
     use super::*;
     use crate::drivers::{ContainerSpec, WorkloadId};
-    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
     use tfgrid_primitives::units::MIB;
 
     fn common() -> Common {
-        Common { names: Names::new(&[0xab; 32]), dns: vec!["1.1.1.1".into()], cores: 2 }
+        Common { names: Names::new(&[0xab; 32]), dns: vec!["1.1.1.1".into()], cores: 2, open_files: 1 << 20 }
     }
 
     fn spec() -> MachineSpec {
@@ -139,6 +184,7 @@ mod tests {
             id: WorkloadId { contract: 7, name: "web".into() },
             version: 3,
             pointer: "/workloads/0".into(),
+            restart: Default::default(),
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
                 cpu: 25,
@@ -159,6 +205,9 @@ mod tests {
         assert_eq!(host.memory_swap, host.memory);
         assert_eq!(host.nano_cpus, Some(250_000_000));
         assert_eq!(host.shm_size, Some(64 << 20));
+        let limits: Vec<_> = host.ulimits.into_iter().flatten().map(|l| (l.name, l.soft, l.hard)).collect();
+        let limit = |name: &str, most| (Some(name.to_owned()), Some(most), Some(most));
+        assert_eq!(limits, [limit("core", 0), limit("nofile", 65_536)]);
         assert_eq!(host.cap_drop, Some(vec!["NET_RAW".to_string()]));
         assert_eq!(host.cap_add, None);
         assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_string()]));
@@ -188,6 +237,7 @@ mod tests {
         assert_eq!(body.cmd, Some(vec!["-f".to_string()]));
         assert_eq!(body.env, Some(vec!["A=b=c".to_string()]));
         assert_eq!((body.user, body.working_dir, body.stop_signal), (None, None, None));
+        assert_eq!(body.stop_timeout, Some(10));
         assert_eq!(body.hostname.as_deref(), Some("web"));
     }
 
@@ -199,13 +249,33 @@ mod tests {
         spec.container.hostname = Some("db.example".into());
         spec.container.shm = Some(MIB);
         spec.container.stop_signal = Some("SIGINT".into());
+        spec.container.stop_seconds = Some(300);
+        spec.container.ulimits = BTreeMap::from([("core".into(), 7), ("stack".into(), 8)]);
+        spec.container.capabilities = BTreeSet::from(["IPC_LOCK".into()]);
         let body = container(&common(), &spec, "x".into(), &[]);
+        assert_eq!(body.stop_timeout, Some(300));
         assert_eq!((body.user.as_deref(), body.working_dir.as_deref()), (Some("app"), Some("/srv")));
         assert_eq!(
             (body.hostname.as_deref(), body.stop_signal.as_deref()),
             (Some("db.example"), Some("SIGINT"))
         );
-        assert_eq!(body.host_config.unwrap().shm_size, Some(1 << 20));
+        let host = body.host_config.unwrap();
+        assert_eq!((host.shm_size, host.cap_add), (Some(1 << 20), Some(vec!["IPC_LOCK".to_string()])));
+        let limits: Vec<_> = host.ulimits.into_iter().flatten().map(|l| (l.name.unwrap(), l.hard)).collect();
+        let limit = |name: &str, most| (name.to_owned(), Some(most));
+        assert_eq!(limits, [limit("core", 7), limit("nofile", 65_536), limit("stack", 8)]);
+    }
+
+    #[test]
+    fn a_health_check_replaces_that_of_the_image() {
+        let mut spec = spec();
+        let mut made = |check| {
+            spec.container.health = Some(Health { check, start_seconds: 30 });
+            let body = container(&common(), &spec, "x".into(), &[]);
+            (body.healthcheck.unwrap().test.unwrap(), body.labels.unwrap().remove("zos.probe"))
+        };
+        assert_eq!(made(Check::Exec(vec!["/up".into()])), (vec!["CMD".into(), "/up".into()], None));
+        assert_eq!(made(Check::Tcp { port: 80 }), (vec!["NONE".into()], Some("80 30 ".into())));
     }
 
     #[test]

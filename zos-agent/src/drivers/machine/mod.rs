@@ -5,50 +5,64 @@ mod connection;
 mod container;
 mod disk;
 mod names;
+mod probe;
 mod pull;
 
 pub(crate) use connection::Connection;
 pub use connection::EngineChoice;
 
 use super::{
-    Bind, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, ObservedMachine,
-    ObservedMachines, WorkloadId, pool::Pool,
+    Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
+    ObservedMachine, ObservedMachines, WorkloadId, io_error, pool::Pool,
 };
 use async_trait::async_trait;
 use bollard::{
     Docker,
     errors::Error,
-    models::{ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse},
+    models::{
+        ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse,
+        HealthStatusEnum,
+    },
     query_parameters::{
         CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
         ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
         LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
-        StatsOptionsBuilder, StopContainerOptionsBuilder,
+        StatsOptionsBuilder, StopContainerOptions,
     },
 };
 use container::{Common, contract_network};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use names::Names;
+use probe::{Probes, Target};
+use rustix::process::{Resource, getrlimit};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fs,
+    io::ErrorKind,
     net::IpAddr,
+    path::PathBuf,
     sync::Mutex as SyncMutex,
     thread,
     time::Duration,
 };
+use tfgrid_client::deployment::MAX_STOP_SECONDS;
 use tfgrid_primitives::{ContractId, PublicKey};
 use tokio::{
     sync::{Mutex, Notify},
     time::{sleep, timeout},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 /// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
-/// Grace period of a stopped container before it is killed.
-const STOP_SECONDS: i32 = 10;
+/// Limit for a stop: the engine answers once the machine has stopped, in its own time.
+const STOP_TIMEOUT: Duration = Duration::from_secs(MAX_STOP_SECONDS + ANSWER_SECONDS);
 /// Delay before the agent listens to the engine again after it went away.
 const LISTEN_AGAIN: Duration = Duration::from_secs(5);
+/// How often the agent looks for health checks that are due.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Limit for the answer about one container.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limit of containers that are inspected at the same time.
 const MAX_INSPECTS: usize = 8;
 /// Lines of a machine's output of which the last that isn't empty counts.
@@ -73,6 +87,7 @@ pub struct DockerMachines {
     pool: Pool,
     connection: Mutex<Option<Connection>>,
     changed: Notify,
+    probes: Probes,
     /// Images of each contract, to be removed with it.
     images: SyncMutex<BTreeMap<ContractId, BTreeSet<String>>>,
 }
@@ -81,18 +96,34 @@ impl DockerMachines {
     /// Uses this engine, which need not run yet, and this pool.
     pub fn new(choice: EngineChoice, pool: Pool, node_key: &PublicKey, dns: Vec<String>) -> Self {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let open_files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         Self {
             choice,
-            common: Common { names: Names::new(node_key), dns, cores },
+            common: Common { names: Names::new(node_key), dns, cores, open_files },
             pool,
             connection: Mutex::new(None),
             changed: Notify::new(),
+            probes: Probes::default(),
             images: SyncMutex::default(),
         }
     }
 
-    /// Listens to the engine's events for ever. [`MachineDriver::changed`] resolves only while this runs.
+    /// Listens to the engine's events and checks the health of machines, for ever. [`MachineDriver::changed`]
+    /// resolves only while this runs.
     pub async fn listen(&self) {
+        tokio::join!(self.listen_to_engine(), self.check_health());
+    }
+
+    async fn check_health(&self) {
+        loop {
+            sleep(PROBE_EVERY).await;
+            if self.probes.run().await {
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    async fn listen_to_engine(&self) {
         loop {
             if let Err(error) = self.listen_once().await {
                 debug!("not listening to the engine: {error:#}");
@@ -106,7 +137,7 @@ impl DockerMachines {
     async fn listen_once(&self) -> Result<(), DriverError> {
         let mut filters = self.common.names.filter();
         filters.insert("type".into(), vec!["container".into()]);
-        filters.insert("event".into(), ["start", "die", "destroy"].map(Into::into).to_vec());
+        filters.insert("event".into(), ["start", "die", "destroy", "health_status"].map(Into::into).to_vec());
         let options = EventsOptionsBuilder::default().filters(&filters).build();
         let docker = self.docker().await?;
         let mut events = Box::pin(docker.events(Some(options)));
@@ -172,11 +203,34 @@ impl DockerMachines {
         id: &str,
     ) -> Result<Option<ObservedMachine>, DriverError> {
         let Some(inspected) = self.inspect(docker, id).await? else { return Ok(None) };
-        let Some(machine) = observed_machine(id, &inspected) else { return Ok(None) };
+        let Some(mut machine) = observed_machine(id, &inspected) else { return Ok(None) };
+        match &mut machine.state {
+            MachineState::Running { ip, condition } => {
+                let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
+                let target = labels.and_then(|labels| Target::parse(labels.get(names::PROBE)?));
+                if let Some(target) = target {
+                    *condition = self.probes.condition(&machine.instance, *ip, target);
+                }
+            }
+            MachineState::Stopped { exit, .. } => *exit = exit.filter(|_| !self.mark(&machine.id).exists()),
+        }
         if let Some(image) = inspected.config.and_then(|config| config.image) {
             self.remember_image(machine.id.contract, image);
         }
         Ok(Some(machine))
+    }
+
+    /// A file that is there while a machine is stopped by the agent, which its exit code doesn't tell.
+    fn mark(&self, id: &WorkloadId) -> PathBuf {
+        self.pool.stopped().join(self.common.names.container(id))
+    }
+
+    fn unmark(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let mark = self.mark(id);
+        match fs::remove_file(&mark) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", &mark, error)),
+            _ => Ok(()),
+        }
     }
 
     fn remember_image(&self, contract: ContractId, image: String) {
@@ -250,10 +304,32 @@ impl MachineDriver for DockerMachines {
             .list_containers(Some(options))
             .await
             .map_err(|error| failure("list the containers of", &self.choice.socket, error))?;
-        let ids: Vec<String> = containers.into_iter().filter_map(|container| container.id).collect();
-        let inspects: Vec<_> = ids.iter().map(|id| self.observe_machine(&docker, id).boxed()).collect();
+        let inspects: Vec<_> = containers
+            .iter()
+            .filter_map(|found| Some((found.id.as_deref()?, names::contract(found.labels.as_ref()?)?)))
+            .map(|(id, contract)| {
+                let inspect = timeout(INSPECT_TIMEOUT, self.observe_machine(&docker, id));
+                inspect.map(move |inspected| (contract, inspected)).boxed()
+            })
+            .collect();
         let inspected: Vec<_> = stream::iter(inspects).buffer_unordered(MAX_INSPECTS).collect().await;
-        let machines = inspected.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
+        let (mut machines, mut unreadable) = (Vec::new(), BTreeSet::new());
+        for (contract, inspected) in inspected {
+            let why = match inspected {
+                Ok(Ok(machine)) => {
+                    machines.extend(machine);
+                    continue;
+                }
+                Ok(Err(error)) => format!("{:#}", anyhow::Error::from(error)),
+                Err(_) => format!("a container can't be read within {INSPECT_TIMEOUT:?}"),
+            };
+            warn!(contract, "nothing of it is changed: {why}");
+            unreadable.insert(contract);
+        }
+        if !unreadable.is_empty() {
+            // Is it the engine that fails rather than a container?
+            docker.ping().await.map_err(|error| failure("reach", &self.choice.socket, error))?;
+        }
 
         let options = ListNetworksOptionsBuilder::default().filters(&filters).build();
         let networks = docker
@@ -261,7 +337,9 @@ impl MachineDriver for DockerMachines {
             .await
             .map_err(|error| failure("list the networks of", &self.choice.socket, error))?;
         let networks = networks.iter().filter_map(|network| names::contract(network.labels.as_ref()?));
-        Ok(ObservedMachines { machines, networks: networks.collect() })
+        let observed = ObservedMachines { machines, networks: networks.collect(), unreadable };
+        self.probes.keep(|instance| observed.machines.iter().any(|machine| machine.instance == instance));
+        Ok(observed)
     }
 
     async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
@@ -299,13 +377,20 @@ impl MachineDriver for DockerMachines {
     async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
         let name = self.common.names.container(id);
         let started = self.docker().await?.start_container(&name, None::<StartContainerOptions>).await;
-        started.map_err(|error| make_failure("start", id, error))
+        started.map_err(|error| make_failure("start", id, error))?;
+        self.unmark(id)
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
         let name = self.common.names.container(id);
-        let options = StopContainerOptionsBuilder::default().t(STOP_SECONDS).build();
-        let stopped = self.docker().await?.stop_container(&name, Some(options)).await;
+        let docker = self.docker().await?.with_timeout(STOP_TIMEOUT);
+        let state = self.inspect(&docker, &name).await?.and_then(|container| container.state);
+        if state.and_then(|state| state.running) != Some(true) {
+            return Ok(());
+        }
+        let mark = self.mark(id);
+        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
+        let stopped = docker.stop_container(&name, None::<StopContainerOptions>).await;
         existing(stopped).map(drop).map_err(|error| failure("stop the container", &name, error))
     }
 
@@ -314,7 +399,8 @@ impl MachineDriver for DockerMachines {
         let name = self.common.names.container(id);
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
         let removed = self.docker().await?.remove_container(&name, Some(options)).await;
-        existing(removed).map(drop).map_err(|error| failure("remove the container", &name, error))
+        existing(removed).map_err(|error| failure("remove the container", &name, error))?;
+        self.unmark(id)
     }
 
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
@@ -418,14 +504,33 @@ fn machine_state(state: &ContainerState, ip: Option<IpAddr>) -> MachineState {
     match state.status {
         // A container that somebody has paused by hand is left alone.
         Some(ContainerStateStatusEnum::RUNNING | ContainerStateStatusEnum::PAUSED) => {
-            MachineState::Running { ip }
+            MachineState::Running { ip, condition: condition(state) }
         }
         Some(ContainerStateStatusEnum::CREATED) => {
             let why = state.error.as_deref().filter(|error| !error.is_empty());
-            MachineState::Stopped { how: why.unwrap_or("never started").to_owned() }
+            MachineState::Stopped { how: why.unwrap_or("never started").to_owned(), exit: None }
         }
-        _ if state.oom_killed == Some(true) => MachineState::Stopped { how: "out of memory".into() },
-        _ => MachineState::Stopped { how: format!("exit code {}", state.exit_code.unwrap_or(-1)) },
+        _ => {
+            let code = state.exit_code.unwrap_or(-1);
+            let is_out_of_memory = state.oom_killed == Some(true);
+            let how = if is_out_of_memory { "out of memory".into() } else { format!("exit code {code}") };
+            MachineState::Stopped { how, exit: Some(code) }
+        }
+    }
+}
+
+/// What the check says that the engine makes.
+fn condition(state: &ContainerState) -> Condition {
+    let health = state.health.as_ref();
+    match health.and_then(|health| health.status) {
+        Some(HealthStatusEnum::STARTING) => Condition::Starting,
+        Some(HealthStatusEnum::HEALTHY) => Condition::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => {
+            let last = health.and_then(|health| health.log.as_ref()?.last());
+            let output = last.and_then(|check| check.output.as_deref()).unwrap_or_default();
+            Condition::Unhealthy(output.trim().to_owned())
+        }
+        Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Condition::Unchecked,
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names and labels of containers and networks, derived from node, contract and workload.
 
+use super::probe::Target;
 use crate::drivers::{MachineSpec, WorkloadId, firewall::BRIDGE_PREFIX};
 use sp_core::{Blake2Hasher, Hasher};
 use std::{collections::HashMap, path::Path};
@@ -16,6 +17,9 @@ pub const VERSION: &str = "zos.version";
 pub const WORKLOAD: &str = "zos.workload";
 /// Label: the hash of the machine's spec.
 pub const SPEC: &str = "zos.spec";
+
+/// Label: the health check that the agent makes.
+pub const PROBE: &str = "zos.probe";
 
 /// Names objects of one node.
 #[derive(Clone, Debug)]
@@ -56,6 +60,9 @@ impl Names {
         labels.insert(VERSION.into(), spec.version.to_string());
         labels.insert(WORKLOAD.into(), spec.id.name.clone());
         labels.insert(SPEC.into(), spec.hash.clone());
+        if let Some(target) = spec.container.health.as_ref().and_then(Target::new) {
+            labels.insert(PROBE.into(), target.to_string());
+        }
         labels
     }
 
