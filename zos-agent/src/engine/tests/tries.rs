@@ -35,7 +35,8 @@ async fn give_up(node: &Node) {
     node.until("it is given up", |node| node.times("start 1-b") == 5 && !node.host.is_running(1, "a")).await;
     until_observed_twice(node).await;
     assert!(!node.host.is_running(1, "a"));
-    assert_eq!((node.times("start 1-a"), node.times("stop 1-a"), node.times("start 1-b")), (5, 5, 5));
+    // On a busy machine the next try may be due before `a` is stopped for the last one.
+    assert_eq!((node.times("start 1-a"), node.times("start 1-b")), (node.times("stop 1-a"), 5));
 }
 
 /// The chain takes reports again, and the node says that `b` can't run.
