@@ -38,6 +38,8 @@ pub struct Plan {
     min_charge_ms: u64,
     /// The time for which the credit must pay, in milliseconds.
     min_runway_ms: u64,
+    /// The least that can be deposited.
+    least_deposit: Balance,
     is_new: bool,
     /// GB of traffic that are bought, and their cost.
     traffic: Option<(u32, Balance)>,
@@ -88,6 +90,7 @@ impl Plan {
             price: at.grid_info().await?.tft_price,
             min_charge_ms: at.min_charge_ms()?,
             min_runway_ms: at.min_runway_ms()?,
+            least_deposit: at.existential_deposit()?,
             is_new: false,
             traffic: None,
             replaced: None,
@@ -161,7 +164,7 @@ impl Plan {
                 format!(
                     "your credit must pay for {} of all that you run: `threebot deposit {}` first",
                     stretch(self.min_runway_ms / 1_000),
-                    format_tft(self.missing())
+                    format_tft(self.missing().max(self.least_deposit))
                 )
             ));
         }
@@ -313,6 +316,7 @@ mod tests {
             price: USD / 20,
             min_charge_ms: 10 * MINUTE_MS,
             min_runway_ms: HOUR_MS,
+            least_deposit: 0,
             is_new: true,
             traffic: None,
             replaced: None,
@@ -376,7 +380,9 @@ mod tests {
         let dear = Plan { credit: TFT, ..plan(10_000_000_000, 10_000_000_000) };
         let text = "your credit must pay for 1 h 0 min of all that you run: `threebot deposit 19` first";
         assert_eq!(refusal(&dear), ("Billing.CreditTooLow", text.into()));
-        assert!(Plan { is_checked: false, ..dear }.ensure_affordable().is_ok());
+        let almost = Plan { credit: 20 * TFT - 1, least_deposit: TFT / 100, ..dear };
+        assert!(refusal(&almost).1.contains("`threebot deposit 0.01` first"));
+        assert!(Plan { is_checked: false, ..almost }.ensure_affordable().is_ok());
     }
 
     #[test]

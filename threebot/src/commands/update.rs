@@ -4,6 +4,7 @@
 use super::{
     deploy::{Waiting, planned, running, with_public_note},
     event,
+    funds::Funding,
 };
 use crate::{
     cli::Global,
@@ -99,6 +100,9 @@ impl Update {
         let Target::Node { node, public_ips: present_ips, resources } = target else {
             bail!("contract {contract} runs nothing that could have another version");
         };
+        if let Some(paused) = Funding::read(&at, twin).await?.paused() {
+            bail!("{paused}; until then no node runs another version");
+        }
         let is_first = status == ContractStatus::Created;
         let offer = foreseen::online_node(&at, node).await?;
         let public_ips = self.ips.unwrap_or(present_ips);
