@@ -755,33 +755,34 @@ async fn tenants_reach_neither_the_host_nor_each_other() {
     assert!(!reaches(&ips[1].to_string(), 80), "another tenant is reached");
 }
 
-/// A network namespace with a public address, as a machine on the internet has; removed on drop.
+/// A network namespace with a public address, as a machine on the internet has. It ends with its processes.
 struct Internet {
-    servers: Vec<Child>,
+    processes: Vec<Child>,
 }
 
 impl Internet {
-    const NAME: &str = "zt-internet";
     const ADDRESS: &str = "11.22.33.2";
 
     /// With web servers at these ports.
     fn with_servers(ports: &[u16]) -> Self {
-        let mut internet = Self { servers: Vec::new() };
-        let inside = format!("{}/30", Self::ADDRESS);
-        for arguments in [
-            format!("netns add {}", Self::NAME),
-            format!("link add zt-host type veth peer name zt-far netns {}", Self::NAME),
-            "addr add 11.22.33.1/30 dev zt-host".into(),
-            "link set zt-host up".into(),
-            format!("-n {} addr add {inside} dev zt-far", Self::NAME),
-            format!("-n {} link set zt-far up", Self::NAME),
+        let holder = Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
+        let pid = holder.id();
+        let mut internet = Self { processes: vec![holder] };
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+        wait_until("the namespace", || namespace(&pid.to_string()) != namespace("self"));
+        let inside = format!("nsenter --target {pid} --net");
+        for command in [
+            format!("ip link add zt-host type veth peer name zt-far netns {pid}"),
+            "ip addr add 11.22.33.1/30 dev zt-host".into(),
+            "ip link set zt-host up".into(),
+            format!("{inside} ip addr add {}/30 dev zt-far", Self::ADDRESS),
+            format!("{inside} ip link set zt-far up"),
         ] {
-            let status = Command::new("ip").args(arguments.split(' ')).status().unwrap();
-            assert!(status.success(), "ip {arguments}");
+            assert!(words(&command).status().unwrap().success(), "{command}");
         }
         for port in ports {
-            let server = format!("netns exec {} busybox httpd -f -p {port}", Self::NAME);
-            internet.servers.push(Command::new("ip").args(server.split(' ')).spawn().unwrap());
+            let server = format!("{inside} busybox httpd -f -p {port}");
+            internet.processes.push(words(&server).spawn().unwrap());
         }
         internet
     }
@@ -789,13 +790,21 @@ impl Internet {
 
 impl Drop for Internet {
     fn drop(&mut self) {
-        for server in &mut self.servers {
-            let _ = server.kill();
-            let _ = server.wait();
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
         }
-        // The link goes with it.
-        let _ = Command::new("ip").args(["netns", "delete", Self::NAME]).status();
+        // A namespace ends a little after its processes, and the link with it.
+        let _ = Command::new("ip").args(["link", "delete", "zt-host"]).stderr(Stdio::null()).status();
     }
+}
+
+/// A command from its words.
+fn words(line: &str) -> Command {
+    let mut words = line.split(' ');
+    let mut command = Command::new(words.next().unwrap());
+    command.args(words);
+    command
 }
 
 #[tokio::test]
