@@ -8,7 +8,8 @@ use crate::{
         runtime_types::{
             bounded_collections,
             pallet_grid_billing::types as billing,
-            pallet_grid_farms::types::{HeldIp, IpState},
+            pallet_grid_farms::types::{HeldIp, IpState, Ticket},
+            pallet_grid_nodes::types::FarmerSettings,
             tfgrid_runtime::configs::parameters::{
                 RuntimeParametersKey, RuntimeParametersValue,
                 dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
@@ -305,9 +306,10 @@ impl GridAt {
         })
     }
 
-    /// Whether a farm has this id.
-    pub async fn farm_exists(&self, farm: FarmId) -> Result<bool, Error> {
-        Ok(self.fetch("a farm", api::storage().farms().farms(), (farm,)).await?.is_some())
+    /// The twin of a farm's farmer; `None` for an unknown farm.
+    pub async fn farmer(&self, farm: FarmId) -> Result<Option<TwinId>, Error> {
+        let record = self.fetch("a farm", api::storage().farms().farms(), (farm,)).await?;
+        Ok(record.map(|farm| farm.twin))
     }
 
     /// The farm with this name, or with one that looks like it.
@@ -325,6 +327,17 @@ impl GridAt {
     pub async fn farm_of_node(&self, node: NodeId) -> Result<Option<FarmId>, Error> {
         let record = self.fetch("a node", api::storage().nodes().nodes(), (node,)).await?;
         Ok(record.map(|node| node.farm))
+    }
+
+    /// What its farmer has set for a node; `None` for an unknown node.
+    pub async fn farmer_settings(&self, node: NodeId) -> Result<Option<FarmerSettings>, Error> {
+        let record = self.fetch("a node", api::storage().nodes().nodes(), (node,)).await?;
+        Ok(record.map(|node| node.settings))
+    }
+
+    /// A boot ticket; `None` for one that was never opened or whose record is deleted.
+    pub async fn ticket(&self, ticket: &PublicKey) -> Result<Option<Ticket>, Error> {
+        self.fetch("a ticket", api::storage().farms().tickets(), (*ticket,)).await
     }
 
     /// How many open contracts a twin has.

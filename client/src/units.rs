@@ -49,6 +49,8 @@ pub enum ParseError {
     NoName(String),
     #[error("{text:?} isn't a time: write it like 90s, 30m, 12h or 7d ({source})")]
     NoDuration { text: String, source: humantime::DurationError },
+    #[error("{0:?} isn't an id: ids are numbers such as 7")]
+    NoId(String),
 }
 
 /// `1.25` TFT for 12,500,000 units; as few decimals as are exact.
@@ -179,6 +181,11 @@ pub(crate) fn is_label(text: &str, most: usize) -> bool {
 /// Seconds to weeks, such as `90s`, `30m`, `12h` or `7d`.
 pub fn parse_duration(text: &str) -> Result<Duration, ParseError> {
     humantime::parse_duration(text).map_err(|source| ParseError::NoDuration { text: text.into(), source })
+}
+
+/// The id of a contract, node, farm or twin.
+pub fn parse_id<Id: FromStr>(text: &str) -> Result<Id, ParseError> {
+    text.parse().map_err(|_| ParseError::NoId(text.into()))
 }
 
 /// Some parts of a capacity, written as `cru=2,mru=2GiB,sru=10GiB`.
@@ -397,6 +404,17 @@ mod tests {
         }
         for text in ["", "My_Shop", "-a", "a-", "xn--a", "é", &"a".repeat(64)] {
             assert!(why(parse_unique_name(text)).contains("isn't a name"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_numbers() {
+        assert_eq!(parse_id::<u64>("7"), Ok(7));
+        for text in ["abc", "-1", "1.5", "", "4294967296"] {
+            assert_eq!(
+                why(parse_id::<u32>(text)),
+                format!("{text:?} isn't an id: ids are numbers such as 7")
+            );
         }
     }
 

@@ -2,8 +2,9 @@
 //! Contracts as text and as JSON.
 
 use crate::{
+    closing::Closing,
     foreseen::Foreseen,
-    output::Answer,
+    output::{Answer, counted},
     session::Session,
     time::{exact_moment, stretch},
 };
@@ -181,6 +182,7 @@ struct OpenContract {
     kind: ContractKind,
     state: &'static str,
     pending: Option<Pending>,
+    closes: Vec<Closing>,
     price: ContractPrice,
     tft: Balance,
     usd: UsdAmount,
@@ -212,9 +214,17 @@ impl OpenContract {
             Body::Plain(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Body::Sealed(bytes) => format!("sealed, {} bytes", bytes.len()),
         });
+        let drain = match &record.kind {
+            ContractKind::Node(Deployment { node, .. }) | ContractKind::Rent { node } => {
+                Closing::of_drain(at, *node).await?
+            }
+            ContractKind::Name { .. } => None,
+        };
+        let grace = Closing::of_grace(at, record.twin).await?;
         Ok(Some(Self {
             contract,
             pending: Pending::of(at, &record).await?,
+            closes: drain.into_iter().chain(grace).collect(),
             kind: record.kind,
             state,
             price,
@@ -236,6 +246,7 @@ impl OpenContract {
             format!("state     {}", self.state),
             self.kind_text(),
         ];
+        lines.extend(self.closes.iter().map(|closing| format!("closes    {}", closing.text())));
         lines.extend(self.pending.as_ref().map(|pending| format!("pending   {}", pending.text())));
         lines.extend(self.failure.as_ref().map(failure_line));
         lines.push(format!("rate      {} USD per hour", format_usd(self.price.rates.usd.into())));
@@ -280,6 +291,7 @@ impl OpenContract {
             "failure": self.failure.as_ref().map(failure_value),
             "traffic_left": self.traffic_left,
             "pending": self.pending.as_ref().map(Pending::value),
+            "closes": self.closes.iter().map(Closing::value).collect::<Vec<_>>(),
             "body": self.body,
         });
         let kind = match &self.kind {
@@ -304,13 +316,13 @@ impl OpenContract {
 fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
     let resources = *deployment.resources;
     format!(
-        "node      {}\nversion   {}\nreserved  {} cores, {} memory, {} SSD, {} public IPs",
+        "node      {}\nversion   {}\nreserved  {}, {} memory, {} SSD, {}",
         deployment.node,
         deployment.version,
-        resources.cru,
+        counted(resources.cru, "core"),
         size_text(resources.mru),
         size_text(resources.sru),
-        public_ips,
+        counted(public_ips.into(), "public IP"),
     )
 }
 
@@ -344,7 +356,13 @@ pub struct Rejected {
 
 /// The error of a command that waited for a contract which closed instead.
 pub async fn ended(at: &GridAt, contract: ContractId, reason: &ClosingReason) -> Result<anyhow::Error> {
-    let what = format!("contract {contract} was closed before it ran");
+    let what = match at.closed(contract).await? {
+        Some(closed) => {
+            let (tft, usd) = (format_tft(closed.tft), format_usd(closed.usd));
+            format!("contract {contract} was closed before it ran, and cost {tft} TFT ({usd} USD)")
+        }
+        None => format!("contract {contract} was closed before it ran"),
+    };
     Ok(match at.failure(contract).await? {
         Some(failure) if matches!(reason, ClosingReason::NodeRejected { .. }) => {
             Rejected { what, failure }.into()

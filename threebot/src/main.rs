@@ -2,6 +2,7 @@
 //! The user's and farmer's command line for TF Grid Ledger.
 
 mod cli;
+mod closing;
 mod commands;
 mod consent;
 mod contract;

@@ -126,6 +126,12 @@ fn usage_message(error: &clap::Error) -> Option<String> {
     error.use_stderr().then_some(words)
 }
 
+/// `1 contract`, `2 contracts`
+pub fn counted(count: u64, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}
+
 /// Prints a warning on stderr.
 pub fn warn(message: &str, as_json: bool) {
     print_line(if as_json {

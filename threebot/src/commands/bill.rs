@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use tfgrid_client::{
     bill::{self, Line, When},
     primitives::ContractId,
-    units::{format_tft, format_usd},
+    units::{format_tft, format_usd, parse_id},
 };
 
 /// Show what a contract was charged, by month
 #[derive(Args)]
 pub struct Bill {
     /// The contract's id, open or closed lately
+    #[arg(value_parser = parse_id::<ContractId>)]
     contract: ContractId,
 }
 

@@ -22,18 +22,18 @@ use tfgrid_client::{
         },
     },
     primitives::ContractId,
-    units::format_tft,
+    units::{format_tft, parse_id},
 };
 
 /// Close contracts: what they ran and their disks are gone for good
 #[derive(Args)]
 pub struct Cancel {
     /// The contracts' ids
-    #[arg(required = true)]
+    #[arg(required = true, value_parser = parse_id::<ContractId>)]
     contracts: Vec<ContractId>,
     /// Withdraw only the version that its node hasn't answered yet; the active one goes on
     ///
-    /// What was reserved for the pending version is paid for: ten minutes at least.
+    /// What the pending version reserved beside the active one is paid for: ten minutes of it at least.
     #[arg(long, conflicts_with = "not_delivered")]
     update: bool,
     /// Say that the node didn't deliver, within an hour of deployment

@@ -14,7 +14,7 @@ use tfgrid_client::{
     },
     collect::Outcome,
     primitives::{Balance, ContractId, FarmId},
-    units::format_tft,
+    units::{format_tft, parse_id},
 };
 
 /// How many contracts are collected in one transaction.
@@ -34,10 +34,10 @@ What contracts have earned is shared: 50 % for the farm, 40 % for the foundation
 governance has set other shares. Extra fees are the farm's alone.")]
 pub struct Collect {
     /// The contracts' ids
-    #[arg(required_unless_present = "farm")]
+    #[arg(required_unless_present = "farm", value_parser = parse_id::<ContractId>)]
     contracts: Vec<ContractId>,
     /// All contracts on the nodes of this farm that have earned something
-    #[arg(long, conflicts_with = "contracts")]
+    #[arg(long, conflicts_with = "contracts", value_parser = parse_id::<FarmId>)]
     farm: Option<FarmId>,
 }
 

@@ -21,7 +21,7 @@ use subxt::transactions::Payload;
 use tfgrid_client::{
     api,
     primitives::{ContractId, NodeId, Rates, views::ContractStatus},
-    units::parse_duration,
+    units::{parse_duration, parse_id},
 };
 
 /// Reserve capacity on a node and let it run a deployment
@@ -51,7 +51,7 @@ pub struct Deploy {
     #[command(flatten)]
     pub deployment: DeploymentFile,
     /// The node that is to run it
-    #[arg(long)]
+    #[arg(long, value_parser = parse_id::<NodeId>)]
     node: NodeId,
     /// Public IPv4 addresses to reserve
     #[arg(long, default_value_t = 0)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tfgrid_client::{
     api,
     primitives::{Balance, TwinId, views::PayerInfo},
-    units::{format_tft, parse_amount},
+    units::{format_tft, parse_amount, parse_id},
 };
 
 /// Pay TFT into a twin's credit: your own, or anybody's
@@ -24,7 +24,7 @@ pub struct Deposit {
     #[arg(value_parser = parse_amount)]
     amount: Balance,
     /// The twin whose credit it is [default: yours]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_id::<TwinId>)]
     twin: Option<TwinId>,
 }
 

@@ -2,15 +2,15 @@
 //! `threebot farm`
 
 use super::event;
-use crate::{cli::Global, output::Answer, session::Session};
-use anyhow::{Context, Result, ensure};
+use crate::{cli::Global, foreseen::Foreseen, output::Answer, session::Session};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 use std::time::{Duration, SystemTime};
 use tfgrid_client::{
     Error, GridAt, MachineKey, api,
-    primitives::{FarmId, PublicKey},
-    units::{format_tft, parse_duration},
+    primitives::{FarmId, PublicKey, TwinId},
+    units::{format_tft, parse_duration, parse_id},
 };
 
 #[derive(Subcommand)]
@@ -23,12 +23,13 @@ pub enum Farm {
     /// Show a farm's payable balance
     Earnings {
         /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
         farm: FarmId,
     },
     /// Open a boot ticket: a machine that boots with it joins your farm (holds 10 TFT for each node)
     Ticket {
         /// Your farm's id
-        #[arg(long)]
+        #[arg(long, value_parser = parse_id::<FarmId>)]
         farm: FarmId,
         /// How many machines may join
         #[arg(long, default_value_t = 1)]
@@ -86,14 +87,29 @@ async fn earnings(session: &Session, farm: FarmId) -> Result<Answer> {
     Ok(Answer::new(text, json!({ "farm": farm, "payable_tft_1e7": payable.to_string() })))
 }
 
-/// Fails for an id that no farm has.
-pub async fn ensure_exists(at: &GridAt, farm: FarmId) -> Result<()> {
-    ensure!(at.farm_exists(farm).await?, "no farm has the id {farm}");
-    Ok(())
+/// Fails for an id that no farm has; returns the twin of its farmer.
+pub async fn ensure_exists(at: &GridAt, farm: FarmId) -> Result<TwinId> {
+    at.farmer(farm).await?.with_context(|| format!("no farm has the id {farm}"))
+}
+
+/// Fails if the farm is another twin's; `code` is the chain's error for that.
+pub async fn ensure_own(session: &Session, at: &GridAt, farm: FarmId, code: &'static str) -> Result<()> {
+    let (farmer, twin) = (ensure_exists(at, farm).await?, session.twin(at).await?);
+    if farmer == twin {
+        return Ok(());
+    }
+    bail!(Foreseen::new(code, format!("farm {farm} belongs to twin {farmer}, and you are twin {twin}")))
 }
 
 async fn close_ticket(session: &Session, ticket: PublicKey) -> Result<Answer> {
     const WHAT: &str = "farm close-ticket";
+    let at = session.grid.finalized().await?;
+    let record = at.ticket(&ticket).await?;
+    let record = record.context("no farm has opened this ticket, or it was closed long ago")?;
+    // Anybody may delete the record of a closed one.
+    if !record.closed {
+        ensure_own(session, &at, record.farm, "Farms.NotFarmer").await?;
+    }
     let included = session.submit(WHAT, &api::transactions().farms().close_ticket(ticket)).await?;
     let public = hex::encode(ticket);
     // A ticket that was closed before holds nothing: its record is deleted.
@@ -108,6 +124,7 @@ async fn close_ticket(session: &Session, ticket: PublicKey) -> Result<Answer> {
 
 /// The secret half is made here, shown once and never sent anywhere.
 async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) -> Result<Answer> {
+    ensure_own(session, &session.grid.finalized().await?, farm, "Farms.NotFarmer").await?;
     let (key, seed) = MachineKey::generate();
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -16,7 +16,7 @@ use tfgrid_client::{
     estimate::{MONTH_HOURS, tft_for},
     grid_at::PayerSettings,
     primitives::{Balance, TftPrice, TwinId, UnixSeconds, views::PayerInfo},
-    units::{format_price, format_tft, format_usd},
+    units::{format_price, format_tft, format_usd, parse_id},
 };
 
 /// The price factor without a discount.
@@ -26,7 +26,7 @@ const FULL_PRICE: u16 = 1_000;
 #[derive(Args)]
 pub struct Funds {
     /// The twin whose credit it is [default: yours]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_id::<TwinId>)]
     twin: Option<TwinId>,
 }
 

@@ -34,13 +34,19 @@ impl Limits {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
-        let before = at.owner_limits(session.twin(&at).await?).await?;
+        let twin = session.twin(&at).await?;
+        let before = at.owner_limits(twin).await?;
         let limits = types::Limits {
             max_usd_rate: self.rate.unwrap_or(before.max_usd_rate),
             max_extra_fee: self.extra_fee.unwrap_or(before.max_extra_fee),
             refill_per_30_days: self.refill.unwrap_or(before.refill_per_30_days),
         };
-        let answer = Answer::new(text(&limits), value(&limits));
+        let sums = at.payer_rates(twin).await?;
+        let mut text = text(&limits);
+        if sums.usd > limits.max_usd_rate.into() || sums.extra > limits.max_extra_fee.into() {
+            text.push_str("\nwhat runs costs more than this and goes on; nothing can be added to it");
+        }
+        let answer = Answer::new(text, value(&limits));
         if self.rate.is_some() || self.extra_fee.is_some() || self.refill.is_some() {
             session.submit("limits", &api::transactions().billing().set_limits(limits)).await?;
         }

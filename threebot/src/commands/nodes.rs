@@ -14,7 +14,7 @@ use tfgrid_client::{
         units::{GIB, TFT},
         views::{CountryCode, NodeFilter, NodeOffer},
     },
-    units::{CapacityParts, USD_UNITS, format_price, format_usd, parse_country},
+    units::{CapacityParts, USD_UNITS, format_price, format_usd, parse_country, parse_id},
 };
 
 /// How many prices are asked for at the same time.
@@ -37,7 +37,7 @@ pub struct Nodes {
     #[arg(long, value_name = "PARTS")]
     free: Option<CapacityParts>,
     /// Only nodes of this farm
-    #[arg(long)]
+    #[arg(long, value_parser = parse_id::<FarmId>)]
     farm: Option<FarmId>,
     /// Only nodes in this country, two letters such as BE
     #[arg(long, value_parser = parse_country)]
@@ -55,7 +55,7 @@ pub struct Nodes {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Start after this node id (`next` of the last answer)
-    #[arg(long)]
+    #[arg(long, value_parser = parse_id::<NodeId>)]
     after: Option<NodeId>,
 }
 
@@ -157,7 +157,7 @@ impl Sold {
 /// The columns that are empty for all nodes are left out.
 fn table(listed: &[Listed], sold: Sold, price: TftPrice, next: Option<NodeId>) -> String {
     if listed.is_empty() {
-        return "no node matches".into();
+        return "no node matches; --all includes those that are offline, asleep or draining".into();
     }
     let titles =
         ["NODE", "FARM", "IN", "CERT", "STATE", "CORES", "MEM", "SSD", "HDD", "GPUS", "RUNS", "USD", "TFT"];

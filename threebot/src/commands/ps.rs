@@ -4,6 +4,7 @@
 use super::funds::Funding;
 use crate::{
     cli::Global,
+    closing::Closing,
     contract::{Pending, merge, status_columns},
     output::Answer,
     session::Session,
@@ -28,7 +29,11 @@ impl Ps {
         let mut rows = Vec::new();
         for contract in at.contracts_of_twin(twin).await? {
             let pending = Pending::read(&at, contract.contract).await?;
-            rows.push(Row { contract, pending });
+            let drain = match contract.target {
+                Target::Node { node, .. } | Target::Rent { node } => Closing::of_drain(&at, node).await?,
+                Target::Name { .. } => None,
+            };
+            rows.push(Row { contract, pending, drain });
         }
         let values: Vec<Value> = rows.iter().map(value).collect();
         let mut text = table(&rows);
@@ -45,9 +50,10 @@ const ON_COLUMNS: usize = 24;
 struct Row {
     contract: TwinContract,
     pending: Option<Pending>,
+    drain: Option<Closing>,
 }
 
-/// A table, and a line below it for each contract that awaits its node.
+/// A table, and a line below it for each contract that awaits its node or whose node drains.
 fn table(contracts: &[Row]) -> String {
     if contracts.is_empty() {
         return "nothing runs".into();
@@ -66,9 +72,10 @@ fn table(contracts: &[Row]) -> String {
         let rate = format_usd(contract.rate.saturating_add(contract.extra).into());
         row(&contract.contract.to_string(), &on, state, &rate, &format_tft(tft))
     }));
-    rows.extend(contracts.iter().filter_map(|Row { contract, pending }| {
-        pending.as_ref().map(|pending| format!("contract {}: {}", contract.contract, pending.text()))
-    }));
+    for Row { contract: TwinContract { contract, .. }, pending, drain } in contracts {
+        rows.extend(pending.as_ref().map(|pending| format!("contract {contract}: {}", pending.text())));
+        rows.extend(drain.as_ref().map(|drain| format!("contract {contract} closes {}", drain.text())));
+    }
     rows.join("\n")
 }
 
@@ -77,7 +84,7 @@ fn shortened(on: &str) -> String {
     if on.len() <= ON_COLUMNS { on.into() } else { format!("{:.*}...", ON_COLUMNS - 3, on) }
 }
 
-fn value(Row { contract, pending }: &Row) -> Value {
+fn value(Row { contract, pending, drain }: &Row) -> Value {
     let (state, tft, usd) = status_columns(&contract.status);
     let mut value = json!({
         "contract": contract.contract,
@@ -87,6 +94,7 @@ fn value(Row { contract, pending }: &Row) -> Value {
         "charged_tft_1e7": tft.to_string(),
         "charged_usd_1e10": usd.to_string(),
         "pending": pending.as_ref().map(Pending::value),
+        "closes": drain.iter().map(Closing::value).collect::<Vec<_>>(),
     });
     let kind = match &contract.target {
         Target::Node { node, resources, public_ips } => {
@@ -113,7 +121,7 @@ mod tests {
             rate: 103_750_000,
             extra: 1_000_000,
         };
-        let row = Row { contract, pending: None };
+        let row = Row { contract, pending: None, drain: None };
         let text = table(std::slice::from_ref(&row));
         let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(words, ["7", "the", "whole", "node", "3", "paused", "0.010475", "0.1234567"]);
@@ -131,7 +139,7 @@ mod tests {
             rate: 1,
             extra: 0,
         };
-        let text = table(&[Row { contract, pending: None }]);
+        let text = table(&[Row { contract, pending: None, drain: None }]);
         assert!(text.contains(" name aaaaaaaaaaaaaaaa...  node offline"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }

@@ -35,7 +35,7 @@ impl Refill {
         session.submit("refill", &api::transactions().billing().set_auto_refill(request)).await?;
         let at = session.grid.finalized().await?;
         let funding = Funding::read(&at, session.twin(&at).await?).await?;
-        let mut text = funding.refill_text();
+        let mut text = format!("automatic refills: {}", funding.refill_text());
         if funding.refill_is_blocked() {
             text.push_str("\nnothing may be taken yet: allow it with `threebot limits --refill TFT`");
         }

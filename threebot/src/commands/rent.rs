@@ -6,7 +6,7 @@ use crate::{
     cli::Global,
     consent::Consent,
     foreseen::{self, Foreseen, Purse},
-    output::Answer,
+    output::{Answer, counted},
     plan::Plan,
     session::Session,
 };
@@ -16,13 +16,14 @@ use serde_json::json;
 use tfgrid_client::{
     api,
     primitives::{NodeId, Rates},
+    units::parse_id,
 };
 
 /// Rent a whole empty node: only you can deploy on it, and contracts there pay for public addresses only
 #[derive(Args)]
 pub struct Rent {
     /// The node
-    #[arg(long)]
+    #[arg(long, value_parser = parse_id::<NodeId>)]
     node: NodeId,
     #[command(flatten)]
     consent: Consent,
@@ -43,8 +44,8 @@ impl Rent {
         }
         if offer.contracts > 0 {
             let text = format!(
-                "only an empty node can be rented, and node {node} has {} contracts",
-                offer.contracts
+                "only an empty node can be rented, and node {node} has {}",
+                counted(offer.contracts.into(), "contract")
             );
             bail!(Foreseen::new("Contracts.NodeNotEmpty", text));
         }

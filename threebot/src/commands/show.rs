@@ -4,12 +4,13 @@
 use crate::{cli::Global, contract, output::Answer, session::Session};
 use anyhow::Result;
 use clap::Args;
-use tfgrid_client::primitives::ContractId;
+use tfgrid_client::{primitives::ContractId, units::parse_id};
 
 /// Show everything about a contract
 #[derive(Args)]
 pub struct Show {
     /// The contract's id, open or closed lately
+    #[arg(value_parser = parse_id::<ContractId>)]
     contract: ContractId,
 }
 

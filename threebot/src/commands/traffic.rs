@@ -14,7 +14,7 @@ use tfgrid_client::{
         Balance, ContractId, Rates,
         views::{Target, TwinContract},
     },
-    units::format_tft,
+    units::{format_tft, parse_id},
 };
 
 /// The price may rise by this much until the call is in a block.
@@ -24,6 +24,7 @@ const SLACK_PERCENT: Balance = 2;
 #[derive(Args)]
 pub struct Traffic {
     /// The contract's id
+    #[arg(value_parser = parse_id::<ContractId>)]
     contract: ContractId,
     /// How many GB (10^9 bytes)
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]

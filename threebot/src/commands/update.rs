@@ -33,12 +33,13 @@ use tfgrid_client::{
         Body, ContractId, Rates,
         views::{ContractStatus, Target, TwinContract},
     },
+    units::parse_id,
 };
 
 /// Let a contract's node run another version of its deployment; the old one runs until it does
 ///
-/// A version that the node hasn't deployed yet is replaced, also a first one. What was reserved for it is paid for:
-/// ten minutes at least.
+/// A version that the node hasn't deployed yet is replaced, also a first one. What it reserved beside the active one
+/// is paid for: ten minutes of it at least.
 /// A machine or volume that is the same in both versions stays as it is; volumes always keep their content. If
 /// the new version can't run, the old one is restored.
 #[derive(Args)]
@@ -49,6 +50,7 @@ Examples:
   threebot update 7 -f site.yaml --sru 20GiB --yes")]
 pub struct Update {
     /// The contract's id
+    #[arg(value_parser = parse_id::<ContractId>)]
     contract: ContractId,
     #[command(flatten)]
     deployment: DeploymentFile,

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Deadlines at which open contracts close.
+
+use crate::time::{exact_moment, stretch};
+use anyhow::Result;
+use serde_json::{Value, json};
+use tfgrid_client::{
+    GridAt,
+    primitives::{GridMillis, NodeId, TwinId, UnixSeconds},
+};
+
+/// A deadline at which contracts close, and why.
+pub struct Closing {
+    at: UnixSeconds,
+    now: UnixSeconds,
+    why: String,
+}
+
+/// The calendar time of a grid time that is ahead, if the chain doesn't stop before.
+pub async fn calendar_time(at: &GridAt, deadline: GridMillis) -> Result<UnixSeconds> {
+    let left = deadline.saturating_sub(at.grid_info().await?.grid_now) / 1_000;
+    Ok((at.timestamp_ms().await? / 1_000).saturating_add(left))
+}
+
+impl Closing {
+    /// That of the contracts on a node which drains.
+    pub async fn of_drain(at: &GridAt, node: NodeId) -> Result<Option<Self>> {
+        let drain = at.farmer_settings(node).await?.and_then(|settings| settings.drain);
+        let Some(drain) = drain else { return Ok(None) };
+        let reason = String::from_utf8_lossy(&drain.reason.0).into_owned();
+        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+        Self::new(at, drain.deadline, format!("its farmer drains node {node}{why}")).await.map(Some)
+    }
+
+    /// That of a payer's contracts in the grace period.
+    pub async fn of_grace(at: &GridAt, twin: TwinId) -> Result<Option<Self>> {
+        let Some(grace) = at.payer_settings(twin).await?.grace else { return Ok(None) };
+        let why = format!("the credit of twin {twin} is used up, unless somebody deposits before");
+        Self::new(at, grace.until, why).await.map(Some)
+    }
+
+    async fn new(at: &GridAt, deadline: GridMillis, why: String) -> Result<Self> {
+        let now = at.timestamp_ms().await? / 1_000;
+        Ok(Self { at: calendar_time(at, deadline).await?, now, why })
+    }
+
+    pub fn text(&self) -> String {
+        let left = stretch(self.at.saturating_sub(self.now));
+        format!("{} (in {left}): {}", exact_moment(self.at), self.why)
+    }
+
+    pub fn value(&self) -> Value {
+        json!({ "at": self.at, "why": self.why })
+    }
+}
