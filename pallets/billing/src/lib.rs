@@ -82,7 +82,7 @@ pub mod pallet {
         #[pallet::constant]
         type MinChargeMs: Get<u64>;
         /// What deposits and refills leave on the account beside the existential deposit, in 1e-7 TFT: the price of
-        /// some calls.
+        /// ten calls.
         #[pallet::constant]
         type FeeReserve: Get<Balance>;
         /// How long the first earnings of a contract are set aside, in case it wasn't delivered.

@@ -232,7 +232,11 @@ fn a_payer_runs_out_at_its_end_and_goes_on_after_a_deposit() {
         assert_within_one(charged(1).whole(), 10 * TFT);
         assert_eq!(credit(twin), 0);
 
-        deposit(ALICE, 20 * TFT);
+        deposit(ALICE, 5 * TFT);
+        let until = Graces::<Test>::get(twin).unwrap().until;
+        System::assert_last_event(Event::CreditMissing { twin, missing: 15 * TFT, until }.into());
+        assert!(Billing::is_exhausted(twin));
+        deposit(ALICE, 15 * TFT);
         assert!(!Billing::is_exhausted(twin));
         pass(HOUR_MS / 2);
         assert_within_one(charged(1).whole(), 20 * TFT);

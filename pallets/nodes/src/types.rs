@@ -193,6 +193,11 @@ impl Reservation {
         self.rented.unwrap_or(*total)
     }
 
+    /// What is free of it.
+    pub(crate) fn free(&self, total: &Resources) -> Resources {
+        self.most(total).saturating_sub(&self.resources)
+    }
+
     /// The least that the node must offer.
     pub(crate) fn least(&self) -> Resources {
         self.rented.map_or(self.resources, |rented| rented.max(&self.resources))

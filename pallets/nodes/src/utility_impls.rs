@@ -19,7 +19,7 @@ impl<T: Config> Pallet<T> {
     /// Free capacity of a node; `None` for an unknown node.
     pub fn free(node: NodeId) -> Option<Resources> {
         let total = Nodes::<T>::get(node)?.resources;
-        Some(total.saturating_sub(&Reserved::<T>::get(node).resources))
+        Some(Reserved::<T>::get(node).free(&total))
     }
 
     /// Whether a node is online.
@@ -54,7 +54,7 @@ impl<T: Config> Pallet<T> {
             node,
             farm,
             total,
-            free: total.saturating_sub(&reserved.resources),
+            free: reserved.free(&total),
             certified: certified.is_some(),
             online: Self::is_online(node),
             draining: settings.drain.is_some(),

@@ -27,7 +27,7 @@ impl pallet_grid_billing::Config for Runtime {
     type PotId = PotId;
     type MinRunwayMs = ConstU64<HOUR_MS>;
     type MinChargeMs = ConstU64<{ 10 * MINUTE_MS }>;
-    type FeeReserve = ConstU128<{ TFT / 10 }>;
+    type FeeReserve = ConstU128<{ TFT / 5 }>;
     type SetAsideMs = NotDeliveredWindow;
     type GraceMaxMs = GraceMax;
     type WeightInfo = ();

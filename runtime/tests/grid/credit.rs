@@ -257,7 +257,7 @@ fn deposits_and_refills_leave_the_price_of_calls() {
     run_with_contracts(|mut machine, bob| {
         let free = || Balances::free_balance(Bob.to_account_id());
         let deposit = |amount| pallet_grid_billing::Call::deposit { twin: bob, amount };
-        let kept = <Balances as Inspect<_>>::minimum_balance() + TFT / 10;
+        let kept = <Balances as Inspect<_>>::minimum_balance() + TFT / 5;
         let error = pallet_grid_billing::Error::<Runtime>::NothingLeftForFees;
         assert_fails(Bob, deposit(free() - kept + 1), error);
 
@@ -279,5 +279,9 @@ fn deposits_and_refills_leave_the_price_of_calls() {
         assert!(!Billing::is_exhausted(bob));
         assert_ok!(call(Bob, deposit(free() - kept)));
         assert_eq!(free(), kept);
+        for count in 0..10 {
+            // One that holds nothing, since it fails.
+            assert!(matches!(signed_by_bob(create(99, small())), Ok(Err(_))), "{count} calls were paid");
+        }
     });
 }
