@@ -62,8 +62,10 @@ pub struct Workload {
 pub enum WorkloadData {
     /// A container that its node runs from an image.
     Zmachine(Zmachine),
-    /// A volume that machines mount.
-    Zmount(Zmount),
+    /// A volume that one machine mounts.
+    Zmount(Volume),
+    /// A volume that machines share.
+    Volume(Volume),
 }
 
 /// A container made from an OCI image.
@@ -182,7 +184,7 @@ impl Serialize for Cores {
 /// A volume inside a machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Mount {
-    /// Name of a `zmount` of this deployment.
+    /// Name of a `zmount` or `volume` of this deployment.
     pub name: String,
     /// Absolute path in the machine.
     pub path: String,
@@ -190,7 +192,7 @@ pub struct Mount {
 
 /// A volume; its content lives as long as the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Zmount {
+pub struct Volume {
     /// Bytes: whole MiB, 16 MiB or more.
     pub size: u64,
 }
@@ -201,6 +203,7 @@ impl WorkloadData {
         match self {
             Self::Zmachine(_) => Features::ZMACHINE,
             Self::Zmount(_) => Features::ZMOUNT,
+            Self::Volume(_) => Features::VOLUME,
         }
     }
 }
@@ -290,7 +293,7 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
             let sru = sum.sru.saturating_add(machine.rootfs);
             (Resources { mru, sru, ..sum }, Cores(cores.0.saturating_add(machine.cpu.0)))
         }
-        WorkloadData::Zmount(volume) => {
+        WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
             (Resources { sru: sum.sru.saturating_add(volume.size), ..sum }, cores)
         }
     }

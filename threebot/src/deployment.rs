@@ -99,7 +99,7 @@ fn secrets(deployment: &Deployment) -> Vec<String> {
     let looks_secret = |name: &&String| SIGNS.iter().any(|sign| name.to_ascii_uppercase().contains(sign));
     let machines = deployment.workloads.iter().filter_map(|workload| match &workload.data {
         WorkloadData::Zmachine(machine) => Some(machine),
-        WorkloadData::Zmount(_) => None,
+        WorkloadData::Zmount(_) | WorkloadData::Volume(_) => None,
     });
     machines.flat_map(|machine| machine.env.keys()).filter(looks_secret).cloned().collect()
 }

@@ -919,6 +919,27 @@ async fn a_fresh_volume_belongs_to_the_user_of_the_image() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn machines_of_a_contract_share_a_volume() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let mut web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    web.container.mounts = vec![("data".into(), "/data".into())];
+    let spec = volume(web.id.contract, 16);
+    host.volumes.ensure(&spec).await.unwrap();
+    let binds = [bind(host.volumes.folder(&spec.id).await.unwrap())];
+    let other = MachineSpec { id: id(web.id.contract, "other"), ..web.clone() };
+    for machine in [&web, &other] {
+        host.run(machine, &binds).await.unwrap();
+    }
+    host.exec(&web, "echo hello >/data/page").unwrap();
+    assert_eq!(host.exec(&other, "cat /data/page").unwrap(), "hello");
+    assert!(host.exec(&other, "dd if=/dev/zero of=/data/full bs=1M count=32").is_err());
+    assert_eq!(host.exec(&web, "cat /data/page").unwrap(), "hello");
+    host.destroy(web.id.contract).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn an_image_does_what_it_does_on_a_stock_engine() {
     let host = Host::new().await;
     let registry = Registry::start(&host);

@@ -3,7 +3,7 @@
 
 use super::{
     Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS, Mount, Rejection,
-    Restart, VERSION, Workload, WorkloadData, Zmachine, Zmount, json::Cursor,
+    Restart, VERSION, Volume, Workload, WorkloadData, Zmachine, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,11 +61,11 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
     let type_at = fields.required("type")?;
     let read = match type_at.string()? {
         "zmachine" => |data: &Cursor| zmachine(data).map(WorkloadData::Zmachine),
-        "zmount" => |data: &Cursor| zmount(data).map(WorkloadData::Zmount),
+        "zmount" => |data: &Cursor| volume(data).map(WorkloadData::Zmount),
+        "volume" => |data: &Cursor| volume(data).map(WorkloadData::Volume),
         other => {
-            return Err(
-                type_at.unsupported(format!("the type {other:?} is unknown; known are: zmachine, zmount"))
-            );
+            return Err(type_at
+                .unsupported(format!("the type {other:?} is unknown; known are: zmachine, zmount, volume")));
         }
     };
     fields.only(&["name", "type", "data"])?;
@@ -83,7 +83,7 @@ fn name(at: &Cursor) -> Result<String, Rejection> {
     }
 }
 
-fn zmount(at: &Cursor) -> Result<Zmount, Rejection> {
+fn volume(at: &Cursor) -> Result<Volume, Rejection> {
     let fields = at.fields()?;
     fields.only(&["size"])?;
     let size_at = fields.required("size")?;
@@ -91,7 +91,7 @@ fn zmount(at: &Cursor) -> Result<Zmount, Rejection> {
     if size % MIB != 0 {
         return Err(size_at.invalid(format!("is whole MiB (multiples of {MIB} bytes), this is {size} bytes")));
     }
-    Ok(Zmount { size })
+    Ok(Volume { size })
 }
 
 fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
@@ -350,21 +350,15 @@ fn mount_path(at: &Cursor) -> Result<String, Rejection> {
 
 fn env(at: &Cursor) -> Result<BTreeMap<String, String>, Rejection> {
     let fields = at.fields()?;
-    if fields.len() > 64 {
-        return Err(at.invalid(format!("has at most 64 entries, this has {}", fields.len())));
-    }
-    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     fields
         .iter()
         .map(|(key, value)| {
-            let valid = key.bytes().next().is_some_and(letter)
-                && key.bytes().all(|b| letter(b) || b.is_ascii_digit());
-            if !valid {
+            if key.is_empty() || key.contains(['=', '\0']) {
                 return Err(value.invalid(format!(
-                    "a variable's name has letters, digits and underscores and starts with no digit; this is {key:?}"
+                    "a variable's name has no `=` and no NUL, and isn't empty; this is {key:?}"
                 )));
             }
-            Ok((key.to_owned(), bounded_text(&value)?))
+            Ok((key.to_owned(), c_string(&value)?))
         })
         .collect()
 }
@@ -379,6 +373,11 @@ fn bounded_text(at: &Cursor) -> Result<String, Rejection> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(at.invalid(format!("has at most {MAX_TEXT_BYTES} bytes, this has {}", text.len())));
     }
+    c_string(at)
+}
+
+fn c_string(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
     if text.contains('\0') {
         return Err(at.invalid("has no NUL character"));
     }
@@ -398,24 +397,28 @@ fn check_names_unique(workloads: &[Workload]) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Every mount names a `zmount`, and a `zmount` is mounted by one machine.
+/// Every mount names a volume, and a `zmount` is mounted by one machine.
 fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
-    let is_volume =
-        |name: &str| workloads.iter().any(|w| w.name == name && matches!(w.data, WorkloadData::Zmount(_)));
+    let named = |name: &str| workloads.iter().find(|w| w.name == name).map(|w| &w.data);
     let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, workload) in workloads.iter().enumerate() {
         let WorkloadData::Zmachine(machine) = &workload.data else { continue };
         for (position, mount) in machine.mounts.iter().enumerate() {
             let path = format!("/workloads/{index}/data/mounts/{position}/name");
-            if !is_volume(&mount.name) {
-                return Err(invalid_at(path, format!("{:?} isn't a zmount of this deployment", mount.name)));
+            match named(&mount.name) {
+                Some(WorkloadData::Volume(_)) => continue,
+                Some(WorkloadData::Zmount(_)) => {}
+                Some(WorkloadData::Zmachine(_)) | None => {
+                    let message = format!("{:?} isn't a zmount or volume of this deployment", mount.name);
+                    return Err(invalid_at(path, message));
+                }
             }
             match owners.insert(&mount.name, index) {
                 Some(owner) if owner != index => {
                     return Err(invalid_at(
                         path,
                         format!(
-                            "{:?} is mounted by /workloads/{owner} already; a volume belongs to one machine",
+                            "{:?} is mounted by /workloads/{owner} already; a zmount belongs to one machine, a volume can be shared",
                             mount.name
                         ),
                     ));
