@@ -18,7 +18,10 @@ pub use rejection::Rejection;
 use codec::Encode;
 use json::Cursor;
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 use tfgrid_primitives::{FailureCode, Features, Resources};
 
 /// The only version that this code knows.
@@ -73,6 +76,9 @@ pub enum WorkloadData {
 pub struct Zmachine {
     /// OCI reference with a registry host, and a tag or a digest.
     pub image: String,
+    /// Credentials for the image's registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Registry>,
     /// Cores, 0.01 or more.
     pub cpu: Cores,
     /// Bytes, 16 MiB or more.
@@ -121,6 +127,21 @@ pub struct Zmachine {
     /// Replaces the image's `CMD`; empty keeps it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
+}
+
+/// Credentials for a registry. Debug output doesn't have them.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Registry {
+    /// Name of the user.
+    pub user: String,
+    /// Password or token.
+    pub password: String,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
 }
 
 /// When a machine that has ended by itself is started again.

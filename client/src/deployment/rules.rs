@@ -2,8 +2,8 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS, Mount, Rejection,
-    Restart, VERSION, Volume, Workload, WorkloadData, Zmachine, json::Cursor,
+    Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS, Mount, Registry,
+    Rejection, Restart, VERSION, Volume, Workload, WorkloadData, Zmachine, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -98,6 +98,7 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let fields = at.fields()?;
     fields.only(&[
         "image",
+        "registry",
         "cpu",
         "memory",
         "rootfs",
@@ -119,6 +120,7 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let memory = at_least_16_mib(&fields.required("memory")?)?;
     Ok(Zmachine {
         image: image(&fields.required("image")?)?,
+        registry: fields.optional("registry").map(|at| registry(&at)).transpose()?,
         cpu: cpu(&fields.required("cpu")?)?,
         memory,
         rootfs: fields.optional("rootfs").map(|at| at_least_16_mib(&at)).transpose()?.unwrap_or(GIB),
@@ -147,6 +149,29 @@ fn image(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
     text.parse::<ImageReference>().map_err(|rule| at.invalid(format!("{rule}; this is {text:?}")))?;
     Ok(text.into())
+}
+
+fn registry(at: &Cursor) -> Result<Registry, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["user", "password"])?;
+    let user_at = fields.required("user")?;
+    let user = credential(&user_at)?;
+    if user.contains(':') {
+        return Err(user_at.invalid("has no colon"));
+    }
+    Ok(Registry { user, password: credential(&fields.required("password")?)? })
+}
+
+/// A part of credentials, of which no message says anything. Docker's header for credentials is ambiguous about the
+/// characters that are left out.
+fn credential(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    let is_allowed = |b: u8| (b' '..=b'}').contains(&b) && !matches!(b, b'>' | b'?');
+    if (1..=MAX_TEXT_BYTES).contains(&text.len()) && text.bytes().all(is_allowed) {
+        Ok(text.into())
+    } else {
+        Err(at.invalid(format!("has 1 to {MAX_TEXT_BYTES} printable ASCII characters without > ? ~")))
+    }
 }
 
 fn cpu(at: &Cursor) -> Result<Cores, Rejection> {

@@ -63,6 +63,17 @@ fn the_example_of_the_formats_page_survives_a_round_trip() {
 }
 
 #[test]
+fn a_password_is_in_no_message_and_no_debug_output() {
+    let at = "/workloads/1/data/registry";
+    let good = with(at, json!({ "user": "u", "password": "sesame" }));
+    assert!(!format!("{:?}", parse(&good).unwrap()).contains("sesame"));
+    for password in [json!("sesame~"), json!(["sesame"]), json!({ "sesame": 1 })] {
+        let rejection = parse(&with(at, json!({ "user": "u", "password": password }))).unwrap_err();
+        assert!(!rejection.to_string().contains("sesame"), "{rejection}");
+    }
+}
+
+#[test]
 fn a_machine_that_names_no_rootfs_has_1_gib() {
     let deployment = parse(&with("/workloads/1/data/rootfs", json!(null))).unwrap();
     assert_eq!(deployment.needs().sru, (64 + 1024) * MIB);
@@ -154,6 +165,27 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/user"), json!("a b")), BodyInvalid, at("/user")),
         (with(&at("/workdir"), json!("srv")), BodyInvalid, at("/workdir")),
         (with(&at("/workdir"), json!("/a\u{7}")), BodyInvalid, at("/workdir")),
+        (with(&at("/registry"), json!({ "user": "u" })), BodyInvalid, at("/registry")),
+        (
+            with(&at("/registry"), json!({ "user": "u", "password": "p", "token": "t" })),
+            BodyUnsupported,
+            at("/registry/token"),
+        ),
+        (
+            with(&at("/registry"), json!({ "user": "u:v", "password": "p" })),
+            BodyInvalid,
+            at("/registry/user"),
+        ),
+        (
+            with(&at("/registry"), json!({ "user": "u", "password": "" })),
+            BodyInvalid,
+            at("/registry/password"),
+        ),
+        (
+            with(&at("/registry"), json!({ "user": "u", "password": "open~sesame" })),
+            BodyInvalid,
+            at("/registry/password"),
+        ),
         (with(&at("/hostname"), json!("web.")), BodyInvalid, at("/hostname")),
         (with(&at("/hostname"), json!("Web")), BodyInvalid, at("/hostname")),
         (with(&at("/shm"), json!(0)), BodyInvalid, at("/shm")),
@@ -249,6 +281,7 @@ fn the_edges_of_every_rule_are_accepted() {
         with(&at("/user"), json!("app.x_y-z:1000")),
         with(&at("/workdir"), json!("/")),
         with(&at("/hostname"), json!("db-1.example.org")),
+        with(&at("/registry"), json!({ "user": "robot$web", "password": "a b+/=_-:}" })),
         with(&at("/shm"), json!(128 * MIB)),
         with(&at("/stop_signal"), json!("SIGQUIT")),
         with(&at("/stop_seconds"), json!(0)),

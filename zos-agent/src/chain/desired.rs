@@ -149,7 +149,8 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
         args: machine.args,
     };
     let hash = hash(&container);
-    MachineSpec { id, version, pointer, restart: machine.restart.unwrap_or_default(), container, hash }
+    let restart = machine.restart.unwrap_or_default();
+    MachineSpec { id, version, pointer, restart, registry: machine.registry, container, hash }
 }
 
 /// Two specs with the same hash run the same way.
