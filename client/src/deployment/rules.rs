@@ -2,24 +2,19 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS, Mount, Registry,
-    Rejection, Restart, VERSION, Volume, Workload, WorkloadData, Zmachine, json::Cursor,
+    CAPABILITIES, Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS,
+    MIN_BYTES, Mount, Registry, Rejection, Restart, STOP_SIGNALS, VERSION, Volume, Workload, WorkloadData,
+    Zmachine, default_path, default_rootfs, default_start_seconds, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
-    units::{GIB, MIB},
+    units::MIB,
 };
 
-const MIN_BYTES: u64 = 16 * MIB;
-const STOP_SIGNALS: [&str; 8] =
-    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL"];
-/// Capabilities that reach nothing outside of a machine with a user namespace of its own.
-const CAPABILITIES: [&str; 3] = ["IPC_LOCK", "SYS_NICE", "SYS_PTRACE"];
 /// The most that Linux allows where nobody has changed it.
 const MAX_OPEN_FILES: u64 = 1 << 20;
-const DEFAULT_START_SECONDS: u64 = 30;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
@@ -123,7 +118,11 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         registry: fields.optional("registry").map(|at| registry(&at)).transpose()?,
         cpu: cpu(&fields.required("cpu")?)?,
         memory,
-        rootfs: fields.optional("rootfs").map(|at| at_least_16_mib(&at)).transpose()?.unwrap_or(GIB),
+        rootfs: fields
+            .optional("rootfs")
+            .map(|at| at_least_16_mib(&at))
+            .transpose()?
+            .unwrap_or_else(default_rootfs),
         user: fields.optional("user").map(|at| user(&at)).transpose()?,
         workdir: fields.optional("workdir").map(|at| workdir(&at)).transpose()?,
         hostname: fields.optional("hostname").map(|at| hostname(&at)).transpose()?,
@@ -260,7 +259,7 @@ fn health(at: &Cursor) -> Result<Health, Rejection> {
             let fields = http.fields()?;
             fields.only(&["port", "path"])?;
             let path = fields.optional("path").map(|at| http_path(&at)).transpose()?;
-            Check::Http { port: port(&fields.required("port")?)?, path: path.unwrap_or_else(|| "/".into()) }
+            Check::Http { port: port(&fields.required("port")?)?, path: path.unwrap_or_else(default_path) }
         }
         (None, Some(tcp), None) => {
             let fields = tcp.fields()?;
@@ -273,7 +272,7 @@ fn health(at: &Cursor) -> Result<Health, Rejection> {
         _ => return Err(at.invalid("has exactly one of http, tcp and exec")),
     };
     let start_seconds = match fields.optional("start_seconds").map(|at| Ok((at.whole()?, at))).transpose()? {
-        None => DEFAULT_START_SECONDS,
+        None => default_start_seconds(),
         Some((seconds, _)) if seconds <= MAX_START_SECONDS => seconds,
         Some((seconds, at)) => {
             return Err(at.invalid(format!("is at most {MAX_START_SECONDS} seconds, this is {seconds}")));
