@@ -86,6 +86,10 @@ bench: requirements ## Measure calls and blocks with up to a million contracts, 
 	$(CARGO) build --locked --workspace --bins --examples
 	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
 
+.PHONY: bench-agent
+bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside bare containers
+	@$(AS_ROOT) $(PROGRAMS)/bench-agent $(COUNTS)
+
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 	rm -f fuzz/seeds/*

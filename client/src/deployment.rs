@@ -17,9 +17,16 @@ pub use rejection::Rejection;
 
 use codec::Encode;
 use json::Cursor;
+use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize, Serializer};
-use std::collections::{BTreeMap, BTreeSet};
-use tfgrid_primitives::{FailureCode, Features, Resources};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+use tfgrid_primitives::{
+    FailureCode, Features, Resources,
+    units::{GIB, MIB},
+};
 
 /// The only version that this code knows.
 pub const VERSION: u64 = 1;
@@ -29,26 +36,38 @@ pub const MAX_BODY_BYTES: usize = tfgrid_primitives::body::MAX_BODY_BYTES as usi
 /// The most seconds that a machine has to stop.
 pub const MAX_STOP_SECONDS: u64 = 300;
 
+const MIN_BYTES: u64 = 16 * MIB;
+const STOP_SIGNALS: [&str; 8] =
+    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL"];
+/// Capabilities that reach nothing outside of a machine with a user namespace of its own.
+const CAPABILITIES: [&str; 3] = ["IPC_LOCK", "SYS_NICE", "SYS_PTRACE"];
+
 /// The most seconds in which failures of a health check don't count.
 pub const MAX_START_SECONDS: u64 = 300;
 
 /// The workloads of a node contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Json")]
+#[schemars(!try_from, deny_unknown_fields)]
 pub struct Deployment {
-    /// Always [`VERSION`].
+    /// Always 1.
+    #[schemars(extend("const" = VERSION))]
     pub version: u64,
     /// For people; at most 256 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
     pub description: Option<String>,
     /// 1 to 32 workloads.
+    #[schemars(length(min = 1, max = 32))]
     pub workloads: Vec<Workload>,
 }
 
 /// One thing to run, named uniquely in its deployment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Workload {
     /// Lowercase letters, digits and inner hyphens; at most 32 bytes.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
     pub name: String,
     /// Its type and settings.
     #[serde(flatten)]
@@ -56,26 +75,36 @@ pub struct Workload {
 }
 
 /// The types of workload, with their settings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(tag = "type", content = "data", rename_all = "lowercase")]
 #[expect(clippy::large_enum_variant, reason = "a deployment has at most 32 of them")]
 pub enum WorkloadData {
     /// A container that its node runs from an image.
     Zmachine(Zmachine),
-    /// A volume that machines mount.
-    Zmount(Zmount),
+    /// A volume that one machine mounts.
+    Zmount(Volume),
+    /// A volume that machines share.
+    Volume(Volume),
 }
 
 /// A container made from an OCI image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Zmachine {
     /// OCI reference with a registry host, and a tag or a digest.
+    #[schemars(length(max = 256))]
     pub image: String,
+    /// Credentials for the image's registry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registry: Option<Registry>,
     /// Cores, 0.01 or more.
+    #[schemars(with = "f64", range(min = 0.01))]
     pub cpu: Cores,
     /// Bytes, 16 MiB or more.
+    #[schemars(range(min = MIN_BYTES))]
     pub memory: u64,
     /// Bytes, 16 MiB or more: disk for what the machine writes to its root and to the image's `VOLUME`s.
+    #[schemars(range(min = MIN_BYTES), default = "default_rootfs")]
     pub rootfs: u64,
     /// User in the machine, such as `app`, `1000` or `1000:50`, instead of the image's `USER`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,11 +120,13 @@ pub struct Zmachine {
     pub shm: Option<u64>,
     /// Signal that asks the machine to stop, instead of the image's `STOPSIGNAL`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("enum" = STOP_SIGNALS))]
     pub stop_signal: Option<String>,
-    /// Seconds from that signal to the machine's end by force; at most [`MAX_STOP_SECONDS`].
+    /// Seconds from that signal to the machine's end by force; at most 300.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = MAX_STOP_SECONDS))]
     pub stop_seconds: Option<u64>,
-    /// When it is started again after it has ended; else [`Restart::Always`].
+    /// When it is started again after it has ended; else `always`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
     /// How its node finds out whether it works, instead of the image's `HEALTHCHECK`.
@@ -103,26 +134,48 @@ pub struct Zmachine {
     pub health: Option<Health>,
     /// Limits of each process, from their names to their values, instead of the node's.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default)]
     pub ulimits: BTreeMap<String, u64>,
     /// Capabilities of Linux beyond those that every machine has.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(default, extend("items" = { "enum": CAPABILITIES }))]
     pub capabilities: BTreeSet<String>,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = 8))]
     pub mounts: Vec<Mount>,
     /// Environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(default)]
     pub env: BTreeMap<String, String>,
     /// Replaces the image's `ENTRYPOINT`; empty keeps it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = 64))]
     pub entrypoint: Vec<String>,
     /// Replaces the image's `CMD`; empty keeps it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = 64))]
     pub args: Vec<String>,
 }
 
+/// Credentials for a registry. Debug output doesn't have them.
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Registry {
+    /// Name of the user.
+    pub user: String,
+    /// Password or token.
+    pub password: String,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
+}
+
 /// When a machine that has ended by itself is started again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
     /// Always.
@@ -135,29 +188,35 @@ pub enum Restart {
 }
 
 /// A check of whether a machine works.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Health {
     /// What is tried.
     #[serde(flatten)]
     pub check: Check,
-    /// Seconds from the start in which a failure doesn't count; at most [`MAX_START_SECONDS`].
+    /// Seconds from the start in which a failure doesn't count; at most 300.
+    #[schemars(range(max = MAX_START_SECONDS), default = "default_start_seconds")]
     pub start_seconds: u64,
 }
 
 /// What a health check tries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Encode, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(deny_unknown_fields)]
 pub enum Check {
     /// `GET` of a path, answered with a status from 200 to 399.
     Http {
         /// TCP port of the machine.
+        #[schemars(range(min = 1))]
         port: u16,
         /// Path of the request, with its query.
+        #[schemars(default = "default_path", regex(pattern = "^/"))]
         path: String,
     },
     /// A connection.
     Tcp {
         /// TCP port of the machine.
+        #[schemars(range(min = 1))]
         port: u16,
     },
     /// A program in the machine, which ends with exit code 0.
@@ -180,18 +239,22 @@ impl Serialize for Cores {
 }
 
 /// A volume inside a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub struct Mount {
-    /// Name of a `zmount` of this deployment.
+    /// Name of a `zmount` or `volume` of this deployment.
     pub name: String,
     /// Absolute path in the machine.
+    #[schemars(regex(pattern = "^/."))]
     pub path: String,
 }
 
 /// A volume; its content lives as long as the contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Zmount {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Volume {
     /// Bytes: whole MiB, 16 MiB or more.
+    #[schemars(range(min = MIN_BYTES), extend("multipleOf" = MIB))]
     pub size: u64,
 }
 
@@ -201,8 +264,27 @@ impl WorkloadData {
         match self {
             Self::Zmachine(_) => Features::ZMACHINE,
             Self::Zmount(_) => Features::ZMOUNT,
+            Self::Volume(_) => Features::VOLUME,
         }
     }
+}
+
+/// The JSON Schema of deployments, for editors and other clients. Rules that concern several parts of a document, or
+/// the content of a text, are not in it.
+pub fn schema() -> Schema {
+    schema_for!(Deployment)
+}
+
+fn default_rootfs() -> u64 {
+    GIB
+}
+
+fn default_start_seconds() -> u64 {
+    30
+}
+
+fn default_path() -> String {
+    "/".into()
 }
 
 impl Deployment {
@@ -290,7 +372,7 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
             let sru = sum.sru.saturating_add(machine.rootfs);
             (Resources { mru, sru, ..sum }, Cores(cores.0.saturating_add(machine.cpu.0)))
         }
-        WorkloadData::Zmount(volume) => {
+        WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
             (Resources { sru: sum.sru.saturating_add(volume.size), ..sum }, cores)
         }
     }

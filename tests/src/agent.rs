@@ -26,17 +26,17 @@ pub struct Agent {
 
 impl Agent {
     /// Starts an agent that joins with this ticket, with an engine of its own. The chain needn't run yet.
-    pub fn start(run: &Run, chain: &str, ticket: &str) -> Result<Self> {
-        Self::start_with(run, chain, ticket, &[])
+    pub fn start(run: &Run, chain: &str, ticket: &str, capacity: Option<&str>) -> Result<Self> {
+        Self::start_with(run, chain, ticket, capacity.unwrap_or(CAPACITY), &[])
     }
 
     /// The same on another engine, which needn't run yet.
     pub fn start_on(run: &Run, chain: &str, engine: &str, ticket: &str) -> Result<Self> {
         fs::write(run.folder().join("agent-engine"), engine)?;
-        Self::start_with(run, chain, ticket, &["--engine", engine, "--unsafe-engine"])
+        Self::start_with(run, chain, ticket, CAPACITY, &["--engine", engine, "--unsafe-engine"])
     }
 
-    fn start_with(run: &Run, chain: &str, ticket: &str, more: &[&str]) -> Result<Self> {
+    fn start_with(run: &Run, chain: &str, ticket: &str, capacity: &str, more: &[&str]) -> Result<Self> {
         let data = run.subfolder("agent")?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let ticket_file = run.folder().join("ticket");
@@ -46,7 +46,7 @@ impl Agent {
             ("--data", data.display().to_string()),
             ("--pool", POOL.into()),
             ("--ticket-file", ticket_file.display().to_string()),
-            ("--capacity", CAPACITY.into()),
+            ("--capacity", capacity.into()),
             ("--metrics", metrics.to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
@@ -93,6 +93,11 @@ impl Agent {
 
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(|process| process.ensure_running().is_ok())
+    }
+
+    /// Its process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
     }
 
     /// The log of all its starts.

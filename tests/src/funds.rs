@@ -16,9 +16,9 @@ const RESUME_LIMIT: Duration = Duration::from_secs(60);
 /// Initial price on the development chain, in USD per TFT.
 const USUAL_PRICE: &str = "0.05";
 /// The lowest price that the chain accepts. Credit is used up fastest at it.
-const LOW_PRICE: &str = "0.001";
+pub const LOW_PRICE: &str = "0.001";
 /// Credit for an hour at this price lasts four seconds at the low one.
-const HIGH_PRICE: &str = "1";
+pub const HIGH_PRICE: &str = "1";
 
 /// A contract runs out of funds, is paused by its node, resumes after a deposit and is billed. The price is
 /// moved because that is the only way to credit that lasts for seconds: both a start and a withdrawal require
@@ -80,7 +80,8 @@ fn go_on(grid: &Grid, steps: &Steps, site: &Site, page: &str) -> Result<()> {
     Ok(())
 }
 
-fn set_price(grid: &Grid, usd: &str) -> Result<Value> {
+/// Lets the chain have another price of TFT.
+pub fn set_price(grid: &Grid, usd: &str) -> Result<Value> {
     grid.farmer.script("set-price.mjs", &[usd])
 }
 

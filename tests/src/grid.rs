@@ -26,6 +26,8 @@ pub struct Options<'a> {
     pub port: Option<u16>,
     /// The node's option `--sealing`; slots of 3 s if `None`.
     pub sealing: Option<&'a str>,
+    /// What the node offers, as the agent's option `--capacity`; a small machine if `None`.
+    pub capacity: Option<&'a str>,
     /// Other programs change the machine meanwhile: only items with names of a grid count as left behind.
     /// Tests check everything.
     pub ignores_others: bool,
@@ -78,7 +80,7 @@ impl Grid {
         let (agent, engine, node) = steps.take(
             "boot an agent with the ticket: it makes its storage pool and starts its engine",
             || {
-                let agent = Agent::start(&run, &chain.url(), &ticket)?;
+                let agent = Agent::start(&run, &chain.url(), &ticket, options.capacity)?;
                 let node = farmer.waits_for_node()?;
                 agent.follows_its_chain()?;
                 let engine = agent.engine()?;

@@ -29,7 +29,7 @@ pub use chain::Chain;
 pub use deployment::{MIB, page_deployment};
 pub use engine::{Engine, remember_firewall};
 pub use footprint::Footprint;
-pub use funds::out_of_funds;
+pub use funds::{HIGH_PRICE, LOW_PRICE, out_of_funds, set_price};
 pub use grid::{DEPOSIT, Grid, Options, on_a_grid, on_a_run};
 pub use help::asks_for_help;
 pub use http::get;

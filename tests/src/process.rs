@@ -40,6 +40,10 @@ impl Process {
         Ok(Self { name: name.into(), log, pid_file, child })
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The output of all its starts in this run.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
-    deployment::{Deployment, Json, WorkloadData},
+    deployment::{Deployment, Json, WorkloadData, Zmachine},
     primitives::{Features, Resources},
     units::parse_bytes,
 };
@@ -38,7 +38,7 @@ pub struct Reservation {
     pub resources: Resources,
     /// What a node must serve to run it.
     pub features: Features,
-    /// The names of environment variables that look like secrets.
+    /// What looks like a secret: environment variables by name, and passwords of registries.
     pub secrets: Vec<String>,
 }
 
@@ -93,15 +93,20 @@ fn from_yaml(text: Vec<u8>) -> Result<(Deployment, Vec<u8>)> {
     Ok((deployment, body))
 }
 
-/// The names of variables that look like secrets: bodies are public.
+/// Names of variables that look like secrets, and passwords of registries: bodies are public.
 fn secrets(deployment: &Deployment) -> Vec<String> {
     const SIGNS: [&str; 4] = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
     let looks_secret = |name: &&String| SIGNS.iter().any(|sign| name.to_ascii_uppercase().contains(sign));
     let machines = deployment.workloads.iter().filter_map(|workload| match &workload.data {
         WorkloadData::Zmachine(machine) => Some(machine),
-        WorkloadData::Zmount(_) => None,
+        WorkloadData::Zmount(_) | WorkloadData::Volume(_) => None,
     });
-    machines.flat_map(|machine| machine.env.keys()).filter(looks_secret).cloned().collect()
+    let of_machine = |machine: &Zmachine| {
+        let password =
+            machine.registry.as_ref().map(|_| format!("the registry password for {}", machine.image));
+        machine.env.keys().filter(looks_secret).cloned().chain(password).collect::<Vec<_>>()
+    };
+    machines.flat_map(of_machine).collect()
 }
 
 #[cfg(test)]
@@ -187,11 +192,16 @@ workloads:
     }
 
     #[test]
-    fn variables_that_look_secret_are_named() {
+    fn variables_and_passwords_that_are_secret_are_named() {
         let machine = r#"{"image":"docker.io/web:1","cpu":1,"memory":16777216,
+                          "registry":{"user":"u","password":"open sesame"},
                           "env":{"DB_PASSWORD":"x","api_token":"x","GREETING":"x"}}"#;
         let body =
             format!(r#"{{"version":1,"workloads":[{{"name":"a","type":"zmachine","data":{machine}}}]}}"#);
-        assert_eq!(reservation("a.json", &body, &[]).unwrap().secrets, ["DB_PASSWORD", "api_token"]);
+        let password = "the registry password for docker.io/web:1";
+        assert_eq!(
+            reservation("a.json", &body, &[]).unwrap().secrets,
+            ["DB_PASSWORD", "api_token", password]
+        );
     }
 }

@@ -66,14 +66,15 @@ pub async fn run(args: RunArgs) -> Result<()> {
         host::ensure_real(&capacity)?;
     }
     host::capacity(pool.share()?.offered, &capacity)?;
-    firewall::install(args.allow_smtp).await?;
+    firewall::install(args.allow_smtp, &args.registries).await?;
     let dns = args.dns.iter().map(ToString::to_string).collect();
-    let choice = place.engine_choice().unwrap_or_else(|| {
-        let own = OwnEngine::new(data, &pool, &node_key);
-        let choice = EngineChoice { socket: own.socket(), any: false };
+    let mut choice = place.engine_choice().unwrap_or_else(|| {
+        let own = OwnEngine::new(data, &pool, &node_key, args.registries.mirrors.clone());
+        let choice = EngineChoice { socket: own.socket(), any: false, private_registries: false };
         spawn(&mut tasks, own.run());
         choice
     });
+    choice.private_registries |= args.registries.allow_private;
     let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, dns));
     let volumes = Arc::new(PoolVolumes::new(pool.clone()));
 
@@ -184,11 +185,11 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     }
     let pool_place = PoolPlace::choose(data, &store, args.place.pool.clone())?;
     let pool = Pool::open(data, pool_place, &node_key).await?;
-    let own = OwnEngine::new(data, &pool, &node_key);
+    let own = OwnEngine::new(data, &pool, &node_key, Vec::new());
     let (choice, keeping) = match args.place.engine_choice() {
         Some(choice) => (choice, None),
         None => {
-            let choice = EngineChoice { socket: own.socket(), any: true };
+            let choice = EngineChoice { socket: own.socket(), any: true, private_registries: false };
             (choice, Some(tokio::spawn(own.clone().run())))
         }
     };

@@ -2,7 +2,7 @@
 //! The command line of `zos-agent`.
 
 use crate::{
-    drivers::{machine::EngineChoice, pool::PoolPlace},
+    drivers::{machine::EngineChoice, pool::PoolPlace, registries::Registries},
     host::CapacityOverride,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -86,6 +86,9 @@ pub struct RunArgs {
     /// Let workloads reach mail servers (TCP port 25). Spam of one tenant brings this farm's addresses on block lists
     #[arg(long, env = "ZOS_ALLOW_SMTP")]
     pub allow_smtp: bool,
+    /// Where images come from.
+    #[command(flatten)]
+    pub registries: Registries,
     /// Serve Prometheus metrics at this address, under /metrics
     #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9616")]
     pub metrics: SocketAddr,
@@ -120,7 +123,8 @@ pub struct Place {
     pub pool: Option<PoolPlace>,
     /// Use the Docker engine at this socket instead of one of the node's own
     ///
-    /// It must keep machines in the storage pool (with its btrfs driver), have user namespaces and live restore.
+    /// It must keep machines in the storage pool (with its btrfs driver), have user namespaces and live restore. See
+    /// --allow-private-registries for what it must refuse itself.
     #[arg(long, env = "ZOS_ENGINE", value_name = "URL", value_parser = socket)]
     pub engine: Option<String>,
     /// Accept any engine: no limits for machines' disks, their root may be this machine's. For development only
@@ -131,7 +135,8 @@ pub struct Place {
 impl Place {
     /// The engine that the farmer has named.
     pub fn engine_choice(&self) -> Option<EngineChoice> {
-        self.engine.clone().map(|socket| EngineChoice { socket, any: self.unsafe_engine })
+        let (any, private_registries) = (self.unsafe_engine, self.unsafe_engine);
+        self.engine.clone().map(|socket| EngineChoice { socket, any, private_registries })
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
 /// What this agent has code for.
-const SERVED: Features = Features::ZMACHINE.and(Features::ZMOUNT);
+const SERVED: Features = Features::ZMACHINE.and(Features::ZMOUNT).and(Features::VOLUME);
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
 /// EFI variable: whether the firmware verified the boot loader (UEFI 2.10, 3.3).

@@ -6,7 +6,7 @@
 use std::{
     env, fs,
     io::{Read, Write},
-    net::{IpAddr, TcpListener},
+    net::{IpAddr, TcpListener, TcpStream, ToSocketAddrs},
     os::unix::fs::{PermissionsExt, chown, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use tfgrid_client::deployment::{Check, Health};
+use tfgrid_client::deployment::{Check, Health, Registry as Login};
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{
     task::JoinHandle,
@@ -28,6 +28,7 @@ use zos_agent::{
         firewall,
         machine::{DockerMachines, EngineChoice},
         pool::{Pool, PoolPlace},
+        registries::Registries,
         volume::PoolVolumes,
     },
     identity::Identity,
@@ -38,6 +39,7 @@ const MIB: u64 = 1 << 20;
 const ROOM: u64 = 1 << 30;
 const POOL_BYTES: u64 = 16 << 30;
 const LIMIT: Duration = Duration::from_secs(30);
+const PASSWORD: &str = "open sesame";
 
 /// Rules for an image that is fetched and has at most `limit` bytes.
 fn fetched(limit: u64) -> ImageRules {
@@ -59,7 +61,11 @@ struct Firewall;
 
 impl Firewall {
     async fn install() -> Self {
-        firewall::install(false).await.unwrap();
+        Self::install_with(&Registries { allow_private: true, ..Default::default() }).await
+    }
+
+    async fn install_with(registries: &Registries) -> Self {
+        firewall::install(false, registries).await.unwrap();
         Self
     }
 }
@@ -80,10 +86,10 @@ impl Host {
         let place = PoolPlace::File(POOL_BYTES);
         place.remember(&store).unwrap();
         let pool = Pool::open(&data, place, &owner).await.unwrap();
-        let own = OwnEngine::new(&data, &pool, &owner);
+        let own = OwnEngine::new(&data, &pool, &owner, Vec::new());
         let socket = own.socket();
         let node_key = rand::random();
-        let choice = EngineChoice { socket: socket.clone(), any: false };
+        let choice = EngineChoice { socket: socket.clone(), any: false, private_registries: true };
         let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, vec!["1.1.1.1".into()]));
         let mut tasks = vec![tokio::spawn(own.run())];
         let begun = Instant::now();
@@ -176,7 +182,7 @@ impl Drop for Host {
         for task in &self.tasks {
             task.abort();
         }
-        let choice = EngineChoice { socket: self.socket.clone(), any: true };
+        let choice = EngineChoice { socket: self.socket.clone(), any: true, private_registries: true };
         let machines = DockerMachines::new(choice, self.pool.clone(), &self.node_key, Vec::new());
         let purge = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -195,37 +201,49 @@ struct Registry {
     process: Child,
     address: String,
     image: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Registry {
     fn start(host: &Host) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let address = format!("127.0.0.1:{}", free_port());
-        let config = folder.path().join("config.yml");
-        let storage = folder.path().join("storage");
+        let process = Self::serve(folder.path(), &address, "");
+        let mut registry = Self { process, address, image: String::new(), folder };
+        registry.image = registry.push(host, "web", r#"CMD ["/bin/httpd", "-f", "-p", "80", "-h", "/data"]"#);
+        registry
+    }
+
+    fn serve(folder: &Path, address: &str, more: &str) -> Child {
+        let config = folder.join("config.yml");
+        let storage = folder.join("storage");
         let text = format!(
-            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{address}'}}\n",
+            "version: 0.1\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{address}'}}\n{more}",
             storage.display()
         );
         fs::write(&config, text).unwrap();
-        let process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("docker-registry is installed");
-        let mut registry = Self { process, address, image: String::new(), _folder: folder };
-        registry.image = registry.push(host, "web", r#"CMD ["/bin/httpd", "-f", "-p", "80", "-h", "/data"]"#);
-        registry
+        let mut serve = Command::new("docker-registry");
+        serve.arg("serve").arg(&config).stdout(Stdio::null()).stderr(Stdio::null());
+        serve.spawn().expect("docker-registry is installed")
+    }
+
+    /// From now on, it gives its images to this user only.
+    fn ask_for_credentials(&mut self) -> Login {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        let users = self.folder.path().join("users");
+        fs::write(&users, "owner:$2b$05$abcdefghijklmnopqrstuupx2xBUC4954936wVIjyyPHmUBFu0wCW\n").unwrap();
+        let auth = format!("auth: {{htpasswd: {{realm: private, path: '{}'}}}}\n", users.display());
+        self.process = Self::serve(self.folder.path(), &self.address, &auth);
+        wait_until("the registry", || TcpStream::connect(&self.address).is_ok());
+        Login { user: "owner".into(), password: PASSWORD.into() }
     }
 
     /// Pushes an image with these instructions, one a line, and removes the engine's copy; returns its name by
     /// digest.
     fn push(&self, host: &Host, name: &str, changes: &str) -> String {
-        let archive = self._folder.path().join("rootfs.tar");
-        pack(&self._folder.path().join("rootfs"), &archive);
+        let archive = self.folder.path().join("rootfs.tar");
+        pack(&self.folder.path().join("rootfs"), &archive);
         let name = format!("{}/{name}:1", self.address);
         let archive = archive.to_string_lossy();
         let changes = changes.lines().flat_map(|change| ["--change", change]);
@@ -248,22 +266,106 @@ impl Drop for Registry {
     }
 }
 
-/// A registry at this address that answers everything with this status, for ever.
-fn refusing_registry(status: &'static str) -> String {
+/// Status, headers with a line break after each, and body.
+type Answer = (&'static str, String, Vec<u8>);
+
+/// A server on loopback that answers each path like this, for ever; returns its address.
+fn server(answer: impl Fn(&str) -> Answer + Send + 'static) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
         for connection in listener.incoming() {
             let mut connection = connection.unwrap();
-            let _ = connection.read(&mut [0; 4096]);
+            let mut request = [0; 4096];
+            let length = connection.read(&mut request).unwrap_or(0);
+            let request = String::from_utf8_lossy(&request[..length]).into_owned();
+            let mut words = request.split(' ');
+            let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            let (status, headers, body) = answer(path);
             let _ = write!(
                 connection,
-                "HTTP/1.1 {status}\r\nWWW-Authenticate: Basic realm=\"private\"\r\n\
-                 Content-Length: 0\r\nConnection: close\r\n\r\n"
+                "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
             );
+            if method != "HEAD" {
+                let _ = connection.write_all(&body);
+            }
         }
     });
     address
+}
+
+/// A registry that answers everything with this status.
+fn refusing_registry(status: &'static str) -> String {
+    server(move |_| (status, "WWW-Authenticate: Basic realm=\"private\"\r\n".into(), Vec::new()))
+}
+
+fn digest(content: &[u8]) -> String {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content).unwrap();
+    let sum = stdout(Command::new("sha256sum").arg(file.path()));
+    format!("sha256:{}", sum.split(' ').next().unwrap())
+}
+
+/// An image of one layer for this architecture: its manifest and the digests of its configuration and its layer.
+struct HandMade {
+    config: Vec<u8>,
+    layer: Vec<u8>,
+    manifest: Vec<u8>,
+}
+
+impl HandMade {
+    const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+
+    fn new(architecture: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let tar = folder.path().join("layer.tar");
+        stdout(Command::new("tar").arg("-cf").arg(&tar).args(["-C", "/etc", "hostname"]));
+        let tar_digest = digest(&fs::read(&tar).unwrap());
+        stdout(Command::new("gzip").arg(&tar));
+        let layer = fs::read(folder.path().join("layer.tar.gz")).unwrap();
+        let config = format!(
+            r#"{{"architecture":"{architecture}","os":"linux","config":{{}},
+                "rootfs":{{"type":"layers","diff_ids":["{tar_digest}"]}},"history":[{{"created_by":"hand"}}]}}"#
+        );
+        let blob = |kind: &str, content: &[u8]| {
+            let (digest, size) = (digest(content), content.len());
+            format!(r#"{{"mediaType":"application/vnd.docker.{kind}","size":{size},"digest":"{digest}"}}"#)
+        };
+        let config = config.into_bytes();
+        let manifest = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
+            Self::MANIFEST,
+            blob("container.image.v1+json", &config),
+            blob("image.rootfs.diff.tar.gzip", &layer)
+        );
+        Self { config, layer, manifest: manifest.into_bytes() }
+    }
+
+    /// A list with its manifest alone, said to be for this architecture.
+    fn list(&self, architecture: &str) -> Vec<u8> {
+        let (media, digest, size) = (Self::MANIFEST, digest(&self.manifest), self.manifest.len());
+        let platform = format!(r#"{{"architecture":"{architecture}","os":"linux"}}"#);
+        let entry =
+            format!(r#"{{"mediaType":"{media}","size":{size},"digest":"{digest}","platform":{platform}}}"#);
+        let list = Self::LIST;
+        format!(r#"{{"schemaVersion":2,"mediaType":"{list}","manifests":[{entry}]}}"#).into_bytes()
+    }
+
+    /// What a registry that has it answers.
+    fn answer(&self, path: &str) -> Answer {
+        let found = |kind: &str, content: &[u8]| {
+            let headers = format!("Content-Type: {kind}\r\nDocker-Content-Digest: {}\r\n", digest(content));
+            ("200 OK", headers, content.to_vec())
+        };
+        match path.rsplit('/').next().unwrap_or_default() {
+            "" => ("200 OK", String::new(), Vec::new()),
+            end if end == digest(&self.config) => found("application/octet-stream", &self.config),
+            end if end == digest(&self.layer) => found("application/octet-stream", &self.layer),
+            _ => found(Self::MANIFEST, &self.manifest),
+        }
+    }
 }
 
 fn pack(rootfs: &Path, archive: &Path) {
@@ -338,6 +440,7 @@ fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpe
         version: 1,
         pointer: "/workloads/1".into(),
         restart: Default::default(),
+        registry: None,
         container: ContainerSpec {
             image: image.into(),
             cpu: 100,
@@ -485,7 +588,6 @@ async fn a_machine_serves_its_volume_and_leaves_nothing_behind() {
     host.machines.remove_network(contract).await.unwrap();
     let observed = host.machines.observe().await.unwrap();
     assert!(observed.machines.is_empty() && observed.networks.is_empty());
-    assert!(!succeeds(&host.socket, &["image", "inspect", &registry.image]), "the image is removed");
     let label = format!("label=zos.contract={contract}");
     assert_eq!(host.docker(&["volume", "ls", "--quiet", "--filter", &label]), "", "a volume's name is left");
 }
@@ -594,6 +696,244 @@ async fn an_image_that_asks_for_credentials_is_refused() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn failures_of_a_registry_are_told_apart() {
+    let host = Host::new().await;
+    let fetch = async |address: String| {
+        let machine = machine(contract(), &format!("{address}/web:1"), &[]);
+        host.machines.fetch_image(&machine, fetched(ROOM)).await
+    };
+    let good = HandMade::new("amd64");
+    let other = HandMade::new("s390x");
+    let other_in_list = HandMade::new("s390x");
+    let cases: [(&str, Box<dyn Fn(&str) -> Answer + Send>, Option<&str>); 6] = [
+        (
+            "another architecture",
+            Box::new(move |path| other.answer(path)),
+            Some("isn't for the architecture"),
+        ),
+        (
+            "a list without this architecture",
+            Box::new(move |path| match path.ends_with("/manifests/1") {
+                true => {
+                    let list = other_in_list.list("s390x");
+                    ("200 OK", format!("Content-Type: {}\r\n", HandMade::LIST), list)
+                }
+                false => other_in_list.answer(path),
+            }),
+            Some("isn't for the architecture"),
+        ),
+        ("a corrupt layer", corrupted(|image| digest(&image.layer)), Some("isn't what its digest says")),
+        (
+            "a corrupt configuration",
+            corrupted(|image| digest(&image.config)),
+            Some("isn't what its digest says"),
+        ),
+        (
+            "too many requests",
+            Box::new(|_| {
+                let text = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit"}]}"#;
+                ("429 Too Many Requests", "Content-Type: application/json\r\n".into(), text.into())
+            }),
+            None,
+        ),
+        ("trouble", Box::new(|_| ("503 Service Unavailable", String::new(), Vec::new())), None),
+    ];
+    for (what, answer, expected) in cases {
+        let error = fetch(server(answer)).await.unwrap_err();
+        match (&error, expected) {
+            (DriverError::Invalid { code: FailureCode::ImageNotFound, message, .. }, Some(words)) => {
+                assert!(message.contains(words), "{what}: {message}");
+            }
+            (DriverError::Transient(_), None) => {}
+            _ => panic!("{what}: {error:?}"),
+        }
+    }
+    if std::env::consts::ARCH == "x86_64" {
+        fetch(server(move |path| good.answer(path))).await.unwrap();
+    }
+}
+
+/// A registry that answers with something else for one of an image's digests.
+fn corrupted(which: impl Fn(&HandMade) -> String) -> Box<dyn Fn(&str) -> Answer + Send> {
+    let image = HandMade::new("amd64");
+    let bad = which(&image);
+    Box::new(move |path| {
+        let (status, headers, mut body) = image.answer(path);
+        if path.ends_with(&bad) {
+            body[20] ^= 1;
+        }
+        (status, headers, body)
+    })
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_private_image_is_its_owners_alone() {
+    let host = Host::new().await;
+    let mut registry = Registry::start(&host);
+    let login = registry.ask_for_credentials();
+    let tag = format!("{}/web:1", registry.address);
+    let machine = |image: &str, login: Option<&Login>| {
+        let mut machine = machine(contract(), image, &["/bin/sleep", "1000"]);
+        machine.container.mounts.clear();
+        machine.registry = login.cloned();
+        machine
+    };
+    let mine = machine(&tag, Some(&login));
+    host.machines.fetch_image(&mine, fetched(ROOM)).await.unwrap();
+    host.run(&mine, &[]).await.unwrap();
+    host.machines.fetch_image(&machine(&registry.image, Some(&login)), fetched(ROOM)).await.unwrap();
+
+    let wrong = Login { password: "sesame".into(), ..login.clone() };
+    for image in [&tag, &registry.image] {
+        for login in [None, Some(&wrong)] {
+            let others = machine(image, login);
+            for keep in [false, true] {
+                let fetched = host.machines.fetch_image(&others, ImageRules { limit: ROOM, keep }).await;
+                assert!(
+                    matches!(fetched, Err(DriverError::Invalid { code: FailureCode::ImageDenied, .. })),
+                    "{image} {keep}: {fetched:?}"
+                );
+            }
+            assert!(host.machines.create(&others, &[]).await.is_err(), "{image}");
+        }
+    }
+    let kept = host.docker(&["inspect", &host.name(&mine.id), &registry.image]);
+    assert!(kept.contains("zos.invalid/") && !kept.contains(PASSWORD), "{kept}");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_tag_that_moves_moves_no_confirmed_machine() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let tag = format!("{}/web:1", registry.address);
+    let id_of =
+        |machine: &MachineSpec| host.docker(&["inspect", "--format", "{{.Image}}", &host.name(&machine.id)]);
+    let web = host.started(&tag, &["/bin/sleep", "1000"]).await;
+    let before = id_of(&web);
+
+    registry.push(&host, "web", "LABEL moved=yes");
+    let others = host.started(&tag, &["/bin/sleep", "1000"]).await;
+    assert_ne!(id_of(&others), before);
+    host.machines.remove_machine(&web.id).await.unwrap();
+    host.machines.fetch_image(&web, ImageRules { limit: ROOM, keep: true }).await.unwrap();
+    host.run(&web, &[]).await.unwrap();
+    assert_eq!(id_of(&web), before);
+
+    let mut changed = web;
+    changed.hash = "two".into();
+    host.machines.fetch_image(&changed, fetched(ROOM)).await.unwrap();
+    host.run(&changed, &[]).await.unwrap();
+    assert_eq!(id_of(&changed), id_of(&others));
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn unused_images_go_when_room_is_short() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let share = host.pool.share().unwrap().images;
+    let has = |machine: &MachineSpec| {
+        let name = format!("zos.invalid/{}/{}:one", hex::encode(&host.node_key[..4]), machine.id);
+        succeeds(&host.socket, &["image", "inspect", &name])
+    };
+    let prepare = async |name: &str| {
+        let image = registry.push(&host, name, &format!("LABEL name={name}"));
+        host.prepared(&image, &["/bin/sleep", "1000"]).await
+    };
+    let first = prepare("first").await;
+    // All that is unused goes, whatever other tests have left.
+    let all = machine(contract(), &registry.image, &[]);
+    host.machines.fetch_image(&all, fetched(share)).await.unwrap();
+    assert!(!has(&first) && has(&all));
+
+    let (used, old, new) = (prepare("used").await, prepare("old").await, prepare("new").await);
+    let wanted = prepare("wanted").await;
+    host.machines.want_images([(wanted.id.clone(), wanted.hash.clone())].into());
+    for machine in [&used, &new] {
+        host.machines.create(machine, &[]).await.unwrap();
+    }
+    host.machines.remove_machine(&new.id).await.unwrap();
+    let sizes = host.docker(&["image", "inspect", "--format", "{{.Size}}", &registry.image]);
+    let size: u64 = sizes.parse().unwrap();
+    host.machines.fetch_image(&all, fetched(share - 4 * size - size / 2)).await.unwrap();
+    assert_eq!([&used, &new, &wanted].map(has), [true; 3]);
+    assert!(!has(&old));
+    host.machines.fetch_image(&all, fetched(share)).await.unwrap();
+    assert_eq!([&used, &new, &wanted].map(has), [true, false, true]);
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn tenants_images_come_from_public_addresses_alone() {
+    let host = Host::new().await;
+    let victims = [TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("[::1]:0").unwrap()];
+    let [port, port6] = victims.each_ref().map(|victim| victim.local_addr().unwrap().port());
+    for victim in &victims {
+        victim.set_nonblocking(true).unwrap();
+    }
+    let places = [
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("[::ffff:127.0.0.1]:{port}"),
+        format!("[::1]:{port6}"),
+        "169.254.169.254:80".into(),
+        "10.255.255.1:80".into(),
+    ];
+    for place in &places {
+        for (lure, leads_astray) in [("blobs/", true), ("manifests/", true), ("", false)] {
+            let (image, to) = (HandMade::new("amd64"), place.clone());
+            let hostile = server(move |path| match path {
+                "/v2/" if !leads_astray => {
+                    let realm = format!("WWW-Authenticate: Bearer realm=\"http://{to}/token\"\r\n");
+                    ("401 Unauthorized", realm, Vec::new())
+                }
+                path if leads_astray && path.contains(lure) => {
+                    ("307 Temporary Redirect", format!("Location: http://{to}/\r\n"), Vec::new())
+                }
+                path => image.answer(path),
+            });
+            // The firewall takes it for a mirror of the farmer's, which may have any address.
+            let registries = Registries { mirrors: vec![format!("http://{hostile}")], allow_private: false };
+            let _firewall = Firewall::install_with(&registries).await;
+            let machine = machine(contract(), &format!("{hostile}/web:1"), &[]);
+            let begun = Instant::now();
+            let error = host.machines.fetch_image(&machine, fetched(ROOM)).await.unwrap_err();
+            assert!(
+                begun.elapsed() < LIMIT && format!("{error:?}").contains("refused"),
+                "{place}: {error:?}"
+            );
+        }
+    }
+    for victim in &victims {
+        assert!(victim.accept().is_err(), "a service of this machine was reached");
+    }
+
+    let _firewall = Firewall::install_with(&Registries::default()).await;
+    let choice = EngineChoice { socket: host.socket.clone(), any: false, private_registries: false };
+    let strict = DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new());
+    let mut places = vec![places[0].clone(), places[1].clone(), places[4].clone()];
+    // Where the machine's own name is in /etc/hosts, it stands for a name server's answer.
+    let name = fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let own = format!("{}:{port}", name.trim());
+    places.extend(
+        own.to_socket_addrs().is_ok_and(|mut found| found.all(|to| to.ip().is_loopback())).then_some(own),
+    );
+    for place in places {
+        let machine = machine(contract(), &format!("{place}/web:1"), &[]);
+        match strict.fetch_image(&machine, fetched(ROOM)).await.unwrap_err() {
+            DriverError::Invalid { code: FailureCode::BodyInvalid, message, .. } => {
+                assert!(message.contains("doesn't fetch images from private addresses"), "{message}");
+            }
+            error => panic!("{place}: {error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_machine_that_cannot_be_created_is_refused() {
     let host = Host::new().await;
     let registry = Registry::start(&host);
@@ -631,7 +971,6 @@ async fn a_kept_image_needs_no_registry() {
     host.machines.fetch_image(&web, kept).await.unwrap();
     let error = host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap_err();
     assert!(matches!(error, DriverError::Transient(_)), "{error:?}");
-    host.docker(&["image", "rm", &web.container.image]);
 }
 
 #[tokio::test]
@@ -820,7 +1159,7 @@ async fn tenants_send_mail_only_where_the_farmer_lets_them() {
         |port: &str| succeeds(&host.socket, &["exec", &name, "/bin/nc", "-w", "2", Internet::ADDRESS, port]);
     wait_until("the web server to be reached", || reaches("80"));
     assert!(!reaches("25"));
-    firewall::install(true).await.unwrap();
+    firewall::install(true, &Registries::default()).await.unwrap();
     wait_until("the mail server to be reached", || reaches("25"));
 }
 
@@ -915,6 +1254,27 @@ async fn a_fresh_volume_belongs_to_the_user_of_the_image() {
     assert_eq!(host.exec(&app, "cat /home/app/file").unwrap(), "y");
     assert!(host.exec(&app, "echo x >/var/lib/app/y").is_err());
     host.destroy(app.id.contract).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn machines_of_a_contract_share_a_volume() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let mut web = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    web.container.mounts = vec![("data".into(), "/data".into())];
+    let spec = volume(web.id.contract, 16);
+    host.volumes.ensure(&spec).await.unwrap();
+    let binds = [bind(host.volumes.folder(&spec.id).await.unwrap())];
+    let other = MachineSpec { id: id(web.id.contract, "other"), ..web.clone() };
+    for machine in [&web, &other] {
+        host.run(machine, &binds).await.unwrap();
+    }
+    host.exec(&web, "echo hello >/data/page").unwrap();
+    assert_eq!(host.exec(&other, "cat /data/page").unwrap(), "hello");
+    assert!(host.exec(&other, "dd if=/dev/zero of=/data/full bs=1M count=32").is_err());
+    assert_eq!(host.exec(&web, "cat /data/page").unwrap(), "hello");
+    host.destroy(web.id.contract).await;
 }
 
 #[tokio::test]
@@ -1159,7 +1519,7 @@ async fn an_engine_that_is_not_fit_runs_machines_only_if_told() {
     let stock = StockEngine::start();
     let mut host = Host::new().await;
     let machines = |any| {
-        let choice = EngineChoice { socket: stock.socket.clone(), any };
+        let choice = EngineChoice { socket: stock.socket.clone(), any, private_registries: any };
         Arc::new(DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new()))
     };
     let (careful, careless) = (machines(false), machines(true));

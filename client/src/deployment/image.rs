@@ -36,6 +36,13 @@ impl ImageReference {
         format!("{}/{}", self.0.registry(), self.0.repository())
     }
 
+    /// Name or address of the registry's host, without its port.
+    pub fn host(&self) -> &str {
+        let registry = self.0.registry();
+        let host = registry.rsplit_once(':').map_or(registry, |(host, _)| host);
+        host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// A name that may move.
     pub fn tag(&self) -> Option<&str> {
         self.0.tag()

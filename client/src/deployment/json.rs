@@ -235,10 +235,6 @@ impl<'a> Fields<'a> {
         self.entries.iter().map(|(key, value)| (key.as_str(), Cursor { value, path: child(&self.path, key) }))
     }
 
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
     /// Refuses every field that isn't named here.
     pub fn only(&self, known: &[&str]) -> Result<(), Rejection> {
         match self.iter().find(|(key, _)| !known.contains(key)) {

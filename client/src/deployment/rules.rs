@@ -2,24 +2,19 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS, Mount, Rejection,
-    Restart, VERSION, Workload, WorkloadData, Zmachine, Zmount, json::Cursor,
+    CAPABILITIES, Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS,
+    MIN_BYTES, Mount, Registry, Rejection, Restart, STOP_SIGNALS, VERSION, Volume, Workload, WorkloadData,
+    Zmachine, default_path, default_rootfs, default_start_seconds, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
-    units::{GIB, MIB},
+    units::MIB,
 };
 
-const MIN_BYTES: u64 = 16 * MIB;
-const STOP_SIGNALS: [&str; 8] =
-    ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL"];
-/// Capabilities that reach nothing outside of a machine with a user namespace of its own.
-const CAPABILITIES: [&str; 3] = ["IPC_LOCK", "SYS_NICE", "SYS_PTRACE"];
 /// The most that Linux allows where nobody has changed it.
 const MAX_OPEN_FILES: u64 = 1 << 20;
-const DEFAULT_START_SECONDS: u64 = 30;
 const MAX_TEXT_BYTES: usize = 1_024;
 
 pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
@@ -61,11 +56,11 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
     let type_at = fields.required("type")?;
     let read = match type_at.string()? {
         "zmachine" => |data: &Cursor| zmachine(data).map(WorkloadData::Zmachine),
-        "zmount" => |data: &Cursor| zmount(data).map(WorkloadData::Zmount),
+        "zmount" => |data: &Cursor| volume(data).map(WorkloadData::Zmount),
+        "volume" => |data: &Cursor| volume(data).map(WorkloadData::Volume),
         other => {
-            return Err(
-                type_at.unsupported(format!("the type {other:?} is unknown; known are: zmachine, zmount"))
-            );
+            return Err(type_at
+                .unsupported(format!("the type {other:?} is unknown; known are: zmachine, zmount, volume")));
         }
     };
     fields.only(&["name", "type", "data"])?;
@@ -83,7 +78,7 @@ fn name(at: &Cursor) -> Result<String, Rejection> {
     }
 }
 
-fn zmount(at: &Cursor) -> Result<Zmount, Rejection> {
+fn volume(at: &Cursor) -> Result<Volume, Rejection> {
     let fields = at.fields()?;
     fields.only(&["size"])?;
     let size_at = fields.required("size")?;
@@ -91,13 +86,14 @@ fn zmount(at: &Cursor) -> Result<Zmount, Rejection> {
     if size % MIB != 0 {
         return Err(size_at.invalid(format!("is whole MiB (multiples of {MIB} bytes), this is {size} bytes")));
     }
-    Ok(Zmount { size })
+    Ok(Volume { size })
 }
 
 fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let fields = at.fields()?;
     fields.only(&[
         "image",
+        "registry",
         "cpu",
         "memory",
         "rootfs",
@@ -119,9 +115,14 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let memory = at_least_16_mib(&fields.required("memory")?)?;
     Ok(Zmachine {
         image: image(&fields.required("image")?)?,
+        registry: fields.optional("registry").map(|at| registry(&at)).transpose()?,
         cpu: cpu(&fields.required("cpu")?)?,
         memory,
-        rootfs: fields.optional("rootfs").map(|at| at_least_16_mib(&at)).transpose()?.unwrap_or(GIB),
+        rootfs: fields
+            .optional("rootfs")
+            .map(|at| at_least_16_mib(&at))
+            .transpose()?
+            .unwrap_or_else(default_rootfs),
         user: fields.optional("user").map(|at| user(&at)).transpose()?,
         workdir: fields.optional("workdir").map(|at| workdir(&at)).transpose()?,
         hostname: fields.optional("hostname").map(|at| hostname(&at)).transpose()?,
@@ -147,6 +148,29 @@ fn image(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
     text.parse::<ImageReference>().map_err(|rule| at.invalid(format!("{rule}; this is {text:?}")))?;
     Ok(text.into())
+}
+
+fn registry(at: &Cursor) -> Result<Registry, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["user", "password"])?;
+    let user_at = fields.required("user")?;
+    let user = credential(&user_at)?;
+    if user.contains(':') {
+        return Err(user_at.invalid("has no colon"));
+    }
+    Ok(Registry { user, password: credential(&fields.required("password")?)? })
+}
+
+/// A part of credentials, of which no message says anything. Docker's header for credentials is ambiguous about the
+/// characters that are left out.
+fn credential(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
+    let is_allowed = |b: u8| (b' '..=b'}').contains(&b) && !matches!(b, b'>' | b'?');
+    if (1..=MAX_TEXT_BYTES).contains(&text.len()) && text.bytes().all(is_allowed) {
+        Ok(text.into())
+    } else {
+        Err(at.invalid(format!("has 1 to {MAX_TEXT_BYTES} printable ASCII characters without > ? ~")))
+    }
 }
 
 fn cpu(at: &Cursor) -> Result<Cores, Rejection> {
@@ -235,7 +259,7 @@ fn health(at: &Cursor) -> Result<Health, Rejection> {
             let fields = http.fields()?;
             fields.only(&["port", "path"])?;
             let path = fields.optional("path").map(|at| http_path(&at)).transpose()?;
-            Check::Http { port: port(&fields.required("port")?)?, path: path.unwrap_or_else(|| "/".into()) }
+            Check::Http { port: port(&fields.required("port")?)?, path: path.unwrap_or_else(default_path) }
         }
         (None, Some(tcp), None) => {
             let fields = tcp.fields()?;
@@ -248,7 +272,7 @@ fn health(at: &Cursor) -> Result<Health, Rejection> {
         _ => return Err(at.invalid("has exactly one of http, tcp and exec")),
     };
     let start_seconds = match fields.optional("start_seconds").map(|at| Ok((at.whole()?, at))).transpose()? {
-        None => DEFAULT_START_SECONDS,
+        None => default_start_seconds(),
         Some((seconds, _)) if seconds <= MAX_START_SECONDS => seconds,
         Some((seconds, at)) => {
             return Err(at.invalid(format!("is at most {MAX_START_SECONDS} seconds, this is {seconds}")));
@@ -350,21 +374,15 @@ fn mount_path(at: &Cursor) -> Result<String, Rejection> {
 
 fn env(at: &Cursor) -> Result<BTreeMap<String, String>, Rejection> {
     let fields = at.fields()?;
-    if fields.len() > 64 {
-        return Err(at.invalid(format!("has at most 64 entries, this has {}", fields.len())));
-    }
-    let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';
     fields
         .iter()
         .map(|(key, value)| {
-            let valid = key.bytes().next().is_some_and(letter)
-                && key.bytes().all(|b| letter(b) || b.is_ascii_digit());
-            if !valid {
+            if key.is_empty() || key.contains(['=', '\0']) {
                 return Err(value.invalid(format!(
-                    "a variable's name has letters, digits and underscores and starts with no digit; this is {key:?}"
+                    "a variable's name has no `=` and no NUL, and isn't empty; this is {key:?}"
                 )));
             }
-            Ok((key.to_owned(), bounded_text(&value)?))
+            Ok((key.to_owned(), c_string(&value)?))
         })
         .collect()
 }
@@ -379,6 +397,11 @@ fn bounded_text(at: &Cursor) -> Result<String, Rejection> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(at.invalid(format!("has at most {MAX_TEXT_BYTES} bytes, this has {}", text.len())));
     }
+    c_string(at)
+}
+
+fn c_string(at: &Cursor) -> Result<String, Rejection> {
+    let text = at.string()?;
     if text.contains('\0') {
         return Err(at.invalid("has no NUL character"));
     }
@@ -398,24 +421,28 @@ fn check_names_unique(workloads: &[Workload]) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// Every mount names a `zmount`, and a `zmount` is mounted by one machine.
+/// Every mount names a volume, and a `zmount` is mounted by one machine.
 fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
-    let is_volume =
-        |name: &str| workloads.iter().any(|w| w.name == name && matches!(w.data, WorkloadData::Zmount(_)));
+    let named = |name: &str| workloads.iter().find(|w| w.name == name).map(|w| &w.data);
     let mut owners: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, workload) in workloads.iter().enumerate() {
         let WorkloadData::Zmachine(machine) = &workload.data else { continue };
         for (position, mount) in machine.mounts.iter().enumerate() {
             let path = format!("/workloads/{index}/data/mounts/{position}/name");
-            if !is_volume(&mount.name) {
-                return Err(invalid_at(path, format!("{:?} isn't a zmount of this deployment", mount.name)));
+            match named(&mount.name) {
+                Some(WorkloadData::Volume(_)) => continue,
+                Some(WorkloadData::Zmount(_)) => {}
+                Some(WorkloadData::Zmachine(_)) | None => {
+                    let message = format!("{:?} isn't a zmount or volume of this deployment", mount.name);
+                    return Err(invalid_at(path, message));
+                }
             }
             match owners.insert(&mount.name, index) {
                 Some(owner) if owner != index => {
                     return Err(invalid_at(
                         path,
                         format!(
-                            "{:?} is mounted by /workloads/{owner} already; a volume belongs to one machine",
+                            "{:?} is mounted by /workloads/{owner} already; a zmount belongs to one machine, a volume can be shared",
                             mount.name
                         ),
                     ));

@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     TcpListener::bind(("127.0.0.1", PORT)).with_context(|| {
         format!("port {PORT} is taken: `make dev` runs already, or another program has it. End that first")
     })?;
-    let options = Options { port: Some(PORT), sealing: None, ignores_others: true };
+    let options = Options { port: Some(PORT), ignores_others: true, ..Options::default() };
     on_a_grid("dev", options, &Steps::aloud(), |grid| {
         show(grid, &site(grid)?)?;
         wait_for_signal()?;

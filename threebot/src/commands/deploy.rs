@@ -28,6 +28,8 @@ use tfgrid_client::{
 #[derive(Args)]
 #[command(after_help = "\
 Anyone can read a deployment on the chain, its environment included: put no passwords into it.
+A private image needs `registry: { user: NAME, password: TOKEN }` beside `image`. Anyone can read that, too: use a token
+that may only read this image, and revoke it when the contract is closed.
 The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.
 
 Example of a deployment:

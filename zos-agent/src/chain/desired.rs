@@ -55,7 +55,7 @@ pub enum BodyError {
 pub struct Workloads {
     /// Workloads of type `zmachine`.
     pub machines: Vec<MachineSpec>,
-    /// Workloads of type `zmount`.
+    /// Workloads of type `zmount` and `volume`.
     pub volumes: Vec<VolumeSpec>,
 }
 
@@ -120,7 +120,7 @@ fn parse(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloa
             WorkloadData::Zmachine(machine) => {
                 workloads.machines.push(machine_spec(id, version.number, pointer, machine));
             }
-            WorkloadData::Zmount(volume) => {
+            WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
                 workloads.volumes.push(VolumeSpec { id, pointer, size: volume.size });
             }
         }
@@ -149,7 +149,8 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
         args: machine.args,
     };
     let hash = hash(&container);
-    MachineSpec { id, version, pointer, restart: machine.restart.unwrap_or_default(), container, hash }
+    let restart = machine.restart.unwrap_or_default();
+    MachineSpec { id, version, pointer, restart, registry: machine.registry, container, hash }
 }
 
 /// Two specs with the same hash run the same way.

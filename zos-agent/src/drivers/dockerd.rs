@@ -13,6 +13,7 @@ use serde_json::json;
 use std::{
     fs::{self, File},
     io::ErrorKind,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -41,6 +42,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Size of the log above which a daemon's start begins a new one.
 const MAX_LOG_BYTES: u64 = 8 * MIB;
+/// Group of `dockerd` and of nothing else, by which the firewall knows what the engine sends. It is none of those that
+/// Debian or systemd give to anybody, nor of users in machines.
+pub const GROUP: u32 = 90_000;
 /// Subnets of contracts' networks: 4,096 of them.
 const SUBNETS: (&str, u8) = ("172.30.0.0/16", 28);
 
@@ -50,6 +54,7 @@ pub struct OwnEngine {
     run: PathBuf,
     data: PathBuf,
     log: PathBuf,
+    mirrors: Vec<String>,
 }
 
 /// A daemon with the configuration file that identifies its process.
@@ -57,12 +62,13 @@ struct Daemon {
     tool: &'static Tool,
     config: PathBuf,
     content: String,
+    group: u32,
 }
 
 impl OwnEngine {
     /// The engine of the node with this key. Its log goes to the node's data folder.
-    pub fn new(data: &Path, pool: &Pool, node: &PublicKey) -> Self {
-        Self { run: run_folder(node), data: pool.engine(), log: data.join("engine.log") }
+    pub fn new(data: &Path, pool: &Pool, node: &PublicKey, mirrors: Vec<String>) -> Self {
+        Self { run: run_folder(node), data: pool.engine(), log: data.join("engine.log"), mirrors }
     }
 
     /// Its socket, in the form `unix:///…`.
@@ -94,7 +100,7 @@ impl OwnEngine {
             quoted(self.run.join("containerd")),
             quoted(self.run.join("containerd.sock")),
         );
-        Daemon { tool: &CONTAINERD, config: self.run.join("containerd.toml"), content }
+        Daemon { tool: &CONTAINERD, config: self.run.join("containerd.toml"), content, group: 0 }
     }
 
     fn dockerd(&self) -> Daemon {
@@ -115,9 +121,11 @@ impl OwnEngine {
             "bridge": "none",
             "default-address-pools": [{ "base": base, "size": size }],
             "userland-proxy": false,
+            "registry-mirrors": self.mirrors,
             "log-level": "warn",
         });
-        Daemon { tool: &DOCKERD, config: self.run.join("dockerd.json"), content: content.to_string() }
+        let config = self.run.join("dockerd.json");
+        Daemon { tool: &DOCKERD, config, content: content.to_string(), group: GROUP }
     }
 
     /// Goes on with the daemon of an earlier agent or starts it, and starts it again whenever it has ended.
@@ -140,7 +148,7 @@ impl OwnEngine {
     /// Resolves once the daemon has ended, with how.
     async fn keep_once(&self, daemon: &Daemon) -> Result<String> {
         if let Some(pid) = daemon.process() {
-            if fs::read_to_string(&daemon.config).is_ok_and(|content| content == daemon.content) {
+            if daemon.is_current(pid) {
                 info!(pid = pid.as_raw_nonzero(), "{} runs already", daemon.tool.program);
                 while daemon.process() == Some(pid) {
                     sleep(LOOK_EVERY).await;
@@ -174,6 +182,7 @@ impl OwnEngine {
                 .arg(&daemon.config)
                 .env("PATH", PATH)
                 .env_remove(ticket::VARIABLE)
+                .gid(daemon.group)
                 // Ctrl-C ends the agent alone.
                 .process_group(0)
                 .stdin(Stdio::null())
@@ -206,6 +215,13 @@ impl Daemon {
                 && line.trim_end_matches('\0').ends_with(&wanted)
         })
         .and_then(Pid::from_raw)
+    }
+
+    /// Whether this process, which is one of it, has its configuration and group.
+    fn is_current(&self, pid: Pid) -> bool {
+        let group = fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).map(|process| process.gid());
+        group.is_ok_and(|group| group == self.group)
+            && fs::read_to_string(&self.config).is_ok_and(|content| content == self.content)
     }
 
     async fn stop(&self) -> Result<()> {

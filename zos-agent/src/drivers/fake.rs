@@ -5,7 +5,8 @@
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
+    ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec,
+    WantedImages, WorkloadId,
 };
 use async_trait::async_trait;
 use std::{
@@ -38,6 +39,7 @@ struct State {
     images: BTreeMap<String, Image>,
     /// Images on the host.
     pulled: BTreeSet<String>,
+    wanted: WantedImages,
     /// Names of machines that exit as soon as they are started, with these codes.
     ending: BTreeMap<String, i64>,
     /// What health checks say, by names of machines.
@@ -115,6 +117,11 @@ impl FakeHost {
         let _ = steps_left.wait_for(|left| *left != Some(0)).await;
         self.state().hanging = false;
         self.steps_left.send_modify(|left| *left = left.map(|left| left.saturating_sub(1)));
+    }
+
+    /// Machines whose images are wanted.
+    pub fn wanted_images(&self) -> WantedImages {
+        self.state().wanted.clone()
     }
 
     pub fn changes(&self) -> watch::Receiver<u64> {
@@ -339,6 +346,10 @@ impl MachineDriver for FakeHost {
                 std::future::pending().await
             }
         }
+    }
+
+    fn want_images(&self, wanted: WantedImages) {
+        self.state().wanted = wanted;
     }
 
     async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {

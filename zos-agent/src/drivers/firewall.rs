@@ -2,7 +2,10 @@
 //! Firewall rules that keep tenants from the host and from the farmer's network. The container engine by
 //! itself lets containers reach every service on the host's addresses.
 
-use super::tools::{Tool, run_with_input};
+use super::{
+    registries::Registries,
+    tools::{Tool, run_with_input},
+};
 use anyhow::{Context, Result};
 use std::fs;
 use tfgrid_primitives::net::{GLOBAL_UNICAST_IPV6, NOT_PUBLIC_IPV4, NOT_PUBLIC_IPV6};
@@ -34,26 +37,29 @@ table inet zos {
         iifname "zb*" ip6 daddr { NOT_PUBLIC_V6 } drop
         MAIL
     }
+    FETCHES
 }
 "#;
 /// Mail servers trust no address from which one tenant has sent spam: the farmer's others suffer for it.
 const NO_MAIL: &str = r#"iifname "zb*" tcp dport 25 reject with tcp reset"#;
 
 /// The rules, with the networks that aren't on the internet.
-fn rules(allow_smtp: bool) -> String {
+fn rules(allow_smtp: bool, fetches: &str) -> String {
     RULES
+        .replace("FETCHES", fetches)
         .replace("NOT_PUBLIC_V4", &NOT_PUBLIC_IPV4.map(|network| network.to_string()).join(", "))
         .replace("NOT_PUBLIC_V6", &NOT_PUBLIC_IPV6.map(|network| network.to_string()).join(", "))
         .replace("PUBLIC_V6", &GLOBAL_UNICAST_IPV6.to_string())
         .replace("MAIL", if allow_smtp { "" } else { NO_MAIL })
 }
 
-/// Installs the rules, or replaces those of an earlier start. With `allow_smtp` tenants can reach mail servers.
+/// Installs the rules, or replaces those of an earlier start. With `allow_smtp` tenants can reach mail servers; the
+/// node's engine reaches `registries`.
 ///
 /// # Errors
 /// If `nft` fails. Workloads must not run then: they would reach services of this host.
-pub async fn install(allow_smtp: bool) -> Result<()> {
-    run_with_input(&NFT, &["-f", "-"], &rules(allow_smtp))
+pub async fn install(allow_smtp: bool, registries: &Registries) -> Result<()> {
+    run_with_input(&NFT, &["-f", "-"], &rules(allow_smtp, &registries.rules().await))
         .await
         .context("can't install the firewall rules that keep tenants from this host")?;
     info!("firewall rules keep tenants from this host and its network");

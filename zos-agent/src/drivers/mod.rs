@@ -8,6 +8,7 @@ pub mod fake;
 pub mod firewall;
 pub mod machine;
 pub mod pool;
+pub mod registries;
 pub(crate) mod tools;
 pub mod volume;
 
@@ -20,7 +21,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
 };
-use tfgrid_client::deployment::{Health, Restart};
+use tfgrid_client::deployment::{Health, Registry, Restart};
 use tfgrid_primitives::{ContractId, FailureCode};
 
 /// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
@@ -52,6 +53,8 @@ pub struct MachineSpec {
     pub pointer: String,
     /// When it is started again.
     pub restart: Restart,
+    /// Credentials for its image's registry. They don't change how it runs.
+    pub registry: Option<Registry>,
     /// Settings of its container.
     pub container: ContainerSpec,
     /// Hash of `container`. A running machine with the same hash needs no change.
@@ -113,9 +116,13 @@ pub struct ContainerSpec {
 pub struct ImageRules {
     /// Maximum size in bytes.
     pub limit: u64,
-    /// Whether a local copy is used without asking the registry. True for a machine that has run from it.
+    /// Whether the image that was fetched for the machine before is used, without asking the registry. True for a
+    /// machine that the chain has confirmed.
     pub keep: bool,
 }
+
+/// Machines whose images are wanted, with the hashes of their specs.
+pub type WantedImages = BTreeSet<(WorkloadId, String)>;
 
 /// A volume that is to exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -299,6 +306,9 @@ pub trait MachineDriver: Send + Sync {
 
     /// Fetches the machine's image. May take long, and changes no machine.
     async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError>;
+
+    /// From now on only images of existing machines and these are kept when room is short.
+    fn want_images(&self, wanted: WantedImages);
 
     /// Creates the machine and its contract's network if they are missing, and starts nothing. A machine with
     /// another spec is replaced.

@@ -21,7 +21,7 @@ use crate::{
         desired::{Desired, Target, Wanted, Workloads},
     },
     clock::unix_ms,
-    drivers::{DriverError, ImageRules, MachineDriver},
+    drivers::{DriverError, MachineDriver, WantedImages},
     metrics::Metrics,
     store::Store,
 };
@@ -39,15 +39,13 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::{ContractId, FailureCode, units::GIB};
+use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
 };
 use tracing::{error, info, warn};
 
-/// Disk that an image may use even if its contract reserves less.
-const FREE_IMAGE_BYTES: u64 = GIB;
 /// Limit for the last line of a machine's output, for which all contracts wait.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest delay before the drivers are asked again after they failed.
@@ -233,10 +231,11 @@ impl Engine {
 
         let goals = self.goals(&snapshot, &observed).await;
         self.cancel_outdated(&goals);
+        self.drivers.machines.want_images(wanted_images(&snapshot));
         let plans = plan(&goals, &observed);
         self.update_progress(&snapshot, &observed, &goals, &plans).await;
         self.forget_gone(&goals);
-        self.start(&snapshot, &goals, plans);
+        self.start(&goals, plans);
         let busy = self.reconciler.busy().into_iter().map(|(contract, _)| contract).collect();
         self.releases.ask(&*self.chain, &snapshot, &observed, &busy, &self.timing).await;
         self.report(&snapshot, &observed);
@@ -480,7 +479,7 @@ impl Engine {
         self.exits.keep(|contract| goals.contains_key(&contract));
     }
 
-    fn start(&mut self, snapshot: &Snapshot, goals: &BTreeMap<ContractId, Goal>, plans: Vec<Plan>) {
+    fn start(&mut self, goals: &BTreeMap<ContractId, Goal>, plans: Vec<Plan>) {
         let now = Instant::now();
         for plan in plans {
             let contract = plan.contract;
@@ -505,7 +504,11 @@ impl Engine {
                 continue;
             }
             progress.starting(purpose);
-            self.reconciler.start(plan, purpose, image_rules(snapshot, contract, purpose));
+            let kept = match goals.get(&contract) {
+                Some(Goal::Run { approved, .. }) => approved.clone(),
+                _ => Approved::new(),
+            };
+            self.reconciler.start(plan, purpose, kept);
         }
     }
 
@@ -562,15 +565,12 @@ async fn note_exits(
     }
 }
 
-fn image_rules(snapshot: &Snapshot, contract: ContractId, purpose: Purpose) -> ImageRules {
-    match purpose {
-        Purpose::Run(version) => ImageRules {
-            limit: version.reserved.sru.max(FREE_IMAGE_BYTES),
-            // A restart, or the return from a failed update, needs no registry.
-            keep: snapshot.has_confirmed(contract, version),
-        },
-        Purpose::Suspend | Purpose::Halt | Purpose::Destroy => ImageRules { limit: 0, keep: true },
-    }
+/// Images of all machines of a version that runs or may come to run.
+fn wanted_images(snapshot: &Snapshot) -> WantedImages {
+    let targets =
+        snapshot.contracts.values().flat_map(|desired| desired.pending.iter().chain([&desired.active]));
+    let machines = targets.filter_map(Target::workloads).flat_map(|workloads| &workloads.machines);
+    machines.map(|spec| (spec.id.clone(), spec.hash.clone())).collect()
 }
 
 fn goal(desired: &Desired, target: &Target, may_run: bool, observed: Option<&ObservedContract>) -> Goal {

@@ -214,6 +214,7 @@ mod tests {
             version: 1,
             pointer: "/workloads/0".into(),
             restart: Restart::Always,
+            registry: None,
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
                 cpu: 100,

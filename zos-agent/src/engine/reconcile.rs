@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Executes plans: concurrently for different contracts, step by step for each.
 
-use super::plan::{Plan, Step};
+use super::plan::{Approved, Plan, Step};
 use crate::{
     chain::Version,
     drivers::{Bind, DriverError, ImageRules, MachineDriver, MachineSpec, VolumeDriver, WorkloadId},
@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::{ContractId, FailureCode};
+use tfgrid_primitives::{ContractId, FailureCode, units::GIB};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::{self, AbortHandle, JoinError, JoinSet},
@@ -30,6 +30,9 @@ const STOP_COUNTS: Duration = Duration::from_secs(1);
 /// Limit of images that are fetched at the same time. It is separate so that slow registries don't delay
 /// contracts that need no fetch.
 const MAX_FETCHES: usize = 16;
+
+/// Disk that an image may use even if its contract reserves less.
+const FREE_IMAGE_BYTES: u64 = GIB;
 
 /// Purpose of a plan. A plan is cancelled when its contract gets another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +138,9 @@ impl Reconciler {
         })
     }
 
-    /// Starts a plan. The contract must not be busy.
-    pub fn start(&mut self, plan: Plan, purpose: Purpose, image: ImageRules) {
+    /// Starts a plan. The contract must not be busy. `approved` machines keep their images: a restart, or the return
+    /// from a failed update, needs no registry, and finds no other image behind the same tag.
+    pub fn start(&mut self, plan: Plan, purpose: Purpose, approved: Approved) {
         info!(contract = plan.contract, ?purpose, steps = plan.steps.len(), "executing a plan");
         let contract = plan.contract;
         let work = Work {
@@ -144,7 +148,11 @@ impl Reconciler {
             steps: self.steps.clone(),
             fetches: self.fetches.clone(),
             contract,
-            image,
+            image_limit: match purpose {
+                Purpose::Run(version) => version.reserved.sru.max(FREE_IMAGE_BYTES),
+                Purpose::Suspend | Purpose::Halt | Purpose::Destroy => 0,
+            },
+            approved,
         };
         let abort = self.tasks.spawn(async move { work.all(plan.steps).await });
         self.running.insert(abort.id(), Running { contract, purpose, since: Instant::now(), abort });
@@ -189,7 +197,8 @@ struct Work {
     steps: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
     contract: ContractId,
-    image: ImageRules,
+    image_limit: u64,
+    approved: Approved,
 }
 
 impl Work {
@@ -224,7 +233,10 @@ impl Work {
     async fn one(&self, step: &Step) -> Result<(), DriverError> {
         let Drivers { machines, volumes } = &self.drivers;
         match step {
-            Step::FetchImage(spec) => machines.fetch_image(spec, self.image).await,
+            Step::FetchImage(spec) => {
+                let keep = self.approved.get(&spec.id.name) == Some(&spec.hash);
+                machines.fetch_image(spec, ImageRules { limit: self.image_limit, keep }).await
+            }
             Step::StopMachine(name) => machines.stop(&self.id(name)).await,
             Step::RemoveMachine(name) => machines.remove_machine(&self.id(name)).await,
             Step::EnsureVolume(spec) => volumes.ensure(spec).await,

@@ -128,6 +128,7 @@ mod tests {
                 version: 1,
                 pointer: String::new(),
                 restart: Restart::Always,
+                registry: None,
                 container: ContainerSpec::default(),
                 hash: "a".into(),
             };

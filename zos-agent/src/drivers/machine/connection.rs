@@ -14,6 +14,8 @@ pub struct EngineChoice {
     pub socket: String,
     /// Whether it is used even if it isn't fit for tenants.
     pub any: bool,
+    /// Whether tenants' images may come from private addresses.
+    pub private_registries: bool,
 }
 
 /// A connection to an engine.

@@ -185,6 +185,7 @@ mod tests {
             version: 3,
             pointer: "/workloads/0".into(),
             restart: Default::default(),
+            registry: None,
             container: ContainerSpec {
                 image: "localhost/web:1".into(),
                 cpu: 25,

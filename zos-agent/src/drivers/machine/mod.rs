@@ -13,7 +13,7 @@ pub use connection::EngineChoice;
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, WorkloadId, io_error, pool::Pool,
+    ObservedMachine, ObservedMachines, WantedImages, WorkloadId, io_error, pool::Pool,
 };
 use async_trait::async_trait;
 use bollard::{
@@ -34,9 +34,10 @@ use container::{Common, contract_network};
 use futures::{FutureExt, StreamExt, TryStreamExt, stream};
 use names::Names;
 use probe::{Probes, Target};
+use pull::Images;
 use rustix::process::{Resource, getrlimit};
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     fs,
     io::ErrorKind,
     net::IpAddr,
@@ -88,8 +89,8 @@ pub struct DockerMachines {
     connection: Mutex<Option<Connection>>,
     changed: Notify,
     probes: Probes,
-    /// Images of each contract, to be removed with it.
-    images: SyncMutex<BTreeMap<ContractId, BTreeSet<String>>>,
+    /// Names of images to be kept when room is short.
+    wanted: SyncMutex<BTreeSet<String>>,
 }
 
 impl DockerMachines {
@@ -104,7 +105,7 @@ impl DockerMachines {
             connection: Mutex::new(None),
             changed: Notify::new(),
             probes: Probes::default(),
-            images: SyncMutex::default(),
+            wanted: SyncMutex::default(),
         }
     }
 
@@ -214,9 +215,6 @@ impl DockerMachines {
             }
             MachineState::Stopped { exit, .. } => *exit = exit.filter(|_| !self.mark(&machine.id).exists()),
         }
-        if let Some(image) = inspected.config.and_then(|config| config.image) {
-            self.remember_image(machine.id.contract, image);
-        }
         Ok(Some(machine))
     }
 
@@ -231,16 +229,6 @@ impl DockerMachines {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(io_error("delete", &mark, error)),
             _ => Ok(()),
         }
-    }
-
-    fn remember_image(&self, contract: ContractId, image: String) {
-        if let Ok(mut images) = self.images.lock() {
-            images.entry(contract).or_default().insert(image);
-        }
-    }
-
-    fn forget_images(&self, contract: ContractId) -> BTreeSet<String> {
-        self.images.lock().ok().and_then(|mut images| images.remove(&contract)).unwrap_or_default()
     }
 
     async fn ensure_network(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
@@ -346,7 +334,17 @@ impl MachineDriver for DockerMachines {
         let connection = self.connection().await?;
         // What an engine elsewhere keeps isn't in the pool.
         let pool = connection.in_pool.then_some(&self.pool);
-        pull::pull(&connection.docker, &spec.container.image, rules, pool).await
+        let private_registries = self.choice.private_registries;
+        let images = Images { docker: &connection.docker, pool, private_registries };
+        let wanted = self.wanted.lock().map(|wanted| wanted.clone()).unwrap_or_default();
+        images.pull(spec, &self.common.names.image(&spec.id, &spec.hash), rules, &wanted).await
+    }
+
+    fn want_images(&self, wanted: WantedImages) {
+        let names = wanted.iter().map(|(id, hash)| self.common.names.image(id, hash)).collect();
+        if let Ok(mut wanted) = self.wanted.lock() {
+            *wanted = names;
+        }
     }
 
     async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
@@ -354,7 +352,7 @@ impl MachineDriver for DockerMachines {
         let docker = &connection.docker;
         let name = self.common.names.container(&spec.id);
         self.ensure_network(docker, spec.id.contract).await?;
-        let reference = pull::engine_reference(&spec.container.image)?;
+        let reference = self.common.names.image(&spec.id, &spec.hash);
         if !self.is_created(docker, &name, spec).await? {
             let image = docker.inspect_image(&reference).await;
             let image = image.map_err(|error| make_failure("create", &spec.id, error))?;
@@ -397,20 +395,31 @@ impl MachineDriver for DockerMachines {
     async fn remove_machine(&self, id: &WorkloadId) -> Result<(), DriverError> {
         self.stop(id).await?;
         let name = self.common.names.container(id);
+        let docker = self.docker().await?;
+        let container = self.inspect(&docker, &name).await?;
         let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-        let removed = self.docker().await?.remove_container(&name, Some(options)).await;
+        let removed = docker.remove_container(&name, Some(options)).await;
         existing(removed).map_err(|error| failure("remove the container", &name, error))?;
+        if let Some(image) = container.and_then(|container| container.config?.image)
+            && let Err(error) = pull::tag(&docker, &image, &image).await
+        {
+            debug!(image, "can't note that it was used until now: {error}");
+        }
         self.unmark(id)
     }
 
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
-        let docker = self.docker().await?;
+        let Connection { docker, in_pool, .. } = self.connection().await?;
         let name = names::network(contract);
         self.remove_volume_names(&docker, contract).await?;
         existing(docker.remove_network(&name).await)
             .map_err(|error| failure("remove the network", &name, error))?;
-        for image in self.forget_images(contract) {
-            pull::remove(&docker, &image).await;
+        if in_pool {
+            // Its images may be of use to others, as long as there is room.
+            return Ok(());
+        }
+        for image in pull::named(&docker, &self.common.names.images(contract)).await? {
+            pull::remove_image(&docker, &image).await;
         }
         Ok(())
     }

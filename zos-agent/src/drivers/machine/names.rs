@@ -18,6 +18,10 @@ pub const WORKLOAD: &str = "zos.workload";
 /// Label: the hash of the machine's spec.
 pub const SPEC: &str = "zos.spec";
 
+/// Host in the engine's names of images. No registry has it (RFC 6761 §6.4), so nothing that is fetched takes such a
+/// name.
+const IMAGES: &str = "zos.invalid";
+
 /// Label: the health check that the agent makes.
 pub const PROBE: &str = "zos.probe";
 
@@ -46,6 +50,17 @@ impl Names {
     /// Name of a machine's container.
     pub fn container(&self, id: &WorkloadId) -> String {
         format!("zos-{}-{id}", self.node.get(..8).unwrap_or(&self.node))
+    }
+
+    /// The engine's name of the image that was fetched for this machine while its spec had this hash: repository and
+    /// tag. That a registry has given the image to the machine's owner is what this name stands for.
+    pub fn image(&self, id: &WorkloadId, hash: &str) -> String {
+        format!("{IMAGES}/{}/{id}:{hash}", self.node.get(..8).unwrap_or(&self.node))
+    }
+
+    /// Pattern of the engine's names of a contract's images.
+    pub fn images(&self, contract: ContractId) -> String {
+        format!("{IMAGES}/{}/{contract}-*", self.node.get(..8).unwrap_or(&self.node))
     }
 
     /// The engine's name of the volume in this folder.

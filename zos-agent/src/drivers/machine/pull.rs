@@ -2,23 +2,26 @@
 //! Fetches images within the size that the contract allows, with time limits.
 
 use super::{contains_any, failure};
-use crate::drivers::{DriverError, ImageRules, pool::Pool};
+use crate::drivers::{DriverError, ImageRules, MachineSpec, pool::Pool};
 use bollard::{
     Docker,
+    auth::DockerCredentials,
     errors::Error,
-    models::CreateImageInfo,
+    models::{CreateImageInfo, ImageInspect, ImageSummary},
     query_parameters::{
-        CreateImageOptions, CreateImageOptionsBuilder, ListImagesOptions, PruneImagesOptionsBuilder,
-        RemoveImageOptions,
+        CreateImageOptions, CreateImageOptionsBuilder, ListContainersOptionsBuilder, ListImagesOptions,
+        ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
     },
 };
 use futures::StreamExt;
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    env::consts::ARCH,
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
-use tfgrid_client::deployment::{ImageError, ImageReference};
-use tfgrid_primitives::{FailureCode, report::download_ms, units::MIB};
+use tfgrid_client::deployment::{ImageError, ImageReference, Registry};
+use tfgrid_primitives::{FailureCode, net::is_public, report::download_ms, units::MIB};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
@@ -29,8 +32,20 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);
 const IMAGE_FIELD: &str = "/data/image";
 /// Parts of a registry's message that it doesn't have the image.
-const MISSING: [&str; 4] = ["manifest unknown", "name unknown", "no matching manifest", "http 404"];
-/// Parts of a registry's message that it doesn't give the image to a node, which has no credentials.
+const MISSING: [&str; 3] = ["manifest unknown", "name unknown", "http 404"];
+/// Parts of an engine's message that the image is for other machines.
+const OTHER_PLATFORM: [&str; 2] = ["no matching manifest", "does not match the specified platform"];
+/// Parts of an engine's message that it didn't get what it asked for by its digest, or that this is no image.
+const CORRUPT: [&str; 5] = [
+    "verification failed",
+    "does not match digest",
+    "don't match image configuration",
+    "invalid tar header",
+    "gzip: invalid",
+];
+/// Parts of a registry's message that it was asked too often.
+const BUSY: [&str; 3] = ["toomanyrequests", "too many requests", "http 429"];
+/// Parts of a registry's message that it doesn't give the image with these credentials or none.
 const DENIED: [&str; 8] = [
     "unauthorized",
     "authentication required",
@@ -42,67 +57,220 @@ const DENIED: [&str; 8] = [
     "http 403",
 ];
 
-/// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
-pub fn engine_reference(image: &str) -> Result<String, DriverError> {
-    let parsed = parse(image)?;
-    Ok(match parsed.digest() {
-        Some(digest) => format!("{}@{digest}", parsed.repository()),
-        None => parsed.to_string(),
-    })
+/// The engine and the rules by which images get there.
+pub struct Images<'a> {
+    /// Its API.
+    pub docker: &'a Docker,
+    /// The storage pool, if images are in it.
+    pub pool: Option<&'a Pool>,
+    /// Whether a registry may have a private address.
+    pub private_registries: bool,
 }
 
-/// Ensures that the image is on the engine. An image with a digest is fetched once, since it can't change; a
-/// tag is fetched each time unless `rules.keep`. All images in the pool together have at most their share of it.
-pub async fn pull(
-    docker: &Docker,
-    image: &str,
-    rules: ImageRules,
-    pool: Option<&Pool>,
-) -> Result<(), DriverError> {
-    let ImageRules { limit, keep } = rules;
-    let parsed = parse(image)?;
-    let reference = engine_reference(image)?;
-    if (keep || parsed.digest().is_some()) && docker.inspect_image(&reference).await.is_ok() {
-        return check_size(docker, &reference, limit).await;
-    }
-    let room = match pool {
-        Some(pool) => room(docker, pool.share()?.images, limit).await?,
-        None => u64::MAX,
-    };
-    info!(image, "fetching");
-    let fetched = async {
-        fetch(docker, &parsed, image, limit.min(room), pool).await?;
-        check_size(docker, &reference, limit.min(room)).await
-    };
-    match fetched.await {
-        Err(DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }) if room < limit => {
-            Err(DriverError::Invalid {
-                code: FailureCode::NodeFull,
-                field: "",
-                message: format!("images have {} MiB left on this node", room / MIB),
-            })
+impl Images<'_> {
+    /// Ensures that the engine has the machine's image under `name`, and that the registry has given it to the machine's
+    /// owner. With `rules.keep` that is what `name` says. Otherwise the registry is asked, however much of the image
+    /// is here. When room is short, images that no container uses are removed unless one of their names is `wanted`.
+    pub async fn pull(
+        &self,
+        spec: &MachineSpec,
+        name: &str,
+        rules: ImageRules,
+        wanted: &BTreeSet<String>,
+    ) -> Result<(), DriverError> {
+        let ImageRules { limit, keep } = rules;
+        let image = parse(&spec.container.image)?;
+        if let (true, Ok(kept)) = (keep, self.docker.inspect_image(name).await) {
+            return check_size(&kept, limit);
         }
-        other => other,
+        if !self.private_registries && is_private(image.host()) {
+            return Err(private_registry(image.host()));
+        }
+        let room = match self.pool {
+            Some(pool) => self.room(pool.share()?.images, limit, wanted).await?,
+            None => u64::MAX,
+        };
+        info!(image = spec.container.image, "fetching");
+        match self.fetch(spec, &image, name, limit.min(room)).await {
+            Err(DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }) if room < limit => {
+                Err(DriverError::Invalid {
+                    code: FailureCode::NodeFull,
+                    field: "",
+                    message: format!("images have {} MiB left on this node", room / MIB),
+                })
+            }
+            other => other,
+        }
+    }
+
+    /// Bytes that images may still use. If there are fewer than `wanted_room`, unused images are removed until there are
+    /// as many, the one first whose use is longest ago. Layers that images have in common are counted with each.
+    async fn room(
+        &self,
+        share: u64,
+        wanted_room: u64,
+        wanted: &BTreeSet<String>,
+    ) -> Result<u64, DriverError> {
+        let images = self.docker.list_images(None::<ListImagesOptions>).await;
+        let images = images.map_err(|error| failure("list", "images", error))?;
+        let size = |image: &ImageSummary| u64::try_from(image.size).unwrap_or(0);
+        let mut used = images.iter().map(size).fold(0, u64::saturating_add);
+        if share.saturating_sub(used) >= wanted_room {
+            return Ok(share - used);
+        }
+        for image in self.unused(images, wanted).await? {
+            if share.saturating_sub(used) >= wanted_room {
+                break;
+            }
+            if remove_image(self.docker, &image).await {
+                used = used.saturating_sub(size(&image));
+            }
+        }
+        Ok(share.saturating_sub(used))
+    }
+
+    /// Images that no container uses and nobody wants, the one first whose use is longest ago.
+    async fn unused(
+        &self,
+        images: Vec<ImageSummary>,
+        wanted: &BTreeSet<String>,
+    ) -> Result<Vec<ImageSummary>, DriverError> {
+        let options = ListContainersOptionsBuilder::default().all(true).build();
+        let containers = self.docker.list_containers(Some(options)).await;
+        let containers = containers.map_err(|error| failure("list", "containers", error))?;
+        let in_use: BTreeSet<_> = containers.into_iter().filter_map(|container| container.image_id).collect();
+        let mut unused = Vec::new();
+        for image in images {
+            if in_use.contains(&image.id) || image.repo_tags.iter().any(|name| wanted.contains(name)) {
+                continue;
+            }
+            let metadata = self.docker.inspect_image(&image.id).await.ok().and_then(|found| found.metadata);
+            unused.push((metadata.and_then(|metadata| metadata.last_tag_time), image));
+        }
+        unused.sort_by(|(first, _), (second, _)| first.cmp(second));
+        Ok(unused.into_iter().map(|(_, image)| image).collect())
+    }
+
+    async fn fetch(
+        &self,
+        spec: &MachineSpec,
+        image: &ImageReference,
+        name: &str,
+        limit: u64,
+    ) -> Result<(), DriverError> {
+        let reference = engine_reference(image);
+        let refused = |error, exceeded| self.pull_failure(spec, error, exceeded);
+        if image.digest().is_some() {
+            // The engine takes what it has by its digest, whoever fetched it, and asks no registry.
+            let asked = self.docker.inspect_registry_image(&reference, credentials(spec)).await;
+            asked.map_err(|error| refused(error, None))?;
+        }
+        let digest = self.download(spec, image, limit).await?;
+        // The tag may have moved again.
+        let exact = format!("{}@{digest}", image.repository());
+        let found = self.docker.inspect_image(&exact).await.map_err(|e| failure("inspect", &exact, e))?;
+        let fits = check_platform(&found).and_then(|()| check_size(&found, limit));
+        if let Err(error) = fits {
+            remove(self.docker, &reference).await;
+            remove(self.docker, &exact).await;
+            return Err(error);
+        }
+        tag(self.docker, &exact, name).await.map_err(|error| failure("name the image", &exact, error))
+    }
+
+    /// Downloads the image's layers, with time limits; returns its digest.
+    async fn download(
+        &self,
+        spec: &MachineSpec,
+        image: &ImageReference,
+        limit: u64,
+    ) -> Result<String, DriverError> {
+        let version = image.digest().or(image.tag()).unwrap_or_default();
+        let options: CreateImageOptions =
+            CreateImageOptionsBuilder::default().from_image(&image.repository()).tag(version).build();
+        let mut progress = Box::pin(self.docker.create_image(Some(options), None, credentials(spec)));
+        let (mut layers, mut digest) = (HashMap::new(), image.digest().map(str::to_owned));
+        let begun = Instant::now();
+        loop {
+            let item = timeout(SILENCE_TIMEOUT, progress.next()).await.map_err(|_| {
+                DriverError::transient(format!("the registry of {image} was silent for {SILENCE_TIMEOUT:?}"))
+            })?;
+            // On an error the stream is dropped, and the engine stops fetching.
+            let announced = match item {
+                None => {
+                    return digest.ok_or_else(|| {
+                        DriverError::transient(format!("the engine told no digest of {image}"))
+                    });
+                }
+                Some(Err(error)) => {
+                    // The engine has removed the part that it got: was there room for an image within the limit?
+                    let is_large = is_disk_full(&error.to_string())
+                        && free_bytes(self.docker).await.is_some_and(|free| free >= limit);
+                    return Err(self.pull_failure(spec, error, is_large.then_some(limit)));
+                }
+                Some(Ok(info)) => {
+                    let told = info.status.as_deref().and_then(|status| status.strip_prefix("Digest: "));
+                    digest = told.map(str::to_owned).or(digest);
+                    check_layers(&mut layers, info, limit)?
+                }
+            };
+            if self.pool.is_some_and(|pool| pool.is_low().unwrap_or(false)) {
+                let message = format!("it unpacks to more than the {} MiB allowed", limit / MIB);
+                return Err(invalid_image(FailureCode::ImageTooLarge, message));
+            }
+            let most = FETCH_TIMEOUT.saturating_add(Duration::from_millis(download_ms(announced)));
+            if begun.elapsed() > most {
+                return Err(DriverError::transient(format!("fetching {image} took more than {most:?}")));
+            }
+        }
+    }
+
+    /// Tells what the owner must change from a registry that can't be reached or is overloaded. `exceeded` is as in
+    /// [`no_room`]. No message has the owner's password, even if the registry repeats it.
+    fn pull_failure(&self, spec: &MachineSpec, error: Error, exceeded: Option<u64>) -> DriverError {
+        let (status, message) = match &error {
+            Error::DockerResponseServerError { status_code, message } => (*status_code, message),
+            Error::DockerStreamError { error } => (0, error),
+            _ => return failure("fetch", &spec.container.image, error),
+        };
+        let message = match &spec.registry {
+            Some(registry) => message.replace(&registry.password, "…"),
+            None => message.clone(),
+        };
+        if let Some(address) = refused_address(&message).filter(|_| !self.private_registries) {
+            return private_registry(&address.to_string());
+        }
+        if let Some(full) = no_room(&message, exceeded) {
+            return full;
+        }
+        let later = || DriverError::transient(format!("can't fetch {}: {message}", spec.container.image));
+        if status == 429 || contains_any(&message, &BUSY) {
+            return later();
+        }
+        if contains_any(&message, &CORRUPT) {
+            let message = format!("the registry's content isn't what its digest says: {message}");
+            return invalid_image(FailureCode::ImageNotFound, message);
+        }
+        if contains_any(&message, &OTHER_PLATFORM) {
+            return invalid_image(FailureCode::ImageNotFound, other_platform(&message));
+        }
+        if matches!(status, 401 | 403) || contains_any(&message, &DENIED) {
+            return invalid_image(FailureCode::ImageDenied, message);
+        }
+        if status == 404 || contains_any(&message, &MISSING) || (status == 0 && message.contains("not found"))
+        {
+            return invalid_image(FailureCode::ImageNotFound, message);
+        }
+        later()
     }
 }
 
-/// Bytes that images may still use. Unused ones are removed if there are fewer than `wanted`. Layers that images have
-/// in common are counted with each.
-async fn room(docker: &Docker, share: u64, wanted: u64) -> Result<u64, DriverError> {
-    let left = async || {
-        let images = docker.list_images(None::<ListImagesOptions>).await;
-        let images = images.map_err(|error| failure("list", "images", error))?;
-        let sizes = images.iter().map(|image| u64::try_from(image.size).unwrap_or(0));
-        Ok::<_, DriverError>(share.saturating_sub(sizes.fold(0, u64::saturating_add)))
-    };
-    let room = left().await?;
-    if room >= wanted {
-        return Ok(room);
+/// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
+fn engine_reference(image: &ImageReference) -> String {
+    match image.digest() {
+        Some(digest) => format!("{}@{digest}", image.repository()),
+        None => image.to_string(),
     }
-    let all = HashMap::from([("dangling", vec!["false"])]);
-    let pruned = docker.prune_images(Some(PruneImagesOptionsBuilder::default().filters(&all).build())).await;
-    pruned.map_err(|error| failure("remove", "unused images", error))?;
-    left().await
 }
 
 fn parse(image: &str) -> Result<ImageReference, DriverError> {
@@ -113,43 +281,52 @@ fn parse(image: &str) -> Result<ImageReference, DriverError> {
     })
 }
 
-async fn fetch(
-    docker: &Docker,
-    parsed: &ImageReference,
-    image: &str,
-    limit: u64,
-    pool: Option<&Pool>,
-) -> Result<(), DriverError> {
-    let version = parsed.digest().or(parsed.tag()).unwrap_or_default();
-    let options: CreateImageOptions =
-        CreateImageOptionsBuilder::default().from_image(&parsed.repository()).tag(version).build();
-    let mut progress = Box::pin(docker.create_image(Some(options), None, None));
-    let mut layers = HashMap::new();
-    let begun = Instant::now();
-    loop {
-        let item = timeout(SILENCE_TIMEOUT, progress.next()).await.map_err(|_| {
-            DriverError::transient(format!("the registry of {image} was silent for {SILENCE_TIMEOUT:?}"))
-        })?;
-        // On an error the stream is dropped, and the engine stops fetching.
-        let announced = match item {
-            None => return Ok(()),
-            Some(Err(error)) => {
-                // The engine has removed the part that it got: was there room for an image within the limit?
-                let is_large = is_disk_full(&error.to_string())
-                    && free_bytes(docker).await.is_some_and(|free| free >= limit);
-                return Err(pull_failure(image, error, is_large.then_some(limit)));
-            }
-            Some(Ok(info)) => check_layers(&mut layers, info, limit)?,
-        };
-        if pool.is_some_and(|pool| pool.is_low().unwrap_or(false)) {
-            let message = format!("it unpacks to more than the {} MiB allowed", limit / MIB);
-            return Err(invalid_image(FailureCode::ImageTooLarge, message));
-        }
-        let most = FETCH_TIMEOUT.saturating_add(Duration::from_millis(download_ms(announced)));
-        if begun.elapsed() > most {
-            return Err(DriverError::transient(format!("fetching {image} took more than {most:?}")));
-        }
+fn credentials(spec: &MachineSpec) -> Option<DockerCredentials> {
+    let Registry { user, password } = spec.registry.clone()?;
+    Some(DockerCredentials { username: Some(user), password: Some(password), ..Default::default() })
+}
+
+/// Whether the name of a registry's host is or means an address that isn't public.
+fn is_private(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: IpAddr| !is_public(address))
+}
+
+fn private_registry(host: &str) -> DriverError {
+    let message = format!("the node doesn't fetch images from private addresses ({host})");
+    invalid_image(FailureCode::BodyInvalid, message)
+}
+
+/// The address that isn't public to which the engine couldn't connect: the firewall refuses that.
+fn refused_address(message: &str) -> Option<IpAddr> {
+    let (_, rest) = message.split_once("dial tcp ")?;
+    let to: SocketAddr = rest.split(": ").next()?.parse().ok()?;
+    (!is_public(to.ip()) && !message.contains(": lookup ")).then_some(to.ip())
+}
+
+/// Names the image anew, which counts as a use of it.
+pub async fn tag(docker: &Docker, image: &str, name: &str) -> Result<(), Error> {
+    let (repository, tag) = name.rsplit_once(':').unwrap_or((name, ""));
+    docker.tag_image(image, Some(TagImageOptionsBuilder::default().repo(repository).tag(tag).build())).await
+}
+
+/// Images with names of this pattern.
+pub async fn named(docker: &Docker, pattern: &str) -> Result<Vec<ImageSummary>, DriverError> {
+    let filters = HashMap::from([("reference", vec![pattern])]);
+    let images =
+        docker.list_images(Some(ListImagesOptionsBuilder::default().filters(&filters).build())).await;
+    images.map_err(|error| failure("list", "images", error))
+}
+
+/// Removes all names of an image, and with the last one the image; returns whether it is gone. What a container uses
+/// stays.
+pub async fn remove_image(docker: &Docker, image: &ImageSummary) -> bool {
+    for name in image.repo_tags.iter().chain(&image.repo_digests) {
+        remove(docker, name).await;
     }
+    remove(docker, &image.id).await;
+    docker.inspect_image(&image.id).await.is_err()
 }
 
 fn is_disk_full(message: &str) -> bool {
@@ -178,17 +355,30 @@ fn check_layers(
     if sum > limit { Err(too_large(sum, limit)) } else { Ok(sum) }
 }
 
-async fn check_size(docker: &Docker, reference: &str, limit: u64) -> Result<(), DriverError> {
-    let inspected = docker.inspect_image(reference).await.map_err(|e| failure("inspect", reference, e))?;
-    let size = inspected.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
-    if size <= limit {
-        return Ok(());
-    }
-    remove(docker, reference).await;
-    Err(too_large(size, limit))
+fn check_size(image: &ImageInspect, limit: u64) -> Result<(), DriverError> {
+    let size = image.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0);
+    if size <= limit { Ok(()) } else { Err(too_large(size, limit)) }
 }
 
-/// Removes the image, unless a container uses it.
+/// An image that isn't a list of several is fetched whatever it is for.
+fn check_platform(image: &ImageInspect) -> Result<(), DriverError> {
+    let has = image.architecture.as_deref().unwrap_or_default();
+    let runs: &[&str] = match ARCH {
+        "x86_64" => &["amd64", "386"],
+        "aarch64" => &["arm64", "arm"],
+        other => &[other],
+    };
+    if has.is_empty() || runs.contains(&has) {
+        return Ok(());
+    }
+    Err(invalid_image(FailureCode::ImageNotFound, other_platform(&format!("it is for {has}"))))
+}
+
+fn other_platform(why: &str) -> String {
+    format!("the image isn't for the architecture of this node, {ARCH}: {why}")
+}
+
+/// Removes this name of an image, and with the last one the image unless a container uses it.
 pub async fn remove(docker: &Docker, reference: &str) {
     if let Err(error) = docker.remove_image(reference, None::<RemoveImageOptions>, None).await {
         debug!(reference, "can't remove the image: {error}");
@@ -218,34 +408,97 @@ pub fn no_room(message: &str, exceeded: Option<u64>) -> Option<DriverError> {
     })
 }
 
-/// Tells what the owner must change from a registry that can't be reached or is overloaded. `exceeded` is as in
-/// [`no_room`].
-fn pull_failure(image: &str, error: Error, exceeded: Option<u64>) -> DriverError {
-    let (status, message) = match &error {
-        Error::DockerResponseServerError { status_code, message } => (*status_code, message.as_str()),
-        Error::DockerStreamError { error } => (0, error.as_str()),
-        _ => return failure("fetch", image, error),
-    };
-    if let Some(full) = no_room(message, exceeded) {
-        return full;
-    }
-    if matches!(status, 401 | 403) || contains_any(message, &DENIED) {
-        return invalid_image(FailureCode::ImageDenied, message);
-    }
-    if status == 404 || contains_any(message, &MISSING) || (status == 0 && message.contains("not found")) {
-        return invalid_image(FailureCode::ImageNotFound, message);
-    }
-    failure("fetch", image, error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bollard::models::ProgressDetail;
+    use crate::drivers::{ContainerSpec, WorkloadId};
+    use bollard::{API_DEFAULT_VERSION, models::ProgressDetail};
+
+    /// An engine that isn't asked.
+    fn docker() -> Docker {
+        Docker::connect_with_unix("unix:///no/docker.sock", 1, API_DEFAULT_VERSION).unwrap()
+    }
+
+    fn spec(registry: Option<Registry>) -> MachineSpec {
+        MachineSpec {
+            id: WorkloadId { contract: 7, name: "web".into() },
+            version: 1,
+            pointer: String::new(),
+            restart: Default::default(),
+            registry,
+            container: ContainerSpec::default(),
+            hash: "a".into(),
+        }
+    }
+
+    #[test]
+    fn a_connection_that_the_firewall_refuses_is_told_apart() {
+        let docker = docker();
+        let failure = |private_registries, message: &str| {
+            let images = Images { docker: &docker, pool: None, private_registries };
+            images.pull_failure(&spec(None), Error::DockerStreamError { error: message.into() }, None)
+        };
+        let to =
+            |address: &str| format!("Get \"http://x/v2/\": dial tcp {address}: connect: connection refused");
+        for private in ["127.0.0.1:80", "169.254.169.254:80", "[::1]:443", "[::ffff:10.0.0.1]:443"] {
+            let error = failure(false, &to(private));
+            assert!(
+                matches!(error, DriverError::Invalid { code: FailureCode::BodyInvalid, .. }),
+                "{error:?}"
+            );
+            assert!(error.to_string().starts_with("the node doesn't fetch images from private addresses"));
+            assert!(matches!(failure(true, &to(private)), DriverError::Transient(_)), "{private}");
+        }
+        let lookup =
+            "Get \"https://x/v2/\": dial tcp: lookup x on 10.0.0.2:53: dial tcp 10.0.0.2:53: i/o timeout";
+        for passing in [to("1.1.1.1:443"), lookup.into()] {
+            assert!(matches!(failure(false, &passing), DriverError::Transient(_)), "{passing}");
+        }
+    }
+
+    #[test]
+    fn a_private_host_is_known_by_its_name() {
+        for private in ["localhost", "a.localhost", "127.0.0.1", "10.1.2.3", "::1", "169.254.169.254"] {
+            assert!(is_private(private), "{private}");
+        }
+        for public in ["docker.io", "1.1.1.1", "localhost.example"] {
+            assert!(!is_private(public), "{public}");
+        }
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_the_password() {
+        let docker = docker();
+        let images = Images { docker: &docker, pool: None, private_registries: true };
+        let spec = spec(Some(Registry { user: "u".into(), password: "sesame".into() }));
+        for message in ["denied: sesame is wrong", "503: sesame", "manifest unknown: sesame"] {
+            let error = images.pull_failure(&spec, Error::DockerStreamError { error: message.into() }, None);
+            assert!(!format!("{error:?} {error}").contains("sesame"), "{error:?}");
+        }
+        assert!(!format!("{spec:?}").contains("sesame"));
+    }
+
+    #[test]
+    fn an_image_for_other_machines_is_refused() {
+        let image = |architecture: &str| ImageInspect {
+            architecture: Some(architecture.into()),
+            ..Default::default()
+        };
+        let error = check_platform(&image("s390x")).unwrap_err().to_string();
+        assert!(
+            error.contains("isn't for the architecture of this node") && error.contains("s390x"),
+            "{error}"
+        );
+        assert!(check_platform(&image("")).is_ok());
+        assert!(["amd64", "arm64"].iter().any(|one| check_platform(&image(one)).is_ok()));
+    }
 
     #[test]
     fn a_failed_pull_is_the_owners_or_passes() {
-        let code = |error| match pull_failure("x", error, None) {
+        let docker = docker();
+        let images = Images { docker: &docker, pool: None, private_registries: true };
+        let spec = spec(None);
+        let code = |error| match images.pull_failure(&spec, error, None) {
             DriverError::Invalid { code, .. } => Some(code),
             _ => None,
         };
@@ -269,13 +522,16 @@ mod tests {
 
         let full = "failed to register layer: write /a: no space left on device";
         assert_eq!(streamed(full), Some(FailureCode::NodeFull));
-        let exceeded = pull_failure("x", Error::DockerStreamError { error: full.into() }, Some(MIB));
+        let exceeded = images.pull_failure(&spec, Error::DockerStreamError { error: full.into() }, Some(MIB));
         assert!(matches!(exceeded, DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }));
         let quota = Some(FailureCode::ImageTooLarge);
         assert_eq!(answer(500, "write /var/lib/docker/tmp/x: disk quota exceeded"), quota);
 
         assert_eq!(answer(500, "Get http://x/v2/: dial tcp: connect: connection refused"), None);
-        assert_eq!(answer(500, "toomanyrequests: You have reached your pull rate limit"), None);
+        let limited = "toomanyrequests: You have reached your pull rate limit. You may increase the limit by \
+                       authenticating: unauthorized";
+        assert_eq!(answer(500, limited), None);
+        assert_eq!(streamed("filesystem layer verification failed for digest sha256:aa"), missing);
         assert_eq!(streamed("received unexpected HTTP status: 503 Service Unavailable"), None);
         assert_eq!(code(Error::RequestTimeoutError), None);
     }
@@ -302,7 +558,7 @@ mod tests {
     #[test]
     fn a_digest_overrides_a_tag() {
         let digest = format!("sha256:{}", "a".repeat(64));
-        let reference = |image: &str| engine_reference(image).unwrap();
+        let reference = |image: &str| engine_reference(&image.parse().unwrap());
         assert_eq!(reference("localhost:5000/web:1"), "localhost:5000/web:1");
         assert_eq!(reference(&format!("localhost/web:1@{digest}")), format!("localhost/web@{digest}"));
     }

@@ -115,6 +115,35 @@ async fn the_old_version_comes_back_without_its_registry() {
 }
 
 #[tokio::test]
+async fn an_update_of_one_machine_keeps_the_image_of_another() {
+    let node = Node::running();
+    node.chain.deploy(1, &machines(&[("db", "localhost/db:1"), ("web", "localhost/web:1")]));
+    node.until_deployed(1).await;
+    node.host.image("localhost/web:2", Image::Flaky(u32::MAX));
+    node.chain.deploy(1, &machines(&[("db", "localhost/db:1"), ("web", "localhost/web:2")]));
+    node.until("the update is fetched", |node| node.did("pull localhost/web:2")).await;
+    // A machine that is the same in both versions has to be created again meanwhile.
+    node.host.lose(1, "db");
+    node.until("its image is kept", |node| node.did("keep localhost/db:1")).await;
+    assert_eq!(node.times("pull localhost/db:1"), 1);
+}
+
+#[tokio::test]
+async fn images_of_active_and_pending_version_are_wanted() {
+    let node = Node::running();
+    let wanted = |node: &Node| node.host.wanted_images().len();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    node.host.image("localhost/web:2", Image::Stuck);
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    node.until("both are wanted", |node| wanted(node) == 2).await;
+    node.chain.drop_update(1);
+    node.until("one is wanted", |node| wanted(node) == 1).await;
+    node.chain.close(1);
+    node.until("none is wanted", |node| wanted(node) == 0).await;
+}
+
+#[tokio::test]
 async fn an_update_that_the_chain_has_dropped_is_cancelled() {
     let node = Node::running();
     node.chain.deploy(1, &machine("web", "localhost/web:1"));
