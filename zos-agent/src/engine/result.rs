@@ -178,7 +178,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(16))]
         #[test]
         fn every_machine_is_told_or_counted(
             lengths in proptest::collection::vec((2usize..=32, "[^\n\r]{0,150}"), 0..=32),
