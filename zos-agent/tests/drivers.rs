@@ -268,6 +268,7 @@ impl Drop for Registry {
 
 /// Status, headers with a line break after each, and body.
 type Answer = (&'static str, String, Vec<u8>);
+type Answers = Box<dyn Fn(&str) -> Answer + Send>;
 
 /// A server on loopback that answers each path like this, for ever; returns its address.
 fn server(answer: impl Fn(&str) -> Answer + Send + 'static) -> String {
@@ -307,7 +308,7 @@ fn digest(content: &[u8]) -> String {
     format!("sha256:{}", sum.split(' ').next().unwrap())
 }
 
-/// An image of one layer for this architecture: its manifest and the digests of its configuration and its layer.
+/// An image of one layer for this architecture, of which no engine has any part.
 struct HandMade {
     config: Vec<u8>,
     layer: Vec<u8>,
@@ -321,7 +322,8 @@ impl HandMade {
     fn new(architecture: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let tar = folder.path().join("layer.tar");
-        stdout(Command::new("tar").arg("-cf").arg(&tar).args(["-C", "/etc", "hostname"]));
+        fs::write(folder.path().join("file"), rand::random::<[u8; 64]>()).unwrap();
+        stdout(Command::new("tar").arg("-cf").arg(&tar).arg("-C").arg(folder.path()).arg("file"));
         let tar_digest = digest(&fs::read(&tar).unwrap());
         stdout(Command::new("gzip").arg(&tar));
         let layer = fs::read(folder.path().join("layer.tar.gz")).unwrap();
@@ -635,6 +637,7 @@ async fn a_machine_with_another_spec_is_replaced() {
     let mut web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
     let first = host.machines.observe().await.unwrap().machines.remove(0);
     web.hash = "two".into();
+    host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
     host.run(&web, &[]).await.unwrap();
     let second = host.machines.observe().await.unwrap().machines.remove(0);
     assert_eq!((first.hash.as_str(), second.hash.as_str()), ("one", "two"));
@@ -705,7 +708,7 @@ async fn failures_of_a_registry_are_told_apart() {
     let good = HandMade::new("amd64");
     let other = HandMade::new("s390x");
     let other_in_list = HandMade::new("s390x");
-    let cases: [(&str, Box<dyn Fn(&str) -> Answer + Send>, Option<&str>); 6] = [
+    let cases: [(&str, Answers, Option<&str>); 6] = [
         (
             "another architecture",
             Box::new(move |path| other.answer(path)),
@@ -713,12 +716,12 @@ async fn failures_of_a_registry_are_told_apart() {
         ),
         (
             "a list without this architecture",
-            Box::new(move |path| match path.ends_with("/manifests/1") {
-                true => {
-                    let list = other_in_list.list("s390x");
-                    ("200 OK", format!("Content-Type: {}\r\n", HandMade::LIST), list)
+            Box::new(move |path| {
+                if !path.ends_with("/manifests/1") {
+                    return other_in_list.answer(path);
                 }
-                false => other_in_list.answer(path),
+                let list = other_in_list.list("s390x");
+                ("200 OK", format!("Content-Type: {}\r\n", HandMade::LIST), list)
             }),
             Some("isn't for the architecture"),
         ),
@@ -754,7 +757,7 @@ async fn failures_of_a_registry_are_told_apart() {
 }
 
 /// A registry that answers with something else for one of an image's digests.
-fn corrupted(which: impl Fn(&HandMade) -> String) -> Box<dyn Fn(&str) -> Answer + Send> {
+fn corrupted(which: impl Fn(&HandMade) -> String) -> Answers {
     let image = HandMade::new("amd64");
     let bad = which(&image);
     Box::new(move |path| {
@@ -851,7 +854,8 @@ async fn unused_images_go_when_room_is_short() {
 
     let (used, old, new) = (prepare("used").await, prepare("old").await, prepare("new").await);
     let wanted = prepare("wanted").await;
-    host.machines.want_images([(wanted.id.clone(), wanted.hash.clone())].into());
+    host.machines
+        .want_images([&all, &wanted].map(|machine| (machine.id.clone(), machine.hash.clone())).into());
     for machine in [&used, &new] {
         host.machines.create(machine, &[]).await.unwrap();
     }
@@ -1218,6 +1222,7 @@ async fn a_volume_of_an_image_is_limited_and_survives_updates() {
     assert!(anonymous.split_whitespace().all(|name| name.starts_with("zos-")), "{anonymous}");
 
     db.hash = "two".into();
+    host.machines.fetch_image(&db, fetched(ROOM)).await.unwrap();
     host.run(&db, &[]).await.unwrap();
     assert_eq!(host.exec(&db, "cat /seeded/file").unwrap(), "mine");
 
@@ -1250,6 +1255,7 @@ async fn a_fresh_volume_belongs_to_the_user_of_the_image() {
     // Later uses change no owner.
     chown(&binds[0].source, Some(0), Some(0)).unwrap();
     app.hash = "two".into();
+    host.machines.fetch_image(&app, fetched(ROOM)).await.unwrap();
     host.run(&app, &binds).await.unwrap();
     assert_eq!(host.exec(&app, "cat /home/app/file").unwrap(), "y");
     assert!(host.exec(&app, "echo x >/var/lib/app/y").is_err());

@@ -111,18 +111,25 @@ mod tests {
         engine::exits::Exits,
         store::Store,
     };
+    use proptest::prelude::*;
     use std::collections::BTreeMap;
     use tfgrid_client::deployment::Restart;
     use tfgrid_primitives::text::is_printable;
 
     /// So many machines that run again after they have crashed with this last line.
     fn crashed(count: usize, line: &str) -> String {
+        let name = |index| (format!("machine-{index:02}"), line.to_owned());
+        all_crashed(&(0..count).map(name).collect::<Vec<_>>())
+    }
+
+    /// Machines of these names that run again after they have crashed with these last lines.
+    fn all_crashed(machines: &[(String, String)]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let mut exits = Exits::load(Store::open(folder.path()).unwrap()).unwrap();
         let mut workloads = Workloads::default();
         let mut observed = ObservedContract::default();
-        for index in 0..count {
-            let id = WorkloadId { contract: 1, name: format!("machine-{index:02}") };
+        for (name, line) in machines {
+            let id = WorkloadId { contract: 1, name: name.clone() };
             let spec = MachineSpec {
                 id: id.clone(),
                 version: 1,
@@ -168,5 +175,33 @@ mod tests {
         let told = value.as_object().unwrap().len() - 1;
         assert_eq!(value[OTHERS], 32 - told);
         assert!(told >= 3, "{text}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn every_machine_is_told_or_counted(
+            lengths in proptest::collection::vec((2usize..=32, "[^\n\r]{0,150}"), 0..=32),
+        ) {
+            let name = |(index, (length, line)): (usize, (usize, String))| (format!("{index:0length$}"), line);
+            let machines: Vec<_> = lengths.into_iter().enumerate().map(name).collect();
+            let text = all_crashed(&machines);
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let counted = value.get(OTHERS).and_then(serde_json::Value::as_u64).unwrap_or(0) as usize;
+            let told = machines.len() - counted;
+            prop_assert_eq!(value.as_object().unwrap().len(), told + usize::from(counted > 0));
+            // The next would be too much.
+            prop_assert!(counted == 0 || text.len() + machines[told].0.len() + 60 > MAX_RESULT_BYTES as usize);
+            for (name, _) in &machines[..told] {
+                prop_assert_eq!(&value[name]["exit"], 1);
+                prop_assert_eq!(&value[name]["ip"], "172.30.0.2");
+            }
+            for (name, line) in &machines[..told] {
+                let whole = printable(line, u32::MAX);
+                if let Some(shown) = value[name].get("line").and_then(serde_json::Value::as_str) {
+                    prop_assert!(shown == whole || shown.ends_with('…'), "{} of {}", shown, whole);
+                }
+            }
+        }
     }
 }

@@ -159,11 +159,11 @@ impl Images<'_> {
         limit: u64,
     ) -> Result<(), DriverError> {
         let reference = engine_reference(image);
-        let refused = |error, exceeded| self.pull_failure(spec, error, exceeded);
+        let refused = |error| pull_failure(spec, error, None, self.private_registries);
         if image.digest().is_some() {
             // The engine takes what it has by its digest, whoever fetched it, and asks no registry.
             let asked = self.docker.inspect_registry_image(&reference, credentials(spec)).await;
-            asked.map_err(|error| refused(error, None))?;
+            asked.map_err(refused)?;
         }
         let digest = self.download(spec, image, limit).await?;
         // The tag may have moved again.
@@ -206,7 +206,8 @@ impl Images<'_> {
                     // The engine has removed the part that it got: was there room for an image within the limit?
                     let is_large = is_disk_full(&error.to_string())
                         && free_bytes(self.docker).await.is_some_and(|free| free >= limit);
-                    return Err(self.pull_failure(spec, error, is_large.then_some(limit)));
+                    let exceeded = is_large.then_some(limit);
+                    return Err(pull_failure(spec, error, exceeded, self.private_registries));
                 }
                 Some(Ok(info)) => {
                     let told = info.status.as_deref().and_then(|status| status.strip_prefix("Digest: "));
@@ -224,45 +225,49 @@ impl Images<'_> {
             }
         }
     }
+}
 
-    /// Tells what the owner must change from a registry that can't be reached or is overloaded. `exceeded` is as in
-    /// [`no_room`]. No message has the owner's password, even if the registry repeats it.
-    fn pull_failure(&self, spec: &MachineSpec, error: Error, exceeded: Option<u64>) -> DriverError {
-        let (status, message) = match &error {
-            Error::DockerResponseServerError { status_code, message } => (*status_code, message),
-            Error::DockerStreamError { error } => (0, error),
-            _ => return failure("fetch", &spec.container.image, error),
-        };
-        let message = match &spec.registry {
-            Some(registry) => message.replace(&registry.password, "…"),
-            None => message.clone(),
-        };
-        if let Some(address) = refused_address(&message).filter(|_| !self.private_registries) {
-            return private_registry(&address.to_string());
-        }
-        if let Some(full) = no_room(&message, exceeded) {
-            return full;
-        }
-        let later = || DriverError::transient(format!("can't fetch {}: {message}", spec.container.image));
-        if status == 429 || contains_any(&message, &BUSY) {
-            return later();
-        }
-        if contains_any(&message, &CORRUPT) {
-            let message = format!("the registry's content isn't what its digest says: {message}");
-            return invalid_image(FailureCode::ImageNotFound, message);
-        }
-        if contains_any(&message, &OTHER_PLATFORM) {
-            return invalid_image(FailureCode::ImageNotFound, other_platform(&message));
-        }
-        if matches!(status, 401 | 403) || contains_any(&message, &DENIED) {
-            return invalid_image(FailureCode::ImageDenied, message);
-        }
-        if status == 404 || contains_any(&message, &MISSING) || (status == 0 && message.contains("not found"))
-        {
-            return invalid_image(FailureCode::ImageNotFound, message);
-        }
-        later()
+/// Tells what the owner must change from a registry that can't be reached or is overloaded. `exceeded` is as in
+/// [`no_room`]. No message has the owner's password, even if the registry repeats it.
+fn pull_failure(
+    spec: &MachineSpec,
+    error: Error,
+    exceeded: Option<u64>,
+    private_registries: bool,
+) -> DriverError {
+    let (status, message) = match &error {
+        Error::DockerResponseServerError { status_code, message } => (*status_code, message),
+        Error::DockerStreamError { error } => (0, error),
+        _ => return failure("fetch", &spec.container.image, error),
+    };
+    let message = match &spec.registry {
+        Some(registry) => message.replace(&registry.password, "…"),
+        None => message.clone(),
+    };
+    if let Some(address) = refused_address(&message).filter(|_| !private_registries) {
+        return private_registry(&address.to_string());
     }
+    if let Some(full) = no_room(&message, exceeded) {
+        return full;
+    }
+    let later = || DriverError::transient(format!("can't fetch {}: {message}", spec.container.image));
+    if status == 429 || contains_any(&message, &BUSY) {
+        return later();
+    }
+    if contains_any(&message, &CORRUPT) {
+        let message = format!("the registry's content isn't what its digest says: {message}");
+        return invalid_image(FailureCode::ImageNotFound, message);
+    }
+    if contains_any(&message, &OTHER_PLATFORM) {
+        return invalid_image(FailureCode::ImageNotFound, other_platform(&message));
+    }
+    if matches!(status, 401 | 403) || contains_any(&message, &DENIED) {
+        return invalid_image(FailureCode::ImageDenied, message);
+    }
+    if status == 404 || contains_any(&message, &MISSING) || (status == 0 && message.contains("not found")) {
+        return invalid_image(FailureCode::ImageNotFound, message);
+    }
+    later()
 }
 
 /// The reference that the engine gets. If there are both a tag and a digest, the tag is dropped.
@@ -412,12 +417,7 @@ pub fn no_room(message: &str, exceeded: Option<u64>) -> Option<DriverError> {
 mod tests {
     use super::*;
     use crate::drivers::{ContainerSpec, WorkloadId};
-    use bollard::{API_DEFAULT_VERSION, models::ProgressDetail};
-
-    /// An engine that isn't asked.
-    fn docker() -> Docker {
-        Docker::connect_with_unix("unix:///no/docker.sock", 1, API_DEFAULT_VERSION).unwrap()
-    }
+    use bollard::models::ProgressDetail;
 
     fn spec(registry: Option<Registry>) -> MachineSpec {
         MachineSpec {
@@ -433,10 +433,13 @@ mod tests {
 
     #[test]
     fn a_connection_that_the_firewall_refuses_is_told_apart() {
-        let docker = docker();
         let failure = |private_registries, message: &str| {
-            let images = Images { docker: &docker, pool: None, private_registries };
-            images.pull_failure(&spec(None), Error::DockerStreamError { error: message.into() }, None)
+            pull_failure(
+                &spec(None),
+                Error::DockerStreamError { error: message.into() },
+                None,
+                private_registries,
+            )
         };
         let to =
             |address: &str| format!("Get \"http://x/v2/\": dial tcp {address}: connect: connection refused");
@@ -468,11 +471,9 @@ mod tests {
 
     #[test]
     fn an_error_does_not_repeat_the_password() {
-        let docker = docker();
-        let images = Images { docker: &docker, pool: None, private_registries: true };
         let spec = spec(Some(Registry { user: "u".into(), password: "sesame".into() }));
         for message in ["denied: sesame is wrong", "503: sesame", "manifest unknown: sesame"] {
-            let error = images.pull_failure(&spec, Error::DockerStreamError { error: message.into() }, None);
+            let error = pull_failure(&spec, Error::DockerStreamError { error: message.into() }, None, true);
             assert!(!format!("{error:?} {error}").contains("sesame"), "{error:?}");
         }
         assert!(!format!("{spec:?}").contains("sesame"));
@@ -495,10 +496,8 @@ mod tests {
 
     #[test]
     fn a_failed_pull_is_the_owners_or_passes() {
-        let docker = docker();
-        let images = Images { docker: &docker, pool: None, private_registries: true };
         let spec = spec(None);
-        let code = |error| match images.pull_failure(&spec, error, None) {
+        let code = |error| match pull_failure(&spec, error, None, true) {
             DriverError::Invalid { code, .. } => Some(code),
             _ => None,
         };
@@ -522,7 +521,7 @@ mod tests {
 
         let full = "failed to register layer: write /a: no space left on device";
         assert_eq!(streamed(full), Some(FailureCode::NodeFull));
-        let exceeded = images.pull_failure(&spec, Error::DockerStreamError { error: full.into() }, Some(MIB));
+        let exceeded = pull_failure(&spec, Error::DockerStreamError { error: full.into() }, Some(MIB), true);
         assert!(matches!(exceeded, DriverError::Invalid { code: FailureCode::ImageTooLarge, .. }));
         let quota = Some(FailureCode::ImageTooLarge);
         assert_eq!(answer(500, "write /var/lib/docker/tmp/x: disk quota exceeded"), quota);
