@@ -4,6 +4,7 @@
 mod connection;
 mod container;
 mod disk;
+mod masks;
 mod names;
 mod probe;
 mod pull;
@@ -13,7 +14,7 @@ pub use connection::EngineChoice;
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, WorkloadId, io_error, pool::Pool,
+    ObservedMachine, ObservedMachines, WorkloadId, io_error, limits, pool::Pool,
 };
 use async_trait::async_trait;
 use bollard::{
@@ -99,7 +100,13 @@ impl DockerMachines {
         let open_files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         Self {
             choice,
-            common: Common { names: Names::new(node_key), dns, cores, open_files },
+            common: Common {
+                names: Names::new(node_key),
+                dns,
+                cores,
+                open_files,
+                masked_paths: masks::masked_paths(),
+            },
             pool,
             connection: Mutex::new(None),
             changed: Notify::new(),
@@ -183,6 +190,7 @@ impl DockerMachines {
         }
         let connection = Connection::open(&self.choice).await?;
         info!(socket = self.choice.socket, "the Docker engine answers");
+        limits::raise();
         *kept = Some(connection.clone());
         Ok(connection)
     }
@@ -358,11 +366,12 @@ impl MachineDriver for DockerMachines {
         if !self.is_created(docker, &name, spec).await? {
             let image = docker.inspect_image(&reference).await;
             let image = image.map_err(|error| make_failure("create", &spec.id, error))?;
-            let paths = image.config.and_then(|config| config.volumes).unwrap_or_default();
+            let mut config = image.config.unwrap_or_default();
+            let paths = config.volumes.take().unwrap_or_default();
             let mut mounts = self.image_volumes(&connection, spec, paths, binds).await?;
             mounts.extend_from_slice(binds);
             self.prepare(&connection, binds)?;
-            let body = container::container(&self.common, spec, reference, &mounts);
+            let body = container::container(&self.common, spec, reference, &config, &mounts);
             let options = CreateContainerOptionsBuilder::default().name(&name).build();
             let created = docker.create_container(Some(options), body).await;
             created.map_err(|error| make_failure("create", &spec.id, error))?;
@@ -371,6 +380,7 @@ impl MachineDriver for DockerMachines {
             return Err(DriverError::transient(format!("the machine {} has vanished", spec.id)));
         };
         self.limit_root(&connection, spec, &container).await?;
+        self.limit_files(&connection, &container).await?;
         self.hand_over(&connection, &container, binds).await
     }
 
