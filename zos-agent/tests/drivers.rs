@@ -43,7 +43,8 @@ use zos_agent::{
 
 const MIB: u64 = 1 << 20;
 const ROOM: u64 = 1 << 30;
-const POOL_BYTES: u64 = 16 << 30;
+/// Its tenth, which is for images, holds one of 2 GiB.
+const POOL_BYTES: u64 = 24 << 30;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Rules for an image that is fetched and has at most `limit` bytes.

@@ -242,7 +242,9 @@ impl Kind {
     }
 
     async fn on_the_node(&self, host: &Host, image: &str) -> Outcome {
-        let mut spec = host.prepared(image, &self.entrypoint()).await;
+        let mut spec = machine(contract(), image, &self.entrypoint());
+        host.machines.fetch_image(&spec, fetched(4 * ROOM)).await.unwrap();
+        spec.container.mounts.clear();
         spec.container.memory = 2 * SHM;
         spec.container.env.clear();
         spec.container.stop_seconds = Some(1);
@@ -311,6 +313,9 @@ async fn compare(kinds: &[Kind]) {
     let stock = StockEngine::start();
     let host = Host::new().await;
     let registry = Registry::start(&host);
+    if kinds.iter().any(|kind| kind.image.contains("/large")) {
+        fs::File::create(registry.rootfs().join("large")).unwrap().set_len(2 * ROOM).unwrap();
+    }
     wait_until("the stock engine", || succeeds(&stock.socket, &["info"]));
     let mut differences = Vec::new();
     for (number, kind) in kinds.iter().enumerate() {
@@ -338,4 +343,17 @@ async fn kinds_of_images_end_as_on_a_stock_engine() {
 #[ignore = "needs a node: run by `make test`"]
 async fn more_kinds_of_images_end_as_on_a_stock_engine() {
     compare(&KINDS[12..]).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `make large`"]
+async fn an_image_of_2_gib_runs() {
+    let kind = Kind {
+        name: "2 GiB",
+        image: "COPY large /large",
+        runs: "stat -c %s /large",
+        ends: (0, "2147483648"),
+        ..PLAIN
+    };
+    compare(&[kind]).await;
 }
