@@ -92,13 +92,21 @@ impl Host {
         }
     }
 
-    /// Folders of the engine that hold the machine's root, log and settings.
+    /// The bridge of the machine, and folders of the engine that hold its root, log and settings.
     fn folders(&self, spec: &MachineSpec) -> Vec<PathBuf> {
         let root = PathBuf::from(self.docker(&["info", "--format", "{{.DockerRootDir}}"]));
         let id = self.docker(&["inspect", "--format", "{{.Id}}", &self.name(&spec.id)]);
         let mounts = root.join("image/btrfs/layerdb/mounts").join(&id);
         let layer = fs::read_to_string(mounts.join("mount-id")).unwrap();
-        vec![root.join("containers").join(id), mounts, root.join("btrfs/subvolumes").join(layer)]
+        let options = "{{index .Options \"com.docker.network.bridge.name\"}}";
+        let network = format!("zos-{}", spec.id.contract);
+        let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
+        vec![
+            Path::new("/sys/class/net").join(bridge),
+            root.join("containers").join(id),
+            mounts,
+            root.join("btrfs/subvolumes").join(layer),
+        ]
     }
 
     /// Makes each step after something was interrupted in it. Nothing is left at the end.

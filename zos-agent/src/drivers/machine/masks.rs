@@ -18,7 +18,7 @@ const OF_DOCKER: [&str; 10] = [
 ];
 /// How the host was started, its devices, and counters of all that runs on it. `stat`, `meminfo`, `cpuinfo`, `loadavg`
 /// and `uptime` stay: too many programs need them.
-const OF_THE_HOST: [&str; 22] = [
+const OF_THE_HOST: [&str; 29] = [
     "/proc/bootconfig",
     "/proc/cmdline",
     "/proc/consoles",
@@ -39,16 +39,21 @@ const OF_THE_HOST: [&str; 22] = [
     "/sys/block",
     "/sys/dev",
     "/sys/hypervisor",
+    "/sys/kernel/boot_params",
+    "/sys/kernel/debug",
+    "/sys/kernel/iommu_groups",
+    "/sys/kernel/irq",
+    "/sys/kernel/slab",
+    "/sys/kernel/tracing",
+    "/sys/kernel/vmcoreinfo",
     "/sys/module",
     "/sys/power",
 ];
-/// Folders of which a machine sees these entries alone: processors, memory, its own network and control groups, and
-/// what databases and runtimes ask about huge pages.
-const PARTS: [(&str, &[&str]); 4] = [
+/// Folders of which a machine sees these entries alone: processors, memory, its own network and control groups.
+const PARTS: [(&str, &[&str]); 3] = [
     ("/sys/devices", &["system", "virtual"]),
     ("/sys/devices/virtual", &["mem", "net", "tty"]),
     ("/sys/fs", &["cgroup"]),
-    ("/sys/kernel", &["mm"]),
 ];
 
 /// All of them on this host. The engine skips those that aren't there.

@@ -14,7 +14,9 @@ pub use connection::EngineChoice;
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, WorkloadId, io_error, limits, pool::Pool,
+    ObservedMachine, ObservedMachines, WorkloadId, io_error, limits,
+    pool::Pool,
+    tools::{Tool, run},
 };
 use async_trait::async_trait;
 use bollard::{
@@ -41,7 +43,7 @@ use std::{
     fs,
     io::ErrorKind,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Mutex as SyncMutex,
     thread,
     time::Duration,
@@ -53,6 +55,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
+
+pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 
 /// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
@@ -256,11 +260,11 @@ impl DockerMachines {
         let found = existing(docker.inspect_network(&name, None::<InspectNetworkOptions>).await)
             .map_err(|error| failure("inspect the network", &name, error))?;
         match found {
-            None => docker
-                .create_network(contract_network(&self.common, contract))
-                .await
-                .map(drop)
-                .map_err(|error| failure("create the network", &name, error)),
+            None => {
+                remove_bridge(contract).await?;
+                let created = docker.create_network(contract_network(&self.common, contract)).await;
+                created.map(drop).map_err(|error| failure("create the network", &name, error))
+            }
             Some(network) => {
                 let labels = network.labels.unwrap_or_default();
                 if labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
@@ -419,6 +423,7 @@ impl MachineDriver for DockerMachines {
         self.remove_volume_names(&docker, contract).await?;
         existing(docker.remove_network(&name).await)
             .map_err(|error| failure("remove the network", &name, error))?;
+        remove_bridge(contract).await?;
         for image in self.forget_images(contract) {
             pull::remove(&docker, &image).await;
         }
@@ -456,6 +461,15 @@ impl MachineDriver for DockerMachines {
     async fn changed(&self) {
         self.changed.notified().await;
     }
+}
+
+/// Removes the bridge of a network that an engine made or removed only in part. The engine would take it for another's.
+async fn remove_bridge(contract: ContractId) -> Result<(), DriverError> {
+    let bridge = names::bridge(contract);
+    if Path::new("/sys/class/net").join(&bridge).exists() {
+        run(&IP, &["link", "delete", &bridge]).await?;
+    }
+    Ok(())
 }
 
 /// `None` instead of an error if the object doesn't exist or is in the wanted state.
