@@ -96,15 +96,14 @@ impl Host {
     fn folders(&self, spec: &MachineSpec) -> Vec<PathBuf> {
         let root = PathBuf::from(self.docker(&["info", "--format", "{{.DockerRootDir}}"]));
         let id = self.docker(&["inspect", "--format", "{{.Id}}", &self.name(&spec.id)]);
-        let mounts = root.join("image/btrfs/layerdb/mounts").join(&id);
-        let layer = fs::read_to_string(mounts.join("mount-id")).unwrap();
+        let layer = root.join("image/btrfs/layerdb/mounts").join(&id).join("mount-id");
+        let layer = fs::read_to_string(layer).unwrap();
         let options = "{{index .Options \"com.docker.network.bridge.name\"}}";
         let network = format!("zos-{}", spec.id.contract);
         let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
         vec![
             Path::new("/sys/class/net").join(bridge),
             root.join("containers").join(id),
-            mounts,
             root.join("btrfs/subvolumes").join(layer),
         ]
     }
@@ -112,12 +111,11 @@ impl Host {
     /// Makes each step after something was interrupted in it. Nothing is left at the end.
     async fn live_through(
         &mut self,
-        registry: &Registry,
+        image: &str,
         interrupts: impl AsyncFn(&mut Self, Step, &MachineSpec, &[Bind]),
     ) {
-        let image = registry.push(self, "killed", "VOLUME /seeded");
         let script = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
-        let spec = machine(contract(), &image, &["/bin/sh", "-c", script]);
+        let spec = machine(contract(), image, &["/bin/sh", "-c", script]);
         let data = volume(spec.id.contract, 16);
         self.volumes.ensure(&data).await.unwrap();
         let binds = [bind(self.volumes.folder(&data.id).await.unwrap())];
@@ -158,11 +156,12 @@ impl Host {
 async fn an_agent_that_dies_at_any_step_goes_on() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);
+    let image = registry.push(&host, "killed", "VOLUME /seeded");
     for delay in [1, 10, 40, 100, 250] {
         let die = async |host: &mut Host, step: Step, spec: &MachineSpec, binds: &[Bind]| {
             let _ = timeout(Duration::from_millis(delay), step.make(&host.new_agent(), spec, binds)).await;
         };
-        host.live_through(&registry, die).await;
+        host.live_through(&image, die).await;
     }
 }
 
@@ -172,6 +171,7 @@ async fn an_agent_that_dies_at_any_step_goes_on() {
 async fn an_engine_that_dies_at_any_step_goes_on() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);
+    let image = registry.push(&host, "killed", "VOLUME /seeded");
     for (program, config, delay) in [("dockerd", "dockerd.json", 50), ("containerd", "containerd.toml", 150)]
     {
         let die = async |host: &mut Host, step: Step, spec: &MachineSpec, binds: &[Bind]| {
@@ -183,6 +183,6 @@ async fn an_engine_that_dies_at_any_step_goes_on() {
             let _ = tokio::join!(timeout(LIMIT, step.make(&machines, spec, binds)), kill);
             host.restart_keeper();
         };
-        host.live_through(&registry, die).await;
+        host.live_through(&image, die).await;
     }
 }
