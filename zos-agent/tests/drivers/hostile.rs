@@ -269,10 +269,6 @@ async fn tenants_find_nothing_by_a_scan() {
     let script =
         format!("{scans} nc -w 2 fe80::1%eth0 {port} </dev/null 2>/dev/null && echo IPv6; wait; true");
     assert_eq!(host.exec(&machine, &script).unwrap(), "");
-    let ping = |address: &str| host.exec(&machine, &format!("ping -c 1 -W 2 {address}"));
-    ping("$(ip route | grep default | cut -d ' ' -f 3)").unwrap();
-    let lan = targets.iter().find(|target| !target.contains(':') && !target.starts_with("172."));
-    assert!(lan.is_none_or(|lan| ping(lan).is_err()), "{lan:?} answers");
     assert_eq!(host.exec(&machine, "cat /proc/net/if_inet6").unwrap_or_default(), "", "IPv6");
 }
 

@@ -97,8 +97,6 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         cap_add: unless_empty(&spec.container.capabilities),
         ulimits: Some(ulimits(common, spec)),
         security_opt: Some(vec!["no-new-privileges".into()]),
-        // `ping` without NET_RAW. A user namespace has these groups.
-        sysctls: Some(HashMap::from([("net.ipv4.ping_group_range".into(), "0 65535".into())])),
         masked_paths: Some(common.masked_paths.clone()),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),

@@ -260,11 +260,11 @@ impl DockerMachines {
         let found = existing(docker.inspect_network(&name, None::<InspectNetworkOptions>).await)
             .map_err(|error| failure("inspect the network", &name, error))?;
         match found {
-            None => {
-                remove_bridge(contract).await?;
-                let created = docker.create_network(contract_network(&self.common, contract)).await;
-                created.map(drop).map_err(|error| failure("create the network", &name, error))
-            }
+            None => docker
+                .create_network(contract_network(&self.common, contract))
+                .await
+                .map(drop)
+                .map_err(|error| failure("create the network", &name, error)),
             Some(network) => {
                 let labels = network.labels.unwrap_or_default();
                 if labels.get(names::NODE).map(String::as_str) == Some(self.common.names.node()) {
@@ -463,7 +463,7 @@ impl MachineDriver for DockerMachines {
     }
 }
 
-/// Removes the bridge of a network that an engine made or removed only in part. The engine would take it for another's.
+/// Removes the bridge of a removed network. An engine that finds it where another ended takes it for somebody else's.
 async fn remove_bridge(contract: ContractId) -> Result<(), DriverError> {
     let bridge = names::bridge(contract);
     if Path::new("/sys/class/net").join(&bridge).exists() {
