@@ -57,7 +57,13 @@ test: setup lint ## Run all tests; this is what CI does
 	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
 		--test-threads $$(($$(nproc) + 1))
 	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
-		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers)'
+		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and not test(2_gib)'
+
+.PHONY: large
+large: setup ## Run an image of 2 GiB on a node, for some minutes
+	$(CARGO) build --locked --workspace --bins
+	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
+		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and test(2_gib)'
 
 .PHONY: histories
 histories: setup ## Compare the ledger with a naive biller on a million random histories, for some hours

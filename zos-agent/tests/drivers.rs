@@ -3,6 +3,13 @@
 //! folder in `TFGRID_NODE`: the first test starts its engine, the others use it too, and `zos-agent purge --yes` ends
 //! it. `make test` runs them with `with-engine cargo nextest run --workspace --run-ignored only`.
 
+#[path = "drivers/hostile.rs"]
+mod hostile;
+#[path = "drivers/images.rs"]
+mod images;
+#[path = "drivers/kills.rs"]
+mod kills;
+
 use std::{
     env, fs,
     io::{Read, Write},
@@ -37,7 +44,8 @@ use zos_agent::{
 
 const MIB: u64 = 1 << 20;
 const ROOM: u64 = 1 << 30;
-const POOL_BYTES: u64 = 16 << 30;
+/// Its tenth, which is for images, holds one of 2 GiB.
+const POOL_BYTES: u64 = 24 << 30;
 const LIMIT: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "open sesame";
 
@@ -196,7 +204,7 @@ impl Drop for Host {
     }
 }
 
-/// A registry with the image of a web server that has `httpd`, `sh`, `nc`, `sleep` and `dd`.
+/// A registry with the image of a web server, made of busybox.
 struct Registry {
     process: Child,
     address: String,
@@ -239,11 +247,16 @@ impl Registry {
         Login { user: "owner".into(), password: PASSWORD.into() }
     }
 
+    /// What its images hold.
+    fn rootfs(&self) -> PathBuf {
+        self.folder.path().join("rootfs")
+    }
+
     /// Pushes an image with these instructions, one a line, and removes the engine's copy; returns its name by
     /// digest.
     fn push(&self, host: &Host, name: &str, changes: &str) -> String {
         let archive = self.folder.path().join("rootfs.tar");
-        pack(&self.folder.path().join("rootfs"), &archive);
+        pack(&self.rootfs(), &archive);
         let name = format!("{}/{name}:1", self.address);
         let archive = archive.to_string_lossy();
         let changes = changes.lines().flat_map(|change| ["--change", change]);
@@ -375,20 +388,21 @@ fn pack(rootfs: &Path, archive: &Path) {
     fs::create_dir_all(&bin).unwrap();
     fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
     fs::set_permissions(bin.join("busybox"), fs::Permissions::from_mode(0o755)).unwrap();
-    for applet in [
-        "sh", "httpd", "nc", "sleep", "dd", "cat", "ls", "id", "chown", "chroot", "cp", "chmod", "stat",
-        "kill",
-    ] {
+    for applet in stdout(Command::new("busybox").arg("--list")).lines() {
         let _ = symlink("busybox", bin.join(applet));
     }
-    for folder in ["etc", "run", "tmp", "var/cache/web", "seeded", "home/app"] {
+    for folder in ["etc", "run", "tmp", "sbin", "var/cache/web", "var/lib/db", "seeded", "home/app"] {
         fs::create_dir_all(rootfs.join(folder)).unwrap();
     }
+    fs::set_permissions(rootfs.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
+    let _ = symlink("../bin/busybox", rootfs.join("sbin/init"));
+    let _ = symlink("../../../../../../tmp", rootfs.join("escape"));
+    fs::write(rootfs.join("etc/inittab"), "::sysinit:/bin/touch /run/booted\n").unwrap();
     fs::write(rootfs.join("etc/passwd"), "root:x:0:0::/:/bin/sh\napp:x:1000:1000::/home/app:/bin/sh\n")
         .unwrap();
     fs::write(rootfs.join("seeded/file"), "from the image").unwrap();
     fs::write(rootfs.join("home/app/file"), "from the image").unwrap();
-    for path in ["home/app", "home/app/file"] {
+    for path in ["home/app", "home/app/file", "var/lib/db"] {
         chown(rootfs.join(path), Some(1000), Some(1000)).unwrap();
     }
     let packed = Command::new("tar").arg("-C").arg(rootfs).arg("-cf").arg(archive).arg(".").status().unwrap();
@@ -400,7 +414,7 @@ fn docker(socket: &str, args: &[&str]) -> String {
 }
 
 /// Waits until `holds`; each try takes some time.
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(start.elapsed() < LIMIT, "waited {LIMIT:?} for {what}");

@@ -24,11 +24,14 @@ table inet zos {
     chain input {
         type filter hook input priority -10; policy accept;
         iifname "zb*" ct state established,related accept
-        iifname "zb*" meta l4proto { icmp, ipv6-icmp } accept
+        iifname "zb*" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
+        # A machine may ping its gateway, and is told of no other address of this host.
+        iifname "zb*" meta l4proto { icmp, ipv6-icmp } fib daddr . iif type local accept
         iifname "zb*" drop
     }
     chain forward {
         type filter hook forward priority -10; policy accept;
+        iifname "zb*" fib saddr . iif oif missing drop
         # The engine isolates bridges from each other; traffic within one bridge is its tenant's own.
         iifname "zb*" oifname "zb*" accept
         iifname "zb*" ct state established,related accept

@@ -6,6 +6,7 @@ pub mod dockerd;
 #[cfg(test)]
 pub mod fake;
 pub mod firewall;
+mod limits;
 pub mod machine;
 pub mod pool;
 pub mod registries;

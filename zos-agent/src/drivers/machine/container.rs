@@ -5,14 +5,15 @@ use super::{
     names::{Names, network},
     probe::{CHECK_EVERY, CHECK_TIMEOUT, FAILURES},
 };
-use crate::drivers::{Bind, DEFAULT_STOP_SECONDS, MachineSpec};
+use crate::drivers::{Bind, ContainerSpec, DEFAULT_STOP_SECONDS, MachineSpec};
 use bollard::models::{
-    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
-    MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, NetworkingConfig,
+    ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, ImageConfig, Mount,
+    MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, NetworkingConfig,
     ResourcesUlimits, RestartPolicy, RestartPolicyNameEnum,
 };
 use std::{
     collections::{BTreeMap, HashMap},
+    path::Path,
     time::Duration,
 };
 use tfgrid_client::deployment::{Check, Health};
@@ -23,6 +24,12 @@ const PIDS: i64 = 512;
 const OPEN_FILES: u64 = 65_536;
 /// Of a hundredth of a core.
 const NANOS: u64 = 10_000_000;
+/// Programs that run as process 1.
+const INITS: [&str; 8] =
+    ["catatonit", "dumb-init", "init", "my_init", "runit-init", "s6-svscan", "systemd", "tini"];
+/// Weights of the engine for input and output.
+const MIN_IO_WEIGHT: u64 = 10;
+const MAX_IO_WEIGHT: u64 = 1000;
 
 /// Settings that all machines of a node share.
 #[derive(Clone, Debug)]
@@ -35,10 +42,18 @@ pub struct Common {
     pub cores: u64,
     /// Files that a process of this host may open at most. The engine can't allow more where it lacks that right itself.
     pub open_files: u64,
+    /// Files of the kernel that machines don't see.
+    pub masked_paths: Vec<String>,
 }
 
-/// The container of a machine. Only the agent restarts it.
-pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bind]) -> ContainerCreateBody {
+/// The container of a machine from this image, which has this configuration. Only the agent restarts it.
+pub fn container(
+    common: &Common,
+    spec: &MachineSpec,
+    image: String,
+    config: &ImageConfig,
+    binds: &[Bind],
+) -> ContainerCreateBody {
     let network = network(spec.id.contract);
     let endpoint = EndpointSettings { aliases: Some(vec![spec.id.name.clone()]), ..Default::default() };
     ContainerCreateBody {
@@ -53,7 +68,11 @@ pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bi
         cmd: unless_empty(&spec.container.args),
         labels: Some(common.names.container_labels(spec)),
         healthcheck: spec.container.health.as_ref().map(healthcheck),
-        host_config: Some(host_config(common, spec, binds, &network)),
+        host_config: Some(HostConfig {
+            // An init forwards signals and reaps orphans.
+            init: Some(!has_init(&spec.container, config)),
+            ..host_config(common, spec, binds, &network)
+        }),
         networking_config: Some(NetworkingConfig {
             endpoints_config: Some(HashMap::from([(network, endpoint)])),
         }),
@@ -63,13 +82,13 @@ pub fn container(common: &Common, spec: &MachineSpec, image: String, binds: &[Bi
 
 fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &str) -> HostConfig {
     let memory = signed(spec.container.memory);
+    let cpu = spec.container.cpu.min(common.cores.saturating_mul(100));
     HostConfig {
         memory: Some(memory),
         // Equal to `memory`: no swap.
         memory_swap: Some(memory),
-        nano_cpus: Some(signed(
-            spec.container.cpu.min(common.cores.saturating_mul(100)).saturating_mul(NANOS),
-        )),
+        nano_cpus: Some(signed(cpu.saturating_mul(NANOS))),
+        blkio_weight: Some(io_weight(cpu, common.cores)),
         pids_limit: Some(PIDS),
         shm_size: Some(spec.container.shm.map_or(memory / 2, signed)),
         mounts: Some(binds.iter().map(|bind| mount(common, spec, bind)).collect()),
@@ -78,8 +97,7 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         cap_add: unless_empty(&spec.container.capabilities),
         ulimits: Some(ulimits(common, spec)),
         security_opt: Some(vec!["no-new-privileges".into()]),
-        // An init forwards signals and reaps orphans.
-        init: Some(true),
+        masked_paths: Some(common.masked_paths.clone()),
         restart_policy: Some(RestartPolicy {
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
@@ -92,6 +110,22 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
         dns: Some(common.dns.clone()),
         ..Default::default()
     }
+}
+
+/// Whether the first program is an init, which mostly runs as process 1 alone.
+fn has_init(spec: &ContainerSpec, image: &ImageConfig) -> bool {
+    let of_image = image.entrypoint.iter().flatten().filter(|_| spec.entrypoint.is_empty());
+    let arguments = spec.args.iter().chain(image.cmd.iter().flatten());
+    let program = spec.entrypoint.iter().chain(of_image).chain(arguments).next();
+    let name = program.and_then(|program| Path::new(program).file_name()?.to_str());
+    name.is_some_and(|name| INITS.contains(&name))
+}
+
+/// A machine's part of the disks' time, in proportion to its part of the cores. The engine drops it where the kernel has
+/// no weights.
+fn io_weight(cpu: u64, cores: u64) -> u16 {
+    let weight = cpu.saturating_mul(MAX_IO_WEIGHT) / cores.saturating_mul(100).max(1);
+    u16::try_from(weight.clamp(MIN_IO_WEIGHT, MAX_IO_WEIGHT)).unwrap_or(u16::MAX)
 }
 
 /// The engine runs a program; everything else is checked by the agent, and not by what the image declares.
@@ -171,12 +205,18 @@ fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::{ContainerSpec, WorkloadId};
+    use crate::drivers::WorkloadId;
     use std::collections::BTreeSet;
     use tfgrid_primitives::units::MIB;
 
     fn common() -> Common {
-        Common { names: Names::new(&[0xab; 32]), dns: vec!["1.1.1.1".into()], cores: 2, open_files: 1 << 20 }
+        Common {
+            names: Names::new(&[0xab; 32]),
+            dns: vec!["1.1.1.1".into()],
+            cores: 2,
+            open_files: 1 << 20,
+            masked_paths: vec!["/proc/cmdline".into()],
+        }
     }
 
     fn spec() -> MachineSpec {
@@ -201,10 +241,12 @@ mod tests {
 
     #[test]
     fn a_machine_has_few_rights() {
-        let host = container(&common(), &spec(), "x".into(), &[]).host_config.unwrap();
+        let host = container(&common(), &spec(), "x".into(), &Default::default(), &[]).host_config.unwrap();
         assert_eq!(host.memory, Some(128 << 20));
         assert_eq!(host.memory_swap, host.memory);
         assert_eq!(host.nano_cpus, Some(250_000_000));
+        assert_eq!(host.blkio_weight, Some(125));
+        assert_eq!(host.masked_paths, Some(vec!["/proc/cmdline".to_string()]));
         assert_eq!(host.shm_size, Some(64 << 20));
         let limits: Vec<_> = host.ulimits.into_iter().flatten().map(|l| (l.name, l.soft, l.hard)).collect();
         let limit = |name: &str, most| (Some(name.to_owned()), Some(most), Some(most));
@@ -219,7 +261,7 @@ mod tests {
 
     #[test]
     fn labels_and_alias_name_the_machine_on_its_own_network() {
-        let body = container(&common(), &spec(), "x".into(), &[]);
+        let body = container(&common(), &spec(), "x".into(), &Default::default(), &[]);
         let labels = body.labels.unwrap();
         assert_eq!(labels["zos.contract"], "7");
         assert_eq!(labels["zos.workload"], "web");
@@ -233,7 +275,7 @@ mod tests {
 
     #[test]
     fn unset_fields_keep_the_settings_of_the_image() {
-        let body = container(&common(), &spec(), "x".into(), &[]);
+        let body = container(&common(), &spec(), "x".into(), &Default::default(), &[]);
         assert_eq!(body.entrypoint, None);
         assert_eq!(body.cmd, Some(vec!["-f".to_string()]));
         assert_eq!(body.env, Some(vec!["A=b=c".to_string()]));
@@ -253,7 +295,7 @@ mod tests {
         spec.container.stop_seconds = Some(300);
         spec.container.ulimits = BTreeMap::from([("core".into(), 7), ("stack".into(), 8)]);
         spec.container.capabilities = BTreeSet::from(["IPC_LOCK".into()]);
-        let body = container(&common(), &spec, "x".into(), &[]);
+        let body = container(&common(), &spec, "x".into(), &Default::default(), &[]);
         assert_eq!(body.stop_timeout, Some(300));
         assert_eq!((body.user.as_deref(), body.working_dir.as_deref()), (Some("app"), Some("/srv")));
         assert_eq!(
@@ -272,7 +314,7 @@ mod tests {
         let mut spec = spec();
         let mut made = |check| {
             spec.container.health = Some(Health { check, start_seconds: 30 });
-            let body = container(&common(), &spec, "x".into(), &[]);
+            let body = container(&common(), &spec, "x".into(), &Default::default(), &[]);
             (body.healthcheck.unwrap().test.unwrap(), body.labels.unwrap().remove("zos.probe"))
         };
         assert_eq!(made(Check::Exec(vec!["/up".into()])), (vec!["CMD".into(), "/up".into()], None));
@@ -280,9 +322,32 @@ mod tests {
     }
 
     #[test]
+    fn an_image_with_an_init_of_its_own_gets_no_other() {
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let gets_init = |entrypoint: &str, args: &str, image_entrypoint: &str, cmd: &str| {
+            let mut spec = spec();
+            (spec.container.entrypoint, spec.container.args) = (words(entrypoint), words(args));
+            let config = ImageConfig {
+                entrypoint: Some(words(image_entrypoint)),
+                cmd: Some(words(cmd)),
+                ..Default::default()
+            };
+            container(&common(), &spec, "x".into(), &config, &[]).host_config.unwrap().init.unwrap()
+        };
+        assert!(gets_init("", "", "", "/bin/sh -c init"));
+        assert!(gets_init("/bin/sh", "", "/sbin/init", "/sbin/init"));
+        assert!(gets_init("", "/bin/sh", "", "/sbin/init"));
+        assert!(!gets_init("", "", "", "/sbin/init"));
+        assert!(!gets_init("", "", "/init", "/bin/sh"));
+        assert!(!gets_init("", "", "/usr/bin/tini -- /app", ""));
+        assert!(!gets_init("/lib/systemd/systemd", "", "/app", ""));
+    }
+
+    #[test]
     fn a_mount_is_a_named_volume_on_the_folder() {
         let bind = Bind { source: "/pool/volumes/7-data".into(), target: "/data".into() };
-        let host = container(&common(), &spec(), "x".into(), &[bind]).host_config.unwrap();
+        let host =
+            container(&common(), &spec(), "x".into(), &Default::default(), &[bind]).host_config.unwrap();
         let mount = host.mounts.unwrap().remove(0);
         assert_eq!(mount.source.as_deref(), Some("zos-abababab-7-data"));
         let options = mount.volume_options.unwrap().driver_config.unwrap().options.unwrap();
@@ -294,8 +359,10 @@ mod tests {
         let mut spec = spec();
         spec.container.cpu = u64::MAX;
         spec.container.memory = u64::MAX;
-        let host = container(&common(), &spec, "x".into(), &[]).host_config.unwrap();
+        let host = container(&common(), &spec, "x".into(), &Default::default(), &[]).host_config.unwrap();
         assert_eq!(host.nano_cpus, Some(2_000_000_000));
         assert_eq!(host.memory, Some(i64::MAX));
+        assert_eq!(host.blkio_weight, Some(1000));
+        assert_eq!(io_weight(1, 64), 10);
     }
 }

@@ -6,19 +6,24 @@ use super::{Connection, DockerMachines, names};
 use crate::drivers::{
     Bind, DriverError, MachineSpec, io_error,
     pool::{is_fresh, set_used},
+    tools::{Tool, run},
 };
 use bollard::models::ContainerInspectResponse;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, ResolveFlags, openat, openat2, renameat_with};
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Read},
     os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
 };
+use tfgrid_primitives::units::MIB;
 use tracing::debug;
 
 /// Part of a machine's disk that its root keeps if the image has a `VOLUME`: these mostly hold what grows.
 const ROOT_PART: u64 = 4;
+/// Limit for a machine's log, of which the engine keeps at most 20 MB, and the files that the engine makes for it.
+const MAX_FILES_BYTES: u64 = 32 * MIB;
+const CP: Tool = Tool { program: "cp", package: "coreutils" };
 /// Limit for an image's file of users.
 const MAX_USERS_BYTES: u64 = 1 << 20;
 
@@ -69,6 +74,28 @@ impl DockerMachines {
         let has_volumes = self.pool.subvolume(&self.image_volumes_path(spec))?.is_some();
         let limit = if has_volumes { root_part(spec) } else { spec.container.rootfs };
         Ok(self.pool.limit_own(&root, limit).await?)
+    }
+
+    /// Moves the engine's folder of the machine, with its log and files such as `/etc/hosts` that root in the machine can
+    /// write, to a subvolume with a limit.
+    pub(super) async fn limit_files(
+        &self,
+        connection: &Connection,
+        container: &ContainerInspectResponse,
+    ) -> Result<(), DriverError> {
+        let id = container.id.as_deref().unwrap_or_default();
+        let folder = connection.root.join("containers").join(id);
+        if !connection.in_pool || self.pool.subvolume(&folder)?.is_some() {
+            return Ok(());
+        }
+        // The engine empties it when it starts.
+        let other = connection.root.join("tmp").join(id);
+        self.pool.ensure_subvolume(&other, MAX_FILES_BYTES).await?;
+        let content = folder.join(".");
+        run(&CP, &["--archive", &content.to_string_lossy(), &other.to_string_lossy()]).await?;
+        renameat_with(CWD, &folder, CWD, &other, RenameFlags::EXCHANGE)
+            .map_err(|error| io_error("replace", &folder, error.into()))?;
+        fs::remove_dir_all(&other).map_err(|error| io_error("delete", &other, error))
     }
 
     /// Gives volumes at their first use to the machine's user, unless the image's files have another owner.

@@ -4,6 +4,7 @@
 mod connection;
 mod container;
 mod disk;
+mod masks;
 mod names;
 mod probe;
 mod pull;
@@ -13,7 +14,9 @@ pub use connection::EngineChoice;
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, WantedImages, WorkloadId, io_error, pool::Pool,
+    ObservedMachine, ObservedMachines, WantedImages, WorkloadId, io_error, limits,
+    pool::Pool,
+    tools::{Tool, run},
 };
 use async_trait::async_trait;
 use bollard::{
@@ -41,7 +44,7 @@ use std::{
     fs,
     io::ErrorKind,
     net::IpAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Mutex as SyncMutex,
     thread,
     time::Duration,
@@ -53,6 +56,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::{debug, info, warn};
+
+pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 
 /// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
@@ -100,7 +105,13 @@ impl DockerMachines {
         let open_files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         Self {
             choice,
-            common: Common { names: Names::new(node_key), dns, cores, open_files },
+            common: Common {
+                names: Names::new(node_key),
+                dns,
+                cores,
+                open_files,
+                masked_paths: masks::masked_paths(),
+            },
             pool,
             connection: Mutex::new(None),
             changed: Notify::new(),
@@ -184,6 +195,7 @@ impl DockerMachines {
         }
         let connection = Connection::open(&self.choice).await?;
         info!(socket = self.choice.socket, "the Docker engine answers");
+        limits::raise();
         *kept = Some(connection.clone());
         Ok(connection)
     }
@@ -356,11 +368,12 @@ impl MachineDriver for DockerMachines {
         if !self.is_created(docker, &name, spec).await? {
             let image = docker.inspect_image(&reference).await;
             let image = image.map_err(|error| make_failure("create", &spec.id, error))?;
-            let paths = image.config.and_then(|config| config.volumes).unwrap_or_default();
+            let mut config = image.config.unwrap_or_default();
+            let paths = config.volumes.take().unwrap_or_default();
             let mut mounts = self.image_volumes(&connection, spec, paths, binds).await?;
             mounts.extend_from_slice(binds);
             self.prepare(&connection, binds)?;
-            let body = container::container(&self.common, spec, reference, &mounts);
+            let body = container::container(&self.common, spec, reference, &config, &mounts);
             let options = CreateContainerOptionsBuilder::default().name(&name).build();
             let created = docker.create_container(Some(options), body).await;
             created.map_err(|error| make_failure("create", &spec.id, error))?;
@@ -369,6 +382,7 @@ impl MachineDriver for DockerMachines {
             return Err(DriverError::transient(format!("the machine {} has vanished", spec.id)));
         };
         self.limit_root(&connection, spec, &container).await?;
+        self.limit_files(&connection, &container).await?;
         self.hand_over(&connection, &container, binds).await
     }
 
@@ -414,6 +428,7 @@ impl MachineDriver for DockerMachines {
         self.remove_volume_names(&docker, contract).await?;
         existing(docker.remove_network(&name).await)
             .map_err(|error| failure("remove the network", &name, error))?;
+        remove_bridge(contract).await?;
         if in_pool {
             // Its images may be of use to others, as long as there is room.
             return Ok(());
@@ -455,6 +470,15 @@ impl MachineDriver for DockerMachines {
     async fn changed(&self) {
         self.changed.notified().await;
     }
+}
+
+/// Removes the bridge of a removed network. An engine that finds it where another ended takes it for somebody else's.
+async fn remove_bridge(contract: ContractId) -> Result<(), DriverError> {
+    let bridge = names::bridge(contract);
+    if Path::new("/sys/class/net").join(&bridge).exists() {
+        run(&IP, &["link", "delete", &bridge]).await?;
+    }
+    Ok(())
 }
 
 /// `None` instead of an error if the object doesn't exist or is in the wanted state.

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tries what no program in a machine may do, and prints what it could. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* An attempt is refused as such, not for its arguments. */
+static void attempt(const char *what, long result)
+{
+    if (result >= 0 || (errno != EPERM && errno != EACCES && errno != ENOENT && errno != ENOSYS && errno != EROFS))
+        printf("%s: %s\n", what, result >= 0 ? "done" : strerror(errno));
+}
+
+static void forbidden_calls(void)
+{
+    attempt("mount", mount("none", "/tmp", "tmpfs", 0, NULL));
+    attempt("remount", mount(NULL, "/proc/sys", NULL, MS_REMOUNT | MS_BIND, NULL));
+    attempt("unmount", umount2("/proc/cmdline", MNT_DETACH));
+    attempt("open a tree", syscall(SYS_open_tree, AT_FDCWD, "/", 1));
+    attempt("pivot root", syscall(SYS_pivot_root, "/", "/tmp"));
+    attempt("user namespace", unshare(CLONE_NEWUSER));
+    attempt("mount namespace", unshare(CLONE_NEWNS));
+    attempt("network namespace", unshare(CLONE_NEWNET));
+    attempt("join a namespace", syscall(SYS_setns, open("/proc/self/ns/mnt", O_RDONLY), 0));
+    attempt("raw socket", socket(AF_INET, SOCK_RAW, 1));
+    attempt("raw IPv6 socket", socket(AF_INET6, SOCK_RAW, 58));
+    attempt("packet socket", socket(AF_PACKET, SOCK_RAW, 0));
+    attempt("read a key", syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));
+    attempt("add a key", syscall(SYS_add_key, "user", "x", "y", 1, KEY_SPEC_USER_KEYRING));
+    attempt("request a key", syscall(SYS_request_key, "user", "x", NULL, 0));
+    attempt("disk", mknod("/tmp/disk", S_IFBLK | 0600, makedev(254, 0)));
+    attempt("memory", mknod("/tmp/memory", S_IFCHR | 0600, makedev(1, 1)));
+    attempt("file by handle", syscall(SYS_open_by_handle_at, AT_FDCWD, NULL, 0));
+    attempt("BPF", syscall(SYS_bpf, 0, NULL, 0));
+    attempt("performance counters", syscall(SYS_perf_event_open, NULL, 0, -1, -1, 0));
+    attempt("page faults", syscall(SYS_userfaultfd, 0));
+    attempt("kernel module", syscall(SYS_init_module, NULL, 0, ""));
+    attempt("other kernel", syscall(SYS_kexec_load, 0, 0, NULL, 0));
+    attempt("kernel log", syscall(SYS_syslog, 3, NULL, 0));
+    attempt("clock", syscall(SYS_settimeofday, NULL, NULL));
+    attempt("swap", syscall(SYS_swapon, "/tmp", 0));
+    attempt("reboot", syscall(SYS_reboot, 0, 0, 0, NULL));
+    attempt("host name", sethostname("x", 1));
+    attempt("quota", syscall(SYS_quotactl, 0, "/", 0, NULL));
+    attempt("accounting", syscall(SYS_acct, "/tmp/x"));
+    attempt("core pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY));
+    attempt("uevent helper", open("/sys/kernel/mm/transparent_hugepage/enabled", O_WRONLY));
+    attempt("release agent", open("/sys/fs/cgroup/memory/release_agent", O_WRONLY | O_CREAT, 0600));
+    attempt("control group", mkdir("/sys/fs/cgroup/memory/x", 0700));
+    attempt("limit", open("/sys/fs/cgroup/memory/memory.limit_in_bytes", O_WRONLY | O_CREAT, 0600));
+    attempt("trigger", open("/proc/sysrq-trigger", O_WRONLY | O_CREAT, 0600));
+}
+
+/* Takes inotify instances and keeps them. */
+static void take_instances(int count)
+{
+    int taken = 0;
+    while (taken < count && inotify_init() >= 0)
+        taken++;
+    printf("%d\n", taken);
+    fflush(stdout);
+    pause();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        take_instances(atoi(argv[1]));
+    else
+        forbidden_calls();
+    return 0;
+}

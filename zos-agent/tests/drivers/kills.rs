@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The agent or its engine is killed at every step of a machine's life. The same call, made again, ends in the same
+//! state, and nothing is left over.
+
+use super::*;
+
+/// Steps of a machine's life, in order.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Fetch,
+    Create,
+    Start,
+    Update,
+    Stop,
+    Remove,
+    Clean,
+}
+
+const STEPS: [Step; 7] =
+    [Step::Fetch, Step::Create, Step::Start, Step::Update, Step::Stop, Step::Remove, Step::Clean];
+
+/// Numbers of what the engine has of a contract.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    containers: usize,
+    running: usize,
+    networks: usize,
+    volumes: usize,
+}
+
+impl Step {
+    async fn make(
+        self,
+        machines: &DockerMachines,
+        spec: &MachineSpec,
+        binds: &[Bind],
+    ) -> Result<(), DriverError> {
+        match self {
+            Self::Fetch => machines.fetch_image(spec, ImageRules { limit: ROOM, keep: true }).await,
+            Self::Create => machines.create(spec, binds).await,
+            Self::Start => machines.start(&spec.id).await,
+            Self::Update => {
+                let newer = MachineSpec { hash: "two".into(), ..spec.clone() };
+                machines.create(&newer, binds).await?;
+                machines.start(&spec.id).await
+            }
+            Self::Stop => machines.stop(&spec.id).await,
+            Self::Remove => machines.remove_machine(&spec.id).await,
+            Self::Clean => machines.remove_network(spec.id.contract).await,
+        }
+    }
+
+    fn leaves(self) -> Left {
+        let (containers, running, networks, volumes) = match self {
+            Self::Fetch | Self::Clean => (0, 0, 0, 0),
+            Self::Create | Self::Stop => (1, 0, 1, 2),
+            Self::Start | Self::Update => (1, 1, 1, 2),
+            Self::Remove => (0, 0, 1, 2),
+        };
+        Left { containers, running, networks, volumes }
+    }
+}
+
+impl Host {
+    /// Drivers of an agent that has just started.
+    fn new_agent(&self) -> DockerMachines {
+        let choice = EngineChoice { socket: self.socket.clone(), any: false };
+        DockerMachines::new(choice, self.pool.clone(), &self.node_key, vec!["1.1.1.1".into()])
+    }
+
+    /// Makes the step until it succeeds.
+    async fn make(&self, step: Step, spec: &MachineSpec, binds: &[Bind]) {
+        let machines = self.new_agent();
+        let begun = Instant::now();
+        while let Err(error) = step.make(&machines, spec, binds).await {
+            assert!(begun.elapsed() < LIMIT, "{step:?}: {error:#}");
+            sleep(LIMIT / 300).await;
+        }
+    }
+
+    fn left(&self, contract: ContractId) -> Left {
+        let label = format!("label=zos.contract={contract}");
+        let count = |words: &[&str]| {
+            let filter = ["--quiet", "--filter", &label];
+            self.docker(&[words, &filter].concat()).lines().count()
+        };
+        Left {
+            containers: count(&["ps", "--all"]),
+            running: count(&["ps"]),
+            networks: count(&["network", "ls"]),
+            volumes: count(&["volume", "ls"]),
+        }
+    }
+
+    /// The bridge of the machine, and folders of the engine that hold its root, log and settings.
+    fn folders(&self, spec: &MachineSpec) -> Vec<PathBuf> {
+        let root = PathBuf::from(self.docker(&["info", "--format", "{{.DockerRootDir}}"]));
+        let id = self.docker(&["inspect", "--format", "{{.Id}}", &self.name(&spec.id)]);
+        let layer = root.join("image/btrfs/layerdb/mounts").join(&id).join("mount-id");
+        let layer = fs::read_to_string(layer).unwrap();
+        let options = "{{index .Options \"com.docker.network.bridge.name\"}}";
+        let network = format!("zos-{}", spec.id.contract);
+        let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
+        vec![
+            Path::new("/sys/class/net").join(bridge),
+            root.join("containers").join(id),
+            root.join("btrfs/subvolumes").join(layer),
+        ]
+    }
+
+    /// Makes each step after something was interrupted in it. Nothing is left at the end.
+    async fn live_through(
+        &mut self,
+        image: &str,
+        interrupts: impl AsyncFn(&mut Self, Step, &MachineSpec, &[Bind]),
+    ) {
+        let script = "trap 'exit 0' TERM; while true; do sleep 0.1; done";
+        let spec = machine(contract(), image, &["/bin/sh", "-c", script]);
+        let data = volume(spec.id.contract, 16);
+        self.volumes.ensure(&data).await.unwrap();
+        let binds = [bind(self.volumes.folder(&data.id).await.unwrap())];
+        let mut folders = Vec::new();
+        for step in STEPS {
+            interrupts(self, step, &spec, &binds).await;
+            self.make(step, &spec, &binds).await;
+            assert_eq!(self.left(spec.id.contract), step.leaves(), "{step:?}");
+            if step.leaves().containers > 0 {
+                folders.extend(self.folders(&spec));
+            }
+        }
+        let mark = self.pool.stopped().join(self.name(&spec.id));
+        folders.push(mark);
+        folders.retain(|folder| folder.exists());
+        assert!(folders.is_empty(), "left over: {folders:?}");
+        self.destroy(spec.id.contract).await;
+    }
+
+    fn kill_engine(&self, program: &str, config: &str) {
+        let socket = Path::new(self.socket.strip_prefix("unix://").unwrap());
+        let line = format!("^{program}.*{}", socket.with_file_name(config).display());
+        let pids = stdout(Command::new("pgrep").arg("-f").arg(line));
+        stdout(Command::new("kill").arg("-9").args(pids.lines()));
+    }
+
+    /// Ends the agent's task that keeps the engine running, and starts one of another agent.
+    fn restart_keeper(&mut self) {
+        let data = PathBuf::from(env::var("TFGRID_NODE").unwrap());
+        let owner = Identity::load_or_create(&data).unwrap().node_key().public();
+        self.tasks.remove(0).abort();
+        self.tasks.insert(0, tokio::spawn(OwnEngine::new(&data, &self.pool, &owner).run()));
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_agent_that_dies_at_any_step_goes_on() {
+    let mut host = Host::new().await;
+    let registry = Registry::start(&host);
+    let image = registry.push(&host, "killed", "VOLUME /seeded");
+    for delay in [1, 10, 40, 100, 250] {
+        let die = async |host: &mut Host, step: Step, spec: &MachineSpec, binds: &[Bind]| {
+            let _ = timeout(Duration::from_millis(delay), step.make(&host.new_agent(), spec, binds)).await;
+        };
+        host.live_through(&image, die).await;
+    }
+}
+
+/// It runs alone: nextest's configuration names it.
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_at_any_step_goes_on() {
+    let mut host = Host::new().await;
+    let registry = Registry::start(&host);
+    let image = registry.push(&host, "killed", "VOLUME /seeded");
+    for (program, config, delay) in [("dockerd", "dockerd.json", 50), ("containerd", "containerd.toml", 150)]
+    {
+        let die = async |host: &mut Host, step: Step, spec: &MachineSpec, binds: &[Bind]| {
+            let machines = host.new_agent();
+            let kill = async {
+                sleep(Duration::from_millis(delay)).await;
+                host.kill_engine(program, config);
+            };
+            let _ = tokio::join!(timeout(LIMIT, step.make(&machines, spec, binds)), kill);
+            host.restart_keeper();
+        };
+        host.live_through(&image, die).await;
+    }
+}
