@@ -3,12 +3,12 @@
 
 use crate::{
     backoff::Backoff,
-    chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain},
+    chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain, endpoints::Endpoints},
     config::{Place, PurgeArgs, RunArgs},
     details::Inspector,
     drivers::{
         dockerd::OwnEngine,
-        firewall,
+        firewall::{self, Firewall},
         machine::{DockerMachines, EngineChoice},
         pool::{Pool, PoolPlace},
         volume::PoolVolumes,
@@ -19,6 +19,7 @@ use crate::{
     join::Joining,
     metrics::{self, Metrics},
     requirements,
+    self_test::SelfTest,
     store::{DataLock, Store},
     ticket,
     usage::{Meter, MeterInputs},
@@ -66,7 +67,6 @@ pub async fn run(args: RunArgs) -> Result<()> {
         host::ensure_real(&capacity)?;
     }
     host::capacity(pool.share()?.offered, &capacity)?;
-    firewall::install(args.allow_smtp).await?;
     let dns = args.dns.iter().map(ToString::to_string).collect();
     let choice = place.engine_choice().unwrap_or_else(|| {
         let own = OwnEngine::new(data, &pool, &node_key);
@@ -75,10 +75,21 @@ pub async fn run(args: RunArgs) -> Result<()> {
         choice
     });
     let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, dns));
-    let volumes = Arc::new(PoolVolumes::new(pool.clone()));
+    let drivers = Drivers {
+        machines: machines.clone(),
+        volumes: Arc::new(PoolVolumes::new(pool.clone())),
+        firewall: Arc::new(Firewall::new(args.allow_smtp)),
+    };
+    let self_test =
+        SelfTest { machines: &machines, volumes: &*drivers.volumes, firewall: &*drivers.firewall };
+    tokio::select! {
+        () = self_test.until_passed(&store, &metrics) => {}
+        ended = tasks.join_next() => return ended_early(ended),
+    }
 
+    let endpoints = Endpoints::new(args.chain);
     let joining = Joining {
-        url: &args.chain,
+        endpoints: &endpoints,
         identity: &identity,
         ticket,
         capacity,
@@ -87,12 +98,12 @@ pub async fn run(args: RunArgs) -> Result<()> {
         machines: &machines,
         store: &store,
     };
-    let (client, node) = tokio::select! {
+    let joined = tokio::select! {
         joined = joining.join() => joined?,
         ended = tasks.join_next() => return ended_early(ended),
     };
-    let chain: Arc<dyn Chain> =
-        Arc::new(RpcChain::new(args.chain.clone(), client, identity.node_key().clone(), node));
+    let node = joined.node;
+    let chain: Arc<dyn Chain> = Arc::new(RpcChain::new(endpoints, joined, identity.node_key().clone()));
 
     let (snapshots, snapshots_rx) = watch::channel(None);
     let (reports, reports_rx) = watch::channel(Reports::new());
@@ -115,7 +126,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pool, capacity);
     let engine = Engine::new(
         chain,
-        Drivers { machines: machines.clone(), volumes },
+        drivers,
         snapshots_rx,
         Outputs { reports, engine_up, observed },
         Memory::load(store)?,

@@ -56,9 +56,15 @@ pub enum Command {
 /// Options for running the node.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// RPC endpoint of a node of the chain
-    #[arg(long, env = "ZOS_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
-    pub chain: String,
+    /// RPC endpoints of nodes of the chain. The next one is tried where one fails, is behind or serves another chain
+    #[arg(
+        long,
+        env = "ZOS_CHAIN",
+        value_name = "URLS",
+        value_delimiter = ',',
+        default_value = "ws://127.0.0.1:9944"
+    )]
+    pub chain: Vec<String>,
     /// Folder, pool and engine of this node.
     #[command(flatten)]
     pub place: Place,

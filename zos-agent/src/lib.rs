@@ -21,6 +21,7 @@ pub mod identity;
 mod join;
 pub mod metrics;
 mod requirements;
+pub mod self_test;
 pub mod store;
 mod ticket;
 pub mod usage;
