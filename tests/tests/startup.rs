@@ -22,14 +22,14 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         engine.stop()?;
 
         let mut agent = Agent::start_on(&run, &chain.url(), engine.host(), &ticket)?;
-        wait_for("the agent to miss its chain", NOTICE, || {
-            Ok(agent.log().contains(&chain.url()).then_some(()))
-        })?;
-        chain.resume(&run)?;
         wait_for("the agent to miss its engine", NOTICE, || {
             Ok(agent.log().contains(engine.host()).then_some(()))
         })?;
         engine.start(&run)?;
+        wait_for("the agent to miss its chain", NOTICE, || {
+            Ok(agent.log().contains(&chain.url()).then_some(()))
+        })?;
+        chain.resume(&run)?;
 
         let node = farmer.waits_for_node()?;
         user.deploys_a_site(node, &image)?.page()?;

@@ -4,7 +4,7 @@
 use crate::{
     backoff::Backoff,
     chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain, endpoints::Endpoints},
-    config::{Place, PurgeArgs, RunArgs},
+    config::{PurgeArgs, RunArgs},
     details::Inspector,
     drivers::{
         dockerd::OwnEngine,
@@ -46,7 +46,7 @@ const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Dur
 pub async fn run(args: RunArgs) -> Result<()> {
     let place = &args.place;
     let data = &place.data;
-    let ticket = ticket::find(args.ticket_file.as_deref())?;
+    let ticket = ticket::find(args.grid.ticket_file.as_deref())?;
     let _lock = DataLock::take(data)?;
     requirements::ensure_met(&requirements::check_system(place).await)?;
     let store = Store::open(data.join("state"))?;
@@ -87,7 +87,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         ended = tasks.join_next() => return ended_early(ended),
     }
 
-    let endpoints = Endpoints::new(args.chain);
+    let endpoints = Endpoints::new(args.grid.chain);
     let joining = Joining {
         endpoints: &endpoints,
         identity: &identity,
@@ -154,21 +154,6 @@ fn ended_early(ended: Option<Result<Result<()>, tokio::task::JoinError>>) -> Res
         Some(Err(error)) => Err(error).context("a part of the agent panicked"),
         Some(Ok(Ok(()))) | None => bail!("a part of the agent ended unexpectedly"),
     }
-}
-
-/// Prints each requirement with what to do if it isn't met.
-///
-/// # Errors
-/// If one isn't met.
-pub async fn check(place: &Place) -> Result<()> {
-    let mut requirements = requirements::check_system(place).await;
-    requirements.extend(requirements::check_place(place).await);
-    for requirement in &requirements {
-        println!("{requirement}");
-    }
-    let missing = requirements.iter().filter(|requirement| requirement.result.is_err()).count();
-    ensure!(missing == 0, "{missing} of {} requirements aren't met", requirements.len());
-    Ok(())
 }
 
 /// Removes everything of this node from the machine, except its keys.

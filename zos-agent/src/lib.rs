@@ -14,6 +14,7 @@ pub mod chain;
 mod clock;
 pub mod config;
 mod details;
+pub mod doctor;
 pub mod drivers;
 pub mod engine;
 pub mod host;
