@@ -128,16 +128,16 @@ impl Hardware {
 /// offers.
 fn found(root: &Path, storage: u64, capacity: &CapacityOverride) -> Result<DetailsPayload> {
     let mut resources = host::capacity(storage, capacity)?;
-    let mut gpus = gpus(root);
+    let Hardware { serial, is_virtualized, is_secure_boot, mut gpus, .. } = Hardware::of(root);
     gpus.truncate(usize::try_from(resources.gpu).unwrap_or(usize::MAX).min(MAX_GPUS as usize));
     // No more GPUs are offered than were found.
     resources.gpu = gpus.len() as u64;
     Ok(DetailsPayload {
         resources,
         isolation: Isolation::Container,
-        serial: serial(root).into_bytes().try_into().ok().context("a serial number is too long")?,
-        virtualized: is_virtualized(root),
-        secure_boot: is_secure_boot(root),
+        serial: serial.into_bytes().try_into().ok().context("a serial number is too long")?,
+        virtualized: is_virtualized,
+        secure_boot: is_secure_boot,
         gpus: gpus.try_into().ok().context("there are too many GPUs")?,
         bytes_per_second: bytes_per_second(root),
         features: SERVED,

@@ -23,7 +23,7 @@ use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use tfgrid_client::{GridAt, GridClient, MachineKey};
+use tfgrid_client::{GridClient, MachineKey};
 use tfgrid_primitives::{Isolation, NodeId, Refusal, Registration, Resources};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -118,7 +118,6 @@ impl Joining<'_> {
     /// If trying again can't help: no ticket, one that the chain doesn't accept, or another chain than
     /// before.
     pub async fn join(&self) -> Result<Joined> {
-        let known = Belonging::known(self.store)?;
         let mut failures = 0u32;
         let mut refused_since = None;
         loop {
@@ -127,7 +126,8 @@ impl Joining<'_> {
                 Err(NotJoined::Fatal(why)) => return Err(why),
                 Err(why) => why,
             };
-            if let (Some(known), NotJoined::Retry(why)) = (&known, &why)
+            if let NotJoined::Retry(why) = &why
+                && let Some(known) = Belonging::known(self.store)?
                 && let Some(node) = known.node
             {
                 warn!(node, "the chain isn't reached: {why:#}");
@@ -157,6 +157,17 @@ impl Joining<'_> {
             self.remember(genesis, Some(node)).map_err(NotJoined::Fatal)?;
             return Ok(Joined { genesis, node, client: Some(client) });
         }
+        let now_ms = at.timestamp_ms().await?;
+        let behind_ms = unix_ms().saturating_sub(now_ms);
+        if behind_ms > STALE_MS {
+            let why = anyhow!(
+                "every endpoint is {} s behind or more: waiting until one has caught up",
+                behind_ms / 1_000
+            );
+            return Err(NotJoined::Retry(why));
+        }
+        // It was removed, if it was there.
+        self.remember(genesis, None).map_err(NotJoined::Fatal)?;
         let Some(ticket) = &self.ticket else {
             return Err(NotJoined::Fatal(anyhow!(
                 "this node isn't registered at {} and has no boot ticket: get one from the farmer, who makes it \
@@ -166,7 +177,7 @@ impl Joining<'_> {
         };
         // A node that can't run workloads must not spend a ticket.
         self.machines.ready().await.map_err(|error| NotJoined::Retry(error.into()))?;
-        let node = self.register(&client, at, ticket, failures).await?;
+        let node = self.register(&client, now_ms, ticket, failures).await?;
         info!(node, "joined the farm");
         self.remember(genesis, Some(node)).map_err(NotJoined::Fatal)?;
         Ok(Joined { genesis, node, client: Some(client) })
@@ -177,21 +188,16 @@ impl Joining<'_> {
     async fn connect(&self) -> Result<GridClient, NotJoined> {
         let known = Belonging::known(self.store).map_err(NotJoined::Fatal)?;
         let genesis = known.as_ref().map(Belonging::genesis).transpose().map_err(NotJoined::Fatal)?;
-        match self.endpoints.connect(genesis).await {
-            Ok(client) if known.is_none() => {
-                self.remember(client.genesis(), None).map_err(NotJoined::Fatal)?;
-                Ok(client)
-            }
-            Ok(client) => Ok(client),
-            Err(ChainError::OtherChain { url, expected, found }) => Err(NotJoined::Fatal(anyhow!(
+        self.endpoints.connect(genesis).await.map_err(|error| match error {
+            ChainError::OtherChain { url, expected, found } => NotJoined::Fatal(anyhow!(
                 "{} belongs to the chain with genesis {}, and {url} serves the chain with genesis {}: correct --chain, \
                  or choose another folder with --data",
                 self.data.display(),
                 hex::encode(expected),
                 hex::encode(found)
-            ))),
-            Err(error) => Err(NotJoined::Retry(error.into())),
-        }
+            )),
+            error => NotJoined::Retry(error.into()),
+        })
     }
 
     fn remember(&self, genesis: H256, node: Option<NodeId>) -> Result<()> {
@@ -205,19 +211,10 @@ impl Joining<'_> {
     async fn register(
         &self,
         client: &GridClient,
-        at: GridAt,
+        now_ms: u64,
         ticket: &MachineKey,
         failures: u32,
     ) -> Result<NodeId, NotJoined> {
-        let now_ms = at.timestamp_ms().await?;
-        let behind_ms = unix_ms().saturating_sub(now_ms);
-        if behind_ms > STALE_MS {
-            let why = anyhow!(
-                "every endpoint is {} s behind or more: waiting until one has caught up",
-                behind_ms / 1_000
-            );
-            return Err(NotJoined::Retry(why));
-        }
         let node_key = self.identity.node_key();
         let registration = Registration {
             ticket: ticket.public(),

@@ -36,6 +36,8 @@ const PORT: u16 = 80;
 const DISK: u64 = 16 * MIB;
 /// Limit for the whole test.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Limit for the engine to answer.
+const ENGINE_STARTS_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Limit for the machine to take a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -107,13 +109,24 @@ impl SelfTest<'_> {
     pub async fn run(&self) -> Result<(), DriverError> {
         let all = async {
             self.firewall.ensure().await?;
-            self.machines.ready().await?;
+            self.await_engine().await?;
             self.clean().await?;
             self.try_machine().await
         };
         let too_long = |_| Err(DriverError::transient(format!("it took more than {LIMIT:?}")));
         let tried = timeout(LIMIT, all).await.unwrap_or_else(too_long);
         tried.and(timeout(LIMIT, self.clean()).await.unwrap_or_else(too_long))
+    }
+
+    /// The agent has just started the engine.
+    async fn await_engine(&self) -> Result<(), DriverError> {
+        let begun = Instant::now();
+        loop {
+            match self.machines.ready().await {
+                Err(_) if begun.elapsed() < ENGINE_STARTS_WITHIN => sleep(LOOK_EVERY).await,
+                ready => return ready,
+            }
+        }
     }
 
     async fn try_machine(&self) -> Result<(), DriverError> {

@@ -18,13 +18,24 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use tfgrid_client::deployment::{Check, Health};
-use tfgrid_primitives::{ContractId, FailureCode};
+use tfgrid_client::{
+    MachineKey,
+    deployment::{Check, Health},
+};
+use tfgrid_primitives::{ContractId, FailureCode, Resources};
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{sleep, timeout},
 };
 use zos_agent::{
+    chain::{
+        Body, ChainLimits, Contract, ContractState, Head, HeadAge, Reports, Snapshot, Version,
+        client::{Joined, RpcChain},
+        desired::Desired,
+        endpoints::Endpoints,
+        stored,
+    },
     drivers::{
         Bind, Condition, ContainerSpec, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec,
         MachineState, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
@@ -34,7 +45,9 @@ use zos_agent::{
         pool::{Pool, PoolPlace},
         volume::PoolVolumes,
     },
+    engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
     identity::Identity,
+    metrics::Metrics,
     self_test::SelfTest,
     store::Store,
 };
@@ -1438,4 +1451,59 @@ async fn a_self_test_finds_a_missing_limit_or_firewall() {
     let why = test.run().await.unwrap_err().to_string();
     assert!(why.contains("fit in /data, which is limited to 16 MiB"), "{why}");
     assert_eq!(host.volumes.observe().await.unwrap().volumes, []);
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_confirmed_machine_starts_without_the_chain() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let _firewall = Firewall::install().await;
+    let text = format!(
+        r#"{{"version":1,"workloads":[{{"name":"web","type":"zmachine","data":{{"image":"{}","cpu":1,
+            "memory":67108864,"rootfs":67108864,"entrypoint":["/bin/sleep","1000"]}}}}]}}"#,
+        registry.image
+    );
+    let body = Body::Plain(text.into_bytes());
+    let reserved = Resources { cru: 1, mru: ROOM, sru: ROOM, hru: 0, gpu: 0 };
+    let active = Version { number: 1, body_hash: body.hash().0, reserved };
+    let id = contract();
+    let confirmed = Contract { id, active, state: ContractState::Deployed, pending: None, paused: false };
+    let desired = Desired::new(confirmed, Some(body), None);
+    let web = desired.active.workloads().unwrap().machines[0].clone();
+    host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
+    host.run(&web, &[]).await.unwrap();
+    host.docker(&["kill", &host.name(&web.id)]);
+    host.until(&web.id, |state| !is_running(state)).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let snapshot = Snapshot {
+        head: Head { number: 5, hash: [5; 32], timestamp_ms: 0 },
+        age: HeadAge::New,
+        contracts: [(id, Arc::new(desired))].into(),
+        limits: ChainLimits { heartbeat_ms: 1_000, usage_ms: 1_000, answer_ms: 1_000 },
+    };
+    stored::write(&store, &snapshot).unwrap();
+    let joined = Joined { genesis: Default::default(), node: 1, client: None };
+    let endpoints = Endpoints::new(vec![format!("ws://127.0.0.1:{}", free_port())]);
+    let chain = Arc::new(RpcChain::new(endpoints, joined, MachineKey::generate().0));
+    let (_snapshots, snapshots) = watch::channel(None);
+    let outputs = Outputs {
+        reports: watch::channel(Reports::new()).0,
+        engine_up: watch::channel(false).0,
+        observed: watch::channel(Arc::default()).0,
+    };
+    let drivers = Drivers {
+        machines: host.machines.clone(),
+        volumes: Arc::new(host.volumes.clone()),
+        firewall: Arc::new(AgentFirewall::new(false)),
+    };
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let timing = Timing { await_chain: Duration::ZERO, ..Timing::default() };
+    let memory = Memory::load(store).unwrap();
+    let engine = Engine::new(chain, drivers, snapshots, outputs, memory, timing, metrics);
+    let engine = tokio::spawn(engine.run());
+    host.until(&web.id, is_running).await;
+    engine.abort();
 }

@@ -80,12 +80,12 @@ impl Endpoints {
         if let Some(client) = behind {
             return Ok(client);
         }
-        if let [_] = failures[..] {
-            return Err(failures.remove(0));
-        }
-        match failures.iter().position(|why| !matches!(why, ChainError::OtherChain { .. })) {
-            Some(_) => Err(ChainError::NoEndpoint(failures.iter().map(|why| format!("\n  {why}")).collect())),
-            None => Err(failures.remove(0)),
+        let all = failures.iter().map(|why| format!("\n  {why}")).collect();
+        let are_other = failures.iter().all(|why| matches!(why, ChainError::OtherChain { .. }));
+        let is_one = failures.len() == 1;
+        match failures.pop() {
+            Some(why) if is_one || are_other => Err(why),
+            _ => Err(ChainError::NoEndpoint(all)),
         }
     }
 }

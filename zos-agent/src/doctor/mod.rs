@@ -105,7 +105,9 @@ pub async fn run(args: DoctorArgs) -> Result<()> {
 async fn examine(args: &DoctorArgs) -> Report {
     let place = &args.place;
     let mut findings = requirements_of(args).await;
-    let state = place.data.is_dir().then(|| Store::open(place.data.join("state"))).and_then(Result::ok);
+    // What isn't there isn't created.
+    let state = place.data.join("state");
+    let state = state.is_dir().then(|| Store::open(state)).and_then(Result::ok);
     let identity = match place.data.is_dir().then(|| Identity::load(&place.data)).transpose() {
         Ok(identity) => identity.flatten(),
         Err(error) => {
