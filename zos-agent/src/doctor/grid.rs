@@ -138,14 +138,15 @@ fn ticket_finding(ticket: Option<BootTicket>, used: bool, now: UnixSeconds) -> F
 /// Why a node on the grid gets no contracts, or no money for them.
 fn standing(offer: &NodeOffer, is_enrolled: bool) -> Vec<Finding> {
     let mut findings = vec![
-        match offer.online {
-            true => Finding::ok("heartbeats", "the chain counts the node as online"),
-            false => Finding::wrong(
+        if offer.online {
+            Finding::ok("heartbeats", "the chain counts the node as online")
+        } else {
+            Finding::wrong(
                 "heartbeats",
                 "the chain counts the node as offline: its contracts cost nothing and earn nothing",
                 "mend what is wrong above. If nothing is, wait for the next heartbeat; if the same key runs on two \
                  machines, stop one and let the farmer clear it",
-            ),
+            )
         },
         Finding::note(
             "capacity",

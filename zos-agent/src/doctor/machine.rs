@@ -16,7 +16,7 @@ use crate::{
     self_test,
     store::{DataLock, Store},
 };
-use anyhow::{Error, Result, anyhow};
+use anyhow::{Result, anyhow};
 use std::{path::Path, time::Duration};
 use tfgrid_primitives::{PublicKey, units::GIB};
 use tokio::time::timeout;
@@ -49,13 +49,10 @@ fn storage_pool(mounted: Result<Option<MountedPool>>) -> Finding {
         ),
         Ok(Some(pool)) => {
             let text = format!("{} of {} GiB are free", pool.free / GIB, pool.total / GIB);
-            match pool.free < pool.total / 20 {
-                true => Finding::wrong(
-                    NAME,
-                    format!("it is full: {text}"),
-                    "name a larger place, or free the disk",
-                ),
-                false => Finding::ok(NAME, text),
+            if pool.free < pool.total / 20 {
+                Finding::wrong(NAME, format!("it is full: {text}"), "name a larger place, or free the disk")
+            } else {
+                Finding::ok(NAME, text)
             }
         }
         Ok(None) => Finding::wrong(
@@ -83,13 +80,14 @@ async fn engine(place: &Place, key: &PublicKey) -> Finding {
 }
 
 async fn firewall() -> Finding {
-    match firewall::is_installed().await {
-        true => Finding::ok("firewall", "its rules keep tenants from this host"),
-        false => Finding::wrong(
+    if firewall::is_installed().await {
+        Finding::ok("firewall", "its rules keep tenants from this host")
+    } else {
+        Finding::wrong(
             "firewall",
             "its rules aren't set",
             "the agent sets them: read why it can't in its log, and see that nothing else flushes nftables",
-        ),
+        )
     }
 }
 
@@ -135,7 +133,7 @@ pub async fn hardware() -> Vec<Finding> {
     }));
     findings.push(match uplink::mtu().await {
         Ok(mtu) => Finding::note("uplink", format!("packets of at most {mtu} bytes")),
-        Err(error) => Finding::unknown("uplink", Error::from(error)),
+        Err(error) => Finding::unknown("uplink", error),
     });
     findings
 }

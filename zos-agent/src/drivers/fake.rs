@@ -299,10 +299,10 @@ impl Drop for CancelledPull<'_> {
 #[async_trait]
 impl FirewallDriver for FakeHost {
     async fn ensure(&self) -> Result<(), DriverError> {
-        match self.state().firewall_broken {
-            true => Err(DriverError::transient("the rules can't be set")),
-            false => Ok(()),
+        if self.state().firewall_broken {
+            return Err(DriverError::transient("the rules can't be set"));
         }
+        Ok(())
     }
 }
 

@@ -271,9 +271,10 @@ impl Engine {
         self.next_pass = Instant::now() + self.timing.observe_every;
 
         let is_stored = snapshot.age == HeadAge::Stored;
-        let goals = match is_stored {
-            true => self.stored_goals(&snapshot, &observed),
-            false => self.goals(&snapshot, &observed).await,
+        let goals = if is_stored {
+            self.stored_goals(&snapshot, &observed)
+        } else {
+            self.goals(&snapshot, &observed).await
         };
         self.cancel_outdated(&goals);
         let plans = plan(&goals, &observed);
