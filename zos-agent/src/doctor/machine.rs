@@ -93,14 +93,14 @@ async fn firewall() -> Finding {
 
 fn self_test(last: Result<Option<self_test::Outcome>>, now_ms: u64) -> Finding {
     const NAME: &str = "self-test";
-    let ago = |at_ms: u64| Duration::from_secs(now_ms.saturating_sub(at_ms) / 1_000);
+    let ago = |at_ms: u64| format!("{} s ago", now_ms.saturating_sub(at_ms) / 1_000);
     match last {
         Ok(Some(self_test::Outcome { at_ms, took_ms, failure: None })) => {
-            Finding::ok(NAME, format!("passed {:?} ago, in {:?}", ago(at_ms), Duration::from_millis(took_ms)))
+            Finding::ok(NAME, format!("passed {}, in {:?}", ago(at_ms), Duration::from_millis(took_ms)))
         }
         Ok(Some(self_test::Outcome { at_ms, failure: Some(why), .. })) => Finding::wrong(
             NAME,
-            format!("failed {:?} ago: {why}", ago(at_ms)),
+            format!("failed {}: {why}", ago(at_ms)),
             "mend that: until it passes, the node joins no farm, sends no heartbeat and starts nothing",
         ),
         Ok(None) => {
@@ -150,9 +150,9 @@ mod tests {
             self_test(Ok(Some(self_test::Outcome { at_ms: 1_000, took_ms: 900, failure })), 61_000)
         };
         let passed = outcome(None);
-        assert_eq!((passed.state, passed.text.as_str()), (State::Ok, "passed 60s ago, in 900ms"));
+        assert_eq!((passed.state, passed.text.as_str()), (State::Ok, "passed 60 s ago, in 900ms"));
         let failed = outcome(Some("17 MiB fit in /"));
-        assert_eq!((failed.state, failed.text.as_str()), (State::Wrong, "failed 60s ago: 17 MiB fit in /"));
+        assert_eq!((failed.state, failed.text.as_str()), (State::Wrong, "failed 60 s ago: 17 MiB fit in /"));
         assert_eq!(self_test(Ok(None), 0).state, State::Wrong);
     }
 
