@@ -89,6 +89,19 @@ pub struct FedPrice {
     pub at_ms: u64,
 }
 
+/// A boot ticket on the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BootTicket {
+    /// Farm that machines join.
+    pub farm: FarmId,
+    /// How many may still join.
+    pub nodes_left: u32,
+    /// Last moment at which they may, in seconds since 1970.
+    pub expires: UnixSeconds,
+    /// Whether the farmer has closed it.
+    pub closed: bool,
+}
+
 /// The grid's state at one block.
 #[derive(Clone)]
 pub struct GridAt(pub(crate) AtBlock);
@@ -321,6 +334,34 @@ impl GridAt {
     /// The node of a report key.
     pub async fn node_by_key(&self, key: &PublicKey) -> Result<Option<NodeId>, Error> {
         self.fetch("a node's key", api::storage().nodes().node_by_key(), (*key,)).await
+    }
+
+    /// The name of a farm, as its farmer spells it.
+    pub async fn farm_name(&self, farm: FarmId) -> Result<Option<String>, Error> {
+        let record = self.fetch("a farm", api::storage().farms().farms(), (farm,)).await?;
+        Ok(record.map(|farm| String::from_utf8_lossy(&farm.name.0).into_owned()))
+    }
+
+    /// A boot ticket; `None` if no farmer has opened it or it is forgotten.
+    pub async fn ticket(&self, ticket: &PublicKey) -> Result<Option<BootTicket>, Error> {
+        let record = self.fetch("a boot ticket", api::storage().farms().tickets(), (*ticket,)).await?;
+        Ok(record.map(|record| BootTicket {
+            farm: record.farm,
+            nodes_left: record.nodes_left,
+            expires: record.expires,
+            closed: record.closed,
+        }))
+    }
+
+    /// Whether a boot ticket has admitted the node with this key.
+    pub async fn has_admitted(&self, ticket: &PublicKey, node_key: &PublicKey) -> Result<bool, Error> {
+        let admitted = api::storage().farms().admitted();
+        Ok(self.fetch("a boot ticket's nodes", admitted, (*ticket, *node_key)).await?.is_some())
+    }
+
+    /// Whether a node is enrolled for farming.
+    pub async fn is_enrolled(&self, node: NodeId) -> Result<bool, Error> {
+        Ok(self.fetch("a node's enrolment", api::storage().farming().enrolments(), (node,)).await?.is_some())
     }
 
     /// The farm of a node.

@@ -25,7 +25,7 @@ pub mod units;
 pub use bill::Bill;
 pub use client::{GridClient, Heads};
 pub use error::Error;
-pub use grid_at::GridAt;
+pub use grid_at::{BootTicket, GridAt};
 pub use keys::{Keypair, is_development_key, parse_suri};
 pub use machine::MachineKey;
 pub use submit::Included;

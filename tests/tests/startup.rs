@@ -21,15 +21,17 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         chain.stop()?;
         engine.stop()?;
 
-        let mut agent = Agent::start_on(&run, &chain.url(), engine.host(), &ticket)?;
-        wait_for("the agent to miss its chain", NOTICE, || {
-            Ok(agent.log().contains(&chain.url()).then_some(()))
-        })?;
-        chain.resume(&run)?;
+        // Nobody listens at the first of its endpoints.
+        let endpoints = format!("ws://127.0.0.1:{},{}", free_port()?, chain.url());
+        let mut agent = Agent::start_on(&run, &endpoints, engine.host(), &ticket)?;
         wait_for("the agent to miss its engine", NOTICE, || {
             Ok(agent.log().contains(engine.host()).then_some(()))
         })?;
         engine.start(&run)?;
+        wait_for("the agent to miss its chain", NOTICE, || {
+            Ok(agent.log().contains(&chain.url()).then_some(()))
+        })?;
+        chain.resume(&run)?;
 
         let node = farmer.waits_for_node()?;
         user.deploys_a_site(node, &image)?.page()?;

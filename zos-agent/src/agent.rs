@@ -3,12 +3,12 @@
 
 use crate::{
     backoff::Backoff,
-    chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain},
-    config::{Place, PurgeArgs, RunArgs},
+    chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain, endpoints::Endpoints},
+    config::{PurgeArgs, RunArgs},
     details::Inspector,
     drivers::{
         dockerd::OwnEngine,
-        firewall,
+        firewall::{self, Firewall},
         machine::{DockerMachines, EngineChoice},
         pool::{Pool, PoolPlace},
         volume::PoolVolumes,
@@ -19,6 +19,7 @@ use crate::{
     join::Joining,
     metrics::{self, Metrics},
     requirements,
+    self_test::SelfTest,
     store::{DataLock, Store},
     ticket,
     usage::{Meter, MeterInputs},
@@ -45,7 +46,7 @@ const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Dur
 pub async fn run(args: RunArgs) -> Result<()> {
     let place = &args.place;
     let data = &place.data;
-    let ticket = ticket::find(args.ticket_file.as_deref())?;
+    let ticket = ticket::find(args.grid.ticket_file.as_deref())?;
     let _lock = DataLock::take(data)?;
     requirements::ensure_met(&requirements::check_system(place).await)?;
     let store = Store::open(data.join("state"))?;
@@ -66,7 +67,6 @@ pub async fn run(args: RunArgs) -> Result<()> {
         host::ensure_real(&capacity)?;
     }
     host::capacity(pool.share()?.offered, &capacity)?;
-    firewall::install(args.allow_smtp, &args.registries).await?;
     let dns = args.dns.iter().map(ToString::to_string).collect();
     let mut choice = place.engine_choice().unwrap_or_else(|| {
         let own = OwnEngine::new(data, &pool, &node_key, args.registries.mirrors.clone());
@@ -76,10 +76,21 @@ pub async fn run(args: RunArgs) -> Result<()> {
     });
     choice.private_registries |= args.registries.allow_private;
     let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, dns));
-    let volumes = Arc::new(PoolVolumes::new(pool.clone()));
+    let drivers = Drivers {
+        machines: machines.clone(),
+        volumes: Arc::new(PoolVolumes::new(pool.clone())),
+        firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone())),
+    };
+    let self_test =
+        SelfTest { machines: &machines, volumes: &*drivers.volumes, firewall: &*drivers.firewall };
+    tokio::select! {
+        () = self_test.until_passed(&store, &metrics) => {}
+        ended = tasks.join_next() => return ended_early(ended),
+    }
 
+    let endpoints = Endpoints::new(args.grid.chain);
     let joining = Joining {
-        url: &args.chain,
+        endpoints: &endpoints,
         identity: &identity,
         ticket,
         capacity,
@@ -88,12 +99,12 @@ pub async fn run(args: RunArgs) -> Result<()> {
         machines: &machines,
         store: &store,
     };
-    let (client, node) = tokio::select! {
+    let joined = tokio::select! {
         joined = joining.join() => joined?,
         ended = tasks.join_next() => return ended_early(ended),
     };
-    let chain: Arc<dyn Chain> =
-        Arc::new(RpcChain::new(args.chain.clone(), client, identity.node_key().clone(), node));
+    let node = joined.node;
+    let chain: Arc<dyn Chain> = Arc::new(RpcChain::new(endpoints, joined, identity.node_key().clone()));
 
     let (snapshots, snapshots_rx) = watch::channel(None);
     let (reports, reports_rx) = watch::channel(Reports::new());
@@ -116,7 +127,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pool, capacity);
     let engine = Engine::new(
         chain,
-        Drivers { machines: machines.clone(), volumes },
+        drivers,
         snapshots_rx,
         Outputs { reports, engine_up, observed },
         Memory::load(store)?,
@@ -144,21 +155,6 @@ fn ended_early(ended: Option<Result<Result<()>, tokio::task::JoinError>>) -> Res
         Some(Err(error)) => Err(error).context("a part of the agent panicked"),
         Some(Ok(Ok(()))) | None => bail!("a part of the agent ended unexpectedly"),
     }
-}
-
-/// Prints each requirement with what to do if it isn't met.
-///
-/// # Errors
-/// If one isn't met.
-pub async fn check(place: &Place) -> Result<()> {
-    let mut requirements = requirements::check_system(place).await;
-    requirements.extend(requirements::check_place(place).await);
-    for requirement in &requirements {
-        println!("{requirement}");
-    }
-    let missing = requirements.iter().filter(|requirement| requirement.result.is_err()).count();
-    ensure!(missing == 0, "{missing} of {} requirements aren't met", requirements.len());
-    Ok(())
 }
 
 /// Removes everything of this node from the machine, except its keys.

@@ -21,8 +21,8 @@ use std::{
 #[command(version, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
 Examples:
-  # Does this machine have all that the agent needs?
-  zos-agent check
+  # Does this machine have all that the agent needs, and why does its node earn nothing?
+  zos-agent doctor --chain wss://rpc.example.org
 
   # First start, with the farmer's ticket
   ZOS_TICKET=tfgrid-ticket-1:… zos-agent --chain wss://rpc.example.org --pool /dev/sdb
@@ -44,8 +44,11 @@ pub struct Cli {
 /// Commands beside running the node.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Check that this machine can run workloads, and say what to do if it can't
-    Check(Place),
+    /// Say why this node earns nothing or deploys nothing, and what to do
+    ///
+    /// It looks at the machine, the agent's parts and what the chain says of the node, and changes nothing. Give it the
+    /// options of the agent, which may run meanwhile. The exit code is 1 if something is wrong.
+    Doctor(DoctorArgs),
     /// Remove all workloads of this node with their content, its storage pool and its engine
     ///
     /// For a machine that leaves the grid. The agent must not be running. The node's keys stay in the data
@@ -56,18 +59,12 @@ pub enum Command {
 /// Options for running the node.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// RPC endpoint of a node of the chain
-    #[arg(long, env = "ZOS_CHAIN", value_name = "URL", default_value = "ws://127.0.0.1:9944")]
-    pub chain: String,
+    /// Chain and ticket of this node.
+    #[command(flatten)]
+    pub grid: GridArgs,
     /// Folder, pool and engine of this node.
     #[command(flatten)]
     pub place: Place,
-    /// File with the boot ticket of the farm to join; needed on the first start only
-    ///
-    /// The variable ZOS_TICKET and `zos.ticket=…` on the kernel's command line do as well. No option takes the ticket
-    /// itself: others can read the arguments of a program.
-    #[arg(long, env = "ZOS_TICKET_FILE", value_name = "FILE")]
-    pub ticket_file: Option<PathBuf>,
     /// Offer only a part of this machine, such as cru=2,mru=2GiB,sru=10GiB
     ///
     /// cru is the number of cores, mru memory, sru the storage pool (SSD), hru hard disks (HDD), gpu the number of
@@ -95,6 +92,40 @@ pub struct RunArgs {
     /// Format of the log on standard error. RUST_LOG selects its content, such as zos_agent=debug
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
+}
+
+/// The chain that a node is on, and how it joins.
+#[derive(Debug, Args)]
+pub struct GridArgs {
+    /// RPC endpoints of nodes of the chain. The next one is tried where one fails, is behind or serves another chain
+    #[arg(
+        long,
+        env = "ZOS_CHAIN",
+        value_name = "URLS",
+        value_delimiter = ',',
+        default_value = "ws://127.0.0.1:9944"
+    )]
+    pub chain: Vec<String>,
+    /// File with the boot ticket of the farm to join; needed on the first start only
+    ///
+    /// The variable ZOS_TICKET and `zos.ticket=…` on the kernel's command line do as well. No option takes the ticket
+    /// itself: others can read the arguments of a program.
+    #[arg(long, env = "ZOS_TICKET_FILE", value_name = "FILE")]
+    pub ticket_file: Option<PathBuf>,
+}
+
+/// Options for examining a node.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Folder, pool and engine of the node.
+    #[command(flatten)]
+    pub place: Place,
+    /// Chain and ticket of the node.
+    #[command(flatten)]
+    pub grid: GridArgs,
+    /// Print JSON: the node's id, and findings with name, state (ok, note or wrong), text and advice
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options for removing a node.
@@ -180,9 +211,14 @@ mod tests {
     }
 
     #[test]
-    fn a_check_takes_folder_and_engine() {
-        match parse(&["check", "--engine", "unix:///d.sock"]).unwrap().command {
-            Some(Command::Check(place)) => assert_eq!(place.engine.as_deref(), Some("unix:///d.sock")),
+    fn a_doctor_takes_the_options_of_the_agent() {
+        let words = ["doctor", "--engine", "unix:///d.sock", "--chain", "ws://a,ws://b", "--json"];
+        match parse(&words).unwrap().command {
+            Some(Command::Doctor(doctor)) => {
+                assert_eq!(doctor.place.engine.as_deref(), Some("unix:///d.sock"));
+                assert_eq!(doctor.grid.chain, ["ws://a", "ws://b"]);
+                assert!(doctor.json);
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -24,6 +24,8 @@ use tracing::{info, warn};
 const SERVED: Features = Features::ZMACHINE.and(Features::ZMOUNT).and(Features::VOLUME);
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
+/// Unit of the kernel's sizes of disks, whatever their own sectors have.
+const SECTOR_BYTES: u64 = 512;
 /// EFI variable: whether the firmware verified the boot loader (UEFI 2.10, 3.3).
 const SECURE_BOOT: &str = "sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 /// Placeholders of boards without a serial number.
@@ -83,20 +85,59 @@ impl Inspector {
     }
 }
 
+/// A disk of this machine.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Name of its device.
+    pub name: String,
+    /// Size.
+    pub bytes: u64,
+    /// Whether it is a hard disk (HDD) rather than flash (SSD).
+    pub is_rotational: bool,
+}
+
+/// What this machine has beside cores and memory.
+#[derive(Debug)]
+pub struct Hardware {
+    /// Serial number, empty if it has none.
+    pub serial: String,
+    /// Whether it is a virtual machine.
+    pub is_virtualized: bool,
+    /// Whether its firmware has verified the boot loader.
+    pub is_secure_boot: bool,
+    /// Display controllers.
+    pub gpus: Vec<Gpu>,
+    /// Disks that stay in the machine.
+    pub disks: Vec<Disk>,
+}
+
+impl Hardware {
+    /// That of the system with this root folder.
+    pub fn of(root: &Path) -> Self {
+        Self {
+            serial: serial(root),
+            is_virtualized: is_virtualized(root),
+            is_secure_boot: is_secure_boot(root),
+            gpus: gpus(root),
+            disks: disks(root),
+        }
+    }
+}
+
 /// Details of this machine with the farmer's settings. `root` is the system's root folder, `storage` what the pool
 /// offers.
 fn found(root: &Path, storage: u64, capacity: &CapacityOverride) -> Result<DetailsPayload> {
     let mut resources = host::capacity(storage, capacity)?;
-    let mut gpus = gpus(root);
+    let Hardware { serial, is_virtualized, is_secure_boot, mut gpus, .. } = Hardware::of(root);
     gpus.truncate(usize::try_from(resources.gpu).unwrap_or(usize::MAX).min(MAX_GPUS as usize));
     // No more GPUs are offered than were found.
     resources.gpu = gpus.len() as u64;
     Ok(DetailsPayload {
         resources,
         isolation: Isolation::Container,
-        serial: serial(root).into_bytes().try_into().ok().context("a serial number is too long")?,
-        virtualized: is_virtualized(root),
-        secure_boot: is_secure_boot(root),
+        serial: serial.into_bytes().try_into().ok().context("a serial number is too long")?,
+        virtualized: is_virtualized,
+        secure_boot: is_secure_boot,
         gpus: gpus.try_into().ok().context("there are too many GPUs")?,
         bytes_per_second: bytes_per_second(root),
         features: SERVED,
@@ -165,6 +206,28 @@ fn gpu(device: &Path) -> Option<Gpu> {
     Some(Gpu { vendor: id("vendor")?, device: id("device")?, memory })
 }
 
+/// Disks with hardware behind them, in the order of their names.
+fn disks(root: &Path) -> Vec<Disk> {
+    let entries = fs::read_dir(root.join("sys/block")).into_iter().flatten().flatten();
+    let mut disks: Vec<Disk> = entries.filter_map(|entry| disk(&entry.path())).collect();
+    disks.sort_by(|a, b| a.name.cmp(&b.name));
+    disks
+}
+
+fn disk(device: &Path) -> Option<Disk> {
+    let number =
+        |file: &str| -> Option<u64> { fs::read_to_string(device.join(file)).ok()?.trim().parse().ok() };
+    // Loop devices and the like have no device; media that can be removed are no place for workloads.
+    if !device.join("device").exists() || number("removable")? == 1 {
+        return None;
+    }
+    Some(Disk {
+        name: device.file_name()?.to_string_lossy().into_owned(),
+        bytes: number("size")?.checked_mul(SECTOR_BYTES)?,
+        is_rotational: number("queue/rotational")? == 1,
+    })
+}
+
 /// Size in bytes of a memory region; the line has its first address, last address and flags.
 fn region_size(line: &str) -> Option<u64> {
     let mut words = line.split_whitespace().map(hex_number);
@@ -225,6 +288,26 @@ mod tests {
         assert!(said(&[6, 0, 0, 0, 1]));
         assert!(!said(&[6, 0, 0, 0, 0]) && !said(&[1]));
         assert!(!is_secure_boot(system(&[]).path()));
+    }
+
+    #[test]
+    fn disks_are_told_by_kind_without_loop_devices_and_media() {
+        let file = |disk: &str, file: &str| format!("sys/block/{disk}/{file}");
+        let mut files = Vec::new();
+        for (disk, rotational, removable) in
+            [("sdb", "1", "0"), ("nvme0n1", "0", "0"), ("sr0", "1", "1"), ("loop0", "0", "0")]
+        {
+            files.push((file(disk, "queue/rotational"), rotational));
+            files.push((file(disk, "removable"), removable));
+            files.push((file(disk, "size"), "2048\n"));
+            if disk != "loop0" {
+                files.push((file(disk, "device/model"), "x"));
+            }
+        }
+        let files: Vec<(&str, &[u8])> =
+            files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
+        let disk = |name: &str, is_rotational| Disk { name: name.into(), bytes: 1 << 20, is_rotational };
+        assert_eq!(disks(system(&files).path()), [disk("nvme0n1", false), disk("sdb", true)]);
     }
 
     #[test]

@@ -4,6 +4,11 @@
 
 use crate::{
     backoff::Backoff,
+    chain::{
+        ChainError,
+        client::Joined,
+        endpoints::{Endpoints, STALE_MS},
+    },
     clock::unix_ms,
     drivers::{machine::DockerMachines, pool::Pool},
     host,
@@ -11,13 +16,14 @@ use crate::{
     identity::Identity,
     store::Store,
 };
-use anyhow::{Error, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
+use sp_core::H256;
 use std::{
     path::Path,
     time::{Duration, Instant},
 };
-use tfgrid_client::{GridAt, GridClient, MachineKey};
+use tfgrid_client::{GridClient, MachineKey};
 use tfgrid_primitives::{Isolation, NodeId, Refusal, Registration, Resources};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
@@ -31,13 +37,11 @@ const VALID_SECONDS: u64 = 1_800;
 /// How long the chain must keep refusing a ticket before the agent gives up. By then a registration that is
 /// in a block is final.
 const REFUSED_FOR: Duration = Duration::from_secs(30);
-/// Age in milliseconds from which a refusal counts for nothing: the endpoint is behind the chain.
-const STALE_MS: u64 = 300_000;
 
 /// Parameters of joining.
 pub struct Joining<'a> {
-    /// RPC endpoint of the chain.
-    pub url: &'a str,
+    /// RPC endpoints of the chain.
+    pub endpoints: &'a Endpoints,
     /// Keys of this node.
     pub identity: &'a Identity,
     /// Needed only for a node that isn't registered.
@@ -55,9 +59,32 @@ pub struct Joining<'a> {
 }
 
 /// The chain that a data folder belongs to.
-#[derive(Debug, Serialize, Deserialize)]
-struct Belonging {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Belonging {
     genesis: String,
+    /// The node's id, once it was found there.
+    node: Option<NodeId>,
+}
+
+impl Belonging {
+    /// That of a node, `None` before it has reached a chain.
+    ///
+    /// # Errors
+    /// If its file is damaged.
+    pub fn known(store: &Store) -> Result<Option<Self>> {
+        store.read(FILE)
+    }
+
+    /// Hash of the chain's block 0.
+    ///
+    /// # Errors
+    /// If the file is damaged.
+    pub fn genesis(&self) -> Result<H256> {
+        let bytes = hex::decode(&self.genesis).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        bytes
+            .map(H256)
+            .with_context(|| format!("{FILE} is damaged: {:?} is no hash of a block", self.genesis))
+    }
 }
 
 /// Why a node isn't on the chain yet.
@@ -84,12 +111,13 @@ impl From<tfgrid_client::Error> for NotJoined {
 }
 
 impl Joining<'_> {
-    /// Tries until the node is on the chain; returns a connection and the node's id.
+    /// Tries until the node is on the chain. A node that was there before goes on without a connection if the first try
+    /// fails: what it runs must not wait.
     ///
     /// # Errors
     /// If trying again can't help: no ticket, one that the chain doesn't accept, or another chain than
     /// before.
-    pub async fn join(&self) -> Result<(GridClient, NodeId)> {
+    pub async fn join(&self) -> Result<Joined> {
         let mut failures = 0u32;
         let mut refused_since = None;
         loop {
@@ -98,6 +126,13 @@ impl Joining<'_> {
                 Err(NotJoined::Fatal(why)) => return Err(why),
                 Err(why) => why,
             };
+            if let NotJoined::Retry(why) = &why
+                && let Some(known) = Belonging::known(self.store)?
+                && let Some(node) = known.node
+            {
+                warn!(node, "the chain isn't reached: {why:#}");
+                return Ok(Joined { genesis: known.genesis()?, node, client: None });
+            }
             if let NotJoined::Refused(refusal) = why
                 && let Some(advice) = advice(refusal)
             {
@@ -113,61 +148,73 @@ impl Joining<'_> {
         }
     }
 
-    async fn attempt(&self, failures: u32) -> Result<(GridClient, NodeId), NotJoined> {
-        let client = GridClient::connect(self.url).await?;
-        self.check_chain(&client).map_err(NotJoined::Fatal)?;
+    async fn attempt(&self, failures: u32) -> Result<Joined, NotJoined> {
+        let client = self.connect().await?;
+        let genesis = client.genesis();
         let at = client.finalized().await?;
         if let Some(node) = at.node_by_key(&self.identity.node_key().public()).await? {
             info!(node, "this node is on the grid");
-            return Ok((client, node));
+            self.remember(genesis, Some(node)).map_err(NotJoined::Fatal)?;
+            return Ok(Joined { genesis, node, client: Some(client) });
         }
+        let now_ms = at.timestamp_ms().await?;
+        let behind_ms = unix_ms().saturating_sub(now_ms);
+        if behind_ms > STALE_MS {
+            let why = anyhow!(
+                "every endpoint is {} s behind or more: waiting until one has caught up",
+                behind_ms / 1_000
+            );
+            return Err(NotJoined::Retry(why));
+        }
+        // It was removed, if it was there.
+        self.remember(genesis, None).map_err(NotJoined::Fatal)?;
         let Some(ticket) = &self.ticket else {
-            return Err(NotJoined::Fatal(anyhow::anyhow!(
+            return Err(NotJoined::Fatal(anyhow!(
                 "this node isn't registered at {} and has no boot ticket: get one from the farmer, who makes it \
                  with `threebot farm ticket`, and start the agent once with it in ZOS_TICKET or in a file that --ticket-file names",
-                self.url
+                self.endpoints.urls().join(",")
             )));
         };
         // A node that can't run workloads must not spend a ticket.
         self.machines.ready().await.map_err(|error| NotJoined::Retry(error.into()))?;
-        let node = self.register(&client, at, ticket, failures).await?;
+        let node = self.register(&client, now_ms, ticket, failures).await?;
         info!(node, "joined the farm");
-        Ok((client, node))
+        self.remember(genesis, Some(node)).map_err(NotJoined::Fatal)?;
+        Ok(Joined { genesis, node, client: Some(client) })
     }
 
-    /// A data folder must not be used with another chain: contracts have the same ids on all chains.
-    fn check_chain(&self, client: &GridClient) -> Result<()> {
-        let genesis = hex::encode(client.genesis());
-        match self.store.read::<Belonging>(FILE)? {
-            None => self.store.write(FILE, &Belonging { genesis }),
-            Some(known) if known.genesis == genesis => Ok(()),
-            Some(known) => bail!(
-                "{} belongs to the chain with genesis {}, and {} serves the chain with genesis {genesis}: \
-                 correct --chain, or choose another folder with --data",
+    /// Connects to the chain of the data folder, which must not be used with another: contracts have the same ids on all
+    /// chains.
+    async fn connect(&self) -> Result<GridClient, NotJoined> {
+        let known = Belonging::known(self.store).map_err(NotJoined::Fatal)?;
+        let genesis = known.as_ref().map(Belonging::genesis).transpose().map_err(NotJoined::Fatal)?;
+        self.endpoints.connect(genesis).await.map_err(|error| match error {
+            ChainError::OtherChain { url, expected, found } => NotJoined::Fatal(anyhow!(
+                "{} belongs to the chain with genesis {}, and {url} serves the chain with genesis {}: correct --chain, \
+                 or choose another folder with --data",
                 self.data.display(),
-                known.genesis,
-                self.url
-            ),
+                hex::encode(expected),
+                hex::encode(found)
+            )),
+            error => NotJoined::Retry(error.into()),
+        })
+    }
+
+    fn remember(&self, genesis: H256, node: Option<NodeId>) -> Result<()> {
+        let belonging = Belonging { genesis: hex::encode(genesis), node };
+        if Belonging::known(self.store)?.as_ref() == Some(&belonging) {
+            return Ok(());
         }
+        self.store.write(FILE, &belonging)
     }
 
     async fn register(
         &self,
         client: &GridClient,
-        at: GridAt,
+        now_ms: u64,
         ticket: &MachineKey,
         failures: u32,
     ) -> Result<NodeId, NotJoined> {
-        let now_ms = at.timestamp_ms().await?;
-        let behind_ms = unix_ms().saturating_sub(now_ms);
-        if behind_ms > STALE_MS {
-            let why = anyhow::anyhow!(
-                "{} is {} s behind: waiting until it has caught up",
-                self.url,
-                behind_ms / 1_000
-            );
-            return Err(NotJoined::Retry(why));
-        }
         let node_key = self.identity.node_key();
         let registration = Registration {
             ticket: ticket.public(),
@@ -188,13 +235,11 @@ impl Joining<'_> {
                     return Ok(node);
                 }
             }
-            Err(NotJoined::Retry(anyhow::anyhow!("the connection ended before the registration was final")))
+            Err(NotJoined::Retry(anyhow!("the connection ended before the registration was final")))
         };
         let joined = timeout(FINALIZED_WITHIN, appears).await;
         joined.unwrap_or_else(|_| {
-            Err(NotJoined::Retry(anyhow::anyhow!(
-                "the registration wasn't final within {FINALIZED_WITHIN:?}"
-            )))
+            Err(NotJoined::Retry(anyhow!("the registration wasn't final within {FINALIZED_WITHIN:?}")))
         })
     }
 

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use zos_agent::{
     agent,
     config::{Cli, Command, LogFormat},
+    doctor,
 };
 
 #[tokio::main(worker_threads = 2)]
@@ -21,7 +22,7 @@ async fn main() {
     log_to_stderr(cli.run.log_format);
     let work = async {
         match cli.command {
-            Some(Command::Check(place)) => agent::check(&place).await,
+            Some(Command::Doctor(args)) => doctor::run(args).await,
             Some(Command::Purge(args)) => agent::purge(args).await,
             None => agent::run(cli.run).await,
         }

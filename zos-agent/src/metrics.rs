@@ -34,8 +34,14 @@ pub struct Metrics {
     pub head: IntGauge,
     /// 1 while finalized heads arrive.
     pub chain_up: IntGauge,
-    /// 1 while the container engine and the volumes can be observed.
+    /// 1 while the container engine answers.
     pub engine_up: IntGauge,
+    /// 1 while the storage pool is there and can be written.
+    pub pool_up: IntGauge,
+    /// 1 while the firewall rules are in place.
+    pub firewall_up: IntGauge,
+    /// 1 once the self-test has passed.
+    pub self_test_passed: IntGauge,
     /// Contracts in quarantine.
     pub quarantined: IntGauge,
     /// Reports that are yet to be sent or to take effect.
@@ -59,7 +65,10 @@ impl Metrics {
         Ok(Self {
             head: gauge("zos_finalized_head", "Number of the last finalized block that was read")?,
             chain_up: gauge("zos_chain_up", "1 while finalized blocks arrive")?,
-            engine_up: gauge("zos_engine_up", "1 while containers and volumes can be observed")?,
+            engine_up: gauge("zos_engine_up", "1 while the container engine answers")?,
+            pool_up: gauge("zos_pool_up", "1 while the storage pool is there and can be written")?,
+            firewall_up: gauge("zos_firewall_up", "1 while the firewall rules are in place")?,
+            self_test_passed: gauge("zos_self_test_passed", "1 once the self-test has passed")?,
             quarantined: gauge("zos_contracts_quarantined", "Contracts here that the chain doesn't know")?,
             outbox: gauge("zos_outbox_reports", "Reports that wait for the chain")?,
             contracts: gauges("zos_contracts", "Contracts of this node by state", "state")?,

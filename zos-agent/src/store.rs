@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! State that outlives the agent: small JSON files, each replaced atomically.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Serialize, de::DeserializeOwned};
 use std::{
@@ -91,6 +91,26 @@ impl DataLock {
     /// If another agent uses it.
     pub fn take(data: &Path) -> Result<Self> {
         create_private_dir(data)?;
+        let lock = Self::try_take(data, FlockOperation::NonBlockingLockExclusive)?;
+        lock.with_context(|| {
+            format!(
+                "another zos-agent uses {}: stop it first, or choose another folder with --data",
+                data.display()
+            )
+        })
+    }
+
+    /// Whether an agent uses the folder.
+    ///
+    /// # Errors
+    /// If that can't be found out.
+    pub fn is_taken(data: &Path) -> Result<bool> {
+        // Shared: two that ask don't see each other.
+        Ok(Self::try_take(data, FlockOperation::NonBlockingLockShared)?.is_none())
+    }
+
+    /// `None` if somebody else has it.
+    fn try_take(data: &Path, operation: FlockOperation) -> Result<Option<Self>> {
         let path = data.join("lock");
         let file = OpenOptions::new()
             .write(true)
@@ -99,12 +119,9 @@ impl DataLock {
             .mode(0o600)
             .open(&path)
             .with_context(|| format!("can't open {}", path.display()))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => bail!(
-                "another zos-agent uses {}: stop it first, or choose another folder with --data",
-                data.display()
-            ),
+        match flock(&file, operation) {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("can't lock {}", path.display())),
         }
     }
@@ -150,7 +167,9 @@ mod tests {
         let held = DataLock::take(dir.path()).unwrap();
         let error = DataLock::take(dir.path()).unwrap_err().to_string();
         assert!(error.contains("another zos-agent"), "{error}");
+        assert!(DataLock::is_taken(dir.path()).unwrap());
         drop(held);
+        assert!(!DataLock::is_taken(dir.path()).unwrap());
         DataLock::take(dir.path()).unwrap();
     }
 }

@@ -10,35 +10,53 @@ mod images;
 #[path = "drivers/kills.rs"]
 mod kills;
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{
     env, fs,
     io::{Read, Write},
     net::{IpAddr, TcpListener, TcpStream, ToSocketAddrs},
-    os::unix::fs::{PermissionsExt, chown, symlink},
+    os::{
+        fd::AsFd,
+        unix::fs::{PermissionsExt, chown, symlink},
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-use tfgrid_client::deployment::{Check, Health, Registry as Login};
-use tfgrid_primitives::{ContractId, FailureCode};
+use tfgrid_client::{
+    MachineKey,
+    deployment::{Check, Health, Registry as Login},
+};
+use tfgrid_primitives::{ContractId, FailureCode, Resources};
 use tokio::{
+    sync::watch,
     task::JoinHandle,
     time::{sleep, timeout},
 };
 use zos_agent::{
+    chain::{
+        Body, ChainLimits, Contract, ContractState, Head, HeadAge, Reports, Snapshot, Version,
+        client::{Joined, RpcChain},
+        desired::Desired,
+        endpoints::Endpoints,
+        stored,
+    },
     drivers::{
-        Bind, Condition, ContainerSpec, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState,
-        VolumeDriver, VolumeSpec, WorkloadId,
+        Bind, Condition, ContainerSpec, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec,
+        MachineState, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
         dockerd::OwnEngine,
-        firewall,
+        firewall::{self, Firewall as AgentFirewall},
         machine::{DockerMachines, EngineChoice},
         pool::{Pool, PoolPlace},
         registries::Registries,
         volume::PoolVolumes,
     },
+    engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
     identity::Identity,
+    metrics::Metrics,
+    self_test::SelfTest,
     store::Store,
 };
 
@@ -1156,6 +1174,46 @@ impl Drop for Internet {
     }
 }
 
+/// A network namespace with an uplink of this MTU, in which this thread and its children are until it is dropped.
+struct Elsewhere {
+    before: fs::File,
+    holder: Child,
+}
+
+impl Elsewhere {
+    fn with_uplink(mtu: u32) -> Self {
+        let before = fs::File::open("/proc/thread-self/ns/net").unwrap();
+        let holder = Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap();
+        let namespace = format!("/proc/{}/ns/net", holder.id());
+        let elsewhere = Self { before, holder };
+        wait_until("the namespace", || {
+            fs::read_link(&namespace).unwrap() != fs::read_link("/proc/thread-self/ns/net").unwrap()
+        });
+        enter(&fs::File::open(&namespace).unwrap());
+        for command in [
+            &format!("ip link add up0 mtu {mtu} type veth peer name up1"),
+            "ip addr add 192.0.2.1/24 dev up0",
+            "ip link set up0 up",
+            "ip route add default via 192.0.2.2",
+        ] {
+            assert!(words(command).status().unwrap().success(), "{command}");
+        }
+        elsewhere
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        enter(&self.before);
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn enter(namespace: &fs::File) {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+}
+
 /// A command from its words.
 fn words(line: &str) -> Command {
     let mut words = line.split(' ');
@@ -1179,6 +1237,26 @@ async fn tenants_send_mail_only_where_the_farmer_lets_them() {
     assert!(!reaches("25"));
     firewall::install(true, &Registries::default()).await.unwrap();
     wait_until("the mail server to be reached", || reaches("25"));
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn networks_take_packets_as_large_as_the_uplink() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    for mtu in [1_400, 9_000] {
+        let web = host.prepared(&registry.image, &["/bin/httpd", "-f", "-p", "80", "-h", "/bin"]).await;
+        {
+            let _elsewhere = Elsewhere::with_uplink(mtu);
+            host.machines.create(&web, &[]).await.unwrap();
+        }
+        host.machines.start(&web.id).await.unwrap();
+        assert_eq!(host.exec(&web, "cat /sys/class/net/eth0/mtu").unwrap(), mtu.to_string());
+        let MachineState::Running { ip: Some(ip), .. } = host.until(&web.id, is_running).await else {
+            panic!()
+        };
+        assert!(get(ip, "busybox").len() > 1 << 20);
+    }
 }
 
 #[tokio::test]
@@ -1672,4 +1750,140 @@ async fn a_folder_on_btrfs_can_be_the_pool() {
     pool.remove().await.unwrap();
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     fs::remove_dir(&folder).unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
+    let host = Host::new().await;
+    let _firewall = Firewall::install().await;
+    let firewall = AgentFirewall::new(false);
+    let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
+    let images = || host.docker(&["image", "ls", "--quiet", "localhost/zos-self-test"]);
+    let begun = Instant::now();
+    test.run().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(host.machines.observe().await.unwrap().machines, []);
+    assert!(host.machines.observe().await.unwrap().networks.is_empty());
+    assert_eq!(host.volumes.observe().await.unwrap().volumes, []);
+    assert_eq!(images(), "");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_removes_what_a_killed_one_has_left() {
+    let host = Host::new().await;
+    let _firewall = Firewall::install().await;
+    let firewall = AgentFirewall::new(false);
+    let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
+    let runs = async {
+        let begun = Instant::now();
+        while !host.machines.observe().await.unwrap().machines.iter().any(|machine| machine.is_running()) {
+            assert!(begun.elapsed() < LIMIT, "its machine doesn't run");
+        }
+    };
+    tokio::select! {
+        result = test.run() => panic!("it wasn't killed: {result:?}"),
+        () = runs => {}
+    }
+    test.run().await.unwrap();
+    assert_eq!(host.machines.observe().await.unwrap().machines, []);
+}
+
+/// A firewall that isn't there, and volumes that are larger than they should be.
+struct Loose(PoolVolumes);
+
+#[async_trait::async_trait]
+impl FirewallDriver for Loose {
+    async fn ensure(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl VolumeDriver for Loose {
+    async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
+        self.0.observe().await
+    }
+
+    async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
+        self.0.ensure(&VolumeSpec { size: 4 * spec.size, ..spec.clone() }).await
+    }
+
+    async fn folder(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
+        self.0.folder(id).await
+    }
+
+    async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.0.delete(id).await
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_finds_a_missing_limit_or_firewall() {
+    let host = Host::new().await;
+    let loose = Loose(host.volumes.clone());
+    let mut test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &loose };
+    let why = test.run().await.unwrap_err().to_string();
+    assert!(why.contains("no firewall keeps tenants from it"), "{why}");
+    test.volumes = &loose;
+    let why = test.run().await.unwrap_err().to_string();
+    assert!(why.contains("fit in /data, which is limited to 16 MiB"), "{why}");
+    assert_eq!(host.volumes.observe().await.unwrap().volumes, []);
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_confirmed_machine_starts_without_the_chain() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let _firewall = Firewall::install().await;
+    let text = format!(
+        r#"{{"version":1,"workloads":[{{"name":"web","type":"zmachine","data":{{"image":"{}","cpu":1,
+            "memory":67108864,"rootfs":67108864,"entrypoint":["/bin/sleep","1000"]}}}}]}}"#,
+        registry.image
+    );
+    let body = Body::Plain(text.into_bytes());
+    let reserved = Resources { cru: 1, mru: ROOM, sru: ROOM, hru: 0, gpu: 0 };
+    let active = Version { number: 1, body_hash: body.hash().0, reserved };
+    let id = contract();
+    let confirmed = Contract { id, active, state: ContractState::Deployed, pending: None, paused: false };
+    let desired = Desired::new(confirmed, Some(body), None);
+    let web = desired.active.workloads().unwrap().machines[0].clone();
+    host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
+    host.run(&web, &[]).await.unwrap();
+    host.docker(&["kill", &host.name(&web.id)]);
+    host.until(&web.id, |state| !is_running(state)).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let snapshot = Snapshot {
+        head: Head { number: 5, hash: [5; 32], timestamp_ms: 0 },
+        age: HeadAge::New,
+        contracts: [(id, Arc::new(desired))].into(),
+        limits: ChainLimits { heartbeat_ms: 1_000, usage_ms: 1_000, answer_ms: 1_000 },
+    };
+    stored::write(&store, &snapshot).unwrap();
+    let joined = Joined { genesis: Default::default(), node: 1, client: None };
+    let endpoints = Endpoints::new(vec![format!("ws://127.0.0.1:{}", free_port())]);
+    let chain = Arc::new(RpcChain::new(endpoints, joined, MachineKey::generate().0));
+    let (_snapshots, snapshots) = watch::channel(None);
+    let outputs = Outputs {
+        reports: watch::channel(Reports::new()).0,
+        engine_up: watch::channel(false).0,
+        observed: watch::channel(Arc::default()).0,
+    };
+    let drivers = Drivers {
+        machines: host.machines.clone(),
+        volumes: Arc::new(host.volumes.clone()),
+        firewall: Arc::new(AgentFirewall::new(false)),
+    };
+    let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+    let timing = Timing { await_chain: Duration::ZERO, ..Timing::default() };
+    let memory = Memory::load(store).unwrap();
+    let engine = Engine::new(chain, drivers, snapshots, outputs, memory, timing, metrics);
+    let engine = tokio::spawn(engine.run());
+    host.until(&web.id, is_running).await;
+    engine.abort();
 }

@@ -3,7 +3,7 @@
 
 use super::{
     Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
-    Version,
+    Version, endpoints::Endpoints,
 };
 use async_trait::async_trait;
 use futures::{StreamExt, future::ready, stream, stream::BoxStream};
@@ -27,14 +27,24 @@ const BLOCKS_KEPT: usize = 8;
 /// Limit of records that are read at the same time.
 const MAX_READS: usize = 16;
 
-/// One node's access to the chain at an RPC endpoint.
+/// One node's access to the chain at its RPC endpoints.
 pub struct RpcChain {
-    url: String,
+    endpoints: Endpoints,
     genesis: H256,
     key: MachineKey,
     node: NodeId,
-    connection: RwLock<Connection>,
+    connection: RwLock<Option<Connection>>,
     blocks: Blocks,
+}
+
+/// A node's place on the chain.
+pub struct Joined {
+    /// Hash of the chain's block 0.
+    pub genesis: H256,
+    /// The node's id.
+    pub node: NodeId,
+    /// A connection, if the chain was reached.
+    pub client: Option<GridClient>,
 }
 
 struct Connection {
@@ -44,38 +54,27 @@ struct Connection {
 }
 
 impl RpcChain {
-    /// Signs reports of `node` with `key`; reconnects to `url`.
-    pub fn new(url: String, client: GridClient, key: MachineKey, node: NodeId) -> Self {
-        Self {
-            url,
-            genesis: client.genesis(),
-            key,
-            node,
-            connection: RwLock::new(Connection { client, followed: false }),
-            blocks: Blocks::default(),
-        }
+    /// Signs reports of the node with `key`; connects to `endpoints` where it has no connection.
+    pub fn new(endpoints: Endpoints, joined: Joined, key: MachineKey) -> Self {
+        let Joined { genesis, node, client } = joined;
+        let connection = client.map(|client| Connection { client, followed: false });
+        Self { endpoints, genesis, key, node, connection: RwLock::new(connection), blocks: Blocks::default() }
     }
 
-    async fn client(&self) -> GridClient {
-        self.connection.read().await.client.clone()
+    async fn client(&self) -> Result<GridClient, ChainError> {
+        let connection = self.connection.read().await;
+        connection.as_ref().map(|connection| connection.client.clone()).ok_or(ChainError::NotConnected)
     }
 
     /// A connection whose heads weren't followed yet.
     async fn fresh_client(&self) -> Result<GridClient, ChainError> {
         let mut connection = self.connection.write().await;
-        if connection.followed {
-            let client = GridClient::connect(&self.url).await?;
-            if client.genesis() != self.genesis {
-                return Err(ChainError::OtherChain {
-                    url: self.url.clone(),
-                    expected: self.genesis,
-                    found: client.genesis(),
-                });
-            }
-            connection.client = client;
-        }
-        connection.followed = true;
-        Ok(connection.client.clone())
+        let client = match &*connection {
+            Some(Connection { client, followed: false }) => client.clone(),
+            _ => self.endpoints.connect(Some(self.genesis)).await?,
+        };
+        *connection = Some(Connection { client: client.clone(), followed: true });
+        Ok(client)
     }
 
     fn at(&self, head: &Head) -> Result<GridAt, ChainError> {
@@ -153,7 +152,7 @@ impl Chain for RpcChain {
     }
 
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError> {
-        let client = self.client().await;
+        let client = self.client().await?;
         let (key, node) = (&self.key, self.node);
         let result = match report.clone() {
             Report::Heartbeat { boot_nonce } => {

@@ -13,6 +13,8 @@ use tfgrid_primitives::{ContractId, FailureCode};
 pub struct Desired {
     /// The contract as the chain has it.
     pub contract: Contract,
+    /// The body of the active version.
+    pub body: Option<Body>,
     /// The active version.
     pub active: Target,
     /// The update that awaits this node's answer.
@@ -61,10 +63,10 @@ pub struct Workloads {
 
 impl Desired {
     /// Parses the contract's bodies.
-    pub fn new(contract: Contract, body: Option<&Body>, pending_body: Option<&Body>) -> Self {
-        let active = Target::new(contract.id, contract.active, body);
+    pub fn new(contract: Contract, body: Option<Body>, pending_body: Option<&Body>) -> Self {
+        let active = Target::new(contract.id, contract.active, body.as_ref());
         let pending = contract.pending.map(|pending| Target::new(contract.id, pending, pending_body));
-        Self { contract, active, pending }
+        Self { contract, body, active, pending }
     }
 
     /// Whether the node has confirmed this version.

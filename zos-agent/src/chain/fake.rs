@@ -33,6 +33,7 @@ struct State {
     /// The reason for which all reports are refused.
     refusal: Option<Refusal>,
     is_registered: bool,
+    is_cut_off: bool,
 }
 
 impl State {
@@ -123,6 +124,7 @@ impl FakeChain {
             age_ms: 0,
             refusal: None,
             is_registered: true,
+            is_cut_off: false,
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -161,6 +163,11 @@ impl FakeChain {
     /// From now on, all reports are refused for a reason that passes, or none is.
     pub fn refuse_reports(&self, refusing: bool) {
         self.state().refusal = refusing.then_some(Refusal::SequenceOld);
+    }
+
+    /// From now on, new connections fail, or don't.
+    pub fn cut_off(&self, cut_off: bool) {
+        self.state().is_cut_off = cut_off;
     }
 
     /// The farmer removes the node.
@@ -283,6 +290,9 @@ impl FakeChain {
 #[async_trait]
 impl Chain for FakeChain {
     async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError> {
+        if self.state().is_cut_off {
+            return Err(ChainError::NotConnected);
+        }
         let mut heads = self.heads.subscribe();
         heads.mark_changed();
         let next = |mut heads: watch::Receiver<Head>| async move {

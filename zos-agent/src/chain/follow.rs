@@ -4,6 +4,7 @@
 use super::{
     BodyOf, Chain, ChainError, ChainLimits, Contract, Head, Version,
     desired::{Desired, Wanted},
+    stored,
 };
 use crate::{backoff::Backoff, metrics::Metrics, store::Store};
 use anyhow::{Error, Result, anyhow};
@@ -40,6 +41,8 @@ pub enum HeadAge {
     Same,
     /// Lower, or another block of the same number.
     Old,
+    /// Read from this node's disk: the chain wasn't reached since the start of the agent.
+    Stored,
 }
 
 /// This node's contracts at one head.
@@ -47,7 +50,7 @@ pub enum HeadAge {
 pub struct Snapshot {
     /// The block that was read.
     pub head: Head,
-    /// [`HeadAge::New`] or [`HeadAge::Same`].
+    /// Never [`HeadAge::Old`].
     pub age: HeadAge,
     /// All contracts on this node, with their bodies.
     pub contracts: BTreeMap<ContractId, Arc<Desired>>,
@@ -184,7 +187,7 @@ impl Follower {
         failures: &mut u32,
     ) -> Error {
         let mut heads = heads.fuse();
-        let mut is_behind = false;
+        let mut behind_since = None;
         loop {
             let mut head = match timeout(HEAD_TIMEOUT, heads.next()).await {
                 Ok(Some(Ok(head))) => head,
@@ -197,14 +200,17 @@ impl Follower {
                 head = newer;
             }
             if self.highest.age(&head) == HeadAge::Old {
-                if !is_behind {
+                let since: &mut Instant = behind_since.get_or_insert_with(|| {
                     warn!(
                         number = head.number,
                         "the endpoint serves an older block than before, or another one of the same number: \
                          waiting for a higher one. If the chain was started anew, use an empty --data folder"
                     );
+                    Instant::now()
+                });
+                if since.elapsed() > HEAD_TIMEOUT {
+                    return anyhow!("the endpoint stays behind the highest block that this node has seen");
                 }
-                is_behind = true;
                 continue;
             }
             match timeout(READ_TIMEOUT, self.read(&head)).await {
@@ -228,6 +234,11 @@ impl Follower {
         }
         let snapshot = self.snapshot(head, age, last.as_deref()).await?;
         if let Err(error) = self.highest.raise(head) {
+            error!("{error:#}");
+        }
+        if last.as_ref().is_none_or(|last| last.contracts != snapshot.contracts)
+            && let Err(error) = stored::write(&self.highest.store, &snapshot)
+        {
             error!("{error:#}");
         }
         if last.is_none() {
@@ -267,7 +278,7 @@ impl Follower {
             Some(_) => self.chain.body(contract.id, BodyOf::Pending, head).await?,
             None => None,
         };
-        let desired = Desired::new(contract, body.as_ref(), pending.as_ref());
+        let desired = Desired::new(contract, body, pending.as_ref());
         if let Some(Wanted::Unknown(why)) = desired.pending.as_ref().map(|pending| &pending.wanted) {
             warn!(contract = desired.contract.id, "update ignored for now: {why}");
         }

@@ -3,16 +3,19 @@
 
 pub mod client;
 pub mod desired;
+pub mod endpoints;
 #[cfg(test)]
 pub mod fake;
 mod follow;
 mod outbox;
+pub mod stored;
 
 pub use follow::{Follower, HeadAge, Snapshot, Unproven};
 pub use outbox::{Outbox, OutboxInputs};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
 use tfgrid_primitives::{
@@ -24,7 +27,7 @@ use tfgrid_primitives::{
 pub type Body = tfgrid_primitives::Body<Vec<u8>>;
 
 /// A finalized block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Block number.
     pub number: u32,
@@ -35,7 +38,7 @@ pub struct Head {
 }
 
 /// Whether the node has confirmed the active version of a contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ContractState {
     /// The chain waits for the node's report.
     Created,
@@ -44,7 +47,7 @@ pub enum ContractState {
 }
 
 /// A version of a contract's deployment.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     /// Increases with every update.
     pub number: u32,
@@ -70,7 +73,7 @@ pub enum BodyOf {
 }
 
 /// A node contract on this node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contract {
     /// Contract id.
     pub id: ContractId,
@@ -99,7 +102,7 @@ pub struct Closed {
 }
 
 /// Reporting intervals that the chain prescribes, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainLimits {
     /// From one heartbeat to the next.
     pub heartbeat_ms: u64,
@@ -211,6 +214,12 @@ pub enum ChainError {
         /// Genesis hash now.
         found: H256,
     },
+    /// There are several endpoints, and none can be used.
+    #[error("no endpoint of the chain can be used:{0}")]
+    NoEndpoint(String),
+    /// No endpoint was reached since the start.
+    #[error("the chain wasn't reached yet")]
+    NotConnected,
     /// A block was read too late.
     #[error("block {0} was dropped from the blocks that the agent keeps")]
     BlockDropped(u32),

@@ -65,6 +65,15 @@ struct Daemon {
     group: u32,
 }
 
+/// Socket of a node's own engine, in the form `unix:///…`.
+pub fn socket(node: &PublicKey) -> String {
+    socket_in(&run_folder(node))
+}
+
+fn socket_in(run: &Path) -> String {
+    format!("unix://{}", run.join("docker.sock").display())
+}
+
 impl OwnEngine {
     /// The engine of the node with this key. Its log goes to the node's data folder.
     pub fn new(data: &Path, pool: &Pool, node: &PublicKey, mirrors: Vec<String>) -> Self {
@@ -73,7 +82,7 @@ impl OwnEngine {
 
     /// Its socket, in the form `unix:///…`.
     pub fn socket(&self) -> String {
-        format!("unix://{}", self.run.join("docker.sock").display())
+        socket_in(&self.run)
     }
 
     /// Keeps both daemons running, for ever.

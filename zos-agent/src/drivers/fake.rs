@@ -4,9 +4,9 @@
 #![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
-    Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec,
-    WantedImages, WorkloadId,
+    Bind, Condition, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, MachineState,
+    MachineUsage, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver,
+    VolumeSpec, WantedImages, WorkloadId,
 };
 use async_trait::async_trait;
 use std::{
@@ -55,6 +55,7 @@ struct State {
     usage: BTreeMap<WorkloadId, MachineUsage>,
     starts: u64,
     engine_stopped: bool,
+    firewall_broken: bool,
     hanging: bool,
     log: Vec<String>,
     observations: u32,
@@ -186,6 +187,11 @@ impl FakeHost {
         self.state().engine_stopped = stopped;
     }
 
+    /// From now on, the firewall's rules can't be set, or can.
+    pub fn break_firewall(&self, broken: bool) {
+        self.state().firewall_broken = broken;
+    }
+
     /// A running machine exits with code 1.
     pub fn exit(&self, contract: ContractId, name: &str) {
         self.exit_with(contract, name, 1);
@@ -293,6 +299,16 @@ struct CancelledPull<'a> {
 impl Drop for CancelledPull<'_> {
     fn drop(&mut self) {
         drop(self.host.act(format!("cancel {}", self.image)));
+    }
+}
+
+#[async_trait]
+impl FirewallDriver for FakeHost {
+    async fn ensure(&self) -> Result<(), DriverError> {
+        if self.state().firewall_broken {
+            return Err(DriverError::transient("the rules can't be set"));
+        }
+        Ok(())
     }
 }
 

@@ -3,12 +3,15 @@
 //! itself lets containers reach every service on the host's addresses.
 
 use super::{
+    DriverError, FirewallDriver,
     registries::Registries,
-    tools::{Tool, run_with_input},
+    tools::{Tool, run, run_with_input},
 };
 use anyhow::{Context, Result};
+use async_trait::async_trait;
 use std::fs;
 use tfgrid_primitives::net::{GLOBAL_UNICAST_IPV6, NOT_PUBLIC_IPV4, NOT_PUBLIC_IPV6};
+use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
 /// Prefix of the names of tenants' bridges.
@@ -54,6 +57,46 @@ fn rules(allow_smtp: bool, fetches: &str) -> String {
         .replace("NOT_PUBLIC_V6", &NOT_PUBLIC_IPV6.map(|network| network.to_string()).join(", "))
         .replace("PUBLIC_V6", &GLOBAL_UNICAST_IPV6.to_string())
         .replace("MAIL", if allow_smtp { "" } else { NO_MAIL })
+}
+
+/// Keeps the rules in place, also where something else on this machine removes them.
+#[derive(Debug)]
+pub struct Firewall {
+    allow_smtp: bool,
+    registries: Registries,
+    /// Set once the rules of an earlier start are replaced.
+    installed: OnceCell<()>,
+}
+
+impl Firewall {
+    /// Sets nothing yet. With `allow_smtp` tenants can reach mail servers; the node's engine reaches `registries`.
+    pub fn new(allow_smtp: bool, registries: Registries) -> Self {
+        Self { allow_smtp, registries, installed: OnceCell::new() }
+    }
+
+    async fn install(&self) -> Result<()> {
+        install(self.allow_smtp, &self.registries).await
+    }
+}
+
+#[async_trait]
+impl FirewallDriver for Firewall {
+    async fn ensure(&self) -> Result<(), DriverError> {
+        self.installed.get_or_try_init(|| self.install()).await?;
+        if !is_installed().await {
+            warn!(
+                "something has removed the firewall rules that keep tenants from this host: setting them again"
+            );
+            self.install().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the agent's rules are in the kernel.
+pub(crate) async fn is_installed() -> bool {
+    let words: Vec<&str> = ["list"].into_iter().chain(TABLE.split(' ')).collect();
+    run(&NFT, &words).await.is_ok()
 }
 
 /// Installs the rules, or replaces those of an earlier start. With `allow_smtp` tenants can reach mail servers; the

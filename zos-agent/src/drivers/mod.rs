@@ -11,6 +11,7 @@ pub mod machine;
 pub mod pool;
 pub mod registries;
 pub(crate) mod tools;
+pub(crate) mod uplink;
 pub mod volume;
 
 use anyhow::anyhow;
@@ -335,6 +336,13 @@ pub trait MachineDriver: Send + Sync {
 
     /// Resolves when a machine of this node has changed since the last call.
     async fn changed(&self);
+}
+
+/// Driver of the rules that keep tenants from the host and its network.
+#[async_trait]
+pub trait FirewallDriver: Send + Sync {
+    /// Sets the rules, unless they are in place.
+    async fn ensure(&self) -> Result<(), DriverError>;
 }
 
 /// Driver of volumes.

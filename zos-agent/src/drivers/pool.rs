@@ -207,6 +207,32 @@ pub struct Pool {
     first_free: u64,
 }
 
+/// A pool as others see it while an agent uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MountedPool {
+    /// Size of its file system in bytes.
+    pub total: u64,
+    /// Free bytes.
+    pub free: u64,
+    /// Whether the kernel has given it up.
+    pub is_read_only: bool,
+}
+
+/// The pool of this node, `None` if it isn't mounted.
+///
+/// # Errors
+/// If it can't be measured.
+pub fn mounted(node: &PublicKey) -> Result<Option<MountedPool>> {
+    let root = run_folder(node).join("pool");
+    if !is_mount_point(&root)? {
+        return Ok(None);
+    }
+    let space = statvfs(&root).with_context(|| format!("can't measure {}", root.display()))?;
+    let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
+    let is_read_only = space.f_flag.contains(StatVfsMountFlags::RDONLY);
+    Ok(Some(MountedPool { total: bytes(space.f_blocks), free: bytes(space.f_bavail), is_read_only }))
+}
+
 /// Space of a pool in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Share {

@@ -17,15 +17,16 @@ mod tests;
 use crate::{
     backoff::Backoff,
     chain::{
-        Chain, Reports, Snapshot, Version,
+        Chain, Contract, HeadAge, Reports, Snapshot, Version,
         desired::{Desired, Target, Wanted, Workloads},
+        stored,
     },
     clock::unix_ms,
-    drivers::{DriverError, MachineDriver, WantedImages},
+    drivers::{DriverError, ImageRules, MachineDriver, WantedImages},
     metrics::Metrics,
     store::Store,
 };
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use exits::Exits;
 use observed::{Observed, ObservedContract, observe};
 use plan::{Approved, Goal, Plan, as_grown, plan, suspend};
@@ -54,6 +55,8 @@ const MAX_OBSERVE_RETRY: Duration = Duration::from_secs(10);
 /// Intervals and limits of the engine.
 #[derive(Clone, Debug)]
 pub struct Timing {
+    /// How long the chain is awaited after the start before workloads start as of the stored snapshot.
+    pub await_chain: Duration,
     /// From one observation to the next while nothing happens.
     pub observe_every: Duration,
     /// Limit for one observation.
@@ -79,6 +82,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
+            await_chain: Duration::from_secs(15),
             observe_every: Duration::from_secs(30),
             observe_timeout: Duration::from_secs(30),
             ready_after: Duration::from_secs(10),
@@ -98,6 +102,7 @@ pub struct Memory {
     quarantine: Quarantine,
     releases: Releases,
     exits: Exits,
+    snapshot: Option<Arc<Snapshot>>,
 }
 
 impl Memory {
@@ -109,7 +114,14 @@ impl Memory {
         Ok(Self {
             quarantine: Quarantine::load(store.clone())?,
             releases: Releases::load(store.clone())?,
-            exits: Exits::load(store)?,
+            exits: Exits::load(store.clone())?,
+            // What is damaged here is read from the chain anew.
+            snapshot: stored::read(&store)
+                .unwrap_or_else(|error| {
+                    error!("can't go by the stored snapshot: {error:#}");
+                    None
+                })
+                .map(Arc::new),
         })
     }
 }
@@ -149,6 +161,10 @@ pub struct Engine {
     exits: Exits,
     /// Contracts of which the chain has a record of their end.
     closed: BTreeSet<ContractId>,
+    /// Snapshot of the last run of the agent, until the chain is reached.
+    stored: Option<Arc<Snapshot>>,
+    /// From when on the stored snapshot counts.
+    stored_from: Instant,
     /// Snapshot of the last pass.
     last_snapshot: Option<Arc<Snapshot>>,
     failed_observations: u32,
@@ -166,7 +182,7 @@ impl Engine {
         timing: Timing,
         metrics: Metrics,
     ) -> Self {
-        let Memory { quarantine, releases, exits } = memory;
+        let Memory { quarantine, releases, exits, snapshot } = memory;
         Self {
             chain,
             reconciler: Reconciler::new(drivers.clone()),
@@ -174,16 +190,18 @@ impl Engine {
             snapshots,
             outputs,
             quarantine,
-            timing,
             metrics,
             progress: BTreeMap::new(),
             rejected_updates: BTreeMap::new(),
             releases,
             exits,
             closed: BTreeSet::new(),
+            stored: snapshot,
+            stored_from: Instant::now() + timing.await_chain,
             last_snapshot: None,
             failed_observations: 0,
             next_pass: Instant::now(),
+            timing,
         }
     }
 
@@ -218,24 +236,53 @@ impl Engine {
         }
     }
 
+    /// The chain's latest snapshot; the stored one if the chain isn't reached some time after the start.
+    fn latest(&mut self) -> Option<Arc<Snapshot>> {
+        let latest = self.snapshots.borrow_and_update().clone();
+        let now = Instant::now();
+        if latest.is_some() {
+            self.stored = None;
+        } else if self.stored.is_some() && now < self.stored_from {
+            self.next_pass = self.stored_from;
+        } else if let Some(stored) = &self.stored {
+            if self.last_snapshot.is_none() {
+                let Snapshot { head, contracts, .. } = &**stored;
+                warn!(
+                    number = head.number,
+                    contracts = contracts.len(),
+                    "the chain isn't reached: going by what it said last"
+                );
+            }
+            return Some(stored.clone());
+        } else {
+            self.next_pass = now + self.timing.observe_every;
+        }
+        latest
+    }
+
     /// Observes, plans, starts plans and reports.
     async fn pass(&mut self) {
-        let Some(snapshot) = self.snapshots.borrow_and_update().clone() else {
-            self.next_pass = Instant::now() + self.timing.observe_every;
-            return;
-        };
+        let Some(snapshot) = self.latest() else { return };
         let Some(observed) = self.observe().await else { return };
         self.note_ended(&snapshot);
         self.last_snapshot = Some(snapshot.clone());
         self.next_pass = Instant::now() + self.timing.observe_every;
 
-        let goals = self.goals(&snapshot, &observed).await;
+        let is_stored = snapshot.age == HeadAge::Stored;
+        let goals = if is_stored {
+            self.stored_goals(&snapshot, &observed)
+        } else {
+            self.goals(&snapshot, &observed).await
+        };
         self.cancel_outdated(&goals);
         self.drivers.machines.want_images(wanted_images(&snapshot));
         let plans = plan(&goals, &observed);
         self.update_progress(&snapshot, &observed, &goals, &plans).await;
         self.forget_gone(&goals);
-        self.start(&goals, plans);
+        self.start(&snapshot, &goals, plans);
+        if is_stored {
+            return;
+        }
         let busy = self.reconciler.busy().into_iter().map(|(contract, _)| contract).collect();
         self.releases.ask(&*self.chain, &snapshot, &observed, &busy, &self.timing).await;
         self.report(&snapshot, &observed);
@@ -244,17 +291,19 @@ impl Engine {
 
     async fn observe(&mut self) -> Option<Observed> {
         let limit = self.timing.observe_timeout;
-        let observing = observe(&*self.drivers.machines, &*self.drivers.volumes);
+        let observing = observe(&self.drivers, &self.metrics);
         let result = match timeout(limit, observing).await {
             Ok(result) => result,
-            Err(_) => Err(DriverError::transient(format!("no answer within {limit:?}"))),
+            Err(_) => {
+                self.metrics.engine_up.set(0);
+                Err(anyhow!("the container engine doesn't answer within {limit:?}"))
+            }
         };
-        self.metrics.engine_up.set(result.is_ok().into());
         self.outputs.engine_up.send_if_modified(|up| std::mem::replace(up, result.is_ok()) != result.is_ok());
         match result {
             Ok(observed) => {
                 if std::mem::take(&mut self.failed_observations) > 0 {
-                    info!("containers and volumes can be observed again");
+                    info!("firewall, storage pool and container engine are back: heartbeats go on");
                 }
                 Some(observed)
             }
@@ -263,7 +312,7 @@ impl Engine {
                 let most = self.timing.observe_every.min(MAX_OBSERVE_RETRY);
                 let delay = Backoff { most, ..self.timing.backoff }.delay(self.failed_observations);
                 self.next_pass = Instant::now() + delay;
-                warn!(retry_in = ?delay, "no heartbeats: can't observe containers and volumes: {why:#}");
+                warn!(retry_in = ?delay, "no heartbeats, nothing is started: {why:#}");
                 None
             }
         }
@@ -312,6 +361,24 @@ impl Engine {
             Some(pending) if self.rejected_update(desired).is_none() => pending,
             _ => &desired.active,
         }
+    }
+
+    /// Goals while the chain isn't reached: what it had confirmed goes on, and nothing is deployed or removed.
+    fn stored_goals(&mut self, snapshot: &Snapshot, observed: &Observed) -> BTreeMap<ContractId, Goal> {
+        let mut goals: BTreeMap<_, _> = observed.keys().map(|contract| (*contract, Goal::Keep)).collect();
+        for (&contract, desired) in &snapshot.contracts {
+            let Desired { contract: Contract { active, paused, .. }, .. } = **desired;
+            self.progress.entry(contract).or_default().begin(active, true);
+            let is_unreadable = observed.get(&contract).is_some_and(|there| there.is_unreadable);
+            let goal = match desired.active.workloads() {
+                _ if is_unreadable => Goal::Keep,
+                _ if paused => Goal::Halt,
+                Some(workloads) => Goal::Resume(workloads.clone()),
+                None => Goal::Keep,
+            };
+            goals.insert(contract, goal);
+        }
+        goals
     }
 
     async fn goals(&mut self, snapshot: &Snapshot, observed: &Observed) -> BTreeMap<ContractId, Goal> {
@@ -416,7 +483,7 @@ impl Engine {
 
     fn purpose(&self, contract: ContractId, goal: &Goal) -> Option<Purpose> {
         match goal {
-            Goal::Run { .. } => self.progress.get(&contract)?.version().map(Purpose::Run),
+            Goal::Run { .. } | Goal::Resume(_) => self.progress.get(&contract)?.version().map(Purpose::Run),
             Goal::Suspend(_) => Some(Purpose::Suspend),
             Goal::Halt => Some(Purpose::Halt),
             Goal::Destroy => Some(Purpose::Destroy),

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is on this machine, by contract.
 
-use crate::drivers::{
-    DriverError, MachineDriver, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes,
-    VolumeDriver,
+use super::reconcile::Drivers;
+use crate::{
+    drivers::{DriverError, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes},
+    metrics::Metrics,
 };
+use anyhow::{Error, Result};
 use std::collections::BTreeMap;
 use tfgrid_primitives::ContractId;
 
@@ -24,15 +26,21 @@ pub struct ObservedContract {
     pub is_unreadable: bool,
 }
 
-/// Asks both drivers.
+/// Asks all drivers, and counts in the metrics which of them answer.
 ///
 /// # Errors
-/// If either driver fails: one answer alone would make what the other knows look absent.
-pub async fn observe(
-    machines: &dyn MachineDriver,
-    volumes: &dyn VolumeDriver,
-) -> Result<Observed, DriverError> {
-    let (machines, volumes) = futures::try_join!(machines.observe(), volumes.observe())?;
+/// If one fails: what it knows would look absent, or nothing would keep tenants from the host.
+pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<Observed> {
+    let Drivers { machines, volumes, firewall } = drivers;
+    let (guarded, machines, volumes) =
+        futures::join!(firewall.ensure(), machines.observe(), volumes.observe());
+    metrics.firewall_up.set(guarded.is_ok().into());
+    metrics.engine_up.set(machines.is_ok().into());
+    metrics.pool_up.set(volumes.is_ok().into());
+    let fails = |part: &str, why: DriverError| Error::from(why).context(format!("the {part} fails"));
+    guarded.map_err(|why| fails("firewall", why))?;
+    let volumes = volumes.map_err(|why| fails("storage pool", why))?;
+    let machines = machines.map_err(|why| fails("container engine", why))?;
     Ok(by_contract(machines, volumes))
 }
 

@@ -19,6 +19,8 @@ pub enum Goal {
         /// Machines that may run while images are fetched, which takes as long as a registry likes.
         approved: Approved,
     },
+    /// Those machines of these workloads start that were created already; everything else stays.
+    Resume(Workloads),
     /// No other machines run than these; everything else stays.
     Suspend(Approved),
     /// No machine runs; everything else stays.
@@ -106,11 +108,21 @@ pub fn plan(goals: &BTreeMap<ContractId, Goal>, observed: &Observed) -> Vec<Plan
 fn steps(goal: &Goal, observed: &ObservedContract) -> Vec<Step> {
     match goal {
         Goal::Run { workloads, approved } => run(workloads, approved, observed),
+        Goal::Resume(workloads) => resume(workloads, observed),
         Goal::Suspend(approved) => suspend(approved, observed),
         Goal::Halt => suspend(&Approved::new(), observed),
         Goal::Destroy => destroy(observed),
         Goal::Keep => Vec::new(),
     }
+}
+
+fn resume(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
+    let is_to_start = |spec: &&MachineSpec| {
+        observed.machines.get(&spec.id.name).is_some_and(|machine| {
+            machine.hash == spec.hash && !machine.is_running() && spec.finished(machine).is_none()
+        })
+    };
+    workloads.machines.iter().filter(is_to_start).cloned().map(Step::StartMachine).collect()
 }
 
 /// Stops what isn't approved.
@@ -557,6 +569,7 @@ mod tests {
     fn goal() -> impl Strategy<Value = Goal> {
         prop_oneof![
             4 => (workloads(), approved()).prop_map(|(workloads, approved)| Goal::Run { workloads, approved }),
+            1 => workloads().prop_map(Goal::Resume),
             1 => approved().prop_map(Goal::Suspend),
             1 => Just(Goal::Halt),
             1 => Just(Goal::Destroy),

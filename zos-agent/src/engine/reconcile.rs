@@ -4,7 +4,9 @@
 use super::plan::{Approved, Plan, Step};
 use crate::{
     chain::Version,
-    drivers::{Bind, DriverError, ImageRules, MachineDriver, MachineSpec, VolumeDriver, WorkloadId},
+    drivers::{
+        Bind, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, VolumeDriver, WorkloadId,
+    },
 };
 use anyhow::Error;
 use futures::FutureExt;
@@ -91,6 +93,8 @@ pub struct Drivers {
     pub machines: Arc<dyn MachineDriver>,
     /// Driver of volumes.
     pub volumes: Arc<dyn VolumeDriver>,
+    /// Driver of what keeps tenants from the host. No workload starts without it.
+    pub firewall: Arc<dyn FirewallDriver>,
 }
 
 /// Plans in execution.
@@ -231,7 +235,7 @@ impl Work {
     }
 
     async fn one(&self, step: &Step) -> Result<(), DriverError> {
-        let Drivers { machines, volumes } = &self.drivers;
+        let Drivers { machines, volumes, firewall } = &self.drivers;
         match step {
             Step::FetchImage(spec) => {
                 let keep = self.approved.get(&spec.id.name) == Some(&spec.hash);
@@ -244,6 +248,7 @@ impl Work {
             Step::StartMachine(spec) => {
                 // Again: without its volumes, it would write to the host's disk.
                 self.binds(spec).await?;
+                firewall.ensure().await?;
                 machines.start(&spec.id).await
             }
             Step::DeleteVolume(name) => volumes.delete(&self.id(name)).await,

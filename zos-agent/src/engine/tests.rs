@@ -18,6 +18,7 @@ use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
 mod jobs;
+mod offline;
 mod releases;
 mod tries;
 mod updates;
@@ -156,7 +157,8 @@ impl Node {
 
 fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Agent {
     let chain: Arc<dyn Chain> = Arc::new(chain.clone());
-    let drivers = Drivers { machines: Arc::new(host.clone()), volumes: Arc::new(host.clone()) };
+    let host = Arc::new(host.clone());
+    let drivers = Drivers { machines: host.clone(), volumes: host.clone(), firewall: host };
     let store = Store::open(data).unwrap();
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let (snapshots, snapshots_rx) = watch::channel(None);
@@ -543,6 +545,23 @@ async fn without_an_engine_there_is_no_heartbeat_and_no_change() {
     node.host.stop_engine(false);
     node.until("the contract is removed", |node| node.host.is_empty()).await;
     node.until("heartbeats go on", |node| node.chain.reports("heartbeat").len() > heartbeats).await;
+}
+
+#[tokio::test]
+async fn without_a_firewall_nothing_starts_and_no_heartbeat() {
+    let mut node = Node::new();
+    node.chain.limits.heartbeat_ms = 50;
+    node.host.break_firewall(true);
+    node.start();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    let observations = node.host.observations();
+    node.until("the agent looks again", |node| node.host.observations() >= observations + 4).await;
+    assert_eq!(node.host.log(), Vec::<String>::new());
+    assert_eq!(node.chain.reports("heartbeat"), []);
+
+    node.host.break_firewall(false);
+    node.until_deployed(1).await;
+    node.until("heartbeats are sent", |node| !node.chain.reports("heartbeat").is_empty()).await;
 }
 
 #[tokio::test]

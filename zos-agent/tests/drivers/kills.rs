@@ -64,7 +64,7 @@ impl Step {
 impl Host {
     /// Drivers of an agent that has just started.
     fn new_agent(&self) -> DockerMachines {
-        let choice = EngineChoice { socket: self.socket.clone(), any: false };
+        let choice = EngineChoice { socket: self.socket.clone(), any: false, private_registries: true };
         DockerMachines::new(choice, self.pool.clone(), &self.node_key, vec!["1.1.1.1".into()])
     }
 

@@ -178,11 +178,12 @@ fn mount(common: &Common, spec: &MachineSpec, bind: &Bind) -> Mount {
     }
 }
 
-/// The network of a contract.
-pub fn contract_network(common: &Common, contract: ContractId) -> NetworkCreateRequest {
+/// The network of a contract, for packets of at most `mtu` bytes.
+pub fn contract_network(common: &Common, contract: ContractId, mtu: u32) -> NetworkCreateRequest {
     let options = [
         ("com.docker.network.bridge.name", super::names::bridge(contract)),
         ("com.docker.network.bridge.enable_ip_masquerade", "true".into()),
+        ("com.docker.network.driver.mtu", mtu.to_string()),
     ];
     NetworkCreateRequest {
         name: network(contract),

@@ -16,21 +16,23 @@ use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
     ObservedMachine, ObservedMachines, WantedImages, WorkloadId, io_error, limits,
     pool::Pool,
-    tools::{Tool, run},
+    tools::run,
+    uplink::{self, IP},
 };
 use async_trait::async_trait;
 use bollard::{
-    Docker,
+    Docker, body_full,
     errors::Error,
     models::{
         ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse,
         HealthStatusEnum,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
-        LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
-        StatsOptionsBuilder, StopContainerOptions,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
+        InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder,
+        ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions, StatsOptionsBuilder,
+        StopContainerOptions,
     },
 };
 use container::{Common, contract_network};
@@ -57,7 +59,6 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
 
 /// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
@@ -169,6 +170,42 @@ impl DockerMachines {
         self.connection().await.map(drop)
     }
 
+    /// Whether this engine limits the roots of machines.
+    ///
+    /// # Errors
+    /// If the engine doesn't answer.
+    pub async fn limits_roots(&self) -> Result<bool, DriverError> {
+        Ok(self.connection().await?.in_pool)
+    }
+
+    /// Makes an image from a tar archive of its files, or replaces it. It is removed with the contract's network.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub async fn import_image(
+        &self,
+        contract: ContractId,
+        image: &str,
+        archive: &'static [u8],
+    ) -> Result<(), DriverError> {
+        let docker = self.docker().await?;
+        pull::remove(&docker, image).await;
+        let (repository, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
+        let options = CreateImageOptionsBuilder::default().from_src("-").repo(repository).tag(tag).build();
+        let imported = docker.create_image(Some(options), Some(body_full(archive.into())), None);
+        imported.try_collect::<Vec<_>>().await.map_err(|error| failure("import", image, error))?;
+        self.remember_image(contract, image.to_owned());
+        Ok(())
+    }
+
+    /// A machine of this node, `None` if there is none with this name.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub async fn machine(&self, id: &WorkloadId) -> Result<Option<ObservedMachine>, DriverError> {
+        self.observe_machine(&self.docker().await?, &self.common.names.container(id)).await
+    }
+
     /// Removes everything of this node; returns the numbers of containers and networks.
     ///
     /// # Errors
@@ -249,7 +286,7 @@ impl DockerMachines {
             .map_err(|error| failure("inspect the network", &name, error))?;
         match found {
             None => docker
-                .create_network(contract_network(&self.common, contract))
+                .create_network(contract_network(&self.common, contract, uplink::mtu().await?))
                 .await
                 .map(drop)
                 .map_err(|error| failure("create the network", &name, error)),

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The agent, its parts and its machine.
+
+use super::Finding;
+use crate::{
+    clock::unix_ms,
+    config::Place,
+    details::Hardware,
+    drivers::{
+        dockerd, firewall,
+        machine::{Connection, EngineChoice},
+        pool::{self, MountedPool},
+        uplink,
+    },
+    requirements::ENGINE_TIMEOUT,
+    self_test,
+    store::{DataLock, Store},
+};
+use anyhow::{Result, anyhow};
+use std::{path::Path, time::Duration};
+use tfgrid_primitives::{PublicKey, units::GIB};
+use tokio::time::timeout;
+
+/// What a started node has on its machine.
+pub async fn examine(place: &Place, key: &PublicKey, state: &Store) -> Vec<Finding> {
+    let agent = match DataLock::is_taken(&place.data) {
+        Ok(true) => Finding::ok("agent", "it runs"),
+        Ok(false) => {
+            Finding::wrong("agent", "it doesn't run", "start zos-agent, best as a service that is restarted")
+        }
+        Err(error) => Finding::unknown("agent", error),
+    };
+    vec![
+        agent,
+        storage_pool(pool::mounted(key)),
+        engine(place, key).await,
+        firewall().await,
+        self_test(self_test::Outcome::last(state), unix_ms()),
+    ]
+}
+
+fn storage_pool(mounted: Result<Option<MountedPool>>) -> Finding {
+    const NAME: &str = "storage pool";
+    match mounted {
+        Ok(Some(pool)) if pool.is_read_only => Finding::wrong(
+            NAME,
+            "it is read-only, as after a failure of its disk",
+            "see the kernel's log (dmesg), replace the disk, and restart the agent",
+        ),
+        Ok(Some(pool)) => {
+            let text = format!("{} of {} GiB are free", pool.free / GIB, pool.total / GIB);
+            if pool.free < pool.total / 20 {
+                Finding::wrong(NAME, format!("it is full: {text}"), "name a larger place, or free the disk")
+            } else {
+                Finding::ok(NAME, text)
+            }
+        }
+        Ok(None) => Finding::wrong(
+            NAME,
+            "it isn't mounted",
+            "the agent mounts it at its start: read why it can't in its log, and check that the disk is connected",
+        ),
+        Err(error) => Finding::unknown(NAME, error),
+    }
+}
+
+async fn engine(place: &Place, key: &PublicKey) -> Finding {
+    const NAME: &str = "container engine";
+    let own = EngineChoice { socket: dockerd::socket(key), any: false };
+    let choice = place.engine_choice().unwrap_or(own);
+    let opened = timeout(ENGINE_TIMEOUT, Connection::open(&choice)).await;
+    match opened.map_err(|_| anyhow!("no answer within {ENGINE_TIMEOUT:?}")).and_then(|opened| Ok(opened?)) {
+        Ok(_) => Finding::ok(NAME, format!("it answers at {}", choice.socket)),
+        Err(error) => Finding::wrong(
+            NAME,
+            format!("{error:#}"),
+            format!("the agent starts an engine of its own: see {}", place.data.join("engine.log").display()),
+        ),
+    }
+}
+
+async fn firewall() -> Finding {
+    if firewall::is_installed().await {
+        Finding::ok("firewall", "its rules keep tenants from this host")
+    } else {
+        Finding::wrong(
+            "firewall",
+            "its rules aren't set",
+            "the agent sets them: read why it can't in its log, and see that nothing else flushes nftables",
+        )
+    }
+}
+
+fn self_test(last: Result<Option<self_test::Outcome>>, now_ms: u64) -> Finding {
+    const NAME: &str = "self-test";
+    let ago = |at_ms: u64| format!("{} s ago", now_ms.saturating_sub(at_ms) / 1_000);
+    match last {
+        Ok(Some(self_test::Outcome { at_ms, took_ms, failure: None })) => {
+            Finding::ok(NAME, format!("passed {}, in {:?}", ago(at_ms), Duration::from_millis(took_ms)))
+        }
+        Ok(Some(self_test::Outcome { at_ms, failure: Some(why), .. })) => Finding::wrong(
+            NAME,
+            format!("failed {}: {why}", ago(at_ms)),
+            "mend that: until it passes, the node joins no farm, sends no heartbeat and starts nothing",
+        ),
+        Ok(None) => {
+            Finding::wrong(NAME, "it was never made", "start the agent: it tests the machine at its start")
+        }
+        Err(error) => Finding::unknown(NAME, error),
+    }
+}
+
+/// What the machine has.
+pub async fn hardware() -> Vec<Finding> {
+    let Hardware { serial, is_virtualized, is_secure_boot, gpus, disks } = Hardware::of(Path::new("/"));
+    let words = |is: bool| if is { "yes" } else { "no" };
+    let serial = if serial.is_empty() { "none" } else { &serial };
+    let mut findings = vec![Finding::note(
+        "machine",
+        format!(
+            "serial number {serial}; virtual: {}; secure boot: {}",
+            words(is_virtualized),
+            words(is_secure_boot)
+        ),
+    )];
+    findings.extend(disks.iter().map(|disk| {
+        let kind = if disk.is_rotational { "HDD" } else { "SSD" };
+        Finding::note(format!("disk {}", disk.name), format!("{kind}, {} GiB", disk.bytes / GIB))
+    }));
+    findings.extend(gpus.iter().map(|gpu| {
+        let text = format!("{:04x}:{:04x}, {} GiB", gpu.vendor, gpu.device, gpu.memory / GIB);
+        Finding::note("GPU", text)
+    }));
+    findings.push(match uplink::mtu().await {
+        Ok(mtu) => Finding::note("uplink", format!("packets of at most {mtu} bytes")),
+        Err(error) => Finding::unknown("uplink", error),
+    });
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::State;
+
+    #[test]
+    fn a_failed_self_test_says_why_and_since_when() {
+        let outcome = |failure: Option<&str>| {
+            let failure = failure.map(Into::into);
+            self_test(Ok(Some(self_test::Outcome { at_ms: 1_000, took_ms: 900, failure })), 61_000)
+        };
+        let passed = outcome(None);
+        assert_eq!((passed.state, passed.text.as_str()), (State::Ok, "passed 60 s ago, in 900ms"));
+        let failed = outcome(Some("17 MiB fit in /"));
+        assert_eq!((failed.state, failed.text.as_str()), (State::Wrong, "failed 60 s ago: 17 MiB fit in /"));
+        assert_eq!(self_test(Ok(None), 0).state, State::Wrong);
+    }
+
+    #[test]
+    fn a_pool_that_is_gone_read_only_or_full_is_wrong() {
+        let state = |pool| storage_pool(Ok(pool)).state;
+        let pool = MountedPool { total: 100 * GIB, free: 50 * GIB, is_read_only: false };
+        assert_eq!(state(Some(pool)), State::Ok);
+        assert_eq!(state(Some(MountedPool { is_read_only: true, ..pool })), State::Wrong);
+        assert_eq!(state(Some(MountedPool { free: GIB, ..pool })), State::Wrong);
+        assert_eq!(state(None), State::Wrong);
+    }
+}

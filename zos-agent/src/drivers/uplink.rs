@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The link by which this machine reaches the internet: the interface of its default route.
+
+use super::tools::{Tool, run};
+use anyhow::{Context, Result};
+use serde::{Deserialize, de::DeserializeOwned};
+
+pub(crate) const IP: Tool = Tool { program: "ip", package: "iproute2" };
+/// MTU of a machine without an uplink: that of Ethernet.
+const DEFAULT_MTU: u32 = 1_500;
+
+#[derive(Deserialize)]
+struct Route {
+    /// Missing where a route has several next hops.
+    dev: Option<String>,
+    #[serde(default)]
+    metric: u32,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    mtu: u32,
+}
+
+/// Size of the largest packets that leave this machine unfragmented. IPv4's default route counts before IPv6's.
+///
+/// # Errors
+/// If `ip` fails.
+pub async fn mtu() -> Result<u32> {
+    for family in ["-4", "-6"] {
+        let routes: Vec<Route> = ip(&[family, "route", "show", "default"]).await?;
+        let best = routes.into_iter().filter(|route| route.dev.is_some()).min_by_key(|route| route.metric);
+        if let Some(name) = best.and_then(|route| route.dev) {
+            let links: Vec<Link> = ip(&["link", "show", "dev", &name]).await?;
+            return links.first().map(|link| link.mtu).with_context(|| format!("there is no link {name}"));
+        }
+    }
+    Ok(DEFAULT_MTU)
+}
+
+async fn ip<T: DeserializeOwned>(args: &[&str]) -> Result<T> {
+    let text = run(&IP, &[&["-json"], args].concat()).await?;
+    serde_json::from_str(&text).with_context(|| format!("can't understand `ip {}`", args.join(" ")))
+}
