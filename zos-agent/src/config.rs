@@ -4,6 +4,7 @@
 use crate::{
     drivers::{machine::EngineChoice, pool::PoolPlace},
     host::CapacityOverride,
+    power::PowerArgs,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
@@ -83,6 +84,9 @@ pub struct RunArgs {
     /// Let workloads reach mail servers (TCP port 25). Spam of one tenant brings this farm's addresses on block lists
     #[arg(long, env = "ZOS_ALLOW_SMTP")]
     pub allow_smtp: bool,
+    /// Commands for the farmer's power target.
+    #[command(flatten)]
+    pub power: PowerArgs,
     /// Serve Prometheus metrics at this address, under /metrics
     #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9616")]
     pub metrics: SocketAddr,
