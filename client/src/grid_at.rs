@@ -8,8 +8,9 @@ use crate::{
         runtime_types::{
             bounded_collections,
             pallet_grid_billing::types as billing,
-            pallet_grid_farms::types::{HeldIp, IpState, Ticket},
-            pallet_grid_nodes::types::FarmerSettings,
+            pallet_grid_farms::types::{HeldIp, IpState},
+            pallet_grid_nodes::{liveness::LiveState, types::FarmerSettings},
+            tfgrid_primitives::report::PowerState as ChainPowerState,
             tfgrid_runtime::configs::parameters::{
                 RuntimeParametersKey, RuntimeParametersValue,
                 dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
@@ -34,7 +35,7 @@ use tfgrid_primitives::{
     clock::tft_of,
     ledger::FULL_PRICE,
     pricing::traffic_cost,
-    report::{DetailsPayload, Failure},
+    report::{DetailsPayload, Failure, PowerState},
     traits::ContractPrice,
     units::{HOUR_MS, MONTH_MS},
     views::{
@@ -87,6 +88,15 @@ pub struct FedPrice {
     pub price: TftPrice,
     /// Milliseconds since 1970.
     pub at_ms: u64,
+}
+
+/// Whether a node is to sleep, and whether it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodePower {
+    /// What its farmer wants.
+    pub target: PowerState,
+    /// What the chain knows.
+    pub state: PowerState,
 }
 
 /// A boot ticket on the chain.
@@ -376,11 +386,6 @@ impl GridAt {
         Ok(record.map(|node| node.settings))
     }
 
-    /// A boot ticket; `None` for one that was never opened or whose record is deleted.
-    pub async fn ticket(&self, ticket: &PublicKey) -> Result<Option<Ticket>, Error> {
-        self.fetch("a ticket", api::storage().farms().tickets(), (*ticket,)).await
-    }
-
     /// How many open contracts a twin has.
     pub async fn contract_count(&self, twin: TwinId) -> Result<u32, Error> {
         let count = api::storage().contracts().twin_contract_count();
@@ -556,6 +561,19 @@ impl GridAt {
                 return Ok(states);
             }
         }
+    }
+
+    /// Whether a node is to sleep, and whether it does; `None` for an unknown node.
+    pub async fn node_power(&self, node: NodeId) -> Result<Option<NodePower>, Error> {
+        let what = "a node's power";
+        let record = self.fetch(what, api::storage().nodes().nodes(), (node,)).await?;
+        let liveness = self.fetch(what, api::storage().nodes().liveness_of(), (node,)).await?;
+        let (Some(record), Some(liveness)) = (record, liveness) else { return Ok(None) };
+        let of = |asleep| if asleep { PowerState::Standby } else { PowerState::Up };
+        Ok(Some(NodePower {
+            target: of(matches!(record.settings.power_target, ChainPowerState::Standby)),
+            state: of(matches!(liveness.state, LiveState::Standby { .. })),
+        }))
     }
 
     /// A node's report of its hardware; `None` before the first one.

@@ -18,6 +18,7 @@ use crate::{
     identity::Identity,
     join::Joining,
     metrics::{self, Metrics},
+    power::Power,
     requirements,
     self_test::SelfTest,
     store::{DataLock, Store},
@@ -112,11 +113,13 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (observed, observed_rx) = watch::channel(Arc::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (details, details_rx) = watch::channel(None);
+    let (falls_asleep, falls_asleep_rx) = watch::channel(false);
 
     let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, FOLLOW_AGAIN)?;
     let inputs = OutboxInputs {
         reports: reports_rx,
         engine_up: engine_up_rx,
+        falls_asleep: falls_asleep_rx,
         details: details_rx,
         usage: usage_rx,
         snapshots: snapshots_rx.clone(),
@@ -124,7 +127,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
-    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pool, capacity);
+    let can_sleep = args.power.sleep_command.is_some();
+    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pool, capacity, can_sleep);
+    let power = Power::new(chain.clone(), snapshots_rx.clone(), falls_asleep, args.power);
     let engine = Engine::new(
         chain,
         drivers,
@@ -140,6 +145,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     spawn(&mut tasks, outbox.run());
     spawn(&mut tasks, meter.run());
     spawn(&mut tasks, inspector.run());
+    spawn(&mut tasks, power.run());
     spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)
 }

@@ -4,6 +4,7 @@
 use crate::{
     drivers::{machine::EngineChoice, pool::PoolPlace, registries::Registries},
     host::CapacityOverride,
+    power::PowerArgs,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::{
@@ -86,6 +87,9 @@ pub struct RunArgs {
     /// Where images come from.
     #[command(flatten)]
     pub registries: Registries,
+    /// Commands for the farmer's power target.
+    #[command(flatten)]
+    pub power: PowerArgs,
     /// Serve Prometheus metrics at this address, under /metrics
     #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9616")]
     pub metrics: SocketAddr,

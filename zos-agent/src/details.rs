@@ -20,7 +20,7 @@ use tfgrid_primitives::{
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-/// What this agent has code for.
+/// What this agent serves on every node.
 const SERVED: Features = Features::ZMACHINE.and(Features::ZMOUNT).and(Features::VOLUME);
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
@@ -39,18 +39,22 @@ pub struct Inspector {
     details: watch::Sender<Option<DetailsPayload>>,
     pool: Pool,
     capacity: CapacityOverride,
+    features: Features,
 }
 
 impl Inspector {
-    /// Sends details that the chain doesn't have to `details` once it runs.
+    /// Sends details that the chain doesn't have to `details` once it runs. `can_sleep` says whether the farmer may
+    /// want that.
     pub fn new(
         chain: Arc<dyn Chain>,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         details: watch::Sender<Option<DetailsPayload>>,
         pool: Pool,
         capacity: CapacityOverride,
+        can_sleep: bool,
     ) -> Self {
-        Self { chain, snapshots, details, pool, capacity }
+        let features = if can_sleep { SERVED.and(Features::POWER) } else { SERVED };
+        Self { chain, snapshots, details, pool, capacity, features }
     }
 
     /// Inspects the machine at intervals, for ever.
@@ -68,7 +72,7 @@ impl Inspector {
     }
 
     async fn inspect(&mut self) -> Result<()> {
-        let found = found(Path::new("/"), self.pool.share()?.offered, &self.capacity)?;
+        let found = found(Path::new("/"), self.pool.share()?.offered, &self.capacity, self.features)?;
         let Some(snapshot) = self.snapshots.borrow().clone() else { return Ok(()) };
         let known = self.chain.details(&snapshot.head).await?;
         let news = (known.as_ref() != Some(&found)).then_some(found);
@@ -126,7 +130,12 @@ impl Hardware {
 
 /// Details of this machine with the farmer's settings. `root` is the system's root folder, `storage` what the pool
 /// offers.
-fn found(root: &Path, storage: u64, capacity: &CapacityOverride) -> Result<DetailsPayload> {
+fn found(
+    root: &Path,
+    storage: u64,
+    capacity: &CapacityOverride,
+    features: Features,
+) -> Result<DetailsPayload> {
     let mut resources = host::capacity(storage, capacity)?;
     let Hardware { serial, is_virtualized, is_secure_boot, mut gpus, .. } = Hardware::of(root);
     gpus.truncate(usize::try_from(resources.gpu).unwrap_or(usize::MAX).min(MAX_GPUS as usize));
@@ -140,7 +149,7 @@ fn found(root: &Path, storage: u64, capacity: &CapacityOverride) -> Result<Detai
         secure_boot: is_secure_boot,
         gpus: gpus.try_into().ok().context("there are too many GPUs")?,
         bytes_per_second: bytes_per_second(root),
-        features: SERVED,
+        features,
     })
 }
 
@@ -326,7 +335,7 @@ mod tests {
             (&device(bridge, "vendor"), b"0x8086\n"),
             (&device(bridge, "device"), b"0x1901\n"),
         ]);
-        let offer = |parts: &str| found(root.path(), 0, &parts.parse().unwrap()).unwrap();
+        let offer = |parts: &str| found(root.path(), 0, &parts.parse().unwrap(), SERVED).unwrap();
         let details = offer("cru=2,gpu=2");
         assert_eq!((details.resources.cru, details.resources.gpu), (2, 1));
         assert_eq!(details.gpus[0], Gpu { vendor: 0x10de, device: 0x1db4, memory: 256 << 20 });

@@ -1757,7 +1757,7 @@ async fn a_folder_on_btrfs_can_be_the_pool() {
 async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
-    let firewall = AgentFirewall::new(false);
+    let firewall = AgentFirewall::new(false, Registries::default());
     let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
     let images = || host.docker(&["image", "ls", "--quiet", "localhost/zos-self-test"]);
     let begun = Instant::now();
@@ -1774,7 +1774,7 @@ async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
 async fn a_self_test_removes_what_a_killed_one_has_left() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
-    let firewall = AgentFirewall::new(false);
+    let firewall = AgentFirewall::new(false, Registries::default());
     let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
     let runs = async {
         let begun = Instant::now();
@@ -1877,7 +1877,7 @@ async fn a_confirmed_machine_starts_without_the_chain() {
     let drivers = Drivers {
         machines: host.machines.clone(),
         volumes: Arc::new(host.volumes.clone()),
-        firewall: Arc::new(AgentFirewall::new(false)),
+        firewall: Arc::new(AgentFirewall::new(false, Registries::default())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let timing = Timing { await_chain: Duration::ZERO, ..Timing::default() };

@@ -12,11 +12,12 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
-use tfgrid_client::{Error, GridAt, GridClient, MachineKey};
+use tfgrid_client::{Error, GridAt, GridClient, MachineKey, grid_at::NodePower};
 use tfgrid_primitives::{
     ContractId, NodeId, Refusal,
     report::{
-        DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, ProgressPayload, ReleasedPayload,
+        DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
+        ProgressPayload, ReleasedPayload,
     },
     views::{GridInfo, NodeContract},
 };
@@ -151,6 +152,23 @@ impl Chain for RpcChain {
         Ok(ChainLimits { heartbeat_ms, usage_ms, answer_ms })
     }
 
+    async fn power(&self, at: &Head) -> Result<NodePower, ChainError> {
+        self.at(at)?.node_power(self.node).await?.ok_or(ChainError::Refused(Refusal::NodeUnknown))
+    }
+
+    async fn nodes_to_wake(&self, at: &Head) -> Result<Vec<NodeId>, ChainError> {
+        let at = self.at(at)?;
+        let Some(farm) = at.farm_of_node(self.node).await? else { return Ok(Vec::new()) };
+        let mut nodes = Vec::new();
+        for node in at.nodes_of_farm(farm).await? {
+            let asleep = NodePower { target: PowerState::Up, state: PowerState::Standby };
+            if node != self.node && at.node_power(node).await? == Some(asleep) {
+                nodes.push(node);
+            }
+        }
+        Ok(nodes)
+    }
+
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError> {
         let client = self.client().await?;
         let (key, node) = (&self.key, self.node);
@@ -174,6 +192,9 @@ impl Chain for RpcChain {
                 client.report_released(key, node, sequence, ReleasedPayload { contract }).await
             }
             Report::Details(payload) => client.report_details(key, node, sequence, payload).await,
+            Report::Sleep => {
+                client.report_power(key, node, sequence, PowerPayload { state: PowerState::Standby }).await
+            }
         };
         match result {
             Ok(()) => Ok(Submitted::InPool),
@@ -198,6 +219,8 @@ fn is_superfluous(report: &Report, refusal: Refusal) -> bool {
         // The chain has its answer, or no longer waits for one: the next snapshot shows which.
         (Report::Progress { .. } | Report::Failed { .. }, Refusal::NothingPending) => true,
         (Report::Progress { .. }, Refusal::AnswerExpired) => true,
+        // It sleeps already, or the next snapshot shows why it may not.
+        (Report::Sleep, Refusal::PowerRefused) => true,
         _ => false,
     }
 }

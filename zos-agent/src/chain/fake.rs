@@ -14,7 +14,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tfgrid_primitives::{ContractId, Refusal, Resources, report::DetailsPayload};
+use tfgrid_client::grid_at::NodePower;
+use tfgrid_primitives::{
+    ContractId, NodeId, Refusal, Resources,
+    report::{DetailsPayload, PowerState},
+};
 use tokio::sync::watch;
 
 #[derive(Debug)]
@@ -34,6 +38,8 @@ struct State {
     refusal: Option<Refusal>,
     is_registered: bool,
     is_cut_off: bool,
+    power: NodePower,
+    to_wake: Vec<NodeId>,
 }
 
 impl State {
@@ -74,6 +80,7 @@ impl State {
             Report::Released { contract } => {
                 self.cooling.remove(contract);
             }
+            Report::Sleep => self.power.state = PowerState::Standby,
             Report::Heartbeat { .. } | Report::Usage(_) | Report::Progress { .. } | Report::Details(_) => {}
         }
     }
@@ -125,6 +132,8 @@ impl FakeChain {
             refusal: None,
             is_registered: true,
             is_cut_off: false,
+            power: NodePower { target: PowerState::Up, state: PowerState::Up },
+            to_wake: Vec::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -168,6 +177,15 @@ impl FakeChain {
     /// From now on, new connections fail, or don't.
     pub fn cut_off(&self, cut_off: bool) {
         self.state().is_cut_off = cut_off;
+    }
+
+    /// What the farmer wants, and what the chain knows.
+    pub fn set_power(&self, target: PowerState, state: PowerState) {
+        self.state().power = NodePower { target, state };
+    }
+
+    pub fn set_nodes_to_wake(&self, nodes: &[NodeId]) {
+        self.state().to_wake = nodes.to_vec();
     }
 
     /// The farmer removes the node.
@@ -333,6 +351,14 @@ impl Chain for FakeChain {
 
     async fn details(&self, _: &Head) -> Result<Option<DetailsPayload>, ChainError> {
         Ok(None)
+    }
+
+    async fn power(&self, _: &Head) -> Result<NodePower, ChainError> {
+        Ok(self.state().power)
+    }
+
+    async fn nodes_to_wake(&self, _: &Head) -> Result<Vec<NodeId>, ChainError> {
+        Ok(self.state().to_wake.clone())
     }
 
     async fn limits(&self, _: &Head) -> Result<ChainLimits, ChainError> {

@@ -18,8 +18,9 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
+use tfgrid_client::grid_at::NodePower;
 use tfgrid_primitives::{
-    ContractId, Refusal, Resources, UsageItem,
+    ContractId, NodeId, Refusal, Resources, UsageItem,
     report::{DetailsPayload, Failure},
 };
 
@@ -154,6 +155,8 @@ pub enum Report {
     },
     /// Hardware of this machine.
     Details(DetailsPayload),
+    /// The machine sleeps, as its farmer wants.
+    Sleep,
 }
 
 /// Subject of a report by the engine. A newer report replaces an older one on the same topic. Topics are sent
@@ -182,6 +185,7 @@ impl Report {
             Self::Progress { .. } => "progress",
             Self::Released { .. } => "released",
             Self::Details(_) => "details",
+            Self::Sleep => "power",
         }
     }
 }
@@ -257,6 +261,12 @@ pub trait Chain: Send + Sync {
 
     /// The hardware that was last reported, `None` before the first report.
     async fn details(&self, at: &Head) -> Result<Option<DetailsPayload>, ChainError>;
+
+    /// Whether this node is to sleep, and whether the chain knows that it does.
+    async fn power(&self, at: &Head) -> Result<NodePower, ChainError>;
+
+    /// Other nodes of the farm that sleep, and are to be woken.
+    async fn nodes_to_wake(&self, at: &Head) -> Result<Vec<NodeId>, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;

@@ -39,6 +39,8 @@ pub struct OutboxInputs {
     pub reports: watch::Receiver<Reports>,
     /// Whether workloads can be run. Heartbeats are sent only then.
     pub engine_up: watch::Receiver<bool>,
+    /// Whether the node is to sleep. No heartbeats are sent then: they would wake it.
+    pub falls_asleep: watch::Receiver<bool>,
     /// Hardware details that the chain doesn't have yet.
     pub details: watch::Receiver<Option<DetailsPayload>>,
     /// The latest usage report, empty if there is none.
@@ -52,6 +54,7 @@ pub struct OutboxInputs {
 enum Slot {
     Heartbeat,
     Engine(Topic),
+    Power,
     Details,
     Usage,
 }
@@ -246,10 +249,12 @@ impl Outbox {
             self.send_due().await;
             self.metrics.outbox.set(self.queue.len() as i64);
             let wake = self.wake_at();
-            let OutboxInputs { reports, engine_up, details, usage, snapshots } = &mut self.inputs;
+            let OutboxInputs { reports, engine_up, falls_asleep, details, usage, snapshots } =
+                &mut self.inputs;
             let (is_open, has_usage) = tokio::select! {
                 changed = reports.changed() => (changed.is_ok(), false),
                 changed = engine_up.changed() => (changed.is_ok(), false),
+                changed = falls_asleep.changed() => (changed.is_ok(), false),
                 changed = details.changed() => (changed.is_ok(), false),
                 changed = usage.changed() => (changed.is_ok(), true),
                 changed = snapshots.changed(), if wake.is_none() => (changed.is_ok(), false),
@@ -271,12 +276,12 @@ impl Outbox {
         if self.is_removed {
             return Some(idle);
         }
-        let heartbeat = if self.is_engine_up() { self.next_heartbeat } else { idle };
+        let heartbeat = if self.is_alive() { self.next_heartbeat } else { idle };
         Some(self.queue.next_due().map_or(heartbeat, |due| due.min(heartbeat)))
     }
 
-    fn is_engine_up(&self) -> bool {
-        *self.inputs.engine_up.borrow()
+    fn is_alive(&self) -> bool {
+        *self.inputs.engine_up.borrow() && !*self.inputs.falls_asleep.borrow()
     }
 
     fn limits(&self) -> Option<ChainLimits> {
@@ -291,7 +296,13 @@ impl Outbox {
         self.queue.set_engine_reports(&reports, now);
         let details = self.inputs.details.borrow_and_update().clone();
         self.queue.set_details(details, now);
-        if !*self.inputs.engine_up.borrow_and_update() {
+        if *self.inputs.falls_asleep.borrow_and_update() {
+            self.queue.put(Slot::Power, Report::Sleep, now);
+        } else {
+            self.queue.remove(Slot::Power);
+        }
+        self.inputs.engine_up.mark_unchanged();
+        if !self.is_alive() {
             self.queue.remove(Slot::Heartbeat);
         } else if let Some(limits) = self.limits().filter(|_| self.next_heartbeat <= now) {
             let heartbeat = Report::Heartbeat { boot_nonce: self.boot_nonce };
@@ -404,6 +415,7 @@ mod tests {
         let inputs = OutboxInputs {
             reports: watch::channel(Reports::new()).1,
             engine_up: engine_up_rx,
+            falls_asleep: watch::channel(false).1,
             details: watch::channel(None).1,
             usage: watch::channel(Vec::new()).1,
             snapshots: watch::channel(Some(Arc::new(snapshot))).1,
@@ -417,6 +429,20 @@ mod tests {
     async fn send(outbox: &mut Outbox) {
         outbox.fill();
         outbox.send_due().await;
+    }
+
+    #[tokio::test]
+    async fn a_node_that_falls_asleep_says_so_and_nothing_wakes_it() {
+        let chain = FakeChain::new();
+        let (mut outbox, _folder, _engine_up) = outbox(&chain, HeadAge::New);
+        let (falls_asleep, told) = watch::channel(true);
+        outbox.inputs.falls_asleep = told;
+        send(&mut outbox).await;
+        assert_eq!((chain.reports("heartbeat").len(), chain.reports("power").len()), (0, 1));
+        falls_asleep.send_replace(false);
+        send(&mut outbox).await;
+        assert_eq!((chain.reports("heartbeat").len(), chain.reports("power").len()), (1, 1));
+        assert!(!outbox.queue.slots.contains_key(&Slot::Power));
     }
 
     #[tokio::test]

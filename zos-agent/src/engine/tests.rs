@@ -173,6 +173,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let inputs = OutboxInputs {
         reports: reports_rx.clone(),
         engine_up: engine_up_rx,
+        falls_asleep: watch::channel(false).1,
         details,
         usage: usage_rx,
         snapshots: snapshots_rx.clone(),
