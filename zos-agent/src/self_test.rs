@@ -28,7 +28,6 @@ use tracing::{error, info, warn};
 const FILE: &str = "self-test.json";
 /// The chain counts its contracts up from 1.
 const CONTRACT: ContractId = ContractId::MAX;
-const IMAGE: &str = "localhost/zos-self-test:1";
 /// Content of the image: the program `/machine`, static and therefore the same on every machine.
 const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/machine.tar"));
 const PORT: u16 = 80;
@@ -134,7 +133,7 @@ impl SelfTest<'_> {
         let spec = spec(machines.limits_roots().await?);
         self.volumes.ensure(&VolumeSpec { id: volume.clone(), pointer: String::new(), size: DISK }).await?;
         let data = Bind { source: self.volumes.folder(&volume).await?, target: "/data".into() };
-        machines.import_image(CONTRACT, IMAGE, ARCHIVE).await?;
+        machines.import_image(&spec, ARCHIVE).await?;
         machines.create(&spec, &[data]).await?;
         machines.start(&spec.id).await?;
         while !self.answers(&spec.id).await? {
@@ -159,7 +158,8 @@ impl SelfTest<'_> {
     async fn clean(&self) -> Result<(), DriverError> {
         self.machines.remove_machine(&id("machine")).await?;
         self.volumes.delete(&id("data")).await?;
-        self.machines.remove_network(CONTRACT).await
+        self.machines.remove_network(CONTRACT).await?;
+        self.machines.remove_images(CONTRACT).await
     }
 }
 
@@ -180,7 +180,6 @@ fn spec(limits_root: bool) -> MachineSpec {
         pointer: String::new(),
         restart: Default::default(),
         container: ContainerSpec {
-            image: IMAGE.into(),
             cpu: 100,
             memory: 64 * MIB,
             rootfs: DISK,
@@ -189,6 +188,7 @@ fn spec(limits_root: bool) -> MachineSpec {
             args: [PORT.to_string()].into_iter().chain(limits).collect(),
             ..Default::default()
         },
-        hash: String::new(),
+        registry: None,
+        hash: "self-test".into(),
     }
 }

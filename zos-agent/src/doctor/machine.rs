@@ -66,7 +66,7 @@ fn storage_pool(mounted: Result<Option<MountedPool>>) -> Finding {
 
 async fn engine(place: &Place, key: &PublicKey) -> Finding {
     const NAME: &str = "container engine";
-    let own = EngineChoice { socket: dockerd::socket(key), any: false };
+    let own = EngineChoice { socket: dockerd::socket(key), any: false, private_registries: false };
     let choice = place.engine_choice().unwrap_or(own);
     let opened = timeout(ENGINE_TIMEOUT, Connection::open(&choice)).await;
     match opened.map_err(|_| anyhow!("no answer within {ENGINE_TIMEOUT:?}")).and_then(|opened| Ok(opened?)) {

@@ -22,7 +22,7 @@ use crate::{
         stored,
     },
     clock::unix_ms,
-    drivers::{DriverError, ImageRules, MachineDriver, WantedImages},
+    drivers::{MachineDriver, WantedImages},
     metrics::Metrics,
     store::Store,
 };
@@ -279,7 +279,7 @@ impl Engine {
         let plans = plan(&goals, &observed);
         self.update_progress(&snapshot, &observed, &goals, &plans).await;
         self.forget_gone(&goals);
-        self.start(&snapshot, &goals, plans);
+        self.start(&goals, plans);
         if is_stored {
             return;
         }

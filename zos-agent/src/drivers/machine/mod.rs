@@ -59,7 +59,6 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-
 /// Limit for an answer of the engine.
 const ANSWER_SECONDS: u64 = 60;
 /// Limit for a stop: the engine answers once the machine has stopped, in its own time.
@@ -178,23 +177,30 @@ impl DockerMachines {
         Ok(self.connection().await?.in_pool)
     }
 
-    /// Makes an image from a tar archive of its files, or replaces it. It is removed with the contract's network.
+    /// Makes the machine's image from a tar archive of its files, or replaces it.
     ///
     /// # Errors
     /// If the engine fails.
-    pub async fn import_image(
-        &self,
-        contract: ContractId,
-        image: &str,
-        archive: &'static [u8],
-    ) -> Result<(), DriverError> {
+    pub async fn import_image(&self, spec: &MachineSpec, archive: &'static [u8]) -> Result<(), DriverError> {
         let docker = self.docker().await?;
+        let image = &self.common.names.image(&spec.id, &spec.hash);
         pull::remove(&docker, image).await;
         let (repository, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
         let options = CreateImageOptionsBuilder::default().from_src("-").repo(repository).tag(tag).build();
         let imported = docker.create_image(Some(options), Some(body_full(archive.into())), None);
         imported.try_collect::<Vec<_>>().await.map_err(|error| failure("import", image, error))?;
-        self.remember_image(contract, image.to_owned());
+        Ok(())
+    }
+
+    /// Removes the images of a contract that no other has.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub async fn remove_images(&self, contract: ContractId) -> Result<(), DriverError> {
+        let docker = self.docker().await?;
+        for image in pull::named(&docker, &self.common.names.images(contract)).await? {
+            pull::remove_image(&docker, &image).await;
+        }
         Ok(())
     }
 
@@ -466,14 +472,8 @@ impl MachineDriver for DockerMachines {
         existing(docker.remove_network(&name).await)
             .map_err(|error| failure("remove the network", &name, error))?;
         remove_bridge(contract).await?;
-        if in_pool {
-            // Its images may be of use to others, as long as there is room.
-            return Ok(());
-        }
-        for image in pull::named(&docker, &self.common.names.images(contract)).await? {
-            pull::remove_image(&docker, &image).await;
-        }
-        Ok(())
+        // In the pool its images may be of use to others, as long as there is room.
+        if in_pool { Ok(()) } else { self.remove_images(contract).await }
     }
 
     async fn last_words(&self, id: &WorkloadId) -> Result<Option<String>, DriverError> {
