@@ -97,6 +97,8 @@ pub struct NodePower {
     pub target: PowerState,
     /// What the chain knows.
     pub state: PowerState,
+    /// Number of contracts on the node, a rent of it included.
+    pub contracts: u32,
 }
 
 /// A boot ticket on the chain.
@@ -568,11 +570,13 @@ impl GridAt {
         let what = "a node's power";
         let record = self.fetch(what, api::storage().nodes().nodes(), (node,)).await?;
         let liveness = self.fetch(what, api::storage().nodes().liveness_of(), (node,)).await?;
+        let reserved = self.fetch(what, api::storage().nodes().reserved(), (node,)).await?;
         let (Some(record), Some(liveness)) = (record, liveness) else { return Ok(None) };
         let of = |asleep| if asleep { PowerState::Standby } else { PowerState::Up };
         Ok(Some(NodePower {
             target: of(matches!(record.settings.power_target, ChainPowerState::Standby)),
             state: of(matches!(liveness.state, LiveState::Standby { .. })),
+            contracts: reserved.map_or(0, |reserved| reserved.contracts),
         }))
     }
 

@@ -44,6 +44,11 @@ impl Closing {
         Ok(Self { at: calendar_time(at, deadline).await?, now, why })
     }
 
+    #[cfg(test)]
+    pub fn sample(why: &str) -> Self {
+        Self { at: 1_700_000_000, now: 1_699_999_940, why: why.into() }
+    }
+
     pub fn text(&self) -> String {
         let left = stretch(self.at.saturating_sub(self.now));
         format!("{} (in {left}): {}", exact_moment(self.at), self.why)

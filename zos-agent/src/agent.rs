@@ -125,11 +125,11 @@ pub async fn run(args: RunArgs) -> Result<()> {
         snapshots: snapshots_rx.clone(),
     };
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
-    let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
+    let inputs = MeterInputs { observed: observed_rx.clone(), snapshots: snapshots_rx.clone() };
     let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
     let can_sleep = args.power.sleep_command.is_some();
     let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pool, capacity, can_sleep);
-    let power = Power::new(chain.clone(), snapshots_rx.clone(), falls_asleep, args.power);
+    let power = Power::new(chain.clone(), snapshots_rx.clone(), observed_rx, falls_asleep, args.power);
     let engine = Engine::new(
         chain,
         drivers,

@@ -166,15 +166,21 @@ impl Joining<'_> {
             );
             return Err(NotJoined::Retry(why));
         }
-        // It was removed, if it was there.
-        self.remember(genesis, None).map_err(NotJoined::Fatal)?;
         let Some(ticket) = &self.ticket else {
+            let known = Belonging::known(self.store).map_err(NotJoined::Fatal)?;
+            if let Some(node) = known.and_then(|known| known.node) {
+                // One endpoint says that it was removed: the outbox finds out whether it is true.
+                warn!(node, "this node isn't on the chain any more, according to one endpoint");
+                return Ok(Joined { genesis, node, client: Some(client) });
+            }
             return Err(NotJoined::Fatal(anyhow!(
                 "this node isn't registered at {} and has no boot ticket: get one from the farmer, who makes it \
                  with `threebot farm ticket`, and start the agent once with it in ZOS_TICKET or in a file that --ticket-file names",
                 self.endpoints.urls().join(",")
             )));
         };
+        // It was removed, if it was there.
+        self.remember(genesis, None).map_err(NotJoined::Fatal)?;
         // A node that can't run workloads must not spend a ticket.
         self.machines.ready().await.map_err(|error| NotJoined::Retry(error.into()))?;
         let node = self.register(&client, now_ms, ticket, failures).await?;

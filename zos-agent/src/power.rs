@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Obeys the farmer's power target: an empty node falls asleep, and wakes others of its farm.
 
-use crate::chain::{Chain, Snapshot};
+use crate::{
+    chain::{Chain, Snapshot},
+    clock::unix_ms,
+    engine::observed::Observed,
+};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use std::{
@@ -22,6 +26,10 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(120);
 const FALLS_ASLEEP_WITHIN: Duration = Duration::from_secs(30);
 /// Time from a start, or the end of a sleep, to the next sleep.
 const AWAKE_FOR: Duration = Duration::from_secs(300);
+/// Less than the time after which a silent node counts as offline.
+const ASKS_FOR: Duration = Duration::from_secs(120);
+/// Age from which a block proves nothing.
+const STALE_AFTER: Duration = Duration::from_secs(300);
 const WAKE_EVERY: Duration = Duration::from_secs(60);
 
 /// The farmer's commands for sleep.
@@ -42,10 +50,13 @@ pub struct PowerArgs {
 pub struct Power {
     chain: Arc<dyn Chain>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    observed: watch::Receiver<Arc<Observed>>,
     falls_asleep: watch::Sender<bool>,
     commands: PowerArgs,
     falls_asleep_within: Duration,
     awake_until: Instant,
+    /// Until when the chain may take that the node sleeps.
+    asks_until: Option<Instant>,
     next_wake: Instant,
 }
 
@@ -54,6 +65,7 @@ impl Power {
     pub fn new(
         chain: Arc<dyn Chain>,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+        observed: watch::Receiver<Arc<Observed>>,
         falls_asleep: watch::Sender<bool>,
         commands: PowerArgs,
     ) -> Self {
@@ -61,10 +73,12 @@ impl Power {
         Self {
             chain,
             snapshots,
+            observed,
             falls_asleep,
             commands,
             falls_asleep_within: FALLS_ASLEEP_WITHIN,
             awake_until: now + AWAKE_FOR,
+            asks_until: None,
             next_wake: now,
         }
     }
@@ -85,10 +99,22 @@ impl Power {
         }
         let Some(command) = self.commands.sleep_command.clone() else { return Ok(()) };
         let power = self.chain.power(&snapshot.head).await?;
-        let is_wanted = power.target == PowerState::Standby && snapshot.contracts.is_empty();
+        let is_asleep = power.state == PowerState::Standby;
+        // The word of one endpoint that is behind puts nobody's machines to sleep.
+        let is_empty = power.contracts == 0
+            && snapshot.contracts.is_empty()
+            && self.observed.borrow().is_empty()
+            && snapshot.may_destroy(unix_ms(), STALE_AFTER).is_ok();
+        let is_wanted = power.target == PowerState::Standby && is_empty;
+        if self.asks_until.is_some_and(|until| until <= Instant::now()) && !is_asleep {
+            // Without heartbeats the node would be offline, and may not sleep then.
+            warn!("the chain doesn't take that this node sleeps: staying awake");
+            self.awake_until = Instant::now() + AWAKE_FOR;
+        }
         let falls_asleep = is_wanted && self.awake_until <= Instant::now();
+        self.asks_until = falls_asleep.then(|| self.asks_until.unwrap_or_else(|| Instant::now() + ASKS_FOR));
         self.falls_asleep.send_if_modified(|sent| std::mem::replace(sent, falls_asleep) != falls_asleep);
-        if falls_asleep && power.state == PowerState::Standby {
+        if falls_asleep && is_asleep {
             self.fall_asleep(&command).await?;
         }
         Ok(())
@@ -103,6 +129,7 @@ impl Power {
             info!("awake");
         }
         self.awake_until = Instant::now() + AWAKE_FOR;
+        self.asks_until = None;
         self.falls_asleep.send_replace(false);
         ended
     }
@@ -155,11 +182,20 @@ mod tests {
     }
 
     fn power(chain: &FakeChain, commands: PowerArgs) -> (Power, watch::Receiver<bool>) {
-        let head = Head { number: 1, hash: [1; 32], timestamp_ms: 0 };
+        let head = Head { number: 1, hash: [1; 32], timestamp_ms: unix_ms() };
         let snapshot = Snapshot { head, age: HeadAge::New, contracts: BTreeMap::new(), limits: chain.limits };
         let snapshots = watch::channel(Some(Arc::new(snapshot))).1;
         let (falls_asleep, told) = watch::channel(false);
-        (Power::new(Arc::new(chain.clone()), snapshots, falls_asleep, commands), told)
+        (
+            Power::new(
+                Arc::new(chain.clone()),
+                snapshots,
+                watch::channel(Arc::default()).1,
+                falls_asleep,
+                commands,
+            ),
+            told,
+        )
     }
 
     #[tokio::test]
@@ -180,6 +216,34 @@ mod tests {
         assert_eq!((runs(&sleeps).as_str(), *told.borrow()), ("run \n", false));
         power.step().await.unwrap();
         assert_eq!(runs(&sleeps), "run \n", "it has just woken");
+    }
+
+    #[tokio::test]
+    async fn a_rented_node_stays_awake() {
+        let (folder, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
+        let (sleep_command, _) = program(&folder, "sleep");
+        let (mut power, told) =
+            power(&chain, PowerArgs { sleep_command: Some(sleep_command), wake_command: None });
+        power.awake_until = Instant::now();
+        chain.set_power(PowerState::Standby, PowerState::Up);
+        chain.rent();
+        power.step().await.unwrap();
+        assert!(!*told.borrow());
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_sleep_the_chain_does_not_take_stays_awake() {
+        let (folder, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
+        let (sleep_command, sleeps) = program(&folder, "sleep");
+        let (mut power, told) =
+            power(&chain, PowerArgs { sleep_command: Some(sleep_command), wake_command: None });
+        power.awake_until = Instant::now();
+        chain.set_power(PowerState::Standby, PowerState::Up);
+        power.step().await.unwrap();
+        assert!(*told.borrow());
+        power.asks_until = Some(Instant::now());
+        power.step().await.unwrap();
+        assert!(!*told.borrow() && runs(&sleeps).is_empty());
     }
 
     #[tokio::test]

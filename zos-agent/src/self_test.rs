@@ -131,7 +131,8 @@ impl SelfTest<'_> {
     async fn try_machine(&self) -> Result<(), DriverError> {
         let (machines, volume) = (self.machines, id("data"));
         let spec = spec(machines.limits_roots().await?);
-        self.volumes.ensure(&VolumeSpec { id: volume.clone(), pointer: String::new(), size: DISK }).await?;
+        let disk = VolumeSpec { id: volume.clone(), pointer: String::new(), size: DISK, restores: false };
+        self.volumes.ensure(&disk).await?;
         let data = Bind { source: self.volumes.folder(&volume).await?, target: "/data".into() };
         machines.import_image(&spec, ARCHIVE).await?;
         machines.create(&spec, &[data]).await?;

@@ -131,6 +131,24 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_is_told_below_the_table() {
+        let contract = TwinContract {
+            contract: 7,
+            target: Target::Rent { node: 3 },
+            status: ContractStatus::Created,
+            rate: 1,
+            extra: 0,
+        };
+        let drain = Some(Closing::sample("its farmer drains node 3: a new disk"));
+        let row = Row { contract, pending: None, drain };
+        let text = table(std::slice::from_ref(&row));
+        let line =
+            "contract 7 closes 2023-11-14 22:13:20 UTC (in 60 s): its farmer drains node 3: a new disk";
+        assert_eq!(text.lines().last(), Some(line));
+        assert_eq!(value(&row)["closes"][0]["at"], 1_700_000_000);
+    }
+
+    #[test]
     fn the_longest_name_fits_a_terminal() {
         let contract = TwinContract {
             contract: 7,

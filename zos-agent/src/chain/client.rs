@@ -161,8 +161,10 @@ impl Chain for RpcChain {
         let Some(farm) = at.farm_of_node(self.node).await? else { return Ok(Vec::new()) };
         let mut nodes = Vec::new();
         for node in at.nodes_of_farm(farm).await? {
-            let asleep = NodePower { target: PowerState::Up, state: PowerState::Standby };
-            if node != self.node && at.node_power(node).await? == Some(asleep) {
+            let power = at.node_power(node).await?.filter(|_| node != self.node);
+            let is_to_wake =
+                |power: NodePower| (power.target, power.state) == (PowerState::Up, PowerState::Standby);
+            if power.is_some_and(is_to_wake) {
                 nodes.push(node);
             }
         }
@@ -219,8 +221,6 @@ fn is_superfluous(report: &Report, refusal: Refusal) -> bool {
         // The chain has its answer, or no longer waits for one: the next snapshot shows which.
         (Report::Progress { .. } | Report::Failed { .. }, Refusal::NothingPending) => true,
         (Report::Progress { .. }, Refusal::AnswerExpired) => true,
-        // It sleeps already, or the next snapshot shows why it may not.
-        (Report::Sleep, Refusal::PowerRefused) => true,
         _ => false,
     }
 }

@@ -132,7 +132,7 @@ impl FakeChain {
             refusal: None,
             is_registered: true,
             is_cut_off: false,
-            power: NodePower { target: PowerState::Up, state: PowerState::Up },
+            power: NodePower { target: PowerState::Up, state: PowerState::Up, contracts: 0 },
             to_wake: Vec::new(),
         };
         Self {
@@ -181,7 +181,12 @@ impl FakeChain {
 
     /// What the farmer wants, and what the chain knows.
     pub fn set_power(&self, target: PowerState, state: PowerState) {
-        self.state().power = NodePower { target, state };
+        self.state().power = NodePower { target, state, contracts: 0 };
+    }
+
+    /// The node is rented.
+    pub fn rent(&self) {
+        self.state().power.contracts = 1;
     }
 
     pub fn set_nodes_to_wake(&self, nodes: &[NodeId]) {

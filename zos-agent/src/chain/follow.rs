@@ -72,6 +72,14 @@ pub enum Unproven {
         /// Seconds by which its clock is behind this machine's.
         age_s: u64,
     },
+    /// The endpoint or this machine has the time wrong.
+    #[error("finalized block {number} is from {by_s} s in the future")]
+    Future {
+        /// Block number.
+        number: u32,
+        /// Seconds by which its clock is ahead of this machine's.
+        by_s: u64,
+    },
 }
 
 impl Snapshot {
@@ -85,6 +93,10 @@ impl Snapshot {
         }
         if u128::from(age_ms) >= stale_after.as_millis() {
             return Err(Unproven::Stale { number, age_s: age_ms / 1_000 });
+        }
+        let ahead_ms = timestamp_ms.saturating_sub(now_ms);
+        if u128::from(ahead_ms) >= stale_after.as_millis() {
+            return Err(Unproven::Future { number, by_s: ahead_ms / 1_000 });
         }
         Ok(())
     }

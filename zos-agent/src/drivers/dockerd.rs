@@ -3,6 +3,7 @@
 //! sockets under `/run`. Both outlive the agent, and the next one goes on with them. Containers outlive all three.
 
 use super::{
+    machine::CTR,
     pool::{Pool, run_folder},
     tools::{PATH, Tool},
 };
@@ -26,7 +27,7 @@ use tokio::{
 use tracing::{info, warn};
 
 /// Programs of the engine.
-pub(crate) const TOOLS: [&Tool; 5] = [&DOCKERD, &CONTAINERD, &INIT, &RUNC, &IPTABLES];
+pub(crate) const TOOLS: [&Tool; 6] = [&DOCKERD, &CONTAINERD, &CTR, &INIT, &RUNC, &IPTABLES];
 const DOCKERD: Tool = Tool { program: "dockerd", package: "docker.io" };
 const CONTAINERD: Tool = Tool { program: "containerd", package: "containerd" };
 const INIT: Tool = Tool { program: "docker-init", package: "docker.io" };
@@ -130,6 +131,8 @@ impl OwnEngine {
             "bridge": "none",
             "default-address-pools": [{ "base": base, "size": size }],
             "userland-proxy": false,
+            // The engine's own limit holds for all downloads together: two slow ones would stop everybody's.
+            "max-concurrent-downloads": 1_000,
             "registry-mirrors": self.mirrors,
             "log-level": "warn",
         });

@@ -461,7 +461,7 @@ impl VolumeDriver for FakeHost {
         self.step().await;
         let mut state = self.act(format!("ensure {}", spec.id));
         let before = state.volumes.get(&spec.id);
-        if before.is_some_and(|volume| volume.size > spec.size) {
+        if before.is_some_and(|volume| volume.size > spec.size && !spec.restores) {
             return Err(DriverError::Invalid {
                 code: FailureCode::BodyInvalid,
                 field: "/data/size",

@@ -96,7 +96,7 @@ impl FirewallDriver for Firewall {
 /// Whether the agent's rules are in the kernel.
 pub(crate) async fn is_installed() -> bool {
     let words: Vec<&str> = ["list"].into_iter().chain(TABLE.split(' ')).collect();
-    run(&NFT, &words).await.is_ok()
+    run(&NFT, &words).await.is_ok_and(|rules| rules.contains(r#"iifname "zb*" drop"#))
 }
 
 /// Installs the rules, or replaces those of an earlier start. With `allow_smtp` tenants can reach mail servers; the

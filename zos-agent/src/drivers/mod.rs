@@ -135,6 +135,8 @@ pub struct VolumeSpec {
     pub pointer: String,
     /// Size in bytes.
     pub size: u64,
+    /// Whether an update that failed may have grown it: its limit goes back to `size`, and its content stays.
+    pub restores: bool,
 }
 
 /// A folder of the host that is mounted in a machine.
@@ -351,7 +353,7 @@ pub trait VolumeDriver: Send + Sync {
     /// All volumes of this node. One that can't be read hides no other.
     async fn observe(&self) -> Result<ObservedVolumes, DriverError>;
 
-    /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it.
+    /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it, unless it `restores`.
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError>;
 
     /// The folder of the volume, to be mounted in a machine; fails if it isn't there.

@@ -5,12 +5,15 @@
 use super::dockerd::GROUP;
 use clap::Args;
 use std::{
-    fs,
+    fs, io,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
-use tokio::net::lookup_host;
+use tokio::{net::lookup_host, time::timeout};
 use tracing::warn;
 
+/// Limit for the address of a mirror: nothing starts before the firewall is there.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 /// Rules for the node's engine, which asks name servers and mirrors wherever they are. They hold after redirects and for
 /// any answer of a name server. The firewall fills in the networks.
@@ -66,7 +69,8 @@ impl Registries {
         }
         let mut mirrors = Vec::new();
         for url in &self.mirrors {
-            match lookup_host(authority(url)).await {
+            let found = timeout(LOOKUP_TIMEOUT, lookup_host(authority(url))).await;
+            match found.map_err(io::Error::from).and_then(|found| found) {
                 Ok(found) => mirrors.extend(found),
                 Err(error) => warn!("can't find the registry mirror {url}, which is of no use now: {error}"),
             }

@@ -56,7 +56,9 @@ impl VolumeDriver for PoolVolumes {
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
         self.pool.check().await?;
         let path = self.path(&spec.id);
-        if let Some(found) = self.pool.subvolume(&path)?.filter(|found| found.limit > spec.size) {
+        if let Some(found) =
+            self.pool.subvolume(&path)?.filter(|found| found.limit > spec.size && !spec.restores)
+        {
             return Err(DriverError::Invalid {
                 code: FailureCode::BodyInvalid,
                 field: "/data/size",

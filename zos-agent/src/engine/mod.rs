@@ -29,7 +29,7 @@ use crate::{
 use anyhow::{Result, anyhow};
 use exits::Exits;
 use observed::{Observed, ObservedContract, observe};
-use plan::{Approved, Goal, Plan, as_grown, plan, suspend};
+use plan::{Approved, Goal, Plan, keeps_too_much, plan, restored, suspend};
 use progress::{Progress, Trouble};
 use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
@@ -393,6 +393,7 @@ impl Engine {
                 goals.insert(contract, Goal::Keep);
                 continue;
             }
+            self.reject_what_is_too_much(desired, version, there);
             let may_run = !waits && self.progress.get(&contract).is_none_or(|p| p.rejection().is_none());
             goals.insert(contract, goal(desired, self.target(desired), may_run, there));
         }
@@ -405,6 +406,25 @@ impl Engine {
         }
         self.metrics.quarantined.set(self.quarantine.len() as i64);
         goals
+    }
+
+    /// A version that isn't confirmed must have room for what earlier ones have left.
+    fn reject_what_is_too_much(
+        &mut self,
+        desired: &Desired,
+        version: Version,
+        observed: Option<&ObservedContract>,
+    ) {
+        let contract = desired.contract.id;
+        let (Some(observed), false) = (observed, desired.has_confirmed(version)) else { return };
+        let rejection = self
+            .target(desired)
+            .workloads()
+            .and_then(|workloads| keeps_too_much(workloads, &version.reserved, observed));
+        let progress = self.progress.entry(contract).or_default();
+        if let Some(rejection) = rejection.filter(|_| progress.rejection().is_none()) {
+            progress.reject(contract, rejection);
+        }
     }
 
     /// Whether the next try of a version that the chain hasn't confirmed is yet to come. Nothing of it runs
@@ -646,7 +666,7 @@ fn goal(desired: &Desired, target: &Target, may_run: bool, observed: Option<&Obs
         _ if desired.contract.paused => Goal::Halt,
         Wanted::Run(workloads) if may_run => Goal::Run {
             workloads: match observed.filter(|_| confirmed) {
-                Some(observed) => as_grown(workloads, observed),
+                Some(observed) => restored(workloads, observed),
                 None => workloads.clone(),
             },
             approved: approved(desired, observed),

@@ -4,10 +4,14 @@
 use super::observed::{Observed, ObservedContract};
 use crate::{
     chain::desired::Workloads,
-    drivers::{MachineSpec, MachineState, VolumeSpec},
+    drivers::{MachineSpec, MachineState, ObservedVolume, VolumeSpec},
 };
 use std::collections::BTreeMap;
-use tfgrid_primitives::ContractId;
+use tfgrid_client::deployment::Rejection;
+use tfgrid_primitives::{ContractId, FailureCode, Resources, units::MIB};
+
+/// Bytes up to which a volume counts as empty.
+const EMPTY_VOLUME: u64 = MIB;
 
 /// The state that a contract's workloads are to reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,15 +83,43 @@ impl Plan {
     }
 }
 
-/// The workloads of the active version, with volumes at least as large as they are: a failed update may have
-/// grown them, and the return from it must not cut off content.
-pub fn as_grown(workloads: &Workloads, observed: &ObservedContract) -> Workloads {
+/// The workloads of the active version. Volumes that a failed update has grown go back to their size: nobody pays for
+/// more.
+pub fn restored(workloads: &Workloads, observed: &ObservedContract) -> Workloads {
     let mut workloads = workloads.clone();
     for spec in &mut workloads.volumes {
-        let grown = observed.volumes.get(&spec.id.name).map_or(0, |volume| volume.size);
-        spec.size = spec.size.max(grown);
+        spec.restores = observed.volumes.get(&spec.id.name).is_some_and(|volume| volume.size > spec.size);
     }
     workloads
+}
+
+/// Why a version can't have what it reserves: volumes that it leaves out keep their content, which counts, too.
+pub fn keeps_too_much(
+    workloads: &Workloads,
+    reserved: &Resources,
+    observed: &ObservedContract,
+) -> Option<Rejection> {
+    let is_left_out = |name: &str| match name.split_once('.') {
+        Some((machine, _)) => workloads.machines.iter().all(|spec| spec.id.name != machine),
+        None => workloads.volumes.iter().all(|spec| spec.id.name != name),
+    };
+    let left_out: Vec<&ObservedVolume> = observed
+        .volumes
+        .iter()
+        .filter(|(name, volume)| is_left_out(name) && volume.used > EMPTY_VOLUME)
+        .map(|(_, volume)| volume)
+        .collect();
+    let roots = workloads.machines.iter().map(|spec| spec.container.rootfs);
+    let sizes = roots.chain(workloads.volumes.iter().map(|spec| spec.size));
+    let kept = left_out.iter().fold(0, |sum: u64, volume| sum.saturating_add(volume.used));
+    if left_out.is_empty() || sizes.fold(kept, u64::saturating_add) <= reserved.sru {
+        return None;
+    }
+    let names = left_out.iter().map(|volume| volume.id.name.as_str()).collect::<Vec<_>>().join(", ");
+    let text = format!(
+        "left out, but not empty: {names} ({kept} bytes). Reserve that much more, or empty them first"
+    );
+    Some(Rejection::new(FailureCode::OverReserved, "/workloads", text))
 }
 
 /// Plans for all contracts that aren't at their goal. Plans that only free capacity come first.
@@ -172,7 +204,9 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
         match observed.volumes.get(&spec.id.name) {
             Some(volume) if volume.size == spec.size => {}
             // The driver refuses that. It goes first, before anything is changed.
-            Some(volume) if volume.size > spec.size => shrink.push(Step::EnsureVolume(spec.clone())),
+            Some(volume) if volume.size > spec.size && !spec.restores => {
+                shrink.push(Step::EnsureVolume(spec.clone()))
+            }
             _ => ensure.push(Step::EnsureVolume(spec.clone())),
         }
     }
@@ -240,7 +274,12 @@ mod tests {
     }
 
     fn volume(contract: ContractId, name: &str, mib: u64) -> VolumeSpec {
-        VolumeSpec { id: id(contract, name), pointer: "/workloads/1".into(), size: mib * MIB }
+        VolumeSpec {
+            id: id(contract, name),
+            pointer: "/workloads/1".into(),
+            size: mib * MIB,
+            restores: false,
+        }
     }
 
     fn observed_machine(contract: ContractId, name: &str, hash: &str, running: bool) -> ObservedMachine {
@@ -477,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_volume_grown_by_a_failed_update_keeps_its_size() {
+    fn a_volume_grown_by_a_failed_update_goes_back_to_its_size() {
         let web = machine(1, "web", "a", &["data"]);
         let workloads = Workloads { machines: vec![web], volumes: vec![volume(1, "data", 16)] };
         let world = ObservedContract {
@@ -486,10 +525,31 @@ mod tests {
             network: true,
             is_unreadable: false,
         };
-        assert_eq!(one(run_goal(as_grown(&workloads, &world)), world), []);
+        let back = VolumeSpec { restores: true, ..volume(1, "data", 16) };
+        assert_eq!(one(run_goal(restored(&workloads, &world)), world), [Step::EnsureVolume(back)]);
         // One that is too small is grown all the same.
-        let grown = as_grown(&workloads, &ObservedContract::default());
+        let grown = restored(&workloads, &ObservedContract::default());
         assert_eq!(grown, workloads);
+    }
+
+    #[test]
+    fn what_a_version_leaves_out_counts() {
+        let web = machine(1, "web", "a", &["new"]);
+        let root = web.container.rootfs;
+        let workloads = Workloads { machines: vec![web], volumes: vec![volume(1, "new", 16)] };
+        let held = |name: &str, used| ObservedVolume { used, ..observed_volume(1, name, 64) };
+        let world = |volumes: &[(&str, u64)]| ObservedContract {
+            volumes: volumes.iter().map(|(name, used)| ((*name).to_string(), held(name, *used))).collect(),
+            ..Default::default()
+        };
+        let reserved = Resources { sru: root + 16 * MIB, ..Resources::ZERO };
+        let refusal = |volumes: &[(&str, u64)]| keeps_too_much(&workloads, &reserved, &world(volumes));
+        assert_eq!(refusal(&[("new", 16 * MIB), ("web.volumes", root), ("old", EMPTY_VOLUME)]), None);
+        let refused = refusal(&[("old", 2 * MIB), ("gone.volumes", 3 * MIB)]).unwrap();
+        assert_eq!((refused.code, refused.path.as_str()), (FailureCode::OverReserved, "/workloads"));
+        assert!(refused.message.contains("gone.volumes, old (5242880 bytes)"), "{refused}");
+        let more = Resources { sru: reserved.sru + 5 * MIB, ..reserved };
+        assert_eq!(keeps_too_much(&workloads, &more, &world(&[("old", 5 * MIB)])), None);
     }
 
     #[test]
@@ -610,18 +670,18 @@ mod tests {
         fn a_crashed_and_reverted_update_loses_no_content(
             old in workloads(), new in workloads(), mut world in world(), crash in 0usize..8,
         ) {
-            let goal = run_goal(as_grown(&old, &world));
+            let goal = run_goal(restored(&old, &world));
             for step in one(goal, world.clone()) {
                 apply(&step, 1, &mut world);
             }
             let before = world.volumes.clone();
-            for step in one(run_goal(as_grown(&new, &world)), world.clone()).iter().take(crash) {
+            for step in one(run_goal(restored(&new, &world)), world.clone()).iter().take(crash) {
                 apply(step, 1, &mut world);
             }
-            for step in one(run_goal(as_grown(&old, &world)), world.clone()) {
+            for step in one(run_goal(restored(&old, &world)), world.clone()) {
                 apply(&step, 1, &mut world);
             }
-            prop_assert_eq!(one(run_goal(as_grown(&old, &world)), world.clone()), []);
+            prop_assert_eq!(one(run_goal(restored(&old, &world)), world.clone()), []);
             for (name, volume) in before {
                 prop_assert!(world.volumes[&name].size >= volume.size);
             }

@@ -101,8 +101,7 @@ async fn a_machine_fills_no_more_than_its_own_disk() {
 #[ignore = "needs a node: run by `make test`"]
 async fn files_without_content_count_too() {
     let hostile = Hostile::new().await;
-    let mut filler = machine(contract(), &hostile.registry.image, &["/bin/sleep", "1000"]);
-    filler.container.mounts.clear();
+    let mut filler = hostile.host.prepared(&hostile.registry.image, &["/bin/sleep", "1000"]).await;
     filler.container.rootfs = 16 * MIB;
     hostile.host.run(&filler, &[]).await.unwrap();
     let script = "mkdir /many && cd /many && i=0 && while [ $i -lt 200000 ]; do : >a-name-of-some-length-$i || exit 1; \

@@ -35,12 +35,14 @@ impl Step {
         spec: &MachineSpec,
         binds: &[Bind],
     ) -> Result<(), DriverError> {
+        let rules = ImageRules { limit: ROOM, keep: true };
         match self {
-            Self::Fetch => machines.fetch_image(spec, ImageRules { limit: ROOM, keep: true }).await,
+            Self::Fetch => machines.fetch_image(spec, rules).await,
             Self::Create => machines.create(spec, binds).await,
             Self::Start => machines.start(&spec.id).await,
             Self::Update => {
                 let newer = MachineSpec { hash: "two".into(), ..spec.clone() };
+                machines.fetch_image(&newer, rules).await?;
                 machines.create(&newer, binds).await?;
                 machines.start(&spec.id).await
             }

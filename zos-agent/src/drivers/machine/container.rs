@@ -16,9 +16,11 @@ use std::{
     path::Path,
     time::Duration,
 };
-use tfgrid_client::deployment::{Check, Health};
+use tfgrid_client::deployment::{Check, Health, MAX_START_SECONDS};
 use tfgrid_primitives::ContractId;
 
+/// Longest time that a check of the image's own may take.
+const MOST_CHECK_TIMEOUT: Duration = Duration::from_secs(30);
 const PIDS: i64 = 512;
 /// Files that a process may open. Some programs take time for each that they might.
 const OPEN_FILES: u64 = 65_536;
@@ -67,7 +69,10 @@ pub fn container(
         entrypoint: unless_empty(&spec.container.entrypoint),
         cmd: unless_empty(&spec.container.args),
         labels: Some(common.names.container_labels(spec)),
-        healthcheck: spec.container.health.as_ref().map(healthcheck),
+        healthcheck: match &spec.container.health {
+            Some(health) => Some(healthcheck(health)),
+            None => config.healthcheck.clone().map(bounded),
+        },
         host_config: Some(HostConfig {
             // An init forwards signals and reaps orphans.
             init: Some(!has_init(&spec.container, config)),
@@ -142,6 +147,22 @@ fn healthcheck(health: &Health) -> HealthConfig {
         retries: Some(FAILURES.into()),
         start_period: nanos(Duration::from_secs(health.start_seconds)),
         ..Default::default()
+    }
+}
+
+/// The image's own check, which runs outside of the machine's share of the processor: no more often than the node's.
+fn bounded(check: HealthConfig) -> HealthConfig {
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    // Zero is Docker's default, half a minute.
+    let at_least =
+        |given: Option<i64>, least| given.map(|time| if time == 0 { 0 } else { time.max(nanos(least)) });
+    let at_most = |given: Option<i64>, most| given.map(|time| time.min(nanos(most)));
+    HealthConfig {
+        interval: at_least(check.interval, CHECK_EVERY),
+        timeout: at_most(check.timeout, MOST_CHECK_TIMEOUT),
+        start_interval: at_least(check.start_interval, CHECK_EVERY),
+        start_period: at_most(check.start_period, Duration::from_secs(MAX_START_SECONDS)),
+        ..check
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
     ObservedMachine, ObservedMachines, WantedImages, WorkloadId, io_error, limits,
     pool::Pool,
-    tools::run,
+    tools::{Tool, run},
     uplink::{self, IP},
 };
 use async_trait::async_trait;
@@ -85,6 +85,9 @@ const ENGINE_TROUBLE: [&str; 6] = [
     "context canceled",
     "context deadline exceeded",
 ];
+
+/// Speaks to the containerd of a node's own engine.
+pub(crate) const CTR: Tool = Tool { program: "ctr", package: "containerd" };
 
 /// Runs machines on a Docker engine.
 pub struct DockerMachines {
@@ -225,6 +228,24 @@ impl DockerMachines {
             self.remove_network(*contract).await?;
         }
         Ok((observed.machines.len(), observed.networks.len()))
+    }
+
+    fn make_failure(&self, action: &str, id: &WorkloadId, error: Error) -> DriverError {
+        make_failure(action, id, error, self.pool.is_low().unwrap_or(false))
+    }
+
+    /// Ends a machine of which the engine doesn't know that it runs, so that it can be started; returns what to tell.
+    async fn end_task(&self, id: &WorkloadId, task: &str) -> DriverError {
+        let engine = Path::new(self.choice.socket.trim_start_matches("unix://"));
+        let containerd = engine.with_file_name("containerd.sock");
+        let address = containerd.to_string_lossy();
+        let words = ["--address", &*address, "--namespace", "moby", "tasks", "delete", "--force", task];
+        match run(&CTR, &words).await {
+            Ok(_) => {
+                DriverError::transient(format!("{id} ran without the engine's knowledge, and was ended"))
+            }
+            Err(error) => DriverError::Transient(error),
+        }
     }
 
     async fn docker(&self) -> Result<Docker, DriverError> {
@@ -410,7 +431,7 @@ impl MachineDriver for DockerMachines {
         let reference = self.common.names.image(&spec.id, &spec.hash);
         if !self.is_created(docker, &name, spec).await? {
             let image = docker.inspect_image(&reference).await;
-            let image = image.map_err(|error| make_failure("create", &spec.id, error))?;
+            let image = image.map_err(|error| self.make_failure("create", &spec.id, error))?;
             let mut config = image.config.unwrap_or_default();
             let paths = config.volumes.take().unwrap_or_default();
             let mut mounts = self.image_volumes(&connection, spec, paths, binds).await?;
@@ -419,7 +440,7 @@ impl MachineDriver for DockerMachines {
             let body = container::container(&self.common, spec, reference, &config, &mounts);
             let options = CreateContainerOptionsBuilder::default().name(&name).build();
             let created = docker.create_container(Some(options), body).await;
-            created.map_err(|error| make_failure("create", &spec.id, error))?;
+            created.map_err(|error| self.make_failure("create", &spec.id, error))?;
         }
         let Some(container) = self.inspect(docker, &name).await? else {
             return Err(DriverError::transient(format!("the machine {} has vanished", spec.id)));
@@ -432,7 +453,10 @@ impl MachineDriver for DockerMachines {
     async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
         let name = self.common.names.container(id);
         let started = self.docker().await?.start_container(&name, None::<StartContainerOptions>).await;
-        started.map_err(|error| make_failure("start", id, error))?;
+        if let Some(task) = started.as_ref().err().and_then(forgotten_task) {
+            return Err(self.end_task(id, &task).await);
+        }
+        started.map_err(|error| self.make_failure("start", id, error))?;
         self.unmark(id)
     }
 
@@ -537,11 +561,12 @@ fn failure(action: &str, object: &str, error: Error) -> DriverError {
 
 /// A failed creation or start of a machine. The engine answers 400 or 500 to images and deployments that it
 /// can't run, and tells them from troubles of its own in the text alone.
-fn make_failure(action: &str, id: &WorkloadId, error: Error) -> DriverError {
+fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> DriverError {
     let Error::DockerResponseServerError { status_code, message } = &error else {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     };
-    if let Some(full) = pull::no_room(message, None) {
+    // The message repeats words of the tenant's.
+    if let Some(full) = pull::no_room(message, None).filter(|_| is_full && *status_code != 400) {
         return full;
     }
     let is_trouble = *status_code != 400 && contains_any(message, &ENGINE_TROUBLE);
@@ -549,6 +574,14 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error) -> DriverError {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     }
     DriverError::Refused(format!("can't {action}: {message}"))
+}
+
+/// The task that containerd has of a machine though the engine doesn't know it: the engine was killed while it started
+/// the machine.
+fn forgotten_task(error: &Error) -> Option<String> {
+    let Error::DockerResponseServerError { message, .. } = error else { return None };
+    let task = message.strip_prefix("task ")?.strip_suffix(": already exists")?;
+    task.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| task.to_owned())
 }
 
 /// Whether the text contains one of these, in lower case.
@@ -638,11 +671,22 @@ mod tests {
     use tfgrid_primitives::FailureCode;
 
     #[test]
+    fn a_task_that_the_engine_has_forgotten_is_told_by_its_id() {
+        let task = |message: &str| {
+            let message = message.into();
+            forgotten_task(&Error::DockerResponseServerError { status_code: 500, message })
+        };
+        assert_eq!(task("task 81f028a3: already exists").as_deref(), Some("81f028a3"));
+        assert_eq!(task("task --x: already exists"), None);
+        assert_eq!(task("exec: \"task 81: already exists\": no such file"), None);
+    }
+
+    #[test]
     fn a_refused_machine_differs_from_a_troubled_engine() {
         let id = WorkloadId { contract: 7, name: "web".into() };
         let answer = |status_code, message: &str| {
             let message = message.into();
-            make_failure("create", &id, Error::DockerResponseServerError { status_code, message })
+            make_failure("create", &id, Error::DockerResponseServerError { status_code, message }, true)
         };
         let refused = |error| matches!(error, DriverError::Refused(_));
         assert!(refused(answer(500, "cannot mount volume over existing file, file exists /etc/passwd")));
@@ -653,9 +697,15 @@ mod tests {
         assert!(passes(answer(404, "No such image: localhost/web:1")));
         assert!(passes(answer(409, "Conflict. The container name \"/zos-7\" is already in use")));
         assert!(passes(answer(500, "containerd.sock: connect: connection refused")));
-        assert!(passes(make_failure("create", &id, Error::RequestTimeoutError)));
+        assert!(passes(make_failure("create", &id, Error::RequestTimeoutError, true)));
 
         let full = answer(500, "mkdir /var/lib/docker/overlay2/x: no space left on device");
         assert!(matches!(full, DriverError::Invalid { code: FailureCode::NodeFull, .. }));
+        // The name of a program of the tenant's doesn't fill the node.
+        let named = "exec: \"no space left on device\": executable file not found in $PATH";
+        assert!(refused(answer(400, named)));
+        let message = named.into();
+        let error = Error::DockerResponseServerError { status_code: 500, message };
+        assert!(refused(make_failure("create", &id, error, false)));
     }
 }

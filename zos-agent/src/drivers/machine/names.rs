@@ -20,7 +20,7 @@ pub const SPEC: &str = "zos.spec";
 
 /// Host in the engine's names of images. No registry has it (RFC 6761 §6.4), so nothing that is fetched takes such a
 /// name.
-const IMAGES: &str = "zos.invalid";
+pub const IMAGES: &str = "zos.invalid";
 
 /// Label: the health check that the agent makes.
 pub const PROBE: &str = "zos.probe";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Fetches images within the size that the contract allows, with time limits.
 
-use super::{contains_any, failure};
+use super::{contains_any, failure, names::IMAGES};
 use crate::drivers::{DriverError, ImageRules, MachineSpec, pool::Pool};
 use bollard::{
     Docker,
@@ -17,6 +17,7 @@ use futures::StreamExt;
 use std::{
     collections::{BTreeSet, HashMap},
     env::consts::ARCH,
+    fmt,
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
@@ -27,6 +28,8 @@ use tracing::{debug, info};
 
 /// Longest silence of a registry.
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Least bytes that a registry must send in [`SILENCE_TIMEOUT`] while nothing else happens to the image.
+const LEAST_BYTES: u64 = MIB;
 /// Limit for a whole image, beside [`download_ms`] of the layers that the registry has announced: as long as the
 /// chain waits for an image that fills the contract's disk.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(1800);
@@ -159,7 +162,13 @@ impl Images<'_> {
         limit: u64,
     ) -> Result<(), DriverError> {
         let reference = engine_reference(image);
-        let refused = |error| pull_failure(spec, error, None, self.private_registries);
+        // Only the engine knows whether the node is full, not a registry.
+        let refused = |error| match pull_failure(spec, error, None, self.private_registries) {
+            DriverError::Invalid { code: FailureCode::NodeFull, message, .. } => {
+                DriverError::transient(message)
+            }
+            other => other,
+        };
         if image.digest().is_some() {
             // The engine takes what it has by its digest, whoever fetched it, and asks no registry.
             let asked = self.docker.inspect_registry_image(&reference, credentials(spec)).await;
@@ -190,7 +199,7 @@ impl Images<'_> {
             CreateImageOptionsBuilder::default().from_image(&image.repository()).tag(version).build();
         let mut progress = Box::pin(self.docker.create_image(Some(options), None, credentials(spec)));
         let (mut layers, mut digest) = (HashMap::new(), image.digest().map(str::to_owned));
-        let begun = Instant::now();
+        let (begun, mut pace) = (Instant::now(), Pace::new());
         loop {
             let item = timeout(SILENCE_TIMEOUT, progress.next()).await.map_err(|_| {
                 DriverError::transient(format!("the registry of {image} was silent for {SILENCE_TIMEOUT:?}"))
@@ -212,6 +221,12 @@ impl Images<'_> {
                 Some(Ok(info)) => {
                     let told = info.status.as_deref().and_then(|status| status.strip_prefix("Digest: "));
                     digest = told.map(str::to_owned).or(digest);
+                    if !pace.is_kept(&info) {
+                        return Err(DriverError::transient(format!(
+                            "the registry of {image} sent less than {} MiB in {SILENCE_TIMEOUT:?}",
+                            LEAST_BYTES / MIB
+                        )));
+                    }
                     check_layers(&mut layers, info, limit)?
                 }
             };
@@ -279,11 +294,13 @@ fn engine_reference(image: &ImageReference) -> String {
 }
 
 fn parse(image: &str) -> Result<ImageReference, DriverError> {
-    image.parse().map_err(|rule: ImageError| DriverError::Invalid {
-        code: FailureCode::BodyInvalid,
-        field: IMAGE_FIELD,
-        message: format!("{image:?}: {rule}"),
-    })
+    let invalid =
+        |why: &dyn fmt::Display| invalid_image(FailureCode::BodyInvalid, format!("{image:?}: {why}"));
+    let parsed: ImageReference = image.parse().map_err(|rule: ImageError| invalid(&rule))?;
+    if parsed.host() == IMAGES {
+        return Err(invalid(&"this host names the node's own images"));
+    }
+    Ok(parsed)
 }
 
 fn credentials(spec: &MachineSpec) -> Option<DockerCredentials> {
@@ -342,6 +359,47 @@ fn is_disk_full(message: &str) -> bool {
 async fn free_bytes(docker: &Docker) -> Option<u64> {
     let disk = rustix::fs::statvfs(docker.info().await.ok()?.docker_root_dir?).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// How fast a download goes on: one that is kept open for its own sake holds what others wait for.
+struct Pace {
+    since: Instant,
+    /// Bytes of each layer so far.
+    layers: HashMap<String, u64>,
+    /// Bytes of all when the time began.
+    before: u64,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { since: Instant::now(), layers: HashMap::new(), before: 0 }
+    }
+
+    /// Whether enough has come since the time began. Layers that are unpacked begin it anew.
+    fn is_kept(&mut self, info: &CreateImageInfo) -> bool {
+        let current = info.progress_detail.as_ref().and_then(|detail| detail.current);
+        match (info.status.as_deref(), &info.id, current.and_then(|bytes| u64::try_from(bytes).ok())) {
+            (Some("Downloading"), Some(layer), Some(bytes)) => {
+                self.layers.insert(layer.clone(), bytes);
+            }
+            (Some("Downloading" | "Waiting"), ..) => {}
+            _ => self.begin(),
+        }
+        if self.since.elapsed() < SILENCE_TIMEOUT {
+            return true;
+        }
+        let is_kept = self.sum().saturating_sub(self.before) >= LEAST_BYTES;
+        self.begin();
+        is_kept
+    }
+
+    fn begin(&mut self) {
+        (self.since, self.before) = (Instant::now(), self.sum());
+    }
+
+    fn sum(&self) -> u64 {
+        self.layers.values().fold(0, |sum, bytes| sum.saturating_add(*bytes))
+    }
 }
 
 /// Size of the layers that are announced; fails once it exceeds the limit. These are compressed sizes: the
