@@ -18,6 +18,7 @@ use std::{
     net::IpAddr,
     time::{Duration, Instant},
 };
+use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{ContractId, units::MIB};
 use tokio::{
     net::TcpStream,
@@ -131,7 +132,8 @@ impl SelfTest<'_> {
     async fn try_machine(&self) -> Result<(), DriverError> {
         let (machines, volume) = (self.machines, id("data"));
         let spec = spec(machines.limits_roots().await?);
-        self.volumes.ensure(&VolumeSpec { id: volume.clone(), pointer: String::new(), size: DISK }).await?;
+        let data = VolumeSpec { id: volume.clone(), pointer: String::new(), size: DISK, disk: DiskKind::Ssd };
+        self.volumes.ensure(&data).await?;
         let data = Bind { source: self.volumes.folder(&volume).await?, target: "/data".into() };
         machines.import_image(&spec, ARCHIVE).await?;
         machines.create(&spec, &[data]).await?;

@@ -28,7 +28,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use exits::Exits;
-use observed::{Observed, ObservedContract, observe};
+use observed::{Observed, ObservedContract, Troubles, observe};
 use plan::{Approved, Goal, Plan, as_grown, plan, suspend};
 use progress::{Progress, Trouble};
 use quarantine::Quarantine;
@@ -167,6 +167,8 @@ pub struct Engine {
     stored_from: Instant,
     /// Snapshot of the last pass.
     last_snapshot: Option<Arc<Snapshot>>,
+    /// What was wrong with the storage pools at the last observation.
+    troubles: Troubles,
     failed_observations: u32,
     next_pass: Instant,
 }
@@ -199,6 +201,7 @@ impl Engine {
             stored: snapshot,
             stored_from: Instant::now() + timing.await_chain,
             last_snapshot: None,
+            troubles: Troubles::new(),
             failed_observations: 0,
             next_pass: Instant::now(),
             timing,
@@ -299,9 +302,12 @@ impl Engine {
                 Err(anyhow!("the container engine doesn't answer within {limit:?}"))
             }
         };
-        self.outputs.engine_up.send_if_modified(|up| std::mem::replace(up, result.is_ok()) != result.is_ok());
+        let is_whole =
+            matches!(&result, Ok((_, troubles)) if !troubles.iter().any(|(_, trouble)| trouble.stops()));
+        self.outputs.engine_up.send_if_modified(|up| std::mem::replace(up, is_whole) != is_whole);
         match result {
-            Ok(observed) => {
+            Ok((observed, troubles)) => {
+                self.note_troubles(troubles);
                 if std::mem::take(&mut self.failed_observations) > 0 {
                     info!("firewall, storage pool and container engine are back: heartbeats go on");
                 }
@@ -316,6 +322,21 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// Logs what is wrong with the storage pools when it changes.
+    fn note_troubles(&mut self, troubles: Troubles) {
+        if troubles == self.troubles {
+            return;
+        }
+        for (disk, trouble) in &troubles {
+            let heartbeats = if trouble.stops() { "no heartbeats" } else { "heartbeats go on" };
+            warn!("{heartbeats}: the storage pool ({disk}) {trouble}: {}", trouble.advice());
+        }
+        if troubles.is_empty() {
+            info!("nothing is wrong with the storage pools any more");
+        }
+        self.troubles = troubles;
     }
 
     /// Contracts that the chain listed at the last pass and doesn't any more may have closed, even if nothing

@@ -161,7 +161,7 @@ fn run(workloads: &Workloads, approved: &Approved, observed: &ObservedContract) 
 /// leaves the old one running. No machine starts before all are created, so that none runs while another
 /// can't.
 fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
-    let (mut shrink, mut ensure) = (Vec::new(), Vec::new());
+    let (mut refuse, mut ensure) = (Vec::new(), Vec::new());
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
     let mut clear = Vec::new();
@@ -170,9 +170,11 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
 
     for spec in &workloads.volumes {
         match observed.volumes.get(&spec.id.name) {
-            Some(volume) if volume.size == spec.size => {}
+            Some(volume) if volume.size == spec.size && volume.disk == spec.disk => {}
             // The driver refuses that. It goes first, before anything is changed.
-            Some(volume) if volume.size > spec.size => shrink.push(Step::EnsureVolume(spec.clone())),
+            Some(volume) if volume.size > spec.size || volume.disk != spec.disk => {
+                refuse.push(Step::EnsureVolume(spec.clone()));
+            }
             _ => ensure.push(Step::EnsureVolume(spec.clone())),
         }
     }
@@ -202,7 +204,7 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
         }
         start.push(Step::StartMachine(spec.clone()));
     }
-    [shrink, fetch, ensure, create_early, clear, create, start].concat()
+    [refuse, fetch, ensure, create_early, clear, create, start].concat()
 }
 
 #[cfg(test)]
@@ -212,7 +214,7 @@ mod tests {
         Condition, ContainerSpec, MachineState, ObservedMachine, ObservedVolume, WorkloadId,
     };
     use proptest::prelude::*;
-    use tfgrid_client::deployment::Restart;
+    use tfgrid_client::deployment::{DiskKind, Restart};
 
     const MIB: u64 = 1 << 20;
 
@@ -240,7 +242,12 @@ mod tests {
     }
 
     fn volume(contract: ContractId, name: &str, mib: u64) -> VolumeSpec {
-        VolumeSpec { id: id(contract, name), pointer: "/workloads/1".into(), size: mib * MIB }
+        VolumeSpec {
+            id: id(contract, name),
+            pointer: "/workloads/1".into(),
+            size: mib * MIB,
+            disk: DiskKind::Ssd,
+        }
     }
 
     fn observed_machine(contract: ContractId, name: &str, hash: &str, running: bool) -> ObservedMachine {
@@ -253,7 +260,7 @@ mod tests {
     }
 
     fn observed_volume(contract: ContractId, name: &str, mib: u64) -> ObservedVolume {
-        ObservedVolume { id: id(contract, name), size: mib * MIB, used: 0 }
+        ObservedVolume { id: id(contract, name), size: mib * MIB, used: 0, disk: DiskKind::Ssd }
     }
 
     /// Applies the step to a machine on which nothing fails.
@@ -275,7 +282,8 @@ mod tests {
                 world.network = false;
             }
             Step::EnsureVolume(spec) => {
-                let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used: 0 };
+                let volume =
+                    ObservedVolume { id: spec.id.clone(), size: spec.size, used: 0, disk: spec.disk };
                 world.volumes.insert(spec.id.name.clone(), volume);
             }
             Step::CreateMachine(spec) => {

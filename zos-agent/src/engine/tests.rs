@@ -14,6 +14,7 @@ use crate::{
 use prometheus::Registry;
 use std::path::Path;
 use tempfile::TempDir;
+use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
@@ -562,6 +563,20 @@ async fn without_a_firewall_nothing_starts_and_no_heartbeat() {
 
     node.host.break_firewall(false);
     node.until_deployed(1).await;
+    node.until("heartbeats are sent", |node| !node.chain.reports("heartbeat").is_empty()).await;
+}
+
+#[tokio::test]
+async fn without_hard_disks_others_run_and_no_heartbeat() {
+    let mut node = Node::new();
+    node.chain.limits.heartbeat_ms = 50;
+    node.host.trouble(&[(DiskKind::Hdd, Trouble::Gone)]);
+    node.start();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    assert_eq!(node.chain.reports("heartbeat"), []);
+
+    node.host.trouble(&[(DiskKind::Hdd, Trouble::Full), (DiskKind::Ssd, Trouble::Degraded("disk 2".into()))]);
     node.until("heartbeats are sent", |node| !node.chain.reports("heartbeat").is_empty()).await;
 }
 
