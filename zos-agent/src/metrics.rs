@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics of the agent, and the HTTP page on which Prometheus reads them.
 
-use crate::drivers::pool::Trouble;
+use crate::drivers::pool::PoolFault;
 use anyhow::{Context, Result};
 use http_body_util::Full;
 use hyper::{
@@ -49,7 +49,7 @@ pub struct Metrics {
     /// Reports that are yet to be sent or to take effect.
     pub outbox: IntGauge,
     contracts: IntGaugeVec,
-    pool_troubles: IntGaugeVec,
+    pool_faults: IntGaugeVec,
     plans: IntCounterVec,
     reports: IntCounterVec,
 }
@@ -75,7 +75,7 @@ impl Metrics {
             self_test_passed: gauge("zos_self_test_passed", "1 once the self-test has passed")?,
             quarantined: gauge("zos_contracts_quarantined", "Contracts here that the chain doesn't know")?,
             outbox: gauge("zos_outbox_reports", "Reports that wait for the chain")?,
-            pool_troubles: gauges("zos_pool_trouble", "1 while a storage pool is so", &["disk", "trouble"])?,
+            pool_faults: gauges("zos_pool_fault", "1 while a storage pool is so", &["disk", "fault"])?,
             contracts: gauges("zos_contracts", "Contracts of this node by state", &["state"])?,
             plans: counters("zos_plans_total", "Executed plans by outcome", "end")?,
             reports: counters("zos_reports_total", "Submitted reports by kind", "kind")?,
@@ -93,10 +93,10 @@ impl Metrics {
     }
 
     /// Sets what is wrong with the storage pools, and that nothing else is.
-    pub fn pool_troubles(&self, troubles: &[(DiskKind, Trouble)]) {
-        self.pool_troubles.reset();
-        for (disk, trouble) in troubles {
-            self.pool_troubles.with_label_values(&[&*disk.to_string(), trouble.name()]).set(1);
+    pub fn pool_faults(&self, faults: &[(DiskKind, PoolFault)]) {
+        self.pool_faults.reset();
+        for (disk, fault) in faults {
+            self.pool_faults.with_label_values(&[&*disk.to_string(), fault.name()]).set(1);
         }
     }
 
@@ -195,8 +195,8 @@ mod tests {
         metrics.contracts("running", 3);
         metrics.plan_ended("done");
         metrics.chain_up.set(1);
-        metrics.pool_troubles(&[(DiskKind::Ssd, Trouble::Full)]);
-        metrics.pool_troubles(&[(DiskKind::Hdd, Trouble::Gone)]);
+        metrics.pool_faults(&[(DiskKind::Ssd, PoolFault::Full)]);
+        metrics.pool_faults(&[(DiskKind::Hdd, PoolFault::Gone)]);
         let server = tokio::spawn(serve(address, registry));
         while TcpStream::connect(address).await.is_err() {
             assert!(!server.is_finished());
@@ -208,7 +208,7 @@ mod tests {
             "zos_chain_up 1",
             "zos_contracts{state=\"running\"} 3",
             "zos_plans_total{end=\"done\"} 1",
-            "zos_pool_trouble{disk=\"hdd\",trouble=\"gone\"} 1",
+            "zos_pool_fault{disk=\"hdd\",fault=\"gone\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }

@@ -51,7 +51,7 @@ use zos_agent::{
         dockerd::OwnEngine,
         firewall::{self, Firewall as AgentFirewall},
         machine::{DockerMachines, EngineChoice},
-        pool::{Pool, PoolPlace, Pools, Trouble},
+        pool::{Pool, PoolFault, PoolPlace, Pools},
         registries::Registries,
         volume::PoolVolumes,
     },
@@ -778,7 +778,7 @@ async fn failures_of_a_registry_are_told_apart() {
             }),
             None,
         ),
-        ("trouble", Box::new(|_| ("503 Service Unavailable", String::new(), Vec::new())), None),
+        ("fault", Box::new(|_| ("503 Service Unavailable", String::new(), Vec::new())), None),
     ];
     for (what, answer, expected) in cases {
         let error = fetch(server(answer)).await.unwrap_err();
@@ -1827,8 +1827,8 @@ impl FirewallDriver for Loose {
 
 #[async_trait::async_trait]
 impl VolumeDriver for Loose {
-    async fn troubles(&self) -> Vec<(DiskKind, Trouble)> {
-        self.0.troubles().await
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)> {
+        self.0.faults().await
     }
 
     async fn observe(&self) -> Result<ObservedVolumes, DriverError> {

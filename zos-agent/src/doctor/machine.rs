@@ -9,7 +9,7 @@ use crate::{
     drivers::{
         dockerd, firewall,
         machine::{Connection, EngineChoice},
-        pool::{self, MountedPool, PoolPlace, Trouble},
+        pool::{self, MountedPool, PoolFault, PoolPlace},
         uplink,
     },
     requirements::ENGINE_TIMEOUT,
@@ -53,24 +53,22 @@ fn slow_pool(disk: &str) -> Finding {
     Finding::note("storage pool", text)
 }
 
-/// One finding, or one for each trouble.
+/// One finding, or one for each fault.
 fn storage_pool(disk: DiskKind, mounted: Result<Option<MountedPool>>) -> Vec<Finding> {
     let name = format!("storage pool ({disk})");
-    let (troubles, space) = match mounted {
-        Ok(Some(pool)) => {
-            (pool.troubles, format!("{} of {} GiB are free", pool.free / GIB, pool.total / GIB))
-        }
-        Ok(None) => (vec![Trouble::Gone], "it isn't mounted".into()),
+    let (faults, space) = match mounted {
+        Ok(Some(pool)) => (pool.faults, format!("{} of {} GiB are free", pool.free / GIB, pool.total / GIB)),
+        Ok(None) => (vec![PoolFault::Gone], "it isn't mounted".into()),
         Err(error) => return vec![Finding::unknown(name, error)],
     };
-    if troubles.is_empty() {
+    if faults.is_empty() {
         return vec![Finding::ok(name, space)];
     }
-    let finding = |trouble: &Trouble| {
-        let state = if matches!(trouble, Trouble::Degraded(_)) { State::Note } else { State::Wrong };
-        Finding { state, ..Finding::wrong(&*name, format!("it {trouble}; {space}"), trouble.advice()) }
+    let finding = |fault: &PoolFault| {
+        let state = if matches!(fault, PoolFault::Degraded(_)) { State::Note } else { State::Wrong };
+        Finding { state, ..Finding::wrong(&*name, format!("it {fault}; {space}"), fault.advice()) }
     };
-    troubles.iter().map(finding).collect()
+    faults.iter().map(finding).collect()
 }
 
 async fn engine(place: &Place, key: &PublicKey) -> Finding {
@@ -165,16 +163,16 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_of_a_pool_is_told_with_what_to_do() {
-        let troubles = [Trouble::ReadOnly, Trouble::Degraded("disk 2 is missing".into()), Trouble::Full];
-        let pool = MountedPool { total: 100 * GIB, free: 50 * GIB, troubles: troubles.into() };
+    fn each_fault_of_a_pool_is_told_with_what_to_do() {
+        let faults = [PoolFault::ReadOnly, PoolFault::Degraded("disk 2 is missing".into()), PoolFault::Full];
+        let pool = MountedPool { total: 100 * GIB, free: 50 * GIB, faults: faults.into() };
         let found = storage_pool(DiskKind::Hdd, Ok(Some(pool.clone())));
         let states: Vec<State> = found.iter().map(|finding| finding.state).collect();
         assert_eq!(states, [State::Wrong, State::Note, State::Wrong]);
         assert_eq!(found[1].text, "it is degraded: disk 2 is missing; 50 of 100 GiB are free");
         assert!(found.iter().all(|finding| finding.advice.is_some() && finding.name.contains("hdd")));
 
-        let found = storage_pool(DiskKind::Ssd, Ok(Some(MountedPool { troubles: Vec::new(), ..pool })));
+        let found = storage_pool(DiskKind::Ssd, Ok(Some(MountedPool { faults: Vec::new(), ..pool })));
         assert_eq!((found[0].state, found.len()), (State::Ok, 1));
         assert_eq!(storage_pool(DiskKind::Ssd, Ok(None))[0].state, State::Wrong);
     }

@@ -6,7 +6,7 @@
 use super::{
     Bind, Condition, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, MachineState,
     MachineUsage, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver,
-    VolumeSpec, WantedImages, WorkloadId, pool::Trouble,
+    VolumeSpec, WantedImages, WorkloadId, pool::PoolFault,
 };
 use async_trait::async_trait;
 use std::{
@@ -57,7 +57,7 @@ struct State {
     starts: u64,
     engine_stopped: bool,
     firewall_broken: bool,
-    troubles: Vec<(DiskKind, Trouble)>,
+    faults: Vec<(DiskKind, PoolFault)>,
     hanging: bool,
     log: Vec<String>,
     observations: u32,
@@ -190,8 +190,8 @@ impl FakeHost {
     }
 
     /// From now on, this is wrong with the storage pools.
-    pub fn trouble(&self, troubles: &[(DiskKind, Trouble)]) {
-        self.state().troubles = troubles.to_vec();
+    pub fn fault(&self, faults: &[(DiskKind, PoolFault)]) {
+        self.state().faults = faults.to_vec();
     }
 
     /// From now on, the firewall's rules can't be set, or can.
@@ -459,8 +459,8 @@ impl MachineDriver for FakeHost {
 
 #[async_trait]
 impl VolumeDriver for FakeHost {
-    async fn troubles(&self) -> Vec<(DiskKind, Trouble)> {
-        self.state().troubles.clone()
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)> {
+        self.state().faults.clone()
     }
 
     async fn observe(&self) -> Result<ObservedVolumes, DriverError> {

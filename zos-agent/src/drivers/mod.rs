@@ -17,7 +17,7 @@ pub mod volume;
 use anyhow::anyhow;
 use async_trait::async_trait;
 use codec::Encode;
-use pool::Trouble;
+use pool::PoolFault;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -354,7 +354,7 @@ pub trait FirewallDriver: Send + Sync {
 #[async_trait]
 pub trait VolumeDriver: Send + Sync {
     /// What is wrong with the storage pools.
-    async fn troubles(&self) -> Vec<(DiskKind, Trouble)>;
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)>;
 
     /// All volumes of this node. One that can't be read hides no other, nor does the pool on hard disks.
     async fn observe(&self) -> Result<ObservedVolumes, DriverError>;

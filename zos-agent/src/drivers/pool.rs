@@ -265,7 +265,7 @@ pub fn run_folder(node: &PublicKey) -> PathBuf {
 
 /// What is wrong with a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum PoolFault {
     /// It isn't mounted, or something else is in its place.
     Gone,
     /// The kernel has given it up.
@@ -277,7 +277,7 @@ pub enum Trouble {
     Full,
 }
 
-impl Trouble {
+impl PoolFault {
     /// Whether nothing can be written any more.
     pub fn stops(&self) -> bool {
         matches!(self, Self::Gone | Self::ReadOnly)
@@ -309,7 +309,7 @@ impl Trouble {
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for PoolFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Gone => f.write_str("is gone"),
@@ -420,7 +420,7 @@ pub struct MountedPool {
     /// Free bytes.
     pub free: u64,
     /// What is wrong with it.
-    pub troubles: Vec<Trouble>,
+    pub faults: Vec<PoolFault>,
 }
 
 /// A pool of this node, `None` if it isn't mounted.
@@ -434,8 +434,8 @@ pub async fn mounted(node: &PublicKey, disk: DiskKind) -> Result<Option<MountedP
     }
     let space = statvfs(&root).with_context(|| format!("can't measure {}", root.display()))?;
     let (total, free) = (bytes(&space, space.f_blocks), bytes(&space, space.f_bavail));
-    let troubles = troubles(&space, &kernel_folder(&root).await?, reserve(total));
-    Ok(Some(MountedPool { total, free, troubles }))
+    let faults = faults(&space, &kernel_folder(&root).await?, reserve(total));
+    Ok(Some(MountedPool { total, free, faults }))
 }
 
 fn bytes(space: &StatVfs, blocks: u64) -> u64 {
@@ -447,15 +447,15 @@ fn reserve(total: u64) -> u64 {
     (total / 20).max(MIN_RESERVE)
 }
 
-fn troubles(space: &StatVfs, kernel: &Path, reserve: u64) -> Vec<Trouble> {
+fn faults(space: &StatVfs, kernel: &Path, reserve: u64) -> Vec<PoolFault> {
     let is_read_only = space.f_flag.contains(StatVfsMountFlags::RDONLY);
     let is_full = bytes(space, space.f_bavail) < reserve;
-    let troubles = [
-        is_read_only.then_some(Trouble::ReadOnly),
-        failures(kernel).map(Trouble::Degraded),
-        is_full.then_some(Trouble::Full),
+    let faults = [
+        is_read_only.then_some(PoolFault::ReadOnly),
+        failures(kernel).map(PoolFault::Degraded),
+        is_full.then_some(PoolFault::Full),
     ];
-    troubles.into_iter().flatten().collect()
+    faults.into_iter().flatten().collect()
 }
 
 /// Disks that are missing or have failed, by the numbers that btrfs gives them; `None` if there are none.
@@ -591,8 +591,8 @@ impl Pool {
     /// # Errors
     /// With what to do.
     pub async fn check(&self) -> Result<(), DriverError> {
-        if let Some(trouble) = self.troubles().into_iter().find(Trouble::stops) {
-            return Err(DriverError::Transient(self.fails(&trouble)));
+        if let Some(fault) = self.faults().into_iter().find(PoolFault::stops) {
+            return Err(DriverError::Transient(self.fails(&fault)));
         }
         if figure(&self.qgroups().join("inconsistent")) == Some(1) {
             warn!("the quotas of the storage pool are counted anew");
@@ -603,15 +603,15 @@ impl Pool {
     }
 
     /// What is wrong with it.
-    pub fn troubles(&self) -> Vec<Trouble> {
+    pub fn faults(&self) -> Vec<PoolFault> {
         match self.space() {
-            Ok(space) => troubles(&space, &self.kernel, reserve(self.total(&space))),
-            Err(_) => vec![Trouble::Gone],
+            Ok(space) => faults(&space, &self.kernel, reserve(self.total(&space))),
+            Err(_) => vec![PoolFault::Gone],
         }
     }
 
-    fn fails(&self, trouble: &Trouble) -> Error {
-        anyhow!("the storage pool at {} {trouble}: {}", self.root.display(), trouble.advice())
+    fn fails(&self, fault: &PoolFault) -> Error {
+        anyhow!("the storage pool at {} {fault}: {}", self.root.display(), fault.advice())
     }
 
     /// Figures of the quotas.
@@ -636,7 +636,7 @@ impl Pool {
 
     /// Whether even the reserve is used.
     pub fn is_full(&self) -> bool {
-        self.troubles().contains(&Trouble::Full)
+        self.faults().contains(&PoolFault::Full)
     }
 
     fn total(&self, space: &StatVfs) -> u64 {
@@ -649,7 +649,7 @@ impl Pool {
     /// Fails if something else is in its place.
     fn space(&self) -> Result<StatVfs> {
         let device = fs::metadata(&self.root).map(|metadata| metadata.dev()).ok();
-        ensure!(device == Some(self.device), self.fails(&Trouble::Gone));
+        ensure!(device == Some(self.device), self.fails(&PoolFault::Gone));
         statvfs(&self.root).with_context(|| format!("can't measure {}", self.root.display()))
     }
 

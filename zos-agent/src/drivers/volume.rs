@@ -3,7 +3,7 @@
 
 use super::{
     DriverError, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
-    pool::{Pool, Pools, Trouble},
+    pool::{Pool, PoolFault, Pools},
 };
 use anyhow::Context;
 use async_trait::async_trait;
@@ -103,16 +103,16 @@ fn observe_pool(pool: &Pool, observed: &mut ObservedVolumes) -> anyhow::Result<(
 
 #[async_trait]
 impl VolumeDriver for PoolVolumes {
-    async fn troubles(&self) -> Vec<(DiskKind, Trouble)> {
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)> {
         let of = |pool: &Pool| {
             let disk = pool.disk();
-            pool.troubles().into_iter().map(move |trouble| (disk, trouble))
+            pool.faults().into_iter().map(move |fault| (disk, fault))
         };
-        let mut troubles: Vec<_> = self.open().flat_map(of).collect();
+        let mut faults: Vec<_> = self.open().flat_map(of).collect();
         if matches!(self.pools.hdd, Some(Err(_))) {
-            troubles.push((DiskKind::Hdd, Trouble::Gone));
+            faults.push((DiskKind::Hdd, PoolFault::Gone));
         }
-        troubles
+        faults
     }
 
     async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
@@ -120,7 +120,7 @@ impl VolumeDriver for PoolVolumes {
         for pool in self.open() {
             match (pool.check().await, pool.disk()) {
                 (Err(error), DiskKind::Ssd) => return Err(error),
-                (Err(_), DiskKind::Hdd) if pool.troubles().contains(&Trouble::Gone) => {}
+                (Err(_), DiskKind::Hdd) if pool.faults().contains(&PoolFault::Gone) => {}
                 _ => observe_pool(pool, &mut observed)?,
             }
         }

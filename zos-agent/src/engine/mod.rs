@@ -28,7 +28,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use exits::Exits;
-use observed::{Observed, ObservedContract, Troubles, observe};
+use observed::{Observed, ObservedContract, PoolFaults, observe};
 use plan::{Approved, Goal, Plan, as_grown, plan, suspend};
 use progress::{Progress, Trouble};
 use quarantine::Quarantine;
@@ -168,7 +168,7 @@ pub struct Engine {
     /// Snapshot of the last pass.
     last_snapshot: Option<Arc<Snapshot>>,
     /// What was wrong with the storage pools at the last observation.
-    troubles: Troubles,
+    faults: PoolFaults,
     failed_observations: u32,
     next_pass: Instant,
 }
@@ -201,7 +201,7 @@ impl Engine {
             stored: snapshot,
             stored_from: Instant::now() + timing.await_chain,
             last_snapshot: None,
-            troubles: Troubles::new(),
+            faults: PoolFaults::new(),
             failed_observations: 0,
             next_pass: Instant::now(),
             timing,
@@ -302,12 +302,11 @@ impl Engine {
                 Err(anyhow!("the container engine doesn't answer within {limit:?}"))
             }
         };
-        let is_whole =
-            matches!(&result, Ok((_, troubles)) if !troubles.iter().any(|(_, trouble)| trouble.stops()));
+        let is_whole = matches!(&result, Ok((_, faults)) if !faults.iter().any(|(_, fault)| fault.stops()));
         self.outputs.engine_up.send_if_modified(|up| std::mem::replace(up, is_whole) != is_whole);
         match result {
-            Ok((observed, troubles)) => {
-                self.note_troubles(troubles);
+            Ok((observed, faults)) => {
+                self.note_faults(faults);
                 if std::mem::take(&mut self.failed_observations) > 0 {
                     info!("firewall, storage pool and container engine are back: heartbeats go on");
                 }
@@ -325,18 +324,18 @@ impl Engine {
     }
 
     /// Logs what is wrong with the storage pools when it changes.
-    fn note_troubles(&mut self, troubles: Troubles) {
-        if troubles == self.troubles {
+    fn note_faults(&mut self, faults: PoolFaults) {
+        if faults == self.faults {
             return;
         }
-        for (disk, trouble) in &troubles {
-            let heartbeats = if trouble.stops() { "no heartbeats" } else { "heartbeats go on" };
-            warn!("{heartbeats}: the storage pool ({disk}) {trouble}: {}", trouble.advice());
+        for (disk, fault) in &faults {
+            let heartbeats = if fault.stops() { "no heartbeats" } else { "heartbeats go on" };
+            warn!("{heartbeats}: the storage pool ({disk}) {fault}: {}", fault.advice());
         }
-        if troubles.is_empty() {
+        if faults.is_empty() {
             info!("nothing is wrong with the storage pools any more");
         }
-        self.troubles = troubles;
+        self.faults = faults;
     }
 
     /// Contracts that the chain listed at the last pass and doesn't any more may have closed, even if nothing

@@ -4,7 +4,7 @@
 use super::reconcile::Drivers;
 use crate::{
     drivers::{
-        DriverError, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, pool::Trouble,
+        DriverError, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, pool::PoolFault,
     },
     metrics::Metrics,
 };
@@ -30,25 +30,25 @@ pub struct ObservedContract {
 }
 
 /// What is wrong with the storage pools.
-pub type Troubles = Vec<(DiskKind, Trouble)>;
+pub type PoolFaults = Vec<(DiskKind, PoolFault)>;
 
-/// Asks all drivers, and counts in the metrics which of them answer. The troubles are those that let others go on.
+/// Asks all drivers, and counts in the metrics which of them answer. The faults are those that let others go on.
 ///
 /// # Errors
 /// If one fails: what it knows would look absent, or nothing would keep tenants from the host.
-pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, Troubles)> {
+pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, PoolFaults)> {
     let Drivers { machines, volumes, firewall } = drivers;
-    let (guarded, machines, volumes, troubles) =
-        futures::join!(firewall.ensure(), machines.observe(), volumes.observe(), volumes.troubles());
+    let (guarded, machines, volumes, faults) =
+        futures::join!(firewall.ensure(), machines.observe(), volumes.observe(), volumes.faults());
     metrics.firewall_up.set(guarded.is_ok().into());
     metrics.engine_up.set(machines.is_ok().into());
-    metrics.pool_up.set((volumes.is_ok() && !troubles.iter().any(|(_, trouble)| trouble.stops())).into());
-    metrics.pool_troubles(&troubles);
+    metrics.pool_up.set((volumes.is_ok() && !faults.iter().any(|(_, fault)| fault.stops())).into());
+    metrics.pool_faults(&faults);
     let fails = |part: &str, why: DriverError| Error::from(why).context(format!("the {part} fails"));
     guarded.map_err(|why| fails("firewall", why))?;
     let volumes = volumes.map_err(|why| fails("storage pool", why))?;
     let machines = machines.map_err(|why| fails("container engine", why))?;
-    Ok((by_contract(machines, volumes), troubles))
+    Ok((by_contract(machines, volumes), faults))
 }
 
 fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes) -> Observed {

@@ -7,6 +7,7 @@ use crate::{
     drivers::{
         Condition, MachineUsage,
         fake::{FakeHost, Image},
+        pool::PoolFault,
     },
     store::Store,
     usage::{Meter, MeterInputs},
@@ -570,13 +571,14 @@ async fn without_a_firewall_nothing_starts_and_no_heartbeat() {
 async fn without_hard_disks_others_run_and_no_heartbeat() {
     let mut node = Node::new();
     node.chain.limits.heartbeat_ms = 50;
-    node.host.trouble(&[(DiskKind::Hdd, Trouble::Gone)]);
+    node.host.fault(&[(DiskKind::Hdd, PoolFault::Gone)]);
     node.start();
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
     assert_eq!(node.chain.reports("heartbeat"), []);
 
-    node.host.trouble(&[(DiskKind::Hdd, Trouble::Full), (DiskKind::Ssd, Trouble::Degraded("disk 2".into()))]);
+    node.host
+        .fault(&[(DiskKind::Hdd, PoolFault::Full), (DiskKind::Ssd, PoolFault::Degraded("disk 2".into()))]);
     node.until("heartbeats are sent", |node| !node.chain.reports("heartbeat").is_empty()).await;
 }
 

@@ -2,7 +2,7 @@
 //! Storage pools of both kinds, how they grow and how they fail.
 
 use super::{
-    Disk, DiskKind, DriverError, FailureCode, MIB, Pool, PoolPlace, PoolVolumes, Pools, Store, Trouble,
+    Disk, DiskKind, DriverError, FailureCode, MIB, Pool, PoolFault, PoolPlace, PoolVolumes, Pools, Store,
     VolumeDriver, VolumeSpec, contract, open_for, stdout, unmount, volume, wait_until,
 };
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, statvfs};
@@ -185,14 +185,14 @@ async fn other_tenants_go_on_without_hard_disks() {
         volumes.ensure(spec).await.unwrap();
     }
     stdout(Command::new("mount").args(["-o", "remount,ro"]).arg(root(&hdd)));
-    assert_eq!(volumes.troubles().await, [(DiskKind::Hdd, Trouble::ReadOnly)]);
+    assert_eq!(volumes.faults().await, [(DiskKind::Hdd, PoolFault::ReadOnly)]);
     assert_eq!(volumes.observe().await.unwrap().volumes.len(), 2);
     let error = volumes.ensure(&lost).await.unwrap_err().to_string();
     assert!(error.contains("is read-only"), "{error}");
 
     unmount(&hdd);
     for volumes in [volumes, PoolVolumes::new(lose_disk(&node).await)] {
-        assert_eq!(volumes.troubles().await, [(DiskKind::Hdd, Trouble::Gone)]);
+        assert_eq!(volumes.faults().await, [(DiskKind::Hdd, PoolFault::Gone)]);
         let observed = volumes.observe().await.unwrap().volumes;
         assert_eq!(observed.iter().map(|volume| &volume.id).collect::<Vec<_>>(), [&kept.id]);
         volumes.folder(&kept.id).await.unwrap();
@@ -224,8 +224,8 @@ async fn a_full_pool_takes_no_more_volumes() {
     let length = space.f_bavail * space.f_frsize - hdd.share().unwrap().reserve / 2;
     fallocate(&padding, FallocateFlags::empty(), 0, length).unwrap();
 
-    let troubles = volumes.troubles().await;
-    assert!(troubles.contains(&(DiskKind::Hdd, Trouble::Full)), "{troubles:?}");
+    let faults = volumes.faults().await;
+    assert!(faults.contains(&(DiskKind::Hdd, PoolFault::Full)), "{faults:?}");
     for spec in [on_hdd(16), VolumeSpec { size: 32 * MIB, ..spec.clone() }] {
         assert_eq!(refusal(volumes.ensure(&spec).await), (FailureCode::NodeFull, "/data/size"));
     }
@@ -238,7 +238,7 @@ async fn a_full_pool_takes_no_more_volumes() {
 async fn a_disk_that_fails_degrades_its_pool() {
     let node = Node::new();
     let pool = node.open(&node.one.device).await.unwrap();
-    assert_eq!(pool.troubles(), []);
+    assert_eq!(pool.faults(), []);
     let path = pool.volumes().join("file");
     let content: Vec<u8> = (0..64 << 10).map(|_| rand::random()).collect();
     fs::write(&path, &content).unwrap();
@@ -255,9 +255,9 @@ async fn a_disk_that_fails_degrades_its_pool() {
     });
     disk.write_all_at(&[0; 4096], place.expect("the disk has the file")).unwrap();
     fs::read(&path).unwrap_err();
-    match pool.troubles().as_slice() {
-        [Trouble::Degraded(disks)] => assert!(disks.starts_with("disk 1 has had "), "{disks}"),
-        troubles => panic!("{troubles:?}"),
+    match pool.faults().as_slice() {
+        [PoolFault::Degraded(disks)] => assert!(disks.starts_with("disk 1 has had "), "{disks}"),
+        faults => panic!("{faults:?}"),
     }
     pool.check().await.unwrap();
 }
