@@ -1699,7 +1699,10 @@ async fn open_for(disk: DiskKind, data: &TempDir, place: &str, node: [u8; 32]) -
 
 /// As a reboot does.
 fn unmount(pool: &Pool) {
-    stdout(Command::new("umount").arg(pool.volumes().parent().unwrap()));
+    let root = pool.volumes().parent().unwrap().to_owned();
+    wait_until("a pool that nothing uses", || {
+        Command::new("umount").arg("--quiet").arg(&root).status().unwrap().success()
+    });
     stdout(Command::new("btrfs").args(["device", "scan", "--forget"]));
 }
 
