@@ -256,6 +256,29 @@ pub struct Volume {
     /// Bytes: whole MiB, 16 MiB or more.
     #[schemars(range(min = MIN_BYTES), extend("multipleOf" = MIB))]
     pub size: u64,
+    /// Kind of disk that it lies on; else `ssd`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskKind>,
+}
+
+/// Kind of a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskKind {
+    /// Flash, which `sru` counts.
+    #[default]
+    Ssd,
+    /// A hard disk, which `hru` counts.
+    Hdd,
+}
+
+impl fmt::Display for DiskKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ssd => "ssd",
+            Self::Hdd => "hdd",
+        })
+    }
 }
 
 impl WorkloadData {
@@ -351,6 +374,7 @@ impl Deployment {
             ("cru", missing.cru, reserved.cru),
             ("mru", missing.mru, reserved.mru),
             ("sru", missing.sru, reserved.sru),
+            ("hru", missing.hru, reserved.hru),
         ]
         .iter()
         .filter(|(_, short, _)| *short > 0)
@@ -372,8 +396,12 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
             let sru = sum.sru.saturating_add(machine.rootfs);
             (Resources { mru, sru, ..sum }, Cores(cores.0.saturating_add(machine.cpu.0)))
         }
-        WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
-            (Resources { sru: sum.sru.saturating_add(volume.size), ..sum }, cores)
+        WorkloadData::Zmount(Volume { size, disk }) | WorkloadData::Volume(Volume { size, disk }) => {
+            let sum = match disk.unwrap_or_default() {
+                DiskKind::Ssd => Resources { sru: sum.sru.saturating_add(*size), ..sum },
+                DiskKind::Hdd => Resources { hru: sum.hru.saturating_add(*size), ..sum },
+            };
+            (sum, cores)
         }
     }
 }

@@ -5,12 +5,12 @@ use crate::{
     backoff::Backoff,
     chain::{Chain, Follower, Outbox, OutboxInputs, Reports, client::RpcChain, endpoints::Endpoints},
     config::{PurgeArgs, RunArgs},
-    details::Inspector,
+    details::{self, Inspector},
     drivers::{
         dockerd::OwnEngine,
         firewall::{self, Firewall},
         machine::{DockerMachines, EngineChoice},
-        pool::{Pool, PoolPlace},
+        pool::{PoolPlace, Pools},
         volume::PoolVolumes,
     },
     engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
@@ -29,11 +29,13 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::FutureExt;
 use prometheus::Registry;
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
+use tfgrid_client::deployment::DiskKind;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Limit for the node's own engine to start for a purge.
 const ENGINE_STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -51,7 +53,6 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let _lock = DataLock::take(data)?;
     requirements::ensure_met(&requirements::check_system(place).await)?;
     let store = Store::open(data.join("state"))?;
-    let pool_place = PoolPlace::choose(data, &store, place.pool.clone())?;
     let identity = Identity::load_or_create(data)?;
     info!(key = hex::encode(identity.node_key().public()), data = %data.display(), "this node");
 
@@ -61,13 +62,20 @@ pub async fn run(args: RunArgs) -> Result<()> {
     tasks.spawn(metrics::serve(args.metrics, registry));
 
     let node_key = identity.node_key().public();
-    let pool = Pool::open(data, pool_place.clone(), &node_key).await?;
-    pool_place.remember(&store)?;
+    let pools = Pools::open(place, &store, &node_key).await?;
+    let pool = pools.ssd.clone();
+    let hard_disks = details::hard_disks(Path::new("/"), pool.devices());
+    if !hard_disks.is_empty() {
+        warn!("the storage pool counts as SSD and is on hard disks: {}", hard_disks.join(", "));
+    }
     let capacity = CapacityOverride::remembered(&store, args.capacity)?;
     if !args.unsafe_capacity {
         host::ensure_real(&capacity)?;
     }
-    host::capacity(pool.share()?.offered, &capacity)?;
+    // Without its pool on hard disks, what a node offers isn't known.
+    if !matches!(pools.hdd, Some(Err(_))) {
+        host::capacity(pools.offered()?, &capacity)?;
+    }
     let dns = args.dns.iter().map(ToString::to_string).collect();
     let mut choice = place.engine_choice().unwrap_or_else(|| {
         let own = OwnEngine::new(data, &pool, &node_key, args.registries.mirrors.clone());
@@ -79,7 +87,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, dns));
     let drivers = Drivers {
         machines: machines.clone(),
-        volumes: Arc::new(PoolVolumes::new(pool.clone())),
+        volumes: Arc::new(PoolVolumes::new(pools.clone())),
         firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone())),
     };
     let self_test =
@@ -96,7 +104,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         ticket,
         capacity,
         data,
-        pool: &pool,
+        pools: &pools,
         machines: &machines,
         store: &store,
     };
@@ -128,7 +136,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let inputs = MeterInputs { observed: observed_rx.clone(), snapshots: snapshots_rx.clone() };
     let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
     let can_sleep = args.power.sleep_command.is_some();
-    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pool, capacity, can_sleep);
+    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, can_sleep);
     let power = Power::new(chain.clone(), snapshots_rx.clone(), observed_rx, falls_asleep, args.power);
     let engine = Engine::new(
         chain,
@@ -181,13 +189,13 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     };
     let node_key = identity.node_key().public();
     let store = Store::open(data.join("state"))?;
-    if !PoolPlace::is_remembered(data) {
+    if !PoolPlace::is_remembered(data, DiskKind::Ssd) {
         info!("nothing to remove: this node has never opened a storage pool");
         return Ok(());
     }
-    let pool_place = PoolPlace::choose(data, &store, args.place.pool.clone())?;
-    let pool = Pool::open(data, pool_place, &node_key).await?;
-    let own = OwnEngine::new(data, &pool, &node_key, Vec::new());
+    let pools = Pools::open(&args.place, &store, &node_key).await?;
+    let pool = &pools.ssd;
+    let own = OwnEngine::new(data, pool, &node_key, Vec::new());
     let (choice, keeping) = match args.place.engine_choice() {
         Some(choice) => (choice, None),
         None => {
@@ -203,9 +211,8 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     }
     firewall::remove().await;
     let (containers, networks) = removed?;
-    pool.remove().await?;
-    PoolPlace::forget(data)?;
-    info!("removed {containers} containers, {networks} networks and the storage pool");
+    pools.remove(data).await?;
+    info!("removed {containers} containers, {networks} networks and the storage pools");
     Ok(())
 }
 

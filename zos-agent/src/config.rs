@@ -68,9 +68,9 @@ pub struct RunArgs {
     pub place: Place,
     /// Offer only a part of this machine, such as cru=2,mru=2GiB,sru=10GiB
     ///
-    /// cru is the number of cores, mru memory, sru the storage pool (SSD), hru hard disks (HDD), gpu the number of
-    /// GPUs. What isn't named is offered as it was found: all cores, and memory and storage pool less what the system
-    /// needs itself; HDD and GPUs only if named. Nobody can rent what isn't offered, and more than this machine has is
+    /// cru is the number of cores, mru memory, sru the storage pool (SSD), hru that on hard disks (HDD), gpu the number
+    /// of GPUs. What isn't named is offered as it was found: all cores, and memory and storage pools less what the
+    /// system needs itself; GPUs only if named. Nobody can rent what isn't offered, and more than this machine has is
     /// refused. Remembered for later starts without this option.
     #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
     pub capacity: Option<CapacityOverride>,
@@ -153,9 +153,13 @@ pub struct Place {
     /// of a file in the data folder (20GiB)
     ///
     /// Disks must hold nothing: they get a btrfs file system. Remembered for later starts without this option.
-    /// Without it, a data folder on btrfs holds the pool.
+    /// Without it, a data folder on btrfs holds the pool. Naming another blank disk, or a larger size, enlarges the
+    /// pool; no disk can leave it. Names such as /dev/disk/by-id/… stay when disks are connected differently.
     #[arg(long, env = "ZOS_POOL", value_name = "PLACE")]
     pub pool: Option<PoolPlace>,
+    /// Second storage pool, for volumes that ask for hard disks, named as --pool; without it, none are offered
+    #[arg(long, env = "ZOS_HDD_POOL", value_name = "PLACE")]
+    pub hdd_pool: Option<PoolPlace>,
     /// Use the Docker engine at this socket instead of one of the node's own
     ///
     /// It must keep machines in the storage pool (with its btrfs driver), have user namespaces and live restore. See
@@ -210,7 +214,11 @@ mod tests {
     fn everything_has_a_default() {
         let cli = parse(&[]).unwrap();
         assert!(cli.command.is_none());
-        assert!(cli.run.place.engine.is_none() && cli.run.place.pool.is_none());
+        assert!(
+            cli.run.place.engine.is_none()
+                && cli.run.place.pool.is_none()
+                && cli.run.place.hdd_pool.is_none()
+        );
         assert_eq!(cli.run.dns.len(), 2);
     }
 
@@ -255,6 +263,7 @@ mod tests {
             (["--engine", "tcp://1.2.3.4:2375"], "must run on this machine"),
             (["--engine", "unix://docker.sock"], "unix:///path/to/docker.sock"),
             (["--pool", "disk"], "/dev/sdb,/dev/sdc"),
+            (["--hdd-pool", "disk"], "/dev/sdb,/dev/sdc"),
             (["--unsafe-engine", "--data=/tmp"], "--engine <URL>"),
             (["--capacity", "cpu=2"], "known are cru, mru, sru, hru and gpu"),
         ] {

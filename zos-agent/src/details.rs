@@ -3,8 +3,8 @@
 
 use crate::{
     chain::{Chain, Snapshot},
-    drivers::pool::Pool,
-    host::{self, CapacityOverride},
+    drivers::pool::Pools,
+    host::{self, CapacityOverride, Storage},
 };
 use anyhow::{Context, Result};
 use std::{
@@ -37,7 +37,7 @@ pub struct Inspector {
     chain: Arc<dyn Chain>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     details: watch::Sender<Option<DetailsPayload>>,
-    pool: Pool,
+    pools: Pools,
     capacity: CapacityOverride,
     features: Features,
 }
@@ -49,12 +49,12 @@ impl Inspector {
         chain: Arc<dyn Chain>,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         details: watch::Sender<Option<DetailsPayload>>,
-        pool: Pool,
+        pools: Pools,
         capacity: CapacityOverride,
         can_sleep: bool,
     ) -> Self {
         let features = if can_sleep { SERVED.and(Features::POWER) } else { SERVED };
-        Self { chain, snapshots, details, pool, capacity, features }
+        Self { chain, snapshots, details, pools, capacity, features }
     }
 
     /// Inspects the machine at intervals, for ever.
@@ -72,7 +72,7 @@ impl Inspector {
     }
 
     async fn inspect(&mut self) -> Result<()> {
-        let found = found(Path::new("/"), self.pool.share()?.offered, &self.capacity, self.features)?;
+        let found = found(Path::new("/"), self.pools.offered()?, &self.capacity, self.features)?;
         let Some(snapshot) = self.snapshots.borrow().clone() else { return Ok(()) };
         let known = self.chain.details(&snapshot.head).await?;
         let news = (known.as_ref() != Some(&found)).then_some(found);
@@ -128,11 +128,11 @@ impl Hardware {
     }
 }
 
-/// Details of this machine with the farmer's settings. `root` is the system's root folder, `storage` what the pool
-/// offers.
+/// Details of this machine with the farmer's settings. `root` is the system's root folder, `storage` what the pools
+/// offer.
 fn found(
     root: &Path,
-    storage: u64,
+    storage: Storage,
     capacity: &CapacityOverride,
     features: Features,
 ) -> Result<DetailsPayload> {
@@ -223,6 +223,18 @@ fn disks(root: &Path) -> Vec<Disk> {
     disks
 }
 
+/// Names of the hard disks on which these block devices are, as a partition is on its disk.
+pub fn hard_disks(root: &Path, devices: &[PathBuf]) -> Vec<String> {
+    let folder_of = |device: &PathBuf| {
+        let name = device.canonicalize().unwrap_or_else(|_| device.clone());
+        root.join("sys/class/block").join(name.file_name()?).canonicalize().ok()
+    };
+    let folders: Vec<PathBuf> = devices.iter().filter_map(folder_of).collect();
+    let is_used = |disk: &Disk| folders.iter().any(|folder| folder.iter().any(|part| *part == *disk.name));
+    let disks = disks(root).into_iter().filter(|disk| disk.is_rotational && is_used(disk));
+    disks.map(|disk| disk.name).collect()
+}
+
 fn disk(device: &Path) -> Option<Disk> {
     let number =
         |file: &str| -> Option<u64> { fs::read_to_string(device.join(file)).ok()?.trim().parse().ok() };
@@ -251,6 +263,7 @@ fn hex_number(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
     /// A system with these files.
@@ -316,7 +329,18 @@ mod tests {
         let files: Vec<(&str, &[u8])> =
             files.iter().map(|(path, text)| (path.as_str(), text.as_bytes())).collect();
         let disk = |name: &str, is_rotational| Disk { name: name.into(), bytes: 1 << 20, is_rotational };
-        assert_eq!(disks(system(&files).path()), [disk("nvme0n1", false), disk("sdb", true)]);
+        let system = system(&files);
+        assert_eq!(disks(system.path()), [disk("nvme0n1", false), disk("sdb", true)]);
+
+        let class = system.path().join("sys/class/block");
+        fs::create_dir_all(&class).unwrap();
+        fs::create_dir(system.path().join("sys/block/sdb/sdb1")).unwrap();
+        for (name, folder) in [("nvme0n1", "nvme0n1"), ("sdb1", "sdb/sdb1"), ("loop0", "loop0")] {
+            symlink(system.path().join("sys/block").join(folder), class.join(name)).unwrap();
+        }
+        let devices = ["/dev/sdb1", "/dev/nvme0n1", "/dev/loop0", "/dev/gone"].map(PathBuf::from);
+        assert_eq!(hard_disks(system.path(), &devices), ["sdb"]);
+        assert!(hard_disks(system.path(), &devices[1..]).is_empty());
     }
 
     #[test]
@@ -335,7 +359,8 @@ mod tests {
             (&device(bridge, "vendor"), b"0x8086\n"),
             (&device(bridge, "device"), b"0x1901\n"),
         ]);
-        let offer = |parts: &str| found(root.path(), 0, &parts.parse().unwrap(), SERVED).unwrap();
+        let offer =
+            |parts: &str| found(root.path(), Storage::default(), &parts.parse().unwrap(), SERVED).unwrap();
         let details = offer("cru=2,gpu=2");
         assert_eq!((details.resources.cru, details.resources.gpu), (2, 1));
         assert_eq!(details.gpus[0], Gpu { vendor: 0x10de, device: 0x1db4, memory: 256 << 20 });

@@ -52,7 +52,7 @@ impl FromStr for CapacityOverride {
 /// # Errors
 /// With the largest part that may be offered.
 pub fn ensure_real(settings: &CapacityOverride) -> Result<()> {
-    let found = found(0)?;
+    let found = found(Storage::default())?;
     let offered = settings.apply(found);
     ensure!(
         offered.cru <= found.cru,
@@ -72,25 +72,38 @@ pub fn ensure_real(settings: &CapacityOverride) -> Result<()> {
     Ok(())
 }
 
-/// Capacity to offer: all cores, memory less what the system needs itself, and what the storage pool offers. HDDs and
-/// GPUs are zero: only the farmer can set them.
+/// What the storage pools have for workloads, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Storage {
+    /// On flash.
+    pub ssd: u64,
+    /// On hard disks.
+    pub hdd: u64,
+}
+
+/// Capacity to offer: all cores, memory less what the system needs itself, and what the storage pools offer. GPUs are
+/// zero: only the farmer can set them.
 ///
 /// # Errors
-/// If the system doesn't report its memory, or the farmer's settings exceed the pool.
-pub fn capacity(storage: u64, settings: &CapacityOverride) -> Result<Resources> {
+/// If the system doesn't report its memory, or the farmer's settings exceed a pool.
+pub fn capacity(storage: Storage, settings: &CapacityOverride) -> Result<Resources> {
     let offered = settings.apply(found(storage)?);
-    ensure!(
-        offered.sru <= storage,
-        "sru={} MiB of --capacity is more than the {} MiB that the storage pool has for workloads: set less, or \
-         enlarge the pool",
-        offered.sru / MIB,
-        storage / MIB
-    );
+    for (name, offered, has, option) in
+        [("sru", offered.sru, storage.ssd, "--pool"), ("hru", offered.hru, storage.hdd, "--hdd-pool")]
+    {
+        ensure!(
+            offered <= has,
+            "{name}={} MiB of --capacity is more than the {} MiB that the pool of {option} has for workloads: set \
+             less, or enlarge the pool",
+            offered / MIB,
+            has / MIB
+        );
+    }
     Ok(offered)
 }
 
-/// What this machine has for workloads, with so many bytes of storage.
-fn found(storage: u64) -> Result<Resources> {
+/// What this machine has for workloads, with this storage.
+fn found(storage: Storage) -> Result<Resources> {
     let cores = thread::available_parallelism().context("can't count this machine's cores")?;
     // One line of one file; `procfs` would parse all of it, and refuses mount points that aren't UTF-8 elsewhere.
     let meminfo = fs::read_to_string("/proc/meminfo").context("can't read /proc/meminfo")?;
@@ -99,8 +112,8 @@ fn found(storage: u64) -> Result<Resources> {
     Ok(Resources {
         cru: cores.get() as u64,
         mru: memory.saturating_sub(reserve) / MIB * MIB,
-        sru: storage,
-        hru: 0,
+        sru: storage.ssd,
+        hru: storage.hdd,
         gpu: 0,
     })
 }
@@ -182,13 +195,16 @@ mod tests {
 
     #[test]
     fn this_machine_offers_less_than_it_has() {
-        let capacity = |parts: &str| capacity(20 * GIB, &parts.parse().unwrap());
-        let offered = capacity("hru=1GiB").unwrap();
+        let storage = Storage { ssd: 20 * GIB, hdd: 50 * GIB };
+        let capacity = |parts: &str| capacity(storage, &parts.parse().unwrap());
+        let offered = capacity("gpu=0").unwrap();
         let meminfo = fs::read_to_string("/proc/meminfo").unwrap();
         assert!(offered.cru >= 1);
         assert!(offered.mru + MIN_MEMORY_RESERVE <= total_memory(&meminfo).unwrap());
-        assert_eq!((offered.mru % MIB, offered.sru), (0, 20 * GIB));
-        let error = capacity("sru=21GiB").unwrap_err().to_string();
-        assert!(error.contains("more than the 20480 MiB"), "{error}");
+        assert_eq!((offered.mru % MIB, offered.sru, offered.hru), (0, 20 * GIB, 50 * GIB));
+        for (parts, has) in [("sru=21GiB", "20480 MiB"), ("hru=51GiB", "51200 MiB")] {
+            let error = capacity(parts).unwrap_err().to_string();
+            assert!(error.contains(&format!("more than the {has}")), "{error}");
+        }
     }
 }

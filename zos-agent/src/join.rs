@@ -10,7 +10,7 @@ use crate::{
         endpoints::{Endpoints, STALE_MS},
     },
     clock::unix_ms,
-    drivers::{machine::DockerMachines, pool::Pool},
+    drivers::{machine::DockerMachines, pool::Pools},
     host,
     host::CapacityOverride,
     identity::Identity,
@@ -50,8 +50,8 @@ pub struct Joining<'a> {
     pub capacity: CapacityOverride,
     /// Data folder.
     pub data: &'a Path,
-    /// Storage pool.
-    pub pool: &'a Pool,
+    /// Storage pools.
+    pub pools: &'a Pools,
     /// Container engine.
     pub machines: &'a DockerMachines,
     /// Remembers the chain.
@@ -251,7 +251,7 @@ impl Joining<'_> {
 
     /// Capacity to offer.
     fn resources(&self) -> Result<Resources> {
-        let storage = self.pool.share()?.offered;
+        let storage = self.pools.offered()?;
         let found = host::capacity(storage, &CapacityOverride::default())?;
         let offered = host::capacity(storage, &self.capacity)?;
         if offered.cru > found.cru || offered.mru > found.mru {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics of the agent, and the HTTP page on which Prometheus reads them.
 
+use crate::drivers::pool::PoolFault;
 use anyhow::{Context, Result};
 use http_body_util::Full;
 use hyper::{
@@ -15,6 +16,7 @@ use prometheus::{
     Encoder, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use tfgrid_client::deployment::DiskKind;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
@@ -36,7 +38,7 @@ pub struct Metrics {
     pub chain_up: IntGauge,
     /// 1 while the container engine answers.
     pub engine_up: IntGauge,
-    /// 1 while the storage pool is there and can be written.
+    /// 1 while the storage pools are there and can be written.
     pub pool_up: IntGauge,
     /// 1 while the firewall rules are in place.
     pub firewall_up: IntGauge,
@@ -47,6 +49,7 @@ pub struct Metrics {
     /// Reports that are yet to be sent or to take effect.
     pub outbox: IntGauge,
     contracts: IntGaugeVec,
+    pool_faults: IntGaugeVec,
     plans: IntCounterVec,
     reports: IntCounterVec,
 }
@@ -58,20 +61,22 @@ impl Metrics {
     /// If the registry has one of the names already.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let gauge = |name, help| register(registry, IntGauge::new(name, help)?);
-        let gauges =
-            |name, help, label| register(registry, IntGaugeVec::new(Opts::new(name, help), &[label])?);
+        let gauges = |name, help, labels: &[&str]| {
+            register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+        };
         let counters =
             |name, help, label| register(registry, IntCounterVec::new(Opts::new(name, help), &[label])?);
         Ok(Self {
             head: gauge("zos_finalized_head", "Number of the last finalized block that was read")?,
             chain_up: gauge("zos_chain_up", "1 while finalized blocks arrive")?,
             engine_up: gauge("zos_engine_up", "1 while the container engine answers")?,
-            pool_up: gauge("zos_pool_up", "1 while the storage pool is there and can be written")?,
+            pool_up: gauge("zos_pool_up", "1 while the storage pools are there and can be written")?,
             firewall_up: gauge("zos_firewall_up", "1 while the firewall rules are in place")?,
             self_test_passed: gauge("zos_self_test_passed", "1 once the self-test has passed")?,
             quarantined: gauge("zos_contracts_quarantined", "Contracts here that the chain doesn't know")?,
             outbox: gauge("zos_outbox_reports", "Reports that wait for the chain")?,
-            contracts: gauges("zos_contracts", "Contracts of this node by state", "state")?,
+            pool_faults: gauges("zos_pool_fault", "1 while a storage pool is so", &["disk", "fault"])?,
+            contracts: gauges("zos_contracts", "Contracts of this node by state", &["state"])?,
             plans: counters("zos_plans_total", "Executed plans by outcome", "end")?,
             reports: counters("zos_reports_total", "Submitted reports by kind", "kind")?,
         })
@@ -85,6 +90,14 @@ impl Metrics {
     /// Sets the number of contracts in a state.
     pub fn contracts(&self, state: &str, count: u32) {
         self.contracts.with_label_values(&[state]).set(count.into());
+    }
+
+    /// Sets what is wrong with the storage pools, and that nothing else is.
+    pub fn pool_faults(&self, faults: &[(DiskKind, PoolFault)]) {
+        self.pool_faults.reset();
+        for (disk, fault) in faults {
+            self.pool_faults.with_label_values(&[&*disk.to_string(), fault.name()]).set(1);
+        }
     }
 
     /// Counts a submitted report under its kind.
@@ -182,6 +195,8 @@ mod tests {
         metrics.contracts("running", 3);
         metrics.plan_ended("done");
         metrics.chain_up.set(1);
+        metrics.pool_faults(&[(DiskKind::Ssd, PoolFault::Full)]);
+        metrics.pool_faults(&[(DiskKind::Hdd, PoolFault::Gone)]);
         let server = tokio::spawn(serve(address, registry));
         while TcpStream::connect(address).await.is_err() {
             assert!(!server.is_finished());
@@ -189,11 +204,15 @@ mod tests {
 
         let (status, text) = get(format!("http://{address}/metrics")).await;
         assert_eq!(status, 200);
-        for line in
-            ["zos_chain_up 1", "zos_contracts{state=\"running\"} 3", "zos_plans_total{end=\"done\"} 1"]
-        {
+        for line in [
+            "zos_chain_up 1",
+            "zos_contracts{state=\"running\"} 3",
+            "zos_plans_total{end=\"done\"} 1",
+            "zos_pool_fault{disk=\"hdd\",fault=\"gone\"} 1",
+        ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
         }
+        assert!(!text.contains("full"), "{text}");
         assert_eq!(get(format!("http://{address}/")).await, (404, "metrics are under /metrics\n".into()));
     }
 

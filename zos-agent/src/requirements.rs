@@ -14,6 +14,7 @@ use crate::{
 };
 use anyhow::{Context, Result, bail, ensure};
 use std::{fmt, path::Path};
+use tfgrid_client::deployment::DiskKind;
 
 /// Creates loop devices, for a pool in a file.
 const LOOP_CONTROL: &str = "/dev/loop-control";
@@ -52,7 +53,7 @@ pub async fn check_system(place: &Place) -> Vec<Requirement> {
 
 /// Checks that there is a place for the storage pool.
 pub fn check_place(place: &Place) -> Requirement {
-    let is_known = place.pool.is_some() || PoolPlace::is_remembered(&place.data);
+    let is_known = place.pool.is_some() || PoolPlace::is_remembered(&place.data, DiskKind::Ssd);
     let result = if is_known { Ok(()) } else { PoolPlace::within(&place.data).map(drop) };
     Requirement { name: "storage pool".into(), result }
 }
@@ -82,7 +83,8 @@ fn check_tool(tool: &Tool) -> Result<()> {
 }
 
 fn check_loop_devices(place: &Place) -> Result<()> {
-    let is_needed = matches!(place.pool, Some(PoolPlace::File(_)));
+    let is_needed =
+        [&place.pool, &place.hdd_pool].iter().any(|pool| matches!(pool, Some(PoolPlace::File(_))));
     ensure!(
         !is_needed || Path::new(LOOP_CONTROL).exists(),
         "{LOOP_CONTROL} doesn't exist: load the kernel module `loop`"
@@ -128,7 +130,13 @@ mod tests {
 
     #[test]
     fn a_place_that_can_not_be_used_says_what_to_do() {
-        let place = Place { data: "/proc/node".into(), pool: None, engine: None, unsafe_engine: false };
+        let place = Place {
+            data: "/proc/node".into(),
+            pool: None,
+            hdd_pool: None,
+            engine: None,
+            unsafe_engine: false,
+        };
         let shown = check_place(&place).to_string();
         assert!(shown.starts_with("missing  storage pool: /proc/node isn't on btrfs"), "{shown}");
     }

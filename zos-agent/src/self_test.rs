@@ -18,6 +18,7 @@ use std::{
     net::IpAddr,
     time::{Duration, Instant},
 };
+use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{ContractId, units::MIB};
 use tokio::{
     net::TcpStream,
@@ -131,8 +132,9 @@ impl SelfTest<'_> {
     async fn try_machine(&self) -> Result<(), DriverError> {
         let (machines, volume) = (self.machines, id("data"));
         let spec = spec(machines.limits_roots().await?);
-        let disk = VolumeSpec { id: volume.clone(), pointer: String::new(), size: DISK, restores: false };
-        self.volumes.ensure(&disk).await?;
+        let (pointer, disk) = (String::new(), DiskKind::Ssd);
+        let data = VolumeSpec { id: volume.clone(), pointer, size: DISK, disk, restores: false };
+        self.volumes.ensure(&data).await?;
         let data = Bind { source: self.volumes.folder(&volume).await?, target: "/data".into() };
         machines.import_image(&spec, ARCHIVE).await?;
         machines.create(&spec, &[data]).await?;

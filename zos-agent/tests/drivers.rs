@@ -9,6 +9,8 @@ mod hostile;
 mod images;
 #[path = "drivers/kills.rs"]
 mod kills;
+#[path = "drivers/pools.rs"]
+mod pools;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{
@@ -27,7 +29,7 @@ use std::{
 use tempfile::TempDir;
 use tfgrid_client::{
     MachineKey,
-    deployment::{Check, Health, Registry as Login},
+    deployment::{Check, DiskKind, Health, Registry as Login},
 };
 use tfgrid_primitives::{ContractId, FailureCode, Resources};
 use tokio::{
@@ -49,7 +51,7 @@ use zos_agent::{
         dockerd::OwnEngine,
         firewall::{self, Firewall as AgentFirewall},
         machine::{DockerMachines, EngineChoice},
-        pool::{Pool, PoolPlace},
+        pool::{Pool, PoolFault, PoolPlace, Pools},
         registries::Registries,
         volume::PoolVolumes,
     },
@@ -110,8 +112,8 @@ impl Host {
         let owner = Identity::load_or_create(&data).unwrap().node_key().public();
         let store = Store::open(data.join("state")).unwrap();
         let place = PoolPlace::File(POOL_BYTES);
-        place.remember(&store).unwrap();
-        let pool = Pool::open(&data, place, &owner).await.unwrap();
+        place.remember(&store, DiskKind::Ssd).unwrap();
+        let pool = Pool::open(&data, DiskKind::Ssd, place, &owner).await.unwrap();
         let own = OwnEngine::new(&data, &pool, &owner, Vec::new());
         let socket = own.socket();
         let node_key = rand::random();
@@ -125,7 +127,7 @@ impl Host {
         }
         let listening = machines.clone();
         tasks.push(tokio::spawn(async move { listening.listen().await }));
-        let volumes = PoolVolumes::new(pool.clone());
+        let volumes = PoolVolumes::new(Pools { ssd: pool.clone(), hdd: None });
         Self { socket, node_key, pool, machines, volumes, tasks }
     }
 
@@ -471,7 +473,13 @@ fn id(contract: ContractId, name: &str) -> WorkloadId {
 }
 
 fn volume(contract: ContractId, mib: u64) -> VolumeSpec {
-    VolumeSpec { id: id(contract, "data"), pointer: "/workloads/0".into(), size: mib * MIB, restores: false }
+    VolumeSpec {
+        id: id(contract, "data"),
+        pointer: "/workloads/0".into(),
+        size: mib * MIB,
+        disk: DiskKind::Ssd,
+        restores: false,
+    }
 }
 
 fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpec {
@@ -777,7 +785,7 @@ async fn failures_of_a_registry_are_told_apart() {
             }),
             None,
         ),
-        ("trouble", Box::new(|_| ("503 Service Unavailable", String::new(), Vec::new())), None),
+        ("fault", Box::new(|_| ("503 Service Unavailable", String::new(), Vec::new())), None),
     ];
     for (what, answer, expected) in cases {
         let error = fetch(server(answer)).await.unwrap_err();
@@ -1653,7 +1661,7 @@ async fn an_engine_that_is_not_fit_runs_machines_only_if_told() {
 /// A blank disk: a loop device on a sparse file.
 struct Disk {
     device: String,
-    _file: tempfile::NamedTempFile,
+    file: tempfile::NamedTempFile,
 }
 
 impl Disk {
@@ -1661,7 +1669,15 @@ impl Disk {
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(2 << 30).unwrap();
         let device = stdout(Command::new("losetup").args(["--find", "--show"]).arg(file.path()));
-        Self { device, _file: file }
+        Self { device, file }
+    }
+
+    fn disconnect(&self) {
+        stdout(Command::new("losetup").args(["--detach", &self.device]));
+    }
+
+    fn connect(&self) {
+        stdout(Command::new("losetup").arg(&self.device).arg(self.file.path()));
     }
 
     fn signatures(&self) -> String {
@@ -1681,8 +1697,21 @@ impl Drop for Disk {
 }
 
 async fn open(data: &TempDir, place: &str, node: [u8; 32]) -> Result<Pool, String> {
-    let pool = Pool::open(data.path(), place.parse().unwrap(), &node).await;
+    open_for(DiskKind::Ssd, data, place, node).await
+}
+
+async fn open_for(disk: DiskKind, data: &TempDir, place: &str, node: [u8; 32]) -> Result<Pool, String> {
+    let pool = Pool::open(data.path(), disk, place.parse().unwrap(), &node).await;
     pool.map_err(|error| format!("{error:#}"))
+}
+
+/// As a reboot does.
+fn unmount(pool: &Pool) {
+    let root = pool.volumes().parent().unwrap().to_owned();
+    wait_until("a pool that nothing uses", || {
+        Command::new("umount").arg("--quiet").arg(&root).status().unwrap().success()
+    });
+    stdout(Command::new("btrfs").args(["device", "scan", "--forget"]));
 }
 
 #[tokio::test]
@@ -1712,13 +1741,13 @@ async fn a_pool_on_disks_is_used_again_and_removed() {
     fs::write(folder.join("note"), "mine").unwrap();
     open(&data, &place, node).await.unwrap();
 
-    // As after a reboot.
-    stdout(Command::new("umount").arg(folder.parent().unwrap().parent().unwrap()));
+    unmount(&pool);
     let error = pool.check().await.unwrap_err().to_string();
     assert!(error.contains("is gone"), "{error}");
-    stdout(Command::new("btrfs").args(["device", "scan", "--forget"]));
+    two.disconnect();
     let error = open(&data, &one.device, node).await.unwrap_err();
     assert!(error.contains("is a disk of the pool missing"), "{error}");
+    two.connect();
     let other = open(&data, &place, rand::random()).await.unwrap_err();
     assert!(other.contains("belongs to the node with the key"), "{other}");
     let pool = open(&data, &place, node).await.unwrap();
@@ -1810,6 +1839,10 @@ impl FirewallDriver for Loose {
 
 #[async_trait::async_trait]
 impl VolumeDriver for Loose {
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)> {
+        self.0.faults().await
+    }
+
     async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
         self.0.observe().await
     }

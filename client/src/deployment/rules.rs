@@ -2,9 +2,9 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    CAPABILITIES, Check, Cores, Deployment, Health, ImageReference, MAX_START_SECONDS, MAX_STOP_SECONDS,
-    MIN_BYTES, Mount, Registry, Rejection, Restart, STOP_SIGNALS, VERSION, Volume, Workload, WorkloadData,
-    Zmachine, default_path, default_rootfs, default_start_seconds, json::Cursor,
+    CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, MAX_START_SECONDS,
+    MAX_STOP_SECONDS, MIN_BYTES, Mount, Registry, Rejection, Restart, STOP_SIGNALS, VERSION, Volume,
+    Workload, WorkloadData, Zmachine, default_path, default_rootfs, default_start_seconds, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,13 +80,21 @@ fn name(at: &Cursor) -> Result<String, Rejection> {
 
 fn volume(at: &Cursor) -> Result<Volume, Rejection> {
     let fields = at.fields()?;
-    fields.only(&["size"])?;
+    fields.only(&["size", "disk"])?;
     let size_at = fields.required("size")?;
     let size = at_least_16_mib(&size_at)?;
     if size % MIB != 0 {
         return Err(size_at.invalid(format!("is whole MiB (multiples of {MIB} bytes), this is {size} bytes")));
     }
-    Ok(Volume { size })
+    Ok(Volume { size, disk: fields.optional("disk").map(|at| disk(&at)).transpose()? })
+}
+
+fn disk(at: &Cursor) -> Result<DiskKind, Rejection> {
+    match at.string()? {
+        "ssd" => Ok(DiskKind::Ssd),
+        "hdd" => Ok(DiskKind::Hdd),
+        other => Err(at.invalid(format!("is ssd or hdd; this is {other:?}"))),
+    }
 }
 
 fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {

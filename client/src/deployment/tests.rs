@@ -193,6 +193,7 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/stop_signal"), json!("TERM")), BodyInvalid, at("/stop_signal")),
         (with(&at("/stop_seconds"), json!(301)), BodyInvalid, at("/stop_seconds")),
         (with(&at("/restart"), json!("sometimes")), BodyInvalid, at("/restart")),
+        (with("/workloads/0/data/disk", json!("tape")), BodyInvalid, "/workloads/0/data/disk".into()),
         (with(&at("/health"), json!({})), BodyInvalid, at("/health")),
         (with(&at("/health"), json!({"tcp": {"port": 1}, "exec": ["x"]})), BodyInvalid, at("/health")),
         (with(&at("/health"), json!({"tcp": {"port": 0}})), BodyInvalid, at("/health/tcp/port")),
@@ -378,18 +379,30 @@ fn a_body_of_more_than_8192_bytes_is_refused() {
 
 #[test]
 fn needs_beyond_the_reservation_are_refused_by_name() {
-    let deployment = parse(&page_from_a_disk()).unwrap();
+    let mut document = page_from_a_disk();
+    let archive = json!({ "name": "old", "type": "volume", "data": { "size": 16 * MIB, "disk": "hdd" } });
+    document["workloads"].as_array_mut().unwrap().push(archive);
+    let deployment = parse(&document).unwrap();
     let needs = deployment.needs();
     deployment.check_fits(&needs).unwrap();
     for (reserved, name) in [
         (Resources { cru: needs.cru - 1, ..needs }, "cru by 1 "),
         (Resources { mru: needs.mru - 1, ..needs }, "mru by 1 "),
         (Resources { sru: needs.sru - 1, ..needs }, "sru by 1 "),
+        (Resources { hru: needs.hru - 1, ..needs }, "hru by 1 "),
     ] {
         let rejection = deployment.check_fits(&reserved).unwrap_err();
         assert_eq!((rejection.code, rejection.path.as_str()), (OverReserved, "/workloads"));
         assert!(rejection.message.contains(name), "{rejection}");
     }
+}
+
+#[test]
+fn a_volume_counts_for_the_kind_of_its_disk() {
+    let needs = |disk| parse(&with("/workloads/0/data/disk", json!(disk))).unwrap().needs();
+    let (ssd, hdd) = (needs("ssd"), needs("hdd"));
+    assert_eq!(ssd, parse(&page_from_a_disk()).unwrap().needs());
+    assert_eq!((hdd.sru, hdd.hru), (64 * MIB, 64 * MIB));
 }
 
 #[test]

@@ -123,7 +123,13 @@ fn parse(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloa
                 workloads.machines.push(machine_spec(id, version.number, pointer, machine));
             }
             WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
-                workloads.volumes.push(VolumeSpec { id, pointer, size: volume.size, restores: false });
+                workloads.volumes.push(VolumeSpec {
+                    id,
+                    pointer,
+                    size: volume.size,
+                    disk: volume.disk.unwrap_or_default(),
+                    restores: false,
+                });
             }
         }
     }

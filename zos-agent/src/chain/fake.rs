@@ -48,7 +48,7 @@ impl State {
         let version = Version {
             number: last.map_or(1, |last| last.number + 1),
             body_hash: body.hash().0,
-            reserved: Resources { cru: 4, mru: 1 << 30, sru: 8 << 30, hru: 0, gpu: 0 },
+            reserved: Resources { cru: 4, mru: 1 << 30, sru: 8 << 30, hru: 1 << 30, gpu: 0 },
         };
         if let Some((contract, _)) = self.contracts.get_mut(&id) {
             contract.pending = Some(version);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The agent, its parts and its machine.
 
-use super::Finding;
+use super::{Finding, State};
 use crate::{
     clock::unix_ms,
     config::Place,
-    details::Hardware,
+    details::{Hardware, hard_disks},
     drivers::{
         dockerd, firewall,
         machine::{Connection, EngineChoice},
-        pool::{self, MountedPool},
+        pool::{self, MountedPool, PoolFault, PoolPlace},
         uplink,
     },
     requirements::ENGINE_TIMEOUT,
@@ -18,6 +18,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use std::{path::Path, time::Duration};
+use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{PublicKey, units::GIB};
 use tokio::time::timeout;
 
@@ -30,38 +31,44 @@ pub async fn examine(place: &Place, key: &PublicKey, state: &Store) -> Vec<Findi
         }
         Err(error) => Finding::unknown("agent", error),
     };
-    vec![
-        agent,
-        storage_pool(pool::mounted(key)),
+    let mut findings = vec![agent];
+    for disk in [DiskKind::Ssd, DiskKind::Hdd] {
+        if disk == DiskKind::Ssd || PoolPlace::is_remembered(&place.data, disk) {
+            findings.extend(storage_pool(disk, pool::mounted(key, disk).await));
+        }
+    }
+    let ssd = PoolPlace::remembered(state, DiskKind::Ssd).ok().flatten();
+    let hard_disks = ssd.map(|ssd| hard_disks(Path::new("/"), ssd.devices())).unwrap_or_default();
+    findings.extend(hard_disks.iter().map(|disk| slow_pool(disk)));
+    findings.extend([
         engine(place, key).await,
         firewall().await,
         self_test(self_test::Outcome::last(state), unix_ms()),
-    ]
+    ]);
+    findings
 }
 
-fn storage_pool(mounted: Result<Option<MountedPool>>) -> Finding {
-    const NAME: &str = "storage pool";
-    match mounted {
-        Ok(Some(pool)) if pool.is_read_only => Finding::wrong(
-            NAME,
-            "it is read-only, as after a failure of its disk",
-            "see the kernel's log (dmesg), replace the disk, and restart the agent",
-        ),
-        Ok(Some(pool)) => {
-            let text = format!("{} of {} GiB are free", pool.free / GIB, pool.total / GIB);
-            if pool.free < pool.total / 20 {
-                Finding::wrong(NAME, format!("it is full: {text}"), "name a larger place, or free the disk")
-            } else {
-                Finding::ok(NAME, text)
-            }
-        }
-        Ok(None) => Finding::wrong(
-            NAME,
-            "it isn't mounted",
-            "the agent mounts it at its start: read why it can't in its log, and check that the disk is connected",
-        ),
-        Err(error) => Finding::unknown(NAME, error),
+fn slow_pool(disk: &str) -> Finding {
+    let text = format!("{disk} is a hard disk in the pool that counts as SSD");
+    Finding::note("storage pool", text)
+}
+
+/// One finding, or one for each fault.
+fn storage_pool(disk: DiskKind, mounted: Result<Option<MountedPool>>) -> Vec<Finding> {
+    let name = format!("storage pool ({disk})");
+    let (faults, space) = match mounted {
+        Ok(Some(pool)) => (pool.faults, format!("{} of {} GiB are free", pool.free / GIB, pool.total / GIB)),
+        Ok(None) => (vec![PoolFault::Gone], "it isn't mounted".into()),
+        Err(error) => return vec![Finding::unknown(name, error)],
+    };
+    if faults.is_empty() {
+        return vec![Finding::ok(name, space)];
     }
+    let finding = |fault: &PoolFault| {
+        let state = if matches!(fault, PoolFault::Degraded(_)) { State::Note } else { State::Wrong };
+        Finding { state, ..Finding::wrong(&*name, format!("it {fault}; {space}"), fault.advice()) }
+    };
+    faults.iter().map(finding).collect()
 }
 
 async fn engine(place: &Place, key: &PublicKey) -> Finding {
@@ -141,7 +148,6 @@ pub async fn hardware() -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
 
     #[test]
     fn a_failed_self_test_says_why_and_since_when() {
@@ -157,12 +163,17 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_that_is_gone_read_only_or_full_is_wrong() {
-        let state = |pool| storage_pool(Ok(pool)).state;
-        let pool = MountedPool { total: 100 * GIB, free: 50 * GIB, is_read_only: false };
-        assert_eq!(state(Some(pool)), State::Ok);
-        assert_eq!(state(Some(MountedPool { is_read_only: true, ..pool })), State::Wrong);
-        assert_eq!(state(Some(MountedPool { free: GIB, ..pool })), State::Wrong);
-        assert_eq!(state(None), State::Wrong);
+    fn each_fault_of_a_pool_is_told_with_what_to_do() {
+        let faults = [PoolFault::ReadOnly, PoolFault::Degraded("disk 2 is missing".into()), PoolFault::Full];
+        let pool = MountedPool { total: 100 * GIB, free: 50 * GIB, faults: faults.into() };
+        let found = storage_pool(DiskKind::Hdd, Ok(Some(pool.clone())));
+        let states: Vec<State> = found.iter().map(|finding| finding.state).collect();
+        assert_eq!(states, [State::Wrong, State::Note, State::Wrong]);
+        assert_eq!(found[1].text, "it is degraded: disk 2 is missing; 50 of 100 GiB are free");
+        assert!(found.iter().all(|finding| finding.advice.is_some() && finding.name.contains("hdd")));
+
+        let found = storage_pool(DiskKind::Ssd, Ok(Some(MountedPool { faults: Vec::new(), ..pool })));
+        assert_eq!((found[0].state, found.len()), (State::Ok, 1));
+        assert_eq!(storage_pool(DiskKind::Ssd, Ok(None))[0].state, State::Wrong);
     }
 }

@@ -6,7 +6,7 @@
 use super::{
     Bind, Condition, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, MachineState,
     MachineUsage, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver,
-    VolumeSpec, WantedImages, WorkloadId,
+    VolumeSpec, WantedImages, WorkloadId, pool::PoolFault,
 };
 use async_trait::async_trait;
 use std::{
@@ -15,6 +15,7 @@ use std::{
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
+use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::sync::{Notify, watch};
 
@@ -56,6 +57,7 @@ struct State {
     starts: u64,
     engine_stopped: bool,
     firewall_broken: bool,
+    faults: Vec<(DiskKind, PoolFault)>,
     hanging: bool,
     log: Vec<String>,
     observations: u32,
@@ -185,6 +187,11 @@ impl FakeHost {
     /// The container engine stops, or starts again.
     pub fn stop_engine(&self, stopped: bool) {
         self.state().engine_stopped = stopped;
+    }
+
+    /// From now on, this is wrong with the storage pools.
+    pub fn fault(&self, faults: &[(DiskKind, PoolFault)]) {
+        self.state().faults = faults.to_vec();
     }
 
     /// From now on, the firewall's rules can't be set, or can.
@@ -452,6 +459,10 @@ impl MachineDriver for FakeHost {
 
 #[async_trait]
 impl VolumeDriver for FakeHost {
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)> {
+        self.state().faults.clone()
+    }
+
     async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
         let volumes = self.state().volumes.values().cloned().collect();
         Ok(ObservedVolumes { volumes, unreadable: BTreeSet::new() })
@@ -468,8 +479,15 @@ impl VolumeDriver for FakeHost {
                 message: "a volume can't shrink".into(),
             });
         }
+        if before.is_some_and(|volume| volume.disk != spec.disk) {
+            return Err(DriverError::Invalid {
+                code: FailureCode::BodyInvalid,
+                field: "/data/disk",
+                message: "a volume can't move to another kind of disk".into(),
+            });
+        }
         let used = before.map_or(4096, |volume| volume.used);
-        let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used };
+        let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used, disk: spec.disk };
         state.volumes.insert(spec.id.clone(), volume);
         Ok(())
     }

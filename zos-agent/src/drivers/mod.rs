@@ -17,13 +17,14 @@ pub mod volume;
 use anyhow::anyhow;
 use async_trait::async_trait;
 use codec::Encode;
+use pool::PoolFault;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::IpAddr,
     path::{Path, PathBuf},
 };
-use tfgrid_client::deployment::{Health, Registry, Restart};
+use tfgrid_client::deployment::{DiskKind, Health, Registry, Restart};
 use tfgrid_primitives::{ContractId, FailureCode};
 
 /// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
@@ -135,6 +136,8 @@ pub struct VolumeSpec {
     pub pointer: String,
     /// Size in bytes.
     pub size: u64,
+    /// Kind of disk that it lies on.
+    pub disk: DiskKind,
     /// Whether an update that failed may have grown it: its limit goes back to `size`, and its content stays.
     pub restores: bool,
 }
@@ -245,9 +248,11 @@ pub struct ObservedVolume {
     pub size: u64,
     /// Bytes of its content.
     pub used: u64,
+    /// Kind of disk that it lies on.
+    pub disk: DiskKind,
 }
 
-/// Everything of this node in the storage pool.
+/// Everything of this node in those storage pools that can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ObservedVolumes {
     /// All volumes.
@@ -350,10 +355,14 @@ pub trait FirewallDriver: Send + Sync {
 /// Driver of volumes.
 #[async_trait]
 pub trait VolumeDriver: Send + Sync {
-    /// All volumes of this node. One that can't be read hides no other.
+    /// What is wrong with the storage pools.
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)>;
+
+    /// All volumes of this node. One that can't be read hides no other, nor does the pool on hard disks.
     async fn observe(&self) -> Result<ObservedVolumes, DriverError>;
 
-    /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it, unless it `restores`.
+    /// Creates the volume if it is missing, and grows it if it is smaller. Refuses to shrink it, unless it `restores`, or
+    /// to move it to another kind of disk.
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError>;
 
     /// The folder of the volume, to be mounted in a machine; fails if it isn't there.

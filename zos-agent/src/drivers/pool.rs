@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The storage pool: a btrfs file system for the disks of machines, volumes and images.
+//! Storage pools: btrfs file systems for the disks of machines, volumes and images.
 //!
 //! ```text
 //! <pool>/pool.json     the node that the pool belongs to
 //! <pool>/volumes/      subvolumes, one for each volume
-//! <pool>/engine/       data of the container engine
-//! <pool>/stopped/      marks of machines that the agent has stopped
+//! <pool>/engine/       data of the container engine, unless it is on hard disks
+//! <pool>/stopped/      marks of machines that the agent has stopped, unless it is on hard disks
 //! ```
 //!
 //! It is mounted in a folder under `/run`, which root in a machine can traverse: root's own data folder it can't.
@@ -14,24 +14,24 @@ use super::{
     DriverError,
     tools::{Tool, run},
 };
-use crate::store::Store;
-use anyhow::{Context, Result, bail, ensure};
+use crate::{config::Place, host::Storage, store::Store};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use rustix::fs::{StatVfs, StatVfsMountFlags, XattrFlags, getxattr, removexattr, setxattr, statfs, statvfs};
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder, DirEntry, File},
     io::{self, ErrorKind},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
-use tfgrid_client::units::parse_bytes;
+use tfgrid_client::{deployment::DiskKind, units::parse_bytes};
 use tfgrid_primitives::{
     PublicKey,
     units::{GIB, MIB},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Tools that the pool needs.
 pub(crate) const TOOLS: [&Tool; 7] = [&BTRFS, &MKFS, &WIPEFS, &BLKID, &LOSETUP, &MOUNT, &UMOUNT];
@@ -48,8 +48,6 @@ const UMOUNT: Tool = Tool { program: "umount", package: "mount" };
 const LABEL: &str = "zos-pool";
 /// Type of a btrfs in `statfs(2)`.
 const BTRFS_MAGIC: u64 = 0x9123_683e;
-/// Remembers the place for starts without the option.
-const PLACE_FILE: &str = "pool.json";
 /// Extended attribute of a complete subvolume: its id. Only the host's root can set it.
 const ID_ATTRIBUTE: &str = "trusted.zos.id";
 /// Extended attribute of a subvolume that no machine has used yet.
@@ -116,20 +114,52 @@ impl fmt::Display for PoolPlace {
     }
 }
 
+/// What the option, the mount point and the files of a pool are named after.
+fn stem(disk: DiskKind) -> &'static str {
+    match disk {
+        DiskKind::Ssd => "pool",
+        DiskKind::Hdd => "hdd-pool",
+    }
+}
+
+/// Remembers the place for starts without the option.
+fn place_file(disk: DiskKind) -> String {
+    format!("{}.json", stem(disk))
+}
+
+/// The file of [`PoolPlace::File`].
+fn image_file(data: &Path, disk: DiskKind) -> PathBuf {
+    data.join(format!("{}.img", stem(disk)))
+}
+
 impl PoolPlace {
-    /// The farmer's choice at this start, else that of the last start that had one, else `<data>/pool` if that is
-    /// on btrfs.
+    /// That of the pool on flash: as [`Self::known`], else `<data>/pool` if that is on btrfs.
     ///
     /// # Errors
-    /// If there is none, or it isn't the pool that the node has.
+    /// If there is none, or as [`Self::known`].
     pub fn choose(data: &Path, store: &Store, given: Option<Self>) -> Result<Self> {
-        match (given, store.read::<Self>(PLACE_FILE)?) {
-            (Some(given), Some(known)) if given != known && !given.is_file_as(&known) => bail!(
-                "the storage pool of this node is {known} and can't move to {given}: leave --pool out, or remove the \
-                 pool and everything in it with `zos-agent purge`"
-            ),
-            (Some(place), _) | (None, Some(place)) => Ok(place),
-            (None, None) => Self::within(data),
+        match Self::known(data, store, DiskKind::Ssd, given)? {
+            Some(place) => Ok(place),
+            None => Self::within(data),
+        }
+    }
+
+    /// The farmer's choice at this start, else that of the last start that had one.
+    ///
+    /// # Errors
+    /// If it isn't the pool that the node has, or lacks a disk of it.
+    pub fn known(data: &Path, store: &Store, disk: DiskKind, given: Option<Self>) -> Result<Option<Self>> {
+        match (given, store.read::<Self>(&place_file(disk))?) {
+            (Some(given), Some(known)) => {
+                given.ensure_has(&known, disk)?;
+                Ok(Some(given))
+            }
+            // The start that gave the file another size may have been killed.
+            (None, Some(Self::File(size))) => {
+                let grown = fs::metadata(image_file(data, disk)).map_or(0, |file| file.len());
+                Ok(Some(Self::File(size.max(grown))))
+            }
+            (given, known) => Ok(given.or(known)),
         }
     }
 
@@ -137,26 +167,64 @@ impl PoolPlace {
     ///
     /// # Errors
     /// If it can't be written.
-    pub fn remember(&self, store: &Store) -> Result<()> {
-        store.write(PLACE_FILE, self)
+    pub fn remember(&self, store: &Store, disk: DiskKind) -> Result<()> {
+        store.write(&place_file(disk), self)
+    }
+
+    /// The place of the pool that an earlier start has opened, `None` if there was none.
+    ///
+    /// # Errors
+    /// If its file is damaged.
+    pub fn remembered(store: &Store, disk: DiskKind) -> Result<Option<Self>> {
+        store.read(&place_file(disk))
     }
 
     /// Forgets the place of a pool that was removed.
     ///
     /// # Errors
     /// If it can't be deleted.
-    pub fn forget(data: &Path) -> Result<()> {
-        let file = data.join("state").join(PLACE_FILE);
+    pub fn forget(data: &Path, disk: DiskKind) -> Result<()> {
+        let file = data.join("state").join(place_file(disk));
         fs::remove_file(&file).with_context(|| format!("can't delete {}", file.display()))
     }
 
-    fn is_file_as(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::File(_), Self::File(_)))
+    /// Disks may join a pool, and a file may grow.
+    fn ensure_has(&self, known: &Self, disk: DiskKind) -> Result<()> {
+        let option = stem(disk);
+        if let (Self::Devices(given), Self::Devices(known)) = (self, known) {
+            let given: Vec<PathBuf> = given.iter().map(|device| real(device)).collect();
+            let (stays, lacks): (Vec<_>, Vec<_>) =
+                known.iter().partition(|device| given.contains(&real(device)));
+            match lacks.first() {
+                None => return Ok(()),
+                Some(device) if !stays.is_empty() => bail!(
+                    "{} has a part of the storage pool and can't leave it: name it in --{option} too, or leave \
+                     --{option} out",
+                    device.display()
+                ),
+                Some(_) => {}
+            }
+        }
+        let are_files = matches!((self, known), (Self::File(_), Self::File(_)));
+        ensure!(
+            self == known || are_files,
+            "the storage pool of this node is {known} and can't move to {self}: leave --{option} out, or remove the \
+             pool and everything in it with `zos-agent purge`"
+        );
+        Ok(())
+    }
+
+    /// Block devices that it names.
+    pub fn devices(&self) -> &[PathBuf] {
+        match self {
+            Self::Devices(devices) => devices,
+            Self::Folder(_) | Self::File(_) => &[],
+        }
     }
 
     /// Whether an earlier start has opened a pool.
-    pub fn is_remembered(data: &Path) -> bool {
-        data.join("state").join(PLACE_FILE).exists()
+    pub fn is_remembered(data: &Path, disk: DiskKind) -> bool {
+        data.join("state").join(place_file(disk)).exists()
     }
 
     /// A folder in this one, which need not exist yet.
@@ -180,6 +248,9 @@ struct Belonging {
     node: String,
     /// Bytes that were free when the node took it. In a folder, others use the rest.
     free: u64,
+    /// For what the node has it.
+    #[serde(default)]
+    disk: DiskKind,
 }
 
 const BELONGING_FILE: &str = "pool.json";
@@ -192,45 +263,217 @@ pub fn run_folder(node: &PublicKey) -> PathBuf {
     Path::new(RUN).join(hex::encode(&node[..4]))
 }
 
+/// What is wrong with a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolFault {
+    /// It isn't mounted, or something else is in its place.
+    Gone,
+    /// The kernel has given it up.
+    ReadOnly,
+    /// Disks are missing or have failed, and which.
+    Degraded(String),
+    /// Even the reserve is used, as when an image unpacks to more than anybody announced: then tenants are about to
+    /// find no room for what they have reserved.
+    Full,
+}
+
+impl PoolFault {
+    /// Whether nothing can be written any more.
+    pub fn stops(&self) -> bool {
+        matches!(self, Self::Gone | Self::ReadOnly)
+    }
+
+    /// Name in metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::ReadOnly => "read_only",
+            Self::Degraded(_) => "degraded",
+            Self::Full => "full",
+        }
+    }
+
+    /// What to do.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Gone => {
+                "check that its disks are connected, restart the agent, and read in its log what it lacks"
+            }
+            Self::ReadOnly => "see the kernel's log (dmesg), replace the disk, and restart the agent",
+            Self::Degraded(_) => {
+                "see `btrfs device stats` and the kernel's log (dmesg), replace the disk with `btrfs replace`, then \
+                 reset its errors with `btrfs device stats --reset`"
+            }
+            Self::Full => "add a disk to it, or free the disk that it shares",
+        }
+    }
+}
+
+impl fmt::Display for PoolFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Gone => f.write_str("is gone"),
+            Self::ReadOnly => f.write_str("is read-only, as after a failure of its disk"),
+            Self::Degraded(disks) => write!(f, "is degraded: {disks}"),
+            Self::Full => f.write_str("is full: even its reserve is used"),
+        }
+    }
+}
+
 /// An open pool.
 #[derive(Clone, Debug)]
 pub struct Pool {
     root: PathBuf,
+    disk: DiskKind,
     place: PoolPlace,
     /// The file of [`PoolPlace::File`].
     file: PathBuf,
     /// Device number of the file system: another one is there once the pool is gone.
     device: u64,
-    /// Figures of the quotas.
-    qgroups: PathBuf,
+    /// The kernel's folder about the file system.
+    kernel: PathBuf,
     /// Bytes that were free when the node took it.
     first_free: u64,
 }
 
+/// The pools of a node.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// On flash: for machines, images and volumes.
+    pub ssd: Pool,
+    /// On hard disks: for volumes that ask for it. An error is why it can't be opened, though an earlier start has.
+    pub hdd: Option<Result<Pool, String>>,
+}
+
+impl Pools {
+    /// Opens the node's pools and remembers their places. Without the one on hard disks, a node that had it before goes
+    /// on.
+    ///
+    /// # Errors
+    /// If the pool on flash can't be used, or a new one on hard disks.
+    pub async fn open(place: &Place, store: &Store, node: &PublicKey) -> Result<Self> {
+        let data = &place.data;
+        let ssd = PoolPlace::choose(data, store, place.pool.clone())?;
+        let hdd = PoolPlace::known(data, store, DiskKind::Hdd, place.hdd_pool.clone())?;
+        let ssd = Pool::open(data, DiskKind::Ssd, ssd, node).await?;
+        ssd.place.remember(store, DiskKind::Ssd)?;
+        let Some(hdd) = hdd else { return Ok(Self { ssd, hdd: None }) };
+        let hdd = match Pool::open(data, DiskKind::Hdd, hdd, node).await {
+            Err(why) if PoolPlace::is_remembered(data, DiskKind::Hdd) => {
+                error!("going on without hard disks, and without heartbeats: {why:#}");
+                return Ok(Self { ssd, hdd: Some(Err(format!("{why:#}"))) });
+            }
+            opened => opened?,
+        };
+        if hdd.kernel == ssd.kernel {
+            run(&UMOUNT, &[text(&hdd.root)?]).await?;
+            bail!(
+                "{} and {} are on one file system, which can be offered only once: leave --hdd-pool out, or name other \
+                 disks",
+                ssd.place,
+                hdd.place
+            );
+        }
+        hdd.place.remember(store, DiskKind::Hdd)?;
+        Ok(Self { ssd, hdd: Some(Ok(hdd)) })
+    }
+
+    /// What they offer.
+    ///
+    /// # Errors
+    /// If one is gone or can't be measured.
+    pub fn offered(&self) -> Result<Storage> {
+        let hdd = match &self.hdd {
+            None => 0,
+            Some(Ok(pool)) => pool.share()?.offered,
+            Some(Err(why)) => bail!("the storage pool on hard disks is gone: {why}"),
+        };
+        Ok(Storage { ssd: self.ssd.share()?.offered, hdd })
+    }
+
+    /// Removes them and everything in them.
+    ///
+    /// # Errors
+    /// As [`Pool::remove`].
+    pub async fn remove(self, data: &Path) -> Result<()> {
+        match self.hdd {
+            None => {}
+            Some(Ok(pool)) => {
+                pool.remove().await?;
+                PoolPlace::forget(data, DiskKind::Hdd)?;
+            }
+            Some(Err(why)) => {
+                warn!("what is on the hard disks stays there: {why}");
+                PoolPlace::forget(data, DiskKind::Hdd)?;
+            }
+        }
+        self.ssd.remove().await?;
+        PoolPlace::forget(data, DiskKind::Ssd)
+    }
+}
+
 /// A pool as others see it while an agent uses it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountedPool {
     /// Size of its file system in bytes.
     pub total: u64,
     /// Free bytes.
     pub free: u64,
-    /// Whether the kernel has given it up.
-    pub is_read_only: bool,
+    /// What is wrong with it.
+    pub faults: Vec<PoolFault>,
 }
 
-/// The pool of this node, `None` if it isn't mounted.
+/// A pool of this node, `None` if it isn't mounted.
 ///
 /// # Errors
 /// If it can't be measured.
-pub fn mounted(node: &PublicKey) -> Result<Option<MountedPool>> {
-    let root = run_folder(node).join("pool");
+pub async fn mounted(node: &PublicKey, disk: DiskKind) -> Result<Option<MountedPool>> {
+    let root = run_folder(node).join(stem(disk));
     if !is_mount_point(&root)? {
         return Ok(None);
     }
     let space = statvfs(&root).with_context(|| format!("can't measure {}", root.display()))?;
-    let bytes = |blocks: u64| blocks.saturating_mul(space.f_frsize);
+    let (total, free) = (bytes(&space, space.f_blocks), bytes(&space, space.f_bavail));
+    let faults = faults(&space, &kernel_folder(&root).await?, reserve(total));
+    Ok(Some(MountedPool { total, free, faults }))
+}
+
+fn bytes(space: &StatVfs, blocks: u64) -> u64 {
+    blocks.saturating_mul(space.f_frsize)
+}
+
+/// What a pool of this size keeps for itself.
+fn reserve(total: u64) -> u64 {
+    (total / 20).max(MIN_RESERVE)
+}
+
+fn faults(space: &StatVfs, kernel: &Path, reserve: u64) -> Vec<PoolFault> {
     let is_read_only = space.f_flag.contains(StatVfsMountFlags::RDONLY);
-    Ok(Some(MountedPool { total: bytes(space.f_blocks), free: bytes(space.f_bavail), is_read_only }))
+    let is_full = bytes(space, space.f_bavail) < reserve;
+    let faults = [
+        is_read_only.then_some(PoolFault::ReadOnly),
+        failures(kernel).map(PoolFault::Degraded),
+        is_full.then_some(PoolFault::Full),
+    ];
+    faults.into_iter().flatten().collect()
+}
+
+/// Disks that are missing or have failed, by the numbers that btrfs gives them; `None` if there are none.
+fn failures(kernel: &Path) -> Option<String> {
+    let disks = fs::read_dir(kernel.join("devinfo")).ok()?.flatten();
+    let failure = |disk: DirEntry| {
+        let (number, folder) = (disk.file_name().to_string_lossy().into_owned(), disk.path());
+        if figure(&folder.join("missing")) == Some(1) {
+            return Some(format!("disk {number} is missing"));
+        }
+        let counted = fs::read_to_string(folder.join("error_stats")).ok()?;
+        let counts = counted.lines().filter_map(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
+        let errors = counts.fold(0, u64::saturating_add);
+        (errors > 0).then(|| format!("disk {number} has had {errors} errors"))
+    };
+    let mut failures: Vec<String> = disks.filter_map(failure).collect();
+    failures.sort();
+    (!failures.is_empty()).then(|| failures.join(", "))
 }
 
 /// Space of a pool in bytes.
@@ -250,51 +493,81 @@ impl Pool {
     ///
     /// # Errors
     /// If the place holds anything else, or can't be used.
-    pub async fn open(data: &Path, place: PoolPlace, node: &PublicKey) -> Result<Self> {
+    pub async fn open(data: &Path, disk: DiskKind, place: PoolPlace, node: &PublicKey) -> Result<Self> {
         let data = data.canonicalize().with_context(|| format!("can't open {}", data.display()))?;
-        let (file, root) = (data.join("pool.img"), run_folder(node).join("pool"));
+        let (file, root) = (image_file(&data, disk), run_folder(node).join(stem(disk)));
+        let was_mounted = is_mount_point(&root)?;
         let opening = async {
             match &place {
-                _ if is_mount_point(&root)? => {}
+                PoolPlace::Folder(_) if was_mounted => {}
                 PoolPlace::Folder(folder) => {
                     ensure!(is_btrfs(existing(folder))?, "it isn't on btrfs");
                     create_dir(folder)?;
                     create_dir(&root)?;
                     run(&MOUNT, &["--bind", text(folder)?, text(&root)?]).await?;
                 }
-                PoolPlace::Devices(devices) => mount(devices, &root).await?,
-                PoolPlace::File(size) => mount(&[file_device(&file, *size).await?], &root).await?,
-            }
-            if let PoolPlace::File(size) = &place {
-                grow(&file, *size, &root).await?;
-            }
-            let free = match claim(&root, node) {
-                Ok(free) => free,
-                Err(error) => {
-                    run(&UMOUNT, &[text(&root)?]).await?;
-                    return Err(error);
+                PoolPlace::Devices(devices) => mount(devices, &root, was_mounted).await?,
+                PoolPlace::File(size) => {
+                    mount(&[file_device(&file, *size).await?], &root, was_mounted).await?;
+                    grow(&file, *size, &root).await?;
                 }
-            };
+            }
+            let first_free = claim(&root, node, disk)?;
             run(&BTRFS, &["quota", "enable", text(&root)?]).await?;
             let pool = Self {
                 device: fs::metadata(&root)?.dev(),
-                qgroups: qgroups(&root).await?,
-                first_free: free,
+                kernel: kernel_folder(&root).await?,
+                first_free,
                 root: root.clone(),
+                disk,
                 place: place.clone(),
                 file,
             };
+            count_always(&pool.qgroups())?;
             create_dir(&pool.volumes())?;
-            create_dir(&pool.engine())?;
-            create_dir(&pool.stopped())?;
-            Ok(pool)
+            if disk == DiskKind::Ssd {
+                create_dir(&pool.engine())?;
+                create_dir(&pool.stopped())?;
+            }
+            pool.with_all_disks().await
         };
         let opened = opening.await;
         if opened.is_err() {
+            if !was_mounted && is_mount_point(&root)? {
+                run(&UMOUNT, &[text(&root)?]).await?;
+            }
             // They stay if anything is in them.
             let _ = fs::remove_dir(&root).and_then(|()| fs::remove_dir(run_folder(node)));
         }
         opened.with_context(|| format!("can't use {place} as the storage pool"))
+    }
+
+    /// Knows the disks that a killed start has added too, and sees that each part of the metadata is on two.
+    async fn with_all_disks(mut self) -> Result<Self> {
+        let PoolPlace::Devices(named) = &mut self.place else { return Ok(self) };
+        let known: Vec<PathBuf> = named.iter().map(|device| real(device)).collect();
+        let members = members(&self.kernel)?;
+        named.extend(members.iter().filter(|device| !known.contains(device)).cloned());
+        let is_single = |profile| self.kernel.join("allocation/metadata").join(profile).exists();
+        if members.len() > 1 && (is_single("dup") || is_single("single")) {
+            info!("writing the metadata of {} to two disks", self.place);
+            let words = "balance start --background --force -mconvert=raid1,soft -sconvert=raid1,soft";
+            let words: Vec<&str> = words.split(' ').chain([text(&self.root)?]).collect();
+            if let Err(why) = run(&BTRFS, &words).await {
+                warn!("the next start tries again: {why:#}");
+            }
+        }
+        Ok(self)
+    }
+
+    /// Kind of its disks, as the farmer says.
+    pub fn disk(&self) -> DiskKind {
+        self.disk
+    }
+
+    /// Block devices that it is on, if it has disks of its own.
+    pub fn devices(&self) -> &[PathBuf] {
+        self.place.devices()
     }
 
     /// Folder of the volumes.
@@ -318,19 +591,10 @@ impl Pool {
     /// # Errors
     /// With what to do.
     pub async fn check(&self) -> Result<(), DriverError> {
-        let root = self.root.display();
-        let device = fs::metadata(&self.root).map(|metadata| metadata.dev()).ok();
-        if device != Some(self.device) {
-            return Err(DriverError::transient(format!(
-                "the storage pool at {root} is gone: is it unmounted or its disk lost? Restart the agent when it is back"
-            )));
+        if let Some(fault) = self.faults().into_iter().find(PoolFault::stops) {
+            return Err(DriverError::Transient(self.fails(&fault)));
         }
-        if self.space()?.f_flag.contains(StatVfsMountFlags::RDONLY) {
-            return Err(DriverError::transient(format!(
-                "the storage pool at {root} is read-only, as after a failure of its disk: see the kernel's log"
-            )));
-        }
-        if figure(&self.qgroups.join("inconsistent")) == Some(1) {
+        if figure(&self.qgroups().join("inconsistent")) == Some(1) {
             warn!("the quotas of the storage pool are counted anew");
             // It fails while the counting of an earlier call goes on.
             let _ = run(&BTRFS, &["quota", "rescan", text(&self.root)?]).await;
@@ -338,33 +602,54 @@ impl Pool {
         Ok(())
     }
 
+    /// What is wrong with it.
+    pub fn faults(&self) -> Vec<PoolFault> {
+        match self.space() {
+            Ok(space) => faults(&space, &self.kernel, reserve(self.total(&space))),
+            Err(_) => vec![PoolFault::Gone],
+        }
+    }
+
+    fn fails(&self, fault: &PoolFault) -> Error {
+        anyhow!("the storage pool at {} {fault}: {}", self.root.display(), fault.advice())
+    }
+
+    /// Figures of the quotas.
+    fn qgroups(&self) -> PathBuf {
+        self.kernel.join("qgroups")
+    }
+
     /// How the pool is divided.
     ///
     /// # Errors
     /// If it can't be measured.
     pub fn share(&self) -> Result<Share> {
-        let space = self.space()?;
-        let total = match self.place {
-            PoolPlace::Folder(_) => self.first_free,
-            _ => space.f_blocks.saturating_mul(space.f_frsize),
+        let total = self.total(&self.space()?);
+        let images = match self.disk {
+            DiskKind::Ssd => (total / 10).max(MIN_IMAGE_SHARE),
+            DiskKind::Hdd => 0,
         };
-        let images = (total / 10).max(MIN_IMAGE_SHARE);
-        let reserve = (total / 20).max(MIN_RESERVE);
+        let reserve = reserve(total);
         let rest = total.saturating_sub(images).saturating_sub(reserve);
         Ok(Share { offered: rest / MIB * MIB, images, reserve })
     }
 
-    /// Whether even the reserve is used, as when an image unpacks to more than anybody announced: then tenants are
-    /// about to find no room for what they have reserved.
-    ///
-    /// # Errors
-    /// If it can't be measured.
-    pub fn is_low(&self) -> Result<bool> {
-        let space = self.space()?;
-        Ok(space.f_bavail.saturating_mul(space.f_frsize) < self.share()?.reserve)
+    /// Whether even the reserve is used.
+    pub fn is_full(&self) -> bool {
+        self.faults().contains(&PoolFault::Full)
     }
 
+    fn total(&self, space: &StatVfs) -> u64 {
+        match self.place {
+            PoolPlace::Folder(_) => self.first_free,
+            _ => bytes(space, space.f_blocks),
+        }
+    }
+
+    /// Fails if something else is in its place.
     fn space(&self) -> Result<StatVfs> {
+        let device = fs::metadata(&self.root).map(|metadata| metadata.dev()).ok();
+        ensure!(device == Some(self.device), self.fails(&PoolFault::Gone));
         statvfs(&self.root).with_context(|| format!("can't measure {}", self.root.display()))
     }
 
@@ -411,7 +696,7 @@ impl Pool {
             Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
         };
         let id = String::from_utf8_lossy(&id[..length]).into_owned();
-        let qgroup = self.qgroups.join(format!("0_{id}"));
+        let qgroup = self.qgroups().join(format!("0_{id}"));
         let read = |name| {
             figure(&qgroup.join(name))
                 .with_context(|| format!("the kernel has no quota of {}", path.display()))
@@ -440,12 +725,16 @@ impl Pool {
                 run(&RM, &["-rf", "--", text(&entry)?]).await?;
             }
         }
-        let run_folder = self.root.parent().unwrap_or(&self.root);
+        // The engine has its own in the run folder.
+        let folder = match self.disk {
+            DiskKind::Ssd => self.root.parent().unwrap_or(&self.root),
+            DiskKind::Hdd => &self.root,
+        };
         // Newest first: one may lie on another.
-        for mount in mount_points()?.iter().rev().filter(|mount| mount.starts_with(run_folder)) {
+        for mount in mount_points()?.iter().rev().filter(|mount| mount.starts_with(folder)) {
             run(&UMOUNT, &[text(mount)?]).await?;
         }
-        fs::remove_dir_all(run_folder)?;
+        fs::remove_dir_all(folder)?;
         match &self.place {
             PoolPlace::Folder(_) => {}
             PoolPlace::Devices(devices) => {
@@ -486,38 +775,66 @@ pub fn set_used(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Mounts the file system of these devices. One is made if they hold nothing at all.
-async fn mount(devices: &[PathBuf], root: &Path) -> Result<()> {
-    let mut names = Vec::new();
-    let mut holding = Vec::new();
+/// Mounts the file system of these devices, and adds those to it that hold nothing at all. One is made if none holds
+/// anything.
+async fn mount(devices: &[PathBuf], root: &Path, is_mounted: bool) -> Result<()> {
+    let (mut holding, mut blank) = (Vec::new(), Vec::new());
     for device in devices {
         let name = text(device)?;
         ensure!(device.exists(), "there is no {name}: is the disk connected?");
-        names.push(name);
         // It reads only: `--no-act` keeps it from erasing whatever else is said.
         let signatures = run(&WIPEFS, &["--no-act", "--noheadings", "--output", "TYPE", name]).await?;
-        if !signatures.trim().is_empty() {
-            let label = run(&BLKID, &["--probe", "--output", "value", "--match-tag", "LABEL", name]).await;
-            holding.push((name, signatures.trim().replace('\n', ", "), label.unwrap_or_default()));
+        if signatures.trim().is_empty() {
+            blank.push(name);
+            continue;
         }
-    }
-    if let Some((name, signatures, _)) = holding.iter().find(|(_, _, label)| label.trim() != LABEL) {
-        bail!(
-            "{name} holds data ({signatures}), which is never overwritten: name another disk, or if nothing on it is \
-             needed, run `wipefs --all {name}`"
+        let label = run(&BLKID, &["--probe", "--output", "value", "--match-tag", "LABEL", name]).await;
+        ensure!(
+            label.is_ok_and(|label| label.trim() == LABEL),
+            "{name} holds data ({}), which is never overwritten: name another disk, or if nothing on it is needed, run \
+             `wipefs --all {name}`",
+            signatures.trim().replace('\n', ", ")
         );
+        holding.push(name);
     }
-    if holding.is_empty() {
-        info!(devices = names.join(","), "making the storage pool");
-        run(&MKFS, &[&["--quiet", "--label", LABEL][..], names.as_slice()].concat()).await?;
-    } else if holding.len() < names.len() {
-        bail!("some of its disks hold a pool and others nothing: name those of the pool only");
+    if holding.is_empty() && !is_mounted {
+        info!(devices = blank.join(","), "making the storage pool");
+        let metadata = if blank.len() > 1 { "raid1" } else { "dup" };
+        let options = ["--quiet", "--label", LABEL, "--data", "single", "--metadata", metadata];
+        run(&MKFS, &[&options, blank.as_slice()].concat()).await?;
+        holding = std::mem::take(&mut blank);
     }
-    create_dir(root)?;
-    run(&BTRFS, &[&["device", "scan"][..], names.as_slice()].concat()).await?;
-    let first = names.first().context("no disk is named")?;
-    let mounted = run(&MOUNT, &["-t", "btrfs", "-o", "nosuid,nodev", first, text(root)?]).await;
-    mounted.map(drop).context("is a disk of the pool missing or damaged?")
+    let first =
+        holding.first().context("they hold nothing, and another pool is mounted: name its disks too")?;
+    if !is_mounted {
+        create_dir(root)?;
+        // All: a start that was killed may have added one that isn't named.
+        run(&BTRFS, &["device", "scan"]).await?;
+        let mounted = run(&MOUNT, &["-t", "btrfs", "-o", "nosuid,nodev", first, text(root)?]).await;
+        mounted.context("is a disk of the pool missing or damaged?")?;
+    }
+    let members = members(&kernel_folder(root).await?)?;
+    if let Some(other) = holding.iter().find(|name| !members.contains(&real(Path::new(name)))) {
+        bail!("{other} holds another storage pool: name one pool's disks only");
+    }
+    for name in blank {
+        info!(name, "adding a disk to the storage pool");
+        run(&BTRFS, &["device", "add", "--nodiscard", name, text(root)?]).await?;
+    }
+    Ok(())
+}
+
+/// Block devices of a file system.
+fn members(kernel: &Path) -> Result<Vec<PathBuf>> {
+    let folder = kernel.join("devices");
+    let entries = fs::read_dir(&folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.with_context(|| format!("can't list {}", folder.display()))?;
+    Ok(entries.iter().map(|entry| Path::new("/dev").join(entry.file_name())).collect())
+}
+
+/// The device that a name such as `/dev/disk/by-id/…` stands for.
+fn real(device: &Path) -> PathBuf {
+    device.canonicalize().unwrap_or_else(|_| device.to_owned())
 }
 
 /// The loop device of the pool's file, which is created under another name and renamed when it is complete.
@@ -539,7 +856,11 @@ async fn file_device(file: &Path, size: u64) -> Result<PathBuf> {
 /// Enlarges the file and its file system. A growth that was interrupted is completed.
 async fn grow(file: &Path, size: u64, root: &Path) -> Result<()> {
     let now = fs::metadata(file)?.len();
-    ensure!(now <= size, "a pool can't shrink: {} has {now} bytes", file.display());
+    ensure!(
+        now <= size,
+        "a pool can't shrink, and {} has {now} bytes: name that size or a larger one",
+        file.display()
+    );
     File::options().write(true).open(file)?.set_len(size)?;
     for device in loop_devices(file).await? {
         run(&LOSETUP, &["--set-capacity", &device]).await?;
@@ -553,7 +874,7 @@ async fn loop_devices(file: &Path) -> Result<Vec<String>> {
 }
 
 /// Takes a pool that belongs to nobody and holds nothing; returns the bytes that were free then.
-fn claim(root: &Path, node: &PublicKey) -> Result<u64> {
+fn claim(root: &Path, node: &PublicKey, disk: DiskKind) -> Result<u64> {
     let store = Store::open(root)?;
     let node = hex::encode(node);
     if let Some(belonging) = store.read::<Belonging>(BELONGING_FILE)? {
@@ -561,6 +882,11 @@ fn claim(root: &Path, node: &PublicKey) -> Result<u64> {
             belonging.node == node,
             "it belongs to the node with the key {}: name another place with --pool, or use that node's --data",
             belonging.node
+        );
+        ensure!(
+            belonging.disk == disk,
+            "this node has it as another pool: name it with --{}",
+            stem(belonging.disk)
         );
         return Ok(belonging.free);
     }
@@ -570,25 +896,28 @@ fn claim(root: &Path, node: &PublicKey) -> Result<u64> {
         bail!("it holds data, such as {}: name an empty place", entry.path().display());
     }
     let space = statvfs(root)?;
-    let free = space.f_bavail.saturating_mul(space.f_frsize);
-    store.write(BELONGING_FILE, &Belonging { node, free })?;
+    let free = bytes(&space, space.f_bavail);
+    store.write(BELONGING_FILE, &Belonging { node, free, disk })?;
     Ok(free)
 }
 
-/// The kernel's folder with figures of quotas.
-async fn qgroups(root: &Path) -> Result<PathBuf> {
+/// The kernel's folder about the file system.
+async fn kernel_folder(root: &Path) -> Result<PathBuf> {
     let shown = run(&BTRFS, &["filesystem", "show", "--raw", text(root)?]).await?;
     let id = shown.split_once("uuid: ").and_then(|(_, rest)| rest.split_whitespace().next());
-    let folder = Path::new("/sys/fs/btrfs").join(id.context("btrfs doesn't name its id")?).join("qgroups");
+    Ok(Path::new("/sys/fs/btrfs").join(id.context("btrfs doesn't name its id")?))
+}
+
+/// Else the kernel stops counting for quotas when a large subvolume is deleted.
+fn count_always(qgroups: &Path) -> Result<()> {
     ensure!(
-        folder.exists(),
+        qgroups.exists(),
         "the kernel has no figures of quotas at {}: it needs Linux 5.9",
-        folder.display()
+        qgroups.display()
     );
-    // Else the kernel stops counting when a large subvolume is deleted.
-    match fs::write(folder.join("drop_subtree_threshold"), "8") {
+    match fs::write(qgroups.join("drop_subtree_threshold"), "8") {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("can't set up quotas"),
-        _ => Ok(folder),
+        _ => Ok(()),
     }
 }
 
@@ -653,34 +982,84 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path().join("state")).unwrap();
         let choose = |given: Option<&str>| {
-            let place =
-                PoolPlace::choose(Path::new("/proc"), &store, given.map(|place| place.parse().unwrap()));
-            place.map_err(|error| error.to_string())
+            let given = given.map(|place| place.parse().unwrap());
+            PoolPlace::choose(Path::new("/proc"), &store, given).map_err(|error| error.to_string())
         };
         assert!(choose(None).unwrap_err().contains("--pool /dev/sdb"));
         assert_eq!(choose(Some("/dev/sdb")).unwrap(), PoolPlace::Devices(vec!["/dev/sdb".into()]));
-        assert!(!PoolPlace::is_remembered(dir.path()));
-        choose(Some("20GiB")).unwrap().remember(&store).unwrap();
-        assert!(PoolPlace::is_remembered(dir.path()));
+        assert!(!PoolPlace::is_remembered(dir.path(), DiskKind::Ssd));
+        choose(Some("20GiB")).unwrap().remember(&store, DiskKind::Ssd).unwrap();
+        assert!(PoolPlace::is_remembered(dir.path(), DiskKind::Ssd));
         assert_eq!(choose(None).unwrap(), PoolPlace::File(20 * GIB));
         assert_eq!(choose(Some("30GiB")).unwrap(), PoolPlace::File(30 * GIB));
         assert!(choose(Some("/dev/sdb")).unwrap_err().contains("can't move to /dev/sdb"));
-        PoolPlace::forget(dir.path()).unwrap();
+        PoolPlace::forget(dir.path(), DiskKind::Ssd).unwrap();
         choose(Some("/dev/sdb")).unwrap();
+    }
+
+    #[test]
+    fn disks_may_join_a_pool_and_not_leave_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("state")).unwrap();
+        let given = |place: &str| {
+            let place: PoolPlace = place.parse().unwrap();
+            let known = PoolPlace::known(dir.path(), &store, DiskKind::Hdd, Some(place.clone()));
+            known.map(|known| assert_eq!(known, Some(place))).map_err(|error| error.to_string())
+        };
+        assert_eq!(PoolPlace::known(dir.path(), &store, DiskKind::Hdd, None).unwrap(), None);
+        let place: PoolPlace = "/dev/sdy,/dev/sdz".parse().unwrap();
+        place.remember(&store, DiskKind::Hdd).unwrap();
+        given("/dev/sdy,/dev/sdz").unwrap();
+        given("/dev/sdx,/dev/sdz,/dev/sdy").unwrap();
+        let left = given("/dev/sdy,/dev/sdx").unwrap_err();
+        assert!(left.starts_with("/dev/sdz has a part") && left.contains("in --hdd-pool too"), "{left}");
+        for other in ["/dev/sdx", "20GiB", "/srv"] {
+            let moved = given(other).unwrap_err();
+            assert!(moved.contains("can't move to"), "{moved}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_a_killed_start_has_grown_keeps_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("state")).unwrap();
+        PoolPlace::File(GIB).remember(&store, DiskKind::Ssd).unwrap();
+        let choose = || PoolPlace::choose(dir.path(), &store, None).unwrap();
+        assert_eq!(choose(), PoolPlace::File(GIB));
+        File::create(dir.path().join("pool.img")).unwrap().set_len(2 * GIB).unwrap();
+        assert_eq!(choose(), PoolPlace::File(2 * GIB));
+    }
+
+    #[test]
+    fn disks_that_are_missing_or_have_failed_are_told() {
+        let kernel = tempfile::tempdir().unwrap();
+        let disk = |number: u32, missing: &str, errors: &str| {
+            let folder = kernel.path().join(format!("devinfo/{number}"));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("missing"), missing).unwrap();
+            fs::write(folder.join("error_stats"), errors).unwrap();
+        };
+        disk(1, "0\n", "write_errs 0\nread_errs 0\n");
+        assert_eq!(failures(kernel.path()), None);
+        disk(1, "0\n", "write_errs 3\nread_errs 4\n");
+        disk(2, "1\n", "write_errs 0\nread_errs 0\n");
+        assert_eq!(failures(kernel.path()).unwrap(), "disk 1 has had 7 errors, disk 2 is missing");
     }
 
     #[test]
     fn a_folder_that_holds_data_or_another_nodes_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("mine"), "").unwrap();
-        let error = claim(dir.path(), &[1; 32]).unwrap_err().to_string();
+        let error = claim(dir.path(), &[1; 32], DiskKind::Ssd).unwrap_err().to_string();
         assert!(error.contains("holds data") && error.contains("/mine"), "{error}");
         fs::remove_file(dir.path().join("mine")).unwrap();
 
-        let free = claim(dir.path(), &[1; 32]).unwrap();
+        let free = claim(dir.path(), &[1; 32], DiskKind::Ssd).unwrap();
         fs::write(dir.path().join("volumes"), "").unwrap();
-        assert_eq!(claim(dir.path(), &[1; 32]).unwrap(), free);
-        let error = claim(dir.path(), &[2; 32]).unwrap_err().to_string();
+        assert_eq!(claim(dir.path(), &[1; 32], DiskKind::Ssd).unwrap(), free);
+        let error = claim(dir.path(), &[1; 32], DiskKind::Hdd).unwrap_err().to_string();
+        assert!(error.ends_with("name it with --pool"), "{error}");
+        let error = claim(dir.path(), &[2; 32], DiskKind::Ssd).unwrap_err().to_string();
         assert!(error.contains("belongs to the node with the key 0101"), "{error}");
     }
 
@@ -688,7 +1067,8 @@ mod tests {
     async fn a_folder_on_another_file_system_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let place = PoolPlace::Folder("/proc".into());
-        let error = format!("{:#}", Pool::open(dir.path(), place, &[1; 32]).await.unwrap_err());
+        let error =
+            format!("{:#}", Pool::open(dir.path(), DiskKind::Ssd, place, &[1; 32]).await.unwrap_err());
         assert_eq!(error, "can't use /proc as the storage pool: it isn't on btrfs");
     }
 }

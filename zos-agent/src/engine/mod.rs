@@ -28,7 +28,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use exits::Exits;
-use observed::{Observed, ObservedContract, observe};
+use observed::{Observed, ObservedContract, PoolFaults, observe};
 use plan::{Approved, Goal, Plan, keeps_too_much, plan, restored, suspend};
 use progress::{Progress, Trouble};
 use quarantine::Quarantine;
@@ -167,6 +167,8 @@ pub struct Engine {
     stored_from: Instant,
     /// Snapshot of the last pass.
     last_snapshot: Option<Arc<Snapshot>>,
+    /// What was wrong with the storage pools at the last observation.
+    faults: PoolFaults,
     failed_observations: u32,
     next_pass: Instant,
 }
@@ -199,6 +201,7 @@ impl Engine {
             stored: snapshot,
             stored_from: Instant::now() + timing.await_chain,
             last_snapshot: None,
+            faults: PoolFaults::new(),
             failed_observations: 0,
             next_pass: Instant::now(),
             timing,
@@ -299,9 +302,11 @@ impl Engine {
                 Err(anyhow!("the container engine doesn't answer within {limit:?}"))
             }
         };
-        self.outputs.engine_up.send_if_modified(|up| std::mem::replace(up, result.is_ok()) != result.is_ok());
+        let is_whole = matches!(&result, Ok((_, faults)) if !faults.iter().any(|(_, fault)| fault.stops()));
+        self.outputs.engine_up.send_if_modified(|up| std::mem::replace(up, is_whole) != is_whole);
         match result {
-            Ok(observed) => {
+            Ok((observed, faults)) => {
+                self.note_faults(faults);
                 if std::mem::take(&mut self.failed_observations) > 0 {
                     info!("firewall, storage pool and container engine are back: heartbeats go on");
                 }
@@ -316,6 +321,21 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// Logs what is wrong with the storage pools when it changes.
+    fn note_faults(&mut self, faults: PoolFaults) {
+        if faults == self.faults {
+            return;
+        }
+        for (disk, fault) in &faults {
+            let heartbeats = if fault.stops() { "no heartbeats" } else { "heartbeats go on" };
+            warn!("{heartbeats}: the storage pool ({disk}) {fault}: {}", fault.advice());
+        }
+        if faults.is_empty() {
+            info!("nothing is wrong with the storage pools any more");
+        }
+        self.faults = faults;
     }
 
     /// Contracts that the chain listed at the last pass and doesn't any more may have closed, even if nothing

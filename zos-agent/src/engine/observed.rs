@@ -3,11 +3,14 @@
 
 use super::reconcile::Drivers;
 use crate::{
-    drivers::{DriverError, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes},
+    drivers::{
+        DriverError, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, pool::PoolFault,
+    },
     metrics::Metrics,
 };
 use anyhow::{Error, Result};
 use std::collections::BTreeMap;
+use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::ContractId;
 
 /// Every contract of which anything is on this machine.
@@ -26,22 +29,26 @@ pub struct ObservedContract {
     pub is_unreadable: bool,
 }
 
-/// Asks all drivers, and counts in the metrics which of them answer.
+/// What is wrong with the storage pools.
+pub type PoolFaults = Vec<(DiskKind, PoolFault)>;
+
+/// Asks all drivers, and counts in the metrics which of them answer. The faults are those that let others go on.
 ///
 /// # Errors
 /// If one fails: what it knows would look absent, or nothing would keep tenants from the host.
-pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<Observed> {
+pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, PoolFaults)> {
     let Drivers { machines, volumes, firewall } = drivers;
-    let (guarded, machines, volumes) =
-        futures::join!(firewall.ensure(), machines.observe(), volumes.observe());
+    let (guarded, machines, volumes, faults) =
+        futures::join!(firewall.ensure(), machines.observe(), volumes.observe(), volumes.faults());
     metrics.firewall_up.set(guarded.is_ok().into());
     metrics.engine_up.set(machines.is_ok().into());
-    metrics.pool_up.set(volumes.is_ok().into());
+    metrics.pool_up.set((volumes.is_ok() && !faults.iter().any(|(_, fault)| fault.stops())).into());
+    metrics.pool_faults(&faults);
     let fails = |part: &str, why: DriverError| Error::from(why).context(format!("the {part} fails"));
     guarded.map_err(|why| fails("firewall", why))?;
     let volumes = volumes.map_err(|why| fails("storage pool", why))?;
     let machines = machines.map_err(|why| fails("container engine", why))?;
-    Ok(by_contract(machines, volumes))
+    Ok((by_contract(machines, volumes), faults))
 }
 
 fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes) -> Observed {

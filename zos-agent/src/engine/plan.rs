@@ -7,7 +7,7 @@ use crate::{
     drivers::{MachineSpec, MachineState, ObservedVolume, VolumeSpec},
 };
 use std::collections::BTreeMap;
-use tfgrid_client::deployment::Rejection;
+use tfgrid_client::deployment::{DiskKind, Rejection};
 use tfgrid_primitives::{ContractId, FailureCode, Resources, units::MIB};
 
 /// Bytes up to which a volume counts as empty.
@@ -103,23 +103,26 @@ pub fn keeps_too_much(
         Some((machine, _)) => workloads.machines.iter().all(|spec| spec.id.name != machine),
         None => workloads.volumes.iter().all(|spec| spec.id.name != name),
     };
-    let left_out: Vec<&ObservedVolume> = observed
-        .volumes
-        .iter()
-        .filter(|(name, volume)| is_left_out(name) && volume.used > EMPTY_VOLUME)
-        .map(|(_, volume)| volume)
-        .collect();
-    let roots = workloads.machines.iter().map(|spec| spec.container.rootfs);
-    let sizes = roots.chain(workloads.volumes.iter().map(|spec| spec.size));
-    let kept = left_out.iter().fold(0, |sum: u64, volume| sum.saturating_add(volume.used));
-    if left_out.is_empty() || sizes.fold(kept, u64::saturating_add) <= reserved.sru {
-        return None;
-    }
-    let names = left_out.iter().map(|volume| volume.id.name.as_str()).collect::<Vec<_>>().join(", ");
-    let text = format!(
-        "left out, but not empty: {names} ({kept} bytes). Reserve that much more, or empty them first"
-    );
-    Some(Rejection::new(FailureCode::OverReserved, "/workloads", text))
+    let roots = workloads.machines.iter().map(|spec| (DiskKind::Ssd, spec.container.rootfs));
+    let wanted: Vec<_> = roots.chain(workloads.volumes.iter().map(|spec| (spec.disk, spec.size))).collect();
+    [(DiskKind::Ssd, reserved.sru), (DiskKind::Hdd, reserved.hru)].into_iter().find_map(|(disk, reserved)| {
+        let left_out: Vec<&ObservedVolume> = observed
+            .volumes
+            .iter()
+            .filter(|(name, volume)| volume.disk == disk && is_left_out(name) && volume.used > EMPTY_VOLUME)
+            .map(|(_, volume)| volume)
+            .collect();
+        let kept = left_out.iter().fold(0, |sum: u64, volume| sum.saturating_add(volume.used));
+        let sizes = wanted.iter().filter(|(kind, _)| *kind == disk).map(|(_, size)| *size);
+        if left_out.is_empty() || sizes.fold(kept, u64::saturating_add) <= reserved {
+            return None;
+        }
+        let names = left_out.iter().map(|volume| volume.id.name.as_str()).collect::<Vec<_>>().join(", ");
+        let text = format!(
+            "left out, but not empty: {names} ({kept} bytes). Reserve that much more, or empty them first"
+        );
+        Some(Rejection::new(FailureCode::OverReserved, "/workloads", text))
+    })
 }
 
 /// Plans for all contracts that aren't at their goal. Plans that only free capacity come first.
@@ -193,7 +196,7 @@ fn run(workloads: &Workloads, approved: &Approved, observed: &ObservedContract) 
 /// leaves the old one running. No machine starts before all are created, so that none runs while another
 /// can't.
 fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
-    let (mut shrink, mut ensure) = (Vec::new(), Vec::new());
+    let (mut refuse, mut ensure) = (Vec::new(), Vec::new());
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
     let mut clear = Vec::new();
@@ -202,10 +205,10 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
 
     for spec in &workloads.volumes {
         match observed.volumes.get(&spec.id.name) {
-            Some(volume) if volume.size == spec.size => {}
+            Some(volume) if volume.size == spec.size && volume.disk == spec.disk => {}
             // The driver refuses that. It goes first, before anything is changed.
-            Some(volume) if volume.size > spec.size && !spec.restores => {
-                shrink.push(Step::EnsureVolume(spec.clone()))
+            Some(volume) if volume.disk != spec.disk || volume.size > spec.size && !spec.restores => {
+                refuse.push(Step::EnsureVolume(spec.clone()));
             }
             _ => ensure.push(Step::EnsureVolume(spec.clone())),
         }
@@ -236,7 +239,7 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
         }
         start.push(Step::StartMachine(spec.clone()));
     }
-    [shrink, fetch, ensure, create_early, clear, create, start].concat()
+    [refuse, fetch, ensure, create_early, clear, create, start].concat()
 }
 
 #[cfg(test)]
@@ -246,7 +249,7 @@ mod tests {
         Condition, ContainerSpec, MachineState, ObservedMachine, ObservedVolume, WorkloadId,
     };
     use proptest::prelude::*;
-    use tfgrid_client::deployment::Restart;
+    use tfgrid_client::deployment::{DiskKind, Restart};
 
     const MIB: u64 = 1 << 20;
 
@@ -278,6 +281,7 @@ mod tests {
             id: id(contract, name),
             pointer: "/workloads/1".into(),
             size: mib * MIB,
+            disk: DiskKind::Ssd,
             restores: false,
         }
     }
@@ -292,7 +296,7 @@ mod tests {
     }
 
     fn observed_volume(contract: ContractId, name: &str, mib: u64) -> ObservedVolume {
-        ObservedVolume { id: id(contract, name), size: mib * MIB, used: 0 }
+        ObservedVolume { id: id(contract, name), size: mib * MIB, used: 0, disk: DiskKind::Ssd }
     }
 
     /// Applies the step to a machine on which nothing fails.
@@ -314,7 +318,8 @@ mod tests {
                 world.network = false;
             }
             Step::EnsureVolume(spec) => {
-                let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used: 0 };
+                let volume =
+                    ObservedVolume { id: spec.id.clone(), size: spec.size, used: 0, disk: spec.disk };
                 world.volumes.insert(spec.id.name.clone(), volume);
             }
             Step::CreateMachine(spec) => {

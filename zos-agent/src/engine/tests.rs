@@ -7,6 +7,7 @@ use crate::{
     drivers::{
         Condition, MachineUsage,
         fake::{FakeHost, Image},
+        pool::PoolFault,
     },
     store::Store,
     usage::{Meter, MeterInputs},
@@ -14,6 +15,7 @@ use crate::{
 use prometheus::Registry;
 use std::path::Path;
 use tempfile::TempDir;
+use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
@@ -38,8 +40,9 @@ struct Agent {
     tasks: JoinSet<()>,
     /// Reports of its engine.
     reports: watch::Receiver<Reports>,
-    /// Keeps the outbox listening.
+    /// Keep the outbox listening.
     _details: watch::Sender<Option<DetailsPayload>>,
+    _falls_asleep: watch::Sender<bool>,
 }
 
 impl Node {
@@ -167,13 +170,14 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let (observed, observed_rx) = watch::channel(Arc::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (_details, details) = watch::channel(None);
+    let (_falls_asleep, falls_asleep) = watch::channel(false);
 
     let backoff = timing.backoff;
     let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, backoff).unwrap();
     let inputs = OutboxInputs {
         reports: reports_rx.clone(),
         engine_up: engine_up_rx,
-        falls_asleep: watch::channel(false).1,
+        falls_asleep,
         details,
         usage: usage_rx,
         snapshots: snapshots_rx.clone(),
@@ -190,7 +194,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     tasks.spawn(outbox.run());
     tasks.spawn(meter.run());
     tasks.spawn(engine.run());
-    Agent { tasks, reports: reports_rx, _details }
+    Agent { tasks, reports: reports_rx, _details, _falls_asleep }
 }
 
 fn machine(name: &str, image: &str) -> String {
@@ -562,6 +566,21 @@ async fn without_a_firewall_nothing_starts_and_no_heartbeat() {
 
     node.host.break_firewall(false);
     node.until_deployed(1).await;
+    node.until("heartbeats are sent", |node| !node.chain.reports("heartbeat").is_empty()).await;
+}
+
+#[tokio::test]
+async fn without_hard_disks_others_run_and_no_heartbeat() {
+    let mut node = Node::new();
+    node.chain.limits.heartbeat_ms = 50;
+    node.host.fault(&[(DiskKind::Hdd, PoolFault::Gone)]);
+    node.start();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    assert_eq!(node.chain.reports("heartbeat"), []);
+
+    node.host
+        .fault(&[(DiskKind::Hdd, PoolFault::Full), (DiskKind::Ssd, PoolFault::Degraded("disk 2".into()))]);
     node.until("heartbeats are sent", |node| !node.chain.reports("heartbeat").is_empty()).await;
 }
 

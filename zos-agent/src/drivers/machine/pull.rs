@@ -230,7 +230,7 @@ impl Images<'_> {
                     check_layers(&mut layers, info, limit)?
                 }
             };
-            if self.pool.is_some_and(|pool| pool.is_low().unwrap_or(false)) {
+            if self.pool.is_some_and(Pool::is_full) {
                 let message = format!("it unpacks to more than the {} MiB allowed", limit / MIB);
                 return Err(invalid_image(FailureCode::ImageTooLarge, message));
             }

@@ -50,6 +50,19 @@ async fn a_volume_grows_while_its_machine_runs_and_never_shrinks() {
 }
 
 #[tokio::test]
+async fn a_volume_that_would_move_to_another_disk_changes_nothing() {
+    let node = Node::running();
+    node.chain.deploy(1, &web_with_data(16, "hello"));
+    node.until_deployed(1).await;
+    let log = node.host.log();
+    let moved = web_with_data(16, "other").replace(r#""size":16777216"#, r#""size":16777216,"disk":"hdd""#);
+    node.chain.deploy(1, &moved);
+    let expected = (FailureCode::BodyInvalid, "/workloads/0/data/disk".to_string());
+    assert_eq!(node.until_failed().await, expected);
+    assert_eq!(node.host.log(), [log, vec!["ensure 1-data".into()]].concat());
+}
+
+#[tokio::test]
 async fn a_bad_update_is_reported_and_changes_nothing() {
     let sealed = Body::Sealed(vec![1, 2, 3]);
     let too_much = machine("web", "localhost/web:1").replace(r#""cpu":1"#, r#""cpu":5"#);
