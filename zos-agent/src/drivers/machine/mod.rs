@@ -231,7 +231,7 @@ impl DockerMachines {
     }
 
     fn make_failure(&self, action: &str, id: &WorkloadId, error: Error) -> DriverError {
-        make_failure(action, id, error, self.pool.is_low().unwrap_or(false))
+        make_failure(action, id, error, self.pool.is_full())
     }
 
     /// Ends a machine of which the engine doesn't know that it runs, so that it can be started; returns what to tell.
