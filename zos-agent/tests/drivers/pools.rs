@@ -128,17 +128,11 @@ async fn a_growth_that_was_cut_off_is_completed() {
     let node = Node::new();
     let before = node.open("1GiB").await.unwrap().share().unwrap().offered;
     let file = node.data.path().join("hdd-pool.img");
-    let steps: [(u64, fn(&Path)); 2] = [
-        (2 * GIB, |_| {}),
-        (3 * GIB, |file| {
-            for device in loop_devices(file) {
-                stdout(Command::new("losetup").args(["--set-capacity", &device]));
-            }
-        }),
-    ];
-    for (size, set_capacity) in steps {
+    for (size, is_capacity_set) in [(2 * GIB, false), (3 * GIB, true)] {
         fs::File::options().write(true).open(&file).unwrap().set_len(size).unwrap();
-        set_capacity(&file);
+        for device in loop_devices(&file).iter().filter(|_| is_capacity_set) {
+            stdout(Command::new("losetup").args(["--set-capacity", device]));
+        }
         let store = Store::open(node.data.path().join("state")).unwrap();
         PoolPlace::File(GIB).remember(&store, DiskKind::Hdd).unwrap();
         let place = PoolPlace::known(node.data.path(), &store, DiskKind::Hdd, None).unwrap().unwrap();
@@ -220,7 +214,7 @@ async fn a_full_pool_takes_no_more_volumes() {
     let (volumes, hdd) = node.both().await;
     let spec = on_hdd(16);
     volumes.ensure(&spec).await.unwrap();
-    let space = statvfs(&hdd.volumes()).unwrap();
+    let space = statvfs(hdd.volumes()).unwrap();
     let padding = fs::File::create(root(&hdd).join("padding")).unwrap();
     let length = space.f_bavail * space.f_frsize - hdd.share().unwrap().reserve / 2;
     fallocate(&padding, FallocateFlags::empty(), 0, length).unwrap();
