@@ -84,12 +84,17 @@ struct Host {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Rules that stop no other test from fetching images.
+fn any_registry() -> Registries {
+    Registries { allow_private: true, ..Default::default() }
+}
+
 /// The firewall rules for tenants, removed on drop.
 struct Firewall;
 
 impl Firewall {
     async fn install() -> Self {
-        Self::install_with(&Registries { allow_private: true, ..Default::default() }).await
+        Self::install_with(&any_registry()).await
     }
 
     async fn install_with(registries: &Registries) -> Self {
@@ -1249,7 +1254,7 @@ async fn tenants_send_mail_only_where_the_farmer_lets_them() {
         |port: &str| succeeds(&host.socket, &["exec", &name, "/bin/nc", "-w", "2", Internet::ADDRESS, port]);
     wait_until("the web server to be reached", || reaches("80"));
     assert!(!reaches("25"));
-    firewall::install(true, &Registries::default()).await.unwrap();
+    firewall::install(true, &any_registry()).await.unwrap();
     wait_until("the mail server to be reached", || reaches("25"));
 }
 
@@ -1793,7 +1798,7 @@ async fn a_folder_on_btrfs_can_be_the_pool() {
 async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
-    let firewall = AgentFirewall::new(false, Registries::default());
+    let firewall = AgentFirewall::new(false, any_registry());
     let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
     let names = format!("reference=zos.invalid/*/{}-*", ContractId::MAX);
     let images = || host.docker(&["image", "ls", "--quiet", "--filter", &names]);
@@ -1811,7 +1816,7 @@ async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
 async fn a_self_test_removes_what_a_killed_one_has_left() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
-    let firewall = AgentFirewall::new(false, Registries::default());
+    let firewall = AgentFirewall::new(false, any_registry());
     let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
     let runs = async {
         let begun = Instant::now();
@@ -1918,7 +1923,7 @@ async fn a_confirmed_machine_starts_without_the_chain() {
     let drivers = Drivers {
         machines: host.machines.clone(),
         volumes: Arc::new(host.volumes.clone()),
-        firewall: Arc::new(AgentFirewall::new(false, Registries::default())),
+        firewall: Arc::new(AgentFirewall::new(false, any_registry())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let timing = Timing { await_chain: Duration::ZERO, ..Timing::default() };

@@ -26,6 +26,8 @@ Usage: bench-agent [COUNT [MOST]]
 
 /// Contracts one at a time, for the median.
 const SINGLES: usize = 11;
+/// What a machine does: it waits.
+const WAITS: [&str; 4] = ["/bin/busybox", "tail", "-f", "/dev/null"];
 /// Seconds over which the agent is watched at rest.
 const REST_SECONDS: &str = "60";
 /// Bare containers that are started at the same time: as many as the machine has cores keep it busy.
@@ -77,7 +79,7 @@ impl<'a> Bench<'a> {
     fn prepare(grid: &'a Grid) -> Result<Self> {
         let machine = json!({
             "image": grid.image, "cpu": 0.01, "memory": 16 * MIB, "rootfs": 16 * MIB,
-            "entrypoint": ["/bin/sleep", "100000"], "stop_seconds": 0,
+            "entrypoint": WAITS, "stop_seconds": 0,
         });
         let body =
             json!({ "version": 1, "workloads": [{ "name": "m", "type": "zmachine", "data": machine }] });
@@ -172,9 +174,11 @@ impl<'a> Bench<'a> {
                 "--cap-drop",
                 "NET_RAW",
                 "--entrypoint",
-                "/bin/sleep",
+                WAITS[0],
                 &self.grid.image,
-                "100000",
+                WAITS[1],
+                WAITS[2],
+                WAITS[3],
             ])?;
             Ok(())
         };

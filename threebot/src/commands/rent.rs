@@ -19,7 +19,7 @@ use tfgrid_client::{
     units::parse_id,
 };
 
-/// Rent a whole empty node: only you can deploy on it, and contracts there pay for public addresses only
+/// Rent a whole empty node: only you can deploy on it, and contracts there pay for addresses, and a least rate
 #[derive(Args)]
 pub struct Rent {
     /// The node
