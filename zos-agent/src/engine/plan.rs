@@ -152,10 +152,11 @@ fn steps(goal: &Goal, observed: &ObservedContract) -> Vec<Step> {
 }
 
 fn resume(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
+    let has_volume = |name: &String| observed.volumes.get(name).is_some_and(|volume| volume.size > 0);
     let is_to_start = |spec: &&MachineSpec| {
         observed.machines.get(&spec.id.name).is_some_and(|machine| {
             machine.hash == spec.hash && !machine.is_running() && spec.finished(machine).is_none()
-        })
+        }) && spec.container.mounts.iter().all(|(name, _)| has_volume(name))
     };
     workloads.machines.iter().filter(is_to_start).cloned().map(Step::StartMachine).collect()
 }
