@@ -9,7 +9,10 @@ use crate::{
             bounded_collections,
             pallet_grid_billing::types as billing,
             pallet_grid_farms::types::{HeldIp, IpState},
-            pallet_grid_nodes::{liveness::LiveState, types::FarmerSettings},
+            pallet_grid_nodes::{
+                liveness::LiveState,
+                types::{FarmerSettings, Node},
+            },
             tfgrid_primitives::report::PowerState as ChainPowerState,
             tfgrid_runtime::configs::parameters::{
                 RuntimeParametersKey, RuntimeParametersValue,
@@ -376,15 +379,19 @@ impl GridAt {
         Ok(self.fetch("a node's enrolment", api::storage().farming().enrolments(), (node,)).await?.is_some())
     }
 
+    async fn node(&self, node: NodeId) -> Result<Option<Node>, Error> {
+        self.fetch("a node", api::storage().nodes().nodes(), (node,)).await
+    }
+
     /// The farm of a node.
     pub async fn farm_of_node(&self, node: NodeId) -> Result<Option<FarmId>, Error> {
-        let record = self.fetch("a node", api::storage().nodes().nodes(), (node,)).await?;
+        let record = self.node(node).await?;
         Ok(record.map(|node| node.farm))
     }
 
     /// What its farmer has set for a node; `None` for an unknown node.
     pub async fn farmer_settings(&self, node: NodeId) -> Result<Option<FarmerSettings>, Error> {
-        let record = self.fetch("a node", api::storage().nodes().nodes(), (node,)).await?;
+        let record = self.node(node).await?;
         Ok(record.map(|node| node.settings))
     }
 
@@ -568,7 +575,7 @@ impl GridAt {
     /// Whether a node is to sleep, and whether it does; `None` for an unknown node.
     pub async fn node_power(&self, node: NodeId) -> Result<Option<NodePower>, Error> {
         let what = "a node's power";
-        let record = self.fetch(what, api::storage().nodes().nodes(), (node,)).await?;
+        let record = self.node(node).await?;
         let liveness = self.fetch(what, api::storage().nodes().liveness_of(), (node,)).await?;
         let reserved = self.fetch(what, api::storage().nodes().reserved(), (node,)).await?;
         let (Some(record), Some(liveness)) = (record, liveness) else { return Ok(None) };
@@ -583,7 +590,7 @@ impl GridAt {
     /// A node's report of its hardware; `None` before the first one.
     pub async fn details(&self, node: NodeId) -> Result<Option<DetailsPayload>, Error> {
         let what = "a node's details";
-        let record = self.fetch(what, api::storage().nodes().nodes(), (node,)).await?;
+        let record = self.node(node).await?;
         let details = self.fetch(what, api::storage().nodes().details(), (node,)).await?;
         let (Some(record), Some(details)) = (record, details) else { return Ok(None) };
         let too_long =

@@ -2,7 +2,7 @@
 //! Obeys the farmer's power target: an empty node falls asleep, and wakes others of its farm.
 
 use crate::{
-    chain::{Chain, Snapshot},
+    chain::{Chain, Snapshot, endpoints::STALE_MS},
     clock::unix_ms,
     engine::observed::Observed,
 };
@@ -28,8 +28,6 @@ const FALLS_ASLEEP_WITHIN: Duration = Duration::from_secs(30);
 const AWAKE_FOR: Duration = Duration::from_secs(300);
 /// Less than the time after which a silent node counts as offline.
 const ASKS_FOR: Duration = Duration::from_secs(120);
-/// Age from which a block proves nothing.
-const STALE_AFTER: Duration = Duration::from_secs(300);
 const WAKE_EVERY: Duration = Duration::from_secs(60);
 
 /// The farmer's commands for sleep.
@@ -104,7 +102,7 @@ impl Power {
         let is_empty = power.contracts == 0
             && snapshot.contracts.is_empty()
             && self.observed.borrow().is_empty()
-            && snapshot.may_destroy(unix_ms(), STALE_AFTER).is_ok();
+            && snapshot.may_destroy(unix_ms(), Duration::from_millis(STALE_MS)).is_ok();
         let is_wanted = power.target == PowerState::Standby && is_empty;
         if self.asks_until.is_some_and(|until| until <= Instant::now()) && !is_asleep {
             // Without heartbeats the node would be offline, and may not sleep then.
@@ -177,6 +175,12 @@ mod tests {
         (file, runs)
     }
 
+    /// A node that can fall asleep, and the file with the runs of its command.
+    fn sleeper(folder: &TempDir) -> (PowerArgs, PathBuf) {
+        let (command, runs) = program(folder, "sleep");
+        (PowerArgs { sleep_command: Some(command), wake_command: None }, runs)
+    }
+
     fn runs(file: &Path) -> String {
         fs::read_to_string(file).unwrap_or_default()
     }
@@ -201,9 +205,8 @@ mod tests {
     #[tokio::test]
     async fn an_empty_node_sleeps_once_the_chain_knows_it() {
         let (folder, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
-        let (sleep_command, sleeps) = program(&folder, "sleep");
-        let commands = PowerArgs { sleep_command: Some(sleep_command), wake_command: None };
-        let (mut power, told) = power(&chain, commands);
+        let (sleeper, sleeps) = sleeper(&folder);
+        let (mut power, told) = power(&chain, sleeper);
         chain.set_power(PowerState::Standby, PowerState::Up);
 
         power.step().await.unwrap();
@@ -221,9 +224,8 @@ mod tests {
     #[tokio::test]
     async fn a_rented_node_stays_awake() {
         let (folder, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
-        let (sleep_command, _) = program(&folder, "sleep");
-        let (mut power, told) =
-            power(&chain, PowerArgs { sleep_command: Some(sleep_command), wake_command: None });
+        let (sleeper, _) = sleeper(&folder);
+        let (mut power, told) = power(&chain, sleeper);
         power.awake_until = Instant::now();
         chain.set_power(PowerState::Standby, PowerState::Up);
         chain.rent();
@@ -234,9 +236,8 @@ mod tests {
     #[tokio::test]
     async fn a_node_whose_sleep_the_chain_does_not_take_stays_awake() {
         let (folder, chain) = (tempfile::tempdir().unwrap(), FakeChain::new());
-        let (sleep_command, sleeps) = program(&folder, "sleep");
-        let (mut power, told) =
-            power(&chain, PowerArgs { sleep_command: Some(sleep_command), wake_command: None });
+        let (sleeper, sleeps) = sleeper(&folder);
+        let (mut power, told) = power(&chain, sleeper);
         power.awake_until = Instant::now();
         chain.set_power(PowerState::Standby, PowerState::Up);
         power.step().await.unwrap();
@@ -256,9 +257,8 @@ mod tests {
         assert!(!*told.borrow());
 
         chain.set_power(PowerState::Up, PowerState::Up);
-        let (sleep_command, sleeps) = program(&folder, "sleep");
-        let (mut with, told) =
-            power(&chain, PowerArgs { sleep_command: Some(sleep_command), wake_command: None });
+        let (sleeper, sleeps) = sleeper(&folder);
+        let (mut with, told) = power(&chain, sleeper);
         with.awake_until = Instant::now();
         with.step().await.unwrap();
         assert!(!*told.borrow() && runs(&sleeps).is_empty());

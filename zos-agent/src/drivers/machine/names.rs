@@ -42,6 +42,11 @@ impl Names {
         &self.node
     }
 
+    /// The part of its key that is in names.
+    fn short(&self) -> &str {
+        self.node.get(..8).unwrap_or(&self.node)
+    }
+
     /// Filter that selects everything of this node.
     pub fn filter(&self) -> HashMap<String, Vec<String>> {
         HashMap::from([("label".into(), vec![format!("{NODE}={}", self.node)])])
@@ -49,24 +54,24 @@ impl Names {
 
     /// Name of a machine's container.
     pub fn container(&self, id: &WorkloadId) -> String {
-        format!("zos-{}-{id}", self.node.get(..8).unwrap_or(&self.node))
+        format!("zos-{}-{id}", self.short())
     }
 
     /// The engine's name of the image that was fetched for this machine while its spec had this hash: repository and
     /// tag. That a registry has given the image to the machine's owner is what this name stands for.
     pub fn image(&self, id: &WorkloadId, hash: &str) -> String {
-        format!("{IMAGES}/{}/{id}:{hash}", self.node.get(..8).unwrap_or(&self.node))
+        format!("{IMAGES}/{}/{id}:{hash}", self.short())
     }
 
     /// Pattern of the engine's names of a contract's images.
     pub fn images(&self, contract: ContractId) -> String {
-        format!("{IMAGES}/{}/{contract}-*", self.node.get(..8).unwrap_or(&self.node))
+        format!("{IMAGES}/{}/{contract}-*", self.short())
     }
 
     /// The engine's name of the volume in this folder.
     pub fn volume(&self, folder: &Path) -> String {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
-        format!("zos-{}-{name}", self.node.get(..8).unwrap_or(&self.node))
+        format!("zos-{}-{name}", self.short())
     }
 
     /// Labels of a machine's container.
