@@ -426,10 +426,10 @@ impl GridAt {
         keys.owner = owner.encryption_key;
         let what = "an account's proxies";
         let proxies = self.fetch(what, api::storage().proxy().proxies(), (owner.account,)).await?;
-        for proxy in proxies.into_iter().flat_map(|(proxies, _)| proxies.0) {
-            if let (ProxyType::Deploy, Some(bot)) = (proxy.proxy_type, self.twin_of(&proxy.delegate).await?) {
-                keys.bots.extend(self.twin(bot).await?.and_then(|bot| bot.encryption_key));
-            }
+        let proxies = proxies.into_iter().flat_map(|(proxies, _)| proxies.0);
+        for bot in proxies.filter(|proxy| matches!(proxy.proxy_type, ProxyType::Deploy)) {
+            let Some(bot) = self.twin_of(&bot.delegate).await? else { continue };
+            keys.bots.extend(self.twin(bot).await?.and_then(|bot| bot.encryption_key));
         }
         Ok(Some(keys))
     }

@@ -9,17 +9,17 @@ import { bech32 } from '@scure/base';
 import { Decrypter, Encrypter } from 'age-encryption';
 
 /** The recipient of age that stands for a key. */
-export const recipient = (key) => bech32.encode('age', bech32.toWords(key));
+const recipient = (key) => bech32.encode('age', bech32.toWords(key));
 /** The identity of age that stands for a secret key. */
-export const identity = (secret) => bech32.encode('age-secret-key-', bech32.toWords(secret)).toUpperCase();
+const identity = (secret) => bech32.encode('age-secret-key-', bech32.toWords(secret)).toUpperCase();
 
-export async function seal(plain, keys) {
+async function seal(plain, keys) {
   const encrypter = new Encrypter();
   for (const key of keys) encrypter.addRecipient(recipient(key));
   return encrypter.encrypt(plain);
 }
 
-export async function open(sealed, secret) {
+async function open(sealed, secret) {
   const decrypter = new Decrypter();
   decrypter.addIdentity(identity(secret));
   return decrypter.decrypt(sealed, 'text');
@@ -32,6 +32,6 @@ if (action === 'seal' && bytes.length > 0) {
 } else if (action === 'open' && bytes.length === 1) {
   process.stdout.write(await open(new Uint8Array(await buffer(process.stdin)), bytes[0]));
 } else {
-  console.error('usage: sealed-body.mjs (seal KEY… | open SECRET)');
-  process.exitCode = 2;
+  console.error('usage: sealed-body.mjs (seal KEY… | open SECRET) < IN > OUT');
+  if (action !== '--help') process.exitCode = 2;
 }
