@@ -39,8 +39,9 @@ struct Agent {
     tasks: JoinSet<()>,
     /// Reports of its engine.
     reports: watch::Receiver<Reports>,
-    /// Keeps the outbox listening.
+    /// Keep the outbox listening.
     _details: watch::Sender<Option<DetailsPayload>>,
+    _falls_asleep: watch::Sender<bool>,
 }
 
 impl Node {
@@ -168,6 +169,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let (observed, observed_rx) = watch::channel(Arc::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (_details, details) = watch::channel(None);
+    let (_falls_asleep, falls_asleep) = watch::channel(false);
 
     let (key, backoff) = (seal_key(), timing.backoff);
     let follower =
@@ -176,7 +178,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let inputs = OutboxInputs {
         reports: reports_rx.clone(),
         engine_up: engine_up_rx,
-        falls_asleep: watch::channel(false).1,
+        falls_asleep,
         details,
         usage: usage_rx,
         snapshots: snapshots_rx.clone(),
@@ -193,7 +195,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     tasks.spawn(outbox.run());
     tasks.spawn(meter.run());
     tasks.spawn(engine.run());
-    Agent { tasks, reports: reports_rx, _details }
+    Agent { tasks, reports: reports_rx, _details, _falls_asleep }
 }
 
 /// The node's key for sealed bodies.
