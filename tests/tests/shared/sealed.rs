@@ -15,8 +15,8 @@ const RECIPIENT: &str = "age1xkq8943ktzqdrth2x2ddlyfp8qu9rmfp528rka0fvhgd9ngkvf2
 /// Fails if the secret is in the file or, in a folder, in one of its files.
 fn ensure_clean(path: &Path) -> Result<()> {
     if path.is_dir() {
-        let entries = fs::read_dir(path).with_context(|| format!("can't list {}", path.display()))?;
-        return entries.map(|entry| ensure_clean(&entry?.path())).collect();
+        let mut entries = fs::read_dir(path).with_context(|| format!("can't list {}", path.display()))?;
+        return entries.try_for_each(|entry| ensure_clean(&entry?.path()));
     }
     let text = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
     let is_in = |needle: &[u8]| text.windows(needle.len()).any(|window| window == needle);
@@ -46,7 +46,8 @@ pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Resul
     let mut deployment = page_deployment(&grid.image, 1);
     deployment["workloads"][1]["data"]["env"]["DB_PASSWORD"] = SECRET.into();
     let file = folder.join("secret.json");
-    fs::write(&file, deployment.to_string())?;
+    let text = deployment.to_string();
+    fs::write(&file, &text)?;
     let (file, identity) = (file.display().to_string(), identity.display().to_string());
 
     user.threebot(&["twin", "seal-key", RECIPIENT])?;
@@ -56,14 +57,14 @@ pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Resul
     ensure!(body.starts_with("sealed, "), "{body}");
     let contract = deployed["contract"].to_string();
     let shown = user.threebot(&["show", &contract, "--identity", &identity])?;
-    ensure!(shown["body"] == deployment.to_string(), "{shown}");
+    ensure!(shown["body"] == text, "{shown}");
     let environment = grid.engine.docker(&["ps", "--quiet", "--filter", "label=zos.workload=web"])?;
     let inspected = grid.engine.docker(&["inspect", environment.trim()])?;
     ensure!(inspected.matches(SECRET).count() == 1, "the secret isn't in the environment alone: {inspected}");
     ensure_the_agent_keeps_it(grid)?;
 
     let updated = user.threebot(&["update", &contract, "-f", &file, "--plain"])?;
-    ensure!(updated["body"] == deployment.to_string(), "{updated}");
+    ensure!(updated["body"] == text, "{updated}");
     user.threebot(&["cancel", &contract])?;
     Ok(())
 }
