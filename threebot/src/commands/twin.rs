@@ -27,7 +27,7 @@ pub enum Twin {
     SealKey {
         /// The public half, as age-keygen prints it
         #[arg(value_name = "age1…")]
-        key: Recipient,
+        recipient: Recipient,
     },
 }
 
@@ -37,7 +37,7 @@ impl Twin {
         match self {
             Self::Create => create(&session).await,
             Self::Show => show(&session).await,
-            Self::SealKey { key } => set_seal_key(&session, &key).await,
+            Self::SealKey { recipient } => set_seal_key(&session, &recipient).await,
         }
     }
 }
@@ -61,14 +61,14 @@ async fn create(session: &Session) -> Result<Answer> {
     Ok(Answer::new(text, json!({ "twin": twin, "account": account.to_string() })))
 }
 
-async fn set_seal_key(session: &Session, key: &Recipient) -> Result<Answer> {
+async fn set_seal_key(session: &Session, recipient: &Recipient) -> Result<Answer> {
     let at = session.grid.finalized().await?;
     let twin = session.twin(&at).await?;
     let record = at.twin(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
-    let call = api::transactions().twins().update(record.peer_keys, Some(key.key()?));
+    let call = api::transactions().twins().update(record.peer_keys, Some(recipient.key()?));
     session.submit("twin seal-key", &call).await?;
-    let text = format!("deployments of twin {twin} are sealed to {key}, too");
-    Ok(Answer::new(text, json!({ "twin": twin, "key": key.to_string() })))
+    let text = format!("deployments of twin {twin} are sealed to {recipient}, too");
+    Ok(Answer::new(text, json!({ "twin": twin, "key": recipient.to_string() })))
 }
 
 async fn show(session: &Session) -> Result<Answer> {
@@ -94,4 +94,20 @@ async fn show(session: &Session) -> Result<Answer> {
         "funded_seconds": lasts,
     });
     Ok(Answer::new(text, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn a_seal_key_stands_beside_the_key_that_signs() {
+        let text = "age13aqvttdk3ujkyjh9kg2w5an6dmy5mq5a84a4uxk3hfhnugfc9p0sy5p2wh";
+        let cli = Cli::try_parse_from(["threebot", "--key", "//Bob", "twin", "seal-key", text]).unwrap();
+        assert_eq!(cli.global.key.as_deref(), Some("//Bob"));
+        let Command::Twin(Twin::SealKey { recipient }) = cli.command else { panic!("another command") };
+        assert_eq!(recipient.to_string(), text);
+    }
 }
