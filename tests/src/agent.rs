@@ -50,7 +50,7 @@ impl Agent {
             ("--metrics", metrics.to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
-        let more = more.iter().chain(&["--unsafe-capacity"]);
+        let more = more.iter().chain(&["--unsafe-capacity", "--allow-private-registries"]);
         let arguments = arguments.chain(more.map(ToString::to_string));
         let mut agent = Self { data, metrics, arguments: arguments.collect(), process: None };
         agent.resume(run)?;
