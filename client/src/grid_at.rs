@@ -13,15 +13,20 @@ use crate::{
                 liveness::LiveState,
                 types::{FarmerSettings, Node},
             },
+            pallet_grid_twins::types::Twin,
             tfgrid_primitives::report::PowerState as ChainPowerState,
-            tfgrid_runtime::configs::parameters::{
-                RuntimeParametersKey, RuntimeParametersValue,
-                dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
+            tfgrid_runtime::configs::{
+                parameters::{
+                    RuntimeParametersKey, RuntimeParametersValue,
+                    dynamic::intervals::{NotDeliveredMs, ParametersKey, ParametersValue},
+                },
+                proxies::ProxyType,
             },
         },
     },
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
+    sealing::{Recipient, SealKeyError},
 };
 use codec::Decode;
 use sp_core::H256;
@@ -70,6 +75,27 @@ pub struct PayerSettings {
     pub refilled: Balance,
     /// The owner's spending limits.
     pub limits: billing::Limits,
+}
+
+/// X25519 keys for which a deployment is sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealKeys {
+    /// Of the node.
+    pub node: PublicKey,
+    /// Of the owner's twin, if it has one.
+    pub owner: Option<PublicKey>,
+    /// Of the twins of the owner's `Deploy` proxies, as far as they have one.
+    pub bots: Vec<PublicKey>,
+}
+
+impl SealKeys {
+    /// All of them, for [`sealing::seal`](crate::sealing::seal).
+    ///
+    /// # Errors
+    /// If one is weak.
+    pub fn recipients(&self) -> Result<Vec<Recipient>, SealKeyError> {
+        [&self.node].into_iter().chain(&self.owner).chain(&self.bots).map(Recipient::new).collect()
+    }
 }
 
 /// What a twin was charged within an hour for contracts that ended early or unconfirmed: it starts and enlarges
@@ -288,10 +314,14 @@ impl GridAt {
         Ok(nodes)
     }
 
+    /// A twin's record; `None` for an id that was never used.
+    pub async fn twin(&self, twin: TwinId) -> Result<Option<Twin<AccountId32>>, Error> {
+        self.fetch("a twin", api::storage().twins().twins(), (twin,)).await
+    }
+
     /// The account of a twin; `None` for an id that was never used.
     pub async fn twin_account(&self, twin: TwinId) -> Result<Option<AccountId32>, Error> {
-        let record = self.fetch("a twin", api::storage().twins().twins(), (twin,)).await?;
-        Ok(record.map(|twin| twin.account))
+        Ok(self.twin(twin).await?.map(|twin| twin.account))
     }
 
     /// An owner's spending limits: the chain's own before the owner has set any.
@@ -393,6 +423,24 @@ impl GridAt {
     pub async fn farmer_settings(&self, node: NodeId) -> Result<Option<FarmerSettings>, Error> {
         let record = self.node(node).await?;
         Ok(record.map(|node| node.settings))
+    }
+
+    /// The keys for which a twin's deployment on a node is sealed; `None` for an unknown node.
+    pub async fn seal_keys(&self, node: NodeId, twin: TwinId) -> Result<Option<SealKeys>, Error> {
+        let Some(node) = self.fetch("a node", api::storage().nodes().nodes(), (node,)).await? else {
+            return Ok(None);
+        };
+        let mut keys = SealKeys { node: node.encryption_key, owner: None, bots: Vec::new() };
+        let Some(owner) = self.twin(twin).await? else { return Ok(Some(keys)) };
+        keys.owner = owner.encryption_key;
+        let what = "an account's proxies";
+        let proxies = self.fetch(what, api::storage().proxy().proxies(), (owner.account,)).await?;
+        let proxies = proxies.into_iter().flat_map(|(proxies, _)| proxies.0);
+        for bot in proxies.filter(|proxy| matches!(proxy.proxy_type, ProxyType::Deploy)) {
+            let Some(bot) = self.twin_of(&bot.delegate).await? else { continue };
+            keys.bots.extend(self.twin(bot).await?.and_then(|bot| bot.encryption_key));
+        }
+        Ok(Some(keys))
     }
 
     /// How many open contracts a twin has.

@@ -5,7 +5,8 @@
 //! - [`GridClient`] connects, follows finalized heads and submits.
 //! - [`GridAt`] reads the grid's state at one block.
 //! - [`Keypair`] signs for a person or a bot, [`MachineKey`] for a machine.
-//! - [`deployment`] is the JSON inside a node contract, with every rule checked.
+//! - [`deployment`] is the JSON inside a node contract, with every rule checked; [`sealing`] hides it from all but the
+//!   node and its owner.
 
 #![deny(missing_docs)]
 
@@ -19,6 +20,7 @@ pub mod grid_at;
 pub mod keys;
 pub mod machine;
 pub mod report;
+pub mod sealing;
 pub mod submit;
 pub mod units;
 

@@ -15,6 +15,7 @@ use tfgrid_client::{
         },
         units::GIB,
     },
+    sealing::{Recipient, SealKey},
 };
 
 fn vectors() -> Value {
@@ -59,6 +60,29 @@ fn a_body_is_hashed_as_the_vectors_say() {
     let body = Body::Plain(v["plain"].as_str().unwrap().as_bytes().to_vec());
     assert_eq!(body.encode(), bytes(&v["encoded"]));
     assert_eq!(body.hash(), H256(array(&v["hash"])));
+}
+
+#[test]
+fn keys_are_those_of_age_as_the_vectors_say() {
+    for name in ["node", "owner"] {
+        let v = &vectors()["sealed_body"][name];
+        let secret = SealKey::new(&array(&v["secret"])).unwrap();
+        let recipient = Recipient::new(&array(&v["key"])).unwrap();
+        assert_eq!(secret.recipient(), recipient);
+        assert_eq!(recipient.to_string(), v["recipient"].as_str().unwrap());
+        assert_eq!(recipient.key(), Ok(array(&v["key"])));
+        assert_eq!(v["identity"].as_str().unwrap().parse::<SealKey>().unwrap().recipient(), recipient);
+    }
+}
+
+#[test]
+fn a_sealed_body_is_opened_as_the_vectors_say() {
+    let v = &vectors()["sealed_body"];
+    for name in ["node", "owner"] {
+        let secret = SealKey::new(&array(&v[name]["secret"])).unwrap();
+        let plain = secret.open(&bytes(&v["sealed"])).unwrap();
+        assert_eq!(plain, v["plain"].as_str().unwrap().as_bytes());
+    }
 }
 
 /// Checks a report against the vector at `index`.

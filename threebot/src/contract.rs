@@ -20,6 +20,7 @@ use tfgrid_client::{
         units::{GIB, MIB},
         views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
     },
+    sealing::SealKey,
     units::{format_tft, format_usd},
 };
 
@@ -136,9 +137,9 @@ pub fn unknown(contract: ContractId) -> anyhow::Error {
 }
 
 /// All about a contract, open or closed lately.
-pub async fn answer(session: &Session, contract: ContractId) -> Result<Answer> {
+pub async fn answer(session: &Session, contract: ContractId, key: Option<&SealKey>) -> Result<Answer> {
     let at = session.grid.finalized().await?;
-    if let Some(open) = OpenContract::read(&at, contract).await? {
+    if let Some(open) = OpenContract::read(&at, contract, key).await? {
         return Ok(Answer::new(open.text(), open.value()));
     }
     let closed = at.closed(contract).await?.ok_or_else(|| unknown(contract))?;
@@ -157,6 +158,16 @@ fn closed_text(contract: ContractId, closed: &ClosedContract, failure: Option<&F
         format_tft(closed.tft),
         format_usd(closed.usd),
     )
+}
+
+/// A body in clear, if it isn't sealed or there is a key.
+fn body_text(body: Body<Vec<u8>>, key: Option<&SealKey>) -> Result<String> {
+    let clear = match (body, key) {
+        (Body::Plain(bytes), _) => bytes,
+        (Body::Sealed(bytes), None) => return Ok(format!("sealed, {} bytes", bytes.len())),
+        (Body::Sealed(bytes), Some(key)) => key.open(&bytes)?,
+    };
+    Ok(String::from_utf8_lossy(&clear).into_owned())
 }
 
 /// The line of a failure in what `show` says.
@@ -197,7 +208,7 @@ struct OpenContract {
 }
 
 impl OpenContract {
-    async fn read(at: &GridAt, contract: ContractId) -> Result<Option<Self>> {
+    async fn read(at: &GridAt, contract: ContractId, key: Option<&SealKey>) -> Result<Option<Self>> {
         let (Some(record), Some(status), Some(price)) =
             (at.contract(contract).await?, at.contract_status(contract).await?, at.price_of(contract).await?)
         else {
@@ -210,10 +221,7 @@ impl OpenContract {
             _ => 0,
         };
         let failure = at.failure(contract).await?.filter(|failure| failure.version == last_version);
-        let body = at.body(contract).await?.map(|body| match body {
-            Body::Plain(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Body::Sealed(bytes) => format!("sealed, {} bytes", bytes.len()),
-        });
+        let body = at.body(contract).await?.map(|body| body_text(body, key)).transpose()?;
         let drain = match &record.kind {
             ContractKind::Node(Deployment { node, .. }) | ContractKind::Rent { node } => {
                 Closing::of_drain(at, *node).await?

@@ -32,12 +32,14 @@ pub struct DeploymentFile {
 
 /// A checked deployment.
 pub struct Reservation {
-    /// The contract's body: always JSON.
+    /// The contract's body before it is sealed: always JSON.
     pub body: Vec<u8>,
     /// The capacity to reserve.
     pub resources: Resources,
     /// What a node must serve to run it.
     pub features: Features,
+    /// Whether it has an environment or credentials of a registry, and so is sealed unless its owner says otherwise.
+    pub is_confidential: bool,
     /// What looks like a secret: environment variables by name, and passwords of registries.
     pub secrets: Vec<String>,
 }
@@ -60,7 +62,14 @@ impl DeploymentFile {
         deployment
             .check_fits(&resources)
             .with_context(|| format!("{name} doesn't fit the capacity to reserve"))?;
-        Ok(Reservation { body, resources, features: deployment.features(), secrets: secrets(&deployment) })
+        Ok(Reservation {
+            body,
+            resources,
+            features: deployment.features(),
+            is_confidential: machines(&deployment)
+                .any(|machine| !machine.env.is_empty() || machine.registry.is_some()),
+            secrets: secrets(&deployment),
+        })
     }
 }
 
@@ -93,20 +102,23 @@ fn from_yaml(text: Vec<u8>) -> Result<(Deployment, Vec<u8>)> {
     Ok((deployment, body))
 }
 
-/// Names of variables that look like secrets, and passwords of registries: bodies are public.
+/// Names of variables that look like secrets, and passwords of registries: plain bodies are public.
 fn secrets(deployment: &Deployment) -> Vec<String> {
     const SIGNS: [&str; 4] = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
     let looks_secret = |name: &&String| SIGNS.iter().any(|sign| name.to_ascii_uppercase().contains(sign));
-    let machines = deployment.workloads.iter().filter_map(|workload| match &workload.data {
-        WorkloadData::Zmachine(machine) => Some(machine),
-        WorkloadData::Zmount(_) | WorkloadData::Volume(_) => None,
-    });
     let of_machine = |machine: &Zmachine| {
         let password =
             machine.registry.as_ref().map(|_| format!("the registry password for {}", machine.image));
         machine.env.keys().filter(looks_secret).cloned().chain(password).collect::<Vec<_>>()
     };
-    machines.flat_map(of_machine).collect()
+    machines(deployment).flat_map(of_machine).collect()
+}
+
+fn machines(deployment: &Deployment) -> impl Iterator<Item = &Zmachine> {
+    deployment.workloads.iter().filter_map(|workload| match &workload.data {
+        WorkloadData::Zmachine(machine) => Some(machine),
+        WorkloadData::Zmount(_) | WorkloadData::Volume(_) => None,
+    })
 }
 
 #[cfg(test)]
@@ -199,9 +211,8 @@ workloads:
         let body =
             format!(r#"{{"version":1,"workloads":[{{"name":"a","type":"zmachine","data":{machine}}}]}}"#);
         let password = "the registry password for docker.io/web:1";
-        assert_eq!(
-            reservation("a.json", &body, &[]).unwrap().secrets,
-            ["DB_PASSWORD", "api_token", password]
-        );
+        let found = reservation("a.json", &body, &[]).unwrap();
+        assert_eq!(found.secrets, ["DB_PASSWORD", "api_token", password]);
+        assert!(found.is_confidential && !reservation("a.json", JSON, &[]).unwrap().is_confidential);
     }
 }

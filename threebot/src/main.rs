@@ -10,6 +10,7 @@ mod deployment;
 mod foreseen;
 mod output;
 mod plan;
+mod sealing;
 mod session;
 mod time;
 

@@ -116,7 +116,8 @@ fn read_key(global: &Global) -> Result<String> {
     Ok(suri.trim().into())
 }
 
-fn read_key_file(file: &Path, json: bool) -> Result<String> {
+/// The text of a key file. Warns of one that others can read.
+pub fn read_key_file(file: &Path, json: bool) -> Result<String> {
     let name = file.display();
     let unreadable = |source| KeyFile { file: name.to_string(), source };
     let text = fs::read_to_string(file).map_err(unreadable)?;

@@ -123,7 +123,14 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (details, details_rx) = watch::channel(None);
     let (falls_asleep, falls_asleep_rx) = watch::channel(false);
 
-    let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, FOLLOW_AGAIN)?;
+    let follower = Follower::new(
+        chain.clone(),
+        identity.seal_key().clone(),
+        store.clone(),
+        metrics.clone(),
+        snapshots,
+        FOLLOW_AGAIN,
+    )?;
     let inputs = OutboxInputs {
         reports: reports_rx,
         engine_up: engine_up_rx,
@@ -143,7 +150,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         drivers,
         snapshots_rx,
         Outputs { reports, engine_up, observed },
-        Memory::load(store)?,
+        Memory::load(store, identity.seal_key())?,
         Timing::default(),
         metrics,
     );

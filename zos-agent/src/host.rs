@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Capacity of this machine.
+//! Capacity of this machine, and what the agent asks of its kernel.
 
 use crate::store::Store;
 use anyhow::{Context, Result, ensure};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs, str::FromStr, thread};
 use tfgrid_client::units::{CapacityParts, ParseError};
@@ -45,6 +46,18 @@ impl FromStr for CapacityOverride {
     fn from_str(text: &str) -> Result<Self, ParseError> {
         text.parse().map(Self)
     }
+}
+
+/// Keeps keys and the content of sealed bodies out of core dumps, the agent's and its engine's. A machine's own limit is
+/// set for itself.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn forbid_core_dumps() -> Result<()> {
+    let none = Rlimit { current: Some(0), ..getrlimit(Resource::Core) };
+    setrlimit(Resource::Core, none).context("can't set the limit of core dumps to 0")?;
+    // Of a kernel that pipes core dumps to a program, the limit stops none.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).context("can't forbid core dumps of the agent")
 }
 
 /// Refuses to offer more cores or memory than this machine has for workloads.
@@ -144,6 +157,7 @@ impl fmt::Display for Display {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::dumpable_behavior;
 
     #[test]
     fn an_override_replaces_only_what_it_names() {
@@ -168,6 +182,13 @@ mod tests {
         assert_eq!(remembered(Some("cru=2")).0.cru, Some(2));
         assert_eq!(remembered(None).0.cru, Some(2));
         assert_eq!(remembered(Some("mru=1GiB")).0.cru, None);
+    }
+
+    #[test]
+    fn core_dumps_are_forbidden() {
+        forbid_core_dumps().unwrap();
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
-use tfgrid_client::MachineKey;
+use tfgrid_client::{MachineKey, sealing::SealKey};
 use tfgrid_primitives::PublicKey;
 use x25519_dalek::StaticSecret;
 
@@ -17,7 +17,8 @@ const FILE: &str = "identity.json";
 pub struct Identity {
     node: MachineKey,
     peer: MachineKey,
-    encryption: StaticSecret,
+    encryption: PublicKey,
+    seal: SealKey,
 }
 
 /// Content of the file, in hex.
@@ -60,10 +61,12 @@ impl Identity {
     }
 
     fn from_secrets(secrets: &Secrets) -> Result<Self> {
+        let encryption = key_from_hex(&secrets.encryption).context("the encryption key")?;
         Ok(Self {
             node: MachineKey::from_seed(&key_from_hex(&secrets.node).context("the node key")?),
             peer: MachineKey::from_seed(&key_from_hex(&secrets.peer).context("the peer key")?),
-            encryption: key_from_hex(&secrets.encryption).context("the encryption key")?.into(),
+            encryption: x25519_dalek::PublicKey::from(&StaticSecret::from(encryption)).to_bytes(),
+            seal: SealKey::new(&encryption)?,
         })
     }
 
@@ -79,7 +82,12 @@ impl Identity {
 
     /// Public key to which bodies are sealed.
     pub fn encryption_key(&self) -> PublicKey {
-        x25519_dalek::PublicKey::from(&self.encryption).to_bytes()
+        self.encryption
+    }
+
+    /// Opens what is sealed to [`Self::encryption_key`].
+    pub fn seal_key(&self) -> &SealKey {
+        &self.seal
     }
 }
 

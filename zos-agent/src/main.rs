@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 use zos_agent::{
     agent,
     config::{Cli, Command, LogFormat},
-    doctor,
+    doctor, host,
 };
 
 #[tokio::main(worker_threads = 2)]
@@ -21,6 +21,7 @@ async fn main() {
     let cli = Cli::parse();
     log_to_stderr(cli.run.log_format);
     let work = async {
+        host::forbid_core_dumps()?;
         match cli.command {
             Some(Command::Doctor(args)) => doctor::run(args).await,
             Some(Command::Purge(args)) => agent::purge(args).await,

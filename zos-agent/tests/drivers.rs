@@ -30,6 +30,7 @@ use tempfile::TempDir;
 use tfgrid_client::{
     MachineKey,
     deployment::{Check, DiskKind, Health, Registry as Login},
+    sealing::{SealKey, seal},
 };
 use tfgrid_primitives::{ContractId, FailureCode, Resources};
 use tokio::{
@@ -1881,21 +1882,23 @@ async fn a_self_test_finds_a_missing_limit_or_firewall() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
-async fn a_confirmed_machine_starts_without_the_chain() {
+async fn a_confirmed_sealed_machine_starts_without_the_chain() {
     let host = Host::new().await;
     let registry = Registry::start(&host);
     let _firewall = Firewall::install().await;
     let text = format!(
         r#"{{"version":1,"workloads":[{{"name":"web","type":"zmachine","data":{{"image":"{}","cpu":1,
-            "memory":67108864,"rootfs":67108864,"entrypoint":["/bin/sleep","1000"]}}}}]}}"#,
+            "memory":67108864,"rootfs":67108864,"env":{{"PASSWORD":"{PASSWORD}"}},
+            "entrypoint":["/bin/sleep","1000"]}}}}]}}"#,
         registry.image
     );
-    let body = Body::Plain(text.into_bytes());
+    let key = SealKey::new(&[7; 32]).unwrap();
+    let body = Body::Sealed(seal(text.as_bytes(), &[key.recipient()]).unwrap());
     let reserved = Resources { cru: 1, mru: ROOM, sru: ROOM, hru: 0, gpu: 0 };
     let active = Version { number: 1, body_hash: body.hash().0, reserved };
     let id = contract();
     let confirmed = Contract { id, active, state: ContractState::Deployed, pending: None, paused: false };
-    let desired = Desired::new(confirmed, Some(body), None);
+    let desired = Desired::new(confirmed, Some(body), None, &key);
     let web = desired.active.workloads().unwrap().machines[0].clone();
     host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
     host.run(&web, &[]).await.unwrap();
@@ -1927,9 +1930,18 @@ async fn a_confirmed_machine_starts_without_the_chain() {
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let timing = Timing { await_chain: Duration::ZERO, ..Timing::default() };
-    let memory = Memory::load(store).unwrap();
+    let memory = Memory::load(store, &key).unwrap();
     let engine = Engine::new(chain, drivers, snapshots, outputs, memory, timing, metrics);
     let engine = tokio::spawn(engine.run());
     host.until(&web.id, is_running).await;
     engine.abort();
+
+    let inspect = |what: &str| host.docker(&["inspect", "--format", what, &host.name(&web.id)]);
+    assert!(inspect("{{json .Config.Env}}").contains(PASSWORD));
+    assert!(!inspect("{{json .Config.Labels}}").contains(PASSWORD));
+    let needles = [PASSWORD.to_owned(), hex::encode(PASSWORD)];
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let text = String::from_utf8_lossy(&fs::read(entry.unwrap().path()).unwrap()).into_owned();
+        assert!(!needles.iter().any(|needle| text.contains(needle)), "{text}");
+    }
 }

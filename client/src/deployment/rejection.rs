@@ -8,6 +8,9 @@ use tfgrid_primitives::{
     text::printable,
 };
 
+/// Segments of a pointer to a workload's field, the empty first one included. What follows may be a key of the owner's.
+const FIELD_SEGMENTS: usize = 5;
+
 /// A rule that a deployment breaks, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Rejection {
@@ -23,6 +26,25 @@ impl Rejection {
     /// A rejection of the value at `path`.
     pub fn new(code: FailureCode, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { code, path: path.into(), message: message.into() }
+    }
+
+    /// What may be told of a rejection of a sealed body: no value from it. Failure reports are public.
+    #[must_use]
+    pub fn withheld(self) -> Self {
+        let path: Vec<&str> = self.path.split('/').take(FIELD_SEGMENTS).collect();
+        let path = path.join("/");
+        let message = match self.code {
+            FailureCode::WorkloadExited => self.message,
+            FailureCode::BodyNotJson
+            | FailureCode::BodyUnsupported
+            | FailureCode::BodyInvalid
+            | FailureCode::OverReserved => {
+                "the body is sealed, its content isn't told: `threebot deploy --dry-run` checks the file"
+                    .into()
+            }
+            _ => "the body is sealed, its content isn't told".into(),
+        };
+        Self { path, message, ..self }
     }
 
     /// What a failure report of `version` says: printable, the path cut at a segment and the text at a character.

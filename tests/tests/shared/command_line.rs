@@ -15,7 +15,7 @@ fn deployment(grid: &Grid, cpu: u64) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn ensure_served(result: &Value) -> Result<()> {
+pub fn ensure_served(result: &Value) -> Result<()> {
     let page = page_of(&result["web"])?;
     ensure!(page.starts_with(GREETING), "the page is {page:?}");
     Ok(())

@@ -7,6 +7,7 @@ mod command_line;
 mod deployment;
 mod funds;
 mod refusals;
+mod sealed;
 mod upgrade;
 mod views;
 
@@ -20,6 +21,7 @@ fn scenarios_on_one_grid() -> Result<()> {
         &scenarios![
             deployment::a_contract_runs_is_billed_and_leaves_nothing,
             command_line::people_deploy_list_and_cancel,
+            sealed::secrets_are_sealed_from_the_file_to_the_machine,
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_deposit_resumes_a_contract_without_funds,
             blocks::every_library_decodes_blocks_with_reports,

@@ -10,6 +10,7 @@ use crate::{
     foreseen::{self, Purse},
     output::Answer,
     plan::Plan,
+    sealing::Sealing,
     session::Session,
     time::stretch,
 };
@@ -27,9 +28,11 @@ use tfgrid_client::{
 /// Reserve capacity on a node and let it run a deployment
 #[derive(Args)]
 #[command(after_help = "\
-Anyone can read a deployment on the chain, its environment included: put no passwords into it.
-A private image needs `registry: { user: NAME, password: TOKEN }` beside `image`. Anyone can read that, too: use a token
-that may only read this image, and revoke it when the contract is closed.
+A deployment with an environment or registry credentials is sealed: only its node, you and your bots can read it. You
+can if your twin has an encryption key (`threebot twin seal-key`); else keep the file. Any other deployment, and with
+--plain each, is read by anyone on the chain.
+A private image needs `registry: { user: NAME, password: TOKEN }` beside `image`. Use a token that may only read this
+image, and revoke it when the contract is closed: the farmer of the node can get at what runs there.
 The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.
 
 Example of a deployment:
@@ -64,6 +67,8 @@ pub struct Deploy {
     /// Check everything and show what it would cost, but send nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    sealing: Sealing,
     #[command(flatten)]
     waiting: Waiting,
     #[command(flatten)]
@@ -112,11 +117,13 @@ impl Deploy {
             0 => 0,
             gb => at.traffic_cost(self.node, gb).await?.context("the chain has no price for traffic")?,
         };
-        let deposit = at.contract_deposit(reservation.body.len())?;
+        let prepared = self.sealing.prepare(&at, self.node, twin, &reservation).await?;
+        let deposit = at.contract_deposit(prepared.body.bytes().len())?;
+        let note = prepared.note.clone();
         let call = api::transactions().contracts().create_node_contract(
             self.node,
             reservation.resources.into(),
-            api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body),
+            prepared.for_chain(),
             self.ips,
             api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new()),
             self.traffic_gb,
@@ -129,17 +136,7 @@ impl Deploy {
             .await?
             .with_traffic(self.traffic_gb, traffic)
             .holding(deposit, fee, purse)?;
-        Ok((with_public_note(plan, &reservation.secrets), call))
-    }
-}
-
-/// Says that bodies are public, and which variables look as if they shouldn't be.
-pub fn with_public_note(plan: Plan, secrets: &[String]) -> Plan {
-    if secrets.is_empty() {
-        plan.with_note("anyone can read the deployment on the chain, its environment included")
-    } else {
-        let names = secrets.join(", ");
-        plan.with_note(format!("WARNING: anyone can read the deployment on the chain, {names} included"))
+        Ok((plan.with_note(note), call))
     }
 }
 
@@ -150,7 +147,7 @@ pub async fn planned(
     plan: &Plan,
     started: Instant,
 ) -> Result<Answer> {
-    let mut answer = contract::answer(session, contract).await?;
+    let mut answer = contract::answer(session, contract, None).await?;
     merge(&mut answer.value, json!({ "seconds": started.elapsed().as_secs_f64(), "plan": plan.value() }));
     Ok(answer)
 }

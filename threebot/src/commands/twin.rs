@@ -9,10 +9,10 @@ use crate::{
     session::Session,
     time::stretch,
 };
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
-use tfgrid_client::{api, units::format_tft};
+use tfgrid_client::{api, sealing::Recipient, units::format_tft};
 
 #[derive(Subcommand)]
 pub enum Twin {
@@ -20,6 +20,15 @@ pub enum Twin {
     Create,
     /// Show your twin, its account and its credit
     Show,
+    /// Set the key to which your deployments are sealed beside that of their node, so that you can open them
+    ///
+    /// `age-keygen -o FILE` makes one; `threebot show ID --identity FILE` opens with it. Earlier deployments stay as
+    /// they are.
+    SealKey {
+        /// The public half, as age-keygen prints it
+        #[arg(value_name = "age1…")]
+        recipient: Recipient,
+    },
 }
 
 impl Twin {
@@ -28,6 +37,7 @@ impl Twin {
         match self {
             Self::Create => create(&session).await,
             Self::Show => show(&session).await,
+            Self::SealKey { recipient } => set_seal_key(&session, &recipient).await,
         }
     }
 }
@@ -49,6 +59,16 @@ async fn create(session: &Session) -> Result<Answer> {
     let twin = event::<api::twins::events::TwinCreated>(&included, "twin create")?.twin;
     let text = format!("twin {twin} of {account}");
     Ok(Answer::new(text, json!({ "twin": twin, "account": account.to_string() })))
+}
+
+async fn set_seal_key(session: &Session, recipient: &Recipient) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    let twin = session.twin(&at).await?;
+    let record = at.twin(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
+    let call = api::transactions().twins().update(record.peer_keys, Some(recipient.key()?));
+    session.submit("twin seal-key", &call).await?;
+    let text = format!("deployments of twin {twin} are sealed to {recipient}, too");
+    Ok(Answer::new(text, json!({ "twin": twin, "key": recipient.to_string() })))
 }
 
 async fn show(session: &Session) -> Result<Answer> {
@@ -74,4 +94,20 @@ async fn show(session: &Session) -> Result<Answer> {
         "funded_seconds": lasts,
     });
     Ok(Answer::new(text, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn a_seal_key_stands_beside_the_key_that_signs() {
+        let text = "age13aqvttdk3ujkyjh9kg2w5an6dmy5mq5a84a4uxk3hfhnugfc9p0sy5p2wh";
+        let cli = Cli::try_parse_from(["threebot", "--key", "//Bob", "twin", "seal-key", text]).unwrap();
+        assert_eq!(cli.global.key.as_deref(), Some("//Bob"));
+        let Command::Twin(Twin::SealKey { recipient }) = cli.command else { panic!("another command") };
+        assert_eq!(recipient.to_string(), text);
+    }
 }

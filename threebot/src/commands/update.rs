@@ -2,7 +2,7 @@
 //! `threebot update`
 
 use super::{
-    deploy::{Waiting, planned, running, with_public_note},
+    deploy::{Waiting, planned, running},
     event,
     funds::Funding,
 };
@@ -14,6 +14,7 @@ use crate::{
     foreseen::{self, Purse},
     output::Answer,
     plan::{Plan, Replaced},
+    sealing::Sealing,
     session::Session,
 };
 use anyhow::{Context, Result, bail};
@@ -30,7 +31,7 @@ use tfgrid_client::{
         },
     },
     primitives::{
-        Body, ContractId, Rates,
+        ContractId, Rates,
         views::{ContractStatus, Target, TwinContract},
     },
     units::parse_id,
@@ -57,6 +58,8 @@ pub struct Update {
     /// Public IPv4 addresses in all [default: as many as it has]
     #[arg(long)]
     ips: Option<u8>,
+    #[command(flatten)]
+    sealing: Sealing,
     #[command(flatten)]
     waiting: Waiting,
     /// Check everything and show what it would cost, but send nothing
@@ -120,8 +123,9 @@ impl Update {
         if let Some(pending) = &pending {
             plan = plan.replacing(&replaced(&at, contract, before, pending).await?);
         }
-        let is_active =
-            matches!(at.body(contract).await?, Some(Body::Plain(body)) if body == reservation.body);
+        // Never, if it is sealed: no body is sealed to the same bytes twice.
+        let prepared = self.sealing.prepare(&at, node, twin, &reservation).await?;
+        let is_active = at.body(contract).await?.as_ref() == Some(&prepared.body);
         let reserves_the_same = (resources, present_ips) == (reservation.resources, public_ips);
         if is_active && pending.is_none() && reserves_the_same {
             // Another version of the same would cost a fee.
@@ -133,18 +137,21 @@ impl Update {
         foreseen::ensure_room(node, &reservation.resources, &free)?;
         let held_ips = at.ips_of_contract(contract).await?;
         foreseen::ensure_ips(&at, &offer, usize::from(public_ips).saturating_sub(held_ips)).await?;
-        let deposit = at.body_deposit(reservation.body.len())?;
-        let body = api::runtime_types::tfgrid_primitives::body::Body::Plain(reservation.body);
+        let deposit = at.body_deposit(prepared.body.bytes().len())?;
+        let plan = plan.with_note(prepared.note.clone());
         let resources = reservation.resources.into();
-        let call = api::transactions()
-            .contracts()
-            .update_node_contract(contract, resources, body, public_ips, networks, rate);
+        let call = api::transactions().contracts().update_node_contract(
+            contract,
+            resources,
+            prepared.for_chain(),
+            public_ips,
+            networks,
+            rate,
+        );
         let fee = session.fee("update", &call).await?;
         let returned = pending.as_ref().and_then(|pending| pending.deposit).unwrap_or(0);
         let purse = Purse::read(&at, session.account()?).await?.with(returned);
-        let plan = with_public_note(plan, &reservation.secrets)
-            .holding(deposit, fee, purse)?
-            .with_note(deposit_note(pending.as_ref()));
+        let plan = plan.holding(deposit, fee, purse)?.with_note(deposit_note(pending.as_ref()));
         Ok(Change { plan, call: Some(call), is_first })
     }
 }

@@ -5,8 +5,11 @@ use super::{Body, Contract, Version};
 use crate::drivers::{ContainerSpec, MachineSpec, VolumeSpec, WorkloadId};
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
-use tfgrid_client::deployment::{Deployment, Rejection, WorkloadData, Zmachine};
-use tfgrid_primitives::{ContractId, FailureCode};
+use tfgrid_client::{
+    deployment::{Deployment, Rejection, WorkloadData, Zmachine},
+    sealing::SealKey,
+};
+use tfgrid_primitives::ContractId;
 
 /// A contract with its parsed bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,8 @@ pub struct Desired {
 pub struct Target {
     /// The version as the chain has it.
     pub version: Version,
+    /// Whether its body is sealed: what is told of it must not repeat anything from there.
+    pub is_sealed: bool,
     /// Content of its body.
     pub wanted: Wanted,
 }
@@ -62,10 +67,11 @@ pub struct Workloads {
 }
 
 impl Desired {
-    /// Parses the contract's bodies.
-    pub fn new(contract: Contract, body: Option<Body>, pending_body: Option<&Body>) -> Self {
-        let active = Target::new(contract.id, contract.active, body.as_ref());
-        let pending = contract.pending.map(|pending| Target::new(contract.id, pending, pending_body));
+    /// Parses the contract's bodies; opens sealed ones with `key`. The plain text of these stays in memory.
+    pub fn new(contract: Contract, body: Option<Body>, pending_body: Option<&Body>, key: &SealKey) -> Self {
+        let target = |version, body| Target::new(contract.id, version, body, key);
+        let active = target(contract.active, body.as_ref());
+        let pending = contract.pending.map(|pending| target(pending, pending_body));
         Self { contract, body, active, pending }
     }
 
@@ -93,21 +99,18 @@ impl Target {
         }
     }
 
-    fn new(contract: ContractId, version: Version, body: Option<&Body>) -> Self {
-        let wanted = match body {
-            None => Wanted::Unknown(BodyError::Missing),
-            Some(body) if body.hash().0 != version.body_hash => Wanted::Unknown(BodyError::HashMismatch),
-            Some(Body::Sealed(_)) => Wanted::Refused(Rejection::new(
-                FailureCode::BodyUnsupported,
-                "",
-                "this node can't open sealed bodies: submit a plain one",
-            )),
-            Some(Body::Plain(text)) => match parse(contract, &version, text) {
-                Ok(workloads) => Wanted::Run(workloads),
-                Err(rejection) => Wanted::Refused(rejection),
-            },
+    fn new(contract: ContractId, version: Version, body: Option<&Body>, key: &SealKey) -> Self {
+        let parsed = match body {
+            None => Err(Wanted::Unknown(BodyError::Missing)),
+            Some(body) if body.hash().0 != version.body_hash => Err(Wanted::Unknown(BodyError::HashMismatch)),
+            Some(Body::Sealed(sealed)) => key
+                .open(sealed)
+                .and_then(|text| parse(contract, &version, &text).map_err(Rejection::withheld))
+                .map_err(Wanted::Refused),
+            Some(Body::Plain(text)) => parse(contract, &version, text).map_err(Wanted::Refused),
         };
-        Self { version, wanted }
+        let wanted = parsed.map_or_else(|not_run| not_run, Wanted::Run);
+        Self { version, is_sealed: matches!(body, Some(Body::Sealed(_))), wanted }
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tfgrid_client::sealing::SealKey;
 use tfgrid_primitives::ContractId;
 use tokio::{
     sync::watch,
@@ -154,6 +155,7 @@ impl Highest {
 /// Turns finalized heads into snapshots.
 pub struct Follower {
     chain: Arc<dyn Chain>,
+    key: SealKey,
     highest: Highest,
     metrics: Metrics,
     snapshots: watch::Sender<Option<Arc<Snapshot>>>,
@@ -161,18 +163,19 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Sends snapshots to `snapshots` once it runs.
+    /// Sends snapshots to `snapshots` once it runs; opens sealed bodies with `key`.
     ///
     /// # Errors
     /// If the file with the highest head is damaged.
     pub fn new(
         chain: Arc<dyn Chain>,
+        key: SealKey,
         store: Store,
         metrics: Metrics,
         snapshots: watch::Sender<Option<Arc<Snapshot>>>,
         backoff: Backoff,
     ) -> Result<Self> {
-        Ok(Self { chain, highest: Highest::load(store)?, metrics, snapshots, backoff })
+        Ok(Self { chain, key, highest: Highest::load(store)?, metrics, snapshots, backoff })
     }
 
     /// Follows for ever; connects again when a connection ends.
@@ -290,7 +293,7 @@ impl Follower {
             Some(_) => self.chain.body(contract.id, BodyOf::Pending, head).await?,
             None => None,
         };
-        let desired = Desired::new(contract, body, pending.as_ref());
+        let desired = Desired::new(contract, body, pending.as_ref(), &self.key);
         if let Some(Wanted::Unknown(why)) = desired.pending.as_ref().map(|pending| &pending.wanted) {
             warn!(contract = desired.contract.id, "update ignored for now: {why}");
         }

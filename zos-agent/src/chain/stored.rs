@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The last snapshot, kept on disk with the bodies of what was confirmed: after a reboot, that starts again even if the
-//! chain can't be reached.
+//! chain can't be reached. Sealed bodies stay sealed there.
 
 use super::{Body, ChainLimits, Contract, ContractState, Head, HeadAge, Snapshot, desired::Desired};
 use crate::store::Store;
@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use codec::{DecodeAll, Encode};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use tfgrid_client::sealing::SealKey;
 
 const FILE: &str = "snapshot.json";
 
@@ -40,15 +41,15 @@ pub fn write(store: &Store, snapshot: &Snapshot) -> Result<()> {
     store.write(FILE, &Stored { head, limits, contracts: confirmed.collect() })
 }
 
-/// The snapshot on disk, `None` if there is none.
+/// The snapshot on disk, `None` if there is none. Its sealed bodies are opened with `key`.
 ///
 /// # Errors
 /// If it is damaged.
-pub fn read(store: &Store) -> Result<Option<Snapshot>> {
+pub fn read(store: &Store, key: &SealKey) -> Result<Option<Snapshot>> {
     let Some(Stored { head, limits, contracts }) = store.read(FILE)? else { return Ok(None) };
     let desired = |Confirmed { contract, body }| {
         let body = Body::decode_all(&mut &hex::decode(body)?[..])?;
-        Ok((contract.id, Arc::new(Desired::new(contract, Some(body), None))))
+        Ok((contract.id, Arc::new(Desired::new(contract, Some(body), None, key))))
     };
     let contracts = contracts.into_iter().map(desired).collect::<Result<_>>();
     let contracts = contracts.with_context(|| format!("{FILE} is damaged"))?;

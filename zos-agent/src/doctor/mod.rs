@@ -115,7 +115,7 @@ async fn examine(args: &DoctorArgs) -> Report {
             None
         }
     };
-    let key = identity.map(|identity| identity.node_key().public());
+    let key = identity.as_ref().map(|identity| identity.node_key().public());
     match (&key, &state) {
         (Some(key), Some(state)) => findings.extend(machine::examine(place, key, state).await),
         _ => findings.push(Finding::wrong(
@@ -139,7 +139,9 @@ async fn examine(args: &DoctorArgs) -> Report {
             }
             Err(error) => findings.push(Finding::unknown("ticket", error)),
         }
-    } else if let Some(Ok(Some(snapshot))) = state.as_ref().map(stored::read) {
+    } else if let (Some(state), Some(identity)) = (&state, &identity)
+        && let Ok(Some(snapshot)) = stored::read(state, identity.seal_key())
+    {
         let text = format!("{} contracts as of block {}", snapshot.contracts.len(), snapshot.head.number);
         findings.push(Finding::note("stored snapshot", text));
     }

@@ -39,7 +39,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_client::deployment::Rejection;
+use tfgrid_client::{deployment::Rejection, sealing::SealKey};
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{
     sync::watch,
@@ -106,17 +106,17 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Reads the state of the last run.
+    /// Reads the state of the last run; opens sealed bodies with `key`.
     ///
     /// # Errors
     /// If one of its files is damaged or can't be written.
-    pub fn load(store: Store) -> Result<Self> {
+    pub fn load(store: Store, key: &SealKey) -> Result<Self> {
         Ok(Self {
             quarantine: Quarantine::load(store.clone())?,
             releases: Releases::load(store.clone())?,
             exits: Exits::load(store.clone())?,
             // What is damaged here is read from the chain anew.
-            snapshot: stored::read(&store)
+            snapshot: stored::read(&store, key)
                 .unwrap_or_else(|error| {
                     error!("can't go by the stored snapshot: {error:#}");
                     None
@@ -388,7 +388,7 @@ impl Engine {
         let mut goals: BTreeMap<_, _> = observed.keys().map(|contract| (*contract, Goal::Keep)).collect();
         for (&contract, desired) in &snapshot.contracts {
             let Desired { contract: Contract { active, paused, .. }, .. } = **desired;
-            self.progress.entry(contract).or_default().begin(active, true);
+            self.progress.entry(contract).or_default().begin(active, desired.active.is_sealed, true);
             let is_unreadable = observed.get(&contract).is_some_and(|there| there.is_unreadable);
             let goal = match desired.active.workloads() {
                 _ if is_unreadable => Goal::Keep,
@@ -405,8 +405,9 @@ impl Engine {
         self.note_rejected_updates(snapshot);
         let mut goals = BTreeMap::new();
         for (&contract, desired) in &snapshot.contracts {
-            let version = self.target(desired).version;
-            self.progress.entry(contract).or_default().begin(version, desired.has_confirmed(version));
+            let Target { version, is_sealed, .. } = *self.target(desired);
+            let confirmed = desired.has_confirmed(version);
+            self.progress.entry(contract).or_default().begin(version, is_sealed, confirmed);
             let there = observed.get(&contract);
             let waits = self.waits_for_try(desired, version, there);
             if there.is_some_and(|there| there.is_unreadable) {
@@ -644,7 +645,8 @@ impl Engine {
             }
             // A version that has run once may run again.
             Err(Failure::Invalid(rejection)) if confirmed => {
-                progress.failed(contract, purpose, &rejection.to_string(), Instant::now(), &self.timing);
+                let why = progress.told(rejection).to_string();
+                progress.failed(contract, purpose, &why, Instant::now(), &self.timing);
             }
             Err(Failure::Invalid(rejection)) => progress.reject(contract, rejection),
         }

@@ -18,6 +18,7 @@ use tracing::{error, warn};
 #[derive(Debug, Default)]
 pub struct Progress {
     version: Option<Version>,
+    is_sealed: bool,
     failures: u32,
     /// Purposes whose last plan failed, and when to try again.
     retries: Vec<(Purpose, Instant)>,
@@ -51,9 +52,9 @@ pub struct Trouble<'a> {
 
 impl Progress {
     /// Starts over if the version is another one. One that the chain has confirmed is never given up.
-    pub fn begin(&mut self, version: Version, confirmed: bool) {
+    pub fn begin(&mut self, version: Version, is_sealed: bool, confirmed: bool) {
         if self.version != Some(version) {
-            *self = Self { version: Some(version), ..Self::default() };
+            *self = Self { version: Some(version), is_sealed, ..Self::default() };
         }
         if confirmed {
             self.rejection = None;
@@ -123,8 +124,14 @@ impl Progress {
         warn!(contract, failures = self.failures, retry_in = ?delay, "{why}");
     }
 
+    /// What may be told of a rejection of this version.
+    pub fn told(&self, rejection: Rejection) -> Rejection {
+        if self.is_sealed { rejection.withheld() } else { rejection }
+    }
+
     /// Records that this version can't run.
     pub fn reject(&mut self, contract: ContractId, rejection: Rejection) {
+        let rejection = self.told(rejection);
         error!(contract, version = ?self.version, code = ?rejection.code, "rejected: {rejection}");
         self.rejection = Some(rejection);
     }
@@ -213,7 +220,8 @@ impl Progress {
             why.message = format!("{} times: {}", self.failed_tries, why.message);
             self.reject(contract, why);
         } else if let Some(version) = self.version {
-            self.failed(contract, Purpose::Run(version), &why.to_string(), now, timing);
+            let why = self.told(why).to_string();
+            self.failed(contract, Purpose::Run(version), &why, now, timing);
         }
     }
 

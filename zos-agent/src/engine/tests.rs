@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 mod jobs;
 mod offline;
 mod releases;
+mod sealed;
 mod tries;
 mod updates;
 
@@ -172,8 +173,10 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let (_details, details) = watch::channel(None);
     let (_falls_asleep, falls_asleep) = watch::channel(false);
 
-    let backoff = timing.backoff;
-    let follower = Follower::new(chain.clone(), store.clone(), metrics.clone(), snapshots, backoff).unwrap();
+    let (key, backoff) = (seal_key(), timing.backoff);
+    let follower =
+        Follower::new(chain.clone(), key.clone(), store.clone(), metrics.clone(), snapshots, backoff)
+            .unwrap();
     let inputs = OutboxInputs {
         reports: reports_rx.clone(),
         engine_up: engine_up_rx,
@@ -185,7 +188,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let outbox = Outbox::new(chain.clone(), 1, store.clone(), inputs, metrics.clone()).unwrap();
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(drivers.machines.clone(), inputs, usage, store.clone()).unwrap();
-    let memory = Memory::load(store).unwrap();
+    let memory = Memory::load(store, &key).unwrap();
     let outputs = Outputs { reports, engine_up, observed };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);
 
@@ -195,6 +198,11 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     tasks.spawn(meter.run());
     tasks.spawn(engine.run());
     Agent { tasks, reports: reports_rx, _details, _falls_asleep }
+}
+
+/// The node's key for sealed bodies.
+fn seal_key() -> SealKey {
+    SealKey::new(&[7; 32]).unwrap()
 }
 
 fn machine(name: &str, image: &str) -> String {
@@ -250,12 +258,10 @@ async fn a_deployment_may_consist_of_volumes_alone() {
 async fn a_bad_body_is_reported_with_code_and_path() {
     let too_much = machine("web", "localhost/web:1").replace(r#""cpu":1"#, r#""cpu":5"#);
     let no_registry = machine("web", "web");
-    let sealed = Body::Sealed(vec![1, 2, 3]);
     for (body, code, path) in [
         (Body::Plain(b"{".to_vec()), FailureCode::BodyNotJson, ""),
         (Body::Plain(no_registry.into_bytes()), FailureCode::BodyInvalid, "/workloads/0/data/image"),
         (Body::Plain(too_much.into_bytes()), FailureCode::OverReserved, "/workloads"),
-        (sealed, FailureCode::BodyUnsupported, ""),
     ] {
         let node = Node::running();
         node.chain.deploy_with(1, body);

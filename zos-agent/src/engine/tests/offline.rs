@@ -10,9 +10,9 @@ impl Node {
     }
 
     /// Waits until this version of the contract is in the stored snapshot, paused or not.
-    async fn until_stored(&self, contract: ContractId, version: u32, paused: bool) {
+    pub(super) async fn until_stored(&self, contract: ContractId, version: u32, paused: bool) {
         self.until(&format!("version {version} of contract {contract} is stored"), |node| {
-            let snapshot = stored::read(&node.store()).unwrap();
+            let snapshot = stored::read(&node.store(), &seal_key()).unwrap();
             snapshot
                 .and_then(|snapshot| Some(snapshot.contracts.get(&contract)?.contract.clone()))
                 .is_some_and(|contract| {
@@ -23,7 +23,7 @@ impl Node {
     }
 
     /// The machine of an agent that was killed reboots, and its chain can't be reached.
-    fn reboot_alone(&mut self) {
+    pub(super) fn reboot_alone(&mut self) {
         self.chain.cut_off(true);
         self.host.reboot();
         self.timing.await_chain = Duration::from_millis(1);
@@ -90,7 +90,7 @@ async fn a_machine_of_another_version_stays_as_it_is() {
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until_deployed(1).await;
     node.until_stored(1, 1, false).await;
-    let outdated = stored::read(&node.store()).unwrap().unwrap();
+    let outdated = stored::read(&node.store(), &seal_key()).unwrap().unwrap();
     node.chain.deploy(1, &web_with_data(16, "goodbye"));
     node.until_deployed_in_version(1, 2).await;
     node.until_stored(1, 2, false).await;

@@ -64,13 +64,12 @@ async fn a_volume_that_would_move_to_another_disk_changes_nothing() {
 
 #[tokio::test]
 async fn a_bad_update_is_reported_and_changes_nothing() {
-    let sealed = Body::Sealed(vec![1, 2, 3]);
     let too_much = machine("web", "localhost/web:1").replace(r#""cpu":1"#, r#""cpu":5"#);
     for (body, code) in [
         (Body::Plain(b"{".to_vec()), FailureCode::BodyNotJson),
         (Body::Plain(machine("web", "web").into_bytes()), FailureCode::BodyInvalid),
         (Body::Plain(too_much.into_bytes()), FailureCode::OverReserved),
-        (sealed, FailureCode::BodyUnsupported),
+        (Body::Sealed(b"no age file".to_vec()), FailureCode::BodyInvalid),
     ] {
         let node = Node::running();
         node.chain.deploy(1, &web_with_data(16, "hello"));

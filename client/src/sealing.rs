@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sealed bodies: age files for the X25519 keys that the chain has of nodes and twins (`docs/FORMATS.md` §4.1).
+
+use crate::deployment::{MAX_BODY_BYTES, Rejection};
+use age::{DecryptError, EncryptError, Encryptor, x25519};
+use bech32::{Bech32, Hrp};
+use std::{collections::BTreeSet, fmt, io::Write, str::FromStr};
+use tfgrid_primitives::{
+    FailureCode::{BodyInvalid, BodyUnsupported},
+    PublicKey,
+};
+use x25519_dalek::StaticSecret;
+
+const RECIPIENT: Hrp = Hrp::parse_unchecked("age");
+const SECRET: Hrp = Hrp::parse_unchecked("age-secret-key-");
+
+/// A key to which a body is sealed, as text `age1…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient(x25519::Recipient);
+
+/// A secret X25519 key, as text `AGE-SECRET-KEY-1…`. It opens what is sealed to its [`Recipient`]. Debug output doesn't
+/// have it.
+#[derive(Clone)]
+pub struct SealKey(x25519::Identity);
+
+/// Why a text or a key isn't one of age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealKeyError {
+    /// The text isn't Bech32 of 32 bytes with the prefix of age.
+    #[error("a recipient is `age1` and 58 more letters and digits, as `age-keygen` prints it")]
+    Recipient,
+    /// The same for a secret key. The message doesn't repeat the text.
+    #[error(
+        "a secret key of age is `AGE-SECRET-KEY-1` and 58 more letters and digits, as `age-keygen` prints it"
+    )]
+    Secret,
+    /// X25519 gives the same shared secret with this key to everyone.
+    #[error("the key {} is weak: anyone could open what is sealed to it", hex::encode(.0))]
+    Weak(PublicKey),
+}
+
+/// Why a body can't be sealed.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The sealed body is too long.
+    #[error(
+        "the deployment has {plain} bytes, sealed to {recipients} keys {sealed}: a body has at most {MAX_BODY_BYTES}; \
+         shorten it"
+    )]
+    TooLong {
+        /// Bytes of the plain body.
+        plain: usize,
+        /// Bytes of the sealed body.
+        sealed: usize,
+        /// Number of keys.
+        recipients: usize,
+    },
+    /// age can't seal it.
+    #[error("age can't seal the deployment: {0}")]
+    Age(#[from] EncryptError),
+}
+
+impl Recipient {
+    /// The recipient with an X25519 key as the chain has it.
+    ///
+    /// # Errors
+    /// If the key is weak.
+    pub fn new(key: &PublicKey) -> Result<Self, SealKeyError> {
+        let shared = StaticSecret::from([1; 32]).diffie_hellman(&(*key).into());
+        if !shared.was_contributory() {
+            return Err(SealKeyError::Weak(*key));
+        }
+        let text = bech32::encode::<Bech32>(RECIPIENT, key).map_err(|_| SealKeyError::Recipient)?;
+        Ok(Self(text.parse().map_err(|_| SealKeyError::Recipient)?))
+    }
+
+    /// The X25519 key as the chain has it.
+    pub fn key(&self) -> Result<PublicKey, SealKeyError> {
+        decode(&self.to_string(), RECIPIENT).ok_or(SealKeyError::Recipient)
+    }
+}
+
+impl FromStr for Recipient {
+    type Err = SealKeyError;
+
+    fn from_str(text: &str) -> Result<Self, SealKeyError> {
+        Self::new(&decode(text, RECIPIENT).ok_or(SealKeyError::Recipient)?)
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl SealKey {
+    /// The key with these secret bytes.
+    ///
+    /// # Errors
+    /// None: every 32 bytes are an X25519 key.
+    pub fn new(secret: &[u8; 32]) -> Result<Self, SealKeyError> {
+        let text = bech32::encode_upper::<Bech32>(SECRET, secret).map_err(|_| SealKeyError::Secret)?;
+        text.parse()
+    }
+
+    /// The key to which others seal.
+    pub fn recipient(&self) -> Recipient {
+        Recipient(self.0.to_public())
+    }
+
+    /// The plain text of a sealed body.
+    ///
+    /// # Errors
+    /// [`BodyUnsupported`] if it is sealed to other keys, [`BodyInvalid`] if it is damaged.
+    pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, Rejection> {
+        age::decrypt(&self.0, sealed).map_err(|error| match error {
+            DecryptError::NoMatchingKeys => Rejection::new(
+                BodyUnsupported,
+                "",
+                "the body isn't sealed to this key: seal it to the encryption key that the chain has now",
+            ),
+            DecryptError::InvalidHeader | DecryptError::UnknownFormat => {
+                Rejection::new(BodyInvalid, "", "the sealed body isn't an age file")
+            }
+            _ => Rejection::new(BodyInvalid, "", "the sealed body is damaged: seal and submit it again"),
+        })
+    }
+}
+
+impl FromStr for SealKey {
+    type Err = SealKeyError;
+
+    fn from_str(text: &str) -> Result<Self, SealKeyError> {
+        text.parse().map(Self).map_err(|_| SealKeyError::Secret)
+    }
+}
+
+impl fmt::Debug for SealKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealKey({})", self.recipient())
+    }
+}
+
+/// Seals a plain body to each of these keys once.
+///
+/// # Errors
+/// If there are no keys, or the sealed body would be longer than [`MAX_BODY_BYTES`].
+pub fn seal(plain: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, SealError> {
+    let mut seen = BTreeSet::new();
+    let distinct: Vec<_> = recipients.iter().filter(|recipient| seen.insert(recipient.to_string())).collect();
+    let encryptor = Encryptor::with_recipients(distinct.iter().map(|recipient| &recipient.0 as _))?;
+    let mut sealed = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut sealed).map_err(EncryptError::from)?;
+    writer.write_all(plain).map_err(EncryptError::from)?;
+    writer.finish().map_err(EncryptError::from)?;
+    if sealed.len() > MAX_BODY_BYTES {
+        let (plain, sealed, recipients) = (plain.len(), sealed.len(), distinct.len());
+        return Err(SealError::TooLong { plain, sealed, recipients });
+    }
+    Ok(sealed)
+}
+
+/// The 32 bytes of a key in Bech32.
+fn decode(text: &str, prefix: Hrp) -> Option<PublicKey> {
+    let (found, bytes) = bech32::decode(text).ok()?;
+    (found == prefix).then_some(bytes)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &[u8] = br#"{"version":1,"workloads":[]}"#;
+
+    fn key(byte: u8) -> SealKey {
+        SealKey::new(&[byte; 32]).unwrap()
+    }
+
+    #[test]
+    fn each_recipient_opens_a_body_and_nobody_else() {
+        let (node, owner, stranger) = (key(1), key(2), key(3));
+        let sealed = seal(PLAIN, &[node.recipient(), owner.recipient(), node.recipient()]).unwrap();
+        assert_eq!(node.open(&sealed).unwrap(), PLAIN);
+        assert_eq!(owner.open(&sealed).unwrap(), PLAIN);
+        assert_eq!(stranger.open(&sealed).unwrap_err().code, BodyUnsupported);
+        let twice = sealed.windows(9).filter(|bytes| bytes == b"-> X25519").count();
+        assert_eq!(twice, 2, "a key stands there once");
+    }
+
+    #[test]
+    fn a_damaged_body_is_refused_wherever_it_is_damaged() {
+        let node = key(1);
+        let sealed = seal(PLAIN, &[node.recipient()]).unwrap();
+        for length in 0..sealed.len() {
+            assert!(node.open(&sealed[..length]).is_err(), "cut to {length} bytes");
+        }
+        for at in 0..sealed.len() {
+            let mut damaged = sealed.clone();
+            damaged[at] ^= 1;
+            assert!(node.open(&damaged).is_err(), "byte {at} has changed");
+        }
+        assert_eq!(node.open(b"{}").unwrap_err().code, BodyInvalid);
+    }
+
+    #[test]
+    fn a_body_must_fit_the_chain_when_it_is_sealed() {
+        let recipients = [key(1).recipient(), key(2).recipient()];
+        assert!(seal(&[b' '; 7_690], &recipients).unwrap().len() <= MAX_BODY_BYTES);
+        let error = seal(&[b' '; 7_895], &recipients).unwrap_err().to_string();
+        assert!(error.contains("has 7895 bytes, sealed to 2 keys 8"), "{error}");
+        assert!(matches!(seal(PLAIN, &[]), Err(SealError::Age(EncryptError::MissingRecipients))));
+    }
+
+    #[test]
+    fn a_weak_key_is_refused() {
+        let mut one = [0; 32];
+        one[0] = 1;
+        for key in [[0; 32], one] {
+            assert_eq!(Recipient::new(&key), Err(SealKeyError::Weak(key)));
+            let text = bech32::encode::<Bech32>(RECIPIENT, &key).unwrap();
+            assert_eq!(text.parse::<Recipient>(), Err(SealKeyError::Weak(key)));
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_from_its_text_only() {
+        let (secret, recipient) = (key(1), key(1).recipient());
+        assert_eq!(recipient.to_string().parse::<Recipient>().unwrap(), recipient);
+        assert_eq!(Recipient::new(&recipient.key().unwrap()).unwrap(), recipient);
+        assert!(!format!("{secret:?}").contains("SECRET"));
+        for text in ["", "age1", "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4", &format!("{recipient}q")] {
+            assert_eq!(text.parse::<Recipient>(), Err(SealKeyError::Recipient));
+            assert_eq!(text.parse::<SealKey>().unwrap_err(), SealKeyError::Secret);
+        }
+    }
+}
