@@ -26,6 +26,7 @@ use crate::{
     },
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
+    peer::{NodeAddress, PeerAddresses},
     sealing::{Recipient, SealKeyError},
 };
 use codec::Decode;
@@ -425,11 +426,17 @@ impl GridAt {
         Ok(record.map(|node| node.settings))
     }
 
+    /// A node's peer endpoint; `None` for an unknown node.
+    pub async fn peer(&self, node: NodeId) -> Result<Option<NodeAddress>, Error> {
+        let Some(record) = self.node(node).await? else { return Ok(None) };
+        let details = self.fetch("a node's details", api::storage().nodes().details(), (node,)).await?;
+        let text = details.map(|details| details.peer_addresses.0).unwrap_or_default();
+        Ok(Some(NodeAddress { key: record.peer_key, addresses: PeerAddresses::parse(&text) }))
+    }
+
     /// The keys for which a twin's deployment on a node is sealed; `None` for an unknown node.
     pub async fn seal_keys(&self, node: NodeId, twin: TwinId) -> Result<Option<SealKeys>, Error> {
-        let Some(node) = self.fetch("a node", api::storage().nodes().nodes(), (node,)).await? else {
-            return Ok(None);
-        };
+        let Some(node) = self.node(node).await? else { return Ok(None) };
         let mut keys = SealKeys { node: node.encryption_key, owner: None, bots: Vec::new() };
         let Some(owner) = self.twin(twin).await? else { return Ok(Some(keys)) };
         keys.owner = owner.encryption_key;
@@ -653,6 +660,7 @@ impl GridAt {
             gpus: gpus.try_into().map_err(|_| too_long())?,
             bytes_per_second: details.bytes_per_second,
             features: details.features.0,
+            peer_addresses: details.peer_addresses.0.try_into().map_err(|_| too_long())?,
         }))
     }
 

@@ -7,6 +7,7 @@
 //! - [`Keypair`] signs for a person or a bot, [`MachineKey`] for a machine.
 //! - [`deployment`] is the JSON inside a node contract, with every rule checked; [`sealing`] hides it from all but the
 //!   node and its owner.
+//! - [`peer`] asks the node itself: output, shells, files and ports of machines.
 
 #![deny(missing_docs)]
 
@@ -19,6 +20,7 @@ pub mod estimate;
 pub mod grid_at;
 pub mod keys;
 pub mod machine;
+pub mod peer;
 pub mod report;
 pub mod sealing;
 pub mod submit;

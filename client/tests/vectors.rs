@@ -157,6 +157,7 @@ fn a_machines_details_are_reported_as_the_vectors_say() {
         gpus: gpus.try_into().unwrap(),
         bytes_per_second: 125_000_000,
         features: Features::ZMACHINE.and(Features::NETWORKS),
+        peer_addresses: b"192.0.2.7:9617 https://relay.example.org".to_vec().try_into().unwrap(),
     };
     check(6, ReportKind::Details, &payload);
 }

@@ -202,6 +202,8 @@ pub enum PowerState {
 
 /// Upper limit of bytes of a machine's serial number.
 pub const MAX_SERIAL_BYTES: u32 = 64;
+/// Upper limit of bytes of the addresses of a node's peer endpoint.
+pub const MAX_PEER_ADDRESSES_BYTES: u32 = 256;
 /// Upper limit of GPUs of a node.
 pub const MAX_GPUS: u32 = 16;
 
@@ -251,6 +253,9 @@ pub struct DetailsPayload {
     pub bytes_per_second: u64,
     /// What its agent has code for: contracts ask for nothing else.
     pub features: Features,
+    /// Where its peer endpoint is reached: IP addresses with port and URLs of relays, with a space between two
+    /// (`docs/FORMATS.md` §7). Empty if it has none.
+    pub peer_addresses: BoundedVec<u8, ConstU32<MAX_PEER_ADDRESSES_BYTES>>,
 }
 
 /// Payload of [`ReportKind::Failed`].

@@ -45,7 +45,7 @@ export const heartbeat = (api, key, node, sequence) =>
 export function details(api, key, node, sequence) {
   const payload = {
     resources: CAPACITY, isolation: 'Container', serial: '', virtualized: false, secure_boot: false, gpus: [],
-    bytes_per_second: 125_000_000, features: 0b11,
+    bytes_per_second: 125_000_000, features: 0b11, peer_addresses: '',
   };
   return report(api, api.tx.nodes.reportDetails, DETAILS, key, node, sequence, payload);
 }

@@ -2,9 +2,11 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    bill::Bill, calc::Calc, cancel::Cancel, collect::Collect, deploy::Deploy, deposit::Deposit, farm::Farm,
-    funds::Funds, limits::Limits, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps,
-    refill::Refill, rent::Rent, show::Show, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
+    bill::Bill, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp, deploy::Deploy, deposit::Deposit,
+    device::Device, events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, limits::Limits,
+    logs::Logs, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill, rent::Rent,
+    restart::Restart, show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic,
+    twin::Twin, update::Update, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -23,6 +25,9 @@ Examples, with TFGRID_KEY=//Bob in the environment:
   threebot deploy -f site.json --node 1    see the cost, reserve, deploy
   threebot update 1 -f site.json           run another version
   threebot ps                              what you run and what it costs
+  threebot forward 1 8080:web:80           open http://127.0.0.1:8080
+  threebot logs 1 -f                       what it writes
+  threebot exec -it 1 web -- sh            a shell in it
   threebot funds                           how long your credit lasts
   threebot bill 1                          what a contract was charged, by month
   threebot cancel 1                        stop it; unused credit stays yours
@@ -89,6 +94,19 @@ pub enum Command {
     Node(Node),
     Nodes(Nodes),
     Ps(Ps),
+    Status(Status),
+    Logs(Logs),
+    Exec(Exec),
+    Forward(Forward),
+    Cp(Cp),
+    Events(Events),
+    Top(Top),
+    Restart(Restart),
+    Stop(Stop),
+    Start(Start),
+    /// The devices that see and enter your workloads
+    #[command(subcommand)]
+    Device(Device),
     Bill(Bill),
     Funds(Funds),
     /// Turn automatic refills of your credit on or off

@@ -58,6 +58,11 @@ async fn not_own(at: &GridAt, twin: TwinId, contract: ContractId) -> Result<anyh
         let text = format!("contract {contract} belongs to twin {}, and you are twin {twin}", record.twin);
         return Ok(Foreseen::new("Contracts.NotOwner", text).into());
     }
+    not_open(at, contract).await
+}
+
+/// The error for a contract that isn't open.
+pub async fn not_open(at: &GridAt, contract: ContractId) -> Result<anyhow::Error> {
     Ok(match at.closed(contract).await? {
         Some(closed) => anyhow::anyhow!("contract {contract} is {}", closing_text(&closed)),
         None => unknown(contract),

@@ -12,21 +12,31 @@ use std::{
     io::{self, Write},
     process::ExitCode,
 };
-use tfgrid_client::Error;
+use tfgrid_client::{Error, peer::PeerError};
 
 /// The outcome of a command: the same facts as text and as JSON.
 pub struct Answer {
     pub text: String,
     pub value: Value,
+    /// Exit code of a command that has printed its answer by itself.
+    printed: Option<ExitCode>,
 }
 
 impl Answer {
     pub fn new(text: impl Into<String>, value: Value) -> Self {
-        Self { text: text.into(), value }
+        Self { text: text.into(), value, printed: None }
+    }
+
+    /// That of a command that has printed everything.
+    pub fn printed(code: ExitCode) -> Self {
+        Self { text: String::new(), value: Value::Null, printed: Some(code) }
     }
 
     /// Prints the answer on stdout. A reader that has gone, such as `head`, isn't an error.
     pub fn print(self, as_json: bool) -> ExitCode {
+        if let Some(code) = self.printed {
+            return code;
+        }
         let line = if as_json { self.value.to_string() } else { self.text };
         match writeln!(io::stdout(), "{line}") {
             Ok(()) => ExitCode::SUCCESS,
@@ -49,6 +59,13 @@ impl Code {
         }
         if error.is::<Rejected>() {
             return Self(1, "NodeRejected".into());
+        }
+        match error.downcast_ref::<PeerError>() {
+            Some(PeerError::Failed(failed)) => return Self(1, format!("{:?}", failed.code)),
+            Some(PeerError::Connect { .. } | PeerError::NotReached { .. } | PeerError::NoAddress) => {
+                return Self(3, "NoNode".into());
+            }
+            _ => {}
         }
         match error.downcast_ref::<Error>() {
             Some(Error::Key(_)) => Self::usage(),
@@ -139,6 +156,11 @@ pub fn warn(message: &str, as_json: bool) {
     } else {
         format!("threebot: warning: {message}")
     });
+}
+
+/// Prints on stderr how things stand.
+pub fn note(message: &str, as_json: bool) {
+    print_line(if as_json { json!({ "note": message }).to_string() } else { format!("threebot: {message}") });
 }
 
 /// Prints a line on stderr. Nothing is left to do if even that is closed.

@@ -18,6 +18,7 @@ use crate::{
     identity::Identity,
     join::Joining,
     metrics::{self, Metrics},
+    peer::{EventLog, Keeper, PeerEndpoint, Recorder, Server, Sources, Streams},
     power::Power,
     requirements,
     self_test::SelfTest,
@@ -97,6 +98,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         ended = tasks.join_next() => return ended_early(ended),
     }
 
+    let peer = PeerEndpoint::bind(args.peer, identity.peer_secret()).await?;
     let endpoints = Endpoints::new(args.grid.chain);
     let joining = Joining {
         endpoints: &endpoints,
@@ -119,6 +121,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (reports, reports_rx) = watch::channel(Reports::new());
     let (engine_up, engine_up_rx) = watch::channel(false);
     let (observed, observed_rx) = watch::channel(Arc::default());
+    let (standings, standings_rx) = watch::channel(Arc::default());
+    let (known, known_rx) = watch::channel(Arc::default());
+    let (log, log_rx) = watch::channel(EventLog::default());
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (details, details_rx) = watch::channel(None);
     let (falls_asleep, falls_asleep_rx) = watch::channel(false);
@@ -142,15 +147,28 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs { observed: observed_rx.clone(), snapshots: snapshots_rx.clone() };
     let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
+    let memory = Memory::load(store, identity.seal_key())?;
+    let sources = Sources {
+        known: known_rx,
+        snapshots: snapshots_rx.clone(),
+        observed: observed_rx.clone(),
+        standings: standings_rx.clone(),
+        log: log_rx,
+        holds: memory.holds().clone(),
+    };
+    let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
+    let recorder = Recorder::new(observed_rx.clone(), standings_rx, log);
+    let server = Server::new(&peer, Streams::new(machines.clone()), sources);
     let can_sleep = args.power.sleep_command.is_some();
-    let inspector = Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, can_sleep);
+    let inspector =
+        Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, can_sleep, peer);
     let power = Power::new(chain.clone(), snapshots_rx.clone(), observed_rx, falls_asleep, args.power);
     let engine = Engine::new(
         chain,
         drivers,
         snapshots_rx,
-        Outputs { reports, engine_up, observed },
-        Memory::load(store, identity.seal_key())?,
+        Outputs { reports, engine_up, observed, standings },
+        memory,
         Timing::default(),
         metrics,
     );
@@ -161,6 +179,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
     spawn(&mut tasks, meter.run());
     spawn(&mut tasks, inspector.run());
     spawn(&mut tasks, power.run());
+    spawn(&mut tasks, keeper.run());
+    spawn(&mut tasks, recorder.run());
+    spawn(&mut tasks, server.run());
     spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)
 }

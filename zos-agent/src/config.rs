@@ -4,6 +4,7 @@
 use crate::{
     drivers::{machine::EngineChoice, pool::PoolPlace, registries::Registries},
     host::CapacityOverride,
+    peer::PeerArgs,
     power::PowerArgs,
 };
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -90,6 +91,9 @@ pub struct RunArgs {
     /// Commands for the farmer's power target.
     #[command(flatten)]
     pub power: PowerArgs,
+    /// Endpoint for owners of contracts.
+    #[command(flatten)]
+    pub peer: PeerArgs,
     /// Serve Prometheus metrics at this address, under /metrics
     #[arg(long, env = "ZOS_METRICS", value_name = "ADDRESS", default_value = "127.0.0.1:9616")]
     pub metrics: SocketAddr,

@@ -5,6 +5,7 @@ use crate::{
     chain::{Chain, Snapshot},
     drivers::pool::Pools,
     host::{self, CapacityOverride, Storage},
+    peer::PeerEndpoint,
 };
 use anyhow::{Context, Result};
 use std::{
@@ -40,6 +41,7 @@ pub struct Inspector {
     pools: Pools,
     capacity: CapacityOverride,
     features: Features,
+    peer: PeerEndpoint,
 }
 
 impl Inspector {
@@ -52,9 +54,10 @@ impl Inspector {
         pools: Pools,
         capacity: CapacityOverride,
         can_sleep: bool,
+        peer: PeerEndpoint,
     ) -> Self {
         let features = if can_sleep { SERVED.and(Features::POWER) } else { SERVED };
-        Self { chain, snapshots, details, pools, capacity, features }
+        Self { chain, snapshots, details, pools, capacity, features, peer }
     }
 
     /// Inspects the machine at intervals, for ever.
@@ -72,7 +75,9 @@ impl Inspector {
     }
 
     async fn inspect(&mut self) -> Result<()> {
-        let found = found(Path::new("/"), self.pools.offered()?, &self.capacity, self.features)?;
+        let mut found = found(Path::new("/"), self.pools.offered()?, &self.capacity, self.features)?;
+        let addresses = self.peer.addresses().to_string().into_bytes();
+        found.peer_addresses = addresses.try_into().ok().context("the peer addresses are too long")?;
         let Some(snapshot) = self.snapshots.borrow().clone() else { return Ok(()) };
         let known = self.chain.details(&snapshot.head).await?;
         let news = (known.as_ref() != Some(&found)).then_some(found);
@@ -150,6 +155,7 @@ fn found(
         gpus: gpus.try_into().ok().context("there are too many GPUs")?,
         bytes_per_second: bytes_per_second(root),
         features,
+        peer_addresses: Default::default(),
     })
 }
 

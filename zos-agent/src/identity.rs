@@ -17,6 +17,7 @@ const FILE: &str = "identity.json";
 pub struct Identity {
     node: MachineKey,
     peer: MachineKey,
+    peer_secret: [u8; 32],
     encryption: PublicKey,
     seal: SealKey,
 }
@@ -62,9 +63,11 @@ impl Identity {
 
     fn from_secrets(secrets: &Secrets) -> Result<Self> {
         let encryption = key_from_hex(&secrets.encryption).context("the encryption key")?;
+        let peer_secret = key_from_hex(&secrets.peer).context("the peer key")?;
         Ok(Self {
             node: MachineKey::from_seed(&key_from_hex(&secrets.node).context("the node key")?),
-            peer: MachineKey::from_seed(&key_from_hex(&secrets.peer).context("the peer key")?),
+            peer: MachineKey::from_seed(&peer_secret),
+            peer_secret,
             encryption: x25519_dalek::PublicKey::from(&StaticSecret::from(encryption)).to_bytes(),
             seal: SealKey::new(&encryption)?,
         })
@@ -78,6 +81,11 @@ impl Identity {
     /// Public key by which peers dial this node.
     pub fn peer_key(&self) -> PublicKey {
         self.peer.public()
+    }
+
+    /// Seed of the key by which peers dial this node.
+    pub fn peer_secret(&self) -> &[u8; 32] {
+        &self.peer_secret
     }
 
     /// Public key to which bodies are sealed.

@@ -21,6 +21,7 @@ pub mod host;
 pub mod identity;
 mod join;
 pub mod metrics;
+pub mod peer;
 pub mod power;
 mod requirements;
 pub mod self_test;

@@ -182,6 +182,7 @@ fn spec(limits_root: bool) -> MachineSpec {
         version: 1,
         pointer: String::new(),
         restart: Default::default(),
+        is_held: false,
         container: ContainerSpec {
             cpu: 100,
             memory: 64 * MIB,

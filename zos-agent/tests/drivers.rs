@@ -494,6 +494,7 @@ fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpe
         version: 1,
         pointer: "/workloads/1".into(),
         restart: Default::default(),
+        is_held: false,
         registry: None,
         container: ContainerSpec {
             image: image.into(),
@@ -1897,7 +1898,8 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
     let reserved = Resources { cru: 1, mru: ROOM, sru: ROOM, hru: 0, gpu: 0 };
     let active = Version { number: 1, body_hash: body.hash().0, reserved };
     let id = contract();
-    let confirmed = Contract { id, active, state: ContractState::Deployed, pending: None, paused: false };
+    let confirmed =
+        Contract { id, twin: 1, active, state: ContractState::Deployed, pending: None, paused: false };
     let desired = Desired::new(confirmed, Some(body), None, &key);
     let web = desired.active.workloads().unwrap().machines[0].clone();
     host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
@@ -1922,6 +1924,7 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
         reports: watch::channel(Reports::new()).0,
         engine_up: watch::channel(false).0,
         observed: watch::channel(Arc::default()).0,
+        standings: watch::channel(Arc::default()).0,
     };
     let drivers = Drivers {
         machines: host.machines.clone(),

@@ -20,8 +20,8 @@ use tfgrid_primitives::{
     Deadline, FarmId, Features, GridMillis, Isolation, KeySignature, NodeId, PublicKey, Registration,
     ReportKind, Resources,
     report::{
-        DetailsPayload, Gpu, HeartbeatPayload, MAX_GPUS, MAX_SERIAL_BYTES, PowerPayload, PowerState,
-        report_bytes,
+        DetailsPayload, Gpu, HeartbeatPayload, MAX_GPUS, MAX_PEER_ADDRESSES_BYTES, MAX_SERIAL_BYTES,
+        PowerPayload, PowerState, report_bytes,
     },
     traits::{Clock, NodeDirectory, ServeDeadlines},
     units::GIB,
@@ -141,6 +141,7 @@ fn details(resources: Resources) -> DetailsPayload {
         gpus: BoundedVec::truncate_from(gpus),
         bytes_per_second: u64::MAX,
         features: Features::ALL,
+        peer_addresses: BoundedVec::truncate_from((0..MAX_PEER_ADDRESSES_BYTES).map(|_| b'a').collect()),
     }
 }
 

@@ -7,7 +7,7 @@ use scale_info::TypeInfo;
 use tfgrid_primitives::{
     Balance, FarmId, Features, GridMillis, Isolation, PublicKey, Resources, UsdRate,
     fixed::mul_div,
-    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES, PowerState},
+    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_PEER_ADDRESSES_BYTES, MAX_SERIAL_BYTES, PowerState},
     units::DAY_MS,
     views::CountryCode,
 };
@@ -136,13 +136,23 @@ pub struct MachineDetails {
     pub bytes_per_second: u64,
     /// What its agent has code for.
     pub features: Features,
+    /// Where its peer endpoint is reached.
+    pub peer_addresses: BoundedVec<u8, ConstU32<MAX_PEER_ADDRESSES_BYTES>>,
 }
 
 impl From<DetailsPayload> for MachineDetails {
     fn from(payload: DetailsPayload) -> Self {
-        let DetailsPayload { serial, virtualized, secure_boot, gpus, bytes_per_second, features, .. } =
-            payload;
-        Self { serial, virtualized, secure_boot, gpus, bytes_per_second, features }
+        let DetailsPayload {
+            serial,
+            virtualized,
+            secure_boot,
+            gpus,
+            bytes_per_second,
+            features,
+            peer_addresses,
+            ..
+        } = payload;
+        Self { serial, virtualized, secure_boot, gpus, bytes_per_second, features, peer_addresses }
     }
 }
 

@@ -75,7 +75,7 @@ impl Cancel {
                     if self.not_delivered { CancelReason::NotDelivered } else { CancelReason::Cancelled };
                 session.submit(&what, &calls.cancel(contract, reason)).await?;
             }
-            let Answer { text, value } = contract::answer(&session, contract, None).await?;
+            let Answer { text, value, .. } = contract::answer(&session, contract, None).await?;
             texts.push(text);
             values.push(value);
         }

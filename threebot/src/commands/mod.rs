@@ -5,11 +5,17 @@ pub mod bill;
 pub mod calc;
 pub mod cancel;
 pub mod collect;
+pub mod cp;
 pub mod deploy;
 pub mod deposit;
+pub mod device;
+pub mod events;
+pub mod exec;
 pub mod farm;
+pub mod forward;
 pub mod funds;
 pub mod limits;
+pub mod logs;
 pub mod name;
 pub mod node;
 pub mod nodes;
@@ -17,7 +23,12 @@ pub mod oracle;
 pub mod ps;
 pub mod refill;
 pub mod rent;
+pub mod restart;
 pub mod show;
+pub mod start;
+pub mod status;
+pub mod stop;
+pub mod top;
 pub mod traffic;
 pub mod twin;
 pub mod update;
@@ -53,6 +64,17 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Collect(command) => command.run(global).await,
         Command::Show(command) => command.run(global).await,
         Command::Cancel(command) => command.run(global).await,
+        Command::Cp(command) => command.run(global).await,
+        Command::Device(command) => command.run(global).await,
+        Command::Events(command) => command.run(global).await,
+        Command::Exec(command) => command.run(global).await,
+        Command::Forward(command) => command.run(global).await,
+        Command::Logs(command) => command.run(global).await,
+        Command::Restart(command) => command.run(global).await,
+        Command::Start(command) => command.run(global).await,
+        Command::Stop(command) => command.run(global).await,
+        Command::Status(command) => command.run(global).await,
+        Command::Top(command) => command.run(global).await,
         Command::Calc(command) => command.run(),
     }
 }

@@ -4,6 +4,7 @@
 use super::event;
 use crate::{
     cli::Global,
+    device::DeviceFile,
     foreseen::{Foreseen, Purse},
     output::Answer,
     session::Session,
@@ -12,12 +13,22 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
-use tfgrid_client::{api, sealing::Recipient, units::format_tft};
+use tfgrid_client::{
+    api::{self, runtime_types::bounded_collections::bounded_vec::BoundedVec},
+    peer::Device,
+    sealing::Recipient,
+    units::format_tft,
+};
 
 #[derive(Subcommand)]
 pub enum Twin {
     /// Create your twin (holds 1 TFT as a deposit)
-    Create,
+    ///
+    /// This device becomes one of it: nodes show it the output of your workloads, and let it in.
+    Create {
+        #[command(flatten)]
+        device: DeviceFile,
+    },
     /// Show your twin, its account and its credit
     Show,
     /// Set the key to which your deployments are sealed beside that of their node, so that you can open them
@@ -35,14 +46,14 @@ impl Twin {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
         match self {
-            Self::Create => create(&session).await,
+            Self::Create { device } => create(&session, &device.read_or_create(global.json)?).await,
             Self::Show => show(&session).await,
             Self::SealKey { recipient } => set_seal_key(&session, &recipient).await,
         }
     }
 }
 
-async fn create(session: &Session) -> Result<Answer> {
+async fn create(session: &Session, device: &Device) -> Result<Answer> {
     let (at, account) = (session.grid.finalized().await?, session.account()?);
     if let Some(twin) = at.twin_of(&account).await? {
         bail!(Foreseen::new(
@@ -53,8 +64,8 @@ async fn create(session: &Session) -> Result<Answer> {
     let deposit = at.twin_deposit()?;
     let what = format!("a twin needs a deposit of {} TFT, and TFT for the fee", format_tft(deposit));
     Purse::read(&at, account).await?.ensure_has(deposit, &what)?;
-    let no_keys = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new());
-    let call = api::transactions().twins().create(no_keys, None);
+    let keys = BoundedVec(vec![device.public()]);
+    let call = api::transactions().twins().create(keys, None);
     let included = session.submit("twin create", &call).await?;
     let twin = event::<api::twins::events::TwinCreated>(&included, "twin create")?.twin;
     let text = format!("twin {twin} of {account}");

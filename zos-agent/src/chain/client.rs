@@ -14,7 +14,7 @@ use std::{
 };
 use tfgrid_client::{Error, GridAt, GridClient, MachineKey, grid_at::NodePower};
 use tfgrid_primitives::{
-    ContractId, NodeId, Refusal,
+    ContractId, NodeId, PublicKey, Refusal, TwinId,
     report::{
         DeployedPayload, DetailsPayload, FailedPayload, HeartbeatPayload, PowerPayload, PowerState,
         ProgressPayload, ReleasedPayload,
@@ -147,6 +147,10 @@ impl Chain for RpcChain {
         Ok(self.at(at)?.details(self.node).await?)
     }
 
+    async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError> {
+        Ok(self.at(at)?.twin(twin).await?.map(|twin| twin.peer_keys.0).unwrap_or_default())
+    }
+
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError> {
         let GridInfo { heartbeat_ms, usage_ms, answer_ms, .. } = self.at(at)?.grid_info().await?;
         Ok(ChainLimits { heartbeat_ms, usage_ms, answer_ms })
@@ -229,6 +233,7 @@ fn contract(seen: NodeContract) -> Contract {
     let active = Version { number: seen.version, body_hash: seen.body_hash.0, reserved: seen.resources };
     Contract {
         id: seen.contract,
+        twin: seen.twin,
         active,
         state: if seen.deployed { ContractState::Deployed } else { ContractState::Created },
         pending: seen.pending.map(|pending| Version {

@@ -161,7 +161,7 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
     };
     let hash = hash(&container);
     let restart = machine.restart.unwrap_or_default();
-    MachineSpec { id, version, pointer, restart, registry: machine.registry, container, hash }
+    MachineSpec { id, version, pointer, restart, is_held: false, registry: machine.registry, container, hash }
 }
 
 /// Two specs with the same hash run the same way.

@@ -16,7 +16,7 @@ use std::{
 };
 use tfgrid_client::grid_at::NodePower;
 use tfgrid_primitives::{
-    ContractId, NodeId, Refusal, Resources,
+    ContractId, NodeId, PublicKey, Refusal, Resources, TwinId,
     report::{DetailsPayload, PowerState},
 };
 use tokio::sync::watch;
@@ -56,7 +56,7 @@ impl State {
             return;
         }
         let state = ContractState::Created;
-        let contract = Contract { id, active: version, state, pending: None, paused: false };
+        let contract = Contract { id, twin: 1, active: version, state, pending: None, paused: false };
         self.closed.remove(&id);
         self.contracts.insert(id, (contract, body));
     }
@@ -364,6 +364,10 @@ impl Chain for FakeChain {
 
     async fn nodes_to_wake(&self, _: &Head) -> Result<Vec<NodeId>, ChainError> {
         Ok(self.state().to_wake.clone())
+    }
+
+    async fn peer_keys(&self, _: TwinId, _: &Head) -> Result<Vec<PublicKey>, ChainError> {
+        Ok(Vec::new())
     }
 
     async fn limits(&self, _: &Head) -> Result<ChainLimits, ChainError> {

@@ -20,7 +20,7 @@ use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
 use tfgrid_client::grid_at::NodePower;
 use tfgrid_primitives::{
-    ContractId, NodeId, Refusal, Resources, UsageItem,
+    ContractId, NodeId, PublicKey, Refusal, Resources, TwinId, UsageItem,
     report::{DetailsPayload, Failure},
 };
 
@@ -78,6 +78,9 @@ pub enum BodyOf {
 pub struct Contract {
     /// Contract id.
     pub id: ContractId,
+    /// Twin of its owner; 0, which is nobody, in snapshots of earlier agents.
+    #[serde(default)]
+    pub twin: TwinId,
     /// The version that runs, or is to run first.
     pub active: Version,
     /// Whether `active` is confirmed.
@@ -267,6 +270,9 @@ pub trait Chain: Send + Sync {
 
     /// Other nodes of the farm that sleep, and are to be woken.
     async fn nodes_to_wake(&self, at: &Head) -> Result<Vec<NodeId>, ChainError>;
+
+    /// The peer keys of a twin; none for an unknown one.
+    async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;

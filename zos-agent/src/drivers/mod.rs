@@ -56,6 +56,8 @@ pub struct MachineSpec {
     pub pointer: String,
     /// When it is started again.
     pub restart: Restart,
+    /// Whether its owner has stopped it.
+    pub is_held: bool,
     /// Credentials for its image's registry. They don't change how it runs.
     pub registry: Option<Registry>,
     /// Settings of its container.
@@ -67,6 +69,9 @@ pub struct MachineSpec {
 impl MachineSpec {
     /// The exit code of a machine that isn't to be started again, `None` if it runs or is to run.
     pub fn finished(&self, machine: &ObservedMachine) -> Option<i64> {
+        if self.is_held && !machine.is_running() {
+            return Some(0);
+        }
         machine.exit().filter(|code| match self.restart {
             Restart::Always => false,
             Restart::OnFailure => *code == 0,

@@ -3,6 +3,7 @@
 //! carried out, again and again. Events only wake it, so a missed one costs nothing.
 
 mod exits;
+mod holds;
 pub mod observed;
 pub mod plan;
 mod progress;
@@ -28,6 +29,7 @@ use crate::{
 };
 use anyhow::{Result, anyhow};
 use exits::Exits;
+pub use holds::Holds;
 use observed::{Observed, ObservedContract, PoolFaults, observe};
 use plan::{Approved, Goal, Plan, keeps_too_much, plan, restored, suspend};
 use progress::{Progress, Trouble};
@@ -102,10 +104,16 @@ pub struct Memory {
     quarantine: Quarantine,
     releases: Releases,
     exits: Exits,
+    holds: Holds,
     snapshot: Option<Arc<Snapshot>>,
 }
 
 impl Memory {
+    /// Machines that their owners have stopped.
+    pub fn holds(&self) -> &Holds {
+        &self.holds
+    }
+
     /// Reads the state of the last run; opens sealed bodies with `key`.
     ///
     /// # Errors
@@ -115,6 +123,7 @@ impl Memory {
             quarantine: Quarantine::load(store.clone())?,
             releases: Releases::load(store.clone())?,
             exits: Exits::load(store.clone())?,
+            holds: Holds::load(store.clone())?,
             // What is damaged here is read from the chain anew.
             snapshot: stored::read(&store, key)
                 .unwrap_or_else(|error| {
@@ -132,8 +141,24 @@ pub struct Outputs {
     pub reports: watch::Sender<Reports>,
     /// Whether containers and volumes can be observed, for the outbox.
     pub engine_up: watch::Sender<bool>,
-    /// The last observation, for the meter.
+    /// The last observation, for the meter and the peer endpoint.
     pub observed: watch::Sender<Arc<Observed>>,
+    /// How far the contracts are, for the peer endpoint.
+    pub standings: watch::Sender<Arc<Standings>>,
+}
+
+/// How far each contract is.
+pub type Standings = BTreeMap<ContractId, Standing>;
+
+/// How far a contract is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Version that is to run.
+    pub version: u32,
+    /// Whether all its machines work.
+    pub is_ready: bool,
+    /// Why they don't, if a try has failed.
+    pub trouble: Option<String>,
 }
 
 /// An update that can't run, as was found by trying.
@@ -159,6 +184,7 @@ pub struct Engine {
     rejected_updates: BTreeMap<ContractId, RejectedUpdate>,
     releases: Releases,
     exits: Exits,
+    holds: Holds,
     /// Contracts of which the chain has a record of their end.
     closed: BTreeSet<ContractId>,
     /// Snapshot of the last run of the agent, until the chain is reached.
@@ -184,7 +210,7 @@ impl Engine {
         timing: Timing,
         metrics: Metrics,
     ) -> Self {
-        let Memory { quarantine, releases, exits, snapshot } = memory;
+        let Memory { quarantine, releases, exits, holds, snapshot } = memory;
         Self {
             chain,
             reconciler: Reconciler::new(drivers.clone()),
@@ -197,6 +223,7 @@ impl Engine {
             rejected_updates: BTreeMap::new(),
             releases,
             exits,
+            holds,
             closed: BTreeSet::new(),
             stored: snapshot,
             stored_from: Instant::now() + timing.await_chain,
@@ -222,6 +249,7 @@ impl Engine {
                     true
                 }
                 () = self.drivers.machines.changed() => true,
+                () = self.holds.changed() => true,
                 () = sleep_until(self.next_pass.into()) => true,
             };
             if due {
@@ -393,7 +421,7 @@ impl Engine {
             let goal = match desired.active.workloads() {
                 _ if is_unreadable => Goal::Keep,
                 _ if paused => Goal::Halt,
-                Some(workloads) => Goal::Resume(workloads.clone()),
+                Some(workloads) => Goal::Resume(self.holds.mark(workloads)),
                 None => Goal::Keep,
             };
             goals.insert(contract, goal);
@@ -416,7 +444,11 @@ impl Engine {
             }
             self.reject_what_is_too_much(desired, version, there);
             let may_run = !waits && self.progress.get(&contract).is_none_or(|p| p.rejection().is_none());
-            goals.insert(contract, goal(desired, self.target(desired), may_run, there));
+            let mut goal = goal(desired, self.target(desired), may_run, there);
+            if let Goal::Run { workloads, .. } = &mut goal {
+                *workloads = self.holds.mark(workloads);
+            }
+            goals.insert(contract, goal);
         }
         let absent: BTreeSet<ContractId> =
             observed.keys().copied().filter(|id| !snapshot.contracts.contains_key(id)).collect();
@@ -549,6 +581,7 @@ impl Engine {
                 progress.halted();
                 continue;
             };
+            let workloads = &self.holds.mark(workloads);
             if self.reconciler.purpose(*contract).is_some() {
                 continue;
             }
@@ -585,6 +618,9 @@ impl Engine {
         self.progress.retain(|contract, _| goals.contains_key(contract));
         self.closed.retain(|contract| goals.contains_key(contract));
         self.exits.keep(|contract| goals.contains_key(&contract));
+        if let Err(why) = self.holds.keep(|contract| goals.contains_key(&contract)) {
+            warn!("can't forget the stopped machines of closed contracts: {why:#}");
+        }
     }
 
     fn start(&mut self, goals: &BTreeMap<ContractId, Goal>, plans: Vec<Plan>) {

@@ -221,6 +221,10 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     }
     for spec in &workloads.machines {
         match observed.machines.get(&spec.id.name) {
+            Some(machine) if spec.is_held && machine.is_running() && machine.hash == spec.hash => {
+                clear.push(Step::StopMachine(spec.id.name.clone()));
+                continue;
+            }
             Some(machine)
                 if machine.hash == spec.hash
                     && (machine.is_running() || spec.finished(machine).is_some()) =>
@@ -238,7 +242,9 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
                 create_early.push(Step::CreateMachine(spec.clone()));
             }
         }
-        start.push(Step::StartMachine(spec.clone()));
+        if !spec.is_held {
+            start.push(Step::StartMachine(spec.clone()));
+        }
     }
     [refuse, fetch, ensure, create_early, clear, create, start].concat()
 }
@@ -264,6 +270,7 @@ mod tests {
             version: 1,
             pointer: "/workloads/0".into(),
             restart: Restart::Always,
+            is_held: false,
             registry: None,
             container: ContainerSpec {
                 image: "localhost/web:1".into(),

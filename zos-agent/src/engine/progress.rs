@@ -20,6 +20,8 @@ pub struct Progress {
     version: Option<Version>,
     is_sealed: bool,
     failures: u32,
+    /// Why the last try failed.
+    last_failure: Option<String>,
     /// Purposes whose last plan failed, and when to try again.
     retries: Vec<(Purpose, Instant)>,
     /// Tries, since all machines were last stable, in which one couldn't be created or exited.
@@ -64,6 +66,11 @@ impl Progress {
     /// Why this version can't run, as was found by trying.
     pub fn rejection(&self) -> Option<&Rejection> {
         self.rejection.as_ref()
+    }
+
+    /// Why the last try failed, until all machines were stable.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.last_failure.as_deref()
     }
 
     /// The version that is to run.
@@ -121,6 +128,7 @@ impl Progress {
         let delay = timing.backoff.delay(self.failures);
         self.retries.retain(|(failed, _)| *failed != purpose);
         self.retries.push((purpose, now + delay));
+        self.last_failure = Some(why.to_owned());
         warn!(contract, failures = self.failures, retry_in = ?delay, "{why}");
     }
 
@@ -169,6 +177,7 @@ impl Progress {
                 steady.works_after = works_after;
                 if now.duration_since(steady.since) >= timing.stable_after {
                     self.failures = 0;
+                    self.last_failure = None;
                     self.failed_tries = 0;
                     self.is_started = false;
                 }

@@ -2,7 +2,7 @@
 //! Reports and contract counts. Both follow from what is observed, not from what was done.
 
 use super::{
-    Engine,
+    Engine, Standing, Standings,
     observed::{Observed, ObservedContract},
     progress::Progress,
     reconcile::Purpose,
@@ -12,6 +12,7 @@ use crate::chain::{
     Report, Reports, Snapshot, Topic, Version,
     desired::{Desired, Target, Wanted},
 };
+use std::sync::Arc;
 use tfgrid_client::deployment::Rejection;
 use tfgrid_primitives::report::Failure;
 use tracing::{error, info};
@@ -21,6 +22,7 @@ impl Engine {
     pub(super) fn report(&mut self, snapshot: &Snapshot, observed: &Observed) {
         let mut counts = Counts::default();
         let mut reports = Reports::new();
+        let mut standings = Standings::new();
         for (&id, desired) in &snapshot.contracts {
             let target = self.target(desired);
             let progress = self.progress.get(&id);
@@ -31,6 +33,9 @@ impl Engine {
             };
             let is_failing = progress.is_some_and(Progress::is_failing);
             *counts.of(desired, is_ready, rejection.is_some(), is_failing) += 1;
+            let last_failure = || progress?.last_failure().map(ToOwned::to_owned).filter(|_| !is_ready);
+            let trouble = rejection.map(ToString::to_string).or_else(last_failure);
+            standings.insert(id, Standing { version: target.version.number, is_ready, trouble });
             let there = observed.get(&id);
             let report = if there.is_some_and(|there| there.is_unreadable) {
                 self.outputs.reports.borrow().get(&Topic::Answer(id)).cloned()
@@ -47,6 +52,11 @@ impl Engine {
                 reports.insert(Topic::Progress(id), Report::Progress { contract: id, version });
             }
         }
+        self.outputs.standings.send_if_modified(|sent| {
+            let changed = **sent != standings;
+            *sent = Arc::new(standings);
+            changed
+        });
         self.releases.report(&mut reports);
         for (state, count) in counts.by_state() {
             self.metrics.contracts(state, count);

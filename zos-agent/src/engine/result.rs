@@ -135,6 +135,7 @@ mod tests {
                 version: 1,
                 pointer: String::new(),
                 restart: Restart::Always,
+                is_held: false,
                 registry: None,
                 container: ContainerSpec::default(),
                 hash: "a".into(),

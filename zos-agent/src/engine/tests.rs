@@ -189,7 +189,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(drivers.machines.clone(), inputs, usage, store.clone()).unwrap();
     let memory = Memory::load(store, &key).unwrap();
-    let outputs = Outputs { reports, engine_up, observed };
+    let outputs = Outputs { reports, engine_up, observed, standings: watch::channel(Arc::default()).0 };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);
 
     let mut tasks = JoinSet::new();

@@ -247,6 +247,7 @@ mod tests {
             version: 3,
             pointer: "/workloads/0".into(),
             restart: Default::default(),
+            is_held: false,
             registry: None,
             container: ContainerSpec {
                 image: "localhost/web:1".into(),

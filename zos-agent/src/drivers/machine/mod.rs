@@ -2,6 +2,7 @@
 //! Machines as containers of a Docker engine, identified by their labels.
 
 mod connection;
+pub(crate) mod console;
 mod container;
 mod disk;
 mod masks;

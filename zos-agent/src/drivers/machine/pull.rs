@@ -483,6 +483,7 @@ mod tests {
             version: 1,
             pointer: String::new(),
             restart: Default::default(),
+            is_held: false,
             registry,
             container: ContainerSpec::default(),
             hash: "a".into(),

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The caller's half.
+
+use super::{
+    NodeAddress,
+    frame::{Frame, FrameError},
+    protocol::{ALPN, Ask, Control, Failed, Forward, Message, Request, Stats, Status},
+};
+use iroh::{
+    Endpoint, KeyParsingError, RelayMode, SecretKey,
+    endpoint::{BindError, ConnectError, Connection, ConnectionError, RecvStream, SendStream, presets},
+};
+use std::{collections::BTreeMap, fmt, time::Duration};
+use tfgrid_primitives::{ContractId, PublicKey};
+use tokio::{
+    io::{self, AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+/// The time that a node has to be reached.
+const CONNECT_WITHIN: Duration = Duration::from_secs(15);
+/// The time that a node has to begin an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+
+/// The secret half of a peer key, of a person's device or a bot. Debug output doesn't have it.
+#[derive(Clone)]
+pub struct Device(SecretKey);
+
+impl Device {
+    /// A new random key.
+    pub fn generate() -> Self {
+        Self(SecretKey::generate())
+    }
+
+    /// The key of a seed.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SecretKey::from_bytes(seed))
+    }
+
+    /// Its seed, to be kept.
+    pub fn seed(&self) -> [u8; 32] {
+        self.0.to_bytes()
+    }
+
+    /// The public half: one of the peer keys of a twin.
+    pub fn public(&self) -> PublicKey {
+        *self.0.public().as_bytes()
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", hex::encode(self.public()))
+    }
+}
+
+/// A node that can't be asked, or refuses.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The node has reported no address.
+    #[error("the node has no peer endpoint that the chain knows: its agent hasn't reported one yet")]
+    NoAddress,
+    /// Its key on the chain can't be dialled.
+    #[error("the node's peer key isn't one: {0}")]
+    Key(#[from] KeyParsingError),
+    /// This machine can't dial.
+    #[error("can't open a socket to dial the node: {0}")]
+    Bind(#[from] BindError),
+    /// The node can't be reached.
+    #[error("can't reach the node at {at}: {source}")]
+    Connect {
+        /// Addresses that were tried.
+        at: String,
+        /// What is wrong.
+        source: Box<ConnectError>,
+    },
+    /// The node can't be reached in time.
+    #[error("the node can't be reached at {at} within {CONNECT_WITHIN:?}: is it online, and does UDP pass?")]
+    NotReached {
+        /// Addresses that were tried.
+        at: String,
+    },
+    /// The node closed the connection: it doesn't know the key.
+    #[error(
+        "the node doesn't know this device: its key must be one of your twin's on the chain (`threebot device list`), \
+         and the node must have a contract of yours"
+    )]
+    Unknown,
+    /// The connection broke.
+    #[error("the connection to the node broke: {0}")]
+    Broken(#[from] ConnectionError),
+    /// The stream broke.
+    #[error("the node's answer can't be read: {0}")]
+    Stream(#[from] FrameError),
+    /// The node didn't answer in time.
+    #[error("the node doesn't answer within {ANSWER_WITHIN:?}")]
+    NoAnswer,
+    /// The answer ends too early, or is another one.
+    #[error("the node gave another answer than the one that was asked for")]
+    Unexpected,
+    /// The node can't do what was asked.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+/// A connection to a node's peer endpoint.
+pub struct NodePeer {
+    endpoint: Endpoint,
+    connection: Connection,
+}
+
+impl NodePeer {
+    /// Dials a node.
+    ///
+    /// # Errors
+    /// If it can't be reached.
+    pub async fn connect(device: &Device, node: &NodeAddress) -> Result<Self, PeerError> {
+        if node.addresses.is_empty() {
+            return Err(PeerError::NoAddress);
+        }
+        let relays = match &node.addresses.relays[..] {
+            [] => RelayMode::Disabled,
+            relays => RelayMode::custom(relays.iter().cloned()),
+        };
+        let endpoint = Endpoint::builder(presets::Minimal)
+            .secret_key(device.0.clone())
+            .relay_mode(relays)
+            .bind()
+            .await?;
+        let at = node.addresses.to_string();
+        match timeout(CONNECT_WITHIN, endpoint.connect(node.endpoint()?, ALPN)).await {
+            Ok(Ok(connection)) => Ok(Self { endpoint, connection }),
+            Ok(Err(source)) => Err(PeerError::Connect { at, source: source.into() }),
+            Err(_) => Err(PeerError::NotReached { at }),
+        }
+    }
+
+    /// Asks on a stream of its own.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub async fn ask(&self, contract: ContractId, ask: Ask) -> Result<Call<'_>, PeerError> {
+        let (send, receive) = self.connection.open_bi().await.map_err(|error| self.broken(error))?;
+        let mut call = Call { peer: self, send, receive };
+        let request = Frame::Message(Request { contract, ask });
+        request.write(&mut call.send).await.map_err(|error| self.stream(error))?;
+        Ok(call)
+    }
+
+    /// Asks for a single message.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node refuses.
+    pub async fn answer(&self, contract: ContractId, ask: Ask) -> Result<Message, PeerError> {
+        self.ask(contract, ask).await?.message().await
+    }
+
+    /// How a contract's workloads fare.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node refuses.
+    pub async fn status(&self, contract: ContractId) -> Result<Status, PeerError> {
+        match self.answer(contract, Ask::Status {}).await? {
+            Message::Status(status) => Ok(status),
+            _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// What a contract's machines use.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node refuses.
+    pub async fn stats(&self, contract: ContractId) -> Result<BTreeMap<String, Stats>, PeerError> {
+        match self.answer(contract, Ask::Stats {}).await? {
+            Message::Stats(stats) => Ok(stats),
+            _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// Connects `local` with a TCP port of a machine until both sides have ended.
+    ///
+    /// # Errors
+    /// If the connection breaks, or nothing listens there.
+    pub async fn forward(
+        &self,
+        contract: ContractId,
+        to: Forward,
+        mut local: impl AsyncRead + AsyncWrite + Unpin,
+    ) -> Result<(), PeerError> {
+        let mut call = self.ask(contract, Ask::Forward(to)).await?;
+        call.ready().await?;
+        let mut remote = io::join(call.receive, call.send);
+        io::copy_bidirectional(&mut local, &mut remote).await.map_err(FrameError::from)?;
+        Ok(())
+    }
+
+    /// Resolves when the connection has ended.
+    pub async fn closed(&self) {
+        self.connection.closed().await;
+    }
+
+    /// Says goodbye, so that the node needs no timeout.
+    pub async fn close(self) {
+        self.connection.close(0u32.into(), b"");
+        self.endpoint.close().await;
+    }
+
+    fn broken(&self, error: ConnectionError) -> PeerError {
+        match error {
+            ConnectionError::ApplicationClosed(close) if close.error_code == UNKNOWN_CALLER.into() => {
+                PeerError::Unknown
+            }
+            error => PeerError::Broken(error),
+        }
+    }
+
+    /// The cause of a stream that broke: that of its connection, if this has ended.
+    fn stream(&self, error: FrameError) -> PeerError {
+        match self.connection.close_reason() {
+            Some(reason) => self.broken(reason),
+            None => PeerError::Stream(error),
+        }
+    }
+}
+
+/// Code with which a node closes the connection of a caller that it doesn't know.
+pub const UNKNOWN_CALLER: u32 = 1;
+
+/// A request and its answer, on a stream of their own.
+pub struct Call<'a> {
+    peer: &'a NodePeer,
+    send: SendStream,
+    receive: RecvStream,
+}
+
+impl Call<'_> {
+    /// The next frame of the answer, `None` at its end.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node says that it can't go on.
+    pub async fn next(&mut self) -> Result<Option<Frame<Message>>, PeerError> {
+        match Frame::read(&mut self.receive).await {
+            Ok(Some(Frame::Message(Message::Failed(failed)))) => Err(failed.into()),
+            Ok(frame) => Ok(frame),
+            Err(error) => Err(self.peer.stream(error)),
+        }
+    }
+
+    /// A message that must come soon.
+    ///
+    /// # Errors
+    /// Beside those of [`Self::next`], if it doesn't come.
+    pub async fn message(&mut self) -> Result<Message, PeerError> {
+        match timeout(ANSWER_WITHIN, self.next()).await.map_err(|_| PeerError::NoAnswer)?? {
+            Some(Frame::Message(message)) => Ok(message),
+            _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// Waits until the stream is open in both directions.
+    ///
+    /// # Errors
+    /// Those of [`Self::message`].
+    pub async fn ready(&mut self) -> Result<(), PeerError> {
+        match self.message().await? {
+            Message::Ready {} => Ok(()),
+            _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// Both directions, to be used at the same time.
+    pub fn split(self) -> (Input, Output) {
+        (Input(self.send), Output(self.receive))
+    }
+}
+
+/// What the caller sends.
+pub struct Input(SendStream);
+
+impl Input {
+    /// Sends bytes of the standard input, of an archive, or a datagram.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub async fn data(&mut self, bytes: &[u8]) -> Result<(), PeerError> {
+        Ok(Frame::<Control>::Data(bytes.to_vec()).write(&mut self.0).await?)
+    }
+
+    /// Tells the program's terminal something.
+    ///
+    /// # Errors
+    /// If the connection breaks.
+    pub async fn control(&mut self, control: Control) -> Result<(), PeerError> {
+        Ok(Frame::Message(control).write(&mut self.0).await?)
+    }
+
+    /// Ends what is sent.
+    pub fn finish(&mut self) {
+        // An error says that it has ended already.
+        let _ = self.0.finish();
+    }
+}
+
+/// What the node sends.
+pub struct Output(RecvStream);
+
+impl Output {
+    /// The next frame, `None` at the end.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node says that it can't go on.
+    pub async fn next(&mut self) -> Result<Option<Frame<Message>>, PeerError> {
+        match Frame::read(&mut self.0).await? {
+            Some(Frame::Message(Message::Failed(failed))) => Err(failed.into()),
+            frame => Ok(frame),
+        }
+    }
+}

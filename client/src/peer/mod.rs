@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A node's peer endpoint: the owner of a contract asks its node there, without a gateway or a public address of the
+//! workload (`docs/FORMATS.md` §8).
+//!
+//! A caller is known by its [`Device`] key, which is one of the peer keys that the chain has of the owner's twin.
+
+mod address;
+mod caller;
+pub mod frame;
+pub mod protocol;
+
+pub use address::{NodeAddress, PeerAddresses};
+pub use caller::{Call, Device, Input, NodePeer, Output, PeerError, UNKNOWN_CALLER};

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What callers ask and nodes answer. Every request has a stream of its own.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use tfgrid_primitives::ContractId;
+
+/// Name of the protocol with its version, as the two ends agree on it (ALPN).
+pub const ALPN: &[u8] = b"tfgrid/peer/1";
+
+/// The first message on a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// A contract of the caller's twin.
+    pub contract: ContractId,
+    /// What is asked of it.
+    pub ask: Ask,
+}
+
+/// What a caller asks of a contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Ask {
+    /// [`Message::Status`].
+    Status {},
+    /// [`Message::Stats`].
+    Stats {},
+    /// A [`Message::Event`] for each of the last events, and for those to come.
+    Events {
+        /// Whether to wait for more.
+        #[serde(default)]
+        follow: bool,
+    },
+    /// A machine's output, in data frames.
+    Logs(Logs),
+    /// Runs a program in a machine: [`Message::Ready`], data frames in both directions, [`Message::Exit`].
+    Exec(Exec),
+    /// Stops the machine and starts it again; [`Message::Done`].
+    Restart {
+        /// Name of the machine.
+        workload: String,
+    },
+    /// Stops the machine until it is started, whatever happens to the node; [`Message::Done`].
+    Stop {
+        /// Name of the machine.
+        workload: String,
+    },
+    /// Ends a [`Ask::Stop`]; [`Message::Done`].
+    Start {
+        /// Name of the machine.
+        workload: String,
+    },
+    /// A file or folder of a machine: [`Message::Ready`], then a tar archive in data frames, then [`Message::Done`].
+    CopyOut(Place),
+    /// Files for a folder of a machine: [`Message::Ready`], then the caller's tar archive in data frames up to the end
+    /// of its stream; [`Message::Done`].
+    CopyIn(Place),
+    /// A connection to a port of a machine: [`Message::Ready`], then its bytes without frames (TCP), or its datagrams
+    /// in data frames (UDP).
+    Forward(Forward),
+}
+
+/// Which part of a machine's output is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logs {
+    /// Name of the machine.
+    pub workload: String,
+    /// Whether to wait for more, also across restarts of the machine.
+    #[serde(default)]
+    pub follow: bool,
+    /// Number of the last lines; all that are kept if it isn't given.
+    #[serde(default)]
+    pub tail: Option<u32>,
+    /// Only lines since this time, in seconds since 1970.
+    #[serde(default)]
+    pub since: Option<u32>,
+    /// Whether each line begins with its time.
+    #[serde(default)]
+    pub timestamps: bool,
+}
+
+/// A program to run in a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Exec {
+    /// Name of the machine.
+    pub workload: String,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Size of the terminal that it gets; none if it isn't given.
+    #[serde(default)]
+    pub terminal: Option<TerminalSize>,
+}
+
+/// Size of a terminal in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
+}
+
+/// A path in a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Name of the machine.
+    pub workload: String,
+    /// Absolute path.
+    pub path: String,
+}
+
+/// A port of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    /// Name of the machine.
+    pub workload: String,
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Its port.
+    pub port: u16,
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    #[default]
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+/// What a caller says while its program runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Control {
+    /// The terminal has another size.
+    Resize(TerminalSize),
+    /// A signal for the program, by its number on Linux.
+    Signal(i32),
+}
+
+/// A message of a node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Message {
+    /// The stream is open in both directions.
+    Ready {},
+    /// It is done.
+    Done {},
+    /// How a contract's workloads fare.
+    Status(Status),
+    /// What they use.
+    Stats(BTreeMap<String, Stats>),
+    /// What has happened to one.
+    Event(Event),
+    /// The program has ended with this code; 128 and more are signals.
+    Exit {
+        /// Exit code.
+        code: i64,
+    },
+    /// It can't be done, or ends before its time. Nothing follows.
+    Failed(Failed),
+}
+
+/// Why a node doesn't do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failed {
+    /// Class of the failure.
+    pub code: FailedCode,
+    /// The reason in words.
+    pub message: String,
+}
+
+/// Class of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailedCode {
+    /// The request isn't one of this protocol.
+    BadRequest,
+    /// The caller's twin has no such contract on this node, or the contract no such workload.
+    NotFound,
+    /// The machine doesn't run.
+    NotRunning,
+    /// As much is open as one twin may have.
+    TooMany,
+    /// The contract has closed, or the caller's key is none of its owner's any more.
+    Closed,
+    /// The node failed.
+    Failed,
+    /// A code of a later version.
+    #[serde(other)]
+    Other,
+}
+
+/// How a contract's workloads fare.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the contract that is to run.
+    pub version: u32,
+    /// Whether all of that version runs as it should.
+    pub ready: bool,
+    /// Why the node doesn't run it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Its machines by their names.
+    pub machines: BTreeMap<String, MachineStatus>,
+}
+
+/// How a machine fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineStatus {
+    /// `running`, `stopped`, `missing`, `stopped by its owner`.
+    pub state: String,
+    /// Its address in the contract's network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<std::net::IpAddr>,
+    /// What its health check says, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<String>,
+    /// How it ended, if it doesn't run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+}
+
+/// Resources that a machine uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// CPU time since its start, in milliseconds of one core.
+    pub cpu_ms: u64,
+    /// Memory in use.
+    pub memory_bytes: u64,
+    /// Traffic to it since its start.
+    pub received_bytes: u64,
+    /// Traffic from it since its start.
+    pub sent_bytes: u64,
+}
+
+/// Something that has happened to a contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// Workload, if it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// What has happened, such as `exited with code 1`.
+    pub what: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_have_the_form_of_the_formats_page() {
+        for (text, ask) in [
+            (r#"{"contract":7,"ask":{"status":{}}}"#, Ask::Status {}),
+            (
+                r#"{"contract":7,"ask":{"logs":{"workload":"web","tail":10}}}"#,
+                Ask::Logs(Logs {
+                    workload: "web".into(),
+                    follow: false,
+                    tail: Some(10),
+                    since: None,
+                    timestamps: false,
+                }),
+            ),
+            (
+                r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"tcp","port":80}}}"#,
+                Ask::Forward(Forward { workload: "web".into(), protocol: Protocol::Tcp, port: 80 }),
+            ),
+        ] {
+            assert_eq!(serde_json::from_str::<Request>(text).unwrap(), Request { contract: 7, ask });
+        }
+    }
+
+    #[test]
+    fn unknown_requests_and_fields_are_refused() {
+        for text in [
+            r#"{"contract":7}"#,
+            r#"{"contract":7,"ask":{"format-disks":{}}}"#,
+            r#"{"contract":7,"ask":{"status":{"all":true}}}"#,
+            r#"{"contract":7,"ask":{"status":{}},"as":"root"}"#,
+            r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"tcp","port":65536}}}"#,
+        ] {
+            assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn codes_of_later_versions_are_read() {
+        let text = r#"{"failed":{"code":"too-late","message":"x"}}"#;
+        let Message::Failed(failed) = serde_json::from_str(text).unwrap() else { panic!("another message") };
+        assert_eq!(failed.code, FailedCode::Other);
+    }
+}

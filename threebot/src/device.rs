@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The key of this device, by which nodes know its user.
+
+use crate::session::read_key_file;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::{
+    env,
+    fs::{self, OpenOptions},
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::PathBuf,
+};
+use tfgrid_client::peer::Device;
+
+#[derive(Args)]
+pub struct DeviceFile {
+    /// File with the secret key of this device; ~/.config/tfgrid-ledger/device.key if it isn't given
+    #[arg(long = "device", env = "TFGRID_DEVICE", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+impl DeviceFile {
+    /// The key in the file.
+    pub fn read(&self, json: bool) -> Result<Device> {
+        let file = self.path()?;
+        if !file.exists() {
+            bail!(
+                "this device has no key yet ({} isn't there): `threebot device add` makes one",
+                file.display()
+            );
+        }
+        let text = read_key_file(&file, json)?;
+        let seed = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
+        let seed = seed.with_context(|| format!("{} isn't a device's key: 64 hex digits", file.display()))?;
+        Ok(Device::from_seed(&seed))
+    }
+
+    /// The key in the file; a new one if there is no file.
+    pub fn read_or_create(&self, json: bool) -> Result<Device> {
+        let file = self.path()?;
+        if file.exists() {
+            return self.read(json);
+        }
+        let device = Device::generate();
+        let write = || {
+            if let Some(folder) = file.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+            writeln!(created, "{}", hex::encode(device.seed()))
+        };
+        write().with_context(|| format!("can't write the key of this device to {}", file.display()))?;
+        Ok(device)
+    }
+
+    fn path(&self) -> Result<PathBuf> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let config = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")));
+        let config = config.context("no home folder: name a file for this device's key with --device")?;
+        Ok(config.join("tfgrid-ledger/device.key"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_key_is_made_once_and_read_by_its_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/device.key");
+        let device = DeviceFile { file: Some(file.clone()) };
+        let error = device.read(true).unwrap_err().to_string();
+        assert!(error.contains("threebot device add"), "{error}");
+        let made = device.read_or_create(true).unwrap().public();
+        assert_eq!(device.read_or_create(true).unwrap().public(), made);
+        assert_eq!(device.read(true).unwrap().public(), made);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_damaged_key_is_refused_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("device.key");
+        fs::write(&file, "not a key").unwrap();
+        let device = DeviceFile { file: Some(file.clone()) };
+        let error = device.read_or_create(true).unwrap_err().to_string();
+        assert!(error.contains("64 hex digits") && !error.contains("not a key"), "{error}");
+        assert_eq!(fs::read_to_string(file).unwrap(), "not a key");
+    }
+}

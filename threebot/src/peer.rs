@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The node of a contract, asked directly.
+
+use crate::{
+    cli::Global,
+    contract,
+    device::DeviceFile,
+    output::{Answer, note},
+    session::Session,
+};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+use std::{
+    io::Read,
+    thread,
+    time::{Duration, Instant},
+};
+use tfgrid_client::{
+    GridAt,
+    api::runtime_types::pallet_grid_contracts::types::ContractKind,
+    peer::{
+        Device, NodeAddress, NodePeer, PeerError,
+        protocol::{Ask, FailedCode, Status},
+    },
+    primitives::{ContractId, NodeId},
+    units::parse_id,
+};
+use tokio::{sync::mpsc, time::sleep};
+
+/// A node reads its tenants' keys at least this often.
+const KNOWN_WITHIN: Duration = Duration::from_secs(45);
+/// From one try to the next.
+const TRY_EVERY: Duration = Duration::from_millis(300);
+
+/// The contract that a command is about, and the key with which its node is asked.
+#[derive(Args)]
+pub struct Target {
+    /// The contract's id
+    #[arg(value_parser = parse_id::<ContractId>)]
+    pub contract: ContractId,
+    #[command(flatten)]
+    device: DeviceFile,
+}
+
+/// A connection to the node of a contract.
+pub struct Connected {
+    pub peer: NodePeer,
+    pub status: Status,
+    pub contract: ContractId,
+}
+
+impl Target {
+    /// Connects to the contract's node, which may need some seconds to learn of a new contract or device.
+    pub async fn connect(&self, global: &Global) -> Result<Connected> {
+        let device = self.device.read(global.json)?;
+        let session = Session::anonymous(global).await?;
+        let at = session.grid.finalized().await?;
+        let (node, address) = address(&at, self.contract, &device).await?;
+        connect(&device, node, &address, self.contract, global.json).await
+    }
+}
+
+/// The node of a contract whose owner has this device.
+async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(NodeId, NodeAddress)> {
+    let Some(record) = at.contract(contract).await? else {
+        return Err(contract::not_open(at, contract).await?);
+    };
+    let ContractKind::Node(deployment) = record.kind else {
+        bail!("contract {contract} has no workloads: it isn't one for a deployment");
+    };
+    let twin = at.twin(record.twin).await?.context("the chain has no twin for the contract's owner")?;
+    if !twin.peer_keys.0.contains(&device.public()) {
+        bail!(
+            "this device isn't one of twin {}, which owns contract {contract}: add it with `threebot device add` and \
+             the owner's key",
+            record.twin
+        );
+    }
+    let node = deployment.node;
+    let address = at.peer(node).await?.with_context(|| format!("no node has the id {node}"))?;
+    Ok((node, address))
+}
+
+/// Dials until the node knows device and contract.
+async fn connect(
+    device: &Device,
+    node: NodeId,
+    address: &NodeAddress,
+    contract: ContractId,
+    json: bool,
+) -> Result<Connected> {
+    let begun = Instant::now();
+    let mut is_told = false;
+    loop {
+        let peer = NodePeer::connect(device, address).await.with_context(|| format!("node {node}"))?;
+        match peer.status(contract).await {
+            Ok(status) => return Ok(Connected { peer, status, contract }),
+            Err(error) if !is_early(&error) || begun.elapsed() > KNOWN_WITHIN => {
+                peer.close().await;
+                return Err(error).with_context(|| format!("node {node}"));
+            }
+            Err(_) => peer.close().await,
+        }
+        if !is_told && begun.elapsed() > 10 * TRY_EVERY {
+            note(&format!("node {node} doesn't know this device or the contract yet: waiting"), json);
+            is_told = true;
+        }
+        sleep(TRY_EVERY).await;
+    }
+}
+
+/// Whether the node may only be some seconds behind.
+fn is_early(error: &PeerError) -> bool {
+    match error {
+        PeerError::Unknown => true,
+        PeerError::Failed(failed) => failed.code == FailedCode::NotFound,
+        _ => false,
+    }
+}
+
+/// A machine that a command tells something.
+#[derive(Args)]
+pub struct OneMachine {
+    #[command(flatten)]
+    target: Target,
+    /// The machine; needed if there are several
+    workload: Option<String>,
+}
+
+impl OneMachine {
+    /// Asks for what is done at once; `done` says what happens.
+    pub async fn tell(self, global: &Global, ask: impl FnOnce(String) -> Ask, done: &str) -> Result<Answer> {
+        let connected = self.target.connect(global).await?;
+        let (contract, workload) = (connected.contract, connected.machine(self.workload)?);
+        let answered = connected.peer.answer(contract, ask(workload.clone())).await;
+        connected.done(answered).await?;
+        let text = format!("{workload} of contract {contract} {done}");
+        Ok(Answer::new(text, json!({ "contract": contract, "workload": workload })))
+    }
+}
+
+impl Connected {
+    /// The machine with this name; the only one if there is no name.
+    pub fn machine(&self, name: Option<String>) -> Result<String> {
+        let names: Vec<_> = self.status.machines.keys().map(String::as_str).collect();
+        match (name, &names[..]) {
+            (Some(name), _) => Ok(name),
+            (None, [only]) => Ok((*only).to_owned()),
+            (None, []) => bail!("contract {} has no machine: `threebot status {0}` says why", self.contract),
+            (None, names) => {
+                bail!("contract {} has several machines: name one of {}", self.contract, names.join(", "))
+            }
+        }
+    }
+
+    /// What the call returns, after the node has been told goodbye.
+    pub async fn done<T>(self, result: Result<T, PeerError>) -> Result<T> {
+        self.peer.close().await;
+        Ok(result?)
+    }
+}
+
+/// What comes in on the standard input, from a thread of its own: a read of it can't be cancelled.
+pub fn standard_input() -> mpsc::Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel(8);
+    thread::spawn(move || {
+        let mut bytes = vec![0; 32 * 1024];
+        while let Ok(count @ 1..) = std::io::stdin().lock().read(&mut bytes) {
+            if sender.blocking_send(bytes[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the owner of a contract does with its machines from elsewhere: output, programs, files.
+
+use super::{Connection, DockerMachines, DriverError, WorkloadId, failure};
+use anyhow::{Context, Error, ensure};
+use bollard::{
+    body_try_stream,
+    container::LogOutput,
+    errors::Error as EngineError,
+    exec::{CreateExecOptions, ResizeExecOptions},
+    query_parameters::{
+        DownloadFromContainerOptionsBuilder, LogsOptionsBuilder, UploadToContainerOptionsBuilder,
+    },
+};
+use futures::{Stream, StreamExt};
+use http_body_util::Full;
+use hyper::{
+    Request, StatusCode,
+    body::Bytes,
+    client::conn::http1,
+    header::{CONNECTION, CONTENT_TYPE, HOST, UPGRADE},
+    upgrade::{self, Upgraded},
+};
+use hyper_util::rt::TokioIo;
+use rustix::process::{Pid, Signal, kill_process};
+use std::{io, time::Duration};
+use tfgrid_client::peer::protocol::{Exec, Logs, TerminalSize};
+use tokio::{net::UnixStream, time::timeout};
+use tracing::debug;
+
+/// Limit for the begin of an answer that lasts as long as the owner likes.
+const TRANSFER: Duration = Duration::from_secs(3_600);
+/// Limit for the engine to connect a program's standard streams.
+const ATTACH_WITHIN: Duration = Duration::from_secs(30);
+
+/// Standard streams of a program. With a terminal, its bytes; without one, its output comes in frames of the engine.
+pub type Streams = TokioIo<Upgraded>;
+
+/// A program that runs in a machine.
+pub struct Program {
+    /// The engine's name of it.
+    id: String,
+    connection: Connection,
+}
+
+impl DockerMachines {
+    /// A machine's output, each line after its time. With `follow`, it ends when the machine stops.
+    ///
+    /// # Errors
+    /// If the engine doesn't answer.
+    pub async fn output(
+        &self,
+        id: &WorkloadId,
+        wanted: &Logs,
+    ) -> Result<impl Stream<Item = Result<LogOutput, DriverError>> + Send + use<>, DriverError> {
+        let name = self.common.names.container(id);
+        let tail = wanted.tail.map_or_else(|| "all".into(), |lines| lines.to_string());
+        let since = wanted.since.and_then(|since| i32::try_from(since).ok()).unwrap_or(0);
+        let options = LogsOptionsBuilder::default().stdout(true).stderr(true).timestamps(true);
+        let options = options.follow(wanted.follow).tail(&tail).since(since).build();
+        let docker = self.docker().await?.with_timeout(TRANSFER);
+        let lines = docker.logs(&name, Some(options));
+        Ok(lines.map(move |line| line.map_err(|error| failure("read the output of", &name, error))))
+    }
+
+    /// Starts a program in a machine; `None` if the machine doesn't run.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub async fn exec(
+        &self,
+        machine: &WorkloadId,
+        wanted: &Exec,
+    ) -> Result<Option<(Program, Streams)>, DriverError> {
+        let connection = self.connection().await?;
+        let name = self.common.names.container(machine);
+        let options = CreateExecOptions {
+            attach_stdin: Some(true),
+            attach_stdout: Some(true),
+            attach_stderr: Some(true),
+            tty: Some(wanted.terminal.is_some()),
+            cmd: Some(wanted.command.clone()),
+            ..Default::default()
+        };
+        let id = match connection.docker.create_exec(&name, options).await {
+            Ok(created) => created.id,
+            Err(EngineError::DockerResponseServerError { status_code: 404 | 409, .. }) => return Ok(None),
+            Err(error) => return Err(failure("run a program in", &name, error)),
+        };
+        let socket = self.choice.socket.trim_start_matches("unix://");
+        let attaching = timeout(ATTACH_WITHIN, attach(socket, &id, wanted.terminal.is_some()));
+        let streams =
+            attaching.await.context("the engine doesn't answer in time").and_then(|streams| streams);
+        let streams = streams.with_context(|| format!("can't run a program in {name}"))?;
+        let program = Program { id, connection };
+        if let Some(size) = wanted.terminal {
+            program.resize(size).await;
+        }
+        Ok(Some((program, streams)))
+    }
+
+    /// A tar archive of a file or folder of a machine.
+    ///
+    /// # Errors
+    /// If the engine doesn't answer.
+    pub async fn copy_out(
+        &self,
+        id: &WorkloadId,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, EngineError>> + Send + use<>, DriverError> {
+        let name = self.common.names.container(id);
+        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
+        let docker = self.docker().await?.with_timeout(TRANSFER);
+        Ok(docker.download_from_container(&name, Some(options)))
+    }
+
+    /// Unpacks a tar archive into a folder of a machine.
+    ///
+    /// # Errors
+    /// Those of the engine: there is no such folder, the disk is full, the archive is damaged.
+    pub async fn copy_in(
+        &self,
+        id: &WorkloadId,
+        path: &str,
+        archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<Result<(), EngineError>, DriverError> {
+        let name = self.common.names.container(id);
+        let options = UploadToContainerOptionsBuilder::default().path(path).build();
+        let docker = self.docker().await?.with_timeout(TRANSFER);
+        Ok(docker.upload_to_container(&name, Some(options), body_try_stream(archive)).await)
+    }
+}
+
+impl Program {
+    /// Tells its terminal another size. A program that has ended has none.
+    pub async fn resize(&self, size: TerminalSize) {
+        let size = ResizeExecOptions { height: size.rows, width: size.columns };
+        if let Err(error) = self.connection.docker.resize_exec(&self.id, size).await {
+            debug!("can't resize a terminal: {error}");
+        }
+    }
+
+    /// Its exit code, `None` while it runs.
+    ///
+    /// # Errors
+    /// If the engine doesn't answer.
+    pub async fn exit_code(&self) -> Result<Option<i64>, DriverError> {
+        let inspected = self.connection.docker.inspect_exec(&self.id).await;
+        let inspected = inspected.map_err(|error| failure("inspect the program", &self.id, error))?;
+        Ok(inspected.exit_code.filter(|_| inspected.running != Some(true)))
+    }
+
+    /// Sends it a signal, if it runs.
+    pub async fn signal(&self, signal: Signal) {
+        let Ok(inspected) = self.connection.docker.inspect_exec(&self.id).await else { return };
+        let pid = inspected.pid.filter(|_| inspected.running == Some(true));
+        let Some(pid) = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) else { return };
+        if let Err(error) = kill_process(pid, signal) {
+            debug!("can't send a signal to a program: {error}");
+        }
+    }
+}
+
+/// Starts a program that was created, and takes over the connection. bollard takes what a terminal shows for frames
+/// where it looks like one, and waits for gigabytes.
+async fn attach(socket: &str, id: &str, has_terminal: bool) -> Result<Streams, Error> {
+    let stream = UnixStream::connect(socket).await.with_context(|| format!("can't reach {socket}"))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection.with_upgrades());
+    let request = Request::post(format!("/exec/{id}/start"))
+        .header(HOST, "engine")
+        .header(CONTENT_TYPE, "application/json")
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "tcp")
+        .body(Full::<Bytes>::from(format!(r#"{{"Detach":false,"Tty":{has_terminal}}}"#)))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    ensure!(status == StatusCode::SWITCHING_PROTOCOLS, "the engine answers {status}");
+    Ok(TokioIo::new(upgrade::on(response).await?))
+}

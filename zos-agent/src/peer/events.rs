@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What has happened to contracts, for their owners: the differences between two passes of the engine.
+
+use crate::{
+    clock::unix_ms,
+    drivers::{Condition, MachineState, ObservedMachine},
+    engine::{
+        Standing, Standings,
+        observed::{Observed, ObservedContract},
+    },
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use tfgrid_client::peer::protocol::Event;
+use tfgrid_primitives::ContractId;
+use tokio::sync::watch;
+
+/// Events that are kept of a contract.
+const KEPT: usize = 100;
+
+/// The last events of each contract, with the number of those before.
+#[derive(Clone, Debug, Default)]
+pub struct EventLog(BTreeMap<ContractId, Events>);
+
+#[derive(Clone, Debug, Default)]
+struct Events {
+    dropped: usize,
+    kept: VecDeque<Event>,
+}
+
+impl EventLog {
+    /// The events of a contract from number `from` on, and the number of the next one.
+    pub fn since(&self, contract: ContractId, from: usize) -> (Vec<Event>, usize) {
+        let Some(events) = self.0.get(&contract) else { return (Vec::new(), from) };
+        let new = events.kept.iter().skip(from.saturating_sub(events.dropped)).cloned().collect();
+        (new, events.dropped.saturating_add(events.kept.len()))
+    }
+
+    fn add(&mut self, contract: ContractId, event: Event) {
+        let events = self.0.entry(contract).or_default();
+        events.kept.push_back(event);
+        if events.kept.len() > KEPT {
+            events.kept.pop_front();
+            events.dropped = events.dropped.saturating_add(1);
+        }
+    }
+}
+
+/// Records events.
+pub struct Recorder {
+    observed: watch::Receiver<Arc<Observed>>,
+    standings: watch::Receiver<Arc<Standings>>,
+    log: watch::Sender<EventLog>,
+}
+
+impl Recorder {
+    /// Records to `log` once it runs.
+    pub fn new(
+        observed: watch::Receiver<Arc<Observed>>,
+        standings: watch::Receiver<Arc<Standings>>,
+        log: watch::Sender<EventLog>,
+    ) -> Self {
+        Self { observed, standings, log }
+    }
+
+    /// Records, for ever.
+    pub async fn run(mut self) {
+        let (mut observed, mut standings) = (Arc::<Observed>::default(), Arc::<Standings>::default());
+        loop {
+            let changed = tokio::select! {
+                changed = self.observed.changed() => changed,
+                changed = self.standings.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+            let (now, standings_now) =
+                (self.observed.borrow_and_update().clone(), self.standings.borrow_and_update().clone());
+            let mut news = changes(&observed, &now);
+            news.extend(news_of(&standings, &standings_now));
+            self.log.send_if_modified(|log| {
+                let gone = |contract: &ContractId| {
+                    !now.contains_key(contract) && !standings_now.contains_key(contract)
+                };
+                log.0.retain(|contract, _| !gone(contract));
+                for (contract, workload, what) in &news {
+                    if !gone(contract) {
+                        let event =
+                            Event { at_ms: unix_ms(), workload: workload.clone(), what: what.clone() };
+                        log.add(*contract, event);
+                    }
+                }
+                !news.is_empty()
+            });
+            (observed, standings) = (now, standings_now);
+        }
+    }
+}
+
+/// Contract, workload if it is about one, and what has happened.
+type News = (ContractId, Option<String>, String);
+
+/// What has happened to machines.
+fn changes(before: &Observed, now: &Observed) -> Vec<News> {
+    let nothing = ObservedContract::default();
+    let mut news = Vec::new();
+    for (contract, there) in now {
+        let then = &before.get(contract).unwrap_or(&nothing).machines;
+        for (name, machine) in &there.machines {
+            let what = change(then.get(name), machine);
+            news.extend(what.into_iter().map(|what| (*contract, Some(name.clone()), what)));
+        }
+        let gone = then.keys().filter(|name| !there.machines.contains_key(*name));
+        news.extend(gone.map(|name| (*contract, Some(name.clone()), "removed".into())));
+    }
+    news
+}
+
+fn change(before: Option<&ObservedMachine>, now: &ObservedMachine) -> Vec<String> {
+    let Some(before) = before else {
+        return match now.how_it_stopped() {
+            None => vec!["created".into(), "started".into()],
+            Some(_) => vec!["created".into()],
+        };
+    };
+    match (&before.state, &now.state) {
+        (MachineState::Running { .. }, MachineState::Stopped { how, .. }) => vec![format!("ended: {how}")],
+        (MachineState::Stopped { .. }, MachineState::Running { .. }) => vec!["started".into()],
+        (MachineState::Running { .. }, MachineState::Running { .. }) if before.instance != now.instance => {
+            vec!["started again".into()]
+        }
+        (MachineState::Running { condition: then, .. }, MachineState::Running { condition, .. })
+            if then != condition =>
+        {
+            condition_change(condition)
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn condition_change(condition: &Condition) -> Vec<String> {
+    match condition {
+        Condition::Healthy => vec!["healthy".into()],
+        Condition::Unhealthy(found) => vec![format!("unhealthy: {found}")],
+        Condition::Unchecked | Condition::Starting => Vec::new(),
+    }
+}
+
+/// What has happened to versions.
+fn news_of(before: &Standings, now: &Standings) -> Vec<News> {
+    let news = now.iter().flat_map(|(contract, standing)| {
+        let then = before.get(contract);
+        let is_new = then.is_none_or(|then| then.version != standing.version);
+        let was_ready = then.is_some_and(|then| then.is_ready) && !is_new;
+        let old_trouble = then.and_then(|then| then.trouble.as_ref()).filter(|_| !is_new);
+        let Standing { version, is_ready, trouble } = standing;
+        let begun = is_new.then(|| format!("version {version} is to run"));
+        let ready = (*is_ready && !was_ready).then(|| format!("version {version} runs"));
+        let failed = trouble.clone().filter(|trouble| Some(trouble) != old_trouble);
+        [begun, failed, ready].into_iter().flatten().map(|what| (*contract, None, what))
+    });
+    news.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drivers::WorkloadId;
+
+    fn machine(instance: &str, state: MachineState) -> ObservedMachine {
+        let id = WorkloadId { contract: 7, name: "web".into() };
+        ObservedMachine { id, hash: String::new(), instance: instance.into(), state }
+    }
+
+    fn running(condition: Condition) -> MachineState {
+        MachineState::Running { ip: None, condition }
+    }
+
+    fn whats(before: Option<ObservedMachine>, now: Option<ObservedMachine>) -> Vec<String> {
+        let observed = |machine: Option<ObservedMachine>| {
+            let machines = machine.into_iter().map(|machine| ("web".into(), machine)).collect();
+            Observed::from([(7, ObservedContract { machines, ..Default::default() })])
+        };
+        changes(&observed(before), &observed(now)).into_iter().map(|(_, _, what)| what).collect()
+    }
+
+    #[test]
+    fn starts_ends_and_health_of_a_machine_are_events() {
+        let stopped = |how: &str| MachineState::Stopped { how: how.into(), exit: Some(137) };
+        let up = || Some(machine("1", running(Condition::Unchecked)));
+        let dead = || Some(machine("1", stopped("out of memory")));
+        assert_eq!(whats(None, up()), ["created", "started"]);
+        assert_eq!(whats(up(), dead()), ["ended: out of memory"]);
+        assert_eq!(whats(dead(), up()), ["started"]);
+        assert_eq!(whats(up(), Some(machine("2", running(Condition::Unchecked)))), ["started again"]);
+        let sick = Some(machine("1", running(Condition::Unhealthy("no answer".into()))));
+        assert_eq!(whats(up(), sick), ["unhealthy: no answer"]);
+        assert_eq!(whats(up(), None), ["removed"]);
+        assert!(whats(up(), up()).is_empty());
+    }
+
+    #[test]
+    fn versions_and_their_troubles_are_events() {
+        let standing = |version, is_ready, trouble: Option<&str>| {
+            let trouble = trouble.map(Into::into);
+            Standings::from([(7, Standing { version, is_ready, trouble })])
+        };
+        let whats = |before: &Standings, now: &Standings| -> Vec<String> {
+            news_of(before, now).into_iter().map(|(_, _, what)| what).collect()
+        };
+        let begun = standing(1, false, None);
+        assert_eq!(whats(&Standings::new(), &begun), ["version 1 is to run"]);
+        let failed = standing(1, false, Some("no such image"));
+        assert_eq!(whats(&begun, &failed), ["no such image"]);
+        assert!(whats(&failed, &failed).is_empty());
+        let ready = standing(1, true, None);
+        assert_eq!(whats(&failed, &ready), ["version 1 runs"]);
+        assert_eq!(whats(&ready, &standing(2, true, None)), ["version 2 is to run", "version 2 runs"]);
+    }
+
+    #[test]
+    fn old_events_make_room() {
+        let mut log = EventLog::default();
+        for number in 0..KEPT + 5 {
+            log.add(7, Event { at_ms: number as u64, workload: None, what: String::new() });
+        }
+        let (events, next) = log.since(7, 0);
+        assert_eq!((events.len(), events[0].at_ms, next), (KEPT, 5, KEPT + 5));
+        assert_eq!(log.since(7, KEPT + 3).0.len(), 2);
+        assert_eq!(log.since(8, 0), (Vec::new(), 0));
+    }
+}

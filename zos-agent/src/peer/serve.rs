@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections of callers, and the requests on their streams.
+
+use super::{EventLog, Known, streams::Streams};
+use crate::{
+    chain::Snapshot,
+    engine::{Holds, Standings, observed::Observed},
+};
+use anyhow::Error;
+use iroh::{
+    Endpoint,
+    endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream},
+};
+use serde::Serialize;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tfgrid_client::peer::{
+    UNKNOWN_CALLER,
+    frame::{Frame, FrameError},
+    protocol::{Ask, Failed, FailedCode, Message, Request},
+};
+use tfgrid_primitives::PublicKey;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tracing::debug;
+
+/// Handshakes at the same time.
+const MAX_HANDSHAKES: usize = 64;
+/// Connections at the same time, and of one key.
+const MAX_CONNECTIONS: usize = 1_024;
+const MAX_CONNECTIONS_OF_KEY: usize = 16;
+/// Limit for a handshake, and for the request on a stream that was opened.
+const BEGIN_WITHIN: Duration = Duration::from_secs(10);
+/// A reader that takes nothing for so long is left.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
+
+/// What callers can ask of.
+#[derive(Clone)]
+pub struct Sources {
+    /// Who may ask.
+    pub known: watch::Receiver<Arc<Known>>,
+    /// What the chain wants.
+    pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// What is here.
+    pub observed: watch::Receiver<Arc<Observed>>,
+    /// How far the engine is.
+    pub standings: watch::Receiver<Arc<Standings>>,
+    /// What has happened.
+    pub log: watch::Receiver<EventLog>,
+    /// What owners have stopped.
+    pub holds: Holds,
+}
+
+/// Serves callers.
+pub struct Server {
+    endpoint: Endpoint,
+    caller: Arc<Caller>,
+}
+
+/// What every connection needs.
+struct Caller {
+    streams: Streams,
+    sources: Sources,
+    connections: Mutex<HashMap<PublicKey, usize>>,
+}
+
+impl Server {
+    /// Serves on this endpoint once it runs.
+    pub fn new(endpoint: &super::PeerEndpoint, streams: Streams, sources: Sources) -> Self {
+        let caller = Caller { streams, sources, connections: Mutex::default() };
+        Self { endpoint: endpoint.endpoint.clone(), caller: Arc::new(caller) }
+    }
+
+    /// Serves for ever.
+    pub async fn run(self) {
+        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+        let mut connections = JoinSet::new();
+        while let Some(incoming) = self.endpoint.accept().await {
+            while connections.try_join_next().is_some() {}
+            let is_room = connections.len() < MAX_CONNECTIONS;
+            let Some(permit) = handshakes.clone().try_acquire_owned().ok().filter(|_| is_room) else {
+                incoming.refuse();
+                continue;
+            };
+            // Nobody makes the node work with a forged address.
+            if matches!(incoming.remote_addr(), IncomingAddr::Ip(_)) && !incoming.remote_addr_validated() {
+                if let Err(error) = incoming.retry() {
+                    error.into_incoming().ignore();
+                }
+                continue;
+            }
+            let caller = self.caller.clone();
+            connections.spawn(async move {
+                let connection = handshake(incoming).await;
+                drop(permit);
+                match connection {
+                    Ok(connection) => caller.serve(connection).await,
+                    Err(error) => debug!("a caller's handshake failed: {error:#}"),
+                }
+            });
+        }
+    }
+}
+
+async fn handshake(incoming: Incoming) -> Result<Connection, Error> {
+    Ok(timeout(BEGIN_WITHIN, incoming.accept()?).await??)
+}
+
+impl Caller {
+    async fn serve(self: Arc<Self>, connection: Connection) {
+        let key = *connection.remote_id().as_bytes();
+        let mut known = self.sources.known.clone();
+        let place = Place::take(&self, key);
+        if place.is_none() || !known.borrow_and_update().knows(&key) {
+            connection.close(UNKNOWN_CALLER.into(), b"");
+            return;
+        }
+        let mut requests = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = connection.accept_bi() => {
+                    let Ok((send, receive)) = stream else { return };
+                    while requests.try_join_next().is_some() {}
+                    requests.spawn(self.clone().answer(key, send, receive));
+                }
+                changed = known.changed() => {
+                    if changed.is_err() || !known.borrow_and_update().knows(&key) {
+                        connection.close(UNKNOWN_CALLER.into(), b"");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Answers the request on a stream.
+    async fn answer(self: Arc<Self>, key: PublicKey, send: SendStream, mut receive: RecvStream) {
+        let mut reply = Reply(send);
+        let answered = match timeout(BEGIN_WITHIN, Frame::<Request>::read(&mut receive)).await {
+            Ok(Ok(Some(Frame::Message(request)))) => self.permitted(key, request, &mut reply, receive).await,
+            Ok(Ok(None)) | Err(_) => return,
+            Ok(Ok(Some(_))) => Err(failed(FailedCode::BadRequest, "a stream begins with a request")),
+            Ok(Err(error)) => Err(failed(FailedCode::BadRequest, &error.to_string())),
+        };
+        if let Err(failed) = answered {
+            // A caller that has gone needs no reason.
+            let _ = reply.message(Message::Failed(failed)).await;
+        }
+        reply.finish().await;
+    }
+
+    /// Answers while the key is one of the contract's owner.
+    async fn permitted(
+        &self,
+        key: PublicKey,
+        Request { contract, ask }: Request,
+        reply: &mut Reply,
+        receive: RecvStream,
+    ) -> Result<(), Failed> {
+        let mut known = self.sources.known.clone();
+        if !known.borrow_and_update().permits(&key, contract) {
+            let message = format!("your twin has no contract {contract} on this node");
+            return Err(failed(FailedCode::NotFound, &message));
+        }
+        let ends = known.wait_for(|known| !known.permits(&key, contract));
+        tokio::select! {
+            answered = self.answer_ask(contract, ask, reply, receive) => answered,
+            _ = ends => {
+                let why = "the contract has closed, or this device's key is none of its owner's any more";
+                Err(failed(FailedCode::Closed, why))
+            }
+        }
+    }
+
+    async fn answer_ask(
+        &self,
+        contract: u64,
+        ask: Ask,
+        reply: &mut Reply,
+        receive: RecvStream,
+    ) -> Result<(), Failed> {
+        let Self { streams, sources, .. } = self;
+        match ask {
+            Ask::Status {} => reply.message(Message::Status(sources.status(contract)?)).await,
+            Ask::Stats {} => reply.message(Message::Stats(streams.stats(sources, contract).await?)).await,
+            Ask::Events { follow } => sources.events(contract, follow, reply).await,
+            Ask::Logs(logs) => streams.logs(sources, contract, logs, reply).await,
+            Ask::Exec(exec) => streams.exec(sources, contract, exec, reply, receive).await,
+            Ask::Restart { workload } => streams.restart(sources, contract, workload, reply).await,
+            Ask::Stop { workload } => sources.hold(contract, &workload, true, reply).await,
+            Ask::Start { workload } => sources.hold(contract, &workload, false, reply).await,
+            Ask::CopyOut(place) => streams.copy_out(sources, contract, place, reply).await,
+            Ask::CopyIn(place) => streams.copy_in(sources, contract, place, reply, receive).await,
+            Ask::Forward(forward) => streams.forward(sources, contract, forward, reply, receive).await,
+        }
+    }
+}
+
+/// A connection that counts for its key.
+struct Place(Arc<Caller>, PublicKey);
+
+impl Place {
+    /// `None` if the key has as many as it may.
+    fn take(caller: &Arc<Caller>, key: PublicKey) -> Option<Self> {
+        let mut connections = caller.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = connections.entry(key).or_default();
+        if *count >= MAX_CONNECTIONS_OF_KEY {
+            return None;
+        }
+        *count += 1;
+        Some(Self(caller.clone(), key))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = connections.get_mut(&self.1) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                connections.remove(&self.1);
+            }
+        }
+    }
+}
+
+/// The node's direction of a stream.
+pub struct Reply(SendStream);
+
+impl Reply {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// If the caller doesn't take it.
+    pub async fn message(&mut self, message: Message) -> Result<(), Failed> {
+        self.frame(Frame::Message(message)).await
+    }
+
+    /// Sends a frame.
+    ///
+    /// # Errors
+    /// If the caller doesn't take it.
+    pub async fn frame<M: Serialize>(&mut self, frame: Frame<M>) -> Result<(), Failed> {
+        let sent = timeout(TAKEN_WITHIN, frame.write(&mut self.0)).await;
+        sent.map_err(|_| failed(FailedCode::Closed, "nothing is read at the other end"))?.map_err(gone)
+    }
+
+    /// The stream without frames.
+    pub fn raw(&mut self) -> &mut SendStream {
+        &mut self.0
+    }
+
+    async fn finish(mut self) {
+        // An error says that the caller has gone.
+        let _ = self.0.finish();
+        let _ = timeout(TAKEN_WITHIN, self.0.stopped()).await;
+    }
+}
+
+/// The caller is gone, and needs no reason.
+fn gone(error: FrameError) -> Failed {
+    failed(FailedCode::Closed, &error.to_string())
+}
+
+/// A failure to be told.
+pub fn failed(code: FailedCode, message: &str) -> Failed {
+    Failed { code, message: message.to_owned() }
+}

@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Answers to requests.
+
+use super::serve::{Reply, Sources, failed};
+use crate::{
+    chain::desired::Workloads,
+    drivers::{
+        Condition, DriverError, MachineDriver, MachineState, ObservedMachine, WorkloadId,
+        machine::{
+            DockerMachines,
+            console::{Program, Streams as ProgramStreams},
+        },
+    },
+};
+use anyhow::Error;
+use bollard::{container::LogOutput, errors::Error as EngineError};
+use futures::{Stream, StreamExt, stream};
+use hyper::body::Bytes;
+use iroh::endpoint::RecvStream;
+use rustix::process::Signal;
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    pin::pin,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+use tfgrid_client::peer::{
+    frame::{Frame, MAX_FRAME_BYTES},
+    protocol::{
+        Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Place, Protocol, Stats,
+        Status,
+    },
+};
+use tfgrid_primitives::ContractId;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional, join, split},
+    net::{TcpStream, UdpSocket},
+    time::{sleep, timeout},
+};
+use tracing::debug;
+
+/// Limit for a port of a machine to take a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A forwarded UDP port without a datagram for so long ends.
+const UDP_IDLE: Duration = Duration::from_secs(300);
+/// Limit of a UDP datagram.
+const DATAGRAM_BYTES: usize = 65_535;
+/// How often the exit code of a program is asked for, after its output has ended.
+const EXIT_EVERY: Duration = Duration::from_millis(50);
+/// Limit for that exit code.
+const EXIT_WITHIN: Duration = Duration::from_secs(10);
+/// Time that a program has to end after its caller has gone.
+const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
+/// Delay before the output of a machine that can't be read is tried again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+/// Bytes of the time before each line of output.
+const TIME_BYTES: usize = 30;
+/// Bytes before each piece of a program's output without a terminal: its kind, and its length in the last four.
+const PIECE_HEADER_BYTES: usize = 8;
+/// Kind of a piece that is of the standard error.
+const STANDARD_ERROR: u8 = 2;
+
+impl Sources {
+    /// How a contract's workloads fare.
+    pub fn status(&self, contract: ContractId) -> Result<Status, Failed> {
+        let snapshot = self.snapshots.borrow().clone();
+        let desired = snapshot
+            .as_ref()
+            .and_then(|snapshot| snapshot.contracts.get(&contract))
+            .ok_or_else(no_contract)?;
+        let standing = self.standings.borrow().get(&contract).cloned().unwrap_or_default();
+        let observed = self.observed.borrow().clone();
+        let target = desired.pending.iter().find(|pending| pending.version.number == standing.version);
+        let workloads = target.unwrap_or(&desired.active).workloads();
+        let there = observed.get(&contract).map(|there| &there.machines);
+        let machines = workloads.into_iter().flat_map(|workloads| &workloads.machines).map(|spec| {
+            let machine = there.and_then(|machines| machines.get(&spec.id.name));
+            (spec.id.name.clone(), machine_status(machine, self.holds.contains(&spec.id)))
+        });
+        Ok(Status {
+            version: standing.version,
+            ready: standing.is_ready,
+            trouble: standing.trouble,
+            machines: machines.collect(),
+        })
+    }
+
+    /// The events of a contract.
+    pub async fn events(&self, contract: ContractId, follow: bool, reply: &mut Reply) -> Result<(), Failed> {
+        let mut log = self.log.clone();
+        let mut next = 0;
+        loop {
+            let (events, after) = log.borrow_and_update().since(contract, next);
+            next = after;
+            for event in events {
+                reply.message(Message::Event(event)).await?;
+            }
+            if !follow {
+                return reply.message(Message::Done {}).await;
+            }
+            log.changed().await.map_err(|_| failed(FailedCode::Failed, "the agent stops"))?;
+        }
+    }
+
+    /// Stops a machine for good, or lets it run again.
+    pub async fn hold(
+        &self,
+        contract: ContractId,
+        workload: &str,
+        is_held: bool,
+        reply: &mut Reply,
+    ) -> Result<(), Failed> {
+        self.machine(contract, workload)?;
+        let id = WorkloadId { contract, name: workload.into() };
+        self.holds.set(&id, is_held).map_err(|error| broken(error.into()))?;
+        reply.message(Message::Done {}).await
+    }
+
+    /// The machine with this name, `None` if it isn't there yet.
+    fn machine(&self, contract: ContractId, workload: &str) -> Result<Option<ObservedMachine>, Failed> {
+        let there = self.observed.borrow().clone();
+        let machine = there.get(&contract).and_then(|there| there.machines.get(workload)).cloned();
+        if machine.is_none() {
+            let snapshot = self.snapshots.borrow().clone();
+            let desired = snapshot.as_ref().and_then(|snapshot| snapshot.contracts.get(&contract));
+            let targets =
+                desired.into_iter().flat_map(|desired| desired.pending.iter().chain([&desired.active]));
+            let names: Vec<_> = targets.filter_map(|target| target.workloads()).flat_map(names).collect();
+            if !names.contains(&workload) {
+                let message =
+                    format!("contract {contract} has no machine {workload}; it has: {}", names.join(", "));
+                return Err(failed(FailedCode::NotFound, &message));
+            }
+        }
+        Ok(machine)
+    }
+
+    /// The address of a machine that runs.
+    fn running(&self, contract: ContractId, workload: &str) -> Result<ObservedMachine, Failed> {
+        match self.machine(contract, workload)? {
+            Some(machine) if machine.is_running() => Ok(machine),
+            _ => Err(not_running(workload)),
+        }
+    }
+}
+
+fn names(workloads: &Workloads) -> impl Iterator<Item = &str> {
+    workloads.machines.iter().map(|spec| spec.id.name.as_str())
+}
+
+fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineStatus {
+    let Some(machine) = machine else {
+        return MachineStatus { state: "missing".into(), ..Default::default() };
+    };
+    match &machine.state {
+        MachineState::Running { ip, condition } => {
+            let health = match condition {
+                Condition::Unchecked => None,
+                Condition::Starting => Some("starting".into()),
+                Condition::Healthy => Some("healthy".into()),
+                Condition::Unhealthy(found) => Some(format!("unhealthy: {found}")),
+            };
+            MachineStatus { state: "running".into(), ip: *ip, health, ended: None }
+        }
+        MachineState::Stopped { .. } if is_held => {
+            MachineStatus { state: "stopped by its owner".into(), ..Default::default() }
+        }
+        MachineState::Stopped { how, .. } => {
+            MachineStatus { state: "stopped".into(), ended: Some(how.clone()), ..Default::default() }
+        }
+    }
+}
+
+/// What streams are made of.
+pub struct Streams {
+    machines: Arc<DockerMachines>,
+}
+
+impl Streams {
+    /// Of these machines.
+    pub fn new(machines: Arc<DockerMachines>) -> Self {
+        Self { machines }
+    }
+
+    /// What a contract's machines use.
+    pub async fn stats(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+    ) -> Result<BTreeMap<String, Stats>, Failed> {
+        let there = sources.observed.borrow().get(&contract).cloned().unwrap_or_default();
+        let mut stats = BTreeMap::new();
+        for machine in there.machines.values().filter(|machine| machine.is_running()) {
+            let Some(usage) = self.machines.usage(&machine.id).await.map_err(broken)? else { continue };
+            let of_machine = Stats {
+                cpu_ms: usage.cpu_ms,
+                memory_bytes: usage.memory_bytes,
+                received_bytes: usage.received_bytes,
+                sent_bytes: usage.sent_bytes,
+            };
+            stats.insert(machine.id.name.clone(), of_machine);
+        }
+        Ok(stats)
+    }
+
+    /// Sends a machine's output; if it is followed, also that of its next runs.
+    pub async fn logs(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        mut wanted: Logs,
+        reply: &mut Reply,
+    ) -> Result<(), Failed> {
+        let id = WorkloadId { contract, name: wanted.workload.clone() };
+        let mut observed = sources.observed.clone();
+        let mut last = Vec::new();
+        loop {
+            observed.borrow_and_update();
+            if sources.machine(contract, &id.name)?.is_some() {
+                let output = self.machines.output(&id, &wanted).await.map_err(broken)?;
+                let ended = send_output(output, &wanted, &mut last, reply).await?;
+                if let (Err(error), false) = (ended, wanted.follow) {
+                    return Err(broken(error));
+                }
+                // What was sent is skipped by its time.
+                wanted.tail = None;
+                wanted.since = seconds(&last).or(wanted.since);
+            } else if !wanted.follow {
+                return Err(not_running(&id.name));
+            }
+            if !wanted.follow {
+                return reply.message(Message::Done {}).await;
+            }
+            observed.changed().await.map_err(|_| failed(FailedCode::Failed, "the agent stops"))?;
+            sleep(READ_AGAIN).await;
+        }
+    }
+
+    /// Stops a machine; the engine starts it again.
+    pub async fn restart(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        workload: String,
+        reply: &mut Reply,
+    ) -> Result<(), Failed> {
+        let machine = sources.running(contract, &workload)?;
+        self.machines.stop(&machine.id).await.map_err(broken)?;
+        reply.message(Message::Done {}).await
+    }
+
+    /// Runs a program in a machine until it ends or its caller goes.
+    pub async fn exec(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        wanted: Exec,
+        reply: &mut Reply,
+        receive: RecvStream,
+    ) -> Result<(), Failed> {
+        if wanted.command.is_empty() {
+            return Err(failed(FailedCode::BadRequest, "no program is named"));
+        }
+        let machine = sources.running(contract, &wanted.workload)?;
+        let started = self.machines.exec(&machine.id, &wanted).await.map_err(broken)?;
+        let Some((program, streams)) = started else { return Err(not_running(&wanted.workload)) };
+        let running = Running(Some(program));
+        let Some(program) = &running.0 else { return Ok(()) };
+        reply.message(Message::Ready {}).await?;
+        let (output, input) = split(streams);
+        tokio::select! {
+            sent = send_program(output, wanted.terminal.is_some(), reply) => sent?,
+            () = take_input(receive, input, program) => {
+                return Err(failed(FailedCode::Closed, "the caller has gone"));
+            }
+        }
+        let code = exit_code(program).await?;
+        running.ended();
+        reply.message(Message::Exit { code }).await
+    }
+
+    /// Sends a file or folder of a machine.
+    pub async fn copy_out(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        Place { workload, path }: Place,
+        reply: &mut Reply,
+    ) -> Result<(), Failed> {
+        let id = self.existing(sources, contract, &workload)?;
+        let mut archive = pin!(self.machines.copy_out(&id, &path).await.map_err(broken)?);
+        let mut is_begun = false;
+        while let Some(bytes) = archive.next().await {
+            let bytes = bytes.map_err(|error| copy_failed(&workload, &path, error))?;
+            if !is_begun {
+                reply.message(Message::Ready {}).await?;
+                is_begun = true;
+            }
+            reply.frame(Frame::<Message>::Data(bytes.to_vec())).await?;
+        }
+        reply.message(Message::Done {}).await
+    }
+
+    /// Unpacks what the caller sends in a folder of a machine.
+    pub async fn copy_in(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        Place { workload, path }: Place,
+        reply: &mut Reply,
+        receive: RecvStream,
+    ) -> Result<(), Failed> {
+        let id = self.existing(sources, contract, &workload)?;
+        reply.message(Message::Ready {}).await?;
+        let unpacked = self.machines.copy_in(&id, &path, archive(receive)).await.map_err(broken)?;
+        unpacked.map_err(|error| copy_failed(&workload, &path, error))?;
+        reply.message(Message::Done {}).await
+    }
+
+    /// Connects the caller with a port of a machine.
+    pub async fn forward(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        Forward { workload, protocol, port }: Forward,
+        reply: &mut Reply,
+        receive: RecvStream,
+    ) -> Result<(), Failed> {
+        let machine = sources.running(contract, &workload)?;
+        let MachineState::Running { ip: Some(ip), .. } = machine.state else {
+            return Err(not_running(&workload));
+        };
+        let to = SocketAddr::new(ip, port);
+        let refused = |why: io::Error| {
+            failed(FailedCode::NotRunning, &format!("port {port} of {workload} takes no connection: {why}"))
+        };
+        match protocol {
+            Protocol::Tcp => {
+                let connecting = timeout(CONNECT_WITHIN, TcpStream::connect(to)).await;
+                let stream =
+                    connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(refused)?;
+                reply.message(Message::Ready {}).await?;
+                forward_tcp(stream, reply, receive).await;
+                Ok(())
+            }
+            Protocol::Udp => {
+                let socket = connected(to).await.map_err(refused)?;
+                reply.message(Message::Ready {}).await?;
+                forward_udp(socket, reply, receive).await
+            }
+        }
+    }
+
+    fn existing(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        workload: &str,
+    ) -> Result<WorkloadId, Failed> {
+        let machine = sources.machine(contract, workload)?;
+        machine.map(|machine| machine.id).ok_or_else(|| not_running(workload))
+    }
+}
+
+/// Sends lines until the output ends. Skips those up to the time `last`, and notes there that of the last one.
+async fn send_output(
+    output: impl Stream<Item = Result<LogOutput, DriverError>>,
+    wanted: &Logs,
+    last: &mut Vec<u8>,
+    reply: &mut Reply,
+) -> Result<Result<(), DriverError>, Failed> {
+    let mut output = pin!(output);
+    let seen = last.clone();
+    while let Some(line) = output.next().await {
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => return Ok(Err(error)),
+        };
+        let (is_error, bytes) = match line {
+            LogOutput::StdErr { message } => (true, message),
+            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
+                (false, message)
+            }
+        };
+        let time = bytes.get(..TIME_BYTES).unwrap_or_default();
+        if time <= &seen[..] {
+            continue;
+        }
+        *last = time.to_vec();
+        let from = if wanted.timestamps { 0 } else { (TIME_BYTES + 1).min(bytes.len()) };
+        let bytes = bytes[from..].to_vec();
+        let frame = if is_error { Frame::<Message>::Errors(bytes) } else { Frame::Data(bytes) };
+        reply.frame(frame).await?;
+    }
+    Ok(Ok(()))
+}
+
+/// Seconds since 1970 of the time before a line.
+fn seconds(time: &[u8]) -> Option<u32> {
+    let text = std::str::from_utf8(time).ok()?;
+    let time = humantime::parse_rfc3339(text).ok()?;
+    time.duration_since(UNIX_EPOCH).ok()?.as_secs().try_into().ok()
+}
+
+/// A program that is ended when this is dropped.
+struct Running(Option<Program>);
+
+impl Running {
+    /// The program has ended by itself.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(program) = self.0.take() {
+            tokio::spawn(hang_up(program));
+        }
+    }
+}
+
+/// Ends a program as a terminal does that is closed, then by force.
+async fn hang_up(program: Program) {
+    program.signal(Signal::HUP).await;
+    let ended = async {
+        while !matches!(program.exit_code().await, Ok(Some(_)) | Err(_)) {
+            sleep(EXIT_EVERY).await;
+        }
+    };
+    if timeout(HANGS_UP_WITHIN, ended).await.is_err() {
+        program.signal(Signal::KILL).await;
+    }
+}
+
+/// Sends what a program writes until it has ended.
+async fn send_program(
+    mut output: ReadHalf<ProgramStreams>,
+    has_terminal: bool,
+    reply: &mut Reply,
+) -> Result<(), Failed> {
+    let mut bytes = vec![0; MAX_FRAME_BYTES];
+    loop {
+        let is_error = if has_terminal { Some((false, usize::MAX)) } else { piece(&mut output).await };
+        // The engine's end of the stream is the program's.
+        let Some((is_error, mut left)) = is_error else { return Ok(()) };
+        while left > 0 {
+            let room = bytes.len().min(left);
+            let Ok(count @ 1..) = output.read(&mut bytes[..room]).await else { return Ok(()) };
+            left -= count;
+            let read = bytes[..count].to_vec();
+            reply.frame(if is_error { Frame::<Message>::Errors(read) } else { Frame::Data(read) }).await?;
+        }
+    }
+}
+
+/// Whether the next piece is of the standard error, and its length; `None` at the end.
+async fn piece(output: &mut (impl AsyncRead + Unpin)) -> Option<(bool, usize)> {
+    let mut header = [0; PIECE_HEADER_BYTES];
+    output.read_exact(&mut header).await.ok()?;
+    let [kind, _, _, _, length @ ..] = header;
+    Some((kind == STANDARD_ERROR, u32::from_be_bytes(length) as usize))
+}
+
+/// Passes on what the caller sends, until the caller has gone.
+async fn take_input(mut receive: RecvStream, mut input: WriteHalf<ProgramStreams>, program: &Program) {
+    loop {
+        match Frame::<Control>::read(&mut receive).await {
+            // A program that has closed its input goes on.
+            Ok(Some(Frame::Data(bytes))) => drop(input.write_all(&bytes).await),
+            Ok(Some(Frame::Message(Control::Resize(size)))) => program.resize(size).await,
+            Ok(Some(Frame::Message(Control::Signal(number)))) => {
+                if let Some(signal) = Signal::from_named_raw(number) {
+                    program.signal(signal).await;
+                }
+            }
+            Ok(None) => {
+                drop(input.shutdown().await);
+                // The stream of a caller who has gone breaks.
+                drop(receive.received_reset().await);
+                return pending().await;
+            }
+            Ok(Some(Frame::Errors(_))) | Err(_) => return,
+        }
+    }
+}
+
+async fn exit_code(program: &Program) -> Result<i64, Failed> {
+    let asked = async {
+        loop {
+            if let Some(code) = program.exit_code().await.map_err(broken)? {
+                return Ok(code);
+            }
+            sleep(EXIT_EVERY).await;
+        }
+    };
+    let late = |_| Err(failed(FailedCode::Failed, "the engine doesn't know the program's exit code"));
+    timeout(EXIT_WITHIN, asked).await.unwrap_or_else(late)
+}
+
+/// What the caller sends as an archive.
+fn archive(receive: RecvStream) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+    stream::unfold(receive, |mut receive| async move {
+        match Frame::<()>::read(&mut receive).await {
+            Ok(Some(Frame::Data(bytes))) => Some((Ok(Bytes::from(bytes)), receive)),
+            Ok(None) => None,
+            Ok(Some(_)) => Some((Err(io::ErrorKind::InvalidData.into()), receive)),
+            Err(error) => Some((Err(io::Error::other(error)), receive)),
+        }
+    })
+}
+
+async fn forward_tcp(mut stream: TcpStream, reply: &mut Reply, receive: RecvStream) {
+    let mut caller = join(receive, reply.raw());
+    // Either end may break the connection.
+    if let Err(error) = copy_bidirectional(&mut stream, &mut caller).await {
+        debug!("a forwarded connection broke: {error}");
+    }
+}
+
+async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    socket.connect(to).await?;
+    Ok(socket)
+}
+
+/// Passes datagrams in both directions until the caller ends it, or none comes.
+async fn forward_udp(socket: UdpSocket, reply: &mut Reply, mut receive: RecvStream) -> Result<(), Failed> {
+    let mut bytes = vec![0; DATAGRAM_BYTES];
+    let incoming = async {
+        while let Ok(Some(Frame::Data(datagram))) = Frame::<()>::read(&mut receive).await {
+            // As in any network, it may be lost.
+            drop(socket.send(&datagram).await);
+        }
+    };
+    let outgoing = async {
+        // An unreachable port is an error of one datagram.
+        while let Ok(received) = timeout(UDP_IDLE, socket.recv(&mut bytes)).await {
+            if let Ok(count) = received {
+                reply.frame(Frame::<Message>::Data(bytes[..count].to_vec())).await?;
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        () = incoming => Ok(()),
+        sent = outgoing => sent,
+    }
+}
+
+fn no_contract() -> Failed {
+    failed(FailedCode::Closed, "the contract has closed")
+}
+
+fn not_running(workload: &str) -> Failed {
+    failed(FailedCode::NotRunning, &format!("the machine {workload} doesn't run: `events` says why"))
+}
+
+fn copy_failed(workload: &str, path: &str, error: EngineError) -> Failed {
+    match error {
+        EngineError::DockerResponseServerError { status_code: 404, .. } => {
+            failed(FailedCode::NotFound, &format!("{workload} has no {path}"))
+        }
+        EngineError::DockerResponseServerError { message, .. } => failed(FailedCode::Failed, &message),
+        error => failed(FailedCode::Failed, &format!("the engine fails: {error}")),
+    }
+}
+
+/// The node's own failure.
+fn broken(error: DriverError) -> Failed {
+    failed(FailedCode::Failed, &format!("the node fails: {:#}", Error::from(error)))
+}
