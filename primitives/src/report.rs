@@ -254,7 +254,7 @@ pub struct DetailsPayload {
     /// What its agent has code for: contracts ask for nothing else.
     pub features: Features,
     /// Where its peer endpoint is reached: IP addresses with port and URLs of relays, with a space between two
-    /// (`docs/FORMATS.md` §7). Empty if it has none.
+    /// (`docs/FORMATS.md` §8). Empty if it has none.
     pub peer_addresses: BoundedVec<u8, ConstU32<MAX_PEER_ADDRESSES_BYTES>>,
 }
 

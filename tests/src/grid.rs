@@ -66,8 +66,8 @@ impl Grid {
         let chain = steps.take("start a chain", || Chain::start(&run, port, options.sealing))?;
         steps.note(chain.url());
 
-        let farmer = Person::new("//Alice", &chain.url());
-        let user = Person::new("//Bob", &chain.url());
+        let farmer = Person::new("//Alice", &chain.url(), run.folder());
+        let user = Person::new("//Bob", &chain.url(), run.folder());
         let ticket = steps.take("//Alice opens a farm and a boot ticket, //Bob deposits 100 TFT", || {
             thread::scope(|scope| {
                 let joining = scope.spawn(|| user.joins_with_credit());

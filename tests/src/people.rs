@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
 };
@@ -16,19 +17,31 @@ const PAGE_LIMIT: Duration = Duration::from_secs(10);
 pub struct Person {
     key: String,
     chain: String,
+    device: PathBuf,
 }
 
 impl Person {
-    /// The person with a development key such as `//Alice`.
-    pub fn new(key: &str, chain: &str) -> Self {
-        Self { key: key.into(), chain: chain.into() }
+    /// The person with a development key such as `//Alice`, whose device's key is in a file of `folder`.
+    pub fn new(key: &str, chain: &str, folder: &Path) -> Self {
+        let device = folder.join(format!("device{}", key.replace('/', "-")));
+        Self { key: key.into(), chain: chain.into(), device }
+    }
+
+    /// File with the key of the device.
+    pub fn device(&self) -> &Path {
+        &self.device
+    }
+
+    /// `threebot` with this person's key and device.
+    pub fn command(&self) -> Result<Command> {
+        let mut command = Command::new(binary("threebot")?);
+        command.args(["--chain", &self.chain, "--key", &self.key]).env("TFGRID_DEVICE", &self.device);
+        Ok(command)
     }
 
     /// Runs `threebot` with this person's key; returns its JSON output.
     pub fn threebot(&self, args: &[&str]) -> Result<Value> {
-        let mut command = Command::new(binary("threebot")?);
-        command.args(["--chain", &self.chain, "--key", &self.key, "--json"]).args(args);
-        answer(&mut command)
+        answer(self.command()?.arg("--json").args(args))
     }
 
     /// Runs a script of `tests/js` with this person's key; returns its JSON output.

@@ -25,6 +25,7 @@ cd /data
 [ -e mark ] || cat /proc/sys/kernel/random/uuid >mark
 echo "${GREETING:-hello}" >index.html
 grep ' /data ' /proc/mounts >>index.html
+echo "serving $GREETING"
 cat mark >>index.html
 exec httpd -f -p 80 -h /data
 "#;

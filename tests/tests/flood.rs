@@ -17,7 +17,7 @@ const ROUNDS: usize = 3;
 fn a_flooded_pool_keeps_nobody_out() -> Result<()> {
     on_a_run("flood", |run| {
         let chain = Chain::start(&run, free_port()?, None)?;
-        let person = |key| Person::new(key, &chain.url());
+        let person = |key| Person::new(key, &chain.url(), run.folder());
         let (user, farmer, attacker) = (person("//Bob"), person("//Alice"), person("//Ferdie"));
         let (ticket, weapon) = thread::scope(|scope| {
             let joining = scope.spawn(|| user.joins_with_credit());

@@ -15,7 +15,8 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         let registry = Registry::start(&run)?;
         let image = registry.push_page_image(&run, &engine)?;
         let mut chain = Chain::start(&run, free_port()?, None)?;
-        let (farmer, user) = (Person::new("//Alice", &chain.url()), Person::new("//Bob", &chain.url()));
+        let (farmer, user) =
+            ["//Alice", "//Bob"].map(|key| Person::new(key, &chain.url(), run.folder())).into();
         let ticket = farmer.opens_a_farm()?;
         user.joins_with_credit()?;
         chain.stop()?;

@@ -86,6 +86,9 @@ pub enum PeerError {
          and the node must have a contract of yours"
     )]
     Unknown,
+    /// The node has enough connections of this caller.
+    #[error("this device has as many connections to the node as it allows: end another command first")]
+    TooMany,
     /// The connection broke.
     #[error("the connection to the node broke: {0}")]
     Broken(#[from] ConnectionError),
@@ -210,6 +213,9 @@ impl NodePeer {
             ConnectionError::ApplicationClosed(close) if close.error_code == UNKNOWN_CALLER.into() => {
                 PeerError::Unknown
             }
+            ConnectionError::ApplicationClosed(close) if close.error_code == TOO_MANY.into() => {
+                PeerError::TooMany
+            }
             error => PeerError::Broken(error),
         }
     }
@@ -225,6 +231,8 @@ impl NodePeer {
 
 /// Code with which a node closes the connection of a caller that it doesn't know.
 pub const UNKNOWN_CALLER: u32 = 1;
+/// Code with which a node closes a connection of a caller who has as many as it allows.
+pub const TOO_MANY: u32 = 2;
 
 /// A request and its answer, on a stream of their own.
 pub struct Call<'a> {

@@ -190,8 +190,6 @@ pub enum FailedCode {
     NotFound,
     /// The machine doesn't run.
     NotRunning,
-    /// As much is open as one twin may have.
-    TooMany,
     /// The contract has closed, or the caller's key is none of its owner's any more.
     Closed,
     /// The node failed.

@@ -53,7 +53,7 @@ fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
     ensure_refused(user, &["deploy", "-f", &one, "--node", &node, "--mru", "1MiB"], "mru by")?;
     ensure_refused(user, &["deploy", "-f", &one, "--node", "99"], "no node has the id 99")?;
     ensure_refused(user, &["show", "99"], "no contract has the id 99")?;
-    let nowhere = Person::new("//Bob", &format!("ws://127.0.0.1:{}", free_port()?));
+    let nowhere = Person::new("//Bob", &format!("ws://127.0.0.1:{}", free_port()?), grid.run().folder());
     ensure_refused(&nowhere, &["ps"], "can't connect to the chain")?;
 
     // Refusals by the chain take a block each.

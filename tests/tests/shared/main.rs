@@ -6,6 +6,7 @@ mod blocks;
 mod command_line;
 mod deployment;
 mod funds;
+mod peer;
 mod refusals;
 mod sealed;
 mod upgrade;
@@ -22,6 +23,9 @@ fn scenarios_on_one_grid() -> Result<()> {
             deployment::a_contract_runs_is_billed_and_leaves_nothing,
             command_line::people_deploy_list_and_cancel,
             sealed::secrets_are_sealed_from_the_file_to_the_machine,
+            peer::owners_see_enter_and_reach_their_machines,
+            peer::a_stopped_machine_stays_stopped,
+            peer::strangers_and_removed_devices_get_nothing,
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_deposit_resumes_a_contract_without_funds,
             blocks::every_library_decodes_blocks_with_reports,

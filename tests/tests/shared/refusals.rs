@@ -77,7 +77,7 @@ pub fn nodes_and_chain_refuse_what_is_wrong(grid: &mut Grid) -> Result<()> {
 }
 
 fn the_node_refuses(grid: &Grid, (body, code, key): (String, &str, &str)) -> Result<()> {
-    let person = Person::new(key, &grid.chain.url());
+    let person = Person::new(key, &grid.chain.url(), grid.run().folder());
     person.threebot(&["twin", "create"])?;
     person.threebot(&["deposit", "1"])?;
     // A rejected contract pays ten minutes of its rate.
@@ -87,7 +87,7 @@ fn the_node_refuses(grid: &Grid, (body, code, key): (String, &str, &str)) -> Res
 
 /// Returns somebody who has a twin, but no credit.
 fn the_chain_refuses_strangers(grid: &Grid) -> Result<Person> {
-    let stranger = Person::new("//Charlie", &grid.chain.url());
+    let stranger = Person::new("//Charlie", &grid.chain.url(), grid.run().folder());
     let image = page_deployment(&grid.image, 1).to_string();
     let error = error_of(submit_file(grid, &stranger, &image))?;
     ensure!(error.contains("NoTwin"), "{error}");

@@ -31,7 +31,7 @@ const SIGINT: i32 = 2;
 /// Run a program in a machine
 #[derive(Args)]
 #[command(after_help = "\
-The exit code is that of the program; 127 if the machine has no such program. The program ends when this command does.
+The exit code is that of the program; 126 if the machine can't run it. The program ends when this command does.
 
 Examples:
   threebot exec 7 web -- nginx -T              what it prints

@@ -202,7 +202,8 @@ impl Progress {
             let is_new = !is_approved(approved, machine);
             let (how, is_final) = match (machine.how_it_stopped(), spec.finished(machine)) {
                 (Some(how), Some(1..)) if is_new => (how.to_owned(), true),
-                (Some(how), None) if self.is_started => (how.to_owned(), false),
+                // What the agent has stopped, for its owner, hasn't exited.
+                (Some(how), None) if self.is_started && machine.exit().is_some() => (how.to_owned(), false),
                 (None, _) if self.is_started && is_new => {
                     (format!("unhealthy: {}", machine.sickness()?), false)
                 }

@@ -68,6 +68,7 @@ impl Recorder {
     /// Records, for ever.
     pub async fn run(mut self) {
         let (mut observed, mut standings) = (Arc::<Observed>::default(), Arc::<Standings>::default());
+        let mut ready = BTreeMap::new();
         loop {
             let changed = tokio::select! {
                 changed = self.observed.changed() => changed,
@@ -79,7 +80,8 @@ impl Recorder {
             let (now, standings_now) =
                 (self.observed.borrow_and_update().clone(), self.standings.borrow_and_update().clone());
             let mut news = changes(&observed, &now);
-            news.extend(news_of(&standings, &standings_now));
+            ready.retain(|contract, _| standings_now.contains_key(contract));
+            news.extend(news_of(&standings, &standings_now, &mut ready));
             self.log.send_if_modified(|log| {
                 let gone = |contract: &ContractId| {
                     !now.contains_key(contract) && !standings_now.contains_key(contract)
@@ -148,16 +150,16 @@ fn condition_change(condition: &Condition) -> Vec<String> {
     }
 }
 
-/// What has happened to versions.
-fn news_of(before: &Standings, now: &Standings) -> Vec<News> {
+/// What has happened to versions. `ready` has the last version of each contract that was told to run.
+fn news_of(before: &Standings, now: &Standings, ready: &mut BTreeMap<ContractId, u32>) -> Vec<News> {
     let news = now.iter().flat_map(|(contract, standing)| {
         let then = before.get(contract);
         let is_new = then.is_none_or(|then| then.version != standing.version);
-        let was_ready = then.is_some_and(|then| then.is_ready) && !is_new;
         let old_trouble = then.and_then(|then| then.trouble.as_ref()).filter(|_| !is_new);
         let Standing { version, is_ready, trouble } = standing;
         let begun = is_new.then(|| format!("version {version} is to run"));
-        let ready = (*is_ready && !was_ready).then(|| format!("version {version} runs"));
+        let is_news = *is_ready && ready.insert(*contract, *version) != Some(*version);
+        let ready = is_news.then(|| format!("version {version} runs"));
         let failed = trouble.clone().filter(|trouble| Some(trouble) != old_trouble);
         [begun, failed, ready].into_iter().flatten().map(|what| (*contract, None, what))
     });
@@ -207,8 +209,9 @@ mod tests {
             let trouble = trouble.map(Into::into);
             Standings::from([(7, Standing { version, is_ready, trouble })])
         };
-        let whats = |before: &Standings, now: &Standings| -> Vec<String> {
-            news_of(before, now).into_iter().map(|(_, _, what)| what).collect()
+        let mut ready = BTreeMap::new();
+        let mut whats = |before: &Standings, now: &Standings| -> Vec<String> {
+            news_of(before, now, &mut ready).into_iter().map(|(_, _, what)| what).collect()
         };
         let begun = standing(1, false, None);
         assert_eq!(whats(&Standings::new(), &begun), ["version 1 is to run"]);
@@ -217,6 +220,7 @@ mod tests {
         assert!(whats(&failed, &failed).is_empty());
         let ready = standing(1, true, None);
         assert_eq!(whats(&failed, &ready), ["version 1 runs"]);
+        assert!(whats(&begun, &ready).is_empty(), "it is told once");
         assert_eq!(whats(&ready, &standing(2, true, None)), ["version 2 is to run", "version 2 runs"]);
     }
 

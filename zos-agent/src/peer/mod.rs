@@ -25,7 +25,10 @@ use std::{
 use tfgrid_client::peer::{PeerAddresses, protocol::ALPN};
 
 /// Streams that a connection may have open.
-const MAX_STREAMS: u32 = 128;
+const MAX_STREAMS: u32 = 256;
+/// Bytes of a connection that wait in each direction, whatever its streams do: what one caller takes of the node's
+/// memory.
+const WINDOW_BYTES: u32 = 4 << 20;
 /// A caller that isn't heard for so long is gone.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -67,6 +70,8 @@ impl PeerEndpoint {
         let transport = QuicTransportConfig::builder()
             .max_concurrent_bidi_streams(MAX_STREAMS.into())
             .max_concurrent_uni_streams(0u32.into())
+            .receive_window(WINDOW_BYTES.into())
+            .send_window(WINDOW_BYTES.into())
             .max_idle_timeout(Some(IDLE.try_into().context("a timeout of QUIC")?))
             .build();
         let builder = Endpoint::builder(presets::Minimal)

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 use tfgrid_client::peer::{
-    UNKNOWN_CALLER,
+    TOO_MANY, UNKNOWN_CALLER,
     frame::{Frame, FrameError},
     protocol::{Ask, Failed, FailedCode, Message, Request},
 };
@@ -34,7 +34,7 @@ use tracing::debug;
 const MAX_HANDSHAKES: usize = 64;
 /// Connections at the same time, and of one key.
 const MAX_CONNECTIONS: usize = 1_024;
-const MAX_CONNECTIONS_OF_KEY: usize = 16;
+const MAX_CONNECTIONS_OF_KEY: usize = 4;
 /// Limit for a handshake, and for the request on a stream that was opened.
 const BEGIN_WITHIN: Duration = Duration::from_secs(10);
 /// A reader that takes nothing for so long is left.
@@ -116,11 +116,12 @@ impl Caller {
     async fn serve(self: Arc<Self>, connection: Connection) {
         let key = *connection.remote_id().as_bytes();
         let mut known = self.sources.known.clone();
-        let place = Place::take(&self, key);
-        if place.is_none() || !known.borrow_and_update().knows(&key) {
-            connection.close(UNKNOWN_CALLER.into(), b"");
-            return;
+        if !known.borrow_and_update().knows(&key) {
+            return connection.close(UNKNOWN_CALLER.into(), b"");
         }
+        let Some(_place) = Place::take(&self, key) else {
+            return connection.close(TOO_MANY.into(), b"");
+        };
         let mut requests = JoinSet::new();
         loop {
             tokio::select! {
