@@ -48,7 +48,7 @@ impl Agent {
             ("--ticket-file", ticket_file.display().to_string()),
             ("--capacity", capacity.into()),
             ("--metrics", metrics.to_string()),
-            ("--peer", SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).to_string()),
+            ("--peer", SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)).to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
         let more = more.iter().chain(&["--unsafe-capacity", "--allow-private-registries"]);

@@ -25,7 +25,7 @@ pub enum Device {
     Add {
         /// Public key of another device, as `threebot device list` prints it there
         #[arg(value_name = "KEY", value_parser = parse_key)]
-        key: Option<PublicKey>,
+        public: Option<PublicKey>,
         #[command(flatten)]
         device: DeviceFile,
     },
@@ -38,7 +38,7 @@ pub enum Device {
     Remove {
         /// Its public key; that of this device if it isn't given
         #[arg(value_name = "KEY", value_parser = parse_key)]
-        key: Option<PublicKey>,
+        public: Option<PublicKey>,
         #[command(flatten)]
         device: DeviceFile,
     },
@@ -50,15 +50,15 @@ impl Device {
         let own = |device: DeviceFile| Ok::<_, anyhow::Error>(device.read_or_create(global.json)?.public());
         let (twin, record) = read(&session).await?;
         match self {
-            Self::Add { key, device } => {
-                let key = key.map_or_else(|| own(device), Ok)?;
+            Self::Add { public, device } => {
+                let key = public.map_or_else(|| own(device), Ok)?;
                 add(&session, twin, record, key).await
             }
             Self::List { device } => {
                 Ok(list(twin, &record, device.read(global.json).ok().map(|own| own.public())))
             }
-            Self::Remove { key, device } => {
-                let key = key.map_or_else(|| own(device), Ok)?;
+            Self::Remove { public, device } => {
+                let key = public.map_or_else(|| own(device), Ok)?;
                 remove(&session, twin, record, key).await
             }
         }
