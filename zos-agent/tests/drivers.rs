@@ -9,6 +9,8 @@ mod hostile;
 mod images;
 #[path = "drivers/kills.rs"]
 mod kills;
+#[path = "drivers/peer.rs"]
+mod peer;
 #[path = "drivers/pools.rs"]
 mod pools;
 

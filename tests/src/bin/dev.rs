@@ -60,7 +60,9 @@ fn show(grid: &Grid, site: &Path) -> Result<()> {
 To deploy a web server from the image, with the command line or with polkadot-js:
 
   export PATH={programs}:$PATH
+  export TFGRID_DEVICE={device}
   threebot --key //Bob deploy --file {site} --node {node}
+  threebot forward 1 8080:web:80                      then open http://127.0.0.1:8080
   node tests/js/submit-contract.mjs --key //Bob --node {node} --image {image}
 
 Ctrl-C ends the grid and removes everything.",
@@ -71,6 +73,7 @@ Ctrl-C ends the grid and removes everything.",
         logs = grid.run().logs().display(),
         programs = programs()?.display(),
         site = site.display(),
+        device = grid.user.device().display(),
     );
     Ok(())
 }

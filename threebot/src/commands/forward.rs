@@ -257,18 +257,23 @@ async fn pass_datagrams(
     let mut call = peer.ask(contract, Ask::Forward(to)).await?;
     call.ready().await?;
     let (mut input, mut output) = call.split();
-    loop {
-        tokio::select! {
-            datagram = datagrams.recv() => match datagram {
-                Some(datagram) => input.data(&datagram).await?,
-                None => return Ok(()),
-            },
-            frame = output.next() => match frame? {
-                // As in any network, it may be lost.
-                Some(Frame::Data(datagram)) => drop(socket.send_to(&datagram, program).await),
-                _ => return Ok(()),
-            },
+    // Two loops: a frame that is half read must not be left.
+    let outgoing = async {
+        while let Some(datagram) = datagrams.recv().await {
+            input.data(&datagram).await?;
         }
+        Ok(())
+    };
+    let incoming = async {
+        while let Some(Frame::Data(datagram)) = output.next().await? {
+            // As in any network, it may be lost.
+            drop(socket.send_to(&datagram, program).await);
+        }
+        Ok(())
+    };
+    tokio::select! {
+        sent = outgoing => sent,
+        received = incoming => received,
     }
 }
 

@@ -24,9 +24,9 @@ impl Holds {
     /// Reads them from disk.
     ///
     /// # Errors
-    /// If the file is damaged.
+    /// If the file is damaged or can't be written.
     pub fn load(store: Store) -> Result<Self> {
-        let held = store.read(FILE)?.unwrap_or_default();
+        let held = store.read_or_default(FILE)?;
         Ok(Self { store, held: Arc::new(Mutex::new(held)), changed: Arc::default() })
     }
 

@@ -17,7 +17,7 @@ use tracing::warn;
 
 /// Age of what was read of twins from which it is read again: a key that its owner has removed ends within this time,
 /// and that to the next finalized head.
-const READ_EVERY: Duration = Duration::from_secs(30);
+const READ_EVERY: Duration = Duration::from_secs(20);
 /// Limit for reading all twins.
 const READ_WITHIN: Duration = Duration::from_secs(20);
 /// Twins that are read at the same time.
@@ -32,7 +32,8 @@ pub struct Known {
 }
 
 impl Known {
-    fn new(twins: BTreeMap<TwinId, Vec<PublicKey>>, owners: BTreeMap<ContractId, TwinId>) -> Self {
+    /// The peer keys of each twin, and the twin that owns each contract.
+    pub fn new(twins: BTreeMap<TwinId, Vec<PublicKey>>, owners: BTreeMap<ContractId, TwinId>) -> Self {
         let mut keys: HashMap<_, BTreeSet<_>> = HashMap::new();
         for (twin, of_twin) in &twins {
             for key in of_twin {

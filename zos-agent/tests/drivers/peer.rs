@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The peer endpoint: owners with a machine, strangers, and callers that mean harm.
+
+use super::*;
+use iroh::{
+    Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey,
+    endpoint::{Connection, ConnectionError, RecvStream, presets},
+};
+use std::collections::BTreeMap;
+use tfgrid_client::peer::{
+    Device, NodeAddress, NodePeer, PeerError, TOO_MANY, UNKNOWN_CALLER,
+    frame::Frame,
+    protocol::{ALPN, Ask, Exec, FailedCode, Forward, Message, Protocol, TerminalSize},
+};
+use zos_agent::{
+    engine::{Holds, observed::ObservedContract},
+    peer::{EventLog, Known, PeerArgs, PeerEndpoint, Server, Sources, Streams},
+};
+
+const OWNER: u32 = 1;
+const NEIGHBOUR: u32 = 2;
+const NEIGHBOURS_CONTRACT: ContractId = 2;
+/// A stream without a request ends within this time.
+const HALF_OPEN: Duration = Duration::from_secs(20);
+
+/// A peer endpoint with a machine of the owner, and a contract of a neighbour.
+struct Desk {
+    host: Host,
+    machine: MachineSpec,
+    owner: Device,
+    neighbour: Device,
+    address: NodeAddress,
+    known: watch::Sender<Arc<Known>>,
+    server: JoinHandle<()>,
+    _folder: TempDir,
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+fn known(owner: &[&Device], neighbour: &Device, contracts: &[(ContractId, u32)]) -> Arc<Known> {
+    let keys = owner.iter().map(|device| device.public()).collect();
+    let twins = BTreeMap::from([(OWNER, keys), (NEIGHBOUR, vec![neighbour.public()])]);
+    Arc::new(Known::new(twins, contracts.iter().copied().collect()))
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let host = Host::new().await;
+        let registry = Registry::start(&host);
+        let machine = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+        host.until(&machine.id, is_running).await;
+        let observed = host.machines.machine(&machine.id).await.unwrap().unwrap();
+        let machines = BTreeMap::from([(machine.id.name.clone(), observed)]);
+        let there = ObservedContract { machines, ..Default::default() };
+        let (owner, neighbour) = (Device::generate(), Device::generate());
+        let contracts = [(machine.id.contract, OWNER), (NEIGHBOURS_CONTRACT, NEIGHBOUR)];
+        let known = watch::Sender::new(known(&[&owner], &neighbour, &contracts));
+        let folder = tempfile::tempdir().unwrap();
+        let sources = Sources {
+            known: known.subscribe(),
+            snapshots: watch::channel(None).1,
+            observed: watch::channel(Arc::new(BTreeMap::from([(machine.id.contract, there)]))).1,
+            standings: watch::channel(Arc::default()).1,
+            log: watch::channel(EventLog::default()).1,
+            holds: Holds::load(Store::open(folder.path()).unwrap()).unwrap(),
+        };
+        let secret = Device::generate();
+        let args = PeerArgs {
+            peer: "127.0.0.1:0".parse().unwrap(),
+            peer_external: Vec::new(),
+            peer_relay: Vec::new(),
+        };
+        let endpoint = PeerEndpoint::bind(args, &secret.seed()).await.unwrap();
+        let address = NodeAddress { key: secret.public(), addresses: endpoint.addresses() };
+        let server = Server::new(&endpoint, Streams::new(host.machines.clone()), sources);
+        let server = tokio::spawn(server.run());
+        Self { host, machine, owner, neighbour, address, known, server, _folder: folder }
+    }
+
+    async fn caller(&self, device: &Device) -> NodePeer {
+        NodePeer::connect(device, &self.address).await.unwrap()
+    }
+
+    /// A caller that may say what it likes.
+    async fn raw(&self, device: &Device, alpn: &[u8]) -> Option<(Endpoint, Connection)> {
+        let builder = Endpoint::builder(presets::Minimal).secret_key(SecretKey::from_bytes(&device.seed()));
+        let endpoint = builder.relay_mode(RelayMode::Disabled).bind().await.unwrap();
+        let id = EndpointId::from_bytes(&self.address.key).unwrap();
+        let to = EndpointAddr::new(id).with_ip_addr(self.address.addresses.direct[0]);
+        let connection = endpoint.connect(to, alpn).await.ok()?;
+        Some((endpoint, connection))
+    }
+
+    async fn close(self) {
+        self.host.destroy(self.machine.id.contract).await;
+    }
+}
+
+/// The code with which the node closes a connection.
+async fn closing_code(connection: &Connection) -> u32 {
+    match timeout(LIMIT, connection.closed()).await.unwrap() {
+        ConnectionError::ApplicationClosed(close) => close.error_code.into_inner() as u32,
+        other => panic!("{other}"),
+    }
+}
+
+/// The code of the failure that is the whole answer.
+async fn failure(receive: &mut RecvStream) -> FailedCode {
+    let answer = timeout(LIMIT, Frame::<Message>::read(receive)).await.unwrap().unwrap();
+    let Some(Frame::Message(Message::Failed(failed))) = answer else { panic!("{answer:?}") };
+    assert_eq!(Frame::<Message>::read(receive).await.unwrap(), None);
+    failed.code
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn strangers_and_neighbours_get_nothing() {
+    let desk = Desk::open().await;
+    let own = desk.machine.id.contract;
+    let (_endpoint, stranger) = desk.raw(&Device::generate(), ALPN).await.unwrap();
+    assert_eq!(closing_code(&stranger).await, UNKNOWN_CALLER);
+    let stranger = desk.caller(&Device::generate()).await;
+    for contract in [own, NEIGHBOURS_CONTRACT, 999] {
+        assert!(matches!(stranger.stats(contract).await, Err(PeerError::Unknown)));
+    }
+    let neighbour = desk.caller(&desk.neighbour).await;
+    let mut answers = Vec::new();
+    for contract in [own, 999] {
+        match neighbour.stats(contract).await {
+            Err(PeerError::Failed(failed)) => {
+                assert_eq!(failed.code, FailedCode::NotFound);
+                answers.push(failed.message.replace(&contract.to_string(), "N"));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(answers[0], answers[1], "a contract of another looks like none");
+    assert!(desk.caller(&desk.owner).await.stats(own).await.unwrap().contains_key(&desk.machine.id.name));
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn garbage_and_half_open_streams_take_nothing() {
+    let desk = Desk::open().await;
+    assert!(desk.raw(&desk.owner, b"h3").await.is_none(), "another protocol is spoken");
+    let (_endpoint, connection) = desk.raw(&desk.owner, ALPN).await.unwrap();
+    let mut half_open = Vec::new();
+    for _ in 0..100 {
+        let (mut send, receive) = connection.open_bi().await.unwrap();
+        send.write_all(&[0]).await.unwrap();
+        half_open.push((send, receive));
+    }
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0, 0, 0, 2, 0, b'{', b'}'], &[0xff; 64], &[0, 0, 0, 0, 1]]
+    {
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        send.write_all(garbage).await.unwrap();
+        assert_eq!(failure(&mut receive).await, FailedCode::BadRequest, "{garbage:?}");
+    }
+    for (_send, mut receive) in half_open {
+        let answer = timeout(HALF_OPEN, Frame::<Message>::read(&mut receive)).await.unwrap();
+        assert!(!matches!(answer, Ok(Some(_))), "{answer:?}");
+    }
+    assert!(desk.caller(&desk.owner).await.stats(desk.machine.id.contract).await.is_ok());
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn one_device_has_four_connections_and_others_get_in() {
+    let desk = Desk::open().await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let peer = desk.caller(&desk.owner).await;
+        peer.stats(desk.machine.id.contract).await.unwrap();
+        open.push(peer);
+    }
+    let (_endpoint, fifth) = desk.raw(&desk.owner, ALPN).await.unwrap();
+    assert_eq!(closing_code(&fifth).await, TOO_MANY);
+    assert!(desk.caller(&desk.neighbour).await.stats(NEIGHBOURS_CONTRACT).await.is_ok());
+    for peer in open {
+        peer.close().await;
+    }
+    let begun = Instant::now();
+    while desk.caller(&desk.owner).await.stats(desk.machine.id.contract).await.is_err() {
+        assert!(begun.elapsed() < LIMIT, "a place stays taken");
+    }
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn streams_end_with_the_contract_and_with_the_key() {
+    let desk = Desk::open().await;
+    let contract = desk.machine.id.contract;
+    let second = Device::generate();
+    let both = |contracts: &[_]| known(&[&desk.owner, &second], &desk.neighbour, contracts);
+    let contracts = [(contract, OWNER), (contract + 1, OWNER), (NEIGHBOURS_CONTRACT, NEIGHBOUR)];
+    desk.known.send_replace(both(&contracts));
+    let (first, second) = (desk.caller(&desk.owner).await, desk.caller(&second).await);
+    let mut streams = Vec::new();
+    for peer in [&first, &second] {
+        streams.push(peer.ask(contract, Ask::Events { follow: true }).await.unwrap());
+        peer.stats(contract).await.unwrap();
+    }
+    let removed = known(&[&desk.owner], &desk.neighbour, &contracts);
+    desk.known.send_replace(removed);
+    let ended = timeout(LIMIT, streams[1].next()).await.unwrap();
+    assert!(matches!(&ended, Err(PeerError::Unknown | PeerError::Failed(_))), "{ended:?}");
+
+    desk.known.send_replace(known(&[&desk.owner], &desk.neighbour, &contracts[1..]));
+    match timeout(LIMIT, streams[0].next()).await.unwrap() {
+        Err(PeerError::Failed(failed)) => assert_eq!(failed.code, FailedCode::Closed),
+        other => panic!("{other:?}"),
+    }
+    drop(streams);
+    desk.close().await;
+}
+
+fn exec(desk: &Desk, script: &str, terminal: Option<TerminalSize>) -> Ask {
+    let command = ["/bin/sh", "-c", script].map(Into::into).to_vec();
+    Ask::Exec(Exec { workload: desk.machine.id.name.clone(), command, terminal })
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_program_ends_with_its_caller() {
+    let desk = Desk::open().await;
+    let name = desk.host.name(&desk.machine.id);
+    let runs = || desk.host.docker(&["top", &name]).contains("sleep 777");
+    for terminal in [None, Some(TerminalSize { rows: 24, columns: 80 })] {
+        let caller = desk.caller(&desk.owner).await;
+        let ask = exec(&desk, "trap '' HUP; sleep 777", terminal);
+        let mut call = caller.ask(desk.machine.id.contract, ask).await.unwrap();
+        call.ready().await.unwrap();
+        wait_until("the program", runs);
+        drop(call);
+        caller.close().await;
+        let begun = Instant::now();
+        while runs() {
+            assert!(begun.elapsed() < LIMIT, "a program stays without its caller");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_terminal_shows_any_bytes() {
+    let desk = Desk::open().await;
+    let caller = desk.caller(&desk.owner).await;
+    // To bollard, this is the header of a frame of 4 GiB.
+    let script = r"printf '\001\000\000\000\377\377\377\377shown'; exit 9";
+    let ask = exec(&desk, script, Some(TerminalSize { rows: 24, columns: 80 }));
+    let mut call = caller.ask(desk.machine.id.contract, ask).await.unwrap();
+    call.ready().await.unwrap();
+    let mut shown = Vec::new();
+    let code = loop {
+        match timeout(LIMIT, call.next()).await.unwrap().unwrap() {
+            Some(Frame::Data(bytes)) => shown.extend(bytes),
+            Some(Frame::Message(Message::Exit { code })) => break code,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((&shown[..], code), (&b"\x01\0\0\0\xff\xff\xff\xffshown"[..], 9));
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn datagrams_are_forwarded_both_ways() {
+    let desk = Desk::open().await;
+    let caller = desk.caller(&desk.owner).await;
+    let contract = desk.machine.id.contract;
+    let serve = exec(&desk, "exec /bin/busybox nc -u -l -p 53 -e /bin/cat", None);
+    let mut server = caller.ask(contract, serve).await.unwrap();
+    server.ready().await.unwrap();
+    let to = Forward { workload: desk.machine.id.name.clone(), protocol: Protocol::Udp, port: 53 };
+    let mut call = caller.ask(contract, Ask::Forward(to)).await.unwrap();
+    call.ready().await.unwrap();
+    let (mut input, mut output) = call.split();
+    let begun = Instant::now();
+    // The server may not listen yet, and a datagram may be lost.
+    let answer = loop {
+        input.data(b"ping").await.unwrap();
+        match timeout(Duration::from_millis(300), output.next()).await {
+            Ok(answer) => break answer.unwrap(),
+            Err(_) => assert!(begun.elapsed() < LIMIT, "no datagram comes back"),
+        }
+    };
+    assert_eq!(answer, Some(Frame::Data(b"ping".to_vec())));
+    desk.close().await;
+}
