@@ -2,7 +2,7 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    bill::Bill, calc::Calc, cancel::Cancel, collect::Collect, deploy::Deploy, deposit::Deposit, farm::Farm,
+    bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, deploy::Deploy, deposit::Deposit, farm::Farm,
     funds::Funds, limits::Limits, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps,
     refill::Refill, rent::Rent, show::Show, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
 };
@@ -95,6 +95,9 @@ pub enum Command {
     #[command(subcommand)]
     Refill(Refill),
     Limits(Limits),
+    /// Let bots manage your contracts
+    #[command(subcommand)]
+    Bot(Bot),
     /// The price of TFT
     #[command(subcommand)]
     Oracle(Oracle),
