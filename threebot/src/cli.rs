@@ -2,8 +2,8 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, deploy::Deploy, deposit::Deposit, farm::Farm,
-    funds::Funds, limits::Limits, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps,
+    bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, deploy::Deploy, deposit::Deposit,
+    farm::Farm, funds::Funds, limits::Limits, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps,
     refill::Refill, rent::Rent, show::Show, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};

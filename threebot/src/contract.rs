@@ -14,9 +14,9 @@ use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
     primitives::{
-        Balance, Body, ContractId, FailureCode, Resources, TwinId, UnixSeconds, UsageTotals, UsdAmount,
+        Balance, Body, ContractId, FailureCode, Rates, Resources, TwinId, UnixSeconds, UsageTotals,
+        UsdAmount,
         report::Failure,
-        Rates,
         traits::ContractPrice,
         units::{GIB, MIB},
         views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
@@ -348,9 +348,13 @@ fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
 /// What a node wrote, a line for each machine.
 fn result_text(result: &Value) -> String {
     let Value::Object(machines) = result else { return result.to_string() };
-    let field = |(name, value): (&String, &Value)| format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), Into::into));
+    let field = |(name, value): (&String, &Value)| {
+        format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), Into::into))
+    };
     let machine = |(name, fields): (&String, &Value)| match fields {
-        Value::Object(fields) => format!("{name}: {}", fields.iter().map(field).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            format!("{name}: {}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
         other => format!("{name}: {other}"),
     };
     machines.iter().map(machine).collect::<Vec<_>>().join("\n")
@@ -359,7 +363,8 @@ fn result_text(result: &Value) -> String {
 /// JSON that has lines too long to read, in shorter ones.
 fn readable(body: &str) -> String {
     let is_long = body.lines().any(|line| line.len() > WIDTH);
-    let pretty = || serde_json::from_str(body).and_then(|json: Value| serde_json::to_string_pretty(&json)).ok();
+    let pretty =
+        || serde_json::from_str(body).and_then(|json: Value| serde_json::to_string_pretty(&json)).ok();
     is_long.then(pretty).flatten().unwrap_or_else(|| body.into())
 }
 

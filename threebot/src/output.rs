@@ -199,9 +199,15 @@ mod tests {
         assert_eq!(row("node", "3"), "node      3");
         let text = row("failed", &"eleven chars ".repeat(20));
         assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
-        assert!(text.lines().skip(1).all(|line| line.starts_with("          ") && &line[10..11] != " "), "{text}");
+        assert!(
+            text.lines().skip(1).all(|line| line.starts_with("          ") && &line[10..11] != " "),
+            "{text}"
+        );
         let word = "x".repeat(200);
-        assert_eq!(row("result", &format!("a {word} b")), format!("result    a\n          {word}\n          b"));
+        assert_eq!(
+            row("result", &format!("a {word} b")),
+            format!("result    a\n          {word}\n          b")
+        );
     }
 
     #[test]

@@ -119,7 +119,9 @@ mod flood {
         let id = deployed(machine, Bob, tiny());
         let item = UsageItem { contract: id, totals: Default::default() };
         let items = vec![item; 64].try_into().unwrap();
-        let base = <Runtime as frame_system::Config>::BlockWeights::get().get(DispatchClass::Operational).base_extrinsic;
+        let base = <Runtime as frame_system::Config>::BlockWeights::get()
+            .get(DispatchClass::Operational)
+            .base_extrinsic;
         let kinds: [(RuntimeCall, u64); 5] = [
             (machine.heartbeat().into(), HeartbeatInterval::get() / 2),
             (machine.details(capacity()).into(), HeartbeatInterval::get()),
@@ -202,7 +204,8 @@ mod flood {
         run_with_credit(20_000 * TFT, |mut machine, _| {
             let reports = created(700).into_iter().map(|id| bare(machine.deployed(id, b"{}")));
             // It takes nearly a quarter of a block by itself.
-            let one = pallet_balances::Call::transfer_keep_alive { dest: Alice.to_account_id().into(), value: 1 };
+            let one =
+                pallet_balances::Call::transfer_keep_alive { dest: Alice.to_account_id().into(), value: 1 };
             let one = RuntimeCall::from(one);
             let quarter = <Runtime as frame_system::Config>::BlockWeights::get().max_block.ref_time() / 4;
             let count = quarter * 9 / 10 / one.get_dispatch_info().call_weight.ref_time();
@@ -210,7 +213,9 @@ mod flood {
             let transactions = reports.chain([signed(Bob, large)]).collect();
             let mut outcomes = block_after(SLOT_DURATION, transactions);
             assert_eq!(outcomes.pop(), Some(Ok(Ok(()))));
-            let exhausted = outcomes.iter().filter(|outcome| **outcome == Err(InvalidTransaction::ExhaustsResources.into()));
+            let exhausted = outcomes
+                .iter()
+                .filter(|outcome| **outcome == Err(InvalidTransaction::ExhaustsResources.into()));
             let (left_out, taken) = (exhausted.count(), outcomes.iter().flatten().count());
             assert_eq!(left_out + taken, 700);
             assert!(left_out > 0 && taken > 300, "{taken} were taken, {left_out} left out");

@@ -191,7 +191,10 @@ fn one_signatory_alone_makes_no_call() {
         let (free, inner) = (Balances::free_balance(&account), Box::new(withdraw));
         let of_three = |maybe_timepoint| pallet_multisig::Call::as_multi {
             threshold: 2,
-            other_signatories: signatories().into_iter().filter(|other| *other != Alice.to_account_id()).collect(),
+            other_signatories: signatories()
+                .into_iter()
+                .filter(|other| *other != Alice.to_account_id())
+                .collect(),
             maybe_timepoint,
             call: inner.clone(),
             max_weight: Weight::MAX,
@@ -199,7 +202,8 @@ fn one_signatory_alone_makes_no_call() {
         assert_ok!(call(Alice, of_three(None)));
         let first = pallet_multisig::Timepoint { height: System::block_number(), index: 0 };
         assert_fails(Alice, of_three(Some(first)), pallet_multisig::Error::<Runtime>::AlreadyApproved);
-        let alone = pallet_multisig::Call::as_multi_threshold_1 { other_signatories: vec![], call: inner.clone() };
+        let alone =
+            pallet_multisig::Call::as_multi_threshold_1 { other_signatories: vec![], call: inner.clone() };
         assert!(call(Alice, alone).is_err());
         assert_eq!(Balances::free_balance(&account), free);
     });
@@ -307,15 +311,16 @@ fn closing(inner: &RuntimeCall, index: u32) -> RuntimeCall {
 #[test]
 fn a_member_that_fills_all_motions_is_voted_down() {
     run(|| {
-        let most: u32 = <Runtime as pallet_collective::Config<pallet_collective::Instance1>>::MaxProposals::get();
+        type Error = pallet_collective::Error<Runtime, pallet_collective::Instance1>;
+        let most: u32 =
+            <Runtime as pallet_collective::Config<pallet_collective::Instance1>>::MaxProposals::get();
         let filling = |n| RuntimeCall::from(pallet_grid_clock::Call::set_price { price: USD + u64::from(n) });
         for n in 0..most {
             assert_ok!(call(Charlie, proposal(&filling(n), 2)));
         }
         let expel = pallet_membership::Call::remove_member { who: Charlie.to_account_id().into() };
         let expel = RuntimeCall::CouncilMembership(expel);
-        let full = pallet_collective::Error::<Runtime, pallet_collective::Instance1>::TooManyProposals;
-        assert_fails(Alice, proposal(&expel, 2), full);
+        assert_fails(Alice, proposal(&expel, 2), Error::TooManyProposals);
         for member in [Alice, Bob] {
             assert_ok!(call(member, vote(&filling(0), 0, false)));
         }
@@ -328,7 +333,7 @@ fn a_member_that_fills_all_motions_is_voted_down() {
         assert_ok!(call(Bob, closing(&expel, most)));
         let members = pallet_collective::Members::<Runtime, pallet_collective::Instance1>::get();
         assert!(!members.contains(&Charlie.to_account_id()));
-        assert_fails(Charlie, proposal(&filling(most), 2), pallet_collective::Error::<Runtime, pallet_collective::Instance1>::NotMember);
+        assert_fails(Charlie, proposal(&filling(most), 2), Error::NotMember);
     });
 }
 

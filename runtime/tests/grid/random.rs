@@ -262,7 +262,7 @@ impl Funds {
     fn check_since(&self, before: &Self, act: &Act) {
         assert!(self.cover_an_hour() || !before.cover_an_hour(), "less than an hour is left by {act:?}");
         // Whoever had less than that ends contracts and pays for their time, but takes nothing out for anything else.
-        let ends = matches!(act, Act::Cancel(_) | Act::Update { .. });
+        let ends = matches!(act, Act::Cancel(_) | Act::Complain(_) | Act::Update { .. });
         let spends = self.rates.total() > before.rates.total() || self.credit < before.credit && !ends;
         assert!(!spends || self.cover_an_hour() || self.is_idle, "less than an hour pays for {act:?}");
     }

@@ -33,7 +33,8 @@ fn promises() -> Vec<(&'static str, Vec<Test>)> {
 
 /// The tests that `docs/SECURITY.md` names. Nothing else there is one word of three parts or more.
 fn defences() -> Vec<Test> {
-    let is_word = |quote: &str| quote.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
+    let is_word =
+        |quote: &str| quote.bytes().all(|byte| byte.is_ascii_lowercase() || b"_0123456789".contains(&byte));
     let named = |quote: &'static str| match quote.matches('_').count() {
         2.. if is_word(quote) => Some((ATTACKS, quote)),
         _ => quote.split_once(".rs::"),
@@ -89,7 +90,8 @@ fn is_test(file: &str, test: &str) -> bool {
     };
     let lines = before.rsplit('\n').skip(1).map(str::trim_start);
     let mut attributes = lines.take_while(|line| line.starts_with(['#', '/']));
-    attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test")) || is_scenario(file, case)
+    attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+        || is_scenario(file, case)
 }
 
 fn is_scenario(file: &str, case: &str) -> bool {

@@ -101,7 +101,8 @@ fn no_new_runtime_comes_before_a_migration_is_done() {
 #[test]
 fn no_code_is_applied_but_the_authorized_one() {
     run(|| {
-        let apply = |code: &[u8]| frame_system::Call::<Runtime>::apply_authorized_upgrade { code: code.to_vec() };
+        let apply =
+            |code: &[u8]| frame_system::Call::<Runtime>::apply_authorized_upgrade { code: code.to_vec() };
         type Error = frame_system::Error<Runtime>;
         assert_fails(Bob, apply(b"new"), Error::NothingAuthorized);
         let code_hash = BlakeTwo256::hash(b"new");

@@ -50,11 +50,13 @@ impl Bot {
         let bots = at.bots_of(session.account()?).await?;
         match self {
             Self::Add { account, .. } if bots.contains(&account) => {
-                let text = format!("{account} manages your contracts already; `threebot limits` changes limits");
+                let text =
+                    format!("{account} manages your contracts already; `threebot limits` changes limits");
                 bail!(Foreseen::new("Proxy.Duplicate", text));
             }
             Self::Remove { account } if !bots.contains(&account) => {
-                let text = format!("{account} doesn't manage your contracts; `threebot bot list` lists who does");
+                let text =
+                    format!("{account} doesn't manage your contracts; `threebot bot list` lists who does");
                 bail!(Foreseen::new("Proxy.NotFound", text));
             }
             Self::Add { account, limits } => {
@@ -113,7 +115,10 @@ mod tests {
             refill_per_30_days: 3,
         };
         let after = limits.over(&before).unwrap();
-        assert_eq!((after.max_usd_rate, after.max_extra_fee, after.refill_per_30_days), (1_000_000_000, 2, 3));
+        assert_eq!(
+            (after.max_usd_rate, after.max_extra_fee, after.refill_per_30_days),
+            (1_000_000_000, 2, 3)
+        );
         assert!(Cli::try_parse_from(["threebot", "bot", "add", "nobody"]).is_err());
     }
 

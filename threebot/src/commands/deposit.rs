@@ -96,7 +96,10 @@ mod tests {
         let said = text(5, TFT / 2, &payer, Some("contracts are paused"));
         assert!(said.ends_with("\nthis wasn't enough, contracts are paused"), "{said}");
         let value = value(5, TFT / 2, &payer, Some(1_700_000_000));
-        assert_eq!((&value["missing_tft_1e7"], &value["closes_at"]), (&json!("20100000"), &json!(1_700_000_000)));
+        assert_eq!(
+            (&value["missing_tft_1e7"], &value["closes_at"]),
+            (&json!("20100000"), &json!(1_700_000_000))
+        );
         let enough = PayerInfo { exhausted: false, ..payer };
         let said = text(5, TFT / 2, &enough, None);
         assert_eq!(said, "deposited 0.5 TFT; twin 5 has 0.5 TFT of credit");

@@ -231,7 +231,10 @@ mod tests {
         assert!(funding.text().contains(grace), "{}", funding.text());
         assert!(funding.text().contains("lasts     used up"));
         let value = funding.value();
-        assert_eq!((&value["missing_tft_1e7"], &value["closes_at"]), (&json!("3112500"), &json!(1_700_000_051)));
+        assert_eq!(
+            (&value["missing_tft_1e7"], &value["closes_at"]),
+            (&json!("3112500"), &json!(1_700_000_051))
+        );
     }
 
     #[test]
