@@ -410,7 +410,9 @@ fn a_twin_and_a_node_carry_a_bounded_number_of_contracts() {
         assert_fails(Bob, create(1, small()), Error::TooManyContracts);
         pallet_grid_contracts::TwinContractCount::<Runtime>::insert(bob, 0);
         let tiny = || create(1, Resources { sru: 1, ..Resources::ZERO });
-        (0..1_000).for_each(|_| assert_ok!(call(Bob, tiny())));
+        for _ in 0..1_000 {
+            assert_ok!(call(Bob, tiny()));
+        }
         assert_fails(Bob, tiny(), pallet_grid_nodes::Error::<Runtime>::TooManyContracts);
         assert_ok!(call(Bob, cancel(500)));
         assert_ok!(call(Bob, tiny()));

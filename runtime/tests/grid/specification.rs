@@ -76,6 +76,10 @@ fn a_function_without_the_attribute_is_no_test() {
     let here = "runtime/tests/grid/specification";
     assert!(is_test(here, "a_function_without_the_attribute_is_no_test"));
     assert!(!is_test(here, "promises") && !is_test(here, "no_such_case"));
+    assert!(
+        is_test(ATTACKS, "value::traffic_has_no_discount")
+            && !is_test(ATTACKS, "flood::traffic_has_no_discount")
+    );
     assert!(!is_test("tests/tests/shared/blocks", "no_such_scenario"));
 }
 
@@ -83,8 +87,10 @@ fn a_function_without_the_attribute_is_no_test() {
 fn is_test(file: &str, test: &str) -> bool {
     let (code, mut path) = (read(file), test.split("::").collect::<Vec<_>>());
     let case = path.pop().unwrap();
-    let after = |code, text: String| str::split_once(code, &text).map(|(_, after)| after);
-    let module = path.iter().try_fold(&*code, |code, module| after(code, format!("mod {module} {{")));
+    let module = path.iter().try_fold(&*code, |code, name| {
+        let (_, after) = code.split_once(&format!("mod {name} {{"))?;
+        after.split("\n}\n").next()
+    });
     let Some((before, _)) = module.and_then(|code| code.split_once(&format!("fn {case}("))) else {
         return false;
     };

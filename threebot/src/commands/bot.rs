@@ -26,7 +26,7 @@ pub enum Bot {
     /// Limits bind you and all your bots together. Those that are given count from the same block on.
     #[command(after_help = "\
 Example:
-  threebot bot add 5FHneW… --rate 0.1    at most 0.1 USD per hour for all contracts")]
+  threebot bot add 5FHneW… --rate 0.1    0.1 USD per hour for all contracts")]
     Add {
         /// The bot's account, SS58
         account: AccountId32,
