@@ -440,14 +440,19 @@ impl GridAt {
         let mut keys = SealKeys { node: node.encryption_key, owner: None, bots: Vec::new() };
         let Some(owner) = self.twin(twin).await? else { return Ok(Some(keys)) };
         keys.owner = owner.encryption_key;
-        let what = "an account's proxies";
-        let proxies = self.fetch(what, api::storage().proxy().proxies(), (owner.account,)).await?;
-        let proxies = proxies.into_iter().flat_map(|(proxies, _)| proxies.0);
-        for bot in proxies.filter(|proxy| matches!(proxy.proxy_type, ProxyType::Deploy)) {
-            let Some(bot) = self.twin_of(&bot.delegate).await? else { continue };
+        for bot in self.bots_of(owner.account).await? {
+            let Some(bot) = self.twin_of(&bot).await? else { continue };
             keys.bots.extend(self.twin(bot).await?.and_then(|bot| bot.encryption_key));
         }
         Ok(Some(keys))
+    }
+
+    /// The accounts that manage an account's contracts.
+    pub async fn bots_of(&self, owner: AccountId32) -> Result<Vec<AccountId32>, Error> {
+        let proxies = self.fetch("an account's proxies", api::storage().proxy().proxies(), (owner,)).await?;
+        let proxies = proxies.into_iter().flat_map(|(proxies, _)| proxies.0);
+        let bots = proxies.filter(|proxy| matches!(proxy.proxy_type, ProxyType::Deploy));
+        Ok(bots.map(|bot| bot.delegate).collect())
     }
 
     /// How many open contracts a twin has.

@@ -50,7 +50,7 @@ pub struct PriceList {
     pub rent_percent: u16,
     /// Price on a certified node, in per cent of the list price.
     pub certified_percent: u16,
-    /// Least price of a node contract on a node that isn't rented.
+    /// Least price of a node contract.
     #[serde(default)]
     pub minimum: u64,
 }

@@ -31,11 +31,14 @@ function moved({ events }, event, address, twin) {
 const contractOf = ({ section, data }, twin) =>
   section === 'contracts' && data.contract && data.twin?.eq(twin) ? [data.contract.toNumber()] : [];
 
+// region: read
+/** What an account has, and the credit of its twin, in 1e-7 TFT. */
 async function balances(at, address, twin) {
   const { data } = await at.query.system.account(address);
   const { credit } = await at.call.gridApi.payer(twin);
   return { account: data.free.toBigInt() + data.reserved.toBigInt(), credit: credit.toBigInt() };
 }
+// endregion
 
 /** Length of a month of the chain: 30 days, counted from 1970. */
 const MONTH_MS = 30 * 86_400_000;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Floods the pool of a development chain with all that is free or cheap, until it is ended: transactions that fill
-// blocks and pay for it, reports of as many nodes as its ticket admits, and reports and registrations that are invalid.
+// blocks and pay for it, reports of as many nodes as its ticket admits, among them corrections of results and progress
+// of a contract on each, and reports and registrations that are invalid. The key's account needs a twin.
 //
 //   node flood.mjs --key //Ferdie --ticket TICKET --nodes 64
 
 import { FLOODERS } from './flooders.mjs';
-import { keyPair, main } from './grid.mjs';
-import { details, heartbeat, machineKey, registration, ticketKey } from './reports.mjs';
+import { keyPair, main, submit as include, twinOf } from './grid.mjs';
+import { deployed, details, heartbeat, machineKey, progress, registration, ticketKey } from './reports.mjs';
 
 /** Bytes of one paid transaction, and transfers in it: a block has neither bytes nor time for a hundred of them. */
 const BYTES = 38_000;
@@ -19,6 +20,11 @@ const BATCH = 8;
 /** Invalid reports, and as many registrations, that are submitted together again and again. */
 const INVALID = 50;
 const PAUSE_MS = 200;
+
+/** The smallest contract, and credit for many of them. */
+const TINY = { cru: 0, mru: 0, sru: 1, hru: 0, gpu: 0 };
+const CREDIT = 100_000_000;
+const ANY_RATE = '18446744073709551615';
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 /** Submits without the library's log line for each refusal; answers with whether the pool has taken it. */
@@ -43,15 +49,43 @@ async function pay(api, pair) {
   }
 }
 
-/** Registers its nodes, and sends their reports as soon as the chain takes them. */
-async function report(api, ticket, count) {
-  const keys = Array.from({ length: count }, (_, n) => machineKey('flood', n));
+/** Registers a node; answers with its id. */
+async function join(api, ticket, key) {
   for (;;) {
-    await Promise.all(keys.map(async (key) => {
-      const node = await api.query.nodes.nodeByKey(key.publicKey);
-      if (node.isNone) return submit(api, registration(api, ticket, key));
-      const id = node.unwrap().toNumber();
-      return Promise.all([heartbeat, details].map((kind) => submit(api, kind(api, key, id, Date.now()))));
+    const node = await api.query.nodes.nodeByKey(key.publicKey);
+    if (node.isSome) return node.unwrap().toNumber();
+    await submit(api, registration(api, ticket, key));
+    await pause();
+  }
+}
+
+/** Opens two contracts on each node; answers with them by node: one to be deployed, and one that waits for ever. */
+async function reserve(api, pair, nodes) {
+  const deposit = api.tx.billing.deposit(await twinOf(api, pair), CREDIT);
+  const create = (node) => api.tx.contracts.createNodeContract(node, TINY, { Plain: '{}' }, 0, [], 0, ANY_RATE);
+  const calls = [deposit, ...nodes.flatMap((node) => [create(node), create(node)])];
+  const { events } = await include(api, api.tx.utility.batchAll(calls), pair);
+  const opened = events.filter(({ event }) => api.events.contracts.NodeContractCreated.is(event));
+  const contracts = new Map(nodes.map((node) => [node, []]));
+  for (const { event: { data } } of opened) {
+    const record = await api.query.contracts.contracts(data.contract);
+    const { bodyHash } = record.unwrap().kind.asNode;
+    contracts.get(data.node.toNumber()).push({ contract: data.contract.toNumber(), bodyHash });
+  }
+  return contracts;
+}
+
+/** Sends all kinds of reports of its nodes as soon as the chain takes them. */
+async function report(api, keys, contracts) {
+  const nodes = [...contracts];
+  for (;;) {
+    await Promise.all(keys.flatMap((key, n) => {
+      const [node, [running, waiting]] = nodes[n];
+      const now = Date.now();
+      return [
+        heartbeat(api, key, node, now), details(api, key, node, now),
+        deployed(api, key, node, now, running, { now }), progress(api, key, node, now, waiting),
+      ].map((extrinsic) => submit(api, extrinsic));
     }));
     await pause();
   }
@@ -72,11 +106,15 @@ async function invent(api, ticket) {
 main({
   usage: 'flood.mjs --key KEY --ticket TICKET --nodes N',
   options: { ticket: { type: 'string' }, nodes: { type: 'string' } },
-  isComplete: ({ ticket, nodes }) => ticket && nodes,
-  async run(api, { ticket, nodes }) {
-    const key = ticketKey(ticket);
+  isComplete: ({ key, ticket, nodes }) => key && ticket && nodes,
+  async run(api, { key, ticket, nodes }) {
+    const secret = ticketKey(ticket);
+    const keys = Array.from({ length: Number(nodes) }, (_, n) => machineKey('flood', n));
+    const ids = await Promise.all(keys.map((machine) => join(api, secret, machine)));
+    // Before the flood, which has the same account.
+    const contracts = await reserve(api, keyPair(key), ids);
     await Promise.all([
-      ...FLOODERS.map((uri) => pay(api, keyPair(uri))), report(api, key, Number(nodes)), invent(api, key),
+      ...FLOODERS.map((uri) => pay(api, keyPair(uri))), report(api, keys, contracts), invent(api, secret),
     ]);
   },
 });

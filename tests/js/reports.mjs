@@ -6,6 +6,8 @@ import { hexToU8a, stringToU8a, u8aConcat } from '@polkadot/util';
 
 const TICKET = 'tfgrid-ticket-1:';
 const HEARTBEAT = 0;
+const DEPLOYED = 1;
+const PROGRESS = 4;
 const DETAILS = 6;
 /** How long a registration is valid, in seconds; the chain allows an hour. */
 const VALID_SECONDS = 1800;
@@ -41,6 +43,14 @@ function report(api, call, kind, key, node, sequence, payload) {
 
 export const heartbeat = (api, key, node, sequence) =>
   report(api, api.tx.nodes.heartbeat, HEARTBEAT, key, node, sequence, { boot_nonce: node });
+
+export function deployed(api, key, node, sequence, { contract, bodyHash }, result) {
+  const payload = { contract, version: 1, body_hash: bodyHash, result: JSON.stringify(result) };
+  return report(api, api.tx.contracts.reportDeployed, DEPLOYED, key, node, sequence, payload);
+}
+
+export const progress = (api, key, node, sequence, { contract }) =>
+  report(api, api.tx.contracts.reportProgress, PROGRESS, key, node, sequence, { contract, version: 1 });
 
 export function details(api, key, node, sequence) {
   const payload = {

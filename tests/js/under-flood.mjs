@@ -14,7 +14,7 @@ const HELD = 350;
 const MOST_BLOCKS = 6;
 /** A node's heartbeats come at least half an interval apart: two blocks. */
 const BLOCKS_BETWEEN_HEARTBEATS = 2;
-const WARM_UP_BLOCKS = 25;
+const WARM_UP_BLOCKS = 40;
 const TFT = 10_000_000n;
 const ONE = 10n ** 18n;
 

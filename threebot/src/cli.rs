@@ -2,11 +2,11 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    bill::Bill, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp, deploy::Deploy, deposit::Deposit,
-    device::Device, events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, limits::Limits,
-    logs::Logs, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill, rent::Rent,
-    restart::Restart, show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic,
-    twin::Twin, update::Update, withdraw::Withdraw,
+    bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp, deploy::Deploy,
+    deposit::Deposit, device::Device, events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds,
+    limits::Limits, logs::Logs, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill,
+    rent::Rent, restart::Restart, show::Show, start::Start, status::Status, stop::Stop, top::Top,
+    traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -113,6 +113,9 @@ pub enum Command {
     #[command(subcommand)]
     Refill(Refill),
     Limits(Limits),
+    /// Let bots manage your contracts
+    #[command(subcommand)]
+    Bot(Bot),
     /// The price of TFT
     #[command(subcommand)]
     Oracle(Oracle),

@@ -4,7 +4,7 @@
 use crate::{
     closing::Closing,
     foreseen::Foreseen,
-    output::{Answer, counted},
+    output::{Answer, WIDTH, counted, row},
     session::Session,
     time::{exact_moment, stretch},
 };
@@ -14,7 +14,8 @@ use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
     primitives::{
-        Balance, Body, ContractId, FailureCode, Resources, TwinId, UnixSeconds, UsageTotals, UsdAmount,
+        Balance, Body, ContractId, FailureCode, Rates, Resources, TwinId, UnixSeconds, UsageTotals,
+        UsdAmount,
         report::Failure,
         traits::ContractPrice,
         units::{GIB, MIB},
@@ -81,6 +82,8 @@ pub struct Pending {
     pub deposit: Option<Balance>,
     asked_at: UnixSeconds,
     answer_by: UnixSeconds,
+    /// When the node reported on the contract last, if it did since it was asked.
+    reported_at: Option<UnixSeconds>,
     now: UnixSeconds,
 }
 
@@ -103,12 +106,15 @@ impl Pending {
             None => return Ok(None),
         };
         let (grid_now, now) = (at.grid_info().await?.grid_now, at.timestamp_ms().await? / 1_000);
+        let past = |then| now.saturating_sub(grid_now.saturating_sub(then) / 1_000);
+        let reported = deployment.last_report.at;
         Ok(Some(Self {
             version,
             resources,
             deposit,
-            asked_at: now.saturating_sub(grid_now.saturating_sub(answer.asked_at) / 1_000),
+            asked_at: past(answer.asked_at),
             answer_by: now.saturating_add(answer.by.saturating_sub(grid_now) / 1_000),
+            reported_at: (reported > answer.asked_at).then(|| past(reported)),
             now,
         }))
     }
@@ -119,10 +125,15 @@ impl Pending {
     }
 
     pub fn text(&self) -> String {
+        let ago = |then| stretch(self.now.saturating_sub(then));
+        let reported = match self.reported_at {
+            Some(at) => format!("its last report on it came {} ago", ago(at)),
+            None => "it has reported nothing on it yet".into(),
+        };
         format!(
-            "the node has been trying version {} for {}; it must answer by {} (in {})",
+            "the node has been trying version {} for {}; {reported}; it must answer by {} (in {})",
             self.version,
-            stretch(self.now.saturating_sub(self.asked_at)),
+            ago(self.asked_at),
             exact_moment(self.answer_by),
             stretch(self.answer_by.saturating_sub(self.now)),
         )
@@ -130,7 +141,12 @@ impl Pending {
 
     /// What a contract shows of it in JSON.
     pub fn value(&self) -> Value {
-        json!({ "version": self.version, "asked_at": self.asked_at, "answer_by": self.answer_by })
+        json!({
+            "version": self.version,
+            "asked_at": self.asked_at,
+            "reported_at": self.reported_at,
+            "answer_by": self.answer_by,
+        })
     }
 }
 
@@ -155,14 +171,15 @@ pub async fn answer(session: &Session, contract: ContractId, key: Option<&SealKe
 }
 
 fn closed_text(contract: ContractId, closed: &ClosedContract, failure: Option<&Failure>) -> String {
-    let failure = failure.map_or_else(String::new, |failure| format!("\n{}", failure_line(failure)));
-    format!(
-        "contract  {contract}\nstate     {}{failure}\nnode      {}\ncharged   {} TFT, {} USD",
-        closing_text(closed),
-        closed.node.map_or("none".into(), |node| node.to_string()),
-        format_tft(closed.tft),
-        format_usd(closed.usd),
-    )
+    let mut lines = vec![row("contract", &contract.to_string()), row("state", &closing_text(closed))];
+    lines.extend(failure.map(failure_row));
+    lines.push(row("node", &closed.node.map_or("none".into(), |node| node.to_string())));
+    lines.push(row("charged", &charged_text(closed.tft, closed.usd)));
+    lines.join("\n")
+}
+
+fn charged_text(tft: Balance, usd: UsdAmount) -> String {
+    format!("{} TFT, {} USD", format_tft(tft), format_usd(usd))
 }
 
 /// A body in clear, if it isn't sealed or there is a key.
@@ -175,9 +192,9 @@ fn body_text(body: Body<Vec<u8>>, key: Option<&SealKey>) -> Result<String> {
     Ok(String::from_utf8_lossy(&clear).into_owned())
 }
 
-/// The line of a failure in what `show` says.
-fn failure_line(failure: &Failure) -> String {
-    format!("failed    version {}: {}", failure.version, failure_text(failure))
+/// A failure in what `show` says.
+fn failure_row(failure: &Failure) -> String {
+    row("failed", &format!("version {}: {}", failure.version, failure_text(failure)))
 }
 
 fn closed_value(contract: ContractId, closed: &ClosedContract, failure: Option<&Failure>) -> Value {
@@ -254,30 +271,24 @@ impl OpenContract {
     }
 
     fn text(&self) -> String {
-        let mut lines = vec![
-            format!("contract  {}", self.contract),
-            format!("state     {}", self.state),
-            self.kind_text(),
-        ];
-        lines.extend(self.closes.iter().map(|closing| format!("closes    {}", closing.text())));
-        lines.extend(self.pending.as_ref().map(|pending| format!("pending   {}", pending.text())));
-        lines.extend(self.failure.as_ref().map(failure_line));
-        lines.push(format!("rate      {} USD per hour", format_usd(self.price.rates.usd.into())));
-        if self.price.rates.extra > 0 {
-            lines.push(format!(
-                "extra     {} USD per hour, the farmer's fee",
-                format_usd(self.price.rates.extra.into())
-            ));
+        let Rates { usd, extra } = self.price.rates;
+        let mut lines =
+            vec![row("contract", &self.contract.to_string()), row("state", self.state), self.kind_text()];
+        lines.extend(self.closes.iter().map(|closing| row("closes", &closing.text())));
+        lines.extend(self.pending.as_ref().map(|pending| row("pending", &pending.text())));
+        lines.extend(self.failure.as_ref().map(failure_row));
+        lines.push(row("rate", &format!("{} USD per hour", format_usd(usd.into()))));
+        if extra > 0 {
+            lines.push(row("extra", &format!("{} USD per hour, the farmer's fee", format_usd(extra.into()))));
         }
-        lines.push(format!("charged   {} TFT, {} USD", format_tft(self.tft), format_usd(self.usd)));
+        lines.push(row("charged", &charged_text(self.tft, self.usd)));
         if matches!(self.kind, ContractKind::Node(_)) {
-            let result = self.result.as_ref().map_or("none yet".into(), Value::to_string);
-            lines.push(format!("result    {result}"));
-            lines.push(format!("usage     {}", self.usage.as_ref().map_or("none yet".into(), usage_text)));
+            lines.push(row("result", &self.result.as_ref().map_or("none yet".into(), result_text)));
+            lines.push(row("usage", &self.usage.as_ref().map_or("none yet".into(), usage_text)));
             if self.traffic_left > 0 {
-                lines.push(format!("traffic   {} left", size_text(self.traffic_left)));
+                lines.push(row("traffic", &format!("{} left", size_text(self.traffic_left))));
             }
-            let body = self.body.as_deref().unwrap_or("none");
+            let body = readable(self.body.as_deref().unwrap_or("none"));
             lines.push(format!("body      {}", body.replace('\n', "\n          ")));
         }
         lines.join("\n")
@@ -337,6 +348,29 @@ fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
         size_text(resources.sru),
         counted(public_ips.into(), "public IP"),
     )
+}
+
+/// What a node wrote, a line for each machine.
+fn result_text(result: &Value) -> String {
+    let Value::Object(machines) = result else { return result.to_string() };
+    let field = |(name, value): (&String, &Value)| {
+        format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), Into::into))
+    };
+    let machine = |(name, fields): (&String, &Value)| match fields {
+        Value::Object(fields) => {
+            format!("{name}: {}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+        }
+        other => format!("{name}: {other}"),
+    };
+    machines.iter().map(machine).collect::<Vec<_>>().join("\n")
+}
+
+/// JSON that has lines too long to read, in shorter ones.
+fn readable(body: &str) -> String {
+    let is_long = body.lines().any(|line| line.len() > WIDTH);
+    let pretty =
+        || serde_json::from_str(body).and_then(|json: Value| serde_json::to_string_pretty(&json)).ok();
+    is_long.then(pretty).flatten().unwrap_or_else(|| body.into())
 }
 
 fn usage_text(usage: &UsageTotals) -> String {
@@ -465,7 +499,8 @@ pub mod tests {
     /// Version 2, asked for 20 seconds ago.
     pub fn pending(deposit: Option<Balance>) -> Pending {
         let resources = Resources::ZERO;
-        Pending { version: 2, resources, deposit, asked_at: NOW - 20, answer_by: NOW + 600, now: NOW }
+        let (asked_at, answer_by) = (NOW - 20, NOW + 600);
+        Pending { version: 2, resources, deposit, asked_at, answer_by, reported_at: None, now: NOW }
     }
 
     fn closed(reason: ClosingReason) -> ClosedContract {
@@ -493,15 +528,56 @@ pub mod tests {
         assert_eq!((&value["reason"], &value["failure"]), (&json!("NodeRejected"), &expected));
         let text = closed_text(7, &rejected, Some(&failure));
         assert!(text.contains("state     closed since 2023-11-14 22:13:20 UTC: the node can't"), "{text}");
-        assert!(text.contains("the image (ImageNotFound), at /workloads/0: no such tag\n"), "{text}");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains("the image (ImageNotFound), at /workloads/0: no such tag node"), "{text}");
         assert!(text.contains("charged   0.0000083 TFT, 0.00000415 USD"), "{text}");
     }
 
     #[test]
     fn a_pending_version_has_its_start_and_deadline() {
         let pending = pending(None);
-        let text = "the node has been trying version 2 for 20 s; it must answer by 2023-11-14 22:23:20 UTC (in 10 min)";
+        let text = "the node has been trying version 2 for 20 s; it has reported nothing on it yet; it must answer by \
+                    2023-11-14 22:23:20 UTC (in 10 min)";
         assert_eq!((pending.text(), pending.reserved_ms()), (text.into(), 20_000));
+        let reported = Pending { reported_at: Some(NOW - 5), ..pending };
+        assert!(reported.text().contains("; its last report on it came 5 s ago; "), "{}", reported.text());
+        assert_eq!(reported.value()["reported_at"], NOW - 5);
+    }
+
+    #[test]
+    fn what_a_contract_shows_fits_a_terminal() {
+        let text = ["long words of a node "; 6].concat();
+        let path = format!("/workloads/{}", "9".repeat(60));
+        let failure = Rejection::new(FailureCode::WorkloadRefused, &path, &text).failure(3);
+        let body = json!({ "workloads": vec![json!({ "name": "web", "type": "zmachine" }); 20] }).to_string();
+        let open = OpenContract {
+            contract: 7,
+            kind: ContractKind::Rent { node: 3 },
+            state: "created",
+            pending: Some(pending(None)),
+            closes: vec![Closing::sample(&text)],
+            price: ContractPrice::default(),
+            tft: Balance::MAX,
+            usd: UsdAmount::MAX,
+            result: None,
+            usage: None,
+            failure: Some(failure.clone()),
+            traffic_left: 0,
+            body: None,
+        };
+        let result = json!({ "web": { "ip": "172.30.0.2", "exit": 1, "line": text }, "job": { "exit": 0 } });
+        assert!(result_text(&result).starts_with("job: exit 0\nweb: exit 1, ip 172.30.0.2, line long words"));
+        let rejected = closed(ClosingReason::NodeRejected { code: failure.code });
+        let shown = [
+            open.text(),
+            closed_text(7, &rejected, Some(&failure)),
+            row("result", &result_text(&result)),
+            readable(&body),
+        ];
+        for line in shown.iter().flat_map(|text| text.lines()) {
+            assert!(line.chars().count() <= WIDTH, "{line}");
+        }
+        assert_eq!(readable("{ }"), "{ }");
     }
 
     #[test]

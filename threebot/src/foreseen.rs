@@ -185,6 +185,7 @@ fn shortfall(asked: &Resources, free: &Resources) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::nodes::tests::offer;
     use tfgrid_client::primitives::units::{GIB, MIB, TFT};
 
     #[test]
@@ -203,6 +204,20 @@ mod tests {
         let error = refused(1_000).unwrap_err();
         assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Nodes.TooManyContracts");
         assert_eq!(error.to_string(), "node 3 has 1000 contracts, and 1000 is the most: take another");
+    }
+
+    #[test]
+    fn what_a_nodes_agent_has_no_code_for_is_refused() {
+        let served = Features::ZMACHINE.and(Features::ZMOUNT);
+        let refused = |asked, public_ips| {
+            let offer = NodeOffer { features: served, ..offer(3) };
+            ensure_served(&offer, asked, public_ips).map_err(|error| error.to_string())
+        };
+        assert_eq!(refused(served, 0), Ok(()));
+        let volume = refused(served.and(Features::VOLUME), 0).unwrap_err();
+        assert!(volume.starts_with("node 3 runs no workloads of type volume"), "{volume}");
+        let addresses = refused(served, 1).unwrap_err();
+        assert!(addresses.starts_with("node 3 serves no public addresses"), "{addresses}");
     }
 
     #[test]

@@ -143,6 +143,28 @@ fn usage_message(error: &clap::Error) -> Option<String> {
     error.use_stderr().then_some(words)
 }
 
+/// The most characters of a line that people read.
+pub const WIDTH: usize = 100;
+/// The characters of a row's label.
+const LABEL: usize = 10;
+
+/// A row of an answer. Words that don't fit in its line go on below; none is cut.
+pub fn row(label: &str, text: &str) -> String {
+    let lines: Vec<String> = text.lines().flat_map(wrapped).collect();
+    format!("{label:<LABEL$}{}", lines.join(&format!("\n{:LABEL$}", "")))
+}
+
+fn wrapped(line: &str) -> Vec<String> {
+    let fits = |line: &str, word: &str| line.chars().count() + 1 + word.chars().count() <= WIDTH - LABEL;
+    line.split(' ').fold(Vec::new(), |mut lines: Vec<String>, word| {
+        match lines.last_mut().filter(|last| fits(last, word)) {
+            Some(last) => last.extend([" ", word]),
+            None => lines.push(word.into()),
+        }
+        lines
+    })
+}
+
 /// `1 contract`, `2 contracts`
 pub fn counted(count: u64, noun: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
@@ -192,6 +214,22 @@ mod tests {
             assert_eq!(usage_of(line).as_deref(), Some(expected), "{line}");
         }
         assert_eq!(usage_of("threebot calc cost --json --help"), None);
+    }
+
+    #[test]
+    fn a_row_is_wrapped_between_words() {
+        assert_eq!(row("node", "3"), "node      3");
+        let text = row("failed", &"eleven chars ".repeat(20));
+        assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(
+            text.lines().skip(1).all(|line| line.starts_with("          ") && &line[10..11] != " "),
+            "{text}"
+        );
+        let word = "x".repeat(200);
+        assert_eq!(
+            row("result", &format!("a {word} b")),
+            format!("result    a\n          {word}\n          b")
+        );
     }
 
     #[test]

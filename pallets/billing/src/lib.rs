@@ -357,8 +357,8 @@ pub mod pallet {
         /// Contracts that ended early or unconfirmed have cost as much within an hour as the owner's limit of the
         /// rate admits.
         EndedTooOften,
-        /// The contract's earnings are set aside: during its first hour, while its owner may say that it wasn't
-        /// delivered, and until its node has answered on a smaller version.
+        /// The contract's earnings are set aside during its first hour, in which its owner may say that it wasn't
+        /// delivered.
         SetAside,
         /// No solution provider has this id.
         UnknownProvider,

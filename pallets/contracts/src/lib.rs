@@ -555,7 +555,7 @@ pub mod pallet {
         }
 
         /// Rents a whole empty node: only its tenant can deploy on it, and contracts there pay for public
-        /// addresses and traffic only.
+        /// addresses, the least rate at least, and for traffic.
         ///
         /// - `max_usd_rate`: fails if node and extra fee cost more than this together, in 1e-10 USD per hour.
         #[pallet::call_index(8)]

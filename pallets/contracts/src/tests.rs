@@ -42,6 +42,8 @@ const RESULT: &[u8] = br#"{"web":"10.0.0.2"}"#;
 const SMALL_RATE: UsdRate = 103_750_000;
 /// What a public address costs, in 1e-10 USD per hour.
 const IP_RATE: UsdRate = 40_000_000;
+/// What the smallest contract costs.
+const LEAST_RATE: UsdRate = 1_000_000;
 
 fn small() -> Resources {
     Resources { cru: 2, mru: 2 * GIB, sru: 15 * GIB, ..Resources::ZERO }

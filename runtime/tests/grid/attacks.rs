@@ -5,29 +5,34 @@ use crate::{
     chain::*,
     farming::{an_hour, next_period},
     governance::by_root,
+    hostile::{bot, for_bob, outcome},
 };
 use frame_support::{
     assert_ok,
-    dispatch::DispatchClass,
+    dispatch::{DispatchClass, GetDispatchInfo},
     traits::{Get, fungible::Inspect},
-    weights::WeightToFee,
+    weights::{Weight, WeightToFee},
 };
 use pallet_grid_contracts::CancelReason;
 use pallet_grid_farming::FarmingPolicy;
 use pallet_grid_farms::{Interface, PublicIp};
 use pallet_transaction_payment::MultiplierUpdate as _;
 use sp_keyring::Sr25519Keyring;
-use sp_runtime::traits::Convert;
+use sp_runtime::{DispatchResult, traits::Convert, transaction_validity::InvalidTransaction};
 use std::collections::BTreeSet;
 use tfgrid_primitives::{
-    ExactTft, Refusal, Resources,
+    ContractId, ExactTft, FailureCode, Refusal, Resources, UsageItem,
+    report::PowerState,
     traits::{Clock as _, Ledger as _},
-    units::{GIB, HOUR_MS, MINUTE_MS, TFT, USD},
+    units::{DAY_MS, GIB, HOUR_MS, MINUTE_MS, TFT, USD},
     views::{ClosingReason, ContractStatus},
 };
 use tfgrid_runtime::{
     fees::{BYTE_FEE, FeeAdjustment, LengthToFee},
-    parameters::{AnswerLimit, AnswerTime, CoolDownTime, NotDeliveredWindow, ResultInterval},
+    parameters::{
+        AnswerLimit, AnswerTime, CoolDownTime, HeartbeatInterval, NotDeliveredWindow, ResultInterval,
+        UsageInterval,
+    },
     *,
 };
 
@@ -61,6 +66,93 @@ mod flood {
             assert_refused(machine.deployed(ids[4], b"{\"a\":2}"), Refusal::TooSoon);
             pass(ResultInterval::get());
             assert_eq!(corrections(&mut machine, b"{\"a\":3}"), 1);
+        });
+    }
+
+    /// How many of its free reports a node with deployed contracts gets into the blocks of `ms`, though it offers all
+    /// kinds in each block.
+    fn reports_in(ms: u64, machine: &mut Machine, ids: &[ContractId]) -> usize {
+        let blocks = ms / SLOT_DURATION;
+        let in_block = |n| {
+            let text = format!("{{\"a\":{n}}}");
+            let items: Vec<_> =
+                ids.iter().map(|id| UsageItem { contract: *id, totals: Default::default() }).collect();
+            let mut offered: Vec<RuntimeCall> = vec![
+                machine.heartbeat().into(),
+                machine.details(capacity()).into(),
+                machine.usage(items.try_into().unwrap()).into(),
+            ];
+            offered.extend([PowerState::Up, PowerState::Standby].map(|state| machine.power(state).into()));
+            for id in ids {
+                offered.push(machine.deployed(*id, text.as_bytes()).into());
+                offered.push(machine.failed(*id, FailureCode::BodyInvalid).into());
+                offered.push(machine.progress(*id, 1).into());
+                offered.push(machine.released(*id).into());
+            }
+            let taken = offered.into_iter().map(bare).filter(|report| validate(report.clone()).is_ok());
+            block_after(SLOT_DURATION, taken.collect()).into_iter().flatten().count()
+        };
+        (0..blocks).map(in_block).sum()
+    }
+
+    #[test]
+    fn free_reports_of_a_node_have_one_sum_for_all_kinds() {
+        let taken_with = |contracts| {
+            let mut taken = 0;
+            run_with_node(|mut machine, _| {
+                let ids = created(contracts);
+                block(ids.iter().map(|id| bare(machine.deployed(*id, b"{}"))).collect());
+                let (heartbeat, window) = (HeartbeatInterval::get(), 10 * HeartbeatInterval::get());
+                pass(heartbeat);
+                taken = reports_in(window, &mut machine, &ids) as u64;
+                let intervals = [heartbeat / 2, heartbeat, UsageInterval::get() / 2, ResultInterval::get()];
+                let most: u64 = intervals.map(|interval| window / interval + 1).into_iter().sum();
+                assert!(taken <= most, "{taken} of {most}");
+            });
+            taken
+        };
+        let (few, many) = (taken_with(1), taken_with(12));
+        assert!(few > 40 && few == many, "{few} with a contract, {many} with twelve");
+    }
+
+    /// The weight of all free reports of a node in a day, with the intervals of the main preset.
+    fn a_nodes_day(machine: &mut Machine) -> Weight {
+        let id = deployed(machine, Bob, tiny());
+        let item = UsageItem { contract: id, totals: Default::default() };
+        let items = vec![item; 64].try_into().unwrap();
+        let base = <Runtime as frame_system::Config>::BlockWeights::get()
+            .get(DispatchClass::Operational)
+            .base_extrinsic;
+        let kinds: [(RuntimeCall, u64); 5] = [
+            (machine.heartbeat().into(), HeartbeatInterval::get() / 2),
+            (machine.details(capacity()).into(), HeartbeatInterval::get()),
+            (machine.power(PowerState::Up).into(), HeartbeatInterval::get() / 2),
+            (machine.usage(items).into(), UsageInterval::get() / 2),
+            (machine.deployed(id, &[b' '; 256]).into(), ResultInterval::get()),
+        ];
+        let in_a_day = |(report, interval): (RuntimeCall, u64)| {
+            (report.get_dispatch_info().call_weight + base) * (DAY_MS / interval)
+        };
+        kinds.map(in_a_day).into_iter().fold(Weight::zero(), |sum, weight| sum + weight)
+    }
+
+    #[test]
+    fn thousands_of_nodes_are_needed_to_fill_what_reports_have() {
+        run_with_node(|mut machine, _| {
+            use parameters::dynamic::intervals::{HeartbeatMs, Parameters as Intervals, ResultMs, UsageMs};
+            let defaults = [
+                Intervals::HeartbeatMs(HeartbeatMs, None),
+                Intervals::UsageMs(UsageMs, None),
+                Intervals::ResultMs(ResultMs, None),
+            ];
+            for interval in defaults {
+                let key_value = parameters::RuntimeParameters::Intervals(interval);
+                assert_ok!(by_root(pallet_parameters::Call::set_parameter { key_value }.into()));
+            }
+            let limits = <Runtime as frame_system::Config>::BlockWeights::get();
+            let in_a_block = limits.get(DispatchClass::Operational).max_total.unwrap().ref_time();
+            let nodes = in_a_block * u64::from(DAY) / a_nodes_day(&mut machine).ref_time();
+            assert!(nodes > 2_500, "{nodes}");
         });
     }
 
@@ -99,6 +191,38 @@ mod flood {
             (limits.get(DispatchClass::Normal), limits.get(DispatchClass::Operational));
         assert_eq!(normal.reserved.map(part), Some(25));
         assert_eq!(operational.max_total.map(part), Some(60));
+    }
+
+    /// As many tiny contracts of Bob's, none of which any node has answered.
+    fn created(count: u64) -> Vec<ContractId> {
+        let first = pallet_grid_contracts::LastContractId::<Runtime>::get() + 1;
+        for _ in 0..count {
+            assert_ok!(call(Bob, create(1, tiny())));
+        }
+        (first..first + count).collect()
+    }
+
+    #[test]
+    fn a_full_block_of_reports_has_room_for_people() {
+        run_with_node(|mut machine, _| {
+            let reports = created(300).into_iter().map(|id| bare(machine.deployed(id, b"{}")));
+            // It takes nearly a quarter of a block by itself.
+            let one =
+                pallet_balances::Call::transfer_keep_alive { dest: Alice.to_account_id().into(), value: 1 };
+            let one = RuntimeCall::from(one);
+            let quarter = <Runtime as frame_system::Config>::BlockWeights::get().max_block.ref_time() / 4;
+            let count = quarter * 8 / 10 / one.get_dispatch_info().call_weight.ref_time();
+            let large = pallet_utility::Call::batch_all { calls: vec![one; count as usize] };
+            let transactions = reports.chain([signed(Bob, large)]).collect();
+            let mut outcomes = block_after(SLOT_DURATION, transactions);
+            assert_eq!(outcomes.pop(), Some(Ok(Ok(()))));
+            let exhausted = outcomes
+                .iter()
+                .filter(|outcome| **outcome == Err(InvalidTransaction::ExhaustsResources.into()));
+            let (left_out, taken) = (exhausted.count(), outcomes.iter().flatten().count());
+            assert_eq!(left_out + taken, 300);
+            assert!(left_out > 0 && taken > 100, "{taken} were taken, {left_out} left out");
+        });
     }
 
     #[test]
@@ -412,25 +536,31 @@ mod value {
     fn a_stolen_deploy_key_spends_a_few_dollars_an_hour() {
         run_with_credit(10_000 * TFT, |mut machine, bob| {
             assert_ok!(by_root(pallet_grid_clock::Call::set_price { price: USD }.into()));
+            let thief = bot();
+            let by_thief = |inner: Call| -> DispatchResult {
+                assert_ok!(call(thief, for_bob(inner)));
+                outcome()
+            };
             let before = credit(bob);
             // It opens and ends what it can; and leaves running what it may.
             let mut opened = 0;
-            while call(Bob, create(1, capacity())).is_ok() {
+            while by_thief(create(1, capacity())).is_ok() {
                 opened += 1;
                 let id = pallet_grid_contracts::LastContractId::<Runtime>::get();
-                assert_ok!(call(Bob, cancel(id)));
+                assert_ok!(by_thief(cancel(id)));
             }
             assert!(opened > 3);
-            assert_fails(Bob, create(1, tiny()), pallet_grid_billing::Error::<Runtime>::EndedTooOften);
+            let refused = pallet_grid_billing::Error::<Runtime>::EndedTooOften;
+            assert_eq!(by_thief(create(1, tiny())), Err(refused.into()));
             let vandalism = before - credit(bob);
             let limit = u128::from(pallet_grid_billing::DEFAULT_MAX_USD_RATE) * TFT / 10_000_000_000;
             assert!(vandalism < limit + limit / 6, "{vandalism}");
             machine.serve(HOUR_MS);
-            deployed(&mut machine, Bob, capacity());
-            assert!(
-                Billing::settled_payer(bob).all_rates().usd
-                    <= pallet_grid_billing::DEFAULT_MAX_USD_RATE.into()
-            );
+            assert_ok!(by_thief(create(1, capacity())));
+            let running = pallet_grid_contracts::LastContractId::<Runtime>::get();
+            report(machine.deployed(running, b"{}")).unwrap();
+            let rate = Billing::settled_payer(bob).all_rates().usd;
+            assert!(rate > 0 && rate <= pallet_grid_billing::DEFAULT_MAX_USD_RATE.into(), "{rate}");
         });
     }
 

@@ -14,7 +14,7 @@ use sp_core::{H256, Pair, ed25519};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::{
     BuildStorage, DispatchError, DispatchResult,
-    generic::{Digest, DigestItem, Era},
+    generic::{Digest, DigestItem, Era, SignedPayload},
     traits::Header as _,
     transaction_validity::{
         InvalidTransaction, TransactionSource, TransactionValidityError, ValidTransaction,
@@ -265,6 +265,15 @@ pub fn extensions(nonce: Nonce) -> TxExtension {
         frame_metadata_hash_extension::CheckMetadataHash::new(false),
         frame_system::WeightReclaim::new(),
     )
+}
+
+/// A call in a transaction that a person signs and pays for.
+pub fn signed(who: Sr25519Keyring, call: impl Into<RuntimeCall>) -> UncheckedExtrinsic {
+    let nonce = System::account_nonce(who.to_account_id());
+    let payload = SignedPayload::new(call.into(), extensions(nonce)).unwrap();
+    let signature = payload.using_encoded(|bytes| who.sign(bytes));
+    let (call, extensions, _) = payload.deconstruct();
+    UncheckedExtrinsic::new_signed(call, who.to_account_id().into(), signature.into(), extensions)
 }
 
 /// A call without a signer: of a machine, it carries its own authorisation.

@@ -409,12 +409,17 @@ fn a_twin_and_a_node_carry_a_bounded_number_of_contracts() {
         pallet_grid_contracts::TwinContractCount::<Runtime>::insert(bob, 10_000);
         assert_fails(Bob, create(1, small()), Error::TooManyContracts);
         pallet_grid_contracts::TwinContractCount::<Runtime>::insert(bob, 0);
-        pallet_grid_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 1_000);
-        assert_fails(Bob, create(1, small()), pallet_grid_nodes::Error::<Runtime>::TooManyContracts);
-        pallet_grid_nodes::Reserved::<Runtime>::mutate(1, |r| r.contracts = 0);
+        let tiny = || create(1, Resources { sru: 1, ..Resources::ZERO });
+        for _ in 0..1_000 {
+            assert_ok!(call(Bob, tiny()));
+        }
+        assert_fails(Bob, tiny(), pallet_grid_nodes::Error::<Runtime>::TooManyContracts);
+        assert_ok!(call(Bob, cancel(500)));
+        assert_ok!(call(Bob, tiny()));
+        assert_ok!(call(Bob, cancel(1)));
         pallet_grid_contracts::LastContractId::<Runtime>::put(u64::MAX);
         assert_fails(Bob, create(1, small()), Error::IdsExhausted);
-        pallet_grid_contracts::LastContractId::<Runtime>::put(0);
+        pallet_grid_contracts::LastContractId::<Runtime>::put(1_001);
     });
 }
 

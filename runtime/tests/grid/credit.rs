@@ -8,11 +8,7 @@ use frame_support::{
 };
 use pallet_grid_billing::{AutoRefill, Limits};
 use parameters::{GraceMax, RuntimeParameters, dynamic};
-use sp_core::Encode;
-use sp_runtime::{
-    DispatchError::BadOrigin, DispatchResult, generic::SignedPayload,
-    transaction_validity::InvalidTransaction,
-};
+use sp_runtime::{DispatchError::BadOrigin, DispatchResult, transaction_validity::InvalidTransaction};
 use tfgrid_primitives::{
     ExactTft, FailureCode, GridMillis, Resources, TwinId,
     traits::{Clock as _, Ledger},
@@ -192,12 +188,7 @@ fn an_owners_account_keeps_contracts_running() {
 
 /// A call in a transaction that Bob signs and pays for, with what became of it.
 fn signed_by_bob(call: impl Into<RuntimeCall>) -> Result<DispatchResult, Refused> {
-    let nonce = System::account_nonce(Bob.to_account_id());
-    let payload = SignedPayload::new(call.into(), extensions(nonce)).unwrap();
-    let signature = payload.using_encoded(|bytes| Bob.sign(bytes));
-    let (call, extensions, _) = payload.deconstruct();
-    let (who, signature) = (Bob.to_account_id().into(), signature.into());
-    let transaction = UncheckedExtrinsic::new_signed(call, who, signature, extensions);
+    let transaction = signed(Bob, call);
     validate(transaction.clone())?;
     block_after(SLOT_DURATION, vec![transaction]).remove(0)
 }

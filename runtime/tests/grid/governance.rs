@@ -183,6 +183,33 @@ fn a_multisig_account_owns_a_twin_and_contracts() {
 }
 
 #[test]
+fn one_signatory_alone_makes_no_call() {
+    run_with_node(|_, _| {
+        let account = Multisig::multi_account_id(&signatories(), 2);
+        pay_for(&account, by_two_of_three);
+        let withdraw = RuntimeCall::from(pallet_grid_billing::Call::withdraw { amount: TFT });
+        let (free, inner) = (Balances::free_balance(&account), Box::new(withdraw));
+        let of_three = |maybe_timepoint| pallet_multisig::Call::as_multi {
+            threshold: 2,
+            other_signatories: signatories()
+                .into_iter()
+                .filter(|other| *other != Alice.to_account_id())
+                .collect(),
+            maybe_timepoint,
+            call: inner.clone(),
+            max_weight: Weight::MAX,
+        };
+        assert_ok!(call(Alice, of_three(None)));
+        let first = pallet_multisig::Timepoint { height: System::block_number(), index: 0 };
+        assert_fails(Alice, of_three(Some(first)), pallet_multisig::Error::<Runtime>::AlreadyApproved);
+        let alone =
+            pallet_multisig::Call::as_multi_threshold_1 { other_signatories: vec![], call: inner.clone() };
+        assert!(call(Alice, alone).is_err());
+        assert_eq!(Balances::free_balance(&account), free);
+    });
+}
+
+#[test]
 fn a_pure_proxy_account_owns_a_twin_and_contracts() {
     run_with_node(|_, _| {
         let pure = pallet_proxy::Call::create_pure { proxy_type: ProxyType::Any, delay: 0, index: 0 };
@@ -254,27 +281,60 @@ fn genesis_value(name: &str) -> serde_json::Value {
 
 /// A call of the council: proposed by Alice, voted for by so many of Alice, Bob and Charlie, closed.
 pub fn motion(inner: RuntimeCall, ayes: usize) -> DispatchResult {
-    use pallet_collective::Call as Motion;
-    let (hash, length) = (BlakeTwo256::hash_of(&inner), inner.encoded_size() as u32);
-    let threshold = ayes as u32;
     let index = pallet_collective::ProposalCount::<Runtime, pallet_collective::Instance1>::get();
-    let propose = Motion::<Runtime, pallet_collective::Instance1>::propose {
-        threshold,
-        proposal: Box::new(inner),
-        length_bound: length,
-    };
-    call(Alice, RuntimeCall::Council(propose))?;
+    call(Alice, proposal(&inner, ayes as u32))?;
     for member in [Alice, Bob, Charlie].into_iter().take(ayes) {
-        let vote = Motion::vote { proposal: hash, index, approve: true };
-        call(member, RuntimeCall::Council(vote))?;
+        call(member, vote(&inner, index, true))?;
     }
-    let close = Motion::close {
-        proposal_hash: hash,
+    call(Alice, closing(&inner, index))
+}
+
+fn proposal(inner: &RuntimeCall, threshold: u32) -> RuntimeCall {
+    let (proposal, length_bound) = (Box::new(inner.clone()), inner.encoded_size() as u32);
+    RuntimeCall::Council(pallet_collective::Call::propose { threshold, proposal, length_bound })
+}
+
+fn vote(inner: &RuntimeCall, index: u32, approve: bool) -> RuntimeCall {
+    let proposal = BlakeTwo256::hash_of(inner);
+    RuntimeCall::Council(pallet_collective::Call::vote { proposal, index, approve })
+}
+
+fn closing(inner: &RuntimeCall, index: u32) -> RuntimeCall {
+    RuntimeCall::Council(pallet_collective::Call::close {
+        proposal_hash: BlakeTwo256::hash_of(inner),
         index,
         proposal_weight_bound: Weight::MAX,
-        length_bound: length,
-    };
-    call(Alice, RuntimeCall::Council(close))
+        length_bound: inner.encoded_size() as u32,
+    })
+}
+
+#[test]
+fn a_member_that_fills_all_motions_is_voted_down() {
+    run(|| {
+        type Error = pallet_collective::Error<Runtime, pallet_collective::Instance1>;
+        let most: u32 =
+            <Runtime as pallet_collective::Config<pallet_collective::Instance1>>::MaxProposals::get();
+        let filling = |n| RuntimeCall::from(pallet_grid_clock::Call::set_price { price: USD + u64::from(n) });
+        for n in 0..most {
+            assert_ok!(call(Charlie, proposal(&filling(n), 2)));
+        }
+        let expel = pallet_membership::Call::remove_member { who: Charlie.to_account_id().into() };
+        let expel = RuntimeCall::CouncilMembership(expel);
+        assert_fails(Alice, proposal(&expel, 2), Error::TooManyProposals);
+        for member in [Alice, Bob] {
+            assert_ok!(call(member, vote(&filling(0), 0, false)));
+        }
+        // In one transaction, so that nobody takes the place.
+        let calls = vec![closing(&filling(0), 0), proposal(&expel, 2)];
+        assert_ok!(call(Alice, pallet_utility::Call::batch_all { calls }));
+        for member in [Alice, Bob] {
+            assert_ok!(call(member, vote(&expel, most, true)));
+        }
+        assert_ok!(call(Bob, closing(&expel, most)));
+        let members = pallet_collective::Members::<Runtime, pallet_collective::Instance1>::get();
+        assert!(!members.contains(&Charlie.to_account_id()));
+        assert_fails(Charlie, proposal(&filling(most), 2), Error::NotMember);
+    });
 }
 
 #[test]
@@ -287,14 +347,7 @@ fn three_fifths_of_the_council_govern_and_fewer_do_not() {
             USD / 10,
             "two of three are more than three fifths"
         );
-        assert_ok!(call(
-            Alice,
-            RuntimeCall::Council(pallet_collective::Call::propose {
-                threshold: 1,
-                proposal: Box::new(price(USD)),
-                length_bound: 100,
-            })
-        ));
+        assert_ok!(call(Alice, proposal(&price(USD), 1)));
         assert_eq!(
             pallet_grid_clock::PriceClockState::<Runtime>::get().price,
             USD / 10,
@@ -311,24 +364,10 @@ fn a_prime_alone_carries_no_motion() {
         let (before, alice) = (price(), Alice.to_account_id());
         let prime = pallet_membership::Call::set_prime { who: alice.into() };
         assert_ok!(by_root(RuntimeCall::CouncilMembership(prime)));
-        let proposal = RuntimeCall::from(pallet_grid_clock::Call::set_price { price: USD / 10 });
-        let hash = BlakeTwo256::hash_of(&proposal);
-        let in_council = |inner| call(Alice, RuntimeCall::Council(inner));
-        let proposal = Box::new(proposal);
-        assert_ok!(in_council(pallet_collective::Call::propose {
-            threshold: 2,
-            proposal,
-            length_bound: 100
-        }));
-        assert_ok!(in_council(pallet_collective::Call::vote { proposal: hash, index: 0, approve: true }));
-        let close = || {
-            in_council(pallet_collective::Call::close {
-                proposal_hash: hash,
-                index: 0,
-                proposal_weight_bound: Weight::from_parts(1_000_000_000_000, 1_000_000),
-                length_bound: 100,
-            })
-        };
+        let inner = RuntimeCall::from(pallet_grid_clock::Call::set_price { price: USD / 10 });
+        assert_ok!(call(Alice, proposal(&inner, 2)));
+        assert_ok!(call(Alice, vote(&inner, 0, true)));
+        let close = || call(Alice, closing(&inner, 0));
         assert!(close().is_err(), "the others may still vote");
         let duration: u32 =
             <Runtime as pallet_collective::Config<pallet_collective::Instance1>>::MotionDuration::get();
@@ -336,7 +375,7 @@ fn a_prime_alone_carries_no_motion() {
         assert_ok!(close());
         System::assert_has_event(
             pallet_collective::Event::<Runtime, pallet_collective::Instance1>::Disapproved {
-                proposal_hash: hash,
+                proposal_hash: BlakeTwo256::hash_of(&inner),
             }
             .into(),
         );

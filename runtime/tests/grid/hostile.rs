@@ -16,20 +16,20 @@ type Call = pallet_grid_contracts::Call<Runtime>;
 type Error = pallet_grid_contracts::Error<Runtime>;
 
 /// Bob's bot, which may deploy for him.
-fn bot() -> Sr25519Keyring {
+pub fn bot() -> Sr25519Keyring {
     let delegate = Dave.to_account_id().into();
     let add = pallet_proxy::Call::add_proxy { delegate, proxy_type: ProxyType::Deploy, delay: 0 };
     assert_ok!(call(Bob, add));
     Dave
 }
 
-fn for_bob(inner: impl Into<RuntimeCall>) -> pallet_proxy::Call<Runtime> {
+pub fn for_bob(inner: impl Into<RuntimeCall>) -> pallet_proxy::Call<Runtime> {
     let (real, inner) = (Bob.to_account_id().into(), Box::new(inner.into()));
     pallet_proxy::Call::proxy { real, force_proxy_type: None, call: inner }
 }
 
 /// What the call that a proxy made came to.
-fn outcome() -> Result<(), sp_runtime::DispatchError> {
+pub fn outcome() -> Result<(), sp_runtime::DispatchError> {
     let events = System::events().into_iter().rev();
     let executed = events.filter_map(|record| match record.event {
         RuntimeEvent::Proxy(pallet_proxy::Event::ProxyExecuted { result }) => Some(result),

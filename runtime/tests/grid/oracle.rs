@@ -147,3 +147,14 @@ fn price_stays_and_is_reported_stale_after_an_hour() {
         assert_eq!(price(), FIRST + 2_000);
     });
 }
+
+#[test]
+fn a_feeder_is_heard_once_in_a_block() {
+    run(|| {
+        assert_ok!(feed(Alice, FIRST + 1_000));
+        let again = pallet_oracle::Error::<Runtime>::AlreadyFeeded;
+        assert_eq!(feed(Alice, FIRST + 2_000), Err(again.into()));
+        block(vec![]);
+        assert_ok!(feed(Alice, FIRST + 2_000));
+    });
+}

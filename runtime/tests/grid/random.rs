@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Random sequences of calls and reports: whatever happens, the invariants hold, what fails changes nothing, and no TFT
-//! is made or lost.
+//! Random sequences of calls and reports: whatever happens, the invariants hold, what fails changes nothing, no TFT is
+//! made or lost, and no owner's call takes credit below an hour of all rates.
 
 use crate::chain::*;
 use pallet_grid_contracts::CancelReason;
@@ -8,8 +8,11 @@ use pallet_grid_farms::{Interface, PublicIp};
 use proptest::prelude::*;
 use sp_keyring::Sr25519Keyring::Eve;
 use tfgrid_primitives::{
-    Body, ContractId, FailureCode, Resources, UsageItem, UsageTotals,
-    units::{MINUTE_MS, TFT},
+    Body, ContractId, ExactTft, FailureCode, RateSums, Resources, TwinId, UsageItem, UsageTotals,
+    clock::stretch,
+    ledger::FULL_PRICE,
+    traits::LedgerClock as _,
+    units::{HOUR_MS, MINUTE_MS, TFT},
 };
 use tfgrid_runtime::*;
 
@@ -18,6 +21,8 @@ use tfgrid_runtime::*;
 enum Act {
     Deposit(u128),
     Withdraw(u128),
+    /// All but so many thousandths of an hour of all rates.
+    WithdrawDownTo(u32),
     Create {
         cru: u64,
         body: usize,
@@ -84,6 +89,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         2 => amount.clone().prop_map(Act::Deposit),
         1 => amount.prop_map(Act::Withdraw),
+        2 => (900u32..1_100).prop_map(Act::WithdrawDownTo),
         6 => (0u64..5, 0usize..100, 0u8..3, 0u32..3)
             .prop_map(|(cru, body, ips, gb)| Act::Create { cru, body, ips, gb }),
         3 => (contract.clone(), 0u64..5, 0usize..100, 0u8..3)
@@ -149,6 +155,11 @@ impl Act {
         match self {
             Self::Deposit(amount) => pallet_grid_billing::Call::deposit { twin, amount }.into(),
             Self::Withdraw(amount) => pallet_grid_billing::Call::withdraw { amount }.into(),
+            Self::WithdrawDownTo(permille) => {
+                let Funds { credit, hour, .. } = Funds::of(twin);
+                let amount = credit.saturating_sub(hour.scaled(permille.into(), 1_000)).whole();
+                pallet_grid_billing::Call::withdraw { amount }.into()
+            }
             Self::Create { cru, body, ips, gb } => Contract::create_node_contract {
                 node: 1,
                 resources: Resources { cru, ..small() },
@@ -225,6 +236,38 @@ impl Act {
     }
 }
 
+/// What a twin has and what it needs.
+struct Funds {
+    credit: ExactTft,
+    rates: RateSums,
+    /// What an hour of all rates costs at list price.
+    hour: ExactTft,
+    /// Credit that was deposited in a grace period and that nothing relies on.
+    is_idle: bool,
+}
+
+impl Funds {
+    fn of(twin: TwinId) -> Self {
+        let payer = Billing::settled_payer(twin);
+        let rates = payer.all_rates();
+        let hour = rates.cost_of(stretch(HOUR_MS, Clock::tft_price()), FULL_PRICE);
+        Self { credit: payer.credit, rates, hour, is_idle: payer.paused && payer.committed.is_zero() }
+    }
+
+    fn cover_an_hour(&self) -> bool {
+        self.credit >= self.hour
+    }
+
+    /// Asserts that what a twin had `before` its own call isn't less than an hour through that call.
+    fn check_since(&self, before: &Self, act: &Act) {
+        assert!(self.cover_an_hour() || !before.cover_an_hour(), "less than an hour is left by {act:?}");
+        // Whoever had less than that ends contracts and pays for their time, but takes nothing out for anything else.
+        let ends = matches!(act, Act::Cancel(_) | Act::Complain(_) | Act::Update { .. });
+        let spends = self.rates.total() > before.rates.total() || self.credit < before.credit && !ends;
+        assert!(!spends || self.cover_an_hour() || self.is_idle, "less than an hour pays for {act:?}");
+    }
+}
+
 impl FarmersAct {
     fn into_call(self) -> RuntimeCall {
         use pallet_grid_farms::Call as Farm;
@@ -260,8 +303,16 @@ fn take(machine: &mut Machine, step: Step) {
     let _ = match step {
         Step::Person { bob, act } => {
             let (who, twin) = if bob { (Bob, 2) } else { (Charlie, 3) };
-            let who = if act.by_alice() { Alice } else { who };
-            return attempt(who, act.into_call(twin));
+            if act.by_alice() {
+                return attempt(Alice, act.into_call(twin));
+            }
+            let before = Funds::of(twin);
+            attempt(who, act.clone().into_call(twin));
+            // Anybody may bring a contract to a list that was announced 30 days before.
+            if !matches!(act, Act::Reprice(_)) {
+                Funds::of(twin).check_since(&before, &act);
+            }
+            return;
         }
         Step::Pass { ms } => return pass_quickly(ms),
         Step::Deployed(contract) => report(machine.deployed(contract, b"{}")),
@@ -276,24 +327,38 @@ fn take(machine: &mut Machine, step: Step) {
     };
 }
 
+/// A chain with a node, on which Bob and Charlie have this credit; takes the steps and checks the invariants after each.
+fn take_all(credits: [Balance; 2], steps: Vec<Step>) {
+    run(|| {
+        farm_with_ticket(1);
+        let mut machine = Machine::join(1);
+        for (who, credit) in [Bob, Charlie].into_iter().zip(credits) {
+            customer(who, credit);
+        }
+        let issuance = Balances::total_issuance();
+        for step in steps {
+            take(&mut machine, step);
+            check_invariants();
+        }
+        assert_eq!(Balances::total_issuance(), issuance, "TFT was made or lost");
+    });
+}
+
 proptest! {
     // More with PROPTEST_CASES=N.
     #![proptest_config(ProptestConfig { cases: sequences(), ..ProptestConfig::default() })]
 
     #[test]
     fn any_sequence_of_calls_and_reports_keeps_the_invariants(steps in prop::collection::vec(step(), 1..50)) {
-        run(|| {
-            farm_with_ticket(1);
-            let mut machine = Machine::join(1);
-            customer(Bob, 10 * TFT);
-            customer(Charlie, 2 * TFT);
-            let issuance = Balances::total_issuance();
-            for step in steps {
-                take(&mut machine, step);
-                check_invariants();
-            }
-            assert_eq!(Balances::total_issuance(), issuance, "TFT was made or lost");
-        });
+        take_all([10 * TFT, 2 * TFT], steps);
+    }
+
+    #[test]
+    fn no_call_of_an_owner_takes_credit_below_an_hour(
+        credit in TFT / 10..TFT,
+        steps in prop::collection::vec(step(), 1..50),
+    ) {
+        take_all([credit, 2 * credit], steps);
     }
 }
 

@@ -9,6 +9,10 @@ use frame_support::{
 };
 use frame_system::{LastRuntimeUpgrade, LastRuntimeUpgradeInfo};
 use pallet_migrations::{Cursor, MigrationCursor};
+use sp_runtime::{
+    DispatchError::BadOrigin,
+    traits::{BlakeTwo256, Hash},
+};
 use tfgrid_primitives::{
     traits::Clock as _,
     units::{MINUTE_MS, TFT},
@@ -91,5 +95,21 @@ fn no_new_runtime_comes_before_a_migration_is_done() {
         let refused = frame_system::Error::<Runtime>::MultiBlockMigrationsOngoing;
         assert_eq!(by_root(set.into()), Err(refused.into()));
         Cursor::<Runtime>::kill();
+    });
+}
+
+#[test]
+fn no_code_is_applied_but_the_authorized_one() {
+    run(|| {
+        let apply =
+            |code: &[u8]| frame_system::Call::<Runtime>::apply_authorized_upgrade { code: code.to_vec() };
+        type Error = frame_system::Error<Runtime>;
+        assert_fails(Bob, apply(b"new"), Error::NothingAuthorized);
+        let code_hash = BlakeTwo256::hash(b"new");
+        let authorize = frame_system::Call::<Runtime>::authorize_upgrade { code_hash };
+        assert_fails(Bob, authorize.clone(), BadOrigin);
+        assert_ok!(by_root(authorize.into()));
+        assert_fails(Bob, apply(b"another"), Error::Unauthorized);
+        assert!(System::authorized_upgrade().is_some());
     });
 }

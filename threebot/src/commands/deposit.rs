@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
     api,
-    primitives::{Balance, TwinId, views::PayerInfo},
+    primitives::{Balance, TwinId, UnixSeconds, views::PayerInfo},
     units::{format_tft, parse_amount, parse_id},
 };
 
@@ -49,7 +49,7 @@ impl Deposit {
         session.submit("deposit", &api::transactions().billing().deposit(twin, self.amount)).await?;
         let funding = Funding::read(&session.grid.finalized().await?, twin).await?;
         let text = text(twin, self.amount, &funding.payer, funding.paused().as_deref());
-        Ok(Answer::new(text, value(twin, self.amount, &funding.payer)))
+        Ok(Answer::new(text, value(twin, self.amount, &funding.payer, funding.closes_at())))
     }
 }
 
@@ -63,12 +63,13 @@ fn text(twin: TwinId, amount: Balance, payer: &PayerInfo, paused: Option<&str>) 
     text
 }
 
-fn value(twin: TwinId, amount: Balance, payer: &PayerInfo) -> Value {
+fn value(twin: TwinId, amount: Balance, payer: &PayerInfo, closes_at: Option<UnixSeconds>) -> Value {
     json!({
         "twin": twin,
         "amount_tft_1e7": amount.to_string(),
         "credit_tft_1e7": payer.credit.to_string(),
         "missing_tft_1e7": missing(payer).to_string(),
+        "closes_at": closes_at,
     })
 }
 
@@ -94,7 +95,11 @@ mod tests {
         };
         let said = text(5, TFT / 2, &payer, Some("contracts are paused"));
         assert!(said.ends_with("\nthis wasn't enough, contracts are paused"), "{said}");
-        assert_eq!(value(5, TFT / 2, &payer)["missing_tft_1e7"], "20100000");
+        let value = value(5, TFT / 2, &payer, Some(1_700_000_000));
+        assert_eq!(
+            (&value["missing_tft_1e7"], &value["closes_at"]),
+            (&json!("20100000"), &json!(1_700_000_000))
+        );
         let enough = PayerInfo { exhausted: false, ..payer };
         let said = text(5, TFT / 2, &enough, None);
         assert_eq!(said, "deposited 0.5 TFT; twin 5 has 0.5 TFT of credit");

@@ -107,14 +107,18 @@ impl Funding {
 
     /// What a payer in grace must do, and by when.
     pub fn paused(&self) -> Option<String> {
-        self.grace.map(|seconds| {
-            format!(
-                "contracts are paused: deposit at least {} TFT by {} (in {}), or they close",
-                format_tft(missing(&self.payer)),
-                exact_moment(self.now.saturating_add(seconds)),
-                stretch(seconds)
-            )
-        })
+        let (seconds, closes_at) = (self.grace?, self.closes_at()?);
+        Some(format!(
+            "contracts are paused: deposit at least {} TFT by {} (in {}), or they close",
+            format_tft(missing(&self.payer)),
+            exact_moment(closes_at),
+            stretch(seconds)
+        ))
+    }
+
+    /// The end of the grace period.
+    pub fn closes_at(&self) -> Option<UnixSeconds> {
+        self.grace.map(|seconds| self.now.saturating_add(seconds))
     }
 
     fn lasts(&self) -> String {
@@ -163,6 +167,7 @@ impl Funding {
             "funded_until": self.until,
             "exhausted": self.payer.exhausted,
             "grace_seconds": self.grace,
+            "closes_at": self.closes_at(),
             "refill": self.refill_value(),
             "limits": limits::value(&self.settings.limits),
         })
@@ -225,7 +230,11 @@ mod tests {
         let grace = "grace     contracts are paused: deposit at least 0.31125 TFT by 2023-11-14 22:14:11 UTC (in 51 s)";
         assert!(funding.text().contains(grace), "{}", funding.text());
         assert!(funding.text().contains("lasts     used up"));
-        assert_eq!(funding.value()["missing_tft_1e7"], "3112500");
+        let value = funding.value();
+        assert_eq!(
+            (&value["missing_tft_1e7"], &value["closes_at"]),
+            (&json!("3112500"), &json!(1_700_000_051))
+        );
     }
 
     #[test]

@@ -19,6 +19,13 @@ Examples:
   threebot limits --rate 0.05 --refill 100   0.05 USD per hour, 100 TFT a month
   threebot limits --rate none                no limit of the rate")]
 pub struct Limits {
+    #[command(flatten)]
+    new: NewLimits,
+}
+
+/// Limits that replace those in force.
+#[derive(Args)]
+pub struct NewLimits {
     /// The most that all your contracts may cost together, in USD per hour at list price; none for no limit
     #[arg(long, value_name = "USD", value_parser = parse_rate_or_none)]
     rate: Option<UsdRate>,
@@ -30,24 +37,33 @@ pub struct Limits {
     refill: Option<Balance>,
 }
 
+impl NewLimits {
+    /// All limits, those in force where no other is given; `None` where none is.
+    pub fn over(&self, before: &types::Limits) -> Option<types::Limits> {
+        let given = self.rate.is_some() || self.extra_fee.is_some() || self.refill.is_some();
+        given.then(|| types::Limits {
+            max_usd_rate: self.rate.unwrap_or(before.max_usd_rate),
+            max_extra_fee: self.extra_fee.unwrap_or(before.max_extra_fee),
+            refill_per_30_days: self.refill.unwrap_or(before.refill_per_30_days),
+        })
+    }
+}
+
 impl Limits {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
         let before = at.owner_limits(twin).await?;
-        let limits = types::Limits {
-            max_usd_rate: self.rate.unwrap_or(before.max_usd_rate),
-            max_extra_fee: self.extra_fee.unwrap_or(before.max_extra_fee),
-            refill_per_30_days: self.refill.unwrap_or(before.refill_per_30_days),
-        };
+        let new = self.new.over(&before);
+        let limits = new.as_ref().unwrap_or(&before);
         let sums = at.payer_rates(twin).await?;
-        let mut text = text(&limits);
+        let mut text = text(limits);
         if sums.usd > limits.max_usd_rate.into() || sums.extra > limits.max_extra_fee.into() {
             text.push_str("\nwhat runs costs more than this and goes on; nothing can be added to it");
         }
-        let answer = Answer::new(text, value(&limits));
-        if self.rate.is_some() || self.extra_fee.is_some() || self.refill.is_some() {
+        let answer = Answer::new(text, value(limits));
+        if let Some(limits) = new {
             session.submit("limits", &api::transactions().billing().set_limits(limits)).await?;
         }
         Ok(answer)

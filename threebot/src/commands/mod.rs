@@ -2,6 +2,7 @@
 //! The commands, one a file: arguments, what is done, answer.
 
 pub mod bill;
+pub mod bot;
 pub mod calc;
 pub mod cancel;
 pub mod collect;
@@ -60,6 +61,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Funds(command) => command.run(global).await,
         Command::Refill(command) => command.run(global).await,
         Command::Limits(command) => command.run(global).await,
+        Command::Bot(command) => command.run(global).await,
         Command::Oracle(command) => command.run(global).await,
         Command::Collect(command) => command.run(global).await,
         Command::Show(command) => command.run(global).await,

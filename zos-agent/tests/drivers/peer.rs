@@ -6,7 +6,7 @@ use iroh::{
     Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey,
     endpoint::{Connection, ConnectionError, RecvStream, presets},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::UdpSocket};
 use tfgrid_client::peer::{
     Device, NodeAddress, NodePeer, PeerError, TOO_MANY, UNKNOWN_CALLER,
     frame::Frame,
@@ -32,6 +32,8 @@ struct Desk {
     address: NodeAddress,
     known: watch::Sender<Arc<Known>>,
     server: JoinHandle<()>,
+    /// Nothing happens, and the agent doesn't stop.
+    _log: watch::Sender<EventLog>,
     _folder: TempDir,
 }
 
@@ -59,13 +61,14 @@ impl Desk {
         let (owner, neighbour) = (Device::generate(), Device::generate());
         let contracts = [(machine.id.contract, OWNER), (NEIGHBOURS_CONTRACT, NEIGHBOUR)];
         let known = watch::Sender::new(known(&[&owner], &neighbour, &contracts));
+        let log = watch::Sender::new(EventLog::default());
         let folder = tempfile::tempdir().unwrap();
         let sources = Sources {
             known: known.subscribe(),
             snapshots: watch::channel(None).1,
             observed: watch::channel(Arc::new(BTreeMap::from([(machine.id.contract, there)]))).1,
             standings: watch::channel(Arc::default()).1,
-            log: watch::channel(EventLog::default()).1,
+            log: log.subscribe(),
             holds: Holds::load(Store::open(folder.path()).unwrap()).unwrap(),
         };
         let secret = Device::generate();
@@ -78,7 +81,7 @@ impl Desk {
         let address = NodeAddress { key: secret.public(), addresses: endpoint.addresses() };
         let server = Server::new(&endpoint, Streams::new(host.machines.clone()), sources);
         let server = tokio::spawn(server.run());
-        Self { host, machine, owner, neighbour, address, known, server, _folder: folder }
+        Self { host, machine, owner, neighbour, address, known, server, _log: log, _folder: folder }
     }
 
     async fn caller(&self, device: &Device) -> NodePeer {
@@ -272,28 +275,38 @@ async fn a_terminal_shows_any_bytes() {
     desk.close().await;
 }
 
+/// Listens in the machine, and sends each datagram back while the test lasts.
+fn echo_datagrams(desk: &Desk, port: u16) {
+    let pid = desk.host.docker(&["inspect", "--format", "{{.State.Pid}}", &desk.host.name(&desk.machine.id)]);
+    let namespace = fs::File::open(format!("/proc/{}/ns/net", pid.trim())).unwrap();
+    let (listens, listening) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        enter(&namespace);
+        let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
+        listens.send(()).unwrap();
+        let mut bytes = [0; 2048];
+        while let Ok((count, from)) = socket.recv_from(&mut bytes) {
+            socket.send_to(&bytes[..count], from).unwrap();
+        }
+    });
+    listening.recv().unwrap();
+}
+
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
 async fn datagrams_are_forwarded_both_ways() {
     let desk = Desk::open().await;
     let caller = desk.caller(&desk.owner).await;
     let contract = desk.machine.id.contract;
-    let serve = exec(&desk, "exec /bin/busybox nc -u -l -p 53 -e /bin/cat", None);
-    let mut server = caller.ask(contract, serve).await.unwrap();
-    server.ready().await.unwrap();
+    echo_datagrams(&desk, 53);
     let to = Forward { workload: desk.machine.id.name.clone(), protocol: Protocol::Udp, port: 53 };
     let mut call = caller.ask(contract, Ask::Forward(to)).await.unwrap();
     call.ready().await.unwrap();
     let (mut input, mut output) = call.split();
-    let begun = Instant::now();
-    // The server may not listen yet, and a datagram may be lost.
-    let answer = loop {
-        input.data(b"ping").await.unwrap();
-        match timeout(Duration::from_millis(300), output.next()).await {
-            Ok(answer) => break answer.unwrap(),
-            Err(_) => assert!(begun.elapsed() < LIMIT, "no datagram comes back"),
-        }
-    };
-    assert_eq!(answer, Some(Frame::Data(b"ping".to_vec())));
+    for datagram in [&b"ping"[..], b"", &[7; 1400]] {
+        input.data(datagram).await.unwrap();
+        let answer = timeout(LIMIT, output.next()).await.unwrap().unwrap();
+        assert_eq!(answer, Some(Frame::Data(datagram.to_vec())));
+    }
     desk.close().await;
 }

@@ -43,13 +43,16 @@ fn a_certified_node_costs_a_quarter_more() {
 }
 
 #[test]
-fn its_tenant_deploys_for_the_price_of_addresses() {
+fn its_tenant_deploys_for_addresses_and_the_least_rate() {
     run(|| {
         opened(rent(NODE));
-        let contract = opened(Create { public_ips: 2, resources: capacity(), ..Create::default() });
+        let half = Resources { cru: 50, mru: 50 * GIB, sru: 500 * GIB, ..Resources::ZERO };
+        let contract = opened(Create { public_ips: 2, resources: half, ..Create::default() });
         let rates = Rates { usd: 2 * IP_RATE, extra: 0 };
         let price = ContractPrice { rates, public_ips: 2, ip_usd: 2 * IP_RATE, certified: false };
         assert_eq!(account(contract).price, price);
+        let contract = opened(Create { resources: half, ..Create::default() });
+        assert_eq!(account(contract).price.rates, Rates { usd: LEAST_RATE, extra: 0 });
     });
 }
 

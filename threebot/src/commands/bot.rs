@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot bot`
+
+use super::limits::{self, NewLimits};
+use crate::{cli::Global, foreseen::Foreseen, output::Answer, session::Session};
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use serde_json::{Value, json};
+use subxt::utils::MultiAddress;
+use tfgrid_client::{
+    AccountId32,
+    api::{
+        self,
+        runtime_types::{
+            pallet_grid_billing::pallet::Call as Billing,
+            pallet_proxy::pallet::Call as Proxy,
+            tfgrid_runtime::{RuntimeCall, configs::proxies::ProxyType},
+        },
+    },
+};
+
+#[derive(Subcommand)]
+pub enum Bot {
+    /// Let an account manage your contracts within your limits; it moves no money (holds a deposit)
+    ///
+    /// Limits bind you and all your bots together. Those that are given count from the same block on.
+    #[command(after_help = "\
+Example:
+  threebot bot add 5FHneW… --rate 0.1    0.1 USD per hour for all contracts")]
+    Add {
+        /// The bot's account, SS58
+        account: AccountId32,
+        #[command(flatten)]
+        limits: NewLimits,
+    },
+    /// Let an account manage your contracts no more; the contracts go on
+    Remove {
+        /// The bot's account, SS58
+        account: AccountId32,
+    },
+    /// List the accounts that manage your contracts, and the limits that bind them
+    List,
+}
+
+impl Bot {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let session = Session::open(global).await?;
+        let at = session.grid.finalized().await?;
+        let twin = session.twin(&at).await?;
+        let bots = at.bots_of(session.account()?).await?;
+        match self {
+            Self::Add { account, .. } if bots.contains(&account) => {
+                let text =
+                    format!("{account} manages your contracts already; `threebot limits` changes limits");
+                bail!(Foreseen::new("Proxy.Duplicate", text));
+            }
+            Self::Remove { account } if !bots.contains(&account) => {
+                let text =
+                    format!("{account} doesn't manage your contracts; `threebot bot list` lists who does");
+                bail!(Foreseen::new("Proxy.NotFound", text));
+            }
+            Self::Add { account, limits } => {
+                let limits = limits.over(&at.owner_limits(twin).await?);
+                let mut calls = vec![RuntimeCall::Proxy(add(account))];
+                calls.extend(limits.map(|limits| RuntimeCall::Billing(Billing::set_limits { limits })));
+                session.submit("bot add", &api::transactions().utility().batch_all(calls)).await?;
+            }
+            Self::Remove { account } => {
+                let (delegate, deploy) = (MultiAddress::Id(account), ProxyType::Deploy);
+                let remove = api::transactions().proxy().remove_proxy(delegate, deploy, 0);
+                session.submit("bot remove", &remove).await?;
+            }
+            Self::List => {}
+        }
+        let at = session.grid.finalized().await?;
+        let (bots, limits) = (at.bots_of(session.account()?).await?, at.owner_limits(twin).await?);
+        Ok(Answer::new(text(&bots, &limits::text(&limits)), value(&bots, limits::value(&limits))))
+    }
+}
+
+fn add(account: AccountId32) -> Proxy {
+    Proxy::add_proxy { delegate: MultiAddress::Id(account), proxy_type: ProxyType::Deploy, delay: 0 }
+}
+
+fn text(bots: &[AccountId32], limits: &str) -> String {
+    let bots = match bots {
+        [] => "nobody else manages your contracts".into(),
+        bots => bots.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"),
+    };
+    format!("{bots}\n{limits}")
+}
+
+fn value(bots: &[AccountId32], limits: Value) -> Value {
+    json!({ "bots": bots.iter().map(ToString::to_string).collect::<Vec<_>>(), "limits": limits })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    const ALICE: &str = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+
+    #[test]
+    fn a_bot_is_added_with_its_limits() {
+        let line = ["threebot", "bot", "add", ALICE, "--rate", "0.1"];
+        let Command::Bot(Bot::Add { account, limits }) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command")
+        };
+        assert_eq!(account.to_string(), ALICE);
+        let before = api::runtime_types::pallet_grid_billing::types::Limits {
+            max_usd_rate: 1,
+            max_extra_fee: 2,
+            refill_per_30_days: 3,
+        };
+        let after = limits.over(&before).unwrap();
+        assert_eq!(
+            (after.max_usd_rate, after.max_extra_fee, after.refill_per_30_days),
+            (1_000_000_000, 2, 3)
+        );
+        assert!(Cli::try_parse_from(["threebot", "bot", "add", "nobody"]).is_err());
+    }
+
+    #[test]
+    fn bots_are_listed_with_the_limits_that_bind_them() {
+        let alice: AccountId32 = ALICE.parse().unwrap();
+        assert_eq!(text(&[], "no limit"), "nobody else manages your contracts\nno limit");
+        assert_eq!(text(std::slice::from_ref(&alice), "no limit"), format!("{ALICE}\nno limit"));
+        assert_eq!(value(&[alice], json!({}))["bots"], json!([ALICE]));
+    }
+}
