@@ -29,8 +29,6 @@ const FIRST_PROGRESS: Duration = Duration::from_secs(15);
 const PROGRESS_PARTS: u64 = 6;
 /// Longest sleep while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
-/// From this age on, a head doesn't prove that the node was removed.
-const STALE_AFTER: Duration = Duration::from_secs(300);
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
 
 /// Sources of reports.
@@ -356,7 +354,7 @@ impl Outbox {
     /// Whether a finalized head shows that the node was removed. An endpoint that is behind proves nothing.
     async fn has_been_removed(&self) -> bool {
         let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return false };
-        if snapshot.may_destroy(unix_ms(), STALE_AFTER).is_err() {
+        if snapshot.may_destroy(unix_ms()).is_err() {
             return false;
         }
         let registered = timeout(SUBMIT_TIMEOUT, self.chain.is_registered(&snapshot.head)).await;
