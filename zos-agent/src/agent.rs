@@ -51,6 +51,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let data = &place.data;
     let ticket = ticket::find(args.grid.ticket_file.as_deref())?;
     let _lock = DataLock::take(data)?;
+    host::raise_open_files()?;
     requirements::ensure_met(&requirements::check_system(place).await)?;
     let store = Store::open(data.join("state"))?;
     let identity = Identity::load_or_create(data)?;

@@ -71,6 +71,8 @@ pub enum Image {
     Refused(FailureCode),
     /// So many pulls fail before one succeeds.
     Flaky(u32),
+    /// So many pulls get something else than its digest says before one succeeds.
+    Corrupt(u32),
     /// A pull never ends.
     Stuck,
 }
@@ -350,17 +352,27 @@ impl MachineDriver for FakeHost {
         let image = {
             let mut state = self.act(format!("pull {}", spec.container.image));
             let image = state.images.get(&spec.container.image).cloned();
-            if let Some(Image::Flaky(tries @ 1..)) = image {
-                state.images.insert(spec.container.image.clone(), Image::Flaky(tries - 1));
+            let next = match image {
+                Some(Image::Flaky(tries @ 1..)) => Some(Image::Flaky(tries - 1)),
+                Some(Image::Corrupt(tries @ 1..)) => Some(Image::Corrupt(tries - 1)),
+                _ => None,
+            };
+            if let Some(next) = next {
+                state.images.insert(spec.container.image.clone(), next);
             }
             image
         };
         match image {
-            None | Some(Image::Flaky(0)) => {
+            None | Some(Image::Flaky(0) | Image::Corrupt(0)) => {
                 self.state().pulled.insert(spec.container.image.clone());
                 Ok(())
             }
             Some(Image::Flaky(_)) => Err(DriverError::transient("connection refused")),
+            Some(Image::Corrupt(_)) => Err(DriverError::Refused {
+                code: FailureCode::ImageNotFound,
+                field: "/data/image",
+                message: "isn't what its digest says".into(),
+            }),
             Some(Image::Refused(code)) => {
                 Err(DriverError::Invalid { code, field: "/data/image", message: "says the registry".into() })
             }
@@ -383,7 +395,7 @@ impl MachineDriver for FakeHost {
         let mut state = self.act(format!("create {}", spec.id));
         state.networks.insert(spec.id.contract);
         if state.uncreatable.contains(&spec.id.name) {
-            return Err(DriverError::Refused(format!("can't create {}", spec.id)));
+            return Err(DriverError::refused(format!("can't create {}", spec.id)));
         }
         let machine = ObservedMachine {
             id: spec.id.clone(),
@@ -400,7 +412,7 @@ impl MachineDriver for FakeHost {
         self.step().await;
         let mut state = self.act(format!("start {id}"));
         if state.unstartable.contains(&id.name) {
-            return Err(DriverError::Refused(format!("can't start {id}")));
+            return Err(DriverError::refused(format!("can't start {id}")));
         }
         state.starts += 1;
         let instance = state.starts.to_string();
