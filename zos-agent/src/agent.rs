@@ -219,6 +219,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     }
     firewall::remove().await;
     let (containers, networks) = removed?;
+    own.end_shims()?;
     pools.remove(data).await?;
     info!("removed {containers} containers, {networks} networks and the storage pools");
     Ok(())
