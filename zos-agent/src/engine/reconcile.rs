@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::{ContractId, FailureCode, units::GIB};
+use tfgrid_primitives::{ContractId, units::GIB};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::{self, AbortHandle, JoinError, JoinSet},
