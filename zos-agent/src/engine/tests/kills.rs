@@ -82,7 +82,9 @@ impl Change {
 
     /// Makes the change, and kills the agent after so many points of it; returns whether it was killed.
     async fn ends(self, kill_after: Option<u32>) -> (End, bool) {
-        let mut node = Node::running();
+        let mut node = Node::new();
+        node.timing.observe_every = Duration::from_millis(20);
+        node.start();
         self.prepare(&node).await;
         node.host.hang_after(kill_after);
         self.make(&node);
