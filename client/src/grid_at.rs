@@ -647,6 +647,12 @@ impl GridAt {
         }))
     }
 
+    /// Sequence number of the last heartbeat of a node, 0 before the first one; `None` for an unknown node.
+    pub async fn last_heartbeat(&self, node: NodeId) -> Result<Option<u64>, Error> {
+        let last = self.fetch("a node's heartbeat", api::storage().nodes().heartbeats(), (node,)).await?;
+        Ok(last.map(|last| last.sequence))
+    }
+
     /// A node's report of its hardware; `None` before the first one.
     pub async fn details(&self, node: NodeId) -> Result<Option<DetailsPayload>, Error> {
         let what = "a node's details";

@@ -13,8 +13,9 @@ use std::{
 const START_LIMIT: Duration = Duration::from_secs(15);
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
 const CAPACITY: &str = "cru=8,mru=4GiB,sru=20GiB";
-/// A sparse file.
+/// Sparse files.
 const POOL: &str = "24GiB";
+const HDD_POOL: &str = "2GiB";
 
 /// A node agent with a data folder of its own.
 pub struct Agent {
@@ -27,7 +28,7 @@ pub struct Agent {
 impl Agent {
     /// Starts an agent that joins with this ticket, with an engine of its own. The chain needn't run yet.
     pub fn start(run: &Run, chain: &str, ticket: &str, capacity: Option<&str>) -> Result<Self> {
-        Self::start_with(run, chain, ticket, capacity.unwrap_or(CAPACITY), &[])
+        Self::start_with(run, chain, ticket, capacity.unwrap_or(CAPACITY), &["--hdd-pool", HDD_POOL])
     }
 
     /// The same on another engine, which needn't run yet.

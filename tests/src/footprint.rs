@@ -55,9 +55,11 @@ impl Footprint {
         for volume in engine.docker(&["volume", "ls", "--format", "{{.Name}}"])?.lines() {
             lines.insert(format!("engine volume {volume}"));
         }
-        for pool in fs::read_dir(NODES).into_iter().flatten().flatten() {
-            for volume in fs::read_dir(pool.path().join("pool/volumes")).into_iter().flatten().flatten() {
-                lines.insert(format!("volume {}", volume.path().display()));
+        for node in fs::read_dir(NODES).into_iter().flatten().flatten() {
+            for pool in ["pool", "hdd-pool"] {
+                let volumes = fs::read_dir(node.path().join(pool).join("volumes"));
+                let volumes = volumes.into_iter().flatten().flatten();
+                lines.extend(volumes.map(|volume| format!("volume {}", volume.path().display())));
             }
         }
         add_files(folder, &mut lines)?;

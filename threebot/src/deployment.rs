@@ -28,6 +28,9 @@ pub struct DeploymentFile {
     /// SSD to reserve, such as 10GiB [default: what the deployment needs]
     #[arg(long, value_parser = parse_bytes)]
     sru: Option<u64>,
+    /// Hard disks to reserve, such as 10GiB [default: what the deployment needs]
+    #[arg(long, value_parser = parse_bytes)]
+    hru: Option<u64>,
 }
 
 /// A checked deployment.
@@ -57,6 +60,7 @@ impl DeploymentFile {
             cru: self.cru.unwrap_or(needs.cru),
             mru: self.mru.unwrap_or(needs.mru),
             sru: self.sru.unwrap_or(needs.sru),
+            hru: self.hru.unwrap_or(needs.hru),
             ..Resources::ZERO
         };
         deployment
@@ -154,6 +158,13 @@ workloads:
         let reservation = reservation("a.json", JSON, &["--cru", "2", "--sru", "1GiB"]).unwrap();
         assert_eq!(reservation.resources, Resources { cru: 2, sru: 1 << 30, ..Resources::ZERO });
         assert_eq!(reservation.body, JSON.as_bytes());
+    }
+
+    #[test]
+    fn a_volume_on_hard_disks_is_reserved_there() {
+        let body = JSON.replace(r#""size":"#, r#""disk":"hdd","size":"#);
+        let reservation = reservation("a.json", &body, &[]).unwrap();
+        assert_eq!(reservation.resources, Resources { hru: 16 << 20, ..Resources::ZERO });
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let data = &place.data;
     let ticket = ticket::find(args.grid.ticket_file.as_deref())?;
     let _lock = DataLock::take(data)?;
+    host::raise_open_files()?;
     requirements::ensure_met(&requirements::check_system(place).await)?;
     let store = Store::open(data.join("state"))?;
     let identity = Identity::load_or_create(data)?;
@@ -239,6 +240,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     }
     firewall::remove().await;
     let (containers, networks) = removed?;
+    own.end_shims()?;
     pools.remove(data).await?;
     info!("removed {containers} containers, {networks} networks and the storage pools");
     Ok(())

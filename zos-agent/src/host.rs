@@ -60,6 +60,16 @@ pub fn forbid_core_dumps() -> Result<()> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable).context("can't forbid core dumps of the agent")
 }
 
+/// Lets the agent open as many files as the system allows: each health check of a machine needs one.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn raise_open_files() -> Result<()> {
+    let allowed = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: allowed.maximum, ..allowed };
+    setrlimit(Resource::Nofile, all).context("can't raise the limit of open files to its maximum")
+}
+
 /// Refuses to offer more cores or memory than this machine has for workloads.
 ///
 /// # Errors
@@ -189,6 +199,14 @@ mod tests {
         forbid_core_dumps().unwrap();
         assert_eq!(getrlimit(Resource::Core).current, Some(0));
         assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+    }
+
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_allows() {
+        let allowed = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(256), ..allowed }).unwrap();
+        raise_open_files().unwrap();
+        assert_eq!(getrlimit(Resource::Nofile), Rlimit { current: allowed.maximum, ..allowed });
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Obeys the farmer's power target: an empty node falls asleep, and wakes others of its farm.
 
 use crate::{
-    chain::{Chain, Snapshot, endpoints::STALE_MS},
+    chain::{Chain, Snapshot},
     clock::unix_ms,
     engine::observed::Observed,
 };
@@ -102,7 +102,7 @@ impl Power {
         let is_empty = power.contracts == 0
             && snapshot.contracts.is_empty()
             && self.observed.borrow().is_empty()
-            && snapshot.may_destroy(unix_ms(), Duration::from_millis(STALE_MS)).is_ok();
+            && snapshot.may_destroy(unix_ms()).is_ok();
         let is_wanted = power.target == PowerState::Standby && is_empty;
         if self.asks_until.is_some_and(|until| until <= Instant::now()) && !is_asleep {
             // Without heartbeats the node would be offline, and may not sleep then.

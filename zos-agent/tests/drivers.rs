@@ -378,11 +378,14 @@ impl HandMade {
             r#"{{"architecture":"{architecture}","os":"linux","config":{{}},
                 "rootfs":{{"type":"layers","diff_ids":["{tar_digest}"]}},"history":[{{"created_by":"hand"}}]}}"#
         );
+        Self::of(config.into_bytes(), layer)
+    }
+
+    fn of(config: Vec<u8>, layer: Vec<u8>) -> Self {
         let blob = |kind: &str, content: &[u8]| {
             let (digest, size) = (digest(content), content.len());
             format!(r#"{{"mediaType":"application/vnd.docker.{kind}","size":{size},"digest":"{digest}"}}"#)
         };
-        let config = config.into_bytes();
         let manifest = format!(
             r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
             Self::MANIFEST,
@@ -390,6 +393,13 @@ impl HandMade {
             blob("image.rootfs.diff.tar.gzip", &layer)
         );
         Self { config, layer, manifest: manifest.into_bytes() }
+    }
+
+    /// The same with a layer that its maker has damaged: the digest is that of what is sent.
+    fn damaged(damage: impl Fn(&mut Vec<u8>)) -> Self {
+        let Self { config, mut layer, .. } = Self::new("amd64");
+        damage(&mut layer);
+        Self::of(config, layer)
     }
 
     /// A list with its manifest alone, said to be for this architecture.
@@ -755,6 +765,7 @@ async fn an_image_that_asks_for_credentials_is_refused() {
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
 async fn failures_of_a_registry_are_told_apart() {
+    const CORRUPT: &str = "isn't what its digest says";
     let host = Host::new().await;
     let fetch = async |address: String| {
         let machine = machine(contract(), &format!("{address}/web:1"), &[]);
@@ -763,12 +774,19 @@ async fn failures_of_a_registry_are_told_apart() {
     let good = HandMade::new("amd64");
     let other = HandMade::new("s390x");
     let other_in_list = HandMade::new("s390x");
-    let cases: [(&str, Answers, Option<&str>); 6] = [
+    let damaged = |damage: fn(&mut Vec<u8>)| -> Answers {
+        let image = HandMade::damaged(damage);
+        Box::new(move |path| image.answer(path))
+    };
+    let cases: [(&str, Answers, Option<&str>); 9] = [
         (
             "another architecture",
             Box::new(move |path| other.answer(path)),
             Some("isn't for the architecture"),
         ),
+        ("a layer that is cut off", damaged(|layer| layer.truncate(layer.len() / 2)), Some(CORRUPT)),
+        ("a layer with a wrong bit", damaged(|layer| layer[20] ^= 1), Some(CORRUPT)),
+        ("a layer that is no archive", damaged(|layer| layer.fill(b'x')), Some(CORRUPT)),
         (
             "a list without this architecture",
             Box::new(move |path| {
@@ -780,12 +798,8 @@ async fn failures_of_a_registry_are_told_apart() {
             }),
             Some("isn't for the architecture"),
         ),
-        ("a corrupt layer", corrupted(|image| digest(&image.layer)), Some("isn't what its digest says")),
-        (
-            "a corrupt configuration",
-            corrupted(|image| digest(&image.config)),
-            Some("isn't what its digest says"),
-        ),
+        ("a corrupt layer", corrupted(|image| digest(&image.layer)), Some(CORRUPT)),
+        ("a corrupt configuration", corrupted(|image| digest(&image.config)), Some(CORRUPT)),
         (
             "too many requests",
             Box::new(|_| {
@@ -799,8 +813,11 @@ async fn failures_of_a_registry_are_told_apart() {
     for (what, answer, expected) in cases {
         let error = fetch(server(answer)).await.unwrap_err();
         match (&error, expected) {
+            (DriverError::Refused { code: FailureCode::ImageNotFound, message, .. }, Some(CORRUPT)) => {
+                assert!(message.contains(CORRUPT), "{what}: {message}");
+            }
             (DriverError::Invalid { code: FailureCode::ImageNotFound, message, .. }, Some(words)) => {
-                assert!(message.contains(words), "{what}: {message}");
+                assert!(message.contains(words) && words != CORRUPT, "{what}: {message}");
             }
             (DriverError::Transient(_), None) => {}
             _ => panic!("{what}: {error:?}"),
@@ -999,7 +1016,7 @@ async fn a_machine_that_cannot_be_created_is_refused() {
     let image = registry.push(&host, "bad", r#"VOLUME ["/bin/busybox"]"#);
     let web = host.prepared(&image, &["/bin/sleep", "1000"]).await;
     let error = host.machines.create(&web, &[]).await.unwrap_err();
-    assert!(matches!(error, DriverError::Refused(_)), "{error:?}");
+    assert!(matches!(error, DriverError::Refused { .. }), "{error:?}");
     assert_eq!(host.observed_state(&web.id).await, None);
 }
 
@@ -1050,7 +1067,7 @@ async fn a_missing_program_ends_its_machine() {
     let registry = Registry::start(&host);
     let web = host.prepared(&registry.image, &["/bin/nothing"]).await;
     match host.run(&web, &[]).await {
-        Ok(()) | Err(DriverError::Refused(_)) => {}
+        Ok(()) | Err(DriverError::Refused { .. }) => {}
         Err(error) => panic!("{error:?}"),
     }
     host.until(&web.id, |state| matches!(state, MachineState::Stopped { how, .. } if how.contains("127")))

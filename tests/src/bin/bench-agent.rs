@@ -86,6 +86,8 @@ impl<'a> Bench<'a> {
         let file = grid.run().folder().join("bench.json");
         fs::write(&file, body.to_string())?;
         grid.user.threebot(&["limits", "--rate", "none"])?;
+        // A grace period lasts as long as what was paid before would buy, so all is paid at the price at which it comes.
+        set_price(grid, LOW_PRICE)?;
         grid.user.threebot(&["deposit", "10000"])?;
         let bench = Self { grid, deployment: file.display().to_string() };
         let (contracts, _) = bench.create(1)?;
@@ -220,6 +222,8 @@ impl<'a> Bench<'a> {
         wait_for("all machines to stop", RUN_LIMIT, || {
             Ok(self.grid.engine.docker(&["ps", "--quiet"])?.is_empty().then_some(()))
         })?;
+        let state = &self.grid.user.threebot(&["show", &contracts[0].to_string()])?["state"];
+        ensure!(state == "paused", "the contracts are {state}, not paused");
         self.grid.user.threebot(&["deposit", "10000"])?;
         let deposited = Instant::now();
         self.until_running(contracts)?;

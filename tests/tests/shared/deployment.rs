@@ -2,9 +2,10 @@
 
 //! A deployment from JSON to its page, and back to an empty node.
 
-use crate::views::polkadot_js_asks_every_read_of_the_grid;
+use crate::{command_line::ensure_served, views::polkadot_js_asks_every_read_of_the_grid};
 use anyhow::{Result, ensure};
-use tfgrid_tests::{Grid, tft_units};
+use std::fs;
+use tfgrid_tests::{Grid, page_deployment, tft_units};
 
 pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<()> {
     let clean = grid.footprint()?;
@@ -32,4 +33,22 @@ pub fn a_contract_runs_is_billed_and_leaves_nothing(grid: &mut Grid) -> Result<(
     // Both are rounded down to the last decimal.
     ensure!(credit.abs_diff(billed + back) <= 1, "{credit} of credit, {billed} billed, {back} back");
     grid.user.deposits()
+}
+
+pub fn a_volume_lies_on_hard_disks(grid: &mut Grid) -> Result<()> {
+    let (clean, free) = (grid.footprint()?, grid.free_capacity()?);
+    ensure!(free["hru"] != 0, "the node offers no hard disks: {free}");
+    let mut deployment = page_deployment(&grid.image, 1);
+    deployment["workloads"][0]["data"]["disk"] = "hdd".into();
+    let file = grid.run().folder().join("hdd.json").display().to_string();
+    fs::write(&file, deployment.to_string())?;
+
+    let node = grid.node.to_string();
+    let deployed = grid.user.threebot(&["deploy", "--file", &file, "--node", &node])?;
+    ensure_served(&deployed["result"])?;
+    let new = grid.footprint()?.beyond(&clean);
+    let volumes: Vec<_> = new.iter().filter(|item| item.starts_with("volume ")).collect();
+    ensure!(volumes.len() == 1 && volumes[0].contains("/hdd-pool/volumes/"), "{volumes:?}");
+    ensure!(grid.free_capacity()?["hru"] != free["hru"], "the contract reserves no hard disks");
+    grid.cancels(&deployed["contract"].to_string(), &clean)
 }

@@ -21,6 +21,7 @@ fn scenarios_on_one_grid() -> Result<()> {
         "shared",
         &scenarios![
             deployment::a_contract_runs_is_billed_and_leaves_nothing,
+            deployment::a_volume_lies_on_hard_disks,
             command_line::people_deploy_list_and_cancel,
             sealed::secrets_are_sealed_from_the_file_to_the_machine,
             peer::owners_see_enter_and_reach_their_machines,

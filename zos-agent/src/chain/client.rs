@@ -6,7 +6,7 @@ use super::{
     Version, endpoints::Endpoints,
 };
 use async_trait::async_trait;
-use futures::{StreamExt, future::ready, stream, stream::BoxStream};
+use futures::{FutureExt, StreamExt, future::ready, stream, stream::BoxStream};
 use sp_core::H256;
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ use tfgrid_primitives::{
     },
     views::{GridInfo, NodeContract},
 };
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 
 /// How many recent blocks stay readable.
 const BLOCKS_KEPT: usize = 8;
@@ -35,6 +35,8 @@ pub struct RpcChain {
     key: MachineKey,
     node: NodeId,
     connection: RwLock<Option<Connection>>,
+    /// Ends streams of heads.
+    leaving: watch::Sender<()>,
     blocks: Blocks,
 }
 
@@ -59,7 +61,8 @@ impl RpcChain {
     pub fn new(endpoints: Endpoints, joined: Joined, key: MachineKey) -> Self {
         let Joined { genesis, node, client } = joined;
         let connection = client.map(|client| Connection { client, followed: false });
-        Self { endpoints, genesis, key, node, connection: RwLock::new(connection), blocks: Blocks::default() }
+        let (connection, leaving) = (RwLock::new(connection), watch::Sender::new(()));
+        Self { endpoints, genesis, key, node, connection, leaving, blocks: Blocks::default() }
     }
 
     async fn client(&self) -> Result<GridClient, ChainError> {
@@ -86,6 +89,7 @@ impl RpcChain {
 #[async_trait]
 impl Chain for RpcChain {
     async fn heads(&self) -> Result<BoxStream<'static, Result<Head, ChainError>>, ChainError> {
+        let mut leaving = self.leaving.subscribe();
         let client = self.fresh_client().await?;
         let heads = client.follow().await?;
         let first = client.finalized().await?;
@@ -101,7 +105,8 @@ impl Chain for RpcChain {
             let blocks = blocks.clone();
             async move { blocks.head(at?).await }
         };
-        Ok(stream::once(async { Ok(first) }).chain(rest).then(read).boxed())
+        let left = async move { drop(leaving.changed().await) };
+        Ok(stream::once(async { Ok(first) }).chain(rest).then(read).take_until(left.boxed()).boxed())
     }
 
     async fn contracts(&self, at: &Head) -> Result<Vec<Contract>, ChainError> {
@@ -173,6 +178,15 @@ impl Chain for RpcChain {
             }
         }
         Ok(nodes)
+    }
+
+    async fn last_heartbeat(&self, at: &Head) -> Result<Option<u64>, ChainError> {
+        Ok(self.at(at)?.last_heartbeat(self.node).await?)
+    }
+
+    async fn leave_endpoint(&self) {
+        *self.connection.write().await = None;
+        self.leaving.send_replace(());
     }
 
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError> {

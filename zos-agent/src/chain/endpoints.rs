@@ -12,7 +12,8 @@ use tfgrid_client::{Error, GridClient};
 use tokio::time::timeout;
 use tracing::warn;
 
-/// Age in milliseconds from which a finalized head says that its endpoint is behind the chain.
+/// Age in milliseconds from which a finalized head says that its endpoint is behind the chain, and is no reason to
+/// destroy anything.
 pub const STALE_MS: u64 = 300_000;
 /// Limit for one endpoint to say which chain it serves, and how far it has come.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -38,6 +38,9 @@ struct State {
     refusal: Option<Refusal>,
     is_registered: bool,
     is_cut_off: bool,
+    loses_reports: bool,
+    /// How often the endpoint was left.
+    left: u32,
     power: NodePower,
     to_wake: Vec<NodeId>,
 }
@@ -132,6 +135,8 @@ impl FakeChain {
             refusal: None,
             is_registered: true,
             is_cut_off: false,
+            loses_reports: false,
+            left: 0,
             power: NodePower { target: PowerState::Up, state: PowerState::Up, contracts: 0 },
             to_wake: Vec::new(),
         };
@@ -172,6 +177,16 @@ impl FakeChain {
     /// From now on, all reports are refused for a reason that passes, or none is.
     pub fn refuse_reports(&self, refusing: bool) {
         self.state().refusal = refusing.then_some(Refusal::SequenceOld);
+    }
+
+    /// From now on, the endpoint takes reports that never get into a block, or does its work.
+    pub fn lose_reports(&self, loses: bool) {
+        self.state().loses_reports = loses;
+    }
+
+    /// How often the endpoint was left.
+    pub fn left(&self) -> u32 {
+        self.state().left
     }
 
     /// From now on, new connections fail, or don't.
@@ -374,9 +389,22 @@ impl Chain for FakeChain {
         Ok(self.limits)
     }
 
+    async fn last_heartbeat(&self, _: &Head) -> Result<Option<u64>, ChainError> {
+        let state = self.state();
+        let last = state.reports.iter().rfind(|(_, report)| matches!(report, Report::Heartbeat { .. }));
+        Ok(state.is_registered.then(|| last.map_or(0, |(sequence, _)| *sequence)))
+    }
+
+    async fn leave_endpoint(&self) {
+        self.state().left += 1;
+    }
+
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError> {
         if let Some(refusal) = self.state().refusal {
             return Err(ChainError::Refused(refusal));
+        }
+        if self.state().loses_reports {
+            return Ok(Submitted::InPool);
         }
         if self.knows(report) {
             return Ok(Submitted::AlreadyKnown);

@@ -4,6 +4,7 @@
 use super::{
     BodyOf, Chain, ChainError, ChainLimits, Contract, Head, Version,
     desired::{Desired, Wanted},
+    endpoints::STALE_MS,
     stored,
 };
 use crate::{backoff::Backoff, metrics::Metrics, store::Store};
@@ -85,18 +86,18 @@ pub enum Unproven {
 
 impl Snapshot {
     /// Whether what the chain says at this head is enough to destroy data: the head is higher than any seen
-    /// before and younger than `stale_after`.
-    pub fn may_destroy(&self, now_ms: u64, stale_after: Duration) -> Result<(), Unproven> {
+    /// before and younger than [`STALE_MS`].
+    pub fn may_destroy(&self, now_ms: u64) -> Result<(), Unproven> {
         let Head { number, timestamp_ms, .. } = self.head;
         let age_ms = now_ms.saturating_sub(timestamp_ms);
         if self.age != HeadAge::New {
             return Err(Unproven::SeenBefore(number));
         }
-        if u128::from(age_ms) >= stale_after.as_millis() {
+        if age_ms >= STALE_MS {
             return Err(Unproven::Stale { number, age_s: age_ms / 1_000 });
         }
         let ahead_ms = timestamp_ms.saturating_sub(now_ms);
-        if u128::from(ahead_ms) >= stale_after.as_millis() {
+        if ahead_ms >= STALE_MS {
             return Err(Unproven::Future { number, by_s: ahead_ms / 1_000 });
         }
         Ok(())
@@ -332,9 +333,8 @@ mod tests {
             contracts: BTreeMap::new(),
             limits: ChainLimits { heartbeat_ms: 1, usage_ms: 1, answer_ms: 1 },
         };
-        let stale_after = Duration::from_secs(300);
-        assert_eq!(snapshot(HeadAge::New).may_destroy(1_000_000 + 299_999, stale_after), Ok(()));
-        assert!(snapshot(HeadAge::New).may_destroy(1_000_000 + 300_000, stale_after).is_err());
-        assert!(snapshot(HeadAge::Same).may_destroy(1_000_000, stale_after).is_err());
+        assert_eq!(snapshot(HeadAge::New).may_destroy(1_000_000 + STALE_MS - 1), Ok(()));
+        assert!(snapshot(HeadAge::New).may_destroy(1_000_000 + STALE_MS).is_err());
+        assert!(snapshot(HeadAge::Same).may_destroy(1_000_000).is_err());
     }
 }

@@ -277,6 +277,12 @@ pub trait Chain: Send + Sync {
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;
 
+    /// Sequence number of this node's last heartbeat, `None` if the node is unknown.
+    async fn last_heartbeat(&self, at: &Head) -> Result<Option<u64>, ChainError>;
+
+    /// Ends the connection, and with it the stream of heads: the next one is to the next endpoint.
+    async fn leave_endpoint(&self);
+
     /// Signs a report and submits it.
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError>;
 }

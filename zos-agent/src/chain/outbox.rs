@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sends reports until the chain has their information. Each slot holds one report; a newer one replaces it.
 
-use super::{Chain, ChainError, ChainLimits, Report, Reports, Snapshot, Submitted, Topic};
+use super::{Chain, ChainError, ChainLimits, Head, Report, Reports, Snapshot, Submitted, Topic};
 use crate::{backoff::Backoff, clock::unix_ms, metrics::Metrics, store::Store};
 use anyhow::{Context, Result};
 use rand::Rng;
@@ -10,12 +10,15 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_primitives::{NodeId, Refusal, UsageItem, report::DetailsPayload};
+use tfgrid_primitives::{
+    NodeId, Refusal, UsageItem,
+    report::{DetailsPayload, REPORT_LONGEVITY},
+};
 use tokio::{
     sync::watch,
     time::{sleep_until, timeout},
 };
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 const SEQUENCE_FILE: &str = "sequence.json";
 /// Limit for submitting one report.
@@ -27,10 +30,11 @@ const FIRST_PROGRESS: Duration = Duration::from_secs(15);
 /// Progress is reported after one part in so many of the time to answer. The chain takes it once half of that has
 /// passed: before the time is over, a report has two tries at least.
 const PROGRESS_PARTS: u64 = 6;
+/// Finalized blocks after which a report that is in none of them was lost: it may wait for [`REPORT_LONGEVITY`], from
+/// the best block on, which is some ahead.
+const LOST_AFTER: u32 = REPORT_LONGEVITY as u32 + 8;
 /// Longest sleep while nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
-/// From this age on, a head doesn't prove that the node was removed.
-const STALE_AFTER: Duration = Duration::from_secs(300);
 const BACKOFF: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
 
 /// Sources of reports.
@@ -77,7 +81,7 @@ impl Slot {
                 Next::SendAfter(Duration::from_millis(limits.answer_ms / PROGRESS_PARTS))
             }
             // The pool may still drop it.
-            (_, Submitted::InPool) => Next::SendAfter(RESEND_AFTER),
+            (_, Submitted::InPool) => Next::Confirm,
             (_, Submitted::AlreadyKnown) => Next::Keep,
         }
     }
@@ -89,6 +93,8 @@ enum Next {
     Drop,
     /// Send it again, unless it was replaced or withdrawn by then.
     SendAfter(Duration),
+    /// Send it again until the chain knows it.
+    Confirm,
     /// Keep it in its slot, so that the same report isn't sent again.
     Keep,
 }
@@ -105,6 +111,8 @@ struct Waiting {
     failures: u32,
     /// `None` once the chain has the information.
     due: Option<Instant>,
+    /// Finalized block since which it awaits its confirmation.
+    since: Option<u32>,
 }
 
 impl Queue {
@@ -114,7 +122,7 @@ impl Queue {
             Some(waiting) if waiting.report == report => {}
             _ => {
                 let due = Some(now + slot.first_delay());
-                self.slots.insert(slot, Waiting { report, failures: 0, due });
+                self.slots.insert(slot, Waiting { report, failures: 0, due, since: None });
             }
         }
     }
@@ -152,19 +160,32 @@ impl Queue {
         Some((*slot, waiting.report.clone()))
     }
 
-    fn submitted(&mut self, slot: Slot, submitted: Submitted, limits: ChainLimits, now: Instant) {
-        let due = match slot.next(submitted, limits) {
+    /// Records that the report was sent at this finalized block; returns whether the chain should have it by now.
+    fn submitted(
+        &mut self,
+        slot: Slot,
+        submitted: Submitted,
+        limits: ChainLimits,
+        now: Instant,
+        block: u32,
+    ) -> bool {
+        let Some(waiting) = self.slots.get_mut(&slot) else { return false };
+        let (due, since) = match slot.next(submitted, limits) {
             Next::Drop => {
                 self.remove(slot);
-                return;
+                return false;
             }
-            Next::SendAfter(delay) => Some(now + delay),
-            Next::Keep => None,
+            Next::SendAfter(delay) => (Some(now + delay), None),
+            Next::Confirm => (Some(now + RESEND_AFTER), waiting.since.or(Some(block))),
+            Next::Keep => (None, None),
         };
-        if let Some(waiting) = self.slots.get_mut(&slot) {
-            waiting.failures = 0;
-            waiting.due = due;
-        }
+        (waiting.failures, waiting.due, waiting.since) = (0, due, since);
+        since.is_some_and(|since| is_lost(since, block))
+    }
+
+    /// What is sent from now on goes another way.
+    fn count_anew(&mut self) {
+        self.slots.values_mut().for_each(|waiting| waiting.since = None);
     }
 
     /// Number of reports that are yet to be sent or to take effect.
@@ -213,6 +234,8 @@ pub struct Outbox {
     inputs: OutboxInputs,
     metrics: Metrics,
     next_heartbeat: Instant,
+    /// Sequence number of a heartbeat that the chain has yet to show, and the finalized block at which it was sent.
+    awaited_heartbeat: Option<(u64, u32)>,
     /// The node was removed from the chain: nothing is sent any more.
     is_removed: bool,
 }
@@ -238,6 +261,7 @@ impl Outbox {
             inputs,
             metrics,
             next_heartbeat: Instant::now(),
+            awaited_heartbeat: None,
             is_removed: false,
         })
     }
@@ -245,6 +269,7 @@ impl Outbox {
     /// Sends reports until their sources end.
     pub async fn run(mut self) {
         loop {
+            self.check_heartbeat().await;
             self.fill();
             self.send_due().await;
             self.metrics.outbox.set(self.queue.len() as i64);
@@ -288,6 +313,31 @@ impl Outbox {
         self.inputs.snapshots.borrow().as_ref().map(|snapshot| snapshot.limits)
     }
 
+    fn head(&self) -> Option<Head> {
+        self.inputs.snapshots.borrow().as_ref().map(|snapshot| snapshot.head)
+    }
+
+    /// Leaves an endpoint through which a heartbeat didn't reach the chain. The next one is sent at once.
+    async fn check_heartbeat(&mut self) {
+        let (Some((sequence, since)), Some(head)) = (self.awaited_heartbeat, self.head()) else { return };
+        if !is_lost(since, head.number) {
+            return;
+        }
+        self.awaited_heartbeat = None;
+        let last = timeout(SUBMIT_TIMEOUT, self.chain.last_heartbeat(&head)).await;
+        if matches!(last, Ok(Ok(Some(last))) if last < sequence) {
+            self.leave_endpoint("heartbeat").await;
+            self.next_heartbeat = Instant::now();
+        }
+    }
+
+    async fn leave_endpoint(&mut self, kind: &str) {
+        warn!(kind, "a report reached no block in {LOST_AFTER} blocks: leaving the chain's endpoint");
+        self.awaited_heartbeat = None;
+        self.queue.count_anew();
+        self.chain.leave_endpoint().await;
+    }
+
     /// Puts the present reports into the queue. A node that can't run workloads sends no heartbeat, so that
     /// the chain counts it as offline and its contracts cost nothing.
     fn fill(&mut self) {
@@ -321,14 +371,19 @@ impl Outbox {
 
     async fn send_due(&mut self) {
         // Without a snapshot the chain was never reached.
-        let Some(limits) = self.limits() else { return };
+        let (Some(limits), Some(head)) = (self.limits(), self.head()) else { return };
         while let Some((slot, report)) = self.queue.due(Instant::now()).filter(|_| !self.is_removed) {
             let kind = report.kind();
             match self.send(&report).await {
                 Ok(submitted) => {
                     debug!(kind, ?slot, ?submitted, "report sent");
                     self.metrics.report_sent(kind);
-                    self.queue.submitted(slot, submitted, limits, Instant::now());
+                    if (slot, submitted) == (Slot::Heartbeat, Submitted::InPool) {
+                        self.awaited_heartbeat.get_or_insert((self.sequence.last, head.number));
+                    }
+                    if self.queue.submitted(slot, submitted, limits, Instant::now(), head.number) {
+                        self.leave_endpoint(kind).await;
+                    }
                 }
                 Err(why) if is_unknown_node(&why) && self.has_been_removed().await => {
                     error!(
@@ -356,7 +411,7 @@ impl Outbox {
     /// Whether a finalized head shows that the node was removed. An endpoint that is behind proves nothing.
     async fn has_been_removed(&self) -> bool {
         let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return false };
-        if snapshot.may_destroy(unix_ms(), STALE_AFTER).is_err() {
+        if snapshot.may_destroy(unix_ms()).is_err() {
             return false;
         }
         let registered = timeout(SUBMIT_TIMEOUT, self.chain.is_registered(&snapshot.head)).await;
@@ -366,6 +421,11 @@ impl Outbox {
 
 fn is_unknown_node(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(ChainError::Refused(Refusal::NodeUnknown)))
+}
+
+/// Whether a report that was sent at the one finalized block should be in one by the other.
+fn is_lost(sent: u32, now: u32) -> bool {
+    now.saturating_sub(sent) >= LOST_AFTER
 }
 
 /// Milliseconds to this node's next place in the interval. Places are spread evenly by node id.
@@ -379,7 +439,7 @@ fn until_heartbeat(node: NodeId, interval_ms: u64, now_ms: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::{Head, HeadAge, fake::FakeChain};
+    use crate::chain::{HeadAge, fake::FakeChain};
     use prometheus::Registry;
     use tempfile::TempDir;
     use tfgrid_client::deployment::Rejection;
@@ -501,17 +561,55 @@ mod tests {
         let mut queue = Queue::default();
         let wanted = Reports::from([(answer(1), deployed(1, 1))]);
         queue.set_engine_reports(&wanted, now);
-        queue.submitted(answer_slot(1), Submitted::InPool, LIMITS, now);
+        queue.submitted(answer_slot(1), Submitted::InPool, LIMITS, now, 1);
         queue.set_engine_reports(&wanted, now);
         assert_eq!(queue.due(now), None);
         assert_eq!(queue.next_due(), Some(now + RESEND_AFTER));
         assert!(queue.due(now + RESEND_AFTER).is_some());
 
-        queue.submitted(answer_slot(1), Submitted::AlreadyKnown, LIMITS, now);
+        queue.submitted(answer_slot(1), Submitted::AlreadyKnown, LIMITS, now, 1);
         queue.set_engine_reports(&wanted, now);
         assert_eq!((queue.next_due(), queue.len()), (None, 0));
         queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 2))]), now);
         assert!(queue.due(now).is_some());
+    }
+
+    #[test]
+    fn a_report_that_reaches_no_block_is_lost() {
+        let now = Instant::now();
+        let mut queue = Queue::default();
+        queue.set_engine_reports(&Reports::from([(answer(1), deployed(1, 1))]), now);
+        let mut is_lost = |submitted, block| queue.submitted(answer_slot(1), submitted, LIMITS, now, block);
+        assert!(!is_lost(Submitted::InPool, 1) && !is_lost(Submitted::InPool, LOST_AFTER));
+        assert!(!is_lost(Submitted::AlreadyKnown, LOST_AFTER + 1));
+        assert!(
+            !is_lost(Submitted::InPool, LOST_AFTER + 1) && is_lost(Submitted::InPool, 2 * LOST_AFTER + 1)
+        );
+        queue.count_anew();
+        assert!(!queue.submitted(answer_slot(1), Submitted::InPool, LIMITS, now, 2 * LOST_AFTER + 2));
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_loses_reports_is_left() {
+        let chain = FakeChain::new();
+        let (mut outbox, _folder, _engine_up) = outbox(&chain, HeadAge::New);
+        let snapshot = outbox.inputs.snapshots.borrow().clone().unwrap();
+        let reach = async |outbox: &mut Outbox, number| {
+            let head = Head { number, ..snapshot.head };
+            outbox.inputs.snapshots =
+                watch::channel(Some(Arc::new(Snapshot { head, ..(*snapshot).clone() }))).1;
+            outbox.check_heartbeat().await;
+            send(outbox).await;
+        };
+        chain.lose_reports(true);
+        reach(&mut outbox, 1).await;
+        reach(&mut outbox, LOST_AFTER).await;
+        assert_eq!(chain.left(), 0);
+        chain.lose_reports(false);
+        reach(&mut outbox, LOST_AFTER + 1).await;
+        assert_eq!((chain.left(), chain.reports("heartbeat").len()), (1, 1));
+        reach(&mut outbox, 2 * LOST_AFTER + 1).await;
+        assert_eq!(chain.left(), 1);
     }
 
     #[test]
@@ -532,7 +630,7 @@ mod tests {
         let first = queue.failed(Slot::Heartbeat, now);
         let third = (0..2).map(|_| queue.failed(Slot::Heartbeat, now)).last().unwrap();
         assert!(first < third, "{first:?} {third:?}");
-        queue.submitted(Slot::Heartbeat, Submitted::InPool, LIMITS, now);
+        queue.submitted(Slot::Heartbeat, Submitted::InPool, LIMITS, now, 1);
         assert_eq!(queue.next_due(), None);
     }
 
@@ -548,7 +646,7 @@ mod tests {
         assert_eq!(queue.due(now + FIRST_PROGRESS), Some((slot, report)));
 
         for submitted in [Submitted::InPool, Submitted::AlreadyKnown] {
-            queue.submitted(slot, submitted, LIMITS, now);
+            queue.submitted(slot, submitted, LIMITS, now, 1);
             queue.set_engine_reports(&wanted, now);
             assert_eq!(queue.next_due(), Some(now + Duration::from_secs(50)));
         }
@@ -563,10 +661,10 @@ mod tests {
         let mut queue = Queue::default();
         queue.set_details(Some(details.clone()), now);
         assert_eq!(queue.due(now), Some((Slot::Details, Report::Details(details.clone()))));
-        queue.submitted(Slot::Details, Submitted::InPool, LIMITS, now);
+        queue.submitted(Slot::Details, Submitted::InPool, LIMITS, now, 1);
         queue.set_details(Some(details.clone()), now);
         assert_eq!(queue.next_due(), Some(now + RESEND_AFTER));
-        queue.submitted(Slot::Details, Submitted::AlreadyKnown, LIMITS, now);
+        queue.submitted(Slot::Details, Submitted::AlreadyKnown, LIMITS, now, 1);
         assert_eq!(queue.next_due(), None);
 
         queue.set_details(Some(DetailsPayload::default()), now);

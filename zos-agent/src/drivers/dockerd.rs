@@ -9,11 +9,14 @@ use super::{
 };
 use crate::{backoff::Backoff, ticket};
 use anyhow::{Context, Result, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::Errno,
+    process::{Pid, Signal, kill_process},
+};
 use serde_json::json;
 use std::{
     fs::{self, File},
-    io::ErrorKind,
+    io::{self, ErrorKind},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Stdio,
@@ -32,6 +35,8 @@ const DOCKERD: Tool = Tool { program: "dockerd", package: "docker.io" };
 const CONTAINERD: Tool = Tool { program: "containerd", package: "containerd" };
 const INIT: Tool = Tool { program: "docker-init", package: "docker.io" };
 const RUNC: Tool = Tool { program: "runc", package: "runc" };
+/// Runs one machine for containerd.
+const SHIM: &str = "containerd-shim-runc-v2";
 const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 
 const RESTART: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
@@ -53,7 +58,7 @@ const SUBNETS: (&str, u8) = ("172.30.0.0/16", 28);
 #[derive(Clone, Debug)]
 pub struct OwnEngine {
     run: PathBuf,
-    data: PathBuf,
+    pool: Pool,
     log: PathBuf,
     mirrors: Vec<String>,
 }
@@ -78,7 +83,7 @@ fn socket_in(run: &Path) -> String {
 impl OwnEngine {
     /// The engine of the node with this key. Its log goes to the node's data folder.
     pub fn new(data: &Path, pool: &Pool, node: &PublicKey, mirrors: Vec<String>) -> Self {
-        Self { run: run_folder(node), data: pool.engine(), log: data.join("engine.log"), mirrors }
+        Self { run: run_folder(node), pool: pool.clone(), log: data.join("engine.log"), mirrors }
     }
 
     /// Its socket, in the form `unix:///…`.
@@ -102,13 +107,25 @@ impl OwnEngine {
         Ok(())
     }
 
+    /// Ends what containerd has started for machines: once all are removed, such a process has lost its own.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn end_shims(&self) -> Result<()> {
+        end_all(SHIM, &format!("-address\0{}", self.containerd_socket().display()))
+    }
+
+    fn containerd_socket(&self) -> PathBuf {
+        self.run.join("containerd.sock")
+    }
+
     fn containerd(&self) -> Daemon {
         let quoted = |path: PathBuf| json!(path).to_string();
         let content = format!(
             "version = 2\nroot = {}\nstate = {}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {}\n",
-            quoted(self.data.join("containerd")),
+            quoted(self.pool.engine().join("containerd")),
             quoted(self.run.join("containerd")),
-            quoted(self.run.join("containerd.sock")),
+            quoted(self.containerd_socket()),
         );
         Daemon { tool: &CONTAINERD, config: self.run.join("containerd.toml"), content, group: 0 }
     }
@@ -116,12 +133,12 @@ impl OwnEngine {
     fn dockerd(&self) -> Daemon {
         let (base, size) = SUBNETS;
         let content = json!({
-            "data-root": self.data.join("docker"),
+            "data-root": self.pool.engine().join("docker"),
             "exec-root": self.run.join("exec"),
             "pidfile": self.run.join("dockerd.pid"),
             "hosts": [self.socket()],
             "group": "root",
-            "containerd": self.run.join("containerd.sock"),
+            "containerd": self.containerd_socket(),
             "features": { "containerd-snapshotter": false },
             "storage-driver": "btrfs",
             "userns-remap": "default",
@@ -169,7 +186,36 @@ impl OwnEngine {
             }
             daemon.stop().await?;
         }
+        if daemon.tool.program == DOCKERD.program
+            && let Err(error) = self.remove_roots_without_machine().await
+        {
+            warn!("machines that were removed may still use space: {error:#}");
+        }
         Ok(self.start(daemon)?.wait().await?.to_string())
+    }
+
+    /// Removes roots of machines that the engine doesn't have: it was killed while it created or removed them. It must
+    /// not run.
+    async fn remove_roots_without_machine(&self) -> Result<()> {
+        let docker = self.pool.engine().join("docker");
+        // It has a folder for each range of users that machines' ones are mapped to.
+        for data in entries(&docker)? {
+            let subvolumes = data.join("btrfs/subvolumes");
+            for root in entries(&data.join("image/btrfs/layerdb/mounts"))? {
+                let machine = root.file_name().unwrap_or_default();
+                if data.join("containers").join(machine).exists() {
+                    continue;
+                }
+                for file in ["mount-id", "init-id"] {
+                    let name = fs::read_to_string(root.join(file)).unwrap_or_default();
+                    if !name.is_empty() {
+                        self.pool.delete_subvolume(&subvolumes.join(name)).await?;
+                    }
+                }
+                fs::remove_dir_all(&root).with_context(|| format!("can't remove {}", root.display()))?;
+            }
+        }
+        Ok(())
     }
 
     fn start(&self, daemon: &Daemon) -> Result<Child> {
@@ -217,16 +263,8 @@ impl Daemon {
 
     /// Its process: the one that was started with its configuration file.
     fn process(&self) -> Option<Pid> {
-        let wanted = [self.argument(), self.config.to_str()?].join("\0");
-        let processes = fs::read_dir("/proc").ok()?.flatten();
-        let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        pids.find(|pid| {
-            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.split('\0').next().is_some_and(|program| program.ends_with(self.tool.program))
-                && line.trim_end_matches('\0').ends_with(&wanted)
-        })
-        .and_then(Pid::from_raw)
+        let arguments = [self.argument(), self.config.to_str()?].join("\0");
+        processes(self.tool.program, &arguments).ok()?.pop()
     }
 
     /// Whether this process, which is one of it, has its configuration and group.
@@ -249,5 +287,72 @@ impl Daemon {
             sleep(LOOK_EVERY / 5).await;
         }
         Ok(())
+    }
+}
+
+/// Processes of the program whose last arguments these are, with a NUL between them.
+fn processes(program: &str, arguments: &str) -> io::Result<Vec<Pid>> {
+    let is_wanted = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        line.split('\0').next().is_some_and(|first| first.ends_with(program))
+            && line.trim_end_matches('\0').ends_with(arguments)
+    };
+    let all = fs::read_dir("/proc")?.flatten();
+    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    Ok(all.filter(is_wanted).filter_map(Pid::from_raw).collect())
+}
+
+fn end_all(program: &str, arguments: &str) -> Result<()> {
+    for pid in processes(program, arguments)? {
+        match kill_process(pid, Signal::KILL) {
+            Err(error) if error != Errno::SRCH => {
+                return Err(error)
+                    .with_context(|| format!("can't end {program} (pid {})", pid.as_raw_nonzero()));
+            }
+            _ => info!(pid = pid.as_raw_nonzero(), "ended a {program} without a machine"),
+        }
+    }
+    Ok(())
+}
+
+/// What is in the folder; nothing if there is none.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        entries => entries.and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect()),
+    };
+    entries.with_context(|| format!("can't read {}", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+
+    #[test]
+    fn a_process_is_known_by_program_and_last_arguments() {
+        let mine = format!("-address\0/run/{}/containerd.sock", std::process::id());
+        let start = |program: &str| {
+            let mut shim = std::process::Command::new("sh");
+            shim.arg0(program)
+                .args(["-c", "read line"])
+                .args(mine.split('\0'))
+                .stdin(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let (mut shim, mut other) = (start(SHIM), start("other"));
+        let begun = Instant::now();
+        while processes(SHIM, &mine).unwrap().is_empty() {
+            assert!(begun.elapsed() < STOP_TIMEOUT, "it doesn't start");
+        }
+        end_all(SHIM, &mine).unwrap();
+        assert_eq!(shim.wait().unwrap().signal(), Some(9));
+        assert!(other.try_wait().unwrap().is_none(), "another program was ended");
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 }

@@ -24,8 +24,8 @@ use tokio::sync::{Notify, watch};
 pub struct FakeHost {
     state: Arc<Mutex<State>>,
     events: Arc<Notify>,
-    /// Number of steps until everything hangs.
-    steps_left: Arc<watch::Sender<Option<u32>>>,
+    /// Number of points until everything hangs.
+    points_left: Arc<watch::Sender<Option<u32>>>,
     /// Increases with every change and observation; tests wait on it.
     changes: Arc<watch::Sender<u64>>,
 }
@@ -71,8 +71,18 @@ pub enum Image {
     Refused(FailureCode),
     /// So many pulls fail before one succeeds.
     Flaky(u32),
+    /// So many pulls get something else than its digest says before one succeeds.
+    Corrupt(u32),
     /// A pull never ends.
     Stuck,
+}
+
+/// Machines with the hashes of their specs, whether they run and what is mounted in them; networks; volumes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct World {
+    machines: Vec<(WorkloadId, String, bool, Vec<Bind>)>,
+    networks: BTreeSet<ContractId>,
+    volumes: Vec<ObservedVolume>,
 }
 
 impl FakeHost {
@@ -80,7 +90,7 @@ impl FakeHost {
         Self {
             state: Default::default(),
             events: Arc::new(Notify::new()),
-            steps_left: Arc::new(watch::Sender::new(None)),
+            points_left: Arc::new(watch::Sender::new(None)),
             changes: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -98,10 +108,11 @@ impl FakeHost {
         state
     }
 
-    /// After so many more steps, everything hangs; with `None`, nothing does.
-    pub fn hang_after(&self, steps: Option<u32>) {
+    /// After so many more points, everything hangs; with `None`, nothing does. Each step has two: before it is done, and
+    /// before that is known.
+    pub fn hang_after(&self, points: Option<u32>) {
         self.state().hanging = false;
-        self.steps_left.send_replace(steps);
+        self.points_left.send_replace(points);
     }
 
     /// Whether a step hangs now.
@@ -109,17 +120,39 @@ impl FakeHost {
         self.state().hanging
     }
 
-    /// Waits until a step may be done.
-    async fn step(&self) {
-        let mut steps_left = self.steps_left.subscribe();
-        if *steps_left.borrow_and_update() == Some(0) {
+    /// Waits until a step may go on.
+    async fn point(&self) {
+        let mut points_left = self.points_left.subscribe();
+        if *points_left.borrow_and_update() == Some(0) {
             self.state().hanging = true;
             self.changes.send_modify(|changes| *changes += 1);
         }
         // The sender lives as long as the host.
-        let _ = steps_left.wait_for(|left| *left != Some(0)).await;
+        let _ = points_left.wait_for(|left| *left != Some(0)).await;
         self.state().hanging = false;
-        self.steps_left.send_modify(|left| *left = left.map(|left| left.saturating_sub(1)));
+        self.points_left.send_modify(|left| *left = left.map(|left| left.saturating_sub(1)));
+    }
+
+    /// Does a step.
+    async fn done(&self, step: impl FnOnce() -> Result<(), DriverError> + Send) -> Result<(), DriverError> {
+        self.point().await;
+        let done = step();
+        self.point().await;
+        done
+    }
+
+    /// What is on the host, without what differs from one run to the next.
+    pub fn world(&self) -> World {
+        let state = self.state();
+        let machine = |machine: &ObservedMachine| {
+            let binds = state.binds.get(&machine.id).cloned().unwrap_or_default();
+            (machine.id.clone(), machine.hash.clone(), machine.is_running(), binds)
+        };
+        World {
+            machines: state.machines.values().map(machine).collect(),
+            networks: state.networks.clone(),
+            volumes: state.volumes.values().cloned().collect(),
+        }
     }
 
     /// Machines whose images are wanted.
@@ -270,6 +303,11 @@ impl FakeHost {
         self.state().observations
     }
 
+    /// Number of observations since the last change.
+    pub fn observations_since_change(&self) -> u32 {
+        self.state().observations_since_change
+    }
+
     /// Number of observations since `what`, zero if it wasn't the last change.
     pub fn observations_after(&self, what: &str) -> u32 {
         let state = self.state();
@@ -342,7 +380,7 @@ impl MachineDriver for FakeHost {
     }
 
     async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
-        self.step().await;
+        self.point().await;
         if rules.keep && self.state().pulled.contains(&spec.container.image) {
             drop(self.act(format!("keep {}", spec.container.image)));
             return Ok(());
@@ -350,17 +388,28 @@ impl MachineDriver for FakeHost {
         let image = {
             let mut state = self.act(format!("pull {}", spec.container.image));
             let image = state.images.get(&spec.container.image).cloned();
-            if let Some(Image::Flaky(tries @ 1..)) = image {
-                state.images.insert(spec.container.image.clone(), Image::Flaky(tries - 1));
+            let next = match image {
+                Some(Image::Flaky(tries @ 1..)) => Some(Image::Flaky(tries - 1)),
+                Some(Image::Corrupt(tries @ 1..)) => Some(Image::Corrupt(tries - 1)),
+                _ => None,
+            };
+            if let Some(next) = next {
+                state.images.insert(spec.container.image.clone(), next);
             }
             image
         };
         match image {
-            None | Some(Image::Flaky(0)) => {
+            None | Some(Image::Flaky(0) | Image::Corrupt(0)) => {
                 self.state().pulled.insert(spec.container.image.clone());
+                self.point().await;
                 Ok(())
             }
             Some(Image::Flaky(_)) => Err(DriverError::transient("connection refused")),
+            Some(Image::Corrupt(_)) => Err(DriverError::Refused {
+                code: FailureCode::ImageNotFound,
+                field: "/data/image",
+                message: "isn't what its digest says".into(),
+            }),
             Some(Image::Refused(code)) => {
                 Err(DriverError::Invalid { code, field: "/data/image", message: "says the registry".into() })
             }
@@ -376,72 +425,80 @@ impl MachineDriver for FakeHost {
     }
 
     async fn create(&self, spec: &MachineSpec, binds: &[Bind]) -> Result<(), DriverError> {
-        self.step().await;
-        if self.hash(spec.id.contract, &spec.id.name).as_ref() == Some(&spec.hash) {
-            return Ok(());
-        }
-        let mut state = self.act(format!("create {}", spec.id));
-        state.networks.insert(spec.id.contract);
-        if state.uncreatable.contains(&spec.id.name) {
-            return Err(DriverError::Refused(format!("can't create {}", spec.id)));
-        }
-        let machine = ObservedMachine {
-            id: spec.id.clone(),
-            hash: spec.hash.clone(),
-            instance: state.starts.to_string(),
-            state: MachineState::Stopped { how: "never started".into(), exit: None },
-        };
-        state.binds.insert(spec.id.clone(), binds.to_vec());
-        state.machines.insert(spec.id.clone(), machine);
-        Ok(())
+        self.done(|| {
+            if self.hash(spec.id.contract, &spec.id.name).as_ref() == Some(&spec.hash) {
+                return Ok(());
+            }
+            let mut state = self.act(format!("create {}", spec.id));
+            state.networks.insert(spec.id.contract);
+            if state.uncreatable.contains(&spec.id.name) {
+                return Err(DriverError::refused(format!("can't create {}", spec.id)));
+            }
+            let machine = ObservedMachine {
+                id: spec.id.clone(),
+                hash: spec.hash.clone(),
+                instance: state.starts.to_string(),
+                state: MachineState::Stopped { how: "never started".into(), exit: None },
+            };
+            state.binds.insert(spec.id.clone(), binds.to_vec());
+            state.machines.insert(spec.id.clone(), machine);
+            Ok(())
+        })
+        .await
     }
 
     async fn start(&self, id: &WorkloadId) -> Result<(), DriverError> {
-        self.step().await;
-        let mut state = self.act(format!("start {id}"));
-        if state.unstartable.contains(&id.name) {
-            return Err(DriverError::Refused(format!("can't start {id}")));
-        }
-        state.starts += 1;
-        let instance = state.starts.to_string();
-        let condition = state.conditions.get(&id.name).cloned().unwrap_or_default();
-        let now = match state.ending.get(&id.name) {
-            Some(code) => ended(*code),
-            None => MachineState::Running {
-                ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, id.contract as u8, 2))),
-                condition,
-            },
-        };
-        let machine = state.machines.get_mut(id);
-        let machine = machine.ok_or_else(|| DriverError::transient(format!("no machine {id}")))?;
-        machine.instance = instance;
-        machine.state = now;
-        Ok(())
+        self.done(|| {
+            let mut state = self.act(format!("start {id}"));
+            if state.unstartable.contains(&id.name) {
+                return Err(DriverError::refused(format!("can't start {id}")));
+            }
+            state.starts += 1;
+            let instance = state.starts.to_string();
+            let condition = state.conditions.get(&id.name).cloned().unwrap_or_default();
+            let now = match state.ending.get(&id.name) {
+                Some(code) => ended(*code),
+                None => MachineState::Running {
+                    ip: Some(IpAddr::V4(Ipv4Addr::new(172, 30, id.contract as u8, 2))),
+                    condition,
+                },
+            };
+            let machine = state.machines.get_mut(id);
+            let machine = machine.ok_or_else(|| DriverError::transient(format!("no machine {id}")))?;
+            machine.instance = instance;
+            machine.state = now;
+            Ok(())
+        })
+        .await
     }
 
     async fn stop(&self, id: &WorkloadId) -> Result<(), DriverError> {
-        self.step().await;
+        self.point().await;
         if self.state().unstoppable.contains(&id.name) {
             drop(self.act(format!("stopping {id}")));
             std::future::pending::<()>().await;
         }
-        let mut state = self.act(format!("stop {id}"));
-        if let Some(machine) = state.machines.get_mut(id) {
+        if let Some(machine) = self.act(format!("stop {id}")).machines.get_mut(id) {
             machine.state = MachineState::Stopped { how: "exit code 143".into(), exit: None };
         }
+        self.point().await;
         Ok(())
     }
 
     async fn remove_machine(&self, id: &WorkloadId) -> Result<(), DriverError> {
-        self.step().await;
-        self.act(format!("remove {id}")).machines.remove(id);
-        Ok(())
+        self.done(|| {
+            self.act(format!("remove {id}")).machines.remove(id);
+            Ok(())
+        })
+        .await
     }
 
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError> {
-        self.step().await;
-        self.act(format!("remove network {contract}")).networks.remove(&contract);
-        Ok(())
+        self.done(|| {
+            self.act(format!("remove network {contract}")).networks.remove(&contract);
+            Ok(())
+        })
+        .await
     }
 
     async fn last_words(&self, _: &WorkloadId) -> Result<Option<String>, DriverError> {
@@ -469,27 +526,29 @@ impl VolumeDriver for FakeHost {
     }
 
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
-        self.step().await;
-        let mut state = self.act(format!("ensure {}", spec.id));
-        let before = state.volumes.get(&spec.id);
-        if before.is_some_and(|volume| volume.size > spec.size && !spec.restores) {
-            return Err(DriverError::Invalid {
-                code: FailureCode::BodyInvalid,
-                field: "/data/size",
-                message: "a volume can't shrink".into(),
-            });
-        }
-        if before.is_some_and(|volume| volume.disk != spec.disk) {
-            return Err(DriverError::Invalid {
-                code: FailureCode::BodyInvalid,
-                field: "/data/disk",
-                message: "a volume can't move to another kind of disk".into(),
-            });
-        }
-        let used = before.map_or(4096, |volume| volume.used);
-        let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used, disk: spec.disk };
-        state.volumes.insert(spec.id.clone(), volume);
-        Ok(())
+        self.done(|| {
+            let mut state = self.act(format!("ensure {}", spec.id));
+            let before = state.volumes.get(&spec.id);
+            if before.is_some_and(|volume| volume.size > spec.size && !spec.restores) {
+                return Err(DriverError::Invalid {
+                    code: FailureCode::BodyInvalid,
+                    field: "/data/size",
+                    message: "a volume can't shrink".into(),
+                });
+            }
+            if before.is_some_and(|volume| volume.disk != spec.disk) {
+                return Err(DriverError::Invalid {
+                    code: FailureCode::BodyInvalid,
+                    field: "/data/disk",
+                    message: "a volume can't move to another kind of disk".into(),
+                });
+            }
+            let used = before.map_or(4096, |volume| volume.used);
+            let volume = ObservedVolume { id: spec.id.clone(), size: spec.size, used, disk: spec.disk };
+            state.volumes.insert(spec.id.clone(), volume);
+            Ok(())
+        })
+        .await
     }
 
     async fn folder(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
@@ -500,8 +559,10 @@ impl VolumeDriver for FakeHost {
     }
 
     async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError> {
-        self.step().await;
-        self.act(format!("delete {id}")).volumes.remove(id);
-        Ok(())
+        self.done(|| {
+            self.act(format!("delete {id}")).volumes.remove(id);
+            Ok(())
+        })
+        .await
     }
 }

@@ -292,10 +292,16 @@ pub enum DriverError {
         /// Explanation for the owner; for a registry's refusal, its own words.
         message: String,
     },
-    /// The machine can't be created or didn't start. Most often its image or its deployment is the cause, but
-    /// a later try may succeed.
-    #[error("{0}")]
-    Refused(String),
+    /// Most often the image or the deployment is the cause, but a later try may succeed: some are made.
+    #[error("{message}")]
+    Refused {
+        /// Class of the failure.
+        code: FailureCode,
+        /// Place in the workload.
+        field: &'static str,
+        /// Explanation for the owner.
+        message: String,
+    },
     /// A later try may succeed.
     #[error(transparent)]
     Transient(#[from] anyhow::Error),
@@ -305,6 +311,11 @@ impl DriverError {
     /// A failure without a cause that a later try may not meet.
     pub fn transient(message: impl fmt::Display) -> Self {
         Self::Transient(anyhow!("{message}"))
+    }
+
+    /// The machine can't be created or didn't start.
+    fn refused(message: String) -> Self {
+        Self::Refused { code: FailureCode::WorkloadRefused, field: "", message }
     }
 }
 

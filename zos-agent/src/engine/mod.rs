@@ -73,8 +73,6 @@ pub struct Timing {
     pub tries_before_ready: u32,
     /// How long starts wait while other contracts free their capacity.
     pub hold_starts: Duration,
-    /// Age from which a finalized head is no reason to destroy anything.
-    pub stale_after: Duration,
     /// How often the chain is asked for closed contracts whose addresses await this node's release.
     pub look_every: Duration,
     /// How long workloads of a contract that the chain doesn't know keep running.
@@ -92,7 +90,6 @@ impl Default for Timing {
             backoff: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(300) },
             tries_before_ready: 5,
             hold_starts: Duration::from_secs(15),
-            stale_after: Duration::from_secs(300),
             look_every: Duration::from_secs(600),
             quarantine: Duration::from_secs(7 * 24 * 3600),
         }
@@ -520,7 +517,7 @@ impl Engine {
         if self.closed.contains(&contract) {
             return Goal::Destroy;
         }
-        match snapshot.may_destroy(unix_ms(), self.timing.stale_after) {
+        match snapshot.may_destroy(unix_ms()) {
             Err(why) => warn!(contract, "not removed: {why}"),
             Ok(()) => match self.chain.closed(contract, &snapshot.head).await {
                 Ok(Some(closed)) => {

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::Rejection;
-use tfgrid_primitives::{ContractId, FailureCode, units::GIB};
+use tfgrid_primitives::{ContractId, units::GIB};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     task::{self, AbortHandle, JoinError, JoinSet},
@@ -78,7 +78,7 @@ impl Outcome {
 pub enum Failure {
     /// The contract's owner must change something.
     Invalid(Rejection),
-    /// The engine can't create or start a machine. The rejection is for a node that gives up.
+    /// An image is damaged, or a machine can't be created or started. The rejection is for a node that gives up.
     Refused(Rejection),
     /// A later try may succeed.
     Transient(Error),
@@ -281,8 +281,8 @@ fn failure(step: &Step, error: DriverError) -> Failure {
         DriverError::Invalid { code, field, message } => {
             Failure::Invalid(Rejection::new(code, format!("{pointer}{field}"), message))
         }
-        DriverError::Refused(message) => {
-            Failure::Refused(Rejection::new(FailureCode::WorkloadRefused, pointer, message))
+        DriverError::Refused { code, field, message } => {
+            Failure::Refused(Rejection::new(code, format!("{pointer}{field}"), message))
         }
         DriverError::Transient(why) => Failure::Transient(why),
     }

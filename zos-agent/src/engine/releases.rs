@@ -62,7 +62,7 @@ impl Releases {
     ) {
         let before = self.ending.clone();
         self.awaited.clear();
-        if snapshot.may_destroy(unix_ms(), timing.stale_after).is_ok() {
+        if snapshot.may_destroy(unix_ms()).is_ok() {
             self.look(chain, snapshot, timing.look_every).await;
             self.ending.retain(|contract| !snapshot.contracts.contains_key(contract));
             let is_gone =

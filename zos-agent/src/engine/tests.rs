@@ -20,6 +20,7 @@ use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
 mod jobs;
+mod kills;
 mod offline;
 mod releases;
 mod sealed;

@@ -36,6 +36,25 @@ impl Hostile {
         self.host.docker(&["exec", "--detach", &name, "/bin/sh", "-c", script]);
     }
 
+    /// A file of the control group that counts the machine's processes.
+    fn pids(&self, machine: &MachineSpec, file: &str) -> String {
+        let pid = self.host.docker(&["inspect", "--format", "{{.State.Pid}}", &self.host.name(&machine.id)]);
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap();
+        let group = |controller: &str| groups.lines().find_map(|line| Some(line.split_once(controller)?.1));
+        // Version 1 has a hierarchy for each controller.
+        let (root, group) = match group(":pids:") {
+            Some(group) => ("/sys/fs/cgroup/pids", group),
+            None => ("/sys/fs/cgroup", group("0::").unwrap()),
+        };
+        fs::read_to_string(format!("{root}{group}/{file}")).unwrap().trim().to_owned()
+    }
+
+    /// How many forks of the machine its limit has refused.
+    fn refused_forks(&self, machine: &MachineSpec) -> u64 {
+        let events = self.pids(machine, "pids.events");
+        events.lines().find_map(|line| line.strip_prefix("max ")).unwrap().parse().unwrap()
+    }
+
     /// Asserts that the neighbour can write, fork and use memory, and that the node can run one more machine.
     async fn others_go_on(&self) {
         let script = "dd if=/dev/zero of=/x bs=1M count=8 && dd if=/dev/zero of=/seeded/x bs=1M count=8 && \
@@ -58,10 +77,18 @@ impl Hostile {
 #[ignore = "needs a node: run by `make test`"]
 async fn a_fork_bomb_ends_at_the_limit_of_its_machine() {
     let hostile = Hostile::new().await;
-    let bomb = hostile.machine().await;
-    hostile.detach(&bomb, "f() { f | f & }; f; sleep 1000");
-    wait_until("the bomb", || hostile.host.exec(&bomb, "id").is_err());
+    let mut bomb = hostile.host.prepared(&hostile.registry.image, &["/bin/sleep", "1000"]).await;
+    // Processes end it, not memory.
+    bomb.container.memory = 512 * MIB;
+    hostile.host.run(&bomb, &[]).await.unwrap();
+    hostile.host.until(&bomb.id, is_running).await;
+    // The shell may end when it can't fork, and what it has started stays.
+    hostile.detach(&bomb, "while true; do sleep 1000 & done");
+    wait_until("the limit", || hostile.refused_forks(&bomb) > 0);
     hostile.others_go_on().await;
+    let (present, most) = (hostile.pids(&bomb, "pids.current"), hostile.pids(&bomb, "pids.max"));
+    let [present, most] = [present, most].map(|count| count.parse::<u64>().unwrap());
+    assert!(present + 10 > most, "{present} of {most} processes");
     hostile.host.destroy(bomb.id.contract).await;
     hostile.others_go_on().await;
 }

@@ -105,6 +105,7 @@ impl Host {
         let bridge = self.docker(&["network", "inspect", "--format", options, &network]);
         vec![
             Path::new("/sys/class/net").join(bridge),
+            root.join("image/btrfs/layerdb/mounts").join(&id),
             root.join("containers").join(id),
             root.join("btrfs/subvolumes").join(layer),
         ]
@@ -135,6 +136,17 @@ impl Host {
         folders.retain(|folder| folder.exists());
         assert!(folders.is_empty(), "left over: {folders:?}");
         self.destroy(spec.id.contract).await;
+    }
+
+    /// What an engine leaves that is killed while it removes a machine.
+    async fn leave_root(&self) -> [PathBuf; 2] {
+        let root = PathBuf::from(self.docker(&["info", "--format", "{{.DockerRootDir}}"]));
+        let mount = root.join("image/btrfs/layerdb/mounts/0123456789abcdef");
+        let subvolume = root.join("btrfs/subvolumes/left-over");
+        self.pool.ensure_subvolume(&subvolume, MIB).await.unwrap();
+        fs::create_dir_all(&mount).unwrap();
+        fs::write(mount.join("mount-id"), "left-over").unwrap();
+        [mount, subvolume]
     }
 
     fn kill_engine(&self, program: &str, config: &str) {
@@ -174,6 +186,7 @@ async fn an_engine_that_dies_at_any_step_goes_on() {
     let mut host = Host::new().await;
     let registry = Registry::start(&host);
     let image = registry.push(&host, "killed", "VOLUME /seeded");
+    let left = host.leave_root().await;
     for (program, config, delay) in [("dockerd", "dockerd.json", 50), ("containerd", "containerd.toml", 150)]
     {
         let die = async |host: &mut Host, step: Step, spec: &MachineSpec, binds: &[Bind]| {
@@ -187,4 +200,5 @@ async fn an_engine_that_dies_at_any_step_goes_on() {
         };
         host.live_through(&image, die).await;
     }
+    assert!(!left.iter().any(|path| path.exists()), "left over: {left:?}");
 }

@@ -37,9 +37,9 @@ use bollard::{
     },
 };
 use container::{Common, contract_network};
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream, stream::FuturesUnordered};
 use names::Names;
-use probe::{Probes, Target};
+use probe::{Due, Probes, Target};
 use pull::Images;
 use rustix::process::{Resource, getrlimit};
 use std::{
@@ -50,7 +50,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Mutex as SyncMutex,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tfgrid_client::deployment::MAX_STOP_SECONDS;
 use tfgrid_primitives::{ContractId, PublicKey};
@@ -131,10 +131,16 @@ impl DockerMachines {
     }
 
     async fn check_health(&self) {
+        let mut checks = FuturesUnordered::new();
         loop {
-            sleep(PROBE_EVERY).await;
-            if self.probes.run().await {
-                self.changed.notify_one();
+            checks.extend(self.probes.take_due(Instant::now()).into_iter().map(Due::check));
+            tokio::select! {
+                Some(checked) = checks.next() => {
+                    if self.probes.record(checked, Instant::now()) {
+                        self.changed.notify_one();
+                    }
+                }
+                () = sleep(PROBE_EVERY) => {}
             }
         }
     }
@@ -287,7 +293,7 @@ impl DockerMachines {
                 let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
                 let target = labels.and_then(|labels| Target::parse(labels.get(names::PROBE)?));
                 if let Some(target) = target {
-                    *condition = self.probes.condition(&machine.instance, *ip, target);
+                    *condition = self.probes.condition(machine.id.contract, &machine.instance, *ip, target);
                 }
             }
             MachineState::Stopped { exit, .. } => *exit = exit.filter(|_| !self.mark(&machine.id).exists()),
@@ -574,7 +580,7 @@ fn make_failure(action: &str, id: &WorkloadId, error: Error, is_full: bool) -> D
     if is_trouble || PASSING.contains(status_code) {
         return failure(&format!("{action} the machine"), &id.to_string(), error);
     }
-    DriverError::Refused(format!("can't {action}: {message}"))
+    DriverError::refused(format!("can't {action}: {message}"))
 }
 
 /// The task that containerd has of a machine though the engine doesn't know it: the engine was killed while it started
@@ -689,7 +695,7 @@ mod tests {
             let message = message.into();
             make_failure("create", &id, Error::DockerResponseServerError { status_code, message }, true)
         };
-        let refused = |error| matches!(error, DriverError::Refused(_));
+        let refused = |error| matches!(error, DriverError::Refused { .. });
         assert!(refused(answer(500, "cannot mount volume over existing file, file exists /etc/passwd")));
         assert!(refused(answer(400, "OCI runtime create failed: exec: \"/nothing\": no such file")));
         assert!(refused(answer(400, "exec: \"context canceled\": executable file not found in $PATH")));

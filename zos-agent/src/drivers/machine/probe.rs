@@ -2,7 +2,6 @@
 //! Health checks over the network. The agent makes them itself, so an image needs no program for them.
 
 use crate::drivers::Condition;
-use futures::{FutureExt, StreamExt, stream};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -12,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::{Check, Health};
+use tfgrid_primitives::ContractId;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -26,8 +26,8 @@ pub const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 pub const FAILURES: u32 = 3;
 /// From one check to the next until then.
 const CHECK_FIRST_EVERY: Duration = Duration::from_secs(1);
-/// Limit of checks at the same time.
-const MAX_CHECKS: usize = 16;
+/// Limit of checks of one contract at the same time. Those of other contracts don't wait for them.
+const MAX_CHECKS: usize = 4;
 
 /// What is checked of a machine, and from when on failures count. As text it is a label of its container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,12 +68,35 @@ impl fmt::Display for Target {
 pub struct Probes(Mutex<BTreeMap<String, Probe>>);
 
 struct Probe {
+    contract: ContractId,
     address: SocketAddr,
     target: Target,
     since: Instant,
     due: Instant,
+    /// Whether a check is being made.
+    is_checked: bool,
     failures: u32,
     condition: Condition,
+}
+
+/// A check to be made.
+pub struct Due {
+    instance: String,
+    address: SocketAddr,
+    path: String,
+}
+
+/// The outcome of a check.
+pub struct Checked {
+    instance: String,
+    result: Result<(), String>,
+}
+
+impl Due {
+    /// Makes the check.
+    pub async fn check(self) -> Checked {
+        Checked { result: check(self.address, &self.path).await, instance: self.instance }
+    }
 }
 
 impl Probes {
@@ -82,15 +105,23 @@ impl Probes {
     }
 
     /// What the checks of this run say, which begin with the first call.
-    pub fn condition(&self, instance: &str, ip: Option<IpAddr>, target: Target) -> Condition {
+    pub fn condition(
+        &self,
+        contract: ContractId,
+        instance: &str,
+        ip: Option<IpAddr>,
+        target: Target,
+    ) -> Condition {
         // Without an address it is about to get one, or to stop.
         let Some(ip) = ip else { return Condition::Starting };
         let mut probes = self.probes();
         let probe = probes.entry(instance.to_owned()).or_insert_with(|| Probe {
+            contract,
             address: SocketAddr::new(ip, target.port),
             target,
             since: Instant::now(),
             due: Instant::now(),
+            is_checked: false,
             failures: 0,
             condition: Condition::Starting,
         });
@@ -102,28 +133,34 @@ impl Probes {
         self.probes().retain(|instance, _| keeps(instance));
     }
 
-    /// Makes the checks that are due; returns whether the condition of any machine has changed.
-    pub async fn run(&self) -> bool {
-        let now = Instant::now();
-        let due: Vec<_> = self
-            .probes()
-            .iter()
-            .filter(|(_, probe)| probe.due <= now)
-            .map(|(instance, probe)| (instance.clone(), probe.address, probe.target.path.clone()))
-            .collect();
-        let checks: Vec<_> = due
-            .into_iter()
-            .map(|(instance, address, path)| async move { (instance, check(address, &path).await) }.boxed())
-            .collect();
-        let checked: Vec<_> = stream::iter(checks).buffer_unordered(MAX_CHECKS).collect().await;
+    /// Checks that are to be made now, of each contract those first that are due longest.
+    pub fn take_due(&self, now: Instant) -> Vec<Due> {
         let mut probes = self.probes();
-        let mut has_changed = false;
-        for (instance, result) in checked {
-            if let Some(probe) = probes.get_mut(&instance) {
-                has_changed |= probe.checked(result, Instant::now());
-            }
+        let mut running: BTreeMap<ContractId, usize> = BTreeMap::new();
+        for probe in probes.values().filter(|probe| probe.is_checked) {
+            *running.entry(probe.contract).or_default() += 1;
         }
-        has_changed
+        let mut due: Vec<_> =
+            probes.iter_mut().filter(|(_, probe)| !probe.is_checked && probe.due <= now).collect();
+        due.sort_by_key(|(_, probe)| probe.due);
+        let begin = |(instance, probe): (&String, &mut Probe)| {
+            let running = running.entry(probe.contract).or_default();
+            if *running >= MAX_CHECKS {
+                return None;
+            }
+            *running += 1;
+            probe.is_checked = true;
+            let path = probe.target.path.clone();
+            Some(Due { instance: instance.clone(), address: probe.address, path })
+        };
+        due.into_iter().filter_map(begin).collect()
+    }
+
+    /// Records a check; returns whether the condition of its machine has changed.
+    pub fn record(&self, checked: Checked, now: Instant) -> bool {
+        let mut probes = self.probes();
+        let probe = probes.get_mut(&checked.instance);
+        probe.is_some_and(|probe| probe.checked(checked.result, now))
     }
 }
 
@@ -144,7 +181,7 @@ impl Probe {
             }
         };
         let every = if condition == Condition::Starting { CHECK_FIRST_EVERY } else { CHECK_EVERY };
-        self.due = now + every;
+        (self.due, self.is_checked) = (now + every, false);
         let before = std::mem::replace(&mut self.condition, condition);
         std::mem::discriminant(&before) != std::mem::discriminant(&self.condition)
     }
@@ -189,10 +226,12 @@ mod tests {
     fn probe(start_seconds: u64) -> Probe {
         let now = Instant::now();
         Probe {
+            contract: 1,
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             target: Target { port: 1, start_seconds, path: String::new() },
             since: now,
             due: now,
+            is_checked: false,
             failures: 0,
             condition: Condition::Starting,
         }
@@ -223,6 +262,29 @@ mod tests {
         assert!(!probe.checked(fail(), started) && !probe.checked(fail(), started));
         assert!(!probe.checked(Ok(()), started) && !probe.checked(fail(), started));
         assert_eq!(probe.condition, Condition::Healthy);
+    }
+
+    #[test]
+    fn slow_checks_of_a_contract_delay_no_other() {
+        let probes = Probes::default();
+        let ip = Some(IpAddr::from([127, 0, 0, 1]));
+        let target = Target { port: 1, start_seconds: 0, path: String::new() };
+        for machine in 0..50 {
+            probes.condition(1, &format!("slow {machine}"), ip, target.clone());
+        }
+        let now = Instant::now();
+        let mut slow = probes.take_due(now);
+        assert_eq!((slow.len(), probes.take_due(now).len()), (MAX_CHECKS, 0));
+
+        probes.condition(2, "other", ip, target);
+        let now = Instant::now();
+        let taken = |due: Vec<Due>| due.into_iter().map(|due| due.instance).collect::<Vec<_>>();
+        assert_eq!(taken(probes.take_due(now)), ["other"]);
+
+        let instance = slow.remove(0).instance;
+        probes.record(Checked { instance: instance.clone(), result: Err("late".into()) }, now);
+        let next = taken(probes.take_due(now));
+        assert!(next.len() == 1 && next[0] != instance, "{next:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Fetches images within the size that the contract allows, with time limits.
 
-use super::{contains_any, failure, names::IMAGES};
+use super::{ENGINE_TROUBLE, contains_any, failure, names::IMAGES};
 use crate::drivers::{DriverError, ImageRules, MachineSpec, pool::Pool};
 use bollard::{
     Docker,
@@ -38,13 +38,13 @@ const IMAGE_FIELD: &str = "/data/image";
 const MISSING: [&str; 3] = ["manifest unknown", "name unknown", "http 404"];
 /// Parts of an engine's message that the image is for other machines.
 const OTHER_PLATFORM: [&str; 2] = ["no matching manifest", "does not match the specified platform"];
-/// Parts of an engine's message that it didn't get what it asked for by its digest, or that this is no image.
+/// Parts of an engine's message that it didn't get what it asked for by its digest, or that it can't unpack that.
 const CORRUPT: [&str; 5] = [
     "verification failed",
     "does not match digest",
     "don't match image configuration",
-    "invalid tar header",
-    "gzip: invalid",
+    "decompression stream",
+    "failed to register layer",
 ];
 /// Parts of a registry's message that it was asked too often.
 const BUSY: [&str; 3] = ["toomanyrequests", "too many requests", "http 429"];
@@ -269,9 +269,10 @@ fn pull_failure(
     if status == 429 || contains_any(&message, &BUSY) {
         return later();
     }
-    if contains_any(&message, &CORRUPT) {
-        let message = format!("the registry's content isn't what its digest says: {message}");
-        return invalid_image(FailureCode::ImageNotFound, message);
+    if contains_any(&message, &CORRUPT) && !contains_any(&message, &ENGINE_TROUBLE) {
+        // The way from the registry may be the cause.
+        let message = format!("the registry's content isn't what its digest says, or is no image: {message}");
+        return DriverError::Refused { code: FailureCode::ImageNotFound, field: IMAGE_FIELD, message };
     }
     if contains_any(&message, &OTHER_PLATFORM) {
         return invalid_image(FailureCode::ImageNotFound, other_platform(&message));
@@ -589,7 +590,13 @@ mod tests {
         let limited = "toomanyrequests: You have reached your pull rate limit. You may increase the limit by \
                        authenticating: unauthorized";
         assert_eq!(answer(500, limited), None);
-        assert_eq!(streamed("filesystem layer verification failed for digest sha256:aa"), missing);
+        let tried_again = |message: &str| {
+            let failed = Error::DockerStreamError { error: message.into() };
+            matches!(pull_failure(&spec, failed, None, true), DriverError::Refused { .. })
+        };
+        assert!(tried_again("filesystem layer verification failed for digest sha256:aa"));
+        assert!(tried_again("failed to register layer: unexpected EOF"));
+        assert!(!tried_again("failed to register layer: context canceled"));
         assert_eq!(streamed("received unexpected HTTP status: 503 Service Unavailable"), None);
         assert_eq!(code(Error::RequestTimeoutError), None);
     }

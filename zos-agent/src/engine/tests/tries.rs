@@ -27,6 +27,21 @@ async fn no_machine_starts_while_another_cannot_be_created() {
     node.until("it is removed", |node| node.host.is_empty()).await;
 }
 
+#[tokio::test]
+async fn a_damaged_image_is_given_up_after_some_tries() {
+    let node = Node::running();
+    node.host.image(IMAGE, Image::Corrupt(4));
+    node.chain.deploy(1, &machine("web", IMAGE));
+    node.until_deployed(1).await;
+
+    node.host.image("localhost/web:2", Image::Corrupt(u32::MAX));
+    node.chain.deploy(1, &machine("web", "localhost/web:2"));
+    let expected = (FailureCode::ImageNotFound, "/workloads/0/data/image".to_string());
+    assert_eq!(node.until_failed().await, expected);
+    assert_eq!(node.times("pull localhost/web:2"), 5);
+    assert!(node.host.is_running(1, "web"));
+}
+
 /// Deploys `a` and `b`, of which `b` can't run, while the chain takes no reports: `a` runs only while `b` is
 /// tried, and not at all once the agent has given up.
 async fn give_up(node: &Node) {
