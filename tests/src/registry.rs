@@ -95,7 +95,7 @@ fn pack_rootfs(rootfs: &Path, archive: &Path) -> Result<()> {
     fs::create_dir_all(&bin)?;
     fs::copy(BUSYBOX, bin.join("busybox"))
         .with_context(|| format!("can't copy {BUSYBOX}: run `make setup`"))?;
-    for applet in ["sh", "cat", "grep", "httpd"] {
+    for applet in ["sh", "cat", "grep", "httpd", "tar"] {
         symlink("busybox", bin.join(applet))?;
     }
     fs::write(bin.join("serve"), SERVE)?;

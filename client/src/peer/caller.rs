@@ -231,6 +231,8 @@ impl NodePeer {
 
 /// Code with which a node closes the connection of a caller that it doesn't know.
 pub const UNKNOWN_CALLER: u32 = 1;
+/// Code with which either end breaks a stream off.
+pub const BROKEN_OFF: u32 = 3;
 /// Code with which a node closes a connection of a caller who has as many as it allows.
 pub const TOO_MANY: u32 = 2;
 
@@ -248,8 +250,7 @@ impl Call<'_> {
     /// If the connection breaks, or the node says that it can't go on.
     pub async fn next(&mut self) -> Result<Option<Frame<Message>>, PeerError> {
         match Frame::read(&mut self.receive).await {
-            Ok(Some(Frame::Message(Message::Failed(failed)))) => Err(failed.into()),
-            Ok(frame) => Ok(frame),
+            Ok(frame) => received(frame),
             Err(error) => Err(self.peer.stream(error)),
         }
     }
@@ -278,12 +279,15 @@ impl Call<'_> {
 
     /// Both directions, to be used at the same time.
     pub fn split(self) -> (Input, Output) {
-        (Input(self.send), Output(self.receive))
+        (Input { stream: self.send, is_finished: false }, Output(self.receive))
     }
 }
 
-/// What the caller sends.
-pub struct Input(SendStream);
+/// What the caller sends. Dropped before [`Self::finish`], it breaks off, which isn't its end.
+pub struct Input {
+    stream: SendStream,
+    is_finished: bool,
+}
 
 impl Input {
     /// Sends bytes of the standard input, of an archive, or a datagram.
@@ -291,7 +295,7 @@ impl Input {
     /// # Errors
     /// If the connection breaks.
     pub async fn data(&mut self, bytes: &[u8]) -> Result<(), PeerError> {
-        Ok(Frame::<Control>::Data(bytes.to_vec()).write(&mut self.0).await?)
+        Ok(Frame::<Control>::Data(bytes.to_vec()).write(&mut self.stream).await?)
     }
 
     /// Tells the program's terminal something.
@@ -299,13 +303,23 @@ impl Input {
     /// # Errors
     /// If the connection breaks.
     pub async fn control(&mut self, control: Control) -> Result<(), PeerError> {
-        Ok(Frame::Message(control).write(&mut self.0).await?)
+        Ok(Frame::Message(control).write(&mut self.stream).await?)
     }
 
     /// Ends what is sent.
     pub fn finish(&mut self) {
+        self.is_finished = true;
         // An error says that it has ended already.
-        let _ = self.0.finish();
+        let _ = self.stream.finish();
+    }
+}
+
+impl Drop for Input {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // An error says that it has ended already.
+            let _ = self.stream.reset(BROKEN_OFF.into());
+        }
     }
 }
 
@@ -318,9 +332,17 @@ impl Output {
     /// # Errors
     /// If the connection breaks, or the node says that it can't go on.
     pub async fn next(&mut self) -> Result<Option<Frame<Message>>, PeerError> {
-        match Frame::read(&mut self.0).await? {
-            Some(Frame::Message(Message::Failed(failed))) => Err(failed.into()),
-            frame => Ok(frame),
-        }
+        received(Frame::read(&mut self.0).await?)
+    }
+}
+
+/// A failure as an error; other messages fit to be shown.
+fn received(frame: Option<Frame<Message>>) -> Result<Option<Frame<Message>>, PeerError> {
+    match frame {
+        Some(Frame::Message(message)) => match message.printable() {
+            Message::Failed(failed) => Err(failed.into()),
+            message => Ok(Some(Frame::Message(message))),
+        },
+        frame => Ok(frame),
     }
 }

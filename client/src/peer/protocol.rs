@@ -3,7 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tfgrid_primitives::ContractId;
+use tfgrid_primitives::{
+    ContractId,
+    text::{is_printable, printable},
+};
 
 /// Name of the protocol with its version, as the two ends agree on it (ALPN).
 pub const ALPN: &[u8] = b"tfgrid/peer/1";
@@ -51,11 +54,6 @@ pub enum Ask {
         /// Name of the machine.
         workload: String,
     },
-    /// A file or folder of a machine: [`Message::Ready`], then a tar archive in data frames, then [`Message::Done`].
-    CopyOut(Place),
-    /// Files for a folder of a machine: [`Message::Ready`], then the caller's tar archive in data frames up to the end
-    /// of its stream; [`Message::Done`].
-    CopyIn(Place),
     /// A connection to a port of a machine: [`Message::Ready`], then its bytes without frames (TCP), or its datagrams
     /// in data frames (UDP).
     Forward(Forward),
@@ -102,16 +100,6 @@ pub struct TerminalSize {
     pub rows: u16,
     /// Characters of a line.
     pub columns: u16,
-}
-
-/// A path in a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Place {
-    /// Name of the machine.
-    pub workload: String,
-    /// Absolute path.
-    pub path: String,
 }
 
 /// A port of a machine.
@@ -168,6 +156,34 @@ pub enum Message {
     },
     /// It can't be done, or ends before its time. Nothing follows.
     Failed(Failed),
+}
+
+impl Message {
+    /// The message without what could deceive those who see it on a terminal: nodes and machines write its texts.
+    pub(super) fn printable(mut self) -> Self {
+        match &mut self {
+            Self::Failed(failed) => clean(&mut failed.message),
+            Self::Event(event) => {
+                event.workload.iter_mut().for_each(clean);
+                clean(&mut event.what);
+            }
+            Self::Status(status) => {
+                status.trouble.iter_mut().for_each(clean);
+                for machine in status.machines.values_mut() {
+                    clean(&mut machine.state);
+                    machine.health.iter_mut().chain(&mut machine.ended).for_each(clean);
+                }
+                status.machines.retain(|name, _| is_printable(name.as_bytes()));
+            }
+            Self::Stats(stats) => stats.retain(|name, _| is_printable(name.as_bytes())),
+            Self::Ready {} | Self::Done {} | Self::Exit { .. } => {}
+        }
+        self
+    }
+}
+
+fn clean(text: &mut String) {
+    *text = printable(text, u32::MAX);
 }
 
 /// Why a node doesn't do what was asked.
@@ -292,6 +308,19 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<Request>(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn texts_of_nodes_have_no_escape_sequences() {
+        let event = Event { at_ms: 0, workload: Some("w\u{1b}[2J".into()), what: "a\nb\u{202e}c".into() };
+        let Message::Event(event) = Message::Event(event).printable() else { panic!("another message") };
+        assert!(is_printable(event.what.as_bytes()) && is_printable(event.workload.unwrap().as_bytes()));
+        let machines = ["web", "w\u{1b}"].map(|name| (name.into(), MachineStatus::default())).into();
+        let Message::Status(status) = Message::Status(Status { machines, ..Default::default() }).printable()
+        else {
+            panic!("another message")
+        };
+        assert_eq!(status.machines.keys().collect::<Vec<_>>(), ["web"]);
     }
 
     #[test]

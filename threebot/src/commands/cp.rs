@@ -6,7 +6,7 @@ use crate::{
     output::Answer,
     peer::{Connected, Target},
 };
-use anyhow::{Context, Error, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
@@ -17,10 +17,14 @@ use std::{
     str::FromStr,
 };
 use tar::{Archive, Builder};
-use tfgrid_client::peer::{
-    PeerError,
-    frame::{Frame, MAX_FRAME_BYTES},
-    protocol::{Ask, Message, Place},
+use tempfile::tempdir_in;
+use tfgrid_client::{
+    peer::{
+        Call, PeerError,
+        frame::{Frame, MAX_FRAME_BYTES},
+        protocol::{Ask, Exec, Message},
+    },
+    primitives::text::printable,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -28,10 +32,15 @@ use tokio::{
     task::spawn_blocking,
 };
 
+/// Exit code of a program that can't be run.
+const CANNOT_RUN: i64 = 126;
+/// Limit of what is told of `tar`'s errors.
+const ERROR_BYTES: u32 = 500;
+
 /// Copy files or folders from a machine, or to it
 #[derive(Args)]
 #[command(after_help = "\
-A place of a machine is WORKLOAD:/PATH. A place that ends in / is a folder, and must be there; any other is the new name
+A place of a machine is WORKLOAD:/PATH; the machine needs the program `tar`. A place that ends in / is a folder, and must be there; any other is the new name
 of what is copied.
 
 Examples:
@@ -54,6 +63,14 @@ enum End {
     There(Place),
 }
 
+/// A path in a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    workload: String,
+    /// Absolute.
+    path: String,
+}
+
 impl FromStr for End {
     type Err = &'static str;
 
@@ -65,6 +82,18 @@ impl FromStr for End {
             }
             _ if text.is_empty() => Err("name a path"),
             _ => Ok(Self::Here(text.into())),
+        }
+    }
+}
+
+impl Place {
+    /// Its folder, and its name there; `None` if it ends in `/`: it is a folder for what is copied.
+    fn parts(&self) -> (&str, Option<&str>) {
+        match self.path.rsplit_once('/') {
+            Some((folder, name)) if !matches!(name, "" | "." | "..") => {
+                (if folder.is_empty() { "/" } else { folder }, Some(name))
+            }
+            _ => (&self.path, None),
         }
     }
 }
@@ -93,86 +122,109 @@ enum Copy {
     In { from: PathBuf, to: Place },
 }
 
-/// The name that a path ends with, `None` if it is a folder for what is copied.
-fn new_name(path: &str) -> Option<&str> {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    (!matches!(name, "" | "." | "..")).then_some(name)
+/// Starts `tar` in a machine.
+async fn tar<'a>(connected: &'a Connected, workload: &str, args: &[&str]) -> Result<Call<'a>, PeerError> {
+    let command = [&["tar"], args].concat().into_iter().map(Into::into).collect();
+    let exec = Exec { workload: workload.into(), command, terminal: None };
+    let mut call = connected.peer.ask(connected.contract, Ask::Exec(exec)).await?;
+    call.ready().await?;
+    Ok(call)
+}
+
+/// The failure of a `tar` that wrote this.
+fn tar_failed(code: i64, errors: &[u8]) -> Error {
+    if code == CANNOT_RUN {
+        return anyhow!("the machine has no `tar`, with which files are copied");
+    }
+    let errors = printable(&String::from_utf8_lossy(errors), ERROR_BYTES);
+    anyhow!("`tar` in the machine failed with code {code}: {errors}")
 }
 
 async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()> {
-    let mut call = connected.peer.ask(connected.contract, Ask::CopyOut(from)).await?;
-    call.ready().await?;
+    let (folder, Some(name)) = from.parts() else {
+        bail!("{} has no name that it could get here: leave out the / at its end", from.path);
+    };
+    let target = if to.is_dir() { to.join(name) } else { to };
+    let mut call = tar(connected, &from.workload, &["-C", folder, "-cf", "-", "--", name]).await?;
     let (reader, writer) = pipe()?;
-    let unpacking = spawn_blocking(move || unpack(reader, &to));
+    // Beside the target, so that the rest is a rename. Nothing of the archive gets out of there.
+    let beside = target.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    let unpacked = tempdir_in(beside).with_context(|| format!("can't write to {}", beside.display()))?;
+    let into = unpacked.path().to_owned();
+    let unpacking = spawn_blocking(move || unpack(reader, &into));
     let mut archive = async_pipe::Sender::from_owned_fd(OwnedFd::from(writer))?;
-    let received: Result<(), Error> = async {
-        loop {
-            match call.next().await? {
-                Some(Frame::Data(bytes)) => archive.write_all(&bytes).await?,
-                Some(Frame::Message(Message::Done {})) => return Ok(()),
-                _ => return Err(PeerError::Unexpected.into()),
-            }
+    let mut errors = Vec::new();
+    let code = loop {
+        match call.next().await? {
+            // What fails here is the unpacking, which says why.
+            Some(Frame::Data(bytes)) => drop(archive.write_all(&bytes).await),
+            Some(Frame::Errors(bytes)) => errors.extend(bytes),
+            Some(Frame::Message(Message::Exit { code })) => break code,
+            _ => return Err(PeerError::Unexpected.into()),
         }
-    }
-    .await;
+    };
     drop(archive);
-    // A failure to unpack is the cause of a pipe that breaks.
-    unpacking.await??;
-    received
+    let unpacking = unpacking.await?;
+    if code != 0 {
+        return Err(tar_failed(code, &errors));
+    }
+    unpacking.with_context(|| format!("can't write to {}", beside.display()))?;
+    let copied = unpacked.path().join(name);
+    fs::rename(copied, &target).with_context(|| format!("can't write to {}", target.display()))
 }
 
-/// Unpacks an archive of one file or folder: into `to` if that is a folder, else under this name.
-fn unpack(archive: PipeReader, to: &Path) -> Result<()> {
-    let failed = || format!("can't write to {}", to.display());
+/// Unpacks an archive into a folder, and reads it to its end.
+fn unpack(archive: PipeReader, into: &Path) -> io::Result<()> {
     let mut archive = Archive::new(archive);
-    if to.is_dir() {
-        return archive.unpack(to).with_context(failed);
-    }
-    let folder = to.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
-    // Beside it, so that the rest is a rename. Nothing of the archive gets out of there.
-    let unpacked = tempfile::tempdir_in(folder).with_context(failed)?;
-    archive.unpack(unpacked.path()).with_context(failed)?;
-    let copied = fs::read_dir(unpacked.path())?.next().context("the node sent an empty archive")??;
-    fs::rename(copied.path(), to).with_context(failed)
+    archive.unpack(into)?;
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop)
 }
 
 async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> {
-    let name = match (new_name(&to.path), from.file_name()) {
-        (Some(name), _) => PathBuf::from(name),
-        (None, Some(name)) => PathBuf::from(name),
-        (None, None) => bail!("{} has no name that it could get there: give one", from.display()),
+    let (folder, name) = match (to.parts(), from.file_name()) {
+        ((folder, Some(name)), _) => (folder, PathBuf::from(name)),
+        ((folder, None), Some(name)) => (folder, PathBuf::from(name)),
+        ((_, None), None) => bail!("{} has no name that it could get there: give one", from.display()),
     };
-    let folder = to.path.rsplit_once('/').map_or("/", |(folder, _)| folder);
-    let path = if new_name(&to.path).is_some() { format!("{folder}/") } else { to.path.clone() };
     from.symlink_metadata().with_context(|| format!("can't read {}", from.display()))?;
-    let ask = Ask::CopyIn(Place { workload: to.workload, path });
-    let mut call = connected.peer.ask(connected.contract, ask).await?;
-    call.ready().await?;
+    let call = tar(connected, &to.workload, &["-C", folder, "-xf", "-"]).await?;
     let (reader, writer) = pipe()?;
     let packing = spawn_blocking(move || pack(writer, &from, &name));
     let mut archive = async_pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let (mut input, mut output) = call.split();
-    let mut bytes = vec![0; MAX_FRAME_BYTES];
-    let sent: Result<(), PeerError> = async {
+    let sending = async {
+        let mut bytes = vec![0; MAX_FRAME_BYTES];
         while let Ok(count @ 1..) = archive.read(&mut bytes).await {
-            input.data(&bytes[..count]).await?;
+            // A `tar` that has ended takes no more, and says why.
+            if input.data(&bytes[..count]).await.is_err() {
+                break;
+            }
         }
-        Ok(())
-    }
-    .await;
-    drop(archive);
-    if let Err(error) = packing.await? {
-        // Dropped unfinished, it is refused as a whole.
-        drop(input);
-        return Err(error);
-    }
-    // The node's reason comes first: it says why it takes no more.
-    if sent.is_ok() {
+        drop(archive);
+        // An archive that isn't whole isn't ended either.
+        packing.await??;
         input.finish();
-    }
-    match output.next().await? {
-        Some(Frame::Message(Message::Done {})) => Ok(sent?),
-        _ => Err(PeerError::Unexpected.into()),
+        Ok::<_, Error>(())
+    };
+    let unpacking = async {
+        let mut errors = Vec::new();
+        loop {
+            match output.next().await? {
+                Some(Frame::Data(_)) => {}
+                Some(Frame::Errors(bytes)) => errors.extend(bytes),
+                Some(Frame::Message(Message::Exit { code: 0 })) => return Ok(()),
+                Some(Frame::Message(Message::Exit { code })) => return Err(tar_failed(code, &errors)),
+                _ => return Err(Error::from(PeerError::Unexpected)),
+            }
+        }
+    };
+    tokio::pin!(unpacking);
+    tokio::select! {
+        unpacked = &mut unpacking => unpacked,
+        sent = sending => {
+            sent?;
+            unpacking.await
+        }
     }
 }
 
@@ -186,7 +238,7 @@ fn pack(archive: PipeWriter, from: &Path, name: &Path) -> Result<()> {
         archive.append_path_with_name(from, name)
     };
     match packed.and_then(|()| archive.into_inner()) {
-        // The node takes no more, and says why.
+        // The machine's `tar` takes no more, and says why.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(error).with_context(|| format!("can't read {}", from.display()))
         }
@@ -209,21 +261,28 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_ends_in_a_slash_is_a_folder() {
+        let parts = |path: &str| {
+            let place = Place { workload: "web".into(), path: path.into() };
+            let (folder, name) = place.parts();
+            (folder.to_owned(), name.map(ToOwned::to_owned))
+        };
+        assert_eq!(parts("/srv/site"), ("/srv".into(), Some("site".into())));
+        assert_eq!(parts("/site"), ("/".into(), Some("site".into())));
+        assert_eq!(parts("/srv/"), ("/srv/".into(), None));
+        assert_eq!(parts("/.."), ("/..".into(), None));
+    }
+
+    #[test]
     fn what_is_packed_is_unpacked_under_its_new_name() {
         let folder = tempfile::tempdir().unwrap();
         let site = folder.path().join("site");
         fs::create_dir_all(site.join("deep")).unwrap();
         fs::write(site.join("deep/page"), "hello").unwrap();
-        let copy = |name: &str, to: PathBuf| {
-            let (reader, writer) = pipe().unwrap();
-            let (site, name) = (site.clone(), PathBuf::from(name));
-            let packing = std::thread::spawn(move || pack(writer, &site, &name).unwrap());
-            unpack(reader, &to).unwrap();
-            packing.join().unwrap();
-        };
-        copy("site", folder.path().join("backup"));
-        assert_eq!(fs::read_to_string(folder.path().join("backup/deep/page")).unwrap(), "hello");
-        copy("other", folder.path().to_owned());
+        let (reader, writer) = pipe().unwrap();
+        let packing = std::thread::spawn(move || pack(writer, &site, Path::new("other")).unwrap());
+        unpack(reader, folder.path()).unwrap();
+        packing.join().unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("other/deep/page")).unwrap(), "hello");
     }
 }

@@ -15,7 +15,8 @@ use rustix::{
 };
 use serde_json::json;
 use std::{
-    io::{self, IsTerminal},
+    future::pending,
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 use tfgrid_client::peer::{
@@ -23,10 +24,13 @@ use tfgrid_client::peer::{
     frame::Frame,
     protocol::{Ask, Control, Exec as Wanted, Message, TerminalSize},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::{
+    ctrl_c,
+    unix::{SignalKind, signal},
+};
 
-/// Number of the signal that Ctrl-C sends.
-const SIGINT: i32 = 2;
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: i64 = 130;
 
 /// Run a program in a machine
 #[derive(Args)]
@@ -36,13 +40,13 @@ The exit code is that of the program; 126 if the machine can't run it. The progr
 Examples:
   threebot exec 7 web -- nginx -T              what it prints
   threebot exec -it 7 web -- sh                a shell
-  tar c site | threebot exec -i 7 web -- tar x -C /srv")]
+  threebot exec -i 7 db -- psql < dump.sql     what it reads from a file")]
 pub struct Exec {
     /// Pass the standard input on
     #[arg(short = 'i', long)]
     stdin: bool,
-    /// Give the program this terminal
-    #[arg(short, long)]
+    /// Give the program this terminal; needs -i
+    #[arg(short, long, requires = "stdin")]
     tty: bool,
     #[command(flatten)]
     target: Target,
@@ -73,7 +77,7 @@ impl Exec {
         if global.json {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let value = json!({ "exit": code, "stdout": text(&out), "stderr": text(&err) });
-            return Ok(Answer::new("", value));
+            writeln!(io::stdout(), "{value}").context("can't print the answer")?;
         }
         Ok(Answer::printed(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)))
     }
@@ -121,10 +125,22 @@ async fn run(
     let has_terminal = wanted.terminal.is_some();
     let mut call = connected.peer.ask(connected.contract, Ask::Exec(wanted)).await?;
     call.ready().await?;
-    let (input, output) = call.split();
+    let (mut input, output) = call.split();
+    if !passes_input {
+        input.finish();
+    }
+    let sending = async {
+        if passes_input {
+            // A program that has ended takes no more.
+            let _ = send(&mut input, has_terminal).await;
+        }
+        pending::<()>().await;
+    };
     tokio::select! {
         ran = show(output, json) => ran,
-        sent = send(input, passes_input, has_terminal) => Err(sent.err().unwrap_or(PeerError::Unexpected)),
+        () = sending => Ok(Ran::default()),
+        // The node ends the program when the call breaks off.
+        Ok(()) = ctrl_c(), if !has_terminal => Ok(Ran { code: INTERRUPTED, ..Default::default() }),
     }
 }
 
@@ -146,46 +162,24 @@ async fn show(mut output: Output, json: bool) -> Result<Ran, PeerError> {
     }
 }
 
-/// Passes on input, sizes and Ctrl-C. Ends only if the node takes nothing any more.
-async fn send(mut input: Input, passes_input: bool, has_terminal: bool) -> Result<(), PeerError> {
-    let (mut resized, mut interrupted) =
-        match (signal(SignalKind::window_change()), signal(SignalKind::interrupt())) {
-            (Ok(resized), Ok(interrupted)) => (resized, interrupted),
-            _ => return std::future::pending().await,
-        };
-    let mut typed = passes_input.then(standard_input);
-    if typed.is_none() {
-        input.finish();
-    }
+/// Passes on what is typed, and the sizes of the terminal.
+async fn send(input: &mut Input, has_terminal: bool) -> Result<(), PeerError> {
+    let Ok(mut resized) = signal(SignalKind::window_change()) else { return Ok(()) };
+    let mut typed = standard_input();
     loop {
         tokio::select! {
-            bytes = next(&mut typed) => match bytes {
+            bytes = typed.recv() => match bytes {
                 Some(bytes) => input.data(&bytes).await?,
                 None => {
-                    typed = None;
                     input.finish();
+                    return Ok(());
                 }
             },
-            _ = resized.recv(), if has_terminal && typed.is_some() => {
+            _ = resized.recv(), if has_terminal => {
                 if let Ok(size) = size() {
                     input.control(Control::Resize(size)).await?;
                 }
             }
-            // The node ends the program when the connection does.
-            _ = interrupted.recv() => {
-                if typed.is_none() {
-                    return Err(PeerError::Unexpected);
-                }
-                input.control(Control::Signal(SIGINT)).await?;
-            }
         }
-    }
-}
-
-/// What was typed, `None` at its end; never if nothing is passed on.
-async fn next(typed: &mut Option<tokio::sync::mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
-    match typed {
-        Some(typed) => typed.recv().await,
-        None => std::future::pending().await,
     }
 }

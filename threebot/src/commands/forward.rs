@@ -34,6 +34,8 @@ use tokio::{
 
 /// Limit of a UDP datagram.
 const DATAGRAM_BYTES: usize = 65_535;
+/// Programs that send datagrams at the same time.
+const MAX_PROGRAMS: usize = 100;
 /// Datagrams of one program that wait to be sent.
 const DATAGRAMS: usize = 64;
 /// From one try to connect, or to accept, to the next.
@@ -230,6 +232,10 @@ async fn serve_udp(
         let Ok((count, from)) = socket.recv_from(&mut bytes).await else { continue };
         while streams.try_join_next().is_some() {}
         programs.retain(|_, sender| !sender.is_closed());
+        if programs.len() >= MAX_PROGRAMS {
+            // Each gets another stream with its next datagram.
+            programs.clear();
+        }
         let sender = programs.entry(from).or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(DATAGRAMS);
             let (socket, peer, to) = (socket.clone(), peer.clone(), to.clone());

@@ -2,13 +2,16 @@
 //! Machines that their owners have stopped, kept over restarts of the agent.
 
 use crate::{chain::desired::Workloads, drivers::WorkloadId, store::Store};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
 };
 use tfgrid_primitives::ContractId;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Mutex, Notify},
+    task::spawn_blocking,
+};
 
 const FILE: &str = "stopped.json";
 
@@ -16,8 +19,9 @@ const FILE: &str = "stopped.json";
 #[derive(Clone)]
 pub struct Holds {
     store: Store,
-    held: Arc<Mutex<BTreeSet<(ContractId, String)>>>,
+    held: Arc<SyncMutex<BTreeSet<(ContractId, String)>>>,
     changed: Arc<Notify>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Holds {
@@ -27,16 +31,37 @@ impl Holds {
     /// If the file is damaged or can't be written.
     pub fn load(store: Store) -> Result<Self> {
         let held = store.read_or_default(FILE)?;
-        Ok(Self { store, held: Arc::new(Mutex::new(held)), changed: Arc::default() })
+        Ok(Self {
+            store,
+            held: Arc::new(SyncMutex::new(held)),
+            changed: Arc::default(),
+            turn: Arc::default(),
+        })
     }
 
     /// Stops a machine, or lets it run again.
     ///
     /// # Errors
     /// If the file can't be written: nothing is changed.
-    pub fn set(&self, id: &WorkloadId, is_held: bool) -> Result<()> {
-        let key = (id.contract, id.name.clone());
-        self.change(|held| if is_held { held.insert(key) } else { held.remove(&key) })?;
+    pub async fn set(&self, id: &WorkloadId, is_held: bool) -> Result<()> {
+        if self.contains(id) == is_held {
+            return Ok(());
+        }
+        // One after another, and off the threads that run everything else: each waits for the disk.
+        let _turn = self.turn.lock().await;
+        let (holds, key) = (self.clone(), (id.contract, id.name.clone()));
+        let change = move || {
+            let mut new = holds.lock().clone();
+            if is_held {
+                new.insert(key)
+            } else {
+                new.remove(&key)
+            };
+            holds.store.write(FILE, &new)?;
+            *holds.lock() = new;
+            anyhow::Ok(())
+        };
+        spawn_blocking(change).await.context("the change was not made")??;
         self.changed.notify_one();
         Ok(())
     }
@@ -60,26 +85,19 @@ impl Holds {
     /// # Errors
     /// If the file can't be written.
     pub fn keep(&self, is_kept: impl Fn(ContractId) -> bool) -> Result<()> {
-        self.change(|held| {
-            let before = held.len();
-            held.retain(|(contract, _)| is_kept(*contract));
-            held.len() != before
-        })
+        let mut held = self.lock();
+        if held.iter().all(|(contract, _)| is_kept(*contract)) {
+            return Ok(());
+        }
+        let new = held.iter().filter(|(contract, _)| is_kept(*contract)).cloned().collect();
+        self.store.write(FILE, &new)?;
+        *held = new;
+        Ok(())
     }
 
     /// Resolves when a machine was stopped or may run again.
     pub async fn changed(&self) {
         self.changed.notified().await;
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BTreeSet<(ContractId, String)>) -> bool) -> Result<()> {
-        let mut held = self.lock();
-        let mut new = held.clone();
-        if change(&mut new) {
-            self.store.write(FILE, &new)?;
-            *held = new;
-        }
-        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeSet<(ContractId, String)>> {
@@ -91,16 +109,16 @@ impl Holds {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_stop_outlives_the_agent_and_ends_with_its_contract() {
+    #[tokio::test]
+    async fn a_stop_outlives_the_agent_and_ends_with_its_contract() {
         let folder = tempfile::tempdir().unwrap();
         let load = || Holds::load(Store::open(folder.path()).unwrap()).unwrap();
         let id = |contract| WorkloadId { contract, name: "web".into() };
         let holds = load();
         for contract in [7, 8, 9] {
-            holds.set(&id(contract), true).unwrap();
+            holds.set(&id(contract), true).await.unwrap();
         }
-        holds.set(&id(8), false).unwrap();
+        holds.set(&id(8), false).await.unwrap();
         holds.keep(|contract| contract != 9).unwrap();
         let held: Vec<_> = [7, 8, 9].into_iter().filter(|contract| load().contains(&id(*contract))).collect();
         assert_eq!(held, [7]);

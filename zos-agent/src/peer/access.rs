@@ -11,7 +11,7 @@ use std::{
 use tfgrid_primitives::{ContractId, PublicKey, TwinId};
 use tokio::{
     sync::watch,
-    time::{Instant, timeout},
+    time::{Instant, sleep},
 };
 use tracing::warn;
 
@@ -88,24 +88,26 @@ impl Keeper {
             if is_old {
                 read_at = Some(Instant::now());
             }
+            // At once: a contract that has closed has no owner any more.
+            self.publish(Known::new(twins.clone(), owners.clone()));
             twins.extend(self.read(missing, &snapshot.head).await);
-            self.known.send_if_modified(|known| {
-                let now = Known::new(twins, owners);
-                let changed = **known != now;
-                *known = Arc::new(now);
-                changed
-            });
+            self.publish(Known::new(twins, owners));
         }
+    }
+
+    fn publish(&self, now: Known) {
+        self.known.send_if_modified(|known| {
+            let changed = **known != now;
+            *known = Arc::new(now);
+            changed
+        });
     }
 
     /// The keys of those twins that can be read.
     async fn read(&self, twins: Vec<TwinId>, at: &Head) -> Vec<(TwinId, Vec<PublicKey>)> {
         let reads = twins.into_iter().map(|twin| async move { (twin, self.chain.peer_keys(twin, at).await) });
-        let reading = stream::iter(reads).buffer_unordered(MAX_READS).collect::<Vec<_>>();
-        let read = timeout(READ_WITHIN, reading).await.unwrap_or_else(|_| {
-            warn!("can't read the peer keys of this node's tenants within {READ_WITHIN:?}");
-            Vec::new()
-        });
+        let in_time = stream::iter(reads).buffer_unordered(MAX_READS).take_until(sleep(READ_WITHIN));
+        let read = in_time.collect::<Vec<_>>().await;
         let keys = read.into_iter().filter_map(|(twin, keys)| match keys {
             Ok(keys) => Some((twin, keys)),
             Err(why) => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What has happened to contracts, for their owners: the differences between two passes of the engine.
 
+use super::streams::SHOWN_BYTES;
 use crate::{
     clock::unix_ms,
     drivers::{Condition, MachineState, ObservedMachine},
@@ -11,10 +12,11 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, VecDeque},
+    mem::discriminant,
     sync::Arc,
 };
 use tfgrid_client::peer::protocol::Event;
-use tfgrid_primitives::ContractId;
+use tfgrid_primitives::{ContractId, text::printable};
 use tokio::sync::watch;
 
 /// Events that are kept of a contract.
@@ -128,13 +130,15 @@ fn change(before: Option<&ObservedMachine>, now: &ObservedMachine) -> Vec<String
         };
     };
     match (&before.state, &now.state) {
-        (MachineState::Running { .. }, MachineState::Stopped { how, .. }) => vec![format!("ended: {how}")],
+        (MachineState::Running { .. }, MachineState::Stopped { how, .. }) => {
+            vec![format!("ended: {}", printable(how, SHOWN_BYTES))]
+        }
         (MachineState::Stopped { .. }, MachineState::Running { .. }) => vec!["started".into()],
         (MachineState::Running { .. }, MachineState::Running { .. }) if before.instance != now.instance => {
             vec!["started again".into()]
         }
         (MachineState::Running { condition: then, .. }, MachineState::Running { condition, .. })
-            if then != condition =>
+            if discriminant(then) != discriminant(condition) =>
         {
             condition_change(condition)
         }
@@ -145,7 +149,7 @@ fn change(before: Option<&ObservedMachine>, now: &ObservedMachine) -> Vec<String
 fn condition_change(condition: &Condition) -> Vec<String> {
     match condition {
         Condition::Healthy => vec!["healthy".into()],
-        Condition::Unhealthy(found) => vec![format!("unhealthy: {found}")],
+        Condition::Unhealthy(found) => vec![format!("unhealthy: {}", printable(found, SHOWN_BYTES))],
         Condition::Unchecked | Condition::Starting => Vec::new(),
     }
 }

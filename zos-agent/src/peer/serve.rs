@@ -14,11 +14,14 @@ use iroh::{
 use serde::Serialize;
 use std::{
     collections::HashMap,
+    future::pending,
+    hash::Hash,
+    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tfgrid_client::peer::{
-    TOO_MANY, UNKNOWN_CALLER,
+    BROKEN_OFF, TOO_MANY, UNKNOWN_CALLER,
     frame::{Frame, FrameError},
     protocol::{Ask, Failed, FailedCode, Message, Request},
 };
@@ -30,12 +33,15 @@ use tokio::{
 };
 use tracing::debug;
 
-/// Handshakes at the same time.
-const MAX_HANDSHAKES: usize = 64;
+/// Handshakes at the same time, and of one network: an IPv4 address or an IPv6 /64.
+const MAX_HANDSHAKES: usize = 256;
+const MAX_HANDSHAKES_OF_NETWORK: usize = 8;
 /// Connections at the same time, and of one key.
 const MAX_CONNECTIONS: usize = 1_024;
 const MAX_CONNECTIONS_OF_KEY: usize = 4;
-/// Limit for a handshake, and for the request on a stream that was opened.
+/// Limit for a handshake: a caller who doesn't go on keeps its place for so long.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
+/// Limit for the request on a stream that was opened.
 const BEGIN_WITHIN: Duration = Duration::from_secs(10);
 /// A reader that takes nothing for so long is left.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
@@ -67,13 +73,15 @@ pub struct Server {
 struct Caller {
     streams: Streams,
     sources: Sources,
-    connections: Mutex<HashMap<PublicKey, usize>>,
+    connections: Counts<PublicKey>,
+    handshakes: Counts<Network>,
 }
 
 impl Server {
     /// Serves on this endpoint once it runs.
     pub fn new(endpoint: &super::PeerEndpoint, streams: Streams, sources: Sources) -> Self {
-        let caller = Caller { streams, sources, connections: Mutex::default() };
+        let (connections, handshakes) = Default::default();
+        let caller = Caller { streams, sources, connections, handshakes };
         Self { endpoint: endpoint.endpoint.clone(), caller: Arc::new(caller) }
     }
 
@@ -84,10 +92,6 @@ impl Server {
         while let Some(incoming) = self.endpoint.accept().await {
             while connections.try_join_next().is_some() {}
             let is_room = connections.len() < MAX_CONNECTIONS;
-            let Some(permit) = handshakes.clone().try_acquire_owned().ok().filter(|_| is_room) else {
-                incoming.refuse();
-                continue;
-            };
             // Nobody makes the node work with a forged address.
             if matches!(incoming.remote_addr(), IncomingAddr::Ip(_)) && !incoming.remote_addr_validated() {
                 if let Err(error) = incoming.retry() {
@@ -95,10 +99,17 @@ impl Server {
                 }
                 continue;
             }
+            let network = network(incoming.remote_addr());
+            let place = Place::take(&self.caller.handshakes, network, MAX_HANDSHAKES_OF_NETWORK);
+            let permit = handshakes.clone().try_acquire_owned().ok().filter(|_| is_room);
+            let (Some(permit), Some(place)) = (permit, place) else {
+                incoming.refuse();
+                continue;
+            };
             let caller = self.caller.clone();
             connections.spawn(async move {
                 let connection = handshake(incoming).await;
-                drop(permit);
+                drop((permit, place));
                 match connection {
                     Ok(connection) => caller.serve(connection).await,
                     Err(error) => debug!("a caller's handshake failed: {error:#}"),
@@ -109,7 +120,7 @@ impl Server {
 }
 
 async fn handshake(incoming: Incoming) -> Result<Connection, Error> {
-    Ok(timeout(BEGIN_WITHIN, incoming.accept()?).await??)
+    Ok(timeout(HANDSHAKE_WITHIN, incoming.accept()?).await??)
 }
 
 impl Caller {
@@ -119,7 +130,7 @@ impl Caller {
         if !known.borrow_and_update().knows(&key) {
             return connection.close(UNKNOWN_CALLER.into(), b"");
         }
-        let Some(_place) = Place::take(&self, key) else {
+        let Some(_place) = Place::take(&self.connections, key, MAX_CONNECTIONS_OF_KEY) else {
             return connection.close(TOO_MANY.into(), b"");
         };
         let mut requests = JoinSet::new();
@@ -142,7 +153,7 @@ impl Caller {
 
     /// Answers the request on a stream.
     async fn answer(self: Arc<Self>, key: PublicKey, send: SendStream, mut receive: RecvStream) {
-        let mut reply = Reply(send);
+        let mut reply = Reply { stream: send, is_open: false };
         let answered = match timeout(BEGIN_WITHIN, Frame::<Request>::read(&mut receive)).await {
             Ok(Ok(Some(Frame::Message(request)))) => self.permitted(key, request, &mut reply, receive).await,
             Ok(Ok(None)) | Err(_) => return,
@@ -150,10 +161,10 @@ impl Caller {
             Ok(Err(error)) => Err(failed(FailedCode::BadRequest, &error.to_string())),
         };
         if let Err(failed) = answered {
-            // A caller that has gone needs no reason.
-            let _ = reply.message(Message::Failed(failed)).await;
+            reply.fail(failed).await;
+        } else {
+            reply.finish().await;
         }
-        reply.finish().await;
     }
 
     /// Answers while the key is one of the contract's owner.
@@ -170,7 +181,15 @@ impl Caller {
             return Err(failed(FailedCode::NotFound, &message));
         }
         let ends = known.wait_for(|known| !known.permits(&key, contract));
+        let stopped = reply.stream.stopped();
+        let stopped = async {
+            // What is finished and received isn't stopped: the other direction may go on.
+            if let Ok(None) = stopped.await {
+                pending::<()>().await;
+            }
+        };
         tokio::select! {
+            () = stopped => Err(failed(FailedCode::Closed, "the caller has gone")),
             answered = self.answer_ask(contract, ask, reply, receive) => answered,
             _ = ends => {
                 let why = "the contract has closed, or this device's key is none of its owner's any more";
@@ -196,43 +215,59 @@ impl Caller {
             Ask::Restart { workload } => streams.restart(sources, contract, workload, reply).await,
             Ask::Stop { workload } => sources.hold(contract, &workload, true, reply).await,
             Ask::Start { workload } => sources.hold(contract, &workload, false, reply).await,
-            Ask::CopyOut(place) => streams.copy_out(sources, contract, place, reply).await,
-            Ask::CopyIn(place) => streams.copy_in(sources, contract, place, reply, receive).await,
             Ask::Forward(forward) => streams.forward(sources, contract, forward, reply, receive).await,
         }
     }
 }
 
-/// A connection that counts for its key.
-struct Place(Arc<Caller>, PublicKey);
+/// Where a handshake comes from; `None` over a relay.
+type Network = Option<IpAddr>;
 
-impl Place {
-    /// `None` if the key has as many as it may.
-    fn take(caller: &Arc<Caller>, key: PublicKey) -> Option<Self> {
-        let mut connections = caller.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = connections.entry(key).or_default();
-        if *count >= MAX_CONNECTIONS_OF_KEY {
+fn network(address: IncomingAddr) -> Network {
+    let IncomingAddr::Ip(address) = address else { return None };
+    Some(match address.ip().to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
+        ip => ip,
+    })
+}
+
+/// How many are open, of each key or network that has any.
+type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
+
+/// One that is open, until it is dropped.
+struct Place<K: Eq + Hash>(Counts<K>, K);
+
+impl<K: Eq + Hash + Copy> Place<K> {
+    /// `None` if there are `most` already.
+    fn take(counts: &Counts<K>, of: K, most: usize) -> Option<Self> {
+        let mut open = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = open.entry(of).or_default();
+        if *count >= most {
             return None;
         }
         *count += 1;
-        Some(Self(caller.clone(), key))
+        Some(Self(counts.clone(), of))
     }
 }
 
-impl Drop for Place {
+impl<K: Eq + Hash> Drop for Place<K> {
     fn drop(&mut self) {
-        let mut connections = self.0.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = connections.get_mut(&self.1) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.1) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                connections.remove(&self.1);
+                open.remove(&self.1);
             }
         }
     }
 }
 
 /// The node's direction of a stream.
-pub struct Reply(SendStream);
+pub struct Reply {
+    stream: SendStream,
+    /// Whether the other end would take a message for something else: within a frame, or without frames.
+    is_open: bool,
+}
 
 impl Reply {
     /// Sends a message.
@@ -248,19 +283,33 @@ impl Reply {
     /// # Errors
     /// If the caller doesn't take it.
     pub async fn frame<M: Serialize>(&mut self, frame: Frame<M>) -> Result<(), Failed> {
-        let sent = timeout(TAKEN_WITHIN, frame.write(&mut self.0)).await;
-        sent.map_err(|_| failed(FailedCode::Closed, "nothing is read at the other end"))?.map_err(gone)
+        self.is_open = true;
+        let sent = timeout(TAKEN_WITHIN, frame.write(&mut self.stream)).await;
+        sent.map_err(|_| failed(FailedCode::Closed, "nothing is read at the other end"))?.map_err(gone)?;
+        self.is_open = false;
+        Ok(())
     }
 
     /// The stream without frames.
     pub fn raw(&mut self) -> &mut SendStream {
-        &mut self.0
+        self.is_open = true;
+        &mut self.stream
     }
 
     async fn finish(mut self) {
         // An error says that the caller has gone.
-        let _ = self.0.finish();
-        let _ = timeout(TAKEN_WITHIN, self.0.stopped()).await;
+        let _ = self.stream.finish();
+        let _ = timeout(TAKEN_WITHIN, self.stream.stopped()).await;
+    }
+
+    /// Ends with the reason, or breaks off where that would be taken for something else.
+    async fn fail(mut self, why: Failed) {
+        if self.is_open || self.message(Message::Failed(why)).await.is_err() {
+            // An error says that the caller has gone.
+            let _ = self.stream.reset(BROKEN_OFF.into());
+            return;
+        }
+        self.finish().await;
     }
 }
 

@@ -13,9 +13,8 @@ use crate::{
     },
 };
 use anyhow::Error;
-use bollard::{container::LogOutput, errors::Error as EngineError};
-use futures::{Stream, StreamExt, stream};
-use hyper::body::Bytes;
+use bollard::container::LogOutput;
+use futures::{Stream, StreamExt};
 use iroh::endpoint::RecvStream;
 use rustix::process::Signal;
 use std::{
@@ -30,22 +29,21 @@ use std::{
 use tfgrid_client::peer::{
     frame::{Frame, MAX_FRAME_BYTES},
     protocol::{
-        Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Place, Protocol, Stats,
-        Status,
+        Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
     },
 };
-use tfgrid_primitives::ContractId;
+use tfgrid_primitives::{ContractId, text::printable};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional, join, split},
     net::{TcpStream, UdpSocket},
+    sync::watch,
     time::{sleep, timeout},
 };
-use tracing::debug;
 
 /// Limit for a port of a machine to take a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// A forwarded UDP port without a datagram for so long ends.
-const UDP_IDLE: Duration = Duration::from_secs(300);
+/// A forwarded UDP port without a datagram in either direction for so long ends.
+const UDP_IDLE: Duration = Duration::from_secs(60);
 /// Limit of a UDP datagram.
 const DATAGRAM_BYTES: usize = 65_535;
 /// How often the exit code of a program is asked for, after its output has ended.
@@ -60,6 +58,8 @@ const READ_AGAIN: Duration = Duration::from_secs(1);
 const TIME_BYTES: usize = 30;
 /// Bytes before each piece of a program's output without a terminal: its kind, and its length in the last four.
 const PIECE_HEADER_BYTES: usize = 8;
+/// Limit of what is told of a machine's health check, or of its end.
+pub const SHOWN_BYTES: u32 = 200;
 /// Kind of a piece that is of the standard error.
 const STANDARD_ERROR: u8 = 2;
 
@@ -115,7 +115,7 @@ impl Sources {
     ) -> Result<(), Failed> {
         self.machine(contract, workload)?;
         let id = WorkloadId { contract, name: workload.into() };
-        self.holds.set(&id, is_held).map_err(|error| broken(error.into()))?;
+        self.holds.set(&id, is_held).await.map_err(|error| broken(error.into()))?;
         reply.message(Message::Done {}).await
     }
 
@@ -161,16 +161,18 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
                 Condition::Unchecked => None,
                 Condition::Starting => Some("starting".into()),
                 Condition::Healthy => Some("healthy".into()),
-                Condition::Unhealthy(found) => Some(format!("unhealthy: {found}")),
+                Condition::Unhealthy(found) => Some(format!("unhealthy: {}", printable(found, SHOWN_BYTES))),
             };
             MachineStatus { state: "running".into(), ip: *ip, health, ended: None }
         }
         MachineState::Stopped { .. } if is_held => {
             MachineStatus { state: "stopped by its owner".into(), ..Default::default() }
         }
-        MachineState::Stopped { how, .. } => {
-            MachineStatus { state: "stopped".into(), ended: Some(how.clone()), ..Default::default() }
-        }
+        MachineState::Stopped { how, .. } => MachineStatus {
+            state: "stopped".into(),
+            ended: Some(printable(how, SHOWN_BYTES)),
+            ..Default::default()
+        },
     }
 }
 
@@ -226,8 +228,10 @@ impl Streams {
                     return Err(broken(error));
                 }
                 // What was sent is skipped by its time.
-                wanted.tail = None;
-                wanted.since = seconds(&last).or(wanted.since);
+                if !last.is_empty() {
+                    wanted.tail = None;
+                    wanted.since = seconds(&last).or(wanted.since);
+                }
             } else if !wanted.follow {
                 return Err(not_running(&id.name));
             }
@@ -282,44 +286,6 @@ impl Streams {
         reply.message(Message::Exit { code }).await
     }
 
-    /// Sends a file or folder of a machine.
-    pub async fn copy_out(
-        &self,
-        sources: &Sources,
-        contract: ContractId,
-        Place { workload, path }: Place,
-        reply: &mut Reply,
-    ) -> Result<(), Failed> {
-        let id = self.existing(sources, contract, &workload)?;
-        let mut archive = pin!(self.machines.copy_out(&id, &path).await.map_err(broken)?);
-        let mut is_begun = false;
-        while let Some(bytes) = archive.next().await {
-            let bytes = bytes.map_err(|error| copy_failed(&workload, &path, error))?;
-            if !is_begun {
-                reply.message(Message::Ready {}).await?;
-                is_begun = true;
-            }
-            reply.frame(Frame::<Message>::Data(bytes.to_vec())).await?;
-        }
-        reply.message(Message::Done {}).await
-    }
-
-    /// Unpacks what the caller sends in a folder of a machine.
-    pub async fn copy_in(
-        &self,
-        sources: &Sources,
-        contract: ContractId,
-        Place { workload, path }: Place,
-        reply: &mut Reply,
-        receive: RecvStream,
-    ) -> Result<(), Failed> {
-        let id = self.existing(sources, contract, &workload)?;
-        reply.message(Message::Ready {}).await?;
-        let unpacked = self.machines.copy_in(&id, &path, archive(receive)).await.map_err(broken)?;
-        unpacked.map_err(|error| copy_failed(&workload, &path, error))?;
-        reply.message(Message::Done {}).await
-    }
-
     /// Connects the caller with a port of a machine.
     pub async fn forward(
         &self,
@@ -343,8 +309,7 @@ impl Streams {
                 let stream =
                     connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(refused)?;
                 reply.message(Message::Ready {}).await?;
-                forward_tcp(stream, reply, receive).await;
-                Ok(())
+                forward_tcp(stream, reply, receive).await
             }
             Protocol::Udp => {
                 let socket = connected(to).await.map_err(refused)?;
@@ -352,16 +317,6 @@ impl Streams {
                 forward_udp(socket, reply, receive).await
             }
         }
-    }
-
-    fn existing(
-        &self,
-        sources: &Sources,
-        contract: ContractId,
-        workload: &str,
-    ) -> Result<WorkloadId, Failed> {
-        let machine = sources.machine(contract, workload)?;
-        machine.map(|machine| machine.id).ok_or_else(|| not_running(workload))
     }
 }
 
@@ -389,7 +344,9 @@ async fn send_output(
         if time <= &seen[..] {
             continue;
         }
-        *last = time.to_vec();
+        if time > &last[..] {
+            *last = time.to_vec();
+        }
         let from = if wanted.timestamps { 0 } else { (TIME_BYTES + 1).min(bytes.len()) };
         let bytes = bytes[from..].to_vec();
         let frame = if is_error { Frame::<Message>::Errors(bytes) } else { Frame::Data(bytes) };
@@ -479,8 +436,6 @@ async fn take_input(mut receive: RecvStream, mut input: WriteHalf<ProgramStreams
             }
             Ok(None) => {
                 drop(input.shutdown().await);
-                // The stream of a caller who has gone breaks.
-                drop(receive.received_reset().await);
                 return pending().await;
             }
             Ok(Some(Frame::Errors(_))) | Err(_) => return,
@@ -501,24 +456,11 @@ async fn exit_code(program: &Program) -> Result<i64, Failed> {
     timeout(EXIT_WITHIN, asked).await.unwrap_or_else(late)
 }
 
-/// What the caller sends as an archive.
-fn archive(receive: RecvStream) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    stream::unfold(receive, |mut receive| async move {
-        match Frame::<()>::read(&mut receive).await {
-            Ok(Some(Frame::Data(bytes))) => Some((Ok(Bytes::from(bytes)), receive)),
-            Ok(None) => None,
-            Ok(Some(_)) => Some((Err(io::ErrorKind::InvalidData.into()), receive)),
-            Err(error) => Some((Err(io::Error::other(error)), receive)),
-        }
-    })
-}
-
-async fn forward_tcp(mut stream: TcpStream, reply: &mut Reply, receive: RecvStream) {
+async fn forward_tcp(mut stream: TcpStream, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
     let mut caller = join(receive, reply.raw());
-    // Either end may break the connection.
-    if let Err(error) = copy_bidirectional(&mut stream, &mut caller).await {
-        debug!("a forwarded connection broke: {error}");
-    }
+    // Either end may break the connection: the other one must not take that for its end.
+    let copied = copy_bidirectional(&mut stream, &mut caller).await;
+    copied.map(drop).map_err(|error| failed(FailedCode::Closed, &error.to_string()))
 }
 
 async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
@@ -530,23 +472,26 @@ async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
 /// Passes datagrams in both directions until the caller ends it, or none comes.
 async fn forward_udp(socket: UdpSocket, reply: &mut Reply, mut receive: RecvStream) -> Result<(), Failed> {
     let mut bytes = vec![0; DATAGRAM_BYTES];
+    let (passed, mut passes) = watch::channel(());
     let incoming = async {
         while let Ok(Some(Frame::Data(datagram))) = Frame::<()>::read(&mut receive).await {
+            passed.send_replace(());
             // As in any network, it may be lost.
             drop(socket.send(&datagram).await);
         }
     };
     let outgoing = async {
-        // An unreachable port is an error of one datagram.
-        while let Ok(received) = timeout(UDP_IDLE, socket.recv(&mut bytes)).await {
-            if let Ok(count) = received {
-                reply.frame(Frame::<Message>::Data(bytes[..count].to_vec())).await?;
-            }
+        loop {
+            // An unreachable port is an error of one datagram.
+            let Ok(count) = socket.recv(&mut bytes).await else { continue };
+            passed.send_replace(());
+            reply.frame(Frame::<Message>::Data(bytes[..count].to_vec())).await?;
         }
-        Ok(())
     };
+    let idle = async { while timeout(UDP_IDLE, passes.changed()).await.is_ok() {} };
     tokio::select! {
         () = incoming => Ok(()),
+        () = idle => Ok(()),
         sent = outgoing => sent,
     }
 }
@@ -557,16 +502,6 @@ fn no_contract() -> Failed {
 
 fn not_running(workload: &str) -> Failed {
     failed(FailedCode::NotRunning, &format!("the machine {workload} doesn't run: `events` says why"))
-}
-
-fn copy_failed(workload: &str, path: &str, error: EngineError) -> Failed {
-    match error {
-        EngineError::DockerResponseServerError { status_code: 404, .. } => {
-            failed(FailedCode::NotFound, &format!("{workload} has no {path}"))
-        }
-        EngineError::DockerResponseServerError { message, .. } => failed(FailedCode::Failed, &message),
-        error => failed(FailedCode::Failed, &format!("the engine fails: {error}")),
-    }
 }
 
 /// The node's own failure.

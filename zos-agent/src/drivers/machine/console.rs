@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the owner of a contract does with its machines from elsewhere: output, programs, files.
+//! What the owner of a contract does with its machines from elsewhere: output and programs.
+//!
+//! Files are copied by programs: the engine's own copies mount and unpack on paths that the machine can change meanwhile,
+//! and nothing else can be done with the machine while they last.
 
 use super::{Connection, DockerMachines, DriverError, WorkloadId, failure};
 use anyhow::{Context, Error, ensure};
 use bollard::{
-    body_try_stream,
     container::LogOutput,
     errors::Error as EngineError,
     exec::{CreateExecOptions, ResizeExecOptions},
-    query_parameters::{
-        DownloadFromContainerOptionsBuilder, LogsOptionsBuilder, UploadToContainerOptionsBuilder,
-    },
+    query_parameters::LogsOptionsBuilder,
 };
 use futures::{Stream, StreamExt};
 use http_body_util::Full;
@@ -23,7 +23,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
-use std::{io, time::Duration};
+use std::time::Duration;
 use tfgrid_client::peer::protocol::{Exec, Logs, TerminalSize};
 use tokio::{net::UnixStream, time::timeout};
 use tracing::debug;
@@ -97,37 +97,6 @@ impl DockerMachines {
             program.resize(size).await;
         }
         Ok(Some((program, streams)))
-    }
-
-    /// A tar archive of a file or folder of a machine.
-    ///
-    /// # Errors
-    /// If the engine doesn't answer.
-    pub async fn copy_out(
-        &self,
-        id: &WorkloadId,
-        path: &str,
-    ) -> Result<impl Stream<Item = Result<Bytes, EngineError>> + Send + use<>, DriverError> {
-        let name = self.common.names.container(id);
-        let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
-        let docker = self.docker().await?.with_timeout(TRANSFER);
-        Ok(docker.download_from_container(&name, Some(options)))
-    }
-
-    /// Unpacks a tar archive into a folder of a machine.
-    ///
-    /// # Errors
-    /// Those of the engine: there is no such folder, the disk is full, the archive is damaged.
-    pub async fn copy_in(
-        &self,
-        id: &WorkloadId,
-        path: &str,
-        archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
-    ) -> Result<Result<(), EngineError>, DriverError> {
-        let name = self.common.names.container(id);
-        let options = UploadToContainerOptionsBuilder::default().path(path).build();
-        let docker = self.docker().await?.with_timeout(TRANSFER);
-        Ok(docker.upload_to_container(&name, Some(options), body_try_stream(archive)).await)
     }
 }
 
