@@ -27,7 +27,7 @@ use tfgrid_client::{
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot logs 7                     all that the node keeps of the only machine
+  threebot logs 7                     all that is kept of the only machine
   threebot logs 7 web -f --tail 20    the last lines of `web`, and those to come
   threebot logs 7 web --since 10m     the lines of the last ten minutes")]
 pub struct Logs {
