@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{Engine, Process, Run, binary, free_port, wait_for};
+use crate::{Engine, Process, Relay, Run, binary, free_port, wait_for};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -26,9 +26,22 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent that joins with this ticket, with an engine of its own. The chain needn't run yet.
-    pub fn start(run: &Run, chain: &str, ticket: &str, capacity: Option<&str>) -> Result<Self> {
-        Self::start_with(run, chain, ticket, capacity.unwrap_or(CAPACITY), &["--hdd-pool", HDD_POOL])
+    /// Starts an agent that joins with this ticket, with an engine of its own, and can be dialled over the relay, too. The chain needn't run yet.
+    pub fn start(
+        run: &Run,
+        chain: &str,
+        ticket: &str,
+        capacity: Option<&str>,
+        relay: &Relay,
+    ) -> Result<Self> {
+        let relay = relay.url();
+        Self::start_with(
+            run,
+            chain,
+            ticket,
+            capacity.unwrap_or(CAPACITY),
+            &["--peer-relay", &relay, "--hdd-pool", HDD_POOL],
+        )
     }
 
     /// The same on another engine, which needn't run yet.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    Agent, Chain, Engine, Footprint, Machine, Person, Registry, Run, Site, Steps, free_port,
+    Agent, Chain, Engine, Footprint, Machine, Person, Registry, Relay, Run, Site, Steps, free_port,
     remember_firewall, text, wait_for,
 };
 use anyhow::{Context, Result, anyhow};
@@ -37,6 +37,7 @@ pub struct Options<'a> {
 pub struct Grid {
     run: Run,
     pub agent: Agent,
+    _relay: Relay,
     pub registry: Registry,
     pub engine: Engine,
     pub chain: Chain,
@@ -77,10 +78,11 @@ impl Grid {
             })
         })?;
 
+        let relay = Relay::start()?;
         let (agent, engine, node) = steps.take(
             "boot an agent with the ticket: it makes its storage pool and starts its engine",
             || {
-                let agent = Agent::start(&run, &chain.url(), &ticket, options.capacity)?;
+                let agent = Agent::start(&run, &chain.url(), &ticket, options.capacity, &relay)?;
                 let node = farmer.waits_for_node()?;
                 agent.follows_its_chain()?;
                 let engine = agent.engine()?;
@@ -89,7 +91,19 @@ impl Grid {
         )?;
         steps.note(format_args!("node {node} is online"));
         let ignores_others = options.ignores_others;
-        Ok(Self { run, agent, registry, engine, chain, farmer, user, image, node, ignores_others })
+        Ok(Self {
+            run,
+            agent,
+            _relay: relay,
+            registry,
+            engine,
+            chain,
+            farmer,
+            user,
+            image,
+            node,
+            ignores_others,
+        })
     }
 
     pub fn run(&self) -> &Run {

@@ -25,6 +25,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             command_line::people_deploy_list_and_cancel,
             sealed::secrets_are_sealed_from_the_file_to_the_machine,
             peer::owners_see_enter_and_reach_their_machines,
+            peer::a_relay_carries_what_no_packet_reaches,
             peer::a_stopped_machine_stays_stopped,
             peer::strangers_and_removed_devices_get_nothing,
             refusals::nodes_and_chain_refuse_what_is_wrong,

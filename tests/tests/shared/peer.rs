@@ -139,6 +139,24 @@ pub fn strangers_and_removed_devices_get_nothing(grid: &mut Grid) -> Result<()> 
     })
 }
 
+/// As from behind a router that lets no packet in.
+pub fn a_relay_carries_what_no_packet_reaches(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let contract: u64 = site.contract.parse()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut node = address(grid).await?;
+            ensure!(node.addresses.relays.len() == 1, "the node's addresses are {}", node.addresses);
+            node.addresses.direct.clear();
+            let peer = NodePeer::connect(&device(&grid.user)?, &node).await?;
+            let stats = peer.stats(contract).await?;
+            ensure!(stats.contains_key("web"), "{stats:?}");
+            peer.close().await;
+            Ok(())
+        })
+    })
+}
+
 async fn address(grid: &Grid) -> Result<NodeAddress> {
     let at = GridClient::connect(&grid.chain.url()).await?.finalized().await?;
     let node = u32::try_from(grid.node)?;
