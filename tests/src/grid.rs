@@ -173,8 +173,10 @@ impl Person {
 
     /// Waits until a node is online; returns its id.
     pub fn waits_for_node(&self) -> Result<u64> {
-        wait_for("a node to be online", ONLINE_LIMIT, || {
-            Ok(self.threebot(&["nodes"])?["nodes"][0]["node"].as_u64())
+        wait_for("a node to be online and to say what it serves", ONLINE_LIMIT, || {
+            let node = &self.threebot(&["nodes"])?["nodes"][0];
+            let serves = node["serves"].as_array().is_some_and(|served| !served.is_empty());
+            Ok(node["node"].as_u64().filter(|_| serves))
         })
     }
 }
