@@ -99,7 +99,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         ended = tasks.join_next() => return ended_early(ended),
     }
 
-    let peer = PeerEndpoint::bind(args.peer, identity.peer_secret()).await?;
+    let peer = PeerEndpoint::bind(args.peer, &identity.peer_secret()).await?;
     let endpoints = Endpoints::new(args.grid.chain);
     let joining = Joining {
         endpoints: &endpoints,

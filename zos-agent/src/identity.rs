@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use rand::RngCore;
 use serde::{Deserialize, Serialize};
 use std::{fmt, path::Path};
-use tfgrid_client::{MachineKey, sealing::SealKey};
+use tfgrid_client::{MachineKey, peer::Device, sealing::SealKey};
 use tfgrid_primitives::PublicKey;
 use x25519_dalek::StaticSecret;
 
@@ -16,8 +16,7 @@ const FILE: &str = "identity.json";
 #[derive(Clone)]
 pub struct Identity {
     node: MachineKey,
-    peer: MachineKey,
-    peer_secret: [u8; 32],
+    peer: Device,
     encryption: PublicKey,
     seal: SealKey,
 }
@@ -63,11 +62,9 @@ impl Identity {
 
     fn from_secrets(secrets: &Secrets) -> Result<Self> {
         let encryption = key_from_hex(&secrets.encryption).context("the encryption key")?;
-        let peer_secret = key_from_hex(&secrets.peer).context("the peer key")?;
         Ok(Self {
             node: MachineKey::from_seed(&key_from_hex(&secrets.node).context("the node key")?),
-            peer: MachineKey::from_seed(&peer_secret),
-            peer_secret,
+            peer: Device::from_seed(&key_from_hex(&secrets.peer).context("the peer key")?),
             encryption: x25519_dalek::PublicKey::from(&StaticSecret::from(encryption)).to_bytes(),
             seal: SealKey::new(&encryption)?,
         })
@@ -84,8 +81,8 @@ impl Identity {
     }
 
     /// Seed of the key by which peers dial this node.
-    pub fn peer_secret(&self) -> &[u8; 32] {
-        &self.peer_secret
+    pub fn peer_secret(&self) -> [u8; 32] {
+        self.peer.seed()
     }
 
     /// Public key to which bodies are sealed.

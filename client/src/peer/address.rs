@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where a peer endpoint is reached.
 
-use iroh::{EndpointAddr, EndpointId, KeyParsingError, RelayUrl};
+use iroh::{EndpointAddr, EndpointId, KeyParsingError, RelayMode, RelayUrl};
 use std::{fmt, net::SocketAddr};
 use tfgrid_primitives::{PublicKey, report::MAX_PEER_ADDRESSES_BYTES};
 
@@ -35,6 +35,14 @@ impl PeerAddresses {
             }
         }
         addresses
+    }
+
+    /// The relays that an endpoint at these addresses uses, or that dials them.
+    pub fn relay_mode(&self) -> RelayMode {
+        match &self.relays[..] {
+            [] => RelayMode::Disabled,
+            relays => RelayMode::custom(relays.iter().cloned()),
+        }
     }
 
     /// Whether there is no address.

@@ -7,7 +7,7 @@ use super::{
     protocol::{ALPN, Ask, Control, Failed, Forward, Message, Request, Stats, Status},
 };
 use iroh::{
-    Endpoint, KeyParsingError, RelayMode, SecretKey,
+    Endpoint, KeyParsingError, SecretKey,
     endpoint::{BindError, ConnectError, Connection, ConnectionError, RecvStream, SendStream, presets},
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
@@ -121,13 +121,9 @@ impl NodePeer {
         if node.addresses.is_empty() {
             return Err(PeerError::NoAddress);
         }
-        let relays = match &node.addresses.relays[..] {
-            [] => RelayMode::Disabled,
-            relays => RelayMode::custom(relays.iter().cloned()),
-        };
         let endpoint = Endpoint::builder(presets::Minimal)
             .secret_key(device.0.clone())
-            .relay_mode(relays)
+            .relay_mode(node.addresses.relay_mode())
             .bind()
             .await?;
         let at = node.addresses.to_string();
@@ -231,10 +227,10 @@ impl NodePeer {
 
 /// Code with which a node closes the connection of a caller that it doesn't know.
 pub const UNKNOWN_CALLER: u32 = 1;
-/// Code with which either end breaks a stream off.
-pub const BROKEN_OFF: u32 = 3;
 /// Code with which a node closes a connection of a caller who has as many as it allows.
 pub const TOO_MANY: u32 = 2;
+/// Code with which either end breaks a stream off.
+pub const BROKEN_OFF: u32 = 3;
 
 /// A request and its answer, on a stream of their own.
 pub struct Call<'a> {

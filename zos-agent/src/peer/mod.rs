@@ -15,7 +15,7 @@ pub use streams::Streams;
 use anyhow::{Context, Result};
 use clap::Args;
 use iroh::{
-    Endpoint, RelayMode, RelayUrl, SecretKey, Watcher,
+    Endpoint, RelayUrl, SecretKey, Watcher,
     endpoint::{BindOpts, QuicTransportConfig, presets},
 };
 use std::{
@@ -63,10 +63,7 @@ impl PeerEndpoint {
     /// # Errors
     /// If it can't be bound.
     pub async fn bind(args: PeerArgs, secret: &[u8; 32]) -> Result<Self> {
-        let relays = match &args.peer_relay[..] {
-            [] => RelayMode::Disabled,
-            relays => RelayMode::custom(relays.iter().cloned()),
-        };
+        let relays = PeerAddresses { relays: args.peer_relay.clone(), direct: Vec::new() };
         let transport = QuicTransportConfig::builder()
             .max_concurrent_bidi_streams(MAX_STREAMS.into())
             .max_concurrent_uni_streams(0u32.into())
@@ -77,7 +74,7 @@ impl PeerEndpoint {
         let builder = Endpoint::builder(presets::Minimal)
             .secret_key(SecretKey::from_bytes(secret))
             .alpns(vec![ALPN.to_vec()])
-            .relay_mode(relays)
+            .relay_mode(relays.relay_mode())
             .transport_config(transport)
             .clear_ip_transports()
             .bind_addr(args.peer)?;

@@ -138,7 +138,7 @@ impl Sources {
         Ok(machine)
     }
 
-    /// The address of a machine that runs.
+    /// The machine with this name, which must run.
     fn running(&self, contract: ContractId, workload: &str) -> Result<ObservedMachine, Failed> {
         match self.machine(contract, workload)? {
             Some(machine) if machine.is_running() => Ok(machine),
@@ -182,7 +182,7 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Of these machines.
+    /// Streams from and to the machines of this engine.
     pub fn new(machines: Arc<DockerMachines>) -> Self {
         Self { machines }
     }
