@@ -6,14 +6,18 @@
 
 mod image;
 mod json;
+mod output;
 mod rejection;
 mod rules;
+mod secrets;
 #[cfg(test)]
 mod tests;
 
 pub use image::{ImageError, ImageReference};
 pub use json::Json;
+pub use output::{LogOutput, LogOutputError, LogProtocol};
 pub use rejection::Rejection;
+pub use secrets::{OpenSecrets, Secrets, Text};
 
 use codec::Encode;
 use json::Cursor;
@@ -57,6 +61,9 @@ pub struct Deployment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub description: Option<String>,
+    /// Texts that `env`, credentials and outputs refer to by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Secrets>,
     /// 1 to 32 workloads.
     #[schemars(length(min = 1, max = 32))]
     pub workloads: Vec<Workload>,
@@ -85,6 +92,8 @@ pub enum WorkloadData {
     Zmount(Volume),
     /// A volume that machines share.
     Volume(Volume),
+    /// A machine's output, sent to its owner.
+    Zlogs(Zlogs),
 }
 
 /// A container made from an OCI image.
@@ -147,7 +156,7 @@ pub struct Zmachine {
     /// Environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default)]
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Text>,
     /// Replaces the image's `ENTRYPOINT`; empty keeps it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 64))]
@@ -163,9 +172,9 @@ pub struct Zmachine {
 #[schemars(deny_unknown_fields)]
 pub struct Registry {
     /// Name of the user.
-    pub user: String,
+    pub user: Text,
     /// Password or token.
-    pub password: String,
+    pub password: Text,
 }
 
 impl fmt::Debug for Registry {
@@ -261,6 +270,16 @@ pub struct Volume {
     pub disk: Option<DiskKind>,
 }
 
+/// Sends what a machine writes to its standard output and error to an address of its owner.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Zlogs {
+    /// Name of a `zmachine` of this deployment.
+    pub zmachine: String,
+    /// Address: [`LogOutput`].
+    pub output: Text,
+}
+
 /// Kind of a disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -288,6 +307,7 @@ impl WorkloadData {
             Self::Zmachine(_) => Features::ZMACHINE,
             Self::Zmount(_) => Features::ZMOUNT,
             Self::Volume(_) => Features::VOLUME,
+            Self::Zlogs(_) => Features::ZLOGS,
         }
     }
 }
@@ -403,6 +423,7 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
             };
             (sum, cores)
         }
+        WorkloadData::Zlogs(_) => (sum, cores),
     }
 }
 

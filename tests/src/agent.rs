@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{Engine, Process, Relay, Run, binary, free_port, wait_for};
+use crate::{Engine, LogReceiver, Process, Relay, Run, binary, free_port, wait_for};
 use anyhow::{Context, Result};
 use std::{
     fs,
@@ -65,7 +65,8 @@ impl Agent {
             ("--peer", SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)).to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
-        let more = more.iter().chain(&["--unsafe-capacity", "--allow-private-registries"]);
+        let more =
+            more.iter().chain(&["--unsafe-capacity", "--allow-private-registries", "--allow-private-logs"]);
         let arguments = arguments.chain(more.map(ToString::to_string));
         let mut agent = Self { data, metrics, arguments: arguments.collect(), process: None };
         agent.resume(run)?;
@@ -76,7 +77,9 @@ impl Agent {
     pub fn resume(&mut self, run: &Run) -> Result<()> {
         let program = binary("zos-agent")?;
         run.note_agent(&program)?;
-        let process = Process::start(run, "agent", Command::new(&program).args(&self.arguments))?;
+        let mut command = Command::new(&program);
+        command.args(&self.arguments).env("SSL_CERT_FILE", LogReceiver::certificate(run)?);
+        let process = Process::start(run, "agent", &mut command)?;
         let process = self.process.insert(process);
         wait_for("the agent's metrics", START_LIMIT, || {
             process.ensure_running()?;

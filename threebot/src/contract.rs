@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
+    deployment::Deployment as Workloads,
     primitives::{
         Balance, Body, ContractId, FailureCode, Rates, Resources, TwinId, UnixSeconds, UsageTotals,
         UsdAmount,
@@ -185,7 +186,12 @@ fn charged_text(tft: Balance, usd: UsdAmount) -> String {
 /// A body in clear, if it isn't sealed or there is a key.
 fn body_text(body: Body<Vec<u8>>, key: Option<&SealKey>) -> Result<String> {
     let clear = match (body, key) {
-        (Body::Plain(bytes), _) => bytes,
+        (Body::Plain(bytes), key) => match (Workloads::parse(&bytes), key) {
+            (Ok(deployment), Some(key)) if deployment.secrets.is_some() => {
+                serde_json::to_vec(&deployment.with_open_secrets(key)?)?
+            }
+            _ => bytes,
+        },
         (Body::Sealed(bytes), None) => return Ok(format!("sealed, {} bytes", bytes.len())),
         (Body::Sealed(bytes), Some(key)) => key.open(&bytes)?,
     };

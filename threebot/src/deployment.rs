@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
-    deployment::{Deployment, Json, WorkloadData, Zmachine},
+    deployment::{Deployment, Json, Registry, Text, WorkloadData, Zmachine},
     primitives::{Features, Resources},
     units::parse_bytes,
 };
@@ -35,13 +35,15 @@ pub struct DeploymentFile {
 
 /// A checked deployment.
 pub struct Reservation {
-    /// The contract's body before it is sealed: always JSON.
+    pub deployment: Deployment,
+    /// The contract's body before anything is sealed: always JSON.
     pub body: Vec<u8>,
     /// The capacity to reserve.
     pub resources: Resources,
     /// What a node must serve to run it.
     pub features: Features,
-    /// Whether it has an environment or credentials of a registry, and so is sealed unless its owner says otherwise.
+    /// Whether all of it is sealed unless its owner says otherwise: it has an environment or credentials of a registry,
+    /// and doesn't say what of these is secret.
     pub is_confidential: bool,
     /// What looks like a secret: environment variables by name, and passwords of registries.
     pub secrets: Vec<String>,
@@ -70,9 +72,10 @@ impl DeploymentFile {
             body,
             resources,
             features: deployment.features(),
-            is_confidential: machines(&deployment)
-                .any(|machine| !machine.env.is_empty() || machine.registry.is_some()),
+            is_confidential: deployment.secrets.is_none()
+                && machines(&deployment).any(|machine| !machine.env.is_empty() || machine.registry.is_some()),
             secrets: secrets(&deployment),
+            deployment,
         })
     }
 }
@@ -111,9 +114,11 @@ fn secrets(deployment: &Deployment) -> Vec<String> {
     const SIGNS: [&str; 4] = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
     let looks_secret = |name: &&String| SIGNS.iter().any(|sign| name.to_ascii_uppercase().contains(sign));
     let of_machine = |machine: &Zmachine| {
-        let password =
-            machine.registry.as_ref().map(|_| format!("the registry password for {}", machine.image));
-        machine.env.keys().filter(looks_secret).cloned().chain(password).collect::<Vec<_>>()
+        let is_plain = |text: &Text| matches!(text, Text::Plain(_));
+        let registry = machine.registry.as_ref().filter(|Registry { password, .. }| is_plain(password));
+        let password = registry.map(|_| format!("the registry password for {}", machine.image));
+        let variables = machine.env.iter().filter(|(_, text)| is_plain(text)).map(|(name, _)| name);
+        variables.filter(looks_secret).cloned().chain(password).collect::<Vec<_>>()
     };
     machines(deployment).flat_map(of_machine).collect()
 }
@@ -121,7 +126,7 @@ fn secrets(deployment: &Deployment) -> Vec<String> {
 fn machines(deployment: &Deployment) -> impl Iterator<Item = &Zmachine> {
     deployment.workloads.iter().filter_map(|workload| match &workload.data {
         WorkloadData::Zmachine(machine) => Some(machine),
-        WorkloadData::Zmount(_) | WorkloadData::Volume(_) => None,
+        WorkloadData::Zmount(_) | WorkloadData::Volume(_) | WorkloadData::Zlogs(_) => None,
     })
 }
 

@@ -82,6 +82,30 @@ async fn address(at: &GridAt, contract: ContractId, device: &Device) -> Result<(
     Ok((node, address))
 }
 
+/// How a contract's workloads fare once the node says that all of them work; `None` if this device can't ask it.
+pub async fn ready(
+    session: &Session,
+    device: &DeviceFile,
+    node: NodeId,
+    contract: ContractId,
+    json: bool,
+) -> Result<Option<Status>> {
+    let at = session.grid.finalized().await?;
+    let (Ok(device), Some(address)) = (device.read(json), at.peer(node).await?) else { return Ok(None) };
+    let twin = session.twin(&at).await?;
+    let is_mine = at.twin(twin).await?.is_some_and(|twin| twin.peer_keys.0.contains(&device.public()));
+    if !is_mine {
+        return Ok(None);
+    }
+    let Connected { peer, mut status, .. } = connect(&device, node, &address, contract, true).await?;
+    while !status.ready {
+        sleep(TRY_EVERY).await;
+        status = peer.status(contract).await?;
+    }
+    peer.close().await;
+    Ok(Some(status))
+}
+
 /// Dials until the node knows device and contract.
 async fn connect(
     device: &Device,

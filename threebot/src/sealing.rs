@@ -7,6 +7,7 @@ use clap::Args;
 use std::path::Path;
 use tfgrid_client::{
     GridAt, api,
+    deployment::Secrets,
     grid_at::SealKeys,
     primitives::{Body, NodeId, TwinId},
     sealing::{Recipient, SealKey, seal},
@@ -30,6 +31,7 @@ pub struct PreparedBody {
 
 impl Sealing {
     /// The body of this reservation: sealed if it is confidential or somebody is to open it, unless it is to be plain.
+    /// The secrets of a plain one are sealed.
     pub async fn prepare(
         &self,
         at: &GridAt,
@@ -38,18 +40,30 @@ impl Sealing {
         reservation: &Reservation,
     ) -> Result<PreparedBody> {
         let plain = &reservation.body;
-        if self.recipients.is_empty() && (self.plain || !reservation.is_confidential) {
+        let secrets = &reservation.deployment.secrets;
+        let is_plain = self.plain || !reservation.is_confidential;
+        if is_plain && (self.recipients.is_empty() || secrets.is_some()) {
+            let public = public_note(&reservation.secrets);
+            let Some(Secrets::Open(_)) = secrets else {
+                return Ok(PreparedBody { body: Body::Plain(plain.clone()), note: public });
+            };
+            let (recipients, readers) = self.recipients(at, node, twin).await?;
+            let body = reservation.deployment.with_sealed_secrets(&recipients)?.to_body()?;
             return Ok(PreparedBody {
-                body: Body::Plain(plain.clone()),
-                note: public_note(&reservation.secrets),
+                body: Body::Plain(body),
+                note: format!("{public}. The secrets are {readers}"),
             });
         }
+        let (recipients, note) = self.recipients(at, node, twin).await?;
+        Ok(PreparedBody { body: Body::Sealed(seal(plain, &recipients)?), note })
+    }
+
+    /// Who is to open it, and how to say so.
+    async fn recipients(&self, at: &GridAt, node: NodeId, twin: TwinId) -> Result<(Vec<Recipient>, String)> {
         let keys = at.seal_keys(node, twin).await?.with_context(|| format!("no node has the id {node}"))?;
         let mut recipients = keys.recipients().context("can't seal the deployment")?;
         recipients.extend(self.recipients.iter().cloned());
-        let sealed = seal(plain, &recipients)?;
-        let note = sealed_note(node, &keys, self.recipients.len());
-        Ok(PreparedBody { body: Body::Sealed(sealed), note })
+        Ok((recipients, sealed_note(node, &keys, self.recipients.len())))
     }
 }
 

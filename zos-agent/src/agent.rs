@@ -17,6 +17,7 @@ use crate::{
     host::{self, CapacityOverride},
     identity::Identity,
     join::Joining,
+    logs::{Connector, LogTroubles, Shipper, ShipperInputs},
     metrics::{self, Metrics},
     peer::{EventLog, Keeper, PeerEndpoint, Recorder, Server, Sources, Streams},
     power::Power,
@@ -35,11 +36,17 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::DiskKind;
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::sleep,
+};
 use tracing::{info, warn};
 
 /// Limit for the node's own engine to start for a purge.
 const ENGINE_STARTS_WITHIN: Duration = Duration::from_secs(30);
+/// What was done that waits to be told.
+const DONE_KEPT: usize = 1_000;
 /// Delays before the chain is followed again.
 const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
@@ -125,6 +132,8 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (standings, standings_rx) = watch::channel(Arc::default());
     let (known, known_rx) = watch::channel(Arc::default());
     let (log, log_rx) = watch::channel(EventLog::default());
+    let (troubles, troubles_rx) = watch::channel(LogTroubles::new());
+    let (done, done_rx) = mpsc::channel(DONE_KEPT);
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (details, details_rx) = watch::channel(None);
     let (falls_asleep, falls_asleep_rx) = watch::channel(false);
@@ -148,6 +157,13 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs { observed: observed_rx.clone(), snapshots: snapshots_rx.clone() };
     let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
+    let inputs = ShipperInputs {
+        snapshots: snapshots_rx.clone(),
+        standings: standings_rx.clone(),
+        observed: observed_rx.clone(),
+    };
+    let connector = Connector::new(args.logs)?;
+    let shipper = Shipper::load(machines.clone(), connector, inputs, troubles, store.clone())?;
     let memory = Memory::load(store, identity.seal_key())?;
     let sources = Sources {
         known: known_rx,
@@ -158,7 +174,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         holds: memory.holds().clone(),
     };
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
-    let recorder = Recorder::new(observed_rx.clone(), standings_rx, log);
+    let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);
     let server = Server::new(&peer, Streams::new(machines.clone()), sources);
     let can_sleep = args.power.sleep_command.is_some();
     let inspector =
@@ -168,7 +184,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         chain,
         drivers,
         snapshots_rx,
-        Outputs { reports, engine_up, observed, standings },
+        Outputs { reports, engine_up, observed, standings, done },
         memory,
         Timing::default(),
         metrics,
@@ -182,6 +198,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     spawn(&mut tasks, power.run());
     spawn(&mut tasks, keeper.run());
     spawn(&mut tasks, recorder.run());
+    spawn(&mut tasks, shipper.run());
     spawn(&mut tasks, server.run());
     spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)

@@ -4,6 +4,7 @@
 use crate::{
     drivers::{machine::EngineChoice, pool::PoolPlace, registries::Registries},
     host::CapacityOverride,
+    logs::LogPolicy,
     peer::PeerArgs,
     power::PowerArgs,
 };
@@ -88,6 +89,9 @@ pub struct RunArgs {
     /// Where images come from.
     #[command(flatten)]
     pub registries: Registries,
+    /// Where output of machines may go.
+    #[command(flatten)]
+    pub logs: LogPolicy,
     /// Commands for the farmer's power target.
     #[command(flatten)]
     pub power: PowerArgs,

@@ -20,6 +20,7 @@ pub mod engine;
 pub mod host;
 pub mod identity;
 mod join;
+pub mod logs;
 pub mod metrics;
 pub mod peer;
 pub mod power;

@@ -31,12 +31,12 @@ use std::{
 use tempfile::TempDir;
 use tfgrid_client::{
     MachineKey,
-    deployment::{Check, DiskKind, Health, Registry as Login},
+    deployment::{Check, DiskKind, Health},
     sealing::{SealKey, seal},
 };
 use tfgrid_primitives::{ContractId, FailureCode, Resources};
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
@@ -49,8 +49,9 @@ use zos_agent::{
         stored,
     },
     drivers::{
-        Bind, Condition, ContainerSpec, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec,
-        MachineState, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec, WorkloadId,
+        Bind, Condition, ContainerSpec, Credentials as Login, DriverError, FirewallDriver, ImageRules,
+        MachineDriver, MachineSpec, MachineState, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec,
+        WorkloadId,
         dockerd::OwnEngine,
         firewall::{self, Firewall as AgentFirewall},
         machine::{DockerMachines, EngineChoice},
@@ -1944,6 +1945,7 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
         engine_up: watch::channel(false).0,
         observed: watch::channel(Arc::default()).0,
         standings: watch::channel(Arc::default()).0,
+        done: mpsc::channel(1).0,
     };
     let drivers = Drivers {
         machines: host.machines.clone(),

@@ -248,6 +248,6 @@ impl<'a> Fields<'a> {
 }
 
 /// The JSON pointer of an entry.
-fn child(path: &str, key: &str) -> String {
+pub(super) fn child(path: &str, key: &str) -> String {
     format!("{path}/{}", key.replace('~', "~0").replace('/', "~1"))
 }

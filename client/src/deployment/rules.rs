@@ -2,9 +2,10 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, MAX_START_SECONDS,
-    MAX_STOP_SECONDS, MIN_BYTES, Mount, Registry, Rejection, Restart, STOP_SIGNALS, VERSION, Volume,
-    Workload, WorkloadData, Zmachine, default_path, default_rootfs, default_start_seconds, json::Cursor,
+    CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, LogOutput, MAX_START_SECONDS,
+    MAX_STOP_SECONDS, MIN_BYTES, Mount, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION,
+    Volume, Workload, WorkloadData, Zlogs, Zmachine, default_path, default_rootfs, default_start_seconds,
+    json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,14 +31,42 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     if version.whole()? != VERSION {
         return Err(version.unsupported(format!("this node knows version {VERSION} only")));
     }
-    fields.only(&["version", "description", "workloads"])?;
+    fields.only(&["version", "description", "secrets", "workloads"])?;
     let description = fields.optional("description").map(|at| description(&at)).transpose()?;
 
     let items = workloads_at.items(1..=32)?;
     let workloads = items.iter().map(workload).collect::<Result<Vec<_>, _>>()?;
     check_names_unique(&workloads)?;
     check_mounts(&workloads)?;
-    Ok(Deployment { version: VERSION, description, workloads })
+    check_logs(&workloads)?;
+    let secrets = fields.optional("secrets").map(|at| secrets(&at)).transpose()?;
+    let deployment = Deployment { version: VERSION, description, secrets, workloads };
+    deployment.check_open_secrets()?;
+    Ok(deployment)
+}
+
+/// A map of texts, or what it became when it was sealed.
+fn secrets(at: &Cursor) -> Result<Secrets, Rejection> {
+    if let Ok(sealed) = at.string() {
+        return Ok(Secrets::Sealed(sealed.into()));
+    }
+    let texts = at.fields()?;
+    texts
+        .iter()
+        .map(|(name, at)| Ok((name.to_owned(), at.string()?.to_owned())))
+        .collect::<Result<_, _>>()
+        .map(Secrets::Open)
+}
+
+/// A text that obeys the rule, or the name of a secret.
+fn text(at: &Cursor, rule: fn(&str) -> Result<(), String>) -> Result<Text, Rejection> {
+    if let Ok(fields) = at.fields() {
+        fields.only(&["secret"])?;
+        return Ok(Text::Secret { secret: fields.required("secret")?.string()?.into() });
+    }
+    let text = at.string()?;
+    rule(text).map_err(|rule| at.invalid(rule))?;
+    Ok(Text::Plain(text.into()))
 }
 
 fn description(at: &Cursor) -> Result<String, Rejection> {
@@ -58,9 +87,11 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
         "zmachine" => |data: &Cursor| zmachine(data).map(WorkloadData::Zmachine),
         "zmount" => |data: &Cursor| volume(data).map(WorkloadData::Zmount),
         "volume" => |data: &Cursor| volume(data).map(WorkloadData::Volume),
+        "zlogs" => |data: &Cursor| zlogs(data).map(WorkloadData::Zlogs),
         other => {
-            return Err(type_at
-                .unsupported(format!("the type {other:?} is unknown; known are: zmachine, zmount, volume")));
+            return Err(type_at.unsupported(format!(
+                "the type {other:?} is unknown; known are: zmachine, zmount, volume, zlogs"
+            )));
         }
     };
     fields.only(&["name", "type", "data"])?;
@@ -95,6 +126,19 @@ fn disk(at: &Cursor) -> Result<DiskKind, Rejection> {
         "hdd" => Ok(DiskKind::Hdd),
         other => Err(at.invalid(format!("is ssd or hdd; this is {other:?}"))),
     }
+}
+
+fn zlogs(at: &Cursor) -> Result<Zlogs, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["zmachine", "output"])?;
+    Ok(Zlogs {
+        zmachine: name(&fields.required("zmachine")?)?,
+        output: text(&fields.required("output")?, log_output)?,
+    })
+}
+
+pub(super) fn log_output(text: &str) -> Result<(), String> {
+    text.parse::<LogOutput>().map(drop).map_err(|rule| rule.to_string())
 }
 
 fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
@@ -161,23 +205,25 @@ fn image(at: &Cursor) -> Result<String, Rejection> {
 fn registry(at: &Cursor) -> Result<Registry, Rejection> {
     let fields = at.fields()?;
     fields.only(&["user", "password"])?;
-    let user_at = fields.required("user")?;
-    let user = credential(&user_at)?;
-    if user.contains(':') {
-        return Err(user_at.invalid("has no colon"));
-    }
-    Ok(Registry { user, password: credential(&fields.required("password")?)? })
+    Ok(Registry {
+        user: text(&fields.required("user")?, registry_user)?,
+        password: text(&fields.required("password")?, credential)?,
+    })
+}
+
+pub(super) fn registry_user(text: &str) -> Result<(), String> {
+    credential(text)?;
+    if text.contains(':') { Err("has no colon".into()) } else { Ok(()) }
 }
 
 /// A part of credentials, of which no message says anything. Docker's header for credentials is ambiguous about the
 /// characters that are left out.
-fn credential(at: &Cursor) -> Result<String, Rejection> {
-    let text = at.string()?;
+pub(super) fn credential(text: &str) -> Result<(), String> {
     let is_allowed = |b: u8| (b' '..=b'}').contains(&b) && !matches!(b, b'>' | b'?');
     if (1..=MAX_TEXT_BYTES).contains(&text.len()) && text.bytes().all(is_allowed) {
-        Ok(text.into())
+        Ok(())
     } else {
-        Err(at.invalid(format!("has 1 to {MAX_TEXT_BYTES} printable ASCII characters without > ? ~")))
+        Err(format!("has 1 to {MAX_TEXT_BYTES} printable ASCII characters without > ? ~"))
     }
 }
 
@@ -380,7 +426,7 @@ fn mount_path(at: &Cursor) -> Result<String, Rejection> {
     Ok(path.into())
 }
 
-fn env(at: &Cursor) -> Result<BTreeMap<String, String>, Rejection> {
+fn env(at: &Cursor) -> Result<BTreeMap<String, Text>, Rejection> {
     let fields = at.fields()?;
     fields
         .iter()
@@ -390,7 +436,7 @@ fn env(at: &Cursor) -> Result<BTreeMap<String, String>, Rejection> {
                     "a variable's name has no `=` and no NUL, and isn't empty; this is {key:?}"
                 )));
             }
-            Ok((key.to_owned(), c_string(&value)?))
+            Ok((key.to_owned(), self::text(&value, c_string)?))
         })
         .collect()
 }
@@ -405,15 +451,12 @@ fn bounded_text(at: &Cursor) -> Result<String, Rejection> {
     if text.len() > MAX_TEXT_BYTES {
         return Err(at.invalid(format!("has at most {MAX_TEXT_BYTES} bytes, this has {}", text.len())));
     }
-    c_string(at)
+    c_string(text).map_err(|rule| at.invalid(rule))?;
+    Ok(text.into())
 }
 
-fn c_string(at: &Cursor) -> Result<String, Rejection> {
-    let text = at.string()?;
-    if text.contains('\0') {
-        return Err(at.invalid("has no NUL character"));
-    }
-    Ok(text.into())
+pub(super) fn c_string(text: &str) -> Result<(), String> {
+    if text.contains('\0') { Err("has no NUL character".into()) } else { Ok(()) }
 }
 
 fn check_names_unique(workloads: &[Workload]) -> Result<(), Rejection> {
@@ -440,7 +483,7 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
             match named(&mount.name) {
                 Some(WorkloadData::Volume(_)) => continue,
                 Some(WorkloadData::Zmount(_)) => {}
-                Some(WorkloadData::Zmachine(_)) | None => {
+                Some(WorkloadData::Zmachine(_) | WorkloadData::Zlogs(_)) | None => {
                     let message = format!("{:?} isn't a zmount or volume of this deployment", mount.name);
                     return Err(invalid_at(path, message));
                 }
@@ -458,6 +501,25 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
                 _ => {}
             }
         }
+    }
+    Ok(())
+}
+
+/// Output is that of a machine, and goes to one address.
+fn check_logs(workloads: &[Workload]) -> Result<(), Rejection> {
+    let is_machine =
+        |name: &str| workloads.iter().any(|w| w.name == name && matches!(w.data, WorkloadData::Zmachine(_)));
+    let mut seen = BTreeSet::new();
+    for (index, workload) in workloads.iter().enumerate() {
+        let WorkloadData::Zlogs(Zlogs { zmachine, .. }) = &workload.data else { continue };
+        let message = if !is_machine(zmachine) {
+            format!("{zmachine:?} isn't a zmachine of this deployment")
+        } else if !seen.insert(zmachine) {
+            format!("the output of {zmachine:?} goes to another address already")
+        } else {
+            continue;
+        };
+        return Err(invalid_at(format!("/workloads/{index}/data/zmachine"), message));
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! Every rule of `docs/FORMATS.md` §4, kept and broken.
 
 use super::*;
+use crate::sealing::SealKey;
 use serde_json::{Value, json};
 use tfgrid_primitives::{
     FailureCode::*,
@@ -524,4 +525,104 @@ fn a_rejection_is_printable_in_its_report() {
     assert!(failure.is_printable());
     assert_eq!((failure.version, failure.code, &failure.path[..]), (3, BodyInvalid, &b"/ a"[..]));
     assert_eq!(failure.text[..], format!("[2Jno{}", "é".repeat(61)).into_bytes()[..]);
+}
+
+/// The formats page's deployment with a variable, credentials and a receiver of output that are secret.
+fn with_secrets(secrets: Value) -> Value {
+    let mut document = with("/secrets", secrets);
+    let machine = &mut document["workloads"][1]["data"];
+    machine["env"]["DB/PASSWORD"] = json!({ "secret": "db" });
+    machine["registry"] = json!({ "user": "bot", "password": { "secret": "token" } });
+    let logs = json!({ "zmachine": "web", "output": { "secret": "logs" } });
+    let workloads = document["workloads"].as_array_mut().unwrap();
+    workloads.push(json!({ "name": "out", "type": "zlogs", "data": logs }));
+    document
+}
+
+fn secrets() -> Value {
+    json!({ "db": "open sesame", "token": "t0ken", "logs": "https://logs.example/in?key=s3cret" })
+}
+
+#[test]
+fn sealed_secrets_are_read_by_whom_they_are_sealed_to() {
+    let (node, stranger) = (SealKey::new(&[1; 32]).unwrap(), SealKey::new(&[2; 32]).unwrap());
+    let written = parse(&with_secrets(secrets())).unwrap();
+    let sealed = written.with_sealed_secrets(&[node.recipient()]).unwrap();
+    let body = String::from_utf8(sealed.to_body().unwrap()).unwrap();
+    assert!(body.contains("GREETING"), "the rest stays readable");
+    for secret in ["open sesame", "t0ken", "s3cret"] {
+        assert!(!body.contains(secret) && !format!("{written:?}").contains(secret), "{secret}");
+    }
+    let read = Deployment::parse(body.as_bytes()).unwrap();
+    let open = read.open_secrets(&node).unwrap();
+    let name = |secret: &str| Text::Secret { secret: secret.into() };
+    assert_eq!(open.reveal(name("db")), "open sesame");
+    assert_eq!(open.reveal(Text::Plain("hello".into())), "hello");
+    assert!(!format!("{open:?}").contains("sesame"));
+    let refused = read.open_secrets(&stranger).unwrap_err();
+    assert_eq!((refused.code, refused.path.as_str()), (BodyUnsupported, "/secrets"));
+}
+
+#[test]
+fn secrets_obey_the_rules_of_their_places() {
+    let key = SealKey::new(&[1; 32]).unwrap();
+    for (name, value, path) in [
+        ("db", json!("a\0b"), "/workloads/1/data/env/DB~1PASSWORD"),
+        ("token", json!("t0ken?"), "/workloads/1/data/registry/password"),
+        ("logs", json!("http://logs.example"), "/workloads/2/data/output"),
+        ("db", Value::Null, "/workloads/1/data/env/DB~1PASSWORD"),
+    ] {
+        let mut broken = secrets();
+        match &value {
+            Value::Null => drop(broken.as_object_mut().unwrap().remove(name)),
+            value => broken[name] = value.clone(),
+        }
+        let refused = parse(&with_secrets(broken.clone())).unwrap_err();
+        assert_eq!((refused.code, refused.path.as_str()), (BodyInvalid, path), "{refused}");
+        let texts = serde_json::from_value(broken).unwrap();
+        let sealed = Secrets::Open(texts).sealed(&[key.recipient()]).unwrap();
+        let sealed = parse(&with_secrets(serde_json::to_value(sealed).unwrap())).unwrap();
+        let opened = sealed.open_secrets(&key).unwrap_err();
+        assert_eq!((opened.code, opened.path.as_str()), (BodyInvalid, path));
+        assert!(value.as_str().is_none_or(|value| !opened.message.contains(value)), "{opened}");
+    }
+}
+
+#[test]
+fn damaged_and_missing_secrets_are_refused() {
+    let key = SealKey::new(&[1; 32]).unwrap();
+    for damaged in ["", "not base64!", "aGVsbG8="] {
+        let deployment = parse(&with_secrets(json!(damaged))).unwrap();
+        let refused = deployment.open_secrets(&key).unwrap_err();
+        assert_eq!((refused.code, refused.path.as_str()), (BodyInvalid, "/secrets"), "{damaged}");
+    }
+    let mut without = with_secrets(secrets());
+    without.as_object_mut().unwrap().remove("secrets");
+    assert_eq!(parse(&without).unwrap_err().code, BodyInvalid);
+    let refused = parse(&with("/workloads/1/data/env/A", json!({ "secret": "a", "b": 1 }))).unwrap_err();
+    assert_eq!(refused.code, BodyUnsupported);
+}
+
+#[test]
+fn output_is_that_of_a_machine() {
+    let logs = |zmachine: &str, output: &str| {
+        let data = json!({ "zmachine": zmachine, "output": output });
+        with("/workloads/-", json!({ "name": "out", "type": "zlogs", "data": data }))
+    };
+    let deployment = parse(&logs("web", "syslog+tls://logs.example")).unwrap();
+    assert!(deployment.features().contains(Features::ZLOGS));
+    assert_eq!(deployment.needs(), parse(&page_from_a_disk()).unwrap().needs());
+    for (zmachine, output, path) in [
+        ("data", "https://logs.example", "/workloads/2/data/zmachine"),
+        ("absent", "https://logs.example", "/workloads/2/data/zmachine"),
+        ("web", "http://logs.example", "/workloads/2/data/output"),
+    ] {
+        assert_eq!(parse(&logs(zmachine, output)).unwrap_err().path, path);
+    }
+    let mut twice = logs("web", "https://logs.example");
+    let workloads = twice["workloads"].as_array_mut().unwrap();
+    let mut second = workloads[2].clone();
+    second["name"] = json!("again");
+    workloads.push(second);
+    assert_eq!(parse(&twice).unwrap_err().path, "/workloads/3/data/zmachine");
 }

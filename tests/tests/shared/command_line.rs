@@ -15,8 +15,8 @@ fn deployment(grid: &Grid, cpu: u64) -> Result<PathBuf> {
     Ok(file)
 }
 
-pub fn ensure_served(result: &Value) -> Result<()> {
-    let page = page_of(&result["web"])?;
+pub fn ensure_served(machines: &Value) -> Result<()> {
+    let page = page_of(&machines["web"])?;
     ensure!(page.starts_with(GREETING), "the page is {page:?}");
     Ok(())
 }
@@ -26,8 +26,8 @@ pub fn people_deploy_list_and_cancel(grid: &mut Grid) -> Result<()> {
     let file = deployment(grid, 1)?.display().to_string();
 
     let deployed = user.threebot(&["deploy", "--file", &file, "--node", &node])?;
-    ensure!(deployed["state"] == "deployed", "{deployed}");
-    ensure_served(&deployed["result"])?;
+    ensure!(deployed["ready"] == true, "{deployed}");
+    ensure_served(&deployed["machines"])?;
     let contract = deployed["contract"].to_string();
     let listed = user.threebot(&["ps"])?;
     ensure!(listed["contracts"][0]["contract"] == deployed["contract"], "{listed}");

@@ -45,7 +45,7 @@ pub fn a_volume_lies_on_hard_disks(grid: &mut Grid) -> Result<()> {
 
     let node = grid.node.to_string();
     let deployed = grid.user.threebot(&["deploy", "--file", &file, "--node", &node])?;
-    ensure_served(&deployed["result"])?;
+    ensure_served(&deployed["machines"])?;
     let new = grid.footprint()?.beyond(&clean);
     let volumes: Vec<_> = new.iter().filter(|item| item.starts_with("volume ")).collect();
     ensure!(volumes.len() == 1 && volumes[0].contains("/hdd-pool/volumes/"), "{volumes:?}");

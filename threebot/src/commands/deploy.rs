@@ -7,8 +7,10 @@ use crate::{
     consent::{Consent, dry_run},
     contract::{self, Pending, merge},
     deployment::{DeploymentFile, Reservation},
+    device::DeviceFile,
     foreseen::{self, Purse},
-    output::Answer,
+    output::{Answer, row},
+    peer,
     plan::Plan,
     sealing::Sealing,
     session::Session,
@@ -17,10 +19,14 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    time::{Duration, Instant},
+};
 use subxt::transactions::Payload;
 use tfgrid_client::{
     api,
+    peer::protocol::Status,
     primitives::{ContractId, NodeId, Rates, views::ContractStatus},
     units::{parse_duration, parse_id},
 };
@@ -70,6 +76,8 @@ pub struct Deploy {
     #[command(flatten)]
     sealing: Sealing,
     #[command(flatten)]
+    device: DeviceFile,
+    #[command(flatten)]
     waiting: Waiting,
     #[command(flatten)]
     consent: Consent,
@@ -98,8 +106,37 @@ impl Deploy {
         let included = session.submit("deploy", &call).await?;
         let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
         let late = format!("contract {contract} isn't deployed yet; it stays open");
-        self.waiting.wait(&session, contract, &late, running(&session, contract)).await?;
-        planned(&session, contract, &plan, started).await
+        let mut told = None;
+        let runs = async {
+            told = self.until_it_runs(&session, contract, global.json).await?;
+            Ok(())
+        };
+        self.waiting.wait(&session, contract, &late, runs).await?;
+        let mut answer = planned(&session, contract, &plan, started).await?;
+        if let Some(status) = told {
+            merge(&mut answer.value, json!({ "ready": status.ready, "machines": &status.machines }));
+            answer.text = format!("{}\n{}", answer.text, machines_text(&status));
+        }
+        Ok(answer)
+    }
+
+    /// Waits for whoever tells first that it runs: the node itself, or the chain, some blocks later.
+    async fn until_it_runs(
+        &self,
+        session: &Session,
+        contract: ContractId,
+        json: bool,
+    ) -> Result<Option<Status>> {
+        let by_node = async {
+            match peer::ready(session, &self.device, self.node, contract, json).await {
+                Ok(Some(status)) => Some(status),
+                Ok(None) | Err(_) => pending().await,
+            }
+        };
+        tokio::select! {
+            by_chain = running(session, contract) => by_chain.map(|()| None),
+            status = by_node => Ok(status),
+        }
     }
 
     async fn plan(&self, session: &Session, reservation: Reservation) -> Result<(Plan, impl Payload)> {
@@ -138,6 +175,15 @@ impl Deploy {
             .holding(deposit, fee, purse)?;
         Ok((plan.with_note(note), call))
     }
+}
+
+/// The machines of a contract, as the node describes them.
+fn machines_text(status: &Status) -> String {
+    let lines = status.machines.iter().map(|(name, machine)| {
+        let ip = machine.ip.map_or_else(String::new, |ip| format!(" at {ip}"));
+        row(name, &format!("{}{ip}, says the node", machine.state))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// All about the contract, and the plan that it came from.

@@ -2,11 +2,11 @@
 //! Workloads that the chain wants on this node, parsed from contract bodies.
 
 use super::{Body, Contract, Version};
-use crate::drivers::{ContainerSpec, MachineSpec, VolumeSpec, WorkloadId};
+use crate::drivers::{ContainerSpec, Credentials, LogSpec, MachineSpec, VolumeSpec, WorkloadId};
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
 use tfgrid_client::{
-    deployment::{Deployment, Rejection, WorkloadData, Zmachine},
+    deployment::{Deployment, OpenSecrets, Registry, Rejection, WorkloadData, Zlogs, Zmachine},
     sealing::SealKey,
 };
 use tfgrid_primitives::ContractId;
@@ -64,6 +64,8 @@ pub struct Workloads {
     pub machines: Vec<MachineSpec>,
     /// Workloads of type `zmount` and `volume`.
     pub volumes: Vec<VolumeSpec>,
+    /// Workloads of type `zlogs`.
+    pub logs: Vec<LogSpec>,
 }
 
 impl Desired {
@@ -73,6 +75,11 @@ impl Desired {
         let active = target(contract.active, body.as_ref());
         let pending = contract.pending.map(|pending| target(pending, pending_body));
         Self { contract, body, active, pending }
+    }
+
+    /// The update if it has this number, else the active version.
+    pub fn target_of(&self, version: u32) -> &Target {
+        self.pending.iter().find(|pending| pending.version.number == version).unwrap_or(&self.active)
     }
 
     /// Whether the node has confirmed this version.
@@ -105,17 +112,23 @@ impl Target {
             Some(body) if body.hash().0 != version.body_hash => Err(Wanted::Unknown(BodyError::HashMismatch)),
             Some(Body::Sealed(sealed)) => key
                 .open(sealed)
-                .and_then(|text| parse(contract, &version, &text).map_err(Rejection::withheld))
+                .and_then(|text| parse(contract, &version, &text, key).map_err(Rejection::withheld))
                 .map_err(Wanted::Refused),
-            Some(Body::Plain(text)) => parse(contract, &version, text).map_err(Wanted::Refused),
+            Some(Body::Plain(text)) => parse(contract, &version, text, key).map_err(Wanted::Refused),
         };
         let wanted = parsed.map_or_else(|not_run| not_run, Wanted::Run);
         Self { version, is_sealed: matches!(body, Some(Body::Sealed(_))), wanted }
     }
 }
 
-fn parse(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloads, Rejection> {
+fn parse(
+    contract: ContractId,
+    version: &Version,
+    text: &[u8],
+    key: &SealKey,
+) -> Result<Workloads, Rejection> {
     let deployment = Deployment::parse(text)?;
+    let secrets = deployment.open_secrets(key)?;
     deployment.check_fits(&version.reserved)?;
     let mut workloads = Workloads::default();
     for (index, workload) in deployment.workloads.into_iter().enumerate() {
@@ -123,8 +136,9 @@ fn parse(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloa
         let pointer = format!("/workloads/{index}");
         match workload.data {
             WorkloadData::Zmachine(machine) => {
-                workloads.machines.push(machine_spec(id, version.number, pointer, machine));
+                workloads.machines.push(machine_spec(id, version.number, pointer, machine, &secrets));
             }
+            WorkloadData::Zlogs(logs) => workloads.logs.push(log_spec(id, logs, &secrets)),
             WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
                 workloads.volumes.push(VolumeSpec {
                     id,
@@ -139,7 +153,23 @@ fn parse(contract: ContractId, version: &Version, text: &[u8]) -> Result<Workloa
     Ok(workloads)
 }
 
-fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine) -> MachineSpec {
+fn log_spec(id: WorkloadId, Zlogs { zmachine, output }: Zlogs, secrets: &OpenSecrets) -> LogSpec {
+    let machine = WorkloadId { contract: id.contract, name: zmachine };
+    LogSpec { id, machine, output: secrets.reveal(output) }
+}
+
+fn machine_spec(
+    id: WorkloadId,
+    version: u32,
+    pointer: String,
+    machine: Zmachine,
+    secrets: &OpenSecrets,
+) -> MachineSpec {
+    let env = machine.env.into_iter().map(|(name, text)| (name, secrets.reveal(text)));
+    let registry = machine.registry.map(|Registry { user, password }| Credentials {
+        user: secrets.reveal(user),
+        password: secrets.reveal(password),
+    });
     let container = ContainerSpec {
         image: machine.image,
         cpu: machine.cpu.0,
@@ -155,13 +185,13 @@ fn machine_spec(id: WorkloadId, version: u32, pointer: String, machine: Zmachine
         ulimits: machine.ulimits,
         capabilities: machine.capabilities,
         mounts: machine.mounts.into_iter().map(|mount| (mount.name, mount.path)).collect(),
-        env: machine.env,
+        env: env.collect(),
         entrypoint: machine.entrypoint,
         args: machine.args,
     };
     let hash = hash(&container);
     let restart = machine.restart.unwrap_or_default();
-    MachineSpec { id, version, pointer, restart, is_held: false, registry: machine.registry, container, hash }
+    MachineSpec { id, version, pointer, restart, is_held: false, registry, container, hash }
 }
 
 /// Two specs with the same hash run the same way.

@@ -379,11 +379,11 @@ impl MachineDriver for FakeHost {
         })
     }
 
-    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
+    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<bool, DriverError> {
         self.point().await;
         if rules.keep && self.state().pulled.contains(&spec.container.image) {
             drop(self.act(format!("keep {}", spec.container.image)));
-            return Ok(());
+            return Ok(false);
         }
         let image = {
             let mut state = self.act(format!("pull {}", spec.container.image));
@@ -402,7 +402,7 @@ impl MachineDriver for FakeHost {
             None | Some(Image::Flaky(0) | Image::Corrupt(0)) => {
                 self.state().pulled.insert(spec.container.image.clone());
                 self.point().await;
-                Ok(())
+                Ok(true)
             }
             Some(Image::Flaky(_)) => Err(DriverError::transient("connection refused")),
             Some(Image::Corrupt(_)) => Err(DriverError::Refused {

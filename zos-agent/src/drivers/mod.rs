@@ -24,7 +24,7 @@ use std::{
     net::IpAddr,
     path::{Path, PathBuf},
 };
-use tfgrid_client::deployment::{DiskKind, Health, Registry, Restart};
+use tfgrid_client::deployment::{DiskKind, Health, Restart};
 use tfgrid_primitives::{ContractId, FailureCode};
 
 /// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
@@ -59,7 +59,7 @@ pub struct MachineSpec {
     /// Whether its owner has stopped it.
     pub is_held: bool,
     /// Credentials for its image's registry. They don't change how it runs.
-    pub registry: Option<Registry>,
+    pub registry: Option<Credentials>,
     /// Settings of its container.
     pub container: ContainerSpec,
     /// Hash of `container`. A running machine with the same hash needs no change.
@@ -117,6 +117,41 @@ pub struct ContainerSpec {
     pub entrypoint: Vec<String>,
     /// Replaces the arguments of the image unless empty.
     pub args: Vec<String>,
+}
+
+/// Credentials for a registry. Debug output doesn't have them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// Name of the user.
+    pub user: String,
+    /// Password or token.
+    pub password: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+/// Output of a machine that is to be sent to its owner. Debug output doesn't have the address, which may hold a token.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LogSpec {
+    /// Contract and name.
+    pub id: WorkloadId,
+    /// The machine.
+    pub machine: WorkloadId,
+    /// Address: a [`LogOutput`](tfgrid_client::deployment::LogOutput).
+    pub output: String,
+}
+
+impl fmt::Debug for LogSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogSpec")
+            .field("id", &self.id)
+            .field("machine", &self.machine)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Rules for fetching a machine's image.
@@ -329,8 +364,8 @@ pub trait MachineDriver: Send + Sync {
     /// All machines and networks of this node. One that can't be read hides no other.
     async fn observe(&self) -> Result<ObservedMachines, DriverError>;
 
-    /// Fetches the machine's image. May take long, and changes no machine.
-    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError>;
+    /// Fetches the machine's image, and returns whether its registry was asked. May take long, and changes no machine.
+    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<bool, DriverError>;
 
     /// From now on only images of existing machines and these are kept when room is short.
     fn want_images(&self, wanted: WantedImages);

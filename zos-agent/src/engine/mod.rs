@@ -23,7 +23,7 @@ use crate::{
         stored,
     },
     clock::unix_ms,
-    drivers::{MachineDriver, WantedImages},
+    drivers::{MachineDriver, WantedImages, WorkloadId},
     metrics::Metrics,
     store::Store,
 };
@@ -44,7 +44,7 @@ use std::{
 use tfgrid_client::{deployment::Rejection, sealing::SealKey};
 use tfgrid_primitives::{ContractId, FailureCode};
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     time::{sleep_until, timeout},
 };
 use tracing::{error, info, warn};
@@ -142,6 +142,8 @@ pub struct Outputs {
     pub observed: watch::Sender<Arc<Observed>>,
     /// How far the contracts are, for the peer endpoint.
     pub standings: watch::Sender<Arc<Standings>>,
+    /// What was done to machines, for their owners. Some is lost where nobody takes it.
+    pub done: mpsc::Sender<(WorkloadId, String)>,
 }
 
 /// How far each contract is.
@@ -210,7 +212,7 @@ impl Engine {
         let Memory { quarantine, releases, exits, holds, snapshot } = memory;
         Self {
             chain,
-            reconciler: Reconciler::new(drivers.clone()),
+            reconciler: Reconciler::new(drivers.clone(), outputs.done.clone()),
             drivers,
             snapshots,
             outputs,

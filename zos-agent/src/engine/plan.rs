@@ -356,7 +356,10 @@ mod tests {
     /// The goal of an update to these workloads, in a world whose machines are all approved.
     fn update(machines: Vec<MachineSpec>, volumes: Vec<VolumeSpec>, world: &ObservedContract) -> Goal {
         let approved = world.machines.iter().map(|(name, machine)| (name.clone(), machine.hash.clone()));
-        Goal::Run { workloads: Workloads { machines, volumes }, approved: approved.collect() }
+        Goal::Run {
+            workloads: Workloads { machines, volumes, ..Default::default() },
+            approved: approved.collect(),
+        }
     }
 
     fn one(goal: Goal, world: ObservedContract) -> Vec<Step> {
@@ -439,7 +442,7 @@ mod tests {
 
         // The same before a fetch, of which nobody knows how long it takes.
         let machines = ["db", "new", "late"].map(|name| machine(1, name, "a", &[]));
-        let workloads = Workloads { machines: machines.to_vec(), volumes: vec![] };
+        let workloads = Workloads { machines: machines.to_vec(), ..Default::default() };
         let steps = one(Goal::Run { workloads, approved }, world);
         assert_eq!(steps[..2], [Step::StopMachine("new".into()), Step::StopMachine("web".into())]);
         assert!(steps.contains(&Step::StartMachine(machine(1, "new", "a", &[]))), "{steps:?}");
@@ -531,7 +534,8 @@ mod tests {
     #[test]
     fn a_volume_grown_by_a_failed_update_goes_back_to_its_size() {
         let web = machine(1, "web", "a", &["data"]);
-        let workloads = Workloads { machines: vec![web], volumes: vec![volume(1, "data", 16)] };
+        let workloads =
+            Workloads { machines: vec![web], volumes: vec![volume(1, "data", 16)], ..Default::default() };
         let world = ObservedContract {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64))]),
@@ -549,7 +553,8 @@ mod tests {
     fn what_a_version_leaves_out_counts() {
         let web = machine(1, "web", "a", &["new"]);
         let root = web.container.rootfs;
-        let workloads = Workloads { machines: vec![web], volumes: vec![volume(1, "new", 16)] };
+        let workloads =
+            Workloads { machines: vec![web], volumes: vec![volume(1, "new", 16)], ..Default::default() };
         let held = |name: &str, used| ObservedVolume { used, ..observed_volume(1, name, 64) };
         let world = |volumes: &[(&str, u64)]| ObservedContract {
             volumes: volumes.iter().map(|(name, used)| ((*name).to_string(), held(name, *used))).collect(),
@@ -607,6 +612,7 @@ mod tests {
                     .into_iter()
                     .flatten()
                     .collect(),
+                ..Default::default()
             }
         })
     }

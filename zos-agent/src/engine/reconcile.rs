@@ -19,7 +19,7 @@ use std::{
 use tfgrid_client::deployment::Rejection;
 use tfgrid_primitives::{ContractId, units::GIB};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Semaphore, SemaphorePermit, mpsc},
     task::{self, AbortHandle, JoinError, JoinSet},
     time::timeout,
 };
@@ -100,6 +100,7 @@ pub struct Drivers {
 /// Plans in execution.
 pub struct Reconciler {
     drivers: Drivers,
+    done: mpsc::Sender<(WorkloadId, String)>,
     steps: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
     tasks: JoinSet<Result<(), Failure>>,
@@ -114,10 +115,11 @@ struct Running {
 }
 
 impl Reconciler {
-    /// Has no plans at first.
-    pub fn new(drivers: Drivers) -> Self {
+    /// Has no plans at first. Tells `done` what was done to machines.
+    pub fn new(drivers: Drivers, done: mpsc::Sender<(WorkloadId, String)>) -> Self {
         Self {
             drivers,
+            done,
             steps: Arc::new(Semaphore::new(MAX_STEPS)),
             fetches: Arc::new(Semaphore::new(MAX_FETCHES)),
             tasks: JoinSet::new(),
@@ -149,6 +151,7 @@ impl Reconciler {
         let contract = plan.contract;
         let work = Work {
             drivers: self.drivers.clone(),
+            done: self.done.clone(),
             steps: self.steps.clone(),
             fetches: self.fetches.clone(),
             contract,
@@ -198,6 +201,7 @@ fn broken(error: JoinError) -> Failure {
 /// Execution of one contract's plan.
 struct Work {
     drivers: Drivers,
+    done: mpsc::Sender<(WorkloadId, String)>,
     steps: Arc<Semaphore>,
     fetches: Arc<Semaphore>,
     contract: ContractId,
@@ -239,7 +243,13 @@ impl Work {
         match step {
             Step::FetchImage(spec) => {
                 let keep = self.approved.get(&spec.id.name) == Some(&spec.hash);
-                machines.fetch_image(spec, ImageRules { limit: self.image_limit, keep }).await
+                let begun = Instant::now();
+                if machines.fetch_image(spec, ImageRules { limit: self.image_limit, keep }).await? {
+                    let what =
+                        format!("pulled {} in {:.1} s", spec.container.image, begun.elapsed().as_secs_f64());
+                    drop(self.done.try_send((spec.id.clone(), what)));
+                }
+                Ok(())
             }
             Step::StopMachine(name) => machines.stop(&self.id(name)).await,
             Step::RemoveMachine(name) => machines.remove_machine(&self.id(name)).await,

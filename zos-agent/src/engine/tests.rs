@@ -190,7 +190,8 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
     let meter = Meter::load(drivers.machines.clone(), inputs, usage, store.clone()).unwrap();
     let memory = Memory::load(store, &key).unwrap();
-    let outputs = Outputs { reports, engine_up, observed, standings: watch::channel(Arc::default()).0 };
+    let (standings, done) = (watch::channel(Arc::default()).0, mpsc::channel(1).0);
+    let outputs = Outputs { reports, engine_up, observed, standings, done };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);
 
     let mut tasks = JoinSet::new();

@@ -4,11 +4,12 @@
 use super::streams::SHOWN_BYTES;
 use crate::{
     clock::unix_ms,
-    drivers::{Condition, MachineState, ObservedMachine},
+    drivers::{Condition, MachineState, ObservedMachine, WorkloadId},
     engine::{
         Standing, Standings,
         observed::{Observed, ObservedContract},
     },
+    logs::LogTroubles,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,7 +18,7 @@ use std::{
 };
 use tfgrid_client::peer::protocol::Event;
 use tfgrid_primitives::{ContractId, text::printable};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Events that are kept of a contract.
 const KEPT: usize = 100;
@@ -54,6 +55,8 @@ impl EventLog {
 pub struct Recorder {
     observed: watch::Receiver<Arc<Observed>>,
     standings: watch::Receiver<Arc<Standings>>,
+    troubles: watch::Receiver<LogTroubles>,
+    done: mpsc::Receiver<(WorkloadId, String)>,
     log: watch::Sender<EventLog>,
 }
 
@@ -62,26 +65,36 @@ impl Recorder {
     pub fn new(
         observed: watch::Receiver<Arc<Observed>>,
         standings: watch::Receiver<Arc<Standings>>,
+        troubles: watch::Receiver<LogTroubles>,
+        done: mpsc::Receiver<(WorkloadId, String)>,
         log: watch::Sender<EventLog>,
     ) -> Self {
-        Self { observed, standings, log }
+        Self { observed, standings, troubles, done, log }
     }
 
     /// Records, for ever.
     pub async fn run(mut self) {
         let (mut observed, mut standings) = (Arc::<Observed>::default(), Arc::<Standings>::default());
+        let mut troubles = LogTroubles::new();
         let mut ready = BTreeMap::new();
         loop {
-            let changed = tokio::select! {
-                changed = self.observed.changed() => changed,
-                changed = self.standings.changed() => changed,
+            let mut done = None;
+            let is_over = tokio::select! {
+                changed = self.observed.changed() => changed.is_err(),
+                changed = self.standings.changed() => changed.is_err(),
+                changed = self.troubles.changed() => changed.is_err(),
+                told = self.done.recv() => { done = told; done.is_none() }
             };
-            if changed.is_err() {
+            if is_over {
                 return;
             }
             let (now, standings_now) =
                 (self.observed.borrow_and_update().clone(), self.standings.borrow_and_update().clone());
-            let mut news = changes(&observed, &now);
+            let troubles_now = self.troubles.borrow_and_update().clone();
+            let done = done.map(|(WorkloadId { contract, name }, what)| (contract, Some(name), what));
+            let mut news: Vec<News> = done.into_iter().collect();
+            news.extend(changes(&observed, &now));
+            news.extend(news_of_logs(&troubles, &troubles_now));
             ready.retain(|contract, _| standings_now.contains_key(contract));
             news.extend(news_of(&standings, &standings_now, &mut ready));
             self.log.send_if_modified(|log| {
@@ -98,7 +111,7 @@ impl Recorder {
                 }
                 !news.is_empty()
             });
-            (observed, standings) = (now, standings_now);
+            (observed, standings, troubles) = (now, standings_now, troubles_now);
         }
     }
 }
@@ -154,6 +167,20 @@ fn condition_change(condition: &Condition) -> Vec<String> {
     }
 }
 
+/// Which outputs aren't sent any more, or again.
+fn news_of_logs(before: &LogTroubles, now: &LogTroubles) -> Vec<News> {
+    let news = now.iter().filter_map(|(id, trouble)| {
+        let failed_before = before.get(id).is_some_and(Option::is_some);
+        let what = match trouble {
+            Some(why) if !failed_before => format!("output isn't sent: {why}"),
+            None if failed_before => "output is sent again".into(),
+            _ => return None,
+        };
+        Some((id.contract, Some(id.name.clone()), what))
+    });
+    news.collect()
+}
+
 /// What has happened to versions. `ready` has the last version of each contract that was told to run.
 fn news_of(before: &Standings, now: &Standings, ready: &mut BTreeMap<ContractId, u32>) -> Vec<News> {
     let news = now.iter().flat_map(|(contract, standing)| {
@@ -173,7 +200,6 @@ fn news_of(before: &Standings, now: &Standings, ready: &mut BTreeMap<ContractId,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::WorkloadId;
 
     fn machine(instance: &str, state: MachineState) -> ObservedMachine {
         let id = WorkloadId { contract: 7, name: "web".into() };

@@ -8,12 +8,11 @@ use crate::{
         Condition, DriverError, MachineDriver, MachineState, ObservedMachine, WorkloadId,
         machine::{
             DockerMachines,
-            console::{Program, Streams as ProgramStreams},
+            console::{Line, Program, Streams as ProgramStreams},
         },
     },
 };
 use anyhow::Error;
-use bollard::container::LogOutput;
 use futures::{Stream, StreamExt};
 use iroh::endpoint::RecvStream;
 use rustix::process::Signal;
@@ -24,7 +23,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     pin::pin,
     sync::Arc,
-    time::{Duration, UNIX_EPOCH},
+    time::Duration,
 };
 use tfgrid_client::peer::{
     frame::{Frame, MAX_FRAME_BYTES},
@@ -54,8 +53,6 @@ const EXIT_WITHIN: Duration = Duration::from_secs(10);
 const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
 /// Delay before the output of a machine that can't be read is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
-/// Bytes of the time before each line of output.
-const TIME_BYTES: usize = 30;
 /// Bytes before each piece of a program's output without a terminal: its kind, and its length in the last four.
 const PIECE_HEADER_BYTES: usize = 8;
 /// Limit of what is told of a machine's health check, or of its end.
@@ -73,8 +70,7 @@ impl Sources {
             .ok_or_else(no_contract)?;
         let standing = self.standings.borrow().get(&contract).cloned().unwrap_or_default();
         let observed = self.observed.borrow().clone();
-        let target = desired.pending.iter().find(|pending| pending.version.number == standing.version);
-        let workloads = target.unwrap_or(&desired.active).workloads();
+        let workloads = desired.target_of(standing.version).workloads();
         let there = observed.get(&contract).map(|there| &there.machines);
         let machines = workloads.into_iter().flat_map(|workloads| &workloads.machines).map(|spec| {
             let machine = there.and_then(|machines| machines.get(&spec.id.name));
@@ -230,7 +226,7 @@ impl Streams {
                 // What was sent is skipped by its time.
                 if !last.is_empty() {
                     wanted.tail = None;
-                    wanted.since = seconds(&last).or(wanted.since);
+                    wanted.since = Line::seconds(&last).or(wanted.since);
                 }
             } else if !wanted.follow {
                 return Err(not_running(&id.name));
@@ -322,7 +318,7 @@ impl Streams {
 
 /// Sends lines until the output ends. Skips those up to the time `last`, and notes there that of the last one.
 async fn send_output(
-    output: impl Stream<Item = Result<LogOutput, DriverError>>,
+    output: impl Stream<Item = Result<Line, DriverError>>,
     wanted: &Logs,
     last: &mut Vec<u8>,
     reply: &mut Reply,
@@ -334,32 +330,18 @@ async fn send_output(
             Ok(line) => line,
             Err(error) => return Ok(Err(error)),
         };
-        let (is_error, bytes) = match line {
-            LogOutput::StdErr { message } => (true, message),
-            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
-                (false, message)
-            }
-        };
-        let time = bytes.get(..TIME_BYTES).unwrap_or_default();
+        let time = line.time();
         if time <= &seen[..] {
             continue;
         }
         if time > &last[..] {
             *last = time.to_vec();
         }
-        let from = if wanted.timestamps { 0 } else { (TIME_BYTES + 1).min(bytes.len()) };
-        let bytes = bytes[from..].to_vec();
-        let frame = if is_error { Frame::<Message>::Errors(bytes) } else { Frame::Data(bytes) };
+        let bytes = if wanted.timestamps { &line.bytes } else { line.text() }.to_vec();
+        let frame = if line.is_error { Frame::<Message>::Errors(bytes) } else { Frame::Data(bytes) };
         reply.frame(frame).await?;
     }
     Ok(Ok(()))
-}
-
-/// Seconds since 1970 of the time before a line.
-fn seconds(time: &[u8]) -> Option<u32> {
-    let text = std::str::from_utf8(time).ok()?;
-    let time = humantime::parse_rfc3339(text).ok()?;
-    time.duration_since(UNIX_EPOCH).ok()?.as_secs().try_into().ok()
 }
 
 /// A program that is ended when this is dropped.

@@ -37,7 +37,7 @@ impl Step {
     ) -> Result<(), DriverError> {
         let rules = ImageRules { limit: ROOM, keep: true };
         match self {
-            Self::Fetch => machines.fetch_image(spec, rules).await,
+            Self::Fetch => machines.fetch_image(spec, rules).await.map(drop),
             Self::Create => machines.create(spec, binds).await,
             Self::Start => machines.start(&spec.id).await,
             Self::Update => {

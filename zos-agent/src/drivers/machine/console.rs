@@ -23,7 +23,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tfgrid_client::peer::protocol::{Exec, Logs, TerminalSize};
 use tokio::{net::UnixStream, time::timeout};
 use tracing::debug;
@@ -43,8 +43,48 @@ pub struct Program {
     connection: Connection,
 }
 
+/// Bytes of the time before each line of output.
+const TIME_BYTES: usize = 30;
+
+/// A line of a machine's output.
+pub struct Line {
+    /// Whether it was written to the standard error.
+    pub is_error: bool,
+    /// Its time, a space, and its text.
+    pub bytes: Bytes,
+}
+
+impl Line {
+    /// When it was written, as text of RFC 3339 with nanoseconds. Later times are greater.
+    pub fn time(&self) -> &[u8] {
+        self.bytes.get(..TIME_BYTES).unwrap_or_default()
+    }
+
+    /// What was written, with the end of the line.
+    pub fn text(&self) -> &[u8] {
+        self.bytes.get(TIME_BYTES + 1..).unwrap_or_default()
+    }
+
+    /// Seconds since 1970 of such a time.
+    pub fn seconds(time: &[u8]) -> Option<u32> {
+        let time = humantime::parse_rfc3339(std::str::from_utf8(time).ok()?).ok()?;
+        time.duration_since(UNIX_EPOCH).ok()?.as_secs().try_into().ok()
+    }
+}
+
+impl From<LogOutput> for Line {
+    fn from(output: LogOutput) -> Self {
+        match output {
+            LogOutput::StdErr { message } => Self { is_error: true, bytes: message },
+            LogOutput::StdOut { message } | LogOutput::StdIn { message } | LogOutput::Console { message } => {
+                Self { is_error: false, bytes: message }
+            }
+        }
+    }
+}
+
 impl DockerMachines {
-    /// A machine's output, each line after its time. With `follow`, it ends when the machine stops.
+    /// A machine's output. With `follow`, it ends when the machine stops.
     ///
     /// # Errors
     /// If the engine doesn't answer.
@@ -52,7 +92,7 @@ impl DockerMachines {
         &self,
         id: &WorkloadId,
         wanted: &Logs,
-    ) -> Result<impl Stream<Item = Result<LogOutput, DriverError>> + Send + use<>, DriverError> {
+    ) -> Result<impl Stream<Item = Result<Line, DriverError>> + Send + use<>, DriverError> {
         let name = self.common.names.container(id);
         let tail = wanted.tail.map_or_else(|| "all".into(), |lines| lines.to_string());
         let since = wanted.since.and_then(|since| i32::try_from(since).ok()).unwrap_or(0);
@@ -60,7 +100,10 @@ impl DockerMachines {
         let options = options.follow(wanted.follow).tail(&tail).since(since).build();
         let docker = self.docker().await?.with_timeout(TRANSFER);
         let lines = docker.logs(&name, Some(options));
-        Ok(lines.map(move |line| line.map_err(|error| failure("read the output of", &name, error))))
+        Ok(lines.map(move |line| match line {
+            Ok(line) => Ok(line.into()),
+            Err(error) => Err(failure("read the output of", &name, error)),
+        }))
     }
 
     /// Starts a program in a machine; `None` if the machine doesn't run.

@@ -413,7 +413,7 @@ impl MachineDriver for DockerMachines {
         Ok(observed)
     }
 
-    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<(), DriverError> {
+    async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<bool, DriverError> {
         let connection = self.connection().await?;
         // What an engine elsewhere keeps isn't in the pool.
         let pool = connection.in_pool.then_some(&self.pool);

@@ -2,7 +2,7 @@
 //! Fetches images within the size that the contract allows, with time limits.
 
 use super::{ENGINE_TROUBLE, contains_any, failure, names::IMAGES};
-use crate::drivers::{DriverError, ImageRules, MachineSpec, pool::Pool};
+use crate::drivers::{Credentials, DriverError, ImageRules, MachineSpec, pool::Pool};
 use bollard::{
     Docker,
     auth::DockerCredentials,
@@ -21,7 +21,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
-use tfgrid_client::deployment::{ImageError, ImageReference, Registry};
+use tfgrid_client::deployment::{ImageError, ImageReference};
 use tfgrid_primitives::{FailureCode, net::is_public, report::download_ms, units::MIB};
 use tokio::time::timeout;
 use tracing::{debug, info};
@@ -73,18 +73,18 @@ pub struct Images<'a> {
 impl Images<'_> {
     /// Ensures that the engine has the machine's image under `name`, and that the registry has given it to the machine's
     /// owner. With `rules.keep` that is what `name` says. Otherwise the registry is asked, however much of the image
-    /// is here. When room is short, images that no container uses are removed unless one of their names is `wanted`.
+    /// is here. Returns whether it was. When room is short, images that no container uses are removed unless one of their names is `wanted`.
     pub async fn pull(
         &self,
         spec: &MachineSpec,
         name: &str,
         rules: ImageRules,
         wanted: &BTreeSet<String>,
-    ) -> Result<(), DriverError> {
+    ) -> Result<bool, DriverError> {
         let ImageRules { limit, keep } = rules;
         let image = parse(&spec.container.image)?;
         if let (true, Ok(kept)) = (keep, self.docker.inspect_image(name).await) {
-            return check_size(&kept, limit);
+            return check_size(&kept, limit).map(|()| false);
         }
         if !self.private_registries && is_private(image.host()) {
             return Err(private_registry(image.host()));
@@ -102,7 +102,7 @@ impl Images<'_> {
                     message: format!("images have {} MiB left on this node", room / MIB),
                 })
             }
-            other => other,
+            other => other.map(|()| true),
         }
     }
 
@@ -305,7 +305,7 @@ fn parse(image: &str) -> Result<ImageReference, DriverError> {
 }
 
 fn credentials(spec: &MachineSpec) -> Option<DockerCredentials> {
-    let Registry { user, password } = spec.registry.clone()?;
+    let Credentials { user, password } = spec.registry.clone()?;
     Some(DockerCredentials { username: Some(user), password: Some(password), ..Default::default() })
 }
 
@@ -478,7 +478,7 @@ mod tests {
     use crate::drivers::{ContainerSpec, WorkloadId};
     use bollard::models::ProgressDetail;
 
-    fn spec(registry: Option<Registry>) -> MachineSpec {
+    fn spec(registry: Option<Credentials>) -> MachineSpec {
         MachineSpec {
             id: WorkloadId { contract: 7, name: "web".into() },
             version: 1,
@@ -531,7 +531,7 @@ mod tests {
 
     #[test]
     fn an_error_does_not_repeat_the_password() {
-        let spec = spec(Some(Registry { user: "u".into(), password: "sesame".into() }));
+        let spec = spec(Some(Credentials { user: "u".into(), password: "sesame".into() }));
         for message in ["denied: sesame is wrong", "503: sesame", "manifest unknown: sesame"] {
             let error = pull_failure(&spec, Error::DockerStreamError { error: message.into() }, None, true);
             assert!(!format!("{error:?} {error}").contains("sesame"), "{error:?}");
