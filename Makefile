@@ -28,7 +28,7 @@ help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: requirements nextest $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) ## Install what is missing: packages, wasm target, cargo-nextest, libraries for scripts
+setup: requirements nextest programs $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) ## Install what is missing: packages, wasm target, cargo-nextest, libraries for scripts
 
 .PHONY: build
 build: requirements ## Build the programs: chain, agent, command line
@@ -123,6 +123,11 @@ clean: ## Remove everything that was built
 requirements: tests/js/node_modules/.package-lock.json
 	@scripts/setup-packages.sh
 	@scripts/setup-wasm.sh >/dev/null
+
+# Of which tests make images.
+.PHONY: programs
+programs: requirements
+	@scripts/setup-programs.sh >/dev/null
 
 .PHONY: nextest
 nextest:

@@ -29,6 +29,7 @@ use std::{
 };
 use tfgrid_primitives::{
     FailureCode, Features, Resources,
+    report::MAX_GPUS,
     units::{GIB, MIB},
 };
 
@@ -145,6 +146,10 @@ pub struct Zmachine {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(default)]
     pub ulimits: BTreeMap<String, u64>,
+    /// GPUs of the node that no other machine uses; at most 16.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schemars(default, range(max = MAX_GPUS))]
+    pub gpus: u64,
     /// Capabilities of Linux beyond those that every machine has.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(default, extend("items" = { "enum": CAPABILITIES }))]
@@ -322,6 +327,10 @@ fn default_rootfs() -> u64 {
     GIB
 }
 
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 fn default_start_seconds() -> u64 {
     30
 }
@@ -395,6 +404,7 @@ impl Deployment {
             ("mru", missing.mru, reserved.mru),
             ("sru", missing.sru, reserved.sru),
             ("hru", missing.hru, reserved.hru),
+            ("gpu", missing.gpu, reserved.gpu),
         ]
         .iter()
         .filter(|(_, short, _)| *short > 0)
@@ -414,7 +424,8 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
         WorkloadData::Zmachine(machine) => {
             let mru = sum.mru.saturating_add(machine.memory);
             let sru = sum.sru.saturating_add(machine.rootfs);
-            (Resources { mru, sru, ..sum }, Cores(cores.0.saturating_add(machine.cpu.0)))
+            let gpu = sum.gpu.saturating_add(machine.gpus);
+            (Resources { mru, sru, gpu, ..sum }, Cores(cores.0.saturating_add(machine.cpu.0)))
         }
         WorkloadData::Zmount(Volume { size, disk }) | WorkloadData::Volume(Volume { size, disk }) => {
             let sum = match disk.unwrap_or_default() {

@@ -14,6 +14,7 @@ use crate::{
         volume::PoolVolumes,
     },
     engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
+    gpus::Gpus,
     host::{self, CapacityOverride},
     identity::Identity,
     join::Joining,
@@ -36,6 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::DiskKind;
+use tfgrid_primitives::Resources;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -93,7 +95,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
         choice
     });
     choice.private_registries |= args.registries.allow_private;
-    let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, dns));
+    let gpus = Gpus::open(Path::new("/"), capacity.apply(Resources::ZERO).gpu)?;
+    let machines = DockerMachines::new(choice, pool.clone(), &node_key, dns).with_gpus(gpus);
+    let machines = Arc::new(machines);
     let drivers = Drivers {
         machines: machines.clone(),
         volumes: Arc::new(PoolVolumes::new(pools.clone())),

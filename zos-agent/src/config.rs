@@ -76,8 +76,8 @@ pub struct RunArgs {
     /// refused. Remembered for later starts without this option.
     #[arg(long, env = "ZOS_CAPACITY", value_name = "PARTS")]
     pub capacity: Option<CapacityOverride>,
-    /// Accept more cores and memory in --capacity than this machine has. For development only: tenants share what is
-    /// there
+    /// Accept more cores, memory and GPUs in --capacity than this machine has. For development only: tenants share what
+    /// is there, and a machine gets no GPU that isn't
     #[arg(long)]
     pub unsafe_capacity: bool,
     /// Name servers for workloads. They must be public: workloads can't reach the farm's own network

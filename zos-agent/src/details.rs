@@ -4,6 +4,7 @@
 use crate::{
     chain::{Chain, Snapshot},
     drivers::pool::Pools,
+    gpus::{self, HostGpu},
     host::{self, CapacityOverride, Storage},
     peer::PeerEndpoint,
 };
@@ -16,7 +17,7 @@ use std::{
 };
 use tfgrid_primitives::{
     Features, Isolation,
-    report::{DetailsPayload, Gpu, MAX_GPUS, MAX_SERIAL_BYTES},
+    report::{DetailsPayload, Gpu, MAX_SERIAL_BYTES},
 };
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
@@ -114,8 +115,8 @@ pub struct Hardware {
     pub is_virtualized: bool,
     /// Whether its firmware has verified the boot loader.
     pub is_secure_boot: bool,
-    /// Display controllers.
-    pub gpus: Vec<Gpu>,
+    /// GPUs.
+    pub gpus: Vec<HostGpu>,
     /// Disks that stay in the machine.
     pub disks: Vec<Disk>,
 }
@@ -127,7 +128,7 @@ impl Hardware {
             serial: serial(root),
             is_virtualized: is_virtualized(root),
             is_secure_boot: is_secure_boot(root),
-            gpus: gpus(root),
+            gpus: gpus::found(root),
             disks: disks(root),
         }
     }
@@ -142,8 +143,8 @@ fn found(
     features: Features,
 ) -> Result<DetailsPayload> {
     let mut resources = host::capacity(storage, capacity)?;
-    let Hardware { serial, is_virtualized, is_secure_boot, mut gpus, .. } = Hardware::of(root);
-    gpus.truncate(usize::try_from(resources.gpu).unwrap_or(usize::MAX).min(MAX_GPUS as usize));
+    let Hardware { serial, is_virtualized, is_secure_boot, gpus, .. } = Hardware::of(root);
+    let gpus: Vec<Gpu> = gpus::offered(gpus, resources.gpu).into_iter().map(|gpu| gpu.ids).collect();
     // No more GPUs are offered than were found.
     resources.gpu = gpus.len() as u64;
     Ok(DetailsPayload {
@@ -201,26 +202,6 @@ fn is_secure_boot(root: &Path) -> bool {
     matches!(fs::read(root.join(SECURE_BOOT)).as_deref(), Ok([_, _, _, _, 1]))
 }
 
-/// PCI display controllers in the order of their addresses.
-fn gpus(root: &Path) -> Vec<Gpu> {
-    let Ok(entries) = fs::read_dir(root.join("sys/bus/pci/devices")) else { return Vec::new() };
-    let mut devices: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    devices.sort();
-    devices.iter().filter_map(|device| gpu(device)).collect()
-}
-
-fn gpu(device: &Path) -> Option<Gpu> {
-    let number = |name| hex_number(fs::read_to_string(device.join(name)).ok()?.trim());
-    let id = |name| u16::try_from(number(name)?).ok();
-    // Class 3: display controllers.
-    if number("class")? >> 16 != 3 {
-        return None;
-    }
-    let regions = fs::read_to_string(device.join("resource")).unwrap_or_default();
-    let memory = regions.lines().filter_map(region_size).max().unwrap_or(0);
-    Some(Gpu { vendor: id("vendor")?, device: id("device")?, memory })
-}
-
 /// Disks with hardware behind them, in the order of their names.
 fn disks(root: &Path) -> Vec<Disk> {
     let entries = fs::read_dir(root.join("sys/block")).into_iter().flatten().flatten();
@@ -253,17 +234,6 @@ fn disk(device: &Path) -> Option<Disk> {
         bytes: number("size")?.checked_mul(SECTOR_BYTES)?,
         is_rotational: number("queue/rotational")? == 1,
     })
-}
-
-/// Size in bytes of a memory region; the line has its first address, last address and flags.
-fn region_size(line: &str) -> Option<u64> {
-    let mut words = line.split_whitespace().map(hex_number);
-    let (first, last) = (words.next()??, words.next()??);
-    (last > first).then(|| (last - first).saturating_add(1))
-}
-
-fn hex_number(text: &str) -> Option<u64> {
-    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 #[cfg(test)]
@@ -351,25 +321,19 @@ mod tests {
 
     #[test]
     fn no_more_gpus_are_offered_than_were_found() {
-        let device = |slot: &str, file: &str| format!("sys/bus/pci/devices/{slot}/{file}");
-        let (card, bridge) = ("0000:01:00.0", "0000:00:01.0");
-        let regions = b"0x00000000f6000000 0x00000000f6ffffff 0x0000000000040200\n\
-            0x00000000e0000000 0x00000000efffffff 0x000000000014220c\n\
-            0x0000000000000000 0x0000000000000000 0x0000000000000000\n";
+        let device = |file: &str| format!("sys/bus/pci/devices/0000:01:00.0/{file}");
         let root = system(&[
-            (&device(card, "class"), b"0x030000\n"),
-            (&device(card, "vendor"), b"0x10de\n"),
-            (&device(card, "device"), b"0x1db4\n"),
-            (&device(card, "resource"), regions),
-            (&device(bridge, "class"), b"0x060400\n"),
-            (&device(bridge, "vendor"), b"0x8086\n"),
-            (&device(bridge, "device"), b"0x1901\n"),
+            (&device("class"), b"0x030000\n"),
+            (&device("vendor"), b"0x1002\n"),
+            (&device("device"), b"0x73bf\n"),
+            (&device("drm/renderD128/dev"), b"226:128\n"),
+            ("dev/dri/renderD128", b""),
         ]);
         let offer =
             |parts: &str| found(root.path(), Storage::default(), &parts.parse().unwrap(), SERVED).unwrap();
         let details = offer("cru=2,gpu=2");
         assert_eq!((details.resources.cru, details.resources.gpu), (2, 1));
-        assert_eq!(details.gpus[0], Gpu { vendor: 0x10de, device: 0x1db4, memory: 256 << 20 });
+        assert_eq!(details.gpus[0].device, 0x73bf);
         assert_eq!((offer("gpu=0").gpus.len(), offer("cru=1").resources.gpu), (0, 0));
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Capacity of this machine, and what the agent asks of its kernel.
 
-use crate::store::Store;
+use crate::{gpus, store::Store};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use serde::{Deserialize, Serialize};
-use std::{fmt, fs, str::FromStr, thread};
+use std::{fmt, fs, path::Path, str::FromStr, thread};
 use tfgrid_client::units::{CapacityParts, ParseError};
 use tfgrid_primitives::{
     Resources,
@@ -70,7 +70,7 @@ pub fn raise_open_files() -> Result<()> {
     setrlimit(Resource::Nofile, all).context("can't raise the limit of open files to its maximum")
 }
 
-/// Refuses to offer more cores or memory than this machine has for workloads.
+/// Refuses to offer more cores, memory or GPUs than this machine has for workloads.
 ///
 /// # Errors
 /// With the largest part that may be offered.
@@ -91,6 +91,13 @@ pub fn ensure_real(settings: &CapacityOverride) -> Result<()> {
         offered.mru / MIB,
         found.mru / MIB,
         found.mru / MIB
+    );
+    let usable = gpus::offered(gpus::found(Path::new("/")), offered.gpu).len();
+    ensure!(
+        offered.gpu == usable as u64,
+        "gpu={} of --capacity is more than the {usable} GPUs of this machine whose drivers are loaded: load them, or \
+         set {usable} or less",
+        offered.gpu
     );
     Ok(())
 }
@@ -230,6 +237,8 @@ mod tests {
         assert!(cores.starts_with("cru=100000 of --capacity is more than the "), "{cores}");
         let memory = why("mru=1024TiB").unwrap_err();
         assert!(memory.contains("MiB of memory that this machine has"), "{memory}");
+        let gpus = why("gpu=17").unwrap_err();
+        assert!(gpus.starts_with("gpu=17 of --capacity is more than the "), "{gpus}");
     }
 
     #[test]

@@ -60,6 +60,7 @@ use zos_agent::{
         volume::PoolVolumes,
     },
     engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
+    gpus::Gpus,
     identity::Identity,
     metrics::Metrics,
     self_test::SelfTest,
@@ -1485,6 +1486,63 @@ async fn limits_capabilities_and_time_to_stop_are_as_asked_for() {
     host.machines.stop(&web.id).await.unwrap();
     let took = begun.elapsed();
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(9), "{took:?}");
+}
+
+/// A system with two cards of AMD; their nodes are those of `/dev/zero`.
+fn system_with_gpus() -> TempDir {
+    // Below /tmp there may be a file system without devices.
+    let root = tempfile::tempdir_in("/dev").unwrap();
+    for number in [1, 2] {
+        let device = root.path().join(format!("sys/bus/pci/devices/0000:0{number}:00.0"));
+        fs::create_dir_all(device.join(format!("drm/renderD{number}"))).unwrap();
+        for (file, text) in [("class", "0x030000"), ("vendor", "0x1002"), ("device", "0x73bf")] {
+            fs::write(device.join(file), text).unwrap();
+        }
+        let nodes = root.path().join("dev/dri");
+        fs::create_dir_all(&nodes).unwrap();
+        let node = nodes.join(format!("renderD{number}"));
+        stdout(Command::new("mknod").args(["-m", "600"]).arg(node).args(["c", "1", "5"]));
+    }
+    root
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_gpu_belongs_to_one_machine_until_that_is_removed() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let root = system_with_gpus();
+    let choice = EngineChoice { socket: host.socket.clone(), any: false, private_registries: true };
+    let machines = DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new())
+        .with_gpus(Gpus::open(root.path(), 2).unwrap());
+    let (mut first, mut second) = (
+        host.prepared(&registry.image, &["/bin/sleep", "1000"]).await,
+        host.prepared(&registry.image, &["/bin/sleep", "1000"]).await,
+    );
+    (first.container.gpus, second.container.gpus) = (1, 1);
+    for machine in [&first, &second] {
+        machines.create(machine, &[]).await.unwrap();
+        machines.start(&machine.id).await.unwrap();
+    }
+    let nodes = |machine: &MachineSpec| host.exec(machine, "ls /dev/dri").unwrap();
+    assert_eq!((nodes(&first), nodes(&second)), ("renderD1".to_string(), "renderD2".to_string()));
+    assert_eq!(host.exec(&first, "head -c 3 /dev/dri/renderD1 | wc -c").unwrap(), "3");
+
+    let mut third = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    third.container.gpus = 1;
+    let busy = machines.create(&third, &[]).await.unwrap_err();
+    assert!(matches!(busy, DriverError::Transient(_)), "{busy}");
+    // A machine that is stopped keeps its own.
+    machines.stop(&first.id).await.unwrap();
+    assert!(machines.create(&third, &[]).await.is_err());
+    machines.remove_machine(&first.id).await.unwrap();
+    machines.create(&third, &[]).await.unwrap();
+    machines.start(&third.id).await.unwrap();
+    assert_eq!(nodes(&third), "renderD1");
+    third.container.gpus = 3;
+    third.hash = "more".into();
+    let refused = machines.create(&third, &[]).await.unwrap_err().to_string();
+    assert!(refused.starts_with("this node has 2 GPUs"), "{refused}");
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use crate::units::{is_label, parse_bytes};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
+    report::MAX_GPUS,
     units::MIB,
 };
 
@@ -158,6 +159,7 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         "restart",
         "health",
         "ulimits",
+        "gpus",
         "capabilities",
         "mounts",
         "env",
@@ -184,6 +186,7 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         restart: fields.optional("restart").map(|at| restart(&at)).transpose()?,
         health: fields.optional("health").map(|at| health(&at)).transpose()?,
         ulimits: fields.optional("ulimits").map(|at| ulimits(&at, memory)).transpose()?.unwrap_or_default(),
+        gpus: fields.optional("gpus").map(|at| gpus(&at)).transpose()?.unwrap_or_default(),
         capabilities: fields
             .optional("capabilities")
             .map(|at| capabilities(&at))
@@ -368,6 +371,13 @@ fn ulimits(at: &Cursor, memory: u64) -> Result<BTreeMap<String, u64>, Rejection>
             Err(at.invalid(format!("is a number from {least} to {most}, this is {value}")))
         })
         .collect()
+}
+
+fn gpus(at: &Cursor) -> Result<u64, Rejection> {
+    match at.whole()? {
+        count if count <= MAX_GPUS.into() => Ok(count),
+        count => Err(at.invalid(format!("is at most {MAX_GPUS}, this is {count}"))),
+    }
 }
 
 fn capabilities(at: &Cursor) -> Result<BTreeSet<String>, Rejection> {

@@ -96,6 +96,19 @@ fn machines_share_cores_and_round_up_together() {
 }
 
 #[test]
+fn gpus_count_for_the_reservation() {
+    let mut document = with("/workloads/1/data/gpus", json!(2));
+    document["workloads"].as_array_mut().unwrap().push(machine("other"));
+    document["workloads"][2]["data"]["gpus"] = json!(1);
+    let deployment = parse(&document).unwrap();
+    let needs = deployment.needs();
+    assert_eq!(needs.gpu, 3);
+    assert_eq!(Deployment::parse(&deployment.to_body().unwrap()).unwrap(), deployment);
+    let rejection = deployment.check_fits(&Resources { gpu: 2, ..needs }).unwrap_err();
+    assert!(rejection.message.ends_with("gpu by 1 (the contract reserves 2)"), "{rejection}");
+}
+
+#[test]
 fn deserializing_keeps_the_rules() {
     assert!(serde_json::from_value::<Deployment>(page_from_a_disk()).is_ok());
     let error = serde_json::from_value::<Deployment>(with("/workloads/1/data/cpu", json!(0))).unwrap_err();
@@ -213,6 +226,8 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/ulimits"), json!({"nproc": 9})), BodyUnsupported, at("/ulimits/nproc")),
         (with(&at("/ulimits"), json!({"nofile": 63})), BodyInvalid, at("/ulimits/nofile")),
         (with(&at("/ulimits"), json!({"memlock": u64::MAX})), BodyInvalid, at("/ulimits/memlock")),
+        (with(&at("/gpus"), json!(17)), BodyInvalid, at("/gpus")),
+        (with(&at("/gpus"), json!("1")), BodyInvalid, at("/gpus")),
         (with(&at("/capabilities"), json!(["SYS_ADMIN"])), BodyInvalid, at("/capabilities/0")),
         (with(&at("/capabilities"), json!("IPC_LOCK")), BodyInvalid, at("/capabilities")),
         (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
@@ -294,6 +309,7 @@ fn the_edges_of_every_rule_are_accepted() {
         with(&at("/health"), json!({"http": {"port": 80, "path": "/up?x=1"}, "start_seconds": 0})),
         with(&at("/health"), json!({"exec": ["/bin/true"], "start_seconds": 300})),
         with(&at("/ulimits"), json!({"nofile": 1048576, "core": 0, "memlock": 4096, "stack": 4096})),
+        with(&at("/gpus"), json!(16)),
         with(&at("/capabilities"), json!(["SYS_PTRACE", "IPC_LOCK", "SYS_NICE"])),
         with(&at("/mounts"), json!(mounts_of_data(8))),
         with(&at("/mounts/0/path"), json!("/process")),

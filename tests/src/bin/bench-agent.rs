@@ -123,24 +123,28 @@ impl<'a> Bench<'a> {
     }
 
     fn singles(&self) -> Result<()> {
-        let mut waits = Vec::new();
+        let (mut waits, mut bare) = (Vec::new(), Vec::new());
         for _ in 0..SINGLES {
+            bare.push(self.bare(1)?.as_millis());
             let (contracts, finalized_at) = self.create(1)?;
             let started = self.until_running(&contracts)?[0];
             waits.push(started.saturating_sub(finalized_at));
             self.grid.user.threebot(&["cancel", &contracts[0].to_string()])?;
         }
         waits.sort_unstable();
+        bare.sort_unstable();
         println!(
-            "final → started, {SINGLES} contracts one at a time: p50 {} ms, most {} ms",
+            "final → started, {SINGLES} contracts one at a time: p50 {} ms, most {} ms; a bare container: p50 {} ms",
             waits[SINGLES / 2],
-            waits[SINGLES - 1]
+            waits[SINGLES - 1],
+            bare[SINGLES / 2]
         );
         Ok(())
     }
 
     fn at_once(&self, count: usize) -> Result<Vec<u64>> {
         let bare = self.bare(count)?;
+        println!("{count} bare containers, {BARE_AT_ONCE} at a time: {} ms", bare.as_millis());
         let (contracts, finalized_at) = self.create(count)?;
         let started = self.until_running(&contracts)?;
         let (first, last) =
@@ -197,7 +201,6 @@ impl<'a> Bench<'a> {
             workers.into_iter().try_for_each(|worker| worker.join().expect("a failure is an error"))
         })?;
         let took = begun.elapsed();
-        println!("{count} bare containers, {BARE_AT_ONCE} at a time: {} ms", took.as_millis());
         let names: Vec<String> = (0..count).map(|index| format!("bare-{index}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         self.grid.engine.docker(&[&["rm", "--force"], names.as_slice()].concat())?;

@@ -183,6 +183,7 @@ fn machine_spec(
         stop_seconds: machine.stop_seconds,
         health: machine.health,
         ulimits: machine.ulimits,
+        gpus: machine.gpus,
         capabilities: machine.capabilities,
         mounts: machine.mounts.into_iter().map(|mount| (mount.name, mount.path)).collect(),
         env: env.collect(),
@@ -194,7 +195,10 @@ fn machine_spec(
     MachineSpec { id, version, pointer, restart, is_held: false, registry, container, hash }
 }
 
-/// Two specs with the same hash run the same way.
+/// Two specs with the same hash run the same way. What agents of an earlier release didn't know counts only where it is
+/// set: a machine of theirs keeps its hash.
 fn hash(container: &ContainerSpec) -> String {
-    hex::encode(&Blake2Hasher::hash(&container.encode())[..16])
+    let gpus = Some(container.gpus).filter(|gpus| *gpus > 0).map(|gpus| gpus.encode());
+    let encoded = [container.encode(), gpus.unwrap_or_default()].concat();
+    hex::encode(&Blake2Hasher::hash(&encoded)[..16])
 }

@@ -7,7 +7,7 @@ use super::{
     Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
     Version,
 };
-use crate::clock::unix_ms;
+use crate::{clock::unix_ms, drivers::fake::Points};
 use async_trait::async_trait;
 use futures::{StreamExt, stream, stream::BoxStream};
 use std::{
@@ -33,6 +33,8 @@ struct State {
     cooling: BTreeSet<ContractId>,
     closed: BTreeMap<ContractId, Closed>,
     reports: Vec<(u64, Report)>,
+    /// Reports that the next block has.
+    pool: Vec<(u64, Report)>,
     age_ms: u64,
     /// The reason for which all reports are refused.
     refusal: Option<Refusal>,
@@ -118,6 +120,8 @@ pub struct FakeChain {
     state: Arc<Mutex<State>>,
     heads: Arc<watch::Sender<Head>>,
     pub limits: ChainLimits,
+    /// Each call has one, and a submission three.
+    pub points: Points,
 }
 
 impl FakeChain {
@@ -131,6 +135,7 @@ impl FakeChain {
             cooling: BTreeSet::new(),
             closed: BTreeMap::new(),
             reports: Vec::new(),
+            pool: Vec::new(),
             age_ms: 0,
             refusal: None,
             is_registered: true,
@@ -144,6 +149,7 @@ impl FakeChain {
             state: Arc::new(Mutex::new(state)),
             heads: Arc::new(watch::Sender::new(head)),
             limits: ChainLimits { heartbeat_ms: 3_600_000, usage_ms: 3_600_000, answer_ms: 300_000 },
+            points: Points::new(),
         }
     }
 
@@ -155,6 +161,10 @@ impl FakeChain {
     fn block(&self, change: impl FnOnce(&mut State)) {
         let head = {
             let mut state = self.state();
+            for (sequence, report) in std::mem::take(&mut state.pool) {
+                state.on_report(&report);
+                state.reports.push((sequence, report));
+            }
             change(&mut state);
             let number = state.head.number + 1;
             let timestamp_ms = unix_ms() - state.age_ms;
@@ -342,10 +352,12 @@ impl Chain for FakeChain {
     }
 
     async fn contracts(&self, _: &Head) -> Result<Vec<Contract>, ChainError> {
+        self.points.point("contracts").await;
         Ok(self.state().contracts.values().map(|(contract, _)| contract.clone()).collect())
     }
 
     async fn body(&self, contract: ContractId, of: BodyOf, _: &Head) -> Result<Option<Body>, ChainError> {
+        self.points.point("body").await;
         let state = self.state();
         Ok(match of {
             BodyOf::Active => state.contracts.get(&contract).map(|(_, body)| body.clone()),
@@ -354,10 +366,12 @@ impl Chain for FakeChain {
     }
 
     async fn closed(&self, contract: ContractId, _: &Head) -> Result<Option<Closed>, ChainError> {
+        self.points.point("closed").await;
         Ok(self.state().closed.get(&contract).cloned())
     }
 
     async fn awaits_release(&self, contract: ContractId, _: &Head) -> Result<bool, ChainError> {
+        self.points.point("awaits_release").await;
         Ok(self.is_cooling_down(contract))
     }
 
@@ -400,6 +414,7 @@ impl Chain for FakeChain {
     }
 
     async fn submit(&self, sequence: u64, report: &Report) -> Result<Submitted, ChainError> {
+        self.points.point("not submitted").await;
         if let Some(refusal) = self.state().refusal {
             return Err(ChainError::Refused(refusal));
         }
@@ -409,10 +424,10 @@ impl Chain for FakeChain {
         if self.knows(report) {
             return Ok(Submitted::AlreadyKnown);
         }
-        self.block(|state| {
-            state.reports.push((sequence, report.clone()));
-            state.on_report(report);
-        });
+        self.state().pool.push((sequence, report.clone()));
+        self.points.point("in the pool").await;
+        self.advance();
+        self.points.point("in a block").await;
         Ok(Submitted::InPool)
     }
 }

@@ -248,7 +248,14 @@ impl Follower {
             self.metrics.chain_up.set(1);
             return Ok(());
         }
-        let snapshot = self.snapshot(head, age, last.as_deref()).await?;
+        let snapshot = Arc::new(self.snapshot(head, age, last.as_deref()).await?);
+        if last.is_none() {
+            info!(number = head.number, contracts = snapshot.contracts.len(), "following the chain");
+        }
+        self.metrics.chain_up.set(1);
+        self.metrics.head.set(head.number.into());
+        // Nobody waits for the disk.
+        self.snapshots.send_replace(Some(snapshot.clone()));
         if let Err(error) = self.highest.raise(head) {
             error!("{error:#}");
         }
@@ -257,12 +264,6 @@ impl Follower {
         {
             error!("{error:#}");
         }
-        if last.is_none() {
-            info!(number = head.number, contracts = snapshot.contracts.len(), "following the chain");
-        }
-        self.metrics.chain_up.set(1);
-        self.metrics.head.set(head.number.into());
-        self.snapshots.send_replace(Some(Arc::new(snapshot)));
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::{
 use anyhow::{Result, anyhow};
 use std::{path::Path, time::Duration};
 use tfgrid_client::deployment::DiskKind;
-use tfgrid_primitives::{PublicKey, units::GIB};
+use tfgrid_primitives::{PublicKey, report::Gpu, units::GIB};
 use tokio::time::timeout;
 
 /// What a started node has on its machine.
@@ -135,8 +135,13 @@ pub async fn hardware() -> Vec<Finding> {
         Finding::note(format!("disk {}", disk.name), format!("{kind}, {} GiB", disk.bytes / GIB))
     }));
     findings.extend(gpus.iter().map(|gpu| {
-        let text = format!("{:04x}:{:04x}, {} GiB", gpu.vendor, gpu.device, gpu.memory / GIB);
-        Finding::note("GPU", text)
+        let Gpu { vendor, device, memory } = gpu.ids;
+        let nodes = if gpu.own.is_empty() {
+            "no driver that machines can use is loaded".into()
+        } else {
+            gpu.own.join(" ")
+        };
+        Finding::note("GPU", format!("{vendor:04x}:{device:04x}, {} GiB, {nodes}", memory / GIB))
     }));
     findings.push(match uplink::mtu().await {
         Ok(mtu) => Finding::note("uplink", format!("packets of at most {mtu} bytes")),

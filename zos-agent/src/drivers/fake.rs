@@ -24,10 +24,60 @@ use tokio::sync::{Notify, watch};
 pub struct FakeHost {
     state: Arc<Mutex<State>>,
     events: Arc<Notify>,
-    /// Number of points until everything hangs.
-    points_left: Arc<watch::Sender<Option<u32>>>,
+    pub points: Points,
     /// Increases with every change and observation; tests wait on it.
     changes: Arc<watch::Sender<u64>>,
+}
+
+/// Points at which an agent may be killed. Clones are the same points.
+#[derive(Clone)]
+pub struct Points(Arc<watch::Sender<PointsLeft>>);
+
+#[derive(Default)]
+pub struct PointsLeft {
+    /// Number of points until everything hangs.
+    left: Option<u32>,
+    /// Where something hangs now.
+    hangs_at: Option<&'static str>,
+}
+
+impl Points {
+    pub fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(PointsLeft::default())))
+    }
+
+    /// After so many more points, everything hangs; with `None`, nothing does.
+    pub fn hang_after(&self, left: Option<u32>) {
+        self.0.send_replace(PointsLeft { left, hangs_at: None });
+    }
+
+    /// Where something hangs now.
+    pub fn hangs_at(&self) -> Option<&'static str> {
+        self.0.borrow().hangs_at
+    }
+
+    /// Resolves when something begins to hang.
+    pub fn changes(&self) -> watch::Receiver<PointsLeft> {
+        self.0.subscribe()
+    }
+
+    /// Waits until this may go on.
+    pub async fn point(&self, name: &'static str) {
+        let mut left = self.0.subscribe();
+        self.0.send_if_modified(|points| {
+            let hangs = points.left == Some(0) && points.hangs_at.is_none();
+            if hangs {
+                points.hangs_at = Some(name);
+            }
+            hangs
+        });
+        // The sender lives as long as this.
+        let _ = left.wait_for(|points| points.left != Some(0)).await;
+        self.0.send_if_modified(|points| {
+            points.left = points.left.map(|left| left.saturating_sub(1));
+            false
+        });
+    }
 }
 
 #[derive(Default)]
@@ -58,7 +108,6 @@ struct State {
     engine_stopped: bool,
     firewall_broken: bool,
     faults: Vec<(DiskKind, PoolFault)>,
-    hanging: bool,
     log: Vec<String>,
     observations: u32,
     observations_since_change: u32,
@@ -90,7 +139,7 @@ impl FakeHost {
         Self {
             state: Default::default(),
             events: Arc::new(Notify::new()),
-            points_left: Arc::new(watch::Sender::new(None)),
+            points: Points::new(),
             changes: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -108,29 +157,9 @@ impl FakeHost {
         state
     }
 
-    /// After so many more points, everything hangs; with `None`, nothing does. Each step has two: before it is done, and
-    /// before that is known.
-    pub fn hang_after(&self, points: Option<u32>) {
-        self.state().hanging = false;
-        self.points_left.send_replace(points);
-    }
-
-    /// Whether a step hangs now.
-    pub fn hangs(&self) -> bool {
-        self.state().hanging
-    }
-
-    /// Waits until a step may go on.
+    /// A point of a step. Each has two: before it is done, and before that is known.
     async fn point(&self) {
-        let mut points_left = self.points_left.subscribe();
-        if *points_left.borrow_and_update() == Some(0) {
-            self.state().hanging = true;
-            self.changes.send_modify(|changes| *changes += 1);
-        }
-        // The sender lives as long as the host.
-        let _ = points_left.wait_for(|left| *left != Some(0)).await;
-        self.state().hanging = false;
-        self.points_left.send_modify(|left| *left = left.map(|left| left.saturating_sub(1)));
+        self.points.point("step").await;
     }
 
     /// Does a step.

@@ -107,6 +107,9 @@ pub struct ContainerSpec {
     pub health: Option<Health>,
     /// Limits of its processes that replace those of the node.
     pub ulimits: BTreeMap<String, u64>,
+    /// GPUs that no other machine uses.
+    #[codec(skip)]
+    pub gpus: u64,
     /// Capabilities beyond those of every machine.
     pub capabilities: BTreeSet<String>,
     /// Pairs of volume name and path in the machine. A volume may be mounted at several paths.

@@ -237,6 +237,11 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
                 clear.push(Step::RemoveMachine(spec.id.name.clone()));
                 create.push(Step::CreateMachine(spec.clone()));
             }
+            // It may need GPUs that others of its contract have.
+            None if spec.container.gpus > 0 => {
+                fetch.push(Step::FetchImage(spec.clone()));
+                create.push(Step::CreateMachine(spec.clone()));
+            }
             None => {
                 fetch.push(Step::FetchImage(spec.clone()));
                 create_early.push(Step::CreateMachine(spec.clone()));

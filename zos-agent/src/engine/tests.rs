@@ -83,11 +83,13 @@ impl Node {
     /// Waits until the condition holds. Checks it whenever the chain or the host changes.
     async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
         let (mut changes, mut blocks) = (self.host.changes(), self.chain.blocks());
+        let mut points = self.host.points.changes();
         let holds = async {
             while !condition(self) {
                 tokio::select! {
                     changed = changes.changed() => changed.unwrap(),
                     changed = blocks.changed() => changed.unwrap(),
+                    changed = points.changed() => changed.unwrap(),
                 }
             }
         };

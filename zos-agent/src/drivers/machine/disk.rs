@@ -76,11 +76,25 @@ impl DockerMachines {
         Ok(self.pool.limit_own(&root, limit).await?)
     }
 
+    /// Makes the subvolume to which [`Self::limit_files`] moves the engine's folder of a machine.
+    pub(super) async fn prepare_files(&self, connection: &Connection, name: &str) -> Result<(), DriverError> {
+        if connection.in_pool {
+            self.pool.ensure_subvolume(&new_files(connection, name), MAX_FILES_BYTES).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes that of a machine that couldn't be created.
+    pub(super) async fn drop_files(&self, connection: &Connection, name: &str) -> Result<(), DriverError> {
+        Ok(self.pool.delete_subvolume(&new_files(connection, name)).await?)
+    }
+
     /// Moves the engine's folder of the machine, with its log and files such as `/etc/hosts` that root in the machine can
     /// write, to a subvolume with a limit.
     pub(super) async fn limit_files(
         &self,
         connection: &Connection,
+        name: &str,
         container: &ContainerInspectResponse,
     ) -> Result<(), DriverError> {
         let id = container.id.as_deref().unwrap_or_default();
@@ -88,9 +102,8 @@ impl DockerMachines {
         if !connection.in_pool || self.pool.subvolume(&folder)?.is_some() {
             return Ok(());
         }
-        // The engine empties it when it starts.
-        let other = connection.root.join("tmp").join(id);
-        self.pool.ensure_subvolume(&other, MAX_FILES_BYTES).await?;
+        self.prepare_files(connection, name).await?;
+        let other = new_files(connection, name);
         let content = folder.join(".");
         run(&CP, &["--archive", &content.to_string_lossy(), &other.to_string_lossy()]).await?;
         renameat_with(CWD, &folder, CWD, &other, RenameFlags::EXCHANGE)
@@ -151,6 +164,11 @@ fn root(
     let file = connection.root.join("image/btrfs/layerdb/mounts").join(id).join("mount-id");
     let name = fs::read_to_string(&file).map_err(|error| io_error("read", &file, error))?;
     Ok(Some(connection.root.join("btrfs/subvolumes").join(name.trim())))
+}
+
+/// The engine empties this folder's parent when it starts.
+fn new_files(connection: &Connection, name: &str) -> PathBuf {
+    connection.root.join("tmp").join(name)
 }
 
 /// Reads a file of a machine. Its links can't lead out of it.

@@ -5,10 +5,12 @@ mod connection;
 pub(crate) mod console;
 mod container;
 mod disk;
+mod gpus;
 mod masks;
 mod names;
 mod probe;
 mod pull;
+mod seen;
 
 pub(crate) use connection::Connection;
 pub use connection::EngineChoice;
@@ -20,13 +22,14 @@ use super::{
     tools::{Tool, run},
     uplink::{self, IP},
 };
+use crate::gpus::Gpus;
 use async_trait::async_trait;
 use bollard::{
     Docker, body_full,
     errors::Error,
     models::{
         ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse,
-        HealthStatusEnum,
+        ContainerSummary, HealthStatusEnum,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
@@ -41,6 +44,7 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream, stream::FuturesUnorder
 use names::Names;
 use probe::{Due, Probes, Target};
 use pull::Images;
+use seen::Seen;
 use rustix::process::{Resource, getrlimit};
 use std::{
     collections::{BTreeSet, HashMap},
@@ -98,6 +102,9 @@ pub struct DockerMachines {
     connection: Mutex<Option<Connection>>,
     changed: Notify,
     probes: Probes,
+    seen: Seen,
+    gpus: Gpus,
+    giving_gpus: Mutex<()>,
     /// Names of images to be kept when room is short.
     wanted: SyncMutex<BTreeSet<String>>,
 }
@@ -120,6 +127,9 @@ impl DockerMachines {
             connection: Mutex::new(None),
             changed: Notify::new(),
             probes: Probes::default(),
+            seen: Seen::default(),
+            gpus: Gpus::default(),
+            giving_gpus: Mutex::default(),
             wanted: SyncMutex::default(),
         }
     }
@@ -151,6 +161,7 @@ impl DockerMachines {
                 debug!("not listening to the engine: {error:#}");
             }
             // Events may have been missed.
+            self.seen.forget(|_| true);
             self.changed.notify_one();
             sleep(LISTEN_AGAIN).await;
         }
@@ -164,7 +175,9 @@ impl DockerMachines {
         let docker = self.docker().await?;
         let mut events = Box::pin(docker.events(Some(options)));
         while let Some(event) = events.next().await {
-            event.map_err(|error| failure("listen to", &self.choice.socket, error))?;
+            let event = event.map_err(|error| failure("listen to", &self.choice.socket, error))?;
+            let container = event.actor.and_then(|actor| actor.id).unwrap_or_default();
+            self.seen.forget(|id| id == container);
             self.changed.notify_one();
         }
         Ok(())
@@ -287,18 +300,38 @@ impl DockerMachines {
         id: &str,
     ) -> Result<Option<ObservedMachine>, DriverError> {
         let Some(inspected) = self.inspect(docker, id).await? else { return Ok(None) };
-        let Some(mut machine) = observed_machine(id, &inspected) else { return Ok(None) };
+        let Some(machine) = observed_machine(id, &inspected) else { return Ok(None) };
+        let labels = inspected.config.and_then(|config| config.labels).unwrap_or_default();
+        Ok(Some(self.checked(machine, &labels)))
+    }
+
+    async fn observe_listed(
+        &self,
+        docker: &Docker,
+        listed: &ContainerSummary,
+    ) -> Result<Option<ObservedMachine>, DriverError> {
+        let (Some(id), Some(labels)) = (&listed.id, &listed.labels) else { return Ok(None) };
+        if let Some(machine) = self.seen.unchanged(listed) {
+            return Ok(Some(self.checked(machine, labels)));
+        }
+        let Some(inspected) = self.inspect(docker, id).await? else { return Ok(None) };
+        let Some(machine) = observed_machine(id, &inspected) else { return Ok(None) };
+        self.seen.note(id, &machine);
+        Ok(Some(self.checked(machine, labels)))
+    }
+
+    /// Adds what the engine doesn't tell of a machine: what the agent's own check says, and whether the agent stopped it.
+    fn checked(&self, mut machine: ObservedMachine, labels: &HashMap<String, String>) -> ObservedMachine {
         match &mut machine.state {
             MachineState::Running { ip, condition } => {
-                let labels = inspected.config.as_ref().and_then(|config| config.labels.as_ref());
-                let target = labels.and_then(|labels| Target::parse(labels.get(names::PROBE)?));
+                let target = labels.get(names::PROBE).and_then(|label| Target::parse(label));
                 if let Some(target) = target {
                     *condition = self.probes.condition(machine.id.contract, &machine.instance, *ip, target);
                 }
             }
             MachineState::Stopped { exit, .. } => *exit = exit.filter(|_| !self.mark(&machine.id).exists()),
         }
-        Ok(Some(machine))
+        machine
     }
 
     /// A file that is there while a machine is stopped by the agent, which its exit code doesn't tell.
@@ -349,6 +382,34 @@ impl DockerMachines {
         Ok(false)
     }
 
+    async fn create_container(
+        &self,
+        connection: &Connection,
+        name: &str,
+        spec: &MachineSpec,
+        binds: &[Bind],
+    ) -> Result<(), DriverError> {
+        let docker = &connection.docker;
+        let reference = self.common.names.image(&spec.id, &spec.hash);
+        let image = docker.inspect_image(&reference).await;
+        let image = image.map_err(|error| self.make_failure("create", &spec.id, error))?;
+        let mut config = image.config.unwrap_or_default();
+        let paths = config.volumes.take().unwrap_or_default();
+        let mut mounts = self.image_volumes(connection, spec, paths, binds).await?;
+        mounts.extend_from_slice(binds);
+        self.prepare(connection, binds)?;
+        let mut body = container::container(&self.common, spec, reference, &config, &mounts);
+        let _giving = self.give_gpus(docker, spec, &mut body).await?;
+        let options = CreateContainerOptionsBuilder::default().name(name).build();
+        let (prepared, created) =
+            futures::join!(self.prepare_files(connection, name), docker.create_container(Some(options), body));
+        if let Err(error) = created {
+            self.drop_files(connection, name).await?;
+            return Err(self.make_failure("create", &spec.id, error));
+        }
+        prepared
+    }
+
     /// Removes the engine's names of the contract's volumes. Their content stays in the pool.
     async fn remove_volume_names(&self, docker: &Docker, contract: ContractId) -> Result<(), DriverError> {
         let labels = self.common.names.contract_labels(contract);
@@ -377,9 +438,9 @@ impl MachineDriver for DockerMachines {
             .map_err(|error| failure("list the containers of", &self.choice.socket, error))?;
         let inspects: Vec<_> = containers
             .iter()
-            .filter_map(|found| Some((found.id.as_deref()?, names::contract(found.labels.as_ref()?)?)))
-            .map(|(id, contract)| {
-                let inspect = timeout(INSPECT_TIMEOUT, self.observe_machine(&docker, id));
+            .filter_map(|found| Some((found, names::contract(found.labels.as_ref()?)?)))
+            .map(|(found, contract)| {
+                let inspect = timeout(INSPECT_TIMEOUT, self.observe_listed(&docker, found));
                 inspect.map(move |inspected| (contract, inspected)).boxed()
             })
             .collect();
@@ -409,6 +470,7 @@ impl MachineDriver for DockerMachines {
             .map_err(|error| failure("list the networks of", &self.choice.socket, error))?;
         let networks = networks.iter().filter_map(|network| names::contract(network.labels.as_ref()?));
         let observed = ObservedMachines { machines, networks: networks.collect(), unreadable };
+        self.seen.forget(|id| !containers.iter().any(|found| found.id.as_deref() == Some(id)));
         self.probes.keep(|instance| observed.machines.iter().any(|machine| machine.instance == instance));
         Ok(observed)
     }
@@ -434,26 +496,18 @@ impl MachineDriver for DockerMachines {
         let connection = self.connection().await?;
         let docker = &connection.docker;
         let name = self.common.names.container(&spec.id);
-        self.ensure_network(docker, spec.id.contract).await?;
-        let reference = self.common.names.image(&spec.id, &spec.hash);
-        if !self.is_created(docker, &name, spec).await? {
-            let image = docker.inspect_image(&reference).await;
-            let image = image.map_err(|error| self.make_failure("create", &spec.id, error))?;
-            let mut config = image.config.unwrap_or_default();
-            let paths = config.volumes.take().unwrap_or_default();
-            let mut mounts = self.image_volumes(&connection, spec, paths, binds).await?;
-            mounts.extend_from_slice(binds);
-            self.prepare(&connection, binds)?;
-            let body = container::container(&self.common, spec, reference, &config, &mounts);
-            let options = CreateContainerOptionsBuilder::default().name(&name).build();
-            let created = docker.create_container(Some(options), body).await;
-            created.map_err(|error| self.make_failure("create", &spec.id, error))?;
-        }
+        let is_created = self.is_created(docker, &name, spec).await?;
+        let creating = async {
+            if is_created { Ok(()) } else { self.create_container(&connection, &name, spec, binds).await }
+        };
+        // The container needs it only when it is started.
+        let network = self.ensure_network(docker, spec.id.contract);
+        futures::try_join!(network, creating)?;
         let Some(container) = self.inspect(docker, &name).await? else {
             return Err(DriverError::transient(format!("the machine {} has vanished", spec.id)));
         };
-        self.limit_root(&connection, spec, &container).await?;
-        self.limit_files(&connection, &container).await?;
+        let root = self.limit_root(&connection, spec, &container);
+        futures::try_join!(root, self.limit_files(&connection, &name, &container))?;
         self.hand_over(&connection, &container, binds).await
     }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The agent is killed before and after each step of each change of a contract. What the next one makes of it is what
-//! an agent makes that lives.
+//! The agent is killed before and after each step of each change of a contract, at each call of the chain, and at each
+//! place that a report is on its way there. What the next agent makes of it is what one makes that lives.
 
 use super::*;
 use crate::drivers::fake::World;
 use futures::future::join_all;
+use std::collections::BTreeSet;
 
 /// What happens to a contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,7 @@ fn body(mib: u64, greeting: &str, other: &str) -> String {
 
 impl Change {
     async fn prepare(self, node: &Node) {
+        node.chain.give_addresses(1);
         if self == Self::Deploy {
             return;
         }
@@ -63,53 +65,65 @@ impl Change {
             Self::Deploy | Self::Update | Self::BadUpdate => is_answered,
             Self::Pause => !node.is_up("web") && !node.is_up("db"),
             Self::Resume => node.is_up("web") && node.is_up("db"),
-            Self::Cancel => node.host.is_empty(),
+            Self::Cancel => node.host.is_empty() && !node.chain.is_cooling_down(1),
         }
     }
 
-    /// Waits until the change is over and nothing is left to do, or a step hangs; returns whether one does.
-    async fn hangs(self, node: &Node) -> bool {
-        node.until("a step hangs or the change is over", |node| node.host.hangs() || self.is_over(node))
-            .await;
-        if !node.host.hangs() {
+    /// Waits until the change is over and nothing is left to do, or something hangs; returns where.
+    async fn hangs_at(self, node: &Node) -> Option<&'static str> {
+        let points = &node.host.points;
+        let hangs = || points.hangs_at().is_some();
+        node.until("something hangs or the change is over", |node| hangs() || self.is_over(node)).await;
+        if !hangs() {
             node.host.crash("web", false);
             let is_quiet = |node: &Node| node.host.observations_since_change() >= 4;
-            node.until("a step hangs or nothing is left to do", |node| node.host.hangs() || is_quiet(node))
-                .await;
+            node.until("something hangs or nothing is left to do", |node| hangs() || is_quiet(node)).await;
         }
-        node.host.hangs()
+        points.hangs_at()
     }
 
-    /// Makes the change, and kills the agent after so many points of it; returns whether it was killed.
-    async fn ends(self, kill_after: Option<u32>) -> (End, bool) {
+    /// Makes the change, and kills the agent after so many points of it; returns where it was killed.
+    async fn ends(self, kill_after: Option<u32>) -> (End, Option<&'static str>) {
         let mut node = Node::new();
+        node.chain.points = node.host.points.clone();
         node.timing.observe_every = Duration::from_millis(20);
         node.start();
         self.prepare(&node).await;
-        node.host.hang_after(kill_after);
+        node.host.points.hang_after(kill_after);
         self.make(&node);
-        let is_killed = self.hangs(&node).await;
-        if is_killed {
+        let killed_at = self.hangs_at(&node).await;
+        if killed_at.is_some() {
             node.kill().await;
-            node.host.hang_after(None);
+            node.host.points.hang_after(None);
             node.start();
             node.until_another_came_and_went().await;
-            self.hangs(&node).await;
+            self.hangs_at(&node).await;
         }
-        ((node.chain.contract_state(1), node.chain.active(1), node.host.world()), is_killed)
+        ((node.chain.contract_state(1), node.chain.active(1), node.host.world()), killed_at)
     }
 
-    /// Returns how often the agent was killed.
-    async fn survives_kills(self) -> u32 {
+    /// Returns where the agent was killed.
+    async fn survives_kills(self) -> BTreeSet<&'static str> {
         let (expected, _) = self.ends(None).await;
+        let mut places = BTreeSet::new();
         for points in 0.. {
-            let (end, is_killed) = self.ends(Some(points)).await;
-            assert_eq!(end, expected, "{self:?}, killed after {points} points");
-            if !is_killed {
-                return points;
-            }
+            let (end, killed_at) = self.ends(Some(points)).await;
+            assert_eq!(end, expected, "{self:?}, killed after {points} points, at {killed_at:?}");
+            let Some(place) = killed_at else { break };
+            places.insert(place);
         }
-        unreachable!("steps end")
+        places
+    }
+
+    /// Places at which it can be interrupted.
+    fn places(self) -> BTreeSet<&'static str> {
+        let answers = ["in a block", "in the pool", "not submitted"];
+        let more: &[&str] = match self {
+            Self::Deploy | Self::Update | Self::BadUpdate => &["body"],
+            Self::Pause | Self::Resume => return BTreeSet::from(["body", "contracts", "step"]),
+            Self::Cancel => &["awaits_release", "closed"],
+        };
+        ["contracts", "step"].into_iter().chain(answers).chain(more.iter().copied()).collect()
     }
 }
 
@@ -121,7 +135,8 @@ impl Node {
 
 #[tokio::test]
 async fn a_kill_at_any_step_changes_no_end() {
-    let kills = join_all(CHANGES.map(Change::survives_kills)).await;
-    // A pause has the fewest: it stops two machines.
-    assert!(kills.iter().all(|kills| *kills >= 4), "{kills:?}");
+    let killed = join_all(CHANGES.map(Change::survives_kills)).await;
+    for (change, killed) in CHANGES.into_iter().zip(killed) {
+        assert!(killed.is_superset(&change.places()), "{change:?}: {killed:?}");
+    }
 }

@@ -81,15 +81,15 @@ async fn partly_removed_contract_is_not_released() {
     node.until_deployed(1).await;
     node.kill().await;
     node.chain.close(1);
-    node.host.hang_after(Some(1));
+    node.host.points.hang_after(Some(1));
     node.timing.look_every = Duration::ZERO;
     node.start();
-    node.until("its removal hangs", |node| node.host.hangs()).await;
+    node.until("its removal hangs", |node| node.host.points.hangs_at().is_some()).await;
     let observations = node.host.observations();
     node.until("the agent has observed twice", |node| node.host.observations() >= observations + 2).await;
     assert_eq!(node.chain.reports("released"), []);
 
-    node.host.hang_after(None);
+    node.host.points.hang_after(None);
     node.until("its addresses are free", |node| !node.chain.is_cooling_down(1)).await;
     assert!(node.host.is_empty());
 }

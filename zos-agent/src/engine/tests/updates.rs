@@ -205,9 +205,9 @@ async fn progress_is_reported_until_the_answer() {
     node.until("no more progress is reported", |node| node.reported_progress(1).is_none()).await;
 
     // A restart of a confirmed version needs no answer.
-    node.host.hang_after(Some(0));
+    node.host.points.hang_after(Some(0));
     node.host.lose(1, "web");
-    node.until("the start hangs", |node| node.host.hangs()).await;
+    node.until("the start hangs", |node| node.host.points.hangs_at().is_some()).await;
     let observations = node.host.observations();
     node.until("the agent has observed twice", |node| node.host.observations() >= observations + 2).await;
     assert_eq!(node.reported_progress(1), None);
