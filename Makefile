@@ -96,6 +96,10 @@ bench: requirements ## Measure calls and blocks with up to a million contracts, 
 bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside bare containers
 	@$(AS_ROOT) $(PROGRAMS)/bench-agent $(COUNTS)
 
+.PHONY: bench-peer
+bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
+	@$(AS_ROOT) $(PROGRAMS)/bench-peer
+
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 	rm -f fuzz/seeds/*
@@ -103,15 +107,18 @@ seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 		-E 'binary(grid) and not test(/^(fuzz|random)::/)'
 
 .PHONY: fuzz
-fuzz: setup ## Search for calls that break an invariant: with libFuzzer, or without it on stable
+fuzz: setup ## Search for calls and frames that break an invariant: with libFuzzer, or without it on stable
 	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
 		mkdir -p fuzz/corpus; cp Cargo.lock fuzz/Cargo.lock; \
 		SKIP_WASM_BUILD=1 cargo +nightly fuzz run history fuzz/corpus fuzz/seeds -- \
 			-max_len=4096 -max_total_time=$(or $(FUZZ_SECONDS),3600); \
+		mkdir -p fuzz/corpus-peer; \
+		SKIP_WASM_BUILD=1 cargo +nightly fuzz run peer fuzz/corpus-peer -- \
+			-max_len=4096 -max_total_time=$(or $(FUZZ_SECONDS),3600); \
 	else \
 		set -a; . "$(CACHE)/wasm.env"; set +a; \
 		PROPTEST_CASES=$(or $(FUZZ_CASES),20000) cargo nextest run --locked --workspace \
-			-E 'binary(grid) and test(/^(fuzz|random)::/)'; \
+			-E '(binary(grid) and test(/^(fuzz|random)::/)) or binary(frames)'; \
 	fi
 
 .PHONY: clean

@@ -21,6 +21,8 @@ use tokio::{
 const CONNECT_WITHIN: Duration = Duration::from_secs(15);
 /// The time that a node has to begin an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// Bytes that are copied at a time in each direction of a forwarded port.
+const COPY_BYTES: usize = 64 * 1024;
 
 /// The secret half of a peer key, of a person's device or a bot. Debug output doesn't have it.
 #[derive(Clone)]
@@ -176,10 +178,11 @@ impl NodePeer {
         }
     }
 
-    /// Connects `local` with a TCP port of a machine until both sides have ended.
+    /// Connects `local` with a TCP port of a machine until both sides have ended. A side that breaks breaks the other
+    /// one off; `local`, given by reference, is left to be closed as broken.
     ///
     /// # Errors
-    /// If the connection breaks, or nothing listens there.
+    /// If either side breaks, or nothing listens there.
     pub async fn forward(
         &self,
         contract: ContractId,
@@ -188,8 +191,12 @@ impl NodePeer {
     ) -> Result<(), PeerError> {
         let mut call = self.ask(contract, Ask::Forward(to)).await?;
         call.ready().await?;
-        let mut remote = io::join(call.receive, call.send);
-        io::copy_bidirectional(&mut local, &mut remote).await.map_err(FrameError::from)?;
+        let (mut input, Output(receive)) = call.split();
+        let mut remote = io::join(receive, &mut input.stream);
+        io::copy_bidirectional_with_sizes(&mut local, &mut remote, COPY_BYTES, COPY_BYTES)
+            .await
+            .map_err(FrameError::from)?;
+        input.finish();
         Ok(())
     }
 

@@ -7,6 +7,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Upper limit of the bytes in a frame, beside its header.
 pub const MAX_FRAME_BYTES: usize = 65_536;
+/// Upper limit of a UDP datagram.
+pub const MAX_DATAGRAM_BYTES: usize = 65_535;
 
 const MESSAGE: u8 = 0;
 const DATA: u8 = 1;

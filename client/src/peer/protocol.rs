@@ -25,9 +25,9 @@ pub struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Ask {
-    /// [`Message::Status`].
+    /// How the contract's workloads fare: [`Message::Status`].
     Status {},
-    /// [`Message::Stats`].
+    /// What its machines use: [`Message::Stats`].
     Stats {},
     /// A [`Message::Event`] for each of the last events, and for those to come.
     Events {
@@ -96,7 +96,7 @@ pub struct Exec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TerminalSize {
-    /// Lines.
+    /// Number of lines.
     pub rows: u16,
     /// Characters of a line.
     pub columns: u16,
@@ -108,9 +108,9 @@ pub struct TerminalSize {
 pub struct Forward {
     /// Name of the machine.
     pub workload: String,
-    /// Transport protocol.
+    /// How its program is spoken to.
     pub protocol: Protocol,
-    /// Its port.
+    /// Port on which a program of the machine listens.
     pub port: u16,
 }
 
@@ -118,10 +118,10 @@ pub struct Forward {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
-    /// TCP.
+    /// A connection, without frames.
     #[default]
     Tcp,
-    /// UDP.
+    /// Datagrams, one in each frame.
     Udp,
 }
 
@@ -151,7 +151,7 @@ pub enum Message {
     Event(Event),
     /// The program has ended with this code; 128 and more are signals.
     Exit {
-        /// Exit code.
+        /// Code with which the program ended.
         code: i64,
     },
     /// It can't be done, or ends before its time. Nothing follows.
@@ -206,6 +206,8 @@ pub enum FailedCode {
     NotFound,
     /// The machine doesn't run.
     NotRunning,
+    /// The contract or its twin has as many streams open as the node allows.
+    TooMany,
     /// The contract has closed, or the caller's key is none of its owner's any more.
     Closed,
     /// The node failed.

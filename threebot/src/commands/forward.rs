@@ -20,7 +20,7 @@ use std::{
 use tfgrid_client::{
     peer::{
         NodePeer, PeerError,
-        frame::Frame,
+        frame::{Frame, MAX_DATAGRAM_BYTES},
         protocol::{Ask, Forward as Wanted, Protocol},
     },
     primitives::ContractId,
@@ -32,8 +32,6 @@ use tokio::{
     time::sleep,
 };
 
-/// Limit of a UDP datagram.
-const DATAGRAM_BYTES: usize = 65_535;
 /// Programs that send datagrams at the same time.
 const MAX_PROGRAMS: usize = 100;
 /// Datagrams of one program that wait to be sent.
@@ -203,14 +201,16 @@ async fn serve_tcp(
 ) {
     let mut connections = JoinSet::new();
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((mut stream, _)) = listener.accept().await else {
             sleep(AGAIN).await;
             continue;
         };
         while connections.try_join_next().is_some() {}
         let (peer, to) = (peer.clone(), to.clone());
         connections.spawn(async move {
-            if let Err(error) = peer.forward(contract, to, stream).await {
+            if let Err(error) = peer.forward(contract, to, &mut stream).await {
+                // The program must not take it for the machine's end.
+                drop(stream.set_zero_linger());
                 told(&error, json);
             }
         });
@@ -227,7 +227,7 @@ async fn serve_udp(
 ) {
     let mut programs: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut streams = JoinSet::new();
-    let mut bytes = vec![0; DATAGRAM_BYTES];
+    let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
     loop {
         let Ok((count, from)) = socket.recv_from(&mut bytes).await else { continue };
         while streams.try_join_next().is_some() {}

@@ -4,6 +4,7 @@
 use crate::{chain::desired::Workloads, drivers::WorkloadId, store::Store};
 use anyhow::{Context, Result};
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
 };
@@ -71,13 +72,16 @@ impl Holds {
         self.lock().contains(&(id.contract, id.name.clone()))
     }
 
-    /// The workloads, with those machines marked.
-    pub fn mark(&self, workloads: &Workloads) -> Workloads {
-        let mut workloads = workloads.clone();
-        for spec in &mut workloads.machines {
+    /// The workloads, with those machines marked; borrowed if there are none, as nearly always.
+    pub fn mark<'a>(&self, workloads: &'a Workloads) -> Cow<'a, Workloads> {
+        if !workloads.machines.iter().any(|spec| self.contains(&spec.id)) {
+            return Cow::Borrowed(workloads);
+        }
+        let mut marked = workloads.clone();
+        for spec in &mut marked.machines {
             spec.is_held = self.contains(&spec.id);
         }
-        workloads
+        Cow::Owned(marked)
     }
 
     /// Forgets the machines of contracts that are gone.

@@ -37,6 +37,7 @@ use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
 use releases::Releases;
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
@@ -420,7 +421,7 @@ impl Engine {
             let goal = match desired.active.workloads() {
                 _ if is_unreadable => Goal::Keep,
                 _ if paused => Goal::Halt,
-                Some(workloads) => Goal::Resume(self.holds.mark(workloads)),
+                Some(workloads) => Goal::Resume(self.holds.mark(workloads).into_owned()),
                 None => Goal::Keep,
             };
             goals.insert(contract, goal);
@@ -444,8 +445,10 @@ impl Engine {
             self.reject_what_is_too_much(desired, version, there);
             let may_run = !waits && self.progress.get(&contract).is_none_or(|p| p.rejection().is_none());
             let mut goal = goal(desired, self.target(desired), may_run, there);
-            if let Goal::Run { workloads, .. } = &mut goal {
-                *workloads = self.holds.mark(workloads);
+            if let Goal::Run { workloads, .. } = &mut goal
+                && let Cow::Owned(marked) = self.holds.mark(workloads)
+            {
+                *workloads = marked;
             }
             goals.insert(contract, goal);
         }
@@ -580,7 +583,8 @@ impl Engine {
                 progress.halted();
                 continue;
             };
-            let workloads = &self.holds.mark(workloads);
+            let marked = self.holds.mark(workloads);
+            let workloads = &*marked;
             if self.reconciler.purpose(*contract).is_some() {
                 continue;
             }

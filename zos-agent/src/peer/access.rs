@@ -11,7 +11,7 @@ use std::{
 use tfgrid_primitives::{ContractId, PublicKey, TwinId};
 use tokio::{
     sync::watch,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 use tracing::warn;
 
@@ -20,6 +20,8 @@ use tracing::warn;
 const READ_EVERY: Duration = Duration::from_secs(20);
 /// Limit for reading all twins.
 const READ_WITHIN: Duration = Duration::from_secs(20);
+/// Keys are forgotten after so long a time without a finalized head: the chain may have removed them since.
+const KNOWN_FOR: Duration = Duration::from_secs(3_600);
 /// Twins that are read at the same time.
 const MAX_READS: usize = 16;
 
@@ -48,10 +50,10 @@ impl Known {
         self.keys.contains_key(key)
     }
 
-    /// Whether the key is one of the contract's owner.
-    pub fn permits(&self, key: &PublicKey, contract: ContractId) -> bool {
-        let owner = self.owners.get(&contract);
-        owner.is_some_and(|owner| self.keys.get(key).is_some_and(|twins| twins.contains(owner)))
+    /// The contract's owner, if the key is one of its.
+    pub fn owner(&self, key: &PublicKey, contract: ContractId) -> Option<TwinId> {
+        let owner = self.owners.get(&contract).copied();
+        owner.filter(|owner| self.keys.get(key).is_some_and(|twins| twins.contains(owner)))
     }
 }
 
@@ -60,6 +62,7 @@ pub struct Keeper {
     chain: Arc<dyn Chain>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     known: watch::Sender<Arc<Known>>,
+    known_for: Duration,
 }
 
 impl Keeper {
@@ -69,13 +72,22 @@ impl Keeper {
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         known: watch::Sender<Arc<Known>>,
     ) -> Self {
-        Self { chain, snapshots, known }
+        Self { chain, snapshots, known, known_for: KNOWN_FOR }
     }
 
     /// Reads the owners' keys, for ever.
     pub async fn run(mut self) {
         let mut read_at = None;
-        while self.snapshots.changed().await.is_ok() {
+        loop {
+            match timeout(self.known_for, self.snapshots.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    warn!("owners are forgotten: no finalized head for {:?}", self.known_for);
+                    self.publish(Known::default());
+                    continue;
+                }
+            }
             let Some(snapshot) = self.snapshots.borrow_and_update().clone() else { continue };
             let owners: BTreeMap<_, _> =
                 snapshot.contracts.iter().map(|(id, desired)| (*id, desired.contract.twin)).collect();
@@ -122,15 +134,31 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::fake::FakeChain;
 
     #[test]
     fn a_key_serves_the_contracts_of_its_twins_only() {
         let twins = BTreeMap::from([(1, vec![[1; 32], [9; 32]]), (2, vec![[2; 32], [9; 32]]), (3, vec![])]);
         let known = Known::new(twins, BTreeMap::from([(10, 1), (20, 2), (30, 3)]));
-        assert!(known.permits(&[1; 32], 10) && known.permits(&[9; 32], 10) && known.permits(&[9; 32], 20));
+        for (key, contract, owner) in [([1; 32], 10, 1), ([9; 32], 10, 1), ([9; 32], 20, 2)] {
+            assert_eq!(known.owner(&key, contract), Some(owner), "{contract}");
+        }
         for (key, contract) in [([1; 32], 20), ([1; 32], 30), ([1; 32], 11), ([4; 32], 10)] {
-            assert!(!known.permits(&key, contract), "{contract}");
+            assert_eq!(known.owner(&key, contract), None, "{contract}");
         }
         assert!(known.knows(&[9; 32]) && !known.knows(&[4; 32]));
+    }
+
+    #[tokio::test]
+    async fn keys_are_forgotten_without_finalized_heads() {
+        let owner = Known::new(BTreeMap::from([(1, vec![[1; 32]])]), BTreeMap::from([(10, 1)]));
+        let (known, mut forgotten) = watch::channel(Arc::new(owner));
+        let (_no_heads, snapshots) = watch::channel(None);
+        let mut keeper = Keeper::new(Arc::new(FakeChain::new()), snapshots, known);
+        keeper.known_for = Duration::from_millis(50);
+        let keeping = tokio::spawn(keeper.run());
+        let forgets = forgotten.wait_for(|known| !known.knows(&[1; 32]));
+        assert!(timeout(Duration::from_secs(10), forgets).await.unwrap().is_ok());
+        keeping.abort();
     }
 }

@@ -25,7 +25,7 @@ use tfgrid_client::peer::{
     frame::{Frame, FrameError},
     protocol::{Ask, Failed, FailedCode, Message, Request},
 };
-use tfgrid_primitives::PublicKey;
+use tfgrid_primitives::{ContractId, PublicKey, TwinId};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -39,6 +39,9 @@ const MAX_HANDSHAKES_OF_NETWORK: usize = 8;
 /// Connections at the same time, and of one key.
 const MAX_CONNECTIONS: usize = 1_024;
 const MAX_CONNECTIONS_OF_KEY: usize = 4;
+/// Answers at the same time about one contract, and to all keys of one twin.
+const MAX_ANSWERS_OF_CONTRACT: usize = 512;
+const MAX_ANSWERS_OF_TWIN: usize = 1_024;
 /// Limit for a handshake: a caller who doesn't go on keeps its place for so long.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
 /// Limit for the request on a stream that was opened.
@@ -75,13 +78,15 @@ struct Caller {
     sources: Sources,
     connections: Counts<PublicKey>,
     handshakes: Counts<Network>,
+    of_contract: Counts<ContractId>,
+    of_twin: Counts<TwinId>,
 }
 
 impl Server {
     /// Serves on this endpoint once it runs.
     pub fn new(endpoint: &super::PeerEndpoint, streams: Streams, sources: Sources) -> Self {
-        let (connections, handshakes) = Default::default();
-        let caller = Caller { streams, sources, connections, handshakes };
+        let (connections, handshakes, of_contract, of_twin) = Default::default();
+        let caller = Caller { streams, sources, connections, handshakes, of_contract, of_twin };
         Self { endpoint: endpoint.endpoint.clone(), caller: Arc::new(caller) }
     }
 
@@ -176,11 +181,20 @@ impl Caller {
         receive: RecvStream,
     ) -> Result<(), Failed> {
         let mut known = self.sources.known.clone();
-        if !known.borrow_and_update().permits(&key, contract) {
+        let Some(owner) = known.borrow_and_update().owner(&key, contract) else {
             let message = format!("your twin has no contract {contract} on this node");
             return Err(failed(FailedCode::NotFound, &message));
-        }
-        let ends = known.wait_for(|known| !known.permits(&key, contract));
+        };
+        let of_contract = Place::take(&self.of_contract, contract, MAX_ANSWERS_OF_CONTRACT);
+        let of_twin = Place::take(&self.of_twin, owner, MAX_ANSWERS_OF_TWIN);
+        let (Some(_of_contract), Some(_of_twin)) = (of_contract, of_twin) else {
+            let message = format!(
+                "the node answers {MAX_ANSWERS_OF_CONTRACT} requests about a contract and {MAX_ANSWERS_OF_TWIN} of a \
+                 twin at the same time: end some that last, such as those that follow"
+            );
+            return Err(failed(FailedCode::TooMany, &message));
+        };
+        let ends = known.wait_for(|known| known.owner(&key, contract).is_none());
         let stopped = reply.stream.stopped();
         let stopped = async {
             // What is finished and received isn't stopped: the other direction may go on.

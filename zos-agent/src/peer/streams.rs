@@ -26,25 +26,28 @@ use std::{
     time::Duration,
 };
 use tfgrid_client::peer::{
-    frame::{Frame, MAX_FRAME_BYTES},
+    frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
     protocol::{
         Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
     },
 };
 use tfgrid_primitives::{ContractId, text::printable};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional, join, split},
+    io::{
+        AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional_with_sizes, join,
+        split,
+    },
     net::{TcpStream, UdpSocket},
     sync::watch,
     time::{sleep, timeout},
 };
 
+/// Bytes that are copied at a time in each direction of a forwarded port.
+const COPY_BYTES: usize = 64 * 1024;
 /// Limit for a port of a machine to take a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A forwarded UDP port without a datagram in either direction for so long ends.
 const UDP_IDLE: Duration = Duration::from_secs(60);
-/// Limit of a UDP datagram.
-const DATAGRAM_BYTES: usize = 65_535;
 /// How often the exit code of a program is asked for, after its output has ended.
 const EXIT_EVERY: Duration = Duration::from_millis(50);
 /// Limit for that exit code.
@@ -440,9 +443,12 @@ async fn exit_code(program: &Program) -> Result<i64, Failed> {
 
 async fn forward_tcp(mut stream: TcpStream, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
     let mut caller = join(receive, reply.raw());
-    // Either end may break the connection: the other one must not take that for its end.
-    let copied = copy_bidirectional(&mut stream, &mut caller).await;
-    copied.map(drop).map_err(|error| failed(FailedCode::Closed, &error.to_string()))
+    let copied = copy_bidirectional_with_sizes(&mut stream, &mut caller, COPY_BYTES, COPY_BYTES).await;
+    copied.map(drop).map_err(|error| {
+        // The machine must not take it for the caller's end.
+        drop(stream.set_zero_linger());
+        failed(FailedCode::Closed, &error.to_string())
+    })
 }
 
 async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
@@ -453,7 +459,7 @@ async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
 
 /// Passes datagrams in both directions until the caller ends it, or none comes.
 async fn forward_udp(socket: UdpSocket, reply: &mut Reply, mut receive: RecvStream) -> Result<(), Failed> {
-    let mut bytes = vec![0; DATAGRAM_BYTES];
+    let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
     let (passed, mut passes) = watch::channel(());
     let incoming = async {
         while let Ok(Some(Frame::Data(datagram))) = Frame::<()>::read(&mut receive).await {

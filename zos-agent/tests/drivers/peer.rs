@@ -6,11 +6,16 @@ use iroh::{
     Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey,
     endpoint::{Connection, ConnectionError, RecvStream, presets},
 };
-use std::{collections::BTreeMap, net::UdpSocket};
+use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use std::{
+    collections::BTreeMap,
+    io::ErrorKind,
+    net::{Ipv4Addr, UdpSocket},
+};
 use tfgrid_client::peer::{
     Device, NodeAddress, NodePeer, PeerError, TOO_MANY, UNKNOWN_CALLER,
     frame::Frame,
-    protocol::{ALPN, Ask, Exec, FailedCode, Forward, Message, Protocol, TerminalSize},
+    protocol::{ALPN, Ask, Exec, FailedCode, Forward, Logs, Message, Protocol, Request, TerminalSize},
 };
 use zos_agent::{
     engine::{Holds, observed::ObservedContract},
@@ -275,21 +280,26 @@ async fn a_terminal_shows_any_bytes() {
     desk.close().await;
 }
 
-/// Listens in the machine, and sends each datagram back while the test lasts.
-fn echo_datagrams(desk: &Desk, port: u16) {
+/// A socket in the network of the machine.
+fn in_machine<T: Send + 'static>(desk: &Desk, open: impl FnOnce() -> T + Send + 'static) -> T {
     let pid = desk.host.docker(&["inspect", "--format", "{{.State.Pid}}", &desk.host.name(&desk.machine.id)]);
     let namespace = fs::File::open(format!("/proc/{}/ns/net", pid.trim())).unwrap();
-    let (listens, listening) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let opening = move || {
         enter(&namespace);
-        let socket = UdpSocket::bind(("0.0.0.0", port)).unwrap();
-        listens.send(()).unwrap();
+        open()
+    };
+    std::thread::spawn(opening).join().unwrap()
+}
+
+/// Listens in the machine, and sends each datagram back while the test lasts.
+fn echo_datagrams(desk: &Desk, port: u16) {
+    let socket = in_machine(desk, move || UdpSocket::bind(("0.0.0.0", port)).unwrap());
+    std::thread::spawn(move || {
         let mut bytes = [0; 2048];
         while let Ok((count, from)) = socket.recv_from(&mut bytes) {
             socket.send_to(&bytes[..count], from).unwrap();
         }
     });
-    listening.recv().unwrap();
 }
 
 #[tokio::test]
@@ -309,4 +319,163 @@ async fn datagrams_are_forwarded_both_ways() {
         assert_eq!(answer, Some(Frame::Data(datagram.to_vec())));
     }
     desk.close().await;
+}
+
+/// Connects a program of this computer with a port of the machine; returns both ends, and the forwarding.
+async fn forwarded(
+    desk: &Desk,
+    caller: Arc<NodePeer>,
+    port: u16,
+) -> (TcpStream, TcpStream, JoinHandle<Result<(), PeerError>>) {
+    let listener = in_machine(desk, move || TcpListener::bind(("0.0.0.0", port)).unwrap());
+    let here = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let program = TcpStream::connect(here.local_addr().unwrap()).unwrap();
+    let local = here.accept().unwrap().0;
+    local.set_nonblocking(true).unwrap();
+    let mut local = tokio::net::TcpStream::from_std(local).unwrap();
+    let contract = desk.machine.id.contract;
+    let to = Forward { workload: desk.machine.id.name.clone(), protocol: Protocol::Tcp, port };
+    let forwarding = tokio::spawn(async move { caller.forward(contract, to, &mut local).await });
+    let server = tokio::task::spawn_blocking(move || listener.accept().unwrap().0);
+    let server = timeout(LIMIT, server).await.unwrap().unwrap();
+    for end in [&program, &server] {
+        end.set_read_timeout(Some(LIMIT)).unwrap();
+    }
+    (program, server, forwarding)
+}
+
+/// Closes a connection as broken.
+fn break_off(stream: TcpStream) {
+    stream.set_nonblocking(true).unwrap();
+    tokio::net::TcpStream::from_std(stream).unwrap().set_zero_linger().unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_broken_connection_is_broken_at_the_other_end() {
+    let desk = Desk::open().await;
+    let caller = Arc::new(desk.caller(&desk.owner).await);
+    let (mut program, mut server, forwarding) = forwarded(&desk, caller.clone(), 80).await;
+    let (mut asked, mut answered) = ([0; 3], [0; 6]);
+    program.write_all(b"ask").unwrap();
+    program.shutdown(std::net::Shutdown::Write).unwrap();
+    let server = tokio::task::spawn_blocking(move || {
+        server.read_exact(&mut asked).unwrap();
+        assert_eq!(server.read(&mut [0]).unwrap(), 0, "an end is an end");
+        server.write_all(b"answer").unwrap();
+    });
+    server.await.unwrap();
+    let program = tokio::task::spawn_blocking(move || program.read_exact(&mut answered).map(|()| answered));
+    assert_eq!(&program.await.unwrap().unwrap(), b"answer");
+    forwarding.await.unwrap().unwrap();
+
+    let (program, mut server, forwarding) = forwarded(&desk, caller.clone(), 81).await;
+    break_off(program);
+    let read = tokio::task::spawn_blocking(move || server.read(&mut [0])).await.unwrap();
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert!(forwarding.await.unwrap().is_err());
+
+    let (_program, server, forwarding) = forwarded(&desk, caller, 82).await;
+    break_off(server);
+    let ended = timeout(LIMIT, forwarding).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(PeerError::Stream(_))), "{ended:?}");
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn answers_about_one_contract_are_limited() {
+    let desk = Desk::open().await;
+    let contract = desk.machine.id.contract;
+    let peers = [desk.caller(&desk.owner).await, desk.caller(&desk.owner).await];
+    let mut calls = Vec::new();
+    for peer in &peers {
+        for _ in 0..256 {
+            calls.push(peer.ask(contract, Ask::Events { follow: true }).await.unwrap());
+        }
+    }
+    let another = desk.caller(&desk.owner).await;
+    let begun = Instant::now();
+    let refused = loop {
+        match another.stats(contract).await {
+            Ok(_) => assert!(begun.elapsed() < LIMIT, "there is no limit"),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(&refused, PeerError::Failed(failed) if failed.code == FailedCode::TooMany), "{refused}");
+    assert!(desk.caller(&desk.neighbour).await.stats(NEIGHBOURS_CONTRACT).await.is_ok());
+    drop(calls);
+    let begun = Instant::now();
+    while another.stats(contract).await.is_err() {
+        assert!(begun.elapsed() < LIMIT, "a place stays taken");
+    }
+    desk.close().await;
+}
+
+/// A request that has an end, about the machine or one that isn't there.
+fn request(desk: &Desk) -> impl Strategy<Value = Request> + use<> {
+    let own = desk.machine.id.clone();
+    let workload = prop_oneof![Just(own.name.clone()), ".{0,20}"];
+    let contract = prop_oneof![Just(own.contract), any::<ContractId>()];
+    let size = (any::<u16>(), any::<u16>()).prop_map(|(rows, columns)| TerminalSize { rows, columns });
+    let command = prop_oneof![Just(vec!["/bin/busybox".to_owned(), "true".into()]), vec(".{0,20}", 0..3)];
+    let numbers = (proptest::option::of(any::<u32>()), proptest::option::of(any::<u32>()));
+    let ask = prop_oneof![
+        Just(Ask::Status {}),
+        Just(Ask::Stats {}),
+        Just(Ask::Events { follow: false }),
+        "[a-z]{1,20}".prop_map(|workload| Ask::Restart { workload }),
+        workload.clone().prop_map(|workload| Ask::Start { workload }),
+        (workload.clone(), numbers, any::<bool>()).prop_map(|(workload, (tail, since), timestamps)| {
+            Ask::Logs(Logs { workload, follow: false, tail, since, timestamps })
+        }),
+        (workload.clone(), command, proptest::option::of(size))
+            .prop_map(|(workload, command, terminal)| Ask::Exec(Exec { workload, command, terminal })),
+        (workload, any::<bool>(), any::<u16>()).prop_map(|(workload, is_udp, port)| {
+            let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
+            Ask::Forward(Forward { workload, protocol, port })
+        }),
+    ];
+    (contract, ask).prop_map(|(contract, ask)| Request { contract, ask })
+}
+
+/// All that a caller sends on a stream: any bytes, or a request and any bytes after it.
+fn sent(desk: &Desk) -> impl Strategy<Value = Vec<u8>> + use<> {
+    let frame = |kind: u8, text: Vec<u8>| [&(text.len() as u32).to_be_bytes()[..], &[kind], &text].concat();
+    let frames = (0u8..4, vec(any::<u8>(), 0..40)).prop_map(move |(kind, text)| frame(kind, text));
+    let after = prop_oneof![vec(any::<u8>(), 0..40), vec(frames, 0..4).prop_map(|frames| frames.concat())];
+    let request = request(desk).prop_map(move |request| frame(0, serde_json::to_vec(&request).unwrap()));
+    prop_oneof![
+        1 => vec(any::<u8>(), 1..200),
+        4 => (request, after).prop_map(|(request, after)| [request, after].concat()),
+    ]
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn any_bytes_get_an_answer_or_an_error() {
+    let desk = Desk::open().await;
+    let (_endpoint, connection) = desk.raw(&desk.owner, ALPN).await.unwrap();
+    let mut runner = TestRunner::default();
+    let before = memory_mib();
+    for _ in 0..runner.config().cases {
+        let bytes = sent(&desk).new_tree(&mut runner).unwrap().current();
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        // The node may have broken off already.
+        drop(send.write_all(&bytes).await);
+        drop(send.finish());
+        let answer = timeout(LIMIT, receive.read_to_end(1 << 20)).await;
+        let answer = answer.unwrap_or_else(|_| panic!("no answer to {bytes:?}"));
+        assert!(!answer.is_ok_and(|bytes| bytes.is_empty()), "nothing is said to {bytes:?}");
+    }
+    assert!(memory_mib() < before + 64, "the node had {before} MiB, then {} MiB", memory_mib());
+    assert!(desk.caller(&desk.owner).await.stats(desk.machine.id.contract).await.is_ok());
+    desk.close().await;
+}
+
+/// Memory of this process, in which the node's server is, too.
+fn memory_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What holds of any bytes that come over a stream between caller and node.
+
+use futures::executor::block_on;
+use serde::{Serialize, de::DeserializeOwned};
+use std::fmt::Debug;
+use tfgrid_client::peer::{
+    frame::{Frame, FrameError},
+    protocol::{Control, Message, Request},
+};
+
+/// Reads the bytes as a node does and as a caller does. Whatever is a frame is written so that it is read again.
+pub fn check(bytes: &[u8]) {
+    read_all::<Request>(bytes);
+    read_all::<Control>(bytes);
+    read_all::<Message>(bytes);
+}
+
+fn read_all<M: Serialize + DeserializeOwned + PartialEq + Debug>(mut bytes: &[u8]) {
+    block_on(async {
+        while let Ok(Some(frame)) = Frame::<M>::read(&mut bytes).await {
+            let mut written = Vec::new();
+            match frame.write(&mut written).await {
+                Ok(()) => assert_eq!(Frame::read(&mut &written[..]).await.unwrap(), Some(frame)),
+                // What a message leaves out is written.
+                Err(error) => assert!(matches!(error, FrameError::TooLong(_)), "{error}"),
+            }
+        }
+    });
+}
