@@ -62,8 +62,12 @@ fn secrets(at: &Cursor) -> Result<Secrets, Rejection> {
 /// A text that obeys the rule, or the name of a secret.
 fn text(at: &Cursor, rule: fn(&str) -> Result<(), String>) -> Result<Text, Rejection> {
     if let Ok(fields) = at.fields() {
-        fields.only(&["secret"])?;
-        return Ok(Text::Secret { secret: fields.required("secret")?.string()?.into() });
+        // No message repeats what may be meant as a secret.
+        let named = fields.required("secret").and_then(|name| Ok(name.string()?.to_owned()));
+        return match (fields.only(&["secret"]), named) {
+            (Ok(()), Ok(secret)) => Ok(Text::Secret { secret }),
+            _ => Err(at.invalid(r#"is a text, or { "secret": NAME } with a name of `secrets`"#)),
+        };
     }
     let text = at.string()?;
     rule(text).map_err(|rule| at.invalid(rule))?;

@@ -616,7 +616,7 @@ fn damaged_and_missing_secrets_are_refused() {
     without.as_object_mut().unwrap().remove("secrets");
     assert_eq!(parse(&without).unwrap_err().code, BodyInvalid);
     let refused = parse(&with("/workloads/1/data/env/A", json!({ "secret": "a", "b": 1 }))).unwrap_err();
-    assert_eq!(refused.code, BodyUnsupported);
+    assert_eq!(refused.code, BodyInvalid);
 }
 
 #[test]

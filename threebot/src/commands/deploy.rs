@@ -37,6 +37,8 @@ use tfgrid_client::{
 A deployment with an environment or registry credentials is sealed: only its node, you and your bots can read it. You
 can if your twin has an encryption key (`threebot twin seal-key`); else keep the file. Any other deployment, and with
 --plain each, is read by anyone on the chain.
+With `secrets: { db: TEXT }` in the file and `DB_PASSWORD: { secret: db }` in `env`, only the secrets are sealed and the
+rest stays readable. `type: zlogs, data: { zmachine: web, output: https://… }` sends the output of a machine to you.
 A private image needs `registry: { user: NAME, password: TOKEN }` beside `image`. Use a token that may only read this
 image, and revoke it when the contract is closed: the farmer of the node can get at what runs there.
 The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.

@@ -26,7 +26,7 @@ pub struct LogPolicy {
     /// Send tenants' output to private, loopback and link-local addresses, too
     ///
     /// Whoever deploys can then make this machine connect to any TLS service of the farm's own network.
-    #[arg(long = "allow-private-logs", env = "ZOS_ALLOW_PRIVATE_LOGS")]
+    #[arg(id = "allow-private-logs", long, env = "ZOS_ALLOW_PRIVATE_LOGS")]
     pub allow_private: bool,
 }
 

@@ -309,7 +309,6 @@ mod tests {
                 let message = socket.next().await.unwrap().unwrap();
                 assert!(message.as_text().unwrap().contains(stream), "{message:?}");
             }
-            socket.close().await.unwrap();
         };
         let sending = async {
             let mut connection = connector.connect(&output).await.unwrap();
