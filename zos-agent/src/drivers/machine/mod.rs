@@ -44,8 +44,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream, stream::FuturesUnorder
 use names::Names;
 use probe::{Due, Probes, Target};
 use pull::Images;
-use seen::Seen;
 use rustix::process::{Resource, getrlimit};
+use seen::Seen;
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
@@ -401,8 +401,10 @@ impl DockerMachines {
         let mut body = container::container(&self.common, spec, reference, &config, &mounts);
         let _giving = self.give_gpus(docker, spec, &mut body).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let (prepared, created) =
-            futures::join!(self.prepare_files(connection, name), docker.create_container(Some(options), body));
+        let (prepared, created) = futures::join!(
+            self.prepare_files(connection, name),
+            docker.create_container(Some(options), body)
+        );
         if let Err(error) = created {
             self.drop_files(connection, name).await?;
             return Err(self.make_failure("create", &spec.id, error));
