@@ -199,7 +199,8 @@ mod tests {
     fn machines_can_open_the_nodes_that_are_offered() {
         let root = system();
         let mode = |node: &str| fs::metadata(root.path().join(node)).unwrap().permissions().mode() & 0o777;
-        fs::set_permissions(root.path().join("dev/dri/renderD129"), fs::Permissions::from_mode(0o660)).unwrap();
+        fs::set_permissions(root.path().join("dev/dri/renderD129"), fs::Permissions::from_mode(0o660))
+            .unwrap();
         assert_eq!(Gpus::open(root.path(), 1).unwrap().count(), 1);
         assert_eq!((mode("dev/nvidia3"), mode("dev/nvidiactl")), (0o666, 0o666));
         assert_eq!(mode("dev/dri/renderD129"), 0o660);

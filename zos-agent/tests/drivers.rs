@@ -1539,9 +1539,9 @@ async fn a_gpu_belongs_to_one_machine_until_that_is_removed() {
     machines.create(&third, &[]).await.unwrap();
     machines.start(&third.id).await.unwrap();
     assert_eq!(nodes(&third), "renderD1");
-    third.container.gpus = 3;
-    third.hash = "more".into();
-    let refused = machines.create(&third, &[]).await.unwrap_err().to_string();
+    let mut greedy = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
+    greedy.container.gpus = 3;
+    let refused = machines.create(&greedy, &[]).await.unwrap_err().to_string();
     assert!(refused.starts_with("this node has 2 GPUs"), "{refused}");
 }
 

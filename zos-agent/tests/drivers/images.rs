@@ -223,7 +223,9 @@ const PROGRAMS: [Kind; 3] = [
 RUN mkdir -p /var/www/html && echo hello >/var/www/html/index.html
 STOPSIGNAL SIGQUIT
 CMD ["nginx", "-g", "daemon off;"]"#,
-        asks: Some("wget -qO- http://127.0.0.1/ && grep -q 'GET / ' /var/log/nginx/access.log && echo logged"),
+        asks: Some(
+            "wget -qO- http://127.0.0.1/ && grep -q 'GET / ' /var/log/nginx/access.log && echo logged",
+        ),
         stop_seconds: 30,
         ends: (0, "hello\nlogged"),
         ..PLAIN

@@ -39,8 +39,8 @@ impl DockerMachines {
         let filters = self.common.names.filter();
         let options = ListContainersOptionsBuilder::default().all(true).filters(&filters).build();
         let containers = docker.list_containers(Some(options)).await;
-        let containers = containers
-            .map_err(|error| failure("list the containers of", &self.choice.socket, error))?;
+        let containers =
+            containers.map_err(|error| failure("list the containers of", &self.choice.socket, error))?;
         let labels = containers.iter().filter_map(|container| container.labels.as_ref()?.get(GPUS));
         let taken = labels.flat_map(|nodes| nodes.split(',')).collect();
         give(body, &self.gpus, &choose(&self.gpus, spec.container.gpus, &taken)?);
@@ -48,22 +48,22 @@ impl DockerMachines {
     }
 }
 
-fn choose<'a>(
-    gpus: &'a Gpus,
-    count: u64,
-    taken: &BTreeSet<&str>,
-) -> Result<Vec<&'a HostGpu>, DriverError> {
+fn choose<'a>(gpus: &'a Gpus, count: u64, taken: &BTreeSet<&str>) -> Result<Vec<&'a HostGpu>, DriverError> {
     let has = gpus.count();
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     if count > has {
         return Err(DriverError::Invalid {
             code: FailureCode::BodyUnsupported,
             field: "/data/gpus",
-            message: format!("this node has {has} GPUs for machines: choose another node, or fewer than {count}"),
+            message: format!(
+                "this node has {has} GPUs for machines: choose another node, or fewer than {count}"
+            ),
         });
     }
     gpus.choose(count, taken).ok_or_else(|| {
-        DriverError::transient(format!("of {has} GPUs fewer than {count} are free until other machines are gone"))
+        DriverError::transient(format!(
+            "of {has} GPUs fewer than {count} are free until other machines are gone"
+        ))
     })
 }
 
@@ -108,7 +108,8 @@ mod tests {
         give(&mut body, &gpus, &given);
         assert_eq!(body.labels.unwrap()["zos.gpus"], "dev/dri/renderD129,dev/dri/renderD130");
         let devices = body.host_config.unwrap().devices.unwrap();
-        let inside: Vec<_> = devices.iter().filter_map(|device| device.path_in_container.as_deref()).collect();
+        let inside: Vec<_> =
+            devices.iter().filter_map(|device| device.path_in_container.as_deref()).collect();
         assert_eq!(inside, ["/dev/dri/renderD129", "/dev/dri/renderD130", "/dev/kfd"]);
         assert_eq!(devices[0].path_on_host, Some(gpus.path("dev/dri/renderD129").display().to_string()));
         assert!(devices.iter().all(|device| device.cgroup_permissions.as_deref() == Some("rw")));

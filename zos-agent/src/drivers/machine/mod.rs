@@ -44,8 +44,8 @@ use futures::{FutureExt, StreamExt, TryStreamExt, stream, stream::FuturesUnorder
 use names::Names;
 use probe::{Due, Probes, Target};
 use pull::Images;
-use seen::Seen;
 use rustix::process::{Resource, getrlimit};
+use seen::Seen;
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
@@ -401,13 +401,8 @@ impl DockerMachines {
         let mut body = container::container(&self.common, spec, reference, &config, &mounts);
         let _giving = self.give_gpus(docker, spec, &mut body).await?;
         let options = CreateContainerOptionsBuilder::default().name(name).build();
-        let (prepared, created) =
-            futures::join!(self.prepare_files(connection, name), docker.create_container(Some(options), body));
-        if let Err(error) = created {
-            self.drop_files(connection, name).await?;
-            return Err(self.make_failure("create", &spec.id, error));
-        }
-        prepared
+        let created = docker.create_container(Some(options), body).await;
+        created.map(drop).map_err(|error| self.make_failure("create", &spec.id, error))
     }
 
     /// Removes the engine's names of the contract's volumes. Their content stays in the pool.
@@ -497,12 +492,12 @@ impl MachineDriver for DockerMachines {
         let docker = &connection.docker;
         let name = self.common.names.container(&spec.id);
         let is_created = self.is_created(docker, &name, spec).await?;
-        let creating = async {
-            if is_created { Ok(()) } else { self.create_container(&connection, &name, spec, binds).await }
-        };
-        // The container needs it only when it is started.
-        let network = self.ensure_network(docker, spec.id.contract);
-        futures::try_join!(network, creating)?;
+        let files = async { if is_created { Ok(()) } else { self.prepare_files(&connection, &name).await } };
+        futures::try_join!(self.ensure_network(docker, spec.id.contract), files)?;
+        if !is_created && let Err(error) = self.create_container(&connection, &name, spec, binds).await {
+            self.drop_files(&connection, &name).await?;
+            return Err(error);
+        }
         let Some(container) = self.inspect(docker, &name).await? else {
             return Err(DriverError::transient(format!("the machine {} has vanished", spec.id)));
         };

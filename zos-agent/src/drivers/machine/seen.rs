@@ -22,7 +22,9 @@ impl Seen {
     pub fn unchanged(&self, listed: &ContainerSummary) -> Option<ObservedMachine> {
         let machine = self.machines().get(listed.id.as_deref()?)?.clone();
         match &machine.state {
-            MachineState::Running { condition, .. } if listed_condition(listed).as_ref() == Some(condition) => {
+            MachineState::Running { condition, .. }
+                if listed_condition(listed).as_ref() == Some(condition) =>
+            {
                 Some(machine)
             }
             _ => None,
