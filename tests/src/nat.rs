@@ -57,9 +57,9 @@ pub struct Nat {
 
 impl Nat {
     /// The node's address.
-    pub const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    pub const NODE: Ipv4Addr = Ipv4Addr::new(198, 18, 1, 1);
     /// Address of a server on the internet.
-    pub const SERVER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+    pub const SERVER: Ipv4Addr = Ipv4Addr::new(198, 18, 3, 1);
 
     /// Starts the networks, and captures all that passes the router.
     pub fn start(run: &Run) -> Result<Self> {
@@ -95,7 +95,7 @@ impl Nat {
             Self::NODE
         ))?;
         for (name, end, address) in
-            [("laptop", &self.laptop, "198.51.100.1"), ("internet", &self.internet, "203.0.113.1")]
+            [("laptop", &self.laptop, "198.18.2.1"), ("internet", &self.internet, "198.18.3.1")]
         {
             in_network_of(end.id(), || {
                 ip(&format!(
@@ -107,16 +107,16 @@ impl Nat {
             })?;
         }
         in_network_of(router, || {
-            ip("address add 192.0.2.254/24 dev node
-                address add 198.51.100.254/24 dev laptop
-                address add 203.0.113.254/24 dev internet
+            ip("address add 198.18.1.254/24 dev node
+                address add 198.18.2.254/24 dev laptop
+                address add 198.18.3.254/24 dev internet
                 link set node up
                 link set laptop up
                 link set internet up")?;
             fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("can't make a router")
         })?;
-        in_network_of(self.laptop.id(), || ip("route add default via 198.51.100.254"))?;
-        ip("route add 203.0.113.0/24 via 192.0.2.254")
+        in_network_of(self.laptop.id(), || ip("route add default via 198.18.2.254"))?;
+        ip(&format!("route add 198.18.3.0/24 via 198.18.1.254 dev {INTERFACE}"))
     }
 
     fn captured(mut self, run: &Run) -> Result<Self> {
