@@ -24,6 +24,7 @@ readonly needs=(
     mkfs.btrfs:btrfs-progs
     mount:mount
     losetup:mount
+    tcpdump:tcpdump
     jq:jq
 )
 

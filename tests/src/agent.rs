@@ -22,11 +22,14 @@ pub struct Agent {
     data: PathBuf,
     metrics: SocketAddr,
     arguments: Vec<String>,
+    /// Arguments about the peer endpoint.
+    peer: Vec<String>,
     process: Option<Process>,
 }
 
 impl Agent {
-    /// Starts an agent that joins with this ticket, with an engine of its own, and can be dialled over the relay, too. The chain needn't run yet.
+    /// Starts an agent that joins with this ticket, with an engine of its own, and can be dialled over the relay, too.
+    /// The chain needn't run yet.
     pub fn start(
         run: &Run,
         chain: &str,
@@ -34,23 +37,24 @@ impl Agent {
         capacity: Option<&str>,
         relay: &Relay,
     ) -> Result<Self> {
-        let relay = relay.url();
-        Self::start_with(
-            run,
-            chain,
-            ticket,
-            capacity.unwrap_or(CAPACITY),
-            &["--peer-relay", &relay, "--hdd-pool", HDD_POOL],
-        )
+        let capacity = capacity.unwrap_or(CAPACITY);
+        Self::start_with(run, chain, ticket, capacity, Some(&relay.url()), &["--hdd-pool", HDD_POOL])
     }
 
     /// The same on another engine, which needn't run yet.
     pub fn start_on(run: &Run, chain: &str, engine: &str, ticket: &str) -> Result<Self> {
         fs::write(run.folder().join("agent-engine"), engine)?;
-        Self::start_with(run, chain, ticket, CAPACITY, &["--engine", engine, "--unsafe-engine"])
+        Self::start_with(run, chain, ticket, CAPACITY, None, &["--engine", engine, "--unsafe-engine"])
     }
 
-    fn start_with(run: &Run, chain: &str, ticket: &str, capacity: &str, more: &[&str]) -> Result<Self> {
+    fn start_with(
+        run: &Run,
+        chain: &str,
+        ticket: &str,
+        capacity: &str,
+        relay: Option<&str>,
+        more: &[&str],
+    ) -> Result<Self> {
         let data = run.subfolder("agent")?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let ticket_file = run.folder().join("ticket");
@@ -62,15 +66,23 @@ impl Agent {
             ("--ticket-file", ticket_file.display().to_string()),
             ("--capacity", capacity.into()),
             ("--metrics", metrics.to_string()),
-            ("--peer", SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?)).to_string()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
         let more =
             more.iter().chain(&["--unsafe-capacity", "--allow-private-registries", "--allow-private-logs"]);
         let arguments = arguments.chain(more.map(ToString::to_string));
-        let mut agent = Self { data, metrics, arguments: arguments.collect(), process: None };
+        let mut agent =
+            Self { data, metrics, arguments: arguments.collect(), peer: Vec::new(), process: None };
+        agent.is_dialled_at((Ipv4Addr::LOCALHOST, free_port()?).into(), relay);
         agent.resume(run)?;
         Ok(agent)
+    }
+
+    /// Its next starts have the peer endpoint at this address, and over this relay.
+    pub fn is_dialled_at(&mut self, address: SocketAddr, relay: Option<&str>) {
+        let relay = relay.map(|url| ["--peer-relay".into(), url.into()]);
+        self.peer = vec!["--peer".into(), address.to_string()];
+        self.peer.extend(relay.into_iter().flatten());
     }
 
     /// Starts the agent again after [`Self::kill`].
@@ -78,7 +90,7 @@ impl Agent {
         let program = binary("zos-agent")?;
         run.note_agent(&program)?;
         let mut command = Command::new(&program);
-        command.args(&self.arguments).env("SSL_CERT_FILE", LogReceiver::certificate(run)?);
+        command.args(&self.arguments).args(&self.peer).env("SSL_CERT_FILE", LogReceiver::certificate(run)?);
         let process = Process::start(run, "agent", &mut command)?;
         let process = self.process.insert(process);
         wait_for("the agent's metrics", START_LIMIT, || {
@@ -116,6 +128,15 @@ impl Agent {
     /// Its process, while it runs.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Process::id)
+    }
+
+    /// Memory that it has, in MiB.
+    pub fn memory_mib(&self) -> Result<u64> {
+        let pid = self.pid().context("the agent doesn't run")?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        let kib: u64 = resident.context("the agent has ended")?.parse()?;
+        Ok(kib / 1024)
     }
 
     /// The log of all its starts.

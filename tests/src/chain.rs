@@ -67,6 +67,11 @@ impl Chain {
         u64::from_str_radix(number, 16).with_context(|| format!("{number:?} is no number"))
     }
 
+    /// Address of its RPC.
+    pub fn rpc(&self) -> SocketAddr {
+        self.rpc
+    }
+
     pub fn url(&self) -> String {
         format!("ws://{}", self.rpc)
     }

@@ -7,11 +7,13 @@ use crate::{
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use std::{
+    net::Ipv4Addr,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::PathBuf,
     thread,
     time::Duration,
 };
+use tfgrid_client::{GridClient, peer::NodeAddress};
 
 const GONE_LIMIT: Duration = Duration::from_secs(60);
 const ONLINE_LIMIT: Duration = Duration::from_secs(120);
@@ -37,7 +39,7 @@ pub struct Options<'a> {
 pub struct Grid {
     run: Run,
     pub agent: Agent,
-    _relay: Relay,
+    pub relay: Relay,
     pub registry: Registry,
     pub engine: Engine,
     pub chain: Chain,
@@ -78,7 +80,7 @@ impl Grid {
             })
         })?;
 
-        let relay = Relay::start()?;
+        let relay = Relay::start(Ipv4Addr::LOCALHOST)?;
         let (agent, engine, node) = steps.take(
             "boot an agent with the ticket: it makes its storage pool and starts its engine",
             || {
@@ -91,19 +93,7 @@ impl Grid {
         )?;
         steps.note(format_args!("node {node} is online"));
         let ignores_others = options.ignores_others;
-        Ok(Self {
-            run,
-            agent,
-            _relay: relay,
-            registry,
-            engine,
-            chain,
-            farmer,
-            user,
-            image,
-            node,
-            ignores_others,
-        })
+        Ok(Self { run, agent, relay, registry, engine, chain, farmer, user, image, node, ignores_others })
     }
 
     pub fn run(&self) -> &Run {
@@ -113,6 +103,12 @@ impl Grid {
     /// Starts the agent again after it was killed.
     pub fn resume_agent(&mut self) -> Result<()> {
         self.agent.resume(&self.run)
+    }
+
+    /// Where the node's peer endpoint is dialled, as the chain has it.
+    pub async fn peer_address(&self) -> Result<NodeAddress> {
+        let at = GridClient::connect(&self.chain.url()).await?.finalized().await?;
+        at.peer(u32::try_from(self.node)?).await?.context("the chain has no node")
     }
 
     /// Free capacity of the node.

@@ -4,11 +4,13 @@ use crate::{GREETING, binary, http, repository, wait_for};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
+    fs,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, SystemTime},
 };
+use tfgrid_client::peer::Device;
 
 const PAGE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -27,9 +29,22 @@ impl Person {
         Self { key: key.into(), chain: chain.into(), device }
     }
 
+    /// The same person, who reaches the chain at another address.
+    pub fn at(&self, chain: &str) -> Self {
+        Self { chain: chain.into(), ..self.clone() }
+    }
+
     /// File with the key of the device.
     pub fn device(&self) -> &Path {
         &self.device
+    }
+
+    /// The key of the device.
+    pub fn device_key(&self) -> Result<Device> {
+        let text = fs::read_to_string(&self.device);
+        let text = text.with_context(|| format!("can't read {}", self.device.display()))?;
+        let seed = hex::decode(text.trim())?.try_into().ok().context("a seed has 32 bytes")?;
+        Ok(Device::from_seed(&seed))
     }
 
     /// `threebot` with this person's key and device.

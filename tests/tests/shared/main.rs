@@ -7,6 +7,8 @@ mod command_line;
 mod deployment;
 mod funds;
 mod peer;
+mod peer_flood;
+mod peer_nat;
 mod refusals;
 mod sealed;
 mod upgrade;
@@ -26,9 +28,12 @@ fn scenarios_on_one_grid() -> Result<()> {
             sealed::secrets_are_sealed_from_the_file_to_the_machine,
             sealed::output_is_sent_to_an_address_that_is_secret,
             peer::owners_see_enter_and_reach_their_machines,
+            peer::the_sdk_example_reaches_a_machine,
             peer::a_relay_carries_what_no_packet_reaches,
             peer::a_stopped_machine_stays_stopped,
             peer::strangers_and_removed_devices_get_nothing,
+            peer_flood::floods_take_nothing_from_an_owner,
+            peer_nat::owners_behind_routers_reach_their_machines,
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_deposit_resumes_a_contract_without_funds,
             blocks::every_library_decodes_blocks_with_reports,

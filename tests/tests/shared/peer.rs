@@ -12,21 +12,21 @@ use std::{
     process::{Child, Command, Output, Stdio},
     time::Duration,
 };
-use tfgrid_client::{
-    GridClient,
-    peer::{
-        Device, NodeAddress, NodePeer, PeerError,
-        protocol::{Ask, FailedCode, Logs},
-    },
+use tfgrid_client::peer::{
+    Device, NodePeer, PeerError,
+    protocol::{Ask, FailedCode, Logs},
 };
-use tfgrid_tests::{GREETING, Grid, Person, Site, get, text, wait_for};
+use tfgrid_tests::{GREETING, Grid, Person, Site, binary, get, text, wait_for};
 
-const LIMIT: Duration = Duration::from_secs(30);
+pub const LIMIT: Duration = Duration::from_secs(30);
+/// What goes through programs and files.
+pub const TYPED: &str = "typed-6b1f0a93";
+pub const COPIED: &str = "copied-52c8e7d4";
 /// A node forgets a key that is removed within this time.
 const FORGOTTEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Deploys a site, and calls `test` with it.
-fn with_site(grid: &mut Grid, test: impl FnOnce(&mut Grid, &Site) -> Result<()>) -> Result<()> {
+pub fn with_site(grid: &mut Grid, test: impl FnOnce(&mut Grid, &Site) -> Result<()>) -> Result<()> {
     let site = grid.user.deploys_a_site(grid.node, &grid.image)?;
     let tested = test(grid, &site);
     grid.user.threebot(&["cancel", &site.contract, "--yes"])?;
@@ -43,21 +43,42 @@ pub fn owners_see_enter_and_reach_their_machines(grid: &mut Grid) -> Result<()> 
         programs_run(user, contract)?;
         files_are_copied(user, contract, grid.run().folder())?;
         let page = site.page()?;
-        ensure!(Forwarded::open(user, contract)?.page()? == page, "another page is forwarded");
-        let top = user.threebot(&["top", contract])?;
-        ensure!(top["web"]["memory_bytes"].as_u64() > Some(0), "{top}");
-        let events = shown(user, &["events", contract])?;
-        ensure!(events.contains("started") && events.contains("version 1 runs"), "{events}");
+        ensure!(Forwarded::open(user, contract, "0:web:80")?.page()? == page, "another page is forwarded");
+        ensure_watched(user, contract)
+    })
+}
+
+pub fn the_sdk_example_reaches_a_machine(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let mut example = Command::new(binary("examples/reach_machine")?);
+        example.arg(grid.chain.url()).arg(grid.user.device()).args([&site.contract, "web"]);
+        let output = example.output().context("can't run the example")?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let page = site.page()?;
+        let mark = page.lines().last().unwrap_or_default();
+        let expected =
+            format!("state: running\noutput: serving {GREETING}\npage: {mark}\nprogram: typed, 3\n");
+        let printed = String::from_utf8(output.stdout)?;
+        ensure!(printed == expected, "the example printed {printed:?}");
         Ok(())
     })
 }
 
-fn programs_run(user: &Person, contract: &str) -> Result<()> {
+/// Use and events can be seen.
+pub fn ensure_watched(user: &Person, contract: &str) -> Result<()> {
+    let top = user.threebot(&["top", contract])?;
+    ensure!(top["web"]["memory_bytes"].as_u64() > Some(0), "{top}");
+    let events = shown(user, &["events", contract])?;
+    ensure!(events.contains("started") && events.contains("version 1 runs"), "{events}");
+    Ok(())
+}
+
+pub fn programs_run(user: &Person, contract: &str) -> Result<()> {
     let ran = run(user, &["exec", contract, "web", "--", "sh", "-c", "echo out; echo err >&2; exit 7"], "")?;
     ensure!(ran.status.code() == Some(7), "{}", ran.status);
     ensure!(ran.stdout == b"out\n" && ran.stderr == b"err\n", "{ran:?}");
-    let echoed = run(user, &["exec", "-i", contract, "web", "--", "cat"], "typed")?;
-    ensure!(echoed.status.success() && echoed.stdout == b"typed", "{echoed:?}");
+    let echoed = run(user, &["exec", "-i", contract, "web", "--", "cat"], TYPED)?;
+    ensure!(echoed.status.success() && echoed.stdout == TYPED.as_bytes(), "{echoed:?}");
     let missing = run(user, &["exec", contract, "web", "--", "nothing"], "")?;
     ensure!(missing.status.code() == Some(126), "{missing:?}");
     let nowhere = run(user, &["exec", contract, "db", "--", "sh"], "")?;
@@ -66,13 +87,13 @@ fn programs_run(user: &Person, contract: &str) -> Result<()> {
     Ok(())
 }
 
-fn files_are_copied(user: &Person, contract: &str, folder: &Path) -> Result<()> {
+pub fn files_are_copied(user: &Person, contract: &str, folder: &Path) -> Result<()> {
     let (sent, received) = (folder.join("sent"), folder.join("received"));
-    fs::write(&sent, "content")?;
+    fs::write(&sent, COPIED)?;
     let path = |path: &Path| path.display().to_string();
     user.threebot(&["cp", contract, &path(&sent), "web:/data/copied"])?;
     user.threebot(&["cp", contract, "web:/data/copied", &path(&received)])?;
-    ensure!(fs::read_to_string(&received)? == "content", "the copy differs");
+    ensure!(fs::read_to_string(&received)? == COPIED, "the copy differs");
     let missing = user.threebot(&["cp", contract, "web:/nothing", &path(&received)]);
     let error = format!("{:#}", missing.err().context("a missing file was copied")?);
     ensure!(error.contains("nothing: No such file"), "{error}");
@@ -89,13 +110,18 @@ pub fn a_stopped_machine_stays_stopped(grid: &mut Grid) -> Result<()> {
         until_state(&grid.user, contract, "stopped by its owner")?;
         grid.user.threebot(&["start", contract])?;
         until_state(&grid.user, contract, "running")?;
-        let before = shown(&grid.user, &["events", contract])?.lines().count();
-        grid.user.threebot(&["restart", contract])?;
-        wait_for("the machine to be started again", LIMIT, || {
-            let events = shown(&grid.user, &["events", contract])?;
-            Ok(events.lines().skip(before).any(|line| line.contains("started")).then_some(()))
-        })?;
+        restart(&grid.user, contract)?;
         site.page().map(drop)
+    })
+}
+
+/// Restarts the machine, and waits until it runs again.
+pub fn restart(user: &Person, contract: &str) -> Result<()> {
+    let before = shown(user, &["events", contract])?.lines().count();
+    user.threebot(&["restart", contract])?;
+    wait_for("the machine to be started again", LIMIT, || {
+        let events = shown(user, &["events", contract])?;
+        Ok(events.lines().skip(before).any(|line| line.contains("started")).then_some(()))
     })
 }
 
@@ -103,14 +129,14 @@ pub fn strangers_and_removed_devices_get_nothing(grid: &mut Grid) -> Result<()> 
     with_site(grid, |grid, site| {
         let contract: u64 = site.contract.parse()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let node = runtime.block_on(address(grid))?;
+        let node = runtime.block_on(grid.peer_address())?;
         runtime.block_on(async {
             let stranger = NodePeer::connect(&Device::generate(), &node).await?;
             for id in [contract, contract + 1] {
                 let answer = stranger.status(id).await;
                 ensure!(matches!(answer, Err(PeerError::Unknown)), "a stranger gets {answer:?}");
             }
-            let own = NodePeer::connect(&device(&grid.user)?, &node).await?;
+            let own = NodePeer::connect(&grid.user.device_key()?, &node).await?;
             let status = own.status(contract).await?;
             ensure!(status.ready, "{status:?}");
             let other = own.status(contract + 1).await;
@@ -145,10 +171,10 @@ pub fn a_relay_carries_what_no_packet_reaches(grid: &mut Grid) -> Result<()> {
         let contract: u64 = site.contract.parse()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let mut node = address(grid).await?;
+            let mut node = grid.peer_address().await?;
             ensure!(node.addresses.relays.len() == 1, "the node's addresses are {}", node.addresses);
             node.addresses.direct.clear();
-            let peer = NodePeer::connect(&device(&grid.user)?, &node).await?;
+            let peer = NodePeer::connect(&grid.user.device_key()?, &node).await?;
             let stats = peer.stats(contract).await?;
             ensure!(stats.contains_key("web"), "{stats:?}");
             peer.close().await;
@@ -157,18 +183,7 @@ pub fn a_relay_carries_what_no_packet_reaches(grid: &mut Grid) -> Result<()> {
     })
 }
 
-async fn address(grid: &Grid) -> Result<NodeAddress> {
-    let at = GridClient::connect(&grid.chain.url()).await?.finalized().await?;
-    let node = u32::try_from(grid.node)?;
-    at.peer(node).await?.context("the chain has no node")
-}
-
-fn device(user: &Person) -> Result<Device> {
-    let seed = hex::decode(fs::read_to_string(user.device())?.trim())?;
-    Ok(Device::from_seed(&seed.try_into().ok().context("a seed has 32 bytes")?))
-}
-
-fn until_state(user: &Person, contract: &str, state: &str) -> Result<()> {
+pub fn until_state(user: &Person, contract: &str, state: &str) -> Result<()> {
     wait_for(&format!("the machine to be {state}"), LIMIT, || {
         let status: Value = user.threebot(&["status", contract])?;
         Ok((status["machines"]["web"]["state"] == state).then_some(()))
@@ -176,7 +191,7 @@ fn until_state(user: &Person, contract: &str, state: &str) -> Result<()> {
 }
 
 /// What a command prints for people.
-fn shown(user: &Person, args: &[&str]) -> Result<String> {
+pub fn shown(user: &Person, args: &[&str]) -> Result<String> {
     let output = run(user, args, "")?;
     ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(String::from_utf8(output.stdout)?)
@@ -192,16 +207,16 @@ fn run(user: &Person, args: &[&str], input: &str) -> Result<Output> {
 }
 
 /// A forwarded port, until it is dropped.
-struct Forwarded {
+pub struct Forwarded {
     process: Child,
-    local: SocketAddr,
+    pub local: SocketAddr,
 }
 
 impl Forwarded {
-    fn open(user: &Person, contract: &str) -> Result<Self> {
+    pub fn open(user: &Person, contract: &str, ports: &str) -> Result<Self> {
         let mut command = user.command()?;
         let mut process =
-            command.args(["--json", "forward", contract, "0:web:80"]).stdout(Stdio::piped()).spawn()?;
+            command.args(["--json", "forward", contract, ports]).stdout(Stdio::piped()).spawn()?;
         let mut line = String::new();
         let output = process.stdout.take().context("threebot has no stdout")?;
         BufReader::new(output).read_line(&mut line)?;
@@ -213,7 +228,7 @@ impl Forwarded {
         Ok(Self { process, local })
     }
 
-    fn page(&self) -> Result<String> {
+    pub fn page(&self) -> Result<String> {
         get(self.local, "/")
     }
 }

@@ -2,55 +2,148 @@
 
 //! A deployment with secrets, from its file to its machine.
 
-use crate::command_line::ensure_served;
+use crate::{command_line::ensure_served, peer::until_state};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::{fs, path::Path, time::Duration};
-use tfgrid_tests::{Grid, LogReceiver, MIB, page_deployment, wait_for};
+use std::{
+    fs,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+use tfgrid_tests::{Grid, LogReceiver, MIB, Person, page_deployment, wait_for};
 
 const SECRET: &str = "correct-horse-battery-staple";
+const LATER_SECRET: &str = "incorrect-donkey-charger-nail";
 const EVENT_LIMIT: Duration = Duration::from_secs(60);
 /// Those of the vectors: secret and public half.
 const IDENTITY: &str = "AGE-SECRET-KEY-1YQSJYGEYY5NZW2PF9G4JCTFW9UCRZV3NXS6NVDEC8YARK0PA8CLSWXGG7Q";
 const RECIPIENT: &str = "age1xkq8943ktzqdrth2x2ddlyfp8qu9rmfp528rka0fvhgd9ngkvf2qu2snyf";
+/// Where nodes have their engines' files and their pools.
+const NODES: &str = "/run/zos";
+/// The database of an engine's containerd, which is in memory.
+const IN_MEMORY: &str = "containerd-root";
 
-/// Fails if the secret is in the file or, in a folder, in one of its files.
-fn ensure_clean(path: &Path) -> Result<()> {
-    if path.is_dir() {
-        let mut entries = fs::read_dir(path).with_context(|| format!("can't list {}", path.display()))?;
-        return entries.try_for_each(|entry| ensure_clean(&entry?.path()));
+/// Regular files of the folder that hold the secret or its hex digits. Images of pools are left out: their content is
+/// mounted.
+fn holders(folder: &Path, secret: &str, found: &mut Vec<PathBuf>) {
+    // The engine's folders and files come and go.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+        if kind.is_dir() && entry.file_name() != IN_MEMORY {
+            holders(&path, secret, found);
+        } else if kind.is_file() && path.extension().is_none_or(|extension| extension != "img") {
+            let holds = fs::read(&path).is_ok_and(|bytes| has(&bytes, secret));
+            found.extend(holds.then_some(path));
+        }
     }
-    let text = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
-    let is_in = |needle: &[u8]| text.windows(needle.len()).any(|window| window == needle);
-    ensure!(!is_in(SECRET.as_bytes()), "{} has the secret", path.display());
-    ensure!(!is_in(hex::encode(SECRET).as_bytes()), "{} has the secret in hex", path.display());
+}
+
+fn has(bytes: &[u8], secret: &str) -> bool {
+    let is_in = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    is_in(secret.as_bytes()) || is_in(hex::encode(secret).as_bytes())
+}
+
+/// What a process was started with, of all processes outside of machines, that holds the secret.
+fn holding_processes(grid: &Grid, secret: &str) -> Result<Vec<PathBuf>> {
+    let machines = grid.engine.docker(&["ps", "--quiet", "--no-trunc"])?;
+    let mut inside = Vec::new();
+    for machine in machines.lines() {
+        let pid = grid.engine.docker(&["inspect", "--format", "{{.State.Pid}}", machine])?;
+        inside.push(fs::read_link(Path::new("/proc").join(pid).join("ns/pid"))?);
+    }
+    let mut found = Vec::new();
+    for process in fs::read_dir("/proc")? {
+        let process = process?.path();
+        // Others than processes have no namespace, and some processes have ended by now.
+        let Ok(namespace) = fs::read_link(process.join("ns/pid")) else { continue };
+        if !inside.contains(&namespace) {
+            let texts = ["cmdline", "environ"].map(|file| process.join(file)).into_iter();
+            found.extend(texts.filter(|text| fs::read(text).is_ok_and(|bytes| has(&bytes, secret))));
+        }
+    }
+    Ok(found)
+}
+
+/// Fails if the secret is on the node's disk, in a log, or in a process's start, beyond the engine's folders of `machine`
+/// itself; and if it isn't there.
+fn ensure_only_in(grid: &Grid, secret: &str, machine: Option<&str>) -> Result<()> {
+    let run = grid.run();
+    let mut found = holding_processes(grid, secret)?;
+    for folder in [grid.agent.data(), &run.folder().join("chain"), run.logs(), Path::new(NODES)] {
+        holders(folder, secret, &mut found);
+    }
+    let is_its = |path: &&PathBuf| path.iter().any(|part| machine.is_some_and(|id| part == id));
+    let (its, others): (Vec<_>, Vec<_>) = found.iter().partition(is_its);
+    ensure!(others.is_empty(), "the secret is in {others:?}");
+    ensure!(machine.is_none() || !its.is_empty(), "the engine doesn't keep the machine's secret");
     Ok(())
 }
 
-fn ensure_the_agent_keeps_it(grid: &Grid) -> Result<()> {
-    ensure_clean(&grid.agent.data().join("state"))?;
-    ensure!(!grid.agent.log().contains(SECRET), "the agent's log has the secret");
-    let process = Path::new("/proc").join(grid.agent.pid().context("the agent doesn't run")?.to_string());
-    for file in ["cmdline", "environ"] {
-        ensure_clean(&process.join(file))?;
+/// Fails if a process that knows secrets may leave a core dump: the agent, its engine, and what that starts for
+/// machines.
+fn ensure_no_core_dumps(grid: &Grid) -> Result<()> {
+    let agent = grid.agent.pid().context("the agent doesn't run")?;
+    let mut programs = Vec::new();
+    for process in fs::read_dir("/proc")? {
+        let process = process?.path();
+        let line = fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+        let is_engines = line.contains(NODES) && !line.starts_with("docker\0");
+        if !is_engines && !process.ends_with(agent.to_string()) {
+            continue;
+        }
+        let limits = fs::read_to_string(process.join("limits"))?;
+        let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+        let soft = core.and_then(|line| line.split_whitespace().nth(4));
+        ensure!(soft == Some("0"), "{line:?} may leave a core dump: {core:?}");
+        let program = line.split('\0').next().and_then(|path| path.rsplit('/').next());
+        programs.extend(program.map(ToOwned::to_owned));
     }
-    let limits = fs::read_to_string(process.join("limits"))?;
-    let core = limits.lines().find(|line| line.starts_with("Max core file size"));
-    ensure!(core.is_some_and(|line| line.split_whitespace().nth(4) == Some("0")), "{limits}");
+    for program in ["zos-agent", "dockerd", "containerd", "containerd-shim-runc-v2"] {
+        ensure!(programs.iter().any(|found| found == program), "{program} isn't among {programs:?}");
+    }
     Ok(())
+}
+
+/// The only machine's container.
+fn machine(grid: &Grid) -> Result<String> {
+    grid.engine.docker(&["ps", "--quiet", "--no-trunc", "--filter", "label=zos.workload=web"])
+}
+
+/// Calls `test` while a program runs in the machine, which must see the secret.
+fn while_a_program_runs(user: &Person, contract: &str, test: impl FnOnce() -> Result<()>) -> Result<()> {
+    let mut command = user.command()?;
+    command.args(["exec", "-i", contract, "web", "--", "sh", "-c", "echo $DB_PASSWORD; cat"]);
+    let mut program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let (input, output) = (program.stdin.take(), program.stdout.take());
+    let (mut input, mut output) = (input.context("no stdin")?, output.context("no stdout")?);
+    let mut seen = vec![0; SECRET.len() + 1];
+    let tested = output.read_exact(&mut seen).context("the program writes nothing").and_then(|()| test());
+    input.write_all(b"\n")?;
+    drop(input);
+    program.wait()?;
+    tested?;
+    ensure!(seen == format!("{SECRET}\n").as_bytes(), "the program sees {seen:?}");
+    Ok(())
+}
+
+/// Writes the page's deployment with this secret; returns the file and its text.
+fn deployment(grid: &Grid, secret: &str) -> Result<(String, Value)> {
+    let mut deployment = page_deployment(&grid.image, 1);
+    deployment["workloads"][1]["data"]["env"]["DB_PASSWORD"] = secret.into();
+    let file = grid.run().folder().join("secret.json");
+    let text = deployment.to_string();
+    fs::write(&file, &text)?;
+    Ok((file.display().to_string(), text.into()))
 }
 
 pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Result<()> {
     let (user, node) = (&grid.user, grid.node.to_string());
-    let folder = grid.run().folder();
-    let identity = folder.join("identity");
+    let identity = grid.run().folder().join("identity");
     fs::write(&identity, IDENTITY)?;
-    let mut deployment = page_deployment(&grid.image, 1);
-    deployment["workloads"][1]["data"]["env"]["DB_PASSWORD"] = SECRET.into();
-    let file = folder.join("secret.json");
-    let text = deployment.to_string();
-    fs::write(&file, &text)?;
-    let (file, identity) = (file.display().to_string(), identity.display().to_string());
+    let identity = identity.display().to_string();
+    let (file, text) = deployment(grid, SECRET)?;
 
     user.threebot(&["twin", "seal-key", RECIPIENT])?;
     let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;
@@ -60,14 +153,27 @@ pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Resul
     let contract = deployed["contract"].to_string();
     let shown = user.threebot(&["show", &contract, "--identity", &identity])?;
     ensure!(shown["body"] == text, "{shown}");
-    let environment = grid.engine.docker(&["ps", "--quiet", "--filter", "label=zos.workload=web"])?;
-    let inspected = grid.engine.docker(&["inspect", environment.trim()])?;
+    let first = machine(grid)?;
+    let inspected = grid.engine.docker(&["inspect", &first])?;
     ensure!(inspected.matches(SECRET).count() == 1, "the secret isn't in the environment alone: {inspected}");
-    ensure_the_agent_keeps_it(grid)?;
+    ensure_no_core_dumps(grid)?;
+    ensure_only_in(grid, SECRET, Some(&first))?;
+    while_a_program_runs(user, &contract, || ensure_only_in(grid, SECRET, Some(&first)))?;
+    ensure_only_in(grid, SECRET, Some(&first)).context("after a program")?;
 
+    let (file, _) = deployment(grid, LATER_SECRET)?;
+    user.threebot(&["update", &contract, "-f", &file])?;
+    until_state(user, &contract, "running")?;
+    ensure_only_in(grid, SECRET, None).context("after an update")?;
+    ensure_only_in(grid, LATER_SECRET, Some(&machine(grid)?)).context("after an update")?;
+
+    let (file, text) = deployment(grid, "public")?;
     let updated = user.threebot(&["update", &contract, "-f", &file, "--plain"])?;
     ensure!(updated["body"] == text, "{updated}");
     user.threebot(&["cancel", &contract])?;
+    for secret in [SECRET, LATER_SECRET] {
+        ensure_only_in(grid, secret, None).context("after the end")?;
+    }
     Ok(())
 }
 

@@ -123,7 +123,8 @@ impl OwnEngine {
         let quoted = |path: PathBuf| json!(path).to_string();
         let content = format!(
             "version = 2\nroot = {}\nstate = {}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n[grpc]\naddress = {}\n",
-            quoted(self.pool.engine().join("containerd")),
+            // In memory: it has the environment of each machine, and doesn't overwrite what is removed.
+            quoted(self.run.join("containerd-root")),
             quoted(self.run.join("containerd")),
             quoted(self.containerd_socket()),
         );
