@@ -2,7 +2,7 @@
 //! Private networks of two twins, with the same addresses, on one node.
 
 use super::*;
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, sync::mpsc};
 use zos_agent::drivers::{
     Attachment, InterfaceSpec, NetworkDriver, NetworkId, NetworkSpec, network::PrivateNetworks,
 };
@@ -90,7 +90,7 @@ impl Node {
         loop {
             match self.page(from, url) {
                 Ok(found) if found == page => return,
-                other => assert!(begun.elapsed() < NAMES_WITHIN, "{url}: {other:?}"),
+                other => assert!(begun.elapsed() < LIMIT, "{url}: {other:?}"),
             }
         }
     }
@@ -110,6 +110,7 @@ impl Drop for Node {
         };
         // A runtime can't be started within another.
         let purged = std::thread::spawn(purge).join();
+        let _ = fs::remove_dir(format!("/run/zos/{}", hex::encode(&self.host.node_key[..4])));
         if !std::thread::panicking() {
             purged.unwrap().unwrap();
             assert_eq!(namespaces(&self.host), [""; 0]);
@@ -228,27 +229,19 @@ async fn only_machines_with_internet_reach_it() {
     );
 }
 
-/// A name server on the internet, which is where this process is, that answers every question with its address.
-fn name_server(process: u32) -> impl Drop {
-    struct Server(Option<std::thread::JoinHandle<()>>, std::net::UdpSocket);
-    impl Drop for Server {
-        fn drop(&mut self) {
-            let own = self.1.local_addr().unwrap();
-            // An empty datagram ends it.
-            self.1.send_to(&[], own).unwrap();
-            self.0.take().unwrap().join().unwrap();
-        }
-    }
+/// A name server on the internet, which is where this process is, that answers every question with its address, until
+/// what is returned is dropped.
+fn name_server(process: u32) -> mpsc::Sender<()> {
+    const POLL: Duration = Duration::from_millis(100);
     let address: Ipv4Addr = Internet::ADDRESS.parse().unwrap();
-    let socket = std::thread::spawn(move || {
+    let (running, stopped) = mpsc::channel();
+    std::thread::spawn(move || {
         enter(&fs::File::open(format!("/proc/{process}/ns/net")).unwrap());
-        std::net::UdpSocket::bind((address, 53)).unwrap()
-    });
-    let socket = socket.join().unwrap();
-    let own = socket.try_clone().unwrap();
-    let serving = std::thread::spawn(move || {
+        let socket = std::net::UdpSocket::bind((address, 53)).unwrap();
+        socket.set_read_timeout(Some(POLL)).unwrap();
         let mut question = [0; 512];
-        while let Ok((length @ 1.., from)) = socket.recv_from(&mut question) {
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            let Ok((length, from)) = socket.recv_from(&mut question) else { continue };
             let name = question[12..length].iter().position(|byte| *byte == 0).unwrap();
             let question = &question[..12 + name + 5];
             let head = [&question[..2], &[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0], &question[12..]].concat();
@@ -256,7 +249,7 @@ fn name_server(process: u32) -> impl Drop {
             socket.send_to(&[head, record].concat(), from).unwrap();
         }
     });
-    Server(Some(serving), own)
+    running
 }
 
 #[tokio::test]
