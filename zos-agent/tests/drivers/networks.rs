@@ -75,7 +75,9 @@ impl Node {
         let ip = match host.parse::<Ipv4Addr>() {
             Ok(_) => host.to_owned(),
             Err(_) => {
-                let answer = self.host.exec(from, &format!("nslookup -type=a {host}"))?;
+                // It fails where one of several search domains has no such name.
+                let answer = self.host.exec(from, &format!("nslookup -type=a {host}"));
+                let answer = answer.unwrap_or_else(|answer| answer);
                 let address = answer.lines().filter_map(|line| line.strip_prefix("Address: ")).next_back();
                 address.ok_or_else(|| answer.clone())?.to_owned()
             }
@@ -340,7 +342,7 @@ async fn a_machine_in_two_networks_reaches_both() {
     assert!(node.page(&web, "store.back.internal").is_err());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a node: run by `make test`"]
 async fn names_outlive_the_agent_and_a_killed_resolver() {
     let mut node = Node::new().await;
