@@ -4,6 +4,7 @@
 //! Clients check a deployment before they submit it, and the node checks it again with the same code:
 //! every [`Deployment`] from text, JSON or YAML, went through [`Deployment::read`].
 
+mod addresses;
 mod image;
 mod json;
 mod output;
@@ -20,16 +21,19 @@ pub use rejection::Rejection;
 pub use secrets::{OpenSecrets, Secrets, Text};
 
 use codec::Encode;
+use ipnet::Ipv4Net;
 use json::Cursor;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize, Serializer};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    net::Ipv4Addr,
 };
 use tfgrid_primitives::{
     FailureCode, Features, Resources,
     report::MAX_GPUS,
+    net::Subnet,
     units::{GIB, MIB},
 };
 
@@ -40,6 +44,11 @@ pub const MAX_BODY_BYTES: usize = tfgrid_primitives::body::MAX_BODY_BYTES as usi
 
 /// The most seconds that a machine has to stop.
 pub const MAX_STOP_SECONDS: u64 = 300;
+
+/// The most private networks of a deployment, and of a machine.
+pub const MAX_NETWORKS: usize = 4;
+/// The most bytes of a private network's name.
+pub const MAX_NETWORK_NAME_BYTES: usize = 20;
 
 const MIN_BYTES: u64 = 16 * MIB;
 const STOP_SIGNALS: [&str; 8] =
@@ -95,6 +104,8 @@ pub enum WorkloadData {
     Volume(Volume),
     /// A machine's output, sent to its owner.
     Zlogs(Zlogs),
+    /// The part of a private network that is on the contract's node.
+    Network(Network),
 }
 
 /// A container made from an OCI image.
@@ -154,6 +165,14 @@ pub struct Zmachine {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schemars(default, extend("items" = { "enum": CAPABILITIES }))]
     pub capabilities: BTreeSet<String>,
+    /// Private networks that it is in; without any, it reaches the internet alone.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = MAX_NETWORKS))]
+    pub interfaces: Vec<Interface>,
+    /// Whether it reaches the internet.
+    #[serde(skip_serializing_if = "is_true")]
+    #[schemars(default = "default_internet")]
+    pub internet: bool,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 8))]
@@ -263,6 +282,44 @@ pub struct Mount {
     pub path: String,
 }
 
+/// A machine's place in a private network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Interface {
+    /// Name of a `network` of this deployment.
+    pub network: String,
+    /// Address of the machine, instead of one that the node picks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub ip: Option<Ipv4Addr>,
+}
+
+/// A private network of the contract's owner. Its parts, one for each contract that names it, are linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct Network {
+    /// Addresses of the whole network, such as `10.20.0.0/16`.
+    #[serde(serialize_with = "as_text")]
+    #[schemars(with = "String")]
+    pub subnet: Ipv4Net,
+    /// Addresses of this contract's machines, such as `10.20.1.0/24`, instead of the whole subnet.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
+    #[schemars(with = "Option<String>", default)]
+    pub range: Option<Ipv4Net>,
+}
+
+impl Network {
+    /// Addresses of this contract's machines.
+    pub fn range(&self) -> Ipv4Net {
+        self.range.unwrap_or(self.subnet)
+    }
+
+    /// The first address of the range, which is its router's and name server's.
+    pub fn gateway(&self) -> Ipv4Addr {
+        addresses::nth(self.range(), 1)
+    }
+}
+
 /// A volume; its content lives as long as the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -313,6 +370,7 @@ impl WorkloadData {
             Self::Zmount(_) => Features::ZMOUNT,
             Self::Volume(_) => Features::VOLUME,
             Self::Zlogs(_) => Features::ZLOGS,
+            Self::Network(_) => Features::NETWORKS,
         }
     }
 }
@@ -329,6 +387,25 @@ fn default_rootfs() -> u64 {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+fn default_internet() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn as_text<S: Serializer>(network: &Ipv4Net, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(network)
+}
+
+fn as_optional_text<S: Serializer>(network: &Option<Ipv4Net>, serializer: S) -> Result<S::Ok, S::Error> {
+    match network {
+        Some(network) => serializer.collect_str(network),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn default_start_seconds() -> u64 {
@@ -380,6 +457,20 @@ impl Deployment {
             .map_err(|error| Rejection::new(FailureCode::BodyNotJson, "", error.to_string()))?;
         Self::parse(&body)?;
         Ok(body)
+    }
+
+    /// Its private networks by name.
+    pub fn networks(&self) -> impl Iterator<Item = (&str, &Network)> {
+        self.workloads.iter().filter_map(|workload| match &workload.data {
+            WorkloadData::Network(network) => Some((workload.name.as_str(), network)),
+            _ => None,
+        })
+    }
+
+    /// The private networks that its contract must list, each with the range of the contract.
+    pub fn listed_networks(&self) -> Vec<(String, Subnet)> {
+        let subnet = |range: Ipv4Net| Subnet { address: range.addr().octets(), prefix: range.prefix_len() };
+        self.networks().map(|(name, network)| (name.to_owned(), subnet(network.range()))).collect()
     }
 
     /// The sum of the workloads' needs.
@@ -435,6 +526,7 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
             (sum, cores)
         }
         WorkloadData::Zlogs(_) => (sum, cores),
+        WorkloadData::Network(_) => (sum, cores),
     }
 }
 

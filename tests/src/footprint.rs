@@ -6,7 +6,9 @@ use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// Prefix of the folders of runs.
 pub(crate) const RUN_PREFIX: &str = "tfgrid-";
-/// Prefix of the agent's containers and networks.
+/// Folder of network namespaces.
+const NAMESPACES: &str = "/run/netns";
+/// Prefix of the agent's containers, networks and network namespaces.
 const AGENT_PREFIX: &str = "zos-";
 /// Prefix of the agent's bridges.
 const BRIDGE_PREFIX: &str = "zb";
@@ -93,7 +95,9 @@ fn is_own(line: &str) -> bool {
     match line.split(' ').next() {
         Some("folder" | "file") => true,
         Some("mount" | "loop" | "volume") => {
-            name.contains(&format!("/{RUN_PREFIX}")) || name.starts_with(NODES)
+            name.contains(&format!("/{RUN_PREFIX}"))
+                || name.starts_with(NODES)
+                || name.starts_with(&format!("{NAMESPACES}/{AGENT_PREFIX}"))
         }
         Some("interface") => name.starts_with(BRIDGE_PREFIX),
         Some("firewall") => line.ends_with(AGENT_TABLE),
@@ -138,6 +142,7 @@ mod tests {
             "folder tfgrid-x",
             "interface zb7",
             "loop device /dev/loop0 /tmp/tfgrid-x/agent/pool.img",
+            "mount /run/netns/zos-abababab-5-site",
             "mount /run/zos/abababab/pool",
             "network zos-7",
             "volume /run/zos/abababab/pool/volumes/7-data",

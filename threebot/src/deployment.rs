@@ -9,6 +9,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
+    api::runtime_types::{
+        bounded_collections::bounded_vec::BoundedVec, pallet_grid_contracts::types::Network,
+        tfgrid_primitives::net::Subnet,
+    },
     deployment::{Deployment, Json, Registry, Text, WorkloadData, Zmachine},
     primitives::{Features, Resources},
     units::parse_bytes,
@@ -42,6 +46,8 @@ pub struct Reservation {
     pub resources: Resources,
     /// What a node must serve to run it.
     pub features: Features,
+    /// The private networks that the contract lists.
+    pub networks: BoundedVec<Network>,
     /// Whether all of it is sealed unless its owner says otherwise: it has an environment or credentials of a registry,
     /// and doesn't say what of these is secret.
     pub is_confidential: bool,
@@ -72,6 +78,7 @@ impl DeploymentFile {
             body,
             resources,
             features: deployment.features(),
+            networks: networks(&deployment),
             is_confidential: deployment.secrets.is_none()
                 && machines(&deployment).any(|machine| !machine.env.is_empty() || machine.registry.is_some()),
             secrets: secrets(&deployment),
@@ -109,6 +116,14 @@ fn from_yaml(text: Vec<u8>) -> Result<(Deployment, Vec<u8>)> {
     Ok((deployment, body))
 }
 
+fn networks(deployment: &Deployment) -> BoundedVec<Network> {
+    let network = |(name, subnet): (String, tfgrid_client::primitives::net::Subnet)| Network {
+        name: BoundedVec(name.into_bytes()),
+        subnet: Subnet { address: subnet.address, prefix: subnet.prefix },
+    };
+    BoundedVec(deployment.listed_networks().into_iter().map(network).collect())
+}
+
 /// Names of variables that look like secrets, and passwords of registries: plain bodies are public.
 fn secrets(deployment: &Deployment) -> Vec<String> {
     const SIGNS: [&str; 4] = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
@@ -126,7 +141,7 @@ fn secrets(deployment: &Deployment) -> Vec<String> {
 fn machines(deployment: &Deployment) -> impl Iterator<Item = &Zmachine> {
     deployment.workloads.iter().filter_map(|workload| match &workload.data {
         WorkloadData::Zmachine(machine) => Some(machine),
-        WorkloadData::Zmount(_) | WorkloadData::Volume(_) | WorkloadData::Zlogs(_) => None,
+        WorkloadData::Zmount(_) | WorkloadData::Volume(_) | WorkloadData::Zlogs(_) | WorkloadData::Network(_) => None,
     })
 }
 

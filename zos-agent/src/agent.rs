@@ -10,6 +10,7 @@ use crate::{
         dockerd::OwnEngine,
         firewall::{self, Firewall},
         machine::{DockerMachines, EngineChoice},
+        network::PrivateNetworks,
         pool::{PoolPlace, Pools},
         volume::PoolVolumes,
     },
@@ -32,7 +33,8 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::FutureExt;
 use prometheus::Registry;
 use std::{
-    path::Path,
+    env,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -98,8 +100,10 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let gpus = Gpus::open(Path::new("/"), capacity.apply(Resources::ZERO).gpu)?;
     let machines = DockerMachines::new(choice, pool.clone(), &node_key, dns).with_gpus(gpus);
     let machines = Arc::new(machines);
+    let networks = Arc::new(PrivateNetworks::new(&node_key, args.dns.clone(), program()?));
     let drivers = Drivers {
         machines: machines.clone(),
+        networks: networks.clone(),
         volumes: Arc::new(PoolVolumes::new(pools.clone())),
         firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone())),
     };
@@ -194,7 +198,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
         metrics,
     );
 
+    let log = data.clone();
     spawn(&mut tasks, async move { machines.listen().await });
+    spawn(&mut tasks, async move { networks.run(&log).await });
     spawn(&mut tasks, follower.run());
     spawn(&mut tasks, outbox.run());
     spawn(&mut tasks, meter.run());
@@ -210,6 +216,10 @@ pub async fn run(args: RunArgs) -> Result<()> {
 
 fn spawn(tasks: &mut JoinSet<Result<()>>, part: impl Future<Output = ()> + Send + 'static) {
     tasks.spawn(part.map(Ok));
+}
+
+fn program() -> Result<PathBuf> {
+    env::current_exe().context("can't find the path of this program")
 }
 
 /// The error with which the agent ends because one of its parts has: an agent without it must not go on.
@@ -259,11 +269,14 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
         keeping.abort();
         own.stop().await?;
     }
+    let private_networks = PrivateNetworks::new(&node_key, Vec::new(), program()?).purge().await?;
     firewall::remove().await;
     let (containers, networks) = removed?;
     own.end_shims()?;
     pools.remove(data).await?;
-    info!("removed {containers} containers, {networks} networks and the storage pools");
+    info!(
+        "removed {containers} containers, {networks} networks, {private_networks} private networks and the storage pools"
+    );
     Ok(())
 }
 

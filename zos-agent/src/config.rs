@@ -2,7 +2,7 @@
 //! The command line of `zos-agent`.
 
 use crate::{
-    drivers::{machine::EngineChoice, pool::PoolPlace, registries::Registries},
+    drivers::{machine::EngineChoice, network::ResolveArgs, pool::PoolPlace, registries::Registries},
     host::CapacityOverride,
     logs::LogPolicy,
     peer::PeerArgs,
@@ -57,6 +57,9 @@ pub enum Command {
     /// For a machine that leaves the grid. The agent must not be running. The node's keys stay in the data
     /// folder; disks of the pool are empty afterwards.
     Purge(PurgeArgs),
+    /// Answer machines' questions for names in private networks; the agent starts it
+    #[command(hide = true)]
+    Resolve(ResolveArgs),
 }
 
 /// Options for running the node.

@@ -23,7 +23,11 @@ use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
 /// What this agent serves on every node.
-const SERVED: Features = Features::ZMACHINE.and(Features::ZMOUNT).and(Features::VOLUME).and(Features::ZLOGS);
+const SERVED: Features = Features::ZMACHINE
+    .and(Features::ZMOUNT)
+    .and(Features::VOLUME)
+    .and(Features::ZLOGS)
+    .and(Features::NETWORKS);
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
 /// Unit of the kernel's sizes of disks, whatever their own sectors have.

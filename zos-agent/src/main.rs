@@ -13,7 +13,9 @@ use tracing_subscriber::EnvFilter;
 use zos_agent::{
     agent,
     config::{Cli, Command, LogFormat},
-    doctor, host,
+    doctor,
+    drivers::network,
+    host,
 };
 
 #[tokio::main(worker_threads = 2)]
@@ -25,6 +27,7 @@ async fn main() {
         match cli.command {
             Some(Command::Doctor(args)) => doctor::run(args).await,
             Some(Command::Purge(args)) => agent::purge(args).await,
+            Some(Command::Resolve(args)) => network::resolve(args).await,
             None => agent::run(cli.run).await,
         }
     };
@@ -51,7 +54,8 @@ async fn until_signal() -> Result<()> {
 }
 
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hickory_server=warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(
         io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
     );

@@ -193,6 +193,7 @@ fn spec(limits_root: bool) -> MachineSpec {
             ..Default::default()
         },
         registry: None,
+        attachment: Default::default(),
         hash: "self-test".into(),
     }
 }

@@ -9,6 +9,8 @@ mod hostile;
 mod images;
 #[path = "drivers/kills.rs"]
 mod kills;
+#[path = "drivers/networks.rs"]
+mod networks;
 #[path = "drivers/peer.rs"]
 mod peer;
 #[path = "drivers/pools.rs"]
@@ -55,6 +57,7 @@ use zos_agent::{
         dockerd::OwnEngine,
         firewall::{self, Firewall as AgentFirewall},
         machine::{DockerMachines, EngineChoice},
+        network::PrivateNetworks,
         pool::{Pool, PoolFault, PoolPlace, Pools},
         registries::Registries,
         volume::PoolVolumes,
@@ -520,6 +523,7 @@ fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpe
             entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
             ..Default::default()
         },
+        attachment: Default::default(),
         hash: "one".into(),
     }
 }
@@ -2008,6 +2012,11 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
     let drivers = Drivers {
         machines: host.machines.clone(),
         volumes: Arc::new(host.volumes.clone()),
+        networks: Arc::new(PrivateNetworks::new(
+            &host.node_key,
+            Vec::new(),
+            env!("CARGO_BIN_EXE_zos-agent").into(),
+        )),
         firewall: Arc::new(AgentFirewall::new(false, any_registry())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();

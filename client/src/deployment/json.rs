@@ -150,6 +150,13 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    pub fn bool(&self) -> Result<bool, Rejection> {
+        match self.value {
+            Json::Bool(value) => Ok(*value),
+            _ => Err(self.expected("true or false")),
+        }
+    }
+
     pub fn whole(&self) -> Result<u64, Rejection> {
         match self.value {
             Json::Whole(value) => Ok(*value),

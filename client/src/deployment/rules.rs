@@ -2,15 +2,20 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, LogOutput, MAX_START_SECONDS,
-    MAX_STOP_SECONDS, MIN_BYTES, Mount, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION,
-    Volume, Workload, WorkloadData, Zlogs, Zmachine, default_path, default_rootfs, default_start_seconds,
-    json::Cursor,
+    CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface, LogOutput,
+    MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES, Mount, Network,
+    Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData, Zlogs,
+    Zmachine, addresses, default_internet, default_path, default_rootfs, default_start_seconds, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
-use std::collections::{BTreeMap, BTreeSet};
+use ipnet::Ipv4Net;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+};
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyNotJson},
+    net::Subnet,
     report::MAX_GPUS,
     units::MIB,
 };
@@ -39,6 +44,8 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     let workloads = items.iter().map(workload).collect::<Result<Vec<_>, _>>()?;
     check_names_unique(&workloads)?;
     check_mounts(&workloads)?;
+    check_networks(&workloads)?;
+    addresses::check(&workloads)?;
     check_logs(&workloads)?;
     let secrets = fields.optional("secrets").map(|at| secrets(&at)).transpose()?;
     let deployment = Deployment { version: VERSION, description, secrets, workloads };
@@ -93,9 +100,10 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
         "zmount" => |data: &Cursor| volume(data).map(WorkloadData::Zmount),
         "volume" => |data: &Cursor| volume(data).map(WorkloadData::Volume),
         "zlogs" => |data: &Cursor| zlogs(data).map(WorkloadData::Zlogs),
+        "network" => |data: &Cursor| network(data).map(WorkloadData::Network),
         other => {
             return Err(type_at.unsupported(format!(
-                "the type {other:?} is unknown; known are: zmachine, zmount, volume, zlogs"
+                "the type {other:?} is unknown; known are: zmachine, zmount, volume, zlogs, network"
             )));
         }
     };
@@ -123,6 +131,30 @@ fn volume(at: &Cursor) -> Result<Volume, Rejection> {
         return Err(size_at.invalid(format!("is whole MiB (multiples of {MIB} bytes), this is {size} bytes")));
     }
     Ok(Volume { size, disk: fields.optional("disk").map(|at| disk(&at)).transpose()? })
+}
+
+fn network(at: &Cursor) -> Result<Network, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["subnet", "range"])?;
+    let network = Network {
+        subnet: subnet(&fields.required("subnet")?)?,
+        range: fields.optional("range").map(|at| subnet(&at)).transpose()?,
+    };
+    match fields.optional("range").filter(|_| !network.subnet.contains(&network.range())) {
+        None => Ok(network),
+        Some(at) => Err(at.invalid(format!("lies in the subnet {}", network.subnet))),
+    }
+}
+
+fn subnet(at: &Cursor) -> Result<Ipv4Net, Rejection> {
+    let text = at.string()?;
+    let is_valid =
+        |net: &Ipv4Net| Subnet { address: net.addr().octets(), prefix: net.prefix_len() }.is_valid();
+    text.parse().ok().filter(is_valid).ok_or_else(|| {
+        at.invalid(format!(
+            "is a private IPv4 network with a prefix of 16 to 30 and no host bits, such as 10.20.0.0/16; this is {text:?}"
+        ))
+    })
 }
 
 fn disk(at: &Cursor) -> Result<DiskKind, Rejection> {
@@ -165,12 +197,19 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         "ulimits",
         "gpus",
         "capabilities",
+        "interfaces",
+        "internet",
         "mounts",
         "env",
         "entrypoint",
         "args",
     ])?;
     let memory = at_least_16_mib(&fields.required("memory")?)?;
+    let interfaces = fields.optional("interfaces").map(|at| interfaces(&at)).transpose()?.unwrap_or_default();
+    let internet =
+        fields.optional("internet").map(|at| at.bool()).transpose()?.unwrap_or_else(default_internet);
+    let health =
+        fields.optional("health").map(|at| health(&at, internet || !interfaces.is_empty())).transpose()?;
     Ok(Zmachine {
         image: image(&fields.required("image")?)?,
         registry: fields.optional("registry").map(|at| registry(&at)).transpose()?,
@@ -188,7 +227,7 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         stop_signal: fields.optional("stop_signal").map(|at| stop_signal(&at)).transpose()?,
         stop_seconds: fields.optional("stop_seconds").map(|at| stop_seconds(&at)).transpose()?,
         restart: fields.optional("restart").map(|at| restart(&at)).transpose()?,
-        health: fields.optional("health").map(|at| health(&at)).transpose()?,
+        health,
         ulimits: fields.optional("ulimits").map(|at| ulimits(&at, memory)).transpose()?.unwrap_or_default(),
         gpus: fields.optional("gpus").map(|at| gpus(&at)).transpose()?.unwrap_or_default(),
         capabilities: fields
@@ -196,6 +235,8 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
             .map(|at| capabilities(&at))
             .transpose()?
             .unwrap_or_default(),
+        interfaces,
+        internet,
         mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
         env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
         entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),
@@ -312,7 +353,8 @@ fn restart(at: &Cursor) -> Result<Restart, Rejection> {
     }
 }
 
-fn health(at: &Cursor) -> Result<Health, Rejection> {
+/// Without a network, only a program can be run.
+fn health(at: &Cursor, has_network: bool) -> Result<Health, Rejection> {
     let fields = at.fields()?;
     fields.only(&["http", "tcp", "exec", "start_seconds"])?;
     let check = match (fields.optional("http"), fields.optional("tcp"), fields.optional("exec")) {
@@ -332,6 +374,9 @@ fn health(at: &Cursor) -> Result<Health, Rejection> {
         }
         _ => return Err(at.invalid("has exactly one of http, tcp and exec")),
     };
+    if !has_network && !matches!(check, Check::Exec(_)) {
+        return Err(at.invalid("can't be checked by a connection: the machine has no network"));
+    }
     let start_seconds = match fields.optional("start_seconds").map(|at| Ok((at.whole()?, at))).transpose()? {
         None => default_start_seconds(),
         Some((seconds, _)) if seconds <= MAX_START_SECONDS => seconds,
@@ -403,6 +448,26 @@ fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {
         return Err(at.invalid(format!("needs 16 MiB ({MIN_BYTES} bytes) or more, this is {bytes} bytes")));
     }
     Ok(bytes)
+}
+
+fn interfaces(at: &Cursor) -> Result<Vec<Interface>, Rejection> {
+    let mut interfaces: Vec<Interface> = Vec::new();
+    for item in at.items(0..=MAX_NETWORKS)? {
+        let fields = item.fields()?;
+        fields.only(&["network", "ip"])?;
+        let network_at = fields.required("network")?;
+        let network = name(&network_at)?;
+        if interfaces.iter().any(|other| other.network == network) {
+            return Err(network_at.invalid(format!("the machine has an interface in {network:?} already")));
+        }
+        interfaces.push(Interface { network, ip: fields.optional("ip").map(|at| ip(&at)).transpose()? });
+    }
+    Ok(interfaces)
+}
+
+fn ip(at: &Cursor) -> Result<Ipv4Addr, Rejection> {
+    let text = at.string()?;
+    text.parse().map_err(|_| at.invalid(format!("is an IPv4 address, such as 10.20.1.5; this is {text:?}")))
 }
 
 fn mounts(at: &Cursor) -> Result<Vec<Mount>, Rejection> {
@@ -497,7 +562,7 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
             match named(&mount.name) {
                 Some(WorkloadData::Volume(_)) => continue,
                 Some(WorkloadData::Zmount(_)) => {}
-                Some(WorkloadData::Zmachine(_) | WorkloadData::Zlogs(_)) | None => {
+                Some(WorkloadData::Zmachine(_) | WorkloadData::Zlogs(_) | WorkloadData::Network(_)) | None => {
                     let message = format!("{:?} isn't a zmount or volume of this deployment", mount.name);
                     return Err(invalid_at(path, message));
                 }
@@ -538,6 +603,32 @@ fn check_logs(workloads: &[Workload]) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn invalid_at(path: String, message: String) -> Rejection {
+/// The chain lists so many networks of a contract, with names of that length. A machine may be in all of them, so none
+/// has another's addresses.
+fn check_networks(workloads: &[Workload]) -> Result<(), Rejection> {
+    let mut networks: Vec<(usize, &Network)> = Vec::new();
+    for (index, workload) in workloads.iter().enumerate() {
+        let WorkloadData::Network(network) = &workload.data else { continue };
+        if workload.name.len() > MAX_NETWORK_NAME_BYTES {
+            let message = format!("the name of a network has at most {MAX_NETWORK_NAME_BYTES} characters");
+            return Err(invalid_at(format!("/workloads/{index}/name"), message));
+        }
+        if networks.len() == MAX_NETWORKS {
+            let message = format!("a deployment has at most {MAX_NETWORKS} networks");
+            return Err(invalid_at(format!("/workloads/{index}"), message));
+        }
+        let overlaps = |other: &Network| {
+            other.subnet.contains(&network.subnet) || network.subnet.contains(&other.subnet)
+        };
+        if let Some((other, _)) = networks.iter().find(|(_, other)| overlaps(other)) {
+            let message = format!("/workloads/{other} has addresses of {} already", network.subnet);
+            return Err(invalid_at(format!("/workloads/{index}/data/subnet"), message));
+        }
+        networks.push((index, network));
+    }
+    Ok(())
+}
+
+pub(super) fn invalid_at(path: String, message: String) -> Rejection {
     Rejection::new(BodyInvalid, path, message)
 }

@@ -168,7 +168,7 @@ impl Deployment {
                     text: &logs.output,
                     rule: rules::log_output,
                 }),
-                WorkloadData::Zmount(_) | WorkloadData::Volume(_) => {}
+                WorkloadData::Zmount(_) | WorkloadData::Volume(_) | WorkloadData::Network(_) => {}
             }
         }
         places

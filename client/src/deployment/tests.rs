@@ -28,13 +28,29 @@ fn page_from_a_disk() -> Value {
     })
 }
 
+/// A deployment with a private network that has one machine at an address of its own and one without.
+fn site() -> Value {
+    let interface = |ip: Value| json!([{ "network": "backend", "ip": ip }]);
+    let (mut web, mut db) = (machine("web"), machine("db"));
+    web["data"]["interfaces"] = json!([{ "network": "backend" }]);
+    db["data"]["interfaces"] = interface(json!("10.20.1.5"));
+    db["data"]["internet"] = json!(false);
+    let network = json!({ "name": "backend", "type": "network",
+                          "data": { "subnet": "10.20.0.0/16", "range": "10.20.1.0/24" } });
+    json!({ "version": 1, "workloads": [network, web, db] })
+}
+
 fn parse(value: &Value) -> Result<Deployment, Rejection> {
     Deployment::parse(&serde_json::to_vec(value).unwrap())
 }
 
 /// The deployment of the formats page with `value` at `pointer`; `null` removes the field.
 fn with(pointer: &str, value: Value) -> Value {
-    let mut document = page_from_a_disk();
+    changed(page_from_a_disk(), pointer, value)
+}
+
+/// The document with `value` at `pointer`; `null` removes the field.
+fn changed(mut document: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     let parent = document.pointer_mut(parent).unwrap();
     match (parent, value) {
@@ -223,6 +239,11 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
             BodyInvalid,
             at("/health/start_seconds"),
         ),
+        (
+            changed(with(&at("/internet"), json!(false)), &at("/health"), json!({"tcp": {"port": 1}})),
+            BodyInvalid,
+            at("/health"),
+        ),
         (with(&at("/ulimits"), json!({"nproc": 9})), BodyUnsupported, at("/ulimits/nproc")),
         (with(&at("/ulimits"), json!({"nofile": 63})), BodyInvalid, at("/ulimits/nofile")),
         (with(&at("/ulimits"), json!({"memlock": u64::MAX})), BodyInvalid, at("/ulimits/memlock")),
@@ -233,7 +254,38 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
         (with(&at("/rootfs"), json!(16 * MIB - 1)), BodyInvalid, at("/rootfs")),
         (with(&at("/ports"), json!([80])), BodyUnsupported, at("/ports")),
+        // networks
+        (with(&at("/internet"), json!("no")), BodyInvalid, at("/internet")),
+        (with(&at("/interfaces"), json!([{ "network": "data" }])), BodyInvalid, at("/interfaces/0/network")),
+        (with(&at("/interfaces"), json!([{ "network": "other" }])), BodyInvalid, at("/interfaces/0/network")),
+        (site_with("/0/name", json!("x".repeat(21))), BodyInvalid, "/workloads/0/name".into()),
+        (site_with("/0/data/subnet", json!(null)), BodyInvalid, "/workloads/0/data".into()),
+        (site_with("/0/data/mtu", json!(1280)), BodyUnsupported, "/workloads/0/data/mtu".into()),
+        (site_with("/0/data/range", json!("10.21.1.0/24")), BodyInvalid, "/workloads/0/data/range".into()),
+        (site_with("/0/data/range", json!("10.20.1.0/31")), BodyInvalid, "/workloads/0/data/range".into()),
+        (site_with("/1/data/interfaces/1", json!({})), BodyInvalid, "/workloads/1/data/interfaces/1".into()),
+        (
+            site_with("/1/data/interfaces/1", json!({ "network": "backend" })),
+            BodyInvalid,
+            "/workloads/1/data/interfaces/1/network".into(),
+        ),
+        (
+            site_with("/1/data/interfaces", json!([{ "network": "web" }])),
+            BodyInvalid,
+            "/workloads/1/data/interfaces/0/network".into(),
+        ),
+        (
+            site_with("/0/data/range", json!("10.20.1.4/30")),
+            BodyInvalid,
+            "/workloads/2/data/interfaces/0/ip".into(),
+        ),
+        (site_with("/3", network("other", "10.20.128.0/17")), BodyInvalid, "/workloads/3/data/subnet".into()),
         // mounts
+        (
+            site_with("/1/data/mounts", json!([{ "name": "backend", "path": "/x" }])),
+            BodyInvalid,
+            "/workloads/1/data/mounts/0/name".into(),
+        ),
         (with(&at("/mounts"), json!(mounts_of_data(9))), BodyInvalid, at("/mounts")),
         (with(&at("/mounts/0/name"), json!("other")), BodyInvalid, at("/mounts/0/name")),
         (with(&at("/mounts/0/name"), json!("web")), BodyInvalid, at("/mounts/0/name")),
@@ -276,6 +328,15 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
     }
 }
 
+/// [`site`] with `value` at `pointer` below its workloads.
+fn site_with(pointer: &str, value: Value) -> Value {
+    changed(site(), &format!("/workloads{pointer}"), value)
+}
+
+fn network(name: &str, subnet: &str) -> Value {
+    json!({ "name": name, "type": "network", "data": { "subnet": subnet } })
+}
+
 fn mounts_of_data(count: usize) -> Vec<Value> {
     (0..count).map(|i| json!({ "name": "data", "path": format!("/m{i}") })).collect()
 }
@@ -308,6 +369,7 @@ fn the_edges_of_every_rule_are_accepted() {
         with(&at("/health"), json!({"tcp": {"port": 65535}})),
         with(&at("/health"), json!({"http": {"port": 80, "path": "/up?x=1"}, "start_seconds": 0})),
         with(&at("/health"), json!({"exec": ["/bin/true"], "start_seconds": 300})),
+        changed(with(&at("/internet"), json!(false)), &at("/health"), json!({"exec": ["x"]})),
         with(&at("/ulimits"), json!({"nofile": 1048576, "core": 0, "memlock": 4096, "stack": 4096})),
         with(&at("/gpus"), json!(16)),
         with(&at("/capabilities"), json!(["SYS_PTRACE", "IPC_LOCK", "SYS_NICE"])),
@@ -323,6 +385,78 @@ fn the_edges_of_every_rule_are_accepted() {
     for document in cases {
         parse(&document).unwrap_or_else(|rejection| panic!("{rejection}: {document}"));
     }
+}
+
+#[test]
+fn a_private_network_survives_a_round_trip() {
+    let deployment = parse(&site()).unwrap();
+    assert!(deployment.features().contains(Features::NETWORKS));
+    let body = deployment.to_body().unwrap();
+    let read: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(read["workloads"][0], site()["workloads"][0]);
+    assert_eq!(read["workloads"][2]["data"]["internet"], json!(false));
+    assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+    let range = Subnet { address: [10, 20, 1, 0], prefix: 24 };
+    assert_eq!(deployment.listed_networks(), [("backend".to_owned(), range)]);
+}
+
+#[test]
+fn a_network_has_a_private_subnet_without_host_bits() {
+    for subnet in ["10.0.0.0/16", "172.31.255.252/30", "192.168.0.0/24"] {
+        parse(&site_with("", json!([network("a", subnet)]))).unwrap();
+    }
+    for subnet in ["10.0.0.0/15", "10.0.0.1/24", "8.8.8.0/24", "100.64.0.0/16", "fd00::/64", "10.0.0.0"] {
+        let rejection = parse(&site_with("", json!([network("a", subnet)]))).unwrap_err();
+        assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, "/workloads/0/data/subnet"));
+    }
+}
+
+#[test]
+fn a_deployment_has_at_most_4_networks() {
+    let networks = |count: u8| (0..count).map(|i| network(&format!("n{i}"), &format!("10.{i}.0.0/16")));
+    parse(&site_with("", networks(4).collect())).unwrap();
+    let rejection = parse(&site_with("", networks(5).collect())).unwrap_err();
+    assert_eq!((rejection.code, rejection.path.as_str()), (BodyInvalid, "/workloads/4"));
+}
+
+#[test]
+fn an_address_is_of_the_range_and_free() {
+    let named = |ip: &str| parse(&site_with("/1/data/interfaces/0/ip", json!(ip)));
+    named("10.20.1.2").unwrap();
+    for ip in ["10.20.1.0", "10.20.1.1", "10.20.1.5", "10.20.1.255", "10.20.2.2", "::1", "web"] {
+        let rejection = named(ip).unwrap_err();
+        let at = if ip == "10.20.1.5" { "/workloads/2" } else { "/workloads/1" };
+        assert_eq!(rejection.path, format!("{at}/data/interfaces/0/ip"), "{ip}: {rejection}");
+    }
+}
+
+#[test]
+fn a_range_holds_no_more_machines_than_addresses() {
+    let site = site_with("/0/data/range", json!("10.20.1.0/29"));
+    parse(&site).unwrap();
+    let names: Vec<String> = (3..8).map(|i| format!("m{i}")).collect();
+    let full = names.iter().enumerate().fold(site, |site, (i, name)| {
+        let mut machine = machine(name);
+        machine["data"]["interfaces"] = json!([{ "network": "backend" }]);
+        changed(site, &format!("/workloads/{}", i + 3), machine)
+    });
+    let rejection = parse(&full).unwrap_err();
+    assert_eq!(rejection.path, "/workloads/6/data/interfaces/0/network", "{rejection}");
+}
+
+#[test]
+fn a_machine_keeps_its_address_when_others_come_and_go() {
+    let address =
+        |site: &Value, name: &str| parse(site).unwrap().addresses()[&(name.to_owned(), "backend".to_owned())];
+    let before = address(&site(), "web");
+    assert_eq!(address(&site(), "db"), Ipv4Addr::new(10, 20, 1, 5));
+    let mut first = machine("cache");
+    first["data"]["interfaces"] = json!([{ "network": "backend" }]);
+    let mut more = site();
+    more["workloads"].as_array_mut().unwrap().insert(1, first);
+    assert_eq!(address(&more, "web"), before);
+    assert_ne!(address(&more, "cache"), before);
+    assert_eq!(address(&site_with("/2", machine("db")), "web"), before);
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl Deploy {
             reservation.resources.into(),
             prepared.for_chain(),
             self.ips,
-            api::runtime_types::bounded_collections::bounded_vec::BoundedVec(Vec::new()),
+            reservation.networks,
             self.traffic_gb,
             rate,
         );

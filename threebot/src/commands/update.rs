@@ -23,13 +23,7 @@ use std::time::Instant;
 use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
-    api::{
-        self,
-        runtime_types::{
-            bounded_collections::bounded_vec::BoundedVec,
-            pallet_grid_contracts::types::{ContractKind, Network},
-        },
-    },
+    api::{self, runtime_types::pallet_grid_contracts::types::ContractKind},
     primitives::{
         ContractId, Rates,
         views::{ContractStatus, Target, TwinContract},
@@ -111,7 +105,6 @@ impl Update {
         let is_first = status == ContractStatus::Created;
         let offer = foreseen::online_node(&at, node).await?;
         let public_ips = self.ips.unwrap_or(present_ips);
-        let networks = networks_of(&at, contract).await?;
         let more_ips = public_ips.saturating_sub(present_ips);
         foreseen::ensure_served(&offer, reservation.features, more_ips)?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
@@ -145,7 +138,7 @@ impl Update {
             resources,
             prepared.for_chain(),
             public_ips,
-            networks,
+            reservation.networks,
             rate,
         );
         let fee = session.fee("update", &call).await?;
@@ -213,14 +206,6 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
         }
     }
     bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
-}
-
-/// The private networks that a contract takes part in: a version keeps them.
-async fn networks_of(at: &GridAt, contract: ContractId) -> Result<BoundedVec<Network>> {
-    match at.contract(contract).await?.map(|record| record.kind) {
-        Some(ContractKind::Node(deployment)) => Ok(deployment.networks),
-        _ => bail!(contract::unknown(contract)),
-    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,20 @@
 //! Workloads that the chain wants on this node, parsed from contract bodies.
 
 use super::{Body, Contract, Version};
-use crate::drivers::{ContainerSpec, Credentials, LogSpec, MachineSpec, VolumeSpec, WorkloadId};
+use crate::drivers::{
+    Attachment, ContainerSpec, Credentials, InterfaceSpec, LogSpec, MachineSpec, NetworkId, NetworkSpec,
+    VolumeSpec, WorkloadId,
+};
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
+use std::collections::BTreeMap;
 use tfgrid_client::{
-    deployment::{Deployment, OpenSecrets, Registry, Rejection, WorkloadData, Zlogs, Zmachine},
+    deployment::{
+        Deployment, Interface, Network, OpenSecrets, Registry, Rejection, WorkloadData, Zlogs, Zmachine,
+    },
     sealing::SealKey,
 };
-use tfgrid_primitives::ContractId;
+use tfgrid_primitives::TwinId;
 
 /// A contract with its parsed bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +72,14 @@ pub struct Workloads {
     pub volumes: Vec<VolumeSpec>,
     /// Workloads of type `zlogs`.
     pub logs: Vec<LogSpec>,
+    /// Workloads of type `network`.
+    pub networks: Vec<NetworkSpec>,
 }
 
 impl Desired {
     /// Parses the contract's bodies; opens sealed ones with `key`. The plain text of these stays in memory.
     pub fn new(contract: Contract, body: Option<Body>, pending_body: Option<&Body>, key: &SealKey) -> Self {
-        let target = |version, body| Target::new(contract.id, version, body, key);
+        let target = |version, body| Target::new(&contract, version, body, key);
         let active = target(contract.active, body.as_ref());
         let pending = contract.pending.map(|pending| target(pending, pending_body));
         Self { contract, body, active, pending }
@@ -106,7 +114,7 @@ impl Target {
         }
     }
 
-    fn new(contract: ContractId, version: Version, body: Option<&Body>, key: &SealKey) -> Self {
+    fn new(contract: &Contract, version: Version, body: Option<&Body>, key: &SealKey) -> Self {
         let parsed = match body {
             None => Err(Wanted::Unknown(BodyError::Missing)),
             Some(body) if body.hash().0 != version.body_hash => Err(Wanted::Unknown(BodyError::HashMismatch)),
@@ -122,7 +130,7 @@ impl Target {
 }
 
 fn parse(
-    contract: ContractId,
+    contract: &Contract,
     version: &Version,
     text: &[u8],
     key: &SealKey,
@@ -131,12 +139,16 @@ fn parse(
     let secrets = deployment.open_secrets(key)?;
     deployment.check_fits(&version.reserved)?;
     let mut workloads = Workloads::default();
+    let places = places(contract.twin, &deployment);
     for (index, workload) in deployment.workloads.into_iter().enumerate() {
-        let id = WorkloadId { contract, name: workload.name };
+        let id = WorkloadId { contract: contract.id, name: workload.name };
         let pointer = format!("/workloads/{index}");
         match workload.data {
             WorkloadData::Zmachine(machine) => {
-                workloads.machines.push(machine_spec(id, version.number, pointer, machine, &secrets));
+                let interfaces = places.get(&id.name).cloned().unwrap_or_default();
+                let attachment = Attachment { interfaces, internet: machine.internet };
+                let spec = machine_spec(id, version.number, pointer, machine, attachment, &secrets);
+                workloads.machines.push(spec);
             }
             WorkloadData::Zlogs(logs) => workloads.logs.push(log_spec(id, logs, &secrets)),
             WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
@@ -148,6 +160,13 @@ fn parse(
                     restores: false,
                 });
             }
+            WorkloadData::Network(network) => workloads.networks.push(NetworkSpec {
+                id: NetworkId { twin: contract.twin, name: id.name },
+                contract: contract.id,
+                pointer,
+                range: network.range(),
+                gateway: network.gateway(),
+            }),
         }
     }
     Ok(workloads)
@@ -158,11 +177,37 @@ fn log_spec(id: WorkloadId, Zlogs { zmachine, output }: Zlogs, secrets: &OpenSec
     LogSpec { id, machine, output: secrets.reveal(output) }
 }
 
+/// Places of machines in private networks, by the machines' names.
+fn places(twin: TwinId, deployment: &Deployment) -> BTreeMap<String, Vec<InterfaceSpec>> {
+    let networks: BTreeMap<&str, &Network> = deployment.networks().collect();
+    let addresses = deployment.addresses();
+    let place = |machine: &str, interface: &Interface| {
+        let network = networks.get(interface.network.as_str())?;
+        Some(InterfaceSpec {
+            network: NetworkId { twin, name: interface.network.clone() },
+            subnet: network.subnet,
+            range: network.range(),
+            gateway: network.gateway(),
+            ip: *addresses.get(&(machine.to_owned(), interface.network.clone()))?,
+        })
+    };
+    let machines = deployment.workloads.iter().filter_map(|workload| match &workload.data {
+        WorkloadData::Zmachine(machine) => Some((&workload.name, &machine.interfaces)),
+        _ => None,
+    });
+    machines
+        .map(|(name, interfaces)| {
+            (name.clone(), interfaces.iter().filter_map(|interface| place(name, interface)).collect())
+        })
+        .collect()
+}
+
 fn machine_spec(
     id: WorkloadId,
     version: u32,
     pointer: String,
     machine: Zmachine,
+    attachment: Attachment,
     secrets: &OpenSecrets,
 ) -> MachineSpec {
     let env = machine.env.into_iter().map(|(name, text)| (name, secrets.reveal(text)));
@@ -190,15 +235,23 @@ fn machine_spec(
         entrypoint: machine.entrypoint,
         args: machine.args,
     };
-    let hash = hash(&container);
+    let hash = hash(&container, &attachment);
     let restart = machine.restart.unwrap_or_default();
-    MachineSpec { id, version, pointer, restart, is_held: false, registry, container, hash }
+    MachineSpec { id, version, pointer, restart, is_held: false, registry, container, attachment, hash }
 }
 
 /// Two specs with the same hash run the same way. What agents of an earlier release didn't know counts only where it is
 /// set: a machine of theirs keeps its hash.
-fn hash(container: &ContainerSpec) -> String {
+fn hash(container: &ContainerSpec, attachment: &Attachment) -> String {
     let gpus = Some(container.gpus).filter(|gpus| *gpus > 0).map(|gpus| gpus.encode());
-    let encoded = [container.encode(), gpus.unwrap_or_default()].concat();
-    hex::encode(&Blake2Hasher::hash(&encoded)[..16])
+    let mut text = [container.encode(), gpus.unwrap_or_default()].concat();
+    if *attachment != Attachment::default() {
+        let place = |InterfaceSpec { network, subnet, range, gateway, ip }: &InterfaceSpec| {
+            (&network.name, [subnet, range].map(ToString::to_string), [gateway, ip].map(ToString::to_string))
+                .encode()
+        };
+        let places: Vec<_> = attachment.interfaces.iter().map(place).collect();
+        (places, attachment.internet).encode_to(&mut text);
+    }
+    hex::encode(&Blake2Hasher::hash(&text)[..16])
 }

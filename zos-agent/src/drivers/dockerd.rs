@@ -3,30 +3,23 @@
 //! sockets under `/run`. Both outlive the agent, and the next one goes on with them. Containers outlive all three.
 
 use super::{
+    daemon::{Daemon, processes},
     machine::CTR,
     pool::{Pool, run_folder},
-    tools::{PATH, Tool},
+    tools::Tool,
 };
-use crate::{backoff::Backoff, ticket};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use rustix::{
     io::Errno,
-    process::{Pid, Signal, kill_process},
+    process::{Signal, kill_process},
 };
 use serde_json::json;
 use std::{
-    fs::{self, File},
-    io::{self, ErrorKind},
-    os::unix::fs::MetadataExt,
+    fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::{Duration, Instant},
 };
-use tfgrid_primitives::{PublicKey, units::MIB};
-use tokio::{
-    process::{Child, Command},
-    time::sleep,
-};
+use tfgrid_primitives::PublicKey;
 use tracing::{info, warn};
 
 /// Programs of the engine.
@@ -37,17 +30,8 @@ const INIT: Tool = Tool { program: "docker-init", package: "docker.io" };
 const RUNC: Tool = Tool { program: "runc", package: "runc" };
 /// Runs one machine for containerd.
 const SHIM: &str = "containerd-shim-runc-v2";
-const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
+pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
 
-const RESTART: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
-/// Uptime after which earlier ends are forgotten.
-const STABLE_AFTER: Duration = Duration::from_secs(60);
-/// How often a daemon of an earlier agent is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Limit for a daemon to end.
-const STOP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Size of the log above which a daemon's start begins a new one.
-const MAX_LOG_BYTES: u64 = 8 * MIB;
 /// Group of `dockerd` and of nothing else, by which the firewall knows what the engine sends. It is none of those that
 /// Debian or systemd give to anybody, nor of users in machines.
 pub const GROUP: u32 = 90_000;
@@ -61,14 +45,6 @@ pub struct OwnEngine {
     pool: Pool,
     log: PathBuf,
     mirrors: Vec<String>,
-}
-
-/// A daemon with the configuration file that identifies its process.
-struct Daemon {
-    tool: &'static Tool,
-    config: PathBuf,
-    content: String,
-    group: u32,
 }
 
 /// Socket of a node's own engine, in the form `unix:///…`.
@@ -93,7 +69,11 @@ impl OwnEngine {
 
     /// Keeps both daemons running, for ever.
     pub async fn run(self) {
-        futures::join!(self.keep(self.containerd()), self.keep(self.dockerd()));
+        let (containerd, dockerd) = (self.containerd(), self.dockerd());
+        futures::join!(
+            containerd.keep(&self.log, || self.prepare(&containerd)),
+            dockerd.keep(&self.log, || self.prepare(&dockerd)),
+        );
     }
 
     /// Ends both daemons. Containers go on.
@@ -128,7 +108,7 @@ impl OwnEngine {
             quoted(self.run.join("containerd")),
             quoted(self.containerd_socket()),
         );
-        Daemon { tool: &CONTAINERD, config: self.run.join("containerd.toml"), content, group: 0 }
+        daemon(&CONTAINERD, "--config", self.run.join("containerd.toml"), content, 0)
     }
 
     fn dockerd(&self) -> Daemon {
@@ -154,45 +134,27 @@ impl OwnEngine {
             "registry-mirrors": self.mirrors,
             "log-level": "warn",
         });
-        let config = self.run.join("dockerd.json");
-        Daemon { tool: &DOCKERD, config, content: content.to_string(), group: GROUP }
+        daemon(&DOCKERD, "--config-file", self.run.join("dockerd.json"), content.to_string(), GROUP)
     }
 
-    /// Goes on with the daemon of an earlier agent or starts it, and starts it again whenever it has ended.
-    async fn keep(&self, daemon: Daemon) {
-        let name = daemon.tool.program;
-        let mut failures = 0u32;
-        loop {
-            let begun = Instant::now();
-            let why = match self.keep_once(&daemon).await {
-                Ok(how) => how,
-                Err(error) => format!("{error:#}"),
-            };
-            failures = if begun.elapsed() > STABLE_AFTER { 1 } else { failures.saturating_add(1) };
-            let delay = RESTART.delay(failures);
-            warn!(retry_in = ?delay, log = %self.log.display(), "{name} has ended: {why}");
-            sleep(delay).await;
-        }
-    }
-
-    /// Resolves once the daemon has ended, with how.
-    async fn keep_once(&self, daemon: &Daemon) -> Result<String> {
-        if let Some(pid) = daemon.process() {
-            if daemon.is_current(pid) {
-                info!(pid = pid.as_raw_nonzero(), "{} runs already", daemon.tool.program);
-                while daemon.process() == Some(pid) {
-                    sleep(LOOK_EVERY).await;
-                }
-                return Ok("killed".into());
+    /// What a daemon's start needs.
+    async fn prepare(&self, daemon: &Daemon) -> Result<()> {
+        let run = &self.run;
+        fs::create_dir_all(run).with_context(|| format!("can't create {}", run.display()))?;
+        // Another process may have its number by now, and dockerd wouldn't start.
+        let number = run.join(format!("{}.pid", daemon.program));
+        match fs::remove_file(&number) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("can't remove {}", number.display()));
             }
-            daemon.stop().await?;
+            _ => {}
         }
-        if daemon.tool.program == DOCKERD.program
+        if daemon.program == DOCKERD.program
             && let Err(error) = self.remove_roots_without_machine().await
         {
             warn!("machines that were removed may still use space: {error:#}");
         }
-        Ok(self.start(daemon)?.wait().await?.to_string())
+        Ok(())
     }
 
     /// Removes roots of machines that the engine doesn't have: it was killed while it created or removed them. It must
@@ -218,90 +180,12 @@ impl OwnEngine {
         }
         Ok(())
     }
-
-    fn start(&self, daemon: &Daemon) -> Result<Child> {
-        let program = daemon.tool.program;
-        let start = || {
-            fs::create_dir_all(&self.run)?;
-            fs::write(&daemon.config, &daemon.content)?;
-            // Another process may have its number by now, and dockerd wouldn't start.
-            match fs::remove_file(self.run.join(format!("{program}.pid"))) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let is_long = fs::metadata(&self.log).is_ok_and(|log| log.len() > MAX_LOG_BYTES);
-            let log = if is_long {
-                File::create(&self.log)
-            } else {
-                File::options().create(true).append(true).open(&self.log)
-            }?;
-            info!("starting {program}");
-            Command::new(program)
-                .arg(daemon.argument())
-                .arg(&daemon.config)
-                .env("PATH", PATH)
-                .env_remove(ticket::VARIABLE)
-                .gid(daemon.group)
-                // Ctrl-C ends the agent alone.
-                .process_group(0)
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .spawn()
-        };
-        start().with_context(|| format!("can't start {program}"))
-    }
 }
 
-impl Daemon {
-    fn argument(&self) -> &'static str {
-        if self.config.extension().is_some_and(|extension| extension == "json") {
-            "--config-file"
-        } else {
-            "--config"
-        }
-    }
-
-    /// Its process: the one that was started with its configuration file.
-    fn process(&self) -> Option<Pid> {
-        let arguments = [self.argument(), self.config.to_str()?].join("\0");
-        processes(self.tool.program, &arguments).ok()?.pop()
-    }
-
-    /// Whether this process, which is one of it, has its configuration and group.
-    fn is_current(&self, pid: Pid) -> bool {
-        let group = fs::metadata(format!("/proc/{}", pid.as_raw_nonzero())).map(|process| process.gid());
-        group.is_ok_and(|group| group == self.group)
-            && fs::read_to_string(&self.config).is_ok_and(|content| content == self.content)
-    }
-
-    async fn stop(&self) -> Result<()> {
-        let begun = Instant::now();
-        while let Some(pid) = self.process() {
-            ensure!(
-                begun.elapsed() < STOP_TIMEOUT,
-                "{} (pid {}) doesn't end on SIGTERM",
-                self.tool.program,
-                pid.as_raw_nonzero()
-            );
-            kill_process(pid, Signal::TERM).with_context(|| format!("can't end {}", self.tool.program))?;
-            sleep(LOOK_EVERY / 5).await;
-        }
-        Ok(())
-    }
-}
-
-/// Processes of the program whose last arguments these are, with a NUL between them.
-fn processes(program: &str, arguments: &str) -> io::Result<Vec<Pid>> {
-    let is_wanted = |pid: &i32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line);
-        line.split('\0').next().is_some_and(|first| first.ends_with(program))
-            && line.trim_end_matches('\0').ends_with(arguments)
-    };
-    let all = fs::read_dir("/proc")?.flatten();
-    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    Ok(all.filter(is_wanted).filter_map(Pid::from_raw).collect())
+/// A daemon that its configuration file identifies.
+fn daemon(tool: &Tool, option: &str, config: PathBuf, content: String, group: u32) -> Daemon {
+    let arguments = vec![option.to_owned(), config.to_string_lossy().into_owned()];
+    Daemon { program: tool.program.into(), arguments, config: Some((config, content)), group }
 }
 
 fn end_all(program: &str, arguments: &str) -> Result<()> {
@@ -331,7 +215,12 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use crate::drivers::daemon::STOP_TIMEOUT;
+    use std::{
+        os::unix::process::{CommandExt, ExitStatusExt},
+        process::Stdio,
+        time::Instant,
+    };
 
     #[test]
     fn a_process_is_known_by_program_and_last_arguments() {

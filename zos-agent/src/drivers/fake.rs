@@ -5,8 +5,9 @@
 
 use super::{
     Bind, Condition, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, MachineState,
-    MachineUsage, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, VolumeDriver,
-    VolumeSpec, WantedImages, WorkloadId, pool::PoolFault,
+    MachineUsage, NetworkDriver, NetworkId, NetworkSpec, ObservedMachine, ObservedMachines, ObservedNetwork,
+    ObservedNetworks, ObservedPort, ObservedVolume, ObservedVolumes, Process, VolumeDriver, VolumeSpec,
+    WantedImages, WorkloadId, pool::PoolFault,
 };
 use async_trait::async_trait;
 use std::{
@@ -84,6 +85,8 @@ impl Points {
 struct State {
     machines: BTreeMap<WorkloadId, ObservedMachine>,
     networks: BTreeSet<ContractId>,
+    private_networks: Vec<ObservedNetwork>,
+    ports: Vec<ObservedPort>,
     volumes: BTreeMap<WorkloadId, ObservedVolume>,
     binds: BTreeMap<WorkloadId, Vec<Bind>>,
     /// Behaviour of images when they are pulled.
@@ -261,6 +264,15 @@ impl FakeHost {
         self.state().firewall_broken = broken;
     }
 
+    /// Somebody removes all private networks.
+    pub fn lose_networks(&self) {
+        let mut state = self.act("lost all private networks".into());
+        state.private_networks.clear();
+        state.ports.clear();
+        drop(state);
+        self.events.notify_one();
+    }
+
     /// A running machine exits with code 1.
     pub fn exit(&self, contract: ContractId, name: &str) {
         self.exit_with(contract, name, 1);
@@ -320,7 +332,10 @@ impl FakeHost {
 
     pub fn is_empty(&self) -> bool {
         let state = self.state();
-        state.machines.is_empty() && state.networks.is_empty() && state.volumes.is_empty()
+        state.machines.is_empty()
+            && state.networks.is_empty()
+            && state.private_networks.is_empty()
+            && state.volumes.is_empty()
     }
 
     pub fn use_up(&self, contract: ContractId, name: &str, usage: MachineUsage) {
@@ -530,6 +545,11 @@ impl MachineDriver for FakeHost {
         .await
     }
 
+    async fn process(&self, id: &WorkloadId) -> Result<Option<Process>, DriverError> {
+        let machine = self.state().machines.get(id).filter(|machine| machine.is_running()).cloned();
+        Ok(machine.map(|machine| Process { pid: 1, instance: machine.instance }))
+    }
+
     async fn last_words(&self, _: &WorkloadId) -> Result<Option<String>, DriverError> {
         Ok(Some("\x1b[31mno configuration".into()))
     }
@@ -540,6 +560,61 @@ impl MachineDriver for FakeHost {
 
     async fn changed(&self) {
         self.events.notified().await;
+    }
+}
+
+#[async_trait]
+impl NetworkDriver for FakeHost {
+    async fn observe(&self) -> Result<ObservedNetworks, DriverError> {
+        let state = self.state();
+        Ok(ObservedNetworks { networks: state.private_networks.clone(), ports: state.ports.clone() })
+    }
+
+    async fn ensure(&self, spec: &NetworkSpec) -> Result<(), DriverError> {
+        self.done(|| {
+            let mut state = self.act(format!("ensure network {} of {}", spec.id.name, spec.contract));
+            let others = state.private_networks.iter().filter(|other| other.contract != spec.contract);
+            if others.into_iter().any(|other| other.id == spec.id && other.range == Some(spec.range)) {
+                return Err(DriverError::Invalid {
+                    code: FailureCode::BodyInvalid,
+                    field: "/data/range",
+                    message: "another contract has it".into(),
+                });
+            }
+            state.private_networks.retain(|there| (there.contract, &there.id) != (spec.contract, &spec.id));
+            let range = Some(spec.range);
+            state.private_networks.push(ObservedNetwork {
+                id: spec.id.clone(),
+                contract: spec.contract,
+                range,
+            });
+            Ok(())
+        })
+        .await
+    }
+
+    async fn attach(&self, spec: &MachineSpec, process: &Process) -> Result<(), DriverError> {
+        self.done(|| {
+            let mut state = self.act(format!("attach {}", spec.id));
+            state.ports.retain(|port| port.machine != spec.id);
+            state.ports.extend(spec.attachment.interfaces.iter().map(|interface| ObservedPort {
+                machine: spec.id.clone(),
+                network: interface.network.clone(),
+                instance: process.instance.clone(),
+            }));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn remove(&self, contract: ContractId, id: &NetworkId) -> Result<(), DriverError> {
+        self.done(|| {
+            let mut state = self.act(format!("remove network {} of {contract}", id.name));
+            state.private_networks.retain(|there| (there.contract, &there.id) != (contract, id));
+            state.ports.retain(|port| (port.machine.contract, &port.network) != (contract, id));
+            Ok(())
+        })
+        .await
     }
 }
 

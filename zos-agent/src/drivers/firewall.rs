@@ -9,13 +9,19 @@ use super::{
 };
 use anyhow::{Context, Result};
 use async_trait::async_trait;
-use std::fs;
+use ipnet::Ipv4Net;
+use std::{fs, net::Ipv4Addr};
 use tfgrid_primitives::net::{GLOBAL_UNICAST_IPV6, NOT_PUBLIC_IPV4, NOT_PUBLIC_IPV6};
 use tokio::sync::OnceCell;
 use tracing::{info, warn};
 
 /// Prefix of the names of tenants' bridges.
 pub const BRIDGE_PREFIX: &str = "zb";
+
+/// Addresses of private networks on the host, which no tenant's network can have: link-local ones.
+pub(crate) const LINKS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 128, 0), 17);
+/// The host's address for all of them.
+pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 const TABLE: &str = "table inet zos";
@@ -35,6 +41,9 @@ table inet zos {
     chain forward {
         type filter hook forward priority -10; policy accept;
         iifname "zb*" fib saddr . iif oif missing drop
+        # A private network reaches neither another one nor machines that are in none.
+        iifname "zb-*" oifname "zb*" drop
+        iifname "zb*" oifname "zb-*" drop
         # The engine isolates bridges from each other; traffic within one bridge is its tenant's own.
         iifname "zb*" oifname "zb*" accept
         iifname "zb*" ct state established,related accept
@@ -42,6 +51,10 @@ table inet zos {
         iifname "zb*" ip6 daddr != PUBLIC_V6 drop
         iifname "zb*" ip6 daddr { NOT_PUBLIC_V6 } drop
         MAIL
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat; policy accept;
+        ip saddr LINKS oifname != "zb*" masquerade
     }
     FETCHES
 }
@@ -53,6 +66,7 @@ const NO_MAIL: &str = r#"iifname "zb*" tcp dport 25 reject with tcp reset"#;
 fn rules(allow_smtp: bool, fetches: &str) -> String {
     RULES
         .replace("FETCHES", fetches)
+        .replace("LINKS", &LINKS.to_string())
         .replace("NOT_PUBLIC_V4", &NOT_PUBLIC_IPV4.map(|network| network.to_string()).join(", "))
         .replace("NOT_PUBLIC_V6", &NOT_PUBLIC_IPV6.map(|network| network.to_string()).join(", "))
         .replace("PUBLIC_V6", &GLOBAL_UNICAST_IPV6.to_string())

@@ -2,12 +2,14 @@
 //! Drivers run workloads. Every call is idempotent, and every name is derived from the contract's id and the
 //! workload's name, so that a call can be repeated after a crash at any instant.
 
+mod daemon;
 pub mod dockerd;
 #[cfg(test)]
 pub mod fake;
 pub mod firewall;
 mod limits;
 pub mod machine;
+pub mod network;
 pub mod pool;
 pub mod registries;
 pub(crate) mod tools;
@@ -17,15 +19,16 @@ pub mod volume;
 use anyhow::anyhow;
 use async_trait::async_trait;
 use codec::Encode;
+use ipnet::Ipv4Net;
 use pool::PoolFault;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 use tfgrid_client::deployment::{DiskKind, Health, Restart};
-use tfgrid_primitives::{ContractId, FailureCode};
+use tfgrid_primitives::{ContractId, FailureCode, TwinId};
 
 /// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
 pub const DEFAULT_STOP_SECONDS: u64 = 10;
@@ -62,7 +65,9 @@ pub struct MachineSpec {
     pub registry: Option<Credentials>,
     /// Settings of its container.
     pub container: ContainerSpec,
-    /// Hash of `container`. A running machine with the same hash needs no change.
+    /// Networks that it is in.
+    pub attachment: Attachment,
+    /// Hash of `container` and `attachment`. A running machine with the same hash needs no change.
     pub hash: String,
 }
 
@@ -155,6 +160,60 @@ impl fmt::Debug for LogSpec {
             .field("machine", &self.machine)
             .finish_non_exhaustive()
     }
+}
+
+/// A private network: of a twin, by its name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetworkId {
+    /// Its owner.
+    pub twin: TwinId,
+    /// Name of the network, unique for its owner.
+    pub name: String,
+}
+
+/// The part of a private network that a contract has on this node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkSpec {
+    /// The network.
+    pub id: NetworkId,
+    /// Contract id.
+    pub contract: ContractId,
+    /// JSON pointer to it in the body, such as `/workloads/0`.
+    pub pointer: String,
+    /// Addresses of the contract's machines.
+    pub range: Ipv4Net,
+    /// The first of them, which is its router's and name server's.
+    pub gateway: Ipv4Addr,
+}
+
+/// What a machine reaches. The default is the internet alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// Private networks that it is in. The first one leads to the internet.
+    pub interfaces: Vec<InterfaceSpec>,
+    /// Whether it reaches the internet.
+    pub internet: bool,
+}
+
+impl Default for Attachment {
+    fn default() -> Self {
+        Self { interfaces: Vec::new(), internet: true }
+    }
+}
+
+/// A machine's place in a private network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InterfaceSpec {
+    /// The network.
+    pub network: NetworkId,
+    /// Addresses of the whole network.
+    pub subnet: Ipv4Net,
+    /// Addresses of the contract's machines.
+    pub range: Ipv4Net,
+    /// The first of them, which is its router's and name server's.
+    pub gateway: Ipv4Addr,
+    /// Address of the machine.
+    pub ip: Ipv4Addr,
 }
 
 /// Rules for fetching a machine's image.
@@ -304,6 +363,46 @@ pub struct ObservedVolumes {
     pub unreadable: BTreeSet<ContractId>,
 }
 
+/// The process of a machine's run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number on the host.
+    pub pid: i64,
+    /// [`ObservedMachine::instance`] of the run.
+    pub instance: String,
+}
+
+/// The part of a private network that exists for a contract.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedNetwork {
+    /// The network.
+    pub id: NetworkId,
+    /// Contract id.
+    pub contract: ContractId,
+    /// Addresses of the contract's machines; `None` if something of it is missing.
+    pub range: Option<Ipv4Net>,
+}
+
+/// A machine's place in a private network that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedPort {
+    /// Contract and name of the machine.
+    pub machine: WorkloadId,
+    /// The network.
+    pub network: NetworkId,
+    /// [`ObservedMachine::instance`] of the run that it was made for.
+    pub instance: String,
+}
+
+/// All private networks of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedNetworks {
+    /// Their parts by contracts.
+    pub networks: Vec<ObservedNetwork>,
+    /// What is connected to them.
+    pub ports: Vec<ObservedPort>,
+}
+
 /// Resources used by one run of a machine since its start; `memory_bytes` is the present value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineUsage {
@@ -389,6 +488,9 @@ pub trait MachineDriver: Send + Sync {
     /// Removes the network and the images of a contract that has no machines.
     async fn remove_network(&self, contract: ContractId) -> Result<(), DriverError>;
 
+    /// The process of a machine, `None` if it doesn't run.
+    async fn process(&self, id: &WorkloadId) -> Result<Option<Process>, DriverError>;
+
     /// The last line of a machine's output, `None` if it has none.
     async fn last_words(&self, id: &WorkloadId) -> Result<Option<String>, DriverError>;
 
@@ -404,6 +506,22 @@ pub trait MachineDriver: Send + Sync {
 pub trait FirewallDriver: Send + Sync {
     /// Sets the rules, unless they are in place.
     async fn ensure(&self) -> Result<(), DriverError>;
+}
+
+/// Driver of private networks.
+#[async_trait]
+pub trait NetworkDriver: Send + Sync {
+    /// All private networks of this node.
+    async fn observe(&self) -> Result<ObservedNetworks, DriverError>;
+
+    /// Makes what is missing of a contract's part of a network. A part with another range is replaced.
+    async fn ensure(&self, spec: &NetworkSpec) -> Result<(), DriverError>;
+
+    /// Connects a run of a machine with its networks, which must exist.
+    async fn attach(&self, spec: &MachineSpec, process: &Process) -> Result<(), DriverError>;
+
+    /// Removes a contract's part of a network, which has no machines, and the network with its last part.
+    async fn remove(&self, contract: ContractId, id: &NetworkId) -> Result<(), DriverError>;
 }
 
 /// Driver of volumes.

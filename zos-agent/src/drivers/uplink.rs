@@ -39,6 +39,14 @@ pub async fn mtu() -> Result<u32> {
 }
 
 async fn ip<T: DeserializeOwned>(args: &[&str]) -> Result<T> {
-    let text = run(&IP, &[&["-json"], args].concat()).await?;
+    read_ip(&IP, &[], args).await
+}
+
+/// What `ip` says, run by `tool` with the arguments `before`.
+///
+/// # Errors
+/// If `ip` fails.
+pub(crate) async fn read_ip<T: DeserializeOwned>(tool: &Tool, before: &[&str], args: &[&str]) -> Result<T> {
+    let text = run(tool, &[before, &["-json"], args].concat()).await?;
     serde_json::from_str(&text).with_context(|| format!("can't understand `ip {}`", args.join(" ")))
 }

@@ -4,12 +4,13 @@
 use super::reconcile::Drivers;
 use crate::{
     drivers::{
-        DriverError, ObservedMachine, ObservedMachines, ObservedVolume, ObservedVolumes, pool::PoolFault,
+        DriverError, ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks, ObservedVolume,
+        ObservedVolumes, pool::PoolFault,
     },
     metrics::Metrics,
 };
 use anyhow::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::ContractId;
 
@@ -23,8 +24,12 @@ pub struct ObservedContract {
     pub machines: BTreeMap<String, ObservedMachine>,
     /// Volumes by name.
     pub volumes: BTreeMap<String, ObservedVolume>,
-    /// Whether its network exists.
+    /// Whether its network on the engine exists.
     pub network: bool,
+    /// Its parts of private networks, by the networks' names.
+    pub private_networks: BTreeMap<String, ObservedNetwork>,
+    /// Pairs of a machine and a private network that its present run is connected with.
+    pub ports: BTreeSet<(String, String)>,
     /// Whether a part of it couldn't be read: what is missing here may be there.
     pub is_unreadable: bool,
 }
@@ -37,9 +42,14 @@ pub type PoolFaults = Vec<(DiskKind, PoolFault)>;
 /// # Errors
 /// If one fails: what it knows would look absent, or nothing would keep tenants from the host.
 pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, PoolFaults)> {
-    let Drivers { machines, volumes, firewall } = drivers;
-    let (guarded, machines, volumes, faults) =
-        futures::join!(firewall.ensure(), machines.observe(), volumes.observe(), volumes.faults());
+    let Drivers { machines, volumes, networks, firewall } = drivers;
+    let (guarded, machines, volumes, networks, faults) = futures::join!(
+        firewall.ensure(),
+        machines.observe(),
+        volumes.observe(),
+        networks.observe(),
+        volumes.faults()
+    );
     metrics.firewall_up.set(guarded.is_ok().into());
     metrics.engine_up.set(machines.is_ok().into());
     metrics.pool_up.set((volumes.is_ok() && !faults.iter().any(|(_, fault)| fault.stops())).into());
@@ -48,10 +58,11 @@ pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, 
     guarded.map_err(|why| fails("firewall", why))?;
     let volumes = volumes.map_err(|why| fails("storage pool", why))?;
     let machines = machines.map_err(|why| fails("container engine", why))?;
-    Ok((by_contract(machines, volumes), faults))
+    let networks = networks.map_err(|why| fails("part for private networks", why))?;
+    Ok((by_contract(machines, volumes, networks), faults))
 }
 
-fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes) -> Observed {
+fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes, networks: ObservedNetworks) -> Observed {
     let mut observed = Observed::new();
     for machine in machines.machines {
         let contract = observed.entry(machine.id.contract).or_default();
@@ -63,6 +74,17 @@ fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes) -> Observed
     }
     for contract in machines.networks {
         observed.entry(contract).or_default().network = true;
+    }
+    for network in networks.networks {
+        let contract = observed.entry(network.contract).or_default();
+        contract.private_networks.insert(network.id.name.clone(), network);
+    }
+    for port in networks.ports {
+        let contract = observed.entry(port.machine.contract).or_default();
+        let machine = contract.machines.get(&port.machine.name);
+        if machine.is_some_and(|machine| machine.is_running() && machine.instance == port.instance) {
+            contract.ports.insert((port.machine.name, port.network.name));
+        }
     }
     for contract in machines.unreadable.into_iter().chain(volumes.unreadable) {
         observed.entry(contract).or_default().is_unreadable = true;

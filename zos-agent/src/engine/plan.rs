@@ -4,7 +4,7 @@
 use super::observed::{Observed, ObservedContract};
 use crate::{
     chain::desired::Workloads,
-    drivers::{MachineSpec, MachineState, ObservedVolume, VolumeSpec},
+    drivers::{MachineSpec, MachineState, NetworkId, NetworkSpec, ObservedVolume, VolumeSpec},
 };
 use std::collections::BTreeMap;
 use tfgrid_client::deployment::{DiskKind, Rejection};
@@ -50,13 +50,19 @@ pub enum Step {
     RemoveMachine(String),
     /// Create or grow the volume.
     EnsureVolume(VolumeSpec),
+    /// Make what is missing of the contract's part of a private network.
+    EnsurePrivateNetwork(NetworkSpec),
     /// Create the machine.
     CreateMachine(MachineSpec),
-    /// Start the machine.
+    /// Connect the running machine with its private networks.
+    AttachMachine(MachineSpec),
+    /// Start the machine and connect it with its private networks.
     StartMachine(MachineSpec),
     /// Delete the volume with its content.
     DeleteVolume(String),
-    /// Remove the contract's network.
+    /// Remove the contract's part of a private network.
+    RemovePrivateNetwork(NetworkId),
+    /// Remove the contract's network on the engine.
     RemoveNetwork,
 }
 
@@ -73,12 +79,17 @@ impl Plan {
     /// Whether all steps free capacity.
     pub fn only_frees(&self) -> bool {
         self.steps.iter().all(|step| match step {
-            Step::StopMachine(_) | Step::RemoveMachine(_) | Step::DeleteVolume(_) | Step::RemoveNetwork => {
-                true
-            }
-            Step::FetchImage(_) | Step::EnsureVolume(_) | Step::CreateMachine(_) | Step::StartMachine(_) => {
-                false
-            }
+            Step::StopMachine(_)
+            | Step::RemoveMachine(_)
+            | Step::DeleteVolume(_)
+            | Step::RemovePrivateNetwork(_)
+            | Step::RemoveNetwork => true,
+            Step::FetchImage(_)
+            | Step::EnsureVolume(_)
+            | Step::EnsurePrivateNetwork(_)
+            | Step::CreateMachine(_)
+            | Step::AttachMachine(_)
+            | Step::StartMachine(_) => false,
         })
     }
 }
@@ -158,7 +169,34 @@ fn resume(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
             machine.hash == spec.hash && !machine.is_running() && spec.finished(machine).is_none()
         }) && spec.container.mounts.iter().all(|(name, _)| has_volume(name))
     };
-    workloads.machines.iter().filter(is_to_start).cloned().map(Step::StartMachine).collect()
+    let starts = workloads.machines.iter().filter(is_to_start).cloned().map(Step::StartMachine);
+    // Without machines that are there, the contract isn't deployed yet.
+    let networks =
+        if observed.machines.is_empty() { Vec::new() } else { missing_networks(workloads, observed) };
+    networks.into_iter().chain(attach(workloads, observed)).chain(starts).collect()
+}
+
+fn missing_networks(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
+    let is_missing = |spec: &&NetworkSpec| {
+        let there = observed.private_networks.get(&spec.id.name);
+        there.is_none_or(|there| there.range != Some(spec.range))
+    };
+    workloads.networks.iter().filter(is_missing).cloned().map(Step::EnsurePrivateNetwork).collect()
+}
+
+/// Machines that run and aren't connected: the agent was killed meanwhile, or somebody has removed a network.
+fn attach(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
+    let is_connected = |spec: &MachineSpec| {
+        let pair = |name: &String| (spec.id.name.clone(), name.clone());
+        let mut interfaces = spec.attachment.interfaces.iter();
+        interfaces.all(|interface| observed.ports.contains(&pair(&interface.network.name)))
+    };
+    let is_to_connect = |spec: &&MachineSpec| {
+        let machine = observed.machines.get(&spec.id.name);
+        machine.is_some_and(|machine| machine.is_running() && machine.hash == spec.hash)
+            && !is_connected(spec)
+    };
+    workloads.machines.iter().filter(is_to_connect).cloned().map(Step::AttachMachine).collect()
 }
 
 /// Stops what isn't approved.
@@ -174,7 +212,9 @@ pub fn suspend(approved: &Approved, observed: &ObservedContract) -> Vec<Step> {
 fn destroy(observed: &ObservedContract) -> Vec<Step> {
     let machines = observed.machines.keys().cloned().map(Step::RemoveMachine);
     let volumes = observed.volumes.keys().cloned().map(Step::DeleteVolume);
-    machines.chain(volumes).chain(observed.network.then_some(Step::RemoveNetwork)).collect()
+    let networks = observed.private_networks.values();
+    let networks = networks.map(|network| Step::RemovePrivateNetwork(network.id.clone()));
+    machines.chain(volumes).chain(networks).chain(observed.network.then_some(Step::RemoveNetwork)).collect()
 }
 
 /// Before a fetch, what isn't approved is stopped: it doesn't run on while a registry takes its time.
@@ -200,7 +240,7 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let (mut refuse, mut ensure) = (Vec::new(), Vec::new());
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
-    let mut clear = Vec::new();
+    let (mut clear, mut clear_networks) = (Vec::new(), Vec::new());
     let mut create = Vec::new();
     let mut start = Vec::new();
 
@@ -214,9 +254,15 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
             _ => ensure.push(Step::EnsureVolume(spec.clone())),
         }
     }
+    ensure.extend(missing_networks(workloads, observed));
     for name in observed.machines.keys() {
         if !workloads.machines.iter().any(|spec| spec.id.name == *name) {
             clear.push(Step::RemoveMachine(name.clone()));
+        }
+    }
+    for (name, network) in &observed.private_networks {
+        if !workloads.networks.iter().any(|spec| spec.id.name == *name) {
+            clear_networks.push(Step::RemovePrivateNetwork(network.id.clone()));
         }
     }
     for spec in &workloads.machines {
@@ -251,15 +297,18 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
             start.push(Step::StartMachine(spec.clone()));
         }
     }
-    [refuse, fetch, ensure, create_early, clear, create, start].concat()
+    let attach = attach(workloads, observed);
+    [refuse, fetch, ensure, create_early, clear, clear_networks, create, attach, start].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drivers::{
-        Condition, ContainerSpec, MachineState, ObservedMachine, ObservedVolume, WorkloadId,
+        Condition, ContainerSpec, InterfaceSpec, MachineState, ObservedMachine, ObservedNetwork,
+        ObservedVolume, WorkloadId,
     };
+    use ipnet::Ipv4Net;
     use proptest::prelude::*;
     use tfgrid_client::deployment::{DiskKind, Restart};
 
@@ -285,8 +334,36 @@ mod tests {
                 mounts: mounts.iter().map(|name| (name.to_string(), format!("/{name}"))).collect(),
                 ..Default::default()
             },
+            attachment: Default::default(),
             hash: hash.into(),
         }
+    }
+
+    fn network_id(name: &str) -> NetworkId {
+        NetworkId { twin: 5, name: name.into() }
+    }
+
+    fn network(contract: ContractId, name: &str) -> NetworkSpec {
+        let range: Ipv4Net = "10.20.1.0/24".parse().unwrap();
+        let pointer = "/workloads/2".into();
+        NetworkSpec { id: network_id(name), contract, pointer, range, gateway: [10, 20, 1, 1].into() }
+    }
+
+    fn observed_network(contract: ContractId, name: &str, is_whole: bool) -> ObservedNetwork {
+        let range = is_whole.then(|| network(contract, name).range);
+        ObservedNetwork { id: network_id(name), contract, range }
+    }
+
+    /// The machine in this network.
+    fn within(network: &NetworkSpec, mut machine: MachineSpec) -> MachineSpec {
+        machine.attachment.interfaces.push(InterfaceSpec {
+            network: network.id.clone(),
+            subnet: network.range,
+            range: network.range,
+            gateway: network.gateway,
+            ip: [10, 20, 1, 9].into(),
+        });
+        machine
     }
 
     fn volume(contract: ContractId, name: &str, mib: u64) -> VolumeSpec {
@@ -319,13 +396,24 @@ mod tests {
             Step::StopMachine(name) => {
                 world.machines.get_mut(name).unwrap().state =
                     MachineState::Stopped { how: String::new(), exit: None };
+                world.ports.retain(|(machine, _)| machine != name);
             }
             Step::RemoveMachine(name) => {
                 world.machines.remove(name).unwrap();
+                world.ports.retain(|(machine, _)| machine != name);
             }
             Step::DeleteVolume(name) => {
                 world.volumes.remove(name).unwrap();
             }
+            Step::RemovePrivateNetwork(id) => {
+                assert!(world.ports.iter().all(|(_, network)| *network != id.name), "it has machines");
+                world.private_networks.remove(&id.name).unwrap();
+            }
+            Step::EnsurePrivateNetwork(spec) => {
+                let there = observed_network(contract, &spec.id.name, true);
+                world.private_networks.insert(spec.id.name.clone(), there);
+            }
+            Step::AttachMachine(spec) => connect(spec, world),
             Step::RemoveNetwork => {
                 assert!(world.machines.is_empty(), "a network is removed after its machines");
                 world.network = false;
@@ -349,7 +437,17 @@ mod tests {
                 }
                 let machine = world.machines.get_mut(&spec.id.name).expect("a machine starts once created");
                 machine.state = MachineState::Running { ip: None, condition: Condition::Unchecked };
+                connect(spec, world);
             }
+        }
+    }
+
+    fn connect(spec: &MachineSpec, world: &mut ObservedContract) {
+        for InterfaceSpec { network, .. } in &spec.attachment.interfaces {
+            let there =
+                world.private_networks.get(&network.name).expect("a machine starts after its networks");
+            assert!(there.range.is_some() && world.machines[&spec.id.name].is_running());
+            world.ports.insert((spec.id.name.clone(), network.name.clone()));
         }
     }
 
@@ -480,7 +578,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", false))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
-            is_unreadable: false,
+            ..Default::default()
         };
         let goal = update(vec![web.clone()], vec![volume(1, "data", 16)], &world);
         assert_eq!(one(goal, world), [Step::CreateMachine(web.clone()), Step::StartMachine(web)]);
@@ -493,7 +591,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 32))]),
             network: true,
-            is_unreadable: false,
+            ..Default::default()
         };
         for mib in [64, 16] {
             let goal = update(vec![web.clone()], vec![volume(1, "data", mib)], &world);
@@ -513,6 +611,9 @@ mod tests {
                     spec.id.name.as_str()
                 }
                 Step::EnsureVolume(spec) => spec.id.name.as_str(),
+                Step::EnsurePrivateNetwork(_) => "ensure network",
+                Step::AttachMachine(_) => "attach",
+                Step::RemovePrivateNetwork(_) => "remove network",
                 Step::RemoveNetwork => "network",
             })
             .collect()
@@ -527,7 +628,7 @@ mod tests {
             ]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 16))]),
             network: true,
-            is_unreadable: false,
+            ..Default::default()
         };
         let db = machine(1, "db", "a+data", &["data"]);
         let machines = |web: &str| vec![db.clone(), machine(1, "web", web, &[])];
@@ -545,7 +646,7 @@ mod tests {
             machines: BTreeMap::from([("web".into(), observed_machine(1, "web", "a", true))]),
             volumes: BTreeMap::from([("data".into(), observed_volume(1, "data", 64))]),
             network: true,
-            is_unreadable: false,
+            ..Default::default()
         };
         let back = VolumeSpec { restores: true, ..volume(1, "data", 16) };
         assert_eq!(one(run_goal(restored(&workloads, &world)), world), [Step::EnsureVolume(back)]);
@@ -597,11 +698,11 @@ mod tests {
         let hash = || prop_oneof![Just("a"), Just("b")];
         let machines = (
             proptest::option::of((hash(), any::<bool>())),
-            proptest::option::of(hash()),
+            proptest::option::of((hash(), any::<bool>())),
             proptest::option::of(hash()),
         );
         let size = || proptest::option::of(2u64..4);
-        (machines, size(), size()).prop_map(|((x, y, z), data, more)| {
+        (machines, size(), size(), any::<bool>()).prop_map(|((x, y, z), data, more, net)| {
             let x = x.map(|(hash, mount)| {
                 if mount && data.is_some() {
                     machine(1, "x", &format!("{hash}+data"), &["data"])
@@ -609,7 +710,11 @@ mod tests {
                     machine(1, "x", hash, &[])
                 }
             });
-            let y = y.map(|hash| machine(1, "y", hash, &[]));
+            let net = net.then(|| network(1, "net"));
+            let y = y.map(|(hash, is_in)| match &net {
+                Some(net) if is_in => within(net, machine(1, "y", &format!("{hash}+net"), &[])),
+                _ => machine(1, "y", hash, &[]),
+            });
             let z = z.map(|hash| machine(1, "z", hash, &[]));
             Workloads {
                 machines: [x, y, z].into_iter().flatten().collect(),
@@ -617,6 +722,7 @@ mod tests {
                     .into_iter()
                     .flatten()
                     .collect(),
+                networks: net.into_iter().collect(),
                 ..Default::default()
             }
         })
@@ -625,7 +731,7 @@ mod tests {
     /// Any state of a machine, but no volume larger than wanted: the driver refuses to shrink.
     fn world() -> impl Strategy<Value = ObservedContract> {
         let machine = |name: &'static str| {
-            let hash = prop_oneof![Just("a"), Just("b"), Just("a+data")];
+            let hash = prop_oneof![Just("a"), Just("b"), Just("a+data"), Just("a+net")];
             proptest::option::of((hash, any::<bool>())).prop_map(move |m| {
                 m.map(|(hash, running)| (name.to_string(), observed_machine(1, name, hash, running)))
             })
@@ -634,14 +740,25 @@ mod tests {
             proptest::option::of(0u64..3)
                 .prop_map(move |mib| mib.map(|mib| (name.to_string(), observed_volume(1, name, mib))))
         };
-        (machine("x"), machine("y"), machine("other"), volume("data"), volume("old"), any::<bool>()).prop_map(
-            |(x, y, other, data, old, network)| ObservedContract {
+        let network = |name: &'static str| {
+            proptest::option::of(any::<bool>())
+                .prop_map(move |net| net.map(|whole| (name.to_string(), observed_network(1, name, whole))))
+        };
+        let machines = (machine("x"), machine("y"), machine("other"));
+        let networks = (network("net"), network("old-net"), any::<bool>());
+        let all = (machines, volume("data"), volume("old"), networks, any::<bool>());
+        all.prop_map(|((x, y, other), data, old, (net, old_net, port), network)| {
+            let is_in = |(_, y): &(String, ObservedMachine)| y.is_running() && y.hash.ends_with("+net");
+            let port = port && net.is_some() && y.as_ref().is_some_and(is_in);
+            ObservedContract {
                 machines: [x, y, other].into_iter().flatten().collect(),
                 volumes: [data, old].into_iter().flatten().collect(),
                 network,
+                private_networks: [net, old_net].into_iter().flatten().collect(),
+                ports: port.then(|| ("y".into(), "net".into())).into_iter().collect(),
                 is_unreadable: false,
-            },
-        )
+            }
+        })
     }
 
     fn approved() -> impl Strategy<Value = Approved> {
@@ -659,6 +776,50 @@ mod tests {
             1 => Just(Goal::Destroy),
             1 => Just(Goal::Keep),
         ]
+    }
+
+    #[test]
+    fn a_machine_starts_after_its_network_is_made() {
+        let net = network(1, "net");
+        let web = within(&net, machine(1, "web", "a", &[]));
+        let workloads =
+            Workloads { machines: vec![web.clone()], networks: vec![net.clone()], ..Default::default() };
+        let steps = one(run_goal(workloads), ObservedContract::default());
+        let expected = [
+            Step::FetchImage(web.clone()),
+            Step::EnsurePrivateNetwork(net),
+            Step::CreateMachine(web.clone()),
+            Step::StartMachine(web),
+        ];
+        assert_eq!(steps, expected);
+    }
+
+    #[test]
+    fn a_running_machine_is_connected_again_without_a_restart() {
+        let net = network(1, "net");
+        let web = within(&net, machine(1, "web", "a", &[]));
+        let workloads =
+            Workloads { machines: vec![web.clone()], networks: vec![net.clone()], ..Default::default() };
+        let world = ObservedContract {
+            machines: [("web".into(), observed_machine(1, "web", "a", true))].into(),
+            network: true,
+            ..Default::default()
+        };
+        let expected = [Step::EnsurePrivateNetwork(net), Step::AttachMachine(web)];
+        assert_eq!(one(run_goal(workloads.clone()), world.clone()), expected);
+        assert_eq!(one(Goal::Resume(workloads), world), expected);
+    }
+
+    #[test]
+    fn a_network_that_is_left_out_goes_after_its_machines() {
+        let world = ObservedContract {
+            machines: [("web".into(), observed_machine(1, "web", "a", true))].into(),
+            private_networks: [("net".into(), observed_network(1, "net", true))].into(),
+            ports: [("web".into(), "net".into())].into(),
+            ..Default::default()
+        };
+        let expected = [Step::RemoveMachine("web".into()), Step::RemovePrivateNetwork(network_id("net"))];
+        assert_eq!(one(run_goal(Workloads::default()), world), expected);
     }
 
     proptest! {

@@ -5,7 +5,8 @@ use super::plan::{Approved, Plan, Step};
 use crate::{
     chain::Version,
     drivers::{
-        Bind, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, VolumeDriver, WorkloadId,
+        Bind, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, NetworkDriver,
+        VolumeDriver, WorkloadId,
     },
 };
 use anyhow::Error;
@@ -89,10 +90,12 @@ pub enum Failure {
 /// The drivers that steps call.
 #[derive(Clone)]
 pub struct Drivers {
-    /// Driver of machines and networks.
+    /// Driver of machines and their networks on the engine.
     pub machines: Arc<dyn MachineDriver>,
     /// Driver of volumes.
     pub volumes: Arc<dyn VolumeDriver>,
+    /// Driver of private networks.
+    pub networks: Arc<dyn NetworkDriver>,
     /// Driver of what keeps tenants from the host. No workload starts without it.
     pub firewall: Arc<dyn FirewallDriver>,
 }
@@ -239,7 +242,7 @@ impl Work {
     }
 
     async fn one(&self, step: &Step) -> Result<(), DriverError> {
-        let Drivers { machines, volumes, firewall } = &self.drivers;
+        let Drivers { machines, volumes, networks, firewall } = &self.drivers;
         match step {
             Step::FetchImage(spec) => {
                 let keep = self.approved.get(&spec.id.name) == Some(&spec.hash);
@@ -254,15 +257,31 @@ impl Work {
             Step::StopMachine(name) => machines.stop(&self.id(name)).await,
             Step::RemoveMachine(name) => machines.remove_machine(&self.id(name)).await,
             Step::EnsureVolume(spec) => volumes.ensure(spec).await,
+            Step::EnsurePrivateNetwork(spec) => networks.ensure(spec).await,
             Step::CreateMachine(spec) => machines.create(spec, &self.binds(spec).await?).await,
             Step::StartMachine(spec) => {
                 // Again: without its volumes, it would write to the host's disk.
                 self.binds(spec).await?;
                 firewall.ensure().await?;
-                machines.start(&spec.id).await
+                machines.start(&spec.id).await?;
+                self.attach(spec).await
             }
+            Step::AttachMachine(spec) => self.attach(spec).await,
             Step::DeleteVolume(name) => volumes.delete(&self.id(name)).await,
+            Step::RemovePrivateNetwork(id) => networks.remove(self.contract, id).await,
             Step::RemoveNetwork => machines.remove_network(self.contract).await,
+        }
+    }
+
+    /// Connects the machine with its private networks. One that has ended meanwhile has none.
+    async fn attach(&self, spec: &MachineSpec) -> Result<(), DriverError> {
+        let Drivers { machines, networks, .. } = &self.drivers;
+        if spec.attachment.interfaces.is_empty() {
+            return Ok(());
+        }
+        match machines.process(&spec.id).await? {
+            Some(process) => networks.attach(spec, &process).await,
+            None => Ok(()),
         }
     }
 
@@ -283,8 +302,12 @@ impl Work {
 
 fn failure(step: &Step, error: DriverError) -> Failure {
     let pointer = match step {
-        Step::FetchImage(spec) | Step::CreateMachine(spec) | Step::StartMachine(spec) => &spec.pointer,
+        Step::FetchImage(spec)
+        | Step::CreateMachine(spec)
+        | Step::AttachMachine(spec)
+        | Step::StartMachine(spec) => &spec.pointer,
         Step::EnsureVolume(spec) => &spec.pointer,
+        Step::EnsurePrivateNetwork(spec) => &spec.pointer,
         _ => return Failure::Transient(error.into()),
     };
     match error {

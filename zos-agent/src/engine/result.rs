@@ -138,6 +138,7 @@ mod tests {
                 is_held: false,
                 registry: None,
                 container: ContainerSpec::default(),
+                attachment: Default::default(),
                 hash: "a".into(),
             };
             let state = MachineState::Stopped { how: String::new(), exit: Some(1) };

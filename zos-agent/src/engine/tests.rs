@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 mod jobs;
 mod kills;
+mod networks;
 mod offline;
 mod releases;
 mod sealed;
@@ -165,7 +166,8 @@ impl Node {
 fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Agent {
     let chain: Arc<dyn Chain> = Arc::new(chain.clone());
     let host = Arc::new(host.clone());
-    let drivers = Drivers { machines: host.clone(), volumes: host.clone(), firewall: host };
+    let drivers =
+        Drivers { machines: host.clone(), volumes: host.clone(), networks: host.clone(), firewall: host };
     let store = Store::open(data).unwrap();
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let (snapshots, snapshots_rx) = watch::channel(None);

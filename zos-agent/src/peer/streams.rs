@@ -10,6 +10,7 @@ use crate::{
             DockerMachines,
             console::{Line, Program, Streams as ProgramStreams},
         },
+        network::{bind_udp, connect},
     },
 };
 use anyhow::Error;
@@ -20,7 +21,7 @@ use std::{
     collections::BTreeMap,
     future::pending,
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     pin::pin,
     sync::Arc,
     time::Duration,
@@ -302,16 +303,18 @@ impl Streams {
         let refused = |why: io::Error| {
             failed(FailedCode::NotRunning, &format!("port {port} of {workload} takes no connection: {why}"))
         };
+        let id = WorkloadId { contract, name: workload.clone() };
+        let namespace = self.machines.namespace(&id).await.map_err(broken)?;
         match protocol {
             Protocol::Tcp => {
-                let connecting = timeout(CONNECT_WITHIN, TcpStream::connect(to)).await;
+                let connecting = timeout(CONNECT_WITHIN, connect(namespace, to)).await;
                 let stream =
                     connecting.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(refused)?;
                 reply.message(Message::Ready {}).await?;
                 forward_tcp(stream, reply, receive).await
             }
             Protocol::Udp => {
-                let socket = connected(to).await.map_err(refused)?;
+                let socket = bind_udp(namespace, to).map_err(refused)?;
                 reply.message(Message::Ready {}).await?;
                 forward_udp(socket, reply, receive).await
             }
@@ -449,12 +452,6 @@ async fn forward_tcp(mut stream: TcpStream, reply: &mut Reply, receive: RecvStre
         drop(stream.set_zero_linger());
         failed(FailedCode::Closed, &error.to_string())
     })
-}
-
-async fn connected(to: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
-    socket.connect(to).await?;
-    Ok(socket)
 }
 
 /// Passes datagrams in both directions until the caller ends it, or none comes.

@@ -5,7 +5,7 @@ use super::{
     names::{Names, network},
     probe::{CHECK_EVERY, CHECK_TIMEOUT, FAILURES},
 };
-use crate::drivers::{Bind, ContainerSpec, DEFAULT_STOP_SECONDS, MachineSpec};
+use crate::drivers::{Attachment, Bind, ContainerSpec, DEFAULT_STOP_SECONDS, InterfaceSpec, MachineSpec};
 use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, ImageConfig, Mount,
     MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, NetworkCreateRequest, NetworkingConfig,
@@ -56,7 +56,6 @@ pub fn container(
     config: &ImageConfig,
     binds: &[Bind],
 ) -> ContainerCreateBody {
-    let network = network(spec.id.contract);
     let endpoint = EndpointSettings { aliases: Some(vec![spec.id.name.clone()]), ..Default::default() };
     ContainerCreateBody {
         hostname: Some(spec.container.hostname.clone().unwrap_or_else(|| spec.id.name.clone())),
@@ -76,16 +75,21 @@ pub fn container(
         host_config: Some(HostConfig {
             // An init forwards signals and reaps orphans.
             init: Some(!has_init(&spec.container, config)),
-            ..host_config(common, spec, binds, &network)
+            ..host_config(common, spec, binds)
         }),
-        networking_config: Some(NetworkingConfig {
-            endpoints_config: Some(HashMap::from([(network, endpoint)])),
+        networking_config: is_on_engines_network(spec).then(|| NetworkingConfig {
+            endpoints_config: Some(HashMap::from([(network(spec.id.contract), endpoint)])),
         }),
         ..Default::default()
     }
 }
 
-fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &str) -> HostConfig {
+/// Whether it is on the network that its contract has on the engine: else the agent connects it, or nothing does.
+fn is_on_engines_network(spec: &MachineSpec) -> bool {
+    spec.attachment == Attachment::default()
+}
+
+fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind]) -> HostConfig {
     let memory = signed(spec.container.memory);
     let cpu = spec.container.cpu.min(common.cores.saturating_mul(100));
     HostConfig {
@@ -111,8 +115,22 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind], network: &st
             typ: Some("json-file".into()),
             config: Some(HashMap::from([("max-size".into(), "10m".into()), ("max-file".into(), "2".into())])),
         }),
-        network_mode: Some(network.into()),
-        dns: Some(common.dns.clone()),
+        ..networking(common, spec)
+    }
+}
+
+/// Network and name servers. Those of private networks know each other's names.
+fn networking(common: &Common, spec: &MachineSpec) -> HostConfig {
+    if is_on_engines_network(spec) {
+        let network_mode = Some(network(spec.id.contract));
+        return HostConfig { network_mode, dns: Some(common.dns.clone()), ..Default::default() };
+    }
+    let interfaces = &spec.attachment.interfaces;
+    let domain = |interface: &InterfaceSpec| format!("{}.internal", interface.network.name);
+    HostConfig {
+        network_mode: Some("none".into()),
+        dns: Some(interfaces.first().map(|first| first.gateway.to_string()).into_iter().collect()),
+        dns_search: Some(interfaces.iter().map(domain).collect()),
         ..Default::default()
     }
 }
@@ -227,7 +245,7 @@ fn signed(number: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::drivers::WorkloadId;
+    use crate::drivers::{NetworkId, WorkloadId};
     use std::collections::BTreeSet;
     use tfgrid_primitives::units::MIB;
 
@@ -258,6 +276,7 @@ mod tests {
                 args: vec!["-f".into()],
                 ..Default::default()
             },
+            attachment: Default::default(),
             hash: "abc".into(),
         }
     }
@@ -294,6 +313,36 @@ mod tests {
         let endpoints = body.networking_config.unwrap().endpoints_config.unwrap();
         assert_eq!(endpoints.keys().collect::<Vec<_>>(), ["zos-7"]);
         assert_eq!(endpoints["zos-7"].aliases, Some(vec!["web".to_string()]));
+    }
+
+    #[test]
+    fn a_machine_of_private_networks_is_on_none_of_the_engine() {
+        let interface = |name: &str, gateway: [u8; 4]| InterfaceSpec {
+            network: NetworkId { twin: 5, name: name.into() },
+            subnet: "10.20.0.0/16".parse().unwrap(),
+            range: "10.20.1.0/24".parse().unwrap(),
+            gateway: gateway.into(),
+            ip: [10, 20, 1, 9].into(),
+        };
+        let interfaces = vec![interface("front", [10, 20, 1, 1]), interface("back", [10, 30, 1, 1])];
+        let attachment = Attachment { interfaces, internet: true };
+        let body =
+            container(&common(), &MachineSpec { attachment, ..spec() }, "x".into(), &Default::default(), &[]);
+        assert_eq!(body.labels.unwrap()["zos.address"], "zos-abababab-5-front 10.20.1.9");
+        assert_eq!(body.networking_config, None);
+        let host = body.host_config.unwrap();
+        assert_eq!(host.network_mode.as_deref(), Some("none"));
+        assert_eq!(host.dns, Some(vec!["10.20.1.1".to_string()]));
+        assert_eq!(host.dns_search, Some(vec!["front.internal".to_string(), "back.internal".to_string()]));
+    }
+
+    #[test]
+    fn a_machine_without_internet_and_networks_has_no_network() {
+        let attachment = Attachment { interfaces: Vec::new(), internet: false };
+        let body =
+            container(&common(), &MachineSpec { attachment, ..spec() }, "x".into(), &Default::default(), &[]);
+        assert_eq!(body.networking_config, None);
+        assert_eq!(body.host_config.unwrap().network_mode.as_deref(), Some("none"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod container;
 mod disk;
 mod gpus;
 mod masks;
-mod names;
+pub(super) mod names;
 mod probe;
 mod pull;
 mod seen;
@@ -17,7 +17,7 @@ pub use connection::EngineChoice;
 
 use super::{
     Bind, Condition, DriverError, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage,
-    ObservedMachine, ObservedMachines, WantedImages, WorkloadId, io_error, limits,
+    ObservedMachine, ObservedMachines, Process, WantedImages, WorkloadId, io_error, limits,
     pool::Pool,
     tools::{Tool, run},
     uplink::{self, IP},
@@ -235,6 +235,17 @@ impl DockerMachines {
         self.observe_machine(&self.docker().await?, &self.common.names.container(id)).await
     }
 
+    /// File of the network namespace from which this host reaches a machine, `None` for the host's own.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub async fn namespace(&self, id: &WorkloadId) -> Result<Option<PathBuf>, DriverError> {
+        let name = self.common.names.container(id);
+        let inspected = self.inspect(&self.docker().await?, &name).await?;
+        let labels = inspected.and_then(|inspected| inspected.config?.labels);
+        Ok(labels.as_ref().and_then(names::address).map(|(namespace, _)| namespace))
+    }
+
     /// Removes everything of this node; returns the numbers of containers and networks.
     ///
     /// # Errors
@@ -324,9 +335,13 @@ impl DockerMachines {
     fn checked(&self, mut machine: ObservedMachine, labels: &HashMap<String, String>) -> ObservedMachine {
         match &mut machine.state {
             MachineState::Running { ip, condition } => {
+                let place = names::address(labels);
+                *ip = ip.or(place.as_ref().map(|(_, ip)| *ip));
                 let target = labels.get(names::PROBE).and_then(|label| Target::parse(label));
                 if let Some(target) = target {
-                    *condition = self.probes.condition(machine.id.contract, &machine.instance, *ip, target);
+                    let namespace = place.map(|(namespace, _)| namespace);
+                    let (contract, instance) = (machine.id.contract, &machine.instance);
+                    *condition = self.probes.condition(contract, instance, *ip, namespace, target);
                 }
             }
             MachineState::Stopped { exit, .. } => *exit = exit.filter(|_| !self.mark(&machine.id).exists()),
@@ -554,6 +569,15 @@ impl MachineDriver for DockerMachines {
         remove_bridge(contract).await?;
         // In the pool its images may be of use to others, as long as there is room.
         if in_pool { Ok(()) } else { self.remove_images(contract).await }
+    }
+
+    async fn process(&self, id: &WorkloadId) -> Result<Option<Process>, DriverError> {
+        let name = self.common.names.container(id);
+        let Some(inspected) = self.inspect(&self.docker().await?, &name).await? else { return Ok(None) };
+        let container = inspected.id.as_deref().unwrap_or_default();
+        let machine = observed_machine(container, &inspected).filter(ObservedMachine::is_running);
+        let pid = inspected.state.and_then(|state| state.pid).filter(|pid| *pid > 0);
+        Ok(machine.zip(pid).map(|(machine, pid)| Process { pid, instance: machine.instance }))
     }
 
     async fn last_words(&self, id: &WorkloadId) -> Result<Option<String>, DriverError> {

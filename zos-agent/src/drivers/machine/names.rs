@@ -2,9 +2,13 @@
 //! Names and labels of containers and networks, derived from node, contract and workload.
 
 use super::probe::Target;
-use crate::drivers::{MachineSpec, WorkloadId, firewall::BRIDGE_PREFIX};
+use crate::drivers::{MachineSpec, WorkloadId, firewall::BRIDGE_PREFIX, network};
 use sp_core::{Blake2Hasher, Hasher};
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 use tfgrid_primitives::{ContractId, PublicKey};
 
 /// Label of everything of a node: its key in hex.
@@ -22,19 +26,23 @@ pub const SPEC: &str = "zos.spec";
 /// name.
 pub const IMAGES: &str = "zos.invalid";
 
+/// Label: the namespace of the machine's first private network, and its address there.
+pub const ADDRESS: &str = "zos.address";
+
 /// Label: the health check that the agent makes.
 pub const PROBE: &str = "zos.probe";
 
 /// Names objects of one node.
 #[derive(Clone, Debug)]
 pub struct Names {
+    key: PublicKey,
     node: String,
 }
 
 impl Names {
     /// Names objects of the node with this key.
     pub fn new(node_key: &PublicKey) -> Self {
-        Self { node: hex::encode(node_key) }
+        Self { key: *node_key, node: hex::encode(node_key) }
     }
 
     /// Value of the label [`NODE`].
@@ -83,6 +91,10 @@ impl Names {
         if let Some(target) = spec.container.health.as_ref().and_then(Target::new) {
             labels.insert(PROBE.into(), target.to_string());
         }
+        if let Some(first) = spec.attachment.interfaces.first() {
+            let namespace = network::namespace_name(&self.key, &first.network);
+            labels.insert(ADDRESS.into(), format!("{namespace} {}", first.ip));
+        }
         labels
     }
 
@@ -112,7 +124,14 @@ pub fn bridge(contract: ContractId) -> String {
     format!("{BRIDGE_PREFIX}{}", base36(contract))
 }
 
-fn base36(mut number: u64) -> String {
+/// The contract whose bridge has this name.
+pub fn bridge_contract(name: &str) -> Option<ContractId> {
+    let contract = u64::from_str_radix(name.strip_prefix(BRIDGE_PREFIX)?, 36).ok()?;
+    (bridge(contract) == name).then_some(contract)
+}
+
+/// The number in lower-case letters and digits.
+pub fn base36(mut number: u64) -> String {
     const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
     let mut digits = Vec::new();
     loop {
@@ -122,6 +141,12 @@ fn base36(mut number: u64) -> String {
             return digits.iter().rev().collect();
         }
     }
+}
+
+/// Namespace and address that the labels name.
+pub fn address(labels: &HashMap<String, String>) -> Option<(PathBuf, IpAddr)> {
+    let (namespace, ip) = labels.get(ADDRESS)?.split_once(' ')?;
+    Some((network::path(namespace), ip.parse().ok()?))
 }
 
 /// The workload that the labels name.
@@ -145,6 +170,8 @@ mod tests {
         assert_eq!(bridge(36), "zb10");
         assert_eq!(bridge(u64::MAX), "zb3w5e11264sgsf");
         assert_eq!(bridge(u64::MAX).len(), 15);
+        assert!([0, 36, u64::MAX].iter().all(|id| bridge_contract(&bridge(*id)) == Some(*id)));
+        assert!(["zb-1", "zb01", "zp1", "zb"].iter().all(|name| bridge_contract(name).is_none()));
     }
 
     #[test]

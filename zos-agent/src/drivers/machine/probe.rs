@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Health checks over the network. The agent makes them itself, so an image needs no program for them.
 
-use crate::drivers::Condition;
+use crate::drivers::{Condition, network::connect};
 use std::{
     collections::BTreeMap,
     fmt,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     str,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -14,7 +15,6 @@ use tfgrid_client::deployment::{Check, Health};
 use tfgrid_primitives::ContractId;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
     time::timeout,
 };
 
@@ -70,6 +70,7 @@ pub struct Probes(Mutex<BTreeMap<String, Probe>>);
 struct Probe {
     contract: ContractId,
     address: SocketAddr,
+    namespace: Option<PathBuf>,
     target: Target,
     since: Instant,
     due: Instant,
@@ -83,6 +84,7 @@ struct Probe {
 pub struct Due {
     instance: String,
     address: SocketAddr,
+    namespace: Option<PathBuf>,
     path: String,
 }
 
@@ -95,7 +97,8 @@ pub struct Checked {
 impl Due {
     /// Makes the check.
     pub async fn check(self) -> Checked {
-        Checked { result: check(self.address, &self.path).await, instance: self.instance }
+        let result = check(self.address, self.namespace, &self.path).await;
+        Checked { result, instance: self.instance }
     }
 }
 
@@ -110,6 +113,7 @@ impl Probes {
         contract: ContractId,
         instance: &str,
         ip: Option<IpAddr>,
+        namespace: Option<PathBuf>,
         target: Target,
     ) -> Condition {
         // Without an address it is about to get one, or to stop.
@@ -118,6 +122,7 @@ impl Probes {
         let probe = probes.entry(instance.to_owned()).or_insert_with(|| Probe {
             contract,
             address: SocketAddr::new(ip, target.port),
+            namespace,
             target,
             since: Instant::now(),
             due: Instant::now(),
@@ -151,7 +156,8 @@ impl Probes {
             *running += 1;
             probe.is_checked = true;
             let path = probe.target.path.clone();
-            Some(Due { instance: instance.clone(), address: probe.address, path })
+            let namespace = probe.namespace.clone();
+            Some(Due { instance: instance.clone(), address: probe.address, namespace, path })
         };
         due.into_iter().filter_map(begin).collect()
     }
@@ -187,9 +193,9 @@ impl Probe {
     }
 }
 
-async fn check(address: SocketAddr, path: &str) -> Result<(), String> {
+async fn check(address: SocketAddr, namespace: Option<PathBuf>, path: &str) -> Result<(), String> {
     let checking = async {
-        let mut stream = TcpStream::connect(address)
+        let mut stream = connect(namespace, address)
             .await
             .map_err(|error| format!("can't connect to port {}: {error}", address.port()))?;
         if path.is_empty() {
@@ -228,6 +234,7 @@ mod tests {
         Probe {
             contract: 1,
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
+            namespace: None,
             target: Target { port: 1, start_seconds, path: String::new() },
             since: now,
             due: now,
@@ -270,13 +277,13 @@ mod tests {
         let ip = Some(IpAddr::from([127, 0, 0, 1]));
         let target = Target { port: 1, start_seconds: 0, path: String::new() };
         for machine in 0..50 {
-            probes.condition(1, &format!("slow {machine}"), ip, target.clone());
+            probes.condition(1, &format!("slow {machine}"), ip, None, target.clone());
         }
         let now = Instant::now();
         let mut slow = probes.take_due(now);
         assert_eq!((slow.len(), probes.take_due(now).len()), (MAX_CHECKS, 0));
 
-        probes.condition(2, "other", ip, target);
+        probes.condition(2, "other", ip, None, target);
         let now = Instant::now();
         let taken = |due: Vec<Due>| due.into_iter().map(|due| due.instance).collect::<Vec<_>>();
         assert_eq!(taken(probes.take_due(now)), ["other"]);

@@ -486,6 +486,7 @@ mod tests {
             restart: Default::default(),
             is_held: false,
             registry,
+            attachment: Default::default(),
             container: ContainerSpec::default(),
             hash: "a".into(),
         }

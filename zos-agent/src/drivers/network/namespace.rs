@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Network namespaces, their links to the host and their rules.
+
+use crate::drivers::{
+    dockerd::IPTABLES,
+    firewall::{LINKS, NFT, ROUTER},
+    tools::{Tool, run, run_with_input},
+    uplink::{IP, read_ip},
+};
+use anyhow::{Context, Result, ensure};
+use ipnet::Ipv4Net;
+use rustix::{
+    fs::{FsWord, statfs},
+    thread::{LinkNameSpaceType, move_into_link_name_space},
+};
+use serde::Deserialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::{self, ErrorKind},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    thread,
+};
+use tfgrid_primitives::net::NOT_PUBLIC_IPV4;
+use tokio::net::{TcpSocket, TcpStream, UdpSocket};
+
+pub(crate) const NSENTER: Tool = Tool { program: "nsenter", package: "util-linux" };
+/// Where `ip netns` has the files of namespaces.
+const FOLDER: &str = "/run/netns";
+/// File system of namespaces.
+const NSFS_MAGIC: FsWord = 0x6e73_6673;
+/// Prefix of the names of links to namespaces on the host. No bridge of a contract has a name with a hyphen.
+pub(crate) const LINK_PREFIX: &str = "zb-";
+/// Name of the link to the host in a namespace.
+const UPLINK: &str = "uplink";
+/// Chain for rules beside Docker's, which accepts nothing else than its own containers'.
+const DOCKER_USER: &str = "DOCKER-USER";
+
+/// The first two lines make it replace existing rules in one transaction. What comes from the host was asked for. The
+/// host's own rules keep machines from the farm's network.
+const RULES: &str = r#"
+table inet zos
+delete table inet zos
+table inet zos {
+    chain input {
+        type filter hook input priority filter; policy drop;
+        iifname "lo" accept
+        ct state established,related accept
+        iifname "zb*" icmp type echo-request accept
+        iifname "zb*" meta l4proto { tcp, udp } th dport 53 accept
+    }
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        meta nfproto ipv6 drop
+        iifname "zb*" fib saddr . iif oif missing drop
+        oifname "uplink" ip daddr { NOT_PUBLIC } reject
+        iifname "zb*" oifname { "zb*", "uplink" } accept
+        iifname "uplink" ct state established,related accept
+    }
+    chain postrouting {
+        type nat hook postrouting priority srcnat; policy accept;
+        oifname "uplink" masquerade
+    }
+}
+"#;
+
+/// A network namespace with a name.
+#[derive(Clone, Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+/// A link of a namespace or of the host.
+#[derive(Debug, Deserialize)]
+pub struct Link {
+    #[serde(rename = "ifname")]
+    pub name: String,
+    flags: Vec<String>,
+    addr_info: Vec<Address>,
+}
+
+#[derive(Deserialize)]
+struct Alias {
+    ifalias: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Address {
+    local: String,
+    prefixlen: u8,
+}
+
+#[derive(Deserialize)]
+struct Route {
+    dst: String,
+    dev: Option<String>,
+}
+
+impl Link {
+    /// Its first IPv4 address with its prefix.
+    pub fn network(&self) -> Option<Ipv4Net> {
+        self.addr_info
+            .iter()
+            .find_map(|address| Ipv4Net::new(address.local.parse().ok()?, address.prefixlen).ok())
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.flags.iter().any(|flag| flag == "UP")
+    }
+}
+
+/// Links to namespaces, as the host has them.
+pub struct HostSide {
+    links: BTreeSet<String>,
+    /// Addresses that are routed to links.
+    routes: BTreeMap<Ipv4Addr, String>,
+    is_forwarding: bool,
+}
+
+impl HostSide {
+    /// # Errors
+    /// If `ip` fails.
+    pub async fn read() -> Result<Self> {
+        let links: Vec<Link> = read_ip(&IP, &[], &["addr", "show"]).await?;
+        let links = links.into_iter().filter(|link| link.is_up() && link.network().is_some());
+        let routes: Vec<Route> = read_ip(&IP, &[], &["route", "show"]).await?;
+        let to_link = |route: Route| Some((route.dst.parse().ok()?, route.dev?));
+        Ok(Self {
+            links: links.map(|link| link.name).filter(|name| name.starts_with(LINK_PREFIX)).collect(),
+            routes: routes.into_iter().filter_map(to_link).collect(),
+            is_forwarding: is_forwarding().await,
+        })
+    }
+
+    /// Whether this link is complete.
+    pub fn has(&self, link: &str) -> bool {
+        self.is_forwarding && self.links.contains(link) && self.routes.values().any(|dev| dev == link)
+    }
+
+    /// An address that no link has. The name of the link is where to look first.
+    fn free_address(&self, link: &str) -> Result<Ipv4Addr> {
+        let start = super::short_hash(link) as usize % LINKS.hosts().count();
+        let mut from_start = LINKS.hosts().skip(start).chain(LINKS.hosts().take(start));
+        from_start
+            .find(|address| !self.routes.contains_key(address))
+            .context("no address for a link to a private network is left")
+    }
+}
+
+/// Rules for packets from and to links, beside Docker's.
+const FORWARDING: [&[&str]; 2] = [
+    &["-i", "zb-+", "-j", "ACCEPT"],
+    &["-o", "zb-+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
+];
+
+/// Whether Docker lets packets of links pass. Without its chain, there is no Docker that refuses them.
+async fn is_forwarding() -> bool {
+    if run(&IPTABLES, &["-w", "-n", "-L", DOCKER_USER]).await.is_err() {
+        return true;
+    }
+    for rule in FORWARDING {
+        if run(&IPTABLES, &[&["-w", "-C", DOCKER_USER][..], rule].concat()).await.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+async fn allow_forwarding() -> Result<()> {
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("can't let this host forward packets")?;
+    if is_forwarding().await {
+        return Ok(());
+    }
+    for rule in FORWARDING {
+        run(&IPTABLES, &[&["-w", "-I", DOCKER_USER][..], rule].concat()).await?;
+    }
+    Ok(())
+}
+
+/// Takes back the rules beside Docker's, unless a link is left.
+pub async fn forbid_forwarding() -> Result<()> {
+    if !HostSide::read().await?.links.is_empty() {
+        return Ok(());
+    }
+    for rule in FORWARDING {
+        // It may be missing, as may the chain.
+        while run(&IPTABLES, &[&["-w", "-D", DOCKER_USER][..], rule].concat()).await.is_ok() {}
+    }
+    Ok(())
+}
+
+/// Names of all namespaces that have one.
+///
+/// # Errors
+/// If their folder can't be read.
+pub fn names() -> Result<Vec<String>> {
+    let entries = match fs::read_dir(FOLDER) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("can't list {FOLDER}"))?,
+    };
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect())
+}
+
+/// Path of the file of a namespace.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(FOLDER).join(name)
+}
+
+/// Makes something, such as a socket, in the network namespace of this file.
+///
+/// # Errors
+/// If the namespace can't be entered, or as `make`.
+pub fn within<T: Send + 'static>(
+    namespace: &Path,
+    make: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let file = File::open(namespace)?;
+    // The thread ends with it: no other work gets into the namespace.
+    let made = thread::spawn(move || {
+        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))?;
+        make()
+    });
+    made.join().unwrap_or_else(|_| Err(io::Error::other("a thread in a network namespace panicked")))
+}
+
+/// Connects in this namespace, with `None` in the host's own.
+///
+/// # Errors
+/// As [`within`], or if nothing takes the connection.
+pub async fn connect(namespace: Option<PathBuf>, to: SocketAddr) -> io::Result<TcpStream> {
+    let make = move || if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = match namespace {
+        Some(namespace) => within(&namespace, make)?,
+        None => make()?,
+    };
+    socket.connect(to).await
+}
+
+/// A socket for datagrams to this address in this namespace, with `None` in the host's own.
+///
+/// # Errors
+/// As [`within`], or if there is no way to the address.
+pub fn bind_udp(namespace: Option<PathBuf>, to: SocketAddr) -> io::Result<UdpSocket> {
+    let make = move || {
+        let any: IpAddr = if to.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
+        let socket = std::net::UdpSocket::bind((any, 0))?;
+        socket.connect(to)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    };
+    let socket = match namespace {
+        Some(namespace) => within(&namespace, make)?,
+        None => make()?,
+    };
+    UdpSocket::from_std(socket)
+}
+
+/// Carries out lines of `ip` in the network namespace of this file.
+///
+/// # Errors
+/// If one fails. Those before it are done.
+pub async fn batch(namespace: &str, lines: &[String]) -> Result<()> {
+    let enter = format!("--net={namespace}");
+    run_with_input(&NSENTER, &[&enter, IP.program, "-batch", "-"], &lines.join("\n"))
+        .await
+        .with_context(|| format!("in `{}`", lines.join("; ")))?;
+    Ok(())
+}
+
+impl Namespace {
+    pub fn new(name: String) -> Self {
+        Self { name }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether its file is one of a namespace. That of one which was unmounted is none.
+    pub fn exists(&self) -> bool {
+        statfs(path(&self.name)).is_ok_and(|system| system.f_type == NSFS_MAGIC)
+    }
+
+    fn enter(&self) -> String {
+        format!("--net={}", path(&self.name).display())
+    }
+
+    /// # Errors
+    /// As [`batch`].
+    pub async fn batch(&self, lines: &[String]) -> Result<()> {
+        batch(&path(&self.name).to_string_lossy(), lines).await
+    }
+
+    /// Runs `ip` in it.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub async fn ip(&self, args: &[&str]) -> Result<()> {
+        run(&NSENTER, &[&[&self.enter(), IP.program], args].concat()).await.map(drop)
+    }
+
+    /// # Errors
+    /// If `ip` fails.
+    pub async fn links(&self) -> Result<Vec<Link>> {
+        read_ip(&NSENTER, &[&self.enter(), IP.program], &["addr", "show"]).await
+    }
+
+    /// Aliases of its links. `ip` doesn't show them with addresses.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub async fn aliases(&self) -> Result<Vec<String>> {
+        let links: Vec<Alias> = read_ip(&NSENTER, &[&self.enter(), IP.program], &["link", "show"]).await?;
+        Ok(links.into_iter().filter_map(|link| link.ifalias).collect())
+    }
+
+    /// Removes a link, if there is one of this name.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub async fn delete_link(&self, name: &str) -> Result<()> {
+        if self.links().await?.iter().any(|link| link.name == name) {
+            self.ip(&["link", "delete", name]).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the rules are in place.
+    pub async fn has_rules(&self) -> bool {
+        let listed = run(&NSENTER, &[&self.enter(), NFT.program, "list", "table", "inet", "zos"]).await;
+        listed.is_ok_and(|rules| {
+            [r#"iifname "uplink" ct state established,related accept"#, "masquerade"]
+                .iter()
+                .all(|rule| rules.contains(rule))
+        })
+    }
+
+    /// Makes what is missing of it, with `link` to the host, for packets of at most `mtu` bytes.
+    ///
+    /// # Errors
+    /// If a tool fails.
+    pub async fn ensure(&self, host: &HostSide, link: &str, mtu: u32) -> Result<()> {
+        if !self.exists() {
+            if path(&self.name).exists() {
+                run(&IP, &["netns", "delete", &self.name]).await?;
+            }
+            run(&IP, &["netns", "add", &self.name]).await?;
+        }
+        self.set_rules().await?;
+        allow_forwarding().await?;
+        let has_uplink = self.links().await?.iter().any(|link| link.name == UPLINK && link.is_up());
+        if has_uplink && host.links.contains(link) && host.routes.values().any(|dev| dev == link) {
+            return Ok(());
+        }
+        self.link_to_host(host, link, mtu).await
+    }
+
+    async fn set_rules(&self) -> Result<()> {
+        let not_public = NOT_PUBLIC_IPV4.map(|network| network.to_string()).join(", ");
+        let rules = RULES.replace("NOT_PUBLIC", &not_public);
+        run_with_input(&NSENTER, &[&self.enter(), NFT.program, "-f", "-"], &rules)
+            .await
+            .context("can't set the rules of a private network")?;
+        let forward = ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"];
+        run(&NSENTER, &[&[&*self.enter()], &forward[..]].concat()).await?;
+        Ok(())
+    }
+
+    async fn link_to_host(&self, host: &HostSide, link: &str, mtu: u32) -> Result<()> {
+        delete_on_host(link).await?;
+        self.delete_link(UPLINK).await?;
+        let (address, name) = (host.free_address(link)?, &self.name);
+        let outer = [
+            format!("link add {link} mtu {mtu} type veth peer name {UPLINK} mtu {mtu} netns {name}"),
+            format!("addr add {ROUTER}/32 dev {link}"),
+            format!("link set dev {link} up"),
+            format!("route add {address}/32 dev {link}"),
+        ];
+        let inner = [
+            "link set dev lo up".into(),
+            format!("addr add {address}/32 dev {UPLINK}"),
+            format!("link set dev {UPLINK} up"),
+            format!("route add {ROUTER}/32 dev {UPLINK}"),
+            format!("route add default via {ROUTER} dev {UPLINK} src {address}"),
+        ];
+        run_with_input(&IP, &["-batch", "-"], &outer.join("\n")).await?;
+        self.batch(&inner).await
+    }
+
+    /// Removes it with its link to the host.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub async fn remove(&self, link: &str) -> Result<()> {
+        delete_on_host(link).await?;
+        run(&IP, &["netns", "delete", &self.name]).await?;
+        ensure!(!self.exists(), "the network namespace {} is still there", self.name);
+        forbid_forwarding().await
+    }
+}
+
+async fn delete_on_host(link: &str) -> Result<()> {
+    if Path::new("/sys/class/net").join(link).exists() {
+        run(&IP, &["link", "delete", link]).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Names of machines in private networks. The agent writes them, and the resolver reads them.
+
+use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr};
+use tfgrid_primitives::ContractId;
+
+/// Name of the file in its folder.
+pub const FILE: &str = "names.json";
+/// Top-level domain for private use.
+const DOMAIN: &str = ".internal";
+
+/// All private networks of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    /// Servers that know all other names.
+    pub name_servers: Vec<IpAddr>,
+    /// The networks that have a namespace.
+    pub networks: Vec<NamedNetwork>,
+}
+
+/// A private network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedNetwork {
+    /// Name of its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// What is connected to it.
+    pub machines: Vec<NamedMachine>,
+}
+
+/// A machine in a private network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedMachine {
+    /// Its contract.
+    pub contract: ContractId,
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub ip: Ipv4Addr,
+    /// Whether it may ask for names of the internet.
+    pub internet: bool,
+}
+
+/// What is known of a name.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// Addresses of machines.
+    Machines(Vec<Ipv4Addr>),
+    /// The name is of a private network, which has no such machine.
+    Nothing,
+    /// The internet may have it.
+    Elsewhere,
+    /// The internet may have it, but not for this machine.
+    Refused,
+    /// The machine isn't known yet.
+    NotYet,
+}
+
+impl Table {
+    /// What a machine with this address in a namespace finds under a name, which is in lower case and without a dot at the
+    /// end. A machine in several networks finds names of all.
+    pub fn find(&self, namespace: &str, asker: IpAddr, name: &str) -> Found {
+        let here = self.networks.iter().find(|network| network.namespace == namespace);
+        let asker = here.and_then(|here| here.machines.iter().find(|machine| machine.ip == asker));
+        let is_in = |network: &&NamedNetwork| {
+            let has = |asker: &NamedMachine| {
+                let is_it =
+                    |other: &NamedMachine| (other.contract, &other.name) == (asker.contract, &asker.name);
+                network.machines.iter().any(is_it)
+            };
+            network.namespace == namespace || asker.is_some_and(has)
+        };
+        let (machine, network) = match name.strip_suffix(DOMAIN) {
+            Some(name) => match name.split_once('.') {
+                Some((machine, network)) => (machine, Some(network)),
+                None => return Found::Nothing,
+            },
+            None if !name.contains('.') => (name, None),
+            None => {
+                return match asker {
+                    None => Found::NotYet,
+                    Some(NamedMachine { internet: true, .. }) => Found::Elsewhere,
+                    Some(_) => Found::Refused,
+                };
+            }
+        };
+        let networks = self.networks.iter().filter(is_in);
+        let networks = networks.filter(|found| network.is_none_or(|network| found.name == network));
+        let machines = networks.flat_map(|network| &network.machines);
+        let found: Vec<_> = machines.filter(|found| found.name == machine).map(|found| found.ip).collect();
+        if found.is_empty() { Found::Nothing } else { Found::Machines(found) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(contract: ContractId, name: &str, last: u8, internet: bool) -> NamedMachine {
+        NamedMachine { contract, name: name.into(), ip: Ipv4Addr::new(10, 0, 0, last), internet }
+    }
+
+    /// Two networks with the same addresses, and a third in which a machine of the first is, too.
+    fn table() -> Table {
+        let network = |namespace: &str, name: &str, machines: &[NamedMachine]| NamedNetwork {
+            namespace: namespace.into(),
+            name: name.into(),
+            machines: machines.to_vec(),
+        };
+        Table {
+            name_servers: Vec::new(),
+            networks: vec![
+                network("a", "site", &[machine(1, "web", 2, true), machine(2, "db", 3, false)]),
+                network("b", "site", &[machine(3, "web", 2, true)]),
+                network("c", "back", &[machine(2, "db", 9, false), machine(2, "store", 4, false)]),
+            ],
+        }
+    }
+
+    fn ask(namespace: &str, last: u8, name: &str) -> Found {
+        table().find(namespace, IpAddr::from([10, 0, 0, last]), name)
+    }
+
+    fn at(last: &[u8]) -> Found {
+        Found::Machines(last.iter().map(|last| Ipv4Addr::new(10, 0, 0, *last)).collect())
+    }
+
+    #[test]
+    fn a_machine_finds_those_of_its_network_by_both_names() {
+        assert_eq!(ask("a", 2, "db"), at(&[3]));
+        assert_eq!(ask("a", 2, "db.site.internal"), at(&[3]));
+        assert_eq!(ask("a", 2, "web"), at(&[2]));
+        // One that isn't known yet, too.
+        assert_eq!(ask("a", 7, "db"), at(&[3]));
+    }
+
+    #[test]
+    fn a_machine_finds_none_of_other_networks() {
+        for name in ["db", "db.site.internal", "store", "store.back.internal", "internal", "site.internal"] {
+            assert_eq!(ask("b", 2, name), Found::Nothing, "{name}");
+        }
+        assert_eq!(ask("a", 2, "store.back.internal"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_machine_in_two_networks_finds_names_of_both() {
+        assert_eq!(ask("a", 3, "store.back.internal"), at(&[4]));
+        assert_eq!(ask("c", 9, "web.site.internal"), at(&[2]));
+        assert_eq!(ask("a", 3, "db"), at(&[3, 9]));
+        assert_eq!(ask("a", 3, "db.back.internal"), at(&[9]));
+    }
+
+    #[test]
+    fn only_a_machine_with_internet_asks_for_other_names() {
+        assert_eq!(ask("a", 2, "example.org"), Found::Elsewhere);
+        assert_eq!(ask("a", 3, "example.org"), Found::Refused);
+        assert_eq!(ask("a", 7, "example.org"), Found::NotYet);
+    }
+}
