@@ -32,7 +32,7 @@ export const twins = {
   calendar: 'Reminder for your calendar',
   calendarTitle: (id: number) => `TF Grid: funds of twin ${id} end`,
   calendarText: (link: string) => `At the price of the day on which this file was made. ${link}`,
-  bill: 'Charged by month, all open contracts',
+  sum: 'All of them at list price',
   total: 'Twins',
   count: (n: number) => `The grid has ${n} twins.`,
   search: 'Twin id or account',
