@@ -70,14 +70,13 @@ const beat = async () => {
   for (const { key, node } of MACHINES.slice(0, SILENT - 1)) await heartbeat(api, key, node, ++sequence).send().catch(() => {});
 };
 for (const { key, node, resources, isVm } of MACHINES) {
-  await heartbeat(api, key, node, ++sequence).send();
   const gpus = resources.gpu ? [{ vendor: 0x10de, device: 0x2684, memory: 24 * GIB }] : [];
   await details(api, key, node, ++sequence, {
     resources, isolation: isVm ? 'Vm' : 'Container', serial: `SN-${node}`, gpus, features: 0b10_0111,
     peer_addresses: `192.0.2.${node}:9617`,
   }).send();
 }
-let beating = setInterval(beat, BEAT_MS);
+const beating = setInterval(beat, BEAT_MS);
 const [n1, n2, , n4, n5, n6] = MACHINES.map(({ node }) => node);
 await batch(alice, ...MACHINES.map(({ node, location }) => api.tx.nodes.setLocation(node, location)),
   api.tx.nodes.setPublicConfig(n2, { ipv4: { address: [185, 69, 166, 20], prefix: 24, gateway: [185, 69, 166, 1] }, ipv6: null, domain: 'gw1.grid.example', wireguard_ports: null }),
@@ -129,8 +128,7 @@ await failed(api, key(n1), n1, ++sequence, { contract: missing, version: 1, code
 await failed(api, key(n2), n2, ++sequence, { contract: broken, version: 1, code: 'BodyNotJson', path: '', text: 'the JSON ends at column 13' }).send();
 for (const contract of [web, missing, secret, cancelled, broken]) await finished(contract);
 await submit(api, api.tx.contracts.cancel(cancelled, 'Cancelled'), bob);
-const update = await submit(api, api.tx.contracts.updateNodeContract(web, { ...NEEDS, cru: 2 }, { Plain: site('registry.example/web:2', 'the next page') }, 1, [], RATE), bob);
-void update;
+await submit(api, api.tx.contracts.updateNodeContract(web, { ...NEEDS, cru: 2 }, { Plain: site('registry.example/web:2', 'the next page') }, 1, [], RATE), bob);
 
 // A payer whose credit is used up: TFT is cheap for a while.
 const price = async (usd) => submitAsRoot(api, api.tx.clock.setPrice(BigInt(Math.round(usd * 1e7))), alice);
