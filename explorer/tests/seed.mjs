@@ -20,6 +20,10 @@ const { sealed_body: sealKeys } = JSON.parse(await readFile(new URL('../../docs/
 const [alice, bob, charlie, dave] = ['//Alice', '//Bob', '//Charlie', '//Dave'].map(keyPair);
 let sequence = Date.now();
 
+/** Sends a machine's call; says which one a refusal is about. */
+const send = (call) => call.send().catch((error) => {
+  throw new Error(`${call.method.section}.${call.method.method} was refused: ${error.message.split('\n')[0]}`);
+});
 const batch = (pair, ...calls) => submit(api, api.tx.utility.batchAll(calls), pair);
 const eventsOf = ({ events }, kind) => events.filter(({ event }) => kind.is(event)).map(({ event }) => event.data);
 
@@ -56,9 +60,9 @@ await batch(alice,
 
 // Nodes.
 for (const { key, ticket, resources, isVm } of MACHINES) {
-  await registration(api, ticket, key, {
+  await send(registration(api, ticket, key, {
     resources, isolation: isVm ? 'Vm' : 'Container', encryption_key: `0x${sealKeys.node.key}`,
-  }).send();
+  }));
 }
 for (const machine of MACHINES) {
   machine.node = await untilFinal(api, 'a node to join', WAIT_SECONDS, async (at) => {
@@ -71,10 +75,10 @@ const beat = async () => {
 };
 for (const { key, node, resources, isVm } of MACHINES) {
   const gpus = resources.gpu ? [{ vendor: 0x10de, device: 0x2684, memory: 24 * GIB }] : [];
-  await details(api, key, node, ++sequence, {
+  await send(details(api, key, node, ++sequence, {
     resources, isolation: isVm ? 'Vm' : 'Container', serial: `SN-${node}`, gpus, features: 0b10_0111,
     peer_addresses: `192.0.2.${node}:9617`,
-  }).send();
+  }));
 }
 const beating = setInterval(beat, BEAT_MS);
 const [n1, n2, , n4, n5, n6] = MACHINES.map(({ node }) => node);
@@ -115,7 +119,7 @@ const [web, missing, hostile, secret, cancelled, broken] = ids;
 const key = (node) => MACHINES.find((machine) => machine.node === node).key;
 const answer = async (node, contract, result) => {
   const { kind } = (await api.query.contracts.contracts(contract)).unwrap();
-  await deployed(api, key(node), node, ++sequence, { contract, bodyHash: kind.asNode.bodyHash }, result).send();
+  await send(deployed(api, key(node), node, ++sequence, { contract, bodyHash: kind.asNode.bodyHash }, result));
 };
 const finished = (contract) => untilFinal(api, `contract ${contract} to be answered`, WAIT_SECONDS, async (at) => {
   const open = await at.query.contracts.contracts(contract);
@@ -124,8 +128,8 @@ const finished = (contract) => untilFinal(api, `contract ${contract} to be answe
 await answer(n1, web, { web: { ip: '172.30.0.2' } });
 await answer(n2, secret, { web: { ip: '172.30.0.3' } });
 await answer(n2, cancelled, { web: { ip: '172.30.0.4' } });
-await failed(api, key(n1), n1, ++sequence, { contract: missing, version: 1, code: 'ImageNotFound', path: '/workloads/1/data/image', text: 'manifest unknown' }).send();
-await failed(api, key(n2), n2, ++sequence, { contract: broken, version: 1, code: 'BodyNotJson', path: '', text: 'the JSON ends at column 13' }).send();
+await send(failed(api, key(n1), n1, ++sequence, { contract: missing, version: 1, code: 'ImageNotFound', path: '/workloads/1/data/image', text: 'manifest unknown' }));
+await send(failed(api, key(n2), n2, ++sequence, { contract: broken, version: 1, code: 'BodyNotJson', path: '', text: 'the JSON ends at column 13' }));
 for (const contract of [web, missing, secret, cancelled, broken]) await finished(contract);
 await submit(api, api.tx.contracts.cancel(cancelled, 'Cancelled'), bob);
 await submit(api, api.tx.contracts.updateNodeContract(web, { ...NEEDS, cru: 2 }, { Plain: site('registry.example/web:2', 'the next page') }, 1, [], RATE), bob);

@@ -58,7 +58,7 @@ export const progress = (api, key, node, sequence, { contract }) =>
   report(api, api.tx.contracts.reportProgress, PROGRESS, key, node, sequence, { contract, version: 1 });
 
 export function failed(api, key, node, sequence, { contract, version, code, path, text }) {
-  const payload = { contract, version, code, path, text };
+  const payload = { contract, failure: { version, code, path, text } };
   return report(api, api.tx.contracts.reportFailed, FAILED, key, node, sequence, payload);
 }
 

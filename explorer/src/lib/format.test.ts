@@ -14,6 +14,7 @@ test('amounts on cards keep three digits and round half up', () => {
   expect(f.tft(12_345_678_901n)).toBe('1,234.57 TFT');
   expect(f.tft(123_456n)).toBe('0.0123 TFT');
   expect(f.tft(1n)).toBe('0.0000001 TFT');
+  expect(f.tft(0n)).toBe('0 TFT');
   expect(f.usd(12_345_000_000n)).toBe('$1.23');
   expect(f.rounded(-15n, 1, 0)).toBe('−2');
 });

@@ -32,6 +32,7 @@ export function rounded(value: bigint, digits: number, kept: number): string {
 
 /** Decimals that keep three significant digits of `value`, at least two. */
 function enough(value: bigint, digits: number): number {
+  if (value === 0n) return 0;
   const size = (value < 0n ? -value : value).toString().length;
   return Math.min(digits, Math.max(2, digits - size + 3));
 }

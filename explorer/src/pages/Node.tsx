@@ -230,7 +230,7 @@ function Periods(props: { node: NodeView }): JSX.Element {
         { key: 'period', title: text.periods.period, cell: ({ period }) => <>{text.period(period)}{period === now() && <> <Badge tone="plain">{text.open}</Badge></>}</> },
         { key: 'from', title: text.periods.from, cell: ({ period }) => day(period * PERIOD_SECONDS) },
         { key: 'uptime', title: text.periods.uptime, numeric: true, cell: ({ ms }) => duration(Number(ms) / 1000) },
-        { key: 'part', title: text.periods.part, numeric: true, cell: ({ part }) => (part === undefined ? '' : permille(part)) },
+        { key: 'part', title: text.periods.part, numeric: true, cell: ({ part }) => (part === undefined ? text.tooNew : permille(part)) },
         { key: 'reward', title: text.periods.reward, numeric: true, cell: ({ reward }) => reward && <Tft amount={reward.tft} /> },
         { key: 'payout', title: text.periods.payout, numeric: true, cell: ({ reward }) => reward && <Tft amount={reward.payout} /> },
       ]}

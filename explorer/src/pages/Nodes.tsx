@@ -141,7 +141,7 @@ const LAST_COLUMNS: Column<NodeRow>[] = [
     title: text.columns.uptime,
     hint: text.uptimeHint,
     numeric: true,
-    cell: ({ facts }) => (facts?.uptime === undefined ? '' : permille(facts.uptime)),
+    cell: ({ facts }) => facts && (facts.uptime === undefined ? text.tooNew : permille(facts.uptime)),
     sort: ({ facts }) => facts?.uptime,
   },
   { key: 'contracts', title: text.columns.contracts, numeric: true, cell: ({ offer }) => number(offer.contracts), sort: ({ offer }) => offer.contracts },

@@ -102,6 +102,7 @@ export const nodes = {
   period: (n: number) => `Period ${n}`,
   periods: { period: 'Period', from: 'From', uptime: 'Heard', part: 'Part of the period', reward: 'Reward', payout: 'Payout', claim: 'Claimable', state: 'State' },
   open: 'running',
+  tooNew: 'first hour',
   noUptime: 'The chain has no heartbeat of this node in the last 13 periods.',
   keys: 'Keys',
   nodeKey: 'Report key',

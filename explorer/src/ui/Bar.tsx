@@ -10,7 +10,17 @@ export function Bar(props: { label: string; part: bigint; whole: bigint; text: s
         <span>{props.label}</span>
         <span class="muted">{props.text}</span>
       </div>
-      <meter aria-label={`${props.label}: ${props.text}`} min="0" max="1000" value={permille()} />
+      <div
+        class="meter"
+        role="meter"
+        aria-label={props.label}
+        aria-valuemin="0"
+        aria-valuemax="1000"
+        aria-valuenow={permille()}
+        aria-valuetext={props.text}
+      >
+        <div style={{ width: `${permille() / 10}%` }} />
+      </div>
     </div>
   );
 }
