@@ -14,6 +14,12 @@ export default defineConfig({
   // The files work from any folder of any server.
   base: './',
   plugins: [withoutMetadata, solid()],
-  build: { target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  build: {
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    // For the test of the sizes.
+    manifest: true,
+  },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },
 });

@@ -136,7 +136,8 @@ await submit(api, api.tx.contracts.updateNodeContract(web, { ...NEEDS, cru: 2 },
 
 // A payer whose credit is used up: TFT is cheap for a while.
 const price = async (usd) => submitAsRoot(api, api.tx.clock.setPrice(BigInt(Math.round(usd * 1e7))), alice);
-await submit(api, api.tx.billing.deposit(charlie.twin, 1n * TFT), charlie);
+// A little more than an hour of what the contract costs.
+await submit(api, api.tx.billing.deposit(charlie.twin, TFT / 15n), charlie);
 const lean = eventsOf(await submit(api, create(n5, { Plain: site('registry.example/lean:1', 'runs out of funds') }), charlie), api.events.contracts.NodeContractCreated)[0].contract.toNumber();
 await answer(n5, lean, { web: { ip: '172.30.0.5' } });
 await finished(lean);

@@ -70,7 +70,7 @@ function FarmPage(props: { id: Accessor<number> }): JSX.Element {
         {(farm) => (
           <>
             <div class="grid">
-              <Section title={t.pages.farms}>
+              <Section title={text.about}>
                 <Facts
                   rows={[
                     [text.farmer, <TwinLink id={farm().farm.twin} />],

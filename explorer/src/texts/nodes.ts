@@ -2,7 +2,7 @@
 import { number } from '../lib/format';
 
 export const nodes = {
-  resources: { cru: 'vCPU', mru: 'Memory', sru: 'SSD', hru: 'HDD', gpu: 'GPU' },
+  resources: { cru: 'vCPU', mru: 'memory', sru: 'SSD', hru: 'HDD', gpu: 'GPU' },
   node: (id: number) => `Node ${id}`,
   filters: 'Filters',
   search: 'Node id, farm or country',
