@@ -126,11 +126,12 @@ const finished = (contract) => untilFinal(api, `contract ${contract} to be answe
   return open.isNone || open.unwrap().state.isDeployed ? true : undefined;
 });
 await answer(n1, web, { web: { ip: '172.30.0.2' } });
+await answer(n1, hostile, { web: { ip: HOSTILE.slice(0, 30) } });
 await answer(n2, secret, { web: { ip: '172.30.0.3' } });
 await answer(n2, cancelled, { web: { ip: '172.30.0.4' } });
 await send(failed(api, key(n1), n1, ++sequence, { contract: missing, version: 1, code: 'ImageNotFound', path: '/workloads/1/data/image', text: 'manifest unknown' }));
 await send(failed(api, key(n2), n2, ++sequence, { contract: broken, version: 1, code: 'BodyNotJson', path: '', text: 'the JSON ends at column 13' }));
-for (const contract of [web, missing, secret, cancelled, broken]) await finished(contract);
+for (const contract of [web, missing, hostile, secret, cancelled, broken]) await finished(contract);
 await submit(api, api.tx.contracts.cancel(cancelled, 'Cancelled'), bob);
 await submit(api, api.tx.contracts.updateNodeContract(web, { ...NEEDS, cru: 2 }, { Plain: site('registry.example/web:2', 'the next page') }, 1, [], RATE), bob);
 

@@ -37,8 +37,6 @@ export interface Chain {
   endpoints: string[];
   client: PolkadotClient;
   api: Api;
-  /** Closes the connection and tries this endpoint, or the next one. */
-  connect(endpoint?: string): void;
 }
 
 /** What pages ask the runtime. */
@@ -49,7 +47,7 @@ const READS = [
 ] as const;
 
 /** Ten blocks. */
-export const STALL_SECONDS = 30;
+const STALL_SECONDS = 30;
 const CONNECT_TIMEOUT_MS = 8_000;
 const SILENCE_MS = 20_000;
 
@@ -72,6 +70,7 @@ export function openChain(endpoints: string[], genesis?: string): Chain {
   let expected = genesis;
   let opened = false;
   let newest: Head | undefined;
+  let releaseShown = (): void => {};
 
   const provider: WsJsonRpcProvider = getWsProvider(endpoints, {
     timeout: CONNECT_TIMEOUT_MS,
@@ -117,10 +116,14 @@ export function openChain(endpoints: string[], genesis?: string): Chain {
 
   const heads = client.finalizedBlock$.subscribe({
     next: async ({ number, hash }) => {
+      // The node may forget a block when the next one is final: pages read the shown one until then.
+      const release = client.hodlBlock(hash);
       const now = await api.query.Timestamp.Now.getValue({ at: hash }).catch(() => undefined);
-      if (now === undefined) return;
+      if (now === undefined) return release();
       newest = { number, hash, time: Number(now) / 1000 };
       show();
+      releaseShown();
+      releaseShown = release;
     },
     error: () => setState('health', (h) => (h === 'wrong' ? h : 'lost')),
   });
@@ -130,7 +133,7 @@ export function openChain(endpoints: string[], genesis?: string): Chain {
     heads.unsubscribe();
     client.destroy();
   });
-  return { state, endpoints, client, api, connect: (endpoint) => provider.switch(endpoint) };
+  return { state, endpoints, client, api };
 }
 
 const isDevelopment = (name: string, properties: unknown): boolean =>

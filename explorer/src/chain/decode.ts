@@ -49,7 +49,7 @@ const isEnum = (value: unknown): value is Enum => typeof value === 'object' && v
 
 const runtimes = new WeakMap<Uint8Array, Runtime>();
 
-export async function runtimeAt(chain: Chain, hash: string): Promise<Runtime> {
+async function runtimeAt(chain: Chain, hash: string): Promise<Runtime> {
   const metadata = await chain.client.getMetadata(hash);
   const known = runtimes.get(metadata);
   if (known) return known;

@@ -29,7 +29,7 @@ export function storedEndpoints(): string[] {
 
 export const storeEndpoints = (endpoints: string[]): void => localStorage.setItem(STORED, JSON.stringify(endpoints));
 
-export async function hostedEndpoints(): Promise<string[]> {
+async function hostedEndpoints(): Promise<string[]> {
   const response = await fetch('./endpoints.json', { signal: AbortSignal.timeout(5_000) });
   const list: unknown = await response.json();
   return Array.isArray(list) ? list.flatMap((url) => parseEndpoint(String(url)) ?? []) : [];

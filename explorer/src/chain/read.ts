@@ -48,9 +48,10 @@ export function createRead<S, T>(
     const mine = run;
     busy = true;
     tried = head.number;
-    const release = chain.client.hodlBlock(head.hash);
     const { number, hash, time } = head;
+    let release: (() => void) | undefined;
     try {
+      release = chain.client.hodlBlock(hash);
       const asked = read({ number, hash, time, chain, api: chain.api, opt: { at: hash } }, untrack(source));
       const found = await inTime(asked);
       if (mine !== run) return;
@@ -60,7 +61,7 @@ export function createRead<S, T>(
     } catch (cause) {
       if (mine === run) setError(cause instanceof Error ? cause : new Error(String(cause)));
     } finally {
-      release();
+      release?.();
       busy = false;
       if (mine !== run) void attempt();
       else due();

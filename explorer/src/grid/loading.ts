@@ -63,7 +63,7 @@ async function allOffers({ api, opt }: At, show: (offers: Offer[]) => void): Pro
 }
 
 /** Names and free addresses of all farms. */
-export async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
+async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
   const [farms, free] = await Promise.all([
     api.query.Farms.Farms.getEntries(opt),
     api.query.Farms.FreeIps.getEntries(opt),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nodes as people look for them: filters, search, and why a node that nearly fits doesn't.
 import { countryCode, type Offer, type Resources } from '../chain/types';
-import { bytes, country, duration, number, parseBytes, permille, tft, usd } from '../lib/format';
+import { bytes, country, number, parseBytes, permille, tft, usd } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
@@ -159,5 +159,4 @@ export function uptimePermille(upMs: bigint, fromSeconds: number, now: number): 
 
 export const PERIOD_SECONDS = 30 * 86_400;
 export const periodOf = (unixSeconds: number): number => Math.floor(unixSeconds / PERIOD_SECONDS);
-export const heardText = (seconds: number | undefined): string => (seconds === undefined ? t.unknown : t.ago(duration(seconds)));
 export const codeOf = (offer: Offer): string | undefined => countryCode(offer.country);

@@ -3,7 +3,7 @@ import { A } from '@solidjs/router';
 import { createMemo, For, Show, type JSX } from 'solid-js';
 import { useNodes } from '../grid/loading';
 import { capacity, FILTERS, parseFilter, select, type NodeFilter, type NodeRow } from '../grid/nodes';
-import { bytes, country, GIB, number, perMonth, permille, usd } from '../lib/format';
+import { bytes, country, duration, GIB, number, perMonth, permille, usd } from '../lib/format';
 import { useQuery } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
@@ -87,7 +87,7 @@ export default function Nodes(): JSX.Element {
         <Table label={t.pages.nodes} rows={selected().fit} columns={columns()} sort={query.sort()} onSort={query.setSort} />
       </Show>
       <Show when={selected().near.length > 0}>
-        <details open={selected().fit.length === 0} class="near">
+        <details open={selected().fit.length < FEW} class="near">
           <summary>{text.near}: {number(selected().near.length)}</summary>
           <p class="muted">{text.nearNote}</p>
           <ul>
@@ -108,6 +108,8 @@ export default function Nodes(): JSX.Element {
 }
 
 const NEAR_SHOWN = 20;
+/** With fewer nodes that fit, those that nearly fit are in sight. */
+const FEW = 5;
 
 const COLUMNS: Column<NodeRow>[] = [
   { key: 'node', title: text.columns.node, cell: ({ offer }) => <A href={`/nodes/${offer.node}`}>{offer.node}</A>, sort: ({ offer }) => offer.node },
@@ -144,7 +146,14 @@ const LAST_COLUMNS: Column<NodeRow>[] = [
     cell: ({ facts }) => facts && (facts.uptime === undefined ? text.tooNew : permille(facts.uptime)),
     sort: ({ facts }) => facts?.uptime,
   },
-  { key: 'contracts', title: text.columns.contracts, numeric: true, cell: ({ offer }) => number(offer.contracts), sort: ({ offer }) => offer.contracts },
+  {
+    key: 'heard',
+    title: text.columns.heard,
+    hint: text.heardHint,
+    numeric: true,
+    cell: ({ facts }) => facts && (facts.heard === undefined ? t.none : t.ago(duration(facts.heard))),
+    sort: ({ facts }) => facts?.heard,
+  },
 ];
 
 function NodeState({ offer }: NodeRow): JSX.Element {

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-import { count } from './common';
 import { number } from '../lib/format';
 
 export const blocks = {
@@ -28,16 +27,13 @@ export const blocks = {
   noBlock: (ref: string) => `There is no finalized block ${ref}, or this node doesn’t have it any more. A node that keeps all blocks may: choose another endpoint.`,
   noTransaction: (index: string) => `This block has no transaction ${index}.`,
   badRef: (text: string) => `“${text}” is neither a block number nor a hash.`,
-  eventCount: (n: number) => count(n, 'event'),
   dropped: 'The node has dropped the state of this block: calls are shown as they were sent, without their outcome.',
-  callOf: 'in words',
 };
 
 export const search = {
   title: (text: string) => `Search: ${text}`,
   empty: 'Type a node, contract, twin or block number, a farm’s name, an address or a hash.',
   none: (text: string) => `Nothing is called “${text}”. Ids are numbers; farms go by their name; addresses begin with 5; hashes with 0x.`,
-  looking: 'Searching…',
   recent: (n: number) => `Transactions were looked for in the last ${number(n)} blocks.`,
   found: { node: 'Node', contract: 'Contract', twin: 'Twin', farm: 'Farm', block: 'Block', account: 'Account', transaction: 'Transaction', name: 'Name on the gateways' },
   noTwin: 'This account has no twin.',

@@ -43,7 +43,6 @@ export const common = {
   rows: (shown: number, all: number, one: string) =>
     shown === all ? count(all, one) : `${number(shown)} of ${count(all, one)}`,
   noRows: 'Nothing matches.',
-  sortBy: (column: string) => `Sort by ${column}`,
   copy: 'Copy',
   copied: 'Copied',
   csv: 'Download as CSV',

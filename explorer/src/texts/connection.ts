@@ -26,7 +26,6 @@ export const connection = {
   inUse: 'in use',
   use: 'Use',
   remove: 'Remove',
-  add: 'Add an endpoint',
   address: 'Address of a node’s RPC (ws:// or wss://)',
   addButton: 'Add and use',
   bad: 'An address begins with ws:// or wss://, such as wss://node.example:9944.',

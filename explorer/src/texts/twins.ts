@@ -17,7 +17,6 @@ export const twins = {
   committed: 'Committed',
   committedNote: 'will be charged without another call: contracts that their node hasn’t deployed, or whose node is offline',
   factor: 'Price factor',
-  factorNote: (permille: string, rule: string) => `pays ${permille} of the list price; ${rule}`,
   level: (months: string, permille: string) => `${months} months prepaid: ${permille}`,
   mustKeep: 'Can’t be withdrawn',
   limits: 'Owner’s limits',

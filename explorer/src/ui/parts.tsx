@@ -2,7 +2,6 @@
 // Small parts that every page uses.
 import { A } from '@solidjs/router';
 import { createSignal, For, Match, Show, Switch, type JSX } from 'solid-js';
-import { useChain } from '../chain/connection';
 import type { Read } from '../chain/read';
 import { duration, moment } from '../lib/format';
 import { short, visible } from '../lib/safe';
@@ -130,15 +129,6 @@ export const TwinLink = (props: { id: number }): JSX.Element => <A href={`/twins
 export const ContractLink = (props: { id: bigint }): JSX.Element => (
   <A href={`/contracts/${props.id}`}>contract {props.id.toString()}</A>
 );
-export const BlockLink = (props: { number: number }): JSX.Element => (
-  <A href={`/blocks/${props.number}`}>{t.block(props.number)}</A>
-);
-
-/** Whether the page may call what it shows fresh. */
-export const useFresh = (): (() => boolean) => {
-  const chain = useChain();
-  return () => chain.state.health === 'live';
-};
 
 /** Saves text as a file of the reader's. */
 export function download(name: string, type: string, text: string): void {
