@@ -10,6 +10,7 @@ import { preview, type PreviewServer } from 'vite';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const START_MS = 60_000;
 
 /** Probes until there is an answer. */
@@ -81,11 +82,14 @@ export class Explorer {
   private constructor(private readonly server: PreviewServer, readonly browser: Browser, readonly origin: string) {}
 
   static async start(): Promise<Explorer> {
+    if (!existsSync(CHROMIUM)) {
+      throw new Error(`${CHROMIUM} isn't there: apt-get install --no-install-recommends chromium fonts-dejavu-core, or name it in CHROMIUM`);
+    }
     const root = join(ROOT, 'explorer');
     const server = await preview({ root, logLevel: 'silent', preview: { port: 0, host: '127.0.0.1' } });
     const address = server.httpServer.address();
     if (!address || typeof address === 'string') throw new Error('the server has no port');
-    const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium' });
+    const browser = await chromium.launch({ executablePath: CHROMIUM });
     return new Explorer(server, browser, `http://127.0.0.1:${address.port}`);
   }
 
@@ -97,9 +101,11 @@ export class Explorer {
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     page.on('pageerror', (error) => problems.push(String(error)));
     page.on('request', (request) => {
-      if (!request.url().startsWith(this.origin)) problems.push(`request to ${request.url()}`);
+      if (!request.url().startsWith(this.origin) && request.url() !== 'about:blank') problems.push(`request to ${request.url()}`);
     });
     const open = async (path: string): Promise<void> => {
+      // Another hash alone would leave the old page in place until the new one is there.
+      await page.goto('about:blank');
       await page.goto(`${this.origin}/?endpoint=${endpoint}#${path}`);
       await page.waitForSelector('h1');
     };

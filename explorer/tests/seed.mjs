@@ -135,6 +135,23 @@ for (const contract of [web, missing, hostile, secret, cancelled, broken]) await
 await submit(api, api.tx.contracts.cancel(cancelled, 'Cancelled'), bob);
 await submit(api, api.tx.contracts.updateNodeContract(web, { ...NEEDS, cru: 2 }, { Plain: site('registry.example/web:2', 'the next page') }, 1, [], RATE), bob);
 
+// A past: prices of 90 days, and two farming periods of the first node.
+const DAY = 86_400;
+const PERIOD = 30 * DAY;
+const [today, period] = [DAY, PERIOD].map((length) => Math.floor(Date.now() / 1000 / length));
+const bytesOf = (type, value) => api.createType(type, value).toHex();
+const past = Array.from({ length: 90 }, (_, i) => [
+  api.query.clock.dailyPrices.key(today - 90 + i),
+  bytesOf('(u32, u64)', [today - 90 + i, Math.round(500_000 + 80_000 * Math.sin(i / 9) + 1_000 * i)]),
+]);
+const farmed = [[period - 3, 41n * TFT, 41n * TFT], [period - 2, 43n * TFT, null]];
+await submitAsRoot(api, api.tx.system.setStorage([
+  ...past,
+  [api.query.farming.nodeRewards.key(n1), bytesOf('Vec<(u32, u128, Option<u128>)>', farmed)],
+  [api.query.farming.totals.key(), bytesOf('Vec<(u32, u128, u128, u128, u128)>', farmed.map(([at, tft, paid]) => [at, 2_000_000n * TFT, tft, paid ?? 0n, 0n]))],
+  [api.query.nodes.uptime.key(n1), bytesOf('Vec<(u32, u64)>', [[period - 3, 990 * PERIOD], [period - 2, 998 * PERIOD], [period, 60_000]])],
+]), alice);
+
 // A payer whose credit is used up: TFT is cheap for a while.
 const price = async (usd) => submitAsRoot(api, api.tx.clock.setPrice(BigInt(Math.round(usd * 1e7))), alice);
 // A little more than an hour of what the contract costs.

@@ -10,45 +10,49 @@ const EVERYTHING = { free: NOTHING, farm: undefined, country: undefined, certifi
 /** Lists of the whole grid are read again after so many blocks: a minute. */
 export const LIST_BLOCKS = 20;
 
-export interface Nodes {
+export interface Offers {
   offers: Accessor<Offer[]>;
-  rows: Accessor<NodeRow[]>;
   read: Read<Offer[]>;
-  facts: Read<Map<number, NodeFacts>>;
   farms: Read<Map<number, FarmFacts>>;
 }
 
-/** All nodes; `wanted` is what their rate is asked for. */
-export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>): Nodes {
+export function useOffers(): Offers {
   const [partial, setPartial] = createSignal<Offer[]>([]);
   const read = createRead(() => undefined, (at) => allOffers(at, setPartial), LIST_BLOCKS);
   const farms = createRead(() => undefined, readFarms, LIST_BLOCKS);
-  // Rates and facts wait for the offers, and are read as often.
-  const ready = createMemo(() => read.at() !== undefined);
+  return { offers: () => read.value() ?? partial(), read, farms };
+}
+
+/** All nodes with what a list shows of them; `wanted` is what their rate is asked for. */
+export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>): Offers & { rows: Accessor<NodeRow[]> } {
+  const all = useOffers();
+  // Facts are many records: they wait for the offers.
+  const ready = createMemo(() => all.read.at() !== undefined);
   const facts = createRead(ready, async (at, ready) => (ready ? readFacts(at) : new Map<number, NodeFacts>()), LIST_BLOCKS);
-  const examples = createMemo(() => {
-    const offers = read.value() ?? partial();
-    return [true, false].map((certified) => offers.find((offer) => offer.certified === certified && offer.online)?.node);
-  }, undefined, { equals: (a, b) => String(a) === String(b) });
+  // A rate depends on a node only by its certificate.
+  const examples = createMemo(
+    () => [true, false].map((certified) => all.offers().find((offer) => offer.certified === certified && offer.online)?.node),
+    undefined,
+    { equals: (a, b) => String(a) === String(b) },
+  );
   const rates = createRead(
     () => ({ ...wanted(), nodes: examples() }),
     async ({ api, opt }, { resources, ips, nodes }) =>
       Promise.all(nodes.map((node) => (node === undefined ? undefined : api.apis.GridApi.quote(node, resources, ips, opt)))),
     LIST_BLOCKS,
   );
-  const offers = (): Offer[] => read.value() ?? partial();
   const rows = createMemo(() => {
     const [certified, plain] = rates.value() ?? [];
-    const [farmsById, factsById] = [farms.value(), facts.value()];
-    return offers().map((offer) => ({
+    const [farms, known] = [all.farms.value(), facts.value()];
+    return all.offers().map((offer) => ({
       offer,
       country: codeOf(offer),
-      farm: farmsById?.get(offer.farm),
-      facts: factsById?.get(offer.node),
+      farm: farms?.get(offer.farm),
+      facts: known?.get(offer.node),
       rate: offer.certified ? certified : plain,
     }));
   });
-  return { offers, rows, read, facts, farms };
+  return { ...all, rows };
 }
 
 async function allOffers({ api, opt }: At, show: (offers: Offer[]) => void): Promise<Offer[]> {

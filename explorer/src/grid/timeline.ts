@@ -56,7 +56,7 @@ export function timeline({ contract, closed, failure, status, live, grace, calen
   if (pending) add(calendar(pending.answer.asked_at), 'plain', events.update(pending.version));
   if (status.type === 'NodeOffline' && live?.type === 'Offline') add(calendar(live.value.since), 'warn', events.offline);
   if (status.type === 'Paused' && grace) add(calendar(grace.since), 'warn', events.paused);
-  moments.sort((a, b) => (a.at ?? 0) - (b.at ?? 0) || 0);
+  moments.sort((a, b) => (a.at ?? Infinity) - (b.at ?? Infinity) || 0);
   if (contract?.state.type === 'Created' && deployment) add(calendar(deployment.answer.by), 'plain', events.awaiting);
   if (pending) add(calendar(pending.answer.by), 'plain', events.awaiting);
   if (status.type === 'Paused' && grace) add(calendar(grace.until), 'warn', events.closes);

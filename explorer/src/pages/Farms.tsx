@@ -3,7 +3,7 @@ import { A } from '@solidjs/router';
 import { createMemo, type JSX } from 'solid-js';
 import { createRead } from '../chain/read';
 import type { FarmRecord } from '../chain/types';
-import { LIST_BLOCKS, useNodes } from '../grid/loading';
+import { LIST_BLOCKS, useOffers } from '../grid/loading';
 import { bytes, number } from '../lib/format';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
@@ -12,8 +12,6 @@ import { TextField } from '../ui/fields';
 import { AsOf, Badge, Page, Shown, TwinLink } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
-import { wanted } from './Nodes';
-import { parseFilter } from '../grid/nodes';
 
 const text = t.farms;
 
@@ -32,7 +30,7 @@ interface FarmRow {
 export default function Farms(): JSX.Element {
   const query = useQuery();
   const read = createRead(() => undefined, ({ api, opt }) => api.query.Farms.Farms.getEntries(opt), LIST_BLOCKS);
-  const nodes = useNodes(() => wanted(parseFilter(() => '')));
+  const nodes = useOffers();
   const rows = createMemo(() => {
     const farms = new Map(
       (read.value() ?? []).map(({ keyArgs: [id], value: farm }): [number, FarmRow] => [

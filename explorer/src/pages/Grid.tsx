@@ -3,8 +3,8 @@ import { A } from '@solidjs/router';
 import { createMemo, createSignal, For, lazy, Show, Suspense, type JSX } from 'solid-js';
 import { createRead } from '../chain/read';
 import { countryCode, whole, type Resources } from '../chain/types';
-import { LIST_BLOCKS, useNodes } from '../grid/loading';
-import { parseFilter, PARTS } from '../grid/nodes';
+import { LIST_BLOCKS, useOffers } from '../grid/loading';
+import { PARTS } from '../grid/nodes';
 import { bytes, country, day, number, tftPrice } from '../lib/format';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
@@ -15,7 +15,6 @@ import { AsOf, Page, Section, Shown } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
 import type { Place } from '../ui/Map';
-import { wanted } from './Nodes';
 
 const text = t.grid;
 const Map_ = lazy(() => import('../ui/Map'));
@@ -32,7 +31,7 @@ interface CountryRow {
 
 export default function Grid(): JSX.Element {
   const query = useQuery();
-  const nodes = useNodes(() => wanted(parseFilter(() => '')));
+  const nodes = useOffers();
   const facts = createRead(() => undefined, async ({ api, opt }) => {
     const [info, prices, contracts] = await Promise.all([
       api.apis.GridApi.grid_info(opt),
