@@ -15,6 +15,7 @@ export const whitelist: WhitelistEntry[] = [
   'query.System.Events',
   'query.Timestamp.Now',
   'query.Twins.*',
+  'const.Contracts.MaxContractsPerNode',
   'const.System.Version',
   'tx.Billing.*',
   'tx.Contracts.*',

@@ -87,6 +87,21 @@ test('the price of a node is the chain’s own', () =>
     expect(await text(page)).toContain('$8.10');
   }));
 
+test('the prices of the list are those of the nodes’ own pages', () =>
+  on('/nodes?cru=1&mru=0.125&sru=1', async (page) => {
+    await page.waitForFunction(() => [...document.querySelectorAll('tbody tr')].every((row) => row.textContent?.includes('$')));
+    const rows = await page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.innerText)));
+    expect(rows.length).toBeGreaterThan(3);
+    for (const cells of rows) {
+      const price = cells.find((cell) => cell.startsWith('$'));
+      await page.goto(`${page.url().split('#')[0]}#/nodes/${cells[0]}?cru=1&mru=0.125&sru=1`);
+      await page.waitForFunction(
+        ([title, price]) => document.querySelector('h1')?.textContent === title && document.querySelector('main')?.textContent?.includes(`${price} (`),
+        [`Node ${cells[0]}`, price],
+      );
+    }
+  }));
+
 test('why a contract was closed is said in words', () =>
   on(`/contracts/${seeder.grid.contracts.missing}`, async (page) => {
     const shown = await text(page);

@@ -19,6 +19,7 @@ export type Body = Answer<Query['Contracts']['Bodies']['getValue']>;
 export type LiveState = Answer<Query['Nodes']['LivenessOf']['getValue']>['state'];
 export type FarmRecord = Answer<Query['Farms']['Farms']['getValue']>;
 export type Enrolment = Answer<Query['Farming']['Enrolments']['getValue']>;
+export type PriceList = Answer<Query['Billing']['Policy']['getValue']>['prices'];
 export type FarmingPolicy = Answer<Query['Farming']['Policy']['getValue']>;
 
 export const NOTHING: Resources = { cru: 0n, mru: 0n, sru: 0n, hru: 0n, gpu: 0n };

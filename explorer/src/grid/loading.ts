@@ -4,6 +4,7 @@ import { createMemo, createSignal, type Accessor } from 'solid-js';
 import { createRead, PAGE, pages, type At, type Read } from '../chain/read';
 import { NOTHING, type Offer, type Resources } from '../chain/types';
 import { utf8 } from '../lib/safe';
+import { rateOn } from './pricing';
 import { codeOf, periodOf, PERIOD_SECONDS, uptimePermille, type FarmFacts, type NodeFacts, type NodeRow } from './nodes';
 
 const EVERYTHING = { free: NOTHING, farm: undefined, country: undefined, certified: false, rentable: false, unavailable: true };
@@ -29,27 +30,16 @@ export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>
   // Facts are many records: they wait for the offers.
   const ready = createMemo(() => all.read.at() !== undefined);
   const facts = createRead(ready, async (at, ready) => (ready ? readFacts(at) : new Map<number, NodeFacts>()), LIST_BLOCKS);
-  // A rate depends on a node only by its certificate.
-  const examples = createMemo(
-    () => [true, false].map((certified) => all.offers().find((offer) => offer.certified === certified && offer.online)?.node),
-    undefined,
-    { equals: (a, b) => String(a) === String(b) },
-  );
-  const rates = createRead(
-    () => ({ ...wanted(), nodes: examples() }),
-    async ({ api, opt }, { resources, ips, nodes }) =>
-      Promise.all(nodes.map((node) => (node === undefined ? undefined : api.apis.GridApi.quote(node, resources, ips, opt)))),
-    LIST_BLOCKS,
-  );
+  const prices = createRead(() => undefined, readPrices, LIST_BLOCKS);
   const rows = createMemo(() => {
-    const [certified, plain] = rates.value() ?? [];
-    const [farms, known] = [all.farms.value(), facts.value()];
+    const [farms, known, list, { resources, ips }] = [all.farms.value(), facts.value(), prices.value(), wanted()];
     return all.offers().map((offer) => ({
       offer,
       country: codeOf(offer),
       farm: farms?.get(offer.farm),
       facts: known?.get(offer.node),
-      rate: offer.certified ? certified : plain,
+      rented: list?.rented.has(offer.node) ?? false,
+      rate: list?.prices && rateOn(list.prices, list.places, offer.total, resources, ips, offer.certified),
     }));
   });
   return { ...all, rows };
@@ -78,6 +68,16 @@ async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
     if (facts) facts.freeIps += 1;
   }
   return found;
+}
+
+/** What rates follow from, and the nodes that are rented as a whole. */
+async function readPrices({ api, opt }: At) {
+  const [policy, rents, places] = await Promise.all([
+    api.query.Billing.Policy.getValue(opt),
+    api.query.Contracts.Rents.getEntries(opt),
+    api.constants.Contracts.MaxContractsPerNode(opt),
+  ]);
+  return { prices: policy?.prices, places, rented: new Set(rents.map(({ keyArgs }) => keyArgs[0])) };
 }
 
 async function readFacts({ api, opt, time }: At): Promise<Map<number, NodeFacts>> {

@@ -14,6 +14,7 @@ function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = 
     country: 'BE',
     farm: { name: 'Ghent-Sun', freeIps: 2 },
     facts: { vm: false, gateway: false, uptime: 990, heard: 5 },
+    rented: false,
     rate: 100n,
     ...more,
   };

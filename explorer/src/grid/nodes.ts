@@ -26,6 +26,8 @@ export interface NodeRow {
   country: string | undefined;
   farm: FarmFacts | undefined;
   facts: NodeFacts | undefined;
+  /** Whether somebody rents it as a whole: it takes nobody else's contracts. */
+  rented: boolean;
   /** Rate of what is looked for, in 1e-10 USD per hour. */
   rate: bigint | undefined;
 }
@@ -114,7 +116,7 @@ export const capacity = (resources: Resources): string =>
   PARTS.filter(([part]) => resources[part] > 0n).map(([part, name, show]) => `${show(resources[part])} ${name}`).join(', ');
 
 /** Why a node doesn't fit, a sentence each; none for one that does. Facts that aren't loaded rule nothing out. */
-export function misfits({ offer, country: code, farm, facts, rate }: NodeRow, filter: NodeFilter): string[] {
+export function misfits({ offer, country: code, farm, facts, rented, rate }: NodeRow, filter: NodeFilter): string[] {
   const why = t.nodes.misfit;
   const found: string[] = [];
   const unless = (fits: boolean, reason: () => string): void => void (fits || found.push(reason()));
@@ -128,6 +130,7 @@ export function misfits({ offer, country: code, farm, facts, rate }: NodeRow, fi
   unless(!filter.rentable || (offer.contracts === 0 && !offer.draining), () => why.rentable(offer.contracts));
   unless(filter.unavailable || offer.online, () => why.offline);
   unless(filter.unavailable || !offer.draining, () => why.draining);
+  unless(filter.unavailable || !rented, () => why.rented);
   const { vm, gateway, uptime } = facts ?? { vm: true, gateway: true, uptime: undefined };
   unless(!filter.vm || vm, () => why.vm);
   unless(!filter.gateway || gateway, () => why.gateway);

@@ -133,8 +133,8 @@ const priceColumn = (what: string): Column<NodeRow> => ({
   title: text.columns.price,
   hint: text.priceHint(what),
   numeric: true,
-  cell: ({ rate }) => (rate === undefined ? '' : usd(perMonth(rate))),
-  sort: ({ rate }) => rate,
+  cell: ({ rate, rented }) => (rate === undefined || rented ? '' : usd(perMonth(rate))),
+  sort: ({ rate, rented }) => (rented ? undefined : rate),
 });
 
 const LAST_COLUMNS: Column<NodeRow>[] = [
@@ -156,10 +156,11 @@ const LAST_COLUMNS: Column<NodeRow>[] = [
   },
 ];
 
-function NodeState({ offer }: NodeRow): JSX.Element {
+function NodeState({ offer, rented }: NodeRow): JSX.Element {
   return (
     <>
       <Badge tone={offer.online ? 'good' : 'bad'} title={text.onlineMeans}>{offer.online ? text.online : text.offline}</Badge>
+      {rented && <> <Badge tone="plain">{text.rentedBadge}</Badge></>}
       {offer.draining && <> <Badge tone="warn">{text.draining}</Badge></>}
       {offer.certified && <> <Badge tone="plain">{text.certifiedBadge}</Badge></>}
       {offer.dedicated && <> <Badge tone="plain">{text.dedicated}</Badge></>}
