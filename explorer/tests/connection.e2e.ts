@@ -50,6 +50,22 @@ test('a node that goes away is said, and found again', async () => {
   }
 });
 
+test('another chain at the endpoint is never mixed with the first', async () => {
+  let node = await Node.start(PORT);
+  const { page, open } = await explorer.page(node.url);
+  try {
+    await open('/');
+    await isLive(page);
+    await node.end();
+    node = await Node.startOther(PORT);
+    await says(page, 'serves another chain');
+    expect(await page.locator('.status').innerText()).toContain('Wrong chain');
+  } finally {
+    await page.context().close();
+    await node.end();
+  }
+});
+
 test('the next endpoint is tried where one does not answer', async () => {
   const node = await Node.start(PORT);
   const { page } = await explorer.page(node.url);

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // A development chain, the built explorer and a browser; all of it is ended also when a test fails.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { preview, type PreviewServer } from 'vite';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const PROGRAM = join(PROGRAMS, 'tfgrid-node');
 const START_MS = 60_000;
 
 /** Probes until there is an answer. */
@@ -28,11 +30,28 @@ export class Node {
 
   /** Starts a development chain on a port of its own. */
   static async start(port: number, ...args: string[]): Promise<Node> {
-    const program = join(PROGRAMS, 'tfgrid-node');
-    if (!existsSync(program)) throw new Error(`${program} isn't there: run make build, or name its folder in PROGRAMS`);
+    return Node.of(['--dev', ...args], port);
+  }
+
+  /** Starts a development chain with another genesis. */
+  static async startOther(port: number): Promise<Node> {
+    const folder = mkdtempSync(join(tmpdir(), 'explorer-'));
+    try {
+      const { stdout } = await promisify(execFile)(PROGRAM, ['export-chain-spec', '--chain', 'dev'], { maxBuffer: 2 ** 26 });
+      const spec = JSON.parse(stdout) as { genesis: { runtimeGenesis: { patch: { clock: { price: number } } } } };
+      spec.genesis.runtimeGenesis.patch.clock.price += 1;
+      writeFileSync(join(folder, 'other.json'), JSON.stringify(spec));
+      return await Node.of(['--chain', join(folder, 'other.json'), '--alice', '--validator', '--force-authoring'], port);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  private static async of(chain: string[], port: number): Promise<Node> {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} isn't there: run make build, or name its folder in PROGRAMS`);
     const folder = mkdtempSync(join(tmpdir(), 'explorer-'));
     const ports = ['--rpc-port', `${port}`, '--port', `${port + 30_000}`];
-    const child = spawn(program, ['--dev', '--base-path', folder, ...ports, '--no-prometheus', '--rpc-cors', 'all', ...args], { stdio: 'ignore' });
+    const child = spawn(PROGRAM, [...chain, '--base-path', folder, ...ports, '--no-prometheus', '--rpc-cors', 'all'], { stdio: 'ignore' });
     const node = new Node(`ws://127.0.0.1:${port}`, child, folder);
     try {
       await until(`${node.url} to answer`, START_MS, async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok || undefined);

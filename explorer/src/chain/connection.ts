@@ -68,7 +68,8 @@ export function openChain(endpoints: string[], genesis?: string): Chain {
     unsupported: [],
   });
   let expected = genesis;
-  let opened = false;
+  /** Whether the chain behind the present connection is known to be the right one. */
+  let identified = false;
   let newest: Head | undefined;
   let releaseShown = (): void => {};
 
@@ -77,6 +78,8 @@ export function openChain(endpoints: string[], genesis?: string): Chain {
     heartbeatTimeout: SILENCE_MS,
     onStatusChanged: (status: StatusChange) => {
       if ('uri' in status) setState('endpoint', status.uri);
+      identified = false;
+      newest = undefined;
       if (status.type === 'CONNECTED') void identify();
       if (status.type === 'ERROR' || status.type === 'CLOSE') setState('health', (h) => (h === 'wrong' ? h : 'lost'));
     },
@@ -96,21 +99,22 @@ export function openChain(endpoints: string[], genesis?: string): Chain {
       expected = found;
       const version = constants.System.Version.spec_version;
       setState({ unsupported, chain: { name, genesis: found, development: isDevelopment(name, properties), version } });
-      opened = true;
+      identified = true;
+      setState('health', (h) => (h === 'wrong' ? 'connecting' : h));
       show();
     } catch {
-      // The connection went away meanwhile: its next CONNECTED comes here again.
+      // The connection went away, or the node was too slow: it is asked again.
     }
   }
 
-  /** Shows the newest block, once the chain is known to be the right one. */
+  /** Shows the newest block of the right chain. */
   function show(): void {
-    if (opened && newest && state.health !== 'wrong') setState('head', newest);
+    if (identified && newest) setState('head', newest);
     judge();
   }
 
   function judge(): void {
-    if (state.health === 'wrong' || !opened || !state.head || provider.getStatus().type !== 'CONNECTED') return;
+    if (!identified || !state.head) return;
     setState('health', Date.now() / 1000 - state.head.time > STALL_SECONDS ? 'stalled' : 'live');
   }
 
@@ -127,7 +131,10 @@ export function openChain(endpoints: string[], genesis?: string): Chain {
     },
     error: () => setState('health', (h) => (h === 'wrong' ? h : 'lost')),
   });
-  const timer = setInterval(judge, 3_000);
+  const timer = setInterval(() => {
+    if (identified) judge();
+    else if (state.health !== 'wrong' && provider.getStatus().type === 'CONNECTED') void identify();
+  }, 3_000);
   onCleanup(() => {
     clearInterval(timer);
     heads.unsubscribe();

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Small parts that every page uses.
 import { A } from '@solidjs/router';
-import { createSignal, For, Match, Show, Switch, type JSX } from 'solid-js';
+import { createEffect, createSignal, For, Match, onMount, Show, Switch, type JSX } from 'solid-js';
 import type { Read } from '../chain/read';
 import { duration, moment } from '../lib/format';
 import { short, visible } from '../lib/safe';
 import { t } from '../texts';
 import { now } from './clock';
 
-/** The page's heading, also in the window's title. */
+let opened = false;
+
+/** The page's heading, also in the window's title. A page that is opened from another one takes the focus. */
 export function Page(props: { title: string; children: JSX.Element; note?: JSX.Element }): JSX.Element {
+  let heading: HTMLHeadingElement | undefined;
+  createEffect(() => (document.title = `${props.title} · ${t.title}`));
+  onMount(() => {
+    if (opened) heading?.focus();
+    opened = true;
+  });
   return (
     <>
       <div class="page-head">
-        <h1 tabindex="-1" ref={() => (document.title = `${props.title} · ${t.title}`)}>
+        <h1 tabindex="-1" ref={heading}>
           {props.title}
         </h1>
         {props.note}
