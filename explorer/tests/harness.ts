@@ -79,6 +79,8 @@ export interface Seeded {
   farm: number;
   twins: { farmer: number; tenant: number; broke: number };
   nodes: number[];
+  /** A transaction that failed. */
+  refused: { block: string; index: number };
   contracts: Record<'web' | 'missing' | 'hostile' | 'secret' | 'cancelled' | 'broken' | 'lean', number>;
 }
 

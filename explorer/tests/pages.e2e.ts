@@ -26,11 +26,11 @@ afterAll(async () => {
 });
 
 const paths = (): string[] => {
-  const { contracts, twins, farm } = seeder.grid;
+  const { contracts, twins, farm, refused } = seeder.grid;
   return [
     '/', '/nodes', '/nodes?mru=8&country=BE', '/nodes/1', '/nodes/7', '/farms', `/farms/${farm}`, '/contracts',
     ...[contracts.web, contracts.missing, contracts.secret, contracts.lean].map((id) => `/contracts/${id}`),
-    '/twins', `/twins/${twins.tenant}`, `/twins/${twins.broke}`, '/blocks', '/blocks/5', '/blocks/5/1', '/search?q=ghent',
+    '/twins', `/twins/${twins.tenant}`, `/twins/${twins.broke}`, '/blocks', `/blocks/${refused.block}`, `/blocks/${refused.block}/${refused.index}`, '/search?q=ghent',
     '/connection', '/nowhere', '/nodes/abc', '/nodes/99999',
   ];
 };
@@ -145,6 +145,15 @@ test('malformed ids and ids that never were have words', async () => {
   await on('/twins/%E0%A4%A', async (page) => expect(await text(page)).toContain('is no id of a twin'));
   await on('/blocks/99999999', async (page) => expect(await text(page)).toContain('There is no finalized block 99999999'));
 });
+
+test('a failed call says why, and who may', () =>
+  on(`/blocks/${seeder.grid.refused.block}/${seeder.grid.refused.index}`, async (page) => {
+    const shown = await text(page);
+    expect(shown).toContain('Why it failed: Contracts.NotOwner');
+    expect(shown).toContain('The contract belongs to another twin. Sign with the account of the owner’s twin.');
+    expect(shown).toContain('Closes a contract of the caller\'s twin.');
+    expect(shown).toMatch(/"contract": \d+/);
+  }));
 
 test('search takes ids, names and addresses', async () => {
   const found = (query: string, part: string): Promise<void> =>

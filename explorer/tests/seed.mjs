@@ -135,6 +135,13 @@ for (const contract of [web, missing, hostile, secret, cancelled, broken]) await
 await submit(api, api.tx.contracts.cancel(cancelled, 'Cancelled'), bob);
 await submit(api, api.tx.contracts.updateNodeContract(web, { ...NEEDS, cru: 2 }, { Plain: site('registry.example/web:2', 'the next page') }, 1, [], RATE), bob);
 
+// A call that fails.
+const refused = await new Promise((done, fail) => {
+  api.tx.contracts.cancel(web, 'Cancelled')
+    .signAndSend(dave, ({ status, txIndex }) => status.isFinalized && done({ block: status.asFinalized.toHex(), index: txIndex }))
+    .catch(fail);
+});
+
 // A past: prices of 90 days, and two farming periods of the first node.
 const DAY = 86_400;
 const PERIOD = 30 * DAY;
@@ -167,7 +174,7 @@ const { grid_now: now } = (await api.call.gridApi.gridInfo()).toJSON();
 await submit(api, api.tx.nodes.drain(n5, (now ?? (await api.call.gridApi.gridInfo()).gridNow.toNumber()) + 3_600_000, 'a new power supply'), alice);
 
 const seeded = { farm, twins: { farmer: alice.twin, tenant: bob.twin, broke: charlie.twin }, nodes: MACHINES.map(({ node }) => node),
-  contracts: { web, missing, hostile, secret, cancelled, broken, lean } };
+  refused, contracts: { web, missing, hostile, secret, cancelled, broken, lean } };
 console.log(JSON.stringify(seeded));
 process.stdin.on('end', async () => {
   clearInterval(beating);

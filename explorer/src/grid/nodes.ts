@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Nodes as people look for them: filters, search, and why a node that nearly fits doesn't.
 import { countryCode, type Offer, type Resources } from '../chain/types';
-import { bytes, country, number, parseBytes, permille, tft, usd } from '../lib/format';
+import { bytes, country, number, parseBytes, permille, perMonth, tft, usd } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
@@ -94,12 +94,13 @@ export function parseFilter(get: (name: string) => string): NodeFilter {
   };
 }
 
-/** Whether the text of the search box is in what identifies a node. */
-export function isFound({ offer, country: code, farm }: NodeRow, search: string): boolean {
-  if (search === '') return true;
-  if (parseU32(search) !== undefined) return offer.node === Number(search);
-  const texts = [farm?.name ?? '', code ?? '', code ? country(code) : ''];
-  return texts.some((text) => text.toLowerCase().includes(search));
+/** Whether a node is what a text of the search box looks for. */
+function finder(search: string): (row: NodeRow) => boolean {
+  if (search === '') return () => true;
+  const id = parseU32(search);
+  if (id !== undefined) return ({ offer }) => offer.node === id;
+  return ({ country: code, farm }) =>
+    [farm?.name ?? '', code ?? '', code ? country(code) : ''].some((text) => text.toLowerCase().includes(search));
 }
 
 /** The parts of a capacity, with how each is shown. */
@@ -115,41 +116,51 @@ export const PARTS: [keyof Resources, string, (value: bigint) => string][] = [
 export const capacity = (resources: Resources): string =>
   PARTS.filter(([part]) => resources[part] > 0n).map(([part, name, show]) => `${show(resources[part])} ${name}`).join(', ');
 
-/** Why a node doesn't fit, a sentence each; none for one that does. Facts that aren't loaded rule nothing out. */
-export function misfits({ offer, country: code, farm, facts, rented, rate }: NodeRow, filter: NodeFilter): string[] {
-  const why = t.nodes.misfit;
-  const found: string[] = [];
-  const unless = (fits: boolean, reason: () => string): void => void (fits || found.push(reason()));
-  for (const [part, name, show] of PARTS) {
-    unless(offer.free[part] >= filter.free[part], () => why.free(name, show(offer.free[part]), show(filter.free[part])));
-  }
-  unless(filter.ips === 0 || (farm?.freeIps ?? 0) >= filter.ips, () => why.ips(farm?.freeIps ?? 0, filter.ips));
-  unless(!filter.country || code === filter.country, () => why.country(code ? country(code) : undefined));
-  unless(!filter.farm || String(offer.farm) === filter.farm, () => why.farm(visible(farm?.name ?? String(offer.farm))));
-  unless(!filter.certified || offer.certified, () => why.certified);
-  unless(!filter.rentable || (offer.contracts === 0 && !offer.draining), () => why.rentable(offer.contracts));
-  unless(filter.unavailable || offer.online, () => why.offline);
-  unless(filter.unavailable || !offer.draining, () => why.draining);
-  unless(filter.unavailable || !rented, () => why.rented);
-  const { vm, gateway, uptime } = facts ?? { vm: true, gateway: true, uptime: undefined };
-  unless(!filter.vm || vm, () => why.vm);
-  unless(!filter.gateway || gateway, () => why.gateway);
-  const { minUptime, maxRate, maxUndelivered } = filter;
-  unless(minUptime === undefined || uptime === undefined || uptime >= minUptime, () => why.uptime(permille(uptime ?? 0), permille(minUptime ?? 0)));
-  unless(maxRate === undefined || rate === undefined || rate <= maxRate, () => why.price(usd((rate ?? 0n) * 720n)));
-  unless(maxUndelivered === undefined || offer.not_delivered <= maxUndelivered, () => why.undelivered(tft(offer.not_delivered)));
-  return found;
+interface Check {
+  fits(row: NodeRow, filter: NodeFilter): boolean;
+  /** Why a node doesn't. */
+  why(row: NodeRow, filter: NodeFilter): string;
 }
+
+const why = t.nodes.misfit;
+
+/** Facts that aren't loaded rule nothing out. */
+const CHECKS: Check[] = [
+  ...PARTS.map(([part, name, show]): Check => ({
+    fits: ({ offer }, { free }) => offer.free[part] >= free[part],
+    why: ({ offer }, { free }) => why.free(name, show(offer.free[part]), show(free[part])),
+  })),
+  { fits: ({ farm }, { ips }) => ips === 0 || (farm?.freeIps ?? 0) >= ips, why: ({ farm }, { ips }) => why.ips(farm?.freeIps ?? 0, ips) },
+  { fits: (row, filter) => !filter.country || row.country === filter.country, why: ({ country: code }) => why.country(code && country(code)) },
+  { fits: ({ offer }, { farm }) => !farm || String(offer.farm) === farm, why: ({ offer, farm }) => why.farm(visible(farm?.name ?? String(offer.farm))) },
+  { fits: ({ offer }, { certified }) => !certified || offer.certified, why: () => why.certified },
+  { fits: ({ offer }, { rentable }) => !rentable || (offer.contracts === 0 && !offer.draining), why: ({ offer }) => why.rentable(offer.contracts) },
+  { fits: ({ offer }, { unavailable }) => unavailable || offer.online, why: () => why.offline },
+  { fits: ({ offer }, { unavailable }) => unavailable || !offer.draining, why: () => why.draining },
+  { fits: ({ rented }, { unavailable }) => unavailable || !rented, why: () => why.rented },
+  { fits: ({ facts }, { vm }) => !vm || facts === undefined || facts.vm, why: () => why.vm },
+  { fits: ({ facts }, { gateway }) => !gateway || facts === undefined || facts.gateway, why: () => why.gateway },
+  {
+    fits: ({ facts }, { minUptime }) => minUptime === undefined || facts?.uptime === undefined || facts.uptime >= minUptime,
+    why: ({ facts }, { minUptime }) => why.uptime(permille(facts?.uptime ?? 0), permille(minUptime ?? 0)),
+  },
+  { fits: ({ rate }, { maxRate }) => maxRate === undefined || rate === undefined || rate <= maxRate, why: ({ rate }) => why.price(usd(perMonth(rate ?? 0n))) },
+  {
+    fits: ({ offer }, { maxUndelivered }) => maxUndelivered === undefined || offer.not_delivered <= maxUndelivered,
+    why: ({ offer }) => why.undelivered(tft(offer.not_delivered)),
+  },
+];
 
 /** Nodes that fit, and those that fail in one point alone with that point. */
 export function select(rows: NodeRow[], filter: NodeFilter): { fit: NodeRow[]; near: { row: NodeRow; why: string }[] } {
   const fit: NodeRow[] = [];
   const near: { row: NodeRow; why: string }[] = [];
+  const isFound = finder(filter.search);
   for (const row of rows) {
-    if (!isFound(row, filter.search)) continue;
-    const [first, second] = misfits(row, filter);
-    if (first === undefined) fit.push(row);
-    else if (second === undefined) near.push({ row, why: first });
+    if (!isFound(row)) continue;
+    const missed = CHECKS.find((check) => !check.fits(row, filter));
+    if (!missed) fit.push(row);
+    else if (CHECKS.every((check) => check === missed || check.fits(row, filter))) near.push({ row, why: missed.why(row, filter) });
   }
   return { fit, near };
 }

@@ -99,9 +99,14 @@ export const day = (unixSeconds: number): string => new Date(unixSeconds * 1000)
 
 export const permille = (value: number | bigint): string => `${decimal(BigInt(value), 1)} %`;
 
-const countries = new Intl.DisplayNames('en', { type: 'region', fallback: 'code' });
+const countryNames = new Intl.DisplayNames('en', { type: 'region', fallback: 'code' });
+/** Lists ask for the same few names ten thousand times. */
+const countries = new Map<string, string>();
 
 /** Name of a country by its alpha-2 code; the code itself if it is none. */
 export function country(code: string): string {
-  return /^[A-Z]{2}$/.test(code) ? (countries.of(code) ?? code) : code;
+  if (!/^[A-Z]{2}$/.test(code)) return code;
+  const name = countries.get(code) ?? countryNames.of(code) ?? code;
+  countries.set(code, name);
+  return name;
 }
