@@ -89,9 +89,11 @@ test('the price of a node is the chain’s own', () =>
 
 test('the prices of the list are those of the nodes’ own pages', () =>
   on('/nodes?cru=1&mru=0.125&sru=1', async (page) => {
-    await page.waitForFunction(() => [...document.querySelectorAll('tbody tr')].every((row) => row.textContent?.includes('$')));
+    await page.waitForFunction(() => {
+      const rows = [...document.querySelectorAll('tbody tr')];
+      return rows.length > 3 && rows.every((row) => row.textContent?.includes('$'));
+    });
     const rows = await page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.querySelectorAll('td')].map((cell) => cell.innerText)));
-    expect(rows.length).toBeGreaterThan(3);
     for (const cells of rows) {
       const price = cells.find((cell) => cell.startsWith('$'));
       await page.goto(`${page.url().split('#')[0]}#/nodes/${cells[0]}?cru=1&mru=0.125&sru=1`);

@@ -46,14 +46,23 @@ export default function Blocks(): JSX.Element {
   );
 }
 
+/** What a block did, equal calls together. The timestamp is in each block. */
+function calls({ transactions }: DecodedBlock): string {
+  const counts = new Map<string, number>();
+  for (const { call } of transactions) {
+    const name = `${call.pallet}.${call.name}`;
+    if (call.pallet !== 'Timestamp') counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return [...counts].map(([name, count]) => (count > 1 ? text.times(count, name) : name)).join(', ');
+}
+
 const COLUMNS: Column<DecodedBlock>[] = [
   { key: 'block', title: text.columns.block, cell: (block) => <A href={`/blocks/${block.number}`}>{number(block.number)}</A> },
   { key: 'time', title: text.columns.time, cell: ({ time }) => (time === undefined ? t.unknown : <Ago time={time} />) },
   {
     key: 'calls',
     title: text.columns.calls,
-    // The timestamp is in each block.
-    cell: ({ transactions }) => transactions.filter(({ call }) => call.pallet !== 'Timestamp').map(({ call }) => `${call.pallet}.${call.name}`).join(', '),
+    cell: (block) => <span class="wrap">{calls(block)}</span>,
   },
   { key: 'hash', title: text.hash, cell: ({ hash }) => <Long text={hash} /> },
 ];

@@ -52,7 +52,7 @@ function View(props: { block: Accessor<DecodedBlock>; found: Accessor<Found> }):
         <Facts
           rows={[
             [text.txColumns.outcome, <OutcomeBadge block={props.block()} index={props.found().index} />],
-            [t.pages.blocks, <A href={`/blocks/${props.block().number}`}>{number(props.block().number)}</A>],
+            [text.columns.block, <A href={`/blocks/${props.block().number}`}>{number(props.block().number)}</A>],
             [text.time, props.block().time === undefined ? t.unknown : moment(props.block().time ?? 0)],
             [text.txColumns.signer, <Show when={props.found().signer} fallback={text.unsigned}>{(signer) => <Long text={signer()} kept={8} />}</Show>],
             [text.fee, fee() === undefined ? t.none : tftExact(fee() ?? 0n)],

@@ -7,6 +7,7 @@ export const blocks = {
   search: 'Block number, or hash of a block or transaction',
   find: 'Find',
   columns: { block: 'Block', time: 'Time', calls: 'Calls', events: 'Events' },
+  times: (n: number, name: string) => `${number(n)} × ${name}`,
   hash: 'Hash',
   parent: 'Parent',
   time: 'Time',

@@ -23,7 +23,7 @@ export const common = {
   },
   search: 'Search',
   searchHint: 'Node or contract id, farm name, address, block hash',
-  theme: { label: 'Theme', auto: 'As the system', light: 'Light', dark: 'Dark' },
+  theme: { label: 'Theme', auto: 'Auto', light: 'Light', dark: 'Dark' },
   loading: 'Reading the chain…',
   retry: 'Try again',
   failed: (why: string) => `This part can't be read: ${why}.`,

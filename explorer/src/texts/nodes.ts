@@ -104,7 +104,7 @@ export const nodes = {
   noContracts: 'No contract is on this node.',
   uptime: 'Uptime by period',
   period: (n: number) => `Period ${n}`,
-  periods: { period: 'Period', from: 'From', uptime: 'Heard', part: 'Part of the period', reward: 'Reward', payout: 'Payout', claim: 'Claimable', state: 'State' },
+  periods: { period: 'Period', from: 'From', uptime: 'Heard', part: 'Part of the period', reward: 'Reward', payout: 'Payout' },
   open: 'running',
   tooNew: 'first hour',
   noUptime: 'The chain has no heartbeat of this node in the last 13 periods.',

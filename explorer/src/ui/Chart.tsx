@@ -20,7 +20,7 @@ export default function Chart(props: Props): JSX.Element {
   const draw = (): void => {
     chart?.destroy();
     // A canvas takes no `light-dark()`: an element does, and says which colour that is.
-    const axis = { stroke: getComputedStyle(frame).color, grid: { stroke: getComputedStyle(frame).borderTopColor } };
+    const axis = { stroke: getComputedStyle(frame).color, grid: { width: 1, stroke: getComputedStyle(frame).borderTopColor } };
     chart = new uPlot(
       {
         width: frame.clientWidth || 600,
