@@ -41,7 +41,7 @@ export class Node {
       const spec = JSON.parse(stdout) as { genesis: { runtimeGenesis: { patch: { clock: { price: number } } } } };
       spec.genesis.runtimeGenesis.patch.clock.price += 1;
       writeFileSync(join(folder, 'other.json'), JSON.stringify(spec));
-      return await Node.of(['--chain', join(folder, 'other.json'), '--alice', '--validator', '--force-authoring'], port);
+      return await Node.of(['--chain', join(folder, 'other.json'), '--alice', '--validator', '--force-authoring', '--unsafe-force-node-key-generation'], port);
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
