@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Measures the explorer in a browser against a development chain with many nodes; prints a table.
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { expect, test } from 'vitest';
-import { Explorer, Node, seed } from './harness';
+import { test } from 'vitest';
+import { Explorer, Node, seed, simulate } from './harness';
 
 const COUNT = Number(process.env.NODES ?? 10_000);
 const FOLLOW_SECONDS = Number(process.env.FOLLOW_SECONDS ?? 300);
@@ -18,9 +15,7 @@ test(`the explorer with ${COUNT} nodes`, { timeout: 3_600_000 }, async () => {
   try {
     const seeder = await seed(node.url);
     end.unshift(() => seeder.end());
-    const simulation = spawn(process.execPath, [join(import.meta.dirname, 'simulate.mjs'), node.url, `${COUNT}`], { stdio: 'inherit' });
-    const [code] = (await once(simulation, 'exit')) as [number];
-    expect(code).toBe(0);
+    await simulate(node.url, COUNT);
     const explorer = await Explorer.start();
     end.unshift(() => explorer.end());
     await measure(explorer, node.url);

@@ -99,6 +99,11 @@ export async function seed(url: string): Promise<Seeder> {
   return { grid: JSON.parse(line) as Seeded, end: () => ended(child, 'SIGTERM') };
 }
 
+/** Copies the nodes of a seeded chain until there are so many. */
+export async function simulate(url: string, nodes: number): Promise<void> {
+  await promisify(execFile)(process.execPath, [join(ROOT, 'explorer/tests/simulate.mjs'), url, `${nodes}`]);
+}
+
 export class Explorer {
   private constructor(private readonly server: PreviewServer, readonly browser: Browser, readonly origin: string) {}
 

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Explorer, Node, seed, settled, type Seeder } from './harness';
+import { Explorer, Node, seed, settled, simulate, type Seeder } from './harness';
 
 const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961);
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -194,3 +194,19 @@ for (const theme of ['light', 'dark'] as const) {
     });
   }
 }
+
+// Last, for the grid isn't the small one any more.
+test('a long list has its rows at once, and while it scrolls', async () => {
+  await simulate(node.url, 300);
+  await on('/nodes?unavailable=1&sort=node', async (page) => {
+    await page.waitForFunction(() => document.querySelector('[role=status].muted')?.textContent?.startsWith('300'));
+    const shown = (): Promise<number[]> =>
+      page.locator('tbody tr[data-index] td:first-child').evaluateAll((cells) => cells.map((cell) => Number(cell.textContent)));
+    expect((await shown()).slice(0, 3)).toEqual([1, 2, 3]);
+    expect((await shown()).length).toBeLessThan(100);
+    await page.locator('.table').evaluate((area) => area.scrollTo(0, area.scrollHeight));
+    await page.waitForFunction(() => document.querySelector('tbody tr[aria-rowindex="301"]'));
+    expect((await shown()).at(-1)).toBe(300);
+    expect(await violations(page)).toEqual([]);
+  });
+});

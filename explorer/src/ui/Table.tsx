@@ -36,14 +36,9 @@ export function Table<Row>(props: Props<Row>): JSX.Element {
     void props.sort;
     if (area) area.scrollTop = 0;
   });
-  const visible = createMemo(() =>
-    long()
-      ? virtual.getVirtualItems().flatMap(({ index }) => {
-          const row = sorted()[index];
-          return row === undefined ? [] : [{ row, index }];
-        })
-      : sorted().map((row, index) => ({ row, index })),
-  );
+  const first = (): number => (long() ? (virtual.getVirtualItems()[0]?.index ?? 0) : 0);
+  /** Rows in view: those that stay in view stay in the page. */
+  const visible = createMemo(() => (long() ? sorted().slice(first(), first() + virtual.getVirtualItems().length) : sorted()));
   const above = (): number => (long() ? (virtual.getVirtualItems()[0]?.start ?? 0) : 0);
   const below = (): number => (long() ? virtual.getTotalSize() - (virtual.getVirtualItems().at(-1)?.end ?? 0) : 0);
 
@@ -53,8 +48,10 @@ export function Table<Row>(props: Props<Row>): JSX.Element {
     props.onSort?.({ column: column.key, down: direction(column) === 'none' ? column.numeric === true : direction(column) === 'ascending' });
 
   return (
-    <Show when={sorted().length > 0} fallback={<p class="empty">{props.empty ?? t.noRows}</p>}>
-      <div class="table" classList={{ long: long() }} ref={area} role="region" aria-label={props.label} tabindex="0">
+    <>
+      <Show when={sorted().length === 0}><p class="empty">{props.empty ?? t.noRows}</p></Show>
+      {/* Always there: the virtual rows follow the area that they find when the table is mounted. */}
+      <div class="table" classList={{ long: long() }} hidden={sorted().length === 0} ref={area} role="region" aria-label={props.label} tabindex="0">
         <table role="table" aria-rowcount={sorted().length + 1} aria-label={props.label}>
           <thead role="rowgroup">
             <tr role="row" aria-rowindex="1">
@@ -83,11 +80,11 @@ export function Table<Row>(props: Props<Row>): JSX.Element {
           <tbody role="rowgroup">
             <Spacer height={above()} columns={props.columns.length} />
             <For each={visible()}>
-              {({ row, index }) => (
+              {(row, index) => (
                 <tr
                   role="row"
-                  aria-rowindex={index + 2}
-                  data-index={index}
+                  aria-rowindex={first() + index() + 2}
+                  data-index={first() + index()}
                   ref={(element) => queueMicrotask(() => element.isConnected && long() && virtual.measureElement(element))}
                 >
                   <For each={props.columns}>
@@ -104,7 +101,7 @@ export function Table<Row>(props: Props<Row>): JSX.Element {
           </tbody>
         </table>
       </div>
-    </Show>
+    </>
   );
 }
 
