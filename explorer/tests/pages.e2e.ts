@@ -117,6 +117,17 @@ test('how long funds last is shown', () =>
     expect(await text(page)).toMatch(/Funds good until\s+\d+ \w+ \d{4}/);
   }));
 
+test('a page follows the chain without a reload', () =>
+  on(`/twins/${seeder.grid.twins.tenant}`, async (page) => {
+    const block = (): Promise<number> => page.locator('.as-of').innerText().then((text) => Number(/block ([\d,]+)/.exec(text)?.[1]?.replace(',', '')));
+    const first = await block();
+    await page.waitForFunction(
+      (after) => Number(/block ([\d,]+)/.exec(document.querySelector('.as-of')?.textContent ?? '')?.[1]?.replace(',', '')) > after,
+      first + 1,
+    );
+    expect(await block()).toBeGreaterThan(first + 1);
+  }));
+
 test('a sealed body opens with the owner’s key alone', () =>
   on(`/contracts/${seeder.grid.contracts.secret}`, async (page) => {
     expect(await text(page)).toContain('This deployment is sealed');

@@ -61,13 +61,13 @@ export function useChain(): Chain {
 }
 
 /** Opens the connection. Call inside a root: it is closed with its owner. */
-export function openChain(endpoints: string[], genesis?: string): Chain {
+export function openChain(endpoints: string[]): Chain {
   const [state, setState] = createStore<ChainState>({
     health: 'connecting',
     endpoint: endpoints[0] ?? '',
     unsupported: [],
   });
-  let expected = genesis;
+  let expected: string | undefined;
   /** Whether the chain behind the present connection is known to be the right one. */
   let identified = false;
   let newest: Head | undefined;
