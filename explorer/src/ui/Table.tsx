@@ -2,6 +2,7 @@
 // A table for lists of any length: only rows in view are in the page. On narrow screens each row is a card.
 import { createVirtualizer } from '@tanstack/solid-virtual';
 import { createEffect, createMemo, For, Show, type JSX } from 'solid-js';
+import { same } from '../lib/same';
 import { t } from '../texts';
 import { sortRows, type Column, type SortOrder } from './sort';
 
@@ -22,7 +23,12 @@ const AHEAD = 12;
 
 export function Table<Row>(props: Props<Row>): JSX.Element {
   let area: HTMLDivElement | undefined;
-  const sorted = createMemo(() => sortRows(props.rows, props.columns, props.sort));
+  /** Rows that a new read didn't change stay in the page, with the focus in them. */
+  const rows = createMemo<Row[]>((before) => {
+    if (props.rows.length > ALL_ROWS) return props.rows;
+    return props.rows.map((row, i) => (i < before.length && same(before[i], row) ? (before[i] as Row) : row));
+  }, []);
+  const sorted = createMemo(() => sortRows(rows(), props.columns, props.sort));
   const long = (): boolean => sorted().length > ALL_ROWS;
   const virtual = createVirtualizer<HTMLDivElement, HTMLTableRowElement>({
     get count() {
