@@ -14,6 +14,7 @@ const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? jo
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const PROGRAM = join(PROGRAMS, 'tfgrid-node');
 const START_MS = 60_000;
+const PAGE_MS = 60_000;
 
 /** Probes until there is an answer. */
 export async function until<T>(what: string, ms: number, probe: () => Promise<T | undefined>): Promise<T> {
@@ -123,6 +124,8 @@ export class Explorer {
   async page(endpoint: string, { width = 1440, theme = 'light' as 'light' | 'dark' } = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
     const context = await this.browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme });
     const page = await context.newPage();
+    // Other work may share the machine.
+    page.setDefaultTimeout(PAGE_MS);
     const problems: string[] = [];
     page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
     page.on('pageerror', (error) => problems.push(String(error)));
@@ -146,4 +149,4 @@ export class Explorer {
 
 /** Waits until nothing on the page is being read. */
 export const settled = (page: Page): Promise<unknown> =>
-  page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.loading'), undefined, { timeout: 30_000 });
+  page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.loading'));

@@ -57,7 +57,7 @@ export function Table<Row>(props: Props<Row>): JSX.Element {
     <>
       <Show when={sorted().length === 0}><p class="empty">{props.empty ?? t.noRows}</p></Show>
       {/* Always there: the virtual rows follow the area that they find when the table is mounted. */}
-      <div class="table" classList={{ long: long() }} hidden={sorted().length === 0} ref={area} role="region" aria-label={props.label} tabindex="0">
+      <div class="table" classList={{ scrolls: long() }} hidden={sorted().length === 0} ref={area} role="region" aria-label={props.label} tabindex="0">
         <table role="table" aria-rowcount={sorted().length + 1} aria-label={props.label}>
           <thead role="rowgroup">
             <tr role="row" aria-rowindex="1">
