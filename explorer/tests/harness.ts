@@ -14,6 +14,8 @@ const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? jo
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const PROGRAM = join(PROGRAMS, 'tfgrid-node');
 const START_MS = 60_000;
+/** Chromium drops requests when an interface of the machine comes or goes, as engines make them. */
+const NETWORK_CHANGED = 'ERR_NETWORK_CHANGED';
 const PAGE_MS = 60_000;
 
 /** Probes until there is an answer. */
@@ -127,7 +129,7 @@ export class Explorer {
     // Other work may share the machine.
     page.setDefaultTimeout(PAGE_MS);
     const problems: string[] = [];
-    page.on('console', (message) => message.type() === 'error' && problems.push(message.text()));
+    page.on('console', (message) => message.type() === 'error' && !message.text().includes(NETWORK_CHANGED) && problems.push(message.text()));
     page.on('pageerror', (error) => problems.push(String(error)));
     page.on('request', (request) => {
       if (!request.url().startsWith(this.origin) && request.url() !== 'about:blank') problems.push(`request to ${request.url()}`);
@@ -135,6 +137,8 @@ export class Explorer {
     const open = async (path: string): Promise<void> => {
       // Another hash alone would leave the old page in place until the new one is there.
       await page.goto('about:blank');
+      // What a changed network has dropped is loaded once more.
+      page.once('requestfailed', (request) => void (request.failure()?.errorText.includes(NETWORK_CHANGED) && page.reload().catch(() => undefined)));
       await page.goto(`${this.origin}/?endpoint=${endpoint}#${path}`);
       await page.waitForSelector('h1');
     };
