@@ -290,7 +290,14 @@ impl Kind {
                 docker(socket, &["restart", container]);
             }
             let mut answer = String::new();
+            let begun = Instant::now();
             wait_until(self.name, || {
+                if begun.elapsed() > LIMIT / 2 {
+                    eprintln!(
+                        "{:?}",
+                        Command::new("docker").args(["--host", socket, "logs", container]).output()
+                    );
+                }
                 let words = ["exec", container, "/bin/sh", "-c", script];
                 let output = Command::new("docker").args(["--host", socket]).args(words).output().unwrap();
                 answer = String::from_utf8_lossy(&output.stdout).into_owned();

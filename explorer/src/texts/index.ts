@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every text of the explorer, by area. A translation replaces the files of this folder.
+import { advice, blocks, search } from './blocks';
+import { common } from './common';
+import { connection } from './connection';
+import { contracts } from './contracts';
+import { farms } from './farms';
+import { grid } from './grid';
+import { nodes } from './nodes';
+import { twins } from './twins';
+
+export { count } from './common';
+export const t = { ...common, advice, blocks, connection, contracts, farms, find: search, grid, nodes, twins };

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { JSX } from 'solid-js';
+import { t } from '../texts';
+import { Page } from '../ui/parts';
+
+export default function Watch(): JSX.Element {
+  return <Page title={t.pages.watch}>{null}</Page>;
+}
