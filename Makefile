@@ -64,7 +64,7 @@ test: setup lint ## Run all tests; this is what CI does
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and not test(2_gib)'
 
 .PHONY: test-explorer
-test-explorer: build explorer ## Test the explorer in Chromium against a development chain
+test-explorer: build explorer chromium ## Test the explorer in Chromium against a development chain
 	npm test --prefix explorer
 	export PROGRAMS="$(abspath $(PROGRAMS))"; npm run e2e --prefix explorer
 
@@ -110,7 +110,7 @@ bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
 .PHONY: bench-explorer
-bench-explorer: build explorer ## Measure the explorer in Chromium with 10,000 simulated nodes
+bench-explorer: build explorer chromium ## Measure the explorer in Chromium with 10,000 simulated nodes
 	export PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
 .PHONY: seeds
@@ -148,6 +148,11 @@ requirements: tests/js/node_modules/.package-lock.json
 .PHONY: programs
 programs: requirements
 	@scripts/setup-programs.sh >/dev/null
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || \
+		$(AS_ROOT) apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
 
 .PHONY: nextest
 nextest:
