@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every text of the explorer, by area. A translation replaces the files of this folder.
 import { advice, blocks, search } from './blocks';
+import { calculator } from './calculator';
 import { common } from './common';
 import { connection } from './connection';
 import { contracts } from './contracts';
@@ -10,4 +11,4 @@ import { nodes } from './nodes';
 import { twins } from './twins';
 
 export { count } from './common';
-export const t = { ...common, advice, blocks, connection, contracts, farms, find: search, grid, nodes, twins };
+export const t = { ...common, advice, blocks, calculator, connection, contracts, farms, find: search, grid, nodes, twins };
