@@ -13,6 +13,8 @@ const withoutMetadata: Plugin = {
 export default defineConfig({
   // The files work from any folder of any server.
   base: './',
+  // The schema of deployments is in `docs/`.
+  server: { fs: { allow: ['..'] } },
   plugins: [withoutMetadata, solid()],
   build: {
     target: 'es2022',

@@ -5,10 +5,11 @@ import { calculator } from './calculator';
 import { common } from './common';
 import { connection } from './connection';
 import { contracts } from './contracts';
+import { deploy, wallet } from './deploy';
 import { farms } from './farms';
 import { grid } from './grid';
 import { nodes } from './nodes';
 import { twins } from './twins';
 
 export { count } from './common';
-export const t = { ...common, advice, blocks, calculator, connection, contracts, farms, find: search, grid, nodes, twins };
+export const t = { ...common, advice, blocks, calculator, connection, contracts, deploy, farms, find: search, grid, nodes, twins, wallet };
