@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createSignal, Show, type JSX } from 'solid-js';
+import { createSignal, lazy, Show, type JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
 import type { TwinContract } from '../chain/types';
 import { capacity } from '../grid/nodes';
@@ -14,13 +14,13 @@ import { Table } from '../ui/Table';
 import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import type { Call } from '../wallet/send';
-import { Sign } from '../wallet/Sign';
 
 const text = t.deploy;
+const Sign = lazy(() => import('../wallet/Sign'));
 /** Calls of one transaction: far below what a block takes. */
 const MOST = 100;
 
-export function Cancel(props: { query: Query; payer: Payer | undefined }): JSX.Element {
+export default function Cancel(props: { query: Query; payer: Payer | undefined }): JSX.Element {
   const { api } = useChain();
   const [call, setCall] = createSignal<Call>();
   const linked = (): bigint | undefined => parseU64(props.query.get('cancel'));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { For, Match, Show, Switch, type JSX } from 'solid-js';
+import { For, lazy, Match, Show, Switch, type JSX } from 'solid-js';
 import { tft } from '../lib/format';
 import { useQuery } from '../lib/query';
 import { t } from '../texts';
@@ -8,9 +8,12 @@ import { Facts, Page, TwinLink } from '../ui/parts';
 import { account } from '../wallet/accounts';
 import { usePayer } from '../wallet/payer';
 import { Wallet } from '../wallet/Wallet';
-import { Cancel } from './Cancel';
-import { CreateTwin, Deposit, Withdraw } from './Money';
 import { Wizard } from './Wizard';
+
+const Cancel = lazy(() => import('./Cancel'));
+const CreateTwin = lazy(() => import('./Money').then(({ CreateTwin }) => ({ default: CreateTwin })));
+const Deposit = lazy(() => import('./Money').then(({ Deposit }) => ({ default: Deposit })));
+const Withdraw = lazy(() => import('./Money').then(({ Withdraw }) => ({ default: Withdraw })));
 
 const TASKS = ['deploy', 'cancel', 'deposit', 'withdraw'] as const;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createSignal, Show, type JSX } from 'solid-js';
+import { createSignal, lazy, Show, type JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
 import { scaled } from '../grid/nodes';
 import { tft, tftExact } from '../lib/format';
@@ -10,9 +10,9 @@ import { Section } from '../ui/parts';
 import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import type { Call } from '../wallet/send';
-import { Sign } from '../wallet/Sign';
 
 const text = t.deploy;
+const Sign = lazy(() => import('../wallet/Sign'));
 
 /** A form whose answer is a call; then the call to sign. */
 function Signed(props: { children(propose: (call: Call) => void): JSX.Element }): JSX.Element {

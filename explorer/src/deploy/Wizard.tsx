@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // From a draft to a contract: what to run, where, what it costs, the call, and how it comes up.
-import { createEffect, createMemo, createSignal, lazy, on, Show, Suspense, type JSX } from 'solid-js';
+import { createEffect, createMemo, createResource, createSignal, lazy, on, Show, Suspense, type JSX } from 'solid-js';
 import { createRead } from '../chain/read';
 import { parseFilter, scaled } from '../grid/nodes';
 import { GIB } from '../lib/format';
@@ -13,8 +13,6 @@ import { Section } from '../ui/parts';
 import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import { fieldsOf, type Call } from '../wallet/send';
-import { Sign } from '../wallet/Sign';
-import { check } from './check';
 import { compacted, example, isConfidential, needs, parse, text as asText } from './deployment';
 import { createDraft } from './draft';
 import { Form } from './Form';
@@ -23,6 +21,7 @@ import { PlanView } from './PlanView';
 import { Rising } from './Rising';
 
 const text = t.deploy;
+const Sign = lazy(() => import('../wallet/Sign'));
 const Editor = lazy(() => import('./Editor'));
 const MOST_IPS = 16;
 
@@ -47,9 +46,10 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
     if (id !== false && body?.type === 'Plain') setDraft(reindented(utf8(body.value)));
   }));
   const deployment = createMemo(() => parse(draft()));
-  const problems = createMemo(() => check(draft()));
+  const [checker] = createResource(() => import('./check'));
+  const problems = createMemo(() => checker.latest?.check(draft()));
   const wanted = createMemo(() => {
-    const valid = problems().length === 0 ? deployment() : undefined;
+    const valid = problems()?.length === 0 ? deployment() : undefined;
     return valid && { resources: needs(valid), plain: compacted(draft()), isConfidential: isConfidential(valid), types: new Set(valid.workloads.map(({ type }) => type)) };
   });
   const node = (): number | undefined => oldNode()?.node ?? parseU32(props.query.get('node'));
@@ -72,9 +72,9 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
                 {(deployment) => <Form deployment={deployment()} onChange={(changed) => setDraft(asText(changed))} />}
               </Show>
               <div role="status">
-                <Show when={problems().length > 0} fallback={<p class="muted">{text.valid(wanted()?.plain.length ?? 0)}</p>}>
+                <Show when={problems()?.length} fallback={<Show when={wanted()} fallback={<p class="loading">{t.loading}</p>}>{(wanted) => <p class="muted">{text.valid(wanted().plain.length)}</p>}</Show>}>
                   <ul class="notice bad problems">
-                    {problems().map(({ path, message }) => <li>{path && <code>{visible(path)}</code>} {visible(message)}</li>)}
+                    {problems()?.map(({ path, message }) => <li>{path && <code>{visible(path)}</code>} {visible(message)}</li>)}
                   </ul>
                 </Show>
               </div>

@@ -31,7 +31,6 @@ export const deploy = {
   jsonNote: 'Form and JSON are the same deployment: a change in one is in the other.',
   notInForm: 'The form shows valid JSON with workloads alone: correct the JSON.',
   valid: (bytes: number) => `No errors. ${number(bytes)} bytes.`,
-  errors: (n: number) => `${count(n, 'error')}: `,
   problems: {
     syntax: (line: number) => `This isn’t valid JSON at line ${line}.`,
     unknownField: (name: string) => `There is no field “${name}”.`,

@@ -10,6 +10,7 @@ import { farms } from './farms';
 import { grid } from './grid';
 import { nodes } from './nodes';
 import { twins } from './twins';
+import { watch } from './watch';
 
 export { count } from './common';
-export const t = { ...common, advice, blocks, calculator, connection, contracts, deploy, farms, find: search, grid, nodes, twins, wallet };
+export const t = { ...common, advice, blocks, calculator, connection, contracts, deploy, farms, find: search, grid, nodes, twins, wallet, watch };

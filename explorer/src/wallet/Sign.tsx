@@ -22,7 +22,7 @@ interface Props {
   onSuccess?(sent: Sent): void;
 }
 
-export function Sign(props: Props): JSX.Element {
+export default function Sign(props: Props): JSX.Element {
   const chain = useChain();
   const [data] = createResource(() => props.call, async (call) => {
     const bytes = await call.getEncodedData();

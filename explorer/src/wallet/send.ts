@@ -3,7 +3,7 @@
 import type { Transaction, TxEvent } from 'polkadot-api';
 import { createEffect, createRoot } from 'solid-js';
 import type { Chain } from '../chain/connection';
-import { outcome, readBlock, type ChainEvent } from '../chain/decode';
+import type { ChainEvent } from '../chain/decode';
 import type { Account } from './accounts';
 
 export type Call = Transaction;
@@ -48,6 +48,7 @@ export function send(chain: Chain, call: Call, { signer }: Account, onStep: (ste
 }
 
 async function result(chain: Chain, { hash, number, index }: { hash: string; number: number; index: number }): Promise<Sent> {
+  const { outcome, readBlock } = await import('../chain/decode');
   const release = chain.client.hodlBlock(hash);
   const block = await headAt(chain, number).then(() => readBlock(chain, hash)).finally(release);
   const found = block && outcome(block, index);
