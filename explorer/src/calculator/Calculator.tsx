@@ -7,8 +7,8 @@ import { AsOf, Page, Section } from '../ui/parts';
 import { Cost } from './Cost';
 import { Farming } from './Farming';
 
-/** What a first visitor sees the price of. */
-const EXAMPLE = { cru: '2', mru: '4', sru: '50', fcru: '8', fmru: '32', fsru: '500', fhru: '2000' };
+/** What a first visitor sees the price and the reward of. */
+const EXAMPLES = [{ cru: '2', mru: '4', sru: '50' }, { fcru: '8', fmru: '32', fsru: '500', fhru: '2000' }];
 
 async function readTerms({ api, opt }: At) {
   const [policy, farming, info] = await Promise.all([
@@ -25,7 +25,8 @@ export default function Calculator(): JSX.Element {
   const query = useQuery();
   const terms = createRead(() => undefined, readTerms, 20);
   onMount(() => {
-    if (Object.keys(EXAMPLE).every((name) => query.get(name) === '')) query.set(EXAMPLE);
+    const empty = EXAMPLES.filter((example) => Object.keys(example).every((name) => query.get(name) === ''));
+    query.set(Object.assign({}, ...empty) as Record<string, string>);
   });
   return (
     <Page title={t.pages.calculator} note={<AsOf read={terms} />}>

@@ -84,7 +84,7 @@ export function createRead<S, T>(
       due();
     }),
   );
-  createEffect(on(() => chain.state.head, due, { defer: true }));
+  createEffect(on(() => chain.state.head?.hash, due, { defer: true }));
   onCleanup(() => {
     alive = false;
     run += 1;

@@ -13,7 +13,7 @@ const PARSE_MS = 1_000;
 type SyntaxNode = NonNullable<ReturnType<typeof ensureSyntaxTree>>['topNode'];
 
 const THEME = EditorView.theme({
-  '&': { color: 'inherit', border: '1px solid', borderRadius: '.4rem', maxHeight: '32rem' },
+  '&': { color: 'inherit', border: '1px solid', borderRadius: '.4rem' },
   '.cm-scroller': { fontFamily: "ui-monospace, 'DejaVu Sans Mono', monospace", overflow: 'auto' },
   '.cm-gutters': { background: 'none', color: 'inherit' },
   '.cm-content': { caretColor: 'currentColor' },

@@ -67,9 +67,11 @@ export default function Watch(): JSX.Element {
       </Section>
       <Notifications />
       <Section title={text.news}>
-        <ul class="events" role="status">
-          <For each={news()} fallback={<li class="muted">{text.noNews}</li>}>{({ at, what }) => <li><Ago time={at} />: {what}</li>}</For>
-        </ul>
+        <div role="status">
+          <ul class="events">
+            <For each={news()} fallback={<li class="muted">{text.noNews}</li>}>{({ at, what }) => <li><Ago time={at} />: {what}</li>}</For>
+          </ul>
+        </div>
       </Section>
       <Shown read={read}>
         {(states) => (

@@ -76,7 +76,7 @@ export async function readStates({ api, opt, time }: At, list: Watched[]): Promi
       return record ? [fundState(id, payer, until, time)] : lost('twin', id);
     }),
   );
-  return { nodes, contracts: unique(contracts.flat(), ({ id }) => id), funds: funds.flat(), missing };
+  return { nodes, contracts: unique(contracts.flat(), ({ id }) => id).sort((a, b) => (a.id < b.id ? -1 : 1)), funds: funds.flat(), missing };
 }
 
 function fundState(id: number, { credit, exhausted }: { credit: bigint; exhausted: boolean }, end: bigint | undefined, now: number): FundState {
