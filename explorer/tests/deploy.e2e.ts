@@ -178,7 +178,7 @@ test('several contracts are cancelled at once', () =>
   }));
 
 test('without a wallet the page says how to get one', () =>
-  on('/deploy', async (page) => says(page, 'No wallet is in this browser.')));
+  on('/deploy', async (page) => void (await says(page, 'No wallet is in this browser.'))));
 
 test('the watch list tells what changes, and is kept', () =>
   on('/watch', async (page) => {
