@@ -119,7 +119,8 @@ function Sum(props: SumProps): JSX.Element {
     <Show when={parts()} fallback={<p class="notice warn">{text.noGpuPrice}</p>}>
       <Facts rows={rows()} />
       <p><A class="button" href={`/deploy?${link()}`}>{text.deploy}</A></p>
-      <p class="muted">{text.cu} {text.rule(factorRule(props.policy.levels))} {t.nodes.atPrice(tftPrice(props.price))}.</p>
+      <p class="muted">{t.nodes.atPrice(tftPrice(props.price))}</p>
+      <p class="muted">{text.cu} {text.rule(factorRule(props.policy.levels))}</p>
     </Show>
   );
 }
