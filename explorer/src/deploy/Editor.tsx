@@ -17,6 +17,9 @@ const THEME = EditorView.theme({
   '.cm-scroller': { fontFamily: "ui-monospace, 'DejaVu Sans Mono', monospace", overflow: 'auto' },
   '.cm-gutters': { background: 'none', color: 'inherit' },
   '.cm-content': { caretColor: 'currentColor' },
+  // The library's own marks are images in `data:` URLs, which the page's policy forbids.
+  '.cm-lintRange-error': { backgroundImage: 'none', textDecoration: 'underline wavy var(--bad)' },
+  '.cm-lint-marker-error': { content: '"●"', color: 'var(--bad)' },
   '.cm-tooltip': { background: 'Canvas', color: 'CanvasText' },
 });
 
