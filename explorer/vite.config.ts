@@ -10,10 +10,20 @@ const withoutMetadata: Plugin = {
   load: (id) => (/descriptors\/dist\/.*_metadata-/.test(id) ? 'export default ""' : undefined),
 };
 
+/** Bodies are sealed to X25519 keys alone: age's other kinds of keys would double its size. */
+const withoutOtherKeys: Plugin = {
+  name: 'without-other-keys',
+  enforce: 'pre',
+  load: (id) =>
+    /@noble\/(post-quantum\/hybrid|curves\/nist)\.js/.test(id) ? 'export const [MLKEM768P256, MLKEM768X25519, p256] = []' : undefined,
+};
+
 export default defineConfig({
   // The files work from any folder of any server.
   base: './',
-  plugins: [withoutMetadata, solid()],
+  // The schema of deployments is in `docs/`.
+  server: { fs: { allow: ['..'] } },
+  plugins: [withoutMetadata, withoutOtherKeys, solid()],
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

@@ -15,6 +15,8 @@ export const whitelist: WhitelistEntry[] = [
   'query.System.Events',
   'query.Timestamp.Now',
   'query.Twins.*',
+  'const.Contracts.ContractDeposit',
+  'const.Contracts.DepositPerByte',
   'const.Contracts.MaxContractsPerNode',
   'const.System.Version',
   'tx.Billing.*',

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A development chain, the built explorer and a browser; all of it is ended also when a test fails.
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -17,6 +18,7 @@ const START_MS = 60_000;
 /** Chromium drops requests when an interface of the machine comes or goes, as engines make them. */
 const NETWORK_CHANGED = 'ERR_NETWORK_CHANGED';
 const PAGE_MS = 60_000;
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Probes until there is an answer. */
 export async function until<T>(what: string, ms: number, probe: () => Promise<T | undefined>): Promise<T> {
@@ -153,4 +155,14 @@ export class Explorer {
 
 /** Waits until nothing on the page is being read. */
 export const settled = (page: Page): Promise<unknown> =>
-  page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.loading'));
+  page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.loading'), undefined, { timeout: 30_000 });
+
+/** What axe finds on the page. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)} ${nodes[0]?.failureSummary}`);
+  });
+}

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Explorer, Node, seed, settled, simulate, type Seeder } from './harness';
+import { Explorer, Node, seed, settled, simulate, violations, type Seeder } from './harness';
 
 const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961);
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const VECTORS = JSON.parse(readFileSync(join(import.meta.dirname, '../../docs/vectors/formats.json'), 'utf8'));
 
 let node: Node;
@@ -31,18 +29,9 @@ const paths = (): string[] => {
     '/', '/nodes', '/nodes?mru=8&country=BE', '/nodes/1', '/nodes/7', '/farms', `/farms/${farm}`, '/contracts',
     ...[contracts.web, contracts.missing, contracts.secret, contracts.lean].map((id) => `/contracts/${id}`),
     '/twins', `/twins/${twins.tenant}`, `/twins/${twins.broke}`, '/blocks', `/blocks/${refused.block}`, `/blocks/${refused.block}/${refused.index}`, '/search?q=ghent',
-    '/connection', '/nowhere', '/nodes/abc', '/nodes/99999',
+    '/connection', '/calculator', '/deploy', '/deploy?task=cancel', '/deploy?task=deposit', '/deploy?task=withdraw', '/watch', '/nowhere', '/nodes/abc', '/nodes/99999',
   ];
 };
-
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(AXE);
-  return page.evaluate(async () => {
-    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
-    const { violations } = await axe.run();
-    return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)} ${nodes[0]?.failureSummary}`);
-  });
-}
 
 const SHOTS = process.env.SCREENSHOTS;
 

@@ -176,7 +176,20 @@ await submit(api, api.tx.nodes.drain(n5, (now ?? (await api.call.gridApi.gridInf
 const seeded = { farm, twins: { farmer: alice.twin, tenant: bob.twin, broke: charlie.twin }, nodes: MACHINES.map(({ node }) => node),
   refused, contracts: { web, missing, hostile, secret, cancelled, broken, lean } };
 console.log(JSON.stringify(seeded));
+
+// The first node deploys what comes from now on.
+const answered = new Set();
+const deploying = await api.rpc.chain.subscribeFinalizedHeads(async ({ hash }) => {
+  const at = await api.at(hash);
+  const { items } = await at.call.gridApi.contractsOfNode(n1, null, 500);
+  for (const contract of items.filter(({ deployed }) => deployed.isFalse).map(({ contract }) => contract.toNumber())) {
+    if (contract <= lean || answered.has(contract)) continue;
+    answered.add(contract);
+    await answer(n1, contract, { web: { ip: '172.30.0.9' } }).catch(() => answered.delete(contract));
+  }
+});
 process.stdin.on('end', async () => {
   clearInterval(beating);
+  deploying();
   await api.disconnect();
 }).resume();

@@ -15,9 +15,31 @@ export const units = (resources: Resources): { cu: bigint; su: bigint } => ({
   su: (suScaled(resources) * 1_000_000n) / SU_DENOMINATOR,
 });
 
+/** Traffic (GiB) and seconds of addresses that contracts paid for in the period. */
+interface Served {
+  nuGib: bigint;
+  ipSeconds: bigint;
+}
+
+/** What capacity, and what it served, is worth in a period: each part and, rounded once, the sum, in mUSD. */
+export function worth(rates: FarmingPolicy['rates'], resources: Resources, { nuGib, ipSeconds }: Served) {
+  const denominator = SU_DENOMINATOR * 3_600n;
+  const parts = {
+    cu: cuScaled(resources) * (denominator / CU_DENOMINATOR) * rates.cu,
+    su: suScaled(resources) * 3_600n * rates.su,
+    nu: nuGib * rates.nu * denominator,
+    ipv4: ipSeconds * rates.ipv4 * SU_DENOMINATOR,
+  };
+  const musd = (scaled: bigint): bigint => scaled / denominator;
+  return {
+    parts: { cu: musd(parts.cu), su: musd(parts.su), nu: musd(parts.nu), ipv4: musd(parts.ipv4) },
+    musd: musd(parts.cu + parts.su + parts.nu + parts.ipv4),
+  };
+}
+
 /** What capacity is worth in a period, in mUSD. */
 export const capacityMusd = (rates: FarmingPolicy['rates'], resources: Resources): bigint =>
-  (cuScaled(resources) * (SU_DENOMINATOR / CU_DENOMINATOR) * rates.cu + suScaled(resources) * rates.su) / SU_DENOMINATOR;
+  worth(rates, resources, { nuGib: 0n, ipSeconds: 0n }).musd;
 
 /** `musd` in 1e-7 TFT at `price` (1e-7 USD); none without a price. */
 export function rewardTft(musd: bigint, uptimePermille: number, certified: boolean, price: bigint): bigint | undefined {

@@ -4,25 +4,27 @@
 import type { PriceList, Resources } from '../chain/types';
 import { GIB } from '../lib/format';
 
-const CU_DENOMINATOR = 8n * GIB;
-const SU_DENOMINATOR = 1_200n * GIB;
-const DENOMINATOR = 2_400n * GIB;
+export const CU_DENOMINATOR = 8n * GIB;
+export const SU_DENOMINATOR = 1_200n * GIB;
+export const DENOMINATOR = 2_400n * GIB;
 /** A unit of a list price (1e-7 USD per hour) in units of a rate (1e-10). */
-const RATE_PER_LIST_PRICE = 1_000n;
+export const RATE_PER_LIST_PRICE = 1_000n;
 
 const most = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 
-function cuScaled({ cru, mru }: Resources): bigint {
+export function cuScaled({ cru, mru }: Resources): bigint {
   const cores = cru * GIB;
   return least(least(most(2n * mru, 4n * cores), most(mru, 8n * cores)), most(4n * mru, 2n * cores));
 }
+
+export const suScaled = ({ hru, sru }: Resources): bigint => hru + 6n * sru;
 
 /** Rate of a node contract in 1e-10 USD per hour, rounded half up; none for GPUs without a price. */
 export function capacityRate(list: PriceList, resources: Resources, ips: number, certified: boolean): bigint | undefined {
   if (resources.gpu > 0n && list.gpu === 0n) return undefined;
   const compute = cuScaled(resources) * (DENOMINATOR / CU_DENOMINATOR) * list.cu;
-  const storage = (resources.hru + 6n * resources.sru) * (DENOMINATOR / SU_DENOMINATOR) * list.su;
+  const storage = suScaled(resources) * (DENOMINATOR / SU_DENOMINATOR) * list.su;
   const others = (resources.gpu * list.gpu + BigInt(ips) * list.ipv4) * DENOMINATOR;
   const percent = certified ? BigInt(list.certified_percent) : 100n;
   const scaled = (compute + storage + others) * percent * RATE_PER_LIST_PRICE;
