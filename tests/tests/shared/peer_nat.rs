@@ -60,8 +60,9 @@ fn move_endpoint(grid: &mut Grid, endpoint: SocketAddr, relay: Option<&str>) -> 
     grid.agent.kill()?;
     grid.agent.is_dialled_at(endpoint, relay);
     grid.resume_agent()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     wait_for("the chain to have the node's address", LIMIT, || {
+        // Its end closes the connection: the chain takes only so many.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let addresses = runtime.block_on(grid.peer_address())?.addresses;
         let has_relay =
             addresses.relays.iter().map(ToString::to_string).eq(relay.map(|url| format!("{url}/")));

@@ -202,6 +202,7 @@ pub fn output_is_sent_to_an_address_that_is_secret(grid: &mut Grid) -> Result<()
     let (file, identity) = (file.display().to_string(), folder.join("identity"));
     fs::write(&identity, IDENTITY)?;
 
+    user.threebot(&["twin", "seal-key", RECIPIENT])?;
     let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;
     let body = deployed["body"].as_str().context("no body")?;
     ensure!(body.contains("DB_PASSWORD") && !body.contains(SECRET) && !body.contains("syslog"), "{body}");
