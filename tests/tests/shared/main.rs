@@ -33,6 +33,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::a_stopped_machine_stays_stopped,
             peer::strangers_and_removed_devices_get_nothing,
             peer_flood::floods_take_nothing_from_an_owner,
+            peer_nat::owners_behind_routers_reach_their_machines,
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_deposit_resumes_a_contract_without_funds,
             blocks::every_library_decodes_blocks_with_reports,
@@ -40,10 +41,4 @@ fn scenarios_on_one_grid() -> Result<()> {
             upgrade::contracts_and_agent_survive_a_new_runtime,
         ],
     )
-}
-
-#[test]
-#[ignore = "a node's new address isn't always on the chain in time"]
-fn owners_behind_routers() -> Result<()> {
-    on_one_grid("nat", &scenarios![peer_nat::owners_behind_routers_reach_their_machines])
 }
