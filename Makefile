@@ -25,7 +25,7 @@ endif
 
 .PHONY: help
 help: ## Show this menu
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: requirements nextest programs $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) ## Install what is missing: packages, wasm target, cargo-nextest, libraries for scripts
@@ -46,6 +46,10 @@ funds: build ## Let a contract run out of funds, resume after a deposit, and be 
 dev: build ## Run a grid to try things on, until Ctrl-C
 	@$(AS_ROOT) $(PROGRAMS)/dev
 
+.PHONY: explorer
+explorer: explorer/node_modules/.package-lock.json ## Build the web explorer: explorer/dist, for any web server
+	npm run build --prefix explorer
+
 .PHONY: lint
 lint: requirements ## Check formatting and lints
 	cargo fmt --all --check
@@ -58,6 +62,11 @@ test: setup lint ## Run all tests; this is what CI does
 		--test-threads $$(($$(nproc) + 1))
 	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and not test(2_gib)'
+
+.PHONY: test-explorer
+test-explorer: build explorer chromium ## Test the explorer in Chromium against a development chain
+	npm test --prefix explorer
+	export PROGRAMS="$(abspath $(PROGRAMS))"; npm run e2e --prefix explorer
 
 .PHONY: large
 large: setup ## Run an image of 2 GiB on a node, for some minutes
@@ -100,6 +109,10 @@ bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside 
 bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
+.PHONY: bench-explorer
+bench-explorer: build explorer chromium ## Measure the explorer in Chromium with 10,000 simulated nodes
+	export PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
+
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 	rm -f fuzz/seeds/*
@@ -124,7 +137,7 @@ fuzz: setup ## Search for calls and frames that break an invariant: with libFuzz
 .PHONY: clean
 clean: ## Remove everything that was built
 	cargo clean
-	rm -rf tests/js/node_modules tests/python/venv
+	rm -rf tests/js/node_modules tests/python/venv explorer/node_modules explorer/dist
 
 .PHONY: requirements
 requirements: tests/js/node_modules/.package-lock.json
@@ -135,6 +148,11 @@ requirements: tests/js/node_modules/.package-lock.json
 .PHONY: programs
 programs: requirements
 	@scripts/setup-programs.sh >/dev/null
+
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || \
+		$(AS_ROOT) apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null
 
 .PHONY: nextest
 nextest:
@@ -147,4 +165,9 @@ tests/python/venv/%/installed: tests/python/%.txt | requirements
 
 tests/js/node_modules/.package-lock.json: tests/js/package-lock.json
 	npm ci --prefix tests/js --no-audit --no-fund --loglevel=error
+	@touch $@
+
+explorer/node_modules/.package-lock.json: explorer/package-lock.json
+	npm ci --prefix explorer --no-audit --no-fund --loglevel=error
+	npm run prepare-types --prefix explorer
 	@touch $@

@@ -26,10 +26,15 @@ use tfgrid_client::{
     primitives::{ContractId, NodeId},
     units::parse_id,
 };
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 /// A node reads its tenants' keys at least this often.
 const KNOWN_WITHIN: Duration = Duration::from_secs(45);
+/// Time for a node to hear that its caller goes; else a timeout tells it.
+const GOODBYE: Duration = Duration::from_millis(100);
 /// From one try to the next.
 const TRY_EVERY: Duration = Duration::from_millis(300);
 
@@ -102,7 +107,7 @@ pub async fn ready(
         sleep(TRY_EVERY).await;
         status = peer.status(contract).await?;
     }
-    peer.close().await;
+    goodbye(peer).await;
     Ok(Some(status))
 }
 
@@ -117,14 +122,18 @@ async fn connect(
     let begun = Instant::now();
     let mut is_told = false;
     loop {
-        let peer = NodePeer::connect(device, address).await.with_context(|| format!("node {node}"))?;
-        match peer.status(contract).await {
-            Ok(status) => return Ok(Connected { peer, status, contract }),
-            Err(error) if !is_early(&error) || begun.elapsed() > KNOWN_WITHIN => {
-                peer.close().await;
-                return Err(error).with_context(|| format!("node {node}"));
-            }
-            Err(_) => peer.close().await,
+        let error = match NodePeer::connect(device, address).await {
+            Ok(peer) => match peer.status(contract).await {
+                Ok(status) => return Ok(Connected { peer, status, contract }),
+                Err(error) => {
+                    goodbye(peer).await;
+                    error
+                }
+            },
+            Err(error) => error,
+        };
+        if !is_early(&error) || begun.elapsed() > KNOWN_WITHIN {
+            return Err(error).with_context(|| format!("node {node}"));
         }
         if !is_told && begun.elapsed() > 10 * TRY_EVERY {
             note(&format!("node {node} doesn't know this device or the contract yet: waiting"), json);
@@ -180,9 +189,14 @@ impl Connected {
 
     /// What the call returns, after the node has been told goodbye.
     pub async fn done<T>(self, result: Result<T, PeerError>) -> Result<T> {
-        self.peer.close().await;
+        goodbye(self.peer).await;
         Ok(result?)
     }
+}
+
+/// Closes the connection, without a wait for whatever the endpoint still has to do.
+async fn goodbye(peer: NodePeer) {
+    drop(timeout(GOODBYE, peer.close()).await);
 }
 
 /// What comes in on the standard input, from a thread of its own: a read of it can't be cancelled.

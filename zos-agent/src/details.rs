@@ -30,6 +30,8 @@ const SERVED: Features = Features::ZMACHINE
     .and(Features::NETWORKS);
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
+/// The same while details are on their way to the chain. They are sent again until an inspection finds them there.
+const CONFIRM_EVERY: Duration = Duration::from_secs(10);
 /// Unit of the kernel's sizes of disks, whatever their own sectors have.
 const SECTOR_BYTES: u64 = 512;
 /// EFI variable: whether the firmware verified the boot loader (UEFI 2.10, 3.3).
@@ -75,7 +77,8 @@ impl Inspector {
             if let Err(why) = self.inspect().await {
                 warn!("can't report the details of this machine: {why:#}");
             }
-            sleep(INSPECT_EVERY).await;
+            let is_reported = self.details.borrow().is_none();
+            sleep(if is_reported { INSPECT_EVERY } else { CONFIRM_EVERY }).await;
         }
     }
 

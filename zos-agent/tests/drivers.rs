@@ -1492,22 +1492,36 @@ async fn limits_capabilities_and_time_to_stop_are_as_asked_for() {
     assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(9), "{took:?}");
 }
 
+/// Device nodes of cards that the host doesn't have, at the paths at which containers see them: with user namespaces,
+/// these are the host's.
+struct Cards([PathBuf; 2]);
+
+impl Drop for Cards {
+    fn drop(&mut self) {
+        for node in &self.0 {
+            let _ = fs::remove_file(node);
+        }
+        // Unless the host has cards of its own.
+        let _ = fs::remove_dir("/dev/dri");
+    }
+}
+
 /// A system with two cards of AMD; their nodes are those of `/dev/zero`.
-fn system_with_gpus() -> TempDir {
-    // Below /tmp there may be a file system without devices.
-    let root = tempfile::tempdir_in("/dev").unwrap();
-    for number in [1, 2] {
-        let device = root.path().join(format!("sys/bus/pci/devices/0000:0{number}:00.0"));
+fn system_with_gpus() -> (TempDir, Cards) {
+    let root = tempfile::tempdir().unwrap();
+    symlink("/dev", root.path().join("dev")).unwrap();
+    let cards = Cards([241, 242].map(|number| format!("/dev/dri/renderD{number}").into()));
+    for number in [241, 242] {
+        let device = root.path().join(format!("sys/bus/pci/devices/0000:{number}:00.0"));
         fs::create_dir_all(device.join(format!("drm/renderD{number}"))).unwrap();
         for (file, text) in [("class", "0x030000"), ("vendor", "0x1002"), ("device", "0x73bf")] {
             fs::write(device.join(file), text).unwrap();
         }
-        let nodes = root.path().join("dev/dri");
-        fs::create_dir_all(&nodes).unwrap();
-        let node = nodes.join(format!("renderD{number}"));
-        stdout(Command::new("mknod").args(["-m", "600"]).arg(node).args(["c", "1", "5"]));
+        fs::create_dir_all("/dev/dri").unwrap();
+        let node = format!("/dev/dri/renderD{number}");
+        stdout(Command::new("mknod").args(["-m", "600", &node, "c", "1", "5"]));
     }
-    root
+    (root, cards)
 }
 
 #[tokio::test]
@@ -1515,7 +1529,7 @@ fn system_with_gpus() -> TempDir {
 async fn a_gpu_belongs_to_one_machine_until_that_is_removed() {
     let host = Host::new().await;
     let registry = Registry::start(&host);
-    let root = system_with_gpus();
+    let (root, _cards) = system_with_gpus();
     let choice = EngineChoice { socket: host.socket.clone(), any: false, private_registries: true };
     let machines = DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new())
         .with_gpus(Gpus::open(root.path(), 2).unwrap());
@@ -1529,8 +1543,8 @@ async fn a_gpu_belongs_to_one_machine_until_that_is_removed() {
         machines.start(&machine.id).await.unwrap();
     }
     let nodes = |machine: &MachineSpec| host.exec(machine, "ls /dev/dri").unwrap();
-    assert_eq!((nodes(&first), nodes(&second)), ("renderD1".to_string(), "renderD2".to_string()));
-    assert_eq!(host.exec(&first, "head -c 3 /dev/dri/renderD1 | wc -c").unwrap(), "3");
+    assert_eq!((nodes(&first), nodes(&second)), ("renderD241".to_string(), "renderD242".to_string()));
+    assert_eq!(host.exec(&first, "head -c 3 /dev/dri/renderD241 | wc -c").unwrap(), "3");
 
     let mut third = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
     third.container.gpus = 1;
@@ -1542,7 +1556,7 @@ async fn a_gpu_belongs_to_one_machine_until_that_is_removed() {
     machines.remove_machine(&first.id).await.unwrap();
     machines.create(&third, &[]).await.unwrap();
     machines.start(&third.id).await.unwrap();
-    assert_eq!(nodes(&third), "renderD1");
+    assert_eq!(nodes(&third), "renderD241");
     let mut greedy = host.prepared(&registry.image, &["/bin/sleep", "1000"]).await;
     greedy.container.gpus = 3;
     let refused = machines.create(&greedy, &[]).await.unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 //! A deployment from JSON to its page, and back to an empty node.
 
-use crate::{command_line::ensure_served, views::polkadot_js_asks_every_read_of_the_grid};
+use crate::{command_line::ensure_runs, views::polkadot_js_asks_every_read_of_the_grid};
 use anyhow::{Result, ensure};
 use std::fs;
 use tfgrid_tests::{Grid, page_deployment, tft_units};
@@ -45,7 +45,7 @@ pub fn a_volume_lies_on_hard_disks(grid: &mut Grid) -> Result<()> {
 
     let node = grid.node.to_string();
     let deployed = grid.user.threebot(&["deploy", "--file", &file, "--node", &node])?;
-    ensure_served(&deployed["machines"])?;
+    ensure_runs(&deployed)?;
     let new = grid.footprint()?.beyond(&clean);
     let volumes: Vec<_> = new.iter().filter(|item| item.starts_with("volume ")).collect();
     ensure!(volumes.len() == 1 && volumes[0].contains("/hdd-pool/volumes/"), "{volumes:?}");

@@ -41,7 +41,7 @@ const STREAMS: usize = 256;
 const MOST_MIB: u64 = 128;
 
 pub fn floods_take_nothing_from_an_owner(grid: &mut Grid) -> Result<()> {
-    let other = Person::new("//Dave", &grid.chain.url(), grid.run().folder());
+    let other = Person::new("//Dave//stash", &grid.chain.url(), grid.run().folder());
     other.joins_with_credit()?;
     with_site(grid, |grid, site| {
         let contract = site.contract.parse()?;

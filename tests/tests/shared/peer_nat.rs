@@ -13,6 +13,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
     process::Stdio,
     thread,
+    time::Duration,
 };
 use tfgrid_tests::{Grid, Nat, Person, Relay, free_port, in_network_of, page_deployment, wait_for};
 
@@ -23,6 +24,8 @@ const DATAGRAM: &str = "datagram-1e96c3b8";
 /// What the chain says to its clients in clear.
 const IN_CLEAR: &str = "jsonrpc";
 const UDP_PORT: u16 = 5353;
+/// Limit for an address to be on the chain: a node reports its details once in an interval of heartbeats.
+const REPORTED_WITHIN: Duration = Duration::from_secs(100);
 
 pub fn owners_behind_routers_reach_their_machines(grid: &mut Grid) -> Result<()> {
     let mut nat = Nat::start(grid.run())?;
@@ -60,8 +63,9 @@ fn move_endpoint(grid: &mut Grid, endpoint: SocketAddr, relay: Option<&str>) -> 
     grid.agent.kill()?;
     grid.agent.is_dialled_at(endpoint, relay);
     grid.resume_agent()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    wait_for("the chain to have the node's address", LIMIT, || {
+    wait_for("the chain to have the node's address", REPORTED_WITHIN, || {
+        // Its end closes the connection: the chain takes only so many.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let addresses = runtime.block_on(grid.peer_address())?.addresses;
         let has_relay =
             addresses.relays.iter().map(ToString::to_string).eq(relay.map(|url| format!("{url}/")));

@@ -2,7 +2,7 @@
 
 //! A deployment with secrets, from its file to its machine.
 
-use crate::{command_line::ensure_served, peer::until_state};
+use crate::{command_line::ensure_runs, peer::until_state};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{
@@ -147,7 +147,7 @@ pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Resul
 
     user.threebot(&["twin", "seal-key", RECIPIENT])?;
     let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;
-    ensure_served(&deployed["machines"])?;
+    ensure_runs(&deployed)?;
     let body = deployed["body"].as_str().context("no body")?;
     ensure!(body.starts_with("sealed, "), "{body}");
     let contract = deployed["contract"].to_string();
@@ -202,6 +202,7 @@ pub fn output_is_sent_to_an_address_that_is_secret(grid: &mut Grid) -> Result<()
     let (file, identity) = (file.display().to_string(), folder.join("identity"));
     fs::write(&identity, IDENTITY)?;
 
+    user.threebot(&["twin", "seal-key", RECIPIENT])?;
     let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;
     let body = deployed["body"].as_str().context("no body")?;
     ensure!(body.contains("DB_PASSWORD") && !body.contains(SECRET) && !body.contains("syslog"), "{body}");

@@ -9,7 +9,7 @@ use crate::{
     deployment::{DeploymentFile, Reservation},
     device::DeviceFile,
     foreseen::{self, Purse},
-    output::{Answer, row},
+    output::{Answer, note, row},
     peer,
     plan::Plan,
     sealing::Sealing,
@@ -132,7 +132,14 @@ impl Deploy {
         let by_node = async {
             match peer::ready(session, &self.device, self.node, contract, json).await {
                 Ok(Some(status)) => Some(status),
-                Ok(None) | Err(_) => pending().await,
+                Ok(None) => pending().await,
+                Err(error) => {
+                    note(
+                        &format!("waiting for the chain, since the node doesn't say how it fares: {error:#}"),
+                        json,
+                    );
+                    pending().await
+                }
             }
         };
         tokio::select! {

@@ -231,11 +231,8 @@ impl Chain for RpcChain {
 fn is_superfluous(report: &Report, refusal: Refusal) -> bool {
     match (report, refusal) {
         (_, Refusal::Unchanged | Refusal::AlreadyDeployed | Refusal::NothingToRelease) => true,
-        // The next one is sent at its own time.
-        (
-            Report::Heartbeat { .. } | Report::Usage(_) | Report::Progress { .. } | Report::Details(_),
-            Refusal::TooSoon,
-        ) => true,
+        // The next one is sent at its own time. Details aren't among them: those before them may have been others.
+        (Report::Heartbeat { .. } | Report::Usage(_) | Report::Progress { .. }, Refusal::TooSoon) => true,
         // The chain has its answer, or no longer waits for one: the next snapshot shows which.
         (Report::Progress { .. } | Report::Failed { .. }, Refusal::NothingPending) => true,
         (Report::Progress { .. }, Refusal::AnswerExpired) => true,
@@ -279,5 +276,16 @@ impl Blocks {
     fn find(&self, hash: H256) -> Option<GridAt> {
         let blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         blocks.iter().rev().find(|at| at.hash() == hash).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn details_refused_as_too_soon_are_sent_again() {
+        assert!(!is_superfluous(&Report::Details(Default::default()), Refusal::TooSoon));
+        assert!(is_superfluous(&Report::Heartbeat { boot_nonce: 1 }, Refusal::TooSoon));
     }
 }

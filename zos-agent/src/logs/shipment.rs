@@ -54,7 +54,11 @@ impl Shipment {
                 continue;
             };
             match self.send_run(&to, &mut failures).await {
-                Ok(()) => drained = Some(machine.instance).filter(|_| !self.is_running()),
+                Ok(()) => {
+                    // Its output has ended; that it has stopped is observed a moment later.
+                    sleep(TRY_AGAIN.first).await;
+                    drained = Some(machine.instance).filter(|_| !self.is_running());
+                }
                 Err(error) => {
                     failures += 1;
                     self.note(Some(format!("{error:#}")));

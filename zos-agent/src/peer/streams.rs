@@ -444,14 +444,29 @@ async fn exit_code(program: &Program) -> Result<i64, Failed> {
     timeout(EXIT_WITHIN, asked).await.unwrap_or_else(late)
 }
 
-async fn forward_tcp(mut stream: TcpStream, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
+/// A connection that is closed as broken unless it has ended: the machine must not take that for the caller's end, also
+/// where the caller goes and nobody waits for the answer any more.
+struct Forwarded {
+    stream: TcpStream,
+    has_ended: bool,
+}
+
+impl Drop for Forwarded {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            drop(self.stream.set_zero_linger());
+        }
+    }
+}
+
+async fn forward_tcp(stream: TcpStream, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
+    let mut forwarded = Forwarded { stream, has_ended: false };
     let mut caller = join(receive, reply.raw());
-    let copied = copy_bidirectional_with_sizes(&mut stream, &mut caller, COPY_BYTES, COPY_BYTES).await;
-    copied.map(drop).map_err(|error| {
-        // The machine must not take it for the caller's end.
-        drop(stream.set_zero_linger());
-        failed(FailedCode::Closed, &error.to_string())
-    })
+    copy_bidirectional_with_sizes(&mut forwarded.stream, &mut caller, COPY_BYTES, COPY_BYTES)
+        .await
+        .map_err(|error| failed(FailedCode::Closed, &error.to_string()))?;
+    forwarded.has_ended = true;
+    Ok(())
 }
 
 /// Passes datagrams in both directions until the caller ends it, or none comes.

@@ -213,7 +213,10 @@ const KINDS: [Kind; 24] = [
 
 /// Makes an image of what `scripts/setup-programs.sh` has put into a folder.
 const PROGRAMS_IMAGE: &str = r#"COPY . /
-RUN for user in 33:www-data 101:redis 102:postgres; do echo "${user#*:}:x:${user%:*}:${user%:*}::/:/bin/sh" >>/etc/passwd; done"#;
+RUN for user in 33:www-data 101:redis 102:postgres; do \
+    id=${user%:*} name=${user#*:}; \
+    echo "$name:x:$id:$id::/:/bin/sh" >>/etc/passwd; echo "$name:x:$id:" >>/etc/group; \
+    done"#;
 
 /// Real programs, configured as their own images are.
 const PROGRAMS: [Kind; 3] = [

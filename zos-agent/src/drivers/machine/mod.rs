@@ -325,9 +325,13 @@ impl DockerMachines {
         if let Some(machine) = self.seen.unchanged(listed) {
             return Ok(Some(self.checked(machine, labels)));
         }
+        let changes = self.seen.changes();
         let Some(inspected) = self.inspect(docker, id).await? else { return Ok(None) };
         let Some(machine) = observed_machine(id, &inspected) else { return Ok(None) };
-        self.seen.note(id, &machine);
+        // The engine tells the address of a machine that has just started a moment later.
+        if matches!(machine.state, MachineState::Running { ip: Some(_), .. }) {
+            self.seen.note(id, &machine, changes);
+        }
         Ok(Some(self.checked(machine, labels)))
     }
 

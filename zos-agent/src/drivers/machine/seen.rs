@@ -11,16 +11,28 @@ use std::{
 
 /// Machines that run, by the ids of their containers.
 #[derive(Default)]
-pub struct Seen(Mutex<HashMap<String, ObservedMachine>>);
+pub struct Seen(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    machines: HashMap<String, ObservedMachine>,
+    /// How often something was forgotten.
+    changes: u64,
+}
 
 impl Seen {
-    fn machines(&self) -> MutexGuard<'_, HashMap<String, ObservedMachine>> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes up to now: to be taken before a container is inspected.
+    pub fn changes(&self) -> u64 {
+        self.known().changes
     }
 
     /// What was seen of a container, if it is as it was then.
     pub fn unchanged(&self, listed: &ContainerSummary) -> Option<ObservedMachine> {
-        let machine = self.machines().get(listed.id.as_deref()?)?.clone();
+        let machine = self.known().machines.get(listed.id.as_deref()?)?.clone();
         match &machine.state {
             MachineState::Running { condition, .. }
                 if listed_condition(listed).as_ref() == Some(condition) =>
@@ -31,14 +43,19 @@ impl Seen {
         }
     }
 
-    /// Remembers what was seen of a container.
-    pub fn note(&self, id: &str, machine: &ObservedMachine) {
-        self.machines().insert(id.to_owned(), machine.clone());
+    /// Remembers what was seen of a container, unless it may have changed since these `changes`.
+    pub fn note(&self, id: &str, machine: &ObservedMachine, changes: u64) {
+        let mut known = self.known();
+        if known.changes == changes {
+            known.machines.insert(id.to_owned(), machine.clone());
+        }
     }
 
     /// What comes of these containers is yet to be seen.
     pub fn forget(&self, is_gone: impl Fn(&str) -> bool) {
-        self.machines().retain(|id, _| !is_gone(id));
+        let mut known = self.known();
+        known.changes = known.changes.wrapping_add(1);
+        known.machines.retain(|id, _| !is_gone(id));
     }
 }
 
@@ -81,7 +98,7 @@ mod tests {
         let seen = Seen::default();
         let is_known = |state, status: &str| seen.unchanged(&listed(state, status)).is_some();
         assert!(!is_known(RUNNING, "Up 5 seconds"));
-        seen.note("c1", &running(Condition::Unchecked));
+        seen.note("c1", &running(Condition::Unchecked), seen.changes());
         assert!(is_known(RUNNING, "Up 5 seconds"));
         for (state, status) in [
             (RUNNING, "Up 5 seconds (healthy)"),
@@ -92,9 +109,9 @@ mod tests {
         ] {
             assert!(!is_known(state, status), "{status}");
         }
-        seen.note("c1", &running(Condition::Healthy));
+        seen.note("c1", &running(Condition::Healthy), seen.changes());
         assert!(is_known(RUNNING, "Up 2 hours (healthy)") && !is_known(RUNNING, "Up 2 hours"));
-        seen.note("c1", &running(Condition::Starting));
+        seen.note("c1", &running(Condition::Starting), seen.changes());
         assert!(!is_known(RUNNING, "Up 5 seconds (health: starting)"));
     }
 
@@ -102,10 +119,13 @@ mod tests {
     fn an_event_of_a_container_has_it_inspected_again() {
         let seen = Seen::default();
         let up = listed(ContainerSummaryStateEnum::RUNNING, "Up 5 seconds");
-        seen.note("c1", &running(Condition::Unchecked));
+        seen.note("c1", &running(Condition::Unchecked), seen.changes());
         seen.forget(|id| id == "c2");
         assert_eq!(seen.unchanged(&up), Some(running(Condition::Unchecked)));
+        let before = seen.changes();
         seen.forget(|id| id == "c1");
         assert_eq!(seen.unchanged(&up), None);
+        seen.note("c1", &running(Condition::Unchecked), before);
+        assert_eq!(seen.unchanged(&up), None, "it was inspected before the event");
     }
 }

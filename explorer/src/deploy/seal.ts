@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sealed bodies (docs/FORMATS.md §4.1): for the node, the owner's twin and the owner's bots.
+import { bech32 } from '@scure/base';
+import type { At } from '../chain/read';
+
+export interface SealKeys {
+  /** X25519 public keys in hex, as the chain has them. */
+  node: string;
+  owner: string | undefined;
+  bots: string[];
+}
+
+export async function sealKeys({ api, opt }: At, node: number, twin: number, account: string): Promise<SealKeys | undefined> {
+  const [record, owner, [proxies]] = await Promise.all([
+    api.query.Nodes.Nodes.getValue(node, opt),
+    api.query.Twins.Twins.getValue(twin, opt),
+    api.query.Proxy.Proxies.getValue(account, opt),
+  ]);
+  const bots = await Promise.all(
+    proxies.filter(({ proxy_type }) => proxy_type.type === 'Deploy').map(async ({ delegate }) => {
+      const bot = await api.query.Twins.TwinByAccount.getValue(delegate, opt);
+      return bot === undefined ? undefined : (await api.query.Twins.Twins.getValue(bot, opt))?.encryption_key;
+    }),
+  );
+  return record && { node: record.encryption_key, owner: owner?.encryption_key, bots: bots.filter((key) => key !== undefined) };
+}
+
+/** A key of the chain as a recipient of age. */
+export function recipient(key: string): string {
+  const bytes = Uint8Array.from(key.replace(/^0x/, '').match(/../g) ?? [], (byte) => parseInt(byte, 16));
+  return bech32.encode('age', bech32.toWords(bytes));
+}
+
+/** Fails if a key is weak: anyone could open what is sealed to it. */
+export async function seal(plain: Uint8Array, { node, owner, bots }: SealKeys): Promise<Uint8Array> {
+  const { Encrypter } = await import('age-encryption');
+  const encrypter = new Encrypter();
+  for (const key of new Set([node, ...(owner ? [owner] : []), ...bots])) encrypter.addRecipient(recipient(key));
+  return encrypter.encrypt(plain);
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// All nodes of the grid, page by page: lists show the first ones at once. Facts that offers don't have come after them.
+import { createMemo, createSignal, type Accessor } from 'solid-js';
+import { createRead, PAGE, pages, type At, type Read } from '../chain/read';
+import { NOTHING, type Offer, type Resources } from '../chain/types';
+import { utf8 } from '../lib/safe';
+import { rateOn } from './pricing';
+import { codeOf, periodOf, PERIOD_SECONDS, uptimePermille, type FarmFacts, type NodeFacts, type NodeRow } from './nodes';
+
+const EVERYTHING = { free: NOTHING, farm: undefined, country: undefined, certified: false, rentable: false, unavailable: true };
+/** Lists of the whole grid are read again after so many blocks: a minute. */
+export const LIST_BLOCKS = 20;
+
+export interface Offers {
+  offers: Accessor<Offer[]>;
+  read: Read<Offer[]>;
+  farms: Read<Map<number, FarmFacts>>;
+}
+
+export function useOffers(): Offers {
+  const [partial, setPartial] = createSignal<Offer[]>([]);
+  const read = createRead(() => undefined, (at) => allOffers(at, setPartial), LIST_BLOCKS);
+  const farms = createRead(() => undefined, readFarms, LIST_BLOCKS);
+  return { offers: () => read.value() ?? partial(), read, farms };
+}
+
+/** All nodes with what a list shows of them; `wanted` is what their rate is asked for. */
+export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>): Offers & { rows: Accessor<NodeRow[]> } {
+  const all = useOffers();
+  // Facts are many records: they wait for the offers.
+  const ready = createMemo(() => all.read.at() !== undefined);
+  const facts = createRead(ready, async (at, ready) => (ready ? readFacts(at) : new Map<number, NodeFacts>()), LIST_BLOCKS);
+  const prices = createRead(() => undefined, readPrices, LIST_BLOCKS);
+  const rows = createMemo(() => {
+    const [farms, known, list, { resources, ips }] = [all.farms.value(), facts.value(), prices.value(), wanted()];
+    return all.offers().map((offer) => ({
+      offer,
+      country: codeOf(offer),
+      farm: farms?.get(offer.farm),
+      facts: known?.get(offer.node),
+      rented: list?.rented.has(offer.node) ?? false,
+      rate: list?.prices && rateOn(list.prices, list.places, offer.total, resources, ips, offer.certified),
+    }));
+  });
+  return { ...all, rows };
+}
+
+async function allOffers({ api, opt }: At, show: (offers: Offer[]) => void): Promise<Offer[]> {
+  const seen: Offer[] = [];
+  return pages(
+    (after: number | undefined) => api.apis.GridApi.find_nodes(EVERYTHING, after, PAGE, opt),
+    (items) => {
+      seen.push(...items);
+      show(seen.slice());
+    },
+  );
+}
+
+/** Names and free addresses of all farms. */
+async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
+  const [farms, free] = await Promise.all([
+    api.query.Farms.Farms.getEntries(opt),
+    api.query.Farms.FreeIps.getEntries(opt),
+  ]);
+  const found = new Map(farms.map(({ keyArgs: [farm], value }) => [farm, { name: utf8(value.name), freeIps: 0 }]));
+  for (const { keyArgs: [farm] } of free) {
+    const facts = found.get(farm);
+    if (facts) facts.freeIps += 1;
+  }
+  return found;
+}
+
+/** What rates follow from, and the nodes that are rented as a whole. */
+async function readPrices({ api, opt }: At) {
+  const [policy, rents, places] = await Promise.all([
+    api.query.Billing.Policy.getValue(opt),
+    api.query.Contracts.Rents.getEntries(opt),
+    api.constants.Contracts.MaxContractsPerNode(opt),
+  ]);
+  return { prices: policy?.prices, places, rented: new Set(rents.map(({ keyArgs }) => keyArgs[0])) };
+}
+
+async function readFacts({ api, opt, time }: At): Promise<Map<number, NodeFacts>> {
+  const { Nodes, Farming } = api.query;
+  const [info, nodes, configs, uptimes, heartbeats, enrolments] = await Promise.all([
+    api.apis.GridApi.grid_info(opt),
+    Nodes.Nodes.getEntries(opt),
+    Nodes.PublicConfigs.getEntries(opt),
+    Nodes.Uptime.getEntries(opt),
+    Nodes.Heartbeats.getEntries(opt),
+    Farming.Enrolments.getEntries(opt),
+  ]);
+  const period = periodOf(time);
+  const gateways = new Set(configs.filter(({ value }) => value.domain).map(({ keyArgs }) => keyArgs[0]));
+  const up = new Map(uptimes.map(({ keyArgs, value }) => [keyArgs[0], value.find((one) => one.period === period)?.ms ?? 0n]));
+  const heard = new Map(heartbeats.map(({ keyArgs, value }) => [keyArgs[0], Number(info.grid_now - value.at) / 1000]));
+  const open = new Map(
+    enrolments.flatMap(({ keyArgs, value: { phase } }) =>
+      phase.type === 'Farming' && phase.value.period === period ? [[keyArgs[0], phase.value] as const] : [],
+    ),
+  );
+  return new Map(
+    nodes.map(({ keyArgs: [node], value }) => {
+      const counted = open.get(node);
+      const from = counted ? Number(counted.from) : period * PERIOD_SECONDS;
+      const ms = (up.get(node) ?? 0n) - (counted?.uptime_before_ms ?? 0n);
+      const uptime = uptimePermille(ms, from, time);
+      return [node, { vm: value.isolation.type === 'Vm', gateway: gateways.has(node), uptime, heard: heard.get(node) }];
+    }),
+  );
+}

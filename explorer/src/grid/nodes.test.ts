@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import { expect, test } from 'vitest';
+import { NOTHING, type Offer } from '../chain/types';
+import { GIB } from '../lib/format';
+import { parseFilter, select, uptimePermille, type NodeRow } from './nodes';
+
+const capacity = { cru: 8n, mru: 16n * GIB, sru: 100n * GIB, hru: 0n, gpu: 0n };
+function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = {}): NodeRow {
+  return {
+    offer: {
+      node, farm: 1, total: capacity, free: capacity, certified: false, online: true, draining: false, dedicated: false,
+      extra_fee: 0n, country: '0x4245', contracts: 0, features: 3, not_delivered: 0n, ...offer,
+    },
+    country: 'BE',
+    farm: { name: 'Ghent-Sun', freeIps: 2 },
+    facts: { vm: false, gateway: false, uptime: 990, heard: 5 },
+    rented: false,
+    rate: 100n,
+    ...more,
+  };
+}
+const filter = (text: string) => parseFilter((name) => new URLSearchParams(text).get(name) ?? '');
+const chosen = (rows: NodeRow[], text: string) => {
+  const { fit, near } = select(rows, filter(text));
+  return { fit: fit.map(({ offer }) => offer.node), near: near.map(({ row, why }) => [row.offer.node, why]) };
+};
+
+test('filters combine, and one miss is said', () => {
+  const rows = [row(1), row(2, { free: { ...capacity, mru: 6n * GIB } }), row(3, {}, { country: 'EG' }), row(4, { free: NOTHING }, { country: 'EG' })];
+  expect(chosen(rows, 'mru=8&country=BE')).toEqual({
+    fit: [1],
+    near: [[2, 'memory: 6 GiB free, you want 8 GiB'], [3, 'stands in Egypt']],
+  });
+});
+
+test('offline and draining nodes fit only when asked for', () => {
+  const rows = [row(1, { online: false }), row(2, { draining: true })];
+  expect(chosen(rows, '').fit).toEqual([]);
+  expect(chosen(rows, 'unavailable=1').fit).toEqual([1, 2]);
+});
+
+test('facts that are not loaded rule nothing out', () => {
+  expect(chosen([row(1, {}, { facts: undefined, rate: undefined })], 'vm=1&gateway=1&uptime=99.9&price=1').fit).toEqual([1]);
+});
+
+test('price, uptime, addresses and refunds bound the choice', () => {
+  const one = [row(1, { not_delivered: 20_000_000n })];
+  expect(chosen(one, 'uptime=99').fit).toEqual([1]);
+  expect(chosen(one, 'uptime=99.1').fit).toEqual([]);
+  expect(chosen(one, 'price=0.000008').fit).toEqual([1]);
+  expect(chosen(one, 'price=0.000007').fit).toEqual([]);
+  expect(chosen(one, 'ips=3').near).toEqual([[1, 'the farm has 2 free IPv4, you want 3']]);
+  expect(chosen(one, 'undelivered=1').fit).toEqual([]);
+});
+
+test('search takes an id, a farm and a country', () => {
+  const rows = [row(1), row(12, {}, { farm: { name: 'other', freeIps: 0 }, country: 'EG' })];
+  expect(['1', 'ghent', 'egypt', 'eg', 'x'].map((q) => chosen(rows, `q=${q}`).fit)).toEqual([[1], [1], [12], [12], []]);
+});
+
+test('nonsense in the URL does not filter', () => {
+  expect(chosen([row(1)], 'cru=-1&mru=x&uptime=abc&price=1e9&ips=%F0').fit).toEqual([1]);
+});
+
+test('uptime counts from its first hour on, to the whole', () => {
+  expect(uptimePermille(3_599_000n, 0, 3_599)).toBeUndefined();
+  expect(uptimePermille(3_600_000n, 0, 7_200)).toBe(500);
+  expect(uptimePermille(9_000_000n, 0, 7_200)).toBe(1_000);
+});

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nodes as people look for them: filters, search, and why a node that nearly fits doesn't.
+import { countryCode, type Offer, type Resources } from '../chain/types';
+import { bytes, country, number, parseBytes, permille, perMonth, tft, usd } from '../lib/format';
+import { parseU32 } from '../lib/ids';
+import { visible } from '../lib/safe';
+import { t } from '../texts';
+
+/** What the lists know of a node beside its offer; loaded after the offers. */
+export interface NodeFacts {
+  vm: boolean;
+  gateway: boolean;
+  /** Uptime in the running period, in thousandths of the time that counts; none before the node's first hour. */
+  uptime: number | undefined;
+  /** Seconds since its last heartbeat at the block of the read. */
+  heard: number | undefined;
+}
+
+export interface FarmFacts {
+  name: string;
+  freeIps: number;
+}
+
+export interface NodeRow {
+  offer: Offer;
+  country: string | undefined;
+  farm: FarmFacts | undefined;
+  facts: NodeFacts | undefined;
+  /** Whether somebody rents it as a whole: it takes nobody else's contracts. */
+  rented: boolean;
+  /** Rate of what is looked for, in 1e-10 USD per hour. */
+  rate: bigint | undefined;
+}
+
+export interface NodeFilter {
+  free: Resources;
+  ips: number;
+  country: string;
+  farm: string;
+  certified: boolean;
+  vm: boolean;
+  gateway: boolean;
+  rentable: boolean;
+  /** Also nodes that are offline, asleep or draining. */
+  unavailable: boolean;
+  /** In 1e-10 USD per hour. */
+  maxRate: bigint | undefined;
+  /** In thousandths. */
+  minUptime: number | undefined;
+  /** In 1e-7 TFT that tenants got back. */
+  maxUndelivered: bigint | undefined;
+  search: string;
+}
+
+export const FILTERS = [
+  'cru', 'mru', 'sru', 'hru', 'gpu', 'ips', 'country', 'farm', 'certified', 'vm', 'gateway', 'rentable', 'unavailable',
+  'price', 'uptime', 'undelivered', 'q',
+] as const;
+
+const count = (text: string): bigint => (/^\d{1,9}$/.test(text.trim()) ? BigInt(text.trim()) : 0n);
+
+/** A decimal number times 10^digits. None for anything else. */
+export function scaled(text: string, digits: number): bigint | undefined {
+  const match = /^\s*(\d{1,9})(?:\.(\d{1,10}))?\s*$/.exec(text);
+  if (!match) return undefined;
+  const [, whole = '0', part = ''] = match;
+  return BigInt(whole + part.slice(0, digits).padEnd(digits, '0'));
+}
+
+/** The filter of a page's URL; what makes no sense there doesn't filter. */
+export function parseFilter(get: (name: string) => string): NodeFilter {
+  const flag = (name: string): boolean => get(name) === '1';
+  const uptime = scaled(get('uptime'), 1);
+  return {
+    free: {
+      cru: count(get('cru')),
+      mru: parseBytes(get('mru')) ?? 0n,
+      sru: parseBytes(get('sru')) ?? 0n,
+      hru: parseBytes(get('hru')) ?? 0n,
+      gpu: count(get('gpu')),
+    },
+    ips: Number(count(get('ips'))),
+    country: get('country'),
+    farm: get('farm'),
+    certified: flag('certified'),
+    vm: flag('vm'),
+    gateway: flag('gateway'),
+    rentable: flag('rentable'),
+    unavailable: flag('unavailable'),
+    maxRate: (scaled(get('price'), 10) ?? 0n) / 720n || undefined,
+    minUptime: uptime === undefined ? undefined : Number(uptime),
+    maxUndelivered: scaled(get('undelivered'), 7),
+    search: get('q').trim().toLowerCase(),
+  };
+}
+
+/** Whether a node is what a text of the search box looks for. */
+function finder(search: string): (row: NodeRow) => boolean {
+  if (search === '') return () => true;
+  const id = parseU32(search);
+  if (id !== undefined) return ({ offer }) => offer.node === id;
+  return ({ country: code, farm }) =>
+    [farm?.name ?? '', code ?? '', code ? country(code) : ''].some((text) => text.toLowerCase().includes(search));
+}
+
+/** The parts of a capacity, with how each is shown. */
+export const PARTS: [keyof Resources, string, (value: bigint) => string][] = [
+  ['cru', t.nodes.resources.cru, number],
+  ['mru', t.nodes.resources.mru, bytes],
+  ['sru', t.nodes.resources.sru, bytes],
+  ['hru', t.nodes.resources.hru, bytes],
+  ['gpu', t.nodes.resources.gpu, number],
+];
+
+/** A capacity on one line. */
+export const capacity = (resources: Resources): string =>
+  PARTS.filter(([part]) => resources[part] > 0n).map(([part, name, show]) => `${show(resources[part])} ${name}`).join(', ');
+
+interface Check {
+  fits(row: NodeRow, filter: NodeFilter): boolean;
+  /** Why a node doesn't. */
+  why(row: NodeRow, filter: NodeFilter): string;
+}
+
+const why = t.nodes.misfit;
+
+/** Facts that aren't loaded rule nothing out. */
+const CHECKS: Check[] = [
+  ...PARTS.map(([part, name, show]): Check => ({
+    fits: ({ offer }, { free }) => offer.free[part] >= free[part],
+    why: ({ offer }, { free }) => why.free(name, show(offer.free[part]), show(free[part])),
+  })),
+  { fits: ({ farm }, { ips }) => ips === 0 || (farm?.freeIps ?? 0) >= ips, why: ({ farm }, { ips }) => why.ips(farm?.freeIps ?? 0, ips) },
+  { fits: (row, filter) => !filter.country || row.country === filter.country, why: ({ country: code }) => why.country(code && country(code)) },
+  { fits: ({ offer }, { farm }) => !farm || String(offer.farm) === farm, why: ({ offer, farm }) => why.farm(visible(farm?.name ?? String(offer.farm))) },
+  { fits: ({ offer }, { certified }) => !certified || offer.certified, why: () => why.certified },
+  { fits: ({ offer }, { rentable }) => !rentable || (offer.contracts === 0 && !offer.draining), why: ({ offer }) => why.rentable(offer.contracts) },
+  { fits: ({ offer }, { unavailable }) => unavailable || offer.online, why: () => why.offline },
+  { fits: ({ offer }, { unavailable }) => unavailable || !offer.draining, why: () => why.draining },
+  { fits: ({ rented }, { unavailable }) => unavailable || !rented, why: () => why.rented },
+  { fits: ({ facts }, { vm }) => !vm || facts === undefined || facts.vm, why: () => why.vm },
+  { fits: ({ facts }, { gateway }) => !gateway || facts === undefined || facts.gateway, why: () => why.gateway },
+  {
+    fits: ({ facts }, { minUptime }) => minUptime === undefined || facts?.uptime === undefined || facts.uptime >= minUptime,
+    why: ({ facts }, { minUptime }) => why.uptime(permille(facts?.uptime ?? 0), permille(minUptime ?? 0)),
+  },
+  { fits: ({ rate }, { maxRate }) => maxRate === undefined || rate === undefined || rate <= maxRate, why: ({ rate }) => why.price(usd(perMonth(rate ?? 0n))) },
+  {
+    fits: ({ offer }, { maxUndelivered }) => maxUndelivered === undefined || offer.not_delivered <= maxUndelivered,
+    why: ({ offer }) => why.undelivered(tft(offer.not_delivered)),
+  },
+];
+
+/** Nodes that fit, and those that fail in one point alone with that point. */
+export function select(rows: NodeRow[], filter: NodeFilter): { fit: NodeRow[]; near: { row: NodeRow; why: string }[] } {
+  const fit: NodeRow[] = [];
+  const near: { row: NodeRow; why: string }[] = [];
+  const isFound = finder(filter.search);
+  for (const row of rows) {
+    if (!isFound(row)) continue;
+    const missed = CHECKS.find((check) => !check.fits(row, filter));
+    if (!missed) fit.push(row);
+    else if (CHECKS.every((check) => check === missed || check.fits(row, filter))) near.push({ row, why: missed.why(row, filter) });
+  }
+  return { fit, near };
+}
+
+/** Uptime in thousandths of the time that counts in a farming period; none within its first hour. */
+export function uptimePermille(upMs: bigint, fromSeconds: number, now: number): number | undefined {
+  const counted = now - fromSeconds;
+  return counted < 3_600 ? undefined : Math.min(1_000, Math.floor(Number(upMs) / counted));
+}
+
+export const PERIOD_SECONDS = 30 * 86_400;
+export const periodOf = (unixSeconds: number): number => Math.floor(unixSeconds / PERIOD_SECONDS);
+export const codeOf = (offer: Offer): string | undefined => countryCode(offer.country);

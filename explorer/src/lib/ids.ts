@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Ids from URLs and search boxes.
+
+const digits = (text: string, max: bigint): bigint | undefined => {
+  if (!/^\d{1,20}$/.test(text)) return undefined;
+  const id = BigInt(text);
+  return id <= max ? id : undefined;
+};
+
+/** Id of a twin, farm or node, or a block number. None for anything else. */
+export function parseU32(text: string): number | undefined {
+  const id = digits(text, 2n ** 32n - 1n);
+  return id === undefined ? undefined : Number(id);
+}
+
+/** Id of a contract. None for anything else. */
+export const parseU64 = (text: string): bigint | undefined => digits(text, 2n ** 64n - 1n);
+
+export const isHash = (text: string): boolean => /^0x[0-9a-f]{64}$/i.test(text);

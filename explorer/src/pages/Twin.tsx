@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+import { A } from '@solidjs/router';
+import { createMemo, For, Show, type Accessor, type JSX } from 'solid-js';
+import { createRead, PAGE, pages, type At } from '../chain/read';
+import type { TwinContract } from '../chain/types';
+import { calendarFile, factorRule } from '../grid/funds';
+import { capacity } from '../grid/nodes';
+import { duration, moment, permille, perMonth, tft, tftPrice, usd } from '../lib/format';
+import { parseU32 } from '../lib/ids';
+import { useQuery } from '../lib/query';
+import { utf8, visible } from '../lib/safe';
+import { t } from '../texts';
+import { WithId } from '../ui/Id';
+import { Rate, Tft, Usd } from '../ui/Money';
+import { Ago, AsOf, ContractLink, download, Facts, Long, NodeLink, Page, Section, Shown } from '../ui/parts';
+import { StatusBadge } from '../ui/StatusBadge';
+import { Table } from '../ui/Table';
+import type { Column } from '../ui/sort';
+
+const text = t.twins;
+/** Funds that end sooner are short. */
+const SHORT_SECONDS = 3 * 86_400;
+
+async function readTwin({ api, opt, time }: At, id: number) {
+  const { Billing, Twins, System } = api.query;
+  const [twin, payer, until, grace, factor, info, policy, limits, refill] = await Promise.all([
+    Twins.Twins.getValue(id, opt),
+    api.apis.GridApi.payer(id, opt),
+    api.apis.GridApi.funded_until(id, opt),
+    api.apis.GridApi.grace(id, opt),
+    api.apis.GridApi.price_factor_permille(id, opt),
+    api.apis.GridApi.grid_info(opt),
+    Billing.Policy.getValue(opt),
+    Billing.OwnerLimits.getValue(id, opt),
+    Billing.AutoRefills.getValue(id, opt),
+  ]);
+  if (!twin) return undefined;
+  const [account, contracts] = await Promise.all([
+    System.Account.getValue(twin.account, opt),
+    pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_twin(id, after, PAGE, opt)),
+  ]);
+  contracts.sort((a, b) => (a.contract < b.contract ? -1 : 1));
+  const calendar = (grid: bigint): number => time - Number(info.grid_now - grid) / 1000;
+  return { twin, payer, until, grace, factor, info, policy, limits, refill, account, contracts, calendar, time };
+}
+
+type TwinView = NonNullable<Awaited<ReturnType<typeof readTwin>>>;
+
+export default function Twin(): JSX.Element {
+  return <WithId kind="twin" parse={parseU32}>{(id) => <TwinPage id={id} />}</WithId>;
+}
+
+function TwinPage(props: { id: Accessor<number> }): JSX.Element {
+  const read = createRead(props.id, readTwin);
+  return (
+    <Page title={text.twin(props.id())} note={<AsOf read={read} />}>
+      <Shown read={read} absent={<p class="notice">{t.notFound('twin', String(props.id()))}</p>}>
+        {(twin) => (
+          <>
+            <Funds id={props.id()} twin={twin()} />
+            <Section title={text.contracts}><Contracts contracts={twin().contracts} /></Section>
+            <Section title={text.account}>
+              <Facts
+                rows={[
+                  [text.account, <Long text={twin().twin.account} kept={8} />],
+                  [text.balance, <><Tft amount={twin().account.data.free} />, <Tft amount={twin().account.data.reserved} /> {text.deposits}</>],
+                  [text.limits, text.limit(usd(twin().limits.max_usd_rate), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
+                  [text.refill, twin().refill === undefined ? t.none : text.refillHours(twin().refill ?? 0)],
+                  [text.keys, <For each={twin().twin.peer_keys} fallback={t.none}>{(key) => <><Long text={key} /> </>}</For>],
+                  [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
+                ]}
+              />
+            </Section>
+          </>
+        )}
+      </Shown>
+    </Page>
+  );
+}
+
+function Funds(props: { id: number; twin: TwinView }): JSX.Element {
+  const twin = (): TwinView => props.twin;
+  const missing = (): bigint => {
+    const { credit, must_keep } = twin().payer;
+    return must_keep > credit ? must_keep - credit : 0n;
+  };
+  const until = (): number | undefined => (twin().until === undefined ? undefined : Number(twin().until));
+  const remind = (at: number): void =>
+    download(`twin-${props.id}.ics`, 'text/calendar', calendarFile({
+      uid: `twin-${props.id}-${at}@tfgrid`,
+      title: text.calendarTitle(props.id),
+      text: text.calendarText(location.href),
+      at,
+      now: twin().time,
+    }));
+  return (
+    <>
+      <Show when={twin().payer.exhausted}>
+        <div class="notice bad" role="alert">
+          <p><strong>{text.usedUp}</strong></p>
+          <Show when={twin().grace} fallback={<p>{text.graceOver}</p>}>
+            {(grace) => <p>{grace().over ? text.graceOver : <>{text.grace(tft(missing()))} <Ago time={twin().calendar(grace().until)} />.</>}</p>}
+          </Show>
+        </div>
+      </Show>
+      <dl class="figures">
+        <div>
+          <dt>{text.good}</dt>
+          <dd>
+            <Show when={until()} fallback={<>–<small>{twin().payer.exhausted ? text.usedUp : text.nothing}</small></>}>
+              {(end) => (
+                <>
+                  {moment(end())}
+                  <small>{text.goodFor(duration(end() - twin().time))}</small>
+                  <Show when={end() - twin().time < SHORT_SECONDS}><small class="warn-text">{text.short}</small></Show>
+                </>
+              )}
+            </Show>
+          </dd>
+        </div>
+        <div>
+          <dt>{text.credit}</dt>
+          <dd><Tft amount={twin().payer.credit} /><small>{text.mustKeep}: <Tft amount={twin().payer.must_keep} /></small></dd>
+        </div>
+        <div>
+          <dt>{text.burn}</dt>
+          <dd>{usd(perMonth(twin().payer.rate))}<small>{t.nodes.perMonth} · {usd(twin().payer.rate)} {t.nodes.perHour}</small></dd>
+        </div>
+        <div>
+          <dt>{text.factor}</dt>
+          <dd>{permille(twin().factor)}<small>{factorRule(twin().policy?.levels ?? [])}</small></dd>
+        </div>
+      </dl>
+      <Show when={twin().payer.committed > 0n}>
+        <p class="muted">{text.committed}: <Rate rate={twin().payer.committed} price={twin().info.tft_price} /> – {text.committedNote}.</p>
+      </Show>
+      <p>
+        <A class="button" href={`/deploy?deposit=${props.id}`}>{text.depositLink}</A>{' '}
+        <Show when={until()}>{(end) => <button type="button" onClick={() => remind(end())}>{text.calendar}</button>}</Show>{' '}
+        <span class="muted">{t.nodes.atPrice(tftPrice(twin().info.tft_price))}</span>
+      </p>
+    </>
+  );
+}
+
+function Contracts(props: { contracts: TwinContract[] }): JSX.Element {
+  const query = useQuery();
+  const total = createMemo(() => props.contracts.reduce((sum, { rate, extra }) => sum + rate + extra, 0n));
+  return (
+    <>
+      <Table label={text.contracts} rows={props.contracts} columns={COLUMNS} empty={text.noContracts} sort={query.sort()} onSort={query.setSort} />
+      <Show when={props.contracts.length > 1}><p class="muted">{text.sum}: <Rate rate={total()} /></p></Show>
+    </>
+  );
+}
+
+const charged = ({ status }: TwinContract): { usd: bigint; tft: bigint } => (status.type === 'Created' ? { usd: 0n, tft: 0n } : status.value);
+
+const columns = t.contracts.columns;
+const COLUMNS: Column<TwinContract>[] = [
+  { key: 'contract', title: columns.contract, cell: ({ contract }) => <ContractLink id={contract} />, sort: ({ contract }) => contract },
+  {
+    key: 'kind',
+    title: columns.what,
+    cell: ({ target }) =>
+      target.type === 'Node' ? capacity(target.value.resources)
+      : target.type === 'Rent' ? t.contracts.kinds.Rent
+      : visible(utf8(target.value.name)),
+    sort: ({ target }) => target.type,
+  },
+  {
+    key: 'node',
+    title: columns.node,
+    cell: ({ target }) => (target.type === 'Name' ? '' : <NodeLink id={target.value.node} />),
+    sort: ({ target }) => (target.type === 'Name' ? undefined : target.value.node),
+  },
+  { key: 'state', title: columns.state, cell: ({ status }) => <StatusBadge status={status.type} />, sort: ({ status }) => status.type },
+  { key: 'rate', title: columns.rate, numeric: true, cell: ({ rate, extra }) => usd(perMonth(rate + extra)), sort: ({ rate, extra }) => rate + extra },
+  { key: 'charged', title: columns.charged, numeric: true, cell: (row) => <Usd amount={charged(row).usd} />, sort: (row) => charged(row).usd },
+];

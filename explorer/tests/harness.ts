@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// A development chain, the built explorer and a browser; all of it is ended also when a test fails.
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { chromium, type Browser, type Page } from 'playwright-core';
+import { preview, type PreviewServer } from 'vite';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug');
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const PROGRAM = join(PROGRAMS, 'tfgrid-node');
+const START_MS = 60_000;
+/** Chromium drops requests when an interface of the machine comes or goes, as engines make them. */
+const NETWORK_CHANGED = 'ERR_NETWORK_CHANGED';
+const PAGE_MS = 60_000;
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** Probes until there is an answer. */
+export async function until<T>(what: string, ms: number, probe: () => Promise<T | undefined>): Promise<T> {
+  for (const end = Date.now() + ms; ; ) {
+    const found = await probe().catch(() => undefined);
+    if (found !== undefined) return found;
+    if (Date.now() > end) throw new Error(`timed out after ${ms / 1000} s: ${what}`);
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
+export class Node {
+  private constructor(readonly url: string, readonly process: ChildProcess, private readonly folder: string) {}
+
+  /** Starts a development chain on a port of its own. */
+  static async start(port: number, ...args: string[]): Promise<Node> {
+    return Node.of(['--dev', ...args], port);
+  }
+
+  /** Starts a development chain with another genesis. */
+  static async startOther(port: number): Promise<Node> {
+    const folder = mkdtempSync(join(tmpdir(), 'explorer-'));
+    try {
+      const { stdout } = await promisify(execFile)(PROGRAM, ['export-chain-spec', '--chain', 'dev'], { maxBuffer: 2 ** 26 });
+      const spec = JSON.parse(stdout) as { genesis: { runtimeGenesis: { patch: { clock: { price: number } } } } };
+      spec.genesis.runtimeGenesis.patch.clock.price += 1;
+      writeFileSync(join(folder, 'other.json'), JSON.stringify(spec));
+      return await Node.of(['--chain', join(folder, 'other.json'), '--alice', '--validator', '--force-authoring', '--unsafe-force-node-key-generation'], port);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  private static async of(chain: string[], port: number): Promise<Node> {
+    if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} isn't there: run make build, or name its folder in PROGRAMS`);
+    const folder = mkdtempSync(join(tmpdir(), 'explorer-'));
+    const ports = ['--rpc-port', `${port}`, '--port', `${port + 30_000}`];
+    const child = spawn(PROGRAM, [...chain, '--base-path', folder, ...ports, '--no-prometheus', '--rpc-cors', 'all'], { stdio: 'ignore' });
+    const node = new Node(`ws://127.0.0.1:${port}`, child, folder);
+    try {
+      await until(`${node.url} to answer`, START_MS, async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok || undefined);
+    } catch (error) {
+      await node.end();
+      throw error;
+    }
+    return node;
+  }
+
+  async end(): Promise<void> {
+    await ended(this.process, 'SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((done) => child.once('exit', done));
+  child.kill(signal);
+  await gone;
+}
+
+export interface Seeded {
+  farm: number;
+  twins: { farmer: number; tenant: number; broke: number };
+  nodes: number[];
+  /** A transaction that failed. */
+  refused: { block: string; index: number };
+  contracts: Record<'web' | 'missing' | 'hostile' | 'secret' | 'cancelled' | 'broken' | 'lean', number>;
+}
+
+export interface Seeder {
+  grid: Seeded;
+  end(): Promise<void>;
+}
+
+/** Fills a chain; its nodes send heartbeats until the end. */
+export async function seed(url: string): Promise<Seeder> {
+  const child = spawn(process.execPath, [join(ROOT, 'explorer/tests/seed.mjs'), url], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const line = await new Promise<string>((done, fail) => {
+    createInterface({ input: child.stdout }).once('line', done);
+    child.once('exit', (code) => fail(new Error(`seed.mjs ended with ${code}`)));
+  });
+  return { grid: JSON.parse(line) as Seeded, end: () => ended(child, 'SIGTERM') };
+}
+
+/** Copies the nodes of a seeded chain until there are so many. */
+export async function simulate(url: string, nodes: number): Promise<void> {
+  await promisify(execFile)(process.execPath, [join(ROOT, 'explorer/tests/simulate.mjs'), url, `${nodes}`]);
+}
+
+export class Explorer {
+  private constructor(private readonly server: PreviewServer, readonly browser: Browser, readonly origin: string) {}
+
+  static async start(): Promise<Explorer> {
+    if (!existsSync(CHROMIUM)) {
+      throw new Error(`${CHROMIUM} isn't there: apt-get install --no-install-recommends chromium fonts-dejavu-core, or name it in CHROMIUM`);
+    }
+    const root = join(ROOT, 'explorer');
+    const server = await preview({ root, logLevel: 'silent', preview: { port: 0, host: '127.0.0.1' } });
+    const address = server.httpServer.address();
+    if (!address || typeof address === 'string') throw new Error('the server has no port');
+    const browser = await chromium.launch({ executablePath: CHROMIUM });
+    return new Explorer(server, browser, `http://127.0.0.1:${address.port}`);
+  }
+
+  /** A page with its own storage; `problems` gets what the console, the page and other hosts' requests say. */
+  async page(endpoint: string, { width = 1440, theme = 'light' as 'light' | 'dark' } = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
+    const context = await this.browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme });
+    const page = await context.newPage();
+    // Other work may share the machine.
+    page.setDefaultTimeout(PAGE_MS);
+    const problems: string[] = [];
+    page.on('console', (message) => message.type() === 'error' && !message.text().includes(NETWORK_CHANGED) && problems.push(message.text()));
+    page.on('pageerror', (error) => problems.push(String(error)));
+    page.on('request', (request) => {
+      if (!request.url().startsWith(this.origin) && request.url() !== 'about:blank') problems.push(`request to ${request.url()}`);
+    });
+    const open = async (path: string): Promise<void> => {
+      // Another hash alone would leave the old page in place until the new one is there.
+      await page.goto('about:blank');
+      // What a changed network has dropped is loaded once more.
+      page.once('requestfailed', (request) => void (request.failure()?.errorText.includes(NETWORK_CHANGED) && page.reload().catch(() => undefined)));
+      await page.goto(`${this.origin}/?endpoint=${endpoint}#${path}`);
+      await page.waitForSelector('h1');
+    };
+    return { page, problems, open };
+  }
+
+  async end(): Promise<void> {
+    await this.browser.close();
+    await this.server.close();
+  }
+}
+
+/** Waits until nothing on the page is being read. */
+export const settled = (page: Page): Promise<unknown> =>
+  page.waitForFunction(() => document.querySelector('h1') && !document.querySelector('.loading'), undefined, { timeout: 30_000 });
+
+/** What axe finds on the page. */
+export async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }> } };
+    const { violations } = await axe.run();
+    return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)} ${nodes[0]?.failureSummary}`);
+  });
+}
