@@ -32,8 +32,8 @@ use std::{
 };
 use tfgrid_primitives::{
     FailureCode, Features, Resources,
-    report::MAX_GPUS,
     net::Subnet,
+    report::MAX_GPUS,
     units::{GIB, MIB},
 };
 

@@ -141,7 +141,10 @@ fn secrets(deployment: &Deployment) -> Vec<String> {
 fn machines(deployment: &Deployment) -> impl Iterator<Item = &Zmachine> {
     deployment.workloads.iter().filter_map(|workload| match &workload.data {
         WorkloadData::Zmachine(machine) => Some(machine),
-        WorkloadData::Zmount(_) | WorkloadData::Volume(_) | WorkloadData::Zlogs(_) | WorkloadData::Network(_) => None,
+        WorkloadData::Zmount(_)
+        | WorkloadData::Volume(_)
+        | WorkloadData::Zlogs(_)
+        | WorkloadData::Network(_) => None,
     })
 }
 

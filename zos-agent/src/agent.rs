@@ -10,6 +10,7 @@ use crate::{
         dockerd::OwnEngine,
         firewall::{self, Firewall},
         machine::{DockerMachines, EngineChoice},
+        name_servers,
         network::PrivateNetworks,
         pool::{PoolPlace, Pools},
         volume::PoolVolumes,
@@ -89,7 +90,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     if !matches!(pools.hdd, Some(Err(_))) {
         host::capacity(pools.offered()?, &capacity)?;
     }
-    let dns = args.dns.iter().map(ToString::to_string).collect();
+    let dns = name_servers::choose(&args.dns, Path::new("/")).await;
     let mut choice = place.engine_choice().unwrap_or_else(|| {
         let own = OwnEngine::new(data, &pool, &node_key, args.registries.mirrors.clone());
         let choice = EngineChoice { socket: own.socket(), any: false, private_registries: false };
@@ -98,14 +99,14 @@ pub async fn run(args: RunArgs) -> Result<()> {
     });
     choice.private_registries |= args.registries.allow_private;
     let gpus = Gpus::open(Path::new("/"), capacity.apply(Resources::ZERO).gpu)?;
-    let machines = DockerMachines::new(choice, pool.clone(), &node_key, dns).with_gpus(gpus);
+    let machines = DockerMachines::new(choice, pool.clone(), &node_key, &dns).with_gpus(gpus);
     let machines = Arc::new(machines);
-    let networks = Arc::new(PrivateNetworks::new(&node_key, args.dns.clone(), program()?));
+    let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program()?));
     let drivers = Drivers {
         machines: machines.clone(),
         networks: networks.clone(),
         volumes: Arc::new(PoolVolumes::new(pools.clone())),
-        firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone())),
+        firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone(), dns)),
     };
     let self_test =
         SelfTest { machines: &machines, volumes: &*drivers.volumes, firewall: &*drivers.firewall };
@@ -263,7 +264,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
             (choice, Some(tokio::spawn(own.clone().run())))
         }
     };
-    let machines = DockerMachines::new(choice, pool.clone(), &node_key, Vec::new());
+    let machines = DockerMachines::new(choice, pool.clone(), &node_key, &[]);
     let removed = purge_workloads(&machines).await;
     if let Some(keeping) = keeping {
         keeping.abort();

@@ -55,7 +55,7 @@ use zos_agent::{
         MachineDriver, MachineSpec, MachineState, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec,
         WorkloadId,
         dockerd::OwnEngine,
-        firewall::{self, Firewall as AgentFirewall},
+        firewall::Firewall as AgentFirewall,
         machine::{DockerMachines, EngineChoice},
         network::PrivateNetworks,
         pool::{Pool, PoolFault, PoolPlace, Pools},
@@ -106,7 +106,7 @@ impl Firewall {
     }
 
     async fn install_with(registries: &Registries) -> Self {
-        firewall::install(false, registries).await.unwrap();
+        AgentFirewall::new(false, registries.clone(), Vec::new()).ensure().await.unwrap();
         Self
     }
 }
@@ -131,7 +131,7 @@ impl Host {
         let socket = own.socket();
         let node_key = rand::random();
         let choice = EngineChoice { socket: socket.clone(), any: false, private_registries: true };
-        let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, vec!["1.1.1.1".into()]));
+        let machines = Arc::new(DockerMachines::new(choice, pool.clone(), &node_key, &[[1, 1, 1, 1].into()]));
         let mut tasks = vec![tokio::spawn(own.run())];
         let begun = Instant::now();
         while let Err(error) = machines.ready().await {
@@ -230,7 +230,7 @@ impl Drop for Host {
             task.abort();
         }
         let choice = EngineChoice { socket: self.socket.clone(), any: true, private_registries: true };
-        let machines = DockerMachines::new(choice, self.pool.clone(), &self.node_key, Vec::new());
+        let machines = DockerMachines::new(choice, self.pool.clone(), &self.node_key, &[]);
         let purge = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(machines.purge())
@@ -995,7 +995,7 @@ async fn tenants_images_come_from_public_addresses_alone() {
 
     let _firewall = Firewall::install_with(&Registries::default()).await;
     let choice = EngineChoice { socket: host.socket.clone(), any: false, private_registries: false };
-    let strict = DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new());
+    let strict = DockerMachines::new(choice, host.pool.clone(), &host.node_key, &[]);
     let mut places = vec![places[0].clone(), places[1].clone(), places[4].clone()];
     // Where the machine's own name is in /etc/hosts, it stands for a name server's answer.
     let name = fs::read_to_string("/etc/hostname").unwrap_or_default();
@@ -1183,6 +1183,8 @@ struct Internet {
 
 impl Internet {
     const ADDRESS: &str = "11.22.33.2";
+    /// An address of the farm's own network.
+    const PRIVATE: &str = "192.168.77.2";
 
     /// With web servers at these ports.
     fn with_servers(ports: &[u16]) -> Self {
@@ -1195,8 +1197,10 @@ impl Internet {
         for command in [
             format!("ip link add zt-host type veth peer name zt-far netns {pid}"),
             "ip addr add 11.22.33.1/30 dev zt-host".into(),
+            "ip addr add 192.168.77.1/30 dev zt-host".into(),
             "ip link set zt-host up".into(),
             format!("{inside} ip addr add {}/30 dev zt-far", Self::ADDRESS),
+            format!("{inside} ip addr add {}/30 dev zt-far", Self::PRIVATE),
             format!("{inside} ip link set zt-far up"),
         ] {
             assert!(words(&command).status().unwrap().success(), "{command}");
@@ -1281,8 +1285,28 @@ async fn tenants_send_mail_only_where_the_farmer_lets_them() {
         |port: &str| succeeds(&host.socket, &["exec", &name, "/bin/nc", "-w", "2", Internet::ADDRESS, port]);
     wait_until("the web server to be reached", || reaches("80"));
     assert!(!reaches("25"));
-    firewall::install(true, &any_registry()).await.unwrap();
+    AgentFirewall::new(true, any_registry(), Vec::new()).ensure().await.unwrap();
     wait_until("the mail server to be reached", || reaches("25"));
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn machines_ask_the_farms_name_servers_for_names_only() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let _firewall = Firewall::install().await;
+    let _farm = Internet::with_servers(&[53, 80]);
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let name = host.name(&web.id);
+    let reaches = |address: &str, port: &str| {
+        succeeds(&host.socket, &["exec", &name, "/bin/nc", "-w", "2", address, port])
+    };
+    wait_until("the internet to be reached", || reaches(Internet::ADDRESS, "53"));
+    assert!(!reaches(Internet::PRIVATE, "53"));
+    let name_server = Internet::PRIVATE.parse().unwrap();
+    AgentFirewall::new(false, any_registry(), vec![name_server]).ensure().await.unwrap();
+    wait_until("the name server to be reached", || reaches(Internet::PRIVATE, "53"));
+    assert!(!reaches(Internet::PRIVATE, "80"));
 }
 
 #[tokio::test]
@@ -1531,7 +1555,7 @@ async fn a_gpu_belongs_to_one_machine_until_that_is_removed() {
     let registry = Registry::start(&host);
     let (root, _cards) = system_with_gpus();
     let choice = EngineChoice { socket: host.socket.clone(), any: false, private_registries: true };
-    let machines = DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new())
+    let machines = DockerMachines::new(choice, host.pool.clone(), &host.node_key, &[])
         .with_gpus(Gpus::open(root.path(), 2).unwrap());
     let (mut first, mut second) = (
         host.prepared(&registry.image, &["/bin/sleep", "1000"]).await,
@@ -1736,7 +1760,7 @@ async fn an_engine_that_is_not_fit_runs_machines_only_if_told() {
     let mut host = Host::new().await;
     let machines = |any| {
         let choice = EngineChoice { socket: stock.socket.clone(), any, private_registries: any };
-        Arc::new(DockerMachines::new(choice, host.pool.clone(), &host.node_key, Vec::new()))
+        Arc::new(DockerMachines::new(choice, host.pool.clone(), &host.node_key, &[]))
     };
     let (careful, careless) = (machines(false), machines(true));
     let begun = Instant::now();
@@ -1896,7 +1920,7 @@ async fn a_folder_on_btrfs_can_be_the_pool() {
 async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
-    let firewall = AgentFirewall::new(false, any_registry());
+    let firewall = AgentFirewall::new(false, any_registry(), Vec::new());
     let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
     let names = format!("reference=zos.invalid/*/{}-*", ContractId::MAX);
     let images = || host.docker(&["image", "ls", "--quiet", "--filter", &names]);
@@ -1914,7 +1938,7 @@ async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
 async fn a_self_test_removes_what_a_killed_one_has_left() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
-    let firewall = AgentFirewall::new(false, any_registry());
+    let firewall = AgentFirewall::new(false, any_registry(), Vec::new());
     let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
     let runs = async {
         let begun = Instant::now();
@@ -2031,7 +2055,7 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
             Vec::new(),
             env!("CARGO_BIN_EXE_zos-agent").into(),
         )),
-        firewall: Arc::new(AgentFirewall::new(false, any_registry())),
+        firewall: Arc::new(AgentFirewall::new(false, any_registry(), Vec::new())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
     let timing = Timing { await_chain: Duration::ZERO, ..Timing::default() };

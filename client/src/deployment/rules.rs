@@ -4,8 +4,9 @@
 use super::{
     CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface, LogOutput,
     MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES, Mount, Network,
-    Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData, Zlogs,
-    Zmachine, addresses, default_internet, default_path, default_rootfs, default_start_seconds, json::Cursor,
+    Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData,
+    Zlogs, Zmachine, addresses, default_internet, default_path, default_rootfs, default_start_seconds,
+    json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use ipnet::Ipv4Net;
@@ -562,7 +563,8 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
             match named(&mount.name) {
                 Some(WorkloadData::Volume(_)) => continue,
                 Some(WorkloadData::Zmount(_)) => {}
-                Some(WorkloadData::Zmachine(_) | WorkloadData::Zlogs(_) | WorkloadData::Network(_)) | None => {
+                Some(WorkloadData::Zmachine(_) | WorkloadData::Zlogs(_) | WorkloadData::Network(_))
+                | None => {
                     let message = format!("{:?} isn't a zmount or volume of this deployment", mount.name);
                     return Err(invalid_at(path, message));
                 }

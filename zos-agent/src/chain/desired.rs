@@ -129,12 +129,7 @@ impl Target {
     }
 }
 
-fn parse(
-    contract: &Contract,
-    version: &Version,
-    text: &[u8],
-    key: &SealKey,
-) -> Result<Workloads, Rejection> {
+fn parse(contract: &Contract, version: &Version, text: &[u8], key: &SealKey) -> Result<Workloads, Rejection> {
     let deployment = Deployment::parse(text)?;
     let secrets = deployment.open_secrets(key)?;
     deployment.check_fits(&version.reserved)?;

@@ -9,6 +9,7 @@ use crate::{
     drivers::{
         dockerd, firewall,
         machine::{Connection, EngineChoice},
+        name_servers,
         pool::{self, MountedPool, PoolFault, PoolPlace},
         uplink,
     },
@@ -17,7 +18,12 @@ use crate::{
     store::{DataLock, Store},
 };
 use anyhow::{Result, anyhow};
-use std::{path::Path, time::Duration};
+use futures::future::join_all;
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{PublicKey, report::Gpu, units::GIB};
 use tokio::time::timeout;
@@ -147,7 +153,15 @@ pub async fn hardware() -> Vec<Finding> {
         Ok(mtu) => Finding::note("uplink", format!("packets of at most {mtu} bytes")),
         Err(error) => Finding::unknown("uplink", error),
     });
+    findings.extend(join_all(name_servers::of_host(Path::new("/")).into_iter().map(name_server)).await);
     findings
+}
+
+async fn name_server(server: IpAddr) -> Finding {
+    let answer = name_servers::test(SocketAddr::new(server, name_servers::PORT)).await;
+    let text =
+        answer.map_or_else(|why| format!("machines aren't to ask it: {why:#}"), |()| "it answers".into());
+    Finding::note(format!("name server {server}"), text)
 }
 
 #[cfg(test)]

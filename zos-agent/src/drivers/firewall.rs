@@ -4,13 +4,17 @@
 
 use super::{
     DriverError, FirewallDriver,
+    name_servers::PORT,
     registries::Registries,
     tools::{Tool, run, run_with_input},
 };
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
-use std::{fs, net::Ipv4Addr};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr},
+};
 use tfgrid_primitives::net::{GLOBAL_UNICAST_IPV6, NOT_PUBLIC_IPV4, NOT_PUBLIC_IPV6};
 use tokio::sync::OnceCell;
 use tracing::{info, warn};
@@ -36,6 +40,7 @@ table inet zos {
         iifname "zb*" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
         # A machine may ping its gateway, and is told of no other address of this host.
         iifname "zb*" meta l4proto { icmp, ipv6-icmp } fib daddr . iif type local accept
+        NAME_SERVERS
         iifname "zb*" drop
     }
     chain forward {
@@ -47,6 +52,7 @@ table inet zos {
         # The engine isolates bridges from each other; traffic within one bridge is its tenant's own.
         iifname "zb*" oifname "zb*" accept
         iifname "zb*" ct state established,related accept
+        NAME_SERVERS
         iifname "zb*" ip daddr { NOT_PUBLIC_V4 } drop
         iifname "zb*" ip6 daddr != PUBLIC_V6 drop
         iifname "zb*" ip6 daddr { NOT_PUBLIC_V6 } drop
@@ -63,8 +69,13 @@ table inet zos {
 const NO_MAIL: &str = r#"iifname "zb*" tcp dport 25 reject with tcp reset"#;
 
 /// The rules, with the networks that aren't on the internet.
-fn rules(allow_smtp: bool, fetches: &str) -> String {
+fn rules(allow_smtp: bool, name_servers: &[IpAddr], fetches: &str) -> String {
+    let asks = name_servers.iter().map(|server| {
+        let family = if server.is_ipv4() { "ip" } else { "ip6" };
+        format!(r#"iifname "zb*" {family} daddr {server} meta l4proto {{ tcp, udp }} th dport {PORT} accept"#)
+    });
     RULES
+        .replace("NAME_SERVERS", &asks.collect::<Vec<_>>().join("\n        "))
         .replace("FETCHES", fetches)
         .replace("LINKS", &LINKS.to_string())
         .replace("NOT_PUBLIC_V4", &NOT_PUBLIC_IPV4.map(|network| network.to_string()).join(", "))
@@ -78,18 +89,25 @@ fn rules(allow_smtp: bool, fetches: &str) -> String {
 pub struct Firewall {
     allow_smtp: bool,
     registries: Registries,
+    name_servers: Vec<IpAddr>,
     /// Set once the rules of an earlier start are replaced.
     installed: OnceCell<()>,
 }
 
 impl Firewall {
-    /// Sets nothing yet. With `allow_smtp` tenants can reach mail servers; the node's engine reaches `registries`.
-    pub fn new(allow_smtp: bool, registries: Registries) -> Self {
-        Self { allow_smtp, registries, installed: OnceCell::new() }
+    /// Sets nothing yet. With `allow_smtp` tenants can reach mail servers; the node's engine reaches `registries`, and
+    /// tenants these name servers, wherever they are.
+    pub fn new(allow_smtp: bool, registries: Registries, name_servers: Vec<IpAddr>) -> Self {
+        Self { allow_smtp, registries, name_servers, installed: OnceCell::new() }
     }
 
     async fn install(&self) -> Result<()> {
-        install(self.allow_smtp, &self.registries).await
+        let rules = rules(self.allow_smtp, &self.name_servers, &self.registries.rules().await);
+        run_with_input(&NFT, &["-f", "-"], &rules)
+            .await
+            .context("can't install the firewall rules that keep tenants from this host")?;
+        info!("firewall rules keep tenants from this host and its network");
+        Ok(())
     }
 }
 
@@ -111,19 +129,6 @@ impl FirewallDriver for Firewall {
 pub(crate) async fn is_installed() -> bool {
     let words: Vec<&str> = ["list"].into_iter().chain(TABLE.split(' ')).collect();
     run(&NFT, &words).await.is_ok_and(|rules| rules.contains(r#"iifname "zb*" drop"#))
-}
-
-/// Installs the rules, or replaces those of an earlier start. With `allow_smtp` tenants can reach mail servers; the
-/// node's engine reaches `registries`.
-///
-/// # Errors
-/// If `nft` fails. Workloads must not run then: they would reach services of this host.
-pub async fn install(allow_smtp: bool, registries: &Registries) -> Result<()> {
-    run_with_input(&NFT, &["-f", "-"], &rules(allow_smtp, &registries.rules().await))
-        .await
-        .context("can't install the firewall rules that keep tenants from this host")?;
-    info!("firewall rules keep tenants from this host and its network");
-    Ok(())
 }
 
 /// Removes the rules, unless another agent on this machine has tenants.

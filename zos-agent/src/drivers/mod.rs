@@ -9,6 +9,7 @@ pub mod fake;
 pub mod firewall;
 mod limits;
 pub mod machine;
+pub mod name_servers;
 pub mod network;
 pub mod pool;
 pub mod registries;

@@ -2,7 +2,7 @@
 //! Which registries a node fetches images from: by default none with private addresses, which the node reaches and its
 //! tenants must not.
 
-use super::dockerd::GROUP;
+use super::{dockerd::GROUP, name_servers};
 use clap::Args;
 use std::{
     fs, io,
@@ -75,12 +75,12 @@ impl Registries {
                 Err(error) => warn!("can't find the registry mirror {url}, which is of no use now: {error}"),
             }
         }
-        rules(&name_servers(&fs::read_to_string(RESOLV_CONF).unwrap_or_default()), &mirrors)
+        rules(&name_servers::listed(&fs::read_to_string(RESOLV_CONF).unwrap_or_default()), &mirrors)
     }
 }
 
 fn rules(name_servers: &[IpAddr], mirrors: &[SocketAddr]) -> String {
-    let name_servers = name_servers.iter().map(|address| SocketAddr::from((*address, 53)));
+    let name_servers = name_servers.iter().map(|address| SocketAddr::from((*address, name_servers::PORT)));
     let exceptions = name_servers.chain(mirrors.iter().copied()).map(|to| {
         let family = if to.is_ipv4() { "ip" } else { "ip6" };
         format!("{family} daddr {} tcp dport {} return\n        ", to.ip(), to.port())
@@ -88,16 +88,6 @@ fn rules(name_servers: &[IpAddr], mirrors: &[SocketAddr]) -> String {
     RULES
         .replace("GROUP", &GROUP.to_string())
         .replace("EXCEPTIONS", exceptions.collect::<String>().trim_end())
-}
-
-/// Addresses of the host's name servers.
-fn name_servers(resolv_conf: &str) -> Vec<IpAddr> {
-    let words = resolv_conf.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let address = |words: Vec<&str>| match words[..] {
-        ["nameserver", address, ..] => address.split('%').next()?.parse().ok(),
-        _ => None,
-    };
-    words.filter_map(address).collect()
 }
 
 /// Host and port of a mirror's URL.

@@ -17,15 +17,7 @@ use anyhow::Error;
 use futures::{Stream, StreamExt};
 use iroh::endpoint::RecvStream;
 use rustix::process::Signal;
-use std::{
-    collections::BTreeMap,
-    future::pending,
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::pending, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tfgrid_client::peer::{
     frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
     protocol::{

@@ -67,7 +67,7 @@ impl Host {
     /// Drivers of an agent that has just started.
     fn new_agent(&self) -> DockerMachines {
         let choice = EngineChoice { socket: self.socket.clone(), any: false, private_registries: true };
-        DockerMachines::new(choice, self.pool.clone(), &self.node_key, vec!["1.1.1.1".into()])
+        DockerMachines::new(choice, self.pool.clone(), &self.node_key, &[[1, 1, 1, 1].into()])
     }
 
     /// Makes the step until it succeeds.

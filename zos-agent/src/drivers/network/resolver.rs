@@ -6,7 +6,10 @@ use super::{
     namespace::{path, within},
     table::{FILE, Found, Table},
 };
-use crate::store::Store;
+use crate::{
+    drivers::name_servers::{self, PORT},
+    store::Store,
+};
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use clap::Args;
@@ -37,7 +40,6 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-const PORT: u16 = 53;
 /// How often the names are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Limit for the answer of another name server, after which the next one is asked.
@@ -48,7 +50,6 @@ const IDLE: Duration = Duration::from_secs(10);
 const RESPONSES: usize = 32;
 /// Limit of questions of one network that other name servers are asked at the same time.
 const MAX_ASKED: usize = 64;
-const MAX_MESSAGE_BYTES: usize = u16::MAX as usize;
 
 /// Options of the resolver.
 #[derive(Debug, Args)]
@@ -168,21 +169,17 @@ impl Handler {
 /// Asks another name server in the way in which the machine has asked.
 async fn ask(server: SocketAddr, request: &Request) -> Result<Message> {
     let question = request.as_slice();
-    let mut bytes = vec![0; MAX_MESSAGE_BYTES];
-    let length = if request.protocol() == Protocol::Udp {
-        let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-        let socket = UdpSocket::bind((any, 0)).await?;
-        socket.connect(server).await?;
-        socket.send(question).await?;
-        socket.recv(&mut bytes).await?
+    let answer = if request.protocol() == Protocol::Udp {
+        name_servers::ask(server, question).await?
     } else {
         let mut stream = TcpStream::connect(server).await?;
         let length = u16::try_from(question.len())?;
         stream.write_all(&[&length.to_be_bytes(), question].concat()).await?;
-        let length = usize::from(stream.read_u16().await?);
-        stream.read_exact(&mut bytes[..length]).await?
+        let mut answer = vec![0; stream.read_u16().await?.into()];
+        stream.read_exact(&mut answer).await?;
+        answer
     };
-    let message = Message::from_vec(&bytes[..length])?;
+    let message = Message::from_vec(&answer)?;
     ensure!(message.metadata.id == request.metadata.id, "the answer is to another question");
     Ok(message)
 }
