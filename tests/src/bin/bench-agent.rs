@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{
     env, fs,
-    process::{Command, ExitCode},
+    process::Command,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -36,20 +36,10 @@ const RUN_LIMIT: Duration = Duration::from_secs(900);
 /// More than is used: what a contract may use at least adds up.
 const CAPACITY: &str = "cru=1000,mru=32GiB,sru=20GiB";
 
-fn main() -> ExitCode {
+fn main() -> Result<()> {
     if asks_for_help(HELP) {
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-agent: failed  {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn measure() -> Result<()> {
     let counts: Vec<usize> =
         env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>().context(HELP)?;
     let (count, most) = match counts[..] {

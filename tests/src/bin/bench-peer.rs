@@ -11,7 +11,6 @@ use serde_json::json;
 use std::{
     env, fs,
     net::Ipv4Addr,
-    process::ExitCode,
     time::{Duration, Instant},
 };
 use tfgrid_client::{
@@ -22,7 +21,7 @@ use tfgrid_client::{
     },
     primitives::ContractId,
 };
-use tfgrid_tests::{Grid, MIB, Options, Steps, asks_for_help, on_a_grid};
+use tfgrid_tests::{Forwarded, Grid, MIB, Options, Steps, asks_for_help, on_a_grid, page_deployment};
 use tokio::{
     io::{AsyncReadExt, copy, sink},
     net::{TcpListener, TcpStream},
@@ -42,6 +41,8 @@ const TRANSFERS: usize = 5;
 /// Times that output is asked for.
 const READS: usize = 21;
 const KEYSTROKES: usize = 100;
+/// Web servers that are deployed one after another.
+const PAGES: usize = 11;
 /// Bytes that the plain stream is given at a time, as `forward` is.
 const PIECE_BYTES: usize = 64 * 1024;
 /// As many as a node gives to one device, with some room.
@@ -51,20 +52,10 @@ const PORT: u16 = 9000;
 const ALPN: &[u8] = b"tfgrid/bench/1";
 const LIMIT: Duration = Duration::from_secs(120);
 
-fn main() -> ExitCode {
+fn main() -> Result<()> {
     if asks_for_help(HELP) {
-        return ExitCode::SUCCESS;
+        return Ok(());
     }
-    match measure() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-peer: failed  {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn measure() -> Result<()> {
     let mib = match &env::args().skip(1).collect::<Vec<_>>()[..] {
         [] => 256,
         [mib] => mib.parse().context(HELP)?,
@@ -72,6 +63,7 @@ fn measure() -> Result<()> {
     };
     let options = Options { ignores_others: true, ..Options::default() };
     on_a_grid("bench-peer", options, &Steps::silent(), |grid| {
+        pages(grid)?;
         // Followers of one contract are limited.
         let contracts = [deploy(grid, mib)?, deploy(grid, mib)?];
         let bytes = mib * MIB;
@@ -95,6 +87,30 @@ fn measure() -> Result<()> {
             bench.followers("logs", || Ask::Logs(logs(true))).await
         })
     })
+}
+
+/// From the start of `threebot deploy` to a page that `threebot forward` has brought, as a user would do it.
+fn pages(grid: &Grid) -> Result<()> {
+    let (user, node) = (&grid.user, grid.node.to_string());
+    let file = grid.run().folder().join("page.json");
+    fs::write(&file, page_deployment(&grid.image, 1).to_string())?;
+    let file = file.display().to_string();
+    let (mut deployed, mut fetched) = (Vec::new(), Vec::new());
+    for _ in 0..PAGES {
+        let begun = Instant::now();
+        let contract = user.threebot(&["deploy", "-f", &file, "--node", &node])?["contract"].to_string();
+        deployed.push(milliseconds(begun));
+        let page = Forwarded::open(user, &contract, "0:web:80")?.page()?;
+        fetched.push(milliseconds(begun));
+        ensure!(!page.is_empty(), "the page is empty");
+        user.threebot(&["cancel", &contract, "--yes"])?;
+    }
+    println!(
+        "deploy, {PAGES} times: p50 {:.1} s to the end of the command, {:.1} s to a page through forward",
+        median(deployed) / 1_000.0,
+        median(fetched) / 1_000.0
+    );
+    Ok(())
 }
 
 /// Deploys a machine that writes a line, and sends so much to each that connects.

@@ -6,17 +6,16 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    net::SocketAddr,
+    io::Write,
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 use tfgrid_client::peer::{
     Device, NodePeer, PeerError,
     protocol::{Ask, FailedCode, Logs},
 };
-use tfgrid_tests::{GREETING, Grid, Person, Site, binary, get, text, wait_for};
+use tfgrid_tests::{Forwarded, GREETING, Grid, Person, Site, binary, text, wait_for};
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// What goes through programs and files.
@@ -204,39 +203,4 @@ fn run(user: &Person, args: &[&str], input: &str) -> Result<Output> {
     // Dropped at once: it reads to the end.
     child.stdin.take().context("threebot has no stdin")?.write_all(input.as_bytes())?;
     Ok(child.wait_with_output()?)
-}
-
-/// A forwarded port, until it is dropped.
-pub struct Forwarded {
-    process: Child,
-    pub local: SocketAddr,
-}
-
-impl Forwarded {
-    pub fn open(user: &Person, contract: &str, ports: &str) -> Result<Self> {
-        let mut command = user.command()?;
-        let mut process =
-            command.args(["--json", "forward", contract, ports]).stdout(Stdio::piped()).spawn()?;
-        let mut line = String::new();
-        let output = process.stdout.take().context("threebot has no stdout")?;
-        BufReader::new(output).read_line(&mut line)?;
-        let Ok(told) = serde_json::from_str::<Value>(&line) else {
-            process.kill()?;
-            bail!("forward printed {line:?}");
-        };
-        let local = text(&told["local"])?.parse()?;
-        Ok(Self { process, local })
-    }
-
-    pub fn page(&self) -> Result<String> {
-        get(self.local, "/")
-    }
-}
-
-impl Drop for Forwarded {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -3,8 +3,7 @@
 //! An owner with a laptop behind a router, and a node on the other side of it.
 
 use crate::peer::{
-    COPIED, Forwarded, LIMIT, TYPED, ensure_watched, files_are_copied, programs_run, restart, shown,
-    until_state,
+    COPIED, LIMIT, TYPED, ensure_watched, files_are_copied, programs_run, restart, shown, until_state,
 };
 use anyhow::{Context, Result, ensure};
 use std::{
@@ -15,7 +14,9 @@ use std::{
     thread,
     time::Duration,
 };
-use tfgrid_tests::{Grid, Nat, Person, Relay, free_port, in_network_of, page_deployment, wait_for};
+use tfgrid_tests::{
+    Forwarded, Grid, Nat, Person, Relay, free_port, in_network_of, page_deployment, wait_for,
+};
 
 /// What goes through the machine's environment, output and page, through what it writes later, and through datagrams.
 const GREETED: &str = "greeted-93ad5e10";

@@ -117,8 +117,9 @@ mod tests {
 
     #[test]
     fn mirrors_and_name_servers_are_exceptions() {
-        let servers =
-            name_servers("search lan\nnameserver 10.0.0.2\nnameserver fe80::1%eth0 # router\nnameserver x\n");
+        let servers = name_servers::listed(
+            "search lan\nnameserver 10.0.0.2\nnameserver fe80::1%eth0 # router\nnameserver x\n",
+        );
         assert_eq!(servers, ["10.0.0.2".parse::<IpAddr>().unwrap(), "fe80::1".parse().unwrap()]);
         let text = rules(&servers, &["192.168.1.5:5000".parse().unwrap()]);
         for line in [
