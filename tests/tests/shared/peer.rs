@@ -2,7 +2,7 @@
 
 //! Owners at the peer endpoint of their node.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
     fs,
@@ -15,7 +15,7 @@ use tfgrid_client::peer::{
     Device, NodePeer, PeerError,
     protocol::{Ask, FailedCode, Logs},
 };
-use tfgrid_tests::{Forwarded, GREETING, Grid, Person, Site, binary, text, wait_for};
+use tfgrid_tests::{Forwarded, GREETING, Grid, Person, Site, binary, wait_for};
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// What goes through programs and files.
