@@ -16,8 +16,8 @@ use tfgrid_client::peer::Device;
 #[derive(Args)]
 pub struct DeviceFile {
     /// File with the secret key of this device; ~/.config/tfgrid-ledger/device.key if it isn't given
-    #[arg(long = "device", env = "TFGRID_DEVICE", value_name = "FILE")]
-    file: Option<PathBuf>,
+    #[arg(long, env = "TFGRID_DEVICE", value_name = "FILE")]
+    device: Option<PathBuf>,
 }
 
 impl DeviceFile {
@@ -55,7 +55,7 @@ impl DeviceFile {
     }
 
     fn path(&self) -> Result<PathBuf> {
-        if let Some(file) = &self.file {
+        if let Some(file) = &self.device {
             return Ok(file.clone());
         }
         let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -74,7 +74,7 @@ mod tests {
     fn a_key_is_made_once_and_read_by_its_user_alone() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("new/device.key");
-        let device = DeviceFile { file: Some(file.clone()) };
+        let device = DeviceFile { device: Some(file.clone()) };
         let error = device.read(true).unwrap_err().to_string();
         assert!(error.contains("threebot device add"), "{error}");
         let made = device.read_or_create(true).unwrap().public();
@@ -88,7 +88,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("device.key");
         fs::write(&file, "not a key").unwrap();
-        let device = DeviceFile { file: Some(file.clone()) };
+        let device = DeviceFile { device: Some(file.clone()) };
         let error = device.read_or_create(true).unwrap_err().to_string();
         assert!(error.contains("64 hex digits") && !error.contains("not a key"), "{error}");
         assert_eq!(fs::read_to_string(file).unwrap(), "not a key");

@@ -11,6 +11,7 @@ use serde_json::json;
 use std::{
     env, fs,
     net::Ipv4Addr,
+    thread::sleep,
     time::{Duration, Instant},
 };
 use tfgrid_client::{
@@ -45,9 +46,11 @@ const KEYSTROKES: usize = 100;
 const PAGES: usize = 11;
 /// Bytes that the plain stream is given at a time, as `forward` is.
 const PIECE_BYTES: usize = 64 * 1024;
-/// As many as a node gives to one device, with some room.
+/// As many as a node gives to one device, and nearly as many streams as it gives to a connection.
 const CONNECTIONS: usize = 4;
 const FOLLOWERS_OF_CONNECTION: usize = 250;
+/// Time between blocks of the development chain.
+const SLOT: Duration = Duration::from_secs(3);
 const PORT: u16 = 9000;
 const ALPN: &[u8] = b"tfgrid/bench/1";
 const LIMIT: Duration = Duration::from_secs(120);
@@ -73,18 +76,14 @@ fn main() -> Result<()> {
         server.spawn(serve(plain, bytes));
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let bench = Bench {
-                grid,
-                contracts,
-                bytes,
-                peer: connect(grid).await?,
-                plain: Plain::connect(address).await?,
-            };
+            let bench =
+                Bench { contracts, bytes, peer: connect(grid).await?, plain: Plain::connect(address).await? };
             bench.throughput().await?;
             bench.first_bytes().await?;
             bench.keystrokes().await?;
-            bench.followers("events", || Ask::Events { follow: true }).await?;
-            bench.followers("logs", || Ask::Logs(logs(true))).await
+            bench.peer.close().await;
+            followers(grid, contracts, "events", || Ask::Events { follow: true }).await?;
+            followers(grid, contracts, "logs", || Ask::Logs(logs(true))).await
         })
     })
 }
@@ -96,7 +95,9 @@ fn pages(grid: &Grid) -> Result<()> {
     fs::write(&file, page_deployment(&grid.image, 1).to_string())?;
     let file = file.display().to_string();
     let (mut deployed, mut fetched) = (Vec::new(), Vec::new());
-    for _ in 0..PAGES {
+    for index in 0..PAGES {
+        // What came before ends with a block. Users come at any time of a slot.
+        sleep(SLOT * index as u32 / PAGES as u32);
         let begun = Instant::now();
         let contract = user.threebot(&["deploy", "-f", &file, "--node", &node])?["contract"].to_string();
         deployed.push(milliseconds(begun));
@@ -133,15 +134,14 @@ fn logs(follow: bool) -> Logs {
     Logs { workload: "m".into(), follow, tail: Some(1), since: None, timestamps: false }
 }
 
-struct Bench<'a> {
-    grid: &'a Grid,
+struct Bench {
     contracts: [ContractId; 2],
     bytes: u64,
     peer: NodePeer,
     plain: Plain,
 }
 
-impl Bench<'_> {
+impl Bench {
     /// What a local program gets from a machine's port, beside what it would get over a plain stream.
     async fn throughput(&self) -> Result<()> {
         let (mut forwarded, mut plain) = (Vec::new(), Vec::new());
@@ -214,32 +214,31 @@ impl Bench<'_> {
         );
         Ok(())
     }
+}
 
-    /// What followers to whom nothing is sent cost in memory.
-    async fn followers(&self, name: &str, ask: impl Fn() -> Ask) -> Result<()> {
-        let before = self.grid.agent.memory_mib()?;
-        let mut peers = Vec::new();
-        // The bench's own connection is one of them.
-        for _ in 1..CONNECTIONS {
-            peers.push(connect(self.grid).await?);
-        }
-        let mut calls: Vec<Call<'_>> = Vec::new();
-        for peer in peers.iter().chain([&self.peer]) {
-            for index in 0..FOLLOWERS_OF_CONNECTION {
-                let mut call = peer.ask(self.contracts[index % 2], ask()).await?;
-                let first = timeout(LIMIT, call.next()).await.context("a follower gets nothing")??;
-                ensure!(first.is_some(), "a follower's stream ends");
-                calls.push(call);
-            }
-        }
-        let after = self.grid.agent.memory_mib()?;
-        println!("{} idle followers of {name}: the agent has {before} MiB, then {after} MiB", calls.len());
-        drop(calls);
-        for peer in peers {
-            peer.close().await;
-        }
-        Ok(())
+/// What followers to whom nothing is sent cost in memory.
+async fn followers(grid: &Grid, contracts: [ContractId; 2], name: &str, ask: impl Fn() -> Ask) -> Result<()> {
+    let before = grid.agent.memory_mib()?;
+    let mut peers = Vec::new();
+    for _ in 0..CONNECTIONS {
+        peers.push(connect(grid).await?);
     }
+    let mut calls: Vec<Call<'_>> = Vec::new();
+    for peer in &peers {
+        for index in 0..FOLLOWERS_OF_CONNECTION {
+            let mut call = peer.ask(contracts[index % 2], ask()).await?;
+            let first = timeout(LIMIT, call.next()).await.context("a follower gets nothing")??;
+            ensure!(first.is_some(), "a follower's stream ends");
+            calls.push(call);
+        }
+    }
+    let after = grid.agent.memory_mib()?;
+    println!("{} idle followers of {name}: the agent has {before} MiB, then {after} MiB", calls.len());
+    drop(calls);
+    for peer in peers {
+        peer.close().await;
+    }
+    Ok(())
 }
 
 async fn connect(grid: &Grid) -> Result<NodePeer> {

@@ -34,6 +34,8 @@ pub fn people_deploy_list_and_cancel(grid: &mut Grid) -> Result<()> {
 
     let deployed = user.threebot(&["deploy", "--file", &file, "--node", &node])?;
     ensure_runs(&deployed)?;
+    // The node says it, before its report is in a block.
+    ensure!(deployed["machines"]["web"]["state"] == "running", "{deployed}");
     let contract = deployed["contract"].to_string();
     let listed = user.threebot(&["ps"])?;
     ensure!(listed["contracts"][0]["contract"] == deployed["contract"], "{listed}");
