@@ -3,6 +3,7 @@
 //! Assembles the node: database and client, network, RPC, and either Aura with GRANDPA or blocks on demand.
 
 use crate::{
+    nodelay,
     rpc::{self, RpcDeps},
     sealing::{self, Sealing, SealingParams},
     types::{Block, FullBackend, FullClient, FullPool, FullSelectChain, Hash, ProposerFactory},
@@ -37,6 +38,7 @@ use sp_runtime::traits::NumberFor;
 use sp_timestamp::InherentDataProvider as TimestampProvider;
 use std::{sync::Arc, time::Duration};
 use substrate_prometheus_endpoint::Registry;
+use tracing::warn;
 
 type GrandpaImport = GrandpaBlockImport<FullBackend, Block, FullClient, FullSelectChain>;
 type GrandpaLink = LinkHalf<Block, FullClient, FullSelectChain>;
@@ -213,7 +215,7 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
     let rpc_deps =
         RpcDeps { client: client.clone(), pool: pool.clone(), sealing: sealing.map(|_| sealing_commands) };
 
-    sc_service::spawn_tasks(SpawnTasksParams {
+    let rpc = sc_service::spawn_tasks(SpawnTasksParams {
         config,
         client,
         backend,
@@ -228,6 +230,9 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
         telemetry: telemetry.as_mut(),
         tracing_execute_block: None,
     })?;
+    if let Err(error) = nodelay::answer_at_once(rpc.listen_addresses()) {
+        warn!("answers of several messages take 40 ms longer than they could: {error}");
+    }
 
     match sealing {
         Some(mode) => consensus.seal(&task_manager, mode, rpc_commands)?,
