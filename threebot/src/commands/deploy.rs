@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot deploy`
 
-use super::event;
+use super::{event, status};
 use crate::{
     cli::Global,
     consent::{Consent, dry_run},
@@ -117,7 +117,9 @@ impl Deploy {
         let mut answer = planned(&session, contract, &plan, started).await?;
         if let Some(status) = told {
             merge(&mut answer.value, json!({ "ready": status.ready, "machines": &status.machines }));
-            answer.text = format!("{}\n{}", answer.text, machines_text(&status));
+            // The chain doesn't know yet how it fares.
+            let rows = [row("contract", &contract.to_string()), row("node", &self.node.to_string())];
+            answer.text = format!("{}\n{}", rows.join("\n"), status::text(&status));
         }
         Ok(answer)
     }
@@ -184,15 +186,6 @@ impl Deploy {
             .holding(deposit, fee, purse)?;
         Ok((plan.with_note(note), call))
     }
-}
-
-/// The machines of a contract, as the node describes them.
-fn machines_text(status: &Status) -> String {
-    let lines = status.machines.iter().map(|(name, machine)| {
-        let ip = machine.ip.map_or_else(String::new, |ip| format!(" at {ip}"));
-        row(name, &format!("{}{ip}, says the node", machine.state))
-    });
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// All about the contract, and the plan that it came from.

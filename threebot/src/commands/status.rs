@@ -23,7 +23,8 @@ impl Status {
     }
 }
 
-fn text(status: &OfContract) -> String {
+/// What the node says of a contract, for people.
+pub fn text(status: &OfContract) -> String {
     let runs = if status.ready { "runs" } else { "doesn't run yet" };
     let mut lines = vec![format!("version {} {runs}", status.version)];
     lines.extend(status.trouble.as_ref().map(|trouble| format!("last try: {trouble}")));
