@@ -2,11 +2,10 @@
 // Measures the explorer in a browser against a development chain with many nodes; prints a table.
 import type { Page } from 'playwright-core';
 import { test } from 'vitest';
-import { Explorer, Node, seed, simulate } from './harness';
+import { Explorer, Node, PORT, seed, simulate } from './harness';
 
 const COUNT = Number(process.env.NODES ?? 10_000);
 const FOLLOW_SECONDS = Number(process.env.FOLLOW_SECONDS ?? 300);
-const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961);
 const RUNS = 5;
 
 test(`the explorer with ${COUNT} nodes`, { timeout: 3_600_000 }, async () => {

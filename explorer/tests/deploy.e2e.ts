@@ -1,62 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calculator, deployment with the test wallet, money and the watch list.
-import { join } from 'node:path';
-import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Explorer, Node, seed, settled, violations, type Seeder } from './harness';
+import { expect, test } from 'vitest';
+import { connect, review, says, setStage, settled, shot, sign, textOf, violations } from './harness';
 
-const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961) + 2;
-const SHOTS = process.env.SCREENSHOTS;
-const FINAL_MS = 25_000;
-
-let node: Node;
-let seeder: Seeder;
-let explorer: Explorer;
-
-beforeAll(async () => {
-  node = await Node.start(PORT);
-  [seeder, explorer] = await Promise.all([seed(node.url), Explorer.start()]);
-});
-
-afterAll(async () => {
-  await explorer?.end();
-  await seeder?.end();
-  await node?.end();
-});
-
-type Options = Parameters<Explorer['page']>[1];
-
-/** Opens a page for one test, and closes it. */
-async function on(path: string, check: (page: Page) => Promise<void>, options: Options = {}): Promise<void> {
-  const { page, problems, open } = await explorer.page(node.url, options);
-  try {
-    await open(path);
-    await settled(page);
-    await check(page);
-    expect(problems).toEqual([]);
-  } finally {
-    await page.context().close();
-  }
-}
-
-const says = (page: Page, text: string, timeout = FINAL_MS): Promise<unknown> =>
-  page.waitForFunction((text) => (document.querySelector('main') as HTMLElement).innerText.includes(text), text, { timeout });
-
-/** Signs with an account of the test wallet. */
-async function connect(page: Page, account: string): Promise<void> {
-  await page.getByRole('button', { name: 'Test wallet' }).click();
-  const value = await page.locator('select[name=account] option', { hasText: account }).getAttribute('value');
-  await page.selectOption('select[name=account]', value);
-  await says(page, 'Balance');
-}
-
-async function sign(page: Page): Promise<void> {
-  await page.getByRole('button', { name: 'Sign and send' }).click();
-}
-
-async function shot(page: Page, name: string): Promise<void> {
-  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
-}
+const stage = setStage();
+const { on } = stage;
 
 test('the calculator shows the parts and the chain’s quote', () =>
   on('/calculator?cru=2&mru=4&sru=50&months=6', async (page) => {
@@ -80,10 +28,10 @@ test('a deployment is planned, signed and watched', () =>
     await says(page, 'It lasts, with this deployment');
     expect(await violations(page)).toEqual([]);
     await shot(page, 'deploy-plan');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'Contracts.create_node_contract');
-    await page.waitForFunction(() => /Fee\s+0\.\d+ TFT/.test((document.querySelector('main') as HTMLElement).innerText));
-    expect(await page.locator('main').innerText()).toContain('"max_usd_rate"');
+    await page.waitForFunction(() => /Fee\s+0\.\d+ TFT/.test(document.querySelector('main')?.innerText ?? ''));
+    expect(await textOf(page)).toContain('"max_usd_rate"');
     expect(await violations(page)).toEqual([]);
     await shot(page, 'deploy-sign');
     await sign(page);
@@ -102,9 +50,9 @@ test('an environment is sealed unless its owner says otherwise', () =>
     await page.locator('input[name=seal]').uncheck();
     await says(page, 'its environment and credentials included');
     await page.locator('input[name=seal]').check();
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, '"Sealed"');
-    expect(await page.locator('main').innerText()).not.toContain('secret-of-bob');
+    expect(await textOf(page)).not.toContain('secret-of-bob');
     await sign(page);
     await says(page, 'How it comes up');
     await page.getByRole('link', { name: 'All about this contract' }).click();
@@ -139,34 +87,34 @@ test('form and JSON are one, with errors at the line, and kept', () =>
 test('a refused call is no success', () =>
   on('/deploy?task=deposit&deposit=4294967295&amount=1', async (page) => {
     await connect(page, '//Bob');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'Billing.deposit');
     await sign(page);
     await says(page, 'The chain refused it:');
-    expect(await page.locator('main').innerText()).not.toContain('Success');
+    expect(await textOf(page)).not.toContain('Success');
   }));
 
 test('a deposit reaches the credit, and can be withdrawn', () =>
   on('/deploy?task=deposit', async (page) => {
     await connect(page, '//Dave');
     await page.fill('input[name=amount]', '1.23456789');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'An amount is a number with at most 7 decimals');
     await page.fill('input[name=amount]', '2.5');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await sign(page);
     await says(page, 'Success: the chain’s event says so.');
     await says(page, '3.50 TFT');
     await page.getByRole('link', { name: 'Withdraw' }).click();
     await page.fill('input[name=amount]', '1000');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'At most 3.5 TFT.');
   }));
 
 test('several contracts are cancelled at once', () =>
   on('/deploy?task=cancel', async (page) => {
     await connect(page, '//Bob');
-    const { hostile, secret } = seeder.grid.contracts;
+    const { hostile, secret } = stage.grid.contracts;
     for (const id of [hostile, secret]) await page.getByLabel(`Contract ${id}`, { exact: true }).check();
     expect(await violations(page)).toEqual([]);
     await page.getByRole('button', { name: 'Cancel 2 contracts' }).click();
@@ -187,27 +135,27 @@ test('the watch list tells what changes, and is kept', () =>
       await page.fill('input[name=id]', String(id));
       await page.getByRole('button', { name: 'Watch', exact: true }).click();
     };
-    await watch('farm', seeder.grid.farm);
-    await watch('twin', seeder.grid.twins.tenant);
+    await watch('farm', stage.grid.farm);
+    await watch('twin', stage.grid.twins.tenant);
     await watch('node', 99);
     await says(page, 'The chain has no node 99.');
     await says(page, 'draining');
     await page.getByRole('button', { name: 'Stop watching Node 99' }).click();
     const reminder = page.waitForEvent('download');
     await page.getByRole('button', { name: 'Reminder for your calendar' }).click();
-    expect((await reminder).suggestedFilename()).toBe(`twin-${seeder.grid.twins.tenant}.ics`);
+    expect((await reminder).suggestedFilename()).toBe(`twin-${stage.grid.twins.tenant}.ics`);
     expect(await violations(page)).toEqual([]);
     await shot(page, 'watch');
     await page.reload();
     await settled(page);
-    await says(page, `Twin ${seeder.grid.twins.tenant}`);
+    await says(page, `Twin ${stage.grid.twins.tenant}`);
     const other = await page.context().newPage();
-    await other.goto(`${page.url().split('#')[0]}#/deploy?cancel=${seeder.grid.contracts.web}`);
+    await other.goto(`${page.url().split('#')[0]}#/deploy?cancel=${stage.grid.contracts.web}`);
     await connect(other, '//Bob');
     await other.getByRole('button', { name: 'Cancel 1 contract' }).click();
     await sign(other);
     await says(other, 'Success');
-    await says(page, `Contract ${seeder.grid.contracts.web}: closed. Its owner cancelled it.`);
+    await says(page, `Contract ${stage.grid.contracts.web}: closed. Its owner cancelled it.`);
   }));
 
 test('the new pages fit a phone, in the dark', async () => {

@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { preview, type PreviewServer } from 'vite';
+import { afterAll, beforeAll, expect } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug');
@@ -18,6 +19,10 @@ const START_MS = 60_000;
 /** Chromium drops requests when an interface of the machine comes or goes, as engines make them. */
 const NETWORK_CHANGED = 'ERR_NETWORK_CHANGED';
 const PAGE_MS = 60_000;
+const FINAL_MS = 25_000;
+const SHOTS = process.env.SCREENSHOTS;
+/** Of the chain of a file's tests: files run one after another. */
+export const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961);
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Probes until there is an answer. */
@@ -109,6 +114,13 @@ export async function simulate(url: string, nodes: number): Promise<void> {
   await promisify(execFile)(process.execPath, [join(ROOT, 'explorer/tests/simulate.mjs'), url, `${nodes}`]);
 }
 
+export interface View {
+  width?: number;
+  theme?: 'light' | 'dark';
+  /** Whether the chain answers: without answers a page goes on reading, and the console says why. */
+  answers?: boolean;
+}
+
 export class Explorer {
   private constructor(private readonly server: PreviewServer, readonly browser: Browser, readonly origin: string) {}
 
@@ -125,7 +137,7 @@ export class Explorer {
   }
 
   /** A page with its own storage; `problems` gets what the console, the page and other hosts' requests say. */
-  async page(endpoint: string, { width = 1440, theme = 'light' as 'light' | 'dark' } = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
+  async page(endpoint: string, { width = 1440, theme = 'light' }: View = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
     const context = await this.browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme });
     const page = await context.newPage();
     // Other work may share the machine.
@@ -147,11 +159,73 @@ export class Explorer {
     return { page, problems, open };
   }
 
+  /** Opens a page for one check, and closes it. */
+  async visit(endpoint: string, path: string, check: (page: Page) => Promise<void>, view: View = {}): Promise<void> {
+    const { page, problems, open } = await this.page(endpoint, view);
+    try {
+      await open(path);
+      if (view.answers !== false) await settled(page);
+      await check(page);
+      if (view.answers !== false) expect(problems).toEqual([]);
+    } finally {
+      await page.context().close();
+    }
+  }
+
   async end(): Promise<void> {
     await this.browser.close();
     await this.server.close();
   }
 }
+
+/** What the tests of a file share: the explorer, and a chain with a seeded grid. */
+export interface Stage {
+  node: Node;
+  grid: Seeded;
+  explorer: Explorer;
+  on(path: string, check: (page: Page) => Promise<void>, view?: View): Promise<void>;
+}
+
+export function setStage(): Stage {
+  const stage = {
+    on: (path, check, view) => stage.explorer.visit(stage.node.url, path, check, view),
+  } as Stage;
+  let seeder: Seeder | undefined;
+  beforeAll(async () => {
+    stage.node = await Node.start(PORT);
+    seeder = await seed(stage.node.url);
+    stage.grid = seeder.grid;
+    stage.explorer = await Explorer.start();
+  });
+  afterAll(async () => {
+    await stage.explorer?.end();
+    await seeder?.end();
+    await stage.node?.end();
+  });
+  return stage;
+}
+
+/** What a page says, its heading included. */
+export const textOf = (page: Page): Promise<string> => page.locator('main').innerText();
+
+export const says = (page: Page, text: string, timeout = FINAL_MS): Promise<unknown> =>
+  page.waitForFunction((text) => document.querySelector('main')?.innerText.includes(text), text, { timeout });
+
+/** A picture of the page, if a folder for it is named. */
+export async function shot(page: Page, name: string): Promise<void> {
+  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Signs with an account of the test wallet. */
+export async function connect(page: Page, account: string): Promise<void> {
+  await page.getByRole('button', { name: 'Test wallet' }).click();
+  const value = await page.locator('select[name=account] option', { hasText: account }).getAttribute('value');
+  await page.selectOption('select[name=account]', value);
+  await says(page, 'Balance');
+}
+
+export const review = (page: Page): Promise<void> => page.getByRole('button', { name: 'Review the call' }).click();
+export const sign = (page: Page): Promise<void> => page.getByRole('button', { name: 'Sign and send' }).click();
 
 /** Waits until nothing on the page is being read. */
 export const settled = (page: Page): Promise<unknown> =>

@@ -29,7 +29,8 @@ async function readNode({ api, opt }: At, { node, resources, ips, rent }: Ask) {
     api.apis.GridApi.node_offer(node, opt),
     rent ? api.apis.GridApi.quote_rent(node, opt) : api.apis.GridApi.quote(node, resources, ips, opt),
   ]);
-  return offer && { offer, rate };
+  const extra = rent ? (offer?.extra_fee ?? 0n) : 0n;
+  return offer && { offer, extra, rate: rate && rate - extra };
 }
 
 export function Cost(props: { query: Query; terms: Read<Terms> }): JSX.Element {
@@ -103,8 +104,8 @@ function Sum(props: SumProps): JSX.Element {
       <><strong><Rate rate={rate()} price={props.price} /></strong>{note() && <p class="muted">{note()}</p>}</>,
     ]);
     if (factor() < 1_000) rows.push([text.discount(decimal(months(), 2), permille(factor())), <Rate rate={(rate() * BigInt(factor())) / 1_000n} price={props.price} />]);
-    const extra = props.found?.offer.extra_fee ?? 0n;
-    if (props.ask.rent && extra > 0n) rows.push([text.extra, <Rate rate={extra} price={props.price} />]);
+    const extra = props.found?.extra ?? 0n;
+    if (extra > 0n) rows.push([text.extra, <Rate rate={extra} price={props.price} />]);
     if (traffic() > 0n) rows.push([text.trafficOnce, <Usd amount={traffic()} price={props.price} />]);
     return rows;
   };
@@ -114,6 +115,7 @@ function Sum(props: SumProps): JSX.Element {
     return quoted > sum ? text.least : text.rented;
   };
   const link = (): string =>
+    props.ask.rent ? new URLSearchParams({ task: 'rent', rent: props.query.get('node') }).toString() :
     new URLSearchParams(['node', 'cru', 'mru', 'sru', 'hru', 'gpu', 'ips'].flatMap((name) => (props.query.get(name) ? [[name, props.query.get(name)]] : []))).toString();
   return (
     <Show when={parts()} fallback={<p class="notice warn">{text.noGpuPrice}</p>}>

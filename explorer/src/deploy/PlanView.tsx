@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-import { A } from '@solidjs/router';
 import { createEffect, createMemo, createSignal, on, Show, type JSX } from 'solid-js';
 import { trafficUsd } from '../calculator/cost';
 import { useChain } from '../chain/connection';
 import { createRead } from '../chain/read';
 import { capacity } from '../grid/nodes';
-import { decimal, duration, permille, tft, tftPrice, usdToTft } from '../lib/format';
+import { usdToTft } from '../lib/format';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
-import { Rate, Tft } from '../ui/Money';
-import { Facts, Shown } from '../ui/parts';
+import { Shown } from '../ui/parts';
 import type { Payer, PayerTwin } from '../wallet/payer';
 import type { Call } from '../wallet/send';
-import { plan } from './plan';
+import { Outlay } from './Outlay';
 import { seal, sealKeys } from './seal';
 import type { Wanted } from './Wizard';
 
@@ -66,20 +64,9 @@ export function PlanView(props: Props): JSX.Element {
   };
   const trafficTft = (): bigint => {
     const list = props.payer.policy?.prices;
-    const amount = list ? trafficUsd(list, BigInt(props.traffic), terms.value()?.offer.certified ?? false) : 0n;
-    return usdToTft(amount, props.payer.price) ?? 0n;
+    if (!list || props.update !== undefined) return 0n;
+    return usdToTft(trafficUsd(list, BigInt(props.traffic), terms.value()?.offer.certified ?? false), props.payer.price) ?? 0n;
   };
-  const made = createMemo(() =>
-    plan({
-      rate: (terms.value()?.rate ?? 0n) - oldRate(),
-      before: twin().payer.rate + twin().payer.committed,
-      credit: twin().payer.credit,
-      atOnce: trafficTft(),
-      price: props.payer.price,
-      levels: props.payer.policy?.levels ?? [],
-    }),
-  );
-  const accountShort = (): bigint => (held() > props.payer.free ? held() - props.payer.free : 0n);
   const propose = async (): Promise<void> => {
     const found = terms.value();
     if (!found) return;
@@ -99,44 +86,32 @@ export function PlanView(props: Props): JSX.Element {
       setError(visible(cause instanceof Error ? cause.message : String(cause)));
     }
   };
-  const rows = (): [string, JSX.Element][] => {
-    const rows: [string, JSX.Element][] = [
-      [text.reserves, capacity(wanted().resources)],
-      [text.rate, <Rate rate={terms.value()?.rate ?? 0n} price={props.payer.price} />],
-    ];
-    if (made().factor < 1_000) rows.push([text.youPay(permille(made().factor)), <Rate rate={((terms.value()?.rate ?? 0n) * BigInt(made().factor)) / 1_000n} price={props.payer.price} />]);
-    if (props.traffic > 0 && props.update === undefined) rows.push([text.trafficCost, <Tft amount={trafficTft()} />]);
-    rows.push([text.held, <Tft amount={held()} />], [text.account, <Tft amount={props.payer.free} />], [text.credit, <Tft amount={twin().payer.credit} />]);
-    const { seconds } = made();
-    if (seconds !== undefined) rows.push([text.lasts, <strong>{duration(seconds)}</strong>]);
-    return rows;
-  };
   return (
     <Shown read={terms} absent={<p class="notice bad">{t.notFound('node', String(props.node))}</p>}>
       {(found) => (
         <>
           <p>{text.chosenNode(props.node)}</p>
-          <Facts rows={rows()} />
-          <p class="muted">{t.nodes.atPrice(tftPrice(props.payer.price))}</p>
-          <label class="check">
-            <input type="checkbox" name="seal" checked={isSealed()} onChange={(event) => setSealed(event.currentTarget.checked)} />
-            {text.seal}
-          </label>
-          <Show
-            when={isSealed()}
-            fallback={<p class={wanted().isConfidential ? 'notice bad' : 'notice'}>{wanted().isConfidential ? text.public : text.publicPlain}</p>}
+          <Outlay
+            payer={props.payer}
+            first={[[text.reserves, capacity(wanted().resources)]]}
+            rate={found().rate}
+            before={oldRate()}
+            held={held()}
+            traffic={trafficTft()}
+            onReview={() => void propose()}
           >
-            <p class="notice good">{text.sealedFor(found().keys.owner !== undefined, found().keys.bots.length)} {found().keys.owner === undefined && text.noOwnerKey}</p>
-          </Show>
-          <Show when={made().missing > 0n}>
-            <p class="notice bad">
-              {text.missing(tft(made().missing))}{' '}
-              <A href={`/deploy?task=deposit&amount=${decimal(made().missing, 7).replaceAll(',', '')}`}>{text.depositNow(tft(made().missing))}</A>
-            </p>
-          </Show>
-          <Show when={accountShort() > 0n}><p class="notice bad">{text.accountShort(tft(accountShort()))}</p></Show>
-          <Show when={error()}>{(error) => <p class="notice bad" role="alert">{t.failed(error())}</p>}</Show>
-          <p><button type="button" class="primary" disabled={made().missing > 0n || accountShort() > 0n} onClick={() => void propose()}>{text.review}</button></p>
+            <label class="check">
+              <input type="checkbox" name="seal" checked={isSealed()} onChange={(event) => setSealed(event.currentTarget.checked)} />
+              {text.seal}
+            </label>
+            <Show
+              when={isSealed()}
+              fallback={<p class={wanted().isConfidential ? 'notice bad' : 'notice'}>{wanted().isConfidential ? text.public : text.publicPlain}</p>}
+            >
+              <p class="notice good">{text.sealedFor(found().keys.owner !== undefined, found().keys.bots.length)} {found().keys.owner === undefined && text.noOwnerKey}</p>
+            </Show>
+            <Show when={error()}>{(error) => <p class="notice bad" role="alert">{t.failed(error())}</p>}</Show>
+          </Outlay>
         </>
       )}
     </Shown>

@@ -54,6 +54,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
   });
   const node = (): number | undefined => oldNode()?.node ?? parseU32(props.query.get('node'));
   const ips = (): number => Math.min(parseFilter(props.query.get).ips, MOST_IPS);
+  const rented = createMemo(() => new Set((props.payer?.twin?.contracts ?? []).flatMap(({ target }) => (target.type === 'Rent' ? [target.value.node] : []))));
   const traffic = (): number => Number(scaled(props.query.get('traffic'), 0) ?? 0n);
   return (
     <Show
@@ -87,7 +88,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
                 <TextField query={props.query} name="ips" label={text.ips} numeric />
                 <Show when={update() === undefined}><TextField query={props.query} name="traffic" label={text.traffic} numeric /></Show>
               </form>
-              <Show when={wanted() && update() === undefined}><NodeChoice query={props.query} wanted={wanted()} ips={ips()} node={node()} /></Show>
+              <Show when={wanted() && update() === undefined}><NodeChoice query={props.query} wanted={wanted()} ips={ips()} node={node()} rented={rented()} /></Show>
             </Section>
             <Section title={text.plan}>
               <Show when={props.payer?.twin && node() !== undefined && wanted()} fallback={<p class="muted">{text.noPlan}</p>}>

@@ -135,7 +135,7 @@ function State(props: { id: bigint; contract: ContractView }): JSX.Element {
       <Facts rows={rows()} />
       <Show when={props.contract.contract}>
         <p>
-          <Show when={deployment()}><A href={`/deploy?update=${props.id}`}>{text.updateLink}</A> · </Show>
+          <Show when={deployment()}><A href={`/deploy?update=${props.id}`}>{text.updateLink}</A> · <A href={`/deploy?task=buy&buy=${props.id}`}>{text.trafficLink}</A> · </Show>
           <A href={`/deploy?cancel=${props.id}`}>{text.cancelLink}</A>
         </p>
       </Show>

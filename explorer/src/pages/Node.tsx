@@ -195,6 +195,7 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
       />
       <p>
         <A href={`/deploy?${link()}`}>{text.deployHere}</A> · <A href={`/calculator?${link()}`}>{t.pages.calculator}</A> ·{' '}
+        <A href={`/deploy?task=rent&rent=${props.id}`}>{text.rentIt}</A> ·{' '}
         <A href={`/nodes?country=${countryCode(props.node.offer.country) ?? ''}&cru=${props.node.offer.free.cru}&mru=${Number(props.node.offer.free.mru) / 2 ** 30}`}>{text.similar}</A>
       </p>
     </Section>

@@ -2,7 +2,7 @@
 import { A } from '@solidjs/router';
 import { createMemo, For, Show, type Accessor, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
-import type { TwinContract } from '../chain/types';
+import { NO_LIMIT, type TwinContract } from '../chain/types';
 import { calendarFile, factorRule } from '../grid/funds';
 import { capacity } from '../grid/nodes';
 import { duration, moment, permille, perMonth, tft, tftPrice, usd } from '../lib/format';
@@ -64,7 +64,7 @@ function TwinPage(props: { id: Accessor<number> }): JSX.Element {
                 rows={[
                   [text.account, <Long text={twin().twin.account} kept={8} />],
                   [text.balance, <><Tft amount={twin().account.data.free} />, <Tft amount={twin().account.data.reserved} /> {text.deposits}</>],
-                  [text.limits, text.limit(usd(twin().limits.max_usd_rate), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
+                  [text.limits, text.limit(twin().limits.max_usd_rate === NO_LIMIT ? text.noLimit : text.limitRate(usd(twin().limits.max_usd_rate)), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
                   [text.refill, twin().refill === undefined ? t.none : text.refillHours(twin().refill ?? 0)],
                   [text.keys, <For each={twin().twin.peer_keys} fallback={t.none}>{(key) => <><Long text={key} /> </>}</For>],
                   [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
@@ -136,6 +136,7 @@ function Funds(props: { id: number; twin: TwinView }): JSX.Element {
       </Show>
       <p>
         <A class="button" href={`/deploy?deposit=${props.id}`}>{text.depositLink}</A>{' '}
+        <A class="button" href="/deploy?task=limits">{t.deploy.tasks.limits}</A>{' '}
         <Show when={until()}>{(end) => <button type="button" onClick={() => remind(end())}>{text.calendar}</button>}</Show>{' '}
         <span class="muted">{t.nodes.atPrice(tftPrice(twin().info.tft_price))}</span>
       </p>

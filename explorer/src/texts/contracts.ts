@@ -124,4 +124,5 @@ export const contracts = {
   badKey: 'A secret age key is AGE-SECRET-KEY-1 and 58 more letters and digits.',
   cancelLink: 'Cancel',
   updateLink: 'Update',
+  trafficLink: 'Buy traffic',
 };
