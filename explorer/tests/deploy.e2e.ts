@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calculator, deployment with the test wallet, money and the watch list.
+import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
 import { connect, review, says, setStage, settled, shot, sign, textOf, violations } from './harness';
 
@@ -111,6 +112,108 @@ test('a deposit reaches the credit, and can be withdrawn', () =>
     await says(page, 'At most 3.5 TFT.');
   }));
 
+test('a name is taken, shown and can be given back', () =>
+  on('/deploy?task=names&name=my-shop', async (page) => {
+    await connect(page, '//Dave');
+    await says(page, 'The name “my-shop” is taken:');
+    await page.fill('input[name=name]', 'No_Name');
+    await says(page, 'A name is 1 to 63 of a-z, 0-9 and hyphens');
+    await page.fill('input[name=name]', 'daves-shop');
+    await says(page, 'It lasts, with this deployment');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'names');
+    await review(page);
+    await says(page, 'Contracts.create_name_contract');
+    await says(page, '"name": "daves-shop"');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await says(page, 'The name “daves-shop” is taken:');
+    await page.getByRole('link', { name: 'Give back' }).click();
+    await page.getByRole('button', { name: 'Cancel 1 contract' }).click();
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+  }));
+
+test('a node is rented, and deployed on by its tenant alone', async () => {
+  await on('/deploy?task=rent&rent=6', async (page) => {
+    await connect(page, '//Alice');
+    await says(page, 'Node 6: is rented as a whole');
+    await page.fill('input[name=rent]', '1');
+    await says(page, 'only empty nodes are rented');
+    await page.fill('input[name=rent]', '99');
+    await says(page, 'There is no node 99.');
+    await page.fill('input[name=rent]', '3');
+    await says(page, 'It lasts, with this deployment');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'rent');
+    await review(page);
+    await says(page, 'Contracts.create_rent_contract');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await page.getByRole('link', { name: 'Deploy on it' }).click();
+    await says(page, 'paid with the rent');
+    await says(page, 'Runs on node 3.');
+    await shot(page, 'rented');
+    await review(page);
+    await says(page, 'Contracts.create_node_contract');
+    await sign(page);
+    await says(page, 'The chain has reserved the capacity.');
+  });
+  await on('/deploy?node=3', async (page) => {
+    await connect(page, '//Bob');
+    await says(page, 'Node 3: is rented as a whole');
+  });
+});
+
+test('traffic is bought for an own contract alone', () =>
+  on(`/deploy?task=buy&buy=${stage.grid.contracts.web}&gb=2`, async (page) => {
+    await connect(page, '//Dave');
+    await says(page, `Contract ${stage.grid.contracts.web} isn’t an open contract of your twin.`);
+    await page.selectOption('select[name=account]', { index: 1 });
+    await says(page, 'Traffic, from your credit');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'traffic');
+    await review(page);
+    await says(page, 'Billing.buy_traffic');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await says(page, '7 GB');
+    await page.fill('input[name=buy]', '999999');
+    await says(page, 'There is no open deployment 999999.');
+  }));
+
+test('limits bind, and refills are set', () =>
+  on('/deploy?task=limits', async (page) => {
+    await connect(page, '//Dave');
+    await page.fill('input[name=rate]', 'a lot');
+    await review(page);
+    await says(page, 'A limit is a number, such as 0.5.');
+    await page.fill('input[name=rate]', '0.001');
+    await page.fill('input[name=refill]', '3');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'limits');
+    await review(page);
+    await says(page, 'Billing.set_limits');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await page.fill('input[name=hours]', '5');
+    await page.getByRole('button', { name: 'Review the refill' }).click();
+    await says(page, 'A refill buys 24 hours or more.');
+    await page.fill('input[name=hours]', '72');
+    await page.getByRole('button', { name: 'Review the refill' }).click();
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await says(page, '72 hours at a time');
+    await page.goto(`${page.url().split('#')[0]}#/deploy?node=1`);
+    await says(page, 'and your limit is $0.0010.');
+    expect(await page.getByRole('button', { name: 'Review the call' }).isDisabled()).toBe(true);
+  }));
+
 test('several contracts are cancelled at once', () =>
   on('/deploy?task=cancel', async (page) => {
     await connect(page, '//Bob');
@@ -127,6 +230,67 @@ test('several contracts are cancelled at once', () =>
 
 test('without a wallet the page says how to get one', () =>
   on('/deploy', async (page) => void (await says(page, 'No wallet is in this browser.'))));
+
+const STRANGER = { name: 'stranger', address: '5CDvHBym6RLoxTdX9MS1acpaDbNxaFagqM5LpBiFGjWT6o1n' };
+const useWallet = (page: Page): Promise<void> => page.getByRole('button', { name: 'Connect a wallet: fake' }).click();
+
+test('a wallet without accounts says so', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await says(page, 'fake has no account for this page');
+  }, { wallet: { accounts: [] } }));
+
+test('accounts that are tied to another chain are named', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await says(page, '1 account of this wallet is tied to another chain');
+  }, { wallet: { accounts: [{ ...STRANGER, genesisHash: `0x${'11'.repeat(32)}` }] } }));
+
+test('a wallet that refuses the page says so', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await says(page, 'fake gave no accounts: Cancelled. Allow this page in the wallet');
+  }, { wallet: { accounts: [STRANGER], refuses: true } }));
+
+test('a rejected signature sends nothing', () =>
+  on('/deploy?task=deposit&deposit=1&amount=0.5', async (page) => {
+    await useWallet(page);
+    await review(page);
+    await sign(page);
+    await says(page, 'The wallet didn’t sign it. Nothing was sent.');
+    await page.getByRole('button', { name: 'Back' }).click();
+    expect(await page.inputValue('input[name=amount]')).toBe('0.5');
+  }, { wallet: { accounts: [{ name: 'dave', address: '5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy' }] } }));
+
+test('an account without funds is told before it signs', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await page.getByRole('button', { name: 'Create a twin' }).click();
+    await says(page, 'The account has 0 TFT, less than the fee: send it TFT first.');
+    expect(await page.getByRole('button', { name: 'Sign and send' }).isDisabled()).toBe(true);
+  }, { wallet: { accounts: [STRANGER] } }));
+
+test('two tabs have one draft, and no call is sent twice', () =>
+  on('/deploy?task=deposit&amount=0.1', async (page) => {
+    const other = await page.context().newPage();
+    await other.goto(page.url());
+    for (const tab of [page, other]) {
+      await connect(tab, '//Charlie');
+      await review(tab);
+      await tab.getByText('Billing.deposit').waitFor();
+    }
+    await Promise.all([sign(page), sign(other)]);
+    const ends = await Promise.all([page, other].map(async (tab) => {
+      await tab.waitForFunction(() => /Success: |It wasn’t sent: /.test(document.querySelector('main')?.innerText ?? ''));
+      return textOf(tab);
+    }));
+    expect(ends.filter((text) => text.includes('Success: '))).toHaveLength(1);
+    expect(ends.filter((text) => text.includes('another call of this account came first'))).toHaveLength(1);
+    for (const tab of [page, other]) await tab.goto(`${page.url().split('#')[0]}#/deploy`);
+    await page.getByLabel('Description').fill('from the first tab');
+    await page.getByLabel('Description').press('Tab');
+    await other.waitForFunction(() => [...document.querySelectorAll('input')].some(({ value }) => value === 'from the first tab'));
+  }));
 
 test('the watch list tells what changes, and is kept', () =>
   on('/watch', async (page) => {

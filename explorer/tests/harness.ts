@@ -16,6 +16,8 @@ const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? jo
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const PROGRAM = join(PROGRAMS, 'tfgrid-node');
 const START_MS = 60_000;
+const DEV_START_MS = 300_000;
+const ANSWER_MS = 20_000;
 /** Chromium drops requests when an interface of the machine comes or goes, as engines make them. */
 const NETWORK_CHANGED = 'ERR_NETWORK_CHANGED';
 const PAGE_MS = 60_000;
@@ -85,6 +87,64 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void>
   await gone;
 }
 
+/** `make dev`: a chain, and a node with a real agent, engine and registry. All of it is removed at the end. */
+export class Development {
+  private constructor(private readonly process: ChildProcess, private readonly said: string) {}
+
+  static async start(): Promise<Development> {
+    const child = asRoot(join(PROGRAMS, 'dev'));
+    let said = '';
+    child.stdout?.on('data', (chunk) => (said += chunk));
+    try {
+      await until('make dev to be ready', DEV_START_MS, async () => child.exitCode !== null || said.includes('Ctrl-C ends') || undefined);
+      if (child.exitCode !== null) throw new Error(`dev ended with ${child.exitCode}: ${said}`);
+    } catch (error) {
+      await ended(child, 'SIGINT');
+      throw error;
+    }
+    return new Development(child, said);
+  }
+
+  /** What it prints beside a name. */
+  printed(name: string): string {
+    const found = new RegExp(`${name}[ =]+([^\\s,]+)`).exec(this.said)?.[1];
+    if (!found) throw new Error(`dev printed no ${name}: ${this.said}`);
+    return found;
+  }
+
+  /** The page that a machine of the user's serves, over the peer network. */
+  async fetch(contract: string, machine: string): Promise<string> {
+    const device = { TFGRID_DEVICE: this.printed('TFGRID_DEVICE') };
+    const args = ['--json', '--chain', this.printed('chain'), '--key', '//Bob', 'forward', contract, `0:${machine}:80`];
+    const child = asRoot(join(PROGRAMS, 'threebot'), args, device);
+    try {
+      const { local } = JSON.parse(await firstLine(child)) as { local: string };
+      return await (await fetch(`http://${local}/`, { signal: AbortSignal.timeout(ANSWER_MS) })).text();
+    } finally {
+      await ended(child, 'SIGINT');
+    }
+  }
+
+  end(): Promise<void> {
+    return ended(this.process, 'SIGINT');
+  }
+}
+
+/** Mounts, networks and the user's key of `make dev` are root's. */
+function asRoot(program: string, args: string[] = [], env: Record<string, string> = {}): ChildProcess {
+  const command = [program, ...args];
+  const set = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  const [first = '', ...rest] = process.getuid?.() === 0 ? ['env', ...set, ...command] : ['sudo', 'env', `PATH=${process.env.PATH}`, ...set, ...command];
+  return spawn(first, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  return new Promise((done, fail) => {
+    if (child.stdout) createInterface({ input: child.stdout }).once('line', done);
+    child.once('exit', (code) => fail(new Error(`${child.spawnargs.join(' ')} ended with ${code}`)));
+  });
+}
+
 export interface Seeded {
   farm: number;
   twins: { farmer: number; tenant: number; broke: number };
@@ -102,10 +162,7 @@ export interface Seeder {
 /** Fills a chain; its nodes send heartbeats until the end. */
 export async function seed(url: string): Promise<Seeder> {
   const child = spawn(process.execPath, [join(ROOT, 'explorer/tests/seed.mjs'), url], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const line = await new Promise<string>((done, fail) => {
-    createInterface({ input: child.stdout }).once('line', done);
-    child.once('exit', (code) => fail(new Error(`seed.mjs ended with ${code}`)));
-  });
+  const line = await firstLine(child);
   return { grid: JSON.parse(line) as Seeded, end: () => ended(child, 'SIGTERM') };
 }
 
@@ -114,7 +171,28 @@ export async function simulate(url: string, nodes: number): Promise<void> {
   await promisify(execFile)(process.execPath, [join(ROOT, 'explorer/tests/simulate.mjs'), url, `${nodes}`]);
 }
 
+/** A wallet in the browser that signs nothing. */
+export interface FakeWallet {
+  accounts: { name: string; address: string; genesisHash?: string }[];
+  /** Whether it lets the page see them. */
+  refuses?: boolean;
+}
+
+const injectWallet = ({ accounts, refuses }: FakeWallet): void => {
+  const no = async (): Promise<never> => {
+    throw new Error('Cancelled');
+  };
+  const found = {
+    name: 'fake',
+    version: '1.0.0',
+    signer: { signPayload: no, signRaw: no },
+    accounts: { get: async () => accounts, subscribe: (take: (found: object[]) => void) => (take(accounts), () => undefined) },
+  };
+  Object.assign(window, { injectedWeb3: { fake: { version: '1.0.0', enable: async () => (refuses ? no() : found) } } });
+};
+
 export interface View {
+  wallet?: FakeWallet;
   width?: number;
   theme?: 'light' | 'dark';
   /** Whether the chain answers: without answers a page goes on reading, and the console says why. */
@@ -137,8 +215,9 @@ export class Explorer {
   }
 
   /** A page with its own storage; `problems` gets what the console, the page and other hosts' requests say. */
-  async page(endpoint: string, { width = 1440, theme = 'light' }: View = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
+  async page(endpoint: string, { width = 1440, theme = 'light', wallet }: View = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
     const context = await this.browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme });
+    if (wallet) await context.addInitScript(injectWallet, wallet);
     const page = await context.newPage();
     // Other work may share the machine.
     page.setDefaultTimeout(PAGE_MS);

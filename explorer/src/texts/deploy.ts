@@ -153,8 +153,18 @@ export const wallet = {
   args: 'Arguments',
   sign: 'Sign and send',
   back: 'Back',
+  goOn: 'Done',
   failed: (why: string) => `It wasn’t sent: ${why}`,
   cancelled: 'The wallet didn’t sign it. Nothing was sent.',
+  invalid: {
+    Payment: 'the account can’t pay the fee.',
+    Stale: 'another call of this account came first, such as one of another tab. Send it again.',
+    Future: 'an earlier call of this account is missing. Send it again.',
+    BadProof: 'the chain doesn’t accept the signature: the wallet may know an older runtime. Update its metadata.',
+    AncientBirthBlock: 'it was signed too long ago. Send it again.',
+    ExhaustsResources: 'the block is full. Send it again.',
+  } as Record<string, string>,
+  noFee: (free: string) => `The account has ${free}, less than the fee: send it TFT first.`,
   steps: {
     signing: 'The wallet asks you to sign…',
     pool: 'Sent. It waits for a block…',
