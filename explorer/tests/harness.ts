@@ -107,7 +107,7 @@ export class Development {
 
   /** What it prints beside a name. */
   printed(name: string): string {
-    const found = new RegExp(`${name}[ =]+([^\\s,]+)`).exec(this.said)?.[1];
+    const found = new RegExp(`^(?: +|  export )${name}[ =]+([^\\s,]+)`, 'm').exec(this.said)?.[1];
     if (!found) throw new Error(`dev printed no ${name}: ${this.said}`);
     return found;
   }
