@@ -10,7 +10,7 @@ import { parseU32 } from '../lib/ids';
 import type { Query } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
-import { CheckField, TextField } from '../ui/fields';
+import { CapacityFields, CheckField, TextField } from '../ui/fields';
 import { Rate, Usd } from '../ui/Money';
 import { Facts, Shown } from '../ui/parts';
 import type { Terms } from './Calculator';
@@ -43,11 +43,7 @@ export function Cost(props: { query: Query; terms: Read<Terms> }): JSX.Element {
   return (
     <>
       <form class="filters" aria-label={text.cost} onSubmit={(event) => event.preventDefault()}>
-        <TextField query={props.query} name="cru" label={t.nodes.resources.cru} numeric />
-        <TextField query={props.query} name="mru" label={text.gib(t.nodes.resources.mru)} numeric />
-        <TextField query={props.query} name="sru" label={text.gib(t.nodes.resources.sru)} numeric />
-        <TextField query={props.query} name="hru" label={text.gib(t.nodes.resources.hru)} numeric />
-        <TextField query={props.query} name="gpu" label={t.nodes.resources.gpu} numeric />
+        <CapacityFields query={props.query} parts={['cru', 'mru', 'sru', 'hru', 'gpu']} />
         <TextField query={props.query} name="ips" label={text.ips} numeric />
         <TextField query={props.query} name="nu" label={text.traffic} numeric />
         <TextField query={props.query} name="months" label={text.prepaid} numeric />

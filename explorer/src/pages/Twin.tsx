@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { createMemo, For, Show, type Accessor, type JSX } from 'solid-js';
-import { createRead, PAGE, pages, type At } from '../chain/read';
+import { createMemo, For, Show, type JSX } from 'solid-js';
+import { PAGE, pages, type At } from '../chain/read';
 import { NO_LIMIT, type TwinContract } from '../chain/types';
 import { calendarFile, factorRule } from '../grid/funds';
 import { capacity } from '../grid/nodes';
@@ -10,9 +10,9 @@ import { parseU32 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
-import { WithId } from '../ui/Id';
+import { RecordPage } from '../ui/RecordPage';
 import { Rate, Tft, Usd } from '../ui/Money';
-import { Ago, AsOf, ContractLink, download, Facts, Long, NodeLink, Page, Section, Shown } from '../ui/parts';
+import { Ago, ContractLink, download, Facts, Long, NodeLink, Section } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
@@ -47,34 +47,27 @@ async function readTwin({ api, opt, time }: At, id: number) {
 type TwinView = NonNullable<Awaited<ReturnType<typeof readTwin>>>;
 
 export default function Twin(): JSX.Element {
-  return <WithId kind="twin" parse={parseU32}>{(id) => <TwinPage id={id} />}</WithId>;
-}
-
-function TwinPage(props: { id: Accessor<number> }): JSX.Element {
-  const read = createRead(props.id, readTwin);
   return (
-    <Page title={text.twin(props.id())} note={<AsOf read={read} />}>
-      <Shown read={read} absent={<p class="notice">{t.notFound('twin', String(props.id()))}</p>}>
-        {(twin) => (
-          <>
-            <Funds id={props.id()} twin={twin()} />
-            <Section title={text.contracts}><Contracts contracts={twin().contracts} /></Section>
-            <Section title={text.account}>
-              <Facts
-                rows={[
-                  [text.account, <Long text={twin().twin.account} kept={8} />],
-                  [text.balance, <><Tft amount={twin().account.data.free} />, <Tft amount={twin().account.data.reserved} /> {text.deposits}</>],
-                  [text.limits, text.limit(twin().limits.max_usd_rate === NO_LIMIT ? text.noLimit : text.limitRate(usd(twin().limits.max_usd_rate)), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
-                  [text.refill, twin().refill === undefined ? t.none : text.refillHours(twin().refill ?? 0)],
-                  [text.keys, <For each={twin().twin.peer_keys} fallback={t.none}>{(key) => <><Long text={key} /> </>}</For>],
-                  [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
-                ]}
-              />
-            </Section>
-          </>
-        )}
-      </Shown>
-    </Page>
+    <RecordPage kind="twin" parse={parseU32} read={readTwin} title={text.twin}>
+      {(twin, id) => (
+        <>
+          <Funds id={id()} twin={twin()} />
+          <Section title={text.contracts}><Contracts contracts={twin().contracts} /></Section>
+          <Section title={text.account}>
+            <Facts
+              rows={[
+                [text.account, <Long text={twin().twin.account} kept={8} />],
+                [text.balance, <><Tft amount={twin().account.data.free} />, <Tft amount={twin().account.data.reserved} /> {text.deposits}</>],
+                [text.limits, text.limit(twin().limits.max_usd_rate === NO_LIMIT ? text.noLimit : text.limitRate(usd(twin().limits.max_usd_rate)), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
+                [text.refill, twin().refill === undefined ? t.none : text.refillHours(twin().refill ?? 0)],
+                [text.keys, <For each={twin().twin.peer_keys} fallback={t.none}>{(key) => <><Long text={key} /> </>}</For>],
+                [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
+              ]}
+            />
+          </Section>
+        </>
+      )}
+    </RecordPage>
   );
 }
 

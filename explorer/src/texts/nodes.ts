@@ -48,6 +48,7 @@ export const nodes = {
   reading: (n: number) => `${number(n)} nodes so far…`,
   near: 'Nodes that nearly fit',
   nearNote: 'Each fails in one point alone.',
+  gib: (name: string) => `${name}, GiB`,
   misfit: {
     free: (name: string, has: string, wants: string) => `${name}: ${has} free, you want ${wants}`,
     ips: (has: number, wants: number) => `the farm has ${has} free IPv4, you want ${wants}`,

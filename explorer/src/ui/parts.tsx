@@ -70,7 +70,7 @@ export function AsOf(props: { read: Read<unknown> }): JSX.Element {
 export function Ago(props: { time: number }): JSX.Element {
   return (
     <time datetime={new Date(props.time * 1000).toISOString()} title={moment(props.time)}>
-      {props.time > now() ? t.inTime(duration(props.time - now())) : t.ago(duration(now() - props.time))}
+      {props.time >= now() + 1 ? t.inTime(duration(props.time - now())) : t.ago(duration(now() - props.time))}
     </time>
   );
 }
