@@ -110,8 +110,8 @@ bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
 .PHONY: bench-explorer
-bench-explorer: build explorer chromium ## Measure the explorer in Chromium with 10,000 simulated nodes
-	export PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
+bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour
+	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests

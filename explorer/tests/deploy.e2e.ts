@@ -210,7 +210,7 @@ test('limits bind, and refills are set', () =>
     await page.getByRole('button', { name: 'Done' }).click();
     await says(page, '72 hours at a time');
     await page.goto(`${page.url().split('#')[0]}#/deploy?node=1`);
-    await says(page, 'and your limit is $0.0010.');
+    await says(page, 'and your limit is $0.00100.');
     expect(await page.getByRole('button', { name: 'Review the call' }).isDisabled()).toBe(true);
   }));
 

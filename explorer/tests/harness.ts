@@ -182,11 +182,12 @@ const injectWallet = ({ accounts, refuses }: FakeWallet): void => {
   const no = async (): Promise<never> => {
     throw new Error('Cancelled');
   };
+  const typed = accounts.map((account) => ({ ...account, type: 'sr25519' }));
   const found = {
     name: 'fake',
     version: '1.0.0',
     signer: { signPayload: no, signRaw: no },
-    accounts: { get: async () => accounts, subscribe: (take: (found: object[]) => void) => (take(accounts), () => undefined) },
+    accounts: { get: async () => typed, subscribe: (take: (found: object[]) => void) => (take(typed), () => undefined) },
   };
   Object.assign(window, { injectedWeb3: { fake: { version: '1.0.0', enable: async () => (refuses ? no() : found) } } });
 };

@@ -12,7 +12,7 @@ import { visible } from '../lib/safe';
 import { t } from '../texts';
 import { CapacityFields, CheckField, TextField } from '../ui/fields';
 import { Rate, Usd } from '../ui/Money';
-import { Facts, Shown } from '../ui/parts';
+import { Facts, Failure, Shown } from '../ui/parts';
 import type { Terms } from './Calculator';
 import { cost, factorFor, trafficUsd, type Line, type Want } from './cost';
 
@@ -54,6 +54,7 @@ export function Cost(props: { query: Query; terms: Read<Terms> }): JSX.Element {
       <Show when={props.query.get('node').trim() && (ask().node === undefined || (onNode.at() && !onNode.value()))}>
         <p class="notice bad" role="alert">{text.noNode(visible(props.query.get('node')))}</p>
       </Show>
+      <Failure read={onNode} />
       <Shown read={props.terms}>
         {(terms) => (
           <Show when={terms().policy}>

@@ -4,7 +4,7 @@ import { For, lazy, Match, Show, Switch, type JSX } from 'solid-js';
 import { tft } from '../lib/format';
 import { useQuery } from '../lib/query';
 import { t } from '../texts';
-import { Facts, Page, TwinLink } from '../ui/parts';
+import { Facts, Failure, Page, TwinLink } from '../ui/parts';
 import { account } from '../wallet/accounts';
 import { usePayer } from '../wallet/payer';
 import { Wallet } from '../wallet/Wallet';
@@ -33,6 +33,7 @@ export default function Deploy(): JSX.Element {
         </For>
       </nav>
       <Wallet>
+        <Failure read={payer} />
         <Show when={payer.value()}>
           {(payer) => (
             <>

@@ -14,7 +14,7 @@ import { Signed } from './Signed';
 
 const text = t.deploy;
 /** The chain's rule for names on the gateways. */
-const NAME = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const NAME = /^(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 /** Names up to this length have a deposit of their own. */
 const SHORT = 4;
 

@@ -8,7 +8,7 @@ import { country, perMonth, usd } from '../lib/format';
 import type { Query } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
-import { NodeLink } from '../ui/parts';
+import { Failure, NodeLink } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Wanted } from './Wizard';
 
@@ -46,6 +46,7 @@ export function NodeChoice(props: { query: Query; wanted: Wanted | undefined; ip
   return (
     <>
       <Show when={misfit()}>{(why) => <p class="notice bad" role="alert">{t.nodes.node(props.node ?? 0)}: {why()}</p>}</Show>
+      <Failure read={nodes.read} />
       <Show when={nodes.read.value()} fallback={<p class="loading">{t.loading}</p>}>
         <Table<NodeRow>
           label={text.where}

@@ -9,7 +9,7 @@ import type { Query } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { TextField } from '../ui/fields';
-import { Section } from '../ui/parts';
+import { Failure, Section } from '../ui/parts';
 import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import { fieldsOf, type Call } from '../wallet/send';
@@ -66,6 +66,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
         fallback={
           <>
             <Show when={update() !== undefined}>
+              <Failure read={old} />
               <p class="notice">{text.updating(String(update()))} <Show when={old.value()?.body?.type === 'Sealed'}>{text.updateSealed}</Show></p>
             </Show>
             <Section title={text.what} note={<button type="button" onClick={() => setDraft(firstDraft())}>{text.startOver}</button>}>

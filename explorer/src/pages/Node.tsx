@@ -13,7 +13,7 @@ import { Bar } from '../ui/Bar';
 import { CapacityFields, TextField } from '../ui/fields';
 import { RecordPage } from '../ui/RecordPage';
 import { Rate, Tft } from '../ui/Money';
-import { Ago, Badge, ContractLink, Facts, Long, Section, Shown, TwinLink } from '../ui/parts';
+import { Ago, Badge, ContractLink, Facts, FarmLink, Long, Section, Shown, TwinLink } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
 import { wanted } from './Nodes';
@@ -134,7 +134,7 @@ function State(props: { node: NodeView }): JSX.Element {
           </>,
         ],
         [text.lastHeard, <Show when={node().heartbeat} fallback={t.none}>{(beat) => <Ago time={node().calendar(beat().at)} />}</Show>],
-        [text.farm, <><A href={`/farms/${node().offer.farm}`}>{visible(utf8(node().farm?.name ?? new Uint8Array()))}</A>{node().farm && <> (<TwinLink id={node().farm?.twin ?? 0} />)</>}</>],
+        [text.farm, <><FarmLink id={node().offer.farm} name={utf8(node().farm?.name ?? new Uint8Array())} />{node().farm && <> (<TwinLink id={node().farm?.twin ?? 0} />)</>}</>],
         [text.location, place() ?? text.noLocation],
         [text.isolation, text.isolations[node().record.isolation.type]],
         [text.certification, node().offer.certified ? t.yes : t.no],
@@ -176,7 +176,7 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
         rows={[
           [
             capacity(want().resources),
-            <Show when={quote.value()} fallback={t.loading}>{(rate) => <Rate rate={rate()} price={price()} />}</Show>,
+            <Shown read={quote} absent={t.unknown}>{(rate) => <Rate rate={rate()} price={price()} />}</Shown>,
           ],
           [text.whole, <Show when={props.node.quoteRent !== undefined} fallback={t.unknown}><Rate rate={props.node.quoteRent ?? 0n} price={price()} /></Show>],
           [text.extraFee, props.node.offer.extra_fee > 0n ? <Rate rate={props.node.offer.extra_fee} price={price()} /> : t.none],

@@ -8,6 +8,7 @@ export const contracts = {
     kind: 'Kind',
     twin: 'Twin',
     node: 'Node',
+    farm: 'Farm',
     state: 'State',
     what: 'Reserves',
     rate: 'USD a month, list price',

@@ -99,7 +99,7 @@ export const deploy = {
   aboveExtra: (extra: string, limit: string) => `The extra fee is ${extra} an hour, and your limit is ${limit}.`,
   name: 'Name',
   namesNote: 'A name on the gateways belongs to one twin alone, as long as its contract is open. Names of up to four letters have a higher deposit.',
-  badName: 'A name is 1 to 63 of a-z, 0-9 and hyphens, none at either end.',
+  badName: 'A name is 1 to 63 of a-z, 0-9 and hyphens, none at either end, and doesn’t begin with xn--.',
   nameTaken: (name: string) => `The name “${name}” is taken:`,
   yourNames: 'Your names',
   noNames: 'Your twin has no name.',

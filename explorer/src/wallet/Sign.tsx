@@ -9,6 +9,7 @@ import { tftExact } from '../lib/format';
 import { hex, visible } from '../lib/safe';
 import { shown } from '../lib/show';
 import { t } from '../texts';
+import { advice } from '../texts/advice';
 import { Facts, Long, Section } from '../ui/parts';
 import type { Account } from './accounts';
 import { refusal, send, type Call, type Sent, type Step } from './send';
@@ -74,7 +75,7 @@ export default function Sign(props: Props): JSX.Element {
           {(sent) => (
             <div class={`notice ${sent().ok ? 'good' : 'bad'}`}>
               <Show when={sent().error} fallback={<p>{text.done}</p>}>
-                {(error) => <p>{text.refusedCall(error().name)} {error().docs} {t.advice[error().name]}</p>}
+                {(error) => <p>{text.refusedCall(error().name)} {error().docs} {advice(error().name)}</p>}
               </Show>
               <p><A href={`/blocks/${sent().block}/${sent().index}`}>{text.transaction}</A></p>
             </div>
