@@ -85,11 +85,23 @@ test('the next endpoint is tried where one does not answer', () =>
     expect(await textOf(page)).toContain('in use');
   }));
 
-test('a chain that stands still is never shown as fresh', () =>
-  onNode(async (page) => {
-    await warns(page, 'The chain has finalized no block for');
+/** Makes a block on a chain that makes none by itself. */
+async function makeBlock({ url }: Node): Promise<void> {
+  const call = { jsonrpc: '2.0', id: 1, method: 'engine_createBlock', params: [true, true] };
+  const answer = await fetch(url.replace('ws:', 'http:'), { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(call) });
+  expect(await answer.json()).toHaveProperty('result');
+}
+
+test('a chain that stops is never shown as fresh, until it goes on', () =>
+  onNode(async (page, node) => {
+    await makeBlock(node);
+    await shows(page, 'Live');
+    await warns(page, 'The chain has finalized no block for 30 s.');
     await shows(page, 'Stalled');
     expect(await isStale(page)).toBe(true);
+    await makeBlock(node);
+    await shows(page, 'Live');
+    expect(await isStale(page)).toBe(false);
   }, '--sealing', 'manual'));
 
 test('a newer runtime is said, with what still works', async () => {

@@ -247,6 +247,9 @@ export class Explorer {
       if (view.answers !== false) await settled(page);
       await check(page);
       if (view.answers !== false) expect(problems).toEqual([]);
+    } catch (error) {
+      await shot(page, `failed${path.replace(/[^a-z0-9]+/gi, '_')}`);
+      throw error;
     } finally {
       await page.context().close();
     }

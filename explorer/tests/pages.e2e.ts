@@ -6,6 +6,9 @@ import { setStage, settled, shot, simulate, textOf, violations } from './harness
 
 const VECTORS = JSON.parse(readFileSync(join(import.meta.dirname, '../../docs/vectors/formats.json'), 'utf8'));
 
+/** From opening to a list with all its rows, on a busy machine. */
+const LIST_MS = 10_000;
+
 const stage = setStage();
 const { on } = stage;
 
@@ -15,7 +18,7 @@ const paths = (): string[] => {
     '/', '/nodes', '/nodes?mru=8&country=BE', '/nodes/1', '/nodes/7', '/farms', `/farms/${farm}`, '/contracts',
     ...[contracts.web, contracts.missing, contracts.secret, contracts.lean].map((id) => `/contracts/${id}`),
     '/twins', `/twins/${twins.tenant}`, `/twins/${twins.broke}`, '/blocks', `/blocks/${refused.block}`, `/blocks/${refused.block}/${refused.index}`, '/search?q=ghent',
-    '/connection', '/calculator', '/deploy', '/deploy?task=cancel', '/deploy?task=deposit', '/deploy?task=withdraw', '/watch', '/nowhere', '/nodes/abc', '/nodes/99999',
+    '/connection', '/calculator', '/deploy', '/deploy?task=rent&rent=3', '/deploy?task=names&name=my-shop', '/deploy?task=buy&buy=1', '/deploy?task=cancel', '/deploy?task=deposit', '/deploy?task=withdraw', '/deploy?task=limits', '/watch', '/nowhere', '/nodes/abc', '/nodes/99999',
   ];
 };
 
@@ -168,6 +171,7 @@ for (const theme of ['light', 'dark'] as const) {
 test('a long list has its rows at once, and while it scrolls', async () => {
   await simulate(stage.node.url, 300);
   await on('/nodes?unavailable=1&sort=node', async (page) => {
+    expect(await page.evaluate(() => performance.now())).toBeLessThan(LIST_MS);
     await page.waitForFunction(() => document.querySelector('[role=status].muted')?.textContent?.startsWith('300'));
     const shown = (): Promise<number[]> =>
       page.locator('tbody tr[data-index] td:first-child').evaluateAll((cells) => cells.map((cell) => Number(cell.textContent)));

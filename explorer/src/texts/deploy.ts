@@ -59,7 +59,7 @@ export const deploy = {
   held: 'Deposit, held on your account until the contract closes',
   trafficCost: 'Traffic, from your credit',
   credit: 'Your credit',
-  lasts: 'It lasts, with this deployment',
+  lasts: 'The credit then lasts',
   account: 'On your account',
   missing: (amount: string) => `Deposit at least ${amount} first: the credit must pay for an hour of all that you run.`,
   accountShort: (amount: string) => `Your account needs ${amount} more for the deposit.`,
