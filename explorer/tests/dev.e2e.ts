@@ -42,7 +42,8 @@ test('what the wizard deploys answers over HTTP', { timeout: 400_000 }, () =>
     const [, contract = ''] = /Contract (\d+):/.exec(await textOf(page)) ?? [];
     expect(await dev.fetch(contract, 'web')).toContain('hello from the page');
 
-    await page.goto(`${page.url().split('#')[0]}#/deploy?update=${contract}`);
+    await page.getByRole('link', { name: 'All about this contract' }).click();
+    await page.getByRole('link', { name: 'Update' }).click();
     await says(page, `A new version of contract ${contract}.`);
     await fill(page, 'Environment, KEY=value a line', 'GREETING=another greeting');
     await review(page);

@@ -15,7 +15,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const PROGRAM = join(PROGRAMS, 'tfgrid-node');
-const START_MS = 60_000;
+const START_MS = 120_000;
 const DEV_START_MS = 300_000;
 const ANSWER_MS = 20_000;
 /** Chromium drops requests when an interface of the machine comes or goes, as engines make them. */
