@@ -81,6 +81,7 @@ export const deploy = {
   toContract: 'All about this contract',
   another: 'Deploy something else',
   reachable: 'How to reach it',
+  forward: 'A private address is the node’s own. To reach a port of a machine from your computer:',
   createTwin: 'This account has no twin yet. A twin is your identity on the grid; it holds a deposit.',
   createTwinCall: 'Create a twin',
   cancelWhich: 'Contracts to cancel',

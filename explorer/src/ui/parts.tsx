@@ -73,11 +73,14 @@ export function AsOf(props: { read: Read<unknown> }): JSX.Element {
   );
 }
 
+/** How far the reader's clock may be behind the chain's. */
+const CLOCK_SECONDS = 5;
+
 /** How long ago a moment was, by the reader's clock. */
 export function Ago(props: { time: number }): JSX.Element {
   return (
     <time datetime={new Date(props.time * 1000).toISOString()} title={moment(props.time)}>
-      {props.time >= now() + 1 ? t.inTime(duration(props.time - now())) : t.ago(duration(now() - props.time))}
+      {props.time > now() + CLOCK_SECONDS ? t.inTime(duration(props.time - now())) : t.ago(duration(now() - props.time))}
     </time>
   );
 }
