@@ -11,14 +11,10 @@ import { Shown } from '../ui/parts';
 import type { Payer, PayerTwin } from '../wallet/payer';
 import type { Call } from '../wallet/send';
 import { Outlay } from './Outlay';
-import { seal, sealKeys } from './seal';
+import { seal, sealedSize, sealKeys, sealSecrets } from './seal';
 import type { Wanted } from './Wizard';
 
 const text = t.deploy;
-/** What age adds to a body: a header, and a stanza for each reader. */
-const SEAL_BYTES = 102;
-const STANZA_BYTES = 98;
-
 interface Props {
   payer: Payer;
   node: number;
@@ -49,11 +45,14 @@ export function PlanView(props: Props): JSX.Element {
       api.constants.Contracts.DepositPerByte(opt),
       update === undefined ? undefined : api.query.Contracts.Contracts.getValue(update, opt),
     ]);
-    return offer && keys && rate !== undefined ? { rate, offer, keys, deposit, perByte, old } : undefined;
+    return offer && keys ? { rate, offer, keys, deposit, perByte, old } : undefined;
   });
   const size = (): number => {
     const keys = terms.value()?.keys;
-    return wanted().plain.length + (isSealed() && keys ? SEAL_BYTES + STANZA_BYTES * (1 + (keys.owner ? 1 : 0) + keys.bots.length) : 0);
+    const { plain, secrets } = wanted();
+    if (!keys) return plain.length;
+    if (isSealed()) return sealedSize(plain.length, keys);
+    return secrets === undefined ? plain.length : plain.length - secrets + Math.ceil(sealedSize(secrets, keys) / 3) * 4;
   };
   const oldRate = (): bigint => twin().contracts.find(({ contract }) => contract === props.update)?.rate ?? 0n;
   const held = (): bigint => {
@@ -73,10 +72,10 @@ export function PlanView(props: Props): JSX.Element {
     setError(undefined);
     try {
       const { plain, resources } = wanted();
-      const body = isSealed() ? { type: 'Sealed' as const, value: await seal(plain, found.keys) } : { type: 'Plain' as const, value: plain };
+      const body = isSealed() ? { type: 'Sealed' as const, value: await seal(plain, found.keys) } : { type: 'Plain' as const, value: await sealSecrets(plain, found.keys) };
       const kind = found.old?.kind;
       const networks = kind?.type === 'Node' ? kind.value.networks : [];
-      const common = { resources, body, public_ips: props.ips, networks, max_usd_rate: found.rate };
+      const common = { resources, body, public_ips: props.ips, networks, max_usd_rate: found.rate ?? 0n };
       props.onCall(
         props.update === undefined
           ? api.tx.Contracts.create_node_contract({ ...common, node: props.node, traffic_gb: props.traffic })
@@ -106,7 +105,7 @@ export function PlanView(props: Props): JSX.Element {
             </label>
             <Show
               when={isSealed()}
-              fallback={<p class={wanted().isConfidential ? 'notice bad' : 'notice'}>{wanted().isConfidential ? text.public : text.publicPlain}</p>}
+              fallback={<p class={wanted().isConfidential ? 'notice bad' : 'notice'}>{wanted().isConfidential ? text.public : wanted().secrets === undefined ? text.publicPlain : text.publicSecrets}</p>}
             >
               <p class="notice good">{text.sealedFor(found().keys.owner !== undefined, found().keys.bots.length)} {found().keys.owner === undefined && text.noOwnerKey}</p>
             </Show>

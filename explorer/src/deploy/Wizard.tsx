@@ -13,7 +13,7 @@ import { Failure, Section } from '../ui/parts';
 import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import { fieldsOf, type Call } from '../wallet/send';
-import { compacted, example, isConfidential, needs, parse, text as asText } from './deployment';
+import { compacted, example, isConfidential, needs, openSecrets, parse, text as asText } from './deployment';
 import { createDraft } from './draft';
 import { Form } from './Form';
 import { NodeChoice } from './NodeChoice';
@@ -48,9 +48,17 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
   const deployment = createMemo(() => parse(draft()));
   const [checker] = createResource(() => import('./check'));
   const problems = createMemo(() => checker.latest?.check(draft()));
-  const wanted = createMemo(() => {
+  const wanted = createMemo((): Wanted | undefined => {
     const valid = problems()?.length === 0 ? deployment() : undefined;
-    return valid && { resources: needs(valid), plain: compacted(draft()), isConfidential: isConfidential(valid), types: new Set(valid.workloads.map(({ type }) => type)) };
+    if (!valid) return undefined;
+    const secrets = openSecrets(valid);
+    return {
+      resources: needs(valid),
+      plain: compacted(draft()),
+      isConfidential: isConfidential(valid),
+      secrets: secrets && JSON.stringify(secrets).length,
+      types: new Set(valid.workloads.map(({ type }) => type)),
+    };
   });
   const node = (): number | undefined => oldNode()?.node ?? parseU32(props.query.get('node'));
   const ips = (): number => Math.min(parseFilter(props.query.get).ips, MOST_IPS);
@@ -112,7 +120,14 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
   );
 }
 
-export type Wanted = { resources: ReturnType<typeof needs>; plain: Uint8Array; isConfidential: boolean; types: Set<string> };
+export interface Wanted {
+  resources: ReturnType<typeof needs>;
+  plain: Uint8Array;
+  isConfidential: boolean;
+  /** Bytes of the secrets that are yet to be sealed. */
+  secrets: number | undefined;
+  types: Set<string>;
+}
 
 /** JSON in lines; what isn't JSON as it stands. */
 function reindented(json: string): string {

@@ -83,7 +83,7 @@ export const nodes = {
   rentedBadge: 'rented',
   rentedBy: 'rented by',
   features: 'Serves',
-  featureNames: ['machines', 'disks', 'public addresses', 'private networks', 'sleep and wake', 'HDD volumes'],
+  featureNames: ['machines', 'disks', 'public addresses', 'private networks', 'sleep and wake', 'shared disks', 'sending output'],
   hardware: 'Hardware',
   virtualized: 'a virtual machine',
   physical: 'a physical machine',
