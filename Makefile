@@ -56,7 +56,9 @@ lint: requirements ## Check formatting and lints
 	SKIP_WASM_BUILD=1 cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: test
-test: setup lint ## Run all tests; this is what CI does
+test: setup lint explorer ## Run all tests; this is what CI does
+	npm test --prefix explorer
+	npm run e2e --prefix explorer -- tests/bundle.e2e.ts
 	$(CARGO) build --locked --workspace --bins
 	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
 		--test-threads $$(($$(nproc) + 1))
@@ -64,7 +66,7 @@ test: setup lint ## Run all tests; this is what CI does
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and not test(2_gib)'
 
 .PHONY: test-explorer
-test-explorer: build explorer chromium ## Test the explorer in Chromium against a development chain
+test-explorer: build explorer chromium ## Test the explorer in Chromium, on a development chain and a real node
 	npm test --prefix explorer
 	export PROGRAMS="$(abspath $(PROGRAMS))"; npm run e2e --prefix explorer
 
@@ -110,8 +112,8 @@ bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
 .PHONY: bench-explorer
-bench-explorer: build explorer chromium ## Measure the explorer in Chromium with 10,000 simulated nodes
-	export PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
+bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour
+	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the page says of its connection: no node, a node that goes away, another one, another chain, a chain that stands still.
-import { afterAll, beforeAll, expect, test } from 'vitest';
+// What the page says of its connection: no node, a node that goes away, another chain, a newer one, one that stands still.
 import { createServer } from 'node:http';
 import type { Page } from 'playwright-core';
-import { Explorer, Node, settled } from './harness';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Explorer, Node, PORT, says, settled, textOf } from './harness';
 
-const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961) + 1;
+const NO_NODE = 'ws://127.0.0.1:1';
+const UNANSWERED = { answers: false };
 
 let explorer: Explorer;
 beforeAll(async () => {
@@ -13,96 +14,116 @@ beforeAll(async () => {
 });
 afterAll(() => explorer?.end());
 
-const says = (page: Page, words: string): Promise<unknown> =>
+const warns = (page: Page, words: string): Promise<unknown> =>
   page.waitForFunction((words) => document.querySelector('.banners')?.textContent?.includes(words), words, { timeout: 60_000 });
-const isLive = (page: Page): Promise<unknown> =>
-  page.waitForFunction(() => document.querySelector('.status')?.textContent?.startsWith('Live'), undefined, { timeout: 60_000 });
+const shows = (page: Page, health: string): Promise<unknown> =>
+  page.waitForFunction((health) => document.querySelector('.status')?.textContent?.startsWith(health), health, { timeout: 60_000 });
+const isStale = async (page: Page): Promise<boolean> => (await page.locator('main').getAttribute('class'))?.includes('stale') === true;
 
-test('no node at the address is said, and the page stays usable', async () => {
-  const { page, open } = await explorer.page('ws://127.0.0.1:1');
+/** Opens the grid's page on a chain of its own. */
+async function onNode(check: (page: Page, node: Node) => Promise<void>, ...args: string[]): Promise<void> {
+  const node = await Node.start(PORT, ...args);
   try {
-    await open('/');
-    await says(page, 'No connection to ');
+    await explorer.visit(node.url, '/', (page) => check(page, node), UNANSWERED);
+  } finally {
+    await node.end();
+  }
+}
+
+/** Opens the grid's page on a chain that goes away; what comes then at its address is ended, too. */
+const onNodeThatEnds = (check: (page: Page) => Promise<void>, next: () => Promise<Node>): Promise<void> =>
+  onNode(async (page, node) => {
+    await shows(page, 'Live');
+    await node.end();
+    await warns(page, 'No connection to ');
+    expect(await isStale(page)).toBe(true);
+    const other = await next();
+    try {
+      await check(page);
+    } finally {
+      await other.end();
+    }
+  });
+
+test('no node at the address is said, and the page stays usable', () =>
+  explorer.visit(NO_NODE, '/', async (page) => {
+    await warns(page, 'No connection to ');
     await page.click('.status');
     await page.fill('input[inputmode=url]', 'http://nowhere');
     await page.click('text=Add and use');
-    expect(await page.locator('main').innerText()).toContain('An address begins with ws:// or wss://');
-  } finally {
-    await page.context().close();
-  }
-});
-
-test('a node that goes away is said, and found again', async () => {
-  let node = await Node.start(PORT);
-  const { page, open } = await explorer.page(node.url);
-  try {
-    await open('/');
-    await isLive(page);
-    await node.end();
-    await says(page, 'No connection to ');
-    expect(await page.locator('main').getAttribute('class')).toContain('stale');
-    node = await Node.start(PORT);
-    await isLive(page);
-    expect(await page.locator('main').getAttribute('class')).not.toContain('stale');
-  } finally {
-    await page.context().close();
-    await node.end();
-  }
-});
-
-test('another chain at the endpoint is never mixed with the first', async () => {
-  let node = await Node.start(PORT);
-  const { page, open } = await explorer.page(node.url);
-  try {
-    await open('/');
-    await isLive(page);
-    await node.end();
-    node = await Node.startOther(PORT);
-    await says(page, 'serves another chain');
-    expect(await page.locator('.status').innerText()).toContain('Wrong chain');
-  } finally {
-    await page.context().close();
-    await node.end();
-  }
-});
-
-test('the next endpoint is tried where one does not answer', async () => {
-  const node = await Node.start(PORT);
-  const { page } = await explorer.page(node.url);
-  try {
-    await page.addInitScript((url) => localStorage.setItem('tfgrid-endpoints', JSON.stringify([url])), node.url);
-    await page.goto(`${explorer.origin}/?endpoint=ws://127.0.0.1:1#/connection`);
-    await isLive(page);
-    await settled(page);
-    expect(await page.locator('main').innerText()).toContain('in use');
-  } finally {
-    await page.context().close();
-    await node.end();
-  }
-});
-
-test('a chain that stands still is never shown as fresh', async () => {
-  const node = await Node.start(PORT, '--sealing', 'manual');
-  const { page, open } = await explorer.page(node.url);
-  try {
-    await open('/');
-    await says(page, 'The chain has finalized no block for');
-    expect(await page.locator('.status').innerText()).toContain('Stalled');
-  } finally {
-    await page.context().close();
-    await node.end();
-  }
-});
+    await says(page, 'An address begins with ws:// or wss://');
+  }, UNANSWERED));
 
 test('a server that is no node is said', async () => {
   const server = createServer((_, response) => response.end('hello')).listen(PORT, '127.0.0.1');
-  const { page, open } = await explorer.page(`ws://127.0.0.1:${PORT}`);
   try {
-    await open('/');
-    await says(page, 'No connection to ');
+    await explorer.visit(`ws://127.0.0.1:${PORT}`, '/', (page) => warns(page, 'No connection to ').then(), UNANSWERED);
   } finally {
-    await page.context().close();
     server.closeAllConnections();
     server.close();
+  }
+});
+
+test('a node that goes away is said, and found again', () =>
+  onNodeThatEnds(async (page) => {
+    await shows(page, 'Live');
+    expect(await isStale(page)).toBe(false);
+  }, () => Node.start(PORT)));
+
+test('another chain at the endpoint is never mixed with the first', () =>
+  onNodeThatEnds(async (page) => {
+    await warns(page, 'serves another chain');
+    await shows(page, 'Wrong chain');
+  }, () => Node.startOther(PORT)));
+
+test('the next endpoint is tried where one does not answer', () =>
+  onNode(async (page, node) => {
+    await page.addInitScript((url) => localStorage.setItem('tfgrid-endpoints', JSON.stringify([url])), node.url);
+    await page.goto(`${explorer.origin}/?endpoint=${NO_NODE}#/connection`);
+    await shows(page, 'Live');
+    await settled(page);
+    expect(await textOf(page)).toContain('in use');
+  }));
+
+/** Makes a block on a chain that makes none by itself. */
+async function makeBlock({ url }: Node): Promise<void> {
+  const call = { jsonrpc: '2.0', id: 1, method: 'engine_createBlock', params: [true, true] };
+  const answer = await fetch(url.replace('ws:', 'http:'), { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(call) });
+  expect(await answer.json()).toHaveProperty('result');
+}
+
+test('a chain that stops is never shown as fresh, until it goes on', () =>
+  onNode(async (page, node) => {
+    await makeBlock(node);
+    await shows(page, 'Live');
+    await warns(page, 'The chain has finalized no block for 30 s.');
+    await shows(page, 'Stalled');
+    expect(await isStale(page)).toBe(true);
+    await makeBlock(node);
+    await shows(page, 'Live');
+    expect(await isStale(page)).toBe(false);
+  }, '--sealing', 'manual'));
+
+test('a newer runtime is said, with what still works', async () => {
+  const node = await Node.start(PORT);
+  const { page, open } = await explorer.page(node.url);
+  try {
+    // The runtime has this read by another name.
+    const [known, newer] = ['quote_rent', 'quote_hire'].map((name) => Buffer.from(name).toString('hex')) as [string, string];
+    await page.routeWebSocket(node.url, (socket) => {
+      socket.connectToServer().onMessage((message) => socket.send(String(message).replaceAll(known, newer)));
+    });
+    await open('/nodes');
+    await warns(page, 'newer than this page. Pages that need these reads may be incomplete: quote_rent.');
+    await says(page, '0 nodes');
+    await page.getByRole('link', { name: 'Calculator' }).click();
+    await says(page, 'Sum, list price');
+    await page.fill('input[name=node]', '1');
+    await page.getByLabel('Rent the whole node').check();
+    await says(page, 'This part can\'t be read:');
+    await says(page, 'Sum, list price');
+  } finally {
+    await page.context().close();
+    await node.end();
   }
 });

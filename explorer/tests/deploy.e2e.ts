@@ -1,62 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calculator, deployment with the test wallet, money and the watch list.
-import { join } from 'node:path';
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Explorer, Node, seed, settled, violations, type Seeder } from './harness';
+import { expect, test } from 'vitest';
+import { connect, review, says, setStage, settled, shot, sign, textOf, violations } from './harness';
 
-const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961) + 2;
-const SHOTS = process.env.SCREENSHOTS;
-const FINAL_MS = 25_000;
-
-let node: Node;
-let seeder: Seeder;
-let explorer: Explorer;
-
-beforeAll(async () => {
-  node = await Node.start(PORT);
-  [seeder, explorer] = await Promise.all([seed(node.url), Explorer.start()]);
-});
-
-afterAll(async () => {
-  await explorer?.end();
-  await seeder?.end();
-  await node?.end();
-});
-
-type Options = Parameters<Explorer['page']>[1];
-
-/** Opens a page for one test, and closes it. */
-async function on(path: string, check: (page: Page) => Promise<void>, options: Options = {}): Promise<void> {
-  const { page, problems, open } = await explorer.page(node.url, options);
-  try {
-    await open(path);
-    await settled(page);
-    await check(page);
-    expect(problems).toEqual([]);
-  } finally {
-    await page.context().close();
-  }
-}
-
-const says = (page: Page, text: string, timeout = FINAL_MS): Promise<unknown> =>
-  page.waitForFunction((text) => (document.querySelector('main') as HTMLElement).innerText.includes(text), text, { timeout });
-
-/** Signs with an account of the test wallet. */
-async function connect(page: Page, account: string): Promise<void> {
-  await page.getByRole('button', { name: 'Test wallet' }).click();
-  const value = await page.locator('select[name=account] option', { hasText: account }).getAttribute('value');
-  await page.selectOption('select[name=account]', value);
-  await says(page, 'Balance');
-}
-
-async function sign(page: Page): Promise<void> {
-  await page.getByRole('button', { name: 'Sign and send' }).click();
-}
-
-async function shot(page: Page, name: string): Promise<void> {
-  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
-}
+const stage = setStage();
+const { on } = stage;
 
 test('the calculator shows the parts and the chain’s quote', () =>
   on('/calculator?cru=2&mru=4&sru=50&months=6', async (page) => {
@@ -77,13 +26,13 @@ test('a deployment is planned, signed and watched', () =>
     await page.getByLabel('Memory').press('Tab');
     await says(page, '1 vCPU, 2 GiB memory');
     await says(page, 'Anyone can read this deployment on the chain.');
-    await says(page, 'It lasts, with this deployment');
+    await says(page, 'The credit then lasts');
     expect(await violations(page)).toEqual([]);
     await shot(page, 'deploy-plan');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'Contracts.create_node_contract');
-    await page.waitForFunction(() => /Fee\s+0\.\d+ TFT/.test((document.querySelector('main') as HTMLElement).innerText));
-    expect(await page.locator('main').innerText()).toContain('"max_usd_rate"');
+    await page.waitForFunction(() => /Fee\s+0\.\d+ TFT/.test(document.querySelector('main')?.innerText ?? ''));
+    expect(await textOf(page)).toContain('"max_usd_rate"');
     expect(await violations(page)).toEqual([]);
     await shot(page, 'deploy-sign');
     await sign(page);
@@ -102,9 +51,9 @@ test('an environment is sealed unless its owner says otherwise', () =>
     await page.locator('input[name=seal]').uncheck();
     await says(page, 'its environment and credentials included');
     await page.locator('input[name=seal]').check();
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, '"Sealed"');
-    expect(await page.locator('main').innerText()).not.toContain('secret-of-bob');
+    expect(await textOf(page)).not.toContain('secret-of-bob');
     await sign(page);
     await says(page, 'How it comes up');
     await page.getByRole('link', { name: 'All about this contract' }).click();
@@ -139,34 +88,136 @@ test('form and JSON are one, with errors at the line, and kept', () =>
 test('a refused call is no success', () =>
   on('/deploy?task=deposit&deposit=4294967295&amount=1', async (page) => {
     await connect(page, '//Bob');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'Billing.deposit');
     await sign(page);
     await says(page, 'The chain refused it:');
-    expect(await page.locator('main').innerText()).not.toContain('Success');
+    expect(await textOf(page)).not.toContain('Success');
   }));
 
 test('a deposit reaches the credit, and can be withdrawn', () =>
   on('/deploy?task=deposit', async (page) => {
     await connect(page, '//Dave');
     await page.fill('input[name=amount]', '1.23456789');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'An amount is a number with at most 7 decimals');
     await page.fill('input[name=amount]', '2.5');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await sign(page);
     await says(page, 'Success: the chain’s event says so.');
     await says(page, '3.50 TFT');
     await page.getByRole('link', { name: 'Withdraw' }).click();
     await page.fill('input[name=amount]', '1000');
-    await page.getByRole('button', { name: 'Review the call' }).click();
+    await review(page);
     await says(page, 'At most 3.5 TFT.');
+  }));
+
+test('a name is taken, shown and can be given back', () =>
+  on('/deploy?task=names&name=my-shop', async (page) => {
+    await connect(page, '//Dave');
+    await says(page, 'The name “my-shop” is taken:');
+    await page.fill('input[name=name]', 'No_Name');
+    await says(page, 'A name is 1 to 63 of a-z, 0-9 and hyphens');
+    await page.fill('input[name=name]', 'daves-shop');
+    await says(page, 'The credit then lasts');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'names');
+    await review(page);
+    await says(page, 'Contracts.create_name_contract');
+    await says(page, '"name": "daves-shop"');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await says(page, 'The name “daves-shop” is taken:');
+    await page.getByRole('link', { name: 'Give back' }).click();
+    await page.getByRole('button', { name: 'Cancel 1 contract' }).click();
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+  }));
+
+test('a node is rented, and deployed on by its tenant alone', async () => {
+  await on('/deploy?task=rent&rent=6', async (page) => {
+    await connect(page, '//Alice');
+    await says(page, 'Node 6: is rented as a whole');
+    await page.fill('input[name=rent]', '1');
+    await says(page, 'only empty nodes are rented');
+    await page.fill('input[name=rent]', '99');
+    await says(page, 'There is no node 99.');
+    await page.fill('input[name=rent]', '3');
+    await says(page, 'The credit then lasts');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'rent');
+    await review(page);
+    await says(page, 'Contracts.create_rent_contract');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await page.getByRole('link', { name: 'Deploy on it' }).click();
+    await says(page, 'paid with the rent');
+    await says(page, 'Runs on node 3.');
+    await shot(page, 'rented');
+    await review(page);
+    await says(page, 'Contracts.create_node_contract');
+    await sign(page);
+    await says(page, 'The chain has reserved the capacity.');
+  });
+  await on('/deploy?node=3', async (page) => {
+    await connect(page, '//Bob');
+    await says(page, 'Node 3: is rented as a whole');
+  });
+});
+
+test('traffic is bought for an own contract alone', () =>
+  on(`/deploy?task=buy&buy=${stage.grid.contracts.web}&gb=2`, async (page) => {
+    await connect(page, '//Dave');
+    await says(page, `Contract ${stage.grid.contracts.web} isn’t an open contract of your twin.`);
+    await page.selectOption('select[name=account]', { index: 1 });
+    await says(page, 'Traffic, from your credit');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'traffic');
+    await review(page);
+    await says(page, 'Billing.buy_traffic');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await says(page, '7 GB');
+    await page.fill('input[name=buy]', '999999');
+    await says(page, 'There is no open deployment 999999.');
+  }));
+
+test('limits bind, and refills are set', () =>
+  on('/deploy?task=limits', async (page) => {
+    await connect(page, '//Dave');
+    await page.fill('input[name=rate]', 'a lot');
+    await review(page);
+    await says(page, 'A limit is a number, such as 0.5.');
+    await page.fill('input[name=rate]', '0.001');
+    await page.fill('input[name=refill]', '3');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'limits');
+    await review(page);
+    await says(page, 'Billing.set_limits');
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await page.fill('input[name=hours]', '5');
+    await page.getByRole('button', { name: 'Review the refill' }).click();
+    await says(page, 'A refill buys 24 hours or more.');
+    await page.fill('input[name=hours]', '72');
+    await page.getByRole('button', { name: 'Review the refill' }).click();
+    await sign(page);
+    await says(page, 'Success: the chain’s event says so.');
+    await page.getByRole('button', { name: 'Done' }).click();
+    await says(page, '72 hours at a time');
+    await page.goto(`${page.url().split('#')[0]}#/deploy?node=1`);
+    await says(page, 'and your limit is $0.00100.');
+    expect(await page.getByRole('button', { name: 'Review the call' }).isDisabled()).toBe(true);
   }));
 
 test('several contracts are cancelled at once', () =>
   on('/deploy?task=cancel', async (page) => {
     await connect(page, '//Bob');
-    const { hostile, secret } = seeder.grid.contracts;
+    const { hostile, secret } = stage.grid.contracts;
     for (const id of [hostile, secret]) await page.getByLabel(`Contract ${id}`, { exact: true }).check();
     expect(await violations(page)).toEqual([]);
     await page.getByRole('button', { name: 'Cancel 2 contracts' }).click();
@@ -180,6 +231,69 @@ test('several contracts are cancelled at once', () =>
 test('without a wallet the page says how to get one', () =>
   on('/deploy', async (page) => void (await says(page, 'No wallet is in this browser.'))));
 
+const STRANGER = { name: 'stranger', address: '5CDvHBym6RLoxTdX9MS1acpaDbNxaFagqM5LpBiFGjWT6o1n' };
+const useWallet = (page: Page): Promise<void> => page.getByRole('button', { name: 'Connect a wallet: fake' }).click();
+
+test('a wallet without accounts says so', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await says(page, 'fake has no account for this page');
+  }, { wallet: { accounts: [] } }));
+
+test('accounts that are tied to another chain are named', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await says(page, '1 account of this wallet is tied to another chain');
+  }, { wallet: { accounts: [{ ...STRANGER, genesisHash: `0x${'11'.repeat(32)}` }] } }));
+
+test('a wallet that refuses the page says so', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await says(page, 'fake gave no accounts: Cancelled. Allow this page in the wallet');
+  }, { wallet: { accounts: [STRANGER], refuses: true } }));
+
+test('a rejected signature sends nothing', () =>
+  on('/deploy?task=deposit&deposit=1&amount=0.5', async (page) => {
+    await useWallet(page);
+    await review(page);
+    await sign(page);
+    await says(page, 'The wallet didn’t sign it. Nothing was sent.');
+    await page.getByRole('button', { name: 'Back' }).click();
+    expect(await page.inputValue('input[name=amount]')).toBe('0.5');
+  }, { wallet: { accounts: [{ name: 'dave', address: '5DAAnrj7VHTznn2AWBemMuyBwZWs6FNFjdyVXUeYum3PTXFy' }] } }));
+
+test('an account without funds is told before it signs', () =>
+  on('/deploy', async (page) => {
+    await useWallet(page);
+    await page.getByRole('button', { name: 'Create a twin' }).click();
+    await says(page, 'The account has 0 TFT, less than the fee: send it TFT first.');
+    expect(await page.getByRole('button', { name: 'Sign and send' }).isDisabled()).toBe(true);
+  }, { wallet: { accounts: [STRANGER] } }));
+
+test('two tabs share a draft, and say how each call ended', () =>
+  on('/deploy?task=deposit&amount=0.1', async (page) => {
+    const other = await page.context().newPage();
+    await other.goto(page.url());
+    for (const tab of [page, other]) {
+      await connect(tab, '//Charlie');
+      await review(tab);
+      await tab.getByText('Billing.deposit').waitFor();
+    }
+    await Promise.all([sign(page), sign(other)]);
+    const ends = await Promise.all([page, other].map(async (tab) => {
+      await tab.waitForFunction(() => /Success: |It wasn’t sent: /.test(document.querySelector('main')?.innerText ?? ''));
+      return textOf(tab);
+    }));
+    // Signed in the same block, both calls have the same number: one of them takes it.
+    const refused = ends.filter((text) => !text.includes('Success: '));
+    expect(refused.length).toBeLessThan(2);
+    for (const text of refused) expect(text).toContain('another call of this account came first');
+    for (const tab of [page, other]) await tab.goto(`${page.url().split('#')[0]}#/deploy`);
+    await page.getByLabel('Description').fill('from the first tab');
+    await page.getByLabel('Description').press('Tab');
+    await other.waitForFunction(() => [...document.querySelectorAll('input')].some(({ value }) => value === 'from the first tab'));
+  }));
+
 test('the watch list tells what changes, and is kept', () =>
   on('/watch', async (page) => {
     const watch = async (kind: string, id: number): Promise<void> => {
@@ -187,27 +301,27 @@ test('the watch list tells what changes, and is kept', () =>
       await page.fill('input[name=id]', String(id));
       await page.getByRole('button', { name: 'Watch', exact: true }).click();
     };
-    await watch('farm', seeder.grid.farm);
-    await watch('twin', seeder.grid.twins.tenant);
+    await watch('farm', stage.grid.farm);
+    await watch('twin', stage.grid.twins.tenant);
     await watch('node', 99);
     await says(page, 'The chain has no node 99.');
     await says(page, 'draining');
     await page.getByRole('button', { name: 'Stop watching Node 99' }).click();
     const reminder = page.waitForEvent('download');
     await page.getByRole('button', { name: 'Reminder for your calendar' }).click();
-    expect((await reminder).suggestedFilename()).toBe(`twin-${seeder.grid.twins.tenant}.ics`);
+    expect((await reminder).suggestedFilename()).toBe(`twin-${stage.grid.twins.tenant}.ics`);
     expect(await violations(page)).toEqual([]);
     await shot(page, 'watch');
     await page.reload();
     await settled(page);
-    await says(page, `Twin ${seeder.grid.twins.tenant}`);
+    await says(page, `Twin ${stage.grid.twins.tenant}`);
     const other = await page.context().newPage();
-    await other.goto(`${page.url().split('#')[0]}#/deploy?cancel=${seeder.grid.contracts.web}`);
+    await other.goto(`${page.url().split('#')[0]}#/deploy?cancel=${stage.grid.contracts.web}`);
     await connect(other, '//Bob');
     await other.getByRole('button', { name: 'Cancel 1 contract' }).click();
     await sign(other);
     await says(other, 'Success');
-    await says(page, `Contract ${seeder.grid.contracts.web}: closed. Its owner cancelled it.`);
+    await says(page, `Contract ${stage.grid.contracts.web}: closed. Its owner cancelled it.`);
   }));
 
 test('the new pages fit a phone, in the dark', async () => {

@@ -9,15 +9,22 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { chromium, type Browser, type Page } from 'playwright-core';
 import { preview, type PreviewServer } from 'vite';
+import { afterAll, beforeAll, expect } from 'vitest';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const PROGRAMS = process.env.PROGRAMS ?? join(process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target'), 'debug');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const PROGRAM = join(PROGRAMS, 'tfgrid-node');
-const START_MS = 60_000;
+const START_MS = 120_000;
+const DEV_START_MS = 300_000;
+const ANSWER_MS = 20_000;
 /** Chromium drops requests when an interface of the machine comes or goes, as engines make them. */
 const NETWORK_CHANGED = 'ERR_NETWORK_CHANGED';
 const PAGE_MS = 60_000;
+const FINAL_MS = 25_000;
+const SHOTS = process.env.SCREENSHOTS;
+/** Of the chain of a file's tests: files run one after another. */
+export const PORT = Number(process.env.EXPLORER_TEST_PORT ?? 9961);
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** Probes until there is an answer. */
@@ -80,6 +87,64 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void>
   await gone;
 }
 
+/** `make dev`: a chain, and a node with a real agent, engine and registry. All of it is removed at the end. */
+export class Development {
+  private constructor(private readonly process: ChildProcess, private readonly said: string) {}
+
+  static async start(): Promise<Development> {
+    const child = asRoot(join(PROGRAMS, 'dev'));
+    let said = '';
+    child.stdout?.on('data', (chunk) => (said += chunk));
+    try {
+      await until('make dev to be ready', DEV_START_MS, async () => child.exitCode !== null || said.includes('Ctrl-C ends') || undefined);
+      if (child.exitCode !== null) throw new Error(`dev ended with ${child.exitCode}: ${said}`);
+    } catch (error) {
+      await ended(child, 'SIGINT');
+      throw error;
+    }
+    return new Development(child, said);
+  }
+
+  /** What it prints beside a name. */
+  printed(name: string): string {
+    const found = new RegExp(`^(?: +|  export )${name}[ =]+([^\\s,]+)`, 'm').exec(this.said)?.[1];
+    if (!found) throw new Error(`dev printed no ${name}: ${this.said}`);
+    return found;
+  }
+
+  /** The page that a machine of the user's serves, over the peer network. */
+  async fetch(contract: string, machine: string): Promise<string> {
+    const device = { TFGRID_DEVICE: this.printed('TFGRID_DEVICE') };
+    const args = ['--json', '--chain', this.printed('chain'), '--key', '//Bob', 'forward', contract, `0:${machine}:80`];
+    const child = asRoot(join(PROGRAMS, 'threebot'), args, device);
+    try {
+      const { local } = JSON.parse(await firstLine(child)) as { local: string };
+      return await (await fetch(`http://${local}/`, { signal: AbortSignal.timeout(ANSWER_MS) })).text();
+    } finally {
+      await ended(child, 'SIGINT');
+    }
+  }
+
+  end(): Promise<void> {
+    return ended(this.process, 'SIGINT');
+  }
+}
+
+/** Mounts, networks and the user's key of `make dev` are root's. */
+function asRoot(program: string, args: string[] = [], env: Record<string, string> = {}): ChildProcess {
+  const command = [program, ...args];
+  const set = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  const [first = '', ...rest] = process.getuid?.() === 0 ? ['env', ...set, ...command] : ['sudo', 'env', `PATH=${process.env.PATH}`, ...set, ...command];
+  return spawn(first, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  return new Promise((done, fail) => {
+    if (child.stdout) createInterface({ input: child.stdout }).once('line', done);
+    child.once('exit', (code) => fail(new Error(`${child.spawnargs.join(' ')} ended with ${code}`)));
+  });
+}
+
 export interface Seeded {
   farm: number;
   twins: { farmer: number; tenant: number; broke: number };
@@ -97,16 +162,42 @@ export interface Seeder {
 /** Fills a chain; its nodes send heartbeats until the end. */
 export async function seed(url: string): Promise<Seeder> {
   const child = spawn(process.execPath, [join(ROOT, 'explorer/tests/seed.mjs'), url], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const line = await new Promise<string>((done, fail) => {
-    createInterface({ input: child.stdout }).once('line', done);
-    child.once('exit', (code) => fail(new Error(`seed.mjs ended with ${code}`)));
-  });
+  const line = await firstLine(child);
   return { grid: JSON.parse(line) as Seeded, end: () => ended(child, 'SIGTERM') };
 }
 
 /** Copies the nodes of a seeded chain until there are so many. */
 export async function simulate(url: string, nodes: number): Promise<void> {
   await promisify(execFile)(process.execPath, [join(ROOT, 'explorer/tests/simulate.mjs'), url, `${nodes}`]);
+}
+
+/** A wallet in the browser that signs nothing. */
+export interface FakeWallet {
+  accounts: { name: string; address: string; genesisHash?: string }[];
+  /** Whether it lets the page see them. */
+  refuses?: boolean;
+}
+
+const injectWallet = ({ accounts, refuses }: FakeWallet): void => {
+  const no = async (): Promise<never> => {
+    throw new Error('Cancelled');
+  };
+  const typed = accounts.map((account) => ({ ...account, type: 'sr25519' }));
+  const found = {
+    name: 'fake',
+    version: '1.0.0',
+    signer: { signPayload: no, signRaw: no },
+    accounts: { get: async () => typed, subscribe: (take: (found: object[]) => void) => (take(typed), () => undefined) },
+  };
+  Object.assign(window, { injectedWeb3: { fake: { version: '1.0.0', enable: async () => (refuses ? no() : found) } } });
+};
+
+export interface View {
+  wallet?: FakeWallet;
+  width?: number;
+  theme?: 'light' | 'dark';
+  /** Whether the chain answers: without answers a page goes on reading, and the console says why. */
+  answers?: boolean;
 }
 
 export class Explorer {
@@ -125,8 +216,9 @@ export class Explorer {
   }
 
   /** A page with its own storage; `problems` gets what the console, the page and other hosts' requests say. */
-  async page(endpoint: string, { width = 1440, theme = 'light' as 'light' | 'dark' } = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
+  async page(endpoint: string, { width = 1440, theme = 'light', wallet }: View = {}): Promise<{ page: Page; problems: string[]; open(path: string): Promise<void> }> {
     const context = await this.browser.newContext({ viewport: { width, height: 900 }, colorScheme: theme });
+    if (wallet) await context.addInitScript(injectWallet, wallet);
     const page = await context.newPage();
     // Other work may share the machine.
     page.setDefaultTimeout(PAGE_MS);
@@ -147,11 +239,76 @@ export class Explorer {
     return { page, problems, open };
   }
 
+  /** Opens a page for one check, and closes it. */
+  async visit(endpoint: string, path: string, check: (page: Page) => Promise<void>, view: View = {}): Promise<void> {
+    const { page, problems, open } = await this.page(endpoint, view);
+    try {
+      await open(path);
+      if (view.answers !== false) await settled(page);
+      await check(page);
+      if (view.answers !== false) expect(problems).toEqual([]);
+    } catch (error) {
+      await shot(page, `failed${path.replace(/[^a-z0-9]+/gi, '_')}`);
+      throw error;
+    } finally {
+      await page.context().close();
+    }
+  }
+
   async end(): Promise<void> {
     await this.browser.close();
     await this.server.close();
   }
 }
+
+/** What the tests of a file share: the explorer, and a chain with a seeded grid. */
+export interface Stage {
+  node: Node;
+  grid: Seeded;
+  explorer: Explorer;
+  on(path: string, check: (page: Page) => Promise<void>, view?: View): Promise<void>;
+}
+
+export function setStage(): Stage {
+  const stage = {
+    on: (path, check, view) => stage.explorer.visit(stage.node.url, path, check, view),
+  } as Stage;
+  let seeder: Seeder | undefined;
+  beforeAll(async () => {
+    stage.node = await Node.start(PORT);
+    seeder = await seed(stage.node.url);
+    stage.grid = seeder.grid;
+    stage.explorer = await Explorer.start();
+  });
+  afterAll(async () => {
+    await stage.explorer?.end();
+    await seeder?.end();
+    await stage.node?.end();
+  });
+  return stage;
+}
+
+/** What a page says, its heading included. */
+export const textOf = (page: Page): Promise<string> => page.locator('main').innerText();
+
+export const says = (page: Page, text: string, timeout = FINAL_MS): Promise<unknown> =>
+  page.waitForFunction((text) => document.querySelector('main')?.innerText.includes(text), text, { timeout });
+
+/** A picture of the page, if a folder for it is named. */
+export async function shot(page: Page, name: string): Promise<void> {
+  if (SHOTS) await page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+}
+
+/** Signs with an account of the test wallet. */
+export async function connect(page: Page, account: string): Promise<void> {
+  await page.getByRole('button', { name: 'Test wallet' }).click();
+  const value = await page.locator('select[name=account] option', { hasText: account }).getAttribute('value');
+  await page.selectOption('select[name=account]', value);
+  await says(page, 'Balance');
+}
+
+export const review = (page: Page): Promise<void> => page.getByRole('button', { name: 'Review the call' }).click();
+export const sign = (page: Page): Promise<void> => page.getByRole('button', { name: 'Sign and send' }).click();
 
 /** Waits until nothing on the page is being read. */
 export const settled = (page: Page): Promise<unknown> =>

@@ -10,9 +10,9 @@ import { parseU32 } from '../lib/ids';
 import type { Query } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
-import { CheckField, TextField } from '../ui/fields';
+import { CapacityFields, CheckField, TextField } from '../ui/fields';
 import { Rate, Usd } from '../ui/Money';
-import { Facts, Shown } from '../ui/parts';
+import { Facts, Failure, Shown } from '../ui/parts';
 import type { Terms } from './Calculator';
 import { cost, factorFor, trafficUsd, type Line, type Want } from './cost';
 
@@ -29,7 +29,8 @@ async function readNode({ api, opt }: At, { node, resources, ips, rent }: Ask) {
     api.apis.GridApi.node_offer(node, opt),
     rent ? api.apis.GridApi.quote_rent(node, opt) : api.apis.GridApi.quote(node, resources, ips, opt),
   ]);
-  return offer && { offer, rate };
+  const extra = rent ? (offer?.extra_fee ?? 0n) : 0n;
+  return offer && { offer, extra, rate: rate && rate - extra };
 }
 
 export function Cost(props: { query: Query; terms: Read<Terms> }): JSX.Element {
@@ -42,11 +43,7 @@ export function Cost(props: { query: Query; terms: Read<Terms> }): JSX.Element {
   return (
     <>
       <form class="filters" aria-label={text.cost} onSubmit={(event) => event.preventDefault()}>
-        <TextField query={props.query} name="cru" label={t.nodes.resources.cru} numeric />
-        <TextField query={props.query} name="mru" label={text.gib(t.nodes.resources.mru)} numeric />
-        <TextField query={props.query} name="sru" label={text.gib(t.nodes.resources.sru)} numeric />
-        <TextField query={props.query} name="hru" label={text.gib(t.nodes.resources.hru)} numeric />
-        <TextField query={props.query} name="gpu" label={t.nodes.resources.gpu} numeric />
+        <CapacityFields query={props.query} parts={['cru', 'mru', 'sru', 'hru', 'gpu']} />
         <TextField query={props.query} name="ips" label={text.ips} numeric />
         <TextField query={props.query} name="nu" label={text.traffic} numeric />
         <TextField query={props.query} name="months" label={text.prepaid} numeric />
@@ -57,6 +54,7 @@ export function Cost(props: { query: Query; terms: Read<Terms> }): JSX.Element {
       <Show when={props.query.get('node').trim() && (ask().node === undefined || (onNode.at() && !onNode.value()))}>
         <p class="notice bad" role="alert">{text.noNode(visible(props.query.get('node')))}</p>
       </Show>
+      <Failure read={onNode} />
       <Shown read={props.terms}>
         {(terms) => (
           <Show when={terms().policy}>
@@ -103,8 +101,8 @@ function Sum(props: SumProps): JSX.Element {
       <><strong><Rate rate={rate()} price={props.price} /></strong>{note() && <p class="muted">{note()}</p>}</>,
     ]);
     if (factor() < 1_000) rows.push([text.discount(decimal(months(), 2), permille(factor())), <Rate rate={(rate() * BigInt(factor())) / 1_000n} price={props.price} />]);
-    const extra = props.found?.offer.extra_fee ?? 0n;
-    if (props.ask.rent && extra > 0n) rows.push([text.extra, <Rate rate={extra} price={props.price} />]);
+    const extra = props.found?.extra ?? 0n;
+    if (extra > 0n) rows.push([text.extra, <Rate rate={extra} price={props.price} />]);
     if (traffic() > 0n) rows.push([text.trafficOnce, <Usd amount={traffic()} price={props.price} />]);
     return rows;
   };
@@ -114,6 +112,7 @@ function Sum(props: SumProps): JSX.Element {
     return quoted > sum ? text.least : text.rented;
   };
   const link = (): string =>
+    props.ask.rent ? new URLSearchParams({ task: 'rent', rent: props.query.get('node') }).toString() :
     new URLSearchParams(['node', 'cru', 'mru', 'sru', 'hru', 'gpu', 'ips'].flatMap((name) => (props.query.get(name) ? [[name, props.query.get(name)]] : []))).toString();
   return (
     <Show when={parts()} fallback={<p class="notice warn">{text.noGpuPrice}</p>}>

@@ -7,7 +7,7 @@ import { capacity, parseFilter, scaled } from '../grid/nodes';
 import { decimal, HOURS_PER_MONTH, number, permille, tft, tftPrice, usd } from '../lib/format';
 import type { Query } from '../lib/query';
 import { t } from '../texts';
-import { CheckField, TextField } from '../ui/fields';
+import { CapacityFields, CheckField, TextField } from '../ui/fields';
 import { Facts, Shown } from '../ui/parts';
 import type { Terms } from './Calculator';
 
@@ -19,10 +19,7 @@ export function Farming(props: { query: Query; terms: Read<Terms> }): JSX.Elemen
   return (
     <>
       <form class="filters" aria-label={text.farming} onSubmit={(event) => event.preventDefault()}>
-        <TextField query={props.query} name="fcru" label={t.nodes.resources.cru} numeric />
-        <TextField query={props.query} name="fmru" label={text.gib(t.nodes.resources.mru)} numeric />
-        <TextField query={props.query} name="fsru" label={text.gib(t.nodes.resources.sru)} numeric />
-        <TextField query={props.query} name="fhru" label={text.gib(t.nodes.resources.hru)} numeric />
+        <CapacityFields query={props.query} prefix="f" parts={['cru', 'mru', 'sru', 'hru']} />
         <TextField query={props.query} name="fnu" label={text.farmTraffic} numeric />
         <TextField query={props.query} name="fips" label={text.farmIps} numeric />
         <TextField query={props.query} name="fuptime" label={text.uptime} numeric />

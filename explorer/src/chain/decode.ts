@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blocks in words: calls, events and errors, by the metadata of the block's own runtime.
+import type { EventPhase } from 'polkadot-api';
 import { getDynamicBuilder, getLookupFn } from '@polkadot-api/metadata-builders';
 import { Blake2256, compact, decAnyMetadata, extrinsicFormat, unifyMetadata, type UnifiedMetadata } from './substrate';
 import { hex } from '../lib/safe';
@@ -139,7 +140,9 @@ export async function readBlock(chain: Chain, ref: number | string): Promise<Dec
   if (!header || (typeof ref === 'string' && (await hashOf(chain, header.number)) !== hash)) return undefined;
   const [body, runtime] = await Promise.all([chain.client.getBlockBody(hash), runtimeAt(chain, hash)]);
   const transactions = body.map((bytes, index) => runtime.decode(bytes, index));
-  const events = await chain.api.query.System.Events.getValue({ at: hash }).catch(() => undefined);
+  // Events are of every pallet: descriptors of them all would be larger than the rest.
+  const all = chain.client.getUnsafeApi<any>().query.System?.Events?.getValue({ at: hash });
+  const events = (await all?.catch(() => undefined)) as { phase: EventPhase; event: unknown }[] | undefined;
   const now = await chain.api.query.Timestamp.Now.getValue({ at: hash }).catch(() => undefined);
   return {
     number: header.number,

@@ -24,6 +24,9 @@ export type FarmingPolicy = Answer<Query['Farming']['Policy']['getValue']>;
 
 export const NOTHING: Resources = { cru: 0n, mru: 0n, sru: 0n, hru: 0n, gpu: 0n };
 
+/** As a limit: none. */
+export const NO_LIMIT = 2n ** 64n - 1n;
+
 /** Amounts that the chain keeps with 64 bits of fraction, rounded down. */
 export const whole = (exact: bigint): bigint => exact >> 64n;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createSignal, lazy, Show, type JSX } from 'solid-js';
+import { createSignal, Show, type JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
 import type { TwinContract } from '../chain/types';
 import { capacity } from '../grid/nodes';
@@ -11,18 +11,16 @@ import { t } from '../texts';
 import { ContractLink, Section } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
-import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import type { Call } from '../wallet/send';
+import { Signed } from './Signed';
 
 const text = t.deploy;
-const Sign = lazy(() => import('../wallet/Sign'));
 /** Calls of one transaction: far below what a block takes. */
 const MOST = 100;
 
 export default function Cancel(props: { query: Query; payer: Payer | undefined }): JSX.Element {
-  const { api } = useChain();
-  const [call, setCall] = createSignal<Call>();
+  const { api, client } = useChain();
   const linked = (): bigint | undefined => parseU64(props.query.get('cancel'));
   const [chosen, setChosen] = createSignal<ReadonlySet<bigint>>(new Set(linked() === undefined ? [] : [linked() as bigint]));
   const contracts = (): TwinContract[] => props.payer?.twin?.contracts ?? [];
@@ -32,14 +30,16 @@ export default function Cancel(props: { query: Query; payer: Payer | undefined }
     if (!next.delete(id)) next.add(id);
     setChosen(next);
   };
-  const propose = (): void => {
+  const proposed = (): Call | undefined => {
     const calls = open().map((contract) => api.tx.Contracts.cancel({ contract, reason: { type: 'Cancelled', value: undefined } }));
-    setCall(() => (calls.length === 1 ? calls[0] : api.tx.Utility.batch_all({ calls: calls.map(({ decodedCall }) => decodedCall) })));
+    const [only] = calls;
+    if (calls.length === 1) return only;
+    // A batch takes every call there is: descriptors of them all would be larger than the rest.
+    return client.getUnsafeApi<any>().tx.Utility?.batch_all?.({ calls: calls.map(({ decodedCall }) => decodedCall) });
   };
   return (
-    <Show
-      when={account() && call()}
-      fallback={
+    <Signed>
+      {(propose) => (
         <Section title={text.cancelWhich}>
           <p>{text.cancelNote}</p>
           <Show when={props.payer?.twin}>
@@ -69,12 +69,10 @@ export default function Cancel(props: { query: Query; payer: Payer | undefined }
               ]}
             />
             <Show when={open().length > MOST}><p class="notice bad">{text.cancelMost(MOST)}</p></Show>
-            <p><button type="button" class="primary" disabled={open().length === 0 || open().length > MOST} onClick={propose}>{text.cancelChosen(open().length)}</button></p>
+            <p><button type="button" class="primary" disabled={open().length === 0 || open().length > MOST} onClick={() => propose(proposed())}>{text.cancelChosen(open().length)}</button></p>
           </Show>
         </Section>
-      }
-    >
-      {(call) => <Sign call={call()} account={account() as Account} onBack={() => setCall(undefined)} />}
-    </Show>
+      )}
+    </Signed>
   );
 }

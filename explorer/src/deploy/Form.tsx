@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { Index, Show, type JSX } from 'solid-js';
+import { Index, Match, Show, Switch, type JSX } from 'solid-js';
 import { GIB, MIB, parseBytes } from '../lib/format';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
-import { envText, exactSize, example, isMachine, parseEnv, type Deployment, type Machine, type Volume, type Workload } from './deployment';
+import {
+  envText, exactSize, example, isLogs, isMachine, openSecrets, parseEnv, parseText, shownText, type Deployment, type Logs, type Machine, type Volume,
+  type Workload,
+} from './deployment';
 
 const text = t.deploy;
 
@@ -39,20 +42,29 @@ export function Form(props: Props): JSX.Element {
       <Index each={workloads()}>
         {(workload, i) => (
           <fieldset>
-            <legend>{(isMachine(workload()) ? text.machine : text.disk)(visible(workload().name))}</legend>
+            <legend>{(isMachine(workload()) ? text.machine : isLogs(workload()) ? text.logs : text.disk)(visible(workload().name))}</legend>
             <div class="filters">
               <Field label={text.fields.name} value={workload().name} onChange={(name) => replace(i, { ...workload(), name })} />
-              <Show
-                when={isMachine(workload())}
-                fallback={<DiskFields data={workload().data as Volume} type={workload().type} onChange={(changed) => replace(i, { ...workload(), ...changed } as Workload)} />}
-              >
-                <MachineFields data={workload().data as Machine} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
-              </Show>
+              <Switch fallback={<DiskFields data={workload().data as Volume} type={workload().type} onChange={(changed) => replace(i, { ...workload(), ...changed } as Workload)} />}>
+                <Match when={isMachine(workload())}>
+                  <MachineFields data={workload().data as Machine} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
+                </Match>
+                <Match when={isLogs(workload())}>
+                  <LogsFields data={workload().data as Logs} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
+                </Match>
+              </Switch>
               <button type="button" onClick={() => set(workloads().filter((_, j) => j !== i))}>{text.remove(visible(workload().name))}</button>
             </div>
           </fieldset>
         )}
       </Index>
+      <Show when={typeof props.deployment.secrets !== 'string'}>
+        <Lines
+          label={text.fields.secrets}
+          value={envText(openSecrets(props.deployment))}
+          onChange={(value) => props.onChange({ ...props.deployment, secrets: value.trim() ? (parseEnv(value) as Record<string, string>) : undefined })}
+        />
+      </Show>
       <p class="buttons">
         <button type="button" onClick={addMachine}>{text.addMachine}</button>
         <button type="button" onClick={addDisk}>{text.addDisk}</button>
@@ -83,8 +95,18 @@ function MachineFields(props: { data: Machine; onChange(data: Machine): void }):
         value={String(props.data.health?.http?.port ?? '')}
         onChange={(value) => set({ health: value.trim() ? { ...props.data.health, http: { ...props.data.health?.http, port: numberOf(value) } } : undefined })}
       />
+      <Field label={text.fields.gpus} value={String(props.data.gpus ?? '')} onChange={(value) => set({ gpus: value.trim() ? numberOf(value) : undefined })} />
       <Lines label={text.fields.mounts} value={mounts()} onChange={(value) => set({ mounts: parseMounts(value) })} />
       <Lines label={text.fields.env} value={envText(props.data.env)} onChange={(value) => set({ env: value.trim() ? parseEnv(value) : undefined })} />
+    </>
+  );
+}
+
+function LogsFields(props: { data: Logs; onChange(data: Logs): void }): JSX.Element {
+  return (
+    <>
+      <Field label={text.fields.zmachine} value={props.data.zmachine} onChange={(zmachine) => props.onChange({ ...props.data, zmachine })} />
+      <Field wide label={text.fields.output} value={shownText(props.data.output)} onChange={(value) => props.onChange({ ...props.data, output: parseText(value) })} />
     </>
   );
 }

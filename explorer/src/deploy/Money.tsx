@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createSignal, lazy, Show, type JSX } from 'solid-js';
+import { createSignal, Show, type JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
 import { scaled } from '../grid/nodes';
 import { tft, tftExact } from '../lib/format';
@@ -7,23 +7,11 @@ import { parseU32 } from '../lib/ids';
 import type { Query } from '../lib/query';
 import { t } from '../texts';
 import { Section } from '../ui/parts';
-import { account, type Account } from '../wallet/accounts';
+import type { Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
-import type { Call } from '../wallet/send';
+import { Signed } from './Signed';
 
 const text = t.deploy;
-const Sign = lazy(() => import('../wallet/Sign'));
-
-/** A form whose answer is a call; then the call to sign. */
-function Signed(props: { children(propose: (call: Call) => void): JSX.Element }): JSX.Element {
-  const [call, setCall] = createSignal<Call>();
-  return (
-    <Show when={account() && call()} fallback={props.children(setCall)}>
-      {(call) => <Sign call={call()} account={account() as Account} onBack={() => setCall(undefined)} />}
-    </Show>
-  );
-}
-
 export function CreateTwin(props: { account: Account }): JSX.Element {
   const { api } = useChain();
   return (

@@ -1,26 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-import { A } from '@solidjs/router';
 import { createEffect, createMemo, createSignal, on, Show, type JSX } from 'solid-js';
 import { trafficUsd } from '../calculator/cost';
 import { useChain } from '../chain/connection';
 import { createRead } from '../chain/read';
 import { capacity } from '../grid/nodes';
-import { decimal, duration, permille, tft, tftPrice, usdToTft } from '../lib/format';
+import { usdToTft } from '../lib/format';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
-import { Rate, Tft } from '../ui/Money';
-import { Facts, Shown } from '../ui/parts';
+import { Shown } from '../ui/parts';
 import type { Payer, PayerTwin } from '../wallet/payer';
 import type { Call } from '../wallet/send';
-import { plan } from './plan';
-import { seal, sealKeys } from './seal';
+import { Outlay } from './Outlay';
+import { seal, sealedSize, sealKeys, sealSecrets } from './seal';
 import type { Wanted } from './Wizard';
 
 const text = t.deploy;
-/** What age adds to a body: a header, and a stanza for each reader. */
-const SEAL_BYTES = 102;
-const STANZA_BYTES = 98;
-
 interface Props {
   payer: Payer;
   node: number;
@@ -51,11 +45,14 @@ export function PlanView(props: Props): JSX.Element {
       api.constants.Contracts.DepositPerByte(opt),
       update === undefined ? undefined : api.query.Contracts.Contracts.getValue(update, opt),
     ]);
-    return offer && keys && rate !== undefined ? { rate, offer, keys, deposit, perByte, old } : undefined;
+    return offer && keys ? { rate, offer, keys, deposit, perByte, old } : undefined;
   });
   const size = (): number => {
     const keys = terms.value()?.keys;
-    return wanted().plain.length + (isSealed() && keys ? SEAL_BYTES + STANZA_BYTES * (1 + (keys.owner ? 1 : 0) + keys.bots.length) : 0);
+    const { plain, secrets } = wanted();
+    if (!keys) return plain.length;
+    if (isSealed()) return sealedSize(plain.length, keys);
+    return secrets === undefined ? plain.length : plain.length - secrets + Math.ceil(sealedSize(secrets, keys) / 3) * 4;
   };
   const oldRate = (): bigint => twin().contracts.find(({ contract }) => contract === props.update)?.rate ?? 0n;
   const held = (): bigint => {
@@ -66,30 +63,19 @@ export function PlanView(props: Props): JSX.Element {
   };
   const trafficTft = (): bigint => {
     const list = props.payer.policy?.prices;
-    const amount = list ? trafficUsd(list, BigInt(props.traffic), terms.value()?.offer.certified ?? false) : 0n;
-    return usdToTft(amount, props.payer.price) ?? 0n;
+    if (!list || props.update !== undefined) return 0n;
+    return usdToTft(trafficUsd(list, BigInt(props.traffic), terms.value()?.offer.certified ?? false), props.payer.price) ?? 0n;
   };
-  const made = createMemo(() =>
-    plan({
-      rate: (terms.value()?.rate ?? 0n) - oldRate(),
-      before: twin().payer.rate + twin().payer.committed,
-      credit: twin().payer.credit,
-      atOnce: trafficTft(),
-      price: props.payer.price,
-      levels: props.payer.policy?.levels ?? [],
-    }),
-  );
-  const accountShort = (): bigint => (held() > props.payer.free ? held() - props.payer.free : 0n);
   const propose = async (): Promise<void> => {
     const found = terms.value();
     if (!found) return;
     setError(undefined);
     try {
       const { plain, resources } = wanted();
-      const body = isSealed() ? { type: 'Sealed' as const, value: await seal(plain, found.keys) } : { type: 'Plain' as const, value: plain };
+      const body = isSealed() ? { type: 'Sealed' as const, value: await seal(plain, found.keys) } : { type: 'Plain' as const, value: await sealSecrets(plain, found.keys) };
       const kind = found.old?.kind;
       const networks = kind?.type === 'Node' ? kind.value.networks : [];
-      const common = { resources, body, public_ips: props.ips, networks, max_usd_rate: found.rate };
+      const common = { resources, body, public_ips: props.ips, networks, max_usd_rate: found.rate ?? 0n };
       props.onCall(
         props.update === undefined
           ? api.tx.Contracts.create_node_contract({ ...common, node: props.node, traffic_gb: props.traffic })
@@ -99,44 +85,32 @@ export function PlanView(props: Props): JSX.Element {
       setError(visible(cause instanceof Error ? cause.message : String(cause)));
     }
   };
-  const rows = (): [string, JSX.Element][] => {
-    const rows: [string, JSX.Element][] = [
-      [text.reserves, capacity(wanted().resources)],
-      [text.rate, <Rate rate={terms.value()?.rate ?? 0n} price={props.payer.price} />],
-    ];
-    if (made().factor < 1_000) rows.push([text.youPay(permille(made().factor)), <Rate rate={((terms.value()?.rate ?? 0n) * BigInt(made().factor)) / 1_000n} price={props.payer.price} />]);
-    if (props.traffic > 0 && props.update === undefined) rows.push([text.trafficCost, <Tft amount={trafficTft()} />]);
-    rows.push([text.held, <Tft amount={held()} />], [text.account, <Tft amount={props.payer.free} />], [text.credit, <Tft amount={twin().payer.credit} />]);
-    const { seconds } = made();
-    if (seconds !== undefined) rows.push([text.lasts, <strong>{duration(seconds)}</strong>]);
-    return rows;
-  };
   return (
     <Shown read={terms} absent={<p class="notice bad">{t.notFound('node', String(props.node))}</p>}>
       {(found) => (
         <>
           <p>{text.chosenNode(props.node)}</p>
-          <Facts rows={rows()} />
-          <p class="muted">{t.nodes.atPrice(tftPrice(props.payer.price))}</p>
-          <label class="check">
-            <input type="checkbox" name="seal" checked={isSealed()} onChange={(event) => setSealed(event.currentTarget.checked)} />
-            {text.seal}
-          </label>
-          <Show
-            when={isSealed()}
-            fallback={<p class={wanted().isConfidential ? 'notice bad' : 'notice'}>{wanted().isConfidential ? text.public : text.publicPlain}</p>}
+          <Outlay
+            payer={props.payer}
+            first={[[text.reserves, capacity(wanted().resources)]]}
+            rate={found().rate}
+            before={oldRate()}
+            held={held()}
+            traffic={trafficTft()}
+            onReview={() => void propose()}
           >
-            <p class="notice good">{text.sealedFor(found().keys.owner !== undefined, found().keys.bots.length)} {found().keys.owner === undefined && text.noOwnerKey}</p>
-          </Show>
-          <Show when={made().missing > 0n}>
-            <p class="notice bad">
-              {text.missing(tft(made().missing))}{' '}
-              <A href={`/deploy?task=deposit&amount=${decimal(made().missing, 7).replaceAll(',', '')}`}>{text.depositNow(tft(made().missing))}</A>
-            </p>
-          </Show>
-          <Show when={accountShort() > 0n}><p class="notice bad">{text.accountShort(tft(accountShort()))}</p></Show>
-          <Show when={error()}>{(error) => <p class="notice bad" role="alert">{t.failed(error())}</p>}</Show>
-          <p><button type="button" class="primary" disabled={made().missing > 0n || accountShort() > 0n} onClick={() => void propose()}>{text.review}</button></p>
+            <label class="check">
+              <input type="checkbox" name="seal" checked={isSealed()} onChange={(event) => setSealed(event.currentTarget.checked)} />
+              {text.seal}
+            </label>
+            <Show
+              when={isSealed()}
+              fallback={<p class={wanted().isConfidential ? 'notice bad' : 'notice'}>{wanted().isConfidential ? text.public : wanted().secrets === undefined ? text.publicPlain : text.publicSecrets}</p>}
+            >
+              <p class="notice good">{text.sealedFor(found().keys.owner !== undefined, found().keys.bots.length)} {found().keys.owner === undefined && text.noOwnerKey}</p>
+            </Show>
+            <Show when={error()}>{(error) => <p class="notice bad" role="alert">{t.failed(error())}</p>}</Show>
+          </Outlay>
         </>
       )}
     </Shown>

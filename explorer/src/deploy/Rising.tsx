@@ -42,7 +42,7 @@ export function Rising(props: { contract: bigint; onAnother(): void }): JSX.Elem
                 return <p class="notice bad">{words().meaning} {words().advice} {words().path && <code>{words().path}</code>} {words().words}</p>;
               }}
             </Show>
-            <Show when={found().result}>{(result) => <><h3>{text.reachable}</h3><pre tabindex="0">{pretty(result()).text}</pre></>}</Show>
+            <Show when={found().result}>{(result) => <><h3>{text.reachable}</h3><pre tabindex="0">{pretty(result()).text}</pre><p class="muted">{text.forward} <code>threebot forward {props.contract.toString()} 8080:MACHINE:PORT</code></p></>}</Show>
           </>
         )}
       </Shown>

@@ -9,11 +9,11 @@ import type { Query } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { TextField } from '../ui/fields';
-import { Section } from '../ui/parts';
+import { Failure, Section } from '../ui/parts';
 import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import { fieldsOf, type Call } from '../wallet/send';
-import { compacted, example, isConfidential, needs, parse, text as asText } from './deployment';
+import { compacted, example, isConfidential, needs, openSecrets, parse, text as asText } from './deployment';
 import { createDraft } from './draft';
 import { Form } from './Form';
 import { NodeChoice } from './NodeChoice';
@@ -48,12 +48,21 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
   const deployment = createMemo(() => parse(draft()));
   const [checker] = createResource(() => import('./check'));
   const problems = createMemo(() => checker.latest?.check(draft()));
-  const wanted = createMemo(() => {
+  const wanted = createMemo((): Wanted | undefined => {
     const valid = problems()?.length === 0 ? deployment() : undefined;
-    return valid && { resources: needs(valid), plain: compacted(draft()), isConfidential: isConfidential(valid), types: new Set(valid.workloads.map(({ type }) => type)) };
+    if (!valid) return undefined;
+    const secrets = openSecrets(valid);
+    return {
+      resources: needs(valid),
+      plain: compacted(draft()),
+      isConfidential: isConfidential(valid),
+      secrets: secrets && JSON.stringify(secrets).length,
+      types: new Set(valid.workloads.map(({ type }) => type)),
+    };
   });
   const node = (): number | undefined => oldNode()?.node ?? parseU32(props.query.get('node'));
   const ips = (): number => Math.min(parseFilter(props.query.get).ips, MOST_IPS);
+  const rented = createMemo(() => new Set((props.payer?.twin?.contracts ?? []).flatMap(({ target }) => (target.type === 'Rent' ? [target.value.node] : []))));
   const traffic = (): number => Number(scaled(props.query.get('traffic'), 0) ?? 0n);
   return (
     <Show
@@ -65,6 +74,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
         fallback={
           <>
             <Show when={update() !== undefined}>
+              <Failure read={old} />
               <p class="notice">{text.updating(String(update()))} <Show when={old.value()?.body?.type === 'Sealed'}>{text.updateSealed}</Show></p>
             </Show>
             <Section title={text.what} note={<button type="button" onClick={() => setDraft(firstDraft())}>{text.startOver}</button>}>
@@ -87,7 +97,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
                 <TextField query={props.query} name="ips" label={text.ips} numeric />
                 <Show when={update() === undefined}><TextField query={props.query} name="traffic" label={text.traffic} numeric /></Show>
               </form>
-              <Show when={wanted() && update() === undefined}><NodeChoice query={props.query} wanted={wanted()} ips={ips()} node={node()} /></Show>
+              <Show when={wanted() && update() === undefined}><NodeChoice query={props.query} wanted={wanted()} ips={ips()} node={node()} rented={rented()} /></Show>
             </Section>
             <Section title={text.plan}>
               <Show when={props.payer?.twin && node() !== undefined && wanted()} fallback={<p class="muted">{text.noPlan}</p>}>
@@ -110,7 +120,14 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
   );
 }
 
-export type Wanted = { resources: ReturnType<typeof needs>; plain: Uint8Array; isConfidential: boolean; types: Set<string> };
+export interface Wanted {
+  resources: ReturnType<typeof needs>;
+  plain: Uint8Array;
+  isConfidential: boolean;
+  /** Bytes of the secrets that are yet to be sealed. */
+  secrets: number | undefined;
+  types: Set<string>;
+}
 
 /** JSON in lines; what isn't JSON as it stands. */
 function reindented(json: string): string {

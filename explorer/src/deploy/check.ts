@@ -3,7 +3,7 @@
 import { Validator, type OutputUnit, type Schema } from '@cfworker/json-schema';
 import schema from '../../../docs/deployment.schema.json';
 import { t } from '../texts';
-import { compacted, isMachine, MAX_BYTES, type Deployment } from './deployment';
+import { compacted, isLogs, isMachine, MAX_BYTES, openSecrets, type Deployment, type Text } from './deployment';
 
 export interface Problem {
   /** JSON pointer, such as `/workloads/1/data/cpu`. */
@@ -18,7 +18,7 @@ const validator = new Validator(schema as Schema, '2020-12', false);
 /** They repeat what their inner errors say. */
 const OUTER = new Set(['properties', 'items', '$ref', 'oneOf', 'anyOf', 'false']);
 /** Alternatives of the schema in their order, by what tells them apart. */
-const TYPES = ['zmachine', 'zmount', 'volume'];
+const TYPES = ['zmachine', 'zmount', 'volume', 'zlogs'];
 const HEALTH = ['http', 'tcp', 'exec'];
 
 export function check(json: string): Problem[] {
@@ -74,17 +74,33 @@ const pointer = (location: string): string => decodeURI(location.replace(/^#/, '
 const at = (value: unknown, path: string): unknown =>
   path.split('/').slice(1).reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 
-/** Names, mounts and images. */
-function rules({ workloads }: Deployment, bytes: number): Problem[] {
+/** Names, mounts, images, outputs and secrets. */
+function rules(deployment: Deployment, bytes: number): Problem[] {
+  const { workloads } = deployment;
   const problems: Problem[] = [];
   const names = new Set<string>();
-  const volumes = new Map(workloads.filter((one) => !isMachine(one)).map(({ name, type }) => [name, type]));
+  const volumes = new Map(workloads.filter((one) => !isMachine(one) && !isLogs(one)).map(({ name, type }) => [name, type]));
+  const machines = new Set(workloads.filter(isMachine).map(({ name }) => name));
+  const sent = new Set<string>();
+  const secrets = openSecrets(deployment);
+  const refer = (path: string, value: Text | undefined): void => {
+    // Sealed ones can't be looked into.
+    if (typeof value === 'object' && typeof deployment.secrets !== 'string' && !Object.hasOwn(secrets ?? {}, value.secret)) problems.push({ path, message: text.noSecret(value.secret) });
+  };
   const mounted = new Set<string>();
   workloads.forEach((workload, i) => {
     const path = `/workloads/${i}`;
     if (names.has(workload.name)) problems.push({ path: `${path}/name`, message: text.twice(workload.name) });
     names.add(workload.name);
+    if (isLogs(workload)) {
+      const { zmachine, output } = workload.data;
+      if (!machines.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.noMachine(zmachine) });
+      else if (sent.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.sentTwice(zmachine) });
+      sent.add(zmachine);
+      refer(`${path}/data/output`, output);
+    }
     if (!isMachine(workload)) return;
+    for (const [key, value] of Object.entries(workload.data.env ?? {})) refer(`${path}/data/env/${key}`, value);
     if (!IMAGE.test(workload.data.image)) problems.push({ path: `${path}/data/image`, message: text.image });
     workload.data.mounts?.forEach(({ name }, j) => {
       const type = volumes.get(name);

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { GIB, MIB } from '../lib/format';
 import { check } from './check';
 import { envText, example, exactSize, isConfidential, needs, parse, parseEnv, text, type Deployment } from './deployment';
-import { recipient, seal } from './seal';
+import { recipient, seal, sealedSize, sealSecrets } from './seal';
 import { open } from '../grid/body';
 
 const { sealed_body: vector } = JSON.parse(readFileSync('../docs/vectors/formats.json', 'utf8'));
@@ -65,9 +65,39 @@ test('what holds an environment is confidential', () => {
   expect(isConfidential(parse(data({ env: { TOKEN: 'x' } })) as Deployment)).toBe(true);
 });
 
+test('GPUs are reserved, and outputs need nothing', () => {
+  const deployment = parse(data({ gpus: 2 })) as Deployment;
+  deployment.workloads.push({ name: 'logs', type: 'zlogs', data: { zmachine: 'web', output: 'https://logs.example/' } });
+  expect(problems(text(deployment))).toEqual([]);
+  expect(needs(deployment)).toMatchObject({ gpu: 2n, hru: 0n });
+});
+
+test('an output is of a machine, and of each once', () => {
+  const logs = (...machines: string[]): string => {
+    const deployment = example(1, GIB, GIB);
+    machines.forEach((zmachine, i) => deployment.workloads.push({ name: `logs${i}`, type: 'zlogs', data: { zmachine, output: 'https://logs.example/' } }));
+    return text(deployment);
+  };
+  expect(problems(logs('data'))).toEqual([['/workloads/2/data/zmachine', 'No machine is called “data”.']]);
+  expect(problems(logs('web', 'web')).map(([path]) => path)).toEqual(['/workloads/3/data/zmachine']);
+});
+
+test('secrets are sealed alone, and those that are named exist', async () => {
+  const written = { ...(parse(data({ env: { DB: { secret: 'db' }, A: 'b' } })) as Deployment), secrets: { db: 'hidden' } };
+  expect(problems(text(written))).toEqual([]);
+  expect(problems(text({ ...written, secrets: {} }))).toEqual([['/workloads/1/data/env/DB', 'No secret is called “db”.']]);
+  expect(isConfidential(written)).toBe(false);
+  const keys = { node: vector.node.key, owner: vector.owner.key, bots: [] };
+  const body = JSON.parse(new TextDecoder().decode(await sealSecrets(new TextEncoder().encode(JSON.stringify(written)), keys)));
+  const secrets = Uint8Array.from(atob(body.secrets), (char) => char.charCodeAt(0));
+  expect(secrets.length).toBe(sealedSize(JSON.stringify(written.secrets).length, keys));
+  expect(JSON.parse(new TextDecoder().decode(await open(secrets, vector.owner.identity)))).toEqual({ db: 'hidden' });
+  expect({ ...body, secrets: written.secrets }).toEqual(written);
+});
+
 test('sizes and environments survive the form', () => {
   expect([16_777_216, 1_610_612_736, 2 ** 40, 1_000].map(exactSize)).toEqual(['16 MiB', '1536 MiB', '1 TiB', '1000']);
-  const env = { A: 'b=c', EMPTY: '' };
+  const env = { A: 'b=c', EMPTY: '', DB: { secret: 'db' } };
   expect(parseEnv(envText(env))).toEqual(env);
 });
 

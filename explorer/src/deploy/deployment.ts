@@ -4,13 +4,17 @@
 import { NOTHING, type Resources } from '../chain/types';
 import { GIB, KIB, MIB, TIB } from '../lib/format';
 
+/** A text, or the name of one of the deployment's secrets. */
+export type Text = string | { secret: string };
+
 export interface Machine {
   image: string;
   cpu: number;
   memory: number;
   rootfs?: number;
   mounts?: { name: string; path: string }[];
-  env?: Record<string, string>;
+  env?: Record<string, Text>;
+  gpus?: number;
   registry?: object | null;
   health?: { http?: { port: number } } | null;
 }
@@ -20,13 +24,22 @@ export interface Volume {
   disk?: 'ssd' | 'hdd' | null;
 }
 
+/** Sends a machine's output to an address. */
+export interface Logs {
+  zmachine: string;
+  output: Text;
+}
+
 export type Workload =
   | { name: string; type: 'zmachine'; data: Machine }
-  | { name: string; type: 'zmount' | 'volume'; data: Volume };
+  | { name: string; type: 'zmount' | 'volume'; data: Volume }
+  | { name: string; type: 'zlogs'; data: Logs };
 
 export interface Deployment {
   version: 1;
   description?: string | null;
+  /** As their owner writes them, or sealed. */
+  secrets?: Record<string, string> | string | null;
   workloads: Workload[];
 }
 
@@ -68,6 +81,7 @@ export function parse(json: string): Deployment | undefined {
 }
 
 export const isMachine = (workload: Workload): workload is Extract<Workload, { type: 'zmachine' }> => workload.type === 'zmachine';
+export const isLogs = (workload: Workload): workload is Extract<Workload, { type: 'zlogs' }> => workload.type === 'zlogs';
 
 const size = (value: unknown): bigint => (typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? BigInt(value) : 0n);
 
@@ -80,16 +94,21 @@ export function needs({ workloads }: Deployment): Resources {
       hundredths += Math.round((Number(workload.data.cpu) || 0) * 100);
       sum.mru += size(workload.data.memory);
       sum.sru += size(workload.data.rootfs ?? DEFAULT_ROOTFS);
-    } else {
+      sum.gpu += size(workload.data.gpus);
+    } else if (!isLogs(workload)) {
       sum[workload.data.disk === 'hdd' ? 'hru' : 'sru'] += size(workload.data.size);
     }
   }
   return { ...sum, cru: BigInt(Math.ceil(hundredths / 100)) };
 }
 
-/** Whether it holds what isn't for everyone. */
-export const isConfidential = ({ workloads }: Deployment): boolean =>
-  workloads.some((one) => isMachine(one) && (one.data.registry != null || Object.keys(one.data.env ?? {}).length > 0));
+/** Secrets as their owner writes them. */
+export const openSecrets = ({ secrets }: Deployment): Record<string, string> | undefined =>
+  typeof secrets === 'object' && secrets !== null ? secrets : undefined;
+
+/** Whether it holds what isn't for everyone: who names secrets has chosen what is. */
+export const isConfidential = ({ secrets, workloads }: Deployment): boolean =>
+  secrets == null && workloads.some((one) => isMachine(one) && (one.data.registry != null || Object.keys(one.data.env ?? {}).length > 0));
 
 /** JSON without its white space: what goes to the chain. */
 export const compacted = (json: string): Uint8Array => new TextEncoder().encode(JSON.stringify(JSON.parse(json)));
@@ -102,14 +121,21 @@ export function exactSize(value: number | undefined): string {
   return unit ? `${bytes / unit[0]} ${unit[1]}` : String(value);
 }
 
-/** `KEY=value` a line. */
-export const envText = (env: Record<string, string> | undefined): string =>
-  Object.entries(env ?? {}).map(([key, value]) => `${key}=${value}`).join('\n');
+const SECRET = /^\{"secret":"([^"\\]*)"\}$/;
+export const shownText = (text: Text): string => (typeof text === 'string' ? text : JSON.stringify(text));
+export const parseText = (shown: string): Text => {
+  const secret = SECRET.exec(shown)?.[1];
+  return secret === undefined ? shown : { secret };
+};
 
-export function parseEnv(lines: string): Record<string, string> {
-  const pairs = lines.split('\n').filter((line) => line.trim()).map((line) => {
+/** `KEY=value` a line; a value that is a secret is `{"secret":"NAME"}`. */
+export const envText = (env: Record<string, Text> | undefined): string =>
+  Object.entries(env ?? {}).map(([key, value]) => `${key}=${shownText(value)}`).join('\n');
+
+export function parseEnv(lines: string): Record<string, Text> {
+  const pairs = lines.split('\n').filter((line) => line.trim()).map((line): [string, Text] => {
     const at = line.indexOf('=');
-    return at < 0 ? [line.trim(), ''] : [line.slice(0, at).trim(), line.slice(at + 1)];
+    return at < 0 ? [line.trim(), ''] : [line.slice(0, at).trim(), parseText(line.slice(at + 1))];
   });
-  return Object.fromEntries(pairs) as Record<string, string>;
+  return Object.fromEntries(pairs);
 }

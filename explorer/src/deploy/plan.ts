@@ -6,6 +6,8 @@ import { usdToTft } from '../lib/format';
 export interface Terms {
   /** Of the new contract, in 1e-10 USD per hour; of an update, what it adds. */
   rate: bigint;
+  /** The farmer's extra fee, which has no discount; in 1e-10 USD per hour. */
+  extra?: bigint;
   /** What all contracts of the payer cost without it, at list price. */
   before: bigint;
   /** 1e-7 TFT. */
@@ -27,13 +29,14 @@ export interface Plan {
 }
 
 /** The chain asks for an hour of all rates. */
-export function plan({ rate, before, credit, atOnce, price, levels }: Terms): Plan {
-  const hourly = usdToTft(before + rate, price) ?? 0n;
+export function plan({ rate, extra = 0n, before, credit, atOnce, price, levels }: Terms): Plan {
+  const hourly = usdToTft(before + rate + extra, price) ?? 0n;
   const left = credit > atOnce ? credit - atOnce : 0n;
   const needed = hourly + atOnce;
   const missing = needed > credit ? needed - credit : 0n;
   if (hourly === 0n) return { factor: 1_000, seconds: undefined, missing };
   const listSeconds = Number((left * 3_600n) / hourly);
   const factor = factorFor(levels, listSeconds / 3_600);
-  return { factor, seconds: Math.floor((listSeconds * 1_000) / factor), missing };
+  const paid = ((before + rate) * BigInt(factor)) / 1_000n + extra;
+  return { factor, seconds: Number((left * 3_600n) / (usdToTft(paid, price) || 1n)), missing };
 }

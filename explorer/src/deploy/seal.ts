@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sealed bodies (docs/FORMATS.md §4.1): for the node, the owner's twin and the owner's bots.
-import { bech32 } from '@scure/base';
+// Sealed bodies and secrets (docs/FORMATS.md §4.1 and §4.2): for the node, the owner's twin and the owner's bots.
+import { base64, bech32 } from '@scure/base';
 import type { At } from '../chain/read';
+import { openSecrets, type Deployment } from './deployment';
 
 export interface SealKeys {
   /** X25519 public keys in hex, as the chain has them. */
@@ -38,3 +39,19 @@ export async function seal(plain: Uint8Array, { node, owner, bots }: SealKeys): 
   for (const key of new Set([node, ...(owner ? [owner] : []), ...bots])) encrypter.addRecipient(recipient(key));
   return encrypter.encrypt(plain);
 }
+
+/** A body whose secrets, if it has any, are sealed, and nothing else. */
+export async function sealSecrets(plain: Uint8Array, keys: SealKeys): Promise<Uint8Array> {
+  const body = JSON.parse(new TextDecoder().decode(plain)) as Deployment;
+  const secrets = openSecrets(body);
+  if (!secrets) return plain;
+  const sealed = await seal(new TextEncoder().encode(JSON.stringify(secrets)), keys);
+  return new TextEncoder().encode(JSON.stringify({ ...body, secrets: base64.encode(sealed) }));
+}
+
+/** What age adds to a text: a header, and a stanza for each reader. */
+const HEADER_BYTES = 102;
+const STANZA_BYTES = 98;
+
+/** Bytes of a text once it is sealed. */
+export const sealedSize = (bytes: number, { owner, bots }: SealKeys): number => bytes + HEADER_BYTES + STANZA_BYTES * (1 + (owner ? 1 : 0) + bots.length);

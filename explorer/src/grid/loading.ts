@@ -56,6 +56,19 @@ async function allOffers({ api, opt }: At, show: (offers: Offer[]) => void): Pro
   );
 }
 
+/** The farms of some nodes, by node: ids and names. */
+export async function farmsOf({ api, opt }: At, nodes: Iterable<number>): Promise<Map<number, { id: number; name: string }>> {
+  const ids = [...new Set(nodes)];
+  const records = await api.query.Nodes.Nodes.getValues(ids.map((id): [number] => [id]), opt);
+  const farms = [...new Set(records.flatMap((record) => record?.farm ?? []))];
+  const found = await api.query.Farms.Farms.getValues(farms.map((id): [number] => [id]), opt);
+  const names = new Map(farms.map((id, i) => [id, utf8(found[i]?.name ?? new Uint8Array())]));
+  return new Map(ids.flatMap((node, i) => {
+    const farm = records[i]?.farm;
+    return farm === undefined ? [] : [[node, { id: farm, name: names.get(farm) ?? '' }] as const];
+  }));
+}
+
 /** Names and free addresses of all farms. */
 async function readFarms({ api, opt }: At): Promise<Map<number, FarmFacts>> {
   const [farms, free] = await Promise.all([

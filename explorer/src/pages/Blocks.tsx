@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { A, useNavigate } from '@solidjs/router';
-import { createSignal, type JSX } from 'solid-js';
+import { A } from '@solidjs/router';
+import type { JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
 import { readBlock, type DecodedBlock } from '../chain/decode';
 import { createRead } from '../chain/read';
 import { number } from '../lib/format';
 import { t } from '../texts';
+import { FindForm } from '../ui/fields';
 import { Ago, Long, Page, Shown } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
@@ -14,9 +15,7 @@ const text = t.blocks;
 const SHOWN = 10;
 
 export default function Blocks(): JSX.Element {
-  const navigate = useNavigate();
   const chain = useChain();
-  const [search, setSearch] = createSignal('');
   const seen = new Map<number, DecodedBlock>();
   const read = createRead(() => undefined, async ({ number: head }) => {
     const wanted = Array.from({ length: Math.min(SHOWN, head + 1) }, (_, i) => head - i);
@@ -27,20 +26,9 @@ export default function Blocks(): JSX.Element {
     }
     return wanted.flatMap((number) => seen.get(number) ?? []);
   });
-  const find = (event: SubmitEvent): void => {
-    event.preventDefault();
-    const wanted = search().trim();
-    if (wanted) navigate(/^\d+$/.test(wanted) ? `/blocks/${wanted}` : `/search?q=${encodeURIComponent(wanted)}`);
-  };
   return (
     <Page title={t.pages.blocks}>
-      <form class="inline" onSubmit={find}>
-        <label>
-          {text.search}
-          <input type="search" value={search()} onInput={(event) => setSearch(event.currentTarget.value)} />
-        </label>
-        <button type="submit">{text.find}</button>
-      </form>
+      <FindForm label={text.search} button={text.find} path={(text) => (/^\d+$/.test(text) ? `/blocks/${text}` : undefined)} />
       <Shown read={read}>{(blocks) => <Table label={text.latest} rows={blocks()} columns={COLUMNS} />}</Shown>
     </Page>
   );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { createEffect, createMemo, createSignal, For, on, Show, type Accessor, type JSX } from 'solid-js';
-import { createRead, type At } from '../chain/read';
+import { createEffect, createMemo, createSignal, For, on, Show, type JSX } from 'solid-js';
+import type { At } from '../chain/read';
 import type { Body, Status } from '../chain/types';
 import { billLines, type Amount } from '../grid/bill';
 import { isIdentity, open, pretty } from '../grid/body';
@@ -12,9 +12,9 @@ import { parseU64 } from '../lib/ids';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { capacity } from '../grid/nodes';
-import { WithId } from '../ui/Id';
+import { RecordPage } from '../ui/RecordPage';
 import { Rate, Tft, Usd } from '../ui/Money';
-import { Ago, AsOf, download, Facts, Long, NodeLink, Page, Section, Shown, TwinLink } from '../ui/parts';
+import { Ago, download, Facts, Long, NodeLink, Section, TwinLink } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
 
@@ -56,33 +56,32 @@ async function readContract({ api, opt, time }: At, id: bigint) {
 type ContractView = NonNullable<Awaited<ReturnType<typeof readContract>>>;
 
 export default function Contract(): JSX.Element {
-  return <WithId kind="contract" parse={parseU64}>{(id) => <ContractPage id={id} />}</WithId>;
-}
-
-function ContractPage(props: { id: Accessor<bigint> }): JSX.Element {
-  const read = createRead(props.id, readContract);
   return (
-    <Page title={text.contract(props.id())} note={<AsOf read={read} />}>
-      <Shown read={read} absent={<p class="notice">{t.notFound('contract', String(props.id()))} {text.closedNote}</p>}>
-        {(contract) => (
-          <>
-            <Failed contract={contract()} />
-            <div class="grid">
-              <Section title={text.state}><State id={props.id()} contract={contract()} /></Section>
-              <Section title={text.timeline}><Timeline contract={contract()} /></Section>
-            </div>
-            <div class="grid">
-              <Section title={text.costs}><Costs contract={contract()} /></Section>
-              <Section title={text.bill}><Bill id={props.id()} contract={contract()} /></Section>
-            </div>
-            <Show when={contract().contract?.kind.type === 'Node'}>
-              <Section title={text.result} note={<span class="muted">{text.resultNote}</span>}><Result result={contract().result} /></Section>
-            </Show>
-            <Bodies contract={contract()} />
-          </>
-        )}
-      </Shown>
-    </Page>
+    <RecordPage
+      kind="contract"
+      parse={parseU64}
+      read={readContract}
+      title={text.contract}
+      absent={text.closedNote}
+    >
+      {(contract, id) => (
+        <>
+          <Failed contract={contract()} />
+          <div class="grid">
+            <Section title={text.state}><State id={id()} contract={contract()} /></Section>
+            <Section title={text.timeline}><Timeline contract={contract()} /></Section>
+          </div>
+          <div class="grid">
+            <Section title={text.costs}><Costs contract={contract()} /></Section>
+            <Section title={text.bill}><Bill id={id()} contract={contract()} /></Section>
+          </div>
+          <Show when={contract().contract?.kind.type === 'Node'}>
+            <Section title={text.result} note={<span class="muted">{text.resultNote}</span>}><Result result={contract().result} /></Section>
+          </Show>
+          <Bodies contract={contract()} />
+        </>
+      )}
+    </RecordPage>
   );
 }
 
@@ -135,7 +134,7 @@ function State(props: { id: bigint; contract: ContractView }): JSX.Element {
       <Facts rows={rows()} />
       <Show when={props.contract.contract}>
         <p>
-          <Show when={deployment()}><A href={`/deploy?update=${props.id}`}>{text.updateLink}</A> · </Show>
+          <Show when={deployment()}><A href={`/deploy?update=${props.id}`}>{text.updateLink}</A> · <A href={`/deploy?task=buy&buy=${props.id}`}>{text.trafficLink}</A> · </Show>
           <A href={`/deploy?cancel=${props.id}`}>{text.cancelLink}</A>
         </p>
       </Show>

@@ -3,12 +3,13 @@ import { A } from '@solidjs/router';
 import { createMemo, Show, type JSX } from 'solid-js';
 import { createRead, type At } from '../chain/read';
 import type { Status } from '../chain/types';
+import { farmsOf } from '../grid/loading';
 import { number, usd } from '../lib/format';
 import { parseU64 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { t } from '../texts';
 import { SelectField, TextField } from '../ui/fields';
-import { AsOf, ContractLink, NodeLink, Page, Shown, TwinLink } from '../ui/parts';
+import { AsOf, ContractLink, FarmLink, NodeLink, Page, Shown, TwinLink } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
@@ -23,11 +24,13 @@ interface Row {
   kind: 'Node' | 'Rent' | 'Name' | undefined;
   twin: number;
   node: number | undefined;
+  farm: { id: number; name: string } | undefined;
   status: Status;
 }
 
 /** The contracts below `before`, the newest first. */
-async function readContracts({ api, opt }: At, before: bigint | undefined): Promise<{ rows: Row[]; last: bigint; from: bigint }> {
+async function readContracts(at: At, before: bigint | undefined): Promise<{ rows: Row[]; last: bigint; from: bigint }> {
+  const { api, opt } = at;
   const { Contracts } = api.query;
   const last = await Contracts.LastContractId.getValue(opt);
   const from = before !== undefined && before <= last ? before - 1n : last;
@@ -44,9 +47,10 @@ async function readContracts({ api, opt }: At, before: bigint | undefined): Prom
     if (!status) return [];
     const kind = contract?.kind;
     const node = kind?.type === 'Name' ? undefined : (kind?.value.node ?? tombstone?.node);
-    return [{ id, kind: kind?.type, twin: contract?.twin ?? tombstone?.twin ?? 0, node, status }];
+    return [{ id, kind: kind?.type, twin: contract?.twin ?? tombstone?.twin ?? 0, node, farm: undefined, status }];
   });
-  return { rows, last, from };
+  const farms = await farmsOf(at, rows.flatMap(({ node }) => node ?? []));
+  return { rows: rows.map((row) => ({ ...row, farm: row.node === undefined ? undefined : farms.get(row.node) })), last, from };
 }
 
 export default function Contracts(): JSX.Element {
@@ -89,6 +93,12 @@ const COLUMNS: Column<Row>[] = [
   { key: 'kind', title: text.columns.kind, cell: ({ kind }) => (kind ? text.kinds[kind] : ''), sort: ({ kind }) => kind },
   { key: 'twin', title: text.columns.twin, cell: ({ twin }) => <TwinLink id={twin} />, sort: ({ twin }) => twin },
   { key: 'node', title: text.columns.node, cell: ({ node }) => (node === undefined ? '' : <NodeLink id={node} />), sort: ({ node }) => node },
+  {
+    key: 'farm',
+    title: text.columns.farm,
+    cell: ({ farm }) => farm && <FarmLink {...farm} />,
+    sort: ({ farm }) => farm?.name,
+  },
   {
     key: 'state',
     title: text.columns.state,

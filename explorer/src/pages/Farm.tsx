@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { createMemo, Show, type Accessor, type JSX } from 'solid-js';
+import { createMemo, Show, type JSX } from 'solid-js';
 import { createRead, PAGE, pages, type At } from '../chain/read';
 import { countryCode, NOTHING, whole, type Enrolment, type IpInfo, type Offer, type Reward } from '../chain/types';
 import { capacityMusd, lesser, rewardTft, units } from '../grid/farming';
@@ -11,9 +11,9 @@ import { parseU32 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
-import { WithId } from '../ui/Id';
+import { RecordPage } from '../ui/RecordPage';
 import { Tft } from '../ui/Money';
-import { AsOf, Badge, ContractLink, download, Facts, NodeLink, Page, Section, Shown, TwinLink } from '../ui/parts';
+import { Badge, ContractLink, download, Facts, NodeLink, Section, TwinLink } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
 
@@ -58,41 +58,39 @@ type FarmView = NonNullable<Awaited<ReturnType<typeof readFarm>>>;
 const FARM_BLOCKS = 5;
 
 export default function Farm(): JSX.Element {
-  return <WithId kind="farm" parse={parseU32}>{(id) => <FarmPage id={id} />}</WithId>;
-}
-
-function FarmPage(props: { id: Accessor<number> }): JSX.Element {
-  const read = createRead(props.id, readFarm, FARM_BLOCKS);
-  const name = (): string => visible(utf8(read.value()?.farm.name ?? new Uint8Array())) || String(props.id());
   return (
-    <Page title={text.farm(name())} note={<AsOf read={read} />}>
-      <Shown read={read} absent={<p class="notice">{t.notFound('farm', String(props.id()))}</p>}>
-        {(farm) => (
-          <>
-            <div class="grid">
-              <Section title={text.about}>
-                <Facts
-                  rows={[
-                    [text.farmer, <TwinLink id={farm().farm.twin} />],
-                    [text.certification, text.certifications[farm().farm.certification.type]],
-                    [text.deposit, <Tft amount={farm().farm.deposit} />],
-                    ...(farm().farm.dedicated ? [[text.nodes, text.dedicated] as [string, JSX.Element]] : []),
-                  ]}
-                />
-              </Section>
-              <Section title={text.earnings}>
-                <Facts rows={[[text.collected, <Tft amount={farm().payable} />], [text.collectable, <Collectable farm={farm()} />]]} />
-                <p class="muted">{text.share(permille(farm().share ?? 0))}</p>
-              </Section>
-            </div>
-            <Section title={text.nodes}><Nodes nodes={farm().nodes} /></Section>
-            <Section title={text.ips}><Ips ips={farm().ips} /></Section>
-            <Section title={text.rewards}><Rewards id={props.id()} farm={farm()} /></Section>
-            <Section title={text.open}><Running farm={farm()} /></Section>
-          </>
-        )}
-      </Shown>
-    </Page>
+    <RecordPage
+      kind="farm"
+      parse={parseU32}
+      read={readFarm}
+      every={FARM_BLOCKS}
+      title={(id, farm) => text.farm(visible(utf8(farm?.farm.name ?? new Uint8Array())) || String(id))}
+    >
+      {(farm, id) => (
+        <>
+          <div class="grid">
+            <Section title={text.about}>
+              <Facts
+                rows={[
+                  [text.farmer, <TwinLink id={farm().farm.twin} />],
+                  [text.certification, text.certifications[farm().farm.certification.type]],
+                  [text.deposit, <Tft amount={farm().farm.deposit} />],
+                  ...(farm().farm.dedicated ? [[text.nodes, text.dedicated] as [string, JSX.Element]] : []),
+                ]}
+              />
+            </Section>
+            <Section title={text.earnings}>
+              <Facts rows={[[text.collected, <Tft amount={farm().payable} />], [text.collectable, <Collectable farm={farm()} />]]} />
+              <p class="muted">{text.share(permille(farm().share ?? 0))}</p>
+            </Section>
+          </div>
+          <Section title={text.nodes}><Nodes nodes={farm().nodes} /></Section>
+          <Section title={text.ips}><Ips ips={farm().ips} /></Section>
+          <Section title={text.rewards}><Rewards id={id()} farm={farm()} /></Section>
+          <Section title={text.open}><Running farm={farm()} /></Section>
+        </>
+      )}
+    </RecordPage>
   );
 }
 

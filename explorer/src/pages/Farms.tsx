@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-import { A } from '@solidjs/router';
 import { createMemo, type JSX } from 'solid-js';
 import { createRead } from '../chain/read';
 import type { FarmRecord } from '../chain/types';
 import { LIST_BLOCKS, useOffers } from '../grid/loading';
 import { bytes, number } from '../lib/format';
 import { useQuery } from '../lib/query';
-import { utf8, visible } from '../lib/safe';
+import { utf8 } from '../lib/safe';
 import { t } from '../texts';
 import { TextField } from '../ui/fields';
-import { AsOf, Badge, Page, Shown, TwinLink } from '../ui/parts';
+import { AsOf, Badge, FarmLink, Page, Shown, TwinLink } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
 
@@ -74,7 +73,7 @@ const COLUMNS: Column<FarmRow>[] = [
     title: text.columns.farm,
     cell: ({ id, name, farm }) => (
       <>
-        <A href={`/farms/${id}`}>{visible(name)}</A>
+        <FarmLink id={id} name={name} />
         {farm.certification.type === 'Gold' && <> <Badge tone="good">{text.gold}</Badge></>}
       </>
     ),

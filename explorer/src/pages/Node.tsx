@@ -10,10 +10,10 @@ import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { Bar } from '../ui/Bar';
-import { TextField } from '../ui/fields';
-import { WithId } from '../ui/Id';
+import { CapacityFields, TextField } from '../ui/fields';
+import { RecordPage } from '../ui/RecordPage';
 import { Rate, Tft } from '../ui/Money';
-import { Ago, AsOf, Badge, ContractLink, Facts, Long, Page, Section, Shown, TwinLink } from '../ui/parts';
+import { Ago, Badge, ContractLink, Facts, FarmLink, Long, Section, Shown, TwinLink } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
 import { wanted } from './Nodes';
@@ -54,30 +54,22 @@ async function readNode({ api, opt, time }: At, id: number) {
 type NodeView = NonNullable<Awaited<ReturnType<typeof readNode>>>;
 
 export default function Node(): JSX.Element {
-  return <WithId kind="node" parse={parseU32}>{(id) => <NodePage id={id} />}</WithId>;
-}
-
-function NodePage(props: { id: Accessor<number> }): JSX.Element {
-  const read = createRead(props.id, readNode);
-  const title = (): string => text.node(props.id());
   return (
-    <Page title={title()} note={<AsOf read={read} />}>
-      <Shown read={read} absent={<p class="notice">{t.notFound('node', String(props.id()))}</p>}>
-        {(node) => (
-          <>
-            <Warnings node={node()} />
-            <div class="grid">
-              <Section title={text.capacity}><Capacity node={node()} /></Section>
-              <Section title={text.state}><State node={node()} /></Section>
-            </div>
-            <Price id={props.id()} node={node()} />
-            <Section title={text.uptime}><Periods node={node()} /></Section>
-            <Section title={text.contracts}><Contracts id={props.id} /></Section>
-            <Section title={text.hardware}><Hardware node={node()} /></Section>
-          </>
-        )}
-      </Shown>
-    </Page>
+    <RecordPage kind="node" parse={parseU32} read={readNode} title={text.node}>
+      {(node, id) => (
+        <>
+          <Warnings node={node()} />
+          <div class="grid">
+            <Section title={text.capacity}><Capacity node={node()} /></Section>
+            <Section title={text.state}><State node={node()} /></Section>
+          </div>
+          <Price id={id()} node={node()} />
+          <Section title={text.uptime}><Periods node={node()} /></Section>
+          <Section title={text.contracts}><Contracts id={id} /></Section>
+          <Section title={text.hardware}><Hardware node={node()} /></Section>
+        </>
+      )}
+    </RecordPage>
   );
 }
 
@@ -142,7 +134,7 @@ function State(props: { node: NodeView }): JSX.Element {
           </>,
         ],
         [text.lastHeard, <Show when={node().heartbeat} fallback={t.none}>{(beat) => <Ago time={node().calendar(beat().at)} />}</Show>],
-        [text.farm, <><A href={`/farms/${node().offer.farm}`}>{visible(utf8(node().farm?.name ?? new Uint8Array()))}</A>{node().farm && <> (<TwinLink id={node().farm?.twin ?? 0} />)</>}</>],
+        [text.farm, <><FarmLink id={node().offer.farm} name={utf8(node().farm?.name ?? new Uint8Array())} />{node().farm && <> (<TwinLink id={node().farm?.twin ?? 0} />)</>}</>],
         [text.location, place() ?? text.noLocation],
         [text.isolation, text.isolations[node().record.isolation.type]],
         [text.certification, node().offer.certified ? t.yes : t.no],
@@ -177,17 +169,14 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
   return (
     <Section title={text.price} note={<span class="muted">{text.atPrice(tftPrice(price()))}</span>}>
       <form class="filters" onSubmit={(event) => event.preventDefault()} aria-label={text.price}>
-        <TextField query={query} name="cru" label={text.resources.cru} numeric />
-        <TextField query={query} name="mru" label={`${text.resources.mru}, GiB`} numeric />
-        <TextField query={query} name="sru" label={`${text.resources.sru}, GiB`} numeric />
-        <TextField query={query} name="hru" label={`${text.resources.hru}, GiB`} numeric />
+        <CapacityFields query={query} parts={['cru', 'mru', 'sru', 'hru']} />
         <TextField query={query} name="ips" label="IPv4" numeric />
       </form>
       <Facts
         rows={[
           [
             capacity(want().resources),
-            <Show when={quote.value()} fallback={t.loading}>{(rate) => <Rate rate={rate()} price={price()} />}</Show>,
+            <Shown read={quote} absent={t.unknown}>{(rate) => <Rate rate={rate()} price={price()} />}</Shown>,
           ],
           [text.whole, <Show when={props.node.quoteRent !== undefined} fallback={t.unknown}><Rate rate={props.node.quoteRent ?? 0n} price={price()} /></Show>],
           [text.extraFee, props.node.offer.extra_fee > 0n ? <Rate rate={props.node.offer.extra_fee} price={price()} /> : t.none],
@@ -195,6 +184,7 @@ function Price(props: { id: number; node: NodeView }): JSX.Element {
       />
       <p>
         <A href={`/deploy?${link()}`}>{text.deployHere}</A> · <A href={`/calculator?${link()}`}>{t.pages.calculator}</A> ·{' '}
+        <A href={`/deploy?task=rent&rent=${props.id}`}>{text.rentIt}</A> ·{' '}
         <A href={`/nodes?country=${countryCode(props.node.offer.country) ?? ''}&cru=${props.node.offer.free.cru}&mru=${Number(props.node.offer.free.mru) / 2 ** 30}`}>{text.similar}</A>
       </p>
     </Section>

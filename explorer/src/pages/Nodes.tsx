@@ -8,7 +8,7 @@ import { useQuery } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
 import { CheckField, SelectField, TextField } from '../ui/fields';
-import { AsOf, Badge, Page } from '../ui/parts';
+import { AsOf, Badge, Failure, FarmLink, Page } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
 
@@ -71,13 +71,7 @@ export default function Nodes(): JSX.Element {
         </details>
         <button type="button" onClick={clear}>{text.clear}</button>
       </form>
-      <Show when={nodes.read.error()}>
-        {(error) => (
-          <p class="notice bad" role="alert">
-            {t.failed(visible(error().message))} <button type="button" onClick={nodes.read.retry}>{t.retry}</button>
-          </p>
-        )}
-      </Show>
+      <Failure read={nodes.read} />
       <p role="status" class="muted">
         <Show when={nodes.read.value()} fallback={text.reading(nodes.offers().length)}>
           {t.rows(selected().fit.length, nodes.rows().length, 'node')}
@@ -117,7 +111,7 @@ const COLUMNS: Column<NodeRow>[] = [
   {
     key: 'farm',
     title: text.columns.farm,
-    cell: ({ offer, farm }) => <A href={`/farms/${offer.farm}`}>{visible(farm?.name ?? String(offer.farm))}</A>,
+    cell: ({ offer, farm }) => <FarmLink id={offer.farm} name={farm?.name ?? ''} />,
     sort: ({ farm }) => farm?.name.toLowerCase(),
   },
   { key: 'country', title: text.columns.country, cell: (row) => (row.country ? country(row.country) : t.unknown), sort: (row) => row.country && country(row.country) },

@@ -7,6 +7,7 @@ import { parseU32 } from '../lib/ids';
 import { visible } from '../lib/safe';
 import { shown } from '../lib/show';
 import { t } from '../texts';
+import { advice } from '../texts/advice';
 import { BlockFrame } from '../ui/BlockFrame';
 import { Facts, Long, Section } from '../ui/parts';
 import { Events, OutcomeBadge } from './Block';
@@ -43,7 +44,7 @@ function View(props: { block: Accessor<DecodedBlock>; found: Accessor<Found> }):
         {(error) => (
           <div class="notice bad">
             <p><strong>{text.why}: {error().name}</strong></p>
-            <p>{error().docs} {t.advice[error().name] ?? ''}</p>
+            <p>{error().docs} {advice(error().name)}</p>
           </div>
         )}
       </Show>

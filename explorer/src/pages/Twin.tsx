@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { createMemo, For, Show, type Accessor, type JSX } from 'solid-js';
-import { createRead, PAGE, pages, type At } from '../chain/read';
-import type { TwinContract } from '../chain/types';
+import { createMemo, For, Show, type JSX } from 'solid-js';
+import { PAGE, pages, type At } from '../chain/read';
+import { NO_LIMIT, type TwinContract } from '../chain/types';
 import { calendarFile, factorRule } from '../grid/funds';
+import { farmsOf } from '../grid/loading';
 import { capacity } from '../grid/nodes';
 import { duration, moment, permille, perMonth, tft, tftPrice, usd } from '../lib/format';
 import { parseU32 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
-import { WithId } from '../ui/Id';
+import { RecordPage } from '../ui/RecordPage';
 import { Rate, Tft, Usd } from '../ui/Money';
-import { Ago, AsOf, ContractLink, download, Facts, Long, NodeLink, Page, Section, Shown } from '../ui/parts';
+import { Ago, ContractLink, download, Facts, FarmLink, Long, NodeLink, Section } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
@@ -21,7 +22,8 @@ const text = t.twins;
 /** Funds that end sooner are short. */
 const SHORT_SECONDS = 3 * 86_400;
 
-async function readTwin({ api, opt, time }: At, id: number) {
+async function readTwin(at: At, id: number) {
+  const { api, opt, time } = at;
   const { Billing, Twins, System } = api.query;
   const [twin, payer, until, grace, factor, info, policy, limits, refill] = await Promise.all([
     Twins.Twins.getValue(id, opt),
@@ -39,42 +41,36 @@ async function readTwin({ api, opt, time }: At, id: number) {
     System.Account.getValue(twin.account, opt),
     pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_twin(id, after, PAGE, opt)),
   ]);
+  const farms = await farmsOf(at, contracts.flatMap(({ target }) => (target.type === 'Name' ? [] : target.value.node)));
   contracts.sort((a, b) => (a.contract < b.contract ? -1 : 1));
   const calendar = (grid: bigint): number => time - Number(info.grid_now - grid) / 1000;
-  return { twin, payer, until, grace, factor, info, policy, limits, refill, account, contracts, calendar, time };
+  return { twin, payer, until, grace, factor, info, policy, limits, refill, account, contracts, farms, calendar, time };
 }
 
 type TwinView = NonNullable<Awaited<ReturnType<typeof readTwin>>>;
 
 export default function Twin(): JSX.Element {
-  return <WithId kind="twin" parse={parseU32}>{(id) => <TwinPage id={id} />}</WithId>;
-}
-
-function TwinPage(props: { id: Accessor<number> }): JSX.Element {
-  const read = createRead(props.id, readTwin);
   return (
-    <Page title={text.twin(props.id())} note={<AsOf read={read} />}>
-      <Shown read={read} absent={<p class="notice">{t.notFound('twin', String(props.id()))}</p>}>
-        {(twin) => (
-          <>
-            <Funds id={props.id()} twin={twin()} />
-            <Section title={text.contracts}><Contracts contracts={twin().contracts} /></Section>
-            <Section title={text.account}>
-              <Facts
-                rows={[
-                  [text.account, <Long text={twin().twin.account} kept={8} />],
-                  [text.balance, <><Tft amount={twin().account.data.free} />, <Tft amount={twin().account.data.reserved} /> {text.deposits}</>],
-                  [text.limits, text.limit(usd(twin().limits.max_usd_rate), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
-                  [text.refill, twin().refill === undefined ? t.none : text.refillHours(twin().refill ?? 0)],
-                  [text.keys, <For each={twin().twin.peer_keys} fallback={t.none}>{(key) => <><Long text={key} /> </>}</For>],
-                  [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
-                ]}
-              />
-            </Section>
-          </>
-        )}
-      </Shown>
-    </Page>
+    <RecordPage kind="twin" parse={parseU32} read={readTwin} title={text.twin}>
+      {(twin, id) => (
+        <>
+          <Funds id={id()} twin={twin()} />
+          <Section title={text.contracts}><Contracts contracts={twin().contracts} farms={twin().farms} /></Section>
+          <Section title={text.account}>
+            <Facts
+              rows={[
+                [text.account, <Long text={twin().twin.account} kept={8} />],
+                [text.balance, <><Tft amount={twin().account.data.free} />, <Tft amount={twin().account.data.reserved} /> {text.deposits}</>],
+                [text.limits, text.limit(twin().limits.max_usd_rate === NO_LIMIT ? text.noLimit : text.limitRate(usd(twin().limits.max_usd_rate)), usd(twin().limits.max_extra_fee), tft(twin().limits.refill_per_30_days))],
+                [text.refill, twin().refill === undefined ? t.none : text.refillHours(twin().refill ?? 0)],
+                [text.keys, <For each={twin().twin.peer_keys} fallback={t.none}>{(key) => <><Long text={key} /> </>}</For>],
+                [text.sealKey, <Show when={twin().twin.encryption_key} fallback={t.none}>{(key) => <Long text={key()} />}</Show>],
+              ]}
+            />
+          </Section>
+        </>
+      )}
+    </RecordPage>
   );
 }
 
@@ -136,6 +132,7 @@ function Funds(props: { id: number; twin: TwinView }): JSX.Element {
       </Show>
       <p>
         <A class="button" href={`/deploy?deposit=${props.id}`}>{text.depositLink}</A>{' '}
+        <A class="button" href="/deploy?task=limits">{t.deploy.tasks.limits}</A>{' '}
         <Show when={until()}>{(end) => <button type="button" onClick={() => remind(end())}>{text.calendar}</button>}</Show>{' '}
         <span class="muted">{t.nodes.atPrice(tftPrice(twin().info.tft_price))}</span>
       </p>
@@ -143,12 +140,13 @@ function Funds(props: { id: number; twin: TwinView }): JSX.Element {
   );
 }
 
-function Contracts(props: { contracts: TwinContract[] }): JSX.Element {
+function Contracts(props: Pick<TwinView, 'contracts' | 'farms'>): JSX.Element {
   const query = useQuery();
+  const rows = (): Row[] => props.contracts.map((row) => ({ ...row, farm: row.target.type === 'Name' ? undefined : props.farms.get(row.target.value.node) }));
   const total = createMemo(() => props.contracts.reduce((sum, { rate, extra }) => sum + rate + extra, 0n));
   return (
     <>
-      <Table label={text.contracts} rows={props.contracts} columns={COLUMNS} empty={text.noContracts} sort={query.sort()} onSort={query.setSort} />
+      <Table label={text.contracts} rows={rows()} columns={COLUMNS} empty={text.noContracts} sort={query.sort()} onSort={query.setSort} />
       <Show when={props.contracts.length > 1}><p class="muted">{text.sum}: <Rate rate={total()} /></p></Show>
     </>
   );
@@ -157,7 +155,9 @@ function Contracts(props: { contracts: TwinContract[] }): JSX.Element {
 const charged = ({ status }: TwinContract): { usd: bigint; tft: bigint } => (status.type === 'Created' ? { usd: 0n, tft: 0n } : status.value);
 
 const columns = t.contracts.columns;
-const COLUMNS: Column<TwinContract>[] = [
+type Row = TwinContract & { farm: { id: number; name: string } | undefined };
+
+const COLUMNS: Column<Row>[] = [
   { key: 'contract', title: columns.contract, cell: ({ contract }) => <ContractLink id={contract} />, sort: ({ contract }) => contract },
   {
     key: 'kind',
@@ -174,6 +174,7 @@ const COLUMNS: Column<TwinContract>[] = [
     cell: ({ target }) => (target.type === 'Name' ? '' : <NodeLink id={target.value.node} />),
     sort: ({ target }) => (target.type === 'Name' ? undefined : target.value.node),
   },
+  { key: 'farm', title: columns.farm, cell: ({ farm }) => farm && <FarmLink {...farm} />, sort: ({ farm }) => farm?.name },
   { key: 'state', title: columns.state, cell: ({ status }) => <StatusBadge status={status.type} />, sort: ({ status }) => status.type },
   { key: 'rate', title: columns.rate, numeric: true, cell: ({ rate, extra }) => usd(perMonth(rate + extra)), sort: ({ rate, extra }) => rate + extra },
   { key: 'charged', title: columns.charged, numeric: true, cell: (row) => <Usd amount={charged(row).usd} />, sort: (row) => charged(row).usd },

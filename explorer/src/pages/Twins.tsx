@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-import { A, useNavigate } from '@solidjs/router';
-import { createMemo, createSignal, Show, type JSX } from 'solid-js';
+import { A } from '@solidjs/router';
+import { createMemo, Show, type JSX } from 'solid-js';
 import { createRead } from '../chain/read';
 import { parseU32 } from '../lib/ids';
 import { useQuery } from '../lib/query';
 import { number } from '../lib/format';
 import { t } from '../texts';
+import { FindForm } from '../ui/fields';
 import { AsOf, Long, Page, Shown } from '../ui/parts';
 import { Table } from '../ui/Table';
 import type { Column } from '../ui/sort';
@@ -21,8 +22,6 @@ interface Row {
 
 export default function Twins(): JSX.Element {
   const query = useQuery();
-  const navigate = useNavigate();
-  const [search, setSearch] = createSignal('');
   const before = createMemo(() => parseU32(query.get('before')));
   const read = createRead(
     before,
@@ -42,20 +41,9 @@ export default function Twins(): JSX.Element {
     },
     5,
   );
-  const find = (event: SubmitEvent): void => {
-    event.preventDefault();
-    const text = search().trim();
-    if (text) navigate(parseU32(text) === undefined ? `/search?q=${encodeURIComponent(text)}` : `/twins/${text}`);
-  };
   return (
     <Page title={t.pages.twins} note={<AsOf read={read} />}>
-      <form class="inline" onSubmit={find}>
-        <label>
-          {text.search}
-          <input type="search" value={search()} onInput={(event) => setSearch(event.currentTarget.value)} />
-        </label>
-        <button type="submit">{text.find}</button>
-      </form>
+      <FindForm label={text.search} button={text.find} path={(text) => (parseU32(text) === undefined ? undefined : `/twins/${text}`)} />
       <Shown read={read}>
         {(list) => (
           <>

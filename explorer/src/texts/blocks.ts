@@ -39,16 +39,3 @@ export const search = {
   found: { node: 'Node', contract: 'Contract', twin: 'Twin', farm: 'Farm', block: 'Block', account: 'Account', transaction: 'Transaction', name: 'Name on the gateways' },
   noTwin: 'This account has no twin.',
 };
-
-/** What a call's error asks its sender to do, beyond what the chain says. */
-export const advice: Record<string, string> = {
-  'Billing.CreditTooLow': 'Deposit credit first: an hour of the rate is needed.',
-  'Billing.LimitExceeded': 'Raise the owner’s limits, or use less.',
-  'Contracts.NoTwin': 'Create a twin first.',
-  'Contracts.NodeOffline': 'Choose another node, or wait until this one is back.',
-  'Contracts.RateAboveMaximum': 'The price has risen since the plan: plan again.',
-  'Contracts.UnknownContract': 'It has closed, or never was: look at your twin’s list.',
-  'Contracts.NotOwner': 'Sign with the account of the owner’s twin.',
-  'Contracts.NameTaken': 'Choose another name.',
-  'Nodes.InsufficientCapacity': 'Ask for less, or choose a node with more free capacity.',
-};

@@ -2,7 +2,6 @@
 export const calculator = {
   cost: 'What capacity costs',
   costNote: 'By the price list of the chain. Where you name a node, the sum is the chain’s own quote for it.',
-  gib: (name: string) => `${name}, GiB`,
   ips: 'Public IPv4',
   traffic: 'Public traffic, GB',
   node: 'On node (id)',

@@ -8,6 +8,7 @@ export const contracts = {
     kind: 'Kind',
     twin: 'Twin',
     node: 'Node',
+    farm: 'Farm',
     state: 'State',
     what: 'Reserves',
     rate: 'USD a month, list price',
@@ -124,4 +125,5 @@ export const contracts = {
   badKey: 'A secret age key is AGE-SECRET-KEY-1 and 58 more letters and digits.',
   cancelLink: 'Cancel',
   updateLink: 'Update',
+  trafficLink: 'Buy traffic',
 };

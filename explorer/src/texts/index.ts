@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every text of the explorer, by area. A translation replaces the files of this folder.
-import { advice, blocks, search } from './blocks';
+// Every text of the explorer, by area, but `advice.ts`, which is loaded on demand. A translation replaces the files of
+// this folder.
+import { blocks, search } from './blocks';
 import { calculator } from './calculator';
 import { common } from './common';
 import { connection } from './connection';
@@ -13,4 +14,4 @@ import { twins } from './twins';
 import { watch } from './watch';
 
 export { count } from './common';
-export const t = { ...common, advice, blocks, calculator, connection, contracts, deploy, farms, find: search, grid, nodes, twins, wallet, watch };
+export const t = { ...common, blocks, calculator, connection, contracts, deploy, farms, find: search, grid, nodes, twins, wallet, watch };

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fields whose value is a parameter of the URL.
-import { For, type JSX } from 'solid-js';
+import { useNavigate } from '@solidjs/router';
+import { createSignal, For, type JSX } from 'solid-js';
+import type { Resources } from '../chain/types';
+import { t } from '../texts';
 import type { Query } from '../lib/query';
 
 interface Field {
@@ -22,6 +25,32 @@ export function TextField(props: Field & { numeric?: boolean; type?: 'search' | 
         onInput={(event) => props.query.set({ [props.name]: event.currentTarget.value })}
       />
     </label>
+  );
+}
+
+/** Parts of a capacity, sizes in GiB. */
+export function CapacityFields(props: { query: Query; prefix?: string; parts: readonly (keyof Resources)[] }): JSX.Element {
+  const label = (part: keyof Resources): string => (part === 'cru' || part === 'gpu' ? t.nodes.resources[part] : t.nodes.gib(t.nodes.resources[part]));
+  return <For each={props.parts}>{(part) => <TextField query={props.query} name={`${props.prefix ?? ''}${part}`} label={label(part)} numeric />}</For>;
+}
+
+/** Opens the record that a text is the id of; anything else is searched for. */
+export function FindForm(props: { label: string; button: string; path(text: string): string | undefined }): JSX.Element {
+  const navigate = useNavigate();
+  const [text, setText] = createSignal('');
+  const find = (event: SubmitEvent): void => {
+    event.preventDefault();
+    const wanted = text().trim();
+    if (wanted) navigate(props.path(wanted) ?? `/search?q=${encodeURIComponent(wanted)}`);
+  };
+  return (
+    <form class="inline" onSubmit={find}>
+      <label>
+        {props.label}
+        <input type="search" value={text()} onInput={(event) => setText(event.currentTarget.value)} />
+      </label>
+      <button type="submit">{props.button}</button>
+    </form>
   );
 }
 

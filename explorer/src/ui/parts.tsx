@@ -31,20 +31,27 @@ export function Page(props: { title: string; children: JSX.Element; note?: JSX.E
   );
 }
 
+/** Why the last attempt of a read failed. */
+export function Failure(props: { read: Read<unknown> }): JSX.Element {
+  return (
+    <Show when={props.read.error()}>
+      {(error) => (
+        <p class="notice bad" role="alert">
+          {t.failed(visible(error().message))}{' '}
+          <button type="button" onClick={() => props.read.retry()}>
+            {t.retry}
+          </button>
+        </p>
+      )}
+    </Show>
+  );
+}
+
 /** What a read answered: its value, why there is none, or that it is under way. A failure never blanks more than this. */
 export function Shown<T>(props: { read: Read<T>; children: (value: () => NonNullable<T>) => JSX.Element; absent?: JSX.Element }): JSX.Element {
   return (
     <>
-      <Show when={props.read.error()}>
-        {(error) => (
-          <p class="notice bad" role="alert">
-            {t.failed(visible(error().message))}{' '}
-            <button type="button" onClick={() => props.read.retry()}>
-              {t.retry}
-            </button>
-          </p>
-        )}
-      </Show>
+      <Failure read={props.read} />
       <Switch fallback={<Show when={!props.read.error()}><p class="loading" role="status">{t.loading}</p></Show>}>
         <Match when={props.read.value() != null}>{props.children(() => props.read.value() as NonNullable<T>)}</Match>
         <Match when={props.read.at()}>{props.absent}</Match>
@@ -66,11 +73,14 @@ export function AsOf(props: { read: Read<unknown> }): JSX.Element {
   );
 }
 
+/** How far the reader's clock may be behind the chain's. */
+const CLOCK_SECONDS = 5;
+
 /** How long ago a moment was, by the reader's clock. */
 export function Ago(props: { time: number }): JSX.Element {
   return (
     <time datetime={new Date(props.time * 1000).toISOString()} title={moment(props.time)}>
-      {props.time > now() ? t.inTime(duration(props.time - now())) : t.ago(duration(now() - props.time))}
+      {props.time > now() + CLOCK_SECONDS ? t.inTime(duration(props.time - now())) : t.ago(duration(now() - props.time))}
     </time>
   );
 }
@@ -133,6 +143,7 @@ export function Badge(props: { tone: Tone; children: JSX.Element; title?: string
 }
 
 export const NodeLink = (props: { id: number }): JSX.Element => <A href={`/nodes/${props.id}`}>node {props.id}</A>;
+export const FarmLink = (props: { id: number; name: string }): JSX.Element => <A href={`/farms/${props.id}`}>{visible(props.name) || props.id}</A>;
 export const TwinLink = (props: { id: number }): JSX.Element => <A href={`/twins/${props.id}`}>twin {props.id}</A>;
 export const ContractLink = (props: { id: bigint }): JSX.Element => (
   <A href={`/contracts/${props.id}`}>contract {props.id.toString()}</A>

@@ -3,14 +3,16 @@
 import { A } from '@solidjs/router';
 import { createResource, createSignal, Show, type JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
+import { createRead } from '../chain/read';
 import { Blake2256 } from '../chain/substrate';
 import { tftExact } from '../lib/format';
 import { hex, visible } from '../lib/safe';
 import { shown } from '../lib/show';
 import { t } from '../texts';
+import { advice } from '../texts/advice';
 import { Facts, Long, Section } from '../ui/parts';
 import type { Account } from './accounts';
-import { send, type Call, type Sent, type Step } from './send';
+import { refusal, send, type Call, type Sent, type Step } from './send';
 
 const text = t.wallet;
 
@@ -29,6 +31,8 @@ export default function Sign(props: Props): JSX.Element {
     return { hex: hex(bytes), hash: hex(Blake2256(bytes)) };
   });
   const [fee] = createResource(() => props.call, (call) => call.getEstimatedFees(props.account.address));
+  const free = createRead(() => props.account.address, async ({ api, opt }, address) => (await api.query.System.Account.getValue(address, opt)).data.free);
+  const isPoor = (): boolean => !fee.error && (free.value() ?? fee.latest ?? 0n) < (fee.latest ?? 0n);
   const [step, setStep] = createSignal<Step>();
   const [sent, setSent] = createSignal<Sent>();
   const [error, setError] = createSignal<string>();
@@ -40,8 +44,7 @@ export default function Sign(props: Props): JSX.Element {
       setSent(done);
       if (done?.ok) props.onSuccess?.(done);
     } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      setError(/cancel|reject|denied/i.test(why) ? text.cancelled : text.failed(visible(why)));
+      setError(refusal(cause));
       setStep(undefined);
     }
   };
@@ -60,8 +63,9 @@ export default function Sign(props: Props): JSX.Element {
       <h3>{text.args}</h3>
       <pre tabindex="0">{shown(props.call.decodedCall.value.value)}</pre>
       <Show when={!sent()}>
+        <Show when={isPoor()}><p class="notice bad">{text.noFee(tftExact(free.value() ?? 0n))}</p></Show>
         <p class="buttons">
-          <button type="button" class="primary" disabled={step() !== undefined} onClick={() => void go()}>{text.sign}</button>
+          <button type="button" class="primary" disabled={step() !== undefined || isPoor()} onClick={() => void go()}>{text.sign}</button>
           <button type="button" disabled={isWaiting()} onClick={() => props.onBack()}>{text.back}</button>
         </p>
       </Show>
@@ -71,13 +75,13 @@ export default function Sign(props: Props): JSX.Element {
           {(sent) => (
             <div class={`notice ${sent().ok ? 'good' : 'bad'}`}>
               <Show when={sent().error} fallback={<p>{text.done}</p>}>
-                {(error) => <p>{text.refusedCall(error().name)} {error().docs} {t.advice[error().name]}</p>}
+                {(error) => <p>{text.refusedCall(error().name)} {error().docs} {advice(error().name)}</p>}
               </Show>
               <p><A href={`/blocks/${sent().block}/${sent().index}`}>{text.transaction}</A></p>
             </div>
           )}
         </Show>
-        <Show when={sent()?.ok === false}><button type="button" onClick={() => props.onBack()}>{text.back}</button></Show>
+        <Show when={sent()}>{(sent) => <button type="button" onClick={() => props.onBack()}>{sent().ok ? text.goOn : text.back}</button>}</Show>
       </div>
       <Show when={error()}>{(error) => <p class="notice bad" role="alert">{error()}</p>}</Show>
     </Section>

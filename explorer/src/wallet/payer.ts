@@ -14,11 +14,13 @@ async function readPayer({ api, opt }: At, address: string | undefined) {
   ]);
   const common = { address, free: record.data.free, price: info.tft_price, policy };
   if (twin === undefined) return { ...common, twin: undefined };
-  const [payer, contracts] = await Promise.all([
+  const [payer, limits, refill, contracts] = await Promise.all([
     api.apis.GridApi.payer(twin, opt),
+    api.query.Billing.OwnerLimits.getValue(twin, opt),
+    api.query.Billing.AutoRefills.getValue(twin, opt),
     pages((after: bigint | undefined) => api.apis.GridApi.contracts_of_twin(twin, after, PAGE, opt)),
   ]);
-  return { ...common, twin: { id: twin, payer, contracts } };
+  return { ...common, twin: { id: twin, payer, limits, refill, contracts } };
 }
 
 export type Payer = NonNullable<Awaited<ReturnType<typeof readPayer>>>;

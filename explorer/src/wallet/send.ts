@@ -4,6 +4,8 @@ import type { Transaction, TxEvent } from 'polkadot-api';
 import { createEffect, createRoot } from 'solid-js';
 import type { Chain } from '../chain/connection';
 import type { ChainEvent } from '../chain/decode';
+import { visible } from '../lib/safe';
+import { t } from '../texts';
 import type { Account } from './accounts';
 
 export type Call = Transaction;
@@ -45,6 +47,14 @@ export function send(chain: Chain, call: Call, { signer }: Account, onStep: (ste
       },
     });
   });
+}
+
+/** What the chain's refusal to take a call means, by its name; else what the wallet or the library says. */
+export function refusal(cause: unknown): string {
+  const name = (cause as { error?: { value?: { type?: string } } } | null)?.error?.value?.type ?? '';
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (/cancel|reject|denied/i.test(message)) return t.wallet.cancelled;
+  return t.wallet.failed(t.wallet.invalid[name] ?? visible(message));
 }
 
 async function result(chain: Chain, { hash, number, index }: { hash: string; number: number; index: number }): Promise<Sent> {

@@ -8,13 +8,17 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
 };
-use tfgrid_tests::{Grid, Options, Steps, asks_for_help, on_a_grid, page_deployment, programs};
+use tfgrid_tests::{
+    Explorer, Grid, Options, Steps, asks_for_help, on_a_grid, page_deployment, programs, repository,
+};
 
 const PORT: u16 = 9944;
+const EXPLORER_PORT: u16 = 9940;
 
 const HELP: &str = "\
 Starts a grid to try things on, at ws://127.0.0.1:9944: a chain, a Docker engine, a registry with an image, a node
-agent, a farmer and a user. Ctrl-C ends it and removes everything.
+agent, a farmer and a user, and the web explorer at http://127.0.0.1:9940, if `make explorer` has built it. Ctrl-C ends
+it and removes everything.
 
 Usage: dev";
 
@@ -23,12 +27,18 @@ fn main() -> Result<()> {
         return Ok(());
     }
     ensure!(env::args().len() == 1, "dev takes no arguments: see dev --help");
-    TcpListener::bind(("127.0.0.1", PORT)).with_context(|| {
-        format!("port {PORT} is taken: `make dev` runs already, or another program has it. End that first")
-    })?;
+    for port in [PORT, EXPLORER_PORT] {
+        TcpListener::bind(("127.0.0.1", port)).with_context(|| {
+            format!(
+                "port {port} is taken: `make dev` runs already, or another program has it. End that first"
+            )
+        })?;
+    }
     let options = Options { port: Some(PORT), ignores_others: true, ..Options::default() };
     on_a_grid("dev", options, &Steps::aloud(), |grid| {
-        show(grid, &site(grid)?)?;
+        let explorer = Explorer::serve(&repository().join("explorer/dist"), EXPLORER_PORT);
+        let address = explorer.as_ref().map_or_else(|error| format!("{error:#}"), Explorer::url);
+        show(grid, &site(grid)?, &address)?;
         wait_for_signal()?;
         println!("\nstopping …");
         Ok(())
@@ -42,10 +52,11 @@ fn site(grid: &Grid) -> Result<PathBuf> {
     Ok(file)
 }
 
-fn show(grid: &Grid, site: &Path) -> Result<()> {
+fn show(grid: &Grid, site: &Path, explorer: &str) -> Result<()> {
     let Grid { agent, registry, engine, chain, image, node, .. } = grid;
     println!(
         "
+  explorer   {explorer}
   chain      {chain}   (polkadot-js apps: https://polkadot.js.org/apps/?rpc={chain})
   node       {node}, metrics at http://{metrics}/metrics
   engine     {engine}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+import { A } from '@solidjs/router';
+import { createMemo, Show, type JSX } from 'solid-js';
+import { useChain } from '../chain/connection';
+import { createRead } from '../chain/read';
+import type { Offer } from '../chain/types';
+import { capacity } from '../grid/nodes';
+import { parseU32 } from '../lib/ids';
+import type { Query } from '../lib/query';
+import { visible } from '../lib/safe';
+import { t } from '../texts';
+import { TextField } from '../ui/fields';
+import { NodeLink, Section, Shown } from '../ui/parts';
+import type { Payer } from '../wallet/payer';
+import { Outlay } from './Outlay';
+import { Own } from './Own';
+import { Signed } from './Signed';
+
+const text = t.deploy;
+
+export default function Rent(props: { query: Query; payer: Payer | undefined }): JSX.Element {
+  const { api } = useChain();
+  const typed = (): string => props.query.get('rent').trim();
+  const found = createRead(createMemo(() => parseU32(typed())), async ({ api, opt }, node) => {
+    if (node === undefined) return undefined;
+    const [offer, rate, held, rent] = await Promise.all([
+      api.apis.GridApi.node_offer(node, opt),
+      api.apis.GridApi.quote_rent(node, opt),
+      api.constants.Contracts.ContractDeposit(opt),
+      api.query.Contracts.Rents.getValue(node, opt),
+    ]);
+    return offer && { offer, rate, held, refusal: refusal(offer, rent !== undefined) };
+  });
+  return (
+    <Signed>
+      {(propose) => (
+        <>
+          <Section title={text.tasks.rent}>
+            <p>{text.rentNote} <A href="/nodes?rentable=1">{text.rentable}</A></p>
+            <form class="inline" onSubmit={(event) => event.preventDefault()}>
+              <TextField query={props.query} name="rent" label={text.node} numeric />
+            </form>
+            <Show when={typed()}>
+              <Shown read={found} absent={<p class="notice bad" role="alert">{t.notFound('node', visible(typed()))}</p>}>
+                {(found) => (
+                  <Show
+                    when={found().refusal === undefined}
+                    fallback={<p class="notice bad" role="alert">{t.nodes.node(found().offer.node)}: {found().refusal}</p>}
+                  >
+                    <Outlay
+                      payer={props.payer}
+                      first={[[text.reserves, capacity(found().offer.total)]]}
+                      rate={found().rate && (found().rate ?? 0n) - found().offer.extra_fee}
+                      extra={found().offer.extra_fee}
+                      held={found().held}
+                      onReview={() => propose(api.tx.Contracts.create_rent_contract({ node: found().offer.node, max_usd_rate: found().rate ?? 0n }))}
+                    />
+                  </Show>
+                )}
+              </Shown>
+            </Show>
+          </Section>
+          <Own
+            payer={props.payer}
+            kind="Rent"
+            title={text.yourNodes}
+            empty={text.noRents}
+            columns={[
+              { key: 'node', title: text.node, cell: ({ target }) => target.type === 'Rent' && <NodeLink id={target.value.node} /> },
+              { key: 'deploy', title: text.tasks.deploy, cell: ({ target }) => target.type === 'Rent' && <A href={`/deploy?node=${target.value.node}`}>{text.deployOn}</A> },
+            ]}
+          />
+        </>
+      )}
+    </Signed>
+  );
+}
+
+/** Why nobody can rent a node now. */
+function refusal({ online, draining, contracts }: Offer, isRented: boolean): string | undefined {
+  const { misfit } = t.nodes;
+  if (isRented) return misfit.rented;
+  if (!online) return misfit.offline;
+  return draining || contracts > 0 ? misfit.rentable(contracts) : undefined;
+}
