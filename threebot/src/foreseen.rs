@@ -169,7 +169,7 @@ pub fn no_price(node: NodeId) -> String {
 fn shortfall(asked: &Resources, free: &Resources) -> Option<String> {
     let count = |count: u64| count.to_string();
     let part = |asked, free, name, text: fn(u64) -> String| {
-        (asked > free).then(|| format!("{} {name} asked for, {} free", text(asked), text(free)))
+        (asked > free).then(|| format!("{name}: {} asked for, {} free", text(asked), text(free)))
     };
     let parts = [
         part(asked.cru, free.cru, "cores", count),
@@ -192,7 +192,7 @@ mod tests {
     fn a_shortfall_has_both_figures_of_each_part() {
         let asked = Resources { cru: 9, mru: GIB, sru: 64 * MIB, ..Resources::ZERO };
         let free = Resources { cru: 2, mru: 512 * MIB, sru: GIB, ..Resources::ZERO };
-        let text = "9 cores asked for, 2 free; 1.00 GiB memory asked for, 512.00 MiB free";
+        let text = "cores: 9 asked for, 2 free; memory: 1.00 GiB asked for, 512.00 MiB free";
         assert_eq!(shortfall(&asked, &free).as_deref(), Some(text));
         assert_eq!(shortfall(&asked, &asked), None);
     }

@@ -103,7 +103,12 @@ pub async fn ready(
         return Ok(None);
     }
     let Connected { peer, mut status, .. } = connect(&device, node, &address, contract, true).await?;
+    let mut told = None;
     while !status.ready {
+        if let Some(trouble) = status.trouble.filter(|trouble| told.as_ref() != Some(trouble)) {
+            note(&format!("last try: {trouble}"), json);
+            told = Some(trouble);
+        }
         sleep(TRY_EVERY).await;
         status = peer.status(contract).await?;
     }

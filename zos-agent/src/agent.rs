@@ -181,6 +181,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         standings: standings_rx.clone(),
         log: log_rx,
         holds: memory.holds().clone(),
+        done: done.clone(),
     };
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
     let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);

@@ -107,7 +107,11 @@ pub fn a_stopped_machine_stays_stopped(grid: &mut Grid) -> Result<()> {
         grid.agent.kill()?;
         grid.resume_agent()?;
         until_state(&grid.user, contract, "stopped by its owner")?;
+        let refused = run(&grid.user, &["exec", contract, "web", "--", "true"], "")?;
+        ensure!(String::from_utf8_lossy(&refused.stderr).contains("start it first"), "{refused:?}");
         grid.user.threebot(&["start", contract])?;
+        let events = shown(&grid.user, &["events", contract])?;
+        ensure!(events.contains("its owner starts it"), "{events}");
         until_state(&grid.user, contract, "running")?;
         restart(&grid.user, contract)?;
         site.page().map(drop)

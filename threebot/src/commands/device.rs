@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot device`
 
-use crate::{cli::Global, device::DeviceFile, foreseen::Foreseen, output::Answer, session::Session};
+use crate::{
+    cli::Global,
+    device::DeviceFile,
+    foreseen::Foreseen,
+    output::Answer,
+    session::{NoKey, Session},
+};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
@@ -29,7 +35,7 @@ pub enum Device {
         #[command(flatten)]
         device: DeviceFile,
     },
-    /// List the devices of your twin
+    /// List the devices of your twin; without its owner's key, this device alone
     List {
         #[command(flatten)]
         device: DeviceFile,
@@ -46,19 +52,23 @@ pub enum Device {
 
 impl Device {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let session = Session::open(global).await?;
-        let own = |device: DeviceFile| Ok::<_, anyhow::Error>(device.read_or_create(global.json)?.public());
+        let own = |device: &DeviceFile| Ok::<_, anyhow::Error>(device.read_or_create(global.json)?.public());
+        let session = match (Session::open(global).await, &self) {
+            // To be added from where the owner's key is.
+            (Err(error), Self::List { device }) if error.is::<NoKey>() => return Ok(alone(own(device)?)),
+            (session, _) => session?,
+        };
         let (twin, record) = read(&session).await?;
         match self {
             Self::Add { public, device } => {
-                let key = public.map_or_else(|| own(device), Ok)?;
+                let key = public.map_or_else(|| own(&device), Ok)?;
                 add(&session, twin, record, key).await
             }
             Self::List { device } => {
                 Ok(list(twin, &record, device.read(global.json).ok().map(|own| own.public())))
             }
             Self::Remove { public, device } => {
-                let key = public.map_or_else(|| own(device), Ok)?;
+                let key = public.map_or_else(|| own(&device), Ok)?;
                 remove(&session, twin, record, key).await
             }
         }
@@ -113,6 +123,11 @@ async fn set(
 ) -> Result<()> {
     let call = api::transactions().twins().update(BoundedVec(keys), encryption);
     session.submit(what, &call).await.map(drop)
+}
+
+fn alone(own: PublicKey) -> Answer {
+    let own = hex::encode(own);
+    Answer::new(format!("{own}  this device"), json!({ "twin": null, "devices": null, "own": own }))
 }
 
 fn list(twin: TwinId, record: &Twin<AccountId32>, own: Option<PublicKey>) -> Answer {

@@ -24,13 +24,12 @@ use tfgrid_client::peer::{
     frame::Frame,
     protocol::{Ask, Control, Exec as Wanted, Message, TerminalSize},
 };
-use tokio::signal::{
-    ctrl_c,
-    unix::{SignalKind, signal},
-};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Exit code after Ctrl-C, as shells have it.
+/// Exit codes after signals, as shells have them.
+const HUNG_UP: i64 = 129;
 const INTERRUPTED: i64 = 130;
+const TERMINATED: i64 = 143;
 
 /// Run a program in a machine
 #[derive(Args)]
@@ -140,7 +139,24 @@ async fn run(
         ran = show(output, json) => ran,
         () = sending => Ok(Ran::default()),
         // The node ends the program when the call breaks off.
-        Ok(()) = ctrl_c(), if !has_terminal => Ok(Ran { code: INTERRUPTED, ..Default::default() }),
+        code = told_to_end(has_terminal) => Ok(Ran { code, ..Default::default() }),
+    }
+}
+
+/// Waits for a signal that ends this command, such as when its window closes; returns the exit code.
+async fn told_to_end(has_terminal: bool) -> i64 {
+    tokio::select! {
+        () = received(SignalKind::hangup()) => HUNG_UP,
+        () = received(SignalKind::terminate()) => TERMINATED,
+        // On a terminal, Ctrl-C is a key for the program.
+        () = received(SignalKind::interrupt()), if !has_terminal => INTERRUPTED,
+    }
+}
+
+async fn received(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut signal) => drop(signal.recv().await),
+        Err(_) => pending().await,
     }
 }
 

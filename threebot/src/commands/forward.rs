@@ -78,7 +78,8 @@ impl FromStr for Ports {
         else {
             return Err(FORM);
         };
-        let (local, port) = (local.parse().map_err(|_| FORM)?, port.parse().map_err(|_| FORM)?);
+        let number = |port: &str| port.parse().map_err(|_| "a port is a number from 0 to 65535");
+        let (local, port) = (number(local)?, number(port)?);
         Ok(Self { local, remote: Wanted { workload: workload.into(), protocol, port } })
     }
 }
@@ -116,7 +117,13 @@ impl Forward {
     fn ensure_machines(&self, connected: &Connected) -> Result<()> {
         for Ports { remote, .. } in &self.ports {
             if !connected.status.machines.contains_key(&remote.workload) {
-                bail!("contract {} has no machine {}", connected.contract, remote.workload);
+                let names: Vec<_> = connected.status.machines.keys().map(String::as_str).collect();
+                bail!(
+                    "contract {} has no machine {}; it has: {}",
+                    connected.contract,
+                    remote.workload,
+                    names.join(", ")
+                );
             }
         }
         Ok(())

@@ -167,13 +167,13 @@ fn condition_change(condition: &Condition) -> Vec<String> {
     }
 }
 
-/// Which outputs aren't sent any more, or again.
+/// Which outputs aren't sent any more, or for another reason, or are sent again.
 fn news_of_logs(before: &LogTroubles, now: &LogTroubles) -> Vec<News> {
     let news = now.iter().filter_map(|(id, trouble)| {
-        let failed_before = before.get(id).is_some_and(Option::is_some);
+        let before = before.get(id).and_then(Option::as_ref);
         let what = match trouble {
-            Some(why) if !failed_before => format!("output isn't sent: {why}"),
-            None if failed_before => "output is sent again".into(),
+            Some(why) if before != Some(why) => format!("output isn't sent: {why}"),
+            None if before.is_some() => "output is sent again".into(),
             _ => return None,
         };
         Some((id.contract, Some(id.name.clone()), what))
@@ -231,6 +231,22 @@ mod tests {
         assert_eq!(whats(up(), sick), ["unhealthy: no answer"]);
         assert_eq!(whats(up(), None), ["removed"]);
         assert!(whats(up(), up()).is_empty());
+    }
+
+    #[test]
+    fn output_that_is_not_sent_is_an_event_for_each_reason() {
+        let troubles = |why: Option<&str>| {
+            let id = WorkloadId { contract: 7, name: "out".into() };
+            LogTroubles::from([(id, why.map(Into::into))])
+        };
+        let whats = |before: Option<&str>, now: Option<&str>| {
+            let news = news_of_logs(&troubles(before), &troubles(now)).into_iter();
+            news.map(|(_, _, what)| what).collect::<Vec<_>>()
+        };
+        assert_eq!(whats(None, Some("refused")), ["output isn't sent: refused"]);
+        assert!(whats(Some("refused"), Some("refused")).is_empty());
+        assert_eq!(whats(Some("refused"), Some("no such host")), ["output isn't sent: no such host"]);
+        assert_eq!(whats(Some("refused"), None), ["output is sent again"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use super::{EventLog, Known, streams::Streams};
 use crate::{
     chain::Snapshot,
+    drivers::WorkloadId,
     engine::{Holds, Standings, observed::Observed},
 };
 use anyhow::Error;
@@ -27,7 +28,7 @@ use tfgrid_client::peer::{
 };
 use tfgrid_primitives::{ContractId, PublicKey, TwinId};
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -64,6 +65,8 @@ pub struct Sources {
     pub log: watch::Receiver<EventLog>,
     /// What owners have stopped.
     pub holds: Holds,
+    /// What owners do to machines, as an event. Some is lost where nobody takes it.
+    pub done: mpsc::Sender<(WorkloadId, String)>,
 }
 
 /// Serves callers.

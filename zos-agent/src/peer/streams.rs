@@ -108,7 +108,14 @@ impl Sources {
         self.machine(contract, workload)?;
         let id = WorkloadId { contract, name: workload.into() };
         self.holds.set(&id, is_held).await.map_err(|error| broken(error.into()))?;
+        self.tell(id, if is_held { "its owner stops it" } else { "its owner starts it" });
         reply.message(Message::Done {}).await
+    }
+
+    /// Has an event of what an owner did.
+    fn tell(&self, id: WorkloadId, what: &str) {
+        // The owner has its answer, whether or not it is an event.
+        let _ = self.done.try_send((id, what.to_owned()));
     }
 
     /// The machine with this name, `None` if it isn't there yet.
@@ -134,6 +141,10 @@ impl Sources {
     fn running(&self, contract: ContractId, workload: &str) -> Result<ObservedMachine, Failed> {
         match self.machine(contract, workload)? {
             Some(machine) if machine.is_running() => Ok(machine),
+            _ if self.holds.contains(&WorkloadId { contract, name: workload.into() }) => {
+                let message = format!("the machine {workload} is stopped by its owner: start it first");
+                Err(failed(FailedCode::NotRunning, &message))
+            }
             _ => Err(not_running(workload)),
         }
     }
@@ -245,6 +256,7 @@ impl Streams {
     ) -> Result<(), Failed> {
         let machine = sources.running(contract, &workload)?;
         self.machines.stop(&machine.id).await.map_err(broken)?;
+        sources.tell(machine.id, "its owner restarts it");
         reply.message(Message::Done {}).await
     }
 
@@ -493,7 +505,10 @@ fn no_contract() -> Failed {
 }
 
 fn not_running(workload: &str) -> Failed {
-    failed(FailedCode::NotRunning, &format!("the machine {workload} doesn't run: `events` says why"))
+    failed(
+        FailedCode::NotRunning,
+        &format!("the machine {workload} doesn't run: its contract's events say why"),
+    )
 }
 
 /// The node's own failure.

@@ -75,6 +75,7 @@ impl Desk {
             standings: watch::channel(Arc::default()).1,
             log: log.subscribe(),
             holds: Holds::load(Store::open(folder.path()).unwrap()).unwrap(),
+            done: mpsc::channel(1).0,
         };
         let secret = Device::generate();
         let args = PeerArgs {
