@@ -91,8 +91,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
         host::capacity(pools.offered()?, &capacity)?;
     }
     let dns = name_servers::choose(&args.dns, Path::new("/")).await;
+    let program = program()?;
     let mut choice = place.engine_choice().unwrap_or_else(|| {
-        let own = OwnEngine::new(data, &pool, &node_key, args.registries.mirrors.clone());
+        let own = OwnEngine::new(data, &pool, &node_key, args.registries.mirrors.clone(), program.clone());
         let choice = EngineChoice { socket: own.socket(), any: false, private_registries: false };
         spawn(&mut tasks, own.run());
         choice
@@ -101,7 +102,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let gpus = Gpus::open(Path::new("/"), capacity.apply(Resources::ZERO).gpu)?;
     let machines = DockerMachines::new(choice, pool.clone(), &node_key, &dns).with_gpus(gpus);
     let machines = Arc::new(machines);
-    let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program()?));
+    let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program));
     let drivers = Drivers {
         machines: machines.clone(),
         networks: networks.clone(),
@@ -257,7 +258,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     }
     let pools = Pools::open(&args.place, &store, &node_key).await?;
     let pool = &pools.ssd;
-    let own = OwnEngine::new(data, pool, &node_key, Vec::new());
+    let own = OwnEngine::new(data, pool, &node_key, Vec::new(), program()?);
     let (choice, keeping) = match args.place.engine_choice() {
         Some(choice) => (choice, None),
         None => {

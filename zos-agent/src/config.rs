@@ -2,7 +2,10 @@
 //! The command line of `zos-agent`.
 
 use crate::{
-    drivers::{machine::EngineChoice, network::ResolveArgs, pool::PoolPlace, registries::Registries},
+    drivers::{
+        machine::EngineChoice, network::ResolveArgs, pool::PoolPlace, registries::Registries,
+        runtime::RuntimeArgs,
+    },
     host::CapacityOverride,
     logs::LogPolicy,
     peer::PeerArgs,
@@ -60,6 +63,9 @@ pub enum Command {
     /// Answer machines' questions for names in private networks; the agent starts it
     #[command(hide = true)]
     Resolve(ResolveArgs),
+    /// Run machines for the engine, which starts it
+    #[command(hide = true)]
+    Runtime(RuntimeArgs),
 }
 
 /// Options for running the node.

@@ -14,7 +14,7 @@ use zos_agent::{
     agent,
     config::{Cli, Command, LogFormat},
     doctor,
-    drivers::network,
+    drivers::{network, runtime},
     host,
 };
 
@@ -28,6 +28,7 @@ async fn main() {
             Some(Command::Doctor(args)) => doctor::run(args).await,
             Some(Command::Purge(args)) => agent::purge(args).await,
             Some(Command::Resolve(args)) => network::resolve(args).await,
+            Some(Command::Runtime(args)) => runtime::run(args),
             None => agent::run(cli.run).await,
         }
     };

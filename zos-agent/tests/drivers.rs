@@ -92,6 +92,9 @@ struct Host {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// The agent's program.
+const AGENT: &str = env!("CARGO_BIN_EXE_zos-agent");
+
 /// Rules that stop no other test from fetching images.
 fn any_registry() -> Registries {
     Registries { allow_private: true, ..Default::default() }
@@ -127,7 +130,7 @@ impl Host {
         let place = PoolPlace::File(POOL_BYTES);
         place.remember(&store, DiskKind::Ssd).unwrap();
         let pool = Pool::open(&data, DiskKind::Ssd, place, &owner).await.unwrap();
-        let own = OwnEngine::new(&data, &pool, &owner, Vec::new());
+        let own = OwnEngine::new(&data, &pool, &owner, Vec::new(), AGENT.into());
         let socket = own.socket();
         let node_key = rand::random();
         let choice = EngineChoice { socket: socket.clone(), any: false, private_registries: true };

@@ -6,6 +6,7 @@ use super::{
     daemon::{Daemon, processes},
     machine::CTR,
     pool::{Pool, run_folder},
+    runtime,
     tools::Tool,
 };
 use anyhow::{Context, Result};
@@ -27,7 +28,7 @@ pub(crate) const TOOLS: [&Tool; 6] = [&DOCKERD, &CONTAINERD, &CTR, &INIT, &RUNC,
 const DOCKERD: Tool = Tool { program: "dockerd", package: "docker.io" };
 const CONTAINERD: Tool = Tool { program: "containerd", package: "containerd" };
 const INIT: Tool = Tool { program: "docker-init", package: "docker.io" };
-const RUNC: Tool = Tool { program: "runc", package: "runc" };
+pub(crate) const RUNC: Tool = Tool { program: "runc", package: "runc" };
 /// Runs one machine for containerd.
 const SHIM: &str = "containerd-shim-runc-v2";
 pub(crate) const IPTABLES: Tool = Tool { program: "iptables", package: "iptables" };
@@ -45,6 +46,8 @@ pub struct OwnEngine {
     pool: Pool,
     log: PathBuf,
     mirrors: Vec<String>,
+    /// Path of the agent's program, which is the runtime.
+    program: PathBuf,
 }
 
 /// Socket of a node's own engine, in the form `unix:///…`.
@@ -57,9 +60,9 @@ fn socket_in(run: &Path) -> String {
 }
 
 impl OwnEngine {
-    /// The engine of the node with this key. Its log goes to the node's data folder.
-    pub fn new(data: &Path, pool: &Pool, node: &PublicKey, mirrors: Vec<String>) -> Self {
-        Self { run: run_folder(node), pool: pool.clone(), log: data.join("engine.log"), mirrors }
+    /// The engine of the node with this key. Its log goes to the node's data folder. `program` is the agent's.
+    pub fn new(data: &Path, pool: &Pool, node: &PublicKey, mirrors: Vec<String>, program: PathBuf) -> Self {
+        Self { run: run_folder(node), pool: pool.clone(), log: data.join("engine.log"), mirrors, program }
     }
 
     /// Its socket, in the form `unix:///…`.
@@ -125,6 +128,8 @@ impl OwnEngine {
             "userns-remap": "default",
             "live-restore": true,
             "no-new-privileges": true,
+            "runtimes": { runtime::NAME: { "path": self.program, "runtimeArgs": ["runtime"] } },
+            "default-runtime": runtime::NAME,
             // Each contract has a network of its own.
             "bridge": "none",
             "default-address-pools": [{ "base": base, "size": size }],

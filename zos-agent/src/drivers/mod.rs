@@ -13,6 +13,7 @@ pub mod name_servers;
 pub mod network;
 pub mod pool;
 pub mod registries;
+pub mod runtime;
 pub(crate) mod tools;
 pub(crate) mod uplink;
 pub mod volume;

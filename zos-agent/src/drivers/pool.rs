@@ -20,9 +20,9 @@ use rustix::fs::{StatVfs, StatVfsMountFlags, XattrFlags, getxattr, removexattr, 
 use serde::{Deserialize, Serialize};
 use std::{
     fmt,
-    fs::{self, DirBuilder, DirEntry, File},
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions},
     io::{self, ErrorKind},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -676,12 +676,22 @@ impl Pool {
         Ok(())
     }
 
-    /// Limits what a subvolume holds beyond what it shares with others, such as a machine's root with its image.
+    /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and
+    /// what it shares with others beyond the snapshot.
     ///
     /// # Errors
     /// If it isn't a subvolume.
-    pub async fn limit_own(&self, path: &Path, limit: u64) -> Result<()> {
-        run(&BTRFS, &["qgroup", "limit", "-e", &limit.to_string(), text(path)?]).await.map(drop)
+    pub async fn limit_snapshot(&self, path: &Path, limit: u64) -> Result<()> {
+        let id = run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?;
+        let shared = self.figure(id.trim(), "referenced").with_context(|| no_quota(path))?;
+        run(&BTRFS, &["qgroup", "limit", "-e", &limit.to_string(), text(path)?]).await?;
+        let all = shared.saturating_add(limit).to_string();
+        run(&BTRFS, &["qgroup", "limit", &all, text(path)?]).await.map(drop)
+    }
+
+    /// A figure that the kernel has of the subvolume with this id.
+    fn figure(&self, id: &str, name: &str) -> Option<u64> {
+        figure(&self.qgroups().join(format!("0_{id}")).join(name))
     }
 
     /// Limit and content of a subvolume; `None` if there is none or its creation was interrupted.
@@ -696,11 +706,7 @@ impl Pool {
             Err(error) => return Err(error).with_context(|| format!("can't read {}", path.display())),
         };
         let id = String::from_utf8_lossy(&id[..length]).into_owned();
-        let qgroup = self.qgroups().join(format!("0_{id}"));
-        let read = |name| {
-            figure(&qgroup.join(name))
-                .with_context(|| format!("the kernel has no quota of {}", path.display()))
-        };
+        let read = |name| self.figure(&id, name).with_context(|| no_quota(path));
         Ok(Some(Subvolume { limit: read("max_referenced")?, used: read("referenced")? }))
     }
 
@@ -832,6 +838,10 @@ fn members(kernel: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries.iter().map(|entry| Path::new("/dev").join(entry.file_name())).collect())
 }
 
+fn no_quota(path: &Path) -> String {
+    format!("the kernel has no quota of {}", path.display())
+}
+
 /// The device that a name such as `/dev/disk/by-id/…` stands for.
 fn real(device: &Path) -> PathBuf {
     device.canonicalize().unwrap_or_else(|_| device.to_owned())
@@ -841,7 +851,9 @@ fn real(device: &Path) -> PathBuf {
 async fn file_device(file: &Path, size: u64) -> Result<PathBuf> {
     if !file.exists() {
         let new = file.with_extension("img.new");
-        File::create(&new)?.set_len(size)?;
+        // Nobody else reads what tenants write.
+        let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        created.set_len(size)?;
         run(&MKFS, &["--quiet", "--force", "--label", LABEL, text(&new)?]).await?;
         File::open(&new)?.sync_all()?;
         fs::rename(&new, file)?;

@@ -4,12 +4,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/btrfs.h>
+#include <linux/fs.h>
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -21,7 +24,7 @@
 /* An attempt is refused as such, not for its arguments. */
 static void attempt(const char *what, long result)
 {
-    if (result >= 0 || (errno != EPERM && errno != EACCES && errno != ENOENT && errno != ENOSYS && errno != EROFS))
+    if (result >= 0 || (errno != EPERM && errno != EACCES && errno != ENOENT && errno != ENOSYS && errno != EROFS && errno != ENOTTY))
         printf("%s: %s\n", what, result >= 0 ? "done" : strerror(errno));
 }
 
@@ -65,6 +68,32 @@ static void forbidden_calls(void)
     attempt("trigger", open("/proc/sysrq-trigger", O_WRONLY | O_CREAT, 0600));
 }
 
+/* Calls of the file system that need no right. */
+static void btrfs_calls(void)
+{
+    struct btrfs_ioctl_vol_args named = { .name = "own-subvolume" };
+    int root = open("/", O_RDONLY | O_DIRECTORY);
+    struct btrfs_ioctl_vol_args_v2 snapshot = { .fd = root, .name = "snapshot" };
+    struct btrfs_ioctl_vol_args_v2 nested = { .name = "nested" };
+    __u64 read_only = BTRFS_SUBVOL_RDONLY;
+    int volume = open("/seeded", O_RDONLY | O_DIRECTORY);
+    attempt("subvolume", ioctl(root, BTRFS_IOC_SUBVOL_CREATE, &named));
+    attempt("subvolume of the second kind", ioctl(volume, BTRFS_IOC_SUBVOL_CREATE_V2, &nested));
+    attempt("snapshot", ioctl(root, BTRFS_IOC_SNAP_CREATE_V2, &snapshot));
+    attempt("read-only subvolume", ioctl(volume, BTRFS_IOC_SUBVOL_SETFLAGS, &read_only));
+    attempt("reflink", ioctl(open("/clone", O_RDWR | O_CREAT, 0600), FICLONE, open("/bin/hostile", O_RDONLY)));
+}
+
+/* Copies a file so that both share their blocks where the file system can do that. */
+static int copy(const char *from, const char *to)
+{
+    int in = open(from, O_RDONLY), out = open(to, O_WRONLY | O_CREAT, 0600);
+    long copied;
+    while ((copied = syscall(SYS_copy_file_range, in, NULL, out, NULL, 1 << 20, 0)) > 0)
+        ;
+    return copied == 0 && fsync(out) == 0 ? 0 : 1;
+}
+
 /* Takes inotify instances and keeps them. */
 static void take_instances(int count)
 {
@@ -78,9 +107,13 @@ static void take_instances(int count)
 
 int main(int argc, char **argv)
 {
-    if (argc > 1)
+    if (argc > 2)
+        return copy(argv[1], argv[2]);
+    if (argc > 1) {
         take_instances(atoi(argv[1]));
-    else
-        forbidden_calls();
+        return 0;
+    }
+    forbidden_calls();
+    btrfs_calls();
     return 0;
 }

@@ -161,7 +161,8 @@ impl Host {
         let data = PathBuf::from(env::var("TFGRID_NODE").unwrap());
         let owner = Identity::load_or_create(&data).unwrap().node_key().public();
         self.tasks.remove(0).abort();
-        self.tasks.insert(0, tokio::spawn(OwnEngine::new(&data, &self.pool, &owner, Vec::new()).run()));
+        let own = OwnEngine::new(&data, &self.pool, &owner, Vec::new(), AGENT.into());
+        self.tasks.insert(0, tokio::spawn(own.run()));
     }
 }
 

@@ -2,7 +2,7 @@
 //! The connection to an engine, and whether that engine is fit for tenants.
 
 use super::{ANSWER_SECONDS, failure};
-use crate::drivers::{DriverError, pool::RUN};
+use crate::drivers::{DriverError, pool::RUN, runtime};
 use bollard::{API_DEFAULT_VERSION, Docker, models::SystemInfo};
 use std::path::PathBuf;
 use tracing::warn;
@@ -64,6 +64,11 @@ fn lacks(info: &SystemInfo) -> Vec<&'static str> {
         (is_in_pool(info), "machines' disks aren't in the storage pool, so nothing limits them"),
         (first_user(info) > 0, "root in a machine is root of this host, since it has no user namespaces"),
         (info.live_restore_enabled == Some(true), "machines stop with it, since it has no live restore"),
+        (
+            info.default_runtime.as_deref() == Some(runtime::NAME),
+            "machines escape their quotas with btrfs's calls, since its default runtime isn't `zos-agent runtime` under \
+             the name zos",
+        ),
     ]
     .into_iter()
     .filter_map(|(has, lack)| (!has).then_some(lack))
@@ -94,6 +99,7 @@ mod tests {
             docker_root_dir: Some(root.into()),
             security_options: Some(options.iter().map(ToString::to_string).collect()),
             live_restore_enabled: Some(live_restore),
+            default_runtime: Some(if live_restore { runtime::NAME } else { "runc" }.into()),
             ..Default::default()
         }
     }
@@ -104,7 +110,7 @@ mod tests {
         assert!(lacks(&own).is_empty());
         assert_eq!(first_user(&own), 100_000);
         let stock = info("overlay2", "/var/lib/docker", &["name=seccomp,profile=default"], false);
-        assert_eq!(lacks(&stock).len(), 3);
+        assert_eq!(lacks(&stock).len(), 4);
         assert_eq!(first_user(&stock), 0);
         let elsewhere = info("btrfs", "/var/lib/docker/100000.100000", &["name=userns"], true);
         assert!(lacks(&elsewhere)[0].contains("storage pool"));

@@ -73,7 +73,7 @@ impl DockerMachines {
         let Some(root) = root(connection, container)? else { return Ok(()) };
         let has_volumes = self.pool.subvolume(&self.image_volumes_path(spec))?.is_some();
         let limit = if has_volumes { root_part(spec) } else { spec.container.rootfs };
-        Ok(self.pool.limit_own(&root, limit).await?)
+        Ok(self.pool.limit_snapshot(&root, limit).await?)
     }
 
     /// Makes the subvolume to which [`Self::limit_files`] moves the engine's folder of a machine.
