@@ -17,7 +17,7 @@ pub fn printable(text: &str, most: u32) -> String {
 
 /// Control characters (C0, DEL, C1), line and paragraph separators, and those that change the direction of what
 /// follows.
-fn is_control(c: char) -> bool {
+pub fn is_control(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use tfgrid_client::{
     GridAt,
-    primitives::{GridMillis, NodeId, TwinId, UnixSeconds},
+    primitives::{GridMillis, NodeId, TwinId, UnixSeconds, text::printable},
 };
 
 /// A deadline at which contracts close, and why.
@@ -27,9 +27,7 @@ impl Closing {
     pub async fn of_drain(at: &GridAt, node: NodeId) -> Result<Option<Self>> {
         let drain = at.farmer_settings(node).await?.and_then(|settings| settings.drain);
         let Some(drain) = drain else { return Ok(None) };
-        let reason = String::from_utf8_lossy(&drain.reason.0).into_owned();
-        let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-        Self::new(at, drain.deadline, format!("its farmer drains node {node}{why}")).await.map(Some)
+        Self::new(at, drain.deadline, drain_text(node, &drain.reason.0)).await.map(Some)
     }
 
     /// That of a payer's contracts in the grace period.
@@ -56,5 +54,23 @@ impl Closing {
 
     pub fn value(&self) -> Value {
         json!({ "at": self.at, "why": self.why })
+    }
+}
+
+/// Why a node's contracts close, with the farmer's own reason on one line.
+fn drain_text(node: NodeId, reason: &[u8]) -> String {
+    let reason = printable(&String::from_utf8_lossy(reason), u32::MAX);
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("its farmer drains node {node}{why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_farmer_writes_one_line() {
+        assert_eq!(drain_text(3, b"a new\ndisk\x1b"), "its farmer drains node 3: a new disk");
+        assert_eq!(drain_text(3, b"\n"), "its farmer drains node 3");
     }
 }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Questions before something that can't be undone.
 
-use crate::{output::Answer, plan::Plan, session::Session};
+use crate::{
+    output::{Answer, visible},
+    plan::Plan,
+    session::Session,
+};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
@@ -66,5 +70,5 @@ fn show(session: &Session, what: &str) -> Result<()> {
     if session.json {
         return Ok(());
     }
-    writeln!(io::stderr(), "{what}").context("can't show what will be done")
+    writeln!(io::stderr(), "{}", visible(what)).context("can't show what will be done")
 }

@@ -12,7 +12,7 @@ use std::{
     io::{self, Write},
     process::ExitCode,
 };
-use tfgrid_client::{Error, peer::PeerError};
+use tfgrid_client::{Error, peer::PeerError, primitives::text::is_control};
 
 /// The outcome of a command: the same facts as text and as JSON.
 pub struct Answer {
@@ -37,8 +37,7 @@ impl Answer {
         if let Some(code) = self.printed {
             return code;
         }
-        let line = if as_json { self.value.to_string() } else { self.text };
-        match writeln!(io::stdout(), "{line}") {
+        match writeln!(io::stdout(), "{}", line(&self.text, &self.value, as_json)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             Err(error) => print_error(&anyhow::Error::new(error).context("can't print the answer"), as_json),
@@ -85,8 +84,7 @@ impl Code {
 
 /// Prints an error on stderr; answers with the exit code.
 pub fn print_error(error: &anyhow::Error, as_json: bool) -> ExitCode {
-    let message = message(error);
-    print_line(if as_json { error_value(error).to_string() } else { format!("threebot: {message}") });
+    print_line(&format!("threebot: {}", message(error)), &error_value(error), as_json);
     ExitCode::from(Code::of(error).0)
 }
 
@@ -108,7 +106,7 @@ pub fn message(error: &anyhow::Error) -> String {
 /// the exit code.
 pub fn print_usage_error(error: &clap::Error, as_json: bool) -> ExitCode {
     if let Some(message) = usage_message(error).filter(|_| as_json) {
-        print_line(coded(&message, Code::usage()).to_string());
+        print_line(&message, &coded(&message, Code::usage()), as_json);
     } else {
         // Nothing is left to do if it can't be printed.
         let _ = error.print();
@@ -173,21 +171,39 @@ pub fn counted(count: u64, noun: &str) -> String {
 
 /// Prints a warning on stderr.
 pub fn warn(message: &str, as_json: bool) {
-    print_line(if as_json {
-        json!({ "warning": message }).to_string()
-    } else {
-        format!("threebot: warning: {message}")
-    });
+    print_line(&format!("threebot: warning: {message}"), &json!({ "warning": message }), as_json);
 }
 
 /// Prints on stderr how things stand.
 pub fn note(message: &str, as_json: bool) {
-    print_line(if as_json { json!({ "note": message }).to_string() } else { format!("threebot: {message}") });
+    print_line(&format!("threebot: {message}"), &json!({ "note": message }), as_json);
 }
 
 /// Prints a line on stderr. Nothing is left to do if even that is closed.
-fn print_line(line: String) {
-    let _ = writeln!(io::stderr(), "{line}");
+fn print_line(text: &str, value: &Value, as_json: bool) {
+    let _ = writeln!(io::stderr(), "{}", line(text, value, as_json));
+}
+
+/// What is printed of facts that others may have written.
+pub fn line(text: &str, value: &Value, as_json: bool) -> String {
+    if as_json { json_line(value) } else { visible(text) }
+}
+
+/// Text with a space for each control character but the ends of its lines: a terminal would obey them.
+pub fn visible(text: &str) -> String {
+    text.chars().map(|c| if c != '\n' && is_control(c) { ' ' } else { c }).collect()
+}
+
+/// JSON without control characters, also those that JSON needn't escape.
+pub fn json_line(value: &Value) -> String {
+    value.to_string().chars().fold(String::new(), |mut line, c| {
+        if is_control(c) {
+            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+        line
+    })
 }
 
 #[cfg(test)]
@@ -230,6 +246,16 @@ mod tests {
             row("result", &format!("a {word} b")),
             format!("result    a\n          {word}\n          b")
         );
+    }
+
+    #[test]
+    fn what_others_wrote_cannot_change_a_terminal() {
+        let text = "body  a\x1b[2J\r\u{7f}\u{9b}\u{202e}b\n      世";
+        let value = json!({ "body": text });
+        assert_eq!(line(text, &value, false), "body  a [2J    b\n      世");
+        let as_json = line(text, &value, true);
+        assert!(!as_json.chars().any(is_control), "{as_json:?}");
+        assert_eq!(serde_json::from_str::<Value>(&as_json).unwrap(), value);
     }
 
     #[test]

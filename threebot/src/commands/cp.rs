@@ -10,8 +10,9 @@ use anyhow::{Context, Error, Result, anyhow, bail};
 use clap::Args;
 use serde_json::json;
 use std::{
+    cell::Cell,
     fs,
-    io::{self, PipeReader, PipeWriter, pipe},
+    io::{self, PipeWriter, Read, pipe},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     str::FromStr,
@@ -36,12 +37,20 @@ use tokio::{
 const CANNOT_RUN: i64 = 126;
 /// Limit of what is told of `tar`'s errors.
 const ERROR_BYTES: u32 = 500;
+/// Limit of what is kept of them.
+const MAX_ERROR_BYTES: usize = 64 * 1024;
+/// Limit of an archive's headers and names from one item's content to the next: all are read into memory.
+const HEADER_BYTES: u64 = 64 * 1024;
+/// Limit of the headers of folders, which are kept until the end.
+const FOLDER_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Copy files or folders from a machine, or to it
 #[derive(Args)]
 #[command(after_help = "\
-A place of a machine is WORKLOAD:/PATH; the machine needs the program `tar`. A place that ends in / is a folder, and must be there; any other is the new name
-of what is copied.
+A place of a machine is WORKLOAD:/PATH; the machine needs the program `tar`.
+A place that ends in / is a folder, and must be there; any other is the new name
+of what is copied. Symbolic links are copied within folders, as links; one that
+is named itself isn't followed.
 
 Examples:
   threebot cp 7 web:/var/log/app.log .       a file to this folder
@@ -76,8 +85,7 @@ impl FromStr for End {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(":/") {
-            // A path of this computer may have a colon, after a slash.
-            Some((workload, path)) if !workload.contains('/') && !workload.is_empty() => {
+            Some((workload, path)) if is_workload(workload) => {
                 Ok(Self::There(Place { workload: workload.into(), path: format!("/{path}") }))
             }
             _ if text.is_empty() => Err("name a path"),
@@ -103,7 +111,7 @@ impl Cp {
         let copy = match (self.from, self.to) {
             (End::There(from), End::Here(to)) => Copy::Out { from, to },
             (End::Here(from), End::There(to)) => Copy::In { from, to },
-            _ => bail!("one place must be of a machine, such as web:/srv, and the other of this computer"),
+            (from, to) => return Err(not_a_copy(&from, &to)),
         };
         let connected = self.target.connect(global).await?;
         let copied = match copy {
@@ -115,6 +123,25 @@ impl Cp {
         copied?;
         Ok(Answer::new("copied", json!({ "contract": contract })))
     }
+}
+
+/// What is wrong with two places that aren't one of a machine and one of this computer.
+fn not_a_copy(from: &End, to: &End) -> Error {
+    let relative = [from, to].into_iter().find_map(|end| match end {
+        End::Here(path) => path.to_str()?.split_once(':').filter(|(workload, _)| is_workload(workload)),
+        End::There(_) => None,
+    });
+    match relative {
+        Some((workload, path)) => {
+            anyhow!("the path in a machine must be absolute: {workload}:/{path} instead of {workload}:{path}")
+        }
+        None => anyhow!("one place must be of a machine, such as web:/srv, and the other of this computer"),
+    }
+}
+
+/// Whether what is before a colon names a workload. A path of this computer may have a colon, after a slash.
+fn is_workload(name: &str) -> bool {
+    !name.is_empty() && !name.contains('/')
 }
 
 enum Copy {
@@ -144,7 +171,7 @@ async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()>
     let (folder, Some(name)) = from.parts() else {
         bail!("{} has no name that it could get here: leave out the / at its end", from.path);
     };
-    let target = if to.is_dir() { to.join(name) } else { to };
+    let target = target_here(to, name)?;
     let mut call = tar(connected, &from.workload, &["-C", folder, "-cf", "-", "--", name]).await?;
     let (reader, writer) = pipe()?;
     // Beside the target, so that the rest is a rename. Nothing of the archive gets out of there.
@@ -156,9 +183,13 @@ async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()>
     let mut errors = Vec::new();
     let code = loop {
         match call.next().await? {
-            // What fails here is the unpacking, which says why.
-            Some(Frame::Data(bytes)) => drop(archive.write_all(&bytes).await),
-            Some(Frame::Errors(bytes)) => errors.extend(bytes),
+            Some(Frame::Data(bytes)) => {
+                // What fails here is the unpacking, which says why.
+                if archive.write_all(&bytes).await.is_err() {
+                    break 0;
+                }
+            }
+            Some(Frame::Errors(bytes)) => keep(&mut errors, &bytes),
             Some(Frame::Message(Message::Exit { code })) => break code,
             _ => return Err(PeerError::Unexpected.into()),
         }
@@ -168,25 +199,113 @@ async fn copy_out(connected: &Connected, from: Place, to: PathBuf) -> Result<()>
     if code != 0 {
         return Err(tar_failed(code, &errors));
     }
-    unpacking.with_context(|| format!("can't write to {}", beside.display()))?;
-    let copied = unpacked.path().join(name);
-    fs::rename(copied, &target).with_context(|| format!("can't write to {}", target.display()))
+    unpacking.with_context(|| format!("can't unpack to {}", beside.display()))?;
+    place(&unpacked.path().join(name), &target, &from)
+}
+
+/// Keeps what `tar` writes of its errors, up to a limit.
+fn keep(errors: &mut Vec<u8>, more: &[u8]) {
+    let room = MAX_ERROR_BYTES.saturating_sub(errors.len());
+    errors.extend(more.iter().take(room));
+}
+
+/// Fails for a symbolic link: an earlier copy may have brought it, and it may lead anywhere.
+fn ensure_no_link(path: &Path) -> Result<()> {
+    // A slash at the end would follow it.
+    if path.components().as_path().is_symlink() {
+        bail!("{} is a symbolic link, which isn't followed: name what it points to", path.display());
+    }
+    Ok(())
+}
+
+/// The new path of what has this name in a machine.
+fn target_here(to: PathBuf, name: &str) -> Result<PathBuf> {
+    ensure_no_link(&to)?;
+    if to.is_dir() {
+        let target = to.join(name);
+        ensure_no_link(&target)?;
+        return Ok(target);
+    }
+    if to.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        let wrong = if to.components().as_path().exists() { "isn't a folder" } else { "doesn't exist" };
+        bail!("{} {wrong}", to.display());
+    }
+    Ok(to)
+}
+
+/// Gives what was unpacked its new path, but for a symbolic link.
+fn place(copied: &Path, target: &Path, from: &Place) -> Result<()> {
+    let Place { workload, path } = from;
+    let kind = copied.symlink_metadata().with_context(|| format!("{workload} sent no {path}"))?.file_type();
+    if kind.is_symlink() {
+        bail!("{workload}:{path} is a symbolic link, which isn't followed: name what it points to");
+    }
+    fs::rename(copied, target).with_context(|| format!("can't write to {}", target.display()))
+}
+
+/// A reader that fails once nothing is left of what may be read.
+struct Limited<'a, R> {
+    inner: R,
+    left: &'a Cell<u64>,
+}
+
+impl<R: Read> Read for Limited<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(io::Error::other("the archive has a header or name that is too long"));
+        }
+        let most = usize::try_from(left).map_or(into.len(), |left| left.min(into.len()));
+        let count = self.inner.read(&mut into[..most])?;
+        self.left.set(left.saturating_sub(count as u64));
+        Ok(count)
+    }
 }
 
 /// Unpacks an archive into a folder, and reads it to its end.
-fn unpack(archive: PipeReader, into: &Path) -> io::Result<()> {
-    let mut archive = Archive::new(archive);
-    archive.unpack(into)?;
+fn unpack(archive: impl Read, into: &Path) -> io::Result<()> {
+    let left = Cell::new(HEADER_BYTES);
+    let mut archive = Archive::new(Limited { inner: archive, left: &left });
+    unpack_items(&mut archive, &left, into)?;
+    left.set(u64::MAX);
     io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop)
 }
 
-async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> {
-    let (folder, name) = match (to.parts(), from.file_name()) {
-        ((folder, Some(name)), _) => (folder, PathBuf::from(name)),
-        ((folder, None), Some(name)) => (folder, PathBuf::from(name)),
-        ((_, None), None) => bail!("{} has no name that it could get there: give one", from.display()),
-    };
+/// Unpacks all items; `left` is what the archive may still read.
+fn unpack_items(archive: &mut Archive<impl Read>, left: &Cell<u64>, into: &Path) -> io::Result<()> {
+    let (mut folders, mut kept) = (Vec::new(), 0);
+    for item in archive.entries()? {
+        let mut item = item?;
+        if item.header().entry_type().is_dir() {
+            kept += HEADER_BYTES - left.get();
+            if kept > FOLDER_BYTES {
+                return Err(io::Error::other("the archive has too many folders"));
+            }
+            folders.push(item);
+        } else {
+            left.set(u64::MAX);
+            item.unpack_in(into)?;
+        }
+        left.set(HEADER_BYTES);
+    }
+    // Last, each before its parent: one may be read-only.
+    folders.sort_by(|a, b| b.path_bytes().cmp(&a.path_bytes()));
+    folders.iter_mut().try_for_each(|folder| folder.unpack_in(into).map(drop))
+}
+
+/// The folder in a machine for what is copied from here, and its name there.
+fn target_there<'a>(from: &Path, to: &'a Place) -> Result<(&'a str, PathBuf)> {
+    ensure_no_link(from)?;
     from.symlink_metadata().with_context(|| format!("can't read {}", from.display()))?;
+    match (to.parts(), from.file_name()) {
+        ((folder, Some(name)), _) => Ok((folder, name.into())),
+        ((folder, None), Some(name)) => Ok((folder, name.into())),
+        ((_, None), None) => bail!("{} has no name that it could get there: give one", from.display()),
+    }
+}
+
+async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> {
+    let (folder, name) = target_there(&from, &to)?;
     let call = tar(connected, &to.workload, &["-C", folder, "-xf", "-"]).await?;
     let (reader, writer) = pipe()?;
     let packing = spawn_blocking(move || pack(writer, &from, &name));
@@ -211,7 +330,7 @@ async fn copy_in(connected: &Connected, from: PathBuf, to: Place) -> Result<()> 
         loop {
             match output.next().await? {
                 Some(Frame::Data(_)) => {}
-                Some(Frame::Errors(bytes)) => errors.extend(bytes),
+                Some(Frame::Errors(bytes)) => keep(&mut errors, &bytes),
                 Some(Frame::Message(Message::Exit { code: 0 })) => return Ok(()),
                 Some(Frame::Message(Message::Exit { code })) => return Err(tar_failed(code, &errors)),
                 _ => return Err(Error::from(PeerError::Unexpected)),
@@ -249,6 +368,12 @@ fn pack(archive: PipeWriter, from: &Path, name: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
+    use tar::{EntryType, Header};
+
+    fn place_in_web(path: &str) -> Place {
+        Place { workload: "web".into(), path: path.into() }
+    }
 
     #[test]
     fn a_place_of_a_machine_has_its_name_before_a_path() {
@@ -263,7 +388,7 @@ mod tests {
     #[test]
     fn a_place_that_ends_in_a_slash_is_a_folder() {
         let parts = |path: &str| {
-            let place = Place { workload: "web".into(), path: path.into() };
+            let place = place_in_web(path);
             let (folder, name) = place.parts();
             (folder.to_owned(), name.map(ToOwned::to_owned))
         };
@@ -284,5 +409,126 @@ mod tests {
         unpack(reader, folder.path()).unwrap();
         packing.join().unwrap();
         assert_eq!(fs::read_to_string(folder.path().join("other/deep/page")).unwrap(), "hello");
+    }
+
+    #[test]
+    fn a_path_in_a_machine_must_be_absolute() {
+        let wrong =
+            |from: &str, to: &str| not_a_copy(&from.parse().unwrap(), &to.parse().unwrap()).to_string();
+        let expected = "the path in a machine must be absolute: web:/data instead of web:data";
+        assert_eq!((wrong("f", "web:data"), wrong("web:data", "f")), (expected.into(), expected.into()));
+        for (from, to) in [("a", "b"), ("./a:b", "c"), ("web:/a", "web:/b")] {
+            assert!(wrong(from, to).starts_with("one place must be of a machine"), "{from} {to}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_named_must_be_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "").unwrap();
+        assert_eq!(target_here(folder.path().into(), "site").unwrap(), path("site"));
+        assert_eq!(target_here(path("new"), "site").unwrap(), path("new"));
+        for (name, why) in [("nodir/", "nodir/ doesn't exist"), ("file/", "file/ isn't a folder")] {
+            let error = target_here(path(name), "site").unwrap_err().to_string();
+            assert!(error.ends_with(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_link_of_this_computer_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("home")).unwrap();
+        symlink(path("home"), path("site")).unwrap();
+        symlink(path("nothing"), path("broken")).unwrap();
+        for name in ["site", "site/", "broken"] {
+            let to_here = target_here(path(name), "f").unwrap_err();
+            let place = place_in_web("/data/");
+            let from_here = target_there(&path(name), &place).unwrap_err();
+            for error in [to_here.to_string(), from_here.to_string()] {
+                assert!(error.contains("is a symbolic link"), "{error}");
+            }
+        }
+        assert!(target_here(folder.path().into(), "site").is_err());
+        assert!(target_there(&path("home/"), &place_in_web("/data/")).is_ok());
+    }
+
+    #[test]
+    fn a_link_that_a_machine_sends_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        symlink("/", path("sent")).unwrap();
+        let error = place(&path("sent"), &path("site"), &place_in_web("/srv/site")).unwrap_err().to_string();
+        assert!(error.starts_with("web:/srv/site is a symbolic link"), "{error}");
+        assert!(!path("site").is_symlink());
+        fs::write(path("file"), "").unwrap();
+        place(&path("file"), &path("site"), &place_in_web("/srv/site")).unwrap();
+        assert!(path("site").is_file());
+    }
+
+    #[test]
+    fn links_within_a_folder_stay_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = folder.path().join("site");
+        let home = folder.path().join("home");
+        fs::create_dir(&site).unwrap();
+        fs::create_dir(&home).unwrap();
+        symlink(&home, site.join("link")).unwrap();
+        let (reader, writer) = pipe().unwrap();
+        let packing = std::thread::spawn(move || pack(writer, &site, Path::new("other")).unwrap());
+        unpack(reader, folder.path()).unwrap();
+        packing.join().unwrap();
+        assert_eq!(fs::read_link(folder.path().join("other/link")).unwrap(), home);
+    }
+
+    #[test]
+    fn errors_of_a_machine_are_kept_up_to_a_limit() {
+        let mut errors = Vec::new();
+        for _ in 0..3 {
+            keep(&mut errors, &[b'a'; MAX_ERROR_BYTES / 2 + 1]);
+        }
+        assert_eq!(errors.len(), MAX_ERROR_BYTES);
+    }
+
+    /// An item of an archive with so many bytes, a multiple of 512.
+    fn item(kind: EntryType, path: &str, size: u64) -> Vec<u8> {
+        let mut header = Header::new_gnu();
+        header.set_path(path).unwrap();
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_size(size);
+        header.set_cksum();
+        let mut bytes = header.as_bytes().to_vec();
+        bytes.extend(vec![b'a'; usize::try_from(size).unwrap()]);
+        bytes
+    }
+
+    #[test]
+    fn names_in_an_archive_are_limited() {
+        let folder = tempfile::tempdir().unwrap();
+        let unpacked = |kind, size| {
+            let file = item(EntryType::Regular, "site", 2 * HEADER_BYTES);
+            unpack(&[item(kind, "name", size), file].concat()[..], folder.path())
+        };
+        unpacked(EntryType::Regular, 2 * HEADER_BYTES).unwrap();
+        unpacked(EntryType::XGlobalHeader, 512).unwrap();
+        let kinds =
+            [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader, EntryType::XGlobalHeader];
+        for kind in kinds {
+            let error = unpacked(kind, HEADER_BYTES).unwrap_err().to_string();
+            assert!(error.contains("too long"), "{kind:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn folders_in_an_archive_are_limited() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = item(EntryType::GNULongName, "name", HEADER_BYTES / 2);
+        let one = [name, item(EntryType::Directory, "site", 0)].concat();
+        let count = FOLDER_BYTES / one.len() as u64 + 1;
+        let many = one.repeat(usize::try_from(count).unwrap());
+        let error = unpack(&many[..], folder.path()).unwrap_err().to_string();
+        assert!(error.contains("too many folders"), "{error}");
     }
 }

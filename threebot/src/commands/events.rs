@@ -3,7 +3,7 @@
 
 use crate::{
     cli::Global,
-    output::Answer,
+    output::{self, Answer},
     peer::{Connected, Target},
     time::exact_moment,
 };
@@ -44,7 +44,7 @@ async fn print(connected: &Connected, follow: bool, json: bool) -> Result<(), Pe
     loop {
         match call.next().await? {
             Some(Frame::Message(Message::Event(event))) => {
-                let line = if json { json!(event).to_string() } else { line(&event) };
+                let line = output::line(&line(&event), &json!(event), json);
                 // A reader that has gone, such as `head`, isn't an error.
                 if writeln!(io::stdout(), "{line}").is_err() {
                     return Ok(());

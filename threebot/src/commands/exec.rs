@@ -4,7 +4,7 @@
 use super::logs::print_raw;
 use crate::{
     cli::Global,
-    output::Answer,
+    output::{Answer, json_line},
     peer::{Connected, Target, standard_input},
 };
 use anyhow::{Context, Result, ensure};
@@ -76,7 +76,7 @@ impl Exec {
         if global.json {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let value = json!({ "exit": code, "stdout": text(&out), "stderr": text(&err) });
-            writeln!(io::stdout(), "{value}").context("can't print the answer")?;
+            writeln!(io::stdout(), "{}", json_line(&value)).context("can't print the answer")?;
         }
         Ok(Answer::printed(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)))
     }

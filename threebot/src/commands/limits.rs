@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tfgrid_client::{
     api::{self, runtime_types::pallet_grid_billing::types},
     primitives::{Balance, UsdRate},
-    units::{ParseError, format_tft, format_usd, parse_rate, parse_tft},
+    units::{format_tft, format_usd, parse_rate, parse_tft},
 };
 
 /// Show or set spending limits: they bind you and whoever acts for you (1 USD per hour before you set one)
@@ -71,8 +71,11 @@ impl Limits {
 }
 
 /// The chain has no limit on the rate where it is the largest number.
-fn parse_rate_or_none(text: &str) -> Result<UsdRate, ParseError> {
-    if text == "none" { Ok(UsdRate::MAX) } else { parse_rate(text) }
+fn parse_rate_or_none(text: &str) -> Result<UsdRate, String> {
+    match text {
+        "none" => Ok(UsdRate::MAX),
+        rate => parse_rate(rate).map_err(|error| format!("{error}; or none for no limit")),
+    }
 }
 
 pub fn text(limits: &types::Limits) -> String {
@@ -106,6 +109,7 @@ mod tests {
             (parse_rate_or_none("none"), parse_rate_or_none("0.5")),
             (Ok(UsdRate::MAX), Ok(5_000_000_000))
         );
+        assert!(parse_rate_or_none("abc").unwrap_err().ends_with("; or none for no limit"));
         let limits = |rate| types::Limits { max_usd_rate: rate, max_extra_fee: 1, refill_per_30_days: 2 };
         assert_eq!(value(&limits(UsdRate::MAX))["rate_usd_1e10"], Value::Null);
         assert_eq!(value(&limits(7))["rate_usd_1e10"], "7");

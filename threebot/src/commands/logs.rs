@@ -3,7 +3,7 @@
 
 use crate::{
     cli::Global,
-    output::Answer,
+    output::{Answer, json_line},
     peer::{Connected, Target},
 };
 use anyhow::Result;
@@ -91,7 +91,7 @@ async fn print(connected: &Connected, wanted: Wanted, json: bool) -> Result<(), 
 fn print_json(is_error: bool, bytes: &[u8]) -> io::Result<()> {
     let stream = if is_error { "stderr" } else { "stdout" };
     let text = String::from_utf8_lossy(bytes);
-    writeln!(io::stdout(), "{}", json!({ "stream": stream, "text": text }))
+    writeln!(io::stdout(), "{}", json_line(&json!({ "stream": stream, "text": text })))
 }
 
 /// Prints bytes on the stream on which the machine wrote them.

@@ -3,7 +3,7 @@
 
 use crate::{
     cli::Global,
-    output::{Answer, message},
+    output::{Answer, message, visible},
     session::Session,
     time::stretch,
 };
@@ -138,7 +138,7 @@ impl Feeder {
             } else {
                 String::new()
             };
-            eprintln!("threebot: {}{stale}; again in {} s", message(&error), wait.as_secs());
+            eprintln!("threebot: {}{stale}; again in {} s", visible(&message(&error)), wait.as_secs());
             sleep(wait).await;
             wait = (wait * 2).min(RETRY.1);
         }

@@ -7,6 +7,9 @@ use anyhow::Result;
 use clap::Subcommand;
 use tfgrid_client::api::{self, runtime_types::pallet_grid_billing::types::AutoRefill};
 
+/// The least that a refill buys, in hours of the running costs.
+const MIN_HOURS: u32 = 24;
+
 #[derive(Subcommand)]
 pub enum Refill {
     /// Let your account buy more credit whenever it is used up
@@ -18,7 +21,7 @@ Example:
   threebot refill on --hours 72     three days at a time")]
     On {
         /// How many hours of your running costs each refill buys (24 or more)
-        #[arg(long, default_value_t = 72, value_parser = clap::value_parser!(u32).range(24..))]
+        #[arg(long, default_value_t = 72, value_parser = parse_hours)]
         hours: u32,
     },
     /// Let contracts pause when the credit is used up
@@ -40,5 +43,25 @@ impl Refill {
             text.push_str("\nnothing may be taken yet: allow it with `threebot limits --refill TFT`");
         }
         Ok(Answer::new(text, funding.refill_value()))
+    }
+}
+
+fn parse_hours(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(hours @ MIN_HOURS..) => Ok(hours),
+        Ok(_) => Err(format!("a refill buys {MIN_HOURS} hours or more")),
+        Err(error) => Err(format!("{error}: give a whole number of hours, {MIN_HOURS} or more")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refill_buys_a_day_or_more() {
+        assert_eq!((parse_hours("24"), parse_hours("72")), (Ok(24), Ok(72)));
+        assert_eq!(parse_hours("23"), Err("a refill buys 24 hours or more".into()));
+        assert!(parse_hours("3d").unwrap_err().ends_with("a whole number of hours, 24 or more"));
     }
 }
