@@ -3,10 +3,10 @@
 
 use super::{
     CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface, LogOutput,
-    MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES, Mount, Network,
-    Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData,
-    Zlogs, Zmachine, addresses, default_internet, default_path, default_rootfs, default_start_seconds,
-    json::Cursor,
+    MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES,
+    Mount, Network, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload,
+    WorkloadData, Zlogs, Zmachine, addresses, default_internet, default_path, default_rootfs,
+    default_start_seconds, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use ipnet::Ipv4Net;

@@ -241,9 +241,9 @@ async fn a_network_has_64_connections_with_its_name_server() {
     for machine in [&web, &other] {
         node.until_page(machine, "web", "web");
     }
-    let process = node.host.machines.process(&web.id).await.unwrap().unwrap();
+    let pid = node.host.machines.process(&web.id).await.unwrap().unwrap().pid;
     let connections = move || {
-        enter(&fs::File::open(format!("/proc/{process}/ns/net")).unwrap());
+        enter(&fs::File::open(format!("/proc/{pid}/ns/net")).unwrap());
         let connect = |_| TcpStream::connect((Ipv4Addr::new(10, 20, 1, 1), 53));
         (0..65).map(connect).collect::<Vec<_>>()
     };

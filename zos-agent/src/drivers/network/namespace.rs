@@ -39,7 +39,8 @@ const UPLINK: &str = "uplink";
 const DOCKER_USER: &str = "DOCKER-USER";
 
 /// The first two lines make it replace existing rules in one transaction. What comes from the host was asked for. The
-/// host's own rules keep machines from the farm's network. All networks have one name server, so each has 64 connections.
+/// host's own rules keep machines from the farm's network. The name server is that of all networks: each has so many
+/// connections with it.
 const RULES: &str = r#"
 table inet zos
 delete table inet zos
@@ -415,7 +416,7 @@ mod tests {
 
     #[test]
     fn connections_with_the_name_server_are_counted_first() {
-        let place = |rule| RULES.find(rule).unwrap();
+        let place = |rule: &str| RULES.find(rule).unwrap();
         let limit = "tcp dport 53 ct state new ct count over 64 reject";
         assert!(place("ct state established,related accept") < place(limit));
         assert!(place(limit) < place("th dport 53 accept"));

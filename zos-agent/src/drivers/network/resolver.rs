@@ -88,16 +88,13 @@ pub async fn resolve(args: ResolveArgs) -> Result<()> {
     }
 }
 
-/// Reads the names; those that were read before stay where it fails, such as without a free descriptor.
+/// Whether the names could be read. Otherwise, such as without a free descriptor, those that were read before stay.
 fn read_names(store: &Store, names: &watch::Sender<Arc<Table>>) -> bool {
-    match store.read(FILE) {
-        Ok(table) => drop(names.send_replace(Arc::new(table.unwrap_or_default()))),
-        Err(error) => {
-            warn!("can't read the names, trying again: {error:#}");
-            return false;
-        }
+    let read = store.read::<Table>(FILE);
+    if let Err(error) = &read {
+        warn!("can't read the names, trying again: {error:#}");
     }
-    true
+    read.map(|table| names.send_replace(Arc::new(table.unwrap_or_default()))).is_ok()
 }
 
 /// A namespace with the number of its file: another one may get its name.
