@@ -51,6 +51,8 @@ pub const MAX_NETWORKS: usize = 4;
 pub const MAX_NETWORK_NAME_BYTES: usize = 20;
 
 const MIN_BYTES: u64 = 16 * MIB;
+/// The most that Linux takes.
+const MAX_HOSTNAME_BYTES: usize = 64;
 const STOP_SIGNALS: [&str; 8] =
     ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL"];
 /// Capabilities that reach nothing outside of a machine with a user namespace of its own.
@@ -135,6 +137,7 @@ pub struct Zmachine {
     pub workdir: Option<String>,
     /// Host name, instead of the workload's name.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_HOSTNAME_BYTES))]
     pub hostname: Option<String>,
     /// Bytes of `/dev/shm`, instead of half the memory.
     #[serde(skip_serializing_if = "Option::is_none")]

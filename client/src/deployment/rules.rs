@@ -3,10 +3,10 @@
 
 use super::{
     CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface, LogOutput,
-    MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES, Mount, Network,
-    Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData,
-    Zlogs, Zmachine, addresses, default_internet, default_path, default_rootfs, default_start_seconds,
-    json::Cursor,
+    MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES,
+    Mount, Network, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload,
+    WorkloadData, Zlogs, Zmachine, addresses, default_internet, default_path, default_rootfs,
+    default_start_seconds, json::Cursor,
 };
 use crate::units::{is_label, parse_bytes};
 use ipnet::Ipv4Net;
@@ -309,11 +309,11 @@ fn workdir(at: &Cursor) -> Result<String, Rejection> {
 
 fn hostname(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
-    if text.len() <= 253 && text.split('.').all(|label| is_label(label, 63)) {
+    if text.len() <= MAX_HOSTNAME_BYTES && text.split('.').all(|label| is_label(label, 63)) {
         Ok(text.into())
     } else {
         Err(at.invalid(format!(
-            "a host name has labels of 1 to 63 of a-z, 0-9 and inner hyphens, with dots between them; this is {text:?}"
+            "a host name has at most {MAX_HOSTNAME_BYTES} characters: labels of 1 to 63 of a-z, 0-9 and inner hyphens, with dots between them; this is {text:?}"
         )))
     }
 }

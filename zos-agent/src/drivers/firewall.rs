@@ -39,7 +39,8 @@ table inet zos {
         iifname "zb*" ct state established,related accept
         iifname "zb*" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
         # A machine may ping its gateway, and is told of no other address of this host.
-        iifname "zb*" meta l4proto { icmp, ipv6-icmp } fib daddr . iif type local accept
+        iifname "zb*" icmp type echo-request fib daddr . iif type local accept
+        iifname "zb*" icmpv6 type echo-request fib daddr . iif type local accept
         NAME_SERVERS
         iifname "zb*" drop
     }
@@ -141,5 +142,25 @@ pub async fn remove() {
     }
     if let Err(error) = run_with_input(&NFT, &["-f", "-"], &format!("{TABLE}\ndelete {TABLE}\n")).await {
         warn!("can't remove the firewall rules: {error:#}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_host_takes_pings_and_neighbour_discovery_of_icmp() {
+        let rules = rules(false, &[], "");
+        let (input, _) = rules.split_once("chain forward").unwrap();
+        let accepted: Vec<_> = input.lines().map(str::trim).filter(|rule| rule.contains("icmp")).collect();
+        assert_eq!(
+            accepted,
+            [
+                r#"iifname "zb*" icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept"#,
+                r#"iifname "zb*" icmp type echo-request fib daddr . iif type local accept"#,
+                r#"iifname "zb*" icmpv6 type echo-request fib daddr . iif type local accept"#,
+            ]
+        );
     }
 }

@@ -17,7 +17,7 @@ use serde_json::json;
 use std::{sync::Arc, time::Duration};
 use tfgrid_client::deployment::{LogOutput, LogProtocol};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt, Join, ReadHalf, Take, WriteHalf, join, split},
     net::TcpStream,
     task::AbortHandle,
     time::timeout,
@@ -35,6 +35,9 @@ const AGREE_WITHIN: Duration = Duration::from_secs(10);
 const SEND_WITHIN: Duration = Duration::from_secs(30);
 /// The most bytes of a message that the receiver sends: nothing is read but its end.
 const MAX_ANSWER_BYTES: usize = 4_096;
+/// The most bytes that the other end of a WebSocket sends until it is open, and then between two batches of lines: its
+/// headers and the answers to its pings are kept in memory.
+const MAX_RECEIVED_BYTES: u64 = 16_384;
 /// Facility `user` of syslog; severities `error` and `informational` (RFC 5424 §6.2.1).
 const SYSLOG_ERROR: u8 = 8 + 3;
 const SYSLOG_INFO: u8 = 8 + 6;
@@ -92,7 +95,11 @@ impl Connector {
                 let uri = format!("wss://{}{}", authority(to), to.path);
                 let limits = Limits::default().max_payload_len(Some(MAX_ANSWER_BYTES));
                 let builder = ClientBuilder::new().uri(&uri)?.limits(limits);
-                let (socket, _) = builder.connect_on(stream).await.context("it opens no WebSocket")?;
+                let (reader, writer) = split(stream);
+                let stream = join(reader.take(MAX_RECEIVED_BYTES), writer);
+                let (socket, _) = builder.connect_on(stream).await.with_context(|| {
+                    format!("it opens no WebSocket with an answer of at most {MAX_RECEIVED_BYTES} bytes")
+                })?;
                 Connection::Wss(socket.into())
             }
             LogProtocol::Syslog => Connection::Syslog(stream.into()),
@@ -106,12 +113,16 @@ fn authority(LogOutput { host, port, .. }: &LogOutput) -> String {
     if *port == 443 { host } else { format!("{host}:{port}") }
 }
 
+/// A WebSocket of which no more is read than its limit.
+type LimitedSocket =
+    WebSocketStream<Join<Take<ReadHalf<TlsStream<TcpStream>>>, WriteHalf<TlsStream<TcpStream>>>>;
+
 /// A connection with an owner's address.
 pub enum Connection {
     /// Of [`LogProtocol::Https`].
     Https(Https),
     /// Of [`LogProtocol::Wss`].
-    Wss(Box<WebSocketStream<TlsStream<TcpStream>>>),
+    Wss(Box<LimitedSocket>),
     /// Of [`LogProtocol::Syslog`].
     Syslog(Box<TlsStream<TcpStream>>),
 }
@@ -164,15 +175,12 @@ impl Https {
     }
 }
 
-async fn send_messages(
-    socket: &mut WebSocketStream<TlsStream<TcpStream>>,
-    machine: &WorkloadId,
-    lines: &[Line],
-) -> Result<()> {
+async fn send_messages(socket: &mut LimitedSocket, machine: &WorkloadId, lines: &[Line]) -> Result<()> {
+    socket.get_mut().reader_mut().set_limit(MAX_RECEIVED_BYTES);
     while let Some(received) = socket.next().now_or_never() {
         match received {
             Some(Ok(message)) if !message.is_close() => {}
-            _ => bail!("it has closed the connection"),
+            _ => bail!("it has closed the connection, or sends more than {MAX_RECEIVED_BYTES} bytes at once"),
         }
     }
     for line in lines {
@@ -318,6 +326,45 @@ mod tests {
         let ((), mut connection) = tokio::join!(serving, sending);
         let until_closed = async { while connection.send(&machine(), &lines()).await.is_ok() {} };
         timeout(SEND_WITHIN, until_closed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_endless_answer_opens_no_websocket() {
+        let (output, accepted, connector) = receiver("wss").await;
+        let serving = async {
+            let mut stream = accepted.await;
+            read(&mut stream, "\r\n\r\n").await;
+            stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nx-endless: ").await.unwrap();
+            while stream.write_all(&[b'x'; 4_096]).await.is_ok() {}
+        };
+        let ((), connected) = tokio::join!(serving, connector.connect(&output));
+        let error = format!("{:#}", connected.err().unwrap());
+        assert!(error.starts_with("it opens no WebSocket with an answer of at most 16384 bytes"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_floods_a_websocket_is_left() {
+        let (output, accepted, connector) = receiver("wss").await;
+        let serving = async {
+            let (_, socket) = ServerBuilder::new().accept(accepted.await).await.unwrap();
+            let mut stream = socket.into_inner();
+            // Text of 125 bytes.
+            let message = [&[0x81, 125][..], &[b'x'; 125]].concat();
+            stream.write_all(&message.repeat(300)).await.unwrap();
+            stream.flush().await.unwrap();
+            stream
+        };
+        let (_stream, connection) = tokio::join!(serving, connector.connect(&output));
+        let mut connection = connection.unwrap();
+        let until_left = async {
+            loop {
+                if let Err(error) = connection.send(&machine(), &lines()).await {
+                    return error.to_string();
+                }
+            }
+        };
+        let error = timeout(SEND_WITHIN, until_left).await.unwrap();
+        assert!(error.contains("sends more than 16384 bytes"), "{error}");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod access;
 mod events;
+mod places;
 mod serve;
 mod streams;
 

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connections of callers, and the requests on their streams.
 
-use super::{EventLog, Known, streams::Streams};
+use super::{
+    EventLog, Known,
+    places::{Counts, Handshakes, Origin, Place},
+    streams::Streams,
+};
 use crate::{
     chain::Snapshot,
     drivers::WorkloadId,
@@ -13,14 +17,7 @@ use iroh::{
     endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream},
 };
 use serde::Serialize;
-use std::{
-    collections::HashMap,
-    future::pending,
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 use tfgrid_client::peer::{
     BROKEN_OFF, TOO_MANY, UNKNOWN_CALLER,
     frame::{Frame, FrameError},
@@ -28,15 +25,12 @@ use tfgrid_client::peer::{
 };
 use tfgrid_primitives::{ContractId, PublicKey, TwinId};
 use tokio::{
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
 use tracing::debug;
 
-/// Handshakes at the same time, and of one network: an IPv4 address or an IPv6 /64.
-const MAX_HANDSHAKES: usize = 256;
-const MAX_HANDSHAKES_OF_NETWORK: usize = 8;
 /// Connections at the same time, and of one key.
 const MAX_CONNECTIONS: usize = 1_024;
 const MAX_CONNECTIONS_OF_KEY: usize = 4;
@@ -80,7 +74,6 @@ struct Caller {
     streams: Streams,
     sources: Sources,
     connections: Counts<PublicKey>,
-    handshakes: Counts<Network>,
     of_contract: Counts<ContractId>,
     of_twin: Counts<TwinId>,
 }
@@ -88,14 +81,14 @@ struct Caller {
 impl Server {
     /// Serves on this endpoint once it runs.
     pub fn new(endpoint: &super::PeerEndpoint, streams: Streams, sources: Sources) -> Self {
-        let (connections, handshakes, of_contract, of_twin) = Default::default();
-        let caller = Caller { streams, sources, connections, handshakes, of_contract, of_twin };
+        let (connections, of_contract, of_twin) = Default::default();
+        let caller = Caller { streams, sources, connections, of_contract, of_twin };
         Self { endpoint: endpoint.endpoint.clone(), caller: Arc::new(caller) }
     }
 
     /// Serves for ever.
     pub async fn run(self) {
-        let handshakes = Arc::new(Semaphore::new(MAX_HANDSHAKES));
+        let handshakes = Handshakes::default();
         let mut connections = JoinSet::new();
         while let Some(incoming) = self.endpoint.accept().await {
             while connections.try_join_next().is_some() {}
@@ -107,17 +100,16 @@ impl Server {
                 }
                 continue;
             }
-            let network = network(incoming.remote_addr());
-            let place = Place::take(&self.caller.handshakes, network, MAX_HANDSHAKES_OF_NETWORK);
-            let permit = handshakes.clone().try_acquire_owned().ok().filter(|_| is_room);
-            let (Some(permit), Some(place)) = (permit, place) else {
+            let origin = Origin::of(incoming.remote_addr()).filter(|_| is_room);
+            let known = self.caller.sources.known.borrow().clone();
+            let Some(places) = origin.and_then(|origin| handshakes.begin(origin, &known)) else {
                 incoming.refuse();
                 continue;
             };
             let caller = self.caller.clone();
             connections.spawn(async move {
                 let connection = handshake(incoming).await;
-                drop((permit, place));
+                drop(places);
                 match connection {
                     Ok(connection) => caller.serve(connection).await,
                     Err(error) => debug!("a caller's handshake failed: {error:#}"),
@@ -233,48 +225,6 @@ impl Caller {
             Ask::Stop { workload } => sources.hold(contract, &workload, true, reply).await,
             Ask::Start { workload } => sources.hold(contract, &workload, false, reply).await,
             Ask::Forward(forward) => streams.forward(sources, contract, forward, reply, receive).await,
-        }
-    }
-}
-
-/// Where a handshake comes from; `None` over a relay.
-type Network = Option<IpAddr>;
-
-fn network(address: IncomingAddr) -> Network {
-    let IncomingAddr::Ip(address) = address else { return None };
-    Some(match address.ip().to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64)).into(),
-        ip => ip,
-    })
-}
-
-/// How many are open, of each key or network that has any.
-type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
-
-/// One that is open, until it is dropped.
-struct Place<K: Eq + Hash>(Counts<K>, K);
-
-impl<K: Eq + Hash + Copy> Place<K> {
-    /// `None` if there are `most` already.
-    fn take(counts: &Counts<K>, of: K, most: usize) -> Option<Self> {
-        let mut open = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(of).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Self(counts.clone(), of))
-    }
-}
-
-impl<K: Eq + Hash> Drop for Place<K> {
-    fn drop(&mut self) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.1) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                open.remove(&self.1);
-            }
         }
     }
 }

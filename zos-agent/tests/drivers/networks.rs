@@ -231,6 +231,29 @@ async fn only_machines_with_internet_reach_it() {
     );
 }
 
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_network_has_64_connections_with_its_name_server() {
+    let node = Node::new().await;
+    let site = node.network(5, "10.20.1.0/24").await;
+    let web = node.machine("web", &[(&site, 2)], true).await;
+    let other = node.machine("web", &[(&node.network(6, "10.20.1.0/24").await, 2)], true).await;
+    for machine in [&web, &other] {
+        node.until_page(machine, "web", "web");
+    }
+    let pid = node.host.machines.process(&web.id).await.unwrap().unwrap().pid;
+    let connections = move || {
+        enter(&fs::File::open(format!("/proc/{pid}/ns/net")).unwrap());
+        let connect = |_| TcpStream::connect((Ipv4Addr::new(10, 20, 1, 1), 53));
+        (0..65).map(connect).collect::<Vec<_>>()
+    };
+    let connections = std::thread::spawn(connections).join().unwrap();
+    assert!(connections[..64].iter().all(Result::is_ok), "{connections:?}");
+    assert!(connections[64].is_err());
+    assert!(node.reaches(&other, "10.20.1.1", 53), "another network's connections count");
+    node.until_page(&web, "web", "web");
+}
+
 /// A name server on the internet, which is where this process is, that answers every question with its address, until
 /// what is returned is dropped.
 fn name_server(process: u32) -> mpsc::Sender<()> {

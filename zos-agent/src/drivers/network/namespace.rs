@@ -39,7 +39,8 @@ const UPLINK: &str = "uplink";
 const DOCKER_USER: &str = "DOCKER-USER";
 
 /// The first two lines make it replace existing rules in one transaction. What comes from the host was asked for. The
-/// host's own rules keep machines from the farm's network.
+/// host's own rules keep machines from the farm's network. The name server is that of all networks: each has so many
+/// connections with it.
 const RULES: &str = r#"
 table inet zos
 delete table inet zos
@@ -49,6 +50,7 @@ table inet zos {
         iifname "lo" accept
         ct state established,related accept
         iifname "zb*" icmp type echo-request accept
+        iifname "zb*" tcp dport 53 ct state new ct count over 64 reject with tcp reset
         iifname "zb*" meta l4proto { tcp, udp } th dport 53 accept
     }
     chain forward {
@@ -331,7 +333,7 @@ impl Namespace {
     pub async fn has_rules(&self) -> bool {
         let listed = run(&NSENTER, &[&self.enter(), NFT.program, "list", "table", "inet", "zos"]).await;
         listed.is_ok_and(|rules| {
-            [r#"iifname "uplink" ct state established,related accept"#, "masquerade"]
+            [r#"iifname "uplink" ct state established,related accept"#, "masquerade", "ct count over 64"]
                 .iter()
                 .all(|rule| rules.contains(rule))
         })
@@ -406,4 +408,17 @@ async fn delete_on_host(link: &str) -> Result<()> {
         run(&IP, &["link", "delete", link]).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_with_the_name_server_are_counted_first() {
+        let place = |rule: &str| RULES.find(rule).unwrap();
+        let limit = "tcp dport 53 ct state new ct count over 64 reject";
+        assert!(place("ct state established,related accept") < place(limit));
+        assert!(place(limit) < place("th dport 53 accept"));
+    }
 }

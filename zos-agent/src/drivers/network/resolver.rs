@@ -62,15 +62,14 @@ pub struct ResolveArgs {
 /// Answers machines of private networks, for ever.
 ///
 /// # Errors
-/// If the folder can't be read.
+/// If the folder can't be opened.
 pub async fn resolve(args: ResolveArgs) -> Result<()> {
     let store = Store::open(&args.names)?;
     let names = watch::Sender::new(Arc::new(Table::default()));
     let (mut seen, mut servers) = (None, BTreeMap::new());
     loop {
         let version = fs::metadata(args.names.join(FILE)).map(|file| (file.ino(), file.mtime_nsec())).ok();
-        if version != seen {
-            names.send_replace(Arc::new(store.read(FILE)?.unwrap_or_default()));
+        if version != seen && read_names(&store, &names) {
             seen = version;
         }
         let table = names.borrow().clone();
@@ -87,6 +86,15 @@ pub async fn resolve(args: ResolveArgs) -> Result<()> {
         }
         sleep(LOOK_EVERY).await;
     }
+}
+
+/// Whether the names could be read. Otherwise, such as without a free descriptor, those that were read before stay.
+fn read_names(store: &Store, names: &watch::Sender<Arc<Table>>) -> bool {
+    let read = store.read::<Table>(FILE);
+    if let Err(error) = &read {
+        warn!("can't read the names, trying again: {error:#}");
+    }
+    read.map(|table| names.send_replace(Arc::new(table.unwrap_or_default()))).is_ok()
 }
 
 /// A namespace with the number of its file: another one may get its name.
@@ -216,5 +224,31 @@ impl RequestHandler for Handler {
             metadata.response_code = ResponseCode::ServFail;
             hickory_server::proto::op::Header { metadata, counts: Default::default() }.into()
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    #[test]
+    fn names_that_cannot_be_read_are_read_again() {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let names = watch::Sender::new(Arc::new(Table::default()));
+        let table = |server: [u8; 4]| Table { name_servers: vec![server.into()], networks: Vec::new() };
+        store.write(FILE, &table([1; 4])).unwrap();
+        assert!(read_names(&store, &names));
+
+        fs::remove_file(folder.path().join(FILE)).unwrap();
+        fs::create_dir(folder.path().join(FILE)).unwrap();
+        assert!(!read_names(&store, &names));
+        assert_eq!(**names.borrow(), table([1; 4]));
+
+        fs::remove_dir(folder.path().join(FILE)).unwrap();
+        store.write(FILE, &table([2; 4])).unwrap();
+        assert!(read_names(&store, &names));
+        assert_eq!(**names.borrow(), table([2; 4]));
     }
 }
