@@ -236,7 +236,9 @@ export class Explorer {
         if (request.failure()?.errorText.includes(NETWORK_CHANGED)) void page.reload().catch(() => undefined);
       };
       page.on('requestfailed', again);
-      await page.goto(`${this.origin}/?endpoint=${endpoint}#${path}`);
+      await page.goto(`${this.origin}/?endpoint=${endpoint}#${path}`).catch((error) => {
+        if (!new RegExp(`${NETWORK_CHANGED}|interrupted`).test(String(error))) throw error;
+      });
       await page.waitForSelector('h1');
       page.off('requestfailed', again);
     };
