@@ -60,6 +60,24 @@ test('an environment is sealed unless its owner says otherwise', () =>
     await says(page, 'This deployment is sealed');
   }));
 
+test('secrets are sealed where the rest can be read', () =>
+  on('/deploy?node=1', async (page) => {
+    await connect(page, '//Bob');
+    await page.getByLabel('Environment').fill('TOKEN={"secret":"token"}');
+    await page.getByLabel('Environment').press('Tab');
+    await says(page, 'No secret is called “token”.');
+    await page.getByLabel('Secrets').fill('token=secret-of-bob');
+    await page.getByLabel('Secrets').press('Tab');
+    await says(page, 'but its secrets: they are sealed.');
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'secrets');
+    await review(page);
+    await says(page, '"Plain"');
+    const call = await textOf(page);
+    expect(call).toContain('docker.io/library/nginx');
+    expect(call).not.toContain('secret-of-bob');
+  }));
+
 test('form and JSON are one, with errors at the line, and kept', () =>
   on('/deploy', async (page) => {
     await page.getByText('Deployment as JSON').click();

@@ -45,12 +45,14 @@ test('what the wizard deploys answers over HTTP', { timeout: 400_000 }, () =>
     await page.getByRole('link', { name: 'All about this contract' }).click();
     await page.getByRole('link', { name: 'Update' }).click();
     await says(page, `A new version of contract ${contract}.`);
-    await fill(page, 'Environment, KEY=value a line', 'GREETING=another greeting');
+    await fill(page, 'Secrets, NAME=text a line; KEY={"secret":"NAME"} names one', 'greeting=a secret greeting');
+    await fill(page, 'Environment, KEY=value a line', 'GREETING={"secret":"greeting"}');
+    await says(page, 'but its secrets: they are sealed.');
     await review(page);
     await says(page, 'Contracts.update_node_contract');
     await sign(page);
     await says(page, 'It is deployed.', UP_MS);
-    expect(await dev.fetch(contract, 'web')).toContain('another greeting');
+    expect(await dev.fetch(contract, 'web')).toContain('a secret greeting');
 
     await page.goto(`${page.url().split('#')[0]}#/deploy?cancel=${contract}`);
     await page.getByRole('button', { name: 'Cancel 1 contract' }).click();

@@ -7,7 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { chromium, type Browser, type Page } from 'playwright-core';
+import { chromium, type Browser, type Page, type Request } from 'playwright-core';
 import { preview, type PreviewServer } from 'vite';
 import { afterAll, beforeAll, expect } from 'vitest';
 
@@ -232,9 +232,15 @@ export class Explorer {
       // Another hash alone would leave the old page in place until the new one is there.
       await page.goto('about:blank');
       // What a changed network has dropped is loaded once more.
-      page.once('requestfailed', (request) => void (request.failure()?.errorText.includes(NETWORK_CHANGED) && page.reload().catch(() => undefined)));
-      await page.goto(`${this.origin}/?endpoint=${endpoint}#${path}`);
+      const again = (request: Request): void => {
+        if (request.failure()?.errorText.includes(NETWORK_CHANGED)) void page.reload().catch(() => undefined);
+      };
+      page.on('requestfailed', again);
+      await page.goto(`${this.origin}/?endpoint=${endpoint}#${path}`).catch((error) => {
+        if (!new RegExp(`${NETWORK_CHANGED}|interrupted`).test(String(error))) throw error;
+      });
       await page.waitForSelector('h1');
+      page.off('requestfailed', again);
     };
     return { page, problems, open };
   }

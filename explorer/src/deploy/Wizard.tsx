@@ -56,7 +56,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
       resources: needs(valid),
       plain: compacted(draft()),
       isConfidential: isConfidential(valid),
-      secrets: secrets && JSON.stringify(secrets).length,
+      secrets: secrets && new TextEncoder().encode(JSON.stringify(secrets)).length,
       types: new Set(valid.workloads.map(({ type }) => type)),
     };
   });

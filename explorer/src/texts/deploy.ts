@@ -102,7 +102,7 @@ export const deploy = {
   amount: 'Amount, TFT',
   badAmount: 'An amount is a number with at most 7 decimals, such as 12.5.',
   tooMuch: (most: string) => `At most ${most}.`,
-  noOutlay: 'Choose a wallet whose account has a twin to see the plan.',
+  noOutlay: 'Choose a wallet whose account has a twin.',
   noPrice: 'The chain has no price for it now.',
   extra: 'Extra fee of the farmer, without discount',
   aboveRate: (all: string, limit: string) => `All that you run would cost ${all} an hour, and your limit is ${limit}.`,
