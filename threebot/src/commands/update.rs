@@ -31,7 +31,10 @@ use tfgrid_client::{
     units::parse_id,
 };
 
-/// Let a contract's node run another version of its deployment; the old one runs until it does
+/// Let a contract's node run another version of its deployment
+///
+/// Machines that differ are stopped for it and start anew, with their volumes; the others go on. If the new version
+/// doesn't come to run, the node goes back to the old one.
 ///
 /// A version that the node hasn't deployed yet is replaced, also a first one. What it reserved beside the active one
 /// is paid for: ten minutes of it at least.
@@ -81,10 +84,10 @@ impl Update {
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
         let done = async {
             if is_first {
-                running(&session, contract).await
-            } else {
-                updated(&session, contract, version).await
+                // Maybe the version before this one.
+                running(&session, contract).await?;
             }
+            updated(&session, contract, version).await
         };
         self.waiting.wait(&session, contract, &late, done).await?;
         planned(&session, contract, &plan, started).await

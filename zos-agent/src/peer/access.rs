@@ -50,6 +50,11 @@ impl Known {
         self.keys.contains_key(key)
     }
 
+    /// Whether the node has this contract.
+    pub fn has(&self, contract: ContractId) -> bool {
+        self.owners.contains_key(&contract)
+    }
+
     /// The contract's owner, if the key is one of its.
     pub fn owner(&self, key: &PublicKey, contract: ContractId) -> Option<TwinId> {
         let owner = self.owners.get(&contract).copied();

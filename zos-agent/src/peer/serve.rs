@@ -41,6 +41,8 @@ const MAX_ANSWERS_OF_TWIN: usize = 1_024;
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(3);
 /// Limit for the request on a stream that was opened.
 const BEGIN_WITHIN: Duration = Duration::from_secs(10);
+/// Time for the reasons with which streams end before their connection is closed.
+const REASONS_WITHIN: Duration = Duration::from_secs(2);
 /// A reader that takes nothing for so long is left.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
@@ -143,8 +145,10 @@ impl Caller {
                 }
                 changed = known.changed() => {
                     if changed.is_err() || !known.borrow_and_update().knows(&key) {
-                        connection.close(UNKNOWN_CALLER.into(), b"");
-                        return;
+                        let reasons = async { while requests.join_next().await.is_some() {} };
+                        // A caller that doesn't take them gets none.
+                        let _ = timeout(REASONS_WITHIN, reasons).await;
+                        return connection.close(UNKNOWN_CALLER.into(), b"");
                     }
                 }
             }
@@ -201,7 +205,8 @@ impl Caller {
             () = stopped => Err(failed(FailedCode::Closed, "the caller has gone")),
             answered = self.answer_ask(contract, ask, reply, receive) => answered,
             _ = ends => {
-                let why = "the contract has closed, or this device's key is none of its owner's any more";
+                let is_closed = !self.sources.known.borrow().has(contract);
+                let why = if is_closed { "the contract has closed" } else { "this device is none of its owner's any more" };
                 Err(failed(FailedCode::Closed, why))
             }
         }

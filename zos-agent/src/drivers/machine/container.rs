@@ -44,6 +44,8 @@ pub struct Common {
     pub cores: u64,
     /// Files that a process of this host may open at most. The engine can't allow more where it lacks that right itself.
     pub open_files: u64,
+    /// Bytes that a process of this host may lock in memory.
+    pub locked_bytes: u64,
     /// Files of the kernel that machines don't see.
     pub masked_paths: Vec<String>,
 }
@@ -184,14 +186,18 @@ fn bounded(check: HealthConfig) -> HealthConfig {
     }
 }
 
-/// Default limits with those of the owner. No file of a crash goes where the host wants its own.
+/// Default limits with those of the owner, none of them above the host's, which it refuses. No file of a crash goes where
+/// the host wants its own.
 fn ulimits(common: &Common, spec: &MachineSpec) -> Vec<ResourcesUlimits> {
-    let mut limits = BTreeMap::from([("core", 0), ("nofile", OPEN_FILES.min(common.open_files))]);
+    let mut limits = BTreeMap::from([("core", 0), ("nofile", OPEN_FILES)]);
     limits.extend(spec.container.ulimits.iter().map(|(name, limit)| (name.as_str(), *limit)));
-    let limit = |(name, limit): (&str, u64)| ResourcesUlimits {
-        name: Some(name.to_owned()),
-        soft: Some(signed(limit)),
-        hard: Some(signed(limit)),
+    let limit = |(name, limit): (&str, u64)| {
+        let limit = match name {
+            "nofile" => limit.min(common.open_files),
+            "memlock" => limit.min(common.locked_bytes),
+            _ => limit,
+        };
+        ResourcesUlimits { name: Some(name.to_owned()), soft: Some(signed(limit)), hard: Some(signed(limit)) }
     };
     limits.into_iter().map(limit).collect()
 }
@@ -255,6 +261,7 @@ mod tests {
             dns: vec!["1.1.1.1".into()],
             cores: 2,
             open_files: 1 << 20,
+            locked_bytes: 1 << 20,
             masked_paths: vec!["/proc/cmdline".into()],
         }
     }
@@ -365,7 +372,8 @@ mod tests {
         spec.container.shm = Some(MIB);
         spec.container.stop_signal = Some("SIGINT".into());
         spec.container.stop_seconds = Some(300);
-        spec.container.ulimits = BTreeMap::from([("core".into(), 7), ("stack".into(), 8)]);
+        spec.container.ulimits =
+            BTreeMap::from([("core".into(), 7), ("memlock".into(), 1 << 21), ("stack".into(), 8)]);
         spec.container.capabilities = BTreeSet::from(["IPC_LOCK".into()]);
         let body = container(&common(), &spec, "x".into(), &Default::default(), &[]);
         assert_eq!(body.stop_timeout, Some(300));
@@ -378,7 +386,10 @@ mod tests {
         assert_eq!((host.shm_size, host.cap_add), (Some(1 << 20), Some(vec!["IPC_LOCK".to_string()])));
         let limits: Vec<_> = host.ulimits.into_iter().flatten().map(|l| (l.name.unwrap(), l.hard)).collect();
         let limit = |name: &str, most| (name.to_owned(), Some(most));
-        assert_eq!(limits, [limit("core", 7), limit("nofile", 65_536), limit("stack", 8)]);
+        assert_eq!(
+            limits,
+            [limit("core", 7), limit("memlock", 1 << 20), limit("nofile", 65_536), limit("stack", 8)]
+        );
     }
 
     #[test]

@@ -113,14 +113,15 @@ impl DockerMachines {
     /// Uses this engine, which need not run yet, and this pool.
     pub fn new(choice: EngineChoice, pool: Pool, node_key: &PublicKey, dns: &[IpAddr]) -> Self {
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-        let open_files = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let most = |resource| getrlimit(resource).maximum.unwrap_or(u64::MAX);
         Self {
             choice,
             common: Common {
                 names: Names::new(node_key),
                 dns: dns.iter().map(ToString::to_string).collect(),
                 cores,
-                open_files,
+                open_files: most(Resource::Nofile),
+                locked_bytes: most(Resource::Memlock),
                 masked_paths: masks::masked_paths(),
             },
             pool,
