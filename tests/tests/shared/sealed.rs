@@ -51,7 +51,8 @@ fn holding_processes(grid: &Grid, secret: &str) -> Result<Vec<PathBuf>> {
     let mut inside = Vec::new();
     for machine in machines.lines() {
         let pid = grid.engine.docker(&["inspect", "--format", "{{.State.Pid}}", machine])?;
-        inside.push(fs::read_link(Path::new("/proc").join(pid).join("ns/pid"))?);
+        // One that has ended by now has no process.
+        inside.extend(fs::read_link(Path::new("/proc").join(pid).join("ns/pid")));
     }
     let mut found = Vec::new();
     for process in fs::read_dir("/proc")? {
@@ -93,7 +94,8 @@ fn ensure_no_core_dumps(grid: &Grid) -> Result<()> {
         if !is_engines && !process.ends_with(agent.to_string()) {
             continue;
         }
-        let limits = fs::read_to_string(process.join("limits"))?;
+        // Some processes of the engine end soon.
+        let Ok(limits) = fs::read_to_string(process.join("limits")) else { continue };
         let core = limits.lines().find(|line| line.starts_with("Max core file size"));
         let soft = core.and_then(|line| line.split_whitespace().nth(4));
         ensure!(soft == Some("0"), "{line:?} may leave a core dump: {core:?}");
