@@ -23,7 +23,10 @@ use std::{
     net::{IpAddr, TcpListener, TcpStream, ToSocketAddrs},
     os::{
         fd::AsFd,
-        unix::fs::{PermissionsExt, chown, symlink},
+        unix::{
+            fs::{PermissionsExt, chown, symlink},
+            net::UnixStream,
+        },
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -141,6 +144,9 @@ impl Host {
             assert!(begun.elapsed() < LIMIT, "{error:#}");
             sleep(LIMIT / 300).await;
         }
+        // A test before may have ended it.
+        let containerd = Path::new(socket.strip_prefix("unix://").unwrap()).with_file_name("containerd.sock");
+        wait_until("containerd", || UnixStream::connect(&containerd).is_ok());
         let listening = machines.clone();
         tasks.push(tokio::spawn(async move { listening.listen().await }));
         let volumes = PoolVolumes::new(Pools { ssd: pool.clone(), hdd: None });

@@ -376,8 +376,11 @@ async fn a_broken_connection_is_broken_at_the_other_end() {
     assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(forwarding.await.unwrap().is_err());
 
-    let (_program, server, forwarding) = forwarded(&desk, caller, 82).await;
-    break_off(server);
+    let (mut program, mut server, forwarding) = forwarded(&desk, caller, 82).await;
+    // Else it breaks before the node has taken it.
+    program.write_all(b"x").unwrap();
+    let server = tokio::task::spawn_blocking(move || server.read_exact(&mut [0]).map(|()| server));
+    break_off(server.await.unwrap().unwrap());
     let ended = timeout(LIMIT, forwarding).await.unwrap().unwrap();
     assert!(matches!(ended, Err(PeerError::Stream(_))), "{ended:?}");
     desk.close().await;
