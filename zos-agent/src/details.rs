@@ -244,13 +244,13 @@ fn disk(device: &Path) -> Option<Disk> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
     use tempfile::TempDir;
 
     /// A system with these files.
-    fn system(files: &[(&str, &[u8])]) -> TempDir {
+    pub(crate) fn system(files: &[(&str, &[u8])]) -> TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, content) in files {
             let path = root.path().join(path);

@@ -120,17 +120,7 @@ pub async fn ask(server: SocketAddr, question: &[u8]) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tempfile::TempDir;
-
-    fn host(files: &[(&str, &str)]) -> TempDir {
-        let root = tempfile::tempdir().unwrap();
-        for (path, content) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        root
-    }
+    use crate::details::tests::system;
 
     /// A name server that answers each question with the question.
     async fn name_server() -> SocketAddr {
@@ -147,16 +137,16 @@ mod tests {
 
     #[test]
     fn name_servers_are_the_hosts_own() {
-        let host = host(&[(RESOLV_CONF, "nameserver 192.168.1.1\nsearch lan\nnameserver fe80::1%eth0\n")]);
+        let host = system(&[(RESOLV_CONF, b"nameserver 192.168.1.1\nsearch lan\nnameserver fe80::1%eth0\n")]);
         assert_eq!(of_host(host.path()), [IpAddr::from([192, 168, 1, 1])]);
     }
 
     #[test]
     fn behind_a_cache_of_systemd_are_the_farms() {
-        let cache = (RESOLV_CONF, "nameserver 127.0.0.53\n");
-        let farms = (BEHIND_SYSTEMD, "nameserver 10.0.0.1\n");
-        assert_eq!(of_host(host(&[cache, farms]).path()), [IpAddr::from([10, 0, 0, 1])]);
-        assert!(of_host(host(&[cache]).path()).is_empty());
+        let cache = (RESOLV_CONF, b"nameserver 127.0.0.53\n" as &[u8]);
+        let farms = (BEHIND_SYSTEMD, b"nameserver 10.0.0.1\n" as &[u8]);
+        assert_eq!(of_host(system(&[cache, farms]).path()), [IpAddr::from([10, 0, 0, 1])]);
+        assert!(of_host(system(&[cache]).path()).is_empty());
     }
 
     #[tokio::test]
