@@ -234,7 +234,7 @@ pub struct Status {
 /// How a machine fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineStatus {
-    /// `running`, `stopped`, `missing`, `stopped by its owner`.
+    /// `running`, `stopped`, `missing`, [`Self::STOPPING`], [`Self::HELD`].
     pub state: String,
     /// Its address in the contract's network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,6 +245,18 @@ pub struct MachineStatus {
     /// How it ended, if it doesn't run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+}
+
+impl MachineStatus {
+    /// It runs, and its owner wants that it doesn't.
+    pub const STOPPING: &str = "stopping";
+    /// Its owner wants that it doesn't run.
+    pub const HELD: &str = "stopped by its owner";
+
+    /// Whether its owner wants that it doesn't run.
+    pub fn is_held(&self) -> bool {
+        [Self::STOPPING, Self::HELD].contains(&self.state.as_str())
+    }
 }
 
 /// Resources that a machine uses.

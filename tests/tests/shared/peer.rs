@@ -103,6 +103,8 @@ pub fn a_stopped_machine_stays_stopped(grid: &mut Grid) -> Result<()> {
     with_site(grid, |grid, site| {
         let contract = &site.contract[..];
         grid.user.threebot(&["stop", contract])?;
+        let at_once = grid.user.threebot(&["status", contract])?;
+        ensure!(at_once["machines"]["web"]["state"] != "running", "{at_once}");
         until_state(&grid.user, contract, "stopped by its owner")?;
         grid.agent.kill()?;
         grid.resume_agent()?;

@@ -166,10 +166,11 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
                 Condition::Healthy => Some("healthy".into()),
                 Condition::Unhealthy(found) => Some(format!("unhealthy: {}", printable(found, SHOWN_BYTES))),
             };
-            MachineStatus { state: "running".into(), ip: *ip, health, ended: None }
+            let state = if is_held { MachineStatus::STOPPING } else { "running" };
+            MachineStatus { state: state.into(), ip: *ip, health, ended: None }
         }
         MachineState::Stopped { .. } if is_held => {
-            MachineStatus { state: "stopped by its owner".into(), ..Default::default() }
+            MachineStatus { state: MachineStatus::HELD.into(), ..Default::default() }
         }
         MachineState::Stopped { how, .. } => MachineStatus {
             state: "stopped".into(),
@@ -514,4 +515,22 @@ fn not_running(workload: &str) -> Failed {
 /// The node's own failure.
 fn broken(error: DriverError) -> Failed {
     failed(FailedCode::Failed, &format!("the node fails: {:#}", Error::from(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_its_owner_stops_is_not_said_to_run() {
+        let state = |state: MachineState, is_held| {
+            let id = WorkloadId { contract: 7, name: "web".into() };
+            let machine = ObservedMachine { id, hash: String::new(), instance: String::new(), state };
+            machine_status(Some(&machine), is_held).state
+        };
+        let running = || MachineState::Running { ip: None, condition: Condition::Unchecked };
+        let stopped = || MachineState::Stopped { how: "exit code 0".into(), exit: Some(0) };
+        assert_eq!([state(running(), false), state(stopped(), false)], ["running", "stopped"]);
+        assert_eq!([state(running(), true), state(stopped(), true)], ["stopping", "stopped by its owner"]);
+    }
 }
