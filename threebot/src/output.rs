@@ -61,7 +61,12 @@ impl Code {
         }
         match error.downcast_ref::<PeerError>() {
             Some(PeerError::Failed(failed)) => return Self(1, format!("{:?}", failed.code)),
-            Some(PeerError::Connect { .. } | PeerError::NotReached { .. } | PeerError::NoAddress) => {
+            Some(
+                PeerError::Connect { .. }
+                | PeerError::NotReached { .. }
+                | PeerError::AnotherKey { .. }
+                | PeerError::NoAddress,
+            ) => {
                 return Self(3, "NoNode".into());
             }
             _ => {}

@@ -133,6 +133,8 @@ pub enum Control {
     Resize(TerminalSize),
     /// A signal for the program, by its number on Linux.
     Signal(i32),
+    /// The standard input has ended; signals may follow, which they can't after the end of the stream.
+    EndInput {},
 }
 
 /// A message of a node.
@@ -210,6 +212,8 @@ pub enum FailedCode {
     TooMany,
     /// The contract has closed, or the caller's key is none of its owner's any more.
     Closed,
+    /// Nothing passed in either direction for an hour.
+    Idle,
     /// The node failed.
     Failed,
     /// A code of a later version.

@@ -3,12 +3,13 @@
 //! Owners at the peer endpoint of their node.
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Lines, Write},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, ChildStdout, Command, Output, Stdio},
     time::Duration,
 };
 use tfgrid_client::peer::{
@@ -84,6 +85,79 @@ pub fn programs_run(user: &Person, contract: &str) -> Result<()> {
     let error = String::from_utf8_lossy(&nowhere.stderr);
     ensure!(error.contains("has no machine db; it has: web"), "{error}");
     Ok(())
+}
+
+/// A program that runs until it is told something, under a `threebot` that can be sent signals.
+struct Told {
+    threebot: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Told {
+    /// `traps` are those of its shell.
+    fn start(user: &Person, contract: &str, traps: &str) -> Result<Self> {
+        let script = format!("{traps}; echo up; while true; do sleep 0.1; done");
+        let mut command: Command = user.command()?;
+        let command = command.args(["exec", contract, "web", "--", "sh", "-c", &script]);
+        let mut threebot = command.stdout(Stdio::piped()).spawn().context("can't run threebot")?;
+        let lines = BufReader::new(threebot.stdout.take().context("threebot has no stdout")?).lines();
+        let mut told = Self { threebot, lines };
+        told.says("up")?;
+        Ok(told)
+    }
+
+    fn says(&mut self, line: &str) -> Result<()> {
+        let said = self.lines.next().context("the program says nothing")??;
+        ensure!(said == line, "the program says {said:?}, not {line:?}");
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.threebot), signal)?)
+    }
+
+    fn ends_with(&mut self, code: i32) -> Result<()> {
+        let ended = wait_for("threebot to end", LIMIT, || Ok(self.threebot.try_wait()?))?;
+        ensure!(ended.code() == Some(code), "threebot ended: {ended}");
+        Ok(())
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // It has ended if the test went well.
+        let _ = self.threebot.kill();
+        let _ = self.threebot.wait();
+    }
+}
+
+pub fn signals_reach_the_program(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let (user, contract) = (&grid.user, &site.contract[..]);
+        let mut program = Told::start(user, contract, "trap 'echo told; exit 5' INT")?;
+        program.signal(Signal::INT)?;
+        program.says("told")?;
+        program.ends_with(5)?;
+
+        let mut program = Told::start(user, contract, "trap 'echo told' INT")?;
+        program.signal(Signal::INT)?;
+        program.says("told")?;
+        program.signal(Signal::INT)?;
+        program.ends_with(130)?;
+
+        for (signal, name, code) in [(Signal::TERM, "TERM", 143), (Signal::HUP, "HUP", 129)] {
+            let mut program =
+                Told::start(user, contract, &format!("trap 'echo > /data/{name}; exit' {name}"))?;
+            program.signal(signal)?;
+            program.ends_with(code)?;
+            let there = format!("test -e /data/{name}");
+            wait_for(&format!("the program to get {name}"), LIMIT, || {
+                let there = run(user, &["exec", contract, "web", "--", "sh", "-c", &there], "")?;
+                Ok(there.status.success().then_some(()))
+            })?;
+        }
+        Ok(())
+    })
 }
 
 pub fn files_are_copied(user: &Person, contract: &str, folder: &Path) -> Result<()> {

@@ -4,7 +4,9 @@
 
 mod access;
 mod events;
+mod idle;
 mod places;
+mod rate;
 mod serve;
 mod streams;
 

@@ -19,7 +19,7 @@ use iroh::{
 use serde::Serialize;
 use std::{future::pending, sync::Arc, time::Duration};
 use tfgrid_client::peer::{
-    BROKEN_OFF, TOO_MANY, UNKNOWN_CALLER,
+    BROKEN_OFF, IDLE, TOO_MANY, UNKNOWN_CALLER,
     frame::{Frame, FrameError},
     protocol::{Ask, Failed, FailedCode, Message, Request},
 };
@@ -276,9 +276,10 @@ impl Reply {
 
     /// Ends with the reason, or breaks off where that would be taken for something else.
     async fn fail(mut self, why: Failed) {
+        let code = if why.code == FailedCode::Idle { IDLE } else { BROKEN_OFF };
         if self.is_open || self.message(Message::Failed(why)).await.is_err() {
             // An error says that the caller has gone.
-            let _ = self.stream.reset(BROKEN_OFF.into());
+            let _ = self.stream.reset(code.into());
             return;
         }
         self.finish().await;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers to requests.
 
-use super::serve::{Reply, Sources, failed};
+use super::{
+    idle::{Noted, Passed},
+    rate::Rate,
+    serve::{Reply, Sources, failed},
+};
 use crate::{
     chain::desired::Workloads,
     drivers::{
@@ -31,8 +35,7 @@ use tokio::{
         split,
     },
     net::{TcpStream, UdpSocket},
-    sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Bytes that are copied at a time in each direction of a forwarded port.
@@ -41,6 +44,11 @@ const COPY_BYTES: usize = 64 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A forwarded UDP port without a datagram in either direction for so long ends.
 const UDP_IDLE: Duration = Duration::from_secs(60);
+/// A forwarded TCP connection or a program without a byte in either direction for so long ends.
+const IDLE_AFTER: Duration = Duration::from_secs(3_600);
+/// Programs of a contract that are started at once, and how soon each of the next ones may follow.
+const PROGRAMS_AT_ONCE: u32 = 20;
+const PROGRAM_EVERY: Duration = Duration::from_millis(100);
 /// How often the exit code of a program is asked for, after its output has ended.
 const EXIT_EVERY: Duration = Duration::from_millis(50);
 /// Limit for that exit code.
@@ -183,12 +191,13 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
 /// What streams are made of.
 pub struct Streams {
     machines: Arc<DockerMachines>,
+    programs: Rate<ContractId>,
 }
 
 impl Streams {
     /// Streams from and to the machines of this engine.
     pub fn new(machines: Arc<DockerMachines>) -> Self {
-        Self { machines }
+        Self { machines, programs: Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY) }
     }
 
     /// What a contract's machines use.
@@ -274,17 +283,22 @@ impl Streams {
             return Err(failed(FailedCode::BadRequest, "no program is named"));
         }
         let machine = sources.running(contract, &wanted.workload)?;
+        if !self.programs.take(contract, Instant::now()) {
+            return Err(too_many_programs(contract));
+        }
         let started = self.machines.exec(&machine.id, &wanted).await.map_err(broken)?;
         let Some((program, streams)) = started else { return Err(not_running(&wanted.workload)) };
         let running = Running(Some(program));
         let Some(program) = &running.0 else { return Ok(()) };
         reply.message(Message::Ready {}).await?;
         let (output, input) = split(streams);
+        let passed = Passed::new();
         tokio::select! {
-            sent = send_program(output, wanted.terminal.is_some(), reply) => sent?,
-            () = take_input(receive, input, program) => {
+            sent = send_program(output, wanted.terminal.is_some(), reply, &passed) => sent?,
+            () = take_input(receive, input, program, &passed) => {
                 return Err(failed(FailedCode::Closed, "the caller has gone"));
             }
+            () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
         }
         let code = exit_code(program).await?;
         running.ended();
@@ -391,6 +405,7 @@ async fn send_program(
     mut output: ReadHalf<ProgramStreams>,
     has_terminal: bool,
     reply: &mut Reply,
+    passed: &Passed,
 ) -> Result<(), Failed> {
     let mut bytes = vec![0; MAX_FRAME_BYTES];
     loop {
@@ -401,6 +416,7 @@ async fn send_program(
             let room = bytes.len().min(left);
             let Ok(count @ 1..) = output.read(&mut bytes[..room]).await else { return Ok(()) };
             left -= count;
+            passed.note();
             let read = bytes[..count].to_vec();
             reply.frame(if is_error { Frame::<Message>::Errors(read) } else { Frame::Data(read) }).await?;
         }
@@ -416,9 +432,16 @@ async fn piece(output: &mut (impl AsyncRead + Unpin)) -> Option<(bool, usize)> {
 }
 
 /// Passes on what the caller sends, until the caller has gone.
-async fn take_input(mut receive: RecvStream, mut input: WriteHalf<ProgramStreams>, program: &Program) {
+async fn take_input(
+    mut receive: RecvStream,
+    mut input: WriteHalf<ProgramStreams>,
+    program: &Program,
+    passed: &Passed,
+) {
     loop {
-        match Frame::<Control>::read(&mut receive).await {
+        let frame = Frame::<Control>::read(&mut receive).await;
+        passed.note();
+        match frame {
             // A program that has closed its input goes on.
             Ok(Some(Frame::Data(bytes))) => drop(input.write_all(&bytes).await),
             Ok(Some(Frame::Message(Control::Resize(size)))) => program.resize(size).await,
@@ -427,6 +450,7 @@ async fn take_input(mut receive: RecvStream, mut input: WriteHalf<ProgramStreams
                     program.signal(signal).await;
                 }
             }
+            Ok(Some(Frame::Message(Control::EndInput {}))) => drop(input.shutdown().await),
             Ok(None) => {
                 drop(input.shutdown().await);
                 return pending().await;
@@ -466,10 +490,14 @@ impl Drop for Forwarded {
 
 async fn forward_tcp(stream: TcpStream, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
     let mut forwarded = Forwarded { stream, has_ended: false };
+    let passed = Passed::new();
+    let mut machine = Noted { stream: &mut forwarded.stream, passed: &passed };
     let mut caller = join(receive, reply.raw());
-    copy_bidirectional_with_sizes(&mut forwarded.stream, &mut caller, COPY_BYTES, COPY_BYTES)
-        .await
-        .map_err(|error| failed(FailedCode::Closed, &error.to_string()))?;
+    let copied = tokio::select! {
+        copied = copy_bidirectional_with_sizes(&mut machine, &mut caller, COPY_BYTES, COPY_BYTES) => copied,
+        () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
+    };
+    copied.map_err(|error| failed(FailedCode::Closed, &error.to_string()))?;
     forwarded.has_ended = true;
     Ok(())
 }
@@ -477,10 +505,10 @@ async fn forward_tcp(stream: TcpStream, reply: &mut Reply, receive: RecvStream) 
 /// Passes datagrams in both directions until the caller ends it, or none comes.
 async fn forward_udp(socket: UdpSocket, reply: &mut Reply, mut receive: RecvStream) -> Result<(), Failed> {
     let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
-    let (passed, mut passes) = watch::channel(());
+    let passed = Passed::new();
     let incoming = async {
         while let Ok(Some(Frame::Data(datagram))) = Frame::<()>::read(&mut receive).await {
-            passed.send_replace(());
+            passed.note();
             // As in any network, it may be lost.
             drop(socket.send(&datagram).await);
         }
@@ -489,20 +517,31 @@ async fn forward_udp(socket: UdpSocket, reply: &mut Reply, mut receive: RecvStre
         loop {
             // An unreachable port is an error of one datagram.
             let Ok(count) = socket.recv(&mut bytes).await else { continue };
-            passed.send_replace(());
+            passed.note();
             reply.frame(Frame::<Message>::Data(bytes[..count].to_vec())).await?;
         }
     };
-    let idle = async { while timeout(UDP_IDLE, passes.changed()).await.is_ok() {} };
     tokio::select! {
         () = incoming => Ok(()),
-        () = idle => Ok(()),
+        () = passed.nothing_for(UDP_IDLE) => Ok(()),
         sent = outgoing => sent,
     }
 }
 
 fn no_contract() -> Failed {
     failed(FailedCode::Closed, "the contract has closed")
+}
+
+fn nothing_passed() -> Failed {
+    failed(FailedCode::Idle, "nothing passed in either direction for an hour")
+}
+
+fn too_many_programs(contract: ContractId) -> Failed {
+    let message = format!(
+        "the node starts {PROGRAMS_AT_ONCE} programs of contract {contract} at once, then one each {PROGRAM_EVERY:?}: try \
+         again in a moment"
+    );
+    failed(FailedCode::TooMany, &message)
 }
 
 fn not_running(workload: &str) -> Failed {

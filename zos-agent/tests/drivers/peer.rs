@@ -7,6 +7,7 @@ use iroh::{
     endpoint::{Connection, ConnectionError, RecvStream, presets},
 };
 use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use rustix::process::Signal;
 use std::{
     collections::BTreeMap,
     io::ErrorKind,
@@ -15,7 +16,9 @@ use std::{
 use tfgrid_client::peer::{
     Device, NodeAddress, NodePeer, PeerError, TOO_MANY, UNKNOWN_CALLER,
     frame::Frame,
-    protocol::{ALPN, Ask, Exec, FailedCode, Forward, Logs, Message, Protocol, Request, TerminalSize},
+    protocol::{
+        ALPN, Ask, Control, Exec, FailedCode, Forward, Logs, Message, Protocol, Request, TerminalSize,
+    },
 };
 use zos_agent::{
     engine::{Holds, observed::ObservedContract},
@@ -256,6 +259,49 @@ async fn a_program_ends_with_its_caller() {
             sleep(Duration::from_millis(100)).await;
         }
     }
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_program_gets_signals_after_the_end_of_its_input() {
+    let desk = Desk::open().await;
+    let caller = desk.caller(&desk.owner).await;
+    let ask = exec(&desk, "trap 'exit 5' TERM; cat; while true; do sleep 0.1; done", None);
+    let mut call = caller.ask(desk.machine.id.contract, ask).await.unwrap();
+    call.ready().await.unwrap();
+    let (mut input, mut output) = call.split();
+    input.data(b"all").await.unwrap();
+    input.control(Control::EndInput {}).await.unwrap();
+    assert_eq!(timeout(LIMIT, output.next()).await.unwrap().unwrap(), Some(Frame::Data(b"all".to_vec())));
+    input.control(Control::Signal(Signal::TERM.as_raw())).await.unwrap();
+    let ended = timeout(LIMIT, output.next()).await.unwrap().unwrap();
+    assert_eq!(ended, Some(Frame::Message(Message::Exit { code: 5 })));
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn programs_of_a_contract_start_at_a_limited_rate() {
+    let desk = Desk::open().await;
+    let caller = desk.caller(&desk.owner).await;
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(caller.ask(desk.machine.id.contract, exec(&desk, "exit", None)).await.unwrap());
+    }
+    let (mut started, mut refused) = (0, 0);
+    for call in &mut calls {
+        match call.ready().await {
+            Ok(()) => started += 1,
+            Err(PeerError::Failed(failed)) => {
+                assert_eq!(failed.code, FailedCode::TooMany);
+                assert!(failed.message.contains("20 programs"), "{failed}");
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(started >= 20 && refused > 0, "{started} were started, {refused} refused");
     desk.close().await;
 }
 
