@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 pub mod bill;
+pub mod causes;
 pub mod client;
 pub mod collect;
 pub mod deployment;

@@ -96,7 +96,7 @@ struct Told {
 impl Told {
     /// `traps` are those of its shell.
     fn start(user: &Person, contract: &str, traps: &str) -> Result<Self> {
-        let script = format!("{traps}; echo up; while true; do sleep 0.1; done");
+        let script = format!("{traps}; echo up; while true; do /bin/busybox sleep 0.1; done");
         let mut command: Command = user.command()?;
         let command = command.args(["exec", contract, "web", "--", "sh", "-c", &script]);
         let mut threebot = command.stdout(Stdio::piped()).spawn().context("can't run threebot")?;

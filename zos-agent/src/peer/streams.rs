@@ -22,13 +22,16 @@ use futures::{Stream, StreamExt};
 use iroh::endpoint::RecvStream;
 use rustix::process::Signal;
 use std::{collections::BTreeMap, future::pending, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tfgrid_client::peer::{
-    frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
-    protocol::{
-        Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
+use tfgrid_client::{
+    causes::shortened,
+    peer::{
+        frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
+        protocol::{
+            Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
+        },
     },
 };
-use tfgrid_primitives::{ContractId, text::printable};
+use tfgrid_primitives::ContractId;
 use tokio::{
     io::{
         AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional_with_sizes, join,
@@ -172,7 +175,7 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
                 Condition::Unchecked => None,
                 Condition::Starting => Some("starting".into()),
                 Condition::Healthy => Some("healthy".into()),
-                Condition::Unhealthy(found) => Some(format!("unhealthy: {}", printable(found, SHOWN_BYTES))),
+                Condition::Unhealthy(found) => Some(format!("unhealthy: {}", shortened(found, SHOWN_BYTES))),
             };
             let state = if is_held { MachineStatus::STOPPING } else { "running" };
             MachineStatus { state: state.into(), ip: *ip, health, ended: None }
@@ -182,7 +185,7 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
         }
         MachineState::Stopped { how, .. } => MachineStatus {
             state: "stopped".into(),
-            ended: Some(printable(how, SHOWN_BYTES)),
+            ended: Some(shortened(how, SHOWN_BYTES)),
             ..Default::default()
         },
     }
