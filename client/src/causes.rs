@@ -40,7 +40,8 @@ mod tests {
                        \"/nothing\": stat /nothing: no such file or directory";
         assert_eq!(
             shortened(message, 128),
-            "5 times: can't start: … exec: \"/nothing\": stat /nothing: no such file or directory"
+            "5 times: can't start: … unable to start container process: exec: \"/nothing\": stat /nothing: no such \
+             file or directory"
         );
         assert_eq!(shortened(message, 256), message);
     }

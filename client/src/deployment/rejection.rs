@@ -48,7 +48,8 @@ impl Rejection {
         Self { path, message, ..self }
     }
 
-    /// What a failure report of `version` says: printable, the path cut at a segment, and the text without causes that don't fit.
+    /// What a failure report of `version` says: printable, the path cut at a segment, and the text without causes that
+    /// don't fit.
     pub fn failure(&self, version: u32) -> Failure {
         let mut path = self.path.as_str();
         while path.len() > MAX_PATH_BYTES as usize {
