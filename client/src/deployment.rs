@@ -483,6 +483,39 @@ impl Deployment {
         Resources { cru: hundredths.div_ceil(100), ..needs }
     }
 
+    /// Its volumes, with their places in [`Self::workloads`] and their names.
+    pub fn volumes(&self) -> impl Iterator<Item = (usize, &str, &Volume)> {
+        self.workloads.iter().enumerate().filter_map(|(index, workload)| match &workload.data {
+            WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
+                Some((index, workload.name.as_str(), volume))
+            }
+            _ => None,
+        })
+    }
+
+    /// Checks that the volumes of the active version can become what they are here.
+    ///
+    /// # Errors
+    /// [`FailureCode::BodyInvalid`] at the first one that would shrink or move to another kind of disk, as its node would
+    /// find.
+    pub fn check_follows(&self, active: &Self) -> Result<(), Rejection> {
+        let before: BTreeMap<_, _> = active.volumes().map(|(_, name, volume)| (name, volume)).collect();
+        for (index, name, volume) in self.volumes() {
+            let Some(before) = before.get(name) else { continue };
+            let (has, is_on) = (before.size, before.disk.unwrap_or_default());
+            let (field, message) = if volume.size < has {
+                ("size", format!("a volume can't shrink: {name} has {has} bytes"))
+            } else if volume.disk.unwrap_or_default() != is_on {
+                ("disk", format!("a volume can't move to another kind of disk: {name} is on {is_on}"))
+            } else {
+                continue;
+            };
+            let path = format!("/workloads/{index}/data/{field}");
+            return Err(Rejection::new(FailureCode::BodyInvalid, path, message));
+        }
+        Ok(())
+    }
+
     /// Checks that the workloads fit the contract's reservation.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use crate::{
     closing::Closing,
     foreseen::Foreseen,
-    output::{Answer, WIDTH, counted, row},
+    output::{Answer, WIDTH, counted, message, row},
     session::Session,
     time::{exact_moment, stretch},
 };
@@ -183,19 +183,30 @@ fn charged_text(tft: Balance, usd: UsdAmount) -> String {
     format!("{} TFT, {} USD", format_tft(tft), format_usd(usd))
 }
 
-/// A body in clear, if it isn't sealed or there is a key.
-fn body_text(body: Body<Vec<u8>>, key: Option<&SealKey>) -> Result<String> {
-    let clear = match (body, key) {
-        (Body::Plain(bytes), key) => match (Workloads::parse(&bytes), key) {
-            (Ok(deployment), Some(key)) if deployment.secrets.is_some() => {
-                serde_json::to_vec(&deployment.with_open_secrets(key)?)?
-            }
-            _ => bytes,
-        },
-        (Body::Sealed(bytes), None) => return Ok(format!("sealed, {} bytes", bytes.len())),
-        (Body::Sealed(bytes), Some(key)) => key.open(&bytes)?,
+/// A body, as far as it can be read, and why it can't be opened where there is a key.
+fn body_text(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> (String, Option<String>) {
+    let opened = key.map(|key| match body {
+        Body::Plain(bytes) => with_open_secrets(bytes, key),
+        Body::Sealed(bytes) => Ok(key.open(bytes)?),
+    });
+    let as_it_is = || match body {
+        Body::Plain(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Body::Sealed(bytes) => format!("sealed, {} bytes", bytes.len()),
     };
-    Ok(String::from_utf8_lossy(&clear).into_owned())
+    match opened {
+        Some(Ok(clear)) => (String::from_utf8_lossy(&clear).into_owned(), None),
+        Some(Err(why)) => (as_it_is(), Some(message(&why))),
+        None => (as_it_is(), None),
+    }
+}
+
+fn with_open_secrets(plain: &[u8], key: &SealKey) -> Result<Vec<u8>> {
+    match Workloads::parse(plain) {
+        Ok(deployment) if deployment.secrets.is_some() => {
+            Ok(serde_json::to_vec(&deployment.with_open_secrets(key)?)?)
+        }
+        _ => Ok(plain.to_vec()),
+    }
 }
 
 /// A failure in what `show` says.
@@ -233,6 +244,8 @@ struct OpenContract {
     /// Public traffic that was bought and isn't used, in bytes.
     traffic_left: u64,
     body: Option<String>,
+    /// Why the key doesn't open the body.
+    not_opened: Option<String>,
 }
 
 impl OpenContract {
@@ -249,7 +262,7 @@ impl OpenContract {
             _ => 0,
         };
         let failure = at.failure(contract).await?.filter(|failure| failure.version == last_version);
-        let body = at.body(contract).await?.map(|body| body_text(body, key)).transpose()?;
+        let (body, not_opened) = at.body(contract).await?.map(|body| body_text(&body, key)).unzip();
         let drain = match &record.kind {
             ContractKind::Node(Deployment { node, .. }) | ContractKind::Rent { node } => {
                 Closing::of_drain(at, *node).await?
@@ -273,6 +286,7 @@ impl OpenContract {
             failure,
             traffic_left: at.traffic_left(contract).await?,
             body,
+            not_opened: not_opened.flatten(),
         }))
     }
 
@@ -296,6 +310,7 @@ impl OpenContract {
             }
             let body = readable(self.body.as_deref().unwrap_or("none"));
             lines.push(format!("body      {}", body.replace('\n', "\n          ")));
+            lines.extend(self.not_opened.as_ref().map(|why| row("not open", why)));
         }
         lines.join("\n")
     }
@@ -323,6 +338,7 @@ impl OpenContract {
             "pending": self.pending.as_ref().map(Pending::value),
             "closes": self.closes.iter().map(Closing::value).collect::<Vec<_>>(),
             "body": self.body,
+            "body_not_opened": self.not_opened,
         });
         let kind = match &self.kind {
             ContractKind::Node(deployment) => json!({
@@ -498,7 +514,7 @@ pub fn merge(into: &mut Value, more: Value) {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use tfgrid_client::deployment::Rejection;
+    use tfgrid_client::{deployment::Rejection, sealing::seal};
 
     const NOW: UnixSeconds = 1_700_000_000;
 
@@ -551,6 +567,29 @@ pub mod tests {
     }
 
     #[test]
+    fn a_body_that_a_key_does_not_open_is_shown_with_the_reason() {
+        let [own, older] = [[7; 32], [8; 32]].map(|secret| SealKey::new(&secret).unwrap());
+        let sealed = Body::Sealed(seal(b"{}", &[own.recipient()]).unwrap());
+        assert_eq!(body_text(&sealed, Some(&own)), ("{}".into(), None));
+        let (text, why) = body_text(&sealed, Some(&older));
+        assert!(text.starts_with("sealed, ") && why.unwrap().contains("isn't sealed to this key"), "{text}");
+        assert_eq!(body_text(&sealed, None), (text, None));
+        assert_eq!(body_text(&Body::Plain(b"{}".to_vec()), Some(&older)), ("{}".into(), None));
+
+        let machine = r#"{"image":"docker.io/web:1","cpu":1,"memory":16777216,"env":{"A":{"secret":"a"}}}"#;
+        let plain = format!(
+            r#"{{"version":1,"secrets":{{"a":"b"}},"workloads":[{{"name":"a","type":"zmachine","data":{machine}}}]}}"#
+        );
+        let deployment = Workloads::parse(plain.as_bytes()).unwrap();
+        let with_secrets = deployment.with_sealed_secrets(&[own.recipient()]).unwrap().to_body().unwrap();
+        let body = Body::Plain(with_secrets.clone());
+        assert!(body_text(&body, Some(&own)).0.contains(r#""a":"b""#));
+        let (text, why) = body_text(&body, Some(&older));
+        assert_eq!(text.as_bytes(), with_secrets);
+        assert!(why.unwrap().contains("isn't sealed to this key"), "{text}");
+    }
+
+    #[test]
     fn what_a_contract_shows_fits_a_terminal() {
         let text = ["long words of a node "; 6].concat();
         let path = format!("/workloads/{}", "9".repeat(60));
@@ -570,6 +609,7 @@ pub mod tests {
             failure: Some(failure.clone()),
             traffic_left: 0,
             body: None,
+            not_opened: None,
         };
         let result = json!({ "web": { "ip": "172.30.0.2", "exit": 1, "line": text }, "job": { "exit": 0 } });
         assert!(result_text(&result).starts_with("job: exit 0\nweb: exit 1, ip 172.30.0.2, line long words"));

@@ -778,3 +778,23 @@ fn output_is_that_of_a_machine() {
     workloads.push(second);
     assert_eq!(parse(&twice).unwrap_err().path, "/workloads/3/data/zmachine");
 }
+
+#[test]
+fn a_volume_of_the_next_version_neither_shrinks_nor_moves() {
+    let active = parse(&page_from_a_disk()).unwrap();
+    let check = |pointer: &str, value: Value| parse(&with(pointer, value)).unwrap().check_follows(&active);
+    assert_eq!(check("/description", json!("the same volumes")), Ok(()));
+    assert_eq!(check("/workloads/0/data/size", json!(80 * MIB)), Ok(()));
+    assert_eq!(check("/workloads/0/data/disk", json!("ssd")), Ok(()));
+    let other = json!({ "version": 1, "workloads": [
+        { "name": "other", "type": "volume", "data": { "size": 16 * MIB, "disk": "hdd" } } ] });
+    assert_eq!(parse(&other).unwrap().check_follows(&active), Ok(()));
+    for (field, value, has) in
+        [("size", json!(48 * MIB), "67108864 bytes"), ("disk", json!("hdd"), "is on ssd")]
+    {
+        let pointer = format!("/workloads/0/data/{field}");
+        let refused = check(&pointer, value).unwrap_err();
+        assert_eq!((refused.code, refused.path.as_str()), (BodyInvalid, pointer.as_str()));
+        assert!(refused.message.contains(has), "{refused}");
+    }
+}

@@ -14,20 +14,22 @@ use crate::{
     foreseen::{self, Purse},
     output::Answer,
     plan::{Plan, Replaced},
-    sealing::Sealing,
+    sealing::{Sealing, read_identity},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
     api::{self, runtime_types::pallet_grid_contracts::types::ContractKind},
+    deployment::Deployment,
     primitives::{
-        ContractId, Rates,
+        Body, ContractId, Rates,
         views::{ContractStatus, Target, TwinContract},
     },
+    sealing::SealKey,
     units::parse_id,
 };
 
@@ -57,6 +59,9 @@ pub struct Update {
     ips: Option<u8>,
     #[command(flatten)]
     sealing: Sealing,
+    /// File with an age secret key: opens the version that runs, if it is sealed, to check its volumes
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     #[command(flatten)]
     waiting: Waiting,
     /// Check everything and show what it would cost, but send nothing
@@ -69,10 +74,11 @@ pub struct Update {
 impl Update {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let reservation = self.deployment.read()?;
+        let key = self.identity.as_ref().map(|file| read_identity(file, global.json)).transpose()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let Change { plan, call, is_first } = self.plan(&session, reservation).await?;
+        let Change { plan, call, is_first } = self.plan(&session, reservation, key.as_ref()).await?;
         if self.dry_run {
             return dry_run(&session, &plan);
         }
@@ -93,7 +99,12 @@ impl Update {
         planned(&session, contract, &plan, started).await
     }
 
-    async fn plan(&self, session: &Session, reservation: Reservation) -> Result<Change<impl Payload>> {
+    async fn plan(
+        &self,
+        session: &Session,
+        reservation: Reservation,
+        key: Option<&SealKey>,
+    ) -> Result<Change<impl Payload>> {
         let contract = self.contract;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
@@ -121,12 +132,17 @@ impl Update {
         }
         // Never, if it is sealed: no body is sealed to the same bytes twice.
         let prepared = self.sealing.prepare(&at, node, twin, &reservation).await?;
-        let is_active = at.body(contract).await?.as_ref() == Some(&prepared.body);
+        let active_body = at.body(contract).await?;
+        let is_active = active_body.as_ref() == Some(&prepared.body);
         let reserves_the_same = (resources, present_ips) == (reservation.resources, public_ips);
         if is_active && pending.is_none() && reserves_the_same {
             // Another version of the same would cost a fee.
             let plan = plan.with_note("it runs this version already: nothing changes");
             return Ok(Change { plan, call: None, is_first });
+        }
+        if let Some(active) = active_body.filter(|_| !is_first) {
+            let unchecked = check_volumes(&active, &reservation.deployment, key)?;
+            plan = unchecked.into_iter().fold(plan, Plan::with_note);
         }
         let reserved = pending.as_ref().map_or(resources, |pending| resources.max(&pending.resources));
         let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
@@ -166,6 +182,31 @@ async fn replaced(at: &GridAt, contract: ContractId, present: Rates, pending: &P
     let is_first = pending.deposit.is_none();
     let rates = if is_first { present } else { at.pending_rates(contract).await? };
     Ok(Replaced { version: pending.version, rates, reserved_ms: pending.reserved_ms(), is_first })
+}
+
+/// Fails if a volume of the version that runs can't become what it is in the next one. Says so where that isn't known.
+fn check_volumes(
+    active: &Body<Vec<u8>>,
+    next: &Deployment,
+    key: Option<&SealKey>,
+) -> Result<Option<&'static str>> {
+    let opened;
+    let plain = match (active, key) {
+        (Body::Plain(plain), _) => plain,
+        (Body::Sealed(sealed), Some(key)) => {
+            opened = key.open(sealed).context("--identity doesn't open the version that runs")?;
+            &opened
+        }
+        (Body::Sealed(_), None) => {
+            let note = "the version that runs is sealed: with --identity it is checked that no volume shrinks or moves";
+            return Ok(next.volumes().next().map(|_| note));
+        }
+    };
+    // What isn't one has no volumes.
+    if let Ok(active) = Deployment::parse(plain) {
+        next.check_follows(&active).context("the node would refuse this version")?;
+    }
+    Ok(None)
 }
 
 /// When the deposits of earlier versions are returned.
@@ -215,6 +256,35 @@ async fn updated(session: &Session, contract: ContractId, version: u32) -> Resul
 mod tests {
     use super::*;
     use crate::contract::tests::pending;
+    use tfgrid_client::sealing::seal;
+
+    fn data(mib: u64) -> Vec<u8> {
+        format!(
+            r#"{{"version":1,"workloads":[{{"name":"data","type":"zmount","data":{{"size":{}}}}}]}}"#,
+            mib << 20
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn a_volume_is_checked_against_the_version_that_runs() {
+        let key = SealKey::new(&[7; 32]).unwrap();
+        let sealed = Body::Sealed(seal(&data(32), &[key.recipient()]).unwrap());
+        let check = |active: &Body<_>, mib, key| {
+            check_volumes(active, &Deployment::parse(&data(mib)).unwrap(), key)
+                .map_err(|error| format!("{error:#}"))
+        };
+        for (active, key) in [(&Body::Plain(data(32)), None), (&sealed, Some(&key))] {
+            assert_eq!(check(active, 32, key), Ok(None));
+            let refused = check(active, 16, key).unwrap_err();
+            assert!(refused.contains("/workloads/0/data/size: a volume can't shrink"), "{refused}");
+        }
+        assert!(check(&sealed, 16, None).unwrap().unwrap().contains("--identity"));
+        let other = SealKey::new(&[8; 32]).unwrap();
+        let refused = check(&sealed, 16, Some(&other)).unwrap_err();
+        assert!(refused.contains("isn't sealed to this key"), "{refused}");
+        assert_eq!(check(&Body::Plain(b"{".to_vec()), 16, None), Ok(None));
+    }
 
     #[test]
     fn deposits_return_at_once_where_a_version_is_replaced() {
