@@ -69,10 +69,10 @@ impl Secrets {
             Self::Sealed(text) => text,
         };
         let at_secrets = |rejection| Rejection { path: "/secrets".into(), ..rejection };
-        let damaged = |_| Rejection::new(BodyInvalid, "/secrets", DAMAGED);
-        let sealed = BASE64_STANDARD.decode(text).map_err(|_| damaged(()))?;
+        let damaged = || Rejection::new(BodyInvalid, "/secrets", DAMAGED);
+        let sealed = BASE64_STANDARD.decode(text).map_err(|_| damaged())?;
         let plain = key.open(&sealed).map_err(at_secrets)?;
-        serde_json::from_slice(&plain).map_err(|_| damaged(()))
+        serde_json::from_slice(&plain).map_err(|_| damaged())
     }
 }
 

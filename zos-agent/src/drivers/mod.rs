@@ -510,7 +510,7 @@ pub trait FirewallDriver: Send + Sync {
     async fn ensure(&self) -> Result<(), DriverError>;
 }
 
-/// Driver of private networks.
+/// Driver of private networks, each of which has a part for each contract that is in it.
 #[async_trait]
 pub trait NetworkDriver: Send + Sync {
     /// All private networks of this node.
@@ -526,7 +526,7 @@ pub trait NetworkDriver: Send + Sync {
     async fn remove(&self, contract: ContractId, id: &NetworkId) -> Result<(), DriverError>;
 }
 
-/// Driver of volumes.
+/// Driver of volumes, which outlive the machines that mount them.
 #[async_trait]
 pub trait VolumeDriver: Send + Sync {
     /// What is wrong with the storage pools.

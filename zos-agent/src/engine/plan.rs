@@ -693,6 +693,29 @@ mod tests {
         assert_eq!(order, [(2, true), (3, true), (1, false)]);
     }
 
+    #[test]
+    fn of_1000_contracts_only_the_one_that_changes_has_steps() {
+        let goal = |contract, hash: &str, world: &ObservedContract| {
+            update(vec![machine(contract, "web", hash, &[])], vec![volume(contract, "data", 16)], world)
+        };
+        let nothing = ObservedContract::default();
+        let mut goals: BTreeMap<ContractId, Goal> =
+            (1..=1_000).map(|id| (id, goal(id, "a", &nothing))).collect();
+        let mut observed = Observed::new();
+        let plans = plan(&goals, &observed);
+        assert_eq!(plans.len(), 1_000);
+        for Plan { contract, steps } in plans {
+            let world = observed.entry(contract).or_default();
+            steps.iter().for_each(|step| apply(step, contract, world));
+        }
+        assert!(plan(&goals, &observed).is_empty());
+
+        goals.insert(500, goal(500, "b", &observed[&500]));
+        let plans = plan(&goals, &observed);
+        let touched: Vec<_> = plans.iter().map(|plan| (plan.contract, touched(&plan.steps))).collect();
+        assert_eq!(touched, [(500, vec!["web"; 4])]);
+    }
+
     /// Machines `x` (which may mount `data`), `y` and `z`; volumes `data` and `more`.
     fn workloads() -> impl Strategy<Value = Workloads> {
         let hash = || prop_oneof![Just("a"), Just("b")];

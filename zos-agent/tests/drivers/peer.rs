@@ -59,9 +59,13 @@ fn known(owner: &[&Device], neighbour: &Device, contracts: &[(ContractId, u32)])
 
 impl Desk {
     async fn open() -> Self {
+        Self::running(&["/bin/sleep", "1000"]).await
+    }
+
+    async fn running(program: &[&str]) -> Self {
         let host = Host::new().await;
         let registry = Registry::start(&host);
-        let machine = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+        let machine = host.started(&registry.image, program).await;
         host.until(&machine.id, is_running).await;
         let observed = host.machines.machine(&machine.id).await.unwrap().unwrap();
         let machines = BTreeMap::from([(machine.id.name.clone(), observed)]);
@@ -520,6 +524,28 @@ async fn any_bytes_get_an_answer_or_an_error() {
     }
     assert!(memory_mib() < before + 64, "the node had {before} MiB, then {} MiB", memory_mib());
     assert!(desk.caller(&desk.owner).await.stats(desk.machine.id.contract).await.is_ok());
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_reader_that_takes_nothing_costs_no_memory() {
+    let desk = Desk::running(&["/bin/sh", "-c", "while true; do echo 0123456789abcdef; done"]).await;
+    let (contract, name) = (desk.machine.id.contract, desk.machine.id.name.clone());
+    let caller = desk.caller(&desk.owner).await;
+    let logs = Logs { workload: name.clone(), follow: true, tail: Some(1), since: None, timestamps: false };
+    let mut unread = caller.ask(contract, Ask::Logs(logs)).await.unwrap();
+    let before = memory_mib();
+    let (begun, mut used_ms) = (Instant::now(), Vec::new());
+    // Another stream of the same connection goes on meanwhile.
+    while used_ms.last().is_none_or(|last| *last < used_ms[0] + 5_000) {
+        used_ms.push(caller.stats(contract).await.unwrap()[&name].cpu_ms);
+        assert!(memory_mib() < before + 32, "the node had {before} MiB, then {} MiB", memory_mib());
+        assert!(begun.elapsed() < 2 * LIMIT, "the machine prints nothing: {used_ms:?}");
+    }
+    let line = timeout(LIMIT, unread.next()).await.unwrap().unwrap();
+    assert_eq!(line, Some(Frame::Data(b"0123456789abcdef\n".to_vec())));
+    drop(unread);
     desk.close().await;
 }
 
