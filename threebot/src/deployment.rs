@@ -153,7 +153,7 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use anyhow::bail;
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
 
     const JSON: &str =
         r#"{"version":1,"workloads":[{"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
@@ -181,6 +181,16 @@ workloads:
         let reservation = reservation("a.json", JSON, &["--cru", "2", "--sru", "1GiB"]).unwrap();
         assert_eq!(reservation.resources, Resources { cru: 2, sru: 1 << 30, ..Resources::ZERO });
         assert_eq!(reservation.body, JSON.as_bytes());
+    }
+
+    #[test]
+    fn the_example_of_the_help_is_a_deployment() {
+        let cli = Cli::command();
+        let help = cli.find_subcommand("deploy").unwrap().get_after_help().unwrap().to_string();
+        let (_, example) = help.split_once("Example of a deployment:\n").unwrap();
+        let (example, _) = example.split_once("\n\n").unwrap();
+        let found = reservation("a.yaml", example, &[]).unwrap();
+        assert_eq!((found.deployment.workloads.len(), found.resources.cru), (2, 1));
     }
 
     #[test]

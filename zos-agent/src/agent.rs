@@ -171,6 +171,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         snapshots: snapshots_rx.clone(),
         standings: standings_rx.clone(),
         observed: observed_rx.clone(),
+        done: done.clone(),
     };
     let connector = Connector::new(args.logs)?;
     let shipper = Shipper::load(machines.clone(), connector, inputs, troubles, store.clone())?;

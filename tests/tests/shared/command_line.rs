@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use std::{fs, path::PathBuf, process::Command, thread};
 use tfgrid_tests::{GREETING, Grid, Person, binary, free_port, page_deployment, page_of, text};
 
+const IMAGE_OF_THE_HELP: &str = "docker.io/library/nginx:1.27";
+
 /// A file with the deployment of a web server with this many cores.
 fn deployment(grid: &Grid, cpu: u64) -> Result<PathBuf> {
     let body = page_deployment(&grid.image, cpu);
@@ -44,6 +46,7 @@ pub fn people_deploy_list_and_cancel(grid: &mut Grid) -> Result<()> {
     ensure!(user.threebot(&["ps"])?["contracts"] == json!([]), "a cancelled contract is listed");
 
     ensure_refusals_say_why(grid)?;
+    ensure_the_example_of_the_help_runs(grid)?;
     ensure_the_subxt_example_runs(grid, &file)
 }
 
@@ -74,6 +77,22 @@ fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
     ensure_refused(user, &["deploy", "-f", &nine, "--node", &node], "NotEnoughCapacity")?;
     ensure_refused(user, &["farm", "ticket", "--farm", "1"], "NotFarmer")?;
     farmers.join().expect("the thread returns failures as errors")
+}
+
+/// With the image of this grid, which serves what is on the disk, too.
+fn ensure_the_example_of_the_help_runs(grid: &Grid) -> Result<()> {
+    let output = Command::new(binary("threebot")?).args(["deploy", "--help"]).output()?;
+    let help = String::from_utf8(output.stdout)?;
+    let (_, after) = help.split_once("Example of a deployment:\n").context("the help has no example")?;
+    let (example, _) = after.split_once("\n\n").context("the example has no end")?;
+    ensure!(example.contains(IMAGE_OF_THE_HELP), "{example}");
+    let file = grid.run().folder().join("example.yaml");
+    fs::write(&file, example.replace(IMAGE_OF_THE_HELP, &grid.image))?;
+    let (file, node) = (file.display().to_string(), grid.node.to_string());
+    let deployed = grid.user.threebot(&["deploy", "--file", &file, "--node", &node])?;
+    let page = page_of(&deployed["machines"]["web"])?;
+    ensure!(page.starts_with("hello\n"), "the page is {page:?}");
+    grid.user.threebot(&["cancel", &deployed["contract"].to_string()]).map(drop)
 }
 
 fn ensure_the_subxt_example_runs(grid: &Grid, file: &str) -> Result<()> {
