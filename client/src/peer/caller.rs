@@ -443,12 +443,13 @@ mod tests {
             let (send, _receive) = connection.accept_bi().await.unwrap();
             end(&connection, send);
             connection.closed().await;
+            endpoint
         });
         let peer = NodePeer::connect(&Device::generate(), &address).await.unwrap();
         let (_input, mut output) = peer.ask(7, Ask::Status {}).await.unwrap().split();
         let error = timeout(LIMIT, output.next()).await.unwrap().unwrap_err();
         peer.close().await;
-        timeout(LIMIT, serving).await.unwrap().unwrap();
+        timeout(LIMIT, serving).await.unwrap().unwrap().close().await;
         error
     }
 
@@ -471,11 +472,12 @@ mod tests {
         let serving = tokio::spawn(async move {
             let accepted = endpoint.accept().await.unwrap().accept().unwrap().await;
             assert!(accepted.is_err());
+            endpoint
         });
         match NodePeer::connect(&Device::generate(), &address).await {
             Err(PeerError::AnotherKey { at }) => assert_eq!(at, address.addresses.to_string()),
             other => panic!("{:?}", other.err()),
         }
-        timeout(LIMIT, serving).await.unwrap().unwrap();
+        timeout(LIMIT, serving).await.unwrap().unwrap().close().await;
     }
 }

@@ -7,9 +7,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines, Write},
+    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread::spawn,
     time::Duration,
 };
 use tfgrid_client::peer::{
@@ -90,7 +92,7 @@ pub fn programs_run(user: &Person, contract: &str) -> Result<()> {
 /// A program that runs until it is told something, under a `threebot` that can be sent signals.
 struct Told {
     threebot: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: Receiver<String>,
 }
 
 impl Told {
@@ -99,15 +101,22 @@ impl Told {
         let script = format!("{traps}; echo up; while true; do /bin/busybox sleep 0.1; done");
         let mut command: Command = user.command()?;
         let command = command.args(["exec", contract, "web", "--", "sh", "-c", &script]);
-        let mut threebot = command.stdout(Stdio::piped()).spawn().context("can't run threebot")?;
-        let lines = BufReader::new(threebot.stdout.take().context("threebot has no stdout")?).lines();
-        let mut told = Self { threebot, lines };
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut threebot = command.spawn().context("can't run threebot")?;
+        let stdout = threebot.stdout.take();
+        let (sender, lines) = channel();
+        let told = Self { threebot, lines };
+        let stdout = stdout.context("threebot has no stdout")?;
+        // It ends with threebot.
+        spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
         told.says("up")?;
         Ok(told)
     }
 
-    fn says(&mut self, line: &str) -> Result<()> {
-        let said = self.lines.next().context("the program says nothing")??;
+    fn says(&self, line: &str) -> Result<()> {
+        let said = self.lines.recv_timeout(LIMIT).context("the program says nothing")?;
         ensure!(said == line, "the program says {said:?}, not {line:?}");
         Ok(())
     }
