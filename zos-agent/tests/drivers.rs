@@ -192,6 +192,12 @@ impl Host {
         self.machines.start(&spec.id).await
     }
 
+    /// Whether a connection from the machine is taken there.
+    fn reaches(&self, from: &WorkloadId, address: &str, port: u16) -> bool {
+        let connect = ["exec", &self.name(from), "/bin/nc", "-w", "2", address, &port.to_string()];
+        succeeds(&self.socket, &connect)
+    }
+
     async fn volumes_of(&self, contract: ContractId) -> Vec<ObservedVolume> {
         let mut volumes = self.volumes.observe().await.unwrap().volumes;
         volumes.retain(|volume| volume.id.contract == contract);

@@ -12,27 +12,23 @@ async fn tenants_reach_neither_the_host_nor_each_other() {
     let service = TcpListener::bind(("0.0.0.0", 0)).unwrap();
     let port = service.local_addr().unwrap().port();
 
-    let mut names = Vec::new();
-    let mut ips = Vec::new();
+    let (mut ids, mut ips) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let web = host.started(&registry.image, &["/bin/httpd", "-f", "-p", "80", "-h", "/bin"]).await;
         let MachineState::Running { ip: Some(ip), .. } = host.until(&web.id, is_running).await else {
             panic!()
         };
         assert!(get(ip, "busybox").len() > 1000, "the host reaches tenants");
-        names.push(host.name(&web.id));
+        ids.push(web.id);
         ips.push(ip);
     }
     let gateway = host.docker(&[
         "inspect",
         "--format",
         "{{range .NetworkSettings.Networks}}{{.Gateway}}{{end}}",
-        &names[0],
+        &host.name(&ids[0]),
     ]);
-    let reaches = |ip: &str, port: u16| {
-        let connect = ["exec", &names[0], "/bin/nc", "-w", "2", ip, &port.to_string()];
-        succeeds(&host.socket, &connect)
-    };
+    let reaches = |ip: &str, port| host.reaches(&ids[0], ip, port);
     assert!(reaches(&ips[0].to_string(), 80), "the test's own tool fails");
     assert!(!reaches(&gateway, port), "the host is reached");
     assert!(!reaches(&ips[1].to_string(), 80), "another tenant is reached");
@@ -82,13 +78,11 @@ async fn tenants_send_mail_only_where_the_farmer_lets_them() {
     let _firewall = Firewall::install().await;
     let _internet = Internet::with_servers(&[25, 80]);
     let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
-    let name = host.name(&web.id);
-    let reaches =
-        |port: &str| succeeds(&host.socket, &["exec", &name, "/bin/nc", "-w", "2", Internet::ADDRESS, port]);
-    wait_until("the web server to be reached", || reaches("80"));
-    assert!(!reaches("25"));
+    let reaches = |port| host.reaches(&web.id, Internet::ADDRESS, port);
+    wait_until("the web server to be reached", || reaches(80));
+    assert!(!reaches(25));
     AgentFirewall::new(true, any_registry(), Vec::new()).ensure().await.unwrap();
-    wait_until("the mail server to be reached", || reaches("25"));
+    wait_until("the mail server to be reached", || reaches(25));
 }
 
 #[tokio::test]
@@ -99,16 +93,13 @@ async fn machines_ask_the_farms_name_servers_for_names_only() {
     let _firewall = Firewall::install().await;
     let _farm = Internet::with_servers(&[53, 80]);
     let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
-    let name = host.name(&web.id);
-    let reaches = |address: &str, port: &str| {
-        succeeds(&host.socket, &["exec", &name, "/bin/nc", "-w", "2", address, port])
-    };
-    wait_until("the internet to be reached", || reaches(Internet::ADDRESS, "53"));
-    assert!(!reaches(Internet::PRIVATE, "53"));
+    let reaches = |address: &str, port| host.reaches(&web.id, address, port);
+    wait_until("the internet to be reached", || reaches(Internet::ADDRESS, 53));
+    assert!(!reaches(Internet::PRIVATE, 53));
     let name_server = Internet::PRIVATE.parse().unwrap();
     AgentFirewall::new(false, any_registry(), vec![name_server]).ensure().await.unwrap();
-    wait_until("the name server to be reached", || reaches(Internet::PRIVATE, "53"));
-    assert!(!reaches(Internet::PRIVATE, "80"));
+    wait_until("the name server to be reached", || reaches(Internet::PRIVATE, 53));
+    assert!(!reaches(Internet::PRIVATE, 80));
 }
 
 #[tokio::test]
