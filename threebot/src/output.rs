@@ -61,6 +61,7 @@ impl Code {
         }
         match error.downcast_ref::<PeerError>() {
             Some(PeerError::Failed(failed)) => return Self(1, format!("{:?}", failed.code)),
+            Some(PeerError::Idle) => return Self(1, "Idle".into()),
             Some(
                 PeerError::Connect { .. }
                 | PeerError::NotReached { .. }

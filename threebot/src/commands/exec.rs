@@ -173,7 +173,7 @@ async fn interrupted_twice(input: &Mutex<Input>) {
     interrupts.recv().await;
     let passing = async {
         pass(input, Signal::INT).await;
-        pending().await
+        pending::<()>().await
     };
     tokio::select! {
         _ = interrupts.recv() => {}
