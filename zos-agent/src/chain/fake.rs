@@ -199,7 +199,7 @@ impl FakeChain {
         self.state().left
     }
 
-    /// From now on, new connections fail, or don't.
+    /// From now on, connections break at the next block and new ones fail, or don't.
     pub fn cut_off(&self, cut_off: bool) {
         self.state().is_cut_off = cut_off;
     }
@@ -343,10 +343,15 @@ impl Chain for FakeChain {
         }
         let mut heads = self.heads.subscribe();
         heads.mark_changed();
-        let next = |mut heads: watch::Receiver<Head>| async move {
-            heads.changed().await.ok()?;
-            let head = *heads.borrow_and_update();
-            Some((Ok(head), heads))
+        let chain = self.clone();
+        let next = move |mut heads: watch::Receiver<Head>| {
+            let chain = chain.clone();
+            async move {
+                heads.changed().await.ok()?;
+                let head = *heads.borrow_and_update();
+                let is_cut_off = chain.state().is_cut_off;
+                Some((if is_cut_off { Err(ChainError::NotConnected) } else { Ok(head) }, heads))
+            }
         };
         Ok(stream::unfold(heads, next).boxed())
     }

@@ -21,7 +21,18 @@ use anyhow::Error;
 use futures::{Stream, StreamExt};
 use iroh::endpoint::RecvStream;
 use rustix::process::Signal;
-use std::{collections::BTreeMap, future::pending, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tfgrid_client::{
     causes::shortened,
     peer::{
@@ -291,14 +302,14 @@ impl Streams {
         }
         let started = self.machines.exec(&machine.id, &wanted).await.map_err(broken)?;
         let Some((program, streams)) = started else { return Err(not_running(&wanted.workload)) };
-        let running = Running(Some(program));
-        let Some(program) = &running.0 else { return Ok(()) };
+        let running = Running { program: Some(program), is_told: AtomicBool::new(false) };
+        let Some(program) = &running.program else { return Ok(()) };
         reply.message(Message::Ready {}).await?;
         let (output, input) = split(streams);
         let passed = Passed::new();
         tokio::select! {
             sent = send_program(output, wanted.terminal.is_some(), reply, &passed) => sent?,
-            () = take_input(receive, input, program, &passed) => {
+            () = take_input(receive, input, program, &running.is_told, &passed) => {
                 return Err(failed(FailedCode::Closed, "the caller has gone"));
             }
             () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
@@ -373,26 +384,32 @@ async fn send_output(
 }
 
 /// A program that is ended when this is dropped.
-struct Running(Option<Program>);
+struct Running {
+    program: Option<Program>,
+    /// Whether its caller has told it to end.
+    is_told: AtomicBool,
+}
 
 impl Running {
     /// The program has ended by itself.
     fn ended(mut self) {
-        self.0 = None;
+        self.program = None;
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(program) = self.0.take() {
-            tokio::spawn(hang_up(program));
+        if let Some(program) = self.program.take() {
+            tokio::spawn(end(program, *self.is_told.get_mut()));
         }
     }
 }
 
-/// Ends a program as a terminal does that is closed, then by force.
-async fn hang_up(program: Program) {
-    program.signal(Signal::HUP).await;
+/// Ends a program as a terminal does that is closed, unless its caller has told it to end, then by force.
+async fn end(program: Program, is_told: bool) {
+    if !is_told {
+        program.signal(Signal::HUP).await;
+    }
     let ended = async {
         while !matches!(program.exit_code().await, Ok(Some(_)) | Err(_)) {
             sleep(EXIT_EVERY).await;
@@ -439,6 +456,7 @@ async fn take_input(
     mut receive: RecvStream,
     mut input: WriteHalf<ProgramStreams>,
     program: &Program,
+    is_told: &AtomicBool,
     passed: &Passed,
 ) {
     loop {
@@ -451,6 +469,9 @@ async fn take_input(
             Ok(Some(Frame::Message(Control::Signal(number)))) => {
                 if let Some(signal) = Signal::from_named_raw(number) {
                     program.signal(signal).await;
+                    if [Signal::HUP, Signal::INT, Signal::TERM].contains(&signal) {
+                        is_told.store(true, Relaxed);
+                    }
                 }
             }
             Ok(Some(Frame::Message(Control::EndInput {}))) => drop(input.shutdown().await),
