@@ -29,7 +29,7 @@ use std::{
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicI32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -68,7 +68,7 @@ const EXIT_EVERY: Duration = Duration::from_millis(50);
 /// Limit for that exit code.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 /// Time that a program has to end after its caller has gone.
-const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Delay before the output of a machine that can't be read is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Bytes before each piece of a program's output without a terminal: its kind, and its length in the last four.
@@ -302,14 +302,14 @@ impl Streams {
         }
         let started = self.machines.exec(&machine.id, &wanted).await.map_err(broken)?;
         let Some((program, streams)) = started else { return Err(not_running(&wanted.workload)) };
-        let running = Running { program: Some(program), is_told: AtomicBool::new(false) };
+        let running = Running { program: Some(program), last: AtomicI32::new(Signal::HUP.as_raw()) };
         let Some(program) = &running.program else { return Ok(()) };
         reply.message(Message::Ready {}).await?;
         let (output, input) = split(streams);
         let passed = Passed::new();
         tokio::select! {
             sent = send_program(output, wanted.terminal.is_some(), reply, &passed) => sent?,
-            () = take_input(receive, input, program, &running.is_told, &passed) => {
+            () = take_input(receive, input, program, &running.last, &passed) => {
                 return Err(failed(FailedCode::Closed, "the caller has gone"));
             }
             () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
@@ -383,11 +383,11 @@ async fn send_output(
     Ok(Ok(()))
 }
 
-/// A program that is ended when this is dropped.
+/// A program that is ended when this is dropped, as by a terminal that is closed.
 struct Running {
     program: Option<Program>,
-    /// Whether its caller has told it to end.
-    is_told: AtomicBool,
+    /// Number of the signal that ends it, 0 once its caller has sent one.
+    last: AtomicI32,
 }
 
 impl Running {
@@ -400,22 +400,22 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Some(program) = self.program.take() {
-            tokio::spawn(end(program, *self.is_told.get_mut()));
+            tokio::spawn(end(program, Signal::from_named_raw(*self.last.get_mut())));
         }
     }
 }
 
-/// Ends a program as a terminal does that is closed, unless its caller has told it to end, then by force.
-async fn end(program: Program, is_told: bool) {
-    if !is_told {
-        program.signal(Signal::HUP).await;
+/// Ends a program by this signal, then by force.
+async fn end(program: Program, signal: Option<Signal>) {
+    if let Some(signal) = signal {
+        program.signal(signal).await;
     }
     let ended = async {
         while !matches!(program.exit_code().await, Ok(Some(_)) | Err(_)) {
             sleep(EXIT_EVERY).await;
         }
     };
-    if timeout(HANGS_UP_WITHIN, ended).await.is_err() {
+    if timeout(ENDS_WITHIN, ended).await.is_err() {
         program.signal(Signal::KILL).await;
     }
 }
@@ -456,7 +456,7 @@ async fn take_input(
     mut receive: RecvStream,
     mut input: WriteHalf<ProgramStreams>,
     program: &Program,
-    is_told: &AtomicBool,
+    last: &AtomicI32,
     passed: &Passed,
 ) {
     loop {
@@ -468,9 +468,14 @@ async fn take_input(
             Ok(Some(Frame::Message(Control::Resize(size)))) => program.resize(size).await,
             Ok(Some(Frame::Message(Control::Signal(number)))) => {
                 if let Some(signal) = Signal::from_named_raw(number) {
+                    let ends = [Signal::HUP, Signal::INT, Signal::TERM].contains(&signal);
+                    if ends {
+                        // The caller may go before it is sent.
+                        last.store(number, Relaxed);
+                    }
                     program.signal(signal).await;
-                    if [Signal::HUP, Signal::INT, Signal::TERM].contains(&signal) {
-                        is_told.store(true, Relaxed);
+                    if ends {
+                        last.store(0, Relaxed);
                     }
                 }
             }
