@@ -42,7 +42,7 @@ pub(super) struct Delivery {
     pub connector: Connector,
     pub troubles: watch::Sender<LogTroubles>,
     pub done: mpsc::Sender<(WorkloadId, String)>,
-    pub sent: Sent,
+    pub(super) sent: Sent,
 }
 
 impl Shipment {
