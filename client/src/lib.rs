@@ -21,6 +21,7 @@ pub mod grid_at;
 pub mod keys;
 pub mod machine;
 pub mod peer;
+pub mod public_ip;
 pub mod report;
 pub mod sealing;
 pub mod submit;

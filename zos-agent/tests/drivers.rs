@@ -533,6 +533,7 @@ fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpe
             ..Default::default()
         },
         attachment: Default::default(),
+        public: None,
         hash: "one".into(),
     }
 }
@@ -2027,8 +2028,16 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
     let reserved = Resources { cru: 1, mru: ROOM, sru: ROOM, hru: 0, gpu: 0 };
     let active = Version { number: 1, body_hash: body.hash().0, reserved };
     let id = contract();
-    let confirmed =
-        Contract { id, twin: 1, active, state: ContractState::Deployed, pending: None, paused: false };
+    let confirmed = Contract {
+        id,
+        twin: 1,
+        active,
+        state: ContractState::Deployed,
+        pending: None,
+        paused: false,
+        public_ips: Vec::new(),
+        public_network: None,
+    };
     let desired = Desired::new(confirmed, Some(body), None, &key);
     let web = desired.active.workloads().unwrap().machines[0].clone();
     host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
