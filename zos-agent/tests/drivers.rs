@@ -15,6 +15,8 @@ mod networks;
 mod peer;
 #[path = "drivers/pools.rs"]
 mod pools;
+#[path = "drivers/public.rs"]
+mod public;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::{
@@ -57,6 +59,7 @@ use zos_agent::{
         Bind, Condition, ContainerSpec, Credentials as Login, DriverError, FirewallDriver, ImageRules,
         MachineDriver, MachineSpec, MachineState, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec,
         WorkloadId,
+        address::PublicAddresses,
         dockerd::OwnEngine,
         firewall::Firewall as AgentFirewall,
         machine::{DockerMachines, EngineChoice},
@@ -2073,6 +2076,9 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
             Vec::new(),
             env!("CARGO_BIN_EXE_zos-agent").into(),
         )),
+        addresses: Arc::new(
+            PublicAddresses::new(&host.node_key, store.clone(), None, Vec::new(), false).unwrap(),
+        ),
         firewall: Arc::new(AgentFirewall::new(false, any_registry(), Vec::new())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();

@@ -82,7 +82,7 @@ pub async fn all() -> Result<Vec<(String, Link)>> {
 /// # Errors
 /// If `ip` fails.
 pub async fn delete(name: &str) -> Result<()> {
-    if Path::new("/sys/class/net").join(name).exists() {
+    if Path::new("/proc/sys/net/ipv4/conf").join(name).exists() {
         run(&IP, &["link", "delete", name]).await?;
     }
     Ok(())
