@@ -616,7 +616,8 @@ impl GridAt {
             let held = self.held_ips(*contract).await?;
             ips.sort_by_key(|ip| held.iter().position(|held| held.ip == ip.ip));
         }
-        let addresses = |ips: Vec<IpInfo>| ips.iter().map(|ip| public_ip(&ip.address)).collect();
+        let addresses =
+            |ips: Vec<IpInfo>| -> Vec<PublicIp> { ips.iter().map(|ip| public_ip(&ip.address)).collect() };
         Ok(taken.into_iter().map(|(contract, ips)| (contract, addresses(ips))).collect())
     }
 

@@ -137,6 +137,21 @@ mod tests {
         all_crashed(&(0..count).map(name).collect::<Vec<_>>())
     }
 
+    fn spec(name: &str) -> MachineSpec {
+        MachineSpec {
+            id: WorkloadId { contract: 1, name: name.into() },
+            version: 1,
+            pointer: String::new(),
+            restart: Restart::Always,
+            is_held: false,
+            registry: None,
+            container: ContainerSpec::default(),
+            attachment: Default::default(),
+            public: None,
+            hash: "a".into(),
+        }
+    }
+
     /// Machines of these names that run again after they have crashed with these last lines.
     fn all_crashed(machines: &[(String, String)]) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -144,19 +159,8 @@ mod tests {
         let mut workloads = Workloads::default();
         let mut observed = ObservedContract::default();
         for (name, line) in machines {
-            let id = WorkloadId { contract: 1, name: name.clone() };
-            let spec = MachineSpec {
-                id: id.clone(),
-                version: 1,
-                pointer: String::new(),
-                restart: Restart::Always,
-                is_held: false,
-                registry: None,
-                container: ContainerSpec::default(),
-                attachment: Default::default(),
-                public: None,
-                hash: "a".into(),
-            };
+            let spec = spec(name);
+            let id = spec.id.clone();
             let state = MachineState::Stopped { how: String::new(), exit: Some(1) };
             let mut machine = ObservedMachine { id, hash: "a".into(), instance: "1".into(), state };
             exits.note(&spec, &machine, line);
@@ -181,19 +185,8 @@ mod tests {
 
     #[test]
     fn public_addresses_of_a_run_are_told() {
-        let id = WorkloadId { contract: 1, name: "web".into() };
-        let spec = MachineSpec {
-            id: id.clone(),
-            version: 1,
-            pointer: String::new(),
-            restart: Restart::Always,
-            is_held: false,
-            registry: None,
-            container: ContainerSpec::default(),
-            attachment: Default::default(),
-            public: None,
-            hash: "a".into(),
-        };
+        let spec = spec("web");
+        let id = spec.id.clone();
         let state = MachineState::Running { ip: None, condition: Default::default() };
         let machine = ObservedMachine { id, hash: "a".into(), instance: "1".into(), state };
         let observed = ObservedContract {

@@ -28,7 +28,7 @@ const ROUTER_V6: &str = "fe80::1";
 /// and leave it in its place.
 const HALVES: [&str; 2] = ["0.0.0.0/1", "128.0.0.0/1"];
 /// Speed of a machine whose contract has used up its traffic.
-const SLOW: [&str; 7] = ["tbf", "rate", "1mbit", "burst", "32k", "latency", "100ms"];
+static SLOW: [&str; 7] = ["tbf", "rate", "1mbit", "burst", "32k", "latency", "100ms"];
 
 /// A link to a run of a machine. As text it is the alias of the link.
 #[derive(Clone, Debug, PartialEq, Eq)]
