@@ -134,7 +134,7 @@ pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> 
 
 /// Fails if machines ask for more public IPv4 addresses than are reserved.
 pub fn ensure_enough_ips(asked: usize, reserved: u8) -> Result<()> {
-    if asked > reserved.into() {
+    if asked > usize::from(reserved) {
         bail!("machines ask for {asked} public IPv4 addresses: reserve as many with --ips, not {reserved}");
     }
     Ok(())
@@ -229,6 +229,13 @@ mod tests {
         let addresses = refused(served, 1).unwrap_err();
         assert!(addresses.starts_with("node 3 serves no public addresses"), "{addresses}");
         assert_eq!(refused(served.and(Features::PUBLIC_IPS), 0).unwrap_err(), addresses);
+    }
+
+    #[test]
+    fn machines_that_ask_for_more_addresses_than_are_reserved_are_refused() {
+        assert!(ensure_enough_ips(2, 2).is_ok() && ensure_enough_ips(0, 1).is_ok());
+        let error = ensure_enough_ips(2, 1).unwrap_err().to_string();
+        assert!(error.contains("ask for 2 public IPv4 addresses") && error.contains("--ips"), "{error}");
     }
 
     #[test]

@@ -107,6 +107,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let interface = args.public_interface;
     let is_public = interface.is_some();
     let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
+    addresses.ensure_ready().await?;
     let addresses = Arc::new(addresses);
     let drivers = Drivers {
         machines: machines.clone(),

@@ -357,6 +357,17 @@ async fn an_address_moves_and_a_purge_leaves_nothing() {
 
 #[tokio::test]
 #[ignore = "needs root: run by `make test`"]
+async fn a_public_interface_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let interface = Some(PublicInterface::Named("zt-none".into()));
+    let agent = PublicAddresses::new(&[0xab; 32], store, interface, Vec::new(), false).unwrap();
+    let error = format!("{:#}", agent.ensure_ready().await.unwrap_err());
+    assert!(error.starts_with("can't serve public addresses by the interface zt-none: "), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs root: run by `make test`"]
 async fn a_public_interface_of_its_own_has_its_own_gateway() {
     let world = World::new();
     // The default route leads elsewhere.

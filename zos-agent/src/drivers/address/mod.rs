@@ -149,6 +149,17 @@ impl PublicAddresses {
         Ok(Self { node: *node, table, store, interface, name_servers, allow_smtp, state })
     }
 
+    /// Checks that the public interface is there.
+    ///
+    /// # Errors
+    /// If it isn't.
+    pub async fn ensure_ready(&self) -> Result<()> {
+        match self.interface {
+            Some(_) => self.uplink().await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Removes everything of the node's public addresses; returns their number.
     ///
     /// # Errors
@@ -190,7 +201,9 @@ impl PublicAddresses {
                 bail!("machines have public addresses: name their interface with --public-interface again")
             }
         };
-        Ok(Uplink { mtu: uplink::mtu_of(&name).await?, is_default: default.as_ref() == Some(&name), name })
+        let mtu = uplink::mtu_of(&name).await;
+        let mtu = mtu.with_context(|| format!("can't serve public addresses by the interface {name}"))?;
+        Ok(Uplink { mtu, is_default: default.as_ref() == Some(&name), name })
     }
 
     /// Makes the kernel have what is set, and nothing of what leaves.
@@ -245,6 +258,16 @@ impl PublicAddresses {
             .await
             .context("can't set the rules for public addresses")?;
         info!(interface = uplink.name, machines = machines.len(), "rules for public addresses are set");
+        Ok(())
+    }
+
+    async fn shape(&self, slow: &BTreeSet<ContractId>) -> Result<()> {
+        for (name, link) in self.links().await? {
+            // A machine that ends meanwhile takes its link along.
+            if let Err(error) = link::shape(&name, &link, slow.contains(&link.machine.contract)).await {
+                warn!(machine = %link.machine, "can't set the speed of its public addresses: {error:#}");
+            }
+        }
         Ok(())
     }
 
@@ -335,18 +358,6 @@ impl AddressDriver for PublicAddresses {
         let mut state = self.state.lock().await;
         state.slow.clone_from(contracts);
         Ok(self.shape(&state.slow).await?)
-    }
-}
-
-impl PublicAddresses {
-    async fn shape(&self, slow: &BTreeSet<ContractId>) -> Result<()> {
-        for (name, link) in self.links().await? {
-            // A machine that ends meanwhile takes its link along.
-            if let Err(error) = link::shape(&name, &link, slow.contains(&link.machine.contract)).await {
-                warn!(machine = %link.machine, "can't set the speed of its public addresses: {error:#}");
-            }
-        }
-        Ok(())
     }
 }
 

@@ -14,6 +14,11 @@ use tfgrid_primitives::{
 const HEADERS_V4: u32 = 40;
 const HEADERS_V6: u32 = 60;
 
+/// Direction of packets to machines.
+pub const IN: &str = "in";
+/// Direction of packets from machines.
+pub const OUT: &str = "out";
+
 /// Where the rules apply.
 pub struct Host<'a> {
     /// Name of the table.
@@ -107,7 +112,7 @@ fn chain(text: &mut String, name: &str, hook: &str, rules: impl IntoIterator<Ite
     let hook = if hook.is_empty() { String::new() } else { format!("type {hook}; policy accept;\n") };
     let rules: String = rules.into_iter().map(|rule| rule + "\n").collect();
     // A text takes all that is written.
-    let _ = write!(text, "chain {name} {{\n{hook}{rules}}}\n");
+    let _ = writeln!(text, "chain {name} {{\n{hook}{rules}}}");
 }
 
 /// A version of IP.
@@ -126,7 +131,7 @@ static FAMILIES: [Family; 2] = [
 
 impl Family {
     /// The machines' addresses of this version.
-    fn addresses<'a>(&self, machines: &'a [Machine]) -> impl Iterator<Item = (&'a Machine<'a>, IpAddr)> {
+    fn addresses<'a>(&self, machines: &'a [Machine<'a>]) -> impl Iterator<Item = (&'a Machine<'a>, IpAddr)> {
         let is_v4 = self.is_v4;
         machines
             .iter()
@@ -186,11 +191,6 @@ fn count(family: &Family, machines: &[Machine]) -> Vec<String> {
         format!("counter name {name} saddr map {{ {} }}", map(OUT)),
     ]
 }
-
-/// Direction of packets to machines.
-pub const IN: &str = "in";
-/// Direction of packets from machines.
-pub const OUT: &str = "out";
 
 /// Replaces the table's rules in one transaction, and keeps the counters of these contracts. `there` are the counters that
 /// exist.
