@@ -612,9 +612,11 @@ impl GridAt {
                 taken.entry(contract).or_default().push(ip);
             }
         }
-        for (contract, ips) in taken.iter_mut().filter(|(_, ips)| ips.len() > 1) {
-            let held = self.held_ips(*contract).await?;
-            ips.sort_by_key(|ip| held.iter().position(|held| held.ip == ip.ip));
+        for (contract, ips) in &mut taken {
+            if ips.len() > 1 {
+                let held = self.held_ips(*contract).await?;
+                ips.sort_by_key(|ip| held.iter().position(|held| held.ip == ip.ip));
+            }
         }
         let addresses =
             |ips: Vec<IpInfo>| -> Vec<PublicIp> { ips.iter().map(|ip| public_ip(&ip.address)).collect() };

@@ -152,7 +152,10 @@ impl Meter {
         let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return };
         let observed = self.inputs.observed.borrow().clone();
         let mut slow = BTreeSet::new();
-        for (&contract, there) in observed.iter().filter(|(_, there)| !there.addresses.is_empty()) {
+        for (&contract, there) in &*observed {
+            if there.addresses.is_empty() {
+                continue;
+            }
             let is_slow = match self.inputs.chain.traffic(contract, &snapshot.head).await {
                 Ok(traffic) => {
                     let totals = self.totals.of(contract, |_| false);

@@ -61,7 +61,8 @@ impl Kernel {
             let routes = routes.into_iter().filter(|route| route.metric == UNLINKED);
             kernel.dropped.extend(routes.filter_map(|route| route.dst.parse::<IpAddr>().ok()));
             let rules: Vec<Rule> = read_ip(&IP, &[], &[family, "rule", "show"]).await?;
-            let rules = rules.into_iter().filter_map(|rule| Some((rule.priority, rule.src.parse().ok()?)));
+            let rules =
+                rules.into_iter().filter_map(|rule| Some((rule.priority, rule.src.parse::<IpAddr>().ok()?)));
             kernel.rules.extend(rules);
         }
         Ok(kernel)
@@ -125,9 +126,11 @@ impl Kernel {
     }
 
     async fn remove_rules(&self, ips: &BTreeSet<IpAddr>) -> Result<()> {
-        let rules = self.rules.iter().filter(|(pref, ip)| [NEAR, FAR].contains(pref) && ips.contains(ip));
         let mut lines = Lines::default();
-        for (pref, ip) in rules {
+        for (pref, ip) in &self.rules {
+            if ![NEAR, FAR].contains(pref) || !ips.contains(ip) {
+                continue;
+            }
             lines.add(ip, format!("rule delete pref {pref} from {ip}"));
             if *pref == FAR {
                 // It may be empty, which is none.

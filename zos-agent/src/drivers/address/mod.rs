@@ -331,9 +331,10 @@ impl AddressDriver for PublicAddresses {
         // Before anything is changed: after a crash, nothing is forgotten.
         state.memory.set(contract, machines);
         self.store.write(FILE, &state.memory)?;
-        for (name, link) in self.links().await?.iter().filter(|(_, link)| link.machine.contract == contract) {
-            if machines.get(&link.machine.name).is_none_or(|spec| spec.ips() != link.ips) {
-                link::delete(name).await?;
+        for (name, link) in self.links().await? {
+            let stays = machines.get(&link.machine.name).is_some_and(|spec| spec.ips() == link.ips);
+            if link.machine.contract == contract && !stays {
+                link::delete(&name).await?;
             }
         }
         self.apply(&mut state.memory).await?;
