@@ -8,6 +8,7 @@ mod addresses;
 mod image;
 mod json;
 mod output;
+mod ports;
 mod rejection;
 mod rules;
 mod secrets;
@@ -17,6 +18,7 @@ mod tests;
 pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
+pub use ports::{Ports, PortsError};
 pub use rejection::Rejection;
 pub use secrets::{OpenSecrets, Secrets, Text};
 
@@ -49,6 +51,9 @@ pub const MAX_STOP_SECONDS: u64 = 300;
 pub const MAX_NETWORKS: usize = 4;
 /// The most bytes of a private network's name.
 pub const MAX_NETWORK_NAME_BYTES: usize = 20;
+
+/// The most ranges of open ports of a machine.
+pub const MAX_PORTS: usize = 32;
 
 const MIN_BYTES: u64 = 16 * MIB;
 /// The most that Linux takes.
@@ -176,6 +181,18 @@ pub struct Zmachine {
     #[serde(skip_serializing_if = "is_true")]
     #[schemars(default = "default_internet")]
     pub internet: bool,
+    /// Whether it has one of the contract's public IPv4 addresses.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schemars(default)]
+    pub public_ip: bool,
+    /// Whether it has a public IPv6 address.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schemars(default)]
+    pub ipv6: bool,
+    /// Ports of its public addresses that the internet reaches, such as `80/tcp` and `8000-8010/udp`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", default, length(max = MAX_PORTS))]
+    pub ports: Vec<Ports>,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 8))]
@@ -192,6 +209,13 @@ pub struct Zmachine {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 64))]
     pub args: Vec<String>,
+}
+
+impl Zmachine {
+    /// Whether it asks for public addresses.
+    pub fn is_public(&self) -> bool {
+        self.public_ip || self.ipv6
+    }
 }
 
 /// Credentials for a registry. Debug output doesn't have them.
@@ -369,6 +393,7 @@ impl WorkloadData {
     /// What a node must serve to run it.
     pub fn feature(&self) -> Features {
         match self {
+            Self::Zmachine(machine) if machine.is_public() => Features::ZMACHINE.and(Features::PUBLIC_IPS),
             Self::Zmachine(_) => Features::ZMACHINE,
             Self::Zmount(_) => Features::ZMOUNT,
             Self::Volume(_) => Features::VOLUME,
@@ -398,6 +423,10 @@ fn default_internet() -> bool {
 
 fn is_true(value: &bool) -> bool {
     *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn as_text<S: Serializer>(network: &Ipv4Net, serializer: S) -> Result<S::Ok, S::Error> {
@@ -474,6 +503,12 @@ impl Deployment {
     pub fn listed_networks(&self) -> Vec<(String, Subnet)> {
         let subnet = |range: Ipv4Net| Subnet { address: range.addr().octets(), prefix: range.prefix_len() };
         self.networks().map(|(name, network)| (name.to_owned(), subnet(network.range()))).collect()
+    }
+
+    /// How many public IPv4 addresses its machines ask for.
+    pub fn public_ips(&self) -> usize {
+        let asks = |workload: &&Workload| matches!(&workload.data, WorkloadData::Zmachine(machine) if machine.public_ip);
+        self.workloads.iter().filter(asks).count()
     }
 
     /// The sum of the workloads' needs.

@@ -8,7 +8,7 @@ use crate::{
         runtime_types::{
             bounded_collections,
             pallet_grid_billing::types as billing,
-            pallet_grid_farms::types::{HeldIp, IpState},
+            pallet_grid_farms::types::{HeldIp, IpInfo, IpState, PublicIp as ChainPublicIp},
             pallet_grid_nodes::{
                 liveness::LiveState,
                 types::{FarmerSettings, Node},
@@ -27,11 +27,12 @@ use crate::{
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
     peer::{NodeAddress, PeerAddresses},
+    public_ip::{PublicAddress, PublicIp, PublicNetwork},
     sealing::{Recipient, SealKeyError},
 };
 use codec::Decode;
 use sp_core::H256;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use subxt::{
     client::{ClientAtBlock, OnlineClientAtBlockImpl},
     constants,
@@ -590,6 +591,49 @@ impl GridAt {
         Ok(held.len())
     }
 
+    /// The public IPs of a contract, in the order in which it got them.
+    pub async fn public_ips(&self, contract: ContractId) -> Result<Vec<PublicIp>, Error> {
+        let mut ips = Vec::new();
+        for held in self.held_ips(contract).await?.into_iter().filter(|held| held.cools_until.is_none()) {
+            let ip = self.fetch("a public IP", api::storage().farms().ips(), (held.ip,)).await?;
+            ips.extend(ip.filter(|ip| !ip.removed).map(|ip| public_ip(&ip.address)));
+        }
+        Ok(ips)
+    }
+
+    /// The public IPs that contracts have of a farm, each contract's in the order in which it got them.
+    pub async fn public_ips_by_contract(
+        &self,
+        farm: FarmId,
+    ) -> Result<BTreeMap<ContractId, Vec<PublicIp>>, Error> {
+        let mut taken: BTreeMap<ContractId, Vec<IpInfo>> = BTreeMap::new();
+        for ip in self.ips_of_farm(farm).await?.into_iter().filter(|ip| !ip.removed) {
+            if let IpState::Taken(contract) = ip.state {
+                taken.entry(contract).or_default().push(ip);
+            }
+        }
+        for (contract, ips) in &mut taken {
+            if ips.len() > 1 {
+                let held = self.held_ips(*contract).await?;
+                ips.sort_by_key(|ip| held.iter().position(|held| held.ip == ip.ip));
+            }
+        }
+        let addresses =
+            |ips: Vec<IpInfo>| -> Vec<PublicIp> { ips.iter().map(|ip| public_ip(&ip.address)).collect() };
+        Ok(taken.into_iter().map(|(contract, ips)| (contract, addresses(ips))).collect())
+    }
+
+    /// The public IPv6 network that a node is in, as its farmer says.
+    pub async fn public_network(&self, node: NodeId) -> Result<Option<PublicNetwork>, Error> {
+        let config = api::storage().nodes().public_configs();
+        let config = self.fetch("a node's public addresses", config, (node,)).await?;
+        Ok(config.and_then(|config| config.ipv6).map(|ipv6| PublicNetwork {
+            address: ipv6.address.into(),
+            prefix: ipv6.prefix,
+            gateway: ipv6.gateway.into(),
+        }))
+    }
+
     /// Whether public addresses of a contract cool down.
     pub async fn is_cooling_down(&self, contract: ContractId) -> Result<bool, Error> {
         let held = self.held_ips(contract).await?;
@@ -604,9 +648,9 @@ impl GridAt {
 
     /// Contracts of which public addresses of this farm still cool down.
     pub async fn cooling_down_in_farm(&self, farm: FarmId) -> Result<BTreeSet<ContractId>, Error> {
-        let states = self.ips_of_farm(farm).await?.into_iter();
-        Ok(states
-            .filter_map(|state| match state {
+        let ips = self.ips_of_farm(farm).await?.into_iter();
+        Ok(ips
+            .filter_map(|ip| match ip.state {
                 IpState::CoolingDown(contract) => Some(contract),
                 IpState::Free | IpState::Taken(_) => None,
             })
@@ -615,19 +659,19 @@ impl GridAt {
 
     /// How many public addresses of a farm are free.
     pub async fn free_ips_of_farm(&self, farm: FarmId) -> Result<usize, Error> {
-        let states = self.ips_of_farm(farm).await?.into_iter();
-        Ok(states.filter(|state| matches!(state, IpState::Free)).count())
+        let ips = self.ips_of_farm(farm).await?.into_iter();
+        Ok(ips.filter(|ip| matches!(ip.state, IpState::Free)).count())
     }
 
-    async fn ips_of_farm(&self, farm: FarmId) -> Result<Vec<IpState>, Error> {
-        let (mut states, mut after) = (Vec::new(), None);
+    async fn ips_of_farm(&self, farm: FarmId) -> Result<Vec<IpInfo>, Error> {
+        let (mut ips, mut after) = (Vec::new(), None);
         loop {
             let call = api::runtime_apis().grid_api().ips_of_farm(farm, after, MAX_PAGE);
             let page = in_time("a farm's public addresses", self.0.runtime_apis().call(call)).await?;
-            states.extend(page.items.into_iter().map(|ip| ip.state));
+            ips.extend(page.items);
             after = page.next;
             if after.is_none() {
-                return Ok(states);
+                return Ok(ips);
             }
         }
     }
@@ -826,6 +870,14 @@ impl GridAt {
         let entry = self.0.storage().entry(address).map_err(Error::read(what))?;
         let value = in_time(what, entry.try_fetch(keys)).await?;
         value.map(|v| v.decode().map_err(Error::read(what))).transpose()
+    }
+}
+
+fn public_ip(ip: &ChainPublicIp) -> PublicIp {
+    let v6 = ip.v6.as_ref();
+    PublicIp {
+        v4: PublicAddress { ip: ip.v4.address.into(), gateway: ip.v4.gateway.into() },
+        v6: v6.map(|v6| PublicAddress { ip: v6.address.into(), gateway: v6.gateway.into() }),
     }
 }
 

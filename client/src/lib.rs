@@ -22,6 +22,7 @@ pub mod grid_at;
 pub mod keys;
 pub mod machine;
 pub mod peer;
+pub mod public_ip;
 pub mod report;
 pub mod sealing;
 pub mod submit;

@@ -10,6 +10,7 @@ use crate::{
 };
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
@@ -22,6 +23,7 @@ use tfgrid_client::{
         units::{GIB, MIB},
         views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
     },
+    public_ip::PublicIp,
     sealing::SealKey,
     units::{format_tft, format_usd},
 };
@@ -243,6 +245,8 @@ struct OpenContract {
     failure: Option<Failure>,
     /// Public traffic that was bought and isn't used, in bytes.
     traffic_left: u64,
+    /// Public addresses of the farm's that it has.
+    addresses: Vec<IpAddr>,
     body: Option<String>,
     /// Why the key doesn't open the body.
     not_opened: Option<String>,
@@ -285,6 +289,7 @@ impl OpenContract {
             usage: at.usage(contract).await?,
             failure,
             traffic_left: at.traffic_left(contract).await?,
+            addresses: at.public_ips(contract).await?.iter().flat_map(PublicIp::ips).collect(),
             body,
             not_opened: not_opened.flatten(),
         }))
@@ -303,6 +308,7 @@ impl OpenContract {
         }
         lines.push(row("charged", &charged_text(self.tft, self.usd)));
         if matches!(self.kind, ContractKind::Node(_)) {
+            lines.extend(addresses_row(&json!({ "addresses": self.addresses })));
             lines.push(row("result", &self.result.as_ref().map_or("none yet".into(), result_text)));
             lines.push(row("usage", &self.usage.as_ref().map_or("none yet".into(), usage_text)));
             if self.traffic_left > 0 {
@@ -335,6 +341,7 @@ impl OpenContract {
             "usage": self.usage,
             "failure": self.failure.as_ref().map(failure_value),
             "traffic_left": self.traffic_left,
+            "addresses": self.addresses,
             "pending": self.pending.as_ref().map(Pending::value),
             "closes": self.closes.iter().map(Closing::value).collect::<Vec<_>>(),
             "body": self.body,
@@ -357,6 +364,12 @@ impl OpenContract {
         merge(&mut value, kind);
         value
     }
+}
+
+/// The public addresses of a contract, which its value names.
+pub fn addresses_row(value: &Value) -> Option<String> {
+    let addresses: Vec<&str> = value["addresses"].as_array()?.iter().filter_map(Value::as_str).collect();
+    (!addresses.is_empty()).then(|| row("addresses", &addresses.join(", ")))
 }
 
 fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
@@ -608,6 +621,7 @@ pub mod tests {
             usage: None,
             failure: Some(failure.clone()),
             traffic_left: 0,
+            addresses: Vec::new(),
             body: None,
             not_opened: None,
         };
@@ -624,6 +638,13 @@ pub mod tests {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
         assert_eq!(readable("{ }"), "{ }");
+    }
+
+    #[test]
+    fn public_addresses_are_a_row_where_there_are_some() {
+        let line = addresses_row(&json!({ "addresses": ["11.1.1.9", "2a10::9"] })).unwrap();
+        assert!(line.starts_with("addresses ") && line.ends_with(" 11.1.1.9, 2a10::9"), "{line}");
+        assert!(addresses_row(&json!({ "addresses": [] })).is_none() && addresses_row(&json!({})).is_none());
     }
 
     #[test]

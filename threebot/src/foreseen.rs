@@ -120,12 +120,22 @@ pub fn ensure_room(node: NodeId, asked: &Resources, free: &Resources) -> Result<
 /// Fails if the node's agent has no code for what is asked of it.
 pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> Result<()> {
     let NodeOffer { node, features, .. } = *offer;
-    if public_ips > 0 && !features.contains(Features::PUBLIC_IPS) {
+    if (public_ips > 0 || workloads.contains(Features::PUBLIC_IPS))
+        && !features.contains(Features::PUBLIC_IPS)
+    {
         let text = format!("node {node} serves no public addresses; `threebot nodes --json` says which do");
         bail!(Foreseen::new("Contracts.PublicIpsNotServed", text));
     }
     if let Some(kind) = Features(workloads.0 & !features.0).names().next() {
         bail!("node {node} runs no workloads of type {kind}; `threebot nodes --json` says which do");
+    }
+    Ok(())
+}
+
+/// Fails if machines ask for more public IPv4 addresses than are reserved.
+pub fn ensure_enough_ips(asked: usize, reserved: u8) -> Result<()> {
+    if asked > usize::from(reserved) {
+        bail!("machines ask for {asked} public IPv4 addresses: reserve as many with --ips, not {reserved}");
     }
     Ok(())
 }
@@ -218,6 +228,14 @@ mod tests {
         assert!(volume.starts_with("node 3 runs no workloads of type volume"), "{volume}");
         let addresses = refused(served, 1).unwrap_err();
         assert!(addresses.starts_with("node 3 serves no public addresses"), "{addresses}");
+        assert_eq!(refused(served.and(Features::PUBLIC_IPS), 0).unwrap_err(), addresses);
+    }
+
+    #[test]
+    fn machines_that_ask_for_more_addresses_than_are_reserved_are_refused() {
+        assert!(ensure_enough_ips(2, 2).is_ok() && ensure_enough_ips(0, 1).is_ok());
+        let error = ensure_enough_ips(2, 1).unwrap_err().to_string();
+        assert!(error.contains("ask for 2 public IPv4 addresses") && error.contains("--ips"), "{error}");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     config::{PurgeArgs, RunArgs},
     details::{self, Inspector},
     drivers::{
+        address::PublicAddresses,
         dockerd::OwnEngine,
         firewall::{self, Firewall},
         machine::{DockerMachines, EngineChoice},
@@ -40,7 +41,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::DiskKind;
-use tfgrid_primitives::Resources;
+use tfgrid_primitives::{Features, Resources};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -103,10 +104,16 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let machines = DockerMachines::new(choice, pool.clone(), &node_key, &dns).with_gpus(gpus);
     let machines = Arc::new(machines);
     let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program));
+    let interface = args.public_interface;
+    let is_public = interface.is_some();
+    let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
+    addresses.ensure_ready().await?;
+    let addresses = Arc::new(addresses);
     let drivers = Drivers {
         machines: machines.clone(),
         networks: networks.clone(),
         volumes: Arc::new(PoolVolumes::new(pools.clone())),
+        addresses: addresses.clone(),
         firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone(), dns)),
     };
     let self_test =
@@ -165,8 +172,13 @@ pub async fn run(args: RunArgs) -> Result<()> {
         snapshots: snapshots_rx.clone(),
     };
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
-    let inputs = MeterInputs { observed: observed_rx.clone(), snapshots: snapshots_rx.clone() };
-    let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
+    let inputs = MeterInputs {
+        chain: chain.clone(),
+        counters: vec![addresses.clone()],
+        observed: observed_rx.clone(),
+        snapshots: snapshots_rx.clone(),
+    };
+    let meter = Meter::load(machines.clone(), addresses, inputs, usage, done.clone(), store.clone())?;
     let inputs = ShipperInputs {
         snapshots: snapshots_rx.clone(),
         standings: standings_rx.clone(),
@@ -188,9 +200,11 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
     let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);
     let server = Server::new(&peer, Streams::new(machines.clone()), sources);
-    let can_sleep = args.power.sleep_command.is_some();
+    let optional = [(args.power.sleep_command.is_some(), Features::POWER), (is_public, Features::PUBLIC_IPS)];
+    let optional = optional.into_iter().filter(|(is_served, _)| *is_served);
+    let features = optional.fold(Features::default(), |all, (_, feature)| all.and(feature));
     let inspector =
-        Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, can_sleep, peer);
+        Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, features, peer);
     let power = Power::new(chain.clone(), snapshots_rx.clone(), observed_rx, falls_asleep, args.power);
     let engine = Engine::new(
         chain,
@@ -274,12 +288,13 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
         own.stop().await?;
     }
     let private_networks = PrivateNetworks::new(&node_key, Vec::new(), program()?).purge().await?;
+    let addresses = PublicAddresses::new(&node_key, store, None, Vec::new(), false)?.purge().await?;
     firewall::remove().await;
     let (containers, networks) = removed?;
     own.end_shims()?;
     pools.remove(data).await?;
     info!(
-        "removed {containers} containers, {networks} networks, {private_networks} private networks and the storage pools"
+        "removed {containers} containers, {networks} networks, {private_networks} private networks, {addresses} public addresses and the storage pools"
     );
     Ok(())
 }

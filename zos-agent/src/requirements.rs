@@ -5,6 +5,7 @@
 use crate::{
     config::Place,
     drivers::{
+        address::TC,
         dockerd,
         firewall::NFT,
         network::NSENTER,
@@ -44,7 +45,7 @@ impl fmt::Display for Requirement {
 pub async fn check_system(place: &Place) -> Vec<Requirement> {
     let mut requirements = vec![Requirement { name: "root".into(), result: check_root() }];
     let own_engine = dockerd::TOOLS.into_iter().filter(|_| place.engine.is_none());
-    for tool in pool::TOOLS.into_iter().chain([&NFT, &IP, &NSENTER]).chain(own_engine) {
+    for tool in pool::TOOLS.into_iter().chain([&NFT, &IP, &NSENTER, &TC]).chain(own_engine) {
         requirements.push(Requirement { name: tool.program.into(), result: check_tool(tool) });
     }
     requirements.push(Requirement { name: "loop devices".into(), result: check_loop_devices(place) });

@@ -21,6 +21,8 @@ mod networks;
 mod peer;
 #[path = "drivers/pools.rs"]
 mod pools;
+#[path = "drivers/public.rs"]
+mod public;
 #[path = "drivers/registries.rs"]
 mod registries;
 #[path = "drivers/self_test.rs"]
@@ -71,6 +73,7 @@ use zos_agent::{
         Bind, Condition, ContainerSpec, Credentials as Login, DriverError, FirewallDriver, ImageRules,
         MachineDriver, MachineSpec, MachineState, ObservedVolume, ObservedVolumes, VolumeDriver, VolumeSpec,
         WorkloadId,
+        address::PublicAddresses,
         dockerd::OwnEngine,
         firewall::Firewall as AgentFirewall,
         machine::{DockerMachines, EngineChoice},
@@ -553,6 +556,7 @@ fn machine(contract: ContractId, image: &str, entrypoint: &[&str]) -> MachineSpe
             ..Default::default()
         },
         attachment: Default::default(),
+        public: None,
         hash: "one".into(),
     }
 }

@@ -3,10 +3,11 @@
 
 use super::{
     CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface, LogOutput,
-    MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES,
-    Mount, Network, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload,
-    WorkloadData, Zlogs, Zmachine, addresses, default_internet, default_path, default_rootfs,
-    default_start_seconds, json::Cursor,
+    MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PORTS, MAX_START_SECONDS, MAX_STOP_SECONDS,
+    MIN_BYTES, Mount, Network, Ports, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION,
+    Volume, Workload, WorkloadData, Zlogs, Zmachine, addresses, default_internet, default_path,
+    default_rootfs, default_start_seconds,
+    json::{Cursor, Fields},
 };
 use crate::units::{is_label, parse_bytes};
 use ipnet::Ipv4Net;
@@ -200,6 +201,9 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         "capabilities",
         "interfaces",
         "internet",
+        "public_ip",
+        "ipv6",
+        "ports",
         "mounts",
         "env",
         "entrypoint",
@@ -209,6 +213,9 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let interfaces = fields.optional("interfaces").map(|at| interfaces(&at)).transpose()?.unwrap_or_default();
     let internet =
         fields.optional("internet").map(|at| at.bool()).transpose()?.unwrap_or_else(default_internet);
+    let [public_ip, ipv6] =
+        [wants_public(&fields, "public_ip", internet)?, wants_public(&fields, "ipv6", internet)?];
+    let ports = fields.optional("ports").map(|at| ports(&at, public_ip || ipv6)).transpose()?;
     let health =
         fields.optional("health").map(|at| health(&at, internet || !interfaces.is_empty())).transpose()?;
     Ok(Zmachine {
@@ -238,6 +245,9 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
             .unwrap_or_default(),
         interfaces,
         internet,
+        public_ip,
+        ipv6,
+        ports: ports.unwrap_or_default(),
         mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
         env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
         entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),
@@ -464,6 +474,33 @@ fn interfaces(at: &Cursor) -> Result<Vec<Interface>, Rejection> {
         interfaces.push(Interface { network, ip: fields.optional("ip").map(|at| ip(&at)).transpose()? });
     }
     Ok(interfaces)
+}
+
+/// Whether it asks for a public address, which is of the internet.
+fn wants_public(fields: &Fields, name: &str, internet: bool) -> Result<bool, Rejection> {
+    let Some(at) = fields.optional(name) else { return Ok(false) };
+    let wanted = at.bool()?;
+    if wanted && !internet {
+        return Err(at.invalid("a machine with a public address reaches the internet: leave out `internet`"));
+    }
+    Ok(wanted)
+}
+
+/// No port is in two of them: they are one set in a node's firewall.
+fn ports(at: &Cursor, is_public: bool) -> Result<Vec<Ports>, Rejection> {
+    let mut open: Vec<Ports> = Vec::new();
+    for item in at.items(0..=MAX_PORTS)? {
+        let text = item.string()?;
+        let ports: Ports = text.parse().map_err(|rule| item.invalid(format!("{rule}; this is {text:?}")))?;
+        if let Some(other) = open.iter().find(|other| other.overlaps(&ports)) {
+            return Err(item.invalid(format!("{other} has ports of {ports} already")));
+        }
+        open.push(ports);
+    }
+    if !open.is_empty() && !is_public {
+        return Err(at.invalid("opens ports of public addresses: ask for one with `public_ip` or `ipv6`"));
+    }
+    Ok(open)
 }
 
 fn ip(at: &Cursor) -> Result<Ipv4Addr, Rejection> {

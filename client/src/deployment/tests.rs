@@ -254,7 +254,20 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/capabilities"), json!("IPC_LOCK")), BodyInvalid, at("/capabilities")),
         (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
         (with(&at("/rootfs"), json!(16 * MIB - 1)), BodyInvalid, at("/rootfs")),
-        (with(&at("/ports"), json!([80])), BodyUnsupported, at("/ports")),
+        (with(&at("/label"), json!("x")), BodyUnsupported, at("/label")),
+        // public addresses
+        (with(&at("/public_ip"), json!("yes")), BodyInvalid, at("/public_ip")),
+        (
+            changed(with(&at("/internet"), json!(false)), &at("/public_ip"), json!(true)),
+            BodyInvalid,
+            at("/public_ip"),
+        ),
+        (changed(with(&at("/internet"), json!(false)), &at("/ipv6"), json!(true)), BodyInvalid, at("/ipv6")),
+        (with(&at("/ports"), json!(["80/tcp"])), BodyInvalid, at("/ports")),
+        (with(&at("/ports"), json!([80])), BodyInvalid, at("/ports/0")),
+        (public(json!(["80"])), BodyInvalid, at("/ports/0")),
+        (public(json!(["80/tcp", "79-81/tcp"])), BodyInvalid, at("/ports/1")),
+        (public(json!(vec!["80/tcp"; MAX_PORTS + 1])), BodyInvalid, at("/ports")),
         // networks
         (with(&at("/internet"), json!("no")), BodyInvalid, at("/internet")),
         (with(&at("/interfaces"), json!([{ "network": "data" }])), BodyInvalid, at("/interfaces/0/network")),
@@ -387,6 +400,26 @@ fn the_edges_of_every_rule_are_accepted() {
     for document in cases {
         parse(&document).unwrap_or_else(|rejection| panic!("{rejection}: {document}"));
     }
+}
+
+/// The deployment of the formats page with a public address and these ports.
+fn public(ports: Value) -> Value {
+    changed(with("/workloads/1/data/public_ip", json!(true)), "/workloads/1/data/ports", ports)
+}
+
+#[test]
+fn public_addresses_survive_a_round_trip_and_count() {
+    let document = public(json!(["80/tcp", "53/udp", "8000-8010/tcp"]));
+    let deployment = parse(&document).unwrap();
+    assert!(deployment.features().contains(Features::PUBLIC_IPS));
+    assert_eq!(deployment.public_ips(), 1);
+    let body = deployment.to_body().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), document);
+    assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+
+    let ipv6 = parse(&with("/workloads/1/data/ipv6", json!(true))).unwrap();
+    assert_eq!((ipv6.public_ips(), ipv6.features().contains(Features::PUBLIC_IPS)), (0, true));
+    assert!(!parse(&page_from_a_disk()).unwrap().features().contains(Features::PUBLIC_IPS));
 }
 
 #[test]

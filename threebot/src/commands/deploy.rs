@@ -42,6 +42,9 @@ rest stays readable. `type: zlogs, data: { zmachine: web, output: https://… }`
 A private image needs `registry: { user: NAME, password: TOKEN }` beside `image`. Use a token that may only read this
 image, and revoke it when the contract is closed: the farmer of the node can get at what runs there.
 The last line that a failing workload writes becomes public on the chain, too: let it log no secrets.
+A machine with `public_ip: true, ports: [80/tcp]` has a public IPv4 address of
+which this port is open; `ipv6: true` gives it an IPv6 address. What goes over
+them is paid for in advance with --traffic-gb; without that, they are slow.
 
 Example of a deployment:
   version: 1
@@ -66,9 +69,9 @@ pub struct Deploy {
     /// The node that is to run it
     #[arg(long, value_parser = parse_id::<NodeId>)]
     node: NodeId,
-    /// Public IPv4 addresses to reserve
-    #[arg(long, default_value_t = 0)]
-    ips: u8,
+    /// Public IPv4 addresses to reserve [default: as many as machines ask for]
+    #[arg(long)]
+    ips: Option<u8>,
     /// GB of public traffic to buy for the contract (10^9 bytes)
     #[arg(long, default_value_t = 0)]
     traffic_gb: u32,
@@ -118,7 +121,8 @@ impl Deploy {
         if let Some(status) = told {
             merge(&mut answer.value, json!({ "ready": status.ready, "machines": &status.machines }));
             // The chain doesn't know yet how it fares.
-            let rows = [row("contract", &contract.to_string()), row("node", &self.node.to_string())];
+            let mut rows = vec![row("contract", &contract.to_string()), row("node", &self.node.to_string())];
+            rows.extend(contract::addresses_row(&answer.value));
             answer.text = format!("{}\n{}", rows.join("\n"), status::text(&status));
         }
         Ok(answer)
@@ -150,6 +154,14 @@ impl Deploy {
         }
     }
 
+    fn public_ips(&self, reservation: &Reservation) -> Result<u8> {
+        let asked = reservation.deployment.public_ips();
+        // A deployment has at most 32 workloads.
+        let ips = self.ips.unwrap_or(asked.try_into().unwrap_or(u8::MAX));
+        foreseen::ensure_enough_ips(asked, ips)?;
+        Ok(ips)
+    }
+
     async fn plan(&self, session: &Session, reservation: Reservation) -> Result<(Plan, impl Payload)> {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
@@ -157,9 +169,10 @@ impl Deploy {
         foreseen::ensure_tenant(&at, &offer, twin).await?;
         foreseen::ensure_place(&at, twin, Some(&offer)).await?;
         foreseen::ensure_room(self.node, &reservation.resources, &offer.free)?;
-        foreseen::ensure_served(&offer, reservation.features, self.ips)?;
-        foreseen::ensure_ips(&at, &offer, self.ips.into()).await?;
-        let rate = at.quote(self.node, reservation.resources, self.ips).await?;
+        let ips = self.public_ips(&reservation)?;
+        foreseen::ensure_served(&offer, reservation.features, ips)?;
+        foreseen::ensure_ips(&at, &offer, ips.into()).await?;
+        let rate = at.quote(self.node, reservation.resources, ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(self.node))?;
         let traffic = match self.traffic_gb {
             0 => 0,
@@ -172,7 +185,7 @@ impl Deploy {
             self.node,
             reservation.resources.into(),
             prepared.for_chain(),
-            self.ips,
+            ips,
             reservation.networks,
             self.traffic_gb,
             rate,

@@ -54,7 +54,7 @@ pub struct Update {
     contract: ContractId,
     #[command(flatten)]
     deployment: DeploymentFile,
-    /// Public IPv4 addresses in all [default: as many as it has]
+    /// Public IPv4 addresses in all [default: as many as it has, or as machines ask for]
     #[arg(long)]
     ips: Option<u8>,
     #[command(flatten)]
@@ -118,7 +118,9 @@ impl Update {
         }
         let is_first = status == ContractStatus::Created;
         let offer = foreseen::online_node(&at, node).await?;
-        let public_ips = self.ips.unwrap_or(present_ips);
+        let asked = reservation.deployment.public_ips();
+        let public_ips = self.ips.unwrap_or_else(|| present_ips.max(asked.try_into().unwrap_or(u8::MAX)));
+        foreseen::ensure_enough_ips(asked, public_ips)?;
         let more_ips = public_ips.saturating_sub(present_ips);
         foreseen::ensure_served(&offer, reservation.features, more_ips)?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;

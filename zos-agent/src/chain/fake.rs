@@ -5,7 +5,7 @@
 
 use super::{
     Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
-    Version,
+    Traffic, Version,
 };
 use crate::{clock::unix_ms, drivers::fake::Points};
 use async_trait::async_trait;
@@ -14,7 +14,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tfgrid_client::grid_at::NodePower;
+use tfgrid_client::{
+    grid_at::NodePower,
+    public_ip::{PublicIp, PublicNetwork},
+};
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, Resources, TwinId,
     report::{DetailsPayload, PowerState},
@@ -45,6 +48,10 @@ struct State {
     left: u32,
     power: NodePower,
     to_wake: Vec<NodeId>,
+    /// Public IPs of contracts that are yet to be created.
+    public_ips: BTreeMap<ContractId, Vec<PublicIp>>,
+    public_network: Option<PublicNetwork>,
+    traffic: BTreeMap<ContractId, Traffic>,
 }
 
 impl State {
@@ -61,7 +68,16 @@ impl State {
             return;
         }
         let state = ContractState::Created;
-        let contract = Contract { id, twin: 1, active: version, state, pending: None, paused: false };
+        let contract = Contract {
+            id,
+            twin: 1,
+            active: version,
+            state,
+            pending: None,
+            paused: false,
+            public_ips: self.public_ips.remove(&id).unwrap_or_default(),
+            public_network: self.public_network,
+        };
         self.closed.remove(&id);
         self.contracts.insert(id, (contract, body));
     }
@@ -144,6 +160,9 @@ impl FakeChain {
             left: 0,
             power: NodePower { target: PowerState::Up, state: PowerState::Up, contracts: 0 },
             to_wake: Vec::new(),
+            public_ips: BTreeMap::new(),
+            public_network: None,
+            traffic: BTreeMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -243,6 +262,24 @@ impl FakeChain {
     /// The contract has public addresses.
     pub fn give_addresses(&self, id: ContractId) {
         self.state().with_ips.insert(id);
+    }
+
+    /// The contract, which may be yet to come, has these public IPs from now on.
+    pub fn set_public_ips(&self, id: ContractId, ips: &[PublicIp]) {
+        self.block(|state| match state.contracts.get_mut(&id) {
+            Some((contract, _)) => contract.public_ips = ips.to_vec(),
+            None => drop(state.public_ips.insert(id, ips.to_vec())),
+        });
+    }
+
+    /// The node's public IPv6 network, for contracts that are yet to be created.
+    pub fn set_public_network(&self, network: PublicNetwork) {
+        self.state().public_network = Some(network);
+    }
+
+    /// What the contract has bought, and what was reported of it.
+    pub fn set_traffic(&self, id: ContractId, traffic: Traffic) {
+        self.state().traffic.insert(id, traffic);
     }
 
     /// Whether a closed contract's addresses await the node's release.
@@ -402,6 +439,10 @@ impl Chain for FakeChain {
 
     async fn peer_keys(&self, _: TwinId, _: &Head) -> Result<Vec<PublicKey>, ChainError> {
         Ok(Vec::new())
+    }
+
+    async fn traffic(&self, contract: ContractId, _: &Head) -> Result<Traffic, ChainError> {
+        Ok(self.state().traffic.get(&contract).copied().unwrap_or_default())
     }
 
     async fn limits(&self, _: &Head) -> Result<ChainLimits, ChainError> {

@@ -18,7 +18,10 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
-use tfgrid_client::grid_at::NodePower;
+use tfgrid_client::{
+    grid_at::NodePower,
+    public_ip::{PublicIp, PublicNetwork},
+};
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, Resources, TwinId, UsageItem,
     report::{DetailsPayload, Failure},
@@ -89,6 +92,12 @@ pub struct Contract {
     pub pending: Option<Version>,
     /// Whether its payer is out of funds.
     pub paused: bool,
+    /// Its public IPs, in the order in which it got them.
+    #[serde(default)]
+    pub public_ips: Vec<PublicIp>,
+    /// The node's public IPv6 network.
+    #[serde(default)]
+    pub public_network: Option<PublicNetwork>,
 }
 
 impl Contract {
@@ -103,6 +112,15 @@ impl Contract {
 pub struct Closed {
     /// Why it was closed, for the log.
     pub reason: String,
+}
+
+/// Public traffic of a contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that it has bought and, as far as the chain knows, not used.
+    pub left_bytes: u64,
+    /// Bytes in both directions that the node has reported, in all.
+    pub reported_bytes: u64,
 }
 
 /// Reporting intervals that the chain prescribes, in milliseconds.
@@ -273,6 +291,9 @@ pub trait Chain: Send + Sync {
 
     /// The peer keys of a twin; none for an unknown one.
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError>;
+
+    /// A contract's public traffic.
+    async fn traffic(&self, contract: ContractId, at: &Head) -> Result<Traffic, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;

@@ -23,6 +23,7 @@ mod jobs;
 mod kills;
 mod networks;
 mod offline;
+mod public;
 mod releases;
 mod sealed;
 mod tries;
@@ -43,6 +44,8 @@ struct Agent {
     tasks: JoinSet<()>,
     /// Reports of its engine.
     reports: watch::Receiver<Reports>,
+    /// What was done to machines.
+    events: mpsc::Receiver<(WorkloadId, String)>,
     /// Keep the outbox listening.
     _details: watch::Sender<Option<DetailsPayload>>,
     _falls_asleep: watch::Sender<bool>,
@@ -166,8 +169,13 @@ impl Node {
 fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Agent {
     let chain: Arc<dyn Chain> = Arc::new(chain.clone());
     let host = Arc::new(host.clone());
-    let drivers =
-        Drivers { machines: host.clone(), volumes: host.clone(), networks: host.clone(), firewall: host };
+    let drivers = Drivers {
+        machines: host.clone(),
+        volumes: host.clone(),
+        networks: host.clone(),
+        addresses: host.clone(),
+        firewall: host.clone(),
+    };
     let store = Store::open(data).unwrap();
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let (snapshots, snapshots_rx) = watch::channel(None);
@@ -191,10 +199,15 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
         snapshots: snapshots_rx.clone(),
     };
     let outbox = Outbox::new(chain.clone(), 1, store.clone(), inputs, metrics.clone()).unwrap();
-    let inputs = MeterInputs { observed: observed_rx, snapshots: snapshots_rx.clone() };
-    let meter = Meter::load(drivers.machines.clone(), inputs, usage, store.clone()).unwrap();
+    let (standings, (done, events)) = (watch::channel(Arc::default()).0, mpsc::channel(100));
+    let inputs = MeterInputs {
+        chain: chain.clone(),
+        counters: vec![host.clone()],
+        observed: observed_rx,
+        snapshots: snapshots_rx.clone(),
+    };
+    let meter = Meter::load(host.clone(), host.clone(), inputs, usage, done.clone(), store.clone()).unwrap();
     let memory = Memory::load(store, &key).unwrap();
-    let (standings, done) = (watch::channel(Arc::default()).0, mpsc::channel(1).0);
     let outputs = Outputs { reports, engine_up, observed, standings, done };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);
 
@@ -203,7 +216,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     tasks.spawn(outbox.run());
     tasks.spawn(meter.run());
     tasks.spawn(engine.run());
-    Agent { tasks, reports: reports_rx, _details, _falls_asleep }
+    Agent { tasks, reports: reports_rx, events, _details, _falls_asleep }
 }
 
 /// The node's key for sealed bodies.
@@ -628,8 +641,8 @@ async fn usage_of_deployed_contracts_is_reported() {
     node.host.use_up(1, "web", used);
     node.chain.deploy(1, &web_with_data(16, "hello"));
     node.until("its use is reported", |node| {
-        let totals =
-            UsageTotals { cpu_ms: 5, memory_bytes: 6, disk_bytes: 4096, received_bytes: 7, sent_bytes: 8 };
+        // Traffic without a public address costs nothing.
+        let totals = UsageTotals { cpu_ms: 5, memory_bytes: 6, disk_bytes: 4096, ..Default::default() };
         node.chain.reports("usage").iter().any(|report| match report {
             Report::Usage(items) => items.iter().any(|item| item.contract == 1 && item.totals == totals),
             _ => false,

@@ -410,8 +410,16 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
     let reserved = Resources { cru: 1, mru: ROOM, sru: ROOM, hru: 0, gpu: 0 };
     let active = Version { number: 1, body_hash: body.hash().0, reserved };
     let id = contract();
-    let confirmed =
-        Contract { id, twin: 1, active, state: ContractState::Deployed, pending: None, paused: false };
+    let confirmed = Contract {
+        id,
+        twin: 1,
+        active,
+        state: ContractState::Deployed,
+        pending: None,
+        paused: false,
+        public_ips: Vec::new(),
+        public_network: None,
+    };
     let desired = Desired::new(confirmed, Some(body), None, &key);
     let web = desired.active.workloads().unwrap().machines[0].clone();
     host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
@@ -447,6 +455,9 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
             Vec::new(),
             env!("CARGO_BIN_EXE_zos-agent").into(),
         )),
+        addresses: Arc::new(
+            PublicAddresses::new(&host.node_key, store.clone(), None, Vec::new(), false).unwrap(),
+        ),
         firewall: Arc::new(AgentFirewall::new(false, any_registry(), Vec::new())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();

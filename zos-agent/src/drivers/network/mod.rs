@@ -9,7 +9,7 @@ mod namespace;
 mod resolver;
 mod table;
 
-pub(crate) use namespace::{NSENTER, path};
+pub(crate) use namespace::{NSENTER, batch, path};
 pub use namespace::{bind_udp, connect};
 pub use resolver::{ResolveArgs, resolve};
 
@@ -254,7 +254,7 @@ impl fmt::Display for Port {
     }
 }
 
-fn short_hash(text: &str) -> u64 {
+pub(crate) fn short_hash(text: &str) -> u64 {
     u64::from_be_bytes(Blake2Hasher::hash(text.as_bytes()).0.first_chunk().copied().unwrap_or_default())
 }
 

@@ -2,8 +2,8 @@
 //! Network namespaces, their links to the host and their rules.
 
 use crate::drivers::{
-    dockerd::IPTABLES,
     firewall::{LINKS, NFT, ROUTER},
+    forwarding::Forwarding,
     tools::{Tool, run, run_with_input},
     uplink::{IP, read_ip},
 };
@@ -35,8 +35,6 @@ const NSFS_MAGIC: FsWord = 0x6e73_6673;
 pub(crate) const LINK_PREFIX: &str = "zb-";
 /// Name of the link to the host in a namespace.
 const UPLINK: &str = "uplink";
-/// Chain for rules beside Docker's, which accepts nothing else than its own containers'.
-const DOCKER_USER: &str = "DOCKER-USER";
 
 /// The first two lines make it replace existing rules in one transaction. What comes from the host was asked for. The
 /// host's own rules keep machines from the farm's network. The name server is that of all networks: each has so many
@@ -132,7 +130,7 @@ impl HostSide {
         Ok(Self {
             links: links.map(|link| link.name).filter(|name| name.starts_with(LINK_PREFIX)).collect(),
             routes: routes.into_iter().filter_map(to_link).collect(),
-            is_forwarding: is_forwarding().await,
+            is_forwarding: FORWARDING.is_allowed().await,
         })
     }
 
@@ -151,47 +149,11 @@ impl HostSide {
     }
 }
 
-/// Rules for packets from and to links, beside Docker's.
-const FORWARDING: [&[&str]; 2] = [
+/// Packets from links, and the answers to them.
+const FORWARDING: Forwarding = Forwarding([
     &["-i", "zb-+", "-j", "ACCEPT"],
     &["-o", "zb-+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
-];
-
-/// Whether Docker lets packets of links pass. Without its chain, there is no Docker that refuses them.
-async fn is_forwarding() -> bool {
-    if run(&IPTABLES, &["-w", "-n", "-L", DOCKER_USER]).await.is_err() {
-        return true;
-    }
-    for rule in FORWARDING {
-        if run(&IPTABLES, &[&["-w", "-C", DOCKER_USER][..], rule].concat()).await.is_err() {
-            return false;
-        }
-    }
-    true
-}
-
-async fn allow_forwarding() -> Result<()> {
-    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("can't let this host forward packets")?;
-    if is_forwarding().await {
-        return Ok(());
-    }
-    for rule in FORWARDING {
-        run(&IPTABLES, &[&["-w", "-I", DOCKER_USER][..], rule].concat()).await?;
-    }
-    Ok(())
-}
-
-/// Takes back the rules beside Docker's, unless a link is left.
-pub async fn forbid_forwarding() -> Result<()> {
-    if !HostSide::read().await?.links.is_empty() {
-        return Ok(());
-    }
-    for rule in FORWARDING {
-        // It may be missing, as may the chain.
-        while run(&IPTABLES, &[&["-w", "-D", DOCKER_USER][..], rule].concat()).await.is_ok() {}
-    }
-    Ok(())
-}
+]);
 
 /// Names of all namespaces that have one.
 ///
@@ -351,7 +313,7 @@ impl Namespace {
             run(&IP, &["netns", "add", &self.name]).await?;
         }
         self.set_rules().await?;
-        allow_forwarding().await?;
+        FORWARDING.allow().await?;
         let has_uplink = self.links().await?.iter().any(|link| link.name == UPLINK && link.is_up());
         if has_uplink && host.links.contains(link) && host.routes.values().any(|dev| dev == link) {
             return Ok(());
@@ -399,7 +361,10 @@ impl Namespace {
         delete_on_host(link).await?;
         run(&IP, &["netns", "delete", &self.name]).await?;
         ensure!(!self.exists(), "the network namespace {} is still there", self.name);
-        forbid_forwarding().await
+        if HostSide::read().await?.links.is_empty() {
+            FORWARDING.forbid().await;
+        }
+        Ok(())
     }
 }
 
