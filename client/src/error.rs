@@ -4,6 +4,7 @@
 //! Each message includes its cause, as subxt's do: one line is enough for a log.
 
 use crate::bill::BillError;
+use sp_core::crypto::SecretStringError;
 use std::time::Duration;
 use subxt_signer::{SecretUriError, sr25519};
 use tfgrid_primitives::{Refusal, ticket::TICKET_PREFIX};
@@ -121,6 +122,10 @@ pub enum KeyError {
         "this secret URI gives no key: {0}; a secret URI is a phrase, a 0x seed or a derivation such as //Alice"
     )]
     Secret(#[from] sr25519::Error),
+    #[error("this secret URI gives no ed25519 key: {0}; its derivations are hard ones such as //Alice")]
+    Ed25519(#[from] SecretStringError),
+    #[error("{0:?} isn't a signature scheme: use sr25519 or ed25519")]
+    Scheme(String),
     #[error(
         "a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it"
     )]

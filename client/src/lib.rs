@@ -23,6 +23,7 @@ pub mod machine;
 pub mod peer;
 pub mod report;
 pub mod sealing;
+pub mod stored_key;
 pub mod submit;
 pub mod units;
 
@@ -30,8 +31,9 @@ pub use bill::Bill;
 pub use client::{GridClient, Heads};
 pub use error::Error;
 pub use grid_at::{BootTicket, GridAt};
-pub use keys::{Keypair, is_development_key, parse_suri};
+pub use keys::{Keypair, Scheme, is_development_key, new_phrase, parse_suri};
 pub use machine::MachineKey;
+pub use stored_key::StoredKey;
 pub use submit::Included;
 pub use subxt::utils::AccountId32;
 pub use tfgrid_primitives as primitives;

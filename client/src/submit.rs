@@ -16,7 +16,6 @@ use subxt::{
     error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
     extrinsics::ExtrinsicEvents,
     transactions::{Payload, SubmittableTransaction, TransactionProgress, TransactionStatus},
-    utils::AccountId32,
 };
 use tfgrid_primitives::{Balance, TftPrice, units::TFT};
 
@@ -95,7 +94,7 @@ impl GridClient {
         signer: &Keypair,
     ) -> Result<(Signed, Balance), Error> {
         // The node's own count includes the transactions in its pool.
-        let account: AccountId32 = signer.public_key().to_account_id();
+        let account = signer.account();
         let nonce = in_time("an account's nonce", self.legacy.system_account_next_index(&account)).await?;
         let at = in_time("the finalized head", self.api.at_current_block()).await?;
         let at = GridAt(at);

@@ -9,10 +9,12 @@ mod contract;
 mod deployment;
 mod device;
 mod foreseen;
+mod keyring;
 mod output;
 mod peer;
 mod plan;
 mod sealing;
+mod secret;
 mod session;
 mod time;
 

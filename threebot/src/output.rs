@@ -4,7 +4,8 @@
 use crate::{
     contract::{Rejected, failure_value, merge},
     foreseen::Foreseen,
-    session::{DevelopmentKey, KeyFile, NoKey},
+    keyring::KeyFile,
+    session::{DevelopmentKey, NoKey},
 };
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use std::{
     io::{self, Write},
     process::ExitCode,
 };
-use tfgrid_client::{Error, peer::PeerError, primitives::text::is_control};
+use tfgrid_client::{Error, peer::PeerError, primitives::text::is_control, stored_key::StoredKeyError};
 
 /// The outcome of a command: the same facts as text and as JSON.
 pub struct Answer {
@@ -50,7 +51,8 @@ struct Code(u8, String);
 
 impl Code {
     fn of(error: &anyhow::Error) -> Self {
-        if error.is::<NoKey>() || error.is::<KeyFile>() || error.is::<DevelopmentKey>() {
+        let is_no_key = error.is::<NoKey>() || error.is::<KeyFile>() || error.is::<StoredKeyError>();
+        if is_no_key || error.is::<DevelopmentKey>() {
             return Self::usage();
         }
         if let Some(Foreseen { code, .. }) = error.downcast_ref() {

@@ -6,6 +6,7 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Command, Output},
 };
 
@@ -16,6 +17,8 @@ fn command(line: &str) -> Command {
     for name in VARIABLES {
         command.env_remove(name);
     }
+    // Not the keys of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.args(line.split(' '));
     command
 }
@@ -144,18 +147,110 @@ fn a_key_option_wins_over_the_environment() {
 }
 
 #[test]
-fn a_key_file_that_others_can_read_is_warned_of() {
+fn a_key_file_that_others_can_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     fs::write(&file, "//Bob\n").unwrap();
-    for (mode, warned) in [(0o644, true), (0o640, true), (0o600, false)] {
+    for (mode, refused) in [(0o644, true), (0o640, true), (0o600, false)] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        let mut command = command(&format!("ps --chain {}", nowhere()));
-        let output = command.arg("--key-file").arg(&file).output().unwrap();
-        let printed = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(printed.contains("warning: others can read the key file"), warned, "{mode:o}: {printed}");
-        assert_eq!(output.status.code(), Some(3));
+        let mut command = command(&format!("ps --json --chain {}", nowhere()));
+        let (exit, value) = refusal(command.arg("--key-file").arg(&file));
+        let error = value["error"].as_str().unwrap();
+        let advice = format!("others can read the key file {0}: `chmod 600 {0}`", file.display());
+        assert_eq!(
+            (exit, error.starts_with(&advice)),
+            (Some(if refused { 2 } else { 3 }), refused),
+            "{value}"
+        );
     }
+}
+
+/// A command with a configuration folder of its own and this passphrase.
+fn with_keys(folder: &Path, line: &str, passphrase: &str) -> Command {
+    let file = folder.join("passphrase");
+    fs::write(&file, passphrase).unwrap();
+    let mut command = command(&format!("{line} --json --passphrase-fd 0"));
+    command.env("XDG_CONFIG_HOME", folder).stdin(fs::File::open(file).unwrap());
+    command
+}
+
+#[test]
+fn a_stored_key_signs_for_its_account_and_stands_nowhere_in_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str, passphrase: &str| {
+        let output = with_keys(folder.path(), line, passphrase).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let made = run("key new main", "secret\n");
+    assert_eq!((&made["default"], &made["secret_uri"]), (&Value::Bool(true), &Value::Null));
+    run("key new other --scheme ed25519", "secret\n");
+    assert_eq!(run("key use other", "")["scheme"], "ed25519");
+    assert_eq!(run("key list", "")["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(run("key show main", "")["account"], made["account"]);
+    let shown = run("key show main --secret", "secret\n");
+    let phrase = shown["secret_uri"].as_str().unwrap();
+    assert_eq!(phrase.split(' ').count(), 12);
+    for entry in fs::read_dir(folder.path().join("threebot/keys")).unwrap() {
+        let content = fs::read(entry.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&content).contains(phrase));
+    }
+
+    let chain = nowhere();
+    let mut by_name = with_keys(folder.path(), &format!("ps --key main --chain {chain}"), "secret");
+    assert_eq!(refusal(&mut by_name).0, Some(3));
+    let mut by_default = with_keys(folder.path(), &format!("ps --chain {chain}"), "secret");
+    assert_eq!(refusal(&mut by_default).0, Some(3));
+    run("key remove main", "");
+    assert_eq!(run("key list", "")["keys"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_stored_key_is_told_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = with_keys(folder.path(), "key new main", "secret").output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    for (line, passphrase, why) in [
+        ("ps --key main", "Secret", "the passphrase is wrong"),
+        ("ps --key nobody", "secret", "you have no key named \"nobody\""),
+        ("key new main", "secret", "you have a key named \"main\" already"),
+        ("key new second", "", "the passphrase is empty"),
+        ("key show nobody", "", "you have no key named"),
+        ("key use nobody", "", "you have no key named"),
+        ("key remove nobody", "", "you have no key named"),
+        ("key new //Bob", "secret", "a key's name has 1 to 32 letters"),
+    ] {
+        let (exit, value) = refusal(&mut with_keys(folder.path(), line, passphrase));
+        let error = value["error"].as_str().unwrap();
+        assert_eq!((exit, error.contains(why)), (Some(2), true), "{line}: {error}");
+    }
+    let mut unasked = command("ps --json --key main");
+    let (exit, value) = refusal(unasked.env("XDG_CONFIG_HOME", folder.path()));
+    assert_eq!(exit, Some(2));
+    assert!(value["error"].as_str().unwrap().contains("--passphrase-fd"), "{value}");
+    let mut closed = command("ps --json --key main --passphrase-fd 99");
+    let (exit, value) = refusal(closed.env("XDG_CONFIG_HOME", folder.path()));
+    assert_eq!(exit, Some(2));
+    assert!(value["error"].as_str().unwrap().starts_with("can't read the passphrase"), "{value}");
+}
+
+#[test]
+fn an_imported_key_comes_from_stdin() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, passphrase) = (folder.path().join("key"), folder.path().join("passphrase"));
+    fs::write(&key, "//Alice\n").unwrap();
+    fs::write(&passphrase, "secret\n").unwrap();
+    let line = format!(
+        "exec '{}' key import alice --json --passphrase-fd 3 < '{}' 3< '{}'",
+        env!("CARGO_BIN_EXE_threebot"),
+        key.display(),
+        passphrase.display()
+    );
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", &line]).env("XDG_CONFIG_HOME", folder.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["account"], "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
 }
 
 #[test]

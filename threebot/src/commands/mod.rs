@@ -15,6 +15,7 @@ pub mod exec;
 pub mod farm;
 pub mod forward;
 pub mod funds;
+pub mod key;
 pub mod limits;
 pub mod logs;
 pub mod name;
@@ -45,6 +46,7 @@ use tfgrid_client::Included;
 pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
     let global = &global;
     match command {
+        Command::Key(command) => command.run(global),
         Command::Twin(command) => command.run(global).await,
         Command::Farm(command) => command.run(global).await,
         Command::Deposit(command) => command.run(global).await,

@@ -46,7 +46,7 @@ impl Twin {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
         match self {
-            Self::Create { device } => create(&session, &device.read_or_create(global.json)?).await,
+            Self::Create { device } => create(&session, &device.read_or_create()?).await,
             Self::Show => show(&session).await,
             Self::SealKey { recipient } => set_seal_key(&session, &recipient).await,
         }
