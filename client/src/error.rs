@@ -4,7 +4,7 @@
 //! Each message includes its cause, as subxt's do: one line is enough for a log.
 
 use crate::bill::BillError;
-use sp_core::crypto::SecretStringError;
+use sp_core::{H256, crypto::SecretStringError};
 use std::time::Duration;
 use subxt_signer::{SecretUriError, sr25519};
 use tfgrid_primitives::{Refusal, ticket::TICKET_PREFIX};
@@ -47,6 +47,16 @@ pub enum Error {
         what: String,
         /// Where on the way it failed.
         source: SubmitError,
+    },
+    /// A transaction was sent, and then the connection or the time ended.
+    #[error("what became of {what} isn't known: {source}; `threebot tx {hash:?}` finds out")]
+    Unknown {
+        /// The call, as in the message: `the price of TFT`.
+        what: String,
+        /// The transaction's hash.
+        hash: H256,
+        /// Why nothing more is known.
+        source: Box<Error>,
     },
     /// An answer didn't come in time.
     #[error("no answer to {what} within {}", humantime::format_duration(*.within))]
@@ -159,6 +169,15 @@ impl Error {
         }
     }
 
+    /// Whether a transaction that was sent may still come into a block, or be in one.
+    pub(crate) fn leaves_fate_open(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Read { .. } => true,
+            Self::NotTaken { source, .. } => !matches!(source, SubmitError::Node(_)),
+            _ => false,
+        }
+    }
+
     /// Whether another transaction of the same account had the nonce: this one will never be in a block.
     pub(crate) fn nonce_was_taken(&self) -> bool {
         /// The node's words over its two RPC interfaces, old and new.
@@ -200,6 +219,22 @@ mod tests {
         assert_eq!(Error::not_taken("a heartbeat", answer.into()).refusal(), Some(Refusal::TooSoon));
         assert_eq!(Error::not_taken("x", "Custom error: 200".into()).refusal(), None);
         assert_eq!(Error::not_taken("x", "pool is full".into()).refusal(), None);
+    }
+
+    #[test]
+    fn a_fate_is_known_once_the_chain_has_answered() {
+        let ended = || Error::NotTaken { what: "x".into(), source: SubmitError::ConnectionEnded };
+        assert!(ended().leaves_fate_open());
+        assert!(Error::TimedOut { what: "x".into(), within: Duration::ZERO }.leaves_fate_open());
+        assert!(!Error::not_taken("x", "pool is full".into()).leaves_fate_open());
+        assert!(!Error::not_taken("x", "Custom error: 11".into()).leaves_fate_open());
+        let hash = H256([0xab; 32]);
+        let unknown = Error::Unknown { what: "deposit".into(), hash, source: Box::new(ended()) }.to_string();
+        let command = format!("`threebot tx 0x{}` finds out", "ab".repeat(32));
+        assert!(
+            unknown.contains("what became of deposit isn't known") && unknown.ends_with(&command),
+            "{unknown}"
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod report;
 pub mod sealing;
 pub mod stored_key;
 pub mod submit;
+pub mod transactions;
 pub mod units;
 
 pub use bill::Bill;
@@ -37,6 +38,7 @@ pub use stored_key::StoredKey;
 pub use submit::Included;
 pub use subxt::utils::AccountId32;
 pub use tfgrid_primitives as primitives;
+pub use transactions::Transaction;
 
 /// subxt's settings for this chain: those of any Substrate chain.
 pub type Config = subxt::SubstrateConfig;

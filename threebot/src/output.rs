@@ -74,6 +74,7 @@ impl Code {
             Some(Error::Refused { refusal, .. }) => Self(4, format!("{refusal:?}")),
             Some(Error::Failed { pallet, name, .. }) => Self(4, format!("{pallet}.{name}")),
             Some(Error::NotTaken { .. }) => Self(4, "NotTaken".into()),
+            Some(Error::Unknown { .. }) => Self(1, "Unknown".into()),
             Some(Error::TimedOut { .. }) => Self(1, "TimedOut".into()),
             _ => Self(1, "Failed".into()),
         }
@@ -124,6 +125,9 @@ pub fn error_value(error: &anyhow::Error) -> Value {
     };
     if let Some(rejected) = error.downcast_ref::<Rejected>() {
         merge(&mut value, json!({ "failure": failure_value(&rejected.failure) }));
+    }
+    if let Some(Error::Unknown { hash, .. }) = error.downcast_ref() {
+        merge(&mut value, json!({ "transaction": format!("{hash:?}") }));
     }
     value
 }
@@ -214,6 +218,7 @@ mod tests {
     use crate::cli::Cli;
     use anyhow::Context;
     use clap::Parser;
+    use std::time::Duration;
     use tfgrid_client::{deployment::Rejection, primitives::FailureCode};
 
     fn usage_of(line: &str) -> Option<String> {
@@ -292,11 +297,15 @@ mod tests {
         };
         let connect =
             Error::Connect { url: "ws://x".into(), source: tfgrid_client::error::ConnectError::Scheme };
+        let ended = Error::TimedOut { what: "deposit".into(), within: Duration::ZERO };
+        let unknown =
+            Error::Unknown { what: "deposit".into(), hash: Default::default(), source: Box::new(ended) };
         for (error, exit, code) in [
             (anyhow::Error::new(NoKey), 2, "Usage"),
             (Err::<(), _>(DevelopmentKey).context("can't sign").unwrap_err(), 2, "Usage"),
             (connect.into(), 3, "NoChain"),
             (failed.into(), 4, "Billing.NoTwin"),
+            (unknown.into(), 1, "Unknown"),
             (Foreseen::new("Contracts.NameTaken", "it is taken").into(), 4, "Contracts.NameTaken"),
             (anyhow::anyhow!("no node has the id 7"), 1, "Failed"),
         ] {
