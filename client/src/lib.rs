@@ -34,6 +34,7 @@ pub use error::Error;
 pub use grid_at::{BootTicket, GridAt};
 pub use keys::{Keypair, Scheme, is_development_key, new_phrase, parse_suri};
 pub use machine::MachineKey;
+pub use sp_core::H256;
 pub use stored_key::StoredKey;
 pub use submit::Included;
 pub use subxt::utils::AccountId32;

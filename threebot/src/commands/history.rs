@@ -42,7 +42,9 @@ fn text(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Tra
     if found.is_empty() {
         lines.push(format!("no transactions of {account}"));
     }
-    lines.push(format!("searched: finalized blocks {oldest} to {newest}; the node keeps no more, or --blocks ended it"));
+    lines.push(format!(
+        "searched: finalized blocks {oldest} to {newest}; the node keeps no more, or --blocks ended it"
+    ));
     lines.join("\n")
 }
 
@@ -57,10 +59,7 @@ fn line(Transaction { hash, block, known, .. }: &Transaction) -> String {
     )
 }
 
-fn history_value(
-    account: &AccountId32,
-    Searched { found, newest, oldest }: &Searched<Transaction>,
-) -> Value {
+fn history_value(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Transaction>) -> Value {
     json!({
         "account": account.to_string(),
         "transactions": found.iter().map(value).collect::<Vec<_>>(),
@@ -80,12 +79,16 @@ mod tests {
         let found = vec![transaction(Err(failed())), transaction(Ok(()))];
         let searched = Searched { found, newest: 300, oldest: 45 };
         let text = text(&account, &searched);
-        let first = "2023-11-14 22:13:20 UTC  Billing.deposit: failed: Billing.NoTwin: No twin has this id.; fee";
+        let first =
+            "2023-11-14 22:13:20 UTC  Billing.deposit: failed: Billing.NoTwin: No twin has this id.; fee";
         assert!(text.starts_with(first), "{text}");
         assert!(text.contains("Billing.deposit: done; fee 0.0012345 TFT"), "{text}");
         assert!(text.contains("searched: finalized blocks 45 to 300"), "{text}");
         let value = history_value(&account, &searched);
-        assert_eq!((value["transactions"].as_array().unwrap().len(), &value["oldest_block"]), (2, &json!(45)));
+        assert_eq!(
+            (value["transactions"].as_array().unwrap().len(), &value["oldest_block"]),
+            (2, &json!(45))
+        );
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod exec;
 pub mod farm;
 pub mod forward;
 pub mod funds;
+pub mod history;
 pub mod key;
 pub mod limits;
 pub mod logs;
@@ -33,6 +34,7 @@ pub mod stop;
 pub mod top;
 pub mod traffic;
 pub mod twin;
+pub mod tx;
 pub mod update;
 pub mod withdraw;
 
@@ -66,6 +68,8 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Bot(command) => command.run(global).await,
         Command::Oracle(command) => command.run(global).await,
         Command::Collect(command) => command.run(global).await,
+        Command::History(command) => command.run(global).await,
+        Command::Tx(command) => command.run(global).await,
         Command::Show(command) => command.run(global).await,
         Command::Cancel(command) => command.run(global).await,
         Command::Cp(command) => command.run(global).await,

@@ -11,8 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
-    Transaction,
-    primitives::H256,
+    H256, Transaction,
     transactions::{Known, Searched},
     units::format_tft,
 };
@@ -86,7 +85,8 @@ pub fn outcome_text(outcome: &Result<(), tfgrid_client::Error>) -> String {
 
 pub fn value(transaction: &Transaction) -> Value {
     let Transaction { hash, block, block_hash, known } = transaction;
-    let failure = known.as_ref().filter(|known| known.outcome.is_err()).map(|known| outcome_text(&known.outcome));
+    let failure =
+        known.as_ref().filter(|known| known.outcome.is_err()).map(|known| outcome_text(&known.outcome));
     json!({
         "hash": format!("{hash:?}"),
         "block": block,
@@ -147,6 +147,9 @@ pub mod tests {
         for wrong in ["", "0x", &text[2..], &text[..64]] {
             assert!(parse_hash(wrong).is_err(), "{wrong}");
         }
-        assert!(not_found(H256([0xab; 32]), 3, 9).contains(&format!("{text} isn't in the finalized blocks 3 to 9")));
+        assert!(
+            not_found(H256([0xab; 32]), 3, 9)
+                .contains(&format!("{text} isn't in the finalized blocks 3 to 9"))
+        );
     }
 }
