@@ -4,9 +4,10 @@
 use crate::commands::{
     bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp, deploy::Deploy,
     deposit::Deposit, device::Device, events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds,
-    key::Key, limits::Limits, logs::Logs, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps,
-    refill::Refill, rent::Rent, restart::Restart, show::Show, start::Start, status::Status, stop::Stop,
-    top::Top, traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
+    history::History, key::Key, limits::Limits, logs::Logs, name::Name, node::Node, nodes::Nodes,
+    oracle::Oracle, ps::Ps, refill::Refill, rent::Rent, restart::Restart, show::Show, start::Start,
+    status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update,
+    withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -128,6 +129,8 @@ pub enum Command {
     #[command(subcommand)]
     Oracle(Oracle),
     Collect(Collect),
+    History(History),
+    Tx(Tx),
     Show(Show),
     Cancel(Cancel),
     /// Compute costs and rewards with the chain's arithmetic; needs neither key nor chain
