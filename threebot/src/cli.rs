@@ -2,12 +2,12 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp, deploy::Deploy,
-    deposit::Deposit, device::Device, events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds,
-    history::History, key::Key, limits::Limits, logs::Logs, name::Name, node::Node, nodes::Nodes,
-    oracle::Oracle, ps::Ps, refill::Refill, rent::Rent, restart::Restart, show::Show, start::Start,
-    status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update,
-    withdraw::Withdraw,
+    balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp,
+    deploy::Deploy, deposit::Deposit, device::Device, events::Events, exec::Exec, farm::Farm,
+    forward::Forward, funds::Funds, history::History, key::Key, limits::Limits, logs::Logs, name::Name,
+    node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill, rent::Rent, restart::Restart,
+    send::SendTft, show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic,
+    twin::Twin, tx::Tx, update::Update, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -91,6 +91,8 @@ pub enum Command {
     /// Offer capacity
     #[command(subcommand)]
     Farm(Farm),
+    Balance(Balance),
+    Send(SendTft),
     Deposit(Deposit),
     Withdraw(Withdraw),
     Deploy(Deploy),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands, one a file: arguments, what is done, answer.
 
+pub mod balance;
 pub mod bill;
 pub mod bot;
 pub mod calc;
@@ -27,6 +28,7 @@ pub mod ps;
 pub mod refill;
 pub mod rent;
 pub mod restart;
+pub mod send;
 pub mod show;
 pub mod start;
 pub mod status;
@@ -68,6 +70,8 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Bot(command) => command.run(global).await,
         Command::Oracle(command) => command.run(global).await,
         Command::Collect(command) => command.run(global).await,
+        Command::Balance(command) => command.run(global).await,
+        Command::Send(command) => command.run(global).await,
         Command::History(command) => command.run(global).await,
         Command::Tx(command) => command.run(global).await,
         Command::Show(command) => command.run(global).await,
