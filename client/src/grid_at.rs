@@ -833,7 +833,7 @@ impl GridAt {
         value.map(|v| Body::decode(&mut v.bytes()).map_err(Error::read(what))).transpose()
     }
 
-    async fn fetch<A: Address>(
+    pub(crate) async fn fetch<A: Address>(
         &self,
         what: &str,
         address: A,

@@ -17,6 +17,7 @@ pub mod collect;
 pub mod deployment;
 pub mod error;
 pub mod estimate;
+pub mod farmer;
 pub mod grid_at;
 pub mod keys;
 pub mod machine;

@@ -23,7 +23,7 @@ Examples, with TFGRID_KEY=//Bob in the environment:
   threebot key new main                    or a key of your own, encrypted
   threebot twin create                     your identity on the grid
   threebot deposit 10                      10 TFT of credit to run things on
-  threebot nodes --free cru=2,mru=2GiB     where there is room, and its price
+  threebot node find --cpu 2 --mem 2GiB    where there is room, and its price
   threebot deploy -f site.json --node 1    see the cost, reserve, deploy
   threebot update 1 -f site.json           run another version
   threebot ps                              what you run and what it costs
@@ -100,9 +100,11 @@ pub enum Command {
     Rent(Rent),
     Name(Name),
     Traffic(Traffic),
-    /// Look after a node of your farm
+    /// Find nodes; look after those of your farm
     #[command(subcommand)]
     Node(Node),
+    /// The same as `node find`
+    #[command(hide = true)]
     Nodes(Nodes),
     Ps(Ps),
     Status(Status),

@@ -9,6 +9,7 @@ mod contract;
 mod deployment;
 mod device;
 mod foreseen;
+mod interface;
 mod keyring;
 mod output;
 mod peer;

@@ -113,7 +113,7 @@ fn commands_that_act_need_a_key() {
 #[test]
 fn commands_that_only_read_need_no_key() {
     let chain = nowhere();
-    for line in ["nodes --all", "bill 1", "show 1", "funds --twin 1", "oracle show", "farm earnings 1"] {
+    for line in ["node find --all", "bill 1", "show 1", "funds --twin 1", "oracle show", "farm earnings 1"] {
         let (exit, value) = refusal(&mut command(&format!("{line} --json --chain {chain}")));
         assert_eq!((exit, value["code"].as_str()), (Some(3), Some("NoChain")), "{line}: {value}");
     }
@@ -258,7 +258,7 @@ fn a_connection_error_is_told_once() {
     for (chain, why) in
         [(nowhere(), "is the node running"), ("http://x".into(), "begins with ws:// or wss://")]
     {
-        let (exit, error) = error_of(&format!("nodes --json --chain {chain}"));
+        let (exit, error) = error_of(&format!("node find --json --chain {chain}"));
         assert_eq!(exit, Some(3), "{error}");
         assert_eq!(error.matches(why).count(), 1, "{error}");
         assert!(!error.contains("RPC error"), "{error}");
