@@ -2,12 +2,12 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp,
-    deploy::Deploy, deposit::Deposit, device::Device, events::Events, exec::Exec, farm::Farm,
-    forward::Forward, funds::Funds, history::History, key::Key, limits::Limits, logs::Logs, name::Name,
-    node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill, rent::Rent, restart::Restart,
-    send::SendTft, show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic,
-    twin::Twin, tx::Tx, update::Update, withdraw::Withdraw,
+    balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
+    completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, events::Events,
+    exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key, limits::Limits,
+    logs::Logs, man::Man, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, reference::Reference,
+    refill::Refill, rent::Rent, restart::Restart, send::SendTft, show::Show, start::Start, status::Status,
+    stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -140,6 +140,10 @@ pub enum Command {
     /// Compute costs and rewards with the chain's arithmetic; needs neither key nor chain
     #[command(subcommand)]
     Calc(Calc),
+    Completions(Completions),
+    Man(Man),
+    #[command(hide = true)]
+    Reference(Reference),
 }
 
 #[cfg(test)]

@@ -46,6 +46,16 @@ impl Answer {
     }
 }
 
+/// Prints what programs read, as it is.
+pub fn print_raw(text: &[u8]) -> anyhow::Result<Answer> {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("can't print the answer"))
+        }
+        _ => Ok(Answer::printed(ExitCode::SUCCESS)),
+    }
+}
+
 /// An exit code, and the code that scripts get in JSON.
 struct Code(u8, String);
 
@@ -148,7 +158,7 @@ fn usage_message(error: &clap::Error) -> Option<String> {
 }
 
 /// The most characters of a line that people read.
-pub const WIDTH: usize = 100;
+pub const WIDTH: usize = 80;
 /// The characters of a row's label.
 const LABEL: usize = 10;
 

@@ -10,7 +10,8 @@ use std::{
     process::{Command, Output},
 };
 
-const VARIABLES: [&str; 3] = ["TFGRID_CHAIN", "TFGRID_KEY", "TFGRID_KEY_FILE"];
+const VARIABLES: [&str; 6] =
+    ["TFGRID_CHAIN", "TFGRID_KEY", "TFGRID_KEY_FILE", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threebot"));
@@ -66,6 +67,20 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("name My_Shop --json", "isn't a name"),
         ("limits --rate all --json", "isn't an amount of USD"),
         ("--key //Bob --key-file x ps --json", "cannot be used with"),
+        ("send nobody 1 --json", "is neither an account"),
+        ("send 7 0 --json", "an amount above 0 is needed"),
+        ("tx 0xab --json", "isn't a transaction's hash"),
+        ("bill 7 --csv --html --json", "cannot be used with"),
+        ("bill 7 --to me --json", "not provided: --html"),
+        ("node find --isolation jail --json", "isn't an isolation"),
+        ("node find --mem 2 --json", "has no unit"),
+        ("node power 1 off --json", "invalid value 'off'"),
+        (
+            "node location 1 --country BE --city Gent --latitude x --longitude 1 --json",
+            "isn't a number of degrees",
+        ),
+        ("node public-config 1 --ipv4 1.2.3.4/24 --json", "not provided: --gateway"),
+        ("farm add-ip 1 --ipv4 1.2.3.4 --json", "isn't an address"),
     ] {
         let (code, error) = error_of(line);
         assert_eq!(code, Some(2), "{line}");
@@ -100,9 +115,50 @@ fn help_is_help_for_scripts_too() {
 }
 
 #[test]
+fn colours_are_left_out_where_they_are_not_wanted() {
+    for line in ["deposit --help", "deposit"] {
+        let printed = |variables: &[(&str, &str)]| {
+            let output = command(line).envs(variables.iter().copied()).output().unwrap();
+            [output.stdout, output.stderr].concat()
+        };
+        assert!(printed(&[("CLICOLOR_FORCE", "1")]).contains(&0x1b), "{line} has no colours at all");
+        assert!(!printed(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).contains(&0x1b), "{line}");
+        assert!(!printed(&[]).contains(&0x1b), "{line}");
+    }
+}
+
+#[test]
+fn completions_are_printed_as_they_are() {
+    let output = threebot("completions bash");
+    let script = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    assert!(script.contains("_threebot()") && script.contains("complete -F _threebot"), "{script}");
+    let (exit, error) = error_of("completions powershell --json");
+    assert_eq!(exit, Some(2));
+    assert!(error.contains("invalid value 'powershell'"), "{error}");
+}
+
+#[test]
 fn commands_that_act_need_a_key() {
-    let lines =
-        ["funds", "ps", "cancel 1", "limits", "oracle feed --file a", "collect --farm 1", "twin show"];
+    let lines = [
+        "funds",
+        "ps",
+        "cancel 1",
+        "limits",
+        "oracle feed --file a",
+        "collect --farm 1",
+        "twin show",
+        "balance",
+        "send 7 1",
+        "history",
+        "farm list",
+        "farm claim 1",
+        "node list",
+        "node power 1 up",
+        "node clear-clone 1",
+        "node withdraw-bond 1",
+        "bill",
+    ];
     for line in lines {
         let (exit, value) = refusal(&mut command(&format!("{line} --json")));
         assert_eq!((exit, value["code"].as_str()), (Some(2), Some("Usage")), "{line}");
@@ -113,7 +169,20 @@ fn commands_that_act_need_a_key() {
 #[test]
 fn commands_that_only_read_need_no_key() {
     let chain = nowhere();
-    for line in ["node find --all", "bill 1", "show 1", "funds --twin 1", "oracle show", "farm earnings 1"] {
+    for line in [
+        "node find --all",
+        "bill 1",
+        "show 1",
+        "funds --twin 1",
+        "oracle show",
+        "farm earnings 1",
+        "farm show 1",
+        "farm rewards 1",
+        "node show 1",
+        "twin show 7",
+        "history --account 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
+        "tx 0x0101010101010101010101010101010101010101010101010101010101010101",
+    ] {
         let (exit, value) = refusal(&mut command(&format!("{line} --json --chain {chain}")));
         assert_eq!((exit, value["code"].as_str()), (Some(3), Some("NoChain")), "{line}: {value}");
     }

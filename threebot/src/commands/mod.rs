@@ -7,6 +7,7 @@ pub mod bot;
 pub mod calc;
 pub mod cancel;
 pub mod collect;
+pub mod completions;
 pub mod cp;
 pub mod deploy;
 pub mod deposit;
@@ -20,11 +21,13 @@ pub mod history;
 pub mod key;
 pub mod limits;
 pub mod logs;
+pub mod man;
 pub mod name;
 pub mod node;
 pub mod nodes;
 pub mod oracle;
 pub mod ps;
+pub mod reference;
 pub mod refill;
 pub mod rent;
 pub mod restart;
@@ -90,6 +93,9 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Status(command) => command.run(global).await,
         Command::Top(command) => command.run(global).await,
         Command::Calc(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+        Command::Reference(command) => Ok(command.run()),
     }
 }
 
