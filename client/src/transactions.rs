@@ -99,7 +99,7 @@ impl GridClient {
                 .take(BLOCKS_AT_ONCE)
                 .map(|number| (number, tokio::spawn(read(self.clone(), number))))
                 .collect();
-            if reading.is_empty() || first_only && !searched.found.is_empty() {
+            if reading.is_empty() {
                 return Ok(searched);
             }
             for (number, task) in reading {
@@ -108,6 +108,9 @@ impl GridClient {
                 let Some(found) = task.await.map_err(interrupted)?? else { return Ok(searched) };
                 searched.oldest = number;
                 searched.found.extend(found);
+            }
+            if first_only && !searched.found.is_empty() {
+                return Ok(searched);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 use tfgrid_client::{StoredKey, stored_key::StoredKeyError};
 
@@ -189,7 +189,7 @@ impl Keyring {
     }
 
     #[cfg(test)]
-    fn at(folder: &Path) -> Self {
+    fn at(folder: &std::path::Path) -> Self {
         Self { folder: folder.join("keys") }
     }
 }
@@ -199,6 +199,7 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
     use clap::Parser;
+    use std::path::Path;
     use tfgrid_client::Scheme;
 
     /// The options of a command that gets this passphrase.
