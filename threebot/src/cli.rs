@@ -64,7 +64,7 @@ pub struct Global {
     /// Your key: the name of one of `threebot key`, or a secret URI, which is a phrase, a 0x seed, or //Name on a
     /// development chain. Others on this machine can see arguments: prefer a name, TFGRID_KEY or --key-file. An
     /// option wins over the environment, and that over the default key
-    #[arg(long, global = true, value_name = "NAME|URI")]
+    #[arg(long, visible_alias = "suri", global = true, value_name = "NAME|URI")]
     pub key: Option<String>,
     /// File with your secret key, readable by you alone, or TFGRID_KEY_FILE
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "key")]

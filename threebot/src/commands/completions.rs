@@ -13,7 +13,7 @@ use clap_complete::aot::{Bash, Fish, Zsh, generate};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot completions bash > ~/.local/share/bash-completion/completions/threebot
+  source <(threebot completions bash)
   threebot completions zsh > ~/.zfunc/_threebot
   threebot completions fish > ~/.config/fish/completions/threebot.fish")]
 pub struct Completions {
