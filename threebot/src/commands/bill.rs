@@ -17,11 +17,15 @@ use tfgrid_client::{
 Examples:
   threebot bill 7                                one contract
   threebot bill --csv > bill.csv                 all that you have open
+  threebot bill --month 2026-11                  a month of it
   threebot bill 7 8 --html --to 'Acme Ltd' > invoice.html")]
 pub struct Bill {
     /// The contracts' ids, open or closed lately [default: all that your twin has open]
     #[arg(value_parser = parse_id::<ContractId>)]
     contracts: Vec<ContractId>,
+    /// Only the months of 720 hours that begin in this calendar month, such as 2026-11
+    #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+    month: Option<String>,
     /// As comma-separated values, for spreadsheets
     #[arg(long, conflicts_with = "html")]
     csv: bool,
@@ -46,7 +50,11 @@ impl Bill {
         let at = session.grid.finalized().await?;
         let mut bills = Vec::new();
         for contract in contracts {
-            bills.push(at.bill(contract).await?.ok_or_else(|| contract::unknown(contract))?);
+            let bill = at.bill(contract).await?.ok_or_else(|| contract::unknown(contract))?;
+            bills.push(match &self.month {
+                Some(month) => of_month(bill, month),
+                None => bill,
+            });
         }
         let text = if self.csv {
             csv(&bills)
@@ -61,6 +69,27 @@ impl Bill {
         };
         Ok(Answer::new(if text.is_empty() { "no contracts".into() } else { text }, value))
     }
+}
+
+fn parse_month(text: &str) -> Result<String, String> {
+    let parsed = text.split_once('-').and_then(|(year, month)| {
+        let is_number = |part: &str, digits| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit());
+        let month: u8 = month.parse().ok().filter(|_| is_number(year, 4) && is_number(month, 2))?;
+        (1..=12).contains(&month).then(|| text.into())
+    });
+    parsed.ok_or_else(|| format!("{text:?} isn't a month: write it like 2026-11"))
+}
+
+/// The part of a bill whose months begin in a calendar month.
+fn of_month(bill: bill::Bill, month: &str) -> bill::Bill {
+    let is_in =
+        |line: &Line| matches!(line.when, When::MonthOf(_)) && first_day(&line.when).starts_with(month);
+    let lines: Vec<Line> = bill.lines.into_iter().filter(is_in).collect();
+    let total = lines.iter().fold(Total::default(), |sum, line| Total {
+        usd: sum.usd.saturating_add(line.amount.usd),
+        tft: sum.tft.saturating_add(line.amount.tft),
+    });
+    bill::Bill { lines, total, ..bill }
 }
 
 /// The sum of bills.
@@ -187,6 +216,18 @@ mod tests {
                 line(When::MonthOf(1_700_352_000), 5_000_000_000, 100_000_001),
             ],
             total: Total { usd: 15_000_000_000, tft: 300_000_001 },
+        }
+    }
+
+    #[test]
+    fn a_calendar_month_has_its_own_total() {
+        let november = of_month(bill(), "2023-11");
+        assert_eq!((november.lines.len(), november.total.tft), (1, 100_000_001));
+        let december = of_month(bill(), "2023-12");
+        assert_eq!((december.lines.len(), december.total.usd), (0, 0));
+        assert_eq!(parse_month("2023-11").as_deref(), Ok("2023-11"));
+        for wrong in ["", "2023", "2023-13", "2023-0", "2023-00", "23-11", "+023-11", "2023-1"] {
+            assert!(parse_month(wrong).is_err(), "{wrong}");
         }
     }
 
