@@ -132,6 +132,15 @@ pub struct NodePower {
     pub contracts: u32,
 }
 
+/// What an account has, in 1e-7 TFT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountBalance {
+    /// Free: for calls, deposits and transfers.
+    pub free: Balance,
+    /// On hold for deposits and bonds.
+    pub held: Balance,
+}
+
 /// A boot ticket on the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BootTicket {
@@ -771,8 +780,15 @@ impl GridAt {
 
     /// An account's free balance in 1e-7 TFT.
     pub async fn free_balance(&self, account: &AccountId32) -> Result<u128, Error> {
+        Ok(self.balance(account).await?.free)
+    }
+
+    /// What an account has.
+    pub async fn balance(&self, account: &AccountId32) -> Result<AccountBalance, Error> {
         let record = self.fetch("an account", api::storage().system().account(), (*account,)).await?;
-        Ok(record.map_or(0, |account| account.data.free))
+        let data = record.map(|account| (account.data.free, account.data.reserved));
+        let (free, held) = data.unwrap_or_default();
+        Ok(AccountBalance { free, held })
     }
 
     /// The least free balance of an account, in 1e-7 TFT.
@@ -861,7 +877,7 @@ impl GridAt {
         value.map(|v| Body::decode(&mut v.bytes()).map_err(Error::read(what))).transpose()
     }
 
-    async fn fetch<A: Address>(
+    pub(crate) async fn fetch<A: Address>(
         &self,
         what: &str,
         address: A,

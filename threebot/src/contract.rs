@@ -605,7 +605,7 @@ pub mod tests {
     #[test]
     fn what_a_contract_shows_fits_a_terminal() {
         let text = ["long words of a node "; 6].concat();
-        let path = format!("/workloads/{}", "9".repeat(60));
+        let path = format!("/workloads/{}", "9".repeat(50));
         let failure = Rejection::new(FailureCode::WorkloadRefused, &path, &text).failure(3);
         let body = json!({ "workloads": vec![json!({ "name": "web", "type": "zmachine" }); 20] }).to_string();
         let open = OpenContract {

@@ -70,7 +70,7 @@ impl Purse {
 pub async fn online_node(at: &GridAt, node: NodeId) -> Result<NodeOffer> {
     let offer = at.node_offer(node).await?.with_context(|| format!("no node has the id {node}"))?;
     if !offer.online {
-        let text = format!("node {node} is offline; `threebot nodes` lists nodes that are online");
+        let text = format!("node {node} is offline; `threebot node find` lists nodes that are online");
         bail!(Foreseen::new("Contracts.NodeOffline", text));
     }
     Ok(offer)
@@ -112,7 +112,7 @@ pub fn ensure_room(node: NodeId, asked: &Resources, free: &Resources) -> Result<
         None => Ok(()),
         Some(lacking) => bail!(Foreseen::new(
             "Nodes.NotEnoughCapacity",
-            format!("node {node} has too little free: {lacking}; `threebot nodes --free …` finds another")
+            format!("node {node} has too little free: {lacking}; `threebot node find` finds another")
         )),
     }
 }
@@ -123,11 +123,12 @@ pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> 
     if (public_ips > 0 || workloads.contains(Features::PUBLIC_IPS))
         && !features.contains(Features::PUBLIC_IPS)
     {
-        let text = format!("node {node} serves no public addresses; `threebot nodes --json` says which do");
+        let text =
+            format!("node {node} serves no public addresses; `threebot node find --json` says which do");
         bail!(Foreseen::new("Contracts.PublicIpsNotServed", text));
     }
     if let Some(kind) = Features(workloads.0 & !features.0).names().next() {
-        bail!("node {node} runs no workloads of type {kind}; `threebot nodes --json` says which do");
+        bail!("node {node} runs no workloads of type {kind}; `threebot node find --json` says which do");
     }
     Ok(())
 }
@@ -157,7 +158,7 @@ pub async fn ensure_place(at: &GridAt, twin: TwinId, offer: Option<&NodeOffer>) 
     let advice = "`threebot cancel` one first";
     ensure_fewer(count, most, "Contracts.TooManyContracts", &format!("twin {twin}"), advice)?;
     if let Some(NodeOffer { node, contracts, .. }) = offer {
-        let (most, advice) = (at.max_contracts_of_node()?, "`threebot nodes` lists others");
+        let (most, advice) = (at.max_contracts_of_node()?, "`threebot node find` lists others");
         ensure_fewer(*contracts, most, "Nodes.TooManyContracts", &format!("node {node}"), advice)?;
     }
     Ok(())

@@ -9,10 +9,13 @@ mod contract;
 mod deployment;
 mod device;
 mod foreseen;
+mod interface;
+mod keyring;
 mod output;
 mod peer;
 mod plan;
 mod sealing;
+mod secret;
 mod session;
 mod time;
 

@@ -79,8 +79,8 @@ impl PreparedBody {
 }
 
 /// The secret key in a file as `age-keygen` writes it: the first line that is no comment.
-pub fn read_identity(file: &Path, json: bool) -> Result<SealKey> {
-    let text = read_key_file(file, json)?;
+pub fn read_identity(file: &Path) -> Result<SealKey> {
+    let text = read_key_file(file)?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     line.unwrap_or_default().parse().with_context(|| format!("{} has no secret key", file.display()))
 }
@@ -109,7 +109,7 @@ fn sealed_note(node: NodeId, keys: &SealKeys, named: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
     fn a_note_says_who_can_read_the_body() {
@@ -133,11 +133,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.txt");
         let secret = "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG";
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, format!("# created: today\n# public key: age1\n\n{secret}\n")).unwrap();
-        let recipient = read_identity(&file, true).unwrap().recipient().to_string();
+        let recipient = read_identity(&file).unwrap().recipient().to_string();
         assert_eq!(recipient, "age13aqvttdk3ujkyjh9kg2w5an6dmy5mq5a84a4uxk3hfhnugfc9p0sy5p2wh");
         fs::write(&file, secret.to_lowercase().replace("q", "b")).unwrap();
-        let error = format!("{:#}", read_identity(&file, true).unwrap_err());
+        let error = format!("{:#}", read_identity(&file).unwrap_err());
         assert!(error.contains("has no secret key") && !error.contains("bbb"), "{error}");
     }
 }

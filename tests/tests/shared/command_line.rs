@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::{fs, path::PathBuf, process::Command, thread};
-use tfgrid_tests::{GREETING, Grid, Person, binary, free_port, page_deployment, page_of, text};
+use tfgrid_tests::{GREETING, Grid, Person, answer, binary, free_port, page_deployment, page_of, text};
 
 const IMAGE_OF_THE_HELP: &str = "docker.io/library/nginx:1.27";
 
@@ -48,6 +48,60 @@ pub fn people_deploy_list_and_cancel(grid: &mut Grid) -> Result<()> {
     ensure_refusals_say_why(grid)?;
     ensure_the_example_of_the_help_runs(grid)?;
     ensure_the_subxt_example_runs(grid, &file)
+}
+
+pub fn a_stored_key_signs_and_its_calls_are_found(grid: &mut Grid) -> Result<()> {
+    let folder = grid.run().subfolder("keys")?;
+    let passphrase = folder.join("passphrase");
+    fs::write(&passphrase, "secret\n")?;
+    let owner = Person::new("own", &grid.chain.url(), &folder);
+    let run = |args: &[&str]| {
+        let mut command = owner.command()?;
+        command.args(["--json", "--passphrase-fd", "0"]).args(args);
+        answer(command.env("XDG_CONFIG_HOME", &folder).stdin(fs::File::open(&passphrase)?))
+    };
+
+    let key = run(&["key", "new", "own", "--scheme", "ed25519"])?;
+    let account = text(&key["account"])?;
+    let sent = grid.user.threebot(&["send", account, "5"])?;
+    ensure!(sent["to"] == account && sent["amount_tft_1e7"] == "50000000", "{sent}");
+    ensure!(run(&["balance"])?["free_tft_1e7"] == "50000000", "{account} has something else");
+    let twin = run(&["twin", "create"])?;
+    ensure!(run(&["twin", "find", account])?["twin"] == twin["twin"], "{twin}");
+
+    let history = run(&["history"])?;
+    let last = &history["transactions"][0];
+    ensure!(last["call"] == "Twins.create" && last["done"] == true && last["signer"] == account, "{history}");
+    let found = run(&["tx", text(&last["hash"])?])?;
+    ensure!(found == *last, "{found}, but {last}");
+    let nothing = format!("0x{}", "00".repeat(32));
+    ensure_refused(&grid.user, &["tx", &nothing, "--blocks", "5"], "isn't in the finalized blocks")
+}
+
+pub fn farmers_see_and_set_all_of_their_own(grid: &mut Grid) -> Result<()> {
+    let (user, farmer, node) = (&grid.user, &grid.farmer, grid.node.to_string());
+    let set = |args: &[&str]| farmer.threebot(&[&["node", args[0], &node][..], &args[1..]].concat());
+    let farm = farmer.threebot(&["node", "show", &node])?["farm"].to_string();
+
+    let address = ["--ipv4", "185.69.166.10/24", "--gateway", "185.69.166.1"];
+    let added = farmer.threebot(&[&["farm", "add-ip", &farm][..], &address].concat())?;
+    let ips = &user.threebot(&["farm", "show", &farm])?["ips"];
+    let is_free = |ip: &Value| ip["ip"] == added["ip"] && ip["state"] == "free";
+    ensure!(ips.as_array().is_some_and(|ips| ips.iter().any(is_free)), "{ips}");
+    farmer.threebot(&["farm", "remove-ip", &added["ip"].to_string()])?;
+
+    set(&["location", "--country", "BE", "--city", "Gent", "--latitude", "51.05", "--longitude", "3.72"])?;
+    set(&[&["public-config", "--domain", "gent1.example.org"][..], &address].concat())?;
+    let shown = user.threebot(&["node", "show", &node])?;
+    ensure!(shown["domain"] == "gent1.example.org" && shown["location"]["country"] == "BE", "{shown}");
+    let found = user.threebot(&["node", "find", "--gateway", "--country", "BE", "--cpu", "1"])?;
+    ensure!(found["nodes"][0]["node"].to_string() == node, "{found}");
+    set(&["public-config", "--remove"])?;
+    let found = user.threebot(&["node", "find", "--gateway"])?;
+    ensure!(found["nodes"] == json!([]) && found["excluded"]["--gateway"] == found["searched"], "{found}");
+
+    ensure!(farmer.threebot(&["farm", "claim", &farm])?["total_tft_1e7"] == "0", "nothing has matured yet");
+    ensure_refused(user, &["node", "public-config", &node, "--remove"], "belongs to twin")
 }
 
 fn ensure_refused(person: &Person, args: &[&str], why: &str) -> Result<()> {

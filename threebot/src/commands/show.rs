@@ -20,7 +20,7 @@ pub struct Show {
 
 impl Show {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let key = self.identity.map(|file| read_identity(&file, global.json)).transpose()?;
+        let key = self.identity.map(|file| read_identity(&file)).transpose()?;
         contract::answer(&Session::anonymous(global).await?, self.contract, key.as_ref()).await
     }
 }
