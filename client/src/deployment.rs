@@ -18,6 +18,7 @@ pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
 pub use rejection::Rejection;
+pub use rules::is_workload_name;
 pub use secrets::{OpenSecrets, Secrets, Text};
 
 use codec::Encode;

@@ -7,12 +7,13 @@ use super::{
 };
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, future::ready, stream, stream::BoxStream};
+use ipnet::Ipv4Net;
 use sp_core::H256;
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
-use tfgrid_client::{Error, GridAt, GridClient, MachineKey, grid_at::NodePower};
+use tfgrid_client::{Error, GridAt, GridClient, MachineKey, grid_at::NodePower, peer::NodeAddress};
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, TwinId,
     report::{
@@ -154,6 +155,23 @@ impl Chain for RpcChain {
 
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError> {
         Ok(self.at(at)?.twin(twin).await?.map(|twin| twin.peer_keys.0).unwrap_or_default())
+    }
+
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        at: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError> {
+        Ok(self.at(at)?.network_members(twin, network).await?)
+    }
+
+    async fn node_of_contract(&self, contract: ContractId, at: &Head) -> Result<Option<NodeId>, ChainError> {
+        Ok(self.at(at)?.node_of_contract(contract).await?)
+    }
+
+    async fn node_address(&self, node: NodeId, at: &Head) -> Result<Option<NodeAddress>, ChainError> {
+        Ok(self.at(at)?.peer(node).await?)
     }
 
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError> {

@@ -15,10 +15,11 @@ pub use outbox::{Outbox, OutboxInputs};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
-use tfgrid_client::grid_at::NodePower;
+use tfgrid_client::{grid_at::NodePower, peer::NodeAddress};
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, Resources, TwinId, UsageItem,
     report::{DetailsPayload, Failure},
@@ -273,6 +274,20 @@ pub trait Chain: Send + Sync {
 
     /// The peer keys of a twin; none for an unknown one.
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError>;
+
+    /// The contracts that take part in a twin's private network, with their ranges.
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        at: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError>;
+
+    /// The node of an open node contract.
+    async fn node_of_contract(&self, contract: ContractId, at: &Head) -> Result<Option<NodeId>, ChainError>;
+
+    /// A node's peer endpoint; `None` for an unknown node.
+    async fn node_address(&self, node: NodeId, at: &Head) -> Result<Option<NodeAddress>, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;
