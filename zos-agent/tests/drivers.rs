@@ -9,6 +9,8 @@ mod hostile;
 mod images;
 #[path = "drivers/kills.rs"]
 mod kills;
+#[path = "drivers/links.rs"]
+mod links;
 #[path = "drivers/networks.rs"]
 mod networks;
 #[path = "drivers/peer.rs"]
