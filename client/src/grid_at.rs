@@ -444,8 +444,8 @@ impl GridAt {
     ) -> Result<Vec<(ContractId, Ipv4Net)>, Error> {
         let what = "the members of a network";
         let name = bounded_collections::bounded_vec::BoundedVec(network.as_bytes().to_vec());
-        let members = api::storage().contracts().network_members();
-        let mut entries = in_time(what, self.0.storage().iter(members, (twin, name))).await?;
+        let (storage, members) = (self.0.storage(), api::storage().contracts().network_members());
+        let mut entries = in_time(what, storage.iter(members, (twin, name))).await?;
         let mut found = Vec::new();
         while let Some(entry) = entries.next().await {
             let entry = entry.map_err(Error::read(what))?;

@@ -5,7 +5,7 @@ use crate::{
     chain::{Chain, ChainError, Snapshot},
     drivers::NetworkId,
 };
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use ipnet::Ipv4Net;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,10 +59,14 @@ impl MemberReader {
         let specs = targets.filter_map(|target| target.workloads()).flat_map(|workloads| &workloads.networks);
         let networks: BTreeSet<NetworkId> = specs.map(|spec| spec.id.clone()).collect();
         let (chain, head) = (&self.chain, &snapshot.head);
-        let reads = networks.into_iter().map(|id| async move {
-            let contracts = chain.network_members(id.twin, &id.name, head).await;
-            (id, contracts)
-        });
+        let read = |id: NetworkId| {
+            let read = async move {
+                let contracts = chain.network_members(id.twin, &id.name, head).await;
+                (id, contracts)
+            };
+            read.boxed()
+        };
+        let reads: Vec<_> = networks.into_iter().map(read).collect();
         let read: Vec<_> = stream::iter(reads).buffer_unordered(MAX_READS).collect().await;
         let mut members = Members::new();
         let mut seen = BTreeSet::new();

@@ -253,8 +253,9 @@ impl Links {
                 self.refused.remove(&(*from, id.clone()));
                 if is_new {
                     self.is_unwritten = true;
-                    let tended = self.tended.entry(id).or_default();
-                    (tended.next, tended.checked) = (None, None);
+                    if let Some(tended) = self.tended.get_mut(&id) {
+                        (tended.next, tended.checked) = (None, None);
+                    }
                 }
             }
             // It may know a newer head.

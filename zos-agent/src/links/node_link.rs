@@ -34,6 +34,8 @@ const DIAL_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Durat
 const DIALS_SECOND_AFTER: Duration = Duration::from_secs(3);
 /// Age of a connection after which earlier failures are forgotten.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
+/// The other node dials only without a connection: one of this age is lost there.
+const LOST_FROM: Duration = Duration::from_secs(5);
 /// A reader that takes nothing for so long is left.
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 /// Networks that a node may say something of on one connection.
@@ -209,6 +211,7 @@ impl Running {
                 relays: self.relays.clone(),
                 heard: self.heard.clone(),
             };
+            let (begun, is_theirs) = (Instant::now(), connection.side() == Side::Server);
             let mut talking = pin!(talk.run());
             let better = loop {
                 tokio::select! {
@@ -216,12 +219,14 @@ impl Running {
                         debug!(node = hex::encode(self.key), "the connection with another node ends: {why:#}");
                         break None;
                     }
-                    incoming = self.incoming.recv() => match incoming {
+                    incoming = self.incoming.recv() => {
+                        let Some(other) = incoming else { break None };
                         // Of two, both nodes keep the one that the node with the lower key has made.
-                        Some(other) if self.key < self.own || connection.side() == Side::Server => break Some(other),
-                        Some(other) => other.close(TOO_MANY.into(), b""),
-                        None => break None,
-                    },
+                        if self.key < self.own || is_theirs || begun.elapsed() > LOST_FROM {
+                            break Some(other);
+                        }
+                        other.close(TOO_MANY.into(), b"");
+                    }
                 }
             };
             connection.close(0u32.into(), b"");

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 const TRY_FOR: Duration = Duration::from_secs(7);
 /// A direct way on which nothing has come for so long is left.
 const SILENT_FOR: Duration = Duration::from_millis(2 * KEEPALIVE.as_millis() as u64 + 2_000);
+/// Limit for something to come on a way that is there already.
+const ADOPT_WITHIN: Duration = Duration::from_millis(KEEPALIVE.as_millis() as u64 + 1_000);
 /// From one round of tries to the next.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -29,7 +31,7 @@ pub struct Way {
     state: State,
     /// When something last changed: the state, or in a direct one the bytes received.
     since: Instant,
-    received: u64,
+    received: Option<u64>,
     /// Addresses that were tried in this round.
     tried: usize,
     next_round: Instant,
@@ -38,7 +40,7 @@ pub struct Way {
 impl Way {
     /// Begins over the connection.
     pub fn new(now: Instant) -> Self {
-        Self { state: State::Relayed, since: now, received: 0, tried: 0, next_round: now }
+        Self { state: State::Relayed, since: now, received: None, tried: 0, next_round: now }
     }
 
     /// Whether the other node answers directly.
@@ -56,13 +58,16 @@ impl Way {
         direct: &[SocketAddr],
         now: Instant,
     ) -> Option<SocketAddr> {
-        let comes = seen.received != self.received;
-        self.received = seen.received;
+        let comes = self.received.is_some_and(|before| before != seen.received);
+        self.received = Some(seen.received);
         let is_at_relay = seen.endpoint == Some(relay);
         match self.state {
             State::Relayed if !is_at_relay && comes => self.enter(State::Direct, now),
+            // A direct way that was found before the agent's start stays if it is one.
+            State::Relayed if !is_at_relay && seen.endpoint.is_some() && now - self.since < ADOPT_WITHIN => {}
             State::Relayed if !is_at_relay => return Some(relay),
-            State::Relayed => return self.try_direct(direct, now),
+            State::Relayed if seen.received > 0 => return self.try_direct(direct, now),
+            State::Relayed => {}
             State::Trying if !is_at_relay && comes => self.enter(State::Direct, now),
             State::Trying if now - self.since >= TRY_FOR || is_at_relay => {
                 self.enter(State::Relayed, now);
@@ -82,7 +87,7 @@ impl Way {
 
     /// The next direct address, once something has come over the connection.
     fn try_direct(&mut self, direct: &[SocketAddr], now: Instant) -> Option<SocketAddr> {
-        if now < self.next_round || self.received == 0 {
+        if now < self.next_round {
             return None;
         }
         let Some(address) = direct.get(self.tried) else {
@@ -142,10 +147,25 @@ mod tests {
         let now = Instant::now();
         let mut way = Way::new(now);
         let [first, _] = direct();
+        assert_eq!(way.next(&seen(first, 60), RELAY, &direct(), now), None);
         assert_eq!(way.next(&seen(first, 92), RELAY, &direct(), now), None);
         assert!(way.is_direct(), "the other node was heard directly");
         assert_eq!(way.next(&seen(RELAY, 124), RELAY, &direct(), now), Some(RELAY));
         assert!(!way.is_direct(), "the other node sends over the connection again");
+    }
+
+    #[test]
+    fn a_way_of_an_earlier_agent_on_which_nothing_comes_is_left() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut way = Way::new(start);
+        let [first, _] = direct();
+        for seconds in [0, 3, 5] {
+            assert_eq!(way.next(&seen(first, 92), RELAY, &direct(), at(seconds)), None);
+        }
+        assert_eq!(way.next(&seen(first, 92), RELAY, &direct(), at(6)), Some(RELAY));
+        let mut way = Way::new(start);
+        assert_eq!(way.next(&TunnelPeer::default(), RELAY, &direct(), start), Some(RELAY));
     }
 
     #[test]

@@ -44,7 +44,7 @@ use std::{
 use table::{NamedMachine, NamedNetwork, Table};
 use tfgrid_primitives::{ContractId, FailureCode, PublicKey};
 use tokio::sync::{Mutex, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Bytes that a packet grows by when it goes to another node: WireGuard over IPv6.
 const LINK_OVERHEAD: u32 = 80;
@@ -110,10 +110,10 @@ impl PrivateNetworks {
         let mut written = self.written.lock().await;
         if let Some(table) = &*written {
             let mut table = table.clone();
+            let told = names.iter().map(|(id, names)| (namespace_name(&self.node, id), names));
+            let told: BTreeMap<_, _> = told.collect();
             for network in &mut table.networks {
-                let is_it = |id: &&NetworkId| namespace_name(&self.node, id) == network.namespace;
-                let told = names.keys().find(is_it).and_then(|id| names.get(id));
-                network.elsewhere = told.cloned().unwrap_or_default();
+                network.elsewhere = told.get(&network.namespace).copied().cloned().unwrap_or_default();
             }
             self.write(&mut written, table)?;
         }
@@ -194,7 +194,13 @@ impl PrivateNetworks {
         let told = self.elsewhere.lock().await;
         let before = match &*told {
             Some(_) => None,
-            None if self.names.exists() => Store::open(&self.names)?.read::<Table>(table::FILE)?,
+            None if self.names.exists() => {
+                let read = Store::open(&self.names)?.read::<Table>(table::FILE);
+                read.unwrap_or_else(|why| {
+                    warn!("names of machines on other nodes are forgotten: {why:#}");
+                    None
+                })
+            }
             None => None,
         };
         let elsewhere = |part: &Part| match (&*told, &before) {

@@ -82,8 +82,8 @@ pub struct TunnelSpec {
 pub struct Tunnel {
     /// UDP port on the host.
     pub port: u16,
-    /// Its secret key.
-    secret: Option<[u8; 32]>,
+    /// Its public key.
+    key: Option<WireGuardKey>,
     /// The other nodes.
     pub peers: BTreeMap<WireGuardKey, TunnelPeer>,
 }
@@ -105,7 +105,7 @@ impl TunnelSpec {
             let wanted = self.peers.get(key).is_some_and(|(ranges, _)| *ranges == there.ranges);
             wanted && there.keepalive && there.endpoint.is_some()
         };
-        tunnel.secret == Some(self.secret)
+        tunnel.key == Some(public_key(&self.secret))
             && PORTS.contains(&tunnel.port)
             && tunnel.peers.len() == self.peers.len()
             && tunnel.peers.iter().all(|(key, there)| is_met(key, there))
@@ -138,7 +138,7 @@ impl Tunnel {
     fn parse(dump: &str) -> Option<Self> {
         let mut lines = dump.lines();
         let mut own = lines.next()?.split('\t');
-        let (secret, port) = (key_from_text(own.next()?), own.nth(1)?.parse().ok()?);
+        let (key, port) = (key_from_text(own.nth(1)?), own.next()?.parse().ok()?);
         let peer = |line: &str| {
             let fields: Vec<&str> = line.split('\t').collect();
             let [key, _, endpoint, ranges, _, received, _, keepalive] = fields[..] else { return None };
@@ -150,7 +150,7 @@ impl Tunnel {
             };
             Some((key_from_text(key)?, peer))
         };
-        Some(Self { port, secret, peers: lines.map(peer).collect::<Option<_>>()? })
+        Some(Self { port, key, peers: lines.map(peer).collect::<Option<_>>()? })
     }
 }
 
@@ -331,7 +331,8 @@ IGad4PLfLSTBoI+H+BoTa7MTvjaiIV4OZKCCpAJrymM=\t(none)\t[2001:db8::1]:7777\t10.4.0
     fn spec(tunnel: &Tunnel) -> TunnelSpec {
         let begin = SocketAddr::from(([127, 0, 0, 1], 9));
         let peers = tunnel.peers.iter().map(|(key, peer)| (*key, (peer.ranges.clone(), begin)));
-        TunnelSpec { secret: tunnel.secret.unwrap(), peers: peers.collect() }
+        let secret = key_from_text("WIIkQwDyoaH+/cgdl3Neqhi6+OIbc6ZPfXU9HrsGfGM=").unwrap();
+        TunnelSpec { secret, peers: peers.collect() }
     }
 
     #[test]
