@@ -316,13 +316,12 @@ impl Links {
         }
         let others = self.others(id);
         self.let_go(id, tended, &others);
-        for other in &others {
-            if !tended.ways.contains_key(&other.node) {
-                let link = self.nodes.get(&other.node).context("a member has no link")?;
-                let relay = Arc::new(Relay::open(id, link.connection()).await?);
-                link.carry(tag(id), Some(relay.clone()));
-                tended.ways.insert(other.node, (Way::new(now), relay));
-            }
+        let is_new = |other: &&Other| !tended.ways.contains_key(&other.node);
+        for other in others.iter().filter(is_new).collect::<Vec<_>>() {
+            let link = self.nodes.get(&other.node).context("a member has no link")?;
+            let relay = Arc::new(Relay::open(id, link.connection()).await?);
+            link.carry(tag(id), Some(relay.clone()));
+            tended.ways.insert(other.node, (Way::new(now), relay));
         }
         let begin = |other: &Other| tended.ways.get(&other.node).map(|(_, relay)| relay.address());
         let peer = |other: &Other| Some((other.key, (other.ranges.clone(), begin(other)?)));

@@ -286,13 +286,12 @@ impl Tunnels {
     }
 
     async fn keep(&self, name: &str) {
-        let mut kept = self.kept.lock().await;
-        if !kept.contains_key(name) {
+        self.kept.lock().await.entry(name.to_owned()).or_insert_with(|| {
             let (daemon, log) = (daemon(name), self.log.clone());
             let mut keeper = JoinSet::new();
             keeper.spawn(async move { daemon.keep(&log, || future::ready(Ok(()))).await });
-            kept.insert(name.to_owned(), keeper);
-        }
+            keeper
+        });
     }
 }
 
