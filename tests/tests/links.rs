@@ -121,6 +121,7 @@ fn kill_wireguard(agent: &Agent) -> Result<()> {
     let log = agent.log();
     let node =
         log.split_once("key=\"").and_then(|(_, after)| after.get(..8)).context("the agent has no key")?;
+    let mut tunnels = 0;
     for namespace in fs::read_dir("/run/netns")?.flatten() {
         let name = namespace.file_name().to_string_lossy().into_owned();
         if !name.starts_with(&format!("zos-{node}-")) {
@@ -128,12 +129,13 @@ fn kill_wireguard(agent: &Agent) -> Result<()> {
         }
         let links = Command::new("ip").args(["-n", &name, "-br", "link"]).output()?;
         let links = String::from_utf8(links.stdout)?;
-        let tunnel = links.split_whitespace().find(|word| word.starts_with("zw-"));
-        let tunnel = tunnel.with_context(|| format!("{name} has no tunnel: {links}"))?;
+        let Some(tunnel) = links.split_whitespace().find(|word| word.starts_with("zw-")) else { continue };
         let pattern = format!("wireguard-go -f {tunnel}$");
         let killed = Command::new("pkill").args(["-9", "--full", &pattern]).status()?;
         ensure!(killed.success() || fs::exists("/sys/module/wireguard")?, "{tunnel} has no process");
+        tunnels += 1;
     }
+    ensure!(tunnels == 1, "the node has {tunnels} tunnels");
     Ok(())
 }
 

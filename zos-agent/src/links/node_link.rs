@@ -40,6 +40,8 @@ const LOST_FROM: Duration = Duration::from_secs(5);
 const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 /// Networks that a node may say something of on one connection.
 const MAX_NETWORKS: usize = 4_096;
+/// Least time from one part that a node says to the next: what one node takes of this one's time.
+const PART_EVERY: Duration = Duration::from_millis(10);
 /// Connections that wait to be looked at.
 const INCOMING_KEPT: usize = 4;
 
@@ -309,6 +311,7 @@ impl Talk {
                 again.send(part.id()).await?;
             }
             self.heard.send((self.from, part)).await?;
+            sleep(PART_EVERY).await;
         }
         Ok(())
     }
