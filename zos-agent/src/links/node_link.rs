@@ -330,3 +330,110 @@ impl Talk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        links::{protocol::tests::part, relay::tag},
+        peer::PeerArgs,
+    };
+    use std::net::Ipv4Addr;
+    use tfgrid_client::peer::Device;
+    use tokio::net::UdpSocket;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A node that is linked with another one.
+    struct End {
+        link: Arc<NodeLink>,
+        heard: mpsc::Receiver<(PublicKey, Part)>,
+        other: PublicKey,
+        _accepting: JoinSet<()>,
+    }
+
+    impl End {
+        fn start(endpoint: PeerEndpoint, own: &NodeAddress, other: &NodeAddress) -> Self {
+            let (heard_tx, heard) = mpsc::channel(8);
+            let link = Arc::new(NodeLink::start(endpoint.clone(), own.key, other.clone(), heard_tx));
+            let taking = link.clone();
+            let mut accepting = JoinSet::new();
+            accepting.spawn(async move {
+                loop {
+                    let Ok(handshake) = endpoint.accept().await.accept() else { continue };
+                    if let Ok(connection) = handshake.await {
+                        taking.take(connection);
+                    }
+                }
+            });
+            Self { link, heard, other: other.key, _accepting: accepting }
+        }
+
+        fn tell(&self, part: &Part) {
+            self.link.tell([(part.id(), part.clone())].into());
+        }
+
+        async fn hears(&mut self, part: &Part) {
+            let heard = timeout(LIMIT, self.heard.recv()).await.unwrap().unwrap();
+            assert_eq!(heard, (self.other, part.clone()));
+        }
+    }
+
+    async fn endpoint(secret: u8) -> (PeerEndpoint, NodeAddress) {
+        let peer = (Ipv4Addr::LOCALHOST, 0).into();
+        let args = PeerArgs { peer, peer_external: Vec::new(), peer_relay: Vec::new() };
+        let endpoint = PeerEndpoint::bind(args, &[secret; 32]).await.unwrap();
+        let key = Device::from_seed(&[secret; 32]).public();
+        let address = NodeAddress { key, addresses: endpoint.addresses() };
+        (endpoint, address)
+    }
+
+    async fn linked() -> (End, End) {
+        let ((one, at_one), (two, at_two)) = (endpoint(1).await, endpoint(2).await);
+        (End::start(one, &at_one, &at_two), End::start(two, &at_two, &at_one))
+    }
+
+    #[tokio::test]
+    async fn nodes_hear_each_others_parts_and_their_changes() {
+        let (mut one, mut two) = linked().await;
+        let parts = [part(11, "web", "10.20.1.7"), part(11, "db", "10.20.1.8"), part(12, "far", "10.20.2.7")];
+        for part in &parts[..2] {
+            one.tell(part);
+            two.hears(part).await;
+        }
+        two.tell(&parts[2]);
+        one.hears(&parts[2]).await;
+        // Before, it may have been refused.
+        two.hears(&parts[1]).await;
+    }
+
+    #[tokio::test]
+    async fn packets_that_no_datagram_takes_reach_the_other_tunnel() {
+        let (one, two) = linked().await;
+        let (id, packet) = (part(11, "web", "10.20.1.7").id(), [7; 1_400]);
+        let mut tunnels = Vec::new();
+        for end in [&one, &two] {
+            let tunnel = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let relay = Arc::new(Relay::open(&id, end.link.connection()).await.unwrap());
+            relay.set_tunnel(tunnel.local_addr().unwrap().port());
+            end.link.carry(tag(&id), Some(relay.clone()));
+            let mut connection = end.link.connection();
+            assert!(timeout(LIMIT, connection.wait_for(Option::is_some)).await.unwrap().is_ok());
+            tunnels.push((tunnel, relay));
+        }
+        let [(here, near), (there, far)] = &tunnels[..] else { panic!("two tunnels") };
+        let arrives = async {
+            let mut bytes = [0; 2_000];
+            loop {
+                // Each may be lost.
+                here.send_to(&packet, near.address()).await.unwrap();
+                if let Ok(received) = timeout(LIMIT / 20, there.recv_from(&mut bytes)).await {
+                    let (length, from) = received.unwrap();
+                    return (bytes[..length].to_vec(), from);
+                }
+            }
+        };
+        let (received, from) = timeout(LIMIT, arrives).await.unwrap();
+        assert_eq!((&received[..], from), (&packet[..], far.address()));
+    }
+}
