@@ -20,6 +20,7 @@ pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
 pub use ports::{Ports, PortsError};
 pub use rejection::Rejection;
+pub use rules::is_workload_name;
 pub use secrets::{OpenSecrets, Secrets, Text};
 
 use codec::Encode;

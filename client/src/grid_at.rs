@@ -8,6 +8,7 @@ use crate::{
         runtime_types::{
             bounded_collections,
             pallet_grid_billing::types as billing,
+            pallet_grid_contracts::types::ContractKind,
             pallet_grid_farms::types::{HeldIp, IpInfo, IpState, PublicIp as ChainPublicIp},
             pallet_grid_nodes::{
                 liveness::LiveState,
@@ -31,6 +32,7 @@ use crate::{
     sealing::{Recipient, SealKeyError},
 };
 use codec::Decode;
+use ipnet::Ipv4Net;
 use sp_core::H256;
 use std::collections::{BTreeMap, BTreeSet};
 use subxt::{
@@ -442,6 +444,36 @@ impl GridAt {
         let details = self.fetch("a node's details", api::storage().nodes().details(), (node,)).await?;
         let text = details.map(|details| details.peer_addresses.0).unwrap_or_default();
         Ok(Some(NodeAddress { key: record.peer_key, addresses: PeerAddresses::parse(&text) }))
+    }
+
+    /// The contracts that take part in a twin's private network, with their ranges.
+    pub async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, Error> {
+        let what = "the members of a network";
+        let name = bounded_collections::bounded_vec::BoundedVec(network.as_bytes().to_vec());
+        let (storage, members) = (self.0.storage(), api::storage().contracts().network_members());
+        let mut entries = in_time(what, storage.iter(members, (twin, name))).await?;
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(Error::read(what))?;
+            let contract = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?.2;
+            let subnet = entry.value().decode().map_err(Error::read(what))?;
+            found.extend(
+                Ipv4Net::new(subnet.address.into(), subnet.prefix).ok().map(|range| (contract, range)),
+            );
+        }
+        Ok(found)
+    }
+
+    /// The node of an open node contract.
+    pub async fn node_of_contract(&self, contract: ContractId) -> Result<Option<NodeId>, Error> {
+        Ok(self.contract(contract).await?.and_then(|contract| match contract.kind {
+            ContractKind::Node(deployment) => Some(deployment.node),
+            ContractKind::Rent { .. } | ContractKind::Name { .. } => None,
+        }))
     }
 
     /// The keys for which a twin's deployment on a node is sealed; `None` for an unknown node.

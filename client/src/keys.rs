@@ -40,6 +40,7 @@ impl FromStr for Scheme {
 
 /// A key pair that signs transactions. Debug output doesn't have the secret half.
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "a program has few of them")]
 pub enum Keypair {
     /// Of [`Scheme::Sr25519`].
     Sr25519(sr25519::Keypair),

@@ -72,7 +72,6 @@ impl GridClient {
     }
 
     /// `sent` becomes the hash of the transaction before the node has it.
-
     async fn submit_once(
         &self,
         what: &str,

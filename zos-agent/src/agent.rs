@@ -12,7 +12,7 @@ use crate::{
         firewall::{self, Firewall},
         machine::{DockerMachines, EngineChoice},
         name_servers,
-        network::PrivateNetworks,
+        network::{PrivateNetworks, Tunnels},
         pool::{PoolPlace, Pools},
         volume::PoolVolumes,
     },
@@ -21,6 +21,7 @@ use crate::{
     host::{self, CapacityOverride},
     identity::Identity,
     join::Joining,
+    links::Links,
     logs::{Connector, LogTroubles, Shipper, ShipperInputs},
     metrics::{self, Metrics},
     peer::{EventLog, Keeper, PeerEndpoint, Recorder, Server, Sources, Streams},
@@ -53,6 +54,8 @@ use tracing::{info, warn};
 const ENGINE_STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// What was done that waits to be told.
 const DONE_KEPT: usize = 1_000;
+/// Connections of other nodes that wait to be looked at.
+const CONNECTIONS_KEPT: usize = 64;
 /// Delays before the chain is followed again.
 const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
@@ -151,6 +154,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (log, log_rx) = watch::channel(EventLog::default());
     let (troubles, troubles_rx) = watch::channel(LogTroubles::new());
     let (done, done_rx) = mpsc::channel(DONE_KEPT);
+    let (connections, connections_rx) = mpsc::channel(CONNECTIONS_KEPT);
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (details, details_rx) = watch::channel(None);
     let (falls_asleep, falls_asleep_rx) = watch::channel(false);
@@ -187,6 +191,17 @@ pub async fn run(args: RunArgs) -> Result<()> {
     };
     let connector = Connector::new(args.logs)?;
     let shipper = Shipper::load(machines.clone(), connector, inputs, troubles, store.clone())?;
+    let tunnels = Tunnels::new(&node_key, data.join("wireguard.log"));
+    let links = Links::load(
+        chain.clone(),
+        networks.clone(),
+        tunnels,
+        peer.clone(),
+        identity.peer_key(),
+        snapshots_rx.clone(),
+        connections_rx,
+        store.clone(),
+    )?;
     let memory = Memory::load(store, identity.seal_key())?;
     let sources = Sources {
         known: known_rx,
@@ -199,7 +214,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     };
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
     let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);
-    let server = Server::new(&peer, Streams::new(machines.clone()), sources);
+    let server = Server::new(&peer, Streams::new(machines.clone()), sources).with_links(connections);
     let optional = [(args.power.sleep_command.is_some(), Features::POWER), (is_public, Features::PUBLIC_IPS)];
     let optional = optional.into_iter().filter(|(is_served, _)| *is_served);
     let features = optional.fold(Features::default(), |all, (_, feature)| all.and(feature));
@@ -228,6 +243,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     spawn(&mut tasks, recorder.run());
     spawn(&mut tasks, shipper.run());
     spawn(&mut tasks, server.run());
+    spawn(&mut tasks, links.run());
     spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)
 }

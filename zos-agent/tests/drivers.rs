@@ -13,6 +13,8 @@ mod hostile;
 mod images;
 #[path = "drivers/kills.rs"]
 mod kills;
+#[path = "drivers/links.rs"]
+mod links;
 #[path = "drivers/machines.rs"]
 mod machines;
 #[path = "drivers/networks.rs"]

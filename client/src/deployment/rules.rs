@@ -113,9 +113,14 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
     Ok(Workload { name: name(&fields.required("name")?)?, data: read(&fields.required("data")?)? })
 }
 
+/// Whether a workload may have this name.
+pub fn is_workload_name(text: &str) -> bool {
+    is_label(text, 32)
+}
+
 fn name(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
-    if is_label(text, 32) {
+    if is_workload_name(text) {
         Ok(text.into())
     } else {
         Err(at.invalid(format!(

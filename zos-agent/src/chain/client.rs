@@ -7,6 +7,7 @@ use super::{
 };
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, future::ready, stream, stream::BoxStream};
+use ipnet::Ipv4Net;
 use sp_core::H256;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,6 +16,7 @@ use std::{
 use tfgrid_client::{
     Error, GridAt, GridClient, MachineKey,
     grid_at::NodePower,
+    peer::NodeAddress,
     public_ip::{PublicIp, PublicNetwork},
 };
 use tfgrid_primitives::{
@@ -177,6 +179,23 @@ impl Chain for RpcChain {
             left_bytes: at.traffic_left(contract).await?,
             reported_bytes: reported.received_bytes.saturating_add(reported.sent_bytes),
         })
+    }
+
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        at: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError> {
+        Ok(self.at(at)?.network_members(twin, network).await?)
+    }
+
+    async fn node_of_contract(&self, contract: ContractId, at: &Head) -> Result<Option<NodeId>, ChainError> {
+        Ok(self.at(at)?.node_of_contract(contract).await?)
+    }
+
+    async fn node_address(&self, node: NodeId, at: &Head) -> Result<Option<NodeAddress>, ChainError> {
+        Ok(self.at(at)?.peer(node).await?)
     }
 
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError> {

@@ -10,12 +10,14 @@ use super::{
 use crate::{clock::unix_ms, drivers::fake::Points};
 use async_trait::async_trait;
 use futures::{StreamExt, stream, stream::BoxStream};
+use ipnet::Ipv4Net;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 use tfgrid_client::{
     grid_at::NodePower,
+    peer::NodeAddress,
     public_ip::{PublicIp, PublicNetwork},
 };
 use tfgrid_primitives::{
@@ -52,6 +54,9 @@ struct State {
     public_ips: BTreeMap<ContractId, Vec<PublicIp>>,
     public_network: Option<PublicNetwork>,
     traffic: BTreeMap<ContractId, Traffic>,
+    /// Contracts with their ranges and nodes, of each twin's network.
+    members: BTreeMap<(TwinId, String), Vec<(ContractId, Ipv4Net, NodeId)>>,
+    addresses: BTreeMap<NodeId, NodeAddress>,
 }
 
 impl State {
@@ -163,6 +168,8 @@ impl FakeChain {
             public_ips: BTreeMap::new(),
             public_network: None,
             traffic: BTreeMap::new(),
+            members: BTreeMap::new(),
+            addresses: BTreeMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -235,6 +242,16 @@ impl FakeChain {
 
     pub fn set_nodes_to_wake(&self, nodes: &[NodeId]) {
         self.state().to_wake = nodes.to_vec();
+    }
+
+    /// Contracts of a twin's network with their ranges and nodes.
+    pub fn set_members(&self, twin: TwinId, network: &str, members: &[(ContractId, Ipv4Net, NodeId)]) {
+        self.block(|state| drop(state.members.insert((twin, network.to_owned()), members.to_vec())));
+    }
+
+    /// Where a node is dialled.
+    pub fn set_address(&self, node: NodeId, address: NodeAddress) {
+        self.block(|state| drop(state.addresses.insert(node, address)));
     }
 
     /// The farmer removes the node.
@@ -443,6 +460,26 @@ impl Chain for FakeChain {
 
     async fn traffic(&self, contract: ContractId, _: &Head) -> Result<Traffic, ChainError> {
         Ok(self.state().traffic.get(&contract).copied().unwrap_or_default())
+    }
+
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        _: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError> {
+        let members = self.state().members.get(&(twin, network.to_owned())).cloned().unwrap_or_default();
+        Ok(members.into_iter().map(|(contract, range, _)| (contract, range)).collect())
+    }
+
+    async fn node_of_contract(&self, contract: ContractId, _: &Head) -> Result<Option<NodeId>, ChainError> {
+        let state = self.state();
+        let mut members = state.members.values().flatten();
+        Ok(members.find(|(member, ..)| *member == contract).map(|(.., node)| *node))
+    }
+
+    async fn node_address(&self, node: NodeId, _: &Head) -> Result<Option<NodeAddress>, ChainError> {
+        Ok(self.state().addresses.get(&node).cloned())
     }
 
     async fn limits(&self, _: &Head) -> Result<ChainLimits, ChainError> {

@@ -15,11 +15,13 @@ pub use outbox::{Outbox, OutboxInputs};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
 use tfgrid_client::{
     grid_at::NodePower,
+    peer::NodeAddress,
     public_ip::{PublicIp, PublicNetwork},
 };
 use tfgrid_primitives::{
@@ -294,6 +296,20 @@ pub trait Chain: Send + Sync {
 
     /// A contract's public traffic.
     async fn traffic(&self, contract: ContractId, at: &Head) -> Result<Traffic, ChainError>;
+
+    /// The contracts that take part in a twin's private network, with their ranges.
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        at: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError>;
+
+    /// The node of an open node contract.
+    async fn node_of_contract(&self, contract: ContractId, at: &Head) -> Result<Option<NodeId>, ChainError>;
+
+    /// A node's peer endpoint; `None` for an unknown node.
+    async fn node_address(&self, node: NodeId, at: &Head) -> Result<Option<NodeAddress>, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;

@@ -55,6 +55,9 @@ table inet zos {
         type filter hook forward priority filter; policy drop;
         meta nfproto ipv6 drop
         iifname "zb*" fib saddr . iif oif missing drop
+        # Machines on other nodes reach those here, and nothing else. Whose addresses they have, WireGuard knows.
+        iifname "zw*" oifname "zb*" accept
+        iifname "zb*" oifname "zw*" accept
         oifname "uplink" ip daddr { NOT_PUBLIC } reject
         iifname "zb*" oifname { "zb*", "uplink" } accept
         iifname "uplink" ct state established,related accept
@@ -265,6 +268,24 @@ impl Namespace {
         run(&NSENTER, &[&[&self.enter(), IP.program], args].concat()).await.map(drop)
     }
 
+    /// Runs a program in it with this input; returns its output.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub async fn run(&self, args: &[&str], input: &str) -> Result<String> {
+        run_with_input(&NSENTER, &[&[&*self.enter()], args].concat(), input).await
+    }
+
+    /// Networks that are routed to a link.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub async fn routes(&self, link: &str) -> Result<BTreeSet<Ipv4Net>> {
+        let show = ["-4", "route", "show", "dev", link];
+        let routes: Vec<Route> = read_ip(&NSENTER, &[&self.enter(), IP.program], &show).await?;
+        Ok(routes.into_iter().filter_map(|route| route.dst.parse().ok()).collect())
+    }
+
     /// # Errors
     /// If `ip` fails.
     pub async fn links(&self) -> Result<Vec<Link>> {
@@ -295,9 +316,14 @@ impl Namespace {
     pub async fn has_rules(&self) -> bool {
         let listed = run(&NSENTER, &[&self.enter(), NFT.program, "list", "table", "inet", "zos"]).await;
         listed.is_ok_and(|rules| {
-            [r#"iifname "uplink" ct state established,related accept"#, "masquerade", "ct count over 64"]
-                .iter()
-                .all(|rule| rules.contains(rule))
+            [
+                r#"iifname "uplink" ct state established,related accept"#,
+                "masquerade",
+                "ct count over 64",
+                r#"iifname "zw*" oifname "zb*" accept"#,
+            ]
+            .iter()
+            .all(|rule| rules.contains(rule))
         })
     }
 
@@ -368,8 +394,17 @@ impl Namespace {
     }
 }
 
-async fn delete_on_host(link: &str) -> Result<()> {
-    if Path::new("/sys/class/net").join(link).exists() {
+/// Whether the host has a link of this name. `/sys` may be that of another network namespace.
+pub async fn is_on_host(link: &str) -> bool {
+    run(&IP, &["link", "show", "dev", link]).await.is_ok()
+}
+
+/// Removes the host's link of this name, if there is one.
+///
+/// # Errors
+/// If `ip` fails.
+pub async fn delete_on_host(link: &str) -> Result<()> {
+    if is_on_host(link).await {
         run(&IP, &["link", "delete", link]).await?;
     }
     Ok(())
