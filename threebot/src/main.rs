@@ -14,6 +14,7 @@ mod peer;
 mod plan;
 mod sealing;
 mod session;
+mod source;
 mod time;
 
 use clap::Parser;
