@@ -153,6 +153,16 @@ pub async fn ensure_place(at: &GridAt, twin: TwinId, offer: Option<&NodeOffer>) 
     Ok(())
 }
 
+/// Fails if the twin can't have so many more contracts.
+pub async fn ensure_places(at: &GridAt, twin: TwinId, more: usize) -> Result<()> {
+    let (count, most) = (at.contract_count(twin).await?, at.max_contracts_of_twin()?);
+    if count as usize + more <= most as usize {
+        return Ok(());
+    }
+    let text = format!("twin {twin} has {count} contracts, this needs {more} more, and {most} is the most");
+    bail!(Foreseen::new("Contracts.TooManyContracts", text))
+}
+
 fn ensure_fewer(count: u32, most: u32, code: &'static str, whose: &str, advice: &str) -> Result<()> {
     if count < most {
         return Ok(());
