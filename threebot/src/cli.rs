@@ -3,10 +3,11 @@
 
 use crate::commands::{
     bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp, deploy::Deploy,
-    deposit::Deposit, device::Device, events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds,
-    limits::Limits, logs::Logs, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill,
-    rent::Rent, restart::Restart, show::Show, start::Start, status::Status, stop::Stop, top::Top,
-    traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
+    deposit::Deposit, device::Device, diff::Diff, events::Events, exec::Exec, farm::Farm, forward::Forward,
+    funds::Funds, limits::Limits, logs::Logs, name::Name, node::Node, nodes::Nodes, oracle::Oracle,
+    plan::Plan, ps::Ps, refill::Refill, rent::Rent, restart::Restart, show::Show, start::Start,
+    status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, update::Update, wait::Wait,
+    withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ Examples, with TFGRID_KEY=//Bob in the environment:
   threebot deposit 10                      10 TFT of credit to run things on
   threebot nodes --free cru=2,mru=2GiB     where there is room, and its price
   threebot deploy -f site.json --node 1    see the cost, reserve, deploy
+  threebot deploy -f shop.yaml             an application of several parts
   threebot update 1 -f site.json           run another version
   threebot ps                              what you run and what it costs
   threebot forward 1 8080:web:80           open http://127.0.0.1:8080
@@ -125,6 +127,9 @@ pub enum Command {
     /// Compute costs and rewards with the chain's arithmetic; needs neither key nor chain
     #[command(subcommand)]
     Calc(Calc),
+    Plan(Plan),
+    Diff(Diff),
+    Wait(Wait),
 }
 
 #[cfg(test)]

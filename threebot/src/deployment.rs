@@ -177,7 +177,7 @@ workloads:
         let words = ["threebot", "deploy", "--node", "1", "-f", &path];
         let words = words.into_iter().chain(more.iter().copied());
         let Command::Deploy(args) = Cli::try_parse_from(words)?.command else { bail!("not a deployment") };
-        args.deployment.read()
+        args.wanted.deployment.read()
     }
 
     #[test]

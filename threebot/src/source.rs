@@ -11,7 +11,7 @@ use std::{
     io::{self, Read},
     path::Path,
 };
-use tfgrid_client::deployment::{Json, Rejection};
+use tfgrid_client::deployment::{Application, Json, Rejection};
 
 /// A file that was read.
 pub struct Source {
@@ -39,6 +39,13 @@ impl Source {
     /// Whether the document is an application, and not a deployment.
     pub fn is_application(&self) -> bool {
         matches!(&self.json, Json::Object(entries) if entries.iter().any(|(key, _)| key == "parts"))
+    }
+
+    /// The application in the file.
+    pub fn application(&self) -> Result<Application> {
+        Application::read_loosely(&self.json, &self.texts())
+            .map_err(|rejection| self.located(rejection))
+            .with_context(|| format!("{} isn't an application", self.name))
     }
 
     /// The document with the text of each number and boolean, as it is written, in its place.

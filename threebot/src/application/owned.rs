@@ -3,15 +3,17 @@
 
 use super::State;
 use crate::many::answers;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use ipnet::Ipv4Net;
 use std::mem;
 use tfgrid_client::{
     GridAt,
-    api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, Network},
+    api::runtime_types::pallet_grid_contracts::types::{
+        Contract, ContractKind, Deployment as Versions, Network,
+    },
     deployment::{Deployment, PresentRange},
     primitives::{
-        Body, ContractId, NodeId, Rates, Resources,
+        Body, ContractId, NodeId, Rates, Resources, TwinId,
         views::{ContractStatus, Target, TwinContract},
     },
     sealing::SealKey,
@@ -56,16 +58,30 @@ impl Owned {
         Ok(owned)
     }
 
+    /// The same where words may name an application; nothing where all are ids.
+    pub async fn for_words(
+        at: &GridAt,
+        twin: TwinId,
+        words: &[String],
+        key: Option<&SealKey>,
+    ) -> Result<Self> {
+        if words.iter().all(|word| word.parse::<ContractId>().is_ok()) {
+            return Ok(Self::default());
+        }
+        Self::read(at, &at.contracts_of_twin(twin).await?, key).await
+    }
+
     fn add(&mut self, own: &TwinContract, record: &Contract, body: Body<Vec<u8>>, key: Option<&SealKey>) {
-        let (ContractKind::Node(deployment), Target::Node { node, resources, public_ips }) =
+        let (ContractKind::Node(versions), Target::Node { node, resources, public_ips }) =
             (&record.kind, &own.target)
         else {
             return;
         };
-        let pending = deployment.pending.as_ref();
-        let networks = pending.map(|pending| &pending.networks).into_iter().chain([&deployment.networks]);
+        let pending = versions.pending.as_ref();
+        let networks = pending.map(|pending| &pending.networks).into_iter().chain([&versions.networks]);
         let ranges = networks.flat_map(|networks| &networks.0).filter_map(range_of);
         self.ranges.extend(ranges.map(|(name, range)| (own.contract, name, range)));
+        let (resources, public_ips) = asked_for(versions, *resources, *public_ips);
         let deployment = match opened(body, key) {
             Ok(deployment) => deployment,
             Err(Sealed) => return self.unreadable.push(own.contract),
@@ -73,14 +89,12 @@ impl Owned {
         let Some((part, deployment)) = deployment.and_then(|d| Some((d.application.clone()?, d))) else {
             return;
         };
-        let asked: (Resources, u8) =
-            pending.map_or((*resources, *public_ips), |pending| (*pending.resources, pending.public_ips));
         self.running.push(Running {
             contract: own.contract,
             application: part.name,
             part: part.part,
             node: *node,
-            state: State { deployment, resources: asked.0, public_ips: asked.1 },
+            state: State { deployment, resources, public_ips },
             is_deployed: own.status != ContractStatus::Created,
             pending: pending.map(|pending| pending.version),
             rates: Rates { usd: own.rate, extra: own.extra },
@@ -107,6 +121,33 @@ impl Owned {
         };
         self.ranges.iter().map(present).collect()
     }
+}
+
+/// What a node contract runs, or was asked to run last.
+///
+/// # Errors
+/// If it is sealed, and the key doesn't open it.
+pub async fn state_of(at: &GridAt, own: &TwinContract, key: Option<&SealKey>) -> Result<State> {
+    let contract = own.contract;
+    let read = record_of(at.clone(), contract).await?;
+    let (record, body) = read.with_context(|| format!("contract {contract} has closed"))?;
+    let (ContractKind::Node(deployment), Target::Node { resources, public_ips, .. }) =
+        (&record.kind, &own.target)
+    else {
+        bail!("contract {contract} runs no deployment");
+    };
+    let Ok(opened) = opened(body, key) else {
+        bail!("contract {contract} is sealed: --identity with your key opens it");
+    };
+    let (resources, public_ips) = asked_for(deployment, *resources, *public_ips);
+    let deployment = opened.with_context(|| format!("what contract {contract} runs isn't a deployment"))?;
+    Ok(State { deployment, resources, public_ips })
+}
+
+/// What the last version reserves, if these are of the active one.
+fn asked_for(record: &Versions, resources: Resources, public_ips: u8) -> (Resources, u8) {
+    let pending = record.pending.as_ref();
+    pending.map_or((resources, public_ips), |pending| (*pending.resources, pending.public_ips))
 }
 
 /// An open contract and the last body that was asked for.

@@ -47,7 +47,7 @@ use tfgrid_client::{
 };
 
 /// The most calls in one batch: what a block has room for.
-const CALLS_AT_ONCE: usize = 100;
+pub const CALLS_AT_ONCE: usize = 100;
 
 /// How an application is rolled out.
 pub struct Options<'a> {
@@ -72,8 +72,9 @@ pub struct Rollout {
     unsettled: Vec<Awaited>,
 }
 
-/// A part whose node hasn't answered yet.
+/// A contract whose node hasn't answered yet.
 pub struct Awaited {
+    /// The part of an application that it is; empty for another contract.
     pub part: String,
     pub contract: ContractId,
     /// The version of an update; `None` for a first version.
@@ -337,6 +338,13 @@ impl Rollout {
 }
 
 impl Awaited {
+    pub fn text(&self) -> String {
+        match self.part.as_str() {
+            "" => format!("contract {}", self.contract),
+            part => format!("{part} (contract {})", self.contract),
+        }
+    }
+
     /// What a contract of an earlier run still awaits.
     pub fn of(running: &Running) -> Option<Self> {
         let Running { part, contract, pending, is_deployed, .. } = running;
@@ -644,7 +652,7 @@ pub async fn await_all(session: &Session, twin: TwinId, awaited: &mut Vec<Awaite
                     note(&text, session.json);
                 }
                 Settled::Failed(error) => {
-                    return Ok(Finished::Failed(error.context(format!("part {:?} doesn't run", asked.part))));
+                    return Ok(Finished::Failed(error.context(format!("{} doesn't run", asked.text()))));
                 }
             }
         }

@@ -10,6 +10,7 @@ pub mod cp;
 pub mod deploy;
 pub mod deposit;
 pub mod device;
+pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod farm;
@@ -21,6 +22,7 @@ pub mod name;
 pub mod node;
 pub mod nodes;
 pub mod oracle;
+pub mod plan;
 pub mod ps;
 pub mod refill;
 pub mod rent;
@@ -33,6 +35,7 @@ pub mod top;
 pub mod traffic;
 pub mod twin;
 pub mod update;
+pub mod wait;
 pub mod withdraw;
 
 use crate::{
@@ -78,6 +81,9 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Status(command) => command.run(global).await,
         Command::Top(command) => command.run(global).await,
         Command::Calc(command) => command.run(),
+        Command::Plan(command) => command.run(global).await,
+        Command::Diff(command) => command.run(global).await,
+        Command::Wait(command) => command.run(global).await,
     }
 }
 

@@ -2,7 +2,7 @@
 //! `threebot update`
 
 use super::{
-    deploy::{Waiting, planned, running},
+    deploy::{Settled, Waiting, planned, running},
     event,
     funds::Funding,
 };
@@ -185,30 +185,38 @@ fn deposit_note(pending: Option<&Pending>) -> String {
 async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
-        let at = at?;
-        let Some(record) = at.contract(contract).await? else {
-            let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
-            return Err(contract::ended(&at, contract, &closed.reason).await?);
-        };
-        let ContractKind::Node(deployment) = record.kind else {
-            bail!("contract {contract} runs no deployment");
-        };
-        if deployment.version == version {
-            return Ok(());
-        }
-        if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
-            let what =
-                format!("version {version} can't run; the old version {} still runs", deployment.version);
-            return Err(Rejected { what, failure }.into());
-        }
-        if deployment.pending.is_none() && deployment.last_version >= version {
-            bail!(
-                "the node didn't answer for version {version} in time; the old version {} still runs",
-                deployment.version
-            );
+        match settled_update(&at?, contract, version).await? {
+            Settled::Waits => {}
+            Settled::Runs => return Ok(()),
+            Settled::Failed(error) => return Err(error),
         }
     }
     bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
+}
+
+/// How far another version of a deployed contract is.
+pub async fn settled_update(at: &GridAt, contract: ContractId, version: u32) -> Result<Settled> {
+    let Some(record) = at.contract(contract).await? else {
+        let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
+        return Ok(Settled::Failed(contract::ended(at, contract, &closed.reason).await?));
+    };
+    let ContractKind::Node(deployment) = record.kind else {
+        bail!("contract {contract} runs no deployment");
+    };
+    if deployment.version == version {
+        return Ok(Settled::Runs);
+    }
+    if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
+        let what = format!("version {version} can't run; the old version {} still runs", deployment.version);
+        return Ok(Settled::Failed(Rejected { what, failure }.into()));
+    }
+    if deployment.pending.is_none() && deployment.last_version >= version {
+        return Ok(Settled::Failed(anyhow::anyhow!(
+            "the node didn't answer for version {version} in time; the old version {} still runs",
+            deployment.version
+        )));
+    }
+    Ok(Settled::Waits)
 }
 
 #[cfg(test)]
