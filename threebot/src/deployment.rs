@@ -280,6 +280,30 @@ workloads:
     }
 
     #[test]
+    fn every_example_is_what_a_node_would_run() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
+        let mut applications = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let source = Source::read(&path).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !source.is_application() {
+                let (deployment, body) = deployment(&source).unwrap();
+                assert_eq!(Deployment::parse(&body).unwrap(), deployment, "{name}");
+                continue;
+            }
+            let mut application = source.application().unwrap();
+            application.assign_ranges(&[]).unwrap();
+            for (part, content) in &application.parts {
+                application.deployment(part, content).to_body().unwrap();
+            }
+            applications.push(name);
+        }
+        applications.sort();
+        assert_eq!(applications, ["private-network.yaml", "wordpress.yaml"]);
+    }
+
+    #[test]
     fn variables_and_passwords_that_are_secret_are_named() {
         let machine = r#"{"image":"docker.io/web:1","cpu":1,"memory":16777216,
                           "registry":{"user":"u","password":"open sesame"},

@@ -126,7 +126,7 @@ impl Application {
             return Err(version.unsupported(format!("this program knows version {VERSION} only")));
         }
         fields.only(&["version", "name", "spread", "parts"])?;
-        let name = rules::name(&fields.required("name")?)?;
+        let name = name(&fields.required("name")?)?;
         let spread = fields.optional("spread").map(|at| spread(&at)).transpose()?;
         let parts_at = fields.required("parts")?;
         let parts: BTreeMap<String, Part> = parts_at
@@ -339,6 +339,15 @@ fn deployment(application: &str, part: &str, at: &Cursor) -> Result<Deployment, 
         .map_err(|rejection| Rejection { path: format!("{}{}", path_of(part), rejection.path), ..rejection })
 }
 
+/// Where applications are named, contracts are named by their ids.
+fn name(at: &Cursor) -> Result<String, Rejection> {
+    let name = rules::name(at)?;
+    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(at.invalid(format!("has something else than digits; this is {name:?}")));
+    }
+    Ok(name)
+}
+
 fn spread(at: &Cursor) -> Result<Spread, Rejection> {
     match at.string()? {
         "node" => Ok(Spread::Node),
@@ -443,6 +452,7 @@ mod tests {
         for (pointer, value, path) in [
             ("/version", json!(2), "/version"),
             ("/name", json!("My Shop"), "/name"),
+            ("/name", json!("12"), "/name"),
             ("/spread", json!("rack"), "/spread"),
             ("/part", json!({}), "/part"),
             ("/parts", json!({}), "/parts"),

@@ -71,8 +71,8 @@ Example of an application (docs/FORMATS.md §4.5 has all fields):
     web: { near: [ db ], public_ips: 1, workloads: [ … ] }
 
 Examples:
-  threebot deploy -f site.yaml --auto              on the cheapest node that fits
-  threebot deploy -f shop.yaml                     an application, or what is missing
+  threebot deploy -f site.yaml --auto              on the cheapest that fits
+  threebot deploy -f shop.yaml                     an application
   threebot deploy -f site.yaml --node 1            see the cost, confirm, wait
   threebot deploy -f site.yaml --node 1 --dry-run  see the cost; send nothing
   threebot deploy -f site.json --node 1 --yes      go ahead without a question
@@ -336,7 +336,7 @@ impl Deploy {
         Ok(answer)
     }
 
-    /// All parts of an application, or what is missing of them.
+    /// All parts of an application of them.
     async fn roll_out(&self, global: &Global, source: &Source) -> Result<Answer> {
         let application = self.wanted.application(source)?;
         let session = Session::open(global).await?;

@@ -10,7 +10,7 @@ use clap::Args;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot plan -f shop.yaml               an application: nodes, prices, changes
+  threebot plan -f shop.yaml               an application
   threebot plan -f site.yaml --auto        a deployment on the cheapest node
   threebot plan -f shop.yaml --max-price 0.5 --json")]
 pub struct Plan {

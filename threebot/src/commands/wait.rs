@@ -25,7 +25,7 @@ use tfgrid_client::{
 #[command(after_help = "\
 Examples:
   threebot wait shop                  until all parts of an application run
-  threebot wait 7 8 --timeout 30m     until two contracts run their last versions")]
+  threebot wait 7 8 --timeout 30m     until two contracts do")]
 pub struct Wait {
     /// Ids of contracts, or names of applications
     #[arg(required = true, value_name = "CONTRACT|APPLICATION")]
