@@ -261,7 +261,7 @@ impl Application {
         let subnet = member.network.subnet;
         let count = self.members().filter(|other| other.name == member.name).count();
         let bits = u8::try_from(count.next_power_of_two().trailing_zeros()).unwrap_or(u8::MAX);
-        let prefix = subnet.prefix_len().saturating_add(bits).max(RANGE_PREFIX).min(MAX_PREFIX);
+        let prefix = subnet.prefix_len().saturating_add(bits).clamp(RANGE_PREFIX, MAX_PREFIX);
         let mut ranges = subnet.subnets(prefix).into_iter().flatten();
         ranges.find(|range| self.is_free(member, *range, taken)).ok_or_else(|| {
             let path = format!("{}/workloads/{}/data/subnet", path_of(member.part), member.index);

@@ -123,6 +123,8 @@ struct Change {
     work: Work,
     body: PreparedBody,
     networks: BoundedVec<Network>,
+    /// Whether what looks like a secret isn't sealed.
+    is_revealing: bool,
 }
 
 /// What a plan comes to.
@@ -134,6 +136,8 @@ struct Draft {
     after: Rates,
     new: Rates,
     held: Balance,
+    /// Who can read the bodies: of one with sealed secrets, and of each that looks as if it had others.
+    readers: Vec<String>,
 }
 
 /// An application's file beside what stands on the chain.
@@ -228,7 +232,7 @@ impl Rollout {
             draft.change(&at, change)?;
         }
 
-        let Draft { lines, calls, before, after, new, held } = draft;
+        let Draft { lines, calls, before, after, new, held, readers } = draft;
         ensure_cheap(&application.name, after, options.max_rate)?;
         let batches = batched(calls);
         let mut fee: Balance = 0;
@@ -238,7 +242,8 @@ impl Rollout {
         let purse = Purse::read(&at, session.account()?).await?;
         let what = format!("application {}\n{}", application.name, table(&lines));
         let plan = Plan::for_change(&at, twin, what, before, after).await?.starting(new);
-        let plan = notes.into_iter().fold(plan.holding(held, fee, purse)?, Plan::with_note);
+        let plan = if batches.is_empty() { plan } else { plan.holding(held, fee, purse)? };
+        let plan = notes.into_iter().chain(readers).fold(plan, Plan::with_note);
         Ok(Self { application: application.name, twin, plan, lines, batches, unsettled })
     }
 
@@ -252,14 +257,14 @@ impl Rollout {
         let (mut created, mut versions) = (Vec::new(), BTreeMap::new());
         for (index, batch) in self.batches.iter().enumerate() {
             let submitted = session.submit("deploy", batch).await;
-            let included = submitted.with_context(|| match index {
-                0 => "nothing of the application was changed".into(),
-                _ => format!(
-                    "only {} of {} batches were carried out: run it again to go on",
-                    index,
-                    self.batches.len()
-                ),
-            })?;
+            let included = if index == 0 {
+                submitted?
+            } else {
+                let count = self.batches.len();
+                submitted.with_context(|| {
+                    format!("{index} of {count} batches were carried out: run it again to go on")
+                })?
+            };
             for event in included.events.find::<NodeContractCreated>() {
                 created.push(event.context("can't read the event of a new contract")?.contract);
             }
@@ -374,7 +379,11 @@ impl Draft {
     }
 
     fn change(&mut self, at: &GridAt, change: Change) -> Result<()> {
-        let Change { work: Work { line, state, before }, body, networks } = change;
+        let Change { work: Work { line, state, before }, body, networks, is_revealing } = change;
+        let is_first = self.readers.is_empty() && state.deployment.secrets.is_some();
+        if is_revealing || is_first {
+            self.readers.push(format!("{}: {}", line.part, body.note));
+        }
         let max_usd_rate = line.rate.context("a change has a price")?;
         let rates = Rates { usd: max_usd_rate, extra: before.extra };
         self.before = sum(self.before, before);
@@ -569,7 +578,8 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
         Err(error) => error.context(format!("part {:?}", line.part)),
     })?;
     let line = Line { rate: Some(rate), ..line };
-    Ok(Change { work: Work { line, state, before }, body, networks: reservation.networks })
+    let (networks, is_revealing) = (reservation.networks, !reservation.secrets.is_empty());
+    Ok(Change { work: Work { line, state, before }, body, networks, is_revealing })
 }
 
 fn ensure_cheap(application: &str, after: Rates, max_rate: Option<UsdRate>) -> Result<()> {
@@ -642,14 +652,14 @@ pub async fn await_all(session: &Session, twin: TwinId, awaited: &mut Vec<Awaite
         let at = heads.next().await.context("the connection to the chain ended; the parts stay open")??;
         let open = at.contracts_of_twin(twin).await?;
         let status_of = |contract| open.iter().find(|open| open.contract == contract).map(|open| open.status);
-        for asked in mem::take(awaited) {
-            match outcome(&at, &asked, status_of(asked.contract)).await? {
-                Settled::Waits => awaited.push(asked),
+        let mut index = 0;
+        while let Some(asked) = awaited.get(index) {
+            match outcome(&at, asked, status_of(asked.contract)).await? {
+                Settled::Waits => index += 1,
                 Settled::Runs => {
                     done += 1;
-                    let text =
-                        format!("{} runs: contract {} ({done} of {count})", asked.part, asked.contract);
-                    note(&text, session.json);
+                    note(&format!("{} runs ({done} of {count})", asked.text()), session.json);
+                    awaited.remove(index);
                 }
                 Settled::Failed(error) => {
                     return Ok(Finished::Failed(error.context(format!("{} doesn't run", asked.text()))));
@@ -661,10 +671,10 @@ pub async fn await_all(session: &Session, twin: TwinId, awaited: &mut Vec<Awaite
 }
 
 async fn outcome(at: &GridAt, asked: &Awaited, status: Option<ContractStatus>) -> Result<Settled> {
-    match (asked.version, status) {
-        (Some(version), _) => settled_update(at, asked.contract, version).await,
-        (None, Some(ContractStatus::Created)) => Ok(Settled::Waits),
-        (None, Some(_)) => Ok(Settled::Runs),
+    match (status, asked.version) {
+        (Some(ContractStatus::Created), _) => Ok(Settled::Waits),
+        (_, Some(version)) => settled_update(at, asked.contract, version).await,
+        (Some(_), None) => Ok(Settled::Runs),
         (None, None) => settled(at, asked.contract).await,
     }
 }
