@@ -25,6 +25,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             deployment::a_contract_runs_is_billed_and_leaves_nothing,
             deployment::a_volume_lies_on_hard_disks,
             command_line::people_deploy_list_and_cancel,
+            command_line::applications_go_on_where_they_stopped,
             sealed::secrets_are_sealed_from_the_file_to_the_machine,
             sealed::output_is_sent_to_an_address_that_is_secret,
             peer::owners_see_enter_and_reach_their_machines,

@@ -736,14 +736,14 @@ mod tests {
 
     #[test]
     fn calls_go_in_batches_that_a_block_holds() {
-        let calls = |count: u64| (0..count).map(cancelling).collect();
+        let calls = |count: u64| (0..count).map(cancelling).collect::<Vec<_>>();
         assert_eq!([0, 1, 100, 101, 250].map(|count| batched(calls(count)).len()), [0, 1, 1, 2, 3]);
     }
 
     #[test]
     fn what_an_earlier_run_left_is_awaited() {
         let there = || running(7, "db", state("db", 16 << 20, json!({})));
-        let version = |running| Awaited::of(&running).map(|awaited| awaited.version);
+        let version = |running: Running| Awaited::of(&running).map(|awaited| awaited.version);
         assert_eq!(version(there()), None);
         assert_eq!(version(Running { is_deployed: false, ..there() }), Some(None));
         assert_eq!(version(Running { pending: Some(2), ..there() }), Some(Some(2)));
