@@ -233,7 +233,8 @@ impl Rollout {
         }
 
         let Draft { lines, calls, before, after, new, held, readers } = draft;
-        ensure_cheap(&application.name, after, options.max_rate)?;
+        let whole = format!("application {:?}", application.name);
+        foreseen::ensure_cheap(&whole, after.usd.saturating_add(after.extra), options.max_rate)?;
         let batches = batched(calls);
         let mut fee: Balance = 0;
         for batch in &batches {
@@ -582,21 +583,6 @@ async fn change(at: GridAt, sealing: Sealing, twin: TwinId, work: Work) -> Resul
     Ok(Change { work: Work { line, state, before }, body, networks, is_revealing })
 }
 
-fn ensure_cheap(application: &str, after: Rates, max_rate: Option<UsdRate>) -> Result<()> {
-    let rate = after.usd.saturating_add(after.extra);
-    match max_rate {
-        Some(most) if rate > most => bail!(Foreseen::new(
-            "Contracts.RateAboveMaximum",
-            format!(
-                "{application:?} would cost {} USD per hour, and --max-price is {}",
-                format_usd(rate.into()),
-                format_usd(most.into())
-            )
-        )),
-        _ => Ok(()),
-    }
-}
-
 /// What people should know beside the prices.
 fn notes(application: &Application, steps: &Steps<'_>, owned: &Owned, market: &Market) -> Vec<String> {
     let mut notes = Vec::new();
@@ -723,15 +709,6 @@ mod tests {
         draft.leave_out(&there(), true);
         assert_eq!((draft.after, draft.calls.len()), (sum(rates, rates), 1));
         assert_eq!(draft.before, Rates { usd: 15, extra: 3 });
-    }
-
-    #[test]
-    fn a_price_above_the_owners_maximum_is_refused() {
-        let rates = Rates { usd: 5_000_000_000, extra: 1 };
-        assert!(ensure_cheap("shop", rates, None).is_ok());
-        assert!(ensure_cheap("shop", rates, Some(5_000_000_001)).is_ok());
-        let error = ensure_cheap("shop", rates, Some(4_000_000_000)).unwrap_err();
-        assert!(error.to_string().ends_with("USD per hour, and --max-price is 0.4"), "{error}");
     }
 
     #[test]

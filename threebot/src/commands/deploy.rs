@@ -9,7 +9,7 @@ use crate::{
     contract::{self, Pending, merge},
     deployment::{DeploymentFile, Reservation},
     device::DeviceFile,
-    foreseen::{self, Foreseen, Purse},
+    foreseen::{self, Purse},
     output::{Answer, note, row},
     peer,
     plan::Plan,
@@ -32,7 +32,7 @@ use tfgrid_client::{
     deployment::{Application, Part},
     peer::protocol::Status,
     primitives::{ContractId, FarmId, NodeId, Rates, TwinId, UsdRate, views::ContractStatus},
-    units::{format_usd, parse_country, parse_duration, parse_id, parse_rate},
+    units::{parse_country, parse_duration, parse_id, parse_rate},
 };
 
 /// Reserve capacity and run a deployment on it, or all parts of an application
@@ -256,7 +256,7 @@ impl Wanted {
         foreseen::ensure_ips(&at, &offer, self.ips.into()).await?;
         let rate = at.quote(node, reservation.resources, self.ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
-        ensure_cheap(node, rate, self.max_price)?;
+        foreseen::ensure_cheap(&format!("a contract on node {node}"), rate, self.max_price)?;
         let traffic = match self.traffic_gb {
             0 => 0,
             gb => at.traffic_cost(node, gb).await?.context("the chain has no price for traffic")?,
@@ -289,17 +289,6 @@ struct Planned<Call> {
     node: NodeId,
     plan: Plan,
     call: Call,
-}
-
-fn ensure_cheap(node: NodeId, rate: UsdRate, max_rate: Option<UsdRate>) -> Result<()> {
-    match max_rate {
-        Some(most) if rate > most => {
-            let (rate, most) = (format_usd(rate.into()), format_usd(most.into()));
-            let text = format!("node {node} costs {rate} USD per hour, and --max-price is {most}");
-            bail!(Foreseen::new("Contracts.RateAboveMaximum", text))
-        }
-        _ => Ok(()),
-    }
 }
 
 impl Deploy {
@@ -543,12 +532,5 @@ parts:
         let awaited = Awaited { part: "db".into(), contract: 7, version: None };
         let text = "after 10 min these don't run yet: db (contract 7); they stay open, and `threebot wait shop` goes on waiting";
         assert_eq!(late("shop", &[awaited], Duration::from_secs(600)), text);
-    }
-
-    #[test]
-    fn a_node_above_the_maximum_price_is_refused() {
-        assert!(ensure_cheap(3, 5, Some(5)).is_ok() && ensure_cheap(3, 5, None).is_ok());
-        let error = ensure_cheap(3, 5_000_000_000, Some(4_000_000_000)).unwrap_err().to_string();
-        assert_eq!(error, "node 3 costs 0.5 USD per hour, and --max-price is 0.4");
     }
 }
