@@ -62,6 +62,9 @@ Example of a deployment:
         memory: 134217728
         mounts: [ { name: data, path: /data } ]
 
+The parts of an application stay readable, so that they are found again; of them only environment and credentials, or
+what is in `secrets`, are sealed.
+
 Example of an application (docs/FORMATS.md §4.5 has all fields):
   version: 1
   name: shop
