@@ -17,6 +17,9 @@ use tfgrid_client::{
     },
 };
 
+/// The most farms of which another one is tried for parts that are near each other.
+const MAX_SHUNNED: usize = 20;
+
 /// A part that needs a node.
 pub struct Ask<'a> {
     pub name: &'a str,
@@ -70,7 +73,31 @@ pub fn place(
     held: &BTreeMap<String, NodeId>,
     market: &Market,
 ) -> Result<BTreeMap<String, NodeId>> {
-    let mut placing = Placing::new(application, held, market);
+    let (mut shunned, mut first) = (BTreeSet::new(), None);
+    loop {
+        let NoNode { error, near } = match attempt(application, asks, held, market, &shunned) {
+            Ok(nodes) => return Ok(nodes),
+            Err(failed) => failed,
+        };
+        let error = first.take().unwrap_or(error);
+        // The farm has no room for all parts that are near each other: they start in another one.
+        let goes_on = near.is_some_and(|farm| shunned.len() < MAX_SHUNNED && shunned.insert(farm));
+        if !goes_on {
+            bail!(error);
+        }
+        first = Some(error);
+    }
+}
+
+/// The same, with parts that are near others in none of the farms to shun.
+fn attempt(
+    application: &Application,
+    asks: &[Ask],
+    held: &BTreeMap<String, NodeId>,
+    market: &Market,
+    shunned: &BTreeSet<FarmId>,
+) -> Result<BTreeMap<String, NodeId>, NoNode> {
+    let mut placing = Placing::new(application, held, market, shunned);
     let mut order: Vec<&Ask> = asks.iter().collect();
     order.sort_by_key(|ask| {
         let rate = placing.rates(ask)[0];
@@ -152,10 +179,18 @@ fn elsewhere(part: &Part, offer: &NodeOffer) -> Option<Reason> {
     wishes.into_iter().find(|(is_broken, _)| *is_broken).map(|(_, reason)| reason)
 }
 
+/// No node fits a part.
+struct NoNode {
+    error: Foreseen,
+    /// The farm in which it must be, since other parts are there.
+    near: Option<FarmId>,
+}
+
 /// The parts that have a node, and what they leave of it.
 struct Placing<'a> {
     application: &'a Application,
     market: &'a Market,
+    shunned: &'a BTreeSet<FarmId>,
     /// What is free of each offer, and how many contracts it has.
     free: Vec<(Resources, u32)>,
     /// The least rate of a contract on each.
@@ -176,7 +211,12 @@ struct Neighbours {
 }
 
 impl<'a> Placing<'a> {
-    fn new(application: &'a Application, held: &BTreeMap<String, NodeId>, market: &'a Market) -> Self {
+    fn new(
+        application: &'a Application,
+        held: &BTreeMap<String, NodeId>,
+        market: &'a Market,
+        shunned: &'a BTreeSet<FarmId>,
+    ) -> Self {
         let offers = &market.offers;
         let position = |node| offers.binary_search_by_key(&node, |offer| offer.node).ok();
         let placed: BTreeMap<String, usize> =
@@ -193,6 +233,7 @@ impl<'a> Placing<'a> {
         Self {
             application,
             market,
+            shunned,
             free: offers.iter().map(|offer| (offer.free, offer.contracts)).collect(),
             least: offers.iter().map(least).collect(),
             free_ips: market.free_ips.clone(),
@@ -213,7 +254,7 @@ impl<'a> Placing<'a> {
         .map(|priced| priced.rate(&self.market.prices))
     }
 
-    fn node_for(&self, ask: &Ask) -> Result<usize> {
+    fn node_for(&self, ask: &Ask) -> Result<usize, NoNode> {
         let (neighbours, rates) = (self.neighbours(ask), self.rates(ask));
         let mut excluded: BTreeMap<Reason, usize> = BTreeMap::new();
         let mut best = None;
@@ -228,7 +269,10 @@ impl<'a> Placing<'a> {
         }
         match best {
             Some((.., index)) => Ok(index),
-            None => bail!(no_node(ask, self.market.offers.len(), &excluded)),
+            None => {
+                let error = no_node(ask, self.market.offers.len(), &excluded);
+                Err(NoNode { error, near: neighbours.near })
+            }
         }
     }
 
@@ -293,6 +337,10 @@ impl<'a> Placing<'a> {
             if near || their_near {
                 found.near = Some(farm);
             }
+        }
+        let is_named = || self.application.parts.values().any(|part| part.near.contains(ask.name));
+        if found.near.is_none() && (!ask.part.near.is_empty() || is_named()) {
+            found.apart_farms.extend(self.shunned);
         }
         found
     }
@@ -420,6 +468,22 @@ mod tests {
         assert_eq!(nodes(&both, &market), [11, 12]);
         let farms = application(&[("a", any()), ("b", any())], Some(Spread::Farm));
         assert_eq!(nodes(&farms, &market), [1, 11]);
+    }
+
+    #[test]
+    fn parts_that_are_near_find_a_farm_for_all() {
+        let mut market = market(30);
+        for offer in &mut market.offers[1..10] {
+            offer.free = Resources::ZERO;
+        }
+        let near = Part { near: ["a".to_owned()].into(), ..any() };
+        let both = application(&[("a", any()), ("b", near)], Some(Spread::Node));
+        assert_eq!(nodes(&both, &market), [11, 12]);
+        for offer in &mut market.offers[11..] {
+            offer.free = Resources::ZERO;
+        }
+        let error = placed(&both, &[], &market).unwrap_err().to_string();
+        assert!(error.contains("no node fits \"b\"") && error.contains("20 not in the farm"), "{error}");
     }
 
     #[test]
