@@ -221,6 +221,9 @@ impl Plan {
 
     /// The least that new contracts cost, however early they are cancelled.
     fn at_least(&self) -> Balance {
+        if self.new_rate == 0 {
+            return 0;
+        }
         let hour = tft_for(self.new_rate, 1, self.price).unwrap_or(Balance::MAX);
         hour.saturating_mul(self.min_charge_ms.into()) / Balance::from(HOUR_MS)
     }
