@@ -5,6 +5,7 @@
 //! every [`Deployment`] from text, JSON or YAML, went through [`Deployment::read`].
 
 mod addresses;
+mod application;
 mod image;
 mod json;
 mod output;
@@ -15,6 +16,7 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
+pub use application::{Application, Part, PresentRange, Spread, application_schema};
 pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
@@ -79,12 +81,27 @@ pub struct Deployment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub description: Option<String>,
+    /// The part of an application that it is, by which clients find the contracts of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationPart>,
     /// Texts that `env`, credentials and outputs refer to by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
     /// 1 to 32 workloads.
     #[schemars(length(min = 1, max = 32))]
     pub workloads: Vec<Workload>,
+}
+
+/// A part of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ApplicationPart {
+    /// Name of the application.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+    pub name: String,
+    /// Name of the part in it.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+    pub part: String,
 }
 
 /// One thing to run, named uniquely in its deployment.
@@ -479,6 +496,15 @@ impl Deployment {
     /// As [`Deployment::parse`].
     pub fn read(json: &Json) -> Result<Self, Rejection> {
         rules::deployment(&Cursor::root(json))
+    }
+
+    /// The same for a document of a person, in which numbers and booleans may be meant as strings: those that `texts`
+    /// has in their places.
+    ///
+    /// # Errors
+    /// As [`Deployment::parse`].
+    pub fn read_loosely(json: &Json, texts: &Json) -> Result<Self, Rejection> {
+        rules::deployment(&Cursor::loose(json, texts))
     }
 
     /// The JSON text that goes into a body.

@@ -564,6 +564,33 @@ impl GridAt {
         self.fetch("a node's rent", api::storage().contracts().rents(), (node,)).await
     }
 
+    /// The rented nodes, with their rent contracts.
+    pub async fn rents(&self) -> Result<BTreeMap<NodeId, ContractId>, Error> {
+        let what = "the rented nodes";
+        let storage = self.0.storage();
+        let mut entries = in_time(what, storage.iter(api::storage().contracts().rents(), ())).await?;
+        let mut rents = BTreeMap::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(Error::read(what))?;
+            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
+            rents.insert(key.0, entry.value().decode().map_err(Error::read(what))?);
+        }
+        Ok(rents)
+    }
+
+    /// All nodes that match `filter`, in the order of their ids.
+    pub async fn all_nodes(&self, filter: &NodeFilter) -> Result<Vec<NodeOffer>, Error> {
+        let (mut offers, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.find_nodes(filter, after, MAX_PAGE).await?;
+            offers.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(offers);
+            }
+        }
+    }
+
     /// Whether a contract earns, or has earnings that nobody has collected.
     pub async fn earns(&self, contract: ContractId) -> Result<bool, Error> {
         let account = self

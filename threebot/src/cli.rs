@@ -3,11 +3,12 @@
 
 use crate::commands::{
     balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
-    completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, events::Events,
-    exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key, limits::Limits,
-    logs::Logs, man::Man, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, reference::Reference,
-    refill::Refill, rent::Rent, restart::Restart, send::SendTft, show::Show, start::Start, status::Status,
-    stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update, withdraw::Withdraw,
+    completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
+    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key,
+    limits::Limits, logs::Logs, man::Man, name::Name, node::Node, nodes::Nodes, oracle::Oracle, plan::Plan,
+    ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart, send::SendTft, show::Show,
+    start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update,
+    wait::Wait, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ Examples, with TFGRID_KEY=//Bob in the environment:
   threebot deposit 10                      10 TFT of credit to run things on
   threebot node find --cpu 2 --mem 2GiB    where there is room, and its price
   threebot deploy -f site.json --node 1    see the cost, reserve, deploy
+  threebot deploy -f shop.yaml             an application of several parts
   threebot update 1 -f site.json           run another version
   threebot ps                              what you run and what it costs
   threebot forward 1 8080:web:80           open http://127.0.0.1:8080
@@ -144,6 +146,9 @@ pub enum Command {
     Man(Man),
     #[command(hide = true)]
     Reference(Reference),
+    Plan(Plan),
+    Diff(Diff),
+    Wait(Wait),
 }
 
 #[cfg(test)]

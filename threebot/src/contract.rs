@@ -386,7 +386,7 @@ fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
 }
 
 /// What a node wrote, a line for each machine.
-fn result_text(result: &Value) -> String {
+pub fn result_text(result: &Value) -> String {
     let Value::Object(machines) = result else { return result.to_string() };
     let field = |(name, value): (&String, &Value)| {
         format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), Into::into))

@@ -5,8 +5,8 @@ use crate::contract::size_text;
 use anyhow::{Context, Result, bail};
 use tfgrid_client::{
     AccountId32, GridAt,
-    primitives::{Balance, Features, NodeId, Resources, TwinId, views::NodeOffer},
-    units::format_tft,
+    primitives::{Balance, Features, NodeId, Resources, TwinId, UsdRate, views::NodeOffer},
+    units::{format_tft, format_usd},
 };
 
 /// What the chain would refuse with the error `code`.
@@ -164,11 +164,29 @@ pub async fn ensure_place(at: &GridAt, twin: TwinId, offer: Option<&NodeOffer>) 
     Ok(())
 }
 
+/// Fails if the twin can't have so many more contracts.
+pub async fn ensure_places(at: &GridAt, twin: TwinId, more: usize) -> Result<()> {
+    let (count, most) = (at.contract_count(twin).await?, at.max_contracts_of_twin()?);
+    if count as usize + more <= most as usize {
+        return Ok(());
+    }
+    let text = format!("twin {twin} has {count} contracts, this needs {more} more, and {most} is the most");
+    bail!(Foreseen::new("Contracts.TooManyContracts", text))
+}
+
 fn ensure_fewer(count: u32, most: u32, code: &'static str, whose: &str, advice: &str) -> Result<()> {
     if count < most {
         return Ok(());
     }
     bail!(Foreseen::new(code, format!("{whose} has {count} contracts, and {most} is the most: {advice}")))
+}
+
+/// Fails if this costs more than its owner allows, both in 1e-10 USD per hour.
+pub fn ensure_cheap(what: &str, rate: UsdRate, most: Option<UsdRate>) -> Result<()> {
+    let Some(most) = most.filter(|most| rate > *most) else { return Ok(()) };
+    let (rate, most) = (format_usd(rate.into()), format_usd(most.into()));
+    let text = format!("{what} costs {rate} USD per hour, and --max-price is {most}");
+    bail!(Foreseen::new("Contracts.RateAboveMaximum", text))
 }
 
 /// Why a node of this id has no quote.
@@ -206,6 +224,14 @@ mod tests {
         let text = "cores: 9 asked for, 2 free; memory: 1.00 GiB asked for, 512.00 MiB free";
         assert_eq!(shortfall(&asked, &free).as_deref(), Some(text));
         assert_eq!(shortfall(&asked, &asked), None);
+    }
+
+    #[test]
+    fn a_price_above_the_owners_maximum_is_refused() {
+        assert!(ensure_cheap("it", 5, Some(5)).is_ok() && ensure_cheap("it", 5, None).is_ok());
+        let error = ensure_cheap("a contract on node 3", 5_000_000_000, Some(4_000_000_000)).unwrap_err();
+        assert_eq!(error.to_string(), "a contract on node 3 costs 0.5 USD per hour, and --max-price is 0.4");
+        assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Contracts.RateAboveMaximum");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::{cli::Global, keyring::KeyFile};
 use anyhow::{Context, Result, bail};
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, IsTerminal, Read},
+    io::{self, BufRead, BufReader, IsTerminal},
 };
 
 /// The most bytes of a secret.

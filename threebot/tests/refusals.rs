@@ -64,6 +64,12 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("cancel --json", "not provided"),
         ("deposit 0 --json", "an amount above 0 is needed"),
         ("withdraw 0 --json", "an amount above 0 is needed"),
+        ("plan --json", "not provided: --file <FILE>"),
+        ("wait --json", "not provided"),
+        ("cancel 1 --all --json", "cannot be used with"),
+        ("deploy -f a.yaml --node 1 --auto --json", "cannot be used with"),
+        ("deploy -f a.yaml --country Belgium --json", "Belgium"),
+        ("plan -f a.yaml --max-price cheap --json", "isn't an amount of USD"),
         ("name My_Shop --json", "isn't a name"),
         ("limits --rate all --json", "isn't an amount of USD"),
         ("--key //Bob --key-file x ps --json", "cannot be used with"),
@@ -93,6 +99,50 @@ fn scripts_get_failures_in_the_same_form() {
     let (code, error) = error_of("calc cost --tft-price 1 --prices nowhere.json --json");
     assert_eq!(code, Some(1));
     assert!(error.contains("can't read the prices nowhere.json"), "{error}");
+}
+
+/// A file of the test's own folder.
+fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_wrong_file_is_told_before_anything_is_asked() {
+    const PART: &str = "{ name: data, type: zmount, data: { size: 16777216 } }";
+    let folder = tempfile::tempdir().unwrap();
+    let deployment =
+        |name: &str, part: &str| file(&folder, name, &format!("version: 1\nworkloads:\n  - {part}\n"));
+    let application =
+        |name: &str, text: &str| file(&folder, name, &format!("version: 1\nname: shop\nparts:\n  {text}\n"));
+    let good = deployment("good.yaml", PART);
+    let typo = deployment("typo.yaml", &PART.replace("zmount", "zmuont"));
+    let shop = application("shop.yaml", &format!("db: {{ workloads: [{PART}] }}"));
+    let place = application("place.yaml", &format!("db: {{ contry: BE, workloads: [{PART}] }}"));
+    let apart = application("apart.yaml", &format!("db: {{ apart: [web], workloads: [{PART}] }}"));
+    for (line, why) in [
+        (format!("deploy -f {good}"), "say where it is to run: --node, --farm, --country, or --auto"),
+        (format!("plan -f {good}"), "say where it is to run"),
+        (
+            format!("deploy -f {typo} --auto"),
+            "line 3, column 19: /workloads/0/type: the type \"zmuont\" is unknown",
+        ),
+        (
+            format!("plan -f {place}"),
+            "line 4, column 9: /parts/db/contry: the field \"contry\" is unknown (did you mean \"country\"?)",
+        ),
+        (format!("deploy -f {apart}"), "line 4, column 9: /parts/db/apart: \"web\" isn't another part"),
+        (format!("deploy -f {shop} --ips 1"), "are for a single deployment"),
+        (format!("update 7 -f {shop}"), "is an application, not a deployment"),
+        (format!("diff 7 -f {shop}"), "is an application: compare it without contract 7"),
+        (format!("diff -f {good}"), "name the contract to compare the deployment with"),
+        (format!("diff -f {}/none.yaml", folder.path().display()), "can't read"),
+    ] {
+        let (code, error) = error_of(&format!("{line} --json"));
+        assert_eq!(code, Some(1), "{line}: {error}");
+        assert!(error.contains(why), "{line}: {error}");
+    }
 }
 
 #[test]
@@ -144,6 +194,8 @@ fn commands_that_act_need_a_key() {
         "funds",
         "ps",
         "cancel 1",
+        "cancel --all",
+        "wait shop",
         "limits",
         "oracle feed --file a",
         "collect --farm 1",

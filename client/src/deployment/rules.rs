@@ -2,11 +2,11 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface, LogOutput,
-    MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PORTS, MAX_START_SECONDS, MAX_STOP_SECONDS,
-    MIN_BYTES, Mount, Network, Ports, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION,
-    Volume, Workload, WorkloadData, Zlogs, Zmachine, addresses, default_internet, default_path,
-    default_rootfs, default_start_seconds,
+    ApplicationPart, CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface,
+    LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PORTS, MAX_START_SECONDS,
+    MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, Ports, Registry, Rejection, Restart, STOP_SIGNALS, Secrets,
+    Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine, addresses, default_internet,
+    default_path, default_rootfs, default_start_seconds,
     json::{Cursor, Fields},
 };
 use crate::units::{is_label, parse_bytes};
@@ -39,8 +39,9 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     if version.whole()? != VERSION {
         return Err(version.unsupported(format!("this node knows version {VERSION} only")));
     }
-    fields.only(&["version", "description", "secrets", "workloads"])?;
+    fields.only(&["version", "description", "application", "secrets", "workloads"])?;
     let description = fields.optional("description").map(|at| description(&at)).transpose()?;
+    let application = fields.optional("application").map(|at| application_part(&at)).transpose()?;
 
     let items = workloads_at.items(1..=32)?;
     let workloads = items.iter().map(workload).collect::<Result<Vec<_>, _>>()?;
@@ -50,14 +51,20 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     addresses::check(&workloads)?;
     check_logs(&workloads)?;
     let secrets = fields.optional("secrets").map(|at| secrets(&at)).transpose()?;
-    let deployment = Deployment { version: VERSION, description, secrets, workloads };
+    let deployment = Deployment { version: VERSION, description, application, secrets, workloads };
     deployment.check_open_secrets()?;
     Ok(deployment)
 }
 
+fn application_part(at: &Cursor) -> Result<ApplicationPart, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["name", "part"])?;
+    Ok(ApplicationPart { name: name(&fields.required("name")?)?, part: name(&fields.required("part")?)? })
+}
+
 /// A map of texts, or what it became when it was sealed.
 fn secrets(at: &Cursor) -> Result<Secrets, Rejection> {
-    if let Ok(sealed) = at.string() {
+    if let Some(sealed) = at.written_string() {
         return Ok(Secrets::Sealed(sealed.into()));
     }
     let texts = at.fields()?;
@@ -118,7 +125,7 @@ pub fn is_workload_name(text: &str) -> bool {
     is_label(text, 32)
 }
 
-fn name(at: &Cursor) -> Result<String, Rejection> {
+pub(super) fn name(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
     if is_workload_name(text) {
         Ok(text.into())
@@ -456,8 +463,8 @@ fn capabilities(at: &Cursor) -> Result<BTreeSet<String>, Rejection> {
 }
 
 fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {
-    let bytes = at.whole().map_err(|rejection| match at.string().map(parse_bytes) {
-        Ok(Ok(bytes)) => at.invalid(format!("{}: write {bytes}", rejection.message)),
+    let bytes = at.whole().map_err(|rejection| match at.written_string().map(parse_bytes) {
+        Some(Ok(bytes)) => at.invalid(format!("{}: write {bytes}", rejection.message)),
         _ => rejection,
     })?;
     if bytes < MIN_BYTES {

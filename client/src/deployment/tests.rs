@@ -125,6 +125,55 @@ fn gpus_count_for_the_reservation() {
 }
 
 #[test]
+fn a_wrong_field_is_told_the_nearest_one() {
+    let at = |name: &str| parse(&with(&format!("/workloads/1/data/{name}"), json!(1))).unwrap_err().message;
+    assert!(at("memroy").starts_with(r#"the field "memroy" is unknown (did you mean "memory"?); known"#));
+    assert!(at("quux").starts_with(r#"the field "quux" is unknown; known are: image"#));
+}
+
+#[test]
+fn only_a_person_writes_numbers_for_texts() {
+    let read = |document: &Value| -> Json { serde_json::from_value(document.clone()).unwrap() };
+    let written = with("/workloads/1/data/env", json!({ "PORT": 5432, "ON": true }));
+    let texts = with("/workloads/1/data/env", json!({ "PORT": "5432", "ON": "true" }));
+    let loose = Deployment::read_loosely(&read(&written), &read(&texts)).unwrap();
+    assert_eq!(loose, parse(&texts).unwrap());
+    assert_eq!(parse(&written).unwrap_err().path, "/workloads/1/data/env/PORT");
+    let number = with("/workloads/1/data/memory", json!(false));
+    let texts = with("/workloads/1/data/memory", json!("134217728"));
+    let rejection = Deployment::read_loosely(&read(&number), &read(&texts)).unwrap_err();
+    assert_eq!(rejection.message, "must be a whole number, is a boolean");
+}
+
+#[test]
+fn a_deployment_knows_its_application() {
+    let document = with("/application", json!({ "name": "shop", "part": "web" }));
+    let deployment = parse(&document).unwrap();
+    let part = ApplicationPart { name: "shop".into(), part: "web".into() };
+    assert_eq!(deployment.application, Some(part));
+    assert_eq!(Deployment::parse(&deployment.to_body().unwrap()).unwrap(), deployment);
+    for (field, value) in [("name", json!("My Shop")), ("part", json!("")), ("node", json!(1))] {
+        let path = format!("/application/{field}");
+        assert_eq!(parse(&changed(document.clone(), &path, value)).unwrap_err().path, path);
+    }
+}
+
+#[test]
+fn environment_and_credentials_become_secrets() {
+    let registry = json!({ "user": "u", "password": "sesame" });
+    let open = parse(&with("/workloads/1/data/registry", registry)).unwrap();
+    let hidden = open.with_texts_as_secrets();
+    let body: Value = serde_json::from_slice(&hidden.to_body().unwrap()).unwrap();
+    let secrets =
+        json!({ "web.env.GREETING": "hello", "web.registry.user": "u", "web.registry.password": "sesame" });
+    assert_eq!(body["secrets"], secrets);
+    assert_eq!(body["workloads"][1]["data"]["env"]["GREETING"], json!({ "secret": "web.env.GREETING" }));
+    assert_eq!(hidden.with_texts_as_secrets(), hidden);
+    let volume = parse(&json!({ "version": 1, "workloads": [page_from_a_disk()["workloads"][0]] })).unwrap();
+    assert_eq!(volume.with_texts_as_secrets().secrets, None);
+}
+
+#[test]
 fn deserializing_keeps_the_rules() {
     assert!(serde_json::from_value::<Deployment>(page_from_a_disk()).is_ok());
     let error = serde_json::from_value::<Deployment>(with("/workloads/1/data/cpu", json!(0))).unwrap_err();

@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, process::Command, thread};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, thread};
 use tfgrid_tests::{GREETING, Grid, Person, answer, binary, free_port, page_deployment, page_of, text};
 
 const IMAGE_OF_THE_HELP: &str = "docker.io/library/nginx:1.27";
@@ -102,6 +102,61 @@ pub fn farmers_see_and_set_all_of_their_own(grid: &mut Grid) -> Result<()> {
 
     ensure!(farmer.threebot(&["farm", "claim", &farm])?["total_tft_1e7"] == "0", "nothing has matured yet");
     ensure_refused(user, &["node", "public-config", &node, "--remove"], "belongs to twin")
+}
+
+/// An application whose parts are web servers, each with an image of its own.
+fn application(grid: &Grid, parts: &[(&str, &str)]) -> Result<String> {
+    let part = |image| json!({ "workloads": page_deployment(image, 1)["workloads"] });
+    let parts: BTreeMap<&str, Value> = parts.iter().map(|(name, image)| (*name, part(image))).collect();
+    let file = grid.run().folder().join("application.json");
+    fs::write(&file, json!({ "version": 1, "name": "shop", "parts": parts }).to_string())?;
+    Ok(file.display().to_string())
+}
+
+/// The changes of an application's parts, by name.
+fn changes(answer: &Value) -> Result<BTreeMap<String, String>> {
+    let parts = answer["parts"].as_array().context("an application has parts")?;
+    parts.iter().map(|part| Ok((text(&part["part"])?.into(), text(&part["change"])?.into()))).collect()
+}
+
+pub fn applications_go_on_where_they_stopped(grid: &mut Grid) -> Result<()> {
+    let (user, node, image) = (&grid.user, grid.node.to_string(), grid.image.as_str());
+    let expected = |changes: &[(&str, &str)]| {
+        changes
+            .iter()
+            .map(|(part, change)| ((*part).to_owned(), (*change).to_owned()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    // As if a first run had been interrupted after its first part.
+    let begun = application(grid, &[("one", image)])?;
+    let first = user.threebot(&["deploy", "-f", &begun, "--node", &node])?;
+    ensure!(changes(&first)? == expected(&[("one", "create")]), "{first}");
+    let whole = application(grid, &[("one", image), ("two", image)])?;
+    let planned = user.threebot(&["plan", "-f", &whole])?;
+    ensure!(changes(&planned)? == expected(&[("one", "keep"), ("two", "create")]), "{planned}");
+    let second = user.threebot(&["deploy", "-f", &whole])?;
+    for part in second["parts"].as_array().context("there are parts")? {
+        ensure_served(&part["result"])?;
+    }
+    let again = user.threebot(&["deploy", "-f", &whole])?;
+    ensure!(changes(&again)? == expected(&[("one", "keep"), ("two", "keep")]), "{again}");
+
+    // A part that can't run takes no other one along.
+    let missing = image.replacen('/', "/missing-", 1);
+    let broken = application(grid, &[("one", image), ("two", image), ("three", &missing)])?;
+    ensure_refused(user, &["deploy", "-f", &broken], "application \"shop\" isn't complete")?;
+    let listed = user.threebot(&["ps"])?;
+    let parts: Vec<_> = ["one", "two"].map(|part| json!(part)).into();
+    let found: Vec<_> =
+        listed["contracts"].as_array().into_iter().flatten().map(|c| c["part"].clone()).collect();
+    ensure!(found == parts, "{listed}");
+    let differs = user.threebot(&["diff", "-f", &application(grid, &[("one", &missing)])?])?;
+    ensure!(changes(&differs)? == expected(&[("one", "update"), ("two", "stray")]), "{differs}");
+
+    user.threebot(&["wait", "shop"])?;
+    user.threebot(&["cancel", "shop"])?;
+    ensure!(user.threebot(&["ps"])?["contracts"] == json!([]), "a cancelled application is listed");
+    Ok(())
 }
 
 fn ensure_refused(person: &Person, args: &[&str], why: &str) -> Result<()> {

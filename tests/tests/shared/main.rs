@@ -27,6 +27,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             command_line::people_deploy_list_and_cancel,
             command_line::a_stored_key_signs_and_its_calls_are_found,
             command_line::farmers_see_and_set_all_of_their_own,
+            command_line::applications_go_on_where_they_stopped,
             sealed::secrets_are_sealed_from_the_file_to_the_machine,
             sealed::output_is_sent_to_an_address_that_is_secret,
             peer::owners_see_enter_and_reach_their_machines,

@@ -12,6 +12,7 @@ pub mod cp;
 pub mod deploy;
 pub mod deposit;
 pub mod device;
+pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod farm;
@@ -26,6 +27,7 @@ pub mod name;
 pub mod node;
 pub mod nodes;
 pub mod oracle;
+pub mod plan;
 pub mod ps;
 pub mod reference;
 pub mod refill;
@@ -43,6 +45,7 @@ pub mod traffic;
 pub mod twin;
 pub mod tx;
 pub mod update;
+pub mod wait;
 pub mod withdraw;
 
 use crate::{
@@ -96,6 +99,9 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Reference(command) => Ok(command.run()),
+        Command::Plan(command) => command.run(global).await,
+        Command::Diff(command) => command.run(global).await,
+        Command::Wait(command) => command.run(global).await,
     }
 }
 

@@ -2,7 +2,7 @@
 //! `threebot update`
 
 use super::{
-    deploy::{Waiting, planned, running},
+    deploy::{Settled, Waiting, planned, running},
     event,
     funds::Funding,
 };
@@ -14,12 +14,12 @@ use crate::{
     foreseen::{self, Purse},
     output::Answer,
     plan::{Plan, Replaced},
-    sealing::{Sealing, read_identity},
+    sealing::{Identity, Sealing},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
@@ -59,9 +59,8 @@ pub struct Update {
     ips: Option<u8>,
     #[command(flatten)]
     sealing: Sealing,
-    /// File with an age secret key: opens the version that runs, if it is sealed, to check its volumes
-    #[arg(long, value_name = "FILE")]
-    identity: Option<PathBuf>,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     waiting: Waiting,
     /// Check everything and show what it would cost, but send nothing
@@ -74,7 +73,7 @@ pub struct Update {
 impl Update {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let reservation = self.deployment.read()?;
-        let key = self.identity.as_ref().map(|file| read_identity(file, global.json)).transpose()?;
+        let key = self.identity.read()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
@@ -228,30 +227,38 @@ fn deposit_note(pending: Option<&Pending>) -> String {
 async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
-        let at = at?;
-        let Some(record) = at.contract(contract).await? else {
-            let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
-            return Err(contract::ended(&at, contract, &closed.reason).await?);
-        };
-        let ContractKind::Node(deployment) = record.kind else {
-            bail!("contract {contract} runs no deployment");
-        };
-        if deployment.version == version {
-            return Ok(());
-        }
-        if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
-            let what =
-                format!("version {version} can't run; the old version {} still runs", deployment.version);
-            return Err(Rejected { what, failure }.into());
-        }
-        if deployment.pending.is_none() && deployment.last_version >= version {
-            bail!(
-                "the node didn't answer for version {version} in time; the old version {} still runs",
-                deployment.version
-            );
+        match settled_update(&at?, contract, version).await? {
+            Settled::Waits => {}
+            Settled::Runs => return Ok(()),
+            Settled::Failed(error) => return Err(error),
         }
     }
     bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
+}
+
+/// How far another version of a deployed contract is.
+pub async fn settled_update(at: &GridAt, contract: ContractId, version: u32) -> Result<Settled> {
+    let Some(record) = at.contract(contract).await? else {
+        let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
+        return Ok(Settled::Failed(contract::ended(at, contract, &closed.reason).await?));
+    };
+    let ContractKind::Node(deployment) = record.kind else {
+        bail!("contract {contract} runs no deployment");
+    };
+    if deployment.version == version {
+        return Ok(Settled::Runs);
+    }
+    if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
+        let what = format!("version {version} can't run; the old version {} still runs", deployment.version);
+        return Ok(Settled::Failed(Rejected { what, failure }.into()));
+    }
+    if deployment.pending.is_none() && deployment.last_version >= version {
+        return Ok(Settled::Failed(anyhow::anyhow!(
+            "the node didn't answer for version {version} in time; the old version {} still runs",
+            deployment.version
+        )));
+    }
+    Ok(Settled::Waits)
 }
 
 #[cfg(test)]
