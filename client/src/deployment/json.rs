@@ -22,8 +22,10 @@ pub enum Json {
     /// The elements, in order.
     Array(Vec<Json>),
     /// An object's entries, in the order in which they were written.
-    Object(Vec<(String, Json)>),
+    Object(Entries),
 }
+
+type Entries = Vec<(String, Json)>;
 
 impl Json {
     fn kind(&self) -> &'static str {
@@ -102,7 +104,7 @@ impl<'de> Visitor<'de> for JsonVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
-        let mut object: Vec<(String, Json)> = Vec::new();
+        let mut object = Entries::new();
         while let Some(key) = entries.next_key()? {
             if object.is_empty() && key == NUMBER {
                 return Ok(Json::OtherNumber(entries.next_value()?));
@@ -142,7 +144,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The entries with these keys, as written and with texts.
-    pub fn parts(&self, keys: &[&str]) -> (Vec<(String, Json)>, Vec<(String, Json)>) {
+    pub fn parts(&self, keys: &[&str]) -> (Entries, Entries) {
         let part = |json: &Json| match json {
             Json::Object(entries) => {
                 entries.iter().filter(|(key, _)| keys.contains(&key.as_str())).cloned().collect()

@@ -95,7 +95,7 @@ pub fn farmers_see_and_set_all_of_their_own(grid: &mut Grid) -> Result<()> {
     let shown = user.threebot(&["node", "show", &node])?;
     ensure!(shown["domain"] == "gent1.example.org" && shown["location"]["country"] == "BE", "{shown}");
     let found = user.threebot(&["node", "find", "--gateway", "--country", "BE", "--cpu", "1"])?;
-    ensure!(found["nodes"][0]["node"].to_string() == node, "{found}");
+    ensure!(found["nodes"][0]["node"] == grid.node, "{found}");
     set(&["public-config", "--remove"])?;
     let found = user.threebot(&["node", "find", "--gateway"])?;
     ensure!(found["nodes"] == json!([]) && found["excluded"]["--gateway"] == found["searched"], "{found}");

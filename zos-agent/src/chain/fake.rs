@@ -26,6 +26,9 @@ use tfgrid_primitives::{
 };
 use tokio::sync::watch;
 
+/// A contract in a private network, with its range and node.
+pub type Member = (ContractId, Ipv4Net, NodeId);
+
 #[derive(Debug)]
 struct State {
     head: Head,
@@ -55,7 +58,7 @@ struct State {
     public_network: Option<PublicNetwork>,
     traffic: BTreeMap<ContractId, Traffic>,
     /// Contracts with their ranges and nodes, of each twin's network.
-    members: BTreeMap<(TwinId, String), Vec<(ContractId, Ipv4Net, NodeId)>>,
+    members: BTreeMap<(TwinId, String), Vec<Member>>,
     addresses: BTreeMap<NodeId, NodeAddress>,
 }
 
@@ -245,7 +248,7 @@ impl FakeChain {
     }
 
     /// Contracts of a twin's network with their ranges and nodes.
-    pub fn set_members(&self, twin: TwinId, network: &str, members: &[(ContractId, Ipv4Net, NodeId)]) {
+    pub fn set_members(&self, twin: TwinId, network: &str, members: &[Member]) {
         self.block(|state| drop(state.members.insert((twin, network.to_owned()), members.to_vec())));
     }
 
