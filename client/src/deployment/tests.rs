@@ -138,7 +138,7 @@ fn only_a_person_writes_numbers_for_texts() {
     let texts = with("/workloads/1/data/env", json!({ "PORT": "5432", "ON": "true" }));
     let loose = Deployment::read_loosely(&read(&written), &read(&texts)).unwrap();
     assert_eq!(loose, parse(&texts).unwrap());
-    assert_eq!(parse(&written).unwrap_err().path, "/workloads/1/data/env/PORT");
+    assert_eq!(parse(&written).unwrap_err().path, "/workloads/1/data/env/ON");
     let number = with("/workloads/1/data/memory", json!(false));
     let texts = with("/workloads/1/data/memory", json!("134217728"));
     let rejection = Deployment::read_loosely(&read(&number), &read(&texts)).unwrap_err();

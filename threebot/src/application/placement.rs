@@ -488,7 +488,7 @@ mod tests {
 
     #[test]
     fn parts_that_run_are_neighbours_too() {
-        let apart = Part { apart: ["b".to_owned()].into(), ..any() };
+        let apart = Part { apart: ["a".to_owned()].into(), ..any() };
         let both = application(&[("a", any()), ("b", apart)], None);
         let error = placed(&both, &[("b", 1)], &market(1)).unwrap_err().to_string();
         assert!(error.ends_with("1 with parts that it must be apart from"), "{error}");
