@@ -5,6 +5,7 @@
 //! every [`Deployment`] from text, JSON or YAML, went through [`Deployment::read`].
 
 mod addresses;
+mod gateways;
 mod image;
 mod json;
 mod output;
@@ -14,6 +15,9 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
+pub use gateways::{
+    Backend, BackendError, BackendProtocol, GatewayFqdnProxy, GatewayNameProxy, MAX_BACKENDS, Site, SiteLimits,
+};
 pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
@@ -108,6 +112,12 @@ pub enum WorkloadData {
     Zlogs(Zlogs),
     /// The part of a private network that is on the contract's node.
     Network(Network),
+    /// A site that a gateway publishes under a name of its domain.
+    #[serde(rename = "gateway-name-proxy")]
+    GatewayNameProxy(GatewayNameProxy),
+    /// A site that a gateway publishes under a domain of the owner's.
+    #[serde(rename = "gateway-fqdn-proxy")]
+    GatewayFqdnProxy(GatewayFqdnProxy),
 }
 
 /// A container made from an OCI image.
@@ -374,6 +384,7 @@ impl WorkloadData {
             Self::Volume(_) => Features::VOLUME,
             Self::Zlogs(_) => Features::ZLOGS,
             Self::Network(_) => Features::NETWORKS,
+            Self::GatewayNameProxy(_) | Self::GatewayFqdnProxy(_) => Features::GATEWAYS,
         }
     }
 }
@@ -530,6 +541,7 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
         }
         WorkloadData::Zlogs(_) => (sum, cores),
         WorkloadData::Network(_) => (sum, cores),
+        WorkloadData::GatewayNameProxy(_) | WorkloadData::GatewayFqdnProxy(_) => (sum, cores),
     }
 }
 
