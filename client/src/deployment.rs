@@ -16,7 +16,8 @@ mod secrets;
 mod tests;
 
 pub use gateways::{
-    Backend, BackendError, BackendProtocol, GatewayFqdnProxy, GatewayNameProxy, MAX_BACKENDS, Site, SiteLimits,
+    Backend, BackendError, BackendProtocol, GatewayFqdnProxy, GatewayNameProxy, MAX_BACKENDS, Site,
+    SiteLimits,
 };
 pub use image::{ImageError, ImageReference};
 pub use json::Json;

@@ -9,6 +9,7 @@ use crate::{
     drivers::{
         dockerd::OwnEngine,
         firewall::{self, Firewall},
+        gateway::Gateway,
         machine::{DockerMachines, EngineChoice},
         name_servers,
         network::PrivateNetworks,
@@ -103,8 +104,10 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let machines = DockerMachines::new(choice, pool.clone(), &node_key, &dns).with_gpus(gpus);
     let machines = Arc::new(machines);
     let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program));
+    let gateway = Arc::new(Gateway::new(data, &node_key, args.gateway, &dns)?);
     let drivers = Drivers {
         machines: machines.clone(),
+        gateways: gateway.clone(),
         networks: networks.clone(),
         volumes: Arc::new(PoolVolumes::new(pools.clone())),
         firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone(), dns)),
@@ -204,6 +207,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let log = data.clone();
     spawn(&mut tasks, async move { machines.listen().await });
     spawn(&mut tasks, async move { networks.run(&log).await });
+    spawn(&mut tasks, async move { gateway.run().await });
     spawn(&mut tasks, follower.run());
     spawn(&mut tasks, outbox.run());
     spawn(&mut tasks, meter.run());
@@ -272,6 +276,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
         keeping.abort();
         own.stop().await?;
     }
+    Gateway::purge(data, &node_key).await?;
     let private_networks = PrivateNetworks::new(&node_key, Vec::new(), program()?).purge().await?;
     firewall::remove().await;
     let (containers, networks) = removed?;

@@ -3,7 +3,7 @@
 
 use crate::{
     chain::{Chain, Snapshot},
-    drivers::pool::Pools,
+    drivers::{gateway::HAPROXY, pool::Pools},
     gpus::{self, HostGpu},
     host::{self, CapacityOverride, Storage},
     peer::PeerEndpoint,
@@ -63,7 +63,9 @@ impl Inspector {
         can_sleep: bool,
         peer: PeerEndpoint,
     ) -> Self {
-        let features = if can_sleep { SERVED.and(Features::POWER) } else { SERVED };
+        let sleep = if can_sleep { Features::POWER } else { Features::default() };
+        let gateways = if HAPROXY.is_installed() { Features::GATEWAYS } else { Features::default() };
+        let features = SERVED.and(sleep).and(gateways);
         Self { chain, snapshots, details, pools, capacity, features, peer }
     }
 

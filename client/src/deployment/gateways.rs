@@ -226,8 +226,10 @@ fn site(at: &Cursor) -> Result<Site, Rejection> {
         return Err(at.invalid("needs a network, in which the backends are"));
     }
     let items = fields.required("backends")?.items(1..=MAX_BACKENDS)?;
-    let backends =
-        items.iter().map(|at| backend(at, tls_passthrough, network.is_none())).collect::<Result<Vec<_>, _>>()?;
+    let backends = items
+        .iter()
+        .map(|at| backend(at, tls_passthrough, network.is_none()))
+        .collect::<Result<Vec<_>, _>>()?;
     if let Some(other) = backends.iter().position(|other| other.protocol != backends[0].protocol) {
         return Err(items[other].invalid("all backends of a site have the same protocol"));
     }
@@ -299,7 +301,8 @@ pub(super) fn check(workloads: &[Workload]) -> Result<(), Rejection> {
             WorkloadData::GatewayFqdnProxy(proxy) => ("fqdn", &proxy.fqdn, &proxy.site),
             _ => continue,
         };
-        let refused = |field: &str, message| Err(invalid_at(format!("/workloads/{index}/data/{field}"), message));
+        let refused =
+            |field: &str, message| Err(invalid_at(format!("/workloads/{index}/data/{field}"), message));
         if let Some(first) = published.insert(host, index) {
             return refused(field, format!("/workloads/{first} publishes {host:?} already"));
         }

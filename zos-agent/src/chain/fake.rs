@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tfgrid_client::grid_at::NodePower;
+use tfgrid_client::grid_at::{NodePower, PublicPlace};
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, Resources, TwinId,
     report::{DetailsPayload, PowerState},
@@ -45,6 +45,8 @@ struct State {
     left: u32,
     power: NodePower,
     to_wake: Vec<NodeId>,
+    place: PublicPlace,
+    holders: BTreeMap<String, TwinId>,
 }
 
 impl State {
@@ -144,6 +146,8 @@ impl FakeChain {
             left: 0,
             power: NodePower { target: PowerState::Up, state: PowerState::Up, contracts: 0 },
             to_wake: Vec::new(),
+            place: PublicPlace::default(),
+            holders: BTreeMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -229,6 +233,23 @@ impl FakeChain {
     /// The endpoint is behind: it doesn't know the node yet, or does again.
     pub fn forget_node(&self, forgotten: bool) {
         self.state().refusal = forgotten.then_some(Refusal::NodeUnknown);
+    }
+
+    /// The farmer sets a public address and a domain.
+    pub fn set_public_place(&self) {
+        let place = PublicPlace {
+            addresses: vec![[185, 69, 166, 10].into()],
+            domain: Some("gw1.example.org".into()),
+        };
+        self.block(|state| state.place = place);
+    }
+
+    /// A twin reserves a name, or with `None`, it becomes free.
+    pub fn hold_name(&self, name: &str, twin: Option<TwinId>) {
+        self.block(|state| match twin {
+            Some(twin) => drop(state.holders.insert(name.into(), twin)),
+            None => drop(state.holders.remove(name)),
+        });
     }
 
     /// Creates a contract, or asks for a new version of it.
@@ -393,6 +414,14 @@ impl Chain for FakeChain {
 
     async fn nodes_to_wake(&self, _: &Head) -> Result<Vec<NodeId>, ChainError> {
         Ok(self.state().to_wake.clone())
+    }
+
+    async fn public_place(&self, _: &Head) -> Result<PublicPlace, ChainError> {
+        Ok(self.state().place.clone())
+    }
+
+    async fn name_holder(&self, name: &str, _: &Head) -> Result<Option<TwinId>, ChainError> {
+        Ok(self.state().holders.get(name).copied())
     }
 
     async fn peer_keys(&self, _: TwinId, _: &Head) -> Result<Vec<PublicKey>, ChainError> {

@@ -4,8 +4,9 @@
 #![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
-    Bind, Condition, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec, MachineState,
-    MachineUsage, NetworkDriver, NetworkId, NetworkSpec, ObservedMachine, ObservedMachines, ObservedNetwork,
+    Bind, Condition, DriverError, FirewallDriver, GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec,
+    GatewayTraffic, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, NetworkDriver,
+    NetworkId, NetworkSpec, ObservedGateway, ObservedMachine, ObservedMachines, ObservedNetwork,
     ObservedNetworks, ObservedPort, ObservedVolume, ObservedVolumes, Process, VolumeDriver, VolumeSpec,
     WantedImages, WorkloadId, pool::PoolFault,
 };
@@ -87,6 +88,8 @@ struct State {
     networks: BTreeSet<ContractId>,
     private_networks: Vec<ObservedNetwork>,
     ports: Vec<ObservedPort>,
+    grants: GatewayGrants,
+    sites: BTreeMap<WorkloadId, GatewaySpec>,
     volumes: BTreeMap<WorkloadId, ObservedVolume>,
     binds: BTreeMap<WorkloadId, Vec<Bind>>,
     /// Behaviour of images when they are pulled.
@@ -335,6 +338,7 @@ impl FakeHost {
         state.machines.is_empty()
             && state.networks.is_empty()
             && state.private_networks.is_empty()
+            && state.sites.is_empty()
             && state.volumes.is_empty()
     }
 
@@ -388,6 +392,59 @@ struct CancelledPull<'a> {
 impl Drop for CancelledPull<'_> {
     fn drop(&mut self) {
         drop(self.host.act(format!("cancel {}", self.image)));
+    }
+}
+
+/// Address of a site, or why it isn't published.
+fn published(spec: &GatewaySpec, grants: &GatewayGrants) -> Result<String, String> {
+    match (&spec.host, &grants.domain) {
+        (GatewayHost::Domain(fqdn), _) => Ok(format!("https://{fqdn}")),
+        (GatewayHost::Name(name), Some(domain)) if grants.holders.get(name) == Some(&spec.twin) => {
+            Ok(format!("https://{name}.{domain}"))
+        }
+        (GatewayHost::Name(name), _) => Err(format!("{name} isn't yours")),
+    }
+}
+
+#[async_trait]
+impl GatewayDriver for FakeHost {
+    fn grant(&self, grants: &GatewayGrants) {
+        self.state().grants = grants.clone();
+    }
+
+    async fn observe(&self) -> Result<Vec<ObservedGateway>, DriverError> {
+        let state = self.state();
+        let observed = state.sites.values().map(|spec| {
+            let published = published(spec, &state.grants);
+            ObservedGateway { spec: spec.clone(), url: published.clone().ok(), trouble: published.err() }
+        });
+        Ok(observed.collect())
+    }
+
+    async fn ensure(&self, spec: &GatewaySpec) -> Result<(), DriverError> {
+        let publish = || {
+            let mut state = self.act(format!("publish {}", spec.id));
+            published(spec, &state.grants).map_err(|message| DriverError::Invalid {
+                code: FailureCode::BodyInvalid,
+                field: "/data/name",
+                message,
+            })?;
+            state.sites.insert(spec.id.clone(), spec.clone());
+            Ok(())
+        };
+        self.done(publish).await
+    }
+
+    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let end = || {
+            self.act(format!("end {id}")).sites.remove(id);
+            Ok(())
+        };
+        self.done(end).await
+    }
+
+    async fn traffic(&self) -> BTreeMap<ContractId, GatewayTraffic> {
+        BTreeMap::new()
     }
 }
 

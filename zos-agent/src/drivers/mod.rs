@@ -7,6 +7,7 @@ pub mod dockerd;
 #[cfg(test)]
 pub mod fake;
 pub mod firewall;
+pub mod gateway;
 mod limits;
 pub mod machine;
 pub mod name_servers;
@@ -23,20 +24,21 @@ use async_trait::async_trait;
 use codec::Encode;
 use ipnet::Ipv4Net;
 use pool::PoolFault;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
-use tfgrid_client::deployment::{DiskKind, Health, Restart};
+use tfgrid_client::deployment::{DiskKind, Health, Restart, Site};
 use tfgrid_primitives::{ContractId, FailureCode, TwinId};
 
 /// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
 pub const DEFAULT_STOP_SECONDS: u64 = 10;
 
 /// A workload of a contract.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkloadId {
     /// Contract id.
     pub contract: ContractId,
@@ -165,7 +167,7 @@ impl fmt::Debug for LogSpec {
 }
 
 /// A private network: of a twin, by its name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NetworkId {
     /// Its owner.
     pub twin: TwinId,
@@ -405,6 +407,68 @@ pub struct ObservedNetworks {
     pub ports: Vec<ObservedPort>,
 }
 
+/// A site to publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewaySpec {
+    /// Contract and name.
+    pub id: WorkloadId,
+    /// Its owner.
+    pub twin: TwinId,
+    /// JSON pointer to it in the body, such as `/workloads/2`.
+    pub pointer: String,
+    /// Where it is published.
+    pub host: GatewayHost,
+    /// Where requests go.
+    pub site: Site,
+}
+
+impl GatewaySpec {
+    /// The private network of its backends, `None` for public addresses.
+    pub fn network(&self) -> Option<NetworkId> {
+        self.site.network.clone().map(|name| NetworkId { twin: self.twin, name })
+    }
+}
+
+/// Where a site is published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GatewayHost {
+    /// Under this name below the node's domain, if the twin holds it.
+    Name(String),
+    /// Under this domain, if it leads to the node.
+    Domain(String),
+}
+
+/// What the chain says of this node as a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayGrants {
+    /// Domain under which names are.
+    pub domain: Option<String>,
+    /// Public addresses of the node.
+    pub addresses: Vec<IpAddr>,
+    /// Twins that hold the names that are wanted here.
+    pub holders: BTreeMap<String, TwinId>,
+}
+
+/// A site that is known to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedGateway {
+    /// As it was last ensured.
+    pub spec: GatewaySpec,
+    /// Address under which it is published, `None` if it isn't.
+    pub url: Option<String>,
+    /// Why it isn't published, or not as its visitors expect.
+    pub trouble: Option<String>,
+}
+
+/// Traffic of the sites of a contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayTraffic {
+    /// Bytes from visitors.
+    pub received_bytes: u64,
+    /// Bytes to visitors.
+    pub sent_bytes: u64,
+}
+
 /// Resources used by one run of a machine since its start; `memory_bytes` is the present value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MachineUsage {
@@ -524,6 +588,26 @@ pub trait NetworkDriver: Send + Sync {
 
     /// Removes a contract's part of a network, which has no machines, and the network with its last part.
     async fn remove(&self, contract: ContractId, id: &NetworkId) -> Result<(), DriverError>;
+}
+
+/// Driver of web gateways.
+#[async_trait]
+pub trait GatewayDriver: Send + Sync {
+    /// From now on, this is what the chain says.
+    fn grant(&self, grants: &GatewayGrants);
+
+    /// All sites that were ensured.
+    async fn observe(&self) -> Result<Vec<ObservedGateway>, DriverError>;
+
+    /// Publishes the site, in place of an earlier one of this workload. Refuses one that may not be published under its
+    /// name; one whose domain doesn't lead here yet is published once it does.
+    async fn ensure(&self, spec: &GatewaySpec) -> Result<(), DriverError>;
+
+    /// Ends a site. Its connections are closed.
+    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError>;
+
+    /// Traffic of all contracts that have sites, since they had the first one.
+    async fn traffic(&self) -> BTreeMap<ContractId, GatewayTraffic>;
 }
 
 /// Driver of volumes.

@@ -4,8 +4,8 @@
 use super::reconcile::Drivers;
 use crate::{
     drivers::{
-        DriverError, ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks, ObservedVolume,
-        ObservedVolumes, pool::PoolFault,
+        DriverError, ObservedGateway, ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks,
+        ObservedVolume, ObservedVolumes, pool::PoolFault,
     },
     metrics::Metrics,
 };
@@ -30,6 +30,8 @@ pub struct ObservedContract {
     pub private_networks: BTreeMap<String, ObservedNetwork>,
     /// Pairs of a machine and a private network that its present run is connected with.
     pub ports: BTreeSet<(String, String)>,
+    /// Sites that are known to the gateway, by name.
+    pub gateways: BTreeMap<String, ObservedGateway>,
     /// Whether a part of it couldn't be read: what is missing here may be there.
     pub is_unreadable: bool,
 }
@@ -42,12 +44,13 @@ pub type PoolFaults = Vec<(DiskKind, PoolFault)>;
 /// # Errors
 /// If one fails: what it knows would look absent, or nothing would keep tenants from the host.
 pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, PoolFaults)> {
-    let Drivers { machines, volumes, networks, firewall } = drivers;
-    let (guarded, machines, volumes, networks, faults) = futures::join!(
+    let Drivers { machines, volumes, networks, gateways, firewall } = drivers;
+    let (guarded, machines, volumes, networks, gateways, faults) = futures::join!(
         firewall.ensure(),
         machines.observe(),
         volumes.observe(),
         networks.observe(),
+        gateways.observe(),
         volumes.faults()
     );
     metrics.firewall_up.set(guarded.is_ok().into());
@@ -59,7 +62,13 @@ pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, 
     let volumes = volumes.map_err(|why| fails("storage pool", why))?;
     let machines = machines.map_err(|why| fails("container engine", why))?;
     let networks = networks.map_err(|why| fails("part for private networks", why))?;
-    Ok((by_contract(machines, volumes, networks), faults))
+    let gateways = gateways.map_err(|why| fails("web gateway", why))?;
+    let mut observed = by_contract(machines, volumes, networks);
+    for gateway in gateways {
+        let contract = observed.entry(gateway.spec.id.contract).or_default();
+        contract.gateways.insert(gateway.spec.id.name.clone(), gateway);
+    }
+    Ok((observed, faults))
 }
 
 fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes, networks: ObservedNetworks) -> Observed {

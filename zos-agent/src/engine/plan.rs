@@ -4,7 +4,7 @@
 use super::observed::{Observed, ObservedContract};
 use crate::{
     chain::desired::Workloads,
-    drivers::{MachineSpec, MachineState, NetworkId, NetworkSpec, ObservedVolume, VolumeSpec},
+    drivers::{GatewaySpec, MachineSpec, MachineState, NetworkId, NetworkSpec, ObservedVolume, VolumeSpec},
 };
 use std::collections::BTreeMap;
 use tfgrid_client::deployment::{DiskKind, Rejection};
@@ -58,6 +58,10 @@ pub enum Step {
     AttachMachine(MachineSpec),
     /// Start the machine and connect it with its private networks.
     StartMachine(MachineSpec),
+    /// Publish the site.
+    EnsureGateway(GatewaySpec),
+    /// End the site.
+    RemoveGateway(String),
     /// Delete the volume with its content.
     DeleteVolume(String),
     /// Remove the contract's part of a private network.
@@ -81,6 +85,7 @@ impl Plan {
         self.steps.iter().all(|step| match step {
             Step::StopMachine(_)
             | Step::RemoveMachine(_)
+            | Step::RemoveGateway(_)
             | Step::DeleteVolume(_)
             | Step::RemovePrivateNetwork(_)
             | Step::RemoveNetwork => true,
@@ -89,7 +94,8 @@ impl Plan {
             | Step::EnsurePrivateNetwork(_)
             | Step::CreateMachine(_)
             | Step::AttachMachine(_)
-            | Step::StartMachine(_) => false,
+            | Step::StartMachine(_)
+            | Step::EnsureGateway(_) => false,
         })
     }
 }
@@ -156,7 +162,7 @@ fn steps(goal: &Goal, observed: &ObservedContract) -> Vec<Step> {
         Goal::Run { workloads, approved } => run(workloads, approved, observed),
         Goal::Resume(workloads) => resume(workloads, observed),
         Goal::Suspend(approved) => suspend(approved, observed),
-        Goal::Halt => suspend(&Approved::new(), observed),
+        Goal::Halt => [remove_gateways(observed), suspend(&Approved::new(), observed)].concat(),
         Goal::Destroy => destroy(observed),
         Goal::Keep => Vec::new(),
     }
@@ -173,7 +179,21 @@ fn resume(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     // Without machines that are there, the contract isn't deployed yet.
     let networks =
         if observed.machines.is_empty() { Vec::new() } else { missing_networks(workloads, observed) };
-    networks.into_iter().chain(attach(workloads, observed)).chain(starts).collect()
+    let gateways =
+        if observed.gateways.is_empty() { Vec::new() } else { missing_gateways(workloads, observed) };
+    networks.into_iter().chain(attach(workloads, observed)).chain(starts).chain(gateways).collect()
+}
+
+fn missing_gateways(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
+    let is_missing = |spec: &&GatewaySpec| {
+        let there = observed.gateways.get(&spec.id.name);
+        there.is_none_or(|there| there.spec != **spec)
+    };
+    workloads.gateways.iter().filter(is_missing).cloned().map(Step::EnsureGateway).collect()
+}
+
+fn remove_gateways(observed: &ObservedContract) -> Vec<Step> {
+    observed.gateways.keys().cloned().map(Step::RemoveGateway).collect()
 }
 
 fn missing_networks(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
@@ -214,7 +234,9 @@ fn destroy(observed: &ObservedContract) -> Vec<Step> {
     let volumes = observed.volumes.keys().cloned().map(Step::DeleteVolume);
     let networks = observed.private_networks.values();
     let networks = networks.map(|network| Step::RemovePrivateNetwork(network.id.clone()));
-    machines.chain(volumes).chain(networks).chain(observed.network.then_some(Step::RemoveNetwork)).collect()
+    let network = observed.network.then_some(Step::RemoveNetwork);
+    let rest = machines.chain(volumes).chain(networks).chain(network);
+    remove_gateways(observed).into_iter().chain(rest).collect()
 }
 
 /// Before a fetch, what isn't approved is stopped: it doesn't run on while a registry takes its time.
@@ -241,6 +263,7 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
     let (mut clear, mut clear_networks) = (Vec::new(), Vec::new());
+    let mut clear_gateways = Vec::new();
     let mut create = Vec::new();
     let mut start = Vec::new();
 
@@ -297,16 +320,22 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
             start.push(Step::StartMachine(spec.clone()));
         }
     }
-    let attach = attach(workloads, observed);
-    [refuse, fetch, ensure, create_early, clear, clear_networks, create, attach, start].concat()
+    for name in observed.gateways.keys() {
+        if !workloads.gateways.iter().any(|spec| spec.id.name == *name) {
+            clear_gateways.push(Step::RemoveGateway(name.clone()));
+        }
+    }
+    let (attach, publish) = (attach(workloads, observed), missing_gateways(workloads, observed));
+    let clear = [clear_gateways, clear, clear_networks].concat();
+    [refuse, fetch, ensure, create_early, clear, create, attach, start, publish].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drivers::{
-        Condition, ContainerSpec, InterfaceSpec, MachineState, ObservedMachine, ObservedNetwork,
-        ObservedVolume, WorkloadId,
+        Condition, ContainerSpec, InterfaceSpec, MachineState, ObservedGateway, ObservedMachine,
+        ObservedNetwork, ObservedVolume, WorkloadId, gateway::tests::site,
     };
     use ipnet::Ipv4Net;
     use proptest::prelude::*;
@@ -414,6 +443,12 @@ mod tests {
                 world.private_networks.insert(spec.id.name.clone(), there);
             }
             Step::AttachMachine(spec) => connect(spec, world),
+            Step::EnsureGateway(spec) => {
+                world.gateways.insert(spec.id.name.clone(), observed_site(spec.clone()));
+            }
+            Step::RemoveGateway(name) => {
+                world.gateways.remove(name).unwrap();
+            }
             Step::RemoveNetwork => {
                 assert!(world.machines.is_empty(), "a network is removed after its machines");
                 world.network = false;
@@ -440,6 +475,10 @@ mod tests {
                 connect(spec, world);
             }
         }
+    }
+
+    fn observed_site(spec: GatewaySpec) -> ObservedGateway {
+        ObservedGateway { spec, url: None, trouble: None }
     }
 
     fn connect(spec: &MachineSpec, world: &mut ObservedContract) {
@@ -611,6 +650,8 @@ mod tests {
                     spec.id.name.as_str()
                 }
                 Step::EnsureVolume(spec) => spec.id.name.as_str(),
+                Step::EnsureGateway(spec) => spec.id.name.as_str(),
+                Step::RemoveGateway(name) => name.as_str(),
                 Step::EnsurePrivateNetwork(_) => "ensure network",
                 Step::AttachMachine(_) => "attach",
                 Step::RemovePrivateNetwork(_) => "remove network",
@@ -702,7 +743,8 @@ mod tests {
             proptest::option::of(hash()),
         );
         let size = || proptest::option::of(2u64..4);
-        (machines, size(), size(), any::<bool>()).prop_map(|((x, y, z), data, more, net)| {
+        let site = proptest::option::of(prop_oneof![Just("a"), Just("b")]);
+        (machines, size(), size(), any::<bool>(), site).prop_map(|((x, y, z), data, more, net, host)| {
             let x = x.map(|(hash, mount)| {
                 if mount && data.is_some() {
                     machine(1, "x", &format!("{hash}+data"), &["data"])
@@ -723,9 +765,15 @@ mod tests {
                     .flatten()
                     .collect(),
                 networks: net.into_iter().collect(),
+                gateways: host.map(published).into_iter().collect(),
                 ..Default::default()
             }
         })
+    }
+
+    /// A site of this name.
+    fn published(host: &str) -> GatewaySpec {
+        GatewaySpec { id: id(1, "site"), ..site(1, host) }
     }
 
     /// Any state of a machine, but no volume larger than wanted: the driver refuses to shrink.
@@ -746,8 +794,9 @@ mod tests {
         };
         let machines = (machine("x"), machine("y"), machine("other"));
         let networks = (network("net"), network("old-net"), any::<bool>());
-        let all = (machines, volume("data"), volume("old"), networks, any::<bool>());
-        all.prop_map(|((x, y, other), data, old, (net, old_net, port), network)| {
+        let host = proptest::option::of(prop_oneof![Just("a"), Just("b")]);
+        let all = (machines, volume("data"), volume("old"), networks, any::<bool>(), host);
+        all.prop_map(|((x, y, other), data, old, (net, old_net, port), network, host)| {
             let is_in = |(_, y): &(String, ObservedMachine)| y.is_running() && y.hash.ends_with("+net");
             let port = port && net.is_some() && y.as_ref().is_some_and(is_in);
             ObservedContract {
@@ -756,6 +805,10 @@ mod tests {
                 network,
                 private_networks: [net, old_net].into_iter().flatten().collect(),
                 ports: port.then(|| ("y".into(), "net".into())).into_iter().collect(),
+                gateways: host
+                    .map(|host| ("site".into(), observed_site(published(host))))
+                    .into_iter()
+                    .collect(),
                 is_unreadable: false,
             }
         })
@@ -822,6 +875,23 @@ mod tests {
         assert_eq!(one(run_goal(Workloads::default()), world), expected);
     }
 
+    #[test]
+    fn a_site_is_published_after_its_machines_start_and_ends_before_they_do() {
+        let (web, shop) = (machine(1, "web", "a", &[]), site(1, "shop"));
+        let workloads =
+            Workloads { machines: vec![web.clone()], gateways: vec![shop.clone()], ..Default::default() };
+        let steps = one(run_goal(workloads), ObservedContract::default());
+        assert_eq!(steps[2..], [Step::StartMachine(web), Step::EnsureGateway(shop.clone())]);
+        let world = ObservedContract {
+            machines: [("web".into(), observed_machine(1, "web", "a", true))].into(),
+            gateways: [("shop".into(), observed_site(shop))].into(),
+            ..Default::default()
+        };
+        for goal in [Goal::Halt, Goal::Destroy, run_goal(Workloads::default())] {
+            assert_eq!(one(goal, world.clone())[0], Step::RemoveGateway("shop".into()));
+        }
+    }
+
     proptest! {
         #[test]
         fn a_carried_out_plan_leaves_nothing_to_plan(goal in goal(), mut world in world()) {
@@ -835,7 +905,8 @@ mod tests {
         fn no_machine_starts_before_all_are_created(goal in goal(), world in world()) {
             let steps = one(goal, world);
             let started = steps.iter().skip_while(|step| !matches!(step, Step::StartMachine(_)));
-            prop_assert!(started.clone().all(|step| matches!(step, Step::StartMachine(_))));
+            let is_last = |step: &Step| matches!(step, Step::StartMachine(_) | Step::EnsureGateway(_));
+            prop_assert!(started.clone().all(is_last));
         }
 
         #[test]

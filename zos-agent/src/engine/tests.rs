@@ -166,8 +166,13 @@ impl Node {
 fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Agent {
     let chain: Arc<dyn Chain> = Arc::new(chain.clone());
     let host = Arc::new(host.clone());
-    let drivers =
-        Drivers { machines: host.clone(), volumes: host.clone(), networks: host.clone(), firewall: host };
+    let drivers = Drivers {
+        machines: host.clone(),
+        volumes: host.clone(),
+        networks: host.clone(),
+        gateways: host.clone(),
+        firewall: host,
+    };
     let store = Store::open(data).unwrap();
     let metrics = Metrics::new(&Registry::new()).unwrap();
     let (snapshots, snapshots_rx) = watch::channel(None);
