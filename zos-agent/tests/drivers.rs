@@ -3,6 +3,8 @@
 //! folder in `TFGRID_NODE`: the first test starts its engine, the others use it too, and `zos-agent purge --yes` ends
 //! it. `make test` runs them with `with-engine cargo nextest run --workspace --run-ignored only`.
 
+#[path = "drivers/gateway.rs"]
+mod gateway;
 #[path = "drivers/hostile.rs"]
 mod hostile;
 #[path = "drivers/images.rs"]
@@ -59,6 +61,7 @@ use zos_agent::{
         WorkloadId,
         dockerd::OwnEngine,
         firewall::Firewall as AgentFirewall,
+        gateway::{AcmeArgs, Gateway, GatewayArgs},
         machine::{DockerMachines, EngineChoice},
         network::PrivateNetworks,
         pool::{Pool, PoolFault, PoolPlace, Pools},

@@ -2,7 +2,7 @@
 //! Web gateways: a site of the owner's is published under a name or a domain.
 
 use super::{Network, Rejection, Workload, WorkloadData, json::Cursor, rules::invalid_at};
-use crate::units::is_label;
+use crate::units::{is_label, parse_unique_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use std::{
@@ -19,8 +19,6 @@ pub const MAX_BACKENDS: usize = 4;
 const MAX_NAME_BYTES: usize = 63;
 /// The most bytes of a domain.
 const MAX_DOMAIN_BYTES: usize = 253;
-/// Prefix of names that look like others.
-const PUNYCODE: &str = "xn--";
 /// Port of mail servers.
 const SMTP: u16 = 25;
 
@@ -185,12 +183,8 @@ pub(super) fn name_proxy(at: &Cursor) -> Result<GatewayNameProxy, Rejection> {
     fields.only(&[&["name"][..], &SITE_FIELDS].concat())?;
     let name_at = fields.required("name")?;
     let name = name_at.string()?;
-    if !is_label(name, MAX_NAME_BYTES) || name.starts_with(PUNYCODE) {
-        return Err(name_at.invalid(format!(
-            "a name on the gateways has 1 to {MAX_NAME_BYTES} of a-z, 0-9 and inner hyphens, and doesn't begin with {PUNYCODE}; this is {name:?}"
-        )));
-    }
-    Ok(GatewayNameProxy { name: name.into(), site: site(at)? })
+    let name = parse_unique_name(name).map_err(|error| name_at.invalid(error.to_string()))?;
+    Ok(GatewayNameProxy { name, site: site(at)? })
 }
 
 pub(super) fn fqdn_proxy(at: &Cursor) -> Result<GatewayFqdnProxy, Rejection> {
@@ -326,4 +320,115 @@ fn is_for_machines(network: &Network, ip: IpAddr) -> bool {
         && ip != network.subnet.network()
         && ip != network.subnet.broadcast()
         && ip != network.gateway()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Deployment;
+    use super::*;
+    use serde_json::{Value, json};
+    use tfgrid_primitives::FailureCode::{self, BodyInvalid, BodyUnsupported};
+
+    fn name_proxy() -> Value {
+        json!({ "name": "shop", "network": "backend", "backends": ["http://10.20.1.5:8080"] })
+    }
+
+    fn read(kind: &str, data: Value) -> Result<Deployment, Rejection> {
+        let network = json!({ "name": "backend", "type": "network",
+                              "data": { "subnet": "10.20.0.0/16", "range": "10.20.1.0/24" } });
+        let gateway = json!({ "name": "web", "type": kind, "data": data });
+        let document = json!({ "version": 1, "workloads": [network, gateway] });
+        Deployment::parse(&serde_json::to_vec(&document).unwrap())
+    }
+
+    fn named(field: &str, value: Value) -> Result<Deployment, Rejection> {
+        let mut data = name_proxy();
+        data[field] = value;
+        read("gateway-name-proxy", data)
+    }
+
+    fn public(fields: Value) -> Result<Deployment, Rejection> {
+        let mut data = json!({ "fqdn": "www.example.org", "backends": ["http://185.69.166.20:80"] });
+        data.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        read("gateway-fqdn-proxy", data)
+    }
+
+    #[test]
+    fn a_site_is_read_and_written_the_same() {
+        let passthrough = json!({ "network": "backend", "tls_passthrough": true, "proxy_protocol": true,
+                                  "backends": ["tcp://10.20.1.5:443", "tcp://10.20.7.5:443"] });
+        let limits = json!({ "limits": { "request_bytes": 0, "connections": 7 } });
+        for deployment in [named("name", json!("a")), public(json!({})), public(passthrough), public(limits)]
+        {
+            let deployment = deployment.unwrap();
+            let body = deployment.to_body().unwrap();
+            assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+        }
+        let text = String::from_utf8(public(json!({})).unwrap().to_body().unwrap()).unwrap();
+        assert!(
+            text.contains(r#""type":"gateway-fqdn-proxy","data":{"fqdn":"www.example.org","backends":["#),
+            "{text}"
+        );
+        assert!(!text.contains("limits"), "{text}");
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_refused_where_it_stands() {
+        let several = |count| json!(vec!["http://10.20.1.5:80"; count]);
+        let cases: Vec<(Result<Deployment, Rejection>, FailureCode, &str)> = vec![
+            (named("name", json!("Shop")), BodyInvalid, "/name"),
+            (named("name", json!("xn--shop")), BodyInvalid, "/name"),
+            (named("fqdn", json!("a.example")), BodyUnsupported, "/fqdn"),
+            (named("backends", json!([])), BodyInvalid, "/backends"),
+            (named("backends", several(MAX_BACKENDS + 1)), BodyInvalid, "/backends"),
+            (named("backends", json!(["10.20.1.5:80"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["http://web:80"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["http://10.20.1.5"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["http://10.20.1.5:0"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["https://10.20.1.5:80"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["tcp://10.20.1.5:80"])), BodyInvalid, "/backends/0"),
+            (
+                named("backends", json!(["http://10.20.1.5:80", "h2c://10.20.1.5:81"])),
+                BodyInvalid,
+                "/backends/1",
+            ),
+            // The router's, of another network, public, loopback.
+            (named("backends", json!(["http://10.20.1.1:80"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["http://10.21.1.5:80"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["http://185.69.166.20:80"])), BodyInvalid, "/backends/0"),
+            (named("backends", json!(["http://[::1]:80"])), BodyInvalid, "/backends/0"),
+            (named("network", json!("other")), BodyInvalid, "/network"),
+            (named("network", json!("web")), BodyInvalid, "/network"),
+            (named("tls_passthrough", json!("yes")), BodyInvalid, "/tls_passthrough"),
+            (named("tls_passthrough", json!(true)), BodyInvalid, "/backends/0"),
+            (named("proxy_protocol", json!(true)), BodyInvalid, "/proxy_protocol"),
+            (named("limits", json!({ "connections": 0 })), BodyInvalid, "/limits/connections"),
+            (named("limits", json!({ "bytes": 1 })), BodyUnsupported, "/limits/bytes"),
+            (public(json!({ "fqdn": "localhost" })), BodyInvalid, "/fqdn"),
+            (public(json!({ "fqdn": "www.example.org." })), BodyInvalid, "/fqdn"),
+            (public(json!({ "fqdn": "1.2.3.4" })), BodyInvalid, "/fqdn"),
+            (public(json!({ "tls_passthrough": true })), BodyInvalid, "/tls_passthrough"),
+            (public(json!({ "backends": ["http://10.20.1.5:80"] })), BodyInvalid, "/backends/0"),
+            (public(json!({ "backends": ["http://127.0.0.1:80"] })), BodyInvalid, "/backends/0"),
+            (public(json!({ "backends": ["http://169.254.169.254:80"] })), BodyInvalid, "/backends/0"),
+            (public(json!({ "backends": ["http://[::ffff:10.0.0.1]:80"] })), BodyInvalid, "/backends/0"),
+            (public(json!({ "backends": ["http://185.69.166.20:25"] })), BodyInvalid, "/backends/0"),
+        ];
+        for (read, code, field) in cases {
+            let rejection = read.unwrap_err();
+            let expected = (code, format!("/workloads/1/data{field}"));
+            assert_eq!((rejection.code, rejection.path.clone()), expected, "{rejection}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_published_once() {
+        let gateway = |name: &str| {
+            json!({ "name": name, "type": "gateway-name-proxy",
+            "data": { "name": "shop", "backends": ["http://185.69.166.20:80"] } })
+        };
+        let document = json!({ "version": 1, "workloads": [gateway("a"), gateway("b")] });
+        let rejection = Deployment::parse(&serde_json::to_vec(&document).unwrap()).unwrap_err();
+        assert_eq!(rejection.path, "/workloads/1/data/name");
+    }
 }

@@ -67,7 +67,7 @@ pub struct Snapshot {
     pub contracts: BTreeMap<ContractId, Arc<Desired>>,
     /// The intervals in force.
     pub limits: ChainLimits,
-    /// What the chain says of this node as a gateway; nothing while no contract has a site.
+    /// What the chain says of this node as a gateway.
     pub grants: GatewayGrants,
 }
 
@@ -309,9 +309,6 @@ impl Follower {
         last: Option<&Snapshot>,
     ) -> Result<GatewayGrants, ChainError> {
         let sites: Vec<&GatewaySpec> = contracts.values().flat_map(|desired| desired.gateways()).collect();
-        if sites.is_empty() {
-            return Ok(GatewayGrants::default());
-        }
         let PublicPlace { addresses, domain } = self.chain.public_place(head).await?;
         let last = last.filter(|last| head.number / NAMES_EVERY == last.head.number / NAMES_EVERY);
         let names: BTreeSet<&str> = sites

@@ -19,6 +19,7 @@ use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
+mod gateways;
 mod jobs;
 mod kills;
 mod networks;

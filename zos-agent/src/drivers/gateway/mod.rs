@@ -65,7 +65,7 @@ const DEFAULT_HOST: &str = "default";
 /// How often the proxy is compared with what it is to serve, and names are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Limit for the proxy to start, or to go on with another structure.
-const UP_WITHIN: Duration = Duration::from_secs(10);
+const UP_WITHIN: Duration = Duration::from_secs(5);
 /// How often the differences are told before the proxy counts as one that doesn't take them.
 const TELLS: u32 = 3;
 /// Certificates that an authority signs at the same time, and domains that are looked up.
@@ -450,9 +450,6 @@ impl Gateway {
     }
 
     async fn apply(&self, state: &mut State) -> Result<()> {
-        if self.bind().is_empty() {
-            return Ok(());
-        }
         let structure = self.structure(&state.layout);
         let wanted = self.serving(state, &structure);
         let hosts = self.terminated(state);
@@ -689,7 +686,7 @@ impl GatewayDriver for Gateway {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use tfgrid_client::deployment::Site;
 

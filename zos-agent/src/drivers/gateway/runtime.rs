@@ -19,7 +19,7 @@ use tokio::{
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// The most bytes of commands in one line; the proxy takes 16 KiB.
 const MAX_LINE_BYTES: usize = 8_192;
-/// Bit of a server's state in which the agent has taken it out, and the value that the proxy shows for a server that runs.
+/// Bit of a server's state: it was taken out.
 const FORCED_OUT: u32 = 1;
 
 /// Entries of a map.
