@@ -876,7 +876,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_is_published_after_its_machines_start_and_ends_before_they_do() {
+    fn a_site_is_published_last_and_ends_first() {
         let (web, shop) = (machine(1, "web", "a", &[]), site(1, "shop"));
         let workloads =
             Workloads { machines: vec![web.clone()], gateways: vec![shop.clone()], ..Default::default() };

@@ -89,9 +89,9 @@ impl Layout {
     /// Gives each of these sites a place. A site keeps its place while its pool is the same.
     pub fn arrange<'a>(&mut self, sites: impl Iterator<Item = &'a GatewaySpec>) {
         let sites: BTreeMap<&WorkloadId, Pool> = sites.map(|spec| (&spec.id, Pool::of(spec))).collect();
-        self.places.retain(|id, (pool, _)| sites.get(id) == Some(pool));
+        self.places.retain(|id, (pool, _)| sites.get(id) == Some(&*pool));
         for (id, pool) in &sites {
-            if !self.places.contains_key(id) {
+            if !self.places.contains_key(*id) {
                 let index = self.free(pool);
                 let size = self.sizes.entry(pool.clone()).or_insert_with(|| pool.first_size());
                 if index >= *size {

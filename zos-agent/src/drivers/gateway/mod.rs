@@ -32,7 +32,11 @@ use certificates::Certificates;
 use clap::Args;
 use config::{Files, Structure};
 use domains::{Domains, look_up};
-use futures::{StreamExt, future, stream::FuturesUnordered};
+use futures::{
+    FutureExt, StreamExt,
+    future::{self, BoxFuture},
+    stream::FuturesUnordered,
+};
 use layout::{Layout, Pool};
 use runtime::{Entries, Serving, Socket, commands};
 use rustix::process::Signal;
@@ -274,8 +278,6 @@ impl Gateway {
     /// Gives all sites their places, and keeps both.
     fn rearrange(&self, state: &mut State) -> Result<()> {
         state.layout.arrange(state.sites.values());
-        let contracts: BTreeSet<ContractId> = state.sites.keys().map(|id| id.contract).collect();
-        state.traffic.totals.retain(|contract, _| contracts.contains(contract));
         self.keep(state)
     }
 
@@ -324,7 +326,8 @@ impl Gateway {
     /// Has certificates signed, for ever.
     async fn renew(&self) {
         let Some(authority) = &self.authority else { return };
-        let (mut orders, mut busy) = (FuturesUnordered::new(), BTreeSet::new());
+        let mut orders: FuturesUnordered<BoxFuture<'_, String>> = FuturesUnordered::new();
+        let mut busy: BTreeSet<String> = BTreeSet::new();
         let mut looks = interval(LOOK_EVERY);
         loop {
             // Orders go on while others are looked for: they may hold what that waits for.
@@ -340,7 +343,7 @@ impl Gateway {
                     self.due().await
                 } => for host in due {
                     if orders.len() < MAX_ORDERS && busy.insert(host.clone()) {
-                        orders.push(self.renew_one(authority, host));
+                        orders.push(self.renew_one(authority, host).boxed());
                     }
                 },
             }

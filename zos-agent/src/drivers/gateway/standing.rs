@@ -45,7 +45,7 @@ pub fn standings<'a>(
     domains: &Domains,
 ) -> BTreeMap<&'a WorkloadId, Standing> {
     let mut taken: BTreeMap<String, ContractId> = BTreeMap::new();
-    let mut standing = |spec: &GatewaySpec| {
+    let mut standing = |spec: &GatewaySpec| -> Standing {
         let host = host(spec, grants)?;
         if matches!(spec.host, GatewayHost::Domain(_))
             && let Some(why) = domains.trouble(&host, spec.twin, &grants.addresses)
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_is_published_once_it_leads_here_for_the_first_contract() {
+    fn a_domain_that_leads_here_goes_to_the_first_contract() {
         let mut domains = Domains::default();
         let both = [domain(1, "a.example"), domain(2, "a.example")];
         assert!(all(&both, &domains).iter().all(Result::is_err));
