@@ -44,19 +44,43 @@ impl Node {
     /// A server in the network at one of its addresses, which answers with this text.
     fn serve(&mut self, last: u8, text: &str) -> String {
         let ip = format!("10.99.0.{last}");
-        let enter = ["netns", "exec", &self.namespace()].map(str::to_owned);
-        let add = ["ip", "addr", "add", &format!("{ip}/32"), "dev", "lo"].map(str::to_owned);
-        succeeds("ip", &enter.iter().chain(&add).map(String::as_str).collect::<Vec<_>>());
+        let namespace = self.namespace();
+        succeeds("ip", &["-n", &namespace, "addr", "add", &format!("{ip}/32"), "dev", "lo"]);
         let folder = self.data.path().join(&ip);
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join("index.html"), text).unwrap();
         let server = Command::new("ip")
-            .args(enter)
-            .args(["busybox", "httpd", "-f", "-p", &format!("{ip}:80"), "-h"])
+            .args(["netns", "exec", &namespace, "busybox", "httpd", "-f", "-p", &format!("{ip}:80"), "-h"])
             .arg(&folder)
             .spawn()
             .unwrap();
         self.backends.push(server);
+        format!("http://{ip}:80")
+    }
+
+    /// The same, whose answer is the head of the request. It ends with the test.
+    fn echo(&self, last: u8) -> String {
+        let ip = format!("10.99.0.{last}");
+        succeeds("ip", &["-n", &self.namespace(), "addr", "add", &format!("{ip}/32"), "dev", "lo"]);
+        let namespace = fs::File::open(format!("/run/netns/{}", self.namespace())).unwrap();
+        let at = format!("{ip}:80");
+        let (listens, listening) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            let listener = TcpListener::bind(at).unwrap();
+            listens.send(()).unwrap();
+            for mut stream in listener.incoming().flatten() {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                // A health check sends nothing.
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                    head.push(byte[0]);
+                }
+                let answer = format!("HTTP/1.0 200 OK\r\n\r\n{}", String::from_utf8_lossy(&head));
+                // A visitor may be gone.
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        listening.recv().unwrap();
         format!("http://{ip}:80")
     }
 
@@ -327,12 +351,25 @@ async fn an_authority_signs_the_certificate_of_a_site() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and haproxy"]
 async fn limits_of_a_site_hold_and_forged_headers_do_not() {
-    let mut node = Node::new().await;
-    let backend = node.serve(5, "hello");
-    let mut spec = node.spec(1, "shop", &[&backend]);
+    let node = Node::new().await;
+    let mut spec = node.spec(1, "shop", &[&node.echo(5)]);
     spec.site.limits.request_bytes = 10;
     node.gateway.ensure(&spec).await.unwrap();
-    node.until_answer("shop", "hello 200 2");
+    let forged =
+        ["-H", "X-Forwarded-For: 6.6.6.6", "-H", "X-Forwarded-Proto: ftp", "-H", "Forwarded: for=6.6.6.6"];
+    let begun = Instant::now();
+    let told = loop {
+        let told = node.get("shop", &forged).to_lowercase();
+        if told.ends_with(" 200 2") {
+            break told;
+        }
+        assert!(begun.elapsed() < LIMIT, "{told}");
+    };
+    assert!(
+        told.contains("x-forwarded-for: 127.0.0.1\r\n") && told.contains("x-forwarded-proto: https\r\n"),
+        "{told}"
+    );
+    assert!(!told.contains("6.6.6.6") && !told.contains("ftp"), "{told}");
     assert!(node.get("shop", &["--http1.1", "-d", "more than ten bytes"]).ends_with(" 413 1.1"));
     spec.site.limits.requests_per_second = 1;
     node.gateway.ensure(&spec).await.unwrap();
