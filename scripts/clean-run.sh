@@ -6,7 +6,8 @@
 # neither twice nor half-way. The run's folder says it all:
 #
 #   pids/NAME           pid and start time of a process
-#   agent/ zos-agent    the agent's data, and a link to its program
+#   agent/ agent-2/     the agents' data
+#   zos-agent           a link to their program
 #   engine              the address of the Docker engine that images are built on
 #   agent-engine        the address of the node's engine, if it isn't the node's own
 #   image               an image that the run's node pulled into it
@@ -46,11 +47,11 @@ stop() {
 engine() { timeout 30 docker --host "$(<"$run/engine")" "$@"; }
 
 purge_agent() {
-    [[ -f $run/agent/identity.json && -e $run/zos-agent ]] || return 0
-    local engine=()
+    local data=$run/$1 engine=()
+    [[ -f $data/identity.json && -e $run/zos-agent ]] || return 0
     [[ ! -f $run/agent-engine ]] || engine=(--engine "$(<"$run/agent-engine")" --unsafe-engine)
-    timeout 90 "$run/zos-agent" purge --data "$run/agent" "${engine[@]}" --yes ||
-        complain "the agent could not purge $run/agent"
+    timeout 90 "$run/zos-agent" purge --data "$data" "${engine[@]}" --yes ||
+        complain "the agent could not purge $data"
 }
 
 empty_engine() {
@@ -99,8 +100,10 @@ remove_image() {
     [[ ! -f $run/image ]] || engine image rm --force "$(<"$run/image")" >/dev/null 2>&1
 }
 
-stop agent
-purge_agent
+for name in agent agent-2; do
+    stop "$name"
+    purge_agent "$name"
+done
 for name in "$run"/pids/*; do
     [[ ! -f $name || $name == */dockerd ]] || stop "${name##*/}"
 done

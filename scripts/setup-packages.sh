@@ -27,6 +27,8 @@ readonly needs=(
     mkfs.btrfs:btrfs-progs
     mount:mount
     losetup:mount
+    wg:wireguard-tools
+    wireguard-go:wireguard-go
     tcpdump:tcpdump
     jq:jq
 )

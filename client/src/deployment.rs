@@ -5,16 +5,19 @@
 //! every [`Deployment`] from text, JSON or YAML, went through [`Deployment::read`].
 
 mod addresses;
+mod application;
 mod gateways;
 mod image;
 mod json;
 mod output;
+mod ports;
 mod rejection;
 mod rules;
 mod secrets;
 #[cfg(test)]
 mod tests;
 
+pub use application::{Application, Part, PresentRange, Spread, application_schema};
 pub use gateways::{
     Backend, BackendError, BackendProtocol, GatewayFqdnProxy, GatewayNameProxy, MAX_BACKENDS, Site,
     SiteLimits,
@@ -22,7 +25,9 @@ pub use gateways::{
 pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
+pub use ports::{Ports, PortsError};
 pub use rejection::Rejection;
+pub use rules::is_workload_name;
 pub use secrets::{OpenSecrets, Secrets, Text};
 
 use codec::Encode;
@@ -55,6 +60,9 @@ pub const MAX_NETWORKS: usize = 4;
 /// The most bytes of a private network's name.
 pub const MAX_NETWORK_NAME_BYTES: usize = 20;
 
+/// The most ranges of open ports of a machine.
+pub const MAX_PORTS: usize = 32;
+
 const MIN_BYTES: u64 = 16 * MIB;
 /// The most that Linux takes.
 const MAX_HOSTNAME_BYTES: usize = 64;
@@ -78,12 +86,27 @@ pub struct Deployment {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub description: Option<String>,
+    /// The part of an application that it is, by which clients find the contracts of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub application: Option<ApplicationPart>,
     /// Texts that `env`, credentials and outputs refer to by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secrets: Option<Secrets>,
     /// 1 to 32 workloads.
     #[schemars(length(min = 1, max = 32))]
     pub workloads: Vec<Workload>,
+}
+
+/// A part of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct ApplicationPart {
+    /// Name of the application.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+    pub name: String,
+    /// Name of the part in it.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+    pub part: String,
 }
 
 /// One thing to run, named uniquely in its deployment.
@@ -187,6 +210,18 @@ pub struct Zmachine {
     #[serde(skip_serializing_if = "is_true")]
     #[schemars(default = "default_internet")]
     pub internet: bool,
+    /// Whether it has one of the contract's public IPv4 addresses.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schemars(default)]
+    pub public_ip: bool,
+    /// Whether it has a public IPv6 address.
+    #[serde(skip_serializing_if = "is_false")]
+    #[schemars(default)]
+    pub ipv6: bool,
+    /// Ports of its public addresses that the internet reaches, such as `80/tcp` and `8000-8010/udp`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<String>", default, length(max = MAX_PORTS))]
+    pub ports: Vec<Ports>,
     /// Volumes of the same deployment, and where the machine sees them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 8))]
@@ -203,6 +238,13 @@ pub struct Zmachine {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(default, length(max = 64))]
     pub args: Vec<String>,
+}
+
+impl Zmachine {
+    /// Whether it asks for public addresses.
+    pub fn is_public(&self) -> bool {
+        self.public_ip || self.ipv6
+    }
 }
 
 /// Credentials for a registry. Debug output doesn't have them.
@@ -380,6 +422,7 @@ impl WorkloadData {
     /// What a node must serve to run it.
     pub fn feature(&self) -> Features {
         match self {
+            Self::Zmachine(machine) if machine.is_public() => Features::ZMACHINE.and(Features::PUBLIC_IPS),
             Self::Zmachine(_) => Features::ZMACHINE,
             Self::Zmount(_) => Features::ZMOUNT,
             Self::Volume(_) => Features::VOLUME,
@@ -410,6 +453,10 @@ fn default_internet() -> bool {
 
 fn is_true(value: &bool) -> bool {
     *value
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn as_text<S: Serializer>(network: &Ipv4Net, serializer: S) -> Result<S::Ok, S::Error> {
@@ -463,6 +510,15 @@ impl Deployment {
         rules::deployment(&Cursor::root(json))
     }
 
+    /// The same for a document of a person, in which numbers and booleans may be meant as strings: those that `texts`
+    /// has in their places.
+    ///
+    /// # Errors
+    /// As [`Deployment::parse`].
+    pub fn read_loosely(json: &Json, texts: &Json) -> Result<Self, Rejection> {
+        rules::deployment(&Cursor::loose(json, texts))
+    }
+
     /// The JSON text that goes into a body.
     ///
     /// # Errors
@@ -488,11 +544,50 @@ impl Deployment {
         self.networks().map(|(name, network)| (name.to_owned(), subnet(network.range()))).collect()
     }
 
+    /// How many public IPv4 addresses its machines ask for.
+    pub fn public_ips(&self) -> usize {
+        let asks = |workload: &&Workload| matches!(&workload.data, WorkloadData::Zmachine(machine) if machine.public_ip);
+        self.workloads.iter().filter(asks).count()
+    }
+
     /// The sum of the workloads' needs.
     pub fn needs(&self) -> Resources {
         let (needs, Cores(hundredths)) =
             self.workloads.iter().fold((Resources::ZERO, Cores(0)), sum_of_needs);
         Resources { cru: hundredths.div_ceil(100), ..needs }
+    }
+
+    /// Its volumes, with their places in [`Self::workloads`] and their names.
+    pub fn volumes(&self) -> impl Iterator<Item = (usize, &str, &Volume)> {
+        self.workloads.iter().enumerate().filter_map(|(index, workload)| match &workload.data {
+            WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
+                Some((index, workload.name.as_str(), volume))
+            }
+            _ => None,
+        })
+    }
+
+    /// Checks that the volumes of the active version can become what they are here.
+    ///
+    /// # Errors
+    /// [`FailureCode::BodyInvalid`] at the first one that would shrink or move to another kind of disk, as its node would
+    /// find.
+    pub fn check_follows(&self, active: &Self) -> Result<(), Rejection> {
+        let before: BTreeMap<_, _> = active.volumes().map(|(_, name, volume)| (name, volume)).collect();
+        for (index, name, volume) in self.volumes() {
+            let Some(before) = before.get(name) else { continue };
+            let (has, is_on) = (before.size, before.disk.unwrap_or_default());
+            let (field, message) = if volume.size < has {
+                ("size", format!("a volume can't shrink: {name} has {has} bytes"))
+            } else if volume.disk.unwrap_or_default() != is_on {
+                ("disk", format!("a volume can't move to another kind of disk: {name} is on {is_on}"))
+            } else {
+                continue;
+            };
+            let path = format!("/workloads/{index}/data/{field}");
+            return Err(Rejection::new(FailureCode::BodyInvalid, path, message));
+        }
+        Ok(())
     }
 
     /// Checks that the workloads fit the contract's reservation.

@@ -4,6 +4,7 @@
 //! Each message includes its cause, as subxt's do: one line is enough for a log.
 
 use crate::bill::BillError;
+use sp_core::{H256, crypto::SecretStringError};
 use std::time::Duration;
 use subxt_signer::{SecretUriError, sr25519};
 use tfgrid_primitives::{Refusal, ticket::TICKET_PREFIX};
@@ -46,6 +47,16 @@ pub enum Error {
         what: String,
         /// Where on the way it failed.
         source: SubmitError,
+    },
+    /// A transaction was sent, and then the connection or the time ended.
+    #[error("what became of {what} isn't known: {source}; `threebot tx {hash:?}` finds out")]
+    Unknown {
+        /// The call, as in the message: `the price of TFT`.
+        what: String,
+        /// The transaction's hash.
+        hash: H256,
+        /// Why nothing more is known.
+        source: Box<Error>,
     },
     /// An answer didn't come in time.
     #[error("no answer to {what} within {}", humantime::format_duration(*.within))]
@@ -121,6 +132,10 @@ pub enum KeyError {
         "this secret URI gives no key: {0}; a secret URI is a phrase, a 0x seed or a derivation such as //Alice"
     )]
     Secret(#[from] sr25519::Error),
+    #[error("this secret URI gives no ed25519 key: {0}; its derivations are hard ones such as //Alice")]
+    Ed25519(#[from] SecretStringError),
+    #[error("{0:?} isn't a signature scheme: use sr25519 or ed25519")]
+    Scheme(String),
     #[error(
         "a boot ticket is {TICKET_PREFIX:?} followed by 64 hex digits, as `threebot farm ticket` prints it"
     )]
@@ -151,6 +166,15 @@ impl Error {
         match self {
             Self::Refused { refusal, .. } => Some(*refusal),
             _ => None,
+        }
+    }
+
+    /// Whether a transaction that was sent may still come into a block, or be in one.
+    pub(crate) fn leaves_fate_open(&self) -> bool {
+        match self {
+            Self::TimedOut { .. } | Self::Read { .. } => true,
+            Self::NotTaken { source, .. } => !matches!(source, SubmitError::Node(_)),
+            _ => false,
         }
     }
 
@@ -195,6 +219,22 @@ mod tests {
         assert_eq!(Error::not_taken("a heartbeat", answer.into()).refusal(), Some(Refusal::TooSoon));
         assert_eq!(Error::not_taken("x", "Custom error: 200".into()).refusal(), None);
         assert_eq!(Error::not_taken("x", "pool is full".into()).refusal(), None);
+    }
+
+    #[test]
+    fn a_fate_is_known_once_the_chain_has_answered() {
+        let ended = || Error::NotTaken { what: "x".into(), source: SubmitError::ConnectionEnded };
+        assert!(ended().leaves_fate_open());
+        assert!(Error::TimedOut { what: "x".into(), within: Duration::ZERO }.leaves_fate_open());
+        assert!(!Error::not_taken("x", "pool is full".into()).leaves_fate_open());
+        assert!(!Error::not_taken("x", "Custom error: 11".into()).leaves_fate_open());
+        let hash = H256([0xab; 32]);
+        let unknown = Error::Unknown { what: "deposit".into(), hash, source: Box::new(ended()) }.to_string();
+        let command = format!("`threebot tx 0x{}` finds out", "ab".repeat(32));
+        assert!(
+            unknown.contains("what became of deposit isn't known") && unknown.ends_with(&command),
+            "{unknown}"
+        );
     }
 
     #[test]

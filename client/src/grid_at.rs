@@ -8,7 +8,8 @@ use crate::{
         runtime_types::{
             bounded_collections,
             pallet_grid_billing::types as billing,
-            pallet_grid_farms::types::{HeldIp, IpState},
+            pallet_grid_contracts::types::ContractKind,
+            pallet_grid_farms::types::{HeldIp, IpInfo, IpState, PublicIp as ChainPublicIp},
             pallet_grid_nodes::{
                 liveness::LiveState,
                 types::{FarmerSettings, Node},
@@ -27,11 +28,16 @@ use crate::{
     bill::{Bill, Booked, Charges, Total},
     client::in_time,
     peer::{NodeAddress, PeerAddresses},
+    public_ip::{PublicAddress, PublicIp, PublicNetwork},
     sealing::{Recipient, SealKeyError},
 };
 use codec::Decode;
+use ipnet::Ipv4Net;
 use sp_core::H256;
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 use subxt::{
     client::{ClientAtBlock, OnlineClientAtBlockImpl},
     constants,
@@ -138,6 +144,15 @@ pub struct PublicPlace {
     pub addresses: Vec<IpAddr>,
     /// Domain under which it publishes names.
     pub domain: Option<String>,
+}
+
+/// What an account has, in 1e-7 TFT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountBalance {
+    /// Free: for calls, deposits and transfers.
+    pub free: Balance,
+    /// On hold for deposits and bonds.
+    pub held: Balance,
 }
 
 /// A boot ticket on the chain.
@@ -455,6 +470,36 @@ impl GridAt {
         Ok(Some(NodeAddress { key: record.peer_key, addresses: PeerAddresses::parse(&text) }))
     }
 
+    /// The contracts that take part in a twin's private network, with their ranges.
+    pub async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, Error> {
+        let what = "the members of a network";
+        let name = bounded_collections::bounded_vec::BoundedVec(network.as_bytes().to_vec());
+        let (storage, members) = (self.0.storage(), api::storage().contracts().network_members());
+        let mut entries = in_time(what, storage.iter(members, (twin, name))).await?;
+        let mut found = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(Error::read(what))?;
+            let contract = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?.2;
+            let subnet = entry.value().decode().map_err(Error::read(what))?;
+            found.extend(
+                Ipv4Net::new(subnet.address.into(), subnet.prefix).ok().map(|range| (contract, range)),
+            );
+        }
+        Ok(found)
+    }
+
+    /// The node of an open node contract.
+    pub async fn node_of_contract(&self, contract: ContractId) -> Result<Option<NodeId>, Error> {
+        Ok(self.contract(contract).await?.and_then(|contract| match contract.kind {
+            ContractKind::Node(deployment) => Some(deployment.node),
+            ContractKind::Rent { .. } | ContractKind::Name { .. } => None,
+        }))
+    }
+
     /// The keys for which a twin's deployment on a node is sealed; `None` for an unknown node.
     pub async fn seal_keys(&self, node: NodeId, twin: TwinId) -> Result<Option<SealKeys>, Error> {
         let Some(node) = self.node(node).await? else { return Ok(None) };
@@ -543,6 +588,33 @@ impl GridAt {
         self.fetch("a node's rent", api::storage().contracts().rents(), (node,)).await
     }
 
+    /// The rented nodes, with their rent contracts.
+    pub async fn rents(&self) -> Result<BTreeMap<NodeId, ContractId>, Error> {
+        let what = "the rented nodes";
+        let storage = self.0.storage();
+        let mut entries = in_time(what, storage.iter(api::storage().contracts().rents(), ())).await?;
+        let mut rents = BTreeMap::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(Error::read(what))?;
+            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
+            rents.insert(key.0, entry.value().decode().map_err(Error::read(what))?);
+        }
+        Ok(rents)
+    }
+
+    /// All nodes that match `filter`, in the order of their ids.
+    pub async fn all_nodes(&self, filter: &NodeFilter) -> Result<Vec<NodeOffer>, Error> {
+        let (mut offers, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.find_nodes(filter, after, MAX_PAGE).await?;
+            offers.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                return Ok(offers);
+            }
+        }
+    }
+
     /// Whether a contract earns, or has earnings that nobody has collected.
     pub async fn earns(&self, contract: ContractId) -> Result<bool, Error> {
         let account = self
@@ -611,6 +683,49 @@ impl GridAt {
         Ok(held.len())
     }
 
+    /// The public IPs of a contract, in the order in which it got them.
+    pub async fn public_ips(&self, contract: ContractId) -> Result<Vec<PublicIp>, Error> {
+        let mut ips = Vec::new();
+        for held in self.held_ips(contract).await?.into_iter().filter(|held| held.cools_until.is_none()) {
+            let ip = self.fetch("a public IP", api::storage().farms().ips(), (held.ip,)).await?;
+            ips.extend(ip.filter(|ip| !ip.removed).map(|ip| public_ip(&ip.address)));
+        }
+        Ok(ips)
+    }
+
+    /// The public IPs that contracts have of a farm, each contract's in the order in which it got them.
+    pub async fn public_ips_by_contract(
+        &self,
+        farm: FarmId,
+    ) -> Result<BTreeMap<ContractId, Vec<PublicIp>>, Error> {
+        let mut taken: BTreeMap<ContractId, Vec<IpInfo>> = BTreeMap::new();
+        for ip in self.ips_of_farm(farm).await?.into_iter().filter(|ip| !ip.removed) {
+            if let IpState::Taken(contract) = ip.state {
+                taken.entry(contract).or_default().push(ip);
+            }
+        }
+        for (contract, ips) in &mut taken {
+            if ips.len() > 1 {
+                let held = self.held_ips(*contract).await?;
+                ips.sort_by_key(|ip| held.iter().position(|held| held.ip == ip.ip));
+            }
+        }
+        let addresses =
+            |ips: Vec<IpInfo>| -> Vec<PublicIp> { ips.iter().map(|ip| public_ip(&ip.address)).collect() };
+        Ok(taken.into_iter().map(|(contract, ips)| (contract, addresses(ips))).collect())
+    }
+
+    /// The public IPv6 network that a node is in, as its farmer says.
+    pub async fn public_network(&self, node: NodeId) -> Result<Option<PublicNetwork>, Error> {
+        let config = api::storage().nodes().public_configs();
+        let config = self.fetch("a node's public addresses", config, (node,)).await?;
+        Ok(config.and_then(|config| config.ipv6).map(|ipv6| PublicNetwork {
+            address: ipv6.address.into(),
+            prefix: ipv6.prefix,
+            gateway: ipv6.gateway.into(),
+        }))
+    }
+
     /// Whether public addresses of a contract cool down.
     pub async fn is_cooling_down(&self, contract: ContractId) -> Result<bool, Error> {
         let held = self.held_ips(contract).await?;
@@ -625,9 +740,9 @@ impl GridAt {
 
     /// Contracts of which public addresses of this farm still cool down.
     pub async fn cooling_down_in_farm(&self, farm: FarmId) -> Result<BTreeSet<ContractId>, Error> {
-        let states = self.ips_of_farm(farm).await?.into_iter();
-        Ok(states
-            .filter_map(|state| match state {
+        let ips = self.ips_of_farm(farm).await?.into_iter();
+        Ok(ips
+            .filter_map(|ip| match ip.state {
                 IpState::CoolingDown(contract) => Some(contract),
                 IpState::Free | IpState::Taken(_) => None,
             })
@@ -636,19 +751,19 @@ impl GridAt {
 
     /// How many public addresses of a farm are free.
     pub async fn free_ips_of_farm(&self, farm: FarmId) -> Result<usize, Error> {
-        let states = self.ips_of_farm(farm).await?.into_iter();
-        Ok(states.filter(|state| matches!(state, IpState::Free)).count())
+        let ips = self.ips_of_farm(farm).await?.into_iter();
+        Ok(ips.filter(|ip| matches!(ip.state, IpState::Free)).count())
     }
 
-    async fn ips_of_farm(&self, farm: FarmId) -> Result<Vec<IpState>, Error> {
-        let (mut states, mut after) = (Vec::new(), None);
+    async fn ips_of_farm(&self, farm: FarmId) -> Result<Vec<IpInfo>, Error> {
+        let (mut ips, mut after) = (Vec::new(), None);
         loop {
             let call = api::runtime_apis().grid_api().ips_of_farm(farm, after, MAX_PAGE);
             let page = in_time("a farm's public addresses", self.0.runtime_apis().call(call)).await?;
-            states.extend(page.items.into_iter().map(|ip| ip.state));
+            ips.extend(page.items);
             after = page.next;
             if after.is_none() {
-                return Ok(states);
+                return Ok(ips);
             }
         }
     }
@@ -748,8 +863,15 @@ impl GridAt {
 
     /// An account's free balance in 1e-7 TFT.
     pub async fn free_balance(&self, account: &AccountId32) -> Result<u128, Error> {
+        Ok(self.balance(account).await?.free)
+    }
+
+    /// What an account has.
+    pub async fn balance(&self, account: &AccountId32) -> Result<AccountBalance, Error> {
         let record = self.fetch("an account", api::storage().system().account(), (*account,)).await?;
-        Ok(record.map_or(0, |account| account.data.free))
+        let data = record.map(|account| (account.data.free, account.data.reserved));
+        let (free, held) = data.unwrap_or_default();
+        Ok(AccountBalance { free, held })
     }
 
     /// The least free balance of an account, in 1e-7 TFT.
@@ -838,7 +960,7 @@ impl GridAt {
         value.map(|v| Body::decode(&mut v.bytes()).map_err(Error::read(what))).transpose()
     }
 
-    async fn fetch<A: Address>(
+    pub(crate) async fn fetch<A: Address>(
         &self,
         what: &str,
         address: A,
@@ -847,6 +969,14 @@ impl GridAt {
         let entry = self.0.storage().entry(address).map_err(Error::read(what))?;
         let value = in_time(what, entry.try_fetch(keys)).await?;
         value.map(|v| v.decode().map_err(Error::read(what))).transpose()
+    }
+}
+
+fn public_ip(ip: &ChainPublicIp) -> PublicIp {
+    let v6 = ip.v6.as_ref();
+    PublicIp {
+        v4: PublicAddress { ip: ip.v4.address.into(), gateway: ip.v4.gateway.into() },
+        v6: v6.map(|v6| PublicAddress { ip: v6.address.into(), gateway: v6.gateway.into() }),
     }
 }
 

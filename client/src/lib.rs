@@ -12,29 +12,37 @@
 #![deny(missing_docs)]
 
 pub mod bill;
+pub mod causes;
 pub mod client;
 pub mod collect;
 pub mod deployment;
 pub mod error;
 pub mod estimate;
+pub mod farmer;
 pub mod grid_at;
 pub mod keys;
 pub mod machine;
 pub mod peer;
+pub mod public_ip;
 pub mod report;
 pub mod sealing;
+pub mod stored_key;
 pub mod submit;
+pub mod transactions;
 pub mod units;
 
 pub use bill::Bill;
 pub use client::{GridClient, Heads};
 pub use error::Error;
 pub use grid_at::{BootTicket, GridAt};
-pub use keys::{Keypair, is_development_key, parse_suri};
+pub use keys::{Keypair, Scheme, is_development_key, new_phrase, parse_suri};
 pub use machine::MachineKey;
+pub use sp_core::H256;
+pub use stored_key::StoredKey;
 pub use submit::Included;
 pub use subxt::utils::AccountId32;
 pub use tfgrid_primitives as primitives;
+pub use transactions::Transaction;
 
 /// subxt's settings for this chain: those of any Substrate chain.
 pub type Config = subxt::SubstrateConfig;

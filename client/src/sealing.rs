@@ -189,6 +189,17 @@ mod tests {
     }
 
     #[test]
+    fn a_body_sealed_to_a_key_that_the_node_had_before_is_refused() {
+        let sealed = seal(PLAIN, &[key(1).recipient()]).unwrap();
+        let refused = key(2).open(&sealed).unwrap_err();
+        assert_eq!((refused.code, refused.path.as_str()), (BodyUnsupported, ""));
+        assert!(
+            refused.message.contains("seal it to the encryption key that the chain has now"),
+            "{refused}"
+        );
+    }
+
+    #[test]
     fn a_damaged_body_is_refused_wherever_it_is_damaged() {
         let node = key(1);
         let sealed = seal(PLAIN, &[node.recipient()]).unwrap();

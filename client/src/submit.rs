@@ -15,8 +15,8 @@ use subxt::{
     config::DefaultExtrinsicParamsBuilder,
     error::{BackendError, DispatchError, ExtrinsicError, RpcError, TransactionEventsError},
     extrinsics::ExtrinsicEvents,
+    rpcs,
     transactions::{Payload, SubmittableTransaction, TransactionProgress, TransactionStatus},
-    utils::AccountId32,
 };
 use tfgrid_primitives::{Balance, TftPrice, units::TFT};
 
@@ -47,37 +47,48 @@ type Signed = SubmittableTransaction<Config, OnlineClientAtBlockImpl<Config>>;
 impl GridClient {
     /// Signs `call`, submits it and waits until it is finalized. `what` names it in errors. Several
     /// processes may use one key: a call whose nonce another one took first is sent again with the next.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] if the transaction was sent, and the chain's answer didn't come.
     pub async fn submit(&self, what: &str, call: &impl Payload, signer: &Keypair) -> Result<Included, Error> {
+        let mut sent = None;
         let trying = async {
             loop {
-                match self.submit_once(what, call, signer).await {
+                match self.submit_once(what, call, signer, &mut sent).await {
                     Err(error) if error.nonce_was_taken() => tokio::time::sleep(NONCE_PAUSE).await,
                     outcome => return outcome,
                 }
             }
         };
         let waited = tokio::time::timeout(FINALIZED_WITHIN, trying).await;
-        waited.unwrap_or_else(|_| Err(Error::TimedOut { what: what.into(), within: FINALIZED_WITHIN }))
+        let outcome =
+            waited.unwrap_or_else(|_| Err(Error::TimedOut { what: what.into(), within: FINALIZED_WITHIN }));
+        match (outcome, sent) {
+            (Err(error), Some(hash)) if error.leaves_fate_open() => {
+                Err(Error::Unknown { what: what.into(), hash, source: Box::new(error) })
+            }
+            (outcome, _) => outcome,
+        }
     }
 
+    /// `sent` becomes the hash of the transaction before the node has it.
     async fn submit_once(
         &self,
         what: &str,
         call: &impl Payload,
         signer: &Keypair,
+        sent: &mut Option<H256>,
     ) -> Result<Included, Error> {
-        let progress = self.send(what, call, signer).await?;
-        finalized(what, progress).await
-    }
-
-    async fn send(&self, what: &str, call: &impl Payload, signer: &Keypair) -> Result<Progress, Error> {
+        *sent = None;
         let (signed, _) = self.sign(what, call, signer).await?;
-        signed.submit_and_watch().await.map_err(|e| match e {
-            ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(error))) => {
-                Error::not_taken(what, whole_answer(error))
-            }
+        *sent = Some(H256(signed.hash().0));
+        let progress = signed.submit_and_watch().await.map_err(|e| match e {
+            ExtrinsicError::ErrorSubmittingTransaction(BackendError::Rpc(RpcError::ClientError(
+                error @ rpcs::Error::User(_),
+            ))) => Error::not_taken(what, whole_answer(error)),
             error => Error::unsent(what)(error),
-        })
+        })?;
+        finalized(what, progress).await
     }
 
     /// What `call` costs its signer at most, in 1e-7 TFT: the fee with the tip. Nothing is submitted.
@@ -95,7 +106,7 @@ impl GridClient {
         signer: &Keypair,
     ) -> Result<(Signed, Balance), Error> {
         // The node's own count includes the transactions in its pool.
-        let account: AccountId32 = signer.public_key().to_account_id();
+        let account = signer.account();
         let nonce = in_time("an account's nonce", self.legacy.system_account_next_index(&account)).await?;
         let at = in_time("the finalized head", self.api.at_current_block()).await?;
         let at = GridAt(at);

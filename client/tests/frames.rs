@@ -8,12 +8,13 @@ use check::check;
 use proptest::{collection::vec, prelude::*};
 
 /// Texts of messages, whole ones and parts of them.
-const TEXTS: [&str; 8] = [
+const TEXTS: [&str; 9] = [
     r#"{"contract":7,"ask":{"status":{}}}"#,
     r#"{"contract":7,"ask":{"exec":{"workload":"web","command":["sh"],"terminal":{"rows":1,"columns":1}}}}"#,
     r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"udp","port":53}}}"#,
     r#"{"resize":{"rows":65535,"columns":0}}"#,
     r#"{"signal":-1}"#,
+    r#"{"end-input":{}}"#,
     r#"{"failed":{"code":"later","message":""}}"#,
     r#"{"event":{"at_ms":18446744073709551615,"what":"é"}}"#,
     r#"{"stats":{"web":{"cpu_ms":1,"memory_bytes":2,"received_bytes":3,"sent_bytes":4}}}"#,

@@ -25,7 +25,7 @@ pub fn answer_at_once(addresses: &[Multiaddr]) -> io::Result<usize> {
     let numbers = fs::read_dir(OWN_FILES)?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // Those that have closed since can't be had.
     let files = numbers.filter_map(|number: RawFd| pidfd_getfd(&this, number, PidfdGetfdFlags::empty()).ok());
-    Ok(files.filter_map(|file| set(file, &ports).then_some(())).count())
+    Ok(files.map(|file| set(file, &ports)).filter(|is_set| *is_set).count())
 }
 
 fn port(address: &Multiaddr) -> Option<u16> {

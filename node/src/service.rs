@@ -230,7 +230,11 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
         telemetry: telemetry.as_mut(),
         tracing_execute_block: None,
     })?;
-    if let Err(error) = nodelay::answer_at_once(rpc.listen_addresses()) {
+    let answers_at_once = match nodelay::answer_at_once(rpc.listen_addresses()) {
+        Ok(0) => Err("no socket of the RPC server is found".into()),
+        answers => answers.map_err(|error| error.to_string()),
+    };
+    if let Err(error) = answers_at_once {
         warn!("answers of several messages take 40 ms longer than they could: {error}");
     }
 

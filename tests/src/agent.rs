@@ -22,6 +22,8 @@ pub const GATEWAY: &str = "127.0.0.81";
 
 /// A node agent with a data folder of its own.
 pub struct Agent {
+    /// Name of its data folder and of its log.
+    name: &'static str,
     data: PathBuf,
     metrics: SocketAddr,
     arguments: Vec<String>,
@@ -41,26 +43,35 @@ impl Agent {
         relay: &Relay,
     ) -> Result<Self> {
         let capacity = capacity.unwrap_or(CAPACITY);
-        Self::start_with(run, chain, ticket, capacity, Some(&relay.url()), &["--hdd-pool", HDD_POOL])
+        let dialled = (loopback()?, Some(&*relay.url()));
+        Self::start_with(run, "agent", chain, ticket, capacity, dialled, &["--hdd-pool", HDD_POOL])
+    }
+
+    /// Starts another agent in the network of the calling thread, with an engine of its own, where it can be dialled at
+    /// this address.
+    pub fn start_second(run: &Run, chain: &str, ticket: &str, address: SocketAddr) -> Result<Self> {
+        Self::start_with(run, "agent-2", chain, ticket, CAPACITY, (address, None), &[])
     }
 
     /// The same on another engine, which needn't run yet.
     pub fn start_on(run: &Run, chain: &str, engine: &str, ticket: &str) -> Result<Self> {
         fs::write(run.folder().join("agent-engine"), engine)?;
-        Self::start_with(run, chain, ticket, CAPACITY, None, &["--engine", engine, "--unsafe-engine"])
+        let more = ["--engine", engine, "--unsafe-engine"];
+        Self::start_with(run, "agent", chain, ticket, CAPACITY, (loopback()?, None), &more)
     }
 
     fn start_with(
         run: &Run,
+        name: &'static str,
         chain: &str,
         ticket: &str,
         capacity: &str,
-        relay: Option<&str>,
+        (address, relay): (SocketAddr, Option<&str>),
         more: &[&str],
     ) -> Result<Self> {
-        let data = run.subfolder("agent")?;
+        let data = run.subfolder(name)?;
         let metrics = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let ticket_file = run.folder().join("ticket");
+        let ticket_file = run.folder().join(format!("{name}-ticket"));
         fs::write(&ticket_file, ticket)?;
         let arguments = [
             ("--chain", chain.into()),
@@ -76,8 +87,8 @@ impl Agent {
             more.iter().chain(&["--unsafe-capacity", "--allow-private-registries", "--allow-private-logs"]);
         let arguments = arguments.chain(more.map(ToString::to_string));
         let mut agent =
-            Self { data, metrics, arguments: arguments.collect(), peer: Vec::new(), process: None };
-        agent.is_dialled_at((Ipv4Addr::LOCALHOST, free_port()?).into(), relay);
+            Self { name, data, metrics, arguments: arguments.collect(), peer: Vec::new(), process: None };
+        agent.is_dialled_at(address, relay);
         agent.resume(run)?;
         Ok(agent)
     }
@@ -95,7 +106,7 @@ impl Agent {
         run.note_agent(&program)?;
         let mut command = Command::new(&program);
         command.args(&self.arguments).args(&self.peer).env("SSL_CERT_FILE", LogReceiver::certificate(run)?);
-        let process = Process::start(run, "agent", &mut command)?;
+        let process = Process::start(run, self.name, &mut command)?;
         let process = self.process.insert(process);
         wait_for("the agent's metrics", START_LIMIT, || {
             process.ensure_running()?;
@@ -156,4 +167,8 @@ impl Agent {
     pub fn data(&self) -> &Path {
         &self.data
     }
+}
+
+fn loopback() -> Result<SocketAddr> {
+    Ok((Ipv4Addr::LOCALHOST, free_port()?).into())
 }

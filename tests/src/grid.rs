@@ -113,7 +113,7 @@ impl Grid {
 
     /// Free capacity of the node.
     pub fn free_capacity(&self) -> Result<Value> {
-        let found = self.farmer.threebot(&["nodes"])?;
+        let found = self.farmer.threebot(&["node", "find"])?;
         Ok(found["nodes"][0]["free"].clone())
     }
 
@@ -170,7 +170,7 @@ impl Person {
     /// Waits until a node is online; returns its id.
     pub fn waits_for_node(&self) -> Result<u64> {
         wait_for("a node to be online and to say what it serves", ONLINE_LIMIT, || {
-            let node = &self.threebot(&["nodes"])?["nodes"][0];
+            let node = &self.threebot(&["node", "find"])?["nodes"][0];
             let serves = node["serves"].as_array().is_some_and(|served| !served.is_empty());
             Ok(node["node"].as_u64().filter(|_| serves))
         })

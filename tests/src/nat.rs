@@ -8,7 +8,7 @@ use std::{
     io::Write,
     net::{Ipv4Addr, SocketAddr},
     os::fd::AsFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
     time::Duration,
@@ -41,6 +41,49 @@ fn network_of(pid: u32) -> PathBuf {
     format!("/proc/{pid}/ns/net").into()
 }
 
+/// A network namespace with a process that keeps it.
+pub(crate) fn new_network(run: &Run, name: &str) -> Result<Process> {
+    let process = Process::start(run, name, Command::new("unshare").args(["--net", "sleep", "infinity"]))?;
+    let own = fs::read_link(network_of(std::process::id()))?;
+    wait_for("a network namespace", START_LIMIT, || {
+        Ok(fs::read_link(network_of(process.id())).is_ok_and(|made| made != own).then_some(()))
+    })?;
+    Ok(process)
+}
+
+/// Starts to capture what passes the interfaces of the calling thread's network, or this one; returns once it does.
+pub(crate) fn capture(run: &Run, interface: &str, to: &Path) -> Result<Process> {
+    let mut tcpdump = Command::new("tcpdump");
+    tcpdump.args(["-i", interface, "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w"]).arg(to);
+    let mut capture = Process::start(run, "tcpdump", &mut tcpdump)?;
+    wait_for("tcpdump to capture", START_LIMIT, || {
+        capture.ensure_running()?;
+        Ok(capture.log().contains(CAPTURES).then_some(()))
+    })?;
+    Ok(capture)
+}
+
+/// Ends a capture; returns all that was captured.
+pub(crate) fn captured(capture: Process, from: &Path) -> Result<Vec<u8>> {
+    let log = capture.log_file().to_owned();
+    capture.stop()?;
+    let log = fs::read_to_string(log)?;
+    ensure!(log.contains("\n0 packets dropped by kernel"), "tcpdump lost packets: {log}");
+    fs::read(from).with_context(|| format!("can't read {}", from.display()))
+}
+
+/// Passes on each connection that a listener takes to this server, from this machine's network.
+pub(crate) fn pass_on(runtime: &Runtime, listener: TcpListener, server: SocketAddr) {
+    runtime.spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut server = TcpStream::connect(server).await?;
+                copy_bidirectional(&mut client, &mut server).await
+            });
+        }
+    });
+}
+
 /// A router between this machine, where the node is, a laptop and the internet, each in a network namespace of its own.
 /// It hides what is behind it from the laptop and from the internet, as routers of homes do.
 pub struct Nat {
@@ -48,8 +91,7 @@ pub struct Nat {
     laptop: Process,
     internet: Process,
     capture: Option<Process>,
-    /// What tcpdump says, and what it captures.
-    log: PathBuf,
+    /// What tcpdump captures.
     pcap: PathBuf,
     /// Carries connections to the chain, which listens on loopback.
     runtime: Runtime,
@@ -63,21 +105,12 @@ impl Nat {
 
     /// Starts the networks, and captures all that passes the router.
     pub fn start(run: &Run) -> Result<Self> {
-        let network = |name: &str| -> Result<Process> {
-            let process =
-                Process::start(run, name, Command::new("unshare").args(["--net", "sleep", "infinity"]))?;
-            let own = fs::read_link(network_of(std::process::id()))?;
-            wait_for("a network namespace", START_LIMIT, || {
-                Ok(fs::read_link(network_of(process.id())).is_ok_and(|made| made != own).then_some(()))
-            })?;
-            Ok(process)
-        };
+        let network = |name| new_network(run, name);
         let nat = Self {
             router: network("router")?,
             laptop: network("laptop")?,
             internet: network("internet")?,
             capture: None,
-            log: run.logs().join("tcpdump.log"),
             pcap: run.folder().join("router.pcap"),
             runtime: Builder::new_multi_thread().worker_threads(1).enable_all().build()?,
         };
@@ -120,14 +153,7 @@ impl Nat {
     }
 
     fn captured(mut self, run: &Run) -> Result<Self> {
-        let mut tcpdump = Command::new("tcpdump");
-        tcpdump.args(["-i", "any", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w"]).arg(&self.pcap);
-        let capture = in_network_of(self.router.id(), || Process::start(run, "tcpdump", &mut tcpdump))?;
-        let capture = self.capture.insert(capture);
-        wait_for("tcpdump to capture", START_LIMIT, || {
-            capture.ensure_running()?;
-            Ok(capture.log().contains(CAPTURES).then_some(()))
-        })?;
+        self.capture = Some(in_network_of(self.router.id(), || capture(run, "any", &self.pcap))?);
         Ok(self)
     }
 
@@ -170,24 +196,13 @@ impl Nat {
     pub fn publishes(&self, server: SocketAddr) -> Result<SocketAddr> {
         let listener = self.runtime.block_on(TcpListener::bind((Self::NODE, 0)))?;
         let address = listener.local_addr()?;
-        self.runtime.spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let mut server = TcpStream::connect(server).await?;
-                    copy_bidirectional(&mut client, &mut server).await
-                });
-            }
-        });
+        pass_on(&self.runtime, listener, server);
         Ok(address)
     }
 
     /// Ends the capture; returns all that has passed the router.
     pub fn passed(&mut self) -> Result<Vec<u8>> {
-        let capture = self.capture.take().context("nothing is captured any more")?;
-        capture.stop()?;
-        let log = fs::read_to_string(&self.log)?;
-        ensure!(log.contains("\n0 packets dropped by kernel"), "tcpdump lost packets: {log}");
-        fs::read(&self.pcap).with_context(|| format!("can't read {}", self.pcap.display()))
+        captured(self.capture.take().context("nothing is captured any more")?, &self.pcap)
     }
 }
 
@@ -199,12 +214,12 @@ impl Drop for Nat {
 }
 
 /// Carries out commands of `ip`, one a line.
-fn ip(commands: &str) -> Result<()> {
+pub(crate) fn ip(commands: &str) -> Result<()> {
     fed("ip", &["-batch", "-"], commands)
 }
 
 /// Runs a program that reads its orders.
-fn fed(program: &str, arguments: &[&str], orders: &str) -> Result<()> {
+pub(crate) fn fed(program: &str, arguments: &[&str], orders: &str) -> Result<()> {
     let mut command = Command::new(program);
     let mut child = command
         .args(arguments)

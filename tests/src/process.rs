@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use std::{
     fs::{self, OpenOptions},
     os::unix::process::CommandExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -47,6 +47,10 @@ impl Process {
     /// The output of all its starts in this run.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub fn log_file(&self) -> &Path {
+        &self.log
     }
 
     /// Fails if it has ended, with the end of its log.

@@ -2,11 +2,13 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect, cp::Cp, deploy::Deploy,
-    deposit::Deposit, device::Device, events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds,
-    limits::Limits, logs::Logs, name::Name, node::Node, nodes::Nodes, oracle::Oracle, ps::Ps, refill::Refill,
-    rent::Rent, restart::Restart, show::Show, start::Start, status::Status, stop::Stop, top::Top,
-    traffic::Traffic, twin::Twin, update::Update, withdraw::Withdraw,
+    balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
+    completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
+    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key,
+    limits::Limits, logs::Logs, man::Man, name::Name, node::Node, nodes::Nodes, oracle::Oracle, plan::Plan,
+    ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart, send::SendTft, show::Show,
+    start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update,
+    wait::Wait, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -19,10 +21,12 @@ use std::path::PathBuf;
     max_term_width = 100,
     after_help = "\
 Examples, with TFGRID_KEY=//Bob in the environment:
+  threebot key new main                    or a key of your own, encrypted
   threebot twin create                     your identity on the grid
   threebot deposit 10                      10 TFT of credit to run things on
-  threebot nodes --free cru=2,mru=2GiB     where there is room, and its price
+  threebot node find --cpu 2 --mem 2GiB    where there is room, and its price
   threebot deploy -f site.json --node 1    see the cost, reserve, deploy
+  threebot deploy -f shop.yaml             an application of several parts
   threebot update 1 -f site.json           run another version
   threebot ps                              what you run and what it costs
   threebot forward 1 8080:web:80           open http://127.0.0.1:8080
@@ -59,13 +63,17 @@ pub struct Global {
         default_value = "ws://127.0.0.1:9944"
     )]
     pub chain: String,
-    /// Your secret key: a phrase, a 0x seed, or //Name on a development chain. Others on this machine can see
-    /// arguments: prefer TFGRID_KEY or --key-file. An option wins over the environment
-    #[arg(long, global = true, value_name = "SURI")]
+    /// Your key: the name of one of `threebot key`, or a secret URI, which is a phrase, a 0x seed, or //Name on a
+    /// development chain. Others on this machine can see arguments: prefer a name, TFGRID_KEY or --key-file. An
+    /// option wins over the environment, and that over the default key
+    #[arg(long, visible_alias = "suri", global = true, value_name = "NAME|URI")]
     pub key: Option<String>,
     /// File with your secret key, readable by you alone, or TFGRID_KEY_FILE
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "key")]
     pub key_file: Option<PathBuf>,
+    /// Open file descriptor whose first line is the passphrase of the key; without it, the terminal is asked
+    #[arg(long, global = true, value_name = "N")]
+    pub passphrase_fd: Option<u32>,
     /// Use a development key, which everybody knows, on a chain where TFT have a value
     #[arg(long, global = true)]
     pub allow_development_key: bool,
@@ -76,12 +84,17 @@ pub struct Global {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// The keys that you have on this computer
+    #[command(subcommand)]
+    Key(Key),
     /// Your identity on the grid
     #[command(subcommand)]
     Twin(Twin),
     /// Offer capacity
     #[command(subcommand)]
     Farm(Farm),
+    Balance(Balance),
+    Send(SendTft),
     Deposit(Deposit),
     Withdraw(Withdraw),
     Deploy(Deploy),
@@ -89,9 +102,11 @@ pub enum Command {
     Rent(Rent),
     Name(Name),
     Traffic(Traffic),
-    /// Look after a node of your farm
+    /// Find nodes; look after those of your farm
     #[command(subcommand)]
     Node(Node),
+    /// The same as `node find`
+    #[command(hide = true)]
     Nodes(Nodes),
     Ps(Ps),
     Status(Status),
@@ -120,11 +135,20 @@ pub enum Command {
     #[command(subcommand)]
     Oracle(Oracle),
     Collect(Collect),
+    History(History),
+    Tx(Tx),
     Show(Show),
     Cancel(Cancel),
     /// Compute costs and rewards with the chain's arithmetic; needs neither key nor chain
     #[command(subcommand)]
     Calc(Calc),
+    Completions(Completions),
+    Man(Man),
+    #[command(hide = true)]
+    Reference(Reference),
+    Plan(Plan),
+    Diff(Diff),
+    Wait(Wait),
 }
 
 #[cfg(test)]

@@ -24,8 +24,16 @@ impl Consent {
     /// # Errors
     /// If the answer is no.
     pub fn ask(&self, session: &Session, what: &str) -> Result<()> {
-        show(session, what)?;
-        self.confirm(session)
+        self.ask_offline(session.json, what)
+    }
+
+    /// The same where no chain is needed; `json` is whether answers are JSON.
+    ///
+    /// # Errors
+    /// If the answer is no.
+    pub fn ask_offline(&self, json: bool, what: &str) -> Result<()> {
+        show(json, what)?;
+        self.confirm(json)
     }
 
     /// Shows a plan and asks whether to go ahead.
@@ -33,14 +41,14 @@ impl Consent {
     /// # Errors
     /// If the chain would refuse, or the answer is no.
     pub fn ask_for(&self, session: &Session, plan: &Plan) -> Result<()> {
-        show(session, &plan.text())?;
+        show(session.json, &plan.text())?;
         plan.ensure_affordable()?;
-        self.confirm(session)
+        self.confirm(session.json)
     }
 
-    fn confirm(&self, session: &Session) -> Result<()> {
+    fn confirm(&self, json: bool) -> Result<()> {
         let mut stderr = io::stderr();
-        if session.json || self.yes || !io::stdin().is_terminal() || !stderr.is_terminal() {
+        if json || self.yes || !io::stdin().is_terminal() || !stderr.is_terminal() {
             return Ok(());
         }
         write!(stderr, "Go ahead? [y/N] ").context("can't ask")?;
@@ -59,15 +67,15 @@ impl Consent {
 /// If the chain would refuse; the plan is shown before.
 pub fn dry_run(session: &Session, plan: &Plan) -> Result<Answer> {
     if let Err(refused) = plan.ensure_affordable() {
-        show(session, &plan.text())?;
+        show(session.json, &plan.text())?;
         return Err(refused);
     }
     let text = format!("{}\nnothing was sent", plan.text());
     Ok(Answer::new(text, json!({ "dry_run": true, "plan": plan.value() })))
 }
 
-fn show(session: &Session, what: &str) -> Result<()> {
-    if session.json {
+fn show(json: bool, what: &str) -> Result<()> {
+    if json {
         return Ok(());
     }
     writeln!(io::stderr(), "{}", visible(what)).context("can't show what will be done")

@@ -4,12 +4,13 @@
 use crate::{
     closing::Closing,
     foreseen::Foreseen,
-    output::{Answer, WIDTH, counted, row},
+    output::{Answer, WIDTH, counted, message, row},
     session::Session,
     time::{exact_moment, stretch},
 };
 use anyhow::Result;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_contracts::types::{Contract, ContractKind, ContractState, Deployment},
@@ -22,6 +23,7 @@ use tfgrid_client::{
         units::{GIB, MIB},
         views::{ClosedContract, ClosingReason, ContractStatus, TwinContract},
     },
+    public_ip::PublicIp,
     sealing::SealKey,
     units::{format_tft, format_usd},
 };
@@ -183,19 +185,30 @@ fn charged_text(tft: Balance, usd: UsdAmount) -> String {
     format!("{} TFT, {} USD", format_tft(tft), format_usd(usd))
 }
 
-/// A body in clear, if it isn't sealed or there is a key.
-fn body_text(body: Body<Vec<u8>>, key: Option<&SealKey>) -> Result<String> {
-    let clear = match (body, key) {
-        (Body::Plain(bytes), key) => match (Workloads::parse(&bytes), key) {
-            (Ok(deployment), Some(key)) if deployment.secrets.is_some() => {
-                serde_json::to_vec(&deployment.with_open_secrets(key)?)?
-            }
-            _ => bytes,
-        },
-        (Body::Sealed(bytes), None) => return Ok(format!("sealed, {} bytes", bytes.len())),
-        (Body::Sealed(bytes), Some(key)) => key.open(&bytes)?,
+/// A body, as far as it can be read, and why it can't be opened where there is a key.
+fn body_text(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> (String, Option<String>) {
+    let opened = key.map(|key| match body {
+        Body::Plain(bytes) => with_open_secrets(bytes, key),
+        Body::Sealed(bytes) => Ok(key.open(bytes)?),
+    });
+    let as_it_is = || match body {
+        Body::Plain(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Body::Sealed(bytes) => format!("sealed, {} bytes", bytes.len()),
     };
-    Ok(String::from_utf8_lossy(&clear).into_owned())
+    match opened {
+        Some(Ok(clear)) => (String::from_utf8_lossy(&clear).into_owned(), None),
+        Some(Err(why)) => (as_it_is(), Some(message(&why))),
+        None => (as_it_is(), None),
+    }
+}
+
+fn with_open_secrets(plain: &[u8], key: &SealKey) -> Result<Vec<u8>> {
+    match Workloads::parse(plain) {
+        Ok(deployment) if deployment.secrets.is_some() => {
+            Ok(serde_json::to_vec(&deployment.with_open_secrets(key)?)?)
+        }
+        _ => Ok(plain.to_vec()),
+    }
 }
 
 /// A failure in what `show` says.
@@ -232,7 +245,11 @@ struct OpenContract {
     failure: Option<Failure>,
     /// Public traffic that was bought and isn't used, in bytes.
     traffic_left: u64,
+    /// Public addresses of the farm's that it has.
+    addresses: Vec<IpAddr>,
     body: Option<String>,
+    /// Why the key doesn't open the body.
+    not_opened: Option<String>,
 }
 
 impl OpenContract {
@@ -249,7 +266,7 @@ impl OpenContract {
             _ => 0,
         };
         let failure = at.failure(contract).await?.filter(|failure| failure.version == last_version);
-        let body = at.body(contract).await?.map(|body| body_text(body, key)).transpose()?;
+        let (body, not_opened) = at.body(contract).await?.map(|body| body_text(&body, key)).unzip();
         let drain = match &record.kind {
             ContractKind::Node(Deployment { node, .. }) | ContractKind::Rent { node } => {
                 Closing::of_drain(at, *node).await?
@@ -272,7 +289,9 @@ impl OpenContract {
             usage: at.usage(contract).await?,
             failure,
             traffic_left: at.traffic_left(contract).await?,
+            addresses: at.public_ips(contract).await?.iter().flat_map(PublicIp::ips).collect(),
             body,
+            not_opened: not_opened.flatten(),
         }))
     }
 
@@ -289,6 +308,7 @@ impl OpenContract {
         }
         lines.push(row("charged", &charged_text(self.tft, self.usd)));
         if matches!(self.kind, ContractKind::Node(_)) {
+            lines.extend(addresses_row(&json!({ "addresses": self.addresses })));
             lines.push(row("result", &self.result.as_ref().map_or("none yet".into(), result_text)));
             lines.push(row("usage", &self.usage.as_ref().map_or("none yet".into(), usage_text)));
             if self.traffic_left > 0 {
@@ -296,6 +316,7 @@ impl OpenContract {
             }
             let body = readable(self.body.as_deref().unwrap_or("none"));
             lines.push(format!("body      {}", body.replace('\n', "\n          ")));
+            lines.extend(self.not_opened.as_ref().map(|why| row("not open", why)));
         }
         lines.join("\n")
     }
@@ -320,9 +341,11 @@ impl OpenContract {
             "usage": self.usage,
             "failure": self.failure.as_ref().map(failure_value),
             "traffic_left": self.traffic_left,
+            "addresses": self.addresses,
             "pending": self.pending.as_ref().map(Pending::value),
             "closes": self.closes.iter().map(Closing::value).collect::<Vec<_>>(),
             "body": self.body,
+            "body_not_opened": self.not_opened,
         });
         let kind = match &self.kind {
             ContractKind::Node(deployment) => json!({
@@ -343,6 +366,12 @@ impl OpenContract {
     }
 }
 
+/// The public addresses of a contract, which its value names.
+pub fn addresses_row(value: &Value) -> Option<String> {
+    let addresses: Vec<&str> = value["addresses"].as_array()?.iter().filter_map(Value::as_str).collect();
+    (!addresses.is_empty()).then(|| row("addresses", &addresses.join(", ")))
+}
+
 fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
     let resources = *deployment.resources;
     format!(
@@ -357,7 +386,7 @@ fn deployment_text(deployment: &Deployment, public_ips: u8) -> String {
 }
 
 /// What a node wrote, a line for each machine.
-fn result_text(result: &Value) -> String {
+pub fn result_text(result: &Value) -> String {
     let Value::Object(machines) = result else { return result.to_string() };
     let field = |(name, value): (&String, &Value)| {
         format!("{name} {}", value.as_str().map_or_else(|| value.to_string(), Into::into))
@@ -498,7 +527,7 @@ pub fn merge(into: &mut Value, more: Value) {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use tfgrid_client::deployment::Rejection;
+    use tfgrid_client::{deployment::Rejection, sealing::seal};
 
     const NOW: UnixSeconds = 1_700_000_000;
 
@@ -551,9 +580,32 @@ pub mod tests {
     }
 
     #[test]
+    fn a_body_that_a_key_does_not_open_is_shown_with_the_reason() {
+        let [own, older] = [[7; 32], [8; 32]].map(|secret| SealKey::new(&secret).unwrap());
+        let sealed = Body::Sealed(seal(b"{}", &[own.recipient()]).unwrap());
+        assert_eq!(body_text(&sealed, Some(&own)), ("{}".into(), None));
+        let (text, why) = body_text(&sealed, Some(&older));
+        assert!(text.starts_with("sealed, ") && why.unwrap().contains("isn't sealed to this key"), "{text}");
+        assert_eq!(body_text(&sealed, None), (text, None));
+        assert_eq!(body_text(&Body::Plain(b"{}".to_vec()), Some(&older)), ("{}".into(), None));
+
+        let machine = r#"{"image":"docker.io/web:1","cpu":1,"memory":16777216,"env":{"A":{"secret":"a"}}}"#;
+        let plain = format!(
+            r#"{{"version":1,"secrets":{{"a":"b"}},"workloads":[{{"name":"a","type":"zmachine","data":{machine}}}]}}"#
+        );
+        let deployment = Workloads::parse(plain.as_bytes()).unwrap();
+        let with_secrets = deployment.with_sealed_secrets(&[own.recipient()]).unwrap().to_body().unwrap();
+        let body = Body::Plain(with_secrets.clone());
+        assert!(body_text(&body, Some(&own)).0.contains(r#""a":"b""#));
+        let (text, why) = body_text(&body, Some(&older));
+        assert_eq!(text.as_bytes(), with_secrets);
+        assert!(why.unwrap().contains("isn't sealed to this key"), "{text}");
+    }
+
+    #[test]
     fn what_a_contract_shows_fits_a_terminal() {
         let text = ["long words of a node "; 6].concat();
-        let path = format!("/workloads/{}", "9".repeat(60));
+        let path = format!("/workloads/{}", "9".repeat(50));
         let failure = Rejection::new(FailureCode::WorkloadRefused, &path, &text).failure(3);
         let body = json!({ "workloads": vec![json!({ "name": "web", "type": "zmachine" }); 20] }).to_string();
         let open = OpenContract {
@@ -569,7 +621,9 @@ pub mod tests {
             usage: None,
             failure: Some(failure.clone()),
             traffic_left: 0,
+            addresses: Vec::new(),
             body: None,
+            not_opened: None,
         };
         let result = json!({ "web": { "ip": "172.30.0.2", "exit": 1, "line": text }, "job": { "exit": 0 } });
         assert!(result_text(&result).starts_with("job: exit 0\nweb: exit 1, ip 172.30.0.2, line long words"));
@@ -584,6 +638,13 @@ pub mod tests {
             assert!(line.chars().count() <= WIDTH, "{line}");
         }
         assert_eq!(readable("{ }"), "{ }");
+    }
+
+    #[test]
+    fn public_addresses_are_a_row_where_there_are_some() {
+        let line = addresses_row(&json!({ "addresses": ["11.1.1.9", "2a10::9"] })).unwrap();
+        assert!(line.starts_with("addresses ") && line.ends_with(" 11.1.1.9, 2a10::9"), "{line}");
+        assert!(addresses_row(&json!({ "addresses": [] })).is_none() && addresses_row(&json!({})).is_none());
     }
 
     #[test]

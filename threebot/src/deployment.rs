@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deployments from files: JSON, or YAML of the same shape.
 
-use anyhow::{Context, Result};
+use crate::source::Source;
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::{
-    fs,
-    io::{self, Read},
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 use tfgrid_client::{
     api::runtime_types::{
         bounded_collections::bounded_vec::BoundedVec, pallet_grid_contracts::types::Network,
         tfgrid_primitives::net::Subnet,
     },
-    deployment::{Deployment, Json, Registry, Text, WorkloadData, Zmachine},
+    deployment::{Deployment, Registry, Text, WorkloadData, Zmachine},
     primitives::{Features, Resources},
     units::parse_bytes,
 };
@@ -56,13 +53,25 @@ pub struct Reservation {
 }
 
 impl DeploymentFile {
+    pub fn source(&self) -> Result<Source> {
+        Source::read(&self.file)
+    }
+
     /// Reads the file and applies all rules that a node applies.
     pub fn read(&self) -> Result<Reservation> {
-        let name = self.file.display();
-        let text = read(&self.file)?;
-        let parse = if is_yaml(&self.file, &text) { from_yaml } else { from_json };
+        self.reservation(&self.source()?)
+    }
+
+    /// The same for a file that was read.
+    pub fn reservation(&self, source: &Source) -> Result<Reservation> {
+        let name = &source.name;
+        if source.is_application() {
+            bail!(
+                "{name} is an application, not a deployment: `threebot deploy -f {name}` runs it and updates it"
+            );
+        }
         let (deployment, body) =
-            parse(text).with_context(|| format!("{name} isn't a deployment that a node would run"))?;
+            deployment(source).with_context(|| format!("{name} isn't a deployment that a node would run"))?;
         let needs = deployment.needs();
         let resources = Resources {
             cru: self.cru.unwrap_or(needs.cru),
@@ -74,7 +83,18 @@ impl DeploymentFile {
         deployment
             .check_fits(&resources)
             .with_context(|| format!("{name} doesn't fit the capacity to reserve"))?;
-        Ok(Reservation {
+        Ok(Reservation::new(deployment, body, resources))
+    }
+
+    /// Whether the capacity to reserve is given.
+    pub fn has_sizes(&self) -> bool {
+        [self.cru, self.mru, self.sru, self.hru].iter().any(Option::is_some)
+    }
+}
+
+impl Reservation {
+    pub fn new(deployment: Deployment, body: Vec<u8>, resources: Resources) -> Self {
+        Self {
             body,
             resources,
             features: deployment.features(),
@@ -83,35 +103,19 @@ impl DeploymentFile {
                 && machines(&deployment).any(|machine| !machine.env.is_empty() || machine.registry.is_some()),
             secrets: secrets(&deployment),
             deployment,
-        })
+        }
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>> {
-    if file.as_os_str() != "-" {
-        return fs::read(file).with_context(|| format!("can't read the deployment {}", file.display()));
+/// The deployment and its body: the text of the file, if that is one.
+fn deployment(source: &Source) -> Result<(Deployment, Vec<u8>)> {
+    if !source.is_yaml
+        && let Ok(deployment) = Deployment::parse(&source.text)
+    {
+        return Ok((deployment, source.text.clone()));
     }
-    let mut text = Vec::new();
-    io::stdin().read_to_end(&mut text).context("can't read the deployment from stdin")?;
-    Ok(text)
-}
-
-/// The ending of the file's name decides; without one, the first character does.
-fn is_yaml(file: &Path, text: &[u8]) -> bool {
-    match file.extension().and_then(|extension| extension.to_str()) {
-        Some("yaml" | "yml") => true,
-        Some(_) => false,
-        None => text.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| *byte != b'{'),
-    }
-}
-
-fn from_json(text: Vec<u8>) -> Result<(Deployment, Vec<u8>)> {
-    Ok((Deployment::parse(&text)?, text))
-}
-
-fn from_yaml(text: Vec<u8>) -> Result<(Deployment, Vec<u8>)> {
-    let json: Json = yaml_serde::from_slice(&text).context("it isn't YAML")?;
-    let deployment = Deployment::read(&json)?;
+    let deployment = Deployment::read_loosely(&source.json, &source.texts());
+    let deployment = deployment.map_err(|rejection| source.located(rejection))?;
     let body = deployment.to_body()?;
     Ok((deployment, body))
 }
@@ -155,7 +159,8 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use anyhow::bail;
-    use clap::Parser;
+    use clap::{CommandFactory, Parser};
+    use std::fs;
 
     const JSON: &str =
         r#"{"version":1,"workloads":[{"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
@@ -175,7 +180,7 @@ workloads:
         let words = ["threebot", "deploy", "--node", "1", "-f", &path];
         let words = words.into_iter().chain(more.iter().copied());
         let Command::Deploy(args) = Cli::try_parse_from(words)?.command else { bail!("not a deployment") };
-        args.deployment.read()
+        args.wanted.deployment.read()
     }
 
     #[test]
@@ -183,6 +188,16 @@ workloads:
         let reservation = reservation("a.json", JSON, &["--cru", "2", "--sru", "1GiB"]).unwrap();
         assert_eq!(reservation.resources, Resources { cru: 2, sru: 1 << 30, ..Resources::ZERO });
         assert_eq!(reservation.body, JSON.as_bytes());
+    }
+
+    #[test]
+    fn the_example_of_the_help_is_a_deployment() {
+        let cli = Cli::command();
+        let help = cli.find_subcommand("deploy").unwrap().get_after_help().unwrap().to_string();
+        let (_, example) = help.split_once("Example of a deployment:\n").unwrap();
+        let (example, _) = example.split_once("\n\n").unwrap();
+        let found = reservation("a.yaml", example, &[]).unwrap();
+        assert_eq!((found.deployment.workloads.len(), found.resources.cru), (2, 1));
     }
 
     #[test]
@@ -207,10 +222,18 @@ workloads:
         let unknown = YAML.replace("size", "sise");
         let twice = YAML.replace("version: 1\n", "version: 1\nversion: 1\n");
         let size = |size: &str| YAML.replace("16777216", size);
+        let variables =
+            (0..300).map(|n| format!(r#""V{n}":"{}""#, "x".repeat(20))).collect::<Vec<_>>().join(",");
+        let long = JSON.replace(
+            r#""type":"zmount","data":{"size":16777216}"#,
+            &format!(
+                r#""type":"zmachine","data":{{"image":"docker.io/a/b:1","cpu":1,"memory":16777216,"env":{{{variables}}}}}"#
+            ),
+        );
         let (half, huge, text) = (size("0.5"), size("1180591620717411303424"), size("64MiB"));
         for (name, content, more, why) in [
             ("a.json", "{", &[][..], "isn't JSON"),
-            ("a.json", &" ".repeat(8_193), &[], "8192 bytes"),
+            ("a.json", &long, &[], "8192 bytes"),
             ("a.json", JSON, &["--sru", "1B"], "sru by"),
             ("a.json", YAML, &[], "isn't JSON"),
             ("a.yaml", "a: [", &[], "isn't YAML"),
@@ -229,7 +252,13 @@ workloads:
                 "/workloads/0/data/size: must be a whole number, is a string: write 67108864",
             ),
             ("a.json", &JSON.replace("16777216", "0.5"), &[], "this is 0.5"),
-            ("a.yaml", &unknown, &[], "sise"),
+            (
+                "a.yaml",
+                &unknown,
+                &[],
+                "line 4, column 41: /workloads/0/data/sise: the field \"sise\" is unknown (did you mean \"size\"?)",
+            ),
+            ("a.yaml", "parts: {}", &[], "is an application, not a deployment"),
             ("a.yaml", &typo, &[], "the field \"workloads\" is missing; there are: version, workload"),
             ("a.json", "{}", &[], "the field \"version\" is missing; there are: none"),
             ("a.yaml", &twice, &[], "/version: the key \"version\" stands here twice"),
@@ -237,6 +266,54 @@ workloads:
             let error = format!("{:#}", reservation(name, content, more).err().unwrap());
             assert!(error.contains(why), "{error}");
         }
+    }
+
+    #[test]
+    fn numbers_and_booleans_are_texts_where_texts_are_meant() {
+        let yaml = "version: 1\nworkloads:\n- name: 7\n  type: zmachine\n  data:\n    { image: docker.io/a/b:1, cpu: 1, \
+                    memory: 16777216, env: { PORT: 5432, ON: true, V: 1.10 }, args: [-p, 80] }\n";
+        let found = reservation("a.yaml", yaml, &[]).unwrap();
+        let WorkloadData::Zmachine(machine) = &found.deployment.workloads[0].data else {
+            panic!("no machine")
+        };
+        let text = |text: &str| Text::Plain(text.into());
+        let env = [("ON", text("true")), ("PORT", text("5432")), ("V", text("1.10"))];
+        assert_eq!(machine.env, env.map(|(name, text)| (name.to_owned(), text)).into());
+        assert_eq!(
+            (found.deployment.workloads[0].name.as_str(), &machine.args[..]),
+            ("7", &["-p".to_owned(), "80".into()][..])
+        );
+        let json = r#"{"version":1,"workloads":[{"name":"a","type":"zmachine","data":{"image":"docker.io/a/b:1",
+                       "cpu":1,"memory":16777216,"env":{"PORT":5432}}}]}"#;
+        let body = String::from_utf8(reservation("a.json", json, &[]).unwrap().body).unwrap();
+        assert!(body.contains(r#""PORT":"5432""#), "{body}");
+        let null = yaml.replace("5432", "null");
+        let error = format!("{:#}", reservation("a.yaml", &null, &[]).err().unwrap());
+        assert!(error.ends_with("/workloads/0/data/env/PORT: must be a string, is null"), "{error}");
+    }
+
+    #[test]
+    fn every_example_is_what_a_node_would_run() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples");
+        let mut applications = Vec::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let source = Source::read(&path).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if !source.is_application() {
+                let (deployment, body) = deployment(&source).unwrap();
+                assert_eq!(Deployment::parse(&body).unwrap(), deployment, "{name}");
+                continue;
+            }
+            let mut application = source.application().unwrap();
+            application.assign_ranges(&[]).unwrap();
+            for (part, content) in &application.parts {
+                application.deployment(part, content).to_body().unwrap();
+            }
+            applications.push(name);
+        }
+        applications.sort();
+        assert_eq!(applications, ["private-network.yaml", "wordpress.yaml"]);
     }
 
     #[test]

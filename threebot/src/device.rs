@@ -22,7 +22,7 @@ pub struct DeviceFile {
 
 impl DeviceFile {
     /// The key in the file.
-    pub fn read(&self, json: bool) -> Result<Device> {
+    pub fn read(&self) -> Result<Device> {
         let file = self.path()?;
         if !file.exists() {
             bail!(
@@ -30,17 +30,17 @@ impl DeviceFile {
                 file.display()
             );
         }
-        let text = read_key_file(&file, json)?;
+        let text = read_key_file(&file)?;
         let seed = hex::decode(text.trim()).ok().and_then(|bytes| bytes.try_into().ok());
         let seed = seed.with_context(|| format!("{} isn't a device's key: 64 hex digits", file.display()))?;
         Ok(Device::from_seed(&seed))
     }
 
     /// The key in the file; a new one if there is no file.
-    pub fn read_or_create(&self, json: bool) -> Result<Device> {
+    pub fn read_or_create(&self) -> Result<Device> {
         let file = self.path()?;
         if file.exists() {
-            return self.read(json);
+            return self.read();
         }
         let device = Device::generate();
         let write = || {
@@ -58,11 +58,16 @@ impl DeviceFile {
         if let Some(file) = &self.device {
             return Ok(file.clone());
         }
-        let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let config = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")));
-        let config = config.context("no home folder: name a file for this device's key with --device")?;
+        let config = config_folder("keep this device's key: name a file for it with --device")?;
         Ok(config.join("tfgrid-ledger/device.key"))
     }
+}
+
+/// The folder of this user's settings; `what` can't be done without one.
+pub fn config_folder(what: &str) -> Result<PathBuf> {
+    let folder = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let config = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")));
+    config.with_context(|| format!("there is no home folder to {what}"))
 }
 
 #[cfg(test)]
@@ -75,11 +80,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("new/device.key");
         let device = DeviceFile { device: Some(file.clone()) };
-        let error = device.read(true).unwrap_err().to_string();
+        let error = device.read().unwrap_err().to_string();
         assert!(error.contains("threebot device add"), "{error}");
-        let made = device.read_or_create(true).unwrap().public();
-        assert_eq!(device.read_or_create(true).unwrap().public(), made);
-        assert_eq!(device.read(true).unwrap().public(), made);
+        let made = device.read_or_create().unwrap().public();
+        assert_eq!(device.read_or_create().unwrap().public(), made);
+        assert_eq!(device.read().unwrap().public(), made);
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
@@ -88,8 +93,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("device.key");
         fs::write(&file, "not a key").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         let device = DeviceFile { device: Some(file.clone()) };
-        let error = device.read_or_create(true).unwrap_err().to_string();
+        let error = device.read_or_create().unwrap_err().to_string();
         assert!(error.contains("64 hex digits") && !error.contains("not a key"), "{error}");
         assert_eq!(fs::read_to_string(file).unwrap(), "not a key");
     }

@@ -5,8 +5,8 @@ use crate::contract::size_text;
 use anyhow::{Context, Result, bail};
 use tfgrid_client::{
     AccountId32, GridAt,
-    primitives::{Balance, Features, NodeId, Resources, TwinId, views::NodeOffer},
-    units::format_tft,
+    primitives::{Balance, Features, NodeId, Resources, TwinId, UsdRate, views::NodeOffer},
+    units::{format_tft, format_usd},
 };
 
 /// What the chain would refuse with the error `code`.
@@ -70,7 +70,7 @@ impl Purse {
 pub async fn online_node(at: &GridAt, node: NodeId) -> Result<NodeOffer> {
     let offer = at.node_offer(node).await?.with_context(|| format!("no node has the id {node}"))?;
     if !offer.online {
-        let text = format!("node {node} is offline; `threebot nodes` lists nodes that are online");
+        let text = format!("node {node} is offline; `threebot node find` lists nodes that are online");
         bail!(Foreseen::new("Contracts.NodeOffline", text));
     }
     Ok(offer)
@@ -112,7 +112,7 @@ pub fn ensure_room(node: NodeId, asked: &Resources, free: &Resources) -> Result<
         None => Ok(()),
         Some(lacking) => bail!(Foreseen::new(
             "Nodes.NotEnoughCapacity",
-            format!("node {node} has too little free: {lacking}; `threebot nodes --free …` finds another")
+            format!("node {node} has too little free: {lacking}; `threebot node find` finds another")
         )),
     }
 }
@@ -120,12 +120,23 @@ pub fn ensure_room(node: NodeId, asked: &Resources, free: &Resources) -> Result<
 /// Fails if the node's agent has no code for what is asked of it.
 pub fn ensure_served(offer: &NodeOffer, workloads: Features, public_ips: u8) -> Result<()> {
     let NodeOffer { node, features, .. } = *offer;
-    if public_ips > 0 && !features.contains(Features::PUBLIC_IPS) {
-        let text = format!("node {node} serves no public addresses; `threebot nodes --json` says which do");
+    if (public_ips > 0 || workloads.contains(Features::PUBLIC_IPS))
+        && !features.contains(Features::PUBLIC_IPS)
+    {
+        let text =
+            format!("node {node} serves no public addresses; `threebot node find --json` says which do");
         bail!(Foreseen::new("Contracts.PublicIpsNotServed", text));
     }
     if let Some(kind) = Features(workloads.0 & !features.0).names().next() {
-        bail!("node {node} runs no workloads of type {kind}; `threebot nodes --json` says which do");
+        bail!("node {node} runs no workloads of type {kind}; `threebot node find --json` says which do");
+    }
+    Ok(())
+}
+
+/// Fails if machines ask for more public IPv4 addresses than are reserved.
+pub fn ensure_enough_ips(asked: usize, reserved: u8) -> Result<()> {
+    if asked > usize::from(reserved) {
+        bail!("machines ask for {asked} public IPv4 addresses: reserve as many with --ips, not {reserved}");
     }
     Ok(())
 }
@@ -147,10 +158,20 @@ pub async fn ensure_place(at: &GridAt, twin: TwinId, offer: Option<&NodeOffer>) 
     let advice = "`threebot cancel` one first";
     ensure_fewer(count, most, "Contracts.TooManyContracts", &format!("twin {twin}"), advice)?;
     if let Some(NodeOffer { node, contracts, .. }) = offer {
-        let (most, advice) = (at.max_contracts_of_node()?, "`threebot nodes` lists others");
+        let (most, advice) = (at.max_contracts_of_node()?, "`threebot node find` lists others");
         ensure_fewer(*contracts, most, "Nodes.TooManyContracts", &format!("node {node}"), advice)?;
     }
     Ok(())
+}
+
+/// Fails if the twin can't have so many more contracts.
+pub async fn ensure_places(at: &GridAt, twin: TwinId, more: usize) -> Result<()> {
+    let (count, most) = (at.contract_count(twin).await?, at.max_contracts_of_twin()?);
+    if count as usize + more <= most as usize {
+        return Ok(());
+    }
+    let text = format!("twin {twin} has {count} contracts, this needs {more} more, and {most} is the most");
+    bail!(Foreseen::new("Contracts.TooManyContracts", text))
 }
 
 fn ensure_fewer(count: u32, most: u32, code: &'static str, whose: &str, advice: &str) -> Result<()> {
@@ -158,6 +179,14 @@ fn ensure_fewer(count: u32, most: u32, code: &'static str, whose: &str, advice: 
         return Ok(());
     }
     bail!(Foreseen::new(code, format!("{whose} has {count} contracts, and {most} is the most: {advice}")))
+}
+
+/// Fails if this costs more than its owner allows, both in 1e-10 USD per hour.
+pub fn ensure_cheap(what: &str, rate: UsdRate, most: Option<UsdRate>) -> Result<()> {
+    let Some(most) = most.filter(|most| rate > *most) else { return Ok(()) };
+    let (rate, most) = (format_usd(rate.into()), format_usd(most.into()));
+    let text = format!("{what} costs {rate} USD per hour, and --max-price is {most}");
+    bail!(Foreseen::new("Contracts.RateAboveMaximum", text))
 }
 
 /// Why a node of this id has no quote.
@@ -198,6 +227,14 @@ mod tests {
     }
 
     #[test]
+    fn a_price_above_the_owners_maximum_is_refused() {
+        assert!(ensure_cheap("it", 5, Some(5)).is_ok() && ensure_cheap("it", 5, None).is_ok());
+        let error = ensure_cheap("a contract on node 3", 5_000_000_000, Some(4_000_000_000)).unwrap_err();
+        assert_eq!(error.to_string(), "a contract on node 3 costs 0.5 USD per hour, and --max-price is 0.4");
+        assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Contracts.RateAboveMaximum");
+    }
+
+    #[test]
     fn a_twin_or_node_with_the_most_contracts_is_refused() {
         let refused = |count| ensure_fewer(count, 1_000, "Nodes.TooManyContracts", "node 3", "take another");
         assert!(refused(999).is_ok());
@@ -218,6 +255,14 @@ mod tests {
         assert!(volume.starts_with("node 3 runs no workloads of type volume"), "{volume}");
         let addresses = refused(served, 1).unwrap_err();
         assert!(addresses.starts_with("node 3 serves no public addresses"), "{addresses}");
+        assert_eq!(refused(served.and(Features::PUBLIC_IPS), 0).unwrap_err(), addresses);
+    }
+
+    #[test]
+    fn machines_that_ask_for_more_addresses_than_are_reserved_are_refused() {
+        assert!(ensure_enough_ips(2, 2).is_ok() && ensure_enough_ips(0, 1).is_ok());
+        let error = ensure_enough_ips(2, 1).unwrap_err().to_string();
+        assert!(error.contains("ask for 2 public IPv4 addresses") && error.contains("--ips"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The user's and farmer's command line for TF Grid Ledger.
 
+mod application;
 mod cli;
 mod closing;
 mod commands;
@@ -9,11 +10,16 @@ mod contract;
 mod deployment;
 mod device;
 mod foreseen;
+mod interface;
+mod keyring;
+mod many;
 mod output;
 mod peer;
 mod plan;
 mod sealing;
+mod secret;
 mod session;
+mod source;
 mod time;
 
 use clap::Parser;

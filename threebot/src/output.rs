@@ -4,7 +4,8 @@
 use crate::{
     contract::{Rejected, failure_value, merge},
     foreseen::Foreseen,
-    session::{DevelopmentKey, KeyFile, NoKey},
+    keyring::KeyFile,
+    session::{DevelopmentKey, NoKey},
 };
 use clap::error::ErrorKind;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use std::{
     io::{self, Write},
     process::ExitCode,
 };
-use tfgrid_client::{Error, peer::PeerError, primitives::text::is_control};
+use tfgrid_client::{Error, peer::PeerError, primitives::text::is_control, stored_key::StoredKeyError};
 
 /// The outcome of a command: the same facts as text and as JSON.
 pub struct Answer {
@@ -45,12 +46,23 @@ impl Answer {
     }
 }
 
+/// Prints what programs read, as it is.
+pub fn print_raw(text: &[u8]) -> anyhow::Result<Answer> {
+    match io::stdout().write_all(text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("can't print the answer"))
+        }
+        _ => Ok(Answer::printed(ExitCode::SUCCESS)),
+    }
+}
+
 /// An exit code, and the code that scripts get in JSON.
 struct Code(u8, String);
 
 impl Code {
     fn of(error: &anyhow::Error) -> Self {
-        if error.is::<NoKey>() || error.is::<KeyFile>() || error.is::<DevelopmentKey>() {
+        let is_no_key = error.is::<NoKey>() || error.is::<KeyFile>() || error.is::<StoredKeyError>();
+        if is_no_key || error.is::<DevelopmentKey>() {
             return Self::usage();
         }
         if let Some(Foreseen { code, .. }) = error.downcast_ref() {
@@ -61,7 +73,13 @@ impl Code {
         }
         match error.downcast_ref::<PeerError>() {
             Some(PeerError::Failed(failed)) => return Self(1, format!("{:?}", failed.code)),
-            Some(PeerError::Connect { .. } | PeerError::NotReached { .. } | PeerError::NoAddress) => {
+            Some(PeerError::Idle) => return Self(1, "Idle".into()),
+            Some(
+                PeerError::Connect { .. }
+                | PeerError::NotReached { .. }
+                | PeerError::AnotherKey { .. }
+                | PeerError::NoAddress,
+            ) => {
                 return Self(3, "NoNode".into());
             }
             _ => {}
@@ -72,6 +90,7 @@ impl Code {
             Some(Error::Refused { refusal, .. }) => Self(4, format!("{refusal:?}")),
             Some(Error::Failed { pallet, name, .. }) => Self(4, format!("{pallet}.{name}")),
             Some(Error::NotTaken { .. }) => Self(4, "NotTaken".into()),
+            Some(Error::Unknown { .. }) => Self(1, "Unknown".into()),
             Some(Error::TimedOut { .. }) => Self(1, "TimedOut".into()),
             _ => Self(1, "Failed".into()),
         }
@@ -123,6 +142,9 @@ pub fn error_value(error: &anyhow::Error) -> Value {
     if let Some(rejected) = error.downcast_ref::<Rejected>() {
         merge(&mut value, json!({ "failure": failure_value(&rejected.failure) }));
     }
+    if let Some(Error::Unknown { hash, .. }) = error.downcast_ref() {
+        merge(&mut value, json!({ "transaction": format!("{hash:?}") }));
+    }
     value
 }
 
@@ -142,7 +164,7 @@ fn usage_message(error: &clap::Error) -> Option<String> {
 }
 
 /// The most characters of a line that people read.
-pub const WIDTH: usize = 100;
+pub const WIDTH: usize = 80;
 /// The characters of a row's label.
 const LABEL: usize = 10;
 
@@ -212,6 +234,7 @@ mod tests {
     use crate::cli::Cli;
     use anyhow::Context;
     use clap::Parser;
+    use std::time::Duration;
     use tfgrid_client::{deployment::Rejection, primitives::FailureCode};
 
     fn usage_of(line: &str) -> Option<String> {
@@ -290,11 +313,15 @@ mod tests {
         };
         let connect =
             Error::Connect { url: "ws://x".into(), source: tfgrid_client::error::ConnectError::Scheme };
+        let ended = Error::TimedOut { what: "deposit".into(), within: Duration::ZERO };
+        let unknown =
+            Error::Unknown { what: "deposit".into(), hash: Default::default(), source: Box::new(ended) };
         for (error, exit, code) in [
             (anyhow::Error::new(NoKey), 2, "Usage"),
             (Err::<(), _>(DevelopmentKey).context("can't sign").unwrap_err(), 2, "Usage"),
             (connect.into(), 3, "NoChain"),
             (failed.into(), 4, "Billing.NoTwin"),
+            (unknown.into(), 1, "Unknown"),
             (Foreseen::new("Contracts.NameTaken", "it is taken").into(), 4, "Contracts.NameTaken"),
             (anyhow::anyhow!("no node has the id 7"), 1, "Failed"),
         ] {

@@ -58,7 +58,7 @@ pub struct Connected {
 impl Target {
     /// Connects to the contract's node, which may need some seconds to learn of a new contract or device.
     pub async fn connect(&self, global: &Global) -> Result<Connected> {
-        let device = self.device.read(global.json)?;
+        let device = self.device.read()?;
         let session = Session::anonymous(global).await?;
         let at = session.grid.finalized().await?;
         let (node, address) = address(&at, self.contract, &device).await?;
@@ -96,7 +96,7 @@ pub async fn ready(
     json: bool,
 ) -> Result<Option<Status>> {
     let at = session.grid.finalized().await?;
-    let (Ok(device), Some(address)) = (device.read(json), at.peer(node).await?) else { return Ok(None) };
+    let (Ok(device), Some(address)) = (device.read(), at.peer(node).await?) else { return Ok(None) };
     let twin = session.twin(&at).await?;
     let is_mine = at.twin(twin).await?.is_some_and(|twin| twin.peer_keys.0.contains(&device.public()));
     if !is_mine {

@@ -40,7 +40,8 @@ pub struct Plan {
     min_runway_ms: u64,
     /// The least that can be deposited.
     least_deposit: Balance,
-    is_new: bool,
+    /// The rate of contracts that are new, in 1e-10 USD per hour.
+    new_rate: u128,
     /// GB of traffic that are bought, and their cost.
     traffic: Option<(u32, Balance)>,
     /// What the reservation of a version costs that is replaced.
@@ -65,10 +66,10 @@ pub struct Replaced {
 impl Plan {
     /// For a new contract.
     pub async fn for_new(at: &GridAt, twin: TwinId, what: impl Into<String>, rates: Rates) -> Result<Self> {
-        Ok(Self { is_new: true, ..Self::for_change(at, twin, what, Rates::ZERO, rates).await? })
+        Ok(Self::for_change(at, twin, what, Rates::ZERO, rates).await?.starting(rates))
     }
 
-    /// For a contract that has the rates `before` and will have `rates`.
+    /// For contracts that have the rates `before` and will have `rates`.
     pub async fn for_change(
         at: &GridAt,
         twin: TwinId,
@@ -91,13 +92,18 @@ impl Plan {
             min_charge_ms: at.min_charge_ms()?,
             min_runway_ms: at.min_runway_ms()?,
             least_deposit: at.existential_deposit()?,
-            is_new: false,
+            new_rate: 0,
             traffic: None,
             replaced: None,
             held: 0,
             fee: 0,
             notes: Vec::new(),
         })
+    }
+
+    /// Says which of the rates are those of new contracts.
+    pub fn starting(self, new: Rates) -> Self {
+        Self { new_rate: u128::from(new.usd).saturating_add(new.extra.into()), ..self }
     }
 
     /// Replaces a version, which is paid for as far as it was reserved.
@@ -213,10 +219,13 @@ impl Plan {
         u128::from(self.rates.usd).saturating_add(self.rates.extra.into()).saturating_mul(hours.into())
     }
 
-    /// The least that a new contract costs, however early it is cancelled.
+    /// The least that new contracts cost, however early they are cancelled.
     fn at_least(&self) -> Balance {
-        let share = self.tft(1).saturating_mul(self.min_charge_ms.into()) / Balance::from(HOUR_MS);
-        if self.is_new { share } else { 0 }
+        if self.new_rate == 0 {
+            return 0;
+        }
+        let hour = tft_for(self.new_rate, 1, self.price).unwrap_or(Balance::MAX);
+        hour.saturating_mul(self.min_charge_ms.into()) / Balance::from(HOUR_MS)
     }
 
     /// The seconds for which the credit lasts, at list price; `None` where nothing is charged.
@@ -317,7 +326,7 @@ mod tests {
             min_charge_ms: 10 * MINUTE_MS,
             min_runway_ms: HOUR_MS,
             least_deposit: 0,
-            is_new: true,
+            new_rate: rate.into(),
             traffic: None,
             replaced: None,
             held: 0,
@@ -414,8 +423,7 @@ mod tests {
 
     #[test]
     fn a_replaced_version_is_paid_for_at_once() {
-        let plan =
-            |ms| Plan { is_new: false, ..plan(103_750_000, 103_750_000) }.replacing(&replaced(ms, true));
+        let plan = |ms| Plan { new_rate: 0, ..plan(103_750_000, 103_750_000) }.replacing(&replaced(ms, true));
         let text = plan(1).text();
         assert!(text.contains("at once    0.0345833 TFT for the reservation of version 1"), "{text}");
         assert_eq!(plan(20 * MINUTE_MS).value()["at_once_tft_1e7"], "691667");
@@ -432,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_change_has_no_minimum() {
-        let plan = Plan { is_new: false, ..plan(103_750_000, 103_750_000) };
+        let plan = Plan { new_rate: 0, ..plan(103_750_000, 103_750_000) };
         assert!(!plan.text().contains("at least"));
     }
 

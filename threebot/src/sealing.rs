@@ -4,7 +4,7 @@
 use crate::{deployment::Reservation, session::read_key_file};
 use anyhow::{Context, Result};
 use clap::Args;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tfgrid_client::{
     GridAt, api,
     deployment::Secrets,
@@ -13,7 +13,7 @@ use tfgrid_client::{
     sealing::{Recipient, SealKey, seal},
 };
 
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct Sealing {
     /// Let anyone read the deployment on the chain, its environment and registry credentials included
     #[arg(long)]
@@ -39,23 +39,34 @@ impl Sealing {
         twin: TwinId,
         reservation: &Reservation,
     ) -> Result<PreparedBody> {
-        let plain = &reservation.body;
-        let secrets = &reservation.deployment.secrets;
         let is_plain = self.plain || !reservation.is_confidential;
-        if is_plain && (self.recipients.is_empty() || secrets.is_some()) {
-            let public = public_note(&reservation.secrets);
-            let Some(Secrets::Open(_)) = secrets else {
-                return Ok(PreparedBody { body: Body::Plain(plain.clone()), note: public });
-            };
-            let (recipients, readers) = self.recipients(at, node, twin).await?;
-            let body = reservation.deployment.with_sealed_secrets(&recipients)?.to_body()?;
-            return Ok(PreparedBody {
-                body: Body::Plain(body),
-                note: format!("{public}. The secrets are {readers}"),
-            });
+        if is_plain && (self.recipients.is_empty() || reservation.deployment.secrets.is_some()) {
+            return self.readable(at, node, twin, reservation).await;
         }
         let (recipients, note) = self.recipients(at, node, twin).await?;
-        Ok(PreparedBody { body: Body::Sealed(seal(plain, &recipients)?), note })
+        Ok(PreparedBody { body: Body::Sealed(seal(&reservation.body, &recipients)?), note })
+    }
+
+    /// The body of this reservation with its secrets sealed, and all else for everyone to read.
+    pub async fn readable(
+        &self,
+        at: &GridAt,
+        node: NodeId,
+        twin: TwinId,
+        reservation: &Reservation,
+    ) -> Result<PreparedBody> {
+        let public = public_note(&reservation.secrets);
+        let Some(Secrets::Open(_)) = &reservation.deployment.secrets else {
+            return Ok(PreparedBody { body: Body::Plain(reservation.body.clone()), note: public });
+        };
+        let (recipients, readers) = self.recipients(at, node, twin).await?;
+        let body = reservation.deployment.with_sealed_secrets(&recipients)?.to_body()?;
+        Ok(PreparedBody { body: Body::Plain(body), note: format!("{public}. The secrets are {readers}") })
+    }
+
+    /// Whether nothing is sealed that its owner hasn't named as secret.
+    pub fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Who is to open it, and how to say so.
@@ -78,9 +89,23 @@ impl PreparedBody {
     }
 }
 
+/// The owner's key, where a file with it is given.
+#[derive(Args)]
+pub struct Identity {
+    /// File with an age secret key, as age-keygen writes it: opens what of your contracts is sealed
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+}
+
+impl Identity {
+    pub fn read(&self) -> Result<Option<SealKey>> {
+        self.identity.as_deref().map(read_identity).transpose()
+    }
+}
+
 /// The secret key in a file as `age-keygen` writes it: the first line that is no comment.
-pub fn read_identity(file: &Path, json: bool) -> Result<SealKey> {
-    let text = read_key_file(file, json)?;
+fn read_identity(file: &Path) -> Result<SealKey> {
+    let text = read_key_file(file)?;
     let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     line.unwrap_or_default().parse().with_context(|| format!("{} has no secret key", file.display()))
 }
@@ -109,7 +134,7 @@ fn sealed_note(node: NodeId, keys: &SealKeys, named: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
     fn a_note_says_who_can_read_the_body() {
@@ -133,11 +158,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("key.txt");
         let secret = "AGE-SECRET-KEY-1QQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSNZS23V9CCRYDPK8QARC0SWRYDWG";
+        fs::write(&file, "").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         fs::write(&file, format!("# created: today\n# public key: age1\n\n{secret}\n")).unwrap();
-        let recipient = read_identity(&file, true).unwrap().recipient().to_string();
+        let recipient = read_identity(&file).unwrap().recipient().to_string();
         assert_eq!(recipient, "age13aqvttdk3ujkyjh9kg2w5an6dmy5mq5a84a4uxk3hfhnugfc9p0sy5p2wh");
         fs::write(&file, secret.to_lowercase().replace("q", "b")).unwrap();
-        let error = format!("{:#}", read_identity(&file, true).unwrap_err());
+        let error = format!("{:#}", read_identity(&file).unwrap_err());
         assert!(error.contains("has no secret key") && !error.contains("bbb"), "{error}");
     }
 }

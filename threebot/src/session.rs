@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A connection to the chain and the caller's key.
 
-use crate::{cli::Global, output::warn};
+use crate::{
+    cli::Global,
+    keyring::{KeyFile, Keyring, is_key_name},
+};
 use anyhow::{Context, Result, bail};
 use std::{
-    env, fs, io,
+    env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 use subxt::transactions::Payload;
 use tfgrid_client::{
-    AccountId32, GridAt, GridClient, Included, Keypair, is_development_key, parse_suri,
+    AccountId32, GridAt, GridClient, Included, Keypair, Scheme, StoredKey,
     primitives::{Balance, TwinId},
 };
 
@@ -25,16 +28,11 @@ pub struct Session {
 
 /// There is no key for a command that needs one.
 #[derive(Debug, thiserror::Error)]
-#[error("no key: give one with --key, --key-file or TFGRID_KEY; on a development chain //Bob will do")]
+#[error(
+    "no key: make one with `threebot key new NAME`, or give one with --key, --key-file or TFGRID_KEY; on a development \
+     chain //Bob will do"
+)]
 pub struct NoKey;
-
-/// A key file that can't be read.
-#[derive(Debug, thiserror::Error)]
-#[error("can't read the key file {file}: {source}")]
-pub struct KeyFile {
-    file: String,
-    source: io::Error,
-}
 
 /// A key of the public development phrase, on a chain where TFT have a value.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +45,9 @@ pub struct DevelopmentKey;
 impl Session {
     /// For a caller who acts: reads the key before anything is connected.
     pub async fn open(global: &Global) -> Result<Self> {
-        let suri = read_key(global)?;
-        let key = parse_suri(&suri)?;
-        let session = Self { key: Some(key), ..Self::anonymous(global).await? };
-        if !global.allow_development_key && is_development_key(&suri)? && session.grid.is_live().await? {
+        let key = read_key(global)?;
+        let session = Self { key: Some(key.pair().clone()), ..Self::anonymous(global).await? };
+        if !global.allow_development_key && key.is_development_key()? && session.grid.is_live().await? {
             bail!(DevelopmentKey);
         }
         Ok(session)
@@ -78,7 +75,7 @@ impl Session {
     }
 
     pub fn account(&self) -> Result<AccountId32> {
-        Ok(self.key()?.public_key().to_account_id())
+        Ok(self.key()?.account())
     }
 
     /// The caller's twin at a block.
@@ -99,31 +96,39 @@ impl Session {
     }
 }
 
-/// The key of the first of these that is there: --key, --key-file, TFGRID_KEY, TFGRID_KEY_FILE.
-fn read_key(global: &Global) -> Result<String> {
+/// The key of the first of these that is there: --key, --key-file, TFGRID_KEY, TFGRID_KEY_FILE, the default of
+/// `threebot key`.
+fn read_key(global: &Global) -> Result<StoredKey> {
     let variable = |name| env::var_os(name);
-    let suri = if let Some(suri) = &global.key {
-        suri.clone()
+    let text = if let Some(text) = &global.key {
+        text.clone()
     } else if let Some(file) = &global.key_file {
-        read_key_file(file, global.json)?
-    } else if let Some(suri) = variable("TFGRID_KEY") {
-        suri.into_string().ok().context("TFGRID_KEY isn't UTF-8")?
+        read_key_file(file)?
+    } else if let Some(text) = variable("TFGRID_KEY") {
+        text.into_string().ok().context("TFGRID_KEY isn't UTF-8")?
     } else if let Some(file) = variable("TFGRID_KEY_FILE") {
-        read_key_file(&PathBuf::from(file), global.json)?
+        read_key_file(&PathBuf::from(file))?
+    } else if let Some(name) = Keyring::of_user().ok().and_then(|keys| keys.default_key()) {
+        name
     } else {
         bail!(NoKey)
     };
-    Ok(suri.trim().into())
+    match text.trim() {
+        name if is_key_name(name) => Keyring::of_user()?.open(name, global),
+        suri => Ok(StoredKey::new(Scheme::Sr25519, suri)?),
+    }
 }
 
-/// The text of a key file. Warns of one that others can read.
-pub fn read_key_file(file: &Path, json: bool) -> Result<String> {
+/// The text of a key file.
+///
+/// # Errors
+/// If it can't be read, or others can read it.
+pub fn read_key_file(file: &Path) -> Result<String> {
     let name = file.display();
-    let unreadable = |source| KeyFile { file: name.to_string(), source };
-    let text = fs::read_to_string(file).map_err(unreadable)?;
+    let unreadable = |source| KeyFile::Unreadable { file: name.to_string(), source };
     let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
     if mode & 0o077 != 0 {
-        warn(&format!("others can read the key file {name}: `chmod 600 {name}` keeps them out"), json);
+        bail!(KeyFile::Public(name.to_string()));
     }
-    Ok(text)
+    Ok(fs::read_to_string(file).map_err(unreadable)?)
 }

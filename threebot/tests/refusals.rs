@@ -6,16 +6,20 @@ use std::{
     fs,
     net::TcpListener,
     os::unix::fs::PermissionsExt,
+    path::Path,
     process::{Command, Output},
 };
 
-const VARIABLES: [&str; 3] = ["TFGRID_CHAIN", "TFGRID_KEY", "TFGRID_KEY_FILE"];
+const VARIABLES: [&str; 6] =
+    ["TFGRID_CHAIN", "TFGRID_KEY", "TFGRID_KEY_FILE", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threebot"));
     for name in VARIABLES {
         command.env_remove(name);
     }
+    // Not the keys of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
     command.args(line.split(' '));
     command
 }
@@ -60,9 +64,29 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("cancel --json", "not provided"),
         ("deposit 0 --json", "an amount above 0 is needed"),
         ("withdraw 0 --json", "an amount above 0 is needed"),
+        ("plan --json", "not provided: --file <FILE>"),
+        ("wait --json", "not provided"),
+        ("cancel 1 --all --json", "cannot be used with"),
+        ("deploy -f a.yaml --node 1 --auto --json", "cannot be used with"),
+        ("deploy -f a.yaml --country Belgium --json", "Belgium"),
+        ("plan -f a.yaml --max-price cheap --json", "isn't an amount of USD"),
         ("name My_Shop --json", "isn't a name"),
         ("limits --rate all --json", "isn't an amount of USD"),
         ("--key //Bob --key-file x ps --json", "cannot be used with"),
+        ("send nobody 1 --json", "is neither an account"),
+        ("send 7 0 --json", "an amount above 0 is needed"),
+        ("tx 0xab --json", "isn't a transaction's hash"),
+        ("bill 7 --csv --html --json", "cannot be used with"),
+        ("bill 7 --to me --json", "not provided: --html"),
+        ("node find --isolation jail --json", "isn't an isolation"),
+        ("node find --mem 2 --json", "has no unit"),
+        ("node power 1 off --json", "invalid value 'off'"),
+        (
+            "node location 1 --country BE --city Gent --latitude x --longitude 1 --json",
+            "isn't a number of degrees",
+        ),
+        ("node public-config 1 --ipv4 1.2.3.4/24 --json", "not provided: --gateway"),
+        ("farm add-ip 1 --ipv4 1.2.3.4 --json", "isn't an address"),
     ] {
         let (code, error) = error_of(line);
         assert_eq!(code, Some(2), "{line}");
@@ -75,6 +99,50 @@ fn scripts_get_failures_in_the_same_form() {
     let (code, error) = error_of("calc cost --tft-price 1 --prices nowhere.json --json");
     assert_eq!(code, Some(1));
     assert!(error.contains("can't read the prices nowhere.json"), "{error}");
+}
+
+/// A file of the test's own folder.
+fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_wrong_file_is_told_before_anything_is_asked() {
+    const PART: &str = "{ name: data, type: zmount, data: { size: 16777216 } }";
+    let folder = tempfile::tempdir().unwrap();
+    let deployment =
+        |name: &str, part: &str| file(&folder, name, &format!("version: 1\nworkloads:\n  - {part}\n"));
+    let application =
+        |name: &str, text: &str| file(&folder, name, &format!("version: 1\nname: shop\nparts:\n  {text}\n"));
+    let good = deployment("good.yaml", PART);
+    let typo = deployment("typo.yaml", &PART.replace("zmount", "zmuont"));
+    let shop = application("shop.yaml", &format!("db: {{ workloads: [{PART}] }}"));
+    let place = application("place.yaml", &format!("db: {{ contry: BE, workloads: [{PART}] }}"));
+    let apart = application("apart.yaml", &format!("db: {{ apart: [web], workloads: [{PART}] }}"));
+    for (line, why) in [
+        (format!("deploy -f {good}"), "say where it is to run: --node, --farm, --country, or --auto"),
+        (format!("plan -f {good}"), "say where it is to run"),
+        (
+            format!("deploy -f {typo} --auto"),
+            "line 3, column 19: /workloads/0/type: the type \"zmuont\" is unknown",
+        ),
+        (
+            format!("plan -f {place}"),
+            "line 4, column 9: /parts/db/contry: the field \"contry\" is unknown (did you mean \"country\"?)",
+        ),
+        (format!("deploy -f {apart}"), "line 4, column 9: /parts/db/apart: \"web\" isn't another part"),
+        (format!("deploy -f {shop} --ips 1"), "are for a single deployment"),
+        (format!("update 7 -f {shop}"), "is an application, not a deployment"),
+        (format!("diff 7 -f {shop}"), "is an application: compare it without contract 7"),
+        (format!("diff -f {good}"), "name the contract to compare the deployment with"),
+        (format!("diff -f {}/none.yaml", folder.path().display()), "can't read"),
+    ] {
+        let (code, error) = error_of(&format!("{line} --json"));
+        assert_eq!(code, Some(1), "{line}: {error}");
+        assert!(error.contains(why), "{line}: {error}");
+    }
 }
 
 #[test]
@@ -97,9 +165,52 @@ fn help_is_help_for_scripts_too() {
 }
 
 #[test]
+fn colours_are_left_out_where_they_are_not_wanted() {
+    for line in ["deposit --help", "deposit"] {
+        let printed = |variables: &[(&str, &str)]| {
+            let output = command(line).envs(variables.iter().copied()).output().unwrap();
+            [output.stdout, output.stderr].concat()
+        };
+        assert!(printed(&[("CLICOLOR_FORCE", "1")]).contains(&0x1b), "{line} has no colours at all");
+        assert!(!printed(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]).contains(&0x1b), "{line}");
+        assert!(!printed(&[]).contains(&0x1b), "{line}");
+    }
+}
+
+#[test]
+fn completions_are_printed_as_they_are() {
+    let output = threebot("completions bash");
+    let script = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    assert!(script.contains("_threebot()") && script.contains("complete -F _threebot"), "{script}");
+    let (exit, error) = error_of("completions powershell --json");
+    assert_eq!(exit, Some(2));
+    assert!(error.contains("invalid value 'powershell'"), "{error}");
+}
+
+#[test]
 fn commands_that_act_need_a_key() {
-    let lines =
-        ["funds", "ps", "cancel 1", "limits", "oracle feed --file a", "collect --farm 1", "twin show"];
+    let lines = [
+        "funds",
+        "ps",
+        "cancel 1",
+        "cancel --all",
+        "wait shop",
+        "limits",
+        "oracle feed --file a",
+        "collect --farm 1",
+        "twin show",
+        "balance",
+        "send 7 1",
+        "history",
+        "farm list",
+        "farm claim 1",
+        "node list",
+        "node power 1 up",
+        "node clear-clone 1",
+        "node withdraw-bond 1",
+        "bill",
+    ];
     for line in lines {
         let (exit, value) = refusal(&mut command(&format!("{line} --json")));
         assert_eq!((exit, value["code"].as_str()), (Some(2), Some("Usage")), "{line}");
@@ -110,7 +221,20 @@ fn commands_that_act_need_a_key() {
 #[test]
 fn commands_that_only_read_need_no_key() {
     let chain = nowhere();
-    for line in ["nodes --all", "bill 1", "show 1", "funds --twin 1", "oracle show", "farm earnings 1"] {
+    for line in [
+        "node find --all",
+        "bill 1",
+        "show 1",
+        "funds --twin 1",
+        "oracle show",
+        "farm earnings 1",
+        "farm show 1",
+        "farm rewards 1",
+        "node show 1",
+        "twin show 7",
+        "history --account 5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY",
+        "tx 0x0101010101010101010101010101010101010101010101010101010101010101",
+    ] {
         let (exit, value) = refusal(&mut command(&format!("{line} --json --chain {chain}")));
         assert_eq!((exit, value["code"].as_str()), (Some(3), Some("NoChain")), "{line}: {value}");
     }
@@ -144,18 +268,110 @@ fn a_key_option_wins_over_the_environment() {
 }
 
 #[test]
-fn a_key_file_that_others_can_read_is_warned_of() {
+fn a_key_file_that_others_can_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("key");
     fs::write(&file, "//Bob\n").unwrap();
-    for (mode, warned) in [(0o644, true), (0o640, true), (0o600, false)] {
+    for (mode, refused) in [(0o644, true), (0o640, true), (0o600, false)] {
         fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-        let mut command = command(&format!("ps --chain {}", nowhere()));
-        let output = command.arg("--key-file").arg(&file).output().unwrap();
-        let printed = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(printed.contains("warning: others can read the key file"), warned, "{mode:o}: {printed}");
-        assert_eq!(output.status.code(), Some(3));
+        let mut command = command(&format!("ps --json --chain {}", nowhere()));
+        let (exit, value) = refusal(command.arg("--key-file").arg(&file));
+        let error = value["error"].as_str().unwrap();
+        let advice = format!("others can read the key file {0}: `chmod 600 {0}`", file.display());
+        assert_eq!(
+            (exit, error.starts_with(&advice)),
+            (Some(if refused { 2 } else { 3 }), refused),
+            "{value}"
+        );
     }
+}
+
+/// A command with a configuration folder of its own and this passphrase.
+fn with_keys(folder: &Path, line: &str, passphrase: &str) -> Command {
+    let file = folder.join("passphrase");
+    fs::write(&file, passphrase).unwrap();
+    let mut command = command(&format!("{line} --json --passphrase-fd 0"));
+    command.env("XDG_CONFIG_HOME", folder).stdin(fs::File::open(file).unwrap());
+    command
+}
+
+#[test]
+fn a_stored_key_signs_for_its_account_and_stands_nowhere_in_clear() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |line: &str, passphrase: &str| {
+        let output = with_keys(folder.path(), line, passphrase).output().unwrap();
+        assert!(output.status.success(), "{line}: {output:?}");
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let made = run("key new main", "secret\n");
+    assert_eq!((&made["default"], &made["secret_uri"]), (&Value::Bool(true), &Value::Null));
+    run("key new other --scheme ed25519", "secret\n");
+    assert_eq!(run("key use other", "")["scheme"], "ed25519");
+    assert_eq!(run("key list", "")["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(run("key show main", "")["account"], made["account"]);
+    let shown = run("key show main --secret", "secret\n");
+    let phrase = shown["secret_uri"].as_str().unwrap();
+    assert_eq!(phrase.split(' ').count(), 12);
+    for entry in fs::read_dir(folder.path().join("threebot/keys")).unwrap() {
+        let content = fs::read(entry.unwrap().path()).unwrap();
+        assert!(!String::from_utf8_lossy(&content).contains(phrase));
+    }
+
+    let chain = nowhere();
+    let mut by_name = with_keys(folder.path(), &format!("ps --key main --chain {chain}"), "secret");
+    assert_eq!(refusal(&mut by_name).0, Some(3));
+    let mut by_default = with_keys(folder.path(), &format!("ps --chain {chain}"), "secret");
+    assert_eq!(refusal(&mut by_default).0, Some(3));
+    run("key remove main", "");
+    assert_eq!(run("key list", "")["keys"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_stored_key_is_told_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = with_keys(folder.path(), "key new main", "secret").output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    for (line, passphrase, why) in [
+        ("ps --key main", "Secret", "the passphrase is wrong"),
+        ("ps --key nobody", "secret", "you have no key named \"nobody\""),
+        ("key new main", "secret", "you have a key named \"main\" already"),
+        ("key new second", "", "the passphrase is empty"),
+        ("key show nobody", "", "you have no key named"),
+        ("key use nobody", "", "you have no key named"),
+        ("key remove nobody", "", "you have no key named"),
+        ("key new //Bob", "secret", "a key's name has 1 to 32 letters"),
+    ] {
+        let (exit, value) = refusal(&mut with_keys(folder.path(), line, passphrase));
+        let error = value["error"].as_str().unwrap();
+        assert_eq!((exit, error.contains(why)), (Some(2), true), "{line}: {error}");
+    }
+    let mut unasked = command("ps --json --key main");
+    let (exit, value) = refusal(unasked.env("XDG_CONFIG_HOME", folder.path()));
+    assert_eq!(exit, Some(2));
+    assert!(value["error"].as_str().unwrap().contains("--passphrase-fd"), "{value}");
+    let mut closed = command("ps --json --key main --passphrase-fd 99");
+    let (exit, value) = refusal(closed.env("XDG_CONFIG_HOME", folder.path()));
+    assert_eq!(exit, Some(2));
+    assert!(value["error"].as_str().unwrap().starts_with("can't read the passphrase"), "{value}");
+}
+
+#[test]
+fn an_imported_key_comes_from_stdin() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, passphrase) = (folder.path().join("key"), folder.path().join("passphrase"));
+    fs::write(&key, "//Alice\n").unwrap();
+    fs::write(&passphrase, "secret\n").unwrap();
+    let line = format!(
+        "exec '{}' key import alice --json --passphrase-fd 3 < '{}' 3< '{}'",
+        env!("CARGO_BIN_EXE_threebot"),
+        key.display(),
+        passphrase.display()
+    );
+    let mut shell = Command::new("sh");
+    let output = shell.args(["-c", &line]).env("XDG_CONFIG_HOME", folder.path()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["account"], "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY");
 }
 
 #[test]
@@ -163,7 +379,7 @@ fn a_connection_error_is_told_once() {
     for (chain, why) in
         [(nowhere(), "is the node running"), ("http://x".into(), "begins with ws:// or wss://")]
     {
-        let (exit, error) = error_of(&format!("nodes --json --chain {chain}"));
+        let (exit, error) = error_of(&format!("node find --json --chain {chain}"));
         assert_eq!(exit, Some(3), "{error}");
         assert_eq!(error.matches(why).count(), 1, "{error}");
         assert!(!error.contains("RPC error"), "{error}");

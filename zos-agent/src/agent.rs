@@ -7,12 +7,13 @@ use crate::{
     config::{PurgeArgs, RunArgs},
     details::{self, Inspector},
     drivers::{
+        address::PublicAddresses,
         dockerd::OwnEngine,
         firewall::{self, Firewall},
-        gateway::Gateway,
+        gateway::{Gateway, HAPROXY},
         machine::{DockerMachines, EngineChoice},
         name_servers,
-        network::PrivateNetworks,
+        network::{PrivateNetworks, Tunnels},
         pool::{PoolPlace, Pools},
         volume::PoolVolumes,
     },
@@ -21,6 +22,7 @@ use crate::{
     host::{self, CapacityOverride},
     identity::Identity,
     join::Joining,
+    links::Links,
     logs::{Connector, LogTroubles, Shipper, ShipperInputs},
     metrics::{self, Metrics},
     peer::{EventLog, Keeper, PeerEndpoint, Recorder, Server, Sources, Streams},
@@ -41,7 +43,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::DiskKind;
-use tfgrid_primitives::Resources;
+use tfgrid_primitives::{Features, Resources};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -53,6 +55,8 @@ use tracing::{info, warn};
 const ENGINE_STARTS_WITHIN: Duration = Duration::from_secs(30);
 /// What was done that waits to be told.
 const DONE_KEPT: usize = 1_000;
+/// Connections of other nodes that wait to be looked at.
+const CONNECTIONS_KEPT: usize = 64;
 /// Delays before the chain is followed again.
 const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
@@ -104,12 +108,18 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let machines = DockerMachines::new(choice, pool.clone(), &node_key, &dns).with_gpus(gpus);
     let machines = Arc::new(machines);
     let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program));
+    let interface = args.public_interface;
+    let is_public = interface.is_some();
+    let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
+    addresses.ensure_ready().await?;
+    let addresses = Arc::new(addresses);
     let gateway = Arc::new(Gateway::new(data, &node_key, args.gateway, &dns)?);
     let drivers = Drivers {
         machines: machines.clone(),
-        gateways: gateway.clone(),
         networks: networks.clone(),
         volumes: Arc::new(PoolVolumes::new(pools.clone())),
+        addresses: addresses.clone(),
+        gateways: gateway.clone(),
         firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone(), dns)),
     };
     let self_test =
@@ -147,6 +157,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let (log, log_rx) = watch::channel(EventLog::default());
     let (troubles, troubles_rx) = watch::channel(LogTroubles::new());
     let (done, done_rx) = mpsc::channel(DONE_KEPT);
+    let (connections, connections_rx) = mpsc::channel(CONNECTIONS_KEPT);
     let (usage, usage_rx) = watch::channel(Vec::new());
     let (details, details_rx) = watch::channel(None);
     let (falls_asleep, falls_asleep_rx) = watch::channel(false);
@@ -168,15 +179,32 @@ pub async fn run(args: RunArgs) -> Result<()> {
         snapshots: snapshots_rx.clone(),
     };
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
-    let inputs = MeterInputs { observed: observed_rx.clone(), snapshots: snapshots_rx.clone() };
-    let meter = Meter::load(machines.clone(), inputs, usage, store.clone())?;
+    let inputs = MeterInputs {
+        chain: chain.clone(),
+        counters: vec![addresses.clone()],
+        observed: observed_rx.clone(),
+        snapshots: snapshots_rx.clone(),
+    };
+    let meter = Meter::load(machines.clone(), addresses, inputs, usage, done.clone(), store.clone())?;
     let inputs = ShipperInputs {
         snapshots: snapshots_rx.clone(),
         standings: standings_rx.clone(),
         observed: observed_rx.clone(),
+        done: done.clone(),
     };
     let connector = Connector::new(args.logs)?;
     let shipper = Shipper::load(machines.clone(), connector, inputs, troubles, store.clone())?;
+    let tunnels = Tunnels::new(&node_key, data.join("wireguard.log"));
+    let links = Links::load(
+        chain.clone(),
+        networks.clone(),
+        tunnels,
+        peer.clone(),
+        identity.peer_key(),
+        snapshots_rx.clone(),
+        connections_rx,
+        store.clone(),
+    )?;
     let memory = Memory::load(store, identity.seal_key())?;
     let sources = Sources {
         known: known_rx,
@@ -189,10 +217,16 @@ pub async fn run(args: RunArgs) -> Result<()> {
     };
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
     let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);
-    let server = Server::new(&peer, Streams::new(machines.clone()), sources);
-    let can_sleep = args.power.sleep_command.is_some();
+    let server = Server::new(&peer, Streams::new(machines.clone()), sources).with_links(connections);
+    let optional = [
+        (args.power.sleep_command.is_some(), Features::POWER),
+        (is_public, Features::PUBLIC_IPS),
+        (HAPROXY.is_installed(), Features::GATEWAYS),
+    ];
+    let optional = optional.into_iter().filter(|(is_served, _)| *is_served);
+    let features = optional.fold(Features::default(), |all, (_, feature)| all.and(feature));
     let inspector =
-        Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, can_sleep, peer);
+        Inspector::new(chain.clone(), snapshots_rx.clone(), details, pools, capacity, features, peer);
     let power = Power::new(chain.clone(), snapshots_rx.clone(), observed_rx, falls_asleep, args.power);
     let engine = Engine::new(
         chain,
@@ -217,6 +251,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     spawn(&mut tasks, recorder.run());
     spawn(&mut tasks, shipper.run());
     spawn(&mut tasks, server.run());
+    spawn(&mut tasks, links.run());
     spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)
 }
@@ -278,12 +313,13 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     }
     Gateway::purge(data, &node_key).await?;
     let private_networks = PrivateNetworks::new(&node_key, Vec::new(), program()?).purge().await?;
+    let addresses = PublicAddresses::new(&node_key, store, None, Vec::new(), false)?.purge().await?;
     firewall::remove().await;
     let (containers, networks) = removed?;
     own.end_shims()?;
     pools.remove(data).await?;
     info!(
-        "removed {containers} containers, {networks} networks, {private_networks} private networks and the storage pools"
+        "removed {containers} containers, {networks} networks, {private_networks} private networks, {addresses} public addresses and the storage pools"
     );
     Ok(())
 }

@@ -3,8 +3,8 @@
 
 use crate::{
     drivers::{
-        gateway::GatewayArgs, machine::EngineChoice, network::ResolveArgs, pool::PoolPlace,
-        registries::Registries, runtime::RuntimeArgs,
+        address::PublicInterface, gateway::GatewayArgs, machine::EngineChoice, network::ResolveArgs,
+        pool::PoolPlace, registries::Registries, runtime::RuntimeArgs,
     },
     host::CapacityOverride,
     logs::LogPolicy,
@@ -98,6 +98,12 @@ pub struct RunArgs {
     /// Let workloads reach mail servers (TCP port 25). Spam of one tenant brings this farm's addresses on block lists
     #[arg(long, env = "ZOS_ALLOW_SMTP")]
     pub allow_smtp: bool,
+    /// Give workloads public addresses, by this network interface; `default` is that of the default route
+    ///
+    /// They are those that the farm has on the chain, and those of the node's public IPv6 network. This host routes them to
+    /// their workloads and answers for them on the interface: it may be in their network, or have them routed to it.
+    #[arg(long, env = "ZOS_PUBLIC_INTERFACE", value_name = "NAME")]
+    pub public_interface: Option<PublicInterface>,
     /// Where images come from.
     #[command(flatten)]
     pub registries: Registries,
@@ -242,7 +248,7 @@ mod tests {
                 && cli.run.place.pool.is_none()
                 && cli.run.place.hdd_pool.is_none()
         );
-        assert!(cli.run.dns.is_empty());
+        assert!(cli.run.dns.is_empty() && cli.run.public_interface.is_none());
     }
 
     #[test]
@@ -288,6 +294,7 @@ mod tests {
             (["--pool", "disk"], "/dev/sdb,/dev/sdc"),
             (["--hdd-pool", "disk"], "/dev/sdb,/dev/sdc"),
             (["--unsafe-engine", "--data=/tmp"], "--engine <URL>"),
+            (["--public-interface", "a b"], "such as eth0, or default"),
             (["--capacity", "cpu=2"], "known are cru, mru, sru, hru and gpu"),
         ] {
             let error = parse(&args).unwrap_err().to_string();

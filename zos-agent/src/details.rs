@@ -3,7 +3,7 @@
 
 use crate::{
     chain::{Chain, Snapshot},
-    drivers::{gateway::HAPROXY, pool::Pools},
+    drivers::pool::Pools,
     gpus::{self, HostGpu},
     host::{self, CapacityOverride, Storage},
     peer::PeerEndpoint,
@@ -52,20 +52,18 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Sends details that the chain doesn't have to `details` once it runs. `can_sleep` says whether the farmer may
-    /// want that.
+    /// Sends details that the chain doesn't have to `details` once it runs. `optional` is what this node serves because its
+    /// farmer has named what that needs.
     pub fn new(
         chain: Arc<dyn Chain>,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         details: watch::Sender<Option<DetailsPayload>>,
         pools: Pools,
         capacity: CapacityOverride,
-        can_sleep: bool,
+        optional: Features,
         peer: PeerEndpoint,
     ) -> Self {
-        let sleep = if can_sleep { Features::POWER } else { Features::default() };
-        let gateways = if HAPROXY.is_installed() { Features::GATEWAYS } else { Features::default() };
-        let features = SERVED.and(sleep).and(gateways);
+        let features = SERVED.and(optional);
         Self { chain, snapshots, details, pools, capacity, features, peer }
     }
 

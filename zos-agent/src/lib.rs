@@ -21,6 +21,7 @@ pub mod gpus;
 pub mod host;
 pub mod identity;
 mod join;
+pub mod links;
 pub mod logs;
 pub mod metrics;
 pub mod peer;

@@ -5,9 +5,10 @@
 use crate::{
     config::Place,
     drivers::{
+        address::TC,
         dockerd,
         firewall::NFT,
-        network::NSENTER,
+        network::{NSENTER, WG, WIREGUARD_GO},
         pool::{self, PoolPlace},
         tools::{Tool, run},
         uplink::IP,
@@ -19,6 +20,8 @@ use tfgrid_client::deployment::DiskKind;
 
 /// Creates loop devices, for a pool in a file.
 const LOOP_CONTROL: &str = "/dev/loop-control";
+/// There where the kernel has WireGuard, also without a module.
+const WIREGUARD_MODULE: &str = "/sys/module/wireguard";
 /// Limit for the container engine to answer.
 pub const ENGINE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -44,10 +47,11 @@ impl fmt::Display for Requirement {
 pub async fn check_system(place: &Place) -> Vec<Requirement> {
     let mut requirements = vec![Requirement { name: "root".into(), result: check_root() }];
     let own_engine = dockerd::TOOLS.into_iter().filter(|_| place.engine.is_none());
-    for tool in pool::TOOLS.into_iter().chain([&NFT, &IP, &NSENTER]).chain(own_engine) {
+    for tool in pool::TOOLS.into_iter().chain([&NFT, &IP, &NSENTER, &TC, &WG]).chain(own_engine) {
         requirements.push(Requirement { name: tool.program.into(), result: check_tool(tool) });
     }
     requirements.push(Requirement { name: "loop devices".into(), result: check_loop_devices(place) });
+    requirements.push(Requirement { name: "WireGuard".into(), result: check_wireguard() });
     requirements.push(Requirement { name: "nftables in the kernel".into(), result: check_nftables().await });
     requirements
 }
@@ -89,6 +93,15 @@ fn check_loop_devices(place: &Place) -> Result<()> {
     ensure!(
         !is_needed || Path::new(LOOP_CONTROL).exists(),
         "{LOOP_CONTROL} doesn't exist: load the kernel module `loop`"
+    );
+    Ok(())
+}
+
+fn check_wireguard() -> Result<()> {
+    ensure!(
+        Path::new(WIREGUARD_MODULE).exists() || WIREGUARD_GO.is_installed(),
+        "install the package {}, or load the kernel module `wireguard`",
+        WIREGUARD_GO.package
     );
     Ok(())
 }

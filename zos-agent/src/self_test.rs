@@ -194,6 +194,7 @@ fn spec(limits_root: bool) -> MachineSpec {
         },
         registry: None,
         attachment: Default::default(),
+        public: None,
         hash: "self-test".into(),
     }
 }

@@ -125,12 +125,31 @@ fn hundredths(text: &str) -> Option<u64> {
 /// A value and its place in the document.
 pub(super) struct Cursor<'a> {
     value: &'a Json,
+    /// The value with texts in place of its numbers and booleans, where these may be meant as texts.
+    texts: &'a Json,
     path: String,
 }
 
 impl<'a> Cursor<'a> {
+    /// A document in which a string is a string.
     pub fn root(value: &'a Json) -> Self {
-        Self { value, path: String::new() }
+        Self::loose(value, value)
+    }
+
+    /// A document whose numbers and booleans are also strings: those that `texts` has in their places.
+    pub fn loose(value: &'a Json, texts: &'a Json) -> Self {
+        Self { value, texts, path: String::new() }
+    }
+
+    /// The entries with these keys, as written and with texts.
+    pub fn parts(&self, keys: &[&str]) -> (Vec<(String, Json)>, Vec<(String, Json)>) {
+        let part = |json: &Json| match json {
+            Json::Object(entries) => {
+                entries.iter().filter(|(key, _)| keys.contains(&key.as_str())).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        (part(self.value), part(self.texts))
     }
 
     /// A rejection of this value: `BodyInvalid`.
@@ -144,9 +163,18 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn string(&self) -> Result<&'a str, Rejection> {
-        match self.value {
-            Json::String(value) => Ok(value),
+        match (self.value, self.texts) {
+            (Json::String(value), _)
+            | (Json::Bool(_) | Json::Whole(_) | Json::OtherNumber(_), Json::String(value)) => Ok(value),
             _ => Err(self.expected("a string")),
+        }
+    }
+
+    /// The text of a value that is written as a string.
+    pub fn written_string(&self) -> Option<&'a str> {
+        match self.value {
+            Json::String(value) => Some(value),
+            _ => None,
         }
     }
 
@@ -191,7 +219,15 @@ impl<'a> Cursor<'a> {
                 items.len()
             )));
         }
-        let at = |(index, value)| Cursor { value, path: format!("{}/{index}", self.path) };
+        let texts = match self.texts {
+            Json::Array(texts) => texts.as_slice(),
+            _ => &[],
+        };
+        let at = |(index, value)| Cursor {
+            value,
+            texts: texts.get(index).unwrap_or(value),
+            path: format!("{}/{index}", self.path),
+        };
         Ok(items.iter().enumerate().map(at).collect())
     }
 
@@ -210,7 +246,11 @@ impl<'a> Cursor<'a> {
                 ));
             }
         }
-        Ok(Fields { entries, path: self.path.clone() })
+        let texts = match self.texts {
+            Json::Object(texts) => texts.as_slice(),
+            _ => &[],
+        };
+        Ok(Fields { entries, texts, path: self.path.clone() })
     }
 
     fn expected(&self, what: &str) -> Rejection {
@@ -221,6 +261,8 @@ impl<'a> Cursor<'a> {
 /// The entries of an object.
 pub(super) struct Fields<'a> {
     entries: &'a [(String, Json)],
+    /// The entries with texts, in the same order.
+    texts: &'a [(String, Json)],
     path: String,
 }
 
@@ -239,19 +281,32 @@ impl<'a> Fields<'a> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Cursor<'a>)> + '_ {
-        self.entries.iter().map(|(key, value)| (key.as_str(), Cursor { value, path: child(&self.path, key) }))
+        self.entries.iter().enumerate().map(|(index, (key, value))| {
+            let texts = self.texts.get(index).map_or(value, |(_, text)| text);
+            (key.as_str(), Cursor { value, texts, path: child(&self.path, key) })
+        })
     }
 
     /// Refuses every field that isn't named here.
     pub fn only(&self, known: &[&str]) -> Result<(), Rejection> {
         match self.iter().find(|(key, _)| !known.contains(key)) {
             None => Ok(()),
-            Some((key, cursor)) => {
-                Err(cursor
-                    .unsupported(format!("the field {key:?} is unknown; known are: {}", known.join(", "))))
-            }
+            Some((key, cursor)) => Err(cursor.unsupported(format!(
+                "the field {key:?} is unknown{}; known are: {}",
+                meant(key, known),
+                known.join(", ")
+            ))),
         }
     }
+}
+
+/// Asks for the known name that is nearest to a wrong one, if one is near.
+fn meant(wrong: &str, known: &[&str]) -> String {
+    let near = known.iter().filter_map(|name| {
+        let distance = strsim::damerau_levenshtein(wrong, name);
+        (3 * distance <= wrong.len().max(name.len())).then_some((distance, name))
+    });
+    near.min().map_or_else(String::new, |(_, name)| format!(" (did you mean {name:?}?)"))
 }
 
 /// The JSON pointer of an entry.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rejections of deployments.
 
+use crate::causes::shortened;
 use std::fmt;
 use tfgrid_primitives::{
     FailureCode,
@@ -47,13 +48,14 @@ impl Rejection {
         Self { path, message, ..self }
     }
 
-    /// What a failure report of `version` says: printable, the path cut at a segment and the text at a character.
+    /// What a failure report of `version` says: printable, the path cut at a segment, and the text without causes that
+    /// don't fit.
     pub fn failure(&self, version: u32) -> Failure {
         let mut path = self.path.as_str();
         while path.len() > MAX_PATH_BYTES as usize {
             path = path.rsplit_once('/').map_or("", |(parent, _)| parent);
         }
-        let text = printable(&self.message, MAX_FAILURE_TEXT_BYTES);
+        let text = shortened(&self.message, MAX_FAILURE_TEXT_BYTES);
         Failure {
             version,
             code: self.code,

@@ -2,11 +2,12 @@
 //! The rules of `docs/FORMATS.md` §4, from the document down to the string.
 
 use super::{
-    CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface, LogOutput,
-    MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES,
-    Mount, Network, Registry, Rejection, Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload,
-    WorkloadData, Zlogs, Zmachine, addresses, default_internet, default_path, default_rootfs,
-    default_start_seconds, gateways, json::Cursor,
+    ApplicationPart, CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface,
+    LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PORTS, MAX_START_SECONDS,
+    MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, Ports, Registry, Rejection, Restart, STOP_SIGNALS, Secrets,
+    Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine, addresses, default_internet,
+    default_path, default_rootfs, default_start_seconds, gateways,
+    json::{Cursor, Fields},
 };
 use crate::units::{is_label, parse_bytes};
 use ipnet::Ipv4Net;
@@ -38,8 +39,9 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     if version.whole()? != VERSION {
         return Err(version.unsupported(format!("this node knows version {VERSION} only")));
     }
-    fields.only(&["version", "description", "secrets", "workloads"])?;
+    fields.only(&["version", "description", "application", "secrets", "workloads"])?;
     let description = fields.optional("description").map(|at| description(&at)).transpose()?;
+    let application = fields.optional("application").map(|at| application_part(&at)).transpose()?;
 
     let items = workloads_at.items(1..=32)?;
     let workloads = items.iter().map(workload).collect::<Result<Vec<_>, _>>()?;
@@ -50,14 +52,20 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     check_logs(&workloads)?;
     gateways::check(&workloads)?;
     let secrets = fields.optional("secrets").map(|at| secrets(&at)).transpose()?;
-    let deployment = Deployment { version: VERSION, description, secrets, workloads };
+    let deployment = Deployment { version: VERSION, description, application, secrets, workloads };
     deployment.check_open_secrets()?;
     Ok(deployment)
 }
 
+fn application_part(at: &Cursor) -> Result<ApplicationPart, Rejection> {
+    let fields = at.fields()?;
+    fields.only(&["name", "part"])?;
+    Ok(ApplicationPart { name: name(&fields.required("name")?)?, part: name(&fields.required("part")?)? })
+}
+
 /// A map of texts, or what it became when it was sealed.
 fn secrets(at: &Cursor) -> Result<Secrets, Rejection> {
-    if let Ok(sealed) = at.string() {
+    if let Some(sealed) = at.written_string() {
         return Ok(Secrets::Sealed(sealed.into()));
     }
     let texts = at.fields()?;
@@ -119,9 +127,14 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
     Ok(Workload { name: name(&fields.required("name")?)?, data: read(&fields.required("data")?)? })
 }
 
-fn name(at: &Cursor) -> Result<String, Rejection> {
+/// Whether a workload may have this name.
+pub fn is_workload_name(text: &str) -> bool {
+    is_label(text, 32)
+}
+
+pub(super) fn name(at: &Cursor) -> Result<String, Rejection> {
     let text = at.string()?;
-    if is_label(text, 32) {
+    if is_workload_name(text) {
         Ok(text.into())
     } else {
         Err(at.invalid(format!(
@@ -207,6 +220,9 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
         "capabilities",
         "interfaces",
         "internet",
+        "public_ip",
+        "ipv6",
+        "ports",
         "mounts",
         "env",
         "entrypoint",
@@ -216,6 +232,9 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
     let interfaces = fields.optional("interfaces").map(|at| interfaces(&at)).transpose()?.unwrap_or_default();
     let internet =
         fields.optional("internet").map(|at| at.bool()).transpose()?.unwrap_or_else(default_internet);
+    let [public_ip, ipv6] =
+        [wants_public(&fields, "public_ip", internet)?, wants_public(&fields, "ipv6", internet)?];
+    let ports = fields.optional("ports").map(|at| ports(&at, public_ip || ipv6)).transpose()?;
     let health =
         fields.optional("health").map(|at| health(&at, internet || !interfaces.is_empty())).transpose()?;
     Ok(Zmachine {
@@ -245,6 +264,9 @@ fn zmachine(at: &Cursor) -> Result<Zmachine, Rejection> {
             .unwrap_or_default(),
         interfaces,
         internet,
+        public_ip,
+        ipv6,
+        ports: ports.unwrap_or_default(),
         mounts: fields.optional("mounts").map(|at| mounts(&at)).transpose()?.unwrap_or_default(),
         env: fields.optional("env").map(|at| env(&at)).transpose()?.unwrap_or_default(),
         entrypoint: fields.optional("entrypoint").map(|at| words(&at)).transpose()?.unwrap_or_default(),
@@ -448,8 +470,8 @@ fn capabilities(at: &Cursor) -> Result<BTreeSet<String>, Rejection> {
 }
 
 fn at_least_16_mib(at: &Cursor) -> Result<u64, Rejection> {
-    let bytes = at.whole().map_err(|rejection| match at.string().map(parse_bytes) {
-        Ok(Ok(bytes)) => at.invalid(format!("{}: write {bytes}", rejection.message)),
+    let bytes = at.whole().map_err(|rejection| match at.written_string().map(parse_bytes) {
+        Some(Ok(bytes)) => at.invalid(format!("{}: write {bytes}", rejection.message)),
         _ => rejection,
     })?;
     if bytes < MIN_BYTES {
@@ -471,6 +493,33 @@ fn interfaces(at: &Cursor) -> Result<Vec<Interface>, Rejection> {
         interfaces.push(Interface { network, ip: fields.optional("ip").map(|at| ip(&at)).transpose()? });
     }
     Ok(interfaces)
+}
+
+/// Whether it asks for a public address, which is of the internet.
+fn wants_public(fields: &Fields, name: &str, internet: bool) -> Result<bool, Rejection> {
+    let Some(at) = fields.optional(name) else { return Ok(false) };
+    let wanted = at.bool()?;
+    if wanted && !internet {
+        return Err(at.invalid("a machine with a public address reaches the internet: leave out `internet`"));
+    }
+    Ok(wanted)
+}
+
+/// No port is in two of them: they are one set in a node's firewall.
+fn ports(at: &Cursor, is_public: bool) -> Result<Vec<Ports>, Rejection> {
+    let mut open: Vec<Ports> = Vec::new();
+    for item in at.items(0..=MAX_PORTS)? {
+        let text = item.string()?;
+        let ports: Ports = text.parse().map_err(|rule| item.invalid(format!("{rule}; this is {text:?}")))?;
+        if let Some(other) = open.iter().find(|other| other.overlaps(&ports)) {
+            return Err(item.invalid(format!("{other} has ports of {ports} already")));
+        }
+        open.push(ports);
+    }
+    if !open.is_empty() && !is_public {
+        return Err(at.invalid("opens ports of public addresses: ask for one with `public_ip` or `ipv6`"));
+    }
+    Ok(open)
 }
 
 fn ip(at: &Cursor) -> Result<Ipv4Addr, Rejection> {

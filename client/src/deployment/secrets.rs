@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Texts of a deployment that not everyone may read, in a body that everyone can (`docs/FORMATS.md` §4.2).
 
-use super::{Deployment, Registry, Rejection, WorkloadData, json, rules};
+use super::{Deployment, Registry, Rejection, Workload, WorkloadData, json, rules};
 use crate::sealing::{Recipient, SealError, SealKey, seal};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use schemars::JsonSchema;
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, mem};
 use tfgrid_primitives::FailureCode::BodyInvalid;
 
 const DAMAGED: &str = "is damaged: seal and submit it again";
@@ -59,6 +59,10 @@ impl Secrets {
         })
     }
 
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Open(texts) if texts.is_empty())
+    }
+
     /// The texts, for whom they are sealed to.
     ///
     /// # Errors
@@ -69,10 +73,10 @@ impl Secrets {
             Self::Sealed(text) => text,
         };
         let at_secrets = |rejection| Rejection { path: "/secrets".into(), ..rejection };
-        let damaged = |_| Rejection::new(BodyInvalid, "/secrets", DAMAGED);
-        let sealed = BASE64_STANDARD.decode(text).map_err(|_| damaged(()))?;
+        let damaged = || Rejection::new(BodyInvalid, "/secrets", DAMAGED);
+        let sealed = BASE64_STANDARD.decode(text).map_err(|_| damaged())?;
         let plain = key.open(&sealed).map_err(at_secrets)?;
-        serde_json::from_slice(&plain).map_err(|_| damaged(()))
+        serde_json::from_slice(&plain).map_err(|_| damaged())
     }
 }
 
@@ -115,6 +119,27 @@ impl Deployment {
     pub fn with_sealed_secrets(&self, recipients: &[Recipient]) -> Result<Self, SealError> {
         let secrets = self.secrets.as_ref().map(|secrets| secrets.sealed(recipients)).transpose()?;
         Ok(Self { secrets, ..self.clone() })
+    }
+
+    /// The deployment with its environment and credentials as secrets, unless its owner has said what is secret.
+    #[must_use]
+    pub fn with_texts_as_secrets(&self) -> Self {
+        if self.secrets.is_some() {
+            return self.clone();
+        }
+        let (mut deployment, mut texts) = (self.clone(), BTreeMap::new());
+        for Workload { name, data } in &mut deployment.workloads {
+            let WorkloadData::Zmachine(machine) = data else { continue };
+            for (variable, text) in &mut machine.env {
+                hide(format!("{name}.env.{variable}"), text, &mut texts);
+            }
+            if let Some(Registry { user, password }) = &mut machine.registry {
+                hide(format!("{name}.registry.user"), user, &mut texts);
+                hide(format!("{name}.registry.password"), password, &mut texts);
+            }
+        }
+        deployment.secrets = Some(Secrets::Open(texts)).filter(|secrets| !secrets.is_empty());
+        deployment
     }
 
     /// The deployment with its secrets as their owner wrote them.
@@ -176,6 +201,14 @@ impl Deployment {
             }
         }
         places
+    }
+}
+
+/// Replaces a text by the name of a secret.
+fn hide(name: String, text: &mut Text, texts: &mut BTreeMap<String, String>) {
+    let named = Text::Secret { secret: name.clone() };
+    if let Text::Plain(plain) = mem::replace(text, named) {
+        texts.insert(name, plain);
     }
 }
 

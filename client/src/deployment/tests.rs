@@ -125,6 +125,55 @@ fn gpus_count_for_the_reservation() {
 }
 
 #[test]
+fn a_wrong_field_is_told_the_nearest_one() {
+    let at = |name: &str| parse(&with(&format!("/workloads/1/data/{name}"), json!(1))).unwrap_err().message;
+    assert!(at("memroy").starts_with(r#"the field "memroy" is unknown (did you mean "memory"?); known"#));
+    assert!(at("quux").starts_with(r#"the field "quux" is unknown; known are: image"#));
+}
+
+#[test]
+fn only_a_person_writes_numbers_for_texts() {
+    let read = |document: &Value| -> Json { serde_json::from_value(document.clone()).unwrap() };
+    let written = with("/workloads/1/data/env", json!({ "PORT": 5432, "ON": true }));
+    let texts = with("/workloads/1/data/env", json!({ "PORT": "5432", "ON": "true" }));
+    let loose = Deployment::read_loosely(&read(&written), &read(&texts)).unwrap();
+    assert_eq!(loose, parse(&texts).unwrap());
+    assert_eq!(parse(&written).unwrap_err().path, "/workloads/1/data/env/PORT");
+    let number = with("/workloads/1/data/memory", json!(false));
+    let texts = with("/workloads/1/data/memory", json!("134217728"));
+    let rejection = Deployment::read_loosely(&read(&number), &read(&texts)).unwrap_err();
+    assert_eq!(rejection.message, "must be a whole number, is a boolean");
+}
+
+#[test]
+fn a_deployment_knows_its_application() {
+    let document = with("/application", json!({ "name": "shop", "part": "web" }));
+    let deployment = parse(&document).unwrap();
+    let part = ApplicationPart { name: "shop".into(), part: "web".into() };
+    assert_eq!(deployment.application, Some(part));
+    assert_eq!(Deployment::parse(&deployment.to_body().unwrap()).unwrap(), deployment);
+    for (field, value) in [("name", json!("My Shop")), ("part", json!("")), ("node", json!(1))] {
+        let path = format!("/application/{field}");
+        assert_eq!(parse(&changed(document.clone(), &path, value)).unwrap_err().path, path);
+    }
+}
+
+#[test]
+fn environment_and_credentials_become_secrets() {
+    let registry = json!({ "user": "u", "password": "sesame" });
+    let open = parse(&with("/workloads/1/data/registry", registry)).unwrap();
+    let hidden = open.with_texts_as_secrets();
+    let body: Value = serde_json::from_slice(&hidden.to_body().unwrap()).unwrap();
+    let secrets =
+        json!({ "web.env.GREETING": "hello", "web.registry.user": "u", "web.registry.password": "sesame" });
+    assert_eq!(body["secrets"], secrets);
+    assert_eq!(body["workloads"][1]["data"]["env"]["GREETING"], json!({ "secret": "web.env.GREETING" }));
+    assert_eq!(hidden.with_texts_as_secrets(), hidden);
+    let volume = parse(&json!({ "version": 1, "workloads": [page_from_a_disk()["workloads"][0]] })).unwrap();
+    assert_eq!(volume.with_texts_as_secrets().secrets, None);
+}
+
+#[test]
 fn deserializing_keeps_the_rules() {
     assert!(serde_json::from_value::<Deployment>(page_from_a_disk()).is_ok());
     let error = serde_json::from_value::<Deployment>(with("/workloads/1/data/cpu", json!(0))).unwrap_err();
@@ -254,7 +303,20 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/capabilities"), json!("IPC_LOCK")), BodyInvalid, at("/capabilities")),
         (with(&at("/memory"), json!(16 * MIB - 1)), BodyInvalid, at("/memory")),
         (with(&at("/rootfs"), json!(16 * MIB - 1)), BodyInvalid, at("/rootfs")),
-        (with(&at("/ports"), json!([80])), BodyUnsupported, at("/ports")),
+        (with(&at("/label"), json!("x")), BodyUnsupported, at("/label")),
+        // public addresses
+        (with(&at("/public_ip"), json!("yes")), BodyInvalid, at("/public_ip")),
+        (
+            changed(with(&at("/internet"), json!(false)), &at("/public_ip"), json!(true)),
+            BodyInvalid,
+            at("/public_ip"),
+        ),
+        (changed(with(&at("/internet"), json!(false)), &at("/ipv6"), json!(true)), BodyInvalid, at("/ipv6")),
+        (with(&at("/ports"), json!(["80/tcp"])), BodyInvalid, at("/ports")),
+        (with(&at("/ports"), json!([80])), BodyInvalid, at("/ports/0")),
+        (public(json!(["80"])), BodyInvalid, at("/ports/0")),
+        (public(json!(["80/tcp", "79-81/tcp"])), BodyInvalid, at("/ports/1")),
+        (public(json!(vec!["80/tcp"; MAX_PORTS + 1])), BodyInvalid, at("/ports")),
         // networks
         (with(&at("/internet"), json!("no")), BodyInvalid, at("/internet")),
         (with(&at("/interfaces"), json!([{ "network": "data" }])), BodyInvalid, at("/interfaces/0/network")),
@@ -387,6 +449,26 @@ fn the_edges_of_every_rule_are_accepted() {
     for document in cases {
         parse(&document).unwrap_or_else(|rejection| panic!("{rejection}: {document}"));
     }
+}
+
+/// The deployment of the formats page with a public address and these ports.
+fn public(ports: Value) -> Value {
+    changed(with("/workloads/1/data/public_ip", json!(true)), "/workloads/1/data/ports", ports)
+}
+
+#[test]
+fn public_addresses_survive_a_round_trip_and_count() {
+    let document = public(json!(["80/tcp", "53/udp", "8000-8010/tcp"]));
+    let deployment = parse(&document).unwrap();
+    assert!(deployment.features().contains(Features::PUBLIC_IPS));
+    assert_eq!(deployment.public_ips(), 1);
+    let body = deployment.to_body().unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&body).unwrap(), document);
+    assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+
+    let ipv6 = parse(&with("/workloads/1/data/ipv6", json!(true))).unwrap();
+    assert_eq!((ipv6.public_ips(), ipv6.features().contains(Features::PUBLIC_IPS)), (0, true));
+    assert!(!parse(&page_from_a_disk()).unwrap().features().contains(Features::PUBLIC_IPS));
 }
 
 #[test]
@@ -777,4 +859,24 @@ fn output_is_that_of_a_machine() {
     second["name"] = json!("again");
     workloads.push(second);
     assert_eq!(parse(&twice).unwrap_err().path, "/workloads/3/data/zmachine");
+}
+
+#[test]
+fn a_volume_of_the_next_version_neither_shrinks_nor_moves() {
+    let active = parse(&page_from_a_disk()).unwrap();
+    let check = |pointer: &str, value: Value| parse(&with(pointer, value)).unwrap().check_follows(&active);
+    assert_eq!(check("/description", json!("the same volumes")), Ok(()));
+    assert_eq!(check("/workloads/0/data/size", json!(80 * MIB)), Ok(()));
+    assert_eq!(check("/workloads/0/data/disk", json!("ssd")), Ok(()));
+    let other = json!({ "version": 1, "workloads": [
+        { "name": "other", "type": "volume", "data": { "size": 16 * MIB, "disk": "hdd" } } ] });
+    assert_eq!(parse(&other).unwrap().check_follows(&active), Ok(()));
+    for (field, value, has) in
+        [("size", json!(48 * MIB), "67108864 bytes"), ("disk", json!("hdd"), "is on ssd")]
+    {
+        let pointer = format!("/workloads/0/data/{field}");
+        let refused = check(&pointer, value).unwrap_err();
+        assert_eq!((refused.code, refused.path.as_str()), (BodyInvalid, pointer.as_str()));
+        assert!(refused.message.contains(has), "{refused}");
+    }
 }

@@ -65,7 +65,11 @@ impl fmt::Display for PeerAddresses {
 }
 
 impl NodeAddress {
-    pub(super) fn endpoint(&self) -> Result<EndpointAddr, KeyParsingError> {
+    /// It as iroh dials it.
+    ///
+    /// # Errors
+    /// If its key isn't one.
+    pub fn endpoint(&self) -> Result<EndpointAddr, KeyParsingError> {
         let PeerAddresses { relays, direct } = &self.addresses;
         let endpoint = EndpointAddr::new(EndpointId::from_bytes(&self.key)?);
         let endpoint = direct.iter().fold(endpoint, |endpoint, address| endpoint.with_ip_addr(*address));

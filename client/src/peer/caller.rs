@@ -8,7 +8,10 @@ use super::{
 };
 use iroh::{
     Endpoint, KeyParsingError, SecretKey,
-    endpoint::{BindError, ConnectError, Connection, ConnectionError, RecvStream, SendStream, presets},
+    endpoint::{
+        BindError, ConnectError, ConnectingError, Connection, ConnectionError, ReadError, RecvStream,
+        SendStream, TransportErrorCode, VarInt, presets,
+    },
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
 use tfgrid_primitives::{ContractId, PublicKey};
@@ -82,6 +85,15 @@ pub enum PeerError {
         /// Addresses that were tried.
         at: String,
     },
+    /// Something else than this node is there.
+    #[error(
+        "what answers at {at} hasn't the key that the chain has of this node: its agent has a new identity, or another \
+         machine has its address"
+    )]
+    AnotherKey {
+        /// Addresses that were tried.
+        at: String,
+    },
     /// The node closed the connection: it doesn't know the key.
     #[error(
         "the node doesn't know this device: its key must be one of your twin's on the chain (`threebot device list`), \
@@ -91,6 +103,12 @@ pub enum PeerError {
     /// The node has enough connections of this caller.
     #[error("this device has as many connections to the node as it allows: end another command first")]
     TooMany,
+    /// The node closed the connection.
+    #[error("the node has ended the connection: its agent stops, and may start again")]
+    Ended,
+    /// The node broke off what nobody used.
+    #[error("the node has ended it: nothing passed in either direction for an hour")]
+    Idle,
     /// The connection broke.
     #[error("the connection to the node broke: {0}")]
     Broken(#[from] ConnectionError),
@@ -131,6 +149,7 @@ impl NodePeer {
         let at = node.addresses.to_string();
         match timeout(CONNECT_WITHIN, endpoint.connect(node.endpoint()?, ALPN)).await {
             Ok(Ok(connection)) => Ok(Self { endpoint, connection }),
+            Ok(Err(source)) if is_another(&source) => Err(PeerError::AnotherKey { at }),
             Ok(Err(source)) => Err(PeerError::Connect { at, source: source.into() }),
             Err(_) => Err(PeerError::NotReached { at }),
         }
@@ -141,10 +160,10 @@ impl NodePeer {
     /// # Errors
     /// If the connection breaks.
     pub async fn ask(&self, contract: ContractId, ask: Ask) -> Result<Call<'_>, PeerError> {
-        let (send, receive) = self.connection.open_bi().await.map_err(|error| self.broken(error))?;
+        let (send, receive) = self.connection.open_bi().await.map_err(broken)?;
         let mut call = Call { peer: self, send, receive };
         let request = Frame::Message(Request { contract, ask });
-        request.write(&mut call.send).await.map_err(|error| self.stream(error))?;
+        request.write(&mut call.send).await.map_err(|error| cause(&self.connection, error))?;
         Ok(call)
     }
 
@@ -191,11 +210,11 @@ impl NodePeer {
     ) -> Result<(), PeerError> {
         let mut call = self.ask(contract, Ask::Forward(to)).await?;
         call.ready().await?;
-        let (mut input, Output(receive)) = call.split();
-        let mut remote = io::join(receive, &mut input.stream);
+        let (mut input, output) = call.split();
+        let mut remote = io::join(output.stream, &mut input.stream);
         io::copy_bidirectional_with_sizes(&mut local, &mut remote, COPY_BYTES, COPY_BYTES)
             .await
-            .map_err(FrameError::from)?;
+            .map_err(|error| cause(&self.connection, error.into()))?;
         input.finish();
         Ok(())
     }
@@ -210,25 +229,47 @@ impl NodePeer {
         self.connection.close(0u32.into(), b"");
         self.endpoint.close().await;
     }
+}
 
-    fn broken(&self, error: ConnectionError) -> PeerError {
-        match error {
-            ConnectionError::ApplicationClosed(close) if close.error_code == UNKNOWN_CALLER.into() => {
-                PeerError::Unknown
-            }
-            ConnectionError::ApplicationClosed(close) if close.error_code == TOO_MANY.into() => {
-                PeerError::TooMany
-            }
-            error => PeerError::Broken(error),
-        }
+/// TLS's alert for a key that nobody vouches for, which is any but the one that was dialled.
+const UNKNOWN_CA: u8 = 48;
+
+/// Whether something with another key answered.
+fn is_another(error: &ConnectError) -> bool {
+    let (ConnectError::Connection { source, .. }
+    | ConnectError::Connecting { source: ConnectingError::ConnectionError { source, .. }, .. }) = error
+    else {
+        return false;
+    };
+    let unknown = TransportErrorCode::crypto(UNKNOWN_CA);
+    matches!(source, ConnectionError::TransportError(error) if error.code == unknown)
+}
+
+/// Why a connection has ended, by the code with which it was closed.
+fn broken(error: ConnectionError) -> PeerError {
+    let ConnectionError::ApplicationClosed(close) = &error else { return PeerError::Broken(error) };
+    match u32::try_from(close.error_code.into_inner()) {
+        Ok(0) => PeerError::Ended,
+        Ok(UNKNOWN_CALLER) => PeerError::Unknown,
+        Ok(TOO_MANY) => PeerError::TooMany,
+        _ => PeerError::Broken(error),
     }
+}
 
-    /// The cause of a stream that broke: that of its connection, if this has ended.
-    fn stream(&self, error: FrameError) -> PeerError {
-        match self.connection.close_reason() {
-            Some(reason) => self.broken(reason),
-            None => PeerError::Stream(error),
-        }
+/// Why a stream broke: for the reason of its connection, if this has ended.
+fn cause(connection: &Connection, error: FrameError) -> PeerError {
+    match (connection.close_reason(), error) {
+        (Some(reason), _) => broken(reason),
+        (None, FrameError::Stream(stream)) if reset_code(&stream) == Some(IDLE.into()) => PeerError::Idle,
+        (None, error) => PeerError::Stream(error),
+    }
+}
+
+/// The code with which the node has broken the stream off.
+fn reset_code(error: &io::Error) -> Option<VarInt> {
+    match error.get_ref()?.downcast_ref::<ReadError>()? {
+        ReadError::Reset(code) => Some(*code),
+        _ => None,
     }
 }
 
@@ -238,6 +279,8 @@ pub const UNKNOWN_CALLER: u32 = 1;
 pub const TOO_MANY: u32 = 2;
 /// Code with which either end breaks a stream off.
 pub const BROKEN_OFF: u32 = 3;
+/// Code with which a node breaks a stream off on which nothing has passed for an hour.
+pub const IDLE: u32 = 4;
 
 /// A request and its answer, on a stream of their own.
 pub struct Call<'a> {
@@ -252,10 +295,8 @@ impl Call<'_> {
     /// # Errors
     /// If the connection breaks, or the node says that it can't go on.
     pub async fn next(&mut self) -> Result<Option<Frame<Message>>, PeerError> {
-        match Frame::read(&mut self.receive).await {
-            Ok(frame) => received(frame),
-            Err(error) => Err(self.peer.stream(error)),
-        }
+        let frame = Frame::read(&mut self.receive).await;
+        received(frame.map_err(|error| cause(&self.peer.connection, error))?)
     }
 
     /// A message that must come soon.
@@ -282,13 +323,16 @@ impl Call<'_> {
 
     /// Both directions, to be used at the same time.
     pub fn split(self) -> (Input, Output) {
-        (Input { stream: self.send, is_finished: false }, Output(self.receive))
+        let connection = self.peer.connection.clone();
+        let output = Output { stream: self.receive, connection: connection.clone() };
+        (Input { stream: self.send, connection, is_finished: false }, output)
     }
 }
 
 /// What the caller sends. Dropped before [`Self::finish`], it breaks off, which isn't its end.
 pub struct Input {
     stream: SendStream,
+    connection: Connection,
     is_finished: bool,
 }
 
@@ -298,15 +342,19 @@ impl Input {
     /// # Errors
     /// If the connection breaks.
     pub async fn data(&mut self, bytes: &[u8]) -> Result<(), PeerError> {
-        Ok(Frame::<Control>::Data(bytes.to_vec()).write(&mut self.stream).await?)
+        self.send(&Frame::Data(bytes.to_vec())).await
     }
 
-    /// Tells the program's terminal something.
+    /// Tells the program or its terminal something.
     ///
     /// # Errors
     /// If the connection breaks.
     pub async fn control(&mut self, control: Control) -> Result<(), PeerError> {
-        Ok(Frame::Message(control).write(&mut self.stream).await?)
+        self.send(&Frame::Message(control)).await
+    }
+
+    async fn send(&mut self, frame: &Frame<Control>) -> Result<(), PeerError> {
+        frame.write(&mut self.stream).await.map_err(|error| cause(&self.connection, error))
     }
 
     /// Ends what is sent.
@@ -314,6 +362,12 @@ impl Input {
         self.is_finished = true;
         // An error says that it has ended already.
         let _ = self.stream.finish();
+    }
+
+    /// Ends what is sent, and waits until the node has it or has gone.
+    pub async fn delivered(&mut self) {
+        self.finish();
+        drop(self.stream.stopped().await);
     }
 }
 
@@ -327,7 +381,10 @@ impl Drop for Input {
 }
 
 /// What the node sends.
-pub struct Output(RecvStream);
+pub struct Output {
+    stream: RecvStream,
+    connection: Connection,
+}
 
 impl Output {
     /// The next frame, `None` at the end.
@@ -335,7 +392,8 @@ impl Output {
     /// # Errors
     /// If the connection breaks, or the node says that it can't go on.
     pub async fn next(&mut self) -> Result<Option<Frame<Message>>, PeerError> {
-        received(Frame::read(&mut self.0).await?)
+        let frame = Frame::read(&mut self.stream).await;
+        received(frame.map_err(|error| cause(&self.connection, error))?)
     }
 }
 
@@ -347,5 +405,79 @@ fn received(frame: Option<Frame<Message>>) -> Result<Option<Frame<Message>>, Pee
             message => Ok(Some(Frame::Message(message))),
         },
         frame => Ok(frame),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::peer::PeerAddresses;
+    use iroh::RelayMode;
+    use std::net::Ipv4Addr;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// An endpoint that speaks the protocol, and its address.
+    async fn node() -> (Endpoint, NodeAddress) {
+        let secret = SecretKey::generate();
+        let key = *secret.public().as_bytes();
+        let endpoint = Endpoint::builder(presets::Minimal)
+            .secret_key(secret)
+            .alpns(vec![ALPN.to_vec()])
+            .relay_mode(RelayMode::Disabled)
+            .clear_ip_transports()
+            .bind_addr((Ipv4Addr::LOCALHOST, 0))
+            .unwrap()
+            .bind()
+            .await
+            .unwrap();
+        let addresses = PeerAddresses { relays: Vec::new(), direct: endpoint.bound_sockets() };
+        (endpoint, NodeAddress { key, addresses })
+    }
+
+    /// What a caller gets when the node does `end` to its stream.
+    async fn told(end: impl FnOnce(&Connection, SendStream) + Send + 'static) -> PeerError {
+        let (endpoint, address) = node().await;
+        let serving = tokio::spawn(async move {
+            let connection = endpoint.accept().await.unwrap().accept().unwrap().await.unwrap();
+            let (send, _receive) = connection.accept_bi().await.unwrap();
+            end(&connection, send);
+            connection.closed().await;
+            endpoint
+        });
+        let peer = NodePeer::connect(&Device::generate(), &address).await.unwrap();
+        let (_input, mut output) = peer.ask(7, Ask::Status {}).await.unwrap().split();
+        let error = timeout(LIMIT, output.next()).await.unwrap().unwrap_err();
+        peer.close().await;
+        timeout(LIMIT, serving).await.unwrap().unwrap().close().await;
+        error
+    }
+
+    #[tokio::test]
+    async fn each_code_of_a_node_is_told_as_its_reason() {
+        let closed = |code: u32| told(move |connection, _| connection.close(code.into(), b""));
+        assert!(matches!(closed(0).await, PeerError::Ended));
+        assert!(matches!(closed(UNKNOWN_CALLER).await, PeerError::Unknown));
+        assert!(matches!(closed(TOO_MANY).await, PeerError::TooMany));
+        assert!(matches!(closed(99).await, PeerError::Broken(_)));
+        let reset = |code: u32| told(move |_, mut send| send.reset(code.into()).unwrap());
+        assert!(matches!(reset(IDLE).await, PeerError::Idle));
+        assert!(matches!(reset(BROKEN_OFF).await, PeerError::Stream(_)));
+    }
+
+    #[tokio::test]
+    async fn a_node_with_another_peer_key_is_told_as_such() {
+        let (endpoint, mut address) = node().await;
+        address.key = Device::generate().public();
+        let serving = tokio::spawn(async move {
+            let accepted = endpoint.accept().await.unwrap().accept().unwrap().await;
+            assert!(accepted.is_err());
+            endpoint
+        });
+        match NodePeer::connect(&Device::generate(), &address).await {
+            Err(PeerError::AnotherKey { at }) => assert_eq!(at, address.addresses.to_string()),
+            other => panic!("{:?}", other.err()),
+        }
+        timeout(LIMIT, serving).await.unwrap().unwrap().close().await;
     }
 }

@@ -10,4 +10,6 @@ pub mod frame;
 pub mod protocol;
 
 pub use address::{NodeAddress, PeerAddresses};
-pub use caller::{BROKEN_OFF, Call, Device, Input, NodePeer, Output, PeerError, TOO_MANY, UNKNOWN_CALLER};
+pub use caller::{
+    BROKEN_OFF, Call, Device, IDLE, Input, NodePeer, Output, PeerError, TOO_MANY, UNKNOWN_CALLER,
+};

@@ -133,6 +133,8 @@ pub enum Control {
     Resize(TerminalSize),
     /// A signal for the program, by its number on Linux.
     Signal(i32),
+    /// The standard input has ended; signals may follow, which they can't after the end of the stream.
+    EndInput {},
 }
 
 /// A message of a node.
@@ -210,6 +212,8 @@ pub enum FailedCode {
     TooMany,
     /// The contract has closed, or the caller's key is none of its owner's any more.
     Closed,
+    /// Nothing passed in either direction for an hour.
+    Idle,
     /// The node failed.
     Failed,
     /// A code of a later version.
@@ -234,7 +238,7 @@ pub struct Status {
 /// How a machine fares.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineStatus {
-    /// `running`, `stopped`, `missing`, `stopped by its owner`.
+    /// `running`, `stopped`, `missing`, [`Self::STOPPING`], [`Self::HELD`].
     pub state: String,
     /// Its address in the contract's network.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -245,6 +249,18 @@ pub struct MachineStatus {
     /// How it ended, if it doesn't run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
+}
+
+impl MachineStatus {
+    /// It runs, and its owner wants that it doesn't.
+    pub const STOPPING: &str = "stopping";
+    /// Its owner wants that it doesn't run.
+    pub const HELD: &str = "stopped by its owner";
+
+    /// Whether its owner wants that it doesn't run.
+    pub fn is_held(&self) -> bool {
+        [Self::STOPPING, Self::HELD].contains(&self.state.as_str())
+    }
 }
 
 /// Resources that a machine uses.

@@ -4,8 +4,10 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, process::Command, thread};
-use tfgrid_tests::{GREETING, Grid, Person, binary, free_port, page_deployment, page_of, text};
+use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, thread};
+use tfgrid_tests::{GREETING, Grid, Person, answer, binary, free_port, page_deployment, page_of, text};
+
+const IMAGE_OF_THE_HELP: &str = "docker.io/library/nginx:1.27";
 
 /// A file with the deployment of a web server with this many cores.
 fn deployment(grid: &Grid, cpu: u64) -> Result<PathBuf> {
@@ -44,7 +46,117 @@ pub fn people_deploy_list_and_cancel(grid: &mut Grid) -> Result<()> {
     ensure!(user.threebot(&["ps"])?["contracts"] == json!([]), "a cancelled contract is listed");
 
     ensure_refusals_say_why(grid)?;
+    ensure_the_example_of_the_help_runs(grid)?;
     ensure_the_subxt_example_runs(grid, &file)
+}
+
+pub fn a_stored_key_signs_and_its_calls_are_found(grid: &mut Grid) -> Result<()> {
+    let folder = grid.run().subfolder("keys")?;
+    let passphrase = folder.join("passphrase");
+    fs::write(&passphrase, "secret\n")?;
+    let owner = Person::new("own", &grid.chain.url(), &folder);
+    let run = |args: &[&str]| {
+        let mut command = owner.command()?;
+        command.args(["--json", "--passphrase-fd", "0"]).args(args);
+        answer(command.env("XDG_CONFIG_HOME", &folder).stdin(fs::File::open(&passphrase)?))
+    };
+
+    let key = run(&["key", "new", "own", "--scheme", "ed25519"])?;
+    let account = text(&key["account"])?;
+    let sent = grid.user.threebot(&["send", account, "5"])?;
+    ensure!(sent["to"] == account && sent["amount_tft_1e7"] == "50000000", "{sent}");
+    ensure!(run(&["balance"])?["free_tft_1e7"] == "50000000", "{account} has something else");
+    let twin = run(&["twin", "create"])?;
+    ensure!(run(&["twin", "find", account])?["twin"] == twin["twin"], "{twin}");
+
+    let history = run(&["history"])?;
+    let last = &history["transactions"][0];
+    ensure!(last["call"] == "Twins.create" && last["done"] == true && last["signer"] == account, "{history}");
+    let found = run(&["tx", text(&last["hash"])?])?;
+    ensure!(found == *last, "{found}, but {last}");
+    let nothing = format!("0x{}", "00".repeat(32));
+    ensure_refused(&grid.user, &["tx", &nothing, "--blocks", "5"], "isn't in the finalized blocks")
+}
+
+pub fn farmers_see_and_set_all_of_their_own(grid: &mut Grid) -> Result<()> {
+    let (user, farmer, node) = (&grid.user, &grid.farmer, grid.node.to_string());
+    let set = |args: &[&str]| farmer.threebot(&[&["node", args[0], &node][..], &args[1..]].concat());
+    let farm = farmer.threebot(&["node", "show", &node])?["farm"].to_string();
+
+    let address = ["--ipv4", "185.69.166.10/24", "--gateway", "185.69.166.1"];
+    let added = farmer.threebot(&[&["farm", "add-ip", &farm][..], &address].concat())?;
+    let ips = &user.threebot(&["farm", "show", &farm])?["ips"];
+    let is_free = |ip: &Value| ip["ip"] == added["ip"] && ip["state"] == "free";
+    ensure!(ips.as_array().is_some_and(|ips| ips.iter().any(is_free)), "{ips}");
+    farmer.threebot(&["farm", "remove-ip", &added["ip"].to_string()])?;
+
+    set(&["location", "--country", "BE", "--city", "Gent", "--latitude", "51.05", "--longitude", "3.72"])?;
+    set(&[&["public-config", "--domain", "gent1.example.org"][..], &address].concat())?;
+    let shown = user.threebot(&["node", "show", &node])?;
+    ensure!(shown["domain"] == "gent1.example.org" && shown["location"]["country"] == "BE", "{shown}");
+    let found = user.threebot(&["node", "find", "--gateway", "--country", "BE", "--cpu", "1"])?;
+    ensure!(found["nodes"][0]["node"].to_string() == node, "{found}");
+    set(&["public-config", "--remove"])?;
+    let found = user.threebot(&["node", "find", "--gateway"])?;
+    ensure!(found["nodes"] == json!([]) && found["excluded"]["--gateway"] == found["searched"], "{found}");
+
+    ensure!(farmer.threebot(&["farm", "claim", &farm])?["total_tft_1e7"] == "0", "nothing has matured yet");
+    ensure_refused(user, &["node", "public-config", &node, "--remove"], "belongs to twin")
+}
+
+/// An application whose parts are web servers, each with an image of its own.
+fn application(grid: &Grid, parts: &[(&str, &str)]) -> Result<String> {
+    let part = |image| json!({ "workloads": page_deployment(image, 1)["workloads"] });
+    let parts: BTreeMap<&str, Value> = parts.iter().map(|(name, image)| (*name, part(image))).collect();
+    let file = grid.run().folder().join("application.json");
+    fs::write(&file, json!({ "version": 1, "name": "shop", "parts": parts }).to_string())?;
+    Ok(file.display().to_string())
+}
+
+/// The changes of an application's parts, by name.
+fn changes(answer: &Value) -> Result<BTreeMap<String, String>> {
+    let parts = answer["parts"].as_array().context("an application has parts")?;
+    parts.iter().map(|part| Ok((text(&part["part"])?.into(), text(&part["change"])?.into()))).collect()
+}
+
+pub fn applications_go_on_where_they_stopped(grid: &mut Grid) -> Result<()> {
+    let (user, node, image) = (&grid.user, grid.node.to_string(), grid.image.as_str());
+    let expected = |changes: &[(&str, &str)]| {
+        changes
+            .iter()
+            .map(|(part, change)| ((*part).to_owned(), (*change).to_owned()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    // As if a first run had been interrupted after its first part.
+    let begun = application(grid, &[("one", image)])?;
+    let first = user.threebot(&["deploy", "-f", &begun, "--node", &node])?;
+    ensure!(changes(&first)? == expected(&[("one", "create")]), "{first}");
+    let whole = application(grid, &[("one", image), ("two", image)])?;
+    let planned = user.threebot(&["plan", "-f", &whole])?;
+    ensure!(changes(&planned)? == expected(&[("one", "keep"), ("two", "create")]), "{planned}");
+    let second = user.threebot(&["deploy", "-f", &whole])?;
+    for part in second["parts"].as_array().context("there are parts")? {
+        ensure_served(&part["result"])?;
+    }
+    let again = user.threebot(&["deploy", "-f", &whole])?;
+    ensure!(changes(&again)? == expected(&[("one", "keep"), ("two", "keep")]), "{again}");
+
+    // A part that can't run takes no other one along.
+    let missing = image.replacen('/', "/missing-", 1);
+    let broken = application(grid, &[("one", image), ("two", image), ("three", &missing)])?;
+    ensure_refused(user, &["deploy", "-f", &broken], "application \"shop\" isn't complete")?;
+    let listed = user.threebot(&["ps"])?;
+    let parts: Vec<_> = ["one", "two"].map(|part| json!(part)).into();
+    let found: Vec<_> =
+        listed["contracts"].as_array().into_iter().flatten().map(|c| c["part"].clone()).collect();
+    ensure!(found == parts, "{listed}");
+    let differs = user.threebot(&["diff", "-f", &application(grid, &[("one", &missing)])?])?;
+    ensure!(changes(&differs)? == expected(&[("one", "update"), ("two", "stray")]), "{differs}");
+
+    user.threebot(&["wait", "shop"])?;
+    user.threebot(&["cancel", "shop"])?;
+    ensure!(user.threebot(&["ps"])?["contracts"] == json!([]), "a cancelled application is listed");
+    Ok(())
 }
 
 fn ensure_refused(person: &Person, args: &[&str], why: &str) -> Result<()> {
@@ -74,6 +186,22 @@ fn ensure_refusals_say_why(grid: &Grid) -> Result<()> {
     ensure_refused(user, &["deploy", "-f", &nine, "--node", &node], "NotEnoughCapacity")?;
     ensure_refused(user, &["farm", "ticket", "--farm", "1"], "NotFarmer")?;
     farmers.join().expect("the thread returns failures as errors")
+}
+
+/// With the image of this grid, which serves what is on the disk, too.
+fn ensure_the_example_of_the_help_runs(grid: &Grid) -> Result<()> {
+    let output = Command::new(binary("threebot")?).args(["deploy", "--help"]).output()?;
+    let help = String::from_utf8(output.stdout)?;
+    let (_, after) = help.split_once("Example of a deployment:\n").context("the help has no example")?;
+    let (example, _) = after.split_once("\n\n").context("the example has no end")?;
+    ensure!(example.contains(IMAGE_OF_THE_HELP), "{example}");
+    let file = grid.run().folder().join("example.yaml");
+    fs::write(&file, example.replace(IMAGE_OF_THE_HELP, &grid.image))?;
+    let (file, node) = (file.display().to_string(), grid.node.to_string());
+    let deployed = grid.user.threebot(&["deploy", "--file", &file, "--node", &node])?;
+    let page = page_of(&deployed["machines"]["web"])?;
+    ensure!(page.starts_with("hello\n"), "the page is {page:?}");
+    grid.user.threebot(&["cancel", &deployed["contract"].to_string()]).map(drop)
 }
 
 fn ensure_the_subxt_example_runs(grid: &Grid, file: &str) -> Result<()> {

@@ -3,12 +3,15 @@
 //! Owners at the peer endpoint of their node.
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{
     fs,
-    io::Write,
+    io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread::spawn,
     time::Duration,
 };
 use tfgrid_client::peer::{
@@ -86,6 +89,86 @@ pub fn programs_run(user: &Person, contract: &str) -> Result<()> {
     Ok(())
 }
 
+/// A program that runs until it is told something, under a `threebot` that can be sent signals.
+struct Told {
+    threebot: Child,
+    lines: Receiver<String>,
+}
+
+impl Told {
+    /// `traps` are those of its shell.
+    fn start(user: &Person, contract: &str, traps: &str) -> Result<Self> {
+        let script = format!("{traps}; echo up; while true; do /bin/busybox sleep 0.1; done");
+        let mut command: Command = user.command()?;
+        let command = command.args(["exec", contract, "web", "--", "sh", "-c", &script]);
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut threebot = command.spawn().context("can't run threebot")?;
+        let stdout = threebot.stdout.take();
+        let (sender, lines) = channel();
+        let told = Self { threebot, lines };
+        let stdout = stdout.context("threebot has no stdout")?;
+        // It ends with threebot.
+        spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        told.says("up")?;
+        Ok(told)
+    }
+
+    fn says(&self, line: &str) -> Result<()> {
+        let said = self.lines.recv_timeout(LIMIT).context("the program says nothing")?;
+        ensure!(said == line, "the program says {said:?}, not {line:?}");
+        Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(Pid::from_child(&self.threebot), signal)?)
+    }
+
+    fn ends_with(&mut self, code: i32) -> Result<()> {
+        let ended = wait_for("threebot to end", LIMIT, || Ok(self.threebot.try_wait()?))?;
+        ensure!(ended.code() == Some(code), "threebot ended: {ended}");
+        Ok(())
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // It has ended if the test went well.
+        let _ = self.threebot.kill();
+        let _ = self.threebot.wait();
+    }
+}
+
+pub fn signals_reach_the_program(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let (user, contract) = (&grid.user, &site.contract[..]);
+        let mut program = Told::start(user, contract, "trap 'echo told; exit 5' INT")?;
+        program.signal(Signal::INT)?;
+        program.says("told")?;
+        program.ends_with(5)?;
+
+        let mut program = Told::start(user, contract, "trap 'echo told' INT")?;
+        program.signal(Signal::INT)?;
+        program.says("told")?;
+        program.signal(Signal::INT)?;
+        program.ends_with(130)?;
+
+        for (signal, name, code) in [(Signal::TERM, "TERM", 143), (Signal::HUP, "HUP", 129)] {
+            let traps = format!("trap 'echo > /data/{name}; exit' {name}");
+            let mut program = Told::start(user, contract, &traps)?;
+            program.signal(signal)?;
+            program.ends_with(code)?;
+            let there = format!("test -e /data/{name}");
+            wait_for(&format!("the program to get {name}"), LIMIT, || {
+                let there = run(user, &["exec", contract, "web", "--", "sh", "-c", &there], "")?;
+                Ok(there.status.success().then_some(()))
+            })?;
+        }
+        Ok(())
+    })
+}
+
 pub fn files_are_copied(user: &Person, contract: &str, folder: &Path) -> Result<()> {
     let (sent, received) = (folder.join("sent"), folder.join("received"));
     fs::write(&sent, COPIED)?;
@@ -103,6 +186,8 @@ pub fn a_stopped_machine_stays_stopped(grid: &mut Grid) -> Result<()> {
     with_site(grid, |grid, site| {
         let contract = &site.contract[..];
         grid.user.threebot(&["stop", contract])?;
+        let at_once = grid.user.threebot(&["status", contract])?;
+        ensure!(at_once["machines"]["web"]["state"] != "running", "{at_once}");
         until_state(&grid.user, contract, "stopped by its owner")?;
         grid.agent.kill()?;
         grid.resume_agent()?;

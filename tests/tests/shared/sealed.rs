@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use std::{
     fs,
     io::{Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -130,6 +131,13 @@ fn while_a_program_runs(user: &Person, contract: &str, test: impl FnOnce() -> Re
     Ok(())
 }
 
+/// Writes the owner's secret key into a file that nobody else can read.
+fn write_identity(file: &Path) -> Result<()> {
+    let mut created =
+        fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    Ok(created.write_all(IDENTITY.as_bytes())?)
+}
+
 /// Writes the page's deployment with this secret; returns the file and its text.
 fn deployment(grid: &Grid, secret: &str) -> Result<(String, Value)> {
     let mut deployment = page_deployment(&grid.image, 1);
@@ -143,7 +151,7 @@ fn deployment(grid: &Grid, secret: &str) -> Result<(String, Value)> {
 pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Result<()> {
     let (user, node) = (&grid.user, grid.node.to_string());
     let identity = grid.run().folder().join("identity");
-    fs::write(&identity, IDENTITY)?;
+    write_identity(&identity)?;
     let identity = identity.display().to_string();
     let (file, text) = deployment(grid, SECRET)?;
 
@@ -202,7 +210,7 @@ pub fn output_is_sent_to_an_address_that_is_secret(grid: &mut Grid) -> Result<()
     let file = folder.join("talker.json");
     fs::write(&file, talker(&grid.image, port).to_string())?;
     let (file, identity) = (file.display().to_string(), folder.join("identity"));
-    fs::write(&identity, IDENTITY)?;
+    write_identity(&identity)?;
 
     user.threebot(&["twin", "seal-key", RECIPIENT])?;
     let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;

@@ -39,7 +39,7 @@ fn the_farmer_is_paid_what_was_earned(grid: &Grid, contract: &str) -> Result<()>
     let amount = units(&collected["collected"][0]["amount_tft_1e7"])?;
     ensure!(amount > 0 && collected["paid"].is_null(), "{collected}");
 
-    let farm = farmer.threebot(&["nodes", "--all"])?["nodes"][0]["farm"].to_string();
+    let farm = farmer.threebot(&["node", "find", "--all"])?["nodes"][0]["farm"].to_string();
     let payable = units(&farmer.threebot(&["farm", "earnings", &farm])?["payable_tft_1e7"])?;
     let paid = farmer.threebot(&["collect", "--farm", &farm])?;
     let account = farmer.threebot(&["twin", "show"])?;

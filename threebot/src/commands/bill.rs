@@ -6,38 +6,175 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 use tfgrid_client::{
-    bill::{self, Line, When},
-    primitives::ContractId,
+    bill::{self, Line, Total, When},
+    primitives::{ContractId, UnixSeconds},
     units::{format_tft, format_usd, parse_id},
 };
 
-/// Show what a contract was charged, by month
+/// Show what contracts were charged, by month
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot bill 7                                one contract
+  threebot bill --csv > bill.csv                 all that you have open
+  threebot bill --month 2026-11                  a month of it
+  threebot bill 7 8 --html --to 'Acme Ltd' > invoice.html")]
 pub struct Bill {
-    /// The contract's id, open or closed lately
+    /// The contracts' ids, open or closed lately [default: all that your twin has open]
     #[arg(value_parser = parse_id::<ContractId>)]
-    contract: ContractId,
+    contracts: Vec<ContractId>,
+    /// Only the months of 720 hours that begin in this calendar month, such as 2026-11
+    #[arg(long, value_name = "YYYY-MM", value_parser = parse_month)]
+    month: Option<String>,
+    /// As comma-separated values, for spreadsheets
+    #[arg(long, conflicts_with = "html")]
+    csv: bool,
+    /// As an invoice: one HTML file
+    #[arg(long)]
+    html: bool,
+    /// Whom the invoice is for; may have several lines
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, requires = "html")]
+    to: String,
 }
 
 impl Bill {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let session = Session::anonymous(global).await?;
-        let bill = session.grid.finalized().await?.bill(self.contract).await?;
-        let bill = bill.ok_or_else(|| contract::unknown(self.contract))?;
-        Ok(Answer::new(text(&bill), value(&bill)))
+        let (session, contracts) = if self.contracts.is_empty() {
+            let session = Session::open(global).await?;
+            let at = session.grid.finalized().await?;
+            let open = at.contracts_of_twin(session.twin(&at).await?).await?;
+            (session, open.iter().map(|open| open.contract).collect())
+        } else {
+            (Session::anonymous(global).await?, self.contracts.clone())
+        };
+        let at = session.grid.finalized().await?;
+        let mut bills = Vec::new();
+        for contract in contracts {
+            let bill = at.bill(contract).await?.ok_or_else(|| contract::unknown(contract))?;
+            bills.push(match &self.month {
+                Some(month) => of_month(bill, month),
+                None => bill,
+            });
+        }
+        let text = if self.csv {
+            csv(&bills)
+        } else if self.html {
+            html(&bills, &self.to, at.timestamp_ms().await? / 1_000)
+        } else {
+            bills.iter().map(|bill| text(bill, bills.len() > 1)).collect::<Vec<_>>().join("\n\n")
+        };
+        let value = match (bills.as_slice(), self.contracts.len()) {
+            ([bill], 1) => value(bill),
+            (bills, _) => all(bills),
+        };
+        Ok(Answer::new(if text.is_empty() { "no contracts".into() } else { text }, value))
     }
 }
 
-fn text(bill: &bill::Bill) -> String {
+fn parse_month(text: &str) -> Result<String, String> {
+    let parsed = text.split_once('-').and_then(|(year, month)| {
+        let is_number = |part: &str, digits| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit());
+        let month: u8 = month.parse().ok().filter(|_| is_number(year, 4) && is_number(month, 2))?;
+        (1..=12).contains(&month).then(|| text.into())
+    });
+    parsed.ok_or_else(|| format!("{text:?} isn't a month: write it like 2026-11"))
+}
+
+/// The part of a bill whose months begin in a calendar month.
+fn of_month(bill: bill::Bill, month: &str) -> bill::Bill {
+    let is_in =
+        |line: &Line| matches!(line.when, When::MonthOf(_)) && first_day(&line.when).starts_with(month);
+    let lines: Vec<Line> = bill.lines.into_iter().filter(is_in).collect();
+    let total = lines.iter().fold(Total::default(), |sum, line| Total {
+        usd: sum.usd.saturating_add(line.amount.usd),
+        tft: sum.tft.saturating_add(line.amount.tft),
+    });
+    bill::Bill { lines, total, ..bill }
+}
+
+/// The sum of bills.
+fn sum(bills: &[bill::Bill]) -> Total {
+    bills.iter().fold(Total::default(), |sum, bill| Total {
+        usd: sum.usd.saturating_add(bill.total.usd),
+        tft: sum.tft.saturating_add(bill.total.tft),
+    })
+}
+
+fn all(bills: &[bill::Bill]) -> Value {
+    let total = sum(bills);
+    json!({
+        "bills": bills.iter().map(value).collect::<Vec<_>>(),
+        "total_usd_1e10": total.usd.to_string(),
+        "total_tft_1e7": total.tft.to_string(),
+    })
+}
+
+fn first_day(when: &When) -> String {
+    match when {
+        When::Earlier => "earlier".into(),
+        When::MonthOf(start) => time::moment(*start),
+    }
+}
+
+/// No value has a comma or a quote.
+fn csv(bills: &[bill::Bill]) -> String {
+    let mut lines = vec!["contract,month_of_720_hours_from,usd,tft".into()];
+    for bill in bills {
+        lines.extend(bill.lines.iter().map(|Line { when, amount }| {
+            let (usd, tft) = (format_usd(amount.usd), format_tft(amount.tft));
+            format!("{},{},{usd},{tft}", bill.contract, first_day(when))
+        }));
+    }
+    lines.join("\n")
+}
+
+const STYLE: &str = "body{font:11pt sans-serif;max-width:45em;margin:3em auto}table{width:100%;border-collapse:collapse}\
+                     th,td{padding:.3em .6em;border-bottom:1px solid #bbb;text-align:right}\
+                     th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}\
+                     tfoot{font-weight:bold}address{font-style:normal;margin:2em 0;white-space:pre-line}";
+
+/// An invoice that needs no other file.
+fn html(bills: &[bill::Bill], to: &str, now: UnixSeconds) -> String {
+    let row = |first: &str, second: &str, amount: &Total| {
+        let (usd, tft) = (format_usd(amount.usd), format_tft(amount.tft));
+        format!("<tr><td>{first}</td><td>{second}</td><td>{usd}</td><td>{tft}</td></tr>")
+    };
+    let lines = bills.iter().flat_map(|bill| {
+        bill.lines
+            .iter()
+            .map(move |line| row(&bill.contract.to_string(), &first_day(&line.when), &line.amount))
+    });
+    let rows: Vec<String> = lines.collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Invoice of {day}</title>\
+         <style>{STYLE}</style></head>\n<body>\n<h1>Invoice</h1>\n<p>{day}</p>\n<address>{to}</address>\n\
+         <table>\n<thead><tr><th>Contract</th><th>Month of 720 hours from</th><th>USD</th><th>TFT</th></tr></thead>\n\
+         <tbody>\n{rows}\n</tbody>\n<tfoot>{total}</tfoot>\n</table>\n\
+         <p>Capacity of the ThreeFold Grid. It was paid in TFT; USD are those at the price of TFT at that \
+         time.</p>\n</body>\n</html>",
+        day = time::moment(now),
+        to = escaped(to),
+        rows = rows.join("\n"),
+        total = row("Total", "", &sum(bills)),
+    )
+}
+
+/// Text as HTML shows it.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+fn text(bill: &bill::Bill, with_id: bool) -> String {
     let row = |first: &str, usd: &str, tft: &str| format!("{first:<24}  {usd:>18}  {tft:>18}");
     let amounts = |first: &str, usd, tft| row(first, &format_usd(usd), &format_tft(tft));
-    let mut rows = vec![row("MONTH OF 720 h FROM", "USD", "TFT")];
+    let mut rows = if with_id { vec![format!("contract {}", bill.contract)] } else { Vec::new() };
+    rows.push(row("MONTH OF 720 h FROM", "USD", "TFT"));
     for Line { when, amount } in &bill.lines {
-        let first = match when {
-            When::Earlier => "earlier".into(),
-            When::MonthOf(start) => time::moment(*start),
-        };
-        rows.push(amounts(&first, amount.usd, amount.tft));
+        rows.push(amounts(&first_day(when), amount.usd, amount.tft));
     }
     rows.push(amounts("total", bill.total.usd, bill.total.tft));
     rows.join("\n")
@@ -69,20 +206,65 @@ fn value(bill: &bill::Bill) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_client::bill::Total;
 
-    #[test]
-    fn a_bill_is_a_table_with_a_total() {
+    fn bill() -> bill::Bill {
         let line = |when, usd, tft| Line { when, amount: Total { usd, tft } };
-        let bill = bill::Bill {
+        bill::Bill {
             contract: 7,
             lines: vec![
                 line(When::Earlier, 10_000_000_000, 200_000_000),
                 line(When::MonthOf(1_700_352_000), 5_000_000_000, 100_000_001),
             ],
             total: Total { usd: 15_000_000_000, tft: 300_000_001 },
-        };
-        let text = text(&bill);
+        }
+    }
+
+    #[test]
+    fn a_calendar_month_has_its_own_total() {
+        let november = of_month(bill(), "2023-11");
+        assert_eq!((november.lines.len(), november.total.tft), (1, 100_000_001));
+        let december = of_month(bill(), "2023-12");
+        assert_eq!((december.lines.len(), december.total.usd), (0, 0));
+        assert_eq!(parse_month("2023-11").as_deref(), Ok("2023-11"));
+        for wrong in ["", "2023", "2023-13", "2023-0", "2023-00", "23-11", "+023-11", "2023-1"] {
+            assert!(parse_month(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_spreadsheet_has_a_line_for_each_month() {
+        let text = csv(&[bill(), bill::Bill { contract: 8, ..bill() }]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "contract,month_of_720_hours_from,usd,tft");
+        assert_eq!((lines[1], lines[4]), ("7,earlier,1,20", "8,2023-11-19 00:00 UTC,0.5,10.0000001"));
+        assert_eq!(lines.len(), 5);
+    }
+
+    #[test]
+    fn an_invoice_is_one_file_in_which_nothing_is_a_tag_but_its_own() {
+        let text = html(&[bill(), bill()], "Acme & <script>alert('1')</script>\nGent", 1_700_352_000);
+        assert!(text.contains("Acme &amp; &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;\nGent"), "{text}");
+        assert!(text.contains("<td>7</td><td>earlier</td><td>1</td><td>20</td>"), "{text}");
+        assert!(text.contains("<tr><td>Total</td><td></td><td>3</td><td>60.0000002</td></tr>"), "{text}");
+        for outside in ["src=", "href=", "url(", "<script", "@import"] {
+            assert!(!text.contains(outside), "{outside}");
+        }
+    }
+
+    #[test]
+    fn bills_add_up() {
+        let value = all(&[bill(), bill()]);
+        assert_eq!(
+            (&value["total_usd_1e10"], &value["total_tft_1e7"]),
+            (&json!("30000000000"), &json!("600000002"))
+        );
+        assert_eq!(value["bills"][1]["contract"], 7);
+    }
+
+    #[test]
+    fn a_bill_is_a_table_with_a_total() {
+        let bill = bill();
+        let text = text(&bill, false);
         let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(words[1], ["earlier", "1", "20"]);
         assert_eq!(words[2], ["2023-11-19", "00:00", "UTC", "0.5", "10.0000001"]);

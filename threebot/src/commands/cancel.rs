@@ -2,11 +2,13 @@
 //! `threebot cancel`
 
 use crate::{
+    application::{CALLS_AT_ONCE, Owned, cancelling, contracts_named},
     cli::Global,
     consent::Consent,
     contract::{self, own_record, size_text},
     foreseen::Foreseen,
     output::Answer,
+    sealing::Identity,
     session::Session,
     time::stretch,
 };
@@ -21,16 +23,27 @@ use tfgrid_client::{
             CancelReason, Contract, ContractKind, ContractState, Deployment,
         },
     },
-    primitives::ContractId,
-    units::{format_tft, parse_id},
+    primitives::{
+        ContractId,
+        views::{Target, TwinContract},
+    },
+    units::format_tft,
 };
 
 /// Close contracts: what they ran and their disks are gone for good
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot cancel 7 8                 two contracts
+  threebot cancel shop                all contracts of an application
+  threebot cancel --all               all that you have")]
 pub struct Cancel {
-    /// The contracts' ids
-    #[arg(required = true, value_parser = parse_id::<ContractId>)]
-    contracts: Vec<ContractId>,
+    /// Ids of contracts, or names of applications
+    #[arg(required_unless_present = "all", value_name = "CONTRACT|APPLICATION")]
+    contracts: Vec<String>,
+    /// All of your contracts
+    #[arg(long, conflicts_with_all = ["contracts", "update", "not_delivered"])]
+    all: bool,
     /// Withdraw only the version that its node hasn't answered yet; the active one goes on
     ///
     /// What the pending version reserved beside the active one is paid for: ten minutes of it at least.
@@ -43,16 +56,25 @@ pub struct Cancel {
     #[arg(long)]
     not_delivered: bool,
     #[command(flatten)]
+    identity: Identity,
+    #[command(flatten)]
     consent: Consent,
 }
 
 impl Cancel {
     pub async fn run(self, global: &Global) -> Result<Answer> {
+        let key = self.identity.read()?;
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
+        let contracts = if self.all {
+            rents_last(at.contracts_of_twin(twin).await?)
+        } else {
+            let owned = Owned::for_words(&at, twin, &self.contracts, key.as_ref()).await?;
+            contracts_named(&self.contracts, &owned)?
+        };
         let mut losses = Vec::new();
-        for contract in &self.contracts {
+        for contract in &contracts {
             let record = own_record(&at, twin, *contract).await?;
             losses.push(if self.update {
                 dropped(*contract, &record.kind)?
@@ -60,21 +82,19 @@ impl Cancel {
                 if self.not_delivered {
                     ensure_complaint(&at, *contract, &record).await?;
                 }
-                loss(&at, *contract, record.kind).await?
+                if !self.all {
+                    ensure_unused(&at, *contract, &record.kind).await?;
+                }
+                loss(*contract, record.kind)
             });
         }
+        if losses.is_empty() {
+            return Ok(Answer::new("you have no contract", json!({ "contracts": [] })));
+        }
         self.consent.ask(&session, &losses.join("\n"))?;
+        self.submit(&session, &contracts).await?;
         let (mut texts, mut values) = (Vec::new(), Vec::new());
-        let calls = api::transactions().contracts();
-        for contract in self.contracts {
-            let what = format!("the cancelling of contract {contract}");
-            if self.update {
-                session.submit(&what, &calls.withdraw_update(contract)).await?;
-            } else {
-                let reason =
-                    if self.not_delivered { CancelReason::NotDelivered } else { CancelReason::Cancelled };
-                session.submit(&what, &calls.cancel(contract, reason)).await?;
-            }
+        for contract in contracts {
             let Answer { text, value, .. } = contract::answer(&session, contract, None).await?;
             texts.push(text);
             values.push(value);
@@ -84,6 +104,33 @@ impl Cancel {
         let value = json!({ "contracts": values, "credit_tft_1e7": credit.to_string() });
         Ok(Answer::new(texts.join("\n\n"), value))
     }
+
+    async fn submit(&self, session: &Session, contracts: &[ContractId]) -> Result<()> {
+        let calls = api::transactions().contracts();
+        if !self.update && !self.not_delivered {
+            for ids in contracts.chunks(CALLS_AT_ONCE) {
+                let batch = ids.iter().map(|contract| cancelling(*contract)).collect();
+                session.submit("cancel", &api::transactions().utility().batch_all(batch)).await?;
+            }
+            return Ok(());
+        }
+        for contract in contracts {
+            let what = format!("the cancelling of contract {contract}");
+            if self.update {
+                session.submit(&what, &calls.withdraw_update(*contract)).await?;
+            } else {
+                session.submit(&what, &calls.cancel(*contract, CancelReason::NotDelivered)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All contracts; a rent goes after those on its node.
+fn rents_last(contracts: Vec<TwinContract>) -> Vec<ContractId> {
+    let is_rent = |own: &TwinContract| matches!(own.target, Target::Rent { .. });
+    let (rents, others): (Vec<_>, Vec<_>) = contracts.into_iter().partition(is_rent);
+    others.into_iter().chain(rents).map(|own| own.contract).collect()
 }
 
 /// Fails if no version is pending.
@@ -127,19 +174,23 @@ fn ensure_in_time(contract: ContractId, deployed_for_ms: u64, window_ms: u64) ->
     bail!(Foreseen::new("Contracts.NotDeliveredWindowOver", text))
 }
 
-/// What will be gone. Fails for a rent that is in use.
-async fn loss(at: &GridAt, contract: ContractId, kind: ContractKind) -> Result<String> {
-    if let ContractKind::Rent { node } = kind {
-        // The rent itself is one of them.
-        let others = at.node_offer(node).await?.map_or(0, |offer| offer.contracts.saturating_sub(1));
-        if others > 0 {
-            let text = format!(
-                "contract {contract} rents node {node}, which still has {others} contracts: cancel those first"
-            );
-            bail!(Foreseen::new("Contracts.RentInUse", text));
-        }
+/// Fails for a rent that is in use.
+async fn ensure_unused(at: &GridAt, contract: ContractId, kind: &ContractKind) -> Result<()> {
+    let ContractKind::Rent { node } = kind else { return Ok(()) };
+    // The rent itself is one of them.
+    let others = at.node_offer(*node).await?.map_or(0, |offer| offer.contracts.saturating_sub(1));
+    if others == 0 {
+        return Ok(());
     }
-    Ok(match kind {
+    let text = format!(
+        "contract {contract} rents node {node}, which still has {others} contracts: cancel those first"
+    );
+    bail!(Foreseen::new("Contracts.RentInUse", text))
+}
+
+/// What will be gone.
+fn loss(contract: ContractId, kind: ContractKind) -> String {
+    match kind {
         ContractKind::Node(deployment) => format!(
             "contract {contract} on node {} goes for good, with its disks ({})",
             deployment.node,
@@ -149,13 +200,26 @@ async fn loss(at: &GridAt, contract: ContractId, kind: ContractKind) -> Result<S
         ContractKind::Name { name } => {
             format!("contract {contract}: others can take the name {:?}", String::from_utf8_lossy(&name.0))
         }
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tfgrid_client::primitives::units::HOUR_MS;
+    use tfgrid_client::primitives::{units::HOUR_MS, views::ContractStatus};
+
+    #[test]
+    fn a_rent_goes_after_what_is_on_its_node() {
+        let own = |contract, target| TwinContract {
+            contract,
+            target,
+            status: ContractStatus::Created,
+            rate: 1,
+            extra: 0,
+        };
+        let (rent, name) = (Target::Rent { node: 3 }, Target::Name { name: b"shop".to_vec() });
+        assert_eq!(rents_last(vec![own(1, rent), own(2, name.clone()), own(3, name)]), [2, 3, 1]);
+    }
 
     #[test]
     fn a_complaint_after_its_time_is_refused() {

@@ -52,7 +52,7 @@ pub enum Device {
 
 impl Device {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let own = |device: &DeviceFile| Ok::<_, anyhow::Error>(device.read_or_create(global.json)?.public());
+        let own = |device: &DeviceFile| Ok::<_, anyhow::Error>(device.read_or_create()?.public());
         let session = match (Session::open(global).await, &self) {
             // To be added from where the owner's key is.
             (Err(error), Self::List { device }) if error.is::<NoKey>() => return Ok(alone(own(device)?)),
@@ -64,9 +64,7 @@ impl Device {
                 let key = public.map_or_else(|| own(&device), Ok)?;
                 add(&session, twin, record, key).await
             }
-            Self::List { device } => {
-                Ok(list(twin, &record, device.read(global.json).ok().map(|own| own.public())))
-            }
+            Self::List { device } => Ok(list(twin, &record, device.read().ok().map(|own| own.public()))),
             Self::Remove { public, device } => {
                 let key = public.map_or_else(|| own(&device), Ok)?;
                 remove(&session, twin, record, key).await

@@ -10,6 +10,7 @@ use crate::{
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use rustix::{
+    process::Signal,
     stdio::stdin,
     termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr},
 };
@@ -18,23 +19,31 @@ use std::{
     future::pending,
     io::{self, IsTerminal, Write},
     process::ExitCode,
+    time::Duration,
 };
 use tfgrid_client::peer::{
     Input, Output, PeerError,
     frame::Frame,
     protocol::{Ask, Control, Exec as Wanted, Message, TerminalSize},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Mutex,
+    time::timeout,
+};
 
-/// Exit codes after signals, as shells have them.
-const HUNG_UP: i64 = 129;
-const INTERRUPTED: i64 = 130;
-const TERMINATED: i64 = 143;
+/// What is added to a signal's number for the exit code of what it ended, as shells do.
+const SIGNALLED: i64 = 128;
+/// Time for a node to take the signal that ends this command.
+const PASSED_WITHIN: Duration = Duration::from_millis(200);
 
 /// Run a program in a machine
 #[derive(Args)]
 #[command(after_help = "\
-The exit code is that of the program; 126 if the machine can't run it. The program ends when this command does.
+The exit code is that of the program; 126 if the machine can't run it.
+
+Ctrl-C is for the program; without -t, a second one ends this command. The
+program ends when this command does, and after an hour without input or output.
 
 Examples:
   threebot exec 7 web -- nginx -T              what it prints
@@ -124,33 +133,57 @@ async fn run(
     let has_terminal = wanted.terminal.is_some();
     let mut call = connected.peer.ask(connected.contract, Ask::Exec(wanted)).await?;
     call.ready().await?;
-    let (mut input, output) = call.split();
-    if !passes_input {
-        input.finish();
-    }
+    let (input, output) = call.split();
+    let input = Mutex::new(input);
     let sending = async {
-        if passes_input {
-            // A program that has ended takes no more.
-            let _ = send(&mut input, has_terminal).await;
-        }
+        // A program that has ended takes no more.
+        let _ = send(&input, passes_input, has_terminal).await;
         pending::<()>().await;
     };
     tokio::select! {
         ran = show(output, json) => ran,
         () = sending => Ok(Ran::default()),
         // The node ends the program when the call breaks off.
-        code = told_to_end(has_terminal) => Ok(Ran { code, ..Default::default() }),
+        signal = told_to_end(&input, has_terminal) => {
+            Ok(Ran { code: SIGNALLED + i64::from(signal.as_raw()), ..Default::default() })
+        }
     }
 }
 
-/// Waits for a signal that ends this command, such as when its window closes; returns the exit code.
-async fn told_to_end(has_terminal: bool) -> i64 {
-    tokio::select! {
-        () = received(SignalKind::hangup()) => HUNG_UP,
-        () = received(SignalKind::terminate()) => TERMINATED,
+/// Waits for a signal that ends this command, such as when its window closes, and passes it on.
+async fn told_to_end(input: &Mutex<Input>, has_terminal: bool) -> Signal {
+    let signal = tokio::select! {
+        () = received(SignalKind::hangup()) => Signal::HUP,
+        () = received(SignalKind::terminate()) => Signal::TERM,
         // On a terminal, Ctrl-C is a key for the program.
-        () = received(SignalKind::interrupt()), if !has_terminal => INTERRUPTED,
+        () = interrupted_twice(input), if !has_terminal => Signal::INT,
+    };
+    let passing = async {
+        pass(input, signal).await;
+        input.lock().await.delivered().await;
+    };
+    // A node that takes nothing hears it by the end of the call.
+    drop(timeout(PASSED_WITHIN, passing).await);
+    signal
+}
+
+/// The first interrupt is for the program alone.
+async fn interrupted_twice(input: &Mutex<Input>) {
+    let Ok(mut interrupts) = signal(SignalKind::interrupt()) else { return pending().await };
+    interrupts.recv().await;
+    let passing = async {
+        pass(input, Signal::INT).await;
+        pending::<()>().await
+    };
+    tokio::select! {
+        _ = interrupts.recv() => {}
+        () = passing => {}
     }
+}
+
+async fn pass(input: &Mutex<Input>, signal: Signal) {
+    // A program that has ended takes no more.
+    let _ = input.lock().await.control(Control::Signal(signal.as_raw())).await;
 }
 
 async fn received(kind: SignalKind) {
@@ -179,21 +212,21 @@ async fn show(mut output: Output, json: bool) -> Result<Ran, PeerError> {
 }
 
 /// Passes on what is typed, and the sizes of the terminal.
-async fn send(input: &mut Input, has_terminal: bool) -> Result<(), PeerError> {
+async fn send(input: &Mutex<Input>, passes_input: bool, has_terminal: bool) -> Result<(), PeerError> {
     let Ok(mut resized) = signal(SignalKind::window_change()) else { return Ok(()) };
+    if !passes_input {
+        return input.lock().await.control(Control::EndInput {}).await;
+    }
     let mut typed = standard_input();
     loop {
         tokio::select! {
             bytes = typed.recv() => match bytes {
-                Some(bytes) => input.data(&bytes).await?,
-                None => {
-                    input.finish();
-                    return Ok(());
-                }
+                Some(bytes) => input.lock().await.data(&bytes).await?,
+                None => return input.lock().await.control(Control::EndInput {}).await,
             },
             _ = resized.recv(), if has_terminal => {
                 if let Ok(size) = size() {
-                    input.control(Control::Resize(size)).await?;
+                    input.lock().await.control(Control::Resize(size)).await?;
                 }
             }
         }

@@ -1,15 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot farm`
 
-use super::event;
-use crate::{cli::Global, foreseen::Foreseen, output::Answer, session::Session};
+use super::{event, node::Switch, rewards};
+use crate::{
+    cli::Global,
+    consent::Consent,
+    foreseen::Foreseen,
+    interface::{Interfaces, shown},
+    output::{Answer, row},
+    session::Session,
+    time::moment,
+};
 use anyhow::{Context, Result, bail};
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, SystemTime};
 use tfgrid_client::{
-    Error, GridAt, MachineKey, api,
-    primitives::{FarmId, PublicKey, TwinId},
+    BootTicket, Error, GridAt, MachineKey,
+    api::{
+        self,
+        runtime_types::{
+            bounded_collections::bounded_vec::BoundedVec,
+            pallet_grid_farms::types::{IpInfo, IpState, PublicIp},
+        },
+    },
+    farmer,
+    primitives::{FarmId, NodeId, PublicKey, TwinId},
     units::{format_tft, parse_duration, parse_id},
 };
 
@@ -19,6 +35,69 @@ pub enum Farm {
     Create {
         /// 3 to 40 letters, digits, - or _
         name: String,
+    },
+    /// List your farms
+    List {
+        /// Those of this twin [default: yours]
+        #[arg(long, value_parser = parse_id::<TwinId>)]
+        twin: Option<TwinId>,
+    },
+    /// Show all about a farm: nodes, public addresses, boot tickets, earnings
+    Show {
+        /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
+        farm: FarmId,
+    },
+    /// Give your farm another name
+    Rename {
+        /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
+        farm: FarmId,
+        /// 3 to 40 letters, digits, - or _
+        name: String,
+    },
+    /// Let all nodes of your farm be rented as a whole only, or in parts again; contracts that are there stay
+    Dedicated {
+        /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
+        farm: FarmId,
+        /// Whether they are
+        #[arg(value_enum)]
+        dedicated: Switch,
+    },
+    /// Offer a public address to the contracts on your nodes (holds 5 TFT)
+    AddIp {
+        /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
+        farm: FarmId,
+        #[command(flatten)]
+        interfaces: Interfaces,
+    },
+    /// Offer a public address that no contract has no more; what it holds is returned
+    RemoveIp {
+        /// The address's id, as `threebot farm show` lists it
+        #[arg(value_parser = parse_id::<u32>)]
+        ip: u32,
+    },
+    /// Remove a farm without nodes, public addresses, open tickets and earnings; its deposit is returned
+    Remove {
+        /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
+        farm: FarmId,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// List what the nodes of a farm have farmed in the last 13 periods of 30 days
+    Rewards {
+        /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
+        farm: FarmId,
+    },
+    /// Claim all rewards of a farm's nodes that have matured; anyone may call it, and the farmer gets them
+    Claim {
+        /// The farm's id
+        #[arg(value_parser = parse_id::<FarmId>)]
+        farm: FarmId,
     },
     /// Show a farm's payable balance
     Earnings {
@@ -58,6 +137,31 @@ impl Farm {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
             Self::Create { name } => create(&Session::open(global).await?, name).await,
+            Self::List { twin: Some(twin) } => {
+                list(&Session::anonymous(global).await?.grid.finalized().await?, twin).await
+            }
+            Self::List { twin: None } => {
+                let session = Session::open(global).await?;
+                let at = session.grid.finalized().await?;
+                list(&at, session.twin(&at).await?).await
+            }
+            Self::Show { farm } => {
+                show(&Session::anonymous(global).await?.grid.finalized().await?, farm).await
+            }
+            Self::Rename { farm, name } => rename(&Session::open(global).await?, farm, name).await,
+            Self::Dedicated { farm, dedicated } => {
+                set_dedicated(&Session::open(global).await?, farm, dedicated).await
+            }
+            Self::AddIp { farm, interfaces } => {
+                let address = public_ip(&interfaces)?;
+                add_ip(&Session::open(global).await?, farm, address).await
+            }
+            Self::RemoveIp { ip } => remove_ip(&Session::open(global).await?, ip).await,
+            Self::Remove { farm, consent } => remove(&Session::open(global).await?, farm, &consent).await,
+            Self::Rewards { farm } => {
+                rewards::list(&Session::anonymous(global).await?.grid.finalized().await?, farm).await
+            }
+            Self::Claim { farm } => rewards::claim(&Session::open(global).await?, farm).await,
             Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm).await,
             Self::Ticket { farm, nodes, expires } => {
                 ticket(&Session::open(global).await?, farm, nodes, expires).await
@@ -68,11 +172,185 @@ impl Farm {
 }
 
 async fn create(session: &Session, name: String) -> Result<Answer> {
-    let bytes = api::runtime_types::bounded_collections::bounded_vec::BoundedVec(name.clone().into_bytes());
-    let call = api::transactions().farms().create(bytes);
+    let call = api::transactions().farms().create(BoundedVec(name.clone().into_bytes()));
     let included = session.submit("farm create", &call).await?;
     let farm = event::<api::farms::events::FarmCreated>(&included, "farm create")?.farm;
     Ok(Answer::new(format!("farm {farm}: {name}"), json!({ "farm": farm, "name": name })))
+}
+
+async fn list(at: &GridAt, twin: TwinId) -> Result<Answer> {
+    let farms: Vec<farmer::Farm> = at.farms().await?.into_iter().filter(|farm| farm.twin == twin).collect();
+    let text = match farms.as_slice() {
+        [] => format!("twin {twin} has no farms: `threebot farm create NAME` creates one"),
+        farms => farms.iter().map(farm_text).collect::<Vec<_>>().join("\n"),
+    };
+    Ok(Answer::new(text, json!({ "twin": twin, "farms": farms.iter().map(farm_value).collect::<Vec<_>>() })))
+}
+
+fn farm_text(farm: &farmer::Farm) -> String {
+    let gold = if farm.gold { ", certified as a data centre" } else { "" };
+    let dedicated = if farm.dedicated { ", its nodes are only rented as a whole" } else { "" };
+    format!("farm {}: {}{gold}{dedicated}", farm.id, farm.name)
+}
+
+fn farm_value(farm: &farmer::Farm) -> Value {
+    json!({
+        "farm": farm.id,
+        "name": farm.name,
+        "twin": farm.twin,
+        "dedicated": farm.dedicated,
+        "gold": farm.gold,
+    })
+}
+
+async fn show(at: &GridAt, farm: FarmId) -> Result<Answer> {
+    let shown = Shown {
+        farm: at.farm(farm).await?.with_context(|| format!("no farm has the id {farm}"))?,
+        nodes: at.nodes_of_farm(farm).await?,
+        ips: at.addresses_of_farm(farm).await?,
+        tickets: at.tickets_of_farm(farm).await?,
+        payable: at.farm_earnings(farm).await?,
+    };
+    Ok(Answer::new(shown.text(), shown.value()))
+}
+
+struct Shown {
+    farm: farmer::Farm,
+    nodes: Vec<NodeId>,
+    ips: Vec<IpInfo>,
+    tickets: Vec<(PublicKey, BootTicket)>,
+    /// In 1e-7 TFT.
+    payable: u128,
+}
+
+impl Shown {
+    fn text(&self) -> String {
+        let ids: Vec<String> = self.nodes.iter().map(ToString::to_string).collect();
+        let nodes = if ids.is_empty() { "none".to_string() } else { ids.join(" ") };
+        let mut rows = vec![
+            row("farm", &format!("{} of twin {}: {}", self.farm.id, self.farm.twin, self.farm.name)),
+            row("certified", if self.farm.gold { "as a data centre" } else { "no" }),
+            row("rent", if self.farm.dedicated { "nodes as a whole only" } else { "nodes in parts, too" }),
+            row("nodes", &nodes),
+            row("payable", &format!("{} TFT", format_tft(self.payable))),
+        ];
+        rows.extend(self.ips.iter().map(|ip| row("address", &format!("{} {}", ip.ip, ip_text(ip)))));
+        rows.extend(self.tickets.iter().map(|(public, ticket)| {
+            let state = if ticket.closed { "closed" } else { "open" };
+            let until = moment(ticket.expires);
+            row(
+                "ticket",
+                &format!("{}: {state}, {} nodes until {until}", hex::encode(public), ticket.nodes_left),
+            )
+        }));
+        rows.join("\n")
+    }
+
+    fn value(&self) -> Value {
+        let mut value = farm_value(&self.farm);
+        value["nodes"] = json!(self.nodes);
+        value["payable_tft_1e7"] = self.payable.to_string().into();
+        value["ips"] = self.ips.iter().map(ip_value).collect();
+        value["tickets"] = self
+            .tickets
+            .iter()
+            .map(|(public, ticket)| {
+                json!({
+                    "public": hex::encode(public),
+                    "nodes": ticket.nodes_left,
+                    "expires": ticket.expires,
+                    "closed": ticket.closed,
+                })
+            })
+            .collect();
+        value
+    }
+}
+
+fn ip_state(state: &IpState) -> (&'static str, Option<u64>) {
+    match state {
+        IpState::Free => ("free", None),
+        IpState::Taken(contract) => ("taken", Some(*contract)),
+        IpState::CoolingDown(contract) => ("cooling down", Some(*contract)),
+    }
+}
+
+fn ip_text(ip: &IpInfo) -> String {
+    let v6 = ip.address.v6.as_ref().map_or_else(String::new, |v6| format!(", {}", shown(v6).0));
+    let (state, contract) = ip_state(&ip.state);
+    let of = contract.map_or_else(String::new, |contract| format!(" (contract {contract})"));
+    format!("{}{v6}: {state}{of}", shown(&ip.address.v4).0)
+}
+
+fn ip_value(ip: &IpInfo) -> Value {
+    let (state, contract) = ip_state(&ip.state);
+    json!({
+        "ip": ip.ip,
+        "ipv4": shown(&ip.address.v4).1,
+        "ipv6": ip.address.v6.as_ref().map(|v6| shown(v6).1),
+        "state": state,
+        "contract": contract,
+    })
+}
+
+async fn rename(session: &Session, farm: FarmId, name: String) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    ensure_own(session, &at, farm, "Farms.NotFarmer").await?;
+    let call = api::transactions().farms().update(farm, BoundedVec(name.clone().into_bytes()));
+    session.submit("farm rename", &call).await?;
+    Ok(Answer::new(format!("farm {farm}: {name}"), json!({ "farm": farm, "name": name })))
+}
+
+async fn set_dedicated(session: &Session, farm: FarmId, dedicated: Switch) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    ensure_own(session, &at, farm, "Farms.NotFarmer").await?;
+    let call = api::transactions().farms().set_dedicated(farm, dedicated.is_on());
+    session.submit("farm dedicated", &call).await?;
+    let how = if dedicated.is_on() { "as a whole only" } else { "in parts, too" };
+    let value = json!({ "farm": farm, "dedicated": dedicated.is_on() });
+    Ok(Answer::new(format!("the nodes of farm {farm} are rented {how}"), value))
+}
+
+/// Fails without an IPv4 address: each public address has one.
+fn public_ip(interfaces: &Interfaces) -> Result<PublicIp> {
+    let v4 = interfaces.v4()?.context("a public address needs --ipv4 and --gateway")?;
+    Ok(PublicIp { v4, v6: interfaces.v6()? })
+}
+
+async fn add_ip(session: &Session, farm: FarmId, address: PublicIp) -> Result<Answer> {
+    const WHAT: &str = "farm add-ip";
+    ensure_own(session, &session.grid.finalized().await?, farm, "Farms.NotFarmer").await?;
+    let text = shown(&address.v4).0;
+    let included = session.submit(WHAT, &api::transactions().farms().add_ip(farm, address)).await?;
+    let added = event::<api::farms::events::IpAdded>(&included, WHAT)?;
+    let (ip, held) = (added.ip, added.deposit);
+    let value = json!({ "farm": farm, "ip": ip, "held_tft_1e7": held.to_string() });
+    Ok(Answer::new(
+        format!("farm {farm} offers address {ip}: {text}; {} TFT are held", format_tft(held)),
+        value,
+    ))
+}
+
+async fn remove_ip(session: &Session, ip: u32) -> Result<Answer> {
+    const WHAT: &str = "farm remove-ip";
+    let included = session.submit(WHAT, &api::transactions().farms().remove_ip(ip)).await?;
+    let removed = event::<api::farms::events::IpRemoved>(&included, WHAT)?;
+    let (farm, released) = (removed.farm, removed.released);
+    let value = json!({ "farm": farm, "ip": ip, "returned_tft_1e7": released.to_string() });
+    let text =
+        format!("farm {farm} no longer offers address {ip}; {} TFT are returned", format_tft(released));
+    Ok(Answer::new(text, value))
+}
+
+async fn remove(session: &Session, farm: FarmId, consent: &Consent) -> Result<Answer> {
+    const WHAT: &str = "farm remove";
+    let at = session.grid.finalized().await?;
+    ensure_own(session, &at, farm, "Farms.NotFarmer").await?;
+    consent.ask(session, &format!("farm {farm} goes for good, and others can take its name"))?;
+    let included = session.submit(WHAT, &api::transactions().farms().remove(farm)).await?;
+    let released = event::<api::farms::events::FarmRemoved>(&included, WHAT)?.released;
+    let text = format!("farm {farm} is removed; {} TFT are returned", format_tft(released));
+    Ok(Answer::new(text, json!({ "farm": farm, "returned_tft_1e7": released.to_string() })))
 }
 
 async fn earnings(session: &Session, farm: FarmId) -> Result<Answer> {
@@ -151,6 +429,7 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tfgrid_client::api::runtime_types::tfgrid_primitives::net::Interface;
 
     #[test]
     fn a_ticket_is_named_by_either_half() {
@@ -159,5 +438,47 @@ mod tests {
             assert_eq!(parse_ticket(&text).unwrap(), key.public());
         }
         assert!(parse_ticket("ab").is_err());
+    }
+
+    #[test]
+    fn a_farm_is_shown_with_addresses_and_tickets() {
+        let v4 = Interface { address: [185, 69, 166, 10], prefix: 24, gateway: [185, 69, 166, 1] };
+        let address = PublicIp { v4, v6: None };
+        let ticket = BootTicket { farm: 3, nodes_left: 2, expires: 1_700_000_000, closed: false };
+        let shown = Shown {
+            farm: farmer::Farm { id: 3, twin: 4, name: "sunny".into(), dedicated: false, gold: true },
+            nodes: vec![1, 2],
+            ips: vec![IpInfo { ip: 9, address, state: IpState::Taken(7), removed: false }],
+            tickets: vec![([0xab; 32], ticket)],
+            payable: 15_000_000,
+        };
+        let text = shown.text();
+        for part in [
+            "farm      3 of twin 4: sunny",
+            "nodes     1 2\n",
+            "address   9 185.69.166.10/24 via 185.69.166.1: taken (contract 7)",
+            "open, 2 nodes until 2023-11-14 22:13 UTC",
+            "payable   1.5 TFT",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+        let value = shown.value();
+        assert_eq!((&value["ips"][0]["state"], &value["ips"][0]["contract"]), (&json!("taken"), &json!(7)));
+        assert_eq!((&value["tickets"][0]["nodes"], &value["nodes"]), (&json!(2), &json!([1, 2])));
+        let none = Shown { nodes: Vec::new(), ..shown };
+        assert!(none.text().contains("nodes     none"), "{}", none.text());
+    }
+
+    #[test]
+    fn an_address_without_ipv4_is_refused() {
+        use crate::cli::{Cli, Command};
+        use clap::Parser;
+        let line =
+            ["threebot", "farm", "add-ip", "1", "--ipv6", "2a02:1802:5e::10/64", "--gateway6", "fe80::1"];
+        let Command::Farm(Farm::AddIp { interfaces, .. }) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("another command")
+        };
+        let error = public_ip(&interfaces).map(drop).unwrap_err().to_string();
+        assert!(error.contains("--ipv4 and --gateway"), "{error}");
     }
 }

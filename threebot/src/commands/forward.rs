@@ -146,7 +146,12 @@ fn is_unreachable(error: &anyhow::Error) -> bool {
     is_chain
         || matches!(
             error.downcast_ref(),
-            Some(PeerError::Connect { .. } | PeerError::NotReached { .. } | PeerError::Broken(_))
+            Some(
+                PeerError::Connect { .. }
+                    | PeerError::NotReached { .. }
+                    | PeerError::Broken(_)
+                    | PeerError::Ended
+            )
         )
 }
 
@@ -292,8 +297,8 @@ async fn pass_datagrams(
 
 /// Says what a connection failed on. Programs close connections as they like.
 fn told(error: &PeerError, json: bool) {
-    if let PeerError::Failed(failed) = error {
-        warn(&failed.message, json);
+    if matches!(error, PeerError::Failed(_) | PeerError::Idle) {
+        warn(&error.to_string(), json);
     }
 }
 

@@ -1,38 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands, one a file: arguments, what is done, answer.
 
+pub mod balance;
 pub mod bill;
 pub mod bot;
 pub mod calc;
 pub mod cancel;
 pub mod collect;
+pub mod completions;
 pub mod cp;
 pub mod deploy;
 pub mod deposit;
 pub mod device;
+pub mod diff;
 pub mod events;
 pub mod exec;
 pub mod farm;
 pub mod forward;
 pub mod funds;
+pub mod history;
+pub mod key;
 pub mod limits;
 pub mod logs;
+pub mod man;
 pub mod name;
 pub mod node;
 pub mod nodes;
 pub mod oracle;
+pub mod plan;
 pub mod ps;
+pub mod reference;
 pub mod refill;
 pub mod rent;
 pub mod restart;
+pub mod rewards;
+pub mod send;
 pub mod show;
+pub mod shown_node;
 pub mod start;
 pub mod status;
 pub mod stop;
 pub mod top;
 pub mod traffic;
 pub mod twin;
+pub mod tx;
 pub mod update;
+pub mod wait;
 pub mod withdraw;
 
 use crate::{
@@ -45,6 +58,7 @@ use tfgrid_client::Included;
 pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
     let global = &global;
     match command {
+        Command::Key(command) => command.run(global),
         Command::Twin(command) => command.run(global).await,
         Command::Farm(command) => command.run(global).await,
         Command::Deposit(command) => command.run(global).await,
@@ -64,6 +78,10 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Bot(command) => command.run(global).await,
         Command::Oracle(command) => command.run(global).await,
         Command::Collect(command) => command.run(global).await,
+        Command::Balance(command) => command.run(global).await,
+        Command::Send(command) => command.run(global).await,
+        Command::History(command) => command.run(global).await,
+        Command::Tx(command) => command.run(global).await,
         Command::Show(command) => command.run(global).await,
         Command::Cancel(command) => command.run(global).await,
         Command::Cp(command) => command.run(global).await,
@@ -78,6 +96,12 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Status(command) => command.run(global).await,
         Command::Top(command) => command.run(global).await,
         Command::Calc(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+        Command::Reference(command) => Ok(command.run()),
+        Command::Plan(command) => command.run(global).await,
+        Command::Diff(command) => command.run(global).await,
+        Command::Wait(command) => command.run(global).await,
     }
 }
 

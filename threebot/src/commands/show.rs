@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot show`
 
-use crate::{cli::Global, contract, output::Answer, sealing::read_identity, session::Session};
+use crate::{cli::Global, contract, output::Answer, sealing::Identity, session::Session};
 use anyhow::Result;
 use clap::Args;
-use std::path::PathBuf;
 use tfgrid_client::{primitives::ContractId, units::parse_id};
 
 /// Show everything about a contract
@@ -13,14 +12,13 @@ pub struct Show {
     /// The contract's id, open or closed lately
     #[arg(value_parser = parse_id::<ContractId>)]
     contract: ContractId,
-    /// File with an age secret key, as age-keygen writes it: shows a sealed deployment in clear
-    #[arg(long, value_name = "FILE")]
-    identity: Option<PathBuf>,
+    #[command(flatten)]
+    identity: Identity,
 }
 
 impl Show {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let key = self.identity.map(|file| read_identity(&file, global.json)).transpose()?;
+        let key = self.identity.read()?;
         contract::answer(&Session::anonymous(global).await?, self.contract, key.as_ref()).await
     }
 }

@@ -25,7 +25,13 @@ impl Status {
 
 /// What the node says of a contract, for people.
 pub fn text(status: &OfContract) -> String {
-    let runs = if status.ready { "runs" } else { "doesn't run yet" };
+    let held = status.machines.values().filter(|machine| machine.is_held()).count();
+    let runs = match (held, status.ready) {
+        (1.., _) if held == status.machines.len() => "is stopped by its owner",
+        (1.., true) => "runs, but for what its owner has stopped",
+        (_, true) => "runs",
+        (_, false) => "doesn't run yet",
+    };
     let mut lines = vec![format!("version {} {runs}", status.version)];
     lines.extend(status.trouble.as_ref().map(|trouble| format!("last try: {trouble}")));
     lines.extend(status.machines.iter().map(|(name, machine)| machine_line(name, machine)));
@@ -60,5 +66,18 @@ mod tests {
         let expected = "version 2 doesn't run yet\nlast try: out of memory\n\
                         db               stopped, out of memory\nweb              running";
         assert_eq!(text(&status), expected);
+    }
+
+    #[test]
+    fn what_its_owner_stopped_is_not_said_to_run() {
+        let told = |states: [&str; 2]| {
+            let machine = |state: &str| MachineStatus { state: state.into(), ..Default::default() };
+            let machines = [("a".into(), machine(states[0])), ("b".into(), machine(states[1]))].into();
+            let text = text(&OfContract { version: 1, ready: true, trouble: None, machines });
+            text.lines().next().unwrap().to_owned()
+        };
+        assert_eq!(told(["running", "running"]), "version 1 runs");
+        assert_eq!(told(["running", "stopping"]), "version 1 runs, but for what its owner has stopped");
+        assert_eq!(told(["stopping", "stopped by its owner"]), "version 1 is stopped by its owner");
     }
 }

@@ -14,10 +14,12 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::json;
 use tfgrid_client::{
+    AccountId32, GridAt,
     api::{self, runtime_types::bounded_collections::bounded_vec::BoundedVec},
     peer::Device,
+    primitives::TwinId,
     sealing::Recipient,
-    units::format_tft,
+    units::{format_tft, parse_id},
 };
 
 #[derive(Subcommand)]
@@ -29,8 +31,17 @@ pub enum Twin {
         #[command(flatten)]
         device: DeviceFile,
     },
-    /// Show your twin, its account and its credit
-    Show,
+    /// Show a twin, its account, its credit and its keys
+    Show {
+        /// The twin's id [default: yours]
+        #[arg(value_parser = parse_id::<TwinId>)]
+        twin: Option<TwinId>,
+    },
+    /// Find the twin of an account
+    Find {
+        /// The account, SS58
+        account: AccountId32,
+    },
     /// Set the key to which your deployments are sealed beside that of their node, so that you can open them
     ///
     /// `age-keygen -o FILE` makes one; `threebot show ID --identity FILE` opens with it. Earlier deployments stay as
@@ -44,11 +55,22 @@ pub enum Twin {
 
 impl Twin {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let session = Session::open(global).await?;
         match self {
-            Self::Create { device } => create(&session, &device.read_or_create(global.json)?).await,
-            Self::Show => show(&session).await,
-            Self::SealKey { recipient } => set_seal_key(&session, &recipient).await,
+            Self::Create { device } => create(&Session::open(global).await?, &device.read_or_create()?).await,
+            Self::Show { twin: Some(twin) } => {
+                show(&Session::anonymous(global).await?.grid.finalized().await?, twin).await
+            }
+            Self::Show { twin: None } => {
+                let session = Session::open(global).await?;
+                let at = session.grid.finalized().await?;
+                show(&at, session.twin(&at).await?).await
+            }
+            Self::Find { account } => {
+                let at = Session::anonymous(global).await?.grid.finalized().await?;
+                let twin = at.twin_of(&account).await?;
+                show(&at, twin.with_context(|| format!("the account {account} has no twin"))?).await
+            }
+            Self::SealKey { recipient } => set_seal_key(&Session::open(global).await?, &recipient).await,
         }
     }
 }
@@ -82,18 +104,24 @@ async fn set_seal_key(session: &Session, recipient: &Recipient) -> Result<Answer
     Ok(Answer::new(text, json!({ "twin": twin, "key": recipient.to_string() })))
 }
 
-async fn show(session: &Session) -> Result<Answer> {
-    let at = session.grid.finalized().await?;
-    let twin = session.twin(&at).await?;
-    let account = session.account()?;
+async fn show(at: &GridAt, twin: TwinId) -> Result<Answer> {
+    let record = at.twin(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
+    let account = record.account;
     let free = at.free_balance(&account).await?;
     let payer = at.payer(twin).await?;
     let lasts = payer.funded_ms.map(|ms| ms / 1_000);
+    let devices: Vec<String> = record.peer_keys.0.iter().map(hex::encode).collect();
+    let seal_key = record.encryption_key.map(|key| Recipient::new(&key)).transpose()?;
+    let seal_key = seal_key.map(|key| key.to_string());
     let text = format!(
-        "twin     {twin}\naccount  {account}\nfree     {} TFT\ncredit   {} TFT{}",
+        "twin     {twin}\naccount  {account}\nfree     {} TFT\ncredit   {} TFT{}\ndevices  {}\nsealed   {}",
         format_tft(free),
         format_tft(payer.credit),
         lasts.map_or(String::new(), |seconds| format!(", lasts {} at the present price", stretch(seconds))),
+        if devices.is_empty() { "none".into() } else { devices.join("\n         ") },
+        seal_key
+            .as_ref()
+            .map_or("to nodes alone: it has no key of its own".into(), |key| format!("to {key}, too")),
     );
     let value = json!({
         "twin": twin,
@@ -103,6 +131,8 @@ async fn show(session: &Session) -> Result<Answer> {
         "rate_usd_1e10": payer.rate.to_string(),
         "exhausted": payer.exhausted,
         "funded_seconds": lasts,
+        "devices": devices,
+        "seal_key": seal_key,
     });
     Ok(Answer::new(text, value))
 }

@@ -2,7 +2,7 @@
 //! `threebot update`
 
 use super::{
-    deploy::{Waiting, planned, running},
+    deploy::{Settled, Waiting, planned, running},
     event,
     funds::Funding,
 };
@@ -14,7 +14,7 @@ use crate::{
     foreseen::{self, Purse},
     output::Answer,
     plan::{Plan, Replaced},
-    sealing::Sealing,
+    sealing::{Identity, Sealing},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
@@ -24,10 +24,12 @@ use subxt::transactions::Payload;
 use tfgrid_client::{
     GridAt,
     api::{self, runtime_types::pallet_grid_contracts::types::ContractKind},
+    deployment::Deployment,
     primitives::{
-        ContractId, Rates,
+        Body, ContractId, Rates,
         views::{ContractStatus, Target, TwinContract},
     },
+    sealing::SealKey,
     units::parse_id,
 };
 
@@ -52,11 +54,13 @@ pub struct Update {
     contract: ContractId,
     #[command(flatten)]
     deployment: DeploymentFile,
-    /// Public IPv4 addresses in all [default: as many as it has]
+    /// Public IPv4 addresses in all [default: as many as it has, or as machines ask for]
     #[arg(long)]
     ips: Option<u8>,
     #[command(flatten)]
     sealing: Sealing,
+    #[command(flatten)]
+    identity: Identity,
     #[command(flatten)]
     waiting: Waiting,
     /// Check everything and show what it would cost, but send nothing
@@ -69,10 +73,11 @@ pub struct Update {
 impl Update {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let reservation = self.deployment.read()?;
+        let key = self.identity.read()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
-        let Change { plan, call, is_first } = self.plan(&session, reservation).await?;
+        let Change { plan, call, is_first } = self.plan(&session, reservation, key.as_ref()).await?;
         if self.dry_run {
             return dry_run(&session, &plan);
         }
@@ -93,7 +98,12 @@ impl Update {
         planned(&session, contract, &plan, started).await
     }
 
-    async fn plan(&self, session: &Session, reservation: Reservation) -> Result<Change<impl Payload>> {
+    async fn plan(
+        &self,
+        session: &Session,
+        reservation: Reservation,
+        key: Option<&SealKey>,
+    ) -> Result<Change<impl Payload>> {
         let contract = self.contract;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
@@ -107,7 +117,9 @@ impl Update {
         }
         let is_first = status == ContractStatus::Created;
         let offer = foreseen::online_node(&at, node).await?;
-        let public_ips = self.ips.unwrap_or(present_ips);
+        let asked = reservation.deployment.public_ips();
+        let public_ips = self.ips.unwrap_or_else(|| present_ips.max(asked.try_into().unwrap_or(u8::MAX)));
+        foreseen::ensure_enough_ips(asked, public_ips)?;
         let more_ips = public_ips.saturating_sub(present_ips);
         foreseen::ensure_served(&offer, reservation.features, more_ips)?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
@@ -121,12 +133,17 @@ impl Update {
         }
         // Never, if it is sealed: no body is sealed to the same bytes twice.
         let prepared = self.sealing.prepare(&at, node, twin, &reservation).await?;
-        let is_active = at.body(contract).await?.as_ref() == Some(&prepared.body);
+        let active_body = at.body(contract).await?;
+        let is_active = active_body.as_ref() == Some(&prepared.body);
         let reserves_the_same = (resources, present_ips) == (reservation.resources, public_ips);
         if is_active && pending.is_none() && reserves_the_same {
             // Another version of the same would cost a fee.
             let plan = plan.with_note("it runs this version already: nothing changes");
             return Ok(Change { plan, call: None, is_first });
+        }
+        if let Some(active) = active_body.filter(|_| !is_first) {
+            let unchecked = check_volumes(&active, &reservation.deployment, key)?;
+            plan = unchecked.into_iter().fold(plan, Plan::with_note);
         }
         let reserved = pending.as_ref().map_or(resources, |pending| resources.max(&pending.resources));
         let free = offer.free.checked_add(&reserved).unwrap_or(offer.total);
@@ -168,6 +185,31 @@ async fn replaced(at: &GridAt, contract: ContractId, present: Rates, pending: &P
     Ok(Replaced { version: pending.version, rates, reserved_ms: pending.reserved_ms(), is_first })
 }
 
+/// Fails if a volume of the version that runs can't become what it is in the next one. Says so where that isn't known.
+fn check_volumes(
+    active: &Body<Vec<u8>>,
+    next: &Deployment,
+    key: Option<&SealKey>,
+) -> Result<Option<&'static str>> {
+    let opened;
+    let plain = match (active, key) {
+        (Body::Plain(plain), _) => plain,
+        (Body::Sealed(sealed), Some(key)) => {
+            opened = key.open(sealed).context("--identity doesn't open the version that runs")?;
+            &opened
+        }
+        (Body::Sealed(_), None) => {
+            let note = "the version that runs is sealed: with --identity it is checked that no volume shrinks or moves";
+            return Ok(next.volumes().next().map(|_| note));
+        }
+    };
+    // What isn't one has no volumes.
+    if let Ok(active) = Deployment::parse(plain) {
+        next.check_follows(&active).context("the node would refuse this version")?;
+    }
+    Ok(None)
+}
+
 /// When the deposits of earlier versions are returned.
 fn deposit_note(pending: Option<&Pending>) -> String {
     match pending {
@@ -185,36 +227,73 @@ fn deposit_note(pending: Option<&Pending>) -> String {
 async fn updated(session: &Session, contract: ContractId, version: u32) -> Result<()> {
     let mut heads = session.grid.follow().await?;
     while let Some(at) = heads.next().await {
-        let at = at?;
-        let Some(record) = at.contract(contract).await? else {
-            let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
-            return Err(contract::ended(&at, contract, &closed.reason).await?);
-        };
-        let ContractKind::Node(deployment) = record.kind else {
-            bail!("contract {contract} runs no deployment");
-        };
-        if deployment.version == version {
-            return Ok(());
-        }
-        if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
-            let what =
-                format!("version {version} can't run; the old version {} still runs", deployment.version);
-            return Err(Rejected { what, failure }.into());
-        }
-        if deployment.pending.is_none() && deployment.last_version >= version {
-            bail!(
-                "the node didn't answer for version {version} in time; the old version {} still runs",
-                deployment.version
-            );
+        match settled_update(&at?, contract, version).await? {
+            Settled::Waits => {}
+            Settled::Runs => return Ok(()),
+            Settled::Failed(error) => return Err(error),
         }
     }
     bail!("the connection to the chain ended while waiting for version {version} of contract {contract}")
+}
+
+/// How far another version of a deployed contract is.
+pub async fn settled_update(at: &GridAt, contract: ContractId, version: u32) -> Result<Settled> {
+    let Some(record) = at.contract(contract).await? else {
+        let closed = at.closed(contract).await?.ok_or_else(|| contract::unknown(contract))?;
+        return Ok(Settled::Failed(contract::ended(at, contract, &closed.reason).await?));
+    };
+    let ContractKind::Node(deployment) = record.kind else {
+        bail!("contract {contract} runs no deployment");
+    };
+    if deployment.version == version {
+        return Ok(Settled::Runs);
+    }
+    if let Some(failure) = at.failure(contract).await?.filter(|failure| failure.version == version) {
+        let what = format!("version {version} can't run; the old version {} still runs", deployment.version);
+        return Ok(Settled::Failed(Rejected { what, failure }.into()));
+    }
+    if deployment.pending.is_none() && deployment.last_version >= version {
+        return Ok(Settled::Failed(anyhow::anyhow!(
+            "the node didn't answer for version {version} in time; the old version {} still runs",
+            deployment.version
+        )));
+    }
+    Ok(Settled::Waits)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::contract::tests::pending;
+    use tfgrid_client::sealing::seal;
+
+    fn data(mib: u64) -> Vec<u8> {
+        format!(
+            r#"{{"version":1,"workloads":[{{"name":"data","type":"zmount","data":{{"size":{}}}}}]}}"#,
+            mib << 20
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn a_volume_is_checked_against_the_version_that_runs() {
+        let key = SealKey::new(&[7; 32]).unwrap();
+        let sealed = Body::Sealed(seal(&data(32), &[key.recipient()]).unwrap());
+        let check = |active: &Body<_>, mib, key| {
+            check_volumes(active, &Deployment::parse(&data(mib)).unwrap(), key)
+                .map_err(|error| format!("{error:#}"))
+        };
+        for (active, key) in [(&Body::Plain(data(32)), None), (&sealed, Some(&key))] {
+            assert_eq!(check(active, 32, key), Ok(None));
+            let refused = check(active, 16, key).unwrap_err();
+            assert!(refused.contains("/workloads/0/data/size: a volume can't shrink"), "{refused}");
+        }
+        assert!(check(&sealed, 16, None).unwrap().unwrap().contains("--identity"));
+        let other = SealKey::new(&[8; 32]).unwrap();
+        let refused = check(&sealed, 16, Some(&other)).unwrap_err();
+        assert!(refused.contains("isn't sealed to this key"), "{refused}");
+        assert_eq!(check(&Body::Plain(b"{".to_vec()), 16, None), Ok(None));
+    }
 
     #[test]
     fn deposits_return_at_once_where_a_version_is_replaced() {

@@ -3,18 +3,21 @@
 
 use super::{
     Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
-    Version, endpoints::Endpoints,
+    Traffic, Version, endpoints::Endpoints,
 };
 use async_trait::async_trait;
 use futures::{FutureExt, StreamExt, future::ready, stream, stream::BoxStream};
+use ipnet::Ipv4Net;
 use sp_core::H256;
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 use tfgrid_client::{
     Error, GridAt, GridClient, MachineKey,
     grid_at::{NodePower, PublicPlace},
+    peer::NodeAddress,
+    public_ip::{PublicIp, PublicNetwork},
 };
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, TwinId,
@@ -113,8 +116,18 @@ impl Chain for RpcChain {
     }
 
     async fn contracts(&self, at: &Head) -> Result<Vec<Contract>, ChainError> {
-        let contracts = self.at(at)?.contracts_of_node(self.node).await?;
-        Ok(contracts.into_iter().map(contract).collect())
+        let at = self.at(at)?;
+        let contracts = at.contracts_of_node(self.node).await?;
+        if contracts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let network = at.public_network(self.node).await?;
+        let mut ips = match at.farm_of_node(self.node).await? {
+            Some(farm) => at.public_ips_by_contract(farm).await?,
+            None => BTreeMap::new(),
+        };
+        let mut ips_of = |seen: &NodeContract| ips.remove(&seen.contract).unwrap_or_default();
+        Ok(contracts.into_iter().map(|seen| contract(seen, ips_of(&seen), network)).collect())
     }
 
     async fn body(&self, contract: ContractId, of: BodyOf, at: &Head) -> Result<Option<Body>, ChainError> {
@@ -167,6 +180,32 @@ impl Chain for RpcChain {
 
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError> {
         Ok(self.at(at)?.twin(twin).await?.map(|twin| twin.peer_keys.0).unwrap_or_default())
+    }
+
+    async fn traffic(&self, contract: ContractId, at: &Head) -> Result<Traffic, ChainError> {
+        let at = self.at(at)?;
+        let reported = at.usage(contract).await?.unwrap_or_default();
+        Ok(Traffic {
+            left_bytes: at.traffic_left(contract).await?,
+            reported_bytes: reported.received_bytes.saturating_add(reported.sent_bytes),
+        })
+    }
+
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        at: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError> {
+        Ok(self.at(at)?.network_members(twin, network).await?)
+    }
+
+    async fn node_of_contract(&self, contract: ContractId, at: &Head) -> Result<Option<NodeId>, ChainError> {
+        Ok(self.at(at)?.node_of_contract(contract).await?)
+    }
+
+    async fn node_address(&self, node: NodeId, at: &Head) -> Result<Option<NodeAddress>, ChainError> {
+        Ok(self.at(at)?.peer(node).await?)
     }
 
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError> {
@@ -253,7 +292,11 @@ fn is_superfluous(report: &Report, refusal: Refusal) -> bool {
     }
 }
 
-fn contract(seen: NodeContract) -> Contract {
+fn contract(
+    seen: NodeContract,
+    public_ips: Vec<PublicIp>,
+    public_network: Option<PublicNetwork>,
+) -> Contract {
     let active = Version { number: seen.version, body_hash: seen.body_hash.0, reserved: seen.resources };
     Contract {
         id: seen.contract,
@@ -266,6 +309,8 @@ fn contract(seen: NodeContract) -> Contract {
             reserved: pending.resources,
         }),
         paused: seen.paused,
+        public_ips,
+        public_network,
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::{Body, Contract, Version};
 use crate::drivers::{
-    Attachment, ContainerSpec, Credentials, GatewayHost, GatewaySpec, InterfaceSpec, LogSpec, MachineSpec,
-    NetworkId, NetworkSpec, VolumeSpec, WorkloadId,
+    AddressSpec, Attachment, ContainerSpec, Credentials, GatewayHost, GatewaySpec, InterfaceSpec, LogSpec,
+    MachineSpec, NetworkId, NetworkSpec, VolumeSpec, WorkloadId,
 };
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
@@ -16,7 +16,7 @@ use tfgrid_client::{
     },
     sealing::SealKey,
 };
-use tfgrid_primitives::TwinId;
+use tfgrid_primitives::{FailureCode, TwinId};
 
 /// A contract with its parsed bodies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +144,7 @@ fn parse(contract: &Contract, version: &Version, text: &[u8], key: &SealKey) -> 
     deployment.check_fits(&version.reserved)?;
     let mut workloads = Workloads::default();
     let places = places(contract.twin, &deployment);
+    let mut addresses = public_addresses(contract, version, &deployment)?;
     for (index, workload) in deployment.workloads.into_iter().enumerate() {
         let id = WorkloadId { contract: contract.id, name: workload.name };
         let pointer = format!("/workloads/{index}");
@@ -151,8 +152,9 @@ fn parse(contract: &Contract, version: &Version, text: &[u8], key: &SealKey) -> 
             WorkloadData::Zmachine(machine) => {
                 let interfaces = places.get(&id.name).cloned().unwrap_or_default();
                 let attachment = Attachment { interfaces, internet: machine.internet };
+                let public = addresses.remove(&id.name);
                 let spec = machine_spec(id, version.number, pointer, machine, attachment, &secrets);
-                workloads.machines.push(spec);
+                workloads.machines.push(MachineSpec { public, ..spec });
             }
             WorkloadData::Zlogs(logs) => workloads.logs.push(log_spec(id, logs, &secrets)),
             WorkloadData::Zmount(volume) | WorkloadData::Volume(volume) => {
@@ -214,6 +216,40 @@ fn places(twin: TwinId, deployment: &Deployment) -> BTreeMap<String, Vec<Interfa
         .collect()
 }
 
+/// Public addresses of machines, by the machines' names: those of the contract in its order, and of the node's IPv6
+/// network. A version that the node has confirmed runs without those that the chain has taken back since.
+fn public_addresses(
+    contract: &Contract,
+    version: &Version,
+    deployment: &Deployment,
+) -> Result<BTreeMap<String, AddressSpec>, Rejection> {
+    let is_new = contract.confirmed() != Some(*version);
+    let mut ips = contract.public_ips.iter();
+    let mut specs = BTreeMap::new();
+    for (index, workload) in deployment.workloads.iter().enumerate() {
+        let WorkloadData::Zmachine(machine) = &workload.data else { continue };
+        let ip = if machine.public_ip { ips.next() } else { None };
+        let in_network = contract.public_network.filter(|_| machine.ipv6);
+        let in_network = in_network.and_then(|network| network.address_of(contract.id, &workload.name));
+        let v6 = ip.and_then(|ip| ip.v6).or(in_network);
+        let place = |field: &str| format!("/workloads/{index}/data/{field}");
+        if is_new && machine.public_ip && ip.is_none() {
+            let (reserved, asked) = (contract.public_ips.len(), deployment.public_ips());
+            let text = format!("machines ask for {asked} public addresses, the contract reserves {reserved}");
+            return Err(Rejection::new(FailureCode::OverReserved, place("public_ip"), text));
+        }
+        if is_new && machine.ipv6 && v6.is_none() {
+            let text = "this node has no public IPv6 network that has room for machines";
+            return Err(Rejection::new(FailureCode::BodyUnsupported, place("ipv6"), text));
+        }
+        let addresses: Vec<_> = ip.map(|ip| ip.v4).into_iter().chain(v6).collect();
+        if !addresses.is_empty() {
+            specs.insert(workload.name.clone(), AddressSpec { addresses, ports: machine.ports.clone() });
+        }
+    }
+    Ok(specs)
+}
+
 fn machine_spec(
     id: WorkloadId,
     version: u32,
@@ -249,7 +285,18 @@ fn machine_spec(
     };
     let hash = hash(&container, &attachment);
     let restart = machine.restart.unwrap_or_default();
-    MachineSpec { id, version, pointer, restart, is_held: false, registry, container, attachment, hash }
+    MachineSpec {
+        id,
+        version,
+        pointer,
+        restart,
+        is_held: false,
+        registry,
+        container,
+        attachment,
+        public: None,
+        hash,
+    }
 }
 
 /// Two specs with the same hash run the same way. What agents of an earlier release didn't know counts only where it is

@@ -5,16 +5,21 @@
 
 use super::{
     Body, BodyOf, Chain, ChainError, ChainLimits, Closed, Contract, ContractState, Head, Report, Submitted,
-    Version,
+    Traffic, Version,
 };
 use crate::{clock::unix_ms, drivers::fake::Points};
 use async_trait::async_trait;
 use futures::{StreamExt, stream, stream::BoxStream};
+use ipnet::Ipv4Net;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
-use tfgrid_client::grid_at::{NodePower, PublicPlace};
+use tfgrid_client::{
+    grid_at::{NodePower, PublicPlace},
+    peer::NodeAddress,
+    public_ip::{PublicIp, PublicNetwork},
+};
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, Resources, TwinId,
     report::{DetailsPayload, PowerState},
@@ -45,6 +50,13 @@ struct State {
     left: u32,
     power: NodePower,
     to_wake: Vec<NodeId>,
+    /// Public IPs of contracts that are yet to be created.
+    public_ips: BTreeMap<ContractId, Vec<PublicIp>>,
+    public_network: Option<PublicNetwork>,
+    traffic: BTreeMap<ContractId, Traffic>,
+    /// Contracts with their ranges and nodes, of each twin's network.
+    members: BTreeMap<(TwinId, String), Vec<(ContractId, Ipv4Net, NodeId)>>,
+    addresses: BTreeMap<NodeId, NodeAddress>,
     place: PublicPlace,
     holders: BTreeMap<String, TwinId>,
 }
@@ -63,7 +75,16 @@ impl State {
             return;
         }
         let state = ContractState::Created;
-        let contract = Contract { id, twin: 1, active: version, state, pending: None, paused: false };
+        let contract = Contract {
+            id,
+            twin: 1,
+            active: version,
+            state,
+            pending: None,
+            paused: false,
+            public_ips: self.public_ips.remove(&id).unwrap_or_default(),
+            public_network: self.public_network,
+        };
         self.closed.remove(&id);
         self.contracts.insert(id, (contract, body));
     }
@@ -146,6 +167,11 @@ impl FakeChain {
             left: 0,
             power: NodePower { target: PowerState::Up, state: PowerState::Up, contracts: 0 },
             to_wake: Vec::new(),
+            public_ips: BTreeMap::new(),
+            public_network: None,
+            traffic: BTreeMap::new(),
+            members: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             place: PublicPlace::default(),
             holders: BTreeMap::new(),
         };
@@ -203,7 +229,7 @@ impl FakeChain {
         self.state().left
     }
 
-    /// From now on, new connections fail, or don't.
+    /// From now on, connections break at the next block and new ones fail, or don't.
     pub fn cut_off(&self, cut_off: bool) {
         self.state().is_cut_off = cut_off;
     }
@@ -220,6 +246,16 @@ impl FakeChain {
 
     pub fn set_nodes_to_wake(&self, nodes: &[NodeId]) {
         self.state().to_wake = nodes.to_vec();
+    }
+
+    /// Contracts of a twin's network with their ranges and nodes.
+    pub fn set_members(&self, twin: TwinId, network: &str, members: &[(ContractId, Ipv4Net, NodeId)]) {
+        self.block(|state| drop(state.members.insert((twin, network.to_owned()), members.to_vec())));
+    }
+
+    /// Where a node is dialled.
+    pub fn set_address(&self, node: NodeId, address: NodeAddress) {
+        self.block(|state| drop(state.addresses.insert(node, address)));
     }
 
     /// The farmer removes the node.
@@ -264,6 +300,24 @@ impl FakeChain {
     /// The contract has public addresses.
     pub fn give_addresses(&self, id: ContractId) {
         self.state().with_ips.insert(id);
+    }
+
+    /// The contract, which may be yet to come, has these public IPs from now on.
+    pub fn set_public_ips(&self, id: ContractId, ips: &[PublicIp]) {
+        self.block(|state| match state.contracts.get_mut(&id) {
+            Some((contract, _)) => contract.public_ips = ips.to_vec(),
+            None => drop(state.public_ips.insert(id, ips.to_vec())),
+        });
+    }
+
+    /// The node's public IPv6 network, for contracts that are yet to be created.
+    pub fn set_public_network(&self, network: PublicNetwork) {
+        self.state().public_network = Some(network);
+    }
+
+    /// What the contract has bought, and what was reported of it.
+    pub fn set_traffic(&self, id: ContractId, traffic: Traffic) {
+        self.state().traffic.insert(id, traffic);
     }
 
     /// Whether a closed contract's addresses await the node's release.
@@ -364,10 +418,15 @@ impl Chain for FakeChain {
         }
         let mut heads = self.heads.subscribe();
         heads.mark_changed();
-        let next = |mut heads: watch::Receiver<Head>| async move {
-            heads.changed().await.ok()?;
-            let head = *heads.borrow_and_update();
-            Some((Ok(head), heads))
+        let chain = self.clone();
+        let next = move |mut heads: watch::Receiver<Head>| {
+            let chain = chain.clone();
+            async move {
+                heads.changed().await.ok()?;
+                let head = *heads.borrow_and_update();
+                let is_cut_off = chain.state().is_cut_off;
+                Some((if is_cut_off { Err(ChainError::NotConnected) } else { Ok(head) }, heads))
+            }
         };
         Ok(stream::unfold(heads, next).boxed())
     }
@@ -426,6 +485,30 @@ impl Chain for FakeChain {
 
     async fn peer_keys(&self, _: TwinId, _: &Head) -> Result<Vec<PublicKey>, ChainError> {
         Ok(Vec::new())
+    }
+
+    async fn traffic(&self, contract: ContractId, _: &Head) -> Result<Traffic, ChainError> {
+        Ok(self.state().traffic.get(&contract).copied().unwrap_or_default())
+    }
+
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        _: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError> {
+        let members = self.state().members.get(&(twin, network.to_owned())).cloned().unwrap_or_default();
+        Ok(members.into_iter().map(|(contract, range, _)| (contract, range)).collect())
+    }
+
+    async fn node_of_contract(&self, contract: ContractId, _: &Head) -> Result<Option<NodeId>, ChainError> {
+        let state = self.state();
+        let mut members = state.members.values().flatten();
+        Ok(members.find(|(member, ..)| *member == contract).map(|(.., node)| *node))
+    }
+
+    async fn node_address(&self, node: NodeId, _: &Head) -> Result<Option<NodeAddress>, ChainError> {
+        Ok(self.state().addresses.get(&node).cloned())
     }
 
     async fn limits(&self, _: &Head) -> Result<ChainLimits, ChainError> {

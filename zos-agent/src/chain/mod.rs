@@ -15,10 +15,15 @@ pub use outbox::{Outbox, OutboxInputs};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
-use tfgrid_client::grid_at::{NodePower, PublicPlace};
+use tfgrid_client::{
+    grid_at::{NodePower, PublicPlace},
+    peer::NodeAddress,
+    public_ip::{PublicIp, PublicNetwork},
+};
 use tfgrid_primitives::{
     ContractId, NodeId, PublicKey, Refusal, Resources, TwinId, UsageItem,
     report::{DetailsPayload, Failure},
@@ -89,6 +94,12 @@ pub struct Contract {
     pub pending: Option<Version>,
     /// Whether its payer is out of funds.
     pub paused: bool,
+    /// Its public IPs, in the order in which it got them.
+    #[serde(default)]
+    pub public_ips: Vec<PublicIp>,
+    /// The node's public IPv6 network.
+    #[serde(default)]
+    pub public_network: Option<PublicNetwork>,
 }
 
 impl Contract {
@@ -103,6 +114,15 @@ impl Contract {
 pub struct Closed {
     /// Why it was closed, for the log.
     pub reason: String,
+}
+
+/// Public traffic of a contract.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that it has bought and, as far as the chain knows, not used.
+    pub left_bytes: u64,
+    /// Bytes in both directions that the node has reported, in all.
+    pub reported_bytes: u64,
 }
 
 /// Reporting intervals that the chain prescribes, in milliseconds.
@@ -279,6 +299,23 @@ pub trait Chain: Send + Sync {
 
     /// The peer keys of a twin; none for an unknown one.
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError>;
+
+    /// A contract's public traffic.
+    async fn traffic(&self, contract: ContractId, at: &Head) -> Result<Traffic, ChainError>;
+
+    /// The contracts that take part in a twin's private network, with their ranges.
+    async fn network_members(
+        &self,
+        twin: TwinId,
+        network: &str,
+        at: &Head,
+    ) -> Result<Vec<(ContractId, Ipv4Net)>, ChainError>;
+
+    /// The node of an open node contract.
+    async fn node_of_contract(&self, contract: ContractId, at: &Head) -> Result<Option<NodeId>, ChainError>;
+
+    /// A node's peer endpoint; `None` for an unknown node.
+    async fn node_address(&self, node: NodeId, at: &Head) -> Result<Option<NodeAddress>, ChainError>;
 
     /// The intervals in force.
     async fn limits(&self, at: &Head) -> Result<ChainLimits, ChainError>;

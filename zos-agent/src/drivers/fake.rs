@@ -4,11 +4,12 @@
 #![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
-    Bind, Condition, DriverError, FirewallDriver, GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec,
-    GatewayTraffic, ImageRules, MachineDriver, MachineSpec, MachineState, MachineUsage, NetworkDriver,
-    NetworkId, NetworkSpec, ObservedGateway, ObservedMachine, ObservedMachines, ObservedNetwork,
-    ObservedNetworks, ObservedPort, ObservedVolume, ObservedVolumes, Process, VolumeDriver, VolumeSpec,
-    WantedImages, WorkloadId, pool::PoolFault,
+    AddressDriver, AddressSpec, Bind, Condition, Counted, DriverError, FirewallDriver, GatewayDriver,
+    GatewayGrants, GatewayHost, GatewaySpec, GatewayTraffic, ImageRules, MachineDriver, MachineSpec,
+    MachineState, MachineUsage, NetworkDriver, NetworkId, NetworkSpec, ObservedAddresses, ObservedGateway,
+    ObservedLink, ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks, ObservedPort,
+    ObservedVolume, ObservedVolumes, Process, TrafficCounter, VolumeDriver, VolumeSpec, WantedImages,
+    WorkloadId, pool::PoolFault,
 };
 use async_trait::async_trait;
 use std::{
@@ -88,6 +89,11 @@ struct State {
     networks: BTreeSet<ContractId>,
     private_networks: Vec<ObservedNetwork>,
     ports: Vec<ObservedPort>,
+    addresses: BTreeMap<WorkloadId, AddressSpec>,
+    links: Vec<ObservedLink>,
+    counted: BTreeMap<ContractId, Counted>,
+    /// Contracts whose machines are slow.
+    slow: BTreeSet<ContractId>,
     grants: GatewayGrants,
     sites: BTreeMap<WorkloadId, GatewaySpec>,
     volumes: BTreeMap<WorkloadId, ObservedVolume>,
@@ -338,12 +344,32 @@ impl FakeHost {
         state.machines.is_empty()
             && state.networks.is_empty()
             && state.private_networks.is_empty()
+            && state.addresses.is_empty()
             && state.sites.is_empty()
             && state.volumes.is_empty()
     }
 
     pub fn use_up(&self, contract: ContractId, name: &str, usage: MachineUsage) {
         self.state().usage.insert(WorkloadId { contract, name: name.into() }, usage);
+    }
+
+    /// The counters of public traffic show this.
+    pub fn count(&self, contract: ContractId, counted: Counted) {
+        self.act(format!("counted {counted:?} of {contract}")).counted.insert(contract, counted);
+    }
+
+    /// Whether machines of a contract are slow.
+    pub fn is_slow(&self, contract: ContractId) -> bool {
+        self.state().slow.contains(&contract)
+    }
+
+    /// Public addresses that the present run of a machine has.
+    pub fn public_ips(&self, contract: ContractId, name: &str) -> Vec<IpAddr> {
+        let state = self.state();
+        let id = WorkloadId { contract, name: name.into() };
+        let instance = state.machines.get(&id).map(|machine| &machine.instance);
+        let link = state.links.iter().find(|link| link.machine == id && Some(&link.instance) == instance);
+        link.map(|link| link.ips.clone()).unwrap_or_default()
     }
 
     /// Number of observations.
@@ -672,6 +698,64 @@ impl NetworkDriver for FakeHost {
             Ok(())
         })
         .await
+    }
+}
+
+#[async_trait]
+impl AddressDriver for FakeHost {
+    async fn observe(&self) -> Result<ObservedAddresses, DriverError> {
+        let state = self.state();
+        Ok(ObservedAddresses { machines: state.addresses.clone(), links: state.links.clone() })
+    }
+
+    async fn set(
+        &self,
+        contract: ContractId,
+        machines: &BTreeMap<String, AddressSpec>,
+    ) -> Result<(), DriverError> {
+        self.done(|| {
+            let mut state = self.act(format!("set {} addresses of {contract}", machines.len()));
+            state.addresses.retain(|id, _| id.contract != contract);
+            let id = |name: &String| WorkloadId { contract, name: name.clone() };
+            state.addresses.extend(machines.iter().map(|(name, spec)| (id(name), spec.clone())));
+            let has = |link: &ObservedLink| {
+                machines.get(&link.machine.name).is_some_and(|spec| spec.ips() == link.ips)
+            };
+            state.links.retain(|link| link.machine.contract != contract || has(link));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn attach(&self, id: &WorkloadId, process: &Process) -> Result<(), DriverError> {
+        let Some(spec) = self.state().addresses.get(id).cloned() else { return Ok(()) };
+        self.done(|| {
+            let mut state = self.act(format!("link {id}"));
+            state.links.retain(|link| link.machine != *id);
+            let link =
+                ObservedLink { machine: id.clone(), instance: process.instance.clone(), ips: spec.ips() };
+            state.links.push(link);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
+        if self.state().slow != *contracts {
+            self.act(format!("slow: {contracts:?}")).slow.clone_from(contracts);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl TrafficCounter for FakeHost {
+    fn class(&self) -> &'static str {
+        "public"
+    }
+
+    async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError> {
+        Ok(self.state().counted.clone())
     }
 }
 

@@ -2,11 +2,13 @@
 //! Drivers run workloads. Every call is idempotent, and every name is derived from the contract's id and the
 //! workload's name, so that a call can be repeated after a crash at any instant.
 
+pub mod address;
 mod daemon;
 pub mod dockerd;
 #[cfg(test)]
 pub mod fake;
 pub mod firewall;
+mod forwarding;
 pub mod gateway;
 mod limits;
 pub mod machine;
@@ -31,7 +33,10 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
-use tfgrid_client::deployment::{DiskKind, Health, Restart, Site};
+use tfgrid_client::{
+    deployment::{DiskKind, Health, Ports, Restart, Site},
+    public_ip::PublicAddress,
+};
 use tfgrid_primitives::{ContractId, FailureCode, TwinId};
 
 /// Seconds in which a machine stops before it is ended by force, unless its owner says otherwise.
@@ -71,6 +76,8 @@ pub struct MachineSpec {
     pub container: ContainerSpec,
     /// Networks that it is in.
     pub attachment: Attachment,
+    /// Its public addresses. They come and go while it runs.
+    pub public: Option<AddressSpec>,
     /// Hash of `container` and `attachment`. A running machine with the same hash needs no change.
     pub hash: String,
 }
@@ -218,6 +225,22 @@ pub struct InterfaceSpec {
     pub gateway: Ipv4Addr,
     /// Address of the machine.
     pub ip: Ipv4Addr,
+}
+
+/// Public addresses of a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressSpec {
+    /// At least one: an IPv4 address, an IPv6 address or both.
+    pub addresses: Vec<PublicAddress>,
+    /// Ports that the internet reaches.
+    pub ports: Vec<Ports>,
+}
+
+impl AddressSpec {
+    /// The addresses alone.
+    pub fn ips(&self) -> Vec<IpAddr> {
+        self.addresses.iter().map(|address| address.ip).collect()
+    }
 }
 
 /// Rules for fetching a machine's image.
@@ -407,6 +430,35 @@ pub struct ObservedNetworks {
     pub ports: Vec<ObservedPort>,
 }
 
+/// All public addresses of this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObservedAddresses {
+    /// Those that are set up, by machines, running or not.
+    pub machines: BTreeMap<WorkloadId, AddressSpec>,
+    /// What is connected.
+    pub links: Vec<ObservedLink>,
+}
+
+/// A run of a machine that has its public addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedLink {
+    /// Contract and name of the machine.
+    pub machine: WorkloadId,
+    /// [`ObservedMachine::instance`] of the run.
+    pub instance: String,
+    /// The addresses.
+    pub ips: Vec<IpAddr>,
+}
+
+/// Traffic of a contract that its owner pays for. Counters start at zero when something resets them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// Bytes to its machines.
+    pub received_bytes: u64,
+    /// Bytes from its machines.
+    pub sent_bytes: u64,
+}
+
 /// A site to publish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewaySpec {
@@ -574,7 +626,7 @@ pub trait FirewallDriver: Send + Sync {
     async fn ensure(&self) -> Result<(), DriverError>;
 }
 
-/// Driver of private networks.
+/// Driver of private networks, each of which has a part for each contract that is in it.
 #[async_trait]
 pub trait NetworkDriver: Send + Sync {
     /// All private networks of this node.
@@ -588,6 +640,37 @@ pub trait NetworkDriver: Send + Sync {
 
     /// Removes a contract's part of a network, which has no machines, and the network with its last part.
     async fn remove(&self, contract: ContractId, id: &NetworkId) -> Result<(), DriverError>;
+}
+
+/// Driver of public addresses.
+#[async_trait]
+pub trait AddressDriver: TrafficCounter {
+    /// All public addresses of this node. Puts back what somebody has removed of them.
+    async fn observe(&self) -> Result<ObservedAddresses, DriverError>;
+
+    /// Gives the contract's machines these addresses, and none of its machines any other. Running machines lose what
+    /// changes until they are attached.
+    async fn set(
+        &self,
+        contract: ContractId,
+        machines: &BTreeMap<String, AddressSpec>,
+    ) -> Result<(), DriverError>;
+
+    /// Connects a run of a machine with its addresses, which must be set.
+    async fn attach(&self, id: &WorkloadId, process: &Process) -> Result<(), DriverError>;
+
+    /// Slows machines of these contracts down, present and future ones, and no others.
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError>;
+}
+
+/// Counts a class of traffic that owners pay for.
+#[async_trait]
+pub trait TrafficCounter: Send + Sync {
+    /// Name of the class.
+    fn class(&self) -> &'static str;
+
+    /// What was counted, by contracts.
+    async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError>;
 }
 
 /// Driver of web gateways.
@@ -610,7 +693,7 @@ pub trait GatewayDriver: Send + Sync {
     async fn traffic(&self) -> BTreeMap<ContractId, GatewayTraffic>;
 }
 
-/// Driver of volumes.
+/// Driver of volumes, which outlive the machines that mount them.
 #[async_trait]
 pub trait VolumeDriver: Send + Sync {
     /// What is wrong with the storage pools.

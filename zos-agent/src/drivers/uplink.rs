@@ -22,31 +22,51 @@ struct Link {
     mtu: u32,
 }
 
-/// Size of the largest packets that leave this machine unfragmented. IPv4's default route counts before IPv6's.
+/// Size of the largest packets that leave this machine unfragmented.
 ///
 /// # Errors
 /// If `ip` fails.
 pub async fn mtu() -> Result<u32> {
+    match interface().await? {
+        Some(name) => mtu_of(&name).await,
+        None => Ok(DEFAULT_MTU),
+    }
+}
+
+/// The interface of the default route, `None` without one. IPv4's default route counts before IPv6's.
+///
+/// # Errors
+/// If `ip` fails.
+pub async fn interface() -> Result<Option<String>> {
     for family in ["-4", "-6"] {
         let routes: Vec<Route> = ip(&[family, "route", "show", "default"]).await?;
         let best = routes.into_iter().filter(|route| route.dev.is_some()).min_by_key(|route| route.metric);
         if let Some(name) = best.and_then(|route| route.dev) {
-            let links: Vec<Link> = ip(&["link", "show", "dev", &name]).await?;
-            return links.first().map(|link| link.mtu).with_context(|| format!("there is no link {name}"));
+            return Ok(Some(name));
         }
     }
-    Ok(DEFAULT_MTU)
+    Ok(None)
+}
+
+/// Size of the largest packets that a link takes.
+///
+/// # Errors
+/// If there is no such link.
+pub async fn mtu_of(name: &str) -> Result<u32> {
+    let links: Vec<Link> = ip(&["link", "show", "dev", name]).await?;
+    links.first().map(|link| link.mtu).with_context(|| format!("there is no link {name}"))
 }
 
 async fn ip<T: DeserializeOwned>(args: &[&str]) -> Result<T> {
     read_ip(&IP, &[], args).await
 }
 
-/// What `ip` says, run by `tool` with the arguments `before`.
+/// What `ip` or `tc` says, run by `tool` with the arguments `before`.
 ///
 /// # Errors
-/// If `ip` fails.
+/// If it fails.
 pub(crate) async fn read_ip<T: DeserializeOwned>(tool: &Tool, before: &[&str], args: &[&str]) -> Result<T> {
     let text = run(tool, &[before, &["-json"], args].concat()).await?;
-    serde_json::from_str(&text).with_context(|| format!("can't understand `ip {}`", args.join(" ")))
+    let command = || [&[tool.program], before, args].concat().join(" ");
+    serde_json::from_str(&text).with_context(|| format!("can't understand `{}`", command()))
 }

@@ -4,13 +4,16 @@
 use super::reconcile::Drivers;
 use crate::{
     drivers::{
-        DriverError, ObservedGateway, ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks,
-        ObservedVolume, ObservedVolumes, pool::PoolFault,
+        AddressSpec, DriverError, ObservedAddresses, ObservedGateway, ObservedMachine, ObservedMachines,
+        ObservedNetwork, ObservedNetworks, ObservedVolume, ObservedVolumes, pool::PoolFault,
     },
     metrics::Metrics,
 };
 use anyhow::{Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::ContractId;
 
@@ -30,10 +33,22 @@ pub struct ObservedContract {
     pub private_networks: BTreeMap<String, ObservedNetwork>,
     /// Pairs of a machine and a private network that its present run is connected with.
     pub ports: BTreeSet<(String, String)>,
+    /// Public addresses that its machines have, running or not, by their names.
+    pub addresses: BTreeMap<String, AddressSpec>,
+    /// Public addresses that the present runs of its machines are connected with, by their names.
+    pub links: BTreeMap<String, Vec<IpAddr>>,
     /// Sites that are known to the gateway, by name.
     pub gateways: BTreeMap<String, ObservedGateway>,
     /// Whether a part of it couldn't be read: what is missing here may be there.
     pub is_unreadable: bool,
+}
+
+impl ObservedContract {
+    /// Whether this is the present run of a machine.
+    fn is_run(&self, machine: &str, instance: &str) -> bool {
+        let machine = self.machines.get(machine);
+        machine.is_some_and(|machine| machine.is_running() && machine.instance == instance)
+    }
 }
 
 /// What is wrong with the storage pools.
@@ -44,12 +59,13 @@ pub type PoolFaults = Vec<(DiskKind, PoolFault)>;
 /// # Errors
 /// If one fails: what it knows would look absent, or nothing would keep tenants from the host.
 pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, PoolFaults)> {
-    let Drivers { machines, volumes, networks, gateways, firewall } = drivers;
-    let (guarded, machines, volumes, networks, gateways, faults) = futures::join!(
+    let Drivers { machines, volumes, networks, addresses, gateways, firewall } = drivers;
+    let (guarded, machines, volumes, networks, addresses, gateways, faults) = futures::join!(
         firewall.ensure(),
         machines.observe(),
         volumes.observe(),
         networks.observe(),
+        addresses.observe(),
         gateways.observe(),
         volumes.faults()
     );
@@ -62,8 +78,9 @@ pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, 
     let volumes = volumes.map_err(|why| fails("storage pool", why))?;
     let machines = machines.map_err(|why| fails("container engine", why))?;
     let networks = networks.map_err(|why| fails("part for private networks", why))?;
+    let addresses = addresses.map_err(|why| fails("part for public addresses", why))?;
     let gateways = gateways.map_err(|why| fails("web gateway", why))?;
-    let mut observed = by_contract(machines, volumes, networks);
+    let mut observed = by_contract(machines, volumes, networks, addresses);
     for gateway in gateways {
         let contract = observed.entry(gateway.spec.id.contract).or_default();
         contract.gateways.insert(gateway.spec.id.name.clone(), gateway);
@@ -71,7 +88,12 @@ pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, 
     Ok((observed, faults))
 }
 
-fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes, networks: ObservedNetworks) -> Observed {
+fn by_contract(
+    machines: ObservedMachines,
+    volumes: ObservedVolumes,
+    networks: ObservedNetworks,
+    addresses: ObservedAddresses,
+) -> Observed {
     let mut observed = Observed::new();
     for machine in machines.machines {
         let contract = observed.entry(machine.id.contract).or_default();
@@ -90,9 +112,17 @@ fn by_contract(machines: ObservedMachines, volumes: ObservedVolumes, networks: O
     }
     for port in networks.ports {
         let contract = observed.entry(port.machine.contract).or_default();
-        let machine = contract.machines.get(&port.machine.name);
-        if machine.is_some_and(|machine| machine.is_running() && machine.instance == port.instance) {
+        if contract.is_run(&port.machine.name, &port.instance) {
             contract.ports.insert((port.machine.name, port.network.name));
+        }
+    }
+    for (id, spec) in addresses.machines {
+        observed.entry(id.contract).or_default().addresses.insert(id.name, spec);
+    }
+    for link in addresses.links {
+        let contract = observed.entry(link.machine.contract).or_default();
+        if contract.is_run(&link.machine.name, &link.instance) {
+            contract.links.insert(link.machine.name, link.ips);
         }
     }
     for contract in machines.unreadable.into_iter().chain(volumes.unreadable) {

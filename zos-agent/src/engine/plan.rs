@@ -4,7 +4,10 @@
 use super::observed::{Observed, ObservedContract};
 use crate::{
     chain::desired::Workloads,
-    drivers::{GatewaySpec, MachineSpec, MachineState, NetworkId, NetworkSpec, ObservedVolume, VolumeSpec},
+    drivers::{
+        AddressSpec, GatewaySpec, MachineSpec, MachineState, NetworkId, NetworkSpec, ObservedVolume,
+        VolumeSpec,
+    },
 };
 use std::collections::BTreeMap;
 use tfgrid_client::deployment::{DiskKind, Rejection};
@@ -52,11 +55,13 @@ pub enum Step {
     EnsureVolume(VolumeSpec),
     /// Make what is missing of the contract's part of a private network.
     EnsurePrivateNetwork(NetworkSpec),
+    /// Give the contract's machines these public addresses, by their names, and no others.
+    SetAddresses(BTreeMap<String, AddressSpec>),
     /// Create the machine.
     CreateMachine(MachineSpec),
-    /// Connect the running machine with its private networks.
+    /// Connect the running machine with its private networks and public addresses.
     AttachMachine(MachineSpec),
-    /// Start the machine and connect it with its private networks.
+    /// Start the machine and connect it with its private networks and public addresses.
     StartMachine(MachineSpec),
     /// Publish the site.
     EnsureGateway(GatewaySpec),
@@ -89,6 +94,7 @@ impl Plan {
             | Step::DeleteVolume(_)
             | Step::RemovePrivateNetwork(_)
             | Step::RemoveNetwork => true,
+            Step::SetAddresses(machines) => machines.is_empty(),
             Step::FetchImage(_)
             | Step::EnsureVolume(_)
             | Step::EnsurePrivateNetwork(_)
@@ -179,9 +185,18 @@ fn resume(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     // Without machines that are there, the contract isn't deployed yet.
     let networks =
         if observed.machines.is_empty() { Vec::new() } else { missing_networks(workloads, observed) };
+    let addresses = if observed.machines.is_empty() { None } else { addresses(workloads, observed) };
     let gateways =
         if observed.gateways.is_empty() { Vec::new() } else { missing_gateways(workloads, observed) };
-    networks.into_iter().chain(attach(workloads, observed)).chain(starts).chain(gateways).collect()
+    let before = networks.into_iter().chain(addresses).chain(attach(workloads, observed));
+    before.chain(starts).chain(gateways).collect()
+}
+
+/// All of the contract's public addresses at once: one of a machine that goes may be another's next.
+fn addresses(workloads: &Workloads, observed: &ObservedContract) -> Option<Step> {
+    let public = |spec: &MachineSpec| Some((spec.id.name.clone(), spec.public.clone()?));
+    let wanted: BTreeMap<_, _> = workloads.machines.iter().filter_map(public).collect();
+    (wanted != observed.addresses).then_some(Step::SetAddresses(wanted))
 }
 
 fn missing_gateways(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
@@ -204,12 +219,15 @@ fn missing_networks(workloads: &Workloads, observed: &ObservedContract) -> Vec<S
     workloads.networks.iter().filter(is_missing).cloned().map(Step::EnsurePrivateNetwork).collect()
 }
 
-/// Machines that run and aren't connected: the agent was killed meanwhile, or somebody has removed a network.
+/// Machines that run and aren't connected: the agent was killed meanwhile, somebody has removed a network, or a public
+/// address is another one.
 fn attach(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let is_connected = |spec: &MachineSpec| {
         let pair = |name: &String| (spec.id.name.clone(), name.clone());
         let mut interfaces = spec.attachment.interfaces.iter();
-        interfaces.all(|interface| observed.ports.contains(&pair(&interface.network.name)))
+        let has_ips =
+            observed.links.get(&spec.id.name) == spec.public.as_ref().map(AddressSpec::ips).as_ref();
+        has_ips && interfaces.all(|interface| observed.ports.contains(&pair(&interface.network.name)))
     };
     let is_to_connect = |spec: &&MachineSpec| {
         let machine = observed.machines.get(&spec.id.name);
@@ -234,8 +252,9 @@ fn destroy(observed: &ObservedContract) -> Vec<Step> {
     let volumes = observed.volumes.keys().cloned().map(Step::DeleteVolume);
     let networks = observed.private_networks.values();
     let networks = networks.map(|network| Step::RemovePrivateNetwork(network.id.clone()));
+    let addresses = (!observed.addresses.is_empty()).then(|| Step::SetAddresses(BTreeMap::new()));
     let network = observed.network.then_some(Step::RemoveNetwork);
-    let rest = machines.chain(volumes).chain(networks).chain(network);
+    let rest = machines.chain(volumes).chain(networks).chain(addresses).chain(network);
     remove_gateways(observed).into_iter().chain(rest).collect()
 }
 
@@ -326,20 +345,24 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
         }
     }
     let (attach, publish) = (attach(workloads, observed), missing_gateways(workloads, observed));
+    let addresses = addresses(workloads, observed).into_iter().collect();
     let clear = [clear_gateways, clear, clear_networks].concat();
-    [refuse, fetch, ensure, create_early, clear, create, attach, start, publish].concat()
+    [refuse, fetch, ensure, create_early, clear, addresses, create, attach, start, publish].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drivers::{
-        Condition, ContainerSpec, InterfaceSpec, MachineState, ObservedGateway, ObservedMachine,
+        AddressSpec, Condition, ContainerSpec, InterfaceSpec, MachineState, ObservedGateway, ObservedMachine,
         ObservedNetwork, ObservedVolume, WorkloadId, gateway::tests::site,
     };
     use ipnet::Ipv4Net;
     use proptest::prelude::*;
-    use tfgrid_client::deployment::{DiskKind, Restart};
+    use tfgrid_client::{
+        deployment::{DiskKind, Restart},
+        public_ip::PublicAddress,
+    };
 
     const MIB: u64 = 1 << 20;
 
@@ -364,6 +387,7 @@ mod tests {
                 ..Default::default()
             },
             attachment: Default::default(),
+            public: None,
             hash: hash.into(),
         }
     }
@@ -426,10 +450,12 @@ mod tests {
                 world.machines.get_mut(name).unwrap().state =
                     MachineState::Stopped { how: String::new(), exit: None };
                 world.ports.retain(|(machine, _)| machine != name);
+                world.links.remove(name);
             }
             Step::RemoveMachine(name) => {
                 world.machines.remove(name).unwrap();
                 world.ports.retain(|(machine, _)| machine != name);
+                world.links.remove(name);
             }
             Step::DeleteVolume(name) => {
                 world.volumes.remove(name).unwrap();
@@ -441,6 +467,10 @@ mod tests {
             Step::EnsurePrivateNetwork(spec) => {
                 let there = observed_network(contract, &spec.id.name, true);
                 world.private_networks.insert(spec.id.name.clone(), there);
+            }
+            Step::SetAddresses(machines) => {
+                world.addresses.clone_from(machines);
+                world.links.retain(|name, ips| machines.get(name).is_some_and(|spec| spec.ips() == *ips));
             }
             Step::AttachMachine(spec) => connect(spec, world),
             Step::EnsureGateway(spec) => {
@@ -487,6 +517,14 @@ mod tests {
                 world.private_networks.get(&network.name).expect("a machine starts after its networks");
             assert!(there.range.is_some() && world.machines[&spec.id.name].is_running());
             world.ports.insert((spec.id.name.clone(), network.name.clone()));
+        }
+        if let Some(public) = &spec.public {
+            assert_eq!(
+                world.addresses.get(&spec.id.name),
+                Some(public),
+                "a machine starts after its addresses"
+            );
+            world.links.insert(spec.id.name.clone(), public.ips());
         }
     }
 
@@ -653,6 +691,7 @@ mod tests {
                 Step::EnsureGateway(spec) => spec.id.name.as_str(),
                 Step::RemoveGateway(name) => name.as_str(),
                 Step::EnsurePrivateNetwork(_) => "ensure network",
+                Step::SetAddresses(_) => "addresses",
                 Step::AttachMachine(_) => "attach",
                 Step::RemovePrivateNetwork(_) => "remove network",
                 Step::RemoveNetwork => "network",
@@ -734,13 +773,42 @@ mod tests {
         assert_eq!(order, [(2, true), (3, true), (1, false)]);
     }
 
-    /// Machines `x` (which may mount `data`), `y` and `z`; volumes `data` and `more`.
+    #[test]
+    fn of_1000_contracts_only_the_one_that_changes_has_steps() {
+        let goal = |contract, hash: &str, world: &ObservedContract| {
+            update(vec![machine(contract, "web", hash, &[])], vec![volume(contract, "data", 16)], world)
+        };
+        let nothing = ObservedContract::default();
+        let mut goals: BTreeMap<ContractId, Goal> =
+            (1..=1_000).map(|id| (id, goal(id, "a", &nothing))).collect();
+        let mut observed = Observed::new();
+        let plans = plan(&goals, &observed);
+        assert_eq!(plans.len(), 1_000);
+        for Plan { contract, steps } in plans {
+            let world = observed.entry(contract).or_default();
+            steps.iter().for_each(|step| apply(step, contract, world));
+        }
+        assert!(plan(&goals, &observed).is_empty());
+
+        goals.insert(500, goal(500, "b", &observed[&500]));
+        let plans = plan(&goals, &observed);
+        let touched: Vec<_> = plans.iter().map(|plan| (plan.contract, touched(&plan.steps))).collect();
+        assert_eq!(touched, [(500, vec!["web"; 4])]);
+    }
+
+    /// A public address of a machine.
+    fn address(last: u8) -> AddressSpec {
+        let address = PublicAddress { ip: [11, 1, 1, last].into(), gateway: [11, 1, 1, 254].into() };
+        AddressSpec { addresses: vec![address], ports: Vec::new() }
+    }
+
+    /// Machines `x` (which may mount `data`), `y` and `z` (which may have a public address); volumes `data` and `more`.
     fn workloads() -> impl Strategy<Value = Workloads> {
         let hash = || prop_oneof![Just("a"), Just("b")];
         let machines = (
             proptest::option::of((hash(), any::<bool>())),
             proptest::option::of((hash(), any::<bool>())),
-            proptest::option::of(hash()),
+            proptest::option::of((hash(), proptest::option::of(1u8..3))),
         );
         let size = || proptest::option::of(2u64..4);
         let site = proptest::option::of(prop_oneof![Just("a"), Just("b")]);
@@ -757,7 +825,8 @@ mod tests {
                 Some(net) if is_in => within(net, machine(1, "y", &format!("{hash}+net"), &[])),
                 _ => machine(1, "y", hash, &[]),
             });
-            let z = z.map(|hash| machine(1, "z", hash, &[]));
+            let z =
+                z.map(|(hash, last)| MachineSpec { public: last.map(address), ..machine(1, "z", hash, &[]) });
             Workloads {
                 machines: [x, y, z].into_iter().flatten().collect(),
                 volumes: [data.map(|m| volume(1, "data", m)), more.map(|m| volume(1, "more", m))]
@@ -792,26 +861,35 @@ mod tests {
             proptest::option::of(any::<bool>())
                 .prop_map(move |net| net.map(|whole| (name.to_string(), observed_network(1, name, whole))))
         };
-        let machines = (machine("x"), machine("y"), machine("other"));
+        let machines = (machine("x"), machine("y"), machine("z"), machine("other"));
+        let addresses = (proptest::option::of(1u8..3), proptest::option::of(1u8..3), any::<bool>());
         let networks = (network("net"), network("old-net"), any::<bool>());
         let host = proptest::option::of(prop_oneof![Just("a"), Just("b")]);
-        let all = (machines, volume("data"), volume("old"), networks, any::<bool>(), host);
-        all.prop_map(|((x, y, other), data, old, (net, old_net, port), network, host)| {
-            let is_in = |(_, y): &(String, ObservedMachine)| y.is_running() && y.hash.ends_with("+net");
-            let port = port && net.is_some() && y.as_ref().is_some_and(is_in);
-            ObservedContract {
-                machines: [x, y, other].into_iter().flatten().collect(),
-                volumes: [data, old].into_iter().flatten().collect(),
-                network,
-                private_networks: [net, old_net].into_iter().flatten().collect(),
-                ports: port.then(|| ("y".into(), "net".into())).into_iter().collect(),
-                gateways: host
-                    .map(|host| ("site".into(), observed_site(published(host))))
-                    .into_iter()
-                    .collect(),
-                is_unreadable: false,
-            }
-        })
+        let all = (machines, volume("data"), volume("old"), networks, addresses, any::<bool>(), host);
+        all.prop_map(
+            |((x, y, z, other), data, old, (net, old_net, port), (own, others, link), network, host)| {
+                let is_in = |(_, y): &(String, ObservedMachine)| y.is_running() && y.hash.ends_with("+net");
+                let port = port && net.is_some() && y.as_ref().is_some_and(is_in);
+                let has_link = link && z.as_ref().is_some_and(|(_, z)| z.is_running());
+                let links = own.filter(|_| has_link).map(|last| ("z".to_owned(), address(last).ips()));
+                let addresses = [("z", own), ("other", others)].into_iter();
+                let addresses = addresses.filter_map(|(name, last)| Some((name.to_owned(), address(last?))));
+                ObservedContract {
+                    machines: [x, y, z, other].into_iter().flatten().collect(),
+                    volumes: [data, old].into_iter().flatten().collect(),
+                    network,
+                    private_networks: [net, old_net].into_iter().flatten().collect(),
+                    ports: port.then(|| ("y".into(), "net".into())).into_iter().collect(),
+                    addresses: addresses.collect(),
+                    links: links.into_iter().collect(),
+                    gateways: host
+                        .map(|host| ("site".into(), observed_site(published(host))))
+                        .into_iter()
+                        .collect(),
+                    is_unreadable: false,
+                }
+            },
+        )
     }
 
     fn approved() -> impl Strategy<Value = Approved> {
@@ -861,6 +939,69 @@ mod tests {
         let expected = [Step::EnsurePrivateNetwork(net), Step::AttachMachine(web)];
         assert_eq!(one(run_goal(workloads.clone()), world.clone()), expected);
         assert_eq!(one(Goal::Resume(workloads), world), expected);
+    }
+
+    /// A running machine with its public address.
+    fn world_with_address(last: u8) -> ObservedContract {
+        ObservedContract {
+            machines: [("web".into(), observed_machine(1, "web", "a", true))].into(),
+            network: true,
+            addresses: [("web".into(), address(last))].into(),
+            links: [("web".into(), address(last).ips())].into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_machine_starts_after_its_public_address_is_set() {
+        let web = MachineSpec { public: Some(address(1)), ..machine(1, "web", "a", &[]) };
+        let goal = run_goal(Workloads { machines: vec![web.clone()], ..Default::default() });
+        let expected = [
+            Step::FetchImage(web.clone()),
+            Step::CreateMachine(web.clone()),
+            Step::SetAddresses([("web".into(), address(1))].into()),
+            Step::StartMachine(web),
+        ];
+        assert_eq!(one(goal, ObservedContract::default()), expected);
+    }
+
+    #[test]
+    fn a_running_machine_gets_another_address_without_a_restart() {
+        let web = MachineSpec { public: Some(address(2)), ..machine(1, "web", "a", &[]) };
+        let workloads = Workloads { machines: vec![web.clone()], ..Default::default() };
+        let expected = [Step::SetAddresses([("web".into(), address(2))].into()), Step::AttachMachine(web)];
+        assert_eq!(one(run_goal(workloads.clone()), world_with_address(1)), expected);
+        assert_eq!(one(Goal::Resume(workloads.clone()), world_with_address(1)), expected);
+        assert_eq!(one(run_goal(workloads), world_with_address(2)), []);
+    }
+
+    #[test]
+    fn an_address_goes_with_its_machine_and_with_its_contract() {
+        let none = Step::SetAddresses(BTreeMap::new());
+        let web = machine(1, "web", "a", &[]);
+        let kept = Workloads { machines: vec![web], ..Default::default() };
+        assert_eq!(one(run_goal(kept), world_with_address(1))[0], none);
+        let expected = [Step::RemoveMachine("web".into()), none];
+        assert_eq!(one(run_goal(Workloads::default()), world_with_address(1)), expected);
+        let removed = one(Goal::Destroy, world_with_address(1));
+        assert_eq!(removed[..2], expected);
+    }
+
+    #[test]
+    fn an_address_changes_hands_once_its_machine_is_gone() {
+        // The first machine of the contract has gone, so the second gets its address.
+        let db = MachineSpec { public: Some(address(1)), ..machine(1, "db", "b", &[]) };
+        let mut world = world_with_address(1);
+        world.machines.insert("db".into(), observed_machine(1, "db", "b", true));
+        world.addresses.insert("db".into(), address(2));
+        world.links.insert("db".into(), address(2).ips());
+        let expected = [
+            Step::RemoveMachine("web".into()),
+            Step::SetAddresses([("db".into(), address(1))].into()),
+            Step::AttachMachine(db.clone()),
+        ];
+        let workloads = Workloads { machines: vec![db], ..Default::default() };
+        assert_eq!(one(run_goal(workloads), world), expected);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use super::plan::{Approved, Plan, Step};
 use crate::{
     chain::Version,
     drivers::{
-        Bind, DriverError, FirewallDriver, GatewayDriver, ImageRules, MachineDriver, MachineSpec,
-        NetworkDriver, VolumeDriver, WorkloadId,
+        AddressDriver, Bind, DriverError, FirewallDriver, GatewayDriver, ImageRules, MachineDriver,
+        MachineSpec, NetworkDriver, VolumeDriver, WorkloadId,
     },
 };
 use anyhow::Error;
@@ -96,6 +96,8 @@ pub struct Drivers {
     pub volumes: Arc<dyn VolumeDriver>,
     /// Driver of private networks.
     pub networks: Arc<dyn NetworkDriver>,
+    /// Driver of public addresses.
+    pub addresses: Arc<dyn AddressDriver>,
     /// Driver of web gateways.
     pub gateways: Arc<dyn GatewayDriver>,
     /// Driver of what keeps tenants from the host. No workload starts without it.
@@ -244,7 +246,7 @@ impl Work {
     }
 
     async fn one(&self, step: &Step) -> Result<(), DriverError> {
-        let Drivers { machines, volumes, networks, gateways, firewall } = &self.drivers;
+        let Drivers { machines, volumes, networks, addresses, gateways, firewall } = &self.drivers;
         match step {
             Step::FetchImage(spec) => {
                 let keep = self.approved.get(&spec.id.name) == Some(&spec.hash);
@@ -260,6 +262,7 @@ impl Work {
             Step::RemoveMachine(name) => machines.remove_machine(&self.id(name)).await,
             Step::EnsureVolume(spec) => volumes.ensure(spec).await,
             Step::EnsurePrivateNetwork(spec) => networks.ensure(spec).await,
+            Step::SetAddresses(machines) => addresses.set(self.contract, machines).await,
             Step::CreateMachine(spec) => machines.create(spec, &self.binds(spec).await?).await,
             Step::StartMachine(spec) => {
                 // Again: without its volumes, it would write to the host's disk.
@@ -277,16 +280,18 @@ impl Work {
         }
     }
 
-    /// Connects the machine with its private networks. One that has ended meanwhile has none.
+    /// Connects the machine with its private networks and public addresses. One that has ended meanwhile has none.
     async fn attach(&self, spec: &MachineSpec) -> Result<(), DriverError> {
-        let Drivers { machines, networks, .. } = &self.drivers;
-        if spec.attachment.interfaces.is_empty() {
+        let Drivers { machines, networks, addresses, .. } = &self.drivers;
+        let is_in_networks = !spec.attachment.interfaces.is_empty();
+        if !is_in_networks && spec.public.is_none() {
             return Ok(());
         }
-        match machines.process(&spec.id).await? {
-            Some(process) => networks.attach(spec, &process).await,
-            None => Ok(()),
+        let Some(process) = machines.process(&spec.id).await? else { return Ok(()) };
+        if is_in_networks {
+            networks.attach(spec, &process).await?;
         }
+        addresses.attach(&spec.id, &process).await
     }
 
     /// The machine's volumes, each checked to be there.
@@ -305,13 +310,14 @@ impl Work {
 }
 
 fn failure(step: &Step, error: DriverError) -> Failure {
-    let pointer = match step {
+    let pointer: &str = match step {
         Step::FetchImage(spec)
         | Step::CreateMachine(spec)
         | Step::AttachMachine(spec)
         | Step::StartMachine(spec) => &spec.pointer,
         Step::EnsureVolume(spec) => &spec.pointer,
         Step::EnsurePrivateNetwork(spec) => &spec.pointer,
+        Step::SetAddresses(_) => "/workloads",
         Step::EnsureGateway(spec) => &spec.pointer,
         _ => return Failure::Transient(error.into()),
     };

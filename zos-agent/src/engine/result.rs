@@ -7,7 +7,7 @@ use crate::{
     drivers::{MachineSpec, MachineState},
 };
 use serde::Serialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tfgrid_primitives::{report::MAX_RESULT_BYTES, text::printable};
 
 /// Longest last lines, tried one after another until the result fits.
@@ -15,11 +15,15 @@ const LINE_BYTES: [u32; 4] = [120, 60, 20, 0];
 /// Stands for machines that don't fit: no workload has this name.
 const OTHERS: &str = "+";
 
-/// What is told about a machine.
-#[derive(Serialize)]
+/// What is told about a machine or a site.
+#[derive(Default, Serialize)]
 struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ip: Option<IpAddr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    public_ip: Option<Ipv4Addr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ipv6: Option<Ipv6Addr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,8 +38,9 @@ struct Told<'a> {
     full_line: &'a str,
 }
 
-/// JSON from the names of sites and machines to what is told about them, sites first, in the order of the deployment. Where it would exceed the size
-/// limit, last lines are shortened, then left out, and at last the number of machines that don't fit stands for them.
+/// JSON from the names of sites and machines to what is told about them, sites first, in the order of the deployment.
+/// Where it would exceed the size limit, last lines are shortened, then left out, and at last the number of those that
+/// don't fit stands for them.
 pub fn result(
     workloads: &Workloads,
     observed: Option<&ObservedContract>,
@@ -84,11 +89,22 @@ fn told<'a>(
         MachineState::Stopped { .. } => None,
     };
     let exit = exits.and_then(|exits| exits.get(&spec.id.name)).filter(|exit| exit.hash == spec.hash);
-    if ip.is_none() && exit.is_none() {
+    let mut public_ip = None;
+    let mut ipv6 = None;
+    // Only those that work.
+    for ip in observed?.links.get(&spec.id.name).into_iter().flatten() {
+        match ip {
+            IpAddr::V4(ip) => public_ip = Some(*ip),
+            IpAddr::V6(ip) => ipv6 = Some(*ip),
+        }
+    }
+    if ip.is_none() && public_ip.is_none() && ipv6.is_none() && exit.is_none() {
         return None;
     }
     Some(Told {
         ip,
+        public_ip,
+        ipv6,
         url: None,
         health: machine.sickness().map(|_| "unhealthy"),
         restarts: exit.map(|exit| exit.restarts).filter(|restarts| *restarts > 0),
@@ -102,15 +118,7 @@ fn told<'a>(
 fn told_of_site<'a>(name: &str, observed: Option<&'a ObservedContract>) -> Option<Told<'a>> {
     let site = observed?.gateways.get(name)?;
     let full_line = site.trouble.as_deref().unwrap_or_default();
-    Some(Told {
-        ip: None,
-        url: site.url.as_deref(),
-        health: None,
-        restarts: None,
-        exit: None,
-        line: None,
-        full_line,
-    })
+    Some(Told { url: site.url.as_deref(), full_line, ..Told::default() })
 }
 
 /// The text in at most so many bytes; what is cut off shows.
@@ -140,6 +148,21 @@ mod tests {
         all_crashed(&(0..count).map(name).collect::<Vec<_>>())
     }
 
+    fn spec(name: &str) -> MachineSpec {
+        MachineSpec {
+            id: WorkloadId { contract: 1, name: name.into() },
+            version: 1,
+            pointer: String::new(),
+            restart: Restart::Always,
+            is_held: false,
+            registry: None,
+            container: ContainerSpec::default(),
+            attachment: Default::default(),
+            public: None,
+            hash: "a".into(),
+        }
+    }
+
     /// Machines of these names that run again after they have crashed with these last lines.
     fn all_crashed(machines: &[(String, String)]) -> String {
         let folder = tempfile::tempdir().unwrap();
@@ -147,18 +170,8 @@ mod tests {
         let mut workloads = Workloads::default();
         let mut observed = ObservedContract::default();
         for (name, line) in machines {
-            let id = WorkloadId { contract: 1, name: name.clone() };
-            let spec = MachineSpec {
-                id: id.clone(),
-                version: 1,
-                pointer: String::new(),
-                restart: Restart::Always,
-                is_held: false,
-                registry: None,
-                container: ContainerSpec::default(),
-                attachment: Default::default(),
-                hash: "a".into(),
-            };
+            let spec = spec(name);
+            let id = spec.id.clone();
             let state = MachineState::Stopped { how: String::new(), exit: Some(1) };
             let mut machine = ObservedMachine { id, hash: "a".into(), instance: "1".into(), state };
             exits.note(&spec, &machine, line);
@@ -179,6 +192,22 @@ mod tests {
             crashed(1, "no \"config\"\n"),
             r#"{"machine-00":{"ip":"172.30.0.2","restarts":1,"exit":1,"line":"no \"config\""}}"#
         );
+    }
+
+    #[test]
+    fn public_addresses_of_a_run_are_told() {
+        let spec = spec("web");
+        let id = spec.id.clone();
+        let state = MachineState::Running { ip: None, condition: Default::default() };
+        let machine = ObservedMachine { id, hash: "a".into(), instance: "1".into(), state };
+        let observed = ObservedContract {
+            machines: [("web".into(), machine)].into(),
+            links: [("web".into(), vec!["11.1.1.9".parse().unwrap(), "2a10::9".parse().unwrap()])].into(),
+            ..Default::default()
+        };
+        let workloads = Workloads { machines: vec![spec], ..Default::default() };
+        let text = String::from_utf8(result(&workloads, Some(&observed), None)).unwrap();
+        assert_eq!(text, r#"{"web":{"public_ip":"11.1.1.9","ipv6":"2a10::9"}}"#);
     }
 
     #[test]

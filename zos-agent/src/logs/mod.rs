@@ -19,14 +19,14 @@ use crate::{
     store::Store,
 };
 use anyhow::Result;
-use shipment::Shipment;
+use shipment::{Delivery, Shipment};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::watch,
+    sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
     time::sleep,
 };
@@ -47,6 +47,8 @@ pub struct ShipperInputs {
     pub standings: watch::Receiver<Arc<Standings>>,
     /// What runs.
     pub observed: watch::Receiver<Arc<Observed>>,
+    /// What is lost of an output, as an event. Some is lost where nobody takes it.
+    pub done: mpsc::Sender<(WorkloadId, String)>,
 }
 
 /// The time of the last line of each output that was sent. Clones share them.
@@ -153,14 +155,15 @@ impl Shipper {
         });
         for (id, spec) in wanted {
             self.running.entry(id).or_insert_with(|| {
-                let shipment = Shipment {
+                let delivery = Delivery {
                     spec: spec.clone(),
-                    machines: self.machines.clone(),
                     connector: self.connector.clone(),
-                    observed: self.inputs.observed.clone(),
                     troubles: self.troubles.clone(),
+                    done: self.inputs.done.clone(),
                     sent: self.sent.clone(),
                 };
+                let (machines, observed) = (self.machines.clone(), self.inputs.observed.clone());
+                let shipment = Shipment { machines, observed, delivery };
                 Running { spec, task: tokio::spawn(shipment.run()) }
             });
         }

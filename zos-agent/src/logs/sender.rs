@@ -227,7 +227,7 @@ fn text(line: &Line) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use std::net::Ipv4Addr;
@@ -242,7 +242,9 @@ mod tests {
     const LINE: &[u8] = b"2026-11-27T18:57:10.123456789Z hello \xff\n";
 
     /// A receiver's address, its end of the connection once there is one, and a connector that trusts it.
-    async fn receiver(scheme: &str) -> (LogOutput, impl Future<Output = ServerStream<TcpStream>>, Connector) {
+    pub async fn receiver(
+        scheme: &str,
+    ) -> (LogOutput, impl Future<Output = ServerStream<TcpStream>>, Connector) {
         let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["localhost".into()]).unwrap();
         let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
         let config = ServerConfig::builder_with_provider(ring::default_provider().into())
@@ -272,7 +274,7 @@ mod tests {
         [false, true].map(|is_error| Line { is_error, bytes: Bytes::from_static(LINE) }).into()
     }
 
-    async fn read(stream: &mut ServerStream<TcpStream>, end: &str) -> String {
+    pub async fn read(stream: &mut ServerStream<TcpStream>, end: &str) -> String {
         let mut text = Vec::new();
         while !text.ends_with(end.as_bytes()) {
             text.push(stream.read_u8().await.unwrap());

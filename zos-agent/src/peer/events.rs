@@ -16,8 +16,8 @@ use std::{
     mem::discriminant,
     sync::Arc,
 };
-use tfgrid_client::peer::protocol::Event;
-use tfgrid_primitives::{ContractId, text::printable};
+use tfgrid_client::{causes::shortened, peer::protocol::Event};
+use tfgrid_primitives::ContractId;
 use tokio::sync::{mpsc, watch};
 
 /// Events that are kept of a contract.
@@ -144,7 +144,7 @@ fn change(before: Option<&ObservedMachine>, now: &ObservedMachine) -> Vec<String
     };
     match (&before.state, &now.state) {
         (MachineState::Running { .. }, MachineState::Stopped { how, .. }) => {
-            vec![format!("ended: {}", printable(how, SHOWN_BYTES))]
+            vec![format!("ended: {}", shortened(how, SHOWN_BYTES))]
         }
         (MachineState::Stopped { .. }, MachineState::Running { .. }) => vec!["started".into()],
         (MachineState::Running { .. }, MachineState::Running { .. }) if before.instance != now.instance => {
@@ -162,7 +162,7 @@ fn change(before: Option<&ObservedMachine>, now: &ObservedMachine) -> Vec<String
 fn condition_change(condition: &Condition) -> Vec<String> {
     match condition {
         Condition::Healthy => vec!["healthy".into()],
-        Condition::Unhealthy(found) => vec![format!("unhealthy: {}", printable(found, SHOWN_BYTES))],
+        Condition::Unhealthy(found) => vec![format!("unhealthy: {}", shortened(found, SHOWN_BYTES))],
         Condition::Unchecked | Condition::Starting => Vec::new(),
     }
 }
@@ -222,9 +222,9 @@ mod tests {
     fn starts_ends_and_health_of_a_machine_are_events() {
         let stopped = |how: &str| MachineState::Stopped { how: how.into(), exit: Some(137) };
         let up = || Some(machine("1", running(Condition::Unchecked)));
-        let dead = || Some(machine("1", stopped("out of memory")));
+        let dead = || Some(machine("1", stopped("out of memory, exit code 137")));
         assert_eq!(whats(None, up()), ["created", "started"]);
-        assert_eq!(whats(up(), dead()), ["ended: out of memory"]);
+        assert_eq!(whats(up(), dead()), ["ended: out of memory, exit code 137"]);
         assert_eq!(whats(dead(), up()), ["started"]);
         assert_eq!(whats(up(), Some(machine("2", running(Condition::Unchecked)))), ["started again"]);
         let sick = Some(machine("1", running(Condition::Unhealthy("no answer".into()))));

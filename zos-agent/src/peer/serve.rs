@@ -2,7 +2,7 @@
 //! Connections of callers, and the requests on their streams.
 
 use super::{
-    EventLog, Known,
+    EventLog, Known, PeerEndpoint,
     places::{Counts, Handshakes, Origin, Place},
     streams::Streams,
 };
@@ -10,22 +10,23 @@ use crate::{
     chain::Snapshot,
     drivers::WorkloadId,
     engine::{Holds, Standings, observed::Observed},
+    links::LINKS_ALPN,
 };
 use anyhow::Error;
-use iroh::{
-    Endpoint,
-    endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream},
-};
+use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream};
 use serde::Serialize;
 use std::{future::pending, sync::Arc, time::Duration};
 use tfgrid_client::peer::{
-    BROKEN_OFF, TOO_MANY, UNKNOWN_CALLER,
+    BROKEN_OFF, IDLE, TOO_MANY, UNKNOWN_CALLER,
     frame::{Frame, FrameError},
     protocol::{Ask, Failed, FailedCode, Message, Request},
 };
 use tfgrid_primitives::{ContractId, PublicKey, TwinId};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        watch,
+    },
     task::JoinSet,
     time::timeout,
 };
@@ -67,8 +68,9 @@ pub struct Sources {
 
 /// Serves callers.
 pub struct Server {
-    endpoint: Endpoint,
+    endpoint: PeerEndpoint,
     caller: Arc<Caller>,
+    links: Option<mpsc::Sender<Connection>>,
 }
 
 /// What every connection needs.
@@ -82,17 +84,25 @@ struct Caller {
 
 impl Server {
     /// Serves on this endpoint once it runs.
-    pub fn new(endpoint: &super::PeerEndpoint, streams: Streams, sources: Sources) -> Self {
+    pub fn new(endpoint: &PeerEndpoint, streams: Streams, sources: Sources) -> Self {
         let (connections, of_contract, of_twin) = Default::default();
         let caller = Caller { streams, sources, connections, of_contract, of_twin };
-        Self { endpoint: endpoint.endpoint.clone(), caller: Arc::new(caller) }
+        Self { endpoint: endpoint.clone(), caller: Arc::new(caller), links: None }
+    }
+
+    /// The same, which passes on connections of other nodes.
+    #[must_use]
+    pub fn with_links(mut self, links: mpsc::Sender<Connection>) -> Self {
+        self.links = Some(links);
+        self
     }
 
     /// Serves for ever.
     pub async fn run(self) {
         let handshakes = Handshakes::default();
         let mut connections = JoinSet::new();
-        while let Some(incoming) = self.endpoint.accept().await {
+        loop {
+            let incoming = self.endpoint.accept().await;
             while connections.try_join_next().is_some() {}
             let is_room = connections.len() < MAX_CONNECTIONS;
             // Nobody makes the node work with a forged address.
@@ -108,16 +118,28 @@ impl Server {
                 incoming.refuse();
                 continue;
             };
-            let caller = self.caller.clone();
+            let (caller, links) = (self.caller.clone(), self.links.clone());
             connections.spawn(async move {
                 let connection = handshake(incoming).await;
                 drop(places);
                 match connection {
+                    Ok(connection) if connection.alpn() == LINKS_ALPN => pass_on(connection, links),
                     Ok(connection) => caller.serve(connection).await,
                     Err(error) => debug!("a caller's handshake failed: {error:#}"),
                 }
             });
         }
+    }
+}
+
+/// Gives the connection of another node to whom it concerns.
+fn pass_on(connection: Connection, links: Option<mpsc::Sender<Connection>>) {
+    let refused = match links {
+        Some(links) => links.try_send(connection).err().map(TrySendError::into_inner),
+        None => Some(connection),
+    };
+    if let Some(connection) = refused {
+        connection.close(TOO_MANY.into(), b"");
     }
 }
 
@@ -276,9 +298,10 @@ impl Reply {
 
     /// Ends with the reason, or breaks off where that would be taken for something else.
     async fn fail(mut self, why: Failed) {
+        let code = if why.code == FailedCode::Idle { IDLE } else { BROKEN_OFF };
         if self.is_open || self.message(Message::Failed(why)).await.is_err() {
             // An error says that the caller has gone.
-            let _ = self.stream.reset(BROKEN_OFF.into());
+            let _ = self.stream.reset(code.into());
             return;
         }
         self.finish().await;

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Answers to requests.
 
-use super::serve::{Reply, Sources, failed};
+use super::{
+    idle::{Noted, Passed},
+    rate::Rate,
+    serve::{Reply, Sources, failed},
+};
 use crate::{
     chain::desired::Workloads,
     drivers::{
@@ -17,22 +21,35 @@ use anyhow::Error;
 use futures::{Stream, StreamExt};
 use iroh::endpoint::RecvStream;
 use rustix::process::Signal;
-use std::{collections::BTreeMap, future::pending, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
-use tfgrid_client::peer::{
-    frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
-    protocol::{
-        Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use tfgrid_client::{
+    causes::shortened,
+    peer::{
+        frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
+        protocol::{
+            Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
+        },
     },
 };
-use tfgrid_primitives::{ContractId, text::printable};
+use tfgrid_primitives::ContractId;
 use tokio::{
     io::{
         AsyncRead, AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, copy_bidirectional_with_sizes, join,
         split,
     },
     net::{TcpStream, UdpSocket},
-    sync::watch,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 /// Bytes that are copied at a time in each direction of a forwarded port.
@@ -41,12 +58,17 @@ const COPY_BYTES: usize = 64 * 1024;
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// A forwarded UDP port without a datagram in either direction for so long ends.
 const UDP_IDLE: Duration = Duration::from_secs(60);
+/// A forwarded TCP connection or a program without a byte in either direction for so long ends.
+const IDLE_AFTER: Duration = Duration::from_secs(3_600);
+/// Programs of a contract that are started at once, and how soon each of the next ones may follow.
+const PROGRAMS_AT_ONCE: u32 = 20;
+const PROGRAM_EVERY: Duration = Duration::from_millis(100);
 /// How often the exit code of a program is asked for, after its output has ended.
 const EXIT_EVERY: Duration = Duration::from_millis(50);
 /// Limit for that exit code.
 const EXIT_WITHIN: Duration = Duration::from_secs(10);
 /// Time that a program has to end after its caller has gone.
-const HANGS_UP_WITHIN: Duration = Duration::from_secs(5);
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
 /// Delay before the output of a machine that can't be read is tried again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Bytes before each piece of a program's output without a terminal: its kind, and its length in the last four.
@@ -164,16 +186,17 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
                 Condition::Unchecked => None,
                 Condition::Starting => Some("starting".into()),
                 Condition::Healthy => Some("healthy".into()),
-                Condition::Unhealthy(found) => Some(format!("unhealthy: {}", printable(found, SHOWN_BYTES))),
+                Condition::Unhealthy(found) => Some(format!("unhealthy: {}", shortened(found, SHOWN_BYTES))),
             };
-            MachineStatus { state: "running".into(), ip: *ip, health, ended: None }
+            let state = if is_held { MachineStatus::STOPPING } else { "running" };
+            MachineStatus { state: state.into(), ip: *ip, health, ended: None }
         }
         MachineState::Stopped { .. } if is_held => {
-            MachineStatus { state: "stopped by its owner".into(), ..Default::default() }
+            MachineStatus { state: MachineStatus::HELD.into(), ..Default::default() }
         }
         MachineState::Stopped { how, .. } => MachineStatus {
             state: "stopped".into(),
-            ended: Some(printable(how, SHOWN_BYTES)),
+            ended: Some(shortened(how, SHOWN_BYTES)),
             ..Default::default()
         },
     }
@@ -182,12 +205,13 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
 /// What streams are made of.
 pub struct Streams {
     machines: Arc<DockerMachines>,
+    programs: Rate<ContractId>,
 }
 
 impl Streams {
     /// Streams from and to the machines of this engine.
     pub fn new(machines: Arc<DockerMachines>) -> Self {
-        Self { machines }
+        Self { machines, programs: Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY) }
     }
 
     /// What a contract's machines use.
@@ -273,17 +297,22 @@ impl Streams {
             return Err(failed(FailedCode::BadRequest, "no program is named"));
         }
         let machine = sources.running(contract, &wanted.workload)?;
+        if !self.programs.take(contract, Instant::now()) {
+            return Err(too_many_programs(contract));
+        }
         let started = self.machines.exec(&machine.id, &wanted).await.map_err(broken)?;
         let Some((program, streams)) = started else { return Err(not_running(&wanted.workload)) };
-        let running = Running(Some(program));
-        let Some(program) = &running.0 else { return Ok(()) };
+        let running = Running { program: Some(program), last: AtomicI32::new(Signal::HUP.as_raw()) };
+        let Some(program) = &running.program else { return Ok(()) };
         reply.message(Message::Ready {}).await?;
         let (output, input) = split(streams);
+        let passed = Passed::new();
         tokio::select! {
-            sent = send_program(output, wanted.terminal.is_some(), reply) => sent?,
-            () = take_input(receive, input, program) => {
+            sent = send_program(output, wanted.terminal.is_some(), reply, &passed) => sent?,
+            () = take_input(receive, input, program, &running.last, &passed) => {
                 return Err(failed(FailedCode::Closed, "the caller has gone"));
             }
+            () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
         }
         let code = exit_code(program).await?;
         running.ended();
@@ -354,33 +383,39 @@ async fn send_output(
     Ok(Ok(()))
 }
 
-/// A program that is ended when this is dropped.
-struct Running(Option<Program>);
+/// A program that is ended when this is dropped, as by a terminal that is closed.
+struct Running {
+    program: Option<Program>,
+    /// Number of the signal that ends it, 0 once its caller has sent one.
+    last: AtomicI32,
+}
 
 impl Running {
     /// The program has ended by itself.
     fn ended(mut self) {
-        self.0 = None;
+        self.program = None;
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Some(program) = self.0.take() {
-            tokio::spawn(hang_up(program));
+        if let Some(program) = self.program.take() {
+            tokio::spawn(end(program, Signal::from_named_raw(*self.last.get_mut())));
         }
     }
 }
 
-/// Ends a program as a terminal does that is closed, then by force.
-async fn hang_up(program: Program) {
-    program.signal(Signal::HUP).await;
+/// Ends a program by this signal, then by force.
+async fn end(program: Program, signal: Option<Signal>) {
+    if let Some(signal) = signal {
+        program.signal(signal).await;
+    }
     let ended = async {
         while !matches!(program.exit_code().await, Ok(Some(_)) | Err(_)) {
             sleep(EXIT_EVERY).await;
         }
     };
-    if timeout(HANGS_UP_WITHIN, ended).await.is_err() {
+    if timeout(ENDS_WITHIN, ended).await.is_err() {
         program.signal(Signal::KILL).await;
     }
 }
@@ -390,6 +425,7 @@ async fn send_program(
     mut output: ReadHalf<ProgramStreams>,
     has_terminal: bool,
     reply: &mut Reply,
+    passed: &Passed,
 ) -> Result<(), Failed> {
     let mut bytes = vec![0; MAX_FRAME_BYTES];
     loop {
@@ -400,6 +436,7 @@ async fn send_program(
             let room = bytes.len().min(left);
             let Ok(count @ 1..) = output.read(&mut bytes[..room]).await else { return Ok(()) };
             left -= count;
+            passed.note();
             let read = bytes[..count].to_vec();
             reply.frame(if is_error { Frame::<Message>::Errors(read) } else { Frame::Data(read) }).await?;
         }
@@ -415,17 +452,34 @@ async fn piece(output: &mut (impl AsyncRead + Unpin)) -> Option<(bool, usize)> {
 }
 
 /// Passes on what the caller sends, until the caller has gone.
-async fn take_input(mut receive: RecvStream, mut input: WriteHalf<ProgramStreams>, program: &Program) {
+async fn take_input(
+    mut receive: RecvStream,
+    mut input: WriteHalf<ProgramStreams>,
+    program: &Program,
+    last: &AtomicI32,
+    passed: &Passed,
+) {
     loop {
-        match Frame::<Control>::read(&mut receive).await {
+        let frame = Frame::<Control>::read(&mut receive).await;
+        passed.note();
+        match frame {
             // A program that has closed its input goes on.
             Ok(Some(Frame::Data(bytes))) => drop(input.write_all(&bytes).await),
             Ok(Some(Frame::Message(Control::Resize(size)))) => program.resize(size).await,
             Ok(Some(Frame::Message(Control::Signal(number)))) => {
                 if let Some(signal) = Signal::from_named_raw(number) {
+                    let ends = [Signal::HUP, Signal::INT, Signal::TERM].contains(&signal);
+                    if ends {
+                        // The caller may go before it is sent.
+                        last.store(number, Relaxed);
+                    }
                     program.signal(signal).await;
+                    if ends {
+                        last.store(0, Relaxed);
+                    }
                 }
             }
+            Ok(Some(Frame::Message(Control::EndInput {}))) => drop(input.shutdown().await),
             Ok(None) => {
                 drop(input.shutdown().await);
                 return pending().await;
@@ -465,10 +519,14 @@ impl Drop for Forwarded {
 
 async fn forward_tcp(stream: TcpStream, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
     let mut forwarded = Forwarded { stream, has_ended: false };
+    let passed = Passed::new();
+    let mut machine = Noted { stream: &mut forwarded.stream, passed: &passed };
     let mut caller = join(receive, reply.raw());
-    copy_bidirectional_with_sizes(&mut forwarded.stream, &mut caller, COPY_BYTES, COPY_BYTES)
-        .await
-        .map_err(|error| failed(FailedCode::Closed, &error.to_string()))?;
+    let copied = tokio::select! {
+        copied = copy_bidirectional_with_sizes(&mut machine, &mut caller, COPY_BYTES, COPY_BYTES) => copied,
+        () = passed.nothing_for(IDLE_AFTER) => return Err(nothing_passed()),
+    };
+    copied.map_err(|error| failed(FailedCode::Closed, &error.to_string()))?;
     forwarded.has_ended = true;
     Ok(())
 }
@@ -476,10 +534,10 @@ async fn forward_tcp(stream: TcpStream, reply: &mut Reply, receive: RecvStream) 
 /// Passes datagrams in both directions until the caller ends it, or none comes.
 async fn forward_udp(socket: UdpSocket, reply: &mut Reply, mut receive: RecvStream) -> Result<(), Failed> {
     let mut bytes = vec![0; MAX_DATAGRAM_BYTES];
-    let (passed, mut passes) = watch::channel(());
+    let passed = Passed::new();
     let incoming = async {
         while let Ok(Some(Frame::Data(datagram))) = Frame::<()>::read(&mut receive).await {
-            passed.send_replace(());
+            passed.note();
             // As in any network, it may be lost.
             drop(socket.send(&datagram).await);
         }
@@ -488,20 +546,31 @@ async fn forward_udp(socket: UdpSocket, reply: &mut Reply, mut receive: RecvStre
         loop {
             // An unreachable port is an error of one datagram.
             let Ok(count) = socket.recv(&mut bytes).await else { continue };
-            passed.send_replace(());
+            passed.note();
             reply.frame(Frame::<Message>::Data(bytes[..count].to_vec())).await?;
         }
     };
-    let idle = async { while timeout(UDP_IDLE, passes.changed()).await.is_ok() {} };
     tokio::select! {
         () = incoming => Ok(()),
-        () = idle => Ok(()),
+        () = passed.nothing_for(UDP_IDLE) => Ok(()),
         sent = outgoing => sent,
     }
 }
 
 fn no_contract() -> Failed {
     failed(FailedCode::Closed, "the contract has closed")
+}
+
+fn nothing_passed() -> Failed {
+    failed(FailedCode::Idle, "nothing passed in either direction for an hour")
+}
+
+fn too_many_programs(contract: ContractId) -> Failed {
+    let message = format!(
+        "the node starts {PROGRAMS_AT_ONCE} programs of contract {contract} at once, then one each {PROGRAM_EVERY:?}: try \
+         again in a moment"
+    );
+    failed(FailedCode::TooMany, &message)
 }
 
 fn not_running(workload: &str) -> Failed {
@@ -514,4 +583,22 @@ fn not_running(workload: &str) -> Failed {
 /// The node's own failure.
 fn broken(error: DriverError) -> Failed {
     failed(FailedCode::Failed, &format!("the node fails: {:#}", Error::from(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_that_its_owner_stops_is_not_said_to_run() {
+        let state = |state: MachineState, is_held| {
+            let id = WorkloadId { contract: 7, name: "web".into() };
+            let machine = ObservedMachine { id, hash: String::new(), instance: String::new(), state };
+            machine_status(Some(&machine), is_held).state
+        };
+        let running = || MachineState::Running { ip: None, condition: Condition::Unchecked };
+        let stopped = || MachineState::Stopped { how: "exit code 0".into(), exit: Some(0) };
+        assert_eq!([state(running(), false), state(stopped(), false)], ["running", "stopped"]);
+        assert_eq!([state(running(), true), state(stopped(), true)], ["stopping", "stopped by its owner"]);
+    }
 }

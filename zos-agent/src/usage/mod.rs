@@ -1,60 +1,83 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Resources used by contracts: totals over restarts of machines and agent.
+//! Resources used by contracts: totals over restarts of machines, agent and host; and what follows when paid traffic is used
+//! up.
 
 mod totals;
 
 use crate::{
-    chain::Snapshot,
-    drivers::{MachineDriver, ObservedMachine},
+    chain::{Chain, Snapshot},
+    drivers::{AddressDriver, MachineDriver, ObservedMachine, TrafficCounter, WorkloadId},
     engine::observed::{Observed, ObservedContract},
     store::Store,
 };
-use anyhow::Result;
+use anyhow::{Context, Error, Result};
 use std::{
+    collections::BTreeSet,
+    fs,
     sync::Arc,
     time::{Duration, Instant},
 };
 use tfgrid_primitives::{ContractId, UsageItem, UsageTotals, report::MAX_USAGE_ITEMS};
-use tokio::{sync::watch, time::sleep_until};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep_until,
+};
 use totals::Totals;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 const FILE: &str = "usage.json";
 /// Longest time from one reading to the next. What a machine uses after its last reading isn't counted.
 const READ_EVERY: Duration = Duration::from_secs(60);
 
+/// Changes with each start of this host.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+
 /// Sources of the meter.
 pub struct MeterInputs {
+    /// The chain, which knows what traffic was bought.
+    pub chain: Arc<dyn Chain>,
+    /// Counters of traffic that is paid for.
+    pub counters: Vec<Arc<dyn TrafficCounter>>,
     /// Machines and volumes on this host.
     pub observed: watch::Receiver<Arc<Observed>>,
     /// Contracts, and the chain's reporting intervals.
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
-/// Turns counters of machines into usage reports.
+/// Turns counters into usage reports, and slows down machines whose traffic is used up.
 pub struct Meter {
     machines: Arc<dyn MachineDriver>,
+    addresses: Arc<dyn AddressDriver>,
     inputs: MeterInputs,
     reports: watch::Sender<Vec<UsageItem>>,
+    done: mpsc::Sender<(WorkloadId, String)>,
     store: Store,
+    /// This start of the host.
+    boot: String,
     totals: Totals,
+    /// Contracts whose traffic is used up.
+    slow: BTreeSet<ContractId>,
     /// Last contract in the last report. A report has room for some contracts only.
     last_reported: ContractId,
 }
 
 impl Meter {
-    /// Continues from the stored totals.
+    /// Continues from the stored totals. Tells `done` which machines are slow.
     ///
     /// # Errors
     /// If their file is damaged or can't be written.
     pub fn load(
         machines: Arc<dyn MachineDriver>,
+        addresses: Arc<dyn AddressDriver>,
         inputs: MeterInputs,
         reports: watch::Sender<Vec<UsageItem>>,
+        done: mpsc::Sender<(WorkloadId, String)>,
         store: Store,
     ) -> Result<Self> {
         let totals = store.read_or_default(FILE)?;
-        Ok(Self { machines, inputs, reports, store, totals, last_reported: 0 })
+        let boot = fs::read_to_string(BOOT).with_context(|| format!("can't read {BOOT}"))?;
+        let (slow, last_reported) = (BTreeSet::new(), 0);
+        Ok(Self { machines, addresses, inputs, reports, done, store, boot, totals, slow, last_reported })
     }
 
     /// Reads and reports until the engine ends.
@@ -74,6 +97,7 @@ impl Meter {
                 () = sleep_until(next_reading.into()) => {
                     next_reading = Instant::now() + self.interval().min(READ_EVERY);
                     self.read().await;
+                    self.set_speed().await;
                     if next_report <= Instant::now() {
                         next_report = Instant::now() + self.interval();
                         self.report();
@@ -97,6 +121,18 @@ impl Meter {
         for machine in machines.filter(|machine| machine.is_running()) {
             self.read_machine(machine).await;
         }
+        for counter in &self.inputs.counters {
+            match counter.counted().await {
+                Ok(counted) => {
+                    for (contract, counted) in counted {
+                        self.totals.count(contract, counter.class(), &self.boot, counted);
+                    }
+                }
+                Err(error) => {
+                    warn!(class = counter.class(), "traffic isn't counted: {:#}", Error::from(error))
+                }
+            }
+        }
         // A lost write only counts less usage.
         if let Err(error) = self.store.write(FILE, &self.totals) {
             error!("{error:#}");
@@ -108,6 +144,51 @@ impl Meter {
             Ok(Some(usage)) => self.totals.record(&machine.id, &machine.instance, usage),
             Ok(None) => {}
             Err(error) => debug!(machine = %machine.id, "no usage: {error:#}"),
+        }
+    }
+
+    /// Slows down contracts whose traffic is used up, and lets others have their speed.
+    async fn set_speed(&mut self) {
+        let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return };
+        let observed = self.inputs.observed.borrow().clone();
+        let mut slow = BTreeSet::new();
+        for (&contract, there) in &*observed {
+            if there.addresses.is_empty() {
+                continue;
+            }
+            let is_slow = match self.inputs.chain.traffic(contract, &snapshot.head).await {
+                Ok(traffic) => {
+                    let totals = self.totals.of(contract, |_| false);
+                    let used = totals.received_bytes.saturating_add(totals.sent_bytes);
+                    used.saturating_sub(traffic.reported_bytes) >= traffic.left_bytes
+                }
+                Err(error) => {
+                    debug!(contract, "can't tell what traffic is left: {:#}", Error::from(error));
+                    self.slow.contains(&contract)
+                }
+            };
+            if is_slow {
+                slow.insert(contract);
+            }
+            if is_slow != self.slow.contains(&contract) {
+                self.tell_speed(contract, there, is_slow);
+            }
+        }
+        if let Err(error) = self.addresses.slow_down(&slow).await {
+            warn!("can't set the speed of public addresses: {:#}", Error::from(error));
+        }
+        self.slow = slow;
+    }
+
+    fn tell_speed(&self, contract: ContractId, there: &ObservedContract, is_slow: bool) {
+        let what = if is_slow {
+            "the contract's traffic is used up: public addresses are slowed down to 1 Mbit/s"
+        } else {
+            "there is traffic again: public addresses have their speed back"
+        };
+        for name in there.addresses.keys() {
+            let id = WorkloadId { contract, name: name.clone() };
+            drop(self.done.try_send((id, what.to_owned())));
         }
     }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Totals over many runs of a machine. The counters of each run start at zero.
+//! Totals over many runs of a machine, and of traffic that is paid for. Counters start at zero with each run of a machine,
+//! and those of traffic when this host starts or somebody resets them.
 
-use crate::drivers::{MachineUsage, WorkloadId};
+use crate::drivers::{Counted, MachineUsage, WorkloadId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{ContractId, UsageTotals};
@@ -10,6 +11,24 @@ use tfgrid_primitives::{ContractId, UsageTotals};
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Totals {
     contracts: BTreeMap<ContractId, BTreeMap<String, Counters>>,
+    /// Traffic by its class.
+    #[serde(default)]
+    traffic: BTreeMap<ContractId, BTreeMap<String, Traffic>>,
+}
+
+/// Totals of one class of traffic.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Traffic {
+    /// The start of this host since which the counters count.
+    boot: String,
+    seen: Bytes,
+    total: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Bytes {
+    received: u64,
+    sent: u64,
 }
 
 /// Totals of one machine.
@@ -51,7 +70,8 @@ impl Reading {
 }
 
 impl Totals {
-    /// Adds a reading of one run.
+    /// Adds a reading of one run. What its traffic costs is counted elsewhere; agents of earlier releases have counted it
+    /// here, and no total falls.
     pub fn record(&mut self, machine: &WorkloadId, instance: &str, usage: MachineUsage) {
         let machines = self.contracts.entry(machine.contract).or_default();
         let counters = machines.entry(machine.name.clone()).or_default();
@@ -60,12 +80,24 @@ impl Totals {
             counters.now = Reading::default();
             counters.instance = instance.to_owned();
         }
-        counters.now = counters.now.raised_to(Reading {
-            cpu_ms: usage.cpu_ms,
-            received_bytes: usage.received_bytes,
-            sent_bytes: usage.sent_bytes,
-        });
+        counters.now = counters.now.raised_to(Reading { cpu_ms: usage.cpu_ms, ..Reading::default() });
         counters.memory_bytes = usage.memory_bytes;
+    }
+
+    /// Adds a reading of one class of traffic.
+    pub fn count(&mut self, contract: ContractId, class: &str, boot: &str, counted: Counted) {
+        let traffic = self.traffic.entry(contract).or_default().entry(class.to_owned()).or_default();
+        let now = Bytes { received: counted.received_bytes, sent: counted.sent_bytes };
+        let is_reset = |now: u64, seen: u64| traffic.boot != boot || now < seen;
+        let since = |now: u64, seen: u64| if is_reset(now, seen) { now } else { now.saturating_sub(seen) };
+        let more = Bytes {
+            received: since(now.received, traffic.seen.received),
+            sent: since(now.sent, traffic.seen.sent),
+        };
+        traffic.total.received = traffic.total.received.saturating_add(more.received);
+        traffic.total.sent = traffic.total.sent.saturating_add(more.sent);
+        traffic.seen = now;
+        boot.clone_into(&mut traffic.boot);
     }
 
     /// Totals of a contract without its disks. Memory is the sum of its running machines.
@@ -80,12 +112,17 @@ impl Totals {
                 totals.memory_bytes = totals.memory_bytes.saturating_add(counters.memory_bytes);
             }
         }
+        for traffic in self.traffic.get(&contract).into_iter().flat_map(BTreeMap::values) {
+            totals.received_bytes = totals.received_bytes.saturating_add(traffic.total.received);
+            totals.sent_bytes = totals.sent_bytes.saturating_add(traffic.total.sent);
+        }
         totals
     }
 
     /// Drops all contracts for which `stays` is false.
     pub fn keep(&mut self, stays: impl Fn(ContractId) -> bool) {
         self.contracts.retain(|contract, _| stays(*contract));
+        self.traffic.retain(|contract, _| stays(*contract));
     }
 }
 
@@ -97,45 +134,84 @@ mod tests {
         WorkloadId { contract: 1, name: "web".into() }
     }
 
-    fn used(cpu_ms: u64, memory_bytes: u64, received_bytes: u64, sent_bytes: u64) -> MachineUsage {
-        MachineUsage { cpu_ms, memory_bytes, received_bytes, sent_bytes }
+    fn used(cpu_ms: u64, memory_bytes: u64) -> MachineUsage {
+        MachineUsage { cpu_ms, memory_bytes, received_bytes: 1_000, sent_bytes: 1_000 }
+    }
+
+    fn counted(received_bytes: u64, sent_bytes: u64) -> Counted {
+        Counted { received_bytes, sent_bytes }
+    }
+
+    fn restarted(totals: &Totals) -> Totals {
+        serde_json::from_str(&serde_json::to_string(totals).unwrap()).unwrap()
+    }
+
+    fn traffic(totals: &Totals) -> (u64, u64) {
+        let totals = totals.of(1, |_| true);
+        (totals.received_bytes, totals.sent_bytes)
     }
 
     #[test]
     fn totals_continue_after_a_restart_of_the_machine() {
         let mut totals = Totals::default();
-        totals.record(&web(), "run 1", used(100, 7, 10, 20));
-        totals.record(&web(), "run 1", used(150, 8, 15, 25));
-        totals.record(&web(), "run 2", used(5, 9, 1, 2));
-        let expected =
-            UsageTotals { cpu_ms: 155, memory_bytes: 9, disk_bytes: 0, received_bytes: 16, sent_bytes: 27 };
+        totals.record(&web(), "run 1", used(100, 7));
+        totals.record(&web(), "run 1", used(150, 8));
+        totals.record(&web(), "run 2", used(5, 9));
+        let expected = UsageTotals { cpu_ms: 155, memory_bytes: 9, ..Default::default() };
         assert_eq!(totals.of(1, |_| true), expected);
     }
 
     #[test]
     fn totals_continue_after_a_restart_of_the_agent() {
         let mut totals = Totals::default();
-        totals.record(&web(), "run 1", used(100, 7, 10, 20));
-        let text = serde_json::to_string(&totals).unwrap();
-        let mut totals: Totals = serde_json::from_str(&text).unwrap();
-        totals.record(&web(), "run 1", used(120, 7, 10, 20));
+        totals.record(&web(), "run 1", used(100, 7));
+        totals.count(1, "public", "boot 1", counted(10, 20));
+        let mut totals = restarted(&totals);
+        totals.record(&web(), "run 1", used(120, 7));
+        totals.count(1, "public", "boot 1", counted(15, 20));
         assert_eq!(totals.of(1, |_| true).cpu_ms, 120);
+        assert_eq!(traffic(&totals), (15, 20));
     }
 
     #[test]
     fn a_falling_counter_reduces_no_total() {
         let mut totals = Totals::default();
-        totals.record(&web(), "run 1", used(100, 7, 10, 20));
-        totals.record(&web(), "run 1", used(90, 6, 30, 5));
-        let expected =
-            UsageTotals { cpu_ms: 100, memory_bytes: 6, disk_bytes: 0, received_bytes: 30, sent_bytes: 20 };
-        assert_eq!(totals.of(1, |_| true), expected);
+        totals.record(&web(), "run 1", used(100, 7));
+        totals.record(&web(), "run 1", used(90, 6));
+        assert_eq!(totals.of(1, |_| true).cpu_ms, 100);
+    }
+
+    #[test]
+    fn traffic_of_all_classes_goes_on_after_its_counters_are_reset() {
+        let mut totals = Totals::default();
+        totals.count(1, "public", "boot 1", counted(10, 20));
+        totals.count(1, "gateway", "boot 1", counted(1, 2));
+        assert_eq!(traffic(&totals), (11, 22));
+        // Somebody has removed the rules.
+        totals.count(1, "public", "boot 1", counted(4, 25));
+        assert_eq!(traffic(&totals), (15, 27));
+        // More than before the start of this host, and all of it new.
+        totals.count(1, "public", "boot 2", counted(50, 50));
+        assert_eq!(traffic(&totals), (65, 77));
+    }
+
+    #[test]
+    fn traffic_that_earlier_agents_have_counted_stays() {
+        let text = r#"{"contracts":{"1":{"web":{"instance":"run 1","memory_bytes":7,
+            "before":{"cpu_ms":1,"received_bytes":2,"sent_bytes":3},
+            "now":{"cpu_ms":4,"received_bytes":5,"sent_bytes":6}}}}}"#;
+        let mut totals: Totals = serde_json::from_str(text).unwrap();
+        totals.record(&web(), "run 1", used(10, 7));
+        totals.record(&web(), "run 2", used(1, 7));
+        totals.count(1, "public", "boot 1", counted(10, 20));
+        assert_eq!(traffic(&totals), (17, 29));
+        assert_eq!(totals.of(1, |_| true).cpu_ms, 12);
     }
 
     #[test]
     fn a_stopped_machine_uses_no_memory_but_keeps_its_totals() {
         let mut totals = Totals::default();
-        totals.record(&web(), "run 1", used(100, 7, 10, 20));
+        totals.record(&web(), "run 1", used(100, 7));
         let stopped = totals.of(1, |_| false);
         assert_eq!((stopped.memory_bytes, stopped.cpu_ms), (0, 100));
     }
@@ -143,7 +219,8 @@ mod tests {
     #[test]
     fn totals_of_closed_contracts_are_dropped() {
         let mut totals = Totals::default();
-        totals.record(&web(), "run 1", used(100, 7, 10, 20));
+        totals.record(&web(), "run 1", used(100, 7));
+        totals.count(1, "public", "boot 1", counted(10, 20));
         totals.keep(|contract| contract != 1);
         assert_eq!(totals.of(1, |_| true), UsageTotals::default());
     }

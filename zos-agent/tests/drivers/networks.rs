@@ -11,17 +11,17 @@ use zos_agent::drivers::{
 const NAMES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A node with private networks. Everything of them is removed on drop.
-struct Node {
-    networks: Arc<PrivateNetworks>,
+pub struct Node {
+    pub networks: Arc<PrivateNetworks>,
     resolver: JoinHandle<()>,
     image: String,
     _registry: Registry,
     _firewall: Firewall,
-    host: Host,
+    pub host: Host,
 }
 
 impl Node {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let host = Host::new().await;
         let registry = Registry::start(&host);
         let _firewall = Firewall::install().await;
@@ -33,14 +33,14 @@ impl Node {
     }
 
     /// A contract's part of the network `site` of a twin.
-    async fn network(&self, twin: u32, range: &str) -> NetworkSpec {
+    pub async fn network(&self, twin: u32, range: &str) -> NetworkSpec {
         let spec = network(contract(), twin, "site", range);
         self.networks.ensure(&spec).await.unwrap();
         spec
     }
 
     /// A machine that serves pages, with this address in each of the networks.
-    async fn machine(&self, name: &str, networks: &[(&NetworkSpec, u8)], internet: bool) -> MachineSpec {
+    pub async fn machine(&self, name: &str, networks: &[(&NetworkSpec, u8)], internet: bool) -> MachineSpec {
         let mut spec =
             machine(networks[0].0.contract, &self.image, &["/bin/httpd", "-f", "-p", "80", "-h", "/etc"]);
         spec.id.name = name.into();
@@ -71,7 +71,7 @@ impl Node {
     }
 
     /// The page of a machine with its host name, as another sees it. The image's `wget` can't resolve names.
-    fn page(&self, from: &MachineSpec, host: &str) -> Result<String, String> {
+    pub fn page(&self, from: &MachineSpec, host: &str) -> Result<String, String> {
         let ip = match host.parse::<Ipv4Addr>() {
             Ok(_) => host.to_owned(),
             Err(_) => {
@@ -87,7 +87,7 @@ impl Node {
         page.lines().next_back().map(str::to_owned).ok_or(page)
     }
 
-    fn until_page(&self, from: &MachineSpec, url: &str, page: &str) {
+    pub fn until_page(&self, from: &MachineSpec, url: &str, page: &str) {
         let begun = Instant::now();
         loop {
             match self.page(from, url) {

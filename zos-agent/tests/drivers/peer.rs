@@ -7,6 +7,7 @@ use iroh::{
     endpoint::{Connection, ConnectionError, RecvStream, presets},
 };
 use proptest::{collection::vec, prelude::*, strategy::ValueTree, test_runner::TestRunner};
+use rustix::process::Signal;
 use std::{
     collections::BTreeMap,
     io::ErrorKind,
@@ -15,7 +16,9 @@ use std::{
 use tfgrid_client::peer::{
     Device, NodeAddress, NodePeer, PeerError, TOO_MANY, UNKNOWN_CALLER,
     frame::Frame,
-    protocol::{ALPN, Ask, Exec, FailedCode, Forward, Logs, Message, Protocol, Request, TerminalSize},
+    protocol::{
+        ALPN, Ask, Control, Exec, FailedCode, Forward, Logs, Message, Protocol, Request, TerminalSize,
+    },
 };
 use zos_agent::{
     engine::{Holds, observed::ObservedContract},
@@ -56,9 +59,13 @@ fn known(owner: &[&Device], neighbour: &Device, contracts: &[(ContractId, u32)])
 
 impl Desk {
     async fn open() -> Self {
+        Self::running(&["/bin/sleep", "1000"]).await
+    }
+
+    async fn running(program: &[&str]) -> Self {
         let host = Host::new().await;
         let registry = Registry::start(&host);
-        let machine = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+        let machine = host.started(&registry.image, program).await;
         host.until(&machine.id, is_running).await;
         let observed = host.machines.machine(&machine.id).await.unwrap().unwrap();
         let machines = BTreeMap::from([(machine.id.name.clone(), observed)]);
@@ -256,6 +263,49 @@ async fn a_program_ends_with_its_caller() {
             sleep(Duration::from_millis(100)).await;
         }
     }
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_program_gets_signals_after_the_end_of_its_input() {
+    let desk = Desk::open().await;
+    let caller = desk.caller(&desk.owner).await;
+    let ask = exec(&desk, "trap 'exit 5' TERM; cat; while true; do sleep 0.1; done", None);
+    let mut call = caller.ask(desk.machine.id.contract, ask).await.unwrap();
+    call.ready().await.unwrap();
+    let (mut input, mut output) = call.split();
+    input.data(b"all").await.unwrap();
+    input.control(Control::EndInput {}).await.unwrap();
+    assert_eq!(timeout(LIMIT, output.next()).await.unwrap().unwrap(), Some(Frame::Data(b"all".to_vec())));
+    input.control(Control::Signal(Signal::TERM.as_raw())).await.unwrap();
+    let ended = timeout(LIMIT, output.next()).await.unwrap().unwrap();
+    assert_eq!(ended, Some(Frame::Message(Message::Exit { code: 5 })));
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn programs_of_a_contract_start_at_a_limited_rate() {
+    let desk = Desk::open().await;
+    let caller = desk.caller(&desk.owner).await;
+    let mut calls = Vec::new();
+    for _ in 0..100 {
+        calls.push(caller.ask(desk.machine.id.contract, exec(&desk, "exit", None)).await.unwrap());
+    }
+    let (mut started, mut refused) = (0, 0);
+    for call in &mut calls {
+        match call.ready().await {
+            Ok(()) => started += 1,
+            Err(PeerError::Failed(failed)) => {
+                assert_eq!(failed.code, FailedCode::TooMany);
+                assert!(failed.message.contains("20 programs"), "{failed}");
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(started >= 20 && refused > 0, "{started} were started, {refused} refused");
     desk.close().await;
 }
 
@@ -474,6 +524,28 @@ async fn any_bytes_get_an_answer_or_an_error() {
     }
     assert!(memory_mib() < before + 64, "the node had {before} MiB, then {} MiB", memory_mib());
     assert!(desk.caller(&desk.owner).await.stats(desk.machine.id.contract).await.is_ok());
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_reader_that_takes_nothing_costs_no_memory() {
+    let desk = Desk::running(&["/bin/sh", "-c", "while true; do echo 0123456789abcdef; done"]).await;
+    let (contract, name) = (desk.machine.id.contract, desk.machine.id.name.clone());
+    let caller = desk.caller(&desk.owner).await;
+    let logs = Logs { workload: name.clone(), follow: true, tail: Some(1), since: None, timestamps: false };
+    let mut unread = caller.ask(contract, Ask::Logs(logs)).await.unwrap();
+    let before = memory_mib();
+    let (begun, mut used_ms) = (Instant::now(), Vec::new());
+    // Another stream of the same connection goes on meanwhile.
+    while used_ms.last().is_none_or(|last| *last < used_ms[0] + 5_000) {
+        used_ms.push(caller.stats(contract).await.unwrap()[&name].cpu_ms);
+        assert!(memory_mib() < before + 32, "the node had {before} MiB, then {} MiB", memory_mib());
+        assert!(begun.elapsed() < 2 * LIMIT, "the machine prints nothing: {used_ms:?}");
+    }
+    let line = timeout(LIMIT, unread.next()).await.unwrap().unwrap();
+    assert_eq!(line, Some(Frame::Data(b"0123456789abcdef\n".to_vec())));
+    drop(unread);
     desk.close().await;
 }
 

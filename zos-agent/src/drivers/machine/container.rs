@@ -284,6 +284,7 @@ mod tests {
                 ..Default::default()
             },
             attachment: Default::default(),
+            public: None,
             hash: "abc".into(),
         }
     }

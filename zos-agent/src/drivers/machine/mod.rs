@@ -29,7 +29,7 @@ use bollard::{
     errors::Error,
     models::{
         ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse,
-        ContainerSummary, HealthStatusEnum,
+        ContainerSummary, HealthStatusEnum, HealthcheckResult,
     },
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
@@ -90,6 +90,11 @@ const ENGINE_TROUBLE: [&str; 6] = [
     "context canceled",
     "context deadline exceeded",
 ];
+
+/// The engine's exit code of a check that didn't end in time.
+const TOOK_TOO_LONG: i64 = -1;
+/// Stands for what a check has found where the engine doesn't say it.
+const NOT_KNOWN: &str = "the engine doesn't say why";
 
 /// Speaks to the containerd of a node's own engine.
 pub(crate) const CTR: Tool = Tool { program: "ctr", package: "containerd" };
@@ -701,8 +706,8 @@ fn machine_state(state: &ContainerState, ip: Option<IpAddr>) -> MachineState {
         _ => {
             let code = state.exit_code.unwrap_or(-1);
             let is_out_of_memory = state.oom_killed == Some(true);
-            let how = if is_out_of_memory { "out of memory".into() } else { format!("exit code {code}") };
-            MachineState::Stopped { how, exit: Some(code) }
+            let cause = if is_out_of_memory { "out of memory, " } else { "" };
+            MachineState::Stopped { how: format!("{cause}exit code {code}"), exit: Some(code) }
         }
     }
 }
@@ -715,10 +720,19 @@ fn condition(state: &ContainerState) -> Condition {
         Some(HealthStatusEnum::HEALTHY) => Condition::Healthy,
         Some(HealthStatusEnum::UNHEALTHY) => {
             let last = health.and_then(|health| health.log.as_ref()?.last());
-            let output = last.and_then(|check| check.output.as_deref()).unwrap_or_default();
-            Condition::Unhealthy(output.trim().to_owned())
+            Condition::Unhealthy(last.map_or_else(|| NOT_KNOWN.into(), found))
         }
         Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Condition::Unchecked,
+    }
+}
+
+/// What a check has found: its output; where there is none, how it ended.
+fn found(check: &HealthcheckResult) -> String {
+    match (check.output.as_deref().map(str::trim), check.exit_code) {
+        (Some(output), _) if !output.is_empty() => output.to_owned(),
+        (_, Some(TOOK_TOO_LONG)) => "the check takes too long".into(),
+        (_, Some(code)) => format!("the check has exit code {code} and no output"),
+        (_, None) => NOT_KNOWN.into(),
     }
 }
 
@@ -753,6 +767,7 @@ fn reclaimable(stats: Option<&HashMap<String, u64>>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bollard::models::Health;
     use tfgrid_primitives::FailureCode;
 
     #[test]
@@ -764,6 +779,39 @@ mod tests {
         assert_eq!(task("task 81f028a3: already exists").as_deref(), Some("81f028a3"));
         assert_eq!(task("task --x: already exists"), None);
         assert_eq!(task("exec: \"task 81: already exists\": no such file"), None);
+    }
+
+    #[test]
+    fn an_unhealthy_machine_always_has_a_reason() {
+        let reason = |exit_code: Option<i64>, output: &str| {
+            let check = HealthcheckResult { exit_code, output: Some(output.into()), ..Default::default() };
+            let health = Health {
+                status: Some(HealthStatusEnum::UNHEALTHY),
+                log: Some(vec![check]),
+                ..Default::default()
+            };
+            match condition(&ContainerState { health: Some(health), ..Default::default() }) {
+                Condition::Unhealthy(found) => found,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(reason(Some(1), "no answer\n"), "no answer");
+        assert_eq!(reason(Some(3), "\n"), "the check has exit code 3 and no output");
+        assert_eq!(reason(Some(-1), ""), "the check takes too long");
+        assert_eq!(reason(None, ""), NOT_KNOWN);
+    }
+
+    #[test]
+    fn a_machine_out_of_memory_has_its_exit_code_too() {
+        let state = |oom_killed| ContainerState {
+            status: Some(ContainerStateStatusEnum::EXITED),
+            exit_code: Some(137),
+            oom_killed: Some(oom_killed),
+            ..Default::default()
+        };
+        let ended = |how: &str| MachineState::Stopped { how: how.into(), exit: Some(137) };
+        assert_eq!(machine_state(&state(true), None), ended("out of memory, exit code 137"));
+        assert_eq!(machine_state(&state(false), None), ended("exit code 137"));
     }
 
     #[test]

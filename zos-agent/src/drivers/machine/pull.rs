@@ -487,6 +487,7 @@ mod tests {
             is_held: false,
             registry,
             attachment: Default::default(),
+            public: None,
             container: ContainerSpec::default(),
             hash: "a".into(),
         }

@@ -8,10 +8,16 @@
 mod namespace;
 mod resolver;
 mod table;
+mod wireguard;
 
-pub(crate) use namespace::{NSENTER, path};
+pub(crate) use namespace::{NSENTER, batch, path};
 pub use namespace::{bind_udp, connect};
 pub use resolver::{ResolveArgs, resolve};
+pub use table::Names;
+pub use wireguard::{
+    KEEPALIVE, Tunnel, TunnelPeer, TunnelSpec, Tunnels, WG, WIREGUARD_GO, WireGuardKey, key_from_text,
+    key_text, public_key,
+};
 
 use super::{
     DriverError, MachineSpec, NetworkDriver, NetworkId, NetworkSpec, ObservedNetwork, ObservedNetworks,
@@ -29,14 +35,16 @@ use ipnet::Ipv4Net;
 use namespace::{HostSide, LINK_PREFIX, Link, Namespace};
 use sp_core::{Blake2Hasher, Hasher};
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use table::{NamedMachine, NamedNetwork, Table};
 use tfgrid_primitives::{ContractId, FailureCode, PublicKey};
 use tokio::sync::{Mutex, watch};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Bytes that a packet grows by when it goes to another node: WireGuard over IPv6.
 const LINK_OVERHEAD: u32 = 80;
@@ -54,6 +62,9 @@ fn namespace_prefix(node: &PublicKey) -> String {
     format!("zos-{}-", hex::encode(&node[..4]))
 }
 
+/// Names of machines of each network.
+pub type NetworkNames = BTreeMap<NetworkId, Names>;
+
 /// The private networks of a node.
 pub struct PrivateNetworks {
     node: PublicKey,
@@ -65,6 +76,10 @@ pub struct PrivateNetworks {
     written: Mutex<Option<Table>>,
     /// Whether there is a network, for which the resolver runs.
     is_used: watch::Sender<bool>,
+    /// The networks that exist, with the names of their machines here.
+    here: watch::Sender<Arc<NetworkNames>>,
+    /// The machines on other nodes; those that are written already before somebody has told them.
+    elsewhere: Mutex<Option<NetworkNames>>,
 }
 
 impl PrivateNetworks {
@@ -78,7 +93,40 @@ impl PrivateNetworks {
             group: 0,
         };
         let is_used = watch::Sender::new(false);
-        Self { node: *node, resolver, names, name_servers, written: Mutex::default(), is_used }
+        let (written, here, elsewhere) = (Mutex::default(), watch::Sender::default(), Mutex::default());
+        Self { node: *node, resolver, names, name_servers, written, is_used, here, elsewhere }
+    }
+
+    /// The networks that exist, with the names of their machines on this node, as they are observed.
+    pub fn here(&self) -> watch::Receiver<Arc<NetworkNames>> {
+        self.here.subscribe()
+    }
+
+    /// From now on, machines find these on other nodes.
+    ///
+    /// # Errors
+    /// If the names can't be written.
+    pub async fn set_elsewhere(&self, names: NetworkNames) -> Result<()> {
+        let mut written = self.written.lock().await;
+        if let Some(table) = &*written {
+            let mut table = table.clone();
+            let told = names.iter().map(|(id, names)| (namespace_name(&self.node, id), names));
+            let told: BTreeMap<_, _> = told.collect();
+            for network in &mut table.networks {
+                network.elsewhere = told.get(&network.namespace).copied().cloned().unwrap_or_default();
+            }
+            self.write(&mut written, table)?;
+        }
+        *self.elsewhere.lock().await = Some(names);
+        Ok(())
+    }
+
+    fn write(&self, written: &mut Option<Table>, table: Table) -> Result<()> {
+        if written.as_ref() != Some(&table) {
+            Store::open(&self.names)?.write(table::FILE, &table)?;
+            *written = Some(table);
+        }
+        Ok(())
     }
 
     /// Keeps the resolver running from the first network on, for ever. Its log goes to the node's data folder.
@@ -96,7 +144,9 @@ impl PrivateNetworks {
         let _written = self.written.lock().await;
         self.resolver.stop().await?;
         let networks = self.namespaces()?;
+        let tunnels = Tunnels::new(&self.node, PathBuf::new());
         for (id, namespace) in &networks {
+            tunnels.remove(id).await?;
             namespace.remove(&self.link(id)).await?;
         }
         if self.names.exists() {
@@ -140,7 +190,27 @@ impl PrivateNetworks {
     }
 
     /// What machines of these networks find by name.
-    fn table(&self, parts: &[Part]) -> Table {
+    async fn table(&self, parts: &[Part]) -> Result<Table> {
+        let told = self.elsewhere.lock().await;
+        let before = match &*told {
+            Some(_) => None,
+            None if self.names.exists() => {
+                let read = Store::open(&self.names)?.read::<Table>(table::FILE);
+                read.unwrap_or_else(|why| {
+                    warn!("names of machines on other nodes are forgotten: {why:#}");
+                    None
+                })
+            }
+            None => None,
+        };
+        let elsewhere = |part: &Part| match (&*told, &before) {
+            (Some(told), _) => told.get(&part.id).cloned(),
+            (None, Some(before)) => {
+                let found = before.networks.iter().find(|network| network.namespace == part.namespace);
+                found.map(|network| network.elsewhere.clone())
+            }
+            (None, None) => None,
+        };
         let machine = |port: &Port| NamedMachine {
             contract: port.machine.contract,
             name: port.machine.name.clone(),
@@ -151,8 +221,9 @@ impl PrivateNetworks {
             namespace: part.namespace.clone(),
             name: part.id.name.clone(),
             machines: part.ports.iter().map(machine).collect(),
+            elsewhere: elsewhere(part).unwrap_or_default(),
         };
-        Table { name_servers: self.name_servers.clone(), networks: parts.iter().map(network).collect() }
+        Ok(Table { name_servers: self.name_servers.clone(), networks: parts.iter().map(network).collect() })
     }
 
     /// Refuses a range of which another contract has addresses.
@@ -224,6 +295,16 @@ struct Part {
     ports: Vec<Port>,
 }
 
+impl Part {
+    fn names(&self) -> Names {
+        let mut names = Names::new();
+        for port in &self.ports {
+            names.entry(port.machine.name.clone()).or_default().insert(port.ip);
+        }
+        names
+    }
+}
+
 /// A machine's end of a network. As text it is the alias of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Port {
@@ -254,7 +335,7 @@ impl fmt::Display for Port {
     }
 }
 
-fn short_hash(text: &str) -> u64 {
+pub(crate) fn short_hash(text: &str) -> u64 {
     u64::from_be_bytes(Blake2Hasher::hash(text.as_bytes()).0.first_chunk().copied().unwrap_or_default())
 }
 
@@ -274,11 +355,16 @@ impl NetworkDriver for PrivateNetworks {
         let reads: Vec<_> =
             namespaces.into_iter().map(|(id, namespace)| self.read(id, namespace, host).boxed()).collect();
         let parts: Vec<Part> = stream::iter(reads).buffered(MAX_READS).try_collect().await?;
-        let table = self.table(&parts);
-        if written.as_ref() != Some(&table) {
-            Store::open(&self.names)?.write(table::FILE, &table)?;
-            *written = Some(table);
-        }
+        let table = self.table(&parts).await?;
+        self.write(&mut written, table)?;
+        let here: NetworkNames = parts.iter().map(|part| (part.id.clone(), part.names())).collect();
+        self.here.send_if_modified(|known| {
+            let is_new = **known != here;
+            if is_new {
+                *known = Arc::new(here);
+            }
+            is_new
+        });
         self.is_used.send_replace(true);
         let mut observed = ObservedNetworks::default();
         for part in parts {

@@ -2,8 +2,8 @@
 //! Network namespaces, their links to the host and their rules.
 
 use crate::drivers::{
-    dockerd::IPTABLES,
     firewall::{LINKS, NFT, ROUTER},
+    forwarding::Forwarding,
     tools::{Tool, run, run_with_input},
     uplink::{IP, read_ip},
 };
@@ -35,8 +35,6 @@ const NSFS_MAGIC: FsWord = 0x6e73_6673;
 pub(crate) const LINK_PREFIX: &str = "zb-";
 /// Name of the link to the host in a namespace.
 const UPLINK: &str = "uplink";
-/// Chain for rules beside Docker's, which accepts nothing else than its own containers'.
-const DOCKER_USER: &str = "DOCKER-USER";
 
 /// The first two lines make it replace existing rules in one transaction. What comes from the host was asked for. The
 /// host's own rules keep machines from the farm's network. The name server is that of all networks: each has so many
@@ -57,6 +55,9 @@ table inet zos {
         type filter hook forward priority filter; policy drop;
         meta nfproto ipv6 drop
         iifname "zb*" fib saddr . iif oif missing drop
+        # Machines on other nodes reach those here, and nothing else. Whose addresses they have, WireGuard knows.
+        iifname "zw*" oifname "zb*" accept
+        iifname "zb*" oifname "zw*" accept
         oifname "uplink" ip daddr { NOT_PUBLIC } reject
         iifname "zb*" oifname { "zb*", "uplink" } accept
         iifname "uplink" ct state established,related accept
@@ -132,7 +133,7 @@ impl HostSide {
         Ok(Self {
             links: links.map(|link| link.name).filter(|name| name.starts_with(LINK_PREFIX)).collect(),
             routes: routes.into_iter().filter_map(to_link).collect(),
-            is_forwarding: is_forwarding().await,
+            is_forwarding: FORWARDING.is_allowed().await,
         })
     }
 
@@ -151,47 +152,11 @@ impl HostSide {
     }
 }
 
-/// Rules for packets from and to links, beside Docker's.
-const FORWARDING: [&[&str]; 2] = [
+/// Packets from links, and the answers to them.
+const FORWARDING: Forwarding = Forwarding([
     &["-i", "zb-+", "-j", "ACCEPT"],
     &["-o", "zb-+", "-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED", "-j", "ACCEPT"],
-];
-
-/// Whether Docker lets packets of links pass. Without its chain, there is no Docker that refuses them.
-async fn is_forwarding() -> bool {
-    if run(&IPTABLES, &["-w", "-n", "-L", DOCKER_USER]).await.is_err() {
-        return true;
-    }
-    for rule in FORWARDING {
-        if run(&IPTABLES, &[&["-w", "-C", DOCKER_USER][..], rule].concat()).await.is_err() {
-            return false;
-        }
-    }
-    true
-}
-
-async fn allow_forwarding() -> Result<()> {
-    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("can't let this host forward packets")?;
-    if is_forwarding().await {
-        return Ok(());
-    }
-    for rule in FORWARDING {
-        run(&IPTABLES, &[&["-w", "-I", DOCKER_USER][..], rule].concat()).await?;
-    }
-    Ok(())
-}
-
-/// Takes back the rules beside Docker's, unless a link is left.
-pub async fn forbid_forwarding() -> Result<()> {
-    if !HostSide::read().await?.links.is_empty() {
-        return Ok(());
-    }
-    for rule in FORWARDING {
-        // It may be missing, as may the chain.
-        while run(&IPTABLES, &[&["-w", "-D", DOCKER_USER][..], rule].concat()).await.is_ok() {}
-    }
-    Ok(())
-}
+]);
 
 /// Names of all namespaces that have one.
 ///
@@ -303,6 +268,24 @@ impl Namespace {
         run(&NSENTER, &[&[&self.enter(), IP.program], args].concat()).await.map(drop)
     }
 
+    /// Runs a program in it with this input; returns its output.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub async fn run(&self, args: &[&str], input: &str) -> Result<String> {
+        run_with_input(&NSENTER, &[&[&*self.enter()], args].concat(), input).await
+    }
+
+    /// Networks that are routed to a link.
+    ///
+    /// # Errors
+    /// If `ip` fails.
+    pub async fn routes(&self, link: &str) -> Result<BTreeSet<Ipv4Net>> {
+        let show = ["-4", "route", "show", "dev", link];
+        let routes: Vec<Route> = read_ip(&NSENTER, &[&self.enter(), IP.program], &show).await?;
+        Ok(routes.into_iter().filter_map(|route| route.dst.parse().ok()).collect())
+    }
+
     /// # Errors
     /// If `ip` fails.
     pub async fn links(&self) -> Result<Vec<Link>> {
@@ -333,9 +316,14 @@ impl Namespace {
     pub async fn has_rules(&self) -> bool {
         let listed = run(&NSENTER, &[&self.enter(), NFT.program, "list", "table", "inet", "zos"]).await;
         listed.is_ok_and(|rules| {
-            [r#"iifname "uplink" ct state established,related accept"#, "masquerade", "ct count over 64"]
-                .iter()
-                .all(|rule| rules.contains(rule))
+            [
+                r#"iifname "uplink" ct state established,related accept"#,
+                "masquerade",
+                "ct count over 64",
+                r#"iifname "zw*" oifname "zb*" accept"#,
+            ]
+            .iter()
+            .all(|rule| rules.contains(rule))
         })
     }
 
@@ -351,7 +339,7 @@ impl Namespace {
             run(&IP, &["netns", "add", &self.name]).await?;
         }
         self.set_rules().await?;
-        allow_forwarding().await?;
+        FORWARDING.allow().await?;
         let has_uplink = self.links().await?.iter().any(|link| link.name == UPLINK && link.is_up());
         if has_uplink && host.links.contains(link) && host.routes.values().any(|dev| dev == link) {
             return Ok(());
@@ -399,12 +387,24 @@ impl Namespace {
         delete_on_host(link).await?;
         run(&IP, &["netns", "delete", &self.name]).await?;
         ensure!(!self.exists(), "the network namespace {} is still there", self.name);
-        forbid_forwarding().await
+        if HostSide::read().await?.links.is_empty() {
+            FORWARDING.forbid().await;
+        }
+        Ok(())
     }
 }
 
-async fn delete_on_host(link: &str) -> Result<()> {
-    if Path::new("/sys/class/net").join(link).exists() {
+/// Whether the host has a link of this name. `/sys` may be that of another network namespace.
+pub async fn is_on_host(link: &str) -> bool {
+    run(&IP, &["link", "show", "dev", link]).await.is_ok()
+}
+
+/// Removes the host's link of this name, if there is one.
+///
+/// # Errors
+/// If `ip` fails.
+pub async fn delete_on_host(link: &str) -> Result<()> {
+    if is_on_host(link).await {
         run(&IP, &["link", "delete", link]).await?;
     }
     Ok(())

@@ -2,13 +2,19 @@
 //! Names of machines in private networks. The agent writes them, and the resolver reads them.
 
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, Ipv4Addr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr},
+};
 use tfgrid_primitives::ContractId;
 
 /// Name of the file in its folder.
 pub const FILE: &str = "names.json";
 /// Top-level domain for private use.
 const DOMAIN: &str = ".internal";
+
+/// Names of machines with their addresses.
+pub type Names = BTreeMap<String, BTreeSet<Ipv4Addr>>;
 
 /// All private networks of a node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +34,9 @@ pub struct NamedNetwork {
     pub name: String,
     /// What is connected to it.
     pub machines: Vec<NamedMachine>,
+    /// Its machines on other nodes.
+    #[serde(default)]
+    pub elsewhere: Names,
 }
 
 /// A machine in a private network.
@@ -88,8 +97,11 @@ impl Table {
         };
         let networks = self.networks.iter().filter(is_in);
         let networks = networks.filter(|found| network.is_none_or(|network| found.name == network));
-        let machines = networks.flat_map(|network| &network.machines);
-        let found: Vec<_> = machines.filter(|found| found.name == machine).map(|found| found.ip).collect();
+        let addresses = networks.flat_map(|network| {
+            let here = network.machines.iter().filter(|found| found.name == machine).map(|found| found.ip);
+            here.chain(network.elsewhere.get(machine).into_iter().flatten().copied())
+        });
+        let found: Vec<_> = addresses.collect();
         if found.is_empty() { Found::Nothing } else { Found::Machines(found) }
     }
 }
@@ -108,6 +120,7 @@ mod tests {
             namespace: namespace.into(),
             name: name.into(),
             machines: machines.to_vec(),
+            elsewhere: Names::new(),
         };
         Table {
             name_servers: Vec::new(),
@@ -150,6 +163,18 @@ mod tests {
         assert_eq!(ask("c", 9, "web.site.internal"), at(&[2]));
         assert_eq!(ask("a", 3, "db"), at(&[3, 9]));
         assert_eq!(ask("a", 3, "db.back.internal"), at(&[9]));
+    }
+
+    #[test]
+    fn a_name_on_two_nodes_has_both_addresses() {
+        let mut table = table();
+        let far = |last: u8| BTreeSet::from([Ipv4Addr::new(10, 0, 1, last)]);
+        table.networks[0].elsewhere = [("db".into(), far(3)), ("far".into(), far(4))].into();
+        let ask = |namespace: &str, name: &str| table.find(namespace, IpAddr::from([10, 0, 0, 2]), name);
+        let both = vec![Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 1, 3)];
+        assert_eq!(ask("a", "db.site.internal"), Found::Machines(both));
+        assert_eq!(ask("a", "far"), Found::Machines(vec![Ipv4Addr::new(10, 0, 1, 4)]));
+        assert_eq!(ask("b", "far.site.internal"), Found::Nothing);
     }
 
     #[test]

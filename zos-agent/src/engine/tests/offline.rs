@@ -32,8 +32,12 @@ impl Node {
 
     /// Waits until the agent has looked several times, and so would have acted.
     async fn until_it_has_looked(&self) {
+        self.until_passes(4).await;
+    }
+
+    async fn until_passes(&self, passes: u32) {
         let observations = self.host.observations();
-        self.until("the agent looks again", |node| node.host.observations() >= observations + 4).await;
+        self.until("the agent looks again", |node| node.host.observations() >= observations + passes).await;
     }
 
     fn done_since_the_reboot(&self) -> Vec<String> {
@@ -115,4 +119,53 @@ async fn a_damaged_snapshot_is_read_from_the_chain_anew() {
     node.start();
     node.until("it runs", |node| node.host.is_running(1, "web")).await;
     node.until_stored(1, 1, false).await;
+}
+
+/// Passes of the engine in ten minutes in which nothing happens.
+const PASSES_OF_TEN_MINUTES: u32 = 20;
+
+#[tokio::test]
+async fn ten_minutes_without_the_chain_lose_nothing() {
+    let mut node = Node::new();
+    node.timing.observe_every = Duration::from_millis(10);
+    node.start();
+    node.chain.deploy(1, &web_with_data(16, "stays"));
+    node.chain.deploy(2, &web_with_data(16, "closes"));
+    node.chain.deploy(3, &machine("paused", "localhost/paused:1"));
+    for contract in 1..=3 {
+        node.until_deployed(contract).await;
+        node.until_stored(contract, 1, false).await;
+    }
+    let instance = node.host.instance(2, "web");
+
+    node.chain.cut_off(true);
+    node.chain.close(2);
+    node.chain.pause(3, true);
+    node.chain.deploy(4, &machine("new", "localhost/new:1"));
+    node.until_passes(PASSES_OF_TEN_MINUTES / 2).await;
+    node.host.exit(1, "web");
+    node.until("what has ended runs again", |node| node.host.is_running(1, "web")).await;
+    node.kill().await;
+    node.timing.await_chain = Duration::from_millis(1);
+    node.start();
+    node.until_passes(PASSES_OF_TEN_MINUTES / 2).await;
+    for (contract, name) in [(1, "web"), (2, "web"), (3, "paused")] {
+        assert!(node.host.is_running(contract, name), "{contract}");
+    }
+    assert_eq!(node.host.instance(2, "web"), instance, "it ran all the time");
+    let log = node.host.log();
+    let is_loss = |line: &&String| ["remove", "delete", "stop"].iter().any(|what| line.starts_with(what));
+    assert_eq!(log.iter().find(is_loss), None);
+    assert!(!node.did("start 4-new"));
+
+    node.chain.cut_off(false);
+    node.until("all is as the chain wants it", |node| {
+        node.host.is_running(1, "web")
+            && node.host.instance(2, "web").is_none()
+            && node.host.volume(2, "data").is_none()
+            && !node.host.is_running(3, "paused")
+            && node.host.is_running(4, "new")
+    })
+    .await;
+    assert!(node.host.volume(1, "data").is_some());
 }

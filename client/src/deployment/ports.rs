@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Ports of public addresses.
+
+use crate::peer::protocol::Protocol;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// A range of open ports, as in `80/tcp` or `8000-8010/udp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Ports {
+    /// The first one.
+    pub first: u16,
+    /// The last one.
+    pub last: u16,
+    /// What is spoken there.
+    pub protocol: Protocol,
+}
+
+/// A text isn't a range of ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "ports are a number from 1 to 65535, or a first and a last one, with their protocol: 80/tcp, 8000-8010/udp"
+)]
+pub struct PortsError;
+
+impl Ports {
+    /// Whether some port is in both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.first <= other.last && other.first <= self.last
+    }
+}
+
+impl FromStr for Ports {
+    type Err = PortsError;
+
+    fn from_str(text: &str) -> Result<Self, PortsError> {
+        let (range, protocol) = text.split_once('/').ok_or(PortsError)?;
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => return Err(PortsError),
+        };
+        // Rust reads `+80`, too.
+        let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
+        match (number(first), number(last)) {
+            (Some(first @ 1..), Some(last)) if first <= last => Ok(Self { first, last, protocol }),
+            _ => Err(PortsError),
+        }
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, protocol } = self;
+        write!(f, "{first}")?;
+        if last > first {
+            write!(f, "-{last}")?;
+        }
+        f.write_str(match protocol {
+            Protocol::Tcp => "/tcp",
+            Protocol::Udp => "/udp",
+        })
+    }
+}
+
+impl From<Ports> for String {
+    fn from(ports: Ports) -> Self {
+        ports.to_string()
+    }
+}
+
+impl TryFrom<String> for Ports {
+    type Error = PortsError;
+
+    fn try_from(text: String) -> Result<Self, PortsError> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_they_are_written() {
+        for text in ["80/tcp", "53/udp", "8000-8010/tcp", "1-65535/udp"] {
+            assert_eq!(text.parse::<Ports>().unwrap().to_string(), text);
+        }
+        assert_eq!("80-80/tcp".parse(), "80/tcp".parse::<Ports>());
+    }
+
+    #[test]
+    fn other_texts_are_no_ports() {
+        for text in [
+            "",
+            "80",
+            "80/",
+            "tcp",
+            "0/tcp",
+            "65536/tcp",
+            "9-8/tcp",
+            "80/TCP",
+            "80/sctp",
+            "+80/tcp",
+            "-/tcp",
+            "80 /tcp",
+        ] {
+            assert_eq!(text.parse::<Ports>(), Err(PortsError), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_one_protocol_overlap() {
+        let overlap = |a: &str, b: &str| a.parse::<Ports>().unwrap().overlaps(&b.parse().unwrap());
+        assert!(
+            overlap("80/tcp", "80/tcp") && overlap("1-10/udp", "10-20/udp") && overlap("1-9/tcp", "5/tcp")
+        );
+        assert!(!overlap("80/tcp", "80/udp") && !overlap("1-9/tcp", "10/tcp"));
+    }
+}

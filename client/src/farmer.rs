@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Farms and nodes as their farmers see them.
+
+use crate::{
+    BootTicket, Error, GridAt,
+    api::{
+        self,
+        runtime_types::{
+            pallet_grid_farming::types::{Enrolment, RewardInfo},
+            pallet_grid_farms::types::{Certification, IpInfo},
+            pallet_grid_nodes::{
+                liveness::LiveState,
+                public_config::PublicConfig,
+                types::{Location, Node},
+            },
+        },
+    },
+    client::in_time,
+};
+use std::collections::BTreeSet;
+use tfgrid_primitives::{FarmId, Isolation, NodeId, PublicKey, TwinId, views::MAX_PAGE};
+
+/// A farm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farm {
+    /// Its id.
+    pub id: FarmId,
+    /// Twin of the farmer.
+    pub twin: TwinId,
+    /// Name as its farmer spells it.
+    pub name: String,
+    /// Whether its nodes are only rented as a whole.
+    pub dedicated: bool,
+    /// Whether governance has found that it meets the requirements for a data centre.
+    pub gold: bool,
+}
+
+/// A node as its farmer sees it.
+#[derive(Debug)]
+pub struct FarmedNode {
+    /// The record.
+    pub record: Node,
+    /// Where it stands, if its farmer has said so.
+    pub location: Option<Location>,
+    /// How the internet reaches it, if its farmer has said so.
+    pub public_config: Option<PublicConfig>,
+    /// Whether it is online, offline or asleep.
+    pub liveness: Option<LiveState>,
+    /// How it is enrolled for farming.
+    pub enrolment: Option<Enrolment>,
+}
+
+impl GridAt {
+    /// A farm; `None` for an unknown id.
+    pub async fn farm(&self, farm: FarmId) -> Result<Option<Farm>, Error> {
+        let record = self.fetch("a farm", api::storage().farms().farms(), (farm,)).await?;
+        Ok(record.map(|record| described(farm, record)))
+    }
+
+    /// All farms, in the order of their ids.
+    pub async fn farms(&self) -> Result<Vec<Farm>, Error> {
+        let what = "the farms";
+        let storage = self.0.storage();
+        let mut entries = in_time(what, storage.iter(api::storage().farms().farms(), ())).await?;
+        let mut farms = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(Error::read(what))?;
+            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
+            farms.push(described(key.0, entry.value().decode().map_err(Error::read(what))?));
+        }
+        farms.sort_unstable_by_key(|farm| farm.id);
+        Ok(farms)
+    }
+
+    /// The boot tickets of a farm with their public halves, in no particular order.
+    pub async fn tickets_of_farm(&self, farm: FarmId) -> Result<Vec<(PublicKey, BootTicket)>, Error> {
+        let what = "the boot tickets";
+        let storage = self.0.storage();
+        let mut entries = in_time(what, storage.iter(api::storage().farms().tickets(), ())).await?;
+        let mut tickets = Vec::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(Error::read(what))?;
+            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
+            let record = entry.value().decode().map_err(Error::read(what))?;
+            if record.farm == farm {
+                let (nodes_left, expires, closed) = (record.nodes_left, record.expires, record.closed);
+                tickets.push((key.0, BootTicket { farm, nodes_left, expires, closed }));
+            }
+        }
+        Ok(tickets)
+    }
+
+    /// The public addresses of a farm, in the order of their ids.
+    pub async fn addresses_of_farm(&self, farm: FarmId) -> Result<Vec<IpInfo>, Error> {
+        let (mut ips, mut after) = (Vec::new(), None);
+        loop {
+            let call = api::runtime_apis().grid_api().ips_of_farm(farm, after, MAX_PAGE);
+            let page = in_time("a farm's public addresses", self.0.runtime_apis().call(call)).await?;
+            ips.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                ips.sort_unstable_by_key(|ip| ip.ip);
+                return Ok(ips);
+            }
+        }
+    }
+
+    /// A node as its farmer sees it; `None` for an unknown id.
+    pub async fn farmed_node(&self, node: NodeId) -> Result<Option<FarmedNode>, Error> {
+        let what = "a node";
+        let nodes = || api::storage().nodes();
+        let Some(record) = self.fetch(what, nodes().nodes(), (node,)).await? else { return Ok(None) };
+        let call = api::runtime_apis().grid_api().node_enrolment(node);
+        Ok(Some(FarmedNode {
+            record,
+            location: self.fetch(what, nodes().locations(), (node,)).await?,
+            public_config: self.fetch(what, nodes().public_configs(), (node,)).await?,
+            liveness: self.fetch(what, nodes().liveness_of(), (node,)).await?.map(|liveness| liveness.state),
+            enrolment: in_time("a node's enrolment", self.0.runtime_apis().call(call)).await?,
+        }))
+    }
+
+    /// How a node keeps its tenants apart; `None` for an unknown id.
+    pub async fn isolation(&self, node: NodeId) -> Result<Option<Isolation>, Error> {
+        let record = self.fetch("a node", api::storage().nodes().nodes(), (node,)).await?;
+        Ok(record.map(|record| record.isolation.0))
+    }
+
+    /// The nodes that have a domain for gateway names.
+    pub async fn nodes_with_domain(&self) -> Result<BTreeSet<NodeId>, Error> {
+        let what = "the nodes' domains";
+        let storage = self.0.storage();
+        let mut entries = in_time(what, storage.iter(api::storage().nodes().public_configs(), ())).await?;
+        let mut nodes = BTreeSet::new();
+        while let Some(entry) = entries.next().await {
+            let entry = entry.map_err(Error::read(what))?;
+            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
+            if entry.value().decode().map_err(Error::read(what))?.domain.is_some() {
+                nodes.insert(key.0);
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// For how many milliseconds of a farming period a node was heard from.
+    pub async fn node_uptime_ms(&self, node: NodeId, period: u32) -> Result<u64, Error> {
+        let call = api::runtime_apis().grid_api().node_uptime(node, period);
+        in_time("a node's uptime", self.0.runtime_apis().call(call)).await
+    }
+
+    /// What a node has farmed in the last 13 periods, oldest first.
+    pub async fn node_rewards(&self, node: NodeId) -> Result<Vec<RewardInfo>, Error> {
+        let call = api::runtime_apis().grid_api().node_rewards(node);
+        in_time("a node's rewards", self.0.runtime_apis().call(call)).await
+    }
+}
+
+fn described(id: FarmId, record: api::runtime_types::pallet_grid_farms::types::Farm) -> Farm {
+    Farm {
+        id,
+        twin: record.twin,
+        name: String::from_utf8_lossy(&record.name.0).into_owned(),
+        dedicated: record.dedicated,
+        gold: matches!(record.certification, Certification::Gold),
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Applications (docs/FORMATS.md §4.6): the parts that a file asks for, and the contracts that run them. Nothing is kept
+//! but what stands on the chain.
+
+mod owned;
+mod placement;
+mod rollout;
+mod steps;
+
+pub use owned::{Owned, Running, contracts_named, state_of};
+pub use placement::{Ask, Market, place};
+pub use rollout::{Awaited, CALLS_AT_ONCE, Finished, Options, Rollout, await_all, cancelling, compare};
+pub use steps::{Difference, State, differences};

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The contracts of an owner, and the applications that they are parts of.
+
+use super::State;
+use crate::many::answers;
+use anyhow::{Context, Result, bail};
+use ipnet::Ipv4Net;
+use std::mem;
+use tfgrid_client::{
+    GridAt,
+    api::runtime_types::pallet_grid_contracts::types::{
+        Contract, ContractKind, Deployment as Versions, Network,
+    },
+    deployment::{Deployment, PresentRange},
+    primitives::{
+        Body, ContractId, NodeId, Rates, Resources, TwinId,
+        views::{ContractStatus, Target, TwinContract},
+    },
+    sealing::SealKey,
+};
+
+/// A contract that is a part of an application.
+#[derive(Debug, PartialEq)]
+pub struct Running {
+    pub contract: ContractId,
+    pub application: String,
+    pub part: String,
+    pub node: NodeId,
+    /// The last version that was asked for. Its secrets are in clear where there is a key.
+    pub state: State,
+    pub is_deployed: bool,
+    /// The version that was asked for and doesn't run yet, beside one that does.
+    pub pending: Option<u32>,
+    pub rates: Rates,
+}
+
+/// The node contracts of an owner.
+#[derive(Default)]
+pub struct Owned {
+    /// Parts of applications, in the order of their ids.
+    pub running: Vec<Running>,
+    /// Ranges of private networks, with the contracts that have them.
+    ranges: Vec<(ContractId, String, Ipv4Net)>,
+    /// Contracts that are sealed, and that no key opens.
+    pub unreadable: Vec<ContractId>,
+}
+
+impl Owned {
+    pub async fn read(at: &GridAt, contracts: &[TwinContract], key: Option<&SealKey>) -> Result<Self> {
+        let nodes = contracts.iter().filter(|own| matches!(own.target, Target::Node { .. }));
+        let read = answers(nodes.clone().map(|own| record_of(at.clone(), own.contract))).await?;
+        let mut owned = Self::default();
+        for (own, record) in nodes.zip(read) {
+            // It has closed since the list was made.
+            let Some((record, body)) = record else { continue };
+            owned.add(own, &record, body, key);
+        }
+        Ok(owned)
+    }
+
+    /// The same where words may name an application; nothing where all are ids.
+    pub async fn for_words(
+        at: &GridAt,
+        twin: TwinId,
+        words: &[String],
+        key: Option<&SealKey>,
+    ) -> Result<Self> {
+        if words.iter().all(|word| word.parse::<ContractId>().is_ok()) {
+            return Ok(Self::default());
+        }
+        Self::read(at, &at.contracts_of_twin(twin).await?, key).await
+    }
+
+    fn add(&mut self, own: &TwinContract, record: &Contract, body: Body<Vec<u8>>, key: Option<&SealKey>) {
+        let (ContractKind::Node(versions), Target::Node { node, resources, public_ips }) =
+            (&record.kind, &own.target)
+        else {
+            return;
+        };
+        let pending = versions.pending.as_ref();
+        let networks = pending.map(|pending| &pending.networks).into_iter().chain([&versions.networks]);
+        let ranges = networks.flat_map(|networks| &networks.0).filter_map(range_of);
+        self.ranges.extend(ranges.map(|(name, range)| (own.contract, name, range)));
+        let (resources, public_ips) = asked_for(versions, *resources, *public_ips);
+        let deployment = match opened(body, key) {
+            Ok(deployment) => deployment,
+            Err(Sealed) => return self.unreadable.push(own.contract),
+        };
+        let Some((part, deployment)) = deployment.and_then(|d| Some((d.application.clone()?, d))) else {
+            return;
+        };
+        self.running.push(Running {
+            contract: own.contract,
+            application: part.name,
+            part: part.part,
+            node: *node,
+            state: State { deployment, resources, public_ips },
+            is_deployed: own.status != ContractStatus::Created,
+            pending: pending.map(|pending| pending.version),
+            rates: Rates { usd: own.rate, extra: own.extra },
+        });
+    }
+
+    /// The contracts of an application, out of all.
+    pub fn take(&mut self, application: &str) -> Vec<Running> {
+        let (its, others) =
+            mem::take(&mut self.running).into_iter().partition(|running| running.application == application);
+        self.running = others;
+        its
+    }
+
+    /// The ranges of private networks, as the parts of an application meet them.
+    pub fn ranges(&self, its: &[Running]) -> Vec<PresentRange> {
+        let present = |(contract, network, range): &(ContractId, String, Ipv4Net)| PresentRange {
+            network: network.clone(),
+            part: its
+                .iter()
+                .find(|running| running.contract == *contract)
+                .map(|running| running.part.clone()),
+            range: *range,
+        };
+        self.ranges.iter().map(present).collect()
+    }
+}
+
+/// What a node contract runs, or was asked to run last.
+///
+/// # Errors
+/// If it is sealed, and the key doesn't open it.
+pub async fn state_of(at: &GridAt, own: &TwinContract, key: Option<&SealKey>) -> Result<State> {
+    let contract = own.contract;
+    let read = record_of(at.clone(), contract).await?;
+    let (record, body) = read.with_context(|| format!("contract {contract} has closed"))?;
+    let (ContractKind::Node(deployment), Target::Node { resources, public_ips, .. }) =
+        (&record.kind, &own.target)
+    else {
+        bail!("contract {contract} runs no deployment");
+    };
+    let Ok(opened) = opened(body, key) else {
+        bail!("contract {contract} is sealed: --identity with your key opens it");
+    };
+    let (resources, public_ips) = asked_for(deployment, *resources, *public_ips);
+    let deployment = opened.with_context(|| format!("what contract {contract} runs isn't a deployment"))?;
+    Ok(State { deployment, resources, public_ips })
+}
+
+/// What the last version reserves, if these are of the active one.
+fn asked_for(record: &Versions, resources: Resources, public_ips: u8) -> (Resources, u8) {
+    let pending = record.pending.as_ref();
+    pending.map_or((resources, public_ips), |pending| (*pending.resources, pending.public_ips))
+}
+
+/// An open contract and the last body that was asked for.
+async fn record_of(at: GridAt, contract: ContractId) -> Result<Option<(Contract, Body<Vec<u8>>)>> {
+    let Some(record) = at.contract(contract).await? else { return Ok(None) };
+    let body = match at.pending_body(contract).await? {
+        Some(body) => Some(body),
+        None => at.body(contract).await?,
+    };
+    Ok(body.map(|body| (record, body)))
+}
+
+/// A body that no key opens.
+struct Sealed;
+
+/// The deployment in a body; `None` if it is another document.
+fn opened(body: Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Option<Deployment>, Sealed> {
+    let text = match body {
+        Body::Plain(text) => text,
+        Body::Sealed(sealed) => key.and_then(|key| key.open(&sealed).ok()).ok_or(Sealed)?,
+    };
+    let Ok(deployment) = Deployment::parse(&text) else { return Ok(None) };
+    let clear = key.and_then(|key| deployment.with_open_secrets(key).ok());
+    Ok(Some(clear.unwrap_or(deployment)))
+}
+
+fn range_of(network: &Network) -> Option<(String, Ipv4Net)> {
+    let range = Ipv4Net::new(network.subnet.address.into(), network.subnet.prefix).ok()?;
+    Some((String::from_utf8_lossy(&network.name.0).into_owned(), range))
+}
+
+/// The contracts that these words mean: ids, or names of applications.
+///
+/// # Errors
+/// If no application has the name.
+pub fn contracts_named(words: &[String], owned: &Owned) -> Result<Vec<ContractId>> {
+    let mut contracts = Vec::new();
+    for word in words {
+        let its: Vec<ContractId> = match word.parse() {
+            Ok(contract) => vec![contract],
+            Err(_) => {
+                owned.running.iter().filter(|at| at.application == *word).map(|at| at.contract).collect()
+            }
+        };
+        if its.is_empty() {
+            let sealed = match owned.unreadable.len() {
+                0 => String::new(),
+                count => format!("; {count} of your contracts are sealed: --identity opens them"),
+            };
+            bail!("no application of yours has the name {word:?}: `threebot ps` lists them{sealed}");
+        }
+        let new: Vec<_> = its.into_iter().filter(|contract| !contracts.contains(contract)).collect();
+        contracts.extend(new);
+    }
+    Ok(contracts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::steps::tests::{running, state};
+    use serde_json::json;
+    use tfgrid_client::sealing::seal;
+
+    fn owned() -> Owned {
+        let state = || state("db", 16 << 20, json!({}));
+        let running = vec![running(7, "db", state()), running(8, "web", state())];
+        let range = |range: &str| range.parse().unwrap();
+        let ranges = vec![(7, "net".into(), range("10.0.0.0/24")), (9, "net".into(), range("10.0.1.0/24"))];
+        Owned { running, ranges, unreadable: vec![9] }
+    }
+
+    #[test]
+    fn an_application_is_found_by_its_name() {
+        let named = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            contracts_named(&words, &owned()).map_err(|error| error.to_string())
+        };
+        assert_eq!(named(&["shop", "8", "12"]), Ok(vec![7, 8, 12]));
+        let error = named(&["shp"]).unwrap_err();
+        assert!(error.contains("\"shp\"") && error.contains("1 of your contracts are sealed"), "{error}");
+    }
+
+    #[test]
+    fn ranges_of_other_contracts_are_of_no_part() {
+        let mut owned = owned();
+        let its = owned.take("shop");
+        assert_eq!((its.len(), owned.running.len(), owned.take("shop").len()), (2, 0, 0));
+        let parts: Vec<_> = owned.ranges(&its).into_iter().map(|at| at.part).collect();
+        assert_eq!(parts, [Some("db".into()), None]);
+    }
+
+    #[test]
+    fn a_body_is_opened_with_the_owners_key_alone() {
+        let (key, other) = (SealKey::new(&[1; 32]).unwrap(), SealKey::new(&[2; 32]).unwrap());
+        let deployment = state("db", 16 << 20, json!({ "db": "sesame" })).deployment;
+        let text = deployment.to_body().unwrap();
+        let sealed = || Body::Sealed(seal(&text, &[key.recipient()]).unwrap());
+        assert!(opened(sealed(), None).is_err() && opened(sealed(), Some(&other)).is_err());
+        let found = |body, key| opened(body, key).ok().flatten();
+        assert_eq!(found(sealed(), Some(&key)).as_ref(), Some(&deployment));
+        let hidden = deployment.with_sealed_secrets(&[key.recipient()]).unwrap();
+        let body = || Body::Plain(hidden.to_body().unwrap());
+        assert_eq!(found(body(), Some(&key)).as_ref(), Some(&deployment));
+        assert_eq!(found(body(), None).as_ref(), Some(&hidden));
+        assert_eq!(found(Body::Plain(b"{}".to_vec()), None), None);
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot diff`
+
+use crate::{
+    application::{Difference, Options, State, compare, differences, state_of},
+    cli::Global,
+    contract::own_contract,
+    deployment::DeploymentFile,
+    output::Answer,
+    sealing::{Identity, Sealing},
+    session::Session,
+};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::json;
+use tfgrid_client::{primitives::ContractId, units::parse_id};
+
+/// Show what differs between a file and what runs, field by field
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot diff -f shop.yaml               an application and its contracts
+  threebot diff 7 -f site.yaml             a deployment and contract 7
+  threebot diff 7 -f site.yaml --identity key.txt    also what is sealed")]
+pub struct Diff {
+    /// The contract that runs the deployment; none for an application
+    #[arg(value_parser = parse_id::<ContractId>)]
+    contract: Option<ContractId>,
+    #[command(flatten)]
+    deployment: DeploymentFile,
+    /// Public IPv4 addresses in all [default: as many as it has]
+    #[arg(long)]
+    ips: Option<u8>,
+    #[command(flatten)]
+    sealing: Sealing,
+    #[command(flatten)]
+    identity: Identity,
+}
+
+impl Diff {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let source = self.deployment.source()?;
+        let key = self.identity.read()?;
+        if source.is_application() {
+            if let Some(contract) = self.contract {
+                bail!("{} is an application: compare it without contract {contract}", source.name);
+            }
+            let application = source.application()?;
+            let session = Session::open(global).await?;
+            let sealing = &self.sealing;
+            let options = Options { source: &source, sealing, key, prune: false, max_rate: None };
+            return compare(&session, application, &options).await;
+        }
+        let reservation = self.deployment.reservation(&source)?;
+        let contract = self.contract.context("name the contract to compare the deployment with")?;
+        let session = Session::open(global).await?;
+        let at = session.grid.finalized().await?;
+        let own = own_contract(&at, session.twin(&at).await?, contract).await?;
+        let old = state_of(&at, &own, key.as_ref()).await?;
+        let public_ips = self.ips.unwrap_or(old.public_ips);
+        let (deployment, resources) = (reservation.deployment, reservation.resources);
+        Ok(answer(contract, &differences(&old, &State { deployment, resources, public_ips })))
+    }
+}
+
+fn answer(contract: ContractId, differences: &[Difference]) -> Answer {
+    let texts: Vec<String> = differences.iter().map(Difference::text).collect();
+    let text =
+        if texts.is_empty() { format!("contract {contract} is as the file says") } else { texts.join("\n") };
+    let values: Vec<_> = differences.iter().map(Difference::value).collect();
+    Answer::new(text, json!({ "contract": contract, "differences": values }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_lines_and_values() {
+        let more = Difference { path: "public_ips".into(), old: Some(json!(0)), new: Some(json!(1)) };
+        let found = answer(7, &[more]);
+        assert_eq!(found.text, "public_ips: 0 -> 1");
+        let value = json!({ "contract": 7, "differences": [{ "path": "public_ips", "old": 0, "new": 1 }] });
+        assert_eq!(found.value, value);
+        assert_eq!(answer(7, &[]).text, "contract 7 is as the file says");
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot history`
+
+use super::tx::{outcome_text, value};
+use crate::{cli::Global, output::Answer, session::Session, time::exact_moment};
+use anyhow::Result;
+use clap::Args;
+use serde_json::{Value, json};
+use tfgrid_client::{AccountId32, Transaction, transactions::Searched, units::format_tft};
+
+/// List what an account did lately: its transactions, with fees and outcomes
+#[derive(Args)]
+#[command(after_help = "\
+The list goes back as far as the chain's node keeps states: about 256 blocks, which are 13 minutes, unless it
+keeps all of them. What contracts were charged is in `threebot bill` for 13 months.")]
+pub struct History {
+    /// The account, SS58 [default: yours]
+    #[arg(long)]
+    account: Option<AccountId32>,
+    /// How many finalized blocks are searched, from the newest back
+    #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(1..))]
+    blocks: u64,
+}
+
+impl History {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let (session, account) = match self.account {
+            Some(account) => (Session::anonymous(global).await?, account),
+            None => {
+                let session = Session::open(global).await?;
+                let account = session.account()?;
+                (session, account)
+            }
+        };
+        let searched = session.grid.history(account, self.blocks).await?;
+        Ok(Answer::new(text(&account, &searched), history_value(&account, &searched)))
+    }
+}
+
+fn text(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Transaction>) -> String {
+    let mut lines: Vec<String> = found.iter().map(line).collect();
+    if found.is_empty() {
+        lines.push(format!("no transactions of {account}"));
+    }
+    lines.push(format!(
+        "searched: finalized blocks {oldest} to {newest}; the node keeps no more, or --blocks ended it"
+    ));
+    lines.join("\n")
+}
+
+fn line(Transaction { hash, block, known, .. }: &Transaction) -> String {
+    let Some(known) = known else { return format!("block {block}  {hash:?}") };
+    format!(
+        "{}  {}: {}; fee {} TFT\n  {hash:?}",
+        exact_moment(known.at_ms / 1_000),
+        known.call,
+        outcome_text(&known.outcome),
+        format_tft(known.fee)
+    )
+}
+
+fn history_value(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Transaction>) -> Value {
+    json!({
+        "account": account.to_string(),
+        "transactions": found.iter().map(value).collect::<Vec<_>>(),
+        "oldest_block": oldest,
+        "newest_block": newest,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::tx::tests::{failed, transaction};
+
+    #[test]
+    fn a_history_says_how_far_back_it_goes() {
+        let account = AccountId32([7; 32]);
+        let found = vec![transaction(Err(failed())), transaction(Ok(()))];
+        let searched = Searched { found, newest: 300, oldest: 45 };
+        let text = text(&account, &searched);
+        let first =
+            "2023-11-14 22:13:20 UTC  Billing.deposit: failed: Billing.NoTwin: No twin has this id.; fee";
+        assert!(text.starts_with(first), "{text}");
+        assert!(text.contains("Billing.deposit: done; fee 0.0012345 TFT"), "{text}");
+        assert!(text.contains("searched: finalized blocks 45 to 300"), "{text}");
+        let value = history_value(&account, &searched);
+        assert_eq!(
+            (value["transactions"].as_array().unwrap().len(), &value["oldest_block"]),
+            (2, &json!(45))
+        );
+    }
+
+    #[test]
+    fn no_transactions_are_told() {
+        let searched = Searched { found: Vec::new(), newest: 3, oldest: 0 };
+        assert!(super::text(&AccountId32([7; 32]), &searched).starts_with("no transactions of 5"));
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pools on disks, in files and in folders.
+
+use super::*;
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_disk_that_holds_data_is_never_formatted() {
+    let (data, node) = (tempfile::tempdir().unwrap(), rand::random());
+    let (full, blank) = (Disk::new(), Disk::new());
+    stdout(Command::new("mkfs.ext4").args(["-q", &full.device]));
+    for place in [full.device.clone(), format!("{},{}", blank.device, full.device)] {
+        let error = open(&data, &place, node).await.unwrap_err();
+        assert!(error.contains("holds data (ext4)") && error.contains("wipefs --all"), "{error}");
+    }
+    assert_eq!((full.signatures().as_str(), blank.signatures().as_str()), ("ext4", ""));
+    let error = open(&data, "/dev/no-such-disk", node).await.unwrap_err();
+    assert!(error.contains("there is no /dev/no-such-disk"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_pool_on_disks_is_used_again_and_removed() {
+    let (data, node) = (tempfile::tempdir().unwrap(), rand::random());
+    let (one, two) = (Disk::new(), Disk::new());
+    let place = format!("{},{}", one.device, two.device);
+    let pool = open(&data, &place, node).await.unwrap();
+    let folder = pool.volumes().join("7-data");
+    pool.ensure_subvolume(&folder, 16 * MIB).await.unwrap();
+    fs::write(folder.join("note"), "mine").unwrap();
+    open(&data, &place, node).await.unwrap();
+
+    unmount(&pool);
+    let error = pool.check().await.unwrap_err().to_string();
+    assert!(error.contains("is gone"), "{error}");
+    two.disconnect();
+    let error = open(&data, &one.device, node).await.unwrap_err();
+    assert!(error.contains("is a disk of the pool missing"), "{error}");
+    two.connect();
+    let other = open(&data, &place, rand::random()).await.unwrap_err();
+    assert!(other.contains("belongs to the node with the key"), "{other}");
+    let pool = open(&data, &place, node).await.unwrap();
+    assert_eq!(fs::read_to_string(folder.join("note")).unwrap(), "mine");
+    assert_eq!(pool.subvolume(&folder).unwrap().unwrap().limit, 16 * MIB);
+
+    pool.remove().await.unwrap();
+    assert_eq!((one.signatures() + &two.signatures()).as_str(), "");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_pool_in_a_file_grows_and_does_not_shrink() {
+    let (data, node) = (tempfile::tempdir().unwrap(), rand::random());
+    let pool = open(&data, "4GiB", node).await.unwrap();
+    let before = pool.share().unwrap().offered;
+    let pool = open(&data, "8GiB", node).await.unwrap();
+    assert!(pool.share().unwrap().offered >= before + (3 << 30));
+    let error = open(&data, "4GiB", node).await.unwrap_err();
+    assert!(error.contains("can't shrink"), "{error}");
+    pool.remove().await.unwrap();
+    assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_folder_on_btrfs_can_be_the_pool() {
+    let host = Host::new().await;
+    let (data, node): (_, [u8; 32]) = (tempfile::tempdir().unwrap(), rand::random());
+    let folder = host.pool.volumes().with_file_name(format!("folder-{}", hex::encode(&node[..4])));
+    let place = folder.to_str().unwrap();
+    let pool = open(&data, place, node).await.unwrap();
+    let volume = pool.volumes().join("7-data");
+    pool.ensure_subvolume(&volume, 16 * MIB).await.unwrap();
+    assert!(pool.share().unwrap().offered > 0);
+    pool.remove().await.unwrap();
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+    fs::remove_dir(&folder).unwrap();
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Engines of nodes, and those of others.
+
+use super::*;
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_purge_removes_everything_of_this_node_and_nothing_else() {
+    let (host, other) = (Host::new().await, Host::new().await);
+    let registry = Registry::start(&host);
+    let (mine, others) = (contract(), contract());
+    for (host, contract) in [(&host, mine), (&other, others)] {
+        let data = volume(contract, 16);
+        let web = machine(contract, &registry.image, &["/bin/sleep", "1000"]);
+        host.volumes.ensure(&data).await.unwrap();
+        host.machines.fetch_image(&web, fetched(ROOM)).await.unwrap();
+        let dir = host.volumes.folder(&data.id).await.unwrap();
+        host.run(&web, &[bind(dir)]).await.unwrap();
+    }
+    assert_eq!(host.machines.purge().await.unwrap(), (1, 1));
+    assert!(host.machines.observe().await.unwrap().machines.is_empty());
+    assert!(is_running(&other.observed_state(&id(others, "web")).await.unwrap()));
+    other.destroy(others).await;
+    host.destroy(mine).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_dies_comes_back_and_machines_run_on() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let pid = || host.docker(&["inspect", "--format", "{{.State.Pid}}", &host.name(&web.id)]);
+    let before = (host.machines.observe().await.unwrap().machines, pid());
+    let socket = Path::new(host.socket.strip_prefix("unix://").unwrap());
+    for (program, config) in [("dockerd", "dockerd.json"), ("containerd", "containerd.toml")] {
+        let config = socket.with_file_name(config);
+        let line = stdout(Command::new("pgrep").arg("-f").arg(format!("^{program}.*{}", config.display())));
+        stdout(Command::new("kill").args(["-9", &line]));
+        let begun = Instant::now();
+        while host.machines.observe().await.is_ok() && begun.elapsed() < Duration::from_millis(500) {}
+        while host.machines.observe().await.is_err() {
+            assert!(begun.elapsed() < LIMIT, "{program} doesn't come back");
+            sleep(LIMIT / 300).await;
+        }
+        assert_eq!((host.machines.observe().await.unwrap().machines, pid()), before, "after {program}");
+    }
+    let begun = Instant::now();
+    while host.exec(&web, "id").is_err() {
+        assert!(begun.elapsed() < LIMIT, "containerd doesn't come back");
+        sleep(LIMIT / 300).await;
+    }
+    host.machines.stop(&web.id).await.unwrap();
+    assert!(!is_running(&host.observed_state(&web.id).await.unwrap()));
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_engine_that_is_not_fit_runs_machines_only_if_told() {
+    // Before the host, which is dropped first and removes its machines.
+    let stock = StockEngine::start();
+    let mut host = Host::new().await;
+    let machines = |any| {
+        let choice = EngineChoice { socket: stock.socket.clone(), any, private_registries: any };
+        Arc::new(DockerMachines::new(choice, host.pool.clone(), &host.node_key, &[]))
+    };
+    let (careful, careless) = (machines(false), machines(true));
+    let begun = Instant::now();
+    while let Err(error) = careless.ready().await {
+        assert!(begun.elapsed() < LIMIT, "{error:#}");
+        sleep(LIMIT / 300).await;
+    }
+    let error = careful.ready().await.unwrap_err().to_string();
+    for part in ["isn't fit for tenants", "user namespaces", "live restore", "Leave --engine out"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(careful.observe().await.unwrap_err().to_string(), error);
+
+    (host.machines, host.socket) = (careless, stock.socket.clone());
+    let registry = Registry::start(&host);
+    let image = registry.push(&host, "db", "VOLUME /seeded");
+    let db = host.prepared(&image, &["/bin/sleep", "1000"]).await;
+    let data = volume(db.id.contract, 16);
+    host.volumes.ensure(&data).await.unwrap();
+    host.run(&db, &[bind(host.volumes.folder(&data.id).await.unwrap())]).await.unwrap();
+    host.exec(&db, "cat /seeded/file && echo x >/data/x && echo x >/x").unwrap();
+    host.destroy(db.id.contract).await;
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tunnels between the parts that a private network has on two nodes, which are both on this machine.
+
+use super::{networks::Node, *};
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, UdpSocket},
+};
+use zos_agent::drivers::{
+    NetworkId,
+    network::{NetworkNames, Tunnel, TunnelSpec, Tunnels, key_text, public_key},
+};
+
+/// Where nobody takes packets.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9);
+
+fn site() -> NetworkId {
+    NetworkId { twin: 5, name: "site".into() }
+}
+
+/// The end of a tunnel on a node. What the node has of networks is removed on drop.
+struct End {
+    networks: Arc<PrivateNetworks>,
+    tunnels: Tunnels,
+    node_key: [u8; 32],
+    secret: [u8; 32],
+    range: &'static str,
+    _log: TempDir,
+}
+
+impl End {
+    fn new(node_key: [u8; 32], networks: Arc<PrivateNetworks>, range: &'static str) -> Self {
+        let log = tempfile::tempdir().unwrap();
+        let tunnels = Tunnels::new(&node_key, log.path().join("wireguard.log"));
+        Self { networks, tunnels, node_key, secret: rand::random(), range, _log: log }
+    }
+
+    fn networks_of(node_key: &[u8; 32]) -> PrivateNetworks {
+        PrivateNetworks::new(node_key, Vec::new(), AGENT.into())
+    }
+
+    /// Makes its tunnel to another end, or to none.
+    async fn ensure(&self, other: Option<&Self>) -> Tunnel {
+        let ranges = |end: &Self| BTreeSet::from([end.range.parse().unwrap()]);
+        let peers = other.map(|end| (public_key(&end.secret), (ranges(end), NOWHERE)));
+        let spec = TunnelSpec { secret: self.secret, peers: peers.into_iter().collect() };
+        let begun = Instant::now();
+        loop {
+            match self.tunnels.ensure(&site(), &spec).await {
+                Ok(tunnel) => return tunnel,
+                Err(why) => assert!(begun.elapsed() < LIMIT, "{why:#}"),
+            }
+            sleep(LIMIT / 300).await;
+        }
+    }
+
+    /// Links it with another one, both ways.
+    async fn link(&self, other: &Self) {
+        let (here, there) = (self.ensure(Some(other)).await, other.ensure(Some(self)).await);
+        for (end, to, port) in [(self, other, there.port), (other, self, here.port)] {
+            let address = ([127, 0, 0, 1], port).into();
+            end.tunnels.set_endpoint(&site(), &public_key(&to.secret), address).await.unwrap();
+        }
+    }
+
+    fn namespace(&self) -> String {
+        format!("zos-{}-5-site", hex::encode(&self.node_key[..4]))
+    }
+
+    /// Its interface in the network's namespace.
+    fn interface(&self) -> Option<String> {
+        let links = stdout(Command::new("ip").args(["-n", &self.namespace(), "-br", "link"]));
+        links.split_whitespace().find(|word| word.starts_with("zw-")).map(ToOwned::to_owned)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // Nothing starts `wireguard-go` again.
+        self.tunnels = Tunnels::new(&self.node_key, PathBuf::new());
+        let node_key = self.node_key;
+        let purge = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(Self::networks_of(&node_key).purge())
+        };
+        // A runtime can't be started within another.
+        let purged = std::thread::spawn(purge).join();
+        let _ = fs::remove_dir(format!("/run/zos/{}", hex::encode(&self.node_key[..4])));
+        if !std::thread::panicking() {
+            purged.unwrap().unwrap();
+        }
+    }
+}
+
+/// A node, and another one that has its machines on the same engine.
+async fn two_nodes() -> (Node, End, End) {
+    let node = Node::new().await;
+    let near = End::new(node.host.node_key, node.networks.clone(), "10.20.1.0/24");
+    let far_key: [u8; 32] = rand::random();
+    let far = End::new(far_key, Arc::new(End::networks_of(&far_key)), "10.20.2.0/24");
+    (node, near, far)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node: run by `make test`"]
+async fn machines_on_two_nodes_reach_each_other_in_a_tunnel() {
+    let (mut node, near, far) = two_nodes().await;
+    let here = node.network(5, near.range).await;
+    let web = node.machine("web", &[(&here, 2)], true).await;
+    let stranger = node.machine("other", &[(&node.network(6, near.range).await, 2)], true).await;
+    node.networks = far.networks.clone();
+    let there = node.network(5, far.range).await;
+    let db = node.machine("db", &[(&there, 9)], false).await;
+    near.link(&far).await;
+    node.until_page(&web, "10.20.2.9", "db");
+    node.until_page(&db, "10.20.1.2", "web");
+    assert!(node.page(&stranger, "10.20.2.9").is_err(), "another twin's machine is reached");
+
+    let names = [("db".to_owned(), BTreeSet::from(["10.20.2.9".parse().unwrap()]))].into();
+    near.networks.set_elsewhere([(site(), names)].into()).await.unwrap();
+    node.until_page(&web, "db.site.internal", "db");
+    near.networks.set_elsewhere(NetworkNames::new()).await.unwrap();
+    wait_until("a name that is gone", || node.page(&web, "db.site.internal").is_err());
+
+    // What somebody removes comes back, whatever carries the packets.
+    let interface = near.interface().unwrap();
+    assert!(
+        words(&format!("ip -n {} link delete {interface}", near.namespace())).status().unwrap().success()
+    );
+    near.link(&far).await;
+    node.until_page(&web, "10.20.2.9", "db");
+    // There is none where the kernel has WireGuard.
+    let found =
+        Command::new("pgrep").args(["--full", &format!("wireguard-go -f {interface}$")]).output().unwrap();
+    for pid in String::from_utf8(found.stdout).unwrap().split_whitespace() {
+        assert!(words(&format!("kill -9 {pid}")).status().unwrap().success());
+    }
+    near.link(&far).await;
+    node.until_page(&web, "10.20.2.9", "db");
+
+    // A node that has left is let go.
+    near.ensure(None).await;
+    assert!(node.page(&web, "10.20.2.9").is_err(), "a node that has left is reached");
+    for end in [&near, &far] {
+        end.tunnels.remove(&site()).await.unwrap();
+        assert_eq!(end.interface(), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_machine_elsewhere_is_no_way_to_the_internet() {
+    let (mut node, near, far) = two_nodes().await;
+    let internet = Internet::with_servers(&[80]);
+    let here = node.network(5, near.range).await;
+    let web = node.machine("web", &[(&here, 2)], true).await;
+    node.networks = far.networks.clone();
+    let there = node.network(5, far.range).await;
+    let db = node.machine("db", &[(&there, 9)], true).await;
+    near.link(&far).await;
+    node.until_page(&db, "10.20.1.2", "web");
+    wait_until("the internet to be reached", || reaches(&node, &web, Internet::ADDRESS));
+    // A node that sends all of its packets to the other one.
+    let (namespace, interface) = (far.namespace(), far.interface().unwrap());
+    let peer = key_text(&public_key(&near.secret));
+    for line in [
+        format!("nsenter --net=/run/netns/{namespace} wg set {interface} peer {peer} allowed-ips 0.0.0.0/0"),
+        format!("ip -n {namespace} route replace default dev {interface}"),
+    ] {
+        assert!(words(&line).status().unwrap().success(), "{line}");
+    }
+    node.until_page(&db, "10.20.1.2", "web");
+    assert!(!reaches(&node, &db, Internet::ADDRESS), "the other node lets its packets out");
+    drop(internet);
+}
+
+fn reaches(node: &Node, from: &MachineSpec, to: &str) -> bool {
+    node.host.exec(from, &format!("nc -w 2 {to} 80 </dev/null")).is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_tunnel_whose_port_is_taken_has_another() {
+    let (node, near, _far) = two_nodes().await;
+    node.network(5, near.range).await;
+    let first = near.ensure(None).await;
+    near.tunnels.remove(&site()).await.unwrap();
+    let _taken = UdpSocket::bind(("0.0.0.0", first.port)).unwrap();
+    let second = near.ensure(None).await;
+    assert_ne!(second.port, first.port);
+    assert_eq!(near.ensure(None).await, second, "a tunnel that is as wanted is changed");
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The self-test of a node.
+
+use super::*;
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
+    let host = Host::new().await;
+    let _firewall = Firewall::install().await;
+    let firewall = AgentFirewall::new(false, any_registry(), Vec::new());
+    let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
+    let names = format!("reference=zos.invalid/*/{}-*", ContractId::MAX);
+    let images = || host.docker(&["image", "ls", "--quiet", "--filter", &names]);
+    let begun = Instant::now();
+    test.run().await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(host.machines.observe().await.unwrap().machines, []);
+    assert!(host.machines.observe().await.unwrap().networks.is_empty());
+    assert_eq!(host.volumes_of(ContractId::MAX).await, []);
+    assert_eq!(images(), "");
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_removes_what_a_killed_one_has_left() {
+    let host = Host::new().await;
+    let _firewall = Firewall::install().await;
+    let firewall = AgentFirewall::new(false, any_registry(), Vec::new());
+    let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
+    let runs = async {
+        let begun = Instant::now();
+        while !host.machines.observe().await.unwrap().machines.iter().any(|machine| machine.is_running()) {
+            assert!(begun.elapsed() < LIMIT, "its machine doesn't run");
+        }
+    };
+    tokio::select! {
+        result = test.run() => panic!("it wasn't killed: {result:?}"),
+        () = runs => {}
+    }
+    test.run().await.unwrap();
+    assert_eq!(host.machines.observe().await.unwrap().machines, []);
+}
+
+/// A firewall that isn't there, and volumes that are larger than they should be.
+struct Loose(PoolVolumes);
+
+#[async_trait::async_trait]
+impl FirewallDriver for Loose {
+    async fn ensure(&self) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl VolumeDriver for Loose {
+    async fn faults(&self) -> Vec<(DiskKind, PoolFault)> {
+        self.0.faults().await
+    }
+
+    async fn observe(&self) -> Result<ObservedVolumes, DriverError> {
+        self.0.observe().await
+    }
+
+    async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
+        self.0.ensure(&VolumeSpec { size: 4 * spec.size, ..spec.clone() }).await
+    }
+
+    async fn folder(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
+        self.0.folder(id).await
+    }
+
+    async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        self.0.delete(id).await
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_finds_a_missing_limit_or_firewall() {
+    let host = Host::new().await;
+    let loose = Loose(host.volumes.clone());
+    let mut test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &loose };
+    let why = test.run().await.unwrap_err().to_string();
+    assert!(why.contains("no firewall keeps tenants from it"), "{why}");
+    test.volumes = &loose;
+    let why = test.run().await.unwrap_err().to_string();
+    assert!(why.contains("fit in /data, which is limited to 16 MiB"), "{why}");
+    assert_eq!(host.volumes_of(ContractId::MAX).await, []);
+}
