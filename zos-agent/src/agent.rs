@@ -120,7 +120,9 @@ pub async fn run(args: RunArgs) -> Result<()> {
         volumes: Arc::new(PoolVolumes::new(pools.clone())),
         addresses: addresses.clone(),
         gateways: gateway.clone(),
-        firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone(), dns)),
+        firewall: Arc::new(
+            Firewall::new(args.allow_smtp, args.registries.clone(), dns).with_gateway(gateway.clone()),
+        ),
     };
     let self_test =
         SelfTest { machines: &machines, volumes: &*drivers.volumes, firewall: &*drivers.firewall };
@@ -181,11 +183,11 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs {
         chain: chain.clone(),
-        counters: vec![addresses.clone()],
+        counters: vec![addresses, gateway.clone()],
         observed: observed_rx.clone(),
         snapshots: snapshots_rx.clone(),
     };
-    let meter = Meter::load(machines.clone(), addresses, inputs, usage, done.clone(), store.clone())?;
+    let meter = Meter::load(machines.clone(), inputs, usage, done.clone(), store.clone())?;
     let inputs = ShipperInputs {
         snapshots: snapshots_rx.clone(),
         standings: standings_rx.clone(),

@@ -5,11 +5,11 @@
 
 use super::{
     AddressDriver, AddressSpec, Bind, Condition, Counted, DriverError, FirewallDriver, GatewayDriver,
-    GatewayGrants, GatewayHost, GatewaySpec, GatewayTraffic, ImageRules, MachineDriver, MachineSpec,
-    MachineState, MachineUsage, NetworkDriver, NetworkId, NetworkSpec, ObservedAddresses, ObservedGateway,
-    ObservedLink, ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks, ObservedPort,
-    ObservedVolume, ObservedVolumes, Process, TrafficCounter, VolumeDriver, VolumeSpec, WantedImages,
-    WorkloadId, pool::PoolFault,
+    GatewayGrants, GatewayHost, GatewaySpec, ImageRules, MachineDriver, MachineSpec, MachineState,
+    MachineUsage, NetworkDriver, NetworkId, NetworkSpec, ObservedAddresses, ObservedGateway, ObservedLink,
+    ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks, ObservedPort, ObservedVolume,
+    ObservedVolumes, Process, TrafficCounter, VolumeDriver, VolumeSpec, WantedImages, WorkloadId,
+    pool::PoolFault,
 };
 use async_trait::async_trait;
 use std::{
@@ -468,10 +468,6 @@ impl GatewayDriver for FakeHost {
         };
         self.done(end).await
     }
-
-    async fn traffic(&self) -> BTreeMap<ContractId, GatewayTraffic> {
-        BTreeMap::new()
-    }
 }
 
 #[async_trait]
@@ -739,13 +735,6 @@ impl AddressDriver for FakeHost {
         })
         .await
     }
-
-    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
-        if self.state().slow != *contracts {
-            self.act(format!("slow: {contracts:?}")).slow.clone_from(contracts);
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -756,6 +745,13 @@ impl TrafficCounter for FakeHost {
 
     async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError> {
         Ok(self.state().counted.clone())
+    }
+
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
+        if self.state().slow != *contracts {
+            self.act(format!("slow: {contracts:?}")).slow.clone_from(contracts);
+        }
+        Ok(())
     }
 }
 

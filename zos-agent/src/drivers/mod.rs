@@ -451,11 +451,11 @@ pub struct ObservedLink {
 }
 
 /// Traffic of a contract that its owner pays for. Counters start at zero when something resets them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// Bytes to its machines.
+    /// Bytes to its machines and sites.
     pub received_bytes: u64,
-    /// Bytes from its machines.
+    /// Bytes from its machines and sites.
     pub sent_bytes: u64,
 }
 
@@ -510,15 +510,6 @@ pub struct ObservedGateway {
     pub url: Option<String>,
     /// Why it isn't published, or not as its visitors expect.
     pub trouble: Option<String>,
-}
-
-/// Traffic of the sites of a contract.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GatewayTraffic {
-    /// Bytes from visitors.
-    pub received_bytes: u64,
-    /// Bytes to visitors.
-    pub sent_bytes: u64,
 }
 
 /// Resources used by one run of a machine since its start; `memory_bytes` is the present value.
@@ -644,7 +635,7 @@ pub trait NetworkDriver: Send + Sync {
 
 /// Driver of public addresses.
 #[async_trait]
-pub trait AddressDriver: TrafficCounter {
+pub trait AddressDriver: Send + Sync {
     /// All public addresses of this node. Puts back what somebody has removed of them.
     async fn observe(&self) -> Result<ObservedAddresses, DriverError>;
 
@@ -658,12 +649,9 @@ pub trait AddressDriver: TrafficCounter {
 
     /// Connects a run of a machine with its addresses, which must be set.
     async fn attach(&self, id: &WorkloadId, process: &Process) -> Result<(), DriverError>;
-
-    /// Slows machines of these contracts down, present and future ones, and no others.
-    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError>;
 }
 
-/// Counts a class of traffic that owners pay for.
+/// Counts a class of traffic that owners pay for, and slows it down.
 #[async_trait]
 pub trait TrafficCounter: Send + Sync {
     /// Name of the class.
@@ -671,6 +659,9 @@ pub trait TrafficCounter: Send + Sync {
 
     /// What was counted, by contracts.
     async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError>;
+
+    /// Slows down what these contracts have of it, now and later, and nothing of others.
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError>;
 }
 
 /// Driver of web gateways.
@@ -688,9 +679,6 @@ pub trait GatewayDriver: Send + Sync {
 
     /// Ends a site. Its connections are closed.
     async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError>;
-
-    /// Traffic of all contracts that have sites, since they had the first one.
-    async fn traffic(&self) -> BTreeMap<ContractId, GatewayTraffic>;
 }
 
 /// Driver of volumes, which outlive the machines that mount them.

@@ -208,7 +208,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
         observed: observed_rx,
         snapshots: snapshots_rx.clone(),
     };
-    let meter = Meter::load(host.clone(), host.clone(), inputs, usage, done.clone(), store.clone()).unwrap();
+    let meter = Meter::load(host.clone(), inputs, usage, done.clone(), store.clone()).unwrap();
     let memory = Memory::load(store, &key).unwrap();
     let outputs = Outputs { reports, engine_up, observed, standings, done };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);

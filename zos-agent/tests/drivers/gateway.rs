@@ -2,8 +2,11 @@
 //! Sites behind a real proxy. They need no container engine: backends are in namespaces of private networks.
 
 use super::*;
+use std::collections::BTreeSet;
 use tfgrid_client::deployment::Site;
-use zos_agent::drivers::{GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec, NetworkDriver};
+use zos_agent::drivers::{
+    GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec, NetworkDriver, TrafficCounter,
+};
 
 /// A gateway of its own key at an address of loopback, with the network `site` of twin 5. All of it is removed on drop.
 struct Node {
@@ -246,7 +249,7 @@ async fn a_name_is_published_from_a_private_network() {
     let observed = node.gateway.observe().await.unwrap();
     assert_eq!(observed[0].url.as_deref(), Some("https://shop.gw1.example.org"));
     assert!(observed[0].trouble.as_deref().unwrap().contains("the node's own"));
-    let traffic = node.gateway.traffic().await;
+    let traffic = node.gateway.counted().await.unwrap();
     assert!(traffic[&1].sent_bytes > 10, "{traffic:?}");
     // The name is given up.
     node.gateway.grant(&grants(&["blog"]));
@@ -375,6 +378,25 @@ async fn limits_of_a_site_hold_and_forged_headers_do_not() {
     node.gateway.ensure(&spec).await.unwrap();
     let answers: Vec<String> = (0..20).map(|_| node.get("shop", &[])).collect();
     assert!(answers.iter().any(|answer| answer.ends_with(" 429 2")), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_site_without_traffic_refuses_requests_beyond_a_megabit() {
+    let mut node = Node::new().await;
+    let backend = node.serve(5, &"x".repeat(4_000_000));
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    let status = |node: &Node| node.get("shop", &["-o", "/dev/null"]);
+    let begun = Instant::now();
+    while status(&node) != " 200 2" {
+        assert!(begun.elapsed() < LIMIT);
+    }
+    node.gateway.slow_down(&BTreeSet::from([1])).await.unwrap();
+    let answers: Vec<String> = (0..3).map(|_| status(&node)).collect();
+    assert_eq!(answers.last().map(String::as_str), Some(" 429 2"), "{answers:?}");
+    node.gateway.slow_down(&BTreeSet::new()).await.unwrap();
+    assert_eq!(status(&node), " 200 2");
+    assert!(node.gateway.counted().await.unwrap()[&1].sent_bytes >= 8_000_000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -64,9 +64,12 @@ const TLS: &str = r#"
     tcp-request content set-var(txn.backend) var(txn.route),field(1,:) if { var(txn.route) -m found }
     tcp-request content set-var(txn.rate) var(txn.route),field(2,:) if { var(txn.route) -m found }
     tcp-request content set-var(txn.most) var(txn.route),field(4,:) if { var(txn.route) -m found }
+    tcp-request content set-var(txn.slow) var(txn.route),field(6,:) if { var(txn.route) -m found }
     tcp-request content track-sc0 var(txn.backend) table limits if { var(txn.backend) -m found }
     tcp-request content reject if { var(txn.backend) -m found } { sc_conn_rate(0,limits),sub(txn.rate) gt 0 }
     tcp-request content reject if { var(txn.backend) -m found } { sc_conn_cur(0,limits),sub(txn.most) gt 0 }
+    tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_out_rate(0,limits),sub(txn.slow) gt 0 }
+    tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_in_rate(0,limits),sub(txn.slow) gt 0 }
     tcp-request content accept if { req.ssl_hello_type 1 }
     tcp-request content reject
     use_backend %[var(txn.backend)] if { var(txn.backend) -m found }
@@ -82,9 +85,11 @@ const WEB: &str = r#"
     http-request set-var(txn.bytes) var(txn.route),field(3,:)
     http-request set-var(txn.most) var(txn.route),field(4,:)
     http-request set-var(txn.answer) var(txn.route),field(5,:)
+    http-request set-var(txn.slow) var(txn.route),field(6,:)
     http-request track-sc0 var(txn.backend) table limits
     http-request return status 429 content-type text/plain string "Too many requests.\n" if { sc_http_req_rate(0,limits),sub(txn.rate) gt 0 }
     http-request return status 429 content-type text/plain string "Too many requests at the same time.\n" if { sc_conn_cur(0,limits),sub(txn.most) gt 0 }
+    http-request return status 429 content-type text/plain string "The traffic that this site has paid for is used up: it is slow.\n" if { sc_bytes_out_rate(0,limits),sub(txn.slow) gt 0 } || { sc_bytes_in_rate(0,limits),sub(txn.slow) gt 0 }
     http-request deny deny_status 413 if { req.hdr_val(content-length),sub(txn.bytes) gt 0 }
     http-request del-header x-forwarded -m beg
     http-request del-header x-real-ip
@@ -199,7 +204,7 @@ impl Structure {
         // Writing to a text can't fail.
         let _ = write!(
             text,
-            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 1m store http_req_rate(1s),conn_rate(1s),conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{}",
+            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{}",
             listen(HTTP),
             files.filled(PLAIN),
             listen(HTTPS),

@@ -15,10 +15,11 @@ mod runtime;
 mod standing;
 
 pub use acme::AcmeArgs;
+pub(crate) use config::{HTTP, HTTPS};
 
 use super::{
-    DriverError, GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec, GatewayTraffic, ObservedGateway,
-    WorkloadId,
+    Counted, DriverError, GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec, ObservedGateway,
+    TrafficCounter, WorkloadId,
     daemon::Daemon,
     network::{namespace_name, path as namespace_path},
     pool::run_folder,
@@ -72,6 +73,11 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const UP_WITHIN: Duration = Duration::from_secs(5);
 /// How often the differences are told before the proxy counts as one that doesn't take them.
 const TELLS: u32 = 3;
+/// Bytes that the sites of a contract without traffic have in a minute, in each direction, before new requests are
+/// refused: those of 1 Mbit/s.
+const SLOW_BYTES: usize = 7_500_000;
+/// The most contracts whose traffic is kept. Those that are gone count, and the oldest goes first.
+const MAX_COUNTED: usize = 4_000;
 /// Certificates that an authority signs at the same time, and domains that are looked up.
 const MAX_ORDERS: usize = 8;
 
@@ -101,6 +107,8 @@ pub struct Gateway {
     name_servers: Vec<IpAddr>,
     authority: Option<Authority>,
     store: Store,
+    /// Of what doesn't outlive the host's start, when counters begin at zero.
+    counters: Store,
     grants: watch::Sender<GatewayGrants>,
     /// Held while something is changed.
     state: Mutex<State>,
@@ -120,6 +128,8 @@ struct State {
     /// Hashes of the certificates that the proxy was given, by their hosts.
     given: BTreeMap<String, [u8; 32]>,
     traffic: Traffic,
+    /// Contracts whose sites are slow.
+    slow: BTreeSet<ContractId>,
     /// Why the proxy doesn't serve what it is to.
     trouble: Option<String>,
 }
@@ -134,10 +144,10 @@ struct Kept {
     grants: GatewayGrants,
 }
 
-/// Traffic of contracts, whatever processes the proxy has had.
+/// Traffic of contracts since the host's start, whatever processes the proxy has had.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Traffic {
-    totals: BTreeMap<ContractId, GatewayTraffic>,
+    totals: BTreeMap<ContractId, Counted>,
     /// Counters of backends when they were last read.
     last: BTreeMap<String, (u64, u64)>,
 }
@@ -155,6 +165,9 @@ impl Traffic {
             total.sent_bytes = total.sent_bytes.saturating_add(sent - sent_before);
         }
         self.last = now;
+        while self.totals.len() > MAX_COUNTED {
+            self.totals.pop_first();
+        }
     }
 }
 
@@ -166,7 +179,7 @@ impl Gateway {
     /// If what is kept is damaged, or the certificate of an authority can't be read.
     pub fn new(data: &Path, node: &PublicKey, args: GatewayArgs, name_servers: &[IpAddr]) -> Result<Self> {
         let (run, folder) = (run_folder(node).join("gateway"), data.join("gateway"));
-        let store = Store::open(&folder)?;
+        let (store, counters) = (Store::open(&folder)?, Store::open(&run)?);
         let Kept { sites, sizes, places, grants } = store.read(FILE)?.unwrap_or_default();
         let files = Files::new(run, folder.clone());
         let config = files.config().to_string_lossy().into_owned();
@@ -185,7 +198,8 @@ impl Gateway {
             domains: Domains::default(),
             challenges: Entries::new(),
             given: BTreeMap::new(),
-            traffic: store.read(TRAFFIC)?.unwrap_or_default(),
+            traffic: counters.read(TRAFFIC)?.unwrap_or_default(),
+            slow: BTreeSet::new(),
             trouble: None,
             sites: sites.into_iter().map(|spec| (spec.id.clone(), spec)).collect(),
         };
@@ -200,6 +214,7 @@ impl Gateway {
             name_servers: if given.is_empty() { name_servers.to_vec() } else { given },
             authority: Authority::new(&args.acme, store.clone())?,
             store,
+            counters,
             grants: watch::Sender::new(grants),
             state: Mutex::new(state),
             woken: Notify::new(),
@@ -269,7 +284,7 @@ impl Gateway {
         let before = state.traffic.clone();
         state.traffic.note(&contracts, now);
         if state.traffic != before
-            && let Err(why) = self.store.write(TRAFFIC, &state.traffic)
+            && let Err(why) = self.counters.write(TRAFFIC, &state.traffic)
         {
             warn!("can't keep the traffic of published sites: {why:#}");
         }
@@ -390,6 +405,11 @@ impl Gateway {
         standings.filter(|(id, _)| is_terminated(id)).filter_map(|(_, standing)| standing.ok()).collect()
     }
 
+    /// Addresses at which it serves sites; none before the first site.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        if *self.is_used.borrow() { self.bind() } else { Vec::new() }
+    }
+
     fn bind(&self) -> Vec<IpAddr> {
         if self.bind.is_empty() { self.grants.borrow().addresses.clone() } else { self.bind.clone() }
     }
@@ -430,7 +450,9 @@ impl Gateway {
             let addresses: Vec<SocketAddr> =
                 spec.site.backends.iter().map(|backend| backend.address).collect();
             let map = if spec.site.tls_passthrough { &mut passthrough } else { &mut hosts };
-            map.insert(host, route(&backend, &spec.site.limits));
+            let siblings = state.sites.keys().filter(|other| other.contract == id.contract).count();
+            let share = state.slow.contains(&id.contract).then(|| SLOW_BYTES / siblings.max(1));
+            map.insert(host, route(&backend, &spec.site.limits, share));
             servers.insert(backend, addresses);
         }
         let files = &self.files;
@@ -462,6 +484,8 @@ impl Gateway {
         let socket = Socket::new(&path);
         let hash = structure.hash(&self.files);
         if self.running(&socket).await? != hash {
+            // The new process counts from zero.
+            self.count(state).await;
             self.reload(&socket, &hash).await?;
         }
         self.give_certificates(state, &socket, &hosts).await?;
@@ -603,9 +627,12 @@ fn replace(path: &Path, text: &str) -> Result<()> {
 }
 
 /// Value of a map: the backend and the limits, which the rules of the configuration take apart.
-fn route(backend: &str, limits: &SiteLimits) -> String {
+fn route(backend: &str, limits: &SiteLimits, bytes_per_minute: Option<usize>) -> String {
     let SiteLimits { request_bytes, requests_per_second, connections, answer_seconds } = limits;
-    format!("{backend}:{requests_per_second}:{request_bytes}:{connections}:{}", answer_seconds * 1_000)
+    let answer_ms = answer_seconds * 1_000;
+    // The counters behind it have 32 bits.
+    let bytes_per_minute = bytes_per_minute.unwrap_or(u32::MAX as usize);
+    format!("{backend}:{requests_per_second}:{request_bytes}:{connections}:{answer_ms}:{bytes_per_minute}")
 }
 
 #[async_trait]
@@ -680,11 +707,29 @@ impl GatewayDriver for Gateway {
         self.rearrange(&mut state)?;
         Ok(self.apply(&mut state).await?)
     }
+}
 
-    async fn traffic(&self) -> BTreeMap<ContractId, GatewayTraffic> {
+#[async_trait]
+impl TrafficCounter for Gateway {
+    fn class(&self) -> &'static str {
+        "gateway"
+    }
+
+    async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError> {
         let mut state = self.state.lock().await;
         self.count(&mut state).await;
-        state.traffic.totals.clone()
+        Ok(state.traffic.totals.clone())
+    }
+
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
+        let mut state = self.state.lock().await;
+        let with_sites: BTreeSet<ContractId> = state.sites.keys().map(|id| id.contract).collect();
+        let slow = contracts & &with_sites;
+        if slow == state.slow {
+            return Ok(());
+        }
+        state.slow = slow;
+        Ok(self.apply(&mut state).await?)
     }
 }
 
@@ -738,12 +783,23 @@ pub(crate) mod tests {
         let text = serde_json::to_string(&traffic).unwrap();
         traffic = serde_json::from_str(&text).unwrap();
         traffic.note(&contracts, read((4, 40), (0, 0)));
-        let expected = GatewayTraffic { received_bytes: 20, sent_bytes: 192 };
+        let expected = Counted { received_bytes: 20, sent_bytes: 192 };
         assert_eq!(traffic.totals, [(1, expected)].into());
     }
 
     #[test]
     fn a_route_has_the_limits_of_its_site() {
-        assert_eq!(route("http.0", &SiteLimits::default()), "http.0:1000:104857600:1000:60000");
+        let route = |share| route("http.0", &SiteLimits::default(), share);
+        assert_eq!(route(None), "http.0:1000:104857600:1000:60000:4294967295");
+        assert_eq!(route(Some(SLOW_BYTES / 2)), "http.0:1000:104857600:1000:60000:3750000");
+    }
+
+    #[test]
+    fn traffic_of_the_oldest_contracts_is_dropped_first() {
+        let contracts = (0..=MAX_COUNTED as u64).map(|id| (format!("http.{id}"), id)).collect();
+        let read = (0..=MAX_COUNTED).map(|id| (format!("http.{id}"), (1, 1))).collect();
+        let mut traffic = Traffic::default();
+        traffic.note(&contracts, read);
+        assert_eq!((traffic.totals.len(), traffic.totals.contains_key(&0)), (MAX_COUNTED, false));
     }
 }

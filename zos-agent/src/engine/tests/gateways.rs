@@ -2,6 +2,7 @@
 //! Contracts with sites.
 
 use super::*;
+use crate::{chain::Traffic, drivers::Counted};
 
 /// A site of twin 1 and nothing else.
 fn shop() -> String {
@@ -53,4 +54,20 @@ async fn a_paused_contract_publishes_nothing_until_it_is_paid() {
     node.until("it ends", |node| node.did("end 1-shop")).await;
     node.chain.pause(1, false);
     node.until("it is back", |node| node.times("publish 1-shop") == 2).await;
+}
+
+#[tokio::test]
+async fn a_site_without_traffic_is_slow_until_its_owner_buys_some() {
+    let mut node = Node::new();
+    node.chain.limits.usage_ms = 1_000;
+    node.chain.set_traffic(1, Traffic { left_bytes: 100, reported_bytes: 0 });
+    node.start();
+    node.chain.set_public_place();
+    node.chain.hold_name("shop", Some(1));
+    node.chain.deploy(1, &shop());
+    node.until_deployed(1).await;
+    node.host.count(1, Counted { received_bytes: 40, sent_bytes: 60 });
+    node.until("it is slow", |node| node.host.is_slow(1)).await;
+    node.chain.set_traffic(1, Traffic { left_bytes: 1, reported_bytes: 100 });
+    node.until("it has its speed", |node| !node.host.is_slow(1)).await;
 }
