@@ -87,6 +87,33 @@ impl Node {
         format!("http://{ip}:80")
     }
 
+    /// A proxy in the network that listens with these options and answers all requests with this text.
+    fn answer(&mut self, last: u8, options: &str, text: &str) -> String {
+        let (ip, namespace) = (format!("10.99.0.{last}"), self.namespace());
+        succeeds("ip", &["-n", &namespace, "addr", "add", &format!("{ip}/32"), "dev", "lo"]);
+        let config = self.data.path().join(format!("{ip}.cfg"));
+        let content = format!(
+            r#"
+defaults
+    mode http
+    timeout connect 9s
+    timeout client 9s
+    timeout server 9s
+frontend web
+    bind {ip}:80 {options}
+    http-request return status 200 content-type text/plain lf-string "{text}"
+"#
+        );
+        fs::write(&config, content).unwrap();
+        let server = Command::new("ip")
+            .args(["netns", "exec", &namespace, "haproxy", "-db", "-f"])
+            .arg(&config)
+            .spawn()
+            .unwrap();
+        self.backends.push(server);
+        format!("{ip}:80")
+    }
+
     fn spec(&self, contract: ContractId, name: &str, backends: &[&str]) -> GatewaySpec {
         let backends = backends.iter().map(|backend| backend.parse().unwrap()).collect();
         GatewaySpec {
@@ -397,6 +424,24 @@ async fn a_site_without_traffic_refuses_requests_beyond_a_megabit() {
     node.gateway.slow_down(&BTreeSet::new()).await.unwrap();
     assert_eq!(status(&node), " 200 2");
     assert!(node.gateway.counted().await.unwrap()[&1].sent_bytes >= 8_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn backends_speak_http_2_or_do_tls_themselves() {
+    let mut node = Node::new().await;
+    let backend = format!("h2c://{}", node.answer(5, "proto h2", "%[req.ver]"));
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    node.until_answer("shop", "2.0 200 2");
+    let own = rcgen::generate_simple_self_signed(["blog.gw1.example.org".to_owned()]).unwrap();
+    let file = node.data.path().join("own.pem");
+    fs::write(&file, own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
+    let options = format!("ssl crt {} accept-proxy", file.display());
+    let backend = format!("tcp://{}", node.answer(6, &options, "%[src]"));
+    let mut spec = node.spec(2, "blog", &[&backend]);
+    (spec.site.tls_passthrough, spec.site.proxy_protocol) = (true, true);
+    node.gateway.ensure(&spec).await.unwrap();
+    wait_until("the backend's own page", || node.get("blog", &["-k"]) == "127.0.0.1 200 1.1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
