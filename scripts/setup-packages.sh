@@ -20,6 +20,9 @@ readonly needs=(
     ip:iproute2
     nft:nftables
     iptables-save:iptables
+    haproxy:haproxy
+    pebble:pebble
+    curl:curl
     mkfs.ext4:e2fsprogs
     mkfs.btrfs:btrfs-progs
     mount:mount

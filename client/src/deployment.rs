@@ -6,6 +6,7 @@
 
 mod addresses;
 mod application;
+mod gateways;
 mod image;
 mod json;
 mod output;
@@ -17,6 +18,10 @@ mod secrets;
 mod tests;
 
 pub use application::{Application, Part, PresentRange, Spread, application_schema};
+pub use gateways::{
+    Backend, BackendError, BackendProtocol, GatewayFqdnProxy, GatewayNameProxy, MAX_BACKENDS, Site,
+    SiteLimits,
+};
 pub use image::{ImageError, ImageReference};
 pub use json::Json;
 pub use output::{LogOutput, LogOutputError, LogProtocol};
@@ -131,6 +136,12 @@ pub enum WorkloadData {
     Zlogs(Zlogs),
     /// The part of a private network that is on the contract's node.
     Network(Network),
+    /// A site that a gateway publishes under a name of its domain.
+    #[serde(rename = "gateway-name-proxy")]
+    GatewayNameProxy(GatewayNameProxy),
+    /// A site that a gateway publishes under a domain of the owner's.
+    #[serde(rename = "gateway-fqdn-proxy")]
+    GatewayFqdnProxy(GatewayFqdnProxy),
 }
 
 /// A container made from an OCI image.
@@ -417,6 +428,7 @@ impl WorkloadData {
             Self::Volume(_) => Features::VOLUME,
             Self::Zlogs(_) => Features::ZLOGS,
             Self::Network(_) => Features::NETWORKS,
+            Self::GatewayNameProxy(_) | Self::GatewayFqdnProxy(_) => Features::GATEWAYS,
         }
     }
 }
@@ -625,6 +637,7 @@ fn sum_of_needs((sum, cores): (Resources, Cores), workload: &Workload) -> (Resou
         }
         WorkloadData::Zlogs(_) => (sum, cores),
         WorkloadData::Network(_) => (sum, cores),
+        WorkloadData::GatewayNameProxy(_) | WorkloadData::GatewayFqdnProxy(_) => (sum, cores),
     }
 }
 

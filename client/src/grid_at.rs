@@ -34,7 +34,10 @@ use crate::{
 use codec::Decode;
 use ipnet::Ipv4Net;
 use sp_core::H256;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 use subxt::{
     client::{ClientAtBlock, OnlineClientAtBlockImpl},
     constants,
@@ -132,6 +135,15 @@ pub struct NodePower {
     pub state: PowerState,
     /// Number of contracts on the node, a rent of it included.
     pub contracts: u32,
+}
+
+/// How the internet reaches a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PublicPlace {
+    /// Its public addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Domain under which it publishes names.
+    pub domain: Option<String>,
 }
 
 /// What an account has, in 1e-7 TFT.
@@ -436,6 +448,18 @@ impl GridAt {
     pub async fn farmer_settings(&self, node: NodeId) -> Result<Option<FarmerSettings>, Error> {
         let record = self.node(node).await?;
         Ok(record.map(|node| node.settings))
+    }
+
+    /// How the internet reaches a node; nothing where its farmer has set none.
+    pub async fn public_place(&self, node: NodeId) -> Result<PublicPlace, Error> {
+        let configs = api::storage().nodes().public_configs();
+        let Some(config) = self.fetch("a node's public addresses", configs, (node,)).await? else {
+            return Ok(PublicPlace::default());
+        };
+        let ipv4 = config.ipv4.map(|interface| IpAddr::from(interface.address));
+        let ipv6 = config.ipv6.map(|interface| IpAddr::from(interface.address));
+        let domain = config.domain.map(|domain| String::from_utf8_lossy(&domain.0).into_owned());
+        Ok(PublicPlace { addresses: ipv4.into_iter().chain(ipv6).collect(), domain })
     }
 
     /// A node's peer endpoint; `None` for an unknown node.

@@ -37,11 +37,13 @@ impl Features {
     pub const VOLUME: Self = Self(1 << 5);
     /// Workloads of type `zlogs`.
     pub const ZLOGS: Self = Self(1 << 6);
+    /// Workloads of types `gateway-name-proxy` and `gateway-fqdn-proxy`.
+    pub const GATEWAYS: Self = Self(1 << 7);
 
     /// All that this build knows.
-    pub const ALL: Self = Self(0b111_1111);
+    pub const ALL: Self = Self(0b1111_1111);
 
-    const NAMES: [(Self, &str); 7] = [
+    const NAMES: [(Self, &str); 8] = [
         (Self::ZMACHINE, "zmachine"),
         (Self::ZMOUNT, "zmount"),
         (Self::PUBLIC_IPS, "public-ips"),
@@ -49,6 +51,7 @@ impl Features {
         (Self::POWER, "power"),
         (Self::VOLUME, "volume"),
         (Self::ZLOGS, "zlogs"),
+        (Self::GATEWAYS, "gateways"),
     ];
 
     /// Whether all of `other` is in it.
@@ -83,7 +86,7 @@ mod tests {
     #[test]
     fn bits_are_stable_and_unknown_ones_stay() {
         let all = Features::NAMES.map(|(feature, _)| feature.0);
-        assert_eq!(all, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(all, [1, 2, 4, 8, 16, 32, 64, 128]);
         assert_eq!(all.iter().sum::<u32>(), Features::ALL.0);
         let newer = Features(0x8000_0001);
         assert_eq!(Features::decode(&mut &newer.encode()[..]), Ok(newer));

@@ -17,6 +17,9 @@ const CAPACITY: &str = "cru=8,mru=4GiB,sru=20GiB";
 const POOL: &str = "24GiB";
 const HDD_POOL: &str = "2GiB";
 
+/// Address at which it publishes sites.
+pub const GATEWAY: &str = "127.0.0.81";
+
 /// A node agent with a data folder of its own.
 pub struct Agent {
     /// Name of its data folder and of its log.
@@ -77,6 +80,7 @@ impl Agent {
             ("--ticket-file", ticket_file.display().to_string()),
             ("--capacity", capacity.into()),
             ("--metrics", metrics.to_string()),
+            ("--gateway-bind", GATEWAY.into()),
         ];
         let arguments = arguments.into_iter().flat_map(|(name, value)| [name.into(), value]);
         let more =

@@ -30,7 +30,7 @@ mod scenarios;
 mod steps;
 mod wait;
 
-pub use agent::Agent;
+pub use agent::{Agent, GATEWAY};
 pub use chain::Chain;
 pub use deployment::{MIB, page_deployment};
 pub use engine::{Engine, remember_firewall};

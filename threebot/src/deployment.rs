@@ -148,7 +148,9 @@ fn machines(deployment: &Deployment) -> impl Iterator<Item = &Zmachine> {
         WorkloadData::Zmount(_)
         | WorkloadData::Volume(_)
         | WorkloadData::Zlogs(_)
-        | WorkloadData::Network(_) => None,
+        | WorkloadData::Network(_)
+        | WorkloadData::GatewayNameProxy(_)
+        | WorkloadData::GatewayFqdnProxy(_) => None,
     })
 }
 

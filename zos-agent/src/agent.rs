@@ -10,6 +10,7 @@ use crate::{
         address::PublicAddresses,
         dockerd::OwnEngine,
         firewall::{self, Firewall},
+        gateway::{Gateway, HAPROXY},
         machine::{DockerMachines, EngineChoice},
         name_servers,
         network::{PrivateNetworks, Tunnels},
@@ -112,12 +113,16 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
     addresses.ensure_ready().await?;
     let addresses = Arc::new(addresses);
+    let gateway = Arc::new(Gateway::new(data, &node_key, args.gateway, &dns)?);
     let drivers = Drivers {
         machines: machines.clone(),
         networks: networks.clone(),
         volumes: Arc::new(PoolVolumes::new(pools.clone())),
         addresses: addresses.clone(),
-        firewall: Arc::new(Firewall::new(args.allow_smtp, args.registries.clone(), dns)),
+        gateways: gateway.clone(),
+        firewall: Arc::new(
+            Firewall::new(args.allow_smtp, args.registries.clone(), dns).with_gateway(gateway.clone()),
+        ),
     };
     let self_test =
         SelfTest { machines: &machines, volumes: &*drivers.volumes, firewall: &*drivers.firewall };
@@ -178,11 +183,11 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs {
         chain: chain.clone(),
-        counters: vec![addresses.clone()],
+        counters: vec![addresses, gateway.clone()],
         observed: observed_rx.clone(),
         snapshots: snapshots_rx.clone(),
     };
-    let meter = Meter::load(machines.clone(), addresses, inputs, usage, done.clone(), store.clone())?;
+    let meter = Meter::load(machines.clone(), inputs, usage, done.clone(), store.clone())?;
     let inputs = ShipperInputs {
         snapshots: snapshots_rx.clone(),
         standings: standings_rx.clone(),
@@ -215,7 +220,11 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
     let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);
     let server = Server::new(&peer, Streams::new(machines.clone()), sources).with_links(connections);
-    let optional = [(args.power.sleep_command.is_some(), Features::POWER), (is_public, Features::PUBLIC_IPS)];
+    let optional = [
+        (args.power.sleep_command.is_some(), Features::POWER),
+        (is_public, Features::PUBLIC_IPS),
+        (HAPROXY.is_installed(), Features::GATEWAYS),
+    ];
     let optional = optional.into_iter().filter(|(is_served, _)| *is_served);
     let features = optional.fold(Features::default(), |all, (_, feature)| all.and(feature));
     let inspector =
@@ -234,6 +243,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let log = data.clone();
     spawn(&mut tasks, async move { machines.listen().await });
     spawn(&mut tasks, async move { networks.run(&log).await });
+    spawn(&mut tasks, async move { gateway.run().await });
     spawn(&mut tasks, follower.run());
     spawn(&mut tasks, outbox.run());
     spawn(&mut tasks, meter.run());
@@ -303,6 +313,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
         keeping.abort();
         own.stop().await?;
     }
+    Gateway::purge(data, &node_key).await?;
     let private_networks = PrivateNetworks::new(&node_key, Vec::new(), program()?).purge().await?;
     let addresses = PublicAddresses::new(&node_key, store, None, Vec::new(), false)?.purge().await?;
     firewall::remove().await;

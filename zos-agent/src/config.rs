@@ -3,8 +3,8 @@
 
 use crate::{
     drivers::{
-        address::PublicInterface, machine::EngineChoice, network::ResolveArgs, pool::PoolPlace,
-        registries::Registries, runtime::RuntimeArgs,
+        address::PublicInterface, gateway::GatewayArgs, machine::EngineChoice, network::ResolveArgs,
+        pool::PoolPlace, registries::Registries, runtime::RuntimeArgs,
     },
     host::CapacityOverride,
     logs::LogPolicy,
@@ -110,6 +110,9 @@ pub struct RunArgs {
     /// Where output of machines may go.
     #[command(flatten)]
     pub logs: LogPolicy,
+    /// Web gateway of the node.
+    #[command(flatten)]
+    pub gateway: GatewayArgs,
     /// Commands for the farmer's power target.
     #[command(flatten)]
     pub power: PowerArgs,

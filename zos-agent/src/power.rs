@@ -187,7 +187,13 @@ mod tests {
 
     fn power(chain: &FakeChain, commands: PowerArgs) -> (Power, watch::Receiver<bool>) {
         let head = Head { number: 1, hash: [1; 32], timestamp_ms: unix_ms() };
-        let snapshot = Snapshot { head, age: HeadAge::New, contracts: BTreeMap::new(), limits: chain.limits };
+        let snapshot = Snapshot {
+            head,
+            age: HeadAge::New,
+            contracts: BTreeMap::new(),
+            limits: chain.limits,
+            grants: Default::default(),
+        };
         let snapshots = watch::channel(Some(Arc::new(snapshot))).1;
         let (falls_asleep, told) = watch::channel(false);
         (

@@ -7,6 +7,8 @@
 mod disks;
 #[path = "drivers/engines.rs"]
 mod engines;
+#[path = "drivers/gateway.rs"]
+mod gateway;
 #[path = "drivers/hostile.rs"]
 mod hostile;
 #[path = "drivers/images.rs"]
@@ -78,6 +80,7 @@ use zos_agent::{
         address::PublicAddresses,
         dockerd::OwnEngine,
         firewall::Firewall as AgentFirewall,
+        gateway::{AcmeArgs, Gateway, GatewayArgs},
         machine::{DockerMachines, EngineChoice},
         network::PrivateNetworks,
         pool::{Pool, PoolFault, PoolPlace, Pools},

@@ -6,7 +6,7 @@ use super::{
     LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PORTS, MAX_START_SECONDS,
     MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, Ports, Registry, Rejection, Restart, STOP_SIGNALS, Secrets,
     Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine, addresses, default_internet,
-    default_path, default_rootfs, default_start_seconds,
+    default_path, default_rootfs, default_start_seconds, gateways,
     json::{Cursor, Fields},
 };
 use crate::units::{is_label, parse_bytes};
@@ -50,6 +50,7 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     check_networks(&workloads)?;
     addresses::check(&workloads)?;
     check_logs(&workloads)?;
+    gateways::check(&workloads)?;
     let secrets = fields.optional("secrets").map(|at| secrets(&at)).transpose()?;
     let deployment = Deployment { version: VERSION, description, application, secrets, workloads };
     deployment.check_open_secrets()?;
@@ -110,9 +111,15 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
         "volume" => |data: &Cursor| volume(data).map(WorkloadData::Volume),
         "zlogs" => |data: &Cursor| zlogs(data).map(WorkloadData::Zlogs),
         "network" => |data: &Cursor| network(data).map(WorkloadData::Network),
+        "gateway-name-proxy" => {
+            |data: &Cursor| gateways::name_proxy(data).map(WorkloadData::GatewayNameProxy)
+        }
+        "gateway-fqdn-proxy" => {
+            |data: &Cursor| gateways::fqdn_proxy(data).map(WorkloadData::GatewayFqdnProxy)
+        }
         other => {
             return Err(type_at.unsupported(format!(
-                "the type {other:?} is unknown; known are: zmachine, zmount, volume, zlogs, network"
+                "the type {other:?} is unknown; known are: zmachine, zmount, volume, zlogs, network, gateway-name-proxy, gateway-fqdn-proxy"
             )));
         }
     };
@@ -612,7 +619,13 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
             match named(&mount.name) {
                 Some(WorkloadData::Volume(_)) => continue,
                 Some(WorkloadData::Zmount(_)) => {}
-                Some(WorkloadData::Zmachine(_) | WorkloadData::Zlogs(_) | WorkloadData::Network(_))
+                Some(
+                    WorkloadData::Zmachine(_)
+                    | WorkloadData::Zlogs(_)
+                    | WorkloadData::Network(_)
+                    | WorkloadData::GatewayNameProxy(_)
+                    | WorkloadData::GatewayFqdnProxy(_),
+                )
                 | None => {
                     let message = format!("{:?} isn't a zmount or volume of this deployment", mount.name);
                     return Err(invalid_at(path, message));

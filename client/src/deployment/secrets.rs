@@ -193,7 +193,11 @@ impl Deployment {
                     text: &logs.output,
                     rule: rules::log_output,
                 }),
-                WorkloadData::Zmount(_) | WorkloadData::Volume(_) | WorkloadData::Network(_) => {}
+                WorkloadData::Zmount(_)
+                | WorkloadData::Volume(_)
+                | WorkloadData::Network(_)
+                | WorkloadData::GatewayNameProxy(_)
+                | WorkloadData::GatewayFqdnProxy(_) => {}
             }
         }
         places

@@ -6,6 +6,7 @@ mod blocks;
 mod command_line;
 mod deployment;
 mod funds;
+mod gateway;
 mod peer;
 mod peer_flood;
 mod peer_nat;
@@ -38,6 +39,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::strangers_and_removed_devices_get_nothing,
             peer_flood::floods_take_nothing_from_an_owner,
             peer_nat::owners_behind_routers_reach_their_machines,
+            gateway::a_page_is_published_under_a_name,
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_deposit_resumes_a_contract_without_funds,
             blocks::every_library_decodes_blocks_with_reports,

@@ -15,7 +15,7 @@ use std::{
 };
 use tfgrid_client::{
     Error, GridAt, GridClient, MachineKey,
-    grid_at::NodePower,
+    grid_at::{NodePower, PublicPlace},
     peer::NodeAddress,
     public_ip::{PublicIp, PublicNetwork},
 };
@@ -166,6 +166,16 @@ impl Chain for RpcChain {
 
     async fn details(&self, at: &Head) -> Result<Option<DetailsPayload>, ChainError> {
         Ok(self.at(at)?.details(self.node).await?)
+    }
+
+    async fn public_place(&self, at: &Head) -> Result<PublicPlace, ChainError> {
+        Ok(self.at(at)?.public_place(self.node).await?)
+    }
+
+    async fn name_holder(&self, name: &str, at: &Head) -> Result<Option<TwinId>, ChainError> {
+        let at = self.at(at)?;
+        let Some(contract) = at.contract_of_name(name).await? else { return Ok(None) };
+        Ok(at.contract(contract).await?.map(|contract| contract.twin))
     }
 
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError> {

@@ -3,15 +3,16 @@
 
 use super::{Body, Contract, Version};
 use crate::drivers::{
-    AddressSpec, Attachment, ContainerSpec, Credentials, InterfaceSpec, LogSpec, MachineSpec, NetworkId,
-    NetworkSpec, VolumeSpec, WorkloadId,
+    AddressSpec, Attachment, ContainerSpec, Credentials, GatewayHost, GatewaySpec, InterfaceSpec, LogSpec,
+    MachineSpec, NetworkId, NetworkSpec, VolumeSpec, WorkloadId,
 };
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
 use std::collections::BTreeMap;
 use tfgrid_client::{
     deployment::{
-        Deployment, Interface, Network, OpenSecrets, Registry, Rejection, WorkloadData, Zlogs, Zmachine,
+        Deployment, GatewayFqdnProxy, GatewayNameProxy, Interface, Network, OpenSecrets, Registry, Rejection,
+        WorkloadData, Zlogs, Zmachine,
     },
     sealing::SealKey,
 };
@@ -74,6 +75,8 @@ pub struct Workloads {
     pub logs: Vec<LogSpec>,
     /// Workloads of type `network`.
     pub networks: Vec<NetworkSpec>,
+    /// Workloads of types `gateway-name-proxy` and `gateway-fqdn-proxy`.
+    pub gateways: Vec<GatewaySpec>,
 }
 
 impl Desired {
@@ -88,6 +91,12 @@ impl Desired {
     /// The update if it has this number, else the active version.
     pub fn target_of(&self, version: u32) -> &Target {
         self.pending.iter().find(|pending| pending.version.number == version).unwrap_or(&self.active)
+    }
+
+    /// Sites of all its versions.
+    pub fn gateways(&self) -> impl Iterator<Item = &GatewaySpec> {
+        let targets = self.pending.iter().chain([&self.active]);
+        targets.filter_map(Target::workloads).flat_map(|workloads| &workloads.gateways)
     }
 
     /// Whether the node has confirmed this version.
@@ -164,6 +173,14 @@ fn parse(contract: &Contract, version: &Version, text: &[u8], key: &SealKey) -> 
                 range: network.range(),
                 gateway: network.gateway(),
             }),
+            WorkloadData::GatewayNameProxy(GatewayNameProxy { name, site }) => {
+                let host = GatewayHost::Name(name);
+                workloads.gateways.push(GatewaySpec { id, twin: contract.twin, pointer, host, site });
+            }
+            WorkloadData::GatewayFqdnProxy(GatewayFqdnProxy { fqdn, site }) => {
+                let host = GatewayHost::Domain(fqdn);
+                workloads.gateways.push(GatewaySpec { id, twin: contract.twin, pointer, host, site });
+            }
         }
     }
     Ok(workloads)

@@ -16,7 +16,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 use tfgrid_client::{
-    grid_at::NodePower,
+    grid_at::{NodePower, PublicPlace},
     peer::NodeAddress,
     public_ip::{PublicIp, PublicNetwork},
 };
@@ -60,6 +60,8 @@ struct State {
     /// Contracts with their ranges and nodes, of each twin's network.
     members: BTreeMap<(TwinId, String), Vec<Member>>,
     addresses: BTreeMap<NodeId, NodeAddress>,
+    place: PublicPlace,
+    holders: BTreeMap<String, TwinId>,
 }
 
 impl State {
@@ -173,6 +175,8 @@ impl FakeChain {
             traffic: BTreeMap::new(),
             members: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            place: PublicPlace::default(),
+            holders: BTreeMap::new(),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -268,6 +272,23 @@ impl FakeChain {
     /// The endpoint is behind: it doesn't know the node yet, or does again.
     pub fn forget_node(&self, forgotten: bool) {
         self.state().refusal = forgotten.then_some(Refusal::NodeUnknown);
+    }
+
+    /// The farmer sets a public address and a domain.
+    pub fn set_public_place(&self) {
+        let place = PublicPlace {
+            addresses: vec![[185, 69, 166, 10].into()],
+            domain: Some("gw1.example.org".into()),
+        };
+        self.block(|state| state.place = place);
+    }
+
+    /// A twin reserves a name, or with `None`, it becomes free.
+    pub fn hold_name(&self, name: &str, twin: Option<TwinId>) {
+        self.block(|state| match twin {
+            Some(twin) => drop(state.holders.insert(name.into(), twin)),
+            None => drop(state.holders.remove(name)),
+        });
     }
 
     /// Creates a contract, or asks for a new version of it.
@@ -455,6 +476,14 @@ impl Chain for FakeChain {
 
     async fn nodes_to_wake(&self, _: &Head) -> Result<Vec<NodeId>, ChainError> {
         Ok(self.state().to_wake.clone())
+    }
+
+    async fn public_place(&self, _: &Head) -> Result<PublicPlace, ChainError> {
+        Ok(self.state().place.clone())
+    }
+
+    async fn name_holder(&self, name: &str, _: &Head) -> Result<Option<TwinId>, ChainError> {
+        Ok(self.state().holders.get(name).copied())
     }
 
     async fn peer_keys(&self, _: TwinId, _: &Head) -> Result<Vec<PublicKey>, ChainError> {

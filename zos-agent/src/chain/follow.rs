@@ -7,17 +7,22 @@ use super::{
     endpoints::STALE_MS,
     stored,
 };
-use crate::{backoff::Backoff, metrics::Metrics, store::Store};
+use crate::{
+    backoff::Backoff,
+    drivers::{GatewayGrants, GatewayHost, GatewaySpec},
+    metrics::Metrics,
+    store::Store,
+};
 use anyhow::{Error, Result, anyhow};
-use futures::{FutureExt, StreamExt, stream::BoxStream};
+use futures::{FutureExt, StreamExt, TryStreamExt, stream, stream::BoxStream};
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
-use tfgrid_client::sealing::SealKey;
-use tfgrid_primitives::ContractId;
+use tfgrid_client::{grid_at::PublicPlace, sealing::SealKey};
+use tfgrid_primitives::{ContractId, TwinId};
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -33,6 +38,10 @@ const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const WRITE_EVERY: Duration = Duration::from_secs(30);
 /// Blocks from one read of the chain's intervals to the next.
 const LIMITS_EVERY: u32 = 20;
+/// Blocks from one read of a name's holder to the next.
+const NAMES_EVERY: u32 = 10;
+/// Limit of names that are read at the same time.
+const MAX_READS: usize = 16;
 
 /// A head compared with the highest one that this node has ever seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +67,8 @@ pub struct Snapshot {
     pub contracts: BTreeMap<ContractId, Arc<Desired>>,
     /// The intervals in force.
     pub limits: ChainLimits,
+    /// What the chain says of this node as a gateway.
+    pub grants: GatewayGrants,
 }
 
 /// Why nothing may be destroyed on the word of a head.
@@ -286,7 +297,42 @@ impl Follower {
             };
             contracts.insert(desired.contract.id, desired);
         }
-        Ok(Snapshot { head: *head, age, contracts, limits })
+        let grants = self.grants(head, &contracts, last).await?;
+        Ok(Snapshot { head: *head, age, contracts, limits, grants })
+    }
+
+    /// A name that nobody held is looked at in each block, others now and then.
+    async fn grants(
+        &self,
+        head: &Head,
+        contracts: &BTreeMap<ContractId, Arc<Desired>>,
+        last: Option<&Snapshot>,
+    ) -> Result<GatewayGrants, ChainError> {
+        let sites: Vec<&GatewaySpec> = contracts.values().flat_map(|desired| desired.gateways()).collect();
+        let PublicPlace { addresses, domain } = self.chain.public_place(head).await?;
+        let last = last.filter(|last| head.number / NAMES_EVERY == last.head.number / NAMES_EVERY);
+        let names: BTreeSet<&str> = sites
+            .iter()
+            .filter_map(|spec| match &spec.host {
+                GatewayHost::Name(name) => Some(name.as_str()),
+                GatewayHost::Domain(_) => None,
+            })
+            .collect();
+        let (mut holders, mut reads) = (BTreeMap::new(), Vec::new());
+        for name in names {
+            match last.and_then(|last| last.grants.holders.get(name)) {
+                Some(holder) => drop(holders.insert(name.to_owned(), *holder)),
+                None => reads.push(self.held(name, head).boxed()),
+            }
+        }
+        let read: Vec<Option<(String, TwinId)>> =
+            stream::iter(reads).buffered(MAX_READS).try_collect().await?;
+        holders.extend(read.into_iter().flatten());
+        Ok(GatewayGrants { domain, addresses, holders })
+    }
+
+    async fn held(&self, name: &str, head: &Head) -> Result<Option<(String, TwinId)>, ChainError> {
+        Ok(self.chain.name_holder(name, head).await?.map(|twin| (name.to_owned(), twin)))
     }
 
     async fn desired(&self, contract: Contract, head: &Head) -> Result<Desired, ChainError> {
@@ -333,6 +379,7 @@ mod tests {
             age,
             contracts: BTreeMap::new(),
             limits: ChainLimits { heartbeat_ms: 1, usage_ms: 1, answer_ms: 1 },
+            grants: GatewayGrants::default(),
         };
         assert_eq!(snapshot(HeadAge::New).may_destroy(1_000_000 + STALE_MS - 1), Ok(()));
         assert!(snapshot(HeadAge::New).may_destroy(1_000_000 + STALE_MS).is_err());

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use sp_core::H256;
 use std::{collections::BTreeMap, fmt};
 use tfgrid_client::{
-    grid_at::NodePower,
+    grid_at::{NodePower, PublicPlace},
     peer::NodeAddress,
     public_ip::{PublicIp, PublicNetwork},
 };
@@ -290,6 +290,12 @@ pub trait Chain: Send + Sync {
 
     /// Other nodes of the farm that sleep, and are to be woken.
     async fn nodes_to_wake(&self, at: &Head) -> Result<Vec<NodeId>, ChainError>;
+
+    /// The public addresses and the domain of this node; nothing where its farmer has set none.
+    async fn public_place(&self, at: &Head) -> Result<PublicPlace, ChainError>;
+
+    /// The twin that holds a name on the gateways, `None` for a free one.
+    async fn name_holder(&self, name: &str, at: &Head) -> Result<Option<TwinId>, ChainError>;
 
     /// The peer keys of a twin; none for an unknown one.
     async fn peer_keys(&self, twin: TwinId, at: &Head) -> Result<Vec<PublicKey>, ChainError>;

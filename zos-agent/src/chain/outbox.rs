@@ -470,7 +470,13 @@ mod tests {
     fn outbox(chain: &FakeChain, age: HeadAge) -> (Outbox, TempDir, watch::Sender<bool>) {
         let folder = tempfile::tempdir().unwrap();
         let head = Head { number: 1, hash: [1; 32], timestamp_ms: unix_ms() };
-        let snapshot = Snapshot { head, age, contracts: BTreeMap::new(), limits: chain.limits };
+        let snapshot = Snapshot {
+            head,
+            age,
+            contracts: BTreeMap::new(),
+            limits: chain.limits,
+            grants: Default::default(),
+        };
         let (engine_up, engine_up_rx) = watch::channel(true);
         let inputs = OutboxInputs {
             reports: watch::channel(Reports::new()).1,

@@ -53,5 +53,6 @@ pub fn read(store: &Store, key: &SealKey) -> Result<Option<Snapshot>> {
     };
     let contracts = contracts.into_iter().map(desired).collect::<Result<_>>();
     let contracts = contracts.with_context(|| format!("{FILE} is damaged"))?;
-    Ok(Some(Snapshot { head, age: HeadAge::Stored, contracts, limits }))
+    let grants = Default::default();
+    Ok(Some(Snapshot { head, age: HeadAge::Stored, contracts, limits, grants }))
 }

@@ -112,8 +112,19 @@ impl Daemon {
         start().with_context(|| format!("can't start {}", self.program))
     }
 
+    /// Of several processes, the one that has started the others.
     fn process(&self) -> Option<Pid> {
-        processes(&self.program, &self.arguments.join("\0")).ok()?.pop()
+        let all = processes(&self.program, &self.arguments.join("\0")).ok()?;
+        all.iter().copied().find(|pid| parent(*pid).is_none_or(|parent| !all.contains(&parent)))
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// If it doesn't run.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.process().with_context(|| format!("{} doesn't run", self.name()))?;
+        kill_process(pid, signal).with_context(|| format!("can't send {} a signal", self.name()))
     }
 
     /// Whether this process, which is one of it, has its configuration, group and program: that may be a newer one.
@@ -142,6 +153,13 @@ impl Daemon {
         }
         Ok(())
     }
+}
+
+fn parent(pid: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // After the program's name, which may hold anything: the state, then the parent.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    Pid::from_raw(rest.split(' ').nth(1)?.parse().ok()?)
 }
 
 /// Processes of the program whose last arguments these are, with a NUL between them.

@@ -4,11 +4,12 @@
 #![allow(missing_docs, clippy::new_without_default)]
 
 use super::{
-    AddressDriver, AddressSpec, Bind, Condition, Counted, DriverError, FirewallDriver, ImageRules,
-    MachineDriver, MachineSpec, MachineState, MachineUsage, NetworkDriver, NetworkId, NetworkSpec,
-    ObservedAddresses, ObservedLink, ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks,
-    ObservedPort, ObservedVolume, ObservedVolumes, Process, TrafficCounter, VolumeDriver, VolumeSpec,
-    WantedImages, WorkloadId, pool::PoolFault,
+    AddressDriver, AddressSpec, Bind, Condition, Counted, DriverError, FirewallDriver, GatewayDriver,
+    GatewayGrants, GatewayHost, GatewaySpec, ImageRules, MachineDriver, MachineSpec, MachineState,
+    MachineUsage, NetworkDriver, NetworkId, NetworkSpec, ObservedAddresses, ObservedGateway, ObservedLink,
+    ObservedMachine, ObservedMachines, ObservedNetwork, ObservedNetworks, ObservedPort, ObservedVolume,
+    ObservedVolumes, Process, TrafficCounter, VolumeDriver, VolumeSpec, WantedImages, WorkloadId,
+    pool::PoolFault,
 };
 use async_trait::async_trait;
 use std::{
@@ -93,6 +94,8 @@ struct State {
     counted: BTreeMap<ContractId, Counted>,
     /// Contracts whose machines are slow.
     slow: BTreeSet<ContractId>,
+    grants: GatewayGrants,
+    sites: BTreeMap<WorkloadId, GatewaySpec>,
     volumes: BTreeMap<WorkloadId, ObservedVolume>,
     binds: BTreeMap<WorkloadId, Vec<Bind>>,
     /// Behaviour of images when they are pulled.
@@ -342,6 +345,7 @@ impl FakeHost {
             && state.networks.is_empty()
             && state.private_networks.is_empty()
             && state.addresses.is_empty()
+            && state.sites.is_empty()
             && state.volumes.is_empty()
     }
 
@@ -414,6 +418,55 @@ struct CancelledPull<'a> {
 impl Drop for CancelledPull<'_> {
     fn drop(&mut self) {
         drop(self.host.act(format!("cancel {}", self.image)));
+    }
+}
+
+/// Address of a site, or why it isn't published.
+fn published(spec: &GatewaySpec, grants: &GatewayGrants) -> Result<String, String> {
+    match (&spec.host, &grants.domain) {
+        (GatewayHost::Domain(fqdn), _) => Ok(format!("https://{fqdn}")),
+        (GatewayHost::Name(name), Some(domain)) if grants.holders.get(name) == Some(&spec.twin) => {
+            Ok(format!("https://{name}.{domain}"))
+        }
+        (GatewayHost::Name(name), _) => Err(format!("{name} isn't yours")),
+    }
+}
+
+#[async_trait]
+impl GatewayDriver for FakeHost {
+    fn grant(&self, grants: &GatewayGrants) {
+        self.state().grants = grants.clone();
+    }
+
+    async fn observe(&self) -> Result<Vec<ObservedGateway>, DriverError> {
+        let state = self.state();
+        let observed = state.sites.values().map(|spec| {
+            let published = published(spec, &state.grants);
+            ObservedGateway { spec: spec.clone(), url: published.clone().ok(), trouble: published.err() }
+        });
+        Ok(observed.collect())
+    }
+
+    async fn ensure(&self, spec: &GatewaySpec) -> Result<(), DriverError> {
+        let publish = || {
+            let mut state = self.act(format!("publish {}", spec.id));
+            published(spec, &state.grants).map_err(|message| DriverError::Invalid {
+                code: FailureCode::BodyInvalid,
+                field: "/data/name",
+                message,
+            })?;
+            state.sites.insert(spec.id.clone(), spec.clone());
+            Ok(())
+        };
+        self.done(publish).await
+    }
+
+    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let end = || {
+            self.act(format!("end {id}")).sites.remove(id);
+            Ok(())
+        };
+        self.done(end).await
     }
 }
 
@@ -682,13 +735,6 @@ impl AddressDriver for FakeHost {
         })
         .await
     }
-
-    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
-        if self.state().slow != *contracts {
-            self.act(format!("slow: {contracts:?}")).slow.clone_from(contracts);
-        }
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -699,6 +745,13 @@ impl TrafficCounter for FakeHost {
 
     async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError> {
         Ok(self.state().counted.clone())
+    }
+
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
+        if self.state().slow != *contracts {
+            self.act(format!("slow: {contracts:?}")).slow.clone_from(contracts);
+        }
+        Ok(())
     }
 }
 

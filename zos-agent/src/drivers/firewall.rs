@@ -4,6 +4,7 @@
 
 use super::{
     DriverError, FirewallDriver,
+    gateway::{Gateway, HTTP, HTTPS},
     name_servers::PORT,
     registries::Registries,
     tools::{Tool, run, run_with_input},
@@ -14,9 +15,10 @@ use ipnet::Ipv4Net;
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
 };
 use tfgrid_primitives::net::{GLOBAL_UNICAST_IPV6, NOT_PUBLIC_IPV4, NOT_PUBLIC_IPV6};
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 /// Prefix of the names of tenants' bridges.
@@ -41,6 +43,7 @@ table inet zos {
         # A machine may ping its gateway, and is told of no other address of this host.
         iifname "zb*" icmp type echo-request fib daddr . iif type local accept
         iifname "zb*" icmpv6 type echo-request fib daddr . iif type local accept
+        SITES
         NAME_SERVERS
         iifname "zb*" drop
     }
@@ -69,13 +72,18 @@ table inet zos {
 /// Mail servers trust no address from which one tenant has sent spam: the farmer's others suffer for it.
 const NO_MAIL: &str = r#"iifname "zb*" tcp dport 25 reject with tcp reset"#;
 
-/// The rules, with the networks that aren't on the internet.
-fn rules(allow_smtp: bool, name_servers: &[IpAddr], fetches: &str) -> String {
+/// The rules, with the networks that aren't on the internet. Tenants reach sites at the addresses of this node's gateway.
+fn rules(allow_smtp: bool, name_servers: &[IpAddr], gateway: &[IpAddr], fetches: &str) -> String {
+    let family = |ip: &IpAddr| if ip.is_ipv4() { "ip" } else { "ip6" };
     let asks = name_servers.iter().map(|server| {
-        let family = if server.is_ipv4() { "ip" } else { "ip6" };
+        let family = family(server);
         format!(r#"iifname "zb*" {family} daddr {server} meta l4proto {{ tcp, udp }} th dport {PORT} accept"#)
     });
+    let visits = gateway.iter().map(|ip| {
+        format!(r#"iifname "zb*" {} daddr {ip} tcp dport {{ {HTTP}, {HTTPS} }} accept"#, family(ip))
+    });
     RULES
+        .replace("SITES", &visits.collect::<Vec<_>>().join("\n        "))
         .replace("NAME_SERVERS", &asks.collect::<Vec<_>>().join("\n        "))
         .replace("FETCHES", fetches)
         .replace("LINKS", &LINKS.to_string())
@@ -86,24 +94,31 @@ fn rules(allow_smtp: bool, name_servers: &[IpAddr], fetches: &str) -> String {
 }
 
 /// Keeps the rules in place, also where something else on this machine removes them.
-#[derive(Debug)]
 pub struct Firewall {
     allow_smtp: bool,
     registries: Registries,
     name_servers: Vec<IpAddr>,
-    /// Set once the rules of an earlier start are replaced.
-    installed: OnceCell<()>,
+    gateway: Option<Arc<Gateway>>,
+    /// Addresses of the gateway in the rules, once those of an earlier start are replaced.
+    installed: Mutex<Option<Vec<IpAddr>>>,
 }
 
 impl Firewall {
     /// Sets nothing yet. With `allow_smtp` tenants can reach mail servers; the node's engine reaches `registries`, and
     /// tenants these name servers, wherever they are.
     pub fn new(allow_smtp: bool, registries: Registries, name_servers: Vec<IpAddr>) -> Self {
-        Self { allow_smtp, registries, name_servers, installed: OnceCell::new() }
+        Self { allow_smtp, registries, name_servers, gateway: None, installed: Mutex::new(None) }
     }
 
-    async fn install(&self) -> Result<()> {
-        let rules = rules(self.allow_smtp, &self.name_servers, &self.registries.rules().await);
+    /// Tenants reach the sites of this gateway.
+    #[must_use]
+    pub fn with_gateway(self, gateway: Arc<Gateway>) -> Self {
+        Self { gateway: Some(gateway), ..self }
+    }
+
+    async fn install(&self, gateway: &[IpAddr]) -> Result<()> {
+        let fetches = self.registries.rules().await;
+        let rules = rules(self.allow_smtp, &self.name_servers, gateway, &fetches);
         run_with_input(&NFT, &["-f", "-"], &rules)
             .await
             .context("can't install the firewall rules that keep tenants from this host")?;
@@ -115,12 +130,16 @@ impl Firewall {
 #[async_trait]
 impl FirewallDriver for Firewall {
     async fn ensure(&self) -> Result<(), DriverError> {
-        self.installed.get_or_try_init(|| self.install()).await?;
-        if !is_installed().await {
+        let gateway = self.gateway.as_ref().map(|gateway| gateway.addresses()).unwrap_or_default();
+        let mut installed = self.installed.lock().await;
+        if installed.as_ref() != Some(&gateway) {
+            self.install(&gateway).await?;
+            *installed = Some(gateway);
+        } else if !is_installed().await {
             warn!(
                 "something has removed the firewall rules that keep tenants from this host: setting them again"
             );
-            self.install().await?;
+            self.install(&gateway).await?;
         }
         Ok(())
     }
@@ -151,7 +170,7 @@ mod tests {
 
     #[test]
     fn this_host_takes_pings_and_neighbour_discovery_of_icmp() {
-        let rules = rules(false, &[], "");
+        let rules = rules(false, &[], &[], "");
         let (input, _) = rules.split_once("chain forward").unwrap();
         let accepted: Vec<_> = input.lines().map(str::trim).filter(|rule| rule.contains("icmp")).collect();
         assert_eq!(
@@ -162,5 +181,21 @@ mod tests {
                 r#"iifname "zb*" icmpv6 type echo-request fib daddr . iif type local accept"#,
             ]
         );
+    }
+
+    #[test]
+    fn tenants_reach_sites_at_addresses_of_the_gateway_alone() {
+        let gateway = ["185.69.166.10".parse().unwrap(), "2a10::1".parse().unwrap()];
+        let rules = rules(false, &[], &gateway, "");
+        let (input, rest) = rules.split_once("chain forward").unwrap();
+        let opened: Vec<_> = input.lines().map(str::trim).filter(|rule| rule.contains("dport")).collect();
+        assert_eq!(
+            opened,
+            [
+                r#"iifname "zb*" ip daddr 185.69.166.10 tcp dport { 80, 443 } accept"#,
+                r#"iifname "zb*" ip6 daddr 2a10::1 tcp dport { 80, 443 } accept"#,
+            ]
+        );
+        assert!(!rest.contains("443"), "{rest}");
     }
 }

@@ -9,6 +9,7 @@ pub mod dockerd;
 pub mod fake;
 pub mod firewall;
 mod forwarding;
+pub mod gateway;
 mod limits;
 pub mod machine;
 pub mod name_servers;
@@ -33,7 +34,7 @@ use std::{
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
-    deployment::{DiskKind, Health, Ports, Restart},
+    deployment::{DiskKind, Health, Ports, Restart, Site},
     public_ip::PublicAddress,
 };
 use tfgrid_primitives::{ContractId, FailureCode, TwinId};
@@ -42,7 +43,7 @@ use tfgrid_primitives::{ContractId, FailureCode, TwinId};
 pub const DEFAULT_STOP_SECONDS: u64 = 10;
 
 /// A workload of a contract.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkloadId {
     /// Contract id.
     pub contract: ContractId,
@@ -173,7 +174,7 @@ impl fmt::Debug for LogSpec {
 }
 
 /// A private network: of a twin, by its name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NetworkId {
     /// Its owner.
     pub twin: TwinId,
@@ -450,12 +451,65 @@ pub struct ObservedLink {
 }
 
 /// Traffic of a contract that its owner pays for. Counters start at zero when something resets them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
-    /// Bytes to its machines.
+    /// Bytes to its machines and sites.
     pub received_bytes: u64,
-    /// Bytes from its machines.
+    /// Bytes from its machines and sites.
     pub sent_bytes: u64,
+}
+
+/// A site to publish.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewaySpec {
+    /// Contract and name.
+    pub id: WorkloadId,
+    /// Its owner.
+    pub twin: TwinId,
+    /// JSON pointer to it in the body, such as `/workloads/2`.
+    pub pointer: String,
+    /// Where it is published.
+    pub host: GatewayHost,
+    /// Where requests go.
+    pub site: Site,
+}
+
+impl GatewaySpec {
+    /// The private network of its backends, `None` for public addresses.
+    pub fn network(&self) -> Option<NetworkId> {
+        self.site.network.clone().map(|name| NetworkId { twin: self.twin, name })
+    }
+}
+
+/// Where a site is published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GatewayHost {
+    /// Under this name below the node's domain, if the twin holds it.
+    Name(String),
+    /// Under this domain, if it leads to the node.
+    Domain(String),
+}
+
+/// What the chain says of this node as a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayGrants {
+    /// Domain under which names are.
+    pub domain: Option<String>,
+    /// Public addresses of the node.
+    pub addresses: Vec<IpAddr>,
+    /// Twins that hold the names that are wanted here.
+    pub holders: BTreeMap<String, TwinId>,
+}
+
+/// A site that is known to the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObservedGateway {
+    /// As it was last ensured.
+    pub spec: GatewaySpec,
+    /// Address under which it is published, `None` if it isn't.
+    pub url: Option<String>,
+    /// Why it isn't published, or not as its visitors expect.
+    pub trouble: Option<String>,
 }
 
 /// Resources used by one run of a machine since its start; `memory_bytes` is the present value.
@@ -581,7 +635,7 @@ pub trait NetworkDriver: Send + Sync {
 
 /// Driver of public addresses.
 #[async_trait]
-pub trait AddressDriver: TrafficCounter {
+pub trait AddressDriver: Send + Sync {
     /// All public addresses of this node. Puts back what somebody has removed of them.
     async fn observe(&self) -> Result<ObservedAddresses, DriverError>;
 
@@ -595,12 +649,9 @@ pub trait AddressDriver: TrafficCounter {
 
     /// Connects a run of a machine with its addresses, which must be set.
     async fn attach(&self, id: &WorkloadId, process: &Process) -> Result<(), DriverError>;
-
-    /// Slows machines of these contracts down, present and future ones, and no others.
-    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError>;
 }
 
-/// Counts a class of traffic that owners pay for.
+/// Counts a class of traffic that owners pay for, and slows it down.
 #[async_trait]
 pub trait TrafficCounter: Send + Sync {
     /// Name of the class.
@@ -608,6 +659,26 @@ pub trait TrafficCounter: Send + Sync {
 
     /// What was counted, by contracts.
     async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError>;
+
+    /// Slows down what these contracts have of it, now and later, and nothing of others.
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError>;
+}
+
+/// Driver of web gateways.
+#[async_trait]
+pub trait GatewayDriver: Send + Sync {
+    /// From now on, this is what the chain says.
+    fn grant(&self, grants: &GatewayGrants);
+
+    /// All sites that were ensured.
+    async fn observe(&self) -> Result<Vec<ObservedGateway>, DriverError>;
+
+    /// Publishes the site, in place of an earlier one of this workload. Refuses one that may not be published under its
+    /// name; one whose domain doesn't lead here yet is published once it does.
+    async fn ensure(&self, spec: &GatewaySpec) -> Result<(), DriverError>;
+
+    /// Ends a site. Its connections are closed.
+    async fn remove(&self, id: &WorkloadId) -> Result<(), DriverError>;
 }
 
 /// Driver of volumes, which outlive the machines that mount them.

@@ -262,7 +262,9 @@ impl Engine {
     fn has_news(&mut self) -> bool {
         let latest = self.snapshots.borrow_and_update().clone();
         match (&latest, &self.last_snapshot) {
-            (Some(latest), Some(last)) => latest.contracts != last.contracts || latest.age != last.age,
+            (Some(latest), Some(last)) => {
+                latest.contracts != last.contracts || latest.age != last.age || latest.grants != last.grants
+            }
             (latest, _) => latest.is_some(),
         }
     }
@@ -294,6 +296,9 @@ impl Engine {
     /// Observes, plans, starts plans and reports.
     async fn pass(&mut self) {
         let Some(snapshot) = self.latest() else { return };
+        if snapshot.age != HeadAge::Stored {
+            self.drivers.gateways.grant(&snapshot.grants);
+        }
         let Some(observed) = self.observe().await else { return };
         self.note_ended(&snapshot);
         self.last_snapshot = Some(snapshot.clone());

@@ -4,8 +4,8 @@
 use super::reconcile::Drivers;
 use crate::{
     drivers::{
-        AddressSpec, DriverError, ObservedAddresses, ObservedMachine, ObservedMachines, ObservedNetwork,
-        ObservedNetworks, ObservedVolume, ObservedVolumes, pool::PoolFault,
+        AddressSpec, DriverError, ObservedAddresses, ObservedGateway, ObservedMachine, ObservedMachines,
+        ObservedNetwork, ObservedNetworks, ObservedVolume, ObservedVolumes, pool::PoolFault,
     },
     metrics::Metrics,
 };
@@ -37,6 +37,8 @@ pub struct ObservedContract {
     pub addresses: BTreeMap<String, AddressSpec>,
     /// Public addresses that the present runs of its machines are connected with, by their names.
     pub links: BTreeMap<String, Vec<IpAddr>>,
+    /// Sites that are known to the gateway, by name.
+    pub gateways: BTreeMap<String, ObservedGateway>,
     /// Whether a part of it couldn't be read: what is missing here may be there.
     pub is_unreadable: bool,
 }
@@ -57,13 +59,14 @@ pub type PoolFaults = Vec<(DiskKind, PoolFault)>;
 /// # Errors
 /// If one fails: what it knows would look absent, or nothing would keep tenants from the host.
 pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, PoolFaults)> {
-    let Drivers { machines, volumes, networks, addresses, firewall } = drivers;
-    let (guarded, machines, volumes, networks, addresses, faults) = futures::join!(
+    let Drivers { machines, volumes, networks, addresses, gateways, firewall } = drivers;
+    let (guarded, machines, volumes, networks, addresses, gateways, faults) = futures::join!(
         firewall.ensure(),
         machines.observe(),
         volumes.observe(),
         networks.observe(),
         addresses.observe(),
+        gateways.observe(),
         volumes.faults()
     );
     metrics.firewall_up.set(guarded.is_ok().into());
@@ -76,7 +79,13 @@ pub async fn observe(drivers: &Drivers, metrics: &Metrics) -> Result<(Observed, 
     let machines = machines.map_err(|why| fails("container engine", why))?;
     let networks = networks.map_err(|why| fails("part for private networks", why))?;
     let addresses = addresses.map_err(|why| fails("part for public addresses", why))?;
-    Ok((by_contract(machines, volumes, networks, addresses), faults))
+    let gateways = gateways.map_err(|why| fails("web gateway", why))?;
+    let mut observed = by_contract(machines, volumes, networks, addresses);
+    for gateway in gateways {
+        let contract = observed.entry(gateway.spec.id.contract).or_default();
+        contract.gateways.insert(gateway.spec.id.name.clone(), gateway);
+    }
+    Ok((observed, faults))
 }
 
 fn by_contract(

@@ -4,7 +4,10 @@
 use super::observed::{Observed, ObservedContract};
 use crate::{
     chain::desired::Workloads,
-    drivers::{AddressSpec, MachineSpec, MachineState, NetworkId, NetworkSpec, ObservedVolume, VolumeSpec},
+    drivers::{
+        AddressSpec, GatewaySpec, MachineSpec, MachineState, NetworkId, NetworkSpec, ObservedVolume,
+        VolumeSpec,
+    },
 };
 use std::collections::BTreeMap;
 use tfgrid_client::deployment::{DiskKind, Rejection};
@@ -60,6 +63,10 @@ pub enum Step {
     AttachMachine(MachineSpec),
     /// Start the machine and connect it with its private networks and public addresses.
     StartMachine(MachineSpec),
+    /// Publish the site.
+    EnsureGateway(GatewaySpec),
+    /// End the site.
+    RemoveGateway(String),
     /// Delete the volume with its content.
     DeleteVolume(String),
     /// Remove the contract's part of a private network.
@@ -83,6 +90,7 @@ impl Plan {
         self.steps.iter().all(|step| match step {
             Step::StopMachine(_)
             | Step::RemoveMachine(_)
+            | Step::RemoveGateway(_)
             | Step::DeleteVolume(_)
             | Step::RemovePrivateNetwork(_)
             | Step::RemoveNetwork => true,
@@ -92,7 +100,8 @@ impl Plan {
             | Step::EnsurePrivateNetwork(_)
             | Step::CreateMachine(_)
             | Step::AttachMachine(_)
-            | Step::StartMachine(_) => false,
+            | Step::StartMachine(_)
+            | Step::EnsureGateway(_) => false,
         })
     }
 }
@@ -159,7 +168,7 @@ fn steps(goal: &Goal, observed: &ObservedContract) -> Vec<Step> {
         Goal::Run { workloads, approved } => run(workloads, approved, observed),
         Goal::Resume(workloads) => resume(workloads, observed),
         Goal::Suspend(approved) => suspend(approved, observed),
-        Goal::Halt => suspend(&Approved::new(), observed),
+        Goal::Halt => [remove_gateways(observed), suspend(&Approved::new(), observed)].concat(),
         Goal::Destroy => destroy(observed),
         Goal::Keep => Vec::new(),
     }
@@ -177,7 +186,10 @@ fn resume(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let networks =
         if observed.machines.is_empty() { Vec::new() } else { missing_networks(workloads, observed) };
     let addresses = if observed.machines.is_empty() { None } else { addresses(workloads, observed) };
-    networks.into_iter().chain(addresses).chain(attach(workloads, observed)).chain(starts).collect()
+    let gateways =
+        if observed.gateways.is_empty() { Vec::new() } else { missing_gateways(workloads, observed) };
+    let before = networks.into_iter().chain(addresses).chain(attach(workloads, observed));
+    before.chain(starts).chain(gateways).collect()
 }
 
 /// All of the contract's public addresses at once: one of a machine that goes may be another's next.
@@ -185,6 +197,18 @@ fn addresses(workloads: &Workloads, observed: &ObservedContract) -> Option<Step>
     let public = |spec: &MachineSpec| Some((spec.id.name.clone(), spec.public.clone()?));
     let wanted: BTreeMap<_, _> = workloads.machines.iter().filter_map(public).collect();
     (wanted != observed.addresses).then_some(Step::SetAddresses(wanted))
+}
+
+fn missing_gateways(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
+    let is_missing = |spec: &&GatewaySpec| {
+        let there = observed.gateways.get(&spec.id.name);
+        there.is_none_or(|there| there.spec != **spec)
+    };
+    workloads.gateways.iter().filter(is_missing).cloned().map(Step::EnsureGateway).collect()
+}
+
+fn remove_gateways(observed: &ObservedContract) -> Vec<Step> {
+    observed.gateways.keys().cloned().map(Step::RemoveGateway).collect()
 }
 
 fn missing_networks(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
@@ -230,7 +254,8 @@ fn destroy(observed: &ObservedContract) -> Vec<Step> {
     let networks = networks.map(|network| Step::RemovePrivateNetwork(network.id.clone()));
     let addresses = (!observed.addresses.is_empty()).then(|| Step::SetAddresses(BTreeMap::new()));
     let network = observed.network.then_some(Step::RemoveNetwork);
-    machines.chain(volumes).chain(networks).chain(addresses).chain(network).collect()
+    let rest = machines.chain(volumes).chain(networks).chain(addresses).chain(network);
+    remove_gateways(observed).into_iter().chain(rest).collect()
 }
 
 /// Before a fetch, what isn't approved is stopped: it doesn't run on while a registry takes its time.
@@ -257,6 +282,7 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
     let mut fetch = Vec::new();
     let mut create_early = Vec::new();
     let (mut clear, mut clear_networks) = (Vec::new(), Vec::new());
+    let mut clear_gateways = Vec::new();
     let mut create = Vec::new();
     let mut start = Vec::new();
 
@@ -313,17 +339,23 @@ fn deploy(workloads: &Workloads, observed: &ObservedContract) -> Vec<Step> {
             start.push(Step::StartMachine(spec.clone()));
         }
     }
-    let attach = attach(workloads, observed);
+    for name in observed.gateways.keys() {
+        if !workloads.gateways.iter().any(|spec| spec.id.name == *name) {
+            clear_gateways.push(Step::RemoveGateway(name.clone()));
+        }
+    }
+    let (attach, publish) = (attach(workloads, observed), missing_gateways(workloads, observed));
     let addresses = addresses(workloads, observed).into_iter().collect();
-    [refuse, fetch, ensure, create_early, clear, clear_networks, addresses, create, attach, start].concat()
+    let clear = [clear_gateways, clear, clear_networks].concat();
+    [refuse, fetch, ensure, create_early, clear, addresses, create, attach, start, publish].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drivers::{
-        AddressSpec, Condition, ContainerSpec, InterfaceSpec, MachineState, ObservedMachine, ObservedNetwork,
-        ObservedVolume, WorkloadId,
+        AddressSpec, Condition, ContainerSpec, InterfaceSpec, MachineState, ObservedGateway, ObservedMachine,
+        ObservedNetwork, ObservedVolume, WorkloadId, gateway::tests::site,
     };
     use ipnet::Ipv4Net;
     use proptest::prelude::*;
@@ -441,6 +473,12 @@ mod tests {
                 world.links.retain(|name, ips| machines.get(name).is_some_and(|spec| spec.ips() == *ips));
             }
             Step::AttachMachine(spec) => connect(spec, world),
+            Step::EnsureGateway(spec) => {
+                world.gateways.insert(spec.id.name.clone(), observed_site(spec.clone()));
+            }
+            Step::RemoveGateway(name) => {
+                world.gateways.remove(name).unwrap();
+            }
             Step::RemoveNetwork => {
                 assert!(world.machines.is_empty(), "a network is removed after its machines");
                 world.network = false;
@@ -467,6 +505,10 @@ mod tests {
                 connect(spec, world);
             }
         }
+    }
+
+    fn observed_site(spec: GatewaySpec) -> ObservedGateway {
+        ObservedGateway { spec, url: None, trouble: None }
     }
 
     fn connect(spec: &MachineSpec, world: &mut ObservedContract) {
@@ -646,6 +688,8 @@ mod tests {
                     spec.id.name.as_str()
                 }
                 Step::EnsureVolume(spec) => spec.id.name.as_str(),
+                Step::EnsureGateway(spec) => spec.id.name.as_str(),
+                Step::RemoveGateway(name) => name.as_str(),
                 Step::EnsurePrivateNetwork(_) => "ensure network",
                 Step::SetAddresses(_) => "addresses",
                 Step::AttachMachine(_) => "attach",
@@ -767,7 +811,8 @@ mod tests {
             proptest::option::of((hash(), proptest::option::of(1u8..3))),
         );
         let size = || proptest::option::of(2u64..4);
-        (machines, size(), size(), any::<bool>()).prop_map(|((x, y, z), data, more, net)| {
+        let site = proptest::option::of(prop_oneof![Just("a"), Just("b")]);
+        (machines, size(), size(), any::<bool>(), site).prop_map(|((x, y, z), data, more, net, host)| {
             let x = x.map(|(hash, mount)| {
                 if mount && data.is_some() {
                     machine(1, "x", &format!("{hash}+data"), &["data"])
@@ -789,9 +834,15 @@ mod tests {
                     .flatten()
                     .collect(),
                 networks: net.into_iter().collect(),
+                gateways: host.map(published).into_iter().collect(),
                 ..Default::default()
             }
         })
+    }
+
+    /// A site of this name.
+    fn published(host: &str) -> GatewaySpec {
+        GatewaySpec { id: id(1, "site"), ..site(1, host) }
     }
 
     /// Any state of a machine, but no volume larger than wanted: the driver refuses to shrink.
@@ -813,25 +864,32 @@ mod tests {
         let machines = (machine("x"), machine("y"), machine("z"), machine("other"));
         let addresses = (proptest::option::of(1u8..3), proptest::option::of(1u8..3), any::<bool>());
         let networks = (network("net"), network("old-net"), any::<bool>());
-        let all = (machines, volume("data"), volume("old"), networks, addresses, any::<bool>());
-        all.prop_map(|((x, y, z, other), data, old, (net, old_net, port), (own, others, link), network)| {
-            let is_in = |(_, y): &(String, ObservedMachine)| y.is_running() && y.hash.ends_with("+net");
-            let port = port && net.is_some() && y.as_ref().is_some_and(is_in);
-            let has_link = link && z.as_ref().is_some_and(|(_, z)| z.is_running());
-            let links = own.filter(|_| has_link).map(|last| ("z".to_owned(), address(last).ips()));
-            let addresses = [("z", own), ("other", others)].into_iter();
-            let addresses = addresses.filter_map(|(name, last)| Some((name.to_owned(), address(last?))));
-            ObservedContract {
-                machines: [x, y, z, other].into_iter().flatten().collect(),
-                volumes: [data, old].into_iter().flatten().collect(),
-                network,
-                private_networks: [net, old_net].into_iter().flatten().collect(),
-                ports: port.then(|| ("y".into(), "net".into())).into_iter().collect(),
-                addresses: addresses.collect(),
-                links: links.into_iter().collect(),
-                is_unreadable: false,
-            }
-        })
+        let host = proptest::option::of(prop_oneof![Just("a"), Just("b")]);
+        let all = (machines, volume("data"), volume("old"), networks, addresses, any::<bool>(), host);
+        all.prop_map(
+            |((x, y, z, other), data, old, (net, old_net, port), (own, others, link), network, host)| {
+                let is_in = |(_, y): &(String, ObservedMachine)| y.is_running() && y.hash.ends_with("+net");
+                let port = port && net.is_some() && y.as_ref().is_some_and(is_in);
+                let has_link = link && z.as_ref().is_some_and(|(_, z)| z.is_running());
+                let links = own.filter(|_| has_link).map(|last| ("z".to_owned(), address(last).ips()));
+                let addresses = [("z", own), ("other", others)].into_iter();
+                let addresses = addresses.filter_map(|(name, last)| Some((name.to_owned(), address(last?))));
+                ObservedContract {
+                    machines: [x, y, z, other].into_iter().flatten().collect(),
+                    volumes: [data, old].into_iter().flatten().collect(),
+                    network,
+                    private_networks: [net, old_net].into_iter().flatten().collect(),
+                    ports: port.then(|| ("y".into(), "net".into())).into_iter().collect(),
+                    addresses: addresses.collect(),
+                    links: links.into_iter().collect(),
+                    gateways: host
+                        .map(|host| ("site".into(), observed_site(published(host))))
+                        .into_iter()
+                        .collect(),
+                    is_unreadable: false,
+                }
+            },
+        )
     }
 
     fn approved() -> impl Strategy<Value = Approved> {
@@ -958,6 +1016,23 @@ mod tests {
         assert_eq!(one(run_goal(Workloads::default()), world), expected);
     }
 
+    #[test]
+    fn a_site_is_published_last_and_ends_first() {
+        let (web, shop) = (machine(1, "web", "a", &[]), site(1, "shop"));
+        let workloads =
+            Workloads { machines: vec![web.clone()], gateways: vec![shop.clone()], ..Default::default() };
+        let steps = one(run_goal(workloads), ObservedContract::default());
+        assert_eq!(steps[2..], [Step::StartMachine(web), Step::EnsureGateway(shop.clone())]);
+        let world = ObservedContract {
+            machines: [("web".into(), observed_machine(1, "web", "a", true))].into(),
+            gateways: [("shop".into(), observed_site(shop))].into(),
+            ..Default::default()
+        };
+        for goal in [Goal::Halt, Goal::Destroy, run_goal(Workloads::default())] {
+            assert_eq!(one(goal, world.clone())[0], Step::RemoveGateway("shop".into()));
+        }
+    }
+
     proptest! {
         #[test]
         fn a_carried_out_plan_leaves_nothing_to_plan(goal in goal(), mut world in world()) {
@@ -971,7 +1046,8 @@ mod tests {
         fn no_machine_starts_before_all_are_created(goal in goal(), world in world()) {
             let steps = one(goal, world);
             let started = steps.iter().skip_while(|step| !matches!(step, Step::StartMachine(_)));
-            prop_assert!(started.clone().all(|step| matches!(step, Step::StartMachine(_))));
+            let is_last = |step: &Step| matches!(step, Step::StartMachine(_) | Step::EnsureGateway(_));
+            prop_assert!(started.clone().all(is_last));
         }
 
         #[test]

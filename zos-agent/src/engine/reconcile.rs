@@ -5,8 +5,8 @@ use super::plan::{Approved, Plan, Step};
 use crate::{
     chain::Version,
     drivers::{
-        AddressDriver, Bind, DriverError, FirewallDriver, ImageRules, MachineDriver, MachineSpec,
-        NetworkDriver, VolumeDriver, WorkloadId,
+        AddressDriver, Bind, DriverError, FirewallDriver, GatewayDriver, ImageRules, MachineDriver,
+        MachineSpec, NetworkDriver, VolumeDriver, WorkloadId,
     },
 };
 use anyhow::Error;
@@ -98,6 +98,8 @@ pub struct Drivers {
     pub networks: Arc<dyn NetworkDriver>,
     /// Driver of public addresses.
     pub addresses: Arc<dyn AddressDriver>,
+    /// Driver of web gateways.
+    pub gateways: Arc<dyn GatewayDriver>,
     /// Driver of what keeps tenants from the host. No workload starts without it.
     pub firewall: Arc<dyn FirewallDriver>,
 }
@@ -244,7 +246,7 @@ impl Work {
     }
 
     async fn one(&self, step: &Step) -> Result<(), DriverError> {
-        let Drivers { machines, volumes, networks, addresses, firewall } = &self.drivers;
+        let Drivers { machines, volumes, networks, addresses, gateways, firewall } = &self.drivers;
         match step {
             Step::FetchImage(spec) => {
                 let keep = self.approved.get(&spec.id.name) == Some(&spec.hash);
@@ -270,6 +272,8 @@ impl Work {
                 self.attach(spec).await
             }
             Step::AttachMachine(spec) => self.attach(spec).await,
+            Step::EnsureGateway(spec) => gateways.ensure(spec).await,
+            Step::RemoveGateway(name) => gateways.remove(&self.id(name)).await,
             Step::DeleteVolume(name) => volumes.delete(&self.id(name)).await,
             Step::RemovePrivateNetwork(id) => networks.remove(self.contract, id).await,
             Step::RemoveNetwork => machines.remove_network(self.contract).await,
@@ -314,6 +318,7 @@ fn failure(step: &Step, error: DriverError) -> Failure {
         Step::EnsureVolume(spec) => &spec.pointer,
         Step::EnsurePrivateNetwork(spec) => &spec.pointer,
         Step::SetAddresses(_) => "/workloads",
+        Step::EnsureGateway(spec) => &spec.pointer,
         _ => return Failure::Transient(error.into()),
     };
     match error {

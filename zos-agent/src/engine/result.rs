@@ -15,8 +15,8 @@ const LINE_BYTES: [u32; 4] = [120, 60, 20, 0];
 /// Stands for machines that don't fit: no workload has this name.
 const OTHERS: &str = "+";
 
-/// What is told about a machine.
-#[derive(Serialize)]
+/// What is told about a machine or a site.
+#[derive(Default, Serialize)]
 struct Told<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ip: Option<IpAddr>,
@@ -24,6 +24,8 @@ struct Told<'a> {
     public_ip: Option<Ipv4Addr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ipv6: Option<Ipv6Addr>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     health: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,24 +38,25 @@ struct Told<'a> {
     full_line: &'a str,
 }
 
-/// JSON from machine name to what is told about it, in the order of the deployment. Where it would exceed the size
-/// limit, last lines are shortened, then left out, and at last the number of machines that don't fit stands for them.
+/// JSON from the names of sites and machines to what is told about them, sites first, in the order of the deployment.
+/// Where it would exceed the size limit, last lines are shortened, then left out, and at last the number of those that
+/// don't fit stands for them.
 pub fn result(
     workloads: &Workloads,
     observed: Option<&ObservedContract>,
     exits: Option<&ContractExits>,
 ) -> Vec<u8> {
-    let machines: Vec<_> =
-        workloads.machines.iter().filter_map(|spec| Some((spec, told(spec, observed, exits)?))).collect();
+    let machines = workloads.machines.iter().map(|spec| (&spec.id.name, told(spec, observed, exits)));
+    let sites = workloads.gateways.iter().map(|spec| (&spec.id.name, told_of_site(&spec.id.name, observed)));
+    let told: Vec<_> = sites.chain(machines).filter_map(|(name, told)| Some((name, told?))).collect();
     let entries = |most: u32| -> Vec<String> {
-        machines
-            .iter()
-            .map(|(spec, told)| {
+        told.iter()
+            .map(|(name, told)| {
                 let line = (!told.full_line.is_empty() && most > 0).then(|| shortened(told.full_line, most));
                 let told = Told { line, ..*told };
                 // Neither names nor these values can fail to be JSON.
                 let told = serde_json::to_string(&told).unwrap_or_else(|_| "{}".into());
-                format!(r#""{}":{told}"#, spec.id.name)
+                format!(r#""{name}":{told}"#)
             })
             .collect()
     };
@@ -102,12 +105,20 @@ fn told<'a>(
         ip,
         public_ip,
         ipv6,
+        url: None,
         health: machine.sickness().map(|_| "unhealthy"),
         restarts: exit.map(|exit| exit.restarts).filter(|restarts| *restarts > 0),
         exit: exit.map(|exit| exit.code),
         line: None,
         full_line: exit.map_or("", |exit| exit.line.as_str()),
     })
+}
+
+/// `None` if the gateway doesn't know of the site.
+fn told_of_site<'a>(name: &str, observed: Option<&'a ObservedContract>) -> Option<Told<'a>> {
+    let site = observed?.gateways.get(name)?;
+    let full_line = site.trouble.as_deref().unwrap_or_default();
+    Some(Told { url: site.url.as_deref(), full_line, ..Told::default() })
 }
 
 /// The text in at most so many bytes; what is cut off shows.

@@ -19,6 +19,7 @@ use tfgrid_client::deployment::DiskKind;
 use tfgrid_primitives::{FailureCode, UsageTotals, report::DetailsPayload};
 use tokio::task::JoinSet;
 
+mod gateways;
 mod jobs;
 mod kills;
 mod networks;
@@ -174,6 +175,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
         volumes: host.clone(),
         networks: host.clone(),
         addresses: host.clone(),
+        gateways: host.clone(),
         firewall: host.clone(),
     };
     let store = Store::open(data).unwrap();
@@ -206,7 +208,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
         observed: observed_rx,
         snapshots: snapshots_rx.clone(),
     };
-    let meter = Meter::load(host.clone(), host.clone(), inputs, usage, done.clone(), store.clone()).unwrap();
+    let meter = Meter::load(host.clone(), inputs, usage, done.clone(), store.clone()).unwrap();
     let memory = Memory::load(store, &key).unwrap();
     let outputs = Outputs { reports, engine_up, observed, standings, done };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);

@@ -9,6 +9,7 @@ mod sender;
 mod shipment;
 
 pub use policy::LogPolicy;
+pub(crate) use policy::is_own;
 pub use sender::Connector;
 
 use crate::{

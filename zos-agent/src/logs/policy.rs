@@ -58,7 +58,7 @@ impl LogPolicy {
 }
 
 /// Whether it is an address of this host, whose services no tenant reaches.
-fn is_own(address: IpAddr) -> bool {
+pub(crate) fn is_own(address: IpAddr) -> bool {
     UdpSocket::bind((address, 0)).is_ok()
 }
 

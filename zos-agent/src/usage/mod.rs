@@ -6,7 +6,7 @@ mod totals;
 
 use crate::{
     chain::{Chain, Snapshot},
-    drivers::{AddressDriver, MachineDriver, ObservedMachine, TrafficCounter, WorkloadId},
+    drivers::{MachineDriver, ObservedMachine, TrafficCounter, WorkloadId},
     engine::observed::{Observed, ObservedContract},
     store::Store,
 };
@@ -44,10 +44,9 @@ pub struct MeterInputs {
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
-/// Turns counters into usage reports, and slows down machines whose traffic is used up.
+/// Turns counters into usage reports, and slows down machines and sites whose traffic is used up.
 pub struct Meter {
     machines: Arc<dyn MachineDriver>,
-    addresses: Arc<dyn AddressDriver>,
     inputs: MeterInputs,
     reports: watch::Sender<Vec<UsageItem>>,
     done: mpsc::Sender<(WorkloadId, String)>,
@@ -62,13 +61,12 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Continues from the stored totals. Tells `done` which machines are slow.
+    /// Continues from the stored totals. Tells `done` which machines and sites are slow.
     ///
     /// # Errors
     /// If their file is damaged or can't be written.
     pub fn load(
         machines: Arc<dyn MachineDriver>,
-        addresses: Arc<dyn AddressDriver>,
         inputs: MeterInputs,
         reports: watch::Sender<Vec<UsageItem>>,
         done: mpsc::Sender<(WorkloadId, String)>,
@@ -77,7 +75,7 @@ impl Meter {
         let totals = store.read_or_default(FILE)?;
         let boot = fs::read_to_string(BOOT).with_context(|| format!("can't read {BOOT}"))?;
         let (slow, last_reported) = (BTreeSet::new(), 0);
-        Ok(Self { machines, addresses, inputs, reports, done, store, boot, totals, slow, last_reported })
+        Ok(Self { machines, inputs, reports, done, store, boot, totals, slow, last_reported })
     }
 
     /// Reads and reports until the engine ends.
@@ -153,7 +151,7 @@ impl Meter {
         let observed = self.inputs.observed.borrow().clone();
         let mut slow = BTreeSet::new();
         for (&contract, there) in &*observed {
-            if there.addresses.is_empty() {
+            if there.addresses.is_empty() && there.gateways.is_empty() {
                 continue;
             }
             let is_slow = match self.inputs.chain.traffic(contract, &snapshot.head).await {
@@ -174,19 +172,21 @@ impl Meter {
                 self.tell_speed(contract, there, is_slow);
             }
         }
-        if let Err(error) = self.addresses.slow_down(&slow).await {
-            warn!("can't set the speed of public addresses: {:#}", Error::from(error));
+        for counter in &self.inputs.counters {
+            if let Err(error) = counter.slow_down(&slow).await {
+                warn!(class = counter.class(), "can't set the speed of traffic: {:#}", Error::from(error));
+            }
         }
         self.slow = slow;
     }
 
     fn tell_speed(&self, contract: ContractId, there: &ObservedContract, is_slow: bool) {
         let what = if is_slow {
-            "the contract's traffic is used up: public addresses are slowed down to 1 Mbit/s"
+            "the contract's traffic is used up: public addresses and sites are slowed down to 1 Mbit/s"
         } else {
-            "there is traffic again: public addresses have their speed back"
+            "there is traffic again: public addresses and sites have their speed back"
         };
-        for name in there.addresses.keys() {
+        for name in there.addresses.keys().chain(there.gateways.keys()) {
             let id = WorkloadId { contract, name: name.clone() };
             drop(self.done.try_send((id, what.to_owned())));
         }

@@ -434,6 +434,7 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
         age: HeadAge::New,
         contracts: [(id, Arc::new(desired))].into(),
         limits: ChainLimits { heartbeat_ms: 1_000, usage_ms: 1_000, answer_ms: 1_000 },
+        grants: Default::default(),
     };
     stored::write(&store, &snapshot).unwrap();
     let joined = Joined { genesis: Default::default(), node: 1, client: None };
@@ -458,6 +459,7 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
         addresses: Arc::new(
             PublicAddresses::new(&host.node_key, store.clone(), None, Vec::new(), false).unwrap(),
         ),
+        gateways: Arc::new(Gateway::new(folder.path(), &host.node_key, GatewayArgs::default(), &[]).unwrap()),
         firewall: Arc::new(AgentFirewall::new(false, any_registry(), Vec::new())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();

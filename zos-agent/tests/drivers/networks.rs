@@ -125,7 +125,7 @@ fn private_networks(host: &Host) -> PrivateNetworks {
     PrivateNetworks::new(&host.node_key, name_servers, env!("CARGO_BIN_EXE_zos-agent").into())
 }
 
-fn network(contract: ContractId, twin: u32, name: &str, range: &str) -> NetworkSpec {
+pub fn network(contract: ContractId, twin: u32, name: &str, range: &str) -> NetworkSpec {
     let range: ipnet::Ipv4Net = range.parse().unwrap();
     NetworkSpec {
         id: NetworkId { twin, name: name.into() },

@@ -354,12 +354,6 @@ impl AddressDriver for PublicAddresses {
         }
         Ok(())
     }
-
-    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
-        let mut state = self.state.lock().await;
-        state.slow.clone_from(contracts);
-        Ok(self.shape(&state.slow).await?)
-    }
 }
 
 #[async_trait]
@@ -383,6 +377,12 @@ impl TrafficCounter for PublicAddresses {
             }
         }
         Ok(contracts)
+    }
+
+    async fn slow_down(&self, contracts: &BTreeSet<ContractId>) -> Result<(), DriverError> {
+        let mut state = self.state.lock().await;
+        state.slow.clone_from(contracts);
+        Ok(self.shape(&state.slow).await?)
     }
 }
 

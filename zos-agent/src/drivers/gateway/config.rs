@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The proxy's configuration, written as a whole. Pure.
+
+use super::layout::{Pool, Protocol};
+use sp_core::{Blake2Hasher, Hasher};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+use tfgrid_client::deployment::MAX_BACKENDS;
+
+/// Port of HTTP, which serves challenges of certificate authorities and leads to HTTPS.
+pub const HTTP: u16 = 80;
+/// Port of TLS.
+pub const HTTPS: u16 = 443;
+
+/// Limits that hold for all sites: times in which nothing comes, the time for a request's headers, and the one that an
+/// old process has for its last connections after a reload.
+const GLOBAL: &str = r#"
+    hard-stop-after 1h
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+    tune.ssl.default-dh-param 2048
+defaults common
+    timeout connect 3s
+    timeout client 60s
+    timeout server 60s
+    timeout tunnel 1h
+    timeout http-request 10s
+    timeout queue 5s
+    timeout check 2s
+    retries 3
+    option redispatch 1
+    balance roundrobin
+    default-server check inter 1s fall 2 rise 1 maxconn 1000
+defaults raw from common
+    mode tcp
+defaults front from common
+    mode http
+defaults web from common
+    mode http
+    http-reuse safe
+    retry-on conn-failure empty-response 503
+    http-request disable-l7-retry unless METH_GET
+    http-request set-timeout server var(txn.answer)
+    option forwardfor
+    http-error status 503 content-type text/plain string "This site is published here, but none of its servers answers.\n"
+"#;
+
+/// Port 80. The names of files are filled in.
+const PLAIN: &str = r#"
+    http-request set-var(txn.reply) path,map(CHALLENGES) if { path -m beg /.well-known/acme-challenge/ }
+    http-request return status 200 content-type text/plain lf-string "%[var(txn.reply)]" if { var(txn.reply) -m found }
+    http-request redirect scheme https code 308 if { req.hdr(host),field(1,:),lower,map(HOSTS) -m found }
+    http-request redirect scheme https code 308 if { req.hdr(host),field(1,:),lower,map(PASSTHROUGH) -m found }
+    http-request return status 404 content-type text/plain string "No site has this name here.\n"
+"#;
+
+/// Port 443, before TLS is ended or passed through.
+const TLS: &str = r#"
+    tcp-request inspect-delay 5s
+    tcp-request content set-var(txn.route) req.ssl_sni,lower,map(PASSTHROUGH) if { req.ssl_hello_type 1 }
+    tcp-request content set-var(txn.backend) var(txn.route),field(1,:) if { var(txn.route) -m found }
+    tcp-request content set-var(txn.rate) var(txn.route),field(2,:) if { var(txn.route) -m found }
+    tcp-request content set-var(txn.most) var(txn.route),field(4,:) if { var(txn.route) -m found }
+    tcp-request content set-var(txn.slow) var(txn.route),field(6,:) if { var(txn.route) -m found }
+    tcp-request content track-sc0 var(txn.backend) table limits if { var(txn.backend) -m found }
+    tcp-request content reject if { var(txn.backend) -m found } { sc_conn_rate(0,limits),sub(txn.rate) gt 0 }
+    tcp-request content reject if { var(txn.backend) -m found } { sc_conn_cur(0,limits),sub(txn.most) gt 0 }
+    tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_out_rate(0,limits),sub(txn.slow) gt 0 }
+    tcp-request content reject if { var(txn.backend) -m found } { sc_bytes_in_rate(0,limits),sub(txn.slow) gt 0 }
+    tcp-request content accept if { req.ssl_hello_type 1 }
+    tcp-request content reject
+    use_backend %[var(txn.backend)] if { var(txn.backend) -m found }
+    default_backend terminate
+"#;
+
+/// HTTP, after TLS is ended. A client's own headers about who forwarded what are taken out.
+const WEB: &str = r#"
+    http-request set-var(txn.route) req.hdr(host),field(1,:),lower,map(HOSTS)
+    http-request return status 404 content-type text/plain string "No site has this name here.\n" unless { var(txn.route) -m found }
+    http-request set-var(txn.backend) var(txn.route),field(1,:)
+    http-request set-var(txn.rate) var(txn.route),field(2,:)
+    http-request set-var(txn.bytes) var(txn.route),field(3,:)
+    http-request set-var(txn.most) var(txn.route),field(4,:)
+    http-request set-var(txn.answer) var(txn.route),field(5,:)
+    http-request set-var(txn.slow) var(txn.route),field(6,:)
+    http-request track-sc0 var(txn.backend) table limits
+    http-request return status 429 content-type text/plain string "Too many requests.\n" if { sc_http_req_rate(0,limits),sub(txn.rate) gt 0 }
+    http-request return status 429 content-type text/plain string "Too many requests at the same time.\n" if { sc_conn_cur(0,limits),sub(txn.most) gt 0 }
+    http-request return status 429 content-type text/plain string "The traffic that this site has paid for is used up: it is slow.\n" if { sc_bytes_out_rate(0,limits),sub(txn.slow) gt 0 } || { sc_bytes_in_rate(0,limits),sub(txn.slow) gt 0 }
+    http-request deny deny_status 413 if { req.hdr_val(content-length),sub(txn.bytes) gt 0 }
+    http-request del-header x-forwarded -m beg
+    http-request del-header x-real-ip
+    http-request del-header forwarded
+    http-request set-header x-forwarded-proto https
+    http-request set-header x-forwarded-host %[req.hdr(host)]
+    http-request set-header x-forwarded-port 443
+    use_backend %[var(txn.backend)]
+"#;
+
+/// Files of the proxy.
+#[derive(Clone, Debug)]
+pub struct Files {
+    run: PathBuf,
+    certificates: PathBuf,
+}
+
+impl Files {
+    /// Of a node with this folder for what doesn't outlive the host's start, and this one for certificates.
+    pub fn new(run: PathBuf, certificates: PathBuf) -> Self {
+        Self { run, certificates }
+    }
+
+    pub fn folder(&self) -> &Path {
+        &self.run
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> PathBuf {
+        self.run.join("haproxy.cfg")
+    }
+
+    /// Socket for changes while it runs.
+    pub fn socket(&self) -> PathBuf {
+        self.run.join("admin.sock")
+    }
+
+    /// Folder that the process that serves requests sees as its root.
+    pub fn empty(&self) -> PathBuf {
+        self.run.join("empty")
+    }
+
+    /// From hosts to backends and limits.
+    pub fn hosts(&self) -> PathBuf {
+        self.run.join("hosts.map")
+    }
+
+    /// The same for hosts whose TLS is passed through.
+    pub fn passthrough(&self) -> PathBuf {
+        self.run.join("passthrough.map")
+    }
+
+    /// From paths to answers for certificate authorities.
+    pub fn challenges(&self) -> PathBuf {
+        self.run.join("challenges.map")
+    }
+
+    /// Certificates with their hosts.
+    pub fn list(&self) -> PathBuf {
+        self.run.join("certificates.list")
+    }
+
+    /// Certificate and key of a host.
+    pub fn certificate(&self, host: &str) -> PathBuf {
+        self.certificates.join(format!("{host}.pem"))
+    }
+
+    fn filled(&self, rules: &str) -> String {
+        rules
+            .replace("CHALLENGES", &self.challenges().to_string_lossy())
+            .replace("HOSTS", &self.hosts().to_string_lossy())
+            .replace("PASSTHROUGH", &self.passthrough().to_string_lossy())
+    }
+}
+
+/// What only a reload changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Structure {
+    /// Addresses at which it listens.
+    pub bind: Vec<IpAddr>,
+    /// The listener behind the one of port 443, in the kernel's abstract names.
+    pub behind: String,
+    /// Host whose certificate unknown names get.
+    pub default: String,
+    /// Pools of backends: their sizes, and namespaces of their networks with what identifies each.
+    pub pools: BTreeMap<Pool, (usize, Option<(String, u64)>)>,
+}
+
+impl Structure {
+    /// Identifies it.
+    pub fn hash(&self, files: &Files) -> String {
+        let text = self.render(files, &BTreeMap::new(), "");
+        hex::encode(&Blake2Hasher::hash(text.as_bytes())[..8])
+    }
+
+    /// The configuration with the servers of these backends.
+    pub fn config(&self, files: &Files, servers: &BTreeMap<String, Vec<SocketAddr>>) -> String {
+        self.render(files, servers, &self.hash(files))
+    }
+
+    fn render(&self, files: &Files, servers: &BTreeMap<String, Vec<SocketAddr>>, hash: &str) -> String {
+        let behind = &self.behind;
+        let listen = |port: u16| -> String {
+            self.bind.iter().map(|ip| format!("\n    bind {}", SocketAddr::new(*ip, port))).collect()
+        };
+        let certificate = files.certificate(&self.default);
+        let mut text = format!(
+            "global\n    description {hash}\n    stats socket {} mode 600 level admin expose-fd listeners\n    chroot {}{GLOBAL}",
+            files.socket().display(),
+            files.empty().display(),
+        );
+        // Writing to a text can't fail.
+        let _ = write!(
+            text,
+            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{}",
+            listen(HTTP),
+            files.filled(PLAIN),
+            listen(HTTPS),
+            files.filled(TLS),
+            certificate.display(),
+            files.list().display(),
+            files.filled(WEB),
+        );
+        for (pool, (size, namespace)) in &self.pools {
+            for index in 0..*size {
+                backend(&mut text, pool, index, namespace.as_ref(), servers);
+            }
+        }
+        text
+    }
+}
+
+fn backend(
+    text: &mut String,
+    pool: &Pool,
+    index: usize,
+    namespace: Option<&(String, u64)>,
+    servers: &BTreeMap<String, Vec<SocketAddr>>,
+) {
+    let defaults = if pool.protocol.is_http() { "web" } else { "raw" };
+    let name = pool.backend(index);
+    let addresses = servers.get(&name).map(Vec::as_slice).unwrap_or_default();
+    let _ = writeln!(text, "backend {name} from {defaults}");
+    if let Some((namespace, id)) = namespace {
+        let _ = writeln!(text, "    # {namespace} is {id}");
+    }
+    for slot in 0..MAX_BACKENDS {
+        let address = addresses.get(slot);
+        let at = address.map_or_else(|| "0.0.0.0:0".into(), ToString::to_string);
+        let protocol = match pool.protocol {
+            Protocol::H2c => " proto h2",
+            Protocol::Proxy => " send-proxy-v2",
+            Protocol::Http | Protocol::Tcp => "",
+        };
+        let within = namespace.map(|(name, _)| format!(" namespace {name}")).unwrap_or_default();
+        let state = if address.is_some() { "" } else { " disabled" };
+        let _ = writeln!(text, "    server s{slot} {at}{protocol}{within}{state}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drivers::NetworkId;
+
+    fn files() -> Files {
+        Files::new("/run/zos/ab/gateway".into(), "/var/lib/zos/gateway".into())
+    }
+
+    fn structure() -> Structure {
+        let network = NetworkId { twin: 5, name: "backend".into() };
+        let pools = [
+            (Pool { network: None, protocol: Protocol::Http }, (1, None)),
+            (
+                Pool { network: Some(network), protocol: Protocol::H2c },
+                (1, Some(("zos-ab-5-backend".into(), 7))),
+            ),
+        ];
+        Structure {
+            bind: vec![[192, 0, 2, 1].into(), "2001:db8::1".parse().unwrap()],
+            behind: "zos-ab-gateway".into(),
+            default: "default".into(),
+            pools: pools.into(),
+        }
+    }
+
+    #[test]
+    fn it_listens_at_all_addresses() {
+        let text = structure().config(&files(), &BTreeMap::new());
+        for bind in ["192.0.2.1:80", "192.0.2.1:443", "[2001:db8::1]:80", "[2001:db8::1]:443"] {
+            assert!(text.contains(&format!("\n    bind {bind}\n")), "{bind}: {text}");
+        }
+    }
+
+    #[test]
+    fn servers_are_no_part_of_the_structure() {
+        let servers = [("http.0".to_owned(), vec!["10.20.1.5:8080".parse().unwrap()])].into();
+        let text = structure().config(&files(), &servers);
+        assert!(text.contains("    server s0 10.20.1.5:8080\n    server s1 0.0.0.0:0 disabled\n"), "{text}");
+        assert!(text.contains(&format!("description {}\n", structure().hash(&files()))), "{text}");
+    }
+
+    #[test]
+    fn another_namespace_of_the_same_name_is_another_structure() {
+        let mut other = structure();
+        for (_, namespace) in other.pools.values_mut() {
+            *namespace = namespace.take().map(|(name, id)| (name, id + 1));
+        }
+        assert_ne!(other.hash(&files()), structure().hash(&files()));
+        let text = structure().config(&files(), &BTreeMap::new());
+        assert!(text.contains("server s0 0.0.0.0:0 proto h2 namespace zos-ab-5-backend disabled"), "{text}");
+    }
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which sites may be published, and under which host. Pure.
+
+use super::domains::Domains;
+use crate::drivers::{GatewayGrants, GatewayHost, GatewaySpec, WorkloadId};
+use std::collections::BTreeMap;
+use tfgrid_primitives::ContractId;
+
+/// The host of a site, or why it can't be published.
+pub type Standing = Result<String, String>;
+
+/// The host under which a site is to be published.
+///
+/// # Errors
+/// If its owner has no right to it on this node.
+pub fn host(spec: &GatewaySpec, grants: &GatewayGrants) -> Standing {
+    if grants.addresses.is_empty() {
+        return Err("this node has no public address: it is no gateway".into());
+    }
+    match (&spec.host, &grants.domain) {
+        (GatewayHost::Name(_), None) => {
+            Err("this node has no domain: it publishes no names, only domains".into())
+        }
+        (GatewayHost::Name(name), Some(domain)) if grants.holders.get(name) == Some(&spec.twin) => {
+            Ok(format!("{name}.{domain}"))
+        }
+        (GatewayHost::Name(name), Some(_)) => {
+            Err(format!("the name {name:?} isn't yours: `threebot name {name}` reserves one that is free"))
+        }
+        (GatewayHost::Domain(fqdn), Some(domain)) if is_within(fqdn, domain) => {
+            Err(format!("{fqdn} belongs to this node: names below {domain} are reserved on the chain"))
+        }
+        (GatewayHost::Domain(fqdn), _) => Ok(fqdn.clone()),
+    }
+}
+
+fn is_within(fqdn: &str, domain: &str) -> bool {
+    fqdn == domain || fqdn.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+}
+
+/// All of these sites. Of several with one host, that of the first contract is published.
+pub fn standings<'a>(
+    sites: &'a BTreeMap<WorkloadId, GatewaySpec>,
+    grants: &GatewayGrants,
+    domains: &Domains,
+) -> BTreeMap<&'a WorkloadId, Standing> {
+    let mut taken: BTreeMap<String, ContractId> = BTreeMap::new();
+    let mut standing = |spec: &GatewaySpec| -> Standing {
+        let host = host(spec, grants)?;
+        if matches!(spec.host, GatewayHost::Domain(_))
+            && let Some(why) = domains.trouble(&host, spec.twin, &grants.addresses)
+        {
+            return Err(why);
+        }
+        if let Some(first) = taken.get(&host) {
+            return Err(format!("contract {first} publishes {host} already"));
+        }
+        taken.insert(host.clone(), spec.id.contract);
+        Ok(host)
+    };
+    sites.iter().map(|(id, spec)| (id, standing(spec))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drivers::gateway::{domains::Records, tests::site};
+    use std::net::IpAddr;
+
+    fn grants() -> GatewayGrants {
+        GatewayGrants {
+            domain: Some("gw1.example.org".into()),
+            addresses: vec![[185, 69, 166, 10].into()],
+            holders: [("shop".to_owned(), 5)].into(),
+        }
+    }
+
+    fn domain(contract: ContractId, fqdn: &str) -> GatewaySpec {
+        GatewaySpec { host: GatewayHost::Domain(fqdn.into()), ..site(contract, "www") }
+    }
+
+    fn all(specs: &[GatewaySpec], domains: &Domains) -> Vec<Standing> {
+        let sites = specs.iter().map(|spec| (spec.id.clone(), spec.clone())).collect();
+        standings(&sites, &grants(), domains).into_values().collect()
+    }
+
+    #[test]
+    fn a_name_is_published_for_its_holder_alone() {
+        assert_eq!(host(&site(1, "shop"), &grants()).as_deref(), Ok("shop.gw1.example.org"));
+        let other = GatewaySpec { twin: 6, ..site(1, "shop") };
+        assert!(host(&other, &grants()).unwrap_err().starts_with(r#"the name "shop" isn't yours"#));
+        assert!(host(&site(1, "blog"), &grants()).is_err(), "nobody holds it");
+        let no_domain = GatewayGrants { domain: None, ..grants() };
+        assert!(host(&site(1, "shop"), &no_domain).unwrap_err().contains("has no domain"));
+        assert!(host(&site(1, "shop"), &GatewayGrants::default()).unwrap_err().contains("no public address"));
+    }
+
+    #[test]
+    fn a_name_can_not_be_had_as_a_domain() {
+        for fqdn in ["shop.gw1.example.org", "gw1.example.org", "a.b.gw1.example.org"] {
+            assert!(
+                host(&domain(1, fqdn), &grants()).unwrap_err().contains("belongs to this node"),
+                "{fqdn}"
+            );
+        }
+        assert!(host(&domain(1, "agw1.example.org"), &grants()).is_ok());
+    }
+
+    #[test]
+    fn a_domain_that_leads_here_goes_to_the_first_contract() {
+        let mut domains = Domains::default();
+        let both = [domain(1, "a.example"), domain(2, "a.example")];
+        assert!(all(&both, &domains).iter().all(Result::is_err));
+        let addresses: Vec<IpAddr> = grants().addresses;
+        domains.note("a.example", Ok(Records { addresses, ..Default::default() }));
+        let expected = [Ok("a.example".into()), Err("contract 1 publishes a.example already".to_owned())];
+        assert_eq!(all(&both, &domains), expected);
+    }
+}

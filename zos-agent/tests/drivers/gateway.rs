@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Sites behind a real proxy. They need no container engine: backends are in namespaces of private networks.
+
+use super::*;
+use std::collections::BTreeSet;
+use tfgrid_client::deployment::Site;
+use zos_agent::drivers::{
+    GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec, NetworkDriver, TrafficCounter,
+};
+
+/// A gateway of its own key at an address of loopback, with the network `site` of twin 5. All of it is removed on drop.
+struct Node {
+    key: [u8; 32],
+    ip: IpAddr,
+    gateway: Arc<Gateway>,
+    running: JoinHandle<()>,
+    backends: Vec<Child>,
+    data: TempDir,
+}
+
+impl Node {
+    async fn new() -> Self {
+        let key = MachineKey::generate().0.public();
+        let data = tempfile::tempdir().unwrap();
+        let ip = IpAddr::from([127, 77, key[0], key[1].clamp(1, 254)]);
+        let networks = PrivateNetworks::new(&key, Vec::new(), env!("CARGO_BIN_EXE_zos-agent").into());
+        networks.ensure(&networks::network(contract(), 5, "site", "10.99.0.0/24")).await.unwrap();
+        let (gateway, running) = start(data.path(), &key, ip);
+        gateway.grant(&grants(&["shop", "blog"]));
+        Self { key, ip, gateway, running, backends: Vec::new(), data }
+    }
+
+    /// The same gateway, with certificates of this authority.
+    fn with_authority(&mut self, directory: &str, root: PathBuf) {
+        self.running.abort();
+        let acme =
+            AcmeArgs { acme_directory: Some(directory.to_owned()), acme_root: Some(root), acme_email: None };
+        let args = GatewayArgs { gateway_bind: vec![self.ip], acme, ..Default::default() };
+        (self.gateway, self.running) = run(Gateway::new(self.data.path(), &self.key, args, &[]).unwrap());
+        self.gateway.grant(&grants(&["shop", "blog"]));
+    }
+
+    fn namespace(&self) -> String {
+        format!("zos-{}-5-site", hex::encode(&self.key[..4]))
+    }
+
+    /// A server in the network at one of its addresses, which answers with this text.
+    fn serve(&mut self, last: u8, text: &str) -> String {
+        let ip = format!("10.99.0.{last}");
+        let namespace = self.namespace();
+        succeeds("ip", &["-n", &namespace, "addr", "add", &format!("{ip}/32"), "dev", "lo"]);
+        let folder = self.data.path().join(&ip);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("index.html"), text).unwrap();
+        let server = Command::new("ip")
+            .args(["netns", "exec", &namespace, "busybox", "httpd", "-f", "-p", &format!("{ip}:80"), "-h"])
+            .arg(&folder)
+            .spawn()
+            .unwrap();
+        self.backends.push(server);
+        format!("http://{ip}:80")
+    }
+
+    /// The same, whose answer is the head of the request. It ends with the test.
+    fn echo(&self, last: u8) -> String {
+        let ip = format!("10.99.0.{last}");
+        succeeds("ip", &["-n", &self.namespace(), "addr", "add", &format!("{ip}/32"), "dev", "lo"]);
+        let namespace = fs::File::open(format!("/run/netns/{}", self.namespace())).unwrap();
+        let at = format!("{ip}:80");
+        let (listens, listening) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            let listener = TcpListener::bind(at).unwrap();
+            listens.send(()).unwrap();
+            for mut stream in listener.incoming().flatten() {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                // A health check sends nothing.
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                    head.push(byte[0]);
+                }
+                let answer = format!("HTTP/1.0 200 OK\r\n\r\n{}", String::from_utf8_lossy(&head));
+                // A visitor may be gone.
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        });
+        listening.recv().unwrap();
+        format!("http://{ip}:80")
+    }
+
+    /// A proxy in the network that listens with these options and answers all requests with this text.
+    fn answer(&mut self, last: u8, options: &str, text: &str) -> String {
+        let (ip, namespace) = (format!("10.99.0.{last}"), self.namespace());
+        succeeds("ip", &["-n", &namespace, "addr", "add", &format!("{ip}/32"), "dev", "lo"]);
+        let config = self.data.path().join(format!("{ip}.cfg"));
+        let content = format!(
+            r#"
+defaults
+    mode http
+    timeout connect 9s
+    timeout client 9s
+    timeout server 9s
+frontend web
+    bind {ip}:80 {options}
+    http-request return status 200 content-type text/plain lf-string "{text}"
+"#
+        );
+        fs::write(&config, content).unwrap();
+        let server = Command::new("ip")
+            .args(["netns", "exec", &namespace, "haproxy", "-db", "-f"])
+            .arg(&config)
+            .spawn()
+            .unwrap();
+        self.backends.push(server);
+        format!("{ip}:80")
+    }
+
+    fn spec(&self, contract: ContractId, name: &str, backends: &[&str]) -> GatewaySpec {
+        let backends = backends.iter().map(|backend| backend.parse().unwrap()).collect();
+        GatewaySpec {
+            id: WorkloadId { contract, name: name.into() },
+            twin: 5,
+            pointer: "/workloads/0".into(),
+            host: GatewayHost::Name(name.into()),
+            site: Site {
+                network: Some("site".into()),
+                backends,
+                tls_passthrough: false,
+                proxy_protocol: false,
+                limits: Default::default(),
+            },
+        }
+    }
+
+    /// Status and body of a page of a site, with the version of HTTP.
+    fn get(&self, host: &str, more: &[&str]) -> String {
+        let at = format!("{host}.gw1.example.org:443:{}", self.ip);
+        let authority = self.data.path().join("gateway/authority.crt");
+        let output = Command::new("curl")
+            .args(["-s", "-m", "5", "--cacert", &authority.to_string_lossy(), "--resolve", &at])
+            .args(["-w", " %{http_code} %{http_version}", &format!("https://{host}.gw1.example.org/")])
+            .args(more)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn until_answer(&self, host: &str, answer: &str) {
+        let begun = Instant::now();
+        loop {
+            match self.get(host, &[]) {
+                found if found == answer => return,
+                other => assert!(begun.elapsed() < LIMIT, "{host}: {other:?}"),
+            }
+        }
+    }
+
+    /// Processes of the proxy.
+    fn proxies(&self) -> Vec<i32> {
+        let config = format!("/run/zos/{}/gateway/haproxy.cfg", hex::encode(&self.key[..4]));
+        let found = Command::new("pgrep").args(["-f", &format!("haproxy.*{config}")]).output().unwrap();
+        String::from_utf8_lossy(&found.stdout).lines().filter_map(|pid| pid.parse().ok()).collect()
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.running.abort();
+        for backend in &mut self.backends {
+            let _ = backend.kill();
+            let _ = backend.wait();
+        }
+        let (key, data) = (self.key, self.data.path().to_owned());
+        let networks = PrivateNetworks::new(&key, Vec::new(), env!("CARGO_BIN_EXE_zos-agent").into());
+        let purge = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                Gateway::purge(&data, &key).await?;
+                networks.purge().await
+            })
+        };
+        // A runtime can't be started within another.
+        let purged = std::thread::spawn(purge).join();
+        let _ = fs::remove_dir(format!("/run/zos/{}", hex::encode(&self.key[..4])));
+        if !std::thread::panicking() {
+            purged.unwrap().unwrap();
+            assert!(self.proxies().is_empty() && !self.data.path().join("gateway").exists());
+        }
+    }
+}
+
+fn start(data: &Path, key: &[u8; 32], ip: IpAddr) -> (Arc<Gateway>, JoinHandle<()>) {
+    let args = GatewayArgs { gateway_bind: vec![ip], ..Default::default() };
+    run(Gateway::new(data, key, args, &[]).unwrap())
+}
+
+fn run(gateway: Gateway) -> (Arc<Gateway>, JoinHandle<()>) {
+    let gateway = Arc::new(gateway);
+    let running = gateway.clone();
+    (gateway, tokio::spawn(async move { running.run().await }))
+}
+
+/// A certificate authority with a name server, for which all names lead to one address. Both end on drop.
+struct Authority {
+    processes: [Child; 2],
+    directory: String,
+    root: PathBuf,
+}
+
+impl Authority {
+    fn start(folder: &Path, ip: IpAddr) -> Self {
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let (root, key) = (folder.join("pebble.crt"), folder.join("pebble.key"));
+        fs::write(&root, own.cert.pem()).unwrap();
+        fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+        let (port, names) = (free_port(), free_port());
+        let config = folder.join("pebble.json");
+        let content = serde_json::json!({ "pebble": {
+            "listenAddress": format!("127.0.0.1:{port}"),
+            "managementListenAddress": format!("127.0.0.1:{}", free_port()),
+            "certificate": root, "privateKey": key, "httpPort": 80, "tlsPort": 443,
+        } });
+        fs::write(&config, content.to_string()).unwrap();
+        let names_at = format!("127.0.0.1:{names}");
+        let name_server = Command::new("pebble-challtestsrv")
+            .args(["-defaultIPv4", &ip.to_string(), "-defaultIPv6", "", "-dns01", &names_at])
+            .args(["-http01", "", "-https01", "", "-tlsalpn01", ""])
+            .args(["-management", &format!("127.0.0.1:{}", free_port())])
+            .spawn()
+            .unwrap();
+        let authority = Command::new("pebble")
+            .args(["-config", &config.to_string_lossy(), "-dnsserver", &names_at])
+            .env("PEBBLE_VA_NOSLEEP", "1")
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < LIMIT, "pebble doesn't start");
+        }
+        let directory = format!("https://localhost:{port}/dir");
+        Self { processes: [authority, name_server], directory, root }
+    }
+}
+
+impl Drop for Authority {
+    fn drop(&mut self) {
+        for process in &mut self.processes {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+fn grants(names: &[&str]) -> GatewayGrants {
+    GatewayGrants {
+        domain: Some("gw1.example.org".into()),
+        addresses: vec![[185, 69, 166, 10].into()],
+        holders: names.iter().map(|name| ((*name).to_owned(), 5)).collect(),
+    }
+}
+
+fn succeeds(program: &str, args: &[&str]) {
+    let output = Command::new(program).args(args).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_name_is_published_from_a_private_network() {
+    let mut node = Node::new().await;
+    let backend = node.serve(5, "hello");
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    assert_eq!(node.get("shop", &["--http1.1"]), "hello 200 1.1");
+    // Nobody has this name: its certificate isn't for it.
+    assert!(node.get("blog", &["-k"]).ends_with(" 404 2"));
+    let observed = node.gateway.observe().await.unwrap();
+    assert_eq!(observed[0].url.as_deref(), Some("https://shop.gw1.example.org"));
+    assert!(observed[0].trouble.as_deref().unwrap().contains("the node's own"));
+    let traffic = node.gateway.counted().await.unwrap();
+    assert!(traffic[&1].sent_bytes > 10, "{traffic:?}");
+    // The name is given up.
+    node.gateway.grant(&grants(&["blog"]));
+    let begun = Instant::now();
+    while !node.get("shop", &["-k"]).ends_with(" 404 2") {
+        assert!(begun.elapsed() < LIMIT);
+    }
+    let told = node.gateway.observe().await.unwrap()[0].trouble.clone().unwrap();
+    assert!(told.contains("isn't yours"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_site_without_a_backend_has_a_page_that_says_so() {
+    let mut node = Node::new().await;
+    let backend = node.serve(5, "hello");
+    node.gateway.ensure(&node.spec(1, "shop", &["http://10.99.0.9:80", &backend])).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    node.backends[0].kill().unwrap();
+    let begun = Instant::now();
+    loop {
+        let page = node.get("shop", &[]);
+        if page.contains("none of its servers answers") && page.ends_with(" 503 2") {
+            break;
+        }
+        assert!(begun.elapsed() < LIMIT, "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn names_come_and_go_and_no_request_of_another_fails() {
+    let mut node = Node::new().await;
+    let (shop, blog) = (node.serve(5, "shop"), node.serve(6, "blog"));
+    node.gateway.ensure(&node.spec(1, "shop", &[&shop])).await.unwrap();
+    node.until_answer("shop", "shop 200 2");
+    let (gateway, spec) = (node.gateway.clone(), node.spec(2, "blog", &[&blog]));
+    let changing = tokio::spawn(async move {
+        for _ in 0..20 {
+            gateway.ensure(&spec).await.unwrap();
+            gateway.remove(&spec.id).await.unwrap();
+        }
+        gateway.ensure(&spec).await.unwrap();
+    });
+    let mut asked = 0;
+    while !changing.is_finished() || asked < 20 {
+        assert_eq!(node.get("shop", &[]), "shop 200 2");
+        asked += 1;
+    }
+    changing.await.unwrap();
+    node.until_answer("blog", "blog 200 2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_killed_proxy_is_back_and_the_next_agent_goes_on_with_it() {
+    let mut node = Node::new().await;
+    let backend = node.serve(5, "hello");
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    node.until_answer("shop", "hello 200 2");
+    for pid in node.proxies() {
+        succeeds("kill", &["-9", &pid.to_string()]);
+    }
+    node.until_answer("shop", "hello 200 2");
+    let before = node.proxies();
+    node.running.abort();
+    (node.gateway, node.running) = start(node.data.path(), &node.key, node.ip);
+    let blog = node.serve(6, "blog");
+    node.gateway.ensure(&node.spec(2, "blog", &[&blog])).await.unwrap();
+    node.until_answer("blog", "blog 200 2");
+    assert_eq!(node.get("shop", &[]), "hello 200 2");
+    assert_eq!(node.proxies(), before, "it wasn't started again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root, haproxy and pebble"]
+async fn an_authority_signs_the_certificate_of_a_site() {
+    let mut node = Node::new().await;
+    let authority = Authority::start(node.data.path(), node.ip);
+    let backend = node.serve(5, "hello");
+    node.with_authority(&authority.directory, authority.root.clone());
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    let file = node.data.path().join("gateway/shop.gw1.example.org.pem");
+    let begun = Instant::now();
+    // Before, the node's own signs it.
+    while !node.get("shop", &["-k", "-v", "--stderr", "-"]).contains("Pebble Intermediate") {
+        assert!(begun.elapsed() < LIMIT, "{:?}", node.gateway.observe().await.unwrap());
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(node.gateway.observe().await.unwrap()[0].trouble, None);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    // The next agent goes on with it, and it outlives the authority.
+    drop(authority);
+    let signed = fs::read(&file).unwrap();
+    node.running.abort();
+    (node.gateway, node.running) = start(node.data.path(), &node.key, node.ip);
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    assert!(node.get("shop", &["-k"]).starts_with("hello 200"));
+    assert_eq!(fs::read(&file).unwrap(), signed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn limits_of_a_site_hold_and_forged_headers_do_not() {
+    let node = Node::new().await;
+    let mut spec = node.spec(1, "shop", &[&node.echo(5)]);
+    spec.site.limits.request_bytes = 10;
+    node.gateway.ensure(&spec).await.unwrap();
+    let forged =
+        ["-H", "X-Forwarded-For: 6.6.6.6", "-H", "X-Forwarded-Proto: ftp", "-H", "Forwarded: for=6.6.6.6"];
+    let begun = Instant::now();
+    let told = loop {
+        let told = node.get("shop", &forged).to_lowercase();
+        if told.ends_with(" 200 2") {
+            break told;
+        }
+        assert!(begun.elapsed() < LIMIT, "{told}");
+    };
+    assert!(
+        told.contains("x-forwarded-for: 127.0.0.1\r\n") && told.contains("x-forwarded-proto: https\r\n"),
+        "{told}"
+    );
+    assert!(!told.contains("6.6.6.6") && !told.contains("ftp"), "{told}");
+    assert!(node.get("shop", &["--http1.1", "-d", "more than ten bytes"]).ends_with(" 413 1.1"));
+    spec.site.limits.requests_per_second = 1;
+    node.gateway.ensure(&spec).await.unwrap();
+    let answers: Vec<String> = (0..20).map(|_| node.get("shop", &[])).collect();
+    assert!(answers.iter().any(|answer| answer.ends_with(" 429 2")), "{answers:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_site_without_traffic_refuses_requests_beyond_a_megabit() {
+    let mut node = Node::new().await;
+    let backend = node.serve(5, &"x".repeat(4_000_000));
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    let status = |node: &Node| node.get("shop", &["-o", "/dev/null"]);
+    let begun = Instant::now();
+    while status(&node) != " 200 2" {
+        assert!(begun.elapsed() < LIMIT);
+    }
+    node.gateway.slow_down(&BTreeSet::from([1])).await.unwrap();
+    let answers: Vec<String> = (0..3).map(|_| status(&node)).collect();
+    assert_eq!(answers.last().map(String::as_str), Some(" 429 2"), "{answers:?}");
+    node.gateway.slow_down(&BTreeSet::new()).await.unwrap();
+    assert_eq!(status(&node), " 200 2");
+    assert!(node.gateway.counted().await.unwrap()[&1].sent_bytes >= 8_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn backends_speak_http_2_or_do_tls_themselves() {
+    let mut node = Node::new().await;
+    let backend = format!("h2c://{}", node.answer(5, "proto h2", "%[req.ver]"));
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    node.until_answer("shop", "2.0 200 2");
+    let own = rcgen::generate_simple_self_signed(["blog.gw1.example.org".to_owned()]).unwrap();
+    let file = node.data.path().join("own.pem");
+    fs::write(&file, own.cert.pem() + &own.signing_key.serialize_pem()).unwrap();
+    let options = format!("ssl crt {} accept-proxy", file.display());
+    let backend = format!("tcp://{}", node.answer(6, &options, "%[src]"));
+    let mut spec = node.spec(2, "blog", &[&backend]);
+    (spec.site.tls_passthrough, spec.site.proxy_protocol) = (true, true);
+    node.gateway.ensure(&spec).await.unwrap();
+    wait_until("the backend's own page", || node.get("blog", &["-k"]) == "127.0.0.1 200 1.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn the_hosts_own_services_are_no_backends() {
+    let node = Node::new().await;
+    let mut spec = node.spec(1, "shop", &["http://127.0.0.1:80"]);
+    spec.site.network = None;
+    match node.gateway.ensure(&spec).await {
+        Err(DriverError::Invalid { field: "/data/backends", .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    let taken = node.gateway.ensure(&node.spec(1, "mine", &["http://10.99.0.5:80"])).await;
+    assert!(matches!(taken, Err(DriverError::Invalid { field: "/data/name", .. })), "{taken:?}");
+}
