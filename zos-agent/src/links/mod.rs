@@ -57,7 +57,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(30);
 const READ_EVERY: Duration = Duration::from_secs(2);
 const READ_WITHIN: Duration = Duration::from_secs(30);
 /// Least time from one write of what others say to the next.
-const WRITE_EVERY: Duration = Duration::from_millis(200);
+const WRITE_EVERY: Duration = Duration::from_millis(500);
 /// What other nodes have said that waits to be looked at.
 const HEARD_KEPT: usize = 64;
 /// Direct addresses of another node that are tried.
@@ -104,6 +104,14 @@ struct Tended {
     /// Ways to the other nodes.
     ways: BTreeMap<PublicKey, (Way, Arc<Relay>)>,
     trouble: Option<String>,
+}
+
+impl Tended {
+    /// All of it is looked at soon.
+    fn hurry(&mut self, now: Instant) {
+        self.checked = None;
+        self.next = self.next.map(|next| next.min(now + LOOK_EVERY));
+    }
 }
 
 /// Another node of a network, as its tunnel is to have it.
@@ -253,8 +261,9 @@ impl Links {
                 self.refused.remove(&(*from, id.clone()));
                 if is_new {
                     self.is_unwritten = true;
+                    // Whoever says something else a hundred times a second has it looked at no sooner for that.
                     if let Some(tended) = self.tended.get_mut(&id) {
-                        (tended.next, tended.checked) = (None, None);
+                        tended.hurry(Instant::now());
                     }
                 }
             }
@@ -425,6 +434,26 @@ impl Links {
         match names.and_then(|()| self.book.write()) {
             Ok(()) => self.is_unwritten = false,
             Err(why) => warn!("can't write what other nodes say: {why:#}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_of_a_node_hasten_the_next_look_and_add_none() {
+        let now = Instant::now();
+        let looked = |next| Tended { next, checked: Some(now), ..Tended::default() };
+        for (next, expected) in [
+            (None, None),
+            (Some(now + LOOK_AT_DIRECT_EVERY), Some(now + LOOK_EVERY)),
+            (Some(now + LOOK_EVERY / 2), Some(now + LOOK_EVERY / 2)),
+        ] {
+            let mut tended = looked(next);
+            tended.hurry(now);
+            assert_eq!((tended.next, tended.checked), (expected, None));
         }
     }
 }
