@@ -21,7 +21,7 @@ use std::{
 };
 use tfgrid_client::{
     deployment::is_workload_name,
-    peer::{NodeAddress, TOO_MANY, frame::Frame},
+    peer::{NodeAddress, TOO_MANY, UNKNOWN_CALLER, frame::Frame},
 };
 use tfgrid_primitives::PublicKey;
 use tokio::{
@@ -47,6 +47,21 @@ const MAX_NETWORKS: usize = 4_096;
 const PART_EVERY: Duration = Duration::from_millis(10);
 /// Connections that wait to be looked at.
 const INCOMING_KEPT: usize = 4;
+
+/// Links with other nodes, by their peer keys.
+pub type NodeLinks = BTreeMap<PublicKey, Arc<NodeLink>>;
+
+/// Takes connections that other nodes make if those are linked, for ever. It waits for nothing else: strangers fill no
+/// queue.
+pub async fn admit(mut incoming: mpsc::Receiver<Connection>, links: watch::Receiver<Arc<NodeLinks>>) {
+    while let Some(connection) = incoming.recv().await {
+        let link = links.borrow().get(connection.remote_id().as_bytes()).cloned();
+        match link {
+            Some(link) => link.take(connection),
+            None => connection.close(UNKNOWN_CALLER.into(), b""),
+        }
+    }
+}
 
 /// What a node says of its networks.
 pub type Parts = BTreeMap<NetworkId, Part>;
@@ -362,6 +377,7 @@ mod tests {
         links::{protocol::tests::part, relay::tag},
         peer::PeerArgs,
     };
+    use iroh::endpoint::ConnectionError;
     use std::net::Ipv4Addr;
     use tfgrid_client::peer::Device;
     use tokio::net::UdpSocket;
@@ -451,6 +467,36 @@ mod tests {
         let reported = reported.into_iter().chain(["192.0.2.2", "::ffff:192.0.2.1", "2001:db8::1"]).map(ip);
         let found = candidates(vec![ip("::ffff:192.0.2.1")], reported);
         assert_eq!(found, ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(ip));
+    }
+
+    #[tokio::test]
+    async fn only_a_linked_nodes_connection_is_taken() {
+        let ((here, at_here), (member, at_member)) = (endpoint(1).await, endpoint(2).await);
+        let (stranger, _) = endpoint(3).await;
+        let (heard, _heard) = mpsc::channel(8);
+        let link = Arc::new(NodeLink::start(here.clone(), at_here.key, at_member.clone(), heard));
+        let mut connected = link.connection();
+        let (accepted, incoming) = mpsc::channel(1);
+        let (_links, links) = watch::channel(Arc::new(BTreeMap::from([(at_member.key, link)])));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(admit(incoming, links));
+        tasks.spawn(async move {
+            loop {
+                let Ok(handshake) = here.accept().await.accept() else { continue };
+                if let Ok(connection) = handshake.await {
+                    let _ = accepted.send(connection).await;
+                }
+            }
+        });
+        let refused = stranger.dial(&at_here, LINKS_ALPN).await.unwrap();
+        match timeout(LIMIT, refused.closed()).await.unwrap() {
+            ConnectionError::ApplicationClosed(close) => {
+                assert_eq!(close.error_code.into_inner(), u64::from(UNKNOWN_CALLER));
+            }
+            other => panic!("it is refused as {other}"),
+        }
+        let _taken = member.dial(&at_here, LINKS_ALPN).await.unwrap();
+        assert!(timeout(LIMIT, connected.wait_for(Option::is_some)).await.unwrap().is_ok());
     }
 
     #[tokio::test]
