@@ -114,6 +114,20 @@ async fn a_closed_contract_is_released_without_its_addresses() {
 }
 
 #[tokio::test]
+async fn a_contract_that_never_had_traffic_is_slow_at_once() {
+    let mut node = Node::new();
+    // No reading is due for as long as this test may last.
+    node.chain.limits.usage_ms = 3_600_000;
+    node.chain.set_public_ips(1, &[ip(9)]);
+    node.chain.set_traffic(1, Traffic { left_bytes: 0, reported_bytes: 0 });
+    node.start();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    node.chain.deploy(1, &public(&["web"]));
+    node.until("it is slow", |node| node.host.is_slow(1)).await;
+}
+
+#[tokio::test]
 async fn a_contract_without_traffic_is_slow_until_its_owner_buys_some() {
     let mut node = Node::new();
     node.chain.limits.usage_ms = 1_000;
