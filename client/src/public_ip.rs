@@ -48,7 +48,7 @@ pub struct PublicNetwork {
 
 impl PublicNetwork {
     /// The address of a machine. It follows from contract and name, so it stays, and differs on each node of the
-    /// network. `None` if the network is too small for that.
+    /// network. `None` if the network is too small for that, or the address is the node's or the router's.
     pub fn address_of(&self, contract: ContractId, machine: &str) -> Option<PublicAddress> {
         if self.prefix > MAX_PREFIX {
             return None;
@@ -57,7 +57,8 @@ impl PublicNetwork {
         let host = u128::from_be_bytes(*hash.0.first_chunk()?);
         let mask = u128::MAX >> self.prefix;
         let ip = Ipv6Addr::from((u128::from(self.address) & !mask) | (host & mask));
-        Some(PublicAddress { ip: ip.into(), gateway: self.gateway.into() })
+        let is_free = ip != self.address && ip != self.gateway;
+        is_free.then(|| PublicAddress { ip: ip.into(), gateway: self.gateway.into() })
     }
 }
 
@@ -76,6 +77,17 @@ mod tests {
         assert_eq!(address(7, "web"), address(7, "web"));
         assert!(address(7, "web").to_string().starts_with("2a10:b600:1:0:"), "{}", address(7, "web"));
         assert!(address(7, "web") != address(8, "web") && address(7, "web") != address(7, "db"));
+    }
+
+    #[test]
+    fn no_machine_has_the_address_of_node_or_router() {
+        let IpAddr::V6(ip) = network(64).address_of(7, "web").unwrap().ip else { panic!("IPv4") };
+        for other in
+            [PublicNetwork { address: ip, ..network(64) }, PublicNetwork { gateway: ip, ..network(64) }]
+        {
+            assert_eq!(other.address_of(7, "web"), None);
+        }
+        assert!(network(64).address_of(7, "db").is_some());
     }
 
     #[test]

@@ -204,7 +204,6 @@ pub async fn run(args: RunArgs) -> Result<()> {
         peer.clone(),
         identity.peer_key(),
         snapshots_rx.clone(),
-        connections_rx,
         store.clone(),
     )?;
     let memory = Memory::load(store, identity.seal_key())?;
@@ -253,7 +252,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     spawn(&mut tasks, recorder.run());
     spawn(&mut tasks, shipper.run());
     spawn(&mut tasks, server.run());
-    spawn(&mut tasks, links.run());
+    spawn(&mut tasks, links.run(connections_rx));
     spawn(&mut tasks, engine.run());
     ended_early(tasks.join_next().await)
 }

@@ -8,7 +8,7 @@ use crate::drivers::{
 };
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_client::{
     deployment::{
         Deployment, GatewayFqdnProxy, GatewayNameProxy, Interface, Network, OpenSecrets, Registry, Rejection,
@@ -225,7 +225,7 @@ fn public_addresses(
 ) -> Result<BTreeMap<String, AddressSpec>, Rejection> {
     let is_new = contract.confirmed() != Some(*version);
     let mut ips = contract.public_ips.iter();
-    let mut specs = BTreeMap::new();
+    let (mut specs, mut taken) = (BTreeMap::new(), BTreeSet::new());
     for (index, workload) in deployment.workloads.iter().enumerate() {
         let WorkloadData::Zmachine(machine) = &workload.data else { continue };
         let ip = if machine.public_ip { ips.next() } else { None };
@@ -243,6 +243,11 @@ fn public_addresses(
             return Err(Rejection::new(FailureCode::BodyUnsupported, place("ipv6"), text));
         }
         let addresses: Vec<_> = ip.map(|ip| ip.v4).into_iter().chain(v6).collect();
+        // Names can be searched for that have the same IPv6 address.
+        if let Some(twice) = addresses.iter().find(|address| !taken.insert(address.ip)) {
+            let text = format!("another machine has the address {} already: choose another name", twice.ip);
+            return Err(Rejection::new(FailureCode::BodyInvalid, place("ipv6"), text));
+        }
         if !addresses.is_empty() {
             specs.insert(workload.name.clone(), AddressSpec { addresses, ports: machine.ports.clone() });
         }

@@ -25,7 +25,7 @@ use anyhow::{Context, Result};
 use book::Book;
 use iroh::endpoint::Connection;
 use members::{MemberReader, Members};
-use node_link::{NodeLink, Parts};
+use node_link::{NodeLink, NodeLinks, Parts, admit};
 use protocol::{Part, PartError, limited};
 use rand::RngCore;
 use relay::{Relay, tag};
@@ -36,10 +36,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tfgrid_client::peer::UNKNOWN_CALLER;
 use tfgrid_primitives::PublicKey;
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 use tracing::{debug, info, warn};
@@ -57,7 +57,7 @@ const CHECK_EVERY: Duration = Duration::from_secs(30);
 const READ_EVERY: Duration = Duration::from_secs(2);
 const READ_WITHIN: Duration = Duration::from_secs(30);
 /// Least time from one write of what others say to the next.
-const WRITE_EVERY: Duration = Duration::from_millis(200);
+const WRITE_EVERY: Duration = Duration::from_millis(500);
 /// What other nodes have said that waits to be looked at.
 const HEARD_KEPT: usize = 64;
 /// Direct addresses of another node that are tried.
@@ -68,7 +68,6 @@ pub struct Links {
     networks: Arc<PrivateNetworks>,
     here: watch::Receiver<Arc<NetworkNames>>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
-    incoming: mpsc::Receiver<Connection>,
     endpoint: PeerEndpoint,
     own: PublicKey,
     secret: [u8; 32],
@@ -79,7 +78,9 @@ pub struct Links {
     read_at: Option<Instant>,
     tunnels: Tunnels,
     tended: BTreeMap<NetworkId, Tended>,
-    nodes: BTreeMap<PublicKey, NodeLink>,
+    nodes: NodeLinks,
+    /// The same, for those who connect.
+    linked: watch::Sender<Arc<NodeLinks>>,
     heard: mpsc::Receiver<(PublicKey, Part)>,
     heard_tx: mpsc::Sender<(PublicKey, Part)>,
     book: Book,
@@ -106,6 +107,14 @@ struct Tended {
     trouble: Option<String>,
 }
 
+impl Tended {
+    /// All of it is looked at soon.
+    fn hurry(&mut self, now: Instant) {
+        self.checked = None;
+        self.next = self.next.map(|next| next.min(now + LOOK_EVERY));
+    }
+}
+
 /// Another node of a network, as its tunnel is to have it.
 struct Other {
     node: PublicKey,
@@ -115,7 +124,7 @@ struct Other {
 }
 
 impl Links {
-    /// Links of the node with the peer key `own`. Others connect with it through `incoming`.
+    /// Links of the node with the peer key `own`.
     ///
     /// # Errors
     /// If a file of its can't be read or written.
@@ -126,7 +135,6 @@ impl Links {
         endpoint: PeerEndpoint,
         own: PublicKey,
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
-        incoming: mpsc::Receiver<Connection>,
         store: Store,
     ) -> Result<Self> {
         let secret = match store.read(SECRET_FILE)? {
@@ -143,7 +151,6 @@ impl Links {
             here: networks.here(),
             networks,
             snapshots,
-            incoming,
             endpoint,
             own,
             secret,
@@ -153,7 +160,8 @@ impl Links {
             read_at: None,
             tunnels,
             tended: BTreeMap::new(),
-            nodes: BTreeMap::new(),
+            nodes: NodeLinks::new(),
+            linked: watch::Sender::default(),
             heard,
             heard_tx,
             book: Book::load(store)?,
@@ -163,8 +171,10 @@ impl Links {
         })
     }
 
-    /// Keeps the links, for ever.
-    pub async fn run(mut self) {
+    /// Keeps the links, for ever. Others connect through `incoming`.
+    pub async fn run(mut self, incoming: mpsc::Receiver<Connection>) {
+        let mut admitting = JoinSet::new();
+        admitting.spawn(admit(incoming, self.linked.subscribe()));
         let mut looks = interval(LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -176,7 +186,6 @@ impl Links {
                 changed = self.here.changed() => if changed.is_err() {
                     return;
                 },
-                Some(connection) = self.incoming.recv() => self.admit(connection),
                 Some((from, part)) = self.heard.recv() => self.hear(&from, part),
                 _ = looks.tick() => {}
             }
@@ -229,18 +238,11 @@ impl Links {
                 None => {
                     let (endpoint, heard) = (self.endpoint.clone(), self.heard_tx.clone());
                     let node = NodeLink::start(endpoint, self.own, member.address.clone(), heard);
-                    self.nodes.insert(*key, node);
+                    self.nodes.insert(*key, Arc::new(node));
                 }
             }
         }
-    }
-
-    /// Takes the connection of a node that is a member.
-    fn admit(&self, connection: Connection) {
-        match self.nodes.get(connection.remote_id().as_bytes()) {
-            Some(node) => node.take(connection),
-            None => connection.close(UNKNOWN_CALLER.into(), b""),
-        }
+        self.linked.send_replace(Arc::new(self.nodes.clone()));
     }
 
     /// Takes what another node says.
@@ -253,8 +255,9 @@ impl Links {
                 self.refused.remove(&(*from, id.clone()));
                 if is_new {
                     self.is_unwritten = true;
+                    // Whoever says something else a hundred times a second has it looked at no sooner for that.
                     if let Some(tended) = self.tended.get_mut(&id) {
-                        (tended.next, tended.checked) = (None, None);
+                        tended.hurry(Instant::now());
                     }
                 }
             }
@@ -369,7 +372,7 @@ impl Links {
 
     /// Addresses at which another node's tunnel may be reached directly.
     fn direct(&self, other: &Other) -> Vec<SocketAddr> {
-        let addresses = self.nodes.get(&other.node).map(NodeLink::addresses).unwrap_or_default();
+        let addresses = self.nodes.get(&other.node).map(|link| link.addresses()).unwrap_or_default();
         addresses.into_iter().take(MAX_ADDRESSES).map(|ip| SocketAddr::new(ip, other.port)).collect()
     }
 
@@ -425,6 +428,26 @@ impl Links {
         match names.and_then(|()| self.book.write()) {
             Ok(()) => self.is_unwritten = false,
             Err(why) => warn!("can't write what other nodes say: {why:#}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_of_a_node_hasten_the_next_look_and_add_none() {
+        let now = Instant::now();
+        let looked = |next| Tended { next, checked: Some(now), ..Tended::default() };
+        for (next, expected) in [
+            (None, None),
+            (Some(now + LOOK_AT_DIRECT_EVERY), Some(now + LOOK_EVERY)),
+            (Some(now + LOOK_EVERY / 2), Some(now + LOOK_EVERY / 2)),
+        ] {
+            let mut tended = looked(next);
+            tended.hurry(now);
+            assert_eq!((tended.next, tended.checked), (expected, None));
         }
     }
 }

@@ -19,7 +19,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
-use tfgrid_client::peer::{NodeAddress, TOO_MANY, frame::Frame};
+use tfgrid_client::{
+    deployment::is_workload_name,
+    peer::{NodeAddress, TOO_MANY, UNKNOWN_CALLER, frame::Frame},
+};
 use tfgrid_primitives::PublicKey;
 use tokio::{
     sync::{mpsc, watch},
@@ -44,6 +47,21 @@ const MAX_NETWORKS: usize = 4_096;
 const PART_EVERY: Duration = Duration::from_millis(10);
 /// Connections that wait to be looked at.
 const INCOMING_KEPT: usize = 4;
+
+/// Links with other nodes, by their peer keys.
+pub type NodeLinks = BTreeMap<PublicKey, Arc<NodeLink>>;
+
+/// Takes connections that other nodes make if those are linked, for ever. It waits for nothing else: strangers fill no
+/// queue.
+pub async fn admit(mut incoming: mpsc::Receiver<Connection>, links: watch::Receiver<Arc<NodeLinks>>) {
+    while let Some(connection) = incoming.recv().await {
+        let link = links.borrow().get(connection.remote_id().as_bytes()).cloned();
+        match link {
+            Some(link) => link.take(connection),
+            None => connection.close(UNKNOWN_CALLER.into(), b""),
+        }
+    }
+}
 
 /// What a node says of its networks.
 pub type Parts = BTreeMap<NetworkId, Part>;
@@ -137,16 +155,21 @@ impl NodeLink {
     pub fn addresses(&self) -> Vec<IpAddr> {
         let heard: Vec<IpAddr> = self.connection.borrow().iter().flat_map(remote_ips).collect();
         let reported: Vec<SocketAddr> = self.address.borrow().addresses.direct.clone();
-        let reported =
-            reported.iter().map(SocketAddr::ip).filter(|ip| !ip.is_loopback() && !ip.is_unspecified());
-        let mut addresses = Vec::new();
-        for ip in heard.into_iter().chain(reported).map(|ip| ip.to_canonical()) {
-            if !addresses.contains(&ip) {
-                addresses.push(ip);
-            }
-        }
-        addresses
+        candidates(heard, reported.iter().map(SocketAddr::ip))
     }
+}
+
+/// Each address once. A node may report what isn't its own.
+fn candidates(heard: Vec<IpAddr>, reported: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let is_elsewhere = |ip: &IpAddr| !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast();
+    let reported = reported.map(|ip| ip.to_canonical()).filter(is_elsewhere);
+    let mut addresses = Vec::new();
+    for ip in heard.into_iter().map(|ip| ip.to_canonical()).chain(reported) {
+        if !addresses.contains(&ip) {
+            addresses.push(ip);
+        }
+    }
+    addresses
 }
 
 fn remote_ips(connection: &Connection) -> Vec<IpAddr> {
@@ -301,13 +324,10 @@ impl Talk {
     /// that it may have refused, so it is told `again`.
     async fn hear(&self, again: mpsc::Sender<NetworkId>) -> Result<()> {
         let (_unused, mut stream) = self.connection.accept_bi().await?;
-        let mut known = BTreeSet::new();
+        let mut known = Known::default();
         while let Some(frame) = Frame::<Part>::read(&mut stream).await? {
             let Frame::Message(part) = frame else { bail!("it sends something else than its parts") };
-            if known.insert(part.id()) {
-                if known.len() > MAX_NETWORKS {
-                    bail!("it has parts of more than {MAX_NETWORKS} networks");
-                }
+            if known.note(&part)? {
                 again.send(part.id()).await?;
             }
             self.heard.send((self.from, part)).await?;
@@ -331,6 +351,25 @@ impl Talk {
     }
 }
 
+/// Networks of which something was said on one connection.
+#[derive(Default)]
+struct Known(BTreeSet<NetworkId>);
+
+impl Known {
+    /// Whether this part is the first of its network.
+    fn note(&mut self, part: &Part) -> Result<bool> {
+        // A frame has room for names of which a few thousand fill the memory.
+        if !is_workload_name(&part.network) {
+            bail!("it has a part of a network whose name is none");
+        }
+        let is_first = self.0.insert(part.id());
+        if self.0.len() > MAX_NETWORKS {
+            bail!("it has parts of more than {MAX_NETWORKS} networks");
+        }
+        Ok(is_first)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -338,6 +377,7 @@ mod tests {
         links::{protocol::tests::part, relay::tag},
         peer::PeerArgs,
     };
+    use iroh::endpoint::ConnectionError;
     use std::net::Ipv4Addr;
     use tfgrid_client::peer::Device;
     use tokio::net::UdpSocket;
@@ -405,6 +445,58 @@ mod tests {
         one.hears(&parts[2]).await;
         // Before, it may have been refused.
         two.hears(&parts[1]).await;
+    }
+
+    #[test]
+    fn names_of_networks_on_a_connection_are_few_and_short() {
+        let mut known = Known::default();
+        let of = |network: String| Part { network, ..part(11, "web", "10.20.1.7") };
+        assert!(known.note(&of("site".into())).unwrap() && !known.note(&of("site".into())).unwrap());
+        for name in ["x".repeat(60_000), "a/b".into(), String::new()] {
+            assert!(known.note(&of(name)).is_err());
+        }
+        assert_eq!(known.0.len(), 1);
+        assert!((1..MAX_NETWORKS).all(|n| known.note(&of(format!("n{n}"))).unwrap()));
+        assert!(known.note(&of("one-more".into())).is_err());
+    }
+
+    #[test]
+    fn no_address_of_this_machine_is_tried_for_another_node() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let reported = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "224.0.0.1", "ff02::1"];
+        let reported = reported.into_iter().chain(["192.0.2.2", "::ffff:192.0.2.1", "2001:db8::1"]).map(ip);
+        let found = candidates(vec![ip("::ffff:192.0.2.1")], reported);
+        assert_eq!(found, ["192.0.2.1", "192.0.2.2", "2001:db8::1"].map(ip));
+    }
+
+    #[tokio::test]
+    async fn only_a_linked_nodes_connection_is_taken() {
+        let ((here, at_here), (member, at_member)) = (endpoint(1).await, endpoint(2).await);
+        let (stranger, _) = endpoint(3).await;
+        let (heard, _heard) = mpsc::channel(8);
+        let link = Arc::new(NodeLink::start(here.clone(), at_here.key, at_member.clone(), heard));
+        let mut connected = link.connection();
+        let (accepted, incoming) = mpsc::channel(1);
+        let (_links, links) = watch::channel(Arc::new(BTreeMap::from([(at_member.key, link)])));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(admit(incoming, links));
+        tasks.spawn(async move {
+            loop {
+                let Ok(handshake) = here.accept().await.accept() else { continue };
+                if let Ok(connection) = handshake.await {
+                    let _ = accepted.send(connection).await;
+                }
+            }
+        });
+        let refused = stranger.dial(&at_here, LINKS_ALPN).await.unwrap();
+        match timeout(LIMIT, refused.closed()).await.unwrap() {
+            ConnectionError::ApplicationClosed(close) => {
+                assert_eq!(close.error_code.into_inner(), u64::from(UNKNOWN_CALLER));
+            }
+            other => panic!("it is refused as {other}"),
+        }
+        let _taken = member.dial(&at_here, LINKS_ALPN).await.unwrap();
+        assert!(timeout(LIMIT, connected.wait_for(Option::is_some)).await.unwrap().is_ok());
     }
 
     #[tokio::test]

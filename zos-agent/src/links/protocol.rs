@@ -74,8 +74,10 @@ impl Part {
             return Err(PartError::Port);
         }
         let addresses = || self.machines.values().flatten();
-        if addresses().count() > MAX_ADDRESSES {
-            return Err(PartError::TooMany(addresses().count()));
+        // Names without addresses take room, too.
+        let count = addresses().count().max(self.machines.len());
+        if count > MAX_ADDRESSES {
+            return Err(PartError::TooMany(count));
         }
         if let Some(name) = self.machines.keys().find(|name| !is_workload_name(name)) {
             return Err(PartError::Name(name.chars().take(64).collect()));
@@ -143,6 +145,9 @@ pub(super) mod tests {
         let machines: Names = (0..1_500).map(|n| (name(n), address(n))).collect();
         let many = Part { machines, ..part(1, "web", "10.20.1.7") };
         assert_eq!(many.check(&node), Err(PartError::TooMany(1_500)));
+        let empty = (0..1_500).map(|n| (name(n), BTreeSet::new())).collect();
+        let names = Part { machines: empty, ..part(1, "web", "10.20.1.7") };
+        assert_eq!(names.check(&node), Err(PartError::TooMany(1_500)));
         let most = Part { machines: limited(&many.machines), ..many };
         assert!(most.check(&node).is_ok());
         assert!(serde_json::to_vec(&most).unwrap().len() <= MAX_FRAME_BYTES);

@@ -56,6 +56,8 @@ pub struct Meter {
     totals: Totals,
     /// Contracts whose traffic is used up.
     slow: BTreeSet<ContractId>,
+    /// Contracts with public addresses when speeds were last set.
+    judged: BTreeSet<ContractId>,
     /// Last contract in the last report. A report has room for some contracts only.
     last_reported: ContractId,
 }
@@ -74,8 +76,8 @@ impl Meter {
     ) -> Result<Self> {
         let totals = store.read_or_default(FILE)?;
         let boot = fs::read_to_string(BOOT).with_context(|| format!("can't read {BOOT}"))?;
-        let (slow, last_reported) = (BTreeSet::new(), 0);
-        Ok(Self { machines, inputs, reports, done, store, boot, totals, slow, last_reported })
+        let (slow, judged, last_reported) = (BTreeSet::new(), BTreeSet::new(), 0);
+        Ok(Self { machines, inputs, reports, done, store, boot, totals, slow, judged, last_reported })
     }
 
     /// Reads and reports until the engine ends.
@@ -89,7 +91,13 @@ impl Meter {
         loop {
             tokio::select! {
                 changed = self.inputs.observed.changed() => match changed {
-                    Ok(()) => self.forget_gone(),
+                    Ok(()) => {
+                        self.forget_gone();
+                        // Until then, it has all speed.
+                        if self.has_new_addresses() {
+                            next_reading = Instant::now();
+                        }
+                    }
                     Err(_) => return,
                 },
                 () = sleep_until(next_reading.into()) => {
@@ -149,11 +157,12 @@ impl Meter {
     async fn set_speed(&mut self) {
         let Some(snapshot) = self.inputs.snapshots.borrow().clone() else { return };
         let observed = self.inputs.observed.borrow().clone();
-        let mut slow = BTreeSet::new();
+        let (mut slow, mut judged) = (BTreeSet::new(), BTreeSet::new());
         for (&contract, there) in &*observed {
             if there.addresses.is_empty() && there.gateways.is_empty() {
                 continue;
             }
+            judged.insert(contract);
             let is_slow = match self.inputs.chain.traffic(contract, &snapshot.head).await {
                 Ok(traffic) => {
                     let totals = self.totals.of(contract, |_| false);
@@ -177,7 +186,15 @@ impl Meter {
                 warn!(class = counter.class(), "can't set the speed of traffic: {:#}", Error::from(error));
             }
         }
-        self.slow = slow;
+        (self.slow, self.judged) = (slow, judged);
+    }
+
+    /// Whether a contract has public addresses that had none when speeds were last set.
+    fn has_new_addresses(&self) -> bool {
+        let observed = self.inputs.observed.borrow();
+        let mut with_some =
+            observed.iter().filter(|(_, there)| !there.addresses.is_empty() || !there.gateways.is_empty());
+        with_some.any(|(contract, _)| !self.judged.contains(contract))
     }
 
     fn tell_speed(&self, contract: ContractId, there: &ObservedContract, is_slow: bool) {

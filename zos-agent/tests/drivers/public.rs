@@ -210,6 +210,8 @@ async fn a_machine_is_reached_at_open_ports_and_seen_as_itself() {
         // The node, and another machine on it.
         assert_eq!(db.space.fetch(ip, PORT).unwrap().0, other);
         assert!(db.space.fetch(ip, PORT + 1).is_err(), "{ip} is open to its neighbour");
+        assert_eq!(world.node.fetch(ip, PORT).unwrap().1, BYTES);
+        assert!(world.node.fetch(ip, PORT + 1).is_err(), "{ip} is open to the node's programs");
     }
     let service = world.node.within(|| TcpListener::bind(("0.0.0.0", 9_000)).unwrap());
     assert!(web.space.fetch("11.1.1.1", 9_000).is_err(), "the node's own services are reached");

@@ -100,6 +100,18 @@ impl Memory {
         self.contracts.is_empty() && self.leaving.is_empty()
     }
 
+    /// Another contract that has one of the addresses of these machines.
+    fn holder(
+        &self,
+        contract: ContractId,
+        machines: &BTreeMap<String, AddressSpec>,
+    ) -> Option<(ContractId, IpAddr)> {
+        let wanted: BTreeSet<IpAddr> = machines.values().flat_map(AddressSpec::ips).collect();
+        let others = self.machines().filter(|(id, _)| id.contract != contract);
+        let mut held = others.flat_map(|(id, spec)| spec.ips().into_iter().map(move |ip| (id.contract, ip)));
+        held.find(|(_, ip)| wanted.contains(ip))
+    }
+
     /// Gives a contract these machines. What it had leaves, unless it is somebody's.
     fn set(&mut self, contract: ContractId, machines: &BTreeMap<String, AddressSpec>) {
         let before = self.contracts.remove(&contract).unwrap_or_default();
@@ -328,6 +340,10 @@ impl AddressDriver for PublicAddresses {
                 message: "this node serves no public addresses".into(),
             });
         }
+        // No rules have room for two, and without rules nobody has an address.
+        if let Some((other, ip)) = state.memory.holder(contract, machines) {
+            return Err(DriverError::transient(format!("contract {other} has the address {ip}")));
+        }
         // Before anything is changed: after a crash, nothing is forgotten.
         state.memory.set(contract, machines);
         self.store.write(FILE, &state.memory)?;
@@ -416,6 +432,23 @@ mod tests {
         memory.set(1, &machines(&[]));
         assert_eq!(leaving(&memory), ["11.1.1.10"]);
         assert!(!memory.is_empty() && memory.contracts.len() == 1);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_contract_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut memory = Memory::default();
+        memory.set(1, &machines(&[("web", "11.1.1.9")]));
+        assert_eq!(memory.holder(1, &machines(&[("db", "11.1.1.9")])), None);
+        assert_eq!(memory.holder(2, &machines(&[("web", "11.1.1.10")])), None);
+        let store = Store::open(folder.path()).unwrap();
+        store.write(FILE, &memory).unwrap();
+        let interface = Some(PublicInterface::Default);
+        let addresses = PublicAddresses::new(&[0xab; 32], store, interface, Vec::new(), false).unwrap();
+        let taken = machines(&[("web", "11.1.1.10"), ("db", "11.1.1.9")]);
+        let refused = format!("{:#}", anyhow::Error::from(addresses.set(2, &taken).await.unwrap_err()));
+        assert!(refused.contains("contract 1 has the address 11.1.1.9"), "{refused}");
+        assert!(!addresses.state.lock().await.memory.contracts.contains_key(&2));
     }
 
     #[test]

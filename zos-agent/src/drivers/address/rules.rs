@@ -94,6 +94,9 @@ fn table(host: &Host, machines: &[Machine], mark: &str) -> String {
     chain(&mut text, "inwards", "", inwards.chain(open).chain(["drop".to_owned()]));
     let forward = [format!("{from} jump outwards"), format!("{to} jump inwards")];
     chain(&mut text, "forward", "filter hook forward priority -10", forward);
+    // What programs of this host connect with may be a tenant's choice. Only the kernel speaks ICMP.
+    let output = [format!("{to} meta l4proto {{ icmp, ipv6-icmp }} accept"), format!("{to} jump inwards")];
+    chain(&mut text, "output", "filter hook output priority -10", output);
     // A path on which nobody says that a packet is too large must not stall.
     let clamp = "tcp flags syn tcp option maxseg size set";
     let clamps = [
@@ -262,6 +265,19 @@ mod tests {
         assert!(inwards.ends_with("\ndrop"), "{inwards}");
         let closed = rules_of(&HOST, &[spec(&["11.1.1.9"], &[])]);
         assert!(!closed.contains("th dport"), "{closed}");
+    }
+
+    #[test]
+    fn this_host_reaches_what_is_open_alone() {
+        let rules = rules_of(&HOST, &[spec(&["11.1.1.9"], &["80/tcp"])]);
+        let (_, output) = rules.split_once("chain output {").unwrap();
+        let (output, _) = output.split_once("\n}").unwrap();
+        let expected = [
+            "type filter hook output priority -10; policy accept;",
+            r#"oifname { "za0" } meta l4proto { icmp, ipv6-icmp } accept"#,
+            r#"oifname { "za0" } jump inwards"#,
+        ];
+        assert!(output.trim().lines().eq(expected), "{output}");
     }
 
     #[test]

@@ -64,6 +64,21 @@ async fn ipv6_on_a_node_without_it_is_refused() {
 }
 
 #[tokio::test]
+async fn two_machines_with_one_ipv6_address_are_refused() {
+    let node = Node::running();
+    let [address, gateway] = ["2a10::1", "fe80::1"].map(|text| text.parse().unwrap());
+    let network = PublicNetwork { address, prefix: 64, gateway };
+    node.chain.set_public_network(network);
+    let v6 = network.address_of(1, "db");
+    node.chain.set_public_ips(1, &[PublicIp { v6, ..ip(9) }]);
+    let body = machines(&[("web", "localhost/web:1"), ("db", "localhost/web:1")]);
+    let body = body.replace(r#""cpu""#, r#""ipv6":true,"cpu""#);
+    node.chain.deploy(1, &body.replacen(r#""ipv6""#, r#""public_ip":true,"ipv6""#, 1));
+    assert_eq!(node.until_failed().await, (FailureCode::BodyInvalid, "/workloads/1/data/ipv6".to_string()));
+    assert!(node.failure_text().contains("another machine has the address"), "{}", node.failure_text());
+}
+
+#[tokio::test]
 async fn a_restarted_machine_has_its_address_again() {
     let node = Node::running();
     node.chain.set_public_ips(1, &[ip(9)]);
@@ -111,6 +126,20 @@ async fn a_closed_contract_is_released_without_its_addresses() {
     node.chain.close(1);
     node.until("its addresses are free", |node| !node.chain.is_cooling_down(1)).await;
     assert!(node.host.is_empty() && node.did("set 0 addresses of 1"));
+}
+
+#[tokio::test]
+async fn a_contract_that_never_had_traffic_is_slow_at_once() {
+    let mut node = Node::new();
+    // No reading is due for as long as this test may last.
+    node.chain.limits.usage_ms = 3_600_000;
+    node.chain.set_public_ips(1, &[ip(9)]);
+    node.chain.set_traffic(1, Traffic { left_bytes: 0, reported_bytes: 0 });
+    node.start();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    node.chain.deploy(1, &public(&["web"]));
+    node.until("it is slow", |node| node.host.is_slow(1)).await;
 }
 
 #[tokio::test]
