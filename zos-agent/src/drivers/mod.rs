@@ -194,6 +194,19 @@ pub struct NetworkSpec {
     pub range: Ipv4Net,
     /// The first of them, which is its router's and name server's.
     pub gateway: Ipv4Addr,
+    /// Addresses of the whole network.
+    pub subnet: Ipv4Net,
+    /// Computers of the owner's that join it here, by their names.
+    pub peers: BTreeMap<String, NetworkPeer>,
+}
+
+/// A computer of the owner's in a private network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkPeer {
+    /// Its public key of WireGuard.
+    pub key: WireGuardKey,
+    /// Its address, one of the contract's range.
+    pub ip: Ipv4Addr,
 }
 
 /// What a machine reaches. The default is the internet alone.
