@@ -54,7 +54,8 @@ impl Place<'_> {
     /// Where its address stands in the deployment, or what it would have one of.
     fn path(&self, interface_field: &str, peer_field: &str) -> String {
         let (index, position) = self.at;
-        let (list, field) = if self.is_peer { ("peers", peer_field) } else { ("interfaces", interface_field) };
+        let (list, field) =
+            if self.is_peer { ("peers", peer_field) } else { ("interfaces", interface_field) };
         format!("/workloads/{index}/data/{list}/{position}/{field}")
     }
 }

@@ -194,9 +194,7 @@ impl Application {
     fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.parts.iter().flat_map(|(part, content)| {
             content.workloads.iter().enumerate().filter_map(move |(index, workload)| match &workload.data {
-                WorkloadData::Network(network) => {
-                    Some(Member { part, index, name: &workload.name, network })
-                }
+                WorkloadData::Network(network) => Some(Member { part, index, name: &workload.name, network }),
                 _ => None,
             })
         })

@@ -3,10 +3,10 @@
 
 use super::{
     ApplicationPart, CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface,
-    LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PEERS, MAX_PORTS, MAX_START_SECONDS,
-    MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, NetworkPeer, Ports, Registry, Rejection, Restart, STOP_SIGNALS, Secrets,
-    Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine, addresses, default_internet,
-    default_path, default_rootfs, default_start_seconds,
+    LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PEERS, MAX_PORTS,
+    MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, NetworkPeer, Ports, Registry, Rejection,
+    Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine,
+    addresses, default_internet, default_path, default_rootfs, default_start_seconds,
     json::{Cursor, Fields},
 };
 use crate::{

@@ -24,6 +24,7 @@ use anyhow::anyhow;
 use async_trait::async_trait;
 use codec::Encode;
 use ipnet::Ipv4Net;
+use network::WireGuardKey;
 use pool::PoolFault;
 use serde::{Deserialize, Serialize};
 use std::{

@@ -102,6 +102,25 @@ impl Sources {
         })
     }
 
+    /// What a peer joins a private network of a contract with.
+    pub async fn joining(&self, contract: ContractId, network: &str) -> Result<Joining, Failed> {
+        let snapshot = self.snapshots.borrow().clone();
+        let desired = snapshot.as_ref().and_then(|snapshot| snapshot.contracts.get(&contract));
+        let workloads = desired.ok_or_else(no_contract)?.active.workloads();
+        let spec = workloads.and_then(|found| found.networks.iter().find(|spec| spec.id.name == network));
+        let spec = spec.ok_or_else(|| {
+            failed(FailedCode::NotFound, &format!("contract {contract} has no network {network}"))
+        })?;
+        let end = self.tunnels.borrow().get(&spec.id).copied();
+        let (public_key, port) = end.ok_or_else(|| {
+            let message = format!("the network {network} isn't ready for peers, or has none: ask again");
+            failed(FailedCode::NotRunning, &message)
+        })?;
+        let (subnet, name_server) = (spec.subnet, spec.gateway);
+        let mtu = network::mtu().await.map_err(broken)?;
+        Ok(Joining { public_key, port, subnet, name_server, mtu })
+    }
+
     /// The events of a contract.
     pub async fn events(&self, contract: ContractId, follow: bool, reply: &mut Reply) -> Result<(), Failed> {
         let mut log = self.log.clone();

@@ -8,7 +8,7 @@ use std::{
 };
 use zos_agent::drivers::{
     NetworkId,
-    network::{NetworkNames, Tunnel, TunnelSpec, Tunnels, key_text, public_key},
+    network::{Elsewhere, Tunnel, TunnelSpec, Tunnels, key_text, public_key},
 };
 
 /// Where nobody takes packets.
@@ -42,8 +42,13 @@ impl End {
     /// Makes its tunnel to another end, or to none.
     async fn ensure(&self, other: Option<&Self>) -> Tunnel {
         let ranges = |end: &Self| BTreeSet::from([end.range.parse().unwrap()]);
-        let peers = other.map(|end| (public_key(&end.secret), (ranges(end), NOWHERE)));
-        let spec = TunnelSpec { secret: self.secret, peers: peers.into_iter().collect() };
+        let peers = other.map(|end| (public_key(&end.secret), (ranges(end), Some(NOWHERE))));
+        let spec = TunnelSpec {
+            secret: self.secret,
+            port: None,
+            peers: peers.into_iter().collect(),
+            sources: BTreeMap::new(),
+        };
         let begun = Instant::now();
         loop {
             match self.tunnels.ensure(&site(), &spec).await {
@@ -117,9 +122,10 @@ async fn machines_on_two_nodes_reach_each_other_in_a_tunnel() {
     assert!(node.page(&stranger, "10.20.2.9").is_err(), "another twin's machine is reached");
 
     let names = [("db".to_owned(), BTreeSet::from(["10.20.2.9".parse().unwrap()]))].into();
-    near.networks.set_elsewhere([(site(), names)].into()).await.unwrap();
+    let found = Elsewhere { names, ..Default::default() };
+    near.networks.set_elsewhere([(site(), found)].into()).await.unwrap();
     node.until_page(&web, "db.site.internal", "db");
-    near.networks.set_elsewhere(NetworkNames::new()).await.unwrap();
+    near.networks.set_elsewhere(BTreeMap::new()).await.unwrap();
     wait_until("a name that is gone", || node.page(&web, "db.site.internal").is_err());
 
     // What somebody removes comes back, whatever carries the packets.

@@ -133,6 +133,8 @@ fn network(contract: ContractId, twin: u32, name: &str, range: &str) -> NetworkS
         pointer: "/workloads/0".into(),
         range,
         gateway: range.hosts().next().unwrap(),
+        subnet: range,
+        peers: BTreeMap::new(),
     }
 }
 

@@ -20,7 +20,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     future,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     ops::Range,
     path::PathBuf,
     time::Duration,
@@ -59,6 +59,8 @@ pub struct TunnelSpec {
     /// The other nodes: their ranges, and the address at which those begin that have none yet. A peer of the owner's has
     /// none: it begins itself.
     pub peers: BTreeMap<WireGuardKey, (BTreeSet<Ipv4Net>, Option<SocketAddr>)>,
+    /// Where the node itself answers ranges from that may ask it.
+    pub sources: BTreeMap<Ipv4Net, Ipv4Addr>,
 }
 
 /// What a tunnel is.
@@ -177,7 +179,10 @@ impl Tunnels {
         let wanted: BTreeSet<Ipv4Net> = spec.peers.values().flat_map(|(ranges, _)| ranges).copied().collect();
         let routes = namespace.routes(&name).await?;
         let extra = routes.difference(&wanted).map(|range| format!("route delete {range} dev {name}"));
-        let missing = wanted.difference(&routes).map(|range| format!("route replace {range} dev {name}"));
+        let missing = wanted.difference(&routes).map(|range| {
+            let source = spec.sources.get(range).map(|ip| format!(" src {ip}")).unwrap_or_default();
+            format!("route replace {range} dev {name}{source}")
+        });
         let changes: Vec<_> = extra.chain(missing).collect();
         if !changes.is_empty() {
             namespace.batch(&changes).await?;
@@ -318,7 +323,7 @@ IGad4PLfLSTBoI+H+BoTa7MTvjaiIV4OZKCCpAJrymM=\t(none)\t[2001:db8::1]:7777\t10.4.0
         let begin = SocketAddr::from(([127, 0, 0, 1], 9));
         let peers = tunnel.peers.iter().map(|(key, peer)| (*key, (peer.ranges.clone(), Some(begin))));
         let secret = key_from_text("WIIkQwDyoaH+/cgdl3Neqhi6+OIbc6ZPfXU9HrsGfGM=").unwrap();
-        TunnelSpec { secret, port: None, peers: peers.collect() }
+        TunnelSpec { secret, port: None, peers: peers.collect(), sources: BTreeMap::new() }
     }
 
     #[test]
