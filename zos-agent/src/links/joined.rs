@@ -98,7 +98,7 @@ mod tests {
         let found = ranges(&peers, &[2; 32]);
         let expected: BTreeSet<Ipv4Net> =
             ["10.20.1.7/32", "10.20.1.8/32"].map(|ip| ip.parse().unwrap()).into();
-        assert_eq!(found, [([1; 32], expected)].into());
+        assert_eq!(found, BTreeMap::from([([1; 32], expected)]));
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         let peers = [(id("site"), vec![joined("laptop", 1, 7)]), (id("back"), vec![joined("phone", 2, 8)])];
         let found = elsewhere(names, &peers.into());
         assert!(found[&id("site")].names.keys().eq(["laptop", "web"]));
-        assert_eq!(found[&id("site")].peers, [Ipv4Addr::new(10, 20, 1, 7)].into());
+        assert_eq!(found[&id("site")].peers, BTreeSet::from([Ipv4Addr::new(10, 20, 1, 7)]));
         assert!(found[&id("back")].names.keys().eq(["phone"]));
     }
 }

@@ -254,7 +254,7 @@ impl Links {
     }
 
     fn peers_of(&self, id: &NetworkId) -> &[joined::Joined] {
-        self.peers.get(id).map_or(&[], Vec::as_slice)
+        self.peers.get(id).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Keeps the ports of tunnels for their next start, and says which tunnels there are.

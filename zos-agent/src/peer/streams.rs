@@ -14,7 +14,7 @@ use crate::{
             DockerMachines,
             console::{Line, Program, Streams as ProgramStreams},
         },
-        network::{bind_udp, connect},
+        network::{self, bind_udp, connect},
     },
 };
 use anyhow::Error;
@@ -38,7 +38,8 @@ use tfgrid_client::{
     peer::{
         frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
         protocol::{
-            Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
+            Control, Exec, Failed, FailedCode, Forward, Joining, Logs, MachineStatus, Message, Protocol,
+            Stats, Status,
         },
     },
 };
@@ -117,7 +118,7 @@ impl Sources {
             failed(FailedCode::NotRunning, &message)
         })?;
         let (subnet, name_server) = (spec.subnet, spec.gateway);
-        let mtu = network::mtu().await.map_err(broken)?;
+        let mtu = network::mtu().await.map_err(|error| broken(error.into()))?;
         Ok(Joining { public_key, port, subnet, name_server, mtu })
     }
 

@@ -3,7 +3,7 @@
 
 use super::{networks::Node, *};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{SocketAddr, UdpSocket},
 };
 use zos_agent::drivers::{

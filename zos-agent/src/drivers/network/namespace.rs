@@ -286,7 +286,9 @@ impl Namespace {
         let show = ["-4", "route", "show", "dev", link];
         let routes: Vec<Route> = read_ip(&NSENTER, &[&self.enter(), IP.program], &show).await?;
         // `ip` shows a single address without its prefix.
-        let parse = |dst: &str| dst.parse().ok().or_else(|| Some(dst.parse::<Ipv4Addr>().ok()?.into()));
+        let parse = |dst: &str| -> Option<Ipv4Net> {
+            dst.parse().ok().or_else(|| Some(dst.parse::<Ipv4Addr>().ok()?.into()))
+        };
         Ok(routes.into_iter().filter_map(|route| parse(&route.dst)).collect())
     }
 
