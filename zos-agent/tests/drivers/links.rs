@@ -180,6 +180,109 @@ async fn a_machine_elsewhere_is_no_way_to_the_internet() {
     drop(internet);
 }
 
+/// The network namespace of a laptop with WireGuard, which ends on drop.
+struct Laptop {
+    holder: std::process::Child,
+    daemon: std::process::Child,
+}
+
+impl Laptop {
+    const ADDRESS: &str = "10.20.1.77";
+    const INTERFACE: &str = "zt-laptop";
+
+    /// Joins a node at this port with this key.
+    fn join(secret: &[u8; 32], node: &[u8; 32], port: u16) -> Self {
+        let holder = words("unshare --net sleep 1000").spawn().unwrap();
+        let daemon = words(&format!("wireguard-go -f {}", Self::INTERFACE)).spawn().unwrap();
+        let laptop = Self { holder, daemon };
+        let pid = laptop.holder.id();
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+        wait_until("the namespace", || namespace(&pid.to_string()) != namespace("self"));
+        let interface = Self::INTERFACE;
+        wait_until("the interface", || {
+            words(&format!("ip link show {interface}")).output().unwrap().status.success()
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let config = format!(
+            "[Interface]\nPrivateKey = {}\n[Peer]\nPublicKey = {}\nEndpoint = 127.0.0.1:{port}\n\
+             AllowedIPs = 0.0.0.0/0\nPersistentKeepalive = 25\n",
+            key_text(secret),
+            key_text(node)
+        );
+        fs::write(file.path(), config).unwrap();
+        for line in [
+            format!("ip link set {interface} netns {pid}"),
+            laptop.inside(&format!("wg setconf {interface} {}", file.path().display())),
+            laptop.inside(&format!("ip addr add {}/32 dev {interface}", Self::ADDRESS)),
+            laptop.inside(&format!("ip link set {interface} up")),
+            laptop.inside(&format!("ip route add default dev {interface}")),
+        ] {
+            assert!(words(&line).status().unwrap().success(), "{line}");
+        }
+        laptop
+    }
+
+    fn inside(&self, line: &str) -> String {
+        format!("nsenter --target {} --net {line}", self.holder.id())
+    }
+
+    /// Output of a command there.
+    fn run(&self, line: &str) -> Option<String> {
+        let output = words(&self.inside(line)).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+impl Drop for Laptop {
+    fn drop(&mut self) {
+        for process in [&mut self.daemon, &mut self.holder] {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_peer_reaches_machines_and_not_the_internet() {
+    let (node, near, _far) = two_nodes().await;
+    let _internet = Internet::with_servers(&[80]);
+    let here = node.network(5, near.range).await;
+    let web = node.machine("web", &[(&here, 2)], true).await;
+    let secret = rand::random();
+    let (ip, router) = (Laptop::ADDRESS.parse().unwrap(), here.gateway);
+    let range = ipnet::Ipv4Net::from(ip);
+    let spec = TunnelSpec {
+        secret: near.secret,
+        port: None,
+        peers: [(public_key(&secret), (BTreeSet::from([range]), None))].into(),
+        sources: [(range, router)].into(),
+    };
+    let tunnel = near.tunnels.ensure(&site(), &spec).await.unwrap();
+    assert_eq!(near.tunnels.ensure(&site(), &spec).await.unwrap().peers.len(), 1);
+    let names = [("laptop".to_owned(), BTreeSet::from([ip]))].into();
+    let found = Elsewhere { names, peers: [ip].into() };
+    near.networks.set_elsewhere([(site(), found)].into()).await.unwrap();
+
+    let laptop = Laptop::join(&secret, &public_key(&near.secret), tunnel.port);
+    wait_until("the machine's page", || {
+        laptop
+            .run("busybox wget -q -T 2 -O - http://10.20.1.2/hostname")
+            .is_some_and(|page| page.trim() == "web")
+    });
+    let ask = format!("busybox nslookup -type=a web.site.internal {router}");
+    wait_until("the machine's name", || laptop.run(&ask).is_some_and(|answer| answer.contains("10.20.1.2")));
+    wait_until("the laptop by name", || {
+        let answer = node.host.exec(&web, "nslookup -type=a laptop.site.internal");
+        answer.is_ok_and(|answer| answer.contains(Laptop::ADDRESS))
+    });
+    let ping = format!("ping -c 1 -W 2 {}", Laptop::ADDRESS);
+    wait_until("the laptop", || node.host.exec(&web, &ping).is_ok());
+    wait_until("the internet by the machine", || reaches(&node, &web, Internet::ADDRESS));
+    let page = format!("busybox wget -q -T 2 -O - http://{}/", Internet::ADDRESS);
+    assert_eq!(laptop.run(&page), None, "the internet is reached");
+}
+
 fn reaches(node: &Node, from: &MachineSpec, to: &str) -> bool {
     node.host.exec(from, &format!("nc -w 2 {to} 80 </dev/null")).is_ok()
 }
