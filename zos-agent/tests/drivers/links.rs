@@ -182,8 +182,8 @@ async fn a_machine_elsewhere_is_no_way_to_the_internet() {
 
 /// The network namespace of a laptop with WireGuard, which ends on drop.
 struct Laptop {
-    holder: std::process::Child,
-    daemon: std::process::Child,
+    holder: Child,
+    others: Vec<Child>,
 }
 
 impl Laptop {
@@ -194,7 +194,7 @@ impl Laptop {
     fn join(secret: &[u8; 32], node: &[u8; 32], port: u16) -> Self {
         let holder = words("unshare --net sleep 1000").spawn().unwrap();
         let daemon = words(&format!("wireguard-go -f {}", Self::INTERFACE)).spawn().unwrap();
-        let laptop = Self { holder, daemon };
+        let mut laptop = Self { holder, others: vec![daemon] };
         let pid = laptop.holder.id();
         let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
         wait_until("the namespace", || namespace(&pid.to_string()) != namespace("self"));
@@ -219,6 +219,8 @@ impl Laptop {
         ] {
             assert!(words(&line).status().unwrap().success(), "{line}");
         }
+        let server = laptop.inside("busybox httpd -f -p 80");
+        laptop.others.push(words(&server).spawn().unwrap());
         laptop
     }
 
@@ -235,7 +237,7 @@ impl Laptop {
 
 impl Drop for Laptop {
     fn drop(&mut self) {
-        for process in [&mut self.daemon, &mut self.holder] {
+        for process in self.others.iter_mut().chain([&mut self.holder]) {
             let _ = process.kill();
             let _ = process.wait();
         }
@@ -249,8 +251,9 @@ async fn a_peer_reaches_machines_and_not_the_internet() {
     let _internet = Internet::with_servers(&[80]);
     let here = node.network(5, near.range).await;
     let web = node.machine("web", &[(&here, 2)], true).await;
-    let secret = rand::random();
-    let (ip, router) = (Laptop::ADDRESS.parse().unwrap(), here.gateway);
+    let secret: [u8; 32] = rand::random();
+    let ip: std::net::Ipv4Addr = Laptop::ADDRESS.parse().unwrap();
+    let router = here.gateway;
     let range = ipnet::Ipv4Net::from(ip);
     let spec = TunnelSpec {
         secret: near.secret,
@@ -276,8 +279,7 @@ async fn a_peer_reaches_machines_and_not_the_internet() {
         let answer = node.host.exec(&web, "nslookup -type=a laptop.site.internal");
         answer.is_ok_and(|answer| answer.contains(Laptop::ADDRESS))
     });
-    let ping = format!("ping -c 1 -W 2 {}", Laptop::ADDRESS);
-    wait_until("the laptop", || node.host.exec(&web, &ping).is_ok());
+    wait_until("the laptop", || reaches(&node, &web, Laptop::ADDRESS));
     wait_until("the internet by the machine", || reaches(&node, &web, Internet::ADDRESS));
     let page = format!("busybox wget -q -T 2 -O - http://{}/", Internet::ADDRESS);
     assert_eq!(laptop.run(&page), None, "the internet is reached");
