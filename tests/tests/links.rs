@@ -195,8 +195,9 @@ fn a_peer_joins(grid: &Grid, second: &Second, web: &str) -> Result<()> {
     let secret = key_from_text(fs::read_to_string(&key)?.trim()).context("no key was made")?;
     let peer = json!([{ "name": "laptop", "public_key": key_text(&public_key(&secret)) }]);
     let network = json!({ "subnet": "10.20.0.0/16", "range": "10.20.4.0/24", "peers": peer });
+    let data = json!({ "name": "data", "type": "volume", "data": { "size": 16 << 20 } });
     let deployment =
-        json!({ "version": 1, "workloads": [{ "name": "site", "type": "network", "data": network }] });
+        json!({ "version": 1, "workloads": [{ "name": "site", "type": "network", "data": network }, data] });
     let file = path("joined.json");
     fs::write(&file, deployment.to_string())?;
     let node = grid.node.to_string();
