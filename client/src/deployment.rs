@@ -30,6 +30,7 @@ pub use rejection::Rejection;
 pub use rules::is_workload_name;
 pub use secrets::{OpenSecrets, Secrets, Text};
 
+use crate::wireguard::{WireGuardKey, key_text};
 use codec::Encode;
 use ipnet::Ipv4Net;
 use json::Cursor;
@@ -59,6 +60,9 @@ pub const MAX_STOP_SECONDS: u64 = 300;
 pub const MAX_NETWORKS: usize = 4;
 /// The most bytes of a private network's name.
 pub const MAX_NETWORK_NAME_BYTES: usize = 20;
+
+/// The most peers of a private network.
+pub const MAX_PEERS: usize = 16;
 
 /// The most ranges of open ports of a machine.
 pub const MAX_PORTS: usize = 32;
@@ -351,7 +355,7 @@ pub struct Interface {
 }
 
 /// A private network of the contract's owner. Its parts, one for each contract that names it, are linked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub struct Network {
     /// Addresses of the whole network, such as `10.20.0.0/16`.
@@ -362,6 +366,27 @@ pub struct Network {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_optional_text")]
     #[schemars(with = "Option<String>", default)]
     pub range: Option<Ipv4Net>,
+    /// Computers of the owner's that join it through this contract's node; at most 16.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default, length(max = MAX_PEERS))]
+    pub peers: Vec<NetworkPeer>,
+}
+
+/// A computer of the owner's, in a private network by WireGuard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct NetworkPeer {
+    /// Name under which machines find it, as a workload's.
+    #[schemars(regex(pattern = "^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"))]
+    pub name: String,
+    /// Its public key of WireGuard, in base64.
+    #[serde(serialize_with = "as_key_text")]
+    #[schemars(with = "String", regex(pattern = "^[A-Za-z0-9+/]{43}=$"))]
+    pub public_key: WireGuardKey,
+    /// Its address, instead of one that follows from its name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub ip: Option<Ipv4Addr>,
 }
 
 impl Network {
@@ -468,6 +493,10 @@ fn as_optional_text<S: Serializer>(network: &Option<Ipv4Net>, serializer: S) -> 
         Some(network) => serializer.collect_str(network),
         None => serializer.serialize_none(),
     }
+}
+
+fn as_key_text<S: Serializer>(key: &WireGuardKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&key_text(key))
 }
 
 fn default_start_seconds() -> u64 {

@@ -30,6 +30,7 @@ pub mod stored_key;
 pub mod submit;
 pub mod transactions;
 pub mod units;
+pub mod wireguard;
 
 pub use bill::Bill;
 pub use client::{GridClient, Heads};

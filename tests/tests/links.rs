@@ -10,9 +10,10 @@ use std::{
     process::Command,
     time::Duration,
 };
+use tfgrid_client::wireguard::{key_from_text, key_text, public_key};
 use tfgrid_tests::{
-    Agent, Engine, Grid, Options, OtherMachine, Person, Steps, free_port, on_a_grid, page_deployment, text,
-    wait_for,
+    Agent, Engine, Grid, Options, OtherMachine, Person, Process, Steps, free_port, on_a_grid,
+    page_deployment, text, wait_for,
 };
 
 /// What only the page of the machine on the second node says, and what goes over the cable in clear.
@@ -166,6 +167,8 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
             Ok(page(&grid.engine, &web, "late").is_err().then_some(()))
         })?;
 
+        a_peer_joins(grid, &second, &web).context("a peer of the owner's")?;
+
         second.machine.drops_udp_beside(second.peer.port())?;
         until_page(grid, &web, LINKED_WITHIN).context("with WireGuard's packets dropped")?;
         ensure!(page(&second.engine, &db, "web")?.starts_with("web"), "only one direction passes");
@@ -179,6 +182,68 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
         grid.agent.kill()?;
         grid.resume_agent()?;
         until_page(grid, &web, HEALED_WITHIN).context("with both agents killed")
+    })
+}
+
+/// A computer on the second node's machine joins the network over the first node by what `threebot net join` writes.
+fn a_peer_joins(grid: &Grid, second: &Second, web: &str) -> Result<()> {
+    const INTERFACE: &str = "laptop";
+    let path = |name: &str| grid.run().folder().join(name).display().to_string();
+    let (key, config) = (path("wireguard.key"), path("site.conf"));
+    let join = ["net", "join", "site", "--private-key", &key, "--new-key", "--out", &config];
+    ensure!(grid.user.threebot(&join).is_err(), "a peer that no contract has is let in");
+    let secret = key_from_text(fs::read_to_string(&key)?.trim()).context("no key was made")?;
+    let peer = json!([{ "name": "laptop", "public_key": key_text(&public_key(&secret)) }]);
+    let network = json!({ "subnet": "10.20.0.0/16", "range": "10.20.4.0/24", "peers": peer });
+    let data = json!({ "name": "data", "type": "volume", "data": { "size": 16 << 20 } });
+    let deployment =
+        json!({ "version": 1, "workloads": [{ "name": "site", "type": "network", "data": network }, data] });
+    let file = path("joined.json");
+    fs::write(&file, deployment.to_string())?;
+    let node = grid.node.to_string();
+    let deployed = grid.user.threebot(&["deploy", "-f", &file, "--node", &node])?;
+    let joined = grid.user.threebot(&join)?;
+    ensure!(joined["contract"] == deployed["contract"], "another contract: {joined}");
+    // Its lines for `wg`, which knows nothing of addresses.
+    let text = fs::read_to_string(&config)?;
+    let is_for_wg = |line: &&str| !["Address", "DNS", "MTU"].iter().any(|word| line.starts_with(word));
+    fs::write(path("wg.conf"), text.lines().filter(is_for_wg).collect::<Vec<_>>().join("\n"))?;
+    let (conf, ip) = (path("wg.conf"), self::text(&joined["ip"])?.to_owned());
+    second.machine.on(|| {
+        let _daemon =
+            Process::start(grid.run(), "laptop", Command::new("wireguard-go").args(["-f", INTERFACE]))?;
+        wait_for("WireGuard of the laptop", LINKED_WITHIN, || {
+            let shown = Command::new("wg").args(["show", INTERFACE]).output()?;
+            Ok(shown.status.success().then_some(()))
+        })?;
+        for line in [
+            format!("wg setconf {INTERFACE} {conf}"),
+            format!("ip address add {ip}/32 dev {INTERFACE}"),
+            format!("ip link set {INTERFACE} up"),
+            format!("ip route add 10.20.0.0/16 dev {INTERFACE}"),
+        ] {
+            let mut words = line.split(' ');
+            let program = words.next().context("no program")?;
+            ensure!(Command::new(program).args(words).status()?.success(), "{line}");
+        }
+        let server = text.lines().find_map(|line| line.strip_prefix("DNS = ")?.split(',').next());
+        let server = server.context("there is no name server")?;
+        let mut last = String::new();
+        wait_for("the page of a machine by its name", LINKED_WITHIN, || {
+            let ask = ["nslookup", "-type=a", "web.site.internal", server];
+            let asked = Command::new("busybox").args(ask).output()?;
+            last = String::from_utf8_lossy(&asked.stdout).into_owned();
+            let Some(address) = last.lines().filter_map(|line| line.strip_prefix("Address: ")).next_back()
+            else {
+                return Ok(None);
+            };
+            let url = format!("http://{address}/");
+            let page = Command::new("busybox").args(["wget", "-q", "-T", "2", "-O", "-", &url]).output()?;
+            Ok(page.stdout.starts_with(b"web").then_some(()))
+        })?;
+        wait_for("the laptop's name", LINKED_WITHIN, || {
+            Ok(address_of(&grid.engine, web, "laptop").is_ok_and(|found| found == ip).then_some(()))
+        })
     })
 }
 

@@ -56,6 +56,10 @@ pub struct Connected {
 }
 
 impl Target {
+    pub fn new(contract: ContractId, device: DeviceFile) -> Self {
+        Self { contract, device }
+    }
+
     /// Connects to the contract's node, which may need some seconds to learn of a new contract or device.
     pub async fn connect(&self, global: &Global) -> Result<Connected> {
         let device = self.device.read()?;

@@ -212,6 +212,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         snapshots: snapshots_rx.clone(),
         observed: observed_rx.clone(),
         standings: standings_rx.clone(),
+        tunnels: links.ends(),
         log: log_rx,
         holds: memory.holds().clone(),
         done: done.clone(),

@@ -194,9 +194,7 @@ impl Application {
     fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.parts.iter().flat_map(|(part, content)| {
             content.workloads.iter().enumerate().filter_map(move |(index, workload)| match &workload.data {
-                WorkloadData::Network(network) => {
-                    Some(Member { part, index, name: &workload.name, network: *network })
-                }
+                WorkloadData::Network(network) => Some(Member { part, index, name: &workload.name, network }),
                 _ => None,
             })
         })
@@ -243,7 +241,7 @@ impl Application {
         Ok(())
     }
 
-    /// Whether a range is of the network's subnet, has all addresses that the part's machines name, and is nobody's.
+    /// Whether a range is of the network's subnet, has all addresses that the part's machines and peers name, and is nobody's.
     fn is_free(&self, member: &Member, range: Ipv4Net, taken: &[(String, Ipv4Net)]) -> bool {
         let workloads =
             self.parts.get(member.part).map_or(&[] as &[Workload], |part| part.workloads.as_slice());
@@ -251,7 +249,8 @@ impl Application {
             WorkloadData::Zmachine(machine) => machine.interfaces.as_slice(),
             _ => &[],
         });
-        let mut addresses = interfaces.filter(|at| at.network == member.name).filter_map(|at| at.ip);
+        let of_machines = interfaces.filter(|at| at.network == member.name).filter_map(|at| at.ip);
+        let mut addresses = of_machines.chain(member.network.peers.iter().filter_map(|peer| peer.ip));
         member.network.subnet.contains(&range)
             && addresses.all(|ip| range.contains(&ip))
             && !taken.iter().any(|(name, other)| name == member.name && overlap(range, *other))
@@ -281,7 +280,7 @@ struct Member<'a> {
     /// Position among the workloads.
     index: usize,
     name: &'a str,
-    network: Network,
+    network: &'a Network,
 }
 
 fn overlap(one: Ipv4Net, other: Ipv4Net) -> bool {

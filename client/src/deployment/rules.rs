@@ -3,13 +3,16 @@
 
 use super::{
     ApplicationPart, CAPABILITIES, Check, Cores, Deployment, DiskKind, Health, ImageReference, Interface,
-    LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PORTS, MAX_START_SECONDS,
-    MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, Ports, Registry, Rejection, Restart, STOP_SIGNALS, Secrets,
-    Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine, addresses, default_internet,
-    default_path, default_rootfs, default_start_seconds, gateways,
+    LogOutput, MAX_HOSTNAME_BYTES, MAX_NETWORK_NAME_BYTES, MAX_NETWORKS, MAX_PEERS, MAX_PORTS,
+    MAX_START_SECONDS, MAX_STOP_SECONDS, MIN_BYTES, Mount, Network, NetworkPeer, Ports, Registry, Rejection,
+    Restart, STOP_SIGNALS, Secrets, Text, VERSION, Volume, Workload, WorkloadData, Zlogs, Zmachine,
+    addresses, default_internet, default_path, default_rootfs, default_start_seconds, gateways,
     json::{Cursor, Fields},
 };
-use crate::units::{is_label, parse_bytes};
+use crate::{
+    units::{is_label, parse_bytes},
+    wireguard::key_from_text,
+};
 use ipnet::Ipv4Net;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,6 +49,7 @@ pub(super) fn deployment(root: &Cursor) -> Result<Deployment, Rejection> {
     let items = workloads_at.items(1..=32)?;
     let workloads = items.iter().map(workload).collect::<Result<Vec<_>, _>>()?;
     check_names_unique(&workloads)?;
+    check_peer_names(&workloads)?;
     check_mounts(&workloads)?;
     check_networks(&workloads)?;
     addresses::check(&workloads)?;
@@ -156,15 +160,34 @@ fn volume(at: &Cursor) -> Result<Volume, Rejection> {
 
 fn network(at: &Cursor) -> Result<Network, Rejection> {
     let fields = at.fields()?;
-    fields.only(&["subnet", "range"])?;
+    fields.only(&["subnet", "range", "peers"])?;
     let network = Network {
         subnet: subnet(&fields.required("subnet")?)?,
         range: fields.optional("range").map(|at| subnet(&at)).transpose()?,
+        peers: fields.optional("peers").map(|at| peers(&at)).transpose()?.unwrap_or_default(),
     };
     match fields.optional("range").filter(|_| !network.subnet.contains(&network.range())) {
         None => Ok(network),
         Some(at) => Err(at.invalid(format!("lies in the subnet {}", network.subnet))),
     }
+}
+
+fn peers(at: &Cursor) -> Result<Vec<NetworkPeer>, Rejection> {
+    let mut peers: Vec<NetworkPeer> = Vec::new();
+    for item in at.items(0..=MAX_PEERS)? {
+        let fields = item.fields()?;
+        fields.only(&["name", "public_key", "ip"])?;
+        let key_at = fields.required("public_key")?;
+        let key = key_from_text(key_at.string()?).filter(|key| *key != [0; 32]);
+        let public_key =
+            key.ok_or_else(|| key_at.invalid("is a public key of WireGuard, as `wg pubkey` prints it"))?;
+        if let Some(other) = peers.iter().find(|other| other.public_key == public_key) {
+            return Err(key_at.invalid(format!("the peer {:?} has this key already", other.name)));
+        }
+        let ip = fields.optional("ip").map(|at| ip(&at)).transpose()?;
+        peers.push(NetworkPeer { name: name(&fields.required("name")?)?, public_key, ip });
+    }
+    Ok(peers)
 }
 
 fn subnet(at: &Cursor) -> Result<Ipv4Net, Rejection> {
@@ -603,6 +626,24 @@ fn check_names_unique(workloads: &[Workload]) -> Result<(), Rejection> {
                 format!("/workloads/{index}/name"),
                 format!("/workloads/{first} has the name {:?} already", workload.name),
             ));
+        }
+    }
+    Ok(())
+}
+
+/// A name in a network is that of one machine or peer.
+fn check_peer_names(workloads: &[Workload]) -> Result<(), Rejection> {
+    for (index, workload) in workloads.iter().enumerate() {
+        let WorkloadData::Network(network) = &workload.data else { continue };
+        for (position, NetworkPeer { name, .. }) in network.peers.iter().enumerate() {
+            let is_taken = workloads.iter().any(|other| other.name == *name)
+                || network.peers[..position].iter().any(|other| other.name == *name);
+            if is_taken {
+                return Err(invalid_at(
+                    format!("/workloads/{index}/data/peers/{position}/name"),
+                    format!("another peer or workload has the name {name:?} already"),
+                ));
+            }
         }
     }
     Ok(())

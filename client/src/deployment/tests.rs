@@ -343,6 +343,41 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
             "/workloads/2/data/interfaces/0/ip".into(),
         ),
         (site_with("/3", network("other", "10.20.128.0/17")), BodyInvalid, "/workloads/3/data/subnet".into()),
+        // peers of a network
+        (with_peers(json!([{ "name": "laptop" }])), BodyInvalid, "/workloads/0/data/peers/0".into()),
+        (with_peers(json!([peer("Laptop", 1)])), BodyInvalid, "/workloads/0/data/peers/0/name".into()),
+        (with_peers(json!([peer("web", 1)])), BodyInvalid, "/workloads/0/data/peers/0/name".into()),
+        (
+            with_peers(json!([peer("a", 1), peer("a", 2)])),
+            BodyInvalid,
+            "/workloads/0/data/peers/1/name".into(),
+        ),
+        (
+            with_peers(json!([peer("a", 1), peer("b", 1)])),
+            BodyInvalid,
+            "/workloads/0/data/peers/1/public_key".into(),
+        ),
+        (with_peers(json!([peer("a", 0)])), BodyInvalid, "/workloads/0/data/peers/0/public_key".into()),
+        (
+            with_peers(json!([{ "name": "a", "public_key": "AQ==" }])),
+            BodyInvalid,
+            "/workloads/0/data/peers/0/public_key".into(),
+        ),
+        (
+            with_peers(json!([changed(peer("a", 1), "/ip", json!("10.20.1.5"))])),
+            BodyInvalid,
+            "/workloads/0/data/peers/0/ip".into(),
+        ),
+        (
+            with_peers(json!([changed(peer("a", 1), "/ip", json!("10.20.1.1"))])),
+            BodyInvalid,
+            "/workloads/0/data/peers/0/ip".into(),
+        ),
+        (
+            with_peers((0..=16).map(|n| peer(&format!("p{n}"), n + 1)).collect()),
+            BodyInvalid,
+            "/workloads/0/data/peers".into(),
+        ),
         // mounts
         (
             site_with("/1/data/mounts", json!([{ "name": "backend", "path": "/x" }])),
@@ -394,6 +429,15 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
 /// [`site`] with `value` at `pointer` below its workloads.
 fn site_with(pointer: &str, value: Value) -> Value {
     changed(site(), &format!("/workloads{pointer}"), value)
+}
+
+/// [`site`] with these peers of its network.
+fn with_peers(peers: Value) -> Value {
+    site_with("/0/data/peers", peers)
+}
+
+fn peer(name: &str, key: u8) -> Value {
+    json!({ "name": name, "public_key": key_text(&[key; 32]) })
 }
 
 fn network(name: &str, subnet: &str) -> Value {
@@ -512,6 +556,23 @@ fn an_address_is_of_the_range_and_free() {
         let at = if ip == "10.20.1.5" { "/workloads/2" } else { "/workloads/1" };
         assert_eq!(rejection.path, format!("{at}/data/interfaces/0/ip"), "{ip}: {rejection}");
     }
+}
+
+#[test]
+fn peers_of_a_network_have_addresses_beside_those_of_machines() {
+    let before = parse(&site()).unwrap().addresses();
+    let document = with_peers(json!([changed(peer("a", 1), "/ip", json!("10.20.1.77")), peer("b", 2)]));
+    let deployment = parse(&document).unwrap();
+    let body = deployment.to_body().unwrap();
+    assert_eq!(Deployment::parse(&body).unwrap(), deployment);
+    let read: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(read["workloads"][0], document["workloads"][0]);
+    let addresses = deployment.addresses();
+    assert!(before.iter().all(|(names, ip)| addresses[names] == *ip), "a machine has another address");
+    let of_peer = |name: &str| addresses[&(name.to_owned(), "backend".to_owned())];
+    assert_eq!(of_peer("a"), Ipv4Addr::new(10, 20, 1, 77));
+    let range: ipnet::Ipv4Net = "10.20.1.0/24".parse().unwrap();
+    assert!(range.contains(&of_peer("b")) && !before.values().any(|ip| *ip == of_peer("b")));
 }
 
 #[test]

@@ -4,16 +4,16 @@
 use super::{
     NodeAddress,
     frame::{Frame, FrameError},
-    protocol::{ALPN, Ask, Control, Failed, Forward, Message, Request, Stats, Status},
+    protocol::{ALPN, Ask, Control, Failed, Forward, Joining, Message, Request, Stats, Status},
 };
 use iroh::{
-    Endpoint, KeyParsingError, SecretKey,
+    Endpoint, KeyParsingError, SecretKey, TransportAddr,
     endpoint::{
         BindError, ConnectError, ConnectingError, Connection, ConnectionError, ReadError, RecvStream,
         SendStream, TransportErrorCode, VarInt, presets,
     },
 };
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, time::Duration};
 use tfgrid_primitives::{ContractId, PublicKey};
 use tokio::{
     io::{self, AsyncRead, AsyncWrite},
@@ -194,6 +194,27 @@ impl NodePeer {
         match self.answer(contract, Ask::Stats {}).await? {
             Message::Stats(stats) => Ok(stats),
             _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// What a peer joins a private network of a contract with.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node refuses.
+    pub async fn joining(&self, contract: ContractId, network: &str) -> Result<Joining, PeerError> {
+        match self.answer(contract, Ask::Network { network: network.to_owned() }).await? {
+            Message::Network(joining) => Ok(joining),
+            _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// The address at which the node answers directly, if it does.
+    pub fn direct_ip(&self) -> Option<IpAddr> {
+        let paths = self.connection.paths();
+        let path = paths.iter().find(|path| path.is_selected())?;
+        match path.remote_addr() {
+            TransportAddr::Ip(address) => Some(address.ip().to_canonical()),
+            _ => None,
         }
     }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What callers ask and nodes answer. Every request has a stream of its own.
 
+use crate::wireguard::WireGuardKey;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::Ipv4Addr};
 use tfgrid_primitives::{
     ContractId,
     text::{is_printable, printable},
@@ -57,6 +59,11 @@ pub enum Ask {
     /// A connection to a port of a machine: [`Message::Ready`], then its bytes without frames (TCP), or its datagrams
     /// in data frames (UDP).
     Forward(Forward),
+    /// What a peer joins a private network of the contract with: [`Message::Network`].
+    Network {
+        /// Name of the network.
+        network: String,
+    },
 }
 
 /// Which part of a machine's output is wanted.
@@ -156,6 +163,8 @@ pub enum Message {
         /// Code with which the program ended.
         code: i64,
     },
+    /// How a peer joins a private network.
+    Network(Joining),
     /// It can't be done, or ends before its time. Nothing follows.
     Failed(Failed),
 }
@@ -178,7 +187,7 @@ impl Message {
                 status.machines.retain(|name, _| is_printable(name.as_bytes()));
             }
             Self::Stats(stats) => stats.retain(|name, _| is_printable(name.as_bytes())),
-            Self::Ready {} | Self::Done {} | Self::Exit { .. } => {}
+            Self::Ready {} | Self::Done {} | Self::Exit { .. } | Self::Network(_) => {}
         }
         self
     }
@@ -276,6 +285,50 @@ pub struct Stats {
     pub sent_bytes: u64,
 }
 
+/// What a peer needs to join a private network. It reaches the node at the addresses of its peer endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joining {
+    /// The node's public key of WireGuard for the network, in base64.
+    #[serde(with = "key")]
+    pub public_key: WireGuardKey,
+    /// Its UDP port of WireGuard.
+    pub port: u16,
+    /// Addresses of the whole network.
+    #[serde(with = "text")]
+    pub subnet: Ipv4Net,
+    /// Address of the network's name server.
+    pub name_server: Ipv4Addr,
+    /// Size of the largest packets.
+    pub mtu: u32,
+}
+
+mod key {
+    use crate::wireguard::{WireGuardKey, key_from_text, key_text};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(key: &WireGuardKey, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&key_text(key))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WireGuardKey, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        key_from_text(&text).ok_or_else(|| D::Error::custom("no key of WireGuard"))
+    }
+}
+
+mod text {
+    use ipnet::Ipv4Net;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(network: &Ipv4Net, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(network)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ipv4Net, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// Something that has happened to a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -339,6 +392,22 @@ mod tests {
             panic!("another message")
         };
         assert_eq!(status.machines.keys().collect::<Vec<_>>(), ["web"]);
+    }
+
+    #[test]
+    fn joining_has_the_form_of_the_formats_page() {
+        let text = r#"{"network":{"public_key":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=","port":21000,"subnet":"10.20.0.0/16","name_server":"10.20.1.1","mtu":1420}}"#;
+        let joining = Joining {
+            public_key: [1; 32],
+            port: 21_000,
+            subnet: "10.20.0.0/16".parse().unwrap(),
+            name_server: [10, 20, 1, 1].into(),
+            mtu: 1_420,
+        };
+        let message = Message::Network(joining);
+        assert_eq!(serde_json::to_string(&message).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Message>(text).unwrap(), message);
+        assert!(serde_json::from_str::<Message>(&text.replace("AQE=", "AQ==")).is_err());
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub mod limits;
 pub mod logs;
 pub mod man;
 pub mod name;
+pub mod net;
 pub mod node;
 pub mod nodes;
 pub mod oracle;
@@ -102,6 +103,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Plan(command) => command.run(global).await,
         Command::Diff(command) => command.run(global).await,
         Command::Wait(command) => command.run(global).await,
+        Command::Net(command) => command.run(global).await,
     }
 }
 

@@ -4,15 +4,15 @@
 use super::{Body, Contract, Version};
 use crate::drivers::{
     AddressSpec, Attachment, ContainerSpec, Credentials, GatewayHost, GatewaySpec, InterfaceSpec, LogSpec,
-    MachineSpec, NetworkId, NetworkSpec, VolumeSpec, WorkloadId,
+    MachineSpec, NetworkId, NetworkPeer, NetworkSpec, VolumeSpec, WorkloadId,
 };
 use codec::Encode;
 use sp_core::{Blake2Hasher, Hasher};
 use std::collections::{BTreeMap, BTreeSet};
 use tfgrid_client::{
     deployment::{
-        Deployment, GatewayFqdnProxy, GatewayNameProxy, Interface, Network, OpenSecrets, Registry, Rejection,
-        WorkloadData, Zlogs, Zmachine,
+        self, Deployment, GatewayFqdnProxy, GatewayNameProxy, Interface, Network, OpenSecrets, Registry,
+        Rejection, WorkloadData, Zlogs, Zmachine,
     },
     sealing::SealKey,
 };
@@ -144,6 +144,7 @@ fn parse(contract: &Contract, version: &Version, text: &[u8], key: &SealKey) -> 
     deployment.check_fits(&version.reserved)?;
     let mut workloads = Workloads::default();
     let places = places(contract.twin, &deployment);
+    let mut peers = peers(&deployment);
     let mut addresses = public_addresses(contract, version, &deployment)?;
     for (index, workload) in deployment.workloads.into_iter().enumerate() {
         let id = WorkloadId { contract: contract.id, name: workload.name };
@@ -167,6 +168,8 @@ fn parse(contract: &Contract, version: &Version, text: &[u8], key: &SealKey) -> 
                 });
             }
             WorkloadData::Network(network) => workloads.networks.push(NetworkSpec {
+                subnet: network.subnet,
+                peers: peers.remove(&id.name).unwrap_or_default(),
                 id: NetworkId { twin: contract.twin, name: id.name },
                 contract: contract.id,
                 pointer,
@@ -214,6 +217,19 @@ fn places(twin: TwinId, deployment: &Deployment) -> BTreeMap<String, Vec<Interfa
             (name.clone(), interfaces.iter().filter_map(|interface| place(name, interface)).collect())
         })
         .collect()
+}
+
+/// Peers of each network, by their names.
+fn peers(deployment: &Deployment) -> BTreeMap<String, BTreeMap<String, NetworkPeer>> {
+    let addresses = deployment.addresses();
+    let of_network = |name: &str, network: &Network| {
+        let peer = |peer: &deployment::NetworkPeer| {
+            let ip = *addresses.get(&(peer.name.clone(), name.to_owned()))?;
+            Some((peer.name.clone(), NetworkPeer { key: peer.public_key, ip }))
+        };
+        network.peers.iter().filter_map(peer).collect()
+    };
+    deployment.networks().map(|(name, network)| (name.to_owned(), of_network(name, network))).collect()
 }
 
 /// Public addresses of machines, by the machines' names: those of the contract in its order, and of the node's IPv6

@@ -25,6 +25,7 @@ use anyhow::anyhow;
 use async_trait::async_trait;
 use codec::Encode;
 use ipnet::Ipv4Net;
+use network::WireGuardKey;
 use pool::PoolFault;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -195,6 +196,19 @@ pub struct NetworkSpec {
     pub range: Ipv4Net,
     /// The first of them, which is its router's and name server's.
     pub gateway: Ipv4Addr,
+    /// Addresses of the whole network.
+    pub subnet: Ipv4Net,
+    /// Computers of the owner's that join it here, by their names.
+    pub peers: BTreeMap<String, NetworkPeer>,
+}
+
+/// A computer of the owner's in a private network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NetworkPeer {
+    /// Its public key of WireGuard.
+    pub key: WireGuardKey,
+    /// Its address, one of the contract's range.
+    pub ip: Ipv4Addr,
 }
 
 /// What a machine reaches. The default is the internet alone.

@@ -399,7 +399,15 @@ mod tests {
     fn network(contract: ContractId, name: &str) -> NetworkSpec {
         let range: Ipv4Net = "10.20.1.0/24".parse().unwrap();
         let pointer = "/workloads/2".into();
-        NetworkSpec { id: network_id(name), contract, pointer, range, gateway: [10, 20, 1, 1].into() }
+        NetworkSpec {
+            id: network_id(name),
+            contract,
+            pointer,
+            range,
+            gateway: [10, 20, 1, 1].into(),
+            subnet: range,
+            peers: BTreeMap::new(),
+        }
     }
 
     fn observed_network(contract: ContractId, name: &str, is_whole: bool) -> ObservedNetwork {

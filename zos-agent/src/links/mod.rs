@@ -4,6 +4,7 @@
 //! directly or over the connection of the agents.
 
 mod book;
+mod joined;
 mod members;
 mod node_link;
 mod protocol;
@@ -24,6 +25,7 @@ use crate::{
 use anyhow::{Context, Result};
 use book::Book;
 use iroh::endpoint::Connection;
+use joined::Peers;
 use members::{MemberReader, Members};
 use node_link::{NodeLink, NodeLinks, Parts, admit};
 use protocol::{Part, PartError, limited};
@@ -36,7 +38,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tfgrid_primitives::PublicKey;
+use tfgrid_primitives::{PublicKey, TwinId};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -47,6 +49,8 @@ use way::Way;
 
 /// File with the secret from which those of tunnels follow.
 const SECRET_FILE: &str = "wireguard.json";
+/// File with the ports of tunnels, which peers of the owners' know.
+const PORTS_FILE: &str = "wireguard-ports.json";
 /// From one look at tunnels that may find a better way to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same of tunnels whose packets go directly.
@@ -63,6 +67,9 @@ const HEARD_KEPT: usize = 64;
 /// Direct addresses of another node that are tried.
 const MAX_ADDRESSES: usize = 6;
 
+/// Public key and UDP port of the tunnel of each network that has one.
+pub type TunnelEnds = BTreeMap<NetworkId, (WireGuardKey, u16)>;
+
 /// Keeps the links of this node.
 pub struct Links {
     networks: Arc<PrivateNetworks>,
@@ -73,10 +80,14 @@ pub struct Links {
     secret: [u8; 32],
     reader: MemberReader,
     members: Members,
+    peers: Peers,
     /// Whether there is a head of which the members aren't read, and when they were read last.
     is_behind: bool,
     read_at: Option<Instant>,
     tunnels: Tunnels,
+    ports: BTreeMap<NetworkId, u16>,
+    ends: watch::Sender<Arc<TunnelEnds>>,
+    store: Store,
     tended: BTreeMap<NetworkId, Tended>,
     nodes: NodeLinks,
     /// The same, for those who connect.
@@ -146,6 +157,8 @@ impl Links {
                 secret
             }
         };
+        let ports: Vec<(TwinId, String, u16)> = store.read(PORTS_FILE)?.unwrap_or_default();
+        let ports = ports.into_iter().map(|(twin, name, port)| (NetworkId { twin, name }, port));
         let (heard_tx, heard) = mpsc::channel(HEARD_KEPT);
         Ok(Self {
             here: networks.here(),
@@ -156,9 +169,13 @@ impl Links {
             secret,
             reader: MemberReader::new(chain, own),
             members: Members::new(),
+            peers: Peers::new(),
             is_behind: false,
             read_at: None,
             tunnels,
+            ports: ports.collect(),
+            ends: watch::Sender::default(),
+            store: store.clone(),
             tended: BTreeMap::new(),
             nodes: NodeLinks::new(),
             linked: watch::Sender::default(),
@@ -169,6 +186,11 @@ impl Links {
             written_at: None,
             refused: BTreeMap::new(),
         })
+    }
+
+    /// The tunnels at each moment.
+    pub fn ends(&self) -> watch::Receiver<Arc<TunnelEnds>> {
+        self.ends.subscribe()
     }
 
     /// Keeps the links, for ever. Others connect through `incoming`.
@@ -191,6 +213,7 @@ impl Links {
             }
             self.read_members().await;
             self.look_at_all().await;
+            self.keep_ports();
             self.tell_all();
             self.write().await;
         }
@@ -207,6 +230,7 @@ impl Links {
         }
         let Some(snapshot) = self.snapshots.borrow_and_update().clone() else { return };
         (self.is_behind, self.read_at) = (false, Some(Instant::now()));
+        self.set_peers(joined::peers(&snapshot));
         let Ok(members) = timeout(READ_WITHIN, self.reader.read(&snapshot, &self.members)).await else {
             warn!("can't read who is in private networks: the chain doesn't answer within {READ_WITHIN:?}");
             return;
@@ -226,6 +250,40 @@ impl Links {
             .retain(|(node, id), _| self.members.get(id).is_some_and(|nodes| nodes.contains_key(node)));
         self.is_unwritten = true;
         self.keep_nodes();
+    }
+
+    fn set_peers(&mut self, peers: Peers) {
+        for (id, tended) in &mut self.tended {
+            if peers.get(id) != self.peers.get(id) {
+                (tended.next, tended.checked) = (None, None);
+            }
+        }
+        self.is_unwritten |= peers != self.peers;
+        self.peers = peers;
+    }
+
+    fn peers_of(&self, id: &NetworkId) -> &[joined::Joined] {
+        self.peers.get(id).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Keeps the ports of tunnels for their next start, and says which tunnels there are.
+    fn keep_ports(&mut self) {
+        let end = |(id, tended): (&NetworkId, &Tended)| {
+            Some((id.clone(), (public_key(&self.secret_of(id)), tended.port?)))
+        };
+        let ends: TunnelEnds = self.tended.iter().filter_map(end).collect();
+        if **self.ends.borrow() == ends {
+            return;
+        }
+        let mut ports = self.ports.clone();
+        ports.retain(|id, _| self.members.contains_key(id));
+        ports.extend(ends.iter().map(|(id, (_, port))| (id.clone(), *port)));
+        let rows: Vec<_> = ports.iter().map(|(id, port)| (id.twin, &id.name, *port)).collect();
+        if let Err(why) = self.store.write(PORTS_FILE, &rows) {
+            warn!("can't write the ports of tunnels: {why:#}");
+        }
+        self.ports = ports;
+        self.ends.send_replace(Arc::new(ends));
     }
 
     /// Connects with all nodes that are members, and with no others.
@@ -309,7 +367,7 @@ impl Links {
     async fn look_at(&self, id: &NetworkId, tended: &mut Tended, now: Instant) -> Result<()> {
         // Before it is known who is in the network, everything stays as it is.
         let Some(members) = self.members.get(id) else { return Ok(()) };
-        if members.is_empty() {
+        if members.is_empty() && self.peers_of(id).is_empty() {
             self.let_go(id, tended, &[]);
             if !tended.is_removed {
                 self.tunnels.remove(id).await?;
@@ -327,8 +385,16 @@ impl Links {
             tended.ways.insert(other.node, (Way::new(now), relay));
         }
         let begin = |other: &Other| tended.ways.get(&other.node).map(|(_, relay)| relay.address());
-        let peer = |other: &Other| Some((other.key, (other.ranges.clone(), begin(other)?)));
-        let spec = TunnelSpec { secret: self.secret_of(id), peers: others.iter().filter_map(peer).collect() };
+        let node = |other: &Other| Some((other.key, (other.ranges.clone(), Some(begin(other)?))));
+        let secret = self.secret_of(id);
+        let peers = joined::ranges(self.peers_of(id), &public_key(&secret));
+        let peers = peers.into_iter().map(|(key, ranges)| (key, (ranges, None)));
+        let spec = TunnelSpec {
+            secret,
+            port: self.ports.get(id).copied(),
+            peers: others.iter().filter_map(node).chain(peers).collect(),
+            sources: joined::sources(self.peers_of(id)),
+        };
         let is_checked = tended.checked.is_some_and(|at| now - at < CHECK_EVERY);
         let found = if is_checked { self.tunnels.read(id).await.ok() } else { None };
         let tunnel = match found {
@@ -358,7 +424,7 @@ impl Links {
         Ok(())
     }
 
-    /// The other nodes of a network that have said what they are.
+    /// The other nodes of a network that have said what they are. None of them takes a peer's key.
     fn others(&self, id: &NetworkId) -> Vec<Other> {
         let nodes = self.book.nodes(id, &self.members);
         let other = |(member, key, part): (&members::MemberNode, WireGuardKey, &Part)| Other {
@@ -367,7 +433,8 @@ impl Links {
             ranges: member.ranges.clone(),
             port: part.port,
         };
-        nodes.map(other).collect()
+        let is_peers = |other: &Other| self.peers_of(id).iter().any(|joined| joined.has_key(&other.key));
+        nodes.map(other).filter(|other| !is_peers(other)).collect()
     }
 
     /// Addresses at which another node's tunnel may be reached directly.
@@ -402,12 +469,14 @@ impl Links {
         for (id, nodes) in &self.members {
             let port = self.tended.get(id).and_then(|tended| tended.port);
             let (Some(machines), Some(port)) = (here.get(id), port) else { continue };
+            let mut names = machines.clone();
+            joined::add_names(self.peers_of(id), &mut names);
             let part = Part {
                 twin: id.twin,
                 network: id.name.clone(),
                 key: key_text(&public_key(&self.secret_of(id))),
                 port,
-                machines: limited(machines),
+                machines: limited(&names),
             };
             for node in nodes.keys() {
                 parts.entry(node).or_default().insert(id.clone(), part.clone());
@@ -424,7 +493,8 @@ impl Links {
             return;
         }
         self.written_at = Some(Instant::now());
-        let names = self.networks.set_elsewhere(self.book.names(&self.members)).await;
+        let found = joined::elsewhere(self.book.names(&self.members), &self.peers);
+        let names = self.networks.set_elsewhere(found).await;
         match names.and_then(|()| self.book.write()) {
             Ok(()) => self.is_unwritten = false,
             Err(why) => warn!("can't write what other nodes say: {why:#}"),

@@ -10,7 +10,7 @@ use crate::{
     chain::Snapshot,
     drivers::WorkloadId,
     engine::{Holds, Standings, observed::Observed},
-    links::LINKS_ALPN,
+    links::{LINKS_ALPN, TunnelEnds},
 };
 use anyhow::Error;
 use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream};
@@ -58,6 +58,8 @@ pub struct Sources {
     pub observed: watch::Receiver<Arc<Observed>>,
     /// How far the engine is.
     pub standings: watch::Receiver<Arc<Standings>>,
+    /// Tunnels of private networks.
+    pub tunnels: watch::Receiver<Arc<TunnelEnds>>,
     /// What has happened.
     pub log: watch::Receiver<EventLog>,
     /// What owners have stopped.
@@ -251,6 +253,9 @@ impl Caller {
             Ask::Restart { workload } => streams.restart(sources, contract, workload, reply).await,
             Ask::Stop { workload } => sources.hold(contract, &workload, true, reply).await,
             Ask::Start { workload } => sources.hold(contract, &workload, false, reply).await,
+            Ask::Network { network } => {
+                reply.message(Message::Network(sources.joining(contract, &network).await?)).await
+            }
             Ask::Forward(forward) => streams.forward(sources, contract, forward, reply, receive).await,
         }
     }

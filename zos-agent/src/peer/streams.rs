@@ -14,7 +14,7 @@ use crate::{
             DockerMachines,
             console::{Line, Program, Streams as ProgramStreams},
         },
-        network::{bind_udp, connect},
+        network::{self, bind_udp, connect},
     },
 };
 use anyhow::Error;
@@ -38,7 +38,8 @@ use tfgrid_client::{
     peer::{
         frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
         protocol::{
-            Control, Exec, Failed, FailedCode, Forward, Logs, MachineStatus, Message, Protocol, Stats, Status,
+            Control, Exec, Failed, FailedCode, Forward, Joining, Logs, MachineStatus, Message, Protocol,
+            Stats, Status,
         },
     },
 };
@@ -100,6 +101,25 @@ impl Sources {
             trouble: standing.trouble,
             machines: machines.collect(),
         })
+    }
+
+    /// What a peer joins a private network of a contract with.
+    pub async fn joining(&self, contract: ContractId, network: &str) -> Result<Joining, Failed> {
+        let snapshot = self.snapshots.borrow().clone();
+        let desired = snapshot.as_ref().and_then(|snapshot| snapshot.contracts.get(&contract));
+        let workloads = desired.ok_or_else(no_contract)?.active.workloads();
+        let spec = workloads.and_then(|found| found.networks.iter().find(|spec| spec.id.name == network));
+        let spec = spec.ok_or_else(|| {
+            failed(FailedCode::NotFound, &format!("contract {contract} has no network {network}"))
+        })?;
+        let end = self.tunnels.borrow().get(&spec.id).copied();
+        let (public_key, port) = end.ok_or_else(|| {
+            let message = format!("the network {network} isn't ready for peers, or has none: ask again");
+            failed(FailedCode::NotRunning, &message)
+        })?;
+        let (subnet, name_server) = (spec.subnet, spec.gateway);
+        let mtu = network::mtu().await.map_err(|error| broken(error.into()))?;
+        Ok(Joining { public_key, port, subnet, name_server, mtu })
     }
 
     /// The events of a contract.

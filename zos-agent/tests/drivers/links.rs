@@ -3,12 +3,12 @@
 
 use super::{networks::Node, *};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     net::{SocketAddr, UdpSocket},
 };
 use zos_agent::drivers::{
     NetworkId,
-    network::{NetworkNames, Tunnel, TunnelSpec, Tunnels, key_text, public_key},
+    network::{Elsewhere, Tunnel, TunnelSpec, Tunnels, key_text, public_key},
 };
 
 /// Where nobody takes packets.
@@ -42,8 +42,13 @@ impl End {
     /// Makes its tunnel to another end, or to none.
     async fn ensure(&self, other: Option<&Self>) -> Tunnel {
         let ranges = |end: &Self| BTreeSet::from([end.range.parse().unwrap()]);
-        let peers = other.map(|end| (public_key(&end.secret), (ranges(end), NOWHERE)));
-        let spec = TunnelSpec { secret: self.secret, peers: peers.into_iter().collect() };
+        let peers = other.map(|end| (public_key(&end.secret), (ranges(end), Some(NOWHERE))));
+        let spec = TunnelSpec {
+            secret: self.secret,
+            port: None,
+            peers: peers.into_iter().collect(),
+            sources: BTreeMap::new(),
+        };
         let begun = Instant::now();
         loop {
             match self.tunnels.ensure(&site(), &spec).await {
@@ -117,9 +122,10 @@ async fn machines_on_two_nodes_reach_each_other_in_a_tunnel() {
     assert!(node.page(&stranger, "10.20.2.9").is_err(), "another twin's machine is reached");
 
     let names = [("db".to_owned(), BTreeSet::from(["10.20.2.9".parse().unwrap()]))].into();
-    near.networks.set_elsewhere([(site(), names)].into()).await.unwrap();
+    let found = Elsewhere { names, ..Default::default() };
+    near.networks.set_elsewhere([(site(), found)].into()).await.unwrap();
     node.until_page(&web, "db.site.internal", "db");
-    near.networks.set_elsewhere(NetworkNames::new()).await.unwrap();
+    near.networks.set_elsewhere(BTreeMap::new()).await.unwrap();
     wait_until("a name that is gone", || node.page(&web, "db.site.internal").is_err());
 
     // What somebody removes comes back, whatever carries the packets.
@@ -172,6 +178,111 @@ async fn a_machine_elsewhere_is_no_way_to_the_internet() {
     node.until_page(&db, "10.20.1.2", "web");
     assert!(!reaches(&node, &db, Internet::ADDRESS), "the other node lets its packets out");
     drop(internet);
+}
+
+/// The network namespace of a laptop with WireGuard, which ends on drop.
+struct Laptop {
+    holder: Child,
+    others: Vec<Child>,
+}
+
+impl Laptop {
+    const ADDRESS: &str = "10.20.1.77";
+    const INTERFACE: &str = "zt-laptop";
+
+    /// Joins a node at this port with this key.
+    fn join(secret: &[u8; 32], node: &[u8; 32], port: u16) -> Self {
+        let holder = words("unshare --net sleep 1000").spawn().unwrap();
+        let daemon = words(&format!("wireguard-go -f {}", Self::INTERFACE)).spawn().unwrap();
+        let mut laptop = Self { holder, others: vec![daemon] };
+        let pid = laptop.holder.id();
+        let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+        wait_until("the namespace", || namespace(&pid.to_string()) != namespace("self"));
+        let interface = Self::INTERFACE;
+        wait_until("the interface", || {
+            words(&format!("ip link show {interface}")).output().unwrap().status.success()
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let config = format!(
+            "[Interface]\nPrivateKey = {}\n[Peer]\nPublicKey = {}\nEndpoint = 127.0.0.1:{port}\n\
+             AllowedIPs = 0.0.0.0/0\nPersistentKeepalive = 25\n",
+            key_text(secret),
+            key_text(node)
+        );
+        fs::write(file.path(), config).unwrap();
+        for line in [
+            format!("ip link set {interface} netns {pid}"),
+            laptop.inside(&format!("wg setconf {interface} {}", file.path().display())),
+            laptop.inside(&format!("ip addr add {}/32 dev {interface}", Self::ADDRESS)),
+            laptop.inside(&format!("ip link set {interface} up")),
+            laptop.inside(&format!("ip route add default dev {interface}")),
+        ] {
+            assert!(words(&line).status().unwrap().success(), "{line}");
+        }
+        let server = laptop.inside("busybox httpd -f -p 80");
+        laptop.others.push(words(&server).spawn().unwrap());
+        laptop
+    }
+
+    fn inside(&self, line: &str) -> String {
+        format!("nsenter --target {} --net {line}", self.holder.id())
+    }
+
+    /// Output of a command there.
+    fn run(&self, line: &str) -> Option<String> {
+        let output = words(&self.inside(line)).output().unwrap();
+        output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+impl Drop for Laptop {
+    fn drop(&mut self) {
+        for process in self.others.iter_mut().chain([&mut self.holder]) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_peer_reaches_machines_and_not_the_internet() {
+    let (node, near, _far) = two_nodes().await;
+    let _internet = Internet::with_servers(&[80]);
+    let here = node.network(5, near.range).await;
+    let web = node.machine("web", &[(&here, 2)], true).await;
+    let secret: [u8; 32] = rand::random();
+    let ip: std::net::Ipv4Addr = Laptop::ADDRESS.parse().unwrap();
+    let router = here.gateway;
+    let range = ipnet::Ipv4Net::from(ip);
+    let spec = TunnelSpec {
+        secret: near.secret,
+        port: None,
+        peers: [(public_key(&secret), (BTreeSet::from([range]), None))].into(),
+        sources: [(range, router)].into(),
+    };
+    let tunnel = near.tunnels.ensure(&site(), &spec).await.unwrap();
+    assert_eq!(near.tunnels.ensure(&site(), &spec).await.unwrap().peers.len(), 1);
+    let names = [("laptop".to_owned(), BTreeSet::from([ip]))].into();
+    let found = Elsewhere { names, peers: [ip].into() };
+    near.networks.set_elsewhere([(site(), found)].into()).await.unwrap();
+
+    let laptop = Laptop::join(&secret, &public_key(&near.secret), tunnel.port);
+    wait_until("the machine's page", || {
+        laptop
+            .run("busybox wget -q -T 2 -O - http://10.20.1.2/hostname")
+            .is_some_and(|page| page.trim() == "web")
+    });
+    let ask = format!("busybox nslookup -type=a web.site.internal {router}");
+    wait_until("the machine's name", || laptop.run(&ask).is_some_and(|answer| answer.contains("10.20.1.2")));
+    wait_until("the laptop by name", || {
+        let answer = node.host.exec(&web, "nslookup -type=a laptop.site.internal");
+        answer.is_ok_and(|answer| answer.contains(Laptop::ADDRESS))
+    });
+    wait_until("the laptop", || reaches(&node, &web, Laptop::ADDRESS));
+    wait_until("the internet by the machine", || reaches(&node, &web, Internet::ADDRESS));
+    let page = format!("busybox wget -q -T 2 -O - http://{}/", Internet::ADDRESS);
+    assert_eq!(laptop.run(&page), None, "the internet is reached");
 }
 
 fn reaches(node: &Node, from: &MachineSpec, to: &str) -> bool {

@@ -2,7 +2,7 @@
 //! Private networks of two twins, with the same addresses, on one node.
 
 use super::*;
-use std::{net::Ipv4Addr, sync::mpsc};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::mpsc};
 use zos_agent::drivers::{
     Attachment, InterfaceSpec, NetworkDriver, NetworkId, NetworkSpec, network::PrivateNetworks,
 };
@@ -133,6 +133,8 @@ pub fn network(contract: ContractId, twin: u32, name: &str, range: &str) -> Netw
         pointer: "/workloads/0".into(),
         range,
         gateway: range.hosts().next().unwrap(),
+        subnet: range,
+        peers: BTreeMap::new(),
     }
 }
 

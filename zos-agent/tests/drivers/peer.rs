@@ -80,6 +80,7 @@ impl Desk {
             snapshots: watch::channel(None).1,
             observed: watch::channel(Arc::new(BTreeMap::from([(machine.id.contract, there)]))).1,
             standings: watch::channel(Arc::default()).1,
+            tunnels: watch::channel(Arc::default()).1,
             log: log.subscribe(),
             holds: Holds::load(Store::open(folder.path()).unwrap()).unwrap(),
             done: mpsc::channel(1).0,

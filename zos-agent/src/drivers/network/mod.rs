@@ -13,7 +13,7 @@ mod wireguard;
 pub(crate) use namespace::{NSENTER, batch, path};
 pub use namespace::{bind_udp, connect};
 pub use resolver::{ResolveArgs, resolve};
-pub use table::Names;
+pub use table::{Elsewhere, Names};
 pub use wireguard::{
     KEEPALIVE, Tunnel, TunnelPeer, TunnelSpec, Tunnels, WG, WIREGUARD_GO, WireGuardKey, key_from_text,
     key_text, public_key,
@@ -53,6 +53,14 @@ const MAX_READS: usize = 8;
 /// Prefix of the names of machines' ports.
 const PORT_PREFIX: &str = "zp";
 
+/// Size of the largest packets of private networks.
+///
+/// # Errors
+/// If `ip` fails.
+pub async fn mtu() -> Result<u32> {
+    Ok(uplink::mtu().await?.saturating_sub(LINK_OVERHEAD))
+}
+
 /// Name of the namespace of a twin's network on the node with this key.
 pub(crate) fn namespace_name(node: &PublicKey, id: &NetworkId) -> String {
     format!("{}{}-{}", namespace_prefix(node), id.twin, id.name)
@@ -78,8 +86,8 @@ pub struct PrivateNetworks {
     is_used: watch::Sender<bool>,
     /// The networks that exist, with the names of their machines here.
     here: watch::Sender<Arc<NetworkNames>>,
-    /// The machines on other nodes; those that are written already before somebody has told them.
-    elsewhere: Mutex<Option<NetworkNames>>,
+    /// Machines on other nodes and peers; those that are written already before somebody has told them.
+    elsewhere: Mutex<Option<BTreeMap<NetworkId, Elsewhere>>>,
 }
 
 impl PrivateNetworks {
@@ -102,22 +110,22 @@ impl PrivateNetworks {
         self.here.subscribe()
     }
 
-    /// From now on, machines find these on other nodes.
+    /// From now on, machines find these elsewhere.
     ///
     /// # Errors
     /// If the names can't be written.
-    pub async fn set_elsewhere(&self, names: NetworkNames) -> Result<()> {
+    pub async fn set_elsewhere(&self, found: BTreeMap<NetworkId, Elsewhere>) -> Result<()> {
         let mut written = self.written.lock().await;
         if let Some(table) = &*written {
             let mut table = table.clone();
-            let told = names.iter().map(|(id, names)| (namespace_name(&self.node, id), names));
+            let told = found.iter().map(|(id, found)| (namespace_name(&self.node, id), found));
             let told: BTreeMap<_, _> = told.collect();
             for network in &mut table.networks {
                 network.elsewhere = told.get(&network.namespace).copied().cloned().unwrap_or_default();
             }
             self.write(&mut written, table)?;
         }
-        *self.elsewhere.lock().await = Some(names);
+        *self.elsewhere.lock().await = Some(found);
         Ok(())
     }
 
@@ -380,7 +388,7 @@ impl NetworkDriver for PrivateNetworks {
 
     async fn ensure(&self, spec: &NetworkSpec) -> Result<(), DriverError> {
         let _written = self.written.lock().await;
-        let mtu = uplink::mtu().await?.saturating_sub(LINK_OVERHEAD);
+        let mtu = mtu().await?;
         let namespace = self.namespace(&spec.id);
         let (host, link) = (HostSide::read().await?, self.link(&spec.id));
         namespace.ensure(&host, &link, mtu).await?;
@@ -408,7 +416,7 @@ impl NetworkDriver for PrivateNetworks {
 
     async fn attach(&self, spec: &MachineSpec, process: &Process) -> Result<(), DriverError> {
         let _written = self.written.lock().await;
-        let mtu = uplink::mtu().await?.saturating_sub(LINK_OVERHEAD);
+        let mtu = mtu().await?;
         for index in 0..spec.attachment.interfaces.len() {
             self.connect(spec, process, index, mtu).await?;
         }

@@ -47,15 +47,17 @@ table inet zos {
         type filter hook input priority filter; policy drop;
         iifname "lo" accept
         ct state established,related accept
-        iifname "zb*" icmp type echo-request accept
-        iifname "zb*" tcp dport 53 ct state new ct count over 64 reject with tcp reset
-        iifname "zb*" meta l4proto { tcp, udp } th dport 53 accept
+        iifname { "zb*", "zw*" } icmp type echo-request accept
+        iifname { "zb*", "zw*" } tcp dport 53 ct state new ct count over 64 reject with tcp reset
+        iifname { "zb*", "zw*" } meta l4proto { tcp, udp } th dport 53 accept
     }
     chain forward {
         type filter hook forward priority filter; policy drop;
         meta nfproto ipv6 drop
         iifname "zb*" fib saddr . iif oif missing drop
-        # Machines on other nodes reach those here, and nothing else. Whose addresses they have, WireGuard knows.
+        # Machines on other nodes and peers of the owner's reach those here and each other, and nothing else. Whose
+        # addresses they have, WireGuard knows.
+        iifname "zw*" oifname "zw*" accept
         iifname "zw*" oifname "zb*" accept
         iifname "zb*" oifname "zw*" accept
         oifname "uplink" ip daddr { NOT_PUBLIC } reject
@@ -283,7 +285,11 @@ impl Namespace {
     pub async fn routes(&self, link: &str) -> Result<BTreeSet<Ipv4Net>> {
         let show = ["-4", "route", "show", "dev", link];
         let routes: Vec<Route> = read_ip(&NSENTER, &[&self.enter(), IP.program], &show).await?;
-        Ok(routes.into_iter().filter_map(|route| route.dst.parse().ok()).collect())
+        // `ip` shows a single address without its prefix.
+        let parse = |dst: &str| -> Option<Ipv4Net> {
+            dst.parse().ok().or_else(|| Some(dst.parse::<Ipv4Addr>().ok()?.into()))
+        };
+        Ok(routes.into_iter().filter_map(|route| parse(&route.dst)).collect())
     }
 
     /// # Errors
@@ -321,6 +327,7 @@ impl Namespace {
                 "masquerade",
                 "ct count over 64",
                 r#"iifname "zw*" oifname "zb*" accept"#,
+                r#"iifname "zw*" oifname "zw*" accept"#,
             ]
             .iter()
             .all(|rule| rules.contains(rule))
@@ -353,7 +360,9 @@ impl Namespace {
         run_with_input(&NSENTER, &[&self.enter(), NFT.program, "-f", "-"], &rules)
             .await
             .context("can't set the rules of a private network")?;
-        let forward = ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"];
+        // Peers have addresses of a bridge's range without being there: the router answers for them.
+        let forward = "cd /proc/sys/net/ipv4 && echo 1 > ip_forward && echo 1 > conf/all/proxy_arp";
+        let forward = ["sh", "-c", forward];
         run(&NSENTER, &[&[&*self.enter()], &forward[..]].concat()).await?;
         Ok(())
     }

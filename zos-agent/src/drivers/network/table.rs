@@ -34,9 +34,20 @@ pub struct NamedNetwork {
     pub name: String,
     /// What is connected to it.
     pub machines: Vec<NamedMachine>,
-    /// Its machines on other nodes.
+    /// What of it isn't on this node.
+    #[serde(flatten)]
+    pub elsewhere: Elsewhere,
+}
+
+/// What of a private network isn't on this node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Elsewhere {
+    /// Machines on other nodes, and peers of the owner's.
+    #[serde(default, rename = "elsewhere")]
+    pub names: Names,
+    /// Addresses of the owner's peers here, which ask this node's name server for all names.
     #[serde(default)]
-    pub elsewhere: Names,
+    pub peers: BTreeSet<Ipv4Addr>,
 }
 
 /// A machine in a private network.
@@ -72,6 +83,7 @@ impl Table {
     /// end. A machine in several networks finds names of all.
     pub fn find(&self, namespace: &str, asker: IpAddr, name: &str) -> Found {
         let here = self.networks.iter().find(|network| network.namespace == namespace);
+        let is_peer = here.is_some_and(|here| here.elsewhere.peers.iter().any(|ip| *ip == asker));
         let asker = here.and_then(|here| here.machines.iter().find(|machine| machine.ip == asker));
         let is_in = |network: &&NamedNetwork| {
             let has = |asker: &NamedMachine| {
@@ -89,6 +101,7 @@ impl Table {
             None if !name.contains('.') => (name, None),
             None => {
                 return match asker {
+                    _ if is_peer => Found::Elsewhere,
                     None => Found::NotYet,
                     Some(NamedMachine { internet: true, .. }) => Found::Elsewhere,
                     Some(_) => Found::Refused,
@@ -99,7 +112,7 @@ impl Table {
         let networks = networks.filter(|found| network.is_none_or(|network| found.name == network));
         let addresses = networks.flat_map(|network| {
             let here = network.machines.iter().filter(|found| found.name == machine).map(|found| found.ip);
-            here.chain(network.elsewhere.get(machine).into_iter().flatten().copied())
+            here.chain(network.elsewhere.names.get(machine).into_iter().flatten().copied())
         });
         let found: Vec<_> = addresses.collect();
         if found.is_empty() { Found::Nothing } else { Found::Machines(found) }
@@ -120,7 +133,7 @@ mod tests {
             namespace: namespace.into(),
             name: name.into(),
             machines: machines.to_vec(),
-            elsewhere: Names::new(),
+            elsewhere: Elsewhere::default(),
         };
         Table {
             name_servers: Vec::new(),
@@ -169,12 +182,45 @@ mod tests {
     fn a_name_on_two_nodes_has_both_addresses() {
         let mut table = table();
         let far = |last: u8| BTreeSet::from([Ipv4Addr::new(10, 0, 1, last)]);
-        table.networks[0].elsewhere = [("db".into(), far(3)), ("far".into(), far(4))].into();
+        table.networks[0].elsewhere.names = [("db".into(), far(3)), ("far".into(), far(4))].into();
         let ask = |namespace: &str, name: &str| table.find(namespace, IpAddr::from([10, 0, 0, 2]), name);
         let both = vec![Ipv4Addr::new(10, 0, 0, 3), Ipv4Addr::new(10, 0, 1, 3)];
         assert_eq!(ask("a", "db.site.internal"), Found::Machines(both));
         assert_eq!(ask("a", "far"), Found::Machines(vec![Ipv4Addr::new(10, 0, 1, 4)]));
         assert_eq!(ask("b", "far.site.internal"), Found::Nothing);
+    }
+
+    #[test]
+    fn a_peer_asks_for_all_names_of_its_network_and_the_internet() {
+        let mut table = table();
+        let laptop = Ipv4Addr::new(10, 0, 0, 9);
+        let names = [("laptop".to_owned(), BTreeSet::from([laptop]))].into();
+        table.networks[0].elsewhere = Elsewhere { names, peers: [laptop].into() };
+        let ask = |namespace: &str, name: &str| table.find(namespace, laptop.into(), name);
+        assert_eq!(ask("a", "db"), at(&[3]));
+        assert_eq!(ask("a", "laptop.site.internal"), at(&[9]));
+        assert_eq!(ask("a", "example.org"), Found::Elsewhere);
+        assert_eq!(ask("a", "store.back.internal"), Found::Nothing);
+        assert_eq!(ask("b", "example.org"), Found::NotYet);
+        assert_eq!(ask("b", "laptop"), Found::Nothing);
+    }
+
+    #[test]
+    fn names_of_an_earlier_agent_are_read() {
+        let text = r#"{"namespace":"a","name":"site","machines":[],"elsewhere":{"db":["10.0.0.3"]}}"#;
+        let network: NamedNetwork = serde_json::from_str(text).unwrap();
+        let expected = NamedNetwork {
+            namespace: "a".into(),
+            name: "site".into(),
+            machines: Vec::new(),
+            elsewhere: Elsewhere {
+                names: [("db".to_owned(), BTreeSet::from([Ipv4Addr::new(10, 0, 0, 3)]))].into(),
+                peers: BTreeSet::new(),
+            },
+        };
+        assert_eq!(network, expected);
+        let text = serde_json::to_string(&expected).unwrap();
+        assert_eq!(serde_json::from_str::<NamedNetwork>(&text).unwrap(), expected);
     }
 
     #[test]

@@ -12,20 +12,20 @@ use crate::drivers::{
     daemon::Daemon,
     machine::names::base36,
     tools::{Tool, run},
-    uplink::{self, IP},
+    uplink::IP,
 };
 use anyhow::{Context, Result};
-use base64::{Engine, engine::general_purpose::STANDARD};
 use ipnet::Ipv4Net;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     future,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     ops::Range,
     path::PathBuf,
     time::Duration,
 };
+pub use tfgrid_client::wireguard::{WireGuardKey, key_from_text, key_text, public_key};
 use tfgrid_primitives::PublicKey;
 use tokio::{
     sync::{Mutex, OnceCell},
@@ -33,7 +33,6 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::info;
-use x25519_dalek::StaticSecret;
 
 /// Sets and shows WireGuard interfaces.
 pub const WG: Tool = Tool { program: "wg", package: "wireguard-tools" };
@@ -51,30 +50,17 @@ const PORT_TRIES: u16 = 32;
 const MADE_WITHIN: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// A public key of WireGuard.
-pub type WireGuardKey = [u8; 32];
-
-/// The key as WireGuard's tools write it.
-pub fn key_text(key: &WireGuardKey) -> String {
-    STANDARD.encode(key)
-}
-
-/// Reads what [`key_text`] writes.
-pub fn key_from_text(text: &str) -> Option<WireGuardKey> {
-    STANDARD.decode(text).ok()?.try_into().ok()
-}
-
-/// The public half of a secret key.
-pub fn public_key(secret: &[u8; 32]) -> WireGuardKey {
-    x25519_dalek::PublicKey::from(&StaticSecret::from(*secret)).to_bytes()
-}
-
 /// What a tunnel is to be.
 pub struct TunnelSpec {
     /// Its secret key.
     pub secret: [u8; 32],
-    /// The other nodes: their ranges, and the address at which those begin that have none yet.
-    pub peers: BTreeMap<WireGuardKey, (BTreeSet<Ipv4Net>, SocketAddr)>,
+    /// The port that it had before, if it is known.
+    pub port: Option<u16>,
+    /// The other nodes: their ranges, and the address at which those begin that have none yet. A peer of the owner's has
+    /// none: it begins itself.
+    pub peers: BTreeMap<WireGuardKey, (BTreeSet<Ipv4Net>, Option<SocketAddr>)>,
+    /// Where the node itself answers ranges from that may ask it.
+    pub sources: BTreeMap<Ipv4Net, Ipv4Addr>,
 }
 
 /// What a tunnel is.
@@ -88,7 +74,7 @@ pub struct Tunnel {
     pub peers: BTreeMap<WireGuardKey, TunnelPeer>,
 }
 
-/// Another node, as a tunnel knows it.
+/// Another node or a peer of the owner's, as a tunnel knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TunnelPeer {
     /// Where packets for it go.
@@ -102,8 +88,10 @@ pub struct TunnelPeer {
 impl TunnelSpec {
     fn is_met_by(&self, tunnel: &Tunnel) -> bool {
         let is_met = |key: &WireGuardKey, there: &TunnelPeer| {
-            let wanted = self.peers.get(key).is_some_and(|(ranges, _)| *ranges == there.ranges);
-            wanted && there.keepalive && there.endpoint.is_some()
+            self.peers.get(key).is_some_and(|(ranges, begin)| match begin {
+                Some(_) => *ranges == there.ranges && there.keepalive && there.endpoint.is_some(),
+                None => *ranges == there.ranges && !there.keepalive,
+            })
         };
         tunnel.key == Some(public_key(&self.secret))
             && PORTS.contains(&tunnel.port)
@@ -123,9 +111,10 @@ impl TunnelSpec {
                 "[Peer]\nPublicKey = {}\nAllowedIPs = {}\nPersistentKeepalive = {}\n",
                 key_text(key),
                 ranges.join(", "),
-                KEEPALIVE.as_secs()
+                begin.map_or(0, |_| KEEPALIVE.as_secs())
             );
-            if now.peers.get(key).is_none_or(|peer| peer.endpoint.is_none()) {
+            let has_endpoint = now.peers.get(key).is_some_and(|peer| peer.endpoint.is_some());
+            if let Some(begin) = begin.filter(|_| !has_endpoint) {
                 let _ = writeln!(text, "Endpoint = {begin}");
             }
         }
@@ -190,7 +179,10 @@ impl Tunnels {
         let wanted: BTreeSet<Ipv4Net> = spec.peers.values().flat_map(|(ranges, _)| ranges).copied().collect();
         let routes = namespace.routes(&name).await?;
         let extra = routes.difference(&wanted).map(|range| format!("route delete {range} dev {name}"));
-        let missing = wanted.difference(&routes).map(|range| format!("route replace {range} dev {name}"));
+        let missing = wanted.difference(&routes).map(|range| {
+            let source = spec.sources.get(range).map(|ip| format!(" src {ip}")).unwrap_or_default();
+            format!("route replace {range} dev {name}{source}")
+        });
         let changes: Vec<_> = extra.chain(missing).collect();
         if !changes.is_empty() {
             namespace.batch(&changes).await?;
@@ -272,7 +264,7 @@ impl Tunnels {
             run(&IP, &["link", "set", "dev", name, "netns", namespace.name()]).await?;
             info!(namespace = namespace.name(), name, in_kernel, "tunnel to other nodes");
         }
-        let mtu = uplink::mtu().await?.saturating_sub(super::LINK_OVERHEAD).to_string();
+        let mtu = super::mtu().await?.to_string();
         namespace.ip(&["link", "set", "dev", name, "mtu", &mtu, "up"]).await
     }
 
@@ -305,7 +297,7 @@ async fn configure(namespace: &Namespace, name: &str, spec: &TunnelSpec, now: &T
     let preferred = PORTS.start + (short_hash(name) % PORTS.len() as u64) as u16;
     let others =
         (0..PORT_TRIES).map(|more| PORTS.start + (preferred - PORTS.start + more) % PORTS.len() as u16);
-    let present = Some(now.port).filter(|port| PORTS.contains(port));
+    let present = [Some(now.port), spec.port].into_iter().flatten().find(|port| PORTS.contains(port));
     let mut outcome = Ok(());
     for port in present.into_iter().chain(others) {
         let sync = [WG.program, "syncconf", name, "/dev/stdin"];
@@ -329,9 +321,9 @@ IGad4PLfLSTBoI+H+BoTa7MTvjaiIV4OZKCCpAJrymM=\t(none)\t[2001:db8::1]:7777\t10.4.0
 
     fn spec(tunnel: &Tunnel) -> TunnelSpec {
         let begin = SocketAddr::from(([127, 0, 0, 1], 9));
-        let peers = tunnel.peers.iter().map(|(key, peer)| (*key, (peer.ranges.clone(), begin)));
+        let peers = tunnel.peers.iter().map(|(key, peer)| (*key, (peer.ranges.clone(), Some(begin))));
         let secret = key_from_text("WIIkQwDyoaH+/cgdl3Neqhi6+OIbc6ZPfXU9HrsGfGM=").unwrap();
-        TunnelSpec { secret, peers: peers.collect() }
+        TunnelSpec { secret, port: None, peers: peers.collect(), sources: BTreeMap::new() }
     }
 
     #[test]
@@ -363,6 +355,19 @@ IGad4PLfLSTBoI+H+BoTa7MTvjaiIV4OZKCCpAJrymM=\t(none)\t[2001:db8::1]:7777\t10.4.0
             change(&mut other);
             assert!(!other.is_met_by(&tunnel));
         }
+    }
+
+    #[test]
+    fn a_peer_of_the_owner_begins_itself() {
+        let mut tunnel = Tunnel::parse(DUMP).unwrap();
+        let mut spec = spec(&tunnel);
+        spec.peers.values_mut().for_each(|(_, begin)| *begin = None);
+        assert!(!spec.is_met_by(&tunnel), "a peer of the owner's is kept awake");
+        let config = spec.config(21_000, &tunnel);
+        assert!(!config.contains("Endpoint"), "{config}");
+        assert_eq!(config.matches("PersistentKeepalive = 0").count(), 2, "{config}");
+        tunnel.peers.values_mut().for_each(|peer| peer.keepalive = false);
+        assert!(spec.is_met_by(&tunnel));
     }
 
     #[test]

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot net`
+
+use crate::{
+    application::state_of,
+    cli::Global,
+    device::{DeviceFile, config_folder},
+    output::Answer,
+    peer::{Connected, Target},
+    sealing::Identity,
+    session::{Session, read_key_file},
+};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tfgrid_client::{
+    deployment::{Deployment, Network, NetworkPeer},
+    peer::{
+        PeerError,
+        protocol::{FailedCode, Joining},
+    },
+    primitives::{ContractId, NodeId, views::Target as On},
+    units::parse_id,
+    wireguard::{key_from_text, key_text, new_secret, public_key},
+};
+use tokio::time::sleep;
+
+/// A node has a tunnel for a new peer within so long.
+const READY_WITHIN: Duration = Duration::from_secs(45);
+/// From one try to the next.
+const TRY_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Subcommand)]
+pub enum Net {
+    Join(Join),
+    Show(Show),
+}
+
+impl Net {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        match self {
+            Self::Join(command) => command.run(global).await,
+            Self::Show(command) => command.run(global).await,
+        }
+    }
+}
+
+/// Join a private network of yours with this computer, by WireGuard
+#[derive(Args)]
+#[command(after_help = "\
+It writes a configuration of WireGuard, for a peer that the `network` of a
+deployment names. Its node must be reachable by UDP.
+
+Examples:
+  threebot net join site --new-key         a key, and what to add for it
+  threebot net join site                   writes site.conf
+  sudo wg-quick up ./site.conf             then machines answer by their names")]
+pub struct Join {
+    /// Name of the network
+    network: String,
+    /// The contract whose node is joined; needed if several have the peer
+    #[arg(long, value_name = "ID", value_parser = parse_id::<ContractId>)]
+    contract: Option<ContractId>,
+    /// Name of the peer [default: the one with the key]
+    #[arg(long, value_name = "NAME")]
+    peer: Option<String>,
+    /// File with the secret key of WireGuard, as `wg genkey` prints it [default: wireguard.key beside the device's]
+    #[arg(long, value_name = "FILE")]
+    private_key: Option<PathBuf>,
+    /// Make the key first
+    #[arg(long)]
+    new_key: bool,
+    /// The configuration [default: NETWORK.conf]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceFile,
+    #[command(flatten)]
+    identity: Identity,
+}
+
+/// List your private networks
+#[derive(Args)]
+pub struct Show {
+    #[command(flatten)]
+    identity: Identity,
+}
+
+/// A contract's part of a private network.
+struct Part {
+    contract: ContractId,
+    node: NodeId,
+    name: String,
+    network: Network,
+    /// The peers with their addresses.
+    peers: Vec<(NetworkPeer, Ipv4Addr)>,
+}
+
+/// The networks of the caller's contracts, and the contracts that no key opens.
+async fn own_parts(global: &Global, identity: &Identity) -> Result<(Vec<Part>, Vec<ContractId>)> {
+    let key = identity.read()?;
+    let session = Session::open(global).await?;
+    let at = session.grid.finalized().await?;
+    let contracts = at.contracts_of_twin(session.twin(&at).await?).await?;
+    let (mut parts, mut unread) = (Vec::new(), Vec::new());
+    for own in contracts {
+        let On::Node { node, .. } = own.target else { continue };
+        match state_of(&at, &own, key.as_ref()).await {
+            Ok(state) => parts.extend(parts_of(own.contract, node, &state.deployment)),
+            Err(_) => unread.push(own.contract),
+        }
+    }
+    Ok((parts, unread))
+}
+
+fn parts_of(contract: ContractId, node: NodeId, deployment: &Deployment) -> Vec<Part> {
+    let addresses = deployment.addresses();
+    let part = |(name, network): (&str, &Network)| {
+        let peer = |peer: &NetworkPeer| {
+            let ip = *addresses.get(&(peer.name.clone(), name.to_owned()))?;
+            Some((peer.clone(), ip))
+        };
+        let peers = network.peers.iter().filter_map(peer).collect();
+        Part { contract, node, name: name.to_owned(), network: network.clone(), peers }
+    };
+    deployment.networks().map(part).collect()
+}
+
+impl Join {
+    async fn run(self, global: &Global) -> Result<Answer> {
+        let secret = self.secret()?;
+        let public = public_key(&secret);
+        let (parts, unread) = own_parts(global, &self.identity).await?;
+        let (part, peer, ip) = self.found(&parts, &public, &unread)?;
+        let connected = Target::new(part.contract, self.device).connect(global).await?;
+        let joining = joining(&connected, &part.name).await;
+        let direct = connected.peer.direct_ip();
+        let joining = connected.done(joining).await?;
+        let Some(direct) = direct else {
+            bail!(
+                "node {} is reached over a relay alone, and WireGuard needs a direct way: have the peer in a contract on \
+                 a node with a public address",
+                part.node
+            );
+        };
+        let text = configuration(&part.name, &secret, ip, direct, &joining);
+        let file = self.out.unwrap_or_else(|| format!("{}.conf", part.name).into());
+        write_secret(&file, &text)?;
+        let endpoint = SocketAddr::new(direct, joining.port).to_string();
+        Ok(Answer::new(
+            format!(
+                "{} has {ip} in {}: `sudo wg-quick up {}` joins it over node {}",
+                peer.name,
+                part.name,
+                absolute(&file).display(),
+                part.node
+            ),
+            json!({ "contract": part.contract, "network": part.name, "peer": peer.name, "ip": ip,
+                    "endpoint": endpoint, "file": absolute(&file) }),
+        ))
+    }
+
+    fn secret(&self) -> Result<[u8; 32]> {
+        let file = match &self.private_key {
+            Some(file) => file.clone(),
+            None => config_folder("keep the key of WireGuard: name a file for it with --private-key")?
+                .join("tfgrid-ledger/wireguard.key"),
+        };
+        if self.new_key && !file.exists() {
+            let secret = new_secret();
+            write_secret(&file, &format!("{}\n", key_text(&secret)))?;
+            return Ok(secret);
+        }
+        if !file.exists() {
+            bail!(
+                "this computer has no key of WireGuard yet ({} isn't there): --new-key makes one",
+                file.display()
+            );
+        }
+        let text = read_key_file(&file)?;
+        key_from_text(text.trim())
+            .with_context(|| format!("{} isn't a secret key, as `wg genkey` prints it", file.display()))
+    }
+
+    /// The peer with this key.
+    fn found<'a>(
+        &self,
+        parts: &'a [Part],
+        key: &[u8; 32],
+        unread: &[ContractId],
+    ) -> Result<(&'a Part, &'a NetworkPeer, Ipv4Addr)> {
+        let of_network = parts.iter().filter(|part| part.name == self.network);
+        let of_network: Vec<_> = of_network
+            .filter(|part| self.contract.is_none_or(|contract| contract == part.contract))
+            .collect();
+        let is_it = |peer: &NetworkPeer| {
+            peer.public_key == *key && self.peer.as_ref().is_none_or(|name| *name == peer.name)
+        };
+        let found =
+            of_network.iter().flat_map(|part| part.peers.iter().map(move |(peer, ip)| (*part, peer, *ip)));
+        let found: Vec<_> = found.filter(|(_, peer, _)| is_it(peer)).collect();
+        let sealed = match unread {
+            [] => String::new(),
+            unread => format!("; {} of your contracts can't be read: --identity may open them", unread.len()),
+        };
+        match (&found[..], &of_network[..]) {
+            ([found], _) => Ok(*found),
+            ([], []) => bail!("no contract of yours has the network {:?}{sealed}", self.network),
+            ([], [part, ..]) => bail!("{}{sealed}", self.to_add(part, key)),
+            (several, _) => {
+                let ids: Vec<_> = several.iter().map(|(part, ..)| part.contract.to_string()).collect();
+                bail!("contracts {} have this peer: choose one with --contract", ids.join(", "))
+            }
+        }
+    }
+
+    /// What is to be added to the deployment of a contract.
+    fn to_add(&self, part: &Part, key: &[u8; 32]) -> String {
+        format!(
+            "the network {0} has no peer with the key of this computer. Add to it in the deployment of contract {1}, and \
+             run `threebot update {1} -f FILE`:\n\n  peers:\n    - {{ name: {2}, public_key: {3} }}\n",
+            part.name,
+            part.contract,
+            self.peer.as_deref().unwrap_or("laptop"),
+            key_text(key)
+        )
+    }
+}
+
+/// Asks until the node has a tunnel for its peers.
+async fn joining(connected: &Connected, network: &str) -> Result<Joining, PeerError> {
+    let begun = Instant::now();
+    loop {
+        match connected.peer.joining(connected.contract, network).await {
+            Err(PeerError::Failed(failed))
+                if failed.code == FailedCode::NotRunning && begun.elapsed() < READY_WITHIN =>
+            {
+                sleep(TRY_EVERY).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// For `wg-quick`.
+fn configuration(
+    network: &str,
+    secret: &[u8; 32],
+    ip: Ipv4Addr,
+    node: IpAddr,
+    Joining { public_key, port, subnet, name_server, mtu }: &Joining,
+) -> String {
+    format!(
+        "[Interface]\nPrivateKey = {}\nAddress = {ip}/32\nDNS = {name_server}, {network}.internal\nMTU = {mtu}\n\n\
+         [Peer]\nPublicKey = {}\nEndpoint = {}\nAllowedIPs = {subnet}\nPersistentKeepalive = 25\n",
+        key_text(secret),
+        key_text(public_key),
+        SocketAddr::new(node, *port)
+    )
+}
+
+/// Writes a file for its user alone. One that is there stays.
+fn write_secret(file: &Path, text: &str) -> Result<()> {
+    if fs::read(file).is_ok_and(|there| there == text.as_bytes()) {
+        return Ok(());
+    }
+    if file.exists() {
+        bail!("{} is there already and has other content: remove it, or name another file", file.display());
+    }
+    let write = || {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file)?;
+        created.write_all(text.as_bytes())
+    };
+    write().with_context(|| format!("can't write {}", file.display()))
+}
+
+/// `wg-quick` takes a path by its slash.
+fn absolute(file: &Path) -> PathBuf {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned())
+}
+
+impl Show {
+    async fn run(self, global: &Global) -> Result<Answer> {
+        let (parts, unread) = own_parts(global, &self.identity).await?;
+        let mut text = table(&parts);
+        if !unread.is_empty() {
+            let count = unread.len();
+            text.push_str(&format!("\n{count} of your contracts can't be read: --identity may open them"));
+        }
+        let values: Vec<Value> = parts.iter().map(value).collect();
+        Ok(Answer::new(text, json!({ "networks": values, "unread": unread })))
+    }
+}
+
+fn table(parts: &[Part]) -> String {
+    if parts.is_empty() {
+        return "you have no private network".into();
+    }
+    let row = |name: &str, contract: &str, node: &str, range: &str, subnet: &str| {
+        format!("{name:<20}  {contract:>8}  {node:>8}  {range:<18}  {subnet}")
+    };
+    let mut rows = vec![row("NETWORK", "CONTRACT", "NODE", "RANGE", "OF")];
+    for Part { contract, node, name, network, peers } in parts {
+        let (range, subnet) = (network.range().to_string(), network.subnet.to_string());
+        rows.push(row(name, &contract.to_string(), &node.to_string(), &range, &subnet));
+        rows.extend(peers.iter().map(|(peer, ip)| format!("  peer {} at {ip}", peer.name)));
+    }
+    rows.join("\n")
+}
+
+fn value(Part { contract, node, name, network, peers }: &Part) -> Value {
+    let peer = |(peer, ip): &(NetworkPeer, Ipv4Addr)| json!({ "name": peer.name, "public_key": key_text(&peer.public_key), "ip": ip });
+    json!({
+        "network": name,
+        "subnet": network.subnet.to_string(),
+        "contract": contract,
+        "node": node,
+        "range": network.range().to_string(),
+        "peers": peers.iter().map(peer).collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn join(more: &[&str]) -> Join {
+        let words = ["threebot", "net", "join", "site"].into_iter().chain(more.iter().copied());
+        let Command::Net(Net::Join(join)) = Cli::try_parse_from(words).unwrap().command else {
+            panic!("another command")
+        };
+        join
+    }
+
+    /// A contract on node 3 with a peer that has this key.
+    fn part(contract: ContractId, key: u8) -> Part {
+        let deployment = json!({ "version": 1, "workloads": [{ "name": "site", "type": "network", "data": {
+            "subnet": "10.20.0.0/16", "range": "10.20.1.0/24",
+            "peers": [{ "name": "laptop", "public_key": key_text(&[key; 32]), "ip": "10.20.1.7" }] } }] });
+        let deployment = Deployment::parse(deployment.to_string().as_bytes()).unwrap();
+        parts_of(contract, 3, &deployment).remove(0)
+    }
+
+    #[test]
+    fn a_peer_is_found_by_its_key_or_told_how_to_add() {
+        let parts = [part(7, 1), part(8, 1), part(9, 2)];
+        let found = |more: &[&str], key: u8| {
+            let found = join(more);
+            let found = found.found(&parts, &[key; 32], &[12]);
+            found.map(|(part, peer, ip)| (part.contract, peer.name.clone(), ip.to_string()))
+        };
+        assert_eq!(found(&[], 2).unwrap(), (9, "laptop".into(), "10.20.1.7".into()));
+        assert_eq!(found(&["--contract", "8"], 1).unwrap().0, 8);
+        let error = |more: &[&str], key| found(more, key).unwrap_err().to_string();
+        assert!(error(&[], 1).contains("contracts 7, 8 have this peer"), "{}", error(&[], 1));
+        let add = error(&["--peer", "phone"], 3);
+        let line = format!("    - {{ name: phone, public_key: {} }}\n", key_text(&[3; 32]));
+        assert!(add.contains(&line) && add.contains("threebot update 7"), "{add}");
+        assert!(add.contains("1 of your contracts can't be read"), "{add}");
+        let none = error(&["--contract", "12"], 1);
+        assert!(none.contains("no contract of yours has the network \"site\""), "{none}");
+    }
+
+    #[test]
+    fn the_configuration_leads_to_the_network_alone() {
+        let joining = Joining {
+            public_key: [2; 32],
+            port: 21_000,
+            subnet: "10.20.0.0/16".parse().unwrap(),
+            name_server: [10, 20, 1, 1].into(),
+            mtu: 1_420,
+        };
+        let node = "2001:db8::1".parse().unwrap();
+        let text = configuration("site", &[1; 32], [10, 20, 1, 7].into(), node, &joining);
+        let expected = "[Interface]
+PrivateKey = AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=
+Address = 10.20.1.7/32
+DNS = 10.20.1.1, site.internal
+MTU = 1420
+
+[Peer]
+PublicKey = AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=
+Endpoint = [2001:db8::1]:21000
+AllowedIPs = 10.20.0.0/16
+PersistentKeepalive = 25
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_new_key_is_for_its_user_alone_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new/wireguard.key");
+        let path = file.display().to_string();
+        let error = join(&["--private-key", &path]).secret().unwrap_err().to_string();
+        assert!(error.contains("--new-key makes one"), "{error}");
+        let made = join(&["--private-key", &path, "--new-key"]).secret().unwrap();
+        assert_eq!(join(&["--private-key", &path, "--new-key"]).secret().unwrap(), made);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::write(&file, "not a key").unwrap();
+        let error = join(&["--private-key", &path, "--new-key"]).secret().unwrap_err().to_string();
+        assert!(error.contains("isn't a secret key") && !error.contains("not a key"), "{error}");
+    }
+
+    #[test]
+    fn another_file_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("site.conf");
+        write_secret(&file, "a").unwrap();
+        write_secret(&file, "a").unwrap();
+        let error = write_secret(&file, "b").unwrap_err().to_string();
+        assert!(error.contains("has other content"), "{error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), "a");
+    }
+
+    #[test]
+    fn networks_are_a_table_with_their_peers() {
+        let part = part(7, 1);
+        let text = table(std::slice::from_ref(&part));
+        let words: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+        assert_eq!(words, ["site", "7", "3", "10.20.1.0/24", "10.20.0.0/16"]);
+        assert_eq!(text.lines().last(), Some("  peer laptop at 10.20.1.7"));
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        assert_eq!(value(&part)["peers"][0]["ip"], "10.20.1.7");
+        assert_eq!(table(&[]), "you have no private network");
+    }
+}
