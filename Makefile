@@ -42,6 +42,10 @@ demo: build ## Take a workload from its JSON to its bill, on a grid that is remo
 funds: build ## Let a contract run out of funds, resume after a deposit, and be billed
 	@$(AS_ROOT) $(PROGRAMS)/demo --funds
 
+.PHONY: demo-network
+demo-network: build ## Publish an application of machines on two nodes by a web gateway on a third
+	@$(AS_ROOT) $(PROGRAMS)/demo-network
+
 .PHONY: dev
 dev: build ## Run a grid to try things on, until Ctrl-C
 	@$(AS_ROOT) $(PROGRAMS)/dev

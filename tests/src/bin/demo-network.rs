@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Publishes an application of two machines on two nodes by a web gateway on a third, each in a network of its own.
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+use tfgrid_tests::{
+    Authority, Chain, Forwarded, Host, Inside, LogReceiver, MIB, OtherNode, Person, Registry, Run, Steps,
+    World, asks_for_help, binary, free_port, kill_programs, kill_wireguard, on_a_run_beside_others,
+    remember_firewall, text, wait_for,
+};
+
+const HELP: &str = "\
+Publishes an application of two machines on two nodes by a web gateway on a third.
+
+Three nodes and a laptop have networks of their own, joined by a router, which is
+the internet here. Each step is checked; everything is removed afterwards, also on
+Ctrl-C.
+
+Usage: demo-network";
+
+const HOSTS: [&str; 4] = ["node-1", "node-2", "node-3", "laptop"];
+const AGENTS: [&str; 3] = ["agent", "agent-2", "agent-3"];
+/// Domain of the gateway, and one of the user's own.
+const GATEWAY_DOMAIN: &str = "gw1.example.org";
+const PAGES: [&str; 2] = ["https://shop.gw1.example.org/", "https://www.shop.example.net/"];
+/// A machine's address, in the network of node 3.
+const PUBLIC: Ipv4Addr = Ipv4Addr::new(185, 69, 163, 20);
+const WEB: &str = "10.20.1.5";
+const DB: &str = "10.20.2.5";
+/// What the database has, and what goes over the internet in clear.
+const ORDERS: &str = "orders-7c51e0aa";
+const IN_CLEAR: &str = "clear-20bb94f3";
+/// Limits for a page to be there, for what was killed to be back, and for everything to be gone.
+const PUBLISHED_WITHIN: Duration = Duration::from_secs(60);
+const HEALED_WITHIN: Duration = Duration::from_secs(60);
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+const CLOSED_WITHIN: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    if asks_for_help(HELP) {
+        return ExitCode::SUCCESS;
+    }
+    let told = on_a_run_beside_others("demo-network", |run| {
+        ensure!(std::env::args().len() == 1, "demo-network takes no arguments: see demo-network --help");
+        let mut demo = Demo::start(&run, Steps::aloud())?;
+        demo.tell()
+    });
+    match told {
+        Ok(()) => {
+            println!("demo-network: ok");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("demo-network: failed  {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Demo<'a> {
+    run: &'a Run,
+    steps: Steps,
+    _chain: Chain,
+    _registry: Registry,
+    image: String,
+    world: World,
+    authority: Authority,
+    farmer: Person,
+    user: Person,
+    nodes: Vec<OtherNode>,
+}
+
+impl<'a> Demo<'a> {
+    fn start(run: &'a Run, steps: Steps) -> Result<Self> {
+        remember_firewall(run)?;
+        let (registry, image) =
+            steps.take("start an image registry and push an image", || Registry::start_with_image(run))?;
+        let chain = steps.take("start a chain that makes a block each second", || {
+            Chain::start(run, free_port()?, Some("interval=1000"))
+        })?;
+        let world =
+            steps.take("make the internet: a router, and networks of three nodes and a laptop", || {
+                let world = World::start(run, &HOSTS)?;
+                world.reaches(chain.rpc())?;
+                world.reaches(registry.address())?;
+                Ok(world)
+            })?;
+        for (name, host) in HOSTS.iter().zip(&world.hosts) {
+            steps.note(format_args!("{name}: {}", host.ip));
+        }
+        let gateway = world.hosts[2].ip;
+        let authority = steps.take("start a name server and a certificate authority on it", || {
+            world.on_internet(|| Authority::start(run, World::SERVER, gateway))
+        })?;
+        let [farmer, user] = ["//Alice", "//Bob"].map(|key| Person::new(key, &chain.url(), run.folder()));
+        let laptop = laptop(&world);
+        let ticket = steps.take("//Alice opens a farm and a boot ticket, //Bob deposits 100 TFT", || {
+            thread::scope(|scope| {
+                let joining = scope.spawn(|| laptop.on(|| user.joins_with_credit()));
+                let ticket = laptop.on(|| {
+                    let ticket = farmer.opens_a_farm(3)?;
+                    farmer.deposits()?;
+                    Ok(ticket)
+                });
+                joining.join().expect("a command's failure is an error")?;
+                ticket
+            })
+        })?;
+        let nodes = steps.take("boot three agents with the ticket", || {
+            let nodes = boot(run, &world, &authority, &chain.url(), &ticket)?;
+            laptop.on(|| nodes.iter().try_for_each(|node| farmer.waits_until_served_by(node.id)))?;
+            Ok(nodes)
+        })?;
+        for (name, node) in HOSTS.iter().zip(&nodes) {
+            steps.note(format_args!("{name} is node {} of the grid", node.id));
+        }
+        let (_chain, _registry) = (chain, registry);
+        Ok(Self { run, steps, _chain, _registry, image, world, authority, farmer, user, nodes })
+    }
+
+    fn tell(&mut self) -> Result<()> {
+        self.offers_addresses()?;
+        let db = self.deploys_the_application()?;
+        self.take("fetch the page under both names over HTTPS, as a browser on the laptop does", |demo| {
+            PAGES.iter().try_for_each(|url| demo.until_page(url, PUBLISHED_WITHIN))
+        })?;
+        self.nothing_passes_in_clear()?;
+        self.strangers_reach_nothing()?;
+        self.has_a_public_address()?;
+        // A laptop in the private network, by WireGuard, comes here.
+        self.take("the laptop reaches the database by `threebot forward`", |demo| {
+            let page = demo.on_laptop(|| Forwarded::open(&demo.user, &db, "0:db:80")?.page())?;
+            ensure!(page.contains(ORDERS), "the database answers {page:?}");
+            Ok(())
+        })?;
+        self.heals()?;
+        self.ends()
+    }
+
+    /// Farmers' settings: the node's address and domain, an address for contracts.
+    fn offers_addresses(&mut self) -> Result<()> {
+        let what = format!("//Alice makes node-3 a gateway for *.{GATEWAY_DOMAIN}, and offers {PUBLIC}");
+        self.take(&what, |demo| {
+            let Host { ip, router, .. } = &demo.world.hosts[2];
+            let (node, router) = (demo.nodes[2].id.to_string(), router.to_string());
+            let (own, offered) = (format!("{ip}/24"), format!("{PUBLIC}/24"));
+            let config = ["node", "public-config", &node, "--ipv4", &own, "--gateway", &router];
+            demo.asks(&demo.farmer, &[&config[..], &["--domain", GATEWAY_DOMAIN]].concat())?;
+            let offer = ["farm", "add-ip", "1", "--ipv4", &offered, "--gateway", &router];
+            demo.asks(&demo.farmer, &offer)?;
+            Ok(())
+        })
+    }
+
+    /// Returns the database's contract.
+    fn deploys_the_application(&mut self) -> Result<String> {
+        self.take("//Bob takes the name \"shop\": `threebot name shop`", |demo| {
+            demo.asks(&demo.user, &["name", "shop"])
+        })?;
+        let what = "//Bob deploys an application: web on node-1, db on node-2, sites on node-3";
+        let deployed = self.take(what, |demo| {
+            let file = demo.file("shop", &demo.application())?;
+            demo.asks(&demo.user, &["deploy", "-f", &file])
+        })?;
+        let parts = deployed["parts"].as_array().context("the answer has no parts")?;
+        for part in parts {
+            let (name, result) = (text(&part["part"])?, &part["result"]);
+            self.steps.note(format_args!("{name}: contract {}: {result}", part["contract"]));
+        }
+        let db = parts.iter().find(|part| part["part"] == "db").context("the answer has no part db")?;
+        Ok(db["contract"].to_string())
+    }
+
+    fn application(&self) -> Value {
+        let web = format!(
+            "/bin/busybox mkdir -p /www/cgi-bin; cd /www/cgi-bin; echo '#!/bin/sh
+            echo Content-Type: text/plain; echo; echo the shop has
+            ip=$(/bin/busybox nslookup -type=a db.site.internal | grep \"^Address: \")
+            /bin/busybox wget -q -T 3 -O - http://${{ip#Address: }}/' >index.cgi
+            /bin/busybox chmod +x index.cgi; {HTTPD}"
+        );
+        let site = json!({ "network": "site", "backends": [format!("http://{WEB}:80")] });
+        let (mut by_name, mut by_domain) = (site.clone(), site);
+        by_name["name"] = "shop".into();
+        by_domain["fqdn"] = "www.shop.example.net".into();
+        json!({ "version": 1, "name": "shop", "parts": {
+            "web": { "node": self.nodes[0].id, "workloads": [network(1), self.machine("web", WEB, &web)] },
+            "db": { "node": self.nodes[1].id, "workloads": [network(2), self.machine("db", DB, &page(ORDERS))] },
+            "sites": { "node": self.nodes[2].id, "workloads": [
+                network(3),
+                { "name": "shop", "type": "gateway-name-proxy", "data": by_name },
+                { "name": "www", "type": "gateway-fqdn-proxy", "data": by_domain },
+            ] },
+        } })
+    }
+
+    /// A machine in the network `site`.
+    fn machine(&self, name: &str, ip: &str, script: &str) -> Value {
+        let mut machine = self.lone_machine(name, script);
+        machine["data"]["interfaces"] = json!([{ "network": "site", "ip": ip }]);
+        machine
+    }
+
+    fn lone_machine(&self, name: &str, script: &str) -> Value {
+        json!({ "name": name, "type": "zmachine", "data": {
+            "image": self.image, "cpu": 1, "memory": 64 * MIB, "rootfs": 64 * MIB,
+            "entrypoint": ["/bin/sh", "-c", script], "stop_seconds": 0,
+            "health": { "http": { "port": 80 } },
+        } })
+    }
+
+    fn nothing_passes_in_clear(&mut self) -> Result<()> {
+        let run = self.run;
+        self.take("capture what passes the router: nothing of the page is there in clear", |demo| {
+            demo.world.captures(run)?;
+            let [from, to] = [0, 1].map(|host: usize| demo.world.hosts[host].ip);
+            demo.world.hosts[0].on(|| {
+                UdpSocket::bind((from, 0))?.send_to(IN_CLEAR.as_bytes(), (to, 9))?;
+                Ok(())
+            })?;
+            for url in PAGES {
+                let page = demo.on_laptop(|| demo.authority.page(url))?;
+                ensure!(page.contains(ORDERS), "{url} is {page:?}");
+            }
+            let passed = demo.world.passed()?;
+            let holds = |wanted: &str| passed.windows(wanted.len()).any(|window| window == wanted.as_bytes());
+            ensure!(holds(IN_CLEAR), "what goes in clear wasn't captured");
+            ensure!(!holds(ORDERS), "the page passed in clear");
+            Ok(())
+        })
+    }
+
+    fn strangers_reach_nothing(&mut self) -> Result<()> {
+        let what = "//Alice's machine in a network of the same name on node-1 reaches none of it";
+        self.take(what, |demo| {
+            let machine = demo.machine("stranger", "10.20.1.6", &page("stranger"));
+            let body = json!({ "version": 1, "workloads": [network(1), machine] });
+            demo.deploys(&demo.farmer, 0, "stranger", &body, &[])?;
+            let stranger = Inside::machine(&demo.nodes[0].agent, "stranger")?;
+            for ip in [WEB, DB] {
+                if let Ok(page) = stranger.page_at(ip) {
+                    bail!("{ip} is reached: {page:?}");
+                }
+            }
+            for name in ["web", "db"] {
+                ensure!(stranger.page(name).is_err(), "{name} is known");
+            }
+            ensure!(stranger.page("stranger")?.contains("stranger"), "it reaches nothing at all");
+            demo.asks(&demo.farmer, &["cancel", "--all"])?;
+            Ok(())
+        })
+    }
+
+    fn has_a_public_address(&mut self) -> Result<()> {
+        let what = format!("//Bob's machine on node-3 has {PUBLIC}: port 80 is open, 81 is not");
+        self.take(&what, |demo| {
+            let script = format!("httpd -p 81; {}", page("public"));
+            let mut machine = demo.lone_machine("public", &script);
+            machine["data"]["public_ip"] = true.into();
+            machine["data"]["ports"] = json!(["80/tcp"]);
+            let body = json!({ "version": 1, "workloads": [machine] });
+            demo.deploys(&demo.user, 2, "public", &body, &["--traffic-gb", "1"])?;
+            demo.on_laptop(|| {
+                let page = wait_for("the page at a public address", PUBLISHED_WITHIN, || {
+                    Ok(demo.authority.page(&format!("http://{PUBLIC}/")).ok())
+                })?;
+                ensure!(page.contains("public"), "the page is {page:?}");
+                let closed = SocketAddr::from((PUBLIC, 81));
+                ensure!(TcpStream::connect_timeout(&closed, CLOSED_WITHIN).is_err(), "{closed} is open");
+                Ok(())
+            })
+        })
+    }
+
+    /// Kills what makes the page, each in turn.
+    fn heals(&mut self) -> Result<()> {
+        let run = self.run;
+        self.take("kill node-1's agent: the page is still there; start the agent again", |demo| {
+            demo.nodes[0].agent.kill()?;
+            demo.until_page(PAGES[0], Duration::ZERO)?;
+            let Self { world, nodes, .. } = demo;
+            world.hosts[0].on(|| nodes[0].agent.resume(run))
+        })?;
+        self.take("kill WireGuard on node-2: the page comes back", |demo| {
+            kill_wireguard(&demo.nodes[1].agent)?;
+            demo.until_page(PAGES[0], HEALED_WITHIN)
+        })?;
+        self.take("kill the gateway's proxy: both pages come back", |demo| {
+            let config = demo.nodes[2].agent.run_folder()?.join("gateway/haproxy.cfg");
+            let killed = kill_programs("haproxy", &config.display().to_string())?;
+            ensure!(killed > 0, "no proxy runs with {}", config.display());
+            PAGES.iter().try_for_each(|url| demo.until_page(url, HEALED_WITHIN))
+        })
+    }
+
+    fn ends(&mut self) -> Result<()> {
+        self.take("//Bob cancels everything: the nodes remove it, and the page is gone", |demo| {
+            demo.asks(&demo.user, &["cancel", "--all"])?;
+            for node in &demo.nodes {
+                let engine = node.agent.engine()?;
+                wait_for("a node to remove its machines", GONE_WITHIN, || {
+                    Ok(engine.docker(&["ps", "--all", "--quiet"])?.is_empty().then_some(()))
+                })?;
+            }
+            demo.on_laptop(|| {
+                wait_for("the page to be gone", GONE_WITHIN, || {
+                    Ok(demo.authority.page(PAGES[0]).is_err().then_some(()))
+                })
+            })
+        })
+    }
+
+    fn take<T>(&mut self, what: &str, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        // What is told needs no borrow of what acts.
+        let steps = self.steps;
+        steps.take(what, || act(self))
+    }
+
+    fn on_laptop<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        laptop(&self.world).on(act)
+    }
+
+    /// Runs `threebot` on the laptop.
+    fn asks(&self, person: &Person, args: &[&str]) -> Result<Value> {
+        self.on_laptop(|| person.threebot(args))
+    }
+
+    /// Deploys on a host's node.
+    fn deploys(
+        &self,
+        person: &Person,
+        host: usize,
+        name: &str,
+        body: &Value,
+        more: &[&str],
+    ) -> Result<Value> {
+        let (file, node) = (self.file(name, body)?, self.nodes[host].id.to_string());
+        self.asks(person, &[&["deploy", "-f", &file, "--node", &node][..], more].concat())
+    }
+
+    fn file(&self, name: &str, content: &Value) -> Result<String> {
+        let file = self.run.folder().join(format!("{name}.json"));
+        fs::write(&file, content.to_string())?;
+        Ok(file.display().to_string())
+    }
+
+    /// Waits for the application's page at this address.
+    fn until_page(&self, url: &str, within: Duration) -> Result<()> {
+        let mut last = String::new();
+        let reached = self.on_laptop(|| {
+            wait_for(url, within, || {
+                let page = self.authority.page(url);
+                last = format!("{page:?}");
+                Ok(page.is_ok_and(|page| page.contains(ORDERS)).then_some(()))
+            })
+        });
+        reached.with_context(|| format!("the last answer: {last}"))
+    }
+}
+
+const HTTPD: &str = "exec httpd -f -p 80 -h /www";
+
+/// Serves a page.
+fn page(words: &str) -> String {
+    format!("/bin/busybox mkdir /www; echo {words} >/www/index.html; {HTTPD}")
+}
+
+/// A part of the network `site`.
+fn network(part: u8) -> Value {
+    let range = format!("10.20.{part}.0/24");
+    json!({ "name": "site", "type": "network", "data": { "subnet": "10.20.0.0/16", "range": range } })
+}
+
+fn laptop(world: &World) -> &Host {
+    &world.hosts[3]
+}
+
+/// Boots an agent on each host but the laptop. The last one is a gateway, and has a public interface.
+fn boot(
+    run: &Run,
+    world: &World,
+    authority: &Authority,
+    chain: &str,
+    ticket: &str,
+) -> Result<Vec<OtherNode>> {
+    // All have these, and start at the same time.
+    LogReceiver::certificate(run)?;
+    run.note_agent(&binary("zos-agent")?)?;
+    let gateway =
+        [authority.arguments(), vec!["--gateway-bind".into(), world.hosts[2].ip.to_string()]].concat();
+    let name_server = World::SERVER.to_string();
+    let common = ["--dns", &name_server];
+    let more: Vec<&str> = gateway.iter().map(String::as_str).chain(["--public-interface", "eth0"]).collect();
+    let options = [common.to_vec(), common.to_vec(), [&common[..], &more].concat()];
+    thread::scope(|scope| {
+        let starts = AGENTS.into_iter().zip(&world.hosts).zip(&options).map(|((name, host), options)| {
+            scope.spawn(move || {
+                host.on(|| OtherNode::start(run, name, (chain, ticket), host.ip.into(), options))
+            })
+        });
+        let starts: Vec<_> = starts.collect();
+        starts.into_iter().map(|start| start.join().expect("a failure is an error")).collect()
+    })
+}
