@@ -4,7 +4,6 @@ use anyhow::{Context, Result};
 use std::time::Instant;
 
 /// Runs a story step by step, and prints the outcome and duration of each.
-#[derive(Clone, Copy)]
 pub struct Steps {
     aloud: bool,
 }

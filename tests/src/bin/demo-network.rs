@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
-    fs,
+    env, fs,
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     process::ExitCode,
     thread,
@@ -35,6 +35,7 @@ const PAGES: [&str; 2] = ["https://shop.gw1.example.org/", "https://www.shop.exa
 const PUBLIC: Ipv4Addr = Ipv4Addr::new(185, 69, 163, 20);
 const WEB: &str = "10.20.1.5";
 const DB: &str = "10.20.2.5";
+const HTTPD: &str = "exec httpd -f -p 80 -h /www";
 /// What the database has, and what goes over the internet in clear.
 const ORDERS: &str = "orders-7c51e0aa";
 const IN_CLEAR: &str = "clear-20bb94f3";
@@ -48,12 +49,7 @@ fn main() -> ExitCode {
     if asks_for_help(HELP) {
         return ExitCode::SUCCESS;
     }
-    let told = on_a_run_beside_others("demo-network", |run| {
-        ensure!(std::env::args().len() == 1, "demo-network takes no arguments: see demo-network --help");
-        let mut demo = Demo::start(&run, Steps::aloud())?;
-        demo.tell()
-    });
-    match told {
+    match tell(&Steps::aloud()) {
         Ok(()) => {
             println!("demo-network: ok");
             ExitCode::SUCCESS
@@ -65,9 +61,17 @@ fn main() -> ExitCode {
     }
 }
 
+fn tell(steps: &Steps) -> Result<()> {
+    ensure!(env::args().len() == 1, "demo-network takes no arguments: see demo-network --help");
+    on_a_run_beside_others("demo-network", |run| {
+        let mut demo = Demo::start(&run, steps)?;
+        demo.tell()
+    })
+}
+
 struct Demo<'a> {
     run: &'a Run,
-    steps: Steps,
+    steps: &'a Steps,
     _chain: Chain,
     _registry: Registry,
     image: String,
@@ -79,7 +83,7 @@ struct Demo<'a> {
 }
 
 impl<'a> Demo<'a> {
-    fn start(run: &'a Run, steps: Steps) -> Result<Self> {
+    fn start(run: &'a Run, steps: &'a Steps) -> Result<Self> {
         remember_firewall(run)?;
         let (registry, image) =
             steps.take("start an image registry and push an image", || Registry::start_with_image(run))?;
@@ -122,8 +126,18 @@ impl<'a> Demo<'a> {
         for (name, node) in HOSTS.iter().zip(&nodes) {
             steps.note(format_args!("{name} is node {} of the grid", node.id));
         }
-        let (_chain, _registry) = (chain, registry);
-        Ok(Self { run, steps, _chain, _registry, image, world, authority, farmer, user, nodes })
+        Ok(Self {
+            run,
+            steps,
+            _chain: chain,
+            _registry: registry,
+            image,
+            world,
+            authority,
+            farmer,
+            user,
+            nodes,
+        })
     }
 
     fn tell(&mut self) -> Result<()> {
@@ -319,7 +333,6 @@ impl<'a> Demo<'a> {
     }
 
     fn take<T>(&mut self, what: &str, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        // What is told needs no borrow of what acts.
         let steps = self.steps;
         steps.take(what, || act(self))
     }
@@ -366,8 +379,6 @@ impl<'a> Demo<'a> {
     }
 }
 
-const HTTPD: &str = "exec httpd -f -p 80 -h /www";
-
 /// Serves a page.
 fn page(words: &str) -> String {
     format!("/bin/busybox mkdir /www; echo {words} >/www/index.html; {HTTPD}")
@@ -399,7 +410,7 @@ fn boot(
     let name_server = World::SERVER.to_string();
     let common = ["--dns", &name_server];
     let more: Vec<&str> = gateway.iter().map(String::as_str).chain(["--public-interface", "eth0"]).collect();
-    let options = [common.to_vec(), common.to_vec(), [&common[..], &more].concat()];
+    let options = [common.to_vec(), common.to_vec(), [&common[..], &more[..]].concat()];
     thread::scope(|scope| {
         let starts = AGENTS.into_iter().zip(&world.hosts).zip(&options).map(|((name, host), options)| {
             scope.spawn(move || {
