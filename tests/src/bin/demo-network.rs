@@ -5,16 +5,14 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
-    env, fs,
+    env,
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
     process::ExitCode,
-    thread,
     time::Duration,
 };
 use tfgrid_tests::{
-    Authority, Chain, Forwarded, Host, Inside, LogReceiver, MIB, OtherNode, Person, Registry, Run, Steps,
-    World, asks_for_help, binary, free_port, kill_programs, kill_wireguard, on_a_run_beside_others,
-    remember_firewall, text, wait_for,
+    Forwarded, Host, Inside, MIB, Steps, ThreeNodes, asks_for_help, kill_programs, kill_wireguard,
+    on_a_run_beside_others, text, wait_for,
 };
 
 const HELP: &str = "\
@@ -26,8 +24,6 @@ Ctrl-C.
 
 Usage: demo-network";
 
-const HOSTS: [&str; 4] = ["node-1", "node-2", "node-3", "laptop"];
-const AGENTS: [&str; 3] = ["agent", "agent-2", "agent-3"];
 /// Domain of the gateway, and one of the user's own.
 const GATEWAY_DOMAIN: &str = "gw1.example.org";
 const PAGES: [&str; 2] = ["https://shop.gw1.example.org/", "https://www.shop.example.net/"];
@@ -64,82 +60,16 @@ fn main() -> ExitCode {
 fn tell(steps: &Steps) -> Result<()> {
     ensure!(env::args().len() == 1, "demo-network takes no arguments: see demo-network --help");
     on_a_run_beside_others("demo-network", |run| {
-        let mut demo = Demo::start(&run, steps)?;
+        let mut demo = Demo { grid: ThreeNodes::start(&run, steps)? };
         demo.tell()
     })
 }
 
 struct Demo<'a> {
-    run: &'a Run,
-    steps: &'a Steps,
-    _chain: Chain,
-    _registry: Registry,
-    image: String,
-    world: World,
-    authority: Authority,
-    farmer: Person,
-    user: Person,
-    nodes: Vec<OtherNode>,
+    grid: ThreeNodes<'a>,
 }
 
-impl<'a> Demo<'a> {
-    fn start(run: &'a Run, steps: &'a Steps) -> Result<Self> {
-        remember_firewall(run)?;
-        let (registry, image) =
-            steps.take("start an image registry and push an image", || Registry::start_with_image(run))?;
-        let chain = steps.take("start a chain that makes a block each second", || {
-            Chain::start(run, free_port()?, Some("interval=1000"))
-        })?;
-        let world =
-            steps.take("make the internet: a router, and networks of three nodes and a laptop", || {
-                let world = World::start(run, &HOSTS)?;
-                world.reaches(chain.rpc())?;
-                world.reaches(registry.address())?;
-                Ok(world)
-            })?;
-        for (name, host) in HOSTS.iter().zip(&world.hosts) {
-            steps.note(format_args!("{name}: {}", host.ip));
-        }
-        let gateway = world.hosts[2].ip;
-        let authority = steps.take("start a name server and a certificate authority on it", || {
-            world.on_internet(|| Authority::start(run, World::SERVER, gateway))
-        })?;
-        let [farmer, user] = ["//Alice", "//Bob"].map(|key| Person::new(key, &chain.url(), run.folder()));
-        let laptop = laptop(&world);
-        let ticket = steps.take("//Alice opens a farm and a boot ticket, //Bob deposits 100 TFT", || {
-            thread::scope(|scope| {
-                let joining = scope.spawn(|| laptop.on(|| user.joins_with_credit()));
-                let ticket = laptop.on(|| {
-                    let ticket = farmer.opens_a_farm(3)?;
-                    farmer.deposits()?;
-                    Ok(ticket)
-                });
-                joining.join().expect("a command's failure is an error")?;
-                ticket
-            })
-        })?;
-        let nodes = steps.take("boot three agents with the ticket", || {
-            let nodes = boot(run, &world, &authority, &chain.url(), &ticket)?;
-            laptop.on(|| nodes.iter().try_for_each(|node| farmer.waits_until_served_by(node.id)))?;
-            Ok(nodes)
-        })?;
-        for (name, node) in HOSTS.iter().zip(&nodes) {
-            steps.note(format_args!("{name} is node {} of the grid", node.id));
-        }
-        Ok(Self {
-            run,
-            steps,
-            _chain: chain,
-            _registry: registry,
-            image,
-            world,
-            authority,
-            farmer,
-            user,
-            nodes,
-        })
-    }
-
+impl Demo<'_> {
     fn tell(&mut self) -> Result<()> {
         self.offers_addresses()?;
         let db = self.deploys_the_application()?;
@@ -151,7 +81,7 @@ impl<'a> Demo<'a> {
         self.has_a_public_address()?;
         // A laptop in the private network, by WireGuard, comes here.
         self.take("the laptop reaches the database by `threebot forward`", |demo| {
-            let page = demo.on_laptop(|| Forwarded::open(&demo.user, &db, "0:db:80")?.page())?;
+            let page = demo.grid.on_laptop(|| Forwarded::open(&demo.grid.user, &db, "0:db:80")?.page())?;
             ensure!(page.contains(ORDERS), "the database answers {page:?}");
             Ok(())
         })?;
@@ -163,13 +93,13 @@ impl<'a> Demo<'a> {
     fn offers_addresses(&mut self) -> Result<()> {
         let what = format!("//Alice makes node-3 a gateway for *.{GATEWAY_DOMAIN}, and offers {PUBLIC}");
         self.take(&what, |demo| {
-            let Host { ip, router, .. } = &demo.world.hosts[2];
-            let (node, router) = (demo.nodes[2].id.to_string(), router.to_string());
+            let Host { ip, router, .. } = &demo.grid.world.hosts[2];
+            let (node, router) = (demo.grid.nodes[2].id.to_string(), router.to_string());
             let (own, offered) = (format!("{ip}/24"), format!("{PUBLIC}/24"));
             let config = ["node", "public-config", &node, "--ipv4", &own, "--gateway", &router];
-            demo.asks(&demo.farmer, &[&config[..], &["--domain", GATEWAY_DOMAIN]].concat())?;
+            demo.grid.asks(&demo.grid.farmer, &[&config[..], &["--domain", GATEWAY_DOMAIN]].concat())?;
             let offer = ["farm", "add-ip", "1", "--ipv4", &offered, "--gateway", &router];
-            demo.asks(&demo.farmer, &offer)?;
+            demo.grid.asks(&demo.grid.farmer, &offer)?;
             Ok(())
         })
     }
@@ -177,17 +107,17 @@ impl<'a> Demo<'a> {
     /// Returns the database's contract.
     fn deploys_the_application(&mut self) -> Result<String> {
         self.take("//Bob takes the name \"shop\": `threebot name shop`", |demo| {
-            demo.asks(&demo.user, &["name", "shop"])
+            demo.grid.asks(&demo.grid.user, &["name", "shop"])
         })?;
         let what = "//Bob deploys an application: web on node-1, db on node-2, sites on node-3";
         let deployed = self.take(what, |demo| {
-            let file = demo.file("shop", &demo.application())?;
-            demo.asks(&demo.user, &["deploy", "-f", &file])
+            let file = demo.grid.file("shop", &demo.application())?;
+            demo.grid.asks(&demo.grid.user, &["deploy", "-f", &file])
         })?;
         let parts = deployed["parts"].as_array().context("the answer has no parts")?;
         for part in parts {
             let (name, result) = (text(&part["part"])?, &part["result"]);
-            self.steps.note(format_args!("{name}: contract {}: {result}", part["contract"]));
+            self.grid.steps.note(format_args!("{name}: contract {}: {result}", part["contract"]));
         }
         let db = parts.iter().find(|part| part["part"] == "db").context("the answer has no part db")?;
         Ok(db["contract"].to_string())
@@ -206,9 +136,9 @@ impl<'a> Demo<'a> {
         by_name["name"] = "shop".into();
         by_domain["fqdn"] = "www.shop.example.net".into();
         json!({ "version": 1, "name": "shop", "parts": {
-            "web": { "node": self.nodes[0].id, "workloads": [network(1), self.machine("web", WEB, &web)] },
-            "db": { "node": self.nodes[1].id, "workloads": [network(2), self.machine("db", DB, &page(ORDERS))] },
-            "sites": { "node": self.nodes[2].id, "workloads": [
+            "web": { "node": self.grid.nodes[0].id, "workloads": [network(1), self.machine("web", WEB, &web)] },
+            "db": { "node": self.grid.nodes[1].id, "workloads": [network(2), self.machine("db", DB, &page(ORDERS))] },
+            "sites": { "node": self.grid.nodes[2].id, "workloads": [
                 network(3),
                 { "name": "shop", "type": "gateway-name-proxy", "data": by_name },
                 { "name": "www", "type": "gateway-fqdn-proxy", "data": by_domain },
@@ -225,26 +155,26 @@ impl<'a> Demo<'a> {
 
     fn lone_machine(&self, name: &str, script: &str) -> Value {
         json!({ "name": name, "type": "zmachine", "data": {
-            "image": self.image, "cpu": 1, "memory": 64 * MIB, "rootfs": 64 * MIB,
+            "image": self.grid.image, "cpu": 1, "memory": 64 * MIB, "rootfs": 64 * MIB,
             "entrypoint": ["/bin/sh", "-c", script], "stop_seconds": 0,
             "health": { "http": { "port": 80 } },
         } })
     }
 
     fn nothing_passes_in_clear(&mut self) -> Result<()> {
-        let run = self.run;
+        let run = self.grid.run;
         self.take("capture what passes the router: nothing of the page is there in clear", |demo| {
-            demo.world.captures(run)?;
-            let [from, to] = [0, 1].map(|host: usize| demo.world.hosts[host].ip);
-            demo.world.hosts[0].on(|| {
+            demo.grid.world.captures(run)?;
+            let [from, to] = [0, 1].map(|host: usize| demo.grid.world.hosts[host].ip);
+            demo.grid.world.hosts[0].on(|| {
                 UdpSocket::bind((from, 0))?.send_to(IN_CLEAR.as_bytes(), (to, 9))?;
                 Ok(())
             })?;
             for url in PAGES {
-                let page = demo.on_laptop(|| demo.authority.page(url))?;
+                let page = demo.grid.on_laptop(|| demo.grid.authority.page(url))?;
                 ensure!(page.contains(ORDERS), "{url} is {page:?}");
             }
-            let passed = demo.world.passed()?;
+            let passed = demo.grid.world.passed()?;
             let holds = |wanted: &str| passed.windows(wanted.len()).any(|window| window == wanted.as_bytes());
             ensure!(holds(IN_CLEAR), "what goes in clear wasn't captured");
             ensure!(!holds(ORDERS), "the page passed in clear");
@@ -257,8 +187,8 @@ impl<'a> Demo<'a> {
         self.take(what, |demo| {
             let machine = demo.machine("stranger", "10.20.1.6", &page("stranger"));
             let body = json!({ "version": 1, "workloads": [network(1), machine] });
-            demo.deploys(&demo.farmer, 0, "stranger", &body, &[])?;
-            let stranger = Inside::machine(&demo.nodes[0].agent, "stranger")?;
+            demo.grid.deploys(&demo.grid.farmer, 0, "stranger", &body, &[])?;
+            let stranger = Inside::machine(&demo.grid.nodes[0].agent, "stranger")?;
             for ip in [WEB, DB] {
                 if let Ok(page) = stranger.page_at(ip) {
                     bail!("{ip} is reached: {page:?}");
@@ -268,7 +198,7 @@ impl<'a> Demo<'a> {
                 ensure!(stranger.page(name).is_err(), "{name} is known");
             }
             ensure!(stranger.page("stranger")?.contains("stranger"), "it reaches nothing at all");
-            demo.asks(&demo.farmer, &["cancel", "--all"])?;
+            demo.grid.asks(&demo.grid.farmer, &["cancel", "--all"])?;
             Ok(())
         })
     }
@@ -281,10 +211,10 @@ impl<'a> Demo<'a> {
             machine["data"]["public_ip"] = true.into();
             machine["data"]["ports"] = json!(["80/tcp"]);
             let body = json!({ "version": 1, "workloads": [machine] });
-            demo.deploys(&demo.user, 2, "public", &body, &["--traffic-gb", "1"])?;
-            demo.on_laptop(|| {
+            demo.grid.deploys(&demo.grid.user, 2, "public", &body, &["--traffic-gb", "1"])?;
+            demo.grid.on_laptop(|| {
                 let page = wait_for("the page at a public address", PUBLISHED_WITHIN, || {
-                    Ok(demo.authority.page(&format!("http://{PUBLIC}/")).ok())
+                    Ok(demo.grid.authority.page(&format!("http://{PUBLIC}/")).ok())
                 })?;
                 ensure!(page.contains("public"), "the page is {page:?}");
                 let closed = SocketAddr::from((PUBLIC, 81));
@@ -296,19 +226,19 @@ impl<'a> Demo<'a> {
 
     /// Kills what makes the page, each in turn.
     fn heals(&mut self) -> Result<()> {
-        let run = self.run;
+        let run = self.grid.run;
         self.take("kill node-1's agent: the page is still there; start the agent again", |demo| {
-            demo.nodes[0].agent.kill()?;
+            demo.grid.nodes[0].agent.kill()?;
             demo.until_page(PAGES[0], Duration::ZERO)?;
-            let Self { world, nodes, .. } = demo;
+            let ThreeNodes { world, nodes, .. } = &mut demo.grid;
             world.hosts[0].on(|| nodes[0].agent.resume(run))
         })?;
         self.take("kill WireGuard on node-2: the page comes back", |demo| {
-            kill_wireguard(&demo.nodes[1].agent)?;
+            kill_wireguard(&demo.grid.nodes[1].agent)?;
             demo.until_page(PAGES[0], HEALED_WITHIN)
         })?;
         self.take("kill the gateway's proxy: both pages come back", |demo| {
-            let config = demo.nodes[2].agent.run_folder()?.join("gateway/haproxy.cfg");
+            let config = demo.grid.nodes[2].agent.run_folder()?.join("gateway/haproxy.cfg");
             let killed = kill_programs("haproxy", &config.display().to_string())?;
             ensure!(killed > 0, "no proxy runs with {}", config.display());
             PAGES.iter().try_for_each(|url| demo.until_page(url, HEALED_WITHIN))
@@ -317,60 +247,32 @@ impl<'a> Demo<'a> {
 
     fn ends(&mut self) -> Result<()> {
         self.take("//Bob cancels everything: the nodes remove it, and the page is gone", |demo| {
-            demo.asks(&demo.user, &["cancel", "--all"])?;
-            for node in &demo.nodes {
+            demo.grid.asks(&demo.grid.user, &["cancel", "--all"])?;
+            for node in &demo.grid.nodes {
                 let engine = node.agent.engine()?;
                 wait_for("a node to remove its machines", GONE_WITHIN, || {
                     Ok(engine.docker(&["ps", "--all", "--quiet"])?.is_empty().then_some(()))
                 })?;
             }
-            demo.on_laptop(|| {
+            demo.grid.on_laptop(|| {
                 wait_for("the page to be gone", GONE_WITHIN, || {
-                    Ok(demo.authority.page(PAGES[0]).is_err().then_some(()))
+                    Ok(demo.grid.authority.page(PAGES[0]).is_err().then_some(()))
                 })
             })
         })
     }
 
     fn take<T>(&mut self, what: &str, act: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let steps = self.steps;
+        let steps = self.grid.steps;
         steps.take(what, || act(self))
-    }
-
-    fn on_laptop<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-        laptop(&self.world).on(act)
-    }
-
-    /// Runs `threebot` on the laptop.
-    fn asks(&self, person: &Person, args: &[&str]) -> Result<Value> {
-        self.on_laptop(|| person.threebot(args))
-    }
-
-    /// Deploys on a host's node.
-    fn deploys(
-        &self,
-        person: &Person,
-        host: usize,
-        name: &str,
-        body: &Value,
-        more: &[&str],
-    ) -> Result<Value> {
-        let (file, node) = (self.file(name, body)?, self.nodes[host].id.to_string());
-        self.asks(person, &[&["deploy", "-f", &file, "--node", &node][..], more].concat())
-    }
-
-    fn file(&self, name: &str, content: &Value) -> Result<String> {
-        let file = self.run.folder().join(format!("{name}.json"));
-        fs::write(&file, content.to_string())?;
-        Ok(file.display().to_string())
     }
 
     /// Waits for the application's page at this address.
     fn until_page(&self, url: &str, within: Duration) -> Result<()> {
         let mut last = String::new();
-        let reached = self.on_laptop(|| {
+        let reached = self.grid.on_laptop(|| {
             wait_for(url, within, || {
-                let page = self.authority.page(url);
+                let page = self.grid.authority.page(url);
                 last = format!("{page:?}");
                 Ok(page.is_ok_and(|page| page.contains(ORDERS)).then_some(()))
             })
@@ -388,36 +290,4 @@ fn page(words: &str) -> String {
 fn network(part: u8) -> Value {
     let range = format!("10.20.{part}.0/24");
     json!({ "name": "site", "type": "network", "data": { "subnet": "10.20.0.0/16", "range": range } })
-}
-
-fn laptop(world: &World) -> &Host {
-    &world.hosts[3]
-}
-
-/// Boots an agent on each host but the laptop. The last one is a gateway, and has a public interface.
-fn boot(
-    run: &Run,
-    world: &World,
-    authority: &Authority,
-    chain: &str,
-    ticket: &str,
-) -> Result<Vec<OtherNode>> {
-    // All have these, and start at the same time.
-    LogReceiver::certificate(run)?;
-    run.note_agent(&binary("zos-agent")?)?;
-    let gateway =
-        [authority.arguments(), vec!["--gateway-bind".into(), world.hosts[2].ip.to_string()]].concat();
-    let name_server = World::SERVER.to_string();
-    let common = ["--dns", &name_server];
-    let more: Vec<&str> = gateway.iter().map(String::as_str).chain(["--public-interface", "eth0"]).collect();
-    let options = [common.to_vec(), common.to_vec(), [&common[..], &more[..]].concat()];
-    thread::scope(|scope| {
-        let starts = AGENTS.into_iter().zip(&world.hosts).zip(&options).map(|((name, host), options)| {
-            scope.spawn(move || {
-                host.on(|| OtherNode::start(run, name, (chain, ticket), host.ip.into(), options))
-            })
-        });
-        let starts: Vec<_> = starts.collect();
-        starts.into_iter().map(|start| start.join().expect("a failure is an error")).collect()
-    })
 }
