@@ -115,6 +115,10 @@ bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside 
 bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
+.PHONY: bench-network
+bench-network: build ## Measure private networks beside bare WireGuard, and names that come and go on a gateway
+	@$(AS_ROOT) $(PROGRAMS)/bench-network
+
 .PHONY: bench-explorer
 bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour
 	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer

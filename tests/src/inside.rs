@@ -42,6 +42,12 @@ impl Inside {
         self.busybox(&["wget", "-q", "-T", "2", "-O", "-", &format!("http://{address}/")])
     }
 
+    /// A process in its network.
+    pub fn pid(&self) -> Result<u32> {
+        let pid = self.engine.docker(&["inspect", "--format", "{{.State.Pid}}", &self.container])?;
+        pid.parse().with_context(|| format!("{pid:?} is no process"))
+    }
+
     fn busybox(&self, args: &[&str]) -> Result<String> {
         self.engine.docker(&[&["exec", &self.container, "/bin/busybox"][..], args].concat())
     }

@@ -85,6 +85,15 @@ impl<'a> ThreeNodes<'a> {
         })
     }
 
+    /// Gives the third node its public address, and this domain for names.
+    pub fn makes_a_gateway(&self, domain: &str) -> Result<()> {
+        let Host { ip, router, .. } = &self.world.hosts[2];
+        let (node, address, router) = (self.nodes[2].id.to_string(), format!("{ip}/24"), router.to_string());
+        let config = ["node", "public-config", &node, "--ipv4", &address, "--gateway", &router];
+        self.asks(&self.farmer, &[&config[..], &["--domain", domain]].concat())?;
+        Ok(())
+    }
+
     /// Calls `act` on the laptop.
     pub fn on_laptop<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         laptop(&self.world).on(act)

@@ -111,6 +111,11 @@ impl Host {
         Ok(host)
     }
 
+    /// A process in its network.
+    pub fn pid(&self) -> u32 {
+        self.network.id()
+    }
+
     /// Calls `act` on the host; sockets and processes that it makes stay there.
     pub fn on<T: Send>(&self, act: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         in_network_of(self.network.id(), act)

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use tfgrid_tests::{
-    Forwarded, Host, Inside, MIB, Steps, ThreeNodes, asks_for_help, kill_programs, kill_wireguard,
+    Forwarded, Inside, MIB, Steps, ThreeNodes, asks_for_help, kill_programs, kill_wireguard,
     on_a_run_beside_others, text, wait_for,
 };
 
@@ -93,11 +93,8 @@ impl Demo<'_> {
     fn offers_addresses(&mut self) -> Result<()> {
         let what = format!("//Alice makes node-3 a gateway for *.{GATEWAY_DOMAIN}, and offers {PUBLIC}");
         self.take(&what, |demo| {
-            let Host { ip, router, .. } = &demo.grid.world.hosts[2];
-            let (node, router) = (demo.grid.nodes[2].id.to_string(), router.to_string());
-            let (own, offered) = (format!("{ip}/24"), format!("{PUBLIC}/24"));
-            let config = ["node", "public-config", &node, "--ipv4", &own, "--gateway", &router];
-            demo.grid.asks(&demo.grid.farmer, &[&config[..], &["--domain", GATEWAY_DOMAIN]].concat())?;
+            demo.grid.makes_a_gateway(GATEWAY_DOMAIN)?;
+            let (offered, router) = (format!("{PUBLIC}/24"), demo.grid.world.hosts[2].router.to_string());
             let offer = ["farm", "add-ip", "1", "--ipv4", &offered, "--gateway", &router];
             demo.grid.asks(&demo.grid.farmer, &offer)?;
             Ok(())
