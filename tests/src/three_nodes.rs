@@ -5,7 +5,7 @@ use crate::{
     remember_firewall,
 };
 use anyhow::Result;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{fs, thread};
 
 const HOSTS: [&str; 4] = ["node-1", "node-2", "node-3", "laptop"];
@@ -123,6 +123,12 @@ impl<'a> ThreeNodes<'a> {
         fs::write(&file, content.to_string())?;
         Ok(file.display().to_string())
     }
+}
+
+/// A part of the private network `site`.
+pub fn site_network(part: u8) -> Value {
+    let range = format!("10.20.{part}.0/24");
+    json!({ "name": "site", "type": "network", "data": { "subnet": "10.20.0.0/16", "range": range } })
 }
 
 fn laptop(world: &World) -> &Host {

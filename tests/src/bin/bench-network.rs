@@ -14,7 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_tests::{
-    Inside, MIB, Process, Steps, ThreeNodes, asks_for_help, in_network_of, on_a_run_beside_others, wait_for,
+    Inside, MIB, Process, Steps, ThreeNodes, asks_for_help, in_network_of, on_a_run_beside_others,
+    site_network, wait_for,
 };
 
 const HELP: &str = "\
@@ -58,14 +59,8 @@ fn main() -> Result<()> {
     })
 }
 
-/// A part of the network `site`.
-fn network(part: u8) -> Value {
-    let range = format!("10.20.{part}.0/24");
-    json!({ "name": "site", "type": "network", "data": { "subnet": "10.20.0.0/16", "range": range } })
-}
-
 fn deployment(part: u8, workloads: &[Value]) -> Value {
-    json!({ "version": 1, "workloads": [&[network(part)], workloads].concat() })
+    json!({ "version": 1, "workloads": [&[site_network(part)][..], workloads].concat() })
 }
 
 fn private_network(grid: &ThreeNodes<'_>) -> Result<()> {

@@ -12,7 +12,7 @@ use std::{
 };
 use tfgrid_tests::{
     Forwarded, Inside, MIB, Steps, ThreeNodes, asks_for_help, kill_programs, kill_wireguard,
-    on_a_run_beside_others, text, wait_for,
+    on_a_run_beside_others, site_network, text, wait_for,
 };
 
 const HELP: &str = "\
@@ -79,7 +79,6 @@ impl Demo<'_> {
         self.nothing_passes_in_clear()?;
         self.strangers_reach_nothing()?;
         self.has_a_public_address()?;
-        // A laptop in the private network, by WireGuard, comes here.
         self.take("the laptop reaches the database by `threebot forward`", |demo| {
             let page = demo.grid.on_laptop(|| Forwarded::open(&demo.grid.user, &db, "0:db:80")?.page())?;
             ensure!(page.contains(ORDERS), "the database answers {page:?}");
@@ -133,10 +132,10 @@ impl Demo<'_> {
         by_name["name"] = "shop".into();
         by_domain["fqdn"] = "www.shop.example.net".into();
         json!({ "version": 1, "name": "shop", "parts": {
-            "web": { "node": self.grid.nodes[0].id, "workloads": [network(1), self.machine("web", WEB, &web)] },
-            "db": { "node": self.grid.nodes[1].id, "workloads": [network(2), self.machine("db", DB, &page(ORDERS))] },
+            "web": { "node": self.grid.nodes[0].id, "workloads": [site_network(1), self.machine("web", WEB, &web)] },
+            "db": { "node": self.grid.nodes[1].id, "workloads": [site_network(2), self.machine("db", DB, &page(ORDERS))] },
             "sites": { "node": self.grid.nodes[2].id, "workloads": [
-                network(3),
+                site_network(3),
                 { "name": "shop", "type": "gateway-name-proxy", "data": by_name },
                 { "name": "www", "type": "gateway-fqdn-proxy", "data": by_domain },
             ] },
@@ -183,7 +182,7 @@ impl Demo<'_> {
         let what = "//Alice's machine in a network of the same name on node-1 reaches none of it";
         self.take(what, |demo| {
             let machine = demo.machine("stranger", "10.20.1.6", &page("stranger"));
-            let body = json!({ "version": 1, "workloads": [network(1), machine] });
+            let body = json!({ "version": 1, "workloads": [site_network(1), machine] });
             demo.grid.deploys(&demo.grid.farmer, 0, "stranger", &body, &[])?;
             let stranger = Inside::machine(&demo.grid.nodes[0].agent, "stranger")?;
             for ip in [WEB, DB] {
@@ -281,10 +280,4 @@ impl Demo<'_> {
 /// Serves a page.
 fn page(words: &str) -> String {
     format!("/bin/busybox mkdir /www; echo {words} >/www/index.html; {HTTPD}")
-}
-
-/// A part of the network `site`.
-fn network(part: u8) -> Value {
-    let range = format!("10.20.{part}.0/24");
-    json!({ "name": "site", "type": "network", "data": { "subnet": "10.20.0.0/16", "range": range } })
 }
