@@ -60,7 +60,8 @@ fn main() -> Result<()> {
 }
 
 fn deployment(part: u8, workloads: &[Value]) -> Value {
-    json!({ "version": 1, "workloads": [&[site_network(part)][..], workloads].concat() })
+    let workloads = [&[site_network(part)][..], workloads].concat();
+    json!({ "version": 1, "workloads": workloads })
 }
 
 fn private_network(grid: &ThreeNodes<'_>) -> Result<()> {
