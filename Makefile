@@ -42,6 +42,10 @@ demo: build ## Take a workload from its JSON to its bill, on a grid that is remo
 funds: build ## Let a contract run out of funds, resume after a deposit, and be billed
 	@$(AS_ROOT) $(PROGRAMS)/demo --funds
 
+.PHONY: demo-network
+demo-network: build ## Publish an application of machines on two nodes by a web gateway on a third
+	@$(AS_ROOT) $(PROGRAMS)/demo-network
+
 .PHONY: dev
 dev: build ## Run a grid to try things on, until Ctrl-C
 	@$(AS_ROOT) $(PROGRAMS)/dev
@@ -110,6 +114,10 @@ bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside 
 .PHONY: bench-peer
 bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
+
+.PHONY: bench-network
+bench-network: build ## Measure private networks beside bare WireGuard, and names that come and go on a gateway
+	@$(AS_ROOT) $(PROGRAMS)/bench-network
 
 .PHONY: bench-explorer
 bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour

@@ -6,7 +6,7 @@
 # neither twice nor half-way. The run's folder says it all:
 #
 #   pids/NAME           pid and start time of a process
-#   agent/ agent-2/     the agents' data
+#   agent/ agent-2/ …   the agents' data
 #   zos-agent           a link to their program
 #   engine              the address of the Docker engine that images are built on
 #   agent-engine        the address of the node's engine, if it isn't the node's own
@@ -100,7 +100,7 @@ remove_image() {
     [[ ! -f $run/image ]] || engine image rm --force "$(<"$run/image")" >/dev/null 2>&1
 }
 
-for name in agent agent-2; do
+for name in agent agent-2 agent-3; do
     stop "$name"
     purge_agent "$name"
 done

@@ -12,6 +12,9 @@ use std::{
 
 const START_LIMIT: Duration = Duration::from_secs(15);
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
+const JOIN_LIMIT: Duration = Duration::from_secs(120);
+/// What stands in the log before the id of a node that has joined.
+const JOINED: &str = "joined the farm node=";
 const CAPACITY: &str = "cru=8,mru=4GiB,sru=20GiB";
 /// Sparse files.
 const POOL: &str = "24GiB";
@@ -48,9 +51,16 @@ impl Agent {
     }
 
     /// Starts another agent in the network of the calling thread, with an engine of its own, where it can be dialled at
-    /// this address.
-    pub fn start_second(run: &Run, chain: &str, ticket: &str, address: SocketAddr) -> Result<Self> {
-        Self::start_with(run, "agent-2", chain, ticket, CAPACITY, (address, None), &[])
+    /// this address. Its `name` is one of those that `scripts/clean-run.sh` knows.
+    pub fn start_other(
+        run: &Run,
+        name: &'static str,
+        chain: &str,
+        ticket: &str,
+        address: SocketAddr,
+        more: &[&str],
+    ) -> Result<Self> {
+        Self::start_with(run, name, chain, ticket, CAPACITY, (address, None), more)
     }
 
     /// The same on another engine, which needn't run yet.
@@ -117,10 +127,28 @@ impl Agent {
 
     /// The node's own engine.
     pub fn engine(&self) -> Result<Engine> {
+        Ok(Engine::at(format!("unix://{}/docker.sock", self.run_folder()?.display())))
+    }
+
+    /// The folder of its mount points and sockets.
+    pub fn run_folder(&self) -> Result<PathBuf> {
+        Ok(Path::new("/run/zos").join(self.short_key()?))
+    }
+
+    /// What names of its node begin with.
+    pub fn short_key(&self) -> Result<String> {
         let log = self.log();
         let key = log.split_once("key=\"").and_then(|(_, after)| after.get(..8));
-        let node = key.context("the agent's log doesn't say its node's key")?;
-        Ok(Engine::at(format!("unix:///run/zos/{node}/docker.sock")))
+        Ok(key.context("the agent's log doesn't say its node's key")?.to_owned())
+    }
+
+    /// Waits until its node has joined a farm; returns the node's id.
+    pub fn joins(&self) -> Result<u64> {
+        wait_for("the agent to join a farm", JOIN_LIMIT, || {
+            let log = self.log();
+            let joined = log.lines().find_map(|line| line.split_once(JOINED));
+            Ok(joined.and_then(|(_, node)| node.trim().parse().ok()))
+        })
     }
 
     /// Waits until the agent follows its chain. All its files exist then.

@@ -56,13 +56,8 @@ impl Grid {
     /// Starts everything and waits until the node has joined.
     pub fn start(run: Run, options: Options<'_>, steps: &Steps) -> Result<Self> {
         remember_firewall(&run)?;
-        let (registry, image) = steps.take("start an image registry and push an image", || {
-            let registry = Registry::start(&run)?;
-            let builder = Engine::obtain(&run)?;
-            let image = registry.push_page_image(&run, &builder)?;
-            builder.release()?;
-            Ok((registry, image))
-        })?;
+        let (registry, image) =
+            steps.take("start an image registry and push an image", || Registry::start_with_image(&run))?;
         steps.note(&image);
 
         let port = options.port.map_or_else(free_port, Ok)?;
@@ -74,7 +69,7 @@ impl Grid {
         let ticket = steps.take("//Alice opens a farm and a boot ticket, //Bob deposits 100 TFT", || {
             thread::scope(|scope| {
                 let joining = scope.spawn(|| user.joins_with_credit());
-                let ticket = farmer.opens_a_farm();
+                let ticket = farmer.opens_a_farm(1);
                 joining.join().expect("a command's failure is an error")?;
                 ticket
             })
@@ -146,12 +141,12 @@ impl Grid {
 }
 
 impl Person {
-    /// Creates a twin and a farm, and opens a ticket for one node.
-    pub fn opens_a_farm(&self) -> Result<String> {
+    /// Creates a twin and a farm, and opens a ticket for so many nodes.
+    pub fn opens_a_farm(&self, nodes: u32) -> Result<String> {
         self.threebot(&["twin", "create"])?;
         let created = self.threebot(&["farm", "create", "the-farm"])?;
         let farm = created["farm"].to_string();
-        let opened = self.threebot(&["farm", "ticket", "--farm", &farm, "--nodes", "1"])?;
+        let opened = self.threebot(&["farm", "ticket", "--farm", &farm, "--nodes", &nodes.to_string()])?;
         Ok(text(&opened["ticket"])?.into())
     }
 
@@ -165,6 +160,17 @@ impl Person {
     pub fn deposits(&self) -> Result<()> {
         self.threebot(&["deposit", &(DEPOSIT / 10_000_000).to_string()])?;
         Ok(())
+    }
+
+    /// Waits until this node is online and says what it serves.
+    pub fn waits_until_served_by(&self, node: u64) -> Result<()> {
+        wait_for(&format!("node {node} to be online and to say what it serves"), ONLINE_LIMIT, || {
+            let listed = self.threebot(&["nodes"])?;
+            let serves = |listed: &Value| {
+                listed["node"] == node && listed["serves"].as_array().is_some_and(|served| !served.is_empty())
+            };
+            Ok(listed["nodes"].as_array().is_some_and(|nodes| nodes.iter().any(serves)).then_some(()))
+        })
     }
 
     /// Waits until a node is online; returns its id.
@@ -219,6 +225,11 @@ impl Machine {
 /// [`Machine::run`] once the machine is locked.
 pub fn on_a_run<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
     Machine::lock()?.run(name, scenario)
+}
+
+/// [`on_a_run`] while other programs change the machine: only items with names of a grid count as left behind.
+pub fn on_a_run_beside_others<T>(name: &str, scenario: impl FnOnce(Run) -> Result<T>) -> Result<T> {
+    Machine::lock()?.run_checked(name, Footprint::own, scenario)
 }
 
 /// [`on_a_run`] with a grid on it.

@@ -58,6 +58,15 @@ impl Registry {
         Ok(Self { address, folder, _process: process })
     }
 
+    /// Starts it, and pushes the image of a web server; returns the image's name, too.
+    pub fn start_with_image(run: &Run) -> Result<(Self, String)> {
+        let registry = Self::start(run)?;
+        let builder = Engine::obtain(run)?;
+        let image = registry.push_page_image(run, &builder)?;
+        builder.release()?;
+        Ok((registry, image))
+    }
+
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -22,7 +22,7 @@ fn a_flooded_pool_keeps_nobody_out() -> Result<()> {
         let (ticket, weapon) = thread::scope(|scope| {
             let joining = scope.spawn(|| user.joins_with_credit());
             let arming = scope.spawn(|| opens_a_large_ticket(&attacker));
-            let ticket = farmer.opens_a_farm();
+            let ticket = farmer.opens_a_farm(1);
             joining.join().expect("a command's failure is an error")?;
             Ok::<_, anyhow::Error>((ticket?, arming.join().expect("a command's failure is an error")?))
         })?;

@@ -3,23 +3,17 @@
 //! A private network on two nodes, on two machines.
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::{Value, json};
-use std::{
-    fs,
-    net::{SocketAddr, UdpSocket},
-    process::Command,
-    time::Duration,
-};
+use serde_json::json;
+use std::{fs, net::UdpSocket, process::Command, time::Duration};
 use tfgrid_client::wireguard::{key_from_text, key_text, public_key};
 use tfgrid_tests::{
-    Agent, Engine, Grid, Options, OtherMachine, Person, Process, Steps, free_port, on_a_grid,
-    page_deployment, text, wait_for,
+    Grid, Inside, Options, OtherMachine, OtherNode, Person, Process, Steps, free_port, kill_wireguard,
+    on_a_grid, page_deployment, text, wait_for,
 };
 
 /// What only the page of the machine on the second node says, and what goes over the cable in clear.
 const SECRET: &str = "page-7c51e0aa";
 const IN_CLEAR: &str = "clear-20bb94f3";
-const ONLINE_WITHIN: Duration = Duration::from_secs(180);
 /// Limit for the first packets, and for another way to be found.
 const LINKED_WITHIN: Duration = Duration::from_secs(60);
 /// A name is known on the other node within so long of its node's report.
@@ -30,10 +24,7 @@ const HEALED_WITHIN: Duration = Duration::from_secs(90);
 /// The second node.
 struct Second {
     machine: OtherMachine,
-    agent: Agent,
-    engine: Engine,
-    node: u64,
-    peer: SocketAddr,
+    node: OtherNode,
 }
 
 impl Second {
@@ -42,25 +33,16 @@ impl Second {
         machine.reaches(grid.chain.rpc())?;
         machine.reaches(grid.registry.address())?;
         let opened = grid.farmer.threebot(&["farm", "ticket", "--farm", "1", "--nodes", "1"])?;
-        let ticket = text(&opened["ticket"])?;
-        let (agent, peer) = machine.on(|| {
-            let peer = SocketAddr::from((OtherMachine::THERE, free_port()?));
-            Ok((Agent::start_second(grid.run(), &grid.chain.url(), ticket, peer)?, peer))
-        })?;
-        let node = wait_for("the second node to be online and to say what it serves", ONLINE_WITHIN, || {
-            let nodes = grid.farmer.threebot(&["nodes"])?;
-            let serves = |node: &Value| node["serves"].as_array().is_some_and(|served| !served.is_empty());
-            let other = |node: &&Value| node["node"] != grid.node && serves(node);
-            let nodes = nodes["nodes"].as_array().context("there are no nodes")?;
-            Ok(nodes.iter().find(other).and_then(|node| node["node"].as_u64()))
-        })?;
-        let engine = agent.engine()?;
-        Ok(Self { machine, agent, engine, node, peer })
+        let (chain, ticket) = (grid.chain.url(), text(&opened["ticket"])?);
+        let ip = OtherMachine::THERE.into();
+        let node = machine.on(|| OtherNode::start(grid.run(), "agent-2", (&chain, ticket), ip, &[]))?;
+        grid.farmer.waits_until_served_by(node.id)?;
+        Ok(Self { machine, node })
     }
 
     fn resume(&mut self, grid: &Grid) -> Result<()> {
-        let Self { machine, agent, .. } = self;
-        machine.on(|| agent.resume(grid.run()))
+        let Self { machine, node } = self;
+        machine.on(|| node.agent.resume(grid.run()))
     }
 }
 
@@ -81,63 +63,15 @@ fn deploy(owner: &Person, grid: &Grid, node: u64, name: &str, range: &str, greet
     Ok(deployed["contract"].to_string())
 }
 
-/// The container of a machine.
-fn container(engine: &Engine, name: &str) -> Result<String> {
-    let id = engine.docker(&["ps", "--quiet", "--filter", &format!("label=zos.workload={name}")])?;
-    ensure!(!id.is_empty() && !id.contains('\n'), "there isn't one machine {name}: {id:?}");
-    Ok(id)
-}
-
-/// The address of a machine, as another finds it under its name.
-fn address_of(engine: &Engine, from: &str, name: &str) -> Result<String> {
-    let host = format!("{name}.site.internal");
-    let answer = engine.docker(&["exec", from, "/bin/busybox", "nslookup", "-type=a", &host])?;
-    let address = answer.lines().filter_map(|line| line.strip_prefix("Address: ")).next_back();
-    Ok(address.with_context(|| format!("no address: {answer}"))?.to_owned())
-}
-
-/// The page of a machine, as another sees it under its name.
-fn page(engine: &Engine, from: &str, name: &str) -> Result<String> {
-    page_at(engine, from, &address_of(engine, from, name)?)
-}
-
-fn page_at(engine: &Engine, from: &str, address: &str) -> Result<String> {
-    let url = format!("http://{address}/");
-    engine.docker(&["exec", from, "/bin/busybox", "wget", "-q", "-T", "2", "-O", "-", &url])
-}
-
 /// Waits for the page of the second node's machine.
-fn until_page(grid: &Grid, from: &str, within: Duration) -> Result<()> {
+fn until_page(from: &Inside, within: Duration) -> Result<()> {
     let mut last = String::new();
     let reached = wait_for("the page of the machine on the other node", within, || {
-        let page = page(&grid.engine, from, "db");
+        let page = from.page("db");
         last = format!("{page:?}");
         Ok(page.is_ok_and(|page| page.starts_with(SECRET)).then_some(()))
     });
     reached.with_context(|| format!("the last answer: {last}"))
-}
-
-/// Kills `wireguard-go` of the tunnels of this agent's networks, if it isn't the kernel that has them.
-fn kill_wireguard(agent: &Agent) -> Result<()> {
-    let log = agent.log();
-    let node =
-        log.split_once("key=\"").and_then(|(_, after)| after.get(..8)).context("the agent has no key")?;
-    let mut tunnels = 0;
-    for namespace in fs::read_dir("/run/netns")?.flatten() {
-        let name = namespace.file_name().to_string_lossy().into_owned();
-        if !name.starts_with(&format!("zos-{node}-")) {
-            continue;
-        }
-        let links = Command::new("ip").args(["-n", &name, "-br", "link"]).output()?;
-        let links = String::from_utf8(links.stdout)?;
-        let Some(tunnel) = links.split_whitespace().find(|word| word.starts_with("zw-")) else { continue };
-        let pattern = format!("wireguard-go -f {tunnel}$");
-        let killed = Command::new("pkill").args(["-9", "--full", &pattern]).status()?;
-        ensure!(killed.success() || fs::exists("/sys/module/wireguard")?, "{tunnel} has no process");
-        tunnels += 1;
-    }
-    ensure!(tunnels == 1, "the node has {tunnels} tunnels");
-    Ok(())
 }
 
 #[test]
@@ -150,43 +84,41 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
         grid.farmer.deposits()?;
 
         deploy(&grid.user, grid, grid.node, "web", "10.20.1.0/24", "web")?;
-        let web = container(&grid.engine, "web")?;
-        deploy(&grid.user, grid, second.node, "db", "10.20.2.0/24", SECRET)?;
-        until_page(grid, &web, LINKED_WITHIN)?;
-        let db = container(&second.engine, "db")?;
-        ensure!(page(&second.engine, &db, "web")?.starts_with("web"), "the first node isn't reached");
-        strangers_reach_nothing(grid, &address_of(&grid.engine, &web, "db")?)?;
-        nothing_is_sent_in_clear(&mut second, grid, &web).context("what passes the cable")?;
+        deploy(&grid.user, grid, second.node.id, "db", "10.20.2.0/24", SECRET)?;
+        let web = Inside::machine(&grid.agent, "web")?;
+        until_page(&web, LINKED_WITHIN)?;
+        let db = Inside::machine(&second.node.agent, "db")?;
+        ensure!(db.page("web")?.starts_with("web"), "the first node isn't reached");
+        strangers_reach_nothing(grid, &web.address_of("db")?)?;
+        nothing_is_sent_in_clear(&mut second, &web).context("what passes the cable")?;
 
-        let started = deploy(&grid.user, grid, second.node, "late", "10.20.3.0/24", "late")?;
-        wait_for("the name of a machine that was started", NAMES_WITHIN, || {
-            Ok(page(&grid.engine, &web, "late").ok())
-        })?;
+        let started = deploy(&grid.user, grid, second.node.id, "late", "10.20.3.0/24", "late")?;
+        wait_for("the name of a machine that was started", NAMES_WITHIN, || Ok(web.page("late").ok()))?;
         grid.user.threebot(&["cancel", &started])?;
         wait_for("the name of a machine that is gone", LINKED_WITHIN, || {
-            Ok(page(&grid.engine, &web, "late").is_err().then_some(()))
+            Ok(web.page("late").is_err().then_some(()))
         })?;
 
         a_peer_joins(grid, &second, &web).context("a peer of the owner's")?;
 
-        second.machine.drops_udp_beside(second.peer.port())?;
-        until_page(grid, &web, LINKED_WITHIN).context("with WireGuard's packets dropped")?;
-        ensure!(page(&second.engine, &db, "web")?.starts_with("web"), "only one direction passes");
+        second.machine.drops_udp_beside(second.node.peer.port())?;
+        until_page(&web, LINKED_WITHIN).context("with WireGuard's packets dropped")?;
+        ensure!(db.page("web")?.starts_with("web"), "only one direction passes");
 
-        for agent in [&grid.agent, &second.agent] {
+        for agent in [&grid.agent, &second.node.agent] {
             kill_wireguard(agent)?;
         }
-        until_page(grid, &web, HEALED_WITHIN).context("with WireGuard killed")?;
-        second.agent.kill()?;
+        until_page(&web, HEALED_WITHIN).context("with WireGuard killed")?;
+        second.node.agent.kill()?;
         second.resume(grid)?;
         grid.agent.kill()?;
         grid.resume_agent()?;
-        until_page(grid, &web, HEALED_WITHIN).context("with both agents killed")
+        until_page(&web, HEALED_WITHIN).context("with both agents killed")
     })
 }
 
 /// A computer on the second node's machine joins the network over the first node by what `threebot net join` writes.
-fn a_peer_joins(grid: &Grid, second: &Second, web: &str) -> Result<()> {
+fn a_peer_joins(grid: &Grid, second: &Second, web: &Inside) -> Result<()> {
     const INTERFACE: &str = "laptop";
     let path = |name: &str| grid.run().folder().join(name).display().to_string();
     let (key, config) = (path("wireguard.key"), path("site.conf"));
@@ -242,7 +174,7 @@ fn a_peer_joins(grid: &Grid, second: &Second, web: &str) -> Result<()> {
             Ok(page.stdout.starts_with(b"web").then_some(()))
         })?;
         wait_for("the laptop's name", LINKED_WITHIN, || {
-            Ok(address_of(&grid.engine, web, "laptop").is_ok_and(|found| found == ip).then_some(()))
+            Ok(web.address_of("laptop").is_ok_and(|found| found == ip).then_some(()))
         })
     })
 }
@@ -250,22 +182,22 @@ fn a_peer_joins(grid: &Grid, second: &Second, web: &str) -> Result<()> {
 /// A machine of another twin, in a network of the same name and subnet, on the first node, doesn't reach `db`.
 fn strangers_reach_nothing(grid: &Grid, db: &str) -> Result<()> {
     deploy(&grid.farmer, grid, grid.node, "stranger", "10.20.1.0/24", "stranger")?;
-    let stranger = container(&grid.engine, "stranger")?;
-    if let Ok(page) = page_at(&grid.engine, &stranger, db) {
+    let stranger = Inside::machine(&grid.agent, "stranger")?;
+    if let Ok(page) = stranger.page_at(db) {
         bail!("{db} is reached: {page}");
     }
     for name in ["db", "web"] {
-        ensure!(page(&grid.engine, &stranger, name).is_err(), "{name} is known");
+        ensure!(stranger.page(name).is_err(), "{name} is known");
     }
-    ensure!(page(&grid.engine, &stranger, "stranger")?.starts_with("stranger"), "it reaches nothing at all");
+    ensure!(stranger.page("stranger")?.starts_with("stranger"), "it reaches nothing at all");
     Ok(())
 }
 
-fn nothing_is_sent_in_clear(second: &mut Second, grid: &Grid, web: &str) -> Result<()> {
+fn nothing_is_sent_in_clear(second: &mut Second, web: &Inside) -> Result<()> {
     let socket = UdpSocket::bind((OtherMachine::HERE, 0))?;
     socket.send_to(IN_CLEAR.as_bytes(), (OtherMachine::THERE, 9))?;
     for _ in 0..20 {
-        ensure!(page(&grid.engine, web, "db")?.starts_with(SECRET), "another page");
+        ensure!(web.page("db")?.starts_with(SECRET), "another page");
     }
     let passed = second.machine.passed()?;
     let holds = |wanted: &str| passed.windows(wanted.len()).any(|window| window == wanted.as_bytes());

@@ -17,7 +17,7 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         let mut chain = Chain::start(&run, free_port()?, None)?;
         let (farmer, user) =
             ["//Alice", "//Bob"].map(|key| Person::new(key, &chain.url(), run.folder())).into();
-        let ticket = farmer.opens_a_farm()?;
+        let ticket = farmer.opens_a_farm(1)?;
         user.joins_with_credit()?;
         chain.stop()?;
         engine.stop()?;

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Measures private networks and the web gateway on a grid of three nodes, each in a network of its own.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::{
+    env,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use tfgrid_tests::{
+    Inside, MIB, Process, Steps, ThreeNodes, asks_for_help, in_network_of, on_a_run_beside_others,
+    site_network, wait_for,
+};
+
+const HELP: &str = "\
+Measures private networks and the web gateway on a grid of three nodes.
+
+Prints a table for docs/BENCHMARKS.md: two machines on two nodes beside a plain
+cable and bare WireGuard, and names that come and go.
+
+Usage: bench-network";
+
+const DOMAIN: &str = "gw1.example.org";
+const MACHINES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 20, 1, 5), Ipv4Addr::new(10, 20, 2, 5)];
+const BARE: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 99, 0, 1), Ipv4Addr::new(10, 99, 0, 2)];
+const PORT: u16 = 9000;
+const WIREGUARD_PORT: u16 = 51_999;
+/// What one transfer sends, and how often it is repeated.
+const TRANSFER_BYTES: usize = 256 << 20;
+const TRANSFERS: usize = 5;
+const PIECE_BYTES: usize = 64 * 1024;
+const ROUND_TRIPS: usize = 500;
+/// Names that are published one after another.
+const NAMES: u8 = 5;
+/// Contracts with so many sites each, which come and go.
+const CONTRACTS: u8 = 4;
+const SITES: usize = 25;
+const LIMIT: Duration = Duration::from_secs(60);
+
+fn main() -> Result<()> {
+    if asks_for_help(HELP) {
+        return Ok(());
+    }
+    ensure!(env::args().len() == 1, "bench-network takes no arguments: see bench-network --help");
+    on_a_run_beside_others("bench-network", |run| {
+        let steps = Steps::silent();
+        let grid = ThreeNodes::start(&run, &steps)?;
+        grid.makes_a_gateway(DOMAIN)?;
+        println!("| | |\n|---|---|");
+        private_network(&grid)?;
+        names(&grid)?;
+        others_come_and_go(&grid)
+    })
+}
+
+fn deployment(part: u8, workloads: &[Value]) -> Value {
+    let workloads = [&[site_network(part)][..], workloads].concat();
+    json!({ "version": 1, "workloads": workloads })
+}
+
+fn private_network(grid: &ThreeNodes<'_>) -> Result<()> {
+    for (host, part) in [1, 2].into_iter().enumerate() {
+        let machine = json!({ "name": "m", "type": "zmachine", "data": {
+            "image": grid.image, "cpu": 1, "memory": 64 * MIB, "rootfs": 64 * MIB, "stop_seconds": 0,
+            "interfaces": [{ "network": "site", "ip": MACHINES[host] }],
+            "entrypoint": ["/bin/sh", "-c", "echo hello >/index.html; exec httpd -f -p 80 -h /"],
+        } });
+        grid.deploys(&grid.user, host, "machine", &deployment(part, &[machine]), &[])?;
+    }
+    let [one, two] =
+        [Inside::machine(&grid.nodes[0].agent, "m")?, Inside::machine(&grid.nodes[1].agent, "m")?];
+    wait_for("the machines to be linked", LIMIT, || {
+        Ok(one.page_at(&MACHINES[1].to_string()).is_ok().then_some(()))
+    })?;
+    let bare = bare_wireguard(grid)?;
+    let [from, to] = [&grid.world.hosts[0], &grid.world.hosts[1]];
+    let plain = measure(from.pid(), to.pid(), to.ip).context("over the cable")?;
+    let wireguard = measure(from.pid(), to.pid(), BARE[1]).context("over bare WireGuard")?;
+    let private = measure(one.pid()?, two.pid()?, MACHINES[1]).context("over the private network")?;
+    for (what, Measured { mib, micros }) in
+        [("plain cable", &plain), ("bare WireGuard", &wireguard), ("private network", &private)]
+    {
+        println!("| {what} | {mib:.0} MiB/s, round trip p50 {micros:.0} µs |");
+    }
+    println!(
+        "| private network of bare WireGuard, of the plain cable | {:.0} %, {:.0} % |",
+        100.0 * private.mib / wireguard.mib,
+        100.0 * private.mib / plain.mib
+    );
+    bare.into_iter().try_for_each(Process::stop)
+}
+
+/// A tunnel of `wireguard-go` between the first two hosts.
+fn bare_wireguard(grid: &ThreeNodes<'_>) -> Result<Vec<Process>> {
+    let devices = ["tfgridwg0", "tfgridwg1"];
+    let key = |device: &str| grid.run.folder().join(format!("{device}.key")).display().to_string();
+    let mut public = Vec::new();
+    for device in devices {
+        public.push(shell(&format!("umask 077; wg genkey | tee {} | wg pubkey", key(device)))?);
+    }
+    let mut processes = Vec::new();
+    for (index, device) in devices.into_iter().enumerate() {
+        let (host, other) = (&grid.world.hosts[index], 1 - index);
+        let [own, peer] = [BARE[index], BARE[other]];
+        let (endpoint, peer_key, key) = (grid.world.hosts[other].ip, &public[other], key(device));
+        let process = host.on(|| {
+            let process =
+                Process::start(grid.run, device, Command::new("wireguard-go").args(["-f", device]))?;
+            let exists = format!("ip link show dev {device}");
+            wait_for("wireguard-go to make its interface", LIMIT, || Ok(shell(&exists).ok()))?;
+            shell(&format!(
+                "wg set {device} private-key {key} listen-port {WIREGUARD_PORT} peer {peer_key} \
+                 endpoint {endpoint}:{WIREGUARD_PORT} allowed-ips {peer}/32
+                 ip address add {own}/24 dev {device}
+                 ip link set {device} mtu 1420 up"
+            ))?;
+            Ok(process)
+        })?;
+        processes.push(process);
+    }
+    Ok(processes)
+}
+
+fn shell(script: &str) -> Result<String> {
+    let output = Command::new("sh").args(["-ec", script]).output()?;
+    ensure!(output.status.success(), "`{script}`: {}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// Medians.
+struct Measured {
+    /// MiB a second.
+    mib: f64,
+    /// Of a round trip of one byte.
+    micros: f64,
+}
+
+/// Measures TCP from one process's network to this address in another's.
+fn measure(from: u32, to: u32, ip: Ipv4Addr) -> Result<Measured> {
+    let address = SocketAddr::from((ip, PORT));
+    let listener = in_network_of(to, || Ok(TcpListener::bind(address)?))?;
+    let serving = thread::spawn(move || serve(&listener));
+    let mut stream = in_network_of(from, || Ok(TcpStream::connect_timeout(&address, LIMIT)?))?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let mut piece = vec![0; PIECE_BYTES];
+    let (mut micros, mut mib) = (Vec::new(), Vec::new());
+    for _ in 0..ROUND_TRIPS {
+        let begun = Instant::now();
+        stream.write_all(&[1])?;
+        stream.read_exact(&mut piece[..1])?;
+        micros.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    for _ in 0..TRANSFERS {
+        let begun = Instant::now();
+        stream.write_all(&[0])?;
+        for _ in 0..TRANSFER_BYTES / PIECE_BYTES {
+            stream.read_exact(&mut piece)?;
+        }
+        mib.push((TRANSFER_BYTES >> 20) as f64 / begun.elapsed().as_secs_f64());
+    }
+    drop(stream);
+    serving.join().expect("a failure is an error")?;
+    Ok(Measured { mib: median(mib), micros: median(micros) })
+}
+
+/// Sends a byte back, or so much for a zero, to one client until it goes.
+fn serve(listener: &TcpListener) -> Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let (mut byte, piece) = ([0], vec![0; PIECE_BYTES]);
+    while stream.read(&mut byte)? == 1 {
+        if byte[0] == 0 {
+            for _ in 0..TRANSFER_BYTES / PIECE_BYTES {
+                stream.write_all(&piece)?;
+            }
+        } else {
+            stream.write_all(&byte)?;
+        }
+    }
+    Ok(())
+}
+
+/// From a finalized contract to a page over HTTPS.
+fn names(grid: &ThreeNodes<'_>) -> Result<()> {
+    let mut seconds = Vec::new();
+    for index in 0..NAMES {
+        let name = format!("name-{index}");
+        grid.asks(&grid.user, &["name", &name])?;
+        let site = json!({ "name": name, "type": "gateway-name-proxy", "data": {
+            "name": name, "network": "site", "backends": [format!("http://{}:80", MACHINES[0])] } });
+        grid.deploys(&grid.user, 2, &name, &deployment(10 + index, &[site]), &["--no-wait"])?;
+        let begun = Instant::now();
+        until_page(grid, &format!("https://{name}.{DOMAIN}/"))?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    println!("| finalized contract to a page over HTTPS, {NAMES} times | p50 {:.1} s |", median(seconds));
+    Ok(())
+}
+
+fn until_page(grid: &ThreeNodes<'_>, url: &str) -> Result<()> {
+    grid.on_laptop(|| wait_for(url, LIMIT, || Ok(grid.authority.page(url).is_ok().then_some(()))))
+}
+
+/// Asks for a page while sites of other contracts come and go.
+fn others_come_and_go(grid: &ThreeNodes<'_>) -> Result<()> {
+    let url = format!("https://name-0.{DOMAIN}/");
+    let is_done = AtomicBool::new(false);
+    let (changed, (asked, failed)) = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            grid.on_laptop(|| {
+                let (mut asked, mut failed) = (0, 0);
+                while !is_done.load(Ordering::Relaxed) {
+                    asked += 1;
+                    failed += usize::from(grid.authority.page(&url).is_err());
+                }
+                Ok((asked, failed))
+            })
+        });
+        let changed = (0..CONTRACTS).try_for_each(|index| sites_come_and_go(grid, index));
+        is_done.store(true, Ordering::Relaxed);
+        let asked: Result<(usize, usize)> = asking.join().expect("a failure is an error");
+        asked.map(|asked| (changed, asked))
+    })?;
+    changed?;
+    println!("| {} names come and go | {failed} of {asked} requests fail |", usize::from(CONTRACTS) * SITES);
+    Ok(())
+}
+
+fn sites_come_and_go(grid: &ThreeNodes<'_>, index: u8) -> Result<()> {
+    let site = |site: usize| {
+        json!({ "name": format!("s{site}"), "type": "gateway-fqdn-proxy", "data": {
+            "fqdn": format!("s{site}.c{index}.example.net"), "network": "site",
+            "backends": [format!("http://{}:80", MACHINES[0])] } })
+    };
+    let sites: Vec<Value> = (0..SITES).map(site).collect();
+    let deployed = grid.deploys(&grid.user, 2, "sites", &deployment(20 + index, &sites), &["--no-wait"])?;
+    until_page(grid, &format!("https://s{}.c{index}.example.net/", SITES - 1))?;
+    grid.asks(&grid.user, &["cancel", &deployed["contract"].to_string()])?;
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
