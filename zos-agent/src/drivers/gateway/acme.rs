@@ -247,13 +247,13 @@ async fn ask(tls: Arc<ClientConfig>, request: Request<BodyWrapper<Bytes>>) -> Re
     let driver = tokio::spawn(connection.map(drop)).abort_handle();
     parts.headers.insert(HOST, authority.parse()?);
     parts.uri = parts.uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
-    let body = body.collect().await?.to_bytes();
-    let answer = sender.send_request(Request::from_parts(parts, Full::from(body))).await;
+    let body = Full::new(body.collect().await?.to_bytes());
+    let answer = sender.send_request(Request::from_parts(parts, body)).await;
     let (parts, body) = answer.context("the connection breaks")?.into_parts();
     let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
     driver.abort();
     let body = body.map_err(|error| anyhow!("the answer breaks off: {error}"))?.to_bytes();
-    Ok(Response::from_parts(parts, Full::from(body)))
+    Ok(Response::from_parts(parts, Full::new(body)))
 }
 
 #[cfg(test)]

@@ -110,17 +110,18 @@ impl Layout {
             self.places.values().filter(|(other, _)| other == pool).map(|(_, index)| *index).collect();
         (0..).find(|index| !taken.contains(index)).unwrap_or_default()
     }
-
-    /// Name of a site's backend.
-    pub fn backend(&self, id: &WorkloadId) -> Option<String> {
-        self.places.get(id).map(|(pool, index)| pool.backend(*index))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::drivers::gateway::tests::site;
+
+    impl Layout {
+        fn backend(&self, id: &WorkloadId) -> Option<String> {
+            self.places.get(id).map(|(pool, index)| pool.backend(*index))
+        }
+    }
 
     #[test]
     fn a_site_keeps_its_place_while_others_come_and_go() {
