@@ -18,12 +18,26 @@ const withoutOtherKeys: Plugin = {
     /@noble\/(post-quantum\/hybrid|curves\/nist)\.js/.test(id) ? 'export const [MLKEM768P256, MLKEM768X25519, p256] = []' : undefined,
 };
 
+/** JSON without what no page reads: notes of the schema of deployments, names and the outline of all land of the map. */
+const withoutNotes: Plugin = {
+  name: 'without-notes',
+  enforce: 'pre',
+  transform: (code, id) => {
+    const unread = Object.entries(UNREAD).find(([file]) => id.endsWith(file))?.[1];
+    return unread && JSON.stringify(JSON.parse(code), (key, value) => (unread(key, value) ? undefined : value));
+  },
+};
+const UNREAD: Record<string, (key: string, value: unknown) => boolean> = {
+  'deployment.schema.json': (key, value) => ['title', 'description', 'default', 'format'].includes(key) && typeof value !== 'object',
+  'countries-110m.json': (key) => ['properties', 'land', 'bbox'].includes(key),
+};
+
 export default defineConfig({
   // The files work from any folder of any server.
   base: './',
   // The schema of deployments is in `docs/`.
   server: { fs: { allow: ['..'] } },
-  plugins: [withoutMetadata, withoutOtherKeys, solid()],
+  plugins: [withoutMetadata, withoutOtherKeys, withoutNotes, solid()],
   build: {
     target: 'es2022',
     assetsInlineLimit: 0,

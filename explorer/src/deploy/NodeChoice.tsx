@@ -15,7 +15,7 @@ import type { Wanted } from './Wizard';
 const text = t.deploy;
 const SHOWN = 6;
 /** Bits of a node's features that workload types need. */
-const FEATURES: Record<string, number> = { zmachine: 0, zmount: 1, volume: 5, zlogs: 6 };
+const FEATURES: Record<string, number> = { zmachine: 0, zmount: 1, network: 3, volume: 5, zlogs: 6 };
 const PUBLIC_IPS = 2;
 
 const NO_FILTER = parseFilter(() => '');

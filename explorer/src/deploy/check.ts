@@ -3,7 +3,8 @@
 import { Validator, type OutputUnit, type Schema } from '@cfworker/json-schema';
 import schema from '../../../docs/deployment.schema.json';
 import { t } from '../texts';
-import { compacted, isLogs, isMachine, MAX_BYTES, openSecrets, type Deployment, type Text } from './deployment';
+import { compacted, isLogs, isMachine, isVolume, MAX_BYTES, openSecrets, type Deployment, type Text } from './deployment';
+import { checkNetworks } from './networks';
 
 export interface Problem {
   /** JSON pointer, such as `/workloads/1/data/cpu`. */
@@ -18,8 +19,8 @@ const validator = new Validator(schema as Schema, '2020-12', false);
 /** They repeat what their inner errors say. */
 const OUTER = new Set(['properties', 'items', '$ref', 'oneOf', 'anyOf', 'false']);
 /** Alternatives of the schema in their order, by what tells them apart. */
-const TYPES = ['zmachine', 'zmount', 'volume', 'zlogs'];
-const HEALTH = ['http', 'tcp', 'exec'];
+const TYPES = schema.$defs.Workload.oneOf.map(({ properties }) => properties.type.const);
+const HEALTH = schema.$defs.Health.oneOf.map(({ required }) => String(required));
 
 export function check(json: string): Problem[] {
   let value: unknown;
@@ -74,12 +75,12 @@ const pointer = (location: string): string => decodeURI(location.replace(/^#/, '
 const at = (value: unknown, path: string): unknown =>
   path.split('/').slice(1).reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 
-/** Names, mounts, images, outputs and secrets. */
+/** Names, mounts, images, outputs, secrets and networks. */
 function rules(deployment: Deployment, bytes: number): Problem[] {
   const { workloads } = deployment;
   const problems: Problem[] = [];
   const names = new Set<string>();
-  const volumes = new Map(workloads.filter((one) => !isMachine(one) && !isLogs(one)).map(({ name, type }) => [name, type]));
+  const volumes = new Map(workloads.filter(isVolume).map(({ name, type }) => [name, type]));
   const machines = new Set(workloads.filter(isMachine).map(({ name }) => name));
   const sent = new Set<string>();
   const secrets = openSecrets(deployment);
@@ -97,6 +98,7 @@ function rules(deployment: Deployment, bytes: number): Problem[] {
       if (!machines.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.noMachine(zmachine) });
       else if (sent.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.sentTwice(zmachine) });
       sent.add(zmachine);
+      if (typeof output === 'string' && !isOutput(output)) problems.push({ path: `${path}/data/output`, message: text.output });
       refer(`${path}/data/output`, output);
     }
     if (!isMachine(workload)) return;
@@ -110,9 +112,19 @@ function rules(deployment: Deployment, bytes: number): Problem[] {
       mounted.add(name);
     });
   });
+  checkNetworks(workloads, (path, message) => problems.push({ path, message }));
   if (bytes > MAX_BYTES) problems.push({ path: '', message: text.tooLong(bytes, MAX_BYTES) });
   return problems;
 }
 
 /** A host (with a dot or a port, or localhost), a path, and a tag or digest. */
 const IMAGE = /^(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9.-]+(?=:\d))(:\d+)?\/[a-z0-9._/-]+(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?(?<=:[\w.-]+|@sha256:[0-9a-f]{64})$/;
+
+/** Where a node sends output: a host over TLS, without credentials that every log would show. */
+function isOutput(address: string): boolean {
+  if (!URL.canParse(address) || address.includes('#') || new TextEncoder().encode(address).length > MOST_OUTPUT) return false;
+  const { protocol, hostname, username, password, pathname, search } = new URL(address);
+  if (!hostname || username || password) return false;
+  return protocol === 'syslog+tls:' ? pathname.length < 2 && !search : protocol === 'https:' || protocol === 'wss:';
+}
+const MOST_OUTPUT = 1_024;
