@@ -109,11 +109,11 @@ test('private networks and output are in form and JSON, and on the chain', () =>
     await page.getByText('Deployment as JSON').click();
     await page.getByRole('textbox', { name: 'Deployment as JSON' }).waitFor();
     await page.getByRole('button', { name: 'Add a private network' }).click();
-    await fill(page, 'Private networks, network or network:address a line', 'net1:10.20.0.1');
+    await fill(page, 'Private networks, name[:address] a line', 'net1:10.20.0.1');
     await says(page, 'It isn’t an address for machines in 10.20.0.0/16');
     await page.locator('.cm-lint-marker-error').waitFor();
     expect(await page.locator('.cm-lintRange-error').innerText()).toBe('"10.20.0.1"');
-    await fill(page, 'Private networks, network or network:address a line', 'net1:10.20.1.5');
+    await fill(page, 'Private networks, name[:address] a line', 'net1:10.20.1.5');
     const network = page.getByRole('group', { name: 'Private network net1' });
     await network.getByLabel('Those of this deployment, if not all').fill('10.20.1.0/24');
     await network.getByLabel('Name').fill('backend');

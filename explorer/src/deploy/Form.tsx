@@ -113,13 +113,13 @@ function MachineFields(props: { data: Machine; output: string; onChange(data: Ma
         onChange={(value) => set({ health: value.trim() ? { ...props.data.health, http: { ...props.data.health?.http, port: numberOf(value) } } : undefined })}
       />
       <Field label={text.fields.gpus} value={String(props.data.gpus ?? '')} onChange={(value) => set({ gpus: value.trim() ? numberOf(value) : undefined })} />
+      <Lines label={text.fields.mounts} value={mounts()} onChange={(value) => set({ mounts: parseMounts(value) })} />
+      <Lines label={text.fields.env} value={envText(props.data.env)} onChange={(value) => set({ env: value.trim() ? parseEnv(value) : undefined })} />
+      <Lines label={text.fields.interfaces} value={interfaceText(props.data.interfaces)} onChange={(value) => set({ interfaces: value.trim() ? parseInterfaces(value) : undefined })} />
       <label class="check">
         <input type="checkbox" checked={props.data.internet !== false} onChange={(event) => set({ internet: event.currentTarget.checked ? undefined : false })} />
         {text.fields.internet}
       </label>
-      <Lines label={text.fields.mounts} value={mounts()} onChange={(value) => set({ mounts: parseMounts(value) })} />
-      <Lines label={text.fields.env} value={envText(props.data.env)} onChange={(value) => set({ env: value.trim() ? parseEnv(value) : undefined })} />
-      <Lines label={text.fields.interfaces} value={interfaceText(props.data.interfaces)} onChange={(value) => set({ interfaces: value.trim() ? parseInterfaces(value) : undefined })} />
       <Field wide label={text.fields.machineOutput} value={props.output} onChange={props.onOutput} />
     </>
   );

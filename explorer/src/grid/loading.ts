@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // All nodes of the grid, page by page: lists show the first ones at once. Facts that offers don't have come after them.
 import { createMemo, createSignal, type Accessor } from 'solid-js';
-import { createRead, PAGE, pages, type At, type Read } from '../chain/read';
+import { createRead, PAGE, type At, type Read } from '../chain/read';
 import { NOTHING, type Offer, type Resources } from '../chain/types';
 import { utf8 } from '../lib/safe';
 import { rateOn } from './pricing';
-import { codeOf, periodOf, PERIOD_SECONDS, uptimePermille, type FarmFacts, type NodeFacts, type NodeRow } from './nodes';
+import { codeOf, periodOf, PERIOD_SECONDS, searched, uptimePermille, type FarmFacts, type NodeFacts, type NodeRow } from './nodes';
 
+/** Nodes of the first page: more than a screen shows. */
+const FIRST_PAGE = 100;
+/** Pages on their way at the same time. */
+const AT_ONCE = 4;
 const EVERYTHING = { free: NOTHING, farm: undefined, country: undefined, certified: false, rentable: false, unavailable: true };
 /** Lists of the whole grid are read again after so many blocks: a minute. */
 export const LIST_BLOCKS = 20;
@@ -33,27 +37,51 @@ export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>
   const prices = createRead(() => undefined, readPrices, LIST_BLOCKS);
   const rows = createMemo(() => {
     const [farms, known, list, { resources, ips }] = [all.farms.value(), facts.value(), prices.value(), wanted()];
-    return all.offers().map((offer) => ({
-      offer,
-      country: codeOf(offer),
-      farm: farms?.get(offer.farm),
-      facts: known?.get(offer.node),
-      rented: list?.rented.has(offer.node) ?? false,
-      rate: list?.prices && rateOn(list.prices, list.places, offer.total, resources, ips, offer.certified),
-    }));
+    const words = new Map<string, string>();
+    return all.offers().map((offer): NodeRow => {
+      const [country, farm] = [codeOf(offer), farms?.get(offer.farm)];
+      const place = `${offer.farm} ${country}`;
+      if (!words.has(place)) words.set(place, searched(farm?.name ?? '', country));
+      return {
+        offer,
+        country,
+        farm,
+        facts: known?.get(offer.node),
+        rented: list?.rented.has(offer.node) ?? false,
+        // Of most rows nobody asks for it.
+        get rate() {
+          return list?.prices && rateOn(list.prices, list.places, offer.total, resources, ips, offer.certified);
+        },
+        words: words.get(place) ?? '',
+      };
+    });
   });
   return { ...all, rows };
 }
 
+/**
+ * All nodes, by their ids. A page goes through the ids after its cursor, so pages needn't wait for each other. What has come
+ * is shown each time that it has doubled: a list is made anew a few times, not for each page.
+ */
 async function allOffers({ api, opt }: At, show: (offers: Offer[]) => void): Promise<Offer[]> {
-  const seen: Offer[] = [];
-  return pages(
-    (after: number | undefined) => api.apis.GridApi.find_nodes(EVERYTHING, after, PAGE, opt),
-    (items) => {
-      seen.push(...items);
-      show(seen.slice());
-    },
-  );
+  const page = (after: number | undefined, limit: number) => api.apis.GridApi.find_nodes(EVERYTHING, after, limit, opt);
+  const [first, last] = await Promise.all([page(undefined, FIRST_PAGE), api.query.Nodes.LastNodeId.getValue(opt)]);
+  show(first.items);
+  const from = first.next ?? last;
+  const starts = Array.from({ length: Math.ceil((last - from) / PAGE) }, (_, i) => from + i * PAGE);
+  const come: Offer[][] = [first.items];
+  let [shown, next] = [first.items.length, 0];
+  const reader = async (): Promise<void> => {
+    for (let i = next++; i < starts.length; i = next++) {
+      come[i + 1] = (await page(starts[i], PAGE)).items;
+      const all = come.flat();
+      if (all.length < 2 * shown) continue;
+      shown = all.length;
+      show(all);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, reader));
+  return come.flat();
 }
 
 /** The farms of some nodes, by node: ids and names. */

@@ -32,7 +32,7 @@ export const deploy = {
     zmachine: 'Machine whose output is sent',
     output: 'To the address',
     machineOutput: 'Send its output to, such as https://logs.example/in',
-    interfaces: 'Private networks, network or network:address a line',
+    interfaces: 'Private networks, name[:address] a line',
     internet: 'Reaches the internet',
     subnet: 'Addresses of the whole network',
     range: 'Those of this deployment, if not all',

@@ -19,7 +19,7 @@ interface Props<Row> {
 /** Shorter lists have all their rows in the page, and no scroll area of their own. */
 const ALL_ROWS = 60;
 const ROW_PX = 41;
-const AHEAD = 12;
+const AHEAD = 6;
 
 export function Table<Row>(props: Props<Row>): JSX.Element {
   let area: HTMLDivElement | undefined;
