@@ -77,6 +77,7 @@ export default function Nodes(): JSX.Element {
           {t.rows(selected().fit.length, nodes.rows().length, 'node')}
         </Show>
       </p>
+      <p class="muted">{text.priceOf(shown(price()))}</p>
       <Show when={nodes.offers().length > 0 || nodes.read.value()}>
         <Table label={t.pages.nodes} rows={selected().fit} columns={columns()} sort={query.sort()} onSort={query.setSort} />
       </Show>

@@ -2,6 +2,9 @@
 import { number } from '../lib/format';
 
 export const contracts = {
+  about: 'A contract reserves capacity or a name for a twin. Its page says what happened to it, why it was closed, and what it costs.',
+  openIt: (id: string) => `Open contract ${id}`,
+  closedBecause: 'Closed',
   contract: (id: bigint) => `Contract ${id}`,
   columns: {
     contract: 'Contract',
