@@ -4,6 +4,7 @@ import { Validator, type OutputUnit, type Schema } from '@cfworker/json-schema';
 import schema from '../../../docs/deployment.schema.json';
 import { t } from '../texts';
 import { compacted, isLogs, isMachine, isVolume, MAX_BYTES, openSecrets, type Deployment, type Text } from './deployment';
+import { checkMachine, hasControls } from './machine';
 import { checkNetworks } from './networks';
 
 export interface Problem {
@@ -16,6 +17,7 @@ export interface Problem {
 
 const text = t.deploy.problems;
 const validator = new Validator(schema as Schema, '2020-12', false);
+const MOST_DESCRIPTION = 256;
 /** They repeat what their inner errors say. */
 const OUTER = new Set(['properties', 'items', '$ref', 'oneOf', 'anyOf', 'false']);
 /** Alternatives of the schema in their order, by what tells them apart. */
@@ -88,7 +90,11 @@ function rules(deployment: Deployment, bytes: number): Problem[] {
     // Sealed ones can't be looked into.
     if (typeof value === 'object' && typeof deployment.secrets !== 'string' && !Object.hasOwn(secrets ?? {}, value.secret)) problems.push({ path, message: text.noSecret(value.secret) });
   };
-  const mounted = new Set<string>();
+  const open = (value: Text): string | undefined => (typeof value === 'string' ? value : secrets?.[value.secret]);
+  const { description } = deployment;
+  if (description != null && (hasControls(description) || new TextEncoder().encode(description).length > MOST_DESCRIPTION)) problems.push({ path: '/description', message: text.description });
+  /** Which machine mounts what. */
+  const mounted = new Map<string, number>();
   workloads.forEach((workload, i) => {
     const path = `/workloads/${i}`;
     if (names.has(workload.name)) problems.push({ path: `${path}/name`, message: text.twice(workload.name) });
@@ -98,18 +104,21 @@ function rules(deployment: Deployment, bytes: number): Problem[] {
       if (!machines.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.noMachine(zmachine) });
       else if (sent.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.sentTwice(zmachine) });
       sent.add(zmachine);
-      if (typeof output === 'string' && !isOutput(output)) problems.push({ path: `${path}/data/output`, message: text.output });
+      const address = open(output);
+      if (address !== undefined && !isOutput(address)) problems.push({ path: `${path}/data/output`, message: text.output });
       refer(`${path}/data/output`, output);
     }
     if (!isMachine(workload)) return;
+    checkMachine(workload.data, open, (field, message) => problems.push({ path: `${path}/data/${field}`, message }));
     for (const [key, value] of Object.entries(workload.data.env ?? {})) refer(`${path}/data/env/${key}`, value);
+    for (const [key, value] of Object.entries(workload.data.registry ?? {})) refer(`${path}/data/registry/${key}`, value);
     if (!IMAGE.test(workload.data.image)) problems.push({ path: `${path}/data/image`, message: text.image });
     workload.data.mounts?.forEach(({ name }, j) => {
       const type = volumes.get(name);
       const where = `${path}/data/mounts/${j}/name`;
       if (type === undefined) problems.push({ path: where, message: text.noVolume(name) });
-      else if (type === 'zmount' && mounted.has(name)) problems.push({ path: where, message: text.mountedTwice(name) });
-      mounted.add(name);
+      else if (type === 'zmount' && (mounted.get(name) ?? i) !== i) problems.push({ path: where, message: text.mountedTwice(name) });
+      mounted.set(name, mounted.get(name) ?? i);
     });
   });
   checkNetworks(workloads, (path, message) => problems.push({ path, message }));

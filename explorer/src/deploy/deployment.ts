@@ -15,8 +15,15 @@ export interface Machine {
   mounts?: { name: string; path: string }[];
   env?: Record<string, Text>;
   gpus?: number;
-  registry?: object | null;
-  health?: { http?: { port: number }; exec?: string[] } | null;
+  user?: string | null;
+  workdir?: string | null;
+  hostname?: string | null;
+  shm?: number | null;
+  ulimits?: Record<string, number>;
+  entrypoint?: string[];
+  args?: string[];
+  registry?: { user: Text; password: Text } | null;
+  health?: { http?: { port: number; path?: string }; exec?: string[] } | null;
   interfaces?: Interface[];
   internet?: boolean;
 }
