@@ -28,15 +28,21 @@ export function useOffers(): Offers {
   return { offers: () => read.value() ?? partial(), read, farms };
 }
 
+/** Whose facts a list needs. */
+export interface FactsWanted {
+  /** The nodes in view. */
+  view: Accessor<number[]>;
+  /** Whether the list is ordered or filtered by facts: then those of all nodes. */
+  all: Accessor<boolean>;
+}
+
 /** All nodes with what a list shows of them; `wanted` is what their rate is asked for. */
-export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>): Offers & { rows: Accessor<NodeRow[]> } {
+export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>, facts?: FactsWanted): Offers & { rows: Accessor<NodeRow[]> } {
   const all = useOffers();
-  // Facts are many records: they wait for the offers.
-  const ready = createMemo(() => all.read.at() !== undefined);
-  const facts = createRead(ready, async (at, ready) => (ready ? readFacts(at) : new Map<number, NodeFacts>()), LIST_BLOCKS);
+  const known = facts ? useFacts(facts, () => all.read.at() !== undefined) : () => new Map<number, NodeFacts>();
   const prices = createRead(() => undefined, readPrices, LIST_BLOCKS);
   const rows = createMemo(() => {
-    const [farms, known, list, { resources, ips }] = [all.farms.value(), facts.value(), prices.value(), wanted()];
+    const [farms, list, { resources, ips }] = [all.farms.value(), prices.value(), wanted()];
     const words = new Map<string, string>();
     return all.offers().map((offer): NodeRow => {
       const [country, farm] = [codeOf(offer), farms?.get(offer.farm)];
@@ -46,7 +52,10 @@ export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>
         offer,
         country,
         farm,
-        facts: known?.get(offer.node),
+        // Facts come and change while the row stays.
+        get facts() {
+          return known().get(offer.node);
+        },
         rented: list?.rented.has(offer.node) ?? false,
         // Of most rows nobody asks for it.
         get rate() {
@@ -57,6 +66,13 @@ export function useNodes(wanted: Accessor<{ resources: Resources; ips: number }>
     });
   });
   return { ...all, rows };
+}
+
+/** The facts that are known by now. They are several records of a node: few are read, and after the offers. */
+function useFacts({ view, all }: FactsWanted, ready: Accessor<boolean>): Accessor<ReadonlyMap<number, NodeFacts>> {
+  const nodes = createMemo((): number[] | 'all' => (!ready() ? [] : all() ? 'all' : view()), undefined, { equals: (a, b) => String(a) === String(b) });
+  const read = createRead(nodes, readFacts, LIST_BLOCKS);
+  return createMemo((known: ReadonlyMap<number, NodeFacts>) => new Map([...known, ...(read.value() ?? [])]), new Map());
 }
 
 /**
@@ -121,32 +137,43 @@ async function readPrices({ api, opt }: At) {
   return { prices: policy?.prices, places, rented: new Set(rents.map(({ keyArgs }) => keyArgs[0])) };
 }
 
-async function readFacts({ api, opt, time }: At): Promise<Map<number, NodeFacts>> {
+async function readFacts(at: At, wanted: number[] | 'all'): Promise<Map<number, NodeFacts>> {
+  const { api, opt, time } = at;
   const { Nodes, Farming } = api.query;
   const [info, nodes, configs, uptimes, heartbeats, enrolments] = await Promise.all([
     api.apis.GridApi.grid_info(opt),
-    Nodes.Nodes.getEntries(opt),
-    Nodes.PublicConfigs.getEntries(opt),
-    Nodes.Uptime.getEntries(opt),
-    Nodes.Heartbeats.getEntries(opt),
-    Farming.Enrolments.getEntries(opt),
+    entries(Nodes.Nodes, wanted, at),
+    entries(Nodes.PublicConfigs, wanted, at),
+    entries(Nodes.Uptime, wanted, at),
+    entries(Nodes.Heartbeats, wanted, at),
+    entries(Farming.Enrolments, wanted, at),
   ]);
   const period = periodOf(time);
-  const gateways = new Set(configs.filter(({ value }) => value.domain).map(({ keyArgs }) => keyArgs[0]));
-  const up = new Map(uptimes.map(({ keyArgs, value }) => [keyArgs[0], value.find((one) => one.period === period)?.ms ?? 0n]));
-  const heard = new Map(heartbeats.map(({ keyArgs, value }) => [keyArgs[0], Number(info.grid_now - value.at) / 1000]));
-  const open = new Map(
-    enrolments.flatMap(({ keyArgs, value: { phase } }) =>
-      phase.type === 'Farming' && phase.value.period === period ? [[keyArgs[0], phase.value] as const] : [],
-    ),
-  );
   return new Map(
-    nodes.map(({ keyArgs: [node], value }) => {
-      const counted = open.get(node);
+    [...nodes].map(([node, { isolation }]) => {
+      const phase = enrolments.get(node)?.phase;
+      const counted = phase?.type === 'Farming' && phase.value.period === period ? phase.value : undefined;
       const from = counted ? Number(counted.from) : period * PERIOD_SECONDS;
-      const ms = (up.get(node) ?? 0n) - (counted?.uptime_before_ms ?? 0n);
-      const uptime = uptimePermille(ms, from, time);
-      return [node, { vm: value.isolation.type === 'Vm', gateway: gateways.has(node), uptime, heard: heard.get(node) }];
+      const up = uptimes.get(node)?.find((one) => one.period === period)?.ms ?? 0n;
+      const beat = heartbeats.get(node);
+      return [node, {
+        vm: isolation.type === 'Vm',
+        gateway: configs.get(node)?.domain !== undefined,
+        uptime: uptimePermille(up - (counted?.uptime_before_ms ?? 0n), from, time),
+        heard: beat && Number(info.grid_now - beat.at) / 1000,
+      }];
     }),
   );
+}
+
+/** A map of the chain's with nodes as its keys. */
+interface ByNode<Value> {
+  getEntries(opt: At['opt']): Promise<{ keyArgs: [node: number]; value: NonNullable<Value> }[]>;
+  getValues(keys: [node: number][], opt: At['opt']): Promise<Value[]>;
+}
+
+async function entries<Value>(map: ByNode<Value>, wanted: number[] | 'all', { opt }: At): Promise<Map<number, NonNullable<Value>>> {
+  if (wanted === 'all') return new Map((await map.getEntries(opt)).map(({ keyArgs: [node], value }) => [node, value]));
+  const values = await map.getValues(wanted.map((node) => [node]), opt);
+  return new Map(wanted.flatMap((node, i) => (values[i] == null ? [] : [[node, values[i]] as const])));
 }

@@ -6,7 +6,7 @@ import { parseU32 } from '../lib/ids';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
 
-/** What the lists know of a node beside its offer; loaded after the offers. */
+/** What the lists know of a node beside its offer: see `asksFacts`. */
 export interface NodeFacts {
   vm: boolean;
   gateway: boolean;
@@ -25,7 +25,7 @@ export interface NodeRow {
   offer: Offer;
   country: string | undefined;
   farm: FarmFacts | undefined;
-  facts: NodeFacts | undefined;
+  readonly facts: NodeFacts | undefined;
   /** Whether somebody rents it as a whole: it takes nobody else's contracts. */
   rented: boolean;
   /** Rate of what is looked for, in 1e-10 USD per hour. */
@@ -33,6 +33,9 @@ export interface NodeRow {
   /** What the search looks through: see `searched`. */
   words: string;
 }
+
+/** Whether a filter asks for facts. */
+export const asksFacts = ({ vm, gateway, minUptime }: NodeFilter): boolean => vm || gateway || minUptime !== undefined;
 
 /** Names that a node is found by, in lower case. */
 export const searched = (farm: string, code: string | undefined): string => `${farm}\n${code ?? ''}\n${code ? country(code) : ''}`.toLowerCase();
