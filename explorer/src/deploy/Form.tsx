@@ -44,7 +44,9 @@ export function Form(props: Props): JSX.Element {
   const isMachineName = (name: string): boolean => workloads().some((one) => isMachine(one) && one.name === name);
   return (
     <form onSubmit={(event) => event.preventDefault()} aria-label={text.what}>
-      <Field label={text.fields.description} value={props.deployment.description ?? ''} onChange={(value) => props.onChange({ ...props.deployment, description: value })} />
+      <div class="filters">
+        <Field wide label={text.fields.description} value={props.deployment.description ?? ''} onChange={(value) => props.onChange({ ...props.deployment, description: value })} />
+      </div>
       <Index each={workloads()}>
         {(workload, i) => (
           <Show when={!isField(workload())}>
@@ -78,11 +80,13 @@ export function Form(props: Props): JSX.Element {
         )}
       </Index>
       <Show when={typeof props.deployment.secrets !== 'string'}>
-        <Lines
-          label={text.fields.secrets}
-          value={envText(openSecrets(props.deployment))}
-          onChange={(value) => props.onChange({ ...props.deployment, secrets: value.trim() ? (parseEnv(value) as Record<string, string>) : undefined })}
-        />
+        <div class="filters">
+          <Lines
+            label={text.fields.secrets}
+            value={envText(openSecrets(props.deployment))}
+            onChange={(value) => props.onChange({ ...props.deployment, secrets: value.trim() ? (parseEnv(value) as Record<string, string>) : undefined })}
+          />
+        </div>
       </Show>
       <p class="buttons">
         <button type="button" onClick={addMachine}>{text.addMachine}</button>

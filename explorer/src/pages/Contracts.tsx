@@ -64,7 +64,7 @@ export default function Contracts(): JSX.Element {
         (!state || status.type === state) && (!search || [String(id), String(twin), String(node)].includes(search)),
     );
   });
-  const states: [string, string][] = [['', text.columns.state], ...Object.entries(text.states)];
+  const states: [string, string][] = [['', text.anyState], ...Object.entries(text.states)];
   return (
     <Page title={t.pages.contracts} note={<AsOf read={read} />}>
       <p>{text.about}</p>

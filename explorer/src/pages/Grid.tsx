@@ -60,8 +60,8 @@ export default function Grid(): JSX.Element {
   return (
     <Page title={t.pages.grid} note={<AsOf read={nodes.read} />}>
       <p>{text.about}</p>
-      <nav class="buttons" aria-label={text.finds}>
-        <For each={text.find}>{([path, name]) => <A class="button" href={path}>{name}</A>}</For>
+      <nav class="tabs" aria-label={text.finds}>
+        <For each={text.find}>{([path, name]) => <A href={path}>{name}</A>}</For>
       </nav>
       <Shown read={nodes.read}>
         {() => (

@@ -34,6 +34,7 @@ export const contracts = {
   older: 'Older ones',
   newest: 'The newest',
   search: 'Contract, node or twin id',
+  anyState: 'Any state',
   reasons: {
     Cancelled: 'Its owner cancelled it.',
     NotDelivered: 'Its owner cancelled it because the node didn’t deliver.',
