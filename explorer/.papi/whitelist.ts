@@ -28,6 +28,7 @@ export const whitelist: WhitelistEntry[] = [
   'query.Farms.FreeIps',
   'query.Nodes.Details',
   'query.Nodes.Heartbeats',
+  'query.Nodes.LastNodeId',
   'query.Nodes.LivenessOf',
   'query.Nodes.Locations',
   'query.Nodes.Nodes',

@@ -2,7 +2,7 @@
 // Calculator, deployment with the test wallet, money and the watch list.
 import type { Page } from 'playwright-core';
 import { expect, test } from 'vitest';
-import { connect, review, says, setStage, settled, shot, sign, textOf, violations } from './harness';
+import { connect, fill, review, says, setStage, settled, shot, sign, textOf, violations } from './harness';
 
 const stage = setStage();
 const { on } = stage;
@@ -99,6 +99,50 @@ test('form and JSON are one, with errors at the line, and kept', () =>
     await page.keyboard.press('Control+a');
     await page.keyboard.type('{ nonsense');
     await says(page, 'This isn’t valid JSON at line 1.');
+    await page.getByRole('button', { name: 'Start over' }).click();
+    await says(page, 'No errors.');
+  }));
+
+test('private networks and output are in form and JSON, and on the chain', () =>
+  on('/deploy?node=1', async (page) => {
+    await connect(page, '//Bob');
+    await page.getByText('Deployment as JSON').click();
+    await page.getByRole('textbox', { name: 'Deployment as JSON' }).waitFor();
+    await page.getByRole('button', { name: 'Add a private network' }).click();
+    await fill(page, 'Private networks, name[:address] a line', 'net1:10.20.0.1');
+    await says(page, 'It isn’t an address for machines in 10.20.0.0/16');
+    await page.locator('.cm-lint-marker-error').waitFor();
+    expect(await page.locator('.cm-lintRange-error').innerText()).toBe('"10.20.0.1"');
+    await fill(page, 'Private networks, name[:address] a line', 'net1:10.20.1.5');
+    const network = page.getByRole('group', { name: 'Private network net1' });
+    await network.getByLabel('Those of this deployment, if not all').fill('10.20.1.0/24');
+    await network.getByLabel('Name').fill('backend');
+    await network.getByLabel('Name').press('Tab');
+    await page.getByLabel('Reaches the internet').uncheck();
+    await fill(page, 'Send its output to, such as https://logs.example/in', 'http://logs.example');
+    await says(page, 'Output goes to an address such as');
+    await fill(page, 'Send its output to, such as https://logs.example/in', 'https://logs.example/in');
+    await says(page, 'No errors.');
+    const json = await page.locator('.cm-content').innerText();
+    for (const part of ['"network": "backend"', '"ip": "10.20.1.5"', '"internet": false', '"type": "zlogs"', '"zmachine": "web"', '"range": "10.20.1.0/24"']) expect(json).toContain(part);
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'deploy-network');
+    await review(page);
+    await says(page, '"prefix": 24');
+    await sign(page);
+    await says(page, 'It is deployed.');
+    await page.getByRole('link', { name: 'All about this contract' }).click();
+    await page.waitForFunction(() => /Private networks\s+backend/.test(document.querySelector('main')?.innerText ?? ''));
+  }));
+
+test('JSON that the form can’t show stays in the editor', () =>
+  on('/deploy', async (page) => {
+    await page.getByText('Deployment as JSON').click();
+    await page.getByRole('textbox', { name: 'Deployment as JSON' }).click();
+    await page.keyboard.press('Control+a');
+    await page.keyboard.insertText('{"version":1,"workloads":[{"name":"web","type":"zmachine","data":{"mounts":{}}}]}');
+    await says(page, 'The form shows valid JSON with workloads alone');
+    await says(page, '/workloads/0/data/mounts');
     await page.getByRole('button', { name: 'Start over' }).click();
     await says(page, 'No errors.');
   }));

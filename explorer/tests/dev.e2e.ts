@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole way: what a page deploys on a real node answers over HTTP.
-import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connect, Development, Explorer, review, says, shot, sign, textOf } from './harness';
+import { connect, Development, Explorer, fill, review, says, shot, sign, textOf } from './harness';
 
 const UP_MS = 120_000;
 
@@ -18,12 +17,6 @@ afterAll(async () => {
   await explorer?.end();
   await dev?.end();
 }, 180_000);
-
-async function fill(page: Page, label: string, value: string): Promise<void> {
-  const field = page.getByLabel(label, { exact: true });
-  await field.fill(value);
-  await field.press('Tab');
-}
 
 test('what the wizard deploys answers over HTTP', { timeout: 400_000 }, () =>
   explorer.visit(dev.printed('chain'), `/deploy?node=${dev.printed('node')}`, async (page) => {

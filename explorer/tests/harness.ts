@@ -313,6 +313,13 @@ export async function connect(page: Page, account: string): Promise<void> {
   await says(page, 'Balance');
 }
 
+/** Fills a field of the wizard and leaves it. */
+export async function fill(page: Page, label: string, value: string): Promise<void> {
+  const field = page.getByLabel(label, { exact: true });
+  await field.fill(value);
+  await field.press('Tab');
+}
+
 export const review = (page: Page): Promise<void> => page.getByRole('button', { name: 'Review the call' }).click();
 export const sign = (page: Page): Promise<void> => page.getByRole('button', { name: 'Sign and send' }).click();
 

@@ -71,6 +71,7 @@ test('why a contract was closed is said in words', () =>
     expect(shown).toContain('The registry doesn’t have the image.');
     expect(shown).toContain('/workloads/1/data/image');
     expect(shown).toContain('manifest unknown');
+    expect(shown).toMatch(/^Contract \d+\s+As of .*\s+Closed .* ago\. The node can’t run the deployment\./);
   }));
 
 test('how long funds last is shown', () =>
@@ -146,6 +147,13 @@ test('sorting and search combine', () =>
     expect(await page.locator('tbody tr td').first().innerText()).toBe('2');
   }));
 
+test('the list says when the nodes in view were last heard', () =>
+  on('/nodes', async (page) => {
+    const heard = page.locator('tbody td[data-label="Heard"]');
+    await page.waitForFunction(() => [...document.querySelectorAll('tbody td[data-label="Heard"]')].every((cell) => cell.textContent?.endsWith('ago')));
+    expect(await heard.count()).toBeGreaterThan(3);
+  }));
+
 for (const theme of ['light', 'dark'] as const) {
   for (const width of [390, 768, 1440]) {
     test(`every page is accessible, ${theme}, ${width} px`, { timeout: 300_000 }, async () => {
@@ -181,5 +189,10 @@ test('a long list has its rows at once, and while it scrolls', async () => {
     await page.waitForFunction(() => document.querySelector('tbody tr[aria-rowindex="301"]'));
     expect((await shown()).at(-1)).toBe(300);
     expect(await violations(page)).toEqual([]);
+  });
+  // A filter by facts needs those of nodes that aren't in view.
+  await on('/nodes?unavailable=1&gateway=1', async (page) => {
+    await page.waitForFunction(() => document.querySelector('[role=status].muted')?.textContent?.startsWith('1 of 300'));
+    expect(await page.locator('tbody td').first().innerText()).toBe('2');
   });
 });

@@ -112,17 +112,13 @@ async function inTime<T>(asked: Promise<T>): Promise<T> {
   }
 }
 
-/** All items of a list that the chain answers in pages; `each` sees every page as it comes. */
-export async function pages<Item, Cursor>(
-  page: (after: Cursor | undefined) => Promise<{ items: Item[]; next?: Cursor | undefined }>,
-  each?: (items: Item[]) => void,
-): Promise<Item[]> {
+/** All items of a list that the chain answers in pages. */
+export async function pages<Item, Cursor>(page: (after: Cursor | undefined) => Promise<{ items: Item[]; next?: Cursor | undefined }>): Promise<Item[]> {
   const all: Item[] = [];
   let after: Cursor | undefined;
   do {
     const { items, next } = await page(after);
     all.push(...items);
-    each?.(items);
     after = next;
   } while (after !== undefined);
   return all;

@@ -32,6 +32,12 @@ export const whole = (exact: bigint): bigint => exact >> 64n;
 
 /** `BE` for the chain's `0x4245`; none for anything but two capital letters. */
 export function countryCode(hex: string | undefined): string | undefined {
-  const code = String.fromCharCode(...(hex?.match(/[0-9a-f]{2}/gi)?.slice(-2) ?? []).map((byte) => parseInt(byte, 16)));
-  return /^[A-Z]{2}$/.test(code) ? code : undefined;
+  if (hex === undefined) return undefined;
+  if (!codes.has(hex)) {
+    const code = String.fromCharCode(...(hex.match(/[0-9a-f]{2}/gi)?.slice(-2) ?? []).map((byte) => parseInt(byte, 16)));
+    codes.set(hex, /^[A-Z]{2}$/.test(code) ? code : undefined);
+  }
+  return codes.get(hex);
 }
+/** Lists ask for the same few ten thousand times. */
+const codes = new Map<string, string | undefined>();

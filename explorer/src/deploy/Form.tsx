@@ -4,9 +4,10 @@ import { GIB, MIB, parseBytes } from '../lib/format';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
 import {
-  envText, exactSize, example, isLogs, isMachine, openSecrets, parseEnv, parseText, shownText, type Deployment, type Logs, type Machine, type Volume,
-  type Workload,
+  envText, exactSize, example, freshName, interfaceText, isLogs, isMachine, isNetwork, isVolume, logsOf, openSecrets, parseEnv, parseInterfaces, parseText,
+  renamed, shownText, withOutput, without, type Deployment, type Logs, type Machine, type Network, type Volume, type Workload,
 } from './deployment';
+import { freeSubnet } from './networks';
 
 const text = t.deploy;
 
@@ -20,64 +21,84 @@ const bytesOf = (field: string): number | string => {
   const bytes = parseBytes(field);
   return bytes === undefined ? field : Number(bytes);
 };
+/** The data with other fields; those that are `undefined` are left out. */
+const changed = <Data extends object>(data: Data, changes: object): Data =>
+  Object.fromEntries(Object.entries({ ...data, ...changes }).filter(([, value]) => value !== undefined)) as Data;
 const numberOf = (field: string): number | string => (Number.isFinite(Number(field)) && field.trim() ? Number(field) : field);
 
-/** Machines and disks. A change writes the whole deployment anew. */
+const TITLES: Record<string, (name: string) => string> = { zmachine: text.machine, zmount: text.disk, volume: text.disk, zlogs: text.logs, network: text.network };
+
+/** Machines, disks and networks. A change writes the whole deployment anew. */
 export function Form(props: Props): JSX.Element {
   const workloads = (): Workload[] => props.deployment.workloads;
   const set = (changed: Workload[]): void => props.onChange({ ...props.deployment, workloads: changed });
   const replace = (i: number, changed: Workload): void => set(workloads().map((one, j) => (j === i ? changed : one)));
-  const fresh = (stem: string): string => {
-    const names = new Set(workloads().map(({ name }) => name));
-    for (let n = 1; ; n += 1) if (!names.has(`${stem}${n}`)) return `${stem}${n}`;
-  };
   const addMachine = (): void => {
     const machine = example(1, 512n * MIB, GIB).workloads.find(isMachine);
-    if (machine) set([...workloads(), { ...machine, name: fresh('machine'), data: { ...machine.data, mounts: [] } }]);
+    if (machine) set([...workloads(), { ...machine, name: freshName(workloads(), 'machine'), data: { ...machine.data, mounts: [] } }]);
   };
-  const addDisk = (): void => set([...workloads(), { name: fresh('disk'), type: 'zmount', data: { size: Number(GIB) } }]);
+  const addDisk = (): void => set([...workloads(), { name: freshName(workloads(), 'disk'), type: 'zmount', data: { size: Number(GIB) } }]);
+  const addNetwork = (): void => set([...workloads(), { name: freshName(workloads(), 'net'), type: 'network', data: { subnet: freeSubnet(workloads()) } }]);
+  /** Output is a field of its machine. */
+  const isField = (workload: Workload): boolean => isLogs(workload) && isMachineName(workload.data.zmachine) && logsOf(workloads(), workload.data.zmachine) === workload;
+  const isMachineName = (name: string): boolean => workloads().some((one) => isMachine(one) && one.name === name);
   return (
     <form onSubmit={(event) => event.preventDefault()} aria-label={text.what}>
-      <Field label={text.fields.description} value={props.deployment.description ?? ''} onChange={(value) => props.onChange({ ...props.deployment, description: value })} />
+      <div class="filters">
+        <Field wide label={text.fields.description} value={props.deployment.description ?? ''} onChange={(value) => props.onChange({ ...props.deployment, description: value })} />
+      </div>
       <Index each={workloads()}>
         {(workload, i) => (
-          <fieldset>
-            <legend>{(isMachine(workload()) ? text.machine : isLogs(workload()) ? text.logs : text.disk)(visible(workload().name))}</legend>
-            <div class="filters">
-              <Field label={text.fields.name} value={workload().name} onChange={(name) => replace(i, { ...workload(), name })} />
-              <Switch fallback={<DiskFields data={workload().data as Volume} type={workload().type} onChange={(changed) => replace(i, { ...workload(), ...changed } as Workload)} />}>
-                <Match when={isMachine(workload())}>
-                  <MachineFields data={workload().data as Machine} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
-                </Match>
-                <Match when={isLogs(workload())}>
-                  <LogsFields data={workload().data as Logs} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
-                </Match>
-              </Switch>
-              <button type="button" onClick={() => set(workloads().filter((_, j) => j !== i))}>{text.remove(visible(workload().name))}</button>
-            </div>
-          </fieldset>
+          <Show when={!isField(workload())}>
+            <fieldset>
+              <legend>{(TITLES[workload().type] ?? text.other)(visible(workload().name))}</legend>
+              <div class="filters">
+                <Field label={text.fields.name} value={workload().name} onChange={(name) => set(renamed(workloads(), i, name))} />
+                <Switch fallback={<p class="muted wide">{text.otherNote(visible(String(workload().type)))}</p>}>
+                  <Match when={isMachine(workload())}>
+                    <MachineFields
+                      data={workload().data as Machine}
+                      output={shownText(logsOf(workloads(), workload().name)?.data.output ?? '')}
+                      onChange={(data) => replace(i, { ...workload(), data } as Workload)}
+                      onOutput={(address) => set(withOutput(workloads(), workload().name, address))}
+                    />
+                  </Match>
+                  <Match when={isVolume(workload())}>
+                    <DiskFields data={workload().data as Volume} type={workload().type} onChange={(changed) => replace(i, { ...workload(), ...changed } as Workload)} />
+                  </Match>
+                  <Match when={isNetwork(workload())}>
+                    <NetworkFields data={workload().data as Network} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
+                  </Match>
+                  <Match when={isLogs(workload())}>
+                    <LogsFields data={workload().data as Logs} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
+                  </Match>
+                </Switch>
+                <button type="button" onClick={() => set(without(workloads(), i))}>{text.remove(visible(workload().name))}</button>
+              </div>
+            </fieldset>
+          </Show>
         )}
       </Index>
       <Show when={typeof props.deployment.secrets !== 'string'}>
-        <Lines
-          label={text.fields.secrets}
-          value={envText(openSecrets(props.deployment))}
-          onChange={(value) => props.onChange({ ...props.deployment, secrets: value.trim() ? (parseEnv(value) as Record<string, string>) : undefined })}
-        />
+        <div class="filters">
+          <Lines
+            label={text.fields.secrets}
+            value={envText(openSecrets(props.deployment))}
+            onChange={(value) => props.onChange({ ...props.deployment, secrets: value.trim() ? (parseEnv(value) as Record<string, string>) : undefined })}
+          />
+        </div>
       </Show>
       <p class="buttons">
         <button type="button" onClick={addMachine}>{text.addMachine}</button>
         <button type="button" onClick={addDisk}>{text.addDisk}</button>
+        <button type="button" onClick={addNetwork}>{text.addNetwork}</button>
       </p>
     </form>
   );
 }
 
-function MachineFields(props: { data: Machine; onChange(data: Machine): void }): JSX.Element {
-  const set = (changes: Record<string, unknown>): void => {
-    const changed = { ...props.data, ...changes };
-    props.onChange(Object.fromEntries(Object.entries(changed).filter(([, value]) => value !== undefined)) as unknown as Machine);
-  };
+function MachineFields(props: { data: Machine; output: string; onChange(data: Machine): void; onOutput(address: string): void }): JSX.Element {
+  const set = (changes: object): void => props.onChange(changed(props.data, changes));
   const mounts = (): string => (props.data.mounts ?? []).map(({ name, path }) => `${name}:${path}`).join('\n');
   const parseMounts = (lines: string): Machine['mounts'] =>
     lines.split('\n').filter((line) => line.trim()).map((line) => {
@@ -87,7 +108,7 @@ function MachineFields(props: { data: Machine; onChange(data: Machine): void }):
   return (
     <>
       <Field wide label={text.fields.image} value={props.data.image} onChange={(image) => set({ image })} />
-      <Field label={text.fields.cpu} value={String(props.data.cpu)} onChange={(value) => set({ cpu: numberOf(value) })} />
+      <Field label={text.fields.cpu} value={String(props.data.cpu ?? '')} onChange={(value) => set({ cpu: numberOf(value) })} />
       <Field label={text.fields.memory} value={exactSize(props.data.memory)} onChange={(value) => set({ memory: bytesOf(value) })} />
       <Field label={text.fields.rootfs} value={exactSize(props.data.rootfs)} onChange={(value) => set({ rootfs: value.trim() ? bytesOf(value) : undefined })} />
       <Field
@@ -98,6 +119,12 @@ function MachineFields(props: { data: Machine; onChange(data: Machine): void }):
       <Field label={text.fields.gpus} value={String(props.data.gpus ?? '')} onChange={(value) => set({ gpus: value.trim() ? numberOf(value) : undefined })} />
       <Lines label={text.fields.mounts} value={mounts()} onChange={(value) => set({ mounts: parseMounts(value) })} />
       <Lines label={text.fields.env} value={envText(props.data.env)} onChange={(value) => set({ env: value.trim() ? parseEnv(value) : undefined })} />
+      <Lines label={text.fields.interfaces} value={interfaceText(props.data.interfaces)} onChange={(value) => set({ interfaces: value.trim() ? parseInterfaces(value) : undefined })} />
+      <label class="check">
+        <input type="checkbox" checked={props.data.internet !== false} onChange={(event) => set({ internet: event.currentTarget.checked ? undefined : false })} />
+        {text.fields.internet}
+      </label>
+      <Field wide label={text.fields.machineOutput} value={props.output} onChange={props.onOutput} />
     </>
   );
 }
@@ -107,6 +134,15 @@ function LogsFields(props: { data: Logs; onChange(data: Logs): void }): JSX.Elem
     <>
       <Field label={text.fields.zmachine} value={props.data.zmachine} onChange={(zmachine) => props.onChange({ ...props.data, zmachine })} />
       <Field wide label={text.fields.output} value={shownText(props.data.output)} onChange={(value) => props.onChange({ ...props.data, output: parseText(value) })} />
+    </>
+  );
+}
+
+function NetworkFields(props: { data: Network; onChange(data: Network): void }): JSX.Element {
+  return (
+    <>
+      <Field label={text.fields.subnet} value={props.data.subnet ?? ''} onChange={(subnet) => props.onChange({ ...props.data, subnet })} />
+      <Field label={text.fields.range} value={props.data.range ?? ''} onChange={(range) => props.onChange(changed(props.data, { range: range.trim() ? range : undefined }))} />
     </>
   );
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createMemo, Show, type JSX } from 'solid-js';
+import { createMemo, type JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
 import { createRead } from '../chain/read';
 import type { Query } from '../lib/query';
 import { utf8, visible } from '../lib/safe';
 import { t } from '../texts';
 import { TextField } from '../ui/fields';
-import { ContractLink, Section, Shown } from '../ui/parts';
+import { ContractLink } from '../ui/parts';
 import type { Payer } from '../wallet/payer';
-import { Outlay } from './Outlay';
 import { Own } from './Own';
-import { Signed } from './Signed';
+import { Proposal } from './Proposal';
 
 const text = t.deploy;
 /** The chain's rule for names on the gateways. */
@@ -34,41 +33,25 @@ export default function Names(props: { query: Query; payer: Payer | undefined })
     return { name, rate, held, taken };
   });
   return (
-    <Signed>
-      {(propose) => (
-        <>
-          <Section title={text.tasks.names}>
-            <p>{text.namesNote}</p>
-            <form class="inline" onSubmit={(event) => event.preventDefault()}>
-              <TextField query={props.query} name="name" label={text.name} />
-            </form>
-            <Show when={name()} fallback={<Show when={typed()}><p class="notice bad" role="alert">{text.badName}</p></Show>}>
-              <Shown read={found}>
-                {(found) => (
-                  <Show
-                    when={found().taken === undefined}
-                    fallback={<p class="notice bad" role="alert">{text.nameTaken(found().name)} <ContractLink id={found().taken ?? 0n} /></p>}
-                  >
-                    <Outlay
-                      payer={props.payer}
-                      rate={found().rate}
-                      held={found().held}
-                      onReview={() => propose(api.tx.Contracts.create_name_contract({ name: bytes(found().name), max_usd_rate: found().rate ?? 0n }))}
-                    />
-                  </Show>
-                )}
-              </Shown>
-            </Show>
-          </Section>
-          <Own
-            payer={props.payer}
-            kind="Name"
-            title={text.yourNames}
-            empty={text.noNames}
-            columns={[{ key: 'name', title: text.name, cell: ({ target }) => target.type === 'Name' && visible(utf8(target.value.name)) }]}
-          />
-        </>
-      )}
-    </Signed>
+    <Proposal
+      payer={props.payer}
+      title={text.tasks.names}
+      note={text.namesNote}
+      fields={<TextField query={props.query} name="name" label={text.name} />}
+      isAsked={typed() !== ''}
+      found={found}
+      absent={text.badName}
+      refusal={({ name, taken }) => taken !== undefined && <>{text.nameTaken(name)} <ContractLink id={taken} /></>}
+      terms={({ rate, held }) => ({ rate, held })}
+      call={({ name, rate }) => api.tx.Contracts.create_name_contract({ name: bytes(name), max_usd_rate: rate ?? 0n })}
+    >
+      <Own
+        payer={props.payer}
+        kind="Name"
+        title={text.yourNames}
+        empty={text.noNames}
+        columns={[{ key: 'name', title: text.name, cell: ({ target }) => target.type === 'Name' && visible(utf8(target.value.name)) }]}
+      />
+    </Proposal>
   );
 }

@@ -11,8 +11,8 @@ import { plan } from './plan';
 
 const text = t.deploy;
 
-interface Props {
-  payer: Payer | undefined;
+/** What is paid. */
+export interface Terms {
   first?: [string, JSX.Element][];
   /** At list price, in 1e-10 USD per hour; none where the chain has no price. */
   rate: bigint | undefined;
@@ -23,6 +23,10 @@ interface Props {
   held?: bigint;
   /** 1e-7 TFT for traffic, from the credit at once. */
   traffic?: bigint;
+}
+
+interface Props extends Terms {
+  payer: Payer | undefined;
   /** Between the sums and the button. */
   children?: JSX.Element;
   onReview(): void;

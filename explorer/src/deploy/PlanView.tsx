@@ -71,10 +71,8 @@ export function PlanView(props: Props): JSX.Element {
     if (!found) return;
     setError(undefined);
     try {
-      const { plain, resources } = wanted();
+      const { plain, resources, networks } = wanted();
       const body = isSealed() ? { type: 'Sealed' as const, value: await seal(plain, found.keys) } : { type: 'Plain' as const, value: await sealSecrets(plain, found.keys) };
-      const kind = found.old?.kind;
-      const networks = kind?.type === 'Node' ? kind.value.networks : [];
       const common = { resources, body, public_ips: props.ips, networks, max_usd_rate: found.rate ?? 0n };
       props.onCall(
         props.update === undefined

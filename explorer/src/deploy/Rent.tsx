@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { createMemo, Show, type JSX } from 'solid-js';
+import { createMemo, type JSX } from 'solid-js';
 import { useChain } from '../chain/connection';
 import { createRead } from '../chain/read';
 import type { Offer } from '../chain/types';
@@ -10,11 +10,10 @@ import type { Query } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
 import { TextField } from '../ui/fields';
-import { NodeLink, Section, Shown } from '../ui/parts';
+import { NodeLink } from '../ui/parts';
 import type { Payer } from '../wallet/payer';
-import { Outlay } from './Outlay';
 import { Own } from './Own';
-import { Signed } from './Signed';
+import { Proposal } from './Proposal';
 
 const text = t.deploy;
 
@@ -32,47 +31,31 @@ export default function Rent(props: { query: Query; payer: Payer | undefined }):
     return offer && { offer, rate, held, refusal: refusal(offer, rent !== undefined) };
   });
   return (
-    <Signed>
-      {(propose) => (
-        <>
-          <Section title={text.tasks.rent}>
-            <p>{text.rentNote} <A href="/nodes?rentable=1">{text.rentable}</A></p>
-            <form class="inline" onSubmit={(event) => event.preventDefault()}>
-              <TextField query={props.query} name="rent" label={text.node} numeric />
-            </form>
-            <Show when={typed()}>
-              <Shown read={found} absent={<p class="notice bad" role="alert">{t.notFound('node', visible(typed()))}</p>}>
-                {(found) => (
-                  <Show
-                    when={found().refusal === undefined}
-                    fallback={<p class="notice bad" role="alert">{t.nodes.node(found().offer.node)}: {found().refusal}</p>}
-                  >
-                    <Outlay
-                      payer={props.payer}
-                      first={[[text.reserves, capacity(found().offer.total)]]}
-                      rate={found().rate && (found().rate ?? 0n) - found().offer.extra_fee}
-                      extra={found().offer.extra_fee}
-                      held={found().held}
-                      onReview={() => propose(api.tx.Contracts.create_rent_contract({ node: found().offer.node, max_usd_rate: found().rate ?? 0n }))}
-                    />
-                  </Show>
-                )}
-              </Shown>
-            </Show>
-          </Section>
-          <Own
-            payer={props.payer}
-            kind="Rent"
-            title={text.yourNodes}
-            empty={text.noRents}
-            columns={[
-              { key: 'node', title: text.node, cell: ({ target }) => target.type === 'Rent' && <NodeLink id={target.value.node} /> },
-              { key: 'deploy', title: text.tasks.deploy, cell: ({ target }) => target.type === 'Rent' && <A href={`/deploy?node=${target.value.node}`}>{text.deployOn}</A> },
-            ]}
-          />
-        </>
-      )}
-    </Signed>
+    <Proposal
+      payer={props.payer}
+      title={text.tasks.rent}
+      note={<>{text.rentNote} <A href="/nodes?rentable=1">{text.rentable}</A></>}
+      fields={<TextField query={props.query} name="rent" label={text.node} numeric />}
+      isAsked={typed() !== ''}
+      found={found}
+      absent={t.notFound('node', visible(typed()))}
+      refusal={({ offer, refusal }) => refusal && `${t.nodes.node(offer.node)}: ${refusal}`}
+      terms={({ offer, rate, held }) => ({
+        first: [[text.reserves, capacity(offer.total)]], rate: rate && rate - offer.extra_fee, extra: offer.extra_fee, held,
+      })}
+      call={({ offer, rate }) => api.tx.Contracts.create_rent_contract({ node: offer.node, max_usd_rate: rate ?? 0n })}
+    >
+      <Own
+        payer={props.payer}
+        kind="Rent"
+        title={text.yourNodes}
+        empty={text.noRents}
+        columns={[
+          { key: 'node', title: text.node, cell: ({ target }) => target.type === 'Rent' && <NodeLink id={target.value.node} /> },
+          { key: 'deploy', title: text.tasks.deploy, cell: ({ target }) => target.type === 'Rent' && <A href={`/deploy?node=${target.value.node}`}>{text.deployOn}</A> },
+        ]}
+      />
+    </Proposal>
   );
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { createMemo, Show, type JSX } from 'solid-js';
+import { createMemo, type JSX } from 'solid-js';
 import { trafficUsd } from '../calculator/cost';
 import { useChain } from '../chain/connection';
 import { createRead } from '../chain/read';
@@ -10,10 +10,8 @@ import type { Query } from '../lib/query';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
 import { TextField } from '../ui/fields';
-import { Section, Shown } from '../ui/parts';
 import type { Payer } from '../wallet/payer';
-import { Outlay } from './Outlay';
-import { Signed } from './Signed';
+import { Proposal } from './Proposal';
 
 const text = t.deploy;
 /** The price may rise by this much until the call is in a block. */
@@ -35,46 +33,27 @@ export default function Traffic(props: { query: Query; payer: Payer | undefined 
     const gb = scaled(props.query.get('gb'), 0) ?? 0n;
     return gb > 0n && gb <= MAX_GB ? gb : undefined;
   });
-  const cost = (certified: boolean): bigint | undefined => {
+  const cost = (certified: boolean): bigint => {
     const list = props.payer?.policy?.prices;
-    return list && usdToTft(trafficUsd(list, gb() ?? 0n, certified), props.payer?.price ?? 0n);
+    return (list && usdToTft(trafficUsd(list, gb() ?? 0n, certified), props.payer?.price ?? 0n)) ?? 0n;
   };
   return (
-    <Signed>
-      {(propose) => (
-        <Section title={text.tasks.buy}>
-          <p>{text.trafficNote}</p>
-          <form class="inline" onSubmit={(event) => event.preventDefault()}>
-            <TextField query={props.query} name="buy" label={t.contracts.columns.contract} numeric />
-            <TextField query={props.query} name="gb" label={text.gb} numeric />
-          </form>
-          <Show when={typed()}>
-            <Shown read={found} absent={<p class="notice bad" role="alert">{text.noTraffic(visible(typed()))}</p>}>
-              {(found) => (
-                <Show
-                  when={!props.payer?.twin || props.payer.twin.id === found().twin}
-                  fallback={<p class="notice bad" role="alert">{text.notYours(String(found().contract))}</p>}
-                >
-                  <Show when={gb()}>
-                    {(gb) => (
-                      <Outlay
-                        payer={props.payer}
-                        first={[[t.contracts.traffic, `${decimal(found().left, 9)} GB`]]}
-                        rate={0n}
-                        traffic={cost(found().certified) ?? 0n}
-                        onReview={() => {
-                          const most = ((cost(found().certified) ?? 0n) * (100n + SLACK_PERCENT)) / 100n;
-                          propose(api.tx.Billing.buy_traffic({ contract: found().contract, gb: Number(gb()), max_tft: most }));
-                        }}
-                      />
-                    )}
-                  </Show>
-                </Show>
-              )}
-            </Shown>
-          </Show>
-        </Section>
-      )}
-    </Signed>
+    <Proposal
+      payer={props.payer}
+      title={text.tasks.buy}
+      note={text.trafficNote}
+      fields={
+        <>
+          <TextField query={props.query} name="buy" label={t.contracts.columns.contract} numeric />
+          <TextField query={props.query} name="gb" label={text.gb} numeric />
+        </>
+      }
+      isAsked={typed() !== ''}
+      found={found}
+      absent={text.noTraffic(visible(typed()))}
+      refusal={({ contract, twin }) => props.payer?.twin && props.payer.twin.id !== twin && text.notYours(String(contract))}
+      terms={({ left, certified }) => (gb() === undefined ? undefined : { first: [[t.contracts.traffic, `${decimal(left, 9)} GB`]], rate: 0n, traffic: cost(certified) })}
+      call={({ contract, certified }) => api.tx.Billing.buy_traffic({ contract, gb: Number(gb()), max_tft: (cost(certified) * (100n + SLACK_PERCENT)) / 100n })}
+    />
   );
 }

@@ -16,6 +16,7 @@ import { fieldsOf, type Call } from '../wallet/send';
 import { compacted, example, isConfidential, needs, openSecrets, parse, text as asText } from './deployment';
 import { createDraft } from './draft';
 import { Form } from './Form';
+import { listed } from './networks';
 import { NodeChoice } from './NodeChoice';
 import { PlanView } from './PlanView';
 import { Rising } from './Rising';
@@ -54,6 +55,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
     const secrets = openSecrets(valid);
     return {
       resources: needs(valid),
+      networks: listed(valid),
       plain: compacted(draft()),
       isConfidential: isConfidential(valid),
       secrets: secrets && new TextEncoder().encode(JSON.stringify(secrets)).length,
@@ -122,6 +124,7 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
 
 export interface Wanted {
   resources: ReturnType<typeof needs>;
+  networks: ReturnType<typeof listed>;
   plain: Uint8Array;
   isConfidential: boolean;
   /** Bytes of the secrets that are yet to be sealed. */

@@ -3,7 +3,9 @@
 import { Validator, type OutputUnit, type Schema } from '@cfworker/json-schema';
 import schema from '../../../docs/deployment.schema.json';
 import { t } from '../texts';
-import { compacted, isLogs, isMachine, MAX_BYTES, openSecrets, type Deployment, type Text } from './deployment';
+import { compacted, isLogs, isMachine, isVolume, MAX_BYTES, openSecrets, type Deployment, type Text } from './deployment';
+import { checkMachine, hasControls } from './machine';
+import { checkNetworks } from './networks';
 
 export interface Problem {
   /** JSON pointer, such as `/workloads/1/data/cpu`. */
@@ -15,11 +17,12 @@ export interface Problem {
 
 const text = t.deploy.problems;
 const validator = new Validator(schema as Schema, '2020-12', false);
+const MOST_DESCRIPTION = 256;
 /** They repeat what their inner errors say. */
 const OUTER = new Set(['properties', 'items', '$ref', 'oneOf', 'anyOf', 'false']);
 /** Alternatives of the schema in their order, by what tells them apart. */
-const TYPES = ['zmachine', 'zmount', 'volume', 'zlogs'];
-const HEALTH = ['http', 'tcp', 'exec'];
+const TYPES = schema.$defs.Workload.oneOf.map(({ properties }) => properties.type.const);
+const HEALTH = schema.$defs.Health.oneOf.map(({ required }) => String(required));
 
 export function check(json: string): Problem[] {
   let value: unknown;
@@ -74,12 +77,12 @@ const pointer = (location: string): string => decodeURI(location.replace(/^#/, '
 const at = (value: unknown, path: string): unknown =>
   path.split('/').slice(1).reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 
-/** Names, mounts, images, outputs and secrets. */
+/** Names, mounts, images, outputs, secrets and networks. */
 function rules(deployment: Deployment, bytes: number): Problem[] {
   const { workloads } = deployment;
   const problems: Problem[] = [];
   const names = new Set<string>();
-  const volumes = new Map(workloads.filter((one) => !isMachine(one) && !isLogs(one)).map(({ name, type }) => [name, type]));
+  const volumes = new Map(workloads.filter(isVolume).map(({ name, type }) => [name, type]));
   const machines = new Set(workloads.filter(isMachine).map(({ name }) => name));
   const sent = new Set<string>();
   const secrets = openSecrets(deployment);
@@ -87,7 +90,11 @@ function rules(deployment: Deployment, bytes: number): Problem[] {
     // Sealed ones can't be looked into.
     if (typeof value === 'object' && typeof deployment.secrets !== 'string' && !Object.hasOwn(secrets ?? {}, value.secret)) problems.push({ path, message: text.noSecret(value.secret) });
   };
-  const mounted = new Set<string>();
+  const open = (value: Text): string | undefined => (typeof value === 'string' ? value : secrets?.[value.secret]);
+  const { description } = deployment;
+  if (description != null && (hasControls(description) || new TextEncoder().encode(description).length > MOST_DESCRIPTION)) problems.push({ path: '/description', message: text.description });
+  /** Which machine mounts what. */
+  const mounted = new Map<string, number>();
   workloads.forEach((workload, i) => {
     const path = `/workloads/${i}`;
     if (names.has(workload.name)) problems.push({ path: `${path}/name`, message: text.twice(workload.name) });
@@ -97,22 +104,36 @@ function rules(deployment: Deployment, bytes: number): Problem[] {
       if (!machines.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.noMachine(zmachine) });
       else if (sent.has(zmachine)) problems.push({ path: `${path}/data/zmachine`, message: text.sentTwice(zmachine) });
       sent.add(zmachine);
+      const address = open(output);
+      if (address !== undefined && !isOutput(address)) problems.push({ path: `${path}/data/output`, message: text.output });
       refer(`${path}/data/output`, output);
     }
     if (!isMachine(workload)) return;
+    checkMachine(workload.data, open, (field, message) => problems.push({ path: `${path}/data/${field}`, message }));
     for (const [key, value] of Object.entries(workload.data.env ?? {})) refer(`${path}/data/env/${key}`, value);
+    for (const [key, value] of Object.entries(workload.data.registry ?? {})) refer(`${path}/data/registry/${key}`, value);
     if (!IMAGE.test(workload.data.image)) problems.push({ path: `${path}/data/image`, message: text.image });
     workload.data.mounts?.forEach(({ name }, j) => {
       const type = volumes.get(name);
       const where = `${path}/data/mounts/${j}/name`;
       if (type === undefined) problems.push({ path: where, message: text.noVolume(name) });
-      else if (type === 'zmount' && mounted.has(name)) problems.push({ path: where, message: text.mountedTwice(name) });
-      mounted.add(name);
+      else if (type === 'zmount' && (mounted.get(name) ?? i) !== i) problems.push({ path: where, message: text.mountedTwice(name) });
+      mounted.set(name, mounted.get(name) ?? i);
     });
   });
+  checkNetworks(workloads, (path, message) => problems.push({ path, message }));
   if (bytes > MAX_BYTES) problems.push({ path: '', message: text.tooLong(bytes, MAX_BYTES) });
   return problems;
 }
 
 /** A host (with a dot or a port, or localhost), a path, and a tag or digest. */
 const IMAGE = /^(localhost|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9.-]+(?=:\d))(:\d+)?\/[a-z0-9._/-]+(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?(?<=:[\w.-]+|@sha256:[0-9a-f]{64})$/;
+
+/** Where a node sends output: a host over TLS, without credentials that every log would show. */
+function isOutput(address: string): boolean {
+  if (!URL.canParse(address) || address.includes('#') || new TextEncoder().encode(address).length > MOST_OUTPUT) return false;
+  const { protocol, hostname, username, password, pathname, search } = new URL(address);
+  if (!hostname || username || password) return false;
+  return protocol === 'syslog+tls:' ? pathname.length < 2 && !search : protocol === 'https:' || protocol === 'wss:';
+}
+const MOST_OUTPUT = 1_024;

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { GIB, MIB } from '../lib/format';
 import { check } from './check';
-import { envText, example, exactSize, isConfidential, needs, parse, parseEnv, text, type Deployment } from './deployment';
+import { envText, example, exactSize, isConfidential, needs, parse, parseEnv, text, type Deployment, type Workload } from './deployment';
 import { recipient, seal, sealedSize, sealSecrets } from './seal';
 import { open } from '../grid/body';
 
@@ -44,7 +44,10 @@ test('JSON that does not parse names its line', () => {
 test('names, mounts and images follow the rules', () => {
   expect(problems(changed({ name: 'data' }))[0]).toEqual(['/workloads/1/name', 'Two workloads are called “data”.']);
   expect(problems(data({ mounts: [{ name: 'no', path: '/a' }] }))[0]?.[0]).toBe('/workloads/1/data/mounts/0/name');
-  expect(problems(data({ mounts: [{ name: 'data', path: '/a' }, { name: 'data', path: '/b' }] }))[0]?.[1]).toContain('one machine alone');
+  expect(problems(data({ mounts: [{ name: 'data', path: '/a' }, { name: 'data', path: '/b' }] }))).toEqual([]);
+  const both = example(1, 512n * MIB, GIB);
+  both.workloads.push({ ...(both.workloads[1] as Workload), name: 'other' });
+  expect(problems(text(both))).toEqual([['/workloads/2/data/mounts/0/name', expect.stringContaining('one machine alone')]]);
   for (const image of ['nginx', 'nginx:1', 'docker.io/library/nginx', 'library/nginx:1']) expect(problems(data({ image }))[0]?.[0]).toBe('/workloads/1/data/image');
   for (const image of ['docker.io/library/nginx:1', 'localhost:5000/a:b', '127.0.0.1:5000/web:1', `ghcr.io/a/b@sha256:${'0'.repeat(64)}`]) expect(problems(data({ image }))).toEqual([]);
   expect(problems(data({ env: { A: 'x'.repeat(8_192) } }))[0]?.[1]).toContain('8,192');

@@ -15,8 +15,23 @@ export interface Machine {
   mounts?: { name: string; path: string }[];
   env?: Record<string, Text>;
   gpus?: number;
-  registry?: object | null;
-  health?: { http?: { port: number } } | null;
+  user?: string | null;
+  workdir?: string | null;
+  hostname?: string | null;
+  shm?: number | null;
+  ulimits?: Record<string, number>;
+  entrypoint?: string[];
+  args?: string[];
+  registry?: { user: Text; password: Text } | null;
+  health?: { http?: { port: number; path?: string }; exec?: string[] } | null;
+  interfaces?: Interface[];
+  internet?: boolean;
+}
+
+/** A machine's place in a private network. */
+export interface Interface {
+  network: string;
+  ip?: string | null;
 }
 
 export interface Volume {
@@ -30,10 +45,17 @@ export interface Logs {
   output: Text;
 }
 
+export interface Network {
+  subnet: string;
+  /** Addresses of this deployment's machines; else the whole subnet. */
+  range?: string | null;
+}
+
 export type Workload =
   | { name: string; type: 'zmachine'; data: Machine }
   | { name: string; type: 'zmount' | 'volume'; data: Volume }
-  | { name: string; type: 'zlogs'; data: Logs };
+  | { name: string; type: 'zlogs'; data: Logs }
+  | { name: string; type: 'network'; data: Network };
 
 export interface Deployment {
   version: 1;
@@ -74,14 +96,62 @@ export const example = (cpu: number, memory: bigint, disk: bigint): Deployment =
 export function parse(json: string): Deployment | undefined {
   try {
     const value = JSON.parse(json) as Deployment;
-    return Array.isArray(value?.workloads) && value.workloads.every((one) => typeof one?.data === 'object' && one.data) ? value : undefined;
+    return Array.isArray(value?.workloads) && value.workloads.every(isShown) ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
-export const isMachine = (workload: Workload): workload is Extract<Workload, { type: 'zmachine' }> => workload.type === 'zmachine';
-export const isLogs = (workload: Workload): workload is Extract<Workload, { type: 'zlogs' }> => workload.type === 'zlogs';
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+const isList = (value: unknown): boolean => value == null || (Array.isArray(value) && value.every(isObject));
+const isShown = (one: Workload): boolean =>
+  typeof one?.name === 'string' && isObject(one.data) && (!isMachine(one) || [one.data.mounts, one.data.interfaces].every(isList));
+
+type OfType<Type extends Workload['type']> = Extract<Workload, { type: Type }>;
+export const isMachine = (workload: Workload): workload is OfType<'zmachine'> => workload.type === 'zmachine';
+export const isLogs = (workload: Workload): workload is OfType<'zlogs'> => workload.type === 'zlogs';
+export const isNetwork = (workload: Workload): workload is OfType<'network'> => workload.type === 'network';
+export const isVolume = (workload: Workload): workload is Extract<Workload, { data: Volume }> => workload.type === 'zmount' || workload.type === 'volume';
+
+/** A name that no workload has. */
+export function freshName(workloads: Workload[], stem: string): string {
+  const names = new Set(workloads.map(({ name }) => name));
+  for (let n = 1; ; n += 1) if (!names.has(`${stem}${n}`)) return `${stem}${n}`;
+}
+
+/** What sends the output of a machine. */
+export const logsOf = (workloads: Workload[], machine: string): OfType<'zlogs'> | undefined =>
+  workloads.filter(isLogs).find(({ data }) => data.zmachine === machine);
+
+/** The workloads with the output of a machine sent to another address; to none with an empty one. */
+export function withOutput(workloads: Workload[], machine: string, address: string): Workload[] {
+  const old = logsOf(workloads, machine);
+  if (!address.trim()) return workloads.filter((one) => one !== old);
+  const logs: Workload = { ...old, name: old?.name ?? freshName(workloads, 'logs'), type: 'zlogs', data: { ...old?.data, zmachine: machine, output: parseText(address.trim()) } };
+  return old ? workloads.map((one) => (one === old ? logs : one)) : [...workloads, logs];
+}
+
+/** The workloads with another name for one of them, also where others refer to it. */
+export function renamed(workloads: Workload[], at: number, name: string): Workload[] {
+  const old = workloads[at];
+  const follow = <One, Key extends keyof One>(list: One[] | undefined, key: Key): One[] | undefined =>
+    list?.map((one) => (one[key] === old?.name ? { ...one, [key]: name } : one));
+  return workloads.map((one, i): Workload => {
+    if (i === at) return { ...one, name };
+    if (!old) return one;
+    if (isLogs(one) && isMachine(old)) return { ...one, data: follow([one.data], 'zmachine')?.[0] ?? one.data };
+    if (!isMachine(one)) return one;
+    if (isVolume(old) && one.data.mounts) return { ...one, data: { ...one.data, mounts: follow(one.data.mounts, 'name') } };
+    if (isNetwork(old) && one.data.interfaces) return { ...one, data: { ...one.data, interfaces: follow(one.data.interfaces, 'network') } };
+    return one;
+  });
+}
+
+/** The workloads without one of them; the output of a machine goes with it. */
+export function without(workloads: Workload[], at: number): Workload[] {
+  const gone = workloads[at];
+  return workloads.filter((one, i) => i !== at && !(gone && isMachine(gone) && isLogs(one) && one.data.zmachine === gone.name));
+}
 
 const size = (value: unknown): bigint => (typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? BigInt(value) : 0n);
 
@@ -95,7 +165,7 @@ export function needs({ workloads }: Deployment): Resources {
       sum.mru += size(workload.data.memory);
       sum.sru += size(workload.data.rootfs ?? DEFAULT_ROOTFS);
       sum.gpu += size(workload.data.gpus);
-    } else if (!isLogs(workload)) {
+    } else if (isVolume(workload)) {
       sum[workload.data.disk === 'hdd' ? 'hru' : 'sru'] += size(workload.data.size);
     }
   }
@@ -139,3 +209,13 @@ export function parseEnv(lines: string): Record<string, Text> {
   });
   return Object.fromEntries(pairs);
 }
+
+/** `network` or `network:address` a line. */
+export const interfaceText = (interfaces: Interface[] | undefined): string =>
+  (interfaces ?? []).map(({ network, ip }) => (ip == null ? network : `${network}:${ip}`)).join('\n');
+
+export const parseInterfaces = (lines: string): Interface[] =>
+  lines.split('\n').filter((line) => line.trim()).map((line) => {
+    const [network = '', ...ip] = line.trim().split(':');
+    return ip.length ? { network, ip: ip.join(':') } : { network };
+  });

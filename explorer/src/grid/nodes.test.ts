@@ -2,11 +2,11 @@
 import { expect, test } from 'vitest';
 import { NOTHING, type Offer } from '../chain/types';
 import { GIB } from '../lib/format';
-import { parseFilter, select, uptimePermille, type NodeRow } from './nodes';
+import { parseFilter, searched, select, uptimePermille, type NodeRow } from './nodes';
 
 const capacity = { cru: 8n, mru: 16n * GIB, sru: 100n * GIB, hru: 0n, gpu: 0n };
 function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = {}): NodeRow {
-  return {
+  const found = {
     offer: {
       node, farm: 1, total: capacity, free: capacity, certified: false, online: true, draining: false, dedicated: false,
       extra_fee: 0n, country: '0x4245', contracts: 0, features: 3, not_delivered: 0n, ...offer,
@@ -18,6 +18,7 @@ function row(node: number, offer: Partial<Offer> = {}, more: Partial<NodeRow> = 
     rate: 100n,
     ...more,
   };
+  return { ...found, words: searched(found.farm?.name ?? '', found.country) };
 }
 const filter = (text: string) => parseFilter((name) => new URLSearchParams(text).get(name) ?? '');
 const chosen = (rows: NodeRow[], text: string) => {

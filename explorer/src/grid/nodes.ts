@@ -6,7 +6,7 @@ import { parseU32 } from '../lib/ids';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
 
-/** What the lists know of a node beside its offer; loaded after the offers. */
+/** What the lists know of a node beside its offer: see `asksFacts`. */
 export interface NodeFacts {
   vm: boolean;
   gateway: boolean;
@@ -25,12 +25,20 @@ export interface NodeRow {
   offer: Offer;
   country: string | undefined;
   farm: FarmFacts | undefined;
-  facts: NodeFacts | undefined;
+  readonly facts: NodeFacts | undefined;
   /** Whether somebody rents it as a whole: it takes nobody else's contracts. */
   rented: boolean;
   /** Rate of what is looked for, in 1e-10 USD per hour. */
-  rate: bigint | undefined;
+  readonly rate: bigint | undefined;
+  /** What the search looks through: see `searched`. */
+  words: string;
 }
+
+/** Whether a filter asks for facts. */
+export const asksFacts = ({ vm, gateway, minUptime }: NodeFilter): boolean => vm || gateway || minUptime !== undefined;
+
+/** Names that a node is found by, in lower case. */
+export const searched = (farm: string, code: string | undefined): string => `${farm}\n${code ?? ''}\n${code ? country(code) : ''}`.toLowerCase();
 
 export interface NodeFilter {
   free: Resources;
@@ -99,8 +107,7 @@ function finder(search: string): (row: NodeRow) => boolean {
   if (search === '') return () => true;
   const id = parseU32(search);
   if (id !== undefined) return ({ offer }) => offer.node === id;
-  return ({ country: code, farm }) =>
-    [farm?.name ?? '', code ?? '', code ? country(code) : ''].some((text) => text.toLowerCase().includes(search));
+  return ({ words }) => words.includes(search);
 }
 
 /** The parts of a capacity, with how each is shown. */
@@ -117,36 +124,46 @@ export const capacity = (resources: Resources): string =>
   PARTS.filter(([part]) => resources[part] > 0n).map(([part, name, show]) => `${show(resources[part])} ${name}`).join(', ');
 
 interface Check {
+  /** Whether a filter asks for it. */
+  asked(filter: NodeFilter): boolean;
   fits(row: NodeRow, filter: NodeFilter): boolean;
   /** Why a node doesn't. */
   why(row: NodeRow, filter: NodeFilter): string;
 }
 
 const why = t.nodes.misfit;
+const isUsable = ({ unavailable }: NodeFilter): boolean => !unavailable;
 
 /** Facts that aren't loaded rule nothing out. */
 const CHECKS: Check[] = [
   ...PARTS.map(([part, name, show]): Check => ({
+    asked: ({ free }) => free[part] > 0n,
     fits: ({ offer }, { free }) => offer.free[part] >= free[part],
     why: ({ offer }, { free }) => why.free(name, show(offer.free[part]), show(free[part])),
   })),
-  { fits: ({ farm }, { ips }) => ips === 0 || (farm?.freeIps ?? 0) >= ips, why: ({ farm }, { ips }) => why.ips(farm?.freeIps ?? 0, ips) },
-  { fits: (row, filter) => !filter.country || row.country === filter.country, why: ({ country: code }) => why.country(code && country(code)) },
-  { fits: ({ offer }, { farm }) => !farm || String(offer.farm) === farm, why: ({ offer, farm }) => why.farm(visible(farm?.name ?? String(offer.farm))) },
-  { fits: ({ offer }, { certified }) => !certified || offer.certified, why: () => why.certified },
-  { fits: ({ offer }, { rentable }) => !rentable || (offer.contracts === 0 && !offer.draining), why: ({ offer }) => why.rentable(offer.contracts) },
-  { fits: ({ offer }, { unavailable }) => unavailable || offer.online, why: () => why.offline },
-  { fits: ({ offer }, { unavailable }) => unavailable || !offer.draining, why: () => why.draining },
-  { fits: ({ rented }, { unavailable }) => unavailable || !rented, why: () => why.rented },
-  { fits: ({ facts }, { vm }) => !vm || facts === undefined || facts.vm, why: () => why.vm },
-  { fits: ({ facts }, { gateway }) => !gateway || facts === undefined || facts.gateway, why: () => why.gateway },
+  { asked: ({ ips }) => ips > 0, fits: ({ farm }, { ips }) => (farm?.freeIps ?? 0) >= ips, why: ({ farm }, { ips }) => why.ips(farm?.freeIps ?? 0, ips) },
+  { asked: ({ country }) => country !== '', fits: (row, filter) => row.country === filter.country, why: ({ country: code }) => why.country(code && country(code)) },
+  { asked: ({ farm }) => farm !== '', fits: ({ offer }, { farm }) => String(offer.farm) === farm, why: ({ offer, farm }) => why.farm(visible(farm?.name ?? String(offer.farm))) },
+  { asked: ({ certified }) => certified, fits: ({ offer }) => offer.certified, why: () => why.certified },
+  { asked: ({ rentable }) => rentable, fits: ({ offer }) => offer.contracts === 0 && !offer.draining, why: ({ offer }) => why.rentable(offer.contracts) },
+  { asked: isUsable, fits: ({ offer }) => offer.online, why: () => why.offline },
+  { asked: isUsable, fits: ({ offer }) => !offer.draining, why: () => why.draining },
+  { asked: isUsable, fits: ({ rented }) => !rented, why: () => why.rented },
+  { asked: ({ vm }) => vm, fits: ({ facts }) => facts === undefined || facts.vm, why: () => why.vm },
+  { asked: ({ gateway }) => gateway, fits: ({ facts }) => facts === undefined || facts.gateway, why: () => why.gateway },
   {
-    fits: ({ facts }, { minUptime }) => minUptime === undefined || facts?.uptime === undefined || facts.uptime >= minUptime,
+    asked: ({ minUptime }) => minUptime !== undefined,
+    fits: ({ facts }, { minUptime = 0 }) => facts?.uptime === undefined || facts.uptime >= minUptime,
     why: ({ facts }, { minUptime }) => why.uptime(permille(facts?.uptime ?? 0), permille(minUptime ?? 0)),
   },
-  { fits: ({ rate }, { maxRate }) => maxRate === undefined || rate === undefined || rate <= maxRate, why: ({ rate }) => why.price(usd(perMonth(rate ?? 0n))) },
   {
-    fits: ({ offer }, { maxUndelivered }) => maxUndelivered === undefined || offer.not_delivered <= maxUndelivered,
+    asked: ({ maxRate }) => maxRate !== undefined,
+    fits: ({ rate }, { maxRate = 0n }) => rate === undefined || rate <= maxRate,
+    why: ({ rate }) => why.price(usd(perMonth(rate ?? 0n))),
+  },
+  {
+    asked: ({ maxUndelivered }) => maxUndelivered !== undefined,
+    fits: ({ offer }, { maxUndelivered = 0n }) => offer.not_delivered <= maxUndelivered,
     why: ({ offer }) => why.undelivered(tft(offer.not_delivered)),
   },
 ];
@@ -156,11 +173,12 @@ export function select(rows: NodeRow[], filter: NodeFilter): { fit: NodeRow[]; n
   const fit: NodeRow[] = [];
   const near: { row: NodeRow; why: string }[] = [];
   const isFound = finder(filter.search);
+  const checks = CHECKS.filter((check) => check.asked(filter));
   for (const row of rows) {
     if (!isFound(row)) continue;
-    const missed = CHECKS.find((check) => !check.fits(row, filter));
+    const missed = checks.find((check) => !check.fits(row, filter));
     if (!missed) fit.push(row);
-    else if (CHECKS.every((check) => check === missed || check.fits(row, filter))) near.push({ row, why: missed.why(row, filter) });
+    else if (checks.every((check) => check === missed || check.fits(row, filter))) near.push({ row, why: missed.why(row, filter) });
   }
   return { fit, near };
 }

@@ -66,6 +66,9 @@ export default function Contract(): JSX.Element {
     >
       {(contract, id) => (
         <>
+          <Show when={contract().closed}>
+            {(closed) => <p class="notice"><strong>{text.closedBecause} <Ago time={Number(closed().closed_at_unix)} />.</strong> {text.reasons[closed().reason.type]}</p>}
+          </Show>
           <Failed contract={contract()} />
           <div class="grid">
             <Section title={text.state}><State id={id()} contract={contract()} /></Section>

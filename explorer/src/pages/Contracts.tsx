@@ -64,9 +64,10 @@ export default function Contracts(): JSX.Element {
         (!state || status.type === state) && (!search || [String(id), String(twin), String(node)].includes(search)),
     );
   });
-  const states: [string, string][] = [['', text.columns.state], ...Object.entries(text.states)];
+  const states: [string, string][] = [['', text.anyState], ...Object.entries(text.states)];
   return (
     <Page title={t.pages.contracts} note={<AsOf read={read} />}>
+      <p>{text.about}</p>
       <form class="filters" onSubmit={(event) => event.preventDefault()}>
         <TextField query={query} name="q" label={text.search} type="search" />
         <SelectField query={query} name="state" label={text.columns.state} options={states} />
@@ -76,6 +77,7 @@ export default function Contracts(): JSX.Element {
           <>
             <p role="status" class="muted">{t.rows(found().length, list().rows.length, 'contract')} · {text.made(number(list().last))}</p>
             <Table label={t.pages.contracts} rows={found()} columns={COLUMNS} sort={query.sort()} onSort={query.setSort} empty={text.none} />
+            <Show when={found().length === 0 && parseU64(query.get('q').trim())}>{(id) => <p><A href={`/contracts/${id()}`}>{text.openIt(String(id()))}</A></p>}</Show>
             <p>
               <Show when={list().from < list().last}><A href="/contracts">{text.newest}</A> </Show>
               <Show when={list().from > SHOWN}><A href={`/contracts?before=${list().from - SHOWN + 1n}`}>{text.older}</A></Show>

@@ -233,7 +233,7 @@ function Running(props: { farm: FarmView }): JSX.Element {
           { key: 'node', title: text.openColumns.node, cell: ({ node }) => <NodeLink id={node} /> },
           { key: 'cu', title: text.openColumns.cu, numeric: true, cell: ({ cu }) => decimal(cu, 6) },
           { key: 'su', title: text.openColumns.su, numeric: true, cell: ({ su }) => decimal(su, 6) },
-          { key: 'uptime', title: text.openColumns.uptime, numeric: true, cell: ({ uptime }) => (uptime === undefined ? t.unknown : permille(uptime)) },
+          { key: 'uptime', title: text.openColumns.uptime, numeric: true, cell: ({ uptime }) => (uptime === undefined ? t.nodes.tooNew : permille(uptime)) },
           { key: 'price', title: text.openColumns.price, numeric: true, cell: ({ price }) => tftPrice(price) },
           { key: 'certified', title: text.openColumns.certified, cell: ({ certified }) => (certified ? t.yes : t.no) },
           { key: 'estimate', title: text.openColumns.estimate, numeric: true, cell: ({ tft }) => (tft === undefined ? t.unknown : <Tft amount={tft} />) },

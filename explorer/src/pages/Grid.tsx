@@ -2,7 +2,7 @@
 import { A } from '@solidjs/router';
 import { createMemo, createSignal, For, lazy, Show, Suspense, type JSX } from 'solid-js';
 import { createRead } from '../chain/read';
-import { countryCode, whole, type Resources } from '../chain/types';
+import { countryCode, whole, type Offer, type Resources } from '../chain/types';
 import { LIST_BLOCKS, useOffers } from '../grid/loading';
 import { PARTS } from '../grid/nodes';
 import { bytes, country, day, number, tftPrice } from '../lib/format';
@@ -59,6 +59,10 @@ export default function Grid(): JSX.Element {
   });
   return (
     <Page title={t.pages.grid} note={<AsOf read={nodes.read} />}>
+      <p>{text.about}</p>
+      <nav class="tabs" aria-label={text.finds}>
+        <For each={text.find}>{([path, name]) => <A href={path}>{name}</A>}</For>
+      </nav>
       <Shown read={nodes.read}>
         {() => (
           <>
@@ -92,7 +96,7 @@ export default function Grid(): JSX.Element {
               </div>
             </Section>
             <div class="grid wide">
-              <Section title={text.map}><Places /></Section>
+              <Section title={text.map}><Places offers={nodes.offers()} /></Section>
               <Section title={text.byCountry}>
                 <Table label={text.byCountry} rows={countries()} columns={COLUMNS} sort={query.sort()} onSort={query.setSort} />
               </Section>
@@ -128,16 +132,16 @@ function history(prices: { day: number; price: bigint }[]): string {
   return text.historyLabel(day(first.day * 86_400), tftPrice(first.price), day(last.day * 86_400), tftPrice(last.price));
 }
 
+/** Nodes stay where they are. */
+const PLACES_BLOCKS = 200;
+
 /** Nodes by the place that their farmers name, on a map. */
-function Places(): JSX.Element {
-  const read = createRead(() => undefined, async ({ api, opt }) => {
-    const [locations, liveness] = await Promise.all([
-      api.query.Nodes.Locations.getEntries(opt),
-      api.query.Nodes.LivenessOf.getEntries(opt),
-    ]);
-    const online = new Set(liveness.filter(({ value }) => value.state.type === 'Online').map(({ keyArgs }) => keyArgs[0]));
+function Places(props: { offers: Offer[] }): JSX.Element {
+  const read = createRead(() => undefined, ({ api, opt }) => api.query.Nodes.Locations.getEntries(opt), PLACES_BLOCKS);
+  const places = createMemo(() => {
+    const online = new Set(props.offers.filter((offer) => offer.online).map(({ node }) => node));
     const places = new Map<string, Place>();
-    for (const { keyArgs: [node], value } of locations) {
+    for (const { keyArgs: [node], value } of read.value() ?? []) {
       const at: [number, number] = [value.longitude / 1e6, value.latitude / 1e6];
       const key = at.map((degrees) => degrees.toFixed(1)).join();
       const code = countryCode(value.country);
@@ -148,10 +152,10 @@ function Places(): JSX.Element {
       places.set(key, place);
     }
     return [...places.values()];
-  }, LIST_BLOCKS);
+  });
   return (
     <Shown read={read}>
-      {(places) => (
+      {() => (
         <Show when={places().length > 0} fallback={<p class="muted">{text.noPlaces}</p>}>
           <Suspense fallback={<p class="loading">{t.loading}</p>}><Map_ places={places()} /></Suspense>
         </Show>

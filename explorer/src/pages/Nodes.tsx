@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { A } from '@solidjs/router';
-import { createMemo, For, Show, type JSX } from 'solid-js';
+import { createMemo, createSignal, For, Show, type JSX } from 'solid-js';
 import { useNodes } from '../grid/loading';
-import { capacity, FILTERS, parseFilter, select, type NodeFilter, type NodeRow } from '../grid/nodes';
+import { asksFacts, capacity, FILTERS, parseFilter, select, type NodeFilter, type NodeRow } from '../grid/nodes';
 import { bytes, country, duration, GIB, number, perMonth, permille, usd } from '../lib/format';
 import { useQuery } from '../lib/query';
 import { visible } from '../lib/safe';
@@ -30,7 +30,9 @@ export default function Nodes(): JSX.Element {
   const query = useQuery();
   const filter = createMemo(() => parseFilter(query.get));
   const price = createMemo(() => wanted(filter()), undefined, { equals: (a, b) => shown(a) === shown(b) });
-  const nodes = useNodes(price);
+  const [view, setView] = createSignal<number[]>([]);
+  const isByFacts = (): boolean => asksFacts(filter()) || LAST_COLUMNS.some(({ key }) => key === query.sort()?.column);
+  const nodes = useNodes(price, { view, all: isByFacts });
   const selected = createMemo(() => select(nodes.rows(), filter()));
   const countries = createMemo((): [string, string][] => [
     ['', text.anyCountry],
@@ -77,8 +79,9 @@ export default function Nodes(): JSX.Element {
           {t.rows(selected().fit.length, nodes.rows().length, 'node')}
         </Show>
       </p>
+      <p class="muted">{text.priceOf(shown(price()))}</p>
       <Show when={nodes.offers().length > 0 || nodes.read.value()}>
-        <Table label={t.pages.nodes} rows={selected().fit} columns={columns()} sort={query.sort()} onSort={query.setSort} />
+        <Table label={t.pages.nodes} rows={selected().fit} columns={columns()} sort={query.sort()} onSort={query.setSort} onView={(rows) => setView(rows.map(({ offer }) => offer.node))} />
       </Show>
       <Show when={selected().near.length > 0}>
         <details open={selected().fit.length < FEW} class="near">

@@ -43,6 +43,7 @@ export default function Twins(): JSX.Element {
   );
   return (
     <Page title={t.pages.twins} note={<AsOf read={read} />}>
+      <p>{text.about}</p>
       <FindForm label={text.search} button={text.find} path={(text) => (parseU32(text) === undefined ? undefined : `/twins/${text}`)} />
       <Shown read={read}>
         {(list) => (

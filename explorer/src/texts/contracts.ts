@@ -2,6 +2,9 @@
 import { number } from '../lib/format';
 
 export const contracts = {
+  about: 'A contract reserves capacity or a name for a twin. Its page says what happened to it, why it was closed, and what it costs.',
+  openIt: (id: string) => `Open contract ${id}`,
+  closedBecause: 'Closed',
   contract: (id: bigint) => `Contract ${id}`,
   columns: {
     contract: 'Contract',
@@ -31,6 +34,7 @@ export const contracts = {
   older: 'Older ones',
   newest: 'The newest',
   search: 'Contract, node or twin id',
+  anyState: 'Any state',
   reasons: {
     Cancelled: 'Its owner cancelled it.',
     NotDelivered: 'Its owner cancelled it because the node didn’t deliver.',

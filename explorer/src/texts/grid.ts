@@ -2,6 +2,14 @@
 import { number } from '../lib/format';
 
 export const grid = {
+  about: 'The grid is made of nodes that farmers own. Their capacity is reserved by contracts, and paid from the credit of the twin that made them.',
+  finds: 'What you can find out',
+  find: [
+    ['/nodes', 'Find a node with free capacity'],
+    ['/calculator', 'See what capacity costs'],
+    ['/contracts', 'See why a contract was closed'],
+    ['/twins', 'See how long funds last'],
+  ] as [string, string][],
   online: 'Nodes online',
   of: (all: number) => `of ${number(all)}`,
   farms: 'Farms',

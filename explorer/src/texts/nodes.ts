@@ -36,6 +36,7 @@ export const nodes = {
     contracts: 'Contracts',
   },
   priceHint: (what: string) => `List price of ${what} on this node, by the chain`,
+  priceOf: (what: string) => `USD a month is the list price of ${what}, or of what you ask for above.`,
   uptimeHint: 'Part of the running farming period (30 days) in which heartbeats came',
   heardHint: 'Time since the last heartbeat, at the block of the list',
   online: 'online',

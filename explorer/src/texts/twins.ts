@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 export const twins = {
+  about: 'A twin is an account’s identity on the grid. Its page says what its contracts cost and how long its funds last.',
   twin: (id: number) => `Twin ${id}`,
   account: 'Account',
   farms: 'Farms',

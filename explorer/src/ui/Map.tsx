@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The world with a dot for each place that has nodes. Small states have no shape here, and dots like all others.
 import { geoNaturalEarth1, geoPath } from 'd3-geo';
-import { createMemo, createResource, For, Show, type JSX } from 'solid-js';
+import { createMemo, For, type JSX } from 'solid-js';
 import { feature } from 'topojson-client';
 import type { Topology, GeometryCollection } from 'topojson-specification';
-import worldUrl from 'world-atlas/countries-110m.json?url';
+import map from 'world-atlas/countries-110m.json';
 import { t } from '../texts';
 
 export interface Place {
@@ -21,15 +21,12 @@ const ANTARCTICA = '010';
 const projection = geoNaturalEarth1().scale(176).translate([WIDTH / 2, HEIGHT / 2 + 30]);
 const path = geoPath(projection).digits(1);
 
-async function countries(): Promise<string[]> {
-  const world = (await (await fetch(worldUrl)).json()) as Topology<{ countries: GeometryCollection }>;
-  return feature(world, world.objects.countries).features
-    .filter(({ id }) => id !== ANTARCTICA)
-    .flatMap((shape) => path(shape) ?? []);
-}
+const world = map as unknown as Topology<{ countries: GeometryCollection }>;
+const shapes = feature(world, world.objects.countries).features
+  .filter(({ id }) => id !== ANTARCTICA)
+  .flatMap((shape) => path(shape) ?? []);
 
 export default function Map(props: { places: Place[] }): JSX.Element {
-  const [shapes] = createResource(countries);
   const dots = createMemo(() =>
     props.places.flatMap((place) => {
       const at = projection(place.at);
@@ -38,7 +35,7 @@ export default function Map(props: { places: Place[] }): JSX.Element {
   );
   return (
     <svg class="map" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} role="img" aria-label={t.grid.mapLabel(props.places.length)}>
-      <Show when={!shapes.error}><For each={shapes()}>{(shape) => <path class="land" d={shape} />}</For></Show>
+      <For each={shapes}>{(shape) => <path class="land" d={shape} />}</For>
       <For each={dots()}>
         {({ place, at: [x, y], size }) => (
           <circle cx={x} cy={y} r={size} classList={{ dot: true, dark: place.online === 0 }}>

@@ -14,12 +14,14 @@ interface Props<Row> {
   sort?: SortOrder | undefined;
   onSort?(order: SortOrder): void;
   empty?: string;
+  /** Told of the rows that are in the page. */
+  onView?(rows: Row[]): void;
 }
 
 /** Shorter lists have all their rows in the page, and no scroll area of their own. */
 const ALL_ROWS = 60;
 const ROW_PX = 41;
-const AHEAD = 12;
+const AHEAD = 6;
 
 export function Table<Row>(props: Props<Row>): JSX.Element {
   let area: HTMLDivElement | undefined;
@@ -45,6 +47,7 @@ export function Table<Row>(props: Props<Row>): JSX.Element {
   const first = (): number => (long() ? (virtual.getVirtualItems()[0]?.index ?? 0) : 0);
   /** Rows in view: those that stay in view stay in the page. */
   const visible = createMemo(() => (long() ? sorted().slice(first(), first() + virtual.getVirtualItems().length) : sorted()));
+  createEffect(() => props.onView?.(visible()));
   const above = (): number => (long() ? (virtual.getVirtualItems()[0]?.start ?? 0) : 0);
   const below = (): number => (long() ? virtual.getTotalSize() - (virtual.getVirtualItems().at(-1)?.end ?? 0) : 0);
 
