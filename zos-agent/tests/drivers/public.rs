@@ -224,7 +224,9 @@ async fn nobody_takes_the_address_of_another_machine() {
     let world = World::new();
     let web = world.machine(7, &["11.1.1.9", "2a10::9"]).await;
     let db = world.machine(8, &["11.1.1.10", "2a10::a"]).await;
-    assert!(web.space.pings(CLIENT) && web.space.pings(CLIENT_V6));
+    for client in [CLIENT, CLIENT_V6] {
+        wait_until("the client", || web.space.pings(client));
+    }
     web.space.run("ip addr add 11.1.1.10/32 dev pub0");
     web.space.run("ip -6 addr add 2a10::a/128 dev pub0 nodad");
     // It tells everyone that the address is its own.
