@@ -152,9 +152,10 @@ impl Files {
         self.run.join("certificates.list")
     }
 
-    /// Certificate and key of a host.
+    /// Certificate and key of a host, whose name may be longer than one of a file.
     pub fn certificate(&self, host: &str) -> PathBuf {
-        self.certificates.join(format!("{host}.pem"))
+        let name = hex::encode(&Blake2Hasher::hash(host.as_bytes())[..16]);
+        self.certificates.join(format!("{name}.pem"))
     }
 
     fn filled(&self, rules: &str) -> String {

@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{logs::is_own, store::Store};
 use acme::{Authority, Challenges};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use certificates::Certificates;
 use clap::Args;
@@ -127,6 +127,8 @@ struct State {
     challenges: Entries,
     /// Hashes of the certificates that the proxy was given, by their hosts.
     given: BTreeMap<String, [u8; 32]>,
+    /// Hosts without a certificate of their own in the proxy, and why.
+    failing: BTreeMap<String, String>,
     traffic: Traffic,
     /// Contracts whose sites are slow.
     slow: BTreeSet<ContractId>,
@@ -198,6 +200,7 @@ impl Gateway {
             domains: Domains::default(),
             challenges: Entries::new(),
             given: BTreeMap::new(),
+            failing: BTreeMap::new(),
             traffic: counters.read(TRAFFIC)?.unwrap_or_default(),
             slow: BTreeSet::new(),
             trouble: None,
@@ -478,7 +481,10 @@ impl Gateway {
         let structure = self.structure(&state.layout);
         let wanted = self.serving(state, &structure);
         let hosts = self.terminated(state);
-        state.certificates.ensure(hosts.iter().map(String::as_str).chain([DEFAULT_HOST]))?;
+        let mut failing = state.certificates.ensure(hosts.iter().map(String::as_str).chain([DEFAULT_HOST]));
+        if let Some(why) = failing.remove(DEFAULT_HOST) {
+            bail!("for visitors of unknown names: {why}");
+        }
         self.write(&structure, &wanted, &hosts)?;
         let path = self.files.socket();
         let socket = Socket::new(&path);
@@ -488,7 +494,8 @@ impl Gateway {
             self.count(state).await;
             self.reload(&socket, &hash).await?;
         }
-        self.give_certificates(state, &socket, &hosts).await?;
+        self.give_certificates(state, &socket, &hosts, &mut failing).await?;
+        note_failing(state, failing);
         let mut left = commands(&socket.serving(&self.files).await?, &wanted);
         for _ in 0..TELLS {
             if left.is_empty() {
@@ -499,7 +506,7 @@ impl Gateway {
         }
         if let Some(first) = left.first() {
             let answer = socket.ask(first).await?;
-            anyhow::bail!("the proxy doesn't take `{first}`: {}", answer.trim());
+            bail!("the proxy doesn't take `{first}`: {}", answer.trim());
         }
         self.drop_certificates(state, &socket, &hosts).await
     }
@@ -543,8 +550,12 @@ impl Gateway {
         for folder in [files.folder().to_owned(), files.empty()] {
             fs::create_dir_all(&folder).with_context(|| format!("can't create {}", folder.display()))?;
         }
-        let list: String =
-            hosts.iter().map(|host| format!("{} {host}\n", files.certificate(host).display())).collect();
+        let list: String = hosts
+            .iter()
+            .map(|host| (files.certificate(host), host))
+            .filter(|(file, _)| file.exists())
+            .map(|(file, host)| format!("{} {host}\n", file.display()))
+            .collect();
         replace(&files.list(), &list)?;
         for (file, entries) in &wanted.maps {
             let text: String = entries.iter().map(|(key, value)| format!("{key} {value}\n")).collect();
@@ -558,17 +569,36 @@ impl Gateway {
         state: &mut State,
         socket: &Socket<'_>,
         hosts: &[String],
+        failing: &mut BTreeMap<String, String>,
     ) -> Result<()> {
         let there = socket.certificates().await?;
         for host in hosts.iter().map(String::as_str).chain([DEFAULT_HOST]) {
-            let file = self.files.certificate(host);
-            let pem = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
-            let hash = Blake2Hasher::hash(pem.as_bytes()).0;
-            let is_new = !there.contains(&file);
-            if is_new || state.given.get(host) != Some(&hash) {
-                socket.set_certificate(&self.files, host, &pem, is_new).await?;
-                state.given.insert(host.to_owned(), hash);
+            if failing.contains_key(host) {
+                continue;
             }
+            if let Err(why) = self.give_certificate(state, socket, host, &there).await {
+                failing.insert(host.to_owned(), format!("{why:#}"));
+                // A proxy that doesn't answer would keep each host waiting.
+                socket.structure().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_certificate(
+        &self,
+        state: &mut State,
+        socket: &Socket<'_>,
+        host: &str,
+        there: &BTreeSet<PathBuf>,
+    ) -> Result<()> {
+        let file = self.files.certificate(host);
+        let pem = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
+        let hash = Blake2Hasher::hash(pem.as_bytes()).0;
+        let is_new = !there.contains(&file);
+        if is_new || state.given.get(host) != Some(&hash) {
+            socket.set_certificate(&self.files, host, &pem, is_new).await?;
+            state.given.insert(host.to_owned(), hash);
         }
         Ok(())
     }
@@ -607,12 +637,23 @@ impl Gateway {
         if spec.site.tls_passthrough {
             return None;
         }
+        if let Some(why) = state.failing.get(host) {
+            return Some(why.clone());
+        }
         let certificate = state.certificates.get(host).filter(|certificate| !certificate.is_trusted)?;
         match (&self.authority, &certificate.trouble) {
             (None, _) => Some("its certificate is the node's own: browsers don't trust it".into()),
             (Some(_), trouble) => trouble.clone(),
         }
     }
+}
+
+/// Remembers which hosts have no certificate of their own.
+fn note_failing(state: &mut State, failing: BTreeMap<String, String>) {
+    for (host, why) in failing.iter().filter(|(host, why)| state.failing.get(*host) != Some(*why)) {
+        warn!(host, "{why}");
+    }
+    state.failing = failing;
 }
 
 /// Replaces a file if its content differs.
