@@ -43,7 +43,7 @@ use runtime::{Entries, Serving, Socket, commands};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use sp_core::{Blake2Hasher, Hasher};
-use standing::{Standing, host, standings};
+use standing::{Holders, Standing, holders, host, standings};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -121,6 +121,7 @@ pub struct Gateway {
 
 struct State {
     sites: BTreeMap<WorkloadId, GatewaySpec>,
+    published: Holders,
     layout: Layout,
     certificates: Certificates,
     domains: Domains,
@@ -141,6 +142,7 @@ struct State {
 #[serde(default)]
 struct Kept {
     sites: Vec<GatewaySpec>,
+    published: Holders,
     sizes: Vec<(Pool, usize)>,
     places: Vec<(WorkloadId, Pool, usize)>,
     grants: GatewayGrants,
@@ -182,7 +184,7 @@ impl Gateway {
     pub fn new(data: &Path, node: &PublicKey, args: GatewayArgs, name_servers: &[IpAddr]) -> Result<Self> {
         let (run, folder) = (run_folder(node).join("gateway"), data.join("gateway"));
         let (store, counters) = (Store::open(&folder)?, Store::open(&run)?);
-        let Kept { sites, sizes, places, grants } = store.read(FILE)?.unwrap_or_default();
+        let Kept { sites, published, sizes, places, grants } = store.read(FILE)?.unwrap_or_default();
         let files = Files::new(run, folder.clone());
         let config = files.config().to_string_lossy().into_owned();
         let daemon = Daemon {
@@ -192,6 +194,7 @@ impl Gateway {
             group: 0,
         };
         let state = State {
+            published,
             layout: Layout {
                 sizes: sizes.into_iter().collect(),
                 places: places.into_iter().map(|(id, pool, index)| (id, (pool, index))).collect(),
@@ -302,6 +305,7 @@ impl Gateway {
     fn keep(&self, state: &State) -> Result<()> {
         let kept = Kept {
             sites: state.sites.values().cloned().collect(),
+            published: state.published.clone(),
             sizes: state.layout.sizes.iter().map(|(pool, size)| (pool.clone(), *size)).collect(),
             places: state
                 .layout
@@ -397,7 +401,7 @@ impl Gateway {
     }
 
     fn standings<'a>(&self, state: &'a State) -> BTreeMap<&'a WorkloadId, Standing> {
-        standings(&state.sites, &self.grants.borrow(), &state.domains)
+        standings(&state.sites, &self.grants.borrow(), &state.domains, &state.published)
     }
 
     /// Hosts that are published and need a certificate here.
@@ -477,7 +481,18 @@ impl Gateway {
         state.trouble = trouble;
     }
 
+    /// Remembers who has which host.
+    fn note_holders(&self, state: &mut State) -> Result<()> {
+        let now = holders(&state.sites, &self.standings(state), state.published.clone());
+        if now != state.published {
+            state.published = now;
+            self.keep(state)?;
+        }
+        Ok(())
+    }
+
     async fn apply(&self, state: &mut State) -> Result<()> {
+        self.note_holders(state)?;
         let structure = self.structure(&state.layout);
         let wanted = self.serving(state, &structure);
         let hosts = self.terminated(state);
@@ -802,12 +817,14 @@ pub(crate) mod tests {
         let pool = Pool::of(&shop);
         let kept = Kept {
             sites: vec![shop.clone()],
+            published: [("shop.gw1.example.org".to_owned(), shop.id.clone())].into(),
             sizes: vec![(pool.clone(), 16)],
             places: vec![(shop.id.clone(), pool.clone(), 3)],
             grants: GatewayGrants { holders: [("shop".to_owned(), 5)].into(), ..Default::default() },
         };
         let read: Kept = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
         assert_eq!((read.sites, read.sizes), (vec![shop.clone()], vec![(pool.clone(), 16)]));
+        assert_eq!(read.published, kept.published);
         assert_eq!(read.places, [(shop.id, pool, 3)]);
         assert_eq!(read.grants, kept.grants);
     }
