@@ -25,14 +25,14 @@ use super::{
     pool::run_folder,
     tools::{Tool, run},
 };
-use crate::{logs::is_own, store::Store};
+use crate::{clock::unix_ms, logs::is_own, store::Store};
 use acme::{Authority, Challenges};
 use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use certificates::Certificates;
 use clap::Args;
 use config::{Files, Structure};
-use domains::{Domains, look_up};
+use domains::{Domains, look_up, wanted};
 use futures::{
     FutureExt, StreamExt,
     future::{self, BoxFuture},
@@ -63,6 +63,8 @@ use tracing::{info, warn};
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
 /// File with the sites.
 const FILE: &str = "sites.json";
+/// File with what name servers have said.
+const DOMAINS: &str = "domains.json";
 /// File with the traffic.
 const TRAFFIC: &str = "traffic.json";
 /// Host of the certificate that visitors of unknown names get. No site has a host without a dot.
@@ -78,7 +80,7 @@ const TELLS: u32 = 3;
 const SLOW_BYTES: usize = 7_500_000;
 /// The most contracts whose traffic is kept. Those that are gone count, and the oldest goes first.
 const MAX_COUNTED: usize = 4_000;
-/// Certificates that an authority signs at the same time, and domains that are looked up.
+/// Certificates that an authority signs at the same time.
 const MAX_ORDERS: usize = 8;
 
 /// Where a gateway listens, and whom it asks.
@@ -200,7 +202,7 @@ impl Gateway {
                 places: places.into_iter().map(|(id, pool, index)| (id, (pool, index))).collect(),
             },
             certificates: Certificates::open(files.clone(), &folder)?,
-            domains: Domains::default(),
+            domains: store.read(DOMAINS)?.unwrap_or_default(),
             challenges: Entries::new(),
             given: BTreeMap::new(),
             failing: BTreeMap::new(),
@@ -321,22 +323,23 @@ impl Gateway {
     /// Asks name servers for domains that are to be published, for ever.
     async fn look_up_domains(&self) {
         loop {
-            let due: Vec<String> = {
-                let (state, here) = (self.state.lock().await, self.grants.borrow().addresses.clone());
-                let wanted = state.sites.values().filter_map(|spec| match &spec.host {
-                    GatewayHost::Domain(fqdn) => Some((fqdn.as_str(), spec.twin)),
-                    GatewayHost::Name(_) => None,
-                });
-                state.domains.due(wanted, &here).into_iter().take(MAX_ORDERS).collect()
+            let due = {
+                let mut state = self.state.lock().await;
+                let wanted = wanted(state.sites.values());
+                state.domains.keep(&wanted);
+                state.domains.due(&wanted, unix_ms())
             };
-            let is_any = !due.is_empty();
-            let found = due.iter().map(|domain| look_up(&self.name_servers, domain));
+            let found = due.keys().map(|domain| look_up(&self.name_servers, domain));
             let found = future::join_all(found).await;
+            let here = self.grants.borrow().addresses.clone();
             let mut state = self.state.lock().await;
-            for (domain, found) in due.iter().zip(found) {
-                state.domains.note(domain, found);
+            for ((domain, twins), found) in due.iter().zip(found) {
+                state.domains.note(domain, twins, &here, found);
             }
-            if is_any {
+            if !due.is_empty() {
+                if let Err(why) = self.store.write(DOMAINS, &state.domains) {
+                    warn!("can't keep what name servers say of domains: {why:#}");
+                }
                 self.apply_noting(&mut state).await;
                 self.woken.notify_one();
             }

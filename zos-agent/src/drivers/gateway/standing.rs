@@ -148,7 +148,8 @@ mod tests {
         let both = [domain(1, "a.example"), domain(2, "a.example")];
         assert!(all(&both, &domains).iter().all(Result::is_err));
         let addresses: Vec<IpAddr> = grants().addresses;
-        domains.note("a.example", Ok(Records { addresses, ..Default::default() }));
+        let found = Ok(Records { addresses: addresses.clone(), ..Default::default() });
+        domains.note("a.example", &[5].into(), &addresses, found);
         let expected = [Ok("a.example".into()), Err("contract 1 publishes a.example already".to_owned())];
         assert_eq!(all(&both, &domains), expected);
     }
@@ -157,7 +158,8 @@ mod tests {
     fn a_live_site_keeps_its_host_from_an_older_contract() {
         let mut domains = Domains::default();
         let lead = |domains: &mut Domains, ip| {
-            domains.note("a.example", Ok(Records { addresses: vec![ip], ..Default::default() }));
+            let found = Ok(Records { addresses: vec![ip], ..Default::default() });
+            domains.note("a.example", &[5].into(), &grants().addresses, found);
         };
         let here = grants().addresses[0];
         lead(&mut domains, here);
