@@ -188,6 +188,11 @@ pub struct Structure {
 }
 
 impl Structure {
+    /// Whether this pool has so many backends that one has this index.
+    pub fn has(&self, pool: &Pool, index: usize) -> bool {
+        self.pools.get(pool).is_some_and(|(size, _)| index < *size)
+    }
+
     /// Identifies it.
     pub fn hash(&self, files: &Files) -> String {
         let text = self.render(files, &BTreeMap::new(), "");

@@ -39,7 +39,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use layout::{Layout, Pool};
-use runtime::{Entries, Serving, Socket, commands};
+use runtime::{Entries, Reloads, Serving, Socket, commands};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use sp_core::{Blake2Hasher, Hasher};
@@ -130,6 +130,9 @@ struct State {
     challenges: Entries,
     /// Hashes of the certificates that the proxy was given, by their hosts.
     given: BTreeMap<String, [u8; 32]>,
+    /// The structure that the proxy runs with, once that is known.
+    structure: Option<Structure>,
+    reloads: Reloads,
     /// Hosts without a certificate of their own in the proxy, and why.
     failing: BTreeMap<String, String>,
     traffic: Traffic,
@@ -205,6 +208,8 @@ impl Gateway {
             domains: store.read(DOMAINS)?.unwrap_or_default(),
             challenges: Entries::new(),
             given: BTreeMap::new(),
+            structure: None,
+            reloads: Reloads::default(),
             failing: BTreeMap::new(),
             traffic: counters.read(TRAFFIC)?.unwrap_or_default(),
             slow: BTreeSet::new(),
@@ -453,7 +458,7 @@ impl Gateway {
             else {
                 continue;
             };
-            if !structure.pools.contains_key(pool) {
+            if !structure.has(pool, *index) {
                 continue;
             }
             let backend = pool.backend(*index);
@@ -496,22 +501,27 @@ impl Gateway {
 
     async fn apply(&self, state: &mut State) -> Result<()> {
         self.note_holders(state)?;
-        let structure = self.structure(&state.layout);
-        let wanted = self.serving(state, &structure);
+        let next = self.structure(&state.layout);
         let hosts = self.terminated(state);
         let mut failing = state.certificates.ensure(hosts.iter().map(String::as_str).chain([DEFAULT_HOST]));
         if let Some(why) = failing.remove(DEFAULT_HOST) {
             bail!("for visitors of unknown names: {why}");
         }
-        self.write(&structure, &wanted, &hosts)?;
+        self.write(&next, &self.serving(state, &next), &hosts)?;
         let path = self.files.socket();
         let socket = Socket::new(&path);
-        let hash = structure.hash(&self.files);
-        if self.running(&socket).await? != hash {
+        let hash = next.hash(&self.files);
+        if self.running(&socket).await? == hash {
+            state.structure = Some(next);
+        } else if state.reloads.take(Instant::now()) || state.structure.is_none() {
             // The new process counts from zero.
             self.count(state).await;
             self.reload(&socket, &hash).await?;
+            state.structure = Some(next);
         }
+        // The one that it has until then takes all other changes.
+        let Some(structure) = &state.structure else { return Ok(()) };
+        let wanted = self.serving(state, structure);
         self.give_certificates(state, &socket, &hosts, &mut failing).await?;
         note_failing(state, failing);
         let mut left = commands(&socket.serving(&self.files).await?, &wanted);
@@ -651,6 +661,11 @@ impl Gateway {
         let pool = Pool::of(spec);
         if pool.network.is_some() && self.namespace(&pool).is_none() {
             return Some("its private network isn't there".into());
+        }
+        let place = state.layout.places.get(&spec.id);
+        let is_out = |structure: &Structure| place.is_none_or(|(pool, index)| !structure.has(pool, *index));
+        if state.structure.as_ref().is_some_and(is_out) {
+            return Some("many sites have changed: it is published within a minute".into());
         }
         if spec.site.tls_passthrough {
             return None;

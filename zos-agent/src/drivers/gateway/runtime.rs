@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -22,6 +22,11 @@ const MAX_LINE_BYTES: usize = 8_192;
 /// Bit of a server's state: it was taken out.
 const FORCED_OUT: u32 = 1;
 
+/// How often it is reloaded. Each time, an old process stays for its last connections.
+const RELOAD_EVERY: Duration = Duration::from_secs(60);
+/// Reloads that may come at once.
+const RELOADS_AT_ONCE: u32 = 3;
+
 /// Entries of a map.
 pub type Entries = BTreeMap<String, String>;
 
@@ -32,6 +37,25 @@ pub struct Serving {
     pub servers: BTreeMap<String, Vec<SocketAddr>>,
     /// Maps by their files.
     pub maps: BTreeMap<PathBuf, Entries>,
+}
+
+/// Which reloads there have been.
+#[derive(Default)]
+pub struct Reloads {
+    /// When the next one is due at the latest.
+    next: Option<Instant>,
+}
+
+impl Reloads {
+    /// Whether there may be one now, which counts then.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let next = self.next.map_or(now, |next| next.max(now));
+        let may = next <= now + RELOAD_EVERY * (RELOADS_AT_ONCE - 1);
+        if may {
+            self.next = Some(next + RELOAD_EVERY);
+        }
+        may
+    }
 }
 
 /// A running proxy.
@@ -312,5 +336,16 @@ mod tests {
             told.iter().all(|command| !command.contains("maint") && !command.contains("map")),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn reloads_are_three_at_once_and_then_one_a_minute() {
+        let (mut reloads, begun) = (Reloads::default(), Instant::now());
+        let mut take = |after_s| reloads.take(begun + Duration::from_secs(after_s));
+        let expected = [(0, true), (1, true), (2, true), (3, false), (59, false), (60, true), (61, false)];
+        for (after_s, may) in expected {
+            assert_eq!(take(after_s), may, "{after_s}");
+        }
+        assert_eq!([600, 600, 600, 600].map(take), [true, true, true, false]);
     }
 }
