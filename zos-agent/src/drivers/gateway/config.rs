@@ -40,8 +40,10 @@ defaults common
     default-server check inter 1s fall 2 rise 1 maxconn 1000
 defaults raw from common
     mode tcp
+    option contstats
 defaults front from common
     mode http
+    option contstats
 defaults web from common
     mode http
     http-reuse safe

@@ -39,7 +39,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use layout::{Layout, Pool};
-use runtime::{Entries, Reloads, Serving, Socket, commands};
+use runtime::{Entries, Reloads, Serving, Socket, closing, commands};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use sp_core::{Blake2Hasher, Hasher};
@@ -137,7 +137,7 @@ struct State {
     failing: BTreeMap<String, String>,
     traffic: Traffic,
     /// Contracts whose sites are slow.
-    slow: BTreeSet<ContractId>,
+    slow: BTreeMap<ContractId, Slow>,
     /// Why the proxy doesn't serve what it is to.
     trouble: Option<String>,
 }
@@ -180,6 +180,36 @@ impl Traffic {
     }
 }
 
+/// What sites of a slow contract have had beyond their bytes in a minute.
+#[derive(Clone, Copy, Debug)]
+struct Slow {
+    noted_at: Instant,
+    total: Counted,
+    beyond: Counted,
+}
+
+impl Slow {
+    fn new(total: Counted, now: Instant) -> Self {
+        Self { noted_at: now, total, beyond: Counted::default() }
+    }
+
+    /// Whether connections are to be closed, now that the contract's traffic is this.
+    fn is_over(&mut self, total: Counted, now: Instant) -> bool {
+        let elapsed_ms = now.saturating_duration_since(self.noted_at).as_millis();
+        let granted = u64::try_from(SLOW_BYTES as u128 * elapsed_ms / 60_000).unwrap_or(u64::MAX);
+        let beyond = |beyond: u64, before: u64, total: u64| {
+            beyond.saturating_sub(granted).saturating_add(total.saturating_sub(before))
+        };
+        let (before, last) = (self.beyond, self.total);
+        self.beyond = Counted {
+            received_bytes: beyond(before.received_bytes, last.received_bytes, total.received_bytes),
+            sent_bytes: beyond(before.sent_bytes, last.sent_bytes, total.sent_bytes),
+        };
+        (self.noted_at, self.total) = (now, total);
+        self.beyond.received_bytes.max(self.beyond.sent_bytes) > SLOW_BYTES as u64
+    }
+}
+
 impl Gateway {
     /// The gateway of the node with this key, which keeps its files in the node's data folder. Without name servers in
     /// `args`, it asks these.
@@ -212,7 +242,7 @@ impl Gateway {
             reloads: Reloads::default(),
             failing: BTreeMap::new(),
             traffic: counters.read(TRAFFIC)?.unwrap_or_default(),
-            slow: BTreeSet::new(),
+            slow: BTreeMap::new(),
             trouble: None,
             sites: sites.into_iter().map(|spec| (spec.id.clone(), spec)).collect(),
         };
@@ -300,6 +330,25 @@ impl Gateway {
             && let Err(why) = self.counters.write(TRAFFIC, &state.traffic)
         {
             warn!("can't keep the traffic of published sites: {why:#}");
+        }
+        self.close_over(state).await;
+    }
+
+    /// Closes connections of slow contracts that have had too much: rules of the configuration see new requests alone.
+    async fn close_over(&self, state: &mut State) {
+        let now = Instant::now();
+        let mut over = BTreeSet::new();
+        for (contract, slow) in &mut state.slow {
+            let total = state.traffic.totals.get(contract).copied().unwrap_or_default();
+            if slow.is_over(total, now) {
+                over.insert(*contract);
+            }
+        }
+        let places = state.layout.places.iter().filter(|(id, _)| over.contains(&id.contract));
+        let backends = places.map(|(_, (pool, index))| pool.backend(*index));
+        let told = Socket::new(&self.files.socket()).tell(&closing(backends)).await;
+        if let Err(why) = told {
+            warn!("can't close connections of sites without traffic: {why:#}");
         }
     }
 
@@ -466,7 +515,7 @@ impl Gateway {
                 spec.site.backends.iter().map(|backend| backend.address).collect();
             let map = if spec.site.tls_passthrough { &mut passthrough } else { &mut hosts };
             let siblings = state.sites.keys().filter(|other| other.contract == id.contract).count();
-            let share = state.slow.contains(&id.contract).then(|| SLOW_BYTES / siblings.max(1));
+            let share = state.slow.contains_key(&id.contract).then(|| SLOW_BYTES / siblings.max(1));
             map.insert(host, route(&backend, &spec.site.limits, share));
             servers.insert(backend, addresses);
         }
@@ -799,9 +848,15 @@ impl TrafficCounter for Gateway {
         let mut state = self.state.lock().await;
         let with_sites: BTreeSet<ContractId> = state.sites.keys().map(|id| id.contract).collect();
         let slow = contracts & &with_sites;
-        if slow == state.slow {
+        if slow.iter().eq(state.slow.keys()) {
             return Ok(());
         }
+        let now = Instant::now();
+        let noted = |contract: ContractId| {
+            let total = state.traffic.totals.get(&contract).copied().unwrap_or_default();
+            (contract, state.slow.get(&contract).copied().unwrap_or_else(|| Slow::new(total, now)))
+        };
+        let slow = slow.into_iter().map(noted).collect();
         state.slow = slow;
         Ok(self.apply(&mut state).await?)
     }
@@ -868,6 +923,23 @@ pub(crate) mod tests {
         let route = |share| route("http.0", &SiteLimits::default(), share);
         assert_eq!(route(None), "http.0:1000:104857600:1000:60000:4294967295");
         assert_eq!(route(Some(SLOW_BYTES / 2)), "http.0:1000:104857600:1000:60000:3750000");
+    }
+
+    #[test]
+    fn a_slow_contract_beyond_its_bytes_is_over_until_they_are_granted() {
+        let (begun, most) = (Instant::now(), SLOW_BYTES as u64);
+        let sent = |sent_bytes| Counted { received_bytes: 1, sent_bytes };
+        let after = |minutes: u64| begun + Duration::from_secs(60 * minutes);
+        let mut slow = Slow::new(sent(1_000), begun);
+        assert!(!slow.is_over(sent(1_000 + most), begun));
+        assert!(slow.is_over(sent(1_001 + most), begun));
+        assert!(!slow.is_over(sent(1_001 + most), after(1)));
+        // One large answer is no more than many small ones.
+        assert!(slow.is_over(sent(1_001 + most * 4), after(1)));
+        assert!(slow.is_over(sent(1_001 + most * 4), after(2)));
+        assert!(!slow.is_over(sent(1_001 + most * 4), after(4)));
+        // What it didn't use isn't saved.
+        assert!(slow.is_over(sent(1_002 + most * 5), after(600)));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
+use tfgrid_client::deployment::MAX_BACKENDS;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -271,6 +272,14 @@ pub fn commands(there: &Serving, wanted: &Serving) -> Vec<String> {
     [first, servers, last].concat()
 }
 
+/// Commands that close all connections to these backends.
+pub fn closing(backends: impl Iterator<Item = String>) -> Vec<String> {
+    let close = |backend: String| {
+        (0..MAX_BACKENDS).map(move |slot| format!("shutdown sessions server {backend}/s{slot}"))
+    };
+    backends.flat_map(close).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -325,6 +334,13 @@ mod tests {
         ];
         assert_eq!(commands(&site, &nothing), expected);
         assert!(commands(&site, &site).is_empty());
+    }
+
+    #[test]
+    fn connections_to_all_servers_of_a_backend_are_closed() {
+        let told = closing(["http.3".to_owned()].into_iter());
+        assert_eq!(told.len(), MAX_BACKENDS);
+        assert_eq!(told.last().unwrap(), "shutdown sessions server http.3/s3");
     }
 
     #[test]
