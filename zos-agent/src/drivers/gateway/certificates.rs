@@ -39,6 +39,9 @@ pub struct Certificate {
     pub is_trusted: bool,
     /// From when on it is to be renewed, in milliseconds since 1970: two thirds of its life.
     pub renew_at_ms: u64,
+    /// Since when it has waited for its first one from an authority.
+    #[serde(default)]
+    since_ms: u64,
     /// How often renewing has failed since.
     failures: u32,
     /// When that is tried again.
@@ -48,6 +51,11 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Its place among those for which to ask: the fewest failures, then the longest wait.
+    fn place(&self) -> (u32, u64) {
+        (self.failures, if self.is_trusted { self.renew_at_ms } else { self.since_ms })
+    }
+
     /// Whether to ask an authority for another one now.
     fn is_due(&self, now_ms: u64) -> bool {
         (!self.is_trusted || self.renew_at_ms <= now_ms) && self.retry_at_ms <= now_ms
@@ -109,7 +117,8 @@ impl Certificates {
         }
         let (pem, renew_at_ms) = self.own(host)?;
         write_private(&self.files.certificate(host), &pem)?;
-        let known = self.index.remove(host).unwrap_or_default();
+        let new = || Certificate { since_ms: now_ms, ..Default::default() };
+        let known = self.index.remove(host).unwrap_or_else(new);
         self.index.insert(host.to_owned(), Certificate { is_trusted: false, renew_at_ms, ..known });
         self.store.write(INDEX, &self.index)
     }
@@ -157,11 +166,15 @@ impl Certificates {
         self.store.write(INDEX, &self.index)
     }
 
-    /// Hosts of these for which an authority is to be asked.
+    /// Hosts of these for which an authority is to be asked, in this order.
     pub fn due<'a>(&self, hosts: impl Iterator<Item = &'a str>) -> Vec<String> {
         let now_ms = unix_ms();
-        let is_due = |host: &&str| self.index.get(*host).is_none_or(|known| known.is_due(now_ms));
-        hosts.filter(is_due).map(str::to_owned).collect()
+        let mut due: Vec<(&str, Option<&Certificate>)> = hosts
+            .map(|host| (host, self.index.get(host)))
+            .filter(|(_, known)| known.is_none_or(|known| known.is_due(now_ms)))
+            .collect();
+        due.sort_by_key(|(_, known)| known.map_or((0, now_ms), Certificate::place));
+        due.into_iter().map(|(host, _)| host.to_owned()).collect()
     }
 
     /// Forgets hosts that aren't among these for good: a key that is of no use must not lie about.
@@ -269,6 +282,21 @@ mod tests {
         assert!(own.ensure(["a.example"].into_iter()).is_empty());
         own.take("a.example", chain, key).unwrap();
         assert!(own.get("a.example").unwrap().is_trusted && own.due(["a.example"].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn hosts_that_fail_come_after_those_that_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut own = certificates(dir.path());
+        let hosts = ["a.example", "b.example", "c.example", "d.example"];
+        assert!(own.ensure(hosts.into_iter()).is_empty());
+        for (host, failures, since_ms) in
+            [("a.example", 3, 1), ("b.example", 0, 3), ("c.example", 1, 2), ("d.example", 0, 2)]
+        {
+            let known = own.index.get_mut(host).unwrap();
+            (known.failures, known.since_ms) = (failures, since_ms);
+        }
+        assert_eq!(own.due(hosts.into_iter()), ["d.example", "b.example", "c.example", "a.example"]);
     }
 
     #[test]

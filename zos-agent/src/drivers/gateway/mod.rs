@@ -11,6 +11,7 @@ mod certificates;
 mod config;
 mod domains;
 mod layout;
+mod orders;
 mod runtime;
 mod standing;
 
@@ -39,6 +40,7 @@ use futures::{
     stream::FuturesUnordered,
 };
 use layout::{Layout, Pool};
+use orders::Orders;
 use runtime::{Entries, Reloads, Serving, Socket, closing, commands};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
@@ -53,7 +55,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::SiteLimits;
-use tfgrid_primitives::{ContractId, FailureCode, PublicKey};
+use tfgrid_primitives::{ContractId, FailureCode, PublicKey, TwinId};
 use tokio::{
     sync::{Mutex, Notify, watch},
     time::{interval, sleep, timeout},
@@ -126,6 +128,7 @@ struct State {
     published: Holders,
     layout: Layout,
     certificates: Certificates,
+    orders: Orders,
     domains: Domains,
     challenges: Entries,
     /// Hashes of the certificates that the proxy was given, by their hosts.
@@ -235,6 +238,7 @@ impl Gateway {
                 places: places.into_iter().map(|(id, pool, index)| (id, (pool, index))).collect(),
             },
             certificates: Certificates::open(files.clone(), &folder)?,
+            orders: Orders::open(store.clone())?,
             domains: store.read(DOMAINS)?.unwrap_or_default(),
             challenges: Entries::new(),
             given: BTreeMap::new(),
@@ -420,23 +424,36 @@ impl Gateway {
                         () = self.woken.notified() => {}
                     }
                     self.due().await
-                } => for host in due {
+                } => for (twin, host) in due {
                     if orders.len() < MAX_ORDERS && busy.insert(host.clone()) {
-                        orders.push(self.renew_one(authority, host).boxed());
+                        orders.push(self.renew_one(authority, twin, host).boxed());
                     }
                 },
             }
         }
     }
 
-    /// Hosts for which an authority is to be asked.
-    async fn due(&self) -> Vec<String> {
-        let state = self.state.lock().await;
+    /// Hosts for which an authority is to be asked, with the twins that have them.
+    async fn due(&self) -> Vec<(TwinId, String)> {
+        let (state, now_ms) = (self.state.lock().await, unix_ms());
         let hosts = self.terminated(&state);
-        state.certificates.due(hosts.iter().map(String::as_str))
+        let due = state.certificates.due(hosts.iter().map(String::as_str)).into_iter();
+        let twin = |host: &str| Some(state.sites.get(state.published.get(host)?)?.twin);
+        due.filter_map(|host| Some((twin(&host)?, host)))
+            .filter(|(twin, host)| state.orders.refusal(*twin, host, now_ms).is_none())
+            .collect()
     }
 
-    async fn renew_one(&self, authority: &Authority, host: String) -> String {
+    async fn renew_one(&self, authority: &Authority, twin: TwinId, host: String) -> String {
+        let taken = self.state.lock().await.orders.take(twin, &host, unix_ms());
+        match taken {
+            Ok(true) => {}
+            Ok(false) => return host,
+            Err(why) => {
+                warn!(host, "no certificate, because its order can't be counted: {why:#}");
+                return host;
+            }
+        }
         let signed = async { acme::sign(authority.account().await?, &host, self).await }.await;
         let mut state = self.state.lock().await;
         let noted = match signed {
@@ -447,7 +464,9 @@ impl Gateway {
             Err(error) => {
                 let (why, too_many) = (format!("{error:#}"), acme::is_too_many(&error));
                 warn!(host, "no certificate: {why}");
-                state.certificates.refused(&host, why, too_many)
+                let paused =
+                    if acme::is_too_many_of_all(&error) { state.orders.pause(unix_ms()) } else { Ok(()) };
+                state.certificates.refused(&host, why, too_many).and(paused)
             }
         };
         if let Err(why) = noted {
@@ -725,7 +744,8 @@ impl Gateway {
         let certificate = state.certificates.get(host).filter(|certificate| !certificate.is_trusted)?;
         match (&self.authority, &certificate.trouble) {
             (None, _) => Some("its certificate is the node's own: browsers don't trust it".into()),
-            (Some(_), trouble) => trouble.clone(),
+            (Some(_), Some(trouble)) => Some(trouble.clone()),
+            (Some(_), None) => state.orders.refusal(spec.twin, host, unix_ms()),
         }
     }
 }
