@@ -758,6 +758,13 @@ fn note_failing(state: &mut State, failing: BTreeMap<String, String>) {
     state.failing = failing;
 }
 
+/// An address of this node among the public backends of a site. Its public ones may be those of a router before it.
+fn own_backend(spec: &GatewaySpec, here: &[IpAddr]) -> Option<IpAddr> {
+    let public = spec.site.backends.iter().filter(|_| spec.site.network.is_none());
+    let is_here = |ip: &IpAddr| is_own(*ip) || here.contains(&ip.to_canonical());
+    public.map(|backend| backend.address.ip()).find(is_here)
+}
+
 /// Replaces a file if its content differs.
 fn replace(path: &Path, text: &str) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|is| is == text) {
@@ -821,8 +828,7 @@ impl GatewayDriver for Gateway {
             GatewayHost::Domain(_) => "/data/fqdn",
         };
         host(spec, &self.grants.borrow()).map_err(|why| invalid(field, why))?;
-        let own = spec.site.backends.iter().map(|backend| backend.address.ip());
-        if let Some(ip) = own.filter(|_| spec.site.network.is_none()).find(|ip| is_own(*ip)) {
+        if let Some(ip) = own_backend(spec, &self.grants.borrow().addresses) {
             return Err(invalid("/data/backends", format!("{ip} is an address of this node")));
         }
         if !HAPROXY.is_installed() {
@@ -936,6 +942,18 @@ pub(crate) mod tests {
         traffic.note(&contracts, read((4, 40), (0, 0)));
         let expected = Counted { received_bytes: 20, sent_bytes: 192 };
         assert_eq!(traffic.totals, [(1, expected)].into());
+    }
+
+    #[test]
+    fn public_addresses_of_the_node_are_no_backends() {
+        let (mut shop, here) = (site(1, "shop"), [[185, 69, 166, 10].into()]);
+        assert_eq!(own_backend(&shop, &here), None);
+        for own in ["185.69.166.10:80", "[::ffff:185.69.166.10]:80", "127.0.0.1:80"] {
+            shop.site.backends[0].address = own.parse().unwrap();
+            assert_eq!(own_backend(&shop, &here), Some(shop.site.backends[0].address.ip()));
+        }
+        shop.site.network = Some("backend".into());
+        assert_eq!(own_backend(&shop, &here), None);
     }
 
     #[test]
