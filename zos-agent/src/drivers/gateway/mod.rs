@@ -946,7 +946,8 @@ pub(crate) mod tests {
 
     #[test]
     fn public_addresses_of_the_node_are_no_backends() {
-        let (mut shop, here) = (site(1, "shop"), [[185, 69, 166, 10].into()]);
+        let here: [IpAddr; 1] = [[185, 69, 166, 10].into()];
+        let mut shop = site(1, "shop");
         assert_eq!(own_backend(&shop, &here), None);
         for own in ["185.69.166.10:80", "[::ffff:185.69.166.10]:80", "127.0.0.1:80"] {
             shop.site.backends[0].address = own.parse().unwrap();
