@@ -965,7 +965,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_slow_contract_beyond_its_bytes_is_over_until_they_are_granted() {
+    fn a_slow_contract_is_over_until_its_bytes_are_granted() {
         let (begun, most) = (Instant::now(), SLOW_BYTES as u64);
         let sent = |sent_bytes| Counted { received_bytes: 1, sent_bytes };
         let after = |minutes: u64| begun + Duration::from_secs(60 * minutes);
