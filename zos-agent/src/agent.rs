@@ -110,10 +110,10 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let networks = Arc::new(PrivateNetworks::new(&node_key, dns.clone(), program));
     let interface = args.public_interface;
     let is_public = interface.is_some();
-    let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
-    addresses.ensure_ready().await?;
-    let addresses = Arc::new(addresses);
     let gateway = Arc::new(Gateway::new(data, &node_key, args.gateway, &dns)?);
+    let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
+    let addresses = Arc::new(addresses.with_gateway(gateway.clone()));
+    addresses.ensure_ready().await?;
     let drivers = Drivers {
         machines: machines.clone(),
         networks: networks.clone(),

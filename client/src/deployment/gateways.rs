@@ -24,7 +24,7 @@ const SMTP: u16 = 25;
 
 const MAX_REQUEST_BYTES: u64 = 1 << 40;
 const MAX_REQUESTS_PER_SECOND: u64 = 100_000;
-const MAX_CONNECTIONS: u64 = 10_000;
+const MAX_CONNECTIONS: u64 = 2_000;
 const MAX_ANSWER_SECONDS: u64 = 3_600;
 
 /// A site under a name below the gateway's domain. The name belongs to the twin, by a name contract.
@@ -403,6 +403,7 @@ mod tests {
             (named("tls_passthrough", json!(true)), BodyInvalid, "/backends/0"),
             (named("proxy_protocol", json!(true)), BodyInvalid, "/proxy_protocol"),
             (named("limits", json!({ "connections": 0 })), BodyInvalid, "/limits/connections"),
+            (named("limits", json!({ "connections": 2_001 })), BodyInvalid, "/limits/connections"),
             (named("limits", json!({ "bytes": 1 })), BodyUnsupported, "/limits/bytes"),
             (public(json!({ "fqdn": "localhost" })), BodyInvalid, "/fqdn"),
             (public(json!({ "fqdn": "www.example.org." })), BodyInvalid, "/fqdn"),

@@ -16,6 +16,7 @@ use super::{
     TrafficCounter, WorkloadId,
     firewall::NFT,
     forwarding::Forwarding,
+    gateway::Gateway,
     machine::names::base36,
     network::short_hash,
     tools::{run, run_with_input},
@@ -32,6 +33,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     str::FromStr,
+    sync::Arc,
 };
 use tfgrid_primitives::{ContractId, FailureCode, PublicKey};
 use tokio::sync::Mutex;
@@ -138,6 +140,7 @@ pub struct PublicAddresses {
     interface: Option<PublicInterface>,
     name_servers: Vec<IpAddr>,
     allow_smtp: bool,
+    gateway: Option<Arc<Gateway>>,
     /// Held while something is changed.
     state: Mutex<State>,
 }
@@ -158,7 +161,13 @@ impl PublicAddresses {
         let memory = store.read(FILE)?.unwrap_or_default();
         let table = format!("zos-public-{}", hex::encode(&node[..4]));
         let state = Mutex::new(State { memory, slow: BTreeSet::new() });
-        Ok(Self { node: *node, table, store, interface, name_servers, allow_smtp, state })
+        Ok(Self { node: *node, table, store, interface, name_servers, allow_smtp, gateway: None, state })
+    }
+
+    /// Machines reach the sites of this gateway.
+    #[must_use]
+    pub fn with_gateway(self, gateway: Arc<Gateway>) -> Self {
+        Self { gateway: Some(gateway), ..self }
     }
 
     /// Checks that the public interface is there.
@@ -258,7 +267,9 @@ impl PublicAddresses {
             .machines()
             .map(|(id, spec)| Machine { contract: id.contract, link: self.link(&id), spec })
             .collect();
-        let host = Host { table, uplink: &uplink.name, mtu: uplink.mtu, allow_smtp: *allow_smtp };
+        let gateway = self.gateway.as_ref().map(|gateway| gateway.addresses()).unwrap_or_default();
+        let host =
+            Host { table, uplink: &uplink.name, mtu: uplink.mtu, allow_smtp: *allow_smtp, gateway: &gateway };
         let (rules, mark) = rules(&host, &machines);
         let listed = run(&NFT, &["list", "table", "inet", table]).await;
         if listed.as_ref().is_ok_and(|listed| listed.contains(&mark)) {

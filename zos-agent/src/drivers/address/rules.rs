@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The firewall's rules for public addresses: who may use which, and what reaches it. Pure.
 
-use crate::drivers::AddressSpec;
+use crate::drivers::{
+    AddressSpec,
+    gateway::{HTTP, HTTPS},
+};
 use sp_core::{Blake2Hasher, Hasher};
 use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
 use tfgrid_client::{deployment::Ports, peer::protocol::Protocol};
@@ -29,6 +32,8 @@ pub struct Host<'a> {
     pub mtu: u32,
     /// Whether machines reach mail servers.
     pub allow_smtp: bool,
+    /// Addresses of this host at which machines reach sites.
+    pub gateway: &'a [IpAddr],
 }
 
 /// A machine with its public addresses.
@@ -59,7 +64,7 @@ pub fn rules(host: &Host, machines: &[Machine]) -> (String, String) {
 }
 
 fn table(host: &Host, machines: &[Machine], mark: &str) -> String {
-    let Host { table, uplink, mtu, allow_smtp } = host;
+    let Host { table, uplink, mtu, allow_smtp, gateway } = host;
     let links: Vec<String> = machines.iter().map(|machine| format!("{:?}", machine.link)).collect();
     let links = links.join(", ");
     let (from, to) = (format!("iifname {{ {links} }}"), format!("oifname {{ {links} }}"));
@@ -69,14 +74,18 @@ fn table(host: &Host, machines: &[Machine], mark: &str) -> String {
     let guards = [format!("{from} comment \"{mark}\"")];
     let guards = guards.into_iter().chain(FAMILIES.iter().flat_map(|family| guard(family, machines, &from)));
     chain(&mut text, "guard", "filter hook prerouting priority raw", guards);
+    let visits = gateway.iter().map(|ip| {
+        let family = if ip.is_ipv4() { "ip" } else { "ip6" };
+        format!("{from} {family} daddr {ip} tcp dport {{ {HTTP}, {HTTPS} }} accept")
+    });
     // A machine may ping its router, and is told of no other address of this host.
     let input = [
         format!("{from} ct state established,related accept"),
         format!("{from} icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept"),
         format!("{from} icmp type echo-request fib daddr . iif type local accept"),
         format!("{from} icmpv6 type echo-request fib daddr . iif type local accept"),
-        format!("{from} drop"),
     ];
+    let input = input.into_iter().chain(visits).chain([format!("{from} drop")]);
     chain(&mut text, "input", "filter hook input priority -10", input);
     // The engine's networks, private ones and the farm's are out of reach.
     let outwards = [
@@ -214,7 +223,8 @@ mod tests {
     use super::*;
     use tfgrid_client::public_ip::PublicAddress;
 
-    const HOST: Host = Host { table: "zos-public-ab", uplink: "eth0", mtu: 1_500, allow_smtp: false };
+    const HOST: Host =
+        Host { table: "zos-public-ab", uplink: "eth0", mtu: 1_500, allow_smtp: false, gateway: &[] };
 
     fn spec(ips: &[&str], ports: &[&str]) -> AddressSpec {
         let address =
@@ -286,6 +296,21 @@ mod tests {
         let specs = [spec(&["11.1.1.9"], &[])];
         assert!(has(&rules_of(&HOST, &specs), mail));
         assert!(!has(&rules_of(&Host { allow_smtp: true, ..HOST }, &specs), mail));
+    }
+
+    #[test]
+    fn machines_reach_sites_at_addresses_of_the_gateway_alone() {
+        let gateway = ["185.69.166.10".parse().unwrap(), "2a10::1".parse().unwrap()];
+        let rules = rules_of(&Host { gateway: &gateway, ..HOST }, &[spec(&["11.1.1.9"], &[])]);
+        let (_, input) = rules.split_once("chain input {").unwrap();
+        let (input, rest) = input.split_once("\n}").unwrap();
+        let opened: Vec<_> = input.lines().filter(|rule| rule.contains("dport")).collect();
+        let expected = [
+            r#"iifname { "za0" } ip daddr 185.69.166.10 tcp dport { 80, 443 } accept"#,
+            r#"iifname { "za0" } ip6 daddr 2a10::1 tcp dport { 80, 443 } accept"#,
+        ];
+        assert_eq!(opened, expected);
+        assert!(input.ends_with(r#"iifname { "za0" } drop"#) && !rest.contains("443"), "{rules}");
     }
 
     #[test]

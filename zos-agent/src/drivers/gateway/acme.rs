@@ -11,7 +11,7 @@ use hyper::{Request, Response, Uri, body::Bytes, client::conn::http1, header::HO
 use hyper_util::rt::TokioIo;
 use instant_acme::{
     Account, AccountCredentials, BodyWrapper, BytesResponse, ChallengeType, Error, HttpClient, Identifier,
-    NewAccount, NewOrder, OrderStatus, RetryPolicy,
+    NewAccount, NewOrder, OrderStatus, Problem, RetryPolicy,
 };
 use serde::{Deserialize, Serialize};
 use std::{fs, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
@@ -201,12 +201,24 @@ fn is_token(token: &str) -> bool {
     !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
+/// What an authority says that wants to be left alone.
+fn too_many(error: &anyhow::Error) -> Option<&Problem> {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Api(problem)) => {
+            problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":rateLimited")).then_some(problem)
+        }
+        _ => None,
+    }
+}
+
 /// Whether the authority wants to be left alone.
 pub fn is_too_many(error: &anyhow::Error) -> bool {
-    let kind = |problem: &instant_acme::Problem| {
-        problem.r#type.as_deref().is_some_and(|kind| kind.ends_with(":rateLimited"))
-    };
-    matches!(error.downcast_ref::<Error>(), Some(Error::Api(problem)) if kind(problem))
+    too_many(error).is_some()
+}
+
+/// Whether it wants that for all hosts. Limits of some say for which: nobody must stop others by their own.
+pub fn is_too_many_of_all(error: &anyhow::Error) -> bool {
+    too_many(error).is_some_and(|problem| !problem.detail.as_deref().unwrap_or_default().contains(" for "))
 }
 
 fn told(error: Error) -> anyhow::Error {
@@ -284,5 +296,23 @@ mod tests {
         };
         assert!(is_too_many(&refused("rateLimited")));
         assert!(!is_too_many(&refused("rejectedIdentifier")));
+    }
+
+    #[test]
+    fn a_limit_of_one_host_is_told_from_that_of_the_account() {
+        let limited = |detail: &str| {
+            let problem =
+                serde_json::json!({ "type": "urn:ietf:params:acme:error:rateLimited", "detail": detail });
+            told(Error::Api(serde_json::from_value(problem).unwrap()))
+        };
+        assert!(is_too_many_of_all(&limited(
+            "too many new orders (300) from this account in the last 3h0m0s"
+        )));
+        for detail in [
+            r#"too many failed authorizations (5) for "a.example""#,
+            "too many certificates for this exact set",
+        ] {
+            assert!(is_too_many(&limited(detail)) && !is_too_many_of_all(&limited(detail)), "{detail}");
+        }
     }
 }

@@ -39,6 +39,9 @@ pub struct Certificate {
     pub is_trusted: bool,
     /// From when on it is to be renewed, in milliseconds since 1970: two thirds of its life.
     pub renew_at_ms: u64,
+    /// Since when it has waited for its first one from an authority.
+    #[serde(default)]
+    since_ms: u64,
     /// How often renewing has failed since.
     failures: u32,
     /// When that is tried again.
@@ -48,6 +51,11 @@ pub struct Certificate {
 }
 
 impl Certificate {
+    /// Its place among those for which to ask: the fewest failures, then the longest wait.
+    fn place(&self) -> (u32, u64) {
+        (self.failures, if self.is_trusted { self.renew_at_ms } else { self.since_ms })
+    }
+
     /// Whether to ask an authority for another one now.
     fn is_due(&self, now_ms: u64) -> bool {
         (!self.is_trusted || self.renew_at_ms <= now_ms) && self.retry_at_ms <= now_ms
@@ -89,26 +97,30 @@ impl Certificates {
         self.index.get(host)
     }
 
-    /// Makes certificates for hosts that have none.
-    ///
-    /// # Errors
-    /// If one can't be made or written.
-    pub fn ensure<'a>(&mut self, hosts: impl Iterator<Item = &'a str>) -> Result<()> {
-        let now_ms = unix_ms();
+    /// Makes certificates for hosts that have none. Returns the hosts for which that fails, with why.
+    pub fn ensure<'a>(&mut self, hosts: impl Iterator<Item = &'a str>) -> BTreeMap<String, String> {
+        let mut failing = BTreeMap::new();
         for host in hosts {
-            let known = self.index.get(host);
-            let is_there = self.files.certificate(host).exists();
-            // Of the node's own, nobody else renews it.
-            if is_there && known.is_some_and(|known| known.is_trusted || known.renew_at_ms > now_ms) {
-                continue;
+            if let Err(why) = self.ensure_one(host) {
+                failing.insert(host.to_owned(), format!("can't make its certificate: {why:#}"));
             }
-            let (pem, renew_at_ms) = self.own(host)?;
-            write_private(&self.files.certificate(host), &pem)?;
-            let known = self.index.remove(host).unwrap_or_default();
-            self.index.insert(host.to_owned(), Certificate { is_trusted: false, renew_at_ms, ..known });
-            self.store.write(INDEX, &self.index)?;
         }
-        Ok(())
+        failing
+    }
+
+    fn ensure_one(&mut self, host: &str) -> Result<()> {
+        let (known, now_ms) = (self.index.get(host), unix_ms());
+        let is_there = self.files.certificate(host).exists();
+        // Of the node's own, nobody else renews it.
+        if is_there && known.is_some_and(|known| known.is_trusted || known.renew_at_ms > now_ms) {
+            return Ok(());
+        }
+        let (pem, renew_at_ms) = self.own(host)?;
+        write_private(&self.files.certificate(host), &pem)?;
+        let new = || Certificate { since_ms: now_ms, ..Default::default() };
+        let known = self.index.remove(host).unwrap_or_else(new);
+        self.index.insert(host.to_owned(), Certificate { is_trusted: false, renew_at_ms, ..known });
+        self.store.write(INDEX, &self.index)
     }
 
     /// A certificate of the node's own authority with its key, and when to renew it.
@@ -154,11 +166,15 @@ impl Certificates {
         self.store.write(INDEX, &self.index)
     }
 
-    /// Hosts of these for which an authority is to be asked.
+    /// Hosts of these for which an authority is to be asked, in this order.
     pub fn due<'a>(&self, hosts: impl Iterator<Item = &'a str>) -> Vec<String> {
         let now_ms = unix_ms();
-        let is_due = |host: &&str| self.index.get(*host).is_none_or(|known| known.is_due(now_ms));
-        hosts.filter(is_due).map(str::to_owned).collect()
+        let mut due: Vec<(&str, Option<&Certificate>)> = hosts
+            .map(|host| (host, self.index.get(host)))
+            .filter(|(_, known)| known.is_none_or(|known| known.is_due(now_ms)))
+            .collect();
+        due.sort_by_key(|(_, known)| known.map_or((0, now_ms), Certificate::place));
+        due.into_iter().map(|(host, _)| host.to_owned()).collect()
     }
 
     /// Forgets hosts that aren't among these for good: a key that is of no use must not lie about.
@@ -222,33 +238,33 @@ mod tests {
     fn a_host_has_a_certificate_of_the_node_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let mut own = certificates(dir.path());
-        own.ensure(["a.example"].into_iter()).unwrap();
+        assert!(own.ensure(["a.example"].into_iter()).is_empty());
         let known = own.get("a.example").unwrap().clone();
         assert!(!known.is_trusted && known.renew_at_ms > unix_ms());
-        let pem = fs::read_to_string(dir.path().join("a.example.pem")).unwrap();
+        let pem = fs::read_to_string(own.files.certificate("a.example")).unwrap();
         assert!(pem.contains("BEGIN CERTIFICATE") && pem.contains("PRIVATE KEY"));
         // The next agent goes on with it, and so does its authority.
         let mut next = certificates(dir.path());
-        next.ensure(["a.example"].into_iter()).unwrap();
+        assert!(next.ensure(["a.example"].into_iter()).is_empty());
         assert_eq!(next.get("a.example"), Some(&known));
-        assert_eq!(fs::read_to_string(dir.path().join("a.example.pem")).unwrap(), pem);
+        assert_eq!(fs::read_to_string(own.files.certificate("a.example")).unwrap(), pem);
     }
 
     #[test]
     fn a_refusal_delays_and_keeps_the_old_certificate() {
         let dir = tempfile::tempdir().unwrap();
         let mut own = certificates(dir.path());
-        own.ensure(["a.example", "b.example"].into_iter()).unwrap();
+        assert!(own.ensure(["a.example", "b.example"].into_iter()).is_empty());
         let hosts = || ["a.example", "b.example"].into_iter();
         assert_eq!(own.due(hosts()).len(), 2);
-        let pem = fs::read_to_string(dir.path().join("a.example.pem")).unwrap();
+        let pem = fs::read_to_string(own.files.certificate("a.example")).unwrap();
         own.refused("a.example", "rate limited".into(), true).unwrap();
         own.refused("b.example", "no answer".into(), false).unwrap();
         assert!(own.due(hosts()).is_empty());
         let wait = |host| own.get(host).unwrap().retry_at_ms.saturating_sub(unix_ms());
         assert!(wait("a.example") > 3_500_000 && wait("b.example") < 60_000);
         assert_eq!(own.get("a.example").unwrap().trouble.as_deref(), Some("rate limited"));
-        assert_eq!(fs::read_to_string(dir.path().join("a.example.pem")).unwrap(), pem);
+        assert_eq!(fs::read_to_string(own.files.certificate("a.example")).unwrap(), pem);
         // Also for the next agent.
         assert!(certificates(dir.path()).due(hosts()).is_empty());
     }
@@ -263,18 +279,47 @@ mod tests {
         assert!(renew_at_ms.abs_diff(expected) < 60_000);
         let (chain, key) = pem.split_at(pem.find("-----BEGIN PRIVATE").unwrap());
         let mut own = own;
-        own.ensure(["a.example"].into_iter()).unwrap();
+        assert!(own.ensure(["a.example"].into_iter()).is_empty());
         own.take("a.example", chain, key).unwrap();
         assert!(own.get("a.example").unwrap().is_trusted && own.due(["a.example"].into_iter()).is_empty());
+    }
+
+    #[test]
+    fn hosts_that_fail_come_after_those_that_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut own = certificates(dir.path());
+        let hosts = ["a.example", "b.example", "c.example", "d.example"];
+        assert!(own.ensure(hosts.into_iter()).is_empty());
+        for (host, failures, since_ms) in
+            [("a.example", 3, 1), ("b.example", 0, 3), ("c.example", 1, 2), ("d.example", 0, 2)]
+        {
+            let known = own.index.get_mut(host).unwrap();
+            (known.failures, known.since_ms) = (failures, since_ms);
+        }
+        assert_eq!(own.due(hosts.into_iter()), ["d.example", "b.example", "c.example", "a.example"]);
     }
 
     #[test]
     fn the_key_of_a_host_that_is_gone_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let mut own = certificates(dir.path());
-        own.ensure(["a.example", "b.example"].into_iter()).unwrap();
+        assert!(own.ensure(["a.example", "b.example"].into_iter()).is_empty());
         own.keep(|host| host == "b.example").unwrap();
-        assert!(own.get("a.example").is_none() && !dir.path().join("a.example.pem").exists());
-        assert!(dir.path().join("b.example.pem").exists());
+        assert!(own.get("a.example").is_none() && !own.files.certificate("a.example").exists());
+        assert!(own.files.certificate("b.example").exists());
+    }
+
+    #[test]
+    fn a_host_without_a_certificate_keeps_no_other_from_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut own = certificates(dir.path());
+        let labels = ["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)];
+        let longest = labels.join(".");
+        assert_eq!(longest.len(), 253);
+        fs::create_dir(own.files.certificate("a.example").with_extension("new")).unwrap();
+        let failing = own.ensure(["a.example", longest.as_str(), "z.example"].into_iter());
+        assert!(failing.keys().eq(["a.example"]), "{failing:?}");
+        assert!(failing["a.example"].starts_with("can't make its certificate: can't write "), "{failing:?}");
+        assert!(own.files.certificate(&longest).exists() && own.files.certificate("z.example").exists());
     }
 }

@@ -16,10 +16,14 @@ pub const HTTP: u16 = 80;
 /// Port of TLS.
 pub const HTTPS: u16 = 443;
 
-/// Limits that hold for all sites: times in which nothing comes, the time for a request's headers, and the one that an
-/// old process has for its last connections after a reload.
+/// Limits that hold for all sites: connections, times in which nothing comes, the time for a request's headers, and the
+/// one that an old process has for its last connections after a reload. Where the host allows fewer open files than that
+/// takes, it goes on with fewer.
 const GLOBAL: &str = r#"
-    hard-stop-after 1h
+    maxconn 20000
+    no strict-limits
+    mworker-max-reloads 3
+    hard-stop-after 5m
     ssl-default-bind-options ssl-min-ver TLSv1.2
     tune.ssl.default-dh-param 2048
 defaults common
@@ -36,8 +40,10 @@ defaults common
     default-server check inter 1s fall 2 rise 1 maxconn 1000
 defaults raw from common
     mode tcp
+    option contstats
 defaults front from common
     mode http
+    option contstats
 defaults web from common
     mode http
     http-reuse safe
@@ -50,6 +56,8 @@ defaults web from common
 
 /// Port 80. The names of files are filled in.
 const PLAIN: &str = r#"
+    tcp-request connection track-sc2 src,ipmask(32,64) table sources
+    tcp-request connection reject if { sc2_conn_cur(sources) gt 256 }
     http-request set-var(txn.reply) path,map(CHALLENGES) if { path -m beg /.well-known/acme-challenge/ }
     http-request return status 200 content-type text/plain lf-string "%[var(txn.reply)]" if { var(txn.reply) -m found }
     http-request redirect scheme https code 308 if { req.hdr(host),field(1,:),lower,map(HOSTS) -m found }
@@ -59,6 +67,8 @@ const PLAIN: &str = r#"
 
 /// Port 443, before TLS is ended or passed through.
 const TLS: &str = r#"
+    tcp-request connection track-sc2 src,ipmask(32,64) table sources
+    tcp-request connection reject if { sc2_conn_cur(sources) gt 256 }
     tcp-request inspect-delay 5s
     tcp-request content set-var(txn.route) req.ssl_sni,lower,map(PASSTHROUGH) if { req.ssl_hello_type 1 }
     tcp-request content set-var(txn.backend) var(txn.route),field(1,:) if { var(txn.route) -m found }
@@ -152,9 +162,10 @@ impl Files {
         self.run.join("certificates.list")
     }
 
-    /// Certificate and key of a host.
+    /// Certificate and key of a host, whose name may be longer than one of a file.
     pub fn certificate(&self, host: &str) -> PathBuf {
-        self.certificates.join(format!("{host}.pem"))
+        let name = hex::encode(&Blake2Hasher::hash(host.as_bytes())[..16]);
+        self.certificates.join(format!("{name}.pem"))
     }
 
     fn filled(&self, rules: &str) -> String {
@@ -179,6 +190,11 @@ pub struct Structure {
 }
 
 impl Structure {
+    /// Whether this pool has so many backends that one has this index.
+    pub fn has(&self, pool: &Pool, index: usize) -> bool {
+        self.pools.get(pool).is_some_and(|(size, _)| index < *size)
+    }
+
     /// Identifies it.
     pub fn hash(&self, files: &Files) -> String {
         let text = self.render(files, &BTreeMap::new(), "");
@@ -204,7 +220,7 @@ impl Structure {
         // Writing to a text can't fail.
         let _ = write!(
             text,
-            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{}",
+            "frontend plain from front{}{}frontend tls from raw{}{}backend terminate from raw\n    server web abns@{behind} send-proxy-v2 no-check\nbackend limits from raw\n    stick-table type string len 128 size 100k expire 2m store http_req_rate(1s),conn_rate(1s),conn_cur,bytes_in_rate(1m),bytes_out_rate(1m)\nbackend sources from raw\n    stick-table type ipv6 size 100k expire 1m store conn_cur\nfrontend web from front\n    bind abns@{behind} accept-proxy ssl crt {} crt-list {} alpn h2,http/1.1{}",
             listen(HTTP),
             files.filled(PLAIN),
             listen(HTTPS),
@@ -282,6 +298,18 @@ mod tests {
         for bind in ["192.0.2.1:80", "192.0.2.1:443", "[2001:db8::1]:80", "[2001:db8::1]:443"] {
             assert!(text.contains(&format!("\n    bind {bind}\n")), "{bind}: {text}");
         }
+    }
+
+    #[test]
+    fn a_visitor_has_few_of_all_connections() {
+        let text = structure().config(&files(), &BTreeMap::new());
+        let reject = "tcp-request connection reject if { sc2_conn_cur(sources) gt 256 }";
+        let (_, plain) = text.split_once("frontend plain ").unwrap();
+        let (plain, tls) = plain.split_once("frontend tls ").unwrap();
+        let (tls, behind) = tls.split_once("frontend web ").unwrap();
+        assert!(plain.contains(reject) && tls.contains(reject), "{text}");
+        assert!(!behind.contains(reject), "its visitors have passed port 443: {behind}");
+        assert!(text.contains("\n    maxconn 20000\n"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod certificates;
 mod config;
 mod domains;
 mod layout;
+mod orders;
 mod runtime;
 mod standing;
 
@@ -25,25 +26,26 @@ use super::{
     pool::run_folder,
     tools::{Tool, run},
 };
-use crate::{logs::is_own, store::Store};
+use crate::{clock::unix_ms, logs::is_own, store::Store};
 use acme::{Authority, Challenges};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use certificates::Certificates;
 use clap::Args;
 use config::{Files, Structure};
-use domains::{Domains, look_up};
+use domains::{Domains, look_up, wanted};
 use futures::{
     FutureExt, StreamExt,
     future::{self, BoxFuture},
     stream::FuturesUnordered,
 };
 use layout::{Layout, Pool};
-use runtime::{Entries, Serving, Socket, commands};
+use orders::Orders;
+use runtime::{Entries, Reloads, Serving, Socket, closing, commands};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 use sp_core::{Blake2Hasher, Hasher};
-use standing::{Standing, host, standings};
+use standing::{Holders, Standing, holders, host, standings};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -53,7 +55,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::deployment::SiteLimits;
-use tfgrid_primitives::{ContractId, FailureCode, PublicKey};
+use tfgrid_primitives::{ContractId, FailureCode, PublicKey, TwinId};
 use tokio::{
     sync::{Mutex, Notify, watch},
     time::{interval, sleep, timeout},
@@ -63,6 +65,8 @@ use tracing::{info, warn};
 pub(crate) const HAPROXY: Tool = Tool { program: "haproxy", package: "haproxy" };
 /// File with the sites.
 const FILE: &str = "sites.json";
+/// File with what name servers have said.
+const DOMAINS: &str = "domains.json";
 /// File with the traffic.
 const TRAFFIC: &str = "traffic.json";
 /// Host of the certificate that visitors of unknown names get. No site has a host without a dot.
@@ -78,7 +82,7 @@ const TELLS: u32 = 3;
 const SLOW_BYTES: usize = 7_500_000;
 /// The most contracts whose traffic is kept. Those that are gone count, and the oldest goes first.
 const MAX_COUNTED: usize = 4_000;
-/// Certificates that an authority signs at the same time, and domains that are looked up.
+/// Certificates that an authority signs at the same time.
 const MAX_ORDERS: usize = 8;
 
 /// Where a gateway listens, and whom it asks.
@@ -121,15 +125,22 @@ pub struct Gateway {
 
 struct State {
     sites: BTreeMap<WorkloadId, GatewaySpec>,
+    published: Holders,
     layout: Layout,
     certificates: Certificates,
+    orders: Orders,
     domains: Domains,
     challenges: Entries,
     /// Hashes of the certificates that the proxy was given, by their hosts.
     given: BTreeMap<String, [u8; 32]>,
+    /// The structure that the proxy runs with, once that is known.
+    structure: Option<Structure>,
+    reloads: Reloads,
+    /// Hosts without a certificate of their own in the proxy, and why.
+    failing: BTreeMap<String, String>,
     traffic: Traffic,
     /// Contracts whose sites are slow.
-    slow: BTreeSet<ContractId>,
+    slow: BTreeMap<ContractId, Slow>,
     /// Why the proxy doesn't serve what it is to.
     trouble: Option<String>,
 }
@@ -139,6 +150,7 @@ struct State {
 #[serde(default)]
 struct Kept {
     sites: Vec<GatewaySpec>,
+    published: Holders,
     sizes: Vec<(Pool, usize)>,
     places: Vec<(WorkloadId, Pool, usize)>,
     grants: GatewayGrants,
@@ -171,6 +183,36 @@ impl Traffic {
     }
 }
 
+/// What sites of a slow contract have had beyond their bytes in a minute.
+#[derive(Clone, Copy, Debug)]
+struct Slow {
+    noted_at: Instant,
+    total: Counted,
+    beyond: Counted,
+}
+
+impl Slow {
+    fn new(total: Counted, now: Instant) -> Self {
+        Self { noted_at: now, total, beyond: Counted::default() }
+    }
+
+    /// Whether connections are to be closed, now that the contract's traffic is this.
+    fn is_over(&mut self, total: Counted, now: Instant) -> bool {
+        let elapsed_ms = now.saturating_duration_since(self.noted_at).as_millis();
+        let granted = u64::try_from(SLOW_BYTES as u128 * elapsed_ms / 60_000).unwrap_or(u64::MAX);
+        let beyond = |beyond: u64, before: u64, total: u64| {
+            beyond.saturating_sub(granted).saturating_add(total.saturating_sub(before))
+        };
+        let (before, last) = (self.beyond, self.total);
+        self.beyond = Counted {
+            received_bytes: beyond(before.received_bytes, last.received_bytes, total.received_bytes),
+            sent_bytes: beyond(before.sent_bytes, last.sent_bytes, total.sent_bytes),
+        };
+        (self.noted_at, self.total) = (now, total);
+        self.beyond.received_bytes.max(self.beyond.sent_bytes) > SLOW_BYTES as u64
+    }
+}
+
 impl Gateway {
     /// The gateway of the node with this key, which keeps its files in the node's data folder. Without name servers in
     /// `args`, it asks these.
@@ -180,7 +222,7 @@ impl Gateway {
     pub fn new(data: &Path, node: &PublicKey, args: GatewayArgs, name_servers: &[IpAddr]) -> Result<Self> {
         let (run, folder) = (run_folder(node).join("gateway"), data.join("gateway"));
         let (store, counters) = (Store::open(&folder)?, Store::open(&run)?);
-        let Kept { sites, sizes, places, grants } = store.read(FILE)?.unwrap_or_default();
+        let Kept { sites, published, sizes, places, grants } = store.read(FILE)?.unwrap_or_default();
         let files = Files::new(run, folder.clone());
         let config = files.config().to_string_lossy().into_owned();
         let daemon = Daemon {
@@ -190,16 +232,21 @@ impl Gateway {
             group: 0,
         };
         let state = State {
+            published,
             layout: Layout {
                 sizes: sizes.into_iter().collect(),
                 places: places.into_iter().map(|(id, pool, index)| (id, (pool, index))).collect(),
             },
             certificates: Certificates::open(files.clone(), &folder)?,
-            domains: Domains::default(),
+            orders: Orders::open(store.clone())?,
+            domains: store.read(DOMAINS)?.unwrap_or_default(),
             challenges: Entries::new(),
             given: BTreeMap::new(),
+            structure: None,
+            reloads: Reloads::default(),
+            failing: BTreeMap::new(),
             traffic: counters.read(TRAFFIC)?.unwrap_or_default(),
-            slow: BTreeSet::new(),
+            slow: BTreeMap::new(),
             trouble: None,
             sites: sites.into_iter().map(|spec| (spec.id.clone(), spec)).collect(),
         };
@@ -288,6 +335,25 @@ impl Gateway {
         {
             warn!("can't keep the traffic of published sites: {why:#}");
         }
+        self.close_over(state).await;
+    }
+
+    /// Closes connections of slow contracts that have had too much: rules of the configuration see new requests alone.
+    async fn close_over(&self, state: &mut State) {
+        let now = Instant::now();
+        let mut over = BTreeSet::new();
+        for (contract, slow) in &mut state.slow {
+            let total = state.traffic.totals.get(contract).copied().unwrap_or_default();
+            if slow.is_over(total, now) {
+                over.insert(*contract);
+            }
+        }
+        let places = state.layout.places.iter().filter(|(id, _)| over.contains(&id.contract));
+        let backends = places.map(|(_, (pool, index))| pool.backend(*index));
+        let told = Socket::new(&self.files.socket()).tell(&closing(backends)).await;
+        if let Err(why) = told {
+            warn!("can't close connections of sites without traffic: {why:#}");
+        }
     }
 
     /// Gives all sites their places, and keeps both.
@@ -299,6 +365,7 @@ impl Gateway {
     fn keep(&self, state: &State) -> Result<()> {
         let kept = Kept {
             sites: state.sites.values().cloned().collect(),
+            published: state.published.clone(),
             sizes: state.layout.sizes.iter().map(|(pool, size)| (pool.clone(), *size)).collect(),
             places: state
                 .layout
@@ -314,22 +381,23 @@ impl Gateway {
     /// Asks name servers for domains that are to be published, for ever.
     async fn look_up_domains(&self) {
         loop {
-            let due: Vec<String> = {
-                let (state, here) = (self.state.lock().await, self.grants.borrow().addresses.clone());
-                let wanted = state.sites.values().filter_map(|spec| match &spec.host {
-                    GatewayHost::Domain(fqdn) => Some((fqdn.as_str(), spec.twin)),
-                    GatewayHost::Name(_) => None,
-                });
-                state.domains.due(wanted, &here).into_iter().take(MAX_ORDERS).collect()
+            let due = {
+                let mut state = self.state.lock().await;
+                let wanted = wanted(state.sites.values());
+                state.domains.keep(&wanted);
+                state.domains.due(&wanted, unix_ms())
             };
-            let is_any = !due.is_empty();
-            let found = due.iter().map(|domain| look_up(&self.name_servers, domain));
+            let found = due.keys().map(|domain| look_up(&self.name_servers, domain));
             let found = future::join_all(found).await;
+            let here = self.grants.borrow().addresses.clone();
             let mut state = self.state.lock().await;
-            for (domain, found) in due.iter().zip(found) {
-                state.domains.note(domain, found);
+            for ((domain, twins), found) in due.iter().zip(found) {
+                state.domains.note(domain, twins, &here, found);
             }
-            if is_any {
+            if !due.is_empty() {
+                if let Err(why) = self.store.write(DOMAINS, &state.domains) {
+                    warn!("can't keep what name servers say of domains: {why:#}");
+                }
                 self.apply_noting(&mut state).await;
                 self.woken.notify_one();
             }
@@ -356,23 +424,36 @@ impl Gateway {
                         () = self.woken.notified() => {}
                     }
                     self.due().await
-                } => for host in due {
+                } => for (twin, host) in due {
                     if orders.len() < MAX_ORDERS && busy.insert(host.clone()) {
-                        orders.push(self.renew_one(authority, host).boxed());
+                        orders.push(self.renew_one(authority, twin, host).boxed());
                     }
                 },
             }
         }
     }
 
-    /// Hosts for which an authority is to be asked.
-    async fn due(&self) -> Vec<String> {
-        let state = self.state.lock().await;
+    /// Hosts for which an authority is to be asked, with the twins that have them.
+    async fn due(&self) -> Vec<(TwinId, String)> {
+        let (state, now_ms) = (self.state.lock().await, unix_ms());
         let hosts = self.terminated(&state);
-        state.certificates.due(hosts.iter().map(String::as_str))
+        let due = state.certificates.due(hosts.iter().map(String::as_str)).into_iter();
+        let twin = |host: &str| Some(state.sites.get(state.published.get(host)?)?.twin);
+        due.filter_map(|host| Some((twin(&host)?, host)))
+            .filter(|(twin, host)| state.orders.refusal(*twin, host, now_ms).is_none())
+            .collect()
     }
 
-    async fn renew_one(&self, authority: &Authority, host: String) -> String {
+    async fn renew_one(&self, authority: &Authority, twin: TwinId, host: String) -> String {
+        let taken = self.state.lock().await.orders.take(twin, &host, unix_ms());
+        match taken {
+            Ok(true) => {}
+            Ok(false) => return host,
+            Err(why) => {
+                warn!(host, "no certificate, because its order can't be counted: {why:#}");
+                return host;
+            }
+        }
         let signed = async { acme::sign(authority.account().await?, &host, self).await }.await;
         let mut state = self.state.lock().await;
         let noted = match signed {
@@ -383,7 +464,9 @@ impl Gateway {
             Err(error) => {
                 let (why, too_many) = (format!("{error:#}"), acme::is_too_many(&error));
                 warn!(host, "no certificate: {why}");
-                state.certificates.refused(&host, why, too_many)
+                let paused =
+                    if acme::is_too_many_of_all(&error) { state.orders.pause(unix_ms()) } else { Ok(()) };
+                state.certificates.refused(&host, why, too_many).and(paused)
             }
         };
         if let Err(why) = noted {
@@ -394,7 +477,7 @@ impl Gateway {
     }
 
     fn standings<'a>(&self, state: &'a State) -> BTreeMap<&'a WorkloadId, Standing> {
-        standings(&state.sites, &self.grants.borrow(), &state.domains)
+        standings(&state.sites, &self.grants.borrow(), &state.domains, &state.published)
     }
 
     /// Hosts that are published and need a certificate here.
@@ -443,7 +526,7 @@ impl Gateway {
             else {
                 continue;
             };
-            if !structure.pools.contains_key(pool) {
+            if !structure.has(pool, *index) {
                 continue;
             }
             let backend = pool.backend(*index);
@@ -451,7 +534,7 @@ impl Gateway {
                 spec.site.backends.iter().map(|backend| backend.address).collect();
             let map = if spec.site.tls_passthrough { &mut passthrough } else { &mut hosts };
             let siblings = state.sites.keys().filter(|other| other.contract == id.contract).count();
-            let share = state.slow.contains(&id.contract).then(|| SLOW_BYTES / siblings.max(1));
+            let share = state.slow.contains_key(&id.contract).then(|| SLOW_BYTES / siblings.max(1));
             map.insert(host, route(&backend, &spec.site.limits, share));
             servers.insert(backend, addresses);
         }
@@ -474,21 +557,41 @@ impl Gateway {
         state.trouble = trouble;
     }
 
+    /// Remembers who has which host.
+    fn note_holders(&self, state: &mut State) -> Result<()> {
+        let now = holders(&state.sites, &self.standings(state), state.published.clone());
+        if now != state.published {
+            state.published = now;
+            self.keep(state)?;
+        }
+        Ok(())
+    }
+
     async fn apply(&self, state: &mut State) -> Result<()> {
-        let structure = self.structure(&state.layout);
-        let wanted = self.serving(state, &structure);
+        self.note_holders(state)?;
+        let next = self.structure(&state.layout);
         let hosts = self.terminated(state);
-        state.certificates.ensure(hosts.iter().map(String::as_str).chain([DEFAULT_HOST]))?;
-        self.write(&structure, &wanted, &hosts)?;
+        let mut failing = state.certificates.ensure(hosts.iter().map(String::as_str).chain([DEFAULT_HOST]));
+        if let Some(why) = failing.remove(DEFAULT_HOST) {
+            bail!("for visitors of unknown names: {why}");
+        }
+        self.write(&next, &self.serving(state, &next), &hosts)?;
         let path = self.files.socket();
         let socket = Socket::new(&path);
-        let hash = structure.hash(&self.files);
-        if self.running(&socket).await? != hash {
+        let hash = next.hash(&self.files);
+        if self.running(&socket).await? == hash {
+            state.structure = Some(next);
+        } else if state.reloads.take(Instant::now()) || state.structure.is_none() {
             // The new process counts from zero.
             self.count(state).await;
             self.reload(&socket, &hash).await?;
+            state.structure = Some(next);
         }
-        self.give_certificates(state, &socket, &hosts).await?;
+        // The one that it has until then takes all other changes.
+        let Some(structure) = &state.structure else { return Ok(()) };
+        let wanted = self.serving(state, structure);
+        self.give_certificates(state, &socket, &hosts, &mut failing).await?;
+        note_failing(state, failing);
         let mut left = commands(&socket.serving(&self.files).await?, &wanted);
         for _ in 0..TELLS {
             if left.is_empty() {
@@ -499,7 +602,7 @@ impl Gateway {
         }
         if let Some(first) = left.first() {
             let answer = socket.ask(first).await?;
-            anyhow::bail!("the proxy doesn't take `{first}`: {}", answer.trim());
+            bail!("the proxy doesn't take `{first}`: {}", answer.trim());
         }
         self.drop_certificates(state, &socket, &hosts).await
     }
@@ -543,8 +646,12 @@ impl Gateway {
         for folder in [files.folder().to_owned(), files.empty()] {
             fs::create_dir_all(&folder).with_context(|| format!("can't create {}", folder.display()))?;
         }
-        let list: String =
-            hosts.iter().map(|host| format!("{} {host}\n", files.certificate(host).display())).collect();
+        let list: String = hosts
+            .iter()
+            .map(|host| (files.certificate(host), host))
+            .filter(|(file, _)| file.exists())
+            .map(|(file, host)| format!("{} {host}\n", file.display()))
+            .collect();
         replace(&files.list(), &list)?;
         for (file, entries) in &wanted.maps {
             let text: String = entries.iter().map(|(key, value)| format!("{key} {value}\n")).collect();
@@ -558,17 +665,36 @@ impl Gateway {
         state: &mut State,
         socket: &Socket<'_>,
         hosts: &[String],
+        failing: &mut BTreeMap<String, String>,
     ) -> Result<()> {
         let there = socket.certificates().await?;
         for host in hosts.iter().map(String::as_str).chain([DEFAULT_HOST]) {
-            let file = self.files.certificate(host);
-            let pem = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
-            let hash = Blake2Hasher::hash(pem.as_bytes()).0;
-            let is_new = !there.contains(&file);
-            if is_new || state.given.get(host) != Some(&hash) {
-                socket.set_certificate(&self.files, host, &pem, is_new).await?;
-                state.given.insert(host.to_owned(), hash);
+            if failing.contains_key(host) {
+                continue;
             }
+            if let Err(why) = self.give_certificate(state, socket, host, &there).await {
+                failing.insert(host.to_owned(), format!("{why:#}"));
+                // A proxy that doesn't answer would keep each host waiting.
+                socket.structure().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_certificate(
+        &self,
+        state: &mut State,
+        socket: &Socket<'_>,
+        host: &str,
+        there: &BTreeSet<PathBuf>,
+    ) -> Result<()> {
+        let file = self.files.certificate(host);
+        let pem = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
+        let hash = Blake2Hasher::hash(pem.as_bytes()).0;
+        let is_new = !there.contains(&file);
+        if is_new || state.given.get(host) != Some(&hash) {
+            socket.set_certificate(&self.files, host, &pem, is_new).await?;
+            state.given.insert(host.to_owned(), hash);
         }
         Ok(())
     }
@@ -604,15 +730,39 @@ impl Gateway {
         if pool.network.is_some() && self.namespace(&pool).is_none() {
             return Some("its private network isn't there".into());
         }
+        let place = state.layout.places.get(&spec.id);
+        let is_out = |structure: &Structure| place.is_none_or(|(pool, index)| !structure.has(pool, *index));
+        if state.structure.as_ref().is_some_and(is_out) {
+            return Some("many sites have changed: it is published within a minute".into());
+        }
         if spec.site.tls_passthrough {
             return None;
+        }
+        if let Some(why) = state.failing.get(host) {
+            return Some(why.clone());
         }
         let certificate = state.certificates.get(host).filter(|certificate| !certificate.is_trusted)?;
         match (&self.authority, &certificate.trouble) {
             (None, _) => Some("its certificate is the node's own: browsers don't trust it".into()),
-            (Some(_), trouble) => trouble.clone(),
+            (Some(_), Some(trouble)) => Some(trouble.clone()),
+            (Some(_), None) => state.orders.refusal(spec.twin, host, unix_ms()),
         }
     }
+}
+
+/// Remembers which hosts have no certificate of their own.
+fn note_failing(state: &mut State, failing: BTreeMap<String, String>) {
+    for (host, why) in failing.iter().filter(|(host, why)| state.failing.get(*host) != Some(*why)) {
+        warn!(host, "{why}");
+    }
+    state.failing = failing;
+}
+
+/// An address of this node among the public backends of a site. Its public ones may be those of a router before it.
+fn own_backend(spec: &GatewaySpec, here: &[IpAddr]) -> Option<IpAddr> {
+    let public = spec.site.backends.iter().filter(|_| spec.site.network.is_none());
+    let is_here = |ip: &IpAddr| is_own(*ip) || here.contains(&ip.to_canonical());
+    public.map(|backend| backend.address.ip()).find(is_here)
 }
 
 /// Replaces a file if its content differs.
@@ -678,8 +828,7 @@ impl GatewayDriver for Gateway {
             GatewayHost::Domain(_) => "/data/fqdn",
         };
         host(spec, &self.grants.borrow()).map_err(|why| invalid(field, why))?;
-        let own = spec.site.backends.iter().map(|backend| backend.address.ip());
-        if let Some(ip) = own.filter(|_| spec.site.network.is_none()).find(|ip| is_own(*ip)) {
+        if let Some(ip) = own_backend(spec, &self.grants.borrow().addresses) {
             return Err(invalid("/data/backends", format!("{ip} is an address of this node")));
         }
         if !HAPROXY.is_installed() {
@@ -725,9 +874,15 @@ impl TrafficCounter for Gateway {
         let mut state = self.state.lock().await;
         let with_sites: BTreeSet<ContractId> = state.sites.keys().map(|id| id.contract).collect();
         let slow = contracts & &with_sites;
-        if slow == state.slow {
+        if slow.iter().eq(state.slow.keys()) {
             return Ok(());
         }
+        let now = Instant::now();
+        let noted = |contract: ContractId| {
+            let total = state.traffic.totals.get(&contract).copied().unwrap_or_default();
+            (contract, state.slow.get(&contract).copied().unwrap_or_else(|| Slow::new(total, now)))
+        };
+        let slow = slow.into_iter().map(noted).collect();
         state.slow = slow;
         Ok(self.apply(&mut state).await?)
     }
@@ -761,12 +916,14 @@ pub(crate) mod tests {
         let pool = Pool::of(&shop);
         let kept = Kept {
             sites: vec![shop.clone()],
+            published: [("shop.gw1.example.org".to_owned(), shop.id.clone())].into(),
             sizes: vec![(pool.clone(), 16)],
             places: vec![(shop.id.clone(), pool.clone(), 3)],
             grants: GatewayGrants { holders: [("shop".to_owned(), 5)].into(), ..Default::default() },
         };
         let read: Kept = serde_json::from_str(&serde_json::to_string(&kept).unwrap()).unwrap();
         assert_eq!((read.sites, read.sizes), (vec![shop.clone()], vec![(pool.clone(), 16)]));
+        assert_eq!(read.published, kept.published);
         assert_eq!(read.places, [(shop.id, pool, 3)]);
         assert_eq!(read.grants, kept.grants);
     }
@@ -788,10 +945,40 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn public_addresses_of_the_node_are_no_backends() {
+        let here: [IpAddr; 1] = [[185, 69, 166, 10].into()];
+        let mut shop = site(1, "shop");
+        assert_eq!(own_backend(&shop, &here), None);
+        for own in ["185.69.166.10:80", "[::ffff:185.69.166.10]:80", "127.0.0.1:80"] {
+            shop.site.backends[0].address = own.parse().unwrap();
+            assert_eq!(own_backend(&shop, &here), Some(shop.site.backends[0].address.ip()));
+        }
+        shop.site.network = Some("backend".into());
+        assert_eq!(own_backend(&shop, &here), None);
+    }
+
+    #[test]
     fn a_route_has_the_limits_of_its_site() {
         let route = |share| route("http.0", &SiteLimits::default(), share);
         assert_eq!(route(None), "http.0:1000:104857600:1000:60000:4294967295");
         assert_eq!(route(Some(SLOW_BYTES / 2)), "http.0:1000:104857600:1000:60000:3750000");
+    }
+
+    #[test]
+    fn a_slow_contract_is_over_until_its_bytes_are_granted() {
+        let (begun, most) = (Instant::now(), SLOW_BYTES as u64);
+        let sent = |sent_bytes| Counted { received_bytes: 1, sent_bytes };
+        let after = |minutes: u64| begun + Duration::from_secs(60 * minutes);
+        let mut slow = Slow::new(sent(1_000), begun);
+        assert!(!slow.is_over(sent(1_000 + most), begun));
+        assert!(slow.is_over(sent(1_001 + most), begun));
+        assert!(!slow.is_over(sent(1_001 + most), after(1)));
+        // One large answer is no more than many small ones.
+        assert!(slow.is_over(sent(1_001 + most * 4), after(1)));
+        assert!(slow.is_over(sent(1_001 + most * 4), after(2)));
+        assert!(!slow.is_over(sent(1_001 + most * 4), after(4)));
+        // What it didn't use isn't saved.
+        assert!(slow.is_over(sent(1_002 + most * 5), after(600)));
     }
 
     #[test]

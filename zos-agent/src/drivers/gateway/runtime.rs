@@ -7,8 +7,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
+use tfgrid_client::deployment::MAX_BACKENDS;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
@@ -22,6 +23,11 @@ const MAX_LINE_BYTES: usize = 8_192;
 /// Bit of a server's state: it was taken out.
 const FORCED_OUT: u32 = 1;
 
+/// How often it is reloaded. Each time, an old process stays for its last connections.
+const RELOAD_EVERY: Duration = Duration::from_secs(60);
+/// Reloads that may come at once.
+const RELOADS_AT_ONCE: u32 = 3;
+
 /// Entries of a map.
 pub type Entries = BTreeMap<String, String>;
 
@@ -32,6 +38,25 @@ pub struct Serving {
     pub servers: BTreeMap<String, Vec<SocketAddr>>,
     /// Maps by their files.
     pub maps: BTreeMap<PathBuf, Entries>,
+}
+
+/// Which reloads there have been.
+#[derive(Default)]
+pub struct Reloads {
+    /// When the next one is due at the latest.
+    next: Option<Instant>,
+}
+
+impl Reloads {
+    /// Whether there may be one now, which counts then.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let next = self.next.map_or(now, |next| next.max(now));
+        let may = next <= now + RELOAD_EVERY * (RELOADS_AT_ONCE - 1);
+        if may {
+            self.next = Some(next + RELOAD_EVERY);
+        }
+        may
+    }
 }
 
 /// A running proxy.
@@ -247,6 +272,14 @@ pub fn commands(there: &Serving, wanted: &Serving) -> Vec<String> {
     [first, servers, last].concat()
 }
 
+/// Commands that close all connections to these backends.
+pub fn closing(backends: impl Iterator<Item = String>) -> Vec<String> {
+    let close = |backend: String| {
+        (0..MAX_BACKENDS).map(move |slot| format!("shutdown sessions server {backend}/s{slot}"))
+    };
+    backends.flat_map(close).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -304,6 +337,13 @@ mod tests {
     }
 
     #[test]
+    fn connections_to_all_servers_of_a_backend_are_closed() {
+        let told = closing(["http.3".to_owned()].into_iter());
+        assert_eq!(told.len(), MAX_BACKENDS);
+        assert_eq!(told.last().unwrap(), "shutdown sessions server http.3/s3");
+    }
+
+    #[test]
     fn a_backend_that_moves_drops_no_request() {
         let site = |server| serving(Some(("a.example", "http.0:1")), Some(server));
         let told = commands(&site("10.20.1.5:8080"), &site("10.20.1.6:8080"));
@@ -312,5 +352,16 @@ mod tests {
             told.iter().all(|command| !command.contains("maint") && !command.contains("map")),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn reloads_are_three_at_once_and_then_one_a_minute() {
+        let (mut reloads, begun) = (Reloads::default(), Instant::now());
+        let mut take = |after_s| reloads.take(begun + Duration::from_secs(after_s));
+        let expected = [(0, true), (1, true), (2, true), (3, false), (59, false), (60, true), (61, false)];
+        for (after_s, may) in expected {
+            assert_eq!(take(after_s), may, "{after_s}");
+        }
+        assert_eq!([600, 600, 600, 600].map(take), [true, true, true, false]);
     }
 }

@@ -4,7 +4,6 @@
 use super::domains::Domains;
 use crate::drivers::{GatewayGrants, GatewayHost, GatewaySpec, WorkloadId};
 use std::collections::BTreeMap;
-use tfgrid_primitives::ContractId;
 
 /// The host of a site, or why it can't be published.
 pub type Standing = Result<String, String>;
@@ -38,27 +37,63 @@ fn is_within(fqdn: &str, domain: &str) -> bool {
     fqdn == domain || fqdn.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// All of these sites. Of several with one host, that of the first contract is published.
+/// Sites that have the hosts under which they are published.
+pub type Holders = BTreeMap<String, WorkloadId>;
+
+/// All of these sites. Of several with one host, the one that has it is published, otherwise that of the first contract.
 pub fn standings<'a>(
     sites: &'a BTreeMap<WorkloadId, GatewaySpec>,
     grants: &GatewayGrants,
     domains: &Domains,
+    holders: &Holders,
 ) -> BTreeMap<&'a WorkloadId, Standing> {
-    let mut taken: BTreeMap<String, ContractId> = BTreeMap::new();
-    let mut standing = |spec: &GatewaySpec| -> Standing {
+    let alone = |spec: &GatewaySpec| -> Standing {
         let host = host(spec, grants)?;
-        if matches!(spec.host, GatewayHost::Domain(_))
-            && let Some(why) = domains.trouble(&host, spec.twin, &grants.addresses)
-        {
-            return Err(why);
+        match spec.host {
+            GatewayHost::Domain(_) => {
+                domains.trouble(&host, spec.twin, &grants.addresses).map_or(Ok(host), Err)
+            }
+            GatewayHost::Name(_) => Ok(host),
         }
-        if let Some(first) = taken.get(&host) {
-            return Err(format!("contract {first} publishes {host} already"));
-        }
-        taken.insert(host.clone(), spec.id.contract);
-        Ok(host)
     };
-    sites.iter().map(|(id, spec)| (id, standing(spec))).collect()
+    let mut standings: BTreeMap<_, _> = sites.iter().map(|(id, spec)| (id, alone(spec))).collect();
+    let mut taken: BTreeMap<String, &WorkloadId> = BTreeMap::new();
+    for (&id, standing) in &standings {
+        if let Ok(host) = standing {
+            let first = taken.entry(host.clone()).or_insert(id);
+            if holders.get(host) == Some(id) {
+                *first = id;
+            }
+        }
+    }
+    for (id, standing) in &mut standings {
+        if let Ok(host) = &*standing
+            && let Some(first) = taken.get(host).filter(|first| *first != id)
+        {
+            *standing = Err(format!("contract {} publishes {host} already", first.contract));
+        }
+    }
+    standings
+}
+
+/// Who has which host from now on. A site that can't be published for now has its host until another one is.
+pub fn holders(
+    sites: &BTreeMap<WorkloadId, GatewaySpec>,
+    standings: &BTreeMap<&WorkloadId, Standing>,
+    mut before: Holders,
+) -> Holders {
+    before.retain(|host, id| sites.get(id).is_some_and(|spec| wants(spec, host)));
+    let published =
+        standings.iter().filter_map(|(id, standing)| Some((standing.clone().ok()?, (*id).clone())));
+    before.extend(published);
+    before
+}
+
+fn wants(spec: &GatewaySpec, host: &str) -> bool {
+    match &spec.host {
+        GatewayHost::Name(name) => host.split_once('.').is_some_and(|(first, _)| first == name),
+        GatewayHost::Domain(fqdn) => fqdn == host,
+    }
 }
 
 #[cfg(test)]
@@ -66,6 +101,7 @@ mod tests {
     use super::*;
     use crate::drivers::gateway::{domains::Records, tests::site};
     use std::net::IpAddr;
+    use tfgrid_primitives::ContractId;
 
     fn grants() -> GatewayGrants {
         GatewayGrants {
@@ -81,7 +117,7 @@ mod tests {
 
     fn all(specs: &[GatewaySpec], domains: &Domains) -> Vec<Standing> {
         let sites = specs.iter().map(|spec| (spec.id.clone(), spec.clone())).collect();
-        standings(&sites, &grants(), domains).into_values().collect()
+        standings(&sites, &grants(), domains, &Holders::new()).into_values().collect()
     }
 
     #[test]
@@ -112,8 +148,40 @@ mod tests {
         let both = [domain(1, "a.example"), domain(2, "a.example")];
         assert!(all(&both, &domains).iter().all(Result::is_err));
         let addresses: Vec<IpAddr> = grants().addresses;
-        domains.note("a.example", Ok(Records { addresses, ..Default::default() }));
+        let found = Ok(Records { addresses: addresses.clone(), ..Default::default() });
+        domains.note("a.example", &[5].into(), &addresses, found);
         let expected = [Ok("a.example".into()), Err("contract 1 publishes a.example already".to_owned())];
         assert_eq!(all(&both, &domains), expected);
+    }
+
+    #[test]
+    fn a_live_site_keeps_its_host_from_an_older_contract() {
+        let mut domains = Domains::default();
+        let lead = |domains: &mut Domains, ip| {
+            let found = Ok(Records { addresses: vec![ip], ..Default::default() });
+            domains.note("a.example", &[5].into(), &grants().addresses, found);
+        };
+        let here = grants().addresses[0];
+        lead(&mut domains, here);
+        let [old, live] = [domain(1, "a.example"), domain(2, "a.example")];
+        let alone: BTreeMap<_, _> = [(live.id.clone(), live.clone())].into();
+        let after = |sites, domains: &Domains, before: &Holders| {
+            let standings = standings(sites, &grants(), domains, before);
+            (holders(sites, &standings, before.clone()), standings[&live.id].clone())
+        };
+        let (had, _) = after(&alone, &domains, &Holders::new());
+        assert_eq!(had, [("a.example".to_owned(), live.id.clone())].into());
+        let mut both = alone.clone();
+        both.insert(old.id.clone(), old.clone());
+        assert_eq!(after(&both, &domains, &had), (had.clone(), Ok("a.example".into())));
+        // Also after its domain has led elsewhere.
+        lead(&mut domains, [192, 0, 2, 1].into());
+        let (has, standing) = after(&both, &domains, &had);
+        assert!(has == had && standing.is_err());
+        // Not after it is gone.
+        lead(&mut domains, here);
+        let rest: BTreeMap<_, _> = [(old.id.clone(), old.clone())].into();
+        let standings = standings(&rest, &grants(), &domains, &had);
+        assert_eq!(holders(&rest, &standings, had), [("a.example".to_owned(), old.id)].into());
     }
 }
