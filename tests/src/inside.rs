@@ -39,7 +39,16 @@ impl Inside {
 
     /// The page at an address, as this machine sees it.
     pub fn page_at(&self, address: &str) -> Result<String> {
-        self.busybox(&["wget", "-q", "-T", "2", "-O", "-", &format!("http://{address}/")])
+        self.busybox(&[
+            "timeout",
+            "2",
+            "/bin/busybox",
+            "wget",
+            "-q",
+            "-O",
+            "-",
+            &format!("http://{address}/"),
+        ])
     }
 
     /// A process in its network.

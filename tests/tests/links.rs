@@ -170,7 +170,9 @@ fn a_peer_joins(grid: &Grid, second: &Second, web: &Inside) -> Result<()> {
                 return Ok(None);
             };
             let url = format!("http://{address}/");
-            let page = Command::new("busybox").args(["wget", "-q", "-T", "2", "-O", "-", &url]).output()?;
+            let page = Command::new("busybox")
+                .args(["timeout", "2", "busybox", "wget", "-q", "-O", "-", &url])
+                .output()?;
             Ok(page.stdout.starts_with(b"web").then_some(()))
         })?;
         wait_for("the laptop's name", LINKED_WITHIN, || {

@@ -124,7 +124,7 @@ impl Demo<'_> {
             "/bin/busybox mkdir -p /www/cgi-bin; cd /www/cgi-bin; echo '#!/bin/sh
             echo Content-Type: text/plain; echo; echo the shop has
             ip=$(/bin/busybox nslookup -type=a db.site.internal | grep \"^Address: \")
-            /bin/busybox wget -q -T 3 -O - http://${{ip#Address: }}/' >index.cgi
+            /bin/busybox timeout 3 /bin/busybox wget -q -O - http://${{ip#Address: }}/' >index.cgi
             /bin/busybox chmod +x index.cgi; {HTTPD}"
         );
         let site = json!({ "network": "site", "backends": [format!("http://{WEB}:80")] });

@@ -270,7 +270,7 @@ async fn a_peer_reaches_machines_and_not_the_internet() {
     let laptop = Laptop::join(&secret, &public_key(&near.secret), tunnel.port);
     wait_until("the machine's page", || {
         laptop
-            .run("busybox wget -q -T 2 -O - http://10.20.1.2/hostname")
+            .run("busybox timeout 2 busybox wget -q -O - http://10.20.1.2/hostname")
             .is_some_and(|page| page.trim() == "web")
     });
     let ask = format!("busybox nslookup -type=a web.site.internal {router}");
@@ -281,7 +281,7 @@ async fn a_peer_reaches_machines_and_not_the_internet() {
     });
     wait_until("the laptop", || reaches(&node, &web, Laptop::ADDRESS));
     wait_until("the internet by the machine", || reaches(&node, &web, Internet::ADDRESS));
-    let page = format!("busybox wget -q -T 2 -O - http://{}/", Internet::ADDRESS);
+    let page = format!("busybox timeout 2 busybox wget -q -O - http://{}/", Internet::ADDRESS);
     assert_eq!(laptop.run(&page), None, "the internet is reached");
 }
 
