@@ -37,7 +37,7 @@ const REFUSED: [field: string, value: unknown, at?: string][] = [
   ['health', { http: { port: 1, path: '/ x' } }, 'health/http/path'],
   ['health', { exec: [] }, 'health/exec'],
   ['ulimits', { nproc: 9 }, 'ulimits/nproc'], ['ulimits', { nofile: 63 }, 'ulimits/nofile'], ['ulimits', { memlock: 2 ** 40 }, 'ulimits/memlock'],
-  ['gpus', 17], ['capabilities', ['SYS_ADMIN'], 'capabilities/0'], ['memory', 16 * MIB - 1], ['rootfs', 16 * MIB - 1], ['ports', [80]],
+  ['gpus', 17], ['capabilities', ['SYS_ADMIN'], 'capabilities/0'], ['memory', 16 * MIB - 1], ['rootfs', 16 * MIB - 1], ['published', [80]],
   ...['data', '/', '/data/', '//data', '/a/../b', '/a/./b', '/proc', '/sys/fs', '/dev/shm', '/a\u0007'].map((path): [string, string] => ['mounts/0/path', path]),
   ['mounts/1', { name: 'data', path: '/data' }, 'mounts/1/path'],
   ['env/', 'x'], ['env/A=B', 'x'], ['env/A', 1], ['env/A', 'a\0b'],
