@@ -87,7 +87,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     if !hard_disks.is_empty() {
         warn!("the storage pool counts as SSD and is on hard disks: {}", hard_disks.join(", "));
     }
-    let capacity = CapacityOverride::remembered(&store, args.capacity)?;
+    let capacity = CapacityOverride::of_start(&store, args.capacity)?;
     if !args.unsafe_capacity {
         host::ensure_real(&capacity)?;
     }
@@ -95,6 +95,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     if !matches!(pools.hdd, Some(Err(_))) {
         host::capacity(pools.offered()?, &capacity)?;
     }
+    capacity.remember(&store)?;
     let dns = name_servers::choose(&args.dns, Path::new("/")).await;
     let program = program()?;
     let mut choice = place.engine_choice().unwrap_or_else(|| {

@@ -23,15 +23,23 @@ pub struct CapacityOverride(CapacityParts);
 const CAPACITY_FILE: &str = "capacity.json";
 
 impl CapacityOverride {
-    /// The farmer's settings of this start, else those of the last start that had any.
+    /// The farmer's settings of this start, else those that were remembered.
     ///
     /// # Errors
-    /// If their file is damaged or can't be written.
-    pub fn remembered(store: &Store, given: Option<Self>) -> Result<Self> {
+    /// If their file is damaged.
+    pub fn of_start(store: &Store, given: Option<Self>) -> Result<Self> {
         match given {
-            Some(capacity) => store.write(CAPACITY_FILE, &capacity).map(|()| capacity),
+            Some(capacity) => Ok(capacity),
             None => Ok(store.read(CAPACITY_FILE)?.unwrap_or_default()),
         }
+    }
+
+    /// Keeps them for starts without any. Those that this machine refuses must not be kept.
+    ///
+    /// # Errors
+    /// If their file can't be written.
+    pub fn remember(&self, store: &Store) -> Result<()> {
+        store.write(CAPACITY_FILE, self)
     }
 
     /// Replaces these parts of `found`.
@@ -192,13 +200,15 @@ mod tests {
     fn an_override_is_remembered_until_another_is_given() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
-        let remembered = |said: Option<&str>| {
-            CapacityOverride::remembered(&store, said.map(|parts| parts.parse().unwrap())).unwrap()
+        let of_start = |said: Option<&str>| {
+            CapacityOverride::of_start(&store, said.map(|parts| parts.parse().unwrap())).unwrap()
         };
-        assert_eq!(remembered(None), CapacityOverride::default());
-        assert_eq!(remembered(Some("cru=2")).0.cru, Some(2));
-        assert_eq!(remembered(None).0.cru, Some(2));
-        assert_eq!(remembered(Some("mru=1GiB")).0.cru, None);
+        assert_eq!(of_start(None), CapacityOverride::default());
+        of_start(Some("cru=2")).remember(&store).unwrap();
+        assert_eq!(of_start(Some("mru=1GiB")).0.cru, None);
+        assert_eq!(of_start(None).0.cru, Some(2), "settings count that nothing has checked");
+        of_start(Some("mru=1GiB")).remember(&store).unwrap();
+        assert_eq!(of_start(None).0.cru, None);
     }
 
     #[test]
