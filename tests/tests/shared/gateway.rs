@@ -60,8 +60,11 @@ pub fn a_page_is_published_under_a_name(grid: &mut Grid) -> Result<()> {
         Ok(is_it.then_some(()))
     });
     published.with_context(|| format!("the last answer: {last:?}"))?;
-    let result = user.threebot(&["show", &contract])?["result"]["shop"]["url"].clone();
-    ensure!(result == format!("https://shop.{DOMAIN}"), "{result}");
+    // The node says that it runs before its report is on the chain.
+    wait_for("the site's address on the chain", LIMIT, || {
+        let url = &user.threebot(&["show", &contract])?["result"]["shop"]["url"];
+        Ok((*url == format!("https://shop.{DOMAIN}")).then_some(()))
+    })?;
 
     user.threebot(&["cancel", &name])?;
     wait_for("the name to be given up", LIMIT, || Ok(page(grid).is_err().then_some(())))?;
