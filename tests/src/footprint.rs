@@ -17,6 +17,16 @@ const NODES: &str = "/run/zos";
 /// The agent's firewall table.
 const AGENT_TABLE: &str = "table inet zos";
 
+/// Files of a node that come with its first private network and its first site. The certificate is that for visitors who
+/// ask for no site.
+const KEPT: [&str; 5] = [
+    "/agent/gateway.log",
+    "/agent/gateway/ed4b9d1b4d75067eafd60e3b7d593f02.pem",
+    "/agent/gateway/sites.json",
+    "/agent/resolver.log",
+    "/agent/state/links.json",
+];
+
 /// Everything on this machine that a grid could leave behind, one line per item. What a later footprint has
 /// beyond an earlier one was left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,9 +86,10 @@ impl Footprint {
         Self(self.0.into_iter().filter(|line| is_own(line)).collect())
     }
 
-    /// Items that aren't in `before`.
+    /// Items that aren't in `before`, without files that the node keeps whatever its contracts.
     pub fn beyond(&self, before: &Self) -> Vec<String> {
-        self.0.difference(&before.0).cloned().collect()
+        let is_kept = |item: &&String| KEPT.iter().any(|file| item.ends_with(file));
+        self.0.difference(&before.0).filter(|item| !is_kept(item)).cloned().collect()
     }
 
     /// Fails if there are items that aren't in `before`.
