@@ -427,7 +427,7 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
     host.docker(&["kill", &host.name(&web.id)]);
     host.until(&web.id, |state| !is_running(state)).await;
 
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, sites) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = Store::open(folder.path()).unwrap();
     let snapshot = Snapshot {
         head: Head { number: 5, hash: [5; 32], timestamp_ms: 0 },
@@ -459,7 +459,7 @@ async fn a_confirmed_sealed_machine_starts_without_the_chain() {
         addresses: Arc::new(
             PublicAddresses::new(&host.node_key, store.clone(), None, Vec::new(), false).unwrap(),
         ),
-        gateways: Arc::new(Gateway::new(folder.path(), &host.node_key, GatewayArgs::default(), &[]).unwrap()),
+        gateways: Arc::new(Gateway::new(sites.path(), &host.node_key, GatewayArgs::default(), &[]).unwrap()),
         firewall: Arc::new(AgentFirewall::new(false, any_registry(), Vec::new())),
     };
     let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
