@@ -316,7 +316,13 @@ async fn what_somebody_removes_of_a_network_comes_back() {
                 port.machine == machine.id && port.instance == process.instance
             };
             if !node.networks.observe().await.unwrap().ports.iter().any(is_connected) {
-                node.networks.attach(machine, &process).await.unwrap();
+                // The kernel removes the links of a namespace some time after its name.
+                let attach = async {
+                    while node.networks.attach(machine, &process).await.is_err() {
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                };
+                timeout(LIMIT, attach).await.unwrap();
             }
         }
         let observed = node.networks.observe().await.unwrap();
