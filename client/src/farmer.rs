@@ -7,7 +7,7 @@ use crate::{
         self,
         runtime_types::{
             pallet_grid_farming::types::{Enrolment, RewardInfo},
-            pallet_grid_farms::types::{Certification, IpInfo},
+            pallet_grid_farms::types::Certification,
             pallet_grid_nodes::{
                 liveness::LiveState,
                 public_config::PublicConfig,
@@ -18,7 +18,7 @@ use crate::{
     client::in_time,
 };
 use std::collections::BTreeSet;
-use tfgrid_primitives::{FarmId, Isolation, NodeId, PublicKey, TwinId, views::MAX_PAGE};
+use tfgrid_primitives::{FarmId, Isolation, NodeId, PublicKey, TwinId};
 
 /// A farm.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,21 +88,6 @@ impl GridAt {
             }
         }
         Ok(tickets)
-    }
-
-    /// The public addresses of a farm, in the order of their ids.
-    pub async fn addresses_of_farm(&self, farm: FarmId) -> Result<Vec<IpInfo>, Error> {
-        let (mut ips, mut after) = (Vec::new(), None);
-        loop {
-            let call = api::runtime_apis().grid_api().ips_of_farm(farm, after, MAX_PAGE);
-            let page = in_time("a farm's public addresses", self.0.runtime_apis().call(call)).await?;
-            ips.extend(page.items);
-            after = page.next;
-            if after.is_none() {
-                ips.sort_unstable_by_key(|ip| ip.ip);
-                return Ok(ips);
-            }
-        }
     }
 
     /// A node as its farmer sees it; `None` for an unknown id.

@@ -699,7 +699,7 @@ impl GridAt {
         farm: FarmId,
     ) -> Result<BTreeMap<ContractId, Vec<PublicIp>>, Error> {
         let mut taken: BTreeMap<ContractId, Vec<IpInfo>> = BTreeMap::new();
-        for ip in self.ips_of_farm(farm).await?.into_iter().filter(|ip| !ip.removed) {
+        for ip in self.addresses_of_farm(farm).await?.into_iter().filter(|ip| !ip.removed) {
             if let IpState::Taken(contract) = ip.state {
                 taken.entry(contract).or_default().push(ip);
             }
@@ -740,7 +740,7 @@ impl GridAt {
 
     /// Contracts of which public addresses of this farm still cool down.
     pub async fn cooling_down_in_farm(&self, farm: FarmId) -> Result<BTreeSet<ContractId>, Error> {
-        let ips = self.ips_of_farm(farm).await?.into_iter();
+        let ips = self.addresses_of_farm(farm).await?.into_iter();
         Ok(ips
             .filter_map(|ip| match ip.state {
                 IpState::CoolingDown(contract) => Some(contract),
@@ -751,11 +751,12 @@ impl GridAt {
 
     /// How many public addresses of a farm are free.
     pub async fn free_ips_of_farm(&self, farm: FarmId) -> Result<usize, Error> {
-        let ips = self.ips_of_farm(farm).await?.into_iter();
+        let ips = self.addresses_of_farm(farm).await?.into_iter();
         Ok(ips.filter(|ip| matches!(ip.state, IpState::Free)).count())
     }
 
-    async fn ips_of_farm(&self, farm: FarmId) -> Result<Vec<IpInfo>, Error> {
+    /// The public addresses of a farm, in the order of their ids.
+    pub async fn addresses_of_farm(&self, farm: FarmId) -> Result<Vec<IpInfo>, Error> {
         let (mut ips, mut after) = (Vec::new(), None);
         loop {
             let call = api::runtime_apis().grid_api().ips_of_farm(farm, after, MAX_PAGE);
@@ -763,6 +764,7 @@ impl GridAt {
             ips.extend(page.items);
             after = page.next;
             if after.is_none() {
+                ips.sort_unstable_by_key(|ip| ip.ip);
                 return Ok(ips);
             }
         }

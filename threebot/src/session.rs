@@ -53,6 +53,16 @@ impl Session {
         Ok(session)
     }
 
+    /// For a caller who only reads about this account, or else about that of the key.
+    pub async fn about(global: &Global, account: Option<AccountId32>) -> Result<(Self, AccountId32)> {
+        if let Some(account) = account {
+            return Ok((Self::anonymous(global).await?, account));
+        }
+        let session = Self::open(global).await?;
+        let account = session.account()?;
+        Ok((session, account))
+    }
+
     /// For a caller who only reads.
     pub async fn anonymous(global: &Global) -> Result<Self> {
         let grid = GridClient::connect(&global.chain).await?;

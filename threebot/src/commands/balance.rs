@@ -25,14 +25,7 @@ pub struct Balance {
 
 impl Balance {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let (session, account) = match self.account {
-            Some(account) => (Session::anonymous(global).await?, account),
-            None => {
-                let session = Session::open(global).await?;
-                let account = session.account()?;
-                (session, account)
-            }
-        };
+        let (session, account) = Session::about(global, self.account).await?;
         let at = session.grid.finalized().await?;
         let twin = match at.twin_of(&account).await? {
             Some(twin) => Some((twin, at.payer(twin).await?.credit)),

@@ -24,14 +24,7 @@ pub struct History {
 
 impl History {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let (session, account) = match self.account {
-            Some(account) => (Session::anonymous(global).await?, account),
-            None => {
-                let session = Session::open(global).await?;
-                let account = session.account()?;
-                (session, account)
-            }
-        };
+        let (session, account) = Session::about(global, self.account).await?;
         let searched = session.grid.history(account, self.blocks).await?;
         Ok(Answer::new(text(&account, &searched), history_value(&account, &searched)))
     }
