@@ -59,6 +59,6 @@ pub use relay::Relay;
 pub use run::{Machine, Run, binary, free_port, programs, repository};
 pub use scenarios::{Scenario, on_one_grid};
 pub use steps::Steps;
-pub use three_nodes::{ThreeNodes, site_network};
+pub use three_nodes::{ThreeNodes, site_network, small_volume};
 pub use wait::wait_for;
 pub use world::{Host, World};

@@ -125,6 +125,11 @@ impl<'a> ThreeNodes<'a> {
     }
 }
 
+/// A volume for contracts without machines: the chain takes none that reserves nothing.
+pub fn small_volume() -> Value {
+    json!({ "name": "data", "type": "volume", "data": { "size": 16 << 20 } })
+}
+
 /// A part of the private network `site`.
 pub fn site_network(part: u8) -> Value {
     let range = format!("10.20.{part}.0/24");

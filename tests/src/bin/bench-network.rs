@@ -15,7 +15,7 @@ use std::{
 };
 use tfgrid_tests::{
     Inside, MIB, Process, Steps, ThreeNodes, asks_for_help, in_network_of, on_a_run_beside_others,
-    site_network, wait_for,
+    site_network, small_volume, wait_for,
 };
 
 const HELP: &str = "\
@@ -240,7 +240,7 @@ fn sites_come_and_go(grid: &ThreeNodes<'_>, index: u8) -> Result<()> {
             "fqdn": format!("s{site}.c{index}.example.net"), "network": "site",
             "backends": [format!("http://{}:80", MACHINES[0])] } })
     };
-    let sites: Vec<Value> = (0..SITES).map(site).collect();
+    let sites: Vec<Value> = (0..SITES).map(site).chain([small_volume()]).collect();
     let deployed = grid.deploys(&grid.user, 2, "sites", &deployment(20 + index, &sites), &["--no-wait"])?;
     until_page(grid, &format!("https://s{}.c{index}.example.net/", SITES - 1))?;
     grid.asks(&grid.user, &["cancel", &deployed["contract"].to_string()])?;

@@ -12,7 +12,7 @@ use std::{
 };
 use tfgrid_tests::{
     Forwarded, Inside, MIB, Steps, ThreeNodes, asks_for_help, kill_programs, kill_wireguard,
-    on_a_run_beside_others, site_network, text, wait_for,
+    on_a_run_beside_others, site_network, small_volume, text, wait_for,
 };
 
 const HELP: &str = "\
@@ -136,6 +136,7 @@ impl Demo<'_> {
             "db": { "node": self.grid.nodes[1].id, "workloads": [site_network(2), self.machine("db", DB, &page(ORDERS))] },
             "sites": { "node": self.grid.nodes[2].id, "workloads": [
                 site_network(3),
+                small_volume(),
                 { "name": "shop", "type": "gateway-name-proxy", "data": by_name },
                 { "name": "www", "type": "gateway-fqdn-proxy", "data": by_domain },
             ] },

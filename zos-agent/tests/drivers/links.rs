@@ -120,6 +120,10 @@ async fn machines_on_two_nodes_reach_each_other_in_a_tunnel() {
     node.until_page(&web, "10.20.2.9", "db");
     node.until_page(&db, "10.20.1.2", "web");
     assert!(node.page(&stranger, "10.20.2.9").is_err(), "another twin's machine is reached");
+    // As a gateway does.
+    let ask = "busybox timeout 2 busybox wget -q -O - http://10.20.2.9/hostname";
+    let ask = format!("nsenter --net=/run/netns/{} {ask}", near.namespace());
+    wait_until("the machine from the network itself", || words(&ask).output().unwrap().status.success());
 
     let names = [("db".to_owned(), BTreeSet::from(["10.20.2.9".parse().unwrap()]))].into();
     let found = Elsewhere { names, ..Default::default() };

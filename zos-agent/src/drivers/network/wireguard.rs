@@ -10,7 +10,7 @@ use super::{
 use crate::drivers::{
     NetworkId,
     daemon::Daemon,
-    machine::names::base36,
+    machine::names::{base36, bridge_contract},
     tools::{Tool, run},
     uplink::IP,
 };
@@ -179,9 +179,13 @@ impl Tunnels {
         let wanted: BTreeSet<Ipv4Net> = spec.peers.values().flat_map(|(ranges, _)| ranges).copied().collect();
         let routes = namespace.routes(&name).await?;
         let extra = routes.difference(&wanted).map(|range| format!("route delete {range} dev {name}"));
-        let missing = wanted.difference(&routes).map(|range| {
-            let source = spec.sources.get(range).map(|ip| format!(" src {ip}")).unwrap_or_default();
-            format!("route replace {range} dev {name}{source}")
+        // What the host sends there, such as a gateway's requests, is answered at an address of the node's own ranges.
+        let links = namespace.links().await?;
+        let mut bridges = links.iter().filter(|link| bridge_contract(&link.name).is_some());
+        let router = bridges.find_map(|link| Some(link.network()?.addr()));
+        let missing = wanted.difference(&routes).filter_map(|range| {
+            let source = spec.sources.get(range).copied().or(router)?;
+            Some(format!("route replace {range} dev {name} src {source}"))
         });
         let changes: Vec<_> = extra.chain(missing).collect();
         if !changes.is_empty() {
