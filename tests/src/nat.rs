@@ -54,7 +54,9 @@ pub(crate) fn new_network(run: &Run, name: &str) -> Result<Process> {
 /// Starts to capture what passes the interfaces of the calling thread's network, or this one; returns once it does.
 pub(crate) fn capture(run: &Run, interface: &str, to: &Path) -> Result<Process> {
     let mut tcpdump = Command::new("tcpdump");
-    tcpdump.args(["-i", interface, "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w"]).arg(to);
+    tcpdump
+        .args(["-i", interface, "--immediate-mode", "-s", "0", "-B", "65536", "-U", "-Z", "root", "-w"])
+        .arg(to);
     let mut capture = Process::start(run, "tcpdump", &mut tcpdump)?;
     wait_for("tcpdump to capture", START_LIMIT, || {
         capture.ensure_running()?;
