@@ -2,13 +2,15 @@
 
 use crate::{
     Process, Run,
-    nat::{capture, captured, in_network_of, ip, new_network, pass_on},
+    nat::{capture, captured, fed, in_network_of, ip, new_network, pass_on},
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
+    process::Command,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,6 +18,8 @@ use tokio::runtime::{Builder, Runtime};
 const UPLINK: &str = "eth0";
 /// Third byte of the first host's network. Its addresses are those of the internet, which private ones aren't.
 const FIRST_NETWORK: u8 = 161;
+/// The router's table of counters.
+const COUNTED: &str = "counted";
 
 /// Hosts on the internet: network namespaces, each with a cable to one that routes between them.
 pub struct World {
@@ -85,6 +89,40 @@ impl World {
     /// Ends the capture; returns all that has passed the router.
     pub fn passed(&mut self) -> Result<Vec<u8>> {
         captured(self.capture.take().context("nothing is captured")?, &self.pcap)
+    }
+
+    /// Counts the bytes that pass the router from or to this address from now on.
+    pub fn counts(&self, address: Ipv4Addr) -> Result<()> {
+        let rules = format!(
+            "table inet {COUNTED} {{
+                counter passed {{ }}
+                chain forward {{
+                    type filter hook forward priority 0;
+                    ip saddr {address} counter name passed
+                    ip daddr {address} counter name passed
+                }}
+            }}
+            "
+        );
+        self.on_internet(|| fed("nft", &["-f", "-"], &rules))
+    }
+
+    /// Bytes that were counted so far.
+    pub fn counted(&self) -> Result<u64> {
+        let listed = self.on_internet(|| {
+            Ok(Command::new("nft").args(["-j", "list", "counter", "inet", COUNTED, "passed"]).output()?)
+        })?;
+        ensure!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+        let listed: Value = serde_json::from_slice(&listed.stdout)?;
+        let counters = listed["nftables"].as_array().context("nft lists nothing")?;
+        let bytes = counters.iter().find_map(|object| object["counter"]["bytes"].as_u64());
+        bytes.context("nft lists no counter")
+    }
+
+    /// Cuts the cable of the host with this name, or mends it.
+    pub fn cuts(&self, host: &str, is_cut: bool) -> Result<()> {
+        let state = if is_cut { "down" } else { "up" };
+        self.on_internet(|| ip(&format!("link set {host} {state}")))
     }
 }
 

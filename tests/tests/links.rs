@@ -4,10 +4,10 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use std::{fs, net::UdpSocket, process::Command, time::Duration};
+use std::{fs, net::UdpSocket, path::Path, time::Duration};
 use tfgrid_client::wireguard::{key_from_text, key_text, public_key};
 use tfgrid_tests::{
-    Grid, Inside, Options, OtherMachine, OtherNode, Person, Process, Steps, free_port, kill_wireguard,
+    Grid, Inside, Joined, Options, OtherMachine, OtherNode, Person, Steps, free_port, kill_wireguard,
     on_a_grid, page_deployment, text, wait_for,
 };
 
@@ -119,7 +119,6 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
 
 /// A computer on the second node's machine joins the network over the first node by what `threebot net join` writes.
 fn a_peer_joins(grid: &Grid, second: &Second, web: &Inside) -> Result<()> {
-    const INTERFACE: &str = "laptop";
     let path = |name: &str| grid.run().folder().join(name).display().to_string();
     let (key, config) = (path("wireguard.key"), path("site.conf"));
     let join = ["net", "join", "site", "--private-key", &key, "--new-key", "--out", &config];
@@ -136,45 +135,10 @@ fn a_peer_joins(grid: &Grid, second: &Second, web: &Inside) -> Result<()> {
     let deployed = grid.user.threebot(&["deploy", "-f", &file, "--node", &node])?;
     let joined = grid.user.threebot(&join)?;
     ensure!(joined["contract"] == deployed["contract"], "another contract: {joined}");
-    // Its lines for `wg`, which knows nothing of addresses.
-    let text = fs::read_to_string(&config)?;
-    let is_for_wg = |line: &&str| !["Address", "DNS", "MTU"].iter().any(|word| line.starts_with(word));
-    fs::write(path("wg.conf"), text.lines().filter(is_for_wg).collect::<Vec<_>>().join("\n"))?;
-    let (conf, ip) = (path("wg.conf"), self::text(&joined["ip"])?.to_owned());
+    let ip = text(&joined["ip"])?;
     second.machine.on(|| {
-        let _daemon =
-            Process::start(grid.run(), "laptop", Command::new("wireguard-go").args(["-f", INTERFACE]))?;
-        wait_for("WireGuard of the laptop", LINKED_WITHIN, || {
-            let shown = Command::new("wg").args(["show", INTERFACE]).output()?;
-            Ok(shown.status.success().then_some(()))
-        })?;
-        for line in [
-            format!("wg setconf {INTERFACE} {conf}"),
-            format!("ip address add {ip}/32 dev {INTERFACE}"),
-            format!("ip link set {INTERFACE} up"),
-            format!("ip route add 10.20.0.0/16 dev {INTERFACE}"),
-        ] {
-            let mut words = line.split(' ');
-            let program = words.next().context("no program")?;
-            ensure!(Command::new(program).args(words).status()?.success(), "{line}");
-        }
-        let server = text.lines().find_map(|line| line.strip_prefix("DNS = ")?.split(',').next());
-        let server = server.context("there is no name server")?;
-        let mut last = String::new();
-        wait_for("the page of a machine by its name", LINKED_WITHIN, || {
-            let ask = ["nslookup", "-type=a", "web.site.internal", server];
-            let asked = Command::new("busybox").args(ask).output()?;
-            last = String::from_utf8_lossy(&asked.stdout).into_owned();
-            let Some(address) = last.lines().filter_map(|line| line.strip_prefix("Address: ")).next_back()
-            else {
-                return Ok(None);
-            };
-            let url = format!("http://{address}/");
-            let page = Command::new("busybox")
-                .args(["timeout", "2", "busybox", "wget", "-q", "-O", "-", &url])
-                .output()?;
-            Ok(page.stdout.starts_with(b"web").then_some(()))
-        })?;
+        let laptop = Joined::start(grid.run(), Path::new(&config), ip)?;
+        ensure!(laptop.page("web")?.starts_with("web"), "another page");
         wait_for("the laptop's name", LINKED_WITHIN, || {
             Ok(web.address_of("laptop").is_ok_and(|found| found == ip).then_some(()))
         })

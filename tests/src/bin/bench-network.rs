@@ -196,7 +196,7 @@ fn names(grid: &ThreeNodes<'_>) -> Result<()> {
         grid.asks(&grid.user, &["name", &name])?;
         let site = json!({ "name": name, "type": "gateway-name-proxy", "data": {
             "name": name, "network": "site", "backends": [format!("http://{}:80", MACHINES[0])] } });
-        grid.deploys(&grid.user, 2, &name, &deployment(10 + index, &[site]), &["--no-wait"])?;
+        grid.deploys(&grid.user, 2, &name, &deployment(10 + index, &[site, small_volume()]), &["--no-wait"])?;
         let begun = Instant::now();
         until_page(grid, &format!("https://{name}.{DOMAIN}/"))?;
         seconds.push(begun.elapsed().as_secs_f64());

@@ -6,12 +6,15 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use std::{
     env,
+    fs::{self, Permissions},
     net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket},
+    os::unix::fs::PermissionsExt,
     process::ExitCode,
     time::Duration,
 };
+use tfgrid_client::wireguard::{key_text, new_secret, public_key};
 use tfgrid_tests::{
-    Forwarded, Inside, MIB, Steps, ThreeNodes, asks_for_help, kill_programs, kill_wireguard,
+    Forwarded, Inside, Joined, MIB, Steps, ThreeNodes, asks_for_help, kill_programs, kill_wireguard,
     on_a_run_beside_others, site_network, small_volume, text, wait_for,
 };
 
@@ -35,10 +38,12 @@ const HTTPD: &str = "exec httpd -f -p 80 -h /www";
 /// What the database has, and what goes over the internet in clear.
 const ORDERS: &str = "orders-7c51e0aa";
 const IN_CLEAR: &str = "clear-20bb94f3";
+const DOWNLOAD_BYTES: usize = 16 << 20;
 /// Limits for a page to be there, for what was killed to be back, and for everything to be gone.
 const PUBLISHED_WITHIN: Duration = Duration::from_secs(60);
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 const GONE_WITHIN: Duration = Duration::from_secs(60);
+const REPORTED_WITHIN: Duration = Duration::from_secs(90);
 const CLOSED_WITHIN: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -60,13 +65,15 @@ fn main() -> ExitCode {
 fn tell(steps: &Steps) -> Result<()> {
     ensure!(env::args().len() == 1, "demo-network takes no arguments: see demo-network --help");
     on_a_run_beside_others("demo-network", |run| {
-        let mut demo = Demo { grid: ThreeNodes::start(&run, steps)? };
+        let mut demo = Demo { grid: ThreeNodes::start(&run, steps)?, laptop_key: new_secret() };
         demo.tell()
     })
 }
 
 struct Demo<'a> {
     grid: ThreeNodes<'a>,
+    /// The laptop's own, for WireGuard.
+    laptop_key: [u8; 32],
 }
 
 impl Demo<'_> {
@@ -84,6 +91,7 @@ impl Demo<'_> {
             ensure!(page.contains(ORDERS), "the database answers {page:?}");
             Ok(())
         })?;
+        self.laptop_joins()?;
         self.heals()?;
         self.ends()
     }
@@ -120,6 +128,9 @@ impl Demo<'_> {
     }
 
     fn application(&self) -> Value {
+        let mut entrance = site_network(1);
+        entrance["data"]["peers"] =
+            json!([{ "name": "laptop", "public_key": key_text(&public_key(&self.laptop_key)) }]);
         let web = format!(
             "/bin/busybox mkdir -p /www/cgi-bin; cd /www/cgi-bin; echo '#!/bin/sh
             echo Content-Type: text/plain; echo; echo the shop has
@@ -132,7 +143,7 @@ impl Demo<'_> {
         by_name["name"] = "shop".into();
         by_domain["fqdn"] = "www.shop.example.net".into();
         json!({ "version": 1, "name": "shop", "parts": {
-            "web": { "node": self.grid.nodes[0].id, "workloads": [site_network(1), self.machine("web", WEB, &web)] },
+            "web": { "node": self.grid.nodes[0].id, "workloads": [entrance, self.machine("web", WEB, &web)] },
             "db": { "node": self.grid.nodes[1].id, "workloads": [site_network(2), self.machine("db", DB, &page(ORDERS))] },
             "sites": { "node": self.grid.nodes[2].id, "workloads": [
                 site_network(3),
@@ -202,13 +213,18 @@ impl Demo<'_> {
 
     fn has_a_public_address(&mut self) -> Result<()> {
         let what = format!("//Bob's machine on node-3 has {PUBLIC}: port 80 is open, 81 is not");
-        self.take(&what, |demo| {
-            let script = format!("httpd -p 81; {}", page("public"));
+        let contract = self.take(&what, |demo| {
+            demo.grid.world.counts(PUBLIC)?;
+            let script = format!(
+                "/bin/busybox mkdir /www; echo public >/www/index.html
+                /bin/busybox head -c {DOWNLOAD_BYTES} /dev/zero >/www/zeros
+                httpd -p 81; {HTTPD}"
+            );
             let mut machine = demo.lone_machine("public", &script);
             machine["data"]["public_ip"] = true.into();
             machine["data"]["ports"] = json!(["80/tcp"]);
             let body = json!({ "version": 1, "workloads": [machine] });
-            demo.grid.deploys(&demo.grid.user, 2, "public", &body, &["--traffic-gb", "1"])?;
+            let deployed = demo.grid.deploys(&demo.grid.user, 2, "public", &body, &["--traffic-gb", "1"])?;
             demo.grid.on_laptop(|| {
                 let page = wait_for("the page at a public address", PUBLISHED_WITHIN, || {
                     Ok(demo.grid.authority.page(&format!("http://{PUBLIC}/")).ok())
@@ -217,7 +233,48 @@ impl Demo<'_> {
                 let closed = SocketAddr::from((PUBLIC, 81));
                 ensure!(TcpStream::connect_timeout(&closed, CLOSED_WITHIN).is_err(), "{closed} is open");
                 Ok(())
-            })
+            })?;
+            Ok(deployed["contract"].to_string())
+        })?;
+        let what = "a download from it: the chain charges for what the router counts, within 1 %";
+        self.take(what, |demo| {
+            let url = format!("http://{PUBLIC}/zeros");
+            let downloaded = demo.grid.on_laptop(|| demo.grid.authority.page(&url))?.len();
+            ensure!(downloaded == DOWNLOAD_BYTES, "it has {downloaded} bytes");
+            demo.charges_for(&contract, demo.grid.world.counted()?)
+        })
+    }
+
+    /// Waits until the traffic that a contract has used of its 1 GB is this, within 1 %.
+    fn charges_for(&self, contract: &str, bytes: u64) -> Result<()> {
+        let mut used = 0;
+        let charged = wait_for("the node to report its traffic", REPORTED_WITHIN, || {
+            let shown = self.grid.asks(&self.grid.user, &["show", contract])?;
+            let left = shown["traffic_left"].as_u64().context("no traffic is shown")?;
+            used = 1_000_000_000 - left;
+            Ok((used.abs_diff(bytes) * 100 <= bytes).then_some(()))
+        });
+        charged.with_context(|| format!("the router counted {bytes} bytes, the chain {used}"))?;
+        self.grid.steps.note(format_args!("the router counted {bytes} bytes, the chain {used}"));
+        Ok(())
+    }
+
+    /// By WireGuard, over node-1.
+    fn laptop_joins(&mut self) -> Result<()> {
+        let what =
+            "the laptop joins the network: `threebot net join site`, and opens the database by its name";
+        self.take(what, |demo| {
+            let [key, config] = ["laptop.key", "site.conf"].map(|name| demo.grid.run.folder().join(name));
+            fs::write(&key, key_text(&demo.laptop_key))?;
+            fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+            let (key, out) = (key.display().to_string(), config.display().to_string());
+            let join = ["net", "join", "site", "--private-key", &key, "--out", &out];
+            let joined = demo.grid.asks(&demo.grid.user, &join)?;
+            let page = demo
+                .grid
+                .on_laptop(|| Joined::start(demo.grid.run, &config, text(&joined["ip"])?)?.page("db"))?;
+            ensure!(page.contains(ORDERS), "the database answers {page:?}");
+            Ok(())
         })
     }
 
@@ -232,6 +289,23 @@ impl Demo<'_> {
         })?;
         self.take("kill WireGuard on node-2: the page comes back", |demo| {
             kill_wireguard(&demo.grid.nodes[1].agent)?;
+            demo.until_page(PAGES[0], HEALED_WITHIN)
+        })?;
+        self.take("kill node-2's engine: the page comes back", |demo| {
+            let agent = &demo.grid.nodes[1].agent;
+            for (program, config) in [("dockerd", "dockerd.json"), ("containerd", "containerd.toml")] {
+                let config = agent.run_folder()?.join(config).display().to_string();
+                ensure!(kill_programs(program, &config)? > 0, "no {program} runs with {config}");
+            }
+            demo.until_page(PAGES[0], HEALED_WITHIN)?;
+            wait_for("the engine to be back", HEALED_WITHIN, || {
+                Ok(agent.engine()?.docker(&["ps", "--quiet"]).is_ok_and(|ids| !ids.is_empty()).then_some(()))
+            })
+        })?;
+        self.take("cut node-2's cable: the page is gone; mend it: the page comes back", |demo| {
+            demo.grid.world.cuts("node-2", true)?;
+            demo.until_no_page(PAGES[0])?;
+            demo.grid.world.cuts("node-2", false)?;
             demo.until_page(PAGES[0], HEALED_WITHIN)
         })?;
         self.take("kill the gateway's proxy: both pages come back", |demo| {
@@ -251,11 +325,7 @@ impl Demo<'_> {
                     Ok(engine.docker(&["ps", "--all", "--quiet"])?.is_empty().then_some(()))
                 })?;
             }
-            demo.grid.on_laptop(|| {
-                wait_for("the page to be gone", GONE_WITHIN, || {
-                    Ok(demo.grid.authority.page(PAGES[0]).is_err().then_some(()))
-                })
-            })
+            demo.until_no_page(PAGES[0])
         })
     }
 
@@ -275,6 +345,16 @@ impl Demo<'_> {
             })
         });
         reached.with_context(|| format!("the last answer: {last}"))
+    }
+
+    /// Waits until what is at this address isn't the application's page.
+    fn until_no_page(&self, url: &str) -> Result<()> {
+        self.grid.on_laptop(|| {
+            wait_for("the page to be gone", GONE_WITHIN, || {
+                let page = self.grid.authority.page(url);
+                Ok((!page.is_ok_and(|page| page.contains(ORDERS))).then_some(()))
+            })
+        })
     }
 }
 
