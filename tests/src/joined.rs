@@ -23,7 +23,7 @@ impl Joined {
         let is_for_wg = |line: &&str| !["Address", "DNS", "MTU"].iter().any(|word| line.starts_with(word));
         let conf = config.with_extension("wg");
         fs::write(&conf, text.lines().filter(is_for_wg).collect::<Vec<_>>().join("\n"))?;
-        let daemon = Process::start(run, INTERFACE, Command::new("wireguard-go").args(["-f", INTERFACE]))?;
+        let daemon = Process::start(run, "wireguard", Command::new("wireguard-go").args(["-f", INTERFACE]))?;
         wait_for("WireGuard of the laptop", LIMIT, || {
             let shown = Command::new("wg").args(["show", INTERFACE]).output()?;
             Ok(shown.status.success().then_some(()))
