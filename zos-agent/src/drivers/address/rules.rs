@@ -3,10 +3,11 @@
 
 use crate::drivers::{
     AddressSpec,
+    counters::{IN, OUT, counter},
     gateway::{HTTP, HTTPS},
 };
 use sp_core::{Blake2Hasher, Hasher};
-use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
+use std::{fmt::Write, net::IpAddr};
 use tfgrid_client::{deployment::Ports, peer::protocol::Protocol};
 use tfgrid_primitives::{
     ContractId,
@@ -16,11 +17,6 @@ use tfgrid_primitives::{
 /// Bytes of the headers of IP and TCP.
 const HEADERS_V4: u32 = 40;
 const HEADERS_V6: u32 = 60;
-
-/// Direction of packets to machines.
-pub const IN: &str = "in";
-/// Direction of packets from machines.
-pub const OUT: &str = "out";
 
 /// Where the rules apply.
 pub struct Host<'a> {
@@ -44,17 +40,6 @@ pub struct Machine<'a> {
     pub link: String,
     /// Its addresses.
     pub spec: &'a AddressSpec,
-}
-
-/// Name of the counter of a contract.
-pub fn counter(contract: ContractId, direction: &str) -> String {
-    format!("contract-{contract}-{direction}")
-}
-
-/// The contract and direction of a counter with this name.
-pub fn counted(name: &str) -> Option<(ContractId, &str)> {
-    let (contract, direction) = name.strip_prefix("contract-")?.split_once('-')?;
-    Some((contract.parse().ok()?, direction))
 }
 
 /// The table's content, for at least one machine, and the mark by which it is known. Counters aren't in it.
@@ -204,20 +189,6 @@ fn count(family: &Family, machines: &[Machine]) -> Vec<String> {
     ]
 }
 
-/// Replaces the table's rules in one transaction, and keeps the counters of these contracts. `there` are the counters that
-/// exist.
-pub fn script(table: &str, rules: &str, contracts: &BTreeSet<ContractId>, there: &[String]) -> String {
-    let wanted: BTreeSet<String> = contracts
-        .iter()
-        .flat_map(|contract| [IN, OUT].map(|direction| counter(*contract, direction)))
-        .collect();
-    let added = wanted.iter().map(|name| format!("add counter inet {table} {name}\n"));
-    let gone = there.iter().filter(|name| !wanted.contains(*name));
-    let deleted = gone.map(|name| format!("delete counter inet {table} {name}\n"));
-    let (added, deleted): (String, String) = (added.collect(), deleted.collect());
-    format!("add table inet {table}\n{added}flush table inet {table}\n{deleted}{rules}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,16 +292,5 @@ mod tests {
         };
         assert_eq!(mark(&["80/tcp"]), mark(&["80/tcp"]));
         assert_ne!(mark(&["80/tcp"]), mark(&["81/tcp"]));
-    }
-
-    #[test]
-    fn counters_of_contracts_that_stay_are_kept() {
-        let there = [counter(7, IN), counter(8, IN), counter(8, OUT)];
-        let script = script("t", "", &BTreeSet::from([7]), &there);
-        let expected = "add table inet t\nadd counter inet t contract-7-in\nadd counter inet t contract-7-out\n\
-                        flush table inet t\ndelete counter inet t contract-8-in\ndelete counter inet t contract-8-out\n";
-        assert_eq!(script, expected);
-        assert_eq!(counted("contract-7-in"), Some((7, IN)));
-        assert!(counted("contract-x-in").is_none() && counted("other").is_none());
     }
 }
