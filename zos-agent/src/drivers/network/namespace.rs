@@ -66,6 +66,11 @@ table inet zos {
         iifname "zb*" oifname { "zb*", "uplink" } accept
         iifname "uplink" ct state established,related accept
     }
+    # A path on which nobody says that a packet is too large must not stall.
+    chain clamp {
+        type filter hook forward priority mangle; policy accept;
+        tcp flags syn tcp option maxseg size set rt mtu
+    }
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
         oifname "uplink" masquerade
@@ -333,6 +338,7 @@ impl Namespace {
                 r#"iifname "uplink" ct state established,related accept"#,
                 "masquerade",
                 "ct count over 64",
+                "tcp option maxseg size set rt mtu",
                 r#"iifname "zw*" oifname "zb*" accept"#,
                 r#"iifname "zw*" oifname "zw*" accept"#,
             ]
