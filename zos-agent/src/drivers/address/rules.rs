@@ -84,7 +84,7 @@ fn table(host: &Host, machines: &[Machine], mark: &str) -> String {
     chain(&mut text, "outwards", "", outwards.into_iter().chain(mail));
     let inwards = ["ct state established,related accept", "icmp type echo-request accept"];
     let inwards = inwards.into_iter().chain(["icmpv6 type echo-request accept"]).map(ToOwned::to_owned);
-    let open = FAMILIES.iter().filter_map(|family| open(family, machines));
+    let open = FAMILIES.iter().flat_map(|family| open(family, machines));
     chain(&mut text, "inwards", "", inwards.chain(open).chain(["drop".to_owned()]));
     let forward = [format!("{from} jump outwards"), format!("{to} jump inwards")];
     chain(&mut text, "forward", "filter hook forward priority -10", forward);
@@ -153,18 +153,30 @@ fn guard(family: &Family, machines: &[Machine], from: &str) -> Vec<String> {
     ]
 }
 
-/// Lets in what machines have open.
-fn open(family: &Family, machines: &[Machine]) -> Option<String> {
-    let places: Vec<String> = family
-        .addresses(machines)
-        .flat_map(|(machine, ip)| machine.spec.ports.iter().map(move |ports| place(ip, ports)))
-        .collect();
+/// Lets in what machines have open, to all or to a network.
+fn open(family: &Family, machines: &[Machine]) -> Vec<String> {
     let name = family.name;
-    (!places.is_empty())
-        .then(|| format!("{name} daddr . meta l4proto . th dport {{ {} }} accept", places.join(", ")))
+    let (mut to_all, mut to_some) = (Vec::new(), Vec::new());
+    for (machine, ip) in family.addresses(machines) {
+        for ports in &machine.spec.ports {
+            match ports.from {
+                None => to_all.push(place(ip, ports)),
+                Some(from) if from.addr().is_ipv4() == family.is_v4 => {
+                    to_some.push(format!("{from} . {}", place(ip, ports)));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    let rule = |packets: String, places: Vec<String>| {
+        let set = places.join(", ");
+        (!places.is_empty()).then(|| format!("{packets} . meta l4proto . th dport {{ {set} }} accept"))
+    };
+    let all = rule(format!("{name} daddr"), to_all);
+    all.into_iter().chain(rule(format!("{name} saddr . {name} daddr"), to_some)).collect()
 }
 
-fn place(ip: IpAddr, Ports { first, last, protocol }: &Ports) -> String {
+fn place(ip: IpAddr, Ports { first, last, protocol, .. }: &Ports) -> String {
     let protocol = match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
@@ -246,6 +258,20 @@ mod tests {
         assert!(inwards.ends_with("\ndrop"), "{inwards}");
         let closed = rules_of(&HOST, &[spec(&["11.1.1.9"], &[])]);
         assert!(!closed.contains("th dport"), "{closed}");
+    }
+
+    #[test]
+    fn what_is_open_to_a_network_is_closed_to_others() {
+        let ports = ["80/tcp", "22/tcp from 203.0.113.0/24", "5-6/udp from 2a12::/32"];
+        let rules = rules_of(&HOST, &[spec(&["11.1.1.9", "2a10::9"], &ports)]);
+        let accepts = |family: &str, of: &str, places: &str| {
+            let rule = format!("{of}{family} daddr . meta l4proto . th dport {{ {places} }} accept");
+            assert!(has(&rules, &rule), "{rule}: {rules}");
+        };
+        accepts("ip", "", "11.1.1.9 . tcp . 80-80");
+        accepts("ip", "ip saddr . ", "203.0.113.0/24 . 11.1.1.9 . tcp . 22-22");
+        accepts("ip6", "", "2a10::9 . tcp . 80-80");
+        accepts("ip6", "ip6 saddr . ", "2a12::/32 . 2a10::9 . udp . 5-6");
     }
 
     #[test]
