@@ -24,7 +24,7 @@ Measures private networks and the web gateway on a grid of three nodes.
 
 Prints a table for docs/BENCHMARKS.md: two machines on two nodes beside a plain
 cable and bare WireGuard; names that come and go; and requests through the
-gateway beside nginx, for which it needs the Debian packages nginx-light and wrk.
+gateway beside nginx, for which it needs the packages nginx-light and wrk.
 
 Usage: bench-network [--names N] [--networks N]
 
