@@ -116,8 +116,8 @@ bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
 .PHONY: bench-network
-bench-network: build ## Measure private networks beside bare WireGuard, and names that come and go on a gateway
-	@$(AS_ROOT) $(PROGRAMS)/bench-network
+bench-network: build ## Measure private networks beside bare WireGuard and a gateway beside nginx; NAMES=1000 NETWORKS=200 crowd it
+	@$(AS_ROOT) $(PROGRAMS)/bench-network $(if $(NAMES),--names $(NAMES)) $(if $(NETWORKS),--networks $(NETWORKS))
 
 .PHONY: bench-explorer
 bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour

@@ -222,7 +222,8 @@ pub struct Zmachine {
     #[serde(skip_serializing_if = "is_false")]
     #[schemars(default)]
     pub ipv6: bool,
-    /// Ports of its public addresses that the internet reaches, such as `80/tcp` and `8000-8010/udp`.
+    /// Ports of its public addresses that the internet or a network of it reaches, such as `80/tcp`, `8000-8010/udp` and
+    /// `22/tcp from 203.0.113.0/24`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(with = "Vec<String>", default, length(max = MAX_PORTS))]
     pub ports: Vec<Ports>,

@@ -172,6 +172,18 @@ impl Subnet {
             (16..=30).contains(&self.prefix) && subnet.network() == subnet.addr() && is_private(&subnet)
         })
     }
+
+    /// The first and the last address, as numbers.
+    pub fn bounds(&self) -> (u32, u32) {
+        let first = u32::from_be_bytes(self.address);
+        (first, first | u32::MAX.checked_shr(self.prefix.into()).unwrap_or(0))
+    }
+
+    /// Whether it has all addresses of `other`.
+    pub fn contains(&self, other: &Self) -> bool {
+        let ((first, last), (others_first, others_last)) = (self.bounds(), other.bounds());
+        first <= others_first && others_last <= last
+    }
 }
 
 #[cfg(test)]
@@ -380,6 +392,26 @@ mod tests {
         fn has_no_host_bits() {
             assert!(is_valid([10, 1, 2, 4], 30) && !is_valid([10, 1, 2, 5], 30));
             assert!(is_valid([10, 1, 0, 0], 16) && !is_valid([10, 1, 1, 0], 16));
+        }
+
+        #[test]
+        fn reaches_from_its_first_to_its_last_address() {
+            let bounds = |address: [u8; 4], prefix| {
+                let (first, last) = Subnet { address, prefix }.bounds();
+                (first.to_be_bytes(), last.to_be_bytes())
+            };
+            assert_eq!(bounds([10, 1, 0, 0], 16), ([10, 1, 0, 0], [10, 1, 255, 255]));
+            assert_eq!(bounds([10, 1, 2, 4], 30), ([10, 1, 2, 4], [10, 1, 2, 7]));
+            for prefix in [32, 33, 255] {
+                assert_eq!(bounds([10, 1, 2, 4], prefix), ([10, 1, 2, 4], [10, 1, 2, 4]), "{prefix}");
+            }
+        }
+
+        #[test]
+        fn has_the_addresses_of_what_lies_in_it() {
+            let subnet = |third, prefix| Subnet { address: [10, 1, third, 0], prefix };
+            assert!(subnet(0, 16).contains(&subnet(7, 24)) && subnet(7, 24).contains(&subnet(7, 24)));
+            assert!(!subnet(7, 24).contains(&subnet(0, 16)) && !subnet(7, 24).contains(&subnet(8, 24)));
         }
 
         #[test]

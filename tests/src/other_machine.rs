@@ -58,6 +58,18 @@ impl OtherMachine {
         in_network_of(self.network.id(), act)
     }
 
+    /// Gives the other machine this address on the cable, in place of its own.
+    pub fn moves_to(&self, address: Ipv4Addr) -> Result<()> {
+        let (here, there) = (Self::HERE, Self::THERE);
+        self.on(|| {
+            ip(&format!(
+                "address delete {there}/24 dev cable
+                address add {address}/24 dev cable
+                route add default via {here}"
+            ))
+        })
+    }
+
     /// Lets programs there reach a TCP server on this machine's loopback at the same address.
     pub fn reaches(&self, server: SocketAddr) -> Result<()> {
         let listener = self.on(|| TcpListener::bind(server).context("can't listen on another machine"))?;

@@ -4,16 +4,30 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
-use std::{fs, net::UdpSocket, path::Path, time::Duration};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    path::Path,
+    thread,
+    time::Duration,
+};
 use tfgrid_client::wireguard::{key_from_text, key_text, public_key};
 use tfgrid_tests::{
-    Grid, Inside, Joined, Options, OtherMachine, OtherNode, Person, Steps, free_port, kill_wireguard,
-    on_a_grid, page_deployment, text, wait_for,
+    Grid, Inside, Joined, Options, OtherMachine, OtherNode, Person, Steps, free_port, in_network_of,
+    kill_wireguard, on_a_grid, page_deployment, text, wait_for,
 };
 
 /// What only the page of the machine on the second node says, and what goes over the cable in clear.
 const SECRET: &str = "page-7c51e0aa";
 const IN_CLEAR: &str = "clear-20bb94f3";
+/// Where the second node is found after it has moved.
+const MOVED: Ipv4Addr = Ipv4Addr::new(198, 18, 9, 3);
+/// What passes at once, and the datagram, which is longer than a packet of the network may be.
+const STREAM_BYTES: usize = 64 << 10;
+const DATAGRAM_BYTES: usize = 1_400;
+const PORT: u16 = 9_000;
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// Limit for the first packets, and for another way to be found.
 const LINKED_WITHIN: Duration = Duration::from_secs(60);
 /// A name is known on the other node within so long of its node's report.
@@ -38,6 +52,14 @@ impl Second {
         let node = machine.on(|| OtherNode::start(grid.run(), "agent-2", (&chain, ticket), ip, &[]))?;
         grid.farmer.waits_until_served_by(node.id)?;
         Ok(Self { machine, node })
+    }
+
+    /// It gets another address while its agent doesn't run.
+    fn moves(&mut self, grid: &Grid) -> Result<()> {
+        self.node.agent.kill()?;
+        self.machine.moves_to(MOVED)?;
+        self.node.agent.is_dialled_at((MOVED, self.node.peer.port()).into(), None);
+        self.resume(grid)
     }
 
     fn resume(&mut self, grid: &Grid) -> Result<()> {
@@ -74,6 +96,39 @@ fn until_page(from: &Inside, within: Duration) -> Result<()> {
     reached.with_context(|| format!("the last answer: {last}"))
 }
 
+/// Sends much at once, and a long datagram, from one machine to the one with this name.
+fn large_packets_pass(from: &Inside, to: &Inside, name: &str) -> Result<()> {
+    let address = SocketAddr::new(from.address_of(name)?.parse()?, PORT);
+    let (listener, receiver) =
+        in_network_of(to.pid()?, || Ok((TcpListener::bind(address)?, UdpSocket::bind(address)?)))?;
+    let (mut stream, sender) = in_network_of(from.pid()?, || {
+        let sender = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        sender.connect(address)?;
+        Ok((TcpStream::connect_timeout(&address, LINKED_WITHIN)?, sender))
+    })?;
+    let (mut taken, _) = listener.accept()?;
+    stream.set_write_timeout(Some(LINKED_WITHIN))?;
+    taken.set_read_timeout(Some(LINKED_WITHIN))?;
+    let sent: Vec<u8> = (0..=u8::MAX).cycle().take(STREAM_BYTES).collect();
+    let mut received = vec![0; STREAM_BYTES];
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| stream.write_all(&sent));
+        taken.read_exact(&mut received).context("the stream stalls")?;
+        sending.join().expect("a failure is an error")?;
+        anyhow::Ok(())
+    })?;
+    ensure!(received == sent, "the stream has changed");
+    receiver.set_read_timeout(Some(ANSWER_WITHIN))?;
+    // One may be lost, as in any network.
+    wait_for("a long datagram", LINKED_WITHIN, || {
+        sender.send(&sent[..DATAGRAM_BYTES])?;
+        let is_whole = receiver.recv(&mut received).is_ok_and(|length| length == DATAGRAM_BYTES);
+        Ok(is_whole.then_some(()))
+    })?;
+    ensure!(received[..DATAGRAM_BYTES] == sent[..DATAGRAM_BYTES], "the datagram has changed");
+    Ok(())
+}
+
 #[test]
 fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
     on_a_grid("links", Options::default(), &Steps::silent(), |grid| {
@@ -89,6 +144,8 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
         until_page(&web, LINKED_WITHIN)?;
         let db = Inside::machine(&second.node.agent, "db")?;
         ensure!(db.page("web")?.starts_with("web"), "the first node isn't reached");
+        large_packets_pass(&web, &db, "db").context("directly")?;
+        large_packets_pass(&db, &web, "web").context("directly, back")?;
         strangers_reach_nothing(grid, &web.address_of("db")?)?;
         nothing_is_sent_in_clear(&mut second, &web).context("what passes the cable")?;
 
@@ -101,9 +158,14 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
 
         a_peer_joins(grid, &second, &web).context("a peer of the owner's")?;
 
+        second.moves(grid)?;
+        until_page(&web, HEALED_WITHIN).context("with another address of the second node")?;
+
         second.machine.drops_udp_beside(second.node.peer.port())?;
         until_page(&web, LINKED_WITHIN).context("with WireGuard's packets dropped")?;
         ensure!(db.page("web")?.starts_with("web"), "only one direction passes");
+        large_packets_pass(&web, &db, "db").context("with WireGuard's packets dropped")?;
+        large_packets_pass(&db, &web, "web").context("with WireGuard's packets dropped, back")?;
 
         for agent in [&grid.agent, &second.node.agent] {
             kill_wireguard(agent)?;

@@ -184,9 +184,10 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let outbox = Outbox::new(chain.clone(), node, store.clone(), inputs, metrics.clone())?;
     let inputs = MeterInputs {
         chain: chain.clone(),
-        counters: vec![addresses, gateway.clone()],
+        counters: vec![addresses, gateway.clone(), networks.clone()],
         observed: observed_rx.clone(),
         snapshots: snapshots_rx.clone(),
+        metrics: metrics.clone(),
     };
     let meter = Meter::load(machines.clone(), inputs, usage, done.clone(), store.clone())?;
     let inputs = ShipperInputs {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics of the agent, and the HTTP page on which Prometheus reads them.
 
-use crate::drivers::pool::PoolFault;
+use crate::drivers::{Counted, pool::PoolFault};
 use anyhow::{Context, Result};
 use http_body_util::Full;
 use hyper::{
@@ -50,6 +50,7 @@ pub struct Metrics {
     pub outbox: IntGauge,
     contracts: IntGaugeVec,
     pool_faults: IntGaugeVec,
+    traffic: IntGaugeVec,
     plans: IntCounterVec,
     reports: IntCounterVec,
 }
@@ -76,6 +77,11 @@ impl Metrics {
             quarantined: gauge("zos_contracts_quarantined", "Contracts here that the chain doesn't know")?,
             outbox: gauge("zos_outbox_reports", "Reports that wait for the chain")?,
             pool_faults: gauges("zos_pool_fault", "1 while a storage pool is so", &["disk", "fault"])?,
+            traffic: gauges(
+                "zos_traffic_bytes",
+                "Traffic of the contracts here since their start",
+                &["class", "direction"],
+            )?,
             contracts: gauges("zos_contracts", "Contracts of this node by state", &["state"])?,
             plans: counters("zos_plans_total", "Executed plans by outcome", "end")?,
             reports: counters("zos_reports_total", "Submitted reports by kind", "kind")?,
@@ -90,6 +96,14 @@ impl Metrics {
     /// Sets the number of contracts in a state.
     pub fn contracts(&self, state: &str, count: u32) {
         self.contracts.with_label_values(&[state]).set(count.into());
+    }
+
+    /// Sets the traffic of a class.
+    pub fn traffic(&self, class: &str, Counted { received_bytes, sent_bytes }: Counted) {
+        for (direction, bytes) in [("received", received_bytes), ("sent", sent_bytes)] {
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.traffic.with_label_values(&[class, direction]).set(bytes);
+        }
     }
 
     /// Sets what is wrong with the storage pools, and that nothing else is.

@@ -2,10 +2,11 @@
 //! Ports of public addresses.
 
 use crate::peer::protocol::Protocol;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::{fmt, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
-/// A range of open ports, as in `80/tcp` or `8000-8010/udp`.
+/// A range of open ports, as in `80/tcp`, `8000-8010/udp` or `22/tcp from 203.0.113.0/24`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Ports {
@@ -15,26 +16,43 @@ pub struct Ports {
     pub last: u16,
     /// What is spoken there.
     pub protocol: Protocol,
+    /// The network from which they are reached, `None` for all.
+    pub from: Option<IpNet>,
 }
 
 /// A text isn't a range of ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "ports are a number from 1 to 65535, or a first and a last one, with their protocol: 80/tcp, 8000-8010/udp"
+    "ports are a number from 1 to 65535, or a first and a last one, with their protocol, and the network without host \
+     bits that reaches them if not all do: 80/tcp, 8000-8010/udp, 22/tcp from 203.0.113.0/24"
 )]
 pub struct PortsError;
 
 impl Ports {
-    /// Whether some port is in both.
+    /// Whether both let something in to the same port.
     pub fn overlaps(&self, other: &Self) -> bool {
-        self.protocol == other.protocol && self.first <= other.last && other.first <= self.last
+        let is_shared = match (&self.from, &other.from) {
+            (Some(one), Some(other)) => one.contains(other) || other.contains(one),
+            _ => true,
+        };
+        is_shared && self.protocol == other.protocol && self.first <= other.last && other.first <= self.last
     }
+}
+
+/// A network without host bits, or an address.
+fn network(text: &str) -> Option<IpNet> {
+    let network: Option<IpNet> = text.parse().ok().or_else(|| Some(text.parse::<IpAddr>().ok()?.into()));
+    network.filter(|network| network.trunc() == *network)
 }
 
 impl FromStr for Ports {
     type Err = PortsError;
 
     fn from_str(text: &str) -> Result<Self, PortsError> {
+        let (text, from) = match text.split_once(" from ") {
+            Some((text, from)) => (text, Some(network(from).ok_or(PortsError)?)),
+            None => (text, None),
+        };
         let (range, protocol) = text.split_once('/').ok_or(PortsError)?;
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let protocol = match protocol {
@@ -45,7 +63,7 @@ impl FromStr for Ports {
         // Rust reads `+80`, too.
         let number = |text: &str| text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()));
         match (number(first), number(last)) {
-            (Some(first @ 1..), Some(last)) if first <= last => Ok(Self { first, last, protocol }),
+            (Some(first @ 1..), Some(last)) if first <= last => Ok(Self { first, last, protocol, from }),
             _ => Err(PortsError),
         }
     }
@@ -53,7 +71,7 @@ impl FromStr for Ports {
 
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { first, last, protocol } = self;
+        let Self { first, last, protocol, from } = self;
         write!(f, "{first}")?;
         if last > first {
             write!(f, "-{last}")?;
@@ -61,7 +79,8 @@ impl fmt::Display for Ports {
         f.write_str(match protocol {
             Protocol::Tcp => "/tcp",
             Protocol::Udp => "/udp",
-        })
+        })?;
+        from.map_or(Ok(()), |from| write!(f, " from {from}"))
     }
 }
 
@@ -85,9 +104,17 @@ mod tests {
 
     #[test]
     fn ports_are_read_as_they_are_written() {
-        for text in ["80/tcp", "53/udp", "8000-8010/tcp", "1-65535/udp"] {
+        for text in [
+            "80/tcp",
+            "53/udp",
+            "8000-8010/tcp",
+            "1-65535/udp",
+            "22/tcp from 203.0.113.0/24",
+            "5-6/udp from 2a10::/32",
+        ] {
             assert_eq!(text.parse::<Ports>().unwrap().to_string(), text);
         }
+        assert_eq!("22/tcp from 8.8.8.8".parse(), "22/tcp from 8.8.8.8/32".parse::<Ports>());
         assert_eq!("80-80/tcp".parse(), "80/tcp".parse::<Ports>());
     }
 
@@ -106,6 +133,13 @@ mod tests {
             "+80/tcp",
             "-/tcp",
             "80 /tcp",
+            "80/tcp from",
+            "80/tcp from ",
+            "80/tcp from all",
+            "80/tcp from 203.0.113.7/24",
+            "80/tcp from 203.0.113.0/33",
+            "80/tcp  from 203.0.113.0/24",
+            "80/tcp from 8.8.8.8 from 8.8.4.4",
         ] {
             assert_eq!(text.parse::<Ports>(), Err(PortsError), "{text:?}");
         }
@@ -118,5 +152,9 @@ mod tests {
             overlap("80/tcp", "80/tcp") && overlap("1-10/udp", "10-20/udp") && overlap("1-9/tcp", "5/tcp")
         );
         assert!(!overlap("80/tcp", "80/udp") && !overlap("1-9/tcp", "10/tcp"));
+        assert!(overlap("80/tcp", "80/tcp from 8.8.8.8") && overlap("80/tcp from ::/0", "80/tcp"));
+        assert!(overlap("80/tcp from 8.8.0.0/16", "80/tcp from 8.8.8.8"));
+        assert!(!overlap("80/tcp from 8.8.8.8", "80/tcp from 8.8.4.4"));
+        assert!(!overlap("80/tcp from 0.0.0.0/0", "80/tcp from ::/0"));
     }
 }

@@ -316,6 +316,8 @@ fn every_broken_rule_is_refused_with_its_code_and_path() {
         (with(&at("/ports"), json!([80])), BodyInvalid, at("/ports/0")),
         (public(json!(["80"])), BodyInvalid, at("/ports/0")),
         (public(json!(["80/tcp", "79-81/tcp"])), BodyInvalid, at("/ports/1")),
+        (public(json!(["80/tcp from 203.0.113.7/24"])), BodyInvalid, at("/ports/0")),
+        (public(json!(["80/tcp", "80/tcp from 203.0.113.7"])), BodyInvalid, at("/ports/1")),
         (public(json!(vec!["80/tcp"; MAX_PORTS + 1])), BodyInvalid, at("/ports")),
         // networks
         (with(&at("/internet"), json!("no")), BodyInvalid, at("/internet")),
@@ -502,7 +504,7 @@ fn public(ports: Value) -> Value {
 
 #[test]
 fn public_addresses_survive_a_round_trip_and_count() {
-    let document = public(json!(["80/tcp", "53/udp", "8000-8010/tcp"]));
+    let document = public(json!(["80/tcp", "53/udp", "8000-8010/tcp", "22/tcp from 203.0.113.0/24"]));
     let deployment = parse(&document).unwrap();
     assert!(deployment.features().contains(Features::PUBLIC_IPS));
     assert_eq!(deployment.public_ips(), 1);

@@ -111,6 +111,7 @@ export const ADVICE: Record<string, Record<string, string>> = {
     NetworkNameInvalid: correct,
     SubnetInvalid: correct,
     DuplicateNetwork: 'List each network once.',
+    RangeTaken: 'Give the network another range on this node.',
     PublicIpsNotServed: another,
     NetworksNotServed: another,
     TooManyContracts: 'Cancel one first.',

@@ -67,21 +67,32 @@ fn body(bytes: u32) -> Body<Vec<u8>> {
     Body::Plain((0..bytes.max(1)).map(|_| b' ').collect())
 }
 
-fn networks(n: u32) -> Networks {
-    networks_from(b'a', n)
+/// Those of the contract after the last one, with ranges that no other one has.
+fn networks<T: Config>(n: u32) -> Networks {
+    let [.., last] = LastContractId::<T>::get().to_be_bytes();
+    networks_from(b'a', n, Subnet { address: [10, 1, last, 0], prefix: 24 })
 }
 
-/// Those of a version that has none of the active one's.
-fn other_networks(n: u32) -> Networks {
-    networks_from(b'm', n)
+/// Those of a version of the last contract that has none of the active one's.
+fn other_networks<T: Config>(n: u32) -> Networks {
+    let [.., last] = LastContractId::<T>::get().to_be_bytes();
+    networks_from(b'm', n, Subnet { address: [10, 1, last, 0], prefix: 24 })
 }
 
-fn networks_from(first: u8, n: u32) -> Networks {
-    let network = |i: u8| Network {
-        name: BoundedVec::truncate_from((0..MAX_NETWORK_NAME).map(|_| first.saturating_add(i)).collect()),
-        subnet: Subnet { address: [10, i, 0, 0], prefix: 24 },
-    };
+fn networks_from(first: u8, n: u32, subnet: Subnet) -> Networks {
+    let name = |i: u8| (0..MAX_NETWORK_NAME).map(|_| first.saturating_add(i)).collect();
+    let network = |i: u8| Network { name: BoundedVec::truncate_from(name(i)), subnet };
     BoundedVec::truncate_from((0u8..).take(n as usize).map(network).collect())
+}
+
+/// A range behind those of the twin's contracts in each of their networks, which is looked at before one is claimed.
+fn crowd<T: Config>(twin: TwinId) {
+    let subnet = Subnet { address: [10, 2, 0, 0], prefix: 16 };
+    for first in [b'a', b'm'] {
+        for Network { name, subnet } in networks_from(first, MAX_NETWORKS, subnet) {
+            NetworkRanges::<T>::insert((twin, name), network_impls::last_of(&subnet), subnet);
+        }
+    }
 }
 
 fn result() -> DeploymentResult {
@@ -112,6 +123,7 @@ fn created<T: Config>() -> Result<(T::AccountId, TwinId, NodeId, ContractId), Be
 
 fn created_with<T: Config>(ips: u8) -> Result<(T::AccountId, TwinId, NodeId, ContractId), BenchmarkError> {
     let ((account, twin), node) = (customer::<T>()?, T::BenchmarkHelper::node());
+    crowd::<T>(twin);
     let id = created_for::<T>(&account, node, ips, MAX_BODY_BYTES)?;
     Ok((account, twin, node, id))
 }
@@ -123,7 +135,7 @@ fn created_for<T: Config>(
     bytes: u32,
 ) -> Result<ContractId, BenchmarkError> {
     let origin = RawOrigin::Signed(account.clone()).into();
-    let networks = networks(MAX_NETWORKS);
+    let networks = networks::<T>(MAX_NETWORKS);
     Pallet::<T>::create_node_contract(origin, node, SMALL, body(bytes), ips, networks, 1, ANY_PRICE)?;
     Ok(LastContractId::<T>::get())
 }
@@ -199,7 +211,7 @@ fn update<T: Config>(
     ips: u8,
 ) -> Result<(), BenchmarkError> {
     let origin = RawOrigin::Signed(account.clone()).into();
-    let (body, networks) = (body(MAX_BODY_BYTES), other_networks(MAX_NETWORKS));
+    let (body, networks) = (body(MAX_BODY_BYTES), other_networks::<T>(MAX_NETWORKS));
     Pallet::<T>::update_node_contract(origin, id, resources, body, ips, networks, ANY_PRICE)?;
     Ok(())
 }
@@ -234,8 +246,9 @@ mod benchmarks {
         let origin = RawOrigin::Signed(account);
         Pallet::<T>::create_rent_contract(origin.clone().into(), node, ANY_PRICE)?;
         T::BenchmarkHelper::wait(twin);
+        crowd::<T>(twin);
         #[extrinsic_call]
-        _(origin, node, SMALL, body(b), PUBLIC_IPS, networks(n), 1, ANY_PRICE);
+        _(origin, node, SMALL, body(b), PUBLIC_IPS, networks::<T>(n), 1, ANY_PRICE);
         assert!(Bodies::<T>::contains_key(LastContractId::<T>::get()));
         assert!(!T::Ledger::is_exhausted(twin));
         Ok(())
@@ -251,7 +264,7 @@ mod benchmarks {
         let (account, twin, _, id) = deployed_with::<T>(FEWER_IPS)?;
         T::BenchmarkHelper::wait(twin);
         #[extrinsic_call]
-        _(RawOrigin::Signed(account), id, LARGER, body(b), PUBLIC_IPS, other_networks(n), ANY_PRICE);
+        _(RawOrigin::Signed(account), id, LARGER, body(b), PUBLIC_IPS, other_networks::<T>(n), ANY_PRICE);
         assert!(PendingBodies::<T>::contains_key(id) && !T::Ledger::is_exhausted(twin));
         Ok(())
     }
@@ -265,7 +278,7 @@ mod benchmarks {
         let (account, _, _, id) = created::<T>()?;
         T::BenchmarkHelper::pass(MOMENT);
         let origin = RawOrigin::Signed(account).into();
-        let (body, networks) = (body(b), other_networks(n));
+        let (body, networks) = (body(b), other_networks::<T>(n));
         #[block]
         {
             Pallet::<T>::update_node_contract(origin, id, SMALLER, body, FEWER_IPS, networks, ANY_PRICE)?;
@@ -515,6 +528,7 @@ mod benchmarks {
         let mut twins = Vec::new();
         for _ in 0..c {
             let (account, twin) = customer::<T>()?;
+            crowd::<T>(twin);
             let id = created_for::<T>(&account, node, FEWER_IPS, MAX_BODY_BYTES)?;
             put_to_use::<T>(&account, node, id)?;
             update::<T>(&account, id, LARGER, FEW_IPS)?;
@@ -540,6 +554,7 @@ mod benchmarks {
     #[benchmark]
     fn serve_eviction(c: Linear<1, { SWEEP_STEP }>) -> Result<(), BenchmarkError> {
         let (account, twin) = T::BenchmarkHelper::customer();
+        crowd::<T>(twin);
         let mut nodes = Vec::new();
         for _ in 0..c {
             let node = T::BenchmarkHelper::node();

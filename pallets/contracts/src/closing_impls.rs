@@ -86,6 +86,7 @@ impl<T: Config> Pallet<T> {
         Bodies::<T>::remove(contract);
         Results::<T>::remove(contract);
         Usage::<T>::remove(contract);
+        Self::keep_ranges(twin, [&deployment.networks; 2], &Networks::default());
         Self::change_networks(twin, contract, &deployment.networks, &Networks::default());
         Self::cool_down(contract, 0, cool_down);
     }

@@ -34,6 +34,7 @@ impl<T: Config> Pallet<T> {
         let contract = Self::open(&account, twin, Some((node, &facts)), price, deposit)?;
         T::Nodes::reserve(node, &resources)?;
         T::PublicIps::reserve(facts.farm, contract, public_ips)?;
+        Self::claim_ranges(twin, [&Networks::default(); 2], [&request.networks; 2])?;
         Self::change_networks(twin, contract, &Networks::default(), &request.networks);
         if traffic_gb > 0 {
             T::Ledger::buy_traffic(contract, traffic_gb)?;
@@ -197,24 +198,6 @@ impl<T: Config> Pallet<T> {
         let serves = |feature| facts.features.contains(feature);
         ensure!(public_ips == 0 || serves(Features::PUBLIC_IPS), Error::<T>::PublicIpsNotServed);
         ensure!(networks.is_empty() || serves(Features::NETWORKS), Error::<T>::NetworksNotServed);
-        Ok(())
-    }
-
-    /// A contract that took part in the networks of `from` takes part in those of `to`.
-    pub(crate) fn change_networks(twin: TwinId, contract: ContractId, from: &Networks, to: &Networks) {
-        from.iter().for_each(|network| NetworkMembers::<T>::remove((twin, &network.name, contract)));
-        for Network { name, subnet } in to {
-            NetworkMembers::<T>::insert((twin, name, contract), subnet);
-        }
-    }
-
-    pub(crate) fn ensure_networks(networks: &Networks) -> Result<(), Error<T>> {
-        for (i, network) in networks.iter().enumerate() {
-            ensure!(network.has_valid_name(), Error::<T>::NetworkNameInvalid);
-            ensure!(network.subnet.is_valid(), Error::<T>::SubnetInvalid);
-            let earlier = &networks[..i];
-            ensure!(earlier.iter().all(|n| n.name != network.name), Error::<T>::DuplicateNetwork);
-        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ extern crate alloc;
 mod authorize_impls;
 mod closing_impls;
 mod dispatchable_impls;
+mod network_impls;
 mod price_impls;
 mod report_impls;
 mod tick_impls;
@@ -191,6 +192,12 @@ pub mod pallet {
         ),
         Subnet,
     >;
+
+    /// The ranges of each network of a twin that contracts have, or will have once a pending version runs, by their
+    /// last addresses as numbers, big-endian. No two have an address in common.
+    #[pallet::storage]
+    pub type NetworkRanges<T> =
+        StorageDoubleMap<_, Blake2_128Concat, (TwinId, NetworkName), Identity, [u8; 4], Subnet>;
 
     /// The last usage report of a node.
     #[pallet::storage]
@@ -410,6 +417,8 @@ pub mod pallet {
         /// The complaint would give nothing back: the minimum charge and used traffic stay paid, and no more than
         /// a tenth of what the foundation and stakers got of the account's payments for capacity comes back.
         NothingToRefund,
+        /// Another contract of the twin has addresses of this range in the network, or a pending version of one.
+        RangeTaken,
     }
 
     #[pallet::call(weight = T::WeightInfo)]

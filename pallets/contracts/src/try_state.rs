@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The invariants of the pallet: for tests and try-runtime, never in a block.
 
-use crate::*;
+use crate::{
+    network_impls::{claims, last_of},
+    *,
+};
 use frame_support::{ensure, traits::fungible::InspectHold};
 use sp_runtime::TryRuntimeError;
 use tfgrid_primitives::{Balance, NodeId, Resources, traits::TwinDirectory};
@@ -14,6 +17,7 @@ impl<T: Config> Pallet<T> {
         Self::records_belong_to_open_contracts()?;
         Self::bodies_belong_to_deployments()?;
         Self::indexes_are_complete()?;
+        Self::ranges_are_claimed_once()?;
         Self::rents_and_names_have_their_contracts()?;
         Self::rented_nodes_are_their_tenants_alone()?;
         Self::holds_are_the_sums_of_deposits()
@@ -75,6 +79,28 @@ impl<T: Config> Pallet<T> {
         ensure!(NetworkMembers::<T>::iter_keys().count() == memberships, "a network lists a stranger");
         let counted: u32 = TwinContractCount::<T>::iter_values().sum();
         ensure!(counted as usize == open, "the twins' counts don't add up");
+        Ok(())
+    }
+
+    fn ranges_are_claimed_once() -> Checked {
+        let mut claimed = 0;
+        for contract in Contracts::<T>::iter_values() {
+            let Some(deployment) = contract.deployment() else { continue };
+            let active = &deployment.networks;
+            let pending = deployment.pending.as_ref().map_or(active, |pending| &pending.networks);
+            for Network { name, subnet } in claims([active, pending]) {
+                let range = NetworkRanges::<T>::get((contract.twin, name), last_of(subnet));
+                ensure!(range == Some(*subnet), "a contract's range isn't claimed");
+                claimed += 1;
+            }
+        }
+        ensure!(NetworkRanges::<T>::iter_keys().count() == claimed, "a range is claimed for no contract");
+        for (network, last, range) in NetworkRanges::<T>::iter() {
+            let from = NetworkRanges::<T>::hashed_key_for(&network, last);
+            let next = NetworkRanges::<T>::iter_prefix_from(&network, from).next();
+            let is_apart = next.is_none_or(|(_, next)| range.bounds().1 < next.bounds().0);
+            ensure!(is_apart, "two ranges of a network have an address in common");
+        }
         Ok(())
     }
 

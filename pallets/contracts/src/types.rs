@@ -57,6 +57,11 @@ impl Network {
     pub(crate) fn has_valid_name(&self) -> bool {
         is_label(&self.name)
     }
+
+    /// Whether one of these is the same network with all addresses of this range.
+    pub(crate) fn is_within(&self, others: &[Self]) -> bool {
+        others.iter().any(|other| other.name == self.name && other.subnet.contains(&self.subnet))
+    }
 }
 
 /// The arguments of `create_node_contract`, without the body.

@@ -10,7 +10,7 @@ use crate::{dispatchable_impls::body_deposit, *};
 use alloc::vec::Vec;
 use frame_support::{defensive, pallet_prelude::*, traits::fungible::MutateHold};
 use tfgrid_primitives::{
-    Balance, Body, ContractId, Deadline, GridMillis, NodeId, Resources, StoredBody,
+    Balance, Body, ContractId, Deadline, GridMillis, NodeId, Resources, StoredBody, TwinId,
     traits::{Agenda, Clock, ContractPrice, Ledger, NodeDirectory, NodeFacts, PublicIps},
 };
 
@@ -59,7 +59,7 @@ impl<T: Config> Pallet<T> {
         if is_first {
             Self::replace_first(contract, &mut record, proposed)?;
         } else {
-            Self::propose(contract, deployment, &facts, proposed)?;
+            Self::propose(contract, record.twin, deployment, &facts, proposed)?;
         }
         Contracts::<T>::insert(contract, record);
         let rate = price.rates.usd;
@@ -84,6 +84,7 @@ impl<T: Config> Pallet<T> {
     /// Awaits the node's answer on a version beside the active one.
     fn propose(
         contract: ContractId,
+        twin: TwinId,
         deployment: &mut Deployment,
         facts: &NodeFacts,
         proposed: Proposed,
@@ -91,6 +92,7 @@ impl<T: Config> Pallet<T> {
         let Proposed { version, request, price, body, deposit } = proposed;
         let UpdateRequest { resources, public_ips, networks, .. } = request;
         let (node, active) = (deployment.node, deployment.resources);
+        Self::claim_ranges(twin, [&deployment.networks; 2], [&deployment.networks, &networks])?;
         let both = active.max(&resources);
         let present = T::Ledger::price_of(contract).ok_or(Error::<T>::UnknownContract)?;
         // Whoever only asks for less pays no more, whatever the list says today.
@@ -114,6 +116,7 @@ impl<T: Config> Pallet<T> {
             proposed;
         let ContractKind::Node(deployment) = &mut record.kind else { return Ok(()) };
         let Deployment { node, answer, .. } = *deployment;
+        Self::claim_ranges(record.twin, [&deployment.networks; 2], [&networks; 2])?;
         T::Ledger::replace(contract, price, Self::served_reservation(node, &answer))?;
         T::Nodes::resize(node, &deployment.resources, &resources)?;
         T::Agenda::disarm(answer.by, Deadline::Answer(contract));
@@ -150,6 +153,8 @@ impl<T: Config> Pallet<T> {
         let node = deployment.node;
         let reserved = deployment.resources.max(&pending.resources);
         Self::shrink(node, &reserved, &pending.resources);
+        let versions = [&deployment.networks, &pending.networks];
+        Self::keep_ranges(record.twin, versions, &pending.networks);
         Self::change_networks(record.twin, contract, &deployment.networks, &pending.networks);
         // What the node runs now has no others.
         T::PublicIps::retire(contract, pending.public_ips, T::Clock::grid_now());
@@ -176,6 +181,7 @@ impl<T: Config> Pallet<T> {
         let pending = deployment.pending.take()?;
         T::Agenda::disarm(pending.answer.by, Deadline::Answer(contract));
         Self::shrink(node, &reserved, &deployment.resources);
+        Self::keep_ranges(record.twin, [&deployment.networks, &pending.networks], &deployment.networks);
         PendingBodies::<T>::remove(contract);
         Self::release_part(record, pending.deposit);
         let kept = T::Ledger::price_of(contract).map_or(0, |price| price.public_ips);

@@ -373,6 +373,8 @@ fn networks_are_checked_and_indexed_in_clear() {
         let good = vec![("mesh", [10, 1, 0, 0], 24), ("lan-2", [192, 168, 7, 4], 30)];
         assert_ok!(call(Bob, with_networks(good)));
         let name: pallet_grid_contracts::NetworkName = b"mesh".to_vec().try_into().unwrap();
+        let clash = with_networks(vec![("lan-2", [192, 168, 7, 0], 24)]);
+        assert_fails(Bob, clash, Error::RangeTaken);
         let member = pallet_grid_contracts::NetworkMembers::<Runtime>::get((bob, &name, 1));
         assert_eq!(member, Some(Subnet { address: [10, 1, 0, 0], prefix: 24 }));
         assert_ok!(call(Bob, cancel(1)));

@@ -2,11 +2,12 @@
 
 //! Measures private networks and the web gateway on a grid of three nodes, each in a network of its own.
 
-use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use anyhow::{Context, Result, bail, ensure};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use serde_json::{Map, Value, json};
 use std::{
-    env,
-    io::{Read, Write},
+    env, fs,
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -22,9 +23,13 @@ const HELP: &str = "\
 Measures private networks and the web gateway on a grid of three nodes.
 
 Prints a table for docs/BENCHMARKS.md: two machines on two nodes beside a plain
-cable and bare WireGuard, and names that come and go.
+cable and bare WireGuard; names that come and go; and requests through the
+gateway beside nginx, for which it needs the packages nginx-light and wrk.
 
-Usage: bench-network";
+Usage: bench-network [--names N] [--networks N]
+
+  --names N      how long a change takes with N more names on the gateway
+  --networks N   the same with N more private networks on its node";
 
 const DOMAIN: &str = "gw1.example.org";
 const MACHINES: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 20, 1, 5), Ipv4Addr::new(10, 20, 2, 5)];
@@ -42,12 +47,32 @@ const NAMES: u8 = 5;
 const CONTRACTS: u8 = 4;
 const SITES: usize = 25;
 const LIMIT: Duration = Duration::from_secs(60);
+/// Private networks of a contract.
+const NETWORKS: usize = 4;
+/// Limit for many names or networks to be there.
+const CROWDED_WITHIN: Duration = Duration::from_secs(900);
+/// Changes among them.
+const CHANGES: usize = 5;
+/// A server that both proxies send requests to, and nginx.
+const BACKEND_PORT: u16 = 8081;
+const NGINX_PORT: u16 = 8443;
+/// Rounds of requests through each proxy.
+const ROUNDS: usize = 3;
+
+/// What is on the gateway's node beside what is measured.
+struct Crowd {
+    names: usize,
+    networks: usize,
+}
 
 fn main() -> Result<()> {
     if asks_for_help(HELP) {
         return Ok(());
     }
-    ensure!(env::args().len() == 1, "bench-network takes no arguments: see bench-network --help");
+    let crowd = Crowd::asked_for()?;
+    for (program, package) in [("nginx", "nginx-light"), ("wrk", "wrk")] {
+        ensure!(shell(&format!("command -v {program}")).is_ok(), "{program} is missing: install {package}");
+    }
     on_a_run_beside_others("bench-network", |run| {
         let steps = Steps::silent();
         let grid = ThreeNodes::start(&run, &steps)?;
@@ -55,8 +80,26 @@ fn main() -> Result<()> {
         println!("| | |\n|---|---|");
         private_network(&grid)?;
         names(&grid)?;
-        others_come_and_go(&grid)
+        others_come_and_go(&grid)?;
+        beside_nginx(&grid)?;
+        in_a_crowd(&grid, &crowd)
     })
+}
+
+impl Crowd {
+    fn asked_for() -> Result<Self> {
+        let mut crowd = Self { names: 0, networks: 0 };
+        let mut args = env::args().skip(1);
+        while let Some(option) = args.next() {
+            let count = args.next().and_then(|count| count.parse().ok());
+            match (option.as_str(), count) {
+                ("--names", Some(count)) => crowd.names = count,
+                ("--networks", Some(count)) => crowd.networks = count,
+                _ => bail!("{option:?} isn't understood: see bench-network --help"),
+            }
+        }
+        Ok(crowd)
+    }
 }
 
 fn deployment(part: u8, workloads: &[Value]) -> Value {
@@ -196,7 +239,8 @@ fn names(grid: &ThreeNodes<'_>) -> Result<()> {
         grid.asks(&grid.user, &["name", &name])?;
         let site = json!({ "name": name, "type": "gateway-name-proxy", "data": {
             "name": name, "network": "site", "backends": [format!("http://{}:80", MACHINES[0])] } });
-        grid.deploys(&grid.user, 2, &name, &deployment(10 + index, &[site, small_volume()]), &["--no-wait"])?;
+        let workloads = [site, small_volume()];
+        grid.deploys(&grid.user, 2, &name, &deployment(10 + index, &workloads), &["--no-wait"])?;
         let begun = Instant::now();
         until_page(grid, &format!("https://{name}.{DOMAIN}/"))?;
         seconds.push(begun.elapsed().as_secs_f64());
@@ -207,6 +251,14 @@ fn names(grid: &ThreeNodes<'_>) -> Result<()> {
 
 fn until_page(grid: &ThreeNodes<'_>, url: &str) -> Result<()> {
     grid.on_laptop(|| wait_for(url, LIMIT, || Ok(grid.authority.page(url).is_ok().then_some(()))))
+}
+
+/// Waits until a site has a page, whoever has signed its certificate: the authority signs few for one owner.
+fn until_published(grid: &ThreeNodes<'_>, host: &str, within: Duration) -> Result<()> {
+    let ip = grid.world.hosts[2].ip;
+    let ask = format!("curl -skf -m 5 -o /dev/null --resolve {host}:443:{ip} https://{host}/");
+    grid.on_laptop(|| wait_for(host, within, || Ok(shell(&ask).ok())))?;
+    Ok(())
 }
 
 /// Asks for a page while sites of other contracts come and go.
@@ -242,9 +294,157 @@ fn sites_come_and_go(grid: &ThreeNodes<'_>, index: u8) -> Result<()> {
     };
     let sites: Vec<Value> = (0..SITES).map(site).chain([small_volume()]).collect();
     let deployed = grid.deploys(&grid.user, 2, "sites", &deployment(20 + index, &sites), &["--no-wait"])?;
-    until_page(grid, &format!("https://s{}.c{index}.example.net/", SITES - 1))?;
+    until_published(grid, &format!("s{}.c{index}.example.net", SITES - 1), LIMIT)?;
     grid.asks(&grid.user, &["cancel", &deployed["contract"].to_string()])?;
     Ok(())
+}
+
+/// A server on the first host, for both proxies. It ends with this program.
+fn backend(grid: &ThreeNodes<'_>) -> Result<SocketAddr> {
+    let host = &grid.world.hosts[0];
+    let address = SocketAddr::from((host.ip, BACKEND_PORT));
+    let listener = host.on(|| Ok(TcpListener::bind(address)?))?;
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || answer(stream));
+        }
+    });
+    Ok(address)
+}
+
+/// Answers the requests of a connection, which have no bodies.
+fn answer(stream: TcpStream) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let mut answers = stream.try_clone()?;
+    for line in BufReader::new(stream).lines() {
+        if line?.is_empty() {
+            answers.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello\n")?;
+        }
+    }
+    Ok(())
+}
+
+/// Requests through the gateway and through nginx to one server, in turn.
+fn beside_nginx(grid: &ThreeNodes<'_>) -> Result<()> {
+    let backend = backend(grid)?;
+    grid.asks(&grid.user, &["name", "bench"])?;
+    let site = json!({ "name": "bench", "type": "gateway-name-proxy", "data": {
+        "name": "bench", "backends": [format!("http://{backend}")],
+        "limits": { "requests_per_second": 100_000 } } });
+    let body = json!({ "version": 1, "workloads": [site, small_volume()] });
+    grid.deploys(&grid.user, 2, "bench", &body, &["--traffic-gb", "2"])?;
+    until_published(grid, &format!("bench.{DOMAIN}"), LIMIT)?;
+    let nginx = nginx(grid, backend)?;
+    let (mut through_gateway, mut through_nginx) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        through_gateway.push(requests_per_second(grid, 443)?);
+        through_nginx.push(requests_per_second(grid, NGINX_PORT)?);
+    }
+    let (gateway, plain) = (median(through_gateway), median(through_nginx));
+    println!(
+        "| requests a second over TLS, gateway and nginx | {gateway:.0}, {plain:.0}: {:.0} % |",
+        100.0 * gateway / plain
+    );
+    nginx.stop()
+}
+
+/// An nginx on the gateway's host that passes requests on to this server.
+fn nginx(grid: &ThreeNodes<'_>, backend: SocketAddr) -> Result<Process> {
+    let host = &grid.world.hosts[2];
+    let address = SocketAddr::from((host.ip, NGINX_PORT));
+    let folder = grid.run.subfolder("nginx")?;
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed([format!("bench.{DOMAIN}")])?;
+    let (certificate, key, config) =
+        (folder.join("own.pem"), folder.join("own.key"), folder.join("nginx.conf"));
+    fs::write(&certificate, cert.pem())?;
+    fs::write(&key, signing_key.serialize_pem())?;
+    let text = format!(
+        "daemon off; user root; worker_processes auto; pid {folder}/pid; error_log stderr;
+        events {{ worker_connections 4096; }}
+        http {{
+            access_log off;
+            upstream backend {{ server {backend}; keepalive 64; }}
+            server {{
+                listen {address} ssl;
+                ssl_certificate {certificate};
+                ssl_certificate_key {key};
+                location / {{
+                    proxy_pass http://backend;
+                    proxy_http_version 1.1;
+                    proxy_set_header Connection \"\";
+                }}
+            }}
+        }}",
+        folder = folder.display(),
+        certificate = certificate.display(),
+        key = key.display(),
+    );
+    fs::write(&config, text)?;
+    let start = || Process::start(grid.run, "nginx", Command::new("nginx").arg("-c").arg(&config));
+    let process = host.on(start)?;
+    grid.on_laptop(|| {
+        wait_for("nginx", LIMIT, || Ok(TcpStream::connect_timeout(&address, LIMIT).ok()))?;
+        Ok(())
+    })?;
+    Ok(process)
+}
+
+/// Over connections that are kept, at a port of the gateway's host.
+fn requests_per_second(grid: &ThreeNodes<'_>, port: u16) -> Result<f64> {
+    let ip = grid.world.hosts[2].ip;
+    let load = format!("wrk -t 2 -c 32 -d 5s -H 'Host: bench.{DOMAIN}' https://{ip}:{port}/");
+    let told = grid.on_laptop(|| shell(&load))?;
+    ensure!(!told.contains("Non-2xx"), "requests are refused: {told}");
+    let rate = told.lines().find_map(|line| line.trim().strip_prefix("Requests/sec:"));
+    Ok(rate.with_context(|| format!("`{load}` tells no rate: {told}"))?.trim().parse()?)
+}
+
+/// How long a change takes with many names and networks on the gateway's node.
+fn in_a_crowd(grid: &ThreeNodes<'_>, Crowd { names, networks }: &Crowd) -> Result<()> {
+    if names + networks == 0 {
+        return Ok(());
+    }
+    let part = |workloads: Vec<Value>| json!({ "node": grid.nodes[2].id, "workloads": workloads });
+    let mut parts = Map::new();
+    for first in (0..*names).step_by(SITES) {
+        let sites = (first..(first + SITES).min(*names)).map(|index| public_site(grid, &format!("s{index}")));
+        parts.insert(format!("names-{first}"), part(sites.chain([small_volume()]).collect()));
+    }
+    let network = |index: usize| {
+        let subnet = format!("10.{}.0.0/16", 100 + index % NETWORKS);
+        json!({ "name": format!("n{index}"), "type": "network", "data": { "subnet": subnet } })
+    };
+    for first in (0..*networks).step_by(NETWORKS) {
+        let its = (first..(first + NETWORKS).min(*networks)).map(network);
+        parts.insert(format!("networks-{first}"), part(its.chain([small_volume()]).collect()));
+    }
+    let application = json!({ "version": 1, "name": "crowd", "parts": parts });
+    let file = grid.file("crowd", &application)?;
+    grid.asks(&grid.user, &["deploy", "-f", &file])?;
+    if let Some(last) = names.checked_sub(1) {
+        until_published(grid, &format!("s{last}.crowd.example.net"), CROWDED_WITHIN)?;
+    }
+    let mut seconds = Vec::new();
+    for change in 0..CHANGES {
+        let name = format!("late-{change}");
+        let body = json!({ "version": 1, "workloads": [public_site(grid, &name), small_volume()] });
+        grid.deploys(&grid.user, 2, &name, &body, &["--no-wait"])?;
+        let begun = Instant::now();
+        until_published(grid, &format!("{name}.crowd.example.net"), LIMIT)?;
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    println!(
+        "| finalized contract to a page among {names} names and {networks} networks, {CHANGES} times | p50 {:.1} s |",
+        median(seconds)
+    );
+    Ok(())
+}
+
+/// A site of a domain, whose backend is no machine of the grid's.
+fn public_site(grid: &ThreeNodes<'_>, name: &str) -> Value {
+    let backend = format!("http://{}:{BACKEND_PORT}", grid.world.hosts[0].ip);
+    json!({ "name": name, "type": "gateway-fqdn-proxy", "data": {
+        "fqdn": format!("{name}.crowd.example.net"), "backends": [backend] } })
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

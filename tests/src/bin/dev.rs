@@ -3,13 +3,15 @@
 //! A grid to try things on, until Ctrl-C.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::{
     env, fs,
     net::TcpListener,
     path::{Path, PathBuf},
 };
 use tfgrid_tests::{
-    Explorer, Grid, Options, Steps, asks_for_help, on_a_grid, page_deployment, programs, repository,
+    DOMAIN, Explorer, GATEWAY, Grid, Options, Steps, asks_for_help, on_a_grid, page_deployment, programs,
+    repository, shop_deployment,
 };
 
 const PORT: u16 = 9944;
@@ -38,7 +40,10 @@ fn main() -> Result<()> {
     on_a_grid("dev", options, &Steps::aloud(), |grid| {
         let explorer = Explorer::serve(&repository().join("explorer/dist"), EXPLORER_PORT);
         let address = explorer.as_ref().map_or_else(|error| format!("{error:#}"), Explorer::url);
-        show(grid, &site(grid)?, &address)?;
+        grid.farmer.makes_a_gateway(grid.node)?;
+        let site = file(grid, "site.json", &page_deployment(&grid.image, 1))?;
+        let shop = file(grid, "shop.json", &shop_deployment(&grid.image))?;
+        show(grid, &site, &shop, &address)?;
         wait_for_signal()?;
         println!("\nstopping …");
         Ok(())
@@ -46,13 +51,13 @@ fn main() -> Result<()> {
 }
 
 /// Writes a deployment for `threebot`.
-fn site(grid: &Grid) -> Result<PathBuf> {
-    let file = grid.run().folder().join("site.json");
-    fs::write(&file, format!("{:#}\n", page_deployment(&grid.image, 1)))?;
+fn file(grid: &Grid, name: &str, deployment: &Value) -> Result<PathBuf> {
+    let file = grid.run().folder().join(name);
+    fs::write(&file, format!("{deployment:#}\n"))?;
     Ok(file)
 }
 
-fn show(grid: &Grid, site: &Path, explorer: &str) -> Result<()> {
+fn show(grid: &Grid, site: &Path, shop: &Path, explorer: &str) -> Result<()> {
     let Grid { agent, registry, engine, chain, image, node, .. } = grid;
     println!(
         "
@@ -76,6 +81,13 @@ To deploy a web server from the image, with the command line or with polkadot-js
   threebot forward 1 8080:web:80                      then open http://127.0.0.1:8080
   node tests/js/submit-contract.mjs --key //Bob --node {node} --image {image}
 
+To publish its page by the node's web gateway. The node's own authority signs the certificate: give a browser that
+trusts {authority} the line `{GATEWAY} shop.{DOMAIN}` in /etc/hosts.
+
+  threebot --key //Bob name shop
+  threebot --key //Bob deploy --file {shop} --node {node}
+  curl --cacert {authority} --resolve shop.{DOMAIN}:443:{GATEWAY} https://shop.{DOMAIN}/
+
 Ctrl-C ends the grid and removes everything.",
         chain = chain.url(),
         metrics = agent.metrics(),
@@ -84,6 +96,8 @@ Ctrl-C ends the grid and removes everything.",
         logs = grid.run().logs().display(),
         programs = programs()?.display(),
         site = site.display(),
+        shop = shop.display(),
+        authority = agent.data().join("gateway/authority.crt").display(),
         device = grid.user.device().display(),
     );
     Ok(())

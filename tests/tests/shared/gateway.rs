@@ -3,11 +3,9 @@
 //! A page behind a web gateway.
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::json;
 use std::{fs, process::Command, time::Duration};
-use tfgrid_tests::{GATEWAY, GREETING, Grid, page_deployment, wait_for};
+use tfgrid_tests::{DOMAIN, GATEWAY, GREETING, Grid, shop_deployment, wait_for};
 
-const DOMAIN: &str = "gw1.example.org";
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// The page at `https://shop.gw1.example.org`, with the certificate of the node's own authority.
@@ -26,26 +24,16 @@ fn page(grid: &Grid) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// A file with the deployment of a page in a private network, published under a name.
+/// A file with the deployment of a published page.
 fn deployment(grid: &Grid) -> Result<String> {
-    let mut body = page_deployment(&grid.image, 1);
-    body["workloads"][1]["data"]["interfaces"] = json!([{ "network": "backend", "ip": "10.20.1.5" }]);
-    let more = [
-        json!({ "name": "backend", "type": "network",
-                "data": { "subnet": "10.20.0.0/16", "range": "10.20.1.0/24" } }),
-        json!({ "name": "shop", "type": "gateway-name-proxy",
-                "data": { "name": "shop", "network": "backend", "backends": ["http://10.20.1.5:80"] } }),
-    ];
-    body["workloads"].as_array_mut().context("no workloads")?.extend(more);
     let file = grid.run().folder().join("shop.json");
-    fs::write(&file, body.to_string())?;
+    fs::write(&file, shop_deployment(&grid.image).to_string())?;
     Ok(file.display().to_string())
 }
 
 pub fn a_page_is_published_under_a_name(grid: &mut Grid) -> Result<()> {
     let (user, node, file) = (&grid.user, grid.node.to_string(), deployment(grid)?);
-    let config = ["--ipv4", "185.69.166.10/24", "--gateway", "185.69.166.1", "--domain", DOMAIN];
-    grid.farmer.threebot(&[&["node", "public-config", &node][..], &config].concat())?;
+    grid.farmer.makes_a_gateway(grid.node)?;
     let refused = user.threebot(&["deploy", "-f", &file, "--node", &node]).err();
     let refused = format!("{:#}", refused.context("a name that nobody holds was published")?);
     ensure!(refused.contains("/workloads/3/data/name"), "{refused}");

@@ -3,6 +3,7 @@
 //! workload's name, so that a call can be repeated after a crash at any instant.
 
 pub mod address;
+mod counters;
 mod daemon;
 pub mod dockerd;
 #[cfg(test)]
@@ -464,7 +465,10 @@ pub struct ObservedLink {
     pub ips: Vec<IpAddr>,
 }
 
-/// Traffic of a contract that its owner pays for. Counters start at zero when something resets them.
+/// Class of the traffic in private networks, which costs nothing.
+pub const PRIVATE: &str = "private";
+
+/// Traffic of a contract. Counters start at zero when something resets them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counted {
     /// Bytes to its machines and sites.
@@ -665,7 +669,7 @@ pub trait AddressDriver: Send + Sync {
     async fn attach(&self, id: &WorkloadId, process: &Process) -> Result<(), DriverError>;
 }
 
-/// Counts a class of traffic that owners pay for, and slows it down.
+/// Counts a class of traffic. Owners pay for all but [`PRIVATE`]; what they pay for is slowed down.
 #[async_trait]
 pub trait TrafficCounter: Send + Sync {
     /// Name of the class.

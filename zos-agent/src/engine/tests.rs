@@ -207,6 +207,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
         counters: vec![host.clone()],
         observed: observed_rx,
         snapshots: snapshots_rx.clone(),
+        metrics: metrics.clone(),
     };
     let meter = Meter::load(host.clone(), inputs, usage, done.clone(), store.clone()).unwrap();
     let memory = Memory::load(store, &key).unwrap();

@@ -130,10 +130,10 @@ impl MemberReader {
     }
 }
 
-/// The other nodes with their ranges. Where ranges overlap, that of the earliest contract counts, and before all others
-/// those of this node: so all nodes send packets for an address to the same one.
+/// The other nodes with their ranges. Where ranges overlap, that of the earliest contract counts: so all nodes send
+/// packets for an address to the same one.
 fn settle(mut contracts: Vec<(ContractId, Ipv4Net, NodeAddress)>, own: &PublicKey) -> MemberNodes {
-    contracts.sort_by_key(|(contract, _, address)| (address.key != *own, *contract));
+    contracts.sort_by_key(|(contract, ..)| *contract);
     let mut taken: Vec<Ipv4Net> = Vec::new();
     let mut nodes = MemberNodes::new();
     for (_, range, address) in contracts {
@@ -181,11 +181,17 @@ mod tests {
             (3, range("10.20.2.0/23"), address(2)),
             (5, range("10.20.8.0/24"), address(3)),
         ];
-        let nodes = settle(contracts, &[1; 32]);
-        let ranges = |key: u8| nodes[&[key; 32]].ranges.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(ranges(2), ["10.20.2.0/23"], "that of this node comes first");
-        assert_eq!(ranges(3), ["10.20.8.0/24"]);
-        assert!(!nodes.contains_key(&[1; 32]));
+        for own in 1..=3 {
+            let nodes = settle(contracts.clone(), &[own; 32]);
+            let ranges =
+                |key: u8| nodes[&[key; 32]].ranges.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let settled =
+                [(1, vec![]), (2, vec!["10.20.1.128/25", "10.20.2.0/23"]), (3, vec!["10.20.8.0/24"])];
+            for (key, settled) in settled.into_iter().filter(|(key, _)| *key != own) {
+                assert_eq!(ranges(key), settled, "node {key} for node {own}");
+            }
+            assert!(!nodes.contains_key(&[own; 32]));
+        }
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use crate::{
     chain::{Chain, Snapshot},
     drivers::{MachineDriver, ObservedMachine, TrafficCounter, WorkloadId},
     engine::observed::{Observed, ObservedContract},
+    metrics::Metrics,
     store::Store,
 };
 use anyhow::{Context, Error, Result};
@@ -36,12 +37,14 @@ const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 pub struct MeterInputs {
     /// The chain, which knows what traffic was bought.
     pub chain: Arc<dyn Chain>,
-    /// Counters of traffic that is paid for.
+    /// Counters of traffic, each of a class of its own.
     pub counters: Vec<Arc<dyn TrafficCounter>>,
     /// Machines and volumes on this host.
     pub observed: watch::Receiver<Arc<Observed>>,
     /// Contracts, and the chain's reporting intervals.
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Tells the traffic by classes.
+    pub metrics: Metrics,
 }
 
 /// Turns counters into usage reports, and slows down machines and sites whose traffic is used up.
@@ -138,6 +141,9 @@ impl Meter {
                     warn!(class = counter.class(), "traffic isn't counted: {:#}", Error::from(error))
                 }
             }
+        }
+        for (class, counted) in self.totals.traffic() {
+            self.inputs.metrics.traffic(class, counted);
         }
         // A lost write only counts less usage.
         if let Err(error) = self.store.write(FILE, &self.totals) {

@@ -2,7 +2,7 @@
 //! Totals over many runs of a machine, and of traffic that is paid for. Counters start at zero with each run of a machine,
 //! and those of traffic when this host starts or somebody resets them.
 
-use crate::drivers::{Counted, MachineUsage, WorkloadId};
+use crate::drivers::{Counted, MachineUsage, PRIVATE, WorkloadId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use tfgrid_primitives::{ContractId, UsageTotals};
@@ -88,7 +88,9 @@ impl Totals {
     pub fn count(&mut self, contract: ContractId, class: &str, boot: &str, counted: Counted) {
         let traffic = self.traffic.entry(contract).or_default().entry(class.to_owned()).or_default();
         let now = Bytes { received: counted.received_bytes, sent: counted.sent_bytes };
-        let is_reset = |now: u64, seen: u64| traffic.boot != boot || now < seen;
+        let is_rebooted = traffic.boot != boot;
+        // A contract that leaves one of its private networks takes along what was counted there.
+        let is_reset = |now: u64, seen: u64| is_rebooted || now < seen && class != PRIVATE;
         let since = |now: u64, seen: u64| if is_reset(now, seen) { now } else { now.saturating_sub(seen) };
         let more = Bytes {
             received: since(now.received, traffic.seen.received),
@@ -100,7 +102,7 @@ impl Totals {
         boot.clone_into(&mut traffic.boot);
     }
 
-    /// Totals of a contract without its disks. Memory is the sum of its running machines.
+    /// Totals of a contract without its disks, and of the traffic that its owner pays for. Memory is the sum of its running machines.
     pub fn of(&self, contract: ContractId, is_running: impl Fn(&str) -> bool) -> UsageTotals {
         let mut totals = UsageTotals::default();
         for (name, counters) in self.contracts.get(&contract).into_iter().flatten() {
@@ -112,11 +114,23 @@ impl Totals {
                 totals.memory_bytes = totals.memory_bytes.saturating_add(counters.memory_bytes);
             }
         }
-        for traffic in self.traffic.get(&contract).into_iter().flat_map(BTreeMap::values) {
+        let classes = self.traffic.get(&contract).into_iter().flatten();
+        for (_, traffic) in classes.filter(|(class, _)| *class != PRIVATE) {
             totals.received_bytes = totals.received_bytes.saturating_add(traffic.total.received);
             totals.sent_bytes = totals.sent_bytes.saturating_add(traffic.total.sent);
         }
         totals
+    }
+
+    /// Bytes of all contracts that were received and sent, by classes.
+    pub fn traffic(&self) -> BTreeMap<&str, Counted> {
+        let mut classes: BTreeMap<&str, Counted> = BTreeMap::new();
+        for (class, Traffic { total, .. }) in self.traffic.values().flatten() {
+            let sum = classes.entry(class).or_default();
+            sum.received_bytes = sum.received_bytes.saturating_add(total.received);
+            sum.sent_bytes = sum.sent_bytes.saturating_add(total.sent);
+        }
+        classes
     }
 
     /// Drops all contracts for which `stays` is false.
@@ -179,6 +193,20 @@ mod tests {
         totals.record(&web(), "run 1", used(100, 7));
         totals.record(&web(), "run 1", used(90, 6));
         assert_eq!(totals.of(1, |_| true).cpu_ms, 100);
+    }
+
+    #[test]
+    fn traffic_in_private_networks_costs_nothing() {
+        let mut totals = Totals::default();
+        totals.count(1, "public", "boot 1", counted(10, 20));
+        totals.count(1, PRIVATE, "boot 1", counted(100, 200));
+        // The contract has left one of two networks.
+        totals.count(1, PRIVATE, "boot 1", counted(60, 120));
+        totals.count(1, PRIVATE, "boot 1", counted(61, 122));
+        totals.count(2, PRIVATE, "boot 1", counted(1, 2));
+        assert_eq!(traffic(&totals), (10, 20));
+        let expected = [(PRIVATE, counted(102, 204)), ("public", counted(10, 20))];
+        assert_eq!(totals.traffic(), expected.into());
     }
 
     #[test]

@@ -5,6 +5,15 @@ use super::*;
 use sp_core::{Blake2Hasher, Hasher};
 use std::collections::BTreeSet;
 use tfgrid_client::deployment::Site;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{
+        ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    },
+};
 use zos_agent::drivers::{
     GatewayDriver, GatewayGrants, GatewayHost, GatewaySpec, NetworkDriver, TrafficCounter,
 };
@@ -64,28 +73,33 @@ impl Node {
 
     /// The same, whose answer is the head of the request. It ends with the test.
     fn echo(&self, last: u8) -> String {
+        let at = self.listen(last, |mut stream| {
+            let answer = format!("HTTP/1.0 200 OK\r\n\r\n{}", head(&mut stream));
+            // A visitor may be gone.
+            let _ = stream.write_all(answer.as_bytes());
+        });
+        format!("http://{at}")
+    }
+
+    /// A server in the network that does this with each connection, in a thread of its own. It ends with the test.
+    fn listen(&self, last: u8, serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
         let ip = format!("10.99.0.{last}");
         succeeds("ip", &["-n", &self.namespace(), "addr", "add", &format!("{ip}/32"), "dev", "lo"]);
         let namespace = fs::File::open(format!("/run/netns/{}", self.namespace())).unwrap();
         let at = format!("{ip}:80");
+        let bound = at.clone();
         let (listens, listening) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-            let listener = TcpListener::bind(at).unwrap();
+            let listener = TcpListener::bind(bound).unwrap();
             listens.send(()).unwrap();
-            for mut stream in listener.incoming().flatten() {
-                let (mut head, mut byte) = (Vec::new(), [0]);
-                // A health check sends nothing.
-                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
-                    head.push(byte[0]);
-                }
-                let answer = format!("HTTP/1.0 200 OK\r\n\r\n{}", String::from_utf8_lossy(&head));
-                // A visitor may be gone.
-                let _ = stream.write_all(answer.as_bytes());
+            for stream in listener.incoming().flatten() {
+                let serve = serve.clone();
+                std::thread::spawn(move || serve(stream));
             }
         });
         listening.recv().unwrap();
-        format!("http://{ip}:80")
+        at
     }
 
     /// A proxy in the network that listens with these options and answers all requests with this text.
@@ -185,6 +199,55 @@ impl Drop for Node {
         if !std::thread::panicking() {
             purged.unwrap().unwrap();
             assert!(self.proxies().is_empty() && !self.data.path().join("gateway").exists());
+        }
+    }
+}
+
+/// The head of a request; empty where a health check sends nothing.
+fn head(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.push(byte[0]);
+    }
+    String::from_utf8_lossy(&head).into_owned()
+}
+
+/// Frame types of HTTP/2 (RFC 9113 §6).
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+/// Flags of frames: end of a stream, which is also the acknowledgement of settings, and end of headers.
+const END: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: [u8; 4], payload: &[u8]) -> Vec<u8> {
+    let [_, length @ ..] = (payload.len() as u32).to_be_bytes();
+    [&length[..], &[kind, flags], &stream, payload].concat()
+}
+
+/// Speaks HTTP/2, and answers each request with `hello` and a trailer, as gRPC does, until the connection ends.
+fn answer_with_trailer(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut preface = [0; 24];
+    stream.read_exact(&mut preface)?;
+    stream.write_all(&frame(SETTINGS, 0, [0; 4], &[]))?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head)?;
+        let [a, b, c, kind, flags, id @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        stream.read_exact(&mut payload)?;
+        match (kind, flags & END) {
+            (SETTINGS, 0) => stream.write_all(&frame(SETTINGS, END, id, &[]))?,
+            (HEADERS | DATA, END) => {
+                // Index 8 is the status 200; the others are literals.
+                let answer = [
+                    frame(HEADERS, END_HEADERS, id, b"\x88\x00\x0ccontent-type\x10application/grpc"),
+                    frame(DATA, 0, id, b"hello"),
+                    frame(HEADERS, END | END_HEADERS, id, b"\x00\x0bgrpc-status\x010"),
+                ];
+                stream.write_all(&answer.concat())?;
+            }
+            _ => {}
         }
     }
 }
@@ -444,6 +507,148 @@ async fn backends_speak_http_2_or_do_tls_themselves() {
     (spec.site.tls_passthrough, spec.site.proxy_protocol) = (true, true);
     node.gateway.ensure(&spec).await.unwrap();
     wait_until("the backend's own page", || node.get("blog", &["-k"]) == "127.0.0.1 200 1.1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn trailers_of_grpc_reach_the_visitor() {
+    let node = Node::new().await;
+    // The proxy ends a connection whenever it likes.
+    let at = node.listen(5, |stream| drop(answer_with_trailer(stream)));
+    node.gateway.ensure(&node.spec(1, "shop", &[&format!("h2c://{at}")])).await.unwrap();
+    let call = ["-D", "-", "-H", "TE: trailers", "-d", "request"];
+    wait_until("an answer with its trailer", || {
+        let answer = node.get("shop", &call);
+        let (head, rest) = answer.split_once("hello").unwrap_or_default();
+        head.contains("content-type: application/grpc")
+            && rest.starts_with("grpc-status: 0")
+            && rest.ends_with(" 200 2")
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_websocket_passes_in_both_directions() {
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+    const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    const FRAME: &[u8] = b"\x81\x05hello";
+    let node = Node::new().await;
+    let at = node.listen(5, |mut stream| {
+        if !head(&mut stream).to_lowercase().contains("upgrade: websocket") {
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nplain");
+        } else {
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+            );
+            let _ = stream.write_all(answer.as_bytes());
+            let _ = std::io::copy(&mut stream.try_clone().unwrap(), &mut stream);
+        }
+    });
+    node.gateway.ensure(&node.spec(1, "shop", &[&format!("http://{at}")])).await.unwrap();
+    node.until_answer("shop", "plain 200 2");
+    let root = fs::read(node.data.path().join("gateway/authority.crt")).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(&root).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = tokio::net::TcpStream::connect((node.ip, 443)).await.unwrap();
+    let host = ServerName::try_from("shop.gw1.example.org").unwrap();
+    let mut stream = TlsConnector::from(Arc::new(config)).connect(host, stream).await.unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nHost: shop.gw1.example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut told = Vec::new();
+    while !told.ends_with(b"\r\n\r\n") {
+        told.push(timeout(LIMIT, stream.read_u8()).await.unwrap().unwrap());
+    }
+    let told = String::from_utf8(told).unwrap();
+    assert!(told.starts_with("HTTP/1.1 101 ") && told.contains(ACCEPT), "{told}");
+    for _ in 0..3 {
+        stream.write_all(FRAME).await.unwrap();
+        let mut back = vec![0; FRAME.len()];
+        timeout(LIMIT, stream.read_exact(&mut back)).await.unwrap().unwrap();
+        assert_eq!(back, FRAME);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn requests_go_elsewhere_when_a_backend_dies() {
+    let mut node = Node::new().await;
+    let (one, two) = (node.serve(5, "one"), node.serve(6, "two"));
+    node.gateway.ensure(&node.spec(1, "shop", &[&one, &two])).await.unwrap();
+    for answer in ["one 200 2", "two 200 2"] {
+        wait_until(answer, || node.get("shop", &[]) == answer);
+    }
+    node.backends[0].kill().unwrap();
+    node.backends[0].wait().unwrap();
+    for _ in 0..20 {
+        assert_eq!(node.get("shop", &[]), "two 200 2");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
+async fn a_request_that_changes_something_is_sent_once() {
+    let mut node = Node::new().await;
+    let (asked, requests) = std::sync::mpsc::channel();
+    // It takes connections, and answers nothing.
+    let at = node.listen(5, move |mut stream| {
+        let method = head(&mut stream).split(' ').next().unwrap_or_default().to_owned();
+        if !method.is_empty() {
+            // The test may be over.
+            let _ = asked.send(method);
+        }
+    });
+    let (silent, other) = (format!("http://{at}"), node.serve(6, "other"));
+    node.gateway.ensure(&node.spec(1, "shop", &[&silent])).await.unwrap();
+    wait_until("the site", || node.get("shop", &["--http1.1"]).ends_with(" 502 1.1"));
+    assert!(requests.try_iter().filter(|method| method == "GET").count() > 1);
+    assert!(node.get("shop", &["--http1.1", "-d", "order"]).ends_with(" 502 1.1"));
+    assert_eq!(requests.try_iter().collect::<Vec<_>>(), ["POST"]);
+    node.gateway.ensure(&node.spec(1, "shop", &[&silent, &other])).await.unwrap();
+    node.until_answer("shop", "other 200 2");
+    for _ in 0..10 {
+        assert_eq!(node.get("shop", &[]), "other 200 2");
+    }
+    assert!(requests.try_iter().count() > 0, "its requests were repeated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root, haproxy and pebble"]
+async fn an_authority_renews_a_certificate_that_is_due() {
+    let mut node = Node::new().await;
+    let authority = Authority::start(node.data.path(), node.ip);
+    let backend = node.serve(5, "hello");
+    let name = hex::encode(&Blake2Hasher::hash(b"shop.gw1.example.org")[..16]);
+    let file = node.data.path().join(format!("gateway/{name}.pem"));
+    let index = node.data.path().join("gateway/certificates.json");
+    let known = || -> serde_json::Value { serde_json::from_slice(&fs::read(&index).unwrap()).unwrap() };
+    let host = "shop.gw1.example.org";
+    let is_signed = || fs::exists(&index).unwrap() && known()[host]["is_trusted"] == true;
+    node.with_authority(&authority.directory, authority.root.clone());
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    wait_until("the first certificate", is_signed);
+    let first = fs::read(&file).unwrap();
+    node.running.abort();
+    drop((&mut node.running).await);
+    let mut aged = known();
+    aged[host]["renew_at_ms"] = 1.into();
+    fs::write(&index, aged.to_string()).unwrap();
+    node.with_authority(&authority.directory, authority.root.clone());
+    node.gateway.ensure(&node.spec(1, "shop", &[&backend])).await.unwrap();
+    wait_until("another certificate", || {
+        assert!(node.get("shop", &["-k"]).starts_with("hello 200"), "the old one serves until then");
+        is_signed() && known()[host]["renew_at_ms"] != 1
+    });
+    let second = fs::read(&file).unwrap();
+    assert_ne!(second, first);
+    let served = || node.get("shop", &["-k", "-v", "--stderr", "-"]);
+    wait_until("it to be served", || served().contains("Pebble Intermediate"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,8 @@
 use super::*;
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::mpsc};
 use zos_agent::drivers::{
-    Attachment, InterfaceSpec, NetworkDriver, NetworkId, NetworkSpec, network::PrivateNetworks,
+    Attachment, InterfaceSpec, NetworkDriver, NetworkId, NetworkSpec, TrafficCounter,
+    network::PrivateNetworks,
 };
 
 /// A change of names is known in every machine within so long.
@@ -329,6 +330,30 @@ async fn what_somebody_removes_of_a_network_comes_back() {
         assert_eq!(observed.networks[0].range, Some(site.range), "{breaking}");
         node.until_page(&db, "web", "web");
     }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn what_contracts_have_from_each_other_is_counted() {
+    let node = Node::new().await;
+    let site = node.network(5, "10.20.1.0/24").await;
+    let other = node.network(5, "10.20.2.0/24").await;
+    let web = node.machine("web", &[(&site, 2)], true).await;
+    let db = node.machine("db", &[(&other, 2)], true).await;
+    let neighbour = node.machine("neighbour", &[(&site, 3)], true).await;
+    node.until_page(&db, "web", "web");
+    node.until_page(&neighbour, "web", "web");
+    let before = node.networks.counted().await.unwrap();
+    let (there, here) = (before[&site.contract], before[&other.contract]);
+    assert_eq!((there.received_bytes, there.sent_bytes), (here.sent_bytes, here.received_bytes));
+    assert!(there.sent_bytes > 100, "{before:?}");
+    node.until_page(&neighbour, "web", "web");
+    node.networks.ensure(&site).await.unwrap();
+    assert_eq!(node.networks.counted().await.unwrap(), before, "a neighbour's page counts");
+    node.until_page(&db, "web", "web");
+    assert!(node.networks.counted().await.unwrap()[&site.contract].sent_bytes > there.sent_bytes);
+    node.networks.remove(other.contract, &other.id).await.unwrap();
+    assert_eq!(node.networks.counted().await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -196,6 +196,27 @@ fn spec(ips: &[&str], ports: &[&str]) -> AddressSpec {
 
 #[tokio::test]
 #[ignore = "needs root: run by `make test`"]
+async fn a_port_is_open_to_the_network_that_it_names() {
+    let world = World::new();
+    let web = world.machine(7, &["11.1.1.9", "2a10::9"]).await;
+    for (networks, v4, v6) in [
+        (["12.1.1.0/24", "2a11::/64"], true, true),
+        (["12.1.2.0/24", "2a11::2"], false, true),
+        (["12.1.1.2", "2a12::/32"], true, false),
+    ] {
+        let ports = networks.map(|network| format!("80/tcp from {network}"));
+        let machines = BTreeMap::from([(
+            "web".into(),
+            spec(&["11.1.1.9", "2a10::9"], &ports.each_ref().map(String::as_str)),
+        )]);
+        world.addresses.set(web.id.contract, &machines).await.unwrap();
+        assert_eq!(world.client.fetch("11.1.1.9", PORT).is_ok(), v4, "{networks:?}");
+        assert_eq!(world.client.fetch("2a10::9", PORT).is_ok(), v6, "{networks:?}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root: run by `make test`"]
 async fn a_machine_is_reached_at_open_ports_and_seen_as_itself() {
     let world = World::new();
     let web = world.machine(7, &["11.1.1.9", "2a10::9"]).await;

@@ -181,6 +181,33 @@ fn needs_each_network_once() {
 }
 
 #[test]
+fn needs_ranges_that_no_other_contract_has() {
+    run(|| {
+        let mesh = |address, prefix| with_networks(vec![network("mesh", address, prefix)]);
+        opened(mesh([10, 1, 2, 0], 24));
+        let last = opened(mesh([10, 1, 4, 0], 24));
+        for (address, prefix) in [
+            ([10, 1, 2, 0], 24),
+            ([10, 1, 2, 0], 30),
+            ([10, 1, 2, 252], 30),
+            ([10, 1, 2, 0], 23),
+            ([10, 1, 4, 128], 25),
+            ([10, 1, 0, 0], 16),
+        ] {
+            let networks = vec![network("lan", address, prefix), network("mesh", address, prefix)];
+            assert_fails(BOB, with_networks(networks), Failure::RangeTaken);
+        }
+        for (address, prefix) in [([10, 1, 0, 0], 23), ([10, 1, 3, 0], 24), ([10, 1, 5, 0], 24)] {
+            opened(mesh(address, prefix));
+        }
+        opened(with_networks(vec![network("lan", [10, 1, 4, 0], 24)]));
+        assert_ok!(call(CHARLIE, mesh([10, 1, 4, 0], 24)));
+        assert_ok!(call(BOB, cancel(last)));
+        opened(mesh([10, 1, 4, 0], 24));
+    });
+}
+
+#[test]
 fn needs_a_node_that_is_known_and_serves() {
     run(|| {
         assert_fails(BOB, Create { node: 9, ..Create::default() }, Failure::UnknownNode);

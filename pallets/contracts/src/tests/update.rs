@@ -62,6 +62,62 @@ fn networks_change_when_the_version_runs() {
     });
 }
 
+fn mesh(third: u8, prefix: u8) -> Networks {
+    vec![network("mesh", [10, 1, third, 0], prefix)].try_into().unwrap()
+}
+
+fn in_mesh(third: u8, prefix: u8) -> Create {
+    Create { networks: mesh(third, prefix), ..Create::default() }
+}
+
+/// An update that only takes this range.
+fn to_mesh(contract: ContractId, third: u8, prefix: u8) -> Update {
+    Update { contract, resources: small(), networks: mesh(third, prefix), ..Update::default() }
+}
+
+#[test]
+fn a_version_that_is_pending_has_its_ranges_already() {
+    run(|| {
+        let first = running(in_mesh(0, 24));
+        assert_ok!(call(BOB, to_mesh(first, 8, 24)));
+        for third in [0, 8] {
+            assert_fails(BOB, in_mesh(third, 24), Failure::RangeTaken);
+        }
+        assert_ok!(report(confirm(first)));
+        let second = running(in_mesh(0, 24));
+        for (third, prefix) in [(8, 24), (8, 25), (0, 16)] {
+            assert_fails(BOB, to_mesh(second, third, prefix), Failure::RangeTaken);
+        }
+        assert_ok!(call(BOB, to_mesh(second, 4, 24)));
+        assert_ok!(call(BOB, Call::withdraw_update { contract: second }));
+        opened(in_mesh(4, 24));
+    });
+}
+
+#[test]
+fn a_range_grows_and_shrinks() {
+    run(|| {
+        let contract = running(in_mesh(4, 24));
+        for (third, prefix) in [(4, 23), (4, 23), (5, 24), (0, 16), (4, 24)] {
+            assert_ok!(call(BOB, to_mesh(contract, third, prefix)));
+            assert_fails(BOB, in_mesh(5, 30), Failure::RangeTaken);
+            assert_ok!(report(confirm(contract)));
+        }
+        opened(in_mesh(5, 24));
+    });
+}
+
+#[test]
+fn another_first_version_has_other_ranges_at_once() {
+    run(|| {
+        let (other, contract) = (opened(in_mesh(0, 24)), opened(in_mesh(1, 24)));
+        assert_fails(BOB, to_mesh(contract, 0, 23), Failure::RangeTaken);
+        assert_ok!(call(BOB, to_mesh(contract, 2, 24)));
+        assert_ok!(call(BOB, to_mesh(other, 0, 23)));
+        assert_eq!(members(b"mesh").len(), 2);
+    });
+}
+
 #[test]
 fn addresses_are_reserved_at_once_and_freed_when_less_runs() {
     run(|| {

@@ -13,7 +13,7 @@ pub(crate) use link::TC;
 
 use super::{
     AddressDriver, AddressSpec, Counted, DriverError, ObservedAddresses, ObservedLink, Process,
-    TrafficCounter, WorkloadId,
+    TrafficCounter, WorkloadId, counters,
     firewall::NFT,
     forwarding::Forwarding,
     gateway::Gateway,
@@ -27,7 +27,7 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use kernel::Kernel;
 use link::{Link, PREFIX};
-use rules::{Host, Machine, counted, rules, script};
+use rules::{Host, Machine, rules};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -275,9 +275,9 @@ impl PublicAddresses {
         if listed.as_ref().is_ok_and(|listed| listed.contains(&mark)) {
             return Ok(());
         }
-        let there: Vec<String> = self.counters().await?.into_iter().map(|counter| counter.name).collect();
+        let there = self.counters().await?;
         let contracts = memory.contracts.keys().copied().collect();
-        run_with_input(&NFT, &["-f", "-"], &script(table, &rules, &contracts, &there))
+        run_with_input(&NFT, &["-f", "-"], &counters::script(table, &rules, &contracts, there.keys()))
             .await
             .context("can't set the rules for public addresses")?;
         info!(interface = uplink.name, machines = machines.len(), "rules for public addresses are set");
@@ -294,31 +294,9 @@ impl PublicAddresses {
         Ok(())
     }
 
-    async fn counters(&self) -> Result<Vec<Counter>> {
-        let text = run(&NFT, &["-j", "list", "counters"]).await?;
-        let listed: Listed =
-            serde_json::from_str(&text).context("can't understand `nft -j list counters`")?;
-        let counters = listed.nftables.into_iter().filter_map(|object| object.counter);
-        Ok(counters.filter(|counter| counter.family == "inet" && counter.table == self.table).collect())
+    async fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        counters::read(&run(&NFT, &counters::LIST[1..]).await?, &self.table)
     }
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    nftables: Vec<Object>,
-}
-
-#[derive(Deserialize)]
-struct Object {
-    counter: Option<Counter>,
-}
-
-#[derive(Deserialize)]
-struct Counter {
-    family: String,
-    table: String,
-    name: String,
-    bytes: u64,
 }
 
 #[async_trait]
@@ -394,15 +372,7 @@ impl TrafficCounter for PublicAddresses {
         if self.state.lock().await.memory.contracts.is_empty() {
             return Ok(contracts);
         }
-        for Counter { name, bytes, .. } in self.counters().await? {
-            let Some((contract, direction)) = counted(&name) else { continue };
-            let counted = contracts.entry(contract).or_default();
-            if direction == rules::IN {
-                counted.received_bytes = bytes;
-            } else {
-                counted.sent_bytes = bytes;
-            }
-        }
+        counters::add(&mut contracts, &self.counters().await?);
         Ok(contracts)
     }
 

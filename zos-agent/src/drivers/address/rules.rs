@@ -3,10 +3,11 @@
 
 use crate::drivers::{
     AddressSpec,
+    counters::{IN, OUT, counter},
     gateway::{HTTP, HTTPS},
 };
 use sp_core::{Blake2Hasher, Hasher};
-use std::{collections::BTreeSet, fmt::Write, net::IpAddr};
+use std::{fmt::Write, net::IpAddr};
 use tfgrid_client::{deployment::Ports, peer::protocol::Protocol};
 use tfgrid_primitives::{
     ContractId,
@@ -16,11 +17,6 @@ use tfgrid_primitives::{
 /// Bytes of the headers of IP and TCP.
 const HEADERS_V4: u32 = 40;
 const HEADERS_V6: u32 = 60;
-
-/// Direction of packets to machines.
-pub const IN: &str = "in";
-/// Direction of packets from machines.
-pub const OUT: &str = "out";
 
 /// Where the rules apply.
 pub struct Host<'a> {
@@ -44,17 +40,6 @@ pub struct Machine<'a> {
     pub link: String,
     /// Its addresses.
     pub spec: &'a AddressSpec,
-}
-
-/// Name of the counter of a contract.
-pub fn counter(contract: ContractId, direction: &str) -> String {
-    format!("contract-{contract}-{direction}")
-}
-
-/// The contract and direction of a counter with this name.
-pub fn counted(name: &str) -> Option<(ContractId, &str)> {
-    let (contract, direction) = name.strip_prefix("contract-")?.split_once('-')?;
-    Some((contract.parse().ok()?, direction))
 }
 
 /// The table's content, for at least one machine, and the mark by which it is known. Counters aren't in it.
@@ -99,7 +84,7 @@ fn table(host: &Host, machines: &[Machine], mark: &str) -> String {
     chain(&mut text, "outwards", "", outwards.into_iter().chain(mail));
     let inwards = ["ct state established,related accept", "icmp type echo-request accept"];
     let inwards = inwards.into_iter().chain(["icmpv6 type echo-request accept"]).map(ToOwned::to_owned);
-    let open = FAMILIES.iter().filter_map(|family| open(family, machines));
+    let open = FAMILIES.iter().flat_map(|family| open(family, machines));
     chain(&mut text, "inwards", "", inwards.chain(open).chain(["drop".to_owned()]));
     let forward = [format!("{from} jump outwards"), format!("{to} jump inwards")];
     chain(&mut text, "forward", "filter hook forward priority -10", forward);
@@ -168,18 +153,30 @@ fn guard(family: &Family, machines: &[Machine], from: &str) -> Vec<String> {
     ]
 }
 
-/// Lets in what machines have open.
-fn open(family: &Family, machines: &[Machine]) -> Option<String> {
-    let places: Vec<String> = family
-        .addresses(machines)
-        .flat_map(|(machine, ip)| machine.spec.ports.iter().map(move |ports| place(ip, ports)))
-        .collect();
+/// Lets in what machines have open, to all or to a network.
+fn open(family: &Family, machines: &[Machine]) -> Vec<String> {
     let name = family.name;
-    (!places.is_empty())
-        .then(|| format!("{name} daddr . meta l4proto . th dport {{ {} }} accept", places.join(", ")))
+    let (mut to_all, mut to_some) = (Vec::new(), Vec::new());
+    for (machine, ip) in family.addresses(machines) {
+        for ports in &machine.spec.ports {
+            match ports.from {
+                None => to_all.push(place(ip, ports)),
+                Some(from) if from.addr().is_ipv4() == family.is_v4 => {
+                    to_some.push(format!("{from} . {}", place(ip, ports)));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    let rule = |packets: String, places: Vec<String>| {
+        let set = places.join(", ");
+        (!places.is_empty()).then(|| format!("{packets} . meta l4proto . th dport {{ {set} }} accept"))
+    };
+    let all = rule(format!("{name} daddr"), to_all);
+    all.into_iter().chain(rule(format!("{name} saddr . {name} daddr"), to_some)).collect()
 }
 
-fn place(ip: IpAddr, Ports { first, last, protocol }: &Ports) -> String {
+fn place(ip: IpAddr, Ports { first, last, protocol, .. }: &Ports) -> String {
     let protocol = match protocol {
         Protocol::Tcp => "tcp",
         Protocol::Udp => "udp",
@@ -202,20 +199,6 @@ fn count(family: &Family, machines: &[Machine]) -> Vec<String> {
         format!("counter name {name} daddr map {{ {} }}", map(IN)),
         format!("counter name {name} saddr map {{ {} }}", map(OUT)),
     ]
-}
-
-/// Replaces the table's rules in one transaction, and keeps the counters of these contracts. `there` are the counters that
-/// exist.
-pub fn script(table: &str, rules: &str, contracts: &BTreeSet<ContractId>, there: &[String]) -> String {
-    let wanted: BTreeSet<String> = contracts
-        .iter()
-        .flat_map(|contract| [IN, OUT].map(|direction| counter(*contract, direction)))
-        .collect();
-    let added = wanted.iter().map(|name| format!("add counter inet {table} {name}\n"));
-    let gone = there.iter().filter(|name| !wanted.contains(*name));
-    let deleted = gone.map(|name| format!("delete counter inet {table} {name}\n"));
-    let (added, deleted): (String, String) = (added.collect(), deleted.collect());
-    format!("add table inet {table}\n{added}flush table inet {table}\n{deleted}{rules}")
 }
 
 #[cfg(test)]
@@ -278,6 +261,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_open_to_a_network_is_closed_to_others() {
+        let ports = ["80/tcp", "22/tcp from 203.0.113.0/24", "5-6/udp from 2a12::/32"];
+        let rules = rules_of(&HOST, &[spec(&["11.1.1.9", "2a10::9"], &ports)]);
+        let accepts = |family: &str, of: &str, places: &str| {
+            let rule = format!("{of}{family} daddr . meta l4proto . th dport {{ {places} }} accept");
+            assert!(has(&rules, &rule), "{rule}: {rules}");
+        };
+        accepts("ip", "", "11.1.1.9 . tcp . 80-80");
+        accepts("ip", "ip saddr . ", "203.0.113.0/24 . 11.1.1.9 . tcp . 22-22");
+        accepts("ip6", "", "2a10::9 . tcp . 80-80");
+        accepts("ip6", "ip6 saddr . ", "2a12::/32 . 2a10::9 . udp . 5-6");
+    }
+
+    #[test]
     fn this_host_reaches_what_is_open_alone() {
         let rules = rules_of(&HOST, &[spec(&["11.1.1.9"], &["80/tcp"])]);
         let (_, output) = rules.split_once("chain output {").unwrap();
@@ -321,16 +318,5 @@ mod tests {
         };
         assert_eq!(mark(&["80/tcp"]), mark(&["80/tcp"]));
         assert_ne!(mark(&["80/tcp"]), mark(&["81/tcp"]));
-    }
-
-    #[test]
-    fn counters_of_contracts_that_stay_are_kept() {
-        let there = [counter(7, IN), counter(8, IN), counter(8, OUT)];
-        let script = script("t", "", &BTreeSet::from([7]), &there);
-        let expected = "add table inet t\nadd counter inet t contract-7-in\nadd counter inet t contract-7-out\n\
-                        flush table inet t\ndelete counter inet t contract-8-in\ndelete counter inet t contract-8-out\n";
-        assert_eq!(script, expected);
-        assert_eq!(counted("contract-7-in"), Some((7, IN)));
-        assert!(counted("contract-x-in").is_none() && counted("other").is_none());
     }
 }

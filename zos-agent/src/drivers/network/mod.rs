@@ -20,8 +20,8 @@ pub use wireguard::{
 };
 
 use super::{
-    DriverError, MachineSpec, NetworkDriver, NetworkId, NetworkSpec, ObservedNetwork, ObservedNetworks,
-    ObservedPort, Process, WorkloadId,
+    Counted, DriverError, MachineSpec, NetworkDriver, NetworkId, NetworkSpec, ObservedNetwork,
+    ObservedNetworks, ObservedPort, PRIVATE, Process, TrafficCounter, WorkloadId, counters,
     daemon::Daemon,
     machine::names::{base36, bridge, bridge_contract},
     pool::run_folder,
@@ -35,7 +35,7 @@ use ipnet::Ipv4Net;
 use namespace::{HostSide, LINK_PREFIX, Link, Namespace};
 use sp_core::{Blake2Hasher, Hasher};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
@@ -410,6 +410,8 @@ impl NetworkDriver for PrivateNetworks {
             namespace.batch(&lines).await?;
             info!(contract = spec.contract, network = spec.id.name, range = %spec.range, "private network");
         }
+        let others = links.iter().filter_map(|link| bridge_contract(&link.name));
+        namespace.count(&others.chain([spec.contract]).collect()).await?;
         self.is_used.send_replace(true);
         Ok(())
     }
@@ -431,9 +433,36 @@ impl NetworkDriver for PrivateNetworks {
         }
         let name = bridge(contract);
         let links = namespace.links().await?;
-        if links.iter().any(|link| link.name != name && bridge_contract(&link.name).is_some()) {
-            return Ok(namespace.delete_link(&name).await?);
+        let contracts = links.iter().filter_map(|link| bridge_contract(&link.name));
+        let others: BTreeSet<_> = contracts.filter(|other| *other != contract).collect();
+        if !others.is_empty() {
+            namespace.delete_link(&name).await?;
+            return Ok(namespace.count(&others).await?);
         }
         Ok(namespace.remove(&self.link(id)).await?)
+    }
+}
+
+#[async_trait]
+impl TrafficCounter for PrivateNetworks {
+    fn class(&self) -> &'static str {
+        PRIVATE
+    }
+
+    async fn counted(&self) -> Result<BTreeMap<ContractId, Counted>, DriverError> {
+        let read = |(_, namespace): (NetworkId, Namespace)| async move {
+            let counters = namespace.counters().await;
+            // It may be gone by now.
+            if namespace.exists() { counters } else { Ok(BTreeMap::new()) }
+        };
+        let reads: Vec<_> = self.namespaces()?.into_iter().map(|found| read(found).boxed()).collect();
+        let read: Vec<_> = stream::iter(reads).buffered(MAX_READS).try_collect().await?;
+        let mut contracts = BTreeMap::new();
+        read.iter().for_each(|counters| counters::add(&mut contracts, counters));
+        Ok(contracts)
+    }
+
+    async fn slow_down(&self, _: &BTreeSet<ContractId>) -> Result<(), DriverError> {
+        Ok(())
     }
 }

@@ -2,8 +2,10 @@
 //! Network namespaces, their links to the host and their rules.
 
 use crate::drivers::{
+    counters::{self, IN, OUT, counter},
     firewall::{LINKS, NFT, ROUTER},
     forwarding::Forwarding,
+    machine::names::bridge,
     tools::{Tool, run, run_with_input},
     uplink::{IP, read_ip},
 };
@@ -23,7 +25,7 @@ use std::{
     path::{Path, PathBuf},
     thread,
 };
-use tfgrid_primitives::net::NOT_PUBLIC_IPV4;
+use tfgrid_primitives::{ContractId, net::NOT_PUBLIC_IPV4};
 use tokio::net::{TcpSocket, TcpStream, UdpSocket};
 
 pub(crate) const NSENTER: Tool = Tool { program: "nsenter", package: "util-linux" };
@@ -64,12 +66,21 @@ table inet zos {
         iifname "zb*" oifname { "zb*", "uplink" } accept
         iifname "uplink" ct state established,related accept
     }
+    # A path on which nobody says that a packet is too large must not stall.
+    chain clamp {
+        type filter hook forward priority mangle; policy accept;
+        tcp flags syn tcp option maxseg size set rt mtu
+    }
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
         oifname "uplink" masquerade
     }
 }
 "#;
+
+/// Table of what contracts have from each other, from other nodes and from peers. What passes the host is of other
+/// classes, and within a bridge nothing is counted.
+const COUNTS: &str = "zos-traffic";
 
 /// A network namespace with a name.
 #[derive(Clone, Debug)]
@@ -320,12 +331,14 @@ impl Namespace {
 
     /// Whether the rules are in place.
     pub async fn has_rules(&self) -> bool {
-        let listed = run(&NSENTER, &[&self.enter(), NFT.program, "list", "table", "inet", "zos"]).await;
+        let listed = run(&NSENTER, &[&self.enter(), NFT.program, "list", "ruleset"]).await;
         listed.is_ok_and(|rules| {
             [
+                "table inet zos-traffic {",
                 r#"iifname "uplink" ct state established,related accept"#,
                 "masquerade",
                 "ct count over 64",
+                "tcp option maxseg size set rt mtu",
                 r#"iifname "zw*" oifname "zb*" accept"#,
                 r#"iifname "zw*" oifname "zw*" accept"#,
             ]
@@ -367,6 +380,27 @@ impl Namespace {
         Ok(())
     }
 
+    /// Counts from now on what these contracts have of its traffic.
+    ///
+    /// # Errors
+    /// If `nft` fails.
+    pub async fn count(&self, contracts: &BTreeSet<ContractId>) -> Result<()> {
+        let there = self.counters().await?;
+        let script = counters::script(COUNTS, &counting(contracts), contracts, there.keys());
+        self.run(&[NFT.program, "-f", "-"], &script)
+            .await
+            .context("can't count the traffic of a private network")?;
+        Ok(())
+    }
+
+    /// Its counters.
+    ///
+    /// # Errors
+    /// If `nft` fails.
+    pub async fn counters(&self) -> Result<BTreeMap<String, u64>> {
+        counters::read(&self.run(&counters::LIST, "").await?, COUNTS)
+    }
+
     async fn link_to_host(&self, host: &HostSide, link: &str, mtu: u32) -> Result<()> {
         delete_on_host(link).await?;
         self.delete_link(UPLINK).await?;
@@ -401,6 +435,22 @@ impl Namespace {
         }
         Ok(())
     }
+}
+
+/// The rules that count for these contracts.
+fn counting(contracts: &BTreeSet<ContractId>) -> String {
+    let rules = contracts.iter().map(|contract| {
+        let (name, private) = (bridge(*contract), r#"{ "zb*", "zw*" }"#);
+        let of = |direction| counter(*contract, direction);
+        format!(
+            "iifname != {name:?} iifname {private} oifname {name:?} counter name {:?}\n\
+             oifname != {name:?} oifname {private} iifname {name:?} counter name {:?}\n",
+            of(IN),
+            of(OUT)
+        )
+    });
+    let (head, rules) = ("type filter hook forward priority 10; policy accept;", rules.collect::<String>());
+    format!("table inet {COUNTS} {{\nchain count {{\n{head}\n{rules}}}\n}}\n")
 }
 
 /// Whether the host has a link of this name. `/sys` may be that of another network namespace.
