@@ -122,7 +122,7 @@ async fn a_machine_fills_no_more_than_its_own_disk() {
         hostile.host.until(&filler.id, is_running).await;
     }
     let taken = before.saturating_sub(hostile.free());
-    // Its root and volumes have 64 MiB, and the engine keeps 32 MiB for it.
+    // Its disk has 64 MiB and its memory as many.
     assert!(taken < 128 * MIB, "{taken}");
     hostile.others_go_on().await;
     hostile.host.destroy(filler.id.contract).await;
@@ -156,7 +156,8 @@ async fn a_flood_of_output_is_kept_in_part() {
     let folder = Path::new(&path).parent().unwrap();
     let sizes = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
     let kept: u64 = sizes.sum();
-    assert!(kept > 10 * MIB && kept < 32 * MIB, "{kept}");
+    // An eighth of its disk.
+    assert!(kept > 2 * MIB && kept < 8 * MIB, "{kept}");
     hostile.others_go_on().await;
 }
 
