@@ -60,6 +60,7 @@ async fn an_image_that_asks_for_credentials_is_refused() {
 #[ignore = "needs a node: run by `make test`"]
 async fn failures_of_a_registry_are_told_apart() {
     const CORRUPT: &str = "isn't what its digest says";
+    const LIMITED: &str = "limits how often it is asked";
     let host = Host::new().await;
     let fetch = async |address: String| {
         let machine = machine(contract(), &format!("{address}/web:1"), &[]);
@@ -100,7 +101,7 @@ async fn failures_of_a_registry_are_told_apart() {
                 let text = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit"}]}"#;
                 ("429 Too Many Requests", "Content-Type: application/json\r\n".into(), text.into())
             }),
-            None,
+            Some(LIMITED),
         ),
         ("fault", Box::new(|_| ("503 Service Unavailable", String::new(), Vec::new())), None),
     ];
@@ -113,7 +114,12 @@ async fn failures_of_a_registry_are_told_apart() {
             (DriverError::Invalid { code: FailureCode::ImageNotFound, message, .. }, Some(words)) => {
                 assert!(message.contains(words) && words != CORRUPT, "{what}: {message}");
             }
-            (DriverError::Transient(_), None) => {}
+            (DriverError::Transient(_), Some(LIMITED)) => {
+                assert!(error.to_string().contains(LIMITED), "{what}: {error}");
+            }
+            (DriverError::Transient(_), None) => {
+                assert!(!error.to_string().contains(LIMITED), "{what}: {error}");
+            }
             _ => panic!("{what}: {error:?}"),
         }
     }
