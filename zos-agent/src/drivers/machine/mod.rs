@@ -517,7 +517,8 @@ impl MachineDriver for DockerMachines {
         let docker = &connection.docker;
         let name = self.common.names.container(&spec.id);
         let is_created = self.is_created(docker, &name, spec).await?;
-        let files = async { if is_created { Ok(()) } else { self.prepare_files(&connection, &name, spec).await } };
+        let files =
+            async { if is_created { Ok(()) } else { self.prepare_files(&connection, &name, spec).await } };
         futures::try_join!(self.ensure_network(docker, spec.id.contract), files)?;
         if !is_created && let Err(error) = self.create_container(&connection, &name, spec, binds).await {
             self.drop_files(&connection, &name).await?;
