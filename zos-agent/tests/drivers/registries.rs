@@ -310,6 +310,29 @@ async fn tenants_images_come_from_public_addresses_alone() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn an_image_that_cannot_be_read_hides_no_other() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let broken = host.prepared(&registry.push(&host, "broken", "LABEL broken=yes"), &["/bin/id"]).await;
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let name = format!("zos.invalid/{}/{}:one", hex::encode(&host.node_key[..4]), broken.id);
+    let id = host.docker(&["image", "inspect", "--format", "{{.Id}}", &name]);
+    let root = PathBuf::from(host.docker(&["info", "--format", "{{.DockerRootDir}}"]));
+    let file = root.join("image/btrfs/imagedb/content").join(id.replace(':', "/"));
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, "{").unwrap();
+    let created = host.machines.create(&broken, &[]).await;
+    let other = timeout(LIMIT, host.started(&registry.image, &["/bin/sleep", "1000"])).await;
+    fs::write(&file, content).unwrap();
+    assert!(created.is_err(), "what can't be read is created");
+    let observed = host.machines.observe().await.unwrap();
+    let is_there = |id: &WorkloadId| observed.machines.iter().any(|machine| machine.id == *id);
+    assert!(is_there(&web.id) && is_there(&other.unwrap().id) && observed.unreadable.is_empty());
+    host.run(&broken, &[]).await.unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_kept_image_needs_no_registry() {
     let host = Host::new().await;
     let registry = Registry::start(&host);
