@@ -302,6 +302,9 @@ impl Engine {
             self.drivers.gateways.grant(&snapshot.grants);
         }
         let Some(observed) = self.observe().await else { return };
+        for contract in self.holds.take_hurried() {
+            self.progress.entry(contract).or_default().hurry();
+        }
         self.note_ended(&snapshot);
         self.last_snapshot = Some(snapshot.clone());
         self.next_pass = Instant::now() + self.timing.observe_every;

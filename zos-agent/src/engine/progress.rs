@@ -98,6 +98,11 @@ impl Progress {
         now.duration_since(since) < limit
     }
 
+    /// Makes the next try due, whatever has failed before.
+    pub fn hurry(&mut self) {
+        self.retries.clear();
+    }
+
     /// Records the start of a plan.
     pub fn starting(&mut self, purpose: Purpose) {
         // A suspension lasts until the next try, so it doesn't bring that forward.

@@ -233,6 +233,15 @@ impl DockerMachines {
         Ok(())
     }
 
+    /// From now on, the last run of a machine that has ended counts as stopped by the agent: it is to be started again.
+    ///
+    /// # Errors
+    /// If that can't be noted.
+    pub fn forget_end(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let mark = self.mark(id);
+        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))
+    }
+
     /// A machine of this node, `None` if there is none with this name.
     ///
     /// # Errors
@@ -549,8 +558,7 @@ impl MachineDriver for DockerMachines {
         if state.and_then(|state| state.running) != Some(true) {
             return Ok(());
         }
-        let mark = self.mark(id);
-        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
+        self.forget_end(id)?;
         let stopped = docker.stop_container(&name, None::<StopContainerOptions>).await;
         existing(stopped).map(drop).map_err(|error| failure("stop the container", &name, error))
     }
