@@ -2,11 +2,16 @@
 
 //! Parts of a grid that start before those that they need.
 
-use anyhow::{Result, ensure};
-use std::time::Duration;
-use tfgrid_tests::{Agent, Chain, Engine, Person, Registry, free_port, on_a_run, wait_for};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::{net::Ipv4Addr, path::Path, process::Command, time::Duration};
+use tfgrid_tests::{Agent, Chain, Engine, Person, Registry, binary, free_port, on_a_run, text, wait_for};
 
 const NOTICE: Duration = Duration::from_secs(30);
+/// The agent gives a refusal half a minute to pass.
+const GIVES_UP_WITHIN: Duration = Duration::from_secs(90);
+const UNKNOWN_TICKET: &str =
+    "tfgrid-ticket-1:0707070707070707070707070707070707070707070707070707070707070707";
 
 #[test]
 fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
@@ -28,6 +33,8 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         wait_for("the agent to miss its engine", NOTICE, || {
             Ok(agent.log().contains(engine.host()).then_some(()))
         })?;
+        let tells = "no heartbeats, nothing is started: the self-test has failed";
+        wait_for("the self-test to fail", NOTICE, || Ok(agent.log().contains(tells).then_some(())))?;
         engine.start(&run)?;
         wait_for("the agent to miss its chain", NOTICE, || {
             Ok(agent.log().contains(&chain.url()).then_some(()))
@@ -37,6 +44,61 @@ fn an_agent_waits_for_its_chain_and_its_engine() -> Result<()> {
         let node = farmer.waits_for_node()?;
         user.deploys_a_site(node, &image)?.page()?;
         ensure!(agent.is_running());
+        let examined = doctor(&endpoints, &engine, agent.data())?;
+        ensure!(examined["node"] == node, "{examined}");
+        for (name, expected) in [("agent", "ok"), ("container engine", "ok"), ("self-test", "ok")] {
+            ensure!(state_of(&examined, name)? == expected, "{name}: {examined}");
+        }
+        agent.kill()?;
+        let examined = doctor(&endpoints, &engine, agent.data())?;
+        ensure!(state_of(&examined, "agent")? == "wrong", "{examined}");
         Ok(())
     })
+}
+
+/// What `zos-agent doctor` finds about a node.
+fn doctor(endpoints: &str, engine: &Engine, data: &Path) -> Result<Value> {
+    let mut command = Command::new(binary("zos-agent")?);
+    command.args(["doctor", "--json", "--chain", endpoints, "--engine", engine.host(), "--unsafe-engine"]);
+    // It fails if something is wrong.
+    let output = command.arg("--data").arg(data).output().context("can't run `zos-agent doctor`")?;
+    let report = String::from_utf8(output.stdout)?;
+    serde_json::from_str(&report).with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+fn state_of(examined: &Value, name: &str) -> Result<String> {
+    let findings = examined["findings"].as_array().context("no findings")?;
+    let found = findings.iter().find(|finding| finding["name"] == name);
+    Ok(text(&found.with_context(|| format!("nothing about {name}: {examined}"))?["state"])?.into())
+}
+
+#[test]
+fn an_agent_whose_ticket_admits_nobody_ends_with_the_reason() -> Result<()> {
+    on_a_run("tickets", |run| {
+        let engine = Engine::private(&run)?;
+        let chain = Chain::start(&run, free_port()?, None)?;
+        let farmer = Person::new("//Alice", &chain.url(), run.folder());
+        let spent = farmer.opens_a_farm(1)?;
+        let opened = farmer.threebot(&["farm", "ticket", "--farm", "1", "--expires", "15s"])?;
+        let expired = text(&opened["ticket"])?.to_owned();
+        let first = Agent::start_on(&run, &chain.url(), engine.host(), &spent)?;
+        first.joins()?;
+
+        let start = |name, ticket: &str| -> Result<Agent> {
+            let address = (Ipv4Addr::LOCALHOST, free_port()?).into();
+            let more = ["--engine", engine.host(), "--unsafe-engine"];
+            Agent::start_other(&run, name, &chain.url(), ticket, address, &more)
+        };
+        ensure_ends(start("agent-2", &spent)?, "as many nodes as it was opened for", "Ask the farmer")?;
+        ensure_ends(start("agent-3", &expired)?, "has expired", "Ask the farmer")?;
+        ensure_ends(start("agent-2", UNKNOWN_TICKET)?, "no farmer has opened", "Check that the ticket")
+    })
+}
+
+fn ensure_ends(mut agent: Agent, reason: &str, advice: &str) -> Result<()> {
+    wait_for("the agent to give up", GIVES_UP_WITHIN, || Ok((!agent.is_running()).then_some(())))?;
+    let log = agent.log();
+    let end = log.rsplit("this node can't join: ").next().unwrap_or_default();
+    ensure!(end.len() < log.len() && end.contains(reason) && end.contains(advice), "{log}");
+    Ok(())
 }

@@ -18,6 +18,7 @@ use crate::{
         volume::PoolVolumes,
     },
     engine::{Engine, Memory, Outputs, Timing, reconcile::Drivers},
+    former::Former,
     gpus::Gpus,
     host::{self, CapacityOverride},
     identity::Identity,
@@ -81,6 +82,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     tasks.spawn(metrics::serve(args.metrics, registry));
 
     let node_key = identity.node_key().public();
+    Former::remember(&store).await?;
     let pools = Pools::open(place, &store, &node_key).await?;
     let pool = pools.ssd.clone();
     let hard_disks = details::hard_disks(Path::new("/"), pool.devices());
@@ -299,6 +301,7 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
         info!("nothing to remove: this node has never opened a storage pool");
         return Ok(());
     }
+    Former::remember(&store).await?;
     let pools = Pools::open(&args.place, &store, &node_key).await?;
     let pool = &pools.ssd;
     let own = OwnEngine::new(data, pool, &node_key, Vec::new(), program()?);
@@ -317,11 +320,12 @@ pub async fn purge(args: PurgeArgs) -> Result<()> {
     }
     Gateway::purge(data, &node_key).await?;
     let private_networks = PrivateNetworks::new(&node_key, Vec::new(), program()?).purge().await?;
-    let addresses = PublicAddresses::new(&node_key, store, None, Vec::new(), false)?.purge().await?;
+    let addresses = PublicAddresses::new(&node_key, store.clone(), None, Vec::new(), false)?.purge().await?;
     firewall::remove().await;
     let (containers, networks) = removed?;
     own.end_shims()?;
     pools.remove(data).await?;
+    Former::restore(&store).await?;
     info!(
         "removed {containers} containers, {networks} networks, {private_networks} private networks, {addresses} public addresses and the storage pools"
     );

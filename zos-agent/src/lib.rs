@@ -17,6 +17,7 @@ mod details;
 pub mod doctor;
 pub mod drivers;
 pub mod engine;
+pub mod former;
 pub mod gpus;
 pub mod host;
 pub mod identity;

@@ -35,6 +35,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::the_sdk_example_reaches_a_machine,
             peer::a_relay_carries_what_no_packet_reaches,
             peer::a_stopped_machine_stays_stopped,
+            peer::a_finished_job_runs_again_for_its_owner,
             peer::signals_reach_the_program,
             peer::strangers_and_removed_devices_get_nothing,
             peer_flood::floods_take_nothing_from_an_owner,

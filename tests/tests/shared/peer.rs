@@ -4,7 +4,7 @@
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
@@ -18,7 +18,7 @@ use tfgrid_client::peer::{
     Device, NodePeer, PeerError,
     protocol::{Ask, FailedCode, Logs},
 };
-use tfgrid_tests::{Forwarded, GREETING, Grid, Person, Site, binary, wait_for};
+use tfgrid_tests::{Forwarded, GREETING, Grid, MIB, Person, Site, binary, wait_for};
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// What goes through programs and files.
@@ -201,6 +201,28 @@ pub fn a_stopped_machine_stays_stopped(grid: &mut Grid) -> Result<()> {
         restart(&grid.user, contract)?;
         site.page().map(drop)
     })
+}
+
+pub fn a_finished_job_runs_again_for_its_owner(grid: &mut Grid) -> Result<()> {
+    let file = grid.run().folder().join("job.json");
+    let job = json!({
+        "image": grid.image, "cpu": 0.1, "memory": 32 * MIB, "rootfs": 64 * MIB, "restart": "never",
+        "entrypoint": ["/bin/busybox", "sh", "-c", "echo ran"],
+    });
+    let workloads = json!([{ "name": "web", "type": "zmachine", "data": job }]);
+    fs::write(&file, json!({ "version": 1, "workloads": workloads }).to_string())?;
+    let (user, node, file) = (&grid.user, grid.node.to_string(), file.display().to_string());
+    let deployed = user.threebot(&["deploy", "-f", &file, "--node", &node])?;
+    let contract = deployed["contract"].to_string();
+    until_state(user, &contract, "stopped")?;
+    for (command, runs) in [("start", 2), ("restart", 3)] {
+        user.threebot(&[command, &contract])?;
+        wait_for(&format!("run {runs}"), LIMIT, || {
+            Ok((shown(user, &["logs", &contract])?.matches("ran").count() == runs).then_some(()))
+        })?;
+        until_state(user, &contract, "stopped")?;
+    }
+    user.threebot(&["cancel", &contract]).map(drop)
 }
 
 /// Restarts the machine, and waits until it runs again.

@@ -36,8 +36,8 @@ pub struct Desired {
 pub struct Target {
     /// The version as the chain has it.
     pub version: Version,
-    /// Whether its body is sealed: what is told of it must not repeat anything from there.
-    pub is_sealed: bool,
+    /// Whether its body or a part of it is sealed: what is told of it must not repeat anything from there.
+    pub is_private: bool,
     /// Content of its body.
     pub wanted: Wanted,
 }
@@ -77,6 +77,8 @@ pub struct Workloads {
     pub networks: Vec<NetworkSpec>,
     /// Workloads of types `gateway-name-proxy` and `gateway-fqdn-proxy`.
     pub gateways: Vec<GatewaySpec>,
+    /// Whether they have texts that not everyone may read.
+    pub has_secrets: bool,
 }
 
 impl Desired {
@@ -133,8 +135,9 @@ impl Target {
                 .map_err(Wanted::Refused),
             Some(Body::Plain(text)) => parse(contract, &version, text, key).map_err(Wanted::Refused),
         };
+        let has_secrets = parsed.as_ref().is_ok_and(|workloads| workloads.has_secrets);
         let wanted = parsed.map_or_else(|not_run| not_run, Wanted::Run);
-        Self { version, is_sealed: matches!(body, Some(Body::Sealed(_))), wanted }
+        Self { version, is_private: has_secrets || matches!(body, Some(Body::Sealed(_))), wanted }
     }
 }
 
@@ -142,7 +145,7 @@ fn parse(contract: &Contract, version: &Version, text: &[u8], key: &SealKey) -> 
     let deployment = Deployment::parse(text)?;
     let secrets = deployment.open_secrets(key)?;
     deployment.check_fits(&version.reserved)?;
-    let mut workloads = Workloads::default();
+    let mut workloads = Workloads { has_secrets: deployment.secrets.is_some(), ..Workloads::default() };
     let places = places(contract.twin, &deployment);
     let mut peers = peers(&deployment);
     let mut addresses = public_addresses(contract, version, &deployment)?;

@@ -62,6 +62,8 @@ struct State {
     addresses: BTreeMap<NodeId, NodeAddress>,
     place: PublicPlace,
     holders: BTreeMap<String, TwinId>,
+    /// Of each twin; `None` while they can't be read.
+    peer_keys: Option<Vec<PublicKey>>,
 }
 
 impl State {
@@ -177,6 +179,7 @@ impl FakeChain {
             addresses: BTreeMap::new(),
             place: PublicPlace::default(),
             holders: BTreeMap::new(),
+            peer_keys: Some(Vec::new()),
         };
         Self {
             state: Arc::new(Mutex::new(state)),
@@ -281,6 +284,11 @@ impl FakeChain {
             domain: Some("gw1.example.org".into()),
         };
         self.block(|state| state.place = place);
+    }
+
+    /// From now on, all twins have these keys; with `None` they can't be read.
+    pub fn set_peer_keys(&self, keys: Option<Vec<PublicKey>>) {
+        self.state().peer_keys = keys;
     }
 
     /// A twin reserves a name, or with `None`, it becomes free.
@@ -487,7 +495,7 @@ impl Chain for FakeChain {
     }
 
     async fn peer_keys(&self, _: TwinId, _: &Head) -> Result<Vec<PublicKey>, ChainError> {
-        Ok(Vec::new())
+        self.state().peer_keys.clone().ok_or(ChainError::NotConnected)
     }
 
     async fn traffic(&self, contract: ContractId, _: &Head) -> Result<Traffic, ChainError> {

@@ -7,7 +7,7 @@ use std::{fs, io::ErrorKind, path::Path};
 use tracing::{info, warn};
 
 /// Files below `/proc/sys`, and the value of each below which it is raised.
-const SHARED: [(&str, i64); 6] = [
+pub const SHARED: [(&str, i64); 6] = [
     ("fs/inotify/max_user_instances", i32::MAX as i64),
     ("fs/inotify/max_user_watches", i32::MAX as i64),
     ("fs/epoll/max_user_watches", i64::MAX),
@@ -18,7 +18,7 @@ const SHARED: [(&str, i64); 6] = [
     ("kernel/pid_max", 1 << 22),
 ];
 /// Pages in pipes of one user, above which new pipes get less room.
-const PIPE_PAGES: &str = "fs/pipe-user-pages-soft";
+pub const PIPE_PAGES: &str = "fs/pipe-user-pages-soft";
 
 /// Raises the shared limits until the next boot.
 pub fn raise() {

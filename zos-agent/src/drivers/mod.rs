@@ -11,7 +11,7 @@ pub mod fake;
 pub mod firewall;
 mod forwarding;
 pub mod gateway;
-mod limits;
+pub(crate) mod limits;
 pub mod machine;
 pub mod name_servers;
 pub mod network;

@@ -256,7 +256,7 @@ struct Belonging {
 const BELONGING_FILE: &str = "pool.json";
 
 /// Folder of all nodes' run folders.
-pub(super) const RUN: &str = "/run/zos";
+pub(crate) const RUN: &str = "/run/zos";
 
 /// Folder of a node's mount points, sockets and pid files: all that a reboot ends.
 pub fn run_folder(node: &PublicKey) -> PathBuf {

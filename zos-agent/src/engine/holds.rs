@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use std::{
     borrow::Cow,
     collections::BTreeSet,
+    mem,
     sync::{Arc, Mutex as SyncMutex, MutexGuard, PoisonError},
 };
 use tfgrid_primitives::ContractId;
@@ -21,6 +22,8 @@ const FILE: &str = "stopped.json";
 pub struct Holds {
     store: Store,
     held: Arc<SyncMutex<BTreeSet<(ContractId, String)>>>,
+    /// Contracts of which owners want the next try at once. A start of the agent makes it anyway.
+    hurried: Arc<SyncMutex<BTreeSet<ContractId>>>,
     changed: Arc<Notify>,
     turn: Arc<Mutex<()>>,
 }
@@ -35,6 +38,7 @@ impl Holds {
         Ok(Self {
             store,
             held: Arc::new(SyncMutex::new(held)),
+            hurried: Arc::default(),
             changed: Arc::default(),
             turn: Arc::default(),
         })
@@ -65,6 +69,17 @@ impl Holds {
         spawn_blocking(change).await.context("the change was not made")??;
         self.changed.notify_one();
         Ok(())
+    }
+
+    /// Makes the contract's next try at once, whatever has failed before.
+    pub fn hurry(&self, contract: ContractId) {
+        self.hurried.lock().unwrap_or_else(PoisonError::into_inner).insert(contract);
+        self.changed.notify_one();
+    }
+
+    /// The contracts whose next try is to be made at once.
+    pub fn take_hurried(&self) -> BTreeSet<ContractId> {
+        mem::take(&mut *self.hurried.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Whether the owner has stopped the machine.

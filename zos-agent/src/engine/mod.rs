@@ -32,7 +32,7 @@ use exits::Exits;
 pub use holds::Holds;
 use observed::{Observed, ObservedContract, PoolFaults, observe};
 use plan::{Approved, Goal, Plan, keeps_too_much, plan, restored, suspend};
-use progress::{Progress, Trouble};
+use progress::{Progress, Trouble, WITHHELD};
 use quarantine::Quarantine;
 use reconcile::{Drivers, Failure, Outcome, Purpose, Reconciler};
 use releases::Releases;
@@ -43,7 +43,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tfgrid_client::{deployment::Rejection, sealing::SealKey};
-use tfgrid_primitives::{ContractId, FailureCode};
+use tfgrid_primitives::{ContractId, FailureCode, text::printable};
 use tokio::{
     sync::{mpsc, watch},
     time::{sleep_until, timeout},
@@ -52,6 +52,8 @@ use tracing::{error, info, warn};
 
 /// Limit for the last line of a machine's output, for which all contracts wait.
 const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit of a last line in an event.
+const MAX_EVENT_LINE_BYTES: u32 = 200;
 /// Longest delay before the drivers are asked again after they failed.
 const MAX_OBSERVE_RETRY: Duration = Duration::from_secs(10);
 
@@ -300,6 +302,9 @@ impl Engine {
             self.drivers.gateways.grant(&snapshot.grants);
         }
         let Some(observed) = self.observe().await else { return };
+        for contract in self.holds.take_hurried() {
+            self.progress.entry(contract).or_default().hurry();
+        }
         self.note_ended(&snapshot);
         self.last_snapshot = Some(snapshot.clone());
         self.next_pass = Instant::now() + self.timing.observe_every;
@@ -421,7 +426,7 @@ impl Engine {
         let mut goals: BTreeMap<_, _> = observed.keys().map(|contract| (*contract, Goal::Keep)).collect();
         for (&contract, desired) in &snapshot.contracts {
             let Desired { contract: Contract { active, paused, .. }, .. } = **desired;
-            self.progress.entry(contract).or_default().begin(active, desired.active.is_sealed, true);
+            self.progress.entry(contract).or_default().begin(active, desired.active.is_private, true);
             let is_unreadable = observed.get(&contract).is_some_and(|there| there.is_unreadable);
             let goal = match desired.active.workloads() {
                 _ if is_unreadable => Goal::Keep,
@@ -438,9 +443,9 @@ impl Engine {
         self.note_rejected_updates(snapshot);
         let mut goals = BTreeMap::new();
         for (&contract, desired) in &snapshot.contracts {
-            let Target { version, is_sealed, .. } = *self.target(desired);
+            let Target { version, is_private, .. } = *self.target(desired);
             let confirmed = desired.has_confirmed(version);
-            self.progress.entry(contract).or_default().begin(version, is_sealed, confirmed);
+            self.progress.entry(contract).or_default().begin(version, is_private, confirmed);
             let there = observed.get(&contract);
             let waits = self.waits_for_try(desired, version, there);
             if there.is_some_and(|there| there.is_unreadable) {
@@ -601,7 +606,9 @@ impl Engine {
                 && !plans.iter().any(|plan| plan.contract == *contract);
             let approved = approved(desired, Some(there));
             progress.observe(workloads, there, &approved, is_reached, now, &self.timing);
-            note_exits(&mut self.exits, &*self.drivers.machines, workloads, there).await;
+            let ends =
+                Ends { exits: &mut self.exits, done: &self.outputs.done, is_private: target.is_private };
+            ends.note(&*self.drivers.machines, workloads, there).await;
             if let Some(Trouble { spec, how, is_final }) = progress.take_trouble(workloads, there, &approved)
             {
                 let line = there.machines.get(&spec.id.name).and_then(|machine| self.exits.line(machine));
@@ -697,24 +704,33 @@ impl Engine {
     }
 }
 
-/// Notes runs that have ended by themselves, with what they said last if the engine tells that soon.
-async fn note_exits(
-    exits: &mut Exits,
-    machines: &dyn MachineDriver,
-    workloads: &Workloads,
-    observed: &ObservedContract,
-) {
-    for spec in &workloads.machines {
-        let Some(machine) = observed.machines.get(&spec.id.name) else { continue };
-        if machine.hash != spec.hash || !exits.is_new(machine) {
-            continue;
+/// Where runs are noted that have ended by themselves.
+struct Ends<'a> {
+    exits: &'a mut Exits,
+    done: &'a mpsc::Sender<(WorkloadId, String)>,
+    /// Whether what they said last is their owner's alone: reports are public.
+    is_private: bool,
+}
+
+impl Ends<'_> {
+    /// Notes the ends, with what was said last if the engine tells that soon.
+    async fn note(self, machines: &dyn MachineDriver, workloads: &Workloads, observed: &ObservedContract) {
+        for spec in &workloads.machines {
+            let Some(machine) = observed.machines.get(&spec.id.name) else { continue };
+            if machine.hash != spec.hash || !self.exits.is_new(machine) {
+                continue;
+            }
+            let last_words = timeout(LAST_WORDS_TIMEOUT, machines.last_words(&spec.id)).await;
+            let line = last_words.ok().and_then(Result::ok).flatten().unwrap_or_default();
+            if self.is_private && !line.is_empty() {
+                let what = format!("last line of output: {}", printable(&line, MAX_EVENT_LINE_BYTES));
+                // Where nobody takes it, the output itself has it.
+                let _ = self.done.try_send((spec.id.clone(), what));
+                self.exits.note(spec, machine, WITHHELD);
+            } else {
+                self.exits.note(spec, machine, &line);
+            }
         }
-        let last_words = timeout(LAST_WORDS_TIMEOUT, machines.last_words(&spec.id)).await;
-        exits.note(
-            spec,
-            machine,
-            last_words.ok().and_then(Result::ok).flatten().as_deref().unwrap_or_default(),
-        );
     }
 }
 

@@ -14,11 +14,14 @@ use tfgrid_client::deployment::Rejection;
 use tfgrid_primitives::ContractId;
 use tracing::{error, warn};
 
+/// Stands for words of a machine that are its owner's alone.
+pub const WITHHELD: &str = "see its owner's events";
+
 /// Attempts to run one version of a contract.
 #[derive(Debug, Default)]
 pub struct Progress {
     version: Option<Version>,
-    is_sealed: bool,
+    is_private: bool,
     failures: u32,
     /// Why the last try failed.
     last_failure: Option<String>,
@@ -54,9 +57,9 @@ pub struct Trouble<'a> {
 
 impl Progress {
     /// Starts over if the version is another one. One that the chain has confirmed is never given up.
-    pub fn begin(&mut self, version: Version, is_sealed: bool, confirmed: bool) {
+    pub fn begin(&mut self, version: Version, is_private: bool, confirmed: bool) {
         if self.version != Some(version) {
-            *self = Self { version: Some(version), is_sealed, ..Self::default() };
+            *self = Self { version: Some(version), is_private, ..Self::default() };
         }
         if confirmed {
             self.rejection = None;
@@ -93,6 +96,11 @@ impl Progress {
     pub fn is_held(&mut self, now: Instant, limit: Duration) -> bool {
         let since = *self.held_since.get_or_insert(now);
         now.duration_since(since) < limit
+    }
+
+    /// Makes the next try due, whatever has failed before.
+    pub fn hurry(&mut self) {
+        self.retries.clear();
     }
 
     /// Records the start of a plan.
@@ -134,7 +142,7 @@ impl Progress {
 
     /// What may be told of a rejection of this version.
     pub fn told(&self, rejection: Rejection) -> Rejection {
-        if self.is_sealed { rejection.withheld() } else { rejection }
+        if self.is_private { rejection.withheld() } else { rejection }
     }
 
     /// Records that this version can't run.
@@ -205,7 +213,9 @@ impl Progress {
                 // What the agent has stopped, for its owner, hasn't exited.
                 (Some(how), None) if self.is_started && machine.exit().is_some() => (how.to_owned(), false),
                 (None, _) if self.is_started && is_new => {
-                    (format!("unhealthy: {}", machine.sickness()?), false)
+                    let found = machine.sickness()?;
+                    let found = if self.is_private { WITHHELD } else { found };
+                    (format!("unhealthy: {found}"), false)
                 }
                 _ => return None,
             };

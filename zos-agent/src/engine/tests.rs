@@ -47,6 +47,8 @@ struct Agent {
     reports: watch::Receiver<Reports>,
     /// What was done to machines.
     events: mpsc::Receiver<(WorkloadId, String)>,
+    /// What owners have stopped.
+    holds: Holds,
     /// Keep the outbox listening.
     _details: watch::Sender<Option<DetailsPayload>>,
     _falls_asleep: watch::Sender<bool>,
@@ -211,6 +213,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     };
     let meter = Meter::load(host.clone(), inputs, usage, done.clone(), store.clone()).unwrap();
     let memory = Memory::load(store, &key).unwrap();
+    let holds = memory.holds().clone();
     let outputs = Outputs { reports, engine_up, observed, standings, done };
     let engine = Engine::new(chain, drivers, snapshots_rx, outputs, memory, timing, metrics);
 
@@ -219,7 +222,7 @@ fn agent(chain: &FakeChain, host: &FakeHost, data: &Path, timing: Timing) -> Age
     tasks.spawn(outbox.run());
     tasks.spawn(meter.run());
     tasks.spawn(engine.run());
-    Agent { tasks, reports: reports_rx, events, _details, _falls_asleep }
+    Agent { tasks, reports: reports_rx, events, holds, _details, _falls_asleep }
 }
 
 /// The node's key for sealed bodies.

@@ -20,6 +20,9 @@ use tracing::warn;
 const READ_EVERY: Duration = Duration::from_secs(20);
 /// Limit for reading all twins.
 const READ_WITHIN: Duration = Duration::from_secs(20);
+/// Keys of a twin that can't be read are forgotten after so long a time: a read that takes its time keeps them for as long
+/// again as its limit, which makes a minute.
+const UNREAD_FOR: Duration = Duration::from_secs(40);
 /// Keys are forgotten after so long a time without a finalized head: the chain may have removed them since.
 const KNOWN_FOR: Duration = Duration::from_secs(3_600);
 /// Twins that are read at the same time.
@@ -68,6 +71,7 @@ pub struct Keeper {
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     known: watch::Sender<Arc<Known>>,
     known_for: Duration,
+    unread_for: Duration,
 }
 
 impl Keeper {
@@ -77,18 +81,19 @@ impl Keeper {
         snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
         known: watch::Sender<Arc<Known>>,
     ) -> Self {
-        Self { chain, snapshots, known, known_for: KNOWN_FOR }
+        Self { chain, snapshots, known, known_for: KNOWN_FOR, unread_for: UNREAD_FOR }
     }
 
     /// Reads the owners' keys, for ever.
     pub async fn run(mut self) {
-        let mut read_at = None;
+        let mut read_at = BTreeMap::<TwinId, Instant>::new();
         loop {
             match timeout(self.known_for, self.snapshots.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return,
                 Err(_) => {
                     warn!("owners are forgotten: no finalized head for {:?}", self.known_for);
+                    read_at.clear();
                     self.publish(Known::default());
                     continue;
                 }
@@ -96,18 +101,19 @@ impl Keeper {
             let Some(snapshot) = self.snapshots.borrow_and_update().clone() else { continue };
             let owners: BTreeMap<_, _> =
                 snapshot.contracts.iter().map(|(id, desired)| (*id, desired.contract.twin)).collect();
-            let mut twins = self.known.borrow().twins.clone();
             let wanted: BTreeSet<_> = owners.values().copied().collect();
-            twins.retain(|twin, _| wanted.contains(twin));
-            let is_old = read_at.is_none_or(|at: Instant| at.elapsed() >= READ_EVERY);
-            let missing: Vec<_> =
-                wanted.iter().copied().filter(|twin| is_old || !twins.contains_key(twin)).collect();
-            if is_old {
-                read_at = Some(Instant::now());
-            }
+            let mut twins = self.known.borrow().twins.clone();
+            read_at.retain(|twin, at| wanted.contains(twin) && at.elapsed() < self.unread_for);
+            twins.retain(|twin, _| read_at.contains_key(twin));
             // At once: a contract that has closed has no owner any more.
             self.publish(Known::new(twins.clone(), owners.clone()));
-            twins.extend(self.read(missing, &snapshot.head).await);
+            let is_due =
+                |twin: &TwinId| read_at.get(twin).is_none_or(|at: &Instant| at.elapsed() >= READ_EVERY);
+            let due: Vec<_> = wanted.iter().copied().filter(is_due).collect();
+            let begun = Instant::now();
+            let read = self.read(due, &snapshot.head).await;
+            read_at.extend(read.iter().map(|(twin, _)| (*twin, begun)));
+            twins.extend(read);
             self.publish(Known::new(twins, owners));
         }
     }
@@ -139,7 +145,14 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::fake::FakeChain;
+    use crate::{
+        backoff::Backoff,
+        chain::{Follower, fake::FakeChain},
+        metrics::Metrics,
+        store::Store,
+    };
+    use prometheus::Registry;
+    use tfgrid_client::sealing::SealKey;
 
     #[test]
     fn a_key_serves_the_contracts_of_its_twins_only() {
@@ -165,5 +178,45 @@ mod tests {
         let forgets = forgotten.wait_for(|known| !known.knows(&[1; 32]));
         assert!(timeout(Duration::from_secs(10), forgets).await.unwrap().is_ok());
         keeping.abort();
+    }
+
+    #[tokio::test]
+    async fn keys_of_a_twin_that_cannot_be_read_are_forgotten() {
+        const KEY: PublicKey = [1; 32];
+        let (chain, folder) = (FakeChain::new(), tempfile::tempdir().unwrap());
+        chain.deploy(10, "{}");
+        chain.set_peer_keys(Some(vec![KEY]));
+        let (known, mut published) = watch::channel(Arc::default());
+        let (snapshots, heads) = watch::channel(None);
+        let follower = Follower::new(
+            Arc::new(chain.clone()),
+            SealKey::new(&[7; 32]).unwrap(),
+            Store::open(folder.path()).unwrap(),
+            Metrics::new(&Registry::new()).unwrap(),
+            snapshots,
+            Backoff { first: Duration::from_millis(5), most: Duration::from_millis(5) },
+        );
+        let mut keeper = Keeper::new(Arc::new(chain.clone()), heads, known);
+        keeper.unread_for = Duration::from_millis(200);
+        let blocks = async {
+            loop {
+                chain.advance();
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let reads = async {
+            published.wait_for(|known: &Arc<Known>| known.knows(&KEY)).await.unwrap();
+            chain.set_peer_keys(None);
+            published.wait_for(|known| !known.knows(&KEY)).await.unwrap();
+            chain.set_peer_keys(Some(vec![KEY]));
+            published.wait_for(|known| known.knows(&KEY)).await.unwrap();
+        };
+        tokio::select! {
+            () = follower.unwrap().run() => {}
+            () = keeper.run() => {}
+            () = blocks => {}
+            read = timeout(Duration::from_secs(10), reads) => return read.unwrap(),
+        }
+        panic!("a part has ended");
     }
 }

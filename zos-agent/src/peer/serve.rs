@@ -251,8 +251,8 @@ impl Caller {
             Ask::Logs(logs) => streams.logs(sources, contract, logs, reply).await,
             Ask::Exec(exec) => streams.exec(sources, contract, exec, reply, receive).await,
             Ask::Restart { workload } => streams.restart(sources, contract, workload, reply).await,
-            Ask::Stop { workload } => sources.hold(contract, &workload, true, reply).await,
-            Ask::Start { workload } => sources.hold(contract, &workload, false, reply).await,
+            Ask::Stop { workload } => sources.stop(contract, &workload, reply).await,
+            Ask::Start { workload } => streams.start(sources, contract, &workload, reply).await,
             Ask::Network { network } => {
                 reply.message(Message::Network(sources.joining(contract, &network).await?)).await
             }

@@ -139,19 +139,25 @@ impl Sources {
         }
     }
 
-    /// Stops a machine for good, or lets it run again.
-    pub async fn hold(
-        &self,
-        contract: ContractId,
-        workload: &str,
-        is_held: bool,
-        reply: &mut Reply,
-    ) -> Result<(), Failed> {
+    /// Stops a machine until its owner starts it.
+    pub async fn stop(&self, contract: ContractId, workload: &str, reply: &mut Reply) -> Result<(), Failed> {
         self.machine(contract, workload)?;
         let id = WorkloadId { contract, name: workload.into() };
-        self.holds.set(&id, is_held).await.map_err(|error| broken(error.into()))?;
-        self.tell(id, if is_held { "its owner stops it" } else { "its owner starts it" });
+        self.holds.set(&id, true).await.map_err(|error| broken(error.into()))?;
+        self.tell(id, "its owner stops it");
         reply.message(Message::Done {}).await
+    }
+
+    /// Fails where nothing of the contract runs.
+    fn ensure_paid(&self, contract: ContractId) -> Result<(), Failed> {
+        let snapshot = self.snapshots.borrow().clone();
+        let desired = snapshot.as_ref().and_then(|snapshot| snapshot.contracts.get(&contract));
+        if desired.is_some_and(|desired| desired.contract.paused) {
+            let message =
+                format!("contract {contract} is paused, its credit is used up: deposit, and it goes on");
+            return Err(failed(FailedCode::NotRunning, &message));
+        }
+        Ok(())
     }
 
     /// Has an event of what an owner did.
@@ -184,8 +190,7 @@ impl Sources {
         match self.machine(contract, workload)? {
             Some(machine) if machine.is_running() => Ok(machine),
             _ if self.holds.contains(&WorkloadId { contract, name: workload.into() }) => {
-                let message = format!("the machine {workload} is stopped by its owner: start it first");
-                Err(failed(FailedCode::NotRunning, &message))
+                Err(is_held(workload))
             }
             _ => Err(not_running(workload)),
         }
@@ -290,7 +295,7 @@ impl Streams {
         }
     }
 
-    /// Stops a machine; the engine starts it again.
+    /// Stops a machine, and the engine starts it again; one that doesn't run is started at once.
     pub async fn restart(
         &self,
         sources: &Sources,
@@ -298,10 +303,46 @@ impl Streams {
         workload: String,
         reply: &mut Reply,
     ) -> Result<(), Failed> {
-        let machine = sources.running(contract, &workload)?;
-        self.machines.stop(&machine.id).await.map_err(broken)?;
-        sources.tell(machine.id, "its owner restarts it");
+        sources.ensure_paid(contract)?;
+        let id = WorkloadId { contract, name: workload };
+        match sources.machine(contract, &id.name)? {
+            Some(machine) if machine.is_running() => self.machines.stop(&id).await.map_err(broken)?,
+            _ if sources.holds.contains(&id) => return Err(is_held(&id.name)),
+            machine => self.run_again(sources, &id, machine)?,
+        }
+        sources.tell(id, "its owner restarts it");
         reply.message(Message::Done {}).await
+    }
+
+    /// Lets a machine run that its owner has stopped, that has finished, or whose next try is yet to come.
+    pub async fn start(
+        &self,
+        sources: &Sources,
+        contract: ContractId,
+        workload: &str,
+        reply: &mut Reply,
+    ) -> Result<(), Failed> {
+        let machine = sources.machine(contract, workload)?;
+        sources.ensure_paid(contract)?;
+        let id = WorkloadId { contract, name: workload.into() };
+        self.run_again(sources, &id, machine)?;
+        sources.holds.set(&id, false).await.map_err(|error| broken(error.into()))?;
+        sources.tell(id, "its owner starts it");
+        reply.message(Message::Done {}).await
+    }
+
+    /// Has the engine start a machine that doesn't run, whatever its last run has come to.
+    fn run_again(
+        &self,
+        sources: &Sources,
+        id: &WorkloadId,
+        machine: Option<ObservedMachine>,
+    ) -> Result<(), Failed> {
+        if machine.is_some_and(|machine| !machine.is_running()) {
+            self.machines.forget_end(id).map_err(broken)?;
+        }
+        sources.holds.hurry(id.contract);
+        Ok(())
     }
 
     /// Runs a program in a machine until it ends or its caller goes.
@@ -598,6 +639,11 @@ fn not_running(workload: &str) -> Failed {
         FailedCode::NotRunning,
         &format!("the machine {workload} doesn't run: its contract's events say why"),
     )
+}
+
+fn is_held(workload: &str) -> Failed {
+    let message = format!("the machine {workload} is stopped by its owner: start it first");
+    failed(FailedCode::NotRunning, &message)
 }
 
 /// The node's own failure.

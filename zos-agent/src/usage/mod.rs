@@ -31,7 +31,7 @@ const FILE: &str = "usage.json";
 const READ_EVERY: Duration = Duration::from_secs(60);
 
 /// Changes with each start of this host.
-const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+pub(crate) const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Sources of the meter.
 pub struct MeterInputs {

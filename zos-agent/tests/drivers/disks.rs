@@ -18,6 +18,40 @@ async fn a_disk_that_holds_data_is_never_formatted() {
     assert!(error.contains("there is no /dev/no-such-disk"), "{error}");
 }
 
+/// A file system of 64 KiB in memory. It ends on drop.
+struct Small(TempDir);
+
+impl Small {
+    fn new() -> Self {
+        let small = Self(tempfile::tempdir().unwrap());
+        let options = ["-t", "tmpfs", "-o", "size=64k", "zos-small"];
+        stdout(Command::new("mount").args(options).arg(small.0.path()));
+        small
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_full_data_folder_keeps_the_last_state() {
+    let folder = Small::new();
+    let store = Store::open(folder.0.path().join("state")).unwrap();
+    store.write("a.json", &"before").unwrap();
+    let padding = folder.0.path().join("padding");
+    assert!(fs::write(&padding, vec![1; 128 << 10]).is_err(), "it isn't full");
+    let error = store.write("a.json", &"after").unwrap_err();
+    assert!(format!("{error:#}").contains("No space left"), "{error:#}");
+    assert_eq!(store.read::<String>("a.json").unwrap().as_deref(), Some("before"));
+    fs::remove_file(padding).unwrap();
+    store.write("a.json", &"after").unwrap();
+    assert_eq!(store.read::<String>("a.json").unwrap().as_deref(), Some("after"));
+}
+
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
 async fn a_pool_on_disks_is_used_again_and_removed() {

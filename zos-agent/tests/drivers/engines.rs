@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Engines of nodes, and those of others.
 
-use super::*;
+use super::{public::Space, *};
+use zos_agent::former::Former;
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
@@ -22,6 +23,40 @@ async fn a_purge_removes_everything_of_this_node_and_nothing_else() {
     assert!(is_running(&other.observed_state(&id(others, "web")).await.unwrap()));
     other.destroy(others).await;
     host.destroy(mine).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_purge_puts_back_what_the_machine_was_like() {
+    // Limits that all machines share are raised by now, and stay so.
+    let _host = Host::new().await;
+    let space = Space::new();
+    let forwards = "/proc/sys/net/ipv4/ip_forward";
+    space.within(move || fs::write(forwards, "0").unwrap());
+    space.run("iptables -w -A FORWARD -s 198.51.100.1 -j DROP");
+    let rules =
+        || ["filter", "nat"].map(|table| stdout(&mut space.command(&format!("iptables -w -t {table} -S"))));
+    let before = rules();
+    let former = space.within(|| block_on(Former::now()).unwrap());
+    for rule in [
+        "-P FORWARD DROP",
+        "-N DOCKER",
+        "-N DOCKER-USER",
+        "-A FORWARD -j DOCKER-USER",
+        "-A DOCKER-USER -j RETURN",
+        "-t nat -N DOCKER",
+        "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+    ] {
+        space.run(&format!("iptables -w {rule}"));
+    }
+    space.within(move || fs::write(forwards, "1").unwrap());
+    space.within(move || block_on(former.put_back()));
+    assert_eq!(rules(), before);
+    assert_eq!(space.within(move || fs::read_to_string(forwards).unwrap()), "0\n");
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
 #[tokio::test]

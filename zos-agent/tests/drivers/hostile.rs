@@ -122,7 +122,7 @@ async fn a_machine_fills_no_more_than_its_own_disk() {
         hostile.host.until(&filler.id, is_running).await;
     }
     let taken = before.saturating_sub(hostile.free());
-    // Its root and volumes have 64 MiB, and the engine keeps 32 MiB for it.
+    // Its disk has 64 MiB and its memory as many.
     assert!(taken < 128 * MIB, "{taken}");
     hostile.others_go_on().await;
     hostile.host.destroy(filler.id.contract).await;
@@ -156,7 +156,8 @@ async fn a_flood_of_output_is_kept_in_part() {
     let folder = Path::new(&path).parent().unwrap();
     let sizes = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
     let kept: u64 = sizes.sum();
-    assert!(kept > 10 * MIB && kept < 32 * MIB, "{kept}");
+    // An eighth of its disk.
+    assert!(kept > 2 * MIB && kept < 8 * MIB, "{kept}");
     hostile.others_go_on().await;
 }
 
@@ -237,6 +238,44 @@ async fn calls_that_harm_are_refused() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn processes_of_others_are_not_traced() {
+    let hostile = Hostile::new().await;
+    let machine = hostile.machine().await;
+    let name = hostile.host.name(&hostile.neighbour.id);
+    let neighbour = hostile.host.docker(&["inspect", "--format", "{{.State.Pid}}", &name]);
+    let trace = |pids: &str| hostile.host.exec(&machine, &format!("hostile trace {pids}")).unwrap();
+    assert_eq!(trace(&format!("{neighbour} {}", std::process::id())), "");
+    hostile.others_go_on().await;
+}
+
+/// What an engine leaves open for the first program's folder was a way out once (CVE-2024-21626).
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn no_workdir_leads_out_of_a_machine() {
+    let hostile = Hostile::new().await;
+    let host = &hostile.host;
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    fs::write(secret.path(), "secret").unwrap();
+    let reads = format!("cat ../../../../../../../..{}", secret.path().display());
+    for number in 3..=10 {
+        let folder = format!("/proc/self/fd/{number}");
+        let mut machine = host.prepared(&hostile.registry.image, &["/bin/sh", "-c", &reads]).await;
+        machine.container.workdir = Some(folder.clone());
+        if host.run(&machine, &[]).await.is_ok() {
+            host.until(&machine.id, |state| !is_running(state)).await;
+            let said = host.machines.last_words(&machine.id).await.unwrap().unwrap_or_default();
+            assert!(said.contains("No such file"), "{folder}: {said}");
+        }
+        host.destroy(machine.id.contract).await;
+        let name = host.name(&hostile.neighbour.id);
+        let enters = ["exec", "--workdir", &folder, &name, "/bin/sh", "-c", &reads];
+        assert!(!succeeds(&host.socket, &enters), "{folder} of a program that is started later");
+    }
+    hostile.others_go_on().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn the_runtime_is_not_overwritten() {
     let hostile = Hostile::new().await;
     let runtime = Path::new("/usr/sbin/runc");
@@ -304,6 +343,7 @@ async fn the_kernels_files_tell_nothing_of_the_host() {
 async fn tenants_find_nothing_by_a_scan() {
     let hostile = Hostile::new().await;
     let _firewall = Firewall::install().await;
+    let _internet = Internet::with_servers(&[80]);
     let machine = hostile.machine().await;
     let host = &hostile.host;
     let service = TcpListener::bind(("::", 0)).unwrap();
@@ -327,13 +367,16 @@ async fn tenants_find_nothing_by_a_scan() {
         .collect();
     hostile.detach(&hostile.neighbour, &format!("nc -l -p {port}"));
     assert!(targets.iter().any(|target| target.contains(':')), "the host has no IPv6: {targets:?}");
-    let scans: String = targets
-        .iter()
-        .map(|target| format!("(nc -w 2 {target} {port} </dev/null 2>/dev/null && echo {target}) & "))
-        .collect();
+    let scan = |target: &str, port: u16| {
+        format!("(nc -w 2 {target} {port} </dev/null 2>/dev/null && echo {target}) & ")
+    };
+    let scans: String = targets.iter().map(|target| scan(target, port)).collect();
+    wait_until("the internet", || host.reaches(&machine.id, Internet::ADDRESS, 80));
+    // Where there is something to find, this finds it.
+    let scans = scans + &scan(Internet::ADDRESS, 80);
     let script =
         format!("{scans} nc -w 2 fe80::1%eth0 {port} </dev/null 2>/dev/null && echo IPv6; wait; true");
-    assert_eq!(host.exec(&machine, &script).unwrap(), "");
+    assert_eq!(host.exec(&machine, &script).unwrap(), Internet::ADDRESS);
     assert_eq!(host.exec(&machine, "cat /proc/net/if_inet6").unwrap_or_default(), "", "IPv6");
 }
 

@@ -12,12 +12,21 @@ enum Step {
     Start,
     Update,
     Stop,
+    Resume,
     Remove,
     Clean,
 }
 
-const STEPS: [Step; 7] =
-    [Step::Fetch, Step::Create, Step::Start, Step::Update, Step::Stop, Step::Remove, Step::Clean];
+const STEPS: [Step; 8] = [
+    Step::Fetch,
+    Step::Create,
+    Step::Start,
+    Step::Update,
+    Step::Stop,
+    Step::Resume,
+    Step::Remove,
+    Step::Clean,
+];
 
 /// Numbers of what the engine has of a contract.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +48,7 @@ impl Step {
         match self {
             Self::Fetch => machines.fetch_image(spec, rules).await.map(drop),
             Self::Create => machines.create(spec, binds).await,
-            Self::Start => machines.start(&spec.id).await,
+            Self::Start | Self::Resume => machines.start(&spec.id).await,
             Self::Update => {
                 let newer = MachineSpec { hash: "two".into(), ..spec.clone() };
                 machines.fetch_image(&newer, rules).await?;
@@ -56,7 +65,7 @@ impl Step {
         let (containers, running, networks, volumes) = match self {
             Self::Fetch | Self::Clean => (0, 0, 0, 0),
             Self::Create | Self::Stop => (1, 0, 1, 2),
-            Self::Start | Self::Update => (1, 1, 1, 2),
+            Self::Start | Self::Update | Self::Resume => (1, 1, 1, 2),
             Self::Remove => (0, 0, 1, 2),
         };
         Left { containers, running, networks, volumes }

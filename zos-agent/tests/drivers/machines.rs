@@ -391,6 +391,11 @@ async fn an_end_differs_from_a_stop_whatever_the_exit_code() {
     host.machines.start(&web.id).await.unwrap();
     host.docker(&["kill", "--signal", "TERM", &host.name(&web.id)]);
     host.until(&web.id, |state| exit(state) == Some(Some(0))).await;
+    // Its owner has it started again.
+    host.machines.forget_end(&web.id).unwrap();
+    host.until(&web.id, |state| exit(state) == Some(None)).await;
+    host.machines.start(&web.id).await.unwrap();
+    host.until(&web.id, is_running).await;
 }
 
 #[tokio::test]

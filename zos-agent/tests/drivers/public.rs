@@ -19,10 +19,10 @@ const BYTES: usize = 4_000_000;
 const SLOW_BYTES: usize = 600_000;
 
 /// A network namespace. It ends with its process.
-struct Space(Child);
+pub(super) struct Space(Child);
 
 impl Space {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let space = Self(Command::new("unshare").args(["--net", "sleep", "1000"]).spawn().unwrap());
         let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
         wait_until("the namespace", || fs::read_link(space.path()).is_ok_and(|path| path != own));
@@ -34,16 +34,16 @@ impl Space {
         format!("/proc/{}/ns/net", self.0.id())
     }
 
-    fn command(&self, line: &str) -> Command {
+    pub(super) fn command(&self, line: &str) -> Command {
         words(&format!("nsenter --net={} {line}", self.path()))
     }
 
-    fn run(&self, line: &str) {
+    pub(super) fn run(&self, line: &str) {
         assert!(self.command(line).status().unwrap().success(), "{line}");
     }
 
     /// Does this in the namespace.
-    fn within<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> T {
+    pub(super) fn within<T: Send + 'static>(&self, act: impl FnOnce() -> T + Send + 'static) -> T {
         let path = self.path();
         let inside = move || {
             enter(&fs::File::open(path).unwrap());

@@ -60,6 +60,7 @@ async fn an_image_that_asks_for_credentials_is_refused() {
 #[ignore = "needs a node: run by `make test`"]
 async fn failures_of_a_registry_are_told_apart() {
     const CORRUPT: &str = "isn't what its digest says";
+    const LIMITED: &str = "limits how often it is asked";
     let host = Host::new().await;
     let fetch = async |address: String| {
         let machine = machine(contract(), &format!("{address}/web:1"), &[]);
@@ -100,7 +101,7 @@ async fn failures_of_a_registry_are_told_apart() {
                 let text = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"You have reached your pull rate limit"}]}"#;
                 ("429 Too Many Requests", "Content-Type: application/json\r\n".into(), text.into())
             }),
-            None,
+            Some(LIMITED),
         ),
         ("fault", Box::new(|_| ("503 Service Unavailable", String::new(), Vec::new())), None),
     ];
@@ -113,7 +114,12 @@ async fn failures_of_a_registry_are_told_apart() {
             (DriverError::Invalid { code: FailureCode::ImageNotFound, message, .. }, Some(words)) => {
                 assert!(message.contains(words) && words != CORRUPT, "{what}: {message}");
             }
-            (DriverError::Transient(_), None) => {}
+            (DriverError::Transient(_), Some(LIMITED)) => {
+                assert!(error.to_string().contains(LIMITED), "{what}: {error}");
+            }
+            (DriverError::Transient(_), None) => {
+                assert!(!error.to_string().contains(LIMITED), "{what}: {error}");
+            }
             _ => panic!("{what}: {error:?}"),
         }
     }
@@ -300,6 +306,29 @@ async fn tenants_images_come_from_public_addresses_alone() {
             error => panic!("{place}: {error:?}"),
         }
     }
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn an_image_that_cannot_be_read_hides_no_other() {
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let broken = host.prepared(&registry.push(&host, "broken", "LABEL broken=yes"), &["/bin/id"]).await;
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let name = format!("zos.invalid/{}/{}:one", hex::encode(&host.node_key[..4]), broken.id);
+    let id = host.docker(&["image", "inspect", "--format", "{{.Id}}", &name]);
+    let root = PathBuf::from(host.docker(&["info", "--format", "{{.DockerRootDir}}"]));
+    let file = root.join("image/btrfs/imagedb/content").join(id.replace(':', "/"));
+    let content = fs::read(&file).unwrap();
+    fs::write(&file, "{").unwrap();
+    let created = host.machines.create(&broken, &[]).await;
+    let other = timeout(LIMIT, host.started(&registry.image, &["/bin/sleep", "1000"])).await;
+    fs::write(&file, content).unwrap();
+    assert!(created.is_err(), "what can't be read is created");
+    let observed = host.machines.observe().await.unwrap();
+    let is_there = |id: &WorkloadId| observed.machines.iter().any(|machine| machine.id == *id);
+    assert!(is_there(&web.id) && is_there(&other.unwrap().id) && observed.unreadable.is_empty());
+    host.run(&broken, &[]).await.unwrap();
 }
 
 #[tokio::test]

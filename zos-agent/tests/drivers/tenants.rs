@@ -2,6 +2,7 @@
 //! What tenants reach.
 
 use super::*;
+use std::{net::UdpSocket, thread};
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
@@ -83,6 +84,43 @@ async fn tenants_send_mail_only_where_the_farmer_lets_them() {
     assert!(!reaches(25));
     AgentFirewall::new(true, any_registry(), Vec::new()).ensure().await.unwrap();
     wait_until("the mail server to be reached", || reaches(25));
+}
+
+/// A socket at this address in the network namespace of a process.
+fn socket_of(pid: &str, address: String) -> UdpSocket {
+    let namespace = fs::File::open(format!("/proc/{pid}/ns/net")).unwrap();
+    let bind = move || {
+        enter(&namespace);
+        UdpSocket::bind(address).unwrap()
+    };
+    thread::spawn(bind).join().unwrap()
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn tenants_forge_no_source_address() {
+    const FORGED: &str = "198.51.100.9";
+    const PORT: u16 = 5000;
+    let host = Host::new().await;
+    let registry = Registry::start(&host);
+    let internet = Internet::with_servers(&[]);
+    let web = host.started(&registry.image, &["/bin/sleep", "1000"]).await;
+    let pid = host.docker(&["inspect", "--format", "{{.State.Pid}}", &host.name(&web.id)]);
+    // As a program would that has broken out of its machine's rights.
+    stdout(&mut words(&format!("nsenter --net=/proc/{pid}/ns/net ip address add {FORGED}/32 dev eth0")));
+    let far = internet.processes[0].id().to_string();
+    let receiver = socket_of(&far, format!("{}:{PORT}", Internet::ADDRESS));
+    receiver.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    let [own, forged] = ["0.0.0.0", FORGED].map(|from| socket_of(&pid, format!("{from}:0")));
+    let arrives = |from: &UdpSocket| {
+        while receiver.recv(&mut [0]).is_ok() {}
+        from.send_to(b"x", (Internet::ADDRESS, PORT)).unwrap();
+        receiver.recv(&mut [0]).is_ok()
+    };
+    wait_until("a forged packet without a firewall", || arrives(&forged));
+    let _firewall = Firewall::install().await;
+    wait_until("a packet of its own", || arrives(&own));
+    assert!(!arrives(&forged));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! Translates a machine's spec to the engine's API. Pure.
 
 use super::{
+    disk::files_bytes,
     names::{Names, network},
     probe::{CHECK_EVERY, CHECK_TIMEOUT, FAILURES},
 };
@@ -113,11 +114,20 @@ fn host_config(common: &Common, spec: &MachineSpec, binds: &[Bind]) -> HostConfi
             name: Some(RestartPolicyNameEnum::NO),
             maximum_retry_count: None,
         }),
-        log_config: Some(HostConfigLogConfig {
-            typ: Some("json-file".into()),
-            config: Some(HashMap::from([("max-size".into(), "10m".into()), ("max-file".into(), "2".into())])),
-        }),
+        log_config: Some(log_config(spec.container.rootfs)),
         ..networking(common, spec)
+    }
+}
+
+/// Two files, which together leave a third of their part of the disk to the engine's own.
+fn log_config(rootfs: u64) -> HostConfigLogConfig {
+    let of_file = files_bytes(rootfs) / 16 * 5;
+    HostConfigLogConfig {
+        typ: Some("json-file".into()),
+        config: Some(HashMap::from([
+            ("max-size".into(), of_file.to_string()),
+            ("max-file".into(), "2".into()),
+        ])),
     }
 }
 
@@ -436,6 +446,19 @@ mod tests {
         assert_eq!(mount.source.as_deref(), Some("zos-abababab-7-data"));
         let options = mount.volume_options.unwrap().driver_config.unwrap().options.unwrap();
         assert_eq!((options["o"].as_str(), options["device"].as_str()), ("bind", "/pool/volumes/7-data"));
+    }
+
+    #[test]
+    fn a_log_is_part_of_the_disk() {
+        let sizes = |rootfs| {
+            let config = log_config(rootfs).config.unwrap();
+            let size: u64 = config["max-size"].parse().unwrap();
+            assert!(2 * size < files_bytes(rootfs));
+            (files_bytes(rootfs), size)
+        };
+        assert_eq!(sizes(16 * MIB), (4 * MIB, 5 * MIB / 4));
+        assert_eq!(sizes(64 * MIB), (8 * MIB, 5 * MIB / 2));
+        assert_eq!(sizes(1 << 40), (32 * MIB, 10 * MIB));
     }
 
     #[test]

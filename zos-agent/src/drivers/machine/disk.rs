@@ -21,7 +21,9 @@ use tracing::debug;
 
 /// Part of a machine's disk that its root keeps if the image has a `VOLUME`: these mostly hold what grows.
 const ROOT_PART: u64 = 4;
-/// Limit for a machine's log, of which the engine keeps at most 20 MB, and the files that the engine makes for it.
+/// Part of a machine's disk for its log and the files that the engine makes for it, within these limits.
+const FILES_PART: u64 = 8;
+const MIN_FILES_BYTES: u64 = 4 * MIB;
 const MAX_FILES_BYTES: u64 = 32 * MIB;
 const CP: Tool = Tool { program: "cp", package: "coreutils" };
 /// Limit for an image's file of users.
@@ -44,7 +46,7 @@ impl DockerMachines {
         if paths.is_empty() {
             return Ok(Vec::new());
         }
-        self.pool.ensure_subvolume(&subvolume, spec.container.rootfs - root_part(spec)).await?;
+        self.pool.ensure_subvolume(&subvolume, disk_bytes(spec).saturating_sub(root_part(spec))).await?;
         let mount = |target: String| {
             let source = subvolume.join(names::image_volume(&spec.id, &target));
             match fs::create_dir(&source) {
@@ -72,14 +74,20 @@ impl DockerMachines {
     ) -> Result<(), DriverError> {
         let Some(root) = root(connection, container)? else { return Ok(()) };
         let has_volumes = self.pool.subvolume(&self.image_volumes_path(spec))?.is_some();
-        let limit = if has_volumes { root_part(spec) } else { spec.container.rootfs };
+        let limit = if has_volumes { root_part(spec) } else { disk_bytes(spec) };
         Ok(self.pool.limit_snapshot(&root, limit).await?)
     }
 
     /// Makes the subvolume to which [`Self::limit_files`] moves the engine's folder of a machine.
-    pub(super) async fn prepare_files(&self, connection: &Connection, name: &str) -> Result<(), DriverError> {
+    pub(super) async fn prepare_files(
+        &self,
+        connection: &Connection,
+        name: &str,
+        spec: &MachineSpec,
+    ) -> Result<(), DriverError> {
         if connection.in_pool {
-            self.pool.ensure_subvolume(&new_files(connection, name), MAX_FILES_BYTES).await?;
+            let limit = files_bytes(spec.container.rootfs);
+            self.pool.ensure_subvolume(&new_files(connection, name), limit).await?;
         }
         Ok(())
     }
@@ -95,6 +103,7 @@ impl DockerMachines {
         &self,
         connection: &Connection,
         name: &str,
+        spec: &MachineSpec,
         container: &ContainerInspectResponse,
     ) -> Result<(), DriverError> {
         let id = container.id.as_deref().unwrap_or_default();
@@ -102,7 +111,7 @@ impl DockerMachines {
         if !connection.in_pool || self.pool.subvolume(&folder)?.is_some() {
             return Ok(());
         }
-        self.prepare_files(connection, name).await?;
+        self.prepare_files(connection, name, spec).await?;
         let other = new_files(connection, name);
         let content = folder.join(".");
         run(&CP, &["--archive", &content.to_string_lossy(), &other.to_string_lossy()]).await?;
@@ -148,8 +157,18 @@ impl DockerMachines {
     }
 }
 
+/// What a machine with such a disk has of it for its log and the files that the engine makes for it.
+pub(super) fn files_bytes(rootfs: u64) -> u64 {
+    (rootfs / FILES_PART).clamp(MIN_FILES_BYTES, MAX_FILES_BYTES)
+}
+
+/// What is left of the machine's disk.
+fn disk_bytes(spec: &MachineSpec) -> u64 {
+    spec.container.rootfs.saturating_sub(files_bytes(spec.container.rootfs))
+}
+
 fn root_part(spec: &MachineSpec) -> u64 {
-    spec.container.rootfs / ROOT_PART
+    disk_bytes(spec) / ROOT_PART
 }
 
 /// The subvolume of the machine's root; `None` if the engine isn't in the pool.

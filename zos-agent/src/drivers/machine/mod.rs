@@ -233,6 +233,15 @@ impl DockerMachines {
         Ok(())
     }
 
+    /// From now on, the last run of a machine that has ended counts as stopped by the agent: it is to be started again.
+    ///
+    /// # Errors
+    /// If that can't be noted.
+    pub fn forget_end(&self, id: &WorkloadId) -> Result<(), DriverError> {
+        let mark = self.mark(id);
+        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))
+    }
+
     /// A machine of this node, `None` if there is none with this name.
     ///
     /// # Errors
@@ -517,7 +526,8 @@ impl MachineDriver for DockerMachines {
         let docker = &connection.docker;
         let name = self.common.names.container(&spec.id);
         let is_created = self.is_created(docker, &name, spec).await?;
-        let files = async { if is_created { Ok(()) } else { self.prepare_files(&connection, &name).await } };
+        let files =
+            async { if is_created { Ok(()) } else { self.prepare_files(&connection, &name, spec).await } };
         futures::try_join!(self.ensure_network(docker, spec.id.contract), files)?;
         if !is_created && let Err(error) = self.create_container(&connection, &name, spec, binds).await {
             self.drop_files(&connection, &name).await?;
@@ -527,7 +537,7 @@ impl MachineDriver for DockerMachines {
             return Err(DriverError::transient(format!("the machine {} has vanished", spec.id)));
         };
         let root = self.limit_root(&connection, spec, &container);
-        futures::try_join!(root, self.limit_files(&connection, &name, &container))?;
+        futures::try_join!(root, self.limit_files(&connection, &name, spec, &container))?;
         self.hand_over(&connection, &container, binds).await
     }
 
@@ -548,8 +558,7 @@ impl MachineDriver for DockerMachines {
         if state.and_then(|state| state.running) != Some(true) {
             return Ok(());
         }
-        let mark = self.mark(id);
-        fs::write(&mark, "").map_err(|error| io_error("write", &mark, error))?;
+        self.forget_end(id)?;
         let stopped = docker.stop_container(&name, None::<StopContainerOptions>).await;
         existing(stopped).map(drop).map_err(|error| failure("stop the container", &name, error))
     }

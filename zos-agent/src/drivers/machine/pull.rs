@@ -267,7 +267,10 @@ fn pull_failure(
     }
     let later = || DriverError::transient(format!("can't fetch {}: {message}", spec.container.image));
     if status == 429 || contains_any(&message, &BUSY) {
-        return later();
+        return DriverError::transient(format!(
+            "the registry of {} limits how often it is asked, which passes; credentials may raise the limit: {message}",
+            spec.container.image
+        ));
     }
     if contains_any(&message, &CORRUPT) && !contains_any(&message, &ENGINE_TROUBLE) {
         // The way from the registry may be the cause.
@@ -592,6 +595,11 @@ mod tests {
         let limited = "toomanyrequests: You have reached your pull rate limit. You may increase the limit by \
                        authenticating: unauthorized";
         assert_eq!(answer(500, limited), None);
+        let told = |message: &str| {
+            let failed = Error::DockerStreamError { error: message.into() };
+            pull_failure(&spec, failed, None, true).to_string().contains("limits how often")
+        };
+        assert!(told(limited) && !told("received unexpected HTTP status: 503 Service Unavailable"));
         let tried_again = |message: &str| {
             let failed = Error::DockerStreamError { error: message.into() };
             matches!(pull_failure(&spec, failed, None, true), DriverError::Refused { .. })

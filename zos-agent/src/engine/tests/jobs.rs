@@ -116,6 +116,23 @@ async fn a_crash_after_deployment_is_told_to_the_owner() {
 }
 
 #[tokio::test]
+async fn a_machine_whose_next_try_is_far_off_is_started_for_its_owner() {
+    let mut node = Node::new();
+    let hour = Duration::from_secs(3600);
+    node.timing.backoff = Backoff { first: hour, most: hour };
+    node.timing.stable_after = hour;
+    node.start();
+    node.chain.deploy(1, &machine("web", "localhost/web:1"));
+    node.until_deployed(1).await;
+    node.host.exit(1, "web");
+    until_result(&node, r#"{"web":{"restarts":1,"exit":1,"line":"[31mno configuration"}}"#).await;
+    node.until_another_came_and_went().await;
+    assert!(!node.host.is_running(1, "web"), "it waits");
+    node.agent.as_ref().unwrap().holds.hurry(1);
+    node.until("it runs again", |node| node.host.is_running(1, "web")).await;
+}
+
+#[tokio::test]
 async fn a_checked_machine_is_deployed_once_it_is_healthy() {
     let node = impatient();
     node.host.set_condition("web", Condition::Starting);

@@ -93,7 +93,7 @@ async fn a_failure_repeats_nothing_of_a_sealed_body() {
 
 #[tokio::test]
 async fn words_of_registry_and_engine_are_withheld_for_a_sealed_body() {
-    let withheld = "the body is sealed, its content isn't told";
+    let withheld = "the body or a part of it is sealed, its content isn't told";
     let node = Node::running();
     node.host.image("localhost/web:1", Image::Refused(FailureCode::ImageNotFound));
     node.chain.deploy_with(1, sealed(&web_with_data(16, SECRET)));
@@ -106,4 +106,43 @@ async fn words_of_registry_and_engine_are_withheld_for_a_sealed_body() {
     node.chain.deploy_with(1, sealed(&web_with_data(16, SECRET)));
     assert_eq!(node.until_failed().await.0, FailureCode::WorkloadRefused);
     assert_eq!(node.failure_text(), withheld);
+
+    let node = Node::running();
+    node.host.image("localhost/web:1", Image::Refused(FailureCode::ImageNotFound));
+    node.chain.deploy(1, &with_secrets());
+    assert_eq!(node.until_failed().await.0, FailureCode::ImageNotFound);
+    assert_eq!(node.failure_text(), withheld);
+}
+
+/// A plain body with secrets.
+fn with_secrets() -> String {
+    let hidden = web_with_data(16, SECRET).replace(&format!("\"{SECRET}\""), r#"{"secret":"greeting"}"#);
+    hidden.replacen('{', &format!(r#"{{"secrets":{{"greeting":"{SECRET}"}},"#), 1)
+}
+
+#[tokio::test]
+async fn a_last_line_of_secret_workloads_is_their_owners_alone() {
+    for body in [sealed(&web_with_data(16, SECRET)), Body::Plain(with_secrets().into_bytes())] {
+        let mut node = Node::running();
+        node.chain.deploy_with(1, body);
+        node.until_deployed(1).await;
+        node.host.exit(1, "web");
+        let is_told = |node: &Node| {
+            node.chain.reports("deployed").iter().any(|report| match report {
+                Report::Deployed { result, .. } => {
+                    let result = String::from_utf8_lossy(result);
+                    assert!(!result.contains("no configuration"), "{result}");
+                    result.contains(r#""exit":1,"line":"see its owner's events""#)
+                }
+                _ => false,
+            })
+        };
+        node.until("the exit is told", is_told).await;
+        let events = &mut node.agent.as_mut().unwrap().events;
+        let mut whats = std::iter::from_fn(|| events.try_recv().ok()).map(|(_, what)| what);
+        let last = whats.find(|what| what.starts_with("last line of output: "));
+        assert!(last.unwrap().contains("no configuration"));
+        let exits = fs::read_to_string(node.data.path().join("exits.json")).unwrap();
+        assert!(!exits.contains("no configuration"), "{exits}");
+    }
 }
