@@ -54,7 +54,7 @@ pub use other_node::OtherNode;
 pub use people::{Person, Site, answer, page_of, text, tft_units, units};
 pub use process::Process;
 pub use receiver::LogReceiver;
-pub use registry::{GREETING, Registry};
+pub use registry::{GREETING, Registry, TestImage};
 pub use relay::Relay;
 pub use run::{Machine, Run, binary, free_port, programs, repository};
 pub use scenarios::{Scenario, on_one_grid};
