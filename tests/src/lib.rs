@@ -37,6 +37,7 @@ mod world;
 
 pub use agent::{Agent, GATEWAY};
 pub use authority::Authority;
+pub use bill::Tft;
 pub use chain::Chain;
 pub use deployment::{MIB, page_deployment};
 pub use engine::{Engine, remember_firewall};
