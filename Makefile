@@ -124,6 +124,10 @@ bench-network: build ## Measure private networks beside bare WireGuard, and name
 bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour
 	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
+.PHONY: bench-cli
+bench-cli: build explorer/node_modules/.package-lock.json ## Measure threebot with 10,000 simulated nodes and 100,000 contracts
+	@$(AS_ROOT) $(PROGRAMS)/bench-cli
+
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 	rm -f fuzz/seeds/*
