@@ -12,6 +12,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 # Both bring a module `scalecodec` of their own: each has an environment for itself.
 PYTHON_LIBRARIES = substrate-interface async-substrate-interface
+LIBRARIES = $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) examples/js/node_modules/.package-lock.json
 PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
 
 # With the wasm toolchain that `make setup` has found.
@@ -28,7 +29,7 @@ help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: requirements nextest programs $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) ## Install what is missing: packages, wasm target, cargo-nextest, libraries for scripts
+setup: requirements nextest programs $(LIBRARIES) ## Install what is missing: packages, wasm target, cargo-nextest, libraries for scripts
 
 .PHONY: build
 build: requirements ## Build the programs: chain, agent, command line
@@ -123,6 +124,10 @@ bench-network: build ## Measure private networks beside bare WireGuard and a gat
 bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour
 	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
+.PHONY: bench-cli
+bench-cli: build explorer/node_modules/.package-lock.json ## Measure threebot with 10,000 simulated nodes and 100,000 contracts
+	@$(AS_ROOT) $(PROGRAMS)/bench-cli
+
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 	rm -f fuzz/seeds/*
@@ -147,7 +152,7 @@ fuzz: setup ## Search for calls and frames that break an invariant: with libFuzz
 .PHONY: clean
 clean: ## Remove everything that was built
 	cargo clean
-	rm -rf tests/js/node_modules tests/python/venv explorer/node_modules explorer/dist
+	rm -rf tests/js/node_modules tests/python/venv examples/js/node_modules explorer/node_modules explorer/dist
 
 .PHONY: requirements
 requirements: tests/js/node_modules/.package-lock.json
@@ -175,6 +180,10 @@ tests/python/venv/%/installed: tests/python/%.txt | requirements
 
 tests/js/node_modules/.package-lock.json: tests/js/package-lock.json
 	npm ci --prefix tests/js --no-audit --no-fund --loglevel=error
+	@touch $@
+
+examples/js/node_modules/.package-lock.json: examples/js/package-lock.json
+	npm ci --prefix examples/js --no-audit --no-fund --loglevel=error
 	@touch $@
 
 explorer/node_modules/.package-lock.json: explorer/package-lock.json

@@ -59,35 +59,20 @@ impl GridAt {
 
     /// All farms, in the order of their ids.
     pub async fn farms(&self) -> Result<Vec<Farm>, Error> {
-        let what = "the farms";
-        let storage = self.0.storage();
-        let mut entries = in_time(what, storage.iter(api::storage().farms().farms(), ())).await?;
-        let mut farms = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
-            farms.push(described(key.0, entry.value().decode().map_err(Error::read(what))?));
-        }
+        let found = self.entries("the farms", api::storage().farms().farms(), ()).await?;
+        let mut farms: Vec<Farm> = found.into_iter().map(|((id,), record)| described(id, record)).collect();
         farms.sort_unstable_by_key(|farm| farm.id);
         Ok(farms)
     }
 
     /// The boot tickets of a farm with their public halves, in no particular order.
     pub async fn tickets_of_farm(&self, farm: FarmId) -> Result<Vec<(PublicKey, BootTicket)>, Error> {
-        let what = "the boot tickets";
-        let storage = self.0.storage();
-        let mut entries = in_time(what, storage.iter(api::storage().farms().tickets(), ())).await?;
-        let mut tickets = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
-            let record = entry.value().decode().map_err(Error::read(what))?;
-            if record.farm == farm {
-                let (nodes_left, expires, closed) = (record.nodes_left, record.expires, record.closed);
-                tickets.push((key.0, BootTicket { farm, nodes_left, expires, closed }));
-            }
-        }
-        Ok(tickets)
+        let found = self.entries("the boot tickets", api::storage().farms().tickets(), ()).await?;
+        let tickets = found.into_iter().filter(|(_, record)| record.farm == farm).map(|((key,), record)| {
+            let (nodes_left, expires, closed) = (record.nodes_left, record.expires, record.closed);
+            (key, BootTicket { farm, nodes_left, expires, closed })
+        });
+        Ok(tickets.collect())
     }
 
     /// A node as its farmer sees it; `None` for an unknown id.
@@ -113,18 +98,9 @@ impl GridAt {
 
     /// The nodes that have a domain for gateway names.
     pub async fn nodes_with_domain(&self) -> Result<BTreeSet<NodeId>, Error> {
-        let what = "the nodes' domains";
-        let storage = self.0.storage();
-        let mut entries = in_time(what, storage.iter(api::storage().nodes().public_configs(), ())).await?;
-        let mut nodes = BTreeSet::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
-            if entry.value().decode().map_err(Error::read(what))?.domain.is_some() {
-                nodes.insert(key.0);
-            }
-        }
-        Ok(nodes)
+        let found = self.entries("the nodes' domains", api::storage().nodes().public_configs(), ()).await?;
+        let with_domain = found.into_iter().filter(|(_, config)| config.domain.is_some());
+        Ok(with_domain.map(|((node,), _)| node).collect())
     }
 
     /// For how many milliseconds of a farming period a node was heard from.

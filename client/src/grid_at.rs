@@ -41,7 +41,7 @@ use std::{
 use subxt::{
     client::{ClientAtBlock, OnlineClientAtBlockImpl},
     constants,
-    storage::Address,
+    storage::{Address, PrefixOf},
     utils::Static,
 };
 use tfgrid_primitives::{
@@ -327,14 +327,8 @@ impl GridAt {
 
     /// The nodes of a farm, in the order of their ids.
     pub async fn nodes_of_farm(&self, farm: FarmId) -> Result<Vec<NodeId>, Error> {
-        let what = "a farm's nodes";
-        let storage = self.0.storage();
-        let mut entries = in_time(what, storage.iter(api::storage().nodes().farm_nodes(), (farm,))).await?;
-        let mut nodes = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            nodes.push(entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?.1);
-        }
+        let found = self.entries("a farm's nodes", api::storage().nodes().farm_nodes(), (farm,)).await?;
+        let mut nodes: Vec<NodeId> = found.into_iter().map(|((_, node), _)| node).collect();
         nodes.sort_unstable();
         Ok(nodes)
     }
@@ -476,20 +470,13 @@ impl GridAt {
         twin: TwinId,
         network: &str,
     ) -> Result<Vec<(ContractId, Ipv4Net)>, Error> {
-        let what = "the members of a network";
         let name = bounded_collections::bounded_vec::BoundedVec(network.as_bytes().to_vec());
-        let (storage, members) = (self.0.storage(), api::storage().contracts().network_members());
-        let mut entries = in_time(what, storage.iter(members, (twin, name))).await?;
-        let mut found = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            let contract = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?.2;
-            let subnet = entry.value().decode().map_err(Error::read(what))?;
-            found.extend(
-                Ipv4Net::new(subnet.address.into(), subnet.prefix).ok().map(|range| (contract, range)),
-            );
-        }
-        Ok(found)
+        let members = api::storage().contracts().network_members();
+        let found = self.entries("the members of a network", members, (twin, name)).await?;
+        let members = found.into_iter().filter_map(|((_, _, contract), subnet)| {
+            Ipv4Net::new(subnet.address.into(), subnet.prefix).ok().map(|range| (contract, range))
+        });
+        Ok(members.collect())
     }
 
     /// The node of an open node contract.
@@ -590,16 +577,8 @@ impl GridAt {
 
     /// The rented nodes, with their rent contracts.
     pub async fn rents(&self) -> Result<BTreeMap<NodeId, ContractId>, Error> {
-        let what = "the rented nodes";
-        let storage = self.0.storage();
-        let mut entries = in_time(what, storage.iter(api::storage().contracts().rents(), ())).await?;
-        let mut rents = BTreeMap::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
-            rents.insert(key.0, entry.value().decode().map_err(Error::read(what))?);
-        }
-        Ok(rents)
+        let found = self.entries("the rented nodes", api::storage().contracts().rents(), ()).await?;
+        Ok(found.into_iter().map(|((node,), contract)| (node, contract)).collect())
     }
 
     /// All nodes that match `filter`, in the order of their ids.
@@ -850,17 +829,13 @@ impl GridAt {
 
     /// The prices of TFT that feeders of the oracle have submitted.
     pub async fn fed_prices(&self) -> Result<Vec<FedPrice>, Error> {
-        let what = "the feeders' prices";
-        let storage = self.0.storage();
-        let mut entries = in_time(what, storage.iter(api::storage().oracle().raw_values(), ())).await?;
-        let mut prices = Vec::new();
-        while let Some(entry) = entries.next().await {
-            let entry = entry.map_err(Error::read(what))?;
-            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
-            let said = entry.value().decode().map_err(Error::read(what))?;
-            prices.push(FedPrice { feeder: key.0, price: said.value, at_ms: said.timestamp });
-        }
-        Ok(prices)
+        let found = self.entries("the feeders' prices", api::storage().oracle().raw_values(), ()).await?;
+        let prices = found.into_iter().map(|((feeder,), said)| FedPrice {
+            feeder,
+            price: said.value,
+            at_ms: said.timestamp,
+        });
+        Ok(prices.collect())
     }
 
     /// An account's free balance in 1e-7 TFT.
@@ -960,6 +935,23 @@ impl GridAt {
         let value = in_time(what, entry.try_fetch((contract,))).await?;
         // Undecoded bytes: the same encoding whatever the bound is.
         value.map(|v| Body::decode(&mut v.bytes()).map_err(Error::read(what))).transpose()
+    }
+
+    /// All entries of a map that have this part of its key, in no particular order.
+    pub(crate) async fn entries<A: Address, K: PrefixOf<A::KeyParts>>(
+        &self,
+        what: &str,
+        address: A,
+        part: K,
+    ) -> Result<Vec<(A::KeyParts, A::Value)>, Error> {
+        let storage = self.0.storage();
+        let mut entries = in_time(what, storage.iter(address, part)).await?;
+        let mut found = Vec::new();
+        while let Some(entry) = in_time(what, async { entries.next().await.transpose() }).await? {
+            let key = entry.key().and_then(|key| key.decode()).map_err(Error::read(what))?;
+            found.push((key, entry.value().decode().map_err(Error::read(what))?));
+        }
+        Ok(found)
     }
 
     pub(crate) async fn fetch<A: Address>(

@@ -67,7 +67,7 @@ impl fmt::Display for Bill {
 }
 
 /// Formats units of 1e-7 TFT; zero is left blank.
-pub(crate) struct Tft(pub(crate) i128);
+pub struct Tft(pub i128);
 
 impl fmt::Display for Tft {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -39,6 +39,7 @@ mod world;
 
 pub use agent::{Agent, GATEWAY};
 pub use authority::Authority;
+pub use bill::Tft;
 pub use chain::Chain;
 pub use deployment::{MIB, page_deployment};
 pub use engine::{Engine, remember_firewall};
@@ -58,7 +59,7 @@ pub use other_node::OtherNode;
 pub use people::{Person, Site, answer, page_of, text, tft_units, units};
 pub use process::Process;
 pub use receiver::LogReceiver;
-pub use registry::{GREETING, Registry};
+pub use registry::{GREETING, Registry, TestImage};
 pub use relay::Relay;
 pub use run::{Machine, Run, binary, free_port, programs, repository};
 pub use scenarios::{Scenario, on_one_grid};

@@ -69,6 +69,13 @@ impl Person {
         answer(&mut command)
     }
 
+    /// Runs an example of another language with this person's key and this image; returns its JSON output.
+    pub fn example(&self, program: &Path, script: &str, image: &str) -> Result<Value> {
+        let mut command = Command::new(program);
+        command.arg(repository().join("examples").join(script));
+        answer(command.args(["--chain", &self.chain, "--key", &self.key, "--image", image]))
+    }
+
     /// Submits the scripts' web server and waits until its node has deployed it.
     pub fn deploys_a_site(&self, node: u64, image: &str) -> Result<Site> {
         let args = ["--node", &node.to_string(), "--image", image, "--greeting", GREETING];

@@ -60,11 +60,33 @@ impl Registry {
 
     /// Starts it, and pushes the image of a web server; returns the image's name, too.
     pub fn start_with_image(run: &Run) -> Result<(Self, String)> {
+        Self::start_with_images(run, &[])
+    }
+
+    /// The same with more images.
+    pub fn start_with_images(run: &Run, more: &[TestImage]) -> Result<(Self, String)> {
         let registry = Self::start(run)?;
         let builder = Engine::obtain(run)?;
         let image = registry.push_page_image(run, &builder)?;
+        for image in more {
+            registry.push(&builder, image)?;
+        }
         builder.release()?;
         Ok((registry, image))
+    }
+
+    /// Builds an image, pushes it and removes the engine's copy.
+    fn push(&self, engine: &Engine, image: &TestImage) -> Result<()> {
+        let rootfs = self.folder.join(image.name.replace(['/', ':'], "-"));
+        let archive = self.folder.join("image.tar");
+        image.pack(&rootfs, &archive)?;
+        let name = format!("{}/{}", self.address, image.name);
+        let archive = archive.display().to_string();
+        let changes = image.changes.iter().flat_map(|change| ["--change", *change]);
+        let words = ["import"].into_iter().chain(changes).chain([archive.as_str(), name.as_str()]);
+        let id = engine.docker(&words.collect::<Vec<_>>())?;
+        engine.docker(&["push", "--quiet", &name])?;
+        engine.docker(&["image", "rm", "--force", &id]).map(drop)
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -99,17 +121,66 @@ impl Registry {
     }
 }
 
+/// An image of busybox, and of what else it takes to be like another one.
+pub struct TestImage<'a> {
+    /// Its name in the registry, with a tag.
+    pub name: &'a str,
+    /// A folder whose content it has, too.
+    pub files: Option<&'a Path>,
+    /// Path and text of executable files.
+    pub scripts: &'a [(&'a str, &'a str)],
+    /// Instructions as of a Dockerfile.
+    pub changes: &'a [&'a str],
+}
+
+impl TestImage<'_> {
+    fn pack(&self, rootfs: &Path, archive: &Path) -> Result<()> {
+        add_busybox(rootfs, &applets()?)?;
+        self.scripts.iter().try_for_each(|(path, text)| add_script(&rootfs.join(path), text))?;
+        let folders: Vec<_> = self.files.into_iter().chain([rootfs]).collect();
+        pack(&folders, archive)
+    }
+}
+
+/// The names of busybox's tools.
+fn applets() -> Result<Vec<String>> {
+    let output = Command::new(BUSYBOX).arg("--list").output();
+    let output = output.with_context(|| format!("can't run {BUSYBOX}: run `make setup`"))?;
+    let names = String::from_utf8(output.stdout)?;
+    Ok(names.lines().filter(|name| *name != "busybox").map(Into::into).collect())
+}
+
 fn pack_rootfs(rootfs: &Path, archive: &Path) -> Result<()> {
+    add_busybox(rootfs, &["sh", "cat", "grep", "httpd", "tar"])?;
+    add_script(&rootfs.join("bin/serve"), SERVE)?;
+    pack(&[rootfs], archive)
+}
+
+fn add_busybox(rootfs: &Path, applets: &[impl AsRef<Path>]) -> Result<()> {
     let bin = rootfs.join("bin");
     fs::create_dir_all(&bin)?;
     fs::copy(BUSYBOX, bin.join("busybox"))
         .with_context(|| format!("can't copy {BUSYBOX}: run `make setup`"))?;
-    for applet in ["sh", "cat", "grep", "httpd", "tar"] {
+    for applet in applets {
         symlink("busybox", bin.join(applet))?;
     }
-    fs::write(bin.join("serve"), SERVE)?;
-    fs::set_permissions(bin.join("serve"), fs::Permissions::from_mode(0o755))?;
-    let packed = Command::new("tar").arg("-C").arg(rootfs).arg("-cf").arg(archive).arg(".").status();
-    anyhow::ensure!(packed.context("can't run `tar`")?.success(), "`tar` couldn't pack {}", rootfs.display());
+    Ok(())
+}
+
+fn add_script(path: &Path, text: &str) -> Result<()> {
+    path.parent().map_or(Ok(()), fs::create_dir_all)?;
+    fs::write(path, text)?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
+}
+
+/// Packs the content of folders; what a later one has replaces that of those before.
+fn pack(folders: &[&Path], archive: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    tar.arg("-cf").arg(archive).args(["--owner", "0", "--group", "0"]);
+    for folder in folders {
+        tar.arg("-C").arg(folder).arg(".");
+    }
+    let packed = tar.status().context("can't run `tar`")?;
+    anyhow::ensure!(packed.success(), "`tar` couldn't pack {}", archive.display());
     Ok(())
 }

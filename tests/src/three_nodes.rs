@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    Authority, Chain, Host, LogReceiver, OtherNode, Person, Registry, Run, Steps, World, binary, free_port,
-    remember_firewall,
+    Authority, Chain, Host, LogReceiver, OtherNode, Person, Registry, Run, Steps, TestImage, World, binary,
+    free_port, remember_firewall,
 };
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ pub struct ThreeNodes<'a> {
     pub run: &'a Run,
     pub steps: &'a Steps,
     _chain: Chain,
-    _registry: Registry,
+    pub registry: Registry,
     pub image: String,
     pub world: World,
     pub authority: Authority,
@@ -29,9 +29,14 @@ pub struct ThreeNodes<'a> {
 impl<'a> ThreeNodes<'a> {
     /// Starts everything and waits until all nodes serve.
     pub fn start(run: &'a Run, steps: &'a Steps) -> Result<Self> {
+        Self::start_with(run, steps, &[])
+    }
+
+    /// The same, with these images in the registry, too.
+    pub fn start_with(run: &'a Run, steps: &'a Steps, images: &[TestImage]) -> Result<Self> {
         remember_firewall(run)?;
-        let (registry, image) =
-            steps.take("start an image registry and push an image", || Registry::start_with_image(run))?;
+        let (registry, image) = steps
+            .take("start an image registry and push an image", || Registry::start_with_images(run, images))?;
         // Blocks at an interval below a slot's would make the chain's time run faster than the nodes' heartbeats.
         let chain = steps.take("start a chain", || Chain::start(run, free_port()?, None))?;
         let world =
@@ -70,18 +75,7 @@ impl<'a> ThreeNodes<'a> {
         for (name, node) in HOSTS.iter().zip(&nodes) {
             steps.note(format_args!("{name} is node {} of the grid", node.id));
         }
-        Ok(Self {
-            run,
-            steps,
-            _chain: chain,
-            _registry: registry,
-            image,
-            world,
-            authority,
-            farmer,
-            user,
-            nodes,
-        })
+        Ok(Self { run, steps, _chain: chain, registry, image, world, authority, farmer, user, nodes })
     }
 
     /// Gives the third node its public address, and this domain for names.

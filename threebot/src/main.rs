@@ -15,6 +15,7 @@ mod keyring;
 mod many;
 mod output;
 mod peer;
+mod pins;
 mod plan;
 mod sealing;
 mod secret;

@@ -4,8 +4,13 @@
 //! owner runs out of funds on the way.
 
 use anyhow::{Result, bail, ensure};
+use serde_json::Value;
 use std::{env, process::ExitCode, time::Duration};
-use tfgrid_tests::{DEPOSIT, Grid, Options, Steps, asks_for_help, on_a_grid, out_of_funds, text, tft_units};
+use tfgrid_tests::{
+    DEPOSIT, Grid, Options, Steps, Tft, asks_for_help, on_a_grid, out_of_funds, units, wait_for,
+};
+
+const USED_WITHIN: Duration = Duration::from_secs(120);
 
 const HELP: &str = "\
 Takes a workload from its JSON to its bill, on a grid that is removed afterwards.
@@ -60,26 +65,36 @@ fn from_json_to_bill(grid: &Grid, steps: &Steps) -> Result<String> {
     let until_running = site.submitted_at.elapsed().unwrap_or(Duration::ZERO).as_secs_f64();
     page.lines().for_each(|line| steps.note(line));
 
-    let used = steps.take("the node reports what the contract uses", || {
-        user.script("grid-state.mjs", &["usage", contract])
+    let used = steps.take("the node reports what the contract uses: `threebot show`", || {
+        wait_for("the first report of use", USED_WITHIN, || {
+            let shown = user.threebot(&["show", contract])?;
+            Ok((!shown["usage"].is_null() && units(&shown["charged_tft_1e7"])? > 0).then_some(shown))
+        })
     })?;
-    steps.note(format_args!("{}; billed so far: {} TFT", used["usage"], text(&used["tft"])?));
+    steps.note(format_args!("{}; billed so far: {} TFT", used["usage"], tft(&used["charged_tft_1e7"])?));
 
     let there = grid.footprint()?.beyond(&before);
-    let cancelled = steps.take("//Bob cancels", || user.script("cancel-contract.mjs", &[contract]))?;
-    let billed = text(&cancelled["tft"])?;
+    let cancelled =
+        steps.take("//Bob cancels: `threebot cancel`", || user.threebot(&["cancel", contract]))?;
+    let billed = tft(&cancelled["contracts"][0]["charged_tft_1e7"])?;
     steps.note(format_args!("billed in all: {billed} TFT"));
 
     steps.take("the node removes container, volume, mount and network", || grid.until_clean(&before))?;
     there.iter().for_each(|line| steps.note(line));
 
-    let back = steps.take("//Bob withdraws the rest of the credit", || user.script("withdraw.mjs", &[]))?;
-    steps.note(format_args!("{} TFT", text(&back["tft"])?));
-    let (billed_units, returned) = (tft_units(&cancelled["tft"])?, tft_units(&back["tft"])?);
+    let back = steps.take("//Bob withdraws the rest of the credit: `threebot withdraw`", || {
+        user.threebot(&["withdraw"])
+    })?;
+    let returned = tft(&back["amount_tft_1e7"])?;
+    steps.note(format_args!("{returned} TFT"));
     // Both are rounded down to the last decimal.
     ensure!(
-        DEPOSIT.abs_diff(billed_units + returned) <= 1,
-        "of {DEPOSIT} units of credit {billed_units} were billed and {returned} returned"
+        (i128::try_from(DEPOSIT)? - billed.0 - returned.0).abs() <= 1,
+        "of {DEPOSIT} units of credit {billed} TFT were billed and {returned} TFT returned"
     );
     Ok(format!("submit→running {until_running:.1} s  billed {billed} TFT"))
+}
+
+fn tft(amount: &Value) -> Result<Tft> {
+    Ok(Tft(i128::try_from(units(amount)?)?))
 }

@@ -7,6 +7,7 @@ mod command_line;
 mod deployment;
 mod funds;
 mod gateway;
+mod languages;
 mod peer;
 mod peer_flood;
 mod peer_nat;
@@ -44,6 +45,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             refusals::nodes_and_chain_refuse_what_is_wrong,
             funds::a_deposit_resumes_a_contract_without_funds,
             blocks::every_library_decodes_blocks_with_reports,
+            languages::python_and_javascript_do_the_whole_round,
             // Last, since it changes the chain.
             upgrade::contracts_and_agent_survive_a_new_runtime,
         ],

@@ -13,6 +13,7 @@ use crate::{
     foreseen::{self, Foreseen, Purse},
     many::answers,
     output::{Answer, counted, note},
+    pins,
     plan::Plan,
     sealing::{PreparedBody, Sealing},
     session::Session,
@@ -55,6 +56,8 @@ pub struct Options<'a> {
     pub sealing: &'a Sealing,
     /// The owner's key, by which sealed secrets are compared.
     pub key: Option<SealKey>,
+    /// Whether images are left by their tags.
+    pub no_pin: bool,
     /// Whether contracts are cancelled for which the file has no part.
     pub prune: bool,
     /// The most that the application may cost, in 1e-10 USD per hour.
@@ -162,7 +165,12 @@ impl Standing {
         let running = owned.take(&application.name);
         let ranges = owned.ranges(&running);
         application.assign_ranges(&ranges).map_err(|rejection| options.source.located(rejection))?;
-        let parts = states(application, options.sealing.is_plain());
+        let mut parts = states(application, options.sealing.is_plain());
+        for contract in &running {
+            if let Some(part) = parts.get_mut(&contract.part) {
+                pins::keep(&mut part.deployment, &contract.state.deployment);
+            }
+        }
         Ok(Self { at, twin, contracts, owned, running, parts })
     }
 }
@@ -203,8 +211,9 @@ impl Rollout {
         mut application: Application,
         options: &Options<'_>,
     ) -> Result<Self> {
-        let Standing { at, twin, contracts, owned, running, parts } =
+        let Standing { at, twin, contracts, owned, running, mut parts } =
             Standing::read(session, &mut application, options).await?;
+        let unpinned = if options.no_pin { Vec::new() } else { pin(&mut parts, &running).await? };
         if let Some(paused) = Funding::read(&at, twin).await?.paused() {
             bail!("{paused}; until then no node runs anything new");
         }
@@ -244,7 +253,7 @@ impl Rollout {
         let what = format!("application {}\n{}", application.name, table(&lines));
         let plan = Plan::for_change(&at, twin, what, before, after).await?.starting(new);
         let plan = if batches.is_empty() { plan } else { plan.holding(held, fee, purse)? };
-        let plan = notes.into_iter().chain(readers).fold(plan, Plan::with_note);
+        let plan = notes.into_iter().chain(unpinned).chain(readers).fold(plan, Plan::with_note);
         Ok(Self { application: application.name, twin, plan, lines, batches, unsettled })
     }
 
@@ -511,6 +520,15 @@ fn states(application: &Application, is_plain: bool) -> BTreeMap<String, State> 
         (name.clone(), State { deployment, resources, public_ips })
     };
     application.parts.iter().map(state).collect()
+}
+
+/// Pins the images of parts; answers with what to say about those that couldn't be pinned.
+async fn pin(parts: &mut BTreeMap<String, State>, running: &[Running]) -> Result<Vec<String>> {
+    let active = |part: &str| running.iter().find(|contract| contract.part == part);
+    let wanted = parts
+        .iter_mut()
+        .map(|(name, part)| (&mut part.deployment, active(name).map(|contract| &contract.state.deployment)));
+    pins::pin(wanted.collect()).await
 }
 
 /// New versions and new contracts, the latter on nodes that fit.

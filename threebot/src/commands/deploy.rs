@@ -11,7 +11,7 @@ use crate::{
     device::DeviceFile,
     foreseen::{self, Purse},
     output::{Answer, note, row},
-    peer,
+    peer, pins,
     plan::Plan,
     sealing::{Identity, Sealing},
     session::Session,
@@ -44,6 +44,8 @@ use tfgrid_client::{
 A deployment with an environment or registry credentials is sealed: only its node, you and your bots can read it. You
 can if your twin has an encryption key (`threebot twin seal-key`); else keep the file. Any other deployment, and with
 --plain each, is read by anyone on the chain.
+The tag of an image is replaced by the digest that its registry tells, so that
+the same content runs for as long as the file names this tag.
 With `secrets: { db: TEXT }` in the file and `DB_PASSWORD: { secret: db }` in `env`, only the secrets are sealed and the
 rest stays readable. `type: zlogs, data: { zmachine: web, output: https://… }` sends the output of a machine to you.
 A private image needs `registry: { user: NAME, password: TOKEN }` beside `image`. Use a token that may only read this
@@ -120,9 +122,19 @@ pub struct Wanted {
     #[arg(long)]
     prune: bool,
     #[command(flatten)]
+    pinning: Pinning,
+    #[command(flatten)]
     sealing: Sealing,
     #[command(flatten)]
     identity: Identity,
+}
+
+/// Whether tags are replaced by digests.
+#[derive(Args)]
+pub struct Pinning {
+    /// Leave images by their tags: the node picks what they stand for when it pulls them
+    #[arg(long)]
+    pub no_pin: bool,
 }
 
 /// Where it is to run; parts of an application that say where have their own place.
@@ -223,6 +235,7 @@ impl Wanted {
             source,
             sealing: &self.sealing,
             key: self.identity.read()?,
+            no_pin: self.pinning.no_pin,
             prune: self.prune,
             max_rate: self.max_price,
         })
@@ -262,6 +275,7 @@ impl Wanted {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
         let ips = self.public_ips(&reservation)?;
+        let (reservation, unpinned) = pins::pinned(reservation, None, self.pinning.no_pin).await?;
         let node = self.node(&at, twin, &reservation, ips).await?;
         let offer = foreseen::open_node(&at, node).await?;
         foreseen::ensure_tenant(&at, &offer, twin).await?;
@@ -295,7 +309,8 @@ impl Wanted {
             .await?
             .with_traffic(self.traffic_gb, traffic)
             .holding(deposit, fee, purse)?;
-        Ok(Planned { node, plan: plan.with_note(note), call })
+        let plan = unpinned.into_iter().fold(plan.with_note(note), Plan::with_note);
+        Ok(Planned { node, plan, call })
     }
 }
 

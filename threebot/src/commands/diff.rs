@@ -4,10 +4,10 @@
 use crate::{
     application::{Difference, Options, State, compare, differences, state_of},
     cli::Global,
+    commands::update::NextVersion,
     contract::own_contract,
-    deployment::DeploymentFile,
     output::Answer,
-    sealing::{Identity, Sealing},
+    pins,
     session::Session,
 };
 use anyhow::{Context, Result, bail};
@@ -27,38 +27,33 @@ pub struct Diff {
     #[arg(value_parser = parse_id::<ContractId>)]
     contract: Option<ContractId>,
     #[command(flatten)]
-    deployment: DeploymentFile,
-    /// Public IPv4 addresses in all [default: as many as it has]
-    #[arg(long)]
-    ips: Option<u8>,
-    #[command(flatten)]
-    sealing: Sealing,
-    #[command(flatten)]
-    identity: Identity,
+    next: NextVersion,
 }
 
 impl Diff {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let source = self.deployment.source()?;
-        let key = self.identity.read()?;
+        let source = self.next.deployment.source()?;
+        let key = self.next.identity.read()?;
         if source.is_application() {
             if let Some(contract) = self.contract {
                 bail!("{} is an application: compare it without contract {contract}", source.name);
             }
             let application = source.application()?;
             let session = Session::open(global).await?;
-            let sealing = &self.sealing;
-            let options = Options { source: &source, sealing, key, prune: false, max_rate: None };
+            let sealing = &self.next.sealing;
+            let options =
+                Options { source: &source, sealing, key, no_pin: true, prune: false, max_rate: None };
             return compare(&session, application, &options).await;
         }
-        let reservation = self.deployment.reservation(&source)?;
+        let reservation = self.next.deployment.reservation(&source)?;
         let contract = self.contract.context("name the contract to compare the deployment with")?;
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let own = own_contract(&at, session.twin(&at).await?, contract).await?;
         let old = state_of(&at, &own, key.as_ref()).await?;
-        let public_ips = self.ips.unwrap_or(old.public_ips);
-        let (deployment, resources) = (reservation.deployment, reservation.resources);
+        let (mut deployment, resources) = (reservation.deployment, reservation.resources);
+        pins::keep(&mut deployment, &old.deployment);
+        let public_ips = self.next.public_ips(old.public_ips, &deployment);
         Ok(answer(contract, &differences(&old, &State { deployment, resources, public_ips })))
     }
 }

@@ -2,7 +2,7 @@
 //! `threebot update`
 
 use super::{
-    deploy::{Settled, Waiting, planned, running},
+    deploy::{Pinning, Settled, Waiting, planned, running},
     event,
     funds::Funding,
 };
@@ -13,6 +13,7 @@ use crate::{
     deployment::{DeploymentFile, Reservation},
     foreseen::{self, Purse},
     output::Answer,
+    pins,
     plan::{Plan, Replaced},
     sealing::{Identity, Sealing},
     session::Session,
@@ -53,14 +54,9 @@ pub struct Update {
     #[arg(value_parser = parse_id::<ContractId>)]
     contract: ContractId,
     #[command(flatten)]
-    deployment: DeploymentFile,
-    /// Public IPv4 addresses in all [default: as many as it has, or as machines ask for]
-    #[arg(long)]
-    ips: Option<u8>,
+    next: NextVersion,
     #[command(flatten)]
-    sealing: Sealing,
-    #[command(flatten)]
-    identity: Identity,
+    pinning: Pinning,
     #[command(flatten)]
     waiting: Waiting,
     /// Check everything and show what it would cost, but send nothing
@@ -70,10 +66,32 @@ pub struct Update {
     consent: Consent,
 }
 
+/// The version that a contract is to have.
+#[derive(Args)]
+pub struct NextVersion {
+    #[command(flatten)]
+    pub deployment: DeploymentFile,
+    /// Public IPv4 addresses in all [default: as many as it has, or as machines ask for]
+    #[arg(long)]
+    ips: Option<u8>,
+    #[command(flatten)]
+    pub sealing: Sealing,
+    #[command(flatten)]
+    pub identity: Identity,
+}
+
+impl NextVersion {
+    /// How many public addresses it has, if the contract has so many at present.
+    pub fn public_ips(&self, present: u8, deployment: &Deployment) -> u8 {
+        let asked = deployment.public_ips().try_into().unwrap_or(u8::MAX);
+        self.ips.unwrap_or_else(|| present.max(asked))
+    }
+}
+
 impl Update {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        let reservation = self.deployment.read()?;
-        let key = self.identity.read()?;
+        let reservation = self.next.deployment.read()?;
+        let key = self.next.identity.read()?;
         let session = Session::open(global).await?;
         let started = Instant::now();
         let contract = self.contract;
@@ -117,9 +135,8 @@ impl Update {
         }
         let is_first = status == ContractStatus::Created;
         let offer = foreseen::online_node(&at, node).await?;
-        let asked = reservation.deployment.public_ips();
-        let public_ips = self.ips.unwrap_or_else(|| present_ips.max(asked.try_into().unwrap_or(u8::MAX)));
-        foreseen::ensure_enough_ips(asked, public_ips)?;
+        let public_ips = self.next.public_ips(present_ips, &reservation.deployment);
+        foreseen::ensure_enough_ips(reservation.deployment.public_ips(), public_ips)?;
         let more_ips = public_ips.saturating_sub(present_ips);
         foreseen::ensure_served(&offer, reservation.features, more_ips)?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
@@ -131,9 +148,11 @@ impl Update {
         if let Some(pending) = &pending {
             plan = plan.replacing(&replaced(&at, contract, before, pending).await?);
         }
-        // Never, if it is sealed: no body is sealed to the same bytes twice.
-        let prepared = self.sealing.prepare(&at, node, twin, &reservation).await?;
         let active_body = at.body(contract).await?;
+        let active = active_body.as_ref().map(|body| opened(body, key)).transpose()?.flatten();
+        let (reservation, unpinned) = pins::pinned(reservation, active.as_ref(), self.pinning.no_pin).await?;
+        // Never, if it is sealed: no body is sealed to the same bytes twice.
+        let prepared = self.next.sealing.prepare(&at, node, twin, &reservation).await?;
         let is_active = active_body.as_ref() == Some(&prepared.body);
         let reserves_the_same = (resources, present_ips) == (reservation.resources, public_ips);
         if is_active && pending.is_none() && reserves_the_same {
@@ -141,8 +160,10 @@ impl Update {
             let plan = plan.with_note("it runs this version already: nothing changes");
             return Ok(Change { plan, call: None, is_first });
         }
-        if let Some(active) = active_body.filter(|_| !is_first) {
-            let unchecked = check_volumes(&active, &reservation.deployment, key)?;
+        plan = unpinned.into_iter().fold(plan, Plan::with_note);
+        if !is_first {
+            let is_readable = key.is_some() || !matches!(active_body, Some(Body::Sealed(_)));
+            let unchecked = check_volumes(active.as_ref(), is_readable, &reservation.deployment)?;
             plan = unchecked.into_iter().fold(plan, Plan::with_note);
         }
         let reserved = pending.as_ref().map_or(resources, |pending| resources.max(&pending.resources));
@@ -185,27 +206,34 @@ async fn replaced(at: &GridAt, contract: ContractId, present: Rates, pending: &P
     Ok(Replaced { version: pending.version, rates, reserved_ms: pending.reserved_ms(), is_first })
 }
 
-/// Fails if a volume of the version that runs can't become what it is in the next one. Says so where that isn't known.
-fn check_volumes(
-    active: &Body<Vec<u8>>,
-    next: &Deployment,
-    key: Option<&SealKey>,
-) -> Result<Option<&'static str>> {
-    let opened;
-    let plain = match (active, key) {
-        (Body::Plain(plain), _) => plain,
+/// What a body runs, as far as it can be read here and is a deployment.
+fn opened(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Option<Deployment>> {
+    let deployment = match (body, key) {
+        (Body::Plain(plain), _) => Deployment::parse(plain),
         (Body::Sealed(sealed), Some(key)) => {
-            opened = key.open(sealed).context("--identity doesn't open the version that runs")?;
-            &opened
+            let plain = key.open(sealed).context("--identity doesn't open the version that runs")?;
+            Deployment::parse(&plain)
         }
-        (Body::Sealed(_), None) => {
-            let note = "the version that runs is sealed: with --identity it is checked that no volume shrinks or moves";
-            return Ok(next.volumes().next().map(|_| note));
-        }
+        (Body::Sealed(_), None) => return Ok(None),
     };
-    // What isn't one has no volumes.
-    if let Ok(active) = Deployment::parse(plain) {
-        next.check_follows(&active).context("the node would refuse this version")?;
+    Ok(deployment.ok())
+}
+
+/// Fails if a volume of the version that runs can't become what it is in the next one. Says so where that isn't known:
+/// what can be read and isn't a deployment has no volumes.
+fn check_volumes(
+    active: Option<&Deployment>,
+    is_readable: bool,
+    next: &Deployment,
+) -> Result<Option<&'static str>> {
+    match active {
+        Some(active) => next.check_follows(active).context("the node would refuse this version")?,
+        None if !is_readable && next.volumes().next().is_some() => {
+            return Ok(Some(
+                "the version that runs is sealed: with --identity it is checked that no volume shrinks or moves",
+            ));
+        }
+        None => {}
     }
     Ok(None)
 }
@@ -279,8 +307,11 @@ mod tests {
     fn a_volume_is_checked_against_the_version_that_runs() {
         let key = SealKey::new(&[7; 32]).unwrap();
         let sealed = Body::Sealed(seal(&data(32), &[key.recipient()]).unwrap());
-        let check = |active: &Body<_>, mib, key| {
-            check_volumes(active, &Deployment::parse(&data(mib)).unwrap(), key)
+        let check = |body: &Body<Vec<u8>>, mib, key: Option<&SealKey>| {
+            let is_readable = key.is_some() || matches!(body, Body::Plain(_));
+            let next = Deployment::parse(&data(mib)).unwrap();
+            opened(body, key)
+                .and_then(|active| check_volumes(active.as_ref(), is_readable, &next))
                 .map_err(|error| format!("{error:#}"))
         };
         for (active, key) in [(&Body::Plain(data(32)), None), (&sealed, Some(&key))] {

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Measures `threebot` on a chain with many nodes and contracts.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tfgrid_tests::{
+    Chain, MIB, Person, asks_for_help, free_port, on_a_run_beside_others, remember_firewall, repository,
+};
+
+const HELP: &str = "\
+Measures threebot on a chain with 10,000 nodes and 100,000 contracts.
+
+Usage: bench-cli";
+
+const NODES: &str = "10000";
+const CONTRACTS: &str = "100000";
+/// Workloads of an application: so many nodes, and so many on each.
+const PARTS: usize = 100;
+const WORKLOADS: usize = 10;
+const RUNS: usize = 5;
+const READ_WITHIN: Duration = Duration::from_secs(1);
+const PLANNED_WITHIN: Duration = Duration::from_secs(2);
+const BLOCKS: u64 = 3;
+
+fn main() -> Result<()> {
+    if asks_for_help(HELP) {
+        return Ok(());
+    }
+    on_a_run_beside_others("bench-cli", |run| {
+        remember_firewall(&run)?;
+        // A block each second, and each final: what is counted is blocks.
+        let chain = Chain::start(&run, free_port()?, Some("interval=1000"))?;
+        let _grid = Seeded::start(&chain)?;
+        let user = Person::new("//Bob", &chain.url(), run.folder());
+        let file = run.folder().join("application.json");
+        fs::write(&file, application().to_string())?;
+        measure(&chain, &user, &file.display().to_string())
+    })
+}
+
+fn measure(chain: &Chain, user: &Person, file: &str) -> Result<()> {
+    println!("| what | median | most | aim |\n|---|---|---|---|");
+    let reads: [&[&str]; 3] = [&["ps"], &["node", "find", "--cpu", "2", "--mem", "4GiB"], &["funds"]];
+    for read in reads {
+        timed(user, read, READ_WITHIN)?;
+    }
+    timed(user, &["plan", "-f", file], PLANNED_WITHIN)?;
+    let before = chain.finalized()?;
+    let deployed = user.threebot(&["deploy", "-f", file, "--no-wait"])?;
+    let blocks = chain.finalized()? - before;
+    let parts = deployed["parts"].as_array().context("there are no parts")?.len();
+    ensure!(parts == PARTS, "{parts} parts were submitted");
+    println!(
+        "| `deploy` of {} workloads on {PARTS} nodes until it is final | {blocks} blocks | | {BLOCKS} blocks |",
+        PARTS * WORKLOADS
+    );
+    Ok(())
+}
+
+/// Prints how long a command takes.
+fn timed(user: &Person, command: &[&str], aim: Duration) -> Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..RUNS {
+        let begun = Instant::now();
+        user.threebot(command)?;
+        times.push(begun.elapsed().as_millis());
+    }
+    times.sort_unstable();
+    let what = if command[0] == "plan" { "plan" } else { &command.join(" ") };
+    println!("| `{what}` | {} ms | {} ms | {} ms |", times[RUNS / 2], times[RUNS - 1], aim.as_millis());
+    Ok(())
+}
+
+/// Parts of small volumes, each on a node of its own.
+fn application() -> Value {
+    let volume = |n| json!({ "name": format!("data-{n}"), "type": "zmount", "data": { "size": 16 * MIB } });
+    let workloads: Vec<Value> = (0..WORKLOADS).map(volume).collect();
+    let part = |n| (format!("part-{n}"), json!({ "workloads": workloads }));
+    let parts: BTreeMap<String, Value> = (0..PARTS).map(part).collect();
+    json!({ "version": 1, "name": "large", "spread": "node", "parts": parts })
+}
+
+/// A grid that isn't there but on the chain; its nodes send heartbeats until it is dropped.
+struct Seeded(Child);
+
+impl Seeded {
+    fn start(chain: &Chain) -> Result<Self> {
+        let scripts = repository().join("explorer/tests");
+        let mut seeding = Command::new("node");
+        seeding.arg(scripts.join("seed.mjs")).arg(chain.url());
+        let child = seeding.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("can't run node")?;
+        let mut seeded = Self(child);
+        let output = seeded.0.stdout.take().context("the seeding has no output")?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        ensure!(line.starts_with('{'), "the grid isn't seeded: {line:?}");
+        let mut copying = Command::new("node");
+        let copied =
+            copying.arg(scripts.join("simulate.mjs")).args([&*chain.url(), NODES, CONTRACTS]).status()?;
+        ensure!(copied.success(), "nodes and contracts weren't copied");
+        Ok(seeded)
+    }
+}
+
+impl Drop for Seeded {
+    fn drop(&mut self) {
+        // It ends by itself once nobody holds its input.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
