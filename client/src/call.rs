@@ -190,6 +190,7 @@ impl<'a> Reader<'a> {
             ValueDef::Primitive(Primitive::U128(number)) => Argument::Number(*number),
             ValueDef::Primitive(Primitive::Bool(flag)) => Argument::Flag(*flag),
             ValueDef::Primitive(Primitive::String(text)) => Argument::Bytes(text.clone().into_bytes()),
+            ValueDef::Primitive(Primitive::I128(number)) => Argument::Other(number.to_string()),
             ValueDef::Primitive(other) => Argument::Other(format!("{other:?}")),
         }
     }
