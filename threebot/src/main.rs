@@ -17,6 +17,7 @@ mod many;
 mod output;
 mod peer;
 mod plan;
+mod rights;
 mod sealing;
 mod secret;
 mod session;

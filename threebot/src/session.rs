@@ -14,8 +14,9 @@ use std::{
 };
 use subxt::transactions::Payload;
 use tfgrid_client::{
-    AccountId32, GridAt, GridClient, Included, Keypair, Scheme, StoredKey, Team,
+    AccountId32, GridAt, GridClient, Included, Keypair, Scheme, StoredKey, Team, api,
     primitives::{Balance, TwinId},
+    team::all_of,
 };
 
 pub struct Session {
@@ -103,6 +104,20 @@ impl Session {
             Signed::Made(included) => Ok(included),
             Signed::Awaits(proposed) => bail!(proposed),
         }
+    }
+
+    /// The same after a deposit into the caller's credit, if there is one: both are made, or neither.
+    pub async fn submit_after(
+        &self,
+        deposit: Option<Balance>,
+        what: &str,
+        call: &impl Payload,
+    ) -> Result<Included> {
+        let Some(amount) = deposit else { return self.submit(what, call).await };
+        let at = self.grid.finalized().await?;
+        let deposit = api::transactions().billing().deposit(self.twin(&at).await?, amount);
+        let calls = vec![at.encoded("deposit", &deposit)?, at.encoded(what, call)?];
+        self.submit(what, &all_of(calls)).await
     }
 
     /// The most that a call costs the caller's account, in 1e-7 TFT; nothing is sent. That of a team pays no fees.

@@ -220,7 +220,7 @@ fn call_in(file: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(file).with_context(|| format!("can't read {name}"))?;
     let digits = str::from_utf8(&bytes).ok().and_then(|text| text.trim().strip_prefix("0x"));
     match digits {
-        Some(digits) => hex::decode(digits).with_context(|| format!("{name} isn't a call in hex")),
+        Some(digits) => hex::decode(digits).ok().with_context(|| format!("{name} isn't a call in hex")),
         None => Ok(bytes),
     }
 }
