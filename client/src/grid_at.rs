@@ -921,7 +921,7 @@ impl GridAt {
         self.constant("the minimum runway", api::constants().billing().min_runway_ms())
     }
 
-    fn constant<A: constants::Address>(&self, what: &str, address: A) -> Result<A::Target, Error> {
+    pub(crate) fn constant<A: constants::Address>(&self, what: &str, address: A) -> Result<A::Target, Error> {
         self.0.constants().entry(address).map_err(Error::read(what))
     }
 

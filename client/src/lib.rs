@@ -7,11 +7,13 @@
 //! - [`Keypair`] signs for a person or a bot, [`MachineKey`] for a machine.
 //! - [`deployment`] is the JSON inside a node contract, with every rule checked; [`sealing`] hides it from all but the
 //!   node and its owner.
+//! - [`team`] is about accounts that several people sign for, [`call`] tells what they sign.
 //! - [`peer`] asks the node itself: output, shells, files and ports of machines.
 
 #![deny(missing_docs)]
 
 pub mod bill;
+pub mod call;
 pub mod causes;
 pub mod client;
 pub mod collect;
@@ -28,11 +30,13 @@ pub mod report;
 pub mod sealing;
 pub mod stored_key;
 pub mod submit;
+pub mod team;
 pub mod transactions;
 pub mod units;
 pub mod wireguard;
 
 pub use bill::Bill;
+pub use call::Call;
 pub use client::{GridClient, Heads};
 pub use error::Error;
 pub use grid_at::{BootTicket, GridAt};
@@ -42,6 +46,7 @@ pub use sp_core::H256;
 pub use stored_key::StoredKey;
 pub use submit::Included;
 pub use subxt::utils::AccountId32;
+pub use team::{Proposal, Team};
 pub use tfgrid_primitives as primitives;
 pub use transactions::Transaction;
 

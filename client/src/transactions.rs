@@ -2,7 +2,7 @@
 //! Looks for transactions in finalized blocks, newest first, as far back as the node keeps them.
 
 use crate::{
-    AccountId32, Error, GridAt, GridClient, api::transaction_payment::events::TransactionFeePaid,
+    AccountId32, Call, Error, GridAt, GridClient, api::transaction_payment::events::TransactionFeePaid,
     client::in_time, submit::failure,
 };
 use sp_core::{Blake2Hasher, H256, Hasher};
@@ -36,6 +36,8 @@ pub struct Known {
     pub at_ms: u64,
     /// The call, such as `Billing.deposit`.
     pub call: String,
+    /// The call with its arguments; `None` where it can't be decoded.
+    pub decoded: Option<Call>,
     /// Who signed it; `None` for a report of a machine.
     pub signer: Option<AccountId32>,
     /// What its signer paid for it, in 1e-7 TFT.
@@ -169,7 +171,8 @@ async fn known(
         let signer = signer_of(extrinsic.address_bytes());
         if wanted(extrinsic.index(), signer) {
             let call = format!("{}.{}", extrinsic.pallet_name(), extrinsic.call_name());
-            found.push((extrinsic.index(), from_subxt(extrinsic.hash()), call, signer));
+            let decoded = at.call(extrinsic.call_data_bytes()).ok();
+            found.push((extrinsic.index(), from_subxt(extrinsic.hash()), call, decoded, signer));
         }
     }
     if found.is_empty() {
@@ -178,8 +181,8 @@ async fn known(
     let at_ms = at.timestamp_ms().await?;
     let events = in_time("a block's events", at.raw().events().fetch()).await?;
     let mut known = Vec::new();
-    for (index, hash, call, signer) in found {
-        let mut of_it = Known { at_ms, call, signer, fee: 0, outcome: Ok(()), events: Vec::new() };
+    for (index, hash, call, decoded, signer) in found {
+        let mut of_it = Known { at_ms, call, decoded, signer, fee: 0, outcome: Ok(()), events: Vec::new() };
         for event in events.iter() {
             let event = event.map_err(Error::read("a block's events"))?;
             if event.phase() != Phase::ApplyExtrinsic(u32::try_from(index).unwrap_or(u32::MAX)) {

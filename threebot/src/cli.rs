@@ -2,14 +2,15 @@
 //! The command line. The arguments of each command are beside it, in `commands/`.
 
 use crate::commands::{
-    balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
+    approve::Approve, balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
     completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
     events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key,
     limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes, oracle::Oracle,
     plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart, send::SendTft,
-    show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx,
-    update::Update, wait::Wait, withdraw::Withdraw,
+    show::Show, start::Start, status::Status, stop::Stop, team::Team, top::Top, traffic::Traffic, twin::Twin,
+    tx::Tx, update::Update, wait::Wait, withdraw::Withdraw,
 };
+use crate::keyring::parse_key_name;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -40,8 +41,11 @@ Examples, with TFGRID_KEY=//Bob in the environment:
   threebot farm ticket --farm 1            what a machine joins your farm with
   threebot collect --farm 1                be paid what your nodes have earned
 
+  threebot --team shop send 5FHneW… 100    propose what others must sign, too
+  threebot approve list                    what awaits your signature, in words
+
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the chain can't be reached, 4 the
-chain refused."
+chain refused, 5 proposed: others must sign before it is done."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -71,6 +75,9 @@ pub struct Global {
     /// File with your secret key, readable by you alone, or TFGRID_KEY_FILE
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "key")]
     pub key_file: Option<PathBuf>,
+    /// Act for the account of a team of `threebot team`: your key proposes, others sign with `threebot approve`
+    #[arg(long, global = true, env = "TFGRID_TEAM", value_name = "NAME", value_parser = parse_key_name)]
+    pub team: Option<String>,
     /// Open file descriptor whose first line is the passphrase of the key; without it, the terminal is asked
     #[arg(long, global = true, value_name = "N")]
     pub passphrase_fd: Option<u32>,
@@ -87,6 +94,12 @@ pub enum Command {
     /// The keys that you have on this computer
     #[command(subcommand)]
     Key(Key),
+    /// The teams with which you sign
+    #[command(subcommand)]
+    Team(Team),
+    /// Calls of your teams that await signatures
+    #[command(subcommand)]
+    Approve(Approve),
     /// Your identity on the grid
     #[command(subcommand)]
     Twin(Twin),

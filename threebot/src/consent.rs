@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
+use tfgrid_client::{primitives::Balance, units::format_tft};
 
 #[derive(Args)]
 pub struct Consent {
@@ -36,22 +37,44 @@ impl Consent {
         self.confirm(json)
     }
 
-    /// Shows a plan and asks whether to go ahead.
+    /// Shows a plan and asks whether to go ahead; answers with the deposit to make with it, where the credit is too low
+    /// and its owner pays the rest.
     ///
     /// # Errors
     /// If the chain would refuse, or the answer is no.
-    pub fn ask_for(&self, session: &Session, plan: &Plan) -> Result<()> {
+    pub fn ask_for(&self, session: &Session, plan: &Plan) -> Result<Option<Balance>> {
         show(session.json, &plan.text())?;
-        plan.ensure_affordable()?;
-        self.confirm(session.json)
+        match plan.lacking_deposit().filter(|_| self.is_asked(session.json)) {
+            Some(deposit) => {
+                plan.ensure_within_limits()?;
+                let amount = format_tft(deposit);
+                show(
+                    session.json,
+                    &format!(
+                        "your credit is too low: {amount} TFT of your account would be deposited with it"
+                    ),
+                )?;
+                self.confirm(session.json)?;
+                Ok(Some(deposit))
+            }
+            None => {
+                plan.ensure_affordable()?;
+                self.confirm(session.json)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether there is somebody to ask.
+    fn is_asked(&self, json: bool) -> bool {
+        !json && !self.yes && io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
     fn confirm(&self, json: bool) -> Result<()> {
-        let mut stderr = io::stderr();
-        if json || self.yes || !io::stdin().is_terminal() || !stderr.is_terminal() {
+        if !self.is_asked(json) {
             return Ok(());
         }
-        write!(stderr, "Go ahead? [y/N] ").context("can't ask")?;
+        write!(io::stderr(), "Go ahead? [y/N] ").context("can't ask")?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer).context("can't read the answer")?;
         match answer.trim().to_ascii_lowercase().as_str() {

@@ -47,6 +47,11 @@ impl Purse {
         Self { free: self.free.saturating_add(released), ..self }
     }
 
+    /// What the account can spend.
+    pub fn spendable(&self) -> Balance {
+        self.free.saturating_sub(self.must_stay)
+    }
+
     /// Whether the account can spend this.
     pub fn has(&self, amount: Balance) -> bool {
         amount.saturating_add(self.must_stay) <= self.free

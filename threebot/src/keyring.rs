@@ -9,7 +9,7 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::PathBuf,
 };
-use tfgrid_client::{StoredKey, stored_key::StoredKeyError};
+use tfgrid_client::{AccountId32, StoredKey, Team, stored_key::StoredKeyError};
 
 /// The most characters of a key's name.
 const MAX_NAME: usize = 32;
@@ -38,6 +38,7 @@ pub enum KeyFile {
 }
 
 /// The folder of the keys: `NAME.age` is a key, `NAME.account` its public half, `default` names one of them.
+/// `NAME.team` is a team: how many must sign, and below it the signatories, one a line.
 pub struct Keyring {
     folder: PathBuf,
 }
@@ -149,6 +150,11 @@ impl Keyring {
 
     /// All keys, by name.
     pub fn list(&self) -> Result<Vec<KeyInfo>> {
+        self.names("age")?.iter().map(|name| self.info(name)).collect()
+    }
+
+    /// The names of the files with this extension, in order.
+    fn names(&self, extension: &str) -> Result<Vec<String>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -160,11 +166,57 @@ impl Keyring {
         for entry in entries {
             let entry = entry.with_context(|| format!("can't read {}", self.folder.display()))?;
             let name = entry.file_name().into_string().ok();
-            names.extend(name.and_then(|name| name.strip_suffix(".age").map(String::from)));
+            let name = name.as_deref().and_then(|name| name.rsplit_once('.'));
+            names.extend(name.filter(|(_, of)| *of == extension).map(|(name, _)| name.to_owned()));
         }
         names.retain(|name| is_key_name(name));
         names.sort_unstable();
-        names.iter().map(|name| self.info(name)).collect()
+        Ok(names)
+    }
+
+    /// Keeps a new team.
+    pub fn add_team(&self, name: &str, team: &Team) -> Result<()> {
+        let file = self.team_file(name);
+        let signatories = team.signatories().iter().map(|account| format!("{account}\n"));
+        let text = format!("{}\n{}", team.threshold(), signatories.collect::<String>());
+        let write = || {
+            DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+            let mut created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file)?;
+            created.write_all(text.as_bytes())
+        };
+        match write() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                bail!("you have a team named {name:?} already: `threebot team remove {name}` removes it")
+            }
+            written => written.with_context(|| format!("can't write the team file {}", file.display())),
+        }
+    }
+
+    /// The team with this name.
+    pub fn team(&self, name: &str) -> Result<Team> {
+        let file = self.team_file(name);
+        let text = match fs::read_to_string(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                bail!("you have no team named {name:?}: `threebot team list` lists those that you have")
+            }
+            read => read.with_context(|| format!("can't read the team file {}", file.display()))?,
+        };
+        let damaged = || format!("the team file {} is damaged: make the team anew", file.display());
+        let mut lines = text.lines();
+        let threshold = lines.next().and_then(|line| line.parse().ok()).with_context(damaged)?;
+        let signatories: Result<Vec<AccountId32>, _> = lines.map(str::parse).collect();
+        Team::new(signatories.with_context(damaged)?, threshold).with_context(damaged)
+    }
+
+    /// All teams, by name.
+    pub fn teams(&self) -> Result<Vec<(String, Team)>> {
+        self.names("team")?.into_iter().map(|name| self.team(&name).map(|team| (name, team))).collect()
+    }
+
+    pub fn remove_team(&self, name: &str) -> Result<()> {
+        self.team(name)?;
+        let file = self.team_file(name);
+        fs::remove_file(&file).with_context(|| format!("can't remove the team file {}", file.display()))
     }
 
     /// Fails if a key has this name.
@@ -186,6 +238,10 @@ impl Keyring {
 
     fn account_file(&self, name: &str) -> PathBuf {
         self.folder.join(name).with_extension("account")
+    }
+
+    fn team_file(&self, name: &str) -> PathBuf {
+        self.folder.join(name).with_extension("team")
     }
 
     #[cfg(test)]
@@ -257,6 +313,28 @@ mod tests {
         let error = keys.open("main", &options).unwrap_err().to_string();
         assert!(error.contains("can't open the key file") && !error.contains("Alice"), "{error}");
         assert_eq!(fs::read_to_string(file).unwrap(), "//Alice");
+    }
+
+    #[test]
+    fn a_team_is_kept_and_a_damaged_one_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = Keyring::at(folder.path());
+        let why = |error: anyhow::Error| format!("{error:#}");
+        assert!(why(keys.team("shop").unwrap_err()).contains("no team named \"shop\""));
+        assert!(keys.teams().unwrap().is_empty());
+        let team = Team::new([1, 2, 3].map(|n| AccountId32([n; 32])).into(), 2).unwrap();
+        keys.add_team("shop", &team).unwrap();
+        assert_eq!(keys.teams().unwrap(), [("shop".to_owned(), team.clone())]);
+        assert!(why(keys.add_team("shop", &team).unwrap_err()).contains("already"));
+        // Neither is a key.
+        assert_eq!(keys.list().unwrap(), Vec::new());
+        for text in ["", "2\n", "x\n", "2\n5Grw\n"] {
+            fs::write(keys.team_file("shop"), text).unwrap();
+            assert!(why(keys.team("shop").unwrap_err()).contains("is damaged"), "{text:?}");
+        }
+        keys.add_team("other", &team).unwrap();
+        keys.remove_team("other").unwrap();
+        assert!(keys.team("other").is_err());
     }
 
     #[test]

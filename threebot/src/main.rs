@@ -8,6 +8,7 @@ mod commands;
 mod consent;
 mod contract;
 mod deployment;
+mod describe;
 mod device;
 mod foreseen;
 mod interface;
@@ -17,10 +18,12 @@ mod output;
 mod peer;
 mod pins;
 mod plan;
+mod rights;
 mod sealing;
 mod secret;
 mod session;
 mod source;
+mod team;
 mod time;
 
 use clap::Parser;
@@ -34,7 +37,7 @@ async fn main() -> ExitCode {
         Err(error) => return output::print_usage_error(&error, env::args_os().any(|arg| arg == "--json")),
     };
     let json = cli.global.json;
-    match commands::run(cli).await {
+    match commands::run(cli).await.or_else(team::proposed) {
         Ok(answer) => answer.print(json),
         Err(error) => output::print_error(&error, json),
     }

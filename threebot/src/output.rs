@@ -15,22 +15,31 @@ use std::{
 };
 use tfgrid_client::{Error, peer::PeerError, primitives::text::is_control, stored_key::StoredKeyError};
 
+/// Exit code of a command whose call awaits the signatures of others.
+const AWAITS_SIGNATURES: u8 = 5;
+
 /// The outcome of a command: the same facts as text and as JSON.
 pub struct Answer {
     pub text: String,
     pub value: Value,
     /// Exit code of a command that has printed its answer by itself.
     printed: Option<ExitCode>,
+    code: ExitCode,
 }
 
 impl Answer {
     pub fn new(text: impl Into<String>, value: Value) -> Self {
-        Self { text: text.into(), value, printed: None }
+        Self { text: text.into(), value, printed: None, code: ExitCode::SUCCESS }
+    }
+
+    /// That of a command whose call awaits the signatures of others.
+    pub fn awaiting(text: impl Into<String>, value: Value) -> Self {
+        Self { code: ExitCode::from(AWAITS_SIGNATURES), ..Self::new(text, value) }
     }
 
     /// That of a command that has printed everything.
     pub fn printed(code: ExitCode) -> Self {
-        Self { text: String::new(), value: Value::Null, printed: Some(code) }
+        Self { printed: Some(code), ..Self::new("", Value::Null) }
     }
 
     /// Prints the answer on stdout. A reader that has gone, such as `head`, isn't an error.
@@ -39,8 +48,8 @@ impl Answer {
             return code;
         }
         match writeln!(io::stdout(), "{}", line(&self.text, &self.value, as_json)) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            Ok(()) => self.code,
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => self.code,
             Err(error) => print_error(&anyhow::Error::new(error).context("can't print the answer"), as_json),
         }
     }

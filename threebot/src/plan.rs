@@ -50,6 +50,10 @@ pub struct Plan {
     held: Balance,
     /// The fee of the call.
     fee: Balance,
+    /// What the account can spend beside these; nothing where that isn't known.
+    spare: Balance,
+    /// What a deposit leaves on the account.
+    fee_reserve: Balance,
     notes: Vec<String>,
 }
 
@@ -97,6 +101,8 @@ impl Plan {
             replaced: None,
             held: 0,
             fee: 0,
+            spare: 0,
+            fee_reserve: at.fee_reserve()?,
             notes: Vec::new(),
         })
     }
@@ -135,12 +141,29 @@ impl Plan {
              back)",
             format_tft(held)
         );
-        purse.keeping(fee).ensure_has(held, &what)?;
-        Ok(Self { held, fee, ..self })
+        let purse = purse.keeping(fee);
+        purse.ensure_has(held, &what)?;
+        Ok(Self { held, fee, spare: purse.spendable().saturating_sub(held), ..self })
     }
 
     /// Fails if the owner's limits or the credit don't admit it.
     pub fn ensure_affordable(&self) -> Result<()> {
+        self.ensure_within_limits()?;
+        if self.lacks_credit() {
+            bail!(Foreseen::new(
+                "Billing.CreditTooLow",
+                format!(
+                    "your credit must pay for {} of all that you run: `threebot deposit {}` first",
+                    stretch(self.min_runway_ms / 1_000),
+                    format_tft(self.missing().max(self.least_deposit))
+                )
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fails if the owner's limits don't admit it.
+    pub fn ensure_within_limits(&self) -> Result<()> {
         let limits = [
             (self.after.usd, self.limits.max_usd_rate, "Billing.RateAboveLimit", "contracts", "--rate"),
             (
@@ -163,18 +186,20 @@ impl Plan {
                 ));
             }
         }
-        self.ensure_few_early_ends()?;
-        if (self.is_checked || self.traffic.is_some()) && self.missing() > 0 {
-            bail!(Foreseen::new(
-                "Billing.CreditTooLow",
-                format!(
-                    "your credit must pay for {} of all that you run: `threebot deposit {}` first",
-                    stretch(self.min_runway_ms / 1_000),
-                    format_tft(self.missing().max(self.least_deposit))
-                )
-            ));
-        }
-        Ok(())
+        self.ensure_few_early_ends()
+    }
+
+    fn lacks_credit(&self) -> bool {
+        (self.is_checked || self.traffic.is_some()) && self.missing() > 0
+    }
+
+    /// The deposit without which the credit is too low, if the account can pay it, and a hundredth more: credit is
+    /// used, and the price of TFT moves, until the call is in a block.
+    pub fn lacking_deposit(&self) -> Option<Balance> {
+        let missing = self.missing();
+        let deposit = missing.saturating_add(missing / 100).max(self.least_deposit);
+        let can_pay = deposit.saturating_add(self.fee_reserve) <= self.spare;
+        (self.lacks_credit() && can_pay).then_some(deposit)
     }
 
     /// Fails if what ended early has cost as much as the owner's limit admits.
@@ -331,8 +356,28 @@ mod tests {
             replaced: None,
             held: 0,
             fee: 0,
+            spare: 0,
+            fee_reserve: 0,
             notes: Vec::new(),
         }
+    }
+
+    #[test]
+    fn the_deposit_that_is_missing_is_offered_if_the_account_can_pay() {
+        let spare = 30 * TFT;
+        let dear = Plan { credit: TFT, ..plan_with(spare) };
+        assert_eq!(dear.lacking_deposit(), Some(19 * TFT + 19 * TFT / 100));
+        let least = Plan { credit: 20 * TFT - 1, least_deposit: TFT / 100, ..dear };
+        assert_eq!(least.lacking_deposit(), Some(TFT / 100));
+        for none in
+            [Plan { credit: 20 * TFT, ..plan_with(spare) }, Plan { credit: TFT, ..plan_with(19 * TFT) }]
+        {
+            assert_eq!(none.lacking_deposit(), None);
+        }
+    }
+
+    fn plan_with(spare: Balance) -> Plan {
+        Plan { spare, fee_reserve: TFT, ..plan(10_000_000_000, 10_000_000_000) }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::{
     cli::Global,
     keyring::{KeyFile, Keyring, is_key_name},
+    team::{self, Signed},
 };
 use anyhow::{Context, Result, bail};
 use std::{
@@ -13,13 +14,16 @@ use std::{
 };
 use subxt::transactions::Payload;
 use tfgrid_client::{
-    AccountId32, GridAt, GridClient, Included, Keypair, Scheme, StoredKey,
+    AccountId32, GridAt, GridClient, Included, Keypair, Scheme, StoredKey, Team, api,
     primitives::{Balance, TwinId},
+    team::all_of,
 };
 
 pub struct Session {
     pub grid: GridClient,
     key: Option<Keypair>,
+    /// Whose account the caller acts for, if it isn't that of the key.
+    team: Option<Team>,
     /// RPC address of the chain.
     pub chain: String,
     /// Whether answers are JSON.
@@ -45,17 +49,33 @@ pub struct DevelopmentKey;
 impl Session {
     /// For a caller who acts: reads the key before anything is connected.
     pub async fn open(global: &Global) -> Result<Self> {
-        let key = read_key(global)?;
+        let (key, team) = (read_key(global)?, team_of(global)?);
         let session = Self { key: Some(key.pair().clone()), ..Self::anonymous(global).await? };
         if !global.allow_development_key && key.is_development_key()? && session.grid.is_live().await? {
             bail!(DevelopmentKey);
         }
-        Ok(session)
+        match team {
+            Some(team) => session.acting_for(team),
+            None => Ok(session),
+        }
+    }
+
+    /// The same for the account of a team.
+    ///
+    /// # Errors
+    /// If the key isn't one of its signatories.
+    pub fn acting_for(self, team: Team) -> Result<Self> {
+        let own = self.key()?.account();
+        if !team.signatories().contains(&own) {
+            bail!("your key's account {own} isn't one of the signatories of {}", team.account());
+        }
+        Ok(Self { team: Some(team), ..self })
     }
 
     /// For a caller who only reads about this account, or else about that of the key.
     pub async fn about(global: &Global, account: Option<AccountId32>) -> Result<(Self, AccountId32)> {
-        if let Some(account) = account {
+        let of_team = || Ok::<_, anyhow::Error>(team_of(global)?.map(|team| team.account()));
+        if let Some(account) = account.map_or_else(of_team, |account| Ok(Some(account)))? {
             return Ok((Self::anonymous(global).await?, account));
         }
         let session = Self::open(global).await?;
@@ -66,26 +86,59 @@ impl Session {
     /// For a caller who only reads.
     pub async fn anonymous(global: &Global) -> Result<Self> {
         let grid = GridClient::connect(&global.chain).await?;
-        Ok(Self { grid, key: None, chain: global.chain.clone(), json: global.json })
+        Ok(Self { grid, key: None, team: None, chain: global.chain.clone(), json: global.json })
     }
 
-    /// The caller's key.
+    /// The caller's own key, also where the caller acts for a team.
     pub fn key(&self) -> Result<&Keypair> {
         Ok(self.key.as_ref().ok_or(NoKey)?)
     }
 
     /// Signs a call with the caller's key and waits until it is finalized.
+    ///
+    /// # Errors
+    /// [`team::Proposed`] if the caller acts for a team, and others must sign before the call is made.
     pub async fn submit(&self, what: &str, call: &impl Payload) -> Result<Included> {
-        Ok(self.grid.submit(what, call, self.key()?).await?)
+        let Some(team) = &self.team else { return Ok(self.grid.submit(what, call, self.key()?).await?) };
+        match team::propose(self, what, team, call).await? {
+            Signed::Made(included) => Ok(included),
+            Signed::Awaits(proposed) => bail!(proposed),
+        }
     }
 
-    /// The most that a call costs the caller's account, in 1e-7 TFT; nothing is sent.
+    /// The same after a deposit into the caller's credit, if there is one: both are made, or neither.
+    pub async fn submit_after(
+        &self,
+        deposit: Option<Balance>,
+        what: &str,
+        call: &impl Payload,
+    ) -> Result<Included> {
+        let Some(amount) = deposit else { return self.submit(what, call).await };
+        let at = self.grid.finalized().await?;
+        let deposit = api::transactions().billing().deposit(self.twin(&at).await?, amount);
+        let calls = vec![at.encoded("deposit", &deposit)?, at.encoded(what, call)?];
+        self.submit(what, &all_of(calls)).await
+    }
+
+    /// The most that a call costs the caller's account, in 1e-7 TFT; nothing is sent. That of a team pays no fees.
     pub async fn fee(&self, what: &str, call: &impl Payload) -> Result<Balance> {
+        if self.team.is_some() {
+            return Ok(0);
+        }
         Ok(self.grid.fee(what, call, self.key()?).await?)
     }
 
+    /// The account that the caller acts for: the key's own, or that of the team.
     pub fn account(&self) -> Result<AccountId32> {
-        Ok(self.key()?.account())
+        self.team.as_ref().map_or_else(|| self.key().map(Keypair::account), |team| Ok(team.account()))
+    }
+
+    /// Fails where the caller acts for a team: `what` is signed by one key.
+    pub fn ensure_alone(&self, what: &str) -> Result<()> {
+        match &self.team {
+            None => Ok(()),
+            Some(_) => bail!("{what} is signed by one key: leave out --team"),
+        }
     }
 
     /// The caller's twin at a block.
@@ -104,6 +157,11 @@ impl Session {
             None => self.twin(at).await,
         }
     }
+}
+
+/// The team that is named.
+fn team_of(global: &Global) -> Result<Option<Team>> {
+    global.team.as_ref().map(|name| Keyring::of_user()?.team(name)).transpose()
 }
 
 /// The key of the first of these that is there: --key, --key-file, TFGRID_KEY, TFGRID_KEY_FILE, the default of

@@ -75,7 +75,7 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("--key //Bob --key-file x ps --json", "cannot be used with"),
         ("send nobody 1 --json", "is neither an account"),
         ("send 7 0 --json", "an amount above 0 is needed"),
-        ("tx 0xab --json", "isn't a transaction's hash"),
+        ("tx 0xab --json", "isn't a hash"),
         ("bill 7 --csv --html --json", "cannot be used with"),
         ("bill 7 --to me --json", "not provided: --html"),
         ("node find --isolation jail --json", "isn't an isolation"),

@@ -19,6 +19,7 @@ mod nodes;
 mod oracle;
 mod random;
 mod rents;
+mod rights;
 mod specification;
 mod twins;
 mod updates;

@@ -262,11 +262,11 @@ impl Rollout {
         self.batches.is_empty()
     }
 
-    /// Submits all calls; answers with the parts to wait for.
-    pub async fn submit(&mut self, session: &Session) -> Result<Vec<Awaited>> {
+    /// Submits all calls, after a deposit if there is one; answers with the parts to wait for.
+    pub async fn submit(&mut self, session: &Session, mut deposit: Option<Balance>) -> Result<Vec<Awaited>> {
         let (mut created, mut versions) = (Vec::new(), BTreeMap::new());
         for (index, batch) in self.batches.iter().enumerate() {
-            let submitted = session.submit("deploy", batch).await;
+            let submitted = session.submit_after(deposit.take(), "deploy", batch).await;
             let included = if index == 0 {
                 submitted?
             } else {

@@ -2,7 +2,9 @@
 //! `threebot bot`
 
 use super::limits::{self, NewLimits};
-use crate::{cli::Global, foreseen::Foreseen, output::Answer, session::Session};
+use crate::{
+    cli::Global, consent::Consent, foreseen::Foreseen, output::Answer, rights::Rights, session::Session,
+};
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -32,13 +34,16 @@ Example:
         account: AccountId32,
         #[command(flatten)]
         limits: NewLimits,
+        #[command(flatten)]
+        consent: Consent,
     },
     /// Let an account manage your contracts no more; the contracts go on
     Remove {
         /// The bot's account, SS58
         account: AccountId32,
     },
-    /// List the accounts that manage your contracts, and the limits that bind them
+    /// List the accounts that manage your contracts, and what they can do and never can
+    #[command(visible_alias = "show")]
     List,
 }
 
@@ -59,8 +64,11 @@ impl Bot {
                     format!("{account} doesn't manage your contracts; `threebot bot list` lists who does");
                 bail!(Foreseen::new("Proxy.NotFound", text));
             }
-            Self::Add { account, limits } => {
-                let limits = limits.over(&at.owner_limits(twin).await?);
+            Self::Add { account, limits, consent } => {
+                let before = at.owner_limits(twin).await?;
+                let limits = limits.over(&before);
+                let rights = Rights::read(&at, limits.as_ref().unwrap_or(&before)).await?;
+                consent.ask(&session, &format!("let {account} manage your contracts\n{}", rights.text()))?;
                 let mut calls = vec![RuntimeCall::Proxy(add(account))];
                 calls.extend(limits.map(|limits| RuntimeCall::Billing(Billing::set_limits { limits })));
                 session.submit("bot add", &api::transactions().utility().batch_all(calls)).await?;
@@ -74,7 +82,10 @@ impl Bot {
         }
         let at = session.grid.finalized().await?;
         let (bots, limits) = (at.bots_of(session.account()?).await?, at.owner_limits(twin).await?);
-        Ok(Answer::new(text(&bots, &limits::text(&limits)), value(&bots, limits::value(&limits))))
+        let rights = Rights::read(&at, &limits).await?;
+        let mut answer = value(&bots, limits::value(&limits));
+        answer["rights"] = rights.value();
+        Ok(Answer::new(format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text()), answer))
     }
 }
 
@@ -105,7 +116,8 @@ mod tests {
     #[test]
     fn a_bot_is_added_with_its_limits() {
         let line = ["threebot", "bot", "add", ALICE, "--rate", "0.1"];
-        let Command::Bot(Bot::Add { account, limits }) = Cli::try_parse_from(line).unwrap().command else {
+        let Command::Bot(Bot::Add { account, limits, .. }) = Cli::try_parse_from(line).unwrap().command
+        else {
             panic!("another command")
         };
         assert_eq!(account.to_string(), ALICE);

@@ -335,8 +335,8 @@ impl Deploy {
         let session = Session::open(global).await?;
         let started = Instant::now();
         let Planned { node, plan, call } = self.wanted.plan(&session, reservation).await?;
-        self.consent.ask_for(&session, &plan)?;
-        let included = session.submit("deploy", &call).await?;
+        let deposit = self.consent.ask_for(&session, &plan)?;
+        let included = session.submit_after(deposit, "deploy", &call).await?;
         let contract = event::<api::contracts::events::NodeContractCreated>(&included, "deploy")?.contract;
         let late = format!("contract {contract} isn't deployed yet; it stays open");
         let mut told = None;
@@ -363,10 +363,8 @@ impl Deploy {
         let started = Instant::now();
         let name = application.name.clone();
         let mut rollout = self.wanted.rollout(&session, source, application).await?;
-        if !rollout.is_done() {
-            self.consent.ask_for(&session, &rollout.plan)?;
-        }
-        let mut awaited = rollout.submit(&session).await?;
+        let deposit = if rollout.is_done() { None } else { self.consent.ask_for(&session, &rollout.plan)? };
+        let mut awaited = rollout.submit(&session, deposit).await?;
         if !self.waiting.no_wait {
             let waits = rollout.wait(&session, &mut awaited);
             match tokio::time::timeout(self.waiting.timeout, waits).await {

@@ -2,7 +2,7 @@
 //! `threebot history`
 
 use super::tx::{outcome_text, value};
-use crate::{cli::Global, output::Answer, session::Session, time::exact_moment};
+use crate::{cli::Global, describe::Description, output::Answer, session::Session, time::exact_moment};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -43,12 +43,14 @@ fn text(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Tra
 
 fn line(Transaction { hash, block, known, .. }: &Transaction) -> String {
     let Some(known) = known else { return format!("block {block}  {hash:?}") };
+    let what = known.decoded.as_ref().map(|call| format!("\n  {}", Description::of(call).summary()));
     format!(
-        "{}  {}: {}; fee {} TFT\n  {hash:?}",
+        "{}  {}: {}; fee {} TFT{}\n  {hash:?}",
         exact_moment(known.at_ms / 1_000),
         known.call,
         outcome_text(&known.outcome),
-        format_tft(known.fee)
+        format_tft(known.fee),
+        what.unwrap_or_default()
     )
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands, one a file: arguments, what is done, answer.
 
+pub mod approve;
 pub mod balance;
 pub mod bill;
 pub mod bot;
@@ -41,6 +42,7 @@ pub mod shown_node;
 pub mod start;
 pub mod status;
 pub mod stop;
+pub mod team;
 pub mod top;
 pub mod traffic;
 pub mod twin;
@@ -60,6 +62,8 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
     let global = &global;
     match command {
         Command::Key(command) => command.run(global),
+        Command::Team(command) => command.run(),
+        Command::Approve(command) => command.run(global).await,
         Command::Twin(command) => command.run(global).await,
         Command::Farm(command) => command.run(global).await,
         Command::Deposit(command) => command.run(global).await,

@@ -45,8 +45,8 @@ impl Name {
         let plan = Plan::for_new(&at, twin, format!("take the name {name:?}"), Rates { usd: rate, extra: 0 })
             .await?
             .holding(at.name_deposit(&name)?, fee, purse)?;
-        self.consent.ask_for(&session, &plan)?;
-        let included = session.submit("name", &call).await?;
+        let deposit = self.consent.ask_for(&session, &plan)?;
+        let included = session.submit_after(deposit, "name", &call).await?;
         let contract = event::<api::contracts::events::NameContractCreated>(&included, "name")?.contract;
         let text = format!("contract {contract}: the name {name:?} is yours");
         Ok(Answer::new(text, json!({ "contract": contract, "name": name, "plan": plan.value() })))

@@ -69,7 +69,11 @@ pub struct Feed {
 impl Oracle {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
-            Self::Feed(args) => feed(&Session::open(global).await?, args).await,
+            Self::Feed(args) => {
+                let session = Session::open(global).await?;
+                session.ensure_alone("a feeder's price")?;
+                feed(&session, args).await
+            }
             Self::Show => show(&Session::anonymous(global).await?).await,
         }
     }

@@ -60,8 +60,8 @@ impl Rent {
             fee,
             purse,
         )?;
-        self.consent.ask_for(&session, &plan)?;
-        let included = session.submit("rent", &call).await?;
+        let deposit = self.consent.ask_for(&session, &plan)?;
+        let included = session.submit_after(deposit, "rent", &call).await?;
         let contract = event::<api::contracts::events::RentContractCreated>(&included, "rent")?.contract;
         let text = format!("contract {contract}: node {node} is yours alone; deploy on it as on any other");
         Ok(Answer::new(text, json!({ "contract": contract, "node": node, "plan": plan.value() })))

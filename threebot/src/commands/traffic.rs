@@ -45,10 +45,10 @@ impl Traffic {
         let cost = at.traffic_cost(node, gb).await?.context("the chain has no price for traffic")?;
         let what = format!("{gb} GB of public traffic for contract {contract}");
         let plan = Plan::for_change(&at, twin, what, rates, rates).await?.with_traffic(gb, cost);
-        consent.ask_for(&session, &plan)?;
+        let deposit = consent.ask_for(&session, &plan)?;
         let most = cost.saturating_add(cost.saturating_mul(SLACK_PERCENT) / 100);
         let call = api::transactions().billing().buy_traffic(contract, gb, most);
-        let included = session.submit("traffic", &call).await?;
+        let included = session.submit_after(deposit, "traffic", &call).await?;
         let bought = event::<api::billing::events::TrafficBought>(&included, "traffic")?;
         let text =
             format!("contract {contract}: bought {gb} GB of traffic for {} TFT", format_tft(bought.amount));

@@ -3,6 +3,7 @@
 
 use crate::{
     cli::Global,
+    describe::{Description, call_value},
     output::{Answer, row},
     session::Session,
     time::exact_moment,
@@ -41,10 +42,10 @@ impl Tx {
     }
 }
 
-fn parse_hash(text: &str) -> Result<H256, String> {
+pub fn parse_hash(text: &str) -> Result<H256, String> {
     let bytes = text.strip_prefix("0x").and_then(|digits| hex::decode(digits).ok());
     let hash: Option<[u8; 32]> = bytes.and_then(|bytes| bytes.try_into().ok());
-    hash.map(H256).ok_or_else(|| format!("{text:?} isn't a transaction's hash: 0x and 64 hex digits"))
+    hash.map(H256).ok_or_else(|| format!("{text:?} isn't a hash: 0x and 64 hex digits"))
 }
 
 fn not_found(hash: H256, oldest: u64, newest: u64) -> String {
@@ -57,14 +58,14 @@ fn not_found(hash: H256, oldest: u64, newest: u64) -> String {
 fn text(transaction: &Transaction) -> String {
     let Transaction { hash, block, block_hash, known } = transaction;
     let mut rows = vec![row("hash", &format!("{hash:?}")), row("block", &format!("{block} {block_hash:?}"))];
-    let Some(Known { at_ms, call, signer, fee, outcome, events }) = known else {
+    let Some(Known { at_ms, call, decoded, signer, fee, outcome, events }) = known else {
         rows.push(row("outcome", "the node no longer knows: it keeps the states of the last blocks only"));
         return rows.join("\n");
     };
     let by = signer.map_or_else(String::new, |signer| format!(" by {signer}"));
+    rows.extend([row("at", &exact_moment(at_ms / 1_000)), row("call", &format!("{call}{by}"))]);
+    rows.extend(decoded.as_ref().map(|call| row("which is", &Description::of(call).text())));
     rows.extend([
-        row("at", &exact_moment(at_ms / 1_000)),
-        row("call", &format!("{call}{by}")),
         row("outcome", &outcome_text(outcome)),
         row("fee", &format!("{} TFT", format_tft(*fee))),
         row("events", &events.join(" ")),
@@ -93,6 +94,8 @@ pub fn value(transaction: &Transaction) -> Value {
         "block_hash": format!("{block_hash:?}"),
         "at": known.as_ref().map(|known| known.at_ms / 1_000),
         "call": known.as_ref().map(|known| &known.call),
+        "decoded": known.as_ref().and_then(|known| known.decoded.as_ref()).map(call_value),
+        "description": known.as_ref().and_then(|known| known.decoded.as_ref()).map(|call| Description::of(call).lines),
         "signer": known.as_ref().and_then(|known| known.signer).map(|signer| signer.to_string()),
         "done": known.as_ref().map(|known| known.outcome.is_ok()),
         "failure": failure,
@@ -104,18 +107,25 @@ pub fn value(transaction: &Transaction) -> Value {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use tfgrid_client::AccountId32;
+    use tfgrid_client::{AccountId32, Call, call::Argument};
 
     pub fn transaction(outcome: Result<(), tfgrid_client::Error>) -> Transaction {
         let known = Known {
             at_ms: 1_700_000_000_000,
             call: "Billing.deposit".into(),
+            decoded: Some(deposit()),
             signer: Some(AccountId32([7; 32])),
             fee: 12_345,
             outcome,
             events: vec!["Billing.Deposited".into(), "System.ExtrinsicSuccess".into()],
         };
         Transaction { hash: H256([1; 32]), block: 7, block_hash: H256([2; 32]), known: Some(known) }
+    }
+
+    fn deposit() -> Call {
+        let arguments = [("twin", 3), ("amount", 125_000_000)];
+        let arguments = arguments.map(|(name, value)| (name.into(), Argument::Number(value)));
+        Call { pallet: "Billing".into(), name: "deposit".into(), arguments: arguments.into() }
     }
 
     pub fn failed() -> tfgrid_client::Error {
@@ -132,6 +142,8 @@ pub mod tests {
         let done = transaction(Ok(()));
         assert!(text(&done).contains("outcome   done\nfee       0.0012345 TFT"), "{}", text(&done));
         assert_eq!((&value(&done)["done"], &value(&done)["failure"]), (&json!(true), &Value::Null));
+        assert!(text(&done).contains("which is  pay 12.5 TFT into the credit of twin 3"), "{}", text(&done));
+        assert_eq!(value(&done)["decoded"]["arguments"]["amount"], "125000000");
         let failed = transaction(Err(failed()));
         assert!(text(&failed).contains("failed: Billing.NoTwin: No twin has this id."), "{}", text(&failed));
         assert_eq!(value(&failed)["failure"], "failed: Billing.NoTwin: No twin has this id.");

@@ -100,8 +100,8 @@ impl Update {
             return dry_run(&session, &plan);
         }
         let Some(call) = call else { return planned(&session, contract, &plan, started).await };
-        self.consent.ask_for(&session, &plan)?;
-        let included = session.submit("update", &call).await?;
+        let deposit = self.consent.ask_for(&session, &plan)?;
+        let included = session.submit_after(deposit, "update", &call).await?;
         let version = event::<api::contracts::events::UpdateRequested>(&included, "update")?.version;
         let stands = if is_first { "the contract stays open" } else { "the old version still runs" };
         let late = format!("version {version} of contract {contract} isn't deployed yet; {stands}");
