@@ -4,11 +4,11 @@
 use crate::commands::{
     balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
     completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
-    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key,
-    limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes, oracle::Oracle,
-    plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart, send::SendTft,
-    show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx,
-    update::Update, wait::Wait, withdraw::Withdraw,
+    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, heal::Heal, history::History,
+    key::Key, limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes,
+    oracle::Oracle, plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart,
+    send::SendTft, show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic,
+    twin::Twin, tx::Tx, update::Update, wait::Wait, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -131,6 +131,7 @@ pub enum Command {
     /// Let bots manage your contracts
     #[command(subcommand)]
     Bot(Bot),
+    Heal(Heal),
     /// The price of TFT
     #[command(subcommand)]
     Oracle(Oracle),

@@ -10,6 +10,7 @@ mod contract;
 mod deployment;
 mod device;
 mod foreseen;
+mod heal;
 mod interface;
 mod keyring;
 mod many;

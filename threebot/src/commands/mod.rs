@@ -18,6 +18,7 @@ pub mod exec;
 pub mod farm;
 pub mod forward;
 pub mod funds;
+pub mod heal;
 pub mod history;
 pub mod key;
 pub mod limits;
@@ -77,6 +78,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Refill(command) => command.run(global).await,
         Command::Limits(command) => command.run(global).await,
         Command::Bot(command) => command.run(global).await,
+        Command::Heal(command) => command.run(global).await,
         Command::Oracle(command) => command.run(global).await,
         Command::Collect(command) => command.run(global).await,
         Command::Balance(command) => command.run(global).await,
