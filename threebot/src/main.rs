@@ -19,6 +19,7 @@ mod plan;
 mod sealing;
 mod secret;
 mod session;
+mod snapshot;
 mod source;
 mod time;
 
