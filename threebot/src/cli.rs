@@ -7,8 +7,9 @@ use crate::commands::{
     events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, heal::Heal, history::History,
     key::Key, limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes,
     oracle::Oracle, plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart,
-    send::SendTft, show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic,
-    twin::Twin, tx::Tx, update::Update, wait::Wait, withdraw::Withdraw,
+    restore::Restore, send::SendTft, show::Show, snapshot::Snapshot, start::Start, status::Status,
+    stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update, wait::Wait,
+    withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -119,6 +120,10 @@ pub enum Command {
     Restart(Restart),
     Stop(Stop),
     Start(Start),
+    /// Keep what is in volumes in a place of your own
+    #[command(subcommand)]
+    Snapshot(Snapshot),
+    Restore(Restore),
     /// The devices that see and enter your workloads
     #[command(subcommand)]
     Device(Device),

@@ -20,6 +20,7 @@ mod plan;
 mod sealing;
 mod secret;
 mod session;
+mod snapshot;
 mod source;
 mod time;
 

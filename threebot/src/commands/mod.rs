@@ -35,10 +35,12 @@ pub mod reference;
 pub mod refill;
 pub mod rent;
 pub mod restart;
+pub mod restore;
 pub mod rewards;
 pub mod send;
 pub mod show;
 pub mod shown_node;
+pub mod snapshot;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -94,6 +96,8 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Forward(command) => command.run(global).await,
         Command::Logs(command) => command.run(global).await,
         Command::Restart(command) => command.run(global).await,
+        Command::Snapshot(command) => command.run(global).await,
+        Command::Restore(command) => command.run(global).await,
         Command::Start(command) => command.run(global).await,
         Command::Stop(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
