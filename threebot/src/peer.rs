@@ -84,9 +84,14 @@ impl Target {
         let device = self.device.read()?;
         let session = Session::anonymous(global).await?;
         let at = session.grid.finalized().await?;
-        let (node, address) = address(&at, self.contract, &device).await?;
-        connect(&device, node, &address, self.contract, global.json).await
+        connected(&at, self.contract, &device, global.json).await
     }
+}
+
+/// A connection to the node of a contract whose owner has this device.
+pub async fn connected(at: &GridAt, contract: ContractId, device: &Device, json: bool) -> Result<Connected> {
+    let (node, address) = address(at, contract, device).await?;
+    connect(device, node, &address, contract, json).await
 }
 
 /// The node of a contract whose owner has this device.

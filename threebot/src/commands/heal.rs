@@ -60,6 +60,8 @@ pub struct Heal {
     metrics: Option<SocketAddr>,
     #[command(flatten)]
     identity: Identity,
+    #[command(flatten)]
+    device: DeviceFile,
 }
 
 #[derive(Subcommand)]
@@ -92,21 +94,30 @@ impl Heal {
         let state = self.state.context("there is no --state")?;
         let stored = read_key(global)?;
         let is_public = !global.allow_development_key && stored.is_development_key()?;
-        let urls = [global.chain.clone()].into_iter().chain(self.or_chains).collect();
-        let key = (stored.pair().clone(), is_public);
-        let mut chain = Chain::new(urls, key, self.identity.read()?, &policy)?;
+        let urls: Vec<String> = [global.chain.clone()].into_iter().chain(self.or_chains).collect();
+        let (key, seal_key) = ((stored.pair().clone(), is_public), self.identity.read()?);
+        let snapshots = match &policy.snapshots {
+            Some(schedule) => {
+                let identity =
+                    seal_key.clone().context("snapshots are opened with the bot's key: give --identity")?;
+                let device = self.device.read()?;
+                Some(Volumes::new(schedule, urls.clone(), policy.twin, device, identity, global.json)?)
+            }
+            None => None,
+        };
+        let mut chain = Chain::new(urls, key, seal_key, &policy)?;
         let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
         if self.dry_run {
             let journal = Journal::look(&state)?;
-            let mut healer = Healer::new(policy, journal, Teller::new(None, global.json), metrics);
+            let mut healer = Healer::new(policy, journal, Teller::new(None, global.json), metrics, snapshots);
             chain.connect(&healer.journal).await?;
             let (orders, holds) = healer.plan(&mut chain).await?;
             return Ok(planned(&orders, &holds));
         }
         let journal = Journal::open(&state)?;
         let teller = Teller::new(policy.webhook.clone(), global.json);
-        let healer = Healer::new(policy, journal, teller, metrics.clone());
+        let healer = Healer::new(policy, journal, teller, metrics.clone(), snapshots);
         let serving = async {
             match self.metrics {
                 Some(address) => serve(address, registry).await,
@@ -125,7 +136,7 @@ impl Heal {
 ///
 /// # Errors
 /// If the journal can't be written: nothing is done without it.
-async fn keep_healing(mut healer: Healer, mut chain: Chain, metrics: Metrics) -> Result<()> {
+async fn keep_healing(mut healer: Healer<Volumes>, mut chain: Chain, metrics: Metrics) -> Result<()> {
     let mut told = String::new();
     loop {
         let round = async {

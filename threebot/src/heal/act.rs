@@ -2,7 +2,8 @@
 //! Carries out what was decided, and writes down each step before it.
 
 use super::{
-    Decision, Hold, Journal, Message, Metrics, Move, Order, Policy, Seen, Step, Teller, Wanted,
+    Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Seen, Snapshots, Step, Teller,
+    Wanted,
     decide::{Next, decide, next},
 };
 use crate::{output::message, time::stretch};
@@ -14,6 +15,8 @@ use tfgrid_client::primitives::{ContractId, UnixSeconds};
 const MOVES_AT_ONCE: usize = 40;
 /// Seconds before a move that failed is tried again.
 const AGAIN_AFTER: u64 = 300;
+/// Seconds from one look at the place of snapshots to the next: others write there, too.
+const SNAPSHOTS_EVERY: u64 = 3_600;
 /// Seconds for which a move that is over is remembered.
 const REMEMBERED: u64 = 30 * DAY;
 const DAY: u64 = 24 * 3_600;
@@ -52,29 +55,40 @@ pub enum Submitted {
 }
 
 /// A bot at work.
-pub struct Healer {
+pub struct Healer<S> {
     pub policy: Policy,
     pub journal: Journal,
     teller: Teller,
     metrics: Metrics,
-    /// When moves that failed are tried again.
+    /// Snapshots, where the policy has them.
+    jobs: Option<Jobs<S>>,
+    snapshots_read: Option<UnixSeconds>,
+    /// When what failed is tried again.
     not_before: BTreeMap<ContractId, UnixSeconds>,
 }
 
-impl Healer {
-    pub fn new(policy: Policy, journal: Journal, teller: Teller, metrics: Metrics) -> Self {
-        Self { policy, journal, teller, metrics, not_before: BTreeMap::new() }
+impl<S: Snapshots> Healer<S> {
+    pub fn new(
+        policy: Policy,
+        journal: Journal,
+        teller: Teller,
+        metrics: Metrics,
+        snapshots: Option<S>,
+    ) -> Self {
+        let jobs = snapshots.map(Jobs::new);
+        Self { policy, journal, teller, metrics, jobs, snapshots_read: None, not_before: BTreeMap::new() }
     }
 
     /// What a round would move now, and what it wouldn't.
     pub async fn plan(&mut self, world: &mut impl World) -> Result<(Vec<Order>, Vec<Hold>)> {
         let seen = world.look(&mut self.journal).await?;
+        self.read_snapshots(seen.now).await?;
         let (mut wanted, mut holds) = (Vec::new(), Vec::new());
         for decision in decide(&seen, &self.policy, &self.journal.memory) {
             match decision {
                 Decision::Move(it) => wanted.push(it),
                 Decision::Hold(hold) => holds.push(hold),
-                Decision::GiveUpName(_) | Decision::Forget(_) => {}
+                Decision::GiveUpName(_) | Decision::Forget(_) | Decision::Snapshot(_) => {}
             }
         }
         if wanted.is_empty() {
@@ -89,14 +103,15 @@ impl Healer {
     pub async fn round(&mut self, world: &mut impl World) -> Result<()> {
         let seen = world.look(&mut self.journal).await?;
         self.journal.ensure_newer(seen.block)?;
+        self.read_snapshots(seen.now).await?;
+        self.end_jobs(seen.now)?;
         self.follow(&seen)?;
         let (mut wanted, mut held, mut names) = (Vec::new(), BTreeSet::new(), Vec::new());
         for decision in decide(&seen, &self.policy, &self.journal.memory) {
             match decision {
                 Decision::Move(it) => {
                     held.insert(it.contract);
-                    let is_due = self.not_before.get(&it.contract).is_none_or(|then| seen.now >= *then);
-                    wanted.extend(is_due.then_some(it));
+                    wanted.extend(self.is_due(it.contract, seen.now).then_some(it));
                 }
                 Decision::Hold(hold) => {
                     held.insert(hold.contract);
@@ -104,13 +119,14 @@ impl Healer {
                 }
                 Decision::GiveUpName(contract) => names.push(contract),
                 Decision::Forget(contract) => self.journal.forget(contract)?,
+                Decision::Snapshot(contract) => self.start(Job::Take(contract), seen.now),
             }
         }
         // What isn't held any more is told anew the next time.
         let is_held =
             |matter: &str| matter.parse::<ContractId>().is_ok_and(|contract| held.contains(&contract));
         self.journal.retain_said(|matter| matter == "funds" || is_held(matter))?;
-        self.not_before.retain(|contract, _| held.contains(contract));
+        self.not_before.retain(|_, then| *then > seen.now);
         self.metrics.seen(&seen, &self.journal.memory, held.len());
         self.warn(&seen)?;
         self.move_all(world, wanted, &seen).await?;
@@ -135,6 +151,7 @@ impl Healer {
                 }
                 Next::Wait => {}
                 Next::Reached(step) => self.reach(it, step, seen.now)?,
+                Next::Restore { from, to } => self.start(Job::Restore { from, to }, seen.now),
                 Next::Lost => {
                     self.journal.strike(old)?;
                     self.tell(
@@ -142,6 +159,69 @@ impl Healer {
                         "lost",
                         Some(old),
                         format!("the move of contract {old} never came about"),
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what failed for a contract may be tried again.
+    fn is_due(&self, contract: ContractId, now: UnixSeconds) -> bool {
+        self.not_before.get(&contract).is_none_or(|then| now >= *then)
+    }
+
+    fn start(&mut self, job: Job, now: UnixSeconds) {
+        if self.is_due(job.contract(), now)
+            && let Some(jobs) = &mut self.jobs
+        {
+            jobs.start(job);
+        }
+    }
+
+    /// Reads now and then which snapshots there are.
+    async fn read_snapshots(&mut self, now: UnixSeconds) -> Result<()> {
+        let is_due = self.snapshots_read.is_none_or(|read| now.saturating_sub(read) >= SNAPSHOTS_EVERY);
+        let Some(jobs) = self.jobs.as_ref().filter(|_| is_due) else { return Ok(()) };
+        match jobs.snapshots.all().await {
+            Ok(all) => self.journal.memory.snapshots = all,
+            // What was read before still counts.
+            Err(error) if self.snapshots_read.is_some() => self.trouble(now, &error)?,
+            Err(error) => return Err(error),
+        }
+        self.snapshots_read = Some(now);
+        Ok(())
+    }
+
+    /// Writes down what came of jobs.
+    fn end_jobs(&mut self, now: UnixSeconds) -> Result<()> {
+        let ended = self.jobs.as_mut().map(Jobs::ended).unwrap_or_default();
+        for (job, done) in ended {
+            let contract = job.contract();
+            match (job, done) {
+                (Job::Take(_), Ok(())) => {
+                    self.journal.memory.snapshots.insert(contract, now);
+                }
+                (Job::Restore { from, .. }, Ok(())) => {
+                    let its = |it: &&Move| it.step == Step::Created { new: contract };
+                    if let Some(it) = self.journal.memory.moves.values().find(its).cloned() {
+                        self.reach(it, Step::Done { new: contract }, now)?;
+                    }
+                    let text =
+                        format!("contract {contract} has what the last snapshot of contract {from} had");
+                    self.tell(now, "restored", Some(contract), text)?;
+                }
+                (_, Err(error)) => {
+                    self.not_before.insert(contract, now.saturating_add(AGAIN_AFTER));
+                    let what = match job {
+                        Job::Take(_) => "no snapshot was taken of",
+                        Job::Restore { .. } => "nothing was restored into",
+                    };
+                    self.tell(
+                        now,
+                        "failed",
+                        Some(contract),
+                        format!("{what} contract {contract}: {}", message(&error)),
                     )?;
                 }
             }

@@ -191,9 +191,11 @@ impl Chain {
             read(at.clone(), own.clone(), known.map(|kept| kept.body_hash.clone()))
         });
         let found = answers(asked.collect::<Vec<_>>()).await?;
+        let now = at.timestamp_ms().await? / 1_000;
         for (own, hash, body) in found.into_iter().flatten() {
+            let since = journal.memory.copies.get(&own.contract).map_or(now, |kept| kept.since);
             if let Some(kept) = kept(&own, hash, &body, self.seal_key.as_ref()) {
-                journal.keep(kept, &body)?;
+                journal.keep(Kept { since, ..kept }, &body)?;
             }
         }
         let link = self.link_mut()?;
@@ -445,6 +447,7 @@ fn kept(own: &TwinContract, hash: String, body: &Body<Vec<u8>>, key: Option<&Sea
         part: part.map(|part| PartName { application: part.name, part: part.part }),
         has_data: deployment.as_ref().is_some_and(|deployment| deployment.volumes().next().is_some()),
         is_readable: deployment.as_ref().is_some_and(has_open_secrets),
+        since: 0,
     })
 }
 

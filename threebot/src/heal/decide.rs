@@ -26,6 +26,8 @@ const NAME_LEEWAY: u64 = 3_600;
 /// Blocks after which a transaction that isn't in one never will be: the client's are sent within two minutes, and live for
 /// 32 blocks.
 const TRANSACTION_BLOCKS: u64 = 256;
+/// How old a snapshot is at most with which a contract leaves a node that drains, in seconds.
+const BEFORE_LEAVING: u64 = 3_600;
 const DAY: u64 = 24 * 3_600;
 
 /// What begins the names that keep a closed contract from being moved twice.
@@ -123,6 +125,8 @@ pub enum Decision {
     GiveUpName(ContractId),
     /// The copy isn't needed any more.
     Forget(ContractId),
+    /// A snapshot of its volumes is due.
+    Snapshot(ContractId),
 }
 
 /// A move with all that its call needs.
@@ -175,11 +179,38 @@ fn of_open(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept, open: &Op
             }
             format!("node {node} has been offline for {}", stretch(silent / 1_000))
         }
-        _ if policy.leave_draining && seen.draining.contains(&node) => format!("node {node} drains"),
-        _ => return None,
+        _ if policy.leave_draining && seen.draining.contains(&node) => {
+            if is_snapshot_due(seen, policy, memory, kept, open, BEFORE_LEAVING) {
+                return Some(Decision::Snapshot(kept.contract));
+            }
+            format!("node {node} drains")
+        }
+        _ => {
+            let every = policy.snapshots.as_ref()?.every.as_secs();
+            let is_due = is_snapshot_due(seen, policy, memory, kept, open, every);
+            return is_due.then_some(Decision::Snapshot(kept.contract));
+        }
     };
     let wanted = Wanted { contract: kept.contract, release: Release::Cancel, why };
     Some(unless_held(seen, policy, memory, kept, wanted))
+}
+
+/// Whether the last snapshot of a contract is older than this, in seconds.
+fn is_snapshot_due(
+    seen: &Seen,
+    policy: &Policy,
+    memory: &Memory,
+    kept: &Kept,
+    open: &Open,
+    age: u64,
+) -> bool {
+    let is_taken = policy.snapshots.is_some() && kept.has_data && open.phase == Phase::Running;
+    let last = memory.snapshots.get(&kept.contract).copied().unwrap_or(kept.since);
+    // What hasn't got its content yet has nothing to keep.
+    is_taken
+        && !is_excluded(policy, kept)
+        && !memory.is_incomplete(kept.contract)
+        && seen.now.saturating_sub(last) >= age
 }
 
 /// What is to be done after the chain has closed a contract.
@@ -234,26 +265,29 @@ fn unless_held(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept, wante
     }
 }
 
+fn is_excluded(policy: &Policy, kept: &Kept) -> bool {
+    let application = kept.part.as_ref().map(|part| &part.application);
+    policy.exclude.contracts.contains(&kept.contract)
+        || application.is_some_and(|name| policy.exclude.applications.contains(name))
+}
+
 /// Why a contract isn't moved, if anything keeps it.
 fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&'static str, String)> {
     let contract = kept.contract;
-    let application = kept.part.as_ref().map(|part| &part.application);
-    let is_excluded = policy.exclude.contracts.contains(&contract)
-        || application.is_some_and(|name| policy.exclude.applications.contains(name));
     let line = memory.line_of(contract);
     let is_recent = |it: &&Move| line.contains(&it.old) && seen.now.saturating_sub(it.at) < DAY;
     let moves = memory.moves.values().filter(is_recent).count();
     let rules = [
-        (is_excluded, "excluded", "the policy excludes it"),
+        (is_excluded(policy, kept), "excluded", "the policy excludes it"),
         (
             !kept.is_readable,
             "unreadable",
             "the bot's key doesn't open it; update it, so that it is sealed to the bot",
         ),
         (
-            kept.has_data && !policy.without_data,
+            kept.has_data && !policy.without_data && memory.source_of(contract).is_none(),
             "data",
-            "it has volumes, whose content is on that node; `without_data` in the policy moves it with empty ones",
+            "it has volumes, and there is no snapshot; `without_data` in the policy moves it with empty ones",
         ),
         (
             moves >= policy.moves_per_day as usize,
@@ -288,12 +322,18 @@ pub fn too_dear(policy: &Policy, rate: UsdRate, before: UsdRate, all: u128) -> O
 pub enum Next {
     Wait,
     Reached(Step),
+    /// The new contract runs, and is to get the last snapshot of another one.
+    Restore {
+        from: ContractId,
+        to: ContractId,
+    },
     /// Its transaction isn't on the chain and never will be.
     Lost,
 }
 
 /// How far a move is by now.
 pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
+    let has_data = |contract| memory.copies.get(&contract).is_some_and(|kept: &Kept| kept.has_data);
     match it.step {
         Step::Intended => match memory.outcome_of(it) {
             Some(new) => Next::Reached(Step::Created { new }),
@@ -302,7 +342,12 @@ pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
         },
         Step::Created { new } => match seen.open.get(&new).map(|open| open.phase) {
             Some(Phase::Created) => Next::Wait,
-            Some(_) => Next::Reached(Step::Done { new }),
+            Some(Phase::Running) => match memory.source_of(it.old) {
+                Some(from) if has_data(new) => Next::Restore { from, to: new },
+                _ => Next::Reached(Step::Done { new }),
+            },
+            // It waits for credit, or for its node.
+            Some(Phase::Paused | Phase::NodeOffline) => Next::Wait,
             None => Next::Reached(Step::Failed { new }),
         },
         Step::Done { .. } | Step::Failed { .. } => Next::Wait,
@@ -343,8 +388,9 @@ mod tests {
     use crate::heal::{
         PartName,
         journal::tests::{begun, kept},
-        policy::tests::policy,
+        policy::{Schedule, tests::policy},
     };
+    use std::time::Duration;
 
     const NOW: u64 = 1_700_000_000;
     const MINUTE_MS: u64 = 60_000;
@@ -478,6 +524,59 @@ mod tests {
         assert_eq!(held_by(&exhausted, &policy(), &memory), Some("credit"));
     }
 
+    /// A policy with a snapshot every six hours.
+    fn with_snapshots() -> Policy {
+        let snapshots = Schedule { place: "/backups".into(), every: Duration::from_secs(6 * 3_600) };
+        Policy { snapshots: Some(snapshots), ..policy() }
+    }
+
+    #[test]
+    fn snapshots_are_taken_as_the_policy_says() {
+        let (mut seen, mut memory) = offline(0);
+        seen.offline_since.clear();
+        seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
+        memory.copies.insert(7, Kept { has_data: true, since: NOW - 7 * 3_600, ..kept(7, 3) });
+        let due = |memory: &Memory, policy: &Policy| decide(&seen, policy, memory) == [Decision::Snapshot(7)];
+        assert!(due(&memory, &with_snapshots()) && !due(&memory, &policy()));
+        let mut excluded = with_snapshots();
+        excluded.exclude.contracts = [7].into();
+        assert!(!due(&memory, &excluded));
+        let mut incomplete = memory.clone();
+        incomplete.moves.insert(2, Move { step: Step::Created { new: 7 }, ..begun(2) });
+        assert!(!due(&incomplete, &with_snapshots()));
+        memory.snapshots.insert(7, NOW - 6 * 3_600 + 1);
+        assert!(!due(&memory, &with_snapshots()));
+        memory.snapshots.insert(7, NOW - 6 * 3_600);
+        assert!(due(&memory, &with_snapshots()));
+    }
+
+    #[test]
+    fn a_draining_node_is_left_with_a_fresh_snapshot() {
+        let (mut seen, mut memory) = offline(0);
+        seen.offline_since.clear();
+        seen.draining.insert(3);
+        seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
+        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
+        memory.snapshots.insert(7, NOW - BEFORE_LEAVING);
+        assert_eq!(decide(&seen, &with_snapshots(), &memory), [Decision::Snapshot(7)]);
+        memory.snapshots.insert(7, NOW - BEFORE_LEAVING + 1);
+        assert_eq!(is_moved(&seen, &with_snapshots(), &memory), Some(Release::Cancel));
+    }
+
+    #[test]
+    fn volumes_are_left_behind_where_there_is_a_snapshot() {
+        let (seen, mut memory) = offline(60);
+        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
+        memory.moves.insert(2, Move { step: Step::Done { new: 7 }, ..begun(2) });
+        assert_eq!(held_by(&seen, &with_snapshots(), &memory), Some("data"));
+        memory.snapshots.insert(2, 1);
+        assert_eq!(
+            is_moved(&seen, &with_snapshots(), &memory),
+            Some(Release::Cancel),
+            "what it was restored from"
+        );
+    }
+
     #[test]
     fn a_line_of_contracts_is_moved_so_often_a_day() {
         let (seen, mut memory) = offline(60);
@@ -522,6 +621,10 @@ mod tests {
         assert_eq!(next(&it, &seen, &memory), Next::Wait);
         seen.open.insert(12, at(Phase::Running));
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 12 }));
+        memory.snapshots.insert(7, NOW);
+        assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 12 }), "it has no volumes");
+        memory.copies.insert(12, Kept { has_data: true, ..kept(12, 2) });
+        assert_eq!(next(&it, &seen, &memory), Next::Restore { from: 7, to: 12 });
     }
 
     #[test]

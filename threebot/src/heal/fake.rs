@@ -2,7 +2,8 @@
 //! A chain in memory, which several bots act on, and what holds whatever they do.
 
 use super::{
-    Healer, Hold, Journal, Kept, Metrics, Open, Order, Phase, Policy, Release, Seen, Step, Teller, Wanted,
+    Healer, Hold, Journal, Kept, Metrics, Open, Order, Phase, Policy, Release, Schedule, Seen, Snapshots,
+    Step, Teller, Wanted,
     act::{Submitted, World},
     decide::too_dear,
     policy::tests::policy,
@@ -14,6 +15,8 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
+    sync::{Arc, Mutex},
+    time::Duration,
 };
 use tempfile::TempDir;
 use tfgrid_client::primitives::{
@@ -123,6 +126,25 @@ impl State {
     }
 }
 
+/// A place with a snapshot of contract 1, and what was restored from where into what.
+#[derive(Clone, Default)]
+struct Backups(Arc<Mutex<Vec<(ContractId, ContractId)>>>);
+
+impl Snapshots for Backups {
+    async fn all(&self) -> Result<BTreeMap<ContractId, u64>> {
+        Ok([(1, 1_700_000_000)].into())
+    }
+
+    async fn take(&self, _: ContractId) -> Result<()> {
+        bail!("none is due")
+    }
+
+    async fn restore(&self, from: ContractId, to: ContractId) -> Result<()> {
+        self.0.lock().unwrap().push((from, to));
+        Ok(())
+    }
+}
+
 /// What one bot sees of the chain.
 struct Fake {
     state: Rc<RefCell<State>>,
@@ -131,6 +153,8 @@ struct Fake {
     /// Whether it sees that again.
     lags: bool,
     number: usize,
+    /// Whether contracts have volumes.
+    has_data: bool,
     /// How many more points it passes before it is killed.
     points: Option<u32>,
 }
@@ -161,8 +185,9 @@ impl World for Fake {
                     public_ips: 0,
                     body_hash: hex::encode(it.body.hash().0),
                     part: None,
-                    has_data: false,
+                    has_data: self.has_data,
                     is_readable: true,
+                    since: 0,
                 };
                 journal.keep(kept, &it.body)?;
             }
@@ -249,29 +274,37 @@ impl World for Fake {
 struct Bot {
     world: Fake,
     folder: TempDir,
-    healer: Option<Healer>,
+    backups: Backups,
+    healer: Option<Healer<Backups>>,
 }
 
 impl Bot {
     fn new(state: &Rc<RefCell<State>>, number: usize) -> Self {
         let (state, view) = (state.clone(), State::default());
-        let world = Fake { state, view, lags: false, number, points: None };
-        Self { world, folder: tempfile::tempdir().unwrap(), healer: None }
+        let world = Fake { state, view, lags: false, number, has_data: false, points: None };
+        let (folder, backups) = (tempfile::tempdir().unwrap(), Backups::default());
+        Self { world, folder, backups, healer: None }
     }
 
     /// Looks once, with what it saw last if that isn't too old, and is killed after so many points; returns whether it was.
     async fn acts(&mut self, lags: bool, points: Option<u32>) -> bool {
         let is_fresh = self.world.state.borrow().block() - self.world.view.block() <= MAX_LAG;
         (self.world.lags, self.world.points) = (lags && is_fresh, points);
-        let folder = self.folder.path();
+        let (folder, backups) = (self.folder.path(), self.backups.clone());
         let mut healer = self.healer.take().unwrap_or_else(|| {
             let metrics = Metrics::new(&Registry::new()).unwrap();
-            let policy = Policy { max_rate: MAX_RATE, moves_per_day: 100, ..policy() };
-            Healer::new(policy, Journal::open(folder).unwrap(), Teller::silent(), metrics)
+            let every = Duration::from_secs(365 * 24 * 3_600);
+            let snapshots = Some(Schedule { place: "/backups".into(), every });
+            let policy = Policy { max_rate: MAX_RATE, moves_per_day: 100, snapshots, ..policy() };
+            Healer::new(policy, Journal::open(folder).unwrap(), Teller::silent(), metrics, Some(backups))
         });
         match healer.round(&mut self.world).await {
             Ok(()) => self.healer = Some(healer),
             Err(error) => assert_eq!(error.to_string(), "killed"),
+        }
+        // Lets what it has started end.
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
         }
         self.healer.is_none()
     }
@@ -297,9 +330,11 @@ fn world(count: u32) -> Rc<RefCell<State>> {
 }
 
 /// How a contract is lost.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Loss {
     Offline,
+    /// The same with volumes.
+    OfflineWithData,
     Closed,
 }
 
@@ -307,9 +342,10 @@ enum Loss {
 async fn ends(loss: Loss, kill_after: Option<u32>) -> (bool, Vec<(NodeId, ContractId)>) {
     let state = world(1);
     let mut bot = Bot::new(&state, 1);
+    bot.world.has_data = loss == Loss::OfflineWithData;
     bot.acts(false, None).await;
     match loss {
-        Loss::Offline => {
+        Loss::Offline | Loss::OfflineWithData => {
             state.borrow_mut().offline.insert(1, 1);
             state.borrow_mut().minutes += 31;
         }
@@ -332,6 +368,8 @@ async fn ends(loss: Loss, kill_after: Option<u32>) -> (bool, Vec<(NodeId, Contra
     state.borrow().check();
     let moves = bot.healer.as_ref().unwrap().journal.memory.moves.values();
     assert!(moves.clone().count() == 1 && moves.clone().all(|it| matches!(it.step, Step::Done { .. })));
+    let restored = bot.backups.0.lock().unwrap().clone();
+    assert_eq!(restored.contains(&(1, 2)), bot.world.has_data, "{restored:?}");
     // Its node comes back, and finds a closed contract.
     state.borrow_mut().offline.clear();
     bot.settles().await;
@@ -341,7 +379,7 @@ async fn ends(loss: Loss, kill_after: Option<u32>) -> (bool, Vec<(NodeId, Contra
 
 #[tokio::test]
 async fn a_kill_at_any_step_changes_no_end() {
-    for loss in [Loss::Offline, Loss::Closed] {
+    for loss in [Loss::Offline, Loss::OfflineWithData, Loss::Closed] {
         let (_, expected) = ends(loss, None).await;
         assert_eq!(expected, [(2, 1)], "{loss:?}");
         let mut kills = 0;
@@ -384,7 +422,7 @@ async fn of_two_bots_one_moves_a_contract() {
         }
         state.borrow_mut().minutes += 5;
         match loss {
-            Loss::Offline => {
+            Loss::Offline | Loss::OfflineWithData => {
                 state.borrow_mut().offline.insert(1, 0);
             }
             Loss::Closed => {

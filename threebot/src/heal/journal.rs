@@ -43,6 +43,8 @@ pub struct Kept {
     pub has_data: bool,
     /// Whether the bot's key opens what is sealed of it.
     pub is_readable: bool,
+    /// When it was seen first.
+    pub since: UnixSeconds,
 }
 
 /// The file of a copy. What is sealed on the chain is sealed here.
@@ -60,9 +62,9 @@ struct CopyFile {
 pub enum Step {
     /// Its transaction may have been sent.
     Intended,
-    /// The chain has the new contract.
+    /// The chain has the new contract. It has yet to run, and to get the last snapshot if there is one.
     Created { new: ContractId },
-    /// The new contract runs.
+    /// The new contract runs, with what was restored.
     Done { new: ContractId },
     /// The new contract has closed before it ran.
     Failed { new: ContractId },
@@ -107,6 +109,8 @@ pub struct Memory {
     pub copies: BTreeMap<ContractId, Kept>,
     /// By the old contract.
     pub moves: BTreeMap<ContractId, Move>,
+    /// When the last snapshot of each contract was taken. It isn't kept: their place has it.
+    pub snapshots: BTreeMap<ContractId, UnixSeconds>,
     /// What was said last about each matter, so that it is said once.
     pub said: BTreeMap<String, String>,
 }
@@ -124,6 +128,16 @@ impl Memory {
             line.push(older);
         }
         line
+    }
+
+    /// The contract whose last snapshot has what this one had: itself, or one before it.
+    pub fn source_of(&self, contract: ContractId) -> Option<ContractId> {
+        self.line_of(contract).into_iter().find(|older| self.snapshots.contains_key(older))
+    }
+
+    /// Whether a contract is a new one that has yet to get what it is to have.
+    pub fn is_incomplete(&self, contract: ContractId) -> bool {
+        self.moves.values().any(|it| it.step == Step::Created { new: contract })
     }
 
     /// The new contract of a move that has begun, if the chain has it: it has the body, is younger, and of no other move.
@@ -161,7 +175,11 @@ impl Journal {
         let copies = read_all(&folder.join(COPIES))?.into_iter().map(by_contract).collect();
         let moves = read_all(&folder.join(MOVES))?.into_iter().map(|it: Move| (it.old, it)).collect();
         let said = read(&folder.join("said.json"))?.unwrap_or_default();
-        Ok(Self { folder: folder.into(), memory: Memory { copies, moves, said }, _lock: None })
+        Ok(Self {
+            folder: folder.into(),
+            memory: Memory { copies, moves, said, ..Memory::default() },
+            _lock: None,
+        })
     }
 
     /// Fails if the folder is that of another chain; its first chain is its own.
@@ -363,6 +381,7 @@ pub mod tests {
             part: None,
             has_data: false,
             is_readable: true,
+            since: 0,
         }
     }
 
@@ -455,6 +474,9 @@ pub mod tests {
         memory.moves.insert(1, Move { step: Step::Done { new: 4 }, ..begun(1) });
         memory.moves.insert(4, Move { step: Step::Created { new: 9 }, ..begun(4) });
         assert_eq!(memory.line_of(9), [9, 4, 1]);
+        memory.snapshots = [(1, 100), (4, 200)].into();
+        assert_eq!((memory.source_of(9), memory.source_of(1), memory.source_of(7)), (Some(4), Some(1), None));
+        assert!(memory.is_incomplete(9) && !memory.is_incomplete(4));
         assert_eq!(memory.line_of(7), [7]);
     }
 }

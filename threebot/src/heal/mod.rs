@@ -5,6 +5,7 @@
 
 mod act;
 mod chain;
+mod data;
 mod decide;
 #[cfg(test)]
 mod fake;
@@ -15,8 +16,9 @@ mod tell;
 
 pub use act::Healer;
 pub use chain::Chain;
+pub use data::{Job, Jobs, Snapshots, Volumes};
 pub use decide::{Decision, Hold, Open, Order, Phase, Release, Seen, Wanted};
 pub use journal::{Journal, Kept, Memory, Move, PartName, Step};
 pub use metrics::{Metrics, serve};
-pub use policy::{Policy, policy_schema};
+pub use policy::{Policy, Schedule, policy_schema};
 pub use tell::{Message, Teller};

@@ -43,9 +43,12 @@ pub struct Policy {
     /// Whether contracts leave a node that drains before it closes them.
     #[serde(default = "yes")]
     pub leave_draining: bool,
-    /// Whether a contract with volumes is moved with empty ones.
+    /// Whether a contract with volumes is moved with empty ones where there is no snapshot of it.
     #[serde(default)]
     pub without_data: bool,
+    /// Snapshots of volumes; without them, none are taken and none restored.
+    #[serde(default)]
+    pub snapshots: Option<Schedule>,
     /// Where contracts may run whose application has no file here.
     #[serde(default)]
     pub place: Place,
@@ -58,6 +61,18 @@ pub struct Policy {
     /// Address to which each message is sent as JSON.
     #[serde(default)]
     pub webhook: Option<String>,
+}
+
+/// Where snapshots are, and how often they are taken.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// A folder, or a bucket as `https://HOST/BUCKET`.
+    pub place: String,
+    /// Time from one snapshot of a contract to the next, such as `6h`.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub every: Duration,
 }
 
 /// Where contracts may run.
@@ -194,7 +209,9 @@ pub mod tests {
         let page = include_str!("../../../docs/BOT.md");
         let (_, yaml) = page.split_once("```yaml\n").unwrap();
         let policy = Policy::parse(yaml.split_once("```").unwrap().0.as_bytes()).unwrap();
-        assert!(policy.webhook.is_some() && policy.max_rate_each.is_some());
+        assert!(
+            policy.webhook.is_some() && policy.snapshots.is_some_and(|it| it.every.as_secs() == 6 * 3_600)
+        );
     }
 
     #[test]

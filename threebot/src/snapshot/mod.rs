@@ -21,13 +21,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use tfgrid_client::{
-    primitives::{ContractId, PublicKey},
+    primitives::{ContractId, PublicKey, UnixSeconds},
     sealing::{Recipient, SealKey},
     snapshot::{CHUNK_BYTES, ChunkHash, Manifest, Position, SignedManifest, Stored},
 };
 
 /// The last part of the name of an object that makes a snapshot whole.
 const MANIFEST: &str = "manifest";
+/// The part of a time in a name that tells seconds: `20261128T065500`.
+const SECONDS_LENGTH: usize = 15;
 /// What a snapshot that isn't whole has written is left alone for so long: it may be on its way.
 const UNFINISHED_FOR: Duration = Duration::from_secs(24 * 3_600);
 
@@ -82,6 +84,14 @@ impl Snapshot {
     /// One that is taken now.
     fn now(contract: ContractId, workload: &str) -> Self {
         Self { contract, workload: workload.to_owned(), time: time(SystemTime::now()) }
+    }
+
+    /// When it was taken, in seconds since 1970; `None` if its name says no time.
+    pub(crate) fn taken_at(&self) -> Option<UnixSeconds> {
+        let seconds = self.time.get(..SECONDS_LENGTH)?;
+        let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", seconds).ok()?;
+        let at = jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?;
+        at.as_second().try_into().ok()
     }
 
     /// The name of one of its objects.
