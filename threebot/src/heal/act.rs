@@ -137,7 +137,7 @@ impl<S: Snapshots> Healer<S> {
     }
 
     /// Tells that something outside of contracts is wrong.
-    pub fn trouble(&mut self, at: UnixSeconds, error: &anyhow::Error) -> Result<()> {
+    pub fn trouble(&self, at: UnixSeconds, error: &anyhow::Error) -> Result<()> {
         self.tell(at, "trouble", None, message(error))
     }
 
@@ -183,7 +183,8 @@ impl<S: Snapshots> Healer<S> {
     async fn read_snapshots(&mut self, now: UnixSeconds) -> Result<()> {
         let is_due = self.snapshots_read.is_none_or(|read| now.saturating_sub(read) >= SNAPSHOTS_EVERY);
         let Some(jobs) = self.jobs.as_ref().filter(|_| is_due) else { return Ok(()) };
-        match jobs.snapshots.all().await {
+        let all = jobs.snapshots.all().await;
+        match all {
             Ok(all) => self.journal.memory.snapshots = all,
             // What was read before still counts.
             Err(error) if self.snapshots_read.is_some() => self.trouble(now, &error)?,
