@@ -93,7 +93,8 @@ impl Desk {
         };
         let endpoint = PeerEndpoint::bind(args, &secret.seed()).await.unwrap();
         let address = NodeAddress { key: secret.public(), addresses: endpoint.addresses() };
-        let server = Server::new(&endpoint, Streams::new(host.machines.clone()), sources);
+        let server =
+            Server::new(&endpoint, Streams::new(host.machines.clone(), host.volumes.clone()), sources);
         let server = tokio::spawn(server.run());
         Self { host, machine, owner, neighbour, address, known, server, _log: log, _folder: folder }
     }
