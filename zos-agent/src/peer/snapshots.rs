@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     drivers::{
-        DriverError, MachineDriver, WorkloadId,
+        DriverError, MachineDriver, ObservedVolume, WorkloadId,
         machine::DockerMachines,
         snapshot::{Beside, Use},
         volume::PoolVolumes,
@@ -91,7 +91,7 @@ impl Sources {
     pub fn volumes(&self, contract: ContractId) -> BTreeMap<String, Volume> {
         let observed = self.observed.borrow();
         let volumes = observed.get(&contract).into_iter().flat_map(|there| &there.volumes);
-        let of = |(name, volume): (&String, &crate::drivers::ObservedVolume)| {
+        let of = |(name, volume): (&String, &ObservedVolume)| {
             (name.clone(), Volume { size_bytes: volume.size, used_bytes: volume.used })
         };
         volumes.map(of).collect()
