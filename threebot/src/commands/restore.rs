@@ -4,6 +4,7 @@
 use super::snapshot::Opening;
 use crate::{
     cli::Global,
+    contract::size_text,
     output::Answer,
     peer::Target,
     snapshot::{Snapshot, restore},
@@ -11,7 +12,6 @@ use crate::{
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use tfgrid_client::units::format_bytes;
 
 /// Put a snapshot in place of the content of a volume
 ///
@@ -42,7 +42,7 @@ impl Restore {
         let restored = restore(&connected.peer, place, &keys, &self.snapshot, contract, workload).await;
         connected.done(Ok(())).await?;
         let bytes = restored?.bytes;
-        let text = format!("{workload} of contract {contract} is {}: {}", self.snapshot, format_bytes(bytes));
+        let text = format!("{workload} of contract {contract} is {}: {}", self.snapshot, size_text(bytes));
         let value = json!({
             "contract": contract, "workload": workload, "snapshot": self.snapshot.to_string(), "bytes": bytes,
         });

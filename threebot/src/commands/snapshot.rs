@@ -3,11 +3,12 @@
 
 use crate::{
     cli::Global,
+    contract::{not_open, size_text},
     output::Answer,
     peer::{OwnDevice, Target},
     sealing::Identity,
     session::Session,
-    snapshot::{self, Around, Keys, Place, Snapshot as Taken, list, remove, take, verify},
+    snapshot::{self, Around, Keys, Place, Snapshot as Named, list, remove, take, verify},
 };
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -16,7 +17,7 @@ use tfgrid_client::{
     api::runtime_types::pallet_grid_contracts::types::ContractKind,
     primitives::{ContractId, PublicKey},
     sealing::Recipient,
-    units::{format_bytes, parse_id},
+    units::parse_id,
 };
 
 #[derive(Subcommand)]
@@ -94,7 +95,7 @@ pub struct List {
 #[derive(Args)]
 pub struct Verify {
     /// The snapshot's name
-    snapshot: Taken,
+    snapshot: Named,
     #[command(flatten)]
     opening: Opening,
     #[command(flatten)]
@@ -105,7 +106,7 @@ pub struct Verify {
 #[derive(Args)]
 pub struct Remove {
     /// The snapshot's name
-    snapshot: Taken,
+    snapshot: Named,
     #[command(flatten)]
     opening: Opening,
     #[command(flatten)]
@@ -132,9 +133,10 @@ impl Opening {
         recipients: &[Recipient],
     ) -> Result<Keys> {
         let mut keys = self.keys(None)?;
-        let at = Session::anonymous(global).await?.grid.finalized().await?;
+        let session = Session::anonymous(global).await?;
+        let at = session.grid.finalized().await?;
         let Some(record) = at.contract(contract).await? else {
-            return Err(crate::contract::not_open(&at, contract).await?);
+            return Err(not_open(&at, contract).await?);
         };
         let ContractKind::Node(deployment) = record.kind else {
             bail!("contract {contract} has no volumes: it isn't one for a deployment");
@@ -142,9 +144,8 @@ impl Opening {
         let twin = at.twin(record.twin).await?.context("the chain has no twin for the contract's owner")?;
         keys.trusted.extend(twin.peer_keys.0);
         let sealed_to = at.seal_keys(deployment.node, record.twin).await?;
-        let sealed_to =
+        let sealed_to: Vec<PublicKey> =
             sealed_to.map(|keys| keys.owner.into_iter().chain(keys.bots).collect()).unwrap_or_default();
-        let sealed_to: Vec<PublicKey> = sealed_to;
         keys.recipients = sealed_to.iter().map(Recipient::new).collect::<Result<_, _>>()?;
         keys.recipients.extend(recipients.iter().cloned());
         Ok(keys)
@@ -193,7 +194,7 @@ impl Take {
 }
 
 fn told(taken: &snapshot::Taken) -> String {
-    let [bytes, moved, written] = [taken.bytes, taken.moved_bytes, taken.written_bytes].map(format_bytes);
+    let [bytes, moved, written] = [taken.bytes, taken.moved_bytes, taken.written_bytes].map(size_text);
     let since = match &taken.since {
         Some(since) => format!("what changed since {}", since.time),
         None => "all of it".into(),
@@ -218,7 +219,7 @@ impl Verify {
             "{} is whole: {} files and folders, {}",
             self.snapshot,
             verified.items,
-            format_bytes(verified.bytes)
+            size_text(verified.bytes)
         );
         let value = json!({
             "snapshot": self.snapshot.to_string(), "items": verified.items, "bytes": verified.bytes,

@@ -7,9 +7,9 @@ mod restoring;
 mod s3;
 mod taking;
 
-pub(crate) use place::Place;
-pub(crate) use restoring::{Restored, restore};
-pub(crate) use taking::{Around, Taken, take};
+pub use place::Place;
+pub use restoring::restore;
+pub use taking::{Around, Taken, take};
 
 use anyhow::{Context, Result, bail, ensure};
 use packs::Packs;
@@ -34,7 +34,7 @@ const SECONDS_LENGTH: usize = 15;
 const UNFINISHED_FOR: Duration = Duration::from_secs(24 * 3_600);
 
 /// What seals snapshots, opens them, and vouches for them.
-pub(crate) struct Keys {
+pub struct Keys {
     /// Opens them.
     pub identity: SealKey,
     /// They are sealed to these keys, and to the identity's.
@@ -45,7 +45,7 @@ pub(crate) struct Keys {
 
 /// A snapshot in a place, by its name: `CONTRACT/WORKLOAD/TIME`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Snapshot {
+pub struct Snapshot {
     pub contract: ContractId,
     pub workload: String,
     /// `20261128T065500123Z`
@@ -54,7 +54,7 @@ pub(crate) struct Snapshot {
 
 /// What was found right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Verified {
+pub struct Verified {
     pub items: usize,
     /// Of content, without zeros that take no room.
     pub bytes: u64,
@@ -114,7 +114,7 @@ fn time(at: SystemTime) -> String {
 }
 
 /// The whole snapshots of a contract, or of all contracts, in the order of contracts, volumes and times.
-pub(crate) async fn list(place: &Place, contract: Option<ContractId>) -> Result<Vec<Snapshot>> {
+pub async fn list(place: &Place, contract: Option<ContractId>) -> Result<Vec<Snapshot>> {
     let names = place.list(contract.map(|contract| contract.to_string()).unwrap_or_default()).await?;
     let mut snapshots: Vec<_> = names.iter().filter_map(|name| whole(name)).collect();
     snapshots.sort();
@@ -127,7 +127,7 @@ fn whole(object: &str) -> Option<Snapshot> {
 }
 
 /// The last whole snapshot of a volume.
-pub(crate) async fn last(place: &Place, contract: ContractId, workload: &str) -> Result<Option<Snapshot>> {
+pub async fn last(place: &Place, contract: ContractId, workload: &str) -> Result<Option<Snapshot>> {
     let all = list(place, Some(contract)).await?;
     Ok(all.into_iter().rfind(|snapshot| snapshot.workload == workload))
 }
@@ -146,7 +146,7 @@ async fn manifest(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Man
 }
 
 /// Checks all of a snapshot by its content.
-pub(crate) async fn verify(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Verified> {
+pub async fn verify(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Verified> {
     let manifest = manifest(place, keys, snapshot).await?;
     let mut verified = Verified { items: 0, bytes: 0 };
     let mut chunks: BTreeMap<u32, BTreeSet<(u32, u32, ChunkHash)>> = BTreeMap::new();
@@ -184,7 +184,7 @@ fn located(offset: u32, bytes: u64, hashes: &[ChunkHash]) -> impl Iterator<Item 
 }
 
 /// Deletes a snapshot, and all that no other one of its volume needs.
-pub(crate) async fn remove(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<()> {
+pub async fn remove(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<()> {
     let objects = place.list(snapshot.volume()).await?;
     let others: Vec<_> =
         objects.iter().filter_map(|name| whole(name)).filter(|other| other != snapshot).collect();

@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 /// A place for snapshots. Clones are the same.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub enum Place {
     Folder(PathBuf),
     Bucket(Arc<Bucket>),
 }
@@ -45,7 +45,7 @@ impl fmt::Display for Place {
 }
 
 /// Whether an object may have this name: it stays in its place.
-pub(crate) fn is_object_name(name: &str) -> bool {
+pub fn is_object_name(name: &str) -> bool {
     let is_part = |part: &str| {
         !part.is_empty()
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -55,7 +55,7 @@ pub(crate) fn is_object_name(name: &str) -> bool {
 
 impl Place {
     /// Keeps an object, in place of one with the same name.
-    pub(crate) async fn put(&self, name: String, bytes: Vec<u8>) -> Result<()> {
+    pub async fn put(&self, name: String, bytes: Vec<u8>) -> Result<()> {
         self.with(format!("can't write {name}"), move |place| match place {
             Self::Folder(folder) => write(&path(folder, &name)?, &bytes),
             Self::Bucket(bucket) => bucket.put(&name, &bytes),
@@ -64,7 +64,7 @@ impl Place {
     }
 
     /// An object's content.
-    pub(crate) async fn get(&self, name: String) -> Result<Vec<u8>> {
+    pub async fn get(&self, name: String) -> Result<Vec<u8>> {
         self.with(format!("can't read {name}"), move |place| match place {
             Self::Folder(folder) => Ok(fs::read(path(folder, &name)?)?),
             Self::Bucket(bucket) => bucket.get(&name),
@@ -73,7 +73,7 @@ impl Place {
     }
 
     /// Deletes an object, if it is there.
-    pub(crate) async fn delete(&self, name: String) -> Result<()> {
+    pub async fn delete(&self, name: String) -> Result<()> {
         self.with(format!("can't delete {name}"), move |place| match place {
             Self::Folder(folder) => delete(folder, &path(folder, &name)?),
             Self::Bucket(bucket) => bucket.delete(&name),
@@ -82,7 +82,7 @@ impl Place {
     }
 
     /// The names of all objects that begin with this name and `/`, in order; of all objects for an empty one.
-    pub(crate) async fn list(&self, under: String) -> Result<Vec<String>> {
+    pub async fn list(&self, under: String) -> Result<Vec<String>> {
         self.with("can't list what is there".into(), move |place| {
             let mut names = match place {
                 Self::Folder(folder) => list(folder, &under)?,

@@ -34,14 +34,14 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 
 /// A snapshot that is in place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Restored {
+pub struct Restored {
     /// Bytes of content, without zeros that take no room.
     pub bytes: u64,
 }
 
 /// Puts a snapshot in place of the content of a volume. The contract's machines are stopped for it, and then those that
 /// ran are started again.
-pub(crate) async fn restore(
+pub async fn restore(
     peer: &NodePeer,
     place: &Place,
     keys: &Keys,

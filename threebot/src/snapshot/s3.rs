@@ -18,7 +18,7 @@ const MAX_PAGE_BYTES: u64 = 16 << 20;
 const NOT_FOUND: u16 = 404;
 
 /// A bucket, and the beginning of the names of what is kept there.
-pub(crate) struct Bucket {
+pub struct Bucket {
     signer: Signer,
     credentials: Credentials,
     agent: Agent,
@@ -40,7 +40,7 @@ impl fmt::Display for Bucket {
 
 impl Bucket {
     /// Reads `https://HOST/BUCKET` or `https://HOST/BUCKET/PREFIX`, and the credentials from the environment.
-    pub(crate) fn parse(text: &str) -> Result<Self> {
+    pub fn parse(text: &str) -> Result<Self> {
         let credentials = Credentials::from_env()
             .context("a bucket needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")?;
         let region = env::var("AWS_REGION").unwrap_or_else(|_| "us-east-1".into());

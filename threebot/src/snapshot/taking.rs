@@ -40,7 +40,7 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// Commands for a shell in a machine, by which what it writes is whole at the instant of the snapshot.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Around {
+pub struct Around {
     pub machine: String,
     pub before: Option<String>,
     /// It runs in each case once `before` was started.
@@ -49,7 +49,7 @@ pub(crate) struct Around {
 
 /// A snapshot that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub struct Taken {
     pub snapshot: Snapshot,
     /// The one that has what didn't change.
     pub since: Option<Snapshot>,
@@ -62,7 +62,7 @@ pub(crate) struct Taken {
 }
 
 /// Takes a snapshot of a volume, or of each volume of the contract.
-pub(crate) async fn take(
+pub async fn take(
     peer: &NodePeer,
     device: &Device,
     contract: ContractId,
