@@ -116,6 +116,10 @@ bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside 
 bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
+.PHONY: bench-snapshot
+bench-snapshot: build ## Measure snapshots of 1 GiB: what 1 % changed moves, and restoring beside a plain copy
+	@$(AS_ROOT) $(PROGRAMS)/bench-snapshot
+
 .PHONY: bench-network
 bench-network: build ## Measure private networks beside bare WireGuard and a gateway beside nginx; NAMES=1000 NETWORKS=200 crowd it
 	@$(AS_ROOT) $(PROGRAMS)/bench-network $(if $(NAMES),--names $(NAMES)) $(if $(NETWORKS),--networks $(NETWORKS))

@@ -5,6 +5,7 @@ use crate::{
     AccountId32, Config, Error,
     api::{
         self,
+        contracts::events::{ContractClosed, Deployed, NodeContractCreated},
         runtime_types::{
             bounded_collections,
             pallet_grid_billing::types as billing,
@@ -45,8 +46,8 @@ use subxt::{
     utils::Static,
 };
 use tfgrid_primitives::{
-    Balance, Body, Charge, ContractId, ExactTft, FarmId, NodeId, PriceList, PublicKey, RateSums, Rates,
-    Resources, TftPrice, TwinId, UnixSeconds, UsageTotals, UsdAmount, UsdRate,
+    Balance, Body, Charge, ContractId, ExactTft, FarmId, GridMillis, NodeId, PriceList, PublicKey, RateSums,
+    Rates, Resources, TftPrice, TwinId, UnixSeconds, UsageTotals, UsdAmount, UsdRate,
     clock::tft_of,
     ledger::FULL_PRICE,
     pricing::traffic_cost,
@@ -646,6 +647,24 @@ impl GridAt {
         }
     }
 
+    /// The contracts that were created, deployed or closed in this block.
+    pub async fn changed_contracts(&self) -> Result<BTreeSet<ContractId>, Error> {
+        const WHAT: &str = "a block's events";
+        let events = in_time(WHAT, self.0.events().fetch()).await?;
+        let mut changed = BTreeSet::new();
+        for event in events.iter() {
+            let event = event.map_err(Error::read(WHAT))?;
+            if let Some(created) = event.decode_fields_as::<NodeContractCreated>() {
+                changed.insert(created.map_err(Error::read(WHAT))?.contract);
+            } else if let Some(deployed) = event.decode_fields_as::<Deployed>() {
+                changed.insert(deployed.map_err(Error::read(WHAT))?.contract);
+            } else if let Some(closed) = event.decode_fields_as::<ContractClosed>() {
+                changed.insert(closed.map_err(Error::read(WHAT))?.contract);
+            }
+        }
+        Ok(changed)
+    }
+
     /// The body of a pending version.
     pub async fn pending_body(&self, contract: ContractId) -> Result<Option<Body<Vec<u8>>>, Error> {
         self.fetch_body(
@@ -761,6 +780,16 @@ impl GridAt {
             target: of(matches!(record.settings.power_target, ChainPowerState::Standby)),
             state: of(matches!(liveness.state, LiveState::Standby { .. })),
             contracts: reserved.map_or(0, |reserved| reserved.contracts),
+        }))
+    }
+
+    /// Grid time since which a node is offline; `None` while it isn't.
+    pub async fn offline_since(&self, node: NodeId) -> Result<Option<GridMillis>, Error> {
+        let liveness = api::storage().nodes().liveness_of();
+        let liveness = self.fetch("since when a node is offline", liveness, (node,)).await?;
+        Ok(liveness.and_then(|liveness| match liveness.state {
+            LiveState::Offline(outage) => Some(outage.since),
+            LiveState::Online { .. } | LiveState::Standby { .. } => None,
         }))
     }
 

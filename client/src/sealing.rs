@@ -60,6 +60,17 @@ pub enum SealError {
     Age(#[from] EncryptError),
 }
 
+/// Why a sealed file can't be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FileError {
+    /// It is sealed to other keys.
+    #[error("it isn't sealed to your key: name the file of another one with --identity")]
+    OtherKeys,
+    /// It isn't as it was sealed.
+    #[error("it is damaged")]
+    Damaged,
+}
+
 impl Recipient {
     /// The recipient with an X25519 key as the chain has it.
     ///
@@ -109,6 +120,17 @@ impl SealKey {
         Recipient(self.0.to_public())
     }
 
+    /// The plain text of a file that [`seal_file`] has sealed.
+    ///
+    /// # Errors
+    /// If it is sealed to other keys or damaged.
+    pub fn open_file(&self, sealed: &[u8]) -> Result<Vec<u8>, FileError> {
+        age::decrypt(&self.0, sealed).map_err(|error| match error {
+            DecryptError::NoMatchingKeys => FileError::OtherKeys,
+            _ => FileError::Damaged,
+        })
+    }
+
     /// The plain text of a sealed body.
     ///
     /// # Errors
@@ -147,18 +169,31 @@ impl fmt::Debug for SealKey {
 /// # Errors
 /// If there are no keys, or the sealed body would be longer than [`MAX_BODY_BYTES`].
 pub fn seal(plain: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, SealError> {
-    let mut seen = BTreeSet::new();
-    let distinct: Vec<_> = recipients.iter().filter(|recipient| seen.insert(recipient.to_string())).collect();
-    let encryptor = Encryptor::with_recipients(distinct.iter().map(|recipient| &recipient.0 as _))?;
-    let mut sealed = Vec::new();
-    let mut writer = encryptor.wrap_output(&mut sealed).map_err(EncryptError::from)?;
-    writer.write_all(plain).map_err(EncryptError::from)?;
-    writer.finish().map_err(EncryptError::from)?;
+    let sealed = seal_file(plain, recipients)?;
     if sealed.len() > MAX_BODY_BYTES {
-        let (plain, sealed, recipients) = (plain.len(), sealed.len(), distinct.len());
+        let (plain, sealed, recipients) = (plain.len(), sealed.len(), distinct(recipients).len());
         return Err(SealError::TooLong { plain, sealed, recipients });
     }
     Ok(sealed)
+}
+
+/// Seals a file of any length to each of these keys once.
+///
+/// # Errors
+/// If there are no keys.
+pub fn seal_file(plain: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, EncryptError> {
+    let distinct = distinct(recipients);
+    let encryptor = Encryptor::with_recipients(distinct.iter().map(|recipient| &recipient.0 as _))?;
+    let mut sealed = Vec::new();
+    let mut writer = encryptor.wrap_output(&mut sealed)?;
+    writer.write_all(plain)?;
+    writer.finish()?;
+    Ok(sealed)
+}
+
+fn distinct(recipients: &[Recipient]) -> Vec<&Recipient> {
+    let mut seen = BTreeSet::new();
+    recipients.iter().filter(|recipient| seen.insert(recipient.to_string())).collect()
 }
 
 /// The 32 bytes of a key in Bech32.

@@ -8,10 +8,13 @@ use check::check;
 use proptest::{collection::vec, prelude::*};
 
 /// Texts of messages, whole ones and parts of them.
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 12] = [
     r#"{"contract":7,"ask":{"status":{}}}"#,
     r#"{"contract":7,"ask":{"exec":{"workload":"web","command":["sh"],"terminal":{"rows":1,"columns":1}}}}"#,
     r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"udp","port":53}}}"#,
+    r#"{"contract":7,"ask":{"snapshot":{"workload":"data"}}}"#,
+    r#"{"contract":7,"ask":{"restore":{"workload":"data"}}}"#,
+    r#"{"volumes":{"data":{"size_bytes":1,"used_bytes":0}}}"#,
     r#"{"resize":{"rows":65535,"columns":0}}"#,
     r#"{"signal":-1}"#,
     r#"{"end-input":{}}"#,

@@ -16,7 +16,7 @@ const AGENTS: [&str; 3] = ["agent", "agent-2", "agent-3"];
 pub struct ThreeNodes<'a> {
     pub run: &'a Run,
     pub steps: &'a Steps,
-    _chain: Chain,
+    pub chain: Chain,
     pub registry: Registry,
     pub image: String,
     pub world: World,
@@ -75,7 +75,7 @@ impl<'a> ThreeNodes<'a> {
         for (name, node) in HOSTS.iter().zip(&nodes) {
             steps.note(format_args!("{name} is node {} of the grid", node.id));
         }
-        Ok(Self { run, steps, _chain: chain, registry, image, world, authority, farmer, user, nodes })
+        Ok(Self { run, steps, chain, registry, image, world, authority, farmer, user, nodes })
     }
 
     /// Gives the third node its public address, and this domain for names.

@@ -4,11 +4,12 @@
 use crate::commands::{
     approve::Approve, balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
     completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
-    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key,
-    limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes, oracle::Oracle,
-    plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart, send::SendTft,
-    show::Show, start::Start, status::Status, stop::Stop, team::Team, top::Top, traffic::Traffic, twin::Twin,
-    tx::Tx, update::Update, wait::Wait, withdraw::Withdraw,
+    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, heal::Heal, history::History,
+    key::Key, limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes,
+    oracle::Oracle, plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart,
+    restore::Restore, send::SendTft, show::Show, snapshot::Snapshot, start::Start, status::Status,
+    stop::Stop, team::Team, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update, wait::Wait,
+    withdraw::Withdraw,
 };
 use crate::keyring::parse_key_name;
 use clap::{Args, Parser, Subcommand};
@@ -132,6 +133,10 @@ pub enum Command {
     Restart(Restart),
     Stop(Stop),
     Start(Start),
+    /// Keep what is in volumes in a place of your own
+    #[command(subcommand)]
+    Snapshot(Snapshot),
+    Restore(Restore),
     /// The devices that see and enter your workloads
     #[command(subcommand)]
     Device(Device),
@@ -144,6 +149,7 @@ pub enum Command {
     /// Let bots manage your contracts
     #[command(subcommand)]
     Bot(Bot),
+    Heal(Heal),
     /// The price of TFT
     #[command(subcommand)]
     Oracle(Oracle),

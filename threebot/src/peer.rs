@@ -23,7 +23,7 @@ use tfgrid_client::{
         Device, NodeAddress, NodePeer, PeerError,
         protocol::{Ask, FailedCode, Status},
     },
-    primitives::{ContractId, NodeId},
+    primitives::{ContractId, NodeId, PublicKey},
     units::parse_id,
 };
 use tokio::{
@@ -48,6 +48,20 @@ pub struct Target {
     device: DeviceFile,
 }
 
+/// The key of this computer, for a command that asks no node.
+#[derive(Args)]
+pub struct OwnDevice {
+    #[command(flatten)]
+    device: DeviceFile,
+}
+
+impl OwnDevice {
+    /// Its public half, `None` if there is none.
+    pub fn public(&self) -> Option<PublicKey> {
+        self.device.read().ok().map(|device| device.public())
+    }
+}
+
 /// A connection to the node of a contract.
 pub struct Connected {
     pub peer: NodePeer,
@@ -60,14 +74,24 @@ impl Target {
         Self { contract, device }
     }
 
+    /// The key with which the node is asked.
+    pub fn device(&self) -> Result<Device> {
+        self.device.read()
+    }
+
     /// Connects to the contract's node, which may need some seconds to learn of a new contract or device.
     pub async fn connect(&self, global: &Global) -> Result<Connected> {
         let device = self.device.read()?;
         let session = Session::anonymous(global).await?;
         let at = session.grid.finalized().await?;
-        let (node, address) = address(&at, self.contract, &device).await?;
-        connect(&device, node, &address, self.contract, global.json).await
+        connected(&at, self.contract, &device, global.json).await
     }
+}
+
+/// A connection to the node of a contract whose owner has this device.
+pub async fn connected(at: &GridAt, contract: ContractId, device: &Device, json: bool) -> Result<Connected> {
+    let (node, address) = address(at, contract, device).await?;
+    connect(device, node, &address, contract, json).await
 }
 
 /// The node of a contract whose owner has this device.

@@ -166,7 +166,7 @@ fn team_of(global: &Global) -> Result<Option<Team>> {
 
 /// The key of the first of these that is there: --key, --key-file, TFGRID_KEY, TFGRID_KEY_FILE, the default of
 /// `threebot key`.
-fn read_key(global: &Global) -> Result<StoredKey> {
+pub fn read_key(global: &Global) -> Result<StoredKey> {
     let variable = |name| env::var_os(name);
     let text = if let Some(text) = &global.key {
         text.clone()

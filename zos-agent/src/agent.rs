@@ -84,6 +84,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let node_key = identity.node_key().public();
     Former::remember(&store).await?;
     let pools = Pools::open(place, &store, &node_key).await?;
+    pools.clear_snapshots().await;
     let pool = pools.ssd.clone();
     let hard_disks = details::hard_disks(Path::new("/"), pool.devices());
     if !hard_disks.is_empty() {
@@ -117,10 +118,11 @@ pub async fn run(args: RunArgs) -> Result<()> {
     let addresses = PublicAddresses::new(&node_key, store.clone(), interface, dns.clone(), args.allow_smtp)?;
     let addresses = Arc::new(addresses.with_gateway(gateway.clone()));
     addresses.ensure_ready().await?;
+    let volumes = PoolVolumes::new(pools.clone());
     let drivers = Drivers {
         machines: machines.clone(),
         networks: networks.clone(),
-        volumes: Arc::new(PoolVolumes::new(pools.clone())),
+        volumes: Arc::new(volumes.clone()),
         addresses: addresses.clone(),
         gateways: gateway.clone(),
         firewall: Arc::new(
@@ -223,7 +225,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
     };
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
     let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);
-    let server = Server::new(&peer, Streams::new(machines.clone()), sources).with_links(connections);
+    let server = Server::new(&peer, Streams::new(machines.clone(), volumes), sources).with_links(connections);
     let optional = [
         (args.power.sleep_command.is_some(), Features::POWER),
         (is_public, Features::PUBLIC_IPS),

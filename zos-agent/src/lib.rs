@@ -31,4 +31,5 @@ mod requirements;
 pub mod self_test;
 pub mod store;
 mod ticket;
+mod trees;
 pub mod usage;

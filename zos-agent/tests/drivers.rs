@@ -31,6 +31,8 @@ mod public;
 mod registries;
 #[path = "drivers/self_test.rs"]
 mod self_test;
+#[path = "drivers/snapshots.rs"]
+mod snapshots;
 #[path = "drivers/tenants.rs"]
 mod tenants;
 #[path = "drivers/volumes.rs"]

@@ -4,7 +4,7 @@
 use super::{
     NodeAddress,
     frame::{Frame, FrameError},
-    protocol::{ALPN, Ask, Control, Failed, Forward, Joining, Message, Request, Stats, Status},
+    protocol::{ALPN, Ask, Control, Failed, Forward, Joining, Message, Request, Stats, Status, Volume},
 };
 use iroh::{
     Endpoint, KeyParsingError, SecretKey, TransportAddr,
@@ -50,6 +50,11 @@ impl Device {
     /// The public half: one of the peer keys of a twin.
     pub fn public(&self) -> PublicKey {
         *self.0.public().as_bytes()
+    }
+
+    /// Its signature under this message (ed25519).
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).to_bytes()
     }
 }
 
@@ -193,6 +198,17 @@ impl NodePeer {
     pub async fn stats(&self, contract: ContractId) -> Result<BTreeMap<String, Stats>, PeerError> {
         match self.answer(contract, Ask::Stats {}).await? {
             Message::Stats(stats) => Ok(stats),
+            _ => Err(PeerError::Unexpected),
+        }
+    }
+
+    /// A contract's volumes.
+    ///
+    /// # Errors
+    /// If the connection breaks, or the node refuses.
+    pub async fn volumes(&self, contract: ContractId) -> Result<BTreeMap<String, Volume>, PeerError> {
+        match self.answer(contract, Ask::Volumes {}).await? {
+            Message::Volumes(volumes) => Ok(volumes),
             _ => Err(PeerError::Unexpected),
         }
     }

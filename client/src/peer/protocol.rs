@@ -59,6 +59,21 @@ pub enum Ask {
     /// A connection to a port of a machine: [`Message::Ready`], then its bytes without frames (TCP), or its datagrams
     /// in data frames (UDP).
     Forward(Forward),
+    /// Its volumes: [`Message::Volumes`].
+    Volumes {},
+    /// The content of a volume at one instant: [`Message::Ready`] once it is kept, then the
+    /// [parts](crate::snapshot::Part) of its tree. For each batch with chunks the caller sends a data frame with
+    /// [bits](crate::snapshot::wanted_bits), and gets the content of those that it wants.
+    Snapshot {
+        /// Name of the volume.
+        workload: String,
+    },
+    /// Another content for a volume whose machines don't run: [`Message::Ready`], then the caller's
+    /// [parts](crate::snapshot::Part) with the content of all chunks, and [`Message::Done`] once it is in place.
+    Restore {
+        /// Name of the volume.
+        workload: String,
+    },
     /// What a peer joins a private network of the contract with: [`Message::Network`].
     Network {
         /// Name of the network.
@@ -156,6 +171,8 @@ pub enum Message {
     Status(Status),
     /// What they use.
     Stats(BTreeMap<String, Stats>),
+    /// The contract's volumes by their names.
+    Volumes(BTreeMap<String, Volume>),
     /// What has happened to one.
     Event(Event),
     /// The program has ended with this code; 128 and more are signals.
@@ -187,6 +204,7 @@ impl Message {
                 status.machines.retain(|name, _| is_printable(name.as_bytes()));
             }
             Self::Stats(stats) => stats.retain(|name, _| is_printable(name.as_bytes())),
+            Self::Volumes(volumes) => volumes.retain(|name, _| is_printable(name.as_bytes())),
             Self::Ready {} | Self::Done {} | Self::Exit { .. } | Self::Network(_) => {}
         }
         self
@@ -217,6 +235,8 @@ pub enum FailedCode {
     NotFound,
     /// The machine doesn't run.
     NotRunning,
+    /// A machine runs that must be stopped first.
+    Running,
     /// The contract or its twin has as many streams open as the node allows.
     TooMany,
     /// The contract has closed, or the caller's key is none of its owner's any more.
@@ -283,6 +303,15 @@ pub struct Stats {
     pub received_bytes: u64,
     /// Traffic from it since its start.
     pub sent_bytes: u64,
+}
+
+/// A volume.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Bytes that it holds at most.
+    pub size_bytes: u64,
+    /// Bytes of its content.
+    pub used_bytes: u64,
 }
 
 /// What a peer needs to join a private network. It reaches the node at the addresses of its peer endpoint.

@@ -4,9 +4,12 @@
 use futures::executor::block_on;
 use serde::{Serialize, de::DeserializeOwned};
 use std::fmt::Debug;
-use tfgrid_client::peer::{
-    frame::{Frame, FrameError},
-    protocol::{Control, Message, Request},
+use tfgrid_client::{
+    peer::{
+        frame::{Frame, FrameError},
+        protocol::{Control, Message, Request},
+    },
+    snapshot::{Part, Position},
 };
 
 /// Reads the bytes as a node does and as a caller does. Whatever is a frame is written so that it is read again.
@@ -14,6 +17,17 @@ pub fn check(bytes: &[u8]) {
     read_all::<Request>(bytes);
     read_all::<Control>(bytes);
     read_all::<Message>(bytes);
+    read_part(bytes);
+}
+
+/// Reads them as a part of a tree, whose steps are those of one or are refused.
+fn read_part(bytes: &[u8]) {
+    let Ok(part) = Part::read(bytes) else { return };
+    assert_eq!(Part::read(&part.written()), Ok(part.clone()));
+    if let Part::Batch(steps) = part {
+        let mut position = Position::default();
+        let _ = steps.iter().try_for_each(|step| position.step(step).map(drop));
+    }
 }
 
 fn read_all<M: Serialize + DeserializeOwned + PartialEq + Debug>(mut bytes: &[u8]) {

@@ -13,6 +13,7 @@ mod peer_flood;
 mod peer_nat;
 mod refusals;
 mod sealed;
+mod snapshots;
 mod upgrade;
 mod views;
 
@@ -39,6 +40,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::a_finished_job_runs_again_for_its_owner,
             peer::signals_reach_the_program,
             peer::strangers_and_removed_devices_get_nothing,
+            snapshots::a_snapshot_is_restored_in_a_new_contract,
             peer_flood::floods_take_nothing_from_an_owner,
             peer_nat::owners_behind_routers_reach_their_machines,
             gateway::a_page_is_published_under_a_name,

@@ -132,7 +132,7 @@ fn while_a_program_runs(user: &Person, contract: &str, test: impl FnOnce() -> Re
 }
 
 /// Writes the owner's secret key into a file that nobody else can read.
-fn write_identity(file: &Path) -> Result<()> {
+pub fn write_identity(file: &Path) -> Result<()> {
     let mut created =
         fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
     Ok(created.write_all(IDENTITY.as_bytes())?)

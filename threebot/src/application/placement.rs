@@ -60,6 +60,27 @@ impl Market {
             offers,
         })
     }
+
+    /// Calls `act` as if a node weren't there.
+    pub fn without<T>(&mut self, node: NodeId, act: impl FnOnce(&Self) -> T) -> T {
+        let index = self.offers.binary_search_by_key(&node, |offer| offer.node).ok();
+        let offer = index.map(|index| self.offers.remove(index));
+        let answer = act(self);
+        if let Some((index, offer)) = index.zip(offer) {
+            self.offers.insert(index, offer);
+        }
+        answer
+    }
+
+    /// Takes what a contract reserves.
+    pub fn take(&mut self, node: NodeId, resources: &Resources, public_ips: u8) {
+        let Some(offer) = self.offers.iter_mut().find(|offer| offer.node == node) else { return };
+        offer.free = offer.free.saturating_sub(resources);
+        offer.contracts = offer.contracts.saturating_add(1);
+        if let Some(ips) = self.free_ips.get_mut(&offer.farm) {
+            *ips = ips.saturating_sub(public_ips.into());
+        }
+    }
 }
 
 /// Nodes for these parts of an application: each the cheapest that fits, of these the one that failed its tenants least,
@@ -442,6 +463,16 @@ mod tests {
         assert_eq!(nodes(&application(&[("a", any())], None), &market), [3]);
         let certified = Part { certified: true, ..any() };
         assert_eq!(nodes(&application(&[("a", certified)], None), &market), [1]);
+    }
+
+    #[test]
+    fn a_node_that_is_left_out_comes_back() {
+        let (mut market, one) = (market(3), application(&[("a", any())], None));
+        assert_eq!(market.without(1, |market| nodes(&one, market)), [2]);
+        assert_eq!(market.without(9, |market| nodes(&one, market)), [1]);
+        let all = market.offers[0].free;
+        market.take(1, &all, 0);
+        assert_eq!(nodes(&one, &market), [2]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub mod exec;
 pub mod farm;
 pub mod forward;
 pub mod funds;
+pub mod heal;
 pub mod history;
 pub mod key;
 pub mod limits;
@@ -35,10 +36,12 @@ pub mod reference;
 pub mod refill;
 pub mod rent;
 pub mod restart;
+pub mod restore;
 pub mod rewards;
 pub mod send;
 pub mod show;
 pub mod shown_node;
+pub mod snapshot;
 pub mod start;
 pub mod status;
 pub mod stop;
@@ -81,6 +84,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Refill(command) => command.run(global).await,
         Command::Limits(command) => command.run(global).await,
         Command::Bot(command) => command.run(global).await,
+        Command::Heal(command) => command.run(global).await,
         Command::Oracle(command) => command.run(global).await,
         Command::Collect(command) => command.run(global).await,
         Command::Balance(command) => command.run(global).await,
@@ -96,6 +100,8 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Forward(command) => command.run(global).await,
         Command::Logs(command) => command.run(global).await,
         Command::Restart(command) => command.run(global).await,
+        Command::Snapshot(command) => command.run(global).await,
+        Command::Restore(command) => command.run(global).await,
         Command::Start(command) => command.run(global).await,
         Command::Stop(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,

@@ -18,6 +18,7 @@ pub mod network;
 pub mod pool;
 pub mod registries;
 pub mod runtime;
+pub(crate) mod snapshot;
 pub(crate) mod tools;
 pub(crate) mod uplink;
 pub mod volume;

@@ -4,6 +4,7 @@
 //! ```text
 //! <pool>/pool.json     the node that the pool belongs to
 //! <pool>/volumes/      subvolumes, one for each volume
+//! <pool>/snapshots/    subvolumes that last as long as a stream: volumes at one instant, and new content of volumes
 //! <pool>/engine/       data of the container engine, unless it is on hard disks
 //! <pool>/stopped/      marks of machines that the agent has stopped, unless it is on hard disks
 //! ```
@@ -391,6 +392,15 @@ impl Pools {
         Ok(Storage { ssd: self.ssd.share()?.offered, hdd })
     }
 
+    /// Deletes what streams have left that ended with the agent.
+    pub async fn clear_snapshots(&self) {
+        for pool in [&self.ssd].into_iter().chain(self.hdd.iter().flatten()) {
+            if let Err(why) = pool.clear_snapshots().await {
+                warn!("what a snapshot has left takes room: {why:#}");
+            }
+        }
+    }
+
     /// Removes them and everything in them.
     ///
     /// # Errors
@@ -525,6 +535,7 @@ impl Pool {
             };
             count_always(&pool.qgroups())?;
             create_dir(&pool.volumes())?;
+            create_dir(&pool.snapshots())?;
             if disk == DiskKind::Ssd {
                 create_dir(&pool.engine())?;
                 create_dir(&pool.stopped())?;
@@ -573,6 +584,11 @@ impl Pool {
     /// Folder of the volumes.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
+    }
+
+    /// Folder of what lasts as long as a stream.
+    pub(super) fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
 
     /// Folder of marks of machines that the agent has stopped.
@@ -676,6 +692,35 @@ impl Pool {
         Ok(())
     }
 
+    /// Makes a subvolume that can't be written, with the content of another one at this instant.
+    ///
+    /// # Errors
+    /// If a tool fails.
+    pub(super) async fn snapshot(&self, of: &Path, path: &Path) -> Result<()> {
+        self.delete_subvolume(path).await?;
+        run(&BTRFS, &["subvolume", "snapshot", "-r", text(of)?, text(path)?]).await.map(drop)
+    }
+
+    /// Bytes that a subvolume shares with no other; the kernel counts with some seconds' delay.
+    ///
+    /// # Errors
+    /// If it isn't one.
+    pub(super) async fn exclusive(&self, path: &Path) -> Result<u64> {
+        let id = run(&BTRFS, &["inspect-internal", "rootid", text(path)?]).await?;
+        self.figure(id.trim(), "exclusive").with_context(|| no_quota(path))
+    }
+
+    /// Deletes what streams have left that ended with the agent.
+    ///
+    /// # Errors
+    /// If a tool fails.
+    async fn clear_snapshots(&self) -> Result<()> {
+        for entry in fs::read_dir(self.snapshots())? {
+            self.delete_subvolume(&entry?.path()).await?;
+        }
+        Ok(())
+    }
+
     /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and
     /// what it shares with others beyond the snapshot.
     ///
@@ -727,7 +772,15 @@ impl Pool {
     /// If something is in use. It can be tried again.
     pub async fn remove(self) -> Result<()> {
         if let PoolPlace::Folder(_) = self.place {
-            for entry in [self.volumes(), self.engine(), self.stopped(), self.root.join(BELONGING_FILE)] {
+            // They can't be written.
+            self.clear_snapshots().await?;
+            for entry in [
+                self.volumes(),
+                self.snapshots(),
+                self.engine(),
+                self.stopped(),
+                self.root.join(BELONGING_FILE),
+            ] {
                 run(&RM, &["-rf", "--", text(&entry)?]).await?;
             }
         }

@@ -44,6 +44,22 @@ impl PoolVolumes {
         }
     }
 
+    /// The volume's pool and folder.
+    pub(super) async fn find(&self, id: &WorkloadId) -> Result<(&Pool, PathBuf), DriverError> {
+        for pool in self.open() {
+            // Without the pool, a machine would write to the host's disk.
+            pool.check().await?;
+            let path = path(pool, id);
+            if pool.subvolume(&path)?.is_some() {
+                return Ok((pool, path));
+            }
+        }
+        match &self.pools.hdd {
+            Some(Err(why)) => Err(no_hdd(why)),
+            _ => Err(DriverError::transient(format!("there is no volume {id}"))),
+        }
+    }
+
     /// Content isn't moved from one kind of disk to another.
     async fn refuse_move(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
         for pool in self.open().filter(|pool| pool.disk() != spec.disk) {
@@ -151,18 +167,7 @@ impl VolumeDriver for PoolVolumes {
     }
 
     async fn folder(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
-        for pool in self.open() {
-            // Without the pool, a machine would write to the host's disk.
-            pool.check().await?;
-            let path = path(pool, id);
-            if pool.subvolume(&path)?.is_some() {
-                return Ok(path);
-            }
-        }
-        match &self.pools.hdd {
-            Some(Err(why)) => Err(no_hdd(why)),
-            _ => Err(DriverError::transient(format!("there is no volume {id}"))),
-        }
+        Ok(self.find(id).await?.1)
     }
 
     async fn delete(&self, id: &WorkloadId) -> Result<(), DriverError> {

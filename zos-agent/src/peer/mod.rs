@@ -8,6 +8,7 @@ mod idle;
 mod places;
 mod rate;
 mod serve;
+mod snapshots;
 mod streams;
 
 pub use access::{Keeper, Known};

@@ -256,6 +256,11 @@ impl Caller {
             Ask::Network { network } => {
                 reply.message(Message::Network(sources.joining(contract, &network).await?)).await
             }
+            Ask::Volumes {} => reply.message(Message::Volumes(sources.volumes(contract))).await,
+            Ask::Snapshot { workload } => streams.snapshots.take(contract, workload, reply, receive).await,
+            Ask::Restore { workload } => {
+                streams.snapshots.restore(sources, contract, workload, reply, receive).await
+            }
             Ask::Forward(forward) => streams.forward(sources, contract, forward, reply, receive).await,
         }
     }

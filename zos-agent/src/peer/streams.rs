@@ -5,6 +5,7 @@ use super::{
     idle::{Noted, Passed},
     rate::Rate,
     serve::{Reply, Sources, failed},
+    snapshots::Snapshots,
 };
 use crate::{
     chain::desired::Workloads,
@@ -15,6 +16,7 @@ use crate::{
             console::{Line, Program, Streams as ProgramStreams},
         },
         network::{self, bind_udp, connect},
+        volume::PoolVolumes,
     },
 };
 use anyhow::Error;
@@ -161,7 +163,7 @@ impl Sources {
     }
 
     /// Has an event of what an owner did.
-    fn tell(&self, id: WorkloadId, what: &str) {
+    pub(super) fn tell(&self, id: WorkloadId, what: &str) {
         // The owner has its answer, whether or not it is an event.
         let _ = self.done.try_send((id, what.to_owned()));
     }
@@ -231,12 +233,15 @@ fn machine_status(machine: Option<&ObservedMachine>, is_held: bool) -> MachineSt
 pub struct Streams {
     machines: Arc<DockerMachines>,
     programs: Rate<ContractId>,
+    /// Those of volumes.
+    pub(super) snapshots: Snapshots,
 }
 
 impl Streams {
-    /// Streams from and to the machines of this engine.
-    pub fn new(machines: Arc<DockerMachines>) -> Self {
-        Self { machines, programs: Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY) }
+    /// Streams from and to the machines of this engine and these volumes of theirs.
+    pub fn new(machines: Arc<DockerMachines>, volumes: PoolVolumes) -> Self {
+        let snapshots = Snapshots::new(machines.clone(), volumes);
+        Self { machines, programs: Rate::new(PROGRAMS_AT_ONCE, PROGRAM_EVERY), snapshots }
     }
 
     /// What a contract's machines use.

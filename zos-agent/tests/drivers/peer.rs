@@ -25,20 +25,20 @@ use zos_agent::{
     peer::{EventLog, Known, PeerArgs, PeerEndpoint, Server, Sources, Streams},
 };
 
-const OWNER: u32 = 1;
+pub const OWNER: u32 = 1;
 const NEIGHBOUR: u32 = 2;
 const NEIGHBOURS_CONTRACT: ContractId = 2;
 /// A stream without a request ends within this time.
 const HALF_OPEN: Duration = Duration::from_secs(20);
 
 /// A peer endpoint with a machine of the owner, and a contract of a neighbour.
-struct Desk {
-    host: Host,
-    machine: MachineSpec,
-    owner: Device,
-    neighbour: Device,
+pub struct Desk {
+    pub host: Host,
+    pub machine: MachineSpec,
+    pub owner: Device,
+    pub neighbour: Device,
     address: NodeAddress,
-    known: watch::Sender<Arc<Known>>,
+    pub known: watch::Sender<Arc<Known>>,
     server: JoinHandle<()>,
     /// Nothing happens, and the agent doesn't stop.
     _log: watch::Sender<EventLog>,
@@ -51,14 +51,14 @@ impl Drop for Desk {
     }
 }
 
-fn known(owner: &[&Device], neighbour: &Device, contracts: &[(ContractId, u32)]) -> Arc<Known> {
+pub fn known(owner: &[&Device], neighbour: &Device, contracts: &[(ContractId, u32)]) -> Arc<Known> {
     let keys = owner.iter().map(|device| device.public()).collect();
     let twins = BTreeMap::from([(OWNER, keys), (NEIGHBOUR, vec![neighbour.public()])]);
     Arc::new(Known::new(twins, contracts.iter().copied().collect()))
 }
 
 impl Desk {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         Self::running(&["/bin/sleep", "1000"]).await
     }
 
@@ -93,12 +93,13 @@ impl Desk {
         };
         let endpoint = PeerEndpoint::bind(args, &secret.seed()).await.unwrap();
         let address = NodeAddress { key: secret.public(), addresses: endpoint.addresses() };
-        let server = Server::new(&endpoint, Streams::new(host.machines.clone()), sources);
+        let server =
+            Server::new(&endpoint, Streams::new(host.machines.clone(), host.volumes.clone()), sources);
         let server = tokio::spawn(server.run());
         Self { host, machine, owner, neighbour, address, known, server, _log: log, _folder: folder }
     }
 
-    async fn caller(&self, device: &Device) -> NodePeer {
+    pub async fn caller(&self, device: &Device) -> NodePeer {
         NodePeer::connect(device, &self.address).await.unwrap()
     }
 
@@ -112,7 +113,7 @@ impl Desk {
         Some((endpoint, connection))
     }
 
-    async fn close(self) {
+    pub async fn close(self) {
         self.host.destroy(self.machine.id.contract).await;
     }
 }

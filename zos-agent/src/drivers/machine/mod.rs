@@ -250,6 +250,14 @@ impl DockerMachines {
         self.observe_machine(&self.docker().await?, &self.common.names.container(id)).await
     }
 
+    /// User and group of the host that are root in machines.
+    ///
+    /// # Errors
+    /// If the engine doesn't answer.
+    pub async fn first_user(&self) -> Result<u32, DriverError> {
+        Ok(self.connection().await?.first_user)
+    }
+
     /// File of the network namespace from which this host reaches a machine, `None` for the host's own.
     ///
     /// # Errors

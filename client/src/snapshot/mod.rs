@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Snapshots of volumes: how a tree of files goes over a stream of the peer protocol (`docs/FORMATS.md` §8.1), and what is
+//! kept of it (§10).
+
+mod manifest;
+mod tree;
+
+pub use manifest::{Manifest, ManifestError, PACK_BYTES, SignedManifest, Stored};
+pub use tree::{
+    BATCH_CHUNKS, Batcher, CHUNK_BYTES, CONTENT_BYTES, ChunkHash, Item, Kind, MAX_ATTRIBUTES_BYTES,
+    MAX_BATCH_BYTES, MAX_ID, MAX_NAME_BYTES, MAX_PATH_BYTES, Part, Position, Step, TreeError, chunk_hash,
+    is_attribute, is_wanted, parent_and_name, wanted_bits,
+};

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot restore`
+
+use super::snapshot::Opening;
+use crate::{
+    cli::Global,
+    contract::size_text,
+    output::Answer,
+    peer::Target,
+    snapshot::{Snapshot, restore},
+};
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+
+/// Put a snapshot in place of the content of a volume
+///
+/// The contract may be another one than that of the snapshot, on any node. Its machines are stopped meanwhile. What fails
+/// leaves the volume as it was.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot restore 9 7/data/20261128T065500123Z --place ./backups \\
+      --identity key.txt                        contract 7's into contract 9's")]
+pub struct Restore {
+    #[command(flatten)]
+    target: Target,
+    /// The snapshot's name
+    snapshot: Snapshot,
+    /// The volume; that of the snapshot's name if it isn't given
+    workload: Option<String>,
+    #[command(flatten)]
+    opening: Opening,
+}
+
+impl Restore {
+    pub async fn run(self, global: &Global) -> Result<Answer> {
+        let (contract, place) = (self.target.contract, &self.opening.at.place);
+        let keys = self.opening.keys_of_owner(global, contract, &[]).await?;
+        let workload = self.workload.as_deref().unwrap_or(&self.snapshot.workload);
+        let connected = self.target.connect(global).await?;
+        let restored = restore(&connected.peer, place, &keys, &self.snapshot, contract, workload).await;
+        connected.done(Ok(())).await?;
+        let bytes = restored?.bytes;
+        let text = format!("{workload} of contract {contract} is {}: {}", self.snapshot, size_text(bytes));
+        let value = json!({
+            "contract": contract, "workload": workload, "snapshot": self.snapshot.to_string(), "bytes": bytes,
+        });
+        Ok(Answer::new(text, value))
+    }
+}

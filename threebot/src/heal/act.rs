@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Carries out what was decided, and writes down each step before it.
+
+use super::{
+    Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Seen, Snapshots, Step, Teller,
+    Wanted,
+    decide::{Next, decide, next},
+};
+use crate::{output::message, time::stretch};
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use tfgrid_client::primitives::{ContractId, UnixSeconds};
+
+/// The most moves in one transaction: what a block has room for.
+const MOVES_AT_ONCE: usize = 40;
+/// Seconds before a move that failed is tried again.
+const AGAIN_AFTER: u64 = 300;
+/// Seconds from one look at the place of snapshots to the next: others write there, too.
+const SNAPSHOTS_EVERY: u64 = 3_600;
+/// Seconds for which a move that is over is remembered.
+const REMEMBERED: u64 = 30 * DAY;
+const DAY: u64 = 24 * 3_600;
+
+/// The chain, as a bot uses it.
+pub trait World {
+    /// Reads the owner's contracts at a finalized head, and keeps a copy of each body that is new.
+    async fn look(&mut self, journal: &mut Journal) -> Result<Seen>;
+
+    /// Finds nodes within the policy, and makes the bodies for them; says what there is no node for.
+    async fn prepare(
+        &mut self,
+        wanted: Vec<Wanted>,
+        seen: &Seen,
+        journal: &Journal,
+        policy: &Policy,
+    ) -> Result<(Vec<Order>, Vec<Hold>)>;
+
+    /// Submits these moves, each of which is carried out wholly or not at all, and waits until they are final.
+    ///
+    /// # Errors
+    /// If it isn't known what became of them.
+    async fn submit(&mut self, orders: &[Order]) -> Result<Submitted>;
+
+    /// Cancels a name contract.
+    async fn give_up_name(&mut self, contract: ContractId) -> Result<()>;
+}
+
+/// What became of a transaction.
+#[derive(Debug)]
+pub enum Submitted {
+    /// It is final; each of its moves is carried out or not.
+    Included,
+    /// None of it will be carried out.
+    Refused(anyhow::Error),
+}
+
+/// A bot at work.
+pub struct Healer<S> {
+    pub policy: Policy,
+    pub journal: Journal,
+    teller: Teller,
+    metrics: Metrics,
+    /// Snapshots, where the policy has them.
+    jobs: Option<Jobs<S>>,
+    snapshots_read: Option<UnixSeconds>,
+    /// When what failed is tried again.
+    not_before: BTreeMap<ContractId, UnixSeconds>,
+}
+
+impl<S: Snapshots> Healer<S> {
+    pub fn new(
+        policy: Policy,
+        journal: Journal,
+        teller: Teller,
+        metrics: Metrics,
+        snapshots: Option<S>,
+    ) -> Self {
+        let jobs = snapshots.map(Jobs::new);
+        Self { policy, journal, teller, metrics, jobs, snapshots_read: None, not_before: BTreeMap::new() }
+    }
+
+    /// What a round would move now, and what it wouldn't.
+    pub async fn plan(&mut self, world: &mut impl World) -> Result<(Vec<Order>, Vec<Hold>)> {
+        let seen = world.look(&mut self.journal).await?;
+        self.read_snapshots(seen.now).await?;
+        let (mut wanted, mut holds) = (Vec::new(), Vec::new());
+        for decision in decide(&seen, &self.policy, &self.journal.memory) {
+            match decision {
+                Decision::Move(it) => wanted.push(it),
+                Decision::Hold(hold) => holds.push(hold),
+                Decision::GiveUpName(_) | Decision::Forget(_) | Decision::Snapshot(_) => {}
+            }
+        }
+        if wanted.is_empty() {
+            return Ok((Vec::new(), holds));
+        }
+        let (orders, more) = world.prepare(wanted, &seen, &self.journal, &self.policy).await?;
+        holds.extend(more);
+        Ok((orders, holds))
+    }
+
+    /// Looks once, and does what is to be done.
+    pub async fn round(&mut self, world: &mut impl World) -> Result<()> {
+        let seen = world.look(&mut self.journal).await?;
+        self.journal.ensure_newer(seen.block)?;
+        self.read_snapshots(seen.now).await?;
+        self.end_jobs(seen.now)?;
+        self.follow(&seen)?;
+        let (mut wanted, mut held, mut names) = (Vec::new(), BTreeSet::new(), Vec::new());
+        for decision in decide(&seen, &self.policy, &self.journal.memory) {
+            match decision {
+                Decision::Move(it) => {
+                    held.insert(it.contract);
+                    wanted.extend(self.is_due(it.contract, seen.now).then_some(it));
+                }
+                Decision::Hold(hold) => {
+                    held.insert(hold.contract);
+                    self.hold(hold, &seen)?;
+                }
+                Decision::GiveUpName(contract) => names.push(contract),
+                Decision::Forget(contract) => self.journal.forget(contract)?,
+                Decision::Snapshot(contract) => self.start(Job::Take(contract), seen.now),
+            }
+        }
+        // What isn't held any more is told anew the next time.
+        let is_held =
+            |matter: &str| matter.parse::<ContractId>().is_ok_and(|contract| held.contains(&contract));
+        self.journal.retain_said(|matter| matter == "funds" || is_held(matter))?;
+        self.not_before.retain(|_, then| *then > seen.now);
+        self.metrics.seen(&seen, &self.journal.memory, held.len());
+        self.warn(&seen)?;
+        self.move_all(world, wanted, &seen).await?;
+        for name in names {
+            world.give_up_name(name).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells that something outside of contracts is wrong.
+    pub fn trouble(&self, at: UnixSeconds, error: &anyhow::Error) -> Result<()> {
+        self.tell(at, "trouble", None, message(error))
+    }
+
+    /// Brings moves that have begun as far as the chain is.
+    fn follow(&mut self, seen: &Seen) -> Result<()> {
+        for it in self.journal.memory.moves.values().cloned().collect::<Vec<_>>() {
+            let old = it.old;
+            match next(&it, seen, &self.journal.memory) {
+                Next::Wait if it.is_over() && seen.now.saturating_sub(it.at) > REMEMBERED => {
+                    self.journal.strike(old)?;
+                }
+                Next::Wait => {}
+                Next::Reached(step) => self.reach(it, step, seen.now)?,
+                Next::Restore { from, to } => self.start(Job::Restore { from, to }, seen.now),
+                Next::Lost => {
+                    self.journal.strike(old)?;
+                    self.tell(
+                        seen.now,
+                        "lost",
+                        Some(old),
+                        format!("the move of contract {old} never came about"),
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what failed for a contract may be tried again.
+    fn is_due(&self, contract: ContractId, now: UnixSeconds) -> bool {
+        self.not_before.get(&contract).is_none_or(|then| now >= *then)
+    }
+
+    fn start(&mut self, job: Job, now: UnixSeconds) {
+        if self.is_due(job.contract(), now)
+            && let Some(jobs) = &mut self.jobs
+        {
+            jobs.start(job);
+        }
+    }
+
+    /// Reads now and then which snapshots there are.
+    async fn read_snapshots(&mut self, now: UnixSeconds) -> Result<()> {
+        let is_due = self.snapshots_read.is_none_or(|read| now.saturating_sub(read) >= SNAPSHOTS_EVERY);
+        let Some(jobs) = self.jobs.as_ref().filter(|_| is_due) else { return Ok(()) };
+        let all = jobs.snapshots.all().await;
+        match all {
+            Ok(all) => self.journal.memory.snapshots = all,
+            // What was read before still counts.
+            Err(error) if self.snapshots_read.is_some() => self.trouble(now, &error)?,
+            Err(error) => return Err(error),
+        }
+        self.snapshots_read = Some(now);
+        Ok(())
+    }
+
+    /// Writes down what came of jobs.
+    fn end_jobs(&mut self, now: UnixSeconds) -> Result<()> {
+        let ended = self.jobs.as_mut().map(Jobs::ended).unwrap_or_default();
+        for (job, done) in ended {
+            let contract = job.contract();
+            match (job, done) {
+                (Job::Take(_), Ok(())) => {
+                    self.journal.memory.snapshots.insert(contract, now);
+                }
+                (Job::Restore { from, .. }, Ok(())) => {
+                    let its = |it: &&Move| it.step == Step::Created { new: contract };
+                    if let Some(it) = self.journal.memory.moves.values().find(its).cloned() {
+                        self.reach(it, Step::Done { new: contract }, now)?;
+                    }
+                    let text =
+                        format!("contract {contract} has what the last snapshot of contract {from} had");
+                    self.tell(now, "restored", Some(contract), text)?;
+                }
+                (_, Err(error)) => {
+                    self.not_before.insert(contract, now.saturating_add(AGAIN_AFTER));
+                    let what = match job {
+                        Job::Take(_) => "no snapshot was taken of",
+                        Job::Restore { .. } => "nothing was restored into",
+                    };
+                    self.tell(
+                        now,
+                        "failed",
+                        Some(contract),
+                        format!("{what} contract {contract}: {}", message(&error)),
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn reach(&mut self, it: Move, step: Step, now: UnixSeconds) -> Result<()> {
+        let (old, to) = (it.old, it.to);
+        self.journal.note(Move { step, ..it })?;
+        match step {
+            Step::Intended | Step::Created { .. } => Ok(()),
+            Step::Done { new } => {
+                self.metrics.ended("done");
+                self.tell(
+                    now,
+                    "moved",
+                    Some(old),
+                    format!("contract {old} runs on node {to} as contract {new}"),
+                )
+            }
+            Step::Failed { new } => {
+                self.metrics.ended("failed");
+                let text = format!(
+                    "contract {new}, which took the place of {old}, closed before it ran on node {to}"
+                );
+                self.tell(now, "failed", Some(old), text)
+            }
+        }
+    }
+
+    async fn move_all(&mut self, world: &mut impl World, wanted: Vec<Wanted>, seen: &Seen) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (orders, holds) = world.prepare(wanted, seen, &self.journal, &self.policy).await?;
+        for hold in holds {
+            self.not_before.insert(hold.contract, seen.now.saturating_add(AGAIN_AFTER));
+            self.hold(hold, seen)?;
+        }
+        for orders in orders.chunks(MOVES_AT_ONCE) {
+            for order in orders {
+                self.begin(order, seen)?;
+            }
+            match world.submit(orders).await? {
+                Submitted::Included => {
+                    let now = world.look(&mut self.journal).await?;
+                    self.settle(orders, &now)?;
+                }
+                Submitted::Refused(error) => {
+                    for order in orders {
+                        self.refuse(order, seen, &message(&error))?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a move down before its transaction can be anywhere.
+    fn begin(&mut self, order: &Order, seen: &Seen) -> Result<()> {
+        let Order { wanted, from, to, body, rate, .. } = order;
+        let old = wanted.contract;
+        let it = Move {
+            old,
+            from: *from,
+            to: *to,
+            why: wanted.why.clone(),
+            rate: *rate,
+            body_hash: hex::encode(body.hash().0),
+            newest: seen.newest,
+            block: seen.block,
+            at: seen.now,
+            step: Step::Intended,
+        };
+        self.journal.note(it)?;
+        let text = format!("{}: contract {old} is moved to node {to}", wanted.why);
+        self.tell(seen.now, "moving", Some(old), text)
+    }
+
+    /// Writes down which moves of a final transaction were carried out.
+    fn settle(&mut self, orders: &[Order], seen: &Seen) -> Result<()> {
+        for order in orders {
+            let old = order.wanted.contract;
+            let Some(it) = self.journal.memory.moves.get(&old).cloned() else { continue };
+            match self.journal.memory.outcome_of(&it) {
+                Some(new) => self.reach(it, Step::Created { new }, seen.now)?,
+                None => self.refuse(order, seen, "the chain refused it, or another bot was faster")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Strikes out a move that won't come about.
+    fn refuse(&mut self, order: &Order, seen: &Seen, why: &str) -> Result<()> {
+        let old = order.wanted.contract;
+        self.journal.strike(old)?;
+        self.not_before.insert(old, seen.now.saturating_add(AGAIN_AFTER));
+        self.metrics.ended("refused");
+        self.tell(
+            seen.now,
+            "lost",
+            Some(old),
+            format!("contract {old} wasn't moved to node {}: {why}", order.to),
+        )
+    }
+
+    /// Tells once why a contract isn't moved.
+    fn hold(&mut self, hold: Hold, seen: &Seen) -> Result<()> {
+        let Hold { contract, key, text } = hold;
+        if self.journal.is_news(contract.to_string(), key)? {
+            self.tell(seen.now, "held", Some(contract), format!("contract {contract}: {text}"))?;
+        }
+        Ok(())
+    }
+
+    /// Warns once a day while the credit lasts shorter than the policy wants.
+    fn warn(&mut self, seen: &Seen) -> Result<()> {
+        let least = u64::from(self.policy.warn_days).saturating_mul(DAY);
+        let Some(lasts) = seen.lasts.filter(|lasts| *lasts < least) else { return Ok(()) };
+        if self.journal.is_news("funds".into(), &(seen.now / DAY).to_string())? {
+            let text = format!("the credit of twin {} lasts {} only", self.policy.twin, stretch(lasts));
+            self.tell(seen.now, "funds", None, text)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, at: UnixSeconds, kind: &str, contract: Option<ContractId>, text: String) -> Result<()> {
+        self.teller.tell(&self.journal, Message { at, kind: kind.into(), contract, text })
+    }
+}

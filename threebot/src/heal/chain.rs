@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The chain itself, followed at one of several endpoints, and acted on by the bot's key for its owner.
+
+use super::{
+    Hold, Journal, Kept, Open, Order, PartName, Phase, Policy, Release, Seen, Wanted,
+    act::{Submitted, World},
+    decide::{contract_of_name, name_for, rules_for, too_dear},
+};
+use crate::{
+    application::{Ask, Market, cancelling, place},
+    foreseen::no_price,
+    many::answers,
+    output::message,
+    session::DevelopmentKey,
+    source::Source,
+};
+use anyhow::{Context, Result, bail, ensure};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter::repeat_n,
+    path::PathBuf,
+    time::{Duration, Instant, SystemTime},
+};
+use subxt::{transactions::StaticPayload, utils::MultiAddress};
+use tfgrid_client::{
+    AccountId32, Error, GridAt, GridClient, Heads, Keypair,
+    api::{
+        self,
+        proxy::calls::Proxy,
+        runtime_types::{
+            bounded_collections::bounded_vec::BoundedVec,
+            pallet_grid_contracts::{
+                pallet::Call,
+                types::{ContractKind, Network},
+            },
+            pallet_utility::pallet::Call as Utility,
+            tfgrid_primitives::{body::Body as ForChain, net::Subnet},
+            tfgrid_runtime::{RuntimeCall, configs::proxies::ProxyType},
+        },
+    },
+    deployment::{Application, Deployment, MAX_BODY_BYTES, Secrets},
+    error::SubmitError,
+    primitives::{
+        Body, ContractId, NodeId, TwinId,
+        net::Subnet as Range,
+        views::{ClosedContract, ContractStatus, NodeFilter, Target, TwinContract},
+    },
+    sealing::{Recipient, SealKey, seal},
+};
+use tokio::time::timeout;
+
+/// How often all contracts are looked at.
+const ROUND_EVERY: Duration = Duration::from_secs(15);
+/// How often it is read which nodes drain: their farmers say so days before.
+const DRAINS_EVERY: Duration = Duration::from_secs(300);
+/// Limit for the next finalized head to come.
+const HEAD_WITHIN: Duration = Duration::from_secs(120);
+/// What is wrong where a body is sealed and there is no key.
+const NO_KEY: &str = "it is sealed, and there is no key: give the bot's with --identity";
+/// Seconds by which a finalized head may be behind this computer's clock.
+const MAX_BEHIND: u64 = 300;
+
+/// The chain, as the owner's bot knows it.
+pub struct Chain {
+    /// RPC addresses, tried in turn.
+    urls: Vec<String>,
+    turn: usize,
+    key: Keypair,
+    /// Whether everybody knows the key.
+    is_public_key: bool,
+    /// What opens bodies that are sealed to the bot.
+    seal_key: Option<SealKey>,
+    twin: TwinId,
+    /// Files of applications.
+    files: Vec<Application>,
+    link: Option<Link>,
+}
+
+/// A connection to an endpoint.
+struct Link {
+    grid: GridClient,
+    heads: Heads,
+    owner: AccountId32,
+    /// The bot's place among the owner's, from 1.
+    number: usize,
+    /// Contracts of which another version may run.
+    changed: BTreeSet<ContractId>,
+    /// Whether the records of all contracts were read.
+    is_known: bool,
+    draining: BTreeSet<NodeId>,
+    drains_read: Option<Instant>,
+}
+
+impl Chain {
+    /// Reads the files that the policy names.
+    pub fn new(
+        urls: Vec<String>,
+        (key, is_public_key): (Keypair, bool),
+        seal_key: Option<SealKey>,
+        policy: &Policy,
+    ) -> Result<Self> {
+        let read = |file: &PathBuf| Source::read(file)?.application();
+        let files = policy.applications.iter().map(read).collect::<Result<_>>()?;
+        Ok(Self { urls, turn: 0, key, is_public_key, seal_key, twin: policy.twin, files, link: None })
+    }
+
+    /// Waits until it is time to look, or something of the owner's has changed.
+    ///
+    /// # Errors
+    /// If no endpoint answers; the next call tries another one.
+    pub async fn wake(&mut self, journal: &Journal) -> Result<()> {
+        let awake = self.wait(journal).await;
+        if awake.is_err() {
+            self.disconnect();
+        }
+        awake
+    }
+
+    /// Goes to the next endpoint at the next call.
+    pub fn disconnect(&mut self) {
+        self.link = None;
+    }
+
+    async fn wait(&mut self, journal: &Journal) -> Result<()> {
+        let Some(link) = &mut self.link else { return self.connect(journal).await };
+        let until = Instant::now() + ROUND_EVERY;
+        loop {
+            let head = timeout(HEAD_WITHIN, link.heads.next()).await;
+            let head = head.context("no finalized block came")?.context("the connection ended")??;
+            let is_own = |contract: &ContractId| journal.memory.copies.contains_key(contract);
+            let before = link.changed.len();
+            link.changed.extend(head.changed_contracts().await?.into_iter().filter(is_own));
+            if link.changed.len() > before || Instant::now() >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Connects to the next endpoint that is on the journal's chain and up to date.
+    pub async fn connect(&mut self, journal: &Journal) -> Result<()> {
+        let url = self.urls.get(self.turn % self.urls.len().max(1)).context("there is no endpoint")?;
+        self.turn = self.turn.wrapping_add(1);
+        let grid = GridClient::connect(url).await?;
+        journal.ensure_chain(&format!("{:?}", grid.genesis()))?;
+        if self.is_public_key && grid.is_live().await? {
+            bail!(DevelopmentKey);
+        }
+        let heads = grid.follow().await?;
+        let at = grid.finalized().await?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let behind = now.saturating_sub(at.timestamp_ms().await? / 1_000);
+        ensure!(behind <= MAX_BEHIND, "the chain at {url} is {behind} s behind");
+        let twin = self.twin;
+        let owner = at.twin_account(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
+        let own = self.key.account();
+        let Some(place) = at.bots_of(owner).await?.iter().position(|bot| *bot == own) else {
+            bail!("{own} is no bot of twin {twin}: its owner lets it in with `threebot bot add {own}`");
+        };
+        self.link = Some(Link {
+            grid,
+            heads,
+            owner,
+            number: place + 1,
+            changed: BTreeSet::new(),
+            is_known: false,
+            draining: BTreeSet::new(),
+            drains_read: None,
+        });
+        Ok(())
+    }
+
+    fn link(&self) -> Result<&Link> {
+        self.link.as_ref().context("there is no connection to the chain")
+    }
+
+    fn link_mut(&mut self) -> Result<&mut Link> {
+        self.link.as_mut().context("there is no connection to the chain")
+    }
+
+    /// Keeps copies of what is new among these contracts.
+    async fn keep_new(&mut self, at: &GridAt, own: &[TwinContract], journal: &mut Journal) -> Result<()> {
+        let link = self.link()?;
+        let copies = &journal.memory.copies;
+        let is_new = |own: &&TwinContract| {
+            let contract = own.contract;
+            !link.is_known || link.changed.contains(&contract) || !copies.contains_key(&contract)
+        };
+        let on_nodes = own.iter().filter(|own| matches!(own.target, Target::Node { .. }));
+        let asked = on_nodes.filter(is_new).map(|own| {
+            let known = copies.get(&own.contract).filter(|kept| is_of(kept, &own.target));
+            read(at.clone(), own.clone(), known.map(|kept| kept.body_hash.clone()))
+        });
+        let found = answers(asked.collect::<Vec<_>>()).await?;
+        let now = at.timestamp_ms().await? / 1_000;
+        for (own, hash, body) in found.into_iter().flatten() {
+            let since = journal.memory.copies.get(&own.contract).map_or(now, |kept| kept.since);
+            if let Some(kept) = kept(&own, hash, &body, self.seal_key.as_ref()) {
+                journal.keep(Kept { since, ..kept }, &body)?;
+            }
+        }
+        let link = self.link_mut()?;
+        link.is_known = true;
+        link.changed.clear();
+        Ok(())
+    }
+
+    /// The nodes that drain.
+    async fn draining(&mut self, at: &GridAt) -> Result<BTreeSet<NodeId>> {
+        let link = self.link_mut()?;
+        if link.drains_read.is_none_or(|read| read.elapsed() >= DRAINS_EVERY) {
+            let offers = at.all_nodes(&NodeFilter { unavailable: true, ..NodeFilter::default() }).await?;
+            link.draining = offers.iter().filter(|offer| offer.draining).map(|offer| offer.node).collect();
+            link.drains_read = Some(Instant::now());
+        }
+        Ok(link.draining.clone())
+    }
+
+    /// The move of a contract to the node that fits best; `seen` and `market` are then as after it.
+    async fn order(
+        &self,
+        at: &GridAt,
+        wanted: Wanted,
+        seen: &mut Seen,
+        market: &mut Market,
+        journal: &Journal,
+        policy: &Policy,
+    ) -> Result<Order> {
+        let contract = wanted.contract;
+        let kept = journal.memory.copies.get(&contract).context("there is no copy of it")?;
+        let (body, key) = (journal.body(contract)?, self.seal_key.as_ref());
+        let deployment = Deployment::parse(&clear(&body, key)?)?;
+        let (application, name, held) = rules_for(kept, policy, &self.files, seen, &journal.memory);
+        let part = application.parts.get(&name).context("its application has no such part")?;
+        let ask = Ask { name: &name, part, resources: kept.resources, features: deployment.features() };
+        let nodes = market.without(kept.node, |market| place(&application, &[ask], &held, market))?;
+        let to = *nodes.get(&name).context("no node was found")?;
+        let rate = at.quote(to, kept.resources, kept.public_ips).await?.with_context(|| no_price(to))?;
+        let open = seen.open.get(&contract).filter(|_| wanted.release == Release::Cancel);
+        let before = open.map_or(0, |open| open.rate);
+        if let Some(refusal) = too_dear(policy, rate, before, seen.rate) {
+            bail!(refusal);
+        }
+        let keys = at.seal_keys(to, self.twin).await?.with_context(|| format!("no node has the id {to}"))?;
+        let recipients = keys.recipients().context("can't seal the body")?;
+        let body = resealed(body, key, &recipients, self.link()?.number)?;
+        seen.rate = seen.rate.saturating_sub(before.into()).saturating_add(rate.into());
+        seen.open.insert(contract, Open { node: to, phase: Phase::Created, rate });
+        market.take(to, &kept.resources, kept.public_ips);
+        Ok(Order {
+            wanted,
+            from: kept.node,
+            to,
+            body,
+            networks: deployment.listed_networks(),
+            resources: kept.resources,
+            public_ips: kept.public_ips,
+            rate,
+        })
+    }
+}
+
+impl World for Chain {
+    async fn look(&mut self, journal: &mut Journal) -> Result<Seen> {
+        let at = self.link()?.grid.finalized().await?;
+        let own = at.contracts_of_twin(self.twin).await?;
+        self.keep_new(&at, &own, journal).await?;
+        let draining = self.draining(&at).await?;
+        let (open, names) = sorted(&own);
+        let known = journal.memory.copies.keys().chain(names.keys());
+        let gone: BTreeSet<ContractId> =
+            known.filter(|contract| !open.contains_key(contract)).copied().collect();
+        let closed = answers(gone.into_iter().map(|contract| closed(at.clone(), contract))).await?;
+        let silent = open.values().filter(|open| open.phase == Phase::NodeOffline).map(|open| open.node);
+        let silent: BTreeSet<NodeId> = silent.collect();
+        let since = answers(silent.into_iter().map(|node| offline(at.clone(), node))).await?;
+        let (info, payer) = (at.grid_info().await?, at.payer(self.twin).await?);
+        Ok(Seen {
+            block: at.number(),
+            now: at.timestamp_ms().await? / 1_000,
+            grid_now: info.grid_now,
+            open,
+            closed: closed.into_iter().flatten().collect(),
+            offline_since: since.into_iter().flatten().collect(),
+            draining,
+            names,
+            newest: own.last().map_or(0, |newest| newest.contract),
+            rate: at.payer_rates(self.twin).await?.total(),
+            is_exhausted: payer.exhausted,
+            lasts: payer.funded_ms.map(|ms| ms / 1_000),
+        })
+    }
+
+    async fn prepare(
+        &mut self,
+        wanted: Vec<Wanted>,
+        seen: &Seen,
+        journal: &Journal,
+        policy: &Policy,
+    ) -> Result<(Vec<Order>, Vec<Hold>)> {
+        let at = self.link()?.grid.finalized().await?;
+        let own = at.contracts_of_twin(self.twin).await?;
+        let has_ips =
+            |it: &Wanted| journal.memory.copies.get(&it.contract).is_some_and(|kept| kept.public_ips > 0);
+        let mut market = Market::read(&at, &own, wanted.iter().any(has_ips)).await?;
+        let (mut orders, mut holds, mut seen) = (Vec::new(), Vec::new(), seen.clone());
+        for it in wanted {
+            let (contract, why) = (it.contract, it.why.clone());
+            match self.order(&at, it, &mut seen, &mut market, journal, policy).await {
+                Ok(order) => orders.push(order),
+                Err(error) if error.is::<Error>() => return Err(error),
+                Err(error) => {
+                    let text = format!("{why}, and it isn't moved: {}", message(&error));
+                    holds.push(Hold { contract, key: "no-node", text });
+                }
+            }
+        }
+        Ok((orders, holds))
+    }
+
+    async fn submit(&mut self, orders: &[Order]) -> Result<Submitted> {
+        let pairs =
+            orders.iter().map(|order| RuntimeCall::Utility(Utility::batch_all { calls: calls(order) }));
+        let all = RuntimeCall::Utility(Utility::force_batch { calls: pairs.collect() });
+        let link = self.link()?;
+        match link.grid.submit("the move", &for_owner(link.owner, all), &self.key).await {
+            Ok(_) => Ok(Submitted::Included),
+            Err(
+                error @ (Error::Failed { .. }
+                | Error::Refused { .. }
+                | Error::NotTaken { source: SubmitError::Node(_), .. }),
+            ) => Ok(Submitted::Refused(error.into())),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn give_up_name(&mut self, contract: ContractId) -> Result<()> {
+        let link = self.link()?;
+        let call = for_owner(link.owner, cancelling(contract));
+        link.grid.submit("giving up a name", &call, &self.key).await?;
+        Ok(())
+    }
+}
+
+/// A call of the owner's, made by its bot.
+fn for_owner(owner: AccountId32, call: RuntimeCall) -> StaticPayload<Proxy> {
+    api::transactions().proxy().proxy(MultiAddress::Id(owner), Some(ProxyType::Deploy), call)
+}
+
+/// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries out
+/// one: the others' first call fails.
+fn calls(order: &Order) -> Vec<RuntimeCall> {
+    let Order { wanted, to, body, networks, resources, public_ips, rate, .. } = order;
+    let first = match wanted.release {
+        Release::Cancel => cancelling(wanted.contract),
+        Release::Name => RuntimeCall::Contracts(Call::create_name_contract {
+            name: BoundedVec(name_for(wanted.contract).into_bytes()),
+            // What a name costs is the list's, and little; the owner's limit binds it.
+            max_usd_rate: u64::MAX,
+        }),
+    };
+    let network = |(name, subnet): &(String, Range)| Network {
+        name: BoundedVec(name.clone().into_bytes()),
+        subnet: Subnet { address: subnet.address, prefix: subnet.prefix },
+    };
+    let body = match body.clone() {
+        Body::Plain(bytes) => ForChain::Plain(bytes),
+        Body::Sealed(bytes) => ForChain::Sealed(bytes),
+    };
+    let create = Call::create_node_contract {
+        node: *to,
+        resources: (*resources).into(),
+        body,
+        public_ips: *public_ips,
+        networks: BoundedVec(networks.iter().map(network).collect()),
+        traffic_gb: 0,
+        max_usd_rate: *rate,
+    };
+    vec![first, RuntimeCall::Contracts(create)]
+}
+
+/// The open node contracts, and the names by the closed contracts that they are for.
+fn sorted(own: &[TwinContract]) -> (BTreeMap<ContractId, Open>, BTreeMap<ContractId, ContractId>) {
+    let (mut open, mut names) = (BTreeMap::new(), BTreeMap::new());
+    for TwinContract { contract, target, status, rate, .. } in own {
+        let phase = match status {
+            ContractStatus::Created => Phase::Created,
+            ContractStatus::Deployed { .. } => Phase::Running,
+            ContractStatus::Paused { .. } => Phase::Paused,
+            ContractStatus::NodeOffline { .. } => Phase::NodeOffline,
+            ContractStatus::Closed { .. } => continue,
+        };
+        match target {
+            Target::Node { node, .. } => {
+                open.insert(*contract, Open { node: *node, phase, rate: *rate });
+            }
+            Target::Name { name } => names.extend(contract_of_name(name).map(|old| (old, *contract))),
+            Target::Rent { .. } => {}
+        }
+    }
+    (open, names)
+}
+
+/// Whether a copy is of what the contract reserves now.
+fn is_of(kept: &Kept, target: &Target) -> bool {
+    let Kept { node, resources, public_ips, .. } = kept;
+    *target == Target::Node { node: *node, resources: *resources, public_ips: *public_ips }
+}
+
+/// An open contract with its active body and the hash of it, unless it has this hash.
+async fn read(
+    at: GridAt,
+    own: TwinContract,
+    known: Option<String>,
+) -> Result<Option<(TwinContract, String, Body<Vec<u8>>)>> {
+    let Some(record) = at.contract(own.contract).await? else { return Ok(None) };
+    let ContractKind::Node(deployment) = &record.kind else { return Ok(None) };
+    let hash = hex::encode(deployment.body_hash.0);
+    if known.is_some_and(|known| known == hash) {
+        return Ok(None);
+    }
+    Ok(at.body(own.contract).await?.map(|body| (own, hash, body)))
+}
+
+async fn closed(at: GridAt, contract: ContractId) -> Result<Option<(ContractId, ClosedContract)>> {
+    Ok(at.closed(contract).await?.map(|closed| (contract, closed)))
+}
+
+async fn offline(at: GridAt, node: NodeId) -> Result<Option<(NodeId, u64)>> {
+    Ok(at.offline_since(node).await?.map(|since| (node, since)))
+}
+
+/// What is remembered of a contract.
+fn kept(own: &TwinContract, hash: String, body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Option<Kept> {
+    let Target::Node { node, resources, public_ips } = &own.target else { return None };
+    let deployment = clear(body, key).ok().and_then(|text| Deployment::parse(&text).ok());
+    let has_open_secrets = |deployment: &Deployment| match &deployment.secrets {
+        Some(Secrets::Sealed(_)) => key.is_some_and(|key| deployment.with_open_secrets(key).is_ok()),
+        _ => true,
+    };
+    let part = deployment.as_ref().and_then(|deployment| deployment.application.clone());
+    Some(Kept {
+        contract: own.contract,
+        node: *node,
+        resources: *resources,
+        public_ips: *public_ips,
+        body_hash: hash,
+        part: part.map(|part| PartName { application: part.name, part: part.part }),
+        has_data: deployment.as_ref().is_some_and(|deployment| deployment.volumes().next().is_some()),
+        is_readable: deployment.as_ref().is_some_and(has_open_secrets),
+        since: 0,
+    })
+}
+
+/// The text of a body; its secrets stay sealed.
+fn clear(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Vec<u8>> {
+    match body {
+        Body::Plain(text) => Ok(text.clone()),
+        Body::Sealed(sealed) => Ok(key.context(NO_KEY)?.open(sealed)?),
+    }
+}
+
+/// A body with all that is sealed of it sealed to these keys. A plain one ends with so many spaces: so bodies of two bots
+/// differ, and each knows the contracts that it has made.
+fn resealed(
+    body: Body<Vec<u8>>,
+    key: Option<&SealKey>,
+    recipients: &[Recipient],
+    number: usize,
+) -> Result<Body<Vec<u8>>> {
+    let text = clear(&body, key)?;
+    if matches!(body, Body::Sealed(_)) {
+        return Ok(Body::Sealed(seal(&text, recipients)?));
+    }
+    let deployment = Deployment::parse(&text)?;
+    let mut text = match &deployment.secrets {
+        Some(Secrets::Sealed(_)) => {
+            let open = deployment.with_open_secrets(key.context(NO_KEY)?)?;
+            open.with_sealed_secrets(recipients)?.to_body()?
+        }
+        _ => text,
+    };
+    let length = text.trim_ascii_end().len();
+    text.truncate(length);
+    text.extend(repeat_n(b' ', number.min(MAX_BODY_BYTES.saturating_sub(length))));
+    Ok(Body::Plain(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_client::primitives::Resources;
+
+    const PLAIN: &[u8] = br#"{"version":1,"application":{"name":"shop","part":"db"},"workloads":[
+        {"name":"data","type":"zmount","data":{"size":16777216}}]}"#;
+
+    fn key(byte: u8) -> SealKey {
+        SealKey::new(&[byte; 32]).unwrap()
+    }
+
+    fn contract(contract: ContractId, target: Target, status: ContractStatus) -> TwinContract {
+        TwinContract { contract, target, status, rate: 5, extra: 0 }
+    }
+
+    fn on_node() -> Target {
+        Target::Node { node: 3, resources: Resources::ZERO, public_ips: 1 }
+    }
+
+    #[test]
+    fn a_body_is_sealed_to_the_new_nodes_keys() {
+        let (bot, node) = (key(1), key(2));
+        let sealed = Body::Sealed(seal(PLAIN, &[bot.recipient()]).unwrap());
+        let moved = resealed(sealed.clone(), Some(&bot), &[node.recipient(), bot.recipient()], 1).unwrap();
+        assert_eq!(clear(&moved, Some(&node)).unwrap(), PLAIN);
+        assert!(resealed(sealed.clone(), None, &[node.recipient()], 1).is_err());
+        assert!(resealed(sealed, Some(&node), &[node.recipient()], 1).is_err());
+    }
+
+    #[test]
+    fn secrets_of_a_plain_body_are_sealed_anew() {
+        let (bot, node) = (key(1), key(2));
+        let text = String::from_utf8(PLAIN.to_vec()).unwrap();
+        let text = text.replace("\"workloads\"", "\"secrets\":{\"db\":\"sesame\"},\"workloads\"");
+        let open = Deployment::parse(text.as_bytes()).unwrap();
+        let body = Body::Plain(open.with_sealed_secrets(&[bot.recipient()]).unwrap().to_body().unwrap());
+        let moved = resealed(body.clone(), Some(&bot), &[node.recipient()], 1).unwrap();
+        let Body::Plain(text) = moved else { panic!("it is sealed") };
+        assert_eq!(Deployment::parse(&text).unwrap().with_open_secrets(&node).unwrap(), open);
+        assert!(resealed(body, None, &[node.recipient()], 1).is_err());
+    }
+
+    #[test]
+    fn plain_bodies_of_two_bots_differ_in_nothing_that_counts() {
+        let of = |number| match resealed(Body::Plain(PLAIN.to_vec()), None, &[], number).unwrap() {
+            Body::Plain(text) => text,
+            Body::Sealed(_) => panic!("it is sealed"),
+        };
+        assert_ne!(of(1), of(2));
+        let again = resealed(Body::Plain(of(2)), None, &[], 1).unwrap();
+        assert_eq!(again, Body::Plain(of(1)));
+        assert_eq!(Deployment::parse(&of(1)).unwrap(), Deployment::parse(PLAIN).unwrap());
+    }
+
+    #[test]
+    fn what_is_remembered_follows_from_the_body() {
+        let own = contract(7, on_node(), ContractStatus::Created);
+        let found = kept(&own, "00".into(), &Body::Plain(PLAIN.to_vec()), None).unwrap();
+        assert!(found.has_data && found.is_readable && is_of(&found, &own.target));
+        assert_eq!(found.part.unwrap().part, "db");
+        let sealed = Body::Sealed(seal(PLAIN, &[key(1).recipient()]).unwrap());
+        let with = |key: Option<&SealKey>| kept(&own, "00".into(), &sealed, key).unwrap();
+        assert!(
+            with(Some(&key(1))).is_readable && !with(Some(&key(2))).is_readable && !with(None).is_readable
+        );
+    }
+
+    #[test]
+    fn contracts_are_sorted_by_what_they_are() {
+        let name = |name: &str| Target::Name { name: name.as_bytes().to_vec() };
+        let runs = ContractStatus::Deployed { tft: 0, usd: 0 };
+        let own = [
+            contract(7, on_node(), ContractStatus::NodeOffline { tft: 0, usd: 0 }),
+            contract(8, Target::Rent { node: 3 }, runs),
+            contract(9, name("heal-4"), runs),
+            contract(10, name("shop"), runs),
+        ];
+        let (open, names) = sorted(&own);
+        assert_eq!(open, [(7, Open { node: 3, phase: Phase::NodeOffline, rate: 5 })].into());
+        assert_eq!(names, [(4, 9)].into());
+    }
+
+    #[test]
+    fn a_batch_gives_up_the_old_contract_first() {
+        let order = |release| Order {
+            wanted: Wanted { contract: 7, release, why: String::new() },
+            from: 1,
+            to: 2,
+            body: Body::Plain(PLAIN.to_vec()),
+            networks: Vec::new(),
+            resources: Resources::ZERO,
+            public_ips: 0,
+            rate: 5,
+        };
+        let first = |release| calls(&order(release)).into_iter().next().unwrap();
+        assert!(matches!(first(Release::Cancel), RuntimeCall::Contracts(Call::cancel { contract: 7, .. })));
+        let RuntimeCall::Contracts(Call::create_name_contract { name, .. }) = first(Release::Name) else {
+            panic!("another call")
+        };
+        assert_eq!(name.0, b"heal-7");
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Snapshots of contracts' volumes, taken and restored beside the rounds.
+
+use super::Schedule;
+use crate::{
+    peer::connected,
+    snapshot::{Keys, Place, Snapshot, list, restore, take},
+};
+use anyhow::{Context, Result, anyhow};
+use std::collections::{BTreeMap, BTreeSet};
+use tfgrid_client::{
+    GridAt, GridClient,
+    peer::Device,
+    primitives::{ContractId, PublicKey, TwinId, UnixSeconds},
+    sealing::{Recipient, SealKey},
+};
+use tokio::task::JoinSet;
+
+/// How many are taken or restored at the same time.
+const MAX_JOBS: usize = 4;
+
+/// Snapshots of all volumes of contracts, in a place of the owner's.
+pub trait Snapshots: Clone + Send + Sync + 'static {
+    /// When the last one of each contract was taken.
+    fn all(&self) -> impl Future<Output = Result<BTreeMap<ContractId, UnixSeconds>>> + Send;
+
+    fn take(&self, contract: ContractId) -> impl Future<Output = Result<()>> + Send;
+
+    /// Puts the last one of `from` in place of the content of `to`.
+    fn restore(&self, from: ContractId, to: ContractId) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// What is done for one contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Job {
+    Take(ContractId),
+    Restore { from: ContractId, to: ContractId },
+}
+
+impl Job {
+    /// The contract whose node does it.
+    pub fn contract(self) -> ContractId {
+        match self {
+            Self::Take(contract) | Self::Restore { to: contract, .. } => contract,
+        }
+    }
+}
+
+/// Jobs that run beside the rounds.
+pub struct Jobs<S> {
+    pub snapshots: S,
+    running: BTreeSet<Job>,
+    tasks: JoinSet<(Job, Result<()>)>,
+}
+
+impl<S: Snapshots> Jobs<S> {
+    pub fn new(snapshots: S) -> Self {
+        Self { snapshots, running: BTreeSet::new(), tasks: JoinSet::new() }
+    }
+
+    /// Starts a job, unless it or too many others run.
+    pub fn start(&mut self, job: Job) {
+        if self.running.len() >= MAX_JOBS || !self.running.insert(job) {
+            return;
+        }
+        let snapshots = self.snapshots.clone();
+        self.tasks.spawn(async move {
+            let done = match job {
+                Job::Take(contract) => snapshots.take(contract).await,
+                Job::Restore { from, to } => snapshots.restore(from, to).await,
+            };
+            (job, done)
+        });
+    }
+
+    /// The jobs that have ended since the last call.
+    pub fn ended(&mut self) -> Vec<(Job, Result<()>)> {
+        let mut ended = Vec::new();
+        while let Some(task) = self.tasks.try_join_next() {
+            match task {
+                Ok((job, done)) => {
+                    self.running.remove(&job);
+                    ended.push((job, done));
+                }
+                // It is started again when the next round asks for it.
+                Err(_) => self.running.clear(),
+            }
+        }
+        ended
+    }
+}
+
+/// The owner's place, reached by the owner's contracts' nodes over a device of the bot's.
+#[derive(Clone)]
+pub struct Volumes {
+    /// RPC addresses of the chain.
+    urls: Vec<String>,
+    twin: TwinId,
+    device: Device,
+    place: Place,
+    identity: SealKey,
+    is_json: bool,
+}
+
+impl Volumes {
+    pub fn new(
+        schedule: &Schedule,
+        urls: Vec<String>,
+        twin: TwinId,
+        device: Device,
+        identity: SealKey,
+        is_json: bool,
+    ) -> Result<Self> {
+        let place = schedule.place.parse().context("snapshots.place of the policy")?;
+        Ok(Self { urls, twin, device, place, identity, is_json })
+    }
+
+    /// The chain at a finalized block, from the first endpoint that answers.
+    async fn at(&self) -> Result<GridAt> {
+        let mut last = anyhow!("there is no endpoint");
+        for url in &self.urls {
+            match GridClient::connect(url).await {
+                Ok(grid) => return Ok(grid.finalized().await?),
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last)
+    }
+
+    /// Snapshots are sealed to the owner and its bots, and trusted where a device of the owner's twin vouches for them.
+    async fn keys(&self, at: &GridAt, contract: ContractId) -> Result<Keys> {
+        let twin = at.twin(self.twin).await?.with_context(|| format!("no twin has the id {}", self.twin))?;
+        let node = at.node_of_contract(contract).await?;
+        let node = node.with_context(|| format!("contract {contract} has closed, or isn't on a node"))?;
+        let sealed_to = at.seal_keys(node, self.twin).await?;
+        let sealed_to: Vec<PublicKey> =
+            sealed_to.map(|keys| keys.owner.into_iter().chain(keys.bots).collect()).unwrap_or_default();
+        let recipients = sealed_to.iter().map(Recipient::new).collect::<Result<_, _>>()?;
+        Ok(Keys { identity: self.identity.clone(), recipients, trusted: twin.peer_keys.0 })
+    }
+}
+
+impl Snapshots for Volumes {
+    async fn all(&self) -> Result<BTreeMap<ContractId, UnixSeconds>> {
+        let mut last = BTreeMap::new();
+        // The newest of a contract's last, whichever volume it is of.
+        for snapshot in list(&self.place, None).await? {
+            let at: &mut UnixSeconds = last.entry(snapshot.contract).or_default();
+            *at = (*at).max(snapshot.taken_at().unwrap_or_default());
+        }
+        Ok(last)
+    }
+
+    async fn take(&self, contract: ContractId) -> Result<()> {
+        let at = self.at().await?;
+        let keys = self.keys(&at, contract).await?;
+        let node = connected(&at, contract, &self.device, self.is_json).await?;
+        let taken = take(&node.peer, &self.device, contract, None, &self.place, &keys, None).await;
+        node.done(Ok(())).await?;
+        taken.map(|_| ())
+    }
+
+    async fn restore(&self, from: ContractId, to: ContractId) -> Result<()> {
+        let at = self.at().await?;
+        let keys = self.keys(&at, to).await?;
+        // In the order of times: the last one of each volume stays.
+        let all = list(&self.place, Some(from)).await?;
+        let volumes: BTreeMap<String, Snapshot> =
+            all.into_iter().map(|snapshot| (snapshot.workload.clone(), snapshot)).collect();
+        let node = connected(&at, to, &self.device, self.is_json).await?;
+        let restored = async {
+            for (workload, snapshot) in &volumes {
+                restore(&node.peer, &self.place, &keys, snapshot, to, workload).await?;
+            }
+            anyhow::Ok(())
+        };
+        let restored = restored.await;
+        node.done(Ok(())).await?;
+        restored
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::{sync::Semaphore, time::timeout};
+
+    /// Holds jobs until it is let go.
+    #[derive(Clone)]
+    struct Held(&'static Semaphore);
+
+    impl Snapshots for Held {
+        async fn all(&self) -> Result<BTreeMap<ContractId, UnixSeconds>> {
+            Ok(BTreeMap::new())
+        }
+
+        async fn take(&self, _: ContractId) -> Result<()> {
+            self.0.acquire().await?.forget();
+            Ok(())
+        }
+
+        async fn restore(&self, _: ContractId, _: ContractId) -> Result<()> {
+            Err(anyhow!("it is damaged"))
+        }
+    }
+
+    async fn ended(jobs: &mut Jobs<Held>) -> Vec<(Job, Result<()>)> {
+        let waiting = async {
+            loop {
+                let ended = jobs.ended();
+                if !ended.is_empty() {
+                    return ended;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(10), waiting).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn so_many_jobs_run_at_once_and_each_once() {
+        let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+        let mut jobs = Jobs::new(Held(gate));
+        jobs.start(Job::Restore { from: 1, to: 2 });
+        let failed = ended(&mut jobs).await;
+        assert!(failed[0].0.contract() == 2 && failed[0].1.is_err());
+        for contract in [7, 7, 8, 9, 10, 11] {
+            jobs.start(Job::Take(contract));
+        }
+        assert_eq!(jobs.running.len(), MAX_JOBS);
+        assert!(!jobs.running.contains(&Job::Take(11)));
+        gate.add_permits(1);
+        assert!(ended(&mut jobs).await[0].1.is_ok());
+        assert_eq!(jobs.running.len(), MAX_JOBS - 1);
+    }
+}

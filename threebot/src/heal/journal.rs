@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a bot remembers, in a folder of its own: copies of bodies, and each move before it is made.
+//!
+//! Each record is a file that is replaced at once, so a crash at any instant leaves the old or the new one.
+
+use super::Message;
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+use tfgrid_client::primitives::{Body, ContractId, NodeId, Resources, UnixSeconds, UsdRate};
+
+const COPIES: &str = "copies";
+const MOVES: &str = "moves";
+const MESSAGES: &str = "messages.jsonl";
+/// Beyond this a new file is begun; the one before it is kept, too.
+const MAX_LOG_BYTES: u64 = 4 << 20;
+
+/// A part of an application.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartName {
+    pub application: String,
+    pub part: String,
+}
+
+/// What is known of a contract beside its body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Kept {
+    pub contract: ContractId,
+    pub node: NodeId,
+    pub resources: Resources,
+    pub public_ips: u8,
+    /// In hex.
+    pub body_hash: String,
+    pub part: Option<PartName>,
+    /// Whether it has volumes.
+    pub has_data: bool,
+    /// Whether the bot's key opens what is sealed of it.
+    pub is_readable: bool,
+    /// When it was seen first.
+    pub since: UnixSeconds,
+}
+
+/// The file of a copy. What is sealed on the chain is sealed here.
+#[derive(Serialize, Deserialize)]
+struct CopyFile {
+    kept: Kept,
+    is_sealed: bool,
+    /// In hex.
+    body: String,
+}
+
+/// How far a move is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Its transaction may have been sent.
+    Intended,
+    /// The chain has the new contract. It has yet to run, and to get the last snapshot if there is one.
+    Created { new: ContractId },
+    /// The new contract runs, with what was restored.
+    Done { new: ContractId },
+    /// The new contract has closed before it ran.
+    Failed { new: ContractId },
+}
+
+/// A contract that is moved to another node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Move {
+    pub old: ContractId,
+    pub from: NodeId,
+    pub to: NodeId,
+    pub why: String,
+    /// In 1e-10 USD per hour.
+    pub rate: UsdRate,
+    /// Hash of the new contract's body, in hex.
+    pub body_hash: String,
+    /// The newest contract of the owner's before it.
+    pub newest: ContractId,
+    /// Number and time of the block that it was decided at.
+    pub block: u64,
+    pub at: UnixSeconds,
+    pub step: Step,
+}
+
+impl Move {
+    pub fn new_contract(&self) -> Option<ContractId> {
+        match self.step {
+            Step::Intended => None,
+            Step::Created { new } | Step::Done { new } | Step::Failed { new } => Some(new),
+        }
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_over(&self) -> bool {
+        matches!(self.step, Step::Done { .. } | Step::Failed { .. })
+    }
+}
+
+/// All records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    pub copies: BTreeMap<ContractId, Kept>,
+    /// By the old contract.
+    pub moves: BTreeMap<ContractId, Move>,
+    /// When the last snapshot of each contract was taken. It isn't kept: their place has it.
+    pub snapshots: BTreeMap<ContractId, UnixSeconds>,
+    /// What was said last about each matter, so that it is said once.
+    pub said: BTreeMap<String, String>,
+}
+
+impl Memory {
+    /// The contracts that were moved one after the other until there was this one, newest first, itself included.
+    pub fn line_of(&self, contract: ContractId) -> Vec<ContractId> {
+        let before =
+            |contract| self.moves.values().find(|it| it.new_contract() == Some(contract)).map(|it| it.old);
+        let mut line = vec![contract];
+        while let Some(older) = line.last().and_then(|newest| before(*newest)) {
+            if line.contains(&older) {
+                break;
+            }
+            line.push(older);
+        }
+        line
+    }
+
+    /// The contract whose last snapshot has what this one had: itself, or one before it.
+    pub fn source_of(&self, contract: ContractId) -> Option<ContractId> {
+        self.line_of(contract).into_iter().find(|older| self.snapshots.contains_key(older))
+    }
+
+    /// Whether a contract is a new one that has yet to get what it is to have.
+    pub fn is_incomplete(&self, contract: ContractId) -> bool {
+        self.moves.values().any(|it| it.step == Step::Created { new: contract })
+    }
+
+    /// The new contract of a move that has begun, if the chain has it: it has the body, is younger, and of no other move.
+    pub fn outcome_of(&self, begun: &Move) -> Option<ContractId> {
+        let is_taken = |contract| self.moves.values().any(|other| other.new_contract() == Some(contract));
+        let mut younger = self.copies.range(begun.newest.saturating_add(1)..).map(|(_, kept)| kept);
+        let is_it = |kept: &&Kept| {
+            kept.node == begun.to && kept.body_hash == begun.body_hash && !is_taken(kept.contract)
+        };
+        younger.find(is_it).map(|kept| kept.contract)
+    }
+}
+
+/// The records and their folder.
+pub struct Journal {
+    folder: PathBuf,
+    pub memory: Memory,
+    /// Held while a bot uses the folder.
+    _lock: Option<File>,
+}
+
+impl Journal {
+    /// Opens the folder for the bot itself; creates it if it is missing.
+    ///
+    /// # Errors
+    /// If another bot uses it, or a record is damaged.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let lock = lock(folder)?;
+        Ok(Self { _lock: Some(lock), ..Self::look(folder)? })
+    }
+
+    /// Reads the records while a bot may use them.
+    pub fn look(folder: &Path) -> Result<Self> {
+        let by_contract = |copy: CopyFile| (copy.kept.contract, copy.kept);
+        let copies = read_all(&folder.join(COPIES))?.into_iter().map(by_contract).collect();
+        let moves = read_all(&folder.join(MOVES))?.into_iter().map(|it: Move| (it.old, it)).collect();
+        let said = read(&folder.join("said.json"))?.unwrap_or_default();
+        Ok(Self {
+            folder: folder.into(),
+            memory: Memory { copies, moves, said, ..Memory::default() },
+            _lock: None,
+        })
+    }
+
+    /// Fails if the folder is that of another chain; its first chain is its own.
+    pub fn ensure_chain(&self, genesis: &str) -> Result<()> {
+        let file = self.folder.join("chain.json");
+        match read::<String>(&file)? {
+            Some(own) if own != genesis => {
+                bail!("{} belongs to the chain {own}, and this is {genesis}", self.folder.display())
+            }
+            Some(_) => Ok(()),
+            None => write(&file, &genesis),
+        }
+    }
+
+    /// Fails at a finalized head that is older than one that was seen before.
+    pub fn ensure_newer(&self, block: u64) -> Result<()> {
+        let file = self.folder.join("head.json");
+        let last = read::<u64>(&file)?.unwrap_or(0);
+        if block < last {
+            bail!("the endpoint is at block {block}, behind block {last} that was seen before");
+        }
+        write(&file, &block)
+    }
+
+    /// Keeps a copy of a contract's body.
+    pub fn keep(&mut self, kept: Kept, body: &Body<Vec<u8>>) -> Result<()> {
+        let is_sealed = matches!(body, Body::Sealed(_));
+        let copy = CopyFile { kept: kept.clone(), is_sealed, body: hex::encode(body.bytes()) };
+        write(&self.record(COPIES, kept.contract), &copy)?;
+        self.memory.copies.insert(kept.contract, kept);
+        Ok(())
+    }
+
+    /// The body of a copy.
+    pub fn body(&self, contract: ContractId) -> Result<Body<Vec<u8>>> {
+        let file = self.record(COPIES, contract);
+        let copy: CopyFile =
+            read(&file)?.with_context(|| format!("there is no copy of contract {contract}"))?;
+        let bytes = hex::decode(&copy.body).with_context(|| format!("{} is damaged", file.display()))?;
+        Ok(if copy.is_sealed { Body::Sealed(bytes) } else { Body::Plain(bytes) })
+    }
+
+    /// Removes a copy for good.
+    pub fn forget(&mut self, contract: ContractId) -> Result<()> {
+        remove(&self.record(COPIES, contract))?;
+        self.memory.copies.remove(&contract);
+        Ok(())
+    }
+
+    /// Writes down how far a move is.
+    pub fn note(&mut self, it: Move) -> Result<()> {
+        write(&self.record(MOVES, it.old), &it)?;
+        self.memory.moves.insert(it.old, it);
+        Ok(())
+    }
+
+    /// Strikes out a move that didn't come about.
+    pub fn strike(&mut self, old: ContractId) -> Result<()> {
+        remove(&self.record(MOVES, old))?;
+        self.memory.moves.remove(&old);
+        Ok(())
+    }
+
+    /// Whether this hasn't been said of a matter yet; then it counts as said.
+    pub fn is_news(&mut self, matter: String, what: &str) -> Result<bool> {
+        if self.memory.said.get(&matter).is_some_and(|said| said == what) {
+            return Ok(false);
+        }
+        self.memory.said.insert(matter, what.into());
+        self.write_said()?;
+        Ok(true)
+    }
+
+    /// Forgets what was said of matters that aren't any more.
+    pub fn retain_said(&mut self, is_one: impl Fn(&str) -> bool) -> Result<()> {
+        let count = self.memory.said.len();
+        self.memory.said.retain(|matter, _| is_one(matter));
+        if self.memory.said.len() == count { Ok(()) } else { self.write_said() }
+    }
+
+    fn write_said(&self) -> Result<()> {
+        write(&self.folder.join("said.json"), &self.memory.said)
+    }
+
+    /// Adds a message to what was said.
+    pub fn log(&self, message: &Message) -> Result<()> {
+        let file = self.folder.join(MESSAGES);
+        let append = || {
+            if fs::metadata(&file).is_ok_and(|found| found.len() > MAX_LOG_BYTES) {
+                fs::rename(&file, file.with_extension("old"))?;
+            }
+            let mut log = OpenOptions::new().append(true).create(true).mode(0o600).open(&file)?;
+            writeln!(log, "{}", serde_json::to_string(message)?)?;
+            log.sync_all()
+        };
+        append().with_context(|| format!("can't write {}", file.display()))
+    }
+
+    /// The last messages, oldest first.
+    pub fn messages(&self, count: usize) -> Result<Vec<Message>> {
+        let file = self.folder.join(MESSAGES);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
+        };
+        // A crash may have cut the last line.
+        let messages: Vec<Message> =
+            text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Ok(messages[messages.len().saturating_sub(count)..].to_vec())
+    }
+
+    fn record(&self, kind: &str, contract: ContractId) -> PathBuf {
+        self.folder.join(kind).join(format!("{contract}.json"))
+    }
+}
+
+fn lock(folder: &Path) -> Result<File> {
+    create_private_folder(folder)?;
+    let file = folder.join("lock");
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
+    let lock = lock.with_context(|| format!("can't open {}", file.display()))?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(lock),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            bail!("another `threebot heal` uses {}: choose another folder with --state", folder.display())
+        }
+        Err(error) => Err(error).with_context(|| format!("can't lock {}", file.display())),
+    }
+}
+
+fn create_private_folder(folder: &Path) -> Result<()> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.with_context(|| format!("can't create the folder {}", folder.display()))
+}
+
+fn write<T: Serialize>(file: &Path, value: &T) -> Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    create_private_folder(folder)?;
+    let replace = || {
+        // Readable by its owner alone.
+        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        new.write_all(&serde_json::to_vec(value)?)?;
+        new.as_file().sync_all()?;
+        new.persist(file).map_err(|error| error.error)?;
+        File::open(folder)?.sync_all()
+    };
+    replace().with_context(|| format!("can't write {}", file.display()))
+}
+
+fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    let text = match fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
+    };
+    let value = serde_json::from_slice(&text);
+    value.map(Some).with_context(|| format!("{} is damaged: move it away", file.display()))
+}
+
+fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("can't read {}", folder.display())),
+    };
+    let mut records = Vec::new();
+    for entry in entries {
+        let file = entry.with_context(|| format!("can't read {}", folder.display()))?.path();
+        // Others are left of a crash.
+        if file.extension().is_some_and(|extension| extension == "json") {
+            records.extend(read(&file)?);
+        }
+    }
+    Ok(records)
+}
+
+fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("can't remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    pub fn kept(contract: ContractId, node: NodeId) -> Kept {
+        Kept {
+            contract,
+            node,
+            resources: Resources::ZERO,
+            public_ips: 0,
+            body_hash: format!("hash of {contract}"),
+            part: None,
+            has_data: false,
+            is_readable: true,
+            since: 0,
+        }
+    }
+
+    pub fn begun(old: ContractId) -> Move {
+        Move {
+            old,
+            from: 1,
+            to: 2,
+            why: "node 1 is offline".into(),
+            rate: 1,
+            body_hash: "hash".into(),
+            newest: 9,
+            block: 100,
+            at: 1_000_000,
+            step: Step::Intended,
+        }
+    }
+
+    #[test]
+    fn all_records_are_there_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        let mut journal = Journal::open(&state).unwrap();
+        let body = Body::Sealed(vec![1, 2, 3]);
+        journal.keep(kept(7, 1), &body).unwrap();
+        journal.keep(kept(8, 1), &Body::Plain(b"{}".to_vec())).unwrap();
+        journal.note(begun(7)).unwrap();
+        journal.note(begun(8)).unwrap();
+        journal.forget(8).unwrap();
+        journal.strike(8).unwrap();
+        assert!(
+            journal.is_news("funds".into(), "low").unwrap()
+                && !journal.is_news("funds".into(), "low").unwrap()
+        );
+        let memory = journal.memory.clone();
+        drop(journal);
+        let journal = Journal::open(&state).unwrap();
+        assert_eq!(journal.memory, memory);
+        assert_eq!(journal.body(7).unwrap(), body);
+        assert!(journal.body(8).is_err());
+        let mode = fs::metadata(state.join("copies/7.json")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_folder_has_one_bot_and_one_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        let error = Journal::open(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("another `threebot heal`"), "{error}");
+        assert!(Journal::look(folder.path()).is_ok());
+        journal.ensure_chain("0x01").unwrap();
+        assert!(journal.ensure_chain("0x01").is_ok() && journal.ensure_chain("0x02").is_err());
+    }
+
+    #[test]
+    fn an_endpoint_that_is_behind_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::open(folder.path()).unwrap();
+        journal.ensure_newer(7).unwrap();
+        assert!(journal.ensure_newer(7).is_ok() && journal.ensure_newer(6).is_err());
+    }
+
+    #[test]
+    fn a_damaged_record_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Journal::open(folder.path()).unwrap());
+        fs::create_dir(folder.path().join("moves")).unwrap();
+        fs::write(folder.path().join("moves/7.json"), "{").unwrap();
+        let error = format!("{:#}", Journal::open(folder.path()).err().unwrap());
+        assert!(error.contains("7.json is damaged"), "{error}");
+    }
+
+    #[test]
+    fn the_outcome_of_a_move_is_of_no_other() {
+        let mut memory = Memory::default();
+        let like = |contract, hash: &str| Kept { body_hash: hash.into(), ..kept(contract, 2) };
+        memory.copies = [like(5, "hash"), like(11, "other"), like(12, "hash"), like(13, "hash")]
+            .map(|kept| (kept.contract, kept))
+            .into();
+        assert_eq!(memory.outcome_of(&begun(1)), Some(12));
+        memory.moves.insert(3, Move { step: Step::Created { new: 12 }, ..begun(3) });
+        assert_eq!(memory.outcome_of(&begun(1)), Some(13));
+        assert_eq!(memory.outcome_of(&Move { to: 7, ..begun(1) }), None);
+    }
+
+    #[test]
+    fn a_line_goes_back_over_all_moves() {
+        let mut memory = Memory::default();
+        memory.moves.insert(1, Move { step: Step::Done { new: 4 }, ..begun(1) });
+        memory.moves.insert(4, Move { step: Step::Created { new: 9 }, ..begun(4) });
+        assert_eq!(memory.line_of(9), [9, 4, 1]);
+        memory.snapshots = [(1, 100), (4, 200)].into();
+        assert_eq!((memory.source_of(9), memory.source_of(1), memory.source_of(7)), (Some(4), Some(1), None));
+        assert!(memory.is_incomplete(9) && !memory.is_incomplete(4));
+        assert_eq!(memory.line_of(7), [7]);
+    }
+}

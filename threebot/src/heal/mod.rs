@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `threebot heal`: moves what a dead node took to another one (docs/BOT.md).
+//!
+//! What is done follows from finalized state, policy, journal and time alone ([`decide`]); [`act`] carries it out, through [`act::World`], and writes down each step before it.
+
+mod act;
+mod chain;
+mod data;
+mod decide;
+#[cfg(test)]
+mod fake;
+mod journal;
+mod metrics;
+mod policy;
+mod tell;
+
+pub use act::Healer;
+pub use chain::Chain;
+pub use data::{Job, Jobs, Snapshots, Volumes};
+pub use decide::{Decision, Hold, Open, Order, Phase, Release, Seen, Wanted};
+pub use journal::{Journal, Kept, Memory, Move, PartName, Step};
+pub use metrics::{Metrics, serve};
+pub use policy::{Policy, Schedule, policy_schema};
+pub use tell::{Message, Teller};

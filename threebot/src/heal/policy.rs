@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a bot does by itself, and what it doesn't: a file of its owner.
+
+use anyhow::{Context, Result, ensure};
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::{Deserialize, Deserializer, de::Error};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tfgrid_client::{
+    deployment::{Application, Part, Spread, VERSION},
+    primitives::{ContractId, FarmId, TwinId, UsdRate},
+    units::{parse_country, parse_duration, parse_rate},
+};
+
+/// The policy of `threebot heal`.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The owner's twin.
+    pub twin: TwinId,
+    /// How long the chain has known a node as offline before its contracts are moved, such as `30m`.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub offline: Duration,
+    /// The most that all contracts of the owner may cost after a move, in USD per hour at list price.
+    #[serde(rename = "max_usd_per_hour", deserialize_with = "rate")]
+    #[schemars(with = "f64", range(min = 0))]
+    pub max_rate: UsdRate,
+    /// The most that one contract may cost after it was moved, in USD per hour at list price.
+    #[serde(default, rename = "max_usd_per_hour_each", deserialize_with = "some_rate")]
+    #[schemars(with = "Option<f64>", range(min = 0))]
+    pub max_rate_each: Option<UsdRate>,
+    /// How often a contract, and what took its place, is moved within 24 hours.
+    #[serde(default = "moves_per_day")]
+    pub moves_per_day: u32,
+    /// Days of credit below which the owner is warned.
+    #[serde(default = "warn_days")]
+    pub warn_days: u32,
+    /// Whether contracts leave a node that drains before it closes them.
+    #[serde(default = "yes")]
+    pub leave_draining: bool,
+    /// Whether a contract with volumes is moved with empty ones where there is no snapshot of it.
+    #[serde(default)]
+    pub without_data: bool,
+    /// Snapshots of volumes; without them, none are taken and none restored.
+    #[serde(default)]
+    pub snapshots: Option<Schedule>,
+    /// Where contracts may run whose application has no file here.
+    #[serde(default)]
+    pub place: Place,
+    /// Files of applications, whose rules say where their parts may run; relative to this file.
+    #[serde(default)]
+    pub applications: Vec<PathBuf>,
+    /// What isn't moved.
+    #[serde(default)]
+    pub exclude: Exclude,
+    /// Address to which each message is sent as JSON.
+    #[serde(default)]
+    pub webhook: Option<String>,
+}
+
+/// Where snapshots are, and how often they are taken.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Schedule {
+    /// A folder, or a bucket as `https://HOST/BUCKET`.
+    pub place: String,
+    /// Time from one snapshot of a contract to the next, such as `6h`.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(with = "String")]
+    pub every: Duration,
+}
+
+/// Where contracts may run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// Only nodes of this farm.
+    #[serde(default)]
+    pub farm: Option<FarmId>,
+    /// Only nodes in this country, two letters such as `BE`.
+    #[serde(default)]
+    #[schemars(regex(pattern = "^[A-Za-z]{2}$"))]
+    pub country: Option<String>,
+    /// Only certified nodes.
+    #[serde(default)]
+    pub certified: bool,
+    /// Whether parts of one application share no node.
+    #[serde(default)]
+    pub spread: bool,
+}
+
+/// What isn't moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exclude {
+    /// Contracts by their ids.
+    #[serde(default)]
+    pub contracts: BTreeSet<ContractId>,
+    /// Applications by their names.
+    #[serde(default)]
+    pub applications: BTreeSet<String>,
+}
+
+/// The JSON Schema of policies.
+pub fn policy_schema() -> Schema {
+    schema_for!(Policy)
+}
+
+impl Policy {
+    pub fn read(file: &Path) -> Result<Self> {
+        let name = file.display();
+        let text = fs::read(file).with_context(|| format!("can't read {name}"))?;
+        let policy = Self::parse(&text).with_context(|| format!("{name} isn't a policy (docs/BOT.md)"))?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let applications = policy.applications.iter().map(|file| folder.join(file)).collect();
+        Ok(Self { applications, ..policy })
+    }
+
+    fn parse(text: &[u8]) -> Result<Self> {
+        let mut policy: Self = yaml_serde::from_slice(text)?;
+        if let Some(country) = &mut policy.place.country {
+            let code = parse_country(country).context("place.country")?;
+            *country = String::from_utf8_lossy(&code).into_owned();
+        }
+        if let Some(webhook) = &policy.webhook {
+            let is_address = ["https://", "http://"].iter().any(|scheme| webhook.starts_with(scheme));
+            ensure!(is_address, "webhook: an address begins with https:// or http://");
+        }
+        Ok(policy)
+    }
+
+    /// Rules for a part that no file has.
+    pub fn part(&self, public_ips: u8) -> Part {
+        let Place { farm, country, certified, .. } = self.place.clone();
+        Part { farm, country, certified, public_ips, ..Part::default() }
+    }
+
+    /// An application without parts, for contracts of one that no file has.
+    pub fn application(&self, name: &str) -> Application {
+        let spread = self.place.spread.then_some(Spread::Node);
+        Application { version: VERSION, name: name.into(), spread, parts: Default::default() }
+    }
+}
+
+fn moves_per_day() -> u32 {
+    3
+}
+
+fn warn_days() -> u32 {
+    7
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn duration<'de, D: Deserializer<'de>>(at: D) -> Result<Duration, D::Error> {
+    parse_duration(&String::deserialize(at)?).map_err(D::Error::custom)
+}
+
+/// An amount as people write it, with or without quotes.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Amount {
+    Whole(u64),
+    Decimal(f64),
+    Text(String),
+}
+
+fn rate<'de, D: Deserializer<'de>>(at: D) -> Result<UsdRate, D::Error> {
+    let text = match Amount::deserialize(at)? {
+        Amount::Whole(number) => number.to_string(),
+        Amount::Decimal(number) => number.to_string(),
+        Amount::Text(text) => text,
+    };
+    parse_rate(&text).map_err(D::Error::custom)
+}
+
+fn some_rate<'de, D: Deserializer<'de>>(at: D) -> Result<Option<UsdRate>, D::Error> {
+    rate(at).map(Some)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    const LEAST: &str = "{ twin: 7, offline: 30m, max_usd_per_hour: 0.5 }";
+
+    /// The policy with the least fields: 30 minutes, 0.5 USD per hour.
+    pub fn policy() -> Policy {
+        Policy::parse(LEAST.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_policy_has_careful_defaults() {
+        let policy = policy();
+        assert_eq!((policy.twin, policy.offline.as_secs(), policy.max_rate), (7, 1_800, 5_000_000_000));
+        assert_eq!((policy.moves_per_day, policy.warn_days, policy.max_rate_each), (3, 7, None));
+        assert!(policy.leave_draining && !policy.without_data);
+    }
+
+    #[test]
+    fn the_policy_of_the_page_is_one() {
+        let page = include_str!("../../../docs/BOT.md");
+        let (_, yaml) = page.split_once("```yaml\n").unwrap();
+        let policy = Policy::parse(yaml.split_once("```").unwrap().0.as_bytes()).unwrap();
+        assert!(
+            policy.webhook.is_some() && policy.snapshots.is_some_and(|it| it.every.as_secs() == 6 * 3_600)
+        );
+    }
+
+    #[test]
+    fn amounts_are_exact() {
+        let with = |amount: &str| {
+            let text = LEAST.replace("0.5", amount);
+            Policy::parse(text.as_bytes()).map(|policy| policy.max_rate).ok()
+        };
+        let cases = ["1", "0.1", "'0.0125'", "0.0125 USD", "-1", "much"];
+        let rates =
+            [Some(10_000_000_000), Some(1_000_000_000), Some(125_000_000), Some(125_000_000), None, None];
+        assert_eq!(cases.map(with), rates);
+    }
+
+    #[test]
+    fn a_wrong_policy_is_refused_with_the_reason() {
+        for (more, words) in [
+            ("surprise: 1", "surprise"),
+            ("place: { country: Belgium }", "country"),
+            ("webhook: ftp://host", "begins with https://"),
+            ("exclude: { part: [db] }", "part"),
+        ] {
+            let text = LEAST.replace(" }", &format!(", {more} }}"));
+            let error = format!("{:#}", Policy::parse(text.as_bytes()).unwrap_err());
+            assert!(error.contains(words), "{more}: {error}");
+        }
+        assert!(Policy::parse(LEAST.replace("30m", "soon").as_bytes()).is_err());
+        assert!(Policy::read(Path::new("/nowhere")).is_err());
+    }
+
+    #[test]
+    fn the_published_schema_is_that_of_the_type() {
+        let published: serde_json::Value =
+            serde_json::from_str(include_str!("../../../docs/heal.schema.json")).unwrap();
+        let advice = "run `threebot heal schema > docs/heal.schema.json`";
+        assert_eq!(policy_schema().as_value(), &published, "{advice}");
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Restores a snapshot: each chunk is checked before it is sent, and the node puts the whole in place at once.
+
+use super::{Keys, Place, Snapshot, located, manifest, packs::Packs};
+use anyhow::{Context, Error, Result, anyhow, bail};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
+use tfgrid_client::{
+    peer::{
+        NodePeer, PeerError,
+        frame::Frame,
+        protocol::{Ask, MachineStatus, Message},
+    },
+    primitives::ContractId,
+    snapshot::{Batcher, CONTENT_BYTES, Manifest, Part, Position, Step, Stored},
+};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+/// Parts that wait to be sent, while the next pack is read.
+const PARTS_WAITING: usize = 64;
+/// Limit for the node to put the content in place after it has all of it.
+const IN_PLACE_WITHIN: Duration = Duration::from_secs(600);
+/// Limit for the reason of a node that takes no more.
+const REASON_WITHIN: Duration = Duration::from_secs(5);
+/// Limit for machines to stop.
+const STOPPED_WITHIN: Duration = Duration::from_secs(300);
+/// From one look at them to the next.
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+
+/// A snapshot that is in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// Bytes of content, without zeros that take no room.
+    pub bytes: u64,
+}
+
+/// Puts a snapshot in place of the content of a volume. The contract's machines are stopped for it, and then those that
+/// ran are started again.
+pub async fn restore(
+    peer: &NodePeer,
+    place: &Place,
+    keys: &Keys,
+    snapshot: &Snapshot,
+    to_contract: ContractId,
+    workload: &str,
+) -> Result<Restored> {
+    // What can't be used stops no machine.
+    let manifest = manifest(place, keys, snapshot).await?;
+    let machines = peer.status(to_contract).await?.machines;
+    let stopped: Vec<_> =
+        machines.into_iter().filter(|(_, machine)| !machine.is_held()).map(|(name, _)| name).collect();
+    let restored = async {
+        for name in &stopped {
+            peer.answer(to_contract, Ask::Stop { workload: name.clone() }).await?;
+        }
+        until_stopped(peer, to_contract).await?;
+        send(peer, place, keys, &manifest, to_contract, workload).await
+    };
+    let restored = restored.await;
+    for name in stopped {
+        let started = peer.answer(to_contract, Ask::Start { workload: name.clone() }).await;
+        if restored.is_ok() {
+            started.with_context(|| format!("the volume is restored, but {name} isn't started again"))?;
+        }
+    }
+    restored.with_context(|| format!("the volume {workload} of contract {to_contract} stays as it was"))
+}
+
+async fn until_stopped(peer: &NodePeer, contract: ContractId) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let machines = peer.status(contract).await?.machines;
+        let runs =
+            |machine: &MachineStatus| ["running", MachineStatus::STOPPING].contains(&machine.state.as_str());
+        let Some((name, _)) = machines.iter().find(|(_, machine)| runs(machine)) else { return Ok(()) };
+        if begun.elapsed() > STOPPED_WITHIN {
+            bail!("the machine {name} doesn't stop within {STOPPED_WITHIN:?}");
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn send(
+    peer: &NodePeer,
+    place: &Place,
+    keys: &Keys,
+    manifest: &Manifest,
+    contract: ContractId,
+    workload: &str,
+) -> Result<Restored> {
+    let mut call = peer.ask(contract, Ask::Restore { workload: workload.to_owned() }).await?;
+    call.ready().await?;
+    let (mut input, mut output) = call.split();
+    let (parts, mut waiting) = mpsc::channel::<Vec<u8>>(PARTS_WAITING);
+    let reading = read(place, keys, manifest, parts);
+    let sending = async {
+        while let Some(part) = waiting.recv().await {
+            input.data(&part).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    let answer = async {
+        match output.next().await? {
+            Some(Frame::Message(Message::Done {})) => Ok(()),
+            _ => Err(Error::from(PeerError::Unexpected)),
+        }
+    };
+    tokio::pin!(answer);
+    let sent = tokio::select! {
+        biased;
+        answered = &mut answer => return Err(answered.err().unwrap_or(PeerError::Unexpected.into())),
+        sent = async { tokio::try_join!(reading, sending) } => sent,
+    };
+    let bytes = match sent {
+        Ok((bytes, ())) => bytes,
+        // What is broken off here is dropped there. Where the node takes no more, it says why.
+        Err(why) if why.is::<PeerError>() => {
+            let said = timeout(REASON_WITHIN, answer).await;
+            return Err(said.ok().and_then(Result::err).unwrap_or(why));
+        }
+        Err(why) => return Err(why),
+    };
+    input.finish();
+    timeout(IN_PLACE_WITHIN, answer).await.map_err(|_| PeerError::NoAnswer)??;
+    Ok(Restored { bytes })
+}
+
+/// Reads and checks a snapshot in the parts in which it is sent; returns its bytes.
+async fn read(place: &Place, keys: &Keys, manifest: &Manifest, parts: mpsc::Sender<Vec<u8>>) -> Result<u64> {
+    let mut packs = Packs::new(place, keys, &manifest.packs);
+    let mut position = Position::default();
+    let mut batcher = Batcher::default();
+    let (mut content, mut all) = (Vec::new(), 0);
+    for stored in &manifest.steps {
+        let bytes = position.step(&stored.step())?;
+        let Stored::Chunks { pack, offset, hashes } = stored else {
+            if let Some(full) = batcher.push(stored.step()) {
+                pass(full, mem::take(&mut content), &parts).await?;
+            }
+            continue;
+        };
+        all += bytes;
+        let pack = packs.get(*pack).await?;
+        for (at, length, hash) in located(*offset, bytes, hashes) {
+            let chunk = pack.chunk(at, length, hash)?;
+            if let Some(full) = batcher.push(Step::Chunks(vec![*hash])) {
+                pass(full, mem::take(&mut content), &parts).await?;
+            }
+            content.extend(chunk);
+        }
+    }
+    pass(batcher.finish(), content, &parts).await?;
+    pass_part(&Part::End, &parts).await?;
+    Ok(all)
+}
+
+/// Passes on a batch and the content of its chunks.
+async fn pass(steps: Vec<Step>, content: Vec<u8>, parts: &mpsc::Sender<Vec<u8>>) -> Result<()> {
+    pass_part(&Part::Batch(steps), parts).await?;
+    for content in content.chunks(CONTENT_BYTES) {
+        pass_part(&Part::Content(content.to_vec()), parts).await?;
+    }
+    Ok(())
+}
+
+async fn pass_part(part: &Part, parts: &mpsc::Sender<Vec<u8>>) -> Result<()> {
+    parts.send(part.written()).await.map_err(|_| anyhow!("the node takes no more"))
+}
