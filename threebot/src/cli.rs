@@ -5,10 +5,10 @@ use crate::commands::{
     balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
     completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
     events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, history::History, key::Key,
-    limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes, oracle::Oracle,
-    plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart, send::SendTft,
-    show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic, twin::Twin, tx::Tx,
-    update::Update, wait::Wait, withdraw::Withdraw,
+    limits::Limits, logs::Logs, man::Man, msg::Msg, name::Name, net::Net, node::Node, nodes::Nodes,
+    oracle::Oracle, plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart,
+    send::SendTft, show::Show, start::Start, status::Status, stop::Stop, top::Top, traffic::Traffic,
+    twin::Twin, tx::Tx, update::Update, wait::Wait, withdraw::Withdraw,
 };
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -122,6 +122,9 @@ pub enum Command {
     /// The devices that see and enter your workloads
     #[command(subcommand)]
     Device(Device),
+    /// Messages between your bot and those of other twins
+    #[command(subcommand)]
+    Msg(Msg),
     Bill(Bill),
     Funds(Funds),
     /// Turn automatic refills of your credit on or off

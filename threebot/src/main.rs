@@ -13,6 +13,7 @@ mod foreseen;
 mod interface;
 mod keyring;
 mod many;
+mod msg;
 mod output;
 mod peer;
 mod plan;

@@ -23,6 +23,7 @@ pub mod key;
 pub mod limits;
 pub mod logs;
 pub mod man;
+pub mod msg;
 pub mod name;
 pub mod net;
 pub mod node;
@@ -91,6 +92,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Exec(command) => command.run(global).await,
         Command::Forward(command) => command.run(global).await,
         Command::Logs(command) => command.run(global).await,
+        Command::Msg(command) => command.run(global).await,
         Command::Restart(command) => command.run(global).await,
         Command::Start(command) => command.run(global).await,
         Command::Stop(command) => command.run(global).await,
