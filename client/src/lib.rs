@@ -26,6 +26,7 @@ pub mod peer;
 pub mod public_ip;
 pub mod report;
 pub mod sealing;
+pub mod standing;
 pub mod stored_key;
 pub mod submit;
 pub mod transactions;

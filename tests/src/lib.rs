@@ -20,6 +20,7 @@ mod grid;
 mod help;
 mod http;
 mod inside;
+mod lines;
 mod nat;
 mod other_machine;
 mod other_node;
@@ -48,6 +49,7 @@ pub use grid::{DEPOSIT, Grid, Options, on_a_grid, on_a_run, on_a_run_beside_othe
 pub use help::asks_for_help;
 pub use http::get;
 pub use inside::{Inside, kill_programs, kill_wireguard};
+pub use lines::Lines;
 pub use nat::{Nat, in_network_of};
 pub use other_machine::OtherMachine;
 pub use other_node::OtherNode;

@@ -9,6 +9,7 @@ mod consent;
 mod contract;
 mod deployment;
 mod device;
+mod durable;
 mod foreseen;
 mod interface;
 mod keyring;

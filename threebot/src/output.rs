@@ -47,6 +47,11 @@ impl Answer {
     }
 }
 
+/// Whether something couldn't be printed because its reader has gone, such as `head`, which isn't an error.
+pub fn is_unread(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Prints what programs read, as it is.
 pub fn print_raw(text: &[u8]) -> anyhow::Result<Answer> {
     match io::stdout().write_all(text) {

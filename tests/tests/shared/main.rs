@@ -5,8 +5,10 @@
 mod blocks;
 mod command_line;
 mod deployment;
+mod farm_watch;
 mod funds;
 mod gateway;
+mod messages;
 mod peer;
 mod peer_flood;
 mod peer_nat;
@@ -37,6 +39,11 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::a_stopped_machine_stays_stopped,
             peer::signals_reach_the_program,
             peer::strangers_and_removed_devices_get_nothing,
+            messages::messages_pass_where_nobody_can_read_them,
+            messages::messages_of_strangers_are_refused,
+            messages::messages_wait_for_whoever_is_away,
+            messages::messages_are_answered_by_the_script_of_the_guide,
+            farm_watch::a_farmer_is_told_of_a_silent_node_and_of_its_return,
             peer_flood::floods_take_nothing_from_an_owner,
             peer_nat::owners_behind_routers_reach_their_machines,
             gateway::a_page_is_published_under_a_name,

@@ -48,6 +48,7 @@ pub mod twin;
 pub mod tx;
 pub mod update;
 pub mod wait;
+pub mod watch;
 pub mod withdraw;
 
 use crate::{

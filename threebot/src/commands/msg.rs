@@ -8,7 +8,7 @@ use crate::{
         Allowed, Book, Flusher, Listening, Mailbox, Outbox, Queued, Reader, SendError, Sender, Server, Ways,
         delay, dialling, listening, message,
     },
-    output::{Answer, note, warn},
+    output::{Answer, is_unread, note, warn},
     session::Session,
 };
 use anyhow::{Context, Result, bail};
@@ -142,7 +142,8 @@ pub struct Listen {
     /// Every twin may write
     #[arg(long, conflicts_with = "allow")]
     anyone: bool,
-    /// Show a message again at the next start until a line on stdin has answered it, or says that it is done
+    /// Show a message again at the next start until a line on stdin has answered it, or says that it is done. The end of
+    /// stdin ends this program
     #[arg(long)]
     ack: bool,
 }
@@ -265,6 +266,9 @@ async fn goodbye(endpoint: Endpoint) {
 
 impl Listen {
     async fn run(self, global: &Global) -> Result<Answer> {
+        if self.ack && !global.json {
+            bail!("--ack is for scripts: it needs --json");
+        }
         let Known { twin, device, grid } = self.speaker.known(global).await?;
         let folder = self.speaker.folder(twin)?;
         let allowed =
@@ -290,7 +294,8 @@ impl Listen {
         tokio::spawn(flusher.run(outcome));
         let server = Server::new(twin, allowed, book, reader.mailbox.clone());
         let mut serving = tokio::spawn(server.run(endpoint));
-        let mut lines = if global.json { standard_lines() } else { mpsc::channel(1).1 };
+        let mut has_script = global.json;
+        let mut lines = if has_script { standard_lines() } else { mpsc::channel(1).1 };
         let mut changes = reader.mailbox.changes();
         loop {
             if let Err(error) = reader.show() {
@@ -303,11 +308,15 @@ impl Listen {
                         return ended(error);
                     }
                 }
-                Some(line) = lines.recv() => {
-                    if let Err(error) = reader.obey(&line) {
-                        warn(&format!("{error:#}"), global.json);
+                line = lines.recv(), if has_script => match line {
+                    Some(line) => {
+                        if let Err(error) = reader.obey(&line) {
+                            warn(&format!("{error:#}"), global.json);
+                        }
                     }
-                }
+                    None if self.ack => return Ok(Answer::printed(ExitCode::SUCCESS)),
+                    None => has_script = false,
+                },
                 _ = &mut serving => bail!("the endpoint has ended: start it again"),
             }
         }
@@ -320,11 +329,8 @@ fn reader(folder: &Path, twin: TwinId, json: bool, waits: bool) -> Result<Reader
     Ok(Reader { twin, mailbox, outbox, json, waits, shown: BTreeSet::new() })
 }
 
-/// A reader that has gone, such as `head`, isn't an error.
 fn ended(error: anyhow::Error) -> Result<Answer> {
-    let is_gone =
-        error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-    if is_gone { Ok(Answer::printed(ExitCode::SUCCESS)) } else { Err(error) }
+    if is_unread(&error) { Ok(Answer::printed(ExitCode::SUCCESS)) } else { Err(error) }
 }
 
 /// The lines of the standard input, from a thread of its own: a read of it can't be cancelled.

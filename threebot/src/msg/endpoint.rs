@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The endpoints of bots, and where they are found.
 
-use super::files;
-use crate::device::config_folder;
+use crate::{device::config_folder, durable};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use iroh::{
@@ -69,7 +68,7 @@ impl Ways {
 }
 
 fn read_contacts(file: &Path, must_be_there: bool) -> Result<BTreeMap<String, String>> {
-    match files::read(file)? {
+    match durable::read(file)? {
         Some(contacts) => Ok(contacts),
         None if must_be_there => bail!("there is no file {}", file.display()),
         None => Ok(BTreeMap::new()),

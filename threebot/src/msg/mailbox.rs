@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Messages that have come. What is in the mailbox outlives a crash, and is in it once, however often it is sent.
 
-use super::{files, now_ms};
+use super::{now_ms, safe_name};
+use crate::durable;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -142,9 +143,9 @@ impl Mailbox {
     /// Opens the mailbox in a folder, which is made if it isn't there.
     pub fn open(folder: &Path) -> Result<Arc<Self>> {
         for part in ["unread", "read", "files"] {
-            files::create_folder(&folder.join(part))?;
+            durable::create_folder(&folder.join(part))?;
         }
-        let lock = files::create(&folder.join("lock"))?;
+        let lock = durable::create(&folder.join("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
@@ -166,20 +167,20 @@ impl Mailbox {
     }
 
     fn load(&self) -> Result<()> {
-        for name in files::names(&self.folder.join("files"), ".part")? {
-            files::remove(&self.folder.join("files").join(format!("{name}.part")))?;
+        for name in durable::names(&self.folder.join("files"), ".part")? {
+            durable::remove(&self.folder.join("files").join(format!("{name}.part")))?;
         }
         let mut index = self.index();
         for key in self.keys("read")? {
-            if let Some(known) = files::read::<Known>(&self.read_file(&key))? {
+            if let Some(known) = durable::read::<Known>(&self.read_file(&key))? {
                 index.read.insert(key, known.expires_ms);
             }
         }
         for key in self.keys("unread")? {
             // A crash came between the two steps of reading it.
             if index.read.contains_key(&key) {
-                files::remove(&self.unread_file(&key))?;
-            } else if let Some(received) = files::read::<Received>(&self.unread_file(&key))? {
+                durable::remove(&self.unread_file(&key))?;
+            } else if let Some(received) = durable::read::<Received>(&self.unread_file(&key))? {
                 index.unread.insert((received.at_ms, key), received.message);
             }
         }
@@ -187,7 +188,7 @@ impl Mailbox {
     }
 
     fn keys(&self, part: &str) -> Result<Vec<Key>> {
-        let names = files::names(&self.folder.join(part), ".json")?;
+        let names = durable::names(&self.folder.join(part), ".json")?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
@@ -220,7 +221,7 @@ impl Mailbox {
         let now = now_ms();
         for (key, _) in index.read.extract_if(|_, expires_ms| *expires_ms < now) {
             // It is tried again once the mailbox is opened.
-            let _ = files::remove(&self.read_file(&key));
+            let _ = durable::remove(&self.read_file(&key));
         }
         if index.read.contains_key(&key) || index.is_unread(&key) {
             return Ok(Begun::Known);
@@ -246,7 +247,7 @@ impl Mailbox {
     pub fn unread(&self, beside: &BTreeSet<Key>) -> Result<Vec<Received>> {
         let keys: Vec<Key> = self.index().unread.keys().map(|(_, key)| *key).collect();
         let wanted = keys.into_iter().filter(|key| !beside.contains(key));
-        wanted.filter_map(|key| files::read(&self.unread_file(&key)).transpose()).collect()
+        wanted.filter_map(|key| durable::read(&self.unread_file(&key)).transpose()).collect()
     }
 
     /// Marks a message as read.
@@ -261,8 +262,8 @@ impl Mailbox {
             ensure!(index.read.contains_key(key), "no message {key} was received, or it has expired");
             return Ok(());
         };
-        files::write(&self.read_file(key), &Known { expires_ms, answer: None })?;
-        files::remove(&self.unread_file(key))?;
+        durable::write(&self.read_file(key), &Known { expires_ms, answer: None })?;
+        durable::remove(&self.unread_file(key))?;
         index.unread.remove(&place);
         index.read.insert(*key, expires_ms);
         Ok(())
@@ -272,11 +273,11 @@ impl Mailbox {
     pub fn answer(&self, key: &Key, text: String) -> Result<()> {
         ensure!(text.len() <= MAX_TEXT_BYTES, "an answer has {MAX_TEXT_BYTES} bytes at most");
         self.done(key)?;
-        let Some(known) = files::read::<Known>(&self.read_file(key))? else {
+        let Some(known) = durable::read::<Known>(&self.read_file(key))? else {
             bail!("the request {key} has expired");
         };
         if known.answer.is_none() {
-            files::write(&self.read_file(key), &Known { answer: Some(text), ..known })?;
+            durable::write(&self.read_file(key), &Known { answer: Some(text), ..known })?;
         }
         self.changed.send_replace(());
         Ok(())
@@ -284,7 +285,7 @@ impl Mailbox {
 
     /// The answer to a request, once there is one.
     pub fn answer_of(&self, key: &Key) -> Result<Option<String>> {
-        Ok(files::read::<Known>(&self.read_file(key))?.and_then(|known| known.answer))
+        Ok(durable::read::<Known>(&self.read_file(key))?.and_then(|known| known.answer))
     }
 }
 
@@ -299,7 +300,7 @@ pub struct Arrival {
 impl Arrival {
     /// Begins its file.
     pub fn file(&self, head: &FileHead) -> Result<ArrivingFile> {
-        Ok(ArrivingFile { file: files::create(&self.part)?, left: head.bytes })
+        Ok(ArrivingFile { file: durable::create(&self.part)?, left: head.bytes })
     }
 
     /// Puts it into the mailbox for good.
@@ -308,16 +309,16 @@ impl Arrival {
         let place = match (&message.file, file) {
             (Some(head), Some(ArrivingFile { file, left })) => {
                 ensure!(left == 0, "{left} bytes of its file are missing");
-                let name = format!("{}-{}", self.key, files::safe_name(&head.name));
+                let name = format!("{}-{}", self.key, safe_name(&head.name));
                 let place = mailbox.folder.join("files").join(name);
-                files::publish(&file, &self.part, &place)?;
+                durable::publish(&file, &self.part, &place)?;
                 Some(place)
             }
             _ => None,
         };
         let at_ms = now_ms();
         let received = Received { message: message.clone(), at_ms, file: place };
-        files::write(&mailbox.unread_file(&self.key), &received)?;
+        durable::write(&mailbox.unread_file(&self.key), &received)?;
         mailbox.index().unread.insert((at_ms, self.key), message);
         mailbox.changed.send_replace(());
         Ok(())
@@ -328,7 +329,7 @@ impl Drop for Arrival {
     fn drop(&mut self) {
         self.mailbox.index().arriving.remove(&self.key);
         // It is tried again once the mailbox is opened.
-        let _ = files::remove(&self.part);
+        let _ = durable::remove(&self.part);
     }
 }
 

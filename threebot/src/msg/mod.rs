@@ -3,7 +3,6 @@
 
 mod book;
 mod endpoint;
-mod files;
 mod mailbox;
 mod outbox;
 mod reader;
@@ -27,7 +26,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tfgrid_client::{
-    peer::msg::{FileHead, MessageId, TwinMessage},
+    peer::msg::{FileHead, MAX_NAME_BYTES, MessageId, TwinMessage},
     primitives::TwinId,
 };
 
@@ -58,7 +57,19 @@ fn head(file: &Path) -> Result<FileHead> {
     let unread = || format!("can't read {}", file.display());
     let name = file.file_name().with_context(unread)?.to_string_lossy();
     let bytes = fs::metadata(file).with_context(unread)?.len();
-    Ok(FileHead { name: files::safe_name(&name), bytes })
+    Ok(FileHead { name: safe_name(&name), bytes })
+}
+
+/// A name that a sender gave a file, as a name on this computer.
+fn safe_name(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&c);
+    let safe = last.chars().take(MAX_NAME_BYTES).map(|c| if is_safe(c) { c } else { '_' });
+    let safe: String = safe.collect();
+    match safe.trim_start_matches('.') {
+        "" => "file".into(),
+        name => name.into(),
+    }
 }
 
 /// The time before the next try after so many failures in a row.
@@ -88,6 +99,22 @@ mod tests {
         let (first, second) = (made("", Some(&file), 7).unwrap(), made("", None, 7).unwrap());
         assert_eq!(first.file, Some(FileHead { name: "large_file".into(), bytes: 5 }));
         assert_ne!(first.id, second.id);
+    }
+
+    #[test]
+    fn no_name_leads_out_of_the_folder() {
+        for (name, safe) in [
+            ("offer.json", "offer.json"),
+            ("../../etc/passwd", "passwd"),
+            ("C:\\x\\a b.txt", "a_b.txt"),
+            ("..", "file"),
+            ("dir/", "file"),
+            (".bashrc", "bashrc"),
+            ("a\u{1b}[2J\0b", "a__2J_b"),
+        ] {
+            assert_eq!(safe_name(name), safe, "{name:?}");
+        }
+        assert_eq!(safe_name(&"é".repeat(300)).len(), MAX_NAME_BYTES);
     }
 
     #[test]

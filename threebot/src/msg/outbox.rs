@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Messages that `threebot msg listen` is to send.
 
-use super::{Book, SendError, Sender, Ways, delay, files, now_ms};
+use super::{Book, SendError, Sender, Ways, delay, now_ms};
+use crate::durable;
 use anyhow::{Context, Result};
 use iroh::Endpoint;
 use serde::{Deserialize, Serialize};
@@ -46,7 +47,7 @@ impl Outbox {
     /// Opens the outbox in a folder, which is made if it isn't there.
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = folder.join("outbox");
-        files::create_folder(&folder)?;
+        durable::create_folder(&folder)?;
         Ok(Self { folder })
     }
 
@@ -65,24 +66,24 @@ impl Outbox {
         if let Some(from) = file {
             let mut original = File::open(from).with_context(|| format!("can't read {}", from.display()))?;
             let new = self.folder.join(format!("{id}.copy"));
-            let mut copy = files::create(&new)?;
+            let mut copy = durable::create(&new)?;
             io::copy(&mut original, &mut copy).with_context(|| format!("can't copy {}", from.display()))?;
-            files::publish(&copy, &new, &self.file(id))?;
+            durable::publish(&copy, &new, &self.file(id))?;
         }
-        files::write(&self.entry(id), queued)
+        durable::write(&self.entry(id), queued)
     }
 
     /// All that wait, in no particular order.
     pub fn list(&self) -> Result<Vec<Queued>> {
-        let names = files::names(&self.folder, ".json")?;
+        let names = durable::names(&self.folder, ".json")?;
         let ids = names.iter().filter_map(|name| name.parse().ok());
-        ids.filter_map(|id| files::read(&self.entry(id)).transpose()).collect()
+        ids.filter_map(|id| durable::read(&self.entry(id)).transpose()).collect()
     }
 
     /// Forgets a message.
     pub fn remove(&self, id: MessageId) -> Result<()> {
-        files::remove(&self.entry(id))?;
-        files::remove(&self.file(id))
+        durable::remove(&self.entry(id))?;
+        durable::remove(&self.file(id))
     }
 }
 

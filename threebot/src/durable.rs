@@ -9,7 +9,6 @@ use std::{
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::Path,
 };
-use tfgrid_client::peer::msg::MAX_NAME_BYTES;
 
 /// Creates a folder and those around it.
 pub fn create_folder(folder: &Path) -> Result<()> {
@@ -73,37 +72,9 @@ pub fn names(folder: &Path, end: &str) -> Result<Vec<String>> {
     Ok(names.filter_map(|name| name.strip_suffix(end).map(str::to_owned)).collect())
 }
 
-/// A name that a sender gave a file, as a name on this computer.
-pub fn safe_name(name: &str) -> String {
-    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let is_safe = |c: char| c.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&c);
-    let safe = last.chars().take(MAX_NAME_BYTES).map(|c| if is_safe(c) { c } else { '_' });
-    let safe: String = safe.collect();
-    match safe.trim_start_matches('.') {
-        "" => "file".into(),
-        name => name.into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_name_leads_out_of_the_folder() {
-        for (name, safe) in [
-            ("offer.json", "offer.json"),
-            ("../../etc/passwd", "passwd"),
-            ("C:\\x\\a b.txt", "a_b.txt"),
-            ("..", "file"),
-            ("dir/", "file"),
-            (".bashrc", "bashrc"),
-            ("a\u{1b}[2J\0b", "a__2J_b"),
-        ] {
-            assert_eq!(safe_name(name), safe, "{name:?}");
-        }
-        assert_eq!(safe_name(&"é".repeat(300)).len(), MAX_NAME_BYTES);
-    }
 
     #[test]
     fn a_damaged_file_is_told_and_stays() {
