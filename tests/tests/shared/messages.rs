@@ -225,7 +225,7 @@ pub fn messages_are_answered_by_the_script_of_the_guide(grid: &mut Grid) -> Resu
     let path = env::var("PATH").unwrap_or_default();
     let mut script = Command::new("python3");
     script
-        .arg(repository().join("docs/examples/lease_bot.py"))
+        .arg(repository().join("docs/bots/lease_bot.py"))
         .args(["--allow", &bots.sender, "--bind", &at])
         .arg("--folder")
         .arg(grid.run().subfolder("script-messages")?)
