@@ -125,6 +125,9 @@ pub fn messages_of_strangers_are_refused(grid: &mut Grid) -> Result<()> {
     let listening = bots.listen(grid, &[])?;
     grid.user.threebot(&to("from a friend"))?;
     listening.until("what a friend says", LIMIT, with_text("from a friend"))?;
+    let nowhere = grid.user.threebot(&["msg", "send", &bots.receiver, "hello"]);
+    let error = format!("{:#}", nowhere.err().context("a message is sent to nowhere")?);
+    ensure!(error.contains("nothing says where a bot of twin"), "{error}");
     // Another device in the name of the user's twin.
     ensure!(is_stranger(grid, &bots, &Device::generate())?, "a stranger's message is taken");
 

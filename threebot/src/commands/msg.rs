@@ -243,15 +243,13 @@ impl Sent {
             let sent = sender.send(message, self.file.as_deref(), &at, until).await;
             failures += 1;
             let wait = delay(failures, TRY_EVERY);
-            match &sent {
-                Err(error) if !error.is_final() && Instant::now() + wait < until => {
-                    if failures == 1 {
-                        note(&format!("{error}: trying again"), global.json);
-                    }
-                    sleep(wait).await;
-                }
-                _ => break sent,
+            let again =
+                sent.as_ref().err().filter(|error| !error.is_final() && Instant::now() + wait < until);
+            let Some(why) = again.map(ToString::to_string) else { break sent };
+            if failures == 1 {
+                note(&format!("{why}: trying again"), global.json);
             }
+            sleep(wait).await;
         };
         goodbye(endpoint).await;
         Ok(sent?)
@@ -329,6 +327,7 @@ fn reader(folder: &Path, twin: TwinId, json: bool, waits: bool) -> Result<Reader
     Ok(Reader { twin, mailbox, outbox, json, waits, shown: BTreeSet::new() })
 }
 
+/// The end of a listener that can't print.
 fn ended(error: anyhow::Error) -> Result<Answer> {
     if is_unread(&error) { Ok(Answer::printed(ExitCode::SUCCESS)) } else { Err(error) }
 }

@@ -9,7 +9,7 @@ mod reader;
 mod sender;
 mod serve;
 #[cfg(test)]
-mod tests;
+mod talks;
 
 pub use book::{Allowed, Book};
 pub use endpoint::{Listening, Ways, dialling, listening};
