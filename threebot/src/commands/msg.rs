@@ -111,7 +111,7 @@ pub struct Send {
 #[derive(Args)]
 #[command(after_help = "\
 Example:
-  threebot msg call 9 '{\"lease\": {\"cpu\": 2, \"hours\": 24}}' --within 5m")]
+  threebot msg call 9 '{\"lease\": {\"cores\": 2, \"hours\": 24}}' --within 5m")]
 pub struct Call {
     #[command(flatten)]
     sent: Sent,

@@ -36,6 +36,8 @@ use tokio::time::sleep;
 const POST_WITHIN: Duration = Duration::from_secs(10);
 /// Changes that wait for the webhook; the oldest are left out beyond that.
 const MAX_UNTOLD: usize = 1_000;
+/// The least time from one look to the next.
+const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// Exit code of --once where a node needs its farmer.
 const ALARMED: u8 = 5;
 
@@ -52,7 +54,7 @@ seconds since 1970.
 
 Examples:
   threebot farm watch 3 --webhook https://hooks.example.org/farm
-  threebot farm watch 3 --once --json    for cron; exit code 5 if something is wrong")]
+  threebot farm watch 3 --once    exit code 5 if something is wrong")]
 pub struct Watch {
     /// The farm's id
     #[arg(value_parser = parse_id::<FarmId>)]
@@ -247,7 +249,7 @@ impl Watch {
             if self.once {
                 return self.answer(&memory, global.json);
             }
-            sleep(self.every).await;
+            sleep(self.every.max(LOOK_AT_MOST_EVERY)).await;
         }
     }
 

@@ -129,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("contacts.json");
         fs::write(&file, r#"{"7": "192.0.2.7:9618 https://other.example.org", "8": "home"}"#).unwrap();
-        let at = ["192.0.2.1:1".parse().unwrap()];
+        let at: [SocketAddr; 1] = ["192.0.2.1:1".parse().unwrap()];
         let text = |twin| ways(&file).to(twin, &at).map(|addresses| addresses.to_string());
         let relay = "https://relay.example.org/";
         assert_eq!(text(9).unwrap(), format!("{relay} 192.0.2.1:1"));

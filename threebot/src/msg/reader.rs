@@ -201,7 +201,7 @@ mod tests {
         reader.obey(r#"{"send":{"to":7,"text":"hello","at":["192.0.2.7:9618"]}}"#).unwrap();
         let queued = reader.outbox.list().unwrap().pop().unwrap();
         assert_eq!((queued.message.from, queued.message.to, &*queued.message.text), (9, 7, "hello"));
-        assert_eq!(queued.at, ["192.0.2.7:9618".parse().unwrap()]);
+        assert_eq!(queued.at, ["192.0.2.7:9618".parse::<SocketAddr>().unwrap()]);
     }
 
     #[test]
