@@ -29,6 +29,7 @@ pub mod public_ip;
 pub mod report;
 pub mod sealing;
 pub mod snapshot;
+pub mod standing;
 pub mod stored_key;
 pub mod submit;
 pub mod team;

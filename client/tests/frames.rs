@@ -21,6 +21,9 @@ const TEXTS: [&str; 12] = [
     r#"{"failed":{"code":"later","message":""}}"#,
     r#"{"event":{"at_ms":18446744073709551615,"what":"é"}}"#,
     r#"{"stats":{"web":{"cpu_ms":1,"memory_bytes":2,"received_bytes":3,"sent_bytes":4}}}"#,
+    r#"{"id":"000102030405060708090a0b0c0d0e0f","from":7,"to":9,"expires_ms":2,"text":"\u0001","file":{"name":"a","bytes":2}}"#,
+    r#"{"answer":{"text":"é"}}"#,
+    r#"{"refused":{"code":"later","message":""}}"#,
 ];
 
 /// A frame whose header needn't be true.

@@ -5,7 +5,7 @@ use crate::commands::{
     approve::Approve, balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
     completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
     events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, heal::Heal, history::History,
-    key::Key, limits::Limits, logs::Logs, man::Man, name::Name, net::Net, node::Node, nodes::Nodes,
+    key::Key, limits::Limits, logs::Logs, man::Man, msg::Msg, name::Name, net::Net, node::Node, nodes::Nodes,
     oracle::Oracle, plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart,
     restore::Restore, send::SendTft, show::Show, snapshot::Snapshot, start::Start, status::Status,
     stop::Stop, team::Team, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update, wait::Wait,
@@ -140,6 +140,9 @@ pub enum Command {
     /// The devices that see and enter your workloads
     #[command(subcommand)]
     Device(Device),
+    /// Messages between your bot and those of other twins
+    #[command(subcommand)]
+    Msg(Msg),
     Bill(Bill),
     Funds(Funds),
     /// Turn automatic refills of your credit on or off

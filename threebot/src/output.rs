@@ -5,6 +5,7 @@ use crate::{
     contract::{Rejected, failure_value, merge},
     foreseen::Foreseen,
     keyring::KeyFile,
+    msg::SendError,
     session::{DevelopmentKey, NoKey},
 };
 use clap::error::ErrorKind;
@@ -55,6 +56,11 @@ impl Answer {
     }
 }
 
+/// Whether something couldn't be printed because its reader has gone, such as `head`, which isn't an error.
+pub fn is_unread(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Prints what programs read, as it is.
 pub fn print_raw(text: &[u8]) -> anyhow::Result<Answer> {
     match io::stdout().write_all(text) {
@@ -91,6 +97,13 @@ impl Code {
             ) => {
                 return Self(3, "NoNode".into());
             }
+            _ => {}
+        }
+        match error.downcast_ref::<SendError>() {
+            Some(SendError::Refused { refusal, .. }) => return Self(1, format!("{:?}", refusal.code)),
+            Some(SendError::Stranger(_)) => return Self(1, "Stranger".into()),
+            Some(SendError::NoAnswer(_)) => return Self(1, "NoAnswer".into()),
+            Some(SendError::NoAddress(_) | SendError::NotReached { .. }) => return Self(3, "NoBot".into()),
             _ => {}
         }
         match error.downcast_ref::<Error>() {
@@ -333,6 +346,8 @@ mod tests {
             (unknown.into(), 1, "Unknown"),
             (Foreseen::new("Contracts.NameTaken", "it is taken").into(), 4, "Contracts.NameTaken"),
             (anyhow::anyhow!("no node has the id 7"), 1, "Failed"),
+            (SendError::NoAddress(7).into(), 3, "NoBot"),
+            (SendError::Stranger(7).into(), 1, "Stranger"),
         ] {
             assert_eq!((Code::of(&error).0, error_value(&error)["code"].as_str()), (exit, Some(code)));
         }

@@ -157,6 +157,13 @@ fn people_get_the_usage_with_the_error() {
 }
 
 #[test]
+fn a_script_without_json_is_refused() {
+    let output = threebot("msg listen --ack");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(1) && printed.contains("it needs --json"), "{printed}");
+}
+
+#[test]
 fn help_is_help_for_scripts_too() {
     let output = threebot("calc cost --help --json");
     let printed = String::from_utf8(output.stdout).unwrap();

@@ -15,6 +15,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tfgrid_client::standing::SERVED;
 use tfgrid_primitives::{
     Features, Isolation,
     report::{DetailsPayload, Gpu, MAX_SERIAL_BYTES},
@@ -22,12 +23,6 @@ use tfgrid_primitives::{
 use tokio::{sync::watch, time::sleep};
 use tracing::{info, warn};
 
-/// What this agent serves on every node.
-const SERVED: Features = Features::ZMACHINE
-    .and(Features::ZMOUNT)
-    .and(Features::VOLUME)
-    .and(Features::ZLOGS)
-    .and(Features::NETWORKS);
 /// Time from one inspection to the next.
 const INSPECT_EVERY: Duration = Duration::from_secs(600);
 /// The same while details are on their way to the chain. They are sent again until an inspection finds them there.

@@ -7,9 +7,12 @@
 mod address;
 mod caller;
 pub mod frame;
+pub mod msg;
 pub mod protocol;
+mod rate;
 
 pub use address::{NodeAddress, PeerAddresses};
 pub use caller::{
     BROKEN_OFF, Call, Device, IDLE, Input, NodePeer, Output, PeerError, TOO_MANY, UNKNOWN_CALLER,
 };
+pub use rate::Rate;

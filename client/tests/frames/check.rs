@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What holds of any bytes that come over a stream between caller and node.
+//! What holds of any bytes that come over a stream between caller and node, or between two bots.
 
 use futures::executor::block_on;
 use serde::{Serialize, de::DeserializeOwned};
@@ -7,16 +7,19 @@ use std::fmt::Debug;
 use tfgrid_client::{
     peer::{
         frame::{Frame, FrameError},
+        msg::{Reply, TwinMessage},
         protocol::{Control, Message, Request},
     },
     snapshot::{Part, Position},
 };
 
-/// Reads the bytes as a node does and as a caller does. Whatever is a frame is written so that it is read again.
+/// Reads the bytes as a node or a bot does and as its caller does. Whatever is a frame is written so that it is read again.
 pub fn check(bytes: &[u8]) {
     read_all::<Request>(bytes);
     read_all::<Control>(bytes);
     read_all::<Message>(bytes);
+    read_all::<TwinMessage>(bytes);
+    read_all::<Reply>(bytes);
     read_part(bytes);
 }
 

@@ -5,9 +5,11 @@
 mod blocks;
 mod command_line;
 mod deployment;
+mod farm_watch;
 mod funds;
 mod gateway;
 mod languages;
+mod messages;
 mod peer;
 mod peer_flood;
 mod peer_nat;
@@ -41,6 +43,11 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::signals_reach_the_program,
             peer::strangers_and_removed_devices_get_nothing,
             snapshots::a_snapshot_is_restored_in_a_new_contract,
+            messages::messages_pass_where_nobody_can_read_them,
+            messages::messages_of_strangers_are_refused,
+            messages::messages_wait_for_whoever_is_away,
+            messages::messages_are_answered_by_the_script_of_the_guide,
+            farm_watch::a_farmer_is_told_of_a_silent_node_and_of_its_return,
             peer_flood::floods_take_nothing_from_an_owner,
             peer_nat::owners_behind_routers_reach_their_machines,
             gateway::a_page_is_published_under_a_name,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot farm`
 
-use super::{event, node::Switch, rewards};
+use super::{event, node::Switch, rewards, watch::Watch};
 use crate::{
     cli::Global,
     consent::Consent,
@@ -105,6 +105,7 @@ pub enum Farm {
         #[arg(value_parser = parse_id::<FarmId>)]
         farm: FarmId,
     },
+    Watch(Watch),
     /// Open a boot ticket: a machine that boots with it joins your farm (holds 10 TFT for each node)
     Ticket {
         /// Your farm's id
@@ -162,6 +163,7 @@ impl Farm {
                 rewards::list(&Session::anonymous(global).await?.grid.finalized().await?, farm).await
             }
             Self::Claim { farm } => rewards::claim(&Session::open(global).await?, farm).await,
+            Self::Watch(watch) => watch.run(global).await,
             Self::Earnings { farm } => earnings(&Session::anonymous(global).await?, farm).await,
             Self::Ticket { farm, nodes, expires } => {
                 ticket(&Session::open(global).await?, farm, nodes, expires).await

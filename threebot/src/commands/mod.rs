@@ -25,6 +25,7 @@ pub mod key;
 pub mod limits;
 pub mod logs;
 pub mod man;
+pub mod msg;
 pub mod name;
 pub mod net;
 pub mod node;
@@ -52,6 +53,7 @@ pub mod twin;
 pub mod tx;
 pub mod update;
 pub mod wait;
+pub mod watch;
 pub mod withdraw;
 
 use crate::{
@@ -99,6 +101,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Exec(command) => command.run(global).await,
         Command::Forward(command) => command.run(global).await,
         Command::Logs(command) => command.run(global).await,
+        Command::Msg(command) => command.run(global).await,
         Command::Restart(command) => command.run(global).await,
         Command::Snapshot(command) => command.run(global).await,
         Command::Restore(command) => command.run(global).await,

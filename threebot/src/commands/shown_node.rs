@@ -67,7 +67,8 @@ struct Shown {
     uptime_permille: u64,
 }
 
-fn state(live: Option<&LiveState>) -> &'static str {
+/// Whether a node is there, in a word.
+pub fn state(live: Option<&LiveState>) -> &'static str {
     match live {
         Some(LiveState::Online { .. }) => "online",
         Some(LiveState::Standby { .. }) => "asleep",

@@ -10,7 +10,7 @@ use crate::{
     store::Store,
 };
 use std::time::Duration;
-use tfgrid_client::{BootTicket, Error, GridAt, GridClient};
+use tfgrid_client::{BootTicket, Error, GridAt, GridClient, standing::Trouble};
 use tfgrid_primitives::{NodeId, PublicKey, UnixSeconds, views::NodeOffer};
 
 /// How far this machine's clock may be behind the chain's.
@@ -137,44 +137,25 @@ fn ticket_finding(ticket: Option<BootTicket>, used: bool, now: UnixSeconds) -> F
 
 /// Why a node on the grid gets no contracts, or no money for them.
 fn standing(offer: &NodeOffer, is_enrolled: bool) -> Vec<Finding> {
-    let mut findings = vec![
-        if offer.online {
-            Finding::ok("heartbeats", "the chain counts the node as online")
-        } else {
-            Finding::wrong(
-                "heartbeats",
-                "the chain counts the node as offline: its contracts cost nothing and earn nothing",
-                "mend what is wrong above. If nothing is, wait for the next heartbeat; if the same key runs on two \
-                 machines, stop one and let the farmer clear it",
-            )
-        },
-        Finding::note(
-            "capacity",
-            format!(
-                "{} are offered, of which {} are free; {} contracts",
-                host::Display(offer.total),
-                host::Display(offer.free),
-                offer.contracts
-            ),
+    let (offline, others): (Vec<_>, Vec<_>) =
+        Trouble::of(offer, is_enrolled).into_iter().partition(|trouble| *trouble == Trouble::Offline);
+    let heartbeats = match offline.first() {
+        None => Finding::ok("heartbeats", "the chain counts the node as online"),
+        Some(offline) => Finding::wrong(
+            offline.name(),
+            offline.text(),
+            "mend what is wrong above. If nothing is, wait for the next heartbeat; if the same key runs on two \
+             machines, stop one and let the farmer clear it",
         ),
-    ];
-    let none = offer.free.cru == 0 || offer.free.mru == 0;
-    let notes = [
-        (none, "capacity", "it is fully reserved: nothing more can be deployed"),
-        (offer.contracts == 0, "contracts", "there are none, so it earns nothing from tenants"),
-        (offer.draining, "drain", "it is being drained: it takes no new contracts"),
-        (offer.dedicated, "dedicated", "it is only rented as a whole"),
-        (!offer.certified, "certificate", "it isn't certified"),
-        (!is_enrolled, "farming", "it isn't enrolled: no TFT are minted for it"),
-        (
-            offer.features.0 == 0,
-            "features",
-            "it hasn't reported what it can run: nothing can be deployed yet",
-        ),
-    ];
-    let said = notes.into_iter().filter(|(applies, ..)| *applies);
-    findings.extend(said.map(|(_, name, text)| Finding::note(name, text)));
-    findings
+    };
+    let capacity = format!(
+        "{} are offered, of which {} are free; {} contracts",
+        host::Display(offer.total),
+        host::Display(offer.free),
+        offer.contracts
+    );
+    let others = others.into_iter().map(|trouble| Finding::note(trouble.name(), trouble.text()));
+    [heartbeats, Finding::note("capacity", capacity)].into_iter().chain(others).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@ mod access;
 mod events;
 mod idle;
 mod places;
-mod rate;
 mod serve;
 mod snapshots;
 mod streams;

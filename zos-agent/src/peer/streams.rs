@@ -3,7 +3,6 @@
 
 use super::{
     idle::{Noted, Passed},
-    rate::Rate,
     serve::{Reply, Sources, failed},
     snapshots::Snapshots,
 };
@@ -38,6 +37,7 @@ use std::{
 use tfgrid_client::{
     causes::shortened,
     peer::{
+        Rate,
         frame::{Frame, MAX_DATAGRAM_BYTES, MAX_FRAME_BYTES},
         protocol::{
             Control, Exec, Failed, FailedCode, Forward, Joining, Logs, MachineStatus, Message, Protocol,

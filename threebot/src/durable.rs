@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Files that outlive a crash, readable by their user alone.
+
+use anyhow::{Context, Result};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::Path,
+};
+
+/// Creates a folder and those around it.
+pub fn create_folder(folder: &Path) -> Result<()> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.with_context(|| format!("can't create the folder {}", folder.display()))
+}
+
+/// A new file.
+pub fn create(file: &Path) -> Result<File> {
+    let opened = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+    opened.with_context(|| format!("can't create {}", file.display()))
+}
+
+/// Replaces a value. After a crash at any instant, the old or the new one is there.
+pub fn write(file: &Path, value: &impl Serialize) -> Result<()> {
+    let new = file.with_extension("new");
+    let text = serde_json::to_vec(value)?;
+    let mut written = create(&new)?;
+    written.write_all(&text).with_context(|| format!("can't write {}", new.display()))?;
+    publish(&written, &new, file)
+}
+
+/// Gives a written file its name.
+pub fn publish(written: &File, new: &Path, file: &Path) -> Result<()> {
+    let publish = || {
+        written.sync_all()?;
+        fs::rename(new, file)?;
+        match file.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    publish().with_context(|| format!("can't write {}", file.display()))
+}
+
+/// The value in a file; `None` without the file.
+pub fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    let text = match fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("can't read {}", file.display())),
+    };
+    let value = serde_json::from_slice(&text);
+    value.map(Some).with_context(|| format!("{} is damaged: move it away", file.display()))
+}
+
+/// Removes a file, if it is there.
+pub fn remove(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("can't remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder that end like this, without that end.
+pub fn names(folder: &Path, end: &str) -> Result<Vec<String>> {
+    let list = fs::read_dir(folder).with_context(|| format!("can't read the folder {}", folder.display()))?;
+    let names = list.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter_map(|name| name.strip_suffix(end).map(str::to_owned)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_is_told_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.json");
+        assert_eq!(read::<u32>(&file).unwrap(), None);
+        write(&file, &7).unwrap();
+        assert_eq!(read::<u32>(&file).unwrap(), Some(7));
+        fs::write(&file, "seven").unwrap();
+        let error = read::<u32>(&file).unwrap_err().to_string();
+        assert!(error.contains("a.json is damaged") && file.exists(), "{error}");
+    }
+}

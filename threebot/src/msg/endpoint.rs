@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The endpoints of bots, and where they are found.
+
+use crate::{device::config_folder, durable};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use iroh::{
+    Endpoint, RelayUrl, SecretKey,
+    endpoint::{Builder, QuicTransportConfig, presets},
+};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tfgrid_client::{
+    peer::{Device, PeerAddresses, msg::MSG_ALPN},
+    primitives::TwinId,
+};
+
+/// Streams that a connection may have open: messages that are sent, and requests that wait for their answers.
+const MAX_STREAMS: u32 = 64;
+/// Bytes of a connection that wait in each direction.
+const WINDOW_BYTES: u32 = 1 << 20;
+/// The other end is gone if it isn't heard for so long.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How bots find each other.
+#[derive(Args)]
+pub struct Ways {
+    /// Relays at which bots meet, the same at both ends. They see who talks to whom, and nothing of what is said
+    #[arg(long, env = "TFGRID_MSG_RELAY", value_name = "URLS", value_delimiter = ',')]
+    pub relay: Vec<RelayUrl>,
+    /// File with the addresses of twins, such as {"7": "192.0.2.7:9618"}; contacts.json beside the key of this device
+    /// if it isn't given
+    #[arg(long, env = "TFGRID_CONTACTS", value_name = "FILE")]
+    pub contacts: Option<PathBuf>,
+}
+
+impl Ways {
+    /// Where a twin is dialled: at these addresses, at those that the contacts have of it, and at the relays.
+    pub fn to(&self, twin: TwinId, at: &[SocketAddr]) -> Result<PeerAddresses> {
+        let mut addresses = self.contact(twin)?;
+        addresses.direct.extend(at);
+        addresses.relays.extend(self.relay.iter().cloned());
+        Ok(addresses)
+    }
+
+    fn contact(&self, twin: TwinId) -> Result<PeerAddresses> {
+        let Some(file) = self.contacts_file() else { return Ok(PeerAddresses::default()) };
+        let contacts = read_contacts(&file, self.contacts.is_some())?;
+        let text = contacts.get(&twin.to_string()).cloned().unwrap_or_default();
+        let addresses = PeerAddresses::parse(text.as_bytes());
+        if addresses.is_empty() && !text.is_empty() {
+            bail!(
+                "{} has no address of twin {twin}, but {text:?}: write IP addresses with ports, or URLs of relays",
+                file.display()
+            );
+        }
+        Ok(addresses)
+    }
+
+    fn contacts_file(&self) -> Option<PathBuf> {
+        let default = || Some(config_folder("find contacts in").ok()?.join("tfgrid-ledger/contacts.json"));
+        self.contacts.clone().or_else(default)
+    }
+}
+
+fn read_contacts(file: &Path, must_be_there: bool) -> Result<BTreeMap<String, String>> {
+    match durable::read(file)? {
+        Some(contacts) => Ok(contacts),
+        None if must_be_there => bail!("there is no file {}", file.display()),
+        None => Ok(BTreeMap::new()),
+    }
+}
+
+/// Where a bot listens.
+#[derive(Args)]
+pub struct Listening {
+    /// UDP address at which other bots reach this one
+    #[arg(long, env = "TFGRID_MSG_BIND", value_name = "ADDRESS", default_value = "0.0.0.0:9618")]
+    pub bind: SocketAddr,
+}
+
+/// An endpoint that dials, on any free port.
+pub async fn dialling(device: &Device, ways: &PeerAddresses) -> Result<Endpoint> {
+    let endpoint = builder(device, ways)?.bind().await;
+    endpoint.context("can't open a socket to dial other bots")
+}
+
+/// An endpoint that other bots reach.
+pub async fn listening(device: &Device, bind: SocketAddr, relays: &[RelayUrl]) -> Result<Endpoint> {
+    let ways = PeerAddresses { relays: relays.to_vec(), direct: Vec::new() };
+    let builder =
+        builder(device, &ways)?.alpns(vec![MSG_ALPN.to_vec()]).clear_ip_transports().bind_addr(bind)?;
+    let endpoint = builder.bind().await;
+    endpoint.with_context(|| format!("can't listen at {bind}: name another address with --bind"))
+}
+
+fn builder(device: &Device, ways: &PeerAddresses) -> Result<Builder> {
+    let transport = QuicTransportConfig::builder()
+        .max_concurrent_bidi_streams(MAX_STREAMS.into())
+        .max_concurrent_uni_streams(0u32.into())
+        .receive_window(WINDOW_BYTES.into())
+        .send_window(WINDOW_BYTES.into())
+        .max_idle_timeout(Some(IDLE.try_into().context("a timeout of QUIC")?))
+        .build();
+    Ok(Endpoint::builder(presets::Minimal)
+        .secret_key(SecretKey::from_bytes(&device.seed()))
+        .relay_mode(ways.relay_mode())
+        .transport_config(transport))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn ways(contacts: &Path) -> Ways {
+        Ways {
+            relay: vec!["https://relay.example.org".parse().unwrap()],
+            contacts: Some(contacts.to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_twin_is_dialled_wherever_it_may_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("contacts.json");
+        fs::write(&file, r#"{"7": "192.0.2.7:9618 https://other.example.org", "8": "home"}"#).unwrap();
+        let at: [SocketAddr; 1] = ["192.0.2.1:1".parse().unwrap()];
+        let text = |twin| ways(&file).to(twin, &at).map(|addresses| addresses.to_string());
+        let relay = "https://relay.example.org/";
+        assert_eq!(text(9).unwrap(), format!("{relay} 192.0.2.1:1"));
+        assert_eq!(
+            text(7).unwrap(),
+            format!("https://other.example.org/ {relay} 192.0.2.7:9618 192.0.2.1:1")
+        );
+        let error = text(8).unwrap_err().to_string();
+        assert!(error.contains("has no address of twin 8, but \"home\""), "{error}");
+    }
+
+    #[test]
+    fn contacts_that_cannot_be_read_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("contacts.json");
+        let error = || ways(&file).to(7, &[]).unwrap_err().to_string();
+        assert!(error().contains("there is no file"), "{}", error());
+        fs::write(&file, "[]").unwrap();
+        assert!(error().contains("contacts.json is damaged"), "{}", error());
+    }
+}
