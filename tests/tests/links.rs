@@ -140,6 +140,9 @@ fn machines_on_two_nodes_are_in_one_network() -> Result<()> {
 
         deploy(&grid.user, grid, grid.node, "web", "10.20.1.0/24", "web")?;
         deploy(&grid.user, grid, second.node.id, "db", "10.20.2.0/24", SECRET)?;
+        let clash = deploy(&grid.user, grid, second.node.id, "clash", "10.20.1.128/25", "clash");
+        let clash = format!("{:#}", clash.err().context("addresses of another contract were given")?);
+        ensure!(clash.contains("10.20.1.0/24"), "{clash}");
         let web = Inside::machine(&grid.agent, "web")?;
         until_page(&web, LINKED_WITHIN)?;
         let db = Inside::machine(&second.node.agent, "db")?;

@@ -2,7 +2,7 @@
 //! The contracts of an owner, and the applications that they are parts of.
 
 use super::State;
-use crate::many::answers;
+use crate::{foreseen::Foreseen, many::answers};
 use anyhow::{Context, Result, bail};
 use ipnet::Ipv4Net;
 use std::mem;
@@ -121,6 +121,37 @@ impl Owned {
         };
         self.ranges.iter().map(present).collect()
     }
+
+    fn ensure_free(&self, networks: &[Network], own: Option<ContractId>) -> Result<()> {
+        for (name, range) in networks.iter().filter_map(range_of) {
+            let is_taken = |(contract, network, other): &&(ContractId, String, Ipv4Net)| {
+                Some(*contract) != own
+                    && *network == name
+                    && (other.contains(&range) || range.contains(other))
+            };
+            if let Some((contract, _, other)) = self.ranges.iter().find(is_taken) {
+                let text = format!(
+                    "contract {contract} has the range {other} of your network {name}: give this deployment \
+                     another `range` of it than {range}"
+                );
+                bail!(Foreseen::new("Contracts.RangeTaken", text));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fails if a contract of the twin other than `own` has addresses of these networks' ranges.
+pub async fn ensure_ranges(
+    at: &GridAt,
+    twin: TwinId,
+    own: Option<ContractId>,
+    networks: &[Network],
+) -> Result<()> {
+    if networks.is_empty() {
+        return Ok(());
+    }
+    Owned::read(at, &at.contracts_of_twin(twin).await?, None).await?.ensure_free(networks, own)
 }
 
 /// What a node contract runs, or was asked to run last.
@@ -210,7 +241,10 @@ mod tests {
     use super::*;
     use crate::application::steps::tests::{running, state};
     use serde_json::json;
-    use tfgrid_client::sealing::seal;
+    use tfgrid_client::{
+        api::runtime_types::{bounded_collections::bounded_vec::BoundedVec, tfgrid_primitives::net::Subnet},
+        sealing::seal,
+    };
 
     fn owned() -> Owned {
         let state = || state("db", 16 << 20, json!({}));
@@ -238,6 +272,26 @@ mod tests {
         assert_eq!((its.len(), owned.running.len(), owned.take("shop").len()), (2, 0, 0));
         let parts: Vec<_> = owned.ranges(&its).into_iter().map(|at| at.part).collect();
         assert_eq!(parts, [Some("db".into()), None]);
+    }
+
+    #[test]
+    fn a_range_of_another_contract_is_refused() {
+        let network = |name: &str, address, prefix| Network {
+            name: BoundedVec(name.into()),
+            subnet: Subnet { address, prefix },
+        };
+        let refused = |name, address, prefix, own| {
+            let error = owned().ensure_free(&[network(name, address, prefix)], own).err()?;
+            Some((error.downcast_ref::<Foreseen>()?.code, error.to_string()))
+        };
+        for (address, prefix) in [([10, 0, 0, 0], 24), ([10, 0, 0, 64], 26), ([10, 0, 0, 0], 16)] {
+            let (code, text) = refused("net", address, prefix, None).unwrap();
+            assert_eq!(code, "Contracts.RangeTaken");
+            assert!(text.starts_with("contract 7 has the range 10.0.0.0/24 of your network net"), "{text}");
+        }
+        assert_eq!(refused("net", [10, 0, 0, 0], 24, Some(7)), None);
+        assert!(refused("net", [10, 0, 0, 0], 23, Some(7)).unwrap().1.starts_with("contract 9 "));
+        assert_eq!(refused("net", [10, 0, 2, 0], 24, None).or(refused("lan", [10, 0, 0, 0], 24, None)), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::{event, status};
 use crate::{
-    application::{Ask, Awaited, Finished, Market, Options, Rollout, place},
+    application::{Ask, Awaited, Finished, Market, Options, Rollout, ensure_ranges, place},
     cli::Global,
     consent::{Consent, dry_run},
     contract::{self, Pending, merge},
@@ -283,6 +283,7 @@ impl Wanted {
         foreseen::ensure_room(node, &reservation.resources, &offer.free)?;
         foreseen::ensure_served(&offer, reservation.features, ips)?;
         foreseen::ensure_ips(&at, &offer, ips.into()).await?;
+        ensure_ranges(&at, twin, None, &reservation.networks.0).await?;
         let rate = at.quote(node, reservation.resources, ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         foreseen::ensure_cheap(&format!("a contract on node {node}"), rate, self.max_price)?;

@@ -7,6 +7,7 @@ use super::{
     funds::Funding,
 };
 use crate::{
+    application::ensure_ranges,
     cli::Global,
     consent::{Consent, dry_run},
     contract::{self, Pending, Rejected, own_contract},
@@ -139,6 +140,7 @@ impl Update {
         foreseen::ensure_enough_ips(reservation.deployment.public_ips(), public_ips)?;
         let more_ips = public_ips.saturating_sub(present_ips);
         foreseen::ensure_served(&offer, reservation.features, more_ips)?;
+        ensure_ranges(&at, twin, Some(contract), &reservation.networks.0).await?;
         let rate = at.quote(node, reservation.resources, public_ips).await?;
         let rate = rate.with_context(|| foreseen::no_price(node))?;
         let what = format!("update contract {contract} on node {node}");
