@@ -10,7 +10,7 @@ use tfgrid_client::{
         bounded_collections::bounded_vec::BoundedVec, pallet_grid_contracts::types::Network,
         tfgrid_primitives::net::Subnet,
     },
-    deployment::{Deployment, Registry, Text, WorkloadData, Zmachine},
+    deployment::{Deployment, Registry, Text, WorkloadData, Zlogs, Zmachine},
     primitives::{Features, Resources},
     units::parse_bytes,
 };
@@ -45,10 +45,10 @@ pub struct Reservation {
     pub features: Features,
     /// The private networks that the contract lists.
     pub networks: BoundedVec<Network>,
-    /// Whether all of it is sealed unless its owner says otherwise: it has an environment or credentials of a registry,
-    /// and doesn't say what of these is secret.
+    /// Whether all of it is sealed unless its owner says otherwise: it has an environment, credentials of a registry or an
+    /// address for output with a token, and doesn't say what of these is secret.
     pub is_confidential: bool,
-    /// What looks like a secret: environment variables by name, and passwords of registries.
+    /// What looks like a secret: environment variables by name, passwords of registries, and addresses with tokens.
     pub secrets: Vec<String>,
 }
 
@@ -100,7 +100,9 @@ impl Reservation {
             features: deployment.features(),
             networks: networks(&deployment),
             is_confidential: deployment.secrets.is_none()
-                && machines(&deployment).any(|machine| !machine.env.is_empty() || machine.registry.is_some()),
+                && (machines(&deployment)
+                    .any(|machine| !machine.env.is_empty() || machine.registry.is_some())
+                    || outputs(&deployment).any(|(_, logs)| logs.has_token())),
             secrets: secrets(&deployment),
             deployment,
         }
@@ -128,7 +130,7 @@ fn networks(deployment: &Deployment) -> BoundedVec<Network> {
     BoundedVec(deployment.listed_networks().into_iter().map(network).collect())
 }
 
-/// Names of variables that look like secrets, and passwords of registries: plain bodies are public.
+/// Names of variables that look like secrets, passwords of registries, and addresses with tokens: plain bodies are public.
 fn secrets(deployment: &Deployment) -> Vec<String> {
     const SIGNS: [&str; 4] = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
     let looks_secret = |name: &&String| SIGNS.iter().any(|sign| name.to_ascii_uppercase().contains(sign));
@@ -139,7 +141,17 @@ fn secrets(deployment: &Deployment) -> Vec<String> {
         let variables = machine.env.iter().filter(|(_, text)| is_plain(text)).map(|(name, _)| name);
         variables.filter(looks_secret).cloned().chain(password).collect::<Vec<_>>()
     };
-    machines(deployment).flat_map(of_machine).collect()
+    let addresses = outputs(deployment).filter(|(_, logs)| logs.has_token());
+    let addresses = addresses.map(|(name, _)| format!("the address of {name}"));
+    machines(deployment).flat_map(of_machine).chain(addresses).collect()
+}
+
+/// Where output goes, by the names of workloads.
+fn outputs(deployment: &Deployment) -> impl Iterator<Item = (&str, &Zlogs)> {
+    deployment.workloads.iter().filter_map(|workload| {
+        let WorkloadData::Zlogs(logs) = &workload.data else { return None };
+        Some((&*workload.name, logs))
+    })
 }
 
 fn machines(deployment: &Deployment) -> impl Iterator<Item = &Zmachine> {
@@ -327,5 +339,14 @@ workloads:
         let found = reservation("a.json", &body, &[]).unwrap();
         assert_eq!(found.secrets, ["DB_PASSWORD", "api_token", password]);
         assert!(found.is_confidential && !reservation("a.json", JSON, &[]).unwrap().is_confidential);
+        let machine = r#"{"image":"docker.io/web:1","cpu":1,"memory":16777216}"#;
+        let logs = r#"{"zmachine":"a","output":"https://logs.example.org/in/5e5a3e"}"#;
+        let body = format!(
+            r#"{{"version":1,"workloads":[{{"name":"a","type":"zmachine","data":{machine}}},
+                {{"name":"out","type":"zlogs","data":{logs}}}]}}"#
+        );
+        let found = reservation("a.json", &body, &[]).unwrap();
+        assert_eq!(found.secrets, ["the address of out"]);
+        assert!(found.is_confidential);
     }
 }

@@ -137,6 +137,18 @@ mod tests {
     use std::{fs, os::unix::fs::PermissionsExt};
 
     #[test]
+    fn bots_open_what_is_sealed_for_their_owner() {
+        let [node, owner, bot, stranger] = [1, 2, 3, 4].map(|seed| SealKey::new(&[seed; 32]).unwrap());
+        let public = |key: &SealKey| key.recipient().key().unwrap();
+        let keys = SealKeys { node: public(&node), owner: Some(public(&owner)), bots: vec![public(&bot)] };
+        let sealed = seal(b"{}", &keys.recipients().unwrap()).unwrap();
+        for key in [node, owner, bot] {
+            assert_eq!(key.open(&sealed).unwrap(), b"{}");
+        }
+        assert!(stranger.open(&sealed).is_err());
+    }
+
+    #[test]
     fn a_note_says_who_can_read_the_body() {
         assert!(!public_note(&[]).contains("WARNING"));
         assert!(

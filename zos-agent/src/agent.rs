@@ -212,7 +212,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         snapshots_rx.clone(),
         store.clone(),
     )?;
-    let memory = Memory::load(store, identity.seal_key())?;
+    let memory = Memory::load(store.clone(), identity.seal_key())?;
     let sources = Sources {
         known: known_rx,
         snapshots: snapshots_rx.clone(),
@@ -224,7 +224,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         done: done.clone(),
     };
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);
-    let recorder = Recorder::new(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log);
+    let recorder = Recorder::load(observed_rx.clone(), standings_rx, troubles_rx, done_rx, log, store)?;
     let server = Server::new(&peer, Streams::new(machines.clone(), volumes), sources).with_links(connections);
     let optional = [
         (args.power.sleep_command.is_some(), Features::POWER),

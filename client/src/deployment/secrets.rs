@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Texts of a deployment that not everyone may read, in a body that everyone can (`docs/FORMATS.md` §4.2).
 
-use super::{Deployment, Registry, Rejection, Workload, WorkloadData, json, rules};
+use super::{Deployment, Registry, Rejection, Workload, WorkloadData, Zlogs, json, rules};
 use crate::sealing::{Recipient, SealError, SealKey, seal};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use schemars::JsonSchema;
@@ -121,7 +121,7 @@ impl Deployment {
         Ok(Self { secrets, ..self.clone() })
     }
 
-    /// The deployment with its environment and credentials as secrets, unless its owner has said what is secret.
+    /// The deployment with its environment, credentials and addresses with tokens as secrets, unless its owner has said what is secret.
     #[must_use]
     pub fn with_texts_as_secrets(&self) -> Self {
         if self.secrets.is_some() {
@@ -129,6 +129,11 @@ impl Deployment {
         }
         let (mut deployment, mut texts) = (self.clone(), BTreeMap::new());
         for Workload { name, data } in &mut deployment.workloads {
+            if let WorkloadData::Zlogs(logs) = data
+                && logs.has_token()
+            {
+                hide(format!("{name}.output"), &mut logs.output, &mut texts);
+            }
             let WorkloadData::Zmachine(machine) = data else { continue };
             for (variable, text) in &mut machine.env {
                 hide(format!("{name}.env.{variable}"), text, &mut texts);
@@ -201,6 +206,15 @@ impl Deployment {
             }
         }
         places
+    }
+}
+
+impl Zlogs {
+    /// Whether the address has more than a scheme, a host and a port: that often is a token.
+    pub fn has_token(&self) -> bool {
+        let Text::Plain(output) = &self.output else { return false };
+        let place = output.split_once("://").map_or(&**output, |(_, place)| place);
+        place.trim_end_matches('/').contains(['/', '?', '#', '@'])
     }
 }
 

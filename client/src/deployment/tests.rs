@@ -174,6 +174,23 @@ fn environment_and_credentials_become_secrets() {
 }
 
 #[test]
+fn an_address_with_a_token_becomes_a_secret() {
+    let hidden = |output: &str| {
+        let mut body = page_from_a_disk();
+        let logs = json!({ "zmachine": "web", "output": output });
+        let workload = json!({ "name": "out", "type": "zlogs", "data": logs });
+        body["workloads"].as_array_mut().unwrap().push(workload);
+        let hidden = parse(&body).unwrap().with_texts_as_secrets().to_body().unwrap();
+        let hidden: Value = serde_json::from_slice(&hidden).unwrap();
+        hidden["secrets"].get("out.output") == Some(&json!(output))
+    };
+    assert!(hidden("https://logs.example.org/inputs/5e5a3e"));
+    assert!(hidden("wss://logs.example.org/?token=5e5a3e"));
+    assert!(!hidden("syslog+tls://logs.example.org:6514"));
+    assert!(!hidden("https://logs.example.org/"));
+}
+
+#[test]
 fn deserializing_keeps_the_rules() {
     assert!(serde_json::from_value::<Deployment>(page_from_a_disk()).is_ok());
     let error = serde_json::from_value::<Deployment>(with("/workloads/1/data/cpu", json!(0))).unwrap_err();

@@ -3,11 +3,13 @@
 //! Owners at the peer endpoint of their node.
 
 use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
+    net::SocketAddr,
     path::Path,
     process::{Child, Command, Output, Stdio},
     sync::mpsc::{Receiver, channel},
@@ -18,7 +20,7 @@ use tfgrid_client::peer::{
     Device, NodePeer, PeerError,
     protocol::{Ask, FailedCode, Logs},
 };
-use tfgrid_tests::{Forwarded, GREETING, Grid, MIB, Person, Site, binary, wait_for};
+use tfgrid_tests::{Forwarded, GREETING, Grid, MIB, Person, Site, binary, repository, wait_for};
 
 pub const LIMIT: Duration = Duration::from_secs(30);
 /// What goes through programs and files.
@@ -89,19 +91,24 @@ pub fn programs_run(user: &Person, contract: &str) -> Result<()> {
     Ok(())
 }
 
-/// A program that runs until it is told something, under a `threebot` that can be sent signals.
+/// A `threebot` that runs until it is told something, and what it prints.
 struct Told {
     threebot: Child,
     lines: Receiver<String>,
 }
 
 impl Told {
-    /// `traps` are those of its shell.
+    /// A program of the machine. `traps` are those of its shell.
     fn start(user: &Person, contract: &str, traps: &str) -> Result<Self> {
         let script = format!("{traps}; echo up; while true; do /bin/busybox sleep 0.1; done");
+        let told = Self::of(user, &["exec", contract, "web", "--", "sh", "-c", &script])?;
+        told.says("up")?;
+        Ok(told)
+    }
+
+    fn of(user: &Person, args: &[&str]) -> Result<Self> {
         let mut command: Command = user.command()?;
-        let command = command.args(["exec", contract, "web", "--", "sh", "-c", &script]);
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let command = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut threebot = command.spawn().context("can't run threebot")?;
         let stdout = threebot.stdout.take();
         let (sender, lines) = channel();
@@ -111,7 +118,6 @@ impl Told {
         spawn(move || {
             BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        told.says("up")?;
         Ok(told)
     }
 
@@ -201,6 +207,73 @@ pub fn a_stopped_machine_stays_stopped(grid: &mut Grid) -> Result<()> {
         restart(&grid.user, contract)?;
         site.page().map(drop)
     })
+}
+
+/// In a terminal of its own, whose window grows.
+pub fn a_terminal_has_its_size_and_its_keys(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let script = "trap '/bin/busybox stty size' WINCH; /bin/busybox stty size; \
+                      while true; do /bin/busybox sleep 0.1; done";
+        let threebot = grid.user.command()?;
+        let mut person = Command::new("python3");
+        person.arg(repository().join("tests/python/terminal.py")).arg(threebot.get_program());
+        person.args(threebot.get_args()).args([
+            "exec",
+            "-it",
+            &site.contract,
+            "web",
+            "--",
+            "sh",
+            "-c",
+            script,
+        ]);
+        let output = person.env("TFGRID_DEVICE", grid.user.device()).output().context("can't run python3")?;
+        // Ctrl-C.
+        ensure!(output.status.code() == Some(130), "{output:?}");
+        Ok(())
+    })
+}
+
+pub fn output_is_shown_by_its_times_and_over_restarts(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let (user, contract) = (&grid.user, &site.contract[..]);
+        let line = format!("serving {GREETING}");
+        let shown_line = shown(user, &["logs", contract, "--timestamps"])?;
+        let (time, text) = shown_line.trim_end().split_once(' ').context("a line without a time")?;
+        ensure!(text == line, "{shown_line}");
+        let begun: Timestamp = time.parse()?;
+        let age = || Timestamp::now().as_second() - begun.as_second();
+        wait_for("the line to be some seconds old", LIMIT, || Ok((age() >= 5).then_some(())))?;
+        ensure!(shown(user, &["logs", contract, "--since", "10m"])? == format!("{line}\n"));
+        ensure!(shown(user, &["logs", contract, "--since", &format!("{}s", age() - 2)])?.is_empty());
+
+        let followed = Told::of(user, &["logs", contract, "-f"])?;
+        followed.says(&line)?;
+        restart(user, contract)?;
+        followed.says(&line)
+    })
+}
+
+/// Owners enter by the peer endpoint alone: of the agent's other ports only that of metrics takes connections, on this
+/// machine.
+pub fn nothing_else_listens_for_management(grid: &mut Grid) -> Result<()> {
+    let peer = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let peer = peer.block_on(grid.peer_address())?.addresses.direct;
+    let pid = grid.agent.pid().context("the agent doesn't run")?;
+    let sockets = |words: &[&str]| -> Result<Vec<SocketAddr>> {
+        let output = Command::new("ss").args(words).output().context("can't run ss")?;
+        let text = String::from_utf8(output.stdout)?;
+        let own = text.lines().filter(|line| line.contains(&format!("pid={pid},")));
+        let local = own.filter_map(|line| line.split_whitespace().nth(3));
+        local.map(|local| local.parse::<SocketAddr>().map_err(anyhow::Error::from)).collect()
+    };
+    ensure!(sockets(&["-Hltnp"])? == [grid.agent.metrics()]);
+    // It asks name servers and relays now and then.
+    wait_for("the agent's only datagrams to be those of the peer endpoint", LIMIT, || {
+        Ok((sockets(&["-Hlunp"])? == peer).then_some(()))
+    })?;
+    ensure!(sockets(&["-Hlxp"])?.is_empty());
+    Ok(())
 }
 
 pub fn a_finished_job_runs_again_for_its_owner(grid: &mut Grid) -> Result<()> {

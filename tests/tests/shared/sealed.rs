@@ -4,6 +4,7 @@
 
 use crate::{command_line::ensure_runs, peer::until_state};
 use anyhow::{Context, Result, ensure};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use std::{
     fs,
@@ -17,6 +18,8 @@ use tfgrid_tests::{Grid, LogReceiver, MIB, Person, page_deployment, wait_for};
 
 const SECRET: &str = "correct-horse-battery-staple";
 const LATER_SECRET: &str = "incorrect-donkey-charger-nail";
+/// Of a registry that asks for none, and gets it.
+const REGISTRY_PASSWORD: &str = "slow-turtle-lamp-orchard";
 const EVENT_LIMIT: Duration = Duration::from_secs(60);
 /// Those of the vectors: secret and public half.
 const IDENTITY: &str = "AGE-SECRET-KEY-1YQSJYGEYY5NZW2PF9G4JCTFW9UCRZV3NXS6NVDEC8YARK0PA8CLSWXGG7Q";
@@ -26,8 +29,8 @@ const NODES: &str = "/run/zos";
 /// The database of an engine's containerd, which is in memory.
 const IN_MEMORY: &str = "containerd-root";
 
-/// Regular files of the folder that hold the secret or its hex digits. Images of pools are left out: their content is
-/// mounted.
+/// Regular files of the folder that hold the secret in some form. Images of pools are left out: their content is mounted,
+/// and what is removed there isn't overwritten.
 fn holders(folder: &Path, secret: &str, found: &mut Vec<PathBuf>) {
     // The engine's folders and files come and go.
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -43,7 +46,18 @@ fn holders(folder: &Path, secret: &str, found: &mut Vec<PathBuf>) {
 
 fn has(bytes: &[u8], secret: &str) -> bool {
     let is_in = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
-    is_in(secret.as_bytes()) || is_in(hex::encode(secret).as_bytes())
+    is_in(secret.as_bytes())
+        || is_in(hex::encode(secret).as_bytes())
+        || in_base64(secret).iter().any(|needle| is_in(needle.as_bytes()))
+}
+
+/// What base64 makes of the secret, wherever in a longer text it begins: without what depends on its neighbours.
+fn in_base64(secret: &str) -> [String; 3] {
+    [0, 1, 2].map(|before| {
+        let text = [&vec![0; before][..], secret.as_bytes()].concat();
+        let whole = text.len() / 3 * 3;
+        BASE64_STANDARD.encode(&text[..whole])[4 * usize::from(before > 0)..].to_owned()
+    })
 }
 
 /// What a process was started with, of all processes outside of machines, that holds the secret.
@@ -141,7 +155,9 @@ pub fn write_identity(file: &Path) -> Result<()> {
 /// Writes the page's deployment with this secret; returns the file and its text.
 fn deployment(grid: &Grid, secret: &str) -> Result<(String, Value)> {
     let mut deployment = page_deployment(&grid.image, 1);
-    deployment["workloads"][1]["data"]["env"]["DB_PASSWORD"] = secret.into();
+    let machine = &mut deployment["workloads"][1]["data"];
+    machine["env"]["DB_PASSWORD"] = secret.into();
+    machine["registry"] = json!({ "user": "reader", "password": REGISTRY_PASSWORD });
     let file = grid.run().folder().join("secret.json");
     let text = deployment.to_string();
     fs::write(&file, &text)?;
@@ -170,6 +186,7 @@ pub fn secrets_are_sealed_from_the_file_to_the_machine(grid: &mut Grid) -> Resul
     ensure_only_in(grid, SECRET, Some(&first))?;
     while_a_program_runs(user, &contract, || ensure_only_in(grid, SECRET, Some(&first)))?;
     ensure_only_in(grid, SECRET, Some(&first)).context("after a program")?;
+    ensure_only_in(grid, REGISTRY_PASSWORD, None).context("the registry's password")?;
 
     let (file, _) = deployment(grid, LATER_SECRET)?;
     user.threebot(&["update", &contract, "-f", &file])?;
@@ -217,6 +234,8 @@ pub fn output_is_sent_to_an_address_that_is_secret(grid: &mut Grid) -> Result<()
     let body = deployed["body"].as_str().context("no body")?;
     ensure!(body.contains("DB_PASSWORD") && !body.contains(SECRET) && !body.contains("syslog"), "{body}");
     receiver.gets(&format!("talker - - - says {SECRET}"))?;
+    let filter = ["ps", "--quiet", "--no-trunc", "--filter", "label=zos.workload=talker"];
+    ensure_only_in(grid, SECRET, Some(&grid.engine.docker(&filter)?)).context("a secret of a plain body")?;
     let contract = deployed["contract"].to_string();
     let shown = user.threebot(&["show", &contract, "--identity", &identity.display().to_string()])?;
     ensure!(shown["body"].as_str().is_some_and(|body| body.contains(SECRET)), "{shown}");

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use tfgrid_client::peer::protocol::Ask;
 
-/// Stop a machine, and let its node start it again
+/// Stop a machine if it runs, and let its node start it again
 #[derive(Args)]
 pub struct Restart {
     #[command(flatten)]
@@ -15,6 +15,6 @@ pub struct Restart {
 
 impl Restart {
     pub async fn run(self, global: &Global) -> Result<Answer> {
-        self.machine.tell(global, |workload| Ask::Restart { workload }, "is stopped, and starts again").await
+        self.machine.tell(global, |workload| Ask::Restart { workload }, "starts again").await
     }
 }

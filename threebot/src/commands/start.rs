@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use tfgrid_client::peer::protocol::Ask;
 
-/// Start a machine that `threebot stop` has stopped
+/// Start a machine that was stopped, has finished, or waits for its next try
 #[derive(Args)]
 pub struct Start {
     #[command(flatten)]

@@ -161,6 +161,8 @@ pub struct Standing {
     pub is_ready: bool,
     /// Why they don't, if a try has failed.
     pub trouble: Option<String>,
+    /// Whether the body or a part of it is sealed.
+    pub is_private: bool,
 }
 
 /// An update that can't run, as was found by trying.

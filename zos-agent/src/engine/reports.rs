@@ -35,7 +35,8 @@ impl Engine {
             *counts.of(desired, is_ready, rejection.is_some(), is_failing) += 1;
             let last_failure = || progress?.last_failure().map(ToOwned::to_owned).filter(|_| !is_ready);
             let trouble = rejection.map(ToString::to_string).or_else(last_failure);
-            standings.insert(id, Standing { version: target.version.number, is_ready, trouble });
+            let (version, is_private) = (target.version.number, target.is_private);
+            standings.insert(id, Standing { version, is_ready, trouble, is_private });
             let there = observed.get(&id);
             let report = if there.is_some_and(|there| there.is_unreadable) {
                 self.outputs.reports.borrow().get(&Topic::Answer(id)).cloned()

@@ -52,6 +52,7 @@ use tokio::{
         split,
     },
     net::{TcpStream, UdpSocket},
+    sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 
@@ -66,6 +67,8 @@ const IDLE_AFTER: Duration = Duration::from_secs(3_600);
 /// Programs of a contract that are started at once, and how soon each of the next ones may follow.
 const PROGRAMS_AT_ONCE: u32 = 20;
 const PROGRAM_EVERY: Duration = Duration::from_millis(100);
+/// Frames of input that wait until a program reads: 2 MiB at most.
+const INPUT_FRAMES: usize = 32;
 /// How often the exit code of a program is asked for, after its output has ended.
 const EXIT_EVERY: Duration = Duration::from_millis(50);
 /// Limit for that exit code.
@@ -310,7 +313,7 @@ impl Streams {
     ) -> Result<(), Failed> {
         sources.ensure_paid(contract)?;
         let id = WorkloadId { contract, name: workload };
-        match sources.machine(contract, &id.name)? {
+        match self.present(sources, &id).await? {
             Some(machine) if machine.is_running() => self.machines.stop(&id).await.map_err(broken)?,
             _ if sources.holds.contains(&id) => return Err(is_held(&id.name)),
             machine => self.run_again(sources, &id, machine)?,
@@ -327,13 +330,19 @@ impl Streams {
         workload: &str,
         reply: &mut Reply,
     ) -> Result<(), Failed> {
-        let machine = sources.machine(contract, workload)?;
         sources.ensure_paid(contract)?;
         let id = WorkloadId { contract, name: workload.into() };
+        let machine = self.present(sources, &id).await?;
         self.run_again(sources, &id, machine)?;
         sources.holds.set(&id, false).await.map_err(|error| broken(error.into()))?;
         sources.tell(id, "its owner starts it");
         reply.message(Message::Done {}).await
+    }
+
+    /// The contract's machine as it is at this moment: what was observed last may have ended since.
+    async fn present(&self, sources: &Sources, id: &WorkloadId) -> Result<Option<ObservedMachine>, Failed> {
+        sources.machine(id.contract, &id.name)?;
+        self.machines.machine(id).await.map_err(broken)
     }
 
     /// Has the engine start a machine that doesn't run, whatever its last run has come to.
@@ -519,8 +528,35 @@ async fn piece(output: &mut (impl AsyncRead + Unpin)) -> Option<(bool, usize)> {
 
 /// Passes on what the caller sends, until the caller has gone.
 async fn take_input(
+    receive: RecvStream,
+    input: WriteHalf<ProgramStreams>,
+    program: &Program,
+    last: &AtomicI32,
+    passed: &Passed,
+) {
+    let (queue, queued) = mpsc::channel(INPUT_FRAMES);
+    tokio::select! {
+        () = take_frames(receive, queue, program, last, passed) => {}
+        () = write_input(queued, input) => {}
+    }
+}
+
+/// Writes what comes, and ends the input with that; lasts for ever.
+async fn write_input(mut queued: mpsc::Receiver<Option<Vec<u8>>>, mut input: WriteHalf<ProgramStreams>) {
+    while let Some(Some(bytes)) = queued.recv().await {
+        // A program that has closed its input goes on.
+        drop(input.write_all(&bytes).await);
+    }
+    drop(input.shutdown().await);
+    // What comes later has no place to go.
+    while queued.recv().await.is_some() {}
+    pending().await
+}
+
+/// Signals pass input that the program hasn't read, as far as the queue has room for it.
+async fn take_frames(
     mut receive: RecvStream,
-    mut input: WriteHalf<ProgramStreams>,
+    queue: mpsc::Sender<Option<Vec<u8>>>,
     program: &Program,
     last: &AtomicI32,
     passed: &Passed,
@@ -529,8 +565,8 @@ async fn take_input(
         let frame = Frame::<Control>::read(&mut receive).await;
         passed.note();
         match frame {
-            // A program that has closed its input goes on.
-            Ok(Some(Frame::Data(bytes))) => drop(input.write_all(&bytes).await),
+            // It fails for nobody: the other half lasts as long.
+            Ok(Some(Frame::Data(bytes))) => drop(queue.send(Some(bytes)).await),
             Ok(Some(Frame::Message(Control::Resize(size)))) => program.resize(size).await,
             Ok(Some(Frame::Message(Control::Signal(number)))) => {
                 if let Some(signal) = Signal::from_named_raw(number) {
@@ -545,9 +581,9 @@ async fn take_input(
                     }
                 }
             }
-            Ok(Some(Frame::Message(Control::EndInput {}))) => drop(input.shutdown().await),
+            Ok(Some(Frame::Message(Control::EndInput {}))) => drop(queue.send(None).await),
             Ok(None) => {
-                drop(input.shutdown().await);
+                drop(queue);
                 return pending().await;
             }
             Ok(Some(Frame::Errors(_))) | Err(_) => return,

@@ -288,6 +288,25 @@ async fn a_program_gets_signals_after_the_end_of_its_input() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn signals_pass_input_that_a_program_does_not_read() {
+    let desk = Desk::open().await;
+    let caller = desk.caller(&desk.owner).await;
+    let ask = exec(&desk, "trap 'exit 7' INT; echo up; while true; do sleep 0.1; done", None);
+    let mut call = caller.ask(desk.machine.id.contract, ask).await.unwrap();
+    call.ready().await.unwrap();
+    let (mut input, mut output) = call.split();
+    assert_eq!(timeout(LIMIT, output.next()).await.unwrap().unwrap(), Some(Frame::Data(b"up\n".to_vec())));
+    for _ in 0..24 {
+        input.data(&[b'x'; 1 << 16]).await.unwrap();
+    }
+    input.control(Control::Signal(Signal::INT.as_raw())).await.unwrap();
+    let ended = timeout(LIMIT, output.next()).await.unwrap().unwrap();
+    assert_eq!(ended, Some(Frame::Message(Message::Exit { code: 7 })));
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn programs_of_a_contract_start_at_a_limited_rate() {
     let desk = Desk::open().await;
     let caller = desk.caller(&desk.owner).await;
