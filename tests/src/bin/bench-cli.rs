@@ -11,9 +11,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
-use tfgrid_tests::{
-    Chain, MIB, Person, asks_for_help, free_port, on_a_run_beside_others, remember_firewall, repository,
-};
+use tfgrid_tests::{Chain, MIB, Person, asks_for_help, free_port, on_a_run_beside_others, repository};
 
 const HELP: &str = "\
 Measures threebot on a chain with 10,000 nodes and 100,000 contracts.
@@ -35,7 +33,6 @@ fn main() -> Result<()> {
         return Ok(());
     }
     on_a_run_beside_others("bench-cli", |run| {
-        remember_firewall(&run)?;
         // A block each second, and each final: what is counted is blocks.
         let chain = Chain::start(&run, free_port()?, Some("interval=1000"))?;
         let _grid = Seeded::start(&chain)?;
@@ -74,7 +71,7 @@ fn timed(user: &Person, command: &[&str], aim: Duration) -> Result<()> {
         times.push(begun.elapsed().as_millis());
     }
     times.sort_unstable();
-    let what = if command[0] == "plan" { "plan" } else { &command.join(" ") };
+    let what = if command[0] == "plan" { "plan".into() } else { command.join(" ") };
     println!("| `{what}` | {} ms | {} ms | {} ms |", times[RUNS / 2], times[RUNS - 1], aim.as_millis());
     Ok(())
 }
