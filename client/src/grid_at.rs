@@ -859,7 +859,7 @@ impl GridAt {
     /// The prices of TFT that feeders of the oracle have submitted.
     pub async fn fed_prices(&self) -> Result<Vec<FedPrice>, Error> {
         let found = self.entries("the feeders' prices", api::storage().oracle().raw_values(), ()).await?;
-        let prices = found.into_iter().map(|((feeder,), said)| FedPrice {
+        let prices = found.into_iter().map(|((feeder, _), said)| FedPrice {
             feeder,
             price: said.value,
             at_ms: said.timestamp,

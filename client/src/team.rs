@@ -17,7 +17,7 @@ use crate::{
     client::in_time,
 };
 use codec::{Compact, Decode, Encode};
-use sp_core::{H256, hashing::blake2_256};
+use sp_core::{Blake2Hasher, H256, Hasher};
 use subxt::{
     Metadata,
     ext::{
@@ -81,7 +81,10 @@ impl Team {
 
     /// The account that they sign for, as every wallet computes it.
     pub fn account(&self) -> AccountId32 {
-        AccountId32((b"modlpy/utilisuba", &self.signatories, self.threshold).using_encoded(blake2_256))
+        AccountId32(
+            (b"modlpy/utilisuba", &self.signatories, self.threshold)
+                .using_encoded(|bytes| Blake2Hasher::hash(bytes).0),
+        )
     }
 
     /// The signatories beside one of them.

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::{fs, path::Path};
 use tfgrid_tests::repository;
 
-const PAGES: [&str; 2] = ["README.md", "client/README.md"];
+const PAGES: [&str; 3] = ["README.md", "client/README.md", "docs/TEAMS.md"];
 
 /// A fenced block with the place that it quotes.
 #[derive(Debug, PartialEq)]

@@ -471,6 +471,10 @@ mod tests {
             let of = metadata.pallet_by_name(pallet).unwrap_or_else(|| panic!("no pallet {pallet}"));
             let variant = of.call_variant_by_name(name).unwrap_or_else(|| panic!("no call {pallet}.{name}"));
             let call = of_zeros(&metadata, of.call_index(), variant.index);
+            // No code of a failure is zero.
+            if (*pallet, *name) == ("Contracts", "report_failed") {
+                continue;
+            }
             let call = call.unwrap_or_else(|| panic!("{pallet}.{name} isn't decoded"));
             let description = Description::of(&call);
             assert!(description.unknown.is_empty(), "{pallet}.{name}: {:?}", description.lines);

@@ -41,11 +41,13 @@ fn a_bot_is_admitted_to_what_is_told_and_nothing_else() {
     let found: BTreeSet<String> =
         calls.iter().filter(|(_, call)| admitted(call)).map(|(name, _)| name.clone()).collect();
     assert_eq!(found, names(&rights()["admitted"]));
-    // None is left out but those whose arguments nobody can make here.
+    // None is left out but those whose arguments can't be zeros.
+    let unmade = ["Contracts.report_failed", "Grandpa."];
     for pallet in RuntimeCall::get_module_names() {
         for call in RuntimeCall::get_call_names(pallet) {
             let name = format!("{pallet}.{call}");
-            assert!(calls.contains_key(&name) || *pallet == "Grandpa", "{name} isn't decoded");
+            let is_unmade = unmade.iter().any(|unmade| name.starts_with(unmade));
+            assert!(is_unmade || calls.contains_key(&name), "{name} isn't decoded");
         }
     }
 }

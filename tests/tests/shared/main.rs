@@ -16,6 +16,7 @@ mod peer_nat;
 mod refusals;
 mod sealed;
 mod snapshots;
+mod teams;
 mod upgrade;
 mod views;
 
@@ -31,6 +32,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             deployment::a_volume_lies_on_hard_disks,
             command_line::people_deploy_list_and_cancel,
             command_line::a_stored_key_signs_and_its_calls_are_found,
+            teams::teams_sign_as_their_page_says,
             command_line::farmers_see_and_set_all_of_their_own,
             command_line::applications_go_on_where_they_stopped,
             sealed::secrets_are_sealed_from_the_file_to_the_machine,

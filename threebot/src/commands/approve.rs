@@ -51,9 +51,9 @@ pub enum Approve {
 /// A call that awaits signatures.
 #[derive(Args)]
 pub struct Wanted {
-    /// Hash of the call, as `threebot approve list` prints it
+    /// Hash of the call, as `threebot approve list` prints it [default: the only one there]
     #[arg(value_parser = parse_hash)]
-    hash: H256,
+    hash: Option<H256>,
     /// File with the call, as bytes or in hex: only where the chain doesn't have it, since the hash alone was proposed
     #[arg(long, value_name = "FILE")]
     call: Option<PathBuf>,
@@ -176,20 +176,11 @@ async fn reject(wanted: &Wanted, consent: &Consent, global: &Global) -> Result<A
 }
 
 impl Wanted {
-    /// The proposal with this hash.
+    /// The proposal with this hash, or else the only one.
     async fn open(&self, at: &GridAt, global: &Global) -> Result<Open> {
-        let mut found: Vec<Open> = all_open(at, global).await?;
-        found.retain(|open| open.proposal.hash == self.hash);
-        let first = found.pop().with_context(|| {
-            format!(
-                "no call with the hash {:?} awaits signatures of your teams: `threebot approve list`",
-                self.hash
-            )
-        })?;
-        if let Some(second) = found.pop() {
-            bail!("this call awaits signatures of {} and {}: say which with --team", first.name, second.name);
-        }
-        Ok(first)
+        let mut found = all_open(at, global).await?;
+        found.retain(|open| self.hash.is_none_or(|hash| open.proposal.hash == hash));
+        only(found)
     }
 
     /// The call of a proposal, which its hash proves.
@@ -201,6 +192,17 @@ impl Wanted {
         ensure_is_of(proposal, &bytes)?;
         Read::new(at, bytes)
     }
+}
+
+fn only(mut found: Vec<Open>) -> Result<Open> {
+    let first =
+        found.pop().context("no such call awaits signatures of your teams: `threebot approve list`")?;
+    if let Some(second) = found.pop() {
+        let [first, second] =
+            [first, second].map(|open| format!("{:?} of {}", open.proposal.hash, open.name));
+        bail!("which of these calls? {first}, {second}: name its hash, and the team with --team");
+    }
+    Ok(first)
 }
 
 fn ensure_is_of(proposal: &Proposal, bytes: &[u8]) -> Result<()> {
@@ -297,6 +299,14 @@ mod tests {
             signed: vec![account(1)],
         };
         Open { name: "shop".into(), team, proposal }
+    }
+
+    #[test]
+    fn one_of_several_proposals_must_be_named() {
+        let error = |found| only(found).err().unwrap().to_string();
+        assert!(error(Vec::new()).contains("no such call"));
+        assert!(error(vec![open(), open()]).contains("which of these calls?"));
+        assert_eq!(only(vec![open()]).ok().unwrap().name, "shop");
     }
 
     #[test]

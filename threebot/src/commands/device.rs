@@ -21,7 +21,7 @@ use tfgrid_client::{
 };
 
 /// Upper limit of the devices of a twin.
-const MAX_DEVICES: usize = 4;
+pub const MAX_DEVICES: usize = 4;
 
 #[derive(Subcommand)]
 pub enum Device {
@@ -145,7 +145,8 @@ fn list(twin: TwinId, record: &Twin<AccountId32>, own: Option<PublicKey>) -> Ans
     Answer::new(text, json!({ "twin": twin, "devices": devices, "own": own.map(hex::encode) }))
 }
 
-fn parse_key(text: &str) -> Result<PublicKey, String> {
+/// A device's public key.
+pub fn parse_key(text: &str) -> Result<PublicKey, String> {
     let bytes = hex::decode(text).ok().and_then(|bytes| bytes.try_into().ok());
     bytes.ok_or_else(|| "a device's key has 64 hex digits".into())
 }

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot twin`
 
-use super::event;
+use super::{
+    device::{MAX_DEVICES, parse_key},
+    event,
+};
 use crate::{
     cli::Global,
+    consent::Consent,
     device::DeviceFile,
     foreseen::{Foreseen, Purse},
     output::Answer,
     session::Session,
     time::stretch,
 };
-use anyhow::{Context, Result, bail};
-use clap::Subcommand;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand};
 use serde_json::json;
 use tfgrid_client::{
     AccountId32, GridAt,
     api::{self, runtime_types::bounded_collections::bounded_vec::BoundedVec},
     peer::Device,
-    primitives::TwinId,
+    primitives::{PublicKey, TwinId},
     sealing::Recipient,
     units::{format_tft, parse_id},
 };
@@ -37,6 +41,27 @@ pub enum Twin {
         #[arg(value_parser = parse_id::<TwinId>)]
         twin: Option<TwinId>,
     },
+    /// Set all devices of your twin at once, or its sealing key, or both
+    ///
+    /// What isn't given stays as it is. `threebot device` adds and removes single devices.
+    #[command(after_help = "\
+Examples:
+  threebot twin update --devices 3d40…,d759…    these two and no other
+  threebot twin update --no-seal-key            seal to nodes alone from now on")]
+    Update(NewKeys),
+    /// Offer your twin, with all that it owns, to an account that has none
+    Offer {
+        /// The account, SS58
+        to: AccountId32,
+        #[command(flatten)]
+        consent: Consent,
+    },
+    /// Take over a twin that is offered to your account; its devices and bots are those of its old account no more
+    Accept {
+        /// The twin's id
+        #[arg(value_parser = parse_id::<TwinId>)]
+        twin: TwinId,
+    },
     /// Find the twin of an account
     Find {
         /// The account, SS58
@@ -51,6 +76,43 @@ pub enum Twin {
         #[arg(value_name = "age1…")]
         recipient: Recipient,
     },
+}
+
+/// The keys that a twin gets.
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+pub struct NewKeys {
+    /// Public keys of all devices, as `threebot device list` prints them there
+    #[arg(long, value_name = "KEY,…", value_delimiter = ',', value_parser = parse_key)]
+    devices: Option<Vec<PublicKey>>,
+    /// No device any more
+    #[arg(long, conflicts_with = "devices")]
+    no_devices: bool,
+    /// The key of `twin seal-key`
+    #[arg(long, value_name = "age1…")]
+    seal_key: Option<Recipient>,
+    /// No key of `twin seal-key` any more
+    #[arg(long, conflicts_with = "seal_key")]
+    no_seal_key: bool,
+}
+
+impl NewKeys {
+    /// The keys of the twin from now on, of which it has these.
+    fn over(
+        self,
+        devices: Vec<PublicKey>,
+        seal_key: Option<PublicKey>,
+    ) -> Result<(Vec<PublicKey>, Option<PublicKey>)> {
+        let devices = if self.no_devices { Vec::new() } else { self.devices.unwrap_or(devices) };
+        ensure!(
+            devices.len() <= MAX_DEVICES,
+            "a twin has {MAX_DEVICES} devices at most, not {}",
+            devices.len()
+        );
+        let new = self.seal_key.map(|recipient| recipient.key()).transpose()?;
+        let seal_key = if self.no_seal_key { None } else { new.or(seal_key) };
+        Ok((devices, seal_key))
+    }
 }
 
 impl Twin {
@@ -70,6 +132,9 @@ impl Twin {
                 let twin = at.twin_of(&account).await?;
                 show(&at, twin.with_context(|| format!("the account {account} has no twin"))?).await
             }
+            Self::Update(keys) => update(&Session::open(global).await?, keys).await,
+            Self::Offer { to, consent } => offer(&Session::open(global).await?, to, &consent).await,
+            Self::Accept { twin } => accept(&Session::open(global).await?, twin).await,
             Self::SealKey { recipient } => set_seal_key(&Session::open(global).await?, &recipient).await,
         }
     }
@@ -102,6 +167,34 @@ async fn set_seal_key(session: &Session, recipient: &Recipient) -> Result<Answer
     session.submit("twin seal-key", &call).await?;
     let text = format!("deployments of twin {twin} are sealed to {recipient}, too");
     Ok(Answer::new(text, json!({ "twin": twin, "key": recipient.to_string() })))
+}
+
+async fn update(session: &Session, keys: NewKeys) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    let twin = session.twin(&at).await?;
+    let record = at.twin(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
+    let (devices, seal_key) = keys.over(record.peer_keys.0, record.encryption_key)?;
+    let call = api::transactions().twins().update(BoundedVec(devices), seal_key);
+    session.submit("twin update", &call).await?;
+    show(&session.grid.finalized().await?, twin).await
+}
+
+async fn offer(session: &Session, to: AccountId32, consent: &Consent) -> Result<Answer> {
+    let at = session.grid.finalized().await?;
+    let twin = session.twin(&at).await?;
+    if let Some(own) = at.twin_of(&to).await? {
+        bail!(Foreseen::new("Twins.AccountHasTwin", format!("the account {to} has twin {own} already")));
+    }
+    let what = format!("offer twin {twin}, with its credit, contracts and farms, to {to}");
+    consent.ask(session, &what)?;
+    session.submit("twin offer", &api::transactions().twins().offer_transfer(to)).await?;
+    let text = format!("twin {twin} is offered to {to}, which takes it with `threebot twin accept {twin}`");
+    Ok(Answer::new(text, json!({ "twin": twin, "to": to.to_string() })))
+}
+
+async fn accept(session: &Session, twin: TwinId) -> Result<Answer> {
+    session.submit("twin accept", &api::transactions().twins().accept_transfer(twin)).await?;
+    show(&session.grid.finalized().await?, twin).await
 }
 
 async fn show(at: &GridAt, twin: TwinId) -> Result<Answer> {
@@ -142,6 +235,28 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
     use clap::Parser;
+
+    #[test]
+    fn keys_that_are_not_given_stay() {
+        let parsed = |line: &str| {
+            let line = format!("threebot twin update {line}");
+            Cli::try_parse_from(line.split_whitespace()).map(|cli| match cli.command {
+                Command::Twin(Twin::Update(keys)) => keys,
+                _ => panic!("another command"),
+            })
+        };
+        let over = |line: &str| parsed(line).unwrap().over(vec![[1; 32]], Some([9; 32])).unwrap();
+        let two = format!("--devices {},{}", "02".repeat(32), "03".repeat(32));
+        assert_eq!(over(&two), (vec![[2; 32], [3; 32]], Some([9; 32])));
+        assert_eq!(over("--no-seal-key"), (vec![[1; 32]], None));
+        assert_eq!(over("--no-devices"), (Vec::new(), Some([9; 32])));
+        let five = vec!["04".repeat(32); 5].join(",");
+        let error = parsed(&format!("--devices {five}")).unwrap().over(Vec::new(), None).unwrap_err();
+        assert!(error.to_string().contains("4 devices at most, not 5"), "{error}");
+        for wrong in ["", "--devices abc", &format!("{two} --no-devices")] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_seal_key_stands_beside_the_key_that_signs() {
