@@ -8,7 +8,7 @@ use check::check;
 use proptest::{collection::vec, prelude::*};
 
 /// Texts of messages, whole ones and parts of them.
-const TEXTS: [&str; 12] = [
+const TEXTS: [&str; 15] = [
     r#"{"contract":7,"ask":{"status":{}}}"#,
     r#"{"contract":7,"ask":{"exec":{"workload":"web","command":["sh"],"terminal":{"rows":1,"columns":1}}}}"#,
     r#"{"contract":7,"ask":{"forward":{"workload":"web","protocol":"udp","port":53}}}"#,

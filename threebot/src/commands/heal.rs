@@ -3,9 +3,10 @@
 
 use crate::{
     cli::Global,
+    device::DeviceFile,
     heal::{
-        Chain, Healer, Hold, Journal, Message, Metrics, Move, Order, Policy, Step, Teller, policy_schema,
-        serve,
+        Chain, Healer, Hold, Journal, Message, Metrics, Move, Order, Policy, Step, Teller, Volumes,
+        policy_schema, serve,
     },
     output::{Answer, message},
     sealing::Identity,

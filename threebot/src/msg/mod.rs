@@ -86,7 +86,7 @@ mod tests {
     fn a_message_that_no_bot_would_take_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("large file");
-        let made = |text: &str, file: Option<&Path>, days| {
+        let made = |text: &str, file: Option<&Path>, days: u64| {
             let life = Duration::from_secs(days * 86_400);
             message((7, 9), None, text.into(), file, life).map_err(|error| format!("{error:#}"))
         };
