@@ -125,10 +125,11 @@ impl Heal {
                 None => pending().await,
             }
         };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = serving => ended,
             ended = keep_healing(healer, chain, metrics) => ended,
-        }?;
+        };
+        ended?;
         Ok(Answer::new("", Value::Null))
     }
 }

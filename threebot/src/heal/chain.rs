@@ -268,7 +268,7 @@ impl World for Chain {
         let (open, names) = sorted(&own);
         let known = journal.memory.copies.keys().chain(names.keys());
         let gone: BTreeSet<ContractId> =
-            known.filter(|contract| !open.contains_key(contract)).copied().collect();
+            known.filter(|contract| !open.contains_key(*contract)).copied().collect();
         let closed = answers(gone.into_iter().map(|contract| closed(at.clone(), contract))).await?;
         let silent = open.values().filter(|open| open.phase == Phase::NodeOffline).map(|open| open.node);
         let silent: BTreeSet<NodeId> = silent.collect();

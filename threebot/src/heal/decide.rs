@@ -156,7 +156,7 @@ pub fn decide(seen: &Seen, policy: &Policy, memory: &Memory) -> Vec<Decision> {
             (None, None) => Some(Decision::Forget(kept.contract)),
         });
     }
-    let is_needless = |(contract, _): &(&ContractId, &ContractId)| match seen.closed.get(contract) {
+    let is_needless = |(contract, _): &(&ContractId, &ContractId)| match seen.closed.get(*contract) {
         Some(closed) => seen.now.saturating_sub(closed.closed_at_unix) > MOVED_WITHIN + NAME_LEEWAY,
         // An open contract needs none, and one that is forgotten isn't moved.
         None => true,
