@@ -3,7 +3,7 @@
 //! Rows of a contract's volume, kept in a folder of its owner, and put into a new contract.
 
 use crate::{
-    peer::{shown, until_state},
+    peer::{shown, until_state, with_site},
     sealed::write_identity,
 };
 use anyhow::{Context, Result, ensure};
@@ -52,12 +52,9 @@ pub fn a_snapshot_is_restored_in_a_new_contract(grid: &mut Grid) -> Result<()> {
     write_identity(&identity)?;
     let identity = identity.display().to_string();
     let kept = Kept { place: folder.join("place").display().to_string(), identity };
-    let (first, second) = (grid.deploys_a_site()?, grid.deploys_a_site()?);
-    let tested = restores(grid, &kept, &first.contract, &second.contract);
-    for contract in [&first.contract, &second.contract] {
-        grid.user.threebot(&["cancel", contract, "--yes"])?;
-    }
-    tested
+    with_site(grid, |grid, first| {
+        with_site(grid, |grid, second| restores(grid, &kept, &first.contract, &second.contract))
+    })
 }
 
 fn restores(grid: &Grid, kept: &Kept, first: &str, second: &str) -> Result<()> {

@@ -21,7 +21,6 @@ use iroh::endpoint::RecvStream;
 use rustix::{process::setpriority_process, thread::gettid};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    convert::Infallible,
     future::pending,
     path::PathBuf,
     sync::Arc,
@@ -47,7 +46,7 @@ use tracing::warn;
 /// Streams of all contracts at the same time.
 const MAX_AT_ONCE: usize = 4;
 /// Streams of a contract that may begin right after each other, and how soon each of the next ones may follow.
-const AT_ONCE: u32 = 8;
+const AT_ONCE: u32 = 32;
 const EVERY: Duration = Duration::from_secs(30);
 /// A stream ends after so long a time: until then the node keeps what the volume has overwritten.
 const LASTS_AT_MOST: Duration = Duration::from_secs(6 * 3_600);
@@ -138,7 +137,7 @@ impl Snapshots {
         let (answers, wanted) = mpsc::channel(AHEAD);
         let sent = tokio::select! {
             sent = send(batches, wanted, reply) => sent,
-            never = hear(receive, answers) => match never {},
+            () = hear(receive, answers) => Err(gone()),
             why = beside.outgrown() => Err(failed(FailedCode::Failed, &why)),
             () = sleep(LASTS_AT_MOST) => Err(too_long()),
         };
@@ -168,7 +167,8 @@ impl Snapshots {
             fed = feed(receive, parts) => fed?,
             () = sleep(LASTS_AT_MOST) => return Err(too_long()),
         }
-        let written = written.await.unwrap_or_else(|_| Err(anyhow!("the node's writing has ended")));
+        let written = timeout(GOES_ON_WITHIN, written).await.map_err(|_| too_long())?;
+        let written = written.unwrap_or_else(|_| Err(anyhow!("the node's writing has ended")));
         written.map_err(|why| {
             failed(FailedCode::BadRequest, &format!("the content can't be written: {why:#}"))
         })?;
@@ -236,8 +236,9 @@ fn in_the_background(act: impl FnOnce() + Send + 'static) -> Result<(), Failed> 
 fn read(root: PathBuf, ids: Ids) -> Result<mpsc::Receiver<Result<Option<Batch>, Error>>, Failed> {
     let (batches, read) = mpsc::channel(AHEAD);
     in_the_background(move || {
-        let gone = |_| anyhow!("nobody reads it");
-        let all = read_tree(&root, ids, &mut |batch| batches.blocking_send(Ok(Some(batch))).map_err(gone));
+        let all = read_tree(&root, ids, &mut |batch| {
+            batches.blocking_send(Ok(Some(batch))).map_err(|_| anyhow!("nobody reads it"))
+        });
         // An error says that the caller has gone.
         let _ = batches.blocking_send(all.map(|()| None));
     })?;
@@ -308,14 +309,15 @@ async fn send_part(part: &Part, reply: &mut Reply) -> Result<(), Failed> {
 }
 
 /// Passes on what the caller wants. Its end, and anything else, ends that.
-async fn hear(mut receive: RecvStream, answers: mpsc::Sender<Vec<u8>>) -> Infallible {
+async fn hear(mut receive: RecvStream, answers: mpsc::Sender<Vec<u8>>) {
     while let Ok(Some(Frame::Data(bits))) = Frame::<()>::read(&mut receive).await {
         if answers.send(bits).await.is_err() {
             break;
         }
     }
+    // Nothing more is wanted; what was may still be sent.
     drop(answers);
-    pending().await
+    pending::<()>().await;
 }
 
 /// Passes on the caller's parts, up to the last one or until nobody takes them.
