@@ -221,10 +221,10 @@ impl Batcher {
         let full = is_full.then(|| self.finish());
         self.bytes += bytes;
         self.chunks += chunks;
-        match (self.steps.last_mut(), step) {
+        match (self.steps.last_mut(), &step) {
             (Some(Step::Zeros(last)), Step::Zeros(more)) => *last += more,
             (Some(Step::Chunks(last)), Step::Chunks(more)) => last.extend(more),
-            (_, step) => self.steps.push(step),
+            _ => self.steps.push(step),
         }
         full
     }

@@ -266,6 +266,7 @@ mod tests {
             resources: Resources::ZERO,
             public_ips: 0,
             rate: 103_750_000,
+            name_rate: 0,
         };
         let hold = Hold { contract: 8, key: "data", text: "it has volumes".into() };
         let answer = planned(&[order], &[hold]);

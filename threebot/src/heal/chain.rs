@@ -41,7 +41,7 @@ use tfgrid_client::{
     deployment::{Application, Deployment, MAX_BODY_BYTES, Secrets},
     error::SubmitError,
     primitives::{
-        Body, ContractId, NodeId, TwinId,
+        Body, ContractId, NodeId, TwinId, UsdRate,
         net::Subnet as Range,
         views::{ClosedContract, ContractStatus, NodeFilter, Target, TwinContract},
     },
@@ -237,13 +237,18 @@ impl Chain {
         let rate = at.quote(to, kept.resources, kept.public_ips).await?.with_context(|| no_price(to))?;
         let open = seen.open.get(&contract).filter(|_| wanted.release == Release::Cancel);
         let before = open.map_or(0, |open| open.rate);
-        if let Some(refusal) = too_dear(policy, rate, before, seen.rate) {
+        let name_rate = match wanted.release {
+            Release::Cancel => 0,
+            Release::Name => price_of_name(at, contract).await?,
+        };
+        let all = seen.rate.saturating_add(name_rate.into());
+        if let Some(refusal) = too_dear(policy, rate, before, all) {
             bail!(refusal);
         }
         let keys = at.seal_keys(to, self.twin).await?.with_context(|| format!("no node has the id {to}"))?;
         let recipients = keys.recipients().context("can't seal the body")?;
         let body = resealed(body, key, &recipients, self.link()?.number)?;
-        seen.rate = seen.rate.saturating_sub(before.into()).saturating_add(rate.into());
+        seen.rate = all.saturating_sub(before.into()).saturating_add(rate.into());
         seen.open.insert(contract, Open { node: to, phase: Phase::Created, rate });
         market.take(to, &kept.resources, kept.public_ips);
         Ok(Order {
@@ -255,6 +260,7 @@ impl Chain {
             resources: kept.resources,
             public_ips: kept.public_ips,
             rate,
+            name_rate,
         })
     }
 }
@@ -349,13 +355,12 @@ fn for_owner(owner: AccountId32, call: RuntimeCall) -> StaticPayload<Proxy> {
 /// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries out
 /// one: the others' first call fails.
 fn calls(order: &Order) -> Vec<RuntimeCall> {
-    let Order { wanted, to, body, networks, resources, public_ips, rate, .. } = order;
+    let Order { wanted, to, body, networks, resources, public_ips, rate, name_rate, .. } = order;
     let first = match wanted.release {
         Release::Cancel => cancelling(wanted.contract),
         Release::Name => RuntimeCall::Contracts(Call::create_name_contract {
             name: BoundedVec(name_for(wanted.contract).into_bytes()),
-            // What a name costs is the list's, and little; the owner's limit binds it.
-            max_usd_rate: u64::MAX,
+            max_usd_rate: *name_rate,
         }),
     };
     let network = |(name, subnet): &(String, Range)| Network {
@@ -398,6 +403,20 @@ fn sorted(own: &[TwinContract]) -> (BTreeMap<ContractId, Open>, BTreeMap<Contrac
         }
     }
     (open, names)
+}
+
+/// What the name for a closed contract costs, in 1e-10 USD per hour.
+///
+/// # Errors
+/// If somebody has it.
+async fn price_of_name(at: &GridAt, contract: ContractId) -> Result<UsdRate> {
+    let name = name_for(contract);
+    if let Some(other) = at.contract_of_name(&name).await? {
+        bail!(
+            "somebody has the name {name}, with contract {other}, so that it can't be moved only once: deploy it anew"
+        );
+    }
+    at.quote_name().await?.context("names have no price")
 }
 
 /// Whether a copy is of what the contract reserves now.
@@ -579,12 +598,14 @@ mod tests {
             resources: Resources::ZERO,
             public_ips: 0,
             rate: 5,
+            name_rate: 6,
         };
         let first = |release| calls(&order(release)).into_iter().next().unwrap();
         assert!(matches!(first(Release::Cancel), RuntimeCall::Contracts(Call::cancel { contract: 7, .. })));
-        let RuntimeCall::Contracts(Call::create_name_contract { name, .. }) = first(Release::Name) else {
+        let RuntimeCall::Contracts(Call::create_name_contract { name, max_usd_rate }) = first(Release::Name)
+        else {
             panic!("another call")
         };
-        assert_eq!(name.0, b"heal-7");
+        assert_eq!((&name.0[..], max_usd_rate), (&b"heal-7"[..], 6));
     }
 }

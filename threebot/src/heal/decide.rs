@@ -141,6 +141,8 @@ pub struct Order {
     pub public_ips: u8,
     /// In 1e-10 USD per hour.
     pub rate: UsdRate,
+    /// The same of the name that is taken, if one is.
+    pub name_rate: UsdRate,
 }
 
 /// What is to be done now.

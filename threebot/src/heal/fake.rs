@@ -225,6 +225,7 @@ impl World for Fake {
                 resources: Resources::ZERO,
                 public_ips: 0,
                 rate: RATE,
+                name_rate: 0,
             });
         }
         Ok((orders, holds))

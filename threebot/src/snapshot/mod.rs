@@ -87,7 +87,7 @@ impl Snapshot {
     }
 
     /// When it was taken, in seconds since 1970; `None` if its name says no time.
-    pub(crate) fn taken_at(&self) -> Option<UnixSeconds> {
+    pub fn taken_at(&self) -> Option<UnixSeconds> {
         let seconds = self.time.get(..SECONDS_LENGTH)?;
         let at = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", seconds).ok()?;
         let at = jiff::tz::TimeZone::UTC.to_timestamp(at).ok()?;
