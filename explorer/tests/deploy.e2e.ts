@@ -135,6 +135,28 @@ test('private networks and output are in form and JSON, and on the chain', () =>
     await page.waitForFunction(() => /Private networks\s+backend/.test(document.querySelector('main')?.innerText ?? ''));
   }));
 
+test('public addresses and sites are in form and JSON, with what is wrong', () =>
+  on('/deploy', async (page) => {
+    await page.getByText('Deployment as JSON').click();
+    await page.getByRole('textbox', { name: 'Deployment as JSON' }).waitFor();
+    await fill(page, 'Open ports of its public addresses, such as 80/tcp 443/tcp', '80/tcp 443/tcp');
+    await says(page, 'Ports are those of public addresses');
+    await page.getByLabel('Has a public IPv4 address').check();
+    await says(page, 'No errors.');
+    await page.getByRole('button', { name: 'Add a site' }).click();
+    await fill(page, 'Backends, an address such as http://10.20.1.5:8080 a line', 'http://web:80');
+    await says(page, 'A backend is an address with a port');
+    await page.locator('.cm-lint-marker-error').waitFor();
+    expect(await page.locator('.cm-lintRange-error').innerText()).toBe('"http://web:80"');
+    await fill(page, 'Backends, an address such as http://10.20.1.5:8080 a line', 'http://185.69.166.10:80');
+    await fill(page, 'Domain that leads to the gateway', 'www.example.org');
+    await says(page, 'No errors.');
+    const json = await page.locator('.cm-content').innerText();
+    for (const part of ['"public_ip": true', '"80/tcp"', '"type": "gateway-fqdn-proxy"', '"fqdn": "www.example.org"', '"http://185.69.166.10:80"']) expect(json).toContain(part);
+    expect(await violations(page)).toEqual([]);
+    await shot(page, 'deploy-site');
+  }));
+
 test('JSON that the form can’t show stays in the editor', () =>
   on('/deploy', async (page) => {
     await page.getByText('Deployment as JSON').click();

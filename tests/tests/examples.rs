@@ -218,8 +218,10 @@ impl Examples<'_> {
 
     fn gpu_job_is_refused(&self) -> Result<()> {
         let path = self.file(GPU_JOB)?;
-        let reasons =
-            [(&["--auto"][..], "with too few free GPUs"), (&["--node", "1"], "GPUs: 1 asked for, 0 free")];
+        let reasons = [
+            (&["--auto"][..], "with too few free GPUs"),
+            (&["--node", "1"][..], "GPUs: 1 asked for, 0 free"),
+        ];
         for (place, reason) in reasons {
             let refused = self.user(&[&["plan", "-f", &path][..], place].concat()).err();
             let error = format!("{:#}", refused.context("a job found a GPU that no node has")?);

@@ -4,8 +4,8 @@ import { GIB, MIB, parseBytes } from '../lib/format';
 import { visible } from '../lib/safe';
 import { t } from '../texts';
 import {
-  envText, exactSize, example, freshName, interfaceText, isLogs, isMachine, isNetwork, isVolume, logsOf, openSecrets, parseEnv, parseInterfaces, parseText,
-  renamed, shownText, withOutput, without, type Deployment, type Logs, type Machine, type Network, type Volume, type Workload,
+  envText, exactSize, example, freshName, interfaceText, isLogs, isMachine, isNetwork, isSite, isVolume, logsOf, openSecrets, parseEnv, parseInterfaces, parseText,
+  parseWords, renamed, shownText, withOutput, without, type Deployment, type Logs, type Machine, type Network, type Site, type Volume, type Workload,
 } from './deployment';
 import { freeSubnet } from './networks';
 
@@ -26,9 +26,9 @@ const changed = <Data extends object>(data: Data, changes: object): Data =>
   Object.fromEntries(Object.entries({ ...data, ...changes }).filter(([, value]) => value !== undefined)) as Data;
 const numberOf = (field: string): number | string => (Number.isFinite(Number(field)) && field.trim() ? Number(field) : field);
 
-const TITLES: Record<string, (name: string) => string> = { zmachine: text.machine, zmount: text.disk, volume: text.disk, zlogs: text.logs, network: text.network };
+const TITLES: Record<string, (name: string) => string> = { zmachine: text.machine, zmount: text.disk, volume: text.disk, zlogs: text.logs, network: text.network, 'gateway-name-proxy': text.site, 'gateway-fqdn-proxy': text.site };
 
-/** Machines, disks and networks. A change writes the whole deployment anew. */
+/** Machines, disks, networks and sites. A change writes the whole deployment anew. */
 export function Form(props: Props): JSX.Element {
   const workloads = (): Workload[] => props.deployment.workloads;
   const set = (changed: Workload[]): void => props.onChange({ ...props.deployment, workloads: changed });
@@ -39,6 +39,11 @@ export function Form(props: Props): JSX.Element {
   };
   const addDisk = (): void => set([...workloads(), { name: freshName(workloads(), 'disk'), type: 'zmount', data: { size: Number(GIB) } }]);
   const addNetwork = (): void => set([...workloads(), { name: freshName(workloads(), 'net'), type: 'network', data: { subnet: freeSubnet(workloads()) } }]);
+  const addSite = (): void => {
+    const network = workloads().find(isNetwork)?.name;
+    const name = freshName(workloads(), 'site');
+    set([...workloads(), { name, type: 'gateway-name-proxy', data: { name, ...(network === undefined ? {} : { network }), backends: [] } }]);
+  };
   /** Output is a field of its machine. */
   const isField = (workload: Workload): boolean => isLogs(workload) && isMachineName(workload.data.zmachine) && logsOf(workloads(), workload.data.zmachine) === workload;
   const isMachineName = (name: string): boolean => workloads().some((one) => isMachine(one) && one.name === name);
@@ -69,6 +74,9 @@ export function Form(props: Props): JSX.Element {
                   <Match when={isNetwork(workload())}>
                     <NetworkFields data={workload().data as Network} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
                   </Match>
+                  <Match when={isSite(workload())}>
+                    <SiteFields data={workload().data as Site} type={workload().type} onChange={(changed) => replace(i, { ...workload(), ...changed } as Workload)} />
+                  </Match>
                   <Match when={isLogs(workload())}>
                     <LogsFields data={workload().data as Logs} onChange={(data) => replace(i, { ...workload(), data } as Workload)} />
                   </Match>
@@ -92,6 +100,7 @@ export function Form(props: Props): JSX.Element {
         <button type="button" onClick={addMachine}>{text.addMachine}</button>
         <button type="button" onClick={addDisk}>{text.addDisk}</button>
         <button type="button" onClick={addNetwork}>{text.addNetwork}</button>
+        <button type="button" onClick={addSite}>{text.addSite}</button>
       </p>
     </form>
   );
@@ -120,10 +129,10 @@ function MachineFields(props: { data: Machine; output: string; onChange(data: Ma
       <Lines label={text.fields.mounts} value={mounts()} onChange={(value) => set({ mounts: parseMounts(value) })} />
       <Lines label={text.fields.env} value={envText(props.data.env)} onChange={(value) => set({ env: value.trim() ? parseEnv(value) : undefined })} />
       <Lines label={text.fields.interfaces} value={interfaceText(props.data.interfaces)} onChange={(value) => set({ interfaces: value.trim() ? parseInterfaces(value) : undefined })} />
-      <label class="check">
-        <input type="checkbox" checked={props.data.internet !== false} onChange={(event) => set({ internet: event.currentTarget.checked ? undefined : false })} />
-        {text.fields.internet}
-      </label>
+      <Check label={text.fields.internet} checked={props.data.internet !== false} onChange={(isOn) => set({ internet: isOn ? undefined : false })} />
+      <Check label={text.fields.publicIp} checked={props.data.public_ip === true} onChange={(isOn) => set({ public_ip: isOn || undefined })} />
+      <Check label={text.fields.ipv6} checked={props.data.ipv6 === true} onChange={(isOn) => set({ ipv6: isOn || undefined })} />
+      <Field label={text.fields.ports} value={(props.data.ports ?? []).join(' ')} onChange={(value) => set({ ports: value.trim() ? parseWords(value) : undefined })} />
       <Field wide label={text.fields.machineOutput} value={props.output} onChange={props.onOutput} />
     </>
   );
@@ -147,6 +156,23 @@ function NetworkFields(props: { data: Network; onChange(data: Network): void }):
   );
 }
 
+/** A name on the gateway and a domain are two types of the same. */
+function SiteFields(props: { data: Site; type: Workload['type']; onChange(changed: { type?: string; data?: object }): void }): JSX.Element {
+  const set = (changes: object): void => props.onChange({ data: changed(props.data, changes) });
+  const hostAs = (type: 'gateway-name-proxy' | 'gateway-fqdn-proxy', host: string): void =>
+    props.onChange({ type, data: changed(props.data, type === 'gateway-name-proxy' ? { name: host, fqdn: undefined } : { fqdn: host, name: undefined }) });
+  const isName = (): boolean => props.type === 'gateway-name-proxy';
+  return (
+    <>
+      <Field label={text.fields.siteName} value={isName() ? (props.data.name ?? '') : ''} onChange={(name) => hostAs('gateway-name-proxy', name)} />
+      <Field label={text.fields.fqdn} value={isName() ? '' : (props.data.fqdn ?? '')} onChange={(fqdn) => hostAs('gateway-fqdn-proxy', fqdn)} />
+      <Field label={text.fields.network} value={props.data.network ?? ''} onChange={(network) => set({ network: network.trim() ? network : undefined })} />
+      <Lines label={text.fields.backends} value={(props.data.backends ?? []).join('\n')} onChange={(value) => set({ backends: parseWords(value) })} />
+      <Check label={text.fields.tlsPassthrough} checked={props.data.tls_passthrough === true} onChange={(isOn) => set({ tls_passthrough: isOn || undefined })} />
+    </>
+  );
+}
+
 function DiskFields(props: { data: Volume; type: Workload['type']; onChange(changed: { type?: string; data?: object }): void }): JSX.Element {
   return (
     <>
@@ -158,10 +184,7 @@ function DiskFields(props: { data: Volume; type: Workload['type']; onChange(chan
           <option value="hdd" selected={props.data.disk === 'hdd'}>{text.kinds.hdd}</option>
         </select>
       </label>
-      <label class="check">
-        <input type="checkbox" checked={props.type === 'volume'} onChange={(event) => props.onChange({ type: event.currentTarget.checked ? 'volume' : 'zmount' })} />
-        {text.fields.shared}
-      </label>
+      <Check label={text.fields.shared} checked={props.type === 'volume'} onChange={(isOn) => props.onChange({ type: isOn ? 'volume' : 'zmount' })} />
     </>
   );
 }
@@ -177,6 +200,15 @@ function Field(props: FieldProps & { wide?: boolean }): JSX.Element {
     <label classList={{ wide: props.wide }}>
       {props.label}
       <input type="text" autocomplete="off" spellcheck={false} value={props.value} onChange={(event) => props.onChange(event.currentTarget.value)} />
+    </label>
+  );
+}
+
+function Check(props: { label: string; checked: boolean; onChange(isOn: boolean): void }): JSX.Element {
+  return (
+    <label class="check">
+      <input type="checkbox" checked={props.checked} onChange={(event) => props.onChange(event.currentTarget.checked)} />
+      {props.label}
     </label>
   );
 }

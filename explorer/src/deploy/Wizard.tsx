@@ -13,7 +13,7 @@ import { Failure, Section } from '../ui/parts';
 import { account, type Account } from '../wallet/accounts';
 import type { Payer } from '../wallet/payer';
 import { fieldsOf, type Call } from '../wallet/send';
-import { compacted, example, isConfidential, needs, openSecrets, parse, text as asText } from './deployment';
+import { compacted, example, isConfidential, needs, openSecrets, parse, publicIps, text as asText, type Deployment } from './deployment';
 import { createDraft } from './draft';
 import { Form } from './Form';
 import { listed } from './networks';
@@ -63,7 +63,8 @@ export function Wizard(props: { query: Query; payer: Payer | undefined }): JSX.E
     };
   });
   const node = (): number | undefined => oldNode()?.node ?? parseU32(props.query.get('node'));
-  const ips = (): number => Math.min(parseFilter(props.query.get).ips, MOST_IPS);
+  /** As many as machines ask for, or more. */
+  const ips = (): number => Math.min(Math.max(parseFilter(props.query.get).ips, deployment() ? publicIps(deployment() as Deployment) : 0), MOST_IPS);
   const rented = createMemo(() => new Set((props.payer?.twin?.contracts ?? []).flatMap(({ target }) => (target.type === 'Rent' ? [target.value.node] : []))));
   const traffic = (): number => Number(scaled(props.query.get('traffic'), 0) ?? 0n);
   return (

@@ -6,6 +6,7 @@ import { t } from '../texts';
 import { compacted, isLogs, isMachine, isVolume, MAX_BYTES, openSecrets, type Deployment, type Text } from './deployment';
 import { checkMachine, hasControls } from './machine';
 import { checkNetworks } from './networks';
+import { checkSites } from './sites';
 
 export interface Problem {
   /** JSON pointer, such as `/workloads/1/data/cpu`. */
@@ -77,7 +78,7 @@ const pointer = (location: string): string => decodeURI(location.replace(/^#/, '
 const at = (value: unknown, path: string): unknown =>
   path.split('/').slice(1).reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], value);
 
-/** Names, mounts, images, outputs, secrets and networks. */
+/** Names, mounts, images, outputs, secrets, networks and sites. */
 function rules(deployment: Deployment, bytes: number): Problem[] {
   const { workloads } = deployment;
   const problems: Problem[] = [];
@@ -122,6 +123,7 @@ function rules(deployment: Deployment, bytes: number): Problem[] {
     });
   });
   checkNetworks(workloads, (path, message) => problems.push({ path, message }));
+  checkSites(workloads, (path, message) => problems.push({ path, message }));
   if (bytes > MAX_BYTES) problems.push({ path: '', message: text.tooLong(bytes, MAX_BYTES) });
   return problems;
 }

@@ -26,6 +26,10 @@ export interface Machine {
   health?: { http?: { port: number; path?: string }; exec?: string[] } | null;
   interfaces?: Interface[];
   internet?: boolean;
+  public_ip?: boolean;
+  ipv6?: boolean;
+  /** Such as `80/tcp` and `8000-8010/udp`. */
+  ports?: string[];
 }
 
 /** A machine's place in a private network. */
@@ -49,13 +53,32 @@ export interface Network {
   subnet: string;
   /** Addresses of this deployment's machines; else the whole subnet. */
   range?: string | null;
+  peers?: Peer[];
+}
+
+/** A computer of the owner's in a private network. */
+export interface Peer {
+  name: string;
+  public_key: string;
+  ip?: string | null;
+}
+
+/** A site behind a web gateway: under a name of the twin's, or a domain of its own. */
+export interface Site {
+  name?: string;
+  fqdn?: string;
+  network?: string | null;
+  backends: string[];
+  tls_passthrough?: boolean;
+  proxy_protocol?: boolean;
 }
 
 export type Workload =
   | { name: string; type: 'zmachine'; data: Machine }
   | { name: string; type: 'zmount' | 'volume'; data: Volume }
   | { name: string; type: 'zlogs'; data: Logs }
-  | { name: string; type: 'network'; data: Network };
+  | { name: string; type: 'network'; data: Network }
+  | { name: string; type: 'gateway-name-proxy' | 'gateway-fqdn-proxy'; data: Site };
 
 export interface Deployment {
   version: 1;
@@ -105,12 +128,15 @@ export function parse(json: string): Deployment | undefined {
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 const isList = (value: unknown): boolean => value == null || (Array.isArray(value) && value.every(isObject));
 const isShown = (one: Workload): boolean =>
-  typeof one?.name === 'string' && isObject(one.data) && (!isMachine(one) || [one.data.mounts, one.data.interfaces].every(isList));
+  typeof one?.name === 'string' && isObject(one.data) && (!isMachine(one) || ([one.data.mounts, one.data.interfaces].every(isList) && isTexts(one.data.ports))) &&
+  (!isSite(one) || isTexts(one.data.backends));
+const isTexts = (value: unknown): boolean => value == null || (Array.isArray(value) && value.every((one) => typeof one === 'string'));
 
 type OfType<Type extends Workload['type']> = Extract<Workload, { type: Type }>;
 export const isMachine = (workload: Workload): workload is OfType<'zmachine'> => workload.type === 'zmachine';
 export const isLogs = (workload: Workload): workload is OfType<'zlogs'> => workload.type === 'zlogs';
 export const isNetwork = (workload: Workload): workload is OfType<'network'> => workload.type === 'network';
+export const isSite = (workload: Workload): workload is Extract<Workload, { data: Site }> => workload.type === 'gateway-name-proxy' || workload.type === 'gateway-fqdn-proxy';
 export const isVolume = (workload: Workload): workload is Extract<Workload, { data: Volume }> => workload.type === 'zmount' || workload.type === 'volume';
 
 /** A name that no workload has. */
@@ -140,6 +166,7 @@ export function renamed(workloads: Workload[], at: number, name: string): Worklo
     if (i === at) return { ...one, name };
     if (!old) return one;
     if (isLogs(one) && isMachine(old)) return { ...one, data: follow([one.data], 'zmachine')?.[0] ?? one.data };
+    if (isSite(one) && isNetwork(old)) return { ...one, data: follow([one.data], 'network')?.[0] ?? one.data };
     if (!isMachine(one)) return one;
     if (isVolume(old) && one.data.mounts) return { ...one, data: { ...one.data, mounts: follow(one.data.mounts, 'name') } };
     if (isNetwork(old) && one.data.interfaces) return { ...one, data: { ...one.data, interfaces: follow(one.data.interfaces, 'network') } };
@@ -171,6 +198,9 @@ export function needs({ workloads }: Deployment): Resources {
   }
   return { ...sum, cru: BigInt(Math.ceil(hundredths / 100)) };
 }
+
+/** How many public IPv4 addresses its machines ask for. */
+export const publicIps = ({ workloads }: Deployment): number => workloads.filter((one) => isMachine(one) && one.data.public_ip === true).length;
 
 /** Secrets as their owner writes them. */
 export const openSecrets = ({ secrets }: Deployment): Record<string, string> | undefined =>
@@ -209,6 +239,9 @@ export function parseEnv(lines: string): Record<string, Text> {
   });
   return Object.fromEntries(pairs);
 }
+
+/** Words with spaces or lines between them. */
+export const parseWords = (text: string): string[] => text.split(/\s+/).filter(Boolean);
 
 /** `network` or `network:address` a line. */
 export const interfaceText = (interfaces: Interface[] | undefined): string =>

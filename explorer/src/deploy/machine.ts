@@ -5,6 +5,7 @@ import type { Machine, Text } from './deployment';
 
 const text = t.deploy.problems;
 const MOST_BYTES = 1_024;
+const MOST_PORT = 65_535;
 const [LEAST_FILES, MOST_FILES] = [64, 2 ** 20];
 
 const length = (value: string): number => new TextEncoder().encode(value).length;
@@ -19,6 +20,13 @@ const USER = /^[\w.-]{1,64}(:[\w.-]{1,64})?$/;
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const isMountPath = (path: string): boolean =>
   !hasControls(path) && /^\/[^/]/.test(path) && !/\/(\.{0,2})(\/|$)/.test(path) && !/^\/(proc|sys|dev)(\/|$)/.test(path);
+
+/** The ports in a text such as `80/tcp` or `8000-8010/udp`. */
+function parsePorts(text: string): { first: number; last: number; protocol: string } | undefined {
+  const [, from, to, protocol = ''] = /^(\d{1,5})(?:-(\d{1,5}))?\/(tcp|udp)$/.exec(text) ?? [];
+  const [first, last] = [Number(from), Number(to ?? from)];
+  return first >= 1 && first <= last && last <= MOST_PORT ? { first, last, protocol } : undefined;
+}
 
 /** Says each problem at the path of its field, below the machine's data. `open` is what a text stands for, if that can be known. */
 export function checkMachine(data: Machine, open: (value: Text) => string | undefined, say: (path: string, message: string) => void): void {
@@ -40,6 +48,14 @@ export function checkMachine(data: Machine, open: (value: Text) => string | unde
     if (!['core', 'memlock', 'nofile', 'stack'].includes(name)) say(`ulimits/${name}`, text.unknownField(name));
     else if (value < least || value > most) say(`ulimits/${name}`, text.between(least, most));
   }
+  for (const field of ['public_ip', 'ipv6'] as const) if (data[field] && data.internet === false) say(field, text.publicInternet);
+  const opened = (data.ports ?? []).map(parsePorts);
+  opened.forEach((ports, i) => {
+    if (!ports) return say(`ports/${i}`, text.ports);
+    const other = opened.slice(0, i).findIndex((one) => one && one.protocol === ports.protocol && one.first <= ports.last && ports.first <= one.last);
+    if (other >= 0) say(`ports/${i}`, text.portsTwice(data.ports?.[other] ?? ''));
+  });
+  if (opened.length && !data.public_ip && !data.ipv6) say('ports', text.portsAlone);
   data.mounts?.forEach(({ path }, i, all) => {
     need(`mounts/${i}/path`, path, isMountPath, text.mountPath);
     if (all.findIndex((other) => other.path === path) < i) say(`mounts/${i}/path`, text.mountedAt(path));

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // Private networks of a deployment (docs/FORMATS.md §4.4): what its contract lists of them, and their rules.
 import { t } from '../texts';
-import { isMachine, isNetwork, type Deployment, type Workload } from './deployment';
+import { isMachine, isNetwork, type Deployment, type Peer, type Workload } from './deployment';
 
 const text = t.deploy.problems;
 /** The most networks of a deployment, and characters of the name of one. */
 const [MOST, MOST_NAME] = [4, 20];
 
 /** An IPv4 network: its first address, as a number, and how many it has. */
-interface Net {
+export interface Net {
   first: number;
   size: number;
 }
 
-function parseIp(text: string | undefined): number | undefined {
+export function parseIp(text: string | undefined): number | undefined {
   const parts = text?.split('.') ?? [];
   const isIp = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256);
   return isIp ? parts.reduce((sum, part) => sum * 256 + Number(part), 0) : undefined;
 }
 
-const contains = (outer: Net, inner: Net): boolean => outer.first <= inner.first && inner.first + inner.size <= outer.first + outer.size;
+export const contains = (outer: Net, inner: Net): boolean => outer.first <= inner.first && inner.first + inner.size <= outer.first + outer.size;
 
 /** Private use (RFC 1918): 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16. */
 const PRIVATE: Net[] = [{ first: 0x0a_00_00_00, size: 2 ** 24 }, { first: 0xac_10_00_00, size: 2 ** 20 }, { first: 0xc0_a8_00_00, size: 2 ** 16 }];
@@ -67,6 +67,7 @@ export function checkNetworks(workloads: Workload[], say: Say): void {
     const other = subnet && [...found.values()].find((one) => one.subnet && (contains(one.subnet, subnet) || contains(subnet, one.subnet)));
     if (other) say(`${path}/data/subnet`, text.overlaps(other.name));
     found.set(name, { name, subnet, range, shown: data.range ?? data.subnet });
+    checkPeers(data.peers ?? [], workloads, (field, message) => say(`${path}/data/peers/${field}`, message));
   });
 
   const taken = new Set<number>();
@@ -88,12 +89,39 @@ export function checkNetworks(workloads: Workload[], say: Say): void {
       taken.add(address);
     });
   });
+  workloads.forEach((workload, i) => {
+    if (!isNetwork(workload)) return;
+    const net = found.get(workload.name);
+    workload.data.peers?.forEach(({ ip }, j) => {
+      const path = `/workloads/${i}/data/peers/${j}`;
+      if (ip == null) return unnamed.push([`${path}/name`, workload.name]);
+      const address = parseIp(ip);
+      if (!address || !net?.range || !isHost(net.range, address)) return say(`${path}/ip`, text.ip(net?.shown ?? ''));
+      if (taken.has(address)) say(`${path}/ip`, text.ipTaken(ip));
+      taken.add(address);
+    });
+  });
   for (const [path, network] of unnamed) {
     const range = found.get(network)?.range;
     const address = range && free(range, taken);
     if (address !== undefined) taken.add(address);
     else if (range) say(path, text.full(network));
   }
+}
+
+/** 32 bytes in base64: the last character holds four bits. */
+const KEY = /^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/;
+const NO_KEY = `${'A'.repeat(43)}=`;
+
+/** Says each problem of a network's peers but those of their addresses. */
+function checkPeers(peers: Peer[], workloads: Workload[], say: Say): void {
+  peers.forEach(({ name, public_key }, i) => {
+    const isTaken = workloads.some((one) => one.name === name) || peers.findIndex((other) => other.name === name) < i;
+    if (isTaken) say(`${i}/name`, text.twice(name));
+    const other = peers.slice(0, i).find((one) => one.public_key === public_key);
+    if (!KEY.test(public_key) || public_key === NO_KEY) say(`${i}/public_key`, text.peerKey);
+    else if (other) say(`${i}/public_key`, text.peerKeyTaken(other.name));
+  });
 }
 
 /** Machines have neither the network's own address, nor its router's, nor that of all of them. */
