@@ -63,7 +63,7 @@ impl Team {
         if !(2..=MAX_SIGNATORIES).contains(&size) {
             return Err(TeamError::Size(size));
         }
-        if !(2..=size).contains(&threshold.into()) {
+        if !(2..=size).contains(&usize::from(threshold)) {
             return Err(TeamError::Threshold(size, threshold));
         }
         Ok(Self { threshold, signatories })

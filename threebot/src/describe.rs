@@ -31,7 +31,7 @@ const SENTENCES: &[(&str, &str, &str)] = &[
     (
         "Billing",
         "collect",
-        "give what contract {contract} has earned to its farm, the foundation and stakers",
+        "collect what contract {contract} has earned for its farm, the foundation and stakers",
     ),
     ("Billing", "pay_out", "pay what was collected for {payee} out to its account"),
     ("Billing", "set_policy", "set the policy of billing"),
@@ -312,7 +312,7 @@ fn in_unit(argument: &Argument, unit: &str) -> Option<String> {
 
 fn capacity(argument: &Argument) -> Option<String> {
     let Argument::Record(parts) = argument else { return None };
-    let count = |name| number(part(parts, name)?)?.try_into().ok();
+    let count = |name: &str| -> Option<u64> { number(part(parts, name)?)?.try_into().ok() };
     let (cru, mru, sru, hru, gpu): (u64, u64, u64, u64, u64) =
         (count("cru")?, count("mru")?, count("sru")?, count("hru")?, count("gpu")?);
     let mut text = format!("{cru} cores, {} of memory, {} of SSD", size_text(mru), size_text(sru));

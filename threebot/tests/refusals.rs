@@ -10,8 +10,15 @@ use std::{
     process::{Command, Output},
 };
 
-const VARIABLES: [&str; 6] =
-    ["TFGRID_CHAIN", "TFGRID_KEY", "TFGRID_KEY_FILE", "NO_COLOR", "CLICOLOR_FORCE", "CLICOLOR"];
+const VARIABLES: [&str; 7] = [
+    "TFGRID_CHAIN",
+    "TFGRID_KEY",
+    "TFGRID_KEY_FILE",
+    "TFGRID_TEAM",
+    "NO_COLOR",
+    "CLICOLOR_FORCE",
+    "CLICOLOR",
+];
 
 fn command(line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_threebot"));
@@ -76,6 +83,10 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("send nobody 1 --json", "is neither an account"),
         ("send 7 0 --json", "an amount above 0 is needed"),
         ("tx 0xab --json", "isn't a hash"),
+        ("approve sign 0xab --json", "isn't a hash"),
+        ("team new me --threshold 2 --json", "not provided"),
+        ("twin update --json", "not provided"),
+        ("twin update --devices abc --json", "has 64 hex digits"),
         ("bill 7 --csv --html --json", "cannot be used with"),
         ("bill 7 --to me --json", "not provided: --html"),
         ("node find --isolation jail --json", "isn't an isolation"),
@@ -99,6 +110,9 @@ fn scripts_get_failures_in_the_same_form() {
     let (code, error) = error_of("calc cost --tft-price 1 --prices nowhere.json --json");
     assert_eq!(code, Some(1));
     assert!(error.contains("can't read the prices nowhere.json"), "{error}");
+    let (code, error) = error_of("--key //Bob --team nobody deposit 1 --json");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("you have no team named \"nobody\""), "{error}");
 }
 
 /// A file of the test's own folder.

@@ -57,6 +57,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer_nat::owners_behind_routers_reach_their_machines,
             gateway::a_page_is_published_under_a_name,
             refusals::nodes_and_chain_refuse_what_is_wrong,
+            funds::a_deposit_that_is_missing_is_made_with_the_call,
             funds::a_deposit_resumes_a_contract_without_funds,
             blocks::every_library_decodes_blocks_with_reports,
             languages::python_and_javascript_do_the_whole_round,

@@ -88,7 +88,8 @@ pub fn messages_pass_where_nobody_can_read_them(grid: &mut Grid) -> Result<()> {
     let sent = cable.on(|| user.threebot(&bots.to_receiver("send", SAID, &direct)))?;
     ensure!(sent["delivered"] == true, "{sent}");
     let got = listening.until("what was said", LIMIT, with_text(SAID))?;
-    ensure!(got["from"].to_string() == bots.sender && got["request"] == false, "{got}");
+    let from = got["from"].to_string();
+    ensure!(from == bots.sender && got["request"] == false, "{got}");
     ensure!(fs::read_to_string(text(&got["file"])?)? == FILED, "another file came: {got}");
     listening.say(&json!({ "done": got["id"] }))?;
 

@@ -110,7 +110,7 @@ pub fn teams_sign_as_their_page_says(grid: &mut Grid) -> Result<()> {
     let page = fs::read_to_string(repository().join(PAGE)).with_context(|| format!("can't read {PAGE}"))?;
     let (mut told, mut hashes) = (Vec::new(), Vec::new());
     for line in commands(&page) {
-        if let [proposal] = &*reader.proposals().unwrap_or_default() {
+        if let [proposal] = &*reader.proposals()? {
             let hash = text(&proposal["call_hash"])?.to_owned();
             if line.contains("approve") && !hashes.contains(&hash) {
                 ensure_only_signatories_sign_what_was_proposed(&reader, proposal)?;

@@ -331,7 +331,7 @@ mod tests {
     fn a_call_is_read_from_a_file_as_bytes_or_hex() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("call");
-        for (content, bytes) in [("0x0a0b\n".as_bytes(), &[10, 11][..]), (&[10, 200], &[10, 200])] {
+        for (content, bytes) in [("0x0a0b\n".as_bytes(), [10, 11]), ([10, 200].as_slice(), [10, 200])] {
             fs::write(&file, content).unwrap();
             assert_eq!(call_in(&file).unwrap(), bytes);
         }

@@ -105,13 +105,15 @@ mod tests {
     #[test]
     fn a_team_needs_a_number_and_two_accounts() {
         let alice = AccountId32([1; 32]).to_string();
-        let parsed = |line: &[&str]| Cli::try_parse_from([&["threebot", "team", "new", "me"], line].concat());
+        let parsed =
+            |line: &[&str]| Cli::try_parse_from([&["threebot", "team", "new", "me"][..], line].concat());
         let cli = parsed(&[&alice, &alice, "--threshold", "2"]).unwrap();
         let Command::Team(Team::New { accounts, threshold, .. }) = cli.command else {
             panic!("another command")
         };
         assert_eq!((accounts.len(), threshold), (2, 2));
-        for wrong in [&[alice.as_str(), &alice][..], &[&alice, "--threshold", "2"]] {
+        let alice = alice.as_str();
+        for wrong in [&[alice, alice][..], &[alice, "--threshold", "2"]] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -64,7 +64,7 @@ fn text(transaction: &Transaction) -> String {
     };
     let by = signer.map_or_else(String::new, |signer| format!(" by {signer}"));
     rows.extend([row("at", &exact_moment(at_ms / 1_000)), row("call", &format!("{call}{by}"))]);
-    rows.extend(decoded.as_ref().map(|call| row("which is", &Description::of(call).text())));
+    rows.extend(decoded.as_ref().map(|call| row("which is", &Description::of(call).lines.join("\n"))));
     rows.extend([
         row("outcome", &outcome_text(outcome)),
         row("fee", &format!("{} TFT", format_tft(*fee))),

@@ -184,16 +184,18 @@ fn larger(a: &Resources, b: &Resources) -> Resources {
 }
 
 fn shrunk(now: &Resources, most: &Resources) -> String {
-    let parts: [(u64, u64, &str, fn(u64) -> String); 5] = [
-        (now.cru, most.cru, "cores", |count| count.to_string()),
-        (now.mru, most.mru, "memory", size_text),
-        (now.sru, most.sru, "SSD", size_text),
-        (now.hru, most.hru, "HDD", size_text),
-        (now.gpu, most.gpu, "GPUs", |count| count.to_string()),
+    let count = |count: u64| count.to_string();
+    let part = |now: u64, most: u64, name: &str, text: &dyn Fn(u64) -> String| {
+        (now < most).then(|| format!("{} of {} {name}", text(now), text(most)))
+    };
+    let parts = [
+        part(now.cru, most.cru, "cores", &count),
+        part(now.mru, most.mru, "memory", &size_text),
+        part(now.sru, most.sru, "SSD", &size_text),
+        part(now.hru, most.hru, "HDD", &size_text),
+        part(now.gpu, most.gpu, "GPUs", &count),
     ];
-    let parts = parts.into_iter().filter(|(now, most, ..)| now < most);
-    let parts = parts.map(|(now, most, name, text)| format!("{} of {} {name}", text(now), text(most)));
-    format!("capacity: it offers only {}", parts.collect::<Vec<_>>().join(", "))
+    format!("capacity: it offers only {}", parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
 }
 
 /// What begins and ends between two looks at a node. A further complaint begins again.

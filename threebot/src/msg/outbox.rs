@@ -168,7 +168,7 @@ mod tests {
         outbox.put(&queued, Some(&sent)).unwrap();
         fs::remove_file(sent).unwrap();
         let outbox = Outbox::open(folder.path()).unwrap();
-        assert_eq!(outbox.list().unwrap(), [queued.clone()]);
+        assert_eq!(outbox.list().unwrap(), slice::from_ref(&queued));
         assert_eq!(fs::read_to_string(outbox.file(queued.message.id)).unwrap(), "offer");
         outbox.remove(queued.message.id).unwrap();
         assert_eq!(fs::read_dir(folder.path().join("outbox")).unwrap().count(), 0);

@@ -28,6 +28,7 @@ use std::{
 };
 use tfgrid_client::{
     peer::{
+        Rate,
         frame::Frame,
         protocol::{Failed, FailedCode, Message, Volume},
     },

@@ -338,7 +338,7 @@ async fn what_contracts_have_from_each_other_is_counted() {
     let node = Node::new().await;
     let site = node.network(5, "10.20.1.0/24").await;
     let other = node.network(5, "10.20.2.0/24").await;
-    let web = node.machine("web", &[(&site, 2)], true).await;
+    let _web = node.machine("web", &[(&site, 2)], true).await;
     let db = node.machine("db", &[(&other, 2)], true).await;
     let neighbour = node.machine("neighbour", &[(&site, 3)], true).await;
     node.until_page(&db, "web", "web");
