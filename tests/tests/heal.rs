@@ -226,7 +226,7 @@ fn a_stolen_key_is_worth_little(grid: &ThreeNodes<'_>) -> Result<()> {
     let (before, limits) = (grid.asks(&grid.user, &["balance"])?, grid.asks(&grid.user, &["limits"])?);
     let contracts = grid.asks(&grid.user, &["ps"])?;
     let db = runs(grid, "db")?.context("the database doesn't run")?;
-    let node = db["node"].as_u64().context("it has no node")?.try_into()?;
+    let node = u32::try_from(db["node"].as_u64().context("it has no node")?)?;
     let thief = parse_suri(BOTS[0].0)?;
     let to = MultiAddress::Id(thief.account());
     let body = Body::Plain(page_deployment(&grid.image, 1).to_string().into_bytes());

@@ -286,6 +286,7 @@ impl<S: Snapshots> Healer<S> {
     fn begin(&mut self, order: &Order, seen: &Seen) -> Result<()> {
         let Order { wanted, from, to, body, rate, .. } = order;
         let old = wanted.contract;
+        let newest = self.journal.memory.copies.keys().next_back().copied().unwrap_or(0);
         let it = Move {
             old,
             from: *from,
@@ -293,7 +294,7 @@ impl<S: Snapshots> Healer<S> {
             why: wanted.why.clone(),
             rate: *rate,
             body_hash: hex::encode(body.hash().0),
-            newest: seen.newest,
+            newest,
             block: seen.block,
             at: seen.now,
             step: Step::Intended,

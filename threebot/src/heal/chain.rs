@@ -289,7 +289,6 @@ impl World for Chain {
             offline_since: since.into_iter().flatten().collect(),
             draining,
             names,
-            newest: own.last().map_or(0, |newest| newest.contract),
             rate: at.payer_rates(self.twin).await?.total(),
             is_exhausted: payer.exhausted,
             lasts: payer.funded_ms.map(|ms| ms / 1_000),

@@ -80,8 +80,6 @@ pub struct Seen {
     pub draining: BTreeSet<NodeId>,
     /// From closed contracts to the name contracts that are for them.
     pub names: BTreeMap<ContractId, ContractId>,
-    /// The newest contract of the owner's.
-    pub newest: ContractId,
     /// Sum of all rates of the owner, in 1e-10 USD per hour.
     pub rate: u128,
     pub is_exhausted: bool,

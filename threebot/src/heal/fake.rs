@@ -106,7 +106,6 @@ impl State {
             closed: closed.collect(),
             offline_since: self.offline.iter().map(|(node, since)| (*node, since * MINUTE_MS)).collect(),
             names: self.names.clone(),
-            newest: self.open.keys().next_back().copied().unwrap_or(0),
             rate: self.rate(),
             ..Seen::default()
         }

@@ -81,7 +81,7 @@ pub struct Move {
     pub rate: UsdRate,
     /// Hash of the new contract's body, in hex.
     pub body_hash: String,
-    /// The newest contract of the owner's before it.
+    /// The newest contract of which there was a copy before it.
     pub newest: ContractId,
     /// Number and time of the block that it was decided at.
     pub block: u64,
