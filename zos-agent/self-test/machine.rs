@@ -20,6 +20,8 @@ const SLACK: u64 = 8 * MIB;
 const HOST_ANSWERS_WITHIN: Duration = Duration::from_millis(300);
 /// A port on which no host listens: without a firewall it refuses the connection.
 const CLOSED_PORT: u16 = 9;
+/// An address for documentation.
+const NOT_PUBLIC: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 254);
 
 fn main() {
     if let Err(why) = test() {
@@ -36,6 +38,7 @@ fn test() -> Result<(), String> {
         ends_at(&folder, limit)?;
     }
     host_is_out_of_reach()?;
+    farm_is_out_of_reach()?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(|e| format!("can't listen: {e}"))?;
     listener.incoming().for_each(drop);
     Ok(())
@@ -57,6 +60,14 @@ fn ends_at(folder: &str, limit: u64) -> Result<(), String> {
         }
     }
     Err(format!("{} MiB fit in {folder}, which is limited to {} MiB", written / MIB, limit / MIB))
+}
+
+/// Fails if something answers at an address that isn't public. The agent sees whether the firewall has refused it.
+fn farm_is_out_of_reach() -> Result<(), String> {
+    match TcpStream::connect_timeout(&SocketAddr::from((NOT_PUBLIC, CLOSED_PORT)), HOST_ANSWERS_WITHIN) {
+        Err(error) if error.kind() != ErrorKind::ConnectionRefused => Ok(()),
+        _ => Err(format!("{NOT_PUBLIC} answers: no firewall keeps tenants from the farm's network")),
+    }
 }
 
 /// Fails if the host answers at its address on this machine's network.

@@ -129,8 +129,13 @@ pub async fn run(args: RunArgs) -> Result<()> {
             Firewall::new(args.allow_smtp, args.registries.clone(), dns).with_gateway(gateway.clone()),
         ),
     };
-    let self_test =
-        SelfTest { machines: &machines, volumes: &*drivers.volumes, firewall: &*drivers.firewall };
+    let has_hard_disks = matches!(pools.hdd, Some(Ok(_)));
+    let self_test = SelfTest {
+        machines: &machines,
+        volumes: &*drivers.volumes,
+        firewall: &*drivers.firewall,
+        has_hard_disks,
+    };
     tokio::select! {
         () = self_test.until_passed(&store, &metrics) => {}
         ended = tasks.join_next() => return ended_early(ended),

@@ -2,19 +2,23 @@
 //! The self-test, at each start of the agent: a machine of the agent's own tries what tenants rely on. Before it has
 //! passed, no ticket is spent, no heartbeat is sent and no tenant's workload is started.
 
+mod registry;
+
 use crate::{
     backoff::Backoff,
     clock::unix_ms,
     drivers::{
         Bind, ContainerSpec, DriverError, FirewallDriver, MachineDriver, MachineSpec, MachineState,
-        VolumeDriver, VolumeSpec, WorkloadId, machine::DockerMachines,
+        VolumeDriver, VolumeSpec, WorkloadId, machine::DockerMachines, tools::run, uplink::IP,
     },
     metrics::Metrics,
     store::Store,
 };
 use anyhow::{Error, Result};
+use registry::Registry;
 use serde::{Deserialize, Serialize};
 use std::{
+    io,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -29,10 +33,13 @@ use tracing::{error, info, warn};
 const FILE: &str = "self-test.json";
 /// The chain counts its contracts up from 1.
 const CONTRACT: ContractId = ContractId::MAX;
-/// Content of the image: the program `/machine`, static and therefore the same on every machine.
-const ARCHIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/machine.tar"));
 const PORT: u16 = 80;
-/// Bytes of its root, and of its volume.
+/// An address that isn't public, which its machine tries to reach.
+const NOT_PUBLIC: &str = "203.0.113.254";
+/// Volumes, with where they are mounted and their disks.
+const VOLUMES: [(&str, &str, DiskKind); 2] =
+    [("data", "/data", DiskKind::Ssd), ("hdd", "/hdd", DiskKind::Hdd)];
+/// Bytes of its root, and of each volume.
 const DISK: u64 = 16 * MIB;
 /// Limit for the whole test.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -72,6 +79,8 @@ pub struct SelfTest<'a> {
     pub volumes: &'a dyn VolumeDriver,
     /// The firewall.
     pub firewall: &'a dyn FirewallDriver,
+    /// Whether there are volumes on hard disks.
+    pub has_hard_disks: bool,
 }
 
 impl SelfTest<'_> {
@@ -130,19 +139,50 @@ impl SelfTest<'_> {
     }
 
     async fn try_machine(&self) -> Result<(), DriverError> {
-        let (machines, volume) = (self.machines, id("data"));
-        let spec = spec(machines.limits_roots().await?);
-        let (pointer, disk) = (String::new(), DiskKind::Ssd);
-        let data = VolumeSpec { id: volume.clone(), pointer, size: DISK, disk, restores: false };
-        self.volumes.ensure(&data).await?;
-        let data = Bind { source: self.volumes.folder(&volume).await?, target: "/data".into() };
-        machines.import_image(&spec, ARCHIVE).await?;
-        machines.create(&spec, &[data]).await?;
+        let machines = self.machines;
+        let mut spec = spec(machines.limits_roots().await?);
+        let mut binds = Vec::new();
+        for (name, target, disk) in self.volumes_to_try() {
+            let (id, pointer) = (id(name), String::new());
+            let volume = VolumeSpec { id: id.clone(), pointer, size: DISK, disk, restores: false };
+            self.volumes.ensure(&volume).await?;
+            binds.push(Bind { source: self.volumes.folder(&id).await?, target: target.into() });
+            spec.container.mounts.push((name.into(), target.into()));
+            spec.container.args.extend([target.to_owned(), DISK.to_string()]);
+        }
+        self.pull(&mut spec).await?;
+        let refused_before = self.firewall.refused().await?;
+        machines.create(&spec, &binds).await?;
         machines.start(&spec.id).await?;
         while !self.answers(&spec.id).await? {
             sleep(LOOK_EVERY).await;
         }
+        // A host without a way there forwards nothing.
+        let has_route = run(&IP, &["route", "get", NOT_PUBLIC]).await.is_ok();
+        if has_route && self.firewall.refused().await? == refused_before {
+            let why =
+                format!("packets to {NOT_PUBLIC} pass: no firewall keeps tenants from the farm's network");
+            return Err(DriverError::transient(why));
+        }
         Ok(())
+    }
+
+    fn volumes_to_try(&self) -> impl Iterator<Item = (&'static str, &'static str, DiskKind)> {
+        let has_hard_disks = self.has_hard_disks;
+        VOLUMES.into_iter().filter(move |(_, _, disk)| has_hard_disks || *disk == DiskKind::Ssd)
+    }
+
+    /// Has the engine fetch the machine's image from a registry of this agent.
+    async fn pull(&self, spec: &mut MachineSpec) -> Result<(), DriverError> {
+        let failed = |error: io::Error| DriverError::transient(format!("its registry can't serve: {error}"));
+        let registry = Registry::bind().await.map_err(failed)?;
+        spec.container.image = registry.image();
+        self.firewall.let_engine_reach(Some(registry.address())).await?;
+        tokio::select! {
+            fetched = self.machines.fetch_own_image(spec, DISK) => fetched?,
+            error = registry.serve() => return Err(failed(error)),
+        }
+        self.firewall.let_engine_reach(None).await
     }
 
     /// Whether the machine has found everything as it should be, and is reached by its network.
@@ -159,8 +199,11 @@ impl SelfTest<'_> {
     }
 
     async fn clean(&self) -> Result<(), DriverError> {
+        self.firewall.let_engine_reach(None).await?;
         self.machines.remove_machine(&id("machine")).await?;
-        self.volumes.delete(&id("data")).await?;
+        for (name, ..) in self.volumes_to_try() {
+            self.volumes.delete(&id(name)).await?;
+        }
         self.machines.remove_network(CONTRACT).await?;
         self.machines.remove_images(CONTRACT).await
     }
@@ -175,8 +218,7 @@ fn id(name: &str) -> WorkloadId {
 }
 
 fn spec(limits_root: bool) -> MachineSpec {
-    let limited = limits_root.then_some("/").into_iter().chain(["/data"]);
-    let limits = limited.flat_map(|folder| [folder.to_owned(), DISK.to_string()]);
+    let limits = limits_root.then(|| ["/".to_owned(), DISK.to_string()]).into_iter().flatten();
     MachineSpec {
         id: id("machine"),
         version: 1,
@@ -187,7 +229,6 @@ fn spec(limits_root: bool) -> MachineSpec {
             cpu: 100,
             memory: 64 * MIB,
             rootfs: DISK,
-            mounts: vec![("data".into(), "/data".into())],
             entrypoint: vec!["/machine".into()],
             args: [PORT.to_string()].into_iter().chain(limits).collect(),
             ..Default::default()

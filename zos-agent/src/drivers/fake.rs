@@ -14,7 +14,7 @@ use super::{
 use async_trait::async_trait;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -477,6 +477,14 @@ impl FirewallDriver for FakeHost {
             return Err(DriverError::transient("the rules can't be set"));
         }
         Ok(())
+    }
+
+    async fn let_engine_reach(&self, _: Option<SocketAddr>) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn refused(&self) -> Result<u64, DriverError> {
+        Ok(0)
     }
 }
 

@@ -13,8 +13,8 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use ipnet::Ipv4Net;
 use std::{
-    fs,
-    net::{IpAddr, Ipv4Addr},
+    fs, mem,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 use tfgrid_primitives::net::{GLOBAL_UNICAST_IPV6, NOT_PUBLIC_IPV4, NOT_PUBLIC_IPV6};
@@ -31,6 +31,8 @@ pub(crate) const ROUTER: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 
 pub(crate) const NFT: Tool = Tool { program: "nft", package: "nftables" };
 const TABLE: &str = "table inet zos";
+/// That of packets of tenants to elsewhere.
+const CHAIN: &str = "inet zos forward";
 /// The first two lines make it replace existing rules in one transaction. [`rules`] fills in the networks.
 const RULES: &str = r#"
 table inet zos
@@ -57,7 +59,7 @@ table inet zos {
         iifname "zb*" oifname "zb*" accept
         iifname "zb*" ct state established,related accept
         NAME_SERVERS
-        iifname "zb*" ip daddr { NOT_PUBLIC_V4 } drop
+        iifname "zb*" ip daddr { NOT_PUBLIC_V4 } counter drop
         iifname "zb*" ip6 daddr != PUBLIC_V6 drop
         iifname "zb*" ip6 daddr { NOT_PUBLIC_V6 } drop
         MAIL
@@ -101,13 +103,16 @@ pub struct Firewall {
     gateway: Option<Arc<Gateway>>,
     /// Addresses of the gateway in the rules, once those of an earlier start are replaced.
     installed: Mutex<Option<Vec<IpAddr>>>,
+    /// The agent's own registry, while it has one.
+    own_registry: Mutex<Option<SocketAddr>>,
 }
 
 impl Firewall {
     /// Sets nothing yet. With `allow_smtp` tenants can reach mail servers; the node's engine reaches `registries`, and
     /// tenants these name servers, wherever they are.
     pub fn new(allow_smtp: bool, registries: Registries, name_servers: Vec<IpAddr>) -> Self {
-        Self { allow_smtp, registries, name_servers, gateway: None, installed: Mutex::new(None) }
+        let (installed, own_registry) = Default::default();
+        Self { allow_smtp, registries, name_servers, gateway: None, installed, own_registry }
     }
 
     /// Tenants reach the sites of this gateway.
@@ -117,7 +122,8 @@ impl Firewall {
     }
 
     async fn install(&self, gateway: &[IpAddr]) -> Result<()> {
-        let fetches = self.registries.rules().await;
+        let own_registry = *self.own_registry.lock().await;
+        let fetches = self.registries.rules(own_registry).await;
         let rules = rules(self.allow_smtp, &self.name_servers, gateway, &fetches);
         run_with_input(&NFT, &["-f", "-"], &rules)
             .await
@@ -142,6 +148,22 @@ impl FirewallDriver for Firewall {
             self.install(&gateway).await?;
         }
         Ok(())
+    }
+
+    async fn let_engine_reach(&self, registry: Option<SocketAddr>) -> Result<(), DriverError> {
+        if mem::replace(&mut *self.own_registry.lock().await, registry) == registry {
+            return Ok(());
+        }
+        *self.installed.lock().await = None;
+        self.ensure().await
+    }
+
+    async fn refused(&self) -> Result<u64, DriverError> {
+        let words: Vec<&str> = ["list", "chain"].into_iter().chain(CHAIN.split(' ')).collect();
+        let rules = run(&NFT, &words).await?;
+        let count = rules.split_once("counter packets ").and_then(|(_, rest)| rest.split(' ').next());
+        let count = count.and_then(|count| count.parse().ok());
+        count.ok_or_else(|| DriverError::transient("the firewall counts no packets that it has refused"))
     }
 }
 

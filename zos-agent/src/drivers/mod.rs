@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 use tfgrid_client::{
@@ -634,6 +634,12 @@ pub trait MachineDriver: Send + Sync {
 pub trait FirewallDriver: Send + Sync {
     /// Sets the rules, unless they are in place.
     async fn ensure(&self) -> Result<(), DriverError>;
+
+    /// From now on, the node's engine fetches images from this registry, too, whatever its address.
+    async fn let_engine_reach(&self, registry: Option<SocketAddr>) -> Result<(), DriverError>;
+
+    /// How many packets of tenants to addresses that aren't public were refused since the rules were set.
+    async fn refused(&self) -> Result<u64, DriverError>;
 }
 
 /// Driver of private networks, each of which has a part for each contract that is in it.

@@ -62,12 +62,12 @@ pub struct Registries {
 }
 
 impl Registries {
-    /// Chains of the firewall's table that hold the node's engine to public addresses.
-    pub async fn rules(&self) -> String {
+    /// Chains of the firewall's table that hold the node's engine to public addresses, and to the agent's own registry.
+    pub async fn rules(&self, own_registry: Option<SocketAddr>) -> String {
         if self.allow_private {
             return String::new();
         }
-        let mut mirrors = Vec::new();
+        let mut mirrors: Vec<SocketAddr> = own_registry.into_iter().collect();
         for url in &self.mirrors {
             let found = timeout(LOOKUP_TIMEOUT, lookup_host(authority(url))).await;
             match found.map_err(io::Error::from).and_then(|found| found) {
@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_farmer_who_allows_all_gets_no_rules() {
-        assert_eq!(Registries { allow_private: true, ..Default::default() }.rules().await, "");
+        assert_eq!(Registries { allow_private: true, ..Default::default() }.rules(None).await, "");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //! The self-test of a node.
 
 use super::*;
+use std::net::SocketAddr;
+use zos_agent::drivers::pool::run_folder;
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
@@ -9,7 +11,12 @@ async fn a_self_test_passes_in_seconds_and_leaves_nothing() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
     let firewall = AgentFirewall::new(false, any_registry(), Vec::new());
-    let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
+    let test = SelfTest {
+        machines: &host.machines,
+        volumes: &host.volumes,
+        firewall: &firewall,
+        has_hard_disks: false,
+    };
     let names = format!("reference=zos.invalid/*/{}-*", ContractId::MAX);
     let images = || host.docker(&["image", "ls", "--quiet", "--filter", &names]);
     let begun = Instant::now();
@@ -27,7 +34,12 @@ async fn a_self_test_removes_what_a_killed_one_has_left() {
     let host = Host::new().await;
     let _firewall = Firewall::install().await;
     let firewall = AgentFirewall::new(false, any_registry(), Vec::new());
-    let test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &firewall };
+    let test = SelfTest {
+        machines: &host.machines,
+        volumes: &host.volumes,
+        firewall: &firewall,
+        has_hard_disks: false,
+    };
     let runs = async {
         let begun = Instant::now();
         while !host.machines.observe().await.unwrap().machines.iter().any(|machine| machine.is_running()) {
@@ -42,13 +54,21 @@ async fn a_self_test_removes_what_a_killed_one_has_left() {
     assert_eq!(host.machines.observe().await.unwrap().machines, []);
 }
 
-/// A firewall that isn't there, and volumes that are larger than they should be.
-struct Loose(PoolVolumes);
+/// A firewall that isn't there, and volumes on this kind of disk that are larger than they should be.
+struct Loose(PoolVolumes, DiskKind);
 
 #[async_trait::async_trait]
 impl FirewallDriver for Loose {
     async fn ensure(&self) -> Result<(), DriverError> {
         Ok(())
+    }
+
+    async fn let_engine_reach(&self, _: Option<SocketAddr>) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    async fn refused(&self) -> Result<u64, DriverError> {
+        Ok(0)
     }
 }
 
@@ -63,7 +83,8 @@ impl VolumeDriver for Loose {
     }
 
     async fn ensure(&self, spec: &VolumeSpec) -> Result<(), DriverError> {
-        self.0.ensure(&VolumeSpec { size: 4 * spec.size, ..spec.clone() }).await
+        let size = if spec.disk == self.1 { 4 * spec.size } else { spec.size };
+        self.0.ensure(&VolumeSpec { size, ..spec.clone() }).await
     }
 
     async fn folder(&self, id: &WorkloadId) -> Result<PathBuf, DriverError> {
@@ -79,12 +100,74 @@ impl VolumeDriver for Loose {
 #[ignore = "needs a node: run by `make test`"]
 async fn a_self_test_finds_a_missing_limit_or_firewall() {
     let host = Host::new().await;
-    let loose = Loose(host.volumes.clone());
-    let mut test = SelfTest { machines: &host.machines, volumes: &host.volumes, firewall: &loose };
+    let loose = Loose(host.volumes.clone(), DiskKind::Ssd);
+    let mut test = SelfTest {
+        machines: &host.machines,
+        volumes: &host.volumes,
+        firewall: &loose,
+        has_hard_disks: false,
+    };
     let why = test.run().await.unwrap_err().to_string();
     assert!(why.contains("no firewall keeps tenants from it"), "{why}");
     test.volumes = &loose;
     let why = test.run().await.unwrap_err().to_string();
     assert!(why.contains("fit in /data, which is limited to 16 MiB"), "{why}");
     assert_eq!(host.volumes_of(ContractId::MAX).await, []);
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_tries_hard_disks_too() {
+    let host = Host::new().await;
+    let _firewall = Firewall::install().await;
+    let firewall = AgentFirewall::new(false, any_registry(), Vec::new());
+    let (data, disk, node) = (tempfile::tempdir().unwrap(), Disk::new(), rand::random());
+    let hdd = open_for(DiskKind::Hdd, &data, &disk.device, node).await.unwrap();
+    let volumes = PoolVolumes::new(Pools { ssd: host.pool.clone(), hdd: Some(Ok(hdd.clone())) });
+    let loose = Loose(volumes.clone(), DiskKind::Hdd);
+    let mut test =
+        SelfTest { machines: &host.machines, volumes: &loose, firewall: &firewall, has_hard_disks: true };
+    let why = test.run().await.unwrap_err().to_string();
+    assert!(why.contains("fit in /hdd, which is limited to 16 MiB"), "{why}");
+    test.volumes = &volumes;
+    test.run().await.unwrap();
+    hdd.remove().await.unwrap();
+    fs::remove_dir(run_folder(&node)).unwrap();
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
+async fn a_self_test_finds_a_hole_to_the_farms_network() {
+    let host = Host::new().await;
+    let _firewall = Firewall::install().await;
+    let firewall = Open(AgentFirewall::new(false, any_registry(), Vec::new()));
+    let test = SelfTest {
+        machines: &host.machines,
+        volumes: &host.volumes,
+        firewall: &firewall,
+        has_hard_disks: false,
+    };
+    let why = test.run().await.unwrap_err().to_string();
+    assert!(why.contains("no firewall keeps tenants from the farm's network"), "{why}");
+}
+
+/// A firewall that lets tenants into the farm's network.
+struct Open(AgentFirewall);
+
+#[async_trait::async_trait]
+impl FirewallDriver for Open {
+    async fn ensure(&self) -> Result<(), DriverError> {
+        self.0.ensure().await
+    }
+
+    async fn let_engine_reach(&self, registry: Option<SocketAddr>) -> Result<(), DriverError> {
+        self.0.let_engine_reach(registry).await?;
+        let rule = ["insert", "rule", "inet", "zos", "forward", "iifname", "\"zb*\"", "accept"];
+        stdout(Command::new("nft").args(rule));
+        Ok(())
+    }
+
+    async fn refused(&self) -> Result<u64, DriverError> {
+        self.0.refused().await
+    }
 }

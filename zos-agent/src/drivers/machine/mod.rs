@@ -25,18 +25,17 @@ use super::{
 use crate::gpus::Gpus;
 use async_trait::async_trait;
 use bollard::{
-    Docker, body_full,
+    Docker,
     errors::Error,
     models::{
         ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, ContainerStatsResponse,
         ContainerSummary, HealthStatusEnum, HealthcheckResult,
     },
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, EventsOptionsBuilder,
-        InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder,
-        ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, LogsOptionsBuilder,
-        RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions, StatsOptionsBuilder,
-        StopContainerOptions,
+        CreateContainerOptionsBuilder, EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions,
+        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
+        LogsOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
+        StatsOptionsBuilder, StopContainerOptions,
     },
 };
 use container::{Common, contract_network};
@@ -206,19 +205,27 @@ impl DockerMachines {
         Ok(self.connection().await?.in_pool)
     }
 
-    /// Makes the machine's image from a tar archive of its files, or replaces it.
+    /// Fetches the machine's image, of at most `limit` bytes, from a registry of the agent's own, whose address needn't be
+    /// public.
     ///
     /// # Errors
-    /// If the engine fails.
-    pub async fn import_image(&self, spec: &MachineSpec, archive: &'static [u8]) -> Result<(), DriverError> {
-        let docker = self.docker().await?;
-        let image = &self.common.names.image(&spec.id, &spec.hash);
-        pull::remove(&docker, image).await;
-        let (repository, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
-        let options = CreateImageOptionsBuilder::default().from_src("-").repo(repository).tag(tag).build();
-        let imported = docker.create_image(Some(options), Some(body_full(archive.into())), None);
-        imported.try_collect::<Vec<_>>().await.map_err(|error| failure("import", image, error))?;
-        Ok(())
+    /// As [`MachineDriver::fetch_image`].
+    pub async fn fetch_own_image(&self, spec: &MachineSpec, limit: u64) -> Result<(), DriverError> {
+        self.fetch(spec, ImageRules { limit, keep: false }, true).await.map(drop)
+    }
+
+    async fn fetch(
+        &self,
+        spec: &MachineSpec,
+        rules: ImageRules,
+        private_registries: bool,
+    ) -> Result<bool, DriverError> {
+        let connection = self.connection().await?;
+        // What an engine elsewhere keeps isn't in the pool.
+        let pool = connection.in_pool.then_some(&self.pool);
+        let images = Images { docker: &connection.docker, pool, private_registries };
+        let wanted = self.wanted.lock().map(|wanted| wanted.clone()).unwrap_or_default();
+        images.pull(spec, &self.common.names.image(&spec.id, &spec.hash), rules, &wanted).await
     }
 
     /// Removes the images of a contract that no other has.
@@ -513,13 +520,7 @@ impl MachineDriver for DockerMachines {
     }
 
     async fn fetch_image(&self, spec: &MachineSpec, rules: ImageRules) -> Result<bool, DriverError> {
-        let connection = self.connection().await?;
-        // What an engine elsewhere keeps isn't in the pool.
-        let pool = connection.in_pool.then_some(&self.pool);
-        let private_registries = self.choice.private_registries;
-        let images = Images { docker: &connection.docker, pool, private_registries };
-        let wanted = self.wanted.lock().map(|wanted| wanted.clone()).unwrap_or_default();
-        images.pull(spec, &self.common.names.image(&spec.id, &spec.hash), rules, &wanted).await
+        self.fetch(spec, rules, self.choice.private_registries).await
     }
 
     fn want_images(&self, wanted: WantedImages) {
