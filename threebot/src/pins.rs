@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Images by their digests: what a tag stands for is asked of its registry once, before a version is submitted.
+//! Images by their digests: what a tag stands for is asked of its registry once, before a version is submitted. Images
+//! that take credentials stay as they are: whoever knows a digest may get at the content on a node that has it, and bodies
+//! are public.
 
 use crate::{deployment::Reservation, many::answers};
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     time::Duration,
 };
-use tfgrid_client::deployment::{
-    Deployment, ImageReference, Registry, Secrets, Text, WorkloadData, Zmachine,
-};
+use tfgrid_client::deployment::{Deployment, ImageReference, WorkloadData, Zmachine};
 use ureq::{Agent, Body, http::Response};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -22,19 +21,6 @@ const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, \
                         application/vnd.oci.image.manifest.v1+json, \
                         application/vnd.docker.distribution.manifest.list.v2+json, \
                         application/vnd.docker.distribution.manifest.v2+json";
-
-/// An image without a digest, and who asks for it.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Question {
-    image: String,
-    login: Option<Login>,
-}
-
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Login {
-    user: String,
-    password: String,
-}
 
 /// Gives machines the digests with which they run already, where their images have the same tags.
 pub fn keep(next: &mut Deployment, active: &Deployment) {
@@ -65,34 +51,30 @@ pub async fn pinned(
     Ok((Reservation::new(deployment, body, reservation.resources), notes))
 }
 
-/// Pins images of deployments, each with what it replaces: all but those with a digest, and those that run as they are.
-/// Answers with what to say about those that couldn't be pinned.
+/// Pins images of deployments, each with what it replaces: all but those with a digest or credentials, and those that run
+/// as they are. Answers with what to say about those that couldn't be pinned.
 pub async fn pin(wanted: Vec<(&mut Deployment, Option<&Deployment>)>) -> Result<Vec<String>> {
     let mut machines = Vec::new();
     for (deployment, active) in wanted {
         machines.extend(unpinned(deployment, active));
     }
-    let questions: BTreeSet<Question> = machines.iter().map(|(_, question)| question.clone()).collect();
-    let asked = questions.into_iter().map(|question| async move {
-        let asking = tokio::task::spawn_blocking(move || (exact(&question), question));
-        let (exact, question) = asking.await.context("the question to a registry was interrupted")?;
-        anyhow::Ok((question, exact.map_err(|error| format!("{error:#}"))))
+    let images: BTreeSet<String> = machines.iter().map(|machine| machine.image.clone()).collect();
+    let asked = images.into_iter().map(|image| async move {
+        let asking = tokio::task::spawn_blocking(move || (exact(&image), image));
+        let (exact, image) = asking.await.context("the question to a registry was interrupted")?;
+        anyhow::Ok((image, exact.map_err(|error| format!("{error:#}"))))
     });
-    let told: BTreeMap<Question, Result<String, String>> = answers(asked).await?.into_iter().collect();
-    let mut notes = BTreeSet::new();
-    for (machine, question) in machines {
-        match told.get(&question) {
-            Some(Ok(exact)) => machine.image.clone_from(exact),
-            Some(Err(why)) => {
-                notes.insert(format!(
-                    "the digest of {} isn't known here ({why}): the node pins it when it pulls it",
-                    machine.image
-                ));
-            }
-            None => {}
+    let told: BTreeMap<String, Result<String, String>> = answers(asked).await?.into_iter().collect();
+    for machine in machines {
+        if let Some(Ok(exact)) = told.get(&machine.image) {
+            machine.image.clone_from(exact);
         }
     }
-    Ok(notes.into_iter().collect())
+    let note = |(image, exact): (String, Result<String, String>)| {
+        let why = exact.err()?;
+        Some(format!("the digest of {image} isn't known here ({why}): the node pins it when it pulls it"))
+    };
+    Ok(told.into_iter().filter_map(note).collect())
 }
 
 fn machines_of(deployment: &mut Deployment) -> impl Iterator<Item = (String, &mut Zmachine)> {
@@ -112,43 +94,24 @@ fn image_of<'a>(deployment: &'a Deployment, name: &str) -> Option<&'a str> {
     })
 }
 
-fn unpinned<'a>(
-    deployment: &'a mut Deployment,
-    active: Option<&Deployment>,
-) -> Vec<(&'a mut Zmachine, Question)> {
-    let secrets = match &deployment.secrets {
-        Some(Secrets::Open(secrets)) => secrets.clone(),
-        Some(Secrets::Sealed(_)) | None => BTreeMap::new(),
+fn unpinned<'a>(deployment: &'a mut Deployment, active: Option<&Deployment>) -> Vec<&'a mut Zmachine> {
+    let runs = |name: &str, image: &str| active.and_then(|active| image_of(active, name)) == Some(image);
+    let is_unpinned = |name: &str, machine: &Zmachine| {
+        machine.registry.is_none() && !machine.image.contains('@') && !runs(name, &machine.image)
     };
-    let question = |(name, machine): (String, &'a mut Zmachine)| {
-        let runs = active.and_then(|active| image_of(active, &name)) == Some(machine.image.as_str());
-        if runs || machine.image.contains('@') {
-            return None;
-        }
-        let login = machine.registry.as_ref().and_then(|registry| login(registry, &secrets));
-        let question = Question { image: machine.image.clone(), login };
-        Some((machine, question))
-    };
-    machines_of(deployment).filter_map(question).collect()
-}
-
-fn login(registry: &Registry, secrets: &BTreeMap<String, String>) -> Option<Login> {
-    let text = |text: &Text| match text {
-        Text::Plain(text) => Some(text.clone()),
-        Text::Secret { secret } => secrets.get(secret).cloned(),
-    };
-    Some(Login { user: text(&registry.user)?, password: text(&registry.password)? })
+    let machines = machines_of(deployment).filter(|(name, machine)| is_unpinned(name, machine));
+    machines.map(|(_, machine)| machine).collect()
 }
 
 /// The reference with the digest that its registry tells.
-fn exact(Question { image, login }: &Question) -> Result<String> {
+fn exact(image: &str) -> Result<String> {
     let reference: ImageReference = image.parse()?;
-    let exact = format!("{image}@{}", digest(&reference, login.as_ref())?);
+    let exact = format!("{image}@{}", digest(&reference)?);
     exact.parse::<ImageReference>().context("with its digest the reference is refused")?;
     Ok(exact)
 }
 
-fn digest(image: &ImageReference, login: Option<&Login>) -> Result<String> {
+fn digest(image: &ImageReference) -> Result<String> {
     let repository = image.repository();
     let (host, path) = repository.split_once('/').context("it names no registry")?;
     let is_here = is_loopback(image.host());
@@ -159,8 +122,8 @@ fn digest(image: &ImageReference, login: Option<&Login>) -> Result<String> {
     let agent = agent(is_here);
     let mut response = ask(&agent, &url, None)?;
     if response.status() == 401 {
-        let challenge = header(&response, "www-authenticate").context("it doesn't say how to log in")?;
-        let proof = authorization(&agent, &challenge, login, scheme)?;
+        let challenge = header(&response, "www-authenticate").context("it doesn't say what it asks for")?;
+        let proof = authorization(&agent, &challenge, scheme)?;
         response = ask(&agent, &url, Some(&proof))?;
     }
     ensure!(response.status().is_success(), "{host} answers {}", response.status());
@@ -191,34 +154,24 @@ fn header(response: &Response<Body>, name: &str) -> Option<String> {
     Some(response.headers().get(name)?.to_str().ok()?.to_owned())
 }
 
-/// What a registry takes as proof, as its challenge says.
-fn authorization(agent: &Agent, challenge: &str, login: Option<&Login>, scheme: &str) -> Result<String> {
-    let basic = login.map(|Login { user, password }| {
-        format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
-    });
+/// What a registry takes as proof from everyone, as its challenge says.
+fn authorization(agent: &Agent, challenge: &str, scheme: &str) -> Result<String> {
     let kind = challenge.split_whitespace().next().unwrap_or_default();
-    if kind.eq_ignore_ascii_case("basic") {
-        return basic.context("it asks for a login");
-    }
-    let realm = parameter(challenge, "realm").context("it names no place for a login")?;
-    if !realm.starts_with(&format!("{scheme}://")) {
-        bail!("it asks to log in at {realm}, without TLS");
-    }
+    ensure!(kind.eq_ignore_ascii_case("bearer"), "it asks for a login");
+    let realm = parameter(challenge, "realm").context("it names no place for tokens")?;
+    ensure!(realm.starts_with(&format!("{scheme}://")), "it gives tokens at {realm}, without TLS");
     let mut request = agent.get(realm);
     for name in ["service", "scope"] {
         if let Some(value) = parameter(challenge, name) {
             request = request.query(name, value);
         }
     }
-    if let Some(basic) = &basic {
-        request = request.header("Authorization", basic);
-    }
-    let mut response = request.call().with_context(|| format!("can't log in at {realm}"))?;
+    let mut response = request.call().with_context(|| format!("can't ask {realm}"))?;
     ensure!(response.status().is_success(), "{realm} answers {}", response.status());
     let text = response.body_mut().with_config().limit(MAX_TOKEN_BYTES).read_to_string()?;
     let answer: Value = serde_json::from_str(&text).with_context(|| format!("{realm} answers no JSON"))?;
     let token = ["token", "access_token"].into_iter().find_map(|name| answer[name].as_str());
-    Ok(format!("Bearer {}", token.ok_or_else(|| anyhow!("{realm} gives no token"))?))
+    Ok(format!("Bearer {}", token.with_context(|| format!("{realm} gives no token"))?))
 }
 
 /// The value of a parameter such as `realm="…"`.
@@ -238,21 +191,19 @@ mod tests {
 
     const DIGEST: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-    /// A registry that wants a token, which it gives to this user, for the image `web:1`.
+    /// A registry that wants a token, which everyone gets, and has the image `web:1`.
     fn registry() -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let basic = BASE64_STANDARD.encode("me:sesame");
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
                 let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
-                let has = |end: &str| request.iter().any(|line| line.ends_with(end));
+                let has_token = request.iter().any(|line| line.ends_with("Bearer t"));
                 let (status, header, body) = if request[0].starts_with("GET /token?service=here&scope=web") {
-                    let token = if has(&basic) { r#"{"token":"t"}"# } else { "{}" };
-                    ("200 OK", String::new(), token)
-                } else if !has("Bearer t") {
+                    ("200 OK", String::new(), r#"{"token":"t"}"#)
+                } else if !has_token {
                     let at = format!(r#"Bearer realm="http://{address}/token",service="here",scope="web""#);
                     ("401 Unauthorized", format!("www-authenticate: {at}\r\n"), "")
                 } else if request[0].starts_with("HEAD /v2/web/manifests/1 ") {
@@ -270,37 +221,35 @@ mod tests {
         address
     }
 
-    fn deployment(image: &str, password: &str) -> Deployment {
+    /// A machine with this image, and maybe credentials for it.
+    fn deployment(image: &str, is_private: bool) -> Deployment {
+        let registry = if is_private { r#","registry":{"user":"me","password":"sesame"}"# } else { "" };
         let json = format!(
-            r#"{{"version":1,"secrets":{{"word":"{password}"}},"workloads":[{{"name":"web","type":"zmachine","data":{{
-                "image":"{image}","cpu":1,"memory":16777216,
-                "registry":{{"user":"me","password":{{"secret":"word"}}}}}}}}]}}"#
+            r#"{{"version":1,"workloads":[{{"name":"web","type":"zmachine","data":{{
+                "image":"{image}","cpu":1,"memory":16777216{registry}}}}}]}}"#
         );
         Deployment::parse(json.as_bytes()).unwrap()
     }
 
-    async fn pinned_alone(image: &str, password: &str) -> (String, Vec<String>) {
-        let mut deployment = deployment(image, password);
+    async fn pinned_alone(image: &str) -> (String, Vec<String>) {
+        let mut deployment = deployment(image, false);
         let notes = pin(vec![(&mut deployment, None)]).await.unwrap();
         (image_of(&deployment, "web").unwrap().to_owned(), notes)
     }
 
     #[tokio::test]
-    async fn a_tag_becomes_a_digest_also_behind_a_login() {
+    async fn a_tag_becomes_the_digest_that_its_registry_tells() {
         let image = format!("{}/web:1", registry());
-        assert_eq!(pinned_alone(&image, "sesame").await, (format!("{image}@{DIGEST}"), vec![]));
+        assert_eq!(pinned_alone(&image).await, (format!("{image}@{DIGEST}"), vec![]));
     }
 
     #[tokio::test]
     async fn what_a_registry_does_not_tell_is_left_to_the_node() {
         let address = registry();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        for (image, password, why) in [
-            (format!("{address}/web:1"), "wrong", "gives no token"),
-            (format!("{address}/web:2"), "sesame", "answers 404"),
-            (format!("{free}/web:1"), "sesame", "can't ask http://"),
-        ] {
-            let (left, notes) = pinned_alone(&image, password).await;
+        let unknown = (format!("{address}/web:2"), "answers 404");
+        for (image, why) in [unknown, (format!("{free}/web:1"), "can't ask http://")] {
+            let (left, notes) = pinned_alone(&image).await;
             assert!(left == image && notes.len() == 1 && notes[0].contains(why), "{left}: {notes:?}");
         }
     }
@@ -308,24 +257,32 @@ mod tests {
     #[tokio::test]
     async fn images_that_run_or_have_a_digest_are_not_asked_for() {
         let (tagged, exact) = ("example.org/web:1".to_owned(), format!("example.org/web:1@{DIGEST}"));
-        let active = deployment(&exact, "x");
-        let mut next = deployment(&tagged, "x");
+        let active = deployment(&exact, false);
+        let mut next = deployment(&tagged, false);
         keep(&mut next, &active);
         assert_eq!(image_of(&next, "web"), Some(exact.as_str()));
         assert_eq!(pin(vec![(&mut next, None)]).await.unwrap(), Vec::<String>::new());
-        let (mut next, active) = (deployment(&tagged, "x"), deployment(&tagged, "y"));
-        assert_eq!(pin(vec![(&mut next, Some(&active))]).await.unwrap(), Vec::<String>::new());
-        let mut other = deployment("example.org/web:11", "x");
+        let mut other = deployment("example.org/web:11", false);
         keep(&mut other, &active);
         assert_eq!(image_of(&other, "web"), Some("example.org/web:11"));
+        let (mut next, active) = (deployment(&tagged, false), deployment(&tagged, false));
+        assert_eq!(pin(vec![(&mut next, Some(&active))]).await.unwrap(), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn digests_of_private_images_are_not_told() {
+        let image = format!("{}/web:1", registry());
+        let mut private = deployment(&image, true);
+        assert_eq!(pin(vec![(&mut private, None)]).await.unwrap(), Vec::<String>::new());
+        assert_eq!(image_of(&private, "web"), Some(image.as_str()));
     }
 
     #[test]
-    fn logins_without_tls_are_refused() {
+    fn tokens_without_tls_are_refused() {
         let challenge = r#"Bearer realm="http://example.org/token""#;
-        let error = authorization(&agent(true), challenge, None, "https").unwrap_err();
+        let error = authorization(&agent(true), challenge, "https").unwrap_err();
         assert!(error.to_string().ends_with("without TLS"), "{error}");
-        let error = authorization(&agent(true), "Basic realm=\"x\"", None, "https").unwrap_err();
+        let error = authorization(&agent(true), "Basic realm=\"x\"", "https").unwrap_err();
         assert_eq!(error.to_string(), "it asks for a login");
     }
 }

@@ -4,9 +4,10 @@ import { A } from '@solidjs/router';
 import { createMemo, Match, Show, Switch, type JSX } from 'solid-js';
 import { createRead } from '../chain/read';
 import { pretty } from '../grid/body';
+import { reach } from '../grid/reach';
 import { failureWords } from '../grid/timeline';
 import { t } from '../texts';
-import { AsOf, Section, Shown } from '../ui/parts';
+import { AsOf, Facts, Section, Shown } from '../ui/parts';
 import { StatusBadge } from '../ui/StatusBadge';
 
 const text = t.deploy;
@@ -42,7 +43,7 @@ export function Rising(props: { contract: bigint; onAnother(): void }): JSX.Elem
                 return <p class="notice bad">{words().meaning} {words().advice} {words().path && <code>{words().path}</code>} {words().words}</p>;
               }}
             </Show>
-            <Show when={found().result}>{(result) => <><h3>{text.reachable}</h3><pre tabindex="0">{pretty(result()).text}</pre><p class="muted">{text.forward} <code>threebot forward {props.contract.toString()} 8080:MACHINE:PORT</code></p></>}</Show>
+            <Show when={found().result}>{(result) => <><h3>{text.reachable}</h3><Facts rows={reach(result())} /><pre tabindex="0">{pretty(result()).text}</pre><p class="muted">{text.forward} <code>threebot forward {props.contract.toString()} 8080:MACHINE:PORT</code></p></>}</Show>
           </>
         )}
       </Shown>
