@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 use tfgrid_client::{
+    deployment::is_workload_name,
     peer::{
         frame::Frame,
         protocol::{Failed, FailedCode, Message, Volume},
@@ -90,6 +91,8 @@ impl Sources {
     pub fn volumes(&self, contract: ContractId) -> BTreeMap<String, Volume> {
         let observed = self.observed.borrow();
         let volumes = observed.get(&contract).into_iter().flat_map(|there| &there.volumes);
+        // Those of images are no workloads.
+        let volumes = volumes.filter(|(name, _)| is_workload_name(name));
         let of = |(name, volume): (&String, &ObservedVolume)| {
             (name.clone(), Volume { size_bytes: volume.size, used_bytes: volume.used })
         };
@@ -180,6 +183,10 @@ impl Snapshots {
 
     /// The places of a stream and its subvolume, which isn't made yet.
     async fn begin(&self, id: &WorkloadId, used_for: Use) -> Result<(Beside, Places), Failed> {
+        // The caller chooses it, and it becomes a path.
+        if !is_workload_name(&id.name) {
+            return Err(failed(FailedCode::BadRequest, "no volume has this name"));
+        }
         let too_many = |message: &str| failed(FailedCode::TooMany, message);
         let of_contract = Place::take(&self.of_contract, id.contract, 1).ok_or_else(|| {
             too_many("another snapshot of this contract is taken or restored: wait until it is done")
