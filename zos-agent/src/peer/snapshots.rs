@@ -27,6 +27,7 @@ use std::{
     time::Duration,
 };
 use tfgrid_client::{
+    deployment::is_workload_name,
     peer::{
         Rate,
         frame::Frame,
@@ -75,14 +76,27 @@ type Places = (Place<ContractId>, Place<()>);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let Some((beside, places)) = self.0.take() else { return };
-        spawn(async move {
-            if let Err(why) = beside.delete().await {
-                warn!("what a snapshot has left takes room until the agent starts again: {why:#}");
-            }
-            drop(places);
-        });
+        if let Some((beside, places)) = self.0.take() {
+            spawn(clean(beside, places));
+        }
     }
+}
+
+impl Held {
+    /// Ends it before the caller hears of it, who may go on with the next one. It ends also if nobody waits for that.
+    async fn end(mut self) {
+        if let Some((beside, places)) = self.0.take() {
+            // An error says that the agent stops.
+            let _ = spawn(clean(beside, places)).await;
+        }
+    }
+}
+
+async fn clean(beside: Beside, places: Places) {
+    if let Err(why) = beside.delete().await {
+        warn!("what a snapshot has left takes room until the agent starts again: {why:#}");
+    }
+    drop(places);
 }
 
 impl Sources {
@@ -90,6 +104,8 @@ impl Sources {
     pub fn volumes(&self, contract: ContractId) -> BTreeMap<String, Volume> {
         let observed = self.observed.borrow();
         let volumes = observed.get(&contract).into_iter().flat_map(|there| &there.volumes);
+        // Those of images are no workloads.
+        let volumes = volumes.filter(|(name, _)| is_workload_name(name));
         let of = |(name, volume): (&String, &ObservedVolume)| {
             (name.clone(), Volume { size_bytes: volume.size, used_bytes: volume.used })
         };
@@ -130,19 +146,24 @@ impl Snapshots {
         let id = WorkloadId { contract, name: workload };
         let (beside, places) = self.begin(&id, Use::Snapshot).await?;
         let held = Held(Some((beside.clone(), places)));
+        let sent = self.send(&beside, reply, receive).await;
+        held.end().await;
+        sent?;
+        send_part(&Part::End, reply).await
+    }
+
+    async fn send(&self, beside: &Beside, reply: &mut Reply, receive: RecvStream) -> Result<(), Failed> {
         beside.keep().await.map_err(broken)?;
         let ids = self.ids().await?;
         reply.message(Message::Ready {}).await?;
         let batches = read(beside.path().to_owned(), ids)?;
         let (answers, wanted) = mpsc::channel(AHEAD);
-        let sent = tokio::select! {
+        tokio::select! {
             sent = send(batches, wanted, reply) => sent,
             () = hear(receive, answers) => Err(gone()),
             why = beside.outgrown() => Err(failed(FailedCode::Failed, &why)),
             () = sleep(LASTS_AT_MOST) => Err(too_long()),
-        };
-        drop(held);
-        sent
+        }
     }
 
     /// Puts what the caller sends in place of the content of a volume.
@@ -157,7 +178,22 @@ impl Snapshots {
         let id = WorkloadId { contract, name: workload };
         self.ensure_stopped(sources, &id).await?;
         let (beside, places) = self.begin(&id, Use::NewContent).await?;
-        let _held = Held(Some((beside.clone(), places)));
+        let held = Held(Some((beside.clone(), places)));
+        let replaced = self.replace(sources, &id, &beside, reply, receive).await;
+        held.end().await;
+        replaced?;
+        sources.tell(id, "its owner restores it");
+        reply.message(Message::Done {}).await
+    }
+
+    async fn replace(
+        &self,
+        sources: &Sources,
+        id: &WorkloadId,
+        beside: &Beside,
+        reply: &mut Reply,
+        receive: RecvStream,
+    ) -> Result<(), Failed> {
         beside.make_empty().await.map_err(broken)?;
         let ids = self.ids().await?;
         reply.message(Message::Ready {}).await?;
@@ -172,14 +208,16 @@ impl Snapshots {
         written.map_err(|why| {
             failed(FailedCode::BadRequest, &format!("the content can't be written: {why:#}"))
         })?;
-        self.ensure_stopped(sources, &id).await?;
-        beside.put_in_place().await.map_err(broken)?;
-        sources.tell(id, "its owner restores it");
-        reply.message(Message::Done {}).await
+        self.ensure_stopped(sources, id).await?;
+        beside.put_in_place().await.map_err(broken)
     }
 
     /// The places of a stream and its subvolume, which isn't made yet.
     async fn begin(&self, id: &WorkloadId, used_for: Use) -> Result<(Beside, Places), Failed> {
+        // The caller chooses it, and it becomes a path.
+        if !is_workload_name(&id.name) {
+            return Err(failed(FailedCode::BadRequest, "no volume has this name"));
+        }
         let too_many = |message: &str| failed(FailedCode::TooMany, message);
         let of_contract = Place::take(&self.of_contract, id.contract, 1).ok_or_else(|| {
             too_many("another snapshot of this contract is taken or restored: wait until it is done")
@@ -260,7 +298,7 @@ fn write(
     Ok(written)
 }
 
-/// Sends all batches, and of each what is wanted.
+/// Sends all batches, and of each what is wanted; not the end.
 async fn send(
     mut batches: mpsc::Receiver<Result<Option<Batch>, Error>>,
     mut wanted: mpsc::Receiver<Vec<u8>>,
@@ -288,7 +326,7 @@ async fn send(
             () = sleep(GOES_ON_WITHIN) => return Err(gone()),
         }
     }
-    send_part(&Part::End, reply).await
+    Ok(())
 }
 
 async fn send_wanted(bits: &[u8], chunks: Vec<Chunk>, reply: &mut Reply) -> Result<(), Failed> {

@@ -286,6 +286,15 @@ async fn a_broken_or_hostile_restore_touches_nothing() {
         assert_eq!(code(refused), FailedCode::BadRequest, "{hostile:?}");
         until_clean(&desk, other).await;
     }
+    for workload in ["data/../../volumes/1-data", "../x", "web.volumes", ""] {
+        for ask in [Ask::Snapshot { workload: workload.into() }, Ask::Restore { workload: workload.into() }] {
+            let refused = owner.answer(other, ask).await.unwrap_err();
+            assert_eq!(code(refused), FailedCode::BadRequest, "{workload}");
+        }
+    }
+    let missing =
+        owner.ask(other, Ask::Snapshot { workload: "nothing".into() }).await.unwrap().message().await;
+    assert_eq!(code(missing.unwrap_err()), FailedCode::NotFound);
     // A caller that goes in the middle.
     let mut call = owner.ask(other, Ask::Restore { workload: "data".into() }).await.unwrap();
     call.ready().await.unwrap();
@@ -296,9 +305,6 @@ async fn a_broken_or_hostile_restore_touches_nothing() {
     drop((input, output));
     until_clean(&desk, other).await;
     assert_eq!(fs::read_to_string(folder.join("note")).unwrap(), "mine");
-    let missing =
-        owner.ask(other, Ask::Snapshot { workload: "nothing".into() }).await.unwrap().message().await;
-    assert_eq!(code(missing.unwrap_err()), FailedCode::NotFound);
     desk.host.destroy(other).await;
     desk.close().await;
 }
