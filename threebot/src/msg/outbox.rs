@@ -156,7 +156,7 @@ fn is_final(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use crate::msg::mailbox::tests::message;
-    use std::fs;
+    use std::{fs, slice};
 
     #[test]
     fn a_message_waits_with_a_copy_of_its_file() {
