@@ -156,8 +156,6 @@ impl Recorder {
             }
             let done = done.map(|(WorkloadId { contract, name }, what)| (contract, Some(name), what));
             let mut news: Vec<News> = done.into_iter().collect();
-            // What there is has begun before this start: it is told already.
-            let is_told = |(contract, ..): &News, log: &EventLog| is_first && log.0.contains_key(contract);
             let now = if has_observed { self.observed.borrow_and_update().clone() } else { observed.clone() };
             let standings_now = self.standings.borrow_and_update().clone();
             if has_observed {
@@ -166,7 +164,8 @@ impl Recorder {
                 self.ready.retain(|contract, _| standings_now.contains_key(contract));
                 let begun = changes(&observed, &now).into_iter();
                 let begun = begun.chain(news_of(&standings, &standings_now, &mut self.ready));
-                news.extend(begun.filter(|news| !is_told(news, &log)));
+                // What there is at the start has begun before, and is told already.
+                news.extend(begun.filter(|(contract, ..)| !is_first || !log.0.contains_key(contract)));
                 news.extend(news_of_logs(&troubles, &troubles_now));
                 troubles = troubles_now;
             }
@@ -189,7 +188,7 @@ impl Recorder {
                 !news.is_empty() || log.0.len() != before
             });
             if is_changed {
-                store_at.get_or_insert_with(|| Instant::now() + STORE_AFTER);
+                store_at = store_at.or_else(|| Some(Instant::now() + STORE_AFTER));
             }
             if has_observed {
                 (observed, standings) = (now, standings_now);

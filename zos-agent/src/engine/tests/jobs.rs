@@ -116,7 +116,7 @@ async fn a_crash_after_deployment_is_told_to_the_owner() {
 }
 
 #[tokio::test]
-async fn a_machine_whose_next_try_is_far_off_is_started_for_its_owner() {
+async fn a_machine_that_waits_for_a_try_is_started_for_its_owner() {
     let mut node = Node::new();
     let hour = Duration::from_secs(3600);
     node.timing.backoff = Backoff { first: hour, most: hour };
