@@ -15,7 +15,6 @@ from bittensor_wallet import Keypair
 MIB = 2**20
 PAGE = 100
 PROBE_SECONDS = 1
-CALL_FAILED = "the chain refused {}: {}"
 
 
 def deployment(image):
@@ -67,7 +66,7 @@ class Grid:
         signed = self.chain.create_signed_extrinsic(composed, self.key)
         receipt = self.chain.submit_extrinsic(signed, wait_for_inclusion=True, wait_for_finalization=True)
         if not receipt.is_success:
-            raise SystemExit(CALL_FAILED.format(f"{pallet}.{call}", receipt.error_message))
+            raise SystemExit(f"the chain refused {pallet}.{call}: {receipt.error_message}")
         return [plain(event)["event"] for event in receipt.triggered_events]
 
     def find_node(self, resources, chosen):

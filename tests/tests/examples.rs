@@ -230,12 +230,11 @@ impl Examples<'_> {
         Ok(())
     }
 
+    /// Waits for a page at a port of a machine.
     fn serves(&self, deployed: &Value, port: &str, words: &str) -> Result<()> {
         let contract = deployed["contract"].to_string();
         let port = format!("0:{port}");
-        let page = self.grid.on_laptop(|| Forwarded::open(&self.grid.user, &contract, &port)?.page())?;
-        ensure!(page.contains(words), "the page is {page:?}");
-        Ok(())
+        self.until_says(&port, words, || Forwarded::open(&self.grid.user, &contract, &port)?.page())
     }
 
     fn serves_pages(&self, deployed: &Value) -> Result<()> {
@@ -260,7 +259,9 @@ impl Examples<'_> {
     }
 
     fn starts_validator(&self, deployed: &Value) -> Result<()> {
-        let said = self.inside(&deployed["contract"], "validator", &["cat", "/data/arguments"])?;
+        let said = wait_for("the validator's arguments", LIMIT, || {
+            Ok(self.inside(&deployed["contract"], "validator", &["cat", "/data/arguments"]).ok())
+        })?;
         ensure!(said.starts_with("--validator --base-path /data --chain polkadot"), "{said}");
         Ok(())
     }
@@ -275,15 +276,25 @@ impl Examples<'_> {
     }
 
     fn until_page(&self, url: &str, words: &str) -> Result<()> {
+        self.until_says(url, words, || self.grid.authority.page(url))
+    }
+
+    /// Waits until what is asked on the laptop has these words.
+    fn until_says(
+        &self,
+        what: &str,
+        words: &str,
+        ask: impl Fn() -> Result<String> + Send + Sync,
+    ) -> Result<()> {
         let mut last = String::new();
-        let reached = self.grid.on_laptop(|| {
-            wait_for(url, LIMIT, || {
-                let page = self.grid.authority.page(url);
-                last = format!("{page:?}");
-                Ok(page.is_ok_and(|page| page.contains(words)).then_some(()))
+        let said = self.grid.on_laptop(|| {
+            wait_for(what, LIMIT, || {
+                let answer = ask();
+                last = format!("{answer:?}");
+                Ok(answer.is_ok_and(|answer| answer.contains(words)).then_some(()))
             })
         });
-        reached.with_context(|| format!("the last answer: {last}"))
+        said.with_context(|| format!("the last answer: {last}"))
     }
 
     /// What a program in a machine prints.
