@@ -12,7 +12,10 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 endif
 # Both bring a module `scalecodec` of their own: each has an environment for itself.
 PYTHON_LIBRARIES = substrate-interface async-substrate-interface
-PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
+# `make demo PROFILE=release` and benches use what is shipped; `dev` builds in minutes after a change.
+PROFILE = dev
+PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
+PACKAGES = $(or $(CARGO_TARGET_DIR),target)/packages
 
 # With the wasm toolchain that `make setup` has found.
 CARGO = set -a; . "$(CACHE)/wasm.env"; set +a; cargo
@@ -32,7 +35,21 @@ setup: requirements nextest programs $(PYTHON_LIBRARIES:%=tests/python/venv/%/in
 
 .PHONY: build
 build: requirements ## Build the programs: chain, agent, command line
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
+
+.PHONY: release
+release: ## Build the programs that are shipped: with link-time optimization, for an hour
+	$(MAKE) build PROFILE=release
+
+# Of what `make release` has built, or of PROGRAMS=target/debug.
+.PHONY: packages
+packages: PROFILE = release
+packages: explorer package-tools ## Make the Debian packages of built programs; PROGRAMS=target/debug for others
+	packaging/build.sh "$(PROGRAMS)" explorer/dist "$(PACKAGES)"
+
+.PHONY: test-packages
+test-packages: package-tools ## Install the packages in a Debian of their own, and try them there
+	$(AS_ROOT) packaging/test.sh "$(PACKAGES)"
 
 .PHONY: demo
 demo: build ## Take a workload from its JSON to its bill, on a grid that is removed afterwards
@@ -158,6 +175,11 @@ requirements: tests/js/node_modules/.package-lock.json
 .PHONY: programs
 programs: requirements
 	@scripts/setup-programs.sh >/dev/null
+
+.PHONY: package-tools
+package-tools:
+	@(for tool in dpkg-shlibdeps help2man mmdebstrap; do command -v $$tool || exit; done) >/dev/null || \
+		$(AS_ROOT) apt-get install -qq -y --no-install-recommends dpkg-dev help2man mmdebstrap >/dev/null
 
 .PHONY: chromium
 chromium:
