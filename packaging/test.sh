@@ -95,6 +95,7 @@ metrics=$(curl -sS -m 5 --noproxy '*' http://127.0.0.1:19615/metrics)
 for name in $(grep -rhoE 'substrate_[a-z0-9_]+' "$root"/usr/share/tfgrid-node/ | sed 's/_\(sum\|count\)$//' | sort -u); do
     grep -q "^# TYPE $name " <<<"$metrics" || die "the dashboard or a rule reads $name, which the node doesn't have"
 done
+says '0x' /usr/share/tfgrid-node/checkpoint http://127.0.0.1:19944
 says 'twin ' threebot --chain ws://127.0.0.1:19944 --key //Alice twin create
 
 say "removing the packages"
