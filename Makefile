@@ -149,6 +149,11 @@ bench: requirements ## Measure calls and blocks with up to a million contracts, 
 	$(CARGO) build --locked --workspace --bins --examples --profile $(PROFILE)
 	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
 
+.PHONY: bench-node
+bench-node: PROFILE = release
+bench-node: build ## Measure a chain: transfers, contracts, reports a second, time and fill of blocks, memory
+	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)
+
 .PHONY: bench-agent
 bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside bare containers
 	@$(AS_ROOT) $(PROGRAMS)/bench-agent $(COUNTS)
