@@ -440,7 +440,8 @@ impl Bench {
         let weight = weight.context("a block has no weight")?.decode()?;
         let declared = weight.normal.ref_time + weight.operational.ref_time + weight.mandatory.ref_time;
         // The first one is the timestamp.
-        Ok(Seen { count: block.extrinsics.len().saturating_sub(1), fill: declared as f64 / BLOCK_TIME })
+        let count = block.extrinsics.len().saturating_sub(1);
+        Ok(Seen { number, count, fill: declared as f64 / BLOCK_TIME })
     }
 
     /// Includes the transactions, and says how fast that was.
@@ -459,10 +460,11 @@ impl Bench {
         // The first and the last one have less than there was room for.
         let whole = if blocks.len() > 2 { &blocks[1..blocks.len() - 1] } else { &blocks[..] };
         let count: usize = whole.iter().map(|block| block.count).sum();
+        let slots = whole[whole.len() - 1].number - whole[0].number + 1;
         println!(
             "{what}: {:.0} per second in {} blocks; fullest block {} with {:.0} % of its time declared; authored in \
              {:.0} ms, imported in {:.0} ms on average; validator {} MiB, follower {} MiB",
-            count as f64 / (whole.len() as f64 * SLOT.as_secs_f64()),
+            count as f64 / (slots as f64 * SLOT.as_secs_f64()),
             blocks.len(),
             fullest.count,
             100.0 * fullest.fill,
@@ -489,6 +491,7 @@ fn bare(at: &GridAt, call: &impl Payload) -> Result<Vec<u8>> {
 
 /// A block with transactions.
 struct Seen {
+    number: u64,
     count: usize,
     /// Part of its time that is declared.
     fill: f64,
