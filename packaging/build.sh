@@ -65,11 +65,11 @@ scripts() {
 
 # Writes what all packages have, and packs.
 pack() {
-    local name=$1 needs=$2 file kind=$architecture
+    local name=$1 needs=$2 kind=$architecture
     put 644 packaging/copyright "usr/share/doc/$name/copyright"
-    put 644 CHANGELOG.md "usr/share/doc/$name/changelog"
+    put 644 CHANGELOG.md "usr/share/doc/$name/CHANGELOG.md"
     [[ ! -f packaging/$name/conffiles ]] || put 644 "packaging/$name/conffiles" DEBIAN/conffiles
-    find "$root/usr/share/man" "$root/usr/share/doc/$name/changelog" -type f -exec gzip -9n {} + 2>/dev/null || true
+    find "$root/usr/share/man" "$root/usr/share/doc/$name/CHANGELOG.md" -type f -exec gzip -9n {} + 2>/dev/null || true
     sed -n 's/^Architecture: *//p' "packaging/$name/control" | grep -q . && kind=all
     {
         grep -v '^Architecture:' "packaging/$name/control" | sed -n '/^Description:/q;p' |

@@ -43,7 +43,7 @@ say "installing the packages in a new Debian $suite"
 mmdebstrap --quiet --mode=root --variant=minbase \
     --aptopt='APT::Install-Recommends "false"' --include=systemd,procps,curl,man-db \
     --customize-hook="mkdir -p \"\$1/packages\" && cp \"$packages\"/*.deb \"\$1/packages/\"" \
-    --customize-hook='chroot "$1" apt-get install -qq -y /packages/*.deb >"$1/install.log" 2>&1 ||
+    --customize-hook='chroot "$1" sh -c "apt-get install -qq -y /packages/*.deb" >"$1/install.log" 2>&1 ||
         { cat "$1/install.log" >&2; exit 1; }' \
     "$suite" "$root" || die "they can't be installed: see the messages above"
 mount -t proc proc "$root/proc"
