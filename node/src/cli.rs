@@ -2,7 +2,7 @@
 
 //! The command line of `tfgrid-node`.
 
-use crate::sealing::Sealing;
+use crate::{checkpoint::Checkpoint, sealing::Sealing};
 use sc_cli::RunCmd;
 
 const EXAMPLES: &str = "\
@@ -53,6 +53,17 @@ pub struct Cli {
     ///   modes serve too.
     #[arg(long, value_name = "MODE", verbatim_doc_comment)]
     pub sealing: Option<Sealing>,
+
+    /// Begin `--sync warp` at this finalized block, which you trust, instead of at genesis.
+    ///
+    /// For a chain whose GRANDPA was restarted (`noteStalled`): no proof of finality from genesis passes that. The script
+    /// `checkpoint` of the package asks a node for one.
+    #[arg(long, value_name = "HEX")]
+    pub checkpoint: Option<Checkpoint>,
+
+    /// Stop, or don't start, when the database's disk has less than this free. 0 never stops.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    pub least_free_disk: u64,
 }
 
 /// Commands beside running a node.

@@ -5,6 +5,7 @@
 use crate::{
     chain_spec,
     cli::{Cli, Subcommand},
+    disk, endpoints,
     sealing::Sealing,
     service::{self, Partial},
     types::Block,
@@ -66,10 +67,22 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
     if let Some(mode) = cli.sealing {
         allow_sealing(mode, &*runner.config().chain_spec)?;
     }
-    let sealing = cli.sealing;
+    let (sealing, checkpoint, least_free) = (cli.sealing, cli.checkpoint.clone(), cli.least_free_disk);
+    let own_endpoints = !cli.run.rpc_params.experimental_rpc_endpoint.is_empty();
     runner.run_node_until_exit(|mut config| async move {
         keep_states_in_development(&mut config);
-        service::start(config, sealing).map_err(sc_cli::Error::Service)
+        if let Some(rpc) = &mut config.rpc.addr {
+            if !own_endpoints {
+                endpoints::settle(rpc, endpoints::ipv6_takes_ipv4());
+            }
+            endpoints::ensure_free(rpc)?;
+        }
+        let database = config.database.path().unwrap_or(&config.data_path).to_owned();
+        disk::ensure_room(&database, least_free)?;
+        let tasks = service::start(config, sealing, checkpoint).map_err(sc_cli::Error::Service)?;
+        let room = disk::watch(database, least_free);
+        tasks.spawn_essential_handle().spawn("disk", None, room);
+        Ok(tasks)
     })
 }
 

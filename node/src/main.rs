@@ -3,8 +3,11 @@
 //! The program `tfgrid-node`: a node of the grid's chain.
 
 mod chain_spec;
+mod checkpoint;
 mod cli;
 mod command;
+mod disk;
+mod endpoints;
 mod nodelay;
 mod rpc;
 mod sealing;

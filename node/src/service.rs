@@ -3,6 +3,7 @@
 //! Assembles the node: database and client, network, RPC, and either Aura with GRANDPA or blocks on demand.
 
 use crate::{
+    checkpoint::{Checkpoint, FromCheckpoint, HistoryImport},
     nodelay,
     rpc::{self, RpcDeps},
     sealing::{self, Sealing, SealingParams},
@@ -111,7 +112,7 @@ pub fn partial(config: &Configuration) -> Result<Partial, ServiceError> {
 
     let slot_duration = sc_consensus_aura::slot_duration(&*client)?;
     let import_queue = sc_consensus_aura::import_queue::<AuthorityPair, _, _, _, _, _>(ImportQueueParams {
-        block_import: grandpa_import.clone(),
+        block_import: HistoryImport { finality: grandpa_import.clone(), client: client.clone() },
         justification_import: Some(Box::new(grandpa_import.clone())),
         client: client.clone(),
         create_inherent_data_providers: wall_clock(slot_duration),
@@ -136,11 +137,15 @@ pub fn partial(config: &Configuration) -> Result<Partial, ServiceError> {
     })
 }
 
-/// Starts the node, which runs until the returned tasks end.
-pub fn start(config: Configuration, sealing: Option<Sealing>) -> Result<TaskManager, ServiceError> {
+/// Starts the node, which runs until the returned tasks end. A warp sync begins at the checkpoint, or else at genesis.
+pub fn start(
+    config: Configuration,
+    sealing: Option<Sealing>,
+    checkpoint: Option<Checkpoint>,
+) -> Result<TaskManager, ServiceError> {
     match config.network.network_backend {
-        NetworkBackendType::Litep2p => start_on::<Litep2pNetworkBackend>(config, sealing),
-        NetworkBackendType::Libp2p => start_on::<NetworkWorker<Block, Hash>>(config, sealing),
+        NetworkBackendType::Litep2p => start_on::<Litep2pNetworkBackend>(config, sealing, checkpoint),
+        NetworkBackendType::Libp2p => start_on::<NetworkWorker<Block, Hash>>(config, sealing, checkpoint),
     }
 }
 
@@ -156,6 +161,7 @@ pub fn revert_consensus(
 fn start_on<Net: NetworkBackend<Block, Hash>>(
     config: Configuration,
     sealing: Option<Sealing>,
+    checkpoint: Option<Checkpoint>,
 ) -> Result<TaskManager, ServiceError> {
     let Partial {
         client,
@@ -187,7 +193,7 @@ fn start_on<Net: NetworkBackend<Block, Hash>>(
             spawn_essential_handle: task_manager.spawn_essential_handle(),
             import_queue,
             block_announce_validator_builder: None,
-            warp_sync_config: Some(warp_sync(backend.clone(), &grandpa_link)),
+            warp_sync_config: Some(warp_sync(backend.clone(), &grandpa_link, checkpoint)),
             block_relay: None,
             metrics,
             gap_sync_body_policy: None,
@@ -396,12 +402,16 @@ fn wall_clock(
 }
 
 /// Serves finality proofs for warp sync, and uses those of other nodes.
-fn warp_sync(backend: Arc<FullBackend>, link: &GrandpaLink) -> WarpSyncConfig<Block> {
-    WarpSyncConfig::WithProvider(Arc::new(warp_proof::NetworkProvider::new(
-        backend,
-        link.shared_authority_set().clone(),
-        Vec::new(),
-    )))
+fn warp_sync(
+    backend: Arc<FullBackend>,
+    link: &GrandpaLink,
+    checkpoint: Option<Checkpoint>,
+) -> WarpSyncConfig<Block> {
+    let proofs = warp_proof::NetworkProvider::new(backend, link.shared_authority_set().clone(), Vec::new());
+    WarpSyncConfig::WithProvider(match checkpoint {
+        Some(checkpoint) => Arc::new(FromCheckpoint { proofs, checkpoint }),
+        None => Arc::new(proofs),
+    })
 }
 
 /// Telemetry to the endpoints of the operator or the chain spec; `None` if there are none.

@@ -4,7 +4,7 @@ use crate::{Process, Run, binary, free_port, http, wait_for};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     process::Command,
     time::Duration,
 };
@@ -23,8 +23,6 @@ impl Chain {
     /// `None`.
     pub fn start(run: &Run, port: u16, sealing: Option<&str>) -> Result<Self> {
         let rpc = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        // If the port is taken, the node chooses another, and calls would reach the wrong program.
-        TcpListener::bind(rpc).with_context(|| format!("can't listen on {rpc} for a chain's RPC"))?;
         let base = run.subfolder("chain")?;
         let p2p = free_port()?;
         let mut arguments = vec![

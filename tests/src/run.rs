@@ -9,12 +9,17 @@ use std::{
     os::unix::{fs::symlink, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::LazyLock,
     time::Duration,
 };
 
 /// Longer than the end of another run takes: its containers, then its engine, have 10 s each.
 const LOCK_LIMIT: Duration = Duration::from_secs(60);
 const CLEANING_LIMIT: Duration = Duration::from_secs(90);
+/// Set for an installed program, which is far from its repository.
+const REPOSITORY: &str = "TFGRID_REPOSITORY";
+/// Set for an installed program, beside which no logs belong.
+const LOGS: &str = "TFGRID_LOGS";
 /// A folder that every machine has. Locking it leaves no file behind.
 const LOCKED: &str = "/run";
 
@@ -59,7 +64,7 @@ pub struct Run {
 impl Run {
     /// Starts a run. Its logs replace those of the last run of this name.
     pub fn begin(machine: &Machine, name: &str) -> Result<Self> {
-        let logs = programs()?.join("grid-logs").join(name);
+        let logs = logs()?.join(name);
         if logs.exists() {
             fs::remove_dir_all(&logs).with_context(|| format!("can't remove old logs {}", logs.display()))?;
         }
@@ -131,9 +136,21 @@ fn start_cleaner(Machine(lock): &Machine, folder: &Path, logs: &Path) -> Result<
         .context("can't start the run's cleaner")
 }
 
-/// The repository from which this program was built.
+/// The repository from which this program was built, or a folder that holds what of it the program needs.
 pub fn repository() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| match env::var_os(REPOSITORY) {
+        Some(folder) => folder.into(),
+        None => concat!(env!("CARGO_MANIFEST_DIR"), "/..").into(),
+    });
+    &FOLDER
+}
+
+/// The folder of all runs' logs.
+fn logs() -> Result<PathBuf> {
+    match env::var_os(LOGS) {
+        Some(folder) => Ok(folder.into()),
+        None => Ok(programs()?.join("grid-logs")),
+    }
 }
 
 /// The folder of this workspace's programs.

@@ -230,6 +230,27 @@ mod tests {
         assert_eq!(get(format!("http://{address}/")).await, (404, "metrics are under /metrics\n".into()));
     }
 
+    #[test]
+    fn dashboard_and_rules_read_metrics_that_exist() {
+        let registry = Registry::new();
+        let metrics = Metrics::new(&registry).unwrap();
+        metrics.contracts("running", 1);
+        metrics.plan_ended("done");
+        metrics.report_sent("heartbeat");
+        metrics.pool_faults(&[(DiskKind::Ssd, PoolFault::Full)]);
+        let served = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        let read = [
+            include_str!("../../packaging/grafana/tfgrid.json"),
+            include_str!("../../packaging/prometheus/alerts.yml"),
+        ];
+        let words = read.iter().flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+        let names: Vec<_> = words.filter(|word| word.starts_with("zos_")).collect();
+        assert!(names.len() > 10);
+        for name in names {
+            assert!(served.contains(&format!("# TYPE {name} ")), "{name}");
+        }
+    }
+
     #[tokio::test]
     async fn a_taken_address_is_named_in_the_error() {
         let taken = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

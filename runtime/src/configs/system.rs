@@ -74,6 +74,8 @@ impl frame_system::Config for Runtime {
     type Hash = Hash;
     type BlockHashCount = BlockHashCount;
     type DbWeight = ParityDbWeight;
+    /// The default charges each transaction for RocksDb, which is half of what its checks are said to cost.
+    type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
     type Version = Version;
     type AccountData = pallet_balances::AccountData<Balance>;
     type SS58Prefix = ConstU16<SS58_PREFIX>;

@@ -16,6 +16,8 @@ use tfgrid_tests::{
 
 const PORT: u16 = 9944;
 const EXPLORER_PORT: u16 = 9940;
+/// The same with polkadot-js.
+const SCRIPT: &str = "tests/js/submit-contract.mjs";
 
 const HELP: &str = "\
 Starts a grid to try things on, at ws://127.0.0.1:9944: a chain, a Docker engine, a registry with an image, a node
@@ -32,7 +34,7 @@ fn main() -> Result<()> {
     for port in [PORT, EXPLORER_PORT] {
         TcpListener::bind(("127.0.0.1", port)).with_context(|| {
             format!(
-                "port {port} is taken: `make dev` runs already, or another program has it. End that first"
+                "port {port} is taken: a development grid runs already, or another program has it. End that first"
             )
         })?;
     }
@@ -59,6 +61,11 @@ fn file(grid: &Grid, name: &str, deployment: &Value) -> Result<PathBuf> {
 
 fn show(grid: &Grid, site: &Path, shop: &Path, explorer: &str) -> Result<()> {
     let Grid { agent, registry, engine, chain, image, node, .. } = grid;
+    // An installed `tfgrid-dev` comes without it.
+    let script = repository()
+        .join(SCRIPT)
+        .exists()
+        .then(|| format!("\n  node {SCRIPT} --key //Bob --node {node} --image {image}"));
     println!(
         "
   explorer   {explorer}
@@ -73,13 +80,12 @@ fn show(grid: &Grid, site: &Path, shop: &Path, explorer: &str) -> Result<()> {
   //Bob      user with 100 TFT of credit
   //Charlie, //Dave, //Eve, //Ferdie   have TFT, but no twin yet
 
-To deploy a web server from the image, with the command line or with polkadot-js:
+To deploy a web server from the image:
 
   export PATH={programs}:$PATH
   export TFGRID_DEVICE={device}
   threebot --key //Bob deploy --file {site} --node {node}
-  threebot forward 1 8080:web:80                      then open http://127.0.0.1:8080
-  node tests/js/submit-contract.mjs --key //Bob --node {node} --image {image}
+  threebot forward 1 8080:web:80                      then open http://127.0.0.1:8080{script}
 
 To publish its page by the node's web gateway. The node's own authority signs the certificate: give a browser that
 trusts {authority} the line `{GATEWAY} shop.{DOMAIN}` in /etc/hosts.
@@ -99,6 +105,7 @@ Ctrl-C ends the grid and removes everything.",
         shop = shop.display(),
         authority = agent.data().join("gateway/authority.crt").display(),
         device = grid.user.device().display(),
+        script = script.unwrap_or_default(),
     );
     Ok(())
 }
