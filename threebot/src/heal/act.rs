@@ -4,7 +4,7 @@
 use super::{
     Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Seen, Snapshots, Step, Teller,
     Wanted,
-    decide::{Next, decide, next},
+    decide::{Next, decide, next, outcome},
 };
 use crate::{output::message, time::stretch};
 use anyhow::Result;
@@ -309,7 +309,7 @@ impl<S: Snapshots> Healer<S> {
         for order in orders {
             let old = order.wanted.contract;
             let Some(it) = self.journal.memory.moves.get(&old).cloned() else { continue };
-            match self.journal.memory.outcome_of(&it) {
+            match outcome(&it, seen, &self.journal.memory) {
                 Some(new) => self.reach(it, Step::Created { new }, seen.now)?,
                 None => self.refuse(order, seen, "the chain refused it, or another bot was faster")?,
             }

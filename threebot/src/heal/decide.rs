@@ -223,7 +223,7 @@ fn of_closed(
 ) -> Option<Decision> {
     let contract = kept.contract;
     let is_late = seen.now.saturating_sub(closed.closed_at_unix) > MOVED_WITHIN;
-    let Some(fault) = fault_of_node(&closed.reason).filter(|_| !is_late) else {
+    let Some(fault) = fault_of_node(closed, contract, memory).filter(|_| !is_late) else {
         return Some(Decision::Forget(contract));
     };
     if memory.moves.contains_key(&contract) || seen.names.contains_key(&contract) {
@@ -241,12 +241,16 @@ fn of_closed(
 }
 
 /// What the node did, where a contract ended for no fault of its owner.
-fn fault_of_node(reason: &ClosingReason) -> Option<&'static str> {
-    match reason {
+fn fault_of_node(closed: &ClosedContract, contract: ContractId, memory: &Memory) -> Option<&'static str> {
+    match closed.reason {
         ClosingReason::NodeSilent => Some("was silent until the chain closed the contract"),
         ClosingReason::NodeRemoved => Some("was removed"),
         ClosingReason::Drained => Some("was drained"),
         ClosingReason::NodeRejected { code: FailureCode::NodeFull } => Some("was full"),
+        // The bot has put it there, and nothing but the node is new.
+        ClosingReason::NodeRejected { .. } if memory.line_of(contract).len() > 1 => {
+            Some("rejected what ran on another one")
+        }
         ClosingReason::Cancelled
         | ClosingReason::NotDelivered
         | ClosingReason::OutOfFunds
@@ -306,7 +310,7 @@ pub fn too_dear(policy: &Policy, rate: UsdRate, before: UsdRate, all: u128) -> O
     let after = all.saturating_sub(before.into()).saturating_add(rate.into());
     let refusal = |what: &str, rate, most: UsdRate| {
         format!(
-            "{what} would cost {} USD per hour, and the policy allows {}",
+            "{what} would cost {} USD per hour, and the policy and the owner's limits allow {}",
             format_usd(rate),
             format_usd(most.into())
         )
@@ -331,11 +335,25 @@ pub enum Next {
     Lost,
 }
 
+/// The new contract of a move that has begun, if the chain has it. A batch that failed has left the old contract as it was:
+/// a new one with the same body is another move's then.
+pub fn outcome(it: &Move, seen: &Seen, memory: &Memory) -> Option<ContractId> {
+    let is_left = match seen.closed.get(&it.old) {
+        Some(closed) => {
+            let is_late = seen.now.saturating_sub(closed.closed_at_unix) > MOVED_WITHIN;
+            let is_faultless = fault_of_node(closed, it.old, memory).is_some();
+            is_faultless && !is_late && !seen.names.contains_key(&it.old)
+        }
+        None => seen.open.contains_key(&it.old),
+    };
+    memory.outcome_of(it).filter(|_| !is_left)
+}
+
 /// How far a move is by now.
 pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
     let has_data = |contract| memory.copies.get(&contract).is_some_and(|kept: &Kept| kept.has_data);
     match it.step {
-        Step::Intended => match memory.outcome_of(it) {
+        Step::Intended => match outcome(it, seen, memory) {
             Some(new) => Next::Reached(Step::Created { new }),
             None if seen.block > it.block.saturating_add(TRANSACTION_BLOCKS) => Next::Lost,
             None => Next::Wait,
@@ -470,6 +488,30 @@ mod tests {
         {
             let (seen, memory) = closed(reason, 60);
             assert_eq!(decide(&seen, &policy(), &memory), [Decision::Forget(7)], "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_rejects_what_ran_elsewhere_is_left() {
+        let (seen, mut memory) = closed(ClosingReason::NodeRejected { code: FailureCode::ImageNotFound }, 60);
+        memory.moves.insert(2, Move { at: NOW - 100, step: Step::Failed { new: 7 }, ..begun(2) });
+        assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Name));
+        let once = Policy { moves_per_day: 1, ..policy() };
+        assert_eq!(held_by(&seen, &once, &memory), Some("often"));
+    }
+
+    #[test]
+    fn a_batch_that_failed_has_no_outcome() {
+        let new = (12, Kept { body_hash: "hash".into(), ..kept(12, 2) });
+        let (seen, mut memory) = offline(60);
+        memory.copies.insert(new.0, new.1.clone());
+        assert_eq!(outcome(&begun(7), &seen, &memory), None, "it is open");
+        for (reason, expected) in [(ClosingReason::Cancelled, Some(12)), (ClosingReason::NodeSilent, None)] {
+            let (mut seen, mut memory) = closed(reason, 60);
+            memory.copies.insert(new.0, new.1.clone());
+            assert_eq!(outcome(&begun(7), &seen, &memory), expected, "{reason:?}");
+            seen.names.insert(7, 20);
+            assert_eq!(outcome(&begun(7), &seen, &memory), Some(12), "{reason:?}");
         }
     }
 
@@ -613,6 +655,7 @@ mod tests {
         seen.block = 1_000 + TRANSACTION_BLOCKS + 1;
         assert_eq!(next(&it, &seen, &memory), Next::Lost);
         memory.copies.insert(12, Kept { body_hash: "hash".into(), ..kept(12, 2) });
+        seen.open.clear();
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Created { new: 12 }));
         it.step = Step::Created { new: 12 };
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Failed { new: 12 }));
