@@ -7,9 +7,13 @@ use super::{
     decide::{Next, decide, next, outcome},
 };
 use crate::{output::message, time::stretch};
-use anyhow::Result;
-use std::collections::{BTreeMap, BTreeSet};
+use anyhow::{Result, anyhow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tfgrid_client::primitives::{ContractId, UnixSeconds};
+use tokio::time::timeout;
 
 /// The most moves in one transaction: what a block has room for.
 const MOVES_AT_ONCE: usize = 40;
@@ -17,6 +21,8 @@ const MOVES_AT_ONCE: usize = 40;
 const AGAIN_AFTER: u64 = 300;
 /// Seconds from one look at the place of snapshots to the next: others write there, too.
 const SNAPSHOTS_EVERY: u64 = 3_600;
+/// Limit for that place to answer.
+const PLACE_WITHIN: Duration = Duration::from_secs(120);
 /// Seconds for which a move that is over is remembered.
 const REMEMBERED: u64 = 30 * DAY;
 const DAY: u64 = 24 * 3_600;
@@ -181,16 +187,23 @@ impl<S: Snapshots> Healer<S> {
 
     /// Reads now and then which snapshots there are.
     async fn read_snapshots(&mut self, now: UnixSeconds) -> Result<()> {
-        let is_due = self.snapshots_read.is_none_or(|read| now.saturating_sub(read) >= SNAPSHOTS_EVERY);
+        let pause = if self.journal.memory.is_blind { AGAIN_AFTER } else { SNAPSHOTS_EVERY };
+        let is_due = self.snapshots_read.is_none_or(|read| now.saturating_sub(read) >= pause);
         let Some(jobs) = self.jobs.as_ref().filter(|_| is_due) else { return Ok(()) };
-        let all = jobs.snapshots.all().await;
+        let all = timeout(PLACE_WITHIN, jobs.snapshots.all()).await;
+        let all = all.unwrap_or_else(|_| Err(anyhow!("the place of snapshots doesn't answer")));
+        let is_first = self.snapshots_read.replace(now).is_none();
         match all {
-            Ok(all) => self.journal.memory.snapshots = all,
+            Ok(all) => {
+                self.journal.memory.snapshots = all;
+                self.journal.memory.is_blind = false;
+            }
             // What was read before still counts.
-            Err(error) if self.snapshots_read.is_some() => self.trouble(now, &error)?,
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.journal.memory.is_blind |= is_first;
+                self.trouble(now, &error)?;
+            }
         }
-        self.snapshots_read = Some(now);
         Ok(())
     }
 

@@ -7,17 +7,24 @@ use crate::{
     snapshot::{Keys, Place, Snapshot, list, restore, take},
 };
 use anyhow::{Context, Result, anyhow};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
+    sync::Arc,
+    time::Duration,
+};
 use tfgrid_client::{
     GridAt, GridClient,
     peer::Device,
     primitives::{ContractId, PublicKey, TwinId, UnixSeconds},
     sealing::{Recipient, SealKey},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
-/// How many are taken or restored at the same time.
+/// How many are taken at the same time, and how many restored.
 const MAX_JOBS: usize = 4;
+/// Limit for one: a node that sends or takes next to nothing holds up others no longer.
+const DONE_WITHIN: Duration = Duration::from_secs(6 * 3_600);
 
 /// Snapshots of all volumes of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
@@ -49,27 +56,32 @@ impl Job {
 /// Jobs that run beside the rounds.
 pub struct Jobs<S> {
     pub snapshots: S,
+    within: Duration,
     running: BTreeSet<Job>,
     tasks: JoinSet<(Job, Result<()>)>,
 }
 
 impl<S: Snapshots> Jobs<S> {
     pub fn new(snapshots: S) -> Self {
-        Self { snapshots, running: BTreeSet::new(), tasks: JoinSet::new() }
+        Self { snapshots, within: DONE_WITHIN, running: BTreeSet::new(), tasks: JoinSet::new() }
     }
 
-    /// Starts a job, unless it or too many others run.
+    /// Starts a job, unless it or too many others of its kind run.
     pub fn start(&mut self, job: Job) {
-        if self.running.len() >= MAX_JOBS || !self.running.insert(job) {
+        let of_kind = self.running.iter().filter(|other| discriminant(*other) == discriminant(&job)).count();
+        if of_kind >= MAX_JOBS || !self.running.insert(job) {
             return;
         }
-        let snapshots = self.snapshots.clone();
+        let (snapshots, within) = (self.snapshots.clone(), self.within);
         self.tasks.spawn(async move {
-            let done = match job {
-                Job::Take(contract) => snapshots.take(contract).await,
-                Job::Restore { from, to } => snapshots.restore(from, to).await,
+            let doing = async {
+                match job {
+                    Job::Take(contract) => snapshots.take(contract).await,
+                    Job::Restore { from, to } => snapshots.restore(from, to).await,
+                }
             };
-            (job, done)
+            let done = timeout(within, doing).await;
+            (job, done.unwrap_or_else(|_| Err(anyhow!("it isn't done within {within:?}"))))
         });
     }
 
@@ -100,6 +112,8 @@ pub struct Volumes {
     place: Place,
     identity: SealKey,
     is_json: bool,
+    /// What needn't be restored again where another volume of its contract couldn't be: it has changed since.
+    restored: Arc<Mutex<BTreeSet<(ContractId, String)>>>,
 }
 
 impl Volumes {
@@ -112,7 +126,8 @@ impl Volumes {
         is_json: bool,
     ) -> Result<Self> {
         let place = schedule.place.parse().context("snapshots.place of the policy")?;
-        Ok(Self { urls, twin, device, place, identity, is_json })
+        let restored = Arc::default();
+        Ok(Self { urls, twin, device, place, identity, is_json, restored })
     }
 
     /// The chain at a finalized block, from the first endpoint that answers.
@@ -170,7 +185,11 @@ impl Snapshots for Volumes {
         let node = connected(&at, to, &self.device, self.is_json).await?;
         let restored = async {
             for (workload, snapshot) in &volumes {
-                restore(&node.peer, &self.place, &keys, snapshot, to, workload).await?;
+                let volume = (to, workload.clone());
+                if !self.restored.lock().await.contains(&volume) {
+                    restore(&node.peer, &self.place, &keys, snapshot, to, workload).await?;
+                    self.restored.lock().await.insert(volume);
+                }
             }
             anyhow::Ok(())
         };
@@ -183,8 +202,7 @@ impl Snapshots for Volumes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-    use tokio::{sync::Semaphore, time::timeout};
+    use tokio::sync::Semaphore;
 
     /// Holds jobs until it is let go.
     #[derive(Clone)]
@@ -233,5 +251,17 @@ mod tests {
         gate.add_permits(1);
         assert!(ended(&mut jobs).await[0].1.is_ok());
         assert_eq!(jobs.running.len(), MAX_JOBS - 1);
+        jobs.start(Job::Take(11));
+        jobs.start(Job::Restore { from: 1, to: 2 });
+        assert!(jobs.running.contains(&Job::Restore { from: 1, to: 2 }), "it waits for no snapshot");
+    }
+
+    #[tokio::test]
+    async fn a_job_that_does_not_end_is_given_up() {
+        let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+        let mut jobs = Jobs { within: Duration::from_millis(1), ..Jobs::new(Held(gate)) };
+        jobs.start(Job::Take(7));
+        let (_, done) = jobs.tasks.join_next().await.unwrap().unwrap();
+        assert!(done.unwrap_err().to_string().contains("isn't done within"));
     }
 }

@@ -289,6 +289,11 @@ fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&
             "the bot's key doesn't open it; update it, so that it is sealed to the bot",
         ),
         (
+            kept.has_data && memory.is_blind,
+            "place",
+            "it has volumes, and the place of their snapshots doesn't answer",
+        ),
+        (
             kept.has_data && !policy.without_data && memory.source_of(contract).is_none(),
             "data",
             "it has volumes, and there is no snapshot; `without_data` in the policy moves it with empty ones",
@@ -360,6 +365,7 @@ pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
         },
         Step::Created { new } => match seen.open.get(&new).map(|open| open.phase) {
             Some(Phase::Created) => Next::Wait,
+            Some(Phase::Running) if has_data(new) && memory.is_blind => Next::Wait,
             Some(Phase::Running) => match memory.source_of(it.old) {
                 Some(from) if has_data(new) => Next::Restore { from, to: new },
                 _ => Next::Reached(Step::Done { new }),
@@ -603,6 +609,20 @@ mod tests {
         assert_eq!(decide(&seen, &with_snapshots(), &memory), [Decision::Snapshot(7)]);
         memory.snapshots.insert(7, NOW - BEFORE_LEAVING + 1);
         assert_eq!(is_moved(&seen, &with_snapshots(), &memory), Some(Release::Cancel));
+    }
+
+    #[test]
+    fn volumes_wait_for_the_place_of_their_snapshots() {
+        let (mut seen, mut memory) = offline(60);
+        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
+        memory.is_blind = true;
+        let without = Policy { without_data: true, ..with_snapshots() };
+        assert_eq!(held_by(&seen, &without, &memory), Some("place"));
+        seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
+        let it = Move { step: Step::Created { new: 7 }, ..begun(2) };
+        assert_eq!(next(&it, &seen, &memory), Next::Wait);
+        memory.is_blind = false;
+        assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 7 }));
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub struct Memory {
     pub moves: BTreeMap<ContractId, Move>,
     /// When the last snapshot of each contract was taken. It isn't kept: their place has it.
     pub snapshots: BTreeMap<ContractId, UnixSeconds>,
+    /// Whether that isn't known, since their place hasn't answered yet.
+    pub is_blind: bool,
     /// What was said last about each matter, so that it is said once.
     pub said: BTreeMap<String, String>,
 }
