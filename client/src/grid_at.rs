@@ -107,6 +107,11 @@ impl SealKeys {
         let keys = [&self.node].into_iter().chain(&self.owner).chain(&self.bots);
         keys.map(|key| Recipient::new(key).map(|key| key.of(self.twin))).collect()
     }
+
+    /// Adds a bot's key, unless it is weak: whoever has stolen the bot would keep its owner from sealing anything.
+    pub fn add_bot(&mut self, key: PublicKey) {
+        self.bots.extend(Recipient::new(&key).is_ok().then_some(key));
+    }
 }
 
 /// What a twin was charged within an hour for contracts that ended early or unconfirmed: it starts and enlarges
@@ -499,7 +504,9 @@ impl GridAt {
         keys.owner = owner.encryption_key;
         for bot in self.bots_of(owner.account).await? {
             let Some(bot) = self.twin_of(&bot).await? else { continue };
-            keys.bots.extend(self.twin(bot).await?.and_then(|bot| bot.encryption_key));
+            if let Some(key) = self.twin(bot).await?.and_then(|bot| bot.encryption_key) {
+                keys.add_bot(key);
+            }
         }
         Ok(Some(keys))
     }

@@ -4,7 +4,7 @@
 use super::{
     Hold, Journal, Kept, Open, Order, PartName, Phase, Policy, Release, Seen, Wanted,
     act::{Submitted, World},
-    decide::{contract_of_name, name_for, rules_for, too_dear},
+    decide::{contract_of_name, name_for, rules_for, shunned, too_dear},
 };
 use crate::{
     application::{Ask, Market, cancelling, place},
@@ -231,9 +231,20 @@ impl Chain {
         let deployment = Deployment::parse(&clear(&body, key)?)?;
         let (application, name, held) = rules_for(kept, policy, &self.files, seen, &journal.memory);
         let part = application.parts.get(&name).context("its application has no such part")?;
-        let ask = Ask { name: &name, part, resources: kept.resources, features: deployment.features() };
-        let nodes = market.without(kept.node, |market| place(&application, &[ask], &held, market))?;
-        let to = *nodes.get(&name).context("no node was found")?;
+        let features = deployment.features();
+        let mut shunned = shunned(kept, &journal.memory);
+        let (to, keys) = loop {
+            let ask = Ask { name: &name, part, resources: kept.resources, features };
+            let nodes = market.without(&shunned, |market| place(&application, &[ask], &held, market))?;
+            let to = *nodes.get(&name).context("no node was found")?;
+            let keys = at.seal_keys(to, self.twin).await?;
+            let keys = keys.with_context(|| format!("no node has the id {to}"))?;
+            if Recipient::new(&keys.node).is_ok() {
+                break (to, keys);
+            }
+            // Nothing can be sealed to it, however cheap it is.
+            shunned.insert(to);
+        };
         let rate = at.quote(to, kept.resources, kept.public_ips).await?.with_context(|| no_price(to))?;
         let open = seen.open.get(&contract).filter(|_| wanted.release == Release::Cancel);
         let before = open.map_or(0, |open| open.rate);
@@ -245,7 +256,6 @@ impl Chain {
         if let Some(refusal) = too_dear(policy, rate, before, all) {
             bail!(refusal);
         }
-        let keys = at.seal_keys(to, self.twin).await?.with_context(|| format!("no node has the id {to}"))?;
         let recipients = keys.recipients().context("can't seal the body")?;
         let body = resealed(body, key, &recipients, self.link()?.number)?;
         seen.rate = all.saturating_sub(before.into()).saturating_add(rate.into());

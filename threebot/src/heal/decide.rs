@@ -326,6 +326,13 @@ pub fn too_dear(policy: &Policy, rate: UsdRate, before: UsdRate, all: u128) -> O
     (after > policy.max_rate.into()).then(|| refusal("all contracts", after, policy.max_rate))
 }
 
+/// The nodes on which a contract isn't put: its own, and those that closed it, or what it stands for, before it ran.
+pub fn shunned(kept: &Kept, memory: &Memory) -> BTreeSet<NodeId> {
+    let line = memory.line_of(kept.contract);
+    let failed = |it: &&Move| matches!(it.step, Step::Failed { .. }) && line.contains(&it.old);
+    memory.moves.values().filter(failed).map(|it| it.to).chain([kept.node]).collect()
+}
+
 /// What becomes of a move that has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -504,6 +511,9 @@ mod tests {
         assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Name));
         let once = Policy { moves_per_day: 1, ..policy() };
         assert_eq!(held_by(&seen, &once, &memory), Some("often"));
+        memory.moves.insert(1, Move { to: 5, step: Step::Failed { new: 2 }, ..begun(1) });
+        memory.moves.insert(30, Move { to: 6, step: Step::Failed { new: 31 }, ..begun(30) });
+        assert_eq!(shunned(&kept(7, 3), &memory), [2, 3, 5].into());
     }
 
     #[test]
