@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem::discriminant,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tfgrid_client::{
     GridAt, GridClient,
@@ -25,6 +25,9 @@ use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 const MAX_JOBS: usize = 4;
 /// Limit for one: a node that sends or takes next to nothing holds up others no longer.
 const DONE_WITHIN: Duration = Duration::from_secs(6 * 3_600);
+
+/// Seconds by which a snapshot's time may be ahead: it is that of whoever took it.
+const MAX_AHEAD: u64 = 300;
 
 /// Snapshots of all volumes of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
@@ -159,7 +162,7 @@ impl Snapshots for Volumes {
     async fn all(&self) -> Result<BTreeMap<ContractId, UnixSeconds>> {
         let mut last = BTreeMap::new();
         // The newest of a contract's last, whichever volume it is of.
-        for snapshot in list(&self.place, None).await? {
+        for snapshot in list(&self.place, None).await?.into_iter().filter(|it| has_come(it, now())) {
             let at: &mut UnixSeconds = last.entry(snapshot.contract).or_default();
             *at = (*at).max(snapshot.taken_at().unwrap_or_default());
         }
@@ -180,8 +183,9 @@ impl Snapshots for Volumes {
         let keys = self.keys(&at, to).await?;
         // In the order of times: the last one of each volume stays.
         let all = list(&self.place, Some(from)).await?;
+        let all = all.into_iter().filter(|it| has_come(it, now()));
         let volumes: BTreeMap<String, Snapshot> =
-            all.into_iter().map(|snapshot| (snapshot.workload.clone(), snapshot)).collect();
+            all.map(|snapshot| (snapshot.workload.clone(), snapshot)).collect();
         let node = connected(&at, to, &self.device, self.is_json).await?;
         let restored = async {
             for (workload, snapshot) in &volumes {
@@ -197,6 +201,15 @@ impl Snapshots for Volumes {
         node.done(Ok(())).await?;
         restored
     }
+}
+
+fn now() -> UnixSeconds {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// Whether a snapshot's time has come: one of a clock that was ahead would be the last one until then.
+fn has_come(snapshot: &Snapshot, now: UnixSeconds) -> bool {
+    snapshot.taken_at().is_some_and(|at| at <= now.saturating_add(MAX_AHEAD))
 }
 
 #[cfg(test)]
@@ -254,6 +267,15 @@ mod tests {
         jobs.start(Job::Take(11));
         jobs.start(Job::Restore { from: 1, to: 2 });
         assert!(jobs.running.contains(&Job::Restore { from: 1, to: 2 }), "it waits for no snapshot");
+    }
+
+    #[test]
+    fn a_snapshot_of_the_future_is_not_the_last_one() {
+        let snapshot: Snapshot = "7/data/20231114T221320000Z".parse().unwrap();
+        let at = snapshot.taken_at().unwrap();
+        assert_eq!(at, 1_700_000_000);
+        assert!(has_come(&snapshot, at) && has_come(&snapshot, at - MAX_AHEAD));
+        assert!(!has_come(&snapshot, at - MAX_AHEAD - 1));
     }
 
     #[tokio::test]
