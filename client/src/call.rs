@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Calls, decoded by the metadata of the chain's runtime: what they say by themselves, whoever describes them.
 
-use crate::{AccountId32, GridAt};
+use crate::{AccountId32, GridAt, api};
 use scale_info::{PortableRegistry, TypeDef, TypeDefPrimitive};
 use sp_core::{Blake2Hasher, H256, Hasher};
 use subxt::{
@@ -81,6 +81,11 @@ impl GridAt {
     /// The call in these bytes.
     pub fn call(&self, bytes: &[u8]) -> Result<Call, CallError> {
         Call::decode(bytes, self.0.metadata_ref())
+    }
+
+    /// Whether calls are decoded by the metadata that this client was built with: others have the endpoint's word alone.
+    pub fn has_known_metadata(&self) -> bool {
+        api::is_codegen_valid_for(self.0.metadata_ref())
     }
 }
 
@@ -269,6 +274,11 @@ mod tests {
             ("value".to_owned(), Argument::Number(125_000_000)),
         ];
         assert_eq!(call.arguments, expected);
+    }
+
+    #[test]
+    fn the_metadata_of_the_build_are_known() {
+        assert!(api::is_codegen_valid_for(&metadata()));
     }
 
     #[test]

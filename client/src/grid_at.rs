@@ -88,6 +88,8 @@ pub struct PayerSettings {
 /// X25519 keys for which a deployment is sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealKeys {
+    /// The owner's twin, for whose contracts alone it is sealed.
+    pub twin: TwinId,
     /// Of the node.
     pub node: PublicKey,
     /// Of the owner's twin, if it has one.
@@ -102,7 +104,13 @@ impl SealKeys {
     /// # Errors
     /// If one is weak.
     pub fn recipients(&self) -> Result<Vec<Recipient>, SealKeyError> {
-        [&self.node].into_iter().chain(&self.owner).chain(&self.bots).map(Recipient::new).collect()
+        let keys = [&self.node].into_iter().chain(&self.owner).chain(&self.bots);
+        keys.map(|key| Recipient::new(key).map(|key| key.of(self.twin))).collect()
+    }
+
+    /// Adds a bot's key, unless it is weak: whoever has stolen the bot would keep its owner from sealing anything.
+    pub fn add_bot(&mut self, key: PublicKey) {
+        self.bots.extend(Recipient::new(&key).is_ok().then_some(key));
     }
 }
 
@@ -491,12 +499,14 @@ impl GridAt {
     /// The keys for which a twin's deployment on a node is sealed; `None` for an unknown node.
     pub async fn seal_keys(&self, node: NodeId, twin: TwinId) -> Result<Option<SealKeys>, Error> {
         let Some(node) = self.node(node).await? else { return Ok(None) };
-        let mut keys = SealKeys { node: node.encryption_key, owner: None, bots: Vec::new() };
+        let mut keys = SealKeys { twin, node: node.encryption_key, owner: None, bots: Vec::new() };
         let Some(owner) = self.twin(twin).await? else { return Ok(Some(keys)) };
         keys.owner = owner.encryption_key;
         for bot in self.bots_of(owner.account).await? {
             let Some(bot) = self.twin_of(&bot).await? else { continue };
-            keys.bots.extend(self.twin(bot).await?.and_then(|bot| bot.encryption_key));
+            if let Some(key) = self.twin(bot).await?.and_then(|bot| bot.encryption_key) {
+                keys.add_bot(key);
+            }
         }
         Ok(Some(keys))
     }

@@ -3,25 +3,33 @@
 
 use crate::deployment::{MAX_BODY_BYTES, Rejection};
 use age::{DecryptError, EncryptError, Encryptor, x25519};
+use age_core::format::{FileKey, Stanza};
 use bech32::{Bech32, Hrp};
-use std::{collections::BTreeSet, fmt, io::Write, str::FromStr};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+    io::Write,
+    str::FromStr,
+};
 use tfgrid_primitives::{
     FailureCode::{BodyInvalid, BodyUnsupported},
-    PublicKey,
+    PublicKey, TwinId,
 };
 use x25519_dalek::StaticSecret;
 
 const RECIPIENT: Hrp = Hrp::parse_unchecked("age");
 const SECRET: Hrp = Hrp::parse_unchecked("age-secret-key-");
+/// The type of the stanza that says for which twin's contracts a file is.
+const TWIN: &str = "tfgrid-twin";
 
-/// A key to which a body is sealed, as text `age1…`.
+/// A key to which a body is sealed, as text `age1…`, and the twin for whose contracts alone, if there is one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Recipient(x25519::Recipient);
+pub struct Recipient(x25519::Recipient, Option<TwinId>);
 
-/// A secret X25519 key, as text `AGE-SECRET-KEY-1…`. It opens what is sealed to its [`Recipient`]. Debug output doesn't
-/// have it.
+/// A secret X25519 key, as text `AGE-SECRET-KEY-1…`. It opens what is sealed to its [`Recipient`]; of bodies, those for
+/// contracts of its twin alone, if it has one. Debug output doesn't have it.
 #[derive(Clone)]
-pub struct SealKey(x25519::Identity);
+pub struct SealKey(x25519::Identity, Option<TwinId>);
 
 /// Why a text or a key isn't one of age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +90,13 @@ impl Recipient {
             return Err(SealKeyError::Weak(*key));
         }
         let text = bech32::encode::<Bech32>(RECIPIENT, key).map_err(|_| SealKeyError::Recipient)?;
-        Ok(Self(text.parse().map_err(|_| SealKeyError::Recipient)?))
+        Ok(Self(text.parse().map_err(|_| SealKeyError::Recipient)?, None))
+    }
+
+    /// The same for what runs in contracts of this twin alone: whoever copies it into others' gets nothing opened.
+    #[must_use]
+    pub fn of(self, twin: TwinId) -> Self {
+        Self(self.0, Some(twin))
     }
 
     /// The X25519 key as the chain has it.
@@ -117,7 +131,13 @@ impl SealKey {
 
     /// The key to which others seal.
     pub fn recipient(&self) -> Recipient {
-        Recipient(self.0.to_public())
+        Recipient(self.0.to_public(), None)
+    }
+
+    /// The same for bodies of this twin's contracts alone.
+    #[must_use]
+    pub fn of(&self, twin: TwinId) -> Self {
+        Self(self.0.clone(), Some(twin))
     }
 
     /// The plain text of a file that [`seal_file`] has sealed.
@@ -134,9 +154,9 @@ impl SealKey {
     /// The plain text of a sealed body.
     ///
     /// # Errors
-    /// [`BodyUnsupported`] if it is sealed to other keys, [`BodyInvalid`] if it is damaged.
+    /// [`BodyUnsupported`] if it is sealed to other keys or for another twin, [`BodyInvalid`] if it is damaged.
     pub fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, Rejection> {
-        age::decrypt(&self.0, sealed).map_err(|error| match error {
+        let opened = age::decrypt(&self.0, sealed).map_err(|error| match error {
             DecryptError::NoMatchingKeys => Rejection::new(
                 BodyUnsupported,
                 "",
@@ -146,7 +166,16 @@ impl SealKey {
                 Rejection::new(BodyInvalid, "", "the sealed body isn't an age file")
             }
             _ => Rejection::new(BodyInvalid, "", "the sealed body is damaged: seal and submit it again"),
-        })
+        })?;
+        match self.1 {
+            // Nobody but its readers could have changed the header of what was opened.
+            Some(twin) if is_of_another(sealed, twin) => Err(Rejection::new(
+                BodyUnsupported,
+                "",
+                "the body is sealed for contracts of another twin: seal it for yours",
+            )),
+            _ => Ok(opened),
+        }
     }
 }
 
@@ -154,7 +183,7 @@ impl FromStr for SealKey {
     type Err = SealKeyError;
 
     fn from_str(text: &str) -> Result<Self, SealKeyError> {
-        text.parse().map(Self).map_err(|_| SealKeyError::Secret)
+        text.parse().map(|key| Self(key, None)).map_err(|_| SealKeyError::Secret)
     }
 }
 
@@ -183,12 +212,33 @@ pub fn seal(plain: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, SealError
 /// If there are no keys.
 pub fn seal_file(plain: &[u8], recipients: &[Recipient]) -> Result<Vec<u8>, EncryptError> {
     let distinct = distinct(recipients);
-    let encryptor = Encryptor::with_recipients(distinct.iter().map(|recipient| &recipient.0 as _))?;
+    let twins: BTreeSet<TwinId> = recipients.iter().filter_map(|recipient| recipient.1).collect();
+    let marks: Vec<Mark> = twins.into_iter().map(Mark).collect();
+    let keys = distinct.iter().map(|recipient| &recipient.0 as &dyn age::Recipient);
+    let encryptor =
+        Encryptor::with_recipients(keys.chain(marks.iter().map(|mark| mark as &dyn age::Recipient)))?;
     let mut sealed = Vec::new();
     let mut writer = encryptor.wrap_output(&mut sealed)?;
     writer.write_all(plain)?;
     writer.finish()?;
     Ok(sealed)
+}
+
+/// The stanza that says for which twin's contracts a file is. It has no key.
+struct Mark(TwinId);
+
+impl age::Recipient for Mark {
+    fn wrap_file_key(&self, _: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), EncryptError> {
+        let stanza = Stanza { tag: TWIN.into(), args: vec![self.0.to_string()], body: Vec::new() };
+        Ok((vec![stanza], HashSet::new()))
+    }
+}
+
+/// Whether the header of a file says that it is for another twin.
+fn is_of_another(sealed: &[u8], twin: TwinId) -> bool {
+    let (mark, own) = (format!("-> {TWIN} "), twin.to_string());
+    let mut header = sealed.split(|byte| *byte == b'\n').take_while(|line| !line.starts_with(b"---"));
+    header.any(|line| line.strip_prefix(mark.as_bytes()).is_some_and(|its| its != own.as_bytes()))
 }
 
 fn distinct(recipients: &[Recipient]) -> Vec<&Recipient> {
@@ -250,9 +300,28 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_a_body_in_a_strangers_contract_is_not_opened() {
+        let (node, owner) = (key(1), key(2));
+        let recipients = [node.recipient().of(7), owner.recipient().of(7)];
+        let sealed = seal(PLAIN, &recipients).unwrap();
+        assert_eq!(node.of(7).open(&sealed).unwrap(), PLAIN);
+        assert_eq!(owner.open(&sealed).unwrap(), PLAIN, "who reads it needs no contract");
+        let refused = node.of(8).open(&sealed).unwrap_err();
+        assert_eq!(refused.code, BodyUnsupported);
+        assert!(refused.message.contains("contracts of another twin"), "{refused}");
+        // Nor can the mark be changed.
+        let at = sealed.windows(TWIN.len()).position(|bytes| bytes == TWIN.as_bytes()).unwrap();
+        let mut changed = sealed.clone();
+        changed[at + TWIN.len() + 1] = b'8';
+        assert_eq!(node.of(8).open(&changed).unwrap_err().code, BodyInvalid);
+        let unmarked = seal(PLAIN, &[node.recipient()]).unwrap();
+        assert_eq!(node.of(8).open(&unmarked).unwrap(), PLAIN, "one of another implementation");
+    }
+
+    #[test]
     fn a_body_must_fit_the_chain_when_it_is_sealed() {
-        let recipients = [key(1).recipient(), key(2).recipient()];
-        assert!(seal(&[b' '; 7_690], &recipients).unwrap().len() <= MAX_BODY_BYTES);
+        let recipients = [key(1).recipient().of(TwinId::MAX), key(2).recipient().of(TwinId::MAX)];
+        assert!(seal(&[b' '; 7_660], &recipients).unwrap().len() <= MAX_BODY_BYTES);
         let error = seal(&[b' '; 7_895], &recipients).unwrap_err().to_string();
         assert!(error.contains("has 7895 bytes, sealed to 2 keys 8"), "{error}");
         assert!(matches!(seal(PLAIN, &[]), Err(SealError::Age(EncryptError::MissingRecipients))));

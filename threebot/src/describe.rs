@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use tfgrid_client::{
     Call,
     call::Argument,
-    deployment::Deployment,
+    deployment::{Deployment, Secrets},
     units::{format_price, format_tft, format_usd},
 };
 
@@ -154,6 +154,8 @@ pub struct Description {
     unknown: Vec<String>,
     /// Whether calls are nested deeper than is told.
     pub is_cut: bool,
+    /// Whether it was decoded by metadata that only the endpoint vouches for.
+    pub is_by_hearsay: bool,
 }
 
 impl Description {
@@ -185,6 +187,13 @@ impl Description {
         }
         if self.is_cut {
             warnings.push(format!("calls are nested deeper than {MAX_DEPTH} levels, and those aren't told"));
+        }
+        if self.is_by_hearsay {
+            warnings.push(
+                "the chain's runtime isn't the one that this threebot was built for: that this is what the call does, you \
+                 have from the endpoint of --chain alone"
+                    .into(),
+            );
         }
         warnings
     }
@@ -341,7 +350,7 @@ fn body(argument: &Argument) -> Option<String> {
     }
 }
 
-/// The workloads of a plain deployment.
+/// The workloads of a plain deployment, each with all that it says.
 fn workloads(argument: &Argument) -> Vec<String> {
     let Argument::Variant(kind, parts) = argument else { return Vec::new() };
     let ("Plain", [(_, Argument::Bytes(bytes))]) = (kind.as_str(), &**parts) else { return Vec::new() };
@@ -354,9 +363,26 @@ fn workloads(argument: &Argument) -> Vec<String> {
         let text = |value: &Value| value.as_str().map(quoted).unwrap_or_default();
         let image = &workload["data"]["image"];
         let image = if image.is_null() { String::new() } else { format!(" of the image {}", text(image)) };
-        format!("{} {}{image}", workload["type"].as_str().unwrap_or_default(), text(&workload["name"]))
+        let (kind, name) = (workload["type"].as_str().unwrap_or_default(), text(&workload["name"]));
+        format!("{kind} {name}{image}: {}", visible(&workload["data"].to_string()))
     };
-    deployment.workloads.iter().map(line).collect()
+    let secrets = deployment.secrets.as_ref().map(|secrets| match secrets {
+        Secrets::Sealed(_) => "secrets that are sealed: only their readers know them".to_owned(),
+        Secrets::Open(texts) => format!("secrets: {}", visible(&json!(texts).to_string())),
+    });
+    deployment.workloads.iter().map(line).chain(secrets).collect()
+}
+
+/// JSON on one line, without characters that change how others are shown.
+fn visible(json: &str) -> String {
+    let mut text = String::new();
+    for character in json.chars() {
+        match character {
+            '"' | '\'' | '\\' => text.push(character),
+            _ => text.extend(character.escape_debug()),
+        }
+    }
+    text
 }
 
 /// An argument without knowledge of its unit.
@@ -503,6 +529,14 @@ mod tests {
     }
 
     #[test]
+    fn what_only_an_endpoint_says_is_told_with_a_warning() {
+        let mut described = Description::of(&transfer());
+        assert!(described.warnings().is_empty());
+        described.is_by_hearsay = true;
+        assert!(described.text().contains("from the endpoint of --chain alone"));
+    }
+
+    #[test]
     fn a_call_without_words_is_told_field_by_field_with_a_warning() {
         let unknown =
             call("Vault", "open", &[("to", Argument::Call(transfer())), ("key", Argument::Number(7))]);
@@ -541,14 +575,15 @@ mod tests {
     #[test]
     fn a_deployment_is_told_with_its_images() {
         let plain = br#"{"version":1,"workloads":[{"name":"web","type":"zmachine","data":{
-            "image":"docker.io/library/nginx:1.27","cpu":1,"memory":134217728,"rootfs":67108864}}]}"#;
+            "image":"docker.io/library/nginx:1.27","cpu":1,"memory":134217728,"rootfs":67108864,
+            "env":{"TO":"x\u202ey"}}}]}"#;
         let body = |kind: &str, bytes: &[u8]| {
             Argument::Variant(kind.into(), vec![("0".into(), Argument::Bytes(bytes.into()))])
         };
-        assert_eq!(
-            workloads(&body("Plain", plain)),
-            [r#"zmachine "web" of the image "docker.io/library/nginx:1.27""#]
-        );
+        let told = workloads(&body("Plain", plain));
+        let [line] = &*told else { panic!("{told:?}") };
+        let start = r#"zmachine "web" of the image "docker.io/library/nginx:1.27": {"#;
+        assert!(line.starts_with(start) && line.contains(r#""TO":"x\u{202e}y""#), "{line}");
         assert!(workloads(&body("Plain", b"{}"))[0].starts_with("no node runs it: "));
         assert!(workloads(&body("Sealed", b"x")).is_empty());
         assert!(super::body(&body("Sealed", b"x")).unwrap().contains("is sealed"));

@@ -89,6 +89,11 @@ impl Rights {
             format_tft(byte)
         ));
         can.push("end every contract of yours: what its disks hold is lost then".into());
+        can.push(
+            "run something else in the place of what runs: it reads and changes what the disks hold, and reads secrets \
+             of a deployment whose rest isn't sealed"
+                .into(),
+        );
         can.push("read what you seal from now on, if its twin has a key for that".into());
         Self { can, never }
     }
@@ -139,6 +144,7 @@ mod tests {
         assert!(text.contains(&format!("contracts run that cost {month}, yours included")), "{text}");
         assert!(text.contains("by ending contracts early, at most 0.12 USD an hour"), "{text}");
         assert!(text.contains("at most 1000 contracts") && text.contains("holds 0.5 TFT"), "{text}");
+        assert!(text.contains("reads and changes what the disks hold"), "{text}");
         let (_, never) = text.split_once("it can never").unwrap();
         let expected =
             "\n  - buy traffic\n  - pay a farmer's extra fee\n  - let refills take TFT of your account";

@@ -140,12 +140,19 @@ mod tests {
     fn bots_open_what_is_sealed_for_their_owner() {
         let [node, owner, bot, stranger] = [1, 2, 3, 4].map(|seed| SealKey::new(&[seed; 32]).unwrap());
         let public = |key: &SealKey| key.recipient().key().unwrap();
-        let keys = SealKeys { node: public(&node), owner: Some(public(&owner)), bots: vec![public(&bot)] };
+        let mut keys =
+            SealKeys { twin: 7, node: public(&node), owner: Some(public(&owner)), bots: Vec::new() };
+        // One with a weak key keeps nobody from it.
+        keys.add_bot([0; 32]);
+        keys.add_bot(public(&bot));
         let sealed = seal(b"{}", &keys.recipients().unwrap()).unwrap();
         for key in [node, owner, bot] {
             assert_eq!(key.open(&sealed).unwrap(), b"{}");
         }
+        let weak = SealKeys { owner: Some([0; 32]), ..keys };
+        assert!(weak.recipients().is_err(), "nothing is sealed to everyone");
         assert!(stranger.open(&sealed).is_err());
+        assert!(SealKey::new(&[1; 32]).unwrap().of(8).open(&sealed).is_err(), "in a stranger's contract");
     }
 
     #[test]
@@ -155,7 +162,7 @@ mod tests {
             public_note(&["TOKEN".into()])
                 .contains("WARNING: anyone can read the deployment on the chain, TOKEN")
         );
-        let mut keys = SealKeys { node: [1; 32], owner: None, bots: Vec::new() };
+        let mut keys = SealKeys { twin: 7, node: [1; 32], owner: None, bots: Vec::new() };
         let alone = sealed_note(7, &keys, 0);
         assert!(alone.starts_with("sealed: it can be read by node 7 only. Keep the file"), "{alone}");
         keys.owner = Some([2; 32]);

@@ -195,8 +195,39 @@ pub fn read_key_file(file: &Path) -> Result<String> {
     let name = file.display();
     let unreadable = |source| KeyFile::Unreadable { file: name.to_string(), source };
     let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
+    let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    if !is_private(mode, file, credentials.as_deref()) {
         bail!(KeyFile::Public(name.to_string()));
     }
     Ok(fs::read_to_string(file).map_err(unreadable)?)
+}
+
+/// Whether a file with this mode is its user's alone. In its folder of credentials, systemd lets a service's user in by an
+/// access control list, which shows as a right of the group; others don't get into the folder.
+fn is_private(mode: u32, file: &Path, credentials: Option<&Path>) -> bool {
+    let is_credential = credentials.is_some_and(|folder| folder.is_absolute() && file.starts_with(folder));
+    let rights_of_others = if is_credential { 0o037 } else { 0o077 };
+    mode & rights_of_others == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_of_systemd_is_private() {
+        let (folder, file) =
+            (Path::new("/run/credentials/heal.service"), "/run/credentials/heal.service/key");
+        let is_private = |mode, file: &str, folder| is_private(mode, Path::new(file), folder);
+        assert!(is_private(0o100_440, file, Some(folder)) && is_private(0o100_400, file, None));
+        for (mode, file, folder) in [
+            (0o100_440, file, None),
+            (0o100_440, "/etc/heal/key", Some(folder)),
+            (0o100_440, "key", Some(Path::new(""))),
+            (0o100_444, file, Some(folder)),
+            (0o100_460, file, Some(folder)),
+        ] {
+            assert!(!is_private(mode, file, folder), "{mode:o} {file}");
+        }
+    }
 }

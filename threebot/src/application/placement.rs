@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
+    mem,
 };
 use tfgrid_client::{
     GridAt,
@@ -61,14 +62,14 @@ impl Market {
         })
     }
 
-    /// Calls `act` as if a node weren't there.
-    pub fn without<T>(&mut self, node: NodeId, act: impl FnOnce(&Self) -> T) -> T {
-        let index = self.offers.binary_search_by_key(&node, |offer| offer.node).ok();
-        let offer = index.map(|index| self.offers.remove(index));
+    /// Calls `act` as if these nodes weren't there.
+    pub fn without<T>(&mut self, nodes: &BTreeSet<NodeId>, act: impl FnOnce(&Self) -> T) -> T {
+        let is_left_out = |offer: &NodeOffer| nodes.contains(&offer.node);
+        let (left_out, offers) = mem::take(&mut self.offers).into_iter().partition(is_left_out);
+        self.offers = offers;
         let answer = act(self);
-        if let Some((index, offer)) = index.zip(offer) {
-            self.offers.insert(index, offer);
-        }
+        self.offers.extend(left_out);
+        self.offers.sort_unstable_by_key(|offer| offer.node);
         answer
     }
 
@@ -468,8 +469,8 @@ mod tests {
     #[test]
     fn a_node_that_is_left_out_comes_back() {
         let (mut market, one) = (market(3), application(&[("a", any())], None));
-        assert_eq!(market.without(1, |market| nodes(&one, market)), [2]);
-        assert_eq!(market.without(9, |market| nodes(&one, market)), [1]);
+        assert_eq!(market.without(&[1].into(), |market| nodes(&one, market)), [2]);
+        assert_eq!(market.without(&[9].into(), |market| nodes(&one, market)), [1]);
         let all = market.offers[0].free;
         market.take(1, &all, 0);
         assert_eq!(nodes(&one, &market), [2]);

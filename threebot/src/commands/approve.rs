@@ -230,7 +230,8 @@ fn call_in(file: &Path) -> Result<Vec<u8>> {
 impl Read {
     fn new(at: &GridAt, bytes: Vec<u8>) -> Result<Self> {
         let call = at.call(&bytes)?;
-        let description = Description::of(&call);
+        let mut description = Description::of(&call);
+        description.is_by_hearsay = !at.has_known_metadata();
         Ok(Self { bytes, call, description })
     }
 }

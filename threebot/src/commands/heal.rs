@@ -17,12 +17,16 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use prometheus::Registry;
 use serde_json::{Value, json};
-use std::{future::pending, net::SocketAddr, path::PathBuf, time::Duration, time::SystemTime};
+use std::{
+    collections::BTreeSet, future::pending, net::SocketAddr, path::PathBuf, time::Duration, time::SystemTime,
+};
 use tfgrid_client::units::format_usd;
 use tokio::time::sleep;
 
 /// Pause after a failure of the chain.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// The most failures of the chain that are told until a round succeeds.
+const MAX_TOLD: usize = 20;
 /// How many messages `heal status` shows.
 const SHOWN: usize = 20;
 
@@ -110,7 +114,8 @@ impl Heal {
         let registry = Registry::new();
         let metrics = Metrics::new(&registry)?;
         if self.dry_run {
-            let journal = Journal::look(&state)?;
+            let scratch = tempfile::tempdir().context("can't create a temporary folder")?;
+            let journal = Journal::copied(&state, scratch.path())?;
             let mut healer = Healer::new(policy, journal, Teller::new(None, global.json), metrics, snapshots);
             chain.connect(&healer.journal).await?;
             let (orders, holds) = healer.plan(&mut chain).await?;
@@ -139,7 +144,8 @@ impl Heal {
 /// # Errors
 /// If the journal can't be written: nothing is done without it.
 async fn keep_healing(mut healer: Healer<Volumes>, mut chain: Chain, metrics: Metrics) -> Result<()> {
-    let mut told = String::new();
+    // Since the last round: endpoints that fail in turn are told once each.
+    let mut told = BTreeSet::new();
     loop {
         let round = async {
             chain.wake(&healer.journal).await?;
@@ -151,11 +157,9 @@ async fn keep_healing(mut healer: Healer<Volumes>, mut chain: Chain, metrics: Me
         };
         chain.disconnect();
         metrics.chain_up.set(0);
-        let text = message(&error);
-        if text != told {
+        if told.len() < MAX_TOLD && told.insert(message(&error)) {
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
             healer.trouble(now, &error)?;
-            told = text;
         }
         sleep(AGAIN_AFTER).await;
     }

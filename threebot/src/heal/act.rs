@@ -4,19 +4,27 @@
 use super::{
     Decision, Hold, Job, Jobs, Journal, Message, Metrics, Move, Order, Policy, Seen, Snapshots, Step, Teller,
     Wanted,
-    decide::{Next, decide, next},
+    decide::{Next, decide, next, outcome},
 };
 use crate::{output::message, time::stretch};
-use anyhow::Result;
-use std::collections::{BTreeMap, BTreeSet};
+use anyhow::{Result, anyhow};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tfgrid_client::primitives::{ContractId, UnixSeconds};
+use tokio::time::timeout;
 
 /// The most moves in one transaction: what a block has room for.
 const MOVES_AT_ONCE: usize = 40;
-/// Seconds before a move that failed is tried again.
+/// Seconds before what failed is tried again; each failure in a row doubles them.
 const AGAIN_AFTER: u64 = 300;
+/// The most of them.
+const AGAIN_AFTER_AT_MOST: u64 = 3_600;
 /// Seconds from one look at the place of snapshots to the next: others write there, too.
 const SNAPSHOTS_EVERY: u64 = 3_600;
+/// Limit for that place to answer.
+const PLACE_WITHIN: Duration = Duration::from_secs(120);
 /// Seconds for which a move that is over is remembered.
 const REMEMBERED: u64 = 30 * DAY;
 const DAY: u64 = 24 * 3_600;
@@ -65,6 +73,8 @@ pub struct Healer<S> {
     snapshots_read: Option<UnixSeconds>,
     /// When what failed is tried again.
     not_before: BTreeMap<ContractId, UnixSeconds>,
+    /// The last pauses of contracts that are to be moved, in seconds.
+    pauses: BTreeMap<ContractId, u64>,
 }
 
 impl<S: Snapshots> Healer<S> {
@@ -76,7 +86,8 @@ impl<S: Snapshots> Healer<S> {
         snapshots: Option<S>,
     ) -> Self {
         let jobs = snapshots.map(Jobs::new);
-        Self { policy, journal, teller, metrics, jobs, snapshots_read: None, not_before: BTreeMap::new() }
+        let (not_before, pauses) = (BTreeMap::new(), BTreeMap::new());
+        Self { policy, journal, teller, metrics, jobs, snapshots_read: None, not_before, pauses }
     }
 
     /// What a round would move now, and what it wouldn't.
@@ -127,6 +138,7 @@ impl<S: Snapshots> Healer<S> {
             |matter: &str| matter.parse::<ContractId>().is_ok_and(|contract| held.contains(&contract));
         self.journal.retain_said(|matter| matter == "funds" || is_held(matter))?;
         self.not_before.retain(|_, then| *then > seen.now);
+        self.pauses.retain(|contract, _| held.contains(contract));
         self.metrics.seen(&seen, &self.journal.memory, held.len());
         self.warn(&seen)?;
         self.move_all(world, wanted, &seen).await?;
@@ -171,6 +183,12 @@ impl<S: Snapshots> Healer<S> {
         self.not_before.get(&contract).is_none_or(|then| now >= *then)
     }
 
+    fn put_off(&mut self, contract: ContractId, now: UnixSeconds) {
+        let pause = pause_after(self.pauses.get(&contract).copied());
+        self.pauses.insert(contract, pause);
+        self.not_before.insert(contract, now.saturating_add(pause));
+    }
+
     fn start(&mut self, job: Job, now: UnixSeconds) {
         if self.is_due(job.contract(), now)
             && let Some(jobs) = &mut self.jobs
@@ -181,16 +199,23 @@ impl<S: Snapshots> Healer<S> {
 
     /// Reads now and then which snapshots there are.
     async fn read_snapshots(&mut self, now: UnixSeconds) -> Result<()> {
-        let is_due = self.snapshots_read.is_none_or(|read| now.saturating_sub(read) >= SNAPSHOTS_EVERY);
+        let pause = if self.journal.memory.is_blind { AGAIN_AFTER } else { SNAPSHOTS_EVERY };
+        let is_due = self.snapshots_read.is_none_or(|read| now.saturating_sub(read) >= pause);
         let Some(jobs) = self.jobs.as_ref().filter(|_| is_due) else { return Ok(()) };
-        let all = jobs.snapshots.all().await;
+        let all = timeout(PLACE_WITHIN, jobs.snapshots.all()).await;
+        let all = all.unwrap_or_else(|_| Err(anyhow!("the place of snapshots doesn't answer")));
+        let is_first = self.snapshots_read.replace(now).is_none();
         match all {
-            Ok(all) => self.journal.memory.snapshots = all,
+            Ok(all) => {
+                self.journal.memory.snapshots = all;
+                self.journal.memory.is_blind = false;
+            }
             // What was read before still counts.
-            Err(error) if self.snapshots_read.is_some() => self.trouble(now, &error)?,
-            Err(error) => return Err(error),
+            Err(error) => {
+                self.journal.memory.is_blind |= is_first;
+                self.trouble(now, &error)?;
+            }
         }
-        self.snapshots_read = Some(now);
         Ok(())
     }
 
@@ -213,7 +238,7 @@ impl<S: Snapshots> Healer<S> {
                     self.tell(now, "restored", Some(contract), text)?;
                 }
                 (_, Err(error)) => {
-                    self.not_before.insert(contract, now.saturating_add(AGAIN_AFTER));
+                    self.put_off(contract, now);
                     let what = match job {
                         Job::Take(_) => "no snapshot was taken of",
                         Job::Restore { .. } => "nothing was restored into",
@@ -260,7 +285,7 @@ impl<S: Snapshots> Healer<S> {
         }
         let (orders, holds) = world.prepare(wanted, seen, &self.journal, &self.policy).await?;
         for hold in holds {
-            self.not_before.insert(hold.contract, seen.now.saturating_add(AGAIN_AFTER));
+            self.put_off(hold.contract, seen.now);
             self.hold(hold, seen)?;
         }
         for orders in orders.chunks(MOVES_AT_ONCE) {
@@ -309,7 +334,7 @@ impl<S: Snapshots> Healer<S> {
         for order in orders {
             let old = order.wanted.contract;
             let Some(it) = self.journal.memory.moves.get(&old).cloned() else { continue };
-            match self.journal.memory.outcome_of(&it) {
+            match outcome(&it, seen, &self.journal.memory) {
                 Some(new) => self.reach(it, Step::Created { new }, seen.now)?,
                 None => self.refuse(order, seen, "the chain refused it, or another bot was faster")?,
             }
@@ -321,7 +346,7 @@ impl<S: Snapshots> Healer<S> {
     fn refuse(&mut self, order: &Order, seen: &Seen, why: &str) -> Result<()> {
         let old = order.wanted.contract;
         self.journal.strike(old)?;
-        self.not_before.insert(old, seen.now.saturating_add(AGAIN_AFTER));
+        self.put_off(old, seen.now);
         self.metrics.ended("refused");
         self.tell(
             seen.now,
@@ -353,5 +378,21 @@ impl<S: Snapshots> Healer<S> {
 
     fn tell(&self, at: UnixSeconds, kind: &str, contract: Option<ContractId>, text: String) -> Result<()> {
         self.teller.tell(&self.journal, Message { at, kind: kind.into(), contract, text })
+    }
+}
+
+/// The pause after a failure that came after another pause, in seconds.
+fn pause_after(last: Option<u64>) -> u64 {
+    last.map_or(AGAIN_AFTER, |last| last.saturating_mul(2).min(AGAIN_AFTER_AT_MOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_again_and_again_is_tried_once_an_hour() {
+        let pauses = std::iter::successors(Some(pause_after(None)), |last| Some(pause_after(Some(*last))));
+        assert_eq!(pauses.take(6).collect::<Vec<_>>(), [300, 600, 1_200, 2_400, 3_600, 3_600]);
     }
 }

@@ -4,7 +4,7 @@
 use super::{
     Hold, Journal, Kept, Open, Order, PartName, Phase, Policy, Release, Seen, Wanted,
     act::{Submitted, World},
-    decide::{contract_of_name, name_for, rules_for, too_dear},
+    decide::{contract_of_name, name_for, rules_for, shunned, too_dear},
 };
 use crate::{
     application::{Ask, Market, cancelling, place},
@@ -149,7 +149,7 @@ impl Chain {
         let at = grid.finalized().await?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs());
         let behind = now.saturating_sub(at.timestamp_ms().await? / 1_000);
-        ensure!(behind <= MAX_BEHIND, "the chain at {url} is {behind} s behind");
+        ensure!(behind <= MAX_BEHIND, "the chain at {url} is more than {MAX_BEHIND} s behind");
         let twin = self.twin;
         let owner = at.twin_account(twin).await?.with_context(|| format!("no twin has the id {twin}"))?;
         let own = self.key.account();
@@ -187,7 +187,7 @@ impl Chain {
         };
         let on_nodes = own.iter().filter(|own| matches!(own.target, Target::Node { .. }));
         let asked = on_nodes.filter(is_new).map(|own| {
-            let known = copies.get(&own.contract).filter(|kept| is_of(kept, &own.target));
+            let known = copies.get(&own.contract).filter(|kept| is_whole(kept, &own.target));
             read(at.clone(), own.clone(), known.map(|kept| kept.body_hash.clone()))
         });
         let found = answers(asked.collect::<Vec<_>>()).await?;
@@ -231,9 +231,20 @@ impl Chain {
         let deployment = Deployment::parse(&clear(&body, key)?)?;
         let (application, name, held) = rules_for(kept, policy, &self.files, seen, &journal.memory);
         let part = application.parts.get(&name).context("its application has no such part")?;
-        let ask = Ask { name: &name, part, resources: kept.resources, features: deployment.features() };
-        let nodes = market.without(kept.node, |market| place(&application, &[ask], &held, market))?;
-        let to = *nodes.get(&name).context("no node was found")?;
+        let features = deployment.features();
+        let mut shunned = shunned(kept, &journal.memory);
+        let (to, keys) = loop {
+            let ask = Ask { name: &name, part, resources: kept.resources, features };
+            let nodes = market.without(&shunned, |market| place(&application, &[ask], &held, market))?;
+            let to = *nodes.get(&name).context("no node was found")?;
+            let keys = at.seal_keys(to, self.twin).await?;
+            let keys = keys.with_context(|| format!("no node has the id {to}"))?;
+            if Recipient::new(&keys.node).is_ok() {
+                break (to, keys);
+            }
+            // Nothing can be sealed to it, however cheap it is.
+            shunned.insert(to);
+        };
         let rate = at.quote(to, kept.resources, kept.public_ips).await?.with_context(|| no_price(to))?;
         let open = seen.open.get(&contract).filter(|_| wanted.release == Release::Cancel);
         let before = open.map_or(0, |open| open.rate);
@@ -245,7 +256,6 @@ impl Chain {
         if let Some(refusal) = too_dear(policy, rate, before, all) {
             bail!(refusal);
         }
-        let keys = at.seal_keys(to, self.twin).await?.with_context(|| format!("no node has the id {to}"))?;
         let recipients = keys.recipients().context("can't seal the body")?;
         let body = resealed(body, key, &recipients, self.link()?.number)?;
         seen.rate = all.saturating_sub(before.into()).saturating_add(rate.into());
@@ -307,6 +317,9 @@ impl World for Chain {
         let has_ips =
             |it: &Wanted| journal.memory.copies.get(&it.contract).is_some_and(|kept| kept.public_ips > 0);
         let mut market = Market::read(&at, &own, wanted.iter().any(has_ips)).await?;
+        // Beyond it, each try would cost the bot a fee.
+        let limit = at.owner_limits(self.twin).await?.max_usd_rate;
+        let policy = &Policy { max_rate: policy.max_rate.min(limit), ..policy.clone() };
         let (mut orders, mut holds, mut seen) = (Vec::new(), Vec::new(), seen.clone());
         for it in wanted {
             let (contract, why) = (it.contract, it.why.clone());
@@ -418,10 +431,10 @@ async fn price_of_name(at: &GridAt, contract: ContractId) -> Result<UsdRate> {
     at.quote_name().await?.context("names have no price")
 }
 
-/// Whether a copy is of what the contract reserves now.
-fn is_of(kept: &Kept, target: &Target) -> bool {
-    let Kept { node, resources, public_ips, .. } = kept;
-    *target == Target::Node { node: *node, resources: *resources, public_ips: *public_ips }
+/// Whether a copy is of what the contract reserves now, and was opened: the bot may have another key by now.
+fn is_whole(kept: &Kept, target: &Target) -> bool {
+    let Kept { node, resources, public_ips, is_readable, .. } = kept;
+    *is_readable && *target == Target::Node { node: *node, resources: *resources, public_ips: *public_ips }
 }
 
 /// An open contract with its active body and the hash of it, unless it has this hash.
@@ -562,7 +575,9 @@ mod tests {
     fn what_is_remembered_follows_from_the_body() {
         let own = contract(7, on_node(), ContractStatus::Created);
         let found = kept(&own, "00".into(), &Body::Plain(PLAIN.to_vec()), None).unwrap();
-        assert!(found.has_data && found.is_readable && is_of(&found, &own.target));
+        assert!(found.has_data && found.is_readable && is_whole(&found, &own.target));
+        let unread = Kept { is_readable: false, ..found.clone() };
+        assert!(!is_whole(&unread, &own.target), "it is read again, by the key that there is now");
         assert_eq!(found.part.unwrap().part, "db");
         let sealed = Body::Sealed(seal(PLAIN, &[key(1).recipient()]).unwrap());
         let with = |key: Option<&SealKey>| kept(&own, "00".into(), &sealed, key).unwrap();

@@ -7,17 +7,27 @@ use crate::{
     snapshot::{Keys, Place, Snapshot, list, restore, take},
 };
 use anyhow::{Context, Result, anyhow};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem::discriminant,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tfgrid_client::{
     GridAt, GridClient,
     peer::Device,
     primitives::{ContractId, PublicKey, TwinId, UnixSeconds},
     sealing::{Recipient, SealKey},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::Mutex, task::JoinSet, time::timeout};
 
-/// How many are taken or restored at the same time.
+/// How many are taken at the same time, and how many restored.
 const MAX_JOBS: usize = 4;
+/// Limit for one: a node that sends or takes next to nothing holds up others no longer.
+const DONE_WITHIN: Duration = Duration::from_secs(6 * 3_600);
+
+/// Seconds by which a snapshot's time may be ahead: it is that of whoever took it.
+const MAX_AHEAD: u64 = 300;
 
 /// Snapshots of all volumes of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
@@ -49,27 +59,32 @@ impl Job {
 /// Jobs that run beside the rounds.
 pub struct Jobs<S> {
     pub snapshots: S,
+    within: Duration,
     running: BTreeSet<Job>,
     tasks: JoinSet<(Job, Result<()>)>,
 }
 
 impl<S: Snapshots> Jobs<S> {
     pub fn new(snapshots: S) -> Self {
-        Self { snapshots, running: BTreeSet::new(), tasks: JoinSet::new() }
+        Self { snapshots, within: DONE_WITHIN, running: BTreeSet::new(), tasks: JoinSet::new() }
     }
 
-    /// Starts a job, unless it or too many others run.
+    /// Starts a job, unless it or too many others of its kind run.
     pub fn start(&mut self, job: Job) {
-        if self.running.len() >= MAX_JOBS || !self.running.insert(job) {
+        let of_kind = self.running.iter().filter(|other| discriminant(*other) == discriminant(&job)).count();
+        if of_kind >= MAX_JOBS || !self.running.insert(job) {
             return;
         }
-        let snapshots = self.snapshots.clone();
+        let (snapshots, within) = (self.snapshots.clone(), self.within);
         self.tasks.spawn(async move {
-            let done = match job {
-                Job::Take(contract) => snapshots.take(contract).await,
-                Job::Restore { from, to } => snapshots.restore(from, to).await,
+            let doing = async {
+                match job {
+                    Job::Take(contract) => snapshots.take(contract).await,
+                    Job::Restore { from, to } => snapshots.restore(from, to).await,
+                }
             };
-            (job, done)
+            let done = timeout(within, doing).await;
+            (job, done.unwrap_or_else(|_| Err(anyhow!("it isn't done within {within:?}"))))
         });
     }
 
@@ -100,6 +115,8 @@ pub struct Volumes {
     place: Place,
     identity: SealKey,
     is_json: bool,
+    /// What needn't be restored again where another volume of its contract couldn't be: it has changed since.
+    restored: Arc<Mutex<BTreeSet<(ContractId, String)>>>,
 }
 
 impl Volumes {
@@ -112,7 +129,8 @@ impl Volumes {
         is_json: bool,
     ) -> Result<Self> {
         let place = schedule.place.parse().context("snapshots.place of the policy")?;
-        Ok(Self { urls, twin, device, place, identity, is_json })
+        let restored = Arc::default();
+        Ok(Self { urls, twin, device, place, identity, is_json, restored })
     }
 
     /// The chain at a finalized block, from the first endpoint that answers.
@@ -144,7 +162,7 @@ impl Snapshots for Volumes {
     async fn all(&self) -> Result<BTreeMap<ContractId, UnixSeconds>> {
         let mut last = BTreeMap::new();
         // The newest of a contract's last, whichever volume it is of.
-        for snapshot in list(&self.place, None).await? {
+        for snapshot in list(&self.place, None).await?.into_iter().filter(|it| has_come(it, now())) {
             let at: &mut UnixSeconds = last.entry(snapshot.contract).or_default();
             *at = (*at).max(snapshot.taken_at().unwrap_or_default());
         }
@@ -165,12 +183,17 @@ impl Snapshots for Volumes {
         let keys = self.keys(&at, to).await?;
         // In the order of times: the last one of each volume stays.
         let all = list(&self.place, Some(from)).await?;
+        let all = all.into_iter().filter(|it| has_come(it, now()));
         let volumes: BTreeMap<String, Snapshot> =
-            all.into_iter().map(|snapshot| (snapshot.workload.clone(), snapshot)).collect();
+            all.map(|snapshot| (snapshot.workload.clone(), snapshot)).collect();
         let node = connected(&at, to, &self.device, self.is_json).await?;
         let restored = async {
             for (workload, snapshot) in &volumes {
-                restore(&node.peer, &self.place, &keys, snapshot, to, workload).await?;
+                let volume = (to, workload.clone());
+                if !self.restored.lock().await.contains(&volume) {
+                    restore(&node.peer, &self.place, &keys, snapshot, to, workload).await?;
+                    self.restored.lock().await.insert(volume);
+                }
             }
             anyhow::Ok(())
         };
@@ -180,11 +203,19 @@ impl Snapshots for Volumes {
     }
 }
 
+fn now() -> UnixSeconds {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.as_secs())
+}
+
+/// Whether a snapshot's time has come: one of a clock that was ahead would be the last one until then.
+fn has_come(snapshot: &Snapshot, now: UnixSeconds) -> bool {
+    snapshot.taken_at().is_some_and(|at| at <= now.saturating_add(MAX_AHEAD))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
-    use tokio::{sync::Semaphore, time::timeout};
+    use tokio::sync::Semaphore;
 
     /// Holds jobs until it is let go.
     #[derive(Clone)]
@@ -233,5 +264,26 @@ mod tests {
         gate.add_permits(1);
         assert!(ended(&mut jobs).await[0].1.is_ok());
         assert_eq!(jobs.running.len(), MAX_JOBS - 1);
+        jobs.start(Job::Take(11));
+        jobs.start(Job::Restore { from: 1, to: 2 });
+        assert!(jobs.running.contains(&Job::Restore { from: 1, to: 2 }), "it waits for no snapshot");
+    }
+
+    #[test]
+    fn a_snapshot_of_the_future_is_not_the_last_one() {
+        let snapshot: Snapshot = "7/data/20231114T221320000Z".parse().unwrap();
+        let at = snapshot.taken_at().unwrap();
+        assert_eq!(at, 1_700_000_000);
+        assert!(has_come(&snapshot, at) && has_come(&snapshot, at - MAX_AHEAD));
+        assert!(!has_come(&snapshot, at - MAX_AHEAD - 1));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_does_not_end_is_given_up() {
+        let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+        let mut jobs = Jobs { within: Duration::from_millis(1), ..Jobs::new(Held(gate)) };
+        jobs.start(Job::Take(7));
+        let (_, done) = jobs.tasks.join_next().await.unwrap().unwrap();
+        assert!(done.unwrap_err().to_string().contains("isn't done within"));
     }
 }

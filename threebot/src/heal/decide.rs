@@ -223,7 +223,7 @@ fn of_closed(
 ) -> Option<Decision> {
     let contract = kept.contract;
     let is_late = seen.now.saturating_sub(closed.closed_at_unix) > MOVED_WITHIN;
-    let Some(fault) = fault_of_node(&closed.reason).filter(|_| !is_late) else {
+    let Some(fault) = fault_of_node(closed, contract, memory).filter(|_| !is_late) else {
         return Some(Decision::Forget(contract));
     };
     if memory.moves.contains_key(&contract) || seen.names.contains_key(&contract) {
@@ -241,12 +241,16 @@ fn of_closed(
 }
 
 /// What the node did, where a contract ended for no fault of its owner.
-fn fault_of_node(reason: &ClosingReason) -> Option<&'static str> {
-    match reason {
+fn fault_of_node(closed: &ClosedContract, contract: ContractId, memory: &Memory) -> Option<&'static str> {
+    match closed.reason {
         ClosingReason::NodeSilent => Some("was silent until the chain closed the contract"),
         ClosingReason::NodeRemoved => Some("was removed"),
         ClosingReason::Drained => Some("was drained"),
         ClosingReason::NodeRejected { code: FailureCode::NodeFull } => Some("was full"),
+        // The bot has put it there, and nothing but the node is new.
+        ClosingReason::NodeRejected { .. } if memory.line_of(contract).len() > 1 => {
+            Some("rejected what ran on another one")
+        }
         ClosingReason::Cancelled
         | ClosingReason::NotDelivered
         | ClosingReason::OutOfFunds
@@ -285,6 +289,11 @@ fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&
             "the bot's key doesn't open it; update it, so that it is sealed to the bot",
         ),
         (
+            kept.has_data && memory.is_blind,
+            "place",
+            "it has volumes, and the place of their snapshots doesn't answer",
+        ),
+        (
             kept.has_data && !policy.without_data && memory.source_of(contract).is_none(),
             "data",
             "it has volumes, and there is no snapshot; `without_data` in the policy moves it with empty ones",
@@ -306,7 +315,7 @@ pub fn too_dear(policy: &Policy, rate: UsdRate, before: UsdRate, all: u128) -> O
     let after = all.saturating_sub(before.into()).saturating_add(rate.into());
     let refusal = |what: &str, rate, most: UsdRate| {
         format!(
-            "{what} would cost {} USD per hour, and the policy allows {}",
+            "{what} would cost {} USD per hour, and the policy and the owner's limits allow {}",
             format_usd(rate),
             format_usd(most.into())
         )
@@ -315,6 +324,13 @@ pub fn too_dear(policy: &Policy, rate: UsdRate, before: UsdRate, all: u128) -> O
         return Some(refusal("it", rate.into(), most));
     }
     (after > policy.max_rate.into()).then(|| refusal("all contracts", after, policy.max_rate))
+}
+
+/// The nodes on which a contract isn't put: its own, and those that closed it, or what it stands for, before it ran.
+pub fn shunned(kept: &Kept, memory: &Memory) -> BTreeSet<NodeId> {
+    let line = memory.line_of(kept.contract);
+    let failed = |it: &&Move| matches!(it.step, Step::Failed { .. }) && line.contains(&it.old);
+    memory.moves.values().filter(failed).map(|it| it.to).chain([kept.node]).collect()
 }
 
 /// What becomes of a move that has begun.
@@ -331,17 +347,32 @@ pub enum Next {
     Lost,
 }
 
+/// The new contract of a move that has begun, if the chain has it. A batch that failed has left the old contract as it was:
+/// a new one with the same body is another move's then.
+pub fn outcome(it: &Move, seen: &Seen, memory: &Memory) -> Option<ContractId> {
+    let is_left = match seen.closed.get(&it.old) {
+        Some(closed) => {
+            let is_late = seen.now.saturating_sub(closed.closed_at_unix) > MOVED_WITHIN;
+            let is_faultless = fault_of_node(closed, it.old, memory).is_some();
+            is_faultless && !is_late && !seen.names.contains_key(&it.old)
+        }
+        None => seen.open.contains_key(&it.old),
+    };
+    memory.outcome_of(it).filter(|_| !is_left)
+}
+
 /// How far a move is by now.
 pub fn next(it: &Move, seen: &Seen, memory: &Memory) -> Next {
     let has_data = |contract| memory.copies.get(&contract).is_some_and(|kept: &Kept| kept.has_data);
     match it.step {
-        Step::Intended => match memory.outcome_of(it) {
+        Step::Intended => match outcome(it, seen, memory) {
             Some(new) => Next::Reached(Step::Created { new }),
             None if seen.block > it.block.saturating_add(TRANSACTION_BLOCKS) => Next::Lost,
             None => Next::Wait,
         },
         Step::Created { new } => match seen.open.get(&new).map(|open| open.phase) {
             Some(Phase::Created) => Next::Wait,
+            Some(Phase::Running) if has_data(new) && memory.is_blind => Next::Wait,
             Some(Phase::Running) => match memory.source_of(it.old) {
                 Some(from) if has_data(new) => Next::Restore { from, to: new },
                 _ => Next::Reached(Step::Done { new }),
@@ -474,6 +505,33 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_rejects_what_ran_elsewhere_is_left() {
+        let (seen, mut memory) = closed(ClosingReason::NodeRejected { code: FailureCode::ImageNotFound }, 60);
+        memory.moves.insert(2, Move { at: NOW - 100, step: Step::Failed { new: 7 }, ..begun(2) });
+        assert_eq!(is_moved(&seen, &policy(), &memory), Some(Release::Name));
+        let once = Policy { moves_per_day: 1, ..policy() };
+        assert_eq!(held_by(&seen, &once, &memory), Some("often"));
+        memory.moves.insert(1, Move { to: 5, step: Step::Failed { new: 2 }, ..begun(1) });
+        memory.moves.insert(30, Move { to: 6, step: Step::Failed { new: 31 }, ..begun(30) });
+        assert_eq!(shunned(&kept(7, 3), &memory), [2, 3, 5].into());
+    }
+
+    #[test]
+    fn a_batch_that_failed_has_no_outcome() {
+        let new = (12, Kept { body_hash: "hash".into(), ..kept(12, 2) });
+        let (seen, mut memory) = offline(60);
+        memory.copies.insert(new.0, new.1.clone());
+        assert_eq!(outcome(&begun(7), &seen, &memory), None, "it is open");
+        for (reason, expected) in [(ClosingReason::Cancelled, Some(12)), (ClosingReason::NodeSilent, None)] {
+            let (mut seen, mut memory) = closed(reason, 60);
+            memory.copies.insert(new.0, new.1.clone());
+            assert_eq!(outcome(&begun(7), &seen, &memory), expected, "{reason:?}");
+            seen.names.insert(7, 20);
+            assert_eq!(outcome(&begun(7), &seen, &memory), Some(12), "{reason:?}");
+        }
+    }
+
+    #[test]
     fn a_closed_contract_is_moved_once_and_within_a_day() {
         let (mut seen, memory) = closed(ClosingReason::NodeSilent, 60);
         seen.names.insert(7, 20);
@@ -564,6 +622,20 @@ mod tests {
     }
 
     #[test]
+    fn volumes_wait_for_the_place_of_their_snapshots() {
+        let (mut seen, mut memory) = offline(60);
+        memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
+        memory.is_blind = true;
+        let without = Policy { without_data: true, ..with_snapshots() };
+        assert_eq!(held_by(&seen, &without, &memory), Some("place"));
+        seen.open.insert(7, Open { node: 3, phase: Phase::Running, rate: 100 });
+        let it = Move { step: Step::Created { new: 7 }, ..begun(2) };
+        assert_eq!(next(&it, &seen, &memory), Next::Wait);
+        memory.is_blind = false;
+        assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Done { new: 7 }));
+    }
+
+    #[test]
     fn volumes_are_left_behind_where_there_is_a_snapshot() {
         let (seen, mut memory) = offline(60);
         memory.copies.insert(7, Kept { has_data: true, ..kept(7, 3) });
@@ -613,6 +685,7 @@ mod tests {
         seen.block = 1_000 + TRANSACTION_BLOCKS + 1;
         assert_eq!(next(&it, &seen, &memory), Next::Lost);
         memory.copies.insert(12, Kept { body_hash: "hash".into(), ..kept(12, 2) });
+        seen.open.clear();
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Created { new: 12 }));
         it.step = Step::Created { new: 12 };
         assert_eq!(next(&it, &seen, &memory), Next::Reached(Step::Failed { new: 12 }));

@@ -18,6 +18,8 @@ use tfgrid_client::primitives::{Body, ContractId, NodeId, Resources, UnixSeconds
 
 const COPIES: &str = "copies";
 const MOVES: &str = "moves";
+const SAID: &str = "said.json";
+const CHAIN: &str = "chain.json";
 const MESSAGES: &str = "messages.jsonl";
 /// Beyond this a new file is begun; the one before it is kept, too.
 const MAX_LOG_BYTES: u64 = 4 << 20;
@@ -111,6 +113,8 @@ pub struct Memory {
     pub moves: BTreeMap<ContractId, Move>,
     /// When the last snapshot of each contract was taken. It isn't kept: their place has it.
     pub snapshots: BTreeMap<ContractId, UnixSeconds>,
+    /// Whether that isn't known, since their place hasn't answered yet.
+    pub is_blind: bool,
     /// What was said last about each matter, so that it is said once.
     pub said: BTreeMap<String, String>,
 }
@@ -174,7 +178,7 @@ impl Journal {
         let by_contract = |copy: CopyFile| (copy.kept.contract, copy.kept);
         let copies = read_all(&folder.join(COPIES))?.into_iter().map(by_contract).collect();
         let moves = read_all(&folder.join(MOVES))?.into_iter().map(|it: Move| (it.old, it)).collect();
-        let said = read(&folder.join("said.json"))?.unwrap_or_default();
+        let said = read(&folder.join(SAID))?.unwrap_or_default();
         Ok(Self {
             folder: folder.into(),
             memory: Memory { copies, moves, said, ..Memory::default() },
@@ -182,9 +186,22 @@ impl Journal {
         })
     }
 
+    /// Opens a copy of the records in another folder, for who must change nothing in this one.
+    pub fn copied(folder: &Path, to: &Path) -> Result<Self> {
+        for kind in [COPIES, MOVES] {
+            for file in files(&folder.join(kind))? {
+                copy(&file, &to.join(kind))?;
+            }
+        }
+        for file in [SAID, CHAIN] {
+            copy(&folder.join(file), to)?;
+        }
+        Self::open(to)
+    }
+
     /// Fails if the folder is that of another chain; its first chain is its own.
     pub fn ensure_chain(&self, genesis: &str) -> Result<()> {
-        let file = self.folder.join("chain.json");
+        let file = self.folder.join(CHAIN);
         match read::<String>(&file)? {
             Some(own) if own != genesis => {
                 bail!("{} belongs to the chain {own}, and this is {genesis}", self.folder.display())
@@ -199,7 +216,10 @@ impl Journal {
         let file = self.folder.join("head.json");
         let last = read::<u64>(&file)?.unwrap_or(0);
         if block < last {
-            bail!("the endpoint is at block {block}, behind block {last} that was seen before");
+            bail!(
+                "the endpoint is behind block {last} that was seen before; if that one isn't of the chain, remove {}",
+                file.display()
+            );
         }
         write(&file, &block)
     }
@@ -261,7 +281,7 @@ impl Journal {
     }
 
     fn write_said(&self) -> Result<()> {
-        write(&self.folder.join("said.json"), &self.memory.said)
+        write(&self.folder.join(SAID), &self.memory.said)
     }
 
     /// Adds a message to what was said.
@@ -341,20 +361,41 @@ fn read<T: DeserializeOwned>(file: &Path) -> Result<Option<T>> {
 }
 
 fn read_all<T: DeserializeOwned>(folder: &Path) -> Result<Vec<T>> {
+    let mut records = Vec::new();
+    for file in files(folder)? {
+        records.extend(read(&file)?);
+    }
+    Ok(records)
+}
+
+/// The files of the records in a folder, if there is one.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error).with_context(|| format!("can't read {}", folder.display())),
     };
-    let mut records = Vec::new();
+    let mut files = Vec::new();
     for entry in entries {
         let file = entry.with_context(|| format!("can't read {}", folder.display()))?.path();
         // Others are left of a crash.
         if file.extension().is_some_and(|extension| extension == "json") {
-            records.extend(read(&file)?);
+            files.push(file);
         }
     }
-    Ok(records)
+    Ok(files)
+}
+
+/// Copies a file into a folder, if it is there still.
+fn copy(file: &Path, folder: &Path) -> Result<()> {
+    create_private_folder(folder)?;
+    let name = file.file_name().unwrap_or_default();
+    match fs::copy(file, folder.join(name)) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("can't copy {}", file.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove(file: &Path) -> Result<()> {
@@ -424,6 +465,25 @@ pub mod tests {
         assert!(journal.body(8).is_err());
         let mode = fs::metadata(state.join("copies/7.json")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_copy_of_a_folder_changes_nothing_in_it() {
+        let [folder, scratch] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let mut journal = Journal::open(folder.path()).unwrap();
+        journal.keep(kept(7, 1), &Body::Plain(b"{}".to_vec())).unwrap();
+        journal.note(begun(7)).unwrap();
+        journal.ensure_chain("0x01").unwrap();
+        let mut copied = Journal::copied(folder.path(), scratch.path()).unwrap();
+        assert_eq!(copied.memory, journal.memory);
+        assert!(copied.ensure_chain("0x02").is_err());
+        copied.forget(7).unwrap();
+        copied.strike(7).unwrap();
+        assert_eq!(Journal::look(folder.path()).unwrap().memory, journal.memory);
+        assert_eq!(journal.body(7).unwrap(), Body::Plain(b"{}".to_vec()));
+        let none = folder.path().join("none");
+        assert_eq!(Journal::copied(&none, &scratch.path().join("new")).unwrap().memory, Memory::default());
+        assert!(!none.exists());
     }
 
     #[test]

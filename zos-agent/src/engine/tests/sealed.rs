@@ -57,8 +57,10 @@ async fn a_body_that_the_node_cannot_open_is_refused_with_the_reason() {
     let Body::Sealed(mut damaged) = sealed(&body) else { unreachable!() };
     damaged.pop();
     let others = sealed_to(&SealKey::new(&[8; 32]).unwrap(), &body);
+    let copied = Body::Sealed(seal(body.as_bytes(), &[seal_key().recipient().of(u32::MAX)]).unwrap());
     for (body, code, why) in [
         (others, FailureCode::BodyUnsupported, "isn't sealed to this key"),
+        (copied, FailureCode::BodyUnsupported, "for contracts of another twin"),
         (Body::Sealed(damaged), FailureCode::BodyInvalid, "damaged"),
         (Body::Sealed(body.into_bytes()), FailureCode::BodyInvalid, "isn't an age file"),
     ] {
