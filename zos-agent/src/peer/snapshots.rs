@@ -2,10 +2,7 @@
 //! Content of volumes, to their owner and back. What it takes of the node is bounded: one stream of a contract at a time and
 //! few of all, each in a thread that comes last, and nothing stays after it.
 
-use super::{
-    places::{Counts, Place},
-    serve::{Reply, Sources, failed},
-};
+use super::serve::{Reply, Sources, failed};
 use crate::{
     drivers::{
         DriverError, MachineDriver, ObservedVolume, WorkloadId,
@@ -29,7 +26,7 @@ use std::{
 use tfgrid_client::{
     deployment::is_workload_name,
     peer::{
-        Rate,
+        Counts, Place, Rate,
         frame::Frame,
         protocol::{Failed, FailedCode, Message, Volume},
     },
