@@ -52,8 +52,8 @@ const LASTS_AT_MOST: Duration = Duration::from_secs(6 * 3_600);
 const GOES_ON_WITHIN: Duration = Duration::from_secs(600);
 /// Batches of which the content may still be asked for.
 const AHEAD: usize = 8;
-/// Parts that wait to be written.
-const PARTS_WAITING: usize = 64;
+/// Parts that wait to be written. In memory, one takes up to 60 times as much as in its frame.
+const PARTS_WAITING: usize = 8;
 /// What is added to the priority of a thread that reads or writes a tree: it gets what others leave.
 const LOW_PRIORITY: i32 = 10;
 
@@ -205,8 +205,14 @@ impl Snapshots {
         written.map_err(|why| {
             failed(FailedCode::BadRequest, &format!("the content can't be written: {why:#}"))
         })?;
-        self.ensure_stopped(sources, id).await?;
-        beside.put_in_place().await.map_err(broken)
+        beside.enlarge().await.map_err(broken)?;
+        {
+            // A machine that starts in between would have the content that goes.
+            let _frozen = sources.holds.freeze().await;
+            self.ensure_stopped(sources, id).await?;
+            beside.put_in_place().map_err(broken)?;
+        }
+        beside.sync().await.map_err(broken)
     }
 
     /// The places of a stream and its subvolume, which isn't made yet.
