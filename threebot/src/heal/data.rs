@@ -4,10 +4,13 @@
 use super::Schedule;
 use crate::{
     peer::connected,
-    snapshot::{Keys, Place, Snapshot, list, restore, take},
+    snapshot::{Keys, Place, Snapshot, list, restore, start_all, take},
 };
 use anyhow::{Context, Result, anyhow};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{SystemTime, UNIX_EPOCH},
+};
 use tfgrid_client::{
     GridAt, GridClient,
     peer::Device,
@@ -18,6 +21,9 @@ use tokio::task::JoinSet;
 
 /// How many are taken or restored at the same time.
 const MAX_JOBS: usize = 4;
+/// How far the clock of who took a snapshot may be ahead, in seconds. What is later was never taken, and would keep the
+/// bot from taking any.
+const CLOCKS_DIFFER: UnixSeconds = 86_400;
 
 /// Snapshots of all volumes of contracts, in a place of the owner's.
 pub trait Snapshots: Clone + Send + Sync + 'static {
@@ -140,11 +146,22 @@ impl Volumes {
     }
 }
 
+fn now() -> UnixSeconds {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Those whose names say a time that has been.
+fn taken_by(mut snapshots: Vec<Snapshot>, now: UnixSeconds) -> Vec<Snapshot> {
+    snapshots
+        .retain(|snapshot| snapshot.taken_at().is_some_and(|at| at <= now.saturating_add(CLOCKS_DIFFER)));
+    snapshots
+}
+
 impl Snapshots for Volumes {
     async fn all(&self) -> Result<BTreeMap<ContractId, UnixSeconds>> {
         let mut last = BTreeMap::new();
         // The newest of a contract's last, whichever volume it is of.
-        for snapshot in list(&self.place, None).await? {
+        for snapshot in taken_by(list(&self.place, None).await?, now()) {
             let at: &mut UnixSeconds = last.entry(snapshot.contract).or_default();
             *at = (*at).max(snapshot.taken_at().unwrap_or_default());
         }
@@ -164,7 +181,7 @@ impl Snapshots for Volumes {
         let at = self.at().await?;
         let keys = self.keys(&at, to).await?;
         // In the order of times: the last one of each volume stays.
-        let all = list(&self.place, Some(from)).await?;
+        let all = taken_by(list(&self.place, Some(from)).await?, now());
         let volumes: BTreeMap<String, Snapshot> =
             all.into_iter().map(|snapshot| (snapshot.workload.clone(), snapshot)).collect();
         let node = connected(&at, to, &self.device, self.is_json).await?;
@@ -172,7 +189,8 @@ impl Snapshots for Volumes {
             for (workload, snapshot) in &volumes {
                 restore(&node.peer, &self.place, &keys, snapshot, to, workload).await?;
             }
-            anyhow::Ok(())
+            // A bot that was killed in the middle has left them stopped.
+            start_all(&node.peer, to).await
         };
         let restored = restored.await;
         node.done(Ok(())).await?;
@@ -216,6 +234,17 @@ mod tests {
             }
         };
         timeout(Duration::from_secs(10), waiting).await.unwrap()
+    }
+
+    #[test]
+    fn a_snapshot_of_the_future_is_none() {
+        let names = ["7/data/20250101T000000000Z", "7/data/20990101T000000000Z", "7/data/zz"];
+        let snapshots = names.map(|name| name.parse::<Snapshot>().unwrap());
+        let first = snapshots[0].clone();
+        let now = first.taken_at().unwrap();
+        assert_eq!(taken_by(snapshots.to_vec(), now), [first.clone()]);
+        assert_eq!(taken_by(vec![first.clone()], now - CLOCKS_DIFFER), [first.clone()]);
+        assert!(taken_by(vec![first], now - CLOCKS_DIFFER - 1).is_empty());
     }
 
     #[tokio::test]
