@@ -245,7 +245,7 @@ pub fn messages_are_answered_by_the_script_of_the_guide(grid: &mut Grid) -> Resu
     let offer: Value = serde_json::from_str(text(&offer["answer"])?)?;
     ensure!(offer == json!({ "offer": { "cores": 2, "hours": 24, "usd": 0.48 } }), "{offer}");
     let deep = "[".repeat(8_000);
-    for hostile in ["hello", r#"{"lease":{"cores":1e999,"hours":1}}"#, &deep] {
+    for hostile in ["hello", r#"{"lease":{"cores":1e999,"hours":1}}"#, deep.as_str()] {
         let wrong = call(hostile)?;
         ensure!(text(&wrong["answer"])?.contains("error"), "{wrong}");
     }

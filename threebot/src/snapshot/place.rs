@@ -134,7 +134,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    // Its name is on disk, too, before a manifest names it.
+    Ok(File::open(folder)?.sync_all()?)
 }
 
 /// Deletes a file, and its folders that are empty then.
