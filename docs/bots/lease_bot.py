@@ -13,11 +13,11 @@ USD_PER_CORE_HOUR = 0.01
 
 
 def answer(question):
-    """What a request gets. Whatever others write may be wrong."""
+    """What a request gets. Whatever others write may be wrong: what ends this bot ends it again after its next start."""
     try:
         lease = json.loads(question)["lease"]
         cores, hours = int(lease["cores"]), int(lease["hours"])
-    except (ValueError, TypeError, KeyError):
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError):
         return {"error": 'ask as {"lease": {"cores": 2, "hours": 24}}'}
     if not (0 < cores <= 8 and 0 < hours <= 720):
         return {"error": "at most 8 cores for 720 hours"}
@@ -26,7 +26,7 @@ def answer(question):
 
 def main():
     command = ["threebot", "--json", "msg", "listen", "--ack", *sys.argv[1:]]
-    bot = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    bot = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
     def say(line):
         print(json.dumps(line), file=bot.stdin, flush=True)

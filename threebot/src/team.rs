@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_proposal_says_what_it_awaits_and_what_is_on_hold() {
         let answer = waiting().answer();
-        assert!(answer.text.contains("it awaits 2 more signatures for 5"), "{}", answer.text);
+        assert!(answer.text.contains("it awaits 2 signatures more for 5"), "{}", answer.text);
         let command = format!("\n  threebot approve sign 0x{}\n", "ab".repeat(32));
         assert!(answer.text.contains(&command), "{}", answer.text);
         assert!(answer.text.contains("0.25 TFT of the proposer's account are on hold"), "{}", answer.text);

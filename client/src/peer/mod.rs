@@ -8,6 +8,7 @@ mod address;
 mod caller;
 pub mod frame;
 pub mod msg;
+mod place;
 pub mod protocol;
 mod rate;
 
@@ -15,4 +16,5 @@ pub use address::{NodeAddress, PeerAddresses};
 pub use caller::{
     BROKEN_OFF, Call, Device, IDLE, Input, NodePeer, Output, PeerError, TOO_MANY, UNKNOWN_CALLER,
 };
+pub use place::{Counts, Place};
 pub use rate::Rate;

@@ -17,6 +17,8 @@ pub const MAX_FILE_BYTES: u64 = 16 << 20;
 pub const MAX_NAME_BYTES: usize = 100;
 /// The time that a message may have before it expires.
 pub const MAX_LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// How far a sender's clock may be ahead of its receiver's.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 
 /// A byte of a text is six in JSON at most, such as `\u0001`.
 const _: () = assert!(6 * (MAX_TEXT_BYTES + MAX_NAME_BYTES) + 1_024 < MAX_FRAME_BYTES);
@@ -108,7 +110,7 @@ impl TwinMessage {
     pub fn check(&self, receiver: TwinId, now_ms: u64) -> Result<(), Refusal> {
         let refused = |code, message: String| Err(Refusal { code, message });
         let bad = |message| refused(RefusalCode::BadRequest, message);
-        let longest = u64::try_from(MAX_LIFE.as_millis()).unwrap_or(u64::MAX);
+        let longest = u64::try_from((MAX_LIFE + CLOCKS_DIFFER).as_millis()).unwrap_or(u64::MAX);
         match &self.file {
             _ if self.to != receiver => bad(format!("it is for twin {}, and here is {receiver}", self.to)),
             _ if self.text.len() > MAX_TEXT_BYTES => {
@@ -123,9 +125,10 @@ impl TwinMessage {
             _ if self.expires_ms <= now_ms => {
                 refused(RefusalCode::Expired, "it has expired: is the sender's clock right?".into())
             }
-            _ if self.expires_ms - now_ms > longest => {
-                bad(format!("it expires in more than {} days", MAX_LIFE.as_secs() / 86_400))
-            }
+            _ if self.expires_ms - now_ms > longest => bad(format!(
+                "it expires in more than {} days: is the sender's clock right?",
+                MAX_LIFE.as_secs() / 86_400
+            )),
             _ => Ok(()),
         }
     }
@@ -215,10 +218,12 @@ mod tests {
 
     #[test]
     fn each_limit_of_a_message_is_told() {
+        let life_ms = MAX_LIFE.as_millis() as u64;
         let message: TwinMessage = serde_json::from_str(TEXT).unwrap();
         assert_eq!(message.check(9, 1_999), Ok(()));
+        let of_a_fast_clock = TwinMessage { expires_ms: u64::MAX, ..message.clone() };
+        assert_eq!(of_a_fast_clock.check(9, u64::MAX - life_ms - 3_600_000), Ok(()));
         let file = |name: &str, bytes| Some(FileHead { name: name.into(), bytes });
-        let life_ms = MAX_LIFE.as_millis() as u64;
         for (changed, code, why) in [
             (TwinMessage { to: 8, ..message.clone() }, RefusalCode::BadRequest, "for twin 8"),
             (TwinMessage { text: "x".repeat(8_193), ..message.clone() }, RefusalCode::BadRequest, "8192"),
@@ -234,7 +239,7 @@ mod tests {
             ),
             (TwinMessage { expires_ms: 1_000, ..message.clone() }, RefusalCode::Expired, "clock"),
             (
-                TwinMessage { expires_ms: 1_001 + life_ms, ..message.clone() },
+                TwinMessage { expires_ms: 3_601_001 + life_ms, ..message.clone() },
                 RefusalCode::BadRequest,
                 "7 days",
             ),

@@ -244,8 +244,11 @@ pub fn messages_are_answered_by_the_script_of_the_guide(grid: &mut Grid) -> Resu
     let offer = call(r#"{"lease":{"cores":2,"hours":24}}"#)?;
     let offer: Value = serde_json::from_str(text(&offer["answer"])?)?;
     ensure!(offer == json!({ "offer": { "cores": 2, "hours": 24, "usd": 0.48 } }), "{offer}");
-    let wrong = call("hello")?;
-    ensure!(text(&wrong["answer"])?.contains("error"), "{wrong}");
+    let deep = "[".repeat(8_000);
+    for hostile in ["hello", r#"{"lease":{"cores":1e999,"hours":1}}"#, deep.as_str()] {
+        let wrong = call(hostile)?;
+        ensure!(text(&wrong["answer"])?.contains("error"), "{wrong}");
+    }
     grid.user.threebot(&bots.to_receiver("send", "thanks", &["--at", &at]))?;
     script.until("that the thanks are noted", LIMIT, |line| (line["noted"] == "thanks").then_some(()))?;
     script.kill()

@@ -4,7 +4,7 @@
 use super::Schedule;
 use crate::{
     peer::connected,
-    snapshot::{Keys, Place, Snapshot, list, restore, take},
+    snapshot::{Keys, Place, Snapshot, list, restore, start_all, take},
 };
 use anyhow::{Context, Result, anyhow};
 use std::{
@@ -195,7 +195,8 @@ impl Snapshots for Volumes {
                     self.restored.lock().await.insert(volume);
                 }
             }
-            anyhow::Ok(())
+            // A bot that was killed in the middle has left them stopped.
+            start_all(&node.peer, to).await
         };
         let restored = restored.await;
         node.done(Ok(())).await?;

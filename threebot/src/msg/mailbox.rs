@@ -26,8 +26,14 @@ const MAX_UNREAD: usize = 1_000;
 const MAX_UNREAD_OF_SENDER: usize = 100;
 /// Bytes of files that are still where they were received.
 const MAX_BYTES: u64 = 256 << 20;
+/// The same of one sender.
+const MAX_BYTES_OF_SENDER: u64 = 64 << 20;
 /// Messages that were read, and may be sent again until they expire.
 const MAX_READ: usize = 100_000;
+/// The same of one sender.
+const MAX_READ_OF_SENDER: usize = 10_000;
+/// What the name of a file ends with that is being received.
+const PART: &str = ".part";
 
 /// A message among those of all senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -109,7 +115,8 @@ struct Index {
     unread: BTreeMap<(u64, Key), TwinMessage>,
     /// When they expire.
     read: HashMap<Key, u64>,
-    arriving: BTreeSet<Key>,
+    /// With the bytes of their files.
+    arriving: BTreeMap<Key, u64>,
 }
 
 impl Index {
@@ -119,12 +126,16 @@ impl Index {
 
     /// Whether there is room for a message.
     fn room(&self, from: TwinId) -> Result<(), &'static str> {
-        let all = self.arriving.iter().chain(self.unread.keys().map(|(_, key)| key));
+        let all = self.arriving.keys().chain(self.unread.keys().map(|(_, key)| key));
         let (count, of_sender) =
             all.fold((0, 0), |(count, own), key| (count + 1, own + usize::from(key.from == from)));
+        let read_of_sender = self.read.keys().filter(|key| key.from == from).count();
         match () {
             () if of_sender >= MAX_UNREAD_OF_SENDER => {
                 Err("too many messages of this sender wait to be read")
+            }
+            () if read_of_sender >= MAX_READ_OF_SENDER => {
+                Err("too many messages of this sender haven't expired")
             }
             () if count >= MAX_UNREAD || self.read.len() >= MAX_READ => Err("the mailbox is full"),
             () => Ok(()),
@@ -167,8 +178,11 @@ impl Mailbox {
     }
 
     fn load(&self) -> Result<()> {
-        for name in durable::names(&self.folder.join("files"), ".part")? {
-            durable::remove(&self.folder.join("files").join(format!("{name}.part")))?;
+        // The files of messages are named by more than a key.
+        for key in durable::names(&self.folder.join("files"), PART)? {
+            if key.parse::<Key>().is_ok() {
+                durable::remove(&self.folder.join("files").join(format!("{key}{PART}")))?;
+            }
         }
         let mut index = self.index();
         for key in self.keys("read")? {
@@ -226,21 +240,39 @@ impl Mailbox {
         if index.read.contains_key(&key) || index.is_unread(&key) {
             return Ok(Begun::Known);
         }
-        index.room(key.from).map_err(refused)?;
-        if bytes > 0 && self.bytes_of_files().saturating_add(bytes) > MAX_BYTES {
-            return Err(refused("the mailbox is full of files"));
-        }
-        if !index.arriving.insert(key) {
+        if index.arriving.contains_key(&key) {
             return Err(refused("the same message is being received"));
         }
-        let part = self.folder.join("files").join(format!("{key}.part"));
+        index.room(key.from).map_err(refused)?;
+        if bytes > 0 {
+            self.room_for_file(&index, key.from, bytes).map_err(refused)?;
+        }
+        index.arriving.insert(key, bytes);
+        let part = self.folder.join("files").join(format!("{key}{PART}"));
         Ok(Begun::New(Arrival { mailbox: self.clone(), key, part }))
     }
 
-    /// Bytes of all files, those that are being received among them.
-    fn bytes_of_files(&self) -> u64 {
-        let files = fs::read_dir(self.folder.join("files")).into_iter().flatten().flatten();
-        files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    /// Whether there is room for a file of so many bytes beside those that are there or being received.
+    fn room_for_file(&self, index: &Index, from: TwinId, bytes: u64) -> Result<(), &'static str> {
+        let of = |file: fs::DirEntry| {
+            let name = file.file_name().into_string().ok()?;
+            let of_sender = name.starts_with(&format!("{from}-"));
+            // They count as they were announced.
+            let is_part = name.strip_suffix(PART).is_some_and(|key| key.parse::<Key>().is_ok());
+            let bytes = if is_part { 0 } else { file.metadata().ok()?.len() };
+            Some((of_sender, bytes))
+        };
+        let files = fs::read_dir(self.folder.join("files")).into_iter().flatten().flatten().filter_map(of);
+        let arriving = index.arriving.iter().map(|(key, bytes)| (key.from == from, *bytes));
+        let add = |(all, own): (u64, u64), (of_sender, bytes): (bool, u64)| {
+            (all.saturating_add(bytes), own.saturating_add(if of_sender { bytes } else { 0 }))
+        };
+        let (all, own) = files.chain(arriving).fold((bytes, bytes), add);
+        match () {
+            () if own > MAX_BYTES_OF_SENDER => Err("too many files of this sender are in the mailbox"),
+            () if all > MAX_BYTES => Err("the mailbox is full of files"),
+            () => Ok(()),
+        }
     }
 
     /// The unread messages that aren't among these, in the order in which they came.
@@ -252,34 +284,33 @@ impl Mailbox {
 
     /// Marks a message as read.
     pub fn done(&self, key: &Key) -> Result<()> {
-        let mut index = self.index();
-        let Some((place, expires_ms)) = index
-            .unread
-            .iter()
-            .find(|((_, unread), _)| unread == key)
-            .map(|(place, message)| (*place, message.expires_ms))
-        else {
-            ensure!(index.read.contains_key(key), "no message {key} was received, or it has expired");
-            return Ok(());
-        };
-        durable::write(&self.read_file(key), &Known { expires_ms, answer: None })?;
-        durable::remove(&self.unread_file(key))?;
-        index.unread.remove(&place);
-        index.read.insert(*key, expires_ms);
-        Ok(())
+        self.finish(key, None)
     }
 
     /// Keeps the answer to a request, which is read by that. The first answer stays.
     pub fn answer(&self, key: &Key, text: String) -> Result<()> {
         ensure!(text.len() <= MAX_TEXT_BYTES, "an answer has {MAX_TEXT_BYTES} bytes at most");
-        self.done(key)?;
-        let Some(known) = durable::read::<Known>(&self.read_file(key))? else {
-            bail!("the request {key} has expired");
-        };
-        if known.answer.is_none() {
-            durable::write(&self.read_file(key), &Known { answer: Some(text), ..known })?;
-        }
+        self.finish(key, Some(text))?;
         self.changed.send_replace(());
+        Ok(())
+    }
+
+    /// Marks a message as read together with its answer: a crash leaves no request that is read and has none.
+    fn finish(&self, key: &Key, answer: Option<String>) -> Result<()> {
+        let mut index = self.index();
+        let unread = index.unread.iter().find(|((_, unread), _)| unread == key);
+        if let Some((place, expires_ms)) = unread.map(|(place, message)| (*place, message.expires_ms)) {
+            durable::write(&self.read_file(key), &Known { expires_ms, answer })?;
+            durable::remove(&self.unread_file(key))?;
+            index.unread.remove(&place);
+            index.read.insert(*key, expires_ms);
+            return Ok(());
+        }
+        let known = durable::read::<Known>(&self.read_file(key))?;
+        let known = known.with_context(|| format!("no message {key} was received, or it has expired"))?;
+        if answer.is_some() && known.answer.is_none() {
+            durable::write(&self.read_file(key), &Known { answer, ..known })?;
+        }
         Ok(())
     }
 
@@ -340,6 +371,11 @@ pub struct ArrivingFile {
 }
 
 impl ArrivingFile {
+    /// Bytes that are to come.
+    pub fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Adds bytes.
     ///
     /// # Errors
@@ -463,11 +499,58 @@ pub mod tests {
         assert!(full.contains("too many messages of this sender"), "{full}");
         let other = TwinMessage { from: 8, ..message(100) };
         assert!(matches!(mailbox.begin(&other), Ok(Begun::New(_))));
-        let large = FileHead { name: "a".into(), bytes: MAX_BYTES + 1 };
-        let large = refusal(mailbox.begin(&TwinMessage { from: 8, file: Some(large), ..message(101) }));
-        assert!(large.contains("full of files"), "{large}");
         drop(arriving);
         assert!(matches!(mailbox.begin(&message(100)), Ok(Begun::New(_))));
+        let expires_ms = now_ms() + 60_000;
+        let read = (0..MAX_READ_OF_SENDER as u128).map(|number| MessageId(number.to_be_bytes()));
+        mailbox.index().read.extend(read.map(|id| (Key { from: 7, id }, expires_ms)));
+        let full = refusal(mailbox.begin(&message(100)));
+        assert!(full.contains("haven't expired"), "{full}");
+        assert!(matches!(mailbox.begin(&other), Ok(Begun::New(_))));
+    }
+
+    #[test]
+    fn files_of_one_sender_leave_room_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mailbox = Mailbox::open(folder.path()).unwrap();
+        let with_file = |from, number| {
+            let file = Some(FileHead { name: "a".into(), bytes: MAX_BYTES_OF_SENDER / 4 });
+            TwinMessage { from, file, ..message(number) }
+        };
+        // One is there, the others are announced.
+        let there = folder.path().join(format!("files/{}-a", Key::of(&with_file(7, 0))));
+        File::create(there).unwrap().set_len(MAX_BYTES_OF_SENDER / 4).unwrap();
+        let mut arriving: Vec<_> = (1..4).map(|number| new(&mailbox, &with_file(7, number))).collect();
+        let full = refusal(mailbox.begin(&with_file(7, 4)));
+        assert!(full.contains("files of this sender"), "{full}");
+        for from in 8..11 {
+            arriving.extend((0..4).map(|number| new(&mailbox, &with_file(from, number))));
+        }
+        let full = refusal(mailbox.begin(&with_file(11, 0)));
+        assert!(full.contains("full of files"), "{full}");
+        arriving.pop();
+        assert!(matches!(mailbox.begin(&with_file(11, 0)), Ok(Begun::New(_))));
+    }
+
+    #[test]
+    fn a_file_that_came_stays_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let mailbox = Mailbox::open(folder.path()).unwrap();
+        let head = FileHead { name: "song.part".into(), bytes: 3 };
+        let with_file = TwinMessage { file: Some(head.clone()), ..message(1) };
+        let arrival = new(&mailbox, &with_file);
+        let mut file = arrival.file(&head).unwrap();
+        file.add(b"abc").unwrap();
+        arrival.store(with_file.clone(), Some(file)).unwrap();
+        drop(arrival);
+        // Killed while another one came.
+        let cut = folder.path().join(format!("files/{}{PART}", Key::of(&message(2))));
+        fs::write(&cut, "a").unwrap();
+        drop(mailbox);
+        let mailbox = Mailbox::open(folder.path()).unwrap();
+        let received = mailbox.unread(&BTreeSet::new()).unwrap().pop().unwrap();
+        assert_eq!(fs::read(received.file.unwrap()).unwrap(), b"abc");
+        assert!(!cut.exists());
     }
 
     #[test]

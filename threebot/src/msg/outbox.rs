@@ -19,7 +19,7 @@ use tfgrid_client::peer::msg::{MessageId, TwinMessage};
 use tokio::{
     sync::mpsc,
     task::JoinSet,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
 
 /// Messages that are sent at the same time.
@@ -28,7 +28,7 @@ const AT_ONCE: usize = 8;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The longest time from one try of a message to the next.
 const TRY_EVERY: Duration = Duration::from_secs(300);
-/// The time that a message has to be taken.
+/// The time that a message has to be taken: a receiver that is slow keeps others waiting for so long.
 const SEND_WITHIN: Duration = Duration::from_secs(600);
 
 /// A message, and where its receiver may be beside the contacts and relays of whoever sends it.
@@ -48,7 +48,10 @@ impl Outbox {
     pub fn open(folder: &Path) -> Result<Self> {
         let folder = folder.join("outbox");
         durable::create_folder(&folder)?;
-        Ok(Self { folder })
+        let outbox = Self { folder };
+        // One that is damaged is told here: it would keep all others.
+        outbox.list()?;
+        Ok(outbox)
     }
 
     fn entry(&self, id: MessageId) -> PathBuf {
@@ -143,7 +146,9 @@ impl Flusher {
         let (sender, at) =
             (Sender { endpoint: &self.endpoint, book: &self.book }, self.ways.to(message.to, at)?);
         let file = message.file.as_ref().map(|_| self.outbox.file(message.id));
-        sender.send(message, file.as_deref(), &at, Instant::now() + SEND_WITHIN).await?;
+        let sending = sender.send(message, file.as_deref(), &at, Instant::now() + SEND_WITHIN);
+        let sent = timeout(SEND_WITHIN, sending).await;
+        sent.with_context(|| format!("it isn't taken within {SEND_WITHIN:?}"))??;
         Ok(())
     }
 }
@@ -174,5 +179,15 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("outbox")).unwrap().count(), 0);
         let missing = outbox.put(&queued, Some(&folder.path().join("none"))).unwrap_err().to_string();
         assert!(missing.contains("can't read") && outbox.list().unwrap().is_empty(), "{missing}");
+    }
+
+    #[test]
+    fn a_damaged_message_is_told_before_it_keeps_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(folder.path()).unwrap();
+        outbox.put(&Queued { message: message(1), at: Vec::new() }, None).unwrap();
+        fs::write(outbox.entry(MessageId([2; 16])), "{").unwrap();
+        let damaged = Outbox::open(folder.path()).err().unwrap().to_string();
+        assert!(damaged.contains("is damaged: move it away"), "{damaged}");
     }
 }

@@ -161,10 +161,11 @@ impl Stream<'_> {
         file: Option<&Path>,
         until: Instant,
     ) -> Result<Option<String>, SendError> {
-        let (mut send, mut receive) =
-            self.connection.open_bi().await.map_err(|error| self.broken(&error.to_string()))?;
-        let begun = Frame::Message(message.clone()).write(&mut send).await;
-        begun.map_err(|error| self.broken(&error.to_string()))?;
+        let late = |_| self.broken(&format!("no stream within {STEP_WITHIN:?}"));
+        let opened = timeout(STEP_WITHIN, self.connection.open_bi()).await.map_err(late)?;
+        let (mut send, mut receive) = opened.map_err(|error| self.broken(&error.to_string()))?;
+        let begun = timeout(STEP_WITHIN, Frame::Message(message.clone()).write(&mut send)).await;
+        begun.map_err(late)?.map_err(|error| self.broken(&error.to_string()))?;
         let mut reply = self.reply(&mut receive).await?;
         let is_wanted = matches!(reply, Reply::SendFile {});
         if let Some(file) = file.filter(|_| is_wanted) {

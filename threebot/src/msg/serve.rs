@@ -6,6 +6,7 @@ use super::{
     mailbox::{Arrival, ArrivingFile, Begun, Key},
     now_ms,
 };
+use anyhow::anyhow;
 use iroh::{
     Endpoint,
     endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream},
@@ -13,8 +14,8 @@ use iroh::{
 use std::{sync::Arc, time::Duration};
 use tfgrid_client::{
     peer::{
-        Rate, TOO_MANY, UNKNOWN_CALLER,
-        frame::{Frame, FrameError},
+        Counts, Place, Rate, TOO_MANY, UNKNOWN_CALLER,
+        frame::Frame,
         msg::{Refusal, RefusalCode, Reply, TwinMessage},
     },
     primitives::{PublicKey, TwinId},
@@ -24,8 +25,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// Connections at the same time.
+/// Connections at the same time, and of one device.
 const MAX_CONNECTIONS: usize = 256;
+const MAX_CONNECTIONS_OF_DEVICE: usize = 8;
 /// Connections of a device: so many at once, then one in each interval.
 const CONNECTIONS_AT_ONCE: u32 = 10;
 const CONNECTION_EVERY: Duration = Duration::from_secs(1);
@@ -43,6 +45,7 @@ pub struct Server {
     allowed: Allowed,
     book: Arc<Book>,
     mailbox: Arc<Mailbox>,
+    open: Counts<PublicKey>,
     connections: Rate<PublicKey>,
     messages: Rate<TwinId>,
 }
@@ -67,7 +70,7 @@ impl Server {
     pub fn new(twin: TwinId, allowed: Allowed, book: Arc<Book>, mailbox: Arc<Mailbox>) -> Arc<Self> {
         let connections = Rate::new(CONNECTIONS_AT_ONCE, CONNECTION_EVERY);
         let messages = Rate::new(MESSAGES_AT_ONCE, MESSAGE_EVERY);
-        Arc::new(Self { twin, allowed, book, mailbox, connections, messages })
+        Arc::new(Self { twin, allowed, book, mailbox, open: Counts::default(), connections, messages })
     }
 
     /// Serves until the endpoint ends.
@@ -92,9 +95,10 @@ impl Server {
         let Ok(accepting) = incoming.accept() else { return };
         let Ok(Ok(connection)) = timeout(BEGIN_WITHIN, accepting).await else { return };
         let key = *connection.remote_id().as_bytes();
-        if !self.connections.take(key, Instant::now()) {
+        let place = Place::take(&self.open, key, MAX_CONNECTIONS_OF_DEVICE);
+        let Some(_place) = place.filter(|_| self.connections.take(key, Instant::now())) else {
             return connection.close(TOO_MANY.into(), b"");
-        }
+        };
         let mut streams = JoinSet::new();
         let mut first = timeout(BEGIN_WITHIN, connection.accept_bi()).await.ok();
         while let Some(Ok((send, receive))) = first.take() {
@@ -135,13 +139,9 @@ impl Server {
         send: &mut SendStream,
         receive: &mut RecvStream,
     ) -> Result<(), Ended> {
-        let message = match timeout(BEGIN_WITHIN, Frame::<TwinMessage>::read(receive)).await {
-            Ok(Ok(Some(Frame::Message(message)))) => message,
-            Ok(Ok(Some(_)) | Err(FrameError::Message(_) | FrameError::Kind(_) | FrameError::TooLong(_))) => {
-                return Err(Ended::Stranger);
-            }
-            Ok(Ok(None) | Err(FrameError::Stream(_))) | Err(_) => return Err(Ended::Gone),
-        };
+        let begun = timeout(BEGIN_WITHIN, Frame::<TwinMessage>::read(receive)).await;
+        // Who says nothing keeps no connection either.
+        let Ok(Ok(Some(Frame::Message(message)))) = begun else { return Err(Ended::Stranger) };
         self.ensure_from(message.from, key).await?;
         message.check(self.twin, now_ms())?;
         if !self.messages.take(message.from, Instant::now()) {
@@ -154,6 +154,8 @@ impl Server {
         }
         if let Begun::New(arrival) = self.mailbox.begin(&message)? {
             let file = self.file(&message, &arrival, send, receive).await?;
+            // Its key may have been removed meanwhile.
+            self.ensure_from(message.from, key).await?;
             arrival.store(message.clone(), file).map_err(unavailable)?;
         }
         reply(send, Reply::Accepted {}).await?;
@@ -169,7 +171,8 @@ impl Server {
         match self.book.has(from, key).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(Ended::Stranger),
-            Err(error) => Err(unavailable(error.context("the phone book can't be read")).into()),
+            // Why is no stranger's business.
+            Err(_) => Err(unavailable(anyhow!("the phone book can't be read")).into()),
         }
     }
 
@@ -186,7 +189,13 @@ impl Server {
         reply(send, Reply::SendFile {}).await?;
         loop {
             let bytes = match timeout(STEP_WITHIN, Frame::<TwinMessage>::read(receive)).await {
+                Ok(Ok(Some(Frame::Data(bytes)))) if bytes.len() as u64 > file.left() => {
+                    return Err(bad("there are more bytes of the file than was said").into());
+                }
                 Ok(Ok(Some(Frame::Data(bytes)))) => bytes,
+                Ok(Ok(None)) if file.left() > 0 => {
+                    return Err(bad(&format!("{} bytes of its file are missing", file.left())).into());
+                }
                 Ok(Ok(None)) => return Ok(Some(file)),
                 Ok(Ok(Some(_))) => return Err(bad("a file is sent in data frames").into()),
                 Ok(Err(_)) | Err(_) => return Err(Ended::Gone),
@@ -242,6 +251,7 @@ fn bad(why: &str) -> Refusal {
     Refusal { code: RefusalCode::BadRequest, message: why.into() }
 }
 
+/// Without the names of files here.
 fn unavailable(error: anyhow::Error) -> Refusal {
-    Refusal { code: RefusalCode::Unavailable, message: format!("{error:#}") }
+    Refusal { code: RefusalCode::Unavailable, message: error.root_cause().to_string() }
 }

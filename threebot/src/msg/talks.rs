@@ -5,11 +5,14 @@ use super::{
     mailbox::{Key, tests::message as new_message},
     *,
 };
-use iroh::Endpoint;
+use iroh::{
+    Endpoint,
+    endpoint::{Connection, ConnectionError, VarInt},
+};
 use std::{collections::BTreeSet, fs, net::Ipv4Addr, path::PathBuf, sync::Arc};
 use tempfile::TempDir;
 use tfgrid_client::peer::{
-    Device, NodeAddress, PeerAddresses, UNKNOWN_CALLER,
+    Device, NodeAddress, PeerAddresses, TOO_MANY, UNKNOWN_CALLER,
     frame::Frame,
     msg::{MSG_ALPN, Reply},
 };
@@ -50,6 +53,12 @@ impl Bots {
     async fn send(&self, message: &TwinMessage, file: Option<&Path>) -> Result<Option<String>, SendError> {
         let sender = Sender { endpoint: &self.sender, book: &self.book };
         sender.send(message, file, &self.at, Instant::now() + LIMIT).await
+    }
+
+    /// A connection of twin 7's device to twin 9.
+    async fn connect(&self) -> Connection {
+        let to = NodeAddress { key: self.receiver.public(), addresses: self.at.clone() };
+        self.sender.connect(to.endpoint().unwrap(), MSG_ALPN).await.unwrap()
     }
 
     fn texts(&self) -> Vec<String> {
@@ -93,7 +102,14 @@ async fn a_file_goes_with_a_message() {
     fs::write(&path, "short").unwrap();
     let cut = TwinMessage { id: MessageId([2; 16]), ..with_file };
     let error = bots.send(&cut, Some(&path)).await.unwrap_err();
-    assert!(error.to_string().contains("199995 bytes of its file are missing"), "{error}");
+    assert!(
+        error.to_string().contains("199995 bytes of its file are missing") && error.is_final(),
+        "{error}"
+    );
+    // Longer than it was announced.
+    fs::write(&path, [0; 200_001]).unwrap();
+    let error = bots.send(&cut, Some(&path)).await.unwrap_err();
+    assert!(error.to_string().contains("more bytes of the file") && error.is_final(), "{error}");
     assert_eq!(bots.texts().len(), 1);
 }
 
@@ -135,20 +151,50 @@ async fn strangers_get_no_word() {
     }
 }
 
+/// Waits until the receiver has closed a connection with this code.
+async fn until_closed(connection: &Connection, code: u32) {
+    let ended = tokio::time::timeout(LIMIT, connection.closed()).await.unwrap();
+    let is_closed = matches!(
+        &ended,
+        ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(code)
+    );
+    assert!(is_closed, "{ended}");
+}
+
 #[tokio::test]
 async fn what_no_message_is_ends_the_connection() {
     let bots = Bots::of_friends().await;
-    let to = NodeAddress { key: bots.receiver.public(), addresses: bots.at.clone() };
-    let connection = bots.sender.connect(to.endpoint().unwrap(), MSG_ALPN).await.unwrap();
+    let connection = bots.connect().await;
     let (mut send, _receive) = connection.open_bi().await.unwrap();
     Frame::Message(Reply::Accepted {}).write(&mut send).await.unwrap();
-    let ended = tokio::time::timeout(LIMIT, connection.closed()).await.unwrap();
-    let is_stranger = matches!(
-        &ended,
-        iroh::endpoint::ConnectionError::ApplicationClosed(close)
-            if close.error_code == iroh::endpoint::VarInt::from_u32(UNKNOWN_CALLER)
-    );
-    assert!(is_stranger, "{ended}");
+    until_closed(&connection, UNKNOWN_CALLER).await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_keeps_no_connection() {
+    let bots = Bots::of_friends().await;
+    for begun in [&b""[..], b"\0"] {
+        let connection = bots.connect().await;
+        let (mut send, _receive) = connection.open_bi().await.unwrap();
+        send.write_all(begun).await.unwrap();
+        send.finish().unwrap();
+        until_closed(&connection, UNKNOWN_CALLER).await;
+    }
+}
+
+#[tokio::test]
+async fn a_device_has_few_connections_at_a_time() {
+    let bots = Bots::of_friends().await;
+    let mut open = Vec::new();
+    for _ in 0..8 {
+        let connection = bots.connect().await;
+        let (mut send, mut receive) = connection.open_bi().await.unwrap();
+        Frame::Message(new_message(1)).write(&mut send).await.unwrap();
+        let reply = tokio::time::timeout(LIMIT, Frame::<Reply>::read(&mut receive)).await.unwrap().unwrap();
+        assert_eq!(reply, Some(Frame::Message(Reply::Accepted {})));
+        open.push(connection);
+    }
+    until_closed(&bots.connect().await, TOO_MANY).await;
 }
 
 #[tokio::test]
@@ -164,8 +210,7 @@ async fn a_message_for_another_twin_is_refused() {
 #[tokio::test]
 async fn a_sender_beyond_its_rate_waits() {
     let bots = Bots::of_friends().await;
-    let to = NodeAddress { key: bots.receiver.public(), addresses: bots.at.clone() };
-    let connection = bots.sender.connect(to.endpoint().unwrap(), MSG_ALPN).await.unwrap();
+    let connection = bots.connect().await;
     let mut refused = 0;
     // The same message each time: nothing but the rate is used up.
     let same = new_message(1);

@@ -8,7 +8,7 @@ mod s3;
 mod taking;
 
 pub use place::Place;
-pub use restoring::restore;
+pub use restoring::{restore, start_all};
 pub use taking::{Around, Taken, take};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -30,6 +30,8 @@ use tfgrid_client::{
 const MANIFEST: &str = "manifest";
 /// The part of a time in a name that tells seconds: `20261128T065500`.
 const SECONDS_LENGTH: usize = 15;
+/// Limit of a manifest as it is in a place.
+const MAX_MANIFEST_BYTES: u64 = 4 << 30;
 /// What a snapshot that isn't whole has written is left alone for so long: it may be on its way.
 const UNFINISHED_FOR: Duration = Duration::from_secs(24 * 3_600);
 
@@ -134,7 +136,7 @@ pub async fn last(place: &Place, contract: ContractId, workload: &str) -> Result
 
 /// Reads a snapshot's manifest, and sees that a trusted device vouches for it under its name.
 async fn manifest(place: &Place, keys: &Keys, snapshot: &Snapshot) -> Result<Manifest> {
-    let sealed = place.get(snapshot.object(MANIFEST)).await?;
+    let sealed = place.get(snapshot.object(MANIFEST), MAX_MANIFEST_BYTES).await?;
     let read = || {
         let plain = keys.identity.open_file(&sealed)?;
         let manifest = SignedManifest::open(&plain, &keys.trusted)?;

@@ -7,8 +7,10 @@ use std::{collections::VecDeque, sync::Arc};
 use tfgrid_client::snapshot::{ChunkHash, PACK_BYTES, chunk_hash};
 use tokio::task::spawn_blocking;
 
-/// Packs that are kept in memory: chunks that changed lie in others than their neighbours.
-const KEPT: usize = 32;
+/// Bytes of packs that are kept in memory: chunks that changed lie in others than their neighbours.
+const KEPT_BYTES: usize = 128 << 20;
+/// Limit of a pack as it is in a place, with what age adds for each of many keys.
+const MAX_SEALED_BYTES: u64 = PACK_BYTES as u64 + (1 << 20);
 
 /// The packs of a manifest, as they are read.
 pub(super) struct Packs<'a> {
@@ -40,15 +42,26 @@ impl<'a> Packs<'a> {
             return Ok(pack);
         }
         let name = self.names.get(number as usize).context("a pack that the manifest doesn't name")?.clone();
-        let sealed = self.place.get(name.clone()).await?;
+        let sealed = self.place.get(name.clone(), MAX_SEALED_BYTES).await?;
         let identity = self.keys.identity.clone();
         let plain = spawn_blocking(move || identity.open_file(&sealed)).await?;
         let plain = plain.with_context(|| format!("the pack {name} can't be used"))?;
         ensure!(plain.len() <= PACK_BYTES, "the pack {name} is longer than a pack");
         let pack = Pack { name, plain: Arc::new(plain) };
-        self.kept.truncate(KEPT - 1);
         self.kept.push_front((number, pack.clone()));
+        self.drop_old(KEPT_BYTES);
         Ok(pack)
+    }
+
+    /// Keeps no more than so many bytes, or the latest pack.
+    fn drop_old(&mut self, most: usize) {
+        let mut bytes = 0;
+        let fits = |(_, pack): &&(u32, Pack)| {
+            bytes += pack.plain.len();
+            bytes <= most
+        };
+        let fitting = self.kept.iter().take_while(fits).count();
+        self.kept.truncate(fitting.max(1));
     }
 }
 
@@ -59,5 +72,25 @@ impl Pack {
         let chunk = at.checked_add(length).and_then(|end| self.plain.get(at..end));
         let chunk = chunk.filter(|chunk| chunk_hash(chunk) == *hash);
         chunk.with_context(|| format!("the pack {} has another content than its snapshot", self.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tfgrid_client::sealing::SealKey;
+
+    #[test]
+    fn packs_are_kept_by_their_bytes() {
+        let place = Place::Folder("nowhere".into());
+        let identity = SealKey::new(&[7; 32]).unwrap();
+        let keys = Keys { identity, recipients: Vec::new(), trusted: Vec::new() };
+        let mut packs = Packs::new(&place, &keys, &[]);
+        let pack = || Pack { name: String::new(), plain: Arc::new(vec![0; 10]) };
+        packs.kept.extend((0..10).map(|number| (number, pack())));
+        packs.drop_old(45);
+        assert_eq!(packs.kept.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [0, 1, 2, 3]);
+        packs.drop_old(5);
+        assert_eq!(packs.kept.len(), 1);
     }
 }

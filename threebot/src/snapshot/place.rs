@@ -3,9 +3,12 @@
 
 use super::s3::Bucket;
 use anyhow::{Context, Result, ensure};
+use rustix::fs::OFlags;
 use std::{
-    fmt, fs,
-    io::{ErrorKind, Write},
+    fmt,
+    fs::{self, File},
+    io::{ErrorKind, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
@@ -63,11 +66,11 @@ impl Place {
         .await
     }
 
-    /// An object's content.
-    pub async fn get(&self, name: String) -> Result<Vec<u8>> {
+    /// An object's content, of at most so many bytes.
+    pub async fn get(&self, name: String, most: u64) -> Result<Vec<u8>> {
         self.with(format!("can't read {name}"), move |place| match place {
-            Self::Folder(folder) => Ok(fs::read(path(folder, &name)?)?),
-            Self::Bucket(bucket) => bucket.get(&name),
+            Self::Folder(folder) => read(&path(folder, &name)?, most),
+            Self::Bucket(bucket) => bucket.get(&name, most),
         })
         .await
     }
@@ -112,6 +115,17 @@ fn path(folder: &Path, name: &str) -> Result<PathBuf> {
     Ok(folder.join(name))
 }
 
+/// Reads a file, and nothing else: links lead elsewhere, pipes and devices have no end.
+fn read(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    ensure!(file.metadata()?.is_file(), "it isn't a file");
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() as u64 <= most, "it is longer than {most} bytes");
+    Ok(bytes)
+}
+
 /// Writes a file that is there whole or not at all.
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().context("a file has a folder")?;
@@ -120,7 +134,8 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    // Its name is on disk, too, before a manifest names it.
+    Ok(File::open(folder)?.sync_all()?)
 }
 
 /// Deletes a file, and its folders that are empty then.
@@ -160,6 +175,8 @@ fn list(place: &Path, under: &str) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    use std::os::unix::fs::symlink;
 
     #[tokio::test]
     async fn a_folder_keeps_lists_and_deletes() {
@@ -171,13 +188,28 @@ mod tests {
         }
         assert_eq!(place.list("7".into()).await.unwrap(), ["7/data/a/0", "7/data/a/manifest"]);
         assert_eq!(place.list(String::new()).await.unwrap().len(), 3);
-        assert_eq!(place.get("8/data/b/0".into()).await.unwrap(), b"8/data/b/0");
+        assert_eq!(place.get("8/data/b/0".into(), 10).await.unwrap(), b"8/data/b/0");
+        let long = format!("{:#}", place.get("8/data/b/0".into(), 9).await.unwrap_err());
+        assert!(long.contains("longer than 9 bytes"), "{long}");
         for _ in 0..2 {
             place.delete("8/data/b/0".into()).await.unwrap();
         }
         assert!(!folder.path().join("new/8").exists() && folder.path().join("new/7").exists());
-        let error = format!("{:#}", place.get("8/data/b/0".into()).await.unwrap_err());
+        let error = format!("{:#}", place.get("8/data/b/0".into(), 10).await.unwrap_err());
         assert!(error.contains("can't read 8/data/b/0"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::Folder(folder.path().into());
+        mknodat(CWD, folder.path().join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        symlink("/dev/zero", folder.path().join("link")).unwrap();
+        fs::create_dir(folder.path().join("folder")).unwrap();
+        for name in ["pipe", "link", "folder"] {
+            let error = format!("{:#}", place.get(name.into(), 10).await.unwrap_err());
+            assert!(error.contains(&format!("can't read {name}")), "{error}");
+        }
     }
 
     #[tokio::test]
@@ -186,7 +218,7 @@ mod tests {
         let place = Place::Folder(folder.path().join("place"));
         for name in ["../x", "/etc/passwd", "a//b", "", "a/", "a/../../x", "a b"] {
             assert!(place.put(name.into(), Vec::new()).await.is_err(), "{name}");
-            assert!(place.get(name.into()).await.is_err(), "{name}");
+            assert!(place.get(name.into(), 10).await.is_err(), "{name}");
             assert!(place.delete(name.into()).await.is_err(), "{name}");
         }
         assert!(!folder.path().join("x").exists());

@@ -21,6 +21,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// Limit for the node to take the next part.
+const TAKEN_WITHIN: Duration = Duration::from_secs(600);
 /// Parts that wait to be sent, while the next pack is read.
 const PARTS_WAITING: usize = 64;
 /// Limit for the node to put the content in place after it has all of it.
@@ -71,6 +73,15 @@ pub async fn restore(
     restored.with_context(|| format!("the volume {workload} of contract {to_contract} stays as it was"))
 }
 
+/// Starts all machines of a contract that are stopped, as those are of a restore that was killed.
+pub async fn start_all(peer: &NodePeer, contract: ContractId) -> Result<()> {
+    let machines = peer.status(contract).await?.machines;
+    for (name, _) in machines.into_iter().filter(|(_, machine)| machine.is_held()) {
+        peer.answer(contract, Ask::Start { workload: name }).await?;
+    }
+    Ok(())
+}
+
 async fn until_stopped(peer: &NodePeer, contract: ContractId) -> Result<()> {
     let begun = Instant::now();
     loop {
@@ -100,7 +111,7 @@ async fn send(
     let reading = read(place, keys, manifest, parts);
     let sending = async {
         while let Some(part) = waiting.recv().await {
-            input.data(&part).await?;
+            timeout(TAKEN_WITHIN, input.data(&part)).await.map_err(|_| PeerError::NoAnswer)??;
         }
         Ok::<_, Error>(())
     };

@@ -4,17 +4,16 @@
 use anyhow::{Context, Result, ensure};
 use rusty_s3::{Bucket as Signer, Credentials, S3Action, UrlStyle};
 use std::{env, fmt, time::Duration};
-use ureq::Agent;
+use ureq::{Agent, Body, http::Response};
 use url::Url;
 
 /// Time for which a request may be sent after it was signed.
 const SIGNED_FOR: Duration = Duration::from_secs(300);
 /// Limit for a request.
 const DONE_WITHIN: Duration = Duration::from_secs(300);
-/// Limit of an object's content: of a manifest.
-const MAX_OBJECT_BYTES: u64 = 4 << 30;
-/// Limit of a page of a list.
+/// Limit of a page of a list, and of the names in a list.
 const MAX_PAGE_BYTES: u64 = 16 << 20;
+const MAX_NAMES: usize = 4_000_000;
 const NOT_FOUND: u16 = 404;
 
 /// A bucket, and the beginning of the names of what is kept there.
@@ -58,29 +57,31 @@ impl Bucket {
         endpoint.set_path("/");
         let signer = Signer::new(endpoint, UrlStyle::Path, bucket.to_owned(), region)
             .map_err(|error| anyhow::anyhow!("{text} isn't the address of a bucket: {error}"))?;
-        let config = Agent::config_builder().timeout_global(Some(DONE_WITHIN)).http_status_as_error(true);
+        // A redirect would lead the requests of this computer elsewhere, also into its own network.
+        let config = Agent::config_builder().timeout_global(Some(DONE_WITHIN)).max_redirects(0);
         Ok(Self { signer, credentials, agent: Agent::new_with_config(config.build()), prefix })
     }
 
     pub(super) fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let object = self.object(name);
         let action = self.signer.put_object(Some(&self.credentials), &object);
-        self.agent.put(action.sign(SIGNED_FOR).as_str()).send(bytes)?;
-        Ok(())
+        ensure_done(&self.agent.put(action.sign(SIGNED_FOR).as_str()).send(bytes)?)
     }
 
-    pub(super) fn get(&self, name: &str) -> Result<Vec<u8>> {
+    pub(super) fn get(&self, name: &str, most: u64) -> Result<Vec<u8>> {
         let object = self.object(name);
         let action = self.signer.get_object(Some(&self.credentials), &object);
         let mut answer = self.agent.get(action.sign(SIGNED_FOR).as_str()).call()?;
-        Ok(answer.body_mut().with_config().limit(MAX_OBJECT_BYTES).read_to_vec()?)
+        ensure_done(&answer)?;
+        Ok(answer.body_mut().with_config().limit(most).read_to_vec()?)
     }
 
     pub(super) fn delete(&self, name: &str) -> Result<()> {
         let object = self.object(name);
         let action = self.signer.delete_object(Some(&self.credentials), &object);
         match self.agent.delete(action.sign(SIGNED_FOR).as_str()).call() {
-            Ok(_) | Err(ureq::Error::StatusCode(NOT_FOUND)) => Ok(()),
+            Ok(answer) => ensure_done(&answer),
+            Err(ureq::Error::StatusCode(NOT_FOUND)) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -98,9 +99,11 @@ impl Bucket {
                 query.insert("start-after", format!("{}{last}", self.prefix));
             }
             let mut answer = self.agent.get(action.sign(SIGNED_FOR).as_str()).call()?;
+            ensure_done(&answer)?;
             let page = answer.body_mut().with_config().limit(MAX_PAGE_BYTES).read_to_string()?;
             let before = names.len();
             names.extend(keys(&page).filter_map(|key| Some(key.strip_prefix(&self.prefix)?.to_owned())));
+            ensure!(names.len() <= MAX_NAMES, "there are more than {MAX_NAMES} objects");
             if !page.contains("<IsTruncated>true</IsTruncated>") || names.len() == before {
                 return Ok(names);
             }
@@ -110,6 +113,15 @@ impl Bucket {
     fn object(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
+}
+
+fn ensure_done(answer: &Response<Body>) -> Result<()> {
+    let status = answer.status();
+    ensure!(
+        status.is_success(),
+        "it answers {status}: redirects aren't followed, name the address where the bucket is"
+    );
+    Ok(())
 }
 
 /// The keys in a page of a list. Names of objects have no character that XML writes otherwise.
@@ -256,12 +268,44 @@ mod tests {
         }
         assert_eq!(place.list("7".into()).await.unwrap(), names);
         assert_eq!(place.list(String::new()).await.unwrap().len(), 6);
-        assert_eq!(place.get("7/data/a/1".into()).await.unwrap(), b"7/data/a/1");
+        assert_eq!(place.get("7/data/a/1".into(), 100).await.unwrap(), b"7/data/a/1");
+        assert!(place.get("7/data/a/1".into(), 5).await.is_err());
         for _ in 0..2 {
             place.delete("7/data/a/1".into()).await.unwrap();
         }
-        assert!(place.get("7/data/a/1".into()).await.is_err());
+        assert!(place.get("7/data/a/1".into(), 100).await.is_err());
         assert_eq!(place.to_string(), format!("{address}/backups/mine/"));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_of_a_bucket_is_told_and_not_followed() {
+        let (listener, inside) =
+            (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let place = place(&format!("http://{}", listener.local_addr().unwrap()), SECRET);
+        let location = format!("http://{}/inside", inside.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4_096];
+                assert!(stream.read(&mut request).unwrap() > 0);
+                let head = format!(
+                    "HTTP/1.1 307 X\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
+                stream.write_all(head.as_bytes()).unwrap();
+            }
+        });
+        let name = || "7/data/a/0".to_owned();
+        for error in [
+            place.put(name(), Vec::new()).await.unwrap_err(),
+            place.get(name(), 10).await.unwrap_err(),
+            place.delete(name()).await.unwrap_err(),
+            place.list(String::new()).await.unwrap_err(),
+        ] {
+            let told = format!("{error:#}");
+            assert!(told.contains("307") && told.contains("redirects aren't followed"), "{told}");
+        }
+        inside.set_nonblocking(true).unwrap();
+        assert!(inside.accept().is_err(), "somebody came");
     }
 
     #[tokio::test]

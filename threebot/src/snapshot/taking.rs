@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Takes a snapshot: the node tells the hashes of all chunks, and sends those that the place lacks.
 
-use super::{Keys, MANIFEST, Place, Snapshot, last, located, manifest};
+use super::{Keys, MANIFEST, MAX_MANIFEST_BYTES, Place, Snapshot, last, located, manifest};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use std::{
     collections::{HashMap, VecDeque},
@@ -132,7 +132,7 @@ async fn take_one(
                 if !open.wanted.is_empty() {
                     let bits = wanted_bits(&open.wanted);
                     taking.moved_bytes += bits.len() as u64;
-                    input.data(&bits).await?;
+                    timeout(GOES_ON_WITHIN, input.data(&bits)).await.map_err(|_| PeerError::NoAnswer)??;
                 }
                 ahead.push_back(open);
                 ensure!(ahead.len() <= MAX_AHEAD, "the node sends more than was asked for");
@@ -382,6 +382,7 @@ impl Taking {
         drop_unused(&mut self.manifest);
         let signed = self.manifest.sign(device).encoded();
         let sealed = seal_file(&signed, &self.recipients)?;
+        ensure!(sealed.len() as u64 <= MAX_MANIFEST_BYTES, "the volume has too much for one snapshot");
         written_bytes += sealed.len() as u64;
         self.place.put(snapshot.object(MANIFEST), sealed).await?;
         let (bytes, moved_bytes) = (self.bytes, self.moved_bytes);
@@ -551,7 +552,7 @@ mod tests {
         let (place, device) = (Place::Folder(folder.path().into()), Device::generate());
         taken(&place, &device, &[b"a secret of the owner".to_vec()], 1).await;
         for name in place.list(String::new()).await.unwrap() {
-            let bytes = place.get(name.clone()).await.unwrap();
+            let bytes = place.get(name.clone(), 1 << 20).await.unwrap();
             assert!(bytes.starts_with(b"age-encryption.org/v1"), "{name}");
             let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
             assert!(

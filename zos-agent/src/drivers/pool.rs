@@ -13,7 +13,7 @@
 
 use super::{
     DriverError,
-    tools::{Tool, run},
+    tools::{Tool, run, run_to_its_end},
 };
 use crate::{config::Place, host::Storage, store::Store};
 use anyhow::{Context, Error, Result, anyhow, bail, ensure};
@@ -692,13 +692,15 @@ impl Pool {
         Ok(())
     }
 
-    /// Makes a subvolume that can't be written, with the content of another one at this instant.
+    /// Makes a subvolume that can't be written, with the content of another one at this instant; it takes as long as the
+    /// kernel does.
     ///
     /// # Errors
     /// If a tool fails.
     pub(super) async fn snapshot(&self, of: &Path, path: &Path) -> Result<()> {
         self.delete_subvolume(path).await?;
-        run(&BTRFS, &["subvolume", "snapshot", "-r", text(of)?, text(path)?]).await.map(drop)
+        let words = ["subvolume", "snapshot", "-r", text(of)?, text(path)?];
+        run_to_its_end(&BTRFS, &words, "").await.map(drop)
     }
 
     /// Bytes that a subvolume shares with no other; the kernel counts with some seconds' delay.
@@ -710,15 +712,16 @@ impl Pool {
         self.figure(id.trim(), "exclusive").with_context(|| no_quota(path))
     }
 
-    /// Deletes what streams have left that ended with the agent.
+    /// Deletes what streams have left that ended with the agent, as much as can be.
     ///
     /// # Errors
     /// If a tool fails.
     async fn clear_snapshots(&self) -> Result<()> {
+        let mut cleared = Ok(());
         for entry in fs::read_dir(self.snapshots())? {
-            self.delete_subvolume(&entry?.path()).await?;
+            cleared = self.delete_subvolume(&entry?.path()).await.and(cleared);
         }
-        Ok(())
+        cleared
     }
 
     /// Limits what a fresh snapshot, such as a machine's root of its image, holds beyond what it shares with others, and

@@ -8,14 +8,26 @@ use super::{
     volume::PoolVolumes,
 };
 use anyhow::{Context, Result, ensure};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use std::{path::Path, path::PathBuf, time::Duration};
+use rustix::fs::{CWD, RenameFlags, renameat_with, syncfs};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tfgrid_primitives::units::MIB;
-use tokio::time::sleep;
+use tokio::{
+    spawn,
+    sync::Mutex,
+    task::spawn_blocking,
+    time::{sleep, timeout},
+};
 
 /// What a volume and its subvolume may hold together beyond the volume's size, so that one that is full can be kept, too.
 /// Those of all streams at the same time are half of the smallest reserve.
 const FREE_BYTES: u64 = 64 * MIB;
+/// Limit for a volume's content to be kept: what its machine has written lately is written to the disk for it.
+const KEPT_WITHIN: Duration = Duration::from_secs(120);
 /// How often it is looked at what is held.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -36,6 +48,8 @@ pub struct Beside {
     path: PathBuf,
     /// Bytes that the volume holds at most.
     limit: u64,
+    /// Held while it is made.
+    turn: Arc<Mutex<()>>,
 }
 
 impl PoolVolumes {
@@ -50,7 +64,8 @@ impl PoolVolumes {
             Use::Snapshot => id.to_string(),
             Use::NewContent => format!("{id}.new"),
         };
-        Ok(Beside { pool: pool.clone(), volume, path: pool.snapshots().join(name), limit: found.limit })
+        let path = pool.snapshots().join(name);
+        Ok(Beside { pool: pool.clone(), volume, path, limit: found.limit, turn: Arc::default() })
     }
 }
 
@@ -60,13 +75,20 @@ impl Beside {
         &self.path
     }
 
-    /// Makes it with the volume's content at this instant.
+    /// Makes it with the volume's content at this instant. It is made though nobody waits for it any more, but for who
+    /// deletes it: the kernel goes on where a tool is killed.
     ///
     /// # Errors
-    /// If the pool is full or a tool fails.
+    /// If the pool is full, a tool fails or it takes too long.
     pub async fn keep(&self) -> Result<()> {
         self.ensure_room()?;
-        self.pool.snapshot(&self.volume, &self.path).await
+        let (beside, turn) = (self.clone(), self.turn.clone().lock_owned().await);
+        let making = spawn(async move {
+            let _turn = turn;
+            beside.pool.snapshot(&beside.volume, &beside.path).await
+        });
+        let made = timeout(KEPT_WITHIN, making).await;
+        made.with_context(|| format!("the volume's content isn't kept within {KEPT_WITHIN:?}"))??
     }
 
     /// Makes it empty, with the room that the volume leaves.
@@ -109,22 +131,40 @@ impl Beside {
         Ok(self.pool.subvolume(&self.volume)?.context("the volume is gone")?.used)
     }
 
+    /// Gives it all room of the volume.
+    ///
+    /// # Errors
+    /// If a tool fails.
+    pub async fn enlarge(&self) -> Result<()> {
+        self.pool.ensure_subvolume(&self.path, self.limit).await
+    }
+
     /// Makes it the volume, and the volume it: at once, or not at all.
     ///
     /// # Errors
-    /// If the volume is gone or a tool fails.
-    pub async fn put_in_place(&self) -> Result<()> {
-        self.pool.ensure_subvolume(&self.path, self.limit).await?;
+    /// If the volume is gone.
+    pub fn put_in_place(&self) -> Result<()> {
         set_used(&self.path)?;
         renameat_with(CWD, &self.path, CWD, &self.volume, RenameFlags::EXCHANGE)
             .with_context(|| format!("can't replace {}", self.volume.display()))
     }
 
-    /// Deletes it, if it is there.
+    /// Sees that what is in place is on disk.
+    ///
+    /// # Errors
+    /// If the disk fails.
+    pub async fn sync(&self) -> Result<()> {
+        let volume = self.volume.clone();
+        let synced = spawn_blocking(move || -> Result<()> { Ok(syncfs(File::open(volume)?)?) });
+        synced.await?.context("the new content may not be on disk")
+    }
+
+    /// Deletes it, if it is there or still made.
     ///
     /// # Errors
     /// If a tool fails.
     pub async fn delete(&self) -> Result<()> {
+        let _turn = self.turn.lock().await;
         self.pool.delete_subvolume(&self.path).await
     }
 }

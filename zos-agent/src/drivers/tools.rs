@@ -38,11 +38,19 @@ pub async fn run(tool: &Tool, args: &[&str]) -> Result<String> {
 /// # Errors
 /// As [`run`].
 pub async fn run_with_input(tool: &Tool, args: &[&str], input: &str) -> Result<String> {
+    match timeout(TIMEOUT, run_to_its_end(tool, args, input)).await {
+        Ok(ran) => ran,
+        Err(_) => bail!("`{} {}` took more than {TIMEOUT:?}", tool.program, args.join(" ")),
+    }
+}
+
+/// As [`run_with_input`], for however long it takes.
+///
+/// # Errors
+/// If it is missing or fails.
+pub async fn run_to_its_end(tool: &Tool, args: &[&str], input: &str) -> Result<String> {
     let command = format!("`{} {}`", tool.program, args.join(" "));
-    let Ok(output) = timeout(TIMEOUT, output(tool.program, args, input)).await else {
-        bail!("{command} took more than {TIMEOUT:?}");
-    };
-    let output = match output {
+    let output = match output(tool.program, args, input).await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             bail!("{} is missing: install the package {}", tool.program, tool.package);
         }

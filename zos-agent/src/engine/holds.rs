@@ -11,7 +11,7 @@ use std::{
 };
 use tfgrid_primitives::ContractId;
 use tokio::{
-    sync::{Mutex, Notify},
+    sync::{Mutex, Notify, OwnedMutexGuard},
     task::spawn_blocking,
 };
 
@@ -71,6 +71,11 @@ impl Holds {
         Ok(())
     }
 
+    /// Until this is dropped, no machine that is stopped may run again.
+    pub async fn freeze(&self) -> OwnedMutexGuard<()> {
+        self.turn.clone().lock_owned().await
+    }
+
     /// Makes the contract's next try at once, whatever has failed before.
     pub fn hurry(&self, contract: ContractId) {
         self.hurried.lock().unwrap_or_else(PoisonError::into_inner).insert(contract);
@@ -127,6 +132,21 @@ impl Holds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn what_is_stopped_stays_so_while_it_is_frozen() {
+        let folder = tempfile::tempdir().unwrap();
+        let holds = Holds::load(Store::open(folder.path()).unwrap()).unwrap();
+        let id = WorkloadId { contract: 7, name: "web".into() };
+        holds.set(&id, true).await.unwrap();
+        let frozen = holds.freeze().await;
+        let mut starting = std::pin::pin!(holds.set(&id, false));
+        assert!(tokio::time::timeout(std::time::Duration::from_millis(50), &mut starting).await.is_err());
+        assert!(holds.contains(&id));
+        drop(frozen);
+        starting.await.unwrap();
+        assert!(!holds.contains(&id));
+    }
 
     #[tokio::test]
     async fn a_stop_outlives_the_agent_and_ends_with_its_contract() {

@@ -3,12 +3,8 @@
 
 use super::Known;
 use iroh::endpoint::IncomingAddr;
-use std::{
-    collections::HashMap,
-    hash::Hash,
-    net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::net::{IpAddr, Ipv6Addr};
+use tfgrid_client::peer::{Counts, Place};
 use tfgrid_primitives::PublicKey;
 
 /// Handshakes at the same time of one origin.
@@ -76,37 +72,6 @@ impl Handshakes {
         let group = Group::of(origin, known);
         let of_origin = Place::take(&self.of_origin, origin, MAX_HANDSHAKES_OF_ORIGIN)?;
         Some((of_origin, Place::take(&self.of_group, group, group.places())?))
-    }
-}
-
-/// How many are open, of each key that has any.
-pub type Counts<K> = Arc<Mutex<HashMap<K, usize>>>;
-
-/// One that is open, until it is dropped.
-pub struct Place<K: Eq + Hash>(Counts<K>, K);
-
-impl<K: Eq + Hash + Copy> Place<K> {
-    /// `None` if there are `most` already.
-    pub fn take(counts: &Counts<K>, of: K, most: usize) -> Option<Self> {
-        let mut open = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = open.entry(of).or_default();
-        if *count >= most {
-            return None;
-        }
-        *count += 1;
-        Some(Self(counts.clone(), of))
-    }
-}
-
-impl<K: Eq + Hash> Drop for Place<K> {
-    fn drop(&mut self) {
-        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&self.1) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                open.remove(&self.1);
-            }
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{
     EventLog, Known, PeerEndpoint,
-    places::{Counts, Handshakes, Origin, Place},
+    places::{Handshakes, Origin},
     streams::Streams,
 };
 use crate::{
@@ -17,7 +17,7 @@ use iroh::endpoint::{Connection, Incoming, IncomingAddr, RecvStream, SendStream}
 use serde::Serialize;
 use std::{future::pending, sync::Arc, time::Duration};
 use tfgrid_client::peer::{
-    BROKEN_OFF, IDLE, TOO_MANY, UNKNOWN_CALLER,
+    BROKEN_OFF, Counts, IDLE, Place, TOO_MANY, UNKNOWN_CALLER,
     frame::{Frame, FrameError},
     protocol::{Ask, Failed, FailedCode, Message, Request},
 };

@@ -2,10 +2,7 @@
 //! Content of volumes, to their owner and back. What it takes of the node is bounded: one stream of a contract at a time and
 //! few of all, each in a thread that comes last, and nothing stays after it.
 
-use super::{
-    places::{Counts, Place},
-    serve::{Reply, Sources, failed},
-};
+use super::serve::{Reply, Sources, failed};
 use crate::{
     drivers::{
         DriverError, MachineDriver, ObservedVolume, WorkloadId,
@@ -29,7 +26,7 @@ use std::{
 use tfgrid_client::{
     deployment::is_workload_name,
     peer::{
-        Rate,
+        Counts, Place, Rate,
         frame::Frame,
         protocol::{Failed, FailedCode, Message, Volume},
     },
@@ -55,8 +52,8 @@ const LASTS_AT_MOST: Duration = Duration::from_secs(6 * 3_600);
 const GOES_ON_WITHIN: Duration = Duration::from_secs(600);
 /// Batches of which the content may still be asked for.
 const AHEAD: usize = 8;
-/// Parts that wait to be written.
-const PARTS_WAITING: usize = 64;
+/// Parts that wait to be written. In memory, one takes up to 60 times as much as in its frame.
+const PARTS_WAITING: usize = 8;
 /// What is added to the priority of a thread that reads or writes a tree: it gets what others leave.
 const LOW_PRIORITY: i32 = 10;
 
@@ -208,8 +205,14 @@ impl Snapshots {
         written.map_err(|why| {
             failed(FailedCode::BadRequest, &format!("the content can't be written: {why:#}"))
         })?;
-        self.ensure_stopped(sources, id).await?;
-        beside.put_in_place().await.map_err(broken)
+        beside.enlarge().await.map_err(broken)?;
+        {
+            // A machine that starts in between would have the content that goes.
+            let _frozen = sources.holds.freeze().await;
+            self.ensure_stopped(sources, id).await?;
+            beside.put_in_place().map_err(broken)?;
+        }
+        beside.sync().await.map_err(broken)
     }
 
     /// The places of a stream and its subvolume, which isn't made yet.

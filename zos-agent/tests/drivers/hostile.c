@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -20,6 +21,7 @@
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* An attempt is refused as such, not for its arguments. A filter of calls answers ENOSYS to those that it doesn't know, and
@@ -37,11 +39,13 @@ static void attempt_to_write(const char *path)
         attempt(path, open(path, O_WRONLY));
 }
 
+/* Groups of the first kind are below a file system in memory of the machine's own. */
 static void attempt_a_group_in(const char *folder)
 {
+    struct statfs found;
     char path[64];
     snprintf(path, sizeof path, "%s/x", folder);
-    if (access(folder, F_OK) == 0 || errno != ENOENT)
+    if (statfs(folder, &found) == 0 && found.f_type != TMPFS_MAGIC)
         attempt(path, mkdir(path, 0700));
 }
 

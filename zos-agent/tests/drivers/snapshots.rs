@@ -261,6 +261,28 @@ async fn a_running_machine_keeps_its_volume() {
 
 #[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
+async fn a_caller_that_goes_while_a_volume_is_kept_leaves_nothing() {
+    let desk = Desk::open().await;
+    let contract = desk.machine.id.contract;
+    let (_, folder) = made(&desk, contract).await;
+    let owner = desk.caller(&desk.owner).await;
+    let ask = |workload: &str| owner.ask(contract, Ask::Snapshot { workload: workload.into() });
+    for _ in 0..8 {
+        // It is written to the disk while the volume is kept.
+        fs::write(folder.join("db"), noise(4 << 20)).unwrap();
+        drop(ask("data").await.unwrap());
+        let begun = Instant::now();
+        while code(ask("nothing").await.unwrap().message().await.unwrap_err()) == FailedCode::TooMany {
+            assert!(begun.elapsed() < LIMIT, "a snapshot keeps its place");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+    until_clean(&desk, contract).await;
+    desk.close().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a node: run by `make test`"]
 async fn a_broken_or_hostile_restore_touches_nothing() {
     let desk = Desk::open().await;
     let (own, other) = (desk.machine.id.contract, contract());
