@@ -27,7 +27,7 @@ use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_farming::types::{Enrolment, Phase},
     primitives::{Balance, FarmId, NodeId, Resources, UnixSeconds, views::NodeOffer},
-    standing::{SERVED, Trouble},
+    trouble::{SERVED, Trouble},
     units::{format_tft, parse_duration, parse_id},
 };
 use tokio::time::sleep;
