@@ -22,8 +22,9 @@ PACKAGES = $(or $(CARGO_TARGET_DIR),target)/packages
 CARGO_DENY = $(CACHE)/$(basename $(notdir $(DENY_LIST)))-$(shell md5sum <$(DENY_LIST) | cut -c1-8)
 DENY_LIST = scripts/cargo-deny.txt
 
-# With the wasm toolchain that `make setup` has found.
-CARGO = set -a; . "$(CACHE)/wasm.env"; set +a; cargo
+# The wasm toolchain that `make setup` has found.
+WITH_WASM = set -a; . "$(CACHE)/wasm.env"; set +a;
+CARGO = $(WITH_WASM) cargo
 
 # Mounts, networks and firewall need root.
 ifneq ($(shell id -u),0)
@@ -36,20 +37,20 @@ help: ## Show this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: requirements nextest programs $(CARGO_DENY) $(LIBRARIES) ## Install what is missing: packages, wasm target, cargo-nextest, cargo-deny, libraries for scripts
+setup: requirements nextest programs $(CARGO_DENY) $(LIBRARIES) ## Install what is missing: packages, wasm target, tools, libraries for scripts
 
 .PHONY: build
 build: requirements ## Build the programs: chain, agent, command line
 	$(CARGO) build --locked --workspace --bins --profile $(PROFILE)
 
 .PHONY: release
-release: ## Build the programs that are shipped: with link-time optimization, for an hour
+release: ## Build the programs that are shipped, with link-time optimization: an hour
 	$(MAKE) build PROFILE=release
 
 # Of what `make release` has built, or of PROGRAMS=target/debug.
 .PHONY: packages
 packages: PROFILE = release
-packages: explorer package-tools ## Make the Debian packages of built programs; PROGRAMS=target/debug for others
+packages: explorer package-tools ## Make Debian packages of the release build; PROGRAMS=target/debug of another
 	packaging/build.sh "$(PROGRAMS)" explorer/dist "$(PACKAGES)"
 
 .PHONY: test-packages
@@ -57,20 +58,20 @@ test-packages: package-tools ## Install the packages in a Debian of their own, a
 	$(AS_ROOT) packaging/test.sh "$(PACKAGES)"
 
 .PHONY: runtime
-runtime: requirements ## Build the runtime of the last commit as everyone else does, and print its hashes
-	set -a; . "$(CACHE)/wasm.env"; set +a; scripts/runtime.sh "$(PACKAGES)"
+runtime: requirements ## Build the runtime of the last commit reproducibly, and print its hashes
+	$(WITH_WASM) scripts/runtime.sh "$(PACKAGES)"
 
 .PHONY: runtime-hash
-runtime-hash: ## Print the hashes of the runtime in PACKAGES: of the wasm, and of the proposal to the council
+runtime-hash: ## Print the hashes of the runtime in PACKAGES and of the proposal for it
 	@scripts/runtime.sh --hash "$(PACKAGES)/tfgrid_runtime.wasm"
 
 .PHONY: sbom
-sbom: ## Write what each program is made of
+sbom: ## Write what each program is made of, as CycloneDX
 	@cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked cargo-cyclonedx --version 0.5.9
 	scripts/sbom.sh "$(PACKAGES)"
 
 .PHONY: sign
-sign: ## Write checksums of packages, SBOM and runtime, and sign them: KEY=~/.ssh/id_ed25519
+sign: ## Write checksums of PACKAGES and sign them; KEY=~/.ssh/id_ed25519
 	scripts/sign.sh "$(PACKAGES)" "$(or $(KEY),$(error name your SSH key: make sign KEY=…))"
 
 .PHONY: demo
@@ -107,7 +108,7 @@ test: setup lint explorer ## Run all tests; this is what CI does
 	$(CARGO) build --locked --workspace --bins
 	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
 		--test-threads $$(($$(nproc) + 1))
-	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
+	$(WITH_WASM) $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and not test(2_gib)'
 
 .PHONY: test-explorer
@@ -118,11 +119,11 @@ test-explorer: build explorer chromium ## Test the explorer in Chromium, on a de
 .PHONY: large
 large: setup ## Run an image of 2 GiB on a node, for some minutes
 	$(CARGO) build --locked --workspace --bins
-	set -a; . "$(CACHE)/wasm.env"; set +a; $(AS_ROOT) $(PROGRAMS)/with-engine \
+	$(WITH_WASM) $(AS_ROOT) $(PROGRAMS)/with-engine \
 		cargo nextest run --locked --workspace --run-ignored only -E 'binary(drivers) and test(2_gib)'
 
 .PHONY: histories
-histories: setup ## Compare the ledger with a naive biller on a million random histories, for some hours
+histories: setup ## Compare the ledger with a naive biller on a million histories, for some hours
 	export TFGRID_HISTORIES=$(or $(HISTORIES),1000000); $(CARGO) nextest run --locked --workspace \
 		--profile long -E 'package(pallet-grid-billing) and test(/reference::/)'
 
@@ -139,20 +140,20 @@ chain-specs: requirements ## Update chain-spec/ after a change of a genesis pres
 # As shipped: what isn't wasm, such as hashing and the state's trie, counts as well.
 .PHONY: weights
 weights: PROFILE = release
-weights: requirements ## Measure weights and write them into the pallets; PALLETS="twins farms" for some
+weights: requirements ## Measure weights and write them into the pallets; PALLETS="twins farms"
 	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure --profile $(PROFILE)
 	$(PROGRAMS)/weights $(PALLETS)
 	$(CARGO) fmt --all
 	cargo fmt --all
 
 .PHONY: bench
-bench: requirements ## Measure calls and blocks with up to a million contracts, for a quarter of an hour
+bench: requirements ## Measure calls and blocks with up to a million contracts: a quarter of an hour
 	$(CARGO) build --locked --workspace --bins --examples --profile $(PROFILE)
 	$(PROGRAMS)/examples/scaling $(or $(SIZES),1 1000 1000000)
 
 .PHONY: bench-node
 bench-node: PROFILE = release
-bench-node: build ## Measure a chain: transfers, contracts, reports a second, time and fill of blocks, memory
+bench-node: build ## Measure what a validator and a follower take in a second, and their memory
 	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)
 
 .PHONY: bench-agent
@@ -164,15 +165,15 @@ bench-peer: build ## Measure a node's peer endpoint, beside a plain iroh stream
 	@$(AS_ROOT) $(PROGRAMS)/bench-peer
 
 .PHONY: bench-snapshot
-bench-snapshot: build ## Measure snapshots of 1 GiB: what 1 % changed moves, and restoring beside a plain copy
+bench-snapshot: build ## Measure snapshots of 1 GiB, and restoring beside a plain copy
 	@$(AS_ROOT) $(PROGRAMS)/bench-snapshot
 
 .PHONY: bench-network
-bench-network: build ## Measure private networks beside bare WireGuard and a gateway beside nginx; NAMES=1000 NETWORKS=200 crowd it
+bench-network: build ## Measure networks beside WireGuard, a gateway beside nginx; NAMES=1000 NETWORKS=200
 	@$(AS_ROOT) $(PROGRAMS)/bench-network $(if $(NAMES),--names $(NAMES)) $(if $(NETWORKS),--networks $(NETWORKS))
 
 .PHONY: bench-explorer
-bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 follows for an hour
+bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simulated nodes; MINUTES=60 for an hour
 	export FOLLOW_MINUTES="$(or $(MINUTES),10)" PROGRAMS="$(abspath $(PROGRAMS))"; npm run bench --prefix explorer
 
 .PHONY: bench-cli
@@ -186,7 +187,7 @@ seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests
 		-E 'binary(grid) and not test(/^(fuzz|random)::/)'
 
 .PHONY: fuzz
-fuzz: setup ## Search for calls and frames that break an invariant: with libFuzzer, or without it on stable
+fuzz: setup ## Search for calls and frames that break an invariant, on nightly with libFuzzer
 	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
 		mkdir -p fuzz/corpus; cp Cargo.lock fuzz/Cargo.lock; \
 		SKIP_WASM_BUILD=1 cargo +nightly fuzz run history fuzz/corpus fuzz/seeds -- \
@@ -195,7 +196,7 @@ fuzz: setup ## Search for calls and frames that break an invariant: with libFuzz
 		SKIP_WASM_BUILD=1 cargo +nightly fuzz run peer fuzz/corpus-peer -- \
 			-max_len=4096 -max_total_time=$(or $(FUZZ_SECONDS),3600); \
 	else \
-		set -a; . "$(CACHE)/wasm.env"; set +a; \
+		$(WITH_WASM) \
 		PROPTEST_CASES=$(or $(FUZZ_CASES),20000) cargo nextest run --locked --workspace \
 			-E '(binary(grid) and test(/^(fuzz|random)::/)) or binary(frames)'; \
 	fi

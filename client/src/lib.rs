@@ -29,11 +29,11 @@ pub mod public_ip;
 pub mod report;
 pub mod sealing;
 pub mod snapshot;
-pub mod standing;
 pub mod stored_key;
 pub mod submit;
 pub mod team;
 pub mod transactions;
+pub mod trouble;
 pub mod units;
 pub mod wireguard;
 

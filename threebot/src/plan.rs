@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deposit_that_is_missing_is_offered_if_the_account_can_pay() {
+    fn a_missing_deposit_is_offered_if_the_account_can_pay() {
         let spare = 30 * TFT;
         let dear = Plan { credit: TFT, ..plan_with(spare) };
         assert_eq!(dear.lacking_deposit(), Some(19 * TFT + 19 * TFT / 100));

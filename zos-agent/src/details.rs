@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tfgrid_client::standing::SERVED;
+use tfgrid_client::trouble::SERVED;
 use tfgrid_primitives::{
     Features, Isolation,
     report::{DetailsPayload, Gpu, MAX_SERIAL_BYTES},

@@ -20,6 +20,7 @@ pub mod engine;
 pub mod former;
 pub mod gpus;
 pub mod host;
+mod http;
 pub mod identity;
 mod join;
 pub mod links;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Metrics of the agent, and the HTTP page on which Prometheus reads them.
 
-use crate::drivers::{Counted, pool::PoolFault};
+use crate::{
+    drivers::{Counted, pool::PoolFault},
+    http,
+};
 use anyhow::{Context, Result};
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::CONTENT_TYPE,
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{
     Encoder, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 use tfgrid_client::deployment::DiskKind;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -24,8 +24,6 @@ use tokio::{
 use tracing::{debug, info};
 
 const PATH: &str = "/metrics";
-/// Limit for a request to arrive.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Delay after a connection that couldn't be accepted.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -148,15 +146,7 @@ pub async fn serve(address: SocketAddr, registry: Registry) -> Result<()> {
 }
 
 async fn answer(stream: TcpStream, registry: Registry) {
-    let service = service_fn(|request| {
-        let page = page(&request, &registry);
-        async { Ok::<_, Infallible>(page) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    if let Err(error) = http::serve(stream, |request| page(request, &registry)).await {
         debug!("a connection for metrics broke: {error}");
     }
 }

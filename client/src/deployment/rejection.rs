@@ -40,7 +40,8 @@ impl Rejection {
             | FailureCode::BodyUnsupported
             | FailureCode::BodyInvalid
             | FailureCode::OverReserved => {
-                "the body or a part of it is sealed, its content isn't told: `threebot deploy --dry-run` checks the file"
+                "the body or a part of it is sealed, its content isn't told: `threebot deploy --dry-run` checks \
+                 the file"
                     .into()
             }
             _ => "the body or a part of it is sealed, its content isn't told".into(),

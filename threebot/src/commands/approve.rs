@@ -323,7 +323,7 @@ mod tests {
         let open = open();
         let rows = rows(&open);
         assert!(rows.contains("signed    by 1 of 2: 5"), "{rows}");
-        assert!(rows.contains("with 0.2 TFT on hold") && rows.contains("in block 7"), "{rows}");
+        assert!(rows.contains("0.2 TFT on hold") && rows.contains("in block 7"), "{rows}");
         let value = value(&open, None);
         assert_eq!((&value["held_tft_1e7"], &value["description"]), (&json!("2000000"), &Value::Null));
     }

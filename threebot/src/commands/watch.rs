@@ -27,7 +27,7 @@ use tfgrid_client::{
     GridAt,
     api::runtime_types::pallet_grid_farming::types::{Enrolment, Phase},
     primitives::{Balance, FarmId, NodeId, Resources, UnixSeconds, views::NodeOffer},
-    standing::{SERVED, Trouble},
+    trouble::{SERVED, Trouble},
     units::{format_tft, parse_duration, parse_id},
 };
 use tokio::time::sleep;
@@ -48,7 +48,8 @@ const ALARMED: u8 = 5;
 #[derive(Args)]
 #[command(after_help = "\
 The webhook gets a POST of JSON for each change:
-  {\"farm\": 3, \"node\": 7, \"alarm\": \"silent\", \"begins\": true, \"text\": …, \"at\": …}
+  {\"farm\": 3, \"node\": 7, \"alarm\": \"silent\", \"begins\": true,
+   \"text\": …, \"at\": …}
 with alarm one of silent, shrunk, unpaid, complaints, full, outdated; at is in
 seconds since 1970.
 

@@ -10,7 +10,7 @@ use crate::{
     store::Store,
 };
 use std::time::Duration;
-use tfgrid_client::{BootTicket, Error, GridAt, GridClient, standing::Trouble};
+use tfgrid_client::{BootTicket, Error, GridAt, GridClient, trouble::Trouble};
 use tfgrid_primitives::{NodeId, PublicKey, UnixSeconds, views::NodeOffer};
 
 /// How far this machine's clock may be behind the chain's.

@@ -86,20 +86,26 @@ pub fn script<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn counters_of_contracts_that_stay_are_kept() {
         let there = [counter(7, IN), counter(8, IN), counter(8, OUT)];
         let script = script("t", "", &BTreeSet::from([7]), &there);
         let expected = "add table inet t\nadd counter inet t contract-7-in\nadd counter inet t contract-7-out\n\
-                        flush table inet t\ndelete counter inet t contract-8-in\ndelete counter inet t contract-8-out\n";
+                        flush table inet t\ndelete counter inet t contract-8-in\n\
+                        delete counter inet t contract-8-out\n";
         assert_eq!(script, expected);
     }
 
     #[test]
     fn counters_of_a_table_are_added_by_contract() {
-        let counter = |family: &str, table: &str, name: &str, bytes: u64| serde_json::json!({ "counter": { "family": family, "table": table, "name": name, "bytes": bytes } });
-        let listed = serde_json::json!({ "nftables": [
+        let counter = |family: &str, table: &str, name: &str, bytes: u64| {
+            json!({ "counter": {
+                "family": family, "table": table, "name": name, "bytes": bytes,
+            } })
+        };
+        let listed = json!({ "nftables": [
             { "metainfo": { "version": "1.0.6" } },
             counter("inet", "t", "contract-7-in", 5),
             counter("inet", "t", "contract-7-out", 6),

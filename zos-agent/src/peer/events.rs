@@ -80,6 +80,25 @@ impl EventLog {
         }
     }
 
+    /// Takes up news, and forgets contracts that are gone. Says whether anything has changed.
+    fn take(
+        &mut self,
+        news: Vec<News>,
+        standings: &Standings,
+        is_gone: impl Fn(&ContractId) -> bool,
+    ) -> bool {
+        let before = self.0.len();
+        self.0.retain(|contract, _| !is_gone(contract));
+        let is_changed = !news.is_empty() || self.0.len() != before;
+        for (contract, workload, what) in news {
+            if !is_gone(&contract) {
+                let is_private = standings.get(&contract).is_none_or(|standing| standing.is_private);
+                self.add(contract, Event { at_ms: unix_ms(), workload, what }, is_private);
+            }
+        }
+        is_changed
+    }
+
     /// What is to be stored, without contracts of which nothing is.
     fn to_store(&self, ready: &BTreeMap<ContractId, u32>) -> BTreeMap<ContractId, Stored> {
         let stored = |(contract, events): (&ContractId, &Events)| {
@@ -172,22 +191,7 @@ impl Recorder {
             let is_gone = |contract: &ContractId| {
                 has_observed && !now.contains_key(contract) && !standings_now.contains_key(contract)
             };
-            let is_private = |contract: &ContractId| {
-                standings_now.get(contract).is_none_or(|standing| standing.is_private)
-            };
-            let is_changed = self.log.send_if_modified(|log| {
-                let before = log.0.len();
-                log.0.retain(|contract, _| !is_gone(contract));
-                for (contract, workload, what) in &news {
-                    if !is_gone(contract) {
-                        let event =
-                            Event { at_ms: unix_ms(), workload: workload.clone(), what: what.clone() };
-                        log.add(*contract, event, is_private(contract));
-                    }
-                }
-                !news.is_empty() || log.0.len() != before
-            });
-            if is_changed {
+            if self.log.send_if_modified(|log| log.take(news, &standings_now, is_gone)) {
                 store_at = store_at.or_else(|| Some(Instant::now() + STORE_AFTER));
             }
             if has_observed {

@@ -1,20 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A registry on loopback that has the image of the self-test and nothing else. `build.rs` makes the image.
 
+use crate::http;
 use http_body_util::Full;
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
     header::{CONTENT_TYPE, HeaderValue},
-    server::conn::http1,
-    service::service_fn,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
-    convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
-    time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -22,8 +18,6 @@ use tokio::{
 };
 use tracing::debug;
 
-/// Limit for a request to arrive.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const DIGEST: &str = "docker-content-digest";
 const BLOB: &str = "application/octet-stream";
 
@@ -91,16 +85,8 @@ impl Registry {
 }
 
 async fn answer(stream: TcpStream) {
-    let service = service_fn(|request| {
-        let page = page(&request);
-        async { Ok::<_, Infallible>(page) }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(REQUEST_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), service);
     // The engine tries TLS first.
-    if let Err(error) = connection.await {
+    if let Err(error) = http::serve(stream, page).await {
         debug!("a connection to the registry of the self-test broke: {error}");
     }
 }

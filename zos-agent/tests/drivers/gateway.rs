@@ -538,7 +538,8 @@ async fn a_websocket_passes_in_both_directions() {
             let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nplain");
         } else {
             let answer = format!(
-                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
             );
             let _ = stream.write_all(answer.as_bytes());
             let _ = std::io::copy(&mut stream.try_clone().unwrap(), &mut stream);
@@ -558,7 +559,8 @@ async fn a_websocket_passes_in_both_directions() {
     let host = ServerName::try_from("shop.gw1.example.org").unwrap();
     let mut stream = TlsConnector::from(Arc::new(config)).connect(host, stream).await.unwrap();
     let request = format!(
-        "GET / HTTP/1.1\r\nHost: shop.gw1.example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+        "GET / HTTP/1.1\r\nHost: shop.gw1.example.org\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut told = Vec::new();
