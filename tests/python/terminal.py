@@ -58,4 +58,5 @@ def read_until(terminal, text, shown):
     return shown
 
 
-main()
+if __name__ == "__main__":
+    main()

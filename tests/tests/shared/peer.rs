@@ -214,24 +214,32 @@ pub fn a_terminal_has_its_size_and_its_keys(grid: &mut Grid) -> Result<()> {
     with_site(grid, |grid, site| {
         let script = "trap '/bin/busybox stty size' WINCH; /bin/busybox stty size; \
                       while true; do /bin/busybox sleep 0.1; done";
-        let threebot = grid.user.command()?;
-        let mut person = Command::new("python3");
-        person.arg(repository().join("tests/python/terminal.py")).arg(threebot.get_program());
-        person.args(threebot.get_args()).args([
-            "exec",
-            "-it",
-            &site.contract,
-            "web",
-            "--",
-            "sh",
-            "-c",
-            script,
-        ]);
-        let output = person.env("TFGRID_DEVICE", grid.user.device()).output().context("can't run python3")?;
+        let exec = ["exec", "-it", &site.contract, "web", "--", "sh", "-c", script];
+        let output = in_a_terminal(&grid.user, &["terminal.py"], &exec)?;
         // Ctrl-C.
         ensure!(output.status.code() == Some(130), "{output:?}");
         Ok(())
     })
+}
+
+pub fn an_editor_works_in_a_terminal(grid: &mut Grid) -> Result<()> {
+    with_site(grid, |grid, site| {
+        let (user, contract) = (&grid.user, &site.contract[..]);
+        let edits = ["exec", "-it", contract, "web", "--", "/bin/busybox", "vi", "/data/edited"];
+        let output = in_a_terminal(user, &["editor.py", TYPED], &edits)?;
+        ensure!(output.status.success(), "{output:?}");
+        let edited = shown(user, &["exec", contract, "web", "--", "cat", "/data/edited"])?;
+        ensure!(edited == format!("{TYPED}\n"), "{edited:?}");
+        Ok(())
+    })
+}
+
+/// Runs `threebot` in a terminal of its own, as this script of ours with its options does.
+fn in_a_terminal(user: &Person, script: &[&str], words: &[&str]) -> Result<Output> {
+    let (threebot, mut person) = (user.command()?, Command::new("python3"));
+    person.current_dir(repository().join("tests/python")).arg("-B").args(script);
+    person.arg(threebot.get_program()).args(threebot.get_args()).args(words);
+    person.env("TFGRID_DEVICE", user.device()).output().context("can't run python3")
 }
 
 pub fn output_is_shown_by_its_times_and_over_restarts(grid: &mut Grid) -> Result<()> {

@@ -170,7 +170,15 @@ impl FirewallDriver for Firewall {
 /// Whether the agent's rules are in the kernel.
 pub(crate) async fn is_installed() -> bool {
     let words: Vec<&str> = ["list"].into_iter().chain(TABLE.split(' ')).collect();
-    run(&NFT, &words).await.is_ok_and(|rules| rules.contains(r#"iifname "zb*" drop"#))
+    run(&NFT, &words).await.is_ok_and(|rules| is_whole(&rules))
+}
+
+/// Whether what `nft` lists has the chains for tenants, and rules in each of its chains: one that was flushed has none.
+fn is_whole(listed: &str) -> bool {
+    let chains: Vec<&str> = listed.split("chain ").skip(1).collect();
+    let is_rule = |line: &str| !line.is_empty() && line != "}" && !line.starts_with("type ");
+    ["input", "forward", "postrouting"].iter().all(|name| chains.iter().any(|chain| chain.starts_with(name)))
+        && chains.iter().all(|chain| chain.lines().skip(1).map(str::trim).any(is_rule))
 }
 
 /// Removes the rules, unless another agent on this machine has tenants.

@@ -227,6 +227,12 @@ mod tests {
         chain.set_members(1, "site", &[both[0], (3, range("10.20.2.0/24"), 3)]);
         let members = reader.read(&snapshot, &members).await;
         assert_eq!(members[&id].keys().collect::<Vec<_>>(), [&[3u8; 32]], "a node that has left is a member");
+
+        // It has registered again with another key.
+        chain.set_address(3, address(4));
+        reader.addresses.values_mut().for_each(|(_, read)| *read -= READ_AGAIN);
+        let members = reader.read(&snapshot, &members).await;
+        assert_eq!(members[&id].keys().collect::<Vec<_>>(), [&[4u8; 32]], "a key is as it was");
         following.abort();
     }
 }

@@ -445,6 +445,35 @@ async fn an_authority_signs_the_certificate_of_a_site() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs root and haproxy"]
+async fn many_domains_of_one_twin_are_looked_up_without_a_pause() {
+    let mut node = Node::new().await;
+    // Two at a time, with pauses between them, take longer than the limit.
+    for number in 0..20 {
+        let name = format!("s{number}");
+        let mut spec = node.spec(1, &name, &["http://185.69.166.20:8080"]);
+        (spec.host, spec.site.network) = (GatewayHost::Domain(format!("{name}.example.net")), None);
+        node.gateway.ensure(&spec).await.unwrap();
+    }
+    // The next agent knows nothing of them.
+    node.running.abort();
+    drop((&mut node.running).await);
+    fs::write(node.data.path().join("gateway/domains.json"), r#"{"known":{}}"#).unwrap();
+    (node.gateway, node.running) = start(node.data.path(), &node.key, node.ip);
+    let begun = Instant::now();
+    loop {
+        let observed = node.gateway.observe().await.unwrap();
+        assert_eq!(observed.len(), 20);
+        let waits = |told: &str| told.contains("is being looked up");
+        if !observed.iter().any(|site| site.trouble.as_deref().is_some_and(waits)) {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "{observed:?}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root and haproxy"]
 async fn limits_of_a_site_hold_and_forged_headers_do_not() {
     let node = Node::new().await;
     let mut spec = node.spec(1, "shop", &[&node.echo(5)]);

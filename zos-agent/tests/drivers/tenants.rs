@@ -141,6 +141,23 @@ async fn machines_ask_the_farms_name_servers_for_names_only() {
 }
 
 #[tokio::test]
+#[ignore = "needs root: run by `make test`"]
+async fn rules_for_tenants_come_back_when_somebody_flushes_them() {
+    let _elsewhere = Elsewhere::with_uplink(1_500);
+    let firewall = AgentFirewall::new(false, Registries::default(), Vec::new());
+    firewall.ensure().await.unwrap();
+    let listed = || stdout(Command::new("nft").args(["list", "table", "inet", "zos"]));
+    let whole = listed();
+    let chains = ["input", "forward", "postrouting", "output", "fetch", "refuse"];
+    let flushes = chains.map(|chain| format!("nft flush chain inet zos {chain}"));
+    for breaking in flushes.into_iter().chain(["nft flush ruleset".into()]) {
+        assert!(words(&breaking).status().unwrap().success(), "{breaking}");
+        firewall.ensure().await.unwrap();
+        assert_eq!(listed(), whole, "{breaking}");
+    }
+}
+
+#[tokio::test]
 #[ignore = "needs a node: run by `make test`"]
 async fn networks_take_packets_as_large_as_the_uplink() {
     let host = Host::new().await;
