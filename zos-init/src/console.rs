@@ -139,6 +139,6 @@ mod tests {
             text.contains("  address   10.0.2.15\r\n  clock     -\r\n  disk      /dev/vda, 20 GiB\r\n"),
             "{text}"
         );
-        assert!(!text.contains("line 2[2J") && text.ends_with("line 14[2J\r\n"), "{text}");
+        assert!(!text.contains("line 2[2J") && text.ends_with("line 12[2J\r\n"), "{text}");
     }
 }

@@ -21,8 +21,8 @@ const SOURCES: [&str; 3] = [".extra/credentials/zos.cred", ".extra/global_creden
 const TICKET_NAME: &str = "ZOS_TICKET";
 /// Servers of the clock.
 const CLOCK_NAME: &str = "ZOS_NTP";
-/// Variables that the agent gets. What could make it run or open something else on this machine isn't among them.
-const AGENT: [&str; 12] = [
+/// All names. What could make it run or open something else on this machine isn't among them.
+const NAMES: [&str; 12] = [
     "ZOS_ALLOW_PRIVATE_LOGS",
     "ZOS_ALLOW_PRIVATE_REGISTRIES",
     "ZOS_ALLOW_SMTP",
@@ -73,11 +73,11 @@ fn parse(text: &str) -> Result<Settings> {
         let Some((name, value)) = line.split_once('=') else {
             bail!("a line of the settings has no `=`: write NAME=value");
         };
-        match (name, AGENT.contains(&name)) {
+        match (name, NAMES.contains(&name)) {
             (TICKET_NAME, _) => settings.ticket = Some(value.into()),
             (CLOCK_NAME, _) => settings.clock = value.split(',').map(str::to_owned).collect(),
             (_, true) => settings.agent.push((name.into(), value.into())),
-            (_, false) => bail!("the settings have {name:?}; known are {}", AGENT.join(", ")),
+            (_, false) => bail!("the settings have {name:?}; known are {}", NAMES.join(", ")),
         }
     }
     if let Some(server) = settings.clock.iter().find(|server| !is_host(server)) {
@@ -125,6 +125,14 @@ mod tests {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn the_images_page_names_all_settings() {
+        let page = include_str!("../../scripts/image/settings");
+        let known = page.lines().find_map(|line| line.strip_prefix("# known: ")).unwrap();
+        assert_eq!(known.split(' ').collect::<Vec<_>>(), NAMES);
+        assert_eq!(parse(page).unwrap(), Settings::default());
     }
 
     #[test]

@@ -127,7 +127,7 @@ fn keep(command: &dyn Fn() -> Command, line: &dyn Fn(&str), state: &dyn Fn(&str)
         if begun.elapsed() > RUNS_WELL {
             delay = FIRST_DELAY;
         }
-        let why = ended.map_or_else(|why| format!("{why:#}"), |status| status);
+        let why = ended.unwrap_or_else(|why| format!("{why:#}"));
         state(&format!("{why}; starts again in {} s", delay.as_secs()));
         sleep(delay);
         delay = (delay * 2).min(MOST_DELAY);
