@@ -146,7 +146,7 @@ image: requirements ## Make the image that a node boots from: target/image; KEY=
 	$(CARGO) build --locked --bin zos-agent
 	cp Cargo.lock zos-init/Cargo.lock
 	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --manifest-path zos-init/Cargo.toml --target $(STATIC_TARGET)
-	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" scripts/image/build.sh $(PROGRAMS)/zos-agent \
+	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" LEVEL="$(LEVEL)" MIRROR="$(MIRROR)" scripts/image/build.sh $(PROGRAMS)/zos-agent \
 		$(or $(CARGO_TARGET_DIR),zos-init/target)/$(STATIC_TARGET)/release/zos-init "$(CACHE)/image" target/image
 
 .PHONY: test-image

@@ -3,8 +3,8 @@
 #
 # Usage: test.sh PROGRAMS IMAGE
 #
-# Boots the image of the folder IMAGE under emulation, beside a development chain and a registry of this machine, with
-# one blank disk and one that holds somebody's data: the node joins, runs a deployment that is opened over the peer
+# Boots the image of the folder IMAGE under emulation with Secure Boot, beside a development chain and a registry of this
+# machine, with one blank disk and one that holds somebody's data: the node joins, runs a deployment that is opened over the peer
 # endpoint, and has it again after the power button and a start without a ticket; its console takes no input, nothing
 # else answers, and the other disk is as it was. ACCEL=kvm makes it quicker. Leaves nothing.
 
@@ -16,14 +16,20 @@ work=$(mktemp -d)
 readonly programs image work
 readonly chain=19944 registry=15000 peer=19617 metrics=19616
 readonly ovmf=/usr/share/OVMF
+# Nodes don't name loopback addresses to anybody: this one of the host is where the emulated machine is reached.
+readonly router=10.98.76.54
 export TFGRID_CHAIN=ws://127.0.0.1:$chain TFGRID_KEY=//Bob TFGRID_DEVICE=$work/device.key HOME=$work
 pids=()
 
 end() {
-    for pid in "${pids[@]}"; do kill -9 "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do
+        kill -9 "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
+    done
+    ip address del "$router/32" dev lo 2>/dev/null || true
     rm -rf "$work"
 }
 trap end EXIT
+ip address add "$router/32" dev lo
 
 begun=$SECONDS
 say() { printf 'image: %4d s  %s\n' $((SECONDS - begun)) "$*" >&2; }
@@ -79,26 +85,39 @@ push_image() {
     echo "docker.io/library/page@sha256:$(sha256sum <"$work/manifest" | cut -d' ' -f1)"
 }
 
+# The firmware of the emulation knows this key alone.
+sign() { # STICK
+    local esp=$1@@1M
+    mcopy -n -o -i "$esp" ::/EFI/BOOT/BOOTX64.EFI "$work/signed.efi"
+    sbattach --remove "$work/signed.efi" 2>/dev/null
+    cp "$work/signed.efi" "$work/unsigned.efi"
+    openssl rsa -in /usr/share/ovmf/PkKek-1-snakeoil.key -passin pass:snakeoil -out "$work/firmware.key" 2>/dev/null
+    sbsign --key "$work/firmware.key" --cert /usr/share/ovmf/PkKek-1-snakeoil.pem --output "$work/signed.efi" \
+        "$work/unsigned.efi" 2>/dev/null
+    mcopy -o -i "$esp" "$work/signed.efi" ::/EFI/BOOT/BOOTX64.EFI
+}
+
 # The machine, until it switches itself off. Its stick can be read alone.
 boot() { # STICK
-    cp "$ovmf/OVMF_VARS_4M.fd" "$work/vars.fd"
+    cp "$ovmf/OVMF_VARS_4M.snakeoil.fd" "$work/vars.fd"
     rm -f "$work/serial" "$work/monitor"
-    start "machine-$SECONDS" qemu-system-x86_64 -machine q35 -m 2048 -smp 2 -accel "${ACCEL:-tcg,thread=multi}" \
-        -display none -no-reboot \
-        -drive "if=pflash,format=raw,unit=0,readonly=on,file=$ovmf/OVMF_CODE_4M.fd" \
+    start "machine-$SECONDS" qemu-system-x86_64 -machine q35,smm=on -m 2048 -smp 2 -accel "${ACCEL:-tcg,thread=multi}" \
+        -display none -no-reboot -global driver=cfi.pflash01,property=secure,value=on \
+        -drive "if=pflash,format=raw,unit=0,readonly=on,file=$ovmf/OVMF_CODE_4M.secboot.fd" \
         -drive "if=pflash,format=raw,unit=1,file=$work/vars.fd" \
         -chardev "socket,id=serial,path=$work/serial,server=on,wait=off,logfile=$work/serial.log,logappend=on" \
         -serial chardev:serial -monitor "unix:$work/monitor,server=on,wait=off" \
-        -drive "file=$1,format=raw,if=none,id=stick,readonly=on" -device qemu-xhci -device usb-storage,drive=stick,removable=on \
+        -drive "file=$1,format=raw,if=virtio,readonly=on" \
         -drive "file=$work/blank,format=raw,if=virtio" -drive "file=$work/taken,format=raw,if=virtio" \
-        -nic "user,model=virtio-net-pci,hostfwd=udp:127.0.0.1:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
+        -nic "user,model=virtio-net-pci,hostfwd=udp:$router:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
     machine=${pids[-1]}
 }
 
+cut_power() { kill -9 "$machine"; wait "$machine" 2>/dev/null || true; }
 is_online() { [[ $(threebot --json node show 1 | jq -r .state) == online ]]; }
 is_deployed() { threebot --json ps | jq -e '.contracts[] | select(.state == "deployed")'; }
 serves_page() { # a page that is opened over the peer endpoint
-    threebot forward "$contract" 18080:web:80 </dev/null >"$work/forward.log" 2>&1 &
+    "$programs/threebot" forward "$contract" 18080:web:80 </dev/null >"$work/forward.log" 2>&1 &
     local forward=$!
     sleep 3
     local page
@@ -108,7 +127,7 @@ serves_page() { # a page that is opened over the peer endpoint
     [[ $page == "hello from an image" ]]
 }
 has_ended() { ! kill -0 "$machine" 2>/dev/null; }
-said() { tr -d '\0' <"$work/serial.log" | grep -aq "$@"; }
+said() { grep -aq "$1" "$work/serial.log"; }
 
 start chain "$programs/tfgrid-node" --dev --no-prometheus --no-telemetry --base-path "$work/chain" --rpc-port $chain \
     --listen-addr /ip4/127.0.0.1/tcp/0
@@ -121,7 +140,7 @@ wait_for 60 "chain" threebot twin create
 wait_for 60 "credit" threebot deposit 100
 wait_for 60 "farm" threebot farm create emulated
 
-settings=("ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=127.0.0.1:$peer")
+settings=("ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
 threebot farm image --farm 1 --image "$image/zos.img" --out "$work/stick.img" \
     --node-chain "ws://10.0.2.2:$chain" "${settings[@]/#/--set=}" >/dev/null
 ticket=$(grep -ao 'ZOS_TICKET=[^[:cntrl:]]*' "$work/stick.img")
@@ -130,6 +149,12 @@ truncate -s 9G "$work/taken"
 mkfs.ext4 -q "$work/taken"
 held=$(sha256sum <"$work/taken")
 
+cp "$work/stick.img" "$work/foreign.img"
+boot "$work/foreign.img"
+wait_for 120 "an image with another key doesn't start" said "Access Denied"
+cut_power
+
+sign "$work/stick.img"
 boot "$work/stick.img"
 wait_for 300 "the node is online" is_online
 said "9 GiB" && die "it has taken the smaller disk"
@@ -168,7 +193,7 @@ wait_for 300 "started again without a ticket, its page is back" serves_page
 wait_for 180 "it is online" is_online
 
 # A crash is a power cut.
-kill -9 "$machine"
+cut_power
 boot "$work/again.img"
 wait_for 300 "after a power cut, its page is back" serves_page
 say "done"

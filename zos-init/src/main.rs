@@ -48,16 +48,12 @@ fn main() -> Result<()> {
 /// Collects the processes that others have left. What can fail is in a child.
 fn first_process() -> Result<()> {
     system::mount_all()?;
-    let mut supervisor = Command::new(PROGRAM).arg(SUPERVISE).spawn()?;
-    loop {
-        match wait(WaitOptions::empty()) {
-            Ok(Some((pid, _))) if pid.as_raw_nonzero().get() as u32 == supervisor.id() => break,
-            Ok(_) => {}
-            Err(_) => break,
+    let supervisor = Command::new(PROGRAM).arg(SUPERVISE).spawn()?.id();
+    while let Ok(ended) = wait(WaitOptions::empty()) {
+        if ended.is_some_and(|(pid, _)| pid.as_raw_nonzero().get().unsigned_abs() == supervisor) {
+            break;
         }
     }
-    // Known to have ended; without this its number would be kept.
-    let _ = supervisor.try_wait();
     console::write("\r\nZero-OS can't go on, as told above. It starts anew in 10 seconds.\r\n");
     sleep(REBOOT_AFTER);
     rustix::fs::sync();
