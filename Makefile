@@ -100,12 +100,17 @@ lint: requirements $(CARGO_DENY) ## Check formatting, lints, licences and source
 	cargo fetch --locked --quiet
 	$(CARGO_DENY)/bin/cargo-deny --offline --locked --log-level error check licenses bans sources
 	SKIP_WASM_BUILD=1 cargo clippy --locked --workspace --all-targets -- -D warnings
+	cp Cargo.lock zos-init/Cargo.lock
+	cargo fmt --all --check --manifest-path zos-init/Cargo.toml
+	cargo clippy --manifest-path zos-init/Cargo.toml --all-targets -- -D warnings
 
 .PHONY: test
 test: setup lint explorer ## Run all tests; this is what CI does
 	npm test --prefix explorer
 	npm run e2e --prefix explorer -- tests/bundle.e2e.ts
 	$(CARGO) build --locked --workspace --bins
+	cp Cargo.lock zos-init/Cargo.lock
+	cargo test --quiet --manifest-path zos-init/Cargo.toml
 	$(RUN_TESTS_AS_ROOT) export TFGRID_HISTORIES=$(or $(HISTORIES),10000); $(CARGO) nextest run --locked --workspace \
 		--test-threads $$(($$(nproc) + 1))
 	$(WITH_WASM) $(AS_ROOT) $(PROGRAMS)/with-engine \
@@ -179,6 +184,23 @@ bench-explorer: build explorer chromium ## Measure the explorer with 10,000 simu
 .PHONY: bench-cli
 bench-cli: build explorer/node_modules/.package-lock.json ## Measure threebot with 10,000 simulated nodes and 100,000 contracts
 	@$(AS_ROOT) $(PROGRAMS)/bench-cli
+
+# Linked statically: the image's first file system holds no libraries.
+STATIC_TARGET = x86_64-unknown-linux-gnu
+
+.PHONY: image
+image: requirements ## Make the image that a node boots from: target/image; KEY= and CERTIFICATE= sign it
+	@scripts/image/requirements.sh
+	$(CARGO) build --locked --bin zos-agent
+	cp Cargo.lock zos-init/Cargo.lock
+	RUSTFLAGS=-Ctarget-feature=+crt-static cargo build --release --manifest-path zos-init/Cargo.toml --target $(STATIC_TARGET)
+	$(AS_ROOT) env KEY="$(KEY)" CERTIFICATE="$(CERTIFICATE)" LEVEL="$(LEVEL)" MIRROR="$(MIRROR)" scripts/image/build.sh $(PROGRAMS)/zos-agent \
+		$(or $(CARGO_TARGET_DIR),zos-init/target)/$(STATIC_TARGET)/release/zos-init "$(CACHE)/image" target/image
+
+.PHONY: test-image
+test-image: image ## Boot the image under emulation: it joins, runs a deployment, starts anew, and takes no input
+	$(CARGO) build --locked --bins
+	@$(AS_ROOT) scripts/image/test.sh $(PROGRAMS) target/image
 
 .PHONY: seeds
 seeds: setup ## Update fuzz/seeds with the calls of the runtime's tests

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot farm`
 
-use super::{event, node::Switch, rewards, watch::Watch};
+use super::{event, image::Image, node::Switch, rewards, watch::Watch};
 use crate::{
     cli::Global,
     consent::Consent,
@@ -118,6 +118,7 @@ pub enum Farm {
         #[arg(long, default_value = "24h", value_parser = parse_duration)]
         expires: Duration,
     },
+    Image(Image),
     /// Close a boot ticket: no more machines join with it, and what it holds is returned
     CloseTicket {
         /// The ticket as it was printed, or its public half in hex
@@ -168,6 +169,7 @@ impl Farm {
             Self::Ticket { farm, nodes, expires } => {
                 ticket(&Session::open(global).await?, farm, nodes, expires).await
             }
+            Self::Image(image) => image.run(global).await,
             Self::CloseTicket { ticket } => close_ticket(&Session::open(global).await?, ticket).await,
         }
     }
@@ -402,8 +404,17 @@ async fn close_ticket(session: &Session, ticket: PublicKey) -> Result<Answer> {
     Ok(Answer::new(text, json!({ "public": public, "returned_tft_1e7": returned.to_string() })))
 }
 
+/// A boot ticket that was opened.
+pub struct Ticket {
+    /// Its secret half, as machines take it.
+    pub text: String,
+    pub public: PublicKey,
+    /// In Unix seconds.
+    pub until: u64,
+}
+
 /// The secret half is made here, shown once and never sent anywhere.
-async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) -> Result<Answer> {
+pub async fn open_ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) -> Result<Ticket> {
     ensure_own(session, &session.grid.finalized().await?, farm, "Farms.NotFarmer").await?;
     let (key, seed) = MachineKey::generate();
     let now = SystemTime::now()
@@ -413,10 +424,14 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
     let proof = key.sign_opening(session.grid.genesis(), farm);
     let call = api::transactions().farms().open_ticket(farm, key.public(), nodes, until, proof.0);
     session.submit("farm ticket", &call).await?;
-    let text = MachineKey::ticket_text(&seed);
+    Ok(Ticket { text: MachineKey::ticket_text(&seed), public: key.public(), until })
+}
+
+async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) -> Result<Answer> {
+    let Ticket { text, public, until } = open_ticket(session, farm, nodes, expires).await?;
     let value = json!({
         "ticket": text,
-        "public": hex::encode(key.public()),
+        "public": hex::encode(public),
         "farm": farm,
         "nodes": nodes,
         "expires": until,

@@ -21,6 +21,7 @@ pub mod forward;
 pub mod funds;
 pub mod heal;
 pub mod history;
+pub mod image;
 pub mod key;
 pub mod limits;
 pub mod logs;

@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Usage: test.sh PROGRAMS IMAGE
+#
+# Boots the image of the folder IMAGE under emulation with Secure Boot, beside a development chain and a registry of this
+# machine, with one blank disk and one that holds somebody's data: the node joins, runs a deployment that is opened over the peer
+# endpoint, and has it again after the power button and a start without a ticket; its console takes no input, nothing
+# else answers, and the other disk is as it was. ACCEL=kvm makes it quicker. Leaves nothing.
+
+set -euo pipefail
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+programs=$(readlink -f "$1") image=$(readlink -f "$2")
+work=$(mktemp -d)
+readonly programs image work
+readonly chain=19944 registry=15000 peer=19617 metrics=19616
+readonly ovmf=/usr/share/OVMF
+# Nodes don't name loopback addresses to anybody: this one of the host is where the emulated machine is reached.
+readonly router=10.98.76.54
+export TFGRID_CHAIN=ws://127.0.0.1:$chain TFGRID_KEY=//Bob TFGRID_DEVICE=$work/device.key HOME=$work
+pids=()
+
+end() {
+    for pid in "${pids[@]}"; do
+        kill -9 "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true
+    done
+    ip address del "$router/32" dev lo 2>/dev/null || true
+    rm -rf "$work"
+}
+trap end EXIT
+ip address add "$router/32" dev lo
+
+begun=$SECONDS
+say() { printf 'image: %4d s  %s\n' $((SECONDS - begun)) "$*" >&2; }
+die() {
+    say "$@"
+    tail -c 3000 "$work/serial.log" 2>/dev/null | tr -d '\0' | tail -25 >&2 || true
+    exit 1
+}
+
+start() { # NAME COMMAND…
+    local name=$1
+    shift
+    "$@" </dev/null >"$work/$name.log" 2>&1 &
+    pids+=($!)
+}
+
+wait_for() { # SECONDS WHAT COMMAND…
+    local limit=$1 what=$2 since=$SECONDS
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS - since < limit)) || die "no $what within $limit s"
+        sleep 1
+    done
+    say "$what"
+}
+
+threebot() { "$programs/threebot" "$@"; }
+
+# The page of a web server, as an image of one layer in a registry.
+push_image() {
+    local root=$work/page digests=() file
+    mkdir -p "$root/bin" "$root/www"
+    cp /bin/busybox "$root/bin/busybox"
+    ln -s busybox "$root/bin/httpd"
+    echo "hello from an image" >"$root/www/index.html"
+    tar --owner=0 --group=0 --mtime=@0 -C "$root" -cf "$work/layer" .
+    jq -nc --arg layer "sha256:$(sha256sum <"$work/layer" | cut -d' ' -f1)" '{
+        architecture: "amd64", os: "linux", config: { Cmd: ["/bin/httpd", "-f", "-p", "80", "-h", "/www"] },
+        rootfs: { type: "layers", diff_ids: [$layer] } }' >"$work/config"
+    for file in layer config; do
+        digests+=("sha256:$(sha256sum <"$work/$file" | cut -d' ' -f1)")
+        place=$(curl -fsS -X POST -o /dev/null -w '%header{location}' "http://127.0.0.1:$registry/v2/library/page/blobs/uploads/")
+        curl -fsS -X PUT -H 'Content-Type: application/octet-stream' --data-binary @"$work/$file" \
+            "$place&digest=${digests[-1]}"
+    done
+    jq -nc --arg layer "${digests[0]}" --arg config "${digests[1]}" --argjson size "$(stat -c %s "$work/layer")" \
+        --argjson of "$(stat -c %s "$work/config")" '{
+        schemaVersion: 2, mediaType: "application/vnd.docker.distribution.manifest.v2+json",
+        config: { mediaType: "application/vnd.docker.container.image.v1+json", digest: $config, size: $of },
+        layers: [{ mediaType: "application/vnd.docker.image.rootfs.diff.tar", digest: $layer, size: $size }] }' >"$work/manifest"
+    curl -fsS -X PUT -H 'Content-Type: application/vnd.docker.distribution.manifest.v2+json' \
+        --data-binary @"$work/manifest" "http://127.0.0.1:$registry/v2/library/page/manifests/1"
+    echo "docker.io/library/page@sha256:$(sha256sum <"$work/manifest" | cut -d' ' -f1)"
+}
+
+# The firmware of the emulation knows this key alone.
+sign() { # STICK
+    local esp=$1@@1M
+    mcopy -n -o -i "$esp" ::/EFI/BOOT/BOOTX64.EFI "$work/signed.efi"
+    sbattach --remove "$work/signed.efi" 2>/dev/null
+    cp "$work/signed.efi" "$work/unsigned.efi"
+    openssl rsa -in /usr/share/ovmf/PkKek-1-snakeoil.key -passin pass:snakeoil -out "$work/firmware.key" 2>/dev/null
+    sbsign --key "$work/firmware.key" --cert /usr/share/ovmf/PkKek-1-snakeoil.pem --output "$work/signed.efi" \
+        "$work/unsigned.efi" 2>/dev/null
+    mcopy -o -i "$esp" "$work/signed.efi" ::/EFI/BOOT/BOOTX64.EFI
+}
+
+# The machine, until it switches itself off. Its stick can be read alone.
+boot() { # STICK
+    cp "$ovmf/OVMF_VARS_4M.snakeoil.fd" "$work/vars.fd"
+    rm -f "$work/serial" "$work/monitor"
+    start "machine-$SECONDS" qemu-system-x86_64 -machine q35,smm=on -m 2048 -smp 2 -accel "${ACCEL:-tcg,thread=multi}" \
+        -display none -no-reboot -global driver=cfi.pflash01,property=secure,value=on \
+        -drive "if=pflash,format=raw,unit=0,readonly=on,file=$ovmf/OVMF_CODE_4M.secboot.fd" \
+        -drive "if=pflash,format=raw,unit=1,file=$work/vars.fd" \
+        -chardev "socket,id=serial,path=$work/serial,server=on,wait=off,logfile=$work/serial.log,logappend=on" \
+        -serial chardev:serial -monitor "unix:$work/monitor,server=on,wait=off" \
+        -drive "file=$1,format=raw,if=virtio,readonly=on" \
+        -drive "file=$work/blank,format=raw,if=virtio" -drive "file=$work/taken,format=raw,if=virtio" \
+        -nic "user,model=virtio-net-pci,hostfwd=udp:$router:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
+    machine=${pids[-1]}
+}
+
+cut_power() { kill -9 "$machine"; wait "$machine" 2>/dev/null || true; }
+is_online() { [[ $(threebot --json node show 1 | jq -r .state) == online ]]; }
+is_deployed() { threebot --json ps | jq -e '.contracts[] | select(.state == "deployed")'; }
+serves_page() { # a page that is opened over the peer endpoint
+    "$programs/threebot" forward "$contract" 18080:web:80 </dev/null >"$work/forward.log" 2>&1 &
+    local forward=$!
+    sleep 3
+    local page
+    page=$(curl -fsS --max-time 5 http://127.0.0.1:18080/ || true)
+    kill "$forward" 2>/dev/null || true
+    wait "$forward" 2>/dev/null || true
+    [[ $page == "hello from an image" ]]
+}
+has_ended() { ! kill -0 "$machine" 2>/dev/null; }
+said() { grep -aq "$1" "$work/serial.log"; }
+
+start chain "$programs/tfgrid-node" --dev --no-prometheus --no-telemetry --base-path "$work/chain" --rpc-port $chain \
+    --listen-addr /ip4/127.0.0.1/tcp/0
+printf 'version: 0.1\nstorage: {filesystem: {rootdirectory: "%s"}}\nhttp: {addr: "127.0.0.1:%d"}\n' \
+    "$work/registry" $registry >"$work/registry.yml"
+start registry docker-registry serve "$work/registry.yml"
+wait_for 60 "registry" curl -fsS "http://127.0.0.1:$registry/v2/"
+page=$(push_image)
+wait_for 60 "chain" threebot twin create
+wait_for 60 "credit" threebot deposit 100
+wait_for 60 "farm" threebot farm create emulated
+
+settings=("ZOS_REGISTRY_MIRROR=http://10.0.2.2:$registry" "ZOS_PEER_EXTERNAL=$router:$peer")
+threebot farm image --farm 1 --image "$image/zos.img" --out "$work/stick.img" \
+    --node-chain "ws://10.0.2.2:$chain" "${settings[@]/#/--set=}" >/dev/null
+ticket=$(grep -ao 'ZOS_TICKET=[^[:cntrl:]]*' "$work/stick.img")
+truncate -s 12G "$work/blank"
+truncate -s 9G "$work/taken"
+mkfs.ext4 -q "$work/taken"
+held=$(sha256sum <"$work/taken")
+
+cp "$work/stick.img" "$work/foreign.img"
+boot "$work/foreign.img"
+wait_for 120 "an image with another key doesn't start" said "Access Denied"
+cut_power
+
+sign "$work/stick.img"
+boot "$work/stick.img"
+wait_for 300 "the node is online" is_online
+said "9 GiB" && die "it has taken the smaller disk"
+curl -s --max-time 5 "http://127.0.0.1:$metrics/metrics" | grep -q . && die "the node's metrics answer from outside"
+
+jq -n --arg image "$page" '{ version: 1, workloads: [{ name: "web", type: "zmachine",
+    data: { image: $image, cpu: 1, memory: 67108864, rootfs: 67108864 } }] }' >"$work/page.json"
+contract=$(threebot --json deploy -f "$work/page.json" --node 1 --yes --no-pin --timeout 5m | jq -r .contract)
+say "contract $contract is deployed"
+wait_for 60 "its page, over the peer endpoint" serves_page
+
+before=$(stat -c %s "$work/serial.log")
+printf '\r\nroot\r\nid; echo mark-$((6*7))\r\n\003\004\032\034' | socat -u - "UNIX-CONNECT:$work/serial"
+sleep 5
+tail -c "+$((before + 1))" "$work/serial.log" | grep -aqE 'mark-|login|assword|uid=' && die "the console takes input"
+say "the console takes no input"
+[[ ${ticket#*=} && -z $(grep -aF "${ticket#*=}" "$work/serial.log") ]] || die "the console shows the ticket"
+
+echo system_powerdown | socat - "UNIX-CONNECT:$work/monitor" >/dev/null
+wait_for 90 "off, by its power button" has_ended
+[[ $(sha256sum <"$work/taken") == "$held" ]] || die "it has written on a disk that holds data"
+
+# Without a ticket, the disk has all.
+cp "$work/stick.img" "$work/again.img"
+python3 - "$work/again.img" "$ticket" <<'END'
+import sys
+with open(sys.argv[1], "r+b") as image:
+    content = image.read()
+    ticket = sys.argv[2].encode()
+    image.seek(content.index(ticket))
+    image.write(b"#" * len(ticket))
+END
+boot "$work/again.img"
+wait_for 300 "started again without a ticket, its page is back" serves_page
+[[ $(threebot --json node show 2 2>&1 | jq -r .state 2>/dev/null) != online ]] || die "it has joined a second time"
+wait_for 180 "it is online" is_online
+
+# A crash is a power cut.
+cut_power
+boot "$work/again.img"
+wait_for 300 "after a power cut, its page is back" serves_page
+say "done"

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The power button, the watchdog, and an orderly end.
+
+use crate::{console, disk, system::entries};
+use rustix::{
+    mount::{UnmountFlags, unmount},
+    process::{Pid, Signal, getpid, kill_process},
+    system::{RebootCommand, reboot},
+};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Write},
+    path::Path,
+    thread::{sleep, spawn},
+    time::{Duration, Instant},
+};
+
+/// An event of an input device: seconds, microseconds, kind, code and value.
+const EVENT_BYTES: usize = 24;
+const KEY: u16 = 1;
+const POWER: u16 = 116;
+const PRESSED: i32 = 1;
+/// Less than half of what watchdogs wait at least.
+const PET_EVERY: Duration = Duration::from_secs(5);
+/// Time for processes to end by themselves.
+const END_WITHIN: Duration = Duration::from_secs(10);
+
+/// Switches the machine off when its button is pressed. Other keys are ignored.
+pub fn watch_button() {
+    for device in entries(Path::new("/dev/input")) {
+        let is_event = device.file_name().is_some_and(|name| name.to_string_lossy().starts_with("event"));
+        if let (true, Ok(mut file)) = (is_event, File::open(device)) {
+            spawn(move || {
+                let mut event = [0; EVENT_BYTES];
+                while file.read_exact(&mut event).is_ok() {
+                    if is_power_button(&event) {
+                        stop(RebootCommand::PowerOff);
+                    }
+                }
+            });
+        }
+    }
+}
+
+fn is_power_button(event: &[u8; EVENT_BYTES]) -> bool {
+    let [.., k0, k1, c0, c1, v0, v1, v2, v3] = *event;
+    let (kind, code) = (u16::from_ne_bytes([k0, k1]), u16::from_ne_bytes([c0, c1]));
+    (kind, code, i32::from_ne_bytes([v0, v1, v2, v3])) == (KEY, POWER, PRESSED)
+}
+
+/// Lets the hardware start a machine anew that hangs.
+pub fn pet_watchdog() {
+    if let Ok(mut watchdog) = OpenOptions::new().write(true).open("/dev/watchdog") {
+        spawn(move || {
+            while watchdog.write_all(b".").is_ok() {
+                sleep(PET_EVERY);
+            }
+        });
+    }
+}
+
+/// Ends all processes, writes everything to the disk and leaves.
+fn stop(how: RebootCommand) {
+    console::write("\r\nZero-OS ends.\r\n");
+    signal_all(Signal::TERM);
+    let begun = Instant::now();
+    while begun.elapsed() < END_WITHIN && !others().is_empty() {
+        sleep(END_WITHIN / 100);
+    }
+    signal_all(Signal::KILL);
+    sleep(END_WITHIN / 100);
+    rustix::fs::sync();
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for target in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
+        if target.starts_with("/run/") || target.starts_with(disk::FOLDER) {
+            let _ = unmount(target, UnmountFlags::empty());
+        }
+    }
+    rustix::fs::sync();
+    // It returns only if the kernel refuses; then the watchdog or the farmer is left.
+    let _ = reboot(how);
+}
+
+fn signal_all(signal: Signal) {
+    for process in others() {
+        let _ = kill_process(process, signal);
+    }
+}
+
+/// All processes beside the first and this one; threads of the kernel have no program.
+fn others() -> Vec<Pid> {
+    let own = [1, getpid().as_raw_nonzero().get()];
+    let numbers =
+        entries(Path::new("/proc")).into_iter().filter(|entry| fs::read_link(entry.join("exe")).is_ok());
+    let numbers = numbers.filter_map(|entry| entry.file_name()?.to_str()?.parse().ok());
+    numbers.filter(|number| !own.contains(number)).filter_map(Pid::from_raw).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_power_button_that_is_pressed_counts() {
+        let event = |kind: u16, code: u16, value: i32| {
+            let mut event = [7; EVENT_BYTES];
+            event[16..18].copy_from_slice(&kind.to_ne_bytes());
+            event[18..20].copy_from_slice(&code.to_ne_bytes());
+            event[20..].copy_from_slice(&value.to_ne_bytes());
+            is_power_button(&event)
+        };
+        assert!(event(1, 116, 1));
+        assert!(!event(1, 116, 0) && !event(1, 28, 1) && !event(4, 116, 1));
+    }
+}

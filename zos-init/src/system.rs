@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the kernel must have before anything runs: file systems, drivers, values and the base firewall.
+
+use anyhow::{Context, Result, ensure};
+use rustix::{
+    mount::{MountFlags, mount},
+    system::{RebootCommand, reboot, sethostname},
+};
+use std::{
+    ffi::CStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+/// For all programs.
+pub const PATH: &str = "/usr/sbin:/usr/bin";
+/// Control group of all that isn't a machine: those have groups beside it.
+const GROUP: &str = "/sys/fs/cgroup/zos";
+/// Drivers that agent and engine need, one a line. Later none can be loaded.
+const MODULES: &str = "/etc/zos/modules";
+/// A driver may bring devices that need others.
+const ROUNDS: u32 = 3;
+const FIREWALL: &str = "/etc/zos/base.nft";
+/// Closes doors that nobody here uses.
+const VALUES: [(&str, &str); 8] = [
+    ("kernel/sysrq", "0"),
+    ("kernel/dmesg_restrict", "1"),
+    ("kernel/kptr_restrict", "2"),
+    ("kernel/kexec_load_disabled", "1"),
+    ("kernel/yama/ptrace_scope", "2"),
+    ("kernel/unprivileged_bpf_disabled", "1"),
+    ("kernel/panic", "10"),
+    ("net/ipv4/ip_forward", "1"),
+];
+
+/// The first process's part.
+pub fn mount_all() -> Result<()> {
+    let nothing = MountFlags::NOSUID | MountFlags::NOEXEC;
+    let mounts: [(&str, &str, MountFlags, &CStr); 7] = [
+        ("devpts", "/dev/pts", nothing, c"gid=5,mode=620,ptmxmode=000"),
+        ("tmpfs", "/dev/shm", nothing | MountFlags::NODEV, c"mode=1777"),
+        ("tmpfs", "/tmp", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777"),
+        ("mqueue", "/dev/mqueue", nothing | MountFlags::NODEV, c""),
+        ("securityfs", "/sys/kernel/security", nothing | MountFlags::NODEV, c""),
+        ("cgroup2", "/sys/fs/cgroup", nothing | MountFlags::NODEV, c"nsdelegate"),
+        ("bpf", "/sys/fs/bpf", nothing | MountFlags::NODEV, c"mode=700"),
+    ];
+    for (kind, target, flags, options) in mounts {
+        if target.starts_with("/dev") {
+            fs::create_dir_all(target)?;
+        }
+        mount(kind, target, kind, flags, options).with_context(|| format!("can't mount {target}"))?;
+    }
+    for folder in ["/run/dhcpcd-state", "/run/docker", "/run/zos-lease"] {
+        fs::create_dir_all(folder)?;
+    }
+    // Ctrl-Alt-Del is a signal to this process then, which takes none.
+    reboot(RebootCommand::CadOff)?;
+    sethostname(b"zos")?;
+    Ok(())
+}
+
+/// The supervisor's part: what it starts is in its group.
+pub fn join_group() -> Result<()> {
+    fs::create_dir_all(GROUP).with_context(|| format!("can't create {GROUP}"))?;
+    fs::write(Path::new(GROUP).join("cgroup.procs"), "0").with_context(|| format!("can't join {GROUP}"))
+}
+
+/// Loads all drivers, and then forbids more of them.
+pub fn load_drivers() -> Result<()> {
+    for _ in 0..ROUNDS {
+        let mut aliases = Vec::new();
+        collect(Path::new("/sys/devices"), &mut aliases);
+        aliases.sort();
+        aliases.dedup();
+        // Devices without a driver are the rule.
+        let _ = tool("modprobe").args(["-a", "-b", "-q"]).args(aliases).status();
+    }
+    let list = fs::read_to_string(MODULES).with_context(|| format!("can't read {MODULES}"))?;
+    run(tool("modprobe").arg("-a").args(list.lines()))?;
+    for (name, value) in VALUES {
+        let file = Path::new("/proc/sys").join(name);
+        fs::write(&file, value).with_context(|| format!("can't set {} to {value}", file.display()))?;
+    }
+    fs::write("/proc/sys/kernel/modules_disabled", "1").context("can't forbid more drivers")
+}
+
+/// What devices below say for their drivers to be found.
+fn collect(folder: &Path, aliases: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            collect(&entry.path(), aliases);
+        } else if entry.file_name() == "modalias" {
+            let text = fs::read_to_string(entry.path()).unwrap_or_default();
+            aliases.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+        }
+    }
+}
+
+/// Closes the machine before it has an address.
+pub fn close() -> Result<()> {
+    run(tool("nft").args(["-f", FIREWALL]))?;
+    run(tool("ip").args(["link", "set", "lo", "up"]))
+}
+
+/// A program of the image.
+pub fn tool(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", PATH).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub fn run(command: &mut Command) -> Result<()> {
+    let shown = command.get_program().to_string_lossy().into_owned();
+    let output = command.stderr(Stdio::piped()).output().with_context(|| format!("can't run {shown}"))?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{shown} failed ({}): {}", output.status, complaint.trim());
+    Ok(())
+}
+
+/// Files of a folder, sorted.
+pub fn entries(folder: &Path) -> Vec<PathBuf> {
+    let mut entries: Vec<_> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    entries.sort();
+    entries
+}
