@@ -503,7 +503,7 @@ proptest! {
 
     #[test]
     fn nothing_runs_twice_whatever_happens(events in prop::collection::vec(event(), 1..30)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(happens(events));
     }
 }
