@@ -111,11 +111,12 @@ boot() { # STICK
         -drive "file=$work/blank,format=raw,if=virtio" -drive "file=$work/taken,format=raw,if=virtio" \
         -nic "user,model=virtio-net-pci,hostfwd=udp:$router:$peer-:9617,hostfwd=tcp:127.0.0.1:$metrics-:9616"
     machine=${pids[-1]}
+    sleep 1
+    has_ended && die "it can't be emulated: $(cat "$work"/machine-*.log)" || true
 }
 
 cut_power() { kill -9 "$machine"; wait "$machine" 2>/dev/null || true; }
 is_online() { [[ $(threebot --json node show 1 | jq -r .state) == online ]]; }
-is_deployed() { threebot --json ps | jq -e '.contracts[] | select(.state == "deployed")'; }
 serves_page() { # a page that is opened over the peer endpoint
     "$programs/threebot" forward "$contract" 18080:web:80 </dev/null >"$work/forward.log" 2>&1 &
     local forward=$!
