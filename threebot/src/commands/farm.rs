@@ -176,6 +176,7 @@ impl Farm {
 }
 
 async fn create(session: &Session, name: String) -> Result<Answer> {
+    session.twin(&session.grid.finalized().await?).await?;
     let call = api::transactions().farms().create(BoundedVec(name.clone().into_bytes()));
     let included = session.submit("farm create", &call).await?;
     let farm = event::<api::farms::events::FarmCreated>(&included, "farm create")?.farm;

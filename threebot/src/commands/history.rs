@@ -35,9 +35,8 @@ fn text(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Tra
     if found.is_empty() {
         lines.push(format!("no transactions of {account}"));
     }
-    lines.push(format!(
-        "searched: finalized blocks {oldest} to {newest}; the node keeps no more, or --blocks ended it"
-    ));
+    let ended = if *oldest == 0 { "" } else { "; the node keeps no more, or --blocks ended it" };
+    lines.push(format!("searched: finalized blocks {oldest} to {newest}{ended}"));
     lines.join("\n")
 }
 
@@ -89,6 +88,7 @@ mod tests {
     #[test]
     fn no_transactions_are_told() {
         let searched = Searched { found: Vec::new(), newest: 3, oldest: 0 };
-        assert!(super::text(&AccountId32([7; 32]), &searched).starts_with("no transactions of 5"));
+        let text = super::text(&AccountId32([7; 32]), &searched);
+        assert!(text.starts_with("no transactions of 5") && text.ends_with("blocks 0 to 3"), "{text}");
     }
 }
