@@ -137,8 +137,12 @@ impl TestImage<'_> {
     fn pack(&self, rootfs: &Path, archive: &Path) -> Result<()> {
         add_busybox(rootfs, &applets()?)?;
         self.scripts.iter().try_for_each(|(path, text)| add_script(&rootfs.join(path), text))?;
-        let folders: Vec<_> = self.files.into_iter().chain([rootfs]).collect();
-        pack(&folders, archive)
+        if let Some(files) = self.files {
+            pack(files, archive)?;
+            // What is there already stays: an archive has no path twice.
+            tar(Command::new("tar").args(["--skip-old-files", "-C"]).arg(rootfs).arg("-xf").arg(archive))?;
+        }
+        pack(rootfs, archive)
     }
 }
 
@@ -153,7 +157,7 @@ fn applets() -> Result<Vec<String>> {
 fn pack_rootfs(rootfs: &Path, archive: &Path) -> Result<()> {
     add_busybox(rootfs, &["sh", "cat", "grep", "httpd", "tar"])?;
     add_script(&rootfs.join("bin/serve"), SERVE)?;
-    pack(&[rootfs], archive)
+    pack(rootfs, archive)
 }
 
 fn add_busybox(rootfs: &Path, applets: &[impl AsRef<Path>]) -> Result<()> {
@@ -173,14 +177,15 @@ fn add_script(path: &Path, text: &str) -> Result<()> {
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
-/// Packs the content of folders; what a later one has replaces that of those before.
-fn pack(folders: &[&Path], archive: &Path) -> Result<()> {
-    let mut tar = Command::new("tar");
-    tar.arg("-cf").arg(archive).args(["--owner", "0", "--group", "0"]);
-    for folder in folders {
-        tar.arg("-C").arg(folder).arg(".");
-    }
-    let packed = tar.status().context("can't run `tar`")?;
-    anyhow::ensure!(packed.success(), "`tar` couldn't pack {}", archive.display());
+/// Packs the content of a folder.
+fn pack(folder: &Path, archive: &Path) -> Result<()> {
+    let mut command = Command::new("tar");
+    command.arg("-cf").arg(archive).args(["--owner", "0", "--group", "0", "-C"]).arg(folder).arg(".");
+    tar(&mut command)
+}
+
+fn tar(command: &mut Command) -> Result<()> {
+    let status = command.status().context("can't run `tar`")?;
+    anyhow::ensure!(status.success(), "{command:?} failed");
     Ok(())
 }
