@@ -25,13 +25,19 @@ use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal, kill_process};
 use std::time::{Duration, UNIX_EPOCH};
 use tfgrid_client::peer::protocol::{Exec, Logs, TerminalSize};
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{
+    net::UnixStream,
+    time::{sleep, timeout},
+};
 use tracing::debug;
 
 /// Limit for the begin of an answer that lasts as long as the owner likes.
 const TRANSFER: Duration = Duration::from_secs(3_600);
 /// Limit for the engine to connect a program's standard streams.
 const ATTACH_WITHIN: Duration = Duration::from_secs(30);
+/// How long and how often the engine is asked for the process of a program that has begun.
+const PID_WITHIN: Duration = Duration::from_secs(5);
+const PID_EVERY: Duration = Duration::from_millis(50);
 
 /// Standard streams of a program. With a terminal, its bytes; without one, its output comes in frames of the engine.
 pub type Streams = TokioIo<Upgraded>;
@@ -164,11 +170,24 @@ impl Program {
 
     /// Sends it a signal, if it runs.
     pub async fn signal(&self, signal: Signal) {
-        let Ok(inspected) = self.connection.docker.inspect_exec(&self.id).await else { return };
-        let pid = inspected.pid.filter(|_| inspected.running == Some(true));
-        let Some(pid) = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) else { return };
+        let Ok(Some(pid)) = timeout(PID_WITHIN, self.pid()).await else { return };
         if let Err(error) = kill_process(pid, signal) {
             debug!("can't send a signal to a program: {error}");
+        }
+    }
+
+    /// Its process, until it has ended. A busy engine knows of it only after its first output.
+    async fn pid(&self) -> Option<Pid> {
+        loop {
+            let inspected = self.connection.docker.inspect_exec(&self.id).await.ok()?;
+            if inspected.exit_code.is_some() {
+                return None;
+            }
+            let pid = inspected.pid.filter(|_| inspected.running == Some(true));
+            if let Some(pid) = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+                return Some(pid);
+            }
+            sleep(PID_EVERY).await;
         }
     }
 }
