@@ -78,7 +78,7 @@ impl DeploymentFile {
             mru: self.mru.unwrap_or(needs.mru),
             sru: self.sru.unwrap_or(needs.sru),
             hru: self.hru.unwrap_or(needs.hru),
-            ..Resources::ZERO
+            gpu: needs.gpu,
         };
         deployment
             .check_fits(&resources)
