@@ -29,6 +29,7 @@ mod snapshot;
 mod source;
 mod team;
 mod time;
+mod webhook;
 
 use clap::Parser;
 use cli::Cli;

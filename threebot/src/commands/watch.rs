@@ -11,8 +11,9 @@ use crate::{
     output::{self, Answer, is_unread, warn},
     session::Session,
     time::exact_moment,
+    webhook::post,
 };
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -32,8 +33,6 @@ use tfgrid_client::{
 };
 use tokio::time::sleep;
 
-/// The time that a webhook has to take a change.
-const POST_WITHIN: Duration = Duration::from_secs(10);
 /// Changes that wait for the webhook; the oldest are left out beyond that.
 const MAX_UNTOLD: usize = 1_000;
 /// The least time from one look to the next.
@@ -360,16 +359,6 @@ async fn facts(at: GridAt, node: NodeId) -> Result<Option<Facts>> {
     let is_enrolled = matches!(farmed.enrolment, Some(Enrolment { phase: Phase::Farming(_), .. }));
     let is_asleep = state(farmed.liveness.as_ref()) == "asleep";
     Ok(Some(Facts { offer, is_enrolled, is_asleep }))
-}
-
-async fn post(webhook: &str, body: String) -> Result<()> {
-    let url = webhook.to_owned();
-    let posting = tokio::task::spawn_blocking(move || {
-        let config = ureq::Agent::config_builder().timeout_global(Some(POST_WITHIN)).build();
-        ureq::Agent::new_with_config(config).post(url).content_type("application/json").send(body).map(drop)
-    });
-    // Its address may be all that lets a caller in.
-    posting.await.context("a post was interrupted")?.context("can't post to the webhook")
 }
 
 #[cfg(test)]

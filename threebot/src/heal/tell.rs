@@ -2,19 +2,19 @@
 //! What a bot tells its owner: on stderr, in its journal, and at an address.
 
 use super::Journal;
-use crate::output::{message, note};
-use anyhow::{Context, Result};
+use crate::{
+    output::{message, note},
+    webhook::post,
+};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tfgrid_client::primitives::{ContractId, UnixSeconds};
 use tokio::{
     sync::mpsc::{Receiver, Sender, channel, error::TrySendError},
-    task::spawn_blocking,
     time::sleep,
 };
 
-/// The time that a receiver has to take a message.
-const TAKEN_WITHIN: Duration = Duration::from_secs(10);
 /// Pauses before a message is sent again.
 const AGAIN_AFTER: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(120)];
@@ -73,7 +73,7 @@ impl Teller {
 async fn deliver(address: String, mut messages: Receiver<Message>, is_json: bool) {
     while let Some(next) = messages.recv().await {
         let mut pauses = AGAIN_AFTER.into_iter();
-        while let Err(error) = send(address.clone(), next.clone()).await {
+        while let Err(error) = send(&address, &next).await {
             note(&format!("the webhook didn't take a message: {}", message(&error)), is_json);
             let Some(pause) = pauses.next() else { break };
             sleep(pause).await;
@@ -81,15 +81,8 @@ async fn deliver(address: String, mut messages: Receiver<Message>, is_json: bool
     }
 }
 
-async fn send(address: String, message: Message) -> Result<()> {
-    let text = serde_json::to_string(&message)?;
-    let post = move || {
-        let config = ureq::Agent::config_builder().timeout_global(Some(TAKEN_WITHIN)).build();
-        let request = ureq::Agent::new_with_config(config).post(&address);
-        request.header("Content-Type", "application/json").send(text).map(|_| ())
-    };
-    let sent = spawn_blocking(post).await.context("sending was interrupted")?;
-    sent.context("can't send a message")
+async fn send(address: &str, message: &Message) -> Result<()> {
+    post(address, serde_json::to_string(message)?).await
 }
 
 #[cfg(test)]
@@ -129,8 +122,8 @@ mod tests {
     #[tokio::test]
     async fn a_message_is_posted_as_json() {
         let (address, served) = receiver(["200 OK", "500 Failed"]);
-        send(address.clone(), told("moved")).await.unwrap();
-        assert!(send(address, told("again")).await.is_err());
+        send(&address, &told("moved")).await.unwrap();
+        assert!(send(&address, &told("again")).await.is_err());
         let texts = served.join().unwrap();
         assert!(texts[0].starts_with("POST /hook") && texts[0].to_lowercase().contains("application/json"));
         let (_, body) = texts[0].split_once("\r\n\r\n").unwrap();
