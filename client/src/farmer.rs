@@ -17,7 +17,7 @@ use crate::{
     },
     client::in_time,
 };
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use tfgrid_primitives::{FarmId, Isolation, NodeId, PublicKey, TwinId};
 
 /// A farm.
@@ -96,11 +96,13 @@ impl GridAt {
         Ok(record.map(|record| record.isolation.0))
     }
 
-    /// The nodes that have a domain for gateway names.
-    pub async fn nodes_with_domain(&self) -> Result<BTreeSet<NodeId>, Error> {
+    /// The domains under which nodes serve gateway names.
+    pub async fn domains(&self) -> Result<BTreeMap<NodeId, String>, Error> {
         let found = self.entries("the nodes' domains", api::storage().nodes().public_configs(), ()).await?;
-        let with_domain = found.into_iter().filter(|(_, config)| config.domain.is_some());
-        Ok(with_domain.map(|((node,), _)| node).collect())
+        let text = |domain: &[u8]| String::from_utf8_lossy(domain).into_owned();
+        let domains =
+            found.iter().filter_map(|((node,), config)| Some((*node, text(&config.domain.as_ref()?.0))));
+        Ok(domains.collect())
     }
 
     /// For how many milliseconds of a farming period a node was heard from.

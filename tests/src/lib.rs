@@ -58,7 +58,7 @@ pub use lines::Lines;
 pub use nat::{Nat, in_network_of};
 pub use other_machine::OtherMachine;
 pub use other_node::OtherNode;
-pub use people::{Person, Site, answer, page_of, text, tft_units, units};
+pub use people::{Person, Site, answer, page_of, text, tft_units, units, with_a_yes};
 pub use process::Process;
 pub use receiver::LogReceiver;
 pub use registry::{GREETING, Registry, TestImage};

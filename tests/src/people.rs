@@ -5,9 +5,10 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{
     fs,
+    io::Write,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output, Stdio},
     time::{Duration, SystemTime},
 };
 use tfgrid_client::peer::Device;
@@ -135,6 +136,14 @@ pub fn tft_units(amount: &Value) -> Result<u128> {
 /// Units of 1e-7 TFT in an amount in units, as `threebot` prints it.
 pub fn units(amount: &Value) -> Result<u128> {
     text(amount)?.parse().with_context(|| format!("{amount} isn't an amount in units"))
+}
+
+/// Runs a line of a shell to its end on a terminal, which `script` makes, and types `y` there.
+pub fn with_a_yes(script: &mut Command, line: &str) -> Result<Output> {
+    script.args(["-qec", line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut running = script.spawn().context("can't run script")?;
+    running.stdin.take().context("script has no stdin")?.write_all(b"y\n")?;
+    Ok(running.wait_with_output()?)
 }
 
 /// Runs a command to its end; returns its JSON output.

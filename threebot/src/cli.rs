@@ -4,12 +4,12 @@
 use crate::commands::{
     approve::Approve, balance::Balance, bill::Bill, bot::Bot, calc::Calc, cancel::Cancel, collect::Collect,
     completions::Completions, cp::Cp, deploy::Deploy, deposit::Deposit, device::Device, diff::Diff,
-    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, heal::Heal, history::History,
-    key::Key, limits::Limits, logs::Logs, man::Man, msg::Msg, name::Name, net::Net, node::Node, nodes::Nodes,
-    oracle::Oracle, plan::Plan, ps::Ps, reference::Reference, refill::Refill, rent::Rent, restart::Restart,
-    restore::Restore, send::SendTft, show::Show, snapshot::Snapshot, start::Start, status::Status,
-    stop::Stop, team::Team, top::Top, traffic::Traffic, twin::Twin, tx::Tx, update::Update, wait::Wait,
-    withdraw::Withdraw,
+    events::Events, exec::Exec, farm::Farm, forward::Forward, funds::Funds, gateway::Gateway, heal::Heal,
+    history::History, key::Key, limits::Limits, logs::Logs, man::Man, msg::Msg, name::Name, net::Net,
+    node::Node, nodes::Nodes, oracle::Oracle, plan::Plan, ps::Ps, reference::Reference, refill::Refill,
+    rent::Rent, restart::Restart, restore::Restore, send::SendTft, show::Show, snapshot::Snapshot,
+    start::Start, status::Status, stop::Stop, team::Team, top::Top, traffic::Traffic, twin::Twin, tx::Tx,
+    update::Update, wait::Wait, withdraw::Withdraw,
 };
 use crate::keyring::parse_key_name;
 use clap::{Args, Parser, Subcommand};
@@ -20,7 +20,7 @@ use std::path::PathBuf;
 #[command(
     version,
     about,
-    max_term_width = 100,
+    max_term_width = 80,
     after_help = "\
 Examples, with TFGRID_KEY=//Bob in the environment:
   threebot key new main                    or a key of your own, encrypted
@@ -114,7 +114,12 @@ pub enum Command {
     Deploy(Deploy),
     Update(Update),
     Rent(Rent),
+    /// Unique names on the gateways, for sites
+    #[command(subcommand)]
     Name(Name),
+    /// Nodes that publish sites under names
+    #[command(subcommand)]
+    Gateway(Gateway),
     Traffic(Traffic),
     /// Find nodes; look after those of your farm
     #[command(subcommand)]

@@ -12,9 +12,14 @@ use serde_json::json;
 use std::io::{self, BufRead, IsTerminal, Write};
 use tfgrid_client::{primitives::Balance, units::format_tft};
 
+/// A question that nobody can answer.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was done: there is no terminal to ask on, and --yes goes ahead without a question")]
+pub struct NobodyToAsk;
+
 #[derive(Args)]
 pub struct Consent {
-    /// Skip the question (never asked with --json or without a terminal)
+    /// Go ahead without a question, as --json does; needed where no terminal is
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -23,7 +28,7 @@ impl Consent {
     /// Shows what will be done and asks whether to go ahead.
     ///
     /// # Errors
-    /// If the answer is no.
+    /// If the answer is no, or [`NobodyToAsk`].
     pub fn ask(&self, session: &Session, what: &str) -> Result<()> {
         self.ask_offline(session.json, what)
     }
@@ -31,7 +36,7 @@ impl Consent {
     /// The same where no chain is needed; `json` is whether answers are JSON.
     ///
     /// # Errors
-    /// If the answer is no.
+    /// If the answer is no, or [`NobodyToAsk`].
     pub fn ask_offline(&self, json: bool, what: &str) -> Result<()> {
         show(json, what)?;
         self.confirm(json)
@@ -41,10 +46,10 @@ impl Consent {
     /// and its owner pays the rest.
     ///
     /// # Errors
-    /// If the chain would refuse, or the answer is no.
+    /// If the chain would refuse, the answer is no, or [`NobodyToAsk`].
     pub fn ask_for(&self, session: &Session, plan: &Plan) -> Result<Option<Balance>> {
         show(session.json, &plan.text())?;
-        match plan.lacking_deposit().filter(|_| self.is_asked(session.json)) {
+        match plan.lacking_deposit().filter(|_| self.needs_answer(session.json) && is_somebody_there()) {
             Some(deposit) => {
                 plan.ensure_within_limits()?;
                 let amount = format_tft(deposit);
@@ -65,14 +70,16 @@ impl Consent {
         }
     }
 
-    /// Whether there is somebody to ask.
-    fn is_asked(&self, json: bool) -> bool {
-        !json && !self.yes && io::stdin().is_terminal() && io::stderr().is_terminal()
+    fn needs_answer(&self, json: bool) -> bool {
+        !json && !self.yes
     }
 
     fn confirm(&self, json: bool) -> Result<()> {
-        if !self.is_asked(json) {
+        if !self.needs_answer(json) {
             return Ok(());
+        }
+        if !is_somebody_there() {
+            bail!(NobodyToAsk);
         }
         write!(io::stderr(), "Go ahead? [y/N] ").context("can't ask")?;
         let mut answer = String::new();
@@ -82,6 +89,10 @@ impl Consent {
             _ => bail!("nothing was done"),
         }
     }
+}
+
+fn is_somebody_there() -> bool {
+    io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// A plan that isn't carried out, as the answer.

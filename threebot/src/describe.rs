@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Calls in words, from the calls themselves: what each does, with numbers and units, and all calls in it.
 
-use crate::{contract::size_text, time::exact_moment};
+use crate::{contract::size_text, output::counted, time::exact_moment};
 use serde_json::{Map, Value, json};
 use tfgrid_client::{
     Call,
@@ -129,15 +129,15 @@ const SENTENCES: &[(&str, &str, &str)] = &[
     ("Sudo", "sudo", "do as root:"),
     ("System", "remark", "write a remark: {remark}"),
     ("System", "remark_with_event", "write a remark: {remark}"),
-    ("Twins", "create", "create a twin with the devices {peer_keys} and the encryption key {encryption_key}"),
-    ("Twins", "update", "set the twin's devices to {peer_keys} and its encryption key to {encryption_key}"),
+    ("Twins", "create", "create a twin with the devices {peer_keys}; its encryption key: {encryption_key}"),
+    ("Twins", "update", "set the twin's devices to {peer_keys}; its encryption key: {encryption_key}"),
     ("Twins", "offer_transfer", "offer the twin, with all that it owns, to {to}"),
     ("Twins", "withdraw_offer", "withdraw the offer of the twin"),
     ("Twins", "accept_transfer", "take over twin {twin}"),
     ("Twins", "remove", "remove the twin"),
-    ("Utility", "batch", "make {calls:count} calls one after the other, until one fails:"),
-    ("Utility", "batch_all", "make {calls:count} calls, all or none:"),
-    ("Utility", "force_batch", "make {calls:count} calls, each whether or not others fail:"),
+    ("Utility", "batch", "make {calls:count}, one after the other until one fails:"),
+    ("Utility", "batch_all", "make {calls:count}, all or none:"),
+    ("Utility", "force_batch", "make {calls:count}, each whether or not others fail:"),
     ("Utility", "as_derivative", "act for derived account {index}:"),
     ("Validators", "announce", "announce this account as a validator"),
     ("Validators", "retire", "retire this account as a validator"),
@@ -171,11 +171,10 @@ impl Description {
         self.lines.iter().cloned().chain(warnings).collect::<Vec<_>>().join("\n")
     }
 
-    /// The first lines as one.
+    /// The first lines.
     pub fn summary(&self) -> String {
-        let lines: Vec<&str> = self.lines.iter().take(SUMMARY_LINES).map(|line| line.trim_start()).collect();
-        let more = if self.lines.len() > SUMMARY_LINES { " …" } else { "" };
-        format!("{}{more}", lines.join(" | "))
+        let more = if self.lines.len() > SUMMARY_LINES { "\n…" } else { "" };
+        format!("{}{more}", self.lines[..self.lines.len().min(SUMMARY_LINES)].join("\n"))
     }
 
     pub fn warnings(&self) -> Vec<String> {
@@ -305,7 +304,7 @@ fn in_unit(argument: &Argument, unit: &str) -> Option<String> {
         "limit" => format!("at most {} USD per hour", format_usd(number(argument)?)),
         "at" => exact_moment(number(argument)?.try_into().ok()?),
         "count" => match argument {
-            Argument::List(parts) => parts.len().to_string(),
+            Argument::List(calls) => counted(calls.len() as u64, "call"),
             _ => return None,
         },
         "capacity" => capacity(argument)?,
@@ -324,12 +323,13 @@ fn capacity(argument: &Argument) -> Option<String> {
     let count = |name: &str| -> Option<u64> { number(part(parts, name)?)?.try_into().ok() };
     let (cru, mru, sru, hru, gpu): (u64, u64, u64, u64, u64) =
         (count("cru")?, count("mru")?, count("sru")?, count("hru")?, count("gpu")?);
-    let mut text = format!("{cru} cores, {} of memory, {} of SSD", size_text(mru), size_text(sru));
+    let cores = counted(cru, "core");
+    let mut text = format!("{cores}, {} of memory, {} of SSD", size_text(mru), size_text(sru));
     if hru > 0 {
         text.push_str(&format!(", {} of HDD", size_text(hru)));
     }
     if gpu > 0 {
-        text.push_str(&format!(", {gpu} GPUs"));
+        text.push_str(&format!(", {}", counted(gpu, "GPU")));
     }
     Some(text)
 }
@@ -587,6 +587,17 @@ mod tests {
         assert!(workloads(&body("Plain", b"{}"))[0].starts_with("no node runs it: "));
         assert!(workloads(&body("Sealed", b"x")).is_empty());
         assert!(super::body(&body("Sealed", b"x")).unwrap().contains("is sealed"));
+    }
+
+    #[test]
+    fn a_summary_has_the_first_lines() {
+        let (short, long) = (Description::of(&nested(1)), Description::of(&nested(9)));
+        assert_eq!(short.summary(), short.lines.join("\n"));
+        assert!(short.summary().starts_with("make 1 call, all or none:\n  send 12.5 TFT"), "{short:?}");
+        assert!(
+            long.summary().lines().count() == SUMMARY_LINES + 1 && long.summary().ends_with("\n…"),
+            "{long:?}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The user's and farmer's command line for TF Grid Ledger.
 
+mod account;
 mod application;
 mod cli;
 mod closing;

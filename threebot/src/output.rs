@@ -2,6 +2,7 @@
 //! Answers and errors, as text for people and as JSON for scripts.
 
 use crate::{
+    consent::NobodyToAsk,
     contract::{Rejected, failure_value, merge},
     foreseen::Foreseen,
     keyring::KeyFile,
@@ -77,7 +78,7 @@ struct Code(u8, String);
 impl Code {
     fn of(error: &anyhow::Error) -> Self {
         let is_no_key = error.is::<NoKey>() || error.is::<KeyFile>() || error.is::<StoredKeyError>();
-        if is_no_key || error.is::<DevelopmentKey>() {
+        if is_no_key || error.is::<DevelopmentKey>() || error.is::<NobodyToAsk>() {
             return Self::usage();
         }
         if let Some(Foreseen { code, .. }) = error.downcast_ref() {
@@ -192,12 +193,18 @@ const LABEL: usize = 10;
 
 /// A row of an answer. Words that don't fit in its line go on below; none is cut.
 pub fn row(label: &str, text: &str) -> String {
-    let lines: Vec<String> = text.lines().flat_map(wrapped).collect();
+    let lines: Vec<String> = text.lines().flat_map(|line| wrapped(line, WIDTH - LABEL)).collect();
     format!("{label:<LABEL$}{}", lines.join(&format!("\n{:LABEL$}", "")))
 }
 
-fn wrapped(line: &str) -> Vec<String> {
-    let fits = |line: &str, word: &str| line.chars().count() + 1 + word.chars().count() <= WIDTH - LABEL;
+/// Text with each line so far from the left. Words that don't fit in their line go on below.
+pub fn indented(text: &str, columns: usize) -> String {
+    let lines = text.lines().flat_map(|line| wrapped(line, WIDTH - columns));
+    lines.map(|line| format!("{:columns$}{line}", "")).collect::<Vec<_>>().join("\n")
+}
+
+fn wrapped(line: &str, columns: usize) -> Vec<String> {
+    let fits = |line: &str, word: &str| line.chars().count() + 1 + word.chars().count() <= columns;
     line.split(' ').fold(Vec::new(), |mut lines: Vec<String>, word| {
         match lines.last_mut().filter(|last| fits(last, word)) {
             Some(last) => last.extend([" ", word]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a bot may do with its owner's contracts and credit, in sentences, as the chain enforces it.
 
+use crate::output::indented;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -100,7 +101,7 @@ impl Rights {
 
     pub fn text(&self) -> String {
         let lines = |title: &str, rights: &[String]| {
-            let rights = rights.iter().map(|right| format!("\n  - {right}"));
+            let rights = rights.iter().map(|right| format!("\n  - {}", indented(right, 4).trim_start()));
             format!("{title}{}", rights.collect::<String>())
         };
         let (can, never) = (lines("a bot of yours can", &self.can), lines("it can never", &self.never));
@@ -133,7 +134,9 @@ mod tests {
     fn rights(max_usd_rate: UsdRate, max_extra_fee: UsdRate, refill_per_30_days: Balance) -> String {
         let terms = Terms { price: USD / 20, max_contracts: 1_000, deposits: (TFT / 2, TFT / 1_000) };
         let limits = Limits { max_usd_rate, max_extra_fee, refill_per_30_days };
-        Rights::under(&limits, &terms, vec!["buy traffic".into()]).text()
+        let text = Rights::under(&limits, &terms, vec!["buy traffic".into()]).text();
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+        text.replace("\n    ", " ")
     }
 
     #[test]

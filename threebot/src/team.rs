@@ -87,13 +87,10 @@ pub async fn sign(
     let at = session.grid.finalized().await?;
     let signed = open.map_or(0, |proposal| proposal.signed.len());
     let deposit = match open {
-        // Whoever has signed may still make a call that enough have signed by its hash.
-        Some(proposal) if proposal.signed.contains(&own) && signed < team.threshold().into() => {
-            let text =
-                format!("you have signed this already, and others must: its call has the hash {hash:?}");
-            bail!(Foreseen::new("Multisig.AlreadyApproved", text));
+        Some(proposal) => {
+            ensure_may_sign(team, proposal, &own)?;
+            proposal.deposit
         }
-        Some(proposal) => proposal.deposit,
         None => {
             let deposit = at.proposal_deposit(team)?;
             let held = format!("a proposal holds {} TFT of your own account", format_tft(deposit));
@@ -111,10 +108,26 @@ pub async fn sign(
     Ok(Signed::Awaits(Proposed { what: what.into(), hash, account, signed: signed + 1, threshold, deposit }))
 }
 
+/// Fails if the account has signed already, and the call awaits others. Whoever has signed may still make a call that
+/// enough have signed by its hash.
+pub fn ensure_may_sign(team: &Team, proposal: &Proposal, account: &AccountId32) -> Result<()> {
+    let missing = usize::from(team.threshold()).saturating_sub(proposal.signed.len());
+    if missing == 0 || !proposal.signed.contains(account) {
+        return Ok(());
+    }
+    let text = format!(
+        "you have signed the call {:?} already: it awaits {} of others",
+        proposal.hash,
+        counted(missing as u64, "signature")
+    );
+    bail!(Foreseen::new("Multisig.AlreadyApproved", text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyhow::Context;
+    use tfgrid_client::team::Timepoint;
 
     fn waiting() -> Proposed {
         let (hash, account) = (H256([0xab; 32]), AccountId32([7; 32]));
@@ -129,6 +142,24 @@ mod tests {
         assert!(answer.text.contains(&command), "{}", answer.text);
         assert!(answer.text.contains("0.25 TFT of the proposer's account are on hold"), "{}", answer.text);
         assert_eq!((&answer.value["signed"], &answer.value["threshold"]), (&json!(1), &json!(3)));
+    }
+
+    #[test]
+    fn a_second_signature_of_one_account_is_refused() {
+        let [first, second, third] = [1, 2, 3].map(|n| AccountId32([n; 32]));
+        let team = Team::new(vec![first, second, third], 2).unwrap();
+        let signed_by = |signed| Proposal {
+            hash: H256([0xab; 32]),
+            when: Timepoint { height: 7, index: 1 },
+            proposer: first,
+            deposit: 0,
+            signed,
+        };
+        assert!(ensure_may_sign(&team, &signed_by(vec![first]), &second).is_ok());
+        assert!(ensure_may_sign(&team, &signed_by(vec![first, second]), &first).is_ok());
+        let error = ensure_may_sign(&team, &signed_by(vec![first]), &first).unwrap_err();
+        assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Multisig.AlreadyApproved");
+        assert!(error.to_string().ends_with("awaits 1 signature of others"), "{error}");
     }
 
     #[test]

@@ -77,10 +77,12 @@ fn scripts_get_wrong_usage_as_one_line_of_json() {
         ("deploy -f a.yaml --node 1 --auto --json", "cannot be used with"),
         ("deploy -f a.yaml --country Belgium --json", "Belgium"),
         ("plan -f a.yaml --max-price cheap --json", "isn't an amount of USD"),
-        ("name My_Shop --json", "isn't a name"),
+        ("name reserve My_Shop --json", "isn't a name"),
         ("limits --rate all --json", "isn't an amount of USD"),
         ("--key //Bob --key-file x ps --json", "cannot be used with"),
         ("send nobody 1 --json", "is neither an account"),
+        ("balance //Alice --json", "`threebot balance` with --key shows that of a key"),
+        ("bot add 7 --json", "`threebot twin show 7` shows that of a twin"),
         ("send 7 0 --json", "an amount above 0 is needed"),
         ("tx 0xab --json", "isn't a hash"),
         ("approve sign 0xab --json", "isn't a hash"),
@@ -374,6 +376,20 @@ fn what_is_wrong_with_a_stored_key_is_told_without_it() {
     let (exit, value) = refusal(closed.env("XDG_CONFIG_HOME", folder.path()));
     assert_eq!(exit, Some(2));
     assert!(value["error"].as_str().unwrap().starts_with("can't read the passphrase"), "{value}");
+}
+
+#[test]
+fn nothing_is_done_where_nobody_can_be_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(with_keys(folder.path(), "key new main", "secret").output().unwrap().status.success());
+    let remove = |line: &str| command(line).env("XDG_CONFIG_HOME", folder.path()).output().unwrap();
+    let refused = remove("key remove main");
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("goes from this computer") && said.contains("--yes goes ahead"), "{said}");
+    assert!(remove("key show main").status.success(), "the key is gone");
+    assert!(remove("key remove main --yes").status.success());
+    assert!(!remove("key show main").status.success(), "the key is still there");
 }
 
 #[test]

@@ -2,32 +2,26 @@
 
 //! The story of `make funds`, and the deposit that a plan lacks.
 
-use anyhow::{Context, Result, ensure};
-use std::{
-    io::Write,
-    process::{Command, Stdio},
-};
+use anyhow::{Result, ensure};
+use std::process::Command;
 use tfgrid_client::parse_suri;
-use tfgrid_tests::{Grid, Person, Steps, binary, out_of_funds, units};
+use tfgrid_tests::{Grid, Person, Steps, binary, out_of_funds, units, with_a_yes};
 
 pub fn a_deposit_resumes_a_contract_without_funds(grid: &mut Grid) -> Result<()> {
     out_of_funds(grid, &Steps::silent())?;
     grid.user.deposits()
 }
 
-/// On a terminal, which `script` makes, threebot asks; the answer is typed.
+/// On a terminal threebot asks; the answer is typed.
 pub fn a_deposit_that_is_missing_is_made_with_the_call(grid: &mut Grid) -> Result<()> {
     const KEY: &str = "//poor";
     let poor = Person::new(KEY, &grid.chain.url(), grid.run().folder());
     grid.user.threebot(&["send", &parse_suri(KEY)?.account().to_string(), "30"])?;
     poor.threebot(&["twin", "create"])?;
     let threebot = binary("threebot")?;
-    let line = format!("{} --chain {} --key {KEY} name walk-in", threebot.display(), grid.chain.url());
-    let mut script = Command::new("script");
-    script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut running = script.spawn().context("can't run script")?;
-    running.stdin.take().context("script has no stdin")?.write_all(b"y\n")?;
-    let output = running.wait_with_output()?;
+    let line =
+        format!("{} --chain {} --key {KEY} name reserve walk-in", threebot.display(), grid.chain.url());
+    let output = with_a_yes(&mut Command::new("script"), &line)?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success() && said.contains("would be deposited with it"), "{said}");
     let listed = poor.threebot(&["ps"])?;

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::{collections::BTreeMap, env, fs, path::PathBuf, process::Command};
 use tfgrid_client::{AccountId32, Team, parse_suri};
-use tfgrid_tests::{Grid, answer, binary, programs, repository, text};
+use tfgrid_tests::{Grid, answer, binary, programs, repository, text, with_a_yes};
 
 const PAGE: &str = "docs/TEAMS.md";
 const KEYS: [&str; 8] = ["laptop", "phone", "new_phone", "paper", "bot", "ann", "ben", "cid"];
@@ -69,17 +69,16 @@ impl Reader {
         Ok(())
     }
 
-    /// Types a line of the page.
+    /// Types a line of the page, and `y` where it asks.
     fn types(&self, line: &str) -> Result<()> {
-        let mut command = Command::new("sh");
-        self.set_up(command.args(["-c", line]))?;
-        let output = command.output().with_context(|| format!("can't run {line:?}"))?;
-        let said = [output.stdout, output.stderr].concat();
+        let mut script = Command::new("script");
+        self.set_up(&mut script)?;
+        let output = with_a_yes(&mut script, line).with_context(|| format!("can't run {line:?}"))?;
         ensure!(
             output.status.success() || output.status.code() == Some(PROPOSED),
             "{line:?} ({}): {}",
             output.status,
-            String::from_utf8_lossy(&said)
+            String::from_utf8_lossy(&output.stdout)
         );
         Ok(())
     }

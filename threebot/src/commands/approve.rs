@@ -130,6 +130,7 @@ async fn sign(wanted: &Wanted, consent: &Consent, global: &Global) -> Result<Ans
     let at = session.grid.finalized().await?;
     let open = wanted.open(&at, global).await?;
     let session = session.acting_for(open.team.clone())?;
+    team::ensure_may_sign(&open.team, &open.proposal, &session.key()?.account())?;
     let read = wanted.read(&session.grid, &at, &open.proposal).await?;
     ensure!(
         !read.description.is_cut,

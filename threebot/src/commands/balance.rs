@@ -2,6 +2,7 @@
 //! `threebot balance`
 
 use crate::{
+    account::parse_account,
     cli::Global,
     output::{Answer, row},
     session::Session,
@@ -20,6 +21,7 @@ use tfgrid_client::{
 #[derive(Args)]
 pub struct Balance {
     /// The account, SS58 [default: yours]
+    #[arg(value_parser = parse_account)]
     account: Option<AccountId32>,
 }
 

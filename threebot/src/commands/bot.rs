@@ -3,7 +3,8 @@
 
 use super::limits::{self, NewLimits};
 use crate::{
-    cli::Global, consent::Consent, foreseen::Foreseen, output::Answer, rights::Rights, session::Session,
+    account::parse_account, cli::Global, consent::Consent, foreseen::Foreseen, output::Answer,
+    rights::Rights, session::Session,
 };
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -31,6 +32,7 @@ Example:
   threebot bot add 5FHneW… --rate 0.1    0.1 USD per hour for all contracts")]
     Add {
         /// The bot's account, SS58
+        #[arg(value_parser = parse_account)]
         account: AccountId32,
         #[command(flatten)]
         limits: NewLimits,
@@ -40,6 +42,7 @@ Example:
     /// Let an account manage your contracts no more; the contracts go on
     Remove {
         /// The bot's account, SS58
+        #[arg(value_parser = parse_account)]
         account: AccountId32,
     },
     /// List the accounts that manage your contracts, and what they can do and never can
@@ -53,7 +56,7 @@ impl Bot {
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
         let bots = at.bots_of(session.account()?).await?;
-        match self {
+        let done = match self {
             Self::Add { account, .. } if bots.contains(&account) => {
                 let text =
                     format!("{account} manages your contracts already; `threebot limits` changes limits");
@@ -72,20 +75,24 @@ impl Bot {
                 let mut calls = vec![RuntimeCall::Proxy(add(account))];
                 calls.extend(limits.map(|limits| RuntimeCall::Billing(Billing::set_limits { limits })));
                 session.submit("bot add", &api::transactions().utility().batch_all(calls)).await?;
+                Some(format!("{account} manages your contracts from now on, within your limits"))
             }
             Self::Remove { account } => {
                 let (delegate, deploy) = (MultiAddress::Id(account), ProxyType::Deploy);
                 let remove = api::transactions().proxy().remove_proxy(delegate, deploy, 0);
                 session.submit("bot remove", &remove).await?;
+                Some(format!("{account} manages your contracts no more"))
             }
-            Self::List => {}
-        }
+            Self::List => None,
+        };
         let at = session.grid.finalized().await?;
         let (bots, limits) = (at.bots_of(session.account()?).await?, at.owner_limits(twin).await?);
         let rights = Rights::read(&at, &limits).await?;
         let mut answer = value(&bots, limits::value(&limits));
         answer["rights"] = rights.value();
-        Ok(Answer::new(format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text()), answer))
+        // Who was asked has read what a bot can.
+        let list = || format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text());
+        Ok(Answer::new(done.unwrap_or_else(list), answer))
     }
 }
 

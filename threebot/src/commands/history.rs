@@ -2,7 +2,14 @@
 //! `threebot history`
 
 use super::tx::{outcome_text, value};
-use crate::{cli::Global, describe::Description, output::Answer, session::Session, time::exact_moment};
+use crate::{
+    account::parse_account,
+    cli::Global,
+    describe::Description,
+    output::{Answer, indented},
+    session::Session,
+    time::exact_moment,
+};
 use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
@@ -11,11 +18,12 @@ use tfgrid_client::{AccountId32, Transaction, transactions::Searched, units::for
 /// List what an account did lately: its transactions, with fees and outcomes
 #[derive(Args)]
 #[command(after_help = "\
-The list goes back as far as the chain's node keeps states: about 256 blocks, which are 13 minutes, unless it
-keeps all of them. What contracts were charged is in `threebot bill` for 13 months.")]
+The list goes back as far as the chain's node keeps states: about 256 blocks,
+which are 13 minutes, unless it keeps all of them. What contracts were charged
+is in `threebot bill` for 13 months.")]
 pub struct History {
     /// The account, SS58 [default: yours]
-    #[arg(long)]
+    #[arg(long, value_parser = parse_account)]
     account: Option<AccountId32>,
     /// How many finalized blocks are searched, from the newest back
     #[arg(long, default_value_t = 1_200, value_parser = clap::value_parser!(u64).range(1..))]
@@ -42,9 +50,9 @@ fn text(account: &AccountId32, Searched { found, newest, oldest }: &Searched<Tra
 
 fn line(Transaction { hash, block, known, .. }: &Transaction) -> String {
     let Some(known) = known else { return format!("block {block}  {hash:?}") };
-    let what = known.decoded.as_ref().map(|call| format!("\n  {}", Description::of(call).summary()));
+    let what = known.decoded.as_ref().map(|call| indented(&Description::of(call).summary(), 2) + "\n");
     format!(
-        "{}  {}: {}; fee {} TFT{}\n  {hash:?}",
+        "{}  {}: {}; fee {} TFT\n{}  {hash:?}",
         exact_moment(known.at_ms / 1_000),
         known.call,
         outcome_text(&known.outcome),

@@ -19,6 +19,7 @@ pub mod exec;
 pub mod farm;
 pub mod forward;
 pub mod funds;
+pub mod gateway;
 pub mod heal;
 pub mod history;
 pub mod image;
@@ -78,6 +79,7 @@ pub async fn run(Cli { global, command }: Cli) -> Result<Answer> {
         Command::Update(command) => command.run(global).await,
         Command::Rent(command) => command.run(global).await,
         Command::Name(command) => command.run(global).await,
+        Command::Gateway(command) => command.run(global).await,
         Command::Traffic(command) => command.run(global).await,
         Command::Node(command) => command.run(global).await,
         Command::Nodes(command) => command.run(global).await,

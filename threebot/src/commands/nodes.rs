@@ -5,7 +5,11 @@ use super::{
     farm::ensure_exists,
     shown_node::{isolation_name, permille},
 };
-use crate::{cli::Global, output::Answer, session::Session};
+use crate::{
+    cli::Global,
+    output::{Answer, counted},
+    session::Session,
+};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::{Value, json};
@@ -72,9 +76,9 @@ pub struct Nodes {
     /// Only certified nodes
     #[arg(long)]
     certified: bool,
-    /// Only nodes that serve names on a gateway
+    /// Only nodes that serve names on a gateway, with their domains
     #[arg(long)]
-    gateway: bool,
+    pub gateway: bool,
     /// Only nodes that keep tenants apart like this: container (one kernel for all) or vm
     #[arg(long, value_parser = parse_isolation)]
     isolation: Option<Isolation>,
@@ -126,6 +130,7 @@ impl Nodes {
         let listed: Vec<NodeOffer> = fitting.by_ref().take(self.limit as usize).collect();
         found.next = listed.last().map(|offer| offer.node).filter(|_| fitting.next().is_some());
         found.listed = priced(&at, listed, self.sold(), &market).await?;
+        found.domains = market.domains;
         Ok(found.answer(self.sold(), market.tft))
     }
 
@@ -177,7 +182,7 @@ impl Nodes {
             (!self.certified || offer.certified, "--certified"),
             (!self.rentable || offer.contracts == 0 && !offer.draining, "--rentable"),
             (self.ips == 0 || has_ips(), "--ips"),
-            (!self.gateway || market.gateways.contains(&offer.node), "--gateway"),
+            (!self.gateway || market.domains.contains_key(&offer.node), "--gateway"),
             (self.max_price.is_none_or(is_cheap), "--max-price"),
         ];
         rules.into_iter().filter(|(fits, _)| !fits).map(|(_, option)| option).collect()
@@ -223,8 +228,8 @@ struct Market {
     tft: TftPrice,
     /// Free public addresses of the farms.
     free_ips: BTreeMap<FarmId, usize>,
-    /// Nodes with a domain for names.
-    gateways: BTreeSet<NodeId>,
+    /// Domains under which nodes serve names, where gateways are asked for.
+    domains: BTreeMap<NodeId, String>,
 }
 
 impl Market {
@@ -238,7 +243,7 @@ impl Market {
             prices: at.prices().await?.context("the chain has no price list")?,
             tft: at.grid_info().await?.tft_price,
             free_ips,
-            gateways: if with_gateways { at.nodes_with_domain().await? } else { BTreeSet::new() },
+            domains: if with_gateways { at.domains().await? } else { BTreeMap::new() },
         })
     }
 }
@@ -321,12 +326,14 @@ struct Found {
     searched: usize,
     /// How many nodes an option keeps out.
     excluded: BTreeMap<&'static str, usize>,
+    /// Domains under which nodes serve names, where gateways are asked for.
+    domains: BTreeMap<NodeId, String>,
 }
 
 impl Found {
     fn answer(&self, sold: Sold, price: TftPrice) -> Answer {
         let value = json!({
-            "nodes": self.listed.iter().map(value).collect::<Vec<_>>(),
+            "nodes": self.listed.iter().map(|listed| self.value(listed)).collect::<Vec<_>>(),
             "next": self.next,
             "price_usd_1e7": price.to_string(),
             "searched": self.searched,
@@ -335,15 +342,29 @@ impl Found {
         Answer::new(self.text(sold, price), value)
     }
 
+    fn value(&self, listed: &Listed) -> Value {
+        let mut value = value(listed);
+        if let Some(domain) = self.domains.get(&listed.offer.node) {
+            value["domain"] = domain.as_str().into();
+        }
+        value
+    }
+
     fn text(&self, sold: Sold, price: TftPrice) -> String {
+        let searched = counted(self.searched as u64, "node");
         let mut lines = if self.listed.is_empty() {
-            vec![format!("none of {} nodes matches", self.searched)]
+            vec![format!("none of {searched} matches")]
         } else {
             table(&self.listed, sold, price)
         };
+        lines.extend(self.listed.iter().filter_map(|listed| {
+            let node = listed.offer.node;
+            let domain = self.domains.get(&node)?;
+            Some(format!("node {node}: a site with the name shop is at https://shop.{domain}"))
+        }));
         lines.extend(self.next.map(|next| format!("there are more: --after {next}")));
         if !self.excluded.is_empty() {
-            lines.push(format!("of {} nodes:", self.searched));
+            lines.push(format!("of {searched}:"));
             lines.extend(self.excluded.iter().map(|(why, count)| format!("{count:>6}  {}", kept_out(why))));
         }
         lines.join("\n")
@@ -541,8 +562,12 @@ pub mod tests {
         }
     }
 
+    fn domains() -> BTreeMap<NodeId, String> {
+        [(1, "gw1.example.org".into())].into()
+    }
+
     fn market() -> Market {
-        Market { prices: PriceList::default(), tft: PRICE, free_ips: [(3, 2)].into(), gateways: [1].into() }
+        Market { prices: PriceList::default(), tft: PRICE, free_ips: [(3, 2)].into(), domains: domains() }
     }
 
     #[test]
@@ -580,6 +605,21 @@ pub mod tests {
                         draining (--all)";
         assert_eq!(text, expected);
         assert_eq!(none.answer(Sold::Whole, PRICE).value["excluded"]["--cpu"], 2);
+    }
+
+    #[test]
+    fn a_gateway_is_told_with_its_domain() {
+        let found = Found { domains: domains(), ..found(vec![listed(offer(1)), listed(offer(2))]) };
+        let text = found.text(Sold::Free, PRICE);
+        assert!(
+            text.ends_with("node 1: a site with the name shop is at https://shop.gw1.example.org"),
+            "{text}"
+        );
+        let value = found.answer(Sold::Free, PRICE).value;
+        assert_eq!(
+            (&value["nodes"][0]["domain"], &value["nodes"][1]["domain"]),
+            (&json!("gw1.example.org"), &Value::Null)
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! `threebot send`
 
 use crate::{
+    account,
     cli::Global,
     consent::Consent,
     foreseen::{Foreseen, Purse},
@@ -49,7 +50,7 @@ fn parse_receiver(text: &str) -> Result<Receiver, String> {
         return Ok(Receiver::Twin(twin));
     }
     let account = text.parse().map(Receiver::Account);
-    account.map_err(|error| format!("{text:?} is neither an account ({error}) nor the id of a twin"))
+    account.map_err(|_| format!("{text:?} is neither an account, {}, nor the id of a twin", account::EXAMPLE))
 }
 
 impl Receiver {

@@ -5,7 +5,7 @@ use crate::{
     closing::calendar_time,
     contract::size_text,
     interface::shown,
-    output::{Answer, row},
+    output::{Answer, counted, row},
     time::moment,
 };
 use anyhow::{Context, Result};
@@ -93,10 +93,12 @@ pub fn permille(uptime_ms: u64, seconds: u64) -> u64 {
 fn capacity(resources: &Resources) -> String {
     let Resources { cru, mru, sru, hru, gpu } = *resources;
     format!(
-        "{cru} cores, {} memory, {} SSD, {} HDD, {gpu} GPUs",
+        "{}, {} memory, {} SSD, {} HDD, {}",
+        counted(cru, "core"),
         size_text(mru),
         size_text(sru),
-        size_text(hru)
+        size_text(hru),
+        counted(gpu, "GPU")
     )
 }
 
@@ -109,7 +111,10 @@ impl Shown {
             row("node", &format!("{node} of farm {farm}{certified}")),
             row("state", self.state),
             row("capacity", &capacity(&self.offer.total)),
-            row("free", &format!("{}; {contracts} contracts", capacity(&self.offer.free))),
+            row(
+                "free",
+                &format!("{}; {}", capacity(&self.offer.free), counted(contracts.into(), "contract")),
+            ),
             row("isolation", self.isolation),
             row("serves", &self.offer.features.names().collect::<Vec<_>>().join(" ")),
             row(
@@ -213,7 +218,9 @@ fn hardware_text(details: &DetailsPayload) -> String {
     let serial = printable(&String::from_utf8_lossy(&details.serial), MAX_TEXT);
     let kind = if details.virtualized { "virtual" } else { "physical" };
     let boot = if details.secure_boot { "secure boot" } else { "no secure boot" };
-    format!("{kind}, {boot}, serial number {serial}, {} GPUs", details.gpus.len())
+    let serial =
+        if serial.is_empty() { "no serial number".into() } else { format!("serial number {serial}") };
+    format!("{kind}, {boot}, {serial}, {}", counted(details.gpus.len() as u64, "GPU"))
 }
 
 #[cfg(test)]

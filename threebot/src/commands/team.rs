@@ -2,6 +2,7 @@
 //! `threebot team`
 
 use crate::{
+    account::parse_account,
     keyring::{Keyring, parse_key_name},
     output::Answer,
 };
@@ -27,7 +28,7 @@ Examples:
         #[arg(value_parser = parse_key_name)]
         name: String,
         /// Accounts of the signatories, SS58
-        #[arg(required = true, num_args = 2.., value_name = "ACCOUNT")]
+        #[arg(required = true, num_args = 2.., value_name = "ACCOUNT", value_parser = parse_account)]
         accounts: Vec<AccountId32>,
         /// How many of them must sign
         #[arg(long, value_name = "N")]
@@ -71,7 +72,7 @@ impl Team {
 fn text(name: &str, team: &Signatories) -> String {
     let signatories = team.signatories().iter().map(|account| format!("\n  {account}")).collect::<String>();
     let (account, size) = (team.account(), team.signatories().len());
-    format!("team {name}: {account}, of which {} of {size} must sign:{signatories}", team.threshold())
+    format!("team {name}: {account}\n{} of these {size} must sign:{signatories}", team.threshold())
 }
 
 fn value(name: &str, team: &Signatories) -> Value {
@@ -95,7 +96,7 @@ mod tests {
         let account = |n| AccountId32([n; 32]);
         let team = Signatories::new(vec![account(2), account(1)], 2).unwrap();
         let said = text("me", &team);
-        assert!(said.contains(", of which 2 of 2 must sign:\n  "), "{said}");
+        assert!(said.contains("\n2 of these 2 must sign:\n  "), "{said}");
         assert_eq!(
             value("me", &team)["signatories"],
             json!([account(1).to_string(), account(2).to_string()])

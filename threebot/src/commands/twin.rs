@@ -6,6 +6,7 @@ use super::{
     event,
 };
 use crate::{
+    account::parse_account,
     cli::Global,
     consent::Consent,
     device::DeviceFile,
@@ -52,6 +53,7 @@ Examples:
     /// Offer your twin, with all that it owns, to an account that has none
     Offer {
         /// The account, SS58
+        #[arg(value_parser = parse_account)]
         to: AccountId32,
         #[command(flatten)]
         consent: Consent,
@@ -65,6 +67,7 @@ Examples:
     /// Find the twin of an account
     Find {
         /// The account, SS58
+        #[arg(value_parser = parse_account)]
         account: AccountId32,
     },
     /// Set the key to which your deployments are sealed beside that of their node, so that you can open them
