@@ -89,7 +89,8 @@ impl Bots {
     /// The moves that they have carried out.
     fn moves(&self, grid: &ThreeNodes<'_>) -> Result<Vec<Value>> {
         let mut moves = Vec::new();
-        for state in &self.states {
+        // One that has just been started hasn't made its folder yet.
+        for state in self.states.iter().filter(|state| state.join("lock").exists()) {
             let status =
                 grid.asks(&grid.user, &["heal", "status", "--state", &state.display().to_string()])?;
             let its = status["moves"].as_array().context("a status has moves")?;

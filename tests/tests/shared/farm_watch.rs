@@ -42,7 +42,7 @@ fn is_silent(grid: &Grid, farm: &str, state: &Path) -> Result<bool> {
     let output = command.args(["--json", "farm", "watch", farm, "--once", "--state"]).arg(state).output()?;
     let found: Value = serde_json::from_slice(&output.stdout)?;
     let alarms = found["alarms"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let code = if alarms.is_empty() { 0 } else { 5 };
+    let code = if alarms.is_empty() { 0 } else { 6 };
     ensure!(output.status.code() == Some(code), "{} with {found}", output.status);
     Ok(alarms.iter().any(|alarm| alarm["alarm"] == "silent"))
 }

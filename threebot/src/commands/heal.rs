@@ -8,7 +8,7 @@ use crate::{
         Chain, Healer, Hold, Journal, Message, Metrics, Move, Order, Policy, Step, Teller, Volumes,
         policy_schema, serve,
     },
-    output::{Answer, message},
+    output::{Answer, counted, message},
     sealing::Identity,
     session::read_key,
     time::moment,
@@ -194,7 +194,7 @@ fn planned(orders: &[Order], holds: &[Hold]) -> Answer {
 fn status(journal: &Journal) -> Result<Answer> {
     let moves: Vec<&Move> = journal.memory.moves.values().collect();
     let messages = journal.messages(SHOWN)?;
-    let mut lines = vec![format!("copies of {} contracts", journal.memory.copies.len())];
+    let mut lines = vec![format!("copies of {}", counted(journal.memory.copies.len() as u64, "contract"))];
     lines.extend(moves.iter().filter(|it| !it.is_over()).map(|it| {
         format!("contract {} is moving from node {} to node {}: {}", it.old, it.from, it.to, it.why)
     }));

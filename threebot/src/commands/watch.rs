@@ -8,10 +8,10 @@ use crate::{
     device::config_folder,
     durable,
     many::answers,
-    output::{self, Answer, is_unread, warn},
+    output::{self, Answer, counted, is_unread, warn},
     session::Session,
     time::exact_moment,
-    webhook::post,
+    webhook::{parse_webhook, post},
 };
 use anyhow::Result;
 use clap::Args;
@@ -38,7 +38,7 @@ const MAX_UNTOLD: usize = 1_000;
 /// The least time from one look to the next.
 const LOOK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// Exit code of --once where a node needs its farmer.
-const ALARMED: u8 = 5;
+const ALARMED: u8 = 6;
 
 /// Tell when a node of a farm falls silent, shrinks, earns nothing, is complained about, runs full, or has an old agent
 ///
@@ -54,7 +54,7 @@ seconds since 1970.
 
 Examples:
   threebot farm watch 3 --webhook https://hooks.example.org/farm
-  threebot farm watch 3 --once    exit code 5 if something is wrong")]
+  threebot farm watch 3 --once    exit code 6 if something is wrong")]
 pub struct Watch {
     /// The farm's id
     #[arg(value_parser = parse_id::<FarmId>)]
@@ -66,7 +66,7 @@ pub struct Watch {
     #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_duration)]
     every: Duration,
     /// Web address that each change is posted to
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_webhook)]
     webhook: Option<String>,
     /// File that remembers what was told, and the most capacity of each node; without it, the present one is the most.
     /// One for each farm beside the key of this device if it isn't given
@@ -324,7 +324,8 @@ impl Watch {
                 .collect::<Vec<Value>>(),
         });
         if lines.is_empty() {
-            let text = format!("farm {}: nothing is wrong with {} nodes", self.farm, memory.nodes.len());
+            let nodes = counted(memory.nodes.len() as u64, "node");
+            let text = format!("farm {}: nothing is wrong with {nodes}", self.farm);
             return Ok(Answer::new(text, value));
         }
         writeln!(io::stdout(), "{}", output::line(&lines.join("\n"), &value, json))?;

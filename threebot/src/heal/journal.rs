@@ -20,6 +20,7 @@ const COPIES: &str = "copies";
 const MOVES: &str = "moves";
 const SAID: &str = "said.json";
 const CHAIN: &str = "chain.json";
+const LOCK: &str = "lock";
 const MESSAGES: &str = "messages.jsonl";
 /// Beyond this a new file is begun; the one before it is kept, too.
 const MAX_LOG_BYTES: u64 = 4 << 20;
@@ -174,7 +175,13 @@ impl Journal {
     }
 
     /// Reads the records while a bot may use them.
+    ///
+    /// # Errors
+    /// If no bot has ever used the folder, or a record is damaged.
     pub fn look(folder: &Path) -> Result<Self> {
+        if !folder.join(LOCK).exists() {
+            bail!("{} isn't the folder of a bot: name the --state of its `threebot heal`", folder.display());
+        }
         let by_contract = |copy: CopyFile| (copy.kept.contract, copy.kept);
         let copies = read_all(&folder.join(COPIES))?.into_iter().map(by_contract).collect();
         let moves = read_all(&folder.join(MOVES))?.into_iter().map(|it: Move| (it.old, it)).collect();
@@ -319,7 +326,7 @@ impl Journal {
 
 fn lock(folder: &Path) -> Result<File> {
     create_private_folder(folder)?;
-    let file = folder.join("lock");
+    let file = folder.join(LOCK);
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
     let lock = lock.with_context(|| format!("can't open {}", file.display()))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -484,6 +491,13 @@ pub mod tests {
         let none = folder.path().join("none");
         assert_eq!(Journal::copied(&none, &scratch.path().join("new")).unwrap().memory, Memory::default());
         assert!(!none.exists());
+    }
+
+    #[test]
+    fn a_folder_of_no_bot_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Journal::look(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("isn't the folder of a bot"), "{error}");
     }
 
     #[test]

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a bot does by itself, and what it doesn't: a file of its owner.
 
-use anyhow::{Context, Result, ensure};
+use crate::webhook::parse_webhook;
+use anyhow::{Context, Result};
 use schemars::{JsonSchema, Schema, schema_for};
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
 use std::{
     collections::BTreeSet,
+    fmt::{self, Display},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -59,7 +64,7 @@ pub struct Policy {
     #[serde(default)]
     pub exclude: Exclude,
     /// Address to which each message is sent as JSON.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "webhook")]
     pub webhook: Option<String>,
 }
 
@@ -127,10 +132,6 @@ impl Policy {
             let code = parse_country(country).context("place.country")?;
             *country = String::from_utf8_lossy(&code).into_owned();
         }
-        if let Some(webhook) = &policy.webhook {
-            let is_address = ["https://", "http://"].iter().any(|scheme| webhook.starts_with(scheme));
-            ensure!(is_address, "webhook: an address begins with https:// or http://");
-        }
         Ok(policy)
     }
 
@@ -159,26 +160,39 @@ fn yes() -> bool {
     true
 }
 
-fn duration<'de, D: Deserializer<'de>>(at: D) -> Result<Duration, D::Error> {
-    parse_duration(&String::deserialize(at)?).map_err(D::Error::custom)
+/// Reads what people write, numbers with or without quotes. An error in it has its field and line.
+struct Written<T, E>(fn(&str) -> Result<T, E>);
+
+impl<T, E: Display> Visitor<'_> for Written<T, E> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a number")
+    }
+
+    fn visit_str<Failed: Error>(self, text: &str) -> Result<T, Failed> {
+        (self.0)(text).map_err(Failed::custom)
+    }
+
+    fn visit_u64<Failed: Error>(self, number: u64) -> Result<T, Failed> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<Failed: Error>(self, number: f64) -> Result<T, Failed> {
+        self.visit_str(&number.to_string())
+    }
 }
 
-/// An amount as people write it, with or without quotes.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Amount {
-    Whole(u64),
-    Decimal(f64),
-    Text(String),
+fn duration<'de, D: Deserializer<'de>>(at: D) -> Result<Duration, D::Error> {
+    at.deserialize_any(Written(parse_duration))
+}
+
+fn webhook<'de, D: Deserializer<'de>>(at: D) -> Result<Option<String>, D::Error> {
+    at.deserialize_any(Written(parse_webhook)).map(Some)
 }
 
 fn rate<'de, D: Deserializer<'de>>(at: D) -> Result<UsdRate, D::Error> {
-    let text = match Amount::deserialize(at)? {
-        Amount::Whole(number) => number.to_string(),
-        Amount::Decimal(number) => number.to_string(),
-        Amount::Text(text) => text,
-    };
-    parse_rate(&text).map_err(D::Error::custom)
+    at.deserialize_any(Written(parse_rate))
 }
 
 fn some_rate<'de, D: Deserializer<'de>>(at: D) -> Result<Option<UsdRate>, D::Error> {
@@ -230,6 +244,7 @@ pub mod tests {
     fn a_wrong_policy_is_refused_with_the_reason() {
         for (more, words) in [
             ("surprise: 1", "surprise"),
+            ("max_usd_per_hour_each: much", "max_usd_per_hour_each: \"much\" isn't an amount of USD"),
             ("place: { country: Belgium }", "country"),
             ("webhook: ftp://host", "begins with https://"),
             ("exclude: { part: [db] }", "part"),
@@ -238,7 +253,11 @@ pub mod tests {
             let error = format!("{:#}", Policy::parse(text.as_bytes()).unwrap_err());
             assert!(error.contains(words), "{more}: {error}");
         }
-        assert!(Policy::parse(LEAST.replace("30m", "soon").as_bytes()).is_err());
+        let error = Policy::parse(LEAST.replace("30m", "soon").as_bytes()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("offline: \"soon\" isn't a time") && error.contains("at line 1"),
+            "{error}"
+        );
         assert!(Policy::read(Path::new("/nowhere")).is_err());
     }
 
