@@ -46,7 +46,8 @@ Examples, with TFGRID_KEY=//Bob in the environment:
   threebot approve list                    what awaits your signature, in words
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the chain can't be reached, 4 the
-chain refused, 5 proposed: others must sign before it is done."
+chain refused, 5 proposed: others must sign before it is done, 6 `farm watch`
+found something wrong."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -150,8 +151,6 @@ pub enum Command {
     Msg(Msg),
     Bill(Bill),
     Funds(Funds),
-    /// Turn automatic refills of your credit on or off
-    #[command(subcommand)]
     Refill(Refill),
     Limits(Limits),
     /// Let bots manage your contracts

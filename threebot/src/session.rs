@@ -4,20 +4,26 @@
 use crate::{
     cli::Global,
     keyring::{KeyFile, Keyring, is_key_name},
+    output::warn,
     team::{self, Signed},
+    time::{exact_moment, stretch},
 };
 use anyhow::{Context, Result, bail};
 use std::{
     env, fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 use subxt::transactions::Payload;
 use tfgrid_client::{
     AccountId32, GridAt, GridClient, Included, Keypair, Scheme, StoredKey, Team, api,
-    primitives::{Balance, TwinId},
+    primitives::{Balance, TwinId, UnixSeconds},
     team::all_of,
 };
+
+/// How far the newest finalized block may be from this computer's clock.
+const CLOCKS_DIFFER_SECONDS: u64 = 600;
 
 pub struct Session {
     pub grid: GridClient,
@@ -86,6 +92,11 @@ impl Session {
     /// For a caller who only reads.
     pub async fn anonymous(global: &Global) -> Result<Self> {
         let grid = GridClient::connect(&global.chain).await?;
+        let head_ms = grid.finalized().await?.timestamp_ms().await?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        if let Some(difference) = clocks_differ(head_ms / 1_000, now) {
+            warn(&difference, global.json);
+        }
         Ok(Self { grid, key: None, team: None, chain: global.chain.clone(), json: global.json })
     }
 
@@ -159,6 +170,20 @@ impl Session {
     }
 }
 
+/// What is wrong with the time of the newest finalized block, or with that of this computer. The first block has none.
+fn clocks_differ(head: UnixSeconds, now: UnixSeconds) -> Option<String> {
+    if head == 0 || head.abs_diff(now) <= CLOCKS_DIFFER_SECONDS {
+        return None;
+    }
+    let order = if head < now { "behind" } else { "ahead of" };
+    Some(format!(
+        "the newest finalized block is of {}, {} {order} this computer's clock: the node of --chain is behind or \
+         makes no blocks, or the clock is wrong",
+        exact_moment(head),
+        stretch(head.abs_diff(now))
+    ))
+}
+
 /// The team that is named.
 fn team_of(global: &Global) -> Result<Option<Team>> {
     global.team.as_ref().map(|name| Keyring::of_user()?.team(name)).transpose()
@@ -213,6 +238,18 @@ fn is_private(mode: u32, file: &Path, credentials: Option<&Path>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_is_wrong_is_told() {
+        let now = 1_700_000_000;
+        for head in [0, now, now - 600, now + 600] {
+            assert_eq!(clocks_differ(head, now), None, "{head}");
+        }
+        assert!(clocks_differ(now - 7_200, now).unwrap().contains("2 h 0 min behind this computer's clock"));
+        assert!(
+            clocks_differ(now + 7_200, now).unwrap().contains("2 h 0 min ahead of this computer's clock")
+        );
+    }
 
     #[test]
     fn a_credential_of_systemd_is_private() {

@@ -195,7 +195,7 @@ impl Speaker {
 
 impl Send {
     async fn run(self, global: &Global) -> Result<Answer> {
-        let known = self.sent.speaker.known(global).await?;
+        let known = self.sent.known(global).await?;
         if self.queue {
             let message = self.sent.message(known.twin, MAX_LIFE)?;
             let (id, to) = (message.id, message.to);
@@ -214,7 +214,7 @@ impl Send {
 
 impl Call {
     async fn run(self, global: &Global) -> Result<Answer> {
-        let known = self.sent.speaker.known(global).await?;
+        let known = self.sent.known(global).await?;
         let message = self.sent.message(known.twin, self.sent.within)?;
         let request = TwinMessage { request: true, ..message };
         let answer = self.sent.deliver(global, known, &request).await?.context("a request has an answer")?;
@@ -224,6 +224,14 @@ impl Call {
 }
 
 impl Sent {
+    /// Who speaks; fails if the receiver is no twin.
+    async fn known(&self, global: &Global) -> Result<Known> {
+        let known = self.speaker.known(global).await?;
+        let receiver = known.grid.finalized().await?.twin(self.to).await?;
+        receiver.with_context(|| format!("no twin has the id {}", self.to))?;
+        Ok(known)
+    }
+
     fn message(&self, from: TwinId, life: Duration) -> Result<TwinMessage> {
         message((from, self.to), self.id, self.text.clone(), self.file.as_deref(), life)
     }

@@ -4,14 +4,21 @@
 use super::funds::Funding;
 use crate::{cli::Global, output::Answer, session::Session};
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use tfgrid_client::api::{self, runtime_types::pallet_grid_billing::types::AutoRefill};
 
 /// The least that a refill buys, in hours of the running costs.
 const MIN_HOURS: u32 = 24;
 
+/// Show automatic refills of your credit, or turn them on or off
+#[derive(Args)]
+pub struct Refill {
+    #[command(subcommand)]
+    command: Option<RefillCommand>,
+}
+
 #[derive(Subcommand)]
-pub enum Refill {
+enum RefillCommand {
     /// Let your account buy more credit whenever it is used up
     ///
     /// How much it may take in 30 days is a limit that only you can set: `threebot limits --refill TFT`.
@@ -31,11 +38,13 @@ Example:
 impl Refill {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         let session = Session::open(global).await?;
-        let request = match self {
-            Self::On { hours } => Some(AutoRefill { hours }),
-            Self::Off => None,
-        };
-        session.submit("refill", &api::transactions().billing().set_auto_refill(request)).await?;
+        if let Some(command) = self.command {
+            let request = match command {
+                RefillCommand::On { hours } => Some(AutoRefill { hours }),
+                RefillCommand::Off => None,
+            };
+            session.submit("refill", &api::transactions().billing().set_auto_refill(request)).await?;
+        }
         let at = session.grid.finalized().await?;
         let funding = Funding::read(&at, session.twin(&at).await?).await?;
         let mut text = format!("automatic refills: {}", funding.refill_text());
