@@ -83,7 +83,8 @@ impl GridAt {
         Call::decode(bytes, self.0.metadata_ref())
     }
 
-    /// Whether calls are decoded by the metadata that this client was built with: others have the endpoint's word alone.
+    /// Whether calls are decoded by the metadata that this client was built with: others have the endpoint's word
+    /// alone.
     pub fn has_known_metadata(&self) -> bool {
         api::is_codegen_valid_for(self.0.metadata_ref())
     }

@@ -600,8 +600,8 @@ impl Deployment {
     /// Checks that the volumes of the active version can become what they are here.
     ///
     /// # Errors
-    /// [`FailureCode::BodyInvalid`] at the first one that would shrink or move to another kind of disk, as its node would
-    /// find.
+    /// [`FailureCode::BodyInvalid`] at the first one that would shrink or move to another kind of disk, as its node
+    /// would find.
     pub fn check_follows(&self, active: &Self) -> Result<(), Rejection> {
         let before: BTreeMap<_, _> = active.volumes().map(|(_, name, volume)| (name, volume)).collect();
         for (index, name, volume) in self.volumes() {

@@ -8,7 +8,8 @@
 //! - [`deployment`] is the JSON inside a node contract, with every rule checked; [`sealing`] hides it from all but the
 //!   node and its owner.
 //! - [`team`] is about accounts that several people sign for, [`call`] tells what they sign.
-//! - [`peer`] asks the node itself: output, shells, files and ports of machines; [`snapshot`] is what it tells of volumes.
+//! - [`peer`] asks the node itself: output, shells, files and ports of machines; [`snapshot`] is what it tells of
+//!   volumes.
 
 #![deny(missing_docs)]
 

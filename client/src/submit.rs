@@ -33,9 +33,9 @@ pub struct Included {
     pub events: ExtrinsicEvents<Config>,
 }
 
-/// The tip of a call in a crowded chain before the fees' multiplier, in 1e-7 TFT. The pool and the makers of blocks order
-/// people's transactions by tip for each part of a block, so a flood whose large calls carry a tip of almost nothing
-/// passes before every call without one.
+/// The tip of a call in a crowded chain before the fees' multiplier, in 1e-7 TFT. The pool and the makers of blocks
+/// order people's transactions by tip for each part of a block, so a flood whose large calls carry a tip of almost
+/// nothing passes before every call without one.
 const TIP_WHEN_CROWDED: Balance = TFT / 100;
 
 /// A multiplier of one, as the chain stores it.

@@ -68,7 +68,7 @@ impl Bots {
 
     /// Starts both with this policy, beside the fields that each has.
     fn start(grid: &ThreeNodes<'_>, policy: &Value) -> Result<Self> {
-        let mut all = json!({ "offline": OFFLINE, "max_usd_per_hour": 1, "place": { "spread": true } });
+        let mut all = json!({ "offline": OFFLINE, "max_usd_per_hour": 1, "placement": { "spread": true } });
         all["twin"] = grid.asks(&grid.user, &["twin", "show"])?["twin"].clone();
         for (field, value) in policy.as_object().context("a policy has fields")? {
             all[field] = value.clone();

@@ -45,8 +45,8 @@ pub struct Reservation {
     pub features: Features,
     /// The private networks that the contract lists.
     pub networks: BoundedVec<Network>,
-    /// Whether all of it is sealed unless its owner says otherwise: it has an environment, credentials of a registry or an
-    /// address for output with a token, and doesn't say what of these is secret.
+    /// Whether all of it is sealed unless its owner says otherwise: it has an environment, credentials of a registry
+    /// or an address for output with a token, and doesn't say what of these is secret.
     pub is_confidential: bool,
     /// What looks like a secret: environment variables by name, passwords of registries, and addresses with tokens.
     pub secrets: Vec<String>,
@@ -130,7 +130,8 @@ fn networks(deployment: &Deployment) -> BoundedVec<Network> {
     BoundedVec(deployment.listed_networks().into_iter().map(network).collect())
 }
 
-/// Names of variables that look like secrets, passwords of registries, and addresses with tokens: plain bodies are public.
+/// Names of variables that look like secrets, passwords of registries, and addresses with tokens: plain bodies are
+/// public.
 fn secrets(deployment: &Deployment) -> Vec<String> {
     const SIGNS: [&str; 4] = ["PASSWORD", "SECRET", "TOKEN", "KEY"];
     let looks_secret = |name: &&String| SIGNS.iter().any(|sign| name.to_ascii_uppercase().contains(sign));

@@ -189,8 +189,8 @@ impl Description {
         }
         if self.is_by_hearsay {
             warnings.push(
-                "the chain's runtime isn't the one that this threebot was built for: that this is what the call does, you \
-                 have from the endpoint of --chain alone"
+                "the chain's runtime isn't the one that this threebot was built for: that this is what the call does, \
+                 you have from the endpoint of --chain alone"
                     .into(),
             );
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Images by their digests: what a tag stands for is asked of its registry once, before a version is submitted. Images
-//! that take credentials stay as they are: whoever knows a digest may get at the content on a node that has it, and bodies
-//! are public.
+//! that take credentials stay as they are: whoever knows a digest may get at the content on a node that has it, and
+//! bodies are public.
 
 use crate::{deployment::Reservation, many::answers};
 use anyhow::{Context, Result, ensure};
@@ -51,8 +51,8 @@ pub async fn pinned(
     Ok((Reservation::new(deployment, body, reservation.resources), notes))
 }
 
-/// Pins images of deployments, each with what it replaces: all but those with a digest or credentials, and those that run
-/// as they are. Answers with what to say about those that couldn't be pinned.
+/// Pins images of deployments, each with what it replaces: all but those with a digest or credentials, and those that
+/// run as they are. Answers with what to say about those that couldn't be pinned.
 pub async fn pin(wanted: Vec<(&mut Deployment, Option<&Deployment>)>) -> Result<Vec<String>> {
     let mut machines = Vec::new();
     for (deployment, active) in wanted {

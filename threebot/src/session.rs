@@ -227,8 +227,8 @@ pub fn read_key_file(file: &Path) -> Result<String> {
     Ok(fs::read_to_string(file).map_err(unreadable)?)
 }
 
-/// Whether a file with this mode is its user's alone. In its folder of credentials, systemd lets a service's user in by an
-/// access control list, which shows as a right of the group; others don't get into the folder.
+/// Whether a file with this mode is its user's alone. In its folder of credentials, systemd lets a service's user in
+/// by an access control list, which shows as a right of the group; others don't get into the folder.
 fn is_private(mode: u32, file: &Path, credentials: Option<&Path>) -> bool {
     let is_credential = credentials.is_some_and(|folder| folder.is_absolute() && file.starts_with(folder));
     let rights_of_others = if is_credential { 0o037 } else { 0o077 };

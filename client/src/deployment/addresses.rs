@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Addresses of machines and peers in private networks. They follow from the deployment alone, so a node that starts anew, and
-//! everyone who reads the deployment, finds the same.
+//! Addresses of machines and peers in private networks. They follow from the deployment alone, so a node that starts
+//! anew, and everyone who reads the deployment, finds the same.
 
 use super::{
     Deployment, Interface, Network, NetworkPeer, Rejection, Workload, WorkloadData, rules::invalid_at,

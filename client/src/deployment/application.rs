@@ -241,7 +241,8 @@ impl Application {
         Ok(())
     }
 
-    /// Whether a range is of the network's subnet, has all addresses that the part's machines and peers name, and is nobody's.
+    /// Whether a range is of the network's subnet, has all addresses that the part's machines and peers name, and is
+    /// nobody's.
     fn is_free(&self, member: &Member, range: Ipv4Net, taken: &[(String, Ipv4Net)]) -> bool {
         let workloads =
             self.parts.get(member.part).map_or(&[] as &[Workload], |part| part.workloads.as_slice());

@@ -123,7 +123,8 @@ fn workload(at: &Cursor) -> Result<Workload, Rejection> {
         }
         other => {
             return Err(type_at.unsupported(format!(
-                "the type {other:?} is unknown; known are: zmachine, zmount, volume, zlogs, network, gateway-name-proxy, gateway-fqdn-proxy"
+                "the type {other:?} is unknown; known are: zmachine, zmount, volume, zlogs, network, \
+                 gateway-name-proxy, gateway-fqdn-proxy"
             )));
         }
     };
@@ -196,7 +197,8 @@ fn subnet(at: &Cursor) -> Result<Ipv4Net, Rejection> {
         |net: &Ipv4Net| Subnet { address: net.addr().octets(), prefix: net.prefix_len() }.is_valid();
     text.parse().ok().filter(is_valid).ok_or_else(|| {
         at.invalid(format!(
-            "is a private IPv4 network with a prefix of 16 to 30 and no host bits, such as 10.20.0.0/16; this is {text:?}"
+            "is a private IPv4 network with a prefix of 16 to 30 and no host bits, \
+             such as 10.20.0.0/16; this is {text:?}"
         ))
     })
 }
@@ -345,7 +347,8 @@ fn user(at: &Cursor) -> Result<String, Rejection> {
         Ok(text.into())
     } else {
         Err(at.invalid(format!(
-            "a user is a name or number, with a group after a colon or without, such as app or 1000:50; this is {text:?}"
+            "a user is a name or number, with a group after a colon or without, \
+             such as app or 1000:50; this is {text:?}"
         )))
     }
 }
@@ -365,7 +368,8 @@ fn hostname(at: &Cursor) -> Result<String, Rejection> {
         Ok(text.into())
     } else {
         Err(at.invalid(format!(
-            "a host name has at most {MAX_HOSTNAME_BYTES} characters: labels of 1 to 63 of a-z, 0-9 and inner hyphens, with dots between them; this is {text:?}"
+            "a host name has at most {MAX_HOSTNAME_BYTES} characters: labels of 1 to 63 of a-z, 0-9 and inner hyphens, \
+             with dots between them; this is {text:?}"
         )))
     }
 }
@@ -677,7 +681,8 @@ fn check_mounts(workloads: &[Workload]) -> Result<(), Rejection> {
                     return Err(invalid_at(
                         path,
                         format!(
-                            "{:?} is mounted by /workloads/{owner} already; a zmount belongs to one machine, a volume can be shared",
+                            "{:?} is mounted by /workloads/{owner} already; a zmount belongs to one machine, \
+                             a volume can be shared",
                             mount.name
                         ),
                     ));

@@ -121,7 +121,8 @@ impl Deployment {
         Ok(Self { secrets, ..self.clone() })
     }
 
-    /// The deployment with its environment, credentials and addresses with tokens as secrets, unless its owner has said what is secret.
+    /// The deployment with its environment, credentials and addresses with tokens as secrets, unless its owner has
+    /// said what is secret.
     #[must_use]
     pub fn with_texts_as_secrets(&self) -> Self {
         if self.secrets.is_some() {

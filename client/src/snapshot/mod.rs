@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Snapshots of volumes: how a tree of files goes over a stream of the peer protocol (`docs/FORMATS.md` §8.1), and what is
-//! kept of it (§11).
+//! Snapshots of volumes: how a tree of files goes over a stream of the peer protocol (`docs/FORMATS.md` §8.1), and
+//! what is kept of it (§11).
 
 mod manifest;
 mod tree;

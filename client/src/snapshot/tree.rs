@@ -3,8 +3,8 @@
 
 use codec::{Decode, DecodeAll, Encode};
 
-/// Bytes of a chunk; the last one of a file may be shorter. As long as a page of most databases, so that one that changes
-/// moves no other.
+/// Bytes of a chunk; the last one of a file may be shorter. As long as a page of most databases, so that one that
+/// changes moves no other.
 pub const CHUNK_BYTES: usize = 8 * 1_024;
 /// Chunks of a batch at most.
 pub const BATCH_CHUNKS: usize = 1_024;

@@ -13,7 +13,8 @@ use tfgrid_client::{
     snapshot::{Part, Position},
 };
 
-/// Reads the bytes as a node or a bot does and as its caller does. Whatever is a frame is written so that it is read again.
+/// Reads the bytes as a node or a bot does and as its caller does. Whatever is a frame is written so that it is read
+/// again.
 pub fn check(bytes: &[u8]) {
     read_all::<Request>(bytes);
     read_all::<Control>(bytes);

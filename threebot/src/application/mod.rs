@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Applications (docs/FORMATS.md §4.6): the parts that a file asks for, and the contracts that run them. Nothing is kept
-//! but what stands on the chain.
+//! Applications (docs/FORMATS.md §4.6): the parts that a file asks for, and the contracts that run them. Nothing is
+//! kept but what stands on the chain.
 
 mod owned;
 mod placement;

@@ -84,8 +84,8 @@ impl Market {
     }
 }
 
-/// Nodes for these parts of an application: each the cheapest that fits, of these the one that failed its tenants least,
-/// and has the fewest of these parts. `held` are the nodes of parts that run.
+/// Nodes for these parts of an application: each the cheapest that fits, of these the one that failed its tenants
+/// least, and has the fewest of these parts. `held` are the nodes of parts that run.
 ///
 /// # Errors
 /// If no node fits a part, with what excludes how many.
@@ -539,8 +539,8 @@ mod tests {
         let error = placed(&application(&[("a", any())], None), &[], &market).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no node fits \"a\", which needs 2 cores, 1.00 GiB memory; of 6 nodes: 1 offline, 1 draining, 1 only rented \
-             as a whole, 1 rented by others, 1 without code for its workloads or addresses, 1 with too few free cores"
+            "no node fits \"a\", which needs 2 cores, 1.00 GiB memory; of 6 nodes: 1 offline, 1 draining, 1 only \
+             rented as a whole, 1 rented by others, 1 without code for its workloads or addresses, 1 with too few free cores"
         );
         assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Nodes.NotEnoughCapacity");
         market.rented = [(6, true)].into();

@@ -510,8 +510,8 @@ fn table(lines: &[Line]) -> String {
     lines.iter().map(row).collect::<Vec<_>>().join("\n")
 }
 
-/// What each part is to run. Unless all is to be plain, what looks like a secret becomes one: the rest stays readable, so
-/// that the parts are found again.
+/// What each part is to run. Unless all is to be plain, what looks like a secret becomes one: the rest stays
+/// readable, so that the parts are found again.
 fn states(application: &Application, is_plain: bool) -> BTreeMap<String, State> {
     let state = |(name, part): (&String, &Part)| {
         let deployment = application.deployment(name, part);

@@ -37,8 +37,8 @@ use tfgrid_client::{
 
 /// Reserve capacity and run a deployment on it, or all parts of an application
 ///
-/// An application is a file with several parts, each of which gets a contract. Run again, also after an interruption, it
-/// creates the parts that are missing and updates those that differ.
+/// An application is a file with several parts, each of which gets a contract. Run again, also after an interruption,
+/// it creates the parts that are missing and updates those that differ.
 #[derive(Args)]
 #[command(after_help = "\
 A deployment with an environment or registry credentials is sealed: only its node, you and your bots can read it. You
@@ -560,7 +560,8 @@ parts:
         assert!(undone_text("shop", &[7, 8]).ends_with("new contracts were cancelled: 7, 8"));
         assert!(undone_text("shop", &[]).ends_with("`threebot ps` shows what stands"));
         let awaited = Awaited { part: "db".into(), contract: 7, version: None };
-        let text = "after 10 min these don't run yet: db (contract 7); they stay open, and `threebot wait shop` goes on waiting";
+        let text = "after 10 min these don't run yet: db (contract 7); they stay open, \
+                    and `threebot wait shop` goes on waiting";
         assert_eq!(late("shop", &[awaited], Duration::from_secs(600)), text);
     }
 }

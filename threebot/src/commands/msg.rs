@@ -142,8 +142,8 @@ pub struct Listen {
     /// Every twin may write
     #[arg(long, conflicts_with = "allow")]
     anyone: bool,
-    /// Show a message again at the next start until a line on stdin has answered it, or says that it is done. The end of
-    /// stdin ends this program
+    /// Show a message again at the next start until a line on stdin has answered it, or says that it is done. The end
+    /// of stdin ends this program
     #[arg(long)]
     ack: bool,
 }

@@ -146,8 +146,8 @@ impl Join {
         let joining = connected.done(joining).await?;
         let Some(direct) = direct else {
             bail!(
-                "node {} is reached over a relay alone, and WireGuard needs a direct way: have the peer in a contract on \
-                 a node with a public address",
+                "node {} is reached over a relay alone, and WireGuard needs a direct way: have the peer in a contract \
+                 on a node with a public address",
                 part.node
             );
         };
@@ -225,8 +225,8 @@ impl Join {
     /// What is to be added to the deployment of a contract.
     fn to_add(&self, part: &Part, key: &[u8; 32]) -> String {
         format!(
-            "the network {0} has no peer with the key of this computer. Add to it in the deployment of contract {1}, and \
-             run `threebot update {1} -f FILE`:\n\n  peers:\n    - {{ name: {2}, public_key: {3} }}\n",
+            "the network {0} has no peer with the key of this computer. Add to it in the deployment of contract {1}, \
+             and run `threebot update {1} -f FILE`:\n\n  peers:\n    - {{ name: {2}, public_key: {3} }}\n",
             part.name,
             part.contract,
             self.peer.as_deref().unwrap_or("laptop"),

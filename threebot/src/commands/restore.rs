@@ -15,8 +15,8 @@ use serde_json::json;
 
 /// Put a snapshot in place of the content of a volume
 ///
-/// The contract may be another one than that of the snapshot, on any node. Its machines are stopped meanwhile. What fails
-/// leaves the volume as it was.
+/// The contract may be another one than that of the snapshot, on any node. Its machines are stopped meanwhile. What
+/// fails leaves the volume as it was.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is to be done, from finalized state, policy and journal. Pure.
 //!
-//! Nothing is done twice: a contract that is open is cancelled in the same batch that creates the new one, so the batch of
-//! a second bot fails. Where the chain has closed it already, the batch takes the name `heal-ID` on the gateways, which
-//! only one batch gets, and which stays until nobody acts on this closing any more.
+//! Nothing is done twice: a contract that is open is cancelled in the same batch that creates the new one, so the
+//! batch of a second bot fails. Where the chain has closed it already, the batch takes the name `heal-ID` on the
+//! gateways, which only one batch gets, and which stays until nobody acts on this closing any more.
 
 use super::{Kept, Memory, Move, Policy, Step};
 use crate::time::stretch;
@@ -23,8 +23,8 @@ use tfgrid_client::{
 pub const MOVED_WITHIN: u64 = 24 * 3_600;
 /// How long after that its name is kept: longer than any transaction can still be taken.
 const NAME_LEEWAY: u64 = 3_600;
-/// Blocks after which a transaction that isn't in one never will be: the client's are sent within two minutes, and live for
-/// 32 blocks.
+/// Blocks after which a transaction that isn't in one never will be: the client's are sent within two minutes, and
+/// live for 32 blocks.
 const TRANSACTION_BLOCKS: u64 = 256;
 /// How old a snapshot is at most with which a contract leaves a node that drains, in seconds.
 const BEFORE_LEAVING: u64 = 3_600;
@@ -309,8 +309,8 @@ fn hold(seen: &Seen, policy: &Policy, memory: &Memory, kept: &Kept) -> Option<(&
     Some((found.1, found.2.into()))
 }
 
-/// Why a price is too high for the policy, if it is: that of a contract which had `before`, where all cost `all` together;
-/// in 1e-10 USD per hour.
+/// Why a price is too high for the policy, if it is: that of a contract which had `before`, where all cost `all`
+/// together; in 1e-10 USD per hour.
 pub fn too_dear(policy: &Policy, rate: UsdRate, before: UsdRate, all: u128) -> Option<String> {
     let after = all.saturating_sub(before.into()).saturating_add(rate.into());
     let refusal = |what: &str, rate, most: UsdRate| {
@@ -347,8 +347,8 @@ pub enum Next {
     Lost,
 }
 
-/// The new contract of a move that has begun, if the chain has it. A batch that failed has left the old contract as it was:
-/// a new one with the same body is another move's then.
+/// The new contract of a move that has begun, if the chain has it. A batch that failed has left the old contract as
+/// it was: a new one with the same body is another move's then.
 pub fn outcome(it: &Move, seen: &Seen, memory: &Memory) -> Option<ContractId> {
     let is_left = match seen.closed.get(&it.old) {
         Some(closed) => {
@@ -718,7 +718,7 @@ mod tests {
         memory.copies = [part(7, "db"), part(9, "web")].into();
         seen.open.insert(9, Open { node: 4, phase: Phase::Running, rate: 1 });
         let mut policy = policy();
-        policy.place.country = Some("BE".into());
+        policy.placement.country = Some("BE".into());
         let (application, name, held) = rules_for(&memory.copies[&7], &policy, &[], &seen, &memory);
         assert_eq!((name.as_str(), held), ("db", [("web".to_owned(), 4)].into()));
         assert_eq!(application.parts["db"].country.as_deref(), Some("BE"));

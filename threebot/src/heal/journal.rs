@@ -145,7 +145,8 @@ impl Memory {
         self.moves.values().any(|it| it.step == Step::Created { new: contract })
     }
 
-    /// The new contract of a move that has begun, if the chain has it: it has the body, is younger, and of no other move.
+    /// The new contract of a move that has begun, if the chain has it: it has the body, is younger, and of no other
+    /// move.
     pub fn outcome_of(&self, begun: &Move) -> Option<ContractId> {
         let is_taken = |contract| self.moves.values().any(|other| other.new_contract() == Some(contract));
         let mut younger = self.copies.range(begun.newest.saturating_add(1)..).map(|(_, kept)| kept);

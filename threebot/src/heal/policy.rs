@@ -56,7 +56,7 @@ pub struct Policy {
     pub snapshots: Option<Schedule>,
     /// Where contracts may run whose application has no file here.
     #[serde(default)]
-    pub place: Place,
+    pub placement: Placement,
     /// Files of applications, whose rules say where their parts may run; relative to this file.
     #[serde(default)]
     pub applications: Vec<PathBuf>,
@@ -83,7 +83,7 @@ pub struct Schedule {
 /// Where contracts may run.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Place {
+pub struct Placement {
     /// Only nodes of this farm.
     #[serde(default)]
     pub farm: Option<FarmId>,
@@ -128,8 +128,8 @@ impl Policy {
 
     fn parse(text: &[u8]) -> Result<Self> {
         let mut policy: Self = yaml_serde::from_slice(text)?;
-        if let Some(country) = &mut policy.place.country {
-            let code = parse_country(country).context("place.country")?;
+        if let Some(country) = &mut policy.placement.country {
+            let code = parse_country(country).context("placement.country")?;
             *country = String::from_utf8_lossy(&code).into_owned();
         }
         Ok(policy)
@@ -137,13 +137,13 @@ impl Policy {
 
     /// Rules for a part that no file has.
     pub fn part(&self, public_ips: u8) -> Part {
-        let Place { farm, country, certified, .. } = self.place.clone();
+        let Placement { farm, country, certified, .. } = self.placement.clone();
         Part { farm, country, certified, public_ips, ..Part::default() }
     }
 
     /// An application without parts, for contracts of one that no file has.
     pub fn application(&self, name: &str) -> Application {
-        let spread = self.place.spread.then_some(Spread::Node);
+        let spread = self.placement.spread.then_some(Spread::Node);
         Application { version: VERSION, name: name.into(), spread, parts: Default::default() }
     }
 }
@@ -245,7 +245,7 @@ pub mod tests {
         for (more, words) in [
             ("surprise: 1", "surprise"),
             ("max_usd_per_hour_each: much", "max_usd_per_hour_each: \"much\" isn't an amount of USD"),
-            ("place: { country: Belgium }", "country"),
+            ("placement: { country: Belgium }", "placement.country"),
             ("webhook: ftp://host", "begins with https://"),
             ("exclude: { part: [db] }", "part"),
         ] {

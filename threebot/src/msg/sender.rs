@@ -44,8 +44,8 @@ pub enum SendError {
     NotReached { twin: TwinId, at: String, why: String },
     /// It doesn't know this device, or hears nobody else than others.
     #[error(
-        "twin {0} takes no messages from here: it must allow your twin (`threebot msg listen --allow`), and this device \
-         must be one of your twin's (`threebot device list`)"
+        "twin {0} takes no messages from here: it must allow your twin (`threebot msg listen --allow`), and this \
+         device must be one of your twin's (`threebot device list`)"
     )]
     Stranger(TwinId),
     /// It doesn't take the message.
