@@ -69,9 +69,8 @@ pub struct Global {
         default_value = "ws://127.0.0.1:9944"
     )]
     pub chain: String,
-    /// Your key: the name of one of `threebot key`, or a secret URI, which is a phrase, a 0x seed, or //Name on a
-    /// development chain. Others on this machine can see arguments: prefer a name, TFGRID_KEY or --key-file. An
-    /// option wins over the environment, and that over the default key
+    /// Your key: the name of one of `threebot key`, or a secret URI: a phrase, a 0x seed, or //Name on a development
+    /// chain. Others on this machine can see arguments: prefer a name, TFGRID_KEY or --key-file
     #[arg(long, visible_alias = "suri", global = true, value_name = "NAME|URI")]
     pub key: Option<String>,
     /// File with your secret key, readable by you alone, or TFGRID_KEY_FILE

@@ -4,6 +4,7 @@
 use super::snapshot::Opening;
 use crate::{
     cli::Global,
+    consent::Consent,
     contract::size_text,
     output::Answer,
     peer::Target,
@@ -31,6 +32,8 @@ pub struct Restore {
     workload: Option<String>,
     #[command(flatten)]
     opening: Opening,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Restore {
@@ -38,6 +41,11 @@ impl Restore {
         let (contract, place) = (self.target.contract, &self.opening.at.place);
         let keys = self.opening.keys_of_owner(global, contract, &[]).await?;
         let workload = self.workload.as_deref().unwrap_or(&self.snapshot.workload);
+        let what = format!(
+            "what {workload} of contract {contract} holds goes for good: {} replaces it",
+            self.snapshot
+        );
+        self.consent.ask_offline(global.json, &what)?;
         let connected = self.target.connect(global).await?;
         let restored = restore(&connected.peer, place, &keys, &self.snapshot, contract, workload).await;
         connected.done(Ok(())).await?;

@@ -3,6 +3,7 @@
 
 use crate::{
     cli::Global,
+    consent::Consent,
     contract::{not_open, size_text},
     output::Answer,
     peer::{OwnDevice, Target},
@@ -111,6 +112,8 @@ pub struct Remove {
     opening: Opening,
     #[command(flatten)]
     device: OwnDevice,
+    #[command(flatten)]
+    consent: Consent,
 }
 
 impl Snapshot {
@@ -119,7 +122,7 @@ impl Snapshot {
             Self::Take(command) => command.run(global).await,
             Self::List(command) => command.run().await,
             Self::Verify(command) => command.run().await,
-            Self::Remove(command) => command.run().await,
+            Self::Remove(command) => command.run(global).await,
         }
     }
 }
@@ -154,7 +157,8 @@ impl Opening {
     /// The keys of this computer.
     pub fn keys(&self, device: Option<PublicKey>) -> Result<Keys> {
         let identity = self.identity.read()?.context(
-            "snapshots are opened with your age key: name its file with --identity (`age-keygen` makes one)",
+            "snapshots are opened with your age key: name its file with --identity (`age-keygen` of the package age makes \
+             one)",
         )?;
         let trusted = device.into_iter().chain(self.signed_by.iter().copied()).collect();
         Ok(Keys { identity, recipients: Vec::new(), trusted })
@@ -229,8 +233,9 @@ impl Verify {
 }
 
 impl Remove {
-    async fn run(self) -> Result<Answer> {
+    async fn run(self, global: &Global) -> Result<Answer> {
         let keys = self.opening.keys(self.device.public())?;
+        self.consent.ask_offline(global.json, &format!("the snapshot {} goes for good", self.snapshot))?;
         remove(&self.opening.at.place, &keys, &self.snapshot).await?;
         let name = self.snapshot.to_string();
         Ok(Answer::new(format!("{name} is removed"), json!({ "snapshot": name })))

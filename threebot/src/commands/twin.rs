@@ -72,8 +72,8 @@ Examples:
     },
     /// Set the key to which your deployments are sealed beside that of their node, so that you can open them
     ///
-    /// `age-keygen -o FILE` makes one; `threebot show ID --identity FILE` opens with it. Earlier deployments stay as
-    /// they are.
+    /// `age-keygen -o FILE`, of the package age, makes one; `threebot show ID --identity FILE` opens with it. Earlier
+    /// deployments stay as they are.
     SealKey {
         /// The public half, as age-keygen prints it
         #[arg(value_name = "age1…")]
