@@ -5,8 +5,8 @@ use crate::{
     cli::Global,
     device::{DeviceFile, config_folder},
     msg::{
-        Allowed, Book, Flusher, Listening, Mailbox, Outbox, Queued, Reader, SendError, Sender, Server, Ways,
-        delay, dialling, listening, message,
+        Allowed, Book, Contacts, Flusher, Listening, Mailbox, Outbox, Queued, Reader, SendError, Sender,
+        Server, Ways, delay, dialling, listening, message, parse_address,
     },
     output::{Answer, is_unread, note, warn},
     session::Session,
@@ -47,6 +47,7 @@ pub enum Msg {
     Send(Send),
     Call(Call),
     Listen(Listen),
+    Contact(Contact),
 }
 
 /// Who speaks, and how others are found.
@@ -148,12 +149,45 @@ pub struct Listen {
     ack: bool,
 }
 
+/// Remember where the bot of another twin is, or forget it
+///
+/// The chain has the keys of all twins, by which a bot proves whose it is, and no addresses.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  threebot msg contact 9 192.0.2.9:9618    then `threebot msg send 9 …` finds it
+  threebot msg contact 9 https://relay.example.org
+  threebot msg contact 9                   forget twin 9")]
+pub struct Contact {
+    /// The twin
+    #[arg(value_parser = parse_id::<TwinId>)]
+    twin: TwinId,
+    /// IP addresses with ports, and URLs of relays
+    #[arg(value_name = "ADDRESS", value_parser = parse_address)]
+    at: Vec<String>,
+    #[command(flatten)]
+    contacts: Contacts,
+}
+
+impl Contact {
+    fn run(self) -> Result<Answer> {
+        let Self { twin, at, contacts } = self;
+        contacts.keep(twin, &at)?;
+        let text = match at.as_slice() {
+            [] => format!("twin {twin} is forgotten"),
+            at => format!("twin {twin} is dialled at {}", at.join(" ")),
+        };
+        Ok(Answer::new(text, json!({ "twin": twin, "at": at })))
+    }
+}
+
 impl Msg {
     pub async fn run(self, global: &Global) -> Result<Answer> {
         match self {
             Self::Send(send) => send.run(global).await,
             Self::Call(call) => call.run(global).await,
             Self::Listen(listen) => listen.run(global).await,
+            Self::Contact(contact) => contact.run(),
         }
     }
 }

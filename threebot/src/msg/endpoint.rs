@@ -32,8 +32,15 @@ pub struct Ways {
     /// Relays at which bots meet, the same at both ends. They see who talks to whom, and nothing of what is said
     #[arg(long, env = "TFGRID_MSG_RELAY", value_name = "URLS", value_delimiter = ',')]
     pub relay: Vec<RelayUrl>,
-    /// File with the addresses of twins, such as {"7": "192.0.2.7:9618"}; contacts.json beside the key of this device
-    /// if it isn't given
+    #[command(flatten)]
+    pub contacts: Contacts,
+}
+
+/// Where other twins are, as this one knows.
+#[derive(Args)]
+pub struct Contacts {
+    /// File of `threebot msg contact`, such as {"7": "192.0.2.7:9618"}; contacts.json beside the key of this device if
+    /// it isn't given
     #[arg(long, env = "TFGRID_CONTACTS", value_name = "FILE")]
     pub contacts: Option<PathBuf>,
 }
@@ -41,14 +48,17 @@ pub struct Ways {
 impl Ways {
     /// Where a twin is dialled: at these addresses, at those that the contacts have of it, and at the relays.
     pub fn to(&self, twin: TwinId, at: &[SocketAddr]) -> Result<PeerAddresses> {
-        let mut addresses = self.contact(twin)?;
+        let mut addresses = self.contacts.of(twin)?;
         addresses.direct.extend(at);
         addresses.relays.extend(self.relay.iter().cloned());
         Ok(addresses)
     }
+}
 
-    fn contact(&self, twin: TwinId) -> Result<PeerAddresses> {
-        let Some(file) = self.contacts_file() else { return Ok(PeerAddresses::default()) };
+impl Contacts {
+    /// The addresses of a twin.
+    fn of(&self, twin: TwinId) -> Result<PeerAddresses> {
+        let Ok(file) = self.file() else { return Ok(PeerAddresses::default()) };
         let contacts = read_contacts(&file, self.contacts.is_some())?;
         let text = contacts.get(&twin.to_string()).cloned().unwrap_or_default();
         let addresses = PeerAddresses::parse(text.as_bytes());
@@ -61,9 +71,25 @@ impl Ways {
         Ok(addresses)
     }
 
-    fn contacts_file(&self) -> Option<PathBuf> {
-        let default = || Some(config_folder("find contacts in").ok()?.join("tfgrid-ledger/contacts.json"));
-        self.contacts.clone().or_else(default)
+    /// Keeps the addresses of a twin in place of those that were there; none forgets it.
+    pub fn keep(&self, twin: TwinId, at: &[String]) -> Result<()> {
+        let file = self.file()?;
+        let mut contacts = read_contacts(&file, false)?;
+        if at.is_empty() {
+            contacts.remove(&twin.to_string());
+        } else {
+            contacts.insert(twin.to_string(), at.join(" "));
+        }
+        durable::create_folder(file.parent().unwrap_or(Path::new(".")))?;
+        durable::write(&file, &contacts)
+    }
+
+    fn file(&self) -> Result<PathBuf> {
+        if let Some(file) = &self.contacts {
+            return Ok(file.clone());
+        }
+        let config = config_folder("keep contacts in: name a file with --contacts")?;
+        Ok(config.join("tfgrid-ledger/contacts.json"))
     }
 }
 
@@ -73,6 +99,17 @@ fn read_contacts(file: &Path, must_be_there: bool) -> Result<BTreeMap<String, St
         None if must_be_there => bail!("there is no file {}", file.display()),
         None => Ok(BTreeMap::new()),
     }
+}
+
+/// Where a bot may be: an IP address with a port, or a relay.
+pub fn parse_address(text: &str) -> Result<String, String> {
+    if text.contains(' ') || PeerAddresses::parse(text.as_bytes()).is_empty() {
+        return Err(format!(
+            "{text:?} is neither an IP address with a port, such as 192.0.2.9:9618, nor the URL of a relay, such as \
+             https://relay.example.org"
+        ));
+    }
+    Ok(text.into())
 }
 
 /// Where a bot listens.
@@ -120,7 +157,7 @@ mod tests {
     fn ways(contacts: &Path) -> Ways {
         Ways {
             relay: vec!["https://relay.example.org".parse().unwrap()],
-            contacts: Some(contacts.to_owned()),
+            contacts: Contacts { contacts: Some(contacts.to_owned()) },
         }
     }
 
@@ -139,6 +176,21 @@ mod tests {
         );
         let error = text(8).unwrap_err().to_string();
         assert!(error.contains("has no address of twin 8, but \"home\""), "{error}");
+    }
+
+    #[test]
+    fn a_contact_is_kept_until_it_is_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let contacts = Contacts { contacts: Some(folder.path().join("new/contacts.json")) };
+        let at = ["192.0.2.9:9618", "https://relay.example.org"].map(|text| parse_address(text).unwrap());
+        contacts.keep(9, &at).unwrap();
+        contacts.keep(8, &at[..1]).unwrap();
+        contacts.keep(8, &[]).unwrap();
+        assert_eq!(contacts.of(9).unwrap().to_string(), "https://relay.example.org/ 192.0.2.9:9618");
+        assert!(contacts.of(8).unwrap().is_empty());
+        for wrong in ["", "example.org", "192.0.2.9", "192.0.2.9:9618 192.0.2.8:9618"] {
+            assert!(parse_address(wrong).unwrap_err().contains("is neither an IP address"), "{wrong}");
+        }
     }
 
     #[test]

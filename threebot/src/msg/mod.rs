@@ -12,7 +12,7 @@ mod serve;
 mod talks;
 
 pub use book::{Allowed, Book};
-pub use endpoint::{Listening, Ways, dialling, listening};
+pub use endpoint::{Contacts, Listening, Ways, dialling, listening, parse_address};
 pub use mailbox::Mailbox;
 pub use outbox::{Flusher, Outbox, Outcome, Queued};
 pub use reader::Reader;

@@ -246,7 +246,7 @@ async fn what_waits_is_sent_once_its_receiver_is_there() {
     let PeerAddresses { direct, .. } = bots.at.clone();
     let contacts = bots.folder.path().join("contacts.json");
     fs::write(&contacts, "{}").unwrap();
-    let ways = Arc::new(Ways { relay: Vec::new(), contacts: Some(contacts) });
+    let ways = Arc::new(Ways { relay: Vec::new(), contacts: Contacts { contacts: Some(contacts) } });
     let (endpoint, book) = (bots.sender.clone(), bots.book.clone());
     let flusher = Flusher { outbox: outbox.clone(), endpoint, book, ways };
     let (sender, mut outcomes) = tokio::sync::mpsc::channel(8);
