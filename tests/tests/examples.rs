@@ -182,7 +182,7 @@ impl Examples<'_> {
         let (address, router) = (format!("{PUBLIC}/24"), self.grid.world.hosts[2].router.to_string());
         let offer = ["farm", "add-ip", "1", "--ipv4", &address, "--gateway", &router];
         self.grid.asks(&self.grid.farmer, &offer)?;
-        self.user(&["name", "shop"])?;
+        self.user(&["name", "reserve", "shop"])?;
         for Example { file, place, runs } in EXAMPLES {
             let place: &[&str] = match place {
                 Place::Own => &[],

@@ -236,7 +236,7 @@ fn names(grid: &ThreeNodes<'_>) -> Result<()> {
     let mut seconds = Vec::new();
     for index in 0..NAMES {
         let name = format!("name-{index}");
-        grid.asks(&grid.user, &["name", &name])?;
+        grid.asks(&grid.user, &["name", "reserve", &name])?;
         let site = json!({ "name": name, "type": "gateway-name-proxy", "data": {
             "name": name, "network": "site", "backends": [format!("http://{}:80", MACHINES[0])] } });
         let workloads = [site, small_volume()];
@@ -327,7 +327,7 @@ fn answer(stream: TcpStream) -> Result<()> {
 /// Requests through the gateway and through nginx to one server, in turn.
 fn beside_nginx(grid: &ThreeNodes<'_>) -> Result<()> {
     let backend = backend(grid)?;
-    grid.asks(&grid.user, &["name", "bench"])?;
+    grid.asks(&grid.user, &["name", "reserve", "bench"])?;
     let site = json!({ "name": "bench", "type": "gateway-name-proxy", "data": {
         "name": "bench", "backends": [format!("http://{backend}")],
         "limits": { "requests_per_second": 100_000 } } });

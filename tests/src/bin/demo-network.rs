@@ -110,8 +110,8 @@ impl Demo<'_> {
 
     /// Returns the database's contract.
     fn deploys_the_application(&mut self) -> Result<String> {
-        self.take("//Bob takes the name \"shop\": `threebot name shop`", |demo| {
-            demo.grid.asks(&demo.grid.user, &["name", "shop"])
+        self.take("//Bob takes the name \"shop\": `threebot name reserve shop`", |demo| {
+            demo.grid.asks(&demo.grid.user, &["name", "reserve", "shop"])
         })?;
         let what = "//Bob deploys an application: web on node-1, db on node-2, sites on node-3";
         let deployed = self.take(what, |demo| {

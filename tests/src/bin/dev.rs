@@ -90,7 +90,7 @@ To deploy a web server from the image:
 To publish its page by the node's web gateway. The node's own authority signs the certificate: give a browser that
 trusts {authority} the line `{GATEWAY} shop.{DOMAIN}` in /etc/hosts.
 
-  threebot --key //Bob name shop
+  threebot --key //Bob name reserve shop
   threebot --key //Bob deploy --file {shop} --node {node}
   curl --cacert {authority} --resolve shop.{DOMAIN}:443:{GATEWAY} https://shop.{DOMAIN}/
 

@@ -38,7 +38,9 @@ pub fn a_page_is_published_under_a_name(grid: &mut Grid) -> Result<()> {
     let refused = format!("{:#}", refused.context("a name that nobody holds was published")?);
     ensure!(refused.contains("/workloads/3/data/name"), "{refused}");
 
-    let name = user.threebot(&["name", "shop"])?["contract"].to_string();
+    let listed = user.threebot(&["gateway", "list"])?;
+    ensure!(listed["nodes"][0]["domain"] == DOMAIN, "{listed}");
+    let name = user.threebot(&["name", "reserve", "shop"])?["contract"].clone();
     let contract = user.threebot(&["deploy", "-f", &file, "--node", &node])?["contract"].to_string();
     let mut last = None;
     let published = wait_for("the page to be published", LIMIT, || {
@@ -54,7 +56,8 @@ pub fn a_page_is_published_under_a_name(grid: &mut Grid) -> Result<()> {
         Ok((*url == format!("https://shop.{DOMAIN}")).then_some(()))
     })?;
 
-    user.threebot(&["cancel", &name])?;
+    let released = user.threebot(&["name", "release", "shop"])?;
+    ensure!(released["contract"] == name && released["state"] == "closed", "{released}");
     wait_for("the name to be given up", LIMIT, || Ok(page(grid).is_err().then_some(())))?;
     user.threebot(&["cancel", &contract])?;
     Ok(())

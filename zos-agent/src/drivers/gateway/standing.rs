@@ -24,7 +24,7 @@ pub fn host(spec: &GatewaySpec, grants: &GatewayGrants) -> Standing {
             Ok(format!("{name}.{domain}"))
         }
         (GatewayHost::Name(name), Some(_)) => {
-            Err(format!("the name {name:?} isn't yours: `threebot name {name}` reserves one that is free"))
+            Err(format!("the name {name:?} isn't yours: `threebot name reserve {name}` takes one that is free"))
         }
         (GatewayHost::Domain(fqdn), Some(domain)) if is_within(fqdn, domain) => {
             Err(format!("{fqdn} belongs to this node: names below {domain} are reserved on the chain"))
