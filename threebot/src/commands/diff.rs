@@ -46,7 +46,9 @@ impl Diff {
             return compare(&session, application, &options).await;
         }
         let reservation = self.next.deployment.reservation(&source)?;
-        let contract = self.contract.context("name the contract to compare the deployment with")?;
+        let contract = self
+            .contract
+            .context("name the contract to compare the deployment with: `threebot diff ID -f FILE`")?;
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let own = own_contract(&at, session.twin(&at).await?, contract).await?;

@@ -7,7 +7,7 @@ use crate::{
     consent::Consent,
     foreseen::Foreseen,
     interface::{Interfaces, shown},
-    output::{Answer, row},
+    output::{Answer, counted, row},
     session::Session,
     time::moment,
 };
@@ -245,7 +245,11 @@ impl Shown {
             let until = moment(ticket.expires);
             row(
                 "ticket",
-                &format!("{}: {state}, {} nodes until {until}", hex::encode(public), ticket.nodes_left),
+                &format!(
+                    "{}: {state}, {} until {until}",
+                    hex::encode(public),
+                    counted(ticket.nodes_left.into(), "node")
+                ),
             )
         }));
         rows.join("\n")
@@ -438,8 +442,9 @@ async fn ticket(session: &Session, farm: FarmId, nodes: u32, expires: Duration) 
         "expires": until,
     });
     let advice = format!(
-        "{text}\n\nBoot {nodes} machine(s) with it:  ZOS_TICKET=<the line above> zos-agent\n\
-         Keep it secret: whoever has it can join farm {farm}."
+        "{text}\n\nBoot {} with it:  ZOS_TICKET=<the line above> zos-agent\n\
+         Keep it secret: whoever has it can join farm {farm}.",
+        counted(nodes.into(), "machine")
     );
     Ok(Answer::new(advice, value))
 }

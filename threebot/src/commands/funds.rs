@@ -86,7 +86,7 @@ impl Funding {
                 format_price(self.price)
             ),
             format!(
-                "costs     {} USD per hour, {} TFT per month (720 h) at list price",
+                "costs     {} USD per hour, {} TFT in 720 h, at list price",
                 format_usd(self.payer.rate),
                 format_tft(month)
             ),
@@ -209,7 +209,7 @@ mod tests {
         let text = funding().text();
         for part in [
             "credit    12.5 TFT, at 0.05 USD per TFT",
-            "costs     0.010375 USD per hour, 149.4 TFT per month",
+            "costs     0.010375 USD per hour, 149.4 TFT in 720 h",
             "pending   0.0051875 USD per hour more; 0.31125 TFT can't be withdrawn",
             "discount  20.0 %",
             "lasts     until 2023-11-14 22:13 UTC (1 d 1 h)",

@@ -353,7 +353,9 @@ impl Found {
     fn text(&self, sold: Sold, price: TftPrice) -> String {
         let searched = counted(self.searched as u64, "node");
         let mut lines = if self.listed.is_empty() {
-            vec![format!("none of {searched} matches")]
+            let none =
+                if self.searched == 0 { "no nodes".into() } else { format!("none of {searched} matches") };
+            vec![none]
         } else {
             table(&self.listed, sold, price)
         };

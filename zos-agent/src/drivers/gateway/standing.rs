@@ -23,9 +23,9 @@ pub fn host(spec: &GatewaySpec, grants: &GatewayGrants) -> Standing {
         (GatewayHost::Name(name), Some(domain)) if grants.holders.get(name) == Some(&spec.twin) => {
             Ok(format!("{name}.{domain}"))
         }
-        (GatewayHost::Name(name), Some(_)) => {
-            Err(format!("the name {name:?} isn't yours: `threebot name reserve {name}` takes one that is free"))
-        }
+        (GatewayHost::Name(name), Some(_)) => Err(format!(
+            "the name {name:?} isn't yours: `threebot name reserve {name}` takes one that is free"
+        )),
         (GatewayHost::Domain(fqdn), Some(domain)) if is_within(fqdn, domain) => {
             Err(format!("{fqdn} belongs to this node: names below {domain} are reserved on the chain"))
         }
