@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Calls, decoded by the metadata of the chain's runtime: what they say by themselves, whoever describes them.
+//! Calls, decoded by the metadata of the chain's runtime: what they say by themselves, whoever describes them. It is for
+//! who signs what somebody else has made: [`GridAt::call`] reads the bytes, [`call_hash`] proves that they are those
+//! which were proposed.
 
 use crate::{AccountId32, GridAt, api};
 use scale_info::{PortableRegistry, TypeDef, TypeDefPrimitive};
@@ -15,14 +17,14 @@ use subxt::{
 /// The most calls that others make in turn: decoding takes stack for each, and the chain takes no call nested deeper.
 const MAX_WRAPPERS: usize = 256;
 
-/// A call.
+/// A call of the runtime with all its arguments, calls in it included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// As in `Billing`.
+    /// Name of its pallet, such as `Billing`.
     pub pallet: String,
-    /// As in `deposit`.
+    /// Its name in the pallet, such as `deposit`.
     pub name: String,
-    /// By name.
+    /// Its arguments with their names, in the order of the metadata.
     pub arguments: Vec<(String, Argument)>,
 }
 
@@ -35,15 +37,15 @@ pub enum Argument {
     Account(AccountId32),
     /// A number without sign.
     Number(u128),
-    /// A bool.
+    /// Yes or no.
     Flag(bool),
     /// Bytes, which may be a text.
     Bytes(Vec<u8>),
     /// Any number of the same.
     List(Vec<Self>),
-    /// Parts by name.
+    /// The fields of a struct with their names.
     Record(Vec<(String, Self)>),
-    /// One of several, with its parts by name.
+    /// One of several kinds, by its name, such as `Some`, with the fields that this kind has.
     Variant(String, Vec<(String, Self)>),
     /// What calls of this chain don't have, written out.
     Other(String),
@@ -63,13 +65,16 @@ pub enum CallError {
     Wrappers,
 }
 
-/// The hash by which chain and signatories know a call.
+/// The hash by which chain and signatories know a call: Blake2b, 256 bits, of its bytes.
 pub fn call_hash(bytes: &[u8]) -> H256 {
     Blake2Hasher::hash(bytes)
 }
 
 impl Call {
-    /// The call in these bytes.
+    /// The call in these bytes, by this metadata: those of the block in which it was proposed or is to be made.
+    ///
+    /// # Errors
+    /// If the bytes aren't one call and no more, or nest calls without end.
     pub fn decode(bytes: &[u8], metadata: &Metadata) -> Result<Self, CallError> {
         let reader = Reader::new(metadata);
         let value = reader.value(bytes)?;
@@ -78,7 +83,10 @@ impl Call {
 }
 
 impl GridAt {
-    /// The call in these bytes.
+    /// The call in these bytes, by the metadata of this block.
+    ///
+    /// # Errors
+    /// As [`Call::decode`].
     pub fn call(&self, bytes: &[u8]) -> Result<Call, CallError> {
         Call::decode(bytes, self.0.metadata_ref())
     }

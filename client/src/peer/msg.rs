@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What bots say to each other (`docs/FORMATS.md` §10). Every message has a stream of its own, with the frames of the
-//! peer protocol.
+//! peer protocol: the sender writes a [`TwinMessage`], the receiver checks it with [`TwinMessage::check`] and answers
+//! with [`Reply`]s.
 
 use super::frame::MAX_FRAME_BYTES;
 use serde::{Deserialize, Serialize};
@@ -9,13 +10,13 @@ use tfgrid_primitives::TwinId;
 
 /// Name of the protocol with its version, as the two ends agree on it (ALPN).
 pub const MSG_ALPN: &[u8] = b"tfgrid/msg/1";
-/// Upper limit of a text. In JSON, it and the rest of a message fit into a frame, whatever it has.
+/// Upper limit of [`TwinMessage::text`]. In JSON, it and the rest of a message fit into a frame, whatever it has.
 pub const MAX_TEXT_BYTES: usize = 8_192;
-/// Upper limit of a file.
+/// Upper limit of [`FileHead::bytes`].
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
-/// Upper limit of the name of a file.
+/// Upper limit of [`FileHead::name`].
 pub const MAX_NAME_BYTES: usize = 100;
-/// The time that a message may have before it expires.
+/// The longest time for which a message waits for its receiver: [`TwinMessage::expires_ms`] is no later.
 pub const MAX_LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// How far a sender's clock may be ahead of its receiver's.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
@@ -23,7 +24,8 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(3_600);
 /// A byte of a text is six in JSON at most, such as `\u0001`.
 const _: () = assert!(6 * (MAX_TEXT_BYTES + MAX_NAME_BYTES) + 1_024 < MAX_FRAME_BYTES);
 
-/// Tells the messages of a sender apart.
+/// Tells the messages of a sender apart; as text 32 hex digits. The same id is the same message, which a receiver has
+/// once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MessageId(pub [u8; 16]);
@@ -74,7 +76,7 @@ impl From<MessageId> for String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TwinMessage {
-    /// The same each time that it is sent.
+    /// Made at random once, and the same each time that the message is sent.
     pub id: MessageId,
     /// The sender, of whose peer keys the caller's is one.
     pub from: TwinId,
@@ -96,17 +98,18 @@ pub struct TwinMessage {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileHead {
-    /// Its name, which the receiver needn't keep.
+    /// Its name at the sender, a name of a file without folders. A receiver needn't keep it.
     pub name: String,
-    /// Its size.
+    /// How many bytes follow.
     pub bytes: u64,
 }
 
 impl TwinMessage {
-    /// Checks what a receiver checks.
+    /// Checks what a receiver checks: that it is for this twin, hasn't expired, and keeps the limits. A sender calls it
+    /// with the receiver's twin before it connects.
     ///
     /// # Errors
-    /// With what is wrong with it.
+    /// The refusal that the receiver would answer with.
     pub fn check(&self, receiver: TwinId, now_ms: u64) -> Result<(), Refusal> {
         let refused = |code, message: String| Err(Refusal { code, message });
         let bad = |message| refused(RefusalCode::BadRequest, message);

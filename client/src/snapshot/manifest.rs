@@ -15,17 +15,17 @@ const DOMAIN: &[u8] = b"tfgrid/snapshot/1";
 /// A snapshot: the steps through its tree, and where their chunks are.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Manifest {
-    /// Name of the snapshot.
+    /// Name of the snapshot, such as `7/data/20261128T065500123Z`.
     pub name: String,
     /// Contract of which it is.
     pub contract: ContractId,
-    /// Its volume.
+    /// Name of its volume in the deployment.
     pub workload: String,
-    /// Milliseconds since 1970.
+    /// The instant whose content it has, in milliseconds since 1970.
     pub at_ms: u64,
     /// Names of the packs that its chunks are in, those of earlier snapshots among them.
     pub packs: Vec<String>,
-    /// The tree.
+    /// The steps through the tree, the root first.
     pub steps: Vec<Stored>,
 }
 
@@ -80,7 +80,7 @@ pub enum ManifestError {
 }
 
 impl Manifest {
-    /// The manifest with the signature of this device.
+    /// The manifest, for which this device vouches by its signature.
     pub fn sign(&self, device: &Device) -> SignedManifest {
         let manifest = self.encode();
         let signature = device.sign(&[DOMAIN, &manifest].concat());
@@ -104,7 +104,7 @@ impl Manifest {
 }
 
 impl Stored {
-    /// The step itself.
+    /// The step, without where its chunks are.
     pub fn step(&self) -> Step {
         match self {
             Self::Item(item) => Step::Item(item.clone()),
@@ -115,7 +115,7 @@ impl Stored {
 }
 
 impl SignedManifest {
-    /// It as [`Self::open`] reads it.
+    /// The bytes that [`Self::open`] reads.
     pub fn encoded(&self) -> Vec<u8> {
         self.encode()
     }

@@ -28,7 +28,7 @@ const SECOND: u32 = 1_000_000_000;
 /// Hash of a chunk's content: BLAKE3.
 pub type ChunkHash = [u8; 32];
 
-/// The hash of a chunk.
+/// The hash of a chunk, by which it is known in a place and to the other end.
 pub fn chunk_hash(chunk: &[u8]) -> ChunkHash {
     *blake3::hash(chunk).as_bytes()
 }
@@ -60,13 +60,13 @@ pub enum Step {
 pub struct Item {
     /// Names with `/` between them, without one at either end.
     pub path: Vec<u8>,
-    /// What it is.
+    /// Whether it is a file, a folder or something else.
     pub kind: Kind,
-    /// Its mode without the type.
+    /// Its mode: the lower twelve bits of Unix, without the type.
     pub mode: u32,
-    /// Its owner.
+    /// Id of its owner, as in the machine.
     pub user: u32,
-    /// Its group.
+    /// Id of its group, as in the machine.
     pub group: u32,
     /// When it was changed: seconds since 1970, and nanoseconds.
     pub changed: (i64, u32),
@@ -118,7 +118,7 @@ pub enum TreeError {
 }
 
 impl Part {
-    /// Reads a part.
+    /// Reads a part from the bytes of a data frame.
     ///
     /// # Errors
     /// If the bytes aren't one, or a batch has too many chunks.
@@ -136,17 +136,18 @@ impl Part {
         Ok(part)
     }
 
-    /// It as [`Self::read`] reads it.
+    /// The bytes that [`Self::read`] reads.
     pub fn written(&self) -> Vec<u8> {
         self.encode()
     }
 }
 
 impl Item {
-    /// Fails for what no machine could have written.
+    /// Fails for what no machine could have written: a path that leads out of the tree, a mode with bits of a type, an
+    /// owner that no machine has, attributes of other classes.
     ///
     /// # Errors
-    /// With the field.
+    /// [`TreeError`] with the path and the field.
     pub fn check(&self) -> Result<(), TreeError> {
         let path = String::from_utf8_lossy(&self.path);
         check_path(&self.path)?;
@@ -244,10 +245,10 @@ pub struct Position {
 }
 
 impl Position {
-    /// Takes the next step; returns the bytes of the file that it has.
+    /// Takes the next step; returns how many bytes of the last file it stands for.
     ///
     /// # Errors
-    /// If no tree goes on so.
+    /// If no tree goes on so: it doesn't begin with its root, or a file has more or less content than its size.
     pub fn step(&mut self, step: &Step) -> Result<u64, TreeError> {
         match step {
             Step::Item(item) => {
@@ -266,10 +267,10 @@ impl Position {
         }
     }
 
-    /// The tree ends here.
+    /// Ends the tree here.
     ///
     /// # Errors
-    /// If it can't.
+    /// If there was no root, or content of the last file is missing.
     pub fn end(&self) -> Result<(), TreeError> {
         self.end_file()?;
         if self.has_begun { Ok(()) } else { Err(TreeError::Root) }
@@ -295,7 +296,7 @@ pub fn wanted_bits(wanted: &[bool]) -> Vec<u8> {
     wanted.chunks(8).map(byte).collect()
 }
 
-/// Whether this chunk is wanted.
+/// Whether the chunk with this index in its batch is wanted; one beyond the bits isn't.
 pub fn is_wanted(bits: &[u8], chunk: usize) -> bool {
     bits.get(chunk / 8).is_some_and(|byte| (byte >> (chunk % 8)) & 1 == 1)
 }
