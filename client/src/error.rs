@@ -74,6 +74,14 @@ pub enum Error {
         /// subxt's error, of the connection or of decoding.
         source: Box<subxt::Error>,
     },
+    /// The chain's runtime isn't the one of [`crate::api`].
+    #[error(
+        "the chain's runtime has another form of {what} than this program knows: install its newest release"
+    )]
+    Outdated {
+        /// The call or the item that was read.
+        what: String,
+    },
     /// The answer to a read contradicts the chain's own rules.
     #[error("can't make sense of {what} from the chain: {why}")]
     Inconsistent {
@@ -145,12 +153,26 @@ pub enum KeyError {
 impl Error {
     /// A failed read of `what`.
     pub(crate) fn read<E: Into<subxt::Error>>(what: &str) -> impl FnOnce(E) -> Self {
-        move |source| Self::Read { what: what.into(), source: Box::new(source.into()) }
+        move |source| {
+            let (what, source): (String, subxt::Error) = (what.into(), source.into());
+            if is_outdated(&source) {
+                Self::Outdated { what }
+            } else {
+                Self::Read { what, source: Box::new(source) }
+            }
+        }
     }
 
     /// A submission that failed before the node had it.
     pub(crate) fn unsent<E: Into<subxt::Error>>(what: &str) -> impl FnOnce(E) -> Self {
-        move |source| Self::NotTaken { what: what.into(), source: Box::new(source.into()).into() }
+        move |source| {
+            let (what, source): (String, subxt::Error) = (what.into(), source.into());
+            if is_outdated(&source) {
+                Self::Outdated { what }
+            } else {
+                Self::NotTaken { what, source: Box::new(source).into() }
+            }
+        }
     }
 
     /// A submission that the node refused: the reason is looked for in its answer.
@@ -172,7 +194,7 @@ impl Error {
     /// Whether a transaction that was sent may still come into a block, or be in one.
     pub(crate) fn leaves_fate_open(&self) -> bool {
         match self {
-            Self::TimedOut { .. } | Self::Read { .. } => true,
+            Self::TimedOut { .. } | Self::Read { .. } | Self::Outdated { .. } => true,
             Self::NotTaken { source, .. } => !matches!(source, SubmitError::Node(_)),
             _ => false,
         }
@@ -201,6 +223,18 @@ impl Error {
     }
 }
 
+/// Whether the runtime's metadata have another form of a call or an item.
+fn is_outdated(error: &subxt::Error) -> bool {
+    use subxt::error::{ConstantError, ExtrinsicError, RuntimeApiError, StorageError};
+    matches!(
+        error,
+        subxt::Error::ExtrinsicError(ExtrinsicError::IncompatibleCodegen)
+            | subxt::Error::StorageError(StorageError::IncompatibleCodegen)
+            | subxt::Error::RuntimeApiError(RuntimeApiError::IncompatibleCodegen)
+            | subxt::Error::ConstantError(ConstantError::IncompatibleCodegen)
+    )
+}
+
 /// The refusal that a node's answer names as `Custom error: N`.
 fn refusal_in(answer: &str) -> Option<Refusal> {
     let (_, after) = answer.split_once("Custom error: ")?;
@@ -219,6 +253,16 @@ mod tests {
         assert_eq!(Error::not_taken("a heartbeat", answer.into()).refusal(), Some(Refusal::TooSoon));
         assert_eq!(Error::not_taken("x", "Custom error: 200".into()).refusal(), None);
         assert_eq!(Error::not_taken("x", "pool is full".into()).refusal(), None);
+    }
+
+    #[test]
+    fn a_program_for_another_runtime_is_told_what_to_do() {
+        let sent = Error::unsent("deposit")(subxt::error::ExtrinsicError::IncompatibleCodegen);
+        let read = Error::read("a twin")(subxt::error::StorageError::IncompatibleCodegen);
+        for (error, what) in [(sent, "deposit"), (read, "a twin")] {
+            let text = error.to_string();
+            assert!(text.contains(what) && text.ends_with("install its newest release"), "{text}");
+        }
     }
 
     #[test]

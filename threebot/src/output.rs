@@ -115,6 +115,7 @@ impl Code {
             Some(Error::NotTaken { .. }) => Self(4, "NotTaken".into()),
             Some(Error::Unknown { .. }) => Self(1, "Unknown".into()),
             Some(Error::TimedOut { .. }) => Self(1, "TimedOut".into()),
+            Some(Error::Outdated { .. }) => Self(1, "Outdated".into()),
             _ => Self(1, "Failed".into()),
         }
     }
