@@ -155,7 +155,7 @@ pub struct Listen {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  threebot msg contact 9 192.0.2.9:9618    then `threebot msg send 9 …` finds it
+  threebot msg contact 9 192.0.2.9:9618    then `threebot msg send 9` finds it
   threebot msg contact 9 https://relay.example.org
   threebot msg contact 9                   forget twin 9")]
 pub struct Contact {

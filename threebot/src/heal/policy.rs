@@ -10,15 +10,14 @@ use serde::{
 };
 use std::{
     collections::BTreeSet,
-    fmt::{self, Display},
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 use tfgrid_client::{
     deployment::{Application, Part, Spread, VERSION},
     primitives::{ContractId, FarmId, TwinId, UsdRate},
-    units::{parse_country, parse_duration, parse_rate},
+    units::{ParseError, parse_country, parse_duration, parse_rate},
 };
 
 /// The policy of `threebot heal`.
@@ -64,7 +63,7 @@ pub struct Policy {
     #[serde(default)]
     pub exclude: Exclude,
     /// Address to which each message is sent as JSON.
-    #[serde(default, deserialize_with = "webhook")]
+    #[serde(default)]
     pub webhook: Option<String>,
 }
 
@@ -132,6 +131,9 @@ impl Policy {
             let code = parse_country(country).context("placement.country")?;
             *country = String::from_utf8_lossy(&code).into_owned();
         }
+        if let Some(webhook) = &policy.webhook {
+            parse_webhook(webhook).map_err(anyhow::Error::msg).context("webhook")?;
+        }
         Ok(policy)
     }
 
@@ -161,34 +163,30 @@ fn yes() -> bool {
 }
 
 /// Reads what people write, numbers with or without quotes. An error in it has its field and line.
-struct Written<T, E>(fn(&str) -> Result<T, E>);
+struct Written<T>(fn(&str) -> Result<T, ParseError>);
 
-impl<T, E: Display> Visitor<'_> for Written<T, E> {
+impl<T> Visitor<'_> for Written<T> {
     type Value = T;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a text or a number")
     }
 
-    fn visit_str<Failed: Error>(self, text: &str) -> Result<T, Failed> {
-        (self.0)(text).map_err(Failed::custom)
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_err(E::custom)
     }
 
-    fn visit_u64<Failed: Error>(self, number: u64) -> Result<T, Failed> {
+    fn visit_u64<E: Error>(self, number: u64) -> Result<T, E> {
         self.visit_str(&number.to_string())
     }
 
-    fn visit_f64<Failed: Error>(self, number: f64) -> Result<T, Failed> {
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
         self.visit_str(&number.to_string())
     }
 }
 
 fn duration<'de, D: Deserializer<'de>>(at: D) -> Result<Duration, D::Error> {
     at.deserialize_any(Written(parse_duration))
-}
-
-fn webhook<'de, D: Deserializer<'de>>(at: D) -> Result<Option<String>, D::Error> {
-    at.deserialize_any(Written(parse_webhook)).map(Some)
 }
 
 fn rate<'de, D: Deserializer<'de>>(at: D) -> Result<UsdRate, D::Error> {
