@@ -176,7 +176,7 @@ pub async fn answer(session: &Session, contract: ContractId, key: Option<&SealKe
 fn closed_text(contract: ContractId, closed: &ClosedContract, failure: Option<&Failure>) -> String {
     let mut lines = vec![row("contract", &contract.to_string()), row("state", &closing_text(closed))];
     lines.extend(failure.map(failure_row));
-    lines.push(row("node", &closed.node.map_or("none".into(), |node| node.to_string())));
+    lines.extend(closed.node.map(|node| row("node", &node.to_string())));
     lines.push(row("charged", &charged_text(closed.tft, closed.usd)));
     lines.join("\n")
 }

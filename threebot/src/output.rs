@@ -131,9 +131,9 @@ pub fn print_error(error: &anyhow::Error, as_json: bool) -> ExitCode {
     ExitCode::from(Code::of(error).0)
 }
 
-/// The messages of an error and its causes, but for those that an earlier one includes.
+/// The messages of an error and its causes, but for those that an earlier one includes, and what to do.
 pub fn message(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |message, cause| {
+    let message = error.chain().fold(String::new(), |message, cause| {
         let cause = cause.to_string();
         if message.is_empty() {
             cause
@@ -142,7 +142,13 @@ pub fn message(error: &anyhow::Error) -> String {
         } else {
             format!("{message}: {cause}")
         }
-    })
+    });
+    match error.downcast_ref() {
+        Some(Error::Failed { name, .. }) if name == "RateAboveMaximum" => {
+            format!("{message} It has risen since the plan was made: run the command again for a new one.")
+        }
+        _ => message,
+    }
 }
 
 /// Prints what is wrong with the command line on stderr, or the help that was asked for on stdout; answers with
@@ -269,6 +275,16 @@ mod tests {
 
     fn usage_of(line: &str) -> Option<String> {
         usage_message(&Cli::try_parse_from(line.split(' ')).err().expect("the line is wrong"))
+    }
+
+    #[test]
+    fn a_price_that_has_risen_is_told_with_what_to_do() {
+        let failed = |name: &str| {
+            let (what, docs) = ("deploy".into(), "The price exceeds `max_usd_rate`.".into());
+            anyhow::Error::new(Error::Failed { what, pallet: "Contracts".into(), name: name.into(), docs })
+        };
+        assert!(message(&failed("RateAboveMaximum")).ends_with("run the command again for a new one."));
+        assert!(message(&failed("NodeOffline")).ends_with("`max_usd_rate`."));
     }
 
     #[test]
