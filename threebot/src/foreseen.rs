@@ -67,7 +67,8 @@ impl Purse {
             0 => "no TFT".into(),
             _ => format!("{} TFT free, of which {} TFT must stay", format_tft(*free), format_tft(*must_stay)),
         };
-        bail!("{what}, and the account {account} has {has}")
+        let text = format!("{what}, and the account {account} has {has}");
+        bail!(Foreseen::new("Token.FundsUnavailable", text))
     }
 }
 
@@ -274,7 +275,10 @@ mod tests {
     fn an_account_keeps_the_existential_deposit() {
         let error = |free, amount| {
             let purse = Purse { account: AccountId32([7; 32]), free, must_stay: TFT / 100 };
-            purse.ensure_has(amount, "a twin needs a deposit of 1 TFT").map_err(|error| error.to_string())
+            purse.ensure_has(amount, "a twin needs a deposit of 1 TFT").map_err(|error| {
+                assert_eq!(error.downcast_ref::<Foreseen>().unwrap().code, "Token.FundsUnavailable");
+                error.to_string()
+            })
         };
         assert_eq!(error(TFT + TFT / 100, TFT), Ok(()));
         let text = error(TFT, TFT).unwrap_err();

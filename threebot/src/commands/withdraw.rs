@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `threebot withdraw`
 
-use crate::{cli::Global, foreseen::Purse, output::Answer, session::Session};
-use anyhow::{Result, ensure};
+use crate::{
+    cli::Global,
+    foreseen::{Foreseen, Purse},
+    output::Answer,
+    session::Session,
+};
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::json;
 use tfgrid_client::{
@@ -34,13 +39,15 @@ impl Withdraw {
             most = most.saturating_sub(at.fee_reserve()?);
         }
         let amount = self.amount.unwrap_or(most);
-        ensure!(
-            amount > 0 && amount <= most,
-            "not enough credit: at most {} TFT of {} can be withdrawn now; the rest must pay for \
-             the next hour, and for the minute until this is in a block",
-            format_tft(most),
-            format_tft(at.payer(twin).await?.credit)
-        );
+        if amount == 0 || amount > most {
+            let text = format!(
+                "not enough credit: at most {} TFT of {} can be withdrawn now; the rest must pay for the next hour, and \
+                 for the minute until this is in a block",
+                format_tft(most),
+                format_tft(at.payer(twin).await?.credit)
+            );
+            bail!(Foreseen::new("Billing.NotEnoughCredit", text));
+        }
         session.submit("withdraw", &api::transactions().billing().withdraw(amount)).await?;
         let credit = session.grid.finalized().await?.payer(twin).await?.credit;
         let text = format!(
