@@ -364,8 +364,8 @@ fn for_owner(owner: AccountId32, call: RuntimeCall) -> StaticPayload<Proxy> {
     api::transactions().proxy().proxy(MultiAddress::Id(owner), Some(ProxyType::Deploy), call)
 }
 
-/// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries
-/// out one: the others' first call fails.
+/// What gives up the old contract and creates the new one. Of several batches for one old contract, the chain carries out
+/// one: the others' first call fails.
 fn calls(order: &Order) -> Vec<RuntimeCall> {
     let Order { wanted, to, body, networks, resources, public_ips, rate, name_rate, .. } = order;
     let first = match wanted.release {
@@ -490,8 +490,8 @@ fn clear(body: &Body<Vec<u8>>, key: Option<&SealKey>) -> Result<Vec<u8>> {
     }
 }
 
-/// A body with all that is sealed of it sealed to these keys. A plain one ends with so many spaces: so bodies of two
-/// bots differ, and each knows the contracts that it has made.
+/// A body with all that is sealed of it sealed to these keys. A plain one ends with so many spaces: so bodies of two bots
+/// differ, and each knows the contracts that it has made.
 fn resealed(
     body: Body<Vec<u8>>,
     key: Option<&SealKey>,
