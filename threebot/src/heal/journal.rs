@@ -20,7 +20,6 @@ const COPIES: &str = "copies";
 const MOVES: &str = "moves";
 const SAID: &str = "said.json";
 const CHAIN: &str = "chain.json";
-const LOCK: &str = "lock";
 const MESSAGES: &str = "messages.jsonl";
 /// Beyond this a new file is begun; the one before it is kept, too.
 const MAX_LOG_BYTES: u64 = 4 << 20;
@@ -120,6 +119,9 @@ pub struct Memory {
     pub said: BTreeMap<String, String>,
 }
 
+/// The file that keeps other bots from a folder; it stays there.
+const LOCK_FILE: &str = "lock";
+
 impl Memory {
     /// The contracts that were moved one after the other until there was this one, newest first, itself included.
     pub fn line_of(&self, contract: ContractId) -> Vec<ContractId> {
@@ -180,7 +182,7 @@ impl Journal {
     /// # Errors
     /// If no bot has ever used the folder, or a record is damaged.
     pub fn look(folder: &Path) -> Result<Self> {
-        if !folder.join(LOCK).exists() {
+        if !folder.join(LOCK_FILE).exists() {
             bail!("{} isn't the folder of a bot: name the --state of its `threebot heal`", folder.display());
         }
         let by_contract = |copy: CopyFile| (copy.kept.contract, copy.kept);
@@ -327,7 +329,7 @@ impl Journal {
 
 fn lock(folder: &Path) -> Result<File> {
     create_private_folder(folder)?;
-    let file = folder.join(LOCK);
+    let file = folder.join(LOCK_FILE);
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&file);
     let lock = lock.with_context(|| format!("can't open {}", file.display()))?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
