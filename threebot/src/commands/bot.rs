@@ -55,8 +55,13 @@ impl Bot {
         let session = Session::open(global).await?;
         let at = session.grid.finalized().await?;
         let twin = session.twin(&at).await?;
+        // Who was asked has read what a bot can.
+        let added = match &self {
+            Self::Add { account, .. } => Some(format!("{account} manages your contracts from now on")),
+            Self::Remove { .. } | Self::List => None,
+        };
         let bots = at.bots_of(session.account()?).await?;
-        let done = match self {
+        match self {
             Self::Add { account, .. } if bots.contains(&account) => {
                 let text =
                     format!("{account} manages your contracts already; `threebot limits` changes limits");
@@ -75,24 +80,21 @@ impl Bot {
                 let mut calls = vec![RuntimeCall::Proxy(add(account))];
                 calls.extend(limits.map(|limits| RuntimeCall::Billing(Billing::set_limits { limits })));
                 session.submit("bot add", &api::transactions().utility().batch_all(calls)).await?;
-                Some(format!("{account} manages your contracts from now on, within your limits"))
             }
             Self::Remove { account } => {
                 let (delegate, deploy) = (MultiAddress::Id(account), ProxyType::Deploy);
                 let remove = api::transactions().proxy().remove_proxy(delegate, deploy, 0);
                 session.submit("bot remove", &remove).await?;
-                Some(format!("{account} manages your contracts no more"))
             }
-            Self::List => None,
-        };
+            Self::List => {}
+        }
         let at = session.grid.finalized().await?;
         let (bots, limits) = (at.bots_of(session.account()?).await?, at.owner_limits(twin).await?);
         let rights = Rights::read(&at, &limits).await?;
         let mut answer = value(&bots, limits::value(&limits));
         answer["rights"] = rights.value();
-        // Who was asked has read what a bot can.
         let list = || format!("{}\n{}", text(&bots, &limits::text(&limits)), rights.text());
-        Ok(Answer::new(done.unwrap_or_else(list), answer))
+        Ok(Answer::new(added.unwrap_or_else(list), answer))
     }
 }
 
