@@ -2,19 +2,20 @@
 //! `frame_system` and the timestamp.
 
 use super::{consensus::KeysOfValidatorsStay, upgrades};
-use crate::*;
+use crate::{
+    weights::overhead::{BlockExecutionWeight, ExtrinsicBaseWeight},
+    *,
+};
 use frame_support::{
     derive_impl,
     dispatch::DispatchClass,
     parameter_types,
     traits::{ConstU16, ConstU64},
-    weights::{
-        Weight,
-        constants::{BlockExecutionWeight, ExtrinsicBaseWeight, ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
-    },
+    weights::{Weight, constants::WEIGHT_REF_TIME_PER_SECOND},
 };
 use frame_system::limits::{BlockLength, BlockWeights};
 use sp_runtime::Perbill;
+use tfgrid_primitives::weights::DbWeight;
 
 /// The most of a block that people's calls take.
 const NORMAL_RATIO: Perbill = Perbill::from_percent(75);
@@ -73,9 +74,8 @@ impl frame_system::Config for Runtime {
     type Nonce = Nonce;
     type Hash = Hash;
     type BlockHashCount = BlockHashCount;
-    type DbWeight = ParityDbWeight;
-    /// The default charges each transaction for RocksDb, which is half of what its checks are said to cost.
-    type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
+    type DbWeight = DbWeight;
+    type ExtensionsWeightInfo = weights::extensions::Weights;
     type Version = Version;
     type AccountData = pallet_balances::AccountData<Balance>;
     type SS58Prefix = ConstU16<SS58_PREFIX>;
@@ -90,5 +90,5 @@ impl pallet_timestamp::Config for Runtime {
     /// Both must see every block's timestamp: slots are checked, and the price clock steps.
     type OnTimestampSet = (Aura, Clock);
     type MinimumPeriod = ConstU64<{ SLOT_DURATION / 2 }>;
-    type WeightInfo = ();
+    type WeightInfo = pallet_timestamp::weights::SubstrateWeight<Runtime>;
 }

@@ -165,6 +165,19 @@ fn session_change_block_has_room_for_machines_reports() {
 }
 
 #[test]
+fn session_change_block_has_room_for_people() {
+    run(|| {
+        while System::block_number() % SESSION != SESSION - 1 {
+            block(vec![]);
+        }
+        let (session, before) = (Session::current_index(), Balances::free_balance(Alice.to_account_id()));
+        block(vec![signed(Bob, nearly_a_quarter())]);
+        assert_eq!((Session::current_index(), System::block_number() % SESSION), (session + 1, 0));
+        assert!(Balances::free_balance(Alice.to_account_id()) > before + 100);
+    });
+}
+
+#[test]
 fn a_stalled_grandpa_is_started_again_by_the_council() {
     run(|| {
         let noted = pallet_grandpa::Call::note_stalled { delay: 20, best_finalized_block_number: 1 };
