@@ -43,8 +43,8 @@ use tokio::{
 const HELP: &str = "\
 Measures how much a validator and a follower take in, on a development chain of
 their own with slots of 3 s: registrations and heartbeats of nodes, contracts
-with a body of 1 KiB, their cancellations, and transfers, each to an account that
-is new.
+with a body of 1 KiB, their cancellations, and transfers, each to an account
+that is new.
 
 Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS]]
 
