@@ -132,7 +132,7 @@ impl Database {
     /// Reads each key once, after a round in which all are read.
     fn reads(&self) -> Outcome<Times> {
         let state = self.backend.state_at(self.head, TrieCacheContext::Untrusted)?;
-        let round = || -> Outcome<Vec<_>> {
+        let round = || -> Outcome<Vec<Duration>> {
             (0..KEYS)
                 .map(|n| -> Outcome<Duration> {
                     let key = key(n);
