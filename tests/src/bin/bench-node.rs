@@ -79,6 +79,8 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// As the package's unit has them.
+const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 /// The validator's, and the name that others know it by.
 const NODE_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000001";
 const PEER_ID: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
@@ -166,6 +168,7 @@ impl Node {
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut command = Command::new(program);
         command
+            .envs(ALLOCATOR)
             .args(["--chain", spec])
             .arg("--base-path")
             .arg(run.subfolder(name)?)
@@ -432,7 +435,11 @@ impl Chain {
             anyhow::Ok(())
         };
         timeout(limit, rested).await.context("the follower has no blocks")??;
-        println!("slots of {} s, blocks of {} s", self.slot.as_secs_f64(), self.limit / PICOSECONDS);
+        println!(
+            "slots of {} s, of which a block may declare {} s",
+            self.slot.as_secs_f64(),
+            self.limit / PICOSECONDS
+        );
         println!("at rest: {}", self.memory()?);
         Ok(())
     }
