@@ -38,7 +38,7 @@ pub fn measure(runtime: &Runtime, options: &Options) -> Outcome<()> {
     let empty = executions(runtime, &block(runtime, 0)?)?;
     let full = executions(runtime, &block(runtime, REMARKS)?)?;
     let each = full.shares(empty.mean(), REMARKS.into());
-    eprintln!("{:>40} {empty}\n{:>40} {each}", "block", "transaction");
+    eprintln!("block: {empty}\ntransaction: {each}");
     let path = options.workspace.join("runtime/src/weights/overhead.rs");
     fs::write(&path, code(&empty, &each)).map_err(|error| format!("{}: {error}", path.display()))?;
     eprintln!("wrote {}", path.display());

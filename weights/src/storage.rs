@@ -44,9 +44,9 @@ pub fn measure(options: &Options) -> Outcome<()> {
     eprintln!("making a state of {KEYS} keys in {}", folder.path().display());
     let mut database = Database::create(folder.path())?.without_cache(folder.path())?;
     let reads = database.reads()?;
-    eprintln!("{:>40} {reads}", "read");
+    eprintln!("read: {reads}");
     let writes = database.writes()?;
-    eprintln!("{:>40} {writes}", "write");
+    eprintln!("write: {writes}");
     let path = options.workspace.join("primitives/src/weights.rs");
     fs::write(&path, code(&reads, &writes)).map_err(|error| format!("{}: {error}", path.display()))?;
     eprintln!("wrote {}", path.display());
