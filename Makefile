@@ -145,7 +145,7 @@ chain-specs: requirements ## Update chain-spec/ after a change of a genesis pres
 # As shipped: what isn't wasm, such as hashing and the state's trie, counts as well.
 .PHONY: weights
 weights: PROFILE = release
-weights: requirements ## Measure weights and write them into the pallets; PALLETS="twins farms"
+weights: requirements ## Measure weights and write them where the runtime has them; PALLETS="twins storage overhead"
 	$(CARGO) build --locked --workspace --bins --features tfgrid-weights/measure --profile $(PROFILE)
 	$(PROGRAMS)/weights $(PALLETS)
 	$(CARGO) fmt --all
@@ -158,7 +158,7 @@ bench: requirements ## Measure calls and blocks with up to a million contracts: 
 
 .PHONY: bench-node
 bench-node: PROFILE = release
-bench-node: build ## Measure what a validator and a follower take in a second, and their memory
+bench-node: build ## Measure what a validator and a follower take in a second; COUNTS="--beside NODE 60000"
 	@$(AS_ROOT) $(PROGRAMS)/bench-node $(COUNTS)
 
 .PHONY: bench-agent

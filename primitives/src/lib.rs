@@ -28,6 +28,7 @@ pub mod ticket;
 pub mod traits;
 pub mod units;
 pub mod views;
+pub mod weights;
 
 pub use agenda::{Deadline, DeadlineKey, ExhaustionKey};
 pub use body::{Body, StoredBody};

@@ -32,6 +32,7 @@ use tfgrid_primitives::{
 };
 
 frame_benchmarking::define_benchmarks!(
+    [pallet_balances, Balances]
     [pallet_grid_billing, Billing]
     [pallet_grid_clock, Clock]
     [pallet_grid_contracts, Contracts]

@@ -23,6 +23,7 @@ mod configs;
 pub mod genesis;
 pub mod grid_api;
 mod reports;
+mod weights;
 
 pub use apis::{RUNTIME_API_VERSIONS, RuntimeApi};
 pub use configs::{consensus::SESSION, fees, oracle::PriceKey, parameters, proxies::ProxyType};

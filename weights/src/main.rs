@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #![doc = include_str!("../README.md")]
 
+mod machine;
+mod overhead;
 mod runtime;
+mod storage;
+mod times;
 mod weights_file;
 
 use clap::Parser;
@@ -10,15 +14,15 @@ use frame_benchmarking::{
 };
 use runtime::Runtime;
 use std::{error::Error, path::PathBuf};
-use weights_file::WeightsFile;
+use weights_file::{WeightsFile, short_name};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
-/// Measures the weights of calls and writes them into the pallets.
+/// Measures weights, and writes them into the pallets, the runtime and the primitives.
 #[derive(Parser)]
 pub struct Options {
-    /// Pallets to measure, such as `twins`; all if none is named.
-    pallets: Vec<String>,
+    /// What to measure: pallets, such as `twins`, and `storage` and `overhead`; all if nothing is named.
+    names: Vec<String>,
     /// Number of values of each parameter, from its minimum to its maximum.
     #[arg(long, default_value_t = 20)]
     steps: u32,
@@ -28,6 +32,15 @@ pub struct Options {
     /// Folder of the workspace.
     #[arg(long, default_value = ".")]
     workspace: PathBuf,
+    /// Folder for the database of `storage`, on a disk as a validator has it.
+    #[arg(long, default_value = "target")]
+    disk: PathBuf,
+}
+
+impl Options {
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
+    }
 }
 
 /// Measurements of one call.
@@ -48,12 +61,17 @@ type Point = Vec<(BenchmarkParameter, u32)>;
 
 fn main() -> Outcome<()> {
     let options = Options::parse();
+    if options.wants("storage") {
+        storage::measure(&options)?;
+    }
     let runtime = Runtime::new()?;
+    if options.wants("overhead") {
+        overhead::measure(&runtime, &options)?;
+    }
     for pallet in runtime.benchmarks()? {
         let name = text(&pallet.pallet);
-        let name = name.trim_start_matches("pallet_grid_");
-        if options.pallets.is_empty() || options.pallets.iter().any(|wanted| wanted == name) {
-            let file = WeightsFile::open(&options.workspace, name)?;
+        if options.wants(short_name(&name)) {
+            let file = WeightsFile::open(&options.workspace, &name)?;
             file.ensure_complete(&pallet.benchmarks)?;
             file.write(&measure_all(&runtime, &pallet, &options)?, &options)?;
         }

@@ -14,7 +14,7 @@ use sp_core::{
 use sp_externalities::Extensions;
 use sp_keystore::{KeystoreExt, testing::MemoryKeystore};
 use sp_runtime::traits::BlakeTwo256;
-use sp_state_machine::StateMachine;
+use sp_state_machine::{OverlayedChanges, StateMachine};
 
 #[allow(dead_code)]
 mod wasm {
@@ -23,6 +23,8 @@ mod wasm {
 
 type HostFunctions = (sp_io::SubstrateHostFunctions, benchmarking::HostFunctions);
 type State = BenchmarkingState<BlakeTwo256>;
+/// What calls have changed.
+pub type Changes = OverlayedChanges<BlakeTwo256>;
 
 pub struct Runtime {
     code: &'static [u8],
@@ -48,7 +50,8 @@ impl Runtime {
 
     /// All benchmarks of the runtime.
     pub fn benchmarks(&self) -> Outcome<Vec<BenchmarkList>> {
-        let answer = self.call(&self.state, "Benchmark_benchmark_metadata", &false.encode())?;
+        let answer =
+            self.call_on(&mut Changes::default(), "Benchmark_benchmark_metadata", &false.encode())?;
         Ok(Decode::decode(&mut &answer[..])?)
     }
 
@@ -63,12 +66,17 @@ impl Runtime {
     }
 
     fn dispatch(&self, state: &State, config: &[u8]) -> Outcome<Vec<BenchmarkBatch>> {
-        let answer = self.call(state, "Benchmark_dispatch_benchmark", config)?;
+        let answer = self.call(state, &mut Changes::default(), "Benchmark_dispatch_benchmark", config)?;
         let batches: Result<Vec<BenchmarkBatch>, String> = Decode::decode(&mut &answer[..])?;
         Ok(batches?)
     }
 
-    fn call(&self, state: &State, method: &str, arguments: &[u8]) -> Outcome<Vec<u8>> {
+    /// Calls the runtime on the state with these changes, and keeps those that it makes among them.
+    pub fn call_on(&self, changes: &mut Changes, method: &str, arguments: &[u8]) -> Outcome<Vec<u8>> {
+        self.call(&self.state, changes, method, arguments)
+    }
+
+    fn call(&self, state: &State, changes: &mut Changes, method: &str, arguments: &[u8]) -> Outcome<Vec<u8>> {
         let code = WrappedRuntimeCode(self.code.into());
         let hash = H256::zero().as_bytes().to_vec();
         let code = RuntimeCode { code_fetcher: &code, heap_pages: None, hash };
@@ -77,7 +85,7 @@ impl Runtime {
         extensions.register(KeystoreExt::new(MemoryKeystore::new()));
         let answer = StateMachine::new(
             state,
-            &mut Default::default(),
+            changes,
             &self.executor,
             method,
             arguments,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The file `weights.rs` of a pallet.
+//! The file with the weights of a pallet.
 
-use crate::{Measured, Options, Outcome, text};
+use crate::{Measured, Options, Outcome, machine, text};
 use frame_benchmarking::{Analysis, BenchmarkMetadata};
 use std::{
     fmt::Write,
@@ -12,13 +12,26 @@ use std::{
 pub struct WeightsFile {
     path: PathBuf,
     old: String,
+    /// Begins the implementation of the pallet's trait.
+    implementation: String,
+    /// The trait is in the file, too.
+    has_trait: bool,
 }
 
 impl WeightsFile {
+    /// Of a pallet of ours, or of the SDK's, whose weights are the runtime's.
     pub fn open(workspace: &Path, pallet: &str) -> Outcome<Self> {
-        let path = workspace.join("pallets").join(pallet).join("src/weights.rs");
+        let own = pallet.strip_prefix("pallet_grid_");
+        let (path, implementation) = match own {
+            Some(name) => (format!("pallets/{name}/src/weights.rs"), "impl WeightInfo for () {\n".into()),
+            None => {
+                let path = format!("runtime/src/weights/{}.rs", short_name(pallet));
+                (path, format!("impl {pallet}::WeightInfo for Weights {{\n"))
+            }
+        };
+        let path = workspace.join(path);
         let old = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        Ok(Self { path, old })
+        Ok(Self { path, old, implementation, has_trait: own.is_some() })
     }
 
     /// Fails if the pallet's trait has a function that no benchmark measures.
@@ -32,19 +45,36 @@ impl WeightsFile {
     }
 
     pub fn write(&self, measured: &[Measured], options: &Options) -> Outcome<()> {
-        fs::write(&self.path, weights(measured, options)?)?;
+        fs::write(&self.path, self.code(measured, options)?)?;
         eprintln!("wrote {}", self.path.display());
         Ok(())
     }
+
+    fn code(&self, measured: &[Measured], options: &Options) -> Outcome<String> {
+        let mut code = header(options);
+        if self.has_trait {
+            code += "/// Weight functions of the pallet.\npub trait WeightInfo {\n";
+            for call in measured {
+                writeln!(code, "    fn {}({}) -> Weight;", call.name, arguments(&call.parameters))?;
+            }
+            code += "}\n\n";
+        } else {
+            code += "/// Weights of the pallet's calls.\npub struct Weights;\n\n";
+        }
+        code += &self.implementation;
+        code += &functions_of(measured)?;
+        Ok(code)
+    }
 }
 
-fn weights(measured: &[Measured], options: &Options) -> Outcome<String> {
-    let mut code = header(options);
-    code += "/// Weight functions of the pallet.\npub trait WeightInfo {\n";
-    for call in measured {
-        writeln!(code, "    fn {}({}) -> Weight;", call.name, arguments(&call.parameters))?;
-    }
-    code += "}\n\nimpl WeightInfo for () {\n";
+/// How a pallet is named on the command line, and its file.
+pub fn short_name(pallet: &str) -> &str {
+    pallet.trim_start_matches("pallet_").trim_start_matches("grid_")
+}
+
+/// The functions, and the end of their implementation.
+fn functions_of(measured: &[Measured]) -> Outcome<String> {
+    let mut code = String::new();
     for (i, call) in measured.iter().enumerate() {
         let blank_line = if i == 0 { "" } else { "\n" };
         let (name, arguments) = (&call.name, arguments(&used_names(call)));
@@ -55,25 +85,24 @@ fn weights(measured: &[Measured], options: &Options) -> Outcome<String> {
 }
 
 fn header(options: &Options) -> String {
-    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
     format!(
         "// SPDX-License-Identifier: Apache-2.0\n\
          //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.\n\
          //!\n\
          //! Measured with the wasm runtime in {} steps of {} repeats, on {}.\n\
-         //! Reads and writes have the SDK's weights for ParityDb.\n\n\
+         //! Reads and writes have the weights in `primitives/src/weights.rs`.\n\n\
          #![allow(missing_docs)]\n\n\
-         use frame_support::weights::{{Weight, constants::ParityDbWeight}};\n\n",
+         use frame_support::weights::Weight;\n\
+         use tfgrid_primitives::weights::DbWeight;\n\n",
         options.steps,
         options.repeat,
-        model.trim_start_matches([':', ' ', '\t']),
+        machine::description(),
     )
 }
 
-/// Names of the functions in the trait of a `weights.rs`.
+/// Names of the functions in the first trait or implementation of a file.
 fn functions(code: &str) -> impl Iterator<Item = &str> {
-    let lines = code.lines().skip_while(|line| !line.contains("trait WeightInfo"));
+    let lines = code.lines().skip_while(|line| !line.contains("WeightInfo"));
     let lines = lines.take_while(|line| !line.starts_with('}'));
     lines.filter_map(|line| line.trim().strip_prefix("fn ")?.split('(').next())
 }
@@ -108,13 +137,13 @@ fn sum(call: &Measured) -> Outcome<String> {
         }
     }
     if reads.base > 0 || writes.base > 0 {
-        let always = format!("ParityDbWeight::get().reads_writes({}, {})", reads.base, writes.base);
+        let always = format!("DbWeight::get().reads_writes({}, {})", reads.base, writes.base);
         writeln!(code, "            .saturating_add({always})")?;
     }
     for (i, name) in parameters.iter().enumerate() {
         let (reads, writes) = (of(reads, i), of(writes, i));
         if reads > 0 || writes > 0 {
-            let each = format!("ParityDbWeight::get().reads_writes({reads}, {writes})");
+            let each = format!("DbWeight::get().reads_writes({reads}, {writes})");
             writeln!(code, "            .saturating_add({each}.saturating_mul({name}.into()))")?;
         }
     }
@@ -122,7 +151,7 @@ fn sum(call: &Measured) -> Outcome<String> {
 }
 
 /// Digits in groups of three.
-fn digits(number: u128) -> String {
+pub fn digits(number: u128) -> String {
     let plain = number.to_string();
     let mut grouped = String::new();
     for (i, digit) in plain.chars().enumerate() {
@@ -144,10 +173,17 @@ mod tests {
     }
 
     #[test]
-    fn only_functions_of_the_trait_are_found() {
+    fn only_functions_of_the_first_trait_are_found() {
         let code = "pub trait WeightInfo {\n    /// Of `a`.\n    fn a() -> Weight;\n    fn b(n: u32) -> Weight;\n}\n\n\
                     fn c() {}\n";
         assert_eq!(functions(code).collect::<Vec<_>>(), ["a", "b"]);
+        let code = "pub struct Weights;\n\nimpl pallet_x::WeightInfo for Weights {\n    fn a() -> Weight {\n    }\n}\n";
+        assert_eq!(functions(code).collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn pallets_have_short_names() {
+        assert_eq!(["pallet_grid_twins", "pallet_balances"].map(short_name), ["twins", "balances"]);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.
 //!
 //! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC.
-//! Reads and writes have the SDK's weights for ParityDb.
+//! Reads and writes have the weights in `primitives/src/weights.rs`.
 
 #![allow(missing_docs)]
 
-use frame_support::weights::{Weight, constants::ParityDbWeight};
+use frame_support::weights::Weight;
+use tfgrid_primitives::weights::DbWeight;
 
 /// Weight functions of the pallet.
 pub trait WeightInfo {
@@ -30,66 +31,66 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn deposit() -> Weight {
-        Weight::from_parts(182_010_000, 1_556).saturating_add(ParityDbWeight::get().reads_writes(12, 7))
+        Weight::from_parts(182_010_000, 1_556).saturating_add(DbWeight::get().reads_writes(12, 7))
     }
 
     fn withdraw() -> Weight {
-        Weight::from_parts(181_670_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
+        Weight::from_parts(181_670_000, 1_498).saturating_add(DbWeight::get().reads_writes(11, 6))
     }
 
     fn collect() -> Weight {
-        Weight::from_parts(126_088_000, 2_530).saturating_add(ParityDbWeight::get().reads_writes(18, 8))
+        Weight::from_parts(126_088_000, 2_530).saturating_add(DbWeight::get().reads_writes(18, 8))
     }
 
     fn pay_out() -> Weight {
-        Weight::from_parts(100_740_000, 1_222).saturating_add(ParityDbWeight::get().reads_writes(5, 3))
+        Weight::from_parts(100_740_000, 1_222).saturating_add(DbWeight::get().reads_writes(5, 3))
     }
 
     fn set_policy() -> Weight {
-        Weight::from_parts(30_606_000, 532).saturating_add(ParityDbWeight::get().reads_writes(2, 2))
+        Weight::from_parts(30_606_000, 532).saturating_add(DbWeight::get().reads_writes(2, 2))
     }
 
     fn set_limits() -> Weight {
-        Weight::from_parts(129_452_000, 1_498).saturating_add(ParityDbWeight::get().reads_writes(10, 7))
+        Weight::from_parts(129_452_000, 1_498).saturating_add(DbWeight::get().reads_writes(10, 7))
     }
 
     fn add_provider() -> Weight {
-        Weight::from_parts(10_446_000, 42).saturating_add(ParityDbWeight::get().reads_writes(1, 2))
+        Weight::from_parts(10_446_000, 42).saturating_add(DbWeight::get().reads_writes(1, 2))
     }
 
     fn set_provider_share() -> Weight {
-        Weight::from_parts(27_541_000, 242).saturating_add(ParityDbWeight::get().reads_writes(1, 1))
+        Weight::from_parts(27_541_000, 242).saturating_add(DbWeight::get().reads_writes(1, 1))
     }
 
     fn set_auto_refill() -> Weight {
-        Weight::from_parts(142_392_000, 1_511).saturating_add(ParityDbWeight::get().reads_writes(11, 8))
+        Weight::from_parts(142_392_000, 1_511).saturating_add(DbWeight::get().reads_writes(11, 8))
     }
 
     fn buy_traffic() -> Weight {
-        Weight::from_parts(152_877_000, 1_827).saturating_add(ParityDbWeight::get().reads_writes(13, 7))
+        Weight::from_parts(152_877_000, 1_827).saturating_add(DbWeight::get().reads_writes(13, 7))
     }
 
     fn attach_provider() -> Weight {
-        Weight::from_parts(42_183_000, 737).saturating_add(ParityDbWeight::get().reads_writes(3, 1))
+        Weight::from_parts(42_183_000, 737).saturating_add(DbWeight::get().reads_writes(3, 1))
     }
 
     fn poke() -> Weight {
-        Weight::from_parts(170_323_000, 1_437).saturating_add(ParityDbWeight::get().reads_writes(11, 7))
+        Weight::from_parts(170_323_000, 1_437).saturating_add(DbWeight::get().reads_writes(11, 7))
     }
 
     fn next_end() -> Weight {
-        Weight::from_parts(13_109_000, 215).saturating_add(ParityDbWeight::get().reads_writes(1, 0))
+        Weight::from_parts(13_109_000, 215).saturating_add(DbWeight::get().reads_writes(1, 0))
     }
 
     fn serve_end() -> Weight {
-        Weight::from_parts(114_310_000, 1_421).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(114_310_000, 1_421).saturating_add(DbWeight::get().reads_writes(10, 6))
     }
 
     fn serve_grace() -> Weight {
-        Weight::from_parts(122_422_000, 1_437).saturating_add(ParityDbWeight::get().reads_writes(11, 6))
+        Weight::from_parts(122_422_000, 1_437).saturating_add(DbWeight::get().reads_writes(11, 6))
     }
 
     fn serve_review() -> Weight {
-        Weight::from_parts(105_036_000, 1_421).saturating_add(ParityDbWeight::get().reads_writes(10, 6))
+        Weight::from_parts(105_036_000, 1_421).saturating_add(DbWeight::get().reads_writes(10, 6))
     }
 }

@@ -241,6 +241,7 @@ mod benchmarks {
     fn create_node_contract(
         b: Linear<1, { MAX_BODY_BYTES }>,
         n: Linear<0, { MAX_NETWORKS }>,
+        i: Linear<0, { PUBLIC_IPS as u32 }>,
     ) -> Result<(), BenchmarkError> {
         let ((account, twin), node) = (T::BenchmarkHelper::customer(), T::BenchmarkHelper::node());
         let origin = RawOrigin::Signed(account);
@@ -248,7 +249,7 @@ mod benchmarks {
         T::BenchmarkHelper::wait(twin);
         crowd::<T>(twin);
         #[extrinsic_call]
-        _(origin, node, SMALL, body(b), PUBLIC_IPS, networks::<T>(n), 1, ANY_PRICE);
+        _(origin, node, SMALL, body(b), i as u8, networks::<T>(n), 1, ANY_PRICE);
         assert!(Bodies::<T>::contains_key(LastContractId::<T>::get()));
         assert!(!T::Ledger::is_exhausted(twin));
         Ok(())

@@ -435,6 +435,7 @@ pub mod pallet {
         #[pallet::weight(T::WeightInfo::create_node_contract(
             body.bytes().len() as u32,
             networks.len() as u32,
+            u32::from(*public_ips),
         ))]
         pub fn create_node_contract(
             origin: OriginFor<T>,

@@ -2,11 +2,12 @@
 //! Weights of the calls, written by `make weights` from the benchmarks in `benchmarking.rs`.
 //!
 //! Measured with the wasm runtime in 20 steps of 20 repeats, on AMD EPYC.
-//! Reads and writes have the SDK's weights for ParityDb.
+//! Reads and writes have the weights in `primitives/src/weights.rs`.
 
 #![allow(missing_docs)]
 
-use frame_support::weights::{Weight, constants::ParityDbWeight};
+use frame_support::weights::Weight;
+use tfgrid_primitives::weights::DbWeight;
 
 /// Weight functions of the pallet.
 pub trait WeightInfo {
@@ -18,18 +19,18 @@ pub trait WeightInfo {
 
 impl WeightInfo for () {
     fn announce() -> Weight {
-        Weight::from_parts(15_253_000, 331).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(15_253_000, 331).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
     fn add_validator() -> Weight {
-        Weight::from_parts(24_837_000, 3_077).saturating_add(ParityDbWeight::get().reads_writes(5, 1))
+        Weight::from_parts(24_837_000, 3_077).saturating_add(DbWeight::get().reads_writes(5, 1))
     }
 
     fn remove_validator() -> Weight {
-        Weight::from_parts(13_550_000, 2_672).saturating_add(ParityDbWeight::get().reads_writes(2, 1))
+        Weight::from_parts(13_550_000, 2_672).saturating_add(DbWeight::get().reads_writes(2, 1))
     }
 
     fn retire() -> Weight {
-        Weight::from_parts(83_514_000, 3_162).saturating_add(ParityDbWeight::get().reads_writes(7, 6))
+        Weight::from_parts(83_514_000, 3_162).saturating_add(DbWeight::get().reads_writes(7, 6))
     }
 }

@@ -209,5 +209,5 @@ impl pallet_transaction_payment::Config for Runtime {
     type WeightToFee = WeightToFee;
     type LengthToFee = LengthToFee;
     type FeeMultiplierUpdate = FeeAdjustment;
-    type WeightInfo = pallet_transaction_payment::weights::SubstrateWeight<Runtime>;
+    type WeightInfo = weights::extensions::Weights;
 }

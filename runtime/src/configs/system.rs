@@ -2,19 +2,20 @@
 //! `frame_system` and the timestamp.
 
 use super::{consensus::KeysOfValidatorsStay, upgrades};
-use crate::*;
+use crate::{
+    weights::overhead::{BlockExecutionWeight, ExtrinsicBaseWeight},
+    *,
+};
 use frame_support::{
     derive_impl,
     dispatch::DispatchClass,
     parameter_types,
     traits::{ConstU16, ConstU64},
-    weights::{
-        Weight,
-        constants::{BlockExecutionWeight, ExtrinsicBaseWeight, ParityDbWeight, WEIGHT_REF_TIME_PER_SECOND},
-    },
+    weights::{Weight, constants::WEIGHT_REF_TIME_PER_SECOND},
 };
 use frame_system::limits::{BlockLength, BlockWeights};
 use sp_runtime::Perbill;
+use tfgrid_primitives::weights::DbWeight;
 
 /// The most of a block that people's calls take.
 const NORMAL_RATIO: Perbill = Perbill::from_percent(75);
@@ -32,7 +33,9 @@ const MAX_BLOCK_BYTES: u32 = 5 * 1024 * 1024;
 parameter_types! {
     pub const BlockHashCount: BlockNumber = 2_400;
     pub const Version: RuntimeVersion = VERSION;
-    /// One second of computation in three seconds of slot.
+    /// One second of computation in three seconds of slot: a block has to be made, sent and imported before the next
+    /// author begins. Where a class has what is reserved for it beside a full block, that is 1.25 s twice and a third
+    /// of a second between.
     pub MaxBlockWeight: Weight = Weight::from_parts(WEIGHT_REF_TIME_PER_SECOND, u64::MAX);
     pub RuntimeBlockWeights: BlockWeights = block_weights();
     pub RuntimeBlockLength: BlockLength =
@@ -73,9 +76,8 @@ impl frame_system::Config for Runtime {
     type Nonce = Nonce;
     type Hash = Hash;
     type BlockHashCount = BlockHashCount;
-    type DbWeight = ParityDbWeight;
-    /// The default charges each transaction for RocksDb, which is half of what its checks are said to cost.
-    type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
+    type DbWeight = DbWeight;
+    type ExtensionsWeightInfo = weights::extensions::Weights;
     type Version = Version;
     type AccountData = pallet_balances::AccountData<Balance>;
     type SS58Prefix = ConstU16<SS58_PREFIX>;
@@ -90,5 +92,5 @@ impl pallet_timestamp::Config for Runtime {
     /// Both must see every block's timestamp: slots are checked, and the price clock steps.
     type OnTimestampSet = (Aura, Clock);
     type MinimumPeriod = ConstU64<{ SLOT_DURATION / 2 }>;
-    type WeightInfo = ();
+    type WeightInfo = pallet_timestamp::weights::SubstrateWeight<Runtime>;
 }

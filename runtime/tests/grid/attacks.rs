@@ -205,22 +205,19 @@ mod flood {
     #[test]
     fn a_full_block_of_reports_has_room_for_people() {
         run_with_node(|mut machine, _| {
-            let reports = created(300).into_iter().map(|id| bare(machine.deployed(id, b"{}")));
-            // It takes nearly a quarter of a block by itself.
-            let one =
-                pallet_balances::Call::transfer_keep_alive { dest: Alice.to_account_id().into(), value: 1 };
-            let one = RuntimeCall::from(one);
-            let quarter = <Runtime as frame_system::Config>::BlockWeights::get().max_block.ref_time() / 4;
-            let count = quarter * 8 / 10 / one.get_dispatch_info().call_weight.ref_time();
-            let large = pallet_utility::Call::batch_all { calls: vec![one; count as usize] };
-            let transactions = reports.chain([signed(Bob, large)]).collect();
+            let limits = <Runtime as frame_system::Config>::BlockWeights::get();
+            let room = limits.get(DispatchClass::Operational).max_total.unwrap().ref_time();
+            let one = RuntimeCall::from(machine.deployed(created(1)[0], b"{}"));
+            let offered = room / one.get_dispatch_info().call_weight.ref_time() * 5 / 4;
+            let reports = created(offered).into_iter().map(|id| bare(machine.deployed(id, b"{}")));
+            let transactions = reports.chain([signed(Bob, nearly_a_quarter())]).collect();
             let mut outcomes = block_after(SLOT_DURATION, transactions);
             assert_eq!(outcomes.pop(), Some(Ok(Ok(()))));
             let exhausted = outcomes
                 .iter()
                 .filter(|outcome| **outcome == Err(InvalidTransaction::ExhaustsResources.into()));
             let (left_out, taken) = (exhausted.count(), outcomes.iter().flatten().count());
-            assert_eq!(left_out + taken, 300);
+            assert_eq!((left_out + taken) as u64, offered);
             assert!(left_out > 0 && taken > 100, "{taken} were taken, {left_out} left out");
         });
     }

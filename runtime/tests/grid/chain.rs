@@ -5,6 +5,7 @@ use crate::history::{self, Step};
 use codec::Encode;
 use frame_support::{
     assert_ok,
+    dispatch::GetDispatchInfo,
     storage::{TransactionOutcome, with_transaction},
     traits::Get,
 };
@@ -211,6 +212,15 @@ pub fn block_after(ms: u64, transactions: Vec<UncheckedExtrinsic>) -> Vec<Result
     let outcomes = transactions.into_iter().map(apply).collect();
     Executive::finalize_block();
     outcomes
+}
+
+/// Transfers that take nearly a quarter of a block by themselves.
+pub fn nearly_a_quarter() -> RuntimeCall {
+    let dest = Sr25519Keyring::Alice.to_account_id().into();
+    let one = RuntimeCall::from(pallet_balances::Call::transfer_keep_alive { dest, value: 1 });
+    let quarter = <Runtime as frame_system::Config>::BlockWeights::get().max_block.ref_time() / 4;
+    let count = quarter * 8 / 10 / one.get_dispatch_info().call_weight.ref_time();
+    pallet_utility::Call::batch_all { calls: vec![one; count as usize] }.into()
 }
 
 /// Blocks until `ms` have passed.

@@ -6,7 +6,12 @@ use crate::{
     governance::{as_root, by_root, motion},
 };
 use codec::Encode;
-use frame_support::{assert_ok, traits::fungible::InspectHold};
+use frame_support::{
+    assert_ok,
+    dispatch::DispatchClass,
+    traits::{Get, fungible::InspectHold},
+    weights::constants::WEIGHT_REF_TIME_PER_MILLIS,
+};
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_consensus_grandpa::AuthorityId as GrandpaId;
 use sp_core::proof_of_possession::ProofOfPossessionGenerator;
@@ -16,6 +21,9 @@ use tfgrid_primitives::units::TFT;
 use tfgrid_runtime::*;
 
 type Call = pallet_grid_validators::Call<Runtime>;
+
+/// How long a block may take to reach the other validators: what GRANDPA allows for a vote.
+const SPREAD_MS: u64 = 333;
 
 /// The secret halves of session keys.
 type Secrets = (Sr25519Keyring, Ed25519Keyring);
@@ -162,6 +170,29 @@ fn session_change_block_has_room_for_machines_reports() {
         report(machine.heartbeat()).unwrap();
         assert_eq!((Session::current_index(), System::block_number() % SESSION), (session + 1, 0));
     });
+}
+
+#[test]
+fn session_change_block_has_room_for_people() {
+    run(|| {
+        while System::block_number() % SESSION != SESSION - 1 {
+            block(vec![]);
+        }
+        let (session, before) = (Session::current_index(), Balances::free_balance(Alice.to_account_id()));
+        block(vec![signed(Bob, nearly_a_quarter())]);
+        assert_eq!((Session::current_index(), System::block_number() % SESSION), (session + 1, 0));
+        assert!(Balances::free_balance(Alice.to_account_id()) > before + 100);
+    });
+}
+
+#[test]
+fn heaviest_block_is_made_and_imported_in_its_slot() {
+    let limits = <Runtime as frame_system::Config>::BlockWeights::get();
+    // The turn of a session declares a whole block, and takes little of it. Without it, one class at most goes on
+    // beside a full block.
+    let heaviest = limits.max_block + limits.get(DispatchClass::Normal).reserved.unwrap();
+    let ms = heaviest.ref_time().div_ceil(WEIGHT_REF_TIME_PER_MILLIS);
+    assert!(2 * ms + SPREAD_MS < SLOT_DURATION, "{ms} ms");
 }
 
 #[test]

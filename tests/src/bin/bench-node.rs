@@ -2,23 +2,24 @@
 
 //! Measures how much a validator and a follower take in, on a development chain of their own.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::Value;
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use subxt::{
-    OnlineClient,
+    OnlineClient, OnlineClientAtBlock,
     config::{DefaultExtrinsicParamsBuilder, RpcConfigFor},
     rpcs::{LegacyRpcMethods, RpcClient},
     transactions::Payload,
-    utils::{MultiAddress, Static},
+    utils::{AccountId32, MultiAddress, Static},
 };
 use tfgrid_client::{
-    Config, GridAt, GridClient, Keypair, MachineKey,
+    Config, GridClient, Keypair, MachineKey,
     api::{
         self,
         runtime_types::{
@@ -40,13 +41,18 @@ use tokio::{
 };
 
 const HELP: &str = "\
-Measures how much a validator and a follower take in, on a development chain of their own with slots of 3 s:
-registrations and heartbeats of nodes, contracts with a body of 1 KiB, their cancellations, and transfers.
+Measures how much a validator and a follower take in, on a development chain of
+their own with slots of 3 s: registrations and heartbeats of nodes, contracts
+with a body of 1 KiB, their cancellations, and transfers, each to an account
+that is new.
 
-Usage: bench-node [TRANSFERS [CONTRACTS]]
+Usage: bench-node [--beside PATH] [TRANSFERS [CONTRACTS]]
 
-  TRANSFERS  60000 if it isn't given
-  CONTRACTS  6000 if it isn't given";
+  TRANSFERS      60000 if it isn't given
+  CONTRACTS      6000 if it isn't given
+  --beside PATH  the same transfers on the development chain of another node
+                 afterwards: the SDK's stock template, which has the same
+                 options, RPC and metrics";
 
 /// Each sends its share.
 const ACCOUNTS: usize = 50;
@@ -58,11 +64,13 @@ const SENDERS: usize = 16;
 /// For deposits of twin and contracts, credit and fees.
 const FUNDS: u128 = 2_000 * TFT;
 const CREDIT: u128 = 100 * TFT;
-/// What each transfer sends.
-const SENT: u128 = TFT / 1_000;
-const SLOT: Duration = Duration::from_secs(3);
-/// Computation that a block may declare, in picoseconds.
-const BLOCK_TIME: f64 = 1e12;
+/// The same on the development chain of another node, where fees may be larger.
+const FUNDS_BESIDE: u128 = 1 << 50;
+/// What each transfer sends: the least that an account keeps.
+const SENT: u128 = TFT / 100;
+const PICOSECONDS: f64 = 1e12;
+/// Blocks after which a node is at rest.
+const BLOCKS_AT_REST: u64 = 10;
 /// Longer than a development chain's: each node is heard once, and stays online while contracts are created on it.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(180);
 const TICKET_SECONDS: u64 = 1_800;
@@ -71,6 +79,8 @@ const START_LIMIT: Duration = Duration::from_secs(120);
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(200);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+/// As the package's unit has them.
+const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "2"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
 /// The validator's, and the name that others know it by.
 const NODE_KEY: &str = "0000000000000000000000000000000000000000000000000000000000000001";
 const PEER_ID: &str = "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp";
@@ -82,32 +92,69 @@ fn main() -> Result<()> {
     if asks_for_help(HELP) {
         return Ok(());
     }
-    let counts: Vec<usize> =
-        std::env::args().skip(1).map(|word| word.parse()).collect::<Result<_, _>>().context(HELP)?;
-    let (transfers, contracts) = match counts[..] {
-        [] => (60_000, 6_000),
-        [transfers] => (transfers, 6_000),
-        [transfers, contracts] => (transfers, contracts),
-        _ => bail!(HELP),
-    };
+    let Asked { beside, transfers, contracts } = Asked::read(std::env::args().skip(1))?;
     on_a_run_beside_others("bench-node", |run| {
-        let validator = Node::validator(&run)?;
-        let follower = Node::follower(&run, &validator)?;
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(async {
-            let bench = Bench::connect(validator, follower).await?;
-            bench.at_rest()?;
+        let spec = run.folder().join("spec.json");
+        fs::write(&spec, spec_with_rare_heartbeats()?.to_string())?;
+        let (program, spec) = (binary("tfgrid-node")?, spec.display().to_string());
+        let chain = runtime.block_on(async {
+            let bench = Bench::new(Chain::start(&run, "", &program, &spec).await?).await?;
+            bench.chain.at_rest().await?;
             let nodes = bench.register().await?;
             bench.heartbeats(&nodes).await?;
             let ids: Vec<NodeId> = nodes.into_iter().map(|(id, _)| id).collect();
             let people = bench.people().await?;
             bench.contracts(&people, &ids, contracts / ACCOUNTS).await?;
-            bench.transfers(&people, transfers / ACCOUNTS).await
-        })
+            bench.chain.transfers(&people, transfers / ACCOUNTS).await?;
+            anyhow::Ok(bench.chain)
+        })?;
+        chain.stop()?;
+        let Some(program) = beside else { return Ok(()) };
+        println!("{}", program.display());
+        let chain = runtime.block_on(async {
+            let chain = Chain::start(&run, "other-", &program, "dev").await?;
+            chain.at_rest().await?;
+            let people = chain.funded(FUNDS_BESIDE).await?;
+            chain.transfers(&people, transfers / ACCOUNTS).await?;
+            anyhow::Ok(chain)
+        })?;
+        chain.stop()
     })
 }
 
-/// A process of `tfgrid-node`.
+/// What the command line asks for.
+struct Asked {
+    beside: Option<PathBuf>,
+    transfers: usize,
+    contracts: usize,
+}
+
+impl Asked {
+    fn read(mut words: impl Iterator<Item = String>) -> Result<Self> {
+        let (mut beside, mut counts) = (None, Vec::<usize>::new());
+        while let Some(word) = words.next() {
+            if word == "--beside" {
+                beside = Some(words.next().context("--beside names no program")?.into());
+            } else {
+                counts.push(word.parse().with_context(|| format!("{word:?} is no number\n\n{HELP}"))?);
+            }
+        }
+        let (transfers, contracts) = match counts[..] {
+            [] => (60_000, 6_000),
+            [transfers] => (transfers, 6_000),
+            [transfers, contracts] => (transfers, contracts),
+            _ => bail!(HELP),
+        };
+        ensure!(
+            transfers.min(contracts) >= ACCOUNTS,
+            "each of {ACCOUNTS} accounts needs one of both at least"
+        );
+        Ok(Self { beside, transfers, contracts })
+    }
+}
+
+/// A process of a node.
 struct Node {
     process: Process,
     rpc: SocketAddr,
@@ -116,25 +163,13 @@ struct Node {
 }
 
 impl Node {
-    fn validator(run: &Run) -> Result<Self> {
-        let spec = run.folder().join("spec.json");
-        fs::write(&spec, spec_with_rare_heartbeats()?.to_string())?;
-        let own = ["--alice", "--force-authoring", "--node-key", NODE_KEY, "--pool-limit", "200000"];
-        Self::start(run, "validator", &[&own[..], &["--pool-kbytes", "400000"]].concat())
-    }
-
-    fn follower(run: &Run, of: &Self) -> Result<Self> {
-        let boot_node = format!("/ip4/127.0.0.1/tcp/{}/p2p/{PEER_ID}", of.p2p);
-        Self::start(run, "follower", &["--bootnodes", &boot_node])
-    }
-
-    fn start(run: &Run, name: &str, own: &[&str]) -> Result<Self> {
+    fn start(run: &Run, name: &str, program: &Path, spec: &str, own: &[&str]) -> Result<Self> {
         let [rpc, metrics, p2p] = [free_port()?, free_port()?, free_port()?];
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut command = Command::new(binary("tfgrid-node")?);
+        let mut command = Command::new(program);
         command
-            .arg("--chain")
-            .arg(run.folder().join("spec.json"))
+            .envs(ALLOCATOR)
+            .args(["--chain", spec])
             .arg("--base-path")
             .arg(run.subfolder(name)?)
             .args([format!("--rpc-port={rpc}"), format!("--prometheus-port={metrics}")])
@@ -151,6 +186,10 @@ impl Node {
         Ok(node)
     }
 
+    async fn client(&self) -> Result<RpcClient> {
+        Ok(RpcClient::from_insecure_url(format!("ws://{}", self.rpc)).await?)
+    }
+
     /// The value of the first metric that begins so and has this label.
     fn metric(&self, begin: &str, label: &str) -> Result<f64> {
         let page = get(self.metrics, "/metrics")?;
@@ -165,11 +204,15 @@ impl Node {
         Ok([self.metric(&format!("{name}_sum"), "")?, self.metric(&format!("{name}_count"), "")?])
     }
 
-    fn resident_mib(&self) -> Result<u64> {
+    /// What it has in memory now, and the most that it had.
+    fn memory(&self) -> Result<String> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next()).context("no VmRSS")?;
-        Ok(kib.parse::<u64>()? / 1024)
+        let mib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|line| line.split_whitespace().next());
+            anyhow::Ok(kib.with_context(|| format!("no {name}"))?.parse::<u64>()? / 1024)
+        };
+        Ok(format!("{} MiB (most {} MiB)", mib("VmRSS:")?, mib("VmHWM:")?))
     }
 }
 
@@ -185,30 +228,28 @@ fn spec_with_rare_heartbeats() -> Result<Value> {
     Ok(spec)
 }
 
-struct Bench {
-    grid: GridClient,
+/// A development chain with a validator and a follower.
+struct Chain {
     api: OnlineClient<Config>,
     rpc: LegacyRpcMethods<RpcConfigFor<Config>>,
+    follower_rpc: LegacyRpcMethods<RpcConfigFor<Config>>,
     validator: Node,
     follower: Node,
+    slot: Duration,
+    /// Computation that a block may declare, in picoseconds.
+    limit: f64,
+}
+
+/// The grid's chain, on which nodes join and people have contracts.
+struct Bench {
+    grid: GridClient,
+    chain: Chain,
 }
 
 impl Bench {
-    async fn connect(validator: Node, follower: Node) -> Result<Self> {
-        let url = format!("ws://{}", validator.rpc);
-        let client = RpcClient::from_insecure_url(&url).await?;
-        let api = OnlineClient::from_rpc_client(client.clone()).await?;
-        let (grid, rpc) = (GridClient::connect(&url).await?, LegacyRpcMethods::new(client));
-        Ok(Self { grid, api, rpc, validator, follower })
-    }
-
-    fn at_rest(&self) -> Result<()> {
-        println!(
-            "at rest: validator {} MiB, follower {} MiB",
-            self.validator.resident_mib()?,
-            self.follower.resident_mib()?
-        );
-        Ok(())
+    async fn new(chain: Chain) -> Result<Self> {
+        let grid = GridClient::connect(&format!("ws://{}", chain.validator.rpc)).await?;
+        Ok(Self { grid, chain })
     }
 
     /// Nodes that join with tickets of one farm.
@@ -225,15 +266,15 @@ impl Bench {
         let keys: Vec<_> = (0..NODES).map(|n| (machine_key(1, n), machine_key(2, n))).collect();
         let (at, genesis) = (self.grid.finalized().await?, self.grid.genesis());
         let expires = unix_seconds()? + TICKET_SECONDS;
-        let mut nonce = self.next_nonce(&alice).await?;
+        let mut nonce = self.chain.next_nonce(&alice).await?;
         let mut opening = Queue::new();
         for (ticket, _) in &keys {
             let proof = ticket.sign_opening(genesis, farm).0;
             let call = api::transactions().farms().open_ticket(farm, ticket.public(), 1, expires, proof);
-            opening.push(signed(&at, &call, &alice, nonce)?);
+            opening.push(signed(at.raw(), &call, &alice, nonce)?);
             nonce += 1;
         }
-        self.include(vec![opening]).await?;
+        self.chain.include(vec![opening]).await?;
 
         let mut joining = Vec::new();
         for (ticket, key) in &keys {
@@ -248,9 +289,9 @@ impl Bench {
             };
             let by = |key: &MachineKey| key.sign_registration(genesis, &registration).0;
             let call = api::transactions().nodes().register(Static(registration), by(ticket), by(key));
-            joining.push(vec![bare(&at, &call)?]);
+            joining.push(vec![bare(at.raw(), &call)?]);
         }
-        self.measure("registrations", joining).await?;
+        self.chain.measure("registrations", joining).await?;
 
         let at = self.grid.finalized().await?;
         let mut nodes = Vec::new();
@@ -263,7 +304,7 @@ impl Bench {
 
     async fn heartbeats(&self, nodes: &[(NodeId, MachineKey)]) -> Result<()> {
         // The chain takes a node's next report half an interval after its registration, by the time of blocks.
-        sleep(HEARTBEAT_INTERVAL / 2 + 2 * SLOT).await;
+        sleep(HEARTBEAT_INTERVAL / 2 + 2 * self.chain.slot).await;
         let at = self.grid.finalized().await?;
         let (genesis, sequence) = (self.grid.genesis(), unix_seconds()? * 1_000);
         let mut queues = Vec::new();
@@ -271,41 +312,30 @@ impl Bench {
             let payload = HeartbeatPayload { boot_nonce: 1 };
             let signature = key.sign_report(genesis, *node, ReportKind::Heartbeat, sequence, &payload).0;
             let call = api::transactions().nodes().heartbeat(*node, sequence, Static(payload), signature);
-            queues.push(vec![bare(&at, &call)?]);
+            queues.push(vec![bare(at.raw(), &call)?]);
         }
-        self.measure("heartbeats", queues).await
+        self.chain.measure("heartbeats", queues).await
     }
 
     /// Accounts with TFT, a twin and credit.
     async fn people(&self) -> Result<Vec<Keypair>> {
-        let alice = parse_suri("//Alice")?;
-        let people: Vec<_> =
-            (0..ACCOUNTS).map(|n| parse_suri(&format!("//bench//{n}"))).collect::<Result<_, _>>()?;
+        let people = self.chain.funded(FUNDS).await?;
         let at = self.grid.finalized().await?;
-        let first = self.next_nonce(&alice).await?;
-        let mut funding = Queue::new();
-        for (n, person) in people.iter().enumerate() {
-            let call =
-                api::transactions().balances().transfer_keep_alive(MultiAddress::Id(person.account()), FUNDS);
-            funding.push(signed(&at, &call, &alice, first + n as u64)?);
-        }
-        self.include(vec![funding]).await?;
-
         let mut joining = Vec::new();
         for person in &people {
             let call = api::transactions().twins().create(BoundedVec(vec![]), None);
-            joining.push(vec![signed(&at, &call, person, 0)?]);
+            joining.push(vec![signed(at.raw(), &call, person, 0)?]);
         }
-        self.include(joining).await?;
+        self.chain.include(joining).await?;
 
         let at = self.grid.finalized().await?;
         let mut paying = Vec::new();
         for person in &people {
             let twin = at.twin_of(&person.account()).await?.context("an account has no twin")?;
             let call = api::transactions().billing().deposit(twin, CREDIT);
-            paying.push(vec![signed(&at, &call, person, 1)?]);
+            paying.push(vec![signed(at.raw(), &call, person, 1)?]);
         }
-        self.include(paying).await?;
+        self.chain.include(paying).await?;
         Ok(people)
     }
 
@@ -315,7 +345,7 @@ impl Bench {
         let least = Resources { cru: 0, mru: 0, sru: 1, hru: 0, gpu: 0 };
         let mut queues = Vec::new();
         for (p, person) in people.iter().enumerate() {
-            let first = self.next_nonce(person).await?;
+            let first = self.chain.next_nonce(person).await?;
             let mut queue = Queue::new();
             for n in 0..each {
                 let node = nodes[(p * each + n) % nodes.len()];
@@ -328,11 +358,11 @@ impl Bench {
                     0,
                     u64::MAX,
                 );
-                queue.push(signed(&at, &call, person, first + n as u64)?);
+                queue.push(signed(at.raw(), &call, person, first + n as u64)?);
             }
             queues.push(queue);
         }
-        self.measure("contracts with 1 KiB", queues).await?;
+        self.chain.measure("contracts with 1 KiB", queues).await?;
 
         let at = self.grid.finalized().await?;
         let mut created: Vec<(ContractId, TwinId)> = Vec::new();
@@ -344,15 +374,15 @@ impl Bench {
         let mut queues = Vec::new();
         for person in people {
             let twin = at.twin_of(&person.account()).await?.context("an account has no twin")?;
-            let first = self.next_nonce(person).await?;
+            let first = self.chain.next_nonce(person).await?;
             let mut queue = Queue::new();
             for (contract, _) in created.iter().filter(|(_, owner)| *owner == twin) {
                 let call = api::transactions().contracts().cancel(*contract, CancelReason::Cancelled);
-                queue.push(signed(&at, &call, person, first + queue.len() as u64)?);
+                queue.push(signed(at.raw(), &call, person, first + queue.len() as u64)?);
             }
             queues.push(queue);
         }
-        self.measure("cancellations", queues).await?;
+        self.chain.measure("cancellations", queues).await?;
 
         let at = self.grid.finalized().await?;
         for node in nodes {
@@ -360,23 +390,100 @@ impl Bench {
         }
         Ok(())
     }
+}
 
+impl Chain {
+    async fn start(run: &Run, name: &str, program: &Path, spec: &str) -> Result<Self> {
+        let own = ["--alice", "--force-authoring", "--node-key", NODE_KEY, "--pool-limit", "200000"];
+        let own = [&own[..], &["--pool-kbytes", "400000"]].concat();
+        let validator = Node::start(run, &format!("{name}validator"), program, spec, &own)?;
+        let boot_node = format!("/ip4/127.0.0.1/tcp/{}/p2p/{PEER_ID}", validator.p2p);
+        let own = ["--bootnodes", &boot_node];
+        let follower = Node::start(run, &format!("{name}follower"), program, spec, &own)?;
+        let client = validator.client().await?;
+        let api = OnlineClient::from_rpc_client(client.clone()).await?;
+        let (rpc, follower_rpc) =
+            (LegacyRpcMethods::new(client), LegacyRpcMethods::new(follower.client().await?));
+        let slot = rpc.state_call("AuraApi_slot_duration", None, None).await?;
+        let slot: [u8; 8] =
+            slot.try_into().map_err(|slot: Vec<u8>| anyhow!("{slot:?} is no duration of slots"))?;
+        let at = api.at_current_block().await?;
+        let weights = at.constants().entry(api::constants().system().block_weights().unvalidated())?;
+        Ok(Self {
+            api,
+            rpc,
+            follower_rpc,
+            validator,
+            follower,
+            slot: Duration::from_millis(u64::from_le_bytes(slot)),
+            limit: weights.max_block.ref_time as f64,
+        })
+    }
+
+    fn stop(self) -> Result<()> {
+        self.follower.process.stop()?;
+        self.validator.process.stop()
+    }
+
+    /// Says what the nodes take before anybody uses them.
+    async fn at_rest(&self) -> Result<()> {
+        let limit = START_LIMIT + self.slot * BLOCKS_AT_REST as u32;
+        let rested = async {
+            while best(&self.follower_rpc).await? < BLOCKS_AT_REST {
+                sleep(BETWEEN_LOOKS).await;
+            }
+            anyhow::Ok(())
+        };
+        timeout(limit, rested).await.context("the follower has no blocks")??;
+        println!(
+            "slots of {} s, of which a block may declare {} s",
+            self.slot.as_secs_f64(),
+            self.limit / PICOSECONDS
+        );
+        println!("at rest: {}", self.memory()?);
+        Ok(())
+    }
+
+    fn memory(&self) -> Result<String> {
+        Ok(format!("validator {}, follower {}", self.validator.memory()?, self.follower.memory()?))
+    }
+
+    /// Accounts that have this.
+    async fn funded(&self, funds: u128) -> Result<Vec<Keypair>> {
+        let alice = parse_suri("//Alice")?;
+        let people: Vec<_> =
+            (0..ACCOUNTS).map(|n| parse_suri(&format!("//bench//{n}"))).collect::<Result<_, _>>()?;
+        let at = self.api.at_current_block().await?;
+        let first = self.next_nonce(&alice).await?;
+        let mut funding = Queue::new();
+        for (n, person) in people.iter().enumerate() {
+            funding.push(signed(&at, &transfer(person.account(), funds), &alice, first + n as u64)?);
+        }
+        self.include(vec![funding]).await?;
+        Ok(people)
+    }
+
+    /// Transfers of each account, each to another one, which is new.
     async fn transfers(&self, people: &[Keypair], each: usize) -> Result<()> {
-        let receiver = parse_suri("//bench//receiver")?.account();
-        let call = api::transactions().balances().transfer_keep_alive(MultiAddress::Id(receiver), SENT);
-        let at = self.grid.finalized().await?;
+        let receiver = |p: usize, n: usize| AccountId32(numbered(3, p * each + n));
+        let at = self.api.at_current_block().await?;
         let mut queues = Vec::new();
-        for person in people {
+        for (p, person) in people.iter().enumerate() {
             let first = self.next_nonce(person).await?;
             let mut queue = Queue::new();
             for n in 0..each {
-                queue.push(signed(&at, &call, person, first + n as u64)?);
+                queue.push(signed(&at, &transfer(receiver(p, n), SENT), person, first + n as u64)?);
             }
             queues.push(queue);
         }
         self.measure("transfers", queues).await?;
-        let received = self.grid.finalized().await?.balance(&receiver).await?.free;
-        ensure!(received == SENT * (people.len() * each) as u128, "{received} of the transfers arrived");
+        let at = self.api.at_current_block().await?;
+        let accounts = at.storage().entry(api::storage().system().account().unvalidated())?;
+        for p in 0..people.len() {
+            let record = accounts.try_fetch((receiver(p, each - 1),)).await?;
+            let record = record.with_context(|| format!("the last transfer of account {p} failed"))?;
+            ensure!(record.decode()?.data.free == SENT, "account {p} has sent something else");
+        }
         Ok(())
     }
 
@@ -388,6 +495,7 @@ impl Bench {
     async fn include(&self, queues: Vec<Queue>) -> Result<Vec<Seen>> {
         let count: usize = queues.iter().map(Vec::len).sum();
         let mut next = self.best().await? + 1;
+        let mut times = self.times_with(next - 1).await?;
         let mut shares = vec![Vec::new(); SENDERS];
         for (n, queue) in queues.into_iter().enumerate() {
             shares[n % SENDERS].push(queue);
@@ -406,8 +514,11 @@ impl Bench {
                 sleep(BETWEEN_LOOKS).await;
                 continue;
             }
-            let block = self.look(next).await?;
-            next += 1;
+            let mut block = timeout(STUCK_AFTER, self.look(next)).await.context("no answer on a block")??;
+            let now = self.times_with(next).await?;
+            let mean = |n: usize| 1_000.0 * (now[n][0] - times[n][0]) / (now[n][1] - times[n][1]).max(1.0);
+            (block.authored, block.imported) = (mean(0), mean(1));
+            (times, next) = (now, next + 1);
             if block.count > 0 {
                 last = Instant::now();
                 included += block.count;
@@ -417,7 +528,7 @@ impl Bench {
         // What follows reads finalized state, one block behind at most.
         let target = next - 1;
         timeout(STUCK_AFTER, async {
-            while self.grid.finalized().await?.number() < target {
+            while self.api.at_current_block().await?.block_number() < target {
                 sleep(BETWEEN_LOOKS).await;
             }
             anyhow::Ok(())
@@ -428,65 +539,94 @@ impl Bench {
     }
 
     async fn best(&self) -> Result<u64> {
-        let header = timeout(ANSWER_LIMIT, self.rpc.chain_get_header(None)).await??;
-        Ok(header.context("the chain has no best block")?.number)
+        best(&self.rpc).await
+    }
+
+    /// Seconds and number of all blocks so far, authored and imported, once the follower has this one.
+    async fn times_with(&self, number: u64) -> Result<[[f64; 2]; 2]> {
+        let followed = async {
+            while best(&self.follower_rpc).await? < number {
+                sleep(BETWEEN_LOOKS).await;
+            }
+            // It counts a block that it has.
+            sleep(BETWEEN_LOOKS).await;
+            anyhow::Ok(())
+        };
+        timeout(STUCK_AFTER, followed).await.context("the follower is stuck")??;
+        Ok([
+            self.validator.histogram("substrate_proposer_block_constructed")?,
+            self.follower.histogram("substrate_block_verification_and_import_time")?,
+        ])
     }
 
     async fn look(&self, number: u64) -> Result<Seen> {
         let hash = self.rpc.chain_get_block_hash(Some(number.into())).await?;
         let block = self.rpc.chain_get_block(hash).await?.context("a block is gone")?.block;
         let at = self.api.at_block(number).await?;
-        let weight = at.storage().entry(api::storage().system().block_weight())?.try_fetch(()).await?;
+        let weight = api::storage().system().block_weight().unvalidated();
+        let weight = at.storage().entry(weight)?.try_fetch(()).await?;
         let weight = weight.context("a block has no weight")?.decode()?;
         let declared = weight.normal.ref_time + weight.operational.ref_time + weight.mandatory.ref_time;
         // The first one is the timestamp.
         let count = block.extrinsics.len().saturating_sub(1);
-        Ok(Seen { number, count, fill: declared as f64 / BLOCK_TIME })
+        Ok(Seen { number, count, fill: declared as f64 / self.limit, authored: 0.0, imported: 0.0 })
     }
 
     /// Includes the transactions, and says how fast that was.
     async fn measure(&self, what: &str, queues: Vec<Queue>) -> Result<()> {
-        let histograms = || {
-            anyhow::Ok([
-                self.validator.histogram("substrate_proposer_block_constructed")?,
-                self.follower.histogram("substrate_block_verification_and_import_time")?,
-            ])
-        };
-        let before = histograms()?;
         let blocks = self.include(queues).await?;
-        let after = histograms()?;
-        let mean = |n: usize| 1_000.0 * (after[n][0] - before[n][0]) / (after[n][1] - before[n][1]).max(1.0);
-        let fullest = blocks.iter().max_by_key(|block| block.count).context("no block")?;
+        for Seen { number, count, fill, authored, imported } in &blocks {
+            println!(
+                "  block {number}: {count}, {:.0} % of its time declared, authored in {authored:.0} ms, \
+                 imported in {imported:.0} ms",
+                100.0 * fill
+            );
+        }
         // The first and the last one have less than there was room for.
         let whole = if blocks.len() > 2 { &blocks[1..blocks.len() - 1] } else { &blocks[..] };
+        let number = |block: Option<&Seen>| block.map_or(0, |block| block.number);
+        let slots = number(whole.last()) - number(whole.first()) + 1;
         let count: usize = whole.iter().map(|block| block.count).sum();
-        let slots = whole[whole.len() - 1].number - whole[0].number + 1;
+        let most = |of: fn(&Seen) -> f64| blocks.iter().map(of).fold(0.0, f64::max);
         println!(
-            "{what}: {:.0} per second in {} blocks; fullest block {} with {:.0} % of its time declared; authored in \
-             {:.0} ms, imported in {:.0} ms on average; validator {} MiB, follower {} MiB",
-            count as f64 / (slots as f64 * SLOT.as_secs_f64()),
-            blocks.len(),
-            fullest.count,
-            100.0 * fullest.fill,
-            mean(0),
-            mean(1),
-            self.validator.resident_mib()?,
-            self.follower.resident_mib()?
+            "{what}: {:.0} per second; in a block {} at most, {:.0} % of its time declared, authored in {:.0} ms, \
+             imported in {:.0} ms; {}",
+            count as f64 / (slots as f64 * self.slot.as_secs_f64()),
+            most(|block| block.count as f64),
+            100.0 * most(|block| block.fill),
+            most(|block| block.authored),
+            most(|block| block.imported),
+            self.memory()?
         );
         Ok(())
     }
 }
 
+async fn best(rpc: &LegacyRpcMethods<RpcConfigFor<Config>>) -> Result<u64> {
+    let header = timeout(ANSWER_LIMIT, rpc.chain_get_header(None)).await??;
+    Ok(header.context("the chain has no best block")?.number)
+}
+
+/// The SDK's call, which other chains have with another number.
+fn transfer(to: AccountId32, amount: u128) -> impl Payload {
+    api::transactions().balances().transfer_keep_alive(MultiAddress::Id(to), amount).unvalidated()
+}
+
 /// Signed for this block's runtime, and valid for ever.
-fn signed(at: &GridAt, call: &impl Payload, key: &Keypair, nonce: u64) -> Result<Vec<u8>> {
+fn signed(
+    at: &OnlineClientAtBlock<Config>,
+    call: &impl Payload,
+    key: &Keypair,
+    nonce: u64,
+) -> Result<Vec<u8>> {
     let params = DefaultExtrinsicParamsBuilder::new().nonce(nonce).build();
-    let mut signable = at.raw().transactions().create_signable_offline(call, params)?;
+    let mut signable = at.transactions().create_signable_offline(call, params)?;
     Ok(signable.sign(key)?.into_encoded())
 }
 
 /// A call that carries its own signatures.
-fn bare(at: &GridAt, call: &impl Payload) -> Result<Vec<u8>> {
-    Ok(at.raw().transactions().create_v5_unsigned(call)?.into_encoded())
+fn bare(at: &OnlineClientAtBlock<Config>, call: &impl Payload) -> Result<Vec<u8>> {
+    Ok(at.transactions().create_v5_unsigned(call)?.into_encoded())
 }
 
 /// A block with transactions.
@@ -495,6 +635,9 @@ struct Seen {
     count: usize,
     /// Part of its time that is declared.
     fill: f64,
+    /// Milliseconds that this took.
+    authored: f64,
+    imported: f64,
 }
 
 /// Submits the queues in turn, one after another.
@@ -509,9 +652,14 @@ async fn send(rpc: LegacyRpcMethods<RpcConfigFor<Config>>, queues: Vec<Queue>) -
 }
 
 fn machine_key(kind: u8, n: usize) -> MachineKey {
-    let mut seed = [kind; 32];
-    seed[..8].copy_from_slice(&(n as u64).to_le_bytes());
-    MachineKey::from_seed(&seed)
+    MachineKey::from_seed(&numbered(kind, n))
+}
+
+/// Other bytes for each number of each kind.
+fn numbered(kind: u8, n: usize) -> [u8; 32] {
+    let mut bytes = [kind; 32];
+    bytes[..8].copy_from_slice(&(n as u64).to_le_bytes());
+    bytes
 }
 
 fn unix_seconds() -> Result<u64> {
