@@ -26,7 +26,8 @@ use crate::{
     links::Links,
     logs::{Connector, LogTroubles, Shipper, ShipperInputs},
     metrics::{self, Metrics},
-    peer::{EventLog, Keeper, PeerEndpoint, Recorder, Server, Sources, Streams},
+    own_log::OwnLog,
+    peer::{EventLog, Keeper, Own, PeerEndpoint, Recorder, Server, Sources, Streams},
     power::Power,
     requirements,
     self_test::SelfTest,
@@ -61,11 +62,12 @@ const CONNECTIONS_KEPT: usize = 64;
 /// Delays before the chain is followed again.
 const FOLLOW_AGAIN: Backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) };
 
-/// Runs the node. It may be killed at any instant: workloads keep running.
+/// Runs the node, whose farmer may read this log. It may be killed at any instant: workloads keep running.
 ///
 /// # Errors
 /// If something is wrong that doesn't pass by waiting.
-pub async fn run(args: RunArgs) -> Result<()> {
+pub async fn run(args: RunArgs, own_log: watch::Receiver<OwnLog>) -> Result<()> {
+    let begun = Instant::now();
     let place = &args.place;
     let data = &place.data;
     let ticket = ticket::find(args.grid.ticket_file.as_deref())?;
@@ -218,6 +220,8 @@ pub async fn run(args: RunArgs) -> Result<()> {
         store.clone(),
     )?;
     let memory = Memory::load(store.clone(), identity.seal_key())?;
+    let own =
+        Own { node, key: node_key, place: args.place.clone(), store: store.clone(), begun, log: own_log };
     let sources = Sources {
         known: known_rx,
         snapshots: snapshots_rx.clone(),
@@ -226,6 +230,7 @@ pub async fn run(args: RunArgs) -> Result<()> {
         tunnels: links.ends(),
         log: log_rx,
         holds: memory.holds().clone(),
+        own: Arc::new(own),
         done: done.clone(),
     };
     let keeper = Keeper::new(chain.clone(), snapshots_rx.clone(), known);

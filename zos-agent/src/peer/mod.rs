@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The node's peer endpoint: the owner of a contract, known by a peer key of the twin, sees its workloads, enters and
-//! reaches them (`docs/FORMATS.md` §8). Nobody else gets an answer, and nothing else listens for management.
+//! reaches them (`docs/FORMATS.md` §8); the twin that owns the node's farm sees the node itself. Nobody else gets an
+//! answer, and nothing else listens for management.
 
 mod access;
 mod events;
 mod idle;
+mod own;
 mod places;
 mod serve;
 mod snapshots;
@@ -12,6 +14,7 @@ mod streams;
 
 pub use access::{Keeper, Known};
 pub use events::{EventLog, Recorder};
+pub use own::Own;
 pub use serve::{Server, Sources};
 pub use streams::Streams;
 
