@@ -10,6 +10,7 @@ mod funds;
 mod gateway;
 mod languages;
 mod messages;
+mod own_node;
 mod peer;
 mod peer_flood;
 mod peer_nat;
@@ -48,6 +49,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::nothing_else_listens_for_management,
             peer::signals_reach_the_program,
             peer::strangers_and_removed_devices_get_nothing,
+            own_node::a_farmer_sees_its_node_and_nothing_of_tenants,
             snapshots::a_snapshot_is_restored_in_a_new_contract,
             messages::messages_pass_where_nobody_can_read_them,
             messages::messages_of_strangers_are_refused,
