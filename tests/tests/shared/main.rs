@@ -43,6 +43,7 @@ fn scenarios_on_one_grid() -> Result<()> {
             peer::a_relay_carries_what_no_packet_reaches,
             peer::a_stopped_machine_stays_stopped,
             peer::a_finished_job_runs_again_for_its_owner,
+            peer::deaths_and_failing_checks_are_told_as_events,
             peer::a_terminal_has_its_size_and_its_keys,
             peer::an_editor_works_in_a_terminal,
             peer::output_is_shown_by_its_times_and_over_restarts,
