@@ -317,8 +317,10 @@ pub fn deaths_and_failing_checks_are_told_as_events(grid: &mut Grid) -> Result<(
     };
     let waits = "while ! /bin/busybox test -e /told; do /bin/busybox sleep 0.1; done";
     let dies = format!("{waits}; exec /bin/busybox dd if=/dev/zero of=/dev/null bs=100M");
-    let check =
-        |test: &[&str]| json!({ "exec": [&["/bin/busybox", "test"][..], test].concat(), "start_seconds": 0 });
+    let check = |test: &[&str]| {
+        let words = [&["/bin/busybox", "test"][..], test].concat();
+        json!({ "exec": words, "start_seconds": 0 })
+    };
     let workloads = [
         machine("dies", &dies, check(&["-d", "/"])),
         machine("sick", "exec /bin/busybox sleep 1000", check(&["!", "-e", "/told"])),
