@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Kills the agent at many instants of a deployment, an update and a cancellation, and all of a node at once.
+//! Kills the agent at many instants of a deployment, an update and a cancellation, the engine while a contract is paused
+//! and resumed, and all of a node at once.
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs, path::Path, process::Command, thread, time::Duration};
 use tfgrid_tests::{
-    Footprint, Grid, MIB, Options, Person, Site, Steps, on_a_grid, page_deployment, wait_for,
+    Footprint, Grid, HIGH_PRICE, LOW_PRICE, MIB, Options, Person, Site, Steps, kill_programs, on_a_grid,
+    page_deployment, set_price, wait_for,
 };
 
 /// More than a deployment has steps.
 const MOST_KILLS: u32 = 12;
 /// Of each later change.
 const MOST_LATER_KILLS: u32 = 4;
+/// Of an engine, in a pause or what ends it: its node stays online.
+const MOST_ENGINE_KILLS: usize = 3;
 const UPDATED_WITHIN: Duration = Duration::from_secs(90);
 /// Limit for a node to keep what the chain says, and for all of it to end.
 const KEPT_WITHIN: Duration = Duration::from_secs(30);
@@ -66,6 +70,49 @@ fn an_agent_killed_again_and_again_ends_in_the_same_state() -> Result<()> {
         let (_, kills) = kill_while(grid, MOST_LATER_KILLS, &before, cancels)?;
         ensure!(kills > 0, "the agent was killed in no cancellation");
         grid.until_clean(&before)
+    })
+}
+
+#[test]
+fn an_engine_killed_in_a_pause_and_at_its_end_loses_nothing() -> Result<()> {
+    on_a_grid("engine-crash", Options::default(), &Steps::silent(), |grid| {
+        let before = grid.footprint()?;
+        set_price(grid, LOW_PRICE)?;
+        // A grace period is as long as what was paid before would buy.
+        let paid = grid.deploys_a_site()?;
+        grid.cancels(&paid.contract, &before)?;
+        let site = grid.deploys_a_site()?;
+        let mark = mark(&site)?;
+        set_price(grid, HIGH_PRICE)?;
+        grid.user.threebot(&["withdraw"])?;
+
+        set_price(grid, LOW_PRICE)?;
+        kill_engine_until(grid, "the machine of a paused contract to stop", || {
+            let is_paused = grid.user.threebot(&["show", &site.contract])?["state"] == "paused";
+            Ok(is_paused && grid.engine.docker(&["ps", "--quiet"])?.is_empty())
+        })?;
+        grid.user.threebot(&["deposit", "10"])?;
+        kill_engine_until(grid, "the machine to run again", || {
+            Ok(!grid.engine.docker(&["ps", "--quiet"])?.is_empty() && site.page().is_ok())
+        })?;
+        ensure!(self::mark(&site)? == mark, "the disk is another one");
+        grid.cancels(&site.contract, &before)
+    })
+}
+
+/// Kills the engine as soon as it answers, and again, until it was killed often enough and `is_done`, which may fail while
+/// the engine is away.
+fn kill_engine_until(grid: &Grid, what: &str, is_done: impl Fn() -> Result<bool>) -> Result<()> {
+    let config = grid.agent.run_folder()?.join("dockerd.json").display().to_string();
+    let mut kills = 0;
+    wait_for(what, BACK_WITHIN, || {
+        if kills < MOST_ENGINE_KILLS {
+            if grid.engine.docker(&["version"]).is_ok() {
+                kills += kill_programs("dockerd", &config)?;
+            }
+            return Ok(None);
+        }
+        Ok(is_done().is_ok_and(|is_done| is_done).then_some(()))
     })
 }
 
