@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The agent's own log, whose last lines its farmer reads at the peer endpoint.
 //!
-//! It has nothing of tenants: of an event it keeps the message and the fields of [`SHOWN`]. What a tenant has written or
-//! may have caused, such as names, addresses and words of registries and of the engine about a machine, belongs into
-//! another field, never into a message.
+//! It has nothing of tenants: of an event it keeps the message and the fields of `SHOWN`. What a tenant has written or
+//! may have caused, such as names, addresses and words of registries and of the engine about a machine, belongs in
+//! another field, never in a message.
 
 use crate::clock::unix_ms;
 use std::{
